@@ -1,0 +1,91 @@
+//! A delivery: one HTTP request body as it came, with the little that is worth keeping about it.
+//!
+//! These are plain values. They know neither how they were authenticated nor where they are stored;
+//! [`Authenticated`] only remembers *that* somebody who may say so has vouched for them.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::authenticate::Proof;
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+pub type UnixMillis = u64;
+
+/// The name of a configured source: `[a-z][a-z0-9-]*`, at most 63 characters (it is a path segment,
+/// a folder, a metric label and part of topic names).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceName(Arc<str>);
+
+impl SourceName {
+    /// `None` when `name` is not of the form above.
+    pub fn new(name: &str) -> Option<Self> {
+        let bytes = name.as_bytes();
+        let first = bytes.first()?;
+        let legal = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
+        (first.is_ascii_lowercase() && bytes.len() <= 63 && bytes.iter().all(legal))
+            .then(|| Self(name.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for SourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// What kind of sender a source stands for; it decides how its bodies are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Marketo's own lead activity push: `{"munchkinId": …, "activities": [ … ]}`.
+    MarketoLeadActivity,
+}
+
+impl SourceKind {
+    /// The name that configuration uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MarketoLeadActivity => "marketo-lead-activity",
+        }
+    }
+}
+
+/// One request body, after its content-coding was removed, before anybody looked inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    pub source: SourceName,
+    /// When its last byte had arrived.
+    pub received_at: UnixMillis,
+    /// The few request headers worth keeping, names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+}
+
+/// A delivery that somebody vouched for. Only this can be spooled, and it cannot be made without a
+/// [`Proof`], which only the authenticate stage hands out.
+#[derive(Debug)]
+pub struct Authenticated(Delivery);
+
+impl Authenticated {
+    pub fn new(delivery: Delivery, _proof: Proof) -> Self {
+        Self(delivery)
+    }
+
+    pub fn delivery(&self) -> &Delivery {
+        &self.0
+    }
+
+    pub fn into_delivery(self) -> Delivery {
+        self.0
+    }
+}

@@ -1,0 +1,80 @@
+//! An event: one activity or CloudEvent inside a delivery, as ranges of the delivery's body.
+
+use std::borrow::Cow;
+
+/// The four products of Data Streams, and whatever else Adobe may send one day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stream {
+    LeadActivity,
+    UserAudit,
+    Notification,
+    Observability,
+    Other,
+}
+
+impl Stream {
+    /// The name as it stands in topics, metrics and filters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LeadActivity => "lead-activity",
+            Self::UserAudit => "user-audit",
+            Self::Notification => "notification",
+            Self::Observability => "observability",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// The CloudEvents context attributes of an event. Text is decoded (no JSON escapes left).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes<'a> {
+    /// `None` when the sender gave none; the encoder then makes one of the event's position.
+    pub id: Option<Cow<'a, str>>,
+    pub source: Cow<'a, str>,
+    /// The full CloudEvents type, e.g. `com.adobe.platform.marketo.activity.standard.clicklink`.
+    pub r#type: Cow<'a, str>,
+    /// RFC 3339, or absent: a time whose zone is unknown stays in the value only.
+    pub time: Option<Cow<'a, str>>,
+    pub datacontenttype: Option<Cow<'a, str>>,
+    /// An absolute URI, or absent.
+    pub dataschema: Option<Cow<'a, str>>,
+    pub subject: Option<Cow<'a, str>>,
+    /// Further attributes, names in lower-case letters and digits.
+    pub extensions: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+/// One event, ready to be routed and encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// Its place in the delivery, from 0.
+    pub index: u32,
+    pub stream: Stream,
+    /// The last segment of Adobe's type as a topic name has it: `[a-z0-9-]{1,200}`.
+    pub event_type: Cow<'a, str>,
+    pub munchkin_id: Option<Cow<'a, str>>,
+    pub activity_type_id: Option<i64>,
+    /// The Kafka record's key, as contracted for the stream.
+    pub key: Cow<'a, str>,
+    pub attributes: Attributes<'a>,
+    /// The record's value, as pieces to be concatenated: ranges of the body and, for the legacy
+    /// mapping alone, the few bytes that it puts in between.
+    pub value: Vec<Cow<'a, [u8]>>,
+    /// The event's own bytes, as they stand in the body.
+    pub original: &'a [u8],
+}
+
+/// One element of a delivery that cannot become an event. The others of the delivery go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused<'a> {
+    pub index: u32,
+    /// A short machine-readable word, e.g. `not-an-object`, `missing-activity-type`.
+    pub reason: &'static str,
+    /// What, where and what was expected, for a person. Never quotes the payload at length.
+    pub error: String,
+    /// The key its record would have had, as far as it is known (may be empty).
+    pub key: Cow<'a, str>,
+    pub original: &'a [u8],
+}
+
+/// What decoding makes of one element of a delivery.
+pub type Decoded<'a> = Result<Event<'a>, Refused<'a>>;

@@ -1,0 +1,175 @@
+//! What the service counts, in Prometheus' terms: every metric, its unit and its labels in one place.
+//!
+//! Label values are bounded: sources are configured, topics are limited (`topics.limit`), outcomes
+//! and reasons are words from this program.
+
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector,
+};
+
+/// Handles to every metric; clones share the same counters.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    /// Answered requests, by source and outcome (`reply::Outcome`'s words).
+    pub deliveries: IntCounterVec,
+    /// From the last byte of the request to the answer, in seconds, by source.
+    pub answer_seconds: HistogramVec,
+    /// Requests that never reached a source: too many connections, time-outs before the head.
+    pub connections_refused: IntCounterVec,
+    /// One group commit: write and fdatasync, in seconds, by source.
+    pub sync_seconds: HistogramVec,
+    /// Undelivered bytes, by source.
+    pub spool_bytes: IntGaugeVec,
+    /// What `spool_bytes` may reach, by source.
+    pub spool_limit_bytes: IntGaugeVec,
+    /// Undelivered deliveries, by source.
+    pub spool_deliveries: IntGaugeVec,
+    /// When the oldest undelivered delivery came, in Unix seconds; 0 when there is none.
+    pub spool_oldest_seconds: IntGaugeVec,
+    /// 1 when a sync failed and the spool acknowledges nothing more, by source.
+    pub spool_poisoned: IntGaugeVec,
+    /// Ranges of damaged bytes that were skipped and copied to quarantine, by source.
+    pub spool_damage: IntCounterVec,
+    /// Events acknowledged by Kafka, by source and topic.
+    pub events: IntCounterVec,
+    /// Dead letters acknowledged by Kafka, by source and reason.
+    pub dead_letters: IntCounterVec,
+    /// Events written to quarantine, by source and reason.
+    pub quarantined: IntCounterVec,
+    /// Topics held at this moment, by source.
+    pub held_topics: IntGaugeVec,
+    /// Times a topic was held, by source.
+    pub holds: IntCounterVec,
+    /// Producers replaced after a purge or a fatal error, by source.
+    pub producer_renewals: IntCounterVec,
+    /// Records handed to the client library and not yet answered, by source.
+    pub in_flight: IntGaugeVec,
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            register(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            register(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
+        };
+        let histogram = |name: &str, help: &str, labels: &[&str]| {
+            let buckets = vec![
+                0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+                1.0, 2.5, 5.0, 10.0,
+            ];
+            let opts = HistogramOpts::new(name, help).buckets(buckets);
+            register(&registry, HistogramVec::new(opts, labels))
+        };
+        let build =
+            gauge("millrace_build_info", "Constant 1, labelled with the version.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Self {
+            deliveries: counter(
+                "millrace_deliveries_total",
+                "Answered requests by source and outcome.",
+                &["source", "outcome"],
+            ),
+            answer_seconds: histogram(
+                "millrace_answer_seconds",
+                "Time from the last byte of a request to its answer.",
+                &["source"],
+            ),
+            connections_refused: counter(
+                "millrace_connections_refused_total",
+                "Connections turned away before a request was read, by reason.",
+                &["reason"],
+            ),
+            sync_seconds: histogram(
+                "millrace_spool_sync_seconds",
+                "Time of one group commit (write and fdatasync).",
+                &["source"],
+            ),
+            spool_bytes: gauge(
+                "millrace_spool_undelivered_bytes",
+                "Bytes in the spool that are not delivered yet.",
+                &["source"],
+            ),
+            spool_limit_bytes: gauge(
+                "millrace_spool_limit_bytes",
+                "What the undelivered bytes of a source may reach.",
+                &["source"],
+            ),
+            spool_deliveries: gauge(
+                "millrace_spool_undelivered_deliveries",
+                "Deliveries in the spool that are not delivered yet.",
+                &["source"],
+            ),
+            spool_oldest_seconds: gauge(
+                "millrace_spool_oldest_undelivered_timestamp_seconds",
+                "When the oldest undelivered delivery came; 0 when there is none.",
+                &["source"],
+            ),
+            spool_poisoned: gauge(
+                "millrace_spool_poisoned",
+                "1 when a sync failed and the spool acknowledges nothing more.",
+                &["source"],
+            ),
+            spool_damage: counter(
+                "millrace_spool_damaged_ranges_total",
+                "Damaged ranges skipped and copied to quarantine.",
+                &["source"],
+            ),
+            events: counter(
+                "millrace_events_delivered_total",
+                "Events acknowledged by Kafka.",
+                &["source", "topic"],
+            ),
+            dead_letters: counter(
+                "millrace_dead_letters_total",
+                "Dead letters acknowledged by Kafka, by reason.",
+                &["source", "reason"],
+            ),
+            quarantined: counter(
+                "millrace_quarantined_total",
+                "Events and damaged ranges written to the quarantine folder, by reason.",
+                &["source", "reason"],
+            ),
+            held_topics: gauge("millrace_held_topics", "Topics held at this moment.", &["source"]),
+            holds: counter("millrace_topic_holds_total", "Times a topic was held.", &["source"]),
+            producer_renewals: counter(
+                "millrace_producer_renewals_total",
+                "Producers replaced after a purge or a fatal error.",
+                &["source"],
+            ),
+            in_flight: gauge(
+                "millrace_records_in_flight",
+                "Records handed to the Kafka client and not yet answered.",
+                &["source"],
+            ),
+            registry,
+        }
+    }
+
+    /// The exposition text (`text/plain; version=0.0.4`).
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        // Encoding writes to memory and the names are static: it can't fail.
+        TextEncoder::new().encode(&self.registry.gather(), &mut text).unwrap_or_default();
+        String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: prometheus::Result<C>,
+) -> C {
+    let metric = metric.expect("metric names and labels are static and valid");
+    registry.register(Box::new(metric.clone())).expect("metric names are unique");
+    metric
+}

@@ -1,0 +1,91 @@
+//! What a sink is: the forwarder's view of Kafka, without naming any client library.
+//!
+//! A sink takes records and, later, says what became of each. It retries by itself for as long as
+//! the trouble is the cluster's; a [`Failure`] it reports is about one record or one topic, and
+//! says whether it may pass. The production sink is librdkafka (`kafka/`), the simulation's is a
+//! seeded model of a cluster.
+
+use std::time::Duration;
+
+use crate::record::Record;
+
+/// Names one record handed to a sink; chosen by the caller, given back with its [`Outcome`].
+pub type Token = usize;
+
+/// What became of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Acknowledged by all in-sync replicas.
+    Delivered,
+    Failed(Failure),
+}
+
+/// Why a record was not delivered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Taken back by [`Sink::purge`] or [`Sink::renew`] before it was acknowledged.
+    #[error("taken back before it was acknowledged")]
+    Purged,
+    /// About the topic or the cluster, and it may pass: hold the topic and try again.
+    #[error("{0}")]
+    Passing(String),
+    /// The record (or another one of its batch) is refused for good: too large, invalid, against a
+    /// policy. Sent alone it tells which.
+    #[error("{0}")]
+    Refused(String),
+    /// The producer as a whole can't go on: [`Sink::renew`] it.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+/// Why a record was not even queued.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The sink's queue is full: poll, then try again.
+    #[error("the queue is full")]
+    QueueFull,
+    #[error(transparent)]
+    Failed(Failure),
+}
+
+/// Whether a topic can be written, as far as is known now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicState {
+    Ready,
+    /// Being looked up or created, off the caller's line; ask again.
+    Pending,
+    /// It does not exist and could not be made; tried again by itself, with backoff. The text says
+    /// which topic and what to run.
+    Unavailable(String),
+    /// One more topic would pass the configured limit.
+    OverLimit,
+}
+
+/// Somewhere records can be sent. One forwarder owns one sink and calls it from one thread.
+pub trait Sink {
+    /// Queues a copy of `record`. Records of one topic and key are delivered in the order of the
+    /// calls. Every queued record gets exactly one outcome.
+    fn send(&mut self, record: &Record<'_>, token: Token) -> Result<(), SendError>;
+
+    /// Appends the outcomes that have come in, waiting at most `timeout` for the first.
+    fn poll(&mut self, timeout: Duration, outcomes: &mut Vec<(Token, Outcome)>);
+
+    /// Takes back what has not been sent yet; each such record's outcome is [`Failure::Purged`].
+    /// After a purge the sink accepts nothing until it is renewed.
+    fn purge(&mut self);
+
+    /// Forgets everything outstanding and starts with a new identity (idempotent sequence, epoch).
+    /// Blocks while it must retry, until it succeeds or `give_up` says so.
+    fn renew(&mut self, give_up: &dyn Fn() -> bool) -> Result<(), Failure>;
+
+    /// Whether `topic` can be written; starts looking it up or creating it where needed. Does not
+    /// block.
+    fn topic(&mut self, topic: &str) -> TopicState;
+
+    /// Milliseconds since the cluster last answered anything at all; `None` if it never did.
+    /// Tells a topic in trouble from a cluster that is away.
+    fn cluster_silence(&self) -> Option<Duration>;
+
+    /// Largest record (key, value, headers) that the client library itself would take, in bytes.
+    fn record_limit(&self) -> usize;
+}

@@ -1,0 +1,19 @@
+//! A record: exactly what one Kafka message carries, before any client library sees it.
+
+/// Borrowed parts of one Kafka record. The value is never null: on a compacted topic null deletes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    pub topic: &'a str,
+    pub key: &'a [u8],
+    pub value: &'a [u8],
+    /// Names and values in the order in which they are written.
+    pub headers: &'a [(&'a str, &'a [u8])],
+}
+
+impl Record<'_> {
+    /// Bytes of key, value and headers together: what the limits on records and queues count.
+    pub fn size(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(n, v)| n.len() + v.len()).sum();
+        self.key.len() + self.value.len() + headers
+    }
+}

@@ -1,0 +1,2 @@
+//! The spool.
+pub mod position;

@@ -1,0 +1,39 @@
+//! A place in a spool.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// The place of one event: the delivery's sequence number in its spool (from 1, never reused) and
+/// the event's index in the delivery (from 0). Written as `42.7`. It does not name files or
+/// offsets, so it outlives any change of the segments' layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Position {
+    pub sequence: u64,
+    pub index: u32,
+}
+
+impl Position {
+    /// The first event of delivery `sequence`.
+    pub fn start_of(sequence: u64) -> Self {
+        Self { sequence, index: 0 }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.sequence, self.index)
+    }
+}
+
+impl FromStr for Position {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (sequence, index) = text.split_once('.').unwrap_or((text, "0"));
+        match (sequence.parse(), index.parse()) {
+            (Ok(sequence), Ok(index)) => Ok(Self { sequence, index }),
+            _ => Err(format!("`{text}` is no position: expected sequence.index, as in 42.7")),
+        }
+    }
+}
