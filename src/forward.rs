@@ -1,1 +1,331 @@
-//! Not written yet.
+//! The back half: from the spool to Kafka, one forwarder a source.
+//!
+//! [`Forwarder::step`] is the whole story: settle what the sink answered, let held topics come back,
+//! move the main lane on, save the checkpoint. Everything is synchronous and time is an argument, so
+//! a thread drives it in production and a simulation drives it in tests.
+//!
+//! What it promises: I2 (each event ends on its topic, as a dead letter or in quarantine, and the
+//! checkpoint never passes one that has not), I4 (order within topic and key), I8 (a topic or event
+//! in trouble stops no other). How trouble is met:
+//!
+//! - The sink retries whatever is the cluster's trouble; the window fills and the lane waits.
+//! - A topic that fails by itself is held (`held.rs`) and comes back on a lane of its own.
+//! - An event that is refused for good becomes a dead letter; if that can't be written, it goes to
+//!   quarantine; if that can't be written either, the source waits (`refuse.rs`).
+//! - When records behind a failed one may still be sent, everything unsent is taken back, the
+//!   producer is replaced and the lanes go back to their oldest unsettled event (`reset.rs`). What
+//!   was delivered meanwhile is remembered and not sent again.
+
+mod held;
+mod lane;
+mod pump;
+mod refuse;
+mod reset;
+mod settle;
+mod thread;
+mod topics;
+mod window;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use self::{
+    held::{HeldTopic, Phase},
+    lane::Lane,
+    reset::Trouble,
+    topics::{TopicId, Topics},
+    window::{LaneId, Window},
+};
+use crate::{
+    checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Held},
+    decode::catalog::Catalog,
+    delivery::{SourceKind, UnixMillis},
+    encode::Encoder,
+    metrics::Metrics,
+    produce::{Outcome, Sink, Token},
+    quarantine::Quarantine,
+    retry::Retry,
+    route::Router,
+    spool::{Spool, position::Position, reader::ReadError},
+};
+
+pub use thread::run;
+
+/// The main lane's id; held topics get the others.
+const MAIN: LaneId = 0;
+
+/// How long the checkpoint may lag behind what is settled.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A cluster that has said nothing for this long counts as away: nobody is to blame but the cluster.
+const CLUSTER_SILENCE: Duration = Duration::from_secs(5);
+
+/// How long dead letters go to quarantine at once after one could not be written.
+const DEAD_LETTER_PAUSE: Duration = Duration::from_secs(10);
+
+/// What a forwarder is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub kind: SourceKind,
+    pub dead_letter_topic: String,
+    /// A topic without progress for this long, while the cluster answers, is held.
+    pub hold_after: Duration,
+    /// Most topics held at once; beyond it the source waits.
+    pub held_topics: usize,
+    /// Bytes of records that may be on their way.
+    pub window_bytes: usize,
+}
+
+/// What a forwarder works with.
+pub struct Parts<S> {
+    pub spool: Spool,
+    pub sink: S,
+    pub catalog: Arc<Catalog>,
+    pub router: Router,
+    pub checkpoint: CheckpointFile,
+    pub quarantine: Quarantine,
+    pub metrics: Metrics,
+}
+
+/// The time of a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    pub instant: Instant,
+    pub unix: UnixMillis,
+}
+
+/// Whether a step changed anything; if not, the caller may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    Moved,
+    /// Everything that is durable was looked at; what is on its way may still be.
+    CaughtUp,
+    /// There is more to read, but not now: the window is full, or a topic or the disk must come back.
+    Waiting,
+}
+
+/// Why a step stopped. Nothing is lost by it: the step can be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    #[error("reading the spool: {0}")]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error("writing to quarantine: {0}")]
+    Quarantine(std::io::Error),
+}
+
+/// Forwards one spool through one sink.
+pub struct Forwarder<S> {
+    settings: Settings,
+    spool: Spool,
+    sink: S,
+    catalog: Arc<Catalog>,
+    router: Router,
+    encoder: Encoder,
+    quarantine: Quarantine,
+    checkpoint: CheckpointFile,
+    metrics: Metrics,
+
+    main: Lane,
+    held: BTreeMap<TopicId, HeldTopic>,
+    lanes: BTreeMap<LaneId, TopicId>,
+    last_lane: LaneId,
+    topics: Topics,
+    dead_letters: TopicId,
+    /// Settled positions that lie before a lane's next one because the lane went back.
+    settled_ahead: BTreeSet<Position>,
+    /// Slots whose record was refused, to be made dead letters or quarantined.
+    rejected: VecDeque<refuse::Rejected>,
+    /// Topics that failed with other records of theirs still on the way; met by a reset.
+    troubled: BTreeMap<TopicId, Trouble>,
+    needs_reset: bool,
+
+    /// No dead letter is tried before this.
+    dead_letters_closed_until: Option<Instant>,
+    /// The main lane rests until then: a topic should be held, and too many are.
+    paused_until: Option<Instant>,
+    pauses: Retry,
+    /// Since when the cluster has been answering without a long silence.
+    cluster_alive_since: Option<Instant>,
+    saved: Checkpoint,
+    saved_at: Option<Instant>,
+    outcomes: Vec<(Token, Outcome)>,
+    topic_name: String,
+}
+
+impl<S: Sink> Forwarder<S> {
+    /// Takes up where `saved` (or, without one, the spool's beginning) left off.
+    pub fn new(settings: Settings, parts: Parts<S>, saved: Option<Checkpoint>) -> Self {
+        let Parts { spool, sink, catalog, router, checkpoint, quarantine, metrics } = parts;
+        let saved = saved.unwrap_or_else(|| Checkpoint::beginning(spool.id()));
+        let mut topics = Topics::new(spool.source().clone(), metrics.clone());
+        let dead_letters = topics.enter(&settings.dead_letter_topic);
+        let mut forwarder = Self {
+            main: Lane::new(MAIN, spool.reader(saved.low.sequence), saved.low),
+            settings,
+            sink,
+            catalog,
+            router,
+            encoder: Encoder::default(),
+            quarantine,
+            checkpoint,
+            metrics,
+            held: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            last_lane: MAIN,
+            topics,
+            dead_letters,
+            settled_ahead: BTreeSet::new(),
+            rejected: VecDeque::new(),
+            troubled: BTreeMap::new(),
+            needs_reset: false,
+            dead_letters_closed_until: None,
+            paused_until: None,
+            pauses: Retry::steady(),
+            cluster_alive_since: None,
+            saved_at: None,
+            outcomes: Vec::new(),
+            topic_name: String::new(),
+            spool,
+            saved: saved.clone(),
+        };
+        for Held { topic, position } in saved.held {
+            let topic = forwarder.topics.enter(&topic);
+            forwarder.open_lane(topic, position, Phase::Probing, "held before the restart");
+        }
+        forwarder
+    }
+
+    /// One round of work. Waits at most `patience` for the sink when there is nothing else to do.
+    pub fn step(&mut self, now: Now, patience: Duration) -> Result<Progress, ForwardError> {
+        let settled = self.settle(now, patience)?;
+        let resumed = self.resume_held_topics(now);
+        let advanced = self.advance(now)?;
+        self.save_checkpoint_now_and_then(now)?;
+        Ok(if settled || resumed { Progress::Moved } else { advanced })
+    }
+
+    /// Like [`Forwarder::step`], but takes nothing new: for a stop. `true` when nothing is on its
+    /// way any more.
+    pub fn finish(&mut self, now: Now, patience: Duration) -> Result<bool, ForwardError> {
+        self.settle(now, patience)?;
+        self.save_checkpoint_now_and_then(now)?;
+        Ok(self.topics.outstanding() == 0 && self.rejected.is_empty())
+    }
+
+    /// Records that the sink has and has not answered.
+    pub fn outstanding(&self) -> usize {
+        self.topics.outstanding()
+    }
+
+    /// Whether every durable event is settled, those of held topics included.
+    pub fn is_drained(&self) -> bool {
+        let everything = Position::start_of(self.spool.durable_end());
+        self.held.is_empty() && self.main.low() >= everything && self.rejected.is_empty()
+    }
+
+    /// The first delivery that the main lane has not looked at.
+    pub fn next_sequence(&self) -> u64 {
+        self.main.next().sequence
+    }
+
+    /// Whether the cluster has been silent for so long that waiting for it is pointless.
+    pub fn cluster_is_away(&self) -> bool {
+        self.sink.cluster_silence().is_none_or(|silence| silence > CLUSTER_SILENCE)
+    }
+
+    /// What would be saved now.
+    pub fn position(&self) -> Checkpoint {
+        let held = self.held.iter().map(|(topic, held)| Held {
+            topic: self.topics.get(*topic).name.clone(),
+            position: held.lane.low(),
+        });
+        Checkpoint {
+            low: self.main.low(),
+            held: held.collect(),
+            written_at: self.saved.written_at,
+            ..self.saved.clone()
+        }
+    }
+
+    /// Writes the checkpoint if it changed, and lets the spool remove what lies behind it.
+    pub fn save_checkpoint(&mut self, now: Now) -> Result<(), ForwardError> {
+        self.saved_at = Some(now.instant);
+        let mut checkpoint = self.position();
+        if checkpoint == self.saved {
+            return Ok(());
+        }
+        checkpoint.written_at = now.unix;
+        self.checkpoint.store(&checkpoint)?;
+        self.spool.delivered(checkpoint.lowest());
+        self.saved = checkpoint;
+        Ok(())
+    }
+
+    fn save_checkpoint_now_and_then(&mut self, now: Now) -> Result<(), ForwardError> {
+        let due = self.saved_at.is_none_or(|at| now.instant >= at + CHECKPOINT_INTERVAL);
+        if due { self.save_checkpoint(now) } else { Ok(()) }
+    }
+
+    fn lane(&self, id: LaneId) -> Option<&Lane> {
+        match id {
+            MAIN => Some(&self.main),
+            other => self.held.get(self.lanes.get(&other)?).map(|held| &held.lane),
+        }
+    }
+
+    fn lane_mut(&mut self, id: LaneId) -> Option<&mut Lane> {
+        match id {
+            MAIN => Some(&mut self.main),
+            other => self.held.get_mut(self.lanes.get(&other)?).map(|held| &mut held.lane),
+        }
+    }
+
+    fn window_of(&mut self, token: Token) -> Option<&mut Window> {
+        self.lane_mut(Window::lane_of(token)).map(|lane| &mut lane.window)
+    }
+
+    /// Bytes on their way, on all lanes.
+    fn bytes_on_their_way(&self) -> usize {
+        let held: usize = self.held.values().map(|held| held.lane.window.bytes()).sum();
+        self.main.window.bytes() + held
+    }
+
+    fn open_lane(
+        &mut self,
+        topic: TopicId,
+        from: Position,
+        phase: Phase,
+        why: &str,
+    ) -> &mut HeldTopic {
+        let mut id = self.last_lane;
+        loop {
+            id = id.wrapping_add(1);
+            if id != MAIN && !self.lanes.contains_key(&id) {
+                break;
+            }
+        }
+        self.last_lane = id;
+        self.close_lane(topic);
+        self.lanes.insert(id, topic);
+        let lane = Lane::new(id, self.spool.reader(from.sequence), from);
+        let held = HeldTopic::new(lane, phase, why);
+        self.show_held_after(self.held.len() + 1);
+        self.held.entry(topic).insert_entry(held).into_mut()
+    }
+
+    fn close_lane(&mut self, topic: TopicId) {
+        self.held.remove(&topic);
+        self.lanes.retain(|_, lane_topic| *lane_topic != topic);
+        self.show_held_after(self.held.len());
+    }
+
+    fn show_held_after(&self, topics: usize) {
+        let source = self.spool.source().as_str();
+        self.metrics.held_topics.with_label_values(&[source]).set(topics as i64);
+    }
+}

@@ -1,1 +1,137 @@
-//! Not written yet.
+//! The quarantine: a folder on the local disk for what can't go to Kafka at all, not even as a dead
+//! letter. Nothing in it is ever removed by the program.
+//!
+//! An item is two files, both synced before the event counts as settled: `<name>.bytes` holds the
+//! original bytes and nothing else, `<name>.json` says what they are and why they are here. The
+//! second is written last, so an item without it is one that a crash interrupted, and comes again
+//! under the same name.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    dead_letter::DeadLetter,
+    delivery::{SourceName, UnixMillis},
+    spool::{
+        disk::{self, Disk},
+        position::Position,
+        reader::Damage,
+    },
+};
+
+/// The quarantine folder of one source.
+pub struct Quarantine {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+}
+
+/// An item that is in quarantine, durably.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    pub path: PathBuf,
+    /// Bytes.
+    pub length: u64,
+    /// In hexadecimal.
+    pub sha256: String,
+}
+
+/// What `<name>.json` says.
+#[derive(Serialize)]
+struct Label<'a> {
+    version: u32,
+    source: &'a str,
+    position: String,
+    reason: &'a str,
+    error: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_topic: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    length: u64,
+    sha256: &'a str,
+    quarantined_at: UnixMillis,
+}
+
+impl Quarantine {
+    /// `folder` is the source's folder below `spool.directory`.
+    pub fn new(disk: Arc<dyn Disk>, folder: &Path) -> Self {
+        Self { disk, folder: folder.join("quarantine") }
+    }
+
+    /// Keeps one event, or a whole body in which no event was found, named by position and reason.
+    pub fn keep(&self, letter: &DeadLetter<'_>, now: UnixMillis) -> io::Result<Quarantined> {
+        let Position { sequence, index } = letter.position;
+        let name = format!("{sequence:020}-{index:05}-{}", letter.reason);
+        let sha256 = hex(&Sha256::digest(letter.original));
+        let length = letter.original.len() as u64;
+        let label = Label {
+            version: 1,
+            source: letter.source.as_str(),
+            position: letter.position.to_string(),
+            reason: letter.reason,
+            error: letter.error,
+            original_topic: letter.original_topic,
+            key: Some(String::from_utf8_lossy(letter.key).into_owned()),
+            length,
+            sha256: &sha256,
+            quarantined_at: now,
+        };
+        let path = self.write(&name, &mut |file| file.write_all(letter.original), &label)?;
+        Ok(Quarantined { path, length, sha256 })
+    }
+
+    /// Keeps a range of a segment that no longer holds what was written there.
+    pub fn keep_damage(&self, source: &SourceName, damage: &Damage, now: UnixMillis) -> io::Result<Quarantined> {
+        let name = format!("damage-{:020}-{:012}", damage.generation, damage.from);
+        let mut digest = Sha256::new();
+        damage.read(&mut |piece| {
+            digest.update(piece);
+            Ok(())
+        })?;
+        let sha256 = hex(&digest.finalize());
+        let error = damage.to_string();
+        let label = Label {
+            version: 1,
+            source: source.as_str(),
+            position: Position::start_of(damage.first_sequence).to_string(),
+            reason: "damage",
+            error: &error,
+            original_topic: None,
+            key: None,
+            length: damage.to - damage.from,
+            sha256: &sha256,
+            quarantined_at: now,
+        };
+        let path = self.write(&name, &mut |file| damage.read(&mut |piece| file.write_all(piece)), &label)?;
+        Ok(Quarantined { path, length: damage.to - damage.from, sha256 })
+    }
+
+    fn write(
+        &self,
+        name: &str,
+        bytes: &mut dyn FnMut(&mut dyn io::Write) -> io::Result<()>,
+        label: &Label<'_>,
+    ) -> io::Result<PathBuf> {
+        disk::create_folder(&*self.disk, &self.folder)?;
+        let path = self.folder.join(format!("{name}.bytes"));
+        disk::write_atomically_with(&*self.disk, &path, bytes)?;
+        let json = serde_json::to_vec_pretty(label)?;
+        disk::write_atomically(&*self.disk, &self.folder.join(format!("{name}.json")), &json)?;
+        Ok(path)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

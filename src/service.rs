@@ -1,1 +1,1 @@
-//! Not written yet.
+//! Wires the stages together and owns the order of start and stop.

@@ -1,0 +1,53 @@
+//! Held topics: a topic that can't be written for a while waits by itself, and the others flow on.
+//!
+//! A held topic remembers its oldest undelivered position and comes back by reading the spool again
+//! from there, for itself alone and in order: first one record to see whether it is accepted, then
+//! all, until it has caught up with the main lane. Its records stay in its own lane's window until
+//! they are settled; only then is it forgotten.
+
+use std::time::Instant;
+
+use super::lane::Lane;
+use crate::spool::position::Position;
+
+pub(super) struct HeldTopic {
+    pub lane: Lane,
+    pub phase: Phase,
+    /// What the cluster said, for people.
+    pub why: String,
+    /// Up to here records are sent one at a time: one of them was refused, and alone it shows which.
+    pub alone_before: Position,
+    /// It failed, so people were told and want to hear when it is back; not merely being created.
+    pub in_trouble: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing is sent before `until`.
+    Waiting { until: Instant },
+    /// One record at a time.
+    Probing,
+    /// It is accepted again; the lane hurries after the main one.
+    CatchingUp,
+    /// The main lane carries the topic again; this lane's last records are on their way.
+    Draining,
+}
+
+impl HeldTopic {
+    pub fn new(lane: Lane, phase: Phase, why: &str) -> Self {
+        let alone_before = Position::start_of(0);
+        Self { lane, phase, why: why.into(), alone_before, in_trouble: false }
+    }
+
+    /// Whether the main lane leaves the topic's event at `position` alone.
+    pub fn covers(&self, position: Position) -> bool {
+        self.phase != Phase::Draining || position < self.lane.next()
+    }
+
+    /// The probe was accepted.
+    pub fn accepted(&mut self) {
+        if self.phase == Phase::Probing && self.lane.next() >= self.alone_before {
+            self.phase = Phase::CatchingUp;
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Refusing: what can't go to its topic becomes a dead letter, and what can't be a dead letter goes
+//! to quarantine.
+
+use super::{
+    DEAD_LETTER_PAUSE, ForwardError, Forwarder, Now,
+    pump::Taken,
+    window::{Carries, LaneId, State, Window},
+};
+use crate::{
+    dead_letter::DeadLetter,
+    decode::{Undecodable, decode},
+    delivery::SourceName,
+    event::{Decoded, Event, Refused},
+    produce::{Failure, SendError, Sink, Token, TopicState},
+    spool::{
+        position::Position,
+        reader::{Damage, Next, StoredDelivery},
+    },
+};
+
+/// The reason of an event that is larger than a record may be.
+pub(super) const TOO_LARGE: &str = "too-large";
+
+/// What a dead letter's headers take at most beside its value, and its reserve.
+const LETTER_OVERHEAD: usize = 4096;
+
+/// A slot whose record was refused.
+pub(super) struct Rejected {
+    pub token: Token,
+    pub reason: &'static str,
+    pub error: String,
+    pub stage: Stage,
+}
+
+/// What is to be tried next with a refused event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// A dead letter with the original bytes.
+    Letter,
+    /// Quarantine, and a dead letter that points there.
+    Pointer,
+    /// Quarantine alone.
+    Quarantine,
+}
+
+/// The dead letter of a body in which no events could be found.
+pub(super) fn whole_body<'a>(
+    source: &'a SourceName,
+    position: Position,
+    undecodable: &'a Undecodable,
+    body: &'a [u8],
+) -> DeadLetter<'a> {
+    DeadLetter {
+        reason: undecodable.reason,
+        error: &undecodable.error,
+        source,
+        position,
+        original_topic: None,
+        key: b"",
+        original: body,
+    }
+}
+
+/// The dead letter of an element that is no event.
+pub(super) fn element<'a>(
+    source: &'a SourceName,
+    position: Position,
+    refused: &'a Refused<'_>,
+) -> DeadLetter<'a> {
+    DeadLetter {
+        reason: refused.reason,
+        error: &refused.error,
+        source,
+        position,
+        original_topic: None,
+        key: refused.key.as_bytes(),
+        original: refused.original,
+    }
+}
+
+/// The dead letter of an event that its topic does not take.
+pub(super) fn event<'a>(
+    source: &'a SourceName,
+    position: Position,
+    event: &'a Event<'_>,
+    topic: &'a str,
+    reason: &'a str,
+    error: &'a str,
+) -> DeadLetter<'a> {
+    DeadLetter {
+        reason,
+        error,
+        source,
+        position,
+        original_topic: Some(topic),
+        key: event.key.as_bytes(),
+        original: event.original,
+    }
+}
+
+pub(super) fn index_of(item: &Decoded<'_>) -> u32 {
+    match item {
+        Ok(event) => event.index,
+        Err(refused) => refused.index,
+    }
+}
+
+impl<S: Sink> Forwarder<S> {
+    /// Sends `letter` on lane `id`, or puts it into quarantine.
+    pub(super) fn refuse(
+        &mut self,
+        id: LaneId,
+        letter: &DeadLetter<'_>,
+        reason: &'static str,
+        now: Now,
+    ) -> Result<Taken, ForwardError> {
+        let Some(token) = self.lane(id).map(|lane| lane.window.next_token()) else {
+            return Ok(Taken::Wait);
+        };
+        let topic = self.dead_letters;
+        let pointer = letter.original.len() + letter.key.len() + LETTER_OVERHEAD
+            > self.sink.record_limit();
+        let stage = if pointer { Stage::Pointer } else { Stage::Letter };
+        Ok(match self.send_letter(letter, token, stage, now)? {
+            Letter::Sent { size } => {
+                let carries = Carries::DeadLetter { reason, pointer };
+                self.sent(id, topic, letter.position, size, carries, now);
+                Taken::Sent
+            }
+            Letter::Quarantined => Taken::Passed,
+            Letter::Wait => Taken::Wait,
+        })
+    }
+
+    /// Turns refused records into dead letters, or puts their events into quarantine.
+    pub(super) fn deal_with_rejected(&mut self, now: Now) -> Result<(), ForwardError> {
+        for _ in 0..self.rejected.len() {
+            let Some(rejected) = self.rejected.pop_front() else { break };
+            match self.deal_with(&rejected, now) {
+                Ok(true) => {}
+                Ok(false) => self.rejected.push_back(rejected),
+                Err(error) => {
+                    self.rejected.push_back(rejected);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn deal_with(&mut self, rejected: &Rejected, now: Now) -> Result<bool, ForwardError> {
+        let Rejected { token, reason, error, stage } = rejected;
+        let slot = self.window_of(*token).and_then(|window| window.slot(*token)).cloned();
+        let Some(slot) = slot else { return Ok(true) }; // a reset reads it again
+        let Some(stored) = self.read_again(slot.position)? else {
+            // The bytes are damaged by now; the main lane's reader reports and keeps the range.
+            self.settled(*token);
+            return Ok(true);
+        };
+
+        let catalog = self.catalog.clone();
+        let source = self.spool.source().clone();
+        let mut items = Vec::new();
+        let body = &stored.delivery.body;
+        let verdict =
+            decode(self.settings.kind, &catalog, body, &stored.delivery.headers, &mut items);
+        let item = items.iter().find(|item| index_of(item) == slot.position.index);
+        let mut name = String::new();
+        let letter = match (&verdict, item) {
+            (Err(undecodable), _) => whole_body(&source, slot.position, undecodable, body),
+            (Ok(()), Some(Err(refused))) => element(&source, slot.position, refused),
+            (Ok(()), Some(Ok(found))) => {
+                self.router.topic(&source, found, &mut name);
+                event(&source, slot.position, found, &name, reason, error)
+            }
+            (Ok(()), None) => {
+                self.settled(*token);
+                return Ok(true);
+            }
+        };
+        let stage = match stage {
+            Stage::Letter if letter.original.len() + LETTER_OVERHEAD > self.sink.record_limit() => {
+                Stage::Pointer
+            }
+            stage => *stage,
+        };
+        match self.send_letter(&letter, *token, stage, now)? {
+            Letter::Wait => return Ok(false),
+            Letter::Quarantined => self.settled(*token),
+            Letter::Sent { .. } => {
+                let topic = self.dead_letters;
+                self.topics.get_mut(topic).outstanding += 1;
+                if let Some(slot) = self.window_of(*token).and_then(|window| window.slot(*token)) {
+                    slot.topic = topic;
+                    slot.carries =
+                        Carries::DeadLetter { reason, pointer: stage == Stage::Pointer };
+                    slot.state = State::Outstanding;
+                    slot.since = now.instant;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn send_letter(
+        &mut self,
+        letter: &DeadLetter<'_>,
+        token: Token,
+        stage: Stage,
+        now: Now,
+    ) -> Result<Letter, ForwardError> {
+        if stage == Stage::Quarantine || !self.dead_letters_open(now) {
+            return self.keep(letter, now);
+        }
+        let topic = &self.topics.get(self.dead_letters).name;
+        match self.sink.topic(topic) {
+            TopicState::Ready => {}
+            TopicState::Pending => return Ok(Letter::Wait),
+            TopicState::OverLimit => return self.keep(letter, now),
+            TopicState::Unavailable(why) => {
+                self.close_dead_letters(now, &why);
+                return self.keep(letter, now);
+            }
+        }
+        let pointer = match stage {
+            Stage::Pointer => Some(self.quarantine(letter, now)?),
+            Stage::Letter | Stage::Quarantine => None,
+        };
+        let sink = &mut self.sink;
+        let (size, sent) = letter.with_record(topic, pointer.as_ref(), |record| {
+            (record.size(), sink.send(record, token))
+        });
+        match sent {
+            Ok(()) => Ok(Letter::Sent { size }),
+            Err(SendError::QueueFull) => Ok(Letter::Wait),
+            Err(SendError::Failed(Failure::Fatal(_) | Failure::Purged)) => {
+                self.needs_reset = true;
+                Ok(Letter::Wait)
+            }
+            Err(SendError::Failed(Failure::Refused(_))) if pointer.is_some() => {
+                Ok(Letter::Quarantined)
+            }
+            Err(SendError::Failed(Failure::Refused(_) | Failure::Passing(_))) => {
+                self.keep(letter, now)
+            }
+        }
+    }
+
+    fn keep(&mut self, letter: &DeadLetter<'_>, now: Now) -> Result<Letter, ForwardError> {
+        self.quarantine(letter, now)?;
+        Ok(Letter::Quarantined)
+    }
+
+    fn quarantine(
+        &mut self,
+        letter: &DeadLetter<'_>,
+        now: Now,
+    ) -> Result<crate::quarantine::Quarantined, ForwardError> {
+        let kept = self.quarantine.keep(letter, now.unix).map_err(ForwardError::Quarantine)?;
+        let labels = [self.spool.source().as_str(), letter.reason];
+        self.metrics.quarantined.with_label_values(&labels).inc();
+        tracing::warn!(
+            source = %letter.source,
+            position = %letter.position,
+            reason = letter.reason,
+            error = letter.error,
+            path = %kept.path.display(),
+            "an event is in quarantine",
+        );
+        Ok(kept)
+    }
+
+    pub(super) fn quarantine_damage(
+        &mut self,
+        damage: &Damage,
+        now: Now,
+    ) -> Result<(), ForwardError> {
+        let source = self.spool.source();
+        let kept = self
+            .quarantine
+            .keep_damage(source, damage, now.unix)
+            .map_err(ForwardError::Quarantine)?;
+        self.metrics.spool_damage.with_label_values(&[source.as_str()]).inc();
+        self.metrics.quarantined.with_label_values(&[source.as_str(), "damage"]).inc();
+        tracing::error!(
+            %source,
+            damage = %damage,
+            path = %kept.path.display(),
+            "a range of the spool is damaged: its bytes are in quarantine, its events are missing",
+        );
+        Ok(())
+    }
+
+    pub(super) fn close_dead_letters(&mut self, now: Now, why: &str) {
+        if self.dead_letters_open(now) {
+            tracing::error!(
+                source = %self.spool.source(),
+                topic = self.settings.dead_letter_topic,
+                why,
+                "dead letters can't be written: refused events go to the quarantine folder",
+            );
+        }
+        self.dead_letters_closed_until = Some(now.instant + DEAD_LETTER_PAUSE);
+    }
+
+    fn dead_letters_open(&self, now: Now) -> bool {
+        self.dead_letters_closed_until.is_none_or(|until| now.instant >= until)
+    }
+
+    /// Reads the delivery of a position once more; `None` when it can't be had any more.
+    fn read_again(&self, position: Position) -> Result<Option<StoredDelivery>, ForwardError> {
+        match self.spool.reader(position.sequence).next()? {
+            Next::Delivery(stored) if stored.sequence == position.sequence => Ok(Some(stored)),
+            Next::Delivery(_) | Next::Damage(_) | Next::CaughtUp => Ok(None),
+        }
+    }
+}
+
+/// What became of a dead letter.
+enum Letter {
+    Sent { size: usize },
+    Quarantined,
+    Wait,
+}

@@ -1,0 +1,201 @@
+//! Holding topics, and going back.
+//!
+//! When a record fails while later ones of its topic are on their way, those could overtake it. So
+//! nothing more is sent: what the sink has not sent yet is taken back, what is in flight is waited
+//! for, the producer is replaced (after a purge its sequence numbers have a gap), topics in trouble
+//! are held, and every lane goes back to its oldest unsettled event. What was settled beyond that is
+//! remembered, so that going back repeats nothing that is known to be delivered.
+
+use std::{collections::BTreeMap, time::{Duration, Instant}};
+
+use super::{
+    ForwardError, Forwarder, Now,
+    held::Phase,
+    topics::TopicId,
+    window::{Carries, Slot, State},
+};
+use crate::{produce::{Outcome, Sink}, retry::Retry, spool::position::Position};
+
+/// How long records in flight are waited for: rounds of polling, and the length of one.
+const DRAIN_ROUNDS: usize = 50;
+const DRAIN_ROUND: Duration = Duration::from_millis(50);
+
+/// Why a topic must be held.
+pub(super) struct Trouble {
+    pub why: String,
+    /// One record of a batch was refused for good: send them singly to find out which.
+    pub one_at_a_time: bool,
+}
+
+impl<S: Sink> Forwarder<S> {
+    /// Whether one more topic may be held; if not, the main lane rests for a while.
+    pub(super) fn may_hold(&mut self, topic: TopicId, now: Now, why: &str) -> bool {
+        if self.held.contains_key(&topic) || self.held.len() < self.settings.held_topics {
+            return true;
+        }
+        if self.paused_until.is_none() {
+            tracing::error!(
+                source = %self.spool.source(),
+                topic = self.topics.get(topic).name,
+                why,
+                held = self.held.len(),
+                "one more topic can't be written and forward.held_topics are held already: the \
+                 source waits",
+            );
+        }
+        self.paused_until = Some(now.instant + self.pauses.next_delay());
+        false
+    }
+
+    /// Leaves the topic to a lane of its own, from `position` on.
+    pub(super) fn hold(&mut self, topic: TopicId, position: Position, why: &str, now: Now) {
+        let until = self.wait_for(topic, now);
+        let entry = self.topics.get_mut(topic);
+        entry.ready = false;
+        let source = self.spool.source();
+        self.metrics.holds.with_label_values(&[source.as_str()]).inc();
+        tracing::warn!(%source, topic = entry.name, %position, why, "a topic is held");
+        let held = self.open_lane(topic, position, Phase::Waiting { until }, why);
+        held.in_trouble = true;
+    }
+
+    /// When a topic in trouble is tried again.
+    pub(super) fn wait_for(&mut self, topic: TopicId, now: Now) -> Instant {
+        let retry = self.topics.get_mut(topic).retry.get_or_insert_with(Retry::steady);
+        now.instant + retry.next_delay()
+    }
+
+    pub(super) fn reset(&mut self, now: Now) -> Result<(), ForwardError> {
+        self.take_back();
+        let troubled = self.topics_in_trouble(now);
+        self.remember_what_is_settled();
+
+        let mut main_low = self.main.next();
+        let mut held_from: BTreeMap<TopicId, Position> = BTreeMap::new();
+        for slot in self.main.window.iter().filter(|slot| !slot.state.is_done()) {
+            if slot.carries == Carries::Event && troubled.contains_key(&slot.topic) {
+                held_from.entry(slot.topic).or_insert(slot.position);
+            } else {
+                main_low = main_low.min(slot.position);
+            }
+        }
+        let in_trouble_on_their_own: Vec<_> =
+            self.held.keys().filter(|topic| troubled.contains_key(topic)).copied().collect();
+        for topic in in_trouble_on_their_own {
+            let low = self.held[&topic].lane.low();
+            let from = held_from.entry(topic).or_insert(low);
+            *from = low.min(*from);
+        }
+
+        // The other lanes go back, each to its own oldest unsettled event.
+        for (topic, held) in &mut self.held {
+            if !troubled.contains_key(topic) {
+                let low = held.lane.low();
+                held.lane.rewind(low);
+                if held.phase == Phase::Draining {
+                    held.phase = Phase::CatchingUp;
+                }
+            }
+        }
+        for (topic, from) in held_from {
+            let Trouble { why, one_at_a_time } = &troubled[&topic];
+            if !self.may_hold(topic, now, why) {
+                main_low = main_low.min(from);
+                continue;
+            }
+            let end = self.main.next();
+            self.hold(topic, from, why, now);
+            if let Some(held) = self.held.get_mut(&topic)
+                && *one_at_a_time
+            {
+                held.alone_before = end;
+            }
+        }
+        self.main.rewind(main_low);
+        self.rejected.clear();
+        Ok(())
+    }
+
+    /// Takes back what is not sent, waits for what is, and replaces the producer.
+    fn take_back(&mut self) {
+        let source = self.spool.source().clone();
+        self.needs_reset = false;
+        let mut outcomes = std::mem::take(&mut self.outcomes);
+        for _ in 0..DRAIN_ROUNDS {
+            if self.topics.outstanding() == 0 {
+                break;
+            }
+            self.sink.purge();
+            self.sink.poll(DRAIN_ROUND, &mut outcomes);
+            for (token, outcome) in outcomes.drain(..) {
+                self.note_while_draining(token, &outcome);
+            }
+        }
+        self.metrics.producer_renewals.with_label_values(&[source.as_str()]).inc();
+        if let Err(error) = self.sink.renew(&|| false) {
+            tracing::error!(%source, %error, "the producer can't be replaced yet");
+            self.needs_reset = true;
+        }
+        self.sink.poll(Duration::ZERO, &mut outcomes);
+        for (token, outcome) in outcomes.drain(..) {
+            self.note_while_draining(token, &outcome);
+        }
+        self.outcomes = outcomes;
+        self.topics.nothing_outstanding();
+    }
+
+    /// While draining only deliveries matter: whatever failed is read again.
+    fn note_while_draining(&mut self, token: crate::produce::Token, outcome: &Outcome) {
+        let Some(window) = self.window_of(token) else { return };
+        let Some(slot) = window.slot(token) else { return };
+        if slot.state != State::Outstanding {
+            return;
+        }
+        let slot = slot.clone();
+        let topic = self.topics.get_mut(slot.topic);
+        topic.outstanding -= 1;
+        match outcome {
+            Outcome::Delivered => self.delivered(token, &slot),
+            Outcome::Failed(_) => {
+                if let Some(slot) = self.window_of(token).and_then(|window| window.slot(token)) {
+                    slot.state = State::Failed;
+                }
+            }
+        }
+    }
+
+    /// The topics that failed, and those without progress although the cluster answers.
+    fn topics_in_trouble(&mut self, now: Now) -> BTreeMap<TopicId, Trouble> {
+        let mut troubled = std::mem::take(&mut self.troubled);
+        let mut stuck: Vec<Slot> = Vec::new();
+        stuck.extend(self.main.window.iter().filter(|slot| self.was_overdue(slot, now)).cloned());
+        for slot in stuck {
+            let why = "no acknowledgement for longer than forward.hold_after, while the cluster answers";
+            if slot.topic == self.dead_letters {
+                self.close_dead_letters(now, why);
+            } else {
+                troubled
+                    .entry(slot.topic)
+                    .or_insert(Trouble { why: why.into(), one_at_a_time: false });
+            }
+        }
+        troubled.remove(&self.dead_letters);
+        troubled
+    }
+
+    fn was_overdue(&self, slot: &Slot, now: Now) -> bool {
+        let state = if slot.state == State::Failed { State::Outstanding } else { slot.state };
+        self.is_overdue(&Slot { state, ..slot.clone() }, now)
+    }
+
+    fn remember_what_is_settled(&mut self) {
+        let lanes = self.held.values().map(|held| &held.lane.window);
+        let settled: Vec<_> = std::iter::once(&self.main.window)
+            .chain(lanes)
+            .flat_map(|window| window.iter())
+            .filter(|slot| slot.state == State::Settled)
+            .map(|slot| slot.position)
+            .collect();
+        self.settled_ahead.extend(settled);
+    }
+}

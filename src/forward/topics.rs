@@ -1,0 +1,71 @@
+//! The topics that one forwarder has written or tried to, interned, with what it knows of each.
+
+use std::collections::HashMap;
+
+use prometheus::IntCounter;
+
+use crate::{delivery::SourceName, metrics::Metrics, retry::Retry};
+
+/// A topic's place in the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct TopicId(u32);
+
+/// What the forwarder knows of one topic.
+pub(super) struct Topic {
+    pub name: String,
+    /// The sink said that it can be written; asked again after trouble.
+    pub ready: bool,
+    /// Records that the sink has.
+    pub outstanding: usize,
+    /// How long to wait before it is tried again; none while it is well.
+    pub retry: Option<Retry>,
+    /// `millrace_events_delivered_total` of this source and topic.
+    pub delivered: IntCounter,
+}
+
+/// Bounded by `topics.limit`: names beyond it are never entered.
+pub(super) struct Topics {
+    source: SourceName,
+    metrics: Metrics,
+    by_name: HashMap<String, TopicId>,
+    topics: Vec<Topic>,
+}
+
+impl Topics {
+    pub fn new(source: SourceName, metrics: Metrics) -> Self {
+        Self { source, metrics, by_name: HashMap::new(), topics: Vec::new() }
+    }
+
+    pub fn find(&self, name: &str) -> Option<TopicId> {
+        self.by_name.get(name).copied()
+    }
+
+    pub fn enter(&mut self, name: &str) -> TopicId {
+        if let Some(id) = self.find(name) {
+            return id;
+        }
+        let id = TopicId(self.topics.len() as u32);
+        let delivered = self.metrics.events.with_label_values(&[self.source.as_str(), name]);
+        self.topics.push(Topic { name: name.into(), ready: false, outstanding: 0, retry: None, delivered });
+        self.by_name.insert(name.into(), id);
+        id
+    }
+
+    pub fn get(&self, id: TopicId) -> &Topic {
+        &self.topics[id.0 as usize]
+    }
+
+    pub fn get_mut(&mut self, id: TopicId) -> &mut Topic {
+        &mut self.topics[id.0 as usize]
+    }
+
+    /// Records of all topics that the sink has.
+    pub fn outstanding(&self) -> usize {
+        self.topics.iter().map(|topic| topic.outstanding).sum()
+    }
+
+    /// After the sink was renewed it has nothing.
+    pub fn nothing_outstanding(&mut self) {
+        self.topics.iter_mut().for_each(|topic| topic.outstanding = 0);
+    }
+}

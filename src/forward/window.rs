@@ -1,0 +1,224 @@
+//! The window: what one lane handed to the sink and has not seen settled, in the order of the spool.
+//!
+//! Its oldest unsettled slot is how far the lane is delivered. Slots settle in any order and leave
+//! from the front, so every operation of the everyday path is constant time and allocates nothing.
+
+use std::{collections::VecDeque, time::Instant};
+
+use super::topics::TopicId;
+use crate::{produce::Token, spool::position::Position};
+
+/// Bits of a token that count slots; the bits above name the lane.
+const INDEX_BITS: u32 = 40;
+const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
+
+/// What the client library needs for a record beside its bytes; counted so that many small records
+/// can't outgrow the configured queue.
+const RECORD_OVERHEAD: usize = 256;
+
+/// One event on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Slot {
+    pub position: Position,
+    pub topic: TopicId,
+    /// Bytes that it takes in the sink's queue.
+    pub size: usize,
+    pub since: Instant,
+    pub carries: Carries,
+    pub state: State,
+}
+
+/// What the record of a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carries {
+    Event,
+    /// A dead letter, with the reason that metrics count; or only a pointer to quarantine.
+    DeadLetter { reason: &'static str, pointer: bool },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The sink has it.
+    Outstanding,
+    /// The sink gave it back; it must be sent again.
+    Failed,
+    /// Delivered, dead-lettered or in quarantine.
+    Settled,
+    /// Not delivered: the lane of its held topic reads it again.
+    Left,
+}
+
+impl State {
+    /// Whether the lane may pass it.
+    pub fn is_done(self) -> bool {
+        match self {
+            Self::Outstanding | Self::Failed => false,
+            Self::Settled | Self::Left => true,
+        }
+    }
+}
+
+/// Which lane a slot belongs to; never reused while one of its tokens may be outstanding.
+pub(super) type LaneId = u16;
+
+#[derive(Debug)]
+pub(super) struct Window {
+    lane: LaneId,
+    slots: VecDeque<Slot>,
+    /// The index of the front slot; counts on for ever and wraps within `INDEX_MASK`.
+    front: usize,
+    /// Bytes of all slots that are not settled.
+    bytes: usize,
+}
+
+impl Window {
+    pub fn new(lane: LaneId) -> Self {
+        Self::starting_at(lane, 0)
+    }
+
+    fn starting_at(lane: LaneId, front: usize) -> Self {
+        Self { lane, slots: VecDeque::new(), front, bytes: 0 }
+    }
+
+    /// The token that the next pushed slot will have.
+    pub fn next_token(&self) -> Token {
+        let index = self.front.wrapping_add(self.slots.len()) & INDEX_MASK;
+        (usize::from(self.lane) << INDEX_BITS) | index
+    }
+
+    pub fn lane(&self) -> LaneId {
+        self.lane
+    }
+
+    pub fn push(&mut self, mut slot: Slot) {
+        slot.size += RECORD_OVERHEAD;
+        self.bytes += slot.size;
+        self.slots.push_back(slot);
+    }
+
+    pub fn lane_of(token: Token) -> LaneId {
+        // The bits above `INDEX_BITS` are what `next_token` put there.
+        (token >> INDEX_BITS) as LaneId
+    }
+
+    pub fn slot(&mut self, token: Token) -> Option<&mut Slot> {
+        let offset = (token & INDEX_MASK).wrapping_sub(self.front) & INDEX_MASK;
+        self.slots.get_mut(offset)
+    }
+
+    /// The slot's event is delivered, a dead letter, or in quarantine.
+    pub fn settle(&mut self, token: Token) {
+        self.finish(token, State::Settled);
+    }
+
+    /// The slot's event is left to another lane.
+    pub fn leave(&mut self, token: Token) {
+        self.finish(token, State::Left);
+    }
+
+    fn finish(&mut self, token: Token, state: State) {
+        let Some(slot) = self.slot(token) else { return };
+        if !slot.state.is_done() {
+            slot.state = state;
+            let size = slot.size;
+            self.bytes -= size;
+        }
+        while self.slots.front().is_some_and(|slot| slot.state.is_done()) {
+            self.slots.pop_front();
+            self.front = (self.front + 1) & INDEX_MASK;
+        }
+    }
+
+    /// The oldest slot that is not done: always the front one.
+    pub fn oldest(&self) -> Option<&Slot> {
+        self.slots.front()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Bytes of all slots that are not done.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter()
+    }
+
+    /// Forgets every slot, for a reader that goes back. Tokens are not reused.
+    pub fn clear(&mut self) {
+        self.front = self.front.wrapping_add(self.slots.len()) & INDEX_MASK;
+        self.slots.clear();
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(sequence: u64) -> Slot {
+        Slot {
+            position: Position::start_of(sequence),
+            topic: TopicId::default(),
+            size: 10,
+            since: Instant::now(),
+            carries: Carries::Event,
+            state: State::Outstanding,
+        }
+    }
+
+    fn push(window: &mut Window, sequence: u64) -> Token {
+        let token = window.next_token();
+        window.push(slot(sequence));
+        token
+    }
+
+    #[test]
+    fn the_oldest_unsettled_slot_stands_in_front() {
+        let mut window = Window::new(3);
+        let tokens: Vec<_> = (1..=3).map(|sequence| push(&mut window, sequence)).collect();
+        window.settle(tokens[1]);
+        assert_eq!(window.oldest().unwrap().position, Position::start_of(1));
+        window.settle(tokens[0]);
+        assert_eq!(window.oldest().unwrap().position, Position::start_of(3));
+        window.settle(tokens[2]);
+        assert!(window.is_empty());
+        assert_eq!(window.bytes(), 0);
+    }
+
+    #[test]
+    fn tokens_survive_the_wrap_around_of_their_index() {
+        let mut window = Window::starting_at(7, INDEX_MASK - 1);
+        let tokens: Vec<_> = (1..=4).map(|sequence| push(&mut window, sequence)).collect();
+        for (sequence, token) in (1..).zip(&tokens) {
+            assert_eq!(Window::lane_of(*token), 7);
+            assert_eq!(window.slot(*token).unwrap().position, Position::start_of(sequence));
+        }
+        for token in tokens {
+            window.settle(token);
+        }
+        assert!(window.is_empty());
+    }
+
+    #[test]
+    fn a_token_from_before_a_clear_names_nothing() {
+        let mut window = Window::new(1);
+        let old = push(&mut window, 1);
+        window.clear();
+        push(&mut window, 1);
+        assert!(window.slot(old).is_none());
+    }
+
+    #[test]
+    fn settling_twice_counts_once() {
+        let mut window = Window::new(1);
+        push(&mut window, 1);
+        let second = push(&mut window, 2);
+        window.settle(second);
+        window.settle(second);
+        assert_eq!(window.bytes(), 10 + RECORD_OVERHEAD);
+    }
+}
