@@ -43,6 +43,45 @@ pub struct Attributes<'a> {
     pub extensions: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
+/// What the legacy mapping needs at most: three pieces put in front, two quotes with a number
+/// between them, and the three ranges around that number and what is cut out.
+const PIECES: usize = 9;
+
+/// A value as pieces to be concatenated: ranges of the body and, for the legacy mapping alone, the
+/// few bytes that it puts in between. It holds no memory of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pieces<'a> {
+    parts: [&'a [u8]; PIECES],
+    used: usize,
+}
+
+impl<'a> Pieces<'a> {
+    /// Adds a piece at the end; an empty one takes no place. Panics beyond nine pieces.
+    pub fn push(&mut self, part: &'a [u8]) {
+        if !part.is_empty() {
+            self.parts[self.used] = part;
+            self.used += 1;
+        }
+    }
+
+    pub fn as_slice(&self) -> &[&'a [u8]] {
+        &self.parts[..self.used]
+    }
+
+    /// Bytes of all pieces together.
+    pub fn size(&self) -> usize {
+        self.as_slice().iter().map(|part| part.len()).sum()
+    }
+}
+
+impl<'a> From<&'a [u8]> for Pieces<'a> {
+    fn from(whole: &'a [u8]) -> Self {
+        let mut pieces = Self::default();
+        pieces.push(whole);
+        pieces
+    }
+}
+
 /// One event, ready to be routed and encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<'a> {
@@ -56,9 +95,10 @@ pub struct Event<'a> {
     /// The Kafka record's key, as contracted for the stream.
     pub key: Cow<'a, str>,
     pub attributes: Attributes<'a>,
-    /// The record's value, as pieces to be concatenated: ranges of the body and, for the legacy
-    /// mapping alone, the few bytes that it puts in between.
-    pub value: Vec<Cow<'a, [u8]>>,
+    /// Plain headers beside the CloudEvents attributes, in the order in which they are written.
+    pub headers: Vec<(&'static str, Cow<'a, str>)>,
+    /// The record's value.
+    pub value: Pieces<'a>,
     /// The event's own bytes, as they stand in the body.
     pub original: &'a [u8],
 }

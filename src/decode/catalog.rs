@@ -1,0 +1,304 @@
+//! The activity types: which CloudEvents type and which event type an `activityTypeId` stands for.
+//!
+//! The id is what counts; names drift between documents and languages and are asked only for an id
+//! that is not listed here. The built-in list has the types that Adobe names for its streams and
+//! the few that only the REST API names; ids that it lacks are valid.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use super::naming::{self, CUSTOM_ACTIVITY, FIRST_CUSTOM_ID};
+
+/// What an activity is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActivityType<'a> {
+    /// The CloudEvents type, e.g. `com.adobe.platform.marketo.activity.standard.clicklink`.
+    pub ce_type: Cow<'a, str>,
+    /// Its last part as a topic has it, e.g. `clicklink`.
+    pub event_type: Cow<'a, str>,
+}
+
+impl ActivityType<'_> {
+    fn standard(name: &str) -> ActivityType<'static> {
+        let ce_type = naming::standard_activity(name);
+        let (_, event_type) = naming::classify(&ce_type, None);
+        ActivityType { ce_type: ce_type.into(), event_type }
+    }
+
+    fn borrowed(&self) -> ActivityType<'_> {
+        ActivityType {
+            ce_type: Cow::Borrowed(&self.ce_type),
+            event_type: Cow::Borrowed(&self.event_type),
+        }
+    }
+}
+
+/// What configuration says about one id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The name, as `Click Link`; the type is made from it by Adobe's rule.
+    pub name: String,
+    /// Other names under which activities without a listed id mean the same type.
+    pub aliases: Vec<String>,
+}
+
+/// An override that can't be what was meant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OverrideError {
+    #[error(
+        "activity type {id}: only ids from 1 to 99999 can be named; 100000 and more are custom \
+         activities and always called custom-<id>, as Adobe's events tell them apart by id alone"
+    )]
+    NotAStandardId { id: i64 },
+    #[error("activity type {id}: the name or an alias is empty")]
+    EmptyName { id: i64 },
+    #[error("activity type {id}: the alias `{alias}` already stands for activity type {other}")]
+    AliasTaken { id: i64, alias: String, other: i64 },
+}
+
+/// The activity types by id, and aliases of their names.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    /// In the order of the ids.
+    types: Vec<(i64, ActivityType<'static>)>,
+    /// By name in lower case without spaces.
+    aliases: BTreeMap<String, i64>,
+}
+
+impl Default for Catalog {
+    fn default() -> Self {
+        Self::builtin()
+    }
+}
+
+impl Catalog {
+    /// The types that Adobe documents.
+    pub fn builtin() -> Self {
+        let types = BUILTIN.iter().map(|(id, name)| (*id, ActivityType::standard(name))).collect();
+        Self { types, aliases: BTreeMap::new() }
+    }
+
+    /// The types that Adobe documents, with `overrides` put over them or added; the last one of an
+    /// id wins. All mistakes are returned, not just the first.
+    pub fn with_overrides(
+        overrides: impl IntoIterator<Item = (i64, Override)>,
+    ) -> Result<Self, Vec<OverrideError>> {
+        let mut catalog = Self::builtin();
+        let mut errors = Vec::new();
+        for (id, Override { name, aliases }) in overrides {
+            if !(1..FIRST_CUSTOM_ID).contains(&id) {
+                errors.push(OverrideError::NotAStandardId { id });
+                continue;
+            }
+            if aliases.iter().chain([&name]).any(|name| naming::compact(name).is_empty()) {
+                errors.push(OverrideError::EmptyName { id });
+                continue;
+            }
+            let named = ActivityType::standard(&name);
+            match catalog.types.binary_search_by_key(&id, |(id, _)| *id) {
+                Ok(at) => catalog.types[at].1 = named,
+                Err(at) => catalog.types.insert(at, (id, named)),
+            }
+            for alias in aliases {
+                match catalog.aliases.insert(naming::compact(&alias), id) {
+                    Some(other) if other != id => {
+                        errors.push(OverrideError::AliasTaken { id, alias, other });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if errors.is_empty() { Ok(catalog) } else { Err(errors) }
+    }
+
+    /// What an activity with this `activityTypeId` and `activityType` is called; `None` when it has
+    /// neither.
+    ///
+    /// A listed id decides alone. 100000 and more are `custom-<id>`. For other ids, and without an
+    /// id, the name decides: as an alias, else by Adobe's rule. An unknown id without a name is
+    /// `activity-<id>`.
+    pub fn activity_type(&self, id: Option<i64>, name: Option<&str>) -> Option<ActivityType<'_>> {
+        if let Some(listed) = id.and_then(|id| self.listed(id)) {
+            return Some(listed);
+        }
+        if let Some(id) = id.filter(|id| *id >= FIRST_CUSTOM_ID) {
+            return Some(ActivityType {
+                ce_type: Cow::Borrowed(CUSTOM_ACTIVITY),
+                event_type: naming::custom_event_type(id),
+            });
+        }
+        match name.map(|name| (name, naming::compact(name))) {
+            Some((name, compact)) if !compact.is_empty() => {
+                let alias = self.aliases.get(&compact).and_then(|id| self.listed(*id));
+                Some(alias.unwrap_or_else(|| ActivityType::standard(name)))
+            }
+            _ => id.map(|id| ActivityType::standard(&format!("activity-{id}"))),
+        }
+    }
+
+    fn listed(&self, id: i64) -> Option<ActivityType<'_>> {
+        let at = self.types.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some(self.types[at].1.borrowed())
+    }
+}
+
+/// Ids and names, in the order of the ids.
+#[rustfmt::skip]
+const BUILTIN: &[(i64, &str)] = &[
+    (1, "Visit Webpage"),
+    (2, "Fill Out Form"),
+    (3, "Click Link"),
+    (6, "Send Email"),
+    (7, "Email Delivered"),
+    (8, "Email Bounced"),
+    (9, "Unsubscribe Email"),
+    (10, "Open Email"),
+    (11, "Click Email"),
+    (12, "New Lead"),
+    (13, "Change Data Value"),
+    (19, "Sync Lead to SFDC"),
+    (21, "Convert Lead"),
+    (22, "Change Score"),
+    (23, "Change Owner"),
+    (24, "Add To List"),
+    (25, "Remove from List"),
+    (26, "SFDC Activity"),
+    (27, "Email Bounced Soft"),
+    (28, "Sync Lead Updates to SFDC"),
+    (29, "Delete Lead from SFDC"),
+    (30, "SFDC Activity Updated"),
+    (31, "SFDC Merge Leads"),
+    (32, "Merge Leads"),
+    (34, "Add to Opportunity"),
+    (35, "Remove from Opportunity"),
+    (36, "Update Opportunity"),
+    (37, "Delete Lead"),
+    (38, "Send Alert"),
+    (39, "Send Sales Email"),
+    (40, "Open Sales Email"),
+    (41, "Click Sales Email"),
+    (42, "Add to SFDC Campaign"),
+    (43, "Remove from SFDC Campaign"),
+    (44, "Change Status in SFDC Campaign"),
+    (45, "Receive Sales Email"),
+    (46, "Interesting Moment"),
+    (47, "Request Campaign"),
+    (48, "Sales Email Bounced"),
+    (100, "Change Lead Partition"),
+    (101, "Change Revenue Stage"),
+    (102, "Change Revenue Stage Manually"),
+    (104, "Change Status In Progression"),
+    (106, "Enrich with Data.com"),
+    (108, "Change Segment"),
+    (110, "Call Webhook"),
+    (111, "Send Forward to Friend Email"),
+    (112, "Receive Forward to Friend Email"),
+    (113, "Add To Nurture"),
+    (114, "Change Nurture Track"),
+    (115, "Change Nurture Cadence"),
+    (123, "Change Program Member Data"),
+    (131, "Fill Out Facebook Lead Ads Form"),
+    (132, "Click RTP Call to Action"),
+    (133, "Click Predictive Content"),
+    (145, "Push Lead to Marketo"),
+    (147, "Fill Out Linked Lead Gen Form"),
+    (300, "Sync Lead to Microsoft"),
+    (400, "Share Content"),
+    (401, "Vote in Poll"),
+    (402, "Sign Up for Referral Offer"),
+    (403, "Achieve Goal In Referral"),
+    (405, "Click Shared Link"),
+    (406, "Win Sweepstakes"),
+    (407, "Enter Sweepstakes"),
+    (408, "Disqualify Sweepstakes"),
+    (409, "Earn Entry In Social App"),
+    (410, "Refer to Social App"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event_type(catalog: &Catalog, id: Option<i64>, name: Option<&str>) -> Option<String> {
+        catalog.activity_type(id, name).map(|kind| kind.event_type.into_owned())
+    }
+
+    #[test]
+    fn the_list_is_sorted_and_no_two_ids_share_an_event_type() {
+        let catalog = Catalog::builtin();
+        assert!(catalog.types.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        let names: std::collections::BTreeSet<_> =
+            catalog.types.iter().map(|(_, kind)| &kind.event_type).collect();
+        assert_eq!(names.len(), catalog.types.len());
+    }
+
+    #[test]
+    fn the_id_decides_and_not_the_name() {
+        let catalog = Catalog::builtin();
+        let kind = catalog.activity_type(Some(3), Some("Lien cliqué")).unwrap();
+        assert_eq!(kind.ce_type, "com.adobe.platform.marketo.activity.standard.clicklink");
+        assert_eq!(kind.event_type, "clicklink");
+        let updated = catalog.activity_type(Some(30), None).unwrap();
+        assert_eq!(updated.event_type, "sfdcactivityupdated");
+        let enrich = catalog.activity_type(Some(106), None).unwrap();
+        assert_eq!(enrich.event_type, "enrichwithdata-com");
+    }
+
+    #[test]
+    fn custom_activities_share_a_type_and_are_told_apart_by_id() {
+        let catalog = Catalog::builtin();
+        for id in [100_000, 100_001, i64::MAX] {
+            let kind = catalog.activity_type(Some(id), Some("Click Link")).unwrap();
+            assert_eq!(kind.ce_type, "com.adobe.platform.marketo.activity.custom");
+            assert_eq!(kind.event_type, format!("custom-{id}"));
+        }
+    }
+
+    #[test]
+    fn an_unknown_id_is_named_after_its_name_or_else_its_number() {
+        let catalog = Catalog::builtin();
+        assert_eq!(event_type(&catalog, Some(99_999), Some("Fly Kite")).unwrap(), "flykite");
+        assert_eq!(event_type(&catalog, Some(99_999), Some("  ")).unwrap(), "activity-99999");
+        assert_eq!(event_type(&catalog, Some(99_999), None).unwrap(), "activity-99999");
+        assert_eq!(event_type(&catalog, None, Some("Click Link")).unwrap(), "clicklink");
+        assert_eq!(event_type(&catalog, None, Some("")), None);
+        assert_eq!(event_type(&catalog, None, None), None);
+    }
+
+    #[test]
+    fn configuration_renames_adds_and_aliases_types() {
+        let named = |name: &str, aliases: &[&str]| Override {
+            name: name.into(),
+            aliases: aliases.iter().map(ToString::to_string).collect(),
+        };
+        let catalog = Catalog::with_overrides([
+            (19, named("Sync Lead", &["Sync to CRM"])),
+            (150, named("Fly Kite", &[])),
+        ])
+        .unwrap();
+        assert_eq!(event_type(&catalog, Some(19), None).unwrap(), "synclead");
+        assert_eq!(event_type(&catalog, Some(150), Some("Kite")).unwrap(), "flykite");
+        assert_eq!(event_type(&catalog, None, Some("SYNC to crm")).unwrap(), "synclead");
+        assert_eq!(event_type(&catalog, Some(3), None).unwrap(), "clicklink");
+    }
+
+    #[test]
+    fn all_overrides_that_make_no_sense_are_named() {
+        let named =
+            |name: &str, alias: &str| Override { name: name.into(), aliases: vec![alias.into()] };
+        let errors = Catalog::with_overrides([
+            (100_001, named("Mine", "m")),
+            (3, named(" ", "x")),
+            (4, named("A", "same")),
+            (5, named("B", "S a m e")),
+        ])
+        .unwrap_err();
+        assert_eq!(
+            errors,
+            [
+                OverrideError::NotAStandardId { id: 100_001 },
+                OverrideError::EmptyName { id: 3 },
+                OverrideError::AliasTaken { id: 5, alias: "S a m e".into(), other: 4 },
+            ]
+        );
+    }
+}

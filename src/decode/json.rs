@@ -1,0 +1,237 @@
+//! The punctuation around values: a strict cursor over a body, with serde_json for the values.
+//!
+//! serde_json parses each value and says where it ended; commas, colons, brackets and the end of
+//! the body are checked here. So one pass gives both the parsed members and their byte ranges, and
+//! `[E E]`, `[E,,E]`, `[E,]` and trailing text are errors.
+
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
+
+use super::Undecodable;
+
+/// How deep arrays and objects of a body may be nested: serde_json's own limit, so that whatever is
+/// passed on can be parsed by consumers that keep it. (serde_json itself doesn't apply it to values
+/// that it skips.)
+pub const MAX_DEPTH: usize = 127;
+
+/// The body as text, if it is UTF-8 and not empty.
+pub(super) fn text(body: &[u8]) -> Result<&str, Undecodable> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let at = error.valid_up_to();
+        Undecodable::new("not-utf8", format!("not UTF-8 at byte {at}"))
+    })?;
+    if text.starts_with('\u{feff}') {
+        let error = "starts with a byte order mark at byte 0: expected JSON without one";
+        return Err(Undecodable::new("not-json", error));
+    }
+    if text.bytes().all(is_space) {
+        return Err(Undecodable::new("empty-body", "the body is empty: expected JSON at byte 0"));
+    }
+    Ok(text)
+}
+
+/// Where `part`, a piece of `whole`, begins in it.
+pub(super) fn offset(whole: &str, part: &str) -> usize {
+    part.as_ptr().addr() - whole.as_ptr().addr()
+}
+
+pub(super) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// A place in a body. Each method reads one thing from there and moves behind it.
+pub(super) struct Cursor<'a> {
+    body: &'a str,
+    at: usize,
+    depth: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(body: &'a str) -> Self {
+        Self { body, at: 0, depth: 0 }
+    }
+
+    /// The next byte that is not white space, without taking it.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        let rest = &self.body.as_bytes()[self.at..];
+        let space = rest.iter().take_while(|byte| is_space(**byte)).count();
+        self.at += space;
+        rest.get(space).copied()
+    }
+
+    /// One whole value, and its range of the body.
+    pub(super) fn value<T: Deserialize<'a>>(&mut self) -> Result<(T, &'a str), Undecodable> {
+        self.peek();
+        let rest = &self.body[self.at..];
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<T>();
+        let value = match values.next() {
+            Some(Ok(value)) => value,
+            Some(Err(error)) => return Err(self.malformed(&error)),
+            None => return Err(self.expected("a value")),
+        };
+        let range = &rest[..values.byte_offset()];
+        if deeper_than(range, MAX_DEPTH - self.depth) {
+            return Err(self.nested_too_deep());
+        }
+        self.at += range.len();
+        Ok((value, range))
+    }
+
+    /// A value nobody looks at, well-formed nevertheless.
+    pub(super) fn skip(&mut self) -> Result<&'a str, Undecodable> {
+        self.value::<IgnoredAny>().map(|(_, range)| range)
+    }
+
+    /// An object; `member` gets each name as it is spelled (quotes and escapes included) and must
+    /// take exactly the value.
+    pub(super) fn object(
+        &mut self,
+        mut member: impl FnMut(&mut Self, &'a str) -> Result<(), Undecodable>,
+    ) -> Result<(), Undecodable> {
+        self.enter(b'{', "an object")?;
+        if !self.take(b'}') {
+            loop {
+                if self.peek() != Some(b'"') {
+                    return Err(self.expected("the name of a member"));
+                }
+                let (name, _) = self.value::<&RawValue>()?;
+                if !self.take(b':') {
+                    return Err(self.expected("`:`"));
+                }
+                member(self, name.get())?;
+                if self.take(b'}') {
+                    break;
+                }
+                if !self.take(b',') {
+                    return Err(self.expected("`,` or `}`"));
+                }
+            }
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// An array; `element` must take exactly one value each time.
+    pub(super) fn array(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<(), Undecodable>,
+    ) -> Result<(), Undecodable> {
+        self.enter(b'[', "an array")?;
+        if !self.take(b']') {
+            loop {
+                element(self)?;
+                if self.take(b']') {
+                    break;
+                }
+                if !self.take(b',') {
+                    return Err(self.expected("`,` or `]`"));
+                }
+            }
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// Nothing but white space is left.
+    pub(super) fn end(&mut self) -> Result<(), Undecodable> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.expected("the end of the body")),
+        }
+    }
+
+    fn enter(&mut self, bracket: u8, what: &str) -> Result<(), Undecodable> {
+        if !self.take(bracket) {
+            return Err(self.expected(what));
+        }
+        if self.depth == MAX_DEPTH {
+            return Err(self.nested_too_deep());
+        }
+        self.depth += 1;
+        Ok(())
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expected(&self, what: &str) -> Undecodable {
+        let found = if self.at == self.body.len() { "the body ends" } else { "something else is" };
+        Undecodable::new("not-json", format!("expected {what} at byte {}: {found} there", self.at))
+    }
+
+    fn nested_too_deep(&self) -> Undecodable {
+        let error = format!("nested more than {MAX_DEPTH} deep at byte {}", self.at);
+        Undecodable::new("nested-too-deep", error)
+    }
+
+    fn malformed(&self, error: &serde_json::Error) -> Undecodable {
+        // serde_json counts lines and columns from where this value began.
+        let rest = &self.body[self.at..];
+        let mut lines = rest.split_inclusive('\n').map(str::len);
+        let before: usize = lines.by_ref().take(error.line().saturating_sub(1)).sum();
+        let at = (self.at + before + error.column()).min(self.body.len());
+        let text = error.to_string();
+        let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+        Undecodable::new("not-json", format!("{what} at byte {at}"))
+    }
+}
+
+/// Whether a well-formed value is nested deeper than `limit`.
+fn deeper_than(value: &str, limit: usize) -> bool {
+    // `[` and `{` differ in one bit. Hardly any value has so many of them that counting more
+    // exactly is worth it, and this loop runs at the speed of memory.
+    let brackets = value.bytes().filter(|byte| byte | 0x20 == b'{').count();
+    brackets > limit && depth(value) > limit
+}
+
+fn depth(value: &str) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0usize);
+    let mut bytes = value.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth -= 1,
+            b'"' => loop {
+                match bytes.next() {
+                    Some(b'\\') => _ = bytes.next(),
+                    Some(b'"') | None => break,
+                    Some(_) => {}
+                }
+            },
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_inside_strings_do_not_count_as_nesting() {
+        assert_eq!(depth(r#"{"[[[\"[[":["{{{\\"],"a":[[1]]}"#), 3);
+        assert!(!deeper_than(&format!("[{:?}]", "[".repeat(500)), 1));
+        assert!(deeper_than("[[1]]", 1));
+    }
+
+    #[test]
+    fn an_error_names_the_byte_of_the_body_and_not_of_the_value() {
+        let mut cursor = Cursor::new("{\"a\":1,\n\"b\":\n[1,\n x]}");
+        let error = cursor.object(|cursor, _| cursor.skip().map(drop)).unwrap_err();
+        assert_eq!(error, Undecodable::new("not-json", "expected value at byte 19"));
+    }
+
+    #[test]
+    fn an_offset_is_the_place_of_a_piece_in_its_whole() {
+        let whole = "abcdef";
+        assert_eq!(offset(whole, &whole[2..4]), 2);
+        assert_eq!(offset(whole, &whole[6..]), 6);
+    }
+}

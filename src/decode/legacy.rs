@@ -1,0 +1,386 @@
+//! Marketo's own lead activity push: `{"munchkinId": …, "activities": [ … ]}`, as contracted in
+//! "Legacy push" (`contracts`, sections 1A and 4).
+//!
+//! Each activity becomes the event that Adobe I/O sends for the same activity, so that both forms
+//! meet in one topic under one id: `ce_id` is `marketoGUID`, `ce_source`
+//! [`naming::LEAD_ACTIVITY_SOURCE`], `ce_type` and event type come from the catalogue, `ce_time` is
+//! `activityDate` if that is RFC 3339.
+//!
+//! What is decided here, where no published source says more:
+//! - Only top-level members of the body and of an activity count, however their names are escaped.
+//! - `null` and `""` are the same as absent. Without `leadId` the key is `<munchkinId>`.
+//! - An activity's own `munchkinId` wins over the body's, and none is put in beside it.
+//! - A name that this module reads and that stands twice makes the activity (or the body) ambiguous:
+//!   it is refused, since consumers would disagree which one counts. Other names may repeat.
+//! - A `marketoGUID` that is a number is taken as its spelling; an array or an object is refused,
+//!   since taking it out would lose it.
+
+use std::{borrow::Cow, fmt, ops::Range};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{
+    LegacyValue, MAX_EVENTS, Rules, Undecodable,
+    json::{Cursor, is_space, offset},
+    naming, time,
+};
+use crate::event::{Attributes, Decoded, Event, Pieces, Refused, Stream};
+
+/// The plain header that carries the munchkin id when the value stays as it came.
+pub const MUNCHKIN_ID_HEADER: &str = "millrace-munchkin-id";
+
+pub(super) fn decode<'a>(
+    rules: &'a Rules,
+    body: &'a str,
+    out: &mut Vec<Decoded<'a>>,
+) -> Result<(), Undecodable> {
+    let (munchkin_id, elements) = split(body)?;
+    out.reserve(elements.len());
+    out.extend(elements.into_iter().zip(0..).map(|(element, index)| {
+        event(rules, &munchkin_id, &element)
+            .map_err(|(reason, error)| Refused {
+                index,
+                reason,
+                error: format!("activity {index}: {error}"),
+                key: element.key(&munchkin_id),
+                original: element.original.as_bytes(),
+            })
+            .map(|event| Event { index, ..event })
+    }));
+    Ok(())
+}
+
+/// The body's munchkin id (it may stand behind the activities) and its activities.
+fn split(body: &str) -> Result<(MunchkinId<'_>, Vec<Element<'_>>), Undecodable> {
+    let mut cursor = Cursor::new(body);
+    if cursor.peek() != Some(b'{') {
+        cursor.skip()?;
+        cursor.end()?;
+        let error = "expected an object with `activities` at byte 0";
+        return Err(Undecodable::new("not-an-object", error));
+    }
+    let mut munchkin_id = None;
+    let mut activities = None;
+    let mut flaw = None;
+    cursor.object(|cursor, name| {
+        let twice = match known(name) {
+            Some("munchkinId") => munchkin_id.replace(cursor.skip()?).is_some(),
+            Some("activities") if cursor.peek() == Some(b'[') => {
+                activities.replace(elements(cursor)?).is_some()
+            }
+            Some("activities") => {
+                let at = offset(body, cursor.skip()?);
+                let error = format!("`activities` at byte {at} is not an array");
+                flaw.get_or_insert(Undecodable::new("no-activities", error));
+                false
+            }
+            _ => {
+                cursor.skip()?;
+                false
+            }
+        };
+        if twice {
+            let error = format!("{name} stands a second time at byte {}", offset(body, name));
+            flaw.get_or_insert(Undecodable::new("duplicate-member", error));
+        }
+        Ok(())
+    })?;
+    cursor.end()?;
+    match (flaw, activities) {
+        (Some(flaw), _) => Err(flaw),
+        (None, Some(activities)) => Ok((MunchkinId::new(munchkin_id), activities)),
+        (None, None) => Err(Undecodable::new(
+            "no-activities",
+            "the object that ends the body has no `activities`",
+        )),
+    }
+}
+
+fn elements<'a>(cursor: &mut Cursor<'a>) -> Result<Vec<Element<'a>>, Undecodable> {
+    let mut elements = Vec::new();
+    cursor.array(|cursor| {
+        if elements.len() == MAX_EVENTS {
+            let error = format!("more than {MAX_EVENTS} activities in one body");
+            return Err(Undecodable::new("too-many-events", error));
+        }
+        elements.push(if cursor.peek() == Some(b'{') {
+            let (activity, original) = cursor.value()?;
+            Element { original, activity: Some(activity) }
+        } else {
+            Element { original: cursor.skip()?, activity: None }
+        });
+        Ok(())
+    })?;
+    Ok(elements)
+}
+
+/// An element of `activities`, well-formed, not yet understood. `None`: it is no object.
+struct Element<'a> {
+    original: &'a str,
+    activity: Option<Activity<'a>>,
+}
+
+/// The top-level members of an activity that mean something to us, as they are spelled.
+#[derive(Default)]
+struct Activity<'a> {
+    munchkin_id: Option<&'a str>,
+    lead_id: Option<&'a str>,
+    guid_name: Option<&'a str>,
+    guid: Option<&'a str>,
+    date: Option<&'a str>,
+    type_id: Option<&'a str>,
+    type_name: Option<&'a str>,
+    /// A name of the above that stands twice.
+    twice: Option<&'static str>,
+}
+
+/// A name of a member that this module reads, unescaped; `None` for all others.
+fn known(spelled: &str) -> Option<&'static str> {
+    fn plain(name: &str) -> Option<&'static str> {
+        Some(match name {
+            "munchkinId" => "munchkinId",
+            "leadId" => "leadId",
+            "marketoGUID" => "marketoGUID",
+            "activityDate" => "activityDate",
+            "activityTypeId" => "activityTypeId",
+            "activityType" => "activityType",
+            "activities" => "activities",
+            _ => return None,
+        })
+    }
+    match Scalar::of(Some(spelled)) {
+        Scalar::Text(name) => plain(&name),
+        _ => None,
+    }
+}
+
+impl<'de> Deserialize<'de> for Activity<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Activity<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an activity")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut activity = Activity::default();
+                while let Some(spelled) = map.next_key::<&'de RawValue>()? {
+                    let name = known(spelled.get());
+                    let slot = match name {
+                        Some("munchkinId") => &mut activity.munchkin_id,
+                        Some("leadId") => &mut activity.lead_id,
+                        Some("activityDate") => &mut activity.date,
+                        Some("activityTypeId") => &mut activity.type_id,
+                        Some("activityType") => &mut activity.type_name,
+                        Some("marketoGUID") => {
+                            activity.guid_name = Some(spelled.get());
+                            &mut activity.guid
+                        }
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    if slot.replace(map.next_value::<&'de RawValue>()?.get()).is_some() {
+                        activity.twice = name;
+                    }
+                }
+                Ok(activity)
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// A member's value, as far as ids and names go.
+enum Scalar<'a> {
+    /// Missing, `null` or `""`.
+    Absent,
+    Text(Cow<'a, str>),
+    /// As it is spelled.
+    Number(&'a str),
+    /// An array, an object, a boolean, or text that is no Unicode (half a surrogate pair).
+    Unusable,
+}
+
+impl<'a> Scalar<'a> {
+    fn of(spelled: Option<&'a str>) -> Self {
+        let Some(spelled) = spelled else { return Self::Absent };
+        match spelled.as_bytes() {
+            b"null" | b"\"\"" => Self::Absent,
+            [b'"', text @ .., b'"'] if !text.contains(&b'\\') => {
+                Self::Text(Cow::Borrowed(&spelled[1..spelled.len() - 1]))
+            }
+            [b'"', ..] => serde_json::from_str(spelled)
+                .map_or(Self::Unusable, |text| Self::Text(Cow::Owned(text))),
+            [b'-' | b'0'..=b'9', ..] => Self::Number(spelled),
+            _ => Self::Unusable,
+        }
+    }
+
+    fn text(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// A munchkin id as text and as it is spelled.
+struct MunchkinId<'a> {
+    text: Option<Cow<'a, str>>,
+    spelled: &'a str,
+}
+
+impl<'a> MunchkinId<'a> {
+    fn new(spelled: Option<&'a str>) -> Self {
+        Self { text: Scalar::of(spelled).text(), spelled: spelled.unwrap_or_default() }
+    }
+}
+
+impl<'a> Element<'a> {
+    fn munchkin_id(&self, of_body: &MunchkinId<'a>) -> Option<Cow<'a, str>> {
+        let own = self.activity.as_ref().and_then(|activity| activity.munchkin_id);
+        Scalar::of(own).text().or_else(|| of_body.text.clone())
+    }
+
+    /// `<munchkinId>:<leadId>`, `<munchkinId>` without a lead, empty without a munchkin id.
+    fn key(&self, of_body: &MunchkinId<'a>) -> Cow<'a, str> {
+        let Some(munchkin_id) = self.munchkin_id(of_body) else { return Cow::Borrowed("") };
+        match Scalar::of(self.activity.as_ref().and_then(|activity| activity.lead_id)) {
+            Scalar::Text(lead) => [&*munchkin_id, &*lead].join(":").into(),
+            Scalar::Number(lead) => [&*munchkin_id, lead].join(":").into(),
+            Scalar::Absent | Scalar::Unusable => munchkin_id,
+        }
+    }
+}
+
+/// The event of an element (its index is the caller's), or the reason why there is none.
+fn event<'a>(
+    rules: &'a Rules,
+    of_body: &MunchkinId<'a>,
+    element: &Element<'a>,
+) -> Result<Event<'a>, (&'static str, String)> {
+    let original = element.original;
+    let Some(activity) = &element.activity else {
+        return Err(("not-an-object", "expected an object".into()));
+    };
+    if let Some(name) = activity.twice {
+        return Err(("duplicate-member", format!("`{name}` stands twice")));
+    }
+    let Some(munchkin_id) = element.munchkin_id(of_body) else {
+        let error = "neither the activity nor the body has a `munchkinId` that is text";
+        return Err(("missing-munchkin-id", error.into()));
+    };
+    if matches!(Scalar::of(activity.lead_id), Scalar::Unusable) {
+        return Err(("unusable-lead-id", "`leadId` is neither a number nor text".into()));
+    }
+    let id = match Scalar::of(activity.guid) {
+        Scalar::Absent => None,
+        Scalar::Text(id) => Some(id),
+        Scalar::Number(id) => Some(Cow::Borrowed(id)),
+        Scalar::Unusable => {
+            return Err(("unusable-guid", "`marketoGUID` is neither text nor a number".into()));
+        }
+    };
+    let type_id = match Scalar::of(activity.type_id) {
+        Scalar::Number(id) => naming::activity_type_id(id),
+        Scalar::Text(id) => naming::activity_type_id(&id),
+        Scalar::Absent | Scalar::Unusable => None,
+    };
+    let name = Scalar::of(activity.type_name).text();
+    let Some(kind) = rules.catalog.activity_type(type_id, name.as_deref()) else {
+        let error = "neither `activityTypeId` (a whole number) nor `activityType` (text) is there";
+        return Err(("missing-activity-type", error.into()));
+    };
+    let mut headers = Vec::new();
+    let value = match rules.legacy_value {
+        LegacyValue::CloudEvent => value(original, activity, of_body),
+        LegacyValue::AsReceived => {
+            headers.push((MUNCHKIN_ID_HEADER, munchkin_id.clone()));
+            Pieces::from(original.as_bytes())
+        }
+    };
+    Ok(Event {
+        index: 0,
+        stream: Stream::LeadActivity,
+        event_type: kind.event_type,
+        key: element.key(of_body),
+        munchkin_id: Some(munchkin_id),
+        activity_type_id: type_id,
+        attributes: Attributes {
+            id,
+            source: Cow::Borrowed(naming::LEAD_ACTIVITY_SOURCE),
+            r#type: kind.ce_type,
+            time: Scalar::of(activity.date).text().filter(|text| time::is_rfc3339(text)),
+            datacontenttype: Some(Cow::Borrowed("application/json")),
+            ..Attributes::default()
+        },
+        headers,
+        value,
+        original: original.as_bytes(),
+    })
+}
+
+/// The activity's bytes with the three edits of the mapping. At least the member that names the
+/// type is left, so a comma always follows what is put in.
+fn value<'a>(original: &'a str, activity: &Activity<'a>, of_body: &MunchkinId<'a>) -> Pieces<'a> {
+    let bytes = original.as_bytes();
+    let mut pieces = Pieces::default();
+    if activity.munchkin_id.is_none() {
+        pieces.push(b"{\"munchkinId\":");
+        pieces.push(of_body.spelled.as_bytes());
+        pieces.push(b",");
+    } else {
+        pieces.push(b"{");
+    }
+    let quote = match Scalar::of(activity.lead_id) {
+        Scalar::Number(number) => {
+            let start = offset(original, number);
+            Some((start..start + number.len(), b"\"".as_slice()))
+        }
+        _ => None,
+    };
+    let cut = activity.guid_name.zip(activity.guid).map(|(name, value)| {
+        (
+            member_and_comma(bytes, offset(original, name), offset(original, value) + value.len()),
+            b"".as_slice(),
+        )
+    });
+    let mut edits = [quote, cut];
+    edits.sort_by_key(|edit| edit.as_ref().map(|(range, _)| range.start));
+    let mut at = 1;
+    for (range, quote) in edits.into_iter().flatten() {
+        pieces.push(&bytes[at..range.start]);
+        if !quote.is_empty() {
+            pieces.push(quote);
+            pieces.push(&bytes[range.clone()]);
+            pieces.push(quote);
+        }
+        at = range.end;
+    }
+    pieces.push(&bytes[at..]);
+    pieces
+}
+
+/// The range of the member from `start` to `end` and of one comma: the one behind it, or, for the
+/// last member, the one before it.
+fn member_and_comma(object: &[u8], start: usize, end: usize) -> Range<usize> {
+    let behind = end + object[end..].iter().take_while(|byte| is_space(**byte)).count();
+    if object[behind] == b',' {
+        return start..behind + 1;
+    }
+    let space = object[..start].iter().rev().take_while(|byte| is_space(**byte)).count();
+    match object[start - space - 1] {
+        b',' => start - space - 1..end,
+        _ => start..end,
+    }
+}

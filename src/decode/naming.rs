@@ -1,0 +1,141 @@
+//! How Adobe's CloudEvents types are built and taken apart. Both forms of an activity go through
+//! this file, so they meet in one topic.
+//!
+//! A type is `com.adobe.platform.marketo.` + family + name. The *event type* of a topic is the name
+//! alone with every character outside `[a-z0-9-]` turned into `-`, at most 200 characters. The
+//! families are known, so a name may hold a dot of its own: `Enrich with Data.com` is
+//! `….activity.standard.enrichwithdata.com` and `enrichwithdata-com`, not `com`. Only under a family
+//! that nobody knows yet does the name begin after the last dot.
+
+use std::borrow::Cow;
+
+use crate::event::Stream;
+
+/// `source` of every lead activity.
+pub const LEAD_ACTIVITY_SOURCE: &str = "urn:marketo_activity_stream";
+
+/// The type of every customer-defined activity; they are told apart by `activityTypeId`.
+pub const CUSTOM_ACTIVITY: &str = "com.adobe.platform.marketo.activity.custom";
+
+/// Ids from here on are the customer's own activities.
+pub const FIRST_CUSTOM_ID: i64 = 100_000;
+
+const MARKETO: &str = "com.adobe.platform.marketo.";
+const FAMILIES: [&str; 4] =
+    ["activity.standard.", "audit.user.", "notification.", "observability."];
+
+/// The longest event type.
+const EVENT_TYPE_LIMIT: usize = 200;
+
+/// `activityTypeId` as a sender writes it: digits alone.
+pub fn activity_type_id(text: &str) -> Option<i64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// The type of a standard activity: its name in lower case without spaces.
+pub fn standard_activity(name: &str) -> String {
+    format!("{MARKETO}{}{}", FAMILIES[0], compact(name))
+}
+
+/// A name in lower case without spaces.
+pub fn compact(name: &str) -> String {
+    name.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()
+}
+
+/// The stream and the event type of a CloudEvents type. The event type is never empty.
+pub fn classify(ce_type: &str, activity_type_id: Option<i64>) -> (Stream, Cow<'static, str>) {
+    let Some(rest) = ce_type.strip_prefix(MARKETO) else {
+        return (Stream::Other, word(last_segment(ce_type)).into());
+    };
+    let stream = match rest.split('.').next() {
+        Some("activity") => Stream::LeadActivity,
+        Some("audit") => Stream::UserAudit,
+        Some("notification") => Stream::Notification,
+        Some("observability") => Stream::Observability,
+        _ => Stream::Other,
+    };
+    if let (CUSTOM_ACTIVITY, Some(id)) = (ce_type, activity_type_id) {
+        return (stream, custom_event_type(id));
+    }
+    let name = FAMILIES.iter().find_map(|family| rest.strip_prefix(family));
+    (stream, word(name.unwrap_or_else(|| last_segment(rest))).into())
+}
+
+/// `custom-<id>`.
+pub fn custom_event_type(id: i64) -> Cow<'static, str> {
+    format!("custom-{id}").into()
+}
+
+fn last_segment(text: &str) -> &str {
+    text.rsplit('.').next().unwrap_or(text)
+}
+
+/// `name` as an event type; `none` when there is nothing to name it after.
+fn word(name: &str) -> String {
+    let legal = |c: char| match c.to_ascii_lowercase() {
+        c @ ('a'..='z' | '0'..='9' | '-') => c,
+        _ => '-',
+    };
+    let word: String = name.chars().take(EVENT_TYPE_LIMIT).map(legal).collect();
+    if word.is_empty() { "none".into() } else { word }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event_type(ce_type: &str) -> Cow<'static, str> {
+        classify(ce_type, None).1
+    }
+
+    #[test]
+    fn each_family_has_its_stream_and_its_names() {
+        let of = |ce_type| classify(ce_type, None);
+        let marketo = |rest: &str| classify(&format!("com.adobe.platform.marketo.{rest}"), None);
+        assert_eq!(
+            marketo("activity.standard.clicklink"),
+            (Stream::LeadActivity, "clicklink".into())
+        );
+        assert_eq!(marketo("audit.user.landingpage"), (Stream::UserAudit, "landingpage".into()));
+        assert_eq!(
+            marketo("notification.campaign_abort"),
+            (Stream::Notification, "campaign-abort".into())
+        );
+        assert_eq!(marketo("observability.metrics"), (Stream::Observability, "metrics".into()));
+        assert_eq!(marketo("billing.Invoice Sent"), (Stream::Other, "invoice-sent".into()));
+        assert_eq!(marketo("audit.api.call"), (Stream::UserAudit, "call".into()));
+        assert_eq!(of("org.example.thing"), (Stream::Other, "thing".into()));
+        assert_eq!(of(""), (Stream::Other, "none".into()));
+        assert_eq!(of("ends.with."), (Stream::Other, "none".into()));
+    }
+
+    #[test]
+    fn a_dot_in_a_name_does_not_shorten_it() {
+        let ce_type = standard_activity("Enrich with Data.com");
+        assert_eq!(ce_type, "com.adobe.platform.marketo.activity.standard.enrichwithdata.com");
+        assert_eq!(event_type(&ce_type), "enrichwithdata-com");
+    }
+
+    #[test]
+    fn a_custom_activity_is_named_after_its_id() {
+        assert_eq!(classify(CUSTOM_ACTIVITY, Some(100_001)).1, "custom-100001");
+        assert_eq!(classify(CUSTOM_ACTIVITY, None).1, "custom");
+        assert_eq!(classify(&standard_activity("Click Link"), Some(100_001)).1, "clicklink");
+    }
+
+    #[test]
+    fn an_event_type_is_legal_and_bounded_whatever_the_name_is() {
+        assert_eq!(event_type(&standard_activity("Über Größe/#1")), "-bergr--e--1");
+        assert_eq!(event_type(&standard_activity(&"é".repeat(300))), "-".repeat(200));
+        assert_eq!(event_type(&standard_activity(" \t\u{a0}")), "none");
+    }
+
+    #[test]
+    fn only_digits_are_an_activity_type_id() {
+        assert_eq!(activity_type_id("3"), Some(3));
+        assert_eq!(activity_type_id("0100000"), Some(100_000));
+        for text in ["", "+3", "-3", "3.0", "3e0", " 3", "99999999999999999999"] {
+            assert_eq!(activity_type_id(text), None, "{text}");
+        }
+    }
+}

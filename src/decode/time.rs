@@ -1,0 +1,110 @@
+//! Which texts are times that a CloudEvent may carry.
+
+/// Whether `text` is a date and time of RFC 3339, with its offset; calendar days are checked, a leap
+/// second is allowed, a space in place of the `T` is not (readers of `ce_time` refuse it).
+pub fn is_rfc3339(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let Some((date_time, rest)) = bytes.split_at_checked(19) else { return false };
+    let [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b't', _, _, b':', _, _, b':', _, _] = date_time
+    else {
+        return false;
+    };
+    let number = |from: usize, to: usize| digits(&bytes[from..to]);
+    let (Some(year), Some(month), Some(day)) = (number(0, 4), number(5, 7), number(8, 10)) else {
+        return false;
+    };
+    let within = |value: Option<u32>, most: u32| value.is_some_and(|value| value <= most);
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 => 28 + u32::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    let offset = match rest {
+        [b'.', fraction @ ..] => {
+            let length = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if length == 0 {
+                return false;
+            }
+            &fraction[length..]
+        }
+        _ => rest,
+    };
+    let offset_is_right = match offset {
+        [b'Z' | b'z'] => true,
+        [b'+' | b'-', hours @ .., b':', _, _] if hours.len() == 2 => {
+            within(digits(hours), 23) && within(digits(&offset[4..]), 59)
+        }
+        _ => false,
+    };
+    (1..=12).contains(&month)
+        && (1..=days).contains(&day)
+        && within(number(11, 13), 23)
+        && within(number(14, 16), 59)
+        && within(number(17, 19), 60)
+        && offset_is_right
+}
+
+fn digits(bytes: &[u8]) -> Option<u32> {
+    bytes
+        .iter()
+        .try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_rfc3339;
+
+    #[test]
+    fn a_time_with_its_offset_is_rfc_3339() {
+        for text in [
+            "2026-03-02T09:59:58Z",
+            "2026-03-02t09:59:58z",
+            "2026-03-02T09:59:58.118Z",
+            "2026-03-02T09:59:58.123456789+05:30",
+            "2024-02-29T23:59:60-11:00",
+            "2000-02-29T00:00:00Z",
+        ] {
+            assert!(is_rfc3339(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_without_zone_or_with_another_spelling_is_not() {
+        for text in [
+            "",
+            "2026-03-02",
+            "2026-03-02T09:59:58",
+            "2026-03-02 09:59:58Z",
+            "2026-03-02 10:00:02.118",
+            "2026-03-02T09:59:58+0000",
+            "2026-03-02T09:59:58-5:00",
+            "2026-03-02T09:59:58+24:00",
+            "2026-03-02T09:59:58.Z",
+            "2026-03-02T09:59:58Z ",
+            "2026-03-02T09:59:58+00:0é",
+            "2026-02-29T09:59:58Z",
+            "2100-02-29T09:59:58Z",
+            "2026-13-02T09:59:58Z",
+            "2026-00-02T09:59:58Z",
+            "2026-03-00T09:59:58Z",
+            "2026-04-31T09:59:58Z",
+            "2026-03-02T24:00:00Z",
+            "2026-03-02T09:60:00Z",
+            "2026-03-02T09:59:61Z",
+            "+026-03-02T09:59:58Z",
+            "２026-03-02T09:59:58Z",
+        ] {
+            assert!(!is_rfc3339(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_rfc_3339_here_is_a_timestamp_elsewhere_too() {
+        for text in
+            ["2026-03-02T09:59:58Z", "2026-03-02T09:59:58.118-05:00", "2024-02-29T23:59:60Z"]
+        {
+            assert!(text.parse::<jiff::Timestamp>().is_ok(), "{text}");
+        }
+    }
+}
