@@ -1,0 +1,76 @@
+//! A secret: text that is used and never shown.
+//!
+//! Neither `Debug` nor `Display` print it, it has no serializer, and comparing takes the same time
+//! wherever the first difference is. Whoever needs the text says so with [`Secret::expose`].
+
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+
+/// A token, a password, or any setting that may hold one. Never empty.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// `None` when `text` is empty: an empty token would let everybody in.
+    pub fn new(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        (!text.is_empty()).then_some(Self(text))
+    }
+
+    /// The text itself, for the one place that must hand it on.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `presented` is this secret, in a time that depends on the lengths alone.
+    pub fn matches(&self, presented: &[u8]) -> bool {
+        self.0.as_bytes().ct_eq(presented).into()
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.matches(other.0.as_bytes())
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_never_prints() {
+        let secret = Secret::new("hunter2").unwrap();
+        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
+        assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn an_empty_secret_is_none() {
+        assert_eq!(Secret::new(""), None);
+    }
+
+    #[test]
+    fn a_secret_matches_its_own_text_alone() {
+        let secret = Secret::new("hunter2").unwrap();
+        assert!(secret.matches(b"hunter2"));
+        for other in [&b"hunter3"[..], b"hunter", b"hunter22", b"", b"HUNTER2"] {
+            assert!(!secret.matches(other));
+        }
+    }
+}

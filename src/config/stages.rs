@@ -1,0 +1,266 @@
+//! What the configuration means: one struct a stage, every value already parsed, checked and in
+//! its own type. Sizes are bytes.
+//!
+//! The `Default`s are the documented defaults (`config/default.toml`, held against each other by a
+//! test); what has no default (bootstrap servers, sources) has no `Default` either.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use super::secret::Secret;
+use crate::delivery::{SourceKind, SourceName};
+
+const MIB: u64 = 1024 * 1024;
+const GIB: u64 = 1024 * MIB;
+
+/// `listen`: where deliveries arrive, and how much of them at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub address: SocketAddr,
+    /// Largest body on the wire, in bytes.
+    pub body_limit: u64,
+    /// Largest body after its content-coding was removed, in bytes; at most `u32::MAX`, the length
+    /// field of the spool's frames.
+    pub body_limit_inflated: u64,
+    /// Bytes of bodies held in memory at once, over all connections.
+    pub body_budget: u64,
+    /// How long the head of a request may take.
+    pub header_timeout: Duration,
+    /// How long a request may take in all, the sync of the spool included.
+    pub request_timeout: Duration,
+    /// Open connections at once.
+    pub connections: usize,
+    /// Largest head of a request, in bytes; at least 8 KiB.
+    pub header_limit: usize,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            address: (Ipv4Addr::UNSPECIFIED, 8080).into(),
+            body_limit: 16 * MIB,
+            body_limit_inflated: 64 * MIB,
+            body_budget: 64 * MIB,
+            header_timeout: Duration::from_secs(10),
+            // Marketo waits 20 s, Adobe 10 s with the connection's set-up included. A sender that
+            // has hung up learns nothing from an answer, so ours comes before the shorter of both.
+            request_timeout: Duration::from_secs(8),
+            connections: 1000,
+            header_limit: 32 * 1024,
+        }
+    }
+}
+
+/// `admin`: health and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    pub address: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { address: (Ipv4Addr::LOCALHOST, 9090).into() }
+    }
+}
+
+/// `spool`: the durable buffer between the answer to the sender and Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spool {
+    /// Holds one folder a source, the lock file and the quarantine.
+    pub directory: PathBuf,
+    /// Undelivered bytes of all sources together.
+    pub size_limit: u64,
+    /// Bytes of the volume that deliveries never take, so that checkpoint and quarantine can always
+    /// be written.
+    pub reserve: u64,
+    /// `keep_delivered.age`: how long delivered segments stay for a replay.
+    pub keep_delivered_age: Duration,
+    /// `keep_delivered.size`: how many bytes of them stay.
+    pub keep_delivered_size: u64,
+    /// A segment file is closed once it is this large, in bytes.
+    pub segment_size: u64,
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self {
+            directory: "/var/lib/millrace".into(),
+            size_limit: 10 * GIB,
+            reserve: 256 * MIB,
+            keep_delivered_age: Duration::from_secs(24 * 60 * 60),
+            keep_delivered_size: GIB,
+            segment_size: 64 * MIB,
+        }
+    }
+}
+
+/// `kafka`: the cluster, and the client library's own settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kafka {
+    /// `host:port`, several separated by commas.
+    pub bootstrap_servers: String,
+    /// Further properties of librdkafka under their own names (`security.protocol`). None of them
+    /// breaks a promise, and any of them may be a secret.
+    pub properties: BTreeMap<String, Secret>,
+    /// Bytes in the queues of all producers together.
+    pub queue_size: u64,
+}
+
+impl Kafka {
+    /// `kafka.queue_size` where nothing else is said.
+    pub const QUEUE_SIZE: u64 = 64 * MIB;
+}
+
+/// `topics`: which topics there are, and how they come to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics {
+    /// Template with the placeholders `{stream}`, `{type}`, `{source}`, `{munchkin_id}` and
+    /// `{activity_type_id}`.
+    pub name: String,
+    /// Whether missing topics are created.
+    pub create: bool,
+    /// Partitions of a created topic; -1 is the cluster's own default.
+    pub partitions: i32,
+    /// Replicas of a created topic, at most `i16::MAX`; -1 is the cluster's own default.
+    pub replication_factor: i32,
+    /// Settings of a created topic under Kafka's own names (`retention.ms`).
+    pub config: BTreeMap<String, String>,
+    /// How many topics events may go to; beyond that they become dead letters.
+    pub limit: usize,
+    /// The topic for what cannot become a record of its own topic.
+    pub dead_letter: String,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self {
+            name: "marketo.{stream}.{type}".into(),
+            create: true,
+            partitions: -1,
+            replication_factor: -1,
+            config: BTreeMap::new(),
+            limit: 500,
+            dead_letter: "marketo.dead-letter".into(),
+        }
+    }
+}
+
+/// `forward`: how the forwarder deals with topics that cannot make progress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// A topic is held when it has made no progress for this long while the cluster answers.
+    pub hold_after: Duration,
+    /// Topics held at once, a source; beyond that the source waits.
+    pub held_topics: usize,
+}
+
+impl Default for Forward {
+    fn default() -> Self {
+        Self { hold_after: Duration::from_secs(30), held_topics: 64 }
+    }
+}
+
+/// `sources.<name>`: one sender, at `POST /v1/<name>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceConfig {
+    pub name: SourceName,
+    pub kind: SourceKind,
+    pub auth: TokenAuth,
+    /// Undelivered bytes of this source alone, below `spool.size_limit`.
+    pub size_limit: Option<u64>,
+    /// Names of activity types by id that replace the catalogue's. Written once for all sources,
+    /// under `catalog.activity_types`.
+    pub activity_types: BTreeMap<i64, String>,
+}
+
+/// `sources.<name>.auth`: how the sender shows who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenAuth {
+    /// Any of these is accepted; at least one. None of them has control characters, or white space
+    /// at either end.
+    pub tokens: Vec<Secret>,
+    pub header_scheme: HeaderScheme,
+    /// Name of the query parameter that may carry the token instead of the header.
+    pub query_parameter: Option<String>,
+}
+
+/// What stands before the token in the `Authorization` header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeaderScheme {
+    /// `Authorization: Bearer <token>`
+    #[default]
+    Bearer,
+    /// `Authorization: Basic <token>`
+    Basic,
+    /// `Authorization: <token>`
+    Bare,
+}
+
+impl HeaderScheme {
+    pub const ALL: [Self; 3] = [Self::Bearer, Self::Basic, Self::Bare];
+
+    /// The name that configuration uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::Basic => "Basic",
+            Self::Bare => "bare",
+        }
+    }
+}
+
+/// `shutdown`: how long a clean stop may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How long requests are still taken after readiness went away.
+    pub delay: Duration,
+    /// How long the producers may go on sending what they hold.
+    pub flush: Duration,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { delay: Duration::from_secs(5), flush: Duration::from_secs(10) }
+    }
+}
+
+/// `log`: what is logged to standard error, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    pub format: LogFormat,
+    /// `info`, or directives as `info,millrace::spool=debug`.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Auto, filter: "info".into() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// One JSON object a line.
+    Json,
+    Text,
+}
+
+impl LogFormat {
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Json, Self::Text];
+
+    /// The name that configuration uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Json => "json",
+            Self::Text => "text",
+        }
+    }
+}
