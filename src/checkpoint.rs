@@ -112,7 +112,7 @@ impl CheckpointFile {
 
     /// `None` when nothing was ever delivered from this spool.
     pub fn load(&self, spool: Uuid) -> Result<Option<Checkpoint>, CheckpointError> {
-        let text = match disk::read_all(&*self.disk, &self.path) {
+        let text = match disk::read_file(&*self.disk, &self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(CheckpointError::Io { path: self.path.clone(), source }),

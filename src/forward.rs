@@ -41,7 +41,7 @@ use self::{
 };
 use crate::{
     checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Held},
-    decode::catalog::Catalog,
+    decode::Rules,
     delivery::{SourceKind, UnixMillis},
     encode::Encoder,
     metrics::Metrics,
@@ -63,6 +63,10 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(250);
 /// A cluster that has said nothing for this long counts as away: nobody is to blame but the cluster.
 const CLUSTER_SILENCE: Duration = Duration::from_secs(5);
 
+/// How long a topic in trouble is left alone before it is tried again: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 /// How long dead letters go to quarantine at once after one could not be written.
 const DEAD_LETTER_PAUSE: Duration = Duration::from_secs(10);
 
@@ -83,7 +87,7 @@ pub struct Settings {
 pub struct Parts<S> {
     pub spool: Spool,
     pub sink: S,
-    pub catalog: Arc<Catalog>,
+    pub rules: Arc<Rules>,
     pub router: Router,
     pub checkpoint: CheckpointFile,
     pub quarantine: Quarantine,
@@ -123,7 +127,7 @@ pub struct Forwarder<S> {
     settings: Settings,
     spool: Spool,
     sink: S,
-    catalog: Arc<Catalog>,
+    rules: Arc<Rules>,
     router: Router,
     encoder: Encoder,
     quarantine: Quarantine,
@@ -160,7 +164,7 @@ pub struct Forwarder<S> {
 impl<S: Sink> Forwarder<S> {
     /// Takes up where `saved` (or, without one, the spool's beginning) left off.
     pub fn new(settings: Settings, parts: Parts<S>, saved: Option<Checkpoint>) -> Self {
-        let Parts { spool, sink, catalog, router, checkpoint, quarantine, metrics } = parts;
+        let Parts { spool, sink, rules, router, checkpoint, quarantine, metrics } = parts;
         let saved = saved.unwrap_or_else(|| Checkpoint::beginning(spool.id()));
         let mut topics = Topics::new(spool.source().clone(), metrics.clone());
         let dead_letters = topics.enter(&settings.dead_letter_topic);
@@ -168,7 +172,7 @@ impl<S: Sink> Forwarder<S> {
             main: Lane::new(MAIN, spool.reader(saved.low.sequence), saved.low),
             settings,
             sink,
-            catalog,
+            rules,
             router,
             encoder: Encoder::default(),
             quarantine,
@@ -185,7 +189,7 @@ impl<S: Sink> Forwarder<S> {
             needs_reset: false,
             dead_letters_closed_until: None,
             paused_until: None,
-            pauses: Retry::steady(),
+            pauses: Retry::without_jitter(FIRST_PAUSE, LONGEST_PAUSE),
             cluster_alive_since: None,
             saved_at: None,
             outcomes: Vec::new(),

@@ -82,7 +82,7 @@ impl Quarantine {
             sha256: &sha256,
             quarantined_at: now,
         };
-        let path = self.write(&name, &mut |file| file.write_all(letter.original), &label)?;
+        let path = self.write(&name, &mut |put| put(letter.original), &label)?;
         Ok(Quarantined { path, length, sha256 })
     }
 
@@ -108,24 +108,42 @@ impl Quarantine {
             sha256: &sha256,
             quarantined_at: now,
         };
-        let path = self.write(&name, &mut |file| damage.read(&mut |piece| file.write_all(piece)), &label)?;
+        let path = self.write(&name, &mut |put| damage.read(put), &label)?;
         Ok(Quarantined { path, length: damage.to - damage.from, sha256 })
     }
 
+    /// `bytes` is called once and hands the item's bytes over, piece by piece.
     fn write(
         &self,
         name: &str,
-        bytes: &mut dyn FnMut(&mut dyn io::Write) -> io::Result<()>,
+        bytes: &mut dyn FnMut(&mut Put<'_>) -> io::Result<()>,
         label: &Label<'_>,
     ) -> io::Result<PathBuf> {
-        disk::create_folder(&*self.disk, &self.folder)?;
+        disk::make_directory(&*self.disk, &self.folder)?;
         let path = self.folder.join(format!("{name}.bytes"));
-        disk::write_atomically_with(&*self.disk, &path, bytes)?;
+        let aside = self.folder.join(format!("{name}.bytes.new"));
+        match self.disk.remove(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = self.disk.create_new(&aside)?;
+        let mut offset = 0;
+        bytes(&mut |piece| {
+            disk::write_all_at(&*file, piece, offset)?;
+            offset += piece.len() as u64;
+            Ok(())
+        })?;
+        file.sync_data()?;
+        self.disk.rename(&aside, &path)?;
+        // The folder is synced with the label, which is written last.
         let json = serde_json::to_vec_pretty(label)?;
         disk::write_atomically(&*self.disk, &self.folder.join(format!("{name}.json")), &json)?;
         Ok(path)
     }
 }
+
+/// Takes the next piece of an item's bytes.
+type Put<'a> = dyn FnMut(&[u8]) -> io::Result<()> + 'a;
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;

@@ -189,11 +189,11 @@ impl<S: Sink> Forwarder<S> {
             return (Turn::Wait, Some(first), Ok(()));
         }
 
-        let catalog = self.catalog.clone();
+        let rules = self.rules.clone();
         let mut items = Vec::new();
         let delivery = &stored.delivery;
         let verdict =
-            decode(self.settings.kind, &catalog, &delivery.body, &delivery.headers, &mut items);
+            decode(self.settings.kind, &rules, &delivery.body, &delivery.headers, &mut items);
         if let Err(undecodable) = verdict {
             if only.is_some() {
                 return (Turn::Moved, None, Ok(()));
@@ -374,7 +374,8 @@ impl<S: Sink> Forwarder<S> {
             return Ok(Taken::Wait);
         };
         let name = &self.topics.get(topic).name;
-        let record = self.encoder.encode(name, self.spool.id(), position, event);
+        let encoded = self.encoder.encode(name, self.spool.id(), position, event);
+        let record = encoded.record();
         let size = record.size();
         let limit = self.sink.record_limit();
         if size > limit {

@@ -158,12 +158,12 @@ impl<S: Sink> Forwarder<S> {
             return Ok(true);
         };
 
-        let catalog = self.catalog.clone();
+        let rules = self.rules.clone();
         let source = self.spool.source().clone();
         let mut items = Vec::new();
         let body = &stored.delivery.body;
         let verdict =
-            decode(self.settings.kind, &catalog, body, &stored.delivery.headers, &mut items);
+            decode(self.settings.kind, &rules, body, &stored.delivery.headers, &mut items);
         let item = items.iter().find(|item| index_of(item) == slot.position.index);
         let mut name = String::new();
         let letter = match (&verdict, item) {

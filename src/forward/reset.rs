@@ -9,7 +9,7 @@
 use std::{collections::BTreeMap, time::{Duration, Instant}};
 
 use super::{
-    ForwardError, Forwarder, Now,
+    FIRST_PAUSE, ForwardError, Forwarder, LONGEST_PAUSE, Now,
     held::Phase,
     topics::TopicId,
     window::{Carries, Slot, State},
@@ -61,7 +61,9 @@ impl<S: Sink> Forwarder<S> {
 
     /// When a topic in trouble is tried again.
     pub(super) fn wait_for(&mut self, topic: TopicId, now: Now) -> Instant {
-        let retry = self.topics.get_mut(topic).retry.get_or_insert_with(Retry::steady);
+        let retry = self.topics.get_mut(topic).retry.get_or_insert_with(|| {
+            Retry::without_jitter(FIRST_PAUSE, LONGEST_PAUSE)
+        });
         now.instant + retry.next_delay()
     }
 

@@ -18,7 +18,7 @@ pub fn run<S: Sink>(
     spool: &Spool,
     stop: &dyn Fn() -> Option<Instant>,
 ) {
-    let mut troubles = Retry::steady();
+    let mut troubles = Retry::new(Duration::from_millis(250), Duration::from_secs(5));
     let mut patience = Duration::ZERO;
     while stop().is_none() {
         match forwarder.step(now(), patience) {

@@ -1,0 +1,276 @@
+//! A seeded model of a Kafka cluster and of an idempotent producer in front of it.
+//!
+//! It does what real ones do to a forwarder: acknowledges late, stores and loses the answer,
+//! answers a batch with an error although only one record of it is bad, has topics that fail or hang
+//! while others work, goes away as a whole, and takes its time to create a topic. What it stores
+//! outlives the process that produced it.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    rc::Rc,
+    time::Duration,
+};
+
+use millrace::{
+    produce::{Failure, Outcome, SendError, Sink, Token, TopicState},
+    record::Record,
+};
+
+/// A record that the cluster has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Stored {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(header, _)| header == name)?;
+        std::str::from_utf8(value).ok()
+    }
+}
+
+/// How a topic misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Every batch is answered with an error that may pass.
+    Failing,
+    /// Nothing is answered at all.
+    Hanging,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    pub stored: u64,
+    pub late_acknowledgements: u64,
+    pub lost_acknowledgements: u64,
+    pub passing_failures: u64,
+    pub refusals: u64,
+    pub purged: u64,
+    pub renewals: u64,
+    pub queue_full: u64,
+}
+
+pub struct Cluster {
+    pub random: fastrand::Rng,
+    pub topics: BTreeMap<String, Vec<Stored>>,
+    pub away: bool,
+    /// Since when it is away, in simulated time.
+    pub away_since: Duration,
+    pub now: Duration,
+    pub troubles: BTreeMap<String, Trouble>,
+    /// Topics that can't be created.
+    pub forbidden: BTreeSet<String>,
+    /// How often a topic that is being created was asked for.
+    creating: BTreeMap<String, u32>,
+    /// Everything is well and quick from now on: for the quiet end of a history.
+    pub quiet: bool,
+    pub counters: Counters,
+}
+
+/// Records that contain this are refused for good, and take their batch with them.
+pub const POISON: &[u8] = b"REFUSE-ME";
+
+impl Cluster {
+    pub fn new(seed: u64) -> Rc<RefCell<Self>> {
+        Rc::new(RefCell::new(Self {
+            random: fastrand::Rng::with_seed(seed),
+            topics: BTreeMap::new(),
+            away: false,
+            away_since: Duration::ZERO,
+            now: Duration::ZERO,
+            troubles: BTreeMap::new(),
+            forbidden: BTreeSet::new(),
+            creating: BTreeMap::new(),
+            quiet: false,
+            counters: Counters::default(),
+        }))
+    }
+
+    fn chance(&mut self, percent: u8) -> bool {
+        !self.quiet && self.random.u8(..100) < percent
+    }
+}
+
+struct Queued {
+    token: Token,
+    topic: String,
+    stored: Stored,
+}
+
+/// The producer of one process. Dropping it is a crash of that process: what was stored stays, what
+/// was queued is gone, and answers on their way are lost.
+pub struct Producer {
+    cluster: Rc<RefCell<Cluster>>,
+    queue: VecDeque<Queued>,
+    /// Stored, but the acknowledgement is still on its way.
+    unanswered: Vec<Token>,
+    outcomes: Vec<(Token, Outcome)>,
+    purged: bool,
+    queue_limit: usize,
+    record_limit: usize,
+}
+
+impl Producer {
+    pub fn new(cluster: Rc<RefCell<Cluster>>, queue_limit: usize, record_limit: usize) -> Self {
+        Self {
+            cluster,
+            queue: VecDeque::new(),
+            unanswered: Vec::new(),
+            outcomes: Vec::new(),
+            purged: false,
+            queue_limit,
+            record_limit,
+        }
+    }
+
+    fn work(&mut self) {
+        let cluster = self.cluster.clone();
+        let mut cluster = cluster.borrow_mut();
+        if cluster.away {
+            return;
+        }
+        for token in std::mem::take(&mut self.unanswered) {
+            if cluster.chance(50) {
+                self.unanswered.push(token);
+            } else {
+                self.outcomes.push((token, Outcome::Delivered));
+            }
+        }
+        let topics: BTreeSet<String> = self.queue.iter().map(|q| q.topic.clone()).collect();
+        for topic in topics {
+            if cluster.chance(20) {
+                continue; // still in the batch that is being gathered
+            }
+            self.send_batch(&mut cluster, &topic);
+        }
+    }
+
+    fn send_batch(&mut self, cluster: &mut Cluster, topic: &str) {
+        let trouble = cluster.troubles.get(topic).copied();
+        if trouble == Some(Trouble::Hanging) {
+            return;
+        }
+        let size = if cluster.quiet { usize::MAX } else { cluster.random.usize(1..=8) };
+        let mut batch = Vec::new();
+        let mut rest = VecDeque::new();
+        for queued in self.queue.drain(..) {
+            if queued.topic == topic && batch.len() < size {
+                batch.push(queued);
+            } else {
+                rest.push_back(queued);
+            }
+        }
+        self.queue = rest;
+
+        let failure = if trouble == Some(Trouble::Failing) || cluster.chance(2) {
+            cluster.counters.passing_failures += 1;
+            Some(Failure::Passing("not now".into()))
+        } else if batch.iter().any(|queued| contains(&queued.stored.value, POISON))
+            && topic != DEAD_LETTERS
+        {
+            cluster.counters.refusals += 1;
+            Some(Failure::Refused("never".into()))
+        } else {
+            None
+        };
+        for Queued { token, topic, stored } in batch {
+            if let Some(failure) = &failure {
+                self.outcomes.push((token, Outcome::Failed(failure.clone())));
+                continue;
+            }
+            cluster.topics.entry(topic).or_default().push(stored);
+            cluster.counters.stored += 1;
+            if cluster.chance(30) {
+                cluster.counters.late_acknowledgements += 1;
+                self.unanswered.push(token);
+            } else {
+                self.outcomes.push((token, Outcome::Delivered));
+            }
+        }
+    }
+}
+
+/// The dead-letter topic of the simulation.
+pub const DEAD_LETTERS: &str = "dead";
+
+fn contains(bytes: &[u8], what: &[u8]) -> bool {
+    bytes.windows(what.len()).any(|window| window == what)
+}
+
+impl Sink for Producer {
+    fn send(&mut self, record: &Record<'_>, token: Token) -> Result<(), SendError> {
+        if self.purged {
+            return Err(SendError::Failed(Failure::Purged));
+        }
+        let mut cluster = self.cluster.borrow_mut();
+        if self.queue.len() >= self.queue_limit {
+            cluster.counters.queue_full += 1;
+            return Err(SendError::QueueFull);
+        }
+        assert!(record.size() <= self.record_limit, "the forwarder knows the limit");
+        let headers =
+            record.headers.iter().map(|(name, value)| ((*name).into(), value.to_vec())).collect();
+        let stored = Stored { key: record.key.into(), value: record.value.into(), headers };
+        self.queue.push_back(Queued { token, topic: record.topic.into(), stored });
+        Ok(())
+    }
+
+    fn poll(&mut self, timeout: Duration, outcomes: &mut Vec<(Token, Outcome)>) {
+        self.cluster.borrow_mut().now += timeout;
+        self.work();
+        outcomes.append(&mut self.outcomes);
+    }
+
+    fn purge(&mut self) {
+        self.purged = true;
+        let mut cluster = self.cluster.borrow_mut();
+        for queued in self.queue.drain(..) {
+            cluster.counters.purged += 1;
+            self.outcomes.push((queued.token, Outcome::Failed(Failure::Purged)));
+        }
+    }
+
+    fn renew(&mut self, _give_up: &dyn Fn() -> bool) -> Result<(), Failure> {
+        self.purge();
+        self.purged = false;
+        let mut cluster = self.cluster.borrow_mut();
+        cluster.counters.renewals += 1;
+        for token in self.unanswered.drain(..) {
+            cluster.counters.lost_acknowledgements += 1;
+            self.outcomes.push((token, Outcome::Failed(Failure::Purged)));
+        }
+        Ok(())
+    }
+
+    fn topic(&mut self, topic: &str) -> TopicState {
+        let mut cluster = self.cluster.borrow_mut();
+        if cluster.topics.contains_key(topic) {
+            return TopicState::Ready;
+        }
+        if cluster.away {
+            return TopicState::Pending;
+        }
+        if cluster.forbidden.contains(topic) {
+            return TopicState::Unavailable("forbidden".into());
+        }
+        let asked = cluster.creating.entry(topic.into()).or_default();
+        *asked += 1;
+        if *asked < 3 {
+            return TopicState::Pending;
+        }
+        cluster.topics.insert(topic.into(), Vec::new());
+        TopicState::Ready
+    }
+
+    fn cluster_silence(&self) -> Option<Duration> {
+        let cluster = self.cluster.borrow();
+        Some(if cluster.away { cluster.now.saturating_sub(cluster.away_since) } else { Duration::ZERO })
+    }
+
+    fn record_limit(&self) -> usize {
+        self.record_limit
+    }
+}
