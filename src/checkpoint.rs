@@ -51,16 +51,26 @@ pub enum CheckpointError {
          still keeps once more"
     )]
     Damaged { path: PathBuf, what: String },
-    #[error("checkpoint {path} has format version {found}, this program reads {VERSION}: use the version that wrote it")]
+    #[error(
+        "checkpoint {path} has format version {found}, this program reads {VERSION}: use the version that wrote it"
+    )]
     Version { path: PathBuf, found: u32 },
-    #[error("checkpoint {path} belongs to spool {found}, but the segments beside it are of spool {expected}: the folder was mixed up")]
+    #[error(
+        "checkpoint {path} belongs to spool {found}, but the segments beside it are of spool {expected}: the folder was mixed up"
+    )]
     OtherSpool { path: PathBuf, found: Uuid, expected: Uuid },
 }
 
 impl Checkpoint {
     /// Where a spool begins before anything was delivered.
     pub fn beginning(spool: Uuid) -> Self {
-        Self { version: VERSION, spool, low: Position::start_of(1), held: Vec::new(), written_at: 0 }
+        Self {
+            version: VERSION,
+            spool,
+            low: Position::start_of(1),
+            held: Vec::new(),
+            written_at: 0,
+        }
     }
 
     /// The lowest position that still must be read: what retention may not pass.
@@ -75,7 +85,8 @@ impl Checkpoint {
     }
 
     fn decode(path: &Path, text: &[u8]) -> Result<Self, CheckpointError> {
-        let damaged = |what: &str| CheckpointError::Damaged { path: path.into(), what: what.into() };
+        let damaged =
+            |what: &str| CheckpointError::Damaged { path: path.into(), what: what.into() };
         let text = std::str::from_utf8(text).map_err(|_| damaged("not UTF-8"))?;
         let mut lines = text.lines();
         let json = lines.next().ok_or_else(|| damaged("empty"))?;

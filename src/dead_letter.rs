@@ -6,7 +6,9 @@
 
 use serde::Serialize;
 
-use crate::{delivery::SourceName, quarantine::Quarantined, record::Record, spool::position::Position};
+use crate::{
+    delivery::SourceName, quarantine::Quarantined, record::Record, spool::position::Position,
+};
 
 /// Everything about an event that was refused, except how it is carried.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +102,10 @@ mod tests {
     fn a_dead_letter_keeps_bytes_and_key_and_says_why() {
         let source = SourceName::new("leads").unwrap();
         letter(&source).with_record("dead", None, |record| {
-            assert_eq!((record.topic, record.key, record.value), ("dead", &b"999-XYZ-000:1"[..], &b"{broken"[..]));
+            assert_eq!(
+                (record.topic, record.key, record.value),
+                ("dead", &b"999-XYZ-000:1"[..], &b"{broken"[..])
+            );
             let headers: Vec<_> = record
                 .headers
                 .iter()

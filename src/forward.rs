@@ -49,7 +49,7 @@ use crate::{
     quarantine::Quarantine,
     retry::Retry,
     route::Router,
-    spool::{Spool, position::Position, reader::ReadError},
+    spool::{ReadError, Spool, position::Position},
 };
 
 pub use thread::run;

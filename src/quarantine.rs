@@ -19,9 +19,9 @@ use crate::{
     dead_letter::DeadLetter,
     delivery::{SourceName, UnixMillis},
     spool::{
+        Damage,
         disk::{self, Disk},
         position::Position,
-        reader::Damage,
     },
 };
 
@@ -87,13 +87,18 @@ impl Quarantine {
     }
 
     /// Keeps a range of a segment that no longer holds what was written there.
-    pub fn keep_damage(&self, source: &SourceName, damage: &Damage, now: UnixMillis) -> io::Result<Quarantined> {
-        let name = format!("damage-{:020}-{:012}", damage.generation, damage.from);
+    pub fn keep_damage(
+        &self,
+        source: &SourceName,
+        damage: &Damage,
+        now: UnixMillis,
+    ) -> io::Result<Quarantined> {
+        let segment = damage.segment.file_stem().unwrap_or_default().to_string_lossy();
+        let name = format!("damage-{segment}-{:012}", damage.from);
         let mut digest = Sha256::new();
-        damage.read(&mut |piece| {
-            digest.update(piece);
-            Ok(())
-        })?;
+        for piece in damage.pieces() {
+            digest.update(piece?);
+        }
         let sha256 = hex(&digest.finalize());
         let error = damage.to_string();
         let label = Label {
@@ -108,7 +113,11 @@ impl Quarantine {
             sha256: &sha256,
             quarantined_at: now,
         };
-        let path = self.write(&name, &mut |put| damage.read(put), &label)?;
+        let path = self.write(
+            &name,
+            &mut |put| damage.pieces().try_for_each(|piece| put(&piece?)),
+            &label,
+        )?;
         Ok(Quarantined { path, length: damage.to - damage.from, sha256 })
     }
 
@@ -129,7 +138,7 @@ impl Quarantine {
         let file = self.disk.create_new(&aside)?;
         let mut offset = 0;
         bytes(&mut |piece| {
-            disk::write_all_at(&*file, piece, offset)?;
+            disk::write_all_at(&*file, &mut [io::IoSlice::new(piece)], offset)?;
             offset += piece.len() as u64;
             Ok(())
         })?;

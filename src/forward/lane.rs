@@ -2,10 +2,7 @@
 //! comes back on a lane of its own.
 
 use super::window::{LaneId, Window};
-use crate::spool::{
-    position::Position,
-    reader::{Next, ReadError, Reader, StoredDelivery},
-};
+use crate::spool::{Next, ReadError, Reader, StoredDelivery, position::Position};
 
 pub(super) struct Lane {
     reader: Reader,

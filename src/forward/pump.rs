@@ -11,14 +11,10 @@ use super::{
     window::{Carries, LaneId, Slot, State},
 };
 use crate::{
-    dead_letter::DeadLetter,
     decode::decode,
     event::{Decoded, Event},
     produce::{Failure, SendError, Sink, TopicState},
-    spool::{
-        position::Position,
-        reader::{Next, StoredDelivery},
-    },
+    spool::{Next, StoredDelivery, position::Position},
 };
 
 /// Deliveries that one lane handles before the others have their turn.
@@ -285,7 +281,9 @@ impl<S: Sink> Forwarder<S> {
             return Ok(Taken::Passed);
         }
         match known {
-            Some(topic) if self.topics.get(topic).ready => self.send(id, topic, position, event, now),
+            Some(topic) if self.topics.get(topic).ready => {
+                self.send(id, topic, position, event, now)
+            }
             _ => self.send_to_new_topic(id, position, event, name, now),
         }
     }

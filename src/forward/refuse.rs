@@ -4,7 +4,7 @@
 use super::{
     DEAD_LETTER_PAUSE, ForwardError, Forwarder, Now,
     pump::Taken,
-    window::{Carries, LaneId, State, Window},
+    window::{Carries, LaneId, State},
 };
 use crate::{
     dead_letter::DeadLetter,
@@ -12,10 +12,7 @@ use crate::{
     delivery::SourceName,
     event::{Decoded, Event, Refused},
     produce::{Failure, SendError, Sink, Token, TopicState},
-    spool::{
-        position::Position,
-        reader::{Damage, Next, StoredDelivery},
-    },
+    spool::{Damage, Next, StoredDelivery, position::Position},
 };
 
 /// The reason of an event that is larger than a record may be.
@@ -118,8 +115,8 @@ impl<S: Sink> Forwarder<S> {
             return Ok(Taken::Wait);
         };
         let topic = self.dead_letters;
-        let pointer = letter.original.len() + letter.key.len() + LETTER_OVERHEAD
-            > self.sink.record_limit();
+        let pointer =
+            letter.original.len() + letter.key.len() + LETTER_OVERHEAD > self.sink.record_limit();
         let stage = if pointer { Stage::Pointer } else { Stage::Letter };
         Ok(match self.send_letter(letter, token, stage, now)? {
             Letter::Sent { size } => {
@@ -192,8 +189,7 @@ impl<S: Sink> Forwarder<S> {
                 self.topics.get_mut(topic).outstanding += 1;
                 if let Some(slot) = self.window_of(*token).and_then(|window| window.slot(*token)) {
                     slot.topic = topic;
-                    slot.carries =
-                        Carries::DeadLetter { reason, pointer: stage == Stage::Pointer };
+                    slot.carries = Carries::DeadLetter { reason, pointer: stage == Stage::Pointer };
                     slot.state = State::Outstanding;
                     slot.since = now.instant;
                 }
@@ -212,8 +208,7 @@ impl<S: Sink> Forwarder<S> {
         if stage == Stage::Quarantine || !self.dead_letters_open(now) {
             return self.keep(letter, now);
         }
-        let topic = &self.topics.get(self.dead_letters).name;
-        match self.sink.topic(topic) {
+        match self.sink.topic(&self.settings.dead_letter_topic) {
             TopicState::Ready => {}
             TopicState::Pending => return Ok(Letter::Wait),
             TopicState::OverLimit => return self.keep(letter, now),
@@ -226,7 +221,7 @@ impl<S: Sink> Forwarder<S> {
             Stage::Pointer => Some(self.quarantine(letter, now)?),
             Stage::Letter | Stage::Quarantine => None,
         };
-        let sink = &mut self.sink;
+        let (sink, topic) = (&mut self.sink, &self.settings.dead_letter_topic);
         let (size, sent) = letter.with_record(topic, pointer.as_ref(), |record| {
             (record.size(), sink.send(record, token))
         });

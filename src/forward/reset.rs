@@ -6,7 +6,10 @@
 //! are held, and every lane goes back to its oldest unsettled event. What was settled beyond that is
 //! remembered, so that going back repeats nothing that is known to be delivered.
 
-use std::{collections::BTreeMap, time::{Duration, Instant}};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use super::{
     FIRST_PAUSE, ForwardError, Forwarder, LONGEST_PAUSE, Now,
@@ -14,7 +17,11 @@ use super::{
     topics::TopicId,
     window::{Carries, Slot, State},
 };
-use crate::{produce::{Outcome, Sink}, retry::Retry, spool::position::Position};
+use crate::{
+    produce::{Outcome, Sink},
+    retry::Retry,
+    spool::position::Position,
+};
 
 /// How long records in flight are waited for: rounds of polling, and the length of one.
 const DRAIN_ROUNDS: usize = 50;
@@ -61,9 +68,11 @@ impl<S: Sink> Forwarder<S> {
 
     /// When a topic in trouble is tried again.
     pub(super) fn wait_for(&mut self, topic: TopicId, now: Now) -> Instant {
-        let retry = self.topics.get_mut(topic).retry.get_or_insert_with(|| {
-            Retry::without_jitter(FIRST_PAUSE, LONGEST_PAUSE)
-        });
+        let retry = self
+            .topics
+            .get_mut(topic)
+            .retry
+            .get_or_insert_with(|| Retry::without_jitter(FIRST_PAUSE, LONGEST_PAUSE));
         now.instant + retry.next_delay()
     }
 
@@ -172,7 +181,8 @@ impl<S: Sink> Forwarder<S> {
         let mut stuck: Vec<Slot> = Vec::new();
         stuck.extend(self.main.window.iter().filter(|slot| self.was_overdue(slot, now)).cloned());
         for slot in stuck {
-            let why = "no acknowledgement for longer than forward.hold_after, while the cluster answers";
+            let why =
+                "no acknowledgement for longer than forward.hold_after, while the cluster answers";
             if slot.topic == self.dead_letters {
                 self.close_dead_letters(now, why);
             } else {

@@ -46,7 +46,7 @@ impl<S: Sink> Forwarder<S> {
         }
     }
 
-    fn delivered(&mut self, token: Token, slot: &Slot) {
+    pub(super) fn delivered(&mut self, token: Token, slot: &Slot) {
         match slot.carries {
             Carries::Event => {
                 let topic = self.topics.get_mut(slot.topic);

@@ -46,7 +46,13 @@ impl Topics {
         }
         let id = TopicId(self.topics.len() as u32);
         let delivered = self.metrics.events.with_label_values(&[self.source.as_str(), name]);
-        self.topics.push(Topic { name: name.into(), ready: false, outstanding: 0, retry: None, delivered });
+        self.topics.push(Topic {
+            name: name.into(),
+            ready: false,
+            outstanding: 0,
+            retry: None,
+            delivered,
+        });
         self.by_name.insert(name.into(), id);
         id
     }

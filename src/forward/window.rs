@@ -33,7 +33,10 @@ pub(super) struct Slot {
 pub(super) enum Carries {
     Event,
     /// A dead letter, with the reason that metrics count; or only a pointer to quarantine.
-    DeadLetter { reason: &'static str, pointer: bool },
+    DeadLetter {
+        reason: &'static str,
+        pointer: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
