@@ -68,6 +68,8 @@ impl Writer {
     pub fn append_group(&mut self, group: &[Authenticated]) -> Result<Vec<u64>, AppendError> {
         let shared = self.shared.clone();
         shared.check_not_poisoned()?;
+        // Before those who wait for this group learn that they get no answer.
+        let _poison = PoisonOnPanic(&shared);
         let Some(first) = group.first() else { return Ok(Vec::new()) };
         let bytes = group
             .iter()
@@ -97,6 +99,9 @@ impl Writer {
     fn keep_reserve(&self, bytes: u64) -> Result<(), AppendError> {
         let folder = &self.shared.folder;
         let reserve = folder.config.reserve;
+        if reserve == 0 {
+            return Ok(()); // then the write itself tells whether there is space
+        }
         loop {
             match folder.disk.available_space(&folder.config.directory) {
                 Ok(available) if available < reserve.saturating_add(bytes) => {}
@@ -201,9 +206,18 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.shared.poison("the writer panicked");
-        }
+        let _poison = PoisonOnPanic(&self.shared);
         self.shared.writer_ended();
+    }
+}
+
+/// A writer that panics may have left anything behind: the same as a failed write.
+struct PoisonOnPanic<'a>(&'a Shared);
+
+impl Drop for PoisonOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.poison("the writer panicked");
+        }
     }
 }
