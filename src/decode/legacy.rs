@@ -1,5 +1,4 @@
-//! Marketo's own lead activity push: `{"munchkinId": …, "activities": [ … ]}`, as contracted in
-//! "Legacy push" (`contracts`, sections 1A and 4).
+//! Marketo's own lead activity push: `{"munchkinId": …, "activities": [ … ]}`.
 //!
 //! Each activity becomes the event that Adobe I/O sends for the same activity, so that both forms
 //! meet in one topic under one id: `ce_id` is `marketoGUID`, `ce_source`
@@ -93,10 +92,7 @@ fn split(body: &str) -> Result<(MunchkinId<'_>, Vec<Element<'_>>), Undecodable> 
     match (flaw, activities) {
         (Some(flaw), _) => Err(flaw),
         (None, Some(activities)) => Ok((MunchkinId::new(munchkin_id), activities)),
-        (None, None) => Err(Undecodable::new(
-            "no-activities",
-            "the object that ends the body has no `activities`",
-        )),
+        (None, None) => Err(Undecodable::new("no-activities", "the object has no `activities`")),
     }
 }
 
