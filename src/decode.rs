@@ -23,6 +23,7 @@ use crate::{delivery::SourceKind, event::Decoded};
 
 pub use catalog::Catalog;
 pub use json::MAX_DEPTH;
+pub use legacy::MUNCHKIN_ID_HEADER;
 
 /// More elements than this in one delivery are refused as a whole. Senders put 500 into a batch; a
 /// body of 64 MiB that says `0,0,0,…` would otherwise become gigabytes of refusals in memory.

@@ -38,17 +38,14 @@ pub(super) fn decode<'a>(
     out: &mut Vec<Decoded<'a>>,
 ) -> Result<(), Undecodable> {
     let (munchkin_id, elements) = split(body)?;
-    out.reserve(elements.len());
-    out.extend(elements.into_iter().zip(0..).map(|(element, index)| {
-        event(rules, &munchkin_id, &element)
-            .map_err(|(reason, error)| Refused {
-                index,
-                reason,
-                error: format!("activity {index}: {error}"),
-                key: element.key(&munchkin_id),
-                original: element.original.as_bytes(),
-            })
-            .map(|event| Event { index, ..event })
+    out.extend(elements.iter().zip(0..).map(|(element, index)| {
+        event(rules, &munchkin_id, element, index).map_err(|(reason, error)| Refused {
+            index,
+            reason,
+            error: format!("activity {index}: {error}"),
+            key: element.key(&munchkin_id),
+            original: element.original.as_bytes(),
+        })
     }));
     Ok(())
 }
@@ -66,12 +63,12 @@ fn split(body: &str) -> Result<(MunchkinId<'_>, Vec<Element<'_>>), Undecodable> 
     let mut activities = None;
     let mut flaw = None;
     cursor.object(|cursor, name| {
-        let twice = match known(name) {
-            Some("munchkinId") => munchkin_id.replace(cursor.skip()?).is_some(),
-            Some("activities") if cursor.peek() == Some(b'[') => {
+        let twice = match Name::of(name) {
+            Some(Name::MunchkinId) => munchkin_id.replace(cursor.skip()?).is_some(),
+            Some(Name::Activities) if cursor.peek() == Some(b'[') => {
                 activities.replace(elements(cursor)?).is_some()
             }
-            Some("activities") => {
+            Some(Name::Activities) => {
                 let at = offset(body, cursor.skip()?);
                 let error = format!("`activities` at byte {at} is not an array");
                 flaw.get_or_insert(Undecodable::new("no-activities", error));
@@ -131,26 +128,43 @@ struct Activity<'a> {
     type_id: Option<&'a str>,
     type_name: Option<&'a str>,
     /// A name of the above that stands twice.
-    twice: Option<&'static str>,
+    twice: Option<&'a str>,
 }
 
-/// A name of a member that this module reads, unescaped; `None` for all others.
-fn known(spelled: &str) -> Option<&'static str> {
-    fn plain(name: &str) -> Option<&'static str> {
-        Some(match name {
-            "munchkinId" => "munchkinId",
-            "leadId" => "leadId",
-            "marketoGUID" => "marketoGUID",
-            "activityDate" => "activityDate",
-            "activityTypeId" => "activityTypeId",
-            "activityType" => "activityType",
-            "activities" => "activities",
-            _ => return None,
+/// The names of members that this module reads.
+#[derive(Clone, Copy)]
+enum Name {
+    Activities,
+    ActivityDate,
+    ActivityType,
+    ActivityTypeId,
+    LeadId,
+    MarketoGuid,
+    MunchkinId,
+}
+
+impl Name {
+    /// The name that is spelled so, in quotes; `None` for all that mean nothing here.
+    fn of(spelled: &str) -> Option<Self> {
+        Self::plain(&spelled[1..spelled.len() - 1]).or_else(|| {
+            if !spelled.contains('\\') {
+                return None;
+            }
+            Self::plain(&serde_json::from_str::<String>(spelled).ok()?)
         })
     }
-    match Scalar::of(Some(spelled)) {
-        Scalar::Text(name) => plain(&name),
-        _ => None,
+
+    fn plain(name: &str) -> Option<Self> {
+        Some(match name {
+            "activities" => Self::Activities,
+            "activityDate" => Self::ActivityDate,
+            "activityType" => Self::ActivityType,
+            "activityTypeId" => Self::ActivityTypeId,
+            "leadId" => Self::LeadId,
+            "marketoGUID" => Self::MarketoGuid,
+            "munchkinId" => Self::MunchkinId,
+            _ => return None,
+        })
     }
 }
 
@@ -168,14 +182,13 @@ impl<'de> Deserialize<'de> for Activity<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut activity = Activity::default();
                 while let Some(spelled) = map.next_key::<&'de RawValue>()? {
-                    let name = known(spelled.get());
-                    let slot = match name {
-                        Some("munchkinId") => &mut activity.munchkin_id,
-                        Some("leadId") => &mut activity.lead_id,
-                        Some("activityDate") => &mut activity.date,
-                        Some("activityTypeId") => &mut activity.type_id,
-                        Some("activityType") => &mut activity.type_name,
-                        Some("marketoGUID") => {
+                    let slot = match Name::of(spelled.get()) {
+                        Some(Name::MunchkinId) => &mut activity.munchkin_id,
+                        Some(Name::LeadId) => &mut activity.lead_id,
+                        Some(Name::ActivityDate) => &mut activity.date,
+                        Some(Name::ActivityTypeId) => &mut activity.type_id,
+                        Some(Name::ActivityType) => &mut activity.type_name,
+                        Some(Name::MarketoGuid) => {
                             activity.guid_name = Some(spelled.get());
                             &mut activity.guid
                         }
@@ -185,7 +198,7 @@ impl<'de> Deserialize<'de> for Activity<'de> {
                         }
                     };
                     if slot.replace(map.next_value::<&'de RawValue>()?.get()).is_some() {
-                        activity.twice = name;
+                        activity.twice = Some(spelled.get());
                     }
                 }
                 Ok(activity)
@@ -259,18 +272,19 @@ impl<'a> Element<'a> {
     }
 }
 
-/// The event of an element (its index is the caller's), or the reason why there is none.
+/// The event of an element, or the reason why there is none.
 fn event<'a>(
     rules: &'a Rules,
     of_body: &MunchkinId<'a>,
     element: &Element<'a>,
+    index: u32,
 ) -> Result<Event<'a>, (&'static str, String)> {
     let original = element.original;
     let Some(activity) = &element.activity else {
         return Err(("not-an-object", "expected an object".into()));
     };
     if let Some(name) = activity.twice {
-        return Err(("duplicate-member", format!("`{name}` stands twice")));
+        return Err(("duplicate-member", format!("{name} stands twice")));
     }
     let Some(munchkin_id) = element.munchkin_id(of_body) else {
         let error = "neither the activity nor the body has a `munchkinId` that is text";
@@ -306,7 +320,7 @@ fn event<'a>(
         }
     };
     Ok(Event {
-        index: 0,
+        index,
         stream: Stream::LeadActivity,
         event_type: kind.event_type,
         key: element.key(of_body),
