@@ -10,13 +10,14 @@
 //! understood is [`Refused`](crate::event::Refused) alone and the others go on; members nobody
 //! knows, types nobody has heard of and missing leads are all fine.
 //!
-//! One file a shape (`legacy`), over `json` (punctuation and ranges), `time` and the names in
-//! `catalog` and `naming`.
+//! One file a shape (`legacy`), over `json` (punctuation and ranges), `scalar`, `time` and
+//! the names in `catalog` and `naming`.
 
 pub mod catalog;
 mod json;
 mod legacy;
 pub mod naming;
+mod scalar;
 pub mod time;
 
 use crate::{delivery::SourceKind, event::Decoded};

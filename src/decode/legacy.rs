@@ -14,20 +14,19 @@
 //! - A `marketoGUID` that is a number is taken as its spelling; an array or an object is refused,
 //!   since taking it out would lose it.
 
-use std::{borrow::Cow, fmt, ops::Range};
+mod activity;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use std::{borrow::Cow, ops::Range};
 
 use super::{
     LegacyValue, MAX_EVENTS, Rules, Undecodable,
     json::{Cursor, is_space, offset},
-    naming, time,
+    naming,
+    scalar::Scalar,
+    time,
 };
 use crate::event::{Attributes, Decoded, Event, Pieces, Refused, Stream};
+use activity::{Activity, Name};
 
 /// The plain header that carries the munchkin id when the value stays as it came.
 pub const MUNCHKIN_ID_HEADER: &str = "millrace-munchkin-id";
@@ -115,132 +114,6 @@ fn elements<'a>(cursor: &mut Cursor<'a>) -> Result<Vec<Element<'a>>, Undecodable
 struct Element<'a> {
     original: &'a str,
     activity: Option<Activity<'a>>,
-}
-
-/// The top-level members of an activity that mean something to us, as they are spelled.
-#[derive(Default)]
-struct Activity<'a> {
-    munchkin_id: Option<&'a str>,
-    lead_id: Option<&'a str>,
-    guid_name: Option<&'a str>,
-    guid: Option<&'a str>,
-    date: Option<&'a str>,
-    type_id: Option<&'a str>,
-    type_name: Option<&'a str>,
-    /// A name of the above that stands twice.
-    twice: Option<&'a str>,
-}
-
-/// The names of members that this module reads.
-#[derive(Clone, Copy)]
-enum Name {
-    Activities,
-    ActivityDate,
-    ActivityType,
-    ActivityTypeId,
-    LeadId,
-    MarketoGuid,
-    MunchkinId,
-}
-
-impl Name {
-    /// The name that is spelled so, in quotes; `None` for all that mean nothing here.
-    fn of(spelled: &str) -> Option<Self> {
-        Self::plain(&spelled[1..spelled.len() - 1]).or_else(|| {
-            if !spelled.contains('\\') {
-                return None;
-            }
-            Self::plain(&serde_json::from_str::<String>(spelled).ok()?)
-        })
-    }
-
-    fn plain(name: &str) -> Option<Self> {
-        Some(match name {
-            "activities" => Self::Activities,
-            "activityDate" => Self::ActivityDate,
-            "activityType" => Self::ActivityType,
-            "activityTypeId" => Self::ActivityTypeId,
-            "leadId" => Self::LeadId,
-            "marketoGUID" => Self::MarketoGuid,
-            "munchkinId" => Self::MunchkinId,
-            _ => return None,
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Activity<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Activity<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an activity")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut activity = Activity::default();
-                while let Some(spelled) = map.next_key::<&'de RawValue>()? {
-                    let slot = match Name::of(spelled.get()) {
-                        Some(Name::MunchkinId) => &mut activity.munchkin_id,
-                        Some(Name::LeadId) => &mut activity.lead_id,
-                        Some(Name::ActivityDate) => &mut activity.date,
-                        Some(Name::ActivityTypeId) => &mut activity.type_id,
-                        Some(Name::ActivityType) => &mut activity.type_name,
-                        Some(Name::MarketoGuid) => {
-                            activity.guid_name = Some(spelled.get());
-                            &mut activity.guid
-                        }
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                            continue;
-                        }
-                    };
-                    if slot.replace(map.next_value::<&'de RawValue>()?.get()).is_some() {
-                        activity.twice = Some(spelled.get());
-                    }
-                }
-                Ok(activity)
-            }
-        }
-
-        deserializer.deserialize_map(Members)
-    }
-}
-
-/// A member's value, as far as ids and names go.
-enum Scalar<'a> {
-    /// Missing, `null` or `""`.
-    Absent,
-    Text(Cow<'a, str>),
-    /// As it is spelled.
-    Number(&'a str),
-    /// An array, an object, a boolean, or text that is no Unicode (half a surrogate pair).
-    Unusable,
-}
-
-impl<'a> Scalar<'a> {
-    fn of(spelled: Option<&'a str>) -> Self {
-        let Some(spelled) = spelled else { return Self::Absent };
-        match spelled.as_bytes() {
-            b"null" | b"\"\"" => Self::Absent,
-            [b'"', text @ .., b'"'] if !text.contains(&b'\\') => {
-                Self::Text(Cow::Borrowed(&spelled[1..spelled.len() - 1]))
-            }
-            [b'"', ..] => serde_json::from_str(spelled)
-                .map_or(Self::Unusable, |text| Self::Text(Cow::Owned(text))),
-            [b'-' | b'0'..=b'9', ..] => Self::Number(spelled),
-            _ => Self::Unusable,
-        }
-    }
-
-    fn text(self) -> Option<Cow<'a, str>> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
-    }
 }
 
 /// A munchkin id as text and as it is spelled.
