@@ -30,6 +30,7 @@ pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod metrics;
+pub mod retry;
 pub mod sender;
 pub mod service;
 pub mod shutdown;
