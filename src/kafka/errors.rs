@@ -11,7 +11,7 @@ use super::advice::Advice;
 
 /// What `code`, reported for one record of `topic`, means.
 pub(super) fn failure(code: Code, topic: &str, advice: &Advice) -> Failure {
-    let text = |rest: &str| format!("topic `{topic}`: {code} ({code:?}){rest}");
+    let text = |rest: &str| format!("topic `{topic}`: {code}{rest}");
     match code {
         Code::PurgeQueue | Code::PurgeInflight | Code::BrokerDestroy => Failure::Purged,
 

@@ -15,7 +15,7 @@ use std::{
 };
 
 use rdkafka::{
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
     mocking::MockCluster as Native,
     producer::DefaultProducerContext,
     types::{RDKafkaApiKey, RDKafkaRespErr},
@@ -40,8 +40,12 @@ struct Inner {
 
 /// The cluster refused a command, or could not be started.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("in-memory cluster: {0}")]
-pub struct MockError(String);
+pub enum MockError {
+    #[error("the topic exists")]
+    TopicExists,
+    #[error("in-memory cluster: {0}")]
+    Failed(String),
+}
 
 /// What a broker answers, or does, instead of its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +85,8 @@ impl MockCluster {
             }
         };
         let thread = thread::Builder::new().name("mock-cluster".into()).spawn(run);
-        let thread = thread.map_err(|error| MockError(error.to_string()))?;
-        let bootstrap = wait.recv().map_err(|_| MockError("it did not start".into()))??;
+        let thread = thread.map_err(|error| MockError::Failed(error.to_string()))?;
+        let bootstrap = wait.recv().map_err(|_| MockError::Failed("it did not start".into()))??;
         let inner = Inner { commands: Some(commands), thread: Some(thread), bootstrap };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -162,7 +166,7 @@ impl MockCluster {
         + Send
         + 'static,
     ) -> Result<(), MockError> {
-        let gone = || MockError("it is gone".into());
+        let gone = || MockError::Failed("it is gone".into());
         let (done, result) = mpsc::channel();
         let commands = self.inner.commands.as_ref().ok_or_else(gone)?;
         let command: Command = Box::new(move |cluster| {
@@ -205,7 +209,7 @@ impl TopicMaker for Maker {
     fn make(&mut self, topics: &[String]) -> Vec<(String, Made)> {
         let make = |topic: &String| match self.cluster.create_topic(topic, self.partitions) {
             Ok(()) => Made::Created,
-            Err(error) if error.0.contains("TopicAlreadyExists") => Made::Exists,
+            Err(MockError::TopicExists) => Made::Exists,
             Err(error) => Made::NotYet(error.to_string()),
         };
         topics.iter().map(|topic| (topic.clone(), make(topic))).collect()
@@ -223,7 +227,10 @@ impl Drop for Inner {
 
 impl From<KafkaError> for MockError {
     fn from(error: KafkaError) -> Self {
-        Self(error.to_string())
+        match error {
+            KafkaError::MockCluster(RDKafkaErrorCode::TopicAlreadyExists) => Self::TopicExists,
+            other => Self::Failed(other.to_string()),
+        }
     }
 }
 

@@ -159,7 +159,7 @@ fn found(topic: &MetadataTopic, advice: &Advice) -> Found {
             "topic `{name}` may not be described; run: {}",
             advice.allow_write(name)
         ))),
-        Some(code) => Found::As(TopicReport::Trouble(format!("topic `{name}`: {code} ({code:?})"))),
+        Some(code) => Found::As(TopicReport::Trouble(format!("topic `{name}`: {code}"))),
     }
 }
 

@@ -290,7 +290,7 @@ mod tests {
     fn a_bad_combination_is_found_without_connecting() {
         let properties =
             pairs(&[("security.protocol", "ssl"), ("ssl.ca.location", "/nowhere/ca.pem")]);
-        assert!(validate(&properties).unwrap_err().contains("ca.pem"));
+        assert!(validate(&properties).unwrap_err().contains("ssl.ca.location"));
     }
 
     #[test]

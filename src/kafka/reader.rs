@@ -3,7 +3,7 @@
 //! No group and no commits: partitions are assigned by hand, and every reader sees everything.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fmt,
     time::{Duration, Instant},
 };
@@ -106,8 +106,8 @@ impl Reader {
         Ok(records)
     }
 
-    /// Whether everything that is on the selected topics at this moment has been read. An error if
-    /// the cluster does not say.
+    /// Whether everything that is on the selected topics at this moment has been read; so it is when
+    /// there is no such topic. An error if the cluster does not say.
     pub fn is_at_end(&mut self) -> Result<bool, ReadError> {
         self.look()?;
         for ((topic, partition), next) in &self.next {
@@ -129,10 +129,9 @@ impl Reader {
                 continue;
             }
             for partition in topic.partitions() {
-                let key = (name.to_owned(), partition.id());
-                if !self.next.contains_key(&key) {
+                if let Entry::Vacant(entry) = self.next.entry((name.to_owned(), partition.id())) {
                     new.add_partition_offset(name, partition.id(), Offset::Beginning)?;
-                    self.next.insert(key, 0);
+                    entry.insert(0);
                 }
             }
         }

@@ -16,6 +16,7 @@ use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -44,6 +45,8 @@ pub use maker::{Made, TopicMaker};
 #[derive(Debug)]
 pub struct Topics {
     shared: Arc<Shared>,
+    /// Closed when the thread has ended.
+    ended: Mutex<mpsc::Receiver<()>>,
 }
 
 #[derive(Debug)]
@@ -61,6 +64,8 @@ struct Shared {
 const TICK: Duration = Duration::from_millis(200);
 /// How long one question to the cluster may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// How long dropping the directory waits for a question that is under way.
+const LAST_QUESTION: Duration = Duration::from_millis(500);
 /// Topics whose names come in one after the other are asked for together.
 const GATHER: Duration = Duration::from_millis(2);
 
@@ -100,8 +105,12 @@ impl Topics {
             wake: Condvar::new(),
         });
         let worker = Worker { shared: Arc::clone(&shared), kafka: kafka.clone(), maker };
-        thread::Builder::new().name("kafka-topics".into()).spawn(move || worker.run())?;
-        Ok(Arc::new(Self { shared }))
+        let (running, ended) = mpsc::channel();
+        thread::Builder::new().name("kafka-topics".into()).spawn(move || {
+            worker.run();
+            drop(running);
+        })?;
+        Ok(Arc::new(Self { shared, ended: Mutex::new(ended) }))
     }
 
     /// Whether `topic` can be written, as far as is known; starts looking where it is not known.
@@ -146,6 +155,9 @@ impl Drop for Topics {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.shared.wake();
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // It may be waiting for an answer that does not come. Nothing is ever sent.
+        let _ = ended.recv_timeout(LAST_QUESTION);
     }
 }
 
@@ -280,7 +292,7 @@ impl Worker {
 fn listing(metadata: &Metadata) -> Listing {
     let found = |topic: &rdkafka::metadata::MetadataTopic| match topic.error().map(Code::from) {
         Some(code) if errors::is_missing_topic(code) => None,
-        Some(code) => Some(Found::Unusable(format!("{code} ({code:?})"))),
+        Some(code) => Some(Found::Unusable(format!("{code}"))),
         None if topic.partitions().iter().any(|partition| partition.leader() >= 0) => {
             Some(Found::Led)
         }

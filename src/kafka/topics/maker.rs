@@ -4,7 +4,7 @@ use std::{fmt, io, time::Duration};
 
 use rdkafka::{
     ClientConfig, ClientContext,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult},
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode as Code},
 };
@@ -42,9 +42,9 @@ pub(in crate::kafka) struct AdminMaker {
 }
 
 /// For the whole request, the search for the controller included.
-const REQUEST: Duration = Duration::from_secs(15);
+const REQUEST: Duration = Duration::from_secs(8);
 /// How long the controller may take until the topics are there.
-const OPERATION: Duration = Duration::from_secs(10);
+const OPERATION: Duration = Duration::from_secs(5);
 
 impl AdminMaker {
     pub(in crate::kafka) fn new(
@@ -80,11 +80,16 @@ impl AdminMaker {
                     }
                 })
                 .collect(),
+            // One name or setting that can't even be written must not stop the others.
+            Err(KafkaError::AdminOpCreation(_) | KafkaError::Nul(_)) if topics.len() > 1 => {
+                topics.chunks(1).flat_map(|topic| self.request(topic, validate_only)).collect()
+            }
             Err(error) => {
                 let made = |topic: &String| match &error {
                     KafkaError::AdminOp(code) => self.made(topic, *code),
-                    // The request itself could not be written: a setting that the library refuses.
-                    KafkaError::AdminOpCreation(text) => Made::Refused(text.clone()),
+                    KafkaError::AdminOpCreation(_) | KafkaError::Nul(_) => {
+                        Made::Refused(format!("topic `{topic}` could not be made: {error}"))
+                    }
                     other => Made::NotYet(properties::describe(other)),
                 };
                 topics.iter().map(|topic| (topic.clone(), made(topic))).collect()
@@ -98,7 +103,7 @@ impl AdminMaker {
         &self,
         topics: &[String],
         validate_only: bool,
-    ) -> Result<Vec<Result<String, (String, Code)>>, KafkaError> {
+    ) -> Result<Vec<TopicResult>, KafkaError> {
         let admin: AdminClient<Quiet> = self.native.create_with_context(Quiet)?;
         let settings = &self.topics.config;
         let new = |topic| {
@@ -115,7 +120,7 @@ impl AdminMaker {
     }
 
     fn made(&self, topic: &str, code: Code) -> Made {
-        let what = format!("topic `{topic}` could not be made: {code} ({code:?})");
+        let what = format!("topic `{topic}` could not be made: {code}");
         match code {
             Code::NoError => Made::Created,
             Code::TopicAlreadyExists => Made::Exists,
