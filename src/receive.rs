@@ -25,29 +25,22 @@ use crate::{
         report::{Report, UNKNOWN},
     },
     metrics::Metrics,
+    spool::{AppendError, Spool},
 };
 
 /// Where deliveries become durable. A spool in production; tests hold one back.
 pub trait Store: Send + Sync + 'static {
     /// Resolves with the sequence number once the delivery is durable.
-    fn append(
-        &self,
-        delivery: Authenticated,
-    ) -> Pin<Box<dyn Future<Output = Result<u64, NotStored>> + Send + '_>>;
+    fn append(&self, delivery: Authenticated) -> Append<'_>;
 }
 
-/// Why a store did not take a delivery.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotStored {
-    /// `key` is the limit that was reached, as configuration calls it.
-    #[error("the spool is full, see `{key}`")]
-    Full { key: String },
-    #[error("the spool is poisoned by a failed write or sync")]
-    Poisoned,
-    #[error("the spool is closed")]
-    Closed,
-    #[error("the delivery is larger than the spool's format can hold")]
-    TooLarge,
+/// Ends with the sequence number of a durable delivery, or with why it was not stored.
+pub type Append<'a> = Pin<Box<dyn Future<Output = Result<u64, AppendError>> + Send + 'a>>;
+
+impl Store for Spool {
+    fn append(&self, delivery: Authenticated) -> Append<'_> {
+        Box::pin(self.append(delivery))
+    }
 }
 
 /// One configured sender.
@@ -198,13 +191,13 @@ impl Source {
     }
 }
 
-impl From<NotStored> for Outcome {
-    fn from(refused: NotStored) -> Self {
+impl From<AppendError> for Outcome {
+    fn from(refused: AppendError) -> Self {
         match refused {
-            NotStored::Full { key } => Self::SpoolFull { key },
-            NotStored::Poisoned => Self::Poisoned,
-            NotStored::Closed => Self::Closing,
-            NotStored::TooLarge => Self::SpoolTooLarge,
+            AppendError::Full { spool, limit } => Self::SpoolFull { key: limit.key(&spool) },
+            AppendError::Poisoned { .. } => Self::Poisoned,
+            AppendError::Closed { .. } => Self::Closing,
+            AppendError::TooLarge { .. } => Self::SpoolTooLarge,
         }
     }
 }
@@ -286,10 +279,7 @@ mod tests {
     struct Never;
 
     impl Store for Never {
-        fn append(
-            &self,
-            _: Authenticated,
-        ) -> Pin<Box<dyn Future<Output = Result<u64, NotStored>> + Send + '_>> {
+        fn append(&self, _: Authenticated) -> Append<'_> {
             Box::pin(std::future::pending())
         }
     }

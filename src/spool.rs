@@ -1,2 +1,191 @@
-//! The spool.
+//! The spool: a durable, ordered log of a source's deliveries, between receiving and forwarding.
+//!
+//! ```text
+//! <spool.directory>/lock                 one process at a time
+//!                  /<source>/identity    the spool's UUID
+//!                           /segments/00000000000000000001.segment
+//!                                     00000000000000004711.segment   ← the last one grows
+//! ```
+//! [`Folder`] is all of it; [`Folder::spool`] opens one source's and gives back the two ends:
+//! [`Writer`], which a thread of its own drives, and [`Spool`], the handle that everybody else
+//! shares.
+//!
+//! What it promises:
+//! - **Durable, then answered.** [`Spool::append`] returns `Ok` after the bytes and the name of their
+//!   file are synced, and readers see a delivery only from then on.
+//! - **Nothing is lost in silence.** What was acknowledged is read back byte for byte and in order
+//!   after any crash; what the disk has damaged is reported as [`Damage`], with the exact range.
+//! - **A failed sync is final.** The spool is poisoned and acknowledges nothing more until the
+//!   process starts anew. No space is not a failure: the spool is full until there is some.
+//! - **Undelivered bytes are never removed**, and bounded by `spool.size_limit`; delivered segments
+//!   stay for `spool.keep_delivered` and give way when room is needed.
+//! - **One source of truth**: the files. What is in memory ([`ledger`]) is rebuilt from their names
+//!   and sizes and from reading the last one.
+//!
+//! Bottom up, each layer knows those above it in this list and no other: [`disk`] (bytes), [`frame`]
+//! and [`segment`] (the format), [`walk`] (frames and damage of one file), [`ledger`] (the segments
+//! of one spool), [`recovery`], [`writer`], [`reader`], [`retention`] (what happens to them).
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use self::{position::Position, queue::Waiting, shared::Shared};
+use crate::delivery::{Authenticated, Delivery, SourceName, UnixMillis};
+
+mod budget;
+mod damage;
+pub mod disk;
+mod error;
+mod folder;
+mod frame;
+mod identity;
+mod ledger;
 pub mod position;
+mod queue;
+mod reader;
+mod recovery;
+mod retention;
+mod segment;
+mod shared;
+mod walk;
+mod writer;
+
+pub use self::{
+    damage::Damage,
+    error::{AppendError, Limit, OpenError, ReadError},
+    folder::Folder,
+    queue::{GROUP_BYTES, GROUP_DELIVERIES, QUEUE_DELIVERIES},
+    reader::{Next, Reader},
+    writer::Writer,
+};
+
+/// The settings of a spool folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `spool.directory`
+    pub directory: PathBuf,
+    /// `spool.size_limit`: undelivered bytes of all sources together.
+    pub size_limit: u64,
+    /// `spool.reserve`: bytes that are left free on the volume, for checkpoint and quarantine.
+    pub reserve: u64,
+    /// `spool.keep_delivered.age`: how long a delivered segment stays, counted from its last write.
+    pub keep_delivered_age: Duration,
+    /// `spool.keep_delivered.size`: bytes of delivered segments of all sources together.
+    pub keep_delivered_size: u64,
+    /// Where a segment ends; a delivery larger than that gets one alone.
+    pub segment_size: u64,
+}
+
+/// 64 MiB: large enough that making and removing segments is rare, small enough that the last one is
+/// read in well under a second at start.
+pub const SEGMENT_SIZE: u64 = 64 * 1024 * 1024;
+
+/// The shared handle of one source's spool; clones are the same spool.
+#[derive(Clone)]
+pub struct Spool {
+    shared: Arc<Shared>,
+    /// `None` once closed: when the last clone inside a waiting append is gone, the writer ends.
+    queue: Arc<Mutex<Option<mpsc::Sender<Waiting>>>>,
+}
+
+/// A delivery with its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredDelivery {
+    pub sequence: u64,
+    pub delivery: Delivery,
+}
+
+/// What is stored and not delivered yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Bytes on disk; exact, but for what can't be read.
+    pub bytes: u64,
+    /// A delivery of which some events are delivered counts whole.
+    pub deliveries: u64,
+    /// When the oldest of them came; `None` when there are none.
+    pub oldest: Option<UnixMillis>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpoolState {
+    /// It takes deliveries.
+    Open,
+    /// The last append found no room. It takes deliveries again when there is some.
+    Full,
+    /// A write or sync failed: the process must exit non-zero and start anew.
+    Poisoned,
+    /// It takes no more; what was queued is being finished or is.
+    Closed,
+}
+
+impl Spool {
+    fn new(shared: Arc<Shared>, queue: mpsc::Sender<Waiting>) -> Self {
+        Self { shared, queue: Arc::new(Mutex::new(Some(queue))) }
+    }
+
+    /// Stores `delivery`; durable when it returns its sequence. Waits while the queue is full. Once
+    /// it is in the queue, dropping the future cancels nothing: it is stored all the same.
+    pub async fn append(&self, delivery: Authenticated) -> Result<u64, AppendError> {
+        if frame::length(delivery.delivery()).is_none() {
+            return Err(AppendError::TooLarge { spool: self.shared.source.clone() });
+        }
+        let (answer, answered) = oneshot::channel();
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let queue = queue.ok_or_else(|| self.shared.no_writer())?;
+        let waiting = Waiting { delivery, answer };
+        queue.send(waiting).await.map_err(|_| self.shared.no_writer())?;
+        drop(queue);
+        answered.await.unwrap_or_else(|_| Err(self.shared.no_writer()))
+    }
+
+    /// A reader that begins with `from_sequence`.
+    pub fn reader(&self, from_sequence: u64) -> Reader {
+        Reader::new(self.shared.clone(), from_sequence)
+    }
+
+    pub fn id(&self) -> Uuid {
+        self.shared.id
+    }
+
+    pub fn source(&self) -> &SourceName {
+        &self.shared.source
+    }
+
+    /// The sequence that the next delivery will get: everything below is durable.
+    pub fn durable_end(&self) -> u64 {
+        self.shared.look(|ledger| ledger.durable_end())
+    }
+
+    /// Blocks the thread until `durable_end() > than` (true), or `timeout` has passed or nothing
+    /// more can come because the writer has ended or the spool is poisoned (false).
+    pub fn wait_for_more(&self, than: u64, timeout: Duration) -> bool {
+        self.shared.wait_for_more(than, timeout)
+    }
+
+    /// Every event below `low` is delivered, those of held topics included. Frees their part of the
+    /// limits and removes segments whose time has come; worth calling now and then even when `low`
+    /// has not moved. Never goes back. Reads and removes files: not for the async runtime's threads.
+    pub fn delivered(&self, low: Position) {
+        retention::delivered(&self.shared, low);
+    }
+
+    pub fn undelivered(&self) -> Backlog {
+        self.shared.backlog()
+    }
+
+    pub fn state(&self) -> SpoolState {
+        self.shared.state()
+    }
+
+    /// No more appends; the writer finishes what is queued and ends.
+    pub fn close(&self) {
+        self.shared.close();
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}

@@ -1,0 +1,290 @@
+//! The disk, as far as this program needs one, and the only file that touches `std::fs`.
+//!
+//! Everything durable (segments, identity, checkpoint, quarantine) goes through [`Disk`], so that a
+//! simulation can put a disk underneath that loses unsynced bytes, runs full or fails. The methods
+//! are thin: one call, one system call. What takes several of them in the right order to be durable
+//! ([`write_atomically`], [`make_directory`]) stands below as functions on top of the trait, so that
+//! the simulation sees each step.
+//!
+//! Three rules of POSIX that the callers rely on and a simulated disk must honour: bytes survive a
+//! power cut only after `sync_data`; a name (created, renamed, removed) only after `sync_dir` of its
+//! directory; an open file can be read after its name is gone.
+
+use std::{
+    any::Any,
+    fmt, fs,
+    io::{self, IoSlice},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    path::Path,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use crate::delivery::UnixMillis;
+
+/// A file system. All paths are absolute or relative to the process, as the caller gave them.
+pub trait Disk: fmt::Debug + Send + Sync {
+    /// A new, empty file, readable and writable. `AlreadyExists` when the name is taken.
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// An existing file, readable and writable, as it is.
+    fn open_to_write(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Replaces `to` if it exists; atomic, durable after [`Disk::sync_dir`].
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file's name.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// One directory whose parent exists. `AlreadyExists` when it is there.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+    fn sync_dir(&self, directory: &Path) -> io::Result<()>;
+    /// The names in a directory, in no order; names that are not UTF-8 are left out.
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
+    fn info(&self, path: &Path) -> io::Result<FileInfo>;
+    /// Bytes that an unprivileged process can still write to the volume of `path`.
+    fn available_space(&self, path: &Path) -> io::Result<u64>;
+    /// Creates `path` if needed and holds it exclusively until the [`Lock`] is dropped or the
+    /// process ends. `WouldBlock` when another process has it.
+    fn lock(&self, path: &Path) -> io::Result<Lock>;
+    /// The clock by which [`FileInfo::written_at`] is told.
+    fn now(&self) -> UnixMillis;
+}
+
+/// An open file; offsets are explicit, so that one handle serves several threads.
+pub trait DiskFile: fmt::Debug + Send + Sync {
+    /// Up to `buffer.len()` bytes; 0 only at the end of the file.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// One write, which may be short: how many bytes of `pieces`, taken together, were written.
+    fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
+    fn set_len(&self, length: u64) -> io::Result<()>;
+    /// Returns when the bytes and the length are on stable storage.
+    fn sync_data(&self) -> io::Result<()>;
+    fn len(&self) -> io::Result<u64>;
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+}
+
+/// What the directory knows about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileInfo {
+    pub length: u64,
+    /// When its content last changed.
+    pub written_at: UnixMillis,
+    pub is_dir: bool,
+}
+
+/// A held lock; dropping it lets go.
+pub struct Lock(
+    #[expect(dead_code, reason = "held for what dropping it does")] Box<dyn Any + Send + Sync>,
+);
+
+impl Lock {
+    pub fn new(held: impl Any + Send + Sync) -> Self {
+        Self(Box::new(held))
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lock")
+    }
+}
+
+/// Reads until `buffer` is full or the file ends; how many bytes that were.
+pub fn read_full(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// A whole small file (identity, checkpoint).
+pub fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+    let file = disk.open_to_read(path)?;
+    let length = usize::try_from(file.len()?).map_err(io::Error::other)?;
+    let mut bytes = vec![0; length];
+    let filled = read_full(&*file, &mut bytes, 0)?;
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Writes all `pieces` from `offset` on, however short the single writes are. After an error the
+/// file holds any part of them.
+pub fn write_all_at(
+    file: &dyn DiskFile,
+    mut pieces: &mut [IoSlice<'_>],
+    mut offset: u64,
+) -> io::Result<()> {
+    IoSlice::advance_slices(&mut pieces, 0); // drops empty pieces at the front
+    while !pieces.is_empty() {
+        match file.write_at(pieces, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                offset += written as u64;
+                IoSlice::advance_slices(&mut pieces, written);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Puts `bytes` at `path` so that after a crash there is either what was there before or all of
+/// them: written aside (`<name>.aside`), synced, renamed, directory synced. One writer a path.
+pub fn write_atomically(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a file in a directory is needed"));
+    };
+    let mut aside = name.to_owned();
+    aside.push(".aside");
+    let aside = directory.join(aside);
+    // Left behind by a crash between the two steps; nobody reads it.
+    match disk.remove(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = disk.create_new(&aside)?;
+    write_all_at(&*file, &mut [IoSlice::new(bytes)], 0)?;
+    file.sync_data()?;
+    disk.rename(&aside, path)?;
+    disk.sync_dir(directory)
+}
+
+/// Makes `path` and whatever parents are missing. Durable when it returns: the parent of each level
+/// is synced, also of one that existed (it may have been made right before a crash).
+pub fn make_directory(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) => Path::new("."),
+        None => return Ok(()), // the root
+    };
+    match disk.create_dir(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_directory(disk, parent)?;
+            disk.create_dir(path)?;
+        }
+        Err(error) => return Err(error),
+    }
+    disk.sync_dir(parent)
+}
+
+/// Whether a write failed for want of space. That passes; any other failed write does not.
+pub fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// The machine's own file system. Files and folders are made for the owner alone: bodies are
+/// personal data.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+/// The kernel takes no more pieces in one write (`IOV_MAX`).
+const PIECES_A_WRITE: usize = 1024;
+
+impl Disk for RealDisk {
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let mut options = fs::OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(RealFile(fs::File::open(path)?)))
+    }
+
+    fn open_to_write(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(RealFile(fs::OpenOptions::new().read(true).write(true).open(path)?)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        fs::DirBuilder::new().mode(0o700).create(path)
+    }
+
+    fn sync_dir(&self, directory: &Path) -> io::Result<()> {
+        fs::File::open(directory)?.sync_all()
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn info(&self, path: &Path) -> io::Result<FileInfo> {
+        let metadata = fs::metadata(path)?;
+        Ok(FileInfo {
+            length: metadata.len(),
+            written_at: metadata.modified().map_or(0, unix_millis),
+            is_dir: metadata.is_dir(),
+        })
+    }
+
+    fn available_space(&self, path: &Path) -> io::Result<u64> {
+        let volume = rustix::fs::statvfs(path)?;
+        Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        let mut options = fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock::new(file)),
+            Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn now(&self) -> UnixMillis {
+        unix_millis(SystemTime::now())
+    }
+}
+
+#[derive(Debug)]
+struct RealFile(fs::File);
+
+impl DiskFile for RealFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, offset)
+    }
+
+    fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        let pieces = &pieces[..pieces.len().min(PIECES_A_WRITE)];
+        Ok(rustix::io::pwritev(&self.0, pieces, offset)?)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
+
+fn unix_millis(time: SystemTime) -> UnixMillis {
+    // A clock before 1970 is a broken clock; 0 makes everything look old, which loses nothing that
+    // is undelivered.
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as UnixMillis)
+}

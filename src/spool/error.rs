@@ -1,0 +1,100 @@
+//! What can go wrong with a spool, by what the caller does about it.
+
+use std::{io, path::PathBuf};
+
+use uuid::Uuid;
+
+use crate::delivery::SourceName;
+
+/// The spool can't be opened; nothing on disk was changed because of it. All of them need a person.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "spool folder {directory} is in use by another process: stop that one, or give this one \
+         another `spool.directory`"
+    )]
+    Locked { directory: PathBuf },
+    #[error(
+        "{path} is written in a newer format ({found}) than this version reads: start the newer \
+         version again, or let it drain the spool before going back"
+    )]
+    NewerFormat { path: PathBuf, found: String },
+    #[error(
+        "{segment} belongs to the spool {found}, but the identity file beside it says {expected}: \
+         a segment of another spool was copied here; move it away"
+    )]
+    Foreign { segment: PathBuf, found: Uuid, expected: Uuid },
+    #[error("{path} can't be used: {problem}")]
+    Identity { path: PathBuf, problem: String },
+    #[error("spool: {doing} {path} failed")]
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        #[source]
+        error: io::Error,
+    },
+}
+
+/// A delivery was not stored. The sender must hear that it may come again, whatever the reason.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Passes when space is made: by delivering, by a larger limit, by a larger volume.
+    #[error("spool of `{spool}` is full: {limit}")]
+    Full { spool: SourceName, limit: Limit },
+    /// A sync or a write failed: nothing is acknowledged any more until the process starts anew.
+    #[error("spool of `{spool}` is poisoned by a failed write or sync; the process must restart")]
+    Poisoned { spool: SourceName },
+    #[error("spool of `{spool}` is closed")]
+    Closed { spool: SourceName },
+    /// Headers over 64 KiB or a body over 4 GiB: no limit to change, the format ends there.
+    #[error("a delivery for `{spool}` doesn't fit into a frame (headers 64 KiB, body 4 GiB)")]
+    TooLarge { spool: SourceName },
+}
+
+/// Which limit a full spool ran into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Limit {
+    #[error("undelivered bytes of all sources reach `spool.size_limit` ({bytes} bytes)")]
+    Total { bytes: u64 },
+    #[error("its undelivered bytes reach `sources.<name>.size_limit` ({bytes} bytes)")]
+    Source { bytes: u64 },
+    #[error("the volume has no more than `spool.reserve` ({bytes} bytes) left")]
+    Reserve { bytes: u64 },
+    #[error("the volume of `spool.directory` has no space left")]
+    Volume,
+}
+
+impl Limit {
+    /// The configuration key that an operator would change.
+    pub fn key(&self, spool: &SourceName) -> String {
+        match self {
+            Self::Total { .. } => "spool.size_limit".into(),
+            Self::Source { .. } => format!("sources.{spool}.size_limit"),
+            Self::Reserve { .. } => "spool.reserve".into(),
+            Self::Volume => "spool.directory".into(),
+        }
+    }
+}
+
+/// What is stored could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("reading {segment} at byte {offset} failed")]
+    Io {
+        segment: PathBuf,
+        offset: u64,
+        #[source]
+        error: io::Error,
+    },
+    #[error("{segment} at byte {offset} is written in a newer format ({found})")]
+    NewerFormat { segment: PathBuf, offset: u64, found: String },
+    #[error("{segment} belongs to the spool {found}, not to {expected}: move it away")]
+    Foreign { segment: PathBuf, found: Uuid, expected: Uuid },
+}
+
+impl ReadError {
+    /// Whether the same call may succeed later without a person's help. The reader has not moved.
+    pub fn is_worth_retrying(&self) -> bool {
+        matches!(self, Self::Io { .. })
+    }
+}

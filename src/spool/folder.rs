@@ -1,0 +1,122 @@
+//! The whole spool folder: held by one process, with the limits that all its spools share.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use super::{
+    Config, Spool, Writer,
+    budget::Budget,
+    disk::{self, Disk, Lock},
+    error::OpenError,
+    identity,
+    position::Position,
+    recovery,
+    retention::{self},
+    shared::Shared,
+};
+use crate::{delivery::SourceName, metrics::Metrics};
+
+/// `spool.directory`, locked for as long as this value or any spool in it lives.
+pub struct Folder {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) config: Config,
+    /// Undelivered bytes of all spools, against `spool.size_limit`.
+    pub(super) total: Budget,
+    /// Bytes of delivered segments of all spools, against `spool.keep_delivered.size`.
+    pub(super) kept: Budget,
+    spools: Mutex<Vec<Weak<Shared>>>,
+    _lock: Lock,
+}
+
+impl Folder {
+    /// Makes the folder if it is missing, and takes the lock.
+    pub fn open(disk: Arc<dyn Disk>, config: &Config) -> Result<Arc<Self>, OpenError> {
+        let directory = &config.directory;
+        disk::make_directory(&*disk, directory).map_err(failed("making", directory))?;
+        let lock_path = directory.join("lock");
+        let lock = disk.lock(&lock_path).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => OpenError::Locked { directory: directory.clone() },
+            _ => failed("locking", &lock_path)(error),
+        })?;
+        Ok(Arc::new(Self {
+            disk,
+            config: config.clone(),
+            total: Budget::new(config.size_limit),
+            kept: Budget::new(config.keep_delivered_size),
+            spools: Mutex::default(),
+            _lock: lock,
+        }))
+    }
+
+    /// Opens or makes the spool of `source` and recovers what is in it. `low` is the lowest
+    /// undelivered position according to the checkpoint; `None` when there is no checkpoint: then
+    /// everything is undelivered. Once a source at a time.
+    pub fn spool(
+        self: &Arc<Self>,
+        source: &SourceName,
+        source_limit: Option<u64>,
+        metrics: &Metrics,
+        low: Option<Position>,
+    ) -> Result<(Writer, Spool), OpenError> {
+        let disk = &*self.disk;
+        let directory = self.source_directory(source);
+        let segments = directory.join("segments");
+        disk::make_directory(disk, &segments).map_err(failed("making", &segments))?;
+        disk.sync_dir(&self.config.directory).map_err(failed("syncing", &self.config.directory))?;
+        let generations = recovery::generations(disk, &segments)?;
+        let id =
+            identity::read_or_create(disk, &directory.join("identity"), !generations.is_empty())?;
+        let recovered = recovery::recover(disk, &segments, &generations, id, low)?;
+        let shared = Arc::new(Shared::new(
+            source.clone(),
+            id,
+            segments,
+            self.clone(),
+            source_limit,
+            recovered.ledger,
+            metrics,
+        ));
+        retention::set_low(&shared, low.unwrap_or(Position::start_of(1)));
+        self.register(&shared);
+        let backlog = shared.backlog();
+        tracing::info!(
+            %source, spool = %id, undelivered = backlog.deliveries, bytes = backlog.bytes,
+            "spool is open"
+        );
+        Ok(super::queue::connect(shared, recovered.active))
+    }
+
+    /// `<spool.directory>/<source>`: identity, segments, checkpoint and quarantine of a source.
+    pub fn source_directory(&self, source: &SourceName) -> PathBuf {
+        self.config.directory.join(source.as_str())
+    }
+
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// Whether the volume has at least `spool.reserve` left. Below that no source can accept.
+    pub fn has_reserve(&self) -> io::Result<bool> {
+        Ok(self.disk.available_space(&self.config.directory)? >= self.config.reserve)
+    }
+
+    /// The spools that are open.
+    pub(super) fn spools(&self) -> Vec<Arc<Shared>> {
+        let spools = self.spools.lock().unwrap_or_else(PoisonError::into_inner);
+        spools.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn register(&self, shared: &Arc<Shared>) {
+        let mut spools = self.spools.lock().unwrap_or_else(PoisonError::into_inner);
+        spools.retain(|spool| spool.strong_count() > 0);
+        spools.push(Arc::downgrade(shared));
+    }
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |error| OpenError::Io { doing, path, error }
+}

@@ -1,0 +1,106 @@
+//! Between those who append and the writer's thread: a bounded queue, and groups made of what waits
+//! in it.
+//!
+//! While the disk syncs one group, the next gathers; so the more senders there are, the more
+//! deliveries share a sync. A delivery that is in the queue will be stored whether or not somebody
+//! still waits for the answer.
+
+use std::{io, sync::Arc, thread};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Spool, Writer, error::AppendError, frame, shared::Shared, writer::Active};
+use crate::delivery::Authenticated;
+
+/// Deliveries that may wait for the writer; whoever comes after waits before the queue.
+pub const QUEUE_DELIVERIES: usize = 1024;
+/// A group takes no more deliveries than this…
+pub const GROUP_DELIVERIES: usize = 1024;
+/// … and no more bytes, except for a single delivery that is larger.
+pub const GROUP_BYTES: u64 = 2 * 1024 * 1024;
+
+/// The writer's end of the queue.
+pub struct Queue {
+    waiting: mpsc::Receiver<Waiting>,
+    /// Taken out, but too much for the last group.
+    held: Option<Waiting>,
+}
+
+/// A delivery and who wants to know what became of it.
+pub struct Waiting {
+    pub delivery: Authenticated,
+    pub answer: oneshot::Sender<Result<u64, AppendError>>,
+}
+
+pub fn connect(shared: Arc<Shared>, active: Option<Active>) -> (Writer, Spool) {
+    let (sender, waiting) = mpsc::channel(QUEUE_DELIVERIES);
+    let queue = Queue { waiting, held: None };
+    (Writer::new(shared.clone(), queue, active), Spool::new(shared, sender))
+}
+
+impl Writer {
+    /// Starts the writer's thread.
+    pub fn spawn(self) -> io::Result<thread::JoinHandle<()>> {
+        let name = format!("spool-{}", self.shared.source);
+        thread::Builder::new().name(name).spawn(move || self.run())
+    }
+
+    /// Appends what is queued until the spool is closed and the queue is empty, or until the spool
+    /// is poisoned. Blocks; not to be called on a thread of the async runtime.
+    pub fn run(mut self) {
+        while let Some((group, answers)) = self.gather() {
+            self.commit(group, answers);
+            if self.shared.check_not_poisoned().is_err() {
+                return; // whoever still waits hears it from the dropped queue
+            }
+        }
+    }
+
+    fn commit(&mut self, mut group: Vec<Authenticated>, mut answers: Vec<Answer>) {
+        match self.append_group(&group) {
+            Ok(sequences) => {
+                for (answer, sequence) in answers.into_iter().zip(sequences) {
+                    // Nobody there: the sender hung up. The delivery is stored all the same.
+                    let _ = answer.send(Ok(sequence));
+                }
+            }
+            // Together they don't fit; some of them may.
+            Err(AppendError::Full { .. }) if group.len() > 1 => {
+                for (delivery, answer) in group.drain(..).zip(answers.drain(..)) {
+                    self.commit(vec![delivery], vec![answer]);
+                }
+            }
+            Err(error) => {
+                for answer in answers {
+                    let _ = answer.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// Waits for one delivery and takes along what is there with it.
+    fn gather(&mut self) -> Option<(Vec<Authenticated>, Vec<Answer>)> {
+        let most = GROUP_BYTES.min(self.shared.folder.config.segment_size);
+        let queue = &mut self.queue;
+        let first = queue.held.take().or_else(|| queue.waiting.blocking_recv())?;
+        let mut bytes = weight(&first);
+        let (mut group, mut answers) = (vec![first.delivery], vec![first.answer]);
+        while group.len() < GROUP_DELIVERIES {
+            let Ok(next) = queue.waiting.try_recv() else { break };
+            bytes += weight(&next);
+            if bytes > most {
+                queue.held = Some(next);
+                break;
+            }
+            group.push(next.delivery);
+            answers.push(next.answer);
+        }
+        Some((group, answers))
+    }
+}
+
+type Answer = oneshot::Sender<Result<u64, AppendError>>;
+
+fn weight(waiting: &Waiting) -> u64 {
+    frame::length(waiting.delivery.delivery()).unwrap_or(0)
+}

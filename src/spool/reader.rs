@@ -1,0 +1,190 @@
+//! Reading deliveries back, in order, behind the writer.
+//!
+//! A reader sees what is durable and nothing else; any number of them may read one spool at once. It
+//! gives out every sequence from its start on exactly once: as a delivery, or as part of a reported
+//! [`Damage`]. The one exception are sequences that retention has removed: nobody needs them, a
+//! reader that wants them begins at the oldest that is kept. A reader that stands in a segment when
+//! it is removed reads on (the open file stays) and then finds its way.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use super::{
+    StoredDelivery,
+    damage::Damage,
+    error::ReadError,
+    frame,
+    ledger::{Beyond, Mark, Place},
+    recovery,
+    segment::NoHeader,
+    shared::Shared,
+    walk::{End, Frame, Range, Step, Walk, WalkError},
+};
+
+/// A place in a spool and the means to read on from there. Blocking.
+pub struct Reader {
+    shared: Arc<Shared>,
+    next: u64,
+    /// The segment that is open, and how far it may be read.
+    open: Option<(Walk, End)>,
+}
+
+/// What comes next in a spool.
+#[derive(Debug)]
+pub enum Next {
+    Delivery(StoredDelivery),
+    /// Something that should be there is not, or not readable. Reported once; the reader is past it.
+    Damage(Damage),
+    /// Everything durable has been read.
+    CaughtUp,
+}
+
+impl Reader {
+    pub(super) fn new(shared: Arc<Shared>, from_sequence: u64) -> Self {
+        Self { shared, next: from_sequence, open: None }
+    }
+
+    /// The sequence that [`Reader::next`] will give out or report next.
+    pub fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
+    /// Goes to `sequence`, forwards or back.
+    pub fn seek(&mut self, sequence: u64) {
+        self.open = None;
+        self.next = sequence;
+    }
+
+    /// The next delivery or damage. After an error the reader stands where it stood.
+    #[expect(clippy::should_implement_trait, reason = "it has no end, and it fails")]
+    pub fn next(&mut self) -> Result<Next, ReadError> {
+        loop {
+            let Some((walk, end)) = &mut self.open else {
+                match self.enter()? {
+                    Some(next) => return Ok(next),
+                    None => continue,
+                }
+            };
+            match walk.step(*end) {
+                Ok(Step::Frame(frame)) => {
+                    if let Some(next) = self.hand_out(&frame) {
+                        return Ok(next);
+                    }
+                }
+                Ok(Step::Broken(range)) => {
+                    if let Some(damage) = self.report(range) {
+                        return Ok(Next::Damage(damage));
+                    }
+                }
+                Ok(Step::End) => {
+                    let generation = walk.generation();
+                    match self.shared.look(|ledger| ledger.beyond(generation, *end)) {
+                        Beyond::More(further) => *end = further,
+                        Beyond::NextSegment => self.open = None,
+                        Beyond::Nothing => return Ok(Next::CaughtUp),
+                    }
+                }
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+    }
+
+    /// Opens the segment that holds the next sequence; or what is to be said instead.
+    fn enter(&mut self) -> Result<Option<Next>, ReadError> {
+        match self.shared.look(|ledger| ledger.place(self.next)) {
+            Place::NotYet => Ok(Some(Next::CaughtUp)),
+            Place::Removed { next } => {
+                self.next = next;
+                Ok(None)
+            }
+            Place::Missing { next } => {
+                let damage = Damage::missing(self.shared.segment_path(self.next), self.next, next);
+                self.next = next;
+                Ok(Some(Next::Damage(damage)))
+            }
+            Place::Segment { generation, mark, end } => self.open(generation, mark, end),
+        }
+    }
+
+    fn open(&mut self, generation: u64, mark: Mark, end: End) -> Result<Option<Next>, ReadError> {
+        let segment = self.shared.segment_path(generation);
+        let io = |error| ReadError::Io { segment: segment.clone(), offset: 0, error };
+        let file = match self.shared.disk().open_to_read(&segment) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if !self.shared.look(|ledger| ledger.holds(generation)) {
+                    return Ok(None); // removed between looking it up and opening it
+                }
+                let damage = Damage::missing(segment, self.next, end.sequence);
+                self.next = end.sequence;
+                return Ok(Some(Next::Damage(damage)));
+            }
+            Err(error) => return Err(io(error)),
+        };
+        match recovery::read_header(&*file).map_err(io)? {
+            Ok(header) if header.spool != self.shared.id => {
+                let (found, expected) = (header.spool, self.shared.id);
+                return Err(ReadError::Foreign { segment, found, expected });
+            }
+            Ok(_) => {}
+            Err(NoHeader::Newer { version }) => {
+                let found = format!("version {version}");
+                return Err(ReadError::NewerFormat { segment, offset: 0, found });
+            }
+            Err(NoHeader::Damaged) => {
+                // Nothing is lost: the frames need only the name.
+                tracing::warn!(segment = %segment.display(), "damaged segment header");
+            }
+        }
+        self.open = Some((Walk::new(file, generation, mark.offset, mark.sequence), end));
+        Ok(None)
+    }
+
+    fn hand_out(&mut self, frame: &Frame) -> Option<Next> {
+        let (walk, _) = self.open.as_ref()?;
+        let sequence = frame.head.sequence;
+        self.shared.note(walk.generation(), Mark { sequence, offset: frame.offset });
+        if sequence < self.next {
+            return None; // on the way to where we were told to go
+        }
+        self.next = sequence + 1;
+        match frame::decode(&frame.head, &frame.bytes, &self.shared.source) {
+            Some(delivery) => Some(Next::Delivery(StoredDelivery { sequence, delivery })),
+            None => {
+                let (from, to) = (frame.offset, frame.offset + frame.bytes.len() as u64);
+                let range = Range { from, to, first: sequence, next: sequence + 1 };
+                Some(Next::Damage(self.damage(range)?))
+            }
+        }
+    }
+
+    /// The damage to report; `None` if all of it lies before where we were told to go.
+    fn report(&mut self, mut range: Range) -> Option<Damage> {
+        if range.first < self.next {
+            if range.next <= self.next {
+                return None;
+            }
+            range.first = self.next;
+        }
+        self.next = range.next;
+        self.damage(range)
+    }
+
+    fn damage(&self, range: Range) -> Option<Damage> {
+        let (walk, _) = self.open.as_ref()?;
+        Some(Damage::new(self.segment()?, range, walk.file().clone()))
+    }
+
+    fn segment(&self) -> Option<PathBuf> {
+        self.open.as_ref().map(|(walk, _)| self.shared.segment_path(walk.generation()))
+    }
+
+    fn failed(&self, error: WalkError) -> ReadError {
+        let segment = self.segment().unwrap_or_default();
+        match error {
+            WalkError::Io { offset, error } => ReadError::Io { segment, offset, error },
+            WalkError::UnknownCodec { offset, codec } => {
+                ReadError::NewerFormat { segment, offset, found: format!("codec {codec}") }
+            }
+        }
+    }
+}

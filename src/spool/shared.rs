@@ -1,0 +1,294 @@
+//! What the handles of one spool share, behind one mutex that is never held across input or output.
+//!
+//! Two locks, taken in this order: `delivering` (one thread at a time moves the low position or
+//! removes segments, with input and output) and `ledger` (short). The writer owns its file alone and
+//! needs neither while it writes and syncs.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use prometheus::{Histogram, IntGauge};
+use uuid::Uuid;
+
+use super::{
+    Backlog, SpoolState,
+    disk::Disk,
+    error::{AppendError, Limit},
+    folder::Folder,
+    ledger::{Ledger, Mark},
+    retention::Delivering,
+    segment,
+};
+use crate::{
+    delivery::{SourceName, UnixMillis},
+    metrics::Metrics,
+};
+
+pub struct Shared {
+    pub source: SourceName,
+    pub id: Uuid,
+    /// The folder of the segments.
+    pub segments: PathBuf,
+    pub folder: Arc<Folder>,
+    pub source_limit: Option<u64>,
+    pub gauges: Gauges,
+    pub delivering: Mutex<Delivering>,
+    book: Mutex<Book>,
+    changed: Condvar,
+}
+
+/// What the mutex guards.
+struct Book {
+    ledger: Ledger,
+    /// Bytes being written: promised to the budget, not in the ledger yet.
+    claimed: u64,
+    full: bool,
+    poisoned: bool,
+    closed: bool,
+    /// The writer is gone: nothing more will come.
+    ended: bool,
+}
+
+/// This source's metrics.
+pub struct Gauges {
+    bytes: IntGauge,
+    deliveries: IntGauge,
+    oldest_seconds: IntGauge,
+    poisoned: IntGauge,
+    pub sync_seconds: Histogram,
+}
+
+/// Room in the budgets for a group that is being written; given back when dropped.
+pub struct Claim<'a> {
+    shared: &'a Shared,
+    bytes: u64,
+}
+
+impl Shared {
+    pub fn new(
+        source: SourceName,
+        id: Uuid,
+        segments: PathBuf,
+        folder: Arc<Folder>,
+        source_limit: Option<u64>,
+        ledger: Ledger,
+        metrics: &Metrics,
+    ) -> Self {
+        let gauges = Gauges::new(metrics, &source);
+        let limit = source_limit.unwrap_or(u64::MAX).min(folder.total.limit());
+        metrics.spool_limit_bytes.with_label_values(&[source.as_str()]).set(gauge_value(limit));
+        let book =
+            Book { ledger, claimed: 0, full: false, poisoned: false, closed: false, ended: false };
+        Self {
+            source,
+            id,
+            segments,
+            folder,
+            source_limit,
+            gauges,
+            delivering: Mutex::default(),
+            book: Mutex::new(book),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub fn disk(&self) -> &dyn Disk {
+        &*self.folder.disk
+    }
+
+    pub fn segment_path(&self, generation: u64) -> PathBuf {
+        segment::path(&self.segments, generation)
+    }
+
+    /// Looks something up.
+    pub fn look<T>(&self, question: impl FnOnce(&Ledger) -> T) -> T {
+        question(&self.book().ledger)
+    }
+
+    /// Changes segments or the low position, and brings sums, budgets and metrics along.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Ledger) -> T) -> T {
+        let mut book = self.book();
+        let answer = change(&mut book.ledger);
+        self.recount(&mut book, 0);
+        answer
+    }
+
+    pub fn note(&self, generation: u64, mark: Mark) {
+        self.book().ledger.note(generation, mark);
+    }
+
+    /// A group is durable: the last segment is now `length` bytes and ends before `durable_end`.
+    pub fn publish(
+        &self,
+        claim: Claim<'_>,
+        length: u64,
+        durable_end: u64,
+        first_received_at: UnixMillis,
+    ) {
+        let now = self.disk().now();
+        let mut book = self.book();
+        book.ledger.grow(length, durable_end, Some(first_received_at), now);
+        book.claimed -= claim.bytes;
+        book.full = false;
+        // The claim's bytes pass into the ledger; the total holds them all the while.
+        self.recount(&mut book, claim.bytes);
+        std::mem::forget(claim);
+        drop(book);
+        self.changed.notify_all();
+    }
+
+    /// Room for `bytes`, or which limit is in the way.
+    pub fn claim(&self, bytes: u64) -> Result<Claim<'_>, AppendError> {
+        let mut book = self.book();
+        let mine = book.ledger.undelivered_bytes() + book.claimed;
+        let limit = match self.source_limit {
+            Some(limit) if mine.saturating_add(bytes) > limit => Limit::Source { bytes: limit },
+            _ if !self.folder.total.try_take(bytes) => {
+                Limit::Total { bytes: self.folder.total.limit() }
+            }
+            _ => {
+                book.claimed += bytes;
+                return Ok(Claim { shared: self, bytes });
+            }
+        };
+        drop(book);
+        Err(self.full(limit))
+    }
+
+    /// Notes that an append was refused.
+    pub fn full(&self, limit: Limit) -> AppendError {
+        let was_full = std::mem::replace(&mut self.book().full, true);
+        if !was_full {
+            let key = limit.key(&self.source);
+            tracing::warn!(source = %self.source, key, "spool is full: {limit}");
+        }
+        AppendError::Full { spool: self.source.clone(), limit }
+    }
+
+    /// After this nothing is acknowledged any more.
+    pub fn poison(&self, reason: &str) -> AppendError {
+        let was_poisoned = std::mem::replace(&mut self.book().poisoned, true);
+        self.gauges.poisoned.set(1);
+        if !was_poisoned {
+            tracing::error!(
+                source = %self.source,
+                "spool is poisoned, it accepts nothing more until the process restarts: {reason}"
+            );
+        }
+        self.changed.notify_all();
+        AppendError::Poisoned { spool: self.source.clone() }
+    }
+
+    pub fn close(&self) {
+        self.book().closed = true;
+    }
+
+    pub fn writer_ended(&self) {
+        self.book().ended = true;
+        self.changed.notify_all();
+    }
+
+    pub fn check_not_poisoned(&self) -> Result<(), AppendError> {
+        if self.book().poisoned {
+            return Err(AppendError::Poisoned { spool: self.source.clone() });
+        }
+        Ok(())
+    }
+
+    /// Why an append that got no answer got none.
+    pub fn no_writer(&self) -> AppendError {
+        let spool = self.source.clone();
+        if self.book().poisoned {
+            AppendError::Poisoned { spool }
+        } else {
+            AppendError::Closed { spool }
+        }
+    }
+
+    pub fn state(&self) -> SpoolState {
+        let book = self.book();
+        match () {
+            () if book.poisoned => SpoolState::Poisoned,
+            () if book.closed || book.ended => SpoolState::Closed,
+            () if book.full => SpoolState::Full,
+            () => SpoolState::Open,
+        }
+    }
+
+    pub fn wait_for_more(&self, than: u64, timeout: Duration) -> bool {
+        let waiting =
+            |book: &mut Book| book.ledger.durable_end() <= than && !book.ended && !book.poisoned;
+        let (book, _) = self
+            .changed
+            .wait_timeout_while(self.book(), timeout, waiting)
+            .unwrap_or_else(PoisonError::into_inner);
+        book.ledger.durable_end() > than
+    }
+
+    pub fn backlog(&self) -> Backlog {
+        let book = self.book();
+        Backlog {
+            bytes: book.ledger.undelivered_bytes(),
+            deliveries: book.ledger.undelivered_deliveries(),
+            oldest: book.ledger.low().received_at,
+        }
+    }
+
+    /// `claimed` are bytes that the total already holds for what the ledger now knows.
+    fn recount(&self, book: &mut Book, claimed: u64) {
+        let (bytes, kept) = (book.ledger.undelivered_bytes(), book.ledger.kept_bytes());
+        book.ledger.recount();
+        let (bytes_now, kept_now) = (book.ledger.undelivered_bytes(), book.ledger.kept_bytes());
+        self.folder.total.replace(bytes + claimed, bytes_now);
+        self.folder.kept.replace(kept, kept_now);
+        if bytes_now < bytes {
+            book.full = false;
+        }
+        self.gauges.bytes.set(gauge_value(bytes_now));
+        self.gauges.deliveries.set(gauge_value(book.ledger.undelivered_deliveries()));
+        let oldest = book.ledger.low().received_at.unwrap_or(0);
+        self.gauges.oldest_seconds.set(gauge_value(oldest / 1000));
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // A panic elsewhere leaves plain numbers behind; the writer's own panic poisons the spool.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let book = self.book();
+        self.folder.total.replace(book.ledger.undelivered_bytes(), 0);
+        self.folder.kept.replace(book.ledger.kept_bytes(), 0);
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.shared.book().claimed -= self.bytes;
+        self.shared.folder.total.replace(self.bytes, 0);
+    }
+}
+
+impl Gauges {
+    fn new(metrics: &Metrics, source: &SourceName) -> Self {
+        let label = &[source.as_str()];
+        let poisoned = metrics.spool_poisoned.with_label_values(label);
+        poisoned.set(0);
+        Self {
+            bytes: metrics.spool_bytes.with_label_values(label),
+            deliveries: metrics.spool_deliveries.with_label_values(label),
+            oldest_seconds: metrics.spool_oldest_seconds.with_label_values(label),
+            poisoned,
+            sync_seconds: metrics.sync_seconds.with_label_values(label),
+        }
+    }
+}
+
+fn gauge_value(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,278 @@
+//! Going through the frames of one segment, damage included.
+//!
+//! Recovery and readers walk alike: read through a buffer, check every frame, and where one is broken
+//! find the next whole one. A step never gives out a frame whose checksum or sequence number is
+//! wrong, and never passes a byte without saying so: frames and damaged ranges together cover the
+//! segment without a hole. Sequences within a walk only go up; a number left out is reported too.
+//!
+//! A broken frame is first believed about its length (most damage is in a body, which is most of the
+//! bytes); only if no valid frame stands behind it, every byte is tried. Memory stays within the
+//! buffer and one frame.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    disk::{self, DiskFile},
+    frame::{self, Checksum, HEAD_LENGTH, Head},
+};
+
+/// How much is read at once; a frame larger than that is read in one piece of its own.
+const BUFFER: u64 = 1024 * 1024;
+
+/// How far a walk may go: bytes of the segment, and the sequence that follows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    pub offset: u64,
+    pub sequence: u64,
+}
+
+#[derive(Debug)]
+pub struct Walk {
+    file: Arc<dyn DiskFile>,
+    generation: u64,
+    /// The next byte to look at.
+    offset: u64,
+    /// The sequence that belongs there.
+    expected: u64,
+    window: Window,
+}
+
+#[derive(Debug)]
+pub enum Step {
+    Frame(Frame),
+    Broken(Range),
+    End,
+}
+
+/// A valid frame.
+#[derive(Debug)]
+pub struct Frame {
+    pub offset: u64,
+    pub head: Head,
+    pub bytes: Bytes,
+}
+
+/// Bytes `from..to` that hold no valid frame, where the sequences `first..next` should be. No bytes
+/// when only numbers are missing; no numbers when the bytes are surplus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    pub from: u64,
+    pub to: u64,
+    pub first: u64,
+    pub next: u64,
+}
+
+#[derive(Debug)]
+pub enum WalkError {
+    Io {
+        offset: u64,
+        error: io::Error,
+    },
+    /// A valid frame, compressed in a way that this version doesn't know.
+    UnknownCodec {
+        offset: u64,
+        codec: u8,
+    },
+}
+
+impl Walk {
+    /// From `offset`, where the frame `expected` is due.
+    pub fn new(file: Arc<dyn DiskFile>, generation: u64, offset: u64, expected: u64) -> Self {
+        Self { file, generation, offset, expected, window: Window::default() }
+    }
+
+    pub fn file(&self) -> &Arc<dyn DiskFile> {
+        &self.file
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub fn expected(&self) -> u64 {
+        self.expected
+    }
+
+    /// The next thing before `end`. After an error the walk stands where it stood.
+    pub fn step(&mut self, end: End) -> Result<Step, WalkError> {
+        let from = self.offset;
+        if from >= end.offset {
+            return Ok(match self.skip_to(from, end.sequence) {
+                Some(missing) => Step::Broken(missing),
+                None => Step::End,
+            });
+        }
+        if let Some(frame) = self.frame_at(from, end)? {
+            // Where numbers are missing the frame is read again on the next step.
+            if let Some(missing) = self.skip_to(from, frame.head.sequence) {
+                return Ok(Step::Broken(missing));
+            }
+            self.offset = from + frame.bytes.len() as u64;
+            self.expected = frame.head.sequence + 1;
+            return Ok(Step::Frame(frame));
+        }
+        let (to, next) =
+            self.next_valid(from, end)?.unwrap_or((end.offset, end.sequence.max(self.expected)));
+        let broken = Range { from, to, first: self.expected, next };
+        (self.offset, self.expected) = (to, next);
+        Ok(Step::Broken(broken))
+    }
+
+    /// The highest sequence that any head in `from..end` claims, whole or not, within what could
+    /// have been stored there.
+    pub fn highest_claim(&mut self, from: u64, end: End) -> Result<Option<u64>, WalkError> {
+        let mut highest = None;
+        let mut at = from;
+        while let Some(hit) = self.next_magic(at, end.offset)? {
+            if let Some(head) = self.head_at(hit, end.offset)?
+                && self.is_plausible(&head, from, hit)
+            {
+                highest = highest.max(Some(head.sequence));
+            }
+            at = hit + 1;
+        }
+        Ok(highest)
+    }
+
+    fn skip_to(&mut self, at: u64, sequence: u64) -> Option<Range> {
+        let first = self.expected;
+        (first < sequence && sequence != u64::MAX).then(|| {
+            self.expected = sequence;
+            Range { from: at, to: at, first, next: sequence }
+        })
+    }
+
+    fn frame_at(&mut self, offset: u64, end: End) -> Result<Option<Frame>, WalkError> {
+        let Some(head) = self.head_at(offset, end.offset)? else { return Ok(None) };
+        let length = head.frame_length();
+        let fits = length <= end.offset - offset;
+        if !fits || head.sequence < self.expected || head.sequence >= end.sequence {
+            return Ok(None);
+        }
+        let bytes = self.window.get(&*self.file, offset, length, end.offset)?;
+        if !frame::is_valid(self.generation, &head, &bytes) {
+            return Ok(None);
+        }
+        if head.codec != frame::CODEC_NONE {
+            return Err(WalkError::UnknownCodec { offset, codec: head.codec });
+        }
+        Ok(Some(Frame { offset, head, bytes }))
+    }
+
+    fn head_at(&mut self, offset: u64, end: u64) -> Result<Option<Head>, WalkError> {
+        if end.saturating_sub(offset) < HEAD_LENGTH as u64 {
+            return Ok(None);
+        }
+        let bytes = self.window.get(&*self.file, offset, HEAD_LENGTH as u64, end)?;
+        Ok(Head::parse(&bytes))
+    }
+
+    /// Offset and sequence of the first valid frame behind the broken one at `from`.
+    fn next_valid(&mut self, from: u64, end: End) -> Result<Option<(u64, u64)>, WalkError> {
+        if let Some(head) = self.head_at(from, end.offset)? {
+            let behind = from.saturating_add(head.frame_length());
+            if let Some(sequence) = self.valid_at(behind, from, end)? {
+                return Ok(Some((behind, sequence)));
+            }
+        }
+        let mut at = from + 1;
+        while let Some(hit) = self.next_magic(at, end.offset)? {
+            if let Some(sequence) = self.valid_at(hit, from, end)? {
+                return Ok(Some((hit, sequence)));
+            }
+            at = hit + 1;
+        }
+        Ok(None)
+    }
+
+    /// The sequence of the frame at `offset` if it is valid and can follow damage that began at
+    /// `from`. Reads in pieces: the length may be nonsense.
+    fn valid_at(&mut self, offset: u64, from: u64, end: End) -> Result<Option<u64>, WalkError> {
+        let Some(head) = self.head_at(offset, end.offset)? else { return Ok(None) };
+        let length = head.frame_length();
+        let fits = length <= end.offset - offset;
+        if !fits || !self.is_plausible(&head, from, offset) || head.sequence >= end.sequence {
+            return Ok(None);
+        }
+        let mut checksum = Checksum::new(self.generation);
+        let (mut at, stop) = (offset + 8, offset + length);
+        while at < stop {
+            let piece = (stop - at).min(BUFFER);
+            checksum.update(&self.window.get(&*self.file, at, piece, end.offset)?);
+            at += piece;
+        }
+        Ok((checksum.value() == head.checksum).then_some(head.sequence))
+    }
+
+    /// Whether as many frames fit between `from` and `at` as the head's sequence says.
+    fn is_plausible(&self, head: &Head, from: u64, at: u64) -> bool {
+        let between = (at - from) / HEAD_LENGTH as u64;
+        head.sequence >= self.expected && head.sequence - self.expected <= between
+    }
+
+    fn next_magic(&mut self, from: u64, end: u64) -> Result<Option<u64>, WalkError> {
+        let mut at = from;
+        while end.saturating_sub(at) >= HEAD_LENGTH as u64 {
+            // What is in the buffer first: many false hits must not mean many reads.
+            let held = self.window.held_from(at);
+            let piece = if held > 3 { held } else { BUFFER }.min(end - at);
+            let bytes = self.window.get(&*self.file, at, piece, end)?;
+            if let Some(hit) = bytes.windows(4).position(|four| four == frame::MAGIC) {
+                return Ok(Some(at + hit as u64));
+            }
+            at += piece - 3; // a magic may lie across the border
+        }
+        Ok(None)
+    }
+}
+
+/// The bytes read last.
+#[derive(Debug, Default)]
+struct Window {
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Window {
+    /// How many bytes from `offset` on are in memory.
+    fn held_from(&self, offset: u64) -> u64 {
+        if offset < self.start {
+            0
+        } else {
+            (self.start + self.bytes.len() as u64).saturating_sub(offset)
+        }
+    }
+
+    /// `length` bytes from `offset` on, sharing the buffer's memory where they are in it. `end` is
+    /// where reading ahead stops.
+    fn get(
+        &mut self,
+        file: &dyn DiskFile,
+        offset: u64,
+        length: u64,
+        end: u64,
+    ) -> Result<Bytes, WalkError> {
+        let held = self.start..self.start + self.bytes.len() as u64;
+        if !(held.contains(&offset) && offset + length <= held.end) {
+            let wanted = length.max(BUFFER.min(end - offset));
+            let read = read_exactly(file, offset, wanted)?;
+            if wanted > BUFFER {
+                return Ok(read); // not kept: it is the caller's alone
+            }
+            *self = Self { start: offset, bytes: read };
+        }
+        let from = (offset - self.start) as usize;
+        Ok(self.bytes.slice(from..from + length as usize))
+    }
+}
+
+fn read_exactly(file: &dyn DiskFile, offset: u64, length: u64) -> Result<Bytes, WalkError> {
+    let mut bytes = vec![0; length as usize];
+    match disk::read_full(file, &mut bytes, offset) {
+        Ok(read) if read as u64 == length => Ok(bytes.into()),
+        Ok(_) => Err(WalkError::Io { offset, error: io::ErrorKind::UnexpectedEof.into() }),
+        Err(error) => Err(WalkError::Io { offset, error }),
+    }
+}
