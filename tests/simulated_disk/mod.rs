@@ -138,9 +138,9 @@ impl SimulatedDisk {
         }
         // A name in a directory that is not there is nowhere.
         let all = world.stable_names.clone();
-        world.stable_names.retain(|path, _| {
-            path.ancestors().skip(1).all(|parent| all.contains_key(parent))
-        });
+        world
+            .stable_names
+            .retain(|path, _| path.ancestors().skip(1).all(|parent| all.contains_key(parent)));
         world.names = world.stable_names.clone();
     }
 

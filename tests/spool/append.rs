@@ -1,11 +1,6 @@
 //! Durable before the answer, group commit, hanging up, closing.
 
-use std::{
-    future::poll_fn,
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use millrace::spool::{AppendError, Next, SpoolState, position::Position};
 

@@ -87,8 +87,12 @@ fn newer_formats_are_refused_and_nothing_is_touched() {
     disk.set_content(&identity(), newer);
     assert!(matches!(error(&disk), OpenError::NewerFormat { .. }));
     let changes = disk.take_log();
-    assert!(changes.iter().all(|(_, path)| path.starts_with("/")
-        && !matches!(changes_kind(path), Kind::Content)), "{changes:?}");
+    assert!(
+        changes
+            .iter()
+            .all(|(_, path)| path.starts_with("/") && !matches!(changes_kind(path), Kind::Content)),
+        "{changes:?}"
+    );
 }
 
 enum Kind {
@@ -97,7 +101,11 @@ enum Kind {
 }
 
 fn changes_kind(path: &Path) -> Kind {
-    if path.extension().is_some() || path.ends_with("identity") { Kind::Content } else { Kind::Folder }
+    if path.extension().is_some() || path.ends_with("identity") {
+        Kind::Content
+    } else {
+        Kind::Folder
+    }
 }
 
 #[test]
@@ -145,7 +153,9 @@ fn it_works_on_a_real_disk() {
     assert_eq!(block_on(spool.append(delivery(Bytes::from_static(b"{}")))).unwrap(), 1520);
     spool.close();
     thread.join().unwrap();
-    assert!(metrics.render().contains("millrace_spool_undelivered_deliveries{source=\"leads\"} 11"));
+    assert!(
+        metrics.render().contains("millrace_spool_undelivered_deliveries{source=\"leads\"} 11")
+    );
 }
 
 #[test]

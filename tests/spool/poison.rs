@@ -2,9 +2,15 @@
 
 use std::io::ErrorKind;
 
-use millrace::spool::{AppendError, SpoolState, disk::{Disk, DiskFile}};
+use millrace::spool::{
+    AppendError, SpoolState,
+    disk::{Disk, DiskFile},
+};
 
-use crate::{simulated_disk::{Call, SimulatedDisk}, support::*};
+use crate::{
+    simulated_disk::{Call, SimulatedDisk},
+    support::*,
+};
 
 fn assert_poisoned(outcome: Result<u64, AppendError>) {
     assert!(matches!(outcome, Err(AppendError::Poisoned { .. })), "{outcome:?}");
@@ -91,10 +97,16 @@ fn a_panic_of_the_writer_poisons() {
         fn create_new(&self, _: &std::path::Path) -> std::io::Result<std::sync::Arc<dyn DiskFile>> {
             panic!("as ordered by this test")
         }
-        fn open_to_read(&self, path: &std::path::Path) -> std::io::Result<std::sync::Arc<dyn DiskFile>> {
+        fn open_to_read(
+            &self,
+            path: &std::path::Path,
+        ) -> std::io::Result<std::sync::Arc<dyn DiskFile>> {
             self.0.open_to_read(path)
         }
-        fn open_to_write(&self, path: &std::path::Path) -> std::io::Result<std::sync::Arc<dyn DiskFile>> {
+        fn open_to_write(
+            &self,
+            path: &std::path::Path,
+        ) -> std::io::Result<std::sync::Arc<dyn DiskFile>> {
             self.0.open_to_write(path)
         }
         fn rename(&self, from: &std::path::Path, to: &std::path::Path) -> std::io::Result<()> {
@@ -128,7 +140,8 @@ fn a_panic_of_the_writer_poisons() {
 
     let disk = SimulatedDisk::new(1);
     drop(open(&disk)); // identity and folders are there; the first segment is not
-    let folder = millrace::spool::Folder::open(std::sync::Arc::new(Panics(disk)), &config()).unwrap();
+    let folder =
+        millrace::spool::Folder::open(std::sync::Arc::new(Panics(disk)), &config()).unwrap();
     let (writer, spool) =
         folder.spool(&source(), None, &millrace::metrics::Metrics::new(), None).unwrap();
     let thread = writer.spawn().unwrap();

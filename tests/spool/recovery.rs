@@ -65,7 +65,10 @@ fn any_flipped_bit_in_the_last_segment_is_reported_and_costs_no_other_delivery()
         }
         // And it goes on behind it, now and after the next start.
         append_series(&mut writer, 4..6, 20);
-        for spool in [spool, { disk.lose_power(); open(&disk).1 }] {
+        for spool in [spool, {
+            disk.lose_power();
+            open(&disk).1
+        }] {
             let (deliveries, damages) = read_all(&mut spool.reader(1));
             assert_eq!(deliveries.len() + damages.len(), 5, "bit {bit}");
         }
