@@ -8,7 +8,10 @@ use millrace::{
     spool::{AppendError, Config, Folder, Limit, SpoolState, position::Position},
 };
 
-use crate::{simulated_disk::{Call, SimulatedDisk}, support::*};
+use crate::{
+    simulated_disk::{Call, SimulatedDisk},
+    support::*,
+};
 
 fn limit(outcome: Result<u64, AppendError>) -> Limit {
     match outcome {
@@ -43,8 +46,7 @@ fn the_total_is_shared_and_a_source_limit_is_its_own() {
     let config = Config { size_limit: 1000, ..config() };
     let folder = Folder::open(Arc::new(disk), &config).unwrap();
     let metrics = Metrics::new();
-    let (mut leads, leads_spool) =
-        folder.spool(&source(), Some(600), &metrics, None).unwrap();
+    let (mut leads, leads_spool) = folder.spool(&source(), Some(600), &metrics, None).unwrap();
     let audit = SourceName::new("audit").unwrap();
     let (mut audit, _audit_spool) = folder.spool(&audit, None, &metrics, None).unwrap();
     append_series(&mut leads, 1..3, 200);
@@ -65,7 +67,10 @@ fn what_can_never_fit_is_full_and_does_not_stop_what_fits() {
     let (writer, spool) = try_open(&disk, &config, None).unwrap();
     let thread = writer.spawn().unwrap();
     block_on(async {
-        assert_eq!(limit(spool.append(delivery(body(1, 5000))).await), Limit::Total { bytes: 1000 });
+        assert_eq!(
+            limit(spool.append(delivery(body(1, 5000))).await),
+            Limit::Total { bytes: 1000 }
+        );
         assert_eq!(spool.append(delivery(body(2, 100))).await.unwrap(), 1);
     });
     spool.close();
@@ -83,11 +88,7 @@ fn of_a_group_that_is_too_much_as_many_are_stored_as_fit() {
         let mut appends: Vec<_> =
             (0..8).map(|n| Box::pin(spool.append(delivery(body(n, 200))))).collect();
         for append in &mut appends {
-            std::future::poll_fn(|cx| {
-                assert!(append.as_mut().poll(cx).is_pending());
-                std::task::Poll::Ready(())
-            })
-            .await;
+            enqueue(append).await;
         }
         disk.release_syncs();
         let mut stored = 0;

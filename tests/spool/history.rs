@@ -159,8 +159,7 @@ impl History {
 
     fn append(&mut self, lengths: &[usize]) {
         let first = self.attempted.len() as u64;
-        let bodies: Vec<_> =
-            (first..).zip(lengths).map(|(n, length)| body(n, *length)).collect();
+        let bodies: Vec<_> = (first..).zip(lengths).map(|(n, length)| body(n, *length)).collect();
         self.attempted.extend(bodies.iter().cloned());
         let group: Vec<_> = bodies.iter().map(|body| delivery(body.clone())).collect();
         let (writer, spool, _) = self.running();

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use millrace::spool::{Backlog, Config, Next, SpoolState, position::Position};
 
-use crate::{simulated_disk::{Call, SimulatedDisk}, support::*};
+use crate::{
+    simulated_disk::{Call, SimulatedDisk},
+    support::*,
+};
 
 const FRAME: u64 = 32 + 15 + 31 + 200; // head, `:source`, `content-type`, body
 
