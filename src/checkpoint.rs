@@ -122,21 +122,22 @@ impl CheckpointFile {
     }
 
     /// `None` when nothing was ever delivered from this spool.
-    pub fn load(&self, spool: Uuid) -> Result<Option<Checkpoint>, CheckpointError> {
+    pub fn load(&self) -> Result<Option<Checkpoint>, CheckpointError> {
         let text = match disk::read_file(&*self.disk, &self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(CheckpointError::Io { path: self.path.clone(), source }),
         };
-        let checkpoint = Checkpoint::decode(&self.path, &text)?;
-        if checkpoint.spool != spool {
-            return Err(CheckpointError::OtherSpool {
-                path: self.path.clone(),
-                found: checkpoint.spool,
-                expected: spool,
-            });
+        Checkpoint::decode(&self.path, &text).map(Some)
+    }
+
+    /// A checkpoint beside another spool's segments says nothing about them.
+    pub fn check(&self, checkpoint: &Checkpoint, spool: Uuid) -> Result<(), CheckpointError> {
+        if checkpoint.spool == spool {
+            return Ok(());
         }
-        Ok(Some(checkpoint))
+        let (path, found) = (self.path.clone(), checkpoint.spool);
+        Err(CheckpointError::OtherSpool { path, found, expected: spool })
     }
 
     /// Replaces the file; durable when it returns.

@@ -319,7 +319,15 @@ impl<S: Sink> Forwarder<S> {
         let lane = Lane::new(id, self.spool.reader(from.sequence), from);
         let held = HeldTopic::new(lane, phase, why);
         self.show_held_after(self.held.len() + 1);
-        self.held.entry(topic).insert_entry(held).into_mut()
+        let entry = self.held.entry(topic);
+        entry.or_insert(held) // there was none any more
+    }
+
+    /// Whether one more topic may be held. Topics that only wait for their last records, or for the
+    /// main lane to pass what they have done, don't count: waiting for room would wait for itself.
+    fn lanes_are_left(&self) -> bool {
+        let held = self.held.values().filter(|held| held.phase != Phase::Draining).count();
+        held < self.settings.held_topics
     }
 
     fn close_lane(&mut self, topic: TopicId) {

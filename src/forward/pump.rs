@@ -342,7 +342,7 @@ impl<S: Sink> Forwarder<S> {
 
     /// Topics are created off the line of the others, so a new one starts as a held one.
     fn hold_until_created(&mut self, name: &str, position: Position, now: Now) -> Taken {
-        if self.held.len() >= self.settings.held_topics {
+        if !self.lanes_are_left() {
             return Taken::Wait; // one of them is there in a moment
         }
         let topic = self.topics.enter(name);

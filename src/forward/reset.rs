@@ -37,7 +37,7 @@ pub(super) struct Trouble {
 impl<S: Sink> Forwarder<S> {
     /// Whether one more topic may be held; if not, the main lane rests for a while.
     pub(super) fn may_hold(&mut self, topic: TopicId, now: Now, why: &str) -> bool {
-        if self.held.contains_key(&topic) || self.held.len() < self.settings.held_topics {
+        if self.held.contains_key(&topic) || self.lanes_are_left() {
             return true;
         }
         if self.paused_until.is_none() {

@@ -38,7 +38,10 @@ impl<S: Sink> Forwarder<S> {
             return;
         }
         let slot = slot.clone();
-        let alone = self.topics.get(slot.topic).outstanding == 1;
+        // The last one of a failed batch only looks alone: the others failed before it.
+        let alone = self.topics.get(slot.topic).outstanding == 1
+            && !self.troubled.contains_key(&slot.topic)
+            && !self.needs_reset;
         self.topics.get_mut(slot.topic).outstanding -= 1;
         match outcome {
             Outcome::Delivered => self.delivered(token, &slot),

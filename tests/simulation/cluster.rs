@@ -267,7 +267,11 @@ impl Sink for Producer {
 
     fn cluster_silence(&self) -> Option<Duration> {
         let cluster = self.cluster.borrow();
-        Some(if cluster.away { cluster.now.saturating_sub(cluster.away_since) } else { Duration::ZERO })
+        Some(if cluster.away {
+            cluster.now.saturating_sub(cluster.away_since)
+        } else {
+            Duration::ZERO
+        })
     }
 
     fn record_limit(&self) -> usize {

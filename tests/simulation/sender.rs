@@ -102,7 +102,13 @@ impl Sender {
         let kind = self.random.u8(..40);
         if kind == 0 {
             let original = format!(r#""{id}""#);
-            self.remember(id, index, Fate::Refused, original.clone().into(), original.clone().into());
+            self.remember(
+                id,
+                index,
+                Fate::Refused,
+                original.clone().into(),
+                original.clone().into(),
+            );
             return original;
         }
         let text = match kind {

@@ -1,0 +1,279 @@
+//! One history: a seeded sequence of appends, steps, faults, crashes and restarts of the real spool
+//! and forwarder, with the oracle looking on.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use fastrand::Rng;
+use millrace::{
+    checkpoint::{Checkpoint, CheckpointFile},
+    decode::Rules,
+    delivery::{SourceKind, SourceName},
+    forward::{Forwarder, Now, Parts, Settings},
+    metrics::Metrics,
+    quarantine::Quarantine,
+    route::Router,
+    spool::{AppendError, Config, Folder, Spool, Writer, disk::Disk},
+};
+
+use crate::{
+    cluster::{Cluster, DEAD_LETTERS, Producer, Trouble},
+    oracle,
+    sender::Sender,
+};
+
+/// Rare things that happened, to show that the histories reach them.
+pub type Counters = BTreeMap<&'static str, u64>;
+
+const TOPICS: [&str; 4] = ["visitwebpage", "filloutform", "clicklink", "custom-100001"];
+const STEPS: usize = 150;
+/// Steps within which a quiet end must drain everything.
+const QUIET_STEPS: usize = 5_000;
+const HOLD_AFTER: Duration = Duration::from_secs(2);
+/// Records that the sink holds at most, and bytes that may be on their way.
+const QUEUE: usize = 24;
+const WINDOW: usize = 8_000;
+const RECORD_LIMIT: usize = 5_000;
+
+/// What runs between a start and a crash.
+struct Process {
+    writer: Writer,
+    spool: Spool,
+    forwarder: Forwarder<Producer>,
+}
+
+pub struct History {
+    random: Rng,
+    disk: Arc<dyn Disk>,
+    config: Config,
+    source: SourceName,
+    cluster: Rc<RefCell<Cluster>>,
+    sender: Sender,
+    process: Option<Process>,
+    acknowledged: BTreeSet<String>,
+    /// Processes that ended without a clean stop: each may repeat what was on its way.
+    crashes: usize,
+    start: Instant,
+    pub counters: Counters,
+}
+
+impl History {
+    pub fn new(seed: u64, disk: Arc<dyn Disk>, config: Config) -> Self {
+        let source = SourceName::new("leads").expect("a legal name");
+        Self {
+            random: Rng::with_seed(seed),
+            disk,
+            config,
+            sender: Sender::new(seed ^ 1, source.clone()),
+            source,
+            cluster: Cluster::new(seed ^ 2),
+            process: None,
+            acknowledged: BTreeSet::new(),
+            crashes: 0,
+            start: Instant::now(),
+            counters: Counters::new(),
+        }
+    }
+
+    /// Runs to the end; panics where a promise is broken.
+    pub fn run(&mut self) {
+        self.start_process();
+        for _ in 0..STEPS {
+            self.one_thing();
+            self.check(false);
+        }
+        self.quiet_end();
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.counters.entry(what).or_default() += 1;
+    }
+
+    fn one_thing(&mut self) {
+        match self.random.u8(..100) {
+            0..25 => self.append(),
+            25..75 => self.step(),
+            75..80 => {
+                let time = Duration::from_millis(self.random.u64(..4_000));
+                self.pass_time(time);
+            }
+            80..84 => self.toggle_cluster(),
+            84..91 => self.toggle_topic(),
+            91..93 => self.toggle_permission(),
+            93..96 => self.crash(),
+            _ => self.restart(),
+        }
+    }
+
+    fn append(&mut self) {
+        let batches: Vec<_> = (0..self.random.usize(1..4)).map(|_| self.sender.batch()).collect();
+        let ids: Vec<_> = batches.iter().flat_map(|batch| batch.ids.clone()).collect();
+        let group: Vec<_> = batches.into_iter().map(|batch| batch.delivery).collect();
+        let Some(process) = &mut self.process else { return };
+        match process.writer.append_group(&group) {
+            Ok(sequences) => {
+                tracing::debug!(?ids, ?sequences, "acknowledged");
+                self.acknowledged.extend(ids);
+            }
+            Err(AppendError::Full { .. }) => self.count("spool full"),
+            Err(AppendError::Poisoned { .. }) => {
+                self.count("poison");
+                self.crash();
+            }
+            Err(error) => panic!("an append: {error}"),
+        }
+    }
+
+    fn step(&mut self) {
+        let patience = Duration::from_millis(self.random.u64(..20));
+        let now = self.now();
+        let Some(process) = &mut self.process else { return };
+        if let Err(error) = process.forwarder.step(now, patience) {
+            self.counters.entry("step failed").and_modify(|n| *n += 1).or_insert(1);
+            assert!(self.random.bool() || !error.to_string().is_empty());
+        }
+    }
+
+    fn pass_time(&mut self, time: Duration) {
+        self.cluster.borrow_mut().now += time;
+    }
+
+    fn toggle_cluster(&mut self) {
+        let mut cluster = self.cluster.borrow_mut();
+        cluster.away = !cluster.away;
+        cluster.away_since = cluster.now;
+        drop(cluster);
+        self.count("cluster away or back");
+    }
+
+    fn toggle_topic(&mut self) {
+        let topic = format!("sim.lead-activity.{}", TOPICS[self.random.usize(..TOPICS.len())]);
+        let topic = if self.random.u8(..8) == 0 { DEAD_LETTERS.into() } else { topic };
+        let trouble = if self.random.bool() { Trouble::Failing } else { Trouble::Hanging };
+        let mut cluster = self.cluster.borrow_mut();
+        if cluster.troubles.remove(&topic).is_none() {
+            cluster.troubles.insert(topic, trouble);
+        }
+        drop(cluster);
+        self.count("topic in trouble or back");
+    }
+
+    fn toggle_permission(&mut self) {
+        let topic = format!("sim.lead-activity.{}", TOPICS[self.random.usize(..TOPICS.len())]);
+        let mut cluster = self.cluster.borrow_mut();
+        if !cluster.forbidden.remove(&topic) {
+            cluster.forbidden.insert(topic);
+        }
+        drop(cluster);
+        self.count("creation forbidden or allowed");
+    }
+
+    fn crash(&mut self) {
+        tracing::debug!("crash");
+        self.process = None;
+        self.crashes += 1;
+        self.count("crash");
+        self.start_process();
+    }
+
+    /// A clean stop and a start: nothing is repeated by it.
+    fn restart(&mut self) {
+        let now = self.now();
+        if let Some(mut process) = self.process.take() {
+            for _ in 0..5 {
+                if let Ok(true) = process.forwarder.finish(now, Duration::from_millis(5)) {
+                    break;
+                }
+            }
+            if process.forwarder.outstanding() > 0 {
+                self.crashes += 1; // what is still on its way may repeat
+            }
+            let _ = process.forwarder.save_checkpoint(now);
+        }
+        self.count("restart");
+        self.start_process();
+    }
+
+    fn start_process(&mut self) {
+        let metrics = Metrics::new();
+        let folder = Folder::open(self.disk.clone(), &self.config).expect("the folder opens");
+        let directory = folder.source_directory(&self.source);
+        let checkpoint = CheckpointFile::new(self.disk.clone(), &directory);
+        let saved = checkpoint.load().expect("a checkpoint is whole");
+        let low = saved.as_ref().map(Checkpoint::lowest);
+        let (writer, spool) =
+            folder.spool(&self.source, None, &metrics, low).expect("the spool opens");
+        let settings = Settings {
+            kind: SourceKind::MarketoLeadActivity,
+            dead_letter_topic: DEAD_LETTERS.into(),
+            hold_after: HOLD_AFTER,
+            held_topics: 3,
+            window_bytes: WINDOW,
+        };
+        let parts = Parts {
+            spool: spool.clone(),
+            sink: Producer::new(self.cluster.clone(), QUEUE, RECORD_LIMIT),
+            rules: Arc::new(Rules::default()),
+            router: Router::new("sim.{stream}.{type}").expect("a legal template"),
+            checkpoint,
+            quarantine: Quarantine::new(self.disk.clone(), &directory),
+            metrics,
+        };
+        tracing::debug!(?saved, "start");
+        let forwarder = Forwarder::new(settings, parts, saved);
+        self.process = Some(Process { writer, spool, forwarder });
+    }
+
+    fn now(&self) -> Now {
+        let elapsed = self.cluster.borrow().now;
+        Now { instant: self.start + elapsed, unix: 1_700_000_000_000 + elapsed.as_millis() as u64 }
+    }
+
+    /// Everything becomes well, and everything must arrive.
+    fn quiet_end(&mut self) {
+        {
+            let mut cluster = self.cluster.borrow_mut();
+            cluster.away = false;
+            cluster.troubles.clear();
+            cluster.forbidden.clear();
+            cluster.quiet = true;
+        }
+        if self.random.bool() {
+            self.crash();
+        }
+        for _ in 0..QUIET_STEPS {
+            self.pass_time(Duration::from_millis(100));
+            let now = self.now();
+            let process = self.process.as_mut().expect("a process runs");
+            process.forwarder.step(now, Duration::from_millis(1)).expect("a quiet step works");
+            if process.forwarder.is_drained() {
+                break;
+            }
+        }
+        let process = self.process.as_ref().expect("a process runs");
+        assert!(process.forwarder.is_drained(), "not drained: {:?}", process.forwarder.position());
+        assert_eq!(process.spool.durable_end(), process.forwarder.next_sequence());
+        self.check(true);
+    }
+
+    fn check(&mut self, drained: bool) {
+        let directory = self.config.directory.join(self.source.as_str());
+        let cluster = self.cluster.borrow();
+        let seen =
+            oracle::look(&cluster, &*self.disk, &directory.join("quarantine"), &self.sender.sent);
+        if drained {
+            for id in &self.acknowledged {
+                assert!(seen.anywhere(id), "{id} was acknowledged and is nowhere");
+            }
+        }
+        let counters = &cluster.counters;
+        if self.crashes == 0 && counters.lost_acknowledgements == 0 {
+            assert_eq!(seen.repeats, 0, "nothing crashed and no answer was lost");
+        }
+    }
+}

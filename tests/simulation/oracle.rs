@@ -1,0 +1,106 @@
+//! The oracle: what must be true of the cluster, the disk and what was sent, whatever happened.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use millrace::spool::disk::{self, Disk};
+
+use crate::{
+    cluster::{Cluster, DEAD_LETTERS},
+    sender::{Fate, Sent, id_in},
+};
+
+/// Everything that left the spool, by id.
+#[derive(Default)]
+pub struct Seen {
+    pub on_topic: BTreeSet<String>,
+    pub dead_lettered: BTreeSet<String>,
+    pub quarantined: BTreeSet<String>,
+    pub repeats: usize,
+}
+
+impl Seen {
+    pub fn anywhere(&self, id: &str) -> bool {
+        self.on_topic.contains(id)
+            || self.dead_lettered.contains(id)
+            || self.quarantined.contains(id)
+    }
+}
+
+/// Reads all topics and the quarantine, checking I3 (nothing invented, right topic, key and id) and
+/// I4 (order within topic and key) on the way.
+pub fn look(
+    cluster: &Cluster,
+    disk: &dyn Disk,
+    quarantine: &Path,
+    sent: &BTreeMap<String, Sent>,
+) -> Seen {
+    let mut seen = Seen::default();
+    for (topic, records) in &cluster.topics {
+        let mut last: BTreeMap<&[u8], u64> = BTreeMap::new();
+        for record in records {
+            if topic == DEAD_LETTERS {
+                look_at_dead_letter(record, sent, &mut seen);
+                continue;
+            }
+            let id = record.header("ce_id").expect("every event has an id");
+            let event = sent.get(id).unwrap_or_else(|| panic!("{id} was never sent"));
+            assert_eq!(record.value, event.value, "the value of {id}");
+            let place = Fate::Topic {
+                topic: topic.clone(),
+                key: String::from_utf8_lossy(&record.key).into_owned(),
+            };
+            assert_eq!(event.fate, place, "the place of {id}");
+            if !seen.on_topic.insert(id.into()) {
+                seen.repeats += 1;
+                continue;
+            }
+            let last = last.entry(&record.key).or_default();
+            assert!(*last < event.ordinal, "{id} on {topic} comes too late");
+            *last = event.ordinal;
+        }
+    }
+    look_at_quarantine(disk, quarantine, sent, &mut seen);
+    seen
+}
+
+fn look_at_dead_letter(
+    record: &crate::cluster::Stored,
+    sent: &BTreeMap<String, Sent>,
+    seen: &mut Seen,
+) {
+    if record.header("millrace-quarantined").is_some() {
+        let pointer: serde_json::Value = serde_json::from_slice(&record.value).expect("a pointer");
+        assert!(pointer["sha256"].is_string(), "{pointer}");
+        return; // the quarantine itself is looked at
+    }
+    let id = id_in(&record.value).expect("a dead letter has its original");
+    let event = sent.get(&id).unwrap_or_else(|| panic!("{id} was never sent"));
+    assert_eq!(event.fate, Fate::Refused, "{id} is a dead letter");
+    assert_eq!(record.value, event.original, "the original bytes of {id}");
+    if !seen.dead_lettered.insert(id) {
+        seen.repeats += 1;
+    }
+}
+
+fn look_at_quarantine(
+    disk: &dyn Disk,
+    quarantine: &Path,
+    sent: &BTreeMap<String, Sent>,
+    seen: &mut Seen,
+) {
+    for name in disk.list(quarantine).unwrap_or_default() {
+        let Some(stem) = name.strip_suffix(".json") else { continue };
+        let bytes = disk::read_file(disk, &quarantine.join(format!("{stem}.bytes")))
+            .expect("a label is written after its bytes");
+        if stem.starts_with("damage-") {
+            continue;
+        }
+        let id = id_in(&bytes).expect("an event in quarantine has its original");
+        let event = sent.get(&id).unwrap_or_else(|| panic!("{id} was never sent"));
+        assert_eq!(bytes, event.original, "the original bytes of {id}");
+        seen.quarantined.insert(id);
+    }
+}
