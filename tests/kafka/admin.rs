@@ -1,10 +1,8 @@
-//! Changes to a cluster that an operator makes: topics and their settings.
+//! Topics made and deleted by an operator.
 
 use rdkafka::{
     ClientConfig,
-    admin::{
-        AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
-    },
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
 };
 
@@ -26,19 +24,6 @@ pub fn create_topic(address: &str, topic: &str, partitions: i32) {
     let results = block_on(client(address).create_topics([&new], &AdminOptions::new()));
     for result in results.expect("the cluster answers") {
         result.unwrap_or_else(|(topic, error)| panic!("can't create {topic}: {error}"));
-    }
-}
-
-/// Sets the topic's own settings to exactly these.
-#[track_caller]
-pub fn configure_topic(address: &str, topic: &str, settings: &[(&str, &str)]) {
-    let change = AlterConfig {
-        specifier: ResourceSpecifier::Topic(topic),
-        entries: settings.iter().copied().collect(),
-    };
-    let results = block_on(client(address).alter_configs([&change], &AdminOptions::new()));
-    for result in results.expect("the cluster answers") {
-        result.unwrap_or_else(|(topic, error)| panic!("can't configure {topic:?}: {error}"));
     }
 }
 

@@ -4,6 +4,7 @@
 //! throw-away folder. It ends with its handle, and with the test process whatever happens.
 
 use std::{
+    env,
     fmt::Write as _,
     fs::{self, File},
     net::TcpStream,
@@ -27,6 +28,23 @@ use crate::{
 
 /// A broker starts in 3 s on two idle cores; this is for busy ones.
 const START: Duration = Duration::from_secs(90);
+
+/// The address of a broker that all tests share which do it no harm: the user's own
+/// (`TEST_KAFKA=host:port`) or one of ours.
+#[track_caller]
+pub fn shared() -> String {
+    static SHARED: OnceLock<Broker> = OnceLock::new();
+    match env::var("TEST_KAFKA") {
+        Ok(address) if !address.is_empty() => address,
+        _ => SHARED.get_or_init(Broker::start).address(),
+    }
+}
+
+/// What the names of a test's topics begin with, so that no other test, and no earlier run against
+/// the same broker, has the same topics.
+pub fn own_prefix(test: &str) -> String {
+    format!("millrace-test-{}-{test}", &uuid::Uuid::new_v4().simple().to_string()[..8])
+}
 
 /// What a broker of a test may differ in.
 #[derive(Clone, Debug, Default)]
@@ -57,13 +75,6 @@ impl Broker {
         let mut broker = brokers.pop().expect("one was asked for");
         broker.wait_until_ready(1);
         broker
-    }
-
-    /// The broker of all tests that do it no harm. Topics are theirs alone by their names.
-    #[track_caller]
-    pub fn shared() -> &'static Self {
-        static SHARED: OnceLock<Broker> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
     }
 
     /// `host:port`

@@ -9,6 +9,15 @@ mod admin;
 mod broker;
 mod consumers;
 mod jars;
+mod ledger;
 
 // The tests.
 mod set_up;
+
+mod bridge_killed;
+mod clean_stop;
+mod deliveries_arrive;
+mod full_spool;
+mod held_topic;
+mod outage;
+mod refusals;

@@ -2,7 +2,7 @@
 
 use crate::{
     admin,
-    broker::{Broker, Cluster, Options},
+    broker::{self, Broker, Cluster, Options},
     consumers::{console_consumer, produce, read_topic, topics},
 };
 
@@ -14,6 +14,8 @@ fn a_broker_keeps_its_records_over_a_sigkill_and_comes_back_on_its_port() {
     produce(&address, "kept", &[("a", "1"), ("b", "2"), ("a", "3")]);
     let before = read_topic(&address, "kept");
     assert_eq!(before.len(), 3);
+    assert_eq!(read_topic(&address, "unmade"), []);
+    assert!(!topics(&address).contains_key("unmade"), "nothing makes a topic by asking for it");
 
     broker.kill();
     broker.restart();
@@ -28,27 +30,20 @@ fn a_broker_keeps_its_records_over_a_sigkill_and_comes_back_on_its_port() {
 
 #[test]
 fn two_clients_that_are_not_ours_read_the_same_records() {
-    let broker = Broker::shared();
-    let address = broker.address();
-    admin::create_topic(&address, "set-up.read", 1);
-    produce(&address, "set-up.read", &[("k", "{\"a\": 1}"), ("", "ümlaut")]);
+    let address = broker::shared();
+    let topic = broker::own_prefix("read");
+    admin::create_topic(&address, &topic, 1);
+    produce(&address, &topic, &[("k", "{\"a\": 1}"), ("", "ümlaut")]);
 
-    let records = read_topic(&address, "set-up.read");
+    let records = read_topic(&address, &topic);
 
     let texts: Vec<_> = records
         .iter()
         .map(|record| (record.key_text(), str::from_utf8(record.value_bytes()).unwrap()))
         .collect();
     assert_eq!(texts, [("k", "{\"a\": 1}"), ("", "ümlaut")]);
-    let console = console_consumer(&address, "set-up.read", 2);
+    let console = console_consumer(&address, &topic, 2);
     assert!(console.iter().map(|(k, v)| (k.as_str(), v.as_str())).eq(texts));
-}
-
-#[test]
-fn a_topic_nobody_made_is_not_made_by_reading_or_listing() {
-    let broker = Broker::shared();
-    assert_eq!(read_topic(&broker.address(), "set-up.unmade"), []);
-    assert!(!topics(&broker.address()).contains_key("set-up.unmade"));
 }
 
 #[test]

@@ -4,8 +4,7 @@
 //! Nothing here knows the service's insides: tests see it as a sender, a consumer and an operator
 //! do.
 
-// Each test binary uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod batches;
 pub mod bridge;
