@@ -53,19 +53,32 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section, validate: Validate
 fn servers(value: &Value) -> Result<(String, String), (String, String)> {
     let wrong = |problem: String| (problem, SERVERS.to_owned());
     let servers = list(value).map_err(wrong)?;
-    for server in &servers {
-        let host = server.rsplit_once("://").map_or(server.as_str(), |(_, host)| host);
-        let port = host.rsplit_once(':').filter(|(host, _)| !host.ends_with(':'));
-        let bad_port = |(host, port): (&str, &str)| {
-            host.is_empty() || (!port.ends_with(']') && !port.parse::<u16>().is_ok_and(|p| p > 0))
-        };
-        if host.is_empty() || host.contains(char::is_whitespace) || port.is_some_and(bad_port) {
-            return Err(wrong(format!("has `{server}` in it, which is no host with a port")));
-        }
+    if let Some(bad) = servers.iter().find(|server| !is_server(server)) {
+        // Nothing of a user and a password that somebody put before the host.
+        let bad = bad.rsplit_once('@').map_or(bad.as_str(), |(_, host)| host);
+        return Err(wrong(format!("has `{bad}` in it, which is no host with a port")));
     }
     let servers = servers.join(",");
     let shown = string(&servers);
     Ok((servers, shown))
+}
+
+/// `host`, `host:9092`, `[::1]:9092`, each perhaps behind `SSL://`.
+fn is_server(server: &str) -> bool {
+    let host = server.split_once("://").map_or(server, |(_, host)| host);
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (host, None),
+    };
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let legal_host = match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+            !host.is_empty() && host.bytes().all(legal)
+        }
+    };
+    legal_host && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 fn property(name: &str, value: &Value) -> Result<(Secret, String), (String, String)> {
@@ -295,21 +308,23 @@ fn ask(reading: &mut Reading, key: &Key, kafka: &Kafka, validate: Validate, cons
             && problem.contains(name.as_str())
         {
             found = true;
-            let problem = format!("is not taken by the Kafka client: {}", hide(&problem, kafka));
+            let problem =
+                format!("is not taken by the Kafka client: {}", hide(&problem, name, kafka));
             reading.mistakes.at(&key.child(name), problem, remedy);
         }
     }
     // What the library says of an inconsistent whole was said before, and with its key.
     if !found && consistent {
-        let problem = format!("are not taken by the Kafka client: {}", hide(&whole, kafka));
+        let problem = format!("are not taken by the Kafka client: {}", hide(&whole, "", kafka));
         reading.mistakes.at(key, problem, remedy);
     }
 }
 
-/// The library quotes values in some of its errors.
-fn hide(text: &str, kafka: &Kafka) -> String {
+/// One line, without the key that the mistake stands at anyway, and without the values that the
+/// library quotes in some of its errors.
+fn hide(text: &str, name: &str, kafka: &Kafka) -> String {
+    let prefix = format!("kafka.properties.\"{name}\": ");
+    let text = text.strip_prefix(&prefix).unwrap_or(text).trim_end_matches('.').replace('\n', "; ");
     let secrets = kafka.properties.iter().filter(|(name, _)| is_sensitive(name));
-    secrets.fold(text.trim_end_matches('.').to_owned(), |text, (_, secret)| {
-        text.replace(secret.expose(), "***")
-    })
+    secrets.fold(text, |text, (_, secret)| text.replace(secret.expose(), "***"))
 }
