@@ -238,13 +238,15 @@ const MECHANISMS: &str = "Write SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN.";
 /// What each property alone does not show: above all that librdkafka's default mechanism is one
 /// that this build lacks. Says whether all is well.
 fn combinations(reading: &mut Reading, key: &Key, properties: &BTreeMap<String, Secret>) -> bool {
-    let get = |name: &str| properties.get(name).map(|value| value.expose().to_uppercase());
+    let get = |name: &str| properties.get(name).map(Secret::expose);
+    let is = |name: &str, value: &str| get(name).is_some_and(|v| v.eq_ignore_ascii_case(value));
     let mut fine = true;
     let mut wrong = |name: &str, problem: String, remedy: &str| {
         fine = false;
         reading.mistakes.at(&key.child(name), problem, remedy);
     };
-    let with_sasl = get("security.protocol").is_some_and(|p| p.starts_with("SASL"));
+    let with_sasl =
+        is("security.protocol", "SASL_SSL") || is("security.protocol", "SASL_PLAINTEXT");
     let mechanism = match (get("sasl.mechanism"), get("sasl.mechanisms")) {
         (Some(_), Some(_)) => {
             let problem = "is given twice, as sasl.mechanism and as sasl.mechanisms";
@@ -255,7 +257,7 @@ fn combinations(reading: &mut Reading, key: &Key, properties: &BTreeMap<String, 
             one.map(|m| ("sasl.mechanism", m)).or(other.map(|m| ("sasl.mechanisms", m)))
         }
     };
-    let oidc = get("sasl.oauthbearer.method").as_deref() == Some("OIDC");
+    let oidc = is("sasl.oauthbearer.method", "oidc");
     if oidc {
         let problem = "is refused: this build has no OIDC (it would need libcurl)";
         let remedy = "Use SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN as sasl.mechanism.";
@@ -268,7 +270,8 @@ fn combinations(reading: &mut Reading, key: &Key, properties: &BTreeMap<String, 
         }
         return fine;
     };
-    match mechanism.as_str() {
+    // The library takes them in upper case only.
+    match mechanism {
         "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512" => {
             for credential in ["sasl.username", "sasl.password"] {
                 if with_sasl && !properties.contains_key(credential) {
@@ -277,12 +280,12 @@ fn combinations(reading: &mut Reading, key: &Key, properties: &BTreeMap<String, 
                 }
             }
         }
-        "GSSAPI" => {
+        _ if mechanism.eq_ignore_ascii_case("GSSAPI") => {
             let problem = "is refused: this build has no Kerberos (GSSAPI)";
             wrong(name, problem.into(), MECHANISMS);
         }
         "OAUTHBEARER" => {
-            let unsecured = get("enable.sasl.oauthbearer.unsecure.jwt").as_deref() == Some("TRUE");
+            let unsecured = is("enable.sasl.oauthbearer.unsecure.jwt", "true");
             if !unsecured && !oidc {
                 let problem = "is refused: OAUTHBEARER gets its tokens by OIDC, which this build \
                                has not (it would need libcurl)";
@@ -315,8 +318,14 @@ fn ask(reading: &mut Reading, key: &Key, kafka: &Kafka, validate: Validate, cons
     }
     // What the library says of an inconsistent whole was said before, and with its key.
     if !found && consistent {
-        let problem = format!("are not taken by the Kafka client: {}", hide(&whole, "", kafka));
-        reading.mistakes.at(key, problem, remedy);
+        let problem = hide(&whole, "", kafka);
+        let named = kafka.properties.keys().filter(|name| whole.contains(name.as_str()));
+        let (key, verb) = match named.max_by_key(|name| name.len()) {
+            Some(name) => (key.child(name), "is"),
+            None => (key.clone(), "are"),
+        };
+        let problem = format!("{verb} not taken by the Kafka client: {problem}");
+        reading.mistakes.at(&key, problem, remedy);
     }
 }
 

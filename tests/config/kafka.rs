@@ -66,8 +66,10 @@ fn mechanisms_that_this_build_lacks_are_refused_by_name() {
         assert!(text.contains(name) && text.contains("no Kerberos"), "{text}");
         let text = mistake(&[protocol, (name, "OAUTHBEARER")]);
         assert!(text.contains(name) && text.contains("OIDC"), "{text}");
-        let text = mistake(&[protocol, (name, "AWS_MSK_IAM")]);
-        assert!(text.contains(name) && text.contains("does not know"), "{text}");
+        for unknown in ["AWS_MSK_IAM", "scram-sha-256"] {
+            let text = mistake(&[protocol, (name, unknown)]);
+            assert!(text.contains(name) && text.contains("does not know"), "{text}");
+        }
     }
     let text = mistake(&[protocol, (mechanism, "OAUTHBEARER"), (method, "oidc")]);
     assert!(text.contains(method) && text.contains("libcurl"), "{text}");
@@ -79,7 +81,7 @@ fn mechanisms_that_this_build_lacks_are_refused_by_name() {
 
 #[test]
 fn passwords_and_certificates_are_taken() {
-    for mechanism in ["PLAIN", "SCRAM-SHA-256", "scram-sha-512"] {
+    for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
         let config = good(&[
             ("MILLRACE_KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SASL_SSL"),
             ("MILLRACE_KAFKA__PROPERTIES__SASL_MECHANISM", mechanism),
@@ -158,6 +160,19 @@ fn what_the_client_library_says_of_the_whole_is_a_mistake_too() {
     let text = mistakes.to_string();
     assert!(text.contains("kafka.properties (MILLRACE_KAFKA__PROPERTIES)"), "{text}");
     assert!(text.contains("a client is never alone"), "{text}");
+
+    let failing = |kafka: &Kafka| match kafka.properties.len() {
+        2 => Err("ssl.ca.location failed: no such file".into()),
+        _ => Ok(()),
+    };
+    let more = [
+        ("MILLRACE_KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SSL"),
+        ("MILLRACE_KAFKA__PROPERTIES__SSL_CA_LOCATION", "/nowhere"),
+    ];
+    let questions = Questions { kafka: &failing, volume: None };
+    let mistakes = config::load_with(None, environment(&more), &questions).unwrap_err();
+    let text = mistakes.to_string();
+    assert!(text.contains("(MILLRACE_KAFKA__PROPERTIES__SSL_CA_LOCATION) is not taken"), "{text}");
 }
 
 #[test]
