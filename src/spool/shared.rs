@@ -127,10 +127,14 @@ impl Shared {
         length: u64,
         durable_end: u64,
         first_received_at: UnixMillis,
-    ) {
+    ) -> Result<(), AppendError> {
         let now = self.disk().now();
         let mut book = self.book();
-        book.ledger.grow(length, durable_end, Some(first_received_at), now);
+        if book.poisoned {
+            drop(book); // the claim wants it
+            return Err(AppendError::Poisoned { spool: self.source.clone() });
+        }
+        book.ledger.grow(length, durable_end, first_received_at, now);
         book.claimed -= claim.bytes;
         book.full = false;
         // The claim's bytes pass into the ledger; the total holds them all the while.
@@ -138,6 +142,7 @@ impl Shared {
         std::mem::forget(claim);
         drop(book);
         self.changed.notify_all();
+        Ok(())
     }
 
     /// Room for `bytes`, or which limit is in the way.

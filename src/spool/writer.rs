@@ -84,12 +84,14 @@ impl Writer {
         if matches!(outcome, Err(Trouble::NoSpace)) && retention::make_room(&shared.folder) {
             outcome = self.store(group, begin, bytes);
         }
+        // Making room, here or on the forwarder's thread, may have met a failed sync as well.
+        shared.check_not_poisoned()?;
         let length = outcome.map_err(|trouble| match trouble {
             Trouble::NoSpace => shared.full(Limit::Volume),
             Trouble::Broken(reason) => shared.poison(&reason),
         })?;
         let end = begin + group.len() as u64;
-        shared.publish(claim, length, end, first.delivery().received_at);
+        shared.publish(claim, length, end, first.delivery().received_at)?;
         shared.gauges.sync_seconds.observe(started.elapsed().as_secs_f64());
         Ok((begin..end).collect())
     }
@@ -113,6 +115,7 @@ impl Writer {
                 }
             }
             if !retention::make_room(folder) {
+                self.shared.check_not_poisoned()?;
                 return Err(self.shared.full(Limit::Reserve { bytes: reserve }));
             }
         }
