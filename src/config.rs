@@ -1,15 +1,51 @@
 //! The configuration: a TOML file and the environment become each stage's own struct.
+//!
+//! Two types: what was written (`written`, a tree of texts that know where they came from) and what
+//! it means ([`Config`]). On the way from one to the other every mistake is collected with its key
+//! in both spellings, unknown keys among them. Secrets are never shown: not in mistakes, not in
+//! `Debug`, not in the effective configuration.
+//!
+//! - The environment alone is enough, and goes over the file. `MILLRACE_SPOOL__SIZE_LIMIT` is
+//!   `spool.size_limit`; in the name of a source `_` stands for `-`.
+//! - Every value of the environment is text until the leaf that it belongs to parses it.
+//! - Secrets (`sources.*.auth.tokens` and any of `kafka.properties`) may also come from a file:
+//!   `tokens_file`, `…_TOKENS_FILE`. Given in the environment, it goes over the file's `tokens` too.
+//!
+//! `config/default.toml` documents every key; a test holds it against this code.
 
+mod effective;
+mod environment;
+mod file;
+mod kafka;
+mod layer;
+mod leaf;
+mod meaning;
+mod mistake;
+mod nearest;
+mod reading;
+mod rules;
 mod secret;
+mod sources;
 mod stages;
+mod topic_name;
+mod volume;
+mod written;
 
+use std::{ffi::OsString, fmt, io, path::Path};
+
+use reading::Reading;
+use written::Written;
+
+pub use effective::Entry;
+pub use mistake::{Key, Mistake, Mistakes, Place};
 pub use secret::Secret;
 pub use stages::{
     Admin, Forward, HeaderScheme, Kafka, Listen, Log, LogFormat, Shutdown, SourceConfig, Spool,
     TokenAuth, Topics,
 };
+pub use volume::{fits, size_of_volume};
 
-/// Everything the service needs to know; made by `load`, never changed afterwards.
+/// Everything the service needs to know; made by [`load`], never changed afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub listen: Listen,
@@ -22,4 +58,69 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     pub shutdown: Shutdown,
     pub log: Log,
+}
+
+/// A configuration, and what its keys are set to. Displays as TOML without the secrets, each line
+/// with where its value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    pub config: Config,
+    /// Every key there is.
+    pub entries: Vec<Entry>,
+}
+
+impl fmt::Display for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        effective::write(&self.entries, f)
+    }
+}
+
+/// What loading may ask beyond the text that it reads.
+pub struct Questions<'a> {
+    /// Whether the Kafka client takes the properties; connects to nothing. The answer names the
+    /// property that it does not take.
+    pub kafka: &'a dyn Fn(&Kafka) -> Result<(), String>,
+    /// The size in bytes of the volume that a folder is on ([`size_of_volume`]); `None` leaves the
+    /// spool's limits as they are.
+    pub volume: Option<SizeOfVolume<'a>>,
+}
+
+/// See [`Questions::volume`].
+pub type SizeOfVolume<'a> = &'a dyn Fn(&Path) -> io::Result<u64>;
+
+impl Questions<'_> {
+    /// Nothing is asked.
+    pub const NONE: Self = Self { kafka: &|_| Ok(()), volume: None };
+}
+
+/// The configuration of `file` (or of the file that `MILLRACE_CONFIG` names, or of none) and
+/// `environment`, or all mistakes in it. Reads the files that these name, and nothing else.
+pub fn load<K: Into<OsString>, V: Into<OsString>>(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (K, V)>,
+) -> Result<Config, Mistakes> {
+    load_with(file, environment, &Questions::NONE).map(|loaded| loaded.config)
+}
+
+/// As [`load`], with more to ask and more to tell.
+pub fn load_with<K: Into<OsString>, V: Into<OsString>>(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (K, V)>,
+    questions: &Questions<'_>,
+) -> Result<Loaded, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let mut environment = environment::read(environment, &mut mistakes);
+    let file = file.or(environment.file.as_deref());
+    let mut file = file.and_then(|path| file::read(path, &mut mistakes));
+    for layer in file.iter_mut().chain([&mut environment.layer]) {
+        layer::settle(&mut layer.values, &mut mistakes);
+    }
+
+    let mut reading = Reading::new(Written::merge(file, environment.layer), mistakes);
+    let config = meaning::read(&mut reading, questions);
+    let Reading { mistakes, entries, .. } = reading;
+    match config {
+        Some(config) if mistakes.is_empty() => Ok(Loaded { config, entries }),
+        _ => Err(mistakes),
+    }
 }

@@ -1,0 +1,71 @@
+//! The configuration file: TOML into a layer.
+
+use std::{fs, path::Path};
+
+use figment::{
+    providers::{Format, Toml},
+    value::Dict,
+};
+
+use super::{
+    mistake::{Mistakes, Place},
+    written::Layer,
+};
+
+/// `None` when the file cannot be read at all; the mistakes then say why.
+pub(super) fn read(path: &Path, mistakes: &mut Mistakes) -> Option<Layer> {
+    let name = path.display().to_string();
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            mistakes.add(
+                Place::File(name),
+                format!("cannot be read: {error}"),
+                "Correct --config or MILLRACE_CONFIG, or leave both out: the file is optional.",
+            );
+            return None;
+        }
+    };
+    match parse(&text) {
+        Ok(values) => Some(Layer { name, values }),
+        Err((line, message)) => {
+            mistakes.add(
+                Place::File(format!("{name}, line {line},")),
+                format!("is not TOML: {message}"),
+                "Nothing of the file was read; its other mistakes show once this one is gone.",
+            );
+            None
+        }
+    }
+}
+
+/// The error's own text would show the line, and with it perhaps a token: so line and message only.
+fn parse(text: &str) -> Result<Dict, (usize, String)> {
+    <Toml as Format>::from_str(text).map_err(|error| {
+        let end = error.span().map_or(0, |span| span.start).min(text.len());
+        let line = 1 + text.as_bytes()[..end].iter().filter(|b| **b == b'\n').count();
+        (line, error.message().trim().replace('\n', ", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_syntax_error_tells_the_line_and_shows_none_of_it() {
+        for line in [
+            "tokens = hunter2",
+            "tokens = [\"hunter2\"",
+            "tokens = \"hunter2",
+            "tokens = \"hunter2\\q\"",
+            "tokens = [hunter2]",
+            "tokens = 5hunter2",
+            "tokens \"hunter2\"",
+        ] {
+            let (at, message) = parse(&format!("[listen]\n\n{line}\n")).unwrap_err();
+            assert!((3..=4).contains(&at), "{line}: line {at}");
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+}

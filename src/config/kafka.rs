@@ -1,0 +1,339 @@
+//! `kafka`: the cluster, and which of librdkafka's properties may be set.
+//!
+//! The promises rest on some of the properties, and those are refused with the reason. So are the
+//! mechanisms that this build has no library for: librdkafka would say so only when it connects, or
+//! wait for ever.
+
+use std::collections::BTreeMap;
+
+use figment::value::Value;
+
+use super::{
+    effective::HIDDEN,
+    leaf::{SIZE, string},
+    mistake::Key,
+    reading::{Reading, Section},
+    secret::Secret,
+    stages::Kafka,
+    written::{list, quoted, text},
+};
+
+/// Says whether the client library takes the properties; connects to nothing. The text names the
+/// property.
+pub type Validate<'a> = &'a dyn Fn(&Kafka) -> Result<(), String>;
+
+const SERVERS: &str = "Write host:port, several with commas, as in `kafka-1:9092,kafka-2:9092`.";
+
+pub(super) fn read(reading: &mut Reading, root: &mut Section, validate: Validate) -> Option<Kafka> {
+    let mut section = reading.section(root, "kafka");
+    let bootstrap_servers = reading.any(&mut section, "bootstrap_servers", servers);
+    let queue_size = reading.leaf(&mut section, "queue_size", &SIZE, Kafka::QUEUE_SIZE);
+    let mut map = reading.section(&mut section, "properties");
+    let key = map.key.clone();
+    reading.end(section);
+
+    let names = map.names();
+    let mut properties = BTreeMap::new();
+    for name in &names {
+        let value = reading.any(&mut map, name, |value| property(name, value));
+        properties.extend(value.map(|value| (name.clone(), value)));
+    }
+    let consistent = combinations(reading, &key, &properties);
+    let complete = properties.len() == names.len();
+    let kafka = Kafka {
+        // What is wrong with the properties shall not have to wait for the servers.
+        bootstrap_servers: bootstrap_servers.clone().unwrap_or_else(|| "localhost".into()),
+        properties,
+        queue_size: queue_size.unwrap_or(Kafka::QUEUE_SIZE),
+    };
+    ask(reading, &key, &kafka, validate, consistent);
+    (complete && bootstrap_servers.is_some() && queue_size.is_some()).then_some(kafka)
+}
+
+fn servers(value: &Value) -> Result<(String, String), (String, String)> {
+    let wrong = |problem: String| (problem, SERVERS.to_owned());
+    let servers = list(value).map_err(wrong)?;
+    if let Some(bad) = servers.iter().find(|server| !is_server(server)) {
+        // Nothing of a user and a password that somebody put before the host.
+        let bad = bad.rsplit_once('@').map_or(bad.as_str(), |(_, host)| host);
+        return Err(wrong(format!("has `{bad}` in it, which is no host with a port")));
+    }
+    let servers = servers.join(",");
+    let shown = string(&servers);
+    Ok((servers, shown))
+}
+
+/// `host`, `host:9092`, `[::1]:9092`, each perhaps behind `SSL://`.
+fn is_server(server: &str) -> bool {
+    let host = server.split_once("://").map_or(server, |(_, host)| host);
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (host, None),
+    };
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let legal_host = match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+            !host.is_empty() && host.bytes().all(legal)
+        }
+    };
+    legal_host && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+fn property(name: &str, value: &Value) -> Result<(Secret, String), (String, String)> {
+    if let Some((reason, remedy)) = refused(name) {
+        return Err((format!("is refused: {reason}"), remedy.into()));
+    }
+    let hidden = is_sensitive(name);
+    // `sasl.password = 123` in the file may be a lost `0123`.
+    let written = if hidden { quoted(value) } else { text(value) };
+    let written = written
+        .map_err(|what| (format!("is {what}"), "Write it as text, in quotes.".to_owned()))?;
+    let secret = Secret::new(written.clone().into_owned())
+        .ok_or_else(|| ("is empty".to_owned(), "Give it a value, or take it away.".to_owned()))?;
+    // A URL may carry a password before its host.
+    let hidden = hidden || (written.contains("://") && written.contains('@'));
+    let shown = if hidden { HIDDEN.into() } else { string(&written) };
+    Ok((secret, shown))
+}
+
+/// Whether a property's value is a secret, as far as its name tells.
+pub(super) fn is_sensitive(name: &str) -> bool {
+    ["password", "passphrase", "secret", "key", "jaas", "token", "pem", "credential", "oauthbearer"]
+        .iter()
+        .any(|word| name.contains(word))
+        && !["sasl.oauthbearer.method", "enable.sasl.oauthbearer.unsecure.jwt"].contains(&name)
+}
+
+const TAKE_AWAY: &str = "Take it away.";
+
+/// Why a property can't be set, and what to do instead.
+fn refused(name: &str) -> Option<(&'static str, &'static str)> {
+    let reason = match name {
+        "" => ("a property has a name", TAKE_AWAY),
+        "bootstrap.servers" | "metadata.broker.list" => {
+            ("the brokers have a key of their own", "Use kafka.bootstrap_servers.")
+        }
+        "acks" | "request.required.acks" => (
+            "an event counts as delivered only when all in-sync replicas have it (acks=all)",
+            TAKE_AWAY,
+        ),
+        "enable.idempotence" | "enable.gapless.guarantee" => (
+            "the producer is always idempotent: without that, retries repeat and reorder events",
+            TAKE_AWAY,
+        ),
+        "message.timeout.ms" | "delivery.timeout.ms" => (
+            "events are sent for as long as it takes; a time-out would drop them in an outage",
+            TAKE_AWAY,
+        ),
+        "retries" | "message.send.max.retries" => {
+            ("events are retried without limit; a limit would drop them in an outage", TAKE_AWAY)
+        }
+        "max.in.flight" | "max.in.flight.requests.per.connection" => {
+            ("the order of events rests on the idempotent producer's own limit", TAKE_AWAY)
+        }
+        "queuing.strategy" => ("events leave in the order in which they came", TAKE_AWAY),
+        "allow.auto.create.topics" => (
+            "topics are made through the admin API, with the partitions and settings asked for",
+            "Use topics.create.",
+        ),
+        "transactional.id" => ("the identity of a producer is its spool's", TAKE_AWAY),
+        "queue.buffering.max.kbytes" | "queue.buffering.max.messages" => {
+            ("the queues of all sources share one limit", "Use kafka.queue_size.")
+        }
+        "queue.buffering.max.ms" => ("it is another name of linger.ms", "Use linger.ms."),
+        "partitioner" => (
+            "a key must always meet the same partition, and the same one as Java's clients choose \
+             (murmur2_random)",
+            TAKE_AWAY,
+        ),
+        "delivery.report.only.error" => {
+            ("without reports of success nothing would ever count as delivered", TAKE_AWAY)
+        }
+        "plugin.library.paths" => ("this program loads no foreign code", TAKE_AWAY),
+        "enabled.events"
+        | "interceptors"
+        | "opaque"
+        | "msg.order.cmp"
+        | "default.topic.conf"
+        | "ssl.key"
+        | "ssl.certificate"
+        | "ssl.ca"
+        | "ssl.engine.callback.data" => (
+            "it belongs to the program and cannot be set as text",
+            "Take it away; certificates go to ssl.ca.location, ssl.certificate.location and \
+             ssl.key.location.",
+        ),
+        "builtin.features" => ("it says what the library was built with", TAKE_AWAY),
+        _ if name.ends_with(".cb") => ("callbacks belong to the program", TAKE_AWAY),
+        _ if name.starts_with("test.mock.") => {
+            ("events would go to a cluster in memory, and nowhere else", TAKE_AWAY)
+        }
+        _ if name.starts_with("sasl.kerberos.") => (
+            "this build has no Kerberos (GSSAPI)",
+            "Use sasl.mechanism SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN, or certificates.",
+        ),
+        _ if is_oidc(name) => (
+            "this build has no OIDC (it would need libcurl)",
+            "Use sasl.mechanism SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN, or certificates.",
+        ),
+        _ if CONSUMER.contains(&name) => {
+            ("it is a consumer's property, and this is a producer", TAKE_AWAY)
+        }
+        _ => return None,
+    };
+    Some(reason)
+}
+
+fn is_oidc(name: &str) -> bool {
+    let rest = name.strip_prefix("sasl.oauthbearer.");
+    rest.is_some_and(|rest| {
+        ["client.", "scope", "extensions", "token.", "grant.", "assertion", "metadata."]
+            .iter()
+            .any(|prefix| rest.starts_with(prefix))
+    }) || name.starts_with("https.ca.")
+}
+
+const CONSUMER: [&str; 35] = [
+    "auto.commit.enable",
+    "auto.commit.interval.ms",
+    "auto.offset.reset",
+    "check.crcs",
+    "consume.callback.max.messages",
+    "coordinator.query.interval.ms",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "fetch.error.backoff.ms",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.min.bytes",
+    "fetch.queue.backoff.ms",
+    "fetch.wait.max.ms",
+    "group.id",
+    "group.instance.id",
+    "group.protocol",
+    "group.protocol.type",
+    "group.remote.assignor",
+    "heartbeat.interval.ms",
+    "isolation.level",
+    "max.partition.fetch.bytes",
+    "max.poll.interval.ms",
+    "max.poll.records",
+    "offset.store.method",
+    "offset.store.path",
+    "offset.store.sync.interval.ms",
+    "partition.assignment.strategy",
+    "queued.max.messages.kbytes",
+    "queued.min.messages",
+    "session.timeout.ms",
+    "key.deserializer",
+    "value.deserializer",
+    "exclude.internal.topics",
+];
+
+const MECHANISMS: &str = "Write SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN.";
+
+/// What each property alone does not show: above all that librdkafka's default mechanism is one
+/// that this build lacks. Says whether all is well.
+fn combinations(reading: &mut Reading, key: &Key, properties: &BTreeMap<String, Secret>) -> bool {
+    let get = |name: &str| properties.get(name).map(Secret::expose);
+    let is = |name: &str, value: &str| get(name).is_some_and(|v| v.eq_ignore_ascii_case(value));
+    let mut fine = true;
+    let mut wrong = |name: &str, problem: String, remedy: &str| {
+        fine = false;
+        reading.mistakes.at(&key.child(name), problem, remedy);
+    };
+    let with_sasl =
+        is("security.protocol", "SASL_SSL") || is("security.protocol", "SASL_PLAINTEXT");
+    let mechanism = match (get("sasl.mechanism"), get("sasl.mechanisms")) {
+        (Some(_), Some(_)) => {
+            let problem = "is given twice, as sasl.mechanism and as sasl.mechanisms";
+            wrong("sasl.mechanism", problem.into(), "Keep one of them.");
+            return false;
+        }
+        (one, other) => {
+            one.map(|m| ("sasl.mechanism", m)).or(other.map(|m| ("sasl.mechanisms", m)))
+        }
+    };
+    let oidc = is("sasl.oauthbearer.method", "oidc");
+    if oidc {
+        let problem = "is refused: this build has no OIDC (it would need libcurl)";
+        let remedy = "Use SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN as sasl.mechanism.";
+        wrong("sasl.oauthbearer.method", problem.into(), remedy);
+    }
+    let Some((name, mechanism)) = mechanism else {
+        if with_sasl {
+            let problem = "is missing: the default, GSSAPI (Kerberos), is not in this build";
+            wrong("sasl.mechanism", problem.into(), MECHANISMS);
+        }
+        return fine;
+    };
+    // The library takes them in upper case only.
+    match mechanism {
+        "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512" => {
+            for credential in ["sasl.username", "sasl.password"] {
+                if with_sasl && !properties.contains_key(credential) {
+                    let problem = format!("is missing, and {mechanism} needs it");
+                    wrong(credential, problem, "Set it, or put it into a file (…_FILE).");
+                }
+            }
+        }
+        _ if mechanism.eq_ignore_ascii_case("GSSAPI") => {
+            let problem = "is refused: this build has no Kerberos (GSSAPI)";
+            wrong(name, problem.into(), MECHANISMS);
+        }
+        "OAUTHBEARER" => {
+            let unsecured = is("enable.sasl.oauthbearer.unsecure.jwt", "true");
+            if !unsecured && !oidc {
+                let problem = "is refused: OAUTHBEARER gets its tokens by OIDC, which this build \
+                               has not (it would need libcurl)";
+                wrong(name, problem.into(), MECHANISMS);
+            }
+        }
+        _ => wrong(name, "is a mechanism that librdkafka does not know".into(), MECHANISMS),
+    }
+    fine
+}
+
+/// Puts the properties to the client library. It stops at the first that it does not take, so each
+/// is then asked about alone, to find all of them.
+fn ask(reading: &mut Reading, key: &Key, kafka: &Kafka, validate: Validate, consistent: bool) {
+    let Err(whole) = validate(kafka) else { return };
+    let remedy = "See librdkafka's CONFIGURATION.md for the names and values of properties.";
+    let mut found = false;
+    for (name, value) in &kafka.properties {
+        let properties = BTreeMap::from([(name.clone(), value.clone())]);
+        let alone = Kafka { properties, ..kafka.clone() };
+        // Alone, a property may also fail for want of another: the text does not name it then.
+        if let Err(problem) = validate(&alone)
+            && problem.contains(name.as_str())
+        {
+            found = true;
+            let problem =
+                format!("is not taken by the Kafka client: {}", hide(&problem, name, kafka));
+            reading.mistakes.at(&key.child(name), problem, remedy);
+        }
+    }
+    // What the library says of an inconsistent whole was said before, and with its key.
+    if !found && consistent {
+        let problem = hide(&whole, "", kafka);
+        let named = kafka.properties.keys().filter(|name| whole.contains(name.as_str()));
+        let (key, verb) = match named.max_by_key(|name| name.len()) {
+            Some(name) => (key.child(name), "is"),
+            None => (key.clone(), "are"),
+        };
+        let problem = format!("{verb} not taken by the Kafka client: {problem}");
+        reading.mistakes.at(&key, problem, remedy);
+    }
+}
+
+/// One line, without the key that the mistake stands at anyway, and without the values that the
+/// library quotes in some of its errors.
+fn hide(text: &str, name: &str, kafka: &Kafka) -> String {
+    let prefix = format!("kafka.properties.\"{name}\": ");
+    let text = text.strip_prefix(&prefix).unwrap_or(text).trim_end_matches('.').replace('\n', "; ");
+    let secrets = kafka.properties.iter().filter(|(name, _)| is_sensitive(name));
+    secrets.fold(text, |text, (_, secret)| text.replace(secret.expose(), "***"))
+}

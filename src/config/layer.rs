@@ -1,0 +1,134 @@
+//! What is done to each layer alone, before the environment is laid over the file: names of
+//! properties get one spelling, and secrets that are in files of their own are read.
+//!
+//! It has to be done before merging: otherwise `security_protocol` of one layer and
+//! `"security.protocol"` of the other would stand side by side, and a token in the file would stand
+//! beside the environment's token file. Within one layer, giving a value twice is a mistake.
+
+use std::{fs::File, io::Read};
+
+use figment::value::{Dict, Value};
+
+use super::{
+    mistake::{Key, Mistakes},
+    written::{quoted, reported},
+};
+
+/// Tables whose keys are Kafka's and not ours.
+pub(super) const PROPERTY_MAPS: [&[&str]; 2] = [&["kafka", "properties"], &["topics", "config"]];
+
+/// Larger than any secret.
+const SECRET_FILE_LIMIT: u64 = 1024 * 1024;
+
+pub(super) fn settle(values: &mut Dict, mistakes: &mut Mistakes) {
+    for path in PROPERTY_MAPS {
+        let Some(map) = table(values, path) else { continue };
+        let mut flat = Dict::new();
+        flatten(&Key::of(path), "", std::mem::take(map), &mut flat, mistakes);
+        *map = flat;
+    }
+    if let Some(properties) = table(values, PROPERTY_MAPS[0]) {
+        let key = Key::of(PROPERTY_MAPS[0]);
+        let names: Vec<_> = properties.keys().filter(|n| n.ends_with(".file")).cloned().collect();
+        for name in names {
+            let target = name.trim_end_matches(".file");
+            from_file(properties, &key, &name, target, |text| Ok(text.into()), mistakes);
+        }
+    }
+    let Some(sources) = table(values, &["sources"]) else { return };
+    for (name, source) in sources {
+        let Value::Dict(_, source) = source else { continue };
+        let Some(auth) = table(source, &["auth"]) else { continue };
+        let key = Key::of(&["sources", name, "auth"]);
+        from_file(auth, &key, "tokens_file", "tokens", one_a_line, mistakes);
+    }
+}
+
+fn table<'a>(values: &'a mut Dict, path: &[&str]) -> Option<&'a mut Dict> {
+    path.iter().try_fold(values, |values, name| match values.get_mut(*name) {
+        Some(Value::Dict(_, inner)) => Some(inner),
+        _ => None,
+    })
+}
+
+/// `security_protocol`, `"security.protocol"` and `security = { protocol = … }` are one property.
+fn flatten(map: &Key, prefix: &str, values: Dict, flat: &mut Dict, mistakes: &mut Mistakes) {
+    for (name, value) in values {
+        let name = format!("{prefix}{}", name.to_lowercase().replace('_', "."));
+        match value {
+            Value::Dict(_, inner) => flatten(map, &format!("{name}."), inner, flat, mistakes),
+            value => {
+                let name = spelled_by_kafka(name);
+                if flat.insert(name.clone(), value).is_some() {
+                    twice(&map.child(&name), "in two spellings", mistakes);
+                }
+            }
+        }
+    }
+}
+
+/// The one property with an underscore in its name that can be set as text.
+fn spelled_by_kafka(name: String) -> String {
+    if name == "log.level" { "log_level".into() } else { name }
+}
+
+fn twice(key: &Key, how: &str, mistakes: &mut Mistakes) {
+    mistakes.at(key, format!("is given twice, {how}"), "Keep one of them.");
+}
+
+/// Replaces `name`, the path of a file, by `target`, what is in it.
+fn from_file(
+    values: &mut Dict,
+    parent: &Key,
+    name: &str,
+    target: &str,
+    read: fn(&str) -> Result<Value, &'static str>,
+    mistakes: &mut Mistakes,
+) {
+    let Some(path) = values.remove(name) else { return };
+    let key = parent.child(name);
+    if values.contains_key(target) {
+        let how = format!("as {target} and as {name}");
+        twice(&parent.child(target), &how, mistakes);
+        return;
+    }
+    let content = match quoted(&path) {
+        Ok(path) => secret_file(&path).and_then(|text| {
+            read(&text).map_err(|problem| format!("names `{path}`, which {problem}"))
+        }),
+        Err(what) => Err(format!("is {what}, where the path of a file was due")),
+    };
+    let value = content.unwrap_or_else(|problem| {
+        mistakes.at(
+            &key,
+            problem,
+            "Name a file that this process may read, with the secret in it.",
+        );
+        reported()
+    });
+    values.insert(target.into(), value);
+}
+
+/// The text of a file without its last newline. Errors go on from the key, and quote the path only.
+fn secret_file(path: &str) -> Result<String, String> {
+    let wrong = |problem: String| format!("names `{path}`, which {problem}");
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(SECRET_FILE_LIMIT + 1).read_to_end(&mut bytes))
+        .map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    if bytes.len() as u64 > SECRET_FILE_LIMIT {
+        return Err(wrong("is larger than a secret can be".into()));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8".into()))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() {
+        return Err(wrong("is empty".into()));
+    }
+    Ok(text.to_owned())
+}
+
+fn one_a_line(text: &str) -> Result<Value, &'static str> {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() { Err("holds no token") } else { Ok(lines.into()) }
+}

@@ -1,0 +1,132 @@
+//! What is wrong with a configuration: every mistake at once, each with its key and what to do.
+
+use std::fmt;
+
+/// Where a value stands, in both spellings: `spool.size_limit` in the file,
+/// `MILLRACE_SPOOL__SIZE_LIMIT` in the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key(Vec<String>);
+
+impl Key {
+    /// Of a dotted path whose segments have no dots of their own.
+    pub fn new(path: &str) -> Self {
+        Self(path.split('.').map(Into::into).collect())
+    }
+
+    pub(super) fn of(segments: &[&str]) -> Self {
+        Self(segments.iter().map(|s| (*s).into()).collect())
+    }
+
+    pub(super) fn child(&self, name: &str) -> Self {
+        let mut segments = self.0.clone();
+        segments.push(name.into());
+        Self(segments)
+    }
+
+    pub(super) fn segments(&self) -> &[String] {
+        &self.0
+    }
+
+    /// As in the file.
+    pub fn toml(&self) -> String {
+        self.0.join(".")
+    }
+
+    /// As in the environment.
+    pub fn environment(&self) -> String {
+        let segment = |s: &String| s.to_uppercase().replace(['-', '.'], "_");
+        let segments: Vec<_> = self.0.iter().map(segment).collect();
+        format!("MILLRACE_{}", segments.join("__"))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.toml(), self.environment())
+    }
+}
+
+/// What a mistake is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Key(Key),
+    /// The configuration file, or a line of it.
+    File(String),
+    /// A variable that stands for no key.
+    Variable(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => key.fmt(f),
+            Self::File(name) | Self::Variable(name) => f.write_str(name),
+        }
+    }
+}
+
+/// One mistake. Its text never quotes a value that may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    pub place: Place,
+    /// Goes on from the place: "is missing", "is `10 cats`, which is no size".
+    pub problem: String,
+    /// A sentence: what to do.
+    pub remedy: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}.\n    {}", self.place, self.problem, self.remedy)
+    }
+}
+
+/// All mistakes of a configuration, in the order in which they were met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    pub(super) fn add(
+        &mut self,
+        place: Place,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.push(Mistake { place, problem: problem.into(), remedy: remedy.into() });
+    }
+
+    pub(super) fn push(&mut self, mistake: Mistake) {
+        self.0.push(mistake);
+    }
+
+    pub(super) fn at(&mut self, key: &Key, problem: impl Into<String>, remedy: impl Into<String>) {
+        self.add(Place::Key(key.clone()), problem, remedy);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.len() {
+            1 => writeln!(f, "1 mistake in the configuration:")?,
+            n => writeln!(f, "{n} mistakes in the configuration:")?,
+        }
+        for mistake in &self.0 {
+            write!(f, "\n{mistake}\n")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Mistakes {}

@@ -1,0 +1,231 @@
+//! From what was written to what it means: asks for one key after the other, and notes mistakes,
+//! effective values and where they came from on the way.
+//!
+//! A key is known because somebody asked for it. So nothing has to be kept in step: what is left
+//! in a section at its end is unknown, and what was asked for is the list of all keys.
+
+use figment::value::{Dict, Value};
+
+use super::{
+    effective::Entry,
+    leaf::{Kind, string},
+    mistake::{Key, Mistakes},
+    nearest::nearest,
+    written::{Written, text},
+};
+
+/// Where a value came from that nobody wrote.
+const DEFAULT: &str = "default";
+
+pub(super) struct Reading {
+    written: Written,
+    pub mistakes: Mistakes,
+    /// Every key that was asked for, in that order.
+    pub entries: Vec<Entry>,
+    unknown: Vec<Key>,
+}
+
+/// One table, and what of it was not asked for yet.
+pub(super) struct Section {
+    pub key: Key,
+    values: Dict,
+}
+
+impl Section {
+    pub fn names(&self) -> Vec<String> {
+        self.values.keys().cloned().collect()
+    }
+
+    /// The key of `name`, and its value unless it is missing.
+    fn take(&mut self, name: &str) -> (Key, Option<Value>) {
+        (self.key.child(name), self.values.remove(name))
+    }
+}
+
+impl Reading {
+    pub fn new(written: Written, mistakes: Mistakes) -> Self {
+        Self { written, mistakes, entries: Vec::new(), unknown: Vec::new() }
+    }
+
+    pub fn root(&self) -> Section {
+        Section { key: Key::default(), values: self.written.values() }
+    }
+
+    /// The table `name`; empty where there is none.
+    pub fn section(&mut self, parent: &mut Section, name: &str) -> Section {
+        let (key, value) = parent.take(name);
+        let values = match value {
+            Some(Value::Dict(_, values)) => values,
+            None | Some(Value::Empty(..)) => Dict::new(),
+            Some(_) => {
+                let remedy = "Set the keys below it, each by itself.";
+                self.mistakes.at(&key, "is a value, where a section was due", remedy);
+                Dict::new()
+            }
+        };
+        Section { key, values }
+    }
+
+    /// `None` after a mistake, which is then noted.
+    pub fn leaf<T>(
+        &mut self,
+        section: &mut Section,
+        name: &str,
+        kind: &Kind<T>,
+        default: T,
+    ) -> Option<T> {
+        match self.written_leaf(section, name, kind)? {
+            Some(value) => Some(value),
+            None => {
+                self.note(section.key.child(name), Some((kind.show)(&default)), DEFAULT.into());
+                Some(default)
+            }
+        }
+    }
+
+    /// `Some(None)` where the key is absent, and may be.
+    pub fn optional<T>(
+        &mut self,
+        section: &mut Section,
+        name: &str,
+        kind: &Kind<T>,
+    ) -> Option<Option<T>> {
+        let value = self.written_leaf(section, name, kind)?;
+        if value.is_none() {
+            self.note(section.key.child(name), None, DEFAULT.into());
+        }
+        Some(value)
+    }
+
+    fn written_leaf<T>(
+        &mut self,
+        section: &mut Section,
+        name: &str,
+        kind: &Kind<T>,
+    ) -> Option<Option<T>> {
+        let (key, value) = section.take(name);
+        let Some(value) = value else { return Some(None) };
+        match text(&value).map(|text| ((kind.parse)(&text), text)) {
+            Ok((Ok(parsed), _)) => {
+                self.note(key, Some((kind.show)(&parsed)), self.written.origin(&value));
+                return Some(Some(parsed));
+            }
+            Ok((Err(problem), text)) => {
+                self.mistakes.at(&key, told(&key, &text, &problem), kind.expected);
+            }
+            // Reported when it was read.
+            Err(_) if matches!(value, Value::Empty(..)) => {}
+            Err(what) => self.mistakes.at(&key, format!("is {what}"), kind.expected),
+        }
+        self.asked(key);
+        None
+    }
+
+    /// One of a few names, in any case of letters. Without a default the key is required.
+    pub fn choice<T: Copy>(
+        &mut self,
+        section: &mut Section,
+        name: &str,
+        all: &[T],
+        name_of: fn(T) -> &'static str,
+        default: Option<T>,
+    ) -> Option<T> {
+        let (key, value) = section.take(name);
+        let allowed: Vec<_> = all.iter().map(|one| format!("`{}`", name_of(*one))).collect();
+        let remedy = format!("Write {}.", allowed.join(" or "));
+        let written = match &value {
+            Some(value) => text(value).map_err(|what| format!("is {what}")),
+            None => match default {
+                Some(default) => {
+                    self.note(key, Some(string(name_of(default))), DEFAULT.into());
+                    return Some(default);
+                }
+                None => Err("is missing".into()),
+            },
+        };
+        let found = written.and_then(|text| {
+            let same = |one: &&T| name_of(**one).eq_ignore_ascii_case(&text);
+            all.iter().find(same).ok_or_else(|| told(&key, &text, "which is none of the choices"))
+        });
+        match (found, value) {
+            (Ok(found), Some(value)) => {
+                self.note(key, Some(string(name_of(*found))), self.written.origin(&value));
+                Some(*found)
+            }
+            (Err(problem), _) => {
+                self.mistakes.at(&key, problem, remedy);
+                self.asked(key);
+                None
+            }
+            (Ok(_), None) => None,
+        }
+    }
+
+    /// Any value at all, for whoever has rules of their own; `show` says how much of it is shown.
+    pub fn any<T>(
+        &mut self,
+        section: &mut Section,
+        name: &str,
+        read: impl FnOnce(&Value) -> Result<(T, String), (String, String)>,
+    ) -> Option<T> {
+        let (key, value) = section.take(name);
+        match value {
+            None => self.mistakes.at(&key, "is missing", REQUIRED),
+            // Reported when it was read.
+            Some(Value::Empty(..)) => {}
+            Some(value) => match read(&value) {
+                Ok((meaning, shown)) => {
+                    self.note(key, Some(shown), self.written.origin(&value));
+                    return Some(meaning);
+                }
+                Err((problem, remedy)) => self.mistakes.at(&key, problem, remedy),
+            },
+        }
+        self.asked(key);
+        None
+    }
+
+    /// The end of a section: whatever nobody asked for is unknown.
+    pub fn end(&mut self, section: Section) {
+        for name in section.values.keys() {
+            self.unknown.push(section.key.child(name));
+        }
+    }
+
+    /// The end of it all: reports the unknown keys, now that all known ones are known.
+    pub fn report_unknown(&mut self) {
+        let known: Vec<Key> = self.entries.iter().map(|entry| entry.key.clone()).collect();
+        for key in std::mem::take(&mut self.unknown) {
+            let guess = nearest(&key, &known);
+            let remedy = match guess {
+                Some(guess) => format!("Did you mean {guess}?"),
+                None if key.segments().len() == 1 => {
+                    "Levels are separated by two underscores in the environment; \
+                     `config/default.toml` lists all keys."
+                        .into()
+                }
+                None => "Take it away; `config/default.toml` lists all keys.".into(),
+            };
+            self.mistakes.at(&key, "is no key of this program", remedy);
+        }
+    }
+
+    fn note(&mut self, key: Key, shown: Option<String>, origin: String) {
+        self.entries.push(Entry { key, shown, origin });
+    }
+
+    fn asked(&mut self, key: Key) {
+        self.note(key, None, DEFAULT.into());
+    }
+}
+
+const REQUIRED: &str = "It has no default: set it.";
+
+/// Quotes the value, but nothing below `auth`: a token may have slipped into the wrong key.
+fn told(key: &Key, value: &str, problem: &str) -> String {
+    if key.segments().iter().any(|segment| segment == "auth") {
+        format!("has a value (not shown here) {problem}")
+    } else {
+        format!("is `{value}`, {problem}")
+    }
+}

@@ -1,0 +1,141 @@
+//! `sources` and `catalog`: who may deliver, and what activity types are called.
+
+use std::collections::BTreeMap;
+
+use figment::value::Value;
+
+use super::{
+    effective::HIDDEN,
+    leaf::{Kind, SIZE, string},
+    mistake::Key,
+    reading::{Reading, Section},
+    secret::Secret,
+    stages::{HeaderScheme, SourceConfig, TokenAuth},
+    written::list,
+};
+use crate::delivery::{SourceKind, SourceName};
+
+const KINDS: [SourceKind; 1] = [SourceKind::MarketoLeadActivity];
+
+const QUERY_PARAMETER: Kind<String> = Kind {
+    parse: |text| {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+        match text {
+            "" => Err("which is empty".into()),
+            _ if !text.bytes().all(legal) => Err("which cannot stand in a query as it is".into()),
+            _ => Ok(text.into()),
+        }
+    },
+    expected: "Write the parameter's name: letters, digits, `-`, `.`, `_` and `~`.",
+    show: |text| string(text),
+};
+
+const TYPE_NAME: Kind<String> = Kind {
+    parse: |text| {
+        let named = text.chars().any(|c| c.is_ascii_alphanumeric());
+        let printable = !text.contains(char::is_control);
+        let problem = "which makes no name for a topic";
+        if named && printable { Ok(text.into()) } else { Err(problem.into()) }
+    },
+    expected: "Write a name with letters or digits in it, in quotes.",
+    show: |text| string(text),
+};
+
+/// `None` after a mistake.
+pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Option<Vec<SourceConfig>> {
+    let activity_types = catalog(reading, root);
+    let mut section = reading.section(root, "sources");
+    let names = section.names();
+    if names.is_empty() {
+        let problem = "is missing: there is no source, so nobody could deliver anything";
+        let remedy = "Name one, as in MILLRACE_SOURCES__LEADS__KIND=marketo-lead-activity.";
+        reading.mistakes.at(&Key::of(&["sources", "<name>", "kind"]), problem, remedy);
+    }
+    let mut sources = Vec::new();
+    for name in &names {
+        sources.push(source(reading, &mut section, name));
+    }
+    let activity_types = activity_types?;
+    let sources: Option<Vec<SourceConfig>> = sources.into_iter().collect();
+    let with_types = |source| SourceConfig { activity_types: activity_types.clone(), ..source };
+    sources.filter(|s| !s.is_empty()).map(|sources| sources.into_iter().map(with_types).collect())
+}
+
+fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option<SourceConfig> {
+    let mut section = reading.section(sources, written);
+    let name = SourceName::new(written);
+    if name.is_none() {
+        let problem = "is no name for a source";
+        let remedy = "Names are lower-case letters, digits and hyphens, begin with a letter and \
+                      have at most 63 characters.";
+        reading.mistakes.at(&section.key, problem, remedy);
+    }
+    let kind = reading.choice(&mut section, "kind", &KINDS, SourceKind::as_str, None);
+    let size_limit = reading.optional(&mut section, "size_limit", &SIZE);
+    let mut auth = reading.section(&mut section, "auth");
+    let tokens = reading.any(&mut auth, "tokens", tokens);
+    let header_scheme = reading.choice(
+        &mut auth,
+        "header_scheme",
+        &HeaderScheme::ALL,
+        HeaderScheme::as_str,
+        Some(HeaderScheme::default()),
+    );
+    let query_parameter = reading.optional(&mut auth, "query_parameter", &QUERY_PARAMETER);
+    reading.end(auth);
+    reading.end(section);
+    Some(SourceConfig {
+        name: name?,
+        kind: kind?,
+        auth: TokenAuth {
+            tokens: tokens?,
+            header_scheme: header_scheme?,
+            query_parameter: query_parameter?,
+        },
+        size_limit: size_limit?,
+        activity_types: BTreeMap::new(),
+    })
+}
+
+/// None of the texts quotes a token.
+fn tokens(value: &Value) -> Result<(Vec<Secret>, String), (String, String)> {
+    let wrong = |problem: &str, remedy: &str| (problem.to_owned(), remedy.to_owned());
+    let plainly = "Write tokens with commas between them, as a JSON list in double quotes, or one \
+                   a line in a file (…_FILE).";
+    let list = list(value).map_err(|problem| (problem, plainly.to_owned()))?;
+    if list.is_empty() {
+        return Err(wrong("holds no token", "Give at least one."));
+    }
+    let mut tokens = Vec::new();
+    for token in list {
+        if token.trim() != token || token.contains(char::is_control) {
+            let problem = "holds a token with a control character, or white space at an end";
+            return Err(wrong(problem, "No header can carry it: choose another token."));
+        }
+        let empty = || wrong("holds an empty token", "It would let everybody in: take it away.");
+        tokens.push(Secret::new(token).ok_or_else(empty)?);
+    }
+    let shown = vec![HIDDEN; tokens.len()].join(", ");
+    Ok((tokens, format!("[{shown}]")))
+}
+
+/// `catalog.activity_types.<id>`: another name for an activity type.
+fn catalog(reading: &mut Reading, root: &mut Section) -> Option<BTreeMap<i64, String>> {
+    let mut section = reading.section(root, "catalog");
+    let mut types = reading.section(&mut section, "activity_types");
+    reading.end(section);
+    let mut overrides = Some(BTreeMap::new());
+    for written in types.names() {
+        let name = reading.optional(&mut types, &written, &TYPE_NAME).flatten();
+        let id = written.parse::<i64>().ok().filter(|id| *id > 0 && id.to_string() == written);
+        if id.is_none() {
+            let remedy = "Write the activity type's number, as in `13`.";
+            reading.mistakes.at(&types.key.child(&written), "is no activity type id", remedy);
+        }
+        overrides = overrides.zip(id.zip(name)).map(|(mut all, (id, name))| {
+            all.insert(id, name);
+            all
+        });
+    }
+    overrides
+}
