@@ -1,5 +1,7 @@
 //! Who may deliver to a source.
 
+pub mod token;
+
 /// Evidence that a delivery was authenticated. Only this module makes one.
 #[derive(Debug)]
 pub struct Proof(());
@@ -11,3 +13,8 @@ impl Proof {
         Self(())
     }
 }
+
+/// Whoever sent this is nobody that the source knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("bad credentials")]
+pub struct BadCredentials;

@@ -10,19 +10,21 @@
 //! understood is [`Refused`](crate::event::Refused) alone and the others go on; members nobody
 //! knows, types nobody has heard of and missing leads are all fine.
 //!
-//! One file a shape (`legacy`), over `json` (punctuation and ranges), `time` and the names in
-//! `catalog` and `naming`.
+//! One file a shape (`legacy`), over `json` (punctuation and ranges), `scalar`, `time` and
+//! the names in `catalog` and `naming`.
 
 pub mod catalog;
 mod json;
 mod legacy;
 pub mod naming;
+mod scalar;
 pub mod time;
 
 use crate::{delivery::SourceKind, event::Decoded};
 
 pub use catalog::Catalog;
 pub use json::MAX_DEPTH;
+pub use legacy::MUNCHKIN_ID_HEADER;
 
 /// More elements than this in one delivery are refused as a whole. Senders put 500 into a batch; a
 /// body of 64 MiB that says `0,0,0,…` would otherwise become gigabytes of refusals in memory.

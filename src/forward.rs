@@ -323,11 +323,12 @@ impl<S: Sink> Forwarder<S> {
         entry.or_insert(held) // there was none any more
     }
 
-    /// Whether one more topic may be held. Topics that only wait for their last records, or for the
-    /// main lane to pass what they have done, don't count: waiting for room would wait for itself.
+    /// Whether one more topic may be held. Lanes that have nothing to read before the main lane moves
+    /// don't count: the main lane would wait for them, and they for it.
     fn lanes_are_left(&self) -> bool {
-        let held = self.held.values().filter(|held| held.phase != Phase::Draining).count();
-        held < self.settings.held_topics
+        let main = self.main.next();
+        let behind = |held: &&HeldTopic| held.phase != Phase::Draining && held.lane.next() < main;
+        self.held.values().filter(behind).count() < self.settings.held_topics
     }
 
     fn close_lane(&mut self, topic: TopicId) {

@@ -1,1 +1,28 @@
-//! Not written yet.
+//! Kafka: the only place that names rdkafka, the Rust face of librdkafka.
+//!
+//! - [`Producer`] is the production [`Sink`](crate::produce::Sink): idempotent, `acks=all`, and it
+//!   never gives up on a record by itself. One a source.
+//! - [`Topics`] knows which topics exist and makes the missing ones, on a thread of its own. One a
+//!   process, shared by all producers. It also finds out whether the cluster is away.
+//! - [`probe`](probe()) asks a cluster once, for `check --connect`.
+//! - [`Reader`] reads topics from their beginning: how the demo counts what arrived.
+//! - [`MockCluster`] is librdkafka's in-process cluster, for the demo and for fast tests.
+
+mod advice;
+mod cluster;
+mod context;
+mod errors;
+mod mock;
+mod pending;
+mod probe;
+mod producer;
+mod properties;
+mod reader;
+mod topics;
+
+pub use mock::{Fault, MockCluster, MockError};
+pub use probe::{ProbeError, Report, TopicReport, probe};
+pub use producer::Producer;
+pub use properties::validate as validate_properties;
+pub use reader::{ReadError, ReadRecord, Reader, Select};
+pub use topics::{Made, TopicMaker, Topics};

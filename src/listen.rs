@@ -1,1 +1,65 @@
-//! Not written yet.
+//! The sockets: connections, their limits, and the HTTP library between a socket and a request.
+//!
+//! What it promises: every limit answers or ends something, none of them waits for ever; whatever is
+//! refused is counted and logged with the key to change; and no answer reaches a sender that is not in
+//! the one table (`reply.rs`). On [`Phase::Closing`] no connection is accepted any more, those without
+//! a request end, the others after their request (HTTP/1 `connection: close`, HTTP/2 GOAWAY).
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+
+use self::{
+    accept::{Rules, accept},
+    activity::Patience,
+    report::Report,
+};
+use crate::{
+    config::Listen,
+    metrics::Metrics,
+    receive::Receiver,
+    shutdown::{Phase, Shutdown},
+};
+
+pub mod accept;
+pub mod activity;
+pub mod body;
+mod connection;
+mod inflate;
+pub mod reply;
+pub mod report;
+mod slots;
+mod wire;
+
+/// How long a sender that has authenticated may leave its connection idle. Marketo pushes every two
+/// seconds; load balancers keep theirs for a minute.
+const IDLE: Duration = Duration::from_secs(75);
+
+/// The body of an answer.
+pub type Answer = http_body_util::Full<bytes::Bytes>;
+
+/// Answers requests.
+pub trait Handler: Send + Sync + 'static {
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Answer>> + Send;
+}
+
+/// Takes deliveries until the shutdown has reached [`Phase::Closing`]; resolves when the last
+/// connection has ended, at most `config.request_timeout` and a little later.
+pub async fn serve(
+    listener: TcpListener,
+    config: Listen,
+    receiver: Arc<Receiver>,
+    metrics: Metrics,
+    shutdown: Shutdown,
+) {
+    let rules = Rules {
+        patience: Patience { header_timeout: config.header_timeout, idle: IDLE },
+        connections: config.connections,
+        header_limit: config.header_limit,
+        close_within: config.request_timeout + Duration::from_secs(1),
+        until: Phase::Closing,
+    };
+    accept(listener, rules, receiver, Report::new("deliveries", &metrics), shutdown).await;
+}

@@ -1,1 +1,376 @@
-//! Not written yet.
+//! The front half: a request becomes a durable delivery, and only then a 200.
+//!
+//! ```text
+//! route → authenticate (by the head, so that a stranger's body is never read) → read → append → reply
+//! ```
+//! Once the spool has been handed a body nothing here cancels it, neither a sender that hangs up nor
+//! the request's deadline: at the worst it is stored and was not answered 200, so it comes again.
+
+use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, header, request::Parts};
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    authenticate::{Proof, token::Tokens},
+    config::Listen,
+    delivery::{Authenticated, Delivery, SourceName},
+    listen::{
+        Answer, Handler,
+        activity::Activity,
+        body::{self, Body, Limits},
+        reply::Outcome,
+        report::{Report, UNKNOWN},
+    },
+    metrics::Metrics,
+    spool::{AppendError, Spool},
+};
+
+/// Where deliveries become durable. A spool in production; tests hold one back.
+pub trait Store: Send + Sync + 'static {
+    /// Resolves with the sequence number once the delivery is durable.
+    fn append(&self, delivery: Authenticated) -> Append<'_>;
+}
+
+/// Ends with the sequence number of a durable delivery, or with why it was not stored.
+pub type Append<'a> = Pin<Box<dyn Future<Output = Result<u64, AppendError>> + Send + 'a>>;
+
+impl Store for Spool {
+    fn append(&self, delivery: Authenticated) -> Append<'_> {
+        Box::pin(self.append(delivery))
+    }
+}
+
+/// One configured sender.
+pub struct Source {
+    pub name: SourceName,
+    pub tokens: Tokens,
+    pub store: Arc<dyn Store>,
+}
+
+/// Answers the requests of all sources.
+pub struct Receiver {
+    sources: HashMap<SourceName, Source>,
+    limits: Limits,
+    request_timeout: Duration,
+    report: Report,
+}
+
+impl Receiver {
+    pub fn new(
+        sources: impl IntoIterator<Item = Source>,
+        config: &Listen,
+        metrics: &Metrics,
+    ) -> Self {
+        Self {
+            sources: sources.into_iter().map(|source| (source.name.clone(), source)).collect(),
+            limits: Limits::new(config),
+            request_timeout: config.request_timeout,
+            report: Report::new("deliveries", metrics),
+        }
+    }
+
+    /// The story of a delivery.
+    async fn receive<B>(
+        &self,
+        source: &Source,
+        request: Request<B>,
+        asker: &mut Asker<'_>,
+    ) -> Result<Outcome, Outcome>
+    where
+        B: hyper::body::Body<Data = Bytes> + Unpin,
+    {
+        let deadline = Instant::now() + self.request_timeout;
+        let (head, body) = request.into_parts();
+        let proof = source.authenticate(&head)?;
+        let body = body::read(&head.headers, body, &self.limits, deadline).await?;
+        asker.body_came(body.received);
+        source.append(&head.headers, body, proof, deadline).await
+    }
+
+    /// The source that a request is for, or what to answer without one.
+    fn route<B>(&self, request: &Request<B>) -> Result<(&Source, Asks), Outcome> {
+        let path = request.uri().path();
+        let beneath = match path.strip_prefix("/v1") {
+            Some("") => "",
+            Some(rest) if rest.starts_with('/') => &rest[1..],
+            _ => return Err(Outcome::NotFound),
+        };
+        let asks = match *request.method() {
+            Method::POST => Asks::ToDeliver,
+            Method::GET | Method::HEAD | Method::OPTIONS => Asks::WhetherItIsThere,
+            _ => return Err(Outcome::MethodNotAllowed),
+        };
+        // Only the exact name, with or without a slash behind it: nothing is decoded or resolved.
+        let name = SourceName::new(beneath.strip_suffix('/').unwrap_or(beneath));
+        let source = name.and_then(|name| self.sources.get(&name));
+        Ok((source.ok_or(Outcome::UnknownSource)?, asks))
+    }
+}
+
+enum Asks {
+    ToDeliver,
+    WhetherItIsThere,
+}
+
+impl Handler for Receiver {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
+        let version = request.version();
+        let outcome = match self.route(&request) {
+            Ok((source, asks)) => {
+                let mut asker = Asker::new(&self.report, &source.name);
+                let outcome = match asks {
+                    Asks::WhetherItIsThere => Outcome::Probe,
+                    Asks::ToDeliver => self
+                        .receive(source, request, &mut asker)
+                        .await
+                        .unwrap_or_else(|refused| refused),
+                };
+                asker.answered(&outcome);
+                outcome
+            }
+            Err(outcome) => {
+                self.report.request(UNKNOWN, &outcome, &named(request.uri().path()));
+                outcome
+            }
+        };
+        outcome.reply().response(version)
+    }
+}
+
+/// A path for the log, if it is of the form that a source has: any other may hold a secret.
+fn named(path: &str) -> String {
+    let name = path.strip_prefix("/v1/").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    match name.and_then(SourceName::new) {
+        Some(name) => format!("/v1/{name}"),
+        None => format!("a path of {} bytes that no source can have", path.len()),
+    }
+}
+
+impl Source {
+    fn authenticate(&self, head: &Parts) -> Result<Proof, Outcome> {
+        let challenge = self.tokens.challenge();
+        let proof = self
+            .tokens
+            .authenticate(&head.headers, head.uri.query())
+            .map_err(|_| Outcome::BadCredentials { challenge })?;
+        if let Some(connection) = head.extensions.get::<Arc<Activity>>() {
+            connection.prove();
+        }
+        Ok(proof)
+    }
+
+    async fn append(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        proof: Proof,
+        deadline: Instant,
+    ) -> Result<Outcome, Outcome> {
+        let delivery = Delivery {
+            source: self.name.clone(),
+            received_at: body.received_at,
+            headers: worth_keeping(headers, body.still_coded),
+            body: body.bytes,
+        };
+        let (store, reservation) = (self.store.clone(), body.reservation);
+        // A task of its own: it outlives a sender that hangs up, and its part of the budget with it.
+        let append = tokio::spawn(async move {
+            let result = store.append(Authenticated::new(delivery, proof)).await;
+            drop(reservation);
+            result
+        });
+        match timeout_at(deadline, append).await {
+            Ok(Ok(Ok(_sequence))) => Ok(Outcome::Stored),
+            Ok(Ok(Err(refused))) => Err(refused.into()),
+            Ok(Err(_panicked)) => Err(Outcome::Internal),
+            Err(_elapsed) => Err(Outcome::SpoolSlow),
+        }
+    }
+}
+
+impl From<AppendError> for Outcome {
+    fn from(refused: AppendError) -> Self {
+        match refused {
+            AppendError::Full { spool, limit } => Self::SpoolFull { key: limit.key(&spool) },
+            AppendError::Poisoned { .. } => Self::Poisoned,
+            AppendError::Closed { .. } => Self::Closing,
+            AppendError::TooLarge { .. } => Self::SpoolTooLarge,
+        }
+    }
+}
+
+/// What is kept of a request's head; everything else, credentials above all, is not. The ids are
+/// Adobe I/O's.
+const KEPT: [header::HeaderName; 9] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::USER_AGENT,
+    header::HeaderName::from_static("traceparent"),
+    header::HeaderName::from_static("x-adobe-event-id"),
+    header::HeaderName::from_static("x-adobe-delivery-id"),
+    header::HeaderName::from_static("x-adobe-retry-count"),
+    header::HeaderName::from_static("x-adobe-event-code"),
+    header::HeaderName::from_static("x-adobe-provider"),
+];
+
+/// Bytes of one kept header's value; what is longer is cut.
+const KEPT_LIMIT: usize = 1024;
+
+fn worth_keeping(headers: &HeaderMap, still_coded: bool) -> Vec<(String, String)> {
+    let mut kept = Vec::new();
+    for name in &KEPT {
+        if *name == header::CONTENT_ENCODING && !still_coded {
+            continue;
+        }
+        let values: Vec<_> =
+            headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes())).collect();
+        if !values.is_empty() {
+            let mut value = values.join(", ");
+            value.truncate(value.floor_char_boundary(KEPT_LIMIT));
+            kept.push((name.as_str().to_owned(), value));
+        }
+    }
+    kept
+}
+
+/// Whoever waits for an answer. Reports what became of it, and that it went when nothing did.
+struct Asker<'a> {
+    report: &'a Report,
+    source: &'a SourceName,
+    body_came: Option<Instant>,
+    answered: bool,
+}
+
+impl<'a> Asker<'a> {
+    fn new(report: &'a Report, source: &'a SourceName) -> Self {
+        Self { report, source, body_came: None, answered: false }
+    }
+
+    fn body_came(&mut self, at: Instant) {
+        self.body_came = Some(at);
+    }
+
+    fn answered(mut self, outcome: &Outcome) {
+        self.answered = true;
+        self.report.request(self.source.as_str(), outcome, "");
+        if let Some(at) = self.body_came {
+            let seconds =
+                self.report.metrics.answer_seconds.with_label_values(&[self.source.as_str()]);
+            seconds.observe(at.elapsed().as_secs_f64());
+        }
+    }
+}
+
+impl Drop for Asker<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.report.request(self.source.as_str(), &Outcome::ClientGone, "");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Never;
+
+    impl Store for Never {
+        fn append(&self, _: Authenticated) -> Append<'_> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn route(method: &str, uri: &str) -> Result<Asks, Outcome> {
+        let auth = crate::config::TokenAuth {
+            tokens: vec![],
+            header_scheme: Default::default(),
+            query_parameter: None,
+        };
+        let source = Source {
+            name: SourceName::new("leads").unwrap(),
+            tokens: Tokens::new(&auth),
+            store: Arc::new(Never),
+        };
+        let receiver = Receiver::new([source], &Listen::default(), &Metrics::new());
+        let request = Request::builder().method(method).uri(uri).body(()).unwrap();
+        receiver.route(&request).map(|(_, asks)| asks)
+    }
+
+    #[test]
+    fn only_the_exact_name_is_a_source() {
+        for good in ["/v1/leads", "/v1/leads/", "/v1/leads?a=/../b", "http://host/v1/leads"] {
+            assert!(matches!(route("POST", good), Ok(Asks::ToDeliver)), "{good}");
+        }
+        for unknown in [
+            "/v1/Leads",
+            "/v1/leads//",
+            "/v1//leads",
+            "/v1/%6ceads",
+            "/v1/leads%2f",
+            "/v1/x/../leads",
+            "/v1/",
+            "/v1",
+            "/v1/leads/x",
+            "/v1/leads;x",
+        ] {
+            assert_eq!(route("POST", unknown).err(), Some(Outcome::UnknownSource), "{unknown}");
+        }
+        for outside in [
+            "/",
+            "/leads",
+            "/v10/leads",
+            "/v1leads",
+            "//v1/leads",
+            "/V1/leads",
+            "/x/../v1/leads",
+            "*",
+        ] {
+            assert_eq!(route("POST", outside).err(), Some(Outcome::NotFound), "{outside}");
+        }
+    }
+
+    #[test]
+    fn probes_are_answered_and_what_no_sender_does_is_not() {
+        for probe in ["GET", "HEAD", "OPTIONS"] {
+            assert!(matches!(route(probe, "/v1/leads"), Ok(Asks::WhetherItIsThere)), "{probe}");
+            assert_eq!(route(probe, "/v1/other").err(), Some(Outcome::UnknownSource));
+        }
+        for other in ["PUT", "DELETE", "PATCH", "TRACE", "post", "BREW"] {
+            assert_eq!(route(other, "/v1/leads").err(), Some(Outcome::MethodNotAllowed), "{other}");
+            assert_eq!(route(other, "/v1/other").err(), Some(Outcome::MethodNotAllowed), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_logged_only_when_it_can_be_a_sources() {
+        assert_eq!(named("/v1/leeds/"), "/v1/leeds");
+        for other in ["/v1/leads%3Ftoken=hunter2", "/hunter2", "/v1/leads/hunter2"] {
+            assert!(!named(other).contains("hunter2"), "{other}");
+        }
+    }
+
+    #[test]
+    fn headers_are_kept_by_name_joined_and_cut() {
+        let mut headers = HeaderMap::new();
+        headers.append("content-type", "application/json".parse().unwrap());
+        headers.append("authorization", "Bearer hunter2".parse().unwrap());
+        headers.append("content-encoding", "br".parse().unwrap());
+        headers.append("content-encoding", "gzip".parse().unwrap());
+        headers.append("x-adobe-event-id", http::HeaderValue::from_bytes(b"\xe4bc").unwrap());
+        headers.append("user-agent", "ä".repeat(1000).parse().unwrap());
+        let kept = worth_keeping(&headers, true);
+        let value = |name: &str| kept.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        assert_eq!(value("content-type"), Some("application/json"));
+        assert_eq!(value("content-encoding"), Some("br, gzip"));
+        assert_eq!(value("x-adobe-event-id"), Some("\u{fffd}bc"));
+        assert_eq!(value("user-agent").map(str::len), Some(1024));
+        assert_eq!(value("authorization"), None);
+        assert_eq!(kept.len(), 4);
+        let decoded = worth_keeping(&headers, false);
+        assert!(!decoded.iter().any(|(name, _)| name == "content-encoding"));
+    }
+}

@@ -1,5 +1,4 @@
-//! Marketo's own lead activity push: `{"munchkinId": …, "activities": [ … ]}`, as contracted in
-//! "Legacy push" (`contracts`, sections 1A and 4).
+//! Marketo's own lead activity push: `{"munchkinId": …, "activities": [ … ]}`.
 //!
 //! Each activity becomes the event that Adobe I/O sends for the same activity, so that both forms
 //! meet in one topic under one id: `ce_id` is `marketoGUID`, `ce_source`
@@ -15,20 +14,19 @@
 //! - A `marketoGUID` that is a number is taken as its spelling; an array or an object is refused,
 //!   since taking it out would lose it.
 
-use std::{borrow::Cow, fmt, ops::Range};
+mod activity;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use std::{borrow::Cow, ops::Range};
 
 use super::{
     LegacyValue, MAX_EVENTS, Rules, Undecodable,
     json::{Cursor, is_space, offset},
-    naming, time,
+    naming,
+    scalar::Scalar,
+    time,
 };
 use crate::event::{Attributes, Decoded, Event, Pieces, Refused, Stream};
+use activity::{Activity, Name};
 
 /// The plain header that carries the munchkin id when the value stays as it came.
 pub const MUNCHKIN_ID_HEADER: &str = "millrace-munchkin-id";
@@ -39,17 +37,14 @@ pub(super) fn decode<'a>(
     out: &mut Vec<Decoded<'a>>,
 ) -> Result<(), Undecodable> {
     let (munchkin_id, elements) = split(body)?;
-    out.reserve(elements.len());
-    out.extend(elements.into_iter().zip(0..).map(|(element, index)| {
-        event(rules, &munchkin_id, &element)
-            .map_err(|(reason, error)| Refused {
-                index,
-                reason,
-                error: format!("activity {index}: {error}"),
-                key: element.key(&munchkin_id),
-                original: element.original.as_bytes(),
-            })
-            .map(|event| Event { index, ..event })
+    out.extend(elements.iter().zip(0..).map(|(element, index)| {
+        event(rules, &munchkin_id, element, index).map_err(|(reason, error)| Refused {
+            index,
+            reason,
+            error: format!("activity {index}: {error}"),
+            key: element.key(&munchkin_id),
+            original: element.original.as_bytes(),
+        })
     }));
     Ok(())
 }
@@ -67,12 +62,12 @@ fn split(body: &str) -> Result<(MunchkinId<'_>, Vec<Element<'_>>), Undecodable> 
     let mut activities = None;
     let mut flaw = None;
     cursor.object(|cursor, name| {
-        let twice = match known(name) {
-            Some("munchkinId") => munchkin_id.replace(cursor.skip()?).is_some(),
-            Some("activities") if cursor.peek() == Some(b'[') => {
+        let twice = match Name::of(name) {
+            Some(Name::MunchkinId) => munchkin_id.replace(cursor.skip()?).is_some(),
+            Some(Name::Activities) if cursor.peek() == Some(b'[') => {
                 activities.replace(elements(cursor)?).is_some()
             }
-            Some("activities") => {
+            Some(Name::Activities) => {
                 let at = offset(body, cursor.skip()?);
                 let error = format!("`activities` at byte {at} is not an array");
                 flaw.get_or_insert(Undecodable::new("no-activities", error));
@@ -93,10 +88,7 @@ fn split(body: &str) -> Result<(MunchkinId<'_>, Vec<Element<'_>>), Undecodable> 
     match (flaw, activities) {
         (Some(flaw), _) => Err(flaw),
         (None, Some(activities)) => Ok((MunchkinId::new(munchkin_id), activities)),
-        (None, None) => Err(Undecodable::new(
-            "no-activities",
-            "the object that ends the body has no `activities`",
-        )),
+        (None, None) => Err(Undecodable::new("no-activities", "the object has no `activities`")),
     }
 }
 
@@ -122,116 +114,6 @@ fn elements<'a>(cursor: &mut Cursor<'a>) -> Result<Vec<Element<'a>>, Undecodable
 struct Element<'a> {
     original: &'a str,
     activity: Option<Activity<'a>>,
-}
-
-/// The top-level members of an activity that mean something to us, as they are spelled.
-#[derive(Default)]
-struct Activity<'a> {
-    munchkin_id: Option<&'a str>,
-    lead_id: Option<&'a str>,
-    guid_name: Option<&'a str>,
-    guid: Option<&'a str>,
-    date: Option<&'a str>,
-    type_id: Option<&'a str>,
-    type_name: Option<&'a str>,
-    /// A name of the above that stands twice.
-    twice: Option<&'static str>,
-}
-
-/// A name of a member that this module reads, unescaped; `None` for all others.
-fn known(spelled: &str) -> Option<&'static str> {
-    fn plain(name: &str) -> Option<&'static str> {
-        Some(match name {
-            "munchkinId" => "munchkinId",
-            "leadId" => "leadId",
-            "marketoGUID" => "marketoGUID",
-            "activityDate" => "activityDate",
-            "activityTypeId" => "activityTypeId",
-            "activityType" => "activityType",
-            "activities" => "activities",
-            _ => return None,
-        })
-    }
-    match Scalar::of(Some(spelled)) {
-        Scalar::Text(name) => plain(&name),
-        _ => None,
-    }
-}
-
-impl<'de> Deserialize<'de> for Activity<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Activity<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an activity")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut activity = Activity::default();
-                while let Some(spelled) = map.next_key::<&'de RawValue>()? {
-                    let name = known(spelled.get());
-                    let slot = match name {
-                        Some("munchkinId") => &mut activity.munchkin_id,
-                        Some("leadId") => &mut activity.lead_id,
-                        Some("activityDate") => &mut activity.date,
-                        Some("activityTypeId") => &mut activity.type_id,
-                        Some("activityType") => &mut activity.type_name,
-                        Some("marketoGUID") => {
-                            activity.guid_name = Some(spelled.get());
-                            &mut activity.guid
-                        }
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                            continue;
-                        }
-                    };
-                    if slot.replace(map.next_value::<&'de RawValue>()?.get()).is_some() {
-                        activity.twice = name;
-                    }
-                }
-                Ok(activity)
-            }
-        }
-
-        deserializer.deserialize_map(Members)
-    }
-}
-
-/// A member's value, as far as ids and names go.
-enum Scalar<'a> {
-    /// Missing, `null` or `""`.
-    Absent,
-    Text(Cow<'a, str>),
-    /// As it is spelled.
-    Number(&'a str),
-    /// An array, an object, a boolean, or text that is no Unicode (half a surrogate pair).
-    Unusable,
-}
-
-impl<'a> Scalar<'a> {
-    fn of(spelled: Option<&'a str>) -> Self {
-        let Some(spelled) = spelled else { return Self::Absent };
-        match spelled.as_bytes() {
-            b"null" | b"\"\"" => Self::Absent,
-            [b'"', text @ .., b'"'] if !text.contains(&b'\\') => {
-                Self::Text(Cow::Borrowed(&spelled[1..spelled.len() - 1]))
-            }
-            [b'"', ..] => serde_json::from_str(spelled)
-                .map_or(Self::Unusable, |text| Self::Text(Cow::Owned(text))),
-            [b'-' | b'0'..=b'9', ..] => Self::Number(spelled),
-            _ => Self::Unusable,
-        }
-    }
-
-    fn text(self) -> Option<Cow<'a, str>> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
-    }
 }
 
 /// A munchkin id as text and as it is spelled.
@@ -263,18 +145,19 @@ impl<'a> Element<'a> {
     }
 }
 
-/// The event of an element (its index is the caller's), or the reason why there is none.
+/// The event of an element, or the reason why there is none.
 fn event<'a>(
     rules: &'a Rules,
     of_body: &MunchkinId<'a>,
     element: &Element<'a>,
+    index: u32,
 ) -> Result<Event<'a>, (&'static str, String)> {
     let original = element.original;
     let Some(activity) = &element.activity else {
         return Err(("not-an-object", "expected an object".into()));
     };
     if let Some(name) = activity.twice {
-        return Err(("duplicate-member", format!("`{name}` stands twice")));
+        return Err(("duplicate-member", format!("{name} stands twice")));
     }
     let Some(munchkin_id) = element.munchkin_id(of_body) else {
         let error = "neither the activity nor the body has a `munchkinId` that is text";
@@ -310,7 +193,7 @@ fn event<'a>(
         }
     };
     Ok(Event {
-        index: 0,
+        index,
         stream: Stream::LeadActivity,
         event_type: kind.event_type,
         key: element.key(of_body),

@@ -44,6 +44,24 @@ impl HeldTopic {
         self.phase != Phase::Draining || position < self.lane.next()
     }
 
+    /// Forgets what was on its way and takes it up again.
+    pub fn go_back(&mut self) {
+        if self.phase == Phase::Draining && !self.lane.window.is_empty() {
+            self.phase = Phase::CatchingUp;
+        }
+        let low = self.lane.low();
+        self.lane.rewind(low);
+    }
+
+    /// The lane has nothing left to read behind the main lane, which stands at `main`. A lane that
+    /// is ahead (the main one went back) stays: its topic is still in trouble.
+    pub fn caught_up(&mut self, main: Position) {
+        let proven = self.phase == Phase::CatchingUp || self.lane.next() >= self.alone_before;
+        if proven && self.lane.next() <= main {
+            self.phase = Phase::Draining;
+        }
+    }
+
     /// The probe was accepted.
     pub fn accepted(&mut self) {
         if self.phase == Phase::Probing && self.lane.next() >= self.alone_before {

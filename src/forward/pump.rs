@@ -118,12 +118,15 @@ impl<S: Sink> Forwarder<S> {
     }
 
     fn after_turn(&mut self, topic: TopicId, turn: Turn) -> bool {
-        if turn == Turn::CaughtUp
-            && let Some(held) = self.held.get_mut(&topic)
-        {
-            held.phase = Phase::Draining;
+        let main = self.main.next();
+        match (turn, self.held.get_mut(&topic)) {
+            (Turn::Moved, _) => true,
+            (Turn::CaughtUp, Some(held)) => {
+                held.caught_up(main);
+                held.phase == Phase::Draining
+            }
+            (Turn::CaughtUp | Turn::Wait, _) => false,
         }
-        turn != Turn::Wait
     }
 
     fn is_probing_with_nothing_on_its_way(&self, topic: TopicId) -> bool {
@@ -417,7 +420,9 @@ impl<S: Sink> Forwarder<S> {
         carries: Carries,
         now: Now,
     ) {
-        self.topics.get_mut(topic).outstanding += 1;
+        let entry = self.topics.get_mut(topic);
+        entry.outstanding += 1;
+        tracing::trace!(%position, topic = entry.name, lane = id, "sent");
         let state = State::Outstanding;
         let slot = Slot { position, topic, size, since: now.instant, carries, state };
         if let Some(lane) = self.lane_mut(id) {

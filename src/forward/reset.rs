@@ -101,11 +101,7 @@ impl<S: Sink> Forwarder<S> {
         // The other lanes go back, each to its own oldest unsettled event.
         for (topic, held) in &mut self.held {
             if !troubled.contains_key(topic) {
-                let low = held.lane.low();
-                held.lane.rewind(low);
-                if held.phase == Phase::Draining {
-                    held.phase = Phase::CatchingUp;
-                }
+                held.go_back();
             }
         }
         for (topic, from) in held_from {
@@ -165,6 +161,7 @@ impl<S: Sink> Forwarder<S> {
         let slot = slot.clone();
         let topic = self.topics.get_mut(slot.topic);
         topic.outstanding -= 1;
+        tracing::trace!(position = %slot.position, topic = topic.name, ?outcome, "answered late");
         match outcome {
             Outcome::Delivered => self.delivered(token, &slot),
             Outcome::Failed(_) => {

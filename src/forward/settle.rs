@@ -38,6 +38,8 @@ impl<S: Sink> Forwarder<S> {
             return;
         }
         let slot = slot.clone();
+        let topic = &self.topics.get(slot.topic).name;
+        tracing::trace!(position = %slot.position, topic, lane = Window::lane_of(token), ?outcome, "answered");
         // The last one of a failed batch only looks alone: the others failed before it.
         let alone = self.topics.get(slot.topic).outstanding == 1
             && !self.troubled.contains_key(&slot.topic)

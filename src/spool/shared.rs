@@ -127,9 +127,13 @@ impl Shared {
         length: u64,
         durable_end: u64,
         first_received_at: UnixMillis,
-    ) {
+    ) -> Result<(), AppendError> {
         let now = self.disk().now();
         let mut book = self.book();
+        if book.poisoned {
+            drop(book); // the claim wants it
+            return Err(AppendError::Poisoned { spool: self.source.clone() });
+        }
         book.ledger.grow(length, durable_end, Some(first_received_at), now);
         book.claimed -= claim.bytes;
         book.full = false;
@@ -138,6 +142,7 @@ impl Shared {
         std::mem::forget(claim);
         drop(book);
         self.changed.notify_all();
+        Ok(())
     }
 
     /// Room for `bytes`, or which limit is in the way.

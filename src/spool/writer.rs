@@ -68,6 +68,8 @@ impl Writer {
     pub fn append_group(&mut self, group: &[Authenticated]) -> Result<Vec<u64>, AppendError> {
         let shared = self.shared.clone();
         shared.check_not_poisoned()?;
+        // Before those who wait for this group learn that they get no answer.
+        let _poison = PoisonOnPanic(&shared);
         let Some(first) = group.first() else { return Ok(Vec::new()) };
         let bytes = group
             .iter()
@@ -82,12 +84,14 @@ impl Writer {
         if matches!(outcome, Err(Trouble::NoSpace)) && retention::make_room(&shared.folder) {
             outcome = self.store(group, begin, bytes);
         }
+        // Making room, here or on the forwarder's thread, may have met a failed sync as well.
+        shared.check_not_poisoned()?;
         let length = outcome.map_err(|trouble| match trouble {
             Trouble::NoSpace => shared.full(Limit::Volume),
             Trouble::Broken(reason) => shared.poison(&reason),
         })?;
         let end = begin + group.len() as u64;
-        shared.publish(claim, length, end, first.delivery().received_at);
+        shared.publish(claim, length, end, first.delivery().received_at)?;
         shared.gauges.sync_seconds.observe(started.elapsed().as_secs_f64());
         Ok((begin..end).collect())
     }
@@ -97,6 +101,9 @@ impl Writer {
     fn keep_reserve(&self, bytes: u64) -> Result<(), AppendError> {
         let folder = &self.shared.folder;
         let reserve = folder.config.reserve;
+        if reserve == 0 {
+            return Ok(()); // then the write itself tells whether there is space
+        }
         loop {
             match folder.disk.available_space(&folder.config.directory) {
                 Ok(available) if available < reserve.saturating_add(bytes) => {}
@@ -108,6 +115,7 @@ impl Writer {
                 }
             }
             if !retention::make_room(folder) {
+                self.shared.check_not_poisoned()?;
                 return Err(self.shared.full(Limit::Reserve { bytes: reserve }));
             }
         }
@@ -201,9 +209,18 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.shared.poison("the writer panicked");
-        }
+        let _poison = PoisonOnPanic(&self.shared);
         self.shared.writer_ended();
+    }
+}
+
+/// A writer that panics may have left anything behind: the same as a failed write.
+struct PoisonOnPanic<'a>(&'a Shared);
+
+impl Drop for PoisonOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.poison("the writer panicked");
+        }
     }
 }

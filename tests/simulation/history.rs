@@ -39,6 +39,8 @@ const HOLD_AFTER: Duration = Duration::from_secs(2);
 const QUEUE: usize = 24;
 const WINDOW: usize = 8_000;
 const RECORD_LIMIT: usize = 5_000;
+/// Events that one crash may repeat: what was on its way, and what the checkpoint lags behind.
+const REPEATS: usize = 60;
 
 /// What runs between a start and a crash.
 struct Process {
@@ -190,8 +192,8 @@ impl History {
                     break;
                 }
             }
-            if process.forwarder.outstanding() > 0 {
-                self.crashes += 1; // what is still on its way may repeat
+            if !process.forwarder.is_drained() {
+                self.crashes += 1; // what is settled beyond something that is not may repeat
             }
             let _ = process.forwarder.save_checkpoint(now);
         }
@@ -271,9 +273,7 @@ impl History {
                 assert!(seen.anywhere(id), "{id} was acknowledged and is nowhere");
             }
         }
-        let counters = &cluster.counters;
-        if self.crashes == 0 && counters.lost_acknowledgements == 0 {
-            assert_eq!(seen.repeats, 0, "nothing crashed and no answer was lost");
-        }
+        let most = cluster.counters.lost_acknowledgements as usize + self.crashes * REPEATS;
+        assert!(seen.repeats <= most, "{} repeats, at most {most} were due", seen.repeats);
     }
 }

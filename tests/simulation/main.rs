@@ -36,7 +36,7 @@ fn no_history_breaks_a_promise() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds = match number("SIMULATION_SEED") {
         Some(seed) => {
-            tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).init();
+            tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).init();
             seed..seed + 1
         }
         None => 0..number("SIMULATION_SEEDS").unwrap_or(300),

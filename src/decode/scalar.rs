@@ -1,0 +1,61 @@
+//! A member's value, from its spelling, where an id, a name or a time is expected.
+
+use std::borrow::Cow;
+
+/// A member's value, as far as ids and names go.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Scalar<'a> {
+    /// Missing, `null` or `""`.
+    Absent,
+    Text(Cow<'a, str>),
+    /// As it is spelled.
+    Number(&'a str),
+    /// An array, an object, a boolean, or text that is no Unicode (half a surrogate pair).
+    Unusable,
+}
+
+impl<'a> Scalar<'a> {
+    pub(super) fn of(spelled: Option<&'a str>) -> Self {
+        let Some(spelled) = spelled else { return Self::Absent };
+        match spelled.as_bytes() {
+            b"null" | b"\"\"" => Self::Absent,
+            [b'"', text @ .., b'"'] if !text.contains(&b'\\') => {
+                Self::Text(Cow::Borrowed(&spelled[1..spelled.len() - 1]))
+            }
+            [b'"', ..] => serde_json::from_str(spelled)
+                .map_or(Self::Unusable, |text| Self::Text(Cow::Owned(text))),
+            [b'-' | b'0'..=b'9', ..] => Self::Number(spelled),
+            _ => Self::Unusable,
+        }
+    }
+
+    pub(super) fn text(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_borrowed_unless_it_is_escaped() {
+        assert!(matches!(Scalar::of(Some(r#""a,é""#)), Scalar::Text(Cow::Borrowed("a,é"))));
+        let escaped = Scalar::of(Some(r#""\"\u00e9\ud83d\ude00""#));
+        assert!(matches!(escaped, Scalar::Text(Cow::Owned(text)) if text == "\"é😀"));
+    }
+
+    #[test]
+    fn what_says_nothing_is_absent_and_what_is_no_scalar_is_unusable() {
+        for spelled in [None, Some("null"), Some(r#""""#)] {
+            assert_eq!(Scalar::of(spelled), Scalar::Absent, "{spelled:?}");
+        }
+        for spelled in ["true", "false", "[]", "{\"a\":1}", r#""\ud800""#] {
+            assert_eq!(Scalar::of(Some(spelled)), Scalar::Unusable, "{spelled}");
+        }
+        assert_eq!(Scalar::of(Some("-1.50e2")), Scalar::Number("-1.50e2"));
+    }
+}

@@ -1,0 +1,108 @@
+//! What an operator can run: the lines of Kafka's own tools that put a topic's trouble right.
+
+use std::fmt::Write;
+
+use crate::config;
+
+use super::properties;
+
+/// Knows the cluster and how topics are to be made; writes ready command lines.
+#[derive(Clone, Debug)]
+pub(super) struct Advice {
+    /// `--bootstrap-server …`, and how to authenticate where that is needed.
+    connection: String,
+    principal: String,
+    partitions: i32,
+    replication_factor: i32,
+    settings: Vec<(String, String)>,
+}
+
+impl Advice {
+    pub(super) fn new(kafka: &config::Kafka, topics: Option<&config::Topics>) -> Self {
+        let mut connection = format!("--bootstrap-server {}", kafka.bootstrap_servers);
+        if properties::is_secured(kafka) {
+            connection.push_str(" --command-config admin.properties");
+        }
+        let principal = properties::principal(kafka).unwrap_or("<this service's principal>");
+        Self {
+            connection,
+            principal: format!("'User:{principal}'"),
+            partitions: topics.map_or(-1, |topics| topics.partitions),
+            replication_factor: topics.map_or(-1, |topics| topics.replication_factor),
+            settings: topics
+                .map(|topics| topics.config.clone().into_iter().collect())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// The line that makes `topic` as this service would.
+    pub(super) fn create(&self, topic: &str) -> String {
+        let mut line = format!("kafka-topics.sh {} --create --topic '{topic}'", self.connection);
+        if self.partitions > 0 {
+            let _ = write!(line, " --partitions {}", self.partitions);
+        }
+        if self.replication_factor > 0 {
+            let _ = write!(line, " --replication-factor {}", self.replication_factor);
+        }
+        for (name, value) in &self.settings {
+            let _ = write!(line, " --config '{name}={value}'");
+        }
+        line
+    }
+
+    /// The line that lets this service write to `topic`.
+    pub(super) fn allow_write(&self, topic: &str) -> String {
+        self.allow("--operation Write --operation Describe", &format!("--topic '{topic}'"))
+    }
+
+    /// The line that lets this service make `topic`.
+    pub(super) fn allow_create(&self, topic: &str) -> String {
+        self.allow("--operation Create --operation Describe", &format!("--topic '{topic}'"))
+    }
+
+    /// The line that lets this service write idempotently (needed up to Kafka 2.8).
+    pub(super) fn allow_idempotent_write(&self) -> String {
+        self.allow("--operation IdempotentWrite", "--cluster")
+    }
+
+    fn allow(&self, operations: &str, resource: &str) -> String {
+        format!(
+            "kafka-acls.sh {} --add --allow-principal {} {operations} {resource}",
+            self.connection, self.principal
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_name_the_cluster_the_topic_and_the_settings() {
+        let kafka = config::Kafka {
+            bootstrap_servers: "b1:9092,b2:9092".into(),
+            properties: [
+                ("sasl.username".into(), config::Secret::new("mill").unwrap()),
+                ("security.protocol".into(), config::Secret::new("SASL_SSL").unwrap()),
+            ]
+            .into(),
+            queue_size: 1,
+        };
+        let topics = config::Topics {
+            partitions: 6,
+            config: [("retention.ms".into(), "1000".into())].into(),
+            ..config::Topics::default()
+        };
+        let advice = Advice::new(&kafka, Some(&topics));
+        assert_eq!(
+            advice.create("t"),
+            "kafka-topics.sh --bootstrap-server b1:9092,b2:9092 --command-config admin.properties \
+             --create --topic 't' --partitions 6 --config 'retention.ms=1000'"
+        );
+        assert_eq!(
+            advice.allow_write("t"),
+            "kafka-acls.sh --bootstrap-server b1:9092,b2:9092 --command-config admin.properties \
+             --add --allow-principal 'User:mill' --operation Write --operation Describe --topic 't'"
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! Whether the cluster answers: one view of it, shared by every client of the process.
+//!
+//! Producers and the topics thread report what they hear. From that come the silence that the
+//! forwarder asks for, and one log line when the cluster goes away and one when it is back, however
+//! many clients notice.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+use tracing::{error, info, warn};
+
+use super::errors;
+
+#[derive(Debug)]
+pub(super) struct Cluster {
+    /// What the user calls it: `kafka.bootstrap_servers`.
+    name: String,
+    started: Instant,
+    /// Milliseconds from `started` to the last answer, plus one; 0 is never.
+    answered: AtomicU64,
+    /// The same, of the last time that a producer had something outstanding.
+    busy: AtomicU64,
+    /// A client lost all its brokers; nobody has looked since.
+    suspected: AtomicBool,
+    trouble: Mutex<Trouble>,
+}
+
+#[derive(Debug, Default)]
+struct Trouble {
+    /// The last thing that a client complained of.
+    reason: String,
+    needs_a_person: bool,
+    away_since: Option<Instant>,
+}
+
+/// A producer that polled with something outstanding is busy for this long.
+const BUSY: Duration = Duration::from_secs(5);
+/// While somebody waits for it, the cluster is asked again when it was silent for this long.
+const ASK_AFTER: Duration = Duration::from_secs(1);
+
+impl Cluster {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            started: Instant::now(),
+            answered: AtomicU64::new(0),
+            busy: AtomicU64::new(0),
+            suspected: AtomicBool::new(false),
+            trouble: Mutex::default(),
+        }
+    }
+
+    /// Something came back from a broker.
+    pub(super) fn answered(&self) {
+        self.answered.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// A producer waits for acknowledgements.
+    pub(super) fn busy(&self) {
+        self.busy.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// How long ago the last answer came; `None` if none ever did.
+    pub(super) fn silence(&self) -> Option<Duration> {
+        self.since(&self.answered)
+    }
+
+    /// Whether it is time to ask: somebody waits or suspects, and it has been silent.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        let silent = self.silence().is_none_or(|silence| silence >= ASK_AFTER);
+        let waited_for = self.since(&self.busy).is_some_and(|ago| ago < BUSY);
+        silent && (waited_for || self.suspected.load(Ordering::Relaxed) || self.is_away())
+    }
+
+    pub(super) fn is_away(&self) -> bool {
+        self.trouble().away_since.is_some()
+    }
+
+    /// A client's complaint (librdkafka's error callback).
+    pub(super) fn complained(&self, code: Code, reason: &str) {
+        if code == Code::AllBrokersDown {
+            self.suspected.store(true, Ordering::Relaxed);
+            return;
+        }
+        let mut trouble = self.trouble();
+        // A refused login says more than the closed connections that follow it.
+        if errors::needs_a_person(code) || !trouble.needs_a_person {
+            trouble.reason = reason.into();
+            trouble.needs_a_person = errors::needs_a_person(code);
+        }
+    }
+
+    /// The last complaint, for a person to read.
+    pub(super) fn last_complaint(&self) -> Option<String> {
+        let trouble = self.trouble();
+        (!trouble.reason.is_empty()).then(|| trouble.reason.clone())
+    }
+
+    /// The cluster was asked and answered.
+    pub(super) fn is_there(&self) {
+        self.answered();
+        self.suspected.store(false, Ordering::Relaxed);
+        let mut trouble = self.trouble();
+        let away_since = trouble.away_since.take();
+        trouble.needs_a_person = false;
+        trouble.reason.clear();
+        drop(trouble);
+        if let Some(since) = away_since {
+            let seconds = since.elapsed().as_secs_f32();
+            info!(brokers = self.name, away_seconds = seconds, "Kafka answers again");
+        }
+    }
+
+    /// The cluster was asked and did not answer.
+    pub(super) fn is_not_there(&self, error: &str) {
+        if self.silence().is_some_and(|silence| silence < ASK_AFTER) {
+            return; // Somebody else had an answer meanwhile.
+        }
+        let mut trouble = self.trouble();
+        if trouble.away_since.is_some() {
+            return;
+        }
+        trouble.away_since = Some(Instant::now());
+        let reason = if trouble.reason.is_empty() { error } else { &trouble.reason };
+        let text = "Kafka does not answer; deliveries stay in the spool until it does";
+        if trouble.needs_a_person {
+            error!(brokers = self.name, reason, "{text}");
+        } else {
+            warn!(brokers = self.name, reason, "{text}");
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64 + 1
+    }
+
+    fn since(&self, time: &AtomicU64) -> Option<Duration> {
+        let time = time.load(Ordering::Relaxed);
+        (time > 0).then(|| Duration::from_millis(self.now().saturating_sub(time)))
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+        // Every change is complete in itself, so a panic elsewhere leaves nothing half done.
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_none_until_the_first_answer() {
+        let cluster = Cluster::new("b:9092");
+        assert_eq!(cluster.silence(), None);
+        cluster.answered();
+        assert!(cluster.silence().unwrap() < ASK_AFTER);
+    }
+
+    #[test]
+    fn nobody_asks_a_cluster_that_nobody_waits_for() {
+        let cluster = Cluster::new("b:9092");
+        assert!(!cluster.is_in_doubt());
+        cluster.busy();
+        assert!(cluster.is_in_doubt());
+        cluster.answered();
+        assert!(!cluster.is_in_doubt());
+    }
+
+    #[test]
+    fn a_suspicion_is_looked_into_before_it_is_believed() {
+        let cluster = Cluster::new("b:9092");
+        cluster.complained(Code::AllBrokersDown, "1/1 brokers are down");
+        assert!(cluster.is_in_doubt() && !cluster.is_away());
+        cluster.is_not_there("timed out");
+        assert!(cluster.is_away());
+        cluster.is_there();
+        assert!(!cluster.is_away() && !cluster.is_in_doubt());
+    }
+
+    #[test]
+    fn a_refused_login_outlives_the_noise_after_it() {
+        let cluster = Cluster::new("b:9092");
+        cluster.complained(Code::Authentication, "SASL authentication failed");
+        cluster.complained(Code::BrokerTransportFailure, "disconnected");
+        assert_eq!(cluster.last_complaint().as_deref(), Some("SASL authentication failed"));
+    }
+}

@@ -1,0 +1,211 @@
+//! What librdkafka calls back: delivery reports, errors, log lines.
+//!
+//! All of it happens inside `poll`, on the thread that polls: a client that is not polled neither
+//! logs nor reports.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientContext, Message,
+    config::RDKafkaLogLevel,
+    error::KafkaError,
+    producer::{BaseProducer, DeliveryResult, ProducerContext},
+};
+use tracing::{debug, error, warn};
+
+use crate::produce::{Failure, Outcome, Token};
+
+use super::{
+    errors::{self, is_brokers_word, is_missing_topic},
+    pending::Pending,
+    topics::Topics,
+};
+
+/// The context of a client that only asks.
+pub(super) struct Asking {
+    pub(super) cluster: Arc<super::cluster::Cluster>,
+    events: AtomicU64,
+}
+
+/// The context of a producer; one for each librdkafka producer, never used again with another.
+pub(super) struct Producing {
+    topics: Arc<Topics>,
+    events: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) pending: Pending,
+    pub(super) outcomes: Vec<(Token, Outcome)>,
+    /// Something failed since the last look.
+    pub(super) failed: bool,
+    /// A broker said something since the last look.
+    pub(super) answered: bool,
+}
+
+impl Asking {
+    pub(super) fn new(cluster: Arc<super::cluster::Cluster>) -> Self {
+        Self { cluster, events: AtomicU64::new(0) }
+    }
+}
+
+impl Producing {
+    pub(super) fn new(topics: Arc<Topics>) -> Self {
+        Self { topics, events: AtomicU64::new(0), state: Mutex::default() }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is complete in itself, so a panic elsewhere leaves nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts callbacks: `BaseProducer::poll` handles one event and does not say whether there was one.
+pub(super) trait Counted {
+    fn events(&self) -> &AtomicU64;
+}
+
+impl Counted for Asking {
+    fn events(&self) -> &AtomicU64 {
+        &self.events
+    }
+}
+
+impl Counted for Producing {
+    fn events(&self) -> &AtomicU64 {
+        &self.events
+    }
+}
+
+/// Handles every event that waits, without blocking.
+pub(super) fn drain<C: ProducerContext + Counted>(client: &BaseProducer<C>) {
+    use rdkafka::producer::Producer;
+    let events = client.context().events();
+    loop {
+        let before = events.load(Ordering::Relaxed);
+        client.poll(Duration::ZERO);
+        if events.load(Ordering::Relaxed) == before {
+            return;
+        }
+    }
+}
+
+impl ClientContext for Asking {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+        log(level, facility, line);
+    }
+
+    fn stats_raw(&self, _: &[u8]) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+        self.cluster.complained(errors::code(&error), reason);
+    }
+}
+
+impl ProducerContext for Asking {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
+
+impl ClientContext for Producing {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+        log(level, facility, line);
+    }
+
+    fn stats_raw(&self, _: &[u8]) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+        self.topics.cluster().complained(errors::code(&error), reason);
+    }
+}
+
+impl ProducerContext for Producing {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, slot: usize) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+        let failure = match result {
+            Ok(_) => None,
+            Err((error, message)) => {
+                let code = errors::code(error);
+                if is_missing_topic(code) {
+                    self.topics.mark_missing(message.topic());
+                }
+                Some((code, errors::failure(code, message.topic(), self.topics.advice())))
+            }
+        };
+        let mut state = self.state();
+        state.answered |= failure.as_ref().is_none_or(|(code, _)| is_brokers_word(*code));
+        state.failed |= failure.is_some();
+        // The slot is empty when the record was reported as purged by a renewal.
+        if let Some(token) = state.pending.remove(slot) {
+            let outcome = match failure {
+                None => Outcome::Delivered,
+                Some((_, failure)) => Outcome::Failed(failure),
+            };
+            state.outcomes.push((token, outcome));
+        }
+    }
+}
+
+impl State {
+    /// A producer that turned fatal empties its queue as if somebody had purged it: nobody did.
+    pub(super) fn all_failures_are_fatal(&mut self, reason: &str) {
+        for (_, outcome) in &mut self.outcomes {
+            if matches!(outcome, Outcome::Failed(Failure::Purged | Failure::Passing(_))) {
+                *outcome = Outcome::Failed(Failure::Fatal(reason.into()));
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Producing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producing").field("pending", &self.state().pending.count()).finish()
+    }
+}
+
+/// librdkafka's levels are a developer's. Connections that fail come as errors, once a second and
+/// broker, and [`Cluster`](super::cluster::Cluster) already tells of them once.
+fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            error!(target: "librdkafka", facility, "{line}");
+        }
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning if !is_about_connections(facility) => {
+            warn!(target: "librdkafka", facility, "{line}");
+        }
+        _ => debug!(target: "librdkafka", facility, "{line}"),
+    }
+}
+
+fn is_about_connections(facility: &str) -> bool {
+    matches!(
+        facility,
+        "FAIL"
+            | "ERROR"
+            | "REQTMOUT"
+            | "CONFWARN"
+            | "BROKERFAIL"
+            | "MAXPOLL"
+            | "GETPID"
+            | "CLUSTERID"
+    )
+}

@@ -1,0 +1,155 @@
+//! Kafka's error codes, as what the forwarder does about them.
+//!
+//! A code that this list does not know is [`Failure::Passing`]: the topic is held and tried again,
+//! with an alert. Waiting too long is a nuisance; dead-lettering what was only late is a loss.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use crate::produce::Failure;
+
+use super::advice::Advice;
+
+/// What `code`, reported for one record of `topic`, means.
+pub(super) fn failure(code: Code, topic: &str, advice: &Advice) -> Failure {
+    let text = |rest: &str| format!("topic `{topic}`: {code}{rest}");
+    match code {
+        Code::PurgeQueue | Code::PurgeInflight | Code::BrokerDestroy => Failure::Purged,
+
+        // The record itself, or another one of its batch.
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize => {
+            Failure::Refused(text(
+                "; the limits are message.max.bytes here and max.message.bytes of the topic",
+            ))
+        }
+        Code::InvalidRecord
+        | Code::InvalidDifferentRecord
+        | Code::PolicyViolation
+        | Code::UnsupportedForMessageFormat
+        | Code::InvalidTopic => Failure::Refused(text("")),
+
+        // The producer's own state is beyond repair.
+        Code::Fatal
+        | Code::Fenced
+        | Code::ProducerFenced
+        | Code::InvalidProducerEpoch
+        | Code::InvalidProducerIdMapping
+        | Code::UnknownProducerId
+        | Code::OutOfOrderSequenceNumber
+        | Code::GaplessGuarantee
+        | Code::Inconsistent => Failure::Fatal(text("")),
+
+        // It may pass, and it helps to say how.
+        Code::TopicAuthorizationFailed => {
+            Failure::Passing(text(&format!("; run: {}", advice.allow_write(topic))))
+        }
+        Code::ClusterAuthorizationFailed => {
+            Failure::Passing(text(&format!("; run: {}", advice.allow_idempotent_write())))
+        }
+        _ if is_missing_topic(code) => {
+            Failure::Passing(text(&format!("; run: {}", advice.create(topic))))
+        }
+        Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend | Code::ISRInsufficient => {
+            Failure::Passing(text("; fewer replicas in sync than min.insync.replicas asks for"))
+        }
+        // A clock that is wrong makes every record so: holding the topic loses nothing.
+        Code::InvalidTimestamp => Failure::Passing(text(
+            "; compare this machine's clock with the brokers', and see \
+             message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic",
+        )),
+        _ => Failure::Passing(text("")),
+    }
+}
+
+/// Whether `code` says that the topic or the partition is not there.
+pub(super) fn is_missing_topic(code: Code) -> bool {
+    matches!(
+        code,
+        Code::UnknownTopicOrPartition
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::UnknownTopicId
+    )
+}
+
+/// Whether `code` came from a broker rather than from the library.
+pub(super) fn is_brokers_word(code: Code) -> bool {
+    code as i32 > 0
+}
+
+/// Whether an operator must act before the cluster can be reached at all.
+pub(super) fn needs_a_person(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Authentication
+            | Code::SSL
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::UnsupportedFeature
+    )
+}
+
+/// The code inside an error of the library, where it has one.
+pub(super) fn code(error: &KafkaError) -> Code {
+    error.rdkafka_error_code().unwrap_or(Code::Fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn advice() -> Advice {
+        let kafka = config::Kafka {
+            bootstrap_servers: "b:9092".into(),
+            properties: Default::default(),
+            queue_size: 1,
+        };
+        Advice::new(&kafka, None)
+    }
+
+    fn of(code: Code) -> Failure {
+        failure(code, "marketo.lead-activity.click-link", &advice())
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_record_is_refused() {
+        for code in [Code::MessageSizeTooLarge, Code::InvalidRecord, Code::PolicyViolation] {
+            assert!(matches!(of(code), Failure::Refused(_)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_producer_is_fatal() {
+        for code in [Code::Fatal, Code::OutOfOrderSequenceNumber, Code::ProducerFenced] {
+            assert!(matches!(of(code), Failure::Fatal(_)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_code_may_pass() {
+        for code in [Code::Unknown, Code::Fail, Code::UnstableOffsetCommit, Code::MessageTimedOut] {
+            assert!(matches!(of(code), Failure::Passing(_)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_clock_dead_letters_nothing() {
+        assert!(matches!(of(Code::InvalidTimestamp), Failure::Passing(_)));
+    }
+
+    #[test]
+    fn purged_records_are_no_failure_of_theirs() {
+        assert_eq!(of(Code::PurgeQueue), Failure::Purged);
+        assert_eq!(of(Code::PurgeInflight), Failure::Purged);
+    }
+
+    #[test]
+    fn the_text_names_the_topic_the_code_and_what_to_run() {
+        let text = of(Code::TopicAuthorizationFailed).to_string();
+        assert!(text.contains("`marketo.lead-activity.click-link`"), "{text}");
+        assert!(text.contains("TopicAuthorizationFailed"), "{text}");
+        assert!(text.contains("kafka-acls.sh --bootstrap-server b:9092 --add"), "{text}");
+        let text = of(Code::UnknownTopicOrPartition).to_string();
+        assert!(text.contains("kafka-topics.sh --bootstrap-server b:9092 --create"), "{text}");
+    }
+}

@@ -1,0 +1,185 @@
+//! Asks a cluster once, for `check --connect`: whether it is there and whether topics can be written.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    error::RDKafkaErrorCode as Code,
+    metadata::MetadataTopic,
+    producer::{BaseProducer, Producer},
+};
+
+use crate::config;
+
+use super::{
+    advice::Advice,
+    cluster::Cluster,
+    context::{Asking, drain},
+    errors, properties,
+    topics::{AdminMaker, Made},
+};
+
+/// What a cluster said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Absent on clusters older than Kafka 0.10.1.
+    pub cluster_id: Option<String>,
+    /// `host:port`, in the order of their ids.
+    pub brokers: Vec<String>,
+    /// In the order of the question.
+    pub topics: Vec<(String, TopicReport)>,
+}
+
+/// What a cluster said about one topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicReport {
+    /// It exists and may be described. `leaderless` of its partitions have no leader now.
+    Exists { partitions: usize, leaderless: usize },
+    /// It does not exist, and the service may and will make it.
+    WillBeMade,
+    /// It does not exist and the service won't or can't make it, or it may not be seen: what to do.
+    Trouble(String),
+}
+
+impl TopicReport {
+    pub fn is_fine(&self) -> bool {
+        matches!(self, Self::Exists { leaderless: 0, .. } | Self::WillBeMade)
+    }
+}
+
+/// No answer; the text says why, as far as the library knows, and what to look at.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProbeError {
+    #[error("{0}")]
+    Config(String),
+    #[error("no answer from {brokers} within {seconds} s: {reason}")]
+    NoAnswer { brokers: String, seconds: u64, reason: String },
+}
+
+/// Asks for the cluster and for `names`, giving it at most `timeout` to answer at all.
+pub fn probe(
+    kafka: &config::Kafka,
+    topics: &config::Topics,
+    names: &[String],
+    timeout: Duration,
+) -> Result<Report, ProbeError> {
+    let cluster = Arc::new(Cluster::new(&kafka.bootstrap_servers));
+    let client: BaseProducer<Asking> = properties::client(kafka)
+        .create_with_context(Asking::new(Arc::clone(&cluster)))
+        .map_err(|error| ProbeError::Config(properties::describe(&error)))?;
+    let advice = Advice::new(kafka, Some(topics));
+
+    let brokers = first_answer(&client, &cluster, kafka, timeout)?;
+    let mut report = Report {
+        cluster_id: client.client().fetch_cluster_id(Duration::from_secs(1)),
+        brokers,
+        topics: Vec::new(),
+    };
+    let mut missing = Vec::new();
+    for name in names {
+        let found = match client.client().fetch_metadata(Some(name), timeout) {
+            Ok(metadata) => {
+                let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+                topic.map_or(Found::Missing, |topic| found(topic, &advice))
+            }
+            Err(error) => Found::As(TopicReport::Trouble(error.to_string())),
+        };
+        let topic = match found {
+            Found::As(report) => report,
+            Found::Missing if topics.create => {
+                missing.push(name.clone());
+                TopicReport::WillBeMade
+            }
+            Found::Missing => TopicReport::Trouble(format!(
+                "topic `{name}` does not exist, and topics.create is off; run: {}",
+                advice.create(name)
+            )),
+        };
+        report.topics.push((name.clone(), topic));
+    }
+    if !missing.is_empty() {
+        try_to_make(kafka, topics, &missing, &mut report)?;
+    }
+    drain(&client);
+    Ok(report)
+}
+
+enum Found {
+    As(TopicReport),
+    Missing,
+}
+
+/// Waits for the cluster; returns its brokers.
+fn first_answer(
+    client: &BaseProducer<Asking>,
+    cluster: &Cluster,
+    kafka: &config::Kafka,
+    timeout: Duration,
+) -> Result<Vec<String>, ProbeError> {
+    let end = Instant::now() + timeout;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let answer = client.client().fetch_metadata(None, left.min(Duration::from_secs(1)));
+        drain(client); // The reason for a failure comes as an event.
+        let error = match answer {
+            Ok(metadata) => {
+                let mut brokers: Vec<_> = metadata.brokers().iter().collect();
+                brokers.sort_by_key(|broker| broker.id());
+                let address =
+                    |b: &&rdkafka::metadata::MetadataBroker| format!("{}:{}", b.host(), b.port());
+                return Ok(brokers.iter().map(address).collect());
+            }
+            Err(error) => error,
+        };
+        if left.is_zero() {
+            return Err(ProbeError::NoAnswer {
+                brokers: kafka.bootstrap_servers.clone(),
+                seconds: timeout.as_secs(),
+                reason: cluster.last_complaint().unwrap_or_else(|| error.to_string()),
+            });
+        }
+    }
+}
+
+fn found(topic: &MetadataTopic, advice: &Advice) -> Found {
+    let name = topic.name();
+    match topic.error().map(Code::from) {
+        None => {
+            let partitions = topic.partitions();
+            let leaderless = partitions.iter().filter(|partition| partition.leader() < 0).count();
+            Found::As(TopicReport::Exists { partitions: partitions.len(), leaderless })
+        }
+        Some(code) if errors::is_missing_topic(code) => Found::Missing,
+        Some(Code::LeaderNotAvailable) => {
+            Found::As(TopicReport::Trouble(format!("topic `{name}` has no leader now")))
+        }
+        Some(Code::TopicAuthorizationFailed) => Found::As(TopicReport::Trouble(format!(
+            "topic `{name}` may not be described; run: {}",
+            advice.allow_write(name)
+        ))),
+        Some(code) => Found::As(TopicReport::Trouble(format!("topic `{name}`: {code}"))),
+    }
+}
+
+/// Asks for the missing topics to be made, without making them.
+fn try_to_make(
+    kafka: &config::Kafka,
+    topics: &config::Topics,
+    missing: &[String],
+    report: &mut Report,
+) -> Result<(), ProbeError> {
+    let maker = AdminMaker::new(kafka, topics)
+        .map_err(|error| ProbeError::Config(format!("no thread for the admin client: {error}")))?;
+    for (name, made) in maker.validate(missing) {
+        let text = match made {
+            Made::Created | Made::Exists => continue,
+            Made::NotYet(text) | Made::Refused(text) => text,
+        };
+        if let Some((_, topic)) = report.topics.iter_mut().find(|(topic, _)| *topic == name) {
+            *topic = TopicReport::Trouble(text);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! The production sink: one idempotent librdkafka producer, replaced by [`Sink::renew`].
+//!
+//! librdkafka retries every record for as long as the trouble is the cluster's. What it reports as
+//! failed is final for *that* producer: after a purge its message ids have a gap, and going on would
+//! break the order it promises. So a purged or fatal producer accepts nothing, and a renewed one
+//! starts with a new producer id.
+//!
+//! A producer that is let go may take its time: its threads end when a name lookup or a TLS
+//! handshake returns. It does so on a thread of its own, and nobody waits for it.
+
+use std::{
+    fmt,
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    error::{KafkaError, RDKafkaErrorCode as Code},
+    message::{Header, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig},
+};
+use tracing::{debug, warn};
+
+use crate::{
+    config,
+    produce::{Failure, Outcome, SendError, Sink, Token, TopicState},
+    record::Record,
+    retry::Retry,
+};
+
+use super::{
+    context::{Producing, drain},
+    errors, properties,
+    topics::Topics,
+};
+
+type Client = BaseProducer<Producing>;
+
+/// The [`Sink`] on a real cluster (or on [`MockCluster`](super::MockCluster)).
+pub struct Producer {
+    config: config::Kafka,
+    queue_size: u64,
+    record_limit: usize,
+    topics: Arc<Topics>,
+    /// `None` until the first renewal, and while one fails.
+    client: Option<Client>,
+    purged: bool,
+    fatal: bool,
+    /// Outcomes of a client that was let go.
+    left_over: Vec<(Token, Outcome)>,
+    /// For clients that can't be made, and for those that turn fatal one after the other.
+    retry: Retry,
+}
+
+/// What librdkafka adds to a record on the wire, at most.
+const RECORD_OVERHEAD: usize = 36;
+/// What it adds to a header: two lengths of at most five bytes.
+const HEADER_OVERHEAD: usize = 10;
+/// Headers for which [`Sink::record_limit`] makes room.
+const HEADERS: usize = 32;
+/// What a record costs in memory beside its bytes: librdkafka's structs and allocations.
+const RECORD_WEIGHT: usize = 320;
+const HEADER_WEIGHT: usize = 96;
+
+/// How long a poll sleeps at a time while something is outstanding, and while nothing is.
+const BUSY_SLICE: Duration = Duration::from_millis(1);
+const IDLE_SLICE: Duration = Duration::from_millis(10);
+/// How long a renewal waits for the last reports of the client that it lets go.
+const LAST_REPORTS: Duration = Duration::from_millis(250);
+/// How long dropping the producer waits for librdkafka's threads to end.
+const LAST_THREADS: Duration = Duration::from_secs(1);
+
+impl Producer {
+    /// A producer whose queue holds about `queue_size` bytes of memory (its share of
+    /// `kafka.queue_size`). It connects to nothing and accepts nothing until it is renewed once.
+    pub fn new(config: &config::Kafka, queue_size: u64, topics: Arc<Topics>) -> Self {
+        let overhead = RECORD_OVERHEAD + HEADERS * HEADER_OVERHEAD;
+        Self {
+            config: config.clone(),
+            queue_size,
+            record_limit: properties::message_max_bytes(config).saturating_sub(overhead),
+            topics,
+            client: None,
+            purged: false,
+            fatal: false,
+            left_over: Vec::new(),
+            retry: Retry::new(Duration::from_millis(100), Duration::from_secs(10)),
+        }
+    }
+
+    /// Records that were handed to the library and have no outcome yet.
+    pub fn outstanding(&self) -> usize {
+        let client = self.client.as_ref();
+        client.map_or(0, |client| client.context().state().pending.count()) + self.left_over.len()
+    }
+
+    /// Handles what waits inside librdkafka and moves the outcomes out.
+    fn collect(&mut self, outcomes: &mut Vec<(Token, Outcome)>) {
+        outcomes.append(&mut self.left_over);
+        let Some(client) = &self.client else { return };
+        drain(client);
+        let mut state = client.context().state();
+        if std::mem::take(&mut state.failed)
+            && !self.purged
+            && let Some((code, reason)) = client.client().fatal_error()
+        {
+            self.fatal = true;
+            state.all_failures_are_fatal(&format!("{reason} ({code:?})"));
+        }
+        if std::mem::take(&mut state.answered) {
+            self.topics.cluster().answered();
+        }
+        if state.pending.count() > 0 {
+            self.topics.cluster().busy();
+        }
+        outcomes.append(&mut state.outcomes);
+    }
+
+    /// Lets the client go; whatever has no outcome yet is purged.
+    fn retire(&mut self) -> Option<mpsc::Receiver<()>> {
+        let client = self.client.take()?;
+        client.purge(PurgeConfig::default().queue().inflight().non_blocking());
+        let end = Instant::now() + LAST_REPORTS;
+        loop {
+            drain(&client);
+            if client.context().state().pending.count() == 0 || Instant::now() >= end {
+                break;
+            }
+            thread::sleep(BUSY_SLICE);
+        }
+        let mut state = client.context().state();
+        self.left_over.append(&mut state.outcomes);
+        let purged = state.pending.take_all().into_iter();
+        self.left_over.extend(purged.map(|token| (token, Outcome::Failed(Failure::Purged))));
+        drop(state);
+
+        let (done, ended) = mpsc::channel();
+        let drop_client = move || {
+            drop(client);
+            let _ = done.send(()); // Nobody may be waiting.
+        };
+        if let Err(error) = thread::Builder::new().name("kafka-drop".into()).spawn(drop_client) {
+            // The closure was dropped, and the client with it.
+            debug!(%error, "no thread to end a Kafka client on; ended it in place");
+        }
+        Some(ended)
+    }
+}
+
+impl Sink for Producer {
+    fn send(&mut self, record: &Record<'_>, token: Token) -> Result<(), SendError> {
+        let Some(client) = self.client.as_ref().filter(|_| !self.purged) else {
+            return Err(SendError::Failed(Failure::Purged));
+        };
+        let weight = record.size() + RECORD_WEIGHT + HEADER_WEIGHT * record.headers.len();
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        let slot = {
+            let mut state = client.context().state();
+            if !state.pending.has_room(weight, self.queue_size) {
+                return Err(SendError::QueueFull);
+            }
+            state.pending.insert(token, weight)
+        };
+        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        for (key, value) in record.headers {
+            headers = headers.insert(Header { key, value: Some(*value) });
+        }
+        let message = BaseRecord::with_opaque_to(record.topic, slot)
+            .key(record.key)
+            // Never null: an empty slice still has an address, so librdkafka sees an empty value.
+            .payload(record.value)
+            .headers(headers);
+        let Err((error, _)) = client.send(message) else { return Ok(()) };
+
+        client.context().state().pending.remove(slot);
+        Err(match error {
+            KafkaError::MessageProduction(Code::QueueFull) => SendError::QueueFull,
+            // A topic's name with a zero byte in it.
+            KafkaError::Nul(error) => SendError::Failed(Failure::Refused(error.to_string())),
+            error => {
+                let code = errors::code(&error);
+                if errors::is_missing_topic(code) {
+                    self.topics.mark_missing(record.topic);
+                }
+                let failure = errors::failure(code, record.topic, self.topics.advice());
+                SendError::Failed(match client.client().fatal_error() {
+                    Some((code, reason)) => {
+                        self.fatal = true;
+                        Failure::Fatal(format!("{reason} ({code:?})"))
+                    }
+                    None => failure,
+                })
+            }
+        })
+    }
+
+    fn poll(&mut self, timeout: Duration, outcomes: &mut Vec<(Token, Outcome)>) {
+        let end = Instant::now() + timeout;
+        let before = outcomes.len();
+        loop {
+            self.collect(outcomes);
+            let left = end.saturating_duration_since(Instant::now());
+            if outcomes.len() > before || left.is_zero() {
+                break;
+            }
+            // Sleeping beats the library's own wait, which spins for the last millisecond of it.
+            let slice = if self.outstanding() > 0 { BUSY_SLICE } else { IDLE_SLICE };
+            thread::sleep(left.min(slice));
+        }
+        let delivered = |(_, outcome): &(Token, Outcome)| *outcome == Outcome::Delivered;
+        if outcomes[before..].iter().any(delivered) {
+            self.retry.reset();
+        }
+    }
+
+    fn purge(&mut self) {
+        self.purged = true;
+        if let Some(client) = &self.client {
+            // Not waiting: a broker's thread may sit in a name lookup for as long as that takes.
+            client.purge(PurgeConfig::default().queue().non_blocking());
+        }
+    }
+
+    fn renew(&mut self, give_up: &dyn Fn() -> bool) -> Result<(), Failure> {
+        let was_fatal = std::mem::take(&mut self.fatal);
+        self.retire();
+        // One fatal error after the other, with nothing delivered in between, is not a hot loop.
+        if was_fatal && self.retry.wait(give_up) {
+            return Err(Failure::Fatal("gave up on making a new Kafka producer".into()));
+        }
+        let topics = &self.topics;
+        let native = properties::producer(&self.config, self.queue_size);
+        let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(10));
+        let made = retry.until(
+            give_up,
+            || native.create_with_context(Producing::new(Arc::clone(topics))),
+            |error, tries| {
+                let error = properties::describe(error);
+                warn!(error, tries, "no Kafka producer could be made; trying again");
+            },
+        );
+        self.client = Some(made.map_err(|error| Failure::Fatal(properties::describe(&error)))?);
+        self.purged = false;
+        Ok(())
+    }
+
+    fn topic(&mut self, topic: &str) -> TopicState {
+        self.topics.state(topic)
+    }
+
+    fn cluster_silence(&self) -> Option<Duration> {
+        self.topics.cluster().silence()
+    }
+
+    fn record_limit(&self) -> usize {
+        self.record_limit
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        if let Some(ended) = self.retire() {
+            // Threads of the library that outlive the process' exit handlers may crash in OpenSSL.
+            let _ = ended.recv_timeout(LAST_THREADS);
+        }
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer")
+            .field("brokers", &self.config.bootstrap_servers)
+            .field("outstanding", &self.outstanding())
+            .field("purged", &self.purged)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,309 @@
+//! Properties of librdkafka: what the user wrote, under what this service promises.
+//!
+//! Three layers. *Defaults* give way to the user's word, *promises* do not (`acks`, idempotence,
+//! no time-out that drops a record), and a few may only be made stricter (`reconnect.backoff.max.ms`
+//! so that delivery comes back within a second or so, `max.in.flight`). Names have aliases, so all
+//! are brought to one spelling first: librdkafka would otherwise take whichever came last.
+//!
+//! Compression is off unless the user sets `compression.type`: on two cores it costs throughput
+//! (lz4 a fifth, zstd a third), and what it saves is the network's and the broker's to judge.
+
+use std::collections::BTreeMap;
+
+use rdkafka::{
+    ClientConfig,
+    config::RDKafkaLogLevel,
+    error::KafkaError,
+    producer::{BaseProducer, DefaultProducerContext},
+};
+
+use crate::config::{self, Secret};
+
+/// Where the user says nothing.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("client.id", "millrace"),
+    ("reconnect.backoff.ms", "100"),
+    ("socket.keepalive.enable", "true"),
+    // A SYN that a dead network swallowed is sent anew by us sooner than by the kernel.
+    ("socket.connection.setup.timeout.ms", "10000"),
+    // How long a topic that the directory saw may be unknown to the broker that is asked next.
+    ("topic.metadata.propagation.max.ms", "10000"),
+];
+
+/// For producers, where the user says nothing.
+const PRODUCER_DEFAULTS: &[(&str, &str)] =
+    &[("linger.ms", "5"), ("batch.size", "1000000"), ("compression.codec", "none")];
+
+/// For producers, whatever the user says.
+const PRODUCER_PROMISES: &[(&str, &str)] = &[
+    ("acks", "all"),
+    ("enable.idempotence", "true"),
+    // One refused record must not make the whole producer fatal.
+    ("enable.gapless.guarantee", "false"),
+    // Zero is for ever: librdkafka never gives up on a record by itself.
+    ("message.timeout.ms", "0"),
+    ("message.send.max.retries", "2147483647"),
+    // As the Java clients' default, so that topics can be joined.
+    ("partitioner", "murmur2_random"),
+    ("delivery.report.only.error", "false"),
+    ("queue.buffering.max.messages", "10000000"),
+];
+
+/// At most these, in the property's own unit.
+const CEILINGS: &[(&str, u64)] = &[("reconnect.backoff.max.ms", 1000)];
+const PRODUCER_CEILINGS: &[(&str, u64)] = &[("max.in.flight.requests.per.connection", 5)];
+
+/// librdkafka's aliases, each with the name that this module uses.
+const ALIASES: &[(&str, &str)] = &[
+    ("metadata.broker.list", "bootstrap.servers"),
+    ("max.in.flight", "max.in.flight.requests.per.connection"),
+    ("sasl.mechanism", "sasl.mechanisms"),
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("retries", "message.send.max.retries"),
+    ("compression.type", "compression.codec"),
+    ("request.required.acks", "acks"),
+    ("delivery.timeout.ms", "message.timeout.ms"),
+    ("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.id"),
+    ("sasl.oauthbearer.client.credentials.client.secret", "sasl.oauthbearer.client.secret"),
+];
+
+/// librdkafka's own default for `message.max.bytes`.
+const MESSAGE_MAX_BYTES: usize = 1_000_000;
+
+/// For a client that only asks: topics, metadata, admin.
+pub(super) fn client(kafka: &config::Kafka) -> ClientConfig {
+    layered(kafka, DEFAULTS.iter(), CEILINGS.iter(), [("allow.auto.create.topics", "false".into())])
+}
+
+/// For a producer whose queue holds at most `queue_size` bytes.
+pub(super) fn producer(kafka: &config::Kafka, queue_size: u64) -> ClientConfig {
+    // Never so small that the largest record would not fit.
+    let queue_size = queue_size.max(2 * message_max_bytes(kafka) as u64);
+    let promises = PRODUCER_PROMISES.iter().map(|(name, value)| (*name, String::from(*value)));
+    layered(
+        kafka,
+        DEFAULTS.iter().chain(PRODUCER_DEFAULTS),
+        CEILINGS.iter().chain(PRODUCER_CEILINGS),
+        promises.chain([
+            ("allow.auto.create.topics", "false".into()),
+            ("queue.buffering.max.kbytes", (queue_size.div_ceil(1024).min(2_097_151)).to_string()),
+        ]),
+    )
+}
+
+/// For a consumer that reads chosen partitions from their beginning and commits nothing.
+pub(super) fn reader(kafka: &config::Kafka) -> ClientConfig {
+    layered(
+        kafka,
+        DEFAULTS.iter(),
+        CEILINGS.iter(),
+        [
+            // librdkafka assigns nothing without a group's name; nobody joins it.
+            ("group.id", "millrace-reader".into()),
+            ("enable.auto.commit", "false".into()),
+            ("enable.auto.offset.store", "false".into()),
+            ("auto.offset.reset", "earliest".into()),
+            ("allow.auto.create.topics", "false".into()),
+            ("fetch.wait.max.ms", "100".into()),
+        ],
+    )
+}
+
+/// What `message.max.bytes` is in effect, in bytes.
+pub(super) fn message_max_bytes(kafka: &config::Kafka) -> usize {
+    let user = kafka.properties.get("message.max.bytes");
+    user.and_then(|value| value.expose().parse().ok()).unwrap_or(MESSAGE_MAX_BYTES)
+}
+
+/// The user name that the brokers see, where the properties tell.
+pub(super) fn principal(kafka: &config::Kafka) -> Option<&str> {
+    kafka.properties.get("sasl.username").map(Secret::expose)
+}
+
+/// Whether Kafka's own tools need a `--command-config` to get in.
+pub(super) fn is_secured(kafka: &config::Kafka) -> bool {
+    let protocol = kafka.properties.get("security.protocol").map(Secret::expose);
+    !protocol.unwrap_or("plaintext").eq_ignore_ascii_case("plaintext")
+}
+
+/// Holds names and values against the library, without connecting anywhere: first each property by
+/// itself (all mistakes, one a line), then their combination in a client that knows no broker
+/// (files that are missing, mechanisms that this build lacks). Values never show in the error.
+pub fn validate(properties: &BTreeMap<String, Secret>) -> Result<(), String> {
+    let mut mistakes = Vec::new();
+    for (name, value) in properties {
+        if let Err(error) = ClientConfig::new().set(name, value.expose()).create_native_config() {
+            mistakes.push(describe(&error));
+        }
+    }
+    if !mistakes.is_empty() {
+        return Err(mistakes.join("\n"));
+    }
+    let kafka = config::Kafka {
+        bootstrap_servers: String::new(),
+        properties: properties.clone(),
+        queue_size: config::Kafka::QUEUE_SIZE,
+    };
+    let mut config = producer(&kafka, kafka.queue_size);
+    config.remove("bootstrap.servers").set_log_level(RDKafkaLogLevel::Emerg);
+    match config.create_with_context::<_, BaseProducer>(DefaultProducerContext) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(describe(&error)),
+    }
+}
+
+/// Why a client could not be made, without any property's value (it may be a secret).
+pub(super) fn describe(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, text, name, value) => {
+            let text = if value.is_empty() { text.clone() } else { text.replace(value, "***") };
+            format!("kafka.properties.\"{name}\": {}", text.trim())
+        }
+        KafkaError::ClientCreation(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn layered<'a>(
+    kafka: &'a config::Kafka,
+    defaults: impl Iterator<Item = &'a (&'a str, &'a str)>,
+    ceilings: impl Iterator<Item = &'a (&'a str, u64)>,
+    promises: impl IntoIterator<Item = (&'a str, String)>,
+) -> ClientConfig {
+    let mut properties: BTreeMap<&str, String> =
+        defaults.map(|(name, value)| (*name, String::from(*value))).collect();
+    for (name, value) in &kafka.properties {
+        properties.insert(canonical(name), value.expose().into());
+    }
+    for (name, ceiling) in ceilings {
+        let user = properties.get(name).and_then(|value| value.parse::<u64>().ok());
+        properties.insert(name, user.unwrap_or(*ceiling).min(*ceiling).to_string());
+    }
+    // A ceiling below its floor would be refused as a combination.
+    if let Some(longest) = properties.get("reconnect.backoff.max.ms").cloned() {
+        let first = properties.get("reconnect.backoff.ms").and_then(|v| v.parse::<u64>().ok());
+        if first > longest.parse().ok() {
+            properties.insert("reconnect.backoff.ms", longest);
+        }
+    }
+    properties.extend(promises);
+    properties.insert("bootstrap.servers", kafka.bootstrap_servers.clone());
+
+    // The level of the `log` crate, which the library would look at, says nothing here.
+    let level = if properties.contains_key("debug") {
+        RDKafkaLogLevel::Debug
+    } else {
+        RDKafkaLogLevel::Info
+    };
+    let mut config = ClientConfig::new();
+    config.set_log_level(level);
+    for (name, value) in properties {
+        config.set(name, value);
+    }
+    config
+}
+
+fn canonical(name: &str) -> &str {
+    ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kafka(properties: &[(&str, &str)]) -> config::Kafka {
+        config::Kafka {
+            bootstrap_servers: "b:9092".into(),
+            properties: pairs(properties),
+            queue_size: config::Kafka::QUEUE_SIZE,
+        }
+    }
+
+    fn pairs(properties: &[(&str, &str)]) -> BTreeMap<String, Secret> {
+        let secret = |text: &str| Secret::new(text).unwrap();
+        properties.iter().map(|(name, value)| ((*name).into(), secret(value))).collect()
+    }
+
+    #[test]
+    fn promises_stand_above_the_user_whatever_the_alias() {
+        let kafka = kafka(&[
+            ("request.required.acks", "1"),
+            ("delivery.timeout.ms", "1000"),
+            ("retries", "0"),
+            ("metadata.broker.list", "elsewhere:1"),
+            ("enable.idempotence", "false"),
+        ]);
+        let config = producer(&kafka, 1 << 20);
+        let native = config.create_native_config().unwrap();
+        for (name, value) in [
+            ("acks", "-1"),
+            ("message.timeout.ms", "0"),
+            ("retries", "2147483647"),
+            ("bootstrap.servers", "b:9092"),
+            ("enable.idempotence", "true"),
+            ("partitioner", "murmur2_random"),
+        ] {
+            assert_eq!(native.get(name).unwrap(), value, "{name}");
+        }
+    }
+
+    #[test]
+    fn defaults_give_way_to_the_user() {
+        let user = kafka(&[("queue.buffering.max.ms", "50"), ("compression.type", "zstd")]);
+        let config = producer(&user, 1 << 20);
+        assert_eq!(config.get("linger.ms"), Some("50"));
+        assert_eq!(config.get("compression.codec"), Some("zstd"));
+        assert_eq!(producer(&kafka(&[]), 0).get("compression.codec"), Some("none"));
+    }
+
+    #[test]
+    fn ceilings_can_only_be_lowered() {
+        let lower = kafka(&[("reconnect.backoff.max.ms", "50"), ("max.in.flight", "1")]);
+        let config = producer(&lower, 1 << 20);
+        assert_eq!(config.get("reconnect.backoff.max.ms"), Some("50"));
+        assert_eq!(config.get("reconnect.backoff.ms"), Some("50"));
+        assert_eq!(config.get("max.in.flight.requests.per.connection"), Some("1"));
+        let higher = kafka(&[("reconnect.backoff.max.ms", "60000"), ("max.in.flight", "100")]);
+        let config = producer(&higher, 1 << 20);
+        assert_eq!(config.get("reconnect.backoff.max.ms"), Some("1000"));
+        assert_eq!(config.get("max.in.flight.requests.per.connection"), Some("5"));
+    }
+
+    #[test]
+    fn every_layer_is_known_to_the_library() {
+        for config in [client(&kafka(&[])), producer(&kafka(&[]), 1), reader(&kafka(&[]))] {
+            config.create_native_config().unwrap();
+        }
+        validate(&BTreeMap::new()).unwrap();
+    }
+
+    #[test]
+    fn unknown_names_and_bad_values_are_all_found() {
+        let properties =
+            pairs(&[("no.such.thing", "1"), ("linger.ms", "soon"), ("client.id", "x")]);
+        let error = validate(&properties).unwrap_err();
+        assert!(error.contains("no.such.thing") && error.contains("linger.ms"), "{error}");
+        assert_eq!(error.lines().count(), 2, "{error}");
+    }
+
+    #[test]
+    fn a_bad_combination_is_found_without_connecting() {
+        let properties =
+            pairs(&[("security.protocol", "ssl"), ("ssl.ca.location", "/nowhere/ca.pem")]);
+        assert!(validate(&properties).unwrap_err().contains("ssl.ca.location"));
+    }
+
+    #[test]
+    fn mechanisms_that_this_build_lacks_are_refused_by_name() {
+        let properties =
+            pairs(&[("security.protocol", "sasl_plaintext"), ("sasl.mechanism", "GSSAPI")]);
+        assert!(validate(&properties).unwrap_err().contains("GSSAPI"));
+    }
+
+    #[test]
+    fn no_value_shows_in_an_error() {
+        let properties = pairs(&[("sasl.pasword", "hunter2"), ("linger.ms", "hunter2")]);
+        let error = validate(&properties).unwrap_err();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}

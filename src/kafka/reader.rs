@@ -1,0 +1,189 @@
+//! Reads topics from their beginning: how the demo and the drills count what arrived.
+//!
+//! No group and no commits: partitions are assigned by hand, and every reader sees everything.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, RDKafkaErrorCode as Code},
+    message::{BorrowedMessage, Headers},
+};
+
+use crate::config;
+
+use super::properties;
+
+/// Which topics to read. New topics and partitions are picked up as they appear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Select {
+    Topics(Vec<String>),
+    /// All whose name begins so.
+    Prefix(String),
+}
+
+/// One record as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRecord {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    pub key: Option<Vec<u8>>,
+    /// `None` is a null value, which is not an empty one.
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+impl ReadRecord {
+    /// The first header of that name, as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let header = self.headers.iter().find(|(header, _)| header == name);
+        header.and_then(|(_, value)| std::str::from_utf8(value).ok())
+    }
+}
+
+/// The cluster could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("reading from Kafka: {0}")]
+pub struct ReadError(String);
+
+/// Reads everything there is, in order within a partition.
+pub struct Reader {
+    consumer: BaseConsumer,
+    select: Select,
+    /// By topic and partition: the offset after the last record read.
+    next: HashMap<(String, i32), i64>,
+    looked: Option<Instant>,
+}
+
+/// How often the reader looks for new topics.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+impl Reader {
+    pub fn open(kafka: &config::Kafka, select: Select) -> Result<Self, ReadError> {
+        let mut native = properties::reader(kafka);
+        // Whoever writes to the cluster tells of its troubles already.
+        native.set_log_level(RDKafkaLogLevel::Emerg);
+        let consumer = native.create().map_err(|error| ReadError(properties::describe(&error)))?;
+        Ok(Self { consumer, select, next: HashMap::new(), looked: None })
+    }
+
+    /// Reads up to `most` records, waiting at most `timeout` for the first. While the cluster is
+    /// away there are none.
+    pub fn read(&mut self, most: usize, timeout: Duration) -> Result<Vec<ReadRecord>, ReadError> {
+        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
+            // Away is not an error: the next look may find it.
+            let _ = self.look();
+            self.looked = Some(Instant::now());
+        }
+        let mut records = Vec::new();
+        let end = Instant::now() + timeout;
+        while records.len() < most {
+            let wait = if records.is_empty() {
+                end.saturating_duration_since(Instant::now()).min(LOOK_EVERY)
+            } else {
+                Duration::ZERO
+            };
+            match self.consumer.poll(wait) {
+                Some(Ok(message)) => {
+                    let record = read(&message);
+                    let partition = (record.topic.clone(), record.partition);
+                    self.next.insert(partition, record.offset + 1);
+                    records.push(record);
+                }
+                Some(Err(error)) if is_lasting(&error) => return Err(error.into()),
+                Some(Err(_)) => {}
+                None => break,
+            }
+        }
+        Ok(records)
+    }
+
+    /// Whether everything that is on the selected topics at this moment has been read; so it is when
+    /// there is no such topic. An error if the cluster does not say.
+    pub fn is_at_end(&mut self) -> Result<bool, ReadError> {
+        self.look()?;
+        for ((topic, partition), next) in &self.next {
+            let (low, high) = self.consumer.fetch_watermarks(topic, *partition, ANSWER_WITHIN)?;
+            if (*next).max(low) < high {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Finds new partitions and reads them from their beginning.
+    fn look(&mut self) -> Result<(), ReadError> {
+        let metadata = self.consumer.fetch_metadata(None, ANSWER_WITHIN)?;
+        let mut new = TopicPartitionList::new();
+        for topic in metadata.topics().iter().filter(|topic| topic.error().is_none()) {
+            let name = topic.name();
+            if !self.select.takes(name) {
+                continue;
+            }
+            for partition in topic.partitions() {
+                if let Entry::Vacant(entry) = self.next.entry((name.to_owned(), partition.id())) {
+                    new.add_partition_offset(name, partition.id(), Offset::Beginning)?;
+                    entry.insert(0);
+                }
+            }
+        }
+        if new.count() > 0 {
+            self.consumer.incremental_assign(&new)?;
+        }
+        Ok(())
+    }
+}
+
+impl Select {
+    fn takes(&self, topic: &str) -> bool {
+        match self {
+            Self::Topics(topics) => topics.iter().any(|name| name == topic),
+            Self::Prefix(prefix) => topic.starts_with(prefix),
+        }
+    }
+}
+
+fn read(message: &BorrowedMessage<'_>) -> ReadRecord {
+    let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+    ReadRecord {
+        topic: message.topic().to_owned(),
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers
+            .map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec()))
+            .collect(),
+    }
+}
+
+/// Everything else is the library's to put right, and it goes on by itself.
+fn is_lasting(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::Fatal)
+    )
+}
+
+impl From<KafkaError> for ReadError {
+    fn from(error: KafkaError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("select", &self.select)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,305 @@
+//! The directory of topics: which exist, which are being made, and why one can't be.
+//!
+//! One a process, shared by all producers. Asking never blocks: a thread of its own lists the
+//! cluster's topics, makes the missing ones (many in one request) and waits until they have a
+//! leader. Nothing is known to be missing until the cluster said so: while it is away, a topic that
+//! was never seen is pending, not unavailable.
+//!
+//! The same thread asks the cluster for a sign of life while somebody waits for one.
+
+mod directory;
+mod maker;
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    error::RDKafkaErrorCode as Code,
+    metadata::Metadata,
+    producer::{BaseProducer, Producer},
+};
+use tracing::{debug, info, warn};
+
+use crate::{config, produce::TopicState, retry::Retry};
+
+use super::{
+    advice::Advice,
+    cluster::Cluster,
+    context::{Asking, drain},
+    errors, properties,
+};
+use directory::{Directory, Found, Listing, Rules};
+pub(super) use maker::AdminMaker;
+pub use maker::{Made, TopicMaker};
+
+/// The directory; dropping it ends its thread.
+#[derive(Debug)]
+pub struct Topics {
+    shared: Arc<Shared>,
+    /// Closed when the thread has ended.
+    ended: Mutex<mpsc::Receiver<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    directory: RwLock<Directory>,
+    cluster: Arc<Cluster>,
+    advice: Advice,
+    closing: AtomicBool,
+    /// Whether the thread has something to look at.
+    woken: Mutex<bool>,
+    wake: Condvar,
+}
+
+/// How often the thread looks around when nobody wakes it.
+const TICK: Duration = Duration::from_millis(200);
+/// How long one question to the cluster may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// How long dropping the directory waits for a question that is under way.
+const LAST_QUESTION: Duration = Duration::from_millis(500);
+/// Topics whose names come in one after the other are asked for together.
+const GATHER: Duration = Duration::from_millis(2);
+
+impl Topics {
+    /// Starts the thread; missing topics are made through Kafka's admin API. `literal_prefix` is
+    /// what every topic of `topics.name` begins with (`Router::literal_prefix`): existing topics
+    /// that begin so count towards `topics.limit`. Without a prefix, those asked for count.
+    pub fn start(
+        kafka: &config::Kafka,
+        topics: &config::Topics,
+        literal_prefix: &str,
+    ) -> io::Result<Arc<Self>> {
+        let maker = AdminMaker::new(kafka, topics)?;
+        Self::start_with(kafka, topics, literal_prefix, Box::new(maker))
+    }
+
+    /// As [`Topics::start`], with another way to make topics (a mock cluster has no admin API).
+    pub fn start_with(
+        kafka: &config::Kafka,
+        topics: &config::Topics,
+        literal_prefix: &str,
+        maker: Box<dyn TopicMaker>,
+    ) -> io::Result<Arc<Self>> {
+        let advice = Advice::new(kafka, Some(topics));
+        let rules = Rules {
+            create: topics.create,
+            limit: topics.limit,
+            prefix: literal_prefix.into(),
+            dead_letter: topics.dead_letter.clone(),
+        };
+        let shared = Arc::new(Shared {
+            directory: RwLock::new(Directory::new(rules, advice.clone())),
+            cluster: Arc::new(Cluster::new(&kafka.bootstrap_servers)),
+            advice,
+            closing: AtomicBool::new(false),
+            woken: Mutex::new(false),
+            wake: Condvar::new(),
+        });
+        let worker = Worker { shared: Arc::clone(&shared), kafka: kafka.clone(), maker };
+        let (running, ended) = mpsc::channel();
+        thread::Builder::new().name("kafka-topics".into()).spawn(move || {
+            worker.run();
+            drop(running);
+        })?;
+        Ok(Arc::new(Self { shared, ended: Mutex::new(ended) }))
+    }
+
+    /// Whether `topic` can be written, as far as is known; starts looking where it is not known.
+    pub fn state(&self, topic: &str) -> TopicState {
+        if let Some(state) = self.shared.read(|directory| directory.known(topic)) {
+            return state;
+        }
+        let (state, look) = self.shared.write(|directory| directory.state(topic, Instant::now()));
+        if look {
+            self.shared.wake();
+        }
+        state
+    }
+
+    /// A producer was told that `topic` is not there: looks again, and makes it again if need be.
+    pub fn mark_missing(&self, topic: &str) {
+        self.shared.write(|directory| directory.mark_missing(topic, Instant::now()));
+        self.shared.wake();
+    }
+
+    /// How many topics count towards `topics.limit` now.
+    pub fn counted(&self) -> usize {
+        self.shared.read(|directory| directory.counted())
+    }
+
+    /// How long ago the cluster last answered anybody; `None` if it never did. Asked for actively
+    /// while a producer has something outstanding.
+    pub fn cluster_silence(&self) -> Option<Duration> {
+        self.shared.cluster.silence()
+    }
+
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.shared.cluster
+    }
+
+    pub(super) fn advice(&self) -> &Advice {
+        &self.shared.advice
+    }
+}
+
+impl Drop for Topics {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::Relaxed);
+        self.shared.wake();
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // It may be waiting for an answer that does not come. Nothing is ever sent.
+        let _ = ended.recv_timeout(LAST_QUESTION);
+    }
+}
+
+impl Shared {
+    fn read<T>(&self, look: impl FnOnce(&Directory) -> T) -> T {
+        look(&self.directory.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Directory) -> T) -> T {
+        change(&mut self.directory.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn woken(&self) -> MutexGuard<'_, bool> {
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        *self.woken() = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits to be woken, at most for `timeout`.
+    fn wait(&self, timeout: Duration) {
+        let woken = self.woken();
+        let (mut woken, _) = self
+            .wake
+            .wait_timeout_while(woken, timeout, |woken| !*woken)
+            .unwrap_or_else(PoisonError::into_inner);
+        *woken = false;
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+}
+
+/// The thread's own part.
+struct Worker {
+    shared: Arc<Shared>,
+    kafka: config::Kafka,
+    maker: Box<dyn TopicMaker>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let Some(client) = self.client() else { return };
+        let mut listed = false;
+        let mut next_question = Instant::now();
+        while !shared.is_closing() {
+            drain(&client);
+            let now = Instant::now();
+            if now >= next_question {
+                let due = shared.write(|directory| directory.take_due(now));
+                if !due.is_empty() || !listed {
+                    listed |= self.look_up(&client, &due);
+                } else if shared.cluster.is_in_doubt() {
+                    self.ask_for_a_sign(&client);
+                }
+                if shared.cluster.is_away() {
+                    next_question = Instant::now() + TICK;
+                }
+            }
+            let now = Instant::now();
+            let due = shared.read(|directory| directory.next_due());
+            let wait = due.map_or(TICK, |due| due.saturating_duration_since(now).min(TICK));
+            shared.wait(wait.max(Duration::from_millis(1)));
+            thread::sleep(GATHER);
+        }
+    }
+
+    /// The client that asks. `None` when the directory closes before one could be made.
+    fn client(&self) -> Option<BaseProducer<Asking>> {
+        let native = properties::client(&self.kafka);
+        let cluster = &self.shared.cluster;
+        Retry::new(Duration::from_millis(100), Duration::from_secs(10))
+            .until(
+                &|| self.shared.is_closing(),
+                || native.create_with_context(Asking::new(Arc::clone(cluster))),
+                |error, tries| {
+                    let error = properties::describe(error);
+                    warn!(error, tries, "no Kafka client could be made; trying again");
+                },
+            )
+            .ok()
+    }
+
+    /// Lists the topics, settles what that settles, makes what is missing. Returns whether the
+    /// cluster answered.
+    fn look_up(&mut self, client: &BaseProducer<Asking>, due: &[String]) -> bool {
+        let listing = self.ask(client, None).map(|metadata| listing(&metadata));
+        let Some(listing) = listing else {
+            self.shared.write(|directory| directory.unanswered(due, Instant::now()));
+            return false;
+        };
+        let missing =
+            self.shared.write(|directory| directory.settle(due, &listing, Instant::now()));
+        if !missing.is_empty() {
+            debug!(topics = ?missing, "making topics");
+            for (topic, made) in self.maker.make(&missing) {
+                if made == Made::Created {
+                    info!(topic, "topic made");
+                }
+                self.shared.write(|directory| directory.made(&topic, made, Instant::now()));
+            }
+        }
+        true
+    }
+
+    /// Asks about one topic rather than all of them, where one is known.
+    fn ask_for_a_sign(&self, client: &BaseProducer<Asking>) {
+        let topic = self.shared.read(|directory| directory.any_ready().map(String::from));
+        self.ask(client, topic.as_deref());
+    }
+
+    fn ask(&self, client: &BaseProducer<Asking>, topic: Option<&str>) -> Option<Metadata> {
+        let answer = client.client().fetch_metadata(topic, ANSWER_WITHIN);
+        drain(client); // What went wrong meanwhile comes as events.
+        match answer {
+            Ok(metadata) => {
+                self.shared.cluster.is_there();
+                Some(metadata)
+            }
+            Err(error) => {
+                self.shared.cluster.is_not_there(&error.to_string());
+                None
+            }
+        }
+    }
+}
+
+fn listing(metadata: &Metadata) -> Listing {
+    let found = |topic: &rdkafka::metadata::MetadataTopic| match topic.error().map(Code::from) {
+        Some(code) if errors::is_missing_topic(code) => None,
+        Some(code) => Some(Found::Unusable(format!("{code}"))),
+        None if topic.partitions().iter().any(|partition| partition.leader() >= 0) => {
+            Some(Found::Led)
+        }
+        None => Some(Found::Leaderless),
+    };
+    let topics = metadata.topics().iter();
+    topics
+        .filter_map(|topic| Some((topic.name().to_owned(), found(topic)?)))
+        .collect::<HashMap<_, _>>()
+}

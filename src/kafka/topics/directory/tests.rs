@@ -1,0 +1,202 @@
+use std::{collections::BTreeMap, time::Instant};
+
+use super::*;
+use crate::config;
+
+fn directory(create: bool, limit: usize) -> Directory {
+    let kafka = config::Kafka {
+        bootstrap_servers: "b:9092".into(),
+        properties: BTreeMap::new(),
+        queue_size: 1,
+    };
+    let rules =
+        Rules { create, limit, prefix: "marketo.".into(), dead_letter: "marketo.dead".into() };
+    Directory::new(rules, Advice::new(&kafka, None))
+}
+
+fn listing(topics: &[&str]) -> Listing {
+    topics.iter().map(|topic| ((*topic).to_owned(), Found::Led)).collect()
+}
+
+fn names(topics: &[&str]) -> Vec<String> {
+    topics.iter().map(|topic| (*topic).to_owned()).collect()
+}
+
+/// Asks for each topic and then settles what is due against `listed`.
+fn ask(directory: &mut Directory, topics: &[&str], listed: &[&str], now: Instant) -> Vec<String> {
+    for topic in topics {
+        directory.state(topic, now);
+    }
+    let due = directory.take_due(now);
+    directory.settle(&due, &listing(listed), now)
+}
+
+#[test]
+fn a_topic_that_exists_is_ready_before_anybody_asks() {
+    let now = Instant::now();
+    let mut directory = directory(true, 10);
+    directory.settle(&[], &listing(&["marketo.a", "other"]), now);
+    assert_eq!(directory.known("marketo.a"), Some(TopicState::Ready));
+    assert_eq!(directory.known("other"), None);
+}
+
+#[test]
+fn a_missing_topic_is_pending_then_made_then_ready_once_it_has_a_leader() {
+    let now = Instant::now();
+    let mut directory = directory(true, 10);
+    assert_eq!(directory.state("marketo.a", now), (TopicState::Pending, true));
+    assert_eq!(directory.state("marketo.a", now), (TopicState::Pending, false));
+    assert_eq!(ask(&mut directory, &[], &[], now), names(&["marketo.a"]));
+    directory.made("marketo.a", Made::Created, now);
+    assert_eq!(directory.known("marketo.a"), Some(TopicState::Pending));
+    assert!(directory.take_due(now).is_empty(), "it is not looked up in a hot loop");
+
+    let later = directory.next_due().unwrap();
+    let due = directory.take_due(later);
+    let leaderless = [("marketo.a".to_owned(), Found::Leaderless)].into();
+    assert!(directory.settle(&due, &leaderless, later).is_empty());
+    assert_eq!(directory.known("marketo.a"), Some(TopicState::Pending));
+    let later = directory.next_due().unwrap();
+    assert!(ask(&mut directory, &[], &["marketo.a"], later).is_empty());
+    assert_eq!(directory.known("marketo.a"), Some(TopicState::Ready));
+    assert_eq!(directory.next_due(), None);
+}
+
+#[test]
+fn many_missing_topics_are_made_in_one_request() {
+    let mut directory = directory(true, 10);
+    let missing = ask(&mut directory, &["marketo.b", "marketo.a"], &[], Instant::now());
+    assert_eq!(missing, names(&["marketo.a", "marketo.b"]));
+}
+
+#[test]
+fn while_the_cluster_is_away_an_unknown_topic_is_pending() {
+    let mut now = Instant::now();
+    let mut directory = directory(false, 10);
+    directory.state("marketo.a", now);
+    for _ in 0..50 {
+        let due = directory.take_due(now);
+        directory.unanswered(&due, now);
+        assert_eq!(directory.known("marketo.a"), Some(TopicState::Pending));
+        now = directory.next_due().unwrap();
+    }
+}
+
+#[test]
+fn without_creation_a_missing_topic_is_unavailable_until_somebody_makes_it() {
+    let now = Instant::now();
+    let mut directory = directory(false, 10);
+    assert!(ask(&mut directory, &["marketo.a"], &[], now).is_empty());
+    let Some(TopicState::Unavailable(text)) = directory.known("marketo.a") else { panic!() };
+    assert!(text.contains("topics.create is off"), "{text}");
+    assert!(text.contains("kafka-topics.sh --bootstrap-server b:9092 --create"), "{text}");
+
+    let later = directory.next_due().unwrap();
+    let due = directory.take_due(later);
+    directory.unanswered(&due, later);
+    assert_eq!(directory.known("marketo.a"), Some(TopicState::Unavailable(text)));
+    let later = directory.next_due().unwrap();
+    ask(&mut directory, &[], &["marketo.a"], later);
+    assert_eq!(directory.known("marketo.a"), Some(TopicState::Ready));
+}
+
+#[test]
+fn a_refused_creation_is_unavailable_and_tried_again() {
+    let now = Instant::now();
+    let mut directory = directory(true, 10);
+    ask(&mut directory, &["marketo.a"], &[], now);
+    directory.made("marketo.a", Made::Refused("not allowed".into()), now);
+    let refused = TopicState::Unavailable("not allowed".into());
+    assert_eq!(directory.known("marketo.a"), Some(refused));
+    let later = directory.next_due().unwrap();
+    assert_eq!(ask(&mut directory, &[], &[], later), names(&["marketo.a"]));
+}
+
+#[test]
+fn a_trouble_of_the_clusters_own_leaves_the_topic_pending() {
+    let now = Instant::now();
+    let mut directory = directory(true, 10);
+    ask(&mut directory, &["marketo.a"], &[], now);
+    directory.made("marketo.a", Made::NotYet("timed out".into()), now);
+    assert_eq!(directory.known("marketo.a"), Some(TopicState::Pending));
+}
+
+#[test]
+fn existing_topics_count_and_one_more_than_the_limit_is_over_it() {
+    let now = Instant::now();
+    let mut directory = directory(true, 3);
+    let listed = ["marketo.a", "marketo.b", "elsewhere"];
+    let missing = ask(&mut directory, &["marketo.c", "marketo.d"], &listed, now);
+    assert_eq!(missing, names(&["marketo.c"]));
+    assert_eq!(directory.state("marketo.d", now), (TopicState::OverLimit, false));
+    directory.made("marketo.c", Made::Created, now);
+    assert_eq!(directory.counted(), 3);
+    // What exists is ready however many there are, and the dead-letter topic is exempt.
+    let listed = ["marketo.a", "marketo.b", "marketo.c", "marketo.e"];
+    let missing = ask(&mut directory, &["marketo.e", "marketo.dead"], &listed, now);
+    assert_eq!(directory.known("marketo.e"), Some(TopicState::Ready));
+    assert_eq!(missing, names(&["marketo.dead"]));
+}
+
+#[test]
+fn a_topic_over_the_limit_is_looked_up_again_when_somebody_asks_later() {
+    let now = Instant::now();
+    let mut directory = directory(true, 1);
+    ask(&mut directory, &["marketo.b"], &["marketo.a"], now);
+    let later = now + OVER_LIMIT_FOR;
+    assert_eq!(directory.state("marketo.b", later), (TopicState::Pending, true));
+    let due = directory.take_due(later);
+    assert_eq!(directory.settle(&due, &listing(&[]), later), names(&["marketo.b"]));
+}
+
+#[test]
+fn a_topic_deleted_meanwhile_is_made_again() {
+    let now = Instant::now();
+    let mut directory = directory(true, 10);
+    directory.settle(&[], &listing(&["marketo.a"]), now);
+    directory.mark_missing("marketo.a", now);
+    assert_eq!(directory.known("marketo.a"), Some(TopicState::Pending));
+    assert_eq!(ask(&mut directory, &[], &[], now), names(&["marketo.a"]));
+}
+
+#[test]
+fn reports_of_every_record_do_not_hurry_the_retries() {
+    let now = Instant::now();
+    let mut directory = directory(false, 10);
+    ask(&mut directory, &["marketo.a"], &[], now);
+    let due = directory.next_due();
+    directory.mark_missing("marketo.a", now);
+    assert_eq!(directory.next_due(), due);
+    assert!(matches!(directory.known("marketo.a"), Some(TopicState::Unavailable(_))));
+}
+
+#[test]
+fn a_topic_that_exists_but_is_not_shown_is_ready() {
+    let now = Instant::now();
+    let mut directory = directory(true, 10);
+    ask(&mut directory, &["marketo.a"], &[], now);
+    directory.made("marketo.a", Made::Exists, now);
+    assert_eq!(directory.known("marketo.a"), Some(TopicState::Ready));
+}
+
+#[test]
+fn without_a_prefix_only_what_was_asked_for_counts() {
+    let now = Instant::now();
+    let mut directory = directory(true, 2);
+    directory.rules.prefix.clear();
+    let listed = ["x", "y", "z", "a"];
+    let missing = ask(&mut directory, &["a", "b", "c"], &listed, now);
+    assert_eq!(missing, names(&["b"]));
+    assert_eq!(directory.counted(), 1);
+    assert_eq!(directory.state("c", now).0, TopicState::OverLimit);
+}
+
+#[test]
+fn names_over_the_limit_are_bounded() {
+    let now = Instant::now();
+    let mut directory = directory(true, 0);
+    for n in 0..3 * OVER_LIMIT_NAMES {
+        ask(&mut directory, &[&format!("marketo.{n}")], &[], now);
+    }
+    assert!(directory.entries.len() <= OVER_LIMIT_NAMES + 2);
+}

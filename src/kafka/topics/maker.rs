@@ -1,0 +1,175 @@
+//! How a missing topic comes to be: Kafka's admin API, or whatever a test puts in its place.
+
+use std::{fmt, io, time::Duration};
+
+use rdkafka::{
+    ClientConfig, ClientContext,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult},
+    config::RDKafkaLogLevel,
+    error::{KafkaError, RDKafkaErrorCode as Code},
+};
+use tokio::runtime::Runtime;
+
+use crate::{
+    config,
+    kafka::{advice::Advice, errors, properties},
+};
+
+/// Makes topics. Called from the directory's thread, and may block it.
+pub trait TopicMaker: Send {
+    /// Makes `topics`, all in one request where that is possible; one answer for each.
+    fn make(&mut self, topics: &[String]) -> Vec<(String, Made)>;
+}
+
+/// What became of a topic that was to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    Created,
+    /// Somebody else was faster, or it can't be seen for want of a permission.
+    Exists,
+    /// The cluster's trouble: tried again soon, and nobody need do anything.
+    NotYet(String),
+    /// Tried again with backoff; the text says what to do.
+    Refused(String),
+}
+
+/// Makes topics through `CreateTopics`.
+pub(in crate::kafka) struct AdminMaker {
+    native: ClientConfig,
+    topics: config::Topics,
+    advice: Advice,
+    runtime: Runtime,
+}
+
+/// For the whole request, the search for the controller included.
+const REQUEST: Duration = Duration::from_secs(8);
+/// How long the controller may take until the topics are there.
+const OPERATION: Duration = Duration::from_secs(5);
+
+impl AdminMaker {
+    pub(in crate::kafka) fn new(
+        kafka: &config::Kafka,
+        topics: &config::Topics,
+    ) -> io::Result<Self> {
+        let mut native = properties::client(kafka);
+        // The admin client has a queue of log lines that nobody can empty.
+        native.set_log_level(RDKafkaLogLevel::Emerg);
+        Ok(Self {
+            native,
+            topics: topics.clone(),
+            advice: Advice::new(kafka, Some(topics)),
+            // The library's futures wake themselves: neither timers nor sockets are needed.
+            runtime: tokio::runtime::Builder::new_current_thread().build()?,
+        })
+    }
+
+    /// Asks whether `topics` could be made, and makes none.
+    pub(in crate::kafka) fn validate(&self, topics: &[String]) -> Vec<(String, Made)> {
+        self.request(topics, true)
+    }
+
+    fn request(&self, topics: &[String], validate_only: bool) -> Vec<(String, Made)> {
+        match self.create(topics, validate_only) {
+            Ok(answers) => answers
+                .into_iter()
+                .map(|answer| match answer {
+                    Ok(topic) => (topic, Made::Created),
+                    Err((topic, code)) => {
+                        let made = self.made(&topic, code);
+                        (topic, made)
+                    }
+                })
+                .collect(),
+            // One name or setting that can't even be written must not stop the others.
+            Err(KafkaError::AdminOpCreation(_) | KafkaError::Nul(_)) if topics.len() > 1 => {
+                topics.chunks(1).flat_map(|topic| self.request(topic, validate_only)).collect()
+            }
+            Err(error) => {
+                let made = |topic: &String| match &error {
+                    KafkaError::AdminOp(code) => self.made(topic, *code),
+                    KafkaError::AdminOpCreation(_) | KafkaError::Nul(_) => {
+                        Made::Refused(format!("topic `{topic}` could not be made: {error}"))
+                    }
+                    other => Made::NotYet(properties::describe(other)),
+                };
+                topics.iter().map(|topic| (topic.clone(), made(topic))).collect()
+            }
+        }
+    }
+
+    /// A client for this request alone: topics are made seldom, and an idle client would collect
+    /// events for ever.
+    fn create(
+        &self,
+        topics: &[String],
+        validate_only: bool,
+    ) -> Result<Vec<TopicResult>, KafkaError> {
+        let admin: AdminClient<Quiet> = self.native.create_with_context(Quiet)?;
+        let settings = &self.topics.config;
+        let new = |topic| {
+            let replicas = TopicReplication::Fixed(self.topics.replication_factor);
+            let new = NewTopic::new(topic, self.topics.partitions, replicas);
+            settings.iter().fold(new, |new, (name, value)| new.set(name, value))
+        };
+        let new: Vec<_> = topics.iter().map(|topic| new(topic)).collect();
+        let options = AdminOptions::new()
+            .request_timeout(Some(REQUEST))
+            .operation_timeout(Some(OPERATION))
+            .validate_only(validate_only);
+        self.runtime.block_on(admin.create_topics(&new, &options))
+    }
+
+    fn made(&self, topic: &str, code: Code) -> Made {
+        let what = format!("topic `{topic}` could not be made: {code}");
+        match code {
+            Code::NoError => Made::Created,
+            Code::TopicAlreadyExists => Made::Exists,
+            Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+                Made::Refused(format!(
+                    "{what}; run: {} — or let somebody make it: {}",
+                    self.advice.allow_create(topic),
+                    self.advice.create(topic)
+                ))
+            }
+            Code::InvalidReplicationFactor => {
+                Made::Refused(format!("{what}; change topics.replication_factor"))
+            }
+            Code::InvalidPartitions => Made::Refused(format!("{what}; change topics.partitions")),
+            Code::InvalidConfig => Made::Refused(format!("{what}; change topics.config")),
+            Code::PolicyViolation => Made::Refused(format!(
+                "{what}; change topics.partitions, topics.replication_factor or topics.config to \
+                 what the cluster's policy allows"
+            )),
+            Code::UnsupportedVersion | Code::UnsupportedFeature | Code::InvalidTopic => {
+                Made::Refused(format!("{what}; run: {}", self.advice.create(topic)))
+            }
+            // Answers of a cluster that has other worries, and silence.
+            Code::RequestTimedOut
+            | Code::NotController
+            | Code::ThrottlingQuotaExceeded
+            | Code::NetworkException
+            | Code::CoordinatorNotAvailable
+            | Code::BrokerNotAvailable
+            | Code::LeaderNotAvailable => Made::NotYet(what),
+            code if !errors::is_brokers_word(code) => Made::NotYet(what),
+            _ => Made::Refused(format!("{what}; run: {}", self.advice.create(topic))),
+        }
+    }
+}
+
+impl TopicMaker for AdminMaker {
+    fn make(&mut self, topics: &[String]) -> Vec<(String, Made)> {
+        self.request(topics, false)
+    }
+}
+
+impl fmt::Debug for AdminMaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminMaker").field("topics", &self.topics).finish_non_exhaustive()
+    }
+}
+
+/// The context of a client whose events nobody reads.
+struct Quiet;
+
+impl ClientContext for Quiet {}

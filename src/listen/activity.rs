@@ -1,0 +1,247 @@
+//! What a connection is doing, shared by its socket (which sees bytes), its requests, and the watch
+//! that ends it when it takes up a place for nothing.
+//!
+//! - The head of a request has `header_timeout` from its first byte; the first one of a connection
+//!   has it from the connection's beginning.
+//! - A connection on which somebody has proved who they are may then be idle for `idle`, a stranger's
+//!   only for `header_timeout`.
+//! - A request that is being served is not watched here: it has a deadline of its own.
+//!
+//! HTTP/2 heads are not timed one by one, because a ping looks like the beginning of one; the first
+//! and the third rule, and being idle, hold for it as well.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+    time::Duration,
+};
+
+use http::Version;
+use tokio::{sync::Notify, time::Instant};
+
+/// How patient a listener is.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    pub header_timeout: Duration,
+    pub idle: Duration,
+}
+
+/// Why a connection is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// No whole head in time.
+    Head,
+    /// Nothing to do for too long; ends in order.
+    Idle,
+    /// Its place went to a newer connection.
+    Evicted,
+}
+
+pub struct Activity {
+    born: Instant,
+    /// Milliseconds from `born`, plus one; 0 is none. The same for `idle_since`.
+    head_began: AtomicU64,
+    idle_since: AtomicU64,
+    in_flight: AtomicUsize,
+    /// Requests whose head came whole.
+    requests: AtomicU64,
+    /// Requests that the service gave an answer for, before it is written.
+    answered: AtomicU64,
+    received: AtomicBool,
+    http2: AtomicBool,
+    proven: AtomicBool,
+    oversized: AtomicBool,
+    evicted: Notify,
+}
+
+impl Activity {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            born: now,
+            head_began: AtomicU64::new(0),
+            idle_since: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+            requests: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            received: AtomicBool::new(false),
+            http2: AtomicBool::new(false),
+            proven: AtomicBool::new(false),
+            oversized: AtomicBool::new(false),
+            evicted: Notify::new(),
+        }
+    }
+
+    /// The socket gave these bytes.
+    pub fn bytes_came(&self, bytes: &[u8], now: Instant) {
+        if !self.received.swap(true, SeqCst) && bytes.starts_with(b"PRI ") {
+            self.http2.store(true, SeqCst);
+        }
+        if self.in_flight.load(SeqCst) == 0 {
+            let _ = self.head_began.compare_exchange(0, self.stamp(now), SeqCst, SeqCst);
+        }
+    }
+
+    /// A head came whole; the request lasts until the guard goes.
+    pub fn request(self: &std::sync::Arc<Self>, version: Version) -> InFlight {
+        self.in_flight.fetch_add(1, SeqCst);
+        self.requests.fetch_add(1, SeqCst);
+        self.head_began.store(0, SeqCst);
+        if version == Version::HTTP_2 {
+            self.http2.store(true, SeqCst);
+        }
+        InFlight(self.clone())
+    }
+
+    /// An answer is about to be handed to the HTTP library.
+    pub fn answers(&self) {
+        self.answered.fetch_add(1, SeqCst);
+    }
+
+    pub fn answered(&self) -> u64 {
+        self.answered.load(SeqCst)
+    }
+
+    /// Somebody has proved who they are: this connection keeps its place.
+    pub fn prove(&self) {
+        self.proven.store(true, SeqCst);
+    }
+
+    pub fn is_proven(&self) -> bool {
+        self.proven.load(SeqCst)
+    }
+
+    pub fn evict(&self) {
+        self.evicted.notify_one();
+    }
+
+    /// A head over the limit would have been answered by the library itself.
+    pub fn head_was_too_large(&self) {
+        self.oversized.store(true, SeqCst);
+    }
+
+    pub fn had_too_large_a_head(&self) -> bool {
+        self.oversized.load(SeqCst)
+    }
+
+    /// Whether the peer has begun a conversation in HTTP/1.
+    pub fn speaks_http1(&self) -> bool {
+        self.received.load(SeqCst) && !self.http2.load(SeqCst)
+    }
+
+    /// Resolves when the connection is to end.
+    pub async fn overdue(&self, patience: Patience) -> Overdue {
+        loop {
+            let now = Instant::now();
+            // A head that begins while this sleeps ends no sooner than the sleep does.
+            let mut until = now + patience.header_timeout;
+            if let Some((due, why)) = self.due(patience) {
+                if due <= now {
+                    return why;
+                }
+                until = until.min(due);
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                () = self.evicted.notified() => return Overdue::Evicted,
+            }
+        }
+    }
+
+    fn due(&self, patience: Patience) -> Option<(Instant, Overdue)> {
+        if self.in_flight.load(SeqCst) > 0 {
+            return None;
+        }
+        if self.requests.load(SeqCst) == 0 {
+            return Some((self.born + patience.header_timeout, Overdue::Head));
+        }
+        let head_began = self.head_began.load(SeqCst);
+        if head_began > 0 && !self.http2.load(SeqCst) {
+            return Some((self.instant(head_began) + patience.header_timeout, Overdue::Head));
+        }
+        let idle = if self.is_proven() { patience.idle } else { patience.header_timeout };
+        Some((self.instant(self.idle_since.load(SeqCst)) + idle, Overdue::Idle))
+    }
+
+    fn stamp(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.born).as_millis();
+        u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    fn instant(&self, stamp: u64) -> Instant {
+        self.born + Duration::from_millis(stamp.saturating_sub(1))
+    }
+}
+
+/// A request that is being served.
+pub struct InFlight(std::sync::Arc<Activity>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.idle_since.store(self.0.stamp(Instant::now()), SeqCst);
+        self.0.head_began.store(0, SeqCst);
+        self.0.in_flight.fetch_sub(1, SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const PATIENCE: Patience =
+        Patience { header_timeout: Duration::from_secs(10), idle: Duration::from_secs(75) };
+
+    fn due_after(activity: &Activity) -> Option<(u64, Overdue)> {
+        let (due, why) = activity.due(PATIENCE)?;
+        Some(((due - activity.born).as_secs(), why))
+    }
+
+    #[test]
+    fn the_first_head_is_due_from_the_beginning_however_slowly_it_drips() {
+        let born = Instant::now();
+        let activity = Activity::new(born);
+        assert_eq!(due_after(&activity), Some((10, Overdue::Head)));
+        activity.bytes_came(b"P", born + Duration::from_secs(9));
+        assert_eq!(due_after(&activity), Some((10, Overdue::Head)));
+    }
+
+    #[test]
+    fn a_later_head_is_due_from_its_first_byte() {
+        let born = Instant::now();
+        let activity = Arc::new(Activity::new(born));
+        drop(activity.request(Version::HTTP_11));
+        activity.bytes_came(b"P", born + Duration::from_secs(30));
+        activity.bytes_came(b"O", born + Duration::from_secs(35));
+        assert_eq!(due_after(&activity), Some((40, Overdue::Head)));
+    }
+
+    #[test]
+    fn only_who_has_proved_something_may_be_idle_for_long() {
+        let activity = Arc::new(Activity::new(Instant::now()));
+        let request = activity.request(Version::HTTP_11);
+        assert_eq!(due_after(&activity), None, "a request has a deadline of its own");
+        drop(request);
+        assert_eq!(due_after(&activity), Some((10, Overdue::Idle)));
+        activity.prove();
+        assert_eq!(due_after(&activity), Some((75, Overdue::Idle)));
+    }
+
+    #[test]
+    fn pings_of_http_2_are_no_head_that_began() {
+        let born = Instant::now();
+        let activity = Arc::new(Activity::new(born));
+        activity.bytes_came(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", born);
+        assert!(!activity.speaks_http1());
+        drop(activity.request(Version::HTTP_2));
+        activity.prove();
+        activity.bytes_came(b"ping", born + Duration::from_secs(60));
+        assert_eq!(due_after(&activity), Some((75, Overdue::Idle)));
+    }
+
+    #[tokio::test]
+    async fn an_evicted_connection_is_overdue_at_once() {
+        let activity = Activity::new(Instant::now());
+        activity.evict();
+        assert_eq!(activity.overdue(PATIENCE).await, Overdue::Evicted);
+    }
+}

@@ -1,0 +1,295 @@
+//! The one table that turns outcomes into answers.
+//!
+//! Its rule comes from the senders (Adobe I/O and Marketo): a 4xx is final, the event is lost to the
+//! webhook, and it counts towards a paused subscription. So everything that may be our own doing or
+//! may pass is 503 with `Retry-After`, a limit that a body exceeds and a source that a rollout has
+//! not brought yet among them. 401 is for bad credentials; 404 and 405 are for requests that no
+//! sender makes.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, Version, header};
+use http_body_util::Full;
+use tracing::Level;
+
+/// What became of a request or of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Durable: the only outcome that takes responsibility from the sender.
+    Stored,
+    /// A source was asked whether it is there.
+    Probe,
+    /// `challenge` is the scheme that the source accepts, for `WWW-Authenticate`.
+    BadCredentials {
+        challenge: &'static str,
+    },
+    /// `key` is the limit that was reached, as configuration calls it.
+    SpoolFull {
+        key: String,
+    },
+    /// The append took longer than the request may. It goes on: a repeat, never a loss.
+    SpoolSlow,
+    /// Larger than a frame of the spool may be.
+    SpoolTooLarge,
+    /// A sync failed; nothing is acknowledged until the process starts anew.
+    Poisoned,
+    Closing,
+    BodyTooLarge,
+    InflatedTooLarge,
+    BodyTimeout,
+    /// The body ended before its end or its framing was wrong; mostly a sender that hung up.
+    BodyBroken,
+    OverBudget,
+    UnknownSource,
+    NotFound,
+    MethodNotAllowed,
+    TooManyConnections,
+    HeadTimeout,
+    HeadTooLarge,
+    /// Not HTTP, or HTTP whose meaning is in doubt (two lengths).
+    Unreadable,
+    /// Hung up before there was an answer. Nobody sees this one's status.
+    ClientGone,
+    /// A panic: our own mistake.
+    Internal,
+}
+
+/// A row of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub status: StatusCode,
+    /// Seconds, for `Retry-After`.
+    pub retry_after: Option<u32>,
+    /// One more header.
+    pub header: Option<(HeaderName, &'static str)>,
+    /// Whether an HTTP/1 connection ends with this answer.
+    pub close: bool,
+    /// The word for it in metrics and logs.
+    pub label: &'static str,
+    /// What an operator must do about it.
+    pub level: Level,
+    /// The configuration key that would change it.
+    pub key: Option<Cow<'static, str>>,
+    /// The answer's body: one line, and nothing a stranger may not know.
+    pub text: &'static str,
+}
+
+impl Outcome {
+    pub fn reply(&self) -> Reply {
+        use Level as L;
+        match self {
+            Self::Stored => Reply::ok("stored", "stored"),
+            Self::Probe => Reply::ok("probe", "ready"),
+            Self::BadCredentials { challenge } => Reply {
+                header: Some((header::WWW_AUTHENTICATE, challenge)),
+                ..Reply::refuse(401, "bad-credentials", L::WARN, "bad credentials")
+                    .key("sources.<name>.auth.tokens")
+            },
+            Self::SpoolFull { key } => {
+                Reply::later(30, "spool-full", L::ERROR, "the spool is full").key(key.clone())
+            }
+            Self::SpoolSlow => Reply::later(10, "spool-slow", L::WARN, "the spool took too long")
+                .key("listen.request_timeout"),
+            Self::SpoolTooLarge => {
+                Reply::later(300, "spool-too-large", L::ERROR, "larger than a delivery may be")
+                    .key("listen.body_limit_inflated")
+            }
+            Self::Poisoned => Reply::later(30, "poisoned", L::ERROR, "the spool needs a restart")
+                .key("spool.directory"),
+            Self::Closing => Reply::later(5, "closing", L::INFO, "shutting down").and_close(),
+            Self::BodyTooLarge => {
+                Reply::later(300, "body-too-large", L::ERROR, "the body exceeds the limit")
+                    .key("listen.body_limit")
+                    .and_close()
+            }
+            Self::InflatedTooLarge => {
+                Reply::later(300, "inflated-too-large", L::ERROR, "the inflated body is too large")
+                    .key("listen.body_limit_inflated")
+            }
+            Self::BodyTimeout => {
+                Reply::later(10, "body-timeout", L::WARN, "the body took too long")
+                    .key("listen.request_timeout")
+                    .and_close()
+            }
+            Self::BodyBroken => {
+                Reply::later(5, "body-broken", L::INFO, "the body could not be read").and_close()
+            }
+            Self::OverBudget => {
+                Reply::later(5, "over-budget", L::WARN, "too many bodies at the same time")
+                    .key("listen.body_budget")
+                    .and_close()
+            }
+            Self::UnknownSource => {
+                Reply::later(60, "unknown-source", L::WARN, "no such source yet")
+                    .key("sources.<name>.kind")
+                    .and_close()
+            }
+            Self::NotFound => Reply::refuse(404, "not-found", L::DEBUG, "not found"),
+            Self::MethodNotAllowed => Reply {
+                header: Some((header::ALLOW, "GET, HEAD, OPTIONS, POST")),
+                ..Reply::refuse(405, "method-not-allowed", L::DEBUG, "method not allowed")
+            },
+            Self::TooManyConnections => {
+                Reply::later(10, "too-many-connections", L::WARN, "too many connections")
+                    .key("listen.connections")
+                    .and_close()
+            }
+            Self::HeadTimeout => {
+                Reply::later(10, "head-timeout", L::WARN, "the head of the request took too long")
+                    .key("listen.header_timeout")
+                    .and_close()
+            }
+            Self::HeadTooLarge => {
+                Reply::later(300, "head-too-large", L::WARN, "the head of the request is too large")
+                    .key("listen.header_limit")
+                    .and_close()
+            }
+            Self::Unreadable => {
+                Reply::later(60, "unreadable", L::WARN, "not a request that can be read")
+                    .and_close()
+            }
+            Self::ClientGone => Reply::later(5, "client-gone", L::INFO, "hung up").and_close(),
+            Self::Internal => {
+                Reply::later(30, "internal", L::ERROR, "an internal mistake").and_close()
+            }
+        }
+    }
+}
+
+impl Reply {
+    fn new(status: u16, label: &'static str, level: Level, text: &'static str) -> Self {
+        let status = StatusCode::from_u16(status).expect("the table's codes are valid");
+        let (retry_after, header, close, key) = (None, None, false, None);
+        Self { status, retry_after, header, close, label, level, key, text }
+    }
+
+    fn ok(label: &'static str, text: &'static str) -> Self {
+        Self::new(200, label, Level::DEBUG, text)
+    }
+
+    /// A final no. The connection ends with it: a stranger shall not keep one.
+    fn refuse(status: u16, label: &'static str, level: Level, text: &'static str) -> Self {
+        Self::new(status, label, level, text).and_close()
+    }
+
+    fn later(seconds: u32, label: &'static str, level: Level, text: &'static str) -> Self {
+        Self { retry_after: Some(seconds), ..Self::new(503, label, level, text) }
+    }
+
+    fn key(self, key: impl Into<Cow<'static, str>>) -> Self {
+        Self { key: Some(key.into()), ..self }
+    }
+
+    fn and_close(self) -> Self {
+        Self { close: true, ..self }
+    }
+
+    pub fn response(&self, version: Version) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(Bytes::from_static(self.text.as_bytes())));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some((name, value)) = &self.header {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        // HTTP/2 has no such header; its connections end by GOAWAY.
+        if self.close && version < Version::HTTP_2 {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// The same answer as HTTP/1.1 on the wire, for when no HTTP library will write it. It always
+    /// ends the connection.
+    pub fn raw(&self) -> Vec<u8> {
+        let mut text = format!(
+            "HTTP/1.1 {}\r\ncontent-type: text/plain\r\ncontent-length: {}\r\nconnection: close\r\n",
+            self.status,
+            self.text.len()
+        );
+        if let Some(seconds) = self.retry_after {
+            text += &format!("retry-after: {seconds}\r\n");
+        }
+        if let Some((name, value)) = &self.header {
+            text += &format!("{name}: {value}\r\n");
+        }
+        (text + "\r\n" + self.text).into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_outcome() -> Vec<Outcome> {
+        use Outcome::*;
+        vec![
+            Stored,
+            Probe,
+            BadCredentials { challenge: "Bearer" },
+            SpoolFull { key: "spool.size_limit".into() },
+            SpoolSlow,
+            SpoolTooLarge,
+            Poisoned,
+            Closing,
+            BodyTooLarge,
+            InflatedTooLarge,
+            BodyTimeout,
+            BodyBroken,
+            OverBudget,
+            UnknownSource,
+            NotFound,
+            MethodNotAllowed,
+            TooManyConnections,
+            HeadTimeout,
+            HeadTooLarge,
+            Unreadable,
+            ClientGone,
+            Internal,
+        ]
+    }
+
+    #[test]
+    fn what_may_pass_is_503_with_retry_after_and_only_three_answers_are_4xx() {
+        for outcome in every_outcome() {
+            let reply = outcome.reply();
+            let expected = match outcome {
+                Outcome::Stored | Outcome::Probe => 200,
+                Outcome::BadCredentials { .. } => 401,
+                Outcome::NotFound => 404,
+                Outcome::MethodNotAllowed => 405,
+                _ => 503,
+            };
+            assert_eq!(reply.status.as_u16(), expected, "{outcome:?}");
+            assert_eq!(reply.retry_after.is_some(), expected == 503, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn every_outcome_has_a_label_of_its_own() {
+        let mut labels: Vec<_> = every_outcome().iter().map(|o| o.reply().label).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), every_outcome().len());
+    }
+
+    #[test]
+    fn the_raw_answer_says_what_the_table_says() {
+        let raw = String::from_utf8(Outcome::HeadTooLarge.reply().raw()).unwrap();
+        assert!(raw.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{raw}");
+        assert!(raw.contains("\r\nretry-after: 300\r\n"), "{raw}");
+        assert!(raw.contains("\r\nconnection: close\r\n"), "{raw}");
+        assert!(raw.ends_with("\r\n\r\nthe head of the request is too large"), "{raw}");
+    }
+
+    #[test]
+    fn http_2_has_no_connection_header() {
+        let reply = Outcome::BodyTooLarge.reply();
+        let has_close = |version| reply.response(version).headers().contains_key("connection");
+        assert!(has_close(Version::HTTP_11) && !has_close(Version::HTTP_2));
+    }
+}

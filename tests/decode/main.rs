@@ -1,0 +1,41 @@
+//! Decoding, routing and encoding, as a forwarder uses them: bodies in, records out.
+//!
+//! - `legacy`: the mapping of Marketo's own push, byte for byte
+//! - `malformed`: bodies that are one dead letter, and elements that are refused alone
+//! - `properties`: what holds for any activity and for any bytes
+//! - `records`: the whole way from a body to Kafka records
+
+mod legacy;
+mod malformed;
+mod properties;
+mod records;
+
+use millrace::{
+    decode::{Rules, Undecodable, decode},
+    delivery::SourceKind,
+    encode,
+    event::{Decoded, Event, Refused},
+};
+
+/// Decodes a legacy push without headers.
+fn decode_legacy<'a>(rules: &'a Rules, body: &'a [u8]) -> Result<Vec<Decoded<'a>>, Undecodable> {
+    let mut out = Vec::new();
+    decode(SourceKind::MarketoLeadActivity, rules, body, &[], &mut out)?;
+    Ok(out)
+}
+
+/// The first element, which is an event.
+fn event<'a>(rules: &'a Rules, body: &'a str) -> Event<'a> {
+    decode_legacy(rules, body.as_bytes()).unwrap().swap_remove(0).unwrap()
+}
+
+/// The first element, which is refused.
+fn refused<'a>(rules: &'a Rules, body: &'a str) -> Refused<'a> {
+    decode_legacy(rules, body.as_bytes()).unwrap().swap_remove(0).unwrap_err()
+}
+
+/// The event's value, put together.
+fn value(event: &Event<'_>) -> String {
+    let bytes = encode::spell(&event.value, &mut Vec::new()).to_vec();
+    String::from_utf8(bytes).unwrap()
+}

@@ -1,0 +1,160 @@
+//! Content-codings, limits and the budget.
+
+use std::{io::Write, time::Duration};
+
+use flate2::{
+    Compression,
+    write::{DeflateEncoder, GzEncoder, ZlibEncoder},
+};
+
+use crate::support::{Front, Reply, TOKEN, eventually, post};
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(body).unwrap();
+    encoder.finish().unwrap()
+}
+
+async fn deliver(front: &Front, coding: &str, body: &[u8]) -> Reply {
+    let mut sender = front.connect().await;
+    let head = format!(
+        "POST /v1/leads HTTP/1.1\r\nhost: here\r\nauthorization: Bearer {TOKEN}\r\ncontent-encoding: {coding}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    sender.send(head).await;
+    sender.send(body).await;
+    sender.reply().await
+}
+
+#[tokio::test]
+async fn codings_are_taken_off_before_the_body_is_stored() {
+    let front = Front::start().await;
+    let body = b"{\"activities\":[]}".repeat(1000);
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+    zlib.write_all(&body).unwrap();
+    let mut raw = DeflateEncoder::new(Vec::new(), Compression::fast());
+    raw.write_all(&body).unwrap();
+    let cases = [
+        ("gzip", gzip(&body)),
+        ("X-GZIP", gzip(&body)),
+        ("deflate", zlib.finish().unwrap()),
+        ("deflate", raw.finish().unwrap()),
+        ("identity", body.clone()),
+    ];
+    for (coding, bytes) in cases {
+        assert_eq!(deliver(&front, coding, &bytes).await.status, 200, "{coding}");
+        let stored = front.store.stored().pop().unwrap();
+        assert!(stored.body == body, "{coding}");
+        assert!(!stored.headers.iter().any(|(name, _)| name == "content-encoding"), "{coding}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_inflate_is_stored_as_it_came_with_its_coding() {
+    let front = Front::start().await;
+    let cut = &gzip(b"{}")[..10];
+    for (coding, body) in
+        [("gzip", &b"{}"[..]), ("gzip", cut), ("deflate", b"!"), ("br", b"{}"), ("gzip, br", b"{}")]
+    {
+        assert_eq!(deliver(&front, coding, body).await.status, 200, "{coding}");
+        let stored = front.store.stored().pop().unwrap();
+        assert_eq!(stored.body, body, "{coding}");
+        assert_eq!(stored.headers, [("content-encoding".to_owned(), coding.to_owned())]);
+    }
+}
+
+#[tokio::test]
+async fn a_bomb_is_503_and_not_stored() {
+    let front = Front::with(|config| config.body_limit_inflated = 1 << 20).await;
+    let bomb = gzip(&vec![0; 64 << 20]);
+    assert!(bomb.len() < 100_000);
+    assert_eq!(deliver(&front, "gzip", &bomb).await.status, 503);
+    assert_eq!(front.deliveries("leads", "inflated-too-large"), 1);
+    assert_eq!(*front.store.begun.borrow(), 0);
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_503_whether_it_says_so_or_not() {
+    let front = Front::with(|config| config.body_limit = 100_000).await;
+    let mut declared = front.connect().await;
+    declared.send(post("", "").replace("length: 0", "length: 100001")).await;
+    assert_eq!(declared.reply().await.status, 503, "before a byte of it came");
+    let mut chunked = front.connect().await;
+    chunked
+        .send(post("", "transfer-encoding: chunked\r\n").replace("content-length: 0\r\n", ""))
+        .await;
+    let chunk = [b"2710\r\n", &[b'x'; 10_000][..], b"\r\n"].concat();
+    for _ in 0..11 {
+        chunked.send(&chunk).await;
+    }
+    let reply = chunked.reply().await;
+    assert_eq!(reply.status, 503);
+    assert_eq!(reply.header("retry-after"), Some("300"));
+    assert_eq!(front.deliveries("leads", "body-too-large"), 2);
+    let exact = "x".repeat(100_000);
+    assert_eq!(front.deliver(&exact).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_answer_reaches_a_sender_that_goes_on_sending() {
+    let front = Front::with(|config| config.body_limit = 1000).await;
+    let mut sender = front.connect().await;
+    sender.send(post("", "").replace("length: 0", "length: 2000000")).await;
+    sender.send(vec![b'x'; 2_000_000]).await;
+    assert_eq!(sender.reply().await.status, 503);
+}
+
+#[tokio::test]
+async fn chunked_bodies_and_trailers_are_read() {
+    let front = Front::start().await;
+    let mut sender = front.connect().await;
+    sender
+        .send(
+            post("", "transfer-encoding: chunked\r\ntrailer: x\r\n")
+                .replace("content-length: 0\r\n", ""),
+        )
+        .await;
+    for piece in ["1\r\n{\r\n", "1;ext=1\r\n}\r\n", "0\r\nx: y\r\n\r\n"] {
+        sender.send(piece).await;
+    }
+    assert_eq!(sender.reply().await.status, 200);
+    assert_eq!(front.store.bodies(), [b"{}"]);
+}
+
+#[tokio::test]
+async fn the_budget_makes_the_next_wait_and_then_refuses_it() {
+    let front = Front::with(|config| {
+        config.body_budget = 64 * 1024;
+        config.request_timeout = Duration::from_millis(300);
+    })
+    .await;
+    front.store.hold();
+    let body = "x".repeat(60 * 1024);
+    let mut first = front.connect().await;
+    first.send(post(&body, "")).await;
+    front.store.has_begun(1).await;
+    let second = front.deliver(&body).await;
+    assert_eq!(second.status, 503);
+    assert_eq!(front.deliveries("leads", "over-budget"), 1);
+    assert_eq!(first.reply().await.status, 503, "the store takes too long for it");
+    // What waits in the spool's queue still counts; once it is stored, there is room again.
+    assert_eq!(front.deliver(&body).await.status, 503);
+    assert_eq!(front.deliveries("leads", "over-budget"), 2);
+    front.store.release();
+    eventually(|| front.store.stored().len() == 1).await;
+    assert_eq!(front.deliver(&body).await.status, 200);
+}
+
+#[tokio::test]
+async fn one_that_needs_more_than_the_whole_budget_inflated_gets_all_of_it() {
+    let front = Front::with(|config| {
+        config.body_limit_inflated = 1 << 20;
+        config.body_budget = 1 << 20;
+    })
+    .await;
+    let body = vec![b' '; 1 << 20];
+    for _ in 0..3 {
+        assert_eq!(deliver(&front, "gzip", &gzip(&body)).await.status, 200);
+    }
+    assert_eq!(front.store.stored().len(), 3);
+}

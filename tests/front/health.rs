@@ -1,0 +1,90 @@
+//! `/livez`, `/readyz` and `/metrics`.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use millrace::{
+    admin::{self, Health},
+    metrics::Metrics,
+    shutdown::{Phase, Shutdown},
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::support::{Raw, Reply, within};
+
+struct Admin {
+    address: SocketAddr,
+    health: Arc<Mutex<Health>>,
+    shutdown: Shutdown,
+    served: JoinHandle<()>,
+}
+
+impl Admin {
+    async fn start() -> Self {
+        let health = Arc::new(Mutex::new(Health::default()));
+        let state = {
+            let health = health.clone();
+            Arc::new(move || health.lock().unwrap().clone())
+        };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let (address, shutdown) = (listener.local_addr().unwrap(), Shutdown::new());
+        let serving = admin::serve(listener, state, Metrics::new(), shutdown.clone());
+        Self { address, health, shutdown, served: tokio::spawn(serving) }
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        let mut raw = Raw::connect(self.address).await;
+        raw.send(format!("GET {path} HTTP/1.1\r\nhost: here\r\n\r\n")).await;
+        raw.reply().await
+    }
+
+    async fn live_and_ready(&self) -> (u16, u16) {
+        (self.get("/livez").await.status, self.get("/readyz").await.status)
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Health)) {
+        let mut health = Health::default();
+        change(&mut health);
+        *self.health.lock().unwrap() = health;
+    }
+}
+
+#[tokio::test]
+async fn each_reason_fails_what_it_should_and_is_told() {
+    let admin = Admin::start().await;
+    assert_eq!(admin.live_and_ready().await, (200, 200));
+    assert_eq!(admin.get("/readyz").await.text(), "{\"status\":\"ok\"}\n");
+    admin.set(|health| health.starting = Some("spools are being opened".into()));
+    assert_eq!(admin.live_and_ready().await, (200, 503));
+    admin.set(|health| health.below_reserve = Some("/var/lib/millrace".into()));
+    assert_eq!(admin.live_and_ready().await, (200, 503));
+    admin.set(|health| health.poisoned = Some("spool of `leads`".into()));
+    assert_eq!(admin.live_and_ready().await, (503, 503));
+    let reason = "{\"status\":\"unavailable\",\"reasons\":[\"spool of `leads`\"]}\n";
+    assert_eq!(admin.get("/livez").await.text(), reason);
+}
+
+#[tokio::test]
+async fn readiness_fails_as_soon_as_the_stop_begins_and_health_is_told_until_the_end() {
+    let admin = Admin::start().await;
+    admin.shutdown.advance(Phase::Draining);
+    assert_eq!(admin.live_and_ready().await, (200, 503));
+    admin.shutdown.advance(Phase::Closing);
+    assert_eq!(admin.live_and_ready().await, (200, 503));
+    admin.shutdown.advance(Phase::Stopped);
+    within(admin.served).await.unwrap();
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text_and_nothing_else_is_there() {
+    let admin = Admin::start().await;
+    let reply = admin.get("/metrics").await;
+    assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert!(reply.text().contains("millrace_build_info{version="));
+    assert_eq!(admin.get("/v1/leads").await.status, 404);
+    let mut raw = Raw::connect(admin.address).await;
+    raw.send("POST /livez HTTP/1.1\r\nhost: here\r\ncontent-length: 0\r\n\r\n").await;
+    assert_eq!(raw.reply().await.status, 405);
+}

@@ -1,0 +1,71 @@
+//! The real spool on a real disk behind it.
+
+use std::{sync::Arc, time::Duration};
+
+use millrace::{
+    authenticate::token::Tokens,
+    config::Listen,
+    delivery::SourceName,
+    listen,
+    metrics::Metrics,
+    receive::{Receiver, Source},
+    shutdown::{Phase, Shutdown},
+    spool::{self, Folder, Next, disk::RealDisk},
+};
+use tokio::net::TcpListener;
+
+use crate::support::{Raw, auth, post, within};
+
+#[tokio::test]
+async fn what_was_answered_200_is_read_from_the_spool_byte_for_byte() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = spool::Config {
+        directory: directory.path().to_owned(),
+        size_limit: 1 << 20,
+        reserve: 0,
+        keep_delivered_age: Duration::ZERO,
+        keep_delivered_size: 0,
+        segment_size: spool::SEGMENT_SIZE,
+    };
+    let (metrics, shutdown) = (Metrics::new(), Shutdown::new());
+    let name = SourceName::new("leads").unwrap();
+    let folder = Folder::open(Arc::new(RealDisk), &config).unwrap();
+    let (writer, spool) = folder.spool(&name, None, &metrics, None).unwrap();
+    let writing = std::thread::spawn(move || writer.run());
+    let source = Source { name, tokens: Tokens::new(&auth(None)), store: Arc::new(spool.clone()) };
+    let receiver = Arc::new(Receiver::new([source], &Listen::default(), &metrics));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = listen::serve(listener, Listen::default(), receiver, metrics, shutdown.clone());
+    let serving = tokio::spawn(serving);
+
+    let mut sender = Raw::connect(address).await;
+    let body = |n: usize| format!("{{\"n\":{n}}}");
+    for n in 0..20 {
+        sender.send(post(&body(n), "content-type: application/json\r\n")).await;
+        assert_eq!(sender.reply().await.status, 200);
+        assert_eq!(spool.durable_end(), n as u64 + 1 + spool_begins(&spool));
+    }
+    sender.send(post(&"x".repeat(2 << 20), "")).await;
+    let full = sender.reply().await;
+    assert_eq!((full.status, full.text()), (503, "the spool is full"));
+
+    shutdown.advance(Phase::Closing);
+    within(serving).await.unwrap();
+    let mut reader = spool.reader(spool_begins(&spool));
+    for n in 0..20 {
+        let Next::Delivery(stored) = reader.next().unwrap() else { panic!("delivery {n}") };
+        assert_eq!(stored.delivery.body, body(n));
+        assert_eq!(
+            stored.delivery.headers,
+            [("content-type".to_owned(), "application/json".to_owned())]
+        );
+    }
+    spool.close();
+    writing.join().unwrap();
+}
+
+/// The first sequence of a fresh spool.
+fn spool_begins(spool: &spool::Spool) -> u64 {
+    spool.reader(0).next_sequence()
+}

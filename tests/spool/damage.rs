@@ -1,0 +1,153 @@
+//! Sealed segments that are not what they were, and how the reader tells.
+
+use millrace::spool::{Next, ReadError};
+
+use crate::{
+    simulated_disk::{Chances, SimulatedDisk},
+    support::*,
+};
+
+/// Six deliveries in two segments of three; the frames' ends in the first.
+fn two_segments() -> (SimulatedDisk, Vec<u8>, [usize; 3]) {
+    let disk = SimulatedDisk::new(1);
+    let (mut writer, _) = open(&disk);
+    let ends = [1, 2, 3].map(|n| {
+        append(&mut writer, body(n, 200)).unwrap();
+        disk.content(&segment(1)).len()
+    });
+    append_series(&mut writer, 4..7, 200);
+    assert_eq!(segments(&disk), [1, 4]);
+    disk.lose_power();
+    let bytes = disk.content(&segment(1));
+    (disk, bytes, ends)
+}
+
+#[test]
+fn any_flipped_bit_costs_the_delivery_it_hit_and_is_reported_exactly() {
+    let (disk, bytes, ends) = two_segments();
+    let (_writer, spool) = open(&disk);
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        disk.set_content(&segment(1), flipped);
+        let (deliveries, damages) = read_all(&mut spool.reader(1));
+        if bit / 8 < 64 {
+            assert!(damages.is_empty() && deliveries.len() == 6, "header bit {bit}: {damages:?}");
+            continue;
+        }
+        let hit = 1 + ends.iter().filter(|end| **end <= bit / 8).count();
+        assert_eq!(deliveries.len(), 5, "bit {bit}: {damages:?}");
+        assert!(deliveries.iter().all(|(n, read)| *read == body(*n, 200)));
+        let [damage] = &damages[..] else { panic!("bit {bit}: {damages:?}") };
+        let from = if hit == 1 { 64 } else { ends[hit - 2] } as u64;
+        assert_eq!((damage.from, damage.to), (from, ends[hit - 1] as u64), "bit {bit}");
+        assert_eq!(damage.first_sequence..damage.next_sequence, hit as u64..hit as u64 + 1);
+        assert_eq!(damage.segment, segment(1));
+    }
+}
+
+#[test]
+fn a_segment_cut_short_anywhere_is_reported_with_all_its_missing_numbers() {
+    let (disk, bytes, ends) = two_segments();
+    for length in 0..bytes.len() {
+        disk.set_content(&segment(1), bytes[..length].to_vec());
+        let (_writer, spool) = open(&disk);
+        let (deliveries, damages) = read_all(&mut spool.reader(1));
+        let whole = ends.iter().filter(|end| **end <= length).count();
+        assert_eq!(deliveries.len(), whole + 3, "{length} bytes");
+        let [damage] = &damages[..] else { panic!("{length} bytes: {damages:?}") };
+        assert_eq!(damage.first_sequence..damage.next_sequence, whole as u64 + 1..4);
+        disk.kill();
+    }
+}
+
+#[test]
+fn a_missing_segment_is_reported_with_its_numbers() {
+    for (missing, numbers) in [(1, 1..4), (4, 4..7)] {
+        let disk = SimulatedDisk::new(1);
+        let (mut writer, _) = open(&disk);
+        append_series(&mut writer, 1..10, 200);
+        assert_eq!(segments(&disk), [1, 4, 7]);
+        disk.kill();
+        disk.vanish(&segment(missing));
+        let (_writer, spool) = open(&disk);
+        let (deliveries, damages) = read_all(&mut spool.reader(1));
+        assert_eq!(deliveries.len(), 6);
+        let [damage] = &damages[..] else { panic!("{damages:?}") };
+        assert_eq!(damage.first_sequence..damage.next_sequence, numbers);
+        assert_eq!(damage.pieces().count(), 0);
+    }
+}
+
+#[test]
+fn a_segment_that_vanishes_while_the_spool_is_open_is_reported_too() {
+    let (disk, ..) = two_segments();
+    let (_writer, spool) = open(&disk);
+    disk.vanish(&segment(1));
+    let (deliveries, damages) = read_all(&mut spool.reader(2));
+    assert_eq!(deliveries.len(), 3);
+    assert_eq!(damages[0].first_sequence..damages[0].next_sequence, 2..4);
+}
+
+#[test]
+fn a_copy_of_a_segment_under_another_name_yields_no_delivery() {
+    let (disk, bytes, _) = two_segments();
+    disk.set_content(&segment(4), bytes);
+    let (_writer, spool) = open(&disk);
+    let (deliveries, damages) = read_all(&mut spool.reader(1));
+    assert_eq!(deliveries.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(damages.len(), 1);
+}
+
+#[test]
+fn a_body_that_looks_like_a_frame_is_not_taken_for_one() {
+    let (disk, bytes, ends) = two_segments();
+    let frame = bytes[ends[1]..ends[2]].to_vec();
+    let other = SimulatedDisk::new(2);
+    let (mut writer, spool) = open(&other);
+    let mut nested = b"xx".to_vec();
+    nested.extend(&frame); // a valid frame of sequence 3 inside delivery 1
+    append(&mut writer, nested).unwrap();
+    append(&mut writer, body(2, 10)).unwrap();
+    let end = other.content(&segment(1)).len();
+    let mut damaged = other.content(&segment(1));
+    damaged[66] ^= 1; // and delivery 1's checksum is gone
+    other.set_content(&segment(1), damaged);
+    let (deliveries, damages) = read_all(&mut spool.reader(1));
+    assert_eq!(deliveries, [(2, body(2, 10))], "{damages:?} of {end}");
+    drop(disk);
+}
+
+#[test]
+fn seeking_past_damage_does_not_report_it() {
+    let (disk, mut bytes, ends) = two_segments();
+    bytes[ends[0] - 1] ^= 1;
+    disk.set_content(&segment(1), bytes);
+    let (_writer, spool) = open(&disk);
+    let (deliveries, damages) = read_all(&mut spool.reader(2));
+    assert_eq!(deliveries.len(), 5);
+    assert!(damages.is_empty(), "{damages:?}");
+}
+
+#[test]
+fn a_failed_read_can_be_tried_again_and_skips_nothing() {
+    let (disk, ..) = two_segments();
+    let (_writer, spool) = open(&disk);
+    disk.set_chances(Chances { read_fails: 50, ..Default::default() });
+    let mut reader = spool.reader(1);
+    let (mut read, mut failed) = (Vec::new(), 0);
+    loop {
+        match reader.next() {
+            Ok(Next::Delivery(stored)) => read.push(stored.sequence),
+            Ok(Next::Damage(damage)) => panic!("{damage}"),
+            Ok(Next::CaughtUp) => break,
+            Err(error) => {
+                assert!(error.is_worth_retrying(), "{error}");
+                assert!(matches!(error, ReadError::Io { .. }));
+                failed += 1;
+            }
+        }
+    }
+    assert_eq!(read, [1, 2, 3, 4, 5, 6]);
+    assert!(failed > 0);
+}

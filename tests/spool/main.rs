@@ -1,0 +1,25 @@
+//! The spool against a simulated disk: what is acknowledged is read back, whatever happens between.
+//!
+//! - `append`: durable before the answer, group commit, hanging up, closing
+//! - `rolling`: segments and their names
+//! - `recovery`: every way in which the last segment can be left behind
+//! - `damage`: every flipped bit and every missing byte of sealed segments
+//! - `full`: limits, reserve and a full volume, and free again
+//! - `poison`: failed syncs and writes
+//! - `retention`: delivered segments, the backlog's numbers
+//! - `folder`: lock, identity, foreign and newer files, the real disk
+//! - `history`: random histories of all of it, held against a model
+
+#[path = "../simulated_disk/mod.rs"]
+mod simulated_disk;
+mod support;
+
+mod append;
+mod damage;
+mod folder;
+mod full;
+mod history;
+mod poison;
+mod recovery;
+mod retention;
+mod rolling;

@@ -1,0 +1,195 @@
+//! Every way in which the last segment can be left behind.
+
+use std::path::Path;
+
+use millrace::spool::{Next, disk::Disk, position::Position};
+
+use crate::{
+    simulated_disk::{Call, SimulatedDisk},
+    support::*,
+};
+
+/// Three deliveries in one segment, the process gone: the disk and where the frames end.
+fn three() -> (SimulatedDisk, Vec<u8>, [usize; 3]) {
+    let disk = SimulatedDisk::new(1);
+    let (mut writer, _) = open(&disk);
+    let ends = [1, 2, 3].map(|n| {
+        append(&mut writer, body(n, 20)).unwrap();
+        disk.content(&segment(1)).len()
+    });
+    disk.lose_power();
+    let bytes = disk.content(&segment(1));
+    (disk, bytes, ends)
+}
+
+#[test]
+fn a_torn_tail_is_cut_at_the_last_whole_frame_wherever_it_is_torn() {
+    let (disk, bytes, ends) = three();
+    for length in 0..bytes.len() {
+        disk.set_content(&segment(1), bytes[..length].to_vec());
+        let (mut writer, spool) = open(&disk);
+        let whole = ends.iter().filter(|end| **end <= length).count() as u64;
+        assert_eq!(spool.durable_end(), whole + 1, "cut to {length} bytes");
+        assert_reads_series(&spool, 1..whole + 1, 20);
+        append_series(&mut writer, whole + 1..whole + 3, 20);
+        assert_reads_series(&spool, 1..whole + 3, 20);
+        assert_eq!(segments(&disk), [1]);
+        disk.lose_power();
+        assert_reads_series(&open(&disk).1, 1..whole + 3, 20);
+        disk.kill();
+    }
+}
+
+#[test]
+fn any_flipped_bit_in_the_last_segment_is_reported_and_costs_no_other_delivery() {
+    let (disk, bytes, ends) = three();
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        disk.set_content(&segment(1), flipped);
+        disk.set_content(&segment(1), disk.content(&segment(1)));
+        let (mut writer, spool) = open(&disk);
+        assert_eq!(spool.durable_end(), 4, "bit {bit}");
+        let hit = if bit / 8 < 64 { 0 } else { 1 + ends.iter().filter(|e| **e <= bit / 8).count() };
+        let expected: Vec<_> = (1..4).filter(|n| *n != hit as u64).collect();
+
+        let (deliveries, damages) = read_all(&mut spool.reader(1));
+        let read: Vec<_> = deliveries.iter().map(|(sequence, _)| *sequence).collect();
+        assert_eq!(read, expected, "bit {bit}");
+        assert!(deliveries.iter().all(|(n, read)| *read == body(*n, 20)));
+        if hit > 0 {
+            let [damage] = &damages[..] else { panic!("bit {bit}: {damages:?}") };
+            let from = if hit == 1 { 64 } else { ends[hit - 2] } as u64;
+            assert_eq!((damage.from, damage.to), (from, ends[hit - 1] as u64), "bit {bit}");
+            assert_eq!(damage.first_sequence..damage.next_sequence, hit as u64..hit as u64 + 1);
+        }
+        // And it goes on behind it, now and after the next start.
+        append_series(&mut writer, 4..6, 20);
+        for spool in [spool, {
+            disk.lose_power();
+            open(&disk).1
+        }] {
+            let (deliveries, damages) = read_all(&mut spool.reader(1));
+            assert_eq!(deliveries.len() + damages.len(), 5, "bit {bit}");
+        }
+        disk.kill();
+        for generation in segments(&disk).into_iter().skip(1) {
+            disk.vanish(&segment(generation));
+        }
+    }
+}
+
+#[test]
+fn a_tail_of_zeros_is_cut() {
+    let (disk, mut bytes, _) = three();
+    bytes.extend([0; 300]);
+    disk.set_content(&segment(1), bytes.clone());
+    let (mut writer, spool) = open(&disk);
+    assert_eq!(spool.durable_end(), 4);
+    append_series(&mut writer, 4..5, 20);
+    assert_reads_series(&spool, 1..5, 20);
+}
+
+#[test]
+fn numbers_that_a_damaged_tail_may_have_carried_are_not_given_again() {
+    let (disk, mut bytes, ends) = three();
+    // The last two frames: heads readable, bodies gone.
+    for end in &ends[1..] {
+        bytes[end - 1] ^= 1;
+    }
+    disk.set_content(&segment(1), bytes);
+    let (mut writer, spool) = open(&disk);
+    assert_eq!(append(&mut writer, body(4, 20)).unwrap(), 4);
+    assert_eq!(segments(&disk), [1, 4]);
+    let (deliveries, damages) = read_all(&mut spool.reader(1));
+    assert_eq!(deliveries.len(), 2);
+    let [damage] = &damages[..] else { panic!("{damages:?}") };
+    assert_eq!(damage.first_sequence..damage.next_sequence, 2..4);
+    let kept: Vec<u8> = damage.pieces().flat_map(|piece| piece.unwrap()).collect();
+    assert_eq!(kept, disk.content(&segment(1))[ends[0]..]);
+}
+
+#[test]
+fn a_segment_whose_beginning_was_interrupted_is_begun_again() {
+    for length in 0..64 {
+        let disk = SimulatedDisk::new(1);
+        let (mut writer, _) = open(&disk);
+        append_series(&mut writer, 1..3, 600);
+        disk.lose_power();
+        assert_eq!(segments(&disk), [1, 2]);
+        let header = disk.content(&segment(2))[..length].to_vec();
+        disk.set_content(&segment(2), header);
+        let (mut writer, spool) = open(&disk);
+        assert_eq!(spool.durable_end(), 2);
+        assert_eq!(append(&mut writer, body(2, 600)).unwrap(), 2);
+        disk.lose_power();
+        assert_reads_series(&open(&disk).1, 1..3, 600);
+    }
+}
+
+#[test]
+fn whole_frames_of_a_killed_process_are_synced_before_they_count() {
+    let disk = SimulatedDisk::new(1);
+    let (mut writer, _) = open(&disk);
+    append_series(&mut writer, 1..2, 20);
+    let before = disk.content(&segment(1)).len();
+    append_series(&mut writer, 2..3, 20);
+    // Back to the moment before the second sync: the bytes are in the page cache only.
+    let bytes = disk.content(&segment(1));
+    disk.kill();
+    disk.set_content(&segment(1), bytes[..before].to_vec());
+    let file = disk.open_to_write(&segment(1)).unwrap();
+    file.write_at(&[std::io::IoSlice::new(&bytes[before..])], before as u64).unwrap();
+    disk.kill();
+    let (_writer, spool) = open(&disk);
+    assert_eq!(spool.durable_end(), 3);
+    disk.lose_power();
+    assert_reads_series(&open(&disk).1, 1..3, 20);
+}
+
+#[test]
+fn a_start_opens_the_last_segment_and_that_of_the_low_position_only() {
+    let disk = SimulatedDisk::new(1);
+    let (mut writer, _) = open(&disk);
+    append_series(&mut writer, 1..100, 200);
+    disk.kill();
+    // Whatever is in the other ones is not looked at.
+    let all = segments(&disk);
+    for generation in &all[1..all.len() - 1] {
+        disk.set_content(&segment(*generation), vec![7; 900]);
+    }
+    let (_writer, spool) = open(&disk);
+    assert_eq!(spool.durable_end(), 100);
+}
+
+#[test]
+fn numbering_never_goes_back_behind_the_checkpoint() {
+    let (disk, bytes, ends) = three();
+    disk.set_content(&segment(1), bytes[..ends[0]].to_vec());
+    let (mut writer, spool) =
+        try_open(&disk, &config(), Some(Position { sequence: 3, index: 2 })).unwrap();
+    assert_eq!(spool.durable_end(), 4);
+    assert_eq!(spool.undelivered().bytes, 0);
+    assert_eq!(append(&mut writer, body(4, 20)).unwrap(), 4);
+    let mut reader = spool.reader(3);
+    assert!(matches!(reader.next().unwrap(), Next::Damage(_)), "delivery 3 was not all delivered");
+    assert!(matches!(reader.next().unwrap(), Next::Delivery(stored) if stored.sequence == 4));
+}
+
+#[test]
+fn a_start_that_can_not_read_changes_nothing_and_the_next_one_succeeds() {
+    let (disk, bytes, _) = three();
+    disk.fail_next(Call::Read, std::io::ErrorKind::Other);
+    assert!(try_open(&disk, &config(), None).is_err());
+    assert_eq!(disk.content(&segment(1)), bytes);
+    assert_reads_series(&open(&disk).1, 1..4, 20);
+}
+
+#[test]
+fn files_of_other_names_are_left_alone() {
+    let (disk, ..) = three();
+    let stranger = Path::new(SEGMENTS).join("notes.txt");
+    disk.create_new(&stranger).unwrap();
+    assert_reads_series(&open(&disk).1, 1..4, 20);
+    assert!(disk.info(&stranger).is_ok());
+}
