@@ -26,6 +26,7 @@ use crate::{
 pub mod accept;
 pub mod activity;
 pub mod body;
+pub mod budget;
 mod connection;
 mod inflate;
 pub mod reply;

@@ -9,7 +9,7 @@
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, header, request::Parts};
+use http::{HeaderMap, Method, Request, Response, request::Parts};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
@@ -27,6 +27,8 @@ use crate::{
     metrics::Metrics,
     spool::{AppendError, Spool},
 };
+
+mod kept;
 
 /// Where deliveries become durable. A spool in production; tests hold one back.
 pub trait Store: Send + Sync + 'static {
@@ -172,7 +174,7 @@ impl Source {
         let delivery = Delivery {
             source: self.name.clone(),
             received_at: body.received_at,
-            headers: worth_keeping(headers, body.still_coded),
+            headers: kept::worth_keeping(headers, body.still_coded),
             body: body.bytes,
         };
         let (store, reservation) = (self.store.clone(), body.reservation);
@@ -200,40 +202,6 @@ impl From<AppendError> for Outcome {
             AppendError::TooLarge { .. } => Self::SpoolTooLarge,
         }
     }
-}
-
-/// What is kept of a request's head; everything else, credentials above all, is not. The ids are
-/// Adobe I/O's.
-const KEPT: [header::HeaderName; 9] = [
-    header::CONTENT_TYPE,
-    header::CONTENT_ENCODING,
-    header::USER_AGENT,
-    header::HeaderName::from_static("traceparent"),
-    header::HeaderName::from_static("x-adobe-event-id"),
-    header::HeaderName::from_static("x-adobe-delivery-id"),
-    header::HeaderName::from_static("x-adobe-retry-count"),
-    header::HeaderName::from_static("x-adobe-event-code"),
-    header::HeaderName::from_static("x-adobe-provider"),
-];
-
-/// Bytes of one kept header's value; what is longer is cut.
-const KEPT_LIMIT: usize = 1024;
-
-fn worth_keeping(headers: &HeaderMap, still_coded: bool) -> Vec<(String, String)> {
-    let mut kept = Vec::new();
-    for name in &KEPT {
-        if *name == header::CONTENT_ENCODING && !still_coded {
-            continue;
-        }
-        let values: Vec<_> =
-            headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes())).collect();
-        if !values.is_empty() {
-            let mut value = values.join(", ");
-            value.truncate(value.floor_char_boundary(KEPT_LIMIT));
-            kept.push((name.as_str().to_owned(), value));
-        }
-    }
-    kept
 }
 
 /// Whoever waits for an answer. Reports what became of it, and that it went when nothing did.
@@ -351,26 +319,5 @@ mod tests {
         for other in ["/v1/leads%3Ftoken=hunter2", "/hunter2", "/v1/leads/hunter2"] {
             assert!(!named(other).contains("hunter2"), "{other}");
         }
-    }
-
-    #[test]
-    fn headers_are_kept_by_name_joined_and_cut() {
-        let mut headers = HeaderMap::new();
-        headers.append("content-type", "application/json".parse().unwrap());
-        headers.append("authorization", "Bearer hunter2".parse().unwrap());
-        headers.append("content-encoding", "br".parse().unwrap());
-        headers.append("content-encoding", "gzip".parse().unwrap());
-        headers.append("x-adobe-event-id", http::HeaderValue::from_bytes(b"\xe4bc").unwrap());
-        headers.append("user-agent", "ä".repeat(1000).parse().unwrap());
-        let kept = worth_keeping(&headers, true);
-        let value = |name: &str| kept.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-        assert_eq!(value("content-type"), Some("application/json"));
-        assert_eq!(value("content-encoding"), Some("br, gzip"));
-        assert_eq!(value("x-adobe-event-id"), Some("\u{fffd}bc"));
-        assert_eq!(value("user-agent").map(str::len), Some(1024));
-        assert_eq!(value("authorization"), None);
-        assert_eq!(kept.len(), 4);
-        let decoded = worth_keeping(&headers, false);
-        assert!(!decoded.iter().any(|(name, _)| name == "content-encoding"));
     }
 }

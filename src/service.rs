@@ -1,1 +1,246 @@
-//! Wires the stages together and owns the order of start and stop.
+//! Wires the stages together, and owns the order of start and stop.
+//!
+//! Start: listeners are bound (so that a wrong address is known first), health answers "starting",
+//! the folder is locked, every spool is recovered, every forwarder begins where its checkpoint says,
+//! and only then are deliveries taken. Kafka is not waited for.
+//!
+//! Stop: readiness fails, deliveries are still taken for `shutdown.delay`, connections end in order,
+//! the spools finish what was accepted, the forwarders settle what is on its way for at most
+//! `shutdown.flush`, and the rest stays in the spool.
+
+mod source;
+mod status;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use self::{source::RunningSource, status::Status};
+use crate::{
+    admin,
+    checkpoint::CheckpointError,
+    config::Config,
+    kafka::{TopicMaker, Topics},
+    listen,
+    metrics::Metrics,
+    receive::Receiver,
+    route::{Router, TemplateError},
+    shutdown::{Phase, Shutdown},
+    spool::{self, Folder, OpenError, SpoolState, disk::RealDisk},
+};
+
+/// How often the service looks whether a spool is poisoned or a thread has ended.
+const WATCH: Duration = Duration::from_millis(100);
+
+/// Why the service could not start. Nothing was accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{key} = {address}: {source}")]
+    Bind { key: &'static str, address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Spool(#[from] OpenError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error("topics.name: {0}")]
+    Template(#[from] TemplateError),
+    #[error("catalog.activity_types: {0}")]
+    Catalog(String),
+    #[error("starting a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Why a running service ended otherwise than by a clean stop. The process must exit non-zero;
+/// everything that was acknowledged is in the spool.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error(
+        "the spool of source `{source_name}` is poisoned: a write or sync failed, and only a new start reads the disk again"
+    )]
+    Poisoned { source_name: String },
+    #[error("the {what} of source `{source_name}` ended unexpectedly; this is a defect")]
+    ThreadEnded { what: &'static str, source_name: String },
+}
+
+/// A service that takes deliveries.
+pub struct Running {
+    /// Where deliveries arrive.
+    pub deliveries: SocketAddr,
+    /// Where health and metrics are.
+    pub admin: SocketAddr,
+    pub metrics: Metrics,
+    shutdown: Shutdown,
+    status: Arc<Status>,
+    sources: Vec<RunningSource>,
+    topics: Arc<Topics>,
+    listening: JoinHandle<()>,
+    administering: JoinHandle<()>,
+}
+
+/// Starts everything. Topics are made through Kafka's admin API, unless `maker` is given.
+pub async fn start(
+    config: Config,
+    maker: Option<Box<dyn TopicMaker>>,
+    shutdown: Shutdown,
+) -> Result<Running, StartError> {
+    let metrics = Metrics::new();
+    let (deliveries, deliveries_at) = bind("listen.address", config.listen.address).await?;
+    let (admin, admin_at) = bind("admin.address", config.admin.address).await?;
+    let status = Arc::new(Status::default());
+    let administering =
+        tokio::spawn(admin::serve(admin, status.clone(), metrics.clone(), shutdown.clone()));
+    tracing::info!(listener = "admin", address = %admin_at, "listening");
+
+    let opened = {
+        let (config, metrics) = (config.clone(), metrics.clone());
+        tokio::task::spawn_blocking(move || open(&config, maker, &metrics))
+    };
+    let opened = opened.await.map_err(|panic| StartError::Thread(std::io::Error::other(panic)))?;
+    let (folder, topics, sources) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            shutdown.advance(Phase::Stopped);
+            return Err(error);
+        }
+    };
+
+    let receivers: Vec<_> = sources.iter().map(RunningSource::receiver).collect();
+    let receiver = Arc::new(Receiver::new(receivers, &config.listen, &metrics));
+    let listening = tokio::spawn(listen::serve(
+        deliveries,
+        config.listen.clone(),
+        receiver,
+        metrics.clone(),
+        shutdown.clone(),
+    ));
+    status.ready(folder, sources.iter().map(|source| source.spool.clone()).collect());
+    tracing::info!(listener = "deliveries", address = %deliveries_at, "listening");
+    Ok(Running {
+        deliveries: deliveries_at,
+        admin: admin_at,
+        metrics,
+        shutdown,
+        status,
+        sources,
+        topics,
+        listening,
+        administering,
+    })
+}
+
+async fn bind(
+    key: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    bound.await.map_err(|source| StartError::Bind { key, address, source })
+}
+
+type Opened = (Arc<Folder>, Arc<Topics>, Vec<RunningSource>);
+
+/// The blocking part of a start: disk and threads.
+fn open(
+    config: &Config,
+    maker: Option<Box<dyn TopicMaker>>,
+    metrics: &Metrics,
+) -> Result<Opened, StartError> {
+    let router = Router::new(&config.topics.name)?;
+    let folder = Folder::open(Arc::new(RealDisk), &spool_config(config))?;
+    let prefix = router.literal_prefix();
+    let topics = match maker {
+        Some(maker) => Topics::start_with(&config.kafka, &config.topics, prefix, maker),
+        None => Topics::start(&config.kafka, &config.topics, prefix),
+    };
+    let topics = topics.map_err(StartError::Thread)?;
+    let sources = config
+        .sources
+        .iter()
+        .map(|source| {
+            let parts = source::Surroundings {
+                config,
+                folder: &folder,
+                topics: &topics,
+                router: &router,
+                metrics,
+            };
+            RunningSource::open(source, &parts)
+        })
+        .collect::<Result<_, _>>()?;
+    Ok((folder, topics, sources))
+}
+
+fn spool_config(config: &Config) -> spool::Config {
+    let spool = &config.spool;
+    spool::Config {
+        directory: PathBuf::from(&spool.directory),
+        size_limit: spool.size_limit,
+        reserve: spool.reserve,
+        keep_delivered_age: spool.keep_delivered_age,
+        keep_delivered_size: spool.keep_delivered_size,
+        segment_size: spool.segment_size,
+    }
+}
+
+impl Running {
+    /// Undelivered bytes and deliveries of all sources.
+    pub fn backlog(&self) -> (u64, u64) {
+        self.sources
+            .iter()
+            .map(|source| source.spool.undelivered())
+            .fold((0, 0), |(bytes, deliveries), backlog| {
+                (bytes + backlog.bytes, deliveries + backlog.deliveries)
+            })
+    }
+
+    /// Resolves when the service has stopped: cleanly after [`Phase::Closing`] was reached, or
+    /// because something broke, and then the shutdown has begun by itself.
+    pub async fn finished(self) -> Result<(), ServiceError> {
+        let broken = tokio::select! {
+            () = self.shutdown.reached(Phase::Closing) => None,
+            broken = self.something_breaks() => Some(broken),
+        };
+        if let Some(error) = &broken {
+            tracing::error!(%error, "stopping at once");
+            self.shutdown.advance(Phase::Closing);
+        }
+
+        // The listener ends when the last connection has; what it accepted is in the spool by then.
+        let _ = self.listening.await;
+        let sources = self.sources;
+        // All at once: one source that waits for Kafka must not use up the others' time.
+        let stopping: Vec<_> = sources
+            .into_iter()
+            .map(|source| tokio::task::spawn_blocking(move || source.stop()))
+            .collect();
+        for stopped in stopping {
+            let _ = stopped.await;
+        }
+        drop(self.topics);
+        self.shutdown.advance(Phase::Stopped);
+        let _ = self.administering.await;
+        tracing::info!("stopped");
+        match broken {
+            None => Ok(()),
+            Some(error) => Err(error),
+        }
+    }
+
+    async fn something_breaks(&self) -> ServiceError {
+        loop {
+            tokio::time::sleep(WATCH).await;
+            for source in &self.sources {
+                let source_name = || source.spool.source().to_string();
+                if source.spool.state() == SpoolState::Poisoned {
+                    self.status.poisoned(&source_name());
+                    return ServiceError::Poisoned { source_name: source_name() };
+                }
+                if let Some(what) = source.ended_thread() {
+                    return ServiceError::ThreadEnded { what, source_name: source_name() };
+                }
+            }
+        }
+    }
+}

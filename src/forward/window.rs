@@ -12,9 +12,9 @@ use crate::{produce::Token, spool::position::Position};
 const INDEX_BITS: u32 = 40;
 const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
 
-/// What the client library needs for a record beside its bytes; counted so that many small records
+/// What the client library needs for a record and its headers beside their bytes; counted so that many small records
 /// can't outgrow the configured queue.
-const RECORD_OVERHEAD: usize = 256;
+const RECORD_OVERHEAD: usize = 1024;
 
 /// One event on its way.
 #[derive(Clone, Debug)]

@@ -167,10 +167,10 @@ impl ProducerContext for Producing {
 
 impl State {
     /// A producer that turned fatal empties its queue as if somebody had purged it: nobody did.
-    pub(super) fn all_failures_are_fatal(&mut self, reason: &str) {
+    pub(super) fn all_failures_are(&mut self, fatal: &Failure) {
         for (_, outcome) in &mut self.outcomes {
             if matches!(outcome, Outcome::Failed(Failure::Purged | Failure::Passing(_))) {
-                *outcome = Outcome::Failed(Failure::Fatal(reason.into()));
+                *outcome = Outcome::Failed(fatal.clone());
             }
         }
     }
@@ -182,30 +182,19 @@ impl fmt::Debug for Producing {
     }
 }
 
-/// librdkafka's levels are a developer's. Connections that fail come as errors, once a second and
-/// broker, and [`Cluster`](super::cluster::Cluster) already tells of them once.
+/// librdkafka's levels are a developer's: its warnings come ten times a second while a partition
+/// changes its leader, and connections that fail are errors, once a second and broker.
+/// [`Cluster`](super::cluster::Cluster) tells of an outage once.
 fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     match level {
+        // A producer beyond repair is replaced.
+        _ if facility == "FATAL" => warn!(target: "librdkafka", facility, "{line}"),
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             error!(target: "librdkafka", facility, "{line}");
         }
-        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning if !is_about_connections(facility) => {
+        RDKafkaLogLevel::Error if !matches!(facility, "FAIL" | "ERROR") => {
             warn!(target: "librdkafka", facility, "{line}");
         }
         _ => debug!(target: "librdkafka", facility, "{line}"),
     }
-}
-
-fn is_about_connections(facility: &str) -> bool {
-    matches!(
-        facility,
-        "FAIL"
-            | "ERROR"
-            | "REQTMOUT"
-            | "CONFWARN"
-            | "BROKERFAIL"
-            | "MAXPOLL"
-            | "GETPID"
-            | "CLUSTERID"
-    )
 }

@@ -60,6 +60,17 @@ pub(super) fn failure(code: Code, topic: &str, advice: &Advice) -> Failure {
     }
 }
 
+/// The producer as a whole is beyond repair, for this reason of the library's.
+pub(super) fn fatal(code: Code, reason: &str, advice: &Advice) -> Failure {
+    let mut text = format!("the Kafka producer can't go on: {reason}");
+    // Kafka 2.8 and later give a producer id to whoever may write to any topic at all.
+    if code == Code::ClusterAuthorizationFailed {
+        text.push_str("; let this service write to its topics, or (up to Kafka 2.8) run: ");
+        text.push_str(&advice.allow_idempotent_write());
+    }
+    Failure::Fatal(text)
+}
+
 /// Whether `code` says that the topic or the partition is not there.
 pub(super) fn is_missing_topic(code: Code) -> bool {
     matches!(

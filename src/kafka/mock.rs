@@ -1,10 +1,16 @@
 //! librdkafka's in-process cluster: for the demo and for fast tests.
 //!
-//! It speaks the real protocol on a local port, keeps everything in memory, has no admin API and
-//! does not filter aborted transactions. It lives on a thread of its own, which makes its handle
+//! It speaks the real protocol on a local port and keeps everything in memory. It has no admin API,
+//! does not filter aborted transactions, and looks at the sequence numbers of transactional
+//! producers only: where a real broker would refuse the requests behind one that failed, it takes
+//! them, and a request whose answer was lost it takes twice. [`MockCluster::properties`] keeps
+//! clients from that.
+//!
+//! It lives on a thread of its own, which makes its handle
 //! free to be cloned and sent; it ends with the last handle.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc,
@@ -20,6 +26,8 @@ use rdkafka::{
     producer::DefaultProducerContext,
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
+
+use crate::config::Secret;
 
 use super::topics::{Made, TopicMaker};
 
@@ -96,6 +104,13 @@ impl MockCluster {
         &self.inner.bootstrap
     }
 
+    /// What `kafka.properties` should say on this cluster: one request in flight, so that order
+    /// holds although nobody checks it.
+    pub fn properties(&self) -> BTreeMap<String, Secret> {
+        let one = Secret::new("1").expect("it is not empty");
+        BTreeMap::from([("max.in.flight.requests.per.connection".into(), one)])
+    }
+
     pub fn create_topic(&self, topic: &str, partitions: u16) -> Result<(), MockError> {
         let topic = topic.to_owned();
         self.with(move |cluster| cluster.create_topic(&topic, i32::from(partitions), 1))
@@ -130,6 +145,14 @@ impl MockCluster {
         let errors: Vec<_> = faults.iter().map(|fault| fault.code()).collect();
         self.with(move |cluster| {
             cluster.request_errors(RDKafkaApiKey::Produce, &errors);
+            Ok(())
+        })
+    }
+
+    /// Takes back the faults that no produce request has met yet.
+    pub fn clear_produce_faults(&self) -> Result<(), MockError> {
+        self.with(|cluster| {
+            cluster.clear_request_errors(RDKafkaApiKey::Produce);
             Ok(())
         })
     }

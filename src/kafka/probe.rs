@@ -156,7 +156,7 @@ fn found(topic: &MetadataTopic, advice: &Advice) -> Found {
             Found::As(TopicReport::Trouble(format!("topic `{name}` has no leader now")))
         }
         Some(Code::TopicAuthorizationFailed) => Found::As(TopicReport::Trouble(format!(
-            "topic `{name}` may not be described; run: {}",
+            "topic `{name}` may not be seen, if it exists; run: {}",
             advice.allow_write(name)
         ))),
         Some(code) => Found::As(TopicReport::Trouble(format!("topic `{name}`: {code}"))),

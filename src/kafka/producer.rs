@@ -106,7 +106,8 @@ impl Producer {
             && let Some((code, reason)) = client.client().fatal_error()
         {
             self.fatal = true;
-            state.all_failures_are_fatal(&format!("{reason} ({code:?})"));
+            let failure = errors::fatal(code, &reason, self.topics.advice());
+            state.all_failures_are(&failure);
         }
         if std::mem::take(&mut state.answered) {
             self.topics.cluster().answered();
@@ -187,7 +188,7 @@ impl Sink for Producer {
                 SendError::Failed(match client.client().fatal_error() {
                     Some((code, reason)) => {
                         self.fatal = true;
-                        Failure::Fatal(format!("{reason} ({code:?})"))
+                        errors::fatal(code, &reason, self.topics.advice())
                     }
                     None => failure,
                 })

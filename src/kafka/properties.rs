@@ -27,7 +27,7 @@ const DEFAULTS: &[(&str, &str)] = &[
     // A SYN that a dead network swallowed is sent anew by us sooner than by the kernel.
     ("socket.connection.setup.timeout.ms", "10000"),
     // How long a topic that the directory saw may be unknown to the broker that is asked next.
-    ("topic.metadata.propagation.max.ms", "10000"),
+    ("topic.metadata.propagation.max.ms", "5000"),
 ];
 
 /// For producers, where the user says nothing.
@@ -38,8 +38,6 @@ const PRODUCER_DEFAULTS: &[(&str, &str)] =
 const PRODUCER_PROMISES: &[(&str, &str)] = &[
     ("acks", "all"),
     ("enable.idempotence", "true"),
-    // One refused record must not make the whole producer fatal.
-    ("enable.gapless.guarantee", "false"),
     // Zero is for ever: librdkafka never gives up on a record by itself.
     ("message.timeout.ms", "0"),
     ("message.send.max.retries", "2147483647"),
@@ -47,6 +45,12 @@ const PRODUCER_PROMISES: &[(&str, &str)] = &[
     ("partitioner", "murmur2_random"),
     ("delivery.report.only.error", "false"),
     ("queue.buffering.max.messages", "10000000"),
+];
+
+/// For producers, left as the library has it, whatever the user says.
+const PRODUCER_REMOVED: &[&str] = &[
+    // One refused record must not make the whole producer fatal.
+    "enable.gapless.guarantee",
 ];
 
 /// At most these, in the property's own unit.
@@ -80,7 +84,7 @@ pub(super) fn producer(kafka: &config::Kafka, queue_size: u64) -> ClientConfig {
     // Never so small that the largest record would not fit.
     let queue_size = queue_size.max(2 * message_max_bytes(kafka) as u64);
     let promises = PRODUCER_PROMISES.iter().map(|(name, value)| (*name, String::from(*value)));
-    layered(
+    let mut config = layered(
         kafka,
         DEFAULTS.iter().chain(PRODUCER_DEFAULTS),
         CEILINGS.iter().chain(PRODUCER_CEILINGS),
@@ -88,7 +92,11 @@ pub(super) fn producer(kafka: &config::Kafka, queue_size: u64) -> ClientConfig {
             ("allow.auto.create.topics", "false".into()),
             ("queue.buffering.max.kbytes", (queue_size.div_ceil(1024).min(2_097_151)).to_string()),
         ]),
-    )
+    );
+    for name in PRODUCER_REMOVED {
+        config.remove(name);
+    }
+    config
 }
 
 /// For a consumer that reads chosen partitions from their beginning and commits nothing.
@@ -232,6 +240,7 @@ mod tests {
             ("retries", "0"),
             ("metadata.broker.list", "elsewhere:1"),
             ("enable.idempotence", "false"),
+            ("enable.gapless.guarantee", "true"),
         ]);
         let config = producer(&kafka, 1 << 20);
         let native = config.create_native_config().unwrap();
@@ -241,6 +250,7 @@ mod tests {
             ("retries", "2147483647"),
             ("bootstrap.servers", "b:9092"),
             ("enable.idempotence", "true"),
+            ("enable.gapless.guarantee", "false"),
             ("partitioner", "murmur2_random"),
         ] {
             assert_eq!(native.get(name).unwrap(), value, "{name}");

@@ -1,31 +1,26 @@
 //! Reads a request's body: never more of it than the limits say, never longer than the deadline,
 //! and never more of all bodies at once than the budget.
 //!
-//! The budget is taken before the memory is, and given back when the [`Body`]'s [`Reservation`] goes:
-//! the receiver keeps it until the spool has the bytes. A length that was declared is reserved at
-//! once, so that bodies in flight can't starve each other half-way; a body without one grows in
-//! steps. One that needs more than the whole budget (its wire form and its inflated form together)
-//! gets all of it, alone: a limit that is below the budget can always be reached.
+//! The memory is paid for from the [`Budget`] before it is taken. A length that was declared is
+//! reserved at once, so that bodies in flight can't starve each other half-way; a body without one
+//! grows in steps.
 
-use std::{sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body_util::BodyExt;
 use tokio::{
     runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
 
 use super::{
+    budget::{Budget, Reservation},
     inflate::{Coding, NotInflated, inflate},
     reply::Outcome,
 };
 use crate::{config::Listen, delivery::UnixMillis};
-
-/// Budget is counted in these many bytes.
-const UNIT: u64 = 1024;
 
 /// A body of unknown length grows by this many bytes.
 const STEP: u64 = 256 * 1024;
@@ -151,112 +146,4 @@ where
 fn unix_millis(time: SystemTime) -> UnixMillis {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Bytes of bodies that may be in memory at once.
-#[derive(Clone)]
-struct Budget {
-    free: Arc<Semaphore>,
-    total: u32,
-}
-
-impl Budget {
-    fn new(bytes: u64) -> Self {
-        let total = units(bytes).max(1);
-        Self { free: Arc::new(Semaphore::new(total as usize)), total }
-    }
-
-    fn reserve(&self) -> Reservation {
-        Reservation { budget: self.clone(), held: Vec::new(), units: 0 }
-    }
-}
-
-/// A part of the budget, given back when dropped.
-pub struct Reservation {
-    budget: Budget,
-    held: Vec<OwnedSemaphorePermit>,
-    units: u32,
-}
-
-impl Reservation {
-    /// Waits for room until `deadline`, first come, first served.
-    async fn grow_to(&mut self, bytes: u64, deadline: Instant) -> Result<(), Outcome> {
-        let wanted = units(bytes).min(self.budget.total);
-        let more = wanted.saturating_sub(self.units);
-        if more == 0 {
-            return Ok(());
-        }
-        let permit = timeout_at(deadline, self.budget.free.clone().acquire_many_owned(more)).await;
-        // The semaphore is never closed.
-        self.held.push(permit.map_err(|_| Outcome::OverBudget)?.map_err(|_| Outcome::Internal)?);
-        self.units += more;
-        Ok(())
-    }
-
-    fn shrink_to(&mut self, bytes: u64) {
-        let wanted = units(bytes);
-        while self.units > wanted {
-            let Some(mut last) = self.held.pop() else { return };
-            let here = u32::try_from(last.num_permits()).unwrap_or(u32::MAX);
-            let surplus = here.min(self.units - wanted);
-            self.units -= surplus;
-            drop(last.split(surplus as usize));
-            if surplus < here {
-                self.held.push(last);
-            }
-        }
-    }
-}
-
-fn units(bytes: u64) -> u32 {
-    // Four TiB of bodies in memory are beyond any limit worth having.
-    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn soon() -> Instant {
-        Instant::now() + Duration::from_millis(50)
-    }
-
-    #[tokio::test]
-    async fn an_exhausted_budget_refuses_at_the_deadline_and_gives_when_room_is_made() {
-        let budget = Budget::new(8 * UNIT);
-        let (mut first, mut second) = (budget.reserve(), budget.reserve());
-        first.grow_to(6 * UNIT, soon()).await.unwrap();
-        assert_eq!(second.grow_to(3 * UNIT, soon()).await, Err(Outcome::OverBudget));
-        second.grow_to(2 * UNIT, soon()).await.unwrap();
-        drop(first);
-        second.grow_to(8 * UNIT, soon()).await.unwrap();
-        drop(second);
-        assert_eq!(budget.free.available_permits(), 8);
-    }
-
-    #[tokio::test]
-    async fn what_needs_more_than_the_whole_budget_gets_all_of_it_alone() {
-        let budget = Budget::new(8 * UNIT);
-        let mut all = budget.reserve();
-        all.grow_to(100 * UNIT, soon()).await.unwrap();
-        assert_eq!(budget.free.available_permits(), 0);
-        assert_eq!(budget.reserve().grow_to(1, soon()).await, Err(Outcome::OverBudget));
-    }
-
-    #[tokio::test]
-    async fn a_reservation_shrinks_to_what_is_still_held() {
-        let budget = Budget::new(16 * UNIT);
-        let mut some = budget.reserve();
-        for units in [3, 7, 12] {
-            some.grow_to(units * UNIT, soon()).await.unwrap();
-        }
-        some.shrink_to(4 * UNIT);
-        assert_eq!(budget.free.available_permits(), 12);
-        some.shrink_to(20 * UNIT);
-        assert_eq!(budget.free.available_permits(), 12);
-        some.shrink_to(0);
-        assert_eq!(budget.free.available_permits(), 16);
-    }
 }

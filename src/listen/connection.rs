@@ -79,8 +79,10 @@ impl<H: Handler> Http<H> {
         match end {
             End::Over(_) if activity.is_proven() => farewell(stream, None, SENDER).await,
             End::Over(_) => farewell(stream, None, STRANGER).await,
-            End::Overdue(_) if activity.speaks_http1() => {
-                farewell(stream, outcome.as_ref(), STRANGER).await;
+            End::Overdue(why) if activity.speaks_http1() => {
+                // Somebody else already waits for an evicted connection's place.
+                let most = if why == Overdue::Evicted { 0 } else { STRANGER };
+                farewell(stream, outcome.as_ref(), most).await;
             }
             End::Overdue(_) | End::Abandoned => {}
         }
@@ -95,20 +97,23 @@ impl<H: Handler> Http<H> {
             async move { Ok::<_, std::convert::Infallible>(answer(&*handler, request, &activity).await) }
         });
         let mut connection = pin!(self.library.serve_connection(TokioIo::new(wire), service));
-        let mut cut_at = None;
+        // When it is cut, once it was asked to end; and whether that was for being idle.
+        let (mut cut_at, mut idle, mut closing) = (None::<Instant>, false, false);
         loop {
             tokio::select! {
                 result = connection.as_mut() => return End::Over(result),
-                overdue = activity.overdue(self.rules.patience), if cut_at.is_none() => {
+                overdue = activity.overdue(self.rules.patience), if !idle => {
                     if overdue != Overdue::Idle {
                         return End::Overdue(overdue);
                     }
-                    connection.as_mut().graceful_shutdown();
+                    idle = true;
                     cut_at = Some(Instant::now() + LINGER);
-                }
-                () = self.shutdown.reached(self.rules.until), if cut_at.is_none() => {
                     connection.as_mut().graceful_shutdown();
-                    cut_at = Some(Instant::now() + self.rules.close_within);
+                }
+                () = self.shutdown.reached(self.rules.until), if !closing => {
+                    closing = true;
+                    cut_at = cut_at.or(Some(Instant::now() + self.rules.close_within));
+                    connection.as_mut().graceful_shutdown();
                 }
                 () = sleep_until(cut_at.unwrap_or_else(Instant::now)), if cut_at.is_some() => {
                     return End::Abandoned;

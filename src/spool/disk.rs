@@ -165,15 +165,26 @@ pub fn make_directory(disk: &dyn Disk, path: &Path) -> io::Result<()> {
         None => return Ok(()), // the root
     };
     match disk.create_dir(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Ok(()) => disk.sync_dir(parent),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make_directory(disk, parent)?;
             disk.create_dir(path)?;
+            disk.sync_dir(parent)
         }
-        Err(error) => return Err(error),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            match disk.sync_dir(parent) {
+                // Not ours to touch (a mounted volume in a read-only image): somebody else made it.
+                Err(error) if is_not_ours(&error) => Ok(()),
+                outcome => outcome,
+            }
+        }
+        Err(error) => Err(error),
     }
-    disk.sync_dir(parent)
+}
+
+fn is_not_ours(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | InvalidInput)
 }
 
 /// Whether a write failed for want of space. That passes; any other failed write does not.

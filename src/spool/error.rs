@@ -14,6 +14,8 @@ pub enum OpenError {
          another `spool.directory`"
     )]
     Locked { directory: PathBuf },
+    #[error("the spool of `{spool}` is open already in this process")]
+    AlreadyOpen { spool: SourceName },
     #[error(
         "{path} is written in a newer format ({found}) than this version reads: start the newer \
          version again, or let it drain the spool before going back"

@@ -13,8 +13,7 @@ use super::{
     error::OpenError,
     identity,
     position::Position,
-    recovery,
-    retention::{self},
+    recovery, retention,
     shared::Shared,
 };
 use crate::{delivery::SourceName, metrics::Metrics};
@@ -53,7 +52,7 @@ impl Folder {
 
     /// Opens or makes the spool of `source` and recovers what is in it. `low` is the lowest
     /// undelivered position according to the checkpoint; `None` when there is no checkpoint: then
-    /// everything is undelivered. Once a source at a time.
+    /// everything is undelivered.
     pub fn spool(
         self: &Arc<Self>,
         source: &SourceName,
@@ -61,6 +60,9 @@ impl Folder {
         metrics: &Metrics,
         low: Option<Position>,
     ) -> Result<(Writer, Spool), OpenError> {
+        if self.spools().iter().any(|open| open.source == *source) {
+            return Err(OpenError::AlreadyOpen { spool: source.clone() });
+        }
         let disk = &*self.disk;
         let directory = self.source_directory(source);
         let segments = directory.join("segments");

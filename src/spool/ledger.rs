@@ -107,7 +107,7 @@ impl Ledger {
         &mut self,
         length: u64,
         durable_end: u64,
-        first_received_at: Option<UnixMillis>,
+        first_received_at: UnixMillis,
         now: UnixMillis,
     ) {
         if let Some(mut last) = self.segments.last_entry() {
@@ -116,7 +116,7 @@ impl Ledger {
             last.written_at = now;
         }
         if self.low.position.sequence >= self.durable_end {
-            self.low.received_at = first_received_at;
+            self.low.received_at = Some(first_received_at);
         }
         self.durable_end = durable_end;
     }

@@ -134,7 +134,7 @@ impl Shared {
             drop(book); // the claim wants it
             return Err(AppendError::Poisoned { spool: self.source.clone() });
         }
-        book.ledger.grow(length, durable_end, Some(first_received_at), now);
+        book.ledger.grow(length, durable_end, first_received_at, now);
         book.claimed -= claim.bytes;
         book.full = false;
         // The claim's bytes pass into the ledger; the total holds them all the while.

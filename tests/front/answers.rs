@@ -147,7 +147,8 @@ async fn only_what_no_sender_asks_for_is_404_or_405() {
 #[tokio::test]
 async fn every_refusal_of_the_spool_is_503_with_its_own_word() {
     let front = Front::start().await;
-    let refusals: [(&str, fn() -> AppendError); 4] = [
+    type Refusal = fn() -> AppendError;
+    let refusals: [(&str, Refusal); 4] = [
         ("spool-full", || AppendError::Full { spool: leads(), limit: Limit::Total { bytes: 1 } }),
         ("poisoned", || AppendError::Poisoned { spool: leads() }),
         ("closing", || AppendError::Closed { spool: leads() }),

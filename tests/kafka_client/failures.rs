@@ -86,5 +86,5 @@ fn nothing_to_report_is_waited_for_no_longer_than_asked() {
     rig.producer.poll(Duration::from_millis(30), &mut outcomes);
     let took = start.elapsed();
     assert!(outcomes.is_empty());
-    assert!(took >= Duration::from_millis(30) && took < Duration::from_millis(300), "{took:?}");
+    assert!(took >= Duration::from_millis(30) && took < Duration::from_secs(2), "{took:?}");
 }

@@ -85,12 +85,12 @@ fn without_a_cluster_everything_is_pending_and_nothing_blocks() {
     producer.poll(Duration::ZERO, &mut outcomes);
     assert!(outcomes.is_empty());
     assert_eq!(producer.cluster_silence(), None);
-    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 
     let start = Instant::now();
     drop(producer);
     eprintln!("dropped after {:?}", start.elapsed());
-    assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -52,6 +52,39 @@ fn purged_records_get_one_outcome_each_and_are_sent_again_in_order() {
 }
 
 #[test]
+fn records_that_a_broker_will_not_take_for_now_are_taken_back() {
+    let mut rig = Rig::new();
+    rig.ready(TOPIC);
+    rig.cluster.fail_produces(&[Fault::NotEnoughReplicas; 10_000]).unwrap();
+    for n in 0..1000 {
+        rig.send(TOPIC, &format!("key-{}", n % 3), &n.to_string(), n);
+    }
+    // The library goes on trying: no outcome, and the cluster answers.
+    let end = Instant::now() + Duration::from_millis(1500);
+    while Instant::now() < end {
+        rig.poll();
+    }
+    assert_eq!(rig.outcomes.len(), 0);
+    let silence = rig.producer.cluster_silence().unwrap();
+    assert!(silence < Duration::from_millis(1500), "{silence:?}");
+
+    let start = Instant::now();
+    while rig.outcomes.len() < 1000 {
+        assert!(start.elapsed() < crate::rig::PATIENCE, "{} outcomes", rig.outcomes.len());
+        rig.producer.purge();
+        rig.poll();
+    }
+    eprintln!("taken back in {:?}", start.elapsed());
+    assert_eq!(rig.delivered(), 0);
+    assert!(rig.read_all().is_empty(), "nothing that was taken back is on the topic");
+    rig.cluster.clear_produce_faults().unwrap();
+    rig.producer.renew(&|| false).unwrap();
+    rig.send(TOPIC, "key", "value", 1000);
+    rig.poll_until(1001);
+    assert_eq!(rig.delivered(), 1);
+}
+
+#[test]
 fn a_renewal_purges_whatever_is_outstanding_and_does_not_wait_for_the_cluster() {
     let mut rig = Rig::new();
     rig.ready(TOPIC);

@@ -42,7 +42,8 @@ impl Rig {
 
     pub fn with(brokers: u16, properties: &[(&str, &str)]) -> Self {
         let cluster = MockCluster::start(brokers).unwrap();
-        let kafka = kafka(cluster.bootstrap(), properties);
+        let mut kafka = kafka(cluster.bootstrap(), properties);
+        kafka.properties.extend(cluster.properties());
         let config = config::Topics::default();
         let topics =
             Topics::start_with(&kafka, &config, "marketo.", cluster.topic_maker(4)).unwrap();
@@ -131,6 +132,6 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < end, "waited too long for {what}");
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -20,7 +20,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, IoSlice},
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use millrace::spool::disk::{Disk, DiskFile, FileInfo, Lock};
@@ -78,6 +79,7 @@ struct World {
     syncs_held: bool,
     syncs_waiting: usize,
     log: Vec<(Call, PathBuf)>,
+    opened: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +112,7 @@ impl SimulatedDisk {
             syncs_held: false,
             syncs_waiting: 0,
             log: Vec::new(),
+            opened: Vec::new(),
         };
         Self(Arc::new(Shared { world: Mutex::new(world), sync_gate: Condvar::new() }))
     }
@@ -178,10 +181,14 @@ impl SimulatedDisk {
         self.world().syncs_held = true;
     }
 
-    /// Blocks until a sync is being held.
+    /// Blocks until a sync is being held; panics if none comes.
     pub fn wait_for_held_sync(&self) {
         let waiting = |world: &mut World| world.syncs_waiting == 0;
-        drop(self.0.sync_gate.wait_while(self.world(), waiting).unwrap());
+        let long = Duration::from_secs(20);
+        let (world, outcome) =
+            self.0.sync_gate.wait_timeout_while(self.world(), long, waiting).unwrap();
+        drop(world);
+        assert!(!outcome.timed_out(), "nobody syncs");
     }
 
     pub fn release_syncs(&self) {
@@ -192,6 +199,11 @@ impl SimulatedDisk {
     /// The calls that changed something since the last time this was asked.
     pub fn take_log(&self) -> Vec<(Call, PathBuf)> {
         std::mem::take(&mut self.world().log)
+    }
+
+    /// The files that were opened since the last time this was asked.
+    pub fn take_opened(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.world().opened)
     }
 
     /// The file as processes see it.
@@ -215,12 +227,14 @@ impl SimulatedDisk {
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        self.0.world.lock().unwrap()
+        // A test that fails while it holds the disk must not make every destructor fail too.
+        self.0.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let world = self.world();
+        let mut world = self.world();
         let file = world.file(path)?;
+        world.opened.push(path.to_owned());
         Ok(self.handle(&world, file, path))
     }
 

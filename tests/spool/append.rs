@@ -1,6 +1,6 @@
 //! Durable before the answer, group commit, hanging up, closing.
 
-use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+use std::time::Duration;
 
 use millrace::spool::{AppendError, Next, SpoolState, position::Position};
 
@@ -28,18 +28,19 @@ fn what_is_appended_is_read_back_in_order() {
 #[test]
 fn the_answer_waits_for_the_sync() {
     let disk = SimulatedDisk::new(1);
-    let (writer, spool) = open(&disk);
+    let (mut writer, spool) = open(&disk);
+    append_series(&mut writer, 1..2, 20); // the segment is there: the held sync is the delivery's
     let thread = writer.spawn().unwrap();
     disk.hold_syncs();
     block_on(async {
-        let mut append = pin!(spool.append(delivery("{}")));
-        assert!(poll_fn(|cx| Poll::Ready(append.as_mut().poll(cx).is_pending())).await);
+        let mut append = Box::pin(spool.append(delivery("{}")));
+        enqueue(&mut append).await;
         disk.wait_for_held_sync();
-        assert!(poll_fn(|cx| Poll::Ready(append.as_mut().poll(cx).is_pending())).await);
-        assert_eq!(spool.durable_end(), 1);
-        assert!(matches!(spool.reader(1).next().unwrap(), Next::CaughtUp));
+        assert!(is_pending(&mut append).await);
+        assert_eq!(spool.durable_end(), 2);
+        assert!(matches!(spool.reader(2).next().unwrap(), Next::CaughtUp));
         disk.release_syncs();
-        assert_eq!(append.await.unwrap(), 1);
+        assert_eq!(append.await.unwrap(), 2);
     });
     spool.close();
     thread.join().unwrap();
@@ -54,13 +55,13 @@ fn what_waits_during_a_sync_shares_the_next_one() {
     let thread = writer.spawn().unwrap();
     disk.hold_syncs();
     block_on(async {
-        let mut first = pin!(spool.append(delivery("{}")));
-        assert!(poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx).is_pending())).await);
+        let mut first = Box::pin(spool.append(delivery("{}")));
+        enqueue(&mut first).await;
         disk.wait_for_held_sync();
         let mut others: Vec<_> =
             (0..100).map(|n| Box::pin(spool.append(delivery(body(n, 10))))).collect();
         for other in &mut others {
-            assert!(poll_fn(|cx| Poll::Ready(other.as_mut().poll(cx).is_pending())).await);
+            enqueue(other).await;
         }
         disk.take_log();
         disk.release_syncs();
@@ -83,7 +84,7 @@ fn a_sender_that_hangs_up_cancels_nothing() {
     disk.hold_syncs();
     block_on(async {
         let mut append = Box::pin(spool.append(delivery("{\"kept\":1}")));
-        assert!(poll_fn(|cx| Poll::Ready(append.as_mut().poll(cx).is_pending())).await);
+        enqueue(&mut append).await;
         drop(append);
     });
     disk.release_syncs();
@@ -104,7 +105,7 @@ fn closing_finishes_what_is_queued_and_takes_no_more() {
         let mut queued: Vec<_> =
             (0..5).map(|n| Box::pin(spool.append(delivery(body(n, 10))))).collect();
         for one in &mut queued {
-            assert!(poll_fn(|cx| Poll::Ready(one.as_mut().poll(cx).is_pending())).await);
+            enqueue(one).await;
         }
         spool.close();
         assert_eq!(spool.state(), SpoolState::Closed);

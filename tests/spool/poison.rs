@@ -1,10 +1,19 @@
 //! Failed syncs and writes: nothing is acknowledged any more.
 
-use std::io::ErrorKind;
+use std::{
+    io::{self, ErrorKind},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
-use millrace::spool::{
-    AppendError, SpoolState,
-    disk::{Disk, DiskFile},
+use millrace::{
+    metrics::Metrics,
+    spool::{
+        AppendError, Config, Folder, SpoolState,
+        disk::{Disk, DiskFile, FileInfo, Lock},
+        position::Position,
+    },
 };
 
 use crate::{
@@ -63,6 +72,39 @@ fn a_failed_write_poisons() {
 }
 
 #[test]
+fn a_group_that_is_being_synced_while_the_spool_is_poisoned_is_not_acknowledged() {
+    let disk = SimulatedDisk::new(1);
+    let config = Config { keep_delivered_age: Duration::ZERO, ..config() };
+    let (mut writer, spool) = try_open(&disk, &config, None).unwrap();
+    append_series(&mut writer, 1..9, 200);
+    disk.advance_clock(1);
+    disk.hold_syncs();
+    std::thread::scope(|scope| {
+        let append = scope.spawn(|| append(&mut writer, body(9, 200)));
+        disk.wait_for_held_sync();
+        disk.fail_next(Call::SyncDir, ErrorKind::Other);
+        spool.delivered(Position::start_of(9)); // removes a segment, and can't sync that
+        assert_eq!(spool.state(), SpoolState::Poisoned);
+        disk.release_syncs();
+        assert_poisoned(append.join().unwrap());
+    });
+    assert_eq!(spool.durable_end(), 9);
+}
+
+#[test]
+fn poison_shows_in_the_metrics() {
+    let disk = SimulatedDisk::new(1);
+    let metrics = Metrics::new();
+    let folder = Folder::open(Arc::new(disk.clone()), &config()).unwrap();
+    let (mut writer, _spool) = folder.spool(&source(), None, &metrics, None).unwrap();
+    let line = "millrace_spool_poisoned{source=\"leads\"}";
+    assert!(metrics.render().contains(&format!("{line} 0")));
+    disk.fail_next(Call::SyncData, ErrorKind::Other);
+    assert_poisoned(append(&mut writer, "{}"));
+    assert!(metrics.render().contains(&format!("{line} 1")));
+}
+
+#[test]
 fn all_who_wait_hear_of_it_and_so_do_those_who_come_later() {
     let disk = SimulatedDisk::new(1);
     let (writer, spool) = open(&disk);
@@ -72,11 +114,7 @@ fn all_who_wait_hear_of_it_and_so_do_those_who_come_later() {
         let mut waiting: Vec<_> =
             (0..20).map(|n| Box::pin(spool.append(delivery(body(n, 200))))).collect();
         for one in &mut waiting {
-            std::future::poll_fn(|cx| {
-                assert!(one.as_mut().poll(cx).is_pending());
-                std::task::Poll::Ready(())
-            })
-            .await;
+            enqueue(one).await;
         }
         disk.fail_next(Call::SyncData, ErrorKind::Other);
         disk.release_syncs();
@@ -94,43 +132,37 @@ fn a_panic_of_the_writer_poisons() {
     #[derive(Debug)]
     struct Panics(SimulatedDisk);
     impl Disk for Panics {
-        fn create_new(&self, _: &std::path::Path) -> std::io::Result<std::sync::Arc<dyn DiskFile>> {
+        fn create_new(&self, _: &Path) -> io::Result<Arc<dyn DiskFile>> {
             panic!("as ordered by this test")
         }
-        fn open_to_read(
-            &self,
-            path: &std::path::Path,
-        ) -> std::io::Result<std::sync::Arc<dyn DiskFile>> {
+        fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
             self.0.open_to_read(path)
         }
-        fn open_to_write(
-            &self,
-            path: &std::path::Path,
-        ) -> std::io::Result<std::sync::Arc<dyn DiskFile>> {
+        fn open_to_write(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
             self.0.open_to_write(path)
         }
-        fn rename(&self, from: &std::path::Path, to: &std::path::Path) -> std::io::Result<()> {
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
             self.0.rename(from, to)
         }
-        fn remove(&self, path: &std::path::Path) -> std::io::Result<()> {
+        fn remove(&self, path: &Path) -> io::Result<()> {
             self.0.remove(path)
         }
-        fn create_dir(&self, path: &std::path::Path) -> std::io::Result<()> {
+        fn create_dir(&self, path: &Path) -> io::Result<()> {
             self.0.create_dir(path)
         }
-        fn sync_dir(&self, path: &std::path::Path) -> std::io::Result<()> {
+        fn sync_dir(&self, path: &Path) -> io::Result<()> {
             self.0.sync_dir(path)
         }
-        fn list(&self, path: &std::path::Path) -> std::io::Result<Vec<String>> {
+        fn list(&self, path: &Path) -> io::Result<Vec<String>> {
             self.0.list(path)
         }
-        fn info(&self, path: &std::path::Path) -> std::io::Result<millrace::spool::disk::FileInfo> {
+        fn info(&self, path: &Path) -> io::Result<FileInfo> {
             self.0.info(path)
         }
-        fn available_space(&self, path: &std::path::Path) -> std::io::Result<u64> {
+        fn available_space(&self, path: &Path) -> io::Result<u64> {
             self.0.available_space(path)
         }
-        fn lock(&self, path: &std::path::Path) -> std::io::Result<millrace::spool::disk::Lock> {
+        fn lock(&self, path: &Path) -> io::Result<Lock> {
             self.0.lock(path)
         }
         fn now(&self) -> u64 {
@@ -140,10 +172,8 @@ fn a_panic_of_the_writer_poisons() {
 
     let disk = SimulatedDisk::new(1);
     drop(open(&disk)); // identity and folders are there; the first segment is not
-    let folder =
-        millrace::spool::Folder::open(std::sync::Arc::new(Panics(disk)), &config()).unwrap();
-    let (writer, spool) =
-        folder.spool(&source(), None, &millrace::metrics::Metrics::new(), None).unwrap();
+    let folder = Folder::open(Arc::new(Panics(disk)), &config()).unwrap();
+    let (writer, spool) = folder.spool(&source(), None, &Metrics::new(), None).unwrap();
     let thread = writer.spawn().unwrap();
     assert_poisoned(block_on(spool.append(delivery("{}"))));
     assert!(thread.join().is_err());

@@ -129,22 +129,24 @@ fn a_segment_whose_beginning_was_interrupted_is_begun_again() {
 
 #[test]
 fn whole_frames_of_a_killed_process_are_synced_before_they_count() {
-    let disk = SimulatedDisk::new(1);
-    let (mut writer, _) = open(&disk);
-    append_series(&mut writer, 1..2, 20);
-    let before = disk.content(&segment(1)).len();
-    append_series(&mut writer, 2..3, 20);
-    // Back to the moment before the second sync: the bytes are in the page cache only.
-    let bytes = disk.content(&segment(1));
-    disk.kill();
-    disk.set_content(&segment(1), bytes[..before].to_vec());
-    let file = disk.open_to_write(&segment(1)).unwrap();
-    file.write_at(&[std::io::IoSlice::new(&bytes[before..])], before as u64).unwrap();
-    disk.kill();
-    let (_writer, spool) = open(&disk);
-    assert_eq!(spool.durable_end(), 3);
-    disk.lose_power();
-    assert_reads_series(&open(&disk).1, 1..3, 20);
+    for seed in 0..20 {
+        let disk = SimulatedDisk::new(seed);
+        let (mut writer, _) = open(&disk);
+        append_series(&mut writer, 1..2, 20);
+        let before = disk.content(&segment(1)).len();
+        append_series(&mut writer, 2..3, 20);
+        // Back to the moment before the second sync: the bytes are in the page cache only.
+        let bytes = disk.content(&segment(1));
+        disk.set_content(&segment(1), bytes[..before].to_vec());
+        disk.kill();
+        let file = disk.open_to_write(&segment(1)).unwrap();
+        file.write_at(&[std::io::IoSlice::new(&bytes[before..])], before as u64).unwrap();
+        disk.kill();
+        let (_writer, spool) = open(&disk);
+        assert_eq!(spool.durable_end(), 3);
+        disk.lose_power();
+        assert_reads_series(&open(&disk).1, 1..3, 20);
+    }
 }
 
 #[test]
@@ -152,14 +154,14 @@ fn a_start_opens_the_last_segment_and_that_of_the_low_position_only() {
     let disk = SimulatedDisk::new(1);
     let (mut writer, _) = open(&disk);
     append_series(&mut writer, 1..100, 200);
+    let last = *segments(&disk).last().unwrap();
     disk.kill();
-    // Whatever is in the other ones is not looked at.
-    let all = segments(&disk);
-    for generation in &all[1..all.len() - 1] {
-        disk.set_content(&segment(*generation), vec![7; 900]);
-    }
-    let (_writer, spool) = open(&disk);
+    disk.take_opened();
+    let low = Some(Position::start_of(50));
+    let (_writer, spool) = try_open(&disk, &config(), low).unwrap();
     assert_eq!(spool.durable_end(), 100);
+    let identity = Path::new("/spool/leads/identity").to_owned();
+    assert_eq!(disk.take_opened(), [identity, segment(last), segment(49)]);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! What all of these tests need: a spool on a simulated disk, deliveries, and reading it all back.
 
 use std::{
+    future::poll_fn,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -120,6 +123,16 @@ pub fn segments(disk: &SimulatedDisk) -> Vec<u64> {
     let mut names = disk.list(Path::new(SEGMENTS)).unwrap();
     names.sort();
     names.iter().map(|name| name.strip_suffix(".segment").unwrap().parse().unwrap()).collect()
+}
+
+/// Polls a fresh append once, which puts it into the queue (if there is room), and no more.
+pub async fn enqueue(append: &mut Pin<Box<impl Future>>) {
+    assert!(is_pending(append).await);
+}
+
+/// Polls once.
+pub async fn is_pending(append: &mut Pin<Box<impl Future>>) -> bool {
+    poll_fn(|context| Poll::Ready(append.as_mut().poll(context).is_pending())).await
 }
 
 /// A runtime for the asynchronous half; the writer's thread is its own.

@@ -126,7 +126,7 @@ impl AdminMaker {
             Code::TopicAlreadyExists => Made::Exists,
             Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
                 Made::Refused(format!(
-                    "{what}; run: {} — or let somebody make it: {}",
+                    "{what}; run: {} (or let somebody make it: {})",
                     self.advice.allow_create(topic),
                     self.advice.create(topic)
                 ))
@@ -140,7 +140,8 @@ impl AdminMaker {
                 "{what}; change topics.partitions, topics.replication_factor or topics.config to \
                  what the cluster's policy allows"
             )),
-            Code::UnsupportedVersion | Code::UnsupportedFeature | Code::InvalidTopic => {
+            Code::InvalidTopic => Made::Refused(format!("{what}; change topics.name")),
+            Code::UnsupportedVersion | Code::UnsupportedFeature => {
                 Made::Refused(format!("{what}; run: {}", self.advice.create(topic)))
             }
             // Answers of a cluster that has other worries, and silence.

@@ -1,0 +1,126 @@
+//! How many bytes of bodies are in memory at once, over all connections (`listen.body_budget`).
+//!
+//! A [`Reservation`] is made before the memory is taken and given back when it goes: the receiver
+//! keeps it until the spool has the bytes. One that needs more than the whole budget (its wire form
+//! and its inflated form together) gets all of it, alone: a limit that is not above the budget can
+//! always be reached.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+
+use super::reply::Outcome;
+
+/// Budget is counted in these many bytes.
+const UNIT: u64 = 1024;
+
+/// Bytes of bodies that may be in memory at once.
+#[derive(Clone)]
+pub(super) struct Budget {
+    free: Arc<Semaphore>,
+    total: u32,
+}
+
+impl Budget {
+    pub(super) fn new(bytes: u64) -> Self {
+        let total = units(bytes).max(1);
+        Self { free: Arc::new(Semaphore::new(total as usize)), total }
+    }
+
+    pub(super) fn reserve(&self) -> Reservation {
+        Reservation { budget: self.clone(), held: Vec::new(), units: 0 }
+    }
+}
+
+/// A part of the budget, given back when dropped.
+pub struct Reservation {
+    budget: Budget,
+    held: Vec<OwnedSemaphorePermit>,
+    units: u32,
+}
+
+impl Reservation {
+    /// Waits for room until `deadline`, first come, first served.
+    pub(super) async fn grow_to(&mut self, bytes: u64, deadline: Instant) -> Result<(), Outcome> {
+        let wanted = units(bytes).min(self.budget.total);
+        let more = wanted.saturating_sub(self.units);
+        if more == 0 {
+            return Ok(());
+        }
+        let permit = timeout_at(deadline, self.budget.free.clone().acquire_many_owned(more)).await;
+        // The semaphore is never closed.
+        self.held.push(permit.map_err(|_| Outcome::OverBudget)?.map_err(|_| Outcome::Internal)?);
+        self.units += more;
+        Ok(())
+    }
+
+    pub(super) fn shrink_to(&mut self, bytes: u64) {
+        let wanted = units(bytes);
+        while self.units > wanted {
+            let Some(mut last) = self.held.pop() else { return };
+            let here = u32::try_from(last.num_permits()).unwrap_or(u32::MAX);
+            let surplus = here.min(self.units - wanted);
+            self.units -= surplus;
+            drop(last.split(surplus as usize));
+            if surplus < here {
+                self.held.push(last);
+            }
+        }
+    }
+}
+
+fn units(bytes: u64) -> u32 {
+    // Four TiB of bodies in memory are beyond any limit worth having.
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(50)
+    }
+
+    #[tokio::test]
+    async fn an_exhausted_budget_refuses_at_the_deadline_and_gives_when_room_is_made() {
+        let budget = Budget::new(8 * UNIT);
+        let (mut first, mut second) = (budget.reserve(), budget.reserve());
+        first.grow_to(6 * UNIT, soon()).await.unwrap();
+        assert_eq!(second.grow_to(3 * UNIT, soon()).await, Err(Outcome::OverBudget));
+        second.grow_to(2 * UNIT, soon()).await.unwrap();
+        drop(first);
+        second.grow_to(8 * UNIT, soon()).await.unwrap();
+        drop(second);
+        assert_eq!(budget.free.available_permits(), 8);
+    }
+
+    #[tokio::test]
+    async fn what_needs_more_than_the_whole_budget_gets_all_of_it_alone() {
+        let budget = Budget::new(8 * UNIT);
+        let mut all = budget.reserve();
+        all.grow_to(100 * UNIT, soon()).await.unwrap();
+        assert_eq!(budget.free.available_permits(), 0);
+        assert_eq!(budget.reserve().grow_to(1, soon()).await, Err(Outcome::OverBudget));
+    }
+
+    #[tokio::test]
+    async fn a_reservation_shrinks_to_what_is_still_held() {
+        let budget = Budget::new(16 * UNIT);
+        let mut some = budget.reserve();
+        for units in [3, 7, 12] {
+            some.grow_to(units * UNIT, soon()).await.unwrap();
+        }
+        some.shrink_to(4 * UNIT);
+        assert_eq!(budget.free.available_permits(), 12);
+        some.shrink_to(20 * UNIT);
+        assert_eq!(budget.free.available_permits(), 12);
+        some.shrink_to(0);
+        assert_eq!(budget.free.available_permits(), 16);
+    }
+}

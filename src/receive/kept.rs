@@ -1,0 +1,64 @@
+//! What is kept of a request's head beside the body; everything else, credentials above all, is not.
+
+use http::{HeaderMap, HeaderName, header};
+
+/// The ids are Adobe I/O's.
+const KEPT: [HeaderName; 9] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::USER_AGENT,
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("x-adobe-event-id"),
+    HeaderName::from_static("x-adobe-delivery-id"),
+    HeaderName::from_static("x-adobe-retry-count"),
+    HeaderName::from_static("x-adobe-event-code"),
+    HeaderName::from_static("x-adobe-provider"),
+];
+
+/// Bytes of one kept header's value; what is longer is cut.
+const KEPT_LIMIT: usize = 1024;
+
+pub(super) fn worth_keeping(headers: &HeaderMap, still_coded: bool) -> Vec<(String, String)> {
+    let mut kept = Vec::new();
+    for name in &KEPT {
+        if *name == header::CONTENT_ENCODING && !still_coded {
+            continue;
+        }
+        let values: Vec<_> =
+            headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes())).collect();
+        if !values.is_empty() {
+            let mut value = values.join(", ");
+            let end =
+                (0..=KEPT_LIMIT.min(value.len())).rev().find(|at| value.is_char_boundary(*at));
+            value.truncate(end.unwrap_or(0));
+            kept.push((name.as_str().to_owned(), value));
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_kept_by_name_joined_and_cut() {
+        let mut headers = HeaderMap::new();
+        headers.append("content-type", "application/json".parse().unwrap());
+        headers.append("authorization", "Bearer hunter2".parse().unwrap());
+        headers.append("content-encoding", "br".parse().unwrap());
+        headers.append("content-encoding", "gzip".parse().unwrap());
+        headers.append("x-adobe-event-id", http::HeaderValue::from_bytes(b"\xe4bc").unwrap());
+        headers.append("user-agent", "ä".repeat(1000).parse().unwrap());
+        let kept = worth_keeping(&headers, true);
+        let value = |name: &str| kept.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        assert_eq!(value("content-type"), Some("application/json"));
+        assert_eq!(value("content-encoding"), Some("br, gzip"));
+        assert_eq!(value("x-adobe-event-id"), Some("\u{fffd}bc"));
+        assert_eq!(value("user-agent").map(str::len), Some(1024));
+        assert_eq!(value("authorization"), None);
+        assert_eq!(kept.len(), 4);
+        let decoded = worth_keeping(&headers, false);
+        assert!(!decoded.iter().any(|(name, _)| name == "content-encoding"));
+    }
+}

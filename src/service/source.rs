@@ -1,0 +1,153 @@
+//! One source at work: its spool's writer thread, and the thread that forwards behind it.
+
+use std::{
+    cell::OnceCell,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use super::StartError;
+use crate::{
+    authenticate::token::Tokens,
+    checkpoint::{Checkpoint, CheckpointFile},
+    config::{Config, SourceConfig, TokenAuth},
+    decode::{Catalog, Rules, catalog::Override},
+    forward::{self, Forwarder, Parts, Settings},
+    kafka::{Producer, Topics},
+    metrics::Metrics,
+    produce::Sink,
+    quarantine::Quarantine,
+    receive,
+    route::Router,
+    shutdown::{Phase, Shutdown},
+    spool::{Folder, Spool},
+};
+
+/// What all sources share.
+pub(super) struct Surroundings<'a> {
+    pub config: &'a Config,
+    pub folder: &'a Arc<Folder>,
+    pub topics: &'a Arc<Topics>,
+    pub router: &'a Router,
+    pub metrics: &'a Metrics,
+}
+
+pub(super) struct RunningSource {
+    pub spool: Spool,
+    auth: TokenAuth,
+    writer: JoinHandle<()>,
+    forwarder: JoinHandle<()>,
+    /// Tells the forwarder's thread to stop; apart from the process's shutdown, since what the
+    /// spool accepted last should be durable first.
+    stop: Shutdown,
+}
+
+impl RunningSource {
+    pub fn open(source: &SourceConfig, around: &Surroundings<'_>) -> Result<Self, StartError> {
+        let Surroundings { config, folder, topics, router, metrics } = around;
+        let directory = folder.source_directory(&source.name);
+        let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
+        let saved = checkpoint.load()?;
+        let low = saved.as_ref().map(Checkpoint::lowest);
+        let (writer, spool) = folder.spool(&source.name, source.size_limit, metrics, low)?;
+        if let Some(saved) = &saved {
+            checkpoint.check(saved, spool.id())?;
+        }
+
+        let queue = config.kafka.queue_size / config.sources.len().max(1) as u64;
+        let settings = Settings {
+            kind: source.kind,
+            dead_letter_topic: config.topics.dead_letter.clone(),
+            hold_after: config.forward.hold_after,
+            held_topics: config.forward.held_topics,
+            window_bytes: usize::try_from(queue).unwrap_or(usize::MAX),
+        };
+        let parts = Parts {
+            spool: spool.clone(),
+            sink: Producer::new(&config.kafka, queue, Arc::clone(topics)),
+            rules: Arc::new(Rules::from(catalog(source)?)),
+            router: (*router).clone(),
+            checkpoint,
+            quarantine: Quarantine::new(folder.disk().clone(), &directory),
+            metrics: (*metrics).clone(),
+        };
+        let stop = Shutdown::new();
+        let forwarder =
+            spawn_forwarder(settings, parts, saved, stop.clone(), config.shutdown.flush)?;
+        let writer = writer.spawn().map_err(StartError::Thread)?;
+        Ok(Self { spool, auth: source.auth.clone(), writer, forwarder, stop })
+    }
+
+    /// The front half's view of this source.
+    pub fn receiver(&self) -> receive::Source {
+        receive::Source {
+            name: self.spool.source().clone(),
+            tokens: Tokens::new(&self.auth),
+            store: Arc::new(self.spool.clone()),
+        }
+    }
+
+    /// Which of the two threads has ended although nobody asked it to.
+    pub fn ended_thread(&self) -> Option<&'static str> {
+        match (self.writer.is_finished(), self.forwarder.is_finished()) {
+            (true, _) => Some("spool's writer"),
+            (_, true) => Some("forwarder"),
+            (false, false) => None,
+        }
+    }
+
+    /// Stops accepting, finishes what was accepted, settles what is on its way.
+    pub fn stop(self) {
+        let name = self.spool.source().clone();
+        self.spool.close();
+        if self.writer.join().is_err() {
+            tracing::error!(source = %name, "the spool's writer panicked");
+        }
+        self.stop.advance(Phase::Closing);
+        if self.forwarder.join().is_err() {
+            tracing::error!(source = %name, "the forwarder panicked");
+        }
+        let left = self.spool.undelivered();
+        tracing::info!(
+            source = %name,
+            undelivered_deliveries = left.deliveries,
+            undelivered_bytes = left.bytes,
+            "the source has stopped; what is undelivered stays in the spool",
+        );
+    }
+}
+
+fn catalog(source: &SourceConfig) -> Result<Catalog, StartError> {
+    let overrides = source
+        .activity_types
+        .iter()
+        .map(|(id, name)| (*id, Override { name: name.clone(), aliases: Vec::new() }));
+    Catalog::with_overrides(overrides).map_err(|errors| {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        StartError::Catalog(errors.join("; "))
+    })
+}
+
+fn spawn_forwarder(
+    settings: Settings,
+    mut parts: Parts<Producer>,
+    saved: Option<Checkpoint>,
+    stop: Shutdown,
+    flush: Duration,
+) -> Result<JoinHandle<()>, StartError> {
+    let name = format!("forward-{}", parts.spool.source());
+    let work = move || {
+        let spool = parts.spool.clone();
+        let stopping = || stop.has_reached(Phase::Closing);
+        if parts.sink.renew(&stopping).is_err() {
+            return; // only when asked to stop
+        }
+        let mut forwarder = Forwarder::new(settings, parts, saved);
+        let deadline = OnceCell::new();
+        forward::run(&mut forwarder, &spool, &|| {
+            stopping().then(|| *deadline.get_or_init(|| Instant::now() + flush))
+        });
+    };
+    thread::Builder::new().name(name).spawn(work).map_err(StartError::Thread)
+}
