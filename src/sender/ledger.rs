@@ -28,6 +28,7 @@ pub struct Ledger {
     subscriptions: Vec<Subscription>,
     /// Records read, by topic, others' included.
     topics: BTreeMap<String, Topic>,
+    acknowledged: u64,
     out_of_order: u64,
     others: u64,
 }
@@ -106,7 +107,16 @@ impl Ledger {
 
     /// A batch that was sent got a 2xx.
     pub fn acknowledged(&mut self, subscription: u16, batch: u64) {
-        self.subscriptions[usize::from(subscription)].batches[batch as usize].acknowledged = true;
+        let batch = &mut self.subscriptions[usize::from(subscription)].batches[batch as usize];
+        if !batch.acknowledged {
+            batch.acknowledged = true;
+            self.acknowledged += u64::from(batch.events);
+        }
+    }
+
+    /// Different events that were acknowledged so far.
+    pub fn acknowledged_events(&self) -> u64 {
+        self.acknowledged
     }
 
     /// A consumer read a record; `id` is its `ce_id`, if it has one.

@@ -47,8 +47,8 @@ const SOURCE: (&str, Value) =
 const REASON: (&str, Value) = (
     "Reason",
     Text(&[
-        "Changed by Smart Campaign Scoring.Behaviour action Change Score",
-        "Changed by Smart Campaign OP-Lifecycle.02-MQL action Change Data Value",
+        "Changed by campaign Scoring.Behaviour",
+        "Changed by Smart Campaign OP-Lifecycle.02-MQL action",
         "User changed in lead database C:\\imports\\march.csv",
     ]),
 );
@@ -71,9 +71,7 @@ pub const KINDS: &[Kind] = &[
                 Text(&["", "utm_source=newsletter", "gclid=Cj0KCQjw&utm_medium=cpc"]),
             ),
             ("Referrer URL", Link),
-            ("Search Engine", Text(&["Google", "Bing", ""])),
             CLIENT,
-            ("Webpage URL", Page),
         ],
     ),
     kind(6, "Send Email", 130, EMAILS, &[CAMPAIGN_RUN, CHOICE, STEP, MAILING]),
@@ -83,23 +81,14 @@ pub const KINDS: &[Kind] = &[
         "Open Email",
         110,
         EMAILS,
-        &[CAMPAIGN_RUN, CHOICE, DEVICE, MOBILE, PLATFORM, STEP, CLIENT, ("Is Bot Activity", Flag)],
+        &[CAMPAIGN_RUN, DEVICE, PLATFORM, STEP, ("Is Bot Activity", Flag)],
     ),
     kind(
         11,
         "Click Email",
         60,
         EMAILS,
-        &[
-            CAMPAIGN_RUN,
-            CHOICE,
-            DEVICE,
-            MOBILE,
-            ("Link", Link),
-            ("Link ID", Number(1, 900)),
-            PLATFORM,
-            CLIENT,
-        ],
+        &[CAMPAIGN_RUN, MOBILE, ("Link", Link), ("Link ID", Number(1, 900)), CLIENT],
     ),
     kind(
         13,
@@ -125,10 +114,7 @@ pub const KINDS: &[Kind] = &[
             ("Change Value", Text(&["+5", "+10", "-3"])),
             ("New Value", Number(0, 200)),
             ("Old Value", Number(0, 200)),
-            ("Priority", Flag),
             REASON,
-            ("Relative Score", Number(0, 5)),
-            ("Relative Urgency", Number(0, 5)),
         ],
     ),
     kind(

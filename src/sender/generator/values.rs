@@ -40,7 +40,8 @@ impl Value {
         // Writing to a string can't fail.
         let _ = match self {
             Self::Text(texts) => {
-                string(out, random.choose(texts));
+                let text: &&str = random.choose(texts);
+                string(out, text);
                 Ok(())
             }
             Self::Number(low, high) => write!(out, "{}", random.between(low, high)),
@@ -48,7 +49,7 @@ impl Value {
             Self::Page => write!(out, "\"/{}\"", random.choose(PAGES)),
             Self::Link => write!(
                 out,
-                "\"https://www.example.com/{}?utm_source=newsletter&utm_campaign=spring-{}&mkt_tok={:016x}\"",
+                "\"https://www.example.com/{}?utm_campaign=spring-{}&mkt_tok={:016x}\"",
                 random.choose(PAGES),
                 random.between(1, 12),
                 random.next_u64()
