@@ -1,0 +1,36 @@
+//! Topics made and deleted by an operator.
+
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+};
+
+fn client(address: &str) -> AdminClient<DefaultClientContext> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", address);
+    config.create().expect("an admin client can be made")
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("a runtime can be made").block_on(future)
+}
+
+/// Creates `topic` with the cluster's own number of replicas.
+#[track_caller]
+pub fn create_topic(address: &str, topic: &str, partitions: i32) {
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+    let results = block_on(client(address).create_topics([&new], &AdminOptions::new()));
+    for result in results.expect("the cluster answers") {
+        result.unwrap_or_else(|(topic, error)| panic!("can't create {topic}: {error}"));
+    }
+}
+
+#[track_caller]
+pub fn delete_topic(address: &str, topic: &str) {
+    let results = block_on(client(address).delete_topics(&[topic], &AdminOptions::new()));
+    for result in results.expect("the cluster answers") {
+        result.unwrap_or_else(|(topic, error)| panic!("can't delete {topic}: {error}"));
+    }
+}

@@ -1,0 +1,23 @@
+//! Against a real Apache Kafka: what a sender posts is what a consumer reads, whatever happens in
+//! between. `tests/run kafka` brings the broker; see `broker.rs` for how one is started and hurt.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+// The test set-up: brokers, and clients that aren't ours.
+mod admin;
+mod broker;
+mod consumers;
+mod jars;
+mod ledger;
+
+// The tests.
+mod set_up;
+
+mod bridge_killed;
+mod clean_stop;
+mod deliveries_arrive;
+mod full_spool;
+mod held_topic;
+mod outage;
+mod refusals;

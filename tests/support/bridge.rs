@@ -1,0 +1,248 @@
+//! The real service as a process, configured by its environment alone, that a test may kill and
+//! start again on the same spool.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{
+    http::Client,
+    process::{self, Process},
+    wait,
+};
+
+/// The service is up in a fraction of a second; this is for a busy machine.
+const START: Duration = Duration::from_secs(30);
+
+/// The token that the source `leads` accepts.
+pub const TOKEN: &str = "a-token-of-the-tests";
+/// Where the source `leads` takes deliveries.
+pub const LEADS: &str = "/v1/leads";
+
+/// The environment of a service with one source, `leads`.
+#[derive(Clone, Debug)]
+pub struct Settings(BTreeMap<String, String>);
+
+impl Settings {
+    /// Topics begin with `prefix`, so that tests can share a broker.
+    pub fn new(kafka: &str, prefix: &str) -> Self {
+        Self(BTreeMap::new())
+            .set("KAFKA__BOOTSTRAP_SERVERS", kafka)
+            .set("LISTEN__ADDRESS", "127.0.0.1:0")
+            .set("ADMIN__ADDRESS", "127.0.0.1:0")
+            .set("SPOOL__SIZE_LIMIT", "1GiB")
+            .set("SPOOL__RESERVE", "16MiB")
+            .set("TOPICS__NAME", format!("{prefix}.{{stream}}.{{type}}"))
+            .set("TOPICS__DEAD_LETTER", format!("{prefix}.dead-letter"))
+            .set("SOURCES__LEADS__KIND", "marketo-lead-activity")
+            .set("SOURCES__LEADS__AUTH__TOKENS", TOKEN)
+            .set("SHUTDOWN__DELAY", "100ms")
+            .set("LOG__FORMAT", "json")
+    }
+
+    /// `key` without the prefix that all variables have.
+    pub fn set(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.0.insert(format!("MILLRACE_{key}"), value.into());
+        self
+    }
+}
+
+pub struct Bridge {
+    settings: Settings,
+    spool: TempDir,
+    running: Running,
+    /// Every line of every process so far.
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+struct Running {
+    process: Process,
+    deliveries: SocketAddr,
+    admin: SocketAddr,
+    reader: Option<thread::JoinHandle<()>>,
+}
+
+impl Bridge {
+    /// A service that says it is ready, on an empty spool.
+    #[track_caller]
+    pub fn start(settings: Settings) -> Self {
+        let spool = tempfile::Builder::new()
+            .prefix("millrace-test-spool-")
+            .tempdir()
+            .expect("a temporary folder can be made");
+        let log = Arc::default();
+        let running = run(&settings, spool.path(), &log);
+        Self { settings, spool, running, log }
+    }
+
+    /// Where deliveries go. Another port after each start.
+    pub fn deliveries(&self) -> SocketAddr {
+        self.running.deliveries
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(self.running.deliveries)
+    }
+
+    pub fn admin(&self) -> Client {
+        Client::new(self.running.admin)
+    }
+
+    /// The folder `spool.directory`.
+    pub fn spool(&self) -> &Path {
+        self.spool.path()
+    }
+
+    /// SIGKILL, and gone when this returns.
+    pub fn kill(&mut self) {
+        self.running.process.kill();
+    }
+
+    /// SIGTERM: a clean stop begins.
+    pub fn terminate(&mut self) {
+        self.running.process.signal(Signal::TERM);
+    }
+
+    /// Waits for a stop that was asked for.
+    #[track_caller]
+    pub fn wait(&mut self, patience: Duration) -> ExitStatus {
+        self.running.process.wait(patience)
+    }
+
+    /// Starts it again on the same spool, with the same settings.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.running.process.kill();
+        self.running = run(&self.settings, self.spool.path(), &self.log);
+    }
+
+    /// The status of `/readyz`; `None` when nobody answers.
+    pub fn readiness(&self) -> Option<u16> {
+        self.admin().get("/readyz").ok().map(|answer| answer.status)
+    }
+
+    /// The sum of all series of a metric whose labels contain each of `labels` (`reason="x"`).
+    #[track_caller]
+    pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let answer = self.admin().get("/metrics").expect("the service gives its metrics");
+        let text = answer.text();
+        text.lines()
+            .filter(|line| {
+                line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+                    && labels.iter().all(|label| line.contains(label))
+            })
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// Waits until the service itself says that nothing is left to deliver.
+    #[track_caller]
+    pub fn wait_until_drained(&self, patience: Duration) {
+        wait::until("a drained spool", patience, || {
+            self.metric("millrace_spool_undelivered_deliveries", &[]) == 0.0
+        });
+    }
+
+    /// Every file below the spool's folder whose name ends with `ending`.
+    pub fn files(&self, ending: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.spool.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.to_string_lossy().ends_with(ending) {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// Every line that the service has logged so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().expect("no reader of the log panics").clone()
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            // What it said last is in its pipe; its end ends the reader.
+            self.running.process.kill();
+            if let Some(reader) = self.running.reader.take() {
+                let _ = reader.join();
+            }
+            let log = self.log();
+            eprintln!("the end of the service's log:");
+            for line in &log[log.len().saturating_sub(60)..] {
+                eprintln!("  {line}");
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn run(settings: &Settings, spool: &Path, log: &Arc<Mutex<Vec<String>>>) -> Running {
+    let mut command = process::tied(env!("CARGO_BIN_EXE_millrace"));
+    // Nothing of the developer's environment, so that it is the settings that are tested.
+    command
+        .arg("serve")
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .envs(&settings.0)
+        .env("MILLRACE_SPOOL__DIRECTORY", spool)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut process = process::spawn(command);
+    let stderr = process.child().stderr.take().expect("it is piped");
+    let before = log.lock().expect("no reader of the log panics").len();
+    let reader = thread::spawn({
+        let log = Arc::clone(log);
+        move || keep_lines(stderr, &log)
+    });
+    let (deliveries, admin) = wait::until_some("the service to listen", START, || {
+        let lines = log.lock().expect("no reader of the log panics")[before..].to_vec();
+        let addresses = listener(&lines, "deliveries").zip(listener(&lines, "admin"));
+        if addresses.is_none() && reader.is_finished() {
+            let status = process.wait(START);
+            panic!("the service ended ({status}):\n{}", lines.join("\n"));
+        }
+        addresses
+    });
+    wait::until("a service that is ready", START, || {
+        Client::new(admin).get("/readyz").is_ok_and(|answer| answer.status == 200)
+    });
+    Running { process, deliveries, admin, reader: Some(reader) }
+}
+
+fn keep_lines(stderr: impl Read, log: &Mutex<Vec<String>>) {
+    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        log.lock().expect("no reader of the log panics").push(line);
+    }
+}
+
+/// Where the service says that it listens:
+/// `{…,"fields":{"message":"listening","listener":"admin","address":"127.0.0.1:41234"}}`
+fn listener(lines: &[String], name: &str) -> Option<SocketAddr> {
+    let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines
+        .map(|line| line["fields"].clone())
+        .find(|fields| fields["message"] == "listening" && fields["listener"] == name)
+        .and_then(|fields| fields["address"].as_str()?.parse().ok())
+}

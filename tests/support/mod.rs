@@ -1,0 +1,14 @@
+//! What several test binaries share: processes that don't outlive their test, the real service as
+//! a process, an HTTP client and a sender's batches.
+//!
+//! Nothing here knows the service's insides: tests see it as a sender, a consumer and an operator
+//! do.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+pub mod batches;
+pub mod bridge;
+pub mod http;
+pub mod ports;
+pub mod process;
+pub mod wait;
