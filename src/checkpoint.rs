@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     delivery::UnixMillis,
     spool::{
+        Delivered,
         disk::{self, Disk},
         position::Position,
     },
@@ -76,6 +77,16 @@ impl Checkpoint {
     /// The lowest position that still must be read: what retention may not pass.
     pub fn lowest(&self) -> Position {
         self.held.iter().map(|held| held.position).fold(self.low, Position::min)
+    }
+
+    /// The highest position that it names.
+    pub fn highest(&self) -> Position {
+        self.held.iter().map(|held| held.position).fold(self.low, Position::max)
+    }
+
+    /// What the spool is told when it is opened.
+    pub fn delivered(&self) -> Delivered {
+        Delivered { lowest: self.lowest(), highest: self.highest() }
     }
 
     fn encode(&self) -> Vec<u8> {

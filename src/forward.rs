@@ -153,6 +153,8 @@ pub struct Forwarder<S> {
     /// The main lane rests until then: a topic should be held, and too many are.
     paused_until: Option<Instant>,
     pauses: Retry,
+    /// The event whose topic is being created, and since when the main lane waits for it.
+    creating: Option<(Position, Instant)>,
     /// Since when the cluster has been answering without a long silence.
     cluster_alive_since: Option<Instant>,
     saved: Checkpoint,
@@ -190,6 +192,7 @@ impl<S: Sink> Forwarder<S> {
             dead_letters_closed_until: None,
             paused_until: None,
             pauses: Retry::without_jitter(FIRST_PAUSE, LONGEST_PAUSE),
+            creating: None,
             cluster_alive_since: None,
             saved_at: None,
             outcomes: Vec::new(),
@@ -256,17 +259,18 @@ impl<S: Sink> Forwarder<S> {
         }
     }
 
-    /// Writes the checkpoint if it changed, and lets the spool remove what lies behind it.
+    /// Writes the checkpoint if it changed, and lets the spool remove what lies behind it. The order
+    /// matters: what is behind a checkpoint that is not durable may still be needed.
     pub fn save_checkpoint(&mut self, now: Now) -> Result<(), ForwardError> {
         self.saved_at = Some(now.instant);
         let mut checkpoint = self.position();
-        if checkpoint == self.saved {
-            return Ok(());
+        if checkpoint != self.saved {
+            checkpoint.written_at = now.unix;
+            self.checkpoint.store(&checkpoint)?;
+            self.saved = checkpoint;
         }
-        checkpoint.written_at = now.unix;
-        self.checkpoint.store(&checkpoint)?;
-        self.spool.delivered(checkpoint.lowest());
-        self.saved = checkpoint;
+        // Now and then also when nothing moved: delivered segments go by their age.
+        self.spool.delivered(self.saved.lowest());
         Ok(())
     }
 
@@ -299,13 +303,7 @@ impl<S: Sink> Forwarder<S> {
         self.main.window.bytes() + held
     }
 
-    fn open_lane(
-        &mut self,
-        topic: TopicId,
-        from: Position,
-        phase: Phase,
-        why: &str,
-    ) -> &mut HeldTopic {
+    fn open_lane(&mut self, topic: TopicId, from: Position, phase: Phase, why: &str) {
         let mut id = self.last_lane;
         loop {
             id = id.wrapping_add(1);
@@ -318,9 +316,8 @@ impl<S: Sink> Forwarder<S> {
         self.lanes.insert(id, topic);
         let lane = Lane::new(id, self.spool.reader(from.sequence), from);
         let held = HeldTopic::new(lane, phase, why);
-        self.show_held_after(self.held.len() + 1);
-        let entry = self.held.entry(topic);
-        entry.or_insert(held) // there was none any more
+        self.held.insert(topic, held);
+        self.show_held();
     }
 
     /// Whether one more topic may be held. Lanes that have nothing to read before the main lane moves
@@ -334,11 +331,11 @@ impl<S: Sink> Forwarder<S> {
     fn close_lane(&mut self, topic: TopicId) {
         self.held.remove(&topic);
         self.lanes.retain(|_, lane_topic| *lane_topic != topic);
-        self.show_held_after(self.held.len());
+        self.show_held();
     }
 
-    fn show_held_after(&self, topics: usize) {
+    fn show_held(&self) {
         let source = self.spool.source().as_str();
-        self.metrics.held_topics.with_label_values(&[source]).set(topics as i64);
+        self.metrics.held_topics.with_label_values(&[source]).set(self.held.len() as i64);
     }
 }

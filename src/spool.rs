@@ -101,6 +101,23 @@ pub struct StoredDelivery {
     pub delivery: Delivery,
 }
 
+/// How far a spool is delivered, as the checkpoint has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// The lowest position that is still to be read.
+    pub lowest: Position,
+    /// The highest position that the checkpoint names. Deliveries before it were durable once, so
+    /// their numbers are never given to others, even if the disk has lost them since.
+    pub highest: Position,
+}
+
+impl From<Position> for Delivered {
+    /// Everything before `low`, and nothing behind it.
+    fn from(low: Position) -> Self {
+        Self { lowest: low, highest: low }
+    }
+}
+
 /// What is stored and not delivered yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backlog {

@@ -23,6 +23,9 @@ const DELIVERIES_A_TURN: usize = 16;
 /// How soon a topic that is being created is asked for again.
 const CREATION_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long the others wait for a topic that is being created.
+const CREATION_PATIENCE: Duration = Duration::from_millis(500);
+
 /// What became of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
@@ -225,6 +228,9 @@ impl<S: Sink> Forwarder<S> {
                 Ok(Taken::Sent) => sent += 1,
                 Ok(Taken::Passed) => {}
                 Ok(Taken::Wait) => {
+                    if id == MAIN && self.creating == Some((position, now.instant)) {
+                        self.ask_for_topics(&items[start..]);
+                    }
                     let turn = if index == first { Turn::Wait } else { Turn::Moved };
                     return (turn, Some(index), Ok(()));
                 }
@@ -321,13 +327,14 @@ impl<S: Sink> Forwarder<S> {
             // Nobody knows which topics there are while the cluster is away.
             TopicState::Pending if self.cluster_is_away() => Ok(self.wait(id, name, now)),
             TopicState::Pending if id != MAIN => Ok(self.wait(id, name, now)),
-            TopicState::Pending => Ok(self.hold_until_created(name, position, now)),
+            TopicState::Pending => Ok(self.wait_for_creation(name, position, now)),
             TopicState::Unavailable(why) if id == MAIN => {
                 Ok(self.hold_unavailable(name, position, &why, now))
             }
             TopicState::Unavailable(why) => {
                 let topic = self.topics.enter(name);
                 let until = self.wait_for(topic, now);
+                self.tell_of_trouble(topic, position, &why);
                 if let Some(held) = self.held.get_mut(&topic) {
                     held.phase = Phase::Waiting { until };
                     held.why = why;
@@ -337,19 +344,38 @@ impl<S: Sink> Forwarder<S> {
         }
     }
 
+    /// One topic is being created; the others of the delivery can be in the same breath.
+    fn ask_for_topics(&mut self, items: &[Decoded<'_>]) {
+        for event in items.iter().flatten() {
+            let name = self.router.topic(self.spool.source(), event, &mut self.topic_name);
+            if self.topics.find(name).is_none() {
+                self.sink.topic(name);
+            }
+        }
+    }
+
     fn wait(&mut self, id: LaneId, name: &str, now: Now) -> Taken {
-        if id != MAIN
-            && let Some(held) = self.topics.find(name).and_then(|topic| self.held.get_mut(&topic))
+        if id == MAIN {
+            self.paused_until = Some(now.instant + CREATION_PAUSE);
+        } else if let Some(held) =
+            self.topics.find(name).and_then(|topic| self.held.get_mut(&topic))
         {
             held.phase = Phase::Waiting { until: now.instant + CREATION_PAUSE };
         }
         Taken::Wait
     }
 
-    /// Topics are created off the line of the others, so a new one starts as a held one.
-    fn hold_until_created(&mut self, name: &str, position: Position, now: Now) -> Taken {
-        if !self.lanes_are_left() {
-            return Taken::Wait; // one of them is there in a moment
+    /// Topics are created off the line of the others. It takes a moment, and the next events want
+    /// new topics too, so the lane waits that moment; a topic that takes longer is held. Holding all
+    /// at once would make each of them read the spool for itself.
+    fn wait_for_creation(&mut self, name: &str, position: Position, now: Now) -> Taken {
+        let since = match self.creating {
+            Some((waiting, since)) if waiting == position => since,
+            _ => now.instant,
+        };
+        self.creating = Some((position, since));
+        if now.instant < since + CREATION_PATIENCE || !self.lanes_are_left() {
+            return self.wait(MAIN, name, now);
         }
         let topic = self.topics.enter(name);
         let phase = Phase::Waiting { until: now.instant + CREATION_PAUSE };

@@ -57,13 +57,18 @@ impl<S: Sink> Forwarder<S> {
     /// Leaves the topic to a lane of its own, from `position` on.
     pub(super) fn hold(&mut self, topic: TopicId, position: Position, why: &str, now: Now) {
         let until = self.wait_for(topic, now);
-        let entry = self.topics.get_mut(topic);
-        entry.ready = false;
-        let source = self.spool.source();
-        self.metrics.holds.with_label_values(&[source.as_str()]).inc();
-        tracing::warn!(%source, topic = entry.name, %position, why, "a topic is held");
-        let held = self.open_lane(topic, position, Phase::Waiting { until }, why);
+        self.topics.get_mut(topic).ready = false;
+        self.open_lane(topic, position, Phase::Waiting { until }, why);
+        self.tell_of_trouble(topic, position, why);
+    }
+
+    /// Tells people once that a held topic is in trouble.
+    pub(super) fn tell_of_trouble(&mut self, topic: TopicId, position: Position, why: &str) {
+        let Some(held) = self.held.get_mut(&topic).filter(|held| !held.in_trouble) else { return };
         held.in_trouble = true;
+        let (source, name) = (self.spool.source(), &self.topics.get(topic).name);
+        self.metrics.holds.with_label_values(&[source.as_str()]).inc();
+        tracing::warn!(%source, topic = name, %position, why, "a topic is held");
     }
 
     /// When a topic in trouble is tried again.

@@ -49,8 +49,8 @@ impl RunningSource {
         let directory = folder.source_directory(&source.name);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
         let saved = checkpoint.load()?;
-        let low = saved.as_ref().map(Checkpoint::lowest);
-        let (writer, spool) = folder.spool(&source.name, source.size_limit, metrics, low)?;
+        let delivered = saved.as_ref().map(Checkpoint::delivered);
+        let (writer, spool) = folder.spool(&source.name, source.size_limit, metrics, delivered)?;
         if let Some(saved) = &saved {
             checkpoint.check(saved, spool.id())?;
         }

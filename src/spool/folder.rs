@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Config, Spool, Writer,
+    Config, Delivered, Spool, Writer,
     budget::Budget,
     disk::{self, Disk, Lock},
     error::OpenError,
@@ -58,7 +58,7 @@ impl Folder {
         source: &SourceName,
         source_limit: Option<u64>,
         metrics: &Metrics,
-        low: Option<Position>,
+        delivered: Option<Delivered>,
     ) -> Result<(Writer, Spool), OpenError> {
         if self.spools().iter().any(|open| open.source == *source) {
             return Err(OpenError::AlreadyOpen { spool: source.clone() });
@@ -71,7 +71,7 @@ impl Folder {
         let generations = recovery::generations(disk, &segments)?;
         let id =
             identity::read_or_create(disk, &directory.join("identity"), !generations.is_empty())?;
-        let recovered = recovery::recover(disk, &segments, &generations, id, low)?;
+        let recovered = recovery::recover(disk, &segments, &generations, id, delivered)?;
         let shared = Arc::new(Shared::new(
             source.clone(),
             id,
@@ -81,7 +81,7 @@ impl Folder {
             recovered.ledger,
             metrics,
         ));
-        retention::set_low(&shared, low.unwrap_or(Position::start_of(1)));
+        retention::set_low(&shared, delivered.map_or(Position::start_of(1), |at| at.lowest));
         self.register(&shared);
         let backlog = shared.backlog();
         tracing::info!(

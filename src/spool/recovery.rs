@@ -16,7 +16,8 @@
 //!   acknowledged. It is begun again under the same name.
 //!
 //! After a killed process (not a lost machine) whole frames may be in the page cache only; they are
-//! synced before anybody reads them. Numbers never go back behind the checkpoint's low position.
+//! synced before anybody reads them. Numbers never go back behind the highest position of the checkpoint: after a
+//! failed sync the page cache may hold a frame that the disk does not, long enough to be delivered.
 
 use std::{
     io::{self, IoSlice},
@@ -27,6 +28,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
+    Delivered,
     disk::{self, Disk, DiskFile},
     error::OpenError,
     frame::{Checksum, HEAD_LENGTH, Head},
@@ -58,7 +60,7 @@ pub fn recover(
     segments: &Path,
     generations: &[u64],
     id: Uuid,
-    low: Option<Position>,
+    delivered: Option<Delivered>,
 ) -> Result<Recovered, OpenError> {
     let mut ledger = Ledger::new();
     let mut active = None;
@@ -78,7 +80,8 @@ pub fn recover(
 
     // A checkpoint ahead of the files: what it has seen delivered is gone from here. New deliveries
     // must not take numbers that it would take for delivered.
-    let delivered_to = low.map_or(1, |low| low.sequence + u64::from(low.index > 0));
+    let delivered_to =
+        delivered.map_or(1, |at| at.highest.sequence + u64::from(at.highest.index > 0));
     if delivered_to > end {
         if !generations.is_empty() {
             tracing::warn!(
@@ -91,7 +94,7 @@ pub fn recover(
     }
     ledger.set_durable_end(end);
     let first = ledger.first_generation().unwrap_or(end);
-    ledger.set_removed_below(low.map_or(1, |low| low.sequence).min(first));
+    ledger.set_removed_below(delivered.map_or(1, |at| at.lowest.sequence).min(first));
     Ok(Recovered { ledger, active })
 }
 

@@ -256,9 +256,9 @@ impl History {
         let directory = folder.source_directory(&self.source);
         let checkpoint = CheckpointFile::new(disk.clone(), &directory);
         let saved = checkpoint.load().expect("a checkpoint is whole");
-        let low = saved.as_ref().map(Checkpoint::lowest);
+        let delivered = saved.as_ref().map(Checkpoint::delivered);
         let (writer, spool) =
-            folder.spool(&self.source, None, &metrics, low).expect("the spool opens");
+            folder.spool(&self.source, None, &metrics, delivered).expect("the spool opens");
         let settings = Settings {
             kind: SourceKind::MarketoLeadActivity,
             dead_letter_topic: DEAD_LETTERS.into(),

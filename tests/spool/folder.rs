@@ -144,7 +144,7 @@ fn it_works_on_a_real_disk() {
     }
     let open = Folder::open(Arc::new(RealDisk), &config).unwrap();
     let low = Position::start_of(1510);
-    let (writer, spool) = open.spool(&source(), None, &metrics, Some(low)).unwrap();
+    let (writer, spool) = open.spool(&source(), None, &metrics, Some(low.into())).unwrap();
     assert_eq!(spool.undelivered().deliveries, 10);
     let thread = writer.spawn().unwrap();
     assert_eq!(block_on(spool.append(delivery(Bytes::from_static(b"{}")))).unwrap(), 1520);

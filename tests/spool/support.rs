@@ -46,7 +46,7 @@ pub fn try_open(
     low: Option<Position>,
 ) -> Result<(Writer, Spool), OpenError> {
     let folder = Folder::open(Arc::new(disk.clone()), config)?;
-    folder.spool(&source(), None, &Metrics::new(), low)
+    folder.spool(&source(), None, &Metrics::new(), low.map(Into::into))
 }
 
 pub fn open(disk: &SimulatedDisk) -> (Writer, Spool) {

@@ -238,11 +238,11 @@ fn keep_lines(stderr: impl Read, log: &Mutex<Vec<String>>) {
 }
 
 /// Where the service says that it listens:
-/// `{…,"fields":{"message":"listening","listener":"admin","address":"127.0.0.1:41234"}}`
+/// `{…,"message":"listening","listener":"admin","address":"127.0.0.1:41234"}`
 fn listener(lines: &[String], name: &str) -> Option<SocketAddr> {
     let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines
-        .map(|line| line["fields"].clone())
+        .into_iter()
         .find(|fields| fields["message"] == "listening" && fields["listener"] == name)
         .and_then(|fields| fields["address"].as_str()?.parse().ok())
 }
