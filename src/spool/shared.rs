@@ -120,7 +120,8 @@ impl Shared {
         self.book().ledger.note(generation, mark);
     }
 
-    /// A group is durable: the last segment is now `length` bytes and ends before `durable_end`.
+    /// A group is durable: the last segment is now `length` bytes and ends before `durable_end`. Not
+    /// if the spool was poisoned meanwhile, by the forwarder's thread removing a segment.
     pub fn publish(
         &self,
         claim: Claim<'_>,
@@ -163,9 +164,15 @@ impl Shared {
         Err(self.full(limit))
     }
 
-    /// Notes that an append was refused.
+    /// Notes that an append was refused. Making room for it may have met a failed sync: then that
+    /// is the answer.
     pub fn full(&self, limit: Limit) -> AppendError {
-        let was_full = std::mem::replace(&mut self.book().full, true);
+        let mut book = self.book();
+        if book.poisoned {
+            return AppendError::Poisoned { spool: self.source.clone() };
+        }
+        let was_full = std::mem::replace(&mut book.full, true);
+        drop(book);
         if !was_full {
             let key = limit.key(&self.source);
             tracing::warn!(source = %self.source, key, "spool is full: {limit}");

@@ -84,8 +84,6 @@ impl Writer {
         if matches!(outcome, Err(Trouble::NoSpace)) && retention::make_room(&shared.folder) {
             outcome = self.store(group, begin, bytes);
         }
-        // Making room, here or on the forwarder's thread, may have met a failed sync as well.
-        shared.check_not_poisoned()?;
         let length = outcome.map_err(|trouble| match trouble {
             Trouble::NoSpace => shared.full(Limit::Volume),
             Trouble::Broken(reason) => shared.poison(&reason),
@@ -115,7 +113,6 @@ impl Writer {
                 }
             }
             if !retention::make_room(folder) {
-                self.shared.check_not_poisoned()?;
                 return Err(self.shared.full(Limit::Reserve { bytes: reserve }));
             }
         }

@@ -154,6 +154,21 @@ fn a_full_volume_is_full_and_not_poison_and_leaves_no_part_of_a_frame() {
 }
 
 #[test]
+fn what_a_refused_append_had_claimed_is_given_back() {
+    let disk = SimulatedDisk::new(1);
+    let config = Config { size_limit: 1000, segment_size: 1 << 20, ..config() };
+    let (mut writer, spool) = try_open(&disk, &config, None).unwrap();
+    append_series(&mut writer, 1..2, 200);
+    disk.set_capacity(disk.used());
+    for _ in 0..10 {
+        assert_eq!(limit(append(&mut writer, body(2, 200))), Limit::Volume);
+    }
+    disk.set_capacity(u64::MAX);
+    append_series(&mut writer, 2..4, 200);
+    assert_reads_series(&spool, 1..4, 200);
+}
+
+#[test]
 fn a_volume_that_fills_up_while_rolling_is_full_and_not_poison() {
     for room in 0..64 {
         let disk = SimulatedDisk::new(1);

@@ -84,8 +84,9 @@ fn a_group_that_is_being_synced_while_the_spool_is_poisoned_is_not_acknowledged(
         disk.wait_for_held_sync();
         disk.fail_next(Call::SyncDir, ErrorKind::Other);
         spool.delivered(Position::start_of(9)); // removes a segment, and can't sync that
-        assert_eq!(spool.state(), SpoolState::Poisoned);
+        let state = spool.state();
         disk.release_syncs();
+        assert_eq!(state, SpoolState::Poisoned);
         assert_poisoned(append.join().unwrap());
     });
     assert_eq!(spool.durable_end(), 9);

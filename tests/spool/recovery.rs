@@ -121,6 +121,7 @@ fn a_segment_whose_beginning_was_interrupted_is_begun_again() {
         disk.set_content(&segment(2), header);
         let (mut writer, spool) = open(&disk);
         assert_eq!(spool.durable_end(), 2);
+        assert!(disk.content(&segment(2)).starts_with(b"MILLRACE"));
         assert_eq!(append(&mut writer, body(2, 600)).unwrap(), 2);
         disk.lose_power();
         assert_reads_series(&open(&disk).1, 1..3, 600);
