@@ -1,1 +1,98 @@
-//! Not written yet.
+//! The command line: what was typed, which command it is, and the exit code.
+//!
+//! Exit codes: 0 all is well; 1 `check` found something, or the service could not go on; 2 the
+//! command line or, for `serve`, the configuration is wrong.
+
+mod check;
+mod logging;
+mod program;
+mod serve;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Kafka};
+
+/// From Marketo Data Streams and Adobe I/O Events to Kafka, and nothing is lost on the way.
+///
+/// Deliveries are answered once they are on the disk, and reach Kafka whenever it is there.
+#[derive(Parser)]
+#[command(name = "millrace", version)]
+#[command(after_help = "\
+Configuration is a TOML file, or the environment, or both; the environment goes over the file.
+config/default.toml in the source documents every key.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Options),
+    Check(check::Options),
+}
+
+/// Where the configuration is.
+#[derive(Args)]
+struct ConfigFile {
+    /// The configuration file, in TOML. Without it, the one that MILLRACE_CONFIG names, or none:
+    /// the environment alone is enough
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What the commands need of the rest of the program. Arguments, so that tests can stand in.
+pub struct Program<'a> {
+    /// Whether the Kafka client takes the properties; connects to nothing.
+    pub validate: &'a dyn Fn(&Kafka) -> Result<(), String>,
+    /// Asks Kafka whether it is there and whether the topics may be written. Both texts are for
+    /// people and may have several lines; `Err` when something is in the way.
+    pub probe: &'a dyn Fn(&Config) -> Result<String, String>,
+    /// Runs the service until it is told to stop.
+    pub serve: &'a dyn Fn(Config) -> Result<(), String>,
+}
+
+/// The process's own arguments, environment and outputs.
+pub fn main() -> ExitCode {
+    let (out, errors) = (&mut io::stdout(), &mut io::stderr());
+    let program = &program::PRODUCTION;
+    ExitCode::from(run(std::env::args_os(), std::env::vars_os(), program, out, errors))
+}
+
+/// Runs one command; returns the exit code.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    program: &Program<'_>,
+    out: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> u8 {
+    match Cli::try_parse_from(arguments) {
+        Ok(Cli { command: Command::Serve(options) }) => {
+            serve::run(options, environment, program, errors)
+        }
+        Ok(Cli { command: Command::Check(options) }) => {
+            check::run(options, environment, program, out, errors)
+        }
+        // Help and version are "errors" too; where they belong, and their code, clap knows.
+        Err(error) => {
+            if error.use_stderr() {
+                print(errors, error.render());
+            } else {
+                print(out, error.render());
+            }
+            u8::try_from(error.exit_code()).unwrap_or(2)
+        }
+    }
+}
+
+/// Whoever closed the pipe does not want to read it.
+fn print(to: &mut dyn Write, text: impl std::fmt::Display) {
+    let _ = write!(to, "{text}").and_then(|()| to.flush());
+}

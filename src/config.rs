@@ -31,7 +31,7 @@ mod topic_name;
 mod volume;
 mod written;
 
-use std::{ffi::OsString, fmt, path::Path};
+use std::{ffi::OsString, fmt, io, path::Path};
 
 use reading::Reading;
 use written::Written;
@@ -75,21 +75,38 @@ impl fmt::Display for Loaded {
     }
 }
 
+/// What loading may ask beyond the text that it reads.
+pub struct Questions<'a> {
+    /// Whether the Kafka client takes the properties; connects to nothing. The answer names the
+    /// property that it does not take.
+    pub kafka: &'a dyn Fn(&Kafka) -> Result<(), String>,
+    /// The size in bytes of the volume that a folder is on ([`size_of_volume`]); `None` leaves the
+    /// spool's limits as they are.
+    pub volume: Option<SizeOfVolume<'a>>,
+}
+
+/// See [`Questions::volume`].
+pub type SizeOfVolume<'a> = &'a dyn Fn(&Path) -> io::Result<u64>;
+
+impl Questions<'_> {
+    /// Nothing is asked.
+    pub const NONE: Self = Self { kafka: &|_| Ok(()), volume: None };
+}
+
 /// The configuration of `file` (or of the file that `MILLRACE_CONFIG` names, or of none) and
 /// `environment`, or all mistakes in it. Reads the files that these name, and nothing else.
 pub fn load<K: Into<OsString>, V: Into<OsString>>(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (K, V)>,
 ) -> Result<Config, Mistakes> {
-    load_with(file, environment, &|_| Ok(())).map(|loaded| loaded.config)
+    load_with(file, environment, &Questions::NONE).map(|loaded| loaded.config)
 }
 
-/// As [`load`], with more to tell; and `validate` says whether the Kafka client takes the
-/// properties, without connecting.
+/// As [`load`], with more to ask and more to tell.
 pub fn load_with<K: Into<OsString>, V: Into<OsString>>(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (K, V)>,
-    validate: &dyn Fn(&Kafka) -> Result<(), String>,
+    questions: &Questions<'_>,
 ) -> Result<Loaded, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut environment = environment::read(environment, &mut mistakes);
@@ -100,7 +117,7 @@ pub fn load_with<K: Into<OsString>, V: Into<OsString>>(
     }
 
     let mut reading = Reading::new(Written::merge(file, environment.layer), mistakes);
-    let config = meaning::read(&mut reading, validate);
+    let config = meaning::read(&mut reading, questions);
     let Reading { mistakes, entries, .. } = reading;
     match config {
         Some(config) if mistakes.is_empty() => Ok(Loaded { config, entries }),

@@ -53,19 +53,32 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section, validate: Validate
 fn servers(value: &Value) -> Result<(String, String), (String, String)> {
     let wrong = |problem: String| (problem, SERVERS.to_owned());
     let servers = list(value).map_err(wrong)?;
-    for server in &servers {
-        let host = server.rsplit_once("://").map_or(server.as_str(), |(_, host)| host);
-        let port = host.rsplit_once(':').filter(|(host, _)| !host.ends_with(':'));
-        let bad_port = |(host, port): (&str, &str)| {
-            host.is_empty() || (!port.ends_with(']') && !port.parse::<u16>().is_ok_and(|p| p > 0))
-        };
-        if host.is_empty() || host.contains(char::is_whitespace) || port.is_some_and(bad_port) {
-            return Err(wrong(format!("has `{server}` in it, which is no host with a port")));
-        }
+    if let Some(bad) = servers.iter().find(|server| !is_server(server)) {
+        // Nothing of a user and a password that somebody put before the host.
+        let bad = bad.rsplit_once('@').map_or(bad.as_str(), |(_, host)| host);
+        return Err(wrong(format!("has `{bad}` in it, which is no host with a port")));
     }
     let servers = servers.join(",");
     let shown = string(&servers);
     Ok((servers, shown))
+}
+
+/// `host`, `host:9092`, `[::1]:9092`, each perhaps behind `SSL://`.
+fn is_server(server: &str) -> bool {
+    let host = server.split_once("://").map_or(server, |(_, host)| host);
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (host, None),
+    };
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let legal_host = match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+            !host.is_empty() && host.bytes().all(legal)
+        }
+    };
+    legal_host && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 fn property(name: &str, value: &Value) -> Result<(Secret, String), (String, String)> {
@@ -225,13 +238,15 @@ const MECHANISMS: &str = "Write SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN.";
 /// What each property alone does not show: above all that librdkafka's default mechanism is one
 /// that this build lacks. Says whether all is well.
 fn combinations(reading: &mut Reading, key: &Key, properties: &BTreeMap<String, Secret>) -> bool {
-    let get = |name: &str| properties.get(name).map(|value| value.expose().to_uppercase());
+    let get = |name: &str| properties.get(name).map(Secret::expose);
+    let is = |name: &str, value: &str| get(name).is_some_and(|v| v.eq_ignore_ascii_case(value));
     let mut fine = true;
     let mut wrong = |name: &str, problem: String, remedy: &str| {
         fine = false;
         reading.mistakes.at(&key.child(name), problem, remedy);
     };
-    let with_sasl = get("security.protocol").is_some_and(|p| p.starts_with("SASL"));
+    let with_sasl =
+        is("security.protocol", "SASL_SSL") || is("security.protocol", "SASL_PLAINTEXT");
     let mechanism = match (get("sasl.mechanism"), get("sasl.mechanisms")) {
         (Some(_), Some(_)) => {
             let problem = "is given twice, as sasl.mechanism and as sasl.mechanisms";
@@ -242,7 +257,7 @@ fn combinations(reading: &mut Reading, key: &Key, properties: &BTreeMap<String, 
             one.map(|m| ("sasl.mechanism", m)).or(other.map(|m| ("sasl.mechanisms", m)))
         }
     };
-    let oidc = get("sasl.oauthbearer.method").as_deref() == Some("OIDC");
+    let oidc = is("sasl.oauthbearer.method", "oidc");
     if oidc {
         let problem = "is refused: this build has no OIDC (it would need libcurl)";
         let remedy = "Use SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN as sasl.mechanism.";
@@ -255,7 +270,8 @@ fn combinations(reading: &mut Reading, key: &Key, properties: &BTreeMap<String, 
         }
         return fine;
     };
-    match mechanism.as_str() {
+    // The library takes them in upper case only.
+    match mechanism {
         "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512" => {
             for credential in ["sasl.username", "sasl.password"] {
                 if with_sasl && !properties.contains_key(credential) {
@@ -264,12 +280,12 @@ fn combinations(reading: &mut Reading, key: &Key, properties: &BTreeMap<String, 
                 }
             }
         }
-        "GSSAPI" => {
+        _ if mechanism.eq_ignore_ascii_case("GSSAPI") => {
             let problem = "is refused: this build has no Kerberos (GSSAPI)";
             wrong(name, problem.into(), MECHANISMS);
         }
         "OAUTHBEARER" => {
-            let unsecured = get("enable.sasl.oauthbearer.unsecure.jwt").as_deref() == Some("TRUE");
+            let unsecured = is("enable.sasl.oauthbearer.unsecure.jwt", "true");
             if !unsecured && !oidc {
                 let problem = "is refused: OAUTHBEARER gets its tokens by OIDC, which this build \
                                has not (it would need libcurl)";
@@ -295,21 +311,29 @@ fn ask(reading: &mut Reading, key: &Key, kafka: &Kafka, validate: Validate, cons
             && problem.contains(name.as_str())
         {
             found = true;
-            let problem = format!("is not taken by the Kafka client: {}", hide(&problem, kafka));
+            let problem =
+                format!("is not taken by the Kafka client: {}", hide(&problem, name, kafka));
             reading.mistakes.at(&key.child(name), problem, remedy);
         }
     }
     // What the library says of an inconsistent whole was said before, and with its key.
     if !found && consistent {
-        let problem = format!("are not taken by the Kafka client: {}", hide(&whole, kafka));
-        reading.mistakes.at(key, problem, remedy);
+        let problem = hide(&whole, "", kafka);
+        let named = kafka.properties.keys().filter(|name| whole.contains(name.as_str()));
+        let (key, verb) = match named.max_by_key(|name| name.len()) {
+            Some(name) => (key.child(name), "is"),
+            None => (key.clone(), "are"),
+        };
+        let problem = format!("{verb} not taken by the Kafka client: {problem}");
+        reading.mistakes.at(&key, problem, remedy);
     }
 }
 
-/// The library quotes values in some of its errors.
-fn hide(text: &str, kafka: &Kafka) -> String {
+/// One line, without the key that the mistake stands at anyway, and without the values that the
+/// library quotes in some of its errors.
+fn hide(text: &str, name: &str, kafka: &Kafka) -> String {
+    let prefix = format!("kafka.properties.\"{name}\": ");
+    let text = text.strip_prefix(&prefix).unwrap_or(text).trim_end_matches('.').replace('\n', "; ");
     let secrets = kafka.properties.iter().filter(|(name, _)| is_sensitive(name));
-    secrets.fold(text.trim_end_matches('.').to_owned(), |text, (_, secret)| {
-        text.replace(secret.expose(), "***")
-    })
+    secrets.fold(text, |text, (_, secret)| text.replace(secret.expose(), "***"))
 }

@@ -1,8 +1,7 @@
 //! From what was written to what it means, section by section.
 
 use super::{
-    Config,
-    kafka::{self, Validate},
+    Config, Questions, kafka,
     leaf::{
         ADDRESS, COUNT, DURATION, FLAG, FOLDER, Kind, NONZERO_DURATION, PARTITIONS, REPLICAS, SIZE,
         SIZE_OR_NONE, string,
@@ -10,17 +9,17 @@ use super::{
     reading::{Reading, Section},
     rules, sources,
     stages::{Admin, Forward, Listen, Log, LogFormat, Shutdown, Spool, Topics},
-    topic_name,
+    topic_name, volume,
     written::text,
 };
 
 /// `None` after a mistake; every section is read in any case, for the sake of its own mistakes.
-pub(super) fn read(reading: &mut Reading, validate: Validate) -> Option<Config> {
+pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<Config> {
     let mut root = reading.root();
     let listen = listen(reading, &mut root);
     let admin = admin(reading, &mut root);
     let spool = spool(reading, &mut root);
-    let kafka = kafka::read(reading, &mut root, validate);
+    let kafka = kafka::read(reading, &mut root, questions.kafka);
     let topics = topics(reading, &mut root);
     let forward = forward(reading, &mut root);
     let sources = sources::read(reading, &mut root);
@@ -38,6 +37,11 @@ pub(super) fn read(reading: &mut Reading, validate: Validate) -> Option<Config> 
         sources: sources.as_deref(),
     };
     rules::check(known, &mut reading.mistakes);
+    if let (Some(spool), Some(size_of)) = (&spool, questions.volume)
+        && let Err(mistake) = volume::fits(spool, size_of)
+    {
+        reading.mistakes.push(mistake);
+    }
     Some(Config {
         listen: listen?,
         admin: admin?,

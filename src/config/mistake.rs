@@ -92,7 +92,11 @@ impl Mistakes {
         problem: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.0.push(Mistake { place, problem: problem.into(), remedy: remedy.into() });
+        self.push(Mistake { place, problem: problem.into(), remedy: remedy.into() });
+    }
+
+    pub(super) fn push(&mut self, mistake: Mistake) {
+        self.0.push(mistake);
     }
 
     pub(super) fn at(&mut self, key: &Key, problem: impl Into<String>, remedy: impl Into<String>) {
@@ -103,14 +107,12 @@ impl Mistakes {
         self.0.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
         self.0.iter()
-    }
-}
-
-impl From<Mistake> for Mistakes {
-    fn from(mistake: Mistake) -> Self {
-        Self(vec![mistake])
     }
 }
 

@@ -111,7 +111,7 @@ impl Reading {
                 return Some(Some(parsed));
             }
             Ok((Err(problem), text)) => {
-                self.mistakes.at(&key, format!("is `{text}`, {problem}"), kind.expected);
+                self.mistakes.at(&key, told(&key, &text, &problem), kind.expected);
             }
             // Reported when it was read.
             Err(_) if matches!(value, Value::Empty(..)) => {}
@@ -145,7 +145,7 @@ impl Reading {
         };
         let found = written.and_then(|text| {
             let same = |one: &&T| name_of(**one).eq_ignore_ascii_case(&text);
-            all.iter().find(same).ok_or(format!("is `{text}`, which is none of the choices"))
+            all.iter().find(same).ok_or_else(|| told(&key, &text, "which is none of the choices"))
         });
         match (found, value) {
             (Ok(found), Some(value)) => {
@@ -220,3 +220,12 @@ impl Reading {
 }
 
 const REQUIRED: &str = "It has no default: set it.";
+
+/// Quotes the value, but nothing below `auth`: a token may have slipped into the wrong key.
+fn told(key: &Key, value: &str, problem: &str) -> String {
+    if key.segments().iter().any(|segment| segment == "auth") {
+        format!("has a value (not shown here) {problem}")
+    } else {
+        format!("is `{value}`, {problem}")
+    }
+}

@@ -112,7 +112,7 @@ pub(super) fn reader(kafka: &config::Kafka) -> ClientConfig {
             ("enable.auto.offset.store", "false".into()),
             ("auto.offset.reset", "earliest".into()),
             ("allow.auto.create.topics", "false".into()),
-            ("fetch.wait.max.ms", "100".into()),
+            ("fetch.wait.max.ms", "10".into()),
         ],
     )
 }

@@ -1,0 +1,55 @@
+//! `millrace check`: all mistakes of the configuration at once, or what it amounts to.
+
+use std::{ffi::OsString, io::Write};
+
+use clap::Args;
+
+use super::{ConfigFile, Program, print};
+use crate::config::{self, Questions};
+
+/// Check the configuration without starting anything
+///
+/// Lists every mistake with its key (exit code 1), or prints the configuration in effect as TOML,
+/// each value with where it came from, secrets hidden (exit code 0).
+#[derive(Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    file: ConfigFile,
+
+    /// Also ask Kafka whether it is there and whether the topics may be written
+    #[arg(long)]
+    connect: bool,
+}
+
+pub(super) fn run(
+    options: Options,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    program: &Program<'_>,
+    out: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> u8 {
+    let questions = Questions { kafka: program.validate, volume: Some(&config::size_of_volume) };
+    let loaded = match config::load_with(options.file.config.as_deref(), environment, &questions) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => {
+            print(errors, mistakes);
+            return 1;
+        }
+    };
+    print(out, &loaded);
+    if !options.connect {
+        return 0;
+    }
+    match (program.probe)(&loaded.config) {
+        // As a comment: what is on standard output stays TOML.
+        Ok(report) => {
+            let lines: String = report.lines().map(|line| format!("# {line}\n")).collect();
+            print(out, format_args!("\n{lines}"));
+            0
+        }
+        Err(trouble) => {
+            print(errors, format_args!("{}\n", trouble.trim_end()));
+            1
+        }
+    }
+}

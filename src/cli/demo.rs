@@ -1,0 +1,372 @@
+//! `millrace demo`: everything on this machine, to be watched.
+//!
+//! An in-memory broker, the real service in front of it, subscriptions that push as Marketo does,
+//! and a consumer that counts what arrived. Half-way the broker goes away and comes back. Nothing
+//! but the exit code and the summary is a promise: 0 when events were acknowledged and none of them
+//! was lost.
+
+mod books;
+mod bridge;
+mod consumer;
+mod interrupts;
+mod logs;
+mod outage;
+mod screen;
+mod summary;
+mod text;
+mod view;
+
+use std::{
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use http::Uri;
+use tokio::{sync::watch, task::JoinSet};
+
+use self::{
+    books::Books,
+    consumer::Consumer,
+    interrupts::Interrupts,
+    outage::{Broker, Outages},
+    screen::Screen,
+    summary::Summary,
+    view::{Backlog, Stage, Tone, View},
+};
+use crate::{
+    kafka::MockCluster,
+    sender::{Generator, HttpPost, Rules, generator::munchkin_id, play},
+    service::{self, Running},
+    shutdown::{Phase, Shutdown},
+};
+
+/// Show it all on this machine: Marketo pushes, topics fill, an outage costs nothing
+///
+/// Starts an in-memory broker, the service and a few Marketo subscriptions, takes the broker away
+/// half-way and brings it back. Ends with a summary; the exit code is 0 only if nothing was lost.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// How long batches are sent
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    #[arg(conflicts_with = "forever")]
+    duration: Duration,
+    /// Go on until Ctrl-C; the broker goes away for 15 s of every minute. Takes about 40 MB of
+    /// memory more a day, for counting
+    #[arg(long)]
+    forever: bool,
+    /// How many Marketo subscriptions push
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
+    subscriptions: u16,
+    /// From one batch of a subscription to the next
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    interval: Duration,
+    /// The same seed makes the same activities
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration < Duration::from_millis(1) {
+        return Err("must be at least 1ms".into());
+    }
+    Ok(duration)
+}
+
+/// How long the spool may take to drain at the end, and the consumer to read the rest.
+const DRAIN_WITHIN: Duration = Duration::from_secs(30);
+/// How often the broker's schedule is looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// Marketo's is 3 minutes, in which the demo would be over.
+const RETRY_AFTER: Duration = Duration::from_secs(3);
+const FOREVER_PERIOD: Duration = Duration::from_secs(60);
+
+/// Runs the demo; the terminal is its own meanwhile.
+pub fn run(options: Options) -> ExitCode {
+    match try_run(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run(options: &Options) -> Result<bool, String> {
+    let failed = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
+    let mut folder = tempfile::Builder::new()
+        .prefix("millrace-demo-")
+        .tempdir()
+        .map_err(failed("making a temporary folder"))?;
+    let log = folder.path().join("millrace.log");
+    logs::to_file(&log).map_err(failed("opening the log"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(failed("starting the runtime"))?;
+    let mut screen = Screen::new();
+    let good = runtime.block_on(demo(options, folder.path(), &log, &mut screen));
+    // Threads that wait for a broker must not keep the process from ending.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    if !matches!(good, Ok(true)) {
+        folder.disable_cleanup(true);
+        screen.say(Tone::Plain, &format!("The log stays in {}", log.display()));
+    }
+    good
+}
+
+/// What runs, from start to end.
+struct Demo<'a> {
+    options: &'a Options,
+    broker: MockCluster,
+    service: Running,
+    books: Arc<Books>,
+    began: Instant,
+    broker_is_away: bool,
+}
+
+async fn demo(
+    options: &Options,
+    folder: &Path,
+    log: &Path,
+    screen: &mut Screen,
+) -> Result<bool, String> {
+    let mut interrupts = Interrupts::listen().map_err(|error| error.to_string())?;
+    let broker = MockCluster::start(1).map_err(|error| error.to_string())?;
+    let config = bridge::config(broker.bootstrap(), folder);
+    // One partition keeps a demo of days small: the broker holds the last 5 MB of each in memory.
+    let maker = broker.topic_maker(if options.forever { 1 } else { 3 });
+    let shutdown = Shutdown::new();
+    let service = service::start(config, Some(maker), shutdown.clone())
+        .await
+        .map_err(|error| error.to_string())?;
+    let books = Arc::new(Books::new(run_number(options.seed), options.subscriptions));
+    let kafka = bridge::kafka(broker.bootstrap());
+    let consumer = Consumer::start(kafka, bridge::TOPIC_PREFIX, Arc::clone(&books))?;
+
+    let began = Instant::now();
+    let mut demo = Demo { options, broker, service, books, began, broker_is_away: false };
+    demo.introduce(screen, log);
+    demo.push(screen, &mut interrupts).await?;
+    let mut troubles = Vec::from_iter(demo.drain(screen, &mut interrupts).await);
+    troubles.extend(read_to_the_end(consumer, &mut interrupts).await);
+    let good = demo.conclude(screen, troubles);
+
+    shutdown.advance(Phase::Closing);
+    if let Err(error) = demo.service.finished().await {
+        screen.say(Tone::Bad, &format!("The service did not stop cleanly: {error}"));
+        return Ok(false);
+    }
+    Ok(good)
+}
+
+/// Says what went wrong, if something did.
+async fn read_to_the_end(consumer: Consumer, interrupts: &mut Interrupts) -> Option<String> {
+    let read = tokio::task::spawn_blocking(move || consumer.finish(DRAIN_WITHIN));
+    tokio::select! {
+        read = read => match read {
+            Ok(result) => result.err(),
+            Err(error) => Some(format!("The consumer failed: {error}")),
+        },
+        () = interrupts.next() => Some("Interrupted: the topics were not read to their ends.".into()),
+    }
+}
+
+/// Tells the demo's events from those that somebody sends by hand.
+fn run_number(seed: u64) -> u32 {
+    (seed ^ (seed >> 32)) as u32
+}
+
+impl Demo<'_> {
+    fn introduce(&self, screen: &mut Screen, log: &Path) {
+        let Self { options, service, broker, .. } = self;
+        let endpoint = format!("http://{}/v1/{}", service.deliveries, bridge::SOURCE);
+        let subscriptions = match options.subscriptions {
+            1 => "1 Marketo subscription pushes".into(),
+            n => format!("{n} Marketo subscriptions push"),
+        };
+        let interval = humantime::format_duration(options.interval);
+        let retry = humantime::format_duration(RETRY_AFTER);
+        let outage = if options.forever {
+            "15 s of every minute".into()
+        } else {
+            let quarter = options.duration / 4;
+            format!("{} half-way", humantime::format_duration(quarter))
+        };
+        for line in [
+            "millrace demo".into(),
+            format!(
+                "  {subscriptions} 100 to 500 activities every {interval} each; a failed batch"
+            ),
+            format!(
+                "  is sent again after {retry} (Marketo: 3 minutes); the broker is away for {outage}"
+            ),
+            String::new(),
+            format!("  endpoint  {endpoint}"),
+            format!("  health    http://{0}/readyz  http://{0}/metrics", service.admin),
+            format!("  broker    {}  (in memory, for the demo only)", broker.bootstrap()),
+            format!("  log       {}", log.display()),
+            String::new(),
+            "Send an event of your own:".into(),
+            String::new(),
+            curl(&endpoint),
+            String::new(),
+            "Read along with any Kafka client:".into(),
+            String::new(),
+            kcat(broker.bootstrap()),
+        ] {
+            screen.say(Tone::Plain, &line);
+        }
+        if !screen.is_live() {
+            screen.say(Tone::Plain, "");
+        }
+    }
+
+    /// Lets the subscriptions push for as long as it was asked for.
+    async fn push(
+        &mut self,
+        screen: &mut Screen,
+        interrupts: &mut Interrupts,
+    ) -> Result<(), String> {
+        let (stop, stopped) = watch::channel(false);
+        let mut players = self.start_players(&stopped)?;
+        let end = (!self.options.forever).then_some(self.options.duration);
+        let outages = Outages::every(end.unwrap_or(FOREVER_PERIOD));
+        loop {
+            let elapsed = self.began.elapsed();
+            if end.is_some_and(|end| elapsed >= end) {
+                break;
+            }
+            let broker = outages.broker(elapsed);
+            self.set_broker(broker != Broker::There, screen)?;
+            screen.show(|| self.view(Stage::Sending(broker, end)));
+            tokio::select! {
+                () = tokio::time::sleep(TICK) => {}
+                () = interrupts.next() => break,
+            }
+        }
+        self.set_broker(false, screen)?;
+        stop.send_replace(true);
+        while let Some(ended) = players.join_next().await {
+            ended.map_err(|error| format!("a sender failed: {error}"))?;
+            screen.show(|| self.view(Stage::Draining));
+        }
+        Ok(())
+    }
+
+    fn start_players(&self, stopped: &watch::Receiver<bool>) -> Result<JoinSet<()>, String> {
+        let options = self.options;
+        let rules =
+            Rules { interval: options.interval, retry_after: RETRY_AFTER, ..Rules::MARKETO };
+        let endpoint = format!("http://{}/v1/{}", self.service.deliveries, bridge::SOURCE);
+        let endpoint: Uri = endpoint.parse().map_err(|_| "the endpoint is no URL")?;
+        let authorization = format!("Bearer {}", bridge::TOKEN);
+        let mut players = JoinSet::new();
+        for subscription in 0..options.subscriptions {
+            // Subscriptions are not in step with each other.
+            let first =
+                options.interval * u32::from(subscription) / u32::from(options.subscriptions);
+            let generator = Generator::new(options.seed, run_number(options.seed), subscription);
+            let post = HttpPost::new(endpoint.clone(), &authorization)
+                .ok_or("the token can't be sent in a header")?;
+            let (rules, stopped) = (rules.clone(), stopped.clone());
+            let books = Arc::clone(&self.books);
+            players.spawn(async move {
+                play(generator, rules, first, &post, stopped, books.watcher()).await;
+            });
+        }
+        Ok(players)
+    }
+
+    fn set_broker(&mut self, away: bool, screen: &mut Screen) -> Result<(), String> {
+        if away == self.broker_is_away {
+            return Ok(());
+        }
+        self.broker_is_away = away;
+        self.books.broker_is_away(away);
+        let changed = if away { self.broker.take_away() } else { self.broker.bring_back() };
+        changed.map_err(|error| error.to_string())?;
+        if !screen.is_live() {
+            let text = if away {
+                "--- The broker goes away. Deliveries are still answered; the backlog grows."
+            } else {
+                "--- The broker is back. The backlog drains."
+            };
+            screen.say(Tone::Plain, text);
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing is left in the spool; says so if that takes too long.
+    async fn drain(&self, screen: &mut Screen, interrupts: &mut Interrupts) -> Option<String> {
+        let began = Instant::now();
+        loop {
+            let Backlog { bytes, deliveries } = self.backlog();
+            if deliveries == 0 {
+                return None;
+            }
+            let left = || {
+                format!(
+                    "{} were left in the spool",
+                    text::counted(deliveries, "delivery", "deliveries")
+                )
+            };
+            if began.elapsed() > DRAIN_WITHIN {
+                return Some(format!(
+                    "After {DRAIN_WITHIN:?} {} ({}).",
+                    left(),
+                    text::bytes(bytes)
+                ));
+            }
+            screen.show(|| self.view(Stage::Draining));
+            tokio::select! {
+                () = tokio::time::sleep(TICK) => {}
+                () = interrupts.next() => return Some(format!("Interrupted: {}.", left())),
+            }
+        }
+    }
+
+    fn conclude(&self, screen: &mut Screen, troubles: Vec<String>) -> bool {
+        screen.show_now(&self.view(Stage::Done(troubles.is_empty())));
+        screen.keep();
+        let books = self.books.lock();
+        let summary = Summary { tally: books.ledger.tally(), troubles };
+        for (tone, line) in summary.lines(&books, !screen.is_live()) {
+            screen.say(tone, &line);
+        }
+        summary.is_good()
+    }
+
+    fn view(&self, stage: Stage) -> View {
+        View::new(&self.books.lock(), self.began.elapsed(), stage, self.backlog())
+    }
+
+    fn backlog(&self) -> Backlog {
+        let (bytes, deliveries) = self.service.backlog();
+        Backlog { bytes, deliveries }
+    }
+}
+
+/// A line for a shell; it can be pasted as it is.
+fn curl(endpoint: &str) -> String {
+    let body = format!(
+        r#"{{"munchkinId":"{}","activities":[{{"marketoGUID":"sent-by-hand","leadId":4711,"activityTypeId":46,"activityType":"Interesting Moment","attributes":[]}}]}}"#,
+        munchkin_id(0)
+    );
+    let token = bridge::TOKEN;
+    format!(
+        "curl -i '{endpoint}' -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{body}'"
+    )
+}
+
+fn kcat(bootstrap: &str) -> String {
+    format!(
+        r"kcat -b {bootstrap} -C -t {}lead-activity.visitwebpage -o beginning -f '%k  %h\n%s\n\n'",
+        bridge::TOPIC_PREFIX
+    )
+}

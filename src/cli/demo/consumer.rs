@@ -1,0 +1,87 @@
+//! The consumer that counts what is on the topics: a client of the broker like any other, which
+//! reads every topic from its beginning and asks the service nothing.
+//!
+//! It reads along from the start, for the table of topics, and because the in-memory broker keeps
+//! only the last 5 MB of a partition.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use crate::{
+    config,
+    kafka::{ReadError, ReadRecord, Reader, Select},
+};
+
+use super::books::Books;
+
+pub struct Consumer {
+    /// Set when nothing more will come onto the topics.
+    finish: Arc<AtomicBool>,
+    finished: mpsc::Receiver<Result<(), ReadError>>,
+    /// Not joined: it may be waiting for a broker that does not answer.
+    _thread: JoinHandle<()>,
+}
+
+/// Records taken at once, and how long the first is waited for.
+const MOST: usize = 1000;
+const WAIT: Duration = Duration::from_millis(100);
+
+impl Consumer {
+    pub fn start(kafka: config::Kafka, prefix: &str, books: Arc<Books>) -> Result<Self, String> {
+        let mut reader = Reader::open(&kafka, Select::Prefix(prefix.to_owned()))
+            .map_err(|error| error.to_string())?;
+        let finish = Arc::new(AtomicBool::new(false));
+        let (done, finished) = mpsc::channel();
+        let told = Arc::clone(&finish);
+        let run = move || {
+            let result = read(&mut reader, &books, &told);
+            let _ = done.send(result); // Whoever waited may have given up.
+        };
+        let thread = thread::Builder::new().name("demo-consumer".into()).spawn(run);
+        let thread = thread.map_err(|error| error.to_string())?;
+        Ok(Self { finish, finished, _thread: thread })
+    }
+
+    /// Lets it read to the end of all topics. An error if that takes longer than `within`, or if it
+    /// could not go on.
+    pub fn finish(self, within: Duration) -> Result<(), String> {
+        self.finish.store(true, Ordering::Release);
+        match self.finished.recv_timeout(within) {
+            Ok(result) => result.map_err(|error| error.to_string()),
+            Err(RecvTimeoutError::Timeout) => {
+                Err(format!("the topics were not read to their ends within {within:?}"))
+            }
+            Err(RecvTimeoutError::Disconnected) => Err("the consumer ended early".into()),
+        }
+    }
+}
+
+fn read(reader: &mut Reader, books: &Books, finish: &AtomicBool) -> Result<(), ReadError> {
+    loop {
+        // Asked before reading: what was on the topics then is read now.
+        let finish = finish.load(Ordering::Acquire);
+        let records = reader.read(MOST, WAIT)?;
+        {
+            let ledger = &mut books.lock().ledger;
+            for record in &records {
+                let key = record.key.as_deref().unwrap_or_default();
+                ledger.read(&record.topic, key, id(record));
+            }
+        }
+        // An error means that the broker is away: it is asked again after the next read.
+        if finish && records.is_empty() && reader.is_at_end().unwrap_or(false) {
+            return Ok(());
+        }
+    }
+}
+
+fn id(record: &ReadRecord) -> Option<&str> {
+    record.header("ce_id")
+}

@@ -1,0 +1,123 @@
+//! What it came to: the sender's books against what the consumer read.
+
+use crate::sender::Tally;
+
+use super::{
+    books::Inner,
+    text::{count, counted, time},
+    view::{Line, Tone, times, topics},
+};
+
+/// The demo's result.
+pub struct Summary {
+    pub tally: Tally,
+    /// What kept the end from being certain (not drained, not read to the end).
+    pub troubles: Vec<String>,
+}
+
+impl Summary {
+    /// Whether something was acknowledged, and nothing of it was lost.
+    pub fn is_good(&self) -> bool {
+        self.tally.acknowledged > 0 && self.tally.is_complete() && self.troubles.is_empty()
+    }
+
+    pub fn lines(&self, books: &Inner, with_topics: bool) -> Vec<Line> {
+        let tally = &self.tally;
+        let mut lines: Vec<Line> = Vec::new();
+        let mut plain = |text: String| lines.push((Tone::Plain, text));
+        plain(String::new());
+        if with_topics {
+            let mut all: Vec<_> =
+                books.ledger.topics().map(|(name, n)| (name.to_owned(), n)).collect();
+            all.sort_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
+            topics(&all, 12).into_iter().for_each(|(_, text)| plain(text));
+            plain(String::new());
+        }
+        plain("Summary (on topics: counted by a consumer that read them)".into());
+        let answers = books.answers();
+        for (label, number) in [
+            ("batches sent", books.requests),
+            ("batches answered 200", answers.statuses.get(&200).copied().unwrap_or_default()),
+            ("events sent", tally.sent),
+            ("events acknowledged", tally.acknowledged),
+            ("events on topics", tally.on_topics),
+            ("lost", tally.lost),
+            ("repeated", tally.repeated),
+            ("out of order", tally.out_of_order),
+        ] {
+            plain(format!("  {label:<21} {:>12}", count(number)));
+        }
+        for (label, number) in [
+            ("sent again by sender", tally.sent_again),
+            ("never acknowledged", tally.unacknowledged),
+            ("records of others", tally.others),
+        ] {
+            if number > 0 {
+                plain(format!("  {label:<21} {:>12}", count(number)));
+            }
+        }
+        plain(format!("  answer time           {}", times("broker there", &books.there)));
+        plain(format!("                        {}", times("broker away ", &books.away)));
+        if let Some(longest) = answers.longest() {
+            plain(format!("                        longest {}", time(longest)));
+        }
+        plain(String::new());
+        for trouble in &self.troubles {
+            lines.push((Tone::Bad, trouble.clone()));
+        }
+        lines.push(self.verdict());
+        lines
+    }
+
+    fn verdict(&self) -> Line {
+        let tally = &self.tally;
+        let acknowledged = counted(tally.acknowledged, "event", "events");
+        if self.is_good() {
+            return (
+                Tone::Good,
+                format!(
+                    "Nothing lost: all of {acknowledged} that were acknowledged are on their topics, in order."
+                ),
+            );
+        }
+        if tally.acknowledged == 0 {
+            return (Tone::Bad, "Nothing was acknowledged.".into());
+        }
+        let text = format!(
+            "Of {acknowledged} that were acknowledged, {} are on no topic and {} are out of order.",
+            count(tally.lost),
+            count(tally.out_of_order)
+        );
+        (Tone::Bad, text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::demo::books::Books;
+
+    fn verdict(tally: Tally, troubles: &[&str]) -> (bool, String) {
+        let troubles = troubles.iter().map(|&text| text.to_owned()).collect();
+        let summary = Summary { tally, troubles };
+        let books = Books::new(1, 1);
+        let lines = summary.lines(&books.lock(), true);
+        (summary.is_good(), lines.into_iter().map(|(_, text)| text + "\n").collect())
+    }
+
+    #[test]
+    fn only_a_run_that_lost_nothing_is_good() {
+        let fine = Tally { sent: 1200, acknowledged: 1000, on_topics: 1000, ..Tally::default() };
+        let (good, text) = verdict(fine, &[]);
+        assert!(good && text.contains("Nothing lost: all of 1,000 events"), "{text}");
+        assert!(text.contains("  events on topics             1,000\n"), "{text}");
+
+        let (good, text) = verdict(Tally { lost: 2, ..fine }, &[]);
+        assert!(!good && text.contains("2 are on no topic"), "{text}");
+        assert!(!verdict(Tally { out_of_order: 1, ..fine }, &[]).0);
+        let (good, text) = verdict(Tally::default(), &[]);
+        assert!(!good && text.contains("Nothing was acknowledged"), "{text}");
+        let (good, text) = verdict(fine, &["not drained"]);
+        assert!(!good && text.contains("not drained"), "{text}");
+    }
+}

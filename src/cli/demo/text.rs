@@ -1,0 +1,68 @@
+//! Numbers as people read them.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+/// `12,345`
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `12,345 events`, `1 event`
+pub fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(n), if n == 1 { one } else { many })
+}
+
+/// `1.3 MiB`
+pub fn bytes(n: u64) -> String {
+    ByteSize::b(n).display().iec().to_string()
+}
+
+/// `0.84 ms`, `1.30 s`
+pub fn time(duration: Duration) -> String {
+    let millis = duration.as_secs_f64() * 1000.0;
+    if millis < 10.0 {
+        format!("{millis:.2} ms")
+    } else if millis < 1000.0 {
+        format!("{millis:.0} ms")
+    } else {
+        format!("{:.2} s", millis / 1000.0)
+    }
+}
+
+/// `7 s`, `2 min 05 s`, `3 h 04 min`
+pub fn clock(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        let counts = [0, 7, 999, 1000, 12_345, 1_234_567].map(count);
+        assert_eq!(counts, ["0", "7", "999", "1,000", "12,345", "1,234,567"]);
+        assert_eq!(counted(1, "event", "events"), "1 event");
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(3 * 1024 * 1024 / 2), "1.5 MiB");
+        let times = [840, 12_400, 1_300_000].map(|micros| time(Duration::from_micros(micros)));
+        assert_eq!(times, ["0.84 ms", "12 ms", "1.30 s"]);
+        let clocks = [7, 125, 11_040].map(|seconds| clock(Duration::from_secs(seconds)));
+        assert_eq!(clocks, ["7 s", "2 min 05 s", "3 h 04 min"]);
+    }
+}

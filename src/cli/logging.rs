@@ -1,0 +1,40 @@
+//! Log lines: to standard error, as text or as JSON, filtered by module.
+//!
+//! Secrets are safe here because they have no way to print, not because lines are searched for them.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::config::{Log, LogFormat};
+
+/// Once a process; an error if somebody else was first.
+pub(super) fn init(log: &Log) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&log.filter).map_err(|error| error.to_string())?;
+    let terminal = io::stderr().is_terminal();
+    let text = || fmt::layer().with_writer(io::stderr).with_ansi(terminal);
+    let json = || fmt::layer().with_writer(io::stderr).json().flatten_event(true);
+    let (text, json) =
+        if is_json(log.format, terminal) { (None, Some(json())) } else { (Some(text()), None) };
+    let lines = tracing_subscriber::registry().with(filter).with(text).with(json);
+    lines.try_init().map_err(|error| error.to_string())
+}
+
+fn is_json(format: LogFormat, terminal: bool) -> bool {
+    match format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !terminal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_text_on_a_terminal_and_json_elsewhere_unless_configured() {
+        assert!(is_json(LogFormat::Auto, false) && !is_json(LogFormat::Auto, true));
+        assert!(is_json(LogFormat::Json, true) && !is_json(LogFormat::Text, false));
+    }
+}

@@ -1,0 +1,11 @@
+//! The configuration and the command line, from outside. A table of contents:
+
+mod check;
+mod default_toml;
+mod environment;
+mod files;
+mod given;
+mod kafka;
+mod mistakes;
+mod rules;
+mod secrets;

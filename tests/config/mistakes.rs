@@ -1,0 +1,138 @@
+//! All mistakes at once, each with its key in both spellings and with what to do.
+
+use millrace::config;
+
+use crate::given::{bad, load, mistake, with_file};
+
+#[test]
+fn all_mistakes_are_listed_at_once() {
+    let mistakes = load(&[
+        ("MILLRACE_LISTEN__ADDRESS", "localhost"),
+        ("MILLRACE_LISTEN__COLOUR", "red"),
+        ("MILLRACE_SPOOL__SIZE_LIMIT", "10 cats"),
+        ("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", "a:b:c"),
+        ("MILLRACE_KAFKA__PROPERTIES__ACKS", "1"),
+        ("MILLRACE_TOPICS__NAME", "marketo.{colour}"),
+        ("MILLRACE_TOPICS__DEAD_LETTER", "dead letter"),
+        ("MILLRACE_SOURCES__LEADS__KIND", "facebook"),
+        ("MILLRACE_SOURCES__LEADS__AUTH__HEADER_SCHEME", "Digest"),
+        ("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "a,,b"),
+        ("MILLRACE_SHUTDOWN__DELAY", "5"),
+        ("MILLRACE_LOG__FORMAT", "xml"),
+        ("MILLRACE_CATALOG__ACTIVITY_TYPES__SEVEN", "x"),
+    ])
+    .unwrap_err();
+    let text = mistakes.to_string();
+    assert_eq!(mistakes.len(), 13, "{text}");
+    assert!(text.starts_with("13 mistakes in the configuration:\n"), "{text}");
+    for key in [
+        "listen.address (MILLRACE_LISTEN__ADDRESS)",
+        "listen.colour (MILLRACE_LISTEN__COLOUR)",
+        "spool.size_limit (MILLRACE_SPOOL__SIZE_LIMIT)",
+        "kafka.bootstrap_servers (MILLRACE_KAFKA__BOOTSTRAP_SERVERS)",
+        "kafka.properties.acks (MILLRACE_KAFKA__PROPERTIES__ACKS)",
+        "topics.name (MILLRACE_TOPICS__NAME)",
+        "topics.dead_letter (MILLRACE_TOPICS__DEAD_LETTER)",
+        "sources.leads.kind (MILLRACE_SOURCES__LEADS__KIND)",
+        "sources.leads.auth.header_scheme (MILLRACE_SOURCES__LEADS__AUTH__HEADER_SCHEME)",
+        "sources.leads.auth.tokens (MILLRACE_SOURCES__LEADS__AUTH__TOKENS)",
+        "shutdown.delay (MILLRACE_SHUTDOWN__DELAY)",
+        "log.format (MILLRACE_LOG__FORMAT)",
+        "catalog.activity_types.seven (MILLRACE_CATALOG__ACTIVITY_TYPES__SEVEN)",
+    ] {
+        assert_eq!(text.matches(key).count(), 1, "{key} in\n{text}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_listed_at_once() {
+    let none: [(&str, &str); 0] = [];
+    let text = config::load(None, none).unwrap_err().to_string();
+    assert!(text.contains("kafka.bootstrap_servers"), "{text}");
+    assert!(text.contains("MILLRACE_SOURCES__LEADS__KIND=marketo-lead-activity"), "{text}");
+
+    let text = bad(&[("MILLRACE_SOURCES__AUDIT__AUTH__QUERY_PARAMETER", "t")]);
+    assert!(
+        text.contains("sources.audit.kind (MILLRACE_SOURCES__AUDIT__KIND) is missing"),
+        "{text}"
+    );
+    assert!(text.contains("sources.audit.auth.tokens"), "{text}");
+    assert!(text.starts_with("2 mistakes"), "{text}");
+}
+
+#[test]
+fn an_unknown_key_is_a_mistake_with_a_guess() {
+    for (name, guess) in [
+        ("MILLRACE_SPOOL__DIRECTROY", "MILLRACE_SPOOL__DIRECTORY"),
+        ("MILLRACE_SPOOL_DIRECTORY", "MILLRACE_SPOOL__DIRECTORY"),
+        ("MILLRACE_SPOOL__KEEP_DELIVERED_AGE", "MILLRACE_SPOOL__KEEP_DELIVERED__AGE"),
+        ("MILLRACE_LISTEN__ADRESS", "MILLRACE_LISTEN__ADDRESS"),
+        ("MILLRACE_KAFKA__BOOTSTRAP_SERVER", "MILLRACE_KAFKA__BOOTSTRAP_SERVERS"),
+        ("MILLRACE_SOURCES__LEADS__TOKENS", "MILLRACE_SOURCES__LEADS__AUTH__TOKENS"),
+        ("MILLRACE_SOURCES__LEADS__AUTH__TOKEN", "MILLRACE_SOURCES__LEADS__AUTH__TOKENS"),
+    ] {
+        let text = mistake(&[(name, "hunter3")]);
+        assert!(text.contains(&format!("({name}) is no key of this program")), "{text}");
+        assert!(text.contains("Did you mean") && text.contains(&format!("({guess})?")), "{text}");
+        assert!(!text.contains("hunter3"), "{text}");
+    }
+}
+
+#[test]
+fn unknown_keys_of_the_file_are_found_at_every_level() {
+    let file = "colour = 1\n[spool]\ncolour = 2\n[spool.keep_delivered]\ncolour = 3\n\
+                [sources.leads.auth]\ncolour = 4\n[paint]\ncolour = 5\n";
+    let mistakes = with_file(file, &[]).unwrap_err();
+    assert_eq!(mistakes.len(), 5, "{mistakes}");
+    let text = mistakes.to_string();
+    for key in
+        ["colour (", "spool.colour (", "spool.keep_delivered.colour (", "auth.colour (", "paint ("]
+    {
+        assert!(text.contains(key), "{key} in {text}");
+    }
+}
+
+#[test]
+fn a_mistake_says_what_to_do() {
+    for (name, value, remedy) in [
+        ("MILLRACE_SPOOL__SIZE_LIMIT", "10 cats", "`10GiB`"),
+        ("MILLRACE_SHUTDOWN__DELAY", "5", "`10s`"),
+        ("MILLRACE_LISTEN__ADDRESS", "localhost:8080", "no host names"),
+        ("MILLRACE_TOPICS__CREATE", "yes", "`true` or `false`"),
+        ("MILLRACE_TOPICS__PARTITIONS", "0", "-1 for the cluster's own default"),
+        ("MILLRACE_TOPICS__REPLICATION_FACTOR", "40000", "-1 for the cluster's own default"),
+        ("MILLRACE_TOPICS__LIMIT", "0", "at least 1"),
+        ("MILLRACE_TOPICS__NAME", "{type", "{activity_type_id}"),
+        ("MILLRACE_SOURCES__LEADS__KIND", "x", "`marketo-lead-activity`"),
+        ("MILLRACE_SOURCES__LEADS__AUTH__HEADER_SCHEME", "x", "`Bearer` or `Basic` or `bare`"),
+        ("MILLRACE_LOG__FORMAT", "xml", "`auto` or `json` or `text`"),
+        ("MILLRACE_LOG__FILTER", "millrace=loud", "`debug`"),
+        ("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", "a:9092,", "`kafka-1:9092,kafka-2:9092`"),
+        ("MILLRACE_CATALOG__ACTIVITY_TYPES__13", "??", "letters or digits"),
+        ("MILLRACE_CATALOG__ACTIVITY_TYPES__013", "x", "`13`"),
+    ] {
+        let text = mistake(&[(name, value)]);
+        assert!(text.contains(name) && text.contains(remedy), "{text}");
+    }
+}
+
+#[test]
+fn servers_are_hosts_with_or_without_a_port() {
+    let servers = "MILLRACE_KAFKA__BOOTSTRAP_SERVERS";
+    for good in ["a", "a:9092", "10.0.0.1:9092,b", "[::1]:9092", "SSL://a:9092", r#"["a","b"]"#] {
+        assert!(load(&[(servers, good)]).is_ok(), "{good}");
+    }
+    for bad in ["", ",", "a:", "a:x", "a:0", "a:70000", ":9092", "a b:9092", "a:9092;b:9092"] {
+        assert!(load(&[(servers, bad)]).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn names_of_sources_are_lower_case_letters_digits_and_hyphens() {
+    for name in ["9LIVES", "_X", "A.B", &"X".repeat(64)] {
+        let kind = format!("MILLRACE_SOURCES__{name}__KIND");
+        let tokens = format!("MILLRACE_SOURCES__{name}__AUTH__TOKENS");
+        let text = bad(&[(&kind, "marketo-lead-activity"), (&tokens, "t")]);
+        assert!(text.contains("is no name for a source"), "{name}: {text}");
+    }
+}

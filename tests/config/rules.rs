@@ -1,0 +1,71 @@
+//! Bad combinations are refused.
+
+use crate::given::{good, mistake};
+
+#[test]
+fn combinations_that_would_break_a_promise_are_refused() {
+    let cases: [(&[(&str, &str)], &str); 14] = [
+        (&[("MILLRACE_LISTEN__BODY_BUDGET", "64MB")], "listen.body_limit_inflated"),
+        (
+            &[
+                ("MILLRACE_LISTEN__BODY_LIMIT", "40MiB"),
+                ("MILLRACE_LISTEN__BODY_LIMIT_INFLATED", "30MiB"),
+            ],
+            "listen.body_limit_inflated",
+        ),
+        (
+            &[
+                ("MILLRACE_LISTEN__BODY_LIMIT_INFLATED", "4GiB"),
+                ("MILLRACE_LISTEN__BODY_BUDGET", "8GiB"),
+            ],
+            "listen.body_limit_inflated",
+        ),
+        (&[("MILLRACE_SPOOL__SIZE_LIMIT", "64MiB")], "listen.body_limit_inflated"),
+        (&[("MILLRACE_LISTEN__HEADER_LIMIT", "4KiB")], "listen.header_limit"),
+        (&[("MILLRACE_LISTEN__HEADER_LIMIT", "2MiB")], "listen.header_limit"),
+        (&[("MILLRACE_ADMIN__ADDRESS", "127.0.0.1:8080")], "admin.address"),
+        (&[("MILLRACE_SPOOL__SEGMENT_SIZE", "1KiB")], "spool.segment_size"),
+        (&[("MILLRACE_TOPICS__NAME", "marketo.dead-letter")], "topics.dead_letter"),
+        (&[("MILLRACE_SOURCES__LEADS__SIZE_LIMIT", "11GiB")], "sources.leads.size_limit"),
+        (&[("MILLRACE_SOURCES__LEADS__SIZE_LIMIT", "64MiB")], "sources.leads.size_limit"),
+        (&[("MILLRACE_KAFKA__QUEUE_SIZE", "1MiB")], "kafka.queue_size"),
+        (&[("MILLRACE_KAFKA__PROPERTIES__MESSAGE_MAX_BYTES", "100000000")], "kafka.queue_size"),
+        (
+            &[
+                ("MILLRACE_KAFKA__QUEUE_SIZE", "3MiB"),
+                ("MILLRACE_SOURCES__OTHER__KIND", "marketo-lead-activity"),
+                ("MILLRACE_SOURCES__OTHER__AUTH__TOKENS", "x"),
+            ],
+            "kafka.queue_size",
+        ),
+    ];
+    for (variables, key) in cases {
+        let text = mistake(variables);
+        assert!(text.starts_with(key), "{variables:?}: {text}");
+    }
+}
+
+#[test]
+fn a_body_limit_above_the_budget_is_refused() {
+    let text = mistake(&[
+        ("MILLRACE_LISTEN__BODY_LIMIT", "65MiB"),
+        ("MILLRACE_LISTEN__BODY_LIMIT_INFLATED", "65MiB"),
+        ("MILLRACE_LISTEN__BODY_BUDGET", "65MiB"),
+        ("MILLRACE_SPOOL__SIZE_LIMIT", "65MiB"),
+    ]);
+    assert!(text.starts_with("listen.body_limit_inflated"), "{text}");
+    let text = crate::given::bad(&[("MILLRACE_LISTEN__BODY_LIMIT", "65MiB")]);
+    assert!(text.contains("listen.body_limit (MILLRACE_LISTEN__BODY_LIMIT) is above"), "{text}");
+}
+
+#[test]
+fn free_ports_and_different_addresses_are_no_conflict() {
+    good(&[
+        ("MILLRACE_LISTEN__ADDRESS", "127.0.0.1:0"),
+        ("MILLRACE_ADMIN__ADDRESS", "127.0.0.1:0"),
+    ]);
+    good(&[
+        ("MILLRACE_LISTEN__ADDRESS", "10.0.0.1:80"),
+        ("MILLRACE_ADMIN__ADDRESS", "127.0.0.1:80"),
+    ]);
+}

@@ -1,0 +1,102 @@
+//! Secrets are never shown.
+
+use crate::given::{Folder, good, load, loaded};
+
+const SECRET: &str = "Xyzzy-4711";
+
+fn secrets() -> [(&'static str, &'static str); 6] {
+    [
+        ("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "Xyzzy-4711,Xyzzy-4711-next"),
+        ("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD", SECRET),
+        ("MILLRACE_KAFKA__PROPERTIES__SSL_KEY_PASSWORD", SECRET),
+        ("MILLRACE_KAFKA__PROPERTIES__SSL_KEY_PEM", SECRET),
+        ("MILLRACE_KAFKA__PROPERTIES__SSL_KEYSTORE_PASSWORD", SECRET),
+        ("MILLRACE_KAFKA__PROPERTIES__SASL_OAUTHBEARER_CONFIG", SECRET),
+    ]
+}
+
+#[test]
+fn debug_output_shows_no_secret_and_not_even_a_harmless_property() {
+    let mut variables = secrets().to_vec();
+    variables.push(("MILLRACE_KAFKA__PROPERTIES__CLIENT_ID", "Xyzzy-4711-client"));
+    let config = good(&variables);
+    let text = format!("{config:?} {config:#?}");
+    assert!(!text.contains(SECRET), "{text}");
+    assert!(text.contains("sasl.password") && text.contains("***"), "{text}");
+}
+
+#[test]
+fn the_effective_configuration_shows_no_secret() {
+    let folder = Folder::with(&[("config.toml", ""), ("tokens", "Xyzzy-4711\nXyzzy-4711-b\n")]);
+    let mut variables = secrets().to_vec();
+    let path = folder.text("tokens");
+    variables.push(("MILLRACE_SOURCES__OTHER__KIND", "marketo-lead-activity"));
+    variables.push(("MILLRACE_SOURCES__OTHER__AUTH__TOKENS_FILE", &path));
+    variables.push(("MILLRACE_KAFKA__PROPERTIES__CLIENT_RACK", "http://me:Xyzzy-4711@proxy"));
+    let loaded = loaded(Some(&folder), &variables).unwrap();
+    let text = format!("{loaded} {loaded:?}");
+    assert!(!text.contains(SECRET), "{text}");
+    assert_eq!(loaded.to_string().matches(r#"tokens = ["***", "***"]"#).count(), 2, "{loaded}");
+    assert!(text.contains(r#""sasl.password" = "***""#), "{text}");
+}
+
+#[test]
+fn no_mistake_shows_a_secret_wherever_it_stands() {
+    let long = format!("{SECRET}{}", "x".repeat(300));
+    let broken = [
+        format!("{SECRET},,x"),
+        format!(" {SECRET},"),
+        format!("[\"{SECRET}\""),
+        format!("[{SECRET}]"),
+        format!("[\"{SECRET}\", 5]"),
+        format!("[\" {SECRET}\"]"),
+        format!("{SECRET}\n{SECRET}"),
+    ];
+    for value in &broken {
+        let mistakes = load(&[("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", value)]).expect_err(value);
+        let text = format!("{mistakes} {mistakes:?}");
+        assert!(!text.contains(SECRET), "{text}");
+    }
+    let query = [("MILLRACE_SOURCES__LEADS__AUTH__QUERY_PARAMETER", "Xyzzy-4711 x")];
+    let text = load(&query).unwrap_err().to_string();
+    assert!(text.contains("(not shown here)") && !text.contains(SECRET), "{text}");
+    let servers = [("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", "me:Xyzzy-4711@host:9092")];
+    let text = load(&servers).unwrap_err().to_string();
+    assert!(text.contains("host:9092") && !text.contains(SECRET), "{text}");
+    for name in [
+        "MILLRACE_SOURCES__LEADS__AUTH__HEADER_SCHEME",
+        "MILLRACE_SOURCES__LEADS__TOKENS",
+        "MILLRACE_SOURCES__LEADS__AUTH__TOKEN",
+        "MILLRACE_SOURCES__LEADS__AUTH",
+        "MILLRACE_SOURCES__LEADS",
+        "MILLRACE_SOURCES",
+        "MILLRACE_TOKEN",
+        "MILLRACE_KAFKA__SASL_PASSWORD",
+        "MILLRACE_KAFKA__PROPERTIES",
+        "MILLRACE_KAFKA__PROPERTIES__TRANSACTIONAL_ID",
+        "MILLRACE_KAFKA__PROPERTIES__SASL_OAUTHBEARER_CLIENT_SECRET",
+    ] {
+        let mistakes = load(&[(name, &long)]).expect_err(name);
+        let text = format!("{mistakes} {mistakes:?}");
+        assert!(!text.contains(SECRET), "{name}: {text}");
+    }
+}
+
+#[test]
+fn a_broken_file_shows_none_of_its_secrets() {
+    for line in [
+        "auth = { tokens = ['Xyzzy-4711' }",
+        "auth.tokens = Xyzzy-4711",
+        "auth.tokens = ['Xyzzy-4711', 5]",
+        "auth.tokens = { a = 'Xyzzy-4711' }",
+        "auth.tokens = ['a', ['Xyzzy-4711']]",
+        "auth = 'Xyzzy-4711'",
+        "auth.query_parameter = ['Xyzzy-4711']",
+    ] {
+        let text = format!("[sources.other]\nkind = 'marketo-lead-activity'\n{line}\n");
+        let folder = Folder::with(&[("config.toml", &text)]);
+        let mistakes = loaded(Some(&folder), &[]).expect_err(line);
+        let text = format!("{mistakes} {mistakes:?}");
+        assert!(!text.contains(SECRET), "{text}");
+    }
+}
