@@ -52,7 +52,7 @@ pub fn read_topic(address: &str, topic: &str) -> Vec<Record> {
     // Lengths stand before key and value, so that any bytes may be in them.
     let format = r"%p %o %K %S\n%k%s%h\x1e\x1d\n";
     let arguments = ["-C", "-q", "-e", "-o", "beginning", "-b", address, "-t", topic, "-f", format];
-    let printed = kcat(&arguments, b"");
+    let printed = kcat(&arguments, b"").unwrap_or_else(|error| panic!("{error}"));
     let mut rest = printed.as_slice();
     let mut records = Vec::new();
     while !rest.is_empty() {
@@ -144,8 +144,13 @@ pub fn console_consumer(address: &str, topic: &str, count: usize) -> Vec<(String
 /// Produces with kcat: `(key, value)` of text without tabs and line ends.
 #[track_caller]
 pub fn produce(address: &str, topic: &str, records: &[(&str, &str)]) {
+    try_produce(address, topic, records).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// As [`produce`]; an error is what kcat says when the broker doesn't take the records.
+pub fn try_produce(address: &str, topic: &str, records: &[(&str, &str)]) -> Result<(), String> {
     let lines: String = records.iter().map(|(key, value)| format!("{key}\t{value}\n")).collect();
-    kcat(&["-P", "-q", "-b", address, "-t", topic, "-K", "\t"], lines.as_bytes());
+    kcat(&["-P", "-q", "-b", address, "-t", topic, "-K", "\t"], lines.as_bytes()).map(drop)
 }
 
 /// Topics and how many partitions each has, without Kafka's own.
@@ -175,8 +180,7 @@ fn metadata(address: &str) -> Option<Value> {
     serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success())
 }
 
-#[track_caller]
-fn kcat(arguments: &[&str], input: &[u8]) -> Vec<u8> {
+fn kcat(arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, String> {
     let mut child = Command::new("kcat")
         .args(arguments)
         .stdin(Stdio::piped())
@@ -191,6 +195,8 @@ fn kcat(arguments: &[&str], input: &[u8]) -> Vec<u8> {
     drop(stdin);
     let output = child.wait_with_output().expect("a child can be waited for");
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "kcat {arguments:?} failed:\n{complaint}");
-    output.stdout
+    match output.status.success() {
+        true => Ok(output.stdout),
+        false => Err(format!("kcat {arguments:?} failed: {complaint}")),
+    }
 }

@@ -90,10 +90,9 @@ fn a_topic_that_was_deleted_is_held_until_it_is_back_when_the_service_may_not_ma
             .sum::<usize>()
             >= others
     });
-    assert!(
-        bridge.log().iter().any(|line| line.contains(&missing)),
-        "the log says which topic is missing"
-    );
+    wait::until("a log line that says which topic is missing", PATIENCE, || {
+        bridge.log().iter().any(|line| line.contains(&missing))
+    });
 
     admin::create_topic(&address, &missing, 3);
 
