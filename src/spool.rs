@@ -168,9 +168,10 @@ impl Spool {
         self.shared.wait_for_more(than, timeout)
     }
 
-    /// Every event below `low` is delivered, those of held topics included. Frees their part of the
-    /// limits and removes segments whose time has come; worth calling now and then even when `low`
-    /// has not moved. Never goes back. Reads and removes files: not for the async runtime's threads.
+    /// Every event below `low` is delivered, those of held topics included, and the checkpoint that
+    /// says so is durable: what is below may be gone when this returns. Frees its part of the limits
+    /// and removes segments whose time has come; worth calling now and then even when `low` has not
+    /// moved. Never goes back. Reads and removes files: not for the async runtime's threads.
     pub fn delivered(&self, low: Position) {
         retention::delivered(&self.shared, low);
     }

@@ -50,6 +50,11 @@ impl Lane {
         self.next = Position::start_of(next_sequence);
     }
 
+    /// What was read at `sequence` could not be dealt with: it comes once more.
+    pub fn read_again_from(&mut self, sequence: u64) {
+        self.reader.seek(sequence);
+    }
+
     /// Events of the current delivery before this index were looked at already.
     pub fn skip(&self, sequence: u64) -> u32 {
         if sequence == self.next.sequence { self.next.index } else { 0 }

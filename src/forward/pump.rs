@@ -153,13 +153,16 @@ impl<S: Sink> Forwarder<S> {
             Next::Delivery(stored) => stored,
             Next::CaughtUp => return Ok(Turn::CaughtUp),
             Next::Damage(damage) => {
-                if id == MAIN {
-                    self.quarantine_damage(&damage, now)?;
-                }
+                // On whatever lane: the main one may have passed the range while it was whole. What
+                // two lanes find has the same name in quarantine.
+                let kept = self.quarantine_damage(&damage, now);
                 if let Some(lane) = self.lane_mut(id) {
-                    lane.pass(damage.next_sequence);
+                    match kept {
+                        Ok(()) => lane.pass(damage.next_sequence),
+                        Err(_) => lane.read_again_from(damage.first_sequence),
+                    }
                 }
-                return Ok(Turn::Moved);
+                return kept.map(|()| Turn::Moved);
             }
         };
         let (turn, next, result) = self.handle(id, only, records, end, &stored, now);

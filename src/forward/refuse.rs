@@ -12,7 +12,7 @@ use crate::{
     delivery::SourceName,
     event::{Decoded, Event, Refused},
     produce::{Failure, SendError, Sink, Token, TopicState},
-    spool::{Damage, Next, StoredDelivery, position::Position},
+    spool::{Damage, Next, position::Position},
 };
 
 /// The reason of an event that is larger than a record may be.
@@ -149,10 +149,14 @@ impl<S: Sink> Forwarder<S> {
         let Rejected { token, reason, error, stage } = rejected;
         let slot = self.window_of(*token).and_then(|window| window.slot(*token)).cloned();
         let Some(slot) = slot else { return Ok(true) }; // a reset reads it again
-        let Some(stored) = self.read_again(slot.position)? else {
-            // The bytes are damaged by now; the main lane's reader reports and keeps the range.
-            self.settled(*token);
-            return Ok(true);
+        let stored = match self.spool.reader(slot.position.sequence).next()? {
+            Next::Delivery(stored) => stored,
+            Next::Damage(damage) => {
+                self.quarantine_damage(&damage, now)?;
+                self.settled(*token);
+                return Ok(true);
+            }
+            Next::CaughtUp => return Ok(true), // it was read from there, so it is there
         };
 
         let rules = self.rules.clone();
@@ -300,14 +304,6 @@ impl<S: Sink> Forwarder<S> {
 
     fn dead_letters_open(&self, now: Now) -> bool {
         self.dead_letters_closed_until.is_none_or(|until| now.instant >= until)
-    }
-
-    /// Reads the delivery of a position once more; `None` when it can't be had any more.
-    fn read_again(&self, position: Position) -> Result<Option<StoredDelivery>, ForwardError> {
-        match self.spool.reader(position.sequence).next()? {
-            Next::Delivery(stored) if stored.sequence == position.sequence => Ok(Some(stored)),
-            Next::Delivery(_) | Next::Damage(_) | Next::CaughtUp => Ok(None),
-        }
     }
 }
 

@@ -74,6 +74,9 @@ pub enum Fault {
     OutOfOrderSequence,
 }
 
+/// How long answers may be on their way.
+const LAST_ANSWERS: Duration = Duration::from_millis(50);
+
 impl MockCluster {
     /// Starts a cluster of `brokers` brokers on free local ports.
     pub fn start(brokers: u16) -> Result<Self, MockError> {
@@ -116,13 +119,18 @@ impl MockCluster {
         self.with(move |cluster| cluster.create_topic(&topic, i32::from(partitions), 1))
     }
 
-    /// All brokers close their connections and accept none.
+    /// All brokers close their connections and accept none. They take no more records for a moment
+    /// before, so that every record that they took has been acknowledged: a real broker would know
+    /// a repeated request by its sequence number, this one would not.
     pub fn take_away(&self) -> Result<(), MockError> {
+        self.fail_produces(&[Fault::NotEnoughReplicas; 1000])?;
+        thread::sleep(LAST_ANSWERS);
         self.with(|cluster| cluster.broker_down(-1))
     }
 
-    /// All brokers accept connections again.
+    /// All brokers accept connections again, and no fault waits for them.
     pub fn bring_back(&self) -> Result<(), MockError> {
+        self.clear_produce_faults()?;
         self.with(|cluster| cluster.broker_up(-1))
     }
 

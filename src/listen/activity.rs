@@ -141,7 +141,10 @@ impl Activity {
             }
             tokio::select! {
                 () = tokio::time::sleep_until(until) => {}
-                () = self.evicted.notified() => return Overdue::Evicted,
+                // Who has proved something in the meantime stays.
+                () = self.evicted.notified() => if !self.is_proven() {
+                    return Overdue::Evicted;
+                },
             }
         }
     }
@@ -243,5 +246,14 @@ mod tests {
         let activity = Activity::new(Instant::now());
         activity.evict();
         assert_eq!(activity.overdue(PATIENCE).await, Overdue::Evicted);
+    }
+
+    #[tokio::test]
+    async fn who_proves_something_just_before_being_evicted_stays() {
+        let activity = Activity::new(Instant::now());
+        activity.evict();
+        activity.prove();
+        let patience = Patience { header_timeout: Duration::from_millis(20), ..PATIENCE };
+        assert_eq!(activity.overdue(patience).await, Overdue::Head);
     }
 }

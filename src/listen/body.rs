@@ -1,7 +1,7 @@
 //! Reads a request's body: never more of it than the limits say, never longer than the deadline,
 //! and never more of all bodies at once than the budget.
 //!
-//! The memory is paid for from the [`Budget`] before it is taken. A length that was declared is
+//! The memory is paid for from the budget (`budget.rs`) before it is taken. A length that was declared is
 //! reserved at once, so that bodies in flight can't starve each other half-way; a body without one
 //! grows in steps.
 

@@ -29,7 +29,7 @@ pub struct Delivering {
     file: Option<(u64, Arc<dyn DiskFile>)>,
 }
 
-/// Everything below `low` is delivered. Lower than before (or beyond the end) is put right silently.
+/// Everything below `low` is delivered. A lower one than before changes nothing.
 pub fn delivered(shared: &Shared, low: Position) {
     if low > shared.look(|ledger| ledger.low().position) {
         set_low(shared, low);
@@ -37,6 +37,7 @@ pub fn delivered(shared: &Shared, low: Position) {
     remove_expired(shared);
 }
 
+/// Looks up where `low` is, and counts from there. Beyond the end means the end.
 pub fn set_low(shared: &Shared, low: Position) {
     let mut delivering = delivering(shared);
     loop {
@@ -46,7 +47,7 @@ pub fn set_low(shared: &Shared, low: Position) {
         let settled = shared.change(|ledger| {
             // A delivery that came while we looked may be the one that was not there yet.
             let settled = position.sequence < durable_end || ledger.durable_end() == durable_end;
-            if settled {
+            if settled && position >= ledger.low().position {
                 ledger.set_low(found);
             }
             settled

@@ -50,6 +50,35 @@ fn an_outage_loses_nothing_and_delivery_comes_back_within_seconds() {
 }
 
 #[test]
+fn outages_in_the_middle_of_a_stream_lose_and_repeat_nothing() {
+    let mut rig = Rig::with(1, &[("linger.ms", "0"), ("batch.num.messages", "20")]);
+    rig.ready(TOPIC);
+    let mut n = 0;
+    for _ in 0..5 {
+        for _ in 0..400 {
+            rig.send(TOPIC, &format!("key-{}", n % 5), &n.to_string(), n);
+            n += 1;
+        }
+        let some = rig.outcomes.len() + 50;
+        rig.poll_until(some);
+        rig.cluster.take_away().unwrap();
+        for _ in 0..100 {
+            rig.send(TOPIC, &format!("key-{}", n % 5), &n.to_string(), n);
+            n += 1;
+        }
+        rig.poll();
+        rig.cluster.bring_back().unwrap();
+    }
+    rig.poll_until(n);
+    assert_eq!(rig.delivered(), n);
+    for (key, values) in by_key(&rig.read_all()) {
+        let numbers: Vec<usize> = values.iter().map(|value| value.parse().unwrap()).collect();
+        assert_eq!(numbers.len(), n / 5, "{key:?}: {numbers:?}");
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{key:?}: {numbers:?}");
+    }
+}
+
+#[test]
 fn a_cluster_that_answers_is_never_silent_for_long_while_something_waits() {
     let mut rig = Rig::with(2, &[]);
     rig.ready(TOPIC);

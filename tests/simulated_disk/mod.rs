@@ -11,8 +11,7 @@
 //!
 //! Faults come by chance ([`Chances`]) or to order ([`SimulatedDisk::fail_next`]).
 
-// Every test that includes this module uses another part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every test that includes this module uses another part of it")]
 
 mod file;
 mod random;

@@ -18,13 +18,14 @@ use millrace::{
     metrics::Metrics,
     quarantine::Quarantine,
     route::Router,
-    spool::{AppendError, Config, Folder, Spool, Writer, disk::Disk},
+    spool::{AppendError, Config, Folder, Spool, Writer},
 };
 
 use crate::{
     cluster::{Cluster, DEAD_LETTERS, Producer, Trouble},
-    oracle,
+    damage, oracle,
     sender::Sender,
+    simulated_disk::{Call, SimulatedDisk},
 };
 
 /// Rare things that happened, to show that the histories reach them.
@@ -51,13 +52,15 @@ struct Process {
 
 pub struct History {
     random: Rng,
-    disk: Arc<dyn Disk>,
+    disk: SimulatedDisk,
     config: Config,
     source: SourceName,
     cluster: Rc<RefCell<Cluster>>,
     sender: Sender,
     process: Option<Process>,
     acknowledged: BTreeSet<String>,
+    /// Events in frames that the disk has spoilt.
+    spoilt: BTreeSet<String>,
     /// Processes that ended without a clean stop: each may repeat what was on its way.
     crashes: usize,
     start: Instant,
@@ -65,17 +68,26 @@ pub struct History {
 }
 
 impl History {
-    pub fn new(seed: u64, disk: Arc<dyn Disk>, config: Config) -> Self {
+    pub fn new(seed: u64) -> Self {
+        let config = Config {
+            directory: "/spool".into(),
+            size_limit: 60_000,
+            reserve: 0,
+            keep_delivered_age: Duration::ZERO,
+            keep_delivered_size: 0,
+            segment_size: 4_000,
+        };
         let source = SourceName::new("leads").expect("a legal name");
         Self {
             random: Rng::with_seed(seed),
-            disk,
+            disk: SimulatedDisk::new(seed ^ 3),
             config,
             sender: Sender::new(seed ^ 1, source.clone()),
             source,
             cluster: Cluster::new(seed ^ 2),
             process: None,
             acknowledged: BTreeSet::new(),
+            spoilt: BTreeSet::new(),
             crashes: 0,
             start: Instant::now(),
             counters: Counters::new(),
@@ -107,7 +119,9 @@ impl History {
             80..84 => self.toggle_cluster(),
             84..91 => self.toggle_topic(),
             91..93 => self.toggle_permission(),
-            93..96 => self.crash(),
+            93..95 => self.disk_fails(),
+            95..96 => self.flip_a_bit(),
+            96..98 => self.crash(),
             _ => self.restart(),
         }
     }
@@ -136,8 +150,8 @@ impl History {
         let now = self.now();
         let Some(process) = &mut self.process else { return };
         if let Err(error) = process.forwarder.step(now, patience) {
-            self.counters.entry("step failed").and_modify(|n| *n += 1).or_insert(1);
-            assert!(self.random.bool() || !error.to_string().is_empty());
+            tracing::debug!(%error, "a step failed");
+            self.count("step failed");
         }
     }
 
@@ -175,11 +189,44 @@ impl History {
         self.count("creation forbidden or allowed");
     }
 
+    fn disk_fails(&mut self) {
+        use std::io::ErrorKind::{Other, StorageFull};
+        let (call, error, what) = match self.random.u8(..6) {
+            0 => (Call::SyncData, Other, "a sync fails"),
+            1 => (Call::Write, Other, "a write fails"),
+            2 => (Call::Write, StorageFull, "no space for a write"),
+            3 => (Call::Read, Other, "a read fails"),
+            4 => (Call::SyncDir, Other, "a directory's sync fails"),
+            _ => (Call::Create, StorageFull, "no space for a file"),
+        };
+        tracing::debug!(what, "the disk");
+        self.disk.fail_next(call, error);
+        self.count(what);
+    }
+
+    /// In a segment that is not written any more: the spool can't know before it reads.
+    fn flip_a_bit(&mut self) {
+        let directory = self.config.directory.join(self.source.as_str());
+        if let Some(spoilt) = damage::flip_a_bit(&self.disk, &directory, &mut self.random) {
+            tracing::debug!(?spoilt, "a bit flips");
+            self.spoilt.extend(spoilt);
+            self.count("a bit flips");
+        }
+    }
+
+    /// The process or the whole machine dies.
     fn crash(&mut self) {
-        tracing::debug!("crash");
         self.process = None;
+        if self.random.bool() {
+            tracing::debug!("killed");
+            self.disk.kill();
+            self.count("killed");
+        } else {
+            tracing::debug!("power lost");
+            self.disk.lose_power();
+            self.count("power lost");
+        }
         self.crashes += 1;
-        self.count("crash");
         self.start_process();
     }
 
@@ -202,10 +249,12 @@ impl History {
     }
 
     fn start_process(&mut self) {
+        self.disk.no_more_faults();
         let metrics = Metrics::new();
-        let folder = Folder::open(self.disk.clone(), &self.config).expect("the folder opens");
+        let disk: Arc<SimulatedDisk> = Arc::new(self.disk.clone());
+        let folder = Folder::open(disk.clone(), &self.config).expect("the folder opens");
         let directory = folder.source_directory(&self.source);
-        let checkpoint = CheckpointFile::new(self.disk.clone(), &directory);
+        let checkpoint = CheckpointFile::new(disk.clone(), &directory);
         let saved = checkpoint.load().expect("a checkpoint is whole");
         let low = saved.as_ref().map(Checkpoint::lowest);
         let (writer, spool) =
@@ -223,7 +272,7 @@ impl History {
             rules: Arc::new(Rules::default()),
             router: Router::new("sim.{stream}.{type}").expect("a legal template"),
             checkpoint,
-            quarantine: Quarantine::new(self.disk.clone(), &directory),
+            quarantine: Quarantine::new(disk, &directory),
             metrics,
         };
         tracing::debug!(?saved, "start");
@@ -245,9 +294,7 @@ impl History {
             cluster.forbidden.clear();
             cluster.quiet = true;
         }
-        if self.random.bool() {
-            self.crash();
-        }
+        self.crash();
         for _ in 0..QUIET_STEPS {
             self.pass_time(Duration::from_millis(100));
             let now = self.now();
@@ -267,11 +314,26 @@ impl History {
         let directory = self.config.directory.join(self.source.as_str());
         let cluster = self.cluster.borrow();
         let seen =
-            oracle::look(&cluster, &*self.disk, &directory.join("quarantine"), &self.sender.sent);
+            oracle::look(&cluster, &self.disk, &directory.join("quarantine"), &self.sender.sent);
         if drained {
             for id in &self.acknowledged {
-                assert!(seen.anywhere(id), "{id} was acknowledged and is nowhere");
+                let spoilt = self.spoilt.contains(id) && seen.damaged_ranges > 0;
+                assert!(seen.anywhere(id) || spoilt, "{id} was acknowledged and is nowhere");
             }
+            let counters = &mut self.counters;
+            let mut reach = |what, times: usize| {
+                *counters.entry(what).or_default() += times as u64;
+            };
+            reach("damaged range in quarantine", seen.damaged_ranges);
+            reach("event in quarantine", seen.quarantined.len());
+            reach("dead letter", seen.dead_lettered.len());
+            reach("event on its topic", seen.on_topic.len());
+            reach("repeat", seen.repeats);
+            reach("purged", cluster.counters.purged as usize);
+            reach("producer replaced", cluster.counters.renewals as usize);
+            reach("refusal", cluster.counters.refusals as usize);
+            reach("late acknowledgement", cluster.counters.late_acknowledgements as usize);
+            reach("queue full", cluster.counters.queue_full as usize);
         }
         let most = cluster.counters.lost_acknowledgements as usize + self.crashes * REPEATS;
         assert!(seen.repeats <= most, "{} repeats, at most {most} were due", seen.repeats);

@@ -5,11 +5,12 @@ use std::{
     path::Path,
 };
 
-use millrace::spool::disk::{self, Disk};
+use millrace::spool::disk::Disk;
 
 use crate::{
     cluster::{Cluster, DEAD_LETTERS},
     sender::{Fate, Sent, id_in},
+    simulated_disk::SimulatedDisk,
 };
 
 /// Everything that left the spool, by id.
@@ -18,6 +19,7 @@ pub struct Seen {
     pub on_topic: BTreeSet<String>,
     pub dead_lettered: BTreeSet<String>,
     pub quarantined: BTreeSet<String>,
+    pub damaged_ranges: usize,
     pub repeats: usize,
 }
 
@@ -33,7 +35,7 @@ impl Seen {
 /// I4 (order within topic and key) on the way.
 pub fn look(
     cluster: &Cluster,
-    disk: &dyn Disk,
+    disk: &SimulatedDisk,
     quarantine: &Path,
     sent: &BTreeMap<String, Sent>,
 ) -> Seen {
@@ -86,16 +88,16 @@ fn look_at_dead_letter(
 }
 
 fn look_at_quarantine(
-    disk: &dyn Disk,
+    disk: &SimulatedDisk,
     quarantine: &Path,
     sent: &BTreeMap<String, Sent>,
     seen: &mut Seen,
 ) {
     for name in disk.list(quarantine).unwrap_or_default() {
         let Some(stem) = name.strip_suffix(".json") else { continue };
-        let bytes = disk::read_file(disk, &quarantine.join(format!("{stem}.bytes")))
-            .expect("a label is written after its bytes");
+        let bytes = disk.content(&quarantine.join(format!("{stem}.bytes")));
         if stem.starts_with("damage-") {
+            seen.damaged_ranges += 1;
             continue;
         }
         let id = id_in(&bytes).expect("an event in quarantine has its original");

@@ -100,6 +100,29 @@ fn a_copy_of_a_segment_under_another_name_yields_no_delivery() {
 }
 
 #[test]
+fn a_frame_that_stands_there_twice_is_given_out_once() {
+    let (disk, bytes, ends) = two_segments();
+    let (_writer, spool) = open(&disk);
+    let first = &bytes[64..ends[0]];
+    let doubled = [&bytes[..ends[1]], first, &bytes[ends[1]..ends[2] - first.len()]].concat();
+    disk.set_content(&segment(1), doubled);
+    let (deliveries, damages) = read_all(&mut spool.reader(1));
+    assert_eq!(deliveries.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [1, 2, 4, 5, 6]);
+    let [damage] = &damages[..] else { panic!("{damages:?}") };
+    assert_eq!(damage.first_sequence..damage.next_sequence, 3..4);
+
+    let longer = [&bytes[..ends[1]], first, &bytes[ends[1]..]].concat();
+    disk.kill();
+    disk.set_content(&segment(1), longer);
+    let (_writer, spool) = open(&disk);
+    let (deliveries, damages) = read_all(&mut spool.reader(1));
+    assert_eq!(deliveries.len(), 6);
+    let [damage] = &damages[..] else { panic!("{damages:?}") };
+    assert_eq!((damage.from, damage.to), (ends[1] as u64, (ends[1] + first.len()) as u64));
+    assert_eq!(damage.first_sequence, damage.next_sequence, "bytes to spare, no number missing");
+}
+
+#[test]
 fn a_body_that_looks_like_a_frame_is_not_taken_for_one() {
     let (disk, bytes, ends) = two_segments();
     let frame = bytes[ends[1]..ends[2]].to_vec();

@@ -281,6 +281,7 @@ proptest! {
     #![proptest_config(ProptestConfig {
         cases: std::env::var("SPOOL_HISTORIES").map_or(300, |n| n.parse().unwrap()),
         failure_persistence: None,
+        max_shrink_iters: 1000,
         ..ProptestConfig::default()
     })]
 

@@ -1,0 +1,54 @@
+//! Spoils a segment on the simulated disk, and says which events were in the spoilt frame.
+
+use std::path::Path;
+
+use fastrand::Rng;
+use millrace::spool::disk::Disk;
+
+use crate::simulated_disk::SimulatedDisk;
+
+/// Lengths of a segment's header and of a frame's head, as the format has them.
+const HEADER: usize = 64;
+const HEAD: usize = 32;
+
+/// Flips one bit of a sealed segment; `None` when there is no such segment.
+pub fn flip_a_bit(disk: &SimulatedDisk, directory: &Path, random: &mut Rng) -> Option<Vec<String>> {
+    let segments = directory.join("segments");
+    let mut names = disk.list(&segments).ok()?;
+    names.sort();
+    names.pop()?; // the last one grows
+    if names.is_empty() {
+        return None;
+    }
+    let path = segments.join(&names[random.usize(..names.len())]);
+    let mut bytes = disk.content(&path);
+    let offset = random.usize(HEADER..bytes.len());
+    let spoilt = frame_at(&bytes, offset).map(ids).unwrap_or_default();
+    bytes[offset] ^= 1 << random.u8(..8);
+    disk.set_content(&path, bytes);
+    Some(spoilt)
+}
+
+/// The frame around `offset`. One that was spoilt before may hide the end of the next; then the rest
+/// of the segment stands for it.
+fn frame_at(bytes: &[u8], offset: usize) -> Option<&[u8]> {
+    let mut start = HEADER;
+    while let Some(head) = bytes.get(start..start + HEAD) {
+        let headers = usize::from(u16::from_le_bytes([head[24], head[25]]));
+        let body = u32::from_le_bytes([head[28], head[29], head[30], head[31]]) as usize;
+        let end = start.saturating_add(HEAD + headers + body);
+        if offset < end {
+            return Some(&bytes[start..end.min(bytes.len())]);
+        }
+        start = end;
+    }
+    None
+}
+
+fn ids(frame: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(frame);
+    text.split('"')
+        .filter(|word| word.starts_with("event-") || word.starts_with("body-"))
+        .map(str::to_owned)
+        .collect()
+}
