@@ -115,7 +115,10 @@ fn try_run(options: &Options) -> Result<bool, String> {
     runtime.shutdown_timeout(Duration::from_secs(1));
     if !matches!(good, Ok(true)) {
         folder.disable_cleanup(true);
-        screen.say(Tone::Plain, &format!("The log stays in {}", log.display()));
+        screen.say(
+            Tone::Plain,
+            &format!("The log and the spool stay in {}", folder.path().display()),
+        );
     }
     good
 }
