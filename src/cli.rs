@@ -4,6 +4,7 @@
 //! command line or, for `serve`, the configuration is wrong.
 
 mod check;
+mod demo;
 mod logging;
 mod program;
 mod serve;
@@ -34,6 +35,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Options),
     Serve(serve::Options),
     Check(check::Options),
 }
@@ -74,6 +76,7 @@ pub fn run(
     errors: &mut dyn Write,
 ) -> u8 {
     match Cli::try_parse_from(arguments) {
+        Ok(Cli { command: Command::Demo(options) }) => demo::run(&options, errors),
         Ok(Cli { command: Command::Serve(options) }) => {
             serve::run(options, environment, program, errors)
         }

@@ -17,8 +17,8 @@ mod text;
 mod view;
 
 use std::{
+    io::Write,
     path::Path,
-    process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -36,6 +36,7 @@ use self::{
     summary::Summary,
     view::{Backlog, Stage, Tone, View},
 };
+use super::print;
 use crate::{
     kafka::MockCluster,
     sender::{Generator, HttpPost, Rules, generator::munchkin_id, play},
@@ -48,7 +49,7 @@ use crate::{
 /// Starts an in-memory broker, the service and a few Marketo subscriptions, takes the broker away
 /// half-way and brings it back. Ends with a summary; the exit code is 0 only if nothing was lost.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub(super) struct Options {
     /// How long batches are sent
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     #[arg(conflicts_with = "forever")]
@@ -85,14 +86,13 @@ const TICK: Duration = Duration::from_millis(50);
 const RETRY_AFTER: Duration = Duration::from_secs(3);
 const FOREVER_PERIOD: Duration = Duration::from_secs(60);
 
-/// Runs the demo; the terminal is its own meanwhile.
-pub fn run(options: Options) -> ExitCode {
-    match try_run(&options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+/// Runs the demo; the terminal is its own meanwhile. Returns the exit code.
+pub(super) fn run(options: &Options, errors: &mut dyn Write) -> u8 {
+    match try_run(options) {
+        Ok(good) => u8::from(!good),
         Err(error) => {
-            eprintln!("demo: {error}");
-            ExitCode::FAILURE
+            print(errors, format_args!("demo: {error}\n"));
+            1
         }
     }
 }
@@ -115,7 +115,10 @@ fn try_run(options: &Options) -> Result<bool, String> {
     runtime.shutdown_timeout(Duration::from_secs(1));
     if !matches!(good, Ok(true)) {
         folder.disable_cleanup(true);
-        screen.say(Tone::Plain, &format!("The log stays in {}", log.display()));
+        screen.say(
+            Tone::Plain,
+            &format!("The log and the spool stay in {}", folder.path().display()),
+        );
     }
     good
 }

@@ -255,7 +255,7 @@ mod tests {
         }
         assert_eq!(types.len(), KINDS.len(), "ten thousand activities show every type");
         assert!(types.keys().filter(|id| **id >= 100_000).count() >= 2);
-        assert!((400..600).contains(&(bytes / 10_000)), "{} bytes each", bytes / 10_000);
+        assert!((450..550).contains(&(bytes / 10_000)), "{} bytes each", bytes / 10_000);
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! `cargo bench --bench outage`, or with `-- --requests 200 --rounds 2 --rate 50` for less. The last
 //! line is JSON.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a measurement fails")]
+
 use std::{
     collections::BTreeMap,
     net::Ipv4Addr,

@@ -1,5 +1,7 @@
 //! The demo as a user meets it: a process, its output and its exit code.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,

@@ -56,9 +56,9 @@ impl Consumer {
         match self.finished.recv_timeout(within) {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(RecvTimeoutError::Timeout) => {
-                Err(format!("the topics were not read to their ends within {within:?}"))
+                Err(format!("The topics were not read to their ends within {within:?}."))
             }
-            Err(RecvTimeoutError::Disconnected) => Err("the consumer ended early".into()),
+            Err(RecvTimeoutError::Disconnected) => Err("The consumer ended early.".into()),
         }
     }
 }

@@ -70,12 +70,11 @@ pub const KINDS: &[Kind] = &[
                 "Query Parameters",
                 Text(&["", "utm_source=newsletter", "gclid=Cj0KCQjw&utm_medium=cpc"]),
             ),
-            ("Referrer URL", Link),
             CLIENT,
         ],
     ),
-    kind(6, "Send Email", 130, EMAILS, &[CAMPAIGN_RUN, CHOICE, STEP, MAILING]),
-    kind(7, "Email Delivered", 125, EMAILS, &[CAMPAIGN_RUN, CHOICE, STEP, MAILING]),
+    kind(6, "Send Email", 130, EMAILS, &[CAMPAIGN_RUN, CHOICE, MAILING]),
+    kind(7, "Email Delivered", 125, EMAILS, &[CAMPAIGN_RUN, CHOICE, MAILING]),
     kind(
         10,
         "Open Email",
@@ -83,13 +82,7 @@ pub const KINDS: &[Kind] = &[
         EMAILS,
         &[CAMPAIGN_RUN, DEVICE, PLATFORM, STEP, ("Is Bot Activity", Flag)],
     ),
-    kind(
-        11,
-        "Click Email",
-        60,
-        EMAILS,
-        &[CAMPAIGN_RUN, MOBILE, ("Link", Link), ("Link ID", Number(1, 900)), CLIENT],
-    ),
+    kind(11, "Click Email", 60, EMAILS, &[CAMPAIGN_RUN, MOBILE, ("Link", Link), CLIENT]),
     kind(
         13,
         "Change Data Value",
@@ -110,12 +103,7 @@ pub const KINDS: &[Kind] = &[
         "Change Score",
         70,
         Text(&["Lead Score", "Behaviour Score"]),
-        &[
-            ("Change Value", Text(&["+5", "+10", "-3"])),
-            ("New Value", Number(0, 200)),
-            ("Old Value", Number(0, 200)),
-            REASON,
-        ],
+        &[("Change Value", Text(&["+5", "+10", "-3"])), ("New Value", Number(0, 200)), REASON],
     ),
     kind(
         3,
@@ -139,7 +127,6 @@ pub const KINDS: &[Kind] = &[
         &[
             ("Client IP Address", Address),
             ("Form Fields", Text(&["a:3:{s:5:\"Email\";s:19:\"someone@example.com\";}", "a:0:{}"])),
-            ("Query Parameters", Text(&["", "utm_campaign=spring"])),
             ("Referrer URL", Link),
             CLIENT,
             ("Webpage ID", Number(1, 400)),

@@ -62,7 +62,7 @@ impl Value {
             }
             Self::Browser => write!(
                 out,
-                "\"Mozilla/5.0 ({}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{}.0.0.0 Safari/537.36\"",
+                "\"Mozilla/5.0 ({}) Chrome/{}.0.0.0\"",
                 random.choose(SYSTEMS),
                 random.between(118, 140)
             ),
