@@ -166,6 +166,15 @@ impl ProducerContext for Producing {
 }
 
 impl State {
+    /// Everything that has an outcome, and a purge for everything that has none. Reports that come
+    /// later find nobody.
+    pub(super) fn close(&mut self) -> Vec<(Token, Outcome)> {
+        let mut outcomes = std::mem::take(&mut self.outcomes);
+        let purged = self.pending.take_all().into_iter();
+        outcomes.extend(purged.map(|token| (token, Outcome::Failed(Failure::Purged))));
+        outcomes
+    }
+
     /// A producer that turned fatal empties its queue as if somebody had purged it: nobody did.
     pub(super) fn all_failures_are(&mut self, fatal: &Failure) {
         for (_, outcome) in &mut self.outcomes {
@@ -196,5 +205,38 @@ fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
             warn!(target: "librdkafka", facility, "{line}");
         }
         _ => debug!(target: "librdkafka", facility, "{line}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_gives_every_record_its_one_outcome() {
+        let mut state = State::default();
+        let slots: Vec<_> = (0..4).map(|token| state.pending.insert(token, 1)).collect();
+        state.pending.remove(slots[2]);
+        state.outcomes.push((2, Outcome::Delivered));
+        let purged = || Outcome::Failed(Failure::Purged);
+        let mut outcomes = state.close();
+        outcomes.sort_by_key(|(token, _)| *token);
+        let expected = [(0, purged()), (1, purged()), (2, Outcome::Delivered), (3, purged())];
+        assert_eq!(outcomes, expected);
+        assert_eq!(state.pending.remove(slots[0]), None, "a late report finds nobody");
+        assert_eq!(state.close(), []);
+    }
+
+    #[test]
+    fn nobody_purged_what_a_fatal_producer_emptied_out() {
+        let mut state = State::default();
+        state.outcomes.push((0, Outcome::Delivered));
+        state.outcomes.push((1, Outcome::Failed(Failure::Purged)));
+        state.outcomes.push((2, Outcome::Failed(Failure::Refused("too large".into()))));
+        let fatal = Failure::Fatal("beyond repair".into());
+        state.all_failures_are(&fatal);
+        assert_eq!(state.outcomes[0].1, Outcome::Delivered);
+        assert_eq!(state.outcomes[1].1, Outcome::Failed(fatal));
+        assert!(matches!(state.outcomes[2].1, Outcome::Failed(Failure::Refused(_))));
     }
 }

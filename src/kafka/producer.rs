@@ -130,11 +130,7 @@ impl Producer {
             }
             thread::sleep(BUSY_SLICE);
         }
-        let mut state = client.context().state();
-        self.left_over.append(&mut state.outcomes);
-        let purged = state.pending.take_all().into_iter();
-        self.left_over.extend(purged.map(|token| (token, Outcome::Failed(Failure::Purged))));
-        drop(state);
+        self.left_over.append(&mut client.context().state().close());
 
         let (done, ended) = mpsc::channel();
         let drop_client = move || {
