@@ -1,7 +1,7 @@
 //! Simulation of the real spool and forwarder against a model of a cluster.
 //!
 //! `SIMULATION_SEED=7 cargo test --test simulation` replays one history;
-//! `SIMULATION_SEEDS=100000` runs that many.
+//! `SIMULATION_SEEDS=100000` runs that many, from `SIMULATION_FIRST` on.
 
 #[path = "../simulated_disk/mod.rs"]
 mod simulated_disk;
@@ -54,7 +54,10 @@ fn no_history_breaks_a_promise() {
             tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).init();
             seed..seed + 1
         }
-        None => 0..number("SIMULATION_SEEDS").unwrap_or(300),
+        None => {
+            let first = number("SIMULATION_FIRST").unwrap_or(0);
+            first..first + number("SIMULATION_SEEDS").unwrap_or(300)
+        }
     };
     let many = seeds.end - seeds.start >= 300;
     let mut total = history::Counters::new();
