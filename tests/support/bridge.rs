@@ -240,7 +240,7 @@ fn keep_lines(stderr: impl Read, log: &Mutex<Vec<String>>) {
 /// Where the service says that it listens:
 /// `{…,"message":"listening","listener":"admin","address":"127.0.0.1:41234",…}`
 fn listener(lines: &[String], name: &str) -> Option<SocketAddr> {
-    let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines
         .find(|line| line["message"] == "listening" && line["listener"] == name)
         .and_then(|line| line["address"].as_str()?.parse().ok())
