@@ -9,7 +9,7 @@ use std::{
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
@@ -215,12 +215,12 @@ fn run(settings: &Settings, spool: &Path, log: &Arc<Mutex<Vec<String>>>) -> Runn
         let log = Arc::clone(log);
         move || keep_lines(stderr, &log)
     });
-    let (deliveries, admin) = wait::until_some("the service to listen", START, || {
+    let start = Instant::now();
+    let (deliveries, admin) = wait::until_some("the service to listen", 2 * START, || {
         let lines = log.lock().expect("no reader of the log panics")[before..].to_vec();
         let addresses = listener(&lines, "deliveries").zip(listener(&lines, "admin"));
-        if addresses.is_none() && reader.is_finished() {
-            let status = process.wait(START);
-            panic!("the service ended ({status}):\n{}", lines.join("\n"));
+        if addresses.is_none() && (reader.is_finished() || start.elapsed() > START) {
+            panic!("the service does not listen ({:?}):\n{}", process.ended(), lines.join("\n"));
         }
         addresses
     });
@@ -238,11 +238,10 @@ fn keep_lines(stderr: impl Read, log: &Mutex<Vec<String>>) {
 }
 
 /// Where the service says that it listens:
-/// `{…,"message":"listening","listener":"admin","address":"127.0.0.1:41234"}`
+/// `{…,"message":"listening","listener":"admin","address":"127.0.0.1:41234",…}`
 fn listener(lines: &[String], name: &str) -> Option<SocketAddr> {
-    let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines
-        .into_iter()
-        .find(|fields| fields["message"] == "listening" && fields["listener"] == name)
-        .and_then(|fields| fields["address"].as_str()?.parse().ok())
+        .find(|line| line["message"] == "listening" && line["listener"] == name)
+        .and_then(|line| line["address"].as_str()?.parse().ok())
 }
