@@ -23,6 +23,9 @@ const DELIVERIES_A_TURN: usize = 16;
 /// How soon a topic that is being created is asked for again.
 const CREATION_PAUSE: Duration = Duration::from_millis(20);
 
+/// How soon a topic of which nothing is known is asked for again while the cluster is away.
+const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
+
 /// How long the others wait for a topic that is being created.
 const CREATION_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -356,7 +359,9 @@ impl<S: Sink> Forwarder<S> {
 
     fn wait(&mut self, id: LaneId, name: &str, now: Now) -> Taken {
         if id == MAIN {
-            self.paused_until = Some(now.instant + CREATION_PAUSE);
+            // Each try decodes the delivery again, and an outage may be long.
+            let pause = if self.cluster_is_away() { OUTAGE_PAUSE } else { CREATION_PAUSE };
+            self.paused_until = Some(now.instant + pause);
         } else if let Some(held) =
             self.topics.find(name).and_then(|topic| self.held.get_mut(&topic))
         {
