@@ -3,7 +3,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -22,8 +22,10 @@ use millrace::{
 };
 
 use crate::{
+    books::Books,
     cluster::{Cluster, DEAD_LETTERS, Producer, Trouble},
-    damage, oracle,
+    damage,
+    oracle::{self, Seen},
     sender::Sender,
     simulated_disk::{Call, SimulatedDisk},
 };
@@ -36,12 +38,7 @@ const STEPS: usize = 150;
 /// Steps within which a quiet end must drain everything.
 const QUIET_STEPS: usize = 5_000;
 const HOLD_AFTER: Duration = Duration::from_secs(2);
-/// Records that the sink holds at most, and bytes that may be on their way.
-const QUEUE: usize = 24;
-const WINDOW: usize = 8_000;
 const RECORD_LIMIT: usize = 5_000;
-/// Events that one crash may repeat: what was on its way, and what the checkpoint lags behind.
-const REPEATS: usize = 60;
 
 /// What runs between a start and a crash.
 struct Process {
@@ -58,11 +55,11 @@ pub struct History {
     cluster: Rc<RefCell<Cluster>>,
     sender: Sender,
     process: Option<Process>,
-    acknowledged: BTreeSet<String>,
-    /// Events in frames that the disk has spoilt.
-    spoilt: BTreeSet<String>,
-    /// Processes that ended without a clean stop: each may repeat what was on its way.
-    crashes: usize,
+    books: Books,
+    /// Records that the sink holds at most, and bytes that may be on their way.
+    queue: usize,
+    window: usize,
+    steps: usize,
     start: Instant,
     pub counters: Counters,
 }
@@ -86,18 +83,41 @@ impl History {
             source,
             cluster: Cluster::new(seed ^ 2),
             process: None,
-            acknowledged: BTreeSet::new(),
-            spoilt: BTreeSet::new(),
-            crashes: 0,
+            books: Books::default(),
+            queue: 24,
+            window: 8_000,
+            steps: STEPS,
             start: Instant::now(),
             counters: Counters::new(),
         }
+        .with_character()
+    }
+
+    /// Histories differ in what their machines are like, not only in what happens to them.
+    fn with_character(mut self) -> Self {
+        let random = &mut self.random;
+        if random.bool() {
+            self.queue = random.usize(1..60);
+            self.window = random.usize(1_000..40_000);
+        }
+        if random.u8(..10) == 0 {
+            self.steps *= 5;
+        }
+        let mut cluster = self.cluster.borrow_mut();
+        if random.u8(..4) == 0 {
+            cluster.fatal_per_mille = random.u16(..100);
+        }
+        if random.u8(..4) == 0 {
+            cluster.limit = random.usize(1..5);
+        }
+        drop(cluster);
+        self
     }
 
     /// Runs to the end; panics where a promise is broken.
     pub fn run(&mut self) {
         self.start_process();
-        for _ in 0..STEPS {
+        for _ in 0..self.steps {
             self.one_thing();
             self.check(false);
         }
@@ -128,13 +148,15 @@ impl History {
 
     fn append(&mut self) {
         let batches: Vec<_> = (0..self.random.usize(1..4)).map(|_| self.sender.batch()).collect();
-        let ids: Vec<_> = batches.iter().flat_map(|batch| batch.ids.clone()).collect();
+        let ids: Vec<_> = batches.iter().map(|batch| batch.ids.clone()).collect();
         let group: Vec<_> = batches.into_iter().map(|batch| batch.delivery).collect();
         let Some(process) = &mut self.process else { return };
         match process.writer.append_group(&group) {
             Ok(sequences) => {
                 tracing::debug!(?ids, ?sequences, "acknowledged");
-                self.acknowledged.extend(ids);
+                for (ids, sequence) in ids.iter().zip(sequences) {
+                    self.books.acknowledged(ids, sequence);
+                }
             }
             Err(AppendError::Full { .. }) => self.count("spool full"),
             Err(AppendError::Poisoned { .. }) => {
@@ -209,7 +231,7 @@ impl History {
         let directory = self.config.directory.join(self.source.as_str());
         if let Some(spoilt) = damage::flip_a_bit(&self.disk, &directory, &mut self.random) {
             tracing::debug!(?spoilt, "a bit flips");
-            self.spoilt.extend(spoilt);
+            self.books.spoilt(spoilt);
             self.count("a bit flips");
         }
     }
@@ -226,7 +248,6 @@ impl History {
             self.disk.lose_power();
             self.count("power lost");
         }
-        self.crashes += 1;
         self.start_process();
     }
 
@@ -238,9 +259,6 @@ impl History {
                 if let Ok(true) = process.forwarder.finish(now, Duration::from_millis(5)) {
                     break;
                 }
-            }
-            if !process.forwarder.is_drained() {
-                self.crashes += 1; // what is settled beyond something that is not may repeat
             }
             let _ = process.forwarder.save_checkpoint(now);
         }
@@ -264,11 +282,11 @@ impl History {
             dead_letter_topic: DEAD_LETTERS.into(),
             hold_after: HOLD_AFTER,
             held_topics: 3,
-            window_bytes: WINDOW,
+            window_bytes: self.window,
         };
         let parts = Parts {
             spool: spool.clone(),
-            sink: Producer::new(self.cluster.clone(), QUEUE, RECORD_LIMIT),
+            sink: Producer::new(self.cluster.clone(), self.queue, RECORD_LIMIT),
             rules: Arc::new(Rules::default()),
             router: Router::new("sim.{stream}.{type}").expect("a legal template"),
             checkpoint,
@@ -276,6 +294,8 @@ impl History {
             metrics,
         };
         tracing::debug!(?saved, "start");
+        let seen = self.look();
+        self.books.begin_at(saved.as_ref(), &seen, &self.sender.sent);
         let forwarder = Forwarder::new(settings, parts, saved);
         self.process = Some(Process { writer, spool, forwarder });
     }
@@ -292,6 +312,7 @@ impl History {
             cluster.away = false;
             cluster.troubles.clear();
             cluster.forbidden.clear();
+            cluster.fatal_per_mille = 0;
             cluster.quiet = true;
         }
         self.crash();
@@ -310,32 +331,42 @@ impl History {
         self.check(true);
     }
 
+    fn look(&self) -> Seen {
+        let quarantine = self.config.directory.join(self.source.as_str()).join("quarantine");
+        oracle::look(&self.cluster.borrow(), &self.disk, &quarantine, &self.sender.sent)
+    }
+
     fn check(&mut self, drained: bool) {
+        let seen = self.look();
         let directory = self.config.directory.join(self.source.as_str());
-        let cluster = self.cluster.borrow();
-        let seen =
-            oracle::look(&cluster, &self.disk, &directory.join("quarantine"), &self.sender.sent);
+        let saved = oracle::checkpoint(&self.disk, &directory);
+        self.books.nothing_is_passed(saved.as_ref(), &seen, &self.sender.sent);
+        let cluster = &self.cluster.borrow().counters;
+        let repeats = self.books.repeats(&seen);
+        assert!(
+            repeats.needless <= cluster.lost_acknowledgements as usize,
+            "{repeats:?}, and {} acknowledgements were lost",
+            cluster.lost_acknowledgements
+        );
         if drained {
-            for id in &self.acknowledged {
-                let spoilt = self.spoilt.contains(id) && seen.damaged_ranges > 0;
-                assert!(seen.anywhere(id) || spoilt, "{id} was acknowledged and is nowhere");
+            self.books.everything_arrived(&seen);
+            let reached = [
+                ("damaged range in quarantine", seen.damaged_ranges),
+                ("event in quarantine", seen.quarantined.len()),
+                ("dead letter", seen.dead_lettered.len()),
+                ("event on its topic", seen.on_topic.len()),
+                ("repeat", repeats.all),
+                ("purged", cluster.purged as usize),
+                ("producer replaced", cluster.renewals as usize),
+                ("refusal", cluster.refusals as usize),
+                ("late acknowledgement", cluster.late_acknowledgements as usize),
+                ("queue full", cluster.queue_full as usize),
+                ("producer turned fatal", cluster.fatal as usize),
+                ("topic over the limit", cluster.over_limit as usize),
+            ];
+            for (what, times) in reached {
+                *self.counters.entry(what).or_default() += times as u64;
             }
-            let counters = &mut self.counters;
-            let mut reach = |what, times: usize| {
-                *counters.entry(what).or_default() += times as u64;
-            };
-            reach("damaged range in quarantine", seen.damaged_ranges);
-            reach("event in quarantine", seen.quarantined.len());
-            reach("dead letter", seen.dead_lettered.len());
-            reach("event on its topic", seen.on_topic.len());
-            reach("repeat", seen.repeats);
-            reach("purged", cluster.counters.purged as usize);
-            reach("producer replaced", cluster.counters.renewals as usize);
-            reach("refusal", cluster.counters.refusals as usize);
-            reach("late acknowledgement", cluster.counters.late_acknowledgements as usize);
-            reach("queue full", cluster.counters.queue_full as usize);
         }
-        let most = cluster.counters.lost_acknowledgements as usize + self.crashes * REPEATS;
-        assert!(seen.repeats <= most, "{} repeats, at most {most} were due", seen.repeats);
     }
 }
