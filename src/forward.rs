@@ -344,11 +344,11 @@ impl<S: Sink> Forwarder<S> {
         self.show_held();
     }
 
-    /// Whether one more topic may be held. Lanes that have nothing to read before the main lane moves
-    /// don't count: the main lane would wait for them, and they for it.
-    fn lanes_are_left(&self) -> bool {
-        let main = self.main.next();
-        let behind = |held: &&HeldTopic| held.phase != Phase::Draining && held.lane.next() < main;
+    /// Whether one more topic may be held from `from` on. If not, the main lane waits there for a
+    /// held topic to come back; so lanes that have nothing to read before it don't count: they would
+    /// wait for the main lane, and it for them.
+    fn lanes_are_left(&self, from: Position) -> bool {
+        let behind = |held: &&HeldTopic| held.phase != Phase::Draining && held.lane.next() < from;
         self.held.values().filter(behind).count() < self.settings.held_topics
     }
 

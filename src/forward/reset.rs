@@ -40,8 +40,8 @@ pub(super) struct Trouble {
 
 impl<S: Sink> Forwarder<S> {
     /// Whether one more topic may be held; if not, the main lane rests for a while.
-    pub(super) fn may_hold(&mut self, topic: TopicId, now: Now, why: &str) -> bool {
-        if self.held.contains_key(&topic) || self.lanes_are_left() {
+    pub(super) fn may_hold(&mut self, topic: TopicId, from: Position, now: Now, why: &str) -> bool {
+        if self.held.contains_key(&topic) || self.lanes_are_left(from) {
             return true;
         }
         if self.paused_until.is_none() {
@@ -119,7 +119,7 @@ impl<S: Sink> Forwarder<S> {
         }
         for (topic, from) in held_from {
             let Trouble { why, one_at_a_time } = &troubled[&topic];
-            if !self.may_hold(topic, now, why) {
+            if !self.may_hold(topic, from, now, why) {
                 main_low = main_low.min(from);
                 continue;
             }

@@ -163,7 +163,7 @@ impl<S: Sink> Forwarder<S> {
             }
             return;
         }
-        if !self.may_hold(slot.topic, now, why) {
+        if !self.may_hold(slot.topic, slot.position, now, why) {
             self.needs_reset = true; // the main lane goes back to it, after a pause
             return;
         }

@@ -184,7 +184,7 @@ impl<S: Sink> Forwarder<S> {
         };
         self.creating = Some((position, since));
         let patient = now.instant < since + CREATION_PATIENCE;
-        if patient || !self.lanes_are_left() || self.owes_by_name(name) {
+        if patient || !self.lanes_are_left(position) || self.owes_by_name(name) {
             return self.rest(MAIN, now);
         }
         let topic = self.topics.enter(name);
@@ -198,7 +198,7 @@ impl<S: Sink> Forwarder<S> {
             return self.rest(MAIN, now);
         }
         let topic = self.topics.enter(name);
-        if !self.may_hold(topic, now, why) {
+        if !self.may_hold(topic, position, now, why) {
             return Taken::Wait;
         }
         self.hold(topic, position, why, now);
