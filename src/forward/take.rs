@@ -282,15 +282,17 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// The main lane may fill three quarters of the window and the held topics' together the rest,
-    /// so that neither can keep the other from moving.
+    /// so that neither can keep the other from moving. A lane with nothing on its way has room for
+    /// one record, whatever the others do.
     pub(super) fn has_room_for(&self, id: LaneId, bytes: usize) -> bool {
+        let Some(window) = self.lane(id).map(|lane| &lane.window) else { return false };
         let limit = self.settings.window_bytes;
         let (share, used) = if id == MAIN {
-            (limit / 4 * 3, self.main.window.bytes())
+            (limit / 4 * 3, window.bytes())
         } else {
             (limit / 4, self.held.values().map(|held| held.lane.window.bytes()).sum())
         };
-        let slots = self.lane(id).map_or(0, |lane| lane.window.len());
-        used == 0 || used + bytes.min(share / 4) <= share && slots < SLOTS
+        let fits = used + bytes.min(share / 4) <= share && window.len() < SLOTS;
+        fits || window.is_empty()
     }
 }

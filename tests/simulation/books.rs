@@ -75,6 +75,13 @@ impl Books {
         }
     }
 
+    /// What was acknowledged, is not for `topic` and is nowhere.
+    pub fn missing(&self, seen: &Seen, sent: &BTreeMap<String, Sent>, topic: &str) -> Vec<&String> {
+        let elsewhere =
+            self.positions.keys().filter(|id| sent[*id].topic.as_deref() != Some(topic));
+        elsewhere.filter(|id| !self.is_safe(id, seen)).collect()
+    }
+
     fn is_safe(&self, id: &str, seen: &Seen) -> bool {
         seen.anywhere(id) || self.spoilt.contains(id) && seen.damaged_ranges > 0
     }

@@ -97,7 +97,7 @@ impl History {
     fn with_character(mut self) -> Self {
         let random = &mut self.random;
         if random.bool() {
-            self.queue = random.usize(1..60);
+            self.queue = random.usize(8..60);
             self.window = random.usize(1_000..40_000);
         }
         if random.u8(..10) == 0 {
@@ -120,6 +120,9 @@ impl History {
         for _ in 0..self.steps {
             self.one_thing();
             self.check(false);
+        }
+        if self.random.bool() {
+            self.end_with_one_topic_in_trouble();
         }
         self.quiet_end();
     }
@@ -189,9 +192,14 @@ impl History {
         self.count("cluster away or back");
     }
 
-    fn toggle_topic(&mut self) {
+    /// A topic of the sender's, now and then the one of dead letters.
+    fn random_topic(&mut self) -> String {
         let topic = format!("sim.lead-activity.{}", TOPICS[self.random.usize(..TOPICS.len())]);
-        let topic = if self.random.u8(..8) == 0 { DEAD_LETTERS.into() } else { topic };
+        if self.random.u8(..8) == 0 { DEAD_LETTERS.into() } else { topic }
+    }
+
+    fn toggle_topic(&mut self) {
+        let topic = self.random_topic();
         let trouble = if self.random.bool() { Trouble::Failing } else { Trouble::Hanging };
         let mut cluster = self.cluster.borrow_mut();
         if cluster.troubles.remove(&topic).is_none() {
@@ -305,26 +313,51 @@ impl History {
         Now { instant: self.start + elapsed, unix: 1_700_000_000_000 + elapsed.as_millis() as u64 }
     }
 
-    /// Everything becomes well, and everything must arrive.
-    fn quiet_end(&mut self) {
-        {
-            let mut cluster = self.cluster.borrow_mut();
-            cluster.away = false;
-            cluster.troubles.clear();
-            cluster.forbidden.clear();
-            cluster.fatal_per_mille = 0;
-            cluster.quiet = true;
-        }
-        self.crash();
-        for _ in 0..QUIET_STEPS {
+    /// I8: everything becomes well but one topic, and what belongs elsewhere must arrive.
+    fn end_with_one_topic_in_trouble(&mut self) {
+        self.all_is_well();
+        let topic = self.random_topic();
+        let trouble = if self.random.bool() { Trouble::Failing } else { Trouble::Hanging };
+        tracing::debug!(topic, ?trouble, "all is well but one topic");
+        self.cluster.borrow_mut().troubles.insert(topic.clone(), trouble);
+        self.step_until(|history, _| {
+            history.books.missing(&history.look(), &history.sender.sent, &topic).is_empty()
+        });
+        let missing = self.books.missing(&self.look(), &self.sender.sent, &topic);
+        assert!(missing.is_empty(), "{topic} is {trouble:?}, and that stops {missing:?}");
+        self.check(false);
+        self.count("all but one topic");
+    }
+
+    fn all_is_well(&mut self) {
+        self.disk.no_more_faults();
+        let mut cluster = self.cluster.borrow_mut();
+        cluster.away = false;
+        cluster.troubles.clear();
+        cluster.forbidden.clear();
+        cluster.fatal_per_mille = 0;
+        cluster.quiet = true;
+    }
+
+    /// Steps through a time in which nothing new happens.
+    fn step_until(&mut self, is_done: impl Fn(&Self, &Forwarder<Producer>) -> bool) {
+        for steps in 0..QUIET_STEPS {
             self.pass_time(Duration::from_millis(100));
             let now = self.now();
             let process = self.process.as_mut().expect("a process runs");
             process.forwarder.step(now, Duration::from_millis(1)).expect("a quiet step works");
-            if process.forwarder.is_drained() {
+            let process = self.process.as_ref().expect("a process runs");
+            if steps % 10 == 0 && is_done(self, &process.forwarder) {
                 break;
             }
         }
+    }
+
+    /// Everything becomes well, and everything must arrive.
+    fn quiet_end(&mut self) {
+        self.all_is_well();
+        self.crash();
+        self.step_until(|_, forwarder| forwarder.is_drained());
         let process = self.process.as_ref().expect("a process runs");
         assert!(process.forwarder.is_drained(), "not drained: {:?}", process.forwarder.position());
         assert_eq!(process.spool.durable_end(), process.forwarder.next_sequence());
