@@ -27,7 +27,6 @@ mod rules;
 mod secret;
 mod sources;
 mod stages;
-mod topic_name;
 mod volume;
 mod written;
 

@@ -15,8 +15,6 @@ use super::{
 };
 use crate::delivery::{SourceKind, SourceName};
 
-const KINDS: [SourceKind; 1] = [SourceKind::MarketoLeadActivity];
-
 const QUERY_PARAMETER: Kind<String> = Kind {
     parse: |text| {
         let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
@@ -70,7 +68,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
                       have at most 63 characters.";
         reading.mistakes.at(&section.key, problem, remedy);
     }
-    let kind = reading.choice(&mut section, "kind", &KINDS, SourceKind::as_str, None);
+    let kind = reading.choice(&mut section, "kind", &SourceKind::ALL, SourceKind::as_str, None);
     let size_limit = reading.optional(&mut section, "size_limit", &SIZE);
     let mut auth = reading.section(&mut section, "auth");
     let tokens = reading.any(&mut auth, "tokens", tokens);
