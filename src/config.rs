@@ -13,6 +13,7 @@
 //!
 //! `config/default.toml` documents every key; a test holds it against this code.
 
+mod catalog;
 mod effective;
 mod environment;
 mod file;
