@@ -117,7 +117,7 @@ fn spool(reading: &mut Reading, root: &mut Section) -> Option<Spool> {
 const TOPIC: Kind<String> = Kind {
     parse: |text| match is_topic_name(text) {
         true => Ok(text.into()),
-        false => Err("which Kafka takes for no topic's name".into()),
+        false => Err("which is no name of a topic".into()),
     },
     expected: "Write 1 to 249 letters, digits, `.`, `_` and `-`, and not `.` or `..` alone.",
     show: |text| string(text),
