@@ -13,6 +13,7 @@
 //!
 //! `config/default.toml` documents every key; a test holds it against this code.
 
+mod catalog;
 mod effective;
 mod environment;
 mod file;
@@ -27,7 +28,6 @@ mod rules;
 mod secret;
 mod sources;
 mod stages;
-mod topic_name;
 mod volume;
 mod written;
 

@@ -52,6 +52,8 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
+    pub const ALL: [Self; 1] = [Self::MarketoLeadActivity];
+
     /// The name that configuration uses.
     pub fn as_str(self) -> &'static str {
         match self {

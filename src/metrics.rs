@@ -150,6 +150,30 @@ impl Metrics {
         }
     }
 
+    /// Makes the metrics of a source appear before there is anything to tell, so that a rate has its
+    /// beginning and an alert on nothing has a series.
+    pub fn announce(&self, source: &str) {
+        let gauges = [
+            &self.spool_bytes,
+            &self.spool_limit_bytes,
+            &self.spool_deliveries,
+            &self.spool_oldest_seconds,
+            &self.spool_poisoned,
+            &self.held_topics,
+            &self.in_flight,
+        ];
+        for gauge in gauges {
+            gauge.with_label_values(&[source]);
+        }
+        for counter in [&self.spool_damage, &self.holds, &self.producer_renewals] {
+            counter.with_label_values(&[source]);
+        }
+        for histogram in [&self.answer_seconds, &self.sync_seconds] {
+            histogram.with_label_values(&[source]);
+        }
+        self.deliveries.with_label_values(&[source, "stored"]);
+    }
+
     /// The exposition text (`text/plain; version=0.0.4`).
     pub fn render(&self) -> String {
         let mut text = Vec::new();
@@ -172,4 +196,30 @@ fn register<C: Collector + Clone + 'static>(
     let metric = metric.expect("metric names and labels are static and valid");
     registry.register(Box::new(metric.clone())).expect("metric names are unique");
     metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_has_only_a_source_is_there_from_the_start() {
+        let metrics = Metrics::new();
+        metrics.announce("leads");
+        // Which topics, reasons and listeners there will be, nobody knows yet.
+        let later = [
+            "millrace_events_delivered_total",
+            "millrace_dead_letters_total",
+            "millrace_quarantined_total",
+            "millrace_connections_refused_total",
+        ];
+        let text = metrics.render();
+        let named = include_str!("metrics.rs").split('"').filter(|text| {
+            text.starts_with("millrace_") && *text != "millrace_build_info" && *text != "millrace_"
+        });
+        for name in named.filter(|name| !later.contains(name)) {
+            assert!(text.contains(&format!("# TYPE {name} ")), "{name} in\n{text}");
+            assert!(text.lines().any(|line| line.starts_with(name) && line.contains("leads")));
+        }
+    }
 }

@@ -35,9 +35,10 @@ pub(super) fn run(
         print(errors, format_args!("the log could not be started: {problem}\n"));
         return 1;
     }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     // A full disk is answered as a full spool is, so nothing breaks; but it will surprise someone.
     if let Err(mistake) = config::fits(&config.spool, config::size_of_volume) {
-        tracing::warn!(place = %mistake.place, remedy = mistake.remedy, "{}", mistake.problem);
+        tracing::warn!(remedy = mistake.remedy, "{} {}", mistake.place, mistake.problem);
     }
     match (program.serve)(config) {
         Ok(()) => 0,

@@ -9,9 +9,10 @@ use super::{
     reading::{Reading, Section},
     rules, sources,
     stages::{Admin, Forward, Listen, Log, LogFormat, Shutdown, Spool, Topics},
-    topic_name, volume,
+    volume,
     written::text,
 };
+use crate::route::{Router, is_topic_name};
 
 /// `None` after a mistake; every section is read in any case, for the sake of its own mistakes.
 pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<Config> {
@@ -114,13 +115,19 @@ fn spool(reading: &mut Reading, root: &mut Section) -> Option<Spool> {
 }
 
 const TOPIC: Kind<String> = Kind {
-    parse: |text| topic_name::topic(text).map(|()| text.into()),
-    expected: "Write at most 249 letters, digits, `.`, `_` and `-`.",
+    parse: |text| match is_topic_name(text) {
+        true => Ok(text.into()),
+        false => Err("which is no name of a topic".into()),
+    },
+    expected: "Write 1 to 249 letters, digits, `.`, `_` and `-`, and not `.` or `..` alone.",
     show: |text| string(text),
 };
 
 const TEMPLATE: Kind<String> = Kind {
-    parse: |text| topic_name::template(text).map(|()| text.into()),
+    parse: |text| match Router::new(text) {
+        Ok(_) => Ok(text.into()),
+        Err(error) => Err(format!("which is no template of topic names: {error}").into()),
+    },
     expected: "Write letters, digits, `.`, `_`, `-`, and the placeholders {stream}, {type}, \
                {source}, {munchkin_id} and {activity_type_id}.",
     show: |text| string(text),

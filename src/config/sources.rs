@@ -1,10 +1,11 @@
-//! `sources` and `catalog`: who may deliver, and what activity types are called.
+//! `sources`: who may deliver.
 
 use std::collections::BTreeMap;
 
 use figment::value::Value;
 
 use super::{
+    catalog,
     effective::HIDDEN,
     leaf::{Kind, SIZE, string},
     mistake::Key,
@@ -14,8 +15,6 @@ use super::{
     written::list,
 };
 use crate::delivery::{SourceKind, SourceName};
-
-const KINDS: [SourceKind; 1] = [SourceKind::MarketoLeadActivity];
 
 const QUERY_PARAMETER: Kind<String> = Kind {
     parse: |text| {
@@ -30,20 +29,9 @@ const QUERY_PARAMETER: Kind<String> = Kind {
     show: |text| string(text),
 };
 
-const TYPE_NAME: Kind<String> = Kind {
-    parse: |text| {
-        let named = text.chars().any(|c| c.is_ascii_alphanumeric());
-        let printable = !text.contains(char::is_control);
-        let problem = "which makes no name for a topic";
-        if named && printable { Ok(text.into()) } else { Err(problem.into()) }
-    },
-    expected: "Write a name with letters or digits in it, in quotes.",
-    show: |text| string(text),
-};
-
 /// `None` after a mistake.
 pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Option<Vec<SourceConfig>> {
-    let activity_types = catalog(reading, root);
+    let activity_types = catalog::read(reading, root);
     let mut section = reading.section(root, "sources");
     let names = section.names();
     if names.is_empty() {
@@ -70,7 +58,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
                       have at most 63 characters.";
         reading.mistakes.at(&section.key, problem, remedy);
     }
-    let kind = reading.choice(&mut section, "kind", &KINDS, SourceKind::as_str, None);
+    let kind = reading.choice(&mut section, "kind", &SourceKind::ALL, SourceKind::as_str, None);
     let size_limit = reading.optional(&mut section, "size_limit", &SIZE);
     let mut auth = reading.section(&mut section, "auth");
     let tokens = reading.any(&mut auth, "tokens", tokens);
@@ -117,25 +105,4 @@ fn tokens(value: &Value) -> Result<(Vec<Secret>, String), (String, String)> {
     }
     let shown = vec![HIDDEN; tokens.len()].join(", ");
     Ok((tokens, format!("[{shown}]")))
-}
-
-/// `catalog.activity_types.<id>`: another name for an activity type.
-fn catalog(reading: &mut Reading, root: &mut Section) -> Option<BTreeMap<i64, String>> {
-    let mut section = reading.section(root, "catalog");
-    let mut types = reading.section(&mut section, "activity_types");
-    reading.end(section);
-    let mut overrides = Some(BTreeMap::new());
-    for written in types.names() {
-        let name = reading.optional(&mut types, &written, &TYPE_NAME).flatten();
-        let id = written.parse::<i64>().ok().filter(|id| *id > 0 && id.to_string() == written);
-        if id.is_none() {
-            let remedy = "Write the activity type's number, as in `13`.";
-            reading.mistakes.at(&types.key.child(&written), "is no activity type id", remedy);
-        }
-        overrides = overrides.zip(id.zip(name)).map(|(mut all, (id, name))| {
-            all.insert(id, name);
-            all
-        });
-    }
-    overrides
 }

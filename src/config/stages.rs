@@ -12,7 +12,10 @@ use std::{
 };
 
 use super::secret::Secret;
-use crate::delivery::{SourceKind, SourceName};
+use crate::{
+    decode::catalog::Override,
+    delivery::{SourceKind, SourceName},
+};
 
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;
@@ -172,9 +175,9 @@ pub struct SourceConfig {
     pub auth: TokenAuth,
     /// Undelivered bytes of this source alone, below `spool.size_limit`.
     pub size_limit: Option<u64>,
-    /// Names of activity types by id that replace the catalogue's. Written once for all sources,
-    /// under `catalog.activity_types`.
-    pub activity_types: BTreeMap<i64, String>,
+    /// Names and aliases of activity types by id, over the catalogue's, which takes them. Written
+    /// once for all sources, under `catalog`.
+    pub activity_types: BTreeMap<i64, Override>,
 }
 
 /// `sources.<name>.auth`: how the sender shows who it is.

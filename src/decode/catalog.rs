@@ -33,10 +33,11 @@ impl ActivityType<'_> {
 }
 
 /// What configuration says about one id.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Override {
-    /// The name, as `Click Link`; the type is made from it by Adobe's rule.
-    pub name: String,
+    /// The name, as `Click Link`; the type is made from it by Adobe's rule. `None` keeps the one
+    /// that is listed.
+    pub name: Option<String>,
     /// Other names under which activities without a listed id mean the same type.
     pub aliases: Vec<String>,
 }
@@ -49,8 +50,14 @@ pub enum OverrideError {
          activities and always called custom-<id>, as Adobe's events tell them apart by id alone"
     )]
     NotAStandardId { id: i64 },
-    #[error("activity type {id}: the name or an alias is empty")]
-    EmptyName { id: i64 },
+    #[error(
+        "activity type {id}: `{name}` has no letter or digit that a topic could be named after"
+    )]
+    NotAName { id: i64, name: String },
+    #[error("activity type {id} is not listed, so it needs a name beside its aliases")]
+    NoName { id: i64 },
+    #[error("activity type {id}: an alias is empty")]
+    EmptyAlias { id: i64 },
     #[error("activity type {id}: the alias `{alias}` already stands for activity type {other}")]
     AliasTaken { id: i64, alias: String, other: i64 },
 }
@@ -89,17 +96,25 @@ impl Catalog {
                 errors.push(OverrideError::NotAStandardId { id });
                 continue;
             }
-            if aliases.iter().chain([&name]).any(|name| naming::compact(name).is_empty()) {
-                errors.push(OverrideError::EmptyName { id });
-                continue;
-            }
-            let named = ActivityType::standard(&name);
-            match catalog.types.binary_search_by_key(&id, |(id, _)| *id) {
-                Ok(at) => catalog.types[at].1 = named,
-                Err(at) => catalog.types.insert(at, (id, named)),
+            let listed = catalog.types.binary_search_by_key(&id, |(id, _)| *id);
+            match (name, listed) {
+                (Some(name), _) if !is_name(&name) => {
+                    errors.push(OverrideError::NotAName { id, name });
+                }
+                (Some(name), Ok(at)) => catalog.types[at].1 = ActivityType::standard(&name),
+                (Some(name), Err(at)) => {
+                    catalog.types.insert(at, (id, ActivityType::standard(&name)));
+                }
+                (None, Ok(_)) => {}
+                (None, Err(_)) => errors.push(OverrideError::NoName { id }),
             }
             for alias in aliases {
-                match catalog.aliases.insert(naming::compact(&alias), id) {
+                let compact = naming::compact(&alias);
+                if compact.is_empty() {
+                    errors.push(OverrideError::EmptyAlias { id });
+                    continue;
+                }
+                match catalog.aliases.insert(compact, id) {
                     Some(other) if other != id => {
                         errors.push(OverrideError::AliasTaken { id, alias, other });
                     }
@@ -139,6 +154,11 @@ impl Catalog {
         let at = self.types.binary_search_by_key(&id, |(id, _)| *id).ok()?;
         Some(self.types[at].1.borrowed())
     }
+}
+
+/// Something of it has to be left in the name of a topic.
+fn is_name(text: &str) -> bool {
+    text.contains(|c: char| c.is_ascii_alphanumeric()) && !text.contains(char::is_control)
 }
 
 /// Ids and names, in the order of the ids.
@@ -267,37 +287,45 @@ mod tests {
     #[test]
     fn configuration_renames_adds_and_aliases_types() {
         let named = |name: &str, aliases: &[&str]| Override {
-            name: name.into(),
+            name: Some(name.into()),
             aliases: aliases.iter().map(ToString::to_string).collect(),
         };
+        let clicked = Override { name: None, aliases: vec!["Lien cliqué".into()] };
         let catalog = Catalog::with_overrides([
             (19, named("Sync Lead", &["Sync to CRM"])),
             (150, named("Fly Kite", &[])),
+            (3, clicked),
         ])
         .unwrap();
         assert_eq!(event_type(&catalog, Some(19), None).unwrap(), "synclead");
         assert_eq!(event_type(&catalog, Some(150), Some("Kite")).unwrap(), "flykite");
         assert_eq!(event_type(&catalog, None, Some("SYNC to crm")).unwrap(), "synclead");
         assert_eq!(event_type(&catalog, Some(3), None).unwrap(), "clicklink");
+        assert_eq!(event_type(&catalog, None, Some("lien cliqué")).unwrap(), "clicklink");
     }
 
     #[test]
     fn all_overrides_that_make_no_sense_are_named() {
-        let named =
-            |name: &str, alias: &str| Override { name: name.into(), aliases: vec![alias.into()] };
+        let named = |name: &str, alias: &str| Override {
+            name: Some(name.into()),
+            aliases: vec![alias.into()],
+        };
         let errors = Catalog::with_overrides([
             (100_001, named("Mine", "m")),
-            (3, named(" ", "x")),
+            (3, named(" ", " ")),
             (4, named("A", "same")),
             (5, named("B", "S a m e")),
+            (150, Override { name: None, aliases: vec!["Kite".into()] }),
         ])
         .unwrap_err();
         assert_eq!(
             errors,
             [
                 OverrideError::NotAStandardId { id: 100_001 },
-                OverrideError::EmptyName { id: 3 },
+                OverrideError::NotAName { id: 3, name: " ".into() },
+                OverrideError::EmptyAlias { id: 3 },
                 OverrideError::AliasTaken { id: 5, alias: "S a m e".into(), other: 4 },
+                OverrideError::NoName { id: 150 },
             ]
         );
     }

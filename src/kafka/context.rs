@@ -16,28 +16,38 @@ use rdkafka::{
     ClientContext, Message,
     config::RDKafkaLogLevel,
     error::KafkaError,
-    producer::{BaseProducer, DeliveryResult, ProducerContext},
+    producer::{BaseProducer, DeliveryResult, Producer, ProducerContext},
 };
 use tracing::{debug, error, warn};
 
 use crate::produce::{Failure, Outcome, Token};
 
 use super::{
+    cluster::Cluster,
     errors::{self, is_brokers_word, is_missing_topic},
     pending::Pending,
     topics::Topics,
 };
 
-/// The context of a client that only asks.
-pub(super) struct Asking {
-    pub(super) cluster: Arc<super::cluster::Cluster>,
+/// The context of a client: callbacks are counted, complaints change what is known of the cluster,
+/// and `R` takes the delivery reports.
+///
+/// Counted, because `BaseProducer::poll` handles one event and does not say whether there was one.
+pub(super) struct Context<R> {
+    cluster: Arc<Cluster>,
     events: AtomicU64,
+    reports: R,
 }
 
-/// The context of a producer; one for each librdkafka producer, never used again with another.
-pub(super) struct Producing {
+/// Of a client that only asks.
+pub(super) type Asking = Context<()>;
+
+/// Of a producer; one for each librdkafka producer, never used again with another.
+pub(super) type Producing = Context<Reports>;
+
+/// What becomes of a producer's records.
+pub(super) struct Reports {
     topics: Arc<Topics>,
-    events: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -52,43 +62,32 @@ pub(super) struct State {
 }
 
 impl Asking {
-    pub(super) fn new(cluster: Arc<super::cluster::Cluster>) -> Self {
-        Self { cluster, events: AtomicU64::new(0) }
+    pub(super) fn new(cluster: Arc<Cluster>) -> Self {
+        Self { cluster, events: AtomicU64::new(0), reports: () }
     }
 }
 
 impl Producing {
     pub(super) fn new(topics: Arc<Topics>) -> Self {
-        Self { topics, events: AtomicU64::new(0), state: Mutex::default() }
+        let cluster = Arc::clone(topics.cluster());
+        let reports = Reports { topics, state: Mutex::default() };
+        Self { cluster, events: AtomicU64::new(0), reports }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        // Every change is complete in itself, so a panic elsewhere leaves nothing half done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reports.state()
     }
 }
 
-/// Counts callbacks: `BaseProducer::poll` handles one event and does not say whether there was one.
-pub(super) trait Counted {
-    fn events(&self) -> &AtomicU64;
-}
-
-impl Counted for Asking {
-    fn events(&self) -> &AtomicU64 {
-        &self.events
-    }
-}
-
-impl Counted for Producing {
-    fn events(&self) -> &AtomicU64 {
-        &self.events
+impl<R> Context<R> {
+    fn count(&self) {
+        self.events.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// Handles every event that waits, without blocking.
-pub(super) fn drain<C: ProducerContext + Counted>(client: &BaseProducer<C>) {
-    use rdkafka::producer::Producer;
-    let events = client.context().events();
+pub(super) fn drain<R: TakeReport>(client: &BaseProducer<Context<R>>) {
+    let events = &client.context().events;
     loop {
         let before = events.load(Ordering::Relaxed);
         client.poll(Duration::ZERO);
@@ -98,49 +97,43 @@ pub(super) fn drain<C: ProducerContext + Counted>(client: &BaseProducer<C>) {
     }
 }
 
-impl ClientContext for Asking {
+impl<R: Send + Sync> ClientContext for Context<R> {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.events.fetch_add(1, Ordering::Relaxed);
+        self.count();
         log(level, facility, line);
     }
 
     fn stats_raw(&self, _: &[u8]) {
-        self.events.fetch_add(1, Ordering::Relaxed);
+        self.count();
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.events.fetch_add(1, Ordering::Relaxed);
+        self.count();
         self.cluster.complained(errors::code(&error), reason);
     }
 }
 
-impl ProducerContext for Asking {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
-}
-
-impl ClientContext for Producing {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.events.fetch_add(1, Ordering::Relaxed);
-        log(level, facility, line);
-    }
-
-    fn stats_raw(&self, _: &[u8]) {
-        self.events.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.events.fetch_add(1, Ordering::Relaxed);
-        self.topics.cluster().complained(errors::code(&error), reason);
-    }
-}
-
-impl ProducerContext for Producing {
+impl<R: TakeReport> ProducerContext for Context<R> {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, slot: usize) {
-        self.events.fetch_add(1, Ordering::Relaxed);
+        self.count();
+        self.reports.take(result, slot);
+    }
+}
+
+/// Takes the delivery report of the record that was sent with `slot`.
+pub(super) trait TakeReport: Send + Sync {
+    fn take(&self, result: &DeliveryResult<'_>, slot: usize);
+}
+
+/// A client that only asks sends no records.
+impl TakeReport for () {
+    fn take(&self, _: &DeliveryResult<'_>, _: usize) {}
+}
+
+impl TakeReport for Reports {
+    fn take(&self, result: &DeliveryResult<'_>, slot: usize) {
         let failure = match result {
             Ok(_) => None,
             Err((error, message)) => {
@@ -162,6 +155,13 @@ impl ProducerContext for Producing {
             };
             state.outcomes.push((token, outcome));
         }
+    }
+}
+
+impl Reports {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is complete in itself, so a panic elsewhere leaves nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -193,7 +193,7 @@ impl fmt::Debug for Producing {
 
 /// librdkafka's levels are a developer's: its warnings come ten times a second while a partition
 /// changes its leader, and connections that fail are errors, once a second and broker.
-/// [`Cluster`](super::cluster::Cluster) tells of an outage once.
+/// [`Cluster`] tells of an outage once.
 fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     match level {
         // A producer beyond repair is replaced.

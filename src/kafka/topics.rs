@@ -142,7 +142,7 @@ impl Topics {
         self.shared.cluster.silence()
     }
 
-    pub(super) fn cluster(&self) -> &Cluster {
+    pub(super) fn cluster(&self) -> &Arc<Cluster> {
         &self.shared.cluster
     }
 

@@ -12,7 +12,7 @@ use crate::{
     authenticate::token::Tokens,
     checkpoint::{Checkpoint, CheckpointFile},
     config::{Config, SourceConfig, TokenAuth},
-    decode::{Catalog, Rules, catalog::Override},
+    decode::{Catalog, Rules},
     forward::{self, Forwarder, Parts, Settings},
     kafka::{Producer, Topics},
     metrics::Metrics,
@@ -46,6 +46,7 @@ pub(super) struct RunningSource {
 impl RunningSource {
     pub fn open(source: &SourceConfig, around: &Surroundings<'_>) -> Result<Self, StartError> {
         let Surroundings { config, folder, topics, router, metrics } = around;
+        metrics.announce(source.name.as_str());
         let directory = folder.source_directory(&source.name);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
         let saved = checkpoint.load()?;
@@ -119,11 +120,7 @@ impl RunningSource {
 }
 
 fn catalog(source: &SourceConfig) -> Result<Catalog, StartError> {
-    let overrides = source
-        .activity_types
-        .iter()
-        .map(|(id, name)| (*id, Override { name: name.clone(), aliases: Vec::new() }));
-    Catalog::with_overrides(overrides).map_err(|errors| {
+    Catalog::with_overrides(source.activity_types.clone()).map_err(|errors| {
         let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
         StartError::Catalog(errors.join("; "))
     })

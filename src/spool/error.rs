@@ -28,13 +28,11 @@ pub enum OpenError {
     Foreign { segment: PathBuf, found: Uuid, expected: Uuid },
     #[error("{path} can't be used: {problem}")]
     Identity { path: PathBuf, problem: String },
-    #[error("spool: {doing} {path} failed")]
-    Io {
-        doing: &'static str,
-        path: PathBuf,
-        #[source]
-        error: io::Error,
-    },
+    #[error(
+        "spool: {doing} {path} failed: {error}; `spool.directory` must be a folder that this process \
+         may write"
+    )]
+    Io { doing: &'static str, path: PathBuf, error: io::Error },
 }
 
 /// A delivery was not stored. The sender must hear that it may come again, whatever the reason.
@@ -81,13 +79,8 @@ impl Limit {
 /// What is stored could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    #[error("reading {segment} at byte {offset} failed")]
-    Io {
-        segment: PathBuf,
-        offset: u64,
-        #[source]
-        error: io::Error,
-    },
+    #[error("reading {segment} at byte {offset} failed: {error}")]
+    Io { segment: PathBuf, offset: u64, error: io::Error },
     #[error("{segment} at byte {offset} is written in a newer format ({found})")]
     NewerFormat { segment: PathBuf, offset: u64, found: String },
     #[error("{segment} belongs to the spool {found}, not to {expected}: move it away")]

@@ -6,6 +6,7 @@ use millrace::{
     config::{
         self, Admin, Forward, HeaderScheme, Kafka, Listen, Log, LogFormat, Shutdown, Spool, Topics,
     },
+    decode::catalog::Override,
     delivery::SourceKind,
 };
 
@@ -175,7 +176,8 @@ fn the_other_sections_are_set_by_the_environment() {
         ("MILLRACE_LOG__FORMAT", "json"),
         ("MILLRACE_LOG__FILTER", "warn,millrace::spool=trace"),
         ("MILLRACE_CATALOG__ACTIVITY_TYPES__13", "Change Data Value"),
-        ("MILLRACE_CATALOG__ACTIVITY_TYPES__100001", "Visited the Booth"),
+        ("MILLRACE_CATALOG__ACTIVITY_TYPES__1300", "Visited the Booth"),
+        ("MILLRACE_CATALOG__ALIASES__13", "Datenwert ändern,Modifier la valeur"),
     ]);
     let hold_after = Duration::from_secs(60);
     assert_eq!(config.forward, Forward { hold_after, held_topics: 3 });
@@ -183,7 +185,14 @@ fn the_other_sections_are_set_by_the_environment() {
     assert_eq!(config.shutdown, Shutdown { delay: Duration::ZERO, flush });
     let filter = "warn,millrace::spool=trace".into();
     assert_eq!(config.log, Log { format: LogFormat::Json, filter });
-    let types = [(13, "Change Data Value".into()), (100_001, "Visited the Booth".into())];
+    let named = |name: &str, aliases: &[&str]| Override {
+        name: Some(name.into()),
+        aliases: aliases.iter().map(ToString::to_string).collect(),
+    };
+    let types = [
+        (13, named("Change Data Value", &["Datenwert ändern", "Modifier la valeur"])),
+        (1300, named("Visited the Booth", &[])),
+    ];
     assert_eq!(config.sources[0].activity_types, BTreeMap::from(types));
 }
 

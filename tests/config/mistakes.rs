@@ -110,10 +110,34 @@ fn a_mistake_says_what_to_do() {
         ("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", "a:9092,", "`kafka-1:9092,kafka-2:9092`"),
         ("MILLRACE_CATALOG__ACTIVITY_TYPES__13", "??", "letters or digits"),
         ("MILLRACE_CATALOG__ACTIVITY_TYPES__013", "x", "`13`"),
+        ("MILLRACE_CATALOG__ACTIVITY_TYPES__0", "x", "ids from 1 to 99999"),
+        ("MILLRACE_CATALOG__ACTIVITY_TYPES__100001", "x", "always called custom-<id>"),
+        ("MILLRACE_CATALOG__ALIASES__100001", "x", "always called custom-<id>"),
+        ("MILLRACE_CATALOG__ALIASES__13", "x,,y", "Take it away"),
+        ("MILLRACE_TOPICS__NAME", TOO_LONG, "placeholders"),
     ] {
         let text = mistake(&[(name, value)]);
         assert!(text.contains(name) && text.contains(remedy), "{text}");
     }
+}
+
+/// Of letters that Kafka takes, but for a topic there must be room for the placeholder.
+const TOO_LONG: &str = concat!(
+    "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm",
+    "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm",
+    "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm",
+    "{type}"
+);
+
+#[test]
+fn what_the_catalogue_refuses_is_a_mistake_at_its_key() {
+    let text = bad(&[
+        ("MILLRACE_CATALOG__ALIASES__13", "Datenwert"),
+        ("MILLRACE_CATALOG__ALIASES__14", "daten wert"),
+    ]);
+    assert!(text.contains("catalog.aliases.14 (MILLRACE_CATALOG__ALIASES__14) holds `daten wert`"));
+    assert!(text.contains("activity_types.14 (MILLRACE_CATALOG__ACTIVITY_TYPES__14) is missing"));
+    assert!(text.starts_with("2 mistakes"), "{text}");
 }
 
 #[test]
