@@ -108,7 +108,7 @@ fn find(
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let shown = directory.display();
     let there = viewer::sources(&*disk, &directory).map_err(|error| {
-        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        let cause = with_causes(&error);
         let remedy = "name the folder of the service's `spool.directory` with --directory";
         (1, format!("there is no spool to read in {shown} ({cause}): {remedy}"))
     })?;

@@ -190,8 +190,14 @@ impl Verifier<'_> {
 
     /// Whether a segment that is gone was the service's to remove.
     fn was_delivered(&mut self, viewer: &Viewer, segment: &Segment) -> bool {
+        // It may have been the last one when it was listed: then those that came after tell. The
+        // checkpoint is read after them, since segments go only behind it.
+        let next = segment.next_sequence.or_else(|| {
+            let there = viewer.segments().unwrap_or_default();
+            there.iter().map(|other| other.first_sequence).find(|it| *it > segment.first_sequence)
+        });
         let lowest = self.lowest(viewer).sequence;
-        segment.next_sequence.is_some_and(|next| next <= lowest)
+        next.map_or(lowest > segment.first_sequence, |next| next <= lowest)
     }
 
     fn complain(&mut self, source: &SourceName, problem: impl Display) {
