@@ -19,9 +19,10 @@ mod producer;
 mod properties;
 mod reader;
 mod topics;
+mod write_check;
 
 pub use mock::{Fault, MockCluster, MockError};
-pub use probe::{ProbeError, Report, TopicReport, probe};
+pub use probe::{ProbeError, Report, TopicReport, existing_topics, probe};
 pub use producer::Producer;
 pub use properties::validate as validate_properties;
 pub use reader::{ReadError, ReadRecord, Reader, Select};

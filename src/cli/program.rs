@@ -6,6 +6,7 @@ use super::{Program, with_causes};
 use crate::{
     config::{Config, Kafka},
     kafka::{self, TopicReport},
+    route::Router,
     service::{self, DrainEnd, DrainError, Left, StartError},
     shutdown::{Phase, Shutdown, Signals},
     spool::OpenError,
@@ -22,7 +23,13 @@ fn validate(kafka: &Kafka) -> Result<(), String> {
 }
 
 fn probe(config: &Config) -> Result<String, String> {
-    let names = [config.topics.dead_letter.clone()];
+    // Those that are there already; the others will be made, which the dead-letter topic stands for.
+    let prefix = Router::new(&config.topics.name).map_err(|error| error.to_string())?;
+    let mut names = kafka::existing_topics(&config.kafka, prefix.literal_prefix(), PROBE)
+        .map_err(|error| error.to_string())?;
+    if !names.contains(&config.topics.dead_letter) {
+        names.push(config.topics.dead_letter.clone());
+    }
     let report = kafka::probe(&config.kafka, &config.topics, &names, PROBE)
         .map_err(|error| error.to_string())?;
 

@@ -1,4 +1,5 @@
 //! Asks a cluster once, for `check --connect`: whether it is there and whether topics can be written.
+//! Nothing is written or made by it.
 
 use std::{
     sync::Arc,
@@ -19,6 +20,7 @@ use super::{
     context::{Asking, drain},
     errors, properties,
     topics::{AdminMaker, Made},
+    write_check,
 };
 
 /// What a cluster said.
@@ -44,6 +46,10 @@ pub enum TopicReport {
 }
 
 impl TopicReport {
+    fn exists(&self) -> bool {
+        matches!(self, Self::Exists { .. })
+    }
+
     pub fn is_fine(&self) -> bool {
         matches!(self, Self::Exists { leaderless: 0, .. } | Self::WillBeMade)
     }
@@ -103,7 +109,33 @@ pub fn probe(
         try_to_make(kafka, topics, &missing, &mut report)?;
     }
     drain(&client);
+    let there: Vec<_> =
+        report.topics.iter().filter(|(_, it)| it.exists()).map(|(name, _)| name.clone()).collect();
+    for name in write_check::denied(kafka, &there, timeout) {
+        let run = advice.allow_write(&name);
+        let trouble = format!("topic `{name}` may not be written; run: {run}");
+        if let Some((_, topic)) = report.topics.iter_mut().find(|(topic, _)| *topic == name) {
+            *topic = TopicReport::Trouble(trouble);
+        }
+    }
     Ok(report)
+}
+
+/// The topics that exist and whose names begin with `prefix`; none for an empty prefix.
+pub fn existing_topics(
+    kafka: &config::Kafka,
+    prefix: &str,
+    timeout: Duration,
+) -> Result<Vec<String>, ProbeError> {
+    let cluster = Arc::new(Cluster::new(&kafka.bootstrap_servers));
+    let client: BaseProducer<Asking> = properties::client(kafka)
+        .create_with_context(Asking::new(Arc::clone(&cluster)))
+        .map_err(|error| ProbeError::Config(properties::describe(&error)))?;
+    first_answer(&client, &cluster, kafka, timeout)?;
+    let metadata = client.client().fetch_metadata(None, timeout);
+    let names = metadata.iter().flat_map(|metadata| metadata.topics());
+    let names = names.map(|topic| topic.name().to_owned());
+    Ok(names.filter(|name| !prefix.is_empty() && name.starts_with(prefix)).collect())
 }
 
 enum Found {

@@ -15,6 +15,7 @@ mod ledger;
 mod set_up;
 
 mod bridge_killed;
+mod check_connect;
 mod clean_stop;
 mod deliveries_arrive;
 mod full_spool;

@@ -1,0 +1,106 @@
+//! Whether topics may be written, found out without writing: with a record that is larger than the
+//! topic takes. A broker looks at the permission first and at the size then, so it refuses the
+//! record either way, and says why.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientContext,
+    admin::{AdminClient, AdminOptions, ResourceSpecifier},
+    client::DefaultClientContext,
+    error::{KafkaError, RDKafkaErrorCode as Code},
+    producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
+};
+
+use super::properties;
+use crate::config;
+
+/// Topics that take records larger than this are not asked: the record would have to be larger still.
+const LARGEST: usize = 16 * 1024 * 1024;
+/// What a record must be larger by than the topic takes.
+const MORE: usize = 1024;
+
+/// Those of `names` that exist and may not be written. What can't be told (no permission to read a
+/// topic's settings, a cluster in trouble) is not among them.
+pub(super) fn denied(kafka: &config::Kafka, names: &[String], timeout: Duration) -> Vec<String> {
+    let limits = limits(kafka, names, timeout).unwrap_or_default();
+    let Some(largest) = limits.iter().map(|(_, limit)| *limit).max() else { return Vec::new() };
+    let mut native = properties::client(kafka);
+    native
+        .set("message.max.bytes", (largest + 2 * MORE).to_string())
+        .set("compression.type", "none")
+        .set("acks", "all")
+        .set("retries", "0")
+        .set("message.timeout.ms", timeout.as_millis().max(1).to_string());
+    let Ok(producer) = native.create_with_context::<_, BaseProducer<Answers>>(Answers::default())
+    else {
+        return Vec::new();
+    };
+    let end = Instant::now() + timeout;
+    let mut denied = Vec::new();
+    for (name, limit) in &limits {
+        let record = vec![0_u8; limit + MORE];
+        if producer.send(BaseRecord::<(), _>::to(name).payload(&record)).is_err() {
+            continue;
+        }
+        // One at a time, so that one record is in memory and not one for each topic.
+        let answer = loop {
+            producer.poll(Duration::from_millis(5));
+            if let Some(answer) = producer.context().take() {
+                break answer;
+            }
+            if Instant::now() > end {
+                return denied;
+            }
+        };
+        if answer == Some(Code::TopicAuthorizationFailed) {
+            denied.push(name.clone());
+        }
+    }
+    denied
+}
+
+/// The largest record that each topic takes, in bytes, where that can be told.
+fn limits(
+    kafka: &config::Kafka,
+    names: &[String],
+    timeout: Duration,
+) -> Result<Vec<(String, usize)>, KafkaError> {
+    let admin: AdminClient<DefaultClientContext> = properties::client(kafka).create()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let Ok(runtime) = runtime else { return Ok(Vec::new()) };
+    let topics: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+    let options = AdminOptions::new().request_timeout(Some(timeout));
+    let described = runtime.block_on(admin.describe_configs(&topics, &options))?;
+    let limit = |(name, resource): (&String, Result<rdkafka::admin::ConfigResource, Code>)| {
+        let entries = resource.ok()?.entries;
+        let entry = entries.into_iter().find(|entry| entry.name == "max.message.bytes")?;
+        let limit = entry.value?.parse().ok().filter(|limit| *limit <= LARGEST)?;
+        Some((name.clone(), limit))
+    };
+    Ok(names.iter().zip(described).filter_map(limit).collect())
+}
+
+/// What became of the one record that is on its way: no code when it was, after all, taken.
+#[derive(Default)]
+struct Answers(Mutex<Option<Option<Code>>>);
+
+impl Answers {
+    fn take(&self) -> Option<Option<Code>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ClientContext for Answers {}
+
+impl ProducerContext for Answers {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let code = result.as_ref().err().and_then(|(error, _)| error.rdkafka_error_code());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);
+    }
+}

@@ -1,0 +1,50 @@
+//! `millrace check --connect` against a broker with access control.
+
+use std::process::Command;
+
+use crate::{
+    admin,
+    broker::{Broker, Options},
+    consumers::read_topic,
+};
+
+fn check(address: &str) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
+        .args(["check", "--connect"])
+        .env_clear()
+        .env("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", address)
+        .env("MILLRACE_SPOOL__DIRECTORY", std::env::temp_dir())
+        .env("MILLRACE_SPOOL__SIZE_LIMIT", "1MiB")
+        .env("MILLRACE_LISTEN__BODY_LIMIT", "64KiB")
+        .env("MILLRACE_LISTEN__BODY_LIMIT_INFLATED", "256KiB")
+        .env("MILLRACE_TOPICS__NAME", "asked.{stream}.{type}")
+        .env("MILLRACE_TOPICS__DEAD_LETTER", "asked.dead-letter")
+        .env("MILLRACE_SOURCES__LEADS__KIND", "marketo-lead-activity")
+        .env("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "hunter2")
+        .output()
+        .expect("the program starts");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn check_says_which_topic_may_not_be_written_and_writes_nothing() {
+    let broker = Broker::start_with(&Options { access_control: true, ..Options::default() });
+    let address = broker.address();
+    let (open, closed) = ("asked.lead-activity.openemail", "asked.lead-activity.clicklink");
+    for topic in [open, closed, "asked.dead-letter"] {
+        admin::create_topic(&address, topic, 1);
+    }
+    let (fine, text) = check(&address);
+    assert!(fine, "{text}");
+
+    broker.deny_writes(closed);
+    let (fine, text) = check(&address);
+    assert!(!fine, "{text}");
+    assert!(text.contains(&format!("topic `{closed}` may not be written; run: ")), "{text}");
+    assert!(!text.contains(&format!("`{open}` may not")), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+    for topic in [open, closed, "asked.dead-letter"] {
+        assert!(read_topic(&address, topic).is_empty(), "{topic}");
+    }
+}
