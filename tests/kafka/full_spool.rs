@@ -40,10 +40,9 @@ fn a_full_spool_answers_503_with_retry_after_and_takes_deliveries_again_when_the
     assert_eq!(answer.status, 503, "{}", answer.text());
     let retry_after = answer.header("retry-after").expect("a Retry-After");
     assert!(retry_after.parse::<u32>().is_ok_and(|seconds| seconds > 0), "{retry_after}");
-    assert!(
-        bridge.log().iter().any(|line| line.contains("spool.size_limit")),
-        "the log names the key to change"
-    );
+    wait::until("the log to name the key to change", PATIENCE, || {
+        bridge.log().iter().any(|line| line.contains("spool.size_limit"))
+    });
     assert_eq!(bridge.readiness(), Some(200), "one full source is no reason to be unready");
 
     broker.restart();
