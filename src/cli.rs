@@ -1,24 +1,32 @@
 //! The command line: what was typed, which command it is, and the exit code.
 //!
-//! Exit codes: 0 all is well; 1 `check` found something, or the service could not go on; 2 the
-//! command line or, for `serve`, the configuration is wrong.
+//! Exit codes: 0 all is well; 1 `check` or a tool found something, the service could not go on, or
+//! `drain` left something; 2 the command line or, for all but `check`, the configuration is wrong.
 
 mod check;
 mod demo;
+mod drain;
 mod logging;
 mod program;
+mod progress;
 mod serve;
+mod spool;
+mod text;
 
 use std::{
     ffi::OsString,
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, Kafka};
+use crate::{
+    config::{Config, Kafka},
+    service::{DrainEnd, Left},
+};
 
 /// From Marketo Data Streams and Adobe I/O Events to Kafka, and nothing is lost on the way.
 ///
@@ -38,6 +46,8 @@ enum Command {
     Demo(demo::Options),
     Serve(serve::Options),
     Check(check::Options),
+    Drain(drain::Options),
+    Spool(spool::Options),
 }
 
 /// Where the configuration is.
@@ -58,7 +68,13 @@ pub struct Program<'a> {
     pub probe: &'a dyn Fn(&Config) -> Result<String, String>,
     /// Runs the service until it is told to stop.
     pub serve: &'a dyn Fn(Config) -> Result<(), String>,
+    /// Forwards what is stored until nothing is left, the time is over or it is told to stop.
+    pub drain: &'a Drain,
 }
+
+/// See [`service::drain`](crate::service::drain).
+pub type Drain =
+    dyn Fn(Config, Option<Duration>, &mut dyn FnMut(&[Left])) -> Result<DrainEnd, String>;
 
 /// The process's own arguments, environment and outputs.
 pub fn main() -> ExitCode {
@@ -83,6 +99,12 @@ pub fn run(
         Ok(Cli { command: Command::Check(options) }) => {
             check::run(options, environment, program, out, errors)
         }
+        Ok(Cli { command: Command::Drain(options) }) => {
+            drain::run(options, environment, program, errors)
+        }
+        Ok(Cli { command: Command::Spool(options) }) => {
+            spool::run(options, environment, out, errors)
+        }
         // Help and version are "errors" too; where they belong, and their code, clap knows.
         Err(error) => {
             if error.use_stderr() {
@@ -93,6 +115,12 @@ pub fn run(
             u8::try_from(error.exit_code()).unwrap_or(2)
         }
     }
+}
+
+/// An error with its causes, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Whoever closed the pipe does not want to read it.

@@ -16,23 +16,26 @@
 //!   producer is replaced and the lanes go back to their oldest unsettled event (`reset.rs`). What
 //!   was delivered meanwhile is remembered and not sent again.
 
+mod ahead;
 mod held;
 mod lane;
 mod pump;
 mod refuse;
 mod reset;
 mod settle;
+mod take;
 mod thread;
 mod topics;
 mod window;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use self::{
+    ahead::SettledAhead,
     held::{HeldTopic, Phase},
     lane::Lane,
     reset::Trouble,
@@ -140,10 +143,11 @@ pub struct Forwarder<S> {
     last_lane: LaneId,
     topics: Topics,
     dead_letters: TopicId,
-    /// Settled positions that lie before a lane's next one because the lane went back.
-    settled_ahead: BTreeSet<Position>,
+    settled_ahead: SettledAhead,
     /// Slots whose record was refused, to be made dead letters or quarantined.
     rejected: VecDeque<refuse::Rejected>,
+    /// They rest until then: the dead-letter topic is being looked up.
+    rejected_rest_until: Option<Instant>,
     /// Topics that failed with other records of theirs still on the way; met by a reset.
     troubled: BTreeMap<TopicId, Trouble>,
     needs_reset: bool,
@@ -168,6 +172,14 @@ impl<S: Sink> Forwarder<S> {
     pub fn new(settings: Settings, parts: Parts<S>, saved: Option<Checkpoint>) -> Self {
         let Parts { spool, sink, rules, router, checkpoint, quarantine, metrics } = parts;
         let saved = saved.unwrap_or_else(|| Checkpoint::beginning(spool.id()));
+        let (saved, again) = saved.for_routing(&routing(&router, &rules));
+        if again {
+            tracing::warn!(
+                source = %spool.source(), from = %saved.low,
+                "topics were held and the routing was changed: everything since the oldest event of \
+                 theirs is delivered again",
+            );
+        }
         let mut topics = Topics::new(spool.source().clone(), metrics.clone());
         let dead_letters = topics.enter(&settings.dead_letter_topic);
         let mut forwarder = Self {
@@ -185,8 +197,9 @@ impl<S: Sink> Forwarder<S> {
             last_lane: MAIN,
             topics,
             dead_letters,
-            settled_ahead: BTreeSet::new(),
+            settled_ahead: SettledAhead::default(),
             rejected: VecDeque::new(),
+            rejected_rest_until: None,
             troubled: BTreeMap::new(),
             needs_reset: false,
             dead_letters_closed_until: None,
@@ -209,18 +222,25 @@ impl<S: Sink> Forwarder<S> {
 
     /// One round of work. Waits at most `patience` for the sink when there is nothing else to do.
     pub fn step(&mut self, now: Now, patience: Duration) -> Result<Progress, ForwardError> {
+        let worked = self.work(now, patience);
+        // Also when something is in the way: what was settled before frees space on the disk.
+        self.save_checkpoint_now_and_then(now)?;
+        worked
+    }
+
+    fn work(&mut self, now: Now, patience: Duration) -> Result<Progress, ForwardError> {
         let settled = self.settle(now, patience)?;
         let resumed = self.resume_held_topics(now);
         let advanced = self.advance(now)?;
-        self.save_checkpoint_now_and_then(now)?;
         Ok(if settled || resumed { Progress::Moved } else { advanced })
     }
 
     /// Like [`Forwarder::step`], but takes nothing new: for a stop. `true` when nothing is on its
     /// way any more.
     pub fn finish(&mut self, now: Now, patience: Duration) -> Result<bool, ForwardError> {
-        self.settle(now, patience)?;
+        let settled = self.settle(now, patience);
         self.save_checkpoint_now_and_then(now)?;
+        settled?;
         Ok(self.topics.outstanding() == 0 && self.rejected.is_empty())
     }
 
@@ -247,12 +267,12 @@ impl<S: Sink> Forwarder<S> {
 
     /// What would be saved now.
     pub fn position(&self) -> Checkpoint {
-        let held = self.held.iter().map(|(topic, held)| Held {
-            topic: self.topics.get(*topic).name.clone(),
-            position: held.lane.low(),
+        let low = self.main.low();
+        let held = self.held.iter().filter(|(_, held)| !held.is_back(low)).map(|(topic, held)| {
+            Held { topic: self.topics.get(*topic).name.clone(), position: held.lane.low() }
         });
         Checkpoint {
-            low: self.main.low(),
+            low,
             held: held.collect(),
             written_at: self.saved.written_at,
             ..self.saved.clone()
@@ -262,7 +282,9 @@ impl<S: Sink> Forwarder<S> {
     /// Writes the checkpoint if it changed, and lets the spool remove what lies behind it. The order
     /// matters: what is behind a checkpoint that is not durable may still be needed.
     pub fn save_checkpoint(&mut self, now: Now) -> Result<(), ForwardError> {
+        debug_assert!(self.every_event_has_one_lane(), "the main lane owes what it would pass");
         self.saved_at = Some(now.instant);
+        self.forget_what_is_behind();
         let mut checkpoint = self.position();
         if checkpoint != self.saved {
             checkpoint.written_at = now.unix;
@@ -277,6 +299,22 @@ impl<S: Sink> Forwarder<S> {
     fn save_checkpoint_now_and_then(&mut self, now: Now) -> Result<(), ForwardError> {
         let due = self.saved_at.is_none_or(|at| now.instant >= at + CHECKPOINT_INTERVAL);
         if due { self.save_checkpoint(now) } else { Ok(()) }
+    }
+
+    /// The main lane passes what a held topic's lane covers, so it must owe none of it.
+    fn every_event_has_one_lane(&self) -> bool {
+        let mut undone = self.main.window.iter().filter(|slot| !slot.state.is_done());
+        undone.all(|slot| {
+            let held = slot.belongs_to.and_then(|topic| self.held.get(&topic));
+            held.is_none_or(|held| !held.covers(slot.position))
+        })
+    }
+
+    fn forget_what_is_behind(&mut self) {
+        let (low, held) = (self.main.low(), &self.held);
+        self.settled_ahead.keep(|position, topic| {
+            position >= low || held.get(&topic).is_some_and(|held| position >= held.lane.low())
+        });
     }
 
     fn lane(&self, id: LaneId) -> Option<&Lane> {
@@ -297,12 +335,6 @@ impl<S: Sink> Forwarder<S> {
         self.lane_mut(Window::lane_of(token)).map(|lane| &mut lane.window)
     }
 
-    /// Bytes on their way, on all lanes.
-    fn bytes_on_their_way(&self) -> usize {
-        let held: usize = self.held.values().map(|held| held.lane.window.bytes()).sum();
-        self.main.window.bytes() + held
-    }
-
     fn open_lane(&mut self, topic: TopicId, from: Position, phase: Phase, why: &str) {
         let mut id = self.last_lane;
         loop {
@@ -320,17 +352,18 @@ impl<S: Sink> Forwarder<S> {
         self.show_held();
     }
 
-    /// Whether one more topic may be held. Lanes that have nothing to read before the main lane moves
-    /// don't count: the main lane would wait for them, and they for it.
-    fn lanes_are_left(&self) -> bool {
-        let main = self.main.next();
-        let behind = |held: &&HeldTopic| held.phase != Phase::Draining && held.lane.next() < main;
+    /// Whether one more topic may be held from `from` on. If not, the main lane waits there for a
+    /// held topic to come back; so lanes that have nothing to read before it don't count: they would
+    /// wait for the main lane, and it for them.
+    fn lanes_are_left(&self, from: Position) -> bool {
+        let behind = |held: &&HeldTopic| held.phase != Phase::Draining && held.lane.next() < from;
         self.held.values().filter(behind).count() < self.settings.held_topics
     }
 
     fn close_lane(&mut self, topic: TopicId) {
         self.held.remove(&topic);
         self.lanes.retain(|_, lane_topic| *lane_topic != topic);
+        self.pauses.reset();
         self.show_held();
     }
 
@@ -338,4 +371,9 @@ impl<S: Sink> Forwarder<S> {
         let source = self.spool.source().as_str();
         self.metrics.held_topics.with_label_values(&[source]).set(self.held.len() as i64);
     }
+}
+
+/// Names what decides about topics; another text for what may name an event's topic otherwise.
+fn routing(router: &Router, rules: &Rules) -> String {
+    format!("{:08x}", crc32c::crc32c(format!("{router:?} {rules:?}").as_bytes()))
 }

@@ -41,6 +41,13 @@ pub struct Quarantined {
     pub sha256: String,
 }
 
+/// How much is in quarantine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Contents {
+    pub items: u64,
+    pub bytes: u64,
+}
+
 /// What `<name>.json` says.
 #[derive(Serialize)]
 struct Label<'a> {
@@ -62,6 +69,29 @@ impl Quarantine {
     /// `folder` is the source's folder below `spool.directory`.
     pub fn new(disk: Arc<dyn Disk>, folder: &Path) -> Self {
         Self { disk, folder: folder.join("quarantine") }
+    }
+
+    /// Counts the items that are whole. Writes nothing.
+    pub fn contents(&self) -> io::Result<Contents> {
+        let names = match self.disk.list(&self.folder) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Contents::default()),
+            Err(error) => return Err(error),
+        };
+        let mut contents = Contents::default();
+        for name in names.iter().filter_map(|name| name.strip_suffix(".json")) {
+            contents.items += 1;
+            match self.disk.info(&self.folder.join(format!("{name}.bytes"))) {
+                Ok(info) => contents.bytes += info.length,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(contents)
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Keeps one event, or a whole body in which no event was found, named by position and reason.

@@ -8,6 +8,7 @@
 //! the spools finish what was accepted, the forwarders settle what is on its way for at most
 //! `shutdown.flush`, and the rest stays in the spool.
 
+mod drain;
 mod source;
 mod status;
 
@@ -28,6 +29,8 @@ use crate::{
     shutdown::{Phase, Shutdown},
     spool::{self, Folder, OpenError, SpoolState, disk::RealDisk},
 };
+
+pub use self::drain::{DrainEnd, DrainError, Left, drain};
 
 /// How often the service looks whether a spool is poisoned or a thread has ended.
 const WATCH: Duration = Duration::from_millis(100);
@@ -90,11 +93,7 @@ pub async fn start(
         tokio::spawn(admin::serve(admin, status.clone(), metrics.clone(), shutdown.clone()));
     tracing::info!(listener = "admin", address = %admin_at, "listening");
 
-    let opened = {
-        let (config, metrics) = (config.clone(), metrics.clone());
-        tokio::task::spawn_blocking(move || open(&config, maker, &metrics))
-    };
-    let opened = opened.await.map_err(|panic| StartError::Thread(std::io::Error::other(panic)))?;
+    let opened = open_in_background(config.clone(), maker, &metrics).await;
     let (folder, topics, sources) = match opened {
         Ok(opened) => opened,
         Err(error) => {
@@ -140,6 +139,17 @@ async fn bind(
 }
 
 type Opened = (Arc<Folder>, Arc<Topics>, Vec<RunningSource>);
+
+/// Disk and threads, while the runtime goes on with other things.
+async fn open_in_background(
+    config: Config,
+    maker: Option<Box<dyn TopicMaker>>,
+    metrics: &Metrics,
+) -> Result<Opened, StartError> {
+    let metrics = metrics.clone();
+    let opened = tokio::task::spawn_blocking(move || open(&config, maker, &metrics));
+    opened.await.map_err(|panic| StartError::Thread(std::io::Error::other(panic)))?
+}
 
 /// The blocking part of a start: disk and threads.
 fn open(
@@ -209,15 +219,7 @@ impl Running {
 
         // The listener ends when the last connection has; what it accepted is in the spool by then.
         let _ = self.listening.await;
-        let sources = self.sources;
-        // All at once: one source that waits for Kafka must not use up the others' time.
-        let stopping: Vec<_> = sources
-            .into_iter()
-            .map(|source| tokio::task::spawn_blocking(move || source.stop()))
-            .collect();
-        for stopped in stopping {
-            let _ = stopped.await;
-        }
+        stop(self.sources).await;
         drop(self.topics);
         self.shutdown.advance(Phase::Stopped);
         let _ = self.administering.await;
@@ -231,16 +233,35 @@ impl Running {
     async fn something_breaks(&self) -> ServiceError {
         loop {
             tokio::time::sleep(WATCH).await;
-            for source in &self.sources {
-                let source_name = || source.spool.source().to_string();
-                if source.spool.state() == SpoolState::Poisoned {
-                    self.status.poisoned(&source_name());
-                    return ServiceError::Poisoned { source_name: source_name() };
+            if let Some(error) = broken(&self.sources) {
+                if let ServiceError::Poisoned { source_name } = &error {
+                    self.status.poisoned(source_name);
                 }
-                if let Some(what) = source.ended_thread() {
-                    return ServiceError::ThreadEnded { what, source_name: source_name() };
-                }
+                return error;
             }
         }
+    }
+}
+
+/// What keeps one of `sources` from going on, if something does.
+fn broken(sources: &[RunningSource]) -> Option<ServiceError> {
+    sources.iter().find_map(|source| {
+        let source_name = || source.spool.source().to_string();
+        if source.spool.state() == SpoolState::Poisoned {
+            return Some(ServiceError::Poisoned { source_name: source_name() });
+        }
+        let what = source.ended_thread()?;
+        Some(ServiceError::ThreadEnded { what, source_name: source_name() })
+    })
+}
+
+/// All at once: one source that waits for Kafka must not use up the others' time.
+async fn stop(sources: Vec<RunningSource>) {
+    let stopping: Vec<_> = sources
+        .into_iter()
+        .map(|source| tokio::task::spawn_blocking(move || source.stop()))
+        .collect();
+    for stopped in stopping {
+        let _ = stopped.await;
     }
 }

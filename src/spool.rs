@@ -25,6 +25,7 @@
 //! Bottom up, each layer knows those above it in this list and no other: [`disk`] (bytes), [`frame`]
 //! and [`segment`] (the format), [`walk`] (frames and damage of one file), [`ledger`] (the segments
 //! of one spool), [`recovery`], [`writer`], [`reader`], [`retention`] (what happens to them).
+//! [`viewer`] stands aside: it looks at a folder that somebody else may hold, and writes nothing.
 
 use std::{
     path::PathBuf,
@@ -53,6 +54,8 @@ mod recovery;
 mod retention;
 mod segment;
 mod shared;
+mod tail;
+pub mod viewer;
 mod walk;
 mod writer;
 

@@ -13,7 +13,6 @@ mod logs;
 mod outage;
 mod screen;
 mod summary;
-mod text;
 mod view;
 
 use std::{
@@ -36,7 +35,7 @@ use self::{
     summary::Summary,
     view::{Backlog, Stage, Tone, View},
 };
-use super::print;
+use super::{print, text};
 use crate::{
     kafka::MockCluster,
     sender::{Generator, HttpPost, Rules, generator::munchkin_id, play},

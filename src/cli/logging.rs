@@ -4,16 +4,29 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::config::{Log, LogFormat};
 
 /// Once a process; an error if somebody else was first.
 pub(super) fn init(log: &Log) -> Result<(), String> {
+    init_beside(log, io::stderr)
+}
+
+/// As [`init`]; `stderr` makes standard error, for somebody who shows something else there too.
+pub(super) fn init_beside<W>(log: &Log, stderr: W) -> Result<(), String>
+where
+    W: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static,
+{
     let filter = EnvFilter::try_new(&log.filter).map_err(|error| error.to_string())?;
     let terminal = io::stderr().is_terminal();
-    let text = || fmt::layer().with_writer(io::stderr).with_ansi(terminal);
-    let json = || fmt::layer().with_writer(io::stderr).json().flatten_event(true);
+    let text = || fmt::layer().with_writer(stderr.clone()).with_ansi(terminal);
+    let json = || fmt::layer().with_writer(stderr.clone()).json().flatten_event(true);
     let (text, json) =
         if is_json(log.format, terminal) { (None, Some(json())) } else { (Some(text()), None) };
     let lines = tracing_subscriber::registry().with(filter).with(text).with(json);

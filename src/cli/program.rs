@@ -2,19 +2,20 @@
 
 use std::{fmt::Write, time::Duration};
 
-use super::Program;
+use super::{Program, with_causes};
 use crate::{
     config::{Config, Kafka},
     kafka::{self, TopicReport},
-    service,
-    shutdown::{Shutdown, Signals},
+    service::{self, DrainEnd, DrainError, Left, StartError},
+    shutdown::{Phase, Shutdown, Signals},
+    spool::OpenError,
 };
 
 /// How long `check --connect` waits for the cluster's first answer.
 const PROBE: Duration = Duration::from_secs(10);
 
 pub(super) const PRODUCTION: Program<'static> =
-    Program { validate: &validate, probe: &probe, serve: &serve };
+    Program { validate: &validate, probe: &probe, serve: &serve, drain: &drain };
 
 fn validate(kafka: &Kafka) -> Result<(), String> {
     kafka::validate_properties(&kafka.properties)
@@ -48,13 +49,9 @@ fn probe(config: &Config) -> Result<String, String> {
 }
 
 fn serve(config: Config) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("starting the runtime: {error}"))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let shutdown = Shutdown::new();
-        let signals = Signals::install().map_err(|error| format!("signal handlers: {error}"))?;
+        let signals = signals()?;
         let delay = config.shutdown.delay;
         let service = service::start(config, None, shutdown.clone())
             .await
@@ -62,4 +59,41 @@ fn serve(config: Config) -> Result<(), String> {
         tokio::spawn(async move { shutdown.on_signals(signals, delay).await });
         service.finished().await.map_err(|error| error.to_string())
     })
+}
+
+fn drain(
+    config: Config,
+    deadline: Option<Duration>,
+    progress: &mut dyn FnMut(&[Left]),
+) -> Result<DrainEnd, String> {
+    runtime()?.block_on(async {
+        let shutdown = Shutdown::new();
+        let mut signals = signals()?;
+        let stop = shutdown.clone();
+        tokio::spawn(async move {
+            let name = signals.next().await;
+            tracing::info!(signal = name, "stopping");
+            stop.advance(Phase::Closing);
+        });
+        let drained = service::drain(config, None, shutdown, deadline, progress).await;
+        drained.map_err(|error| match error {
+            DrainError::Start(StartError::Spool(OpenError::Locked { directory })) => format!(
+                "{} is held by another process: stop it (`millrace serve` of this folder, or \
+                 another `millrace drain`; SIGTERM is enough), wait for its end, and drain again",
+                directory.display()
+            ),
+            error => with_causes(&error),
+        })
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("starting the runtime: {error}"))
+}
+
+fn signals() -> Result<Signals, String> {
+    Signals::install().map_err(|error| format!("signal handlers: {error}"))
 }

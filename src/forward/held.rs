@@ -29,7 +29,8 @@ pub(super) enum Phase {
     Probing,
     /// It is accepted again; the lane hurries after the main one.
     CatchingUp,
-    /// The main lane carries the topic again; this lane's last records are on their way.
+    /// The main lane carries the topic again; this lane's last records are on their way, or the main
+    /// lane could still go back to what this one has delivered.
     Draining,
 }
 
@@ -42,6 +43,12 @@ impl HeldTopic {
     /// Whether the main lane leaves the topic's event at `position` alone.
     pub fn covers(&self, position: Position) -> bool {
         self.phase != Phase::Draining || position < self.lane.next()
+    }
+
+    /// Whether the lane has done its work: all that it sent is settled, and the main lane, of which
+    /// everything before `main_low` is, can't come back to any of it.
+    pub fn is_back(&self, main_low: Position) -> bool {
+        self.phase == Phase::Draining && self.lane.window.is_empty() && main_low >= self.lane.next()
     }
 
     /// Forgets what was on its way and takes it up again.

@@ -3,7 +3,8 @@
 
 use super::{
     DEAD_LETTER_PAUSE, ForwardError, Forwarder, Now,
-    pump::Taken,
+    take::{Sent, Taken},
+    topics::TopicId,
     window::{Carries, LaneId, State},
 };
 use crate::{
@@ -17,6 +18,9 @@ use crate::{
 
 /// The reason of an event that is larger than a record may be.
 pub(super) const TOO_LARGE: &str = "too-large";
+
+/// The reason of an event whose topic would be one more than `topics.limit` allows.
+pub(super) const TOPIC_LIMIT: &str = "topic-limit";
 
 /// What a dead letter's headers take at most beside its value, and its reserve.
 const LETTER_OVERHEAD: usize = 4096;
@@ -103,10 +107,12 @@ pub(super) fn index_of(item: &Decoded<'_>) -> u32 {
 }
 
 impl<S: Sink> Forwarder<S> {
-    /// Sends `letter` on lane `id`, or puts it into quarantine.
+    /// Sends `letter` on lane `id`, or puts it into quarantine. `topic` is the event's own, as far as
+    /// it is known.
     pub(super) fn refuse(
         &mut self,
         id: LaneId,
+        topic: Option<TopicId>,
         letter: &DeadLetter<'_>,
         reason: &'static str,
         now: Now,
@@ -114,23 +120,35 @@ impl<S: Sink> Forwarder<S> {
         let Some(token) = self.lane(id).map(|lane| lane.window.next_token()) else {
             return Ok(Taken::Wait);
         };
-        let topic = self.dead_letters;
-        let pointer =
-            letter.original.len() + letter.key.len() + LETTER_OVERHEAD > self.sink.record_limit();
-        let stage = if pointer { Stage::Pointer } else { Stage::Letter };
+        let stage = if self.is_too_large(letter) { Stage::Pointer } else { Stage::Letter };
         Ok(match self.send_letter(letter, token, stage, now)? {
             Letter::Sent { size } => {
-                let carries = Carries::DeadLetter { reason, pointer };
-                self.sent(id, topic, letter.position, size, carries, now);
+                let carries = Carries::DeadLetter { reason, pointer: stage == Stage::Pointer };
+                let sent = Sent { position: letter.position, topic, size, carries };
+                self.sent(id, sent, now);
                 Taken::Sent
             }
-            Letter::Quarantined => Taken::Passed,
+            Letter::Quarantined => {
+                let topic = topic.unwrap_or(self.dead_letters);
+                self.settled_ahead.insert(letter.position, topic);
+                Taken::Passed
+            }
+            Letter::LookingUp => self.rest(id, now),
             Letter::Wait => Taken::Wait,
         })
     }
 
+    /// Whether the letter would be larger than a record may be.
+    fn is_too_large(&self, letter: &DeadLetter<'_>) -> bool {
+        letter.original.len() + letter.key.len() + LETTER_OVERHEAD > self.sink.record_limit()
+    }
+
     /// Turns refused records into dead letters, or puts their events into quarantine.
     pub(super) fn deal_with_rejected(&mut self, now: Now) -> Result<(), ForwardError> {
+        if self.rejected_rest_until.is_some_and(|until| now.instant < until) {
+            return Ok(());
+        }
+        self.rejected_rest_until = None;
         for _ in 0..self.rejected.len() {
             let Some(rejected) = self.rejected.pop_front() else { break };
             match self.deal_with(&rejected, now) {
@@ -156,7 +174,7 @@ impl<S: Sink> Forwarder<S> {
                 self.settled(*token);
                 return Ok(true);
             }
-            Next::CaughtUp => return Ok(true), // it was read from there, so it is there
+            Next::CaughtUp => return Ok(false), // it was read from there, so it is there
         };
 
         let rules = self.rules.clone();
@@ -180,13 +198,15 @@ impl<S: Sink> Forwarder<S> {
             }
         };
         let stage = match stage {
-            Stage::Letter if letter.original.len() + LETTER_OVERHEAD > self.sink.record_limit() => {
-                Stage::Pointer
-            }
+            Stage::Letter if self.is_too_large(&letter) => Stage::Pointer,
             stage => *stage,
         };
         match self.send_letter(&letter, *token, stage, now)? {
             Letter::Wait => return Ok(false),
+            Letter::LookingUp => {
+                self.rejected_rest_until = Some(now.instant + self.look_up_pause());
+                return Ok(false);
+            }
             Letter::Quarantined => self.settled(*token),
             Letter::Sent { .. } => {
                 let topic = self.dead_letters;
@@ -214,7 +234,7 @@ impl<S: Sink> Forwarder<S> {
         }
         match self.sink.topic(&self.settings.dead_letter_topic) {
             TopicState::Ready => {}
-            TopicState::Pending => return Ok(Letter::Wait),
+            TopicState::Pending => return Ok(Letter::LookingUp),
             TopicState::OverLimit => return self.keep(letter, now),
             TopicState::Unavailable(why) => {
                 self.close_dead_letters(now, &why);
@@ -309,7 +329,11 @@ impl<S: Sink> Forwarder<S> {
 
 /// What became of a dead letter.
 enum Letter {
-    Sent { size: usize },
+    Sent {
+        size: usize,
+    },
     Quarantined,
+    /// Nobody knows yet whether the dead-letter topic can be written.
+    LookingUp,
     Wait,
 }

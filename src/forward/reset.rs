@@ -15,7 +15,7 @@ use super::{
     FIRST_PAUSE, ForwardError, Forwarder, LONGEST_PAUSE, Now,
     held::Phase,
     topics::TopicId,
-    window::{Carries, Slot, State},
+    window::{Carries, Slot, State, Window},
 };
 use crate::{
     produce::{Outcome, Sink},
@@ -27,6 +27,10 @@ use crate::{
 const DRAIN_ROUNDS: usize = 50;
 const DRAIN_ROUND: Duration = Duration::from_millis(50);
 
+/// How long a new producer is waited for before it is tried once more in the next step: a stop that
+/// comes meanwhile is late by this much at most.
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Why a topic must be held.
 pub(super) struct Trouble {
     pub why: String,
@@ -36,8 +40,8 @@ pub(super) struct Trouble {
 
 impl<S: Sink> Forwarder<S> {
     /// Whether one more topic may be held; if not, the main lane rests for a while.
-    pub(super) fn may_hold(&mut self, topic: TopicId, now: Now, why: &str) -> bool {
-        if self.held.contains_key(&topic) || self.lanes_are_left() {
+    pub(super) fn may_hold(&mut self, topic: TopicId, from: Position, now: Now, why: &str) -> bool {
+        if self.held.contains_key(&topic) || self.lanes_are_left(from) {
             return true;
         }
         if self.paused_until.is_none() {
@@ -88,19 +92,23 @@ impl<S: Sink> Forwarder<S> {
 
         let mut main_low = self.main.next();
         let mut held_from: BTreeMap<TopicId, Position> = BTreeMap::new();
+        let mut over_limit = main_low;
         for slot in self.main.window.iter().filter(|slot| !slot.state.is_done()) {
-            if slot.carries == Carries::Event && troubled.contains_key(&slot.topic) {
-                held_from.entry(slot.topic).or_insert(slot.position);
-            } else {
-                main_low = main_low.min(slot.position);
+            match slot.belongs_to.filter(|topic| troubled.contains_key(topic)) {
+                Some(topic) => {
+                    held_from.entry(topic).or_insert(slot.position);
+                }
+                None => main_low = main_low.min(slot.position),
+            }
+            if slot.is_over_limit() {
+                over_limit = over_limit.min(slot.position);
             }
         }
-        let in_trouble_on_their_own: Vec<_> =
-            self.held.keys().filter(|topic| troubled.contains_key(topic)).copied().collect();
-        for topic in in_trouble_on_their_own {
-            let low = self.held[&topic].lane.low();
-            let from = held_from.entry(topic).or_insert(low);
-            *from = low.min(*from);
+        for topic in troubled.keys() {
+            // One that could not even be queued fails where the main lane stands.
+            let from = held_from.entry(*topic).or_insert(self.main.next());
+            let own = self.held.get(topic).map_or(*from, |held| held.lane.low());
+            *from = (*from).min(own).min(over_limit);
         }
 
         // The other lanes go back, each to its own oldest unsettled event.
@@ -111,7 +119,7 @@ impl<S: Sink> Forwarder<S> {
         }
         for (topic, from) in held_from {
             let Trouble { why, one_at_a_time } = &troubled[&topic];
-            if !self.may_hold(topic, now, why) {
+            if !self.may_hold(topic, from, now, why) {
                 main_low = main_low.min(from);
                 continue;
             }
@@ -125,6 +133,7 @@ impl<S: Sink> Forwarder<S> {
         }
         self.main.rewind(main_low);
         self.rejected.clear();
+        self.rejected_rest_until = None;
         Ok(())
     }
 
@@ -144,7 +153,8 @@ impl<S: Sink> Forwarder<S> {
             }
         }
         self.metrics.producer_renewals.with_label_values(&[source.as_str()]).inc();
-        if let Err(error) = self.sink.renew(&|| false) {
+        let end = Instant::now() + RENEWAL_PATIENCE;
+        if let Err(error) = self.sink.renew(&|| Instant::now() >= end) {
             tracing::error!(%source, %error, "the producer can't be replaced yet");
             self.needs_reset = true;
         }
@@ -180,12 +190,12 @@ impl<S: Sink> Forwarder<S> {
     /// The topics that failed, and those without progress although the cluster answers.
     fn topics_in_trouble(&mut self, now: Now) -> BTreeMap<TopicId, Trouble> {
         let mut troubled = std::mem::take(&mut self.troubled);
-        let mut stuck: Vec<Slot> = Vec::new();
-        stuck.extend(self.main.window.iter().filter(|slot| self.was_overdue(slot, now)).cloned());
+        let slots = self.windows_to_watch().flat_map(Window::iter);
+        let stuck: Vec<Slot> = slots.filter(|slot| self.was_overdue(slot, now)).cloned().collect();
         for slot in stuck {
             let why =
                 "no acknowledgement for longer than forward.hold_after, while the cluster answers";
-            if slot.topic == self.dead_letters {
+            if slot.carries != Carries::Event {
                 self.close_dead_letters(now, why);
             } else {
                 troubled
@@ -193,7 +203,6 @@ impl<S: Sink> Forwarder<S> {
                     .or_insert(Trouble { why: why.into(), one_at_a_time: false });
             }
         }
-        troubled.remove(&self.dead_letters);
         troubled
     }
 
@@ -204,12 +213,10 @@ impl<S: Sink> Forwarder<S> {
 
     fn remember_what_is_settled(&mut self) {
         let lanes = self.held.values().map(|held| &held.lane.window);
-        let settled: Vec<_> = std::iter::once(&self.main.window)
-            .chain(lanes)
-            .flat_map(|window| window.iter())
-            .filter(|slot| slot.state == State::Settled)
-            .map(|slot| slot.position)
-            .collect();
-        self.settled_ahead.extend(settled);
+        let slots = std::iter::once(&self.main.window).chain(lanes).flat_map(Window::iter);
+        for slot in slots.filter(|slot| slot.state == State::Settled) {
+            let topic = slot.belongs_to.unwrap_or(self.dead_letters);
+            self.settled_ahead.insert(slot.position, topic);
+        }
     }
 }

@@ -7,9 +7,13 @@ use super::{
     held::Phase,
     refuse::{Rejected, Stage},
     reset::Trouble,
+    topics::TopicId,
     window::{Carries, Slot, State, Window},
 };
-use crate::produce::{Failure, Outcome, Sink, Token};
+use crate::{
+    produce::{Failure, Outcome, Sink, Token},
+    spool::position::Position,
+};
 
 impl<S: Sink> Forwarder<S> {
     /// Polls the sink and acts on each outcome; `true` when there were any.
@@ -22,12 +26,12 @@ impl<S: Sink> Forwarder<S> {
             self.settle_one(token, outcome, now);
         }
         self.outcomes = outcomes;
-        self.deal_with_rejected(now)?;
+        let dealt_with = self.deal_with_rejected(now);
         if self.needs_reset || !self.troubled.is_empty() || self.is_stuck(now) {
             self.reset(now)?;
         }
         self.show_in_flight();
-        Ok(any)
+        dealt_with.map(|()| any)
     }
 
     fn settle_one(&mut self, token: Token, outcome: Outcome, now: Now) {
@@ -56,7 +60,10 @@ impl<S: Sink> Forwarder<S> {
             Carries::Event => {
                 let topic = self.topics.get_mut(slot.topic);
                 topic.delivered.inc();
-                topic.retry = None;
+                // A held topic is well when it is back, not when one record got through.
+                if !self.held.contains_key(&slot.topic) {
+                    topic.retry = None;
+                }
             }
             Carries::DeadLetter { reason, .. } => {
                 let labels = [self.spool.source().as_str(), reason];
@@ -68,8 +75,15 @@ impl<S: Sink> Forwarder<S> {
 
     /// The slot's event is where it can stay: let its lane go on.
     pub(super) fn settled(&mut self, token: Token) {
-        if let Some(window) = self.window_of(token) {
-            window.settle(token);
+        let Some(window) = self.window_of(token) else { return };
+        let slot = window.slot(token).map(|slot| (slot.position, slot.belongs_to));
+        window.settle(token);
+        if let Some((position, Some(topic))) = slot
+            && Window::lane_of(token) == MAIN
+            && self.held.contains_key(&topic)
+        {
+            // Should the topic's old lane go back, it comes to what the main one took over.
+            self.settled_ahead.insert(position, topic);
         }
         let lane = self.lanes.get(&Window::lane_of(token));
         if let Some(held) = lane.and_then(|topic| self.held.get_mut(topic)) {
@@ -132,8 +146,13 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// One record of a topic failed and no other of that topic is on its way, so nothing can
-    /// overtake it: the topic is held from this record on, without disturbing the others.
+    /// overtake it: the topic is held from this record on, without disturbing the others. Unless
+    /// dead letters of that topic are unsettled: then only a reset knows where the topic begins.
     fn hold_again(&mut self, token: Token, slot: &Slot, why: &str, now: Now) {
+        if self.owes(slot.topic, Some(slot.position)) {
+            let trouble = Trouble { why: why.into(), one_at_a_time: false };
+            return self.trouble(slot, trouble);
+        }
         if Window::lane_of(token) != MAIN {
             let until = self.wait_for(slot.topic, now);
             self.keep_in_mind_what_is_settled_after(slot);
@@ -144,7 +163,7 @@ impl<S: Sink> Forwarder<S> {
             }
             return;
         }
-        if !self.may_hold(slot.topic, now, why) {
+        if !self.may_hold(slot.topic, slot.position, now, why) {
             self.needs_reset = true; // the main lane goes back to it, after a pause
             return;
         }
@@ -157,12 +176,21 @@ impl<S: Sink> Forwarder<S> {
     fn keep_in_mind_what_is_settled_after(&mut self, failed: &Slot) {
         let lane = self.held.get(&failed.topic).map(|held| &held.lane.window);
         let slots = self.main.window.iter().chain(lane.into_iter().flat_map(Window::iter));
-        let ahead = slots.filter(|slot| {
-            slot.topic == failed.topic
-                && slot.state == State::Settled
-                && slot.position > failed.position
-        });
-        self.settled_ahead.extend(ahead.map(|slot| slot.position));
+        for slot in slots {
+            let same = slot.belongs_to == failed.belongs_to && slot.position > failed.position;
+            if same && slot.state == State::Settled {
+                self.settled_ahead.insert(slot.position, failed.topic);
+            }
+        }
+    }
+
+    /// Whether something of `topic` is on the main lane or on the topic's own and not done, beside
+    /// the event at `but`: a lane that begins behind it would leave it to nobody.
+    pub(super) fn owes(&self, topic: TopicId, but: Option<Position>) -> bool {
+        let lane = self.held.get(&topic).map(|held| &held.lane.window);
+        let main = self.main.window.iter().filter(|slot| slot.may_belong_to(topic));
+        main.chain(lane.into_iter().flat_map(Window::iter))
+            .any(|slot| !slot.state.is_done() && Some(slot.position) != but)
     }
 
     fn show_in_flight(&self) {
@@ -181,10 +209,22 @@ impl<S: Sink> Forwarder<S> {
         }
     }
 
-    /// Whether the oldest record on its way makes no progress although the cluster answers.
+    /// Whether the oldest record of a lane makes no progress although the cluster answers.
     fn is_stuck(&self, now: Now) -> bool {
-        let Some(oldest) = self.main.window.oldest() else { return false };
-        self.is_overdue(oldest, now)
+        self.windows_to_watch()
+            .filter_map(Window::oldest)
+            .any(|oldest| self.is_overdue(oldest, now))
+    }
+
+    /// The windows in which nothing may hang: it would take the others' room. A held topic that is
+    /// asked with a single record may take its time, but a dead letter may not take the topic's.
+    pub(super) fn windows_to_watch(&self) -> impl Iterator<Item = &Window> {
+        let held = self.held.values().filter(|held| {
+            let oldest = held.lane.window.oldest();
+            held.phase != Phase::Probing
+                || oldest.is_some_and(|oldest| oldest.carries != Carries::Event)
+        });
+        std::iter::once(&self.main.window).chain(held.map(|held| &held.lane.window))
     }
 
     /// Whether a slot has been on its way for longer than `hold_after` of a cluster that answers.

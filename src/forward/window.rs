@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use super::topics::TopicId;
+use super::{refuse::TOPIC_LIMIT, topics::TopicId};
 use crate::{produce::Token, spool::position::Position};
 
 /// Bits of a token that count slots; the bits above name the lane.
@@ -20,12 +20,30 @@ const RECORD_OVERHEAD: usize = 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
     pub position: Position,
+    /// Where its record goes: the dead-letter topic for a dead letter.
     pub topic: TopicId,
+    /// The event's own topic; none for what is no event and for a topic that is not known.
+    pub belongs_to: Option<TopicId>,
     /// Bytes that it takes in the sink's queue.
     pub size: usize,
     pub since: Instant,
     pub carries: Carries,
     pub state: State,
+}
+
+impl Slot {
+    /// Whether the event may be one of `topic`'s. A name over the limit of topics is not
+    /// remembered, so what was refused for that may be any topic's that was made since.
+    pub fn may_belong_to(&self, topic: TopicId) -> bool {
+        match self.belongs_to {
+            Some(own) => own == topic,
+            None => self.is_over_limit(),
+        }
+    }
+
+    pub fn is_over_limit(&self) -> bool {
+        matches!(self.carries, Carries::DeadLetter { reason: TOPIC_LIMIT, .. })
+    }
 }
 
 /// What the record of a slot is.
@@ -132,6 +150,11 @@ impl Window {
         }
     }
 
+    /// Slots from the oldest one that is not done on, those behind it that are done included.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The oldest slot that is not done: always the front one.
     pub fn oldest(&self) -> Option<&Slot> {
         self.slots.front()
@@ -166,6 +189,7 @@ mod tests {
         Slot {
             position: Position::start_of(sequence),
             topic: TopicId::default(),
+            belongs_to: None,
             size: 10,
             since: Instant::now(),
             carries: Carries::Event,

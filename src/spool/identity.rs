@@ -23,9 +23,24 @@ struct Identity {
 
 /// The identity at `path`, or a fresh one if there is none and nothing is stored yet.
 pub fn read_or_create(disk: &dyn Disk, path: &Path, has_segments: bool) -> Result<Uuid, OpenError> {
-    let io = |doing| move |error| OpenError::Io { doing, path: path.to_owned(), error };
+    if let Some(spool) = read(disk, path, has_segments)? {
+        return Ok(spool);
+    }
+    let spool = Uuid::new_v4();
+    let bytes = serde_json::to_vec(&Identity { version: VERSION, spool })
+        .expect("a number and a UUID are valid JSON");
+    disk::write_atomically(disk, path, &bytes).map_err(|error| OpenError::Io {
+        doing: "writing",
+        path: path.to_owned(),
+        error,
+    })?;
+    Ok(spool)
+}
+
+/// The identity at `path`; `None` if there is none and nothing is stored yet.
+pub fn read(disk: &dyn Disk, path: &Path, has_segments: bool) -> Result<Option<Uuid>, OpenError> {
     match disk::read_file(disk, path) {
-        Ok(bytes) => parse(&bytes, path),
+        Ok(bytes) => parse(&bytes, path).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound && has_segments => {
             Err(OpenError::Identity {
                 path: path.to_owned(),
@@ -35,14 +50,8 @@ pub fn read_or_create(disk: &dyn Disk, path: &Path, has_segments: bool) -> Resul
                         .into(),
             })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let spool = Uuid::new_v4();
-            let bytes = serde_json::to_vec(&Identity { version: VERSION, spool })
-                .expect("a number and a UUID are valid JSON");
-            disk::write_atomically(disk, path, &bytes).map_err(io("writing"))?;
-            Ok(spool)
-        }
-        Err(error) => Err(io("reading")(error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(OpenError::Io { doing: "reading", path: path.to_owned(), error }),
     }
 }
 

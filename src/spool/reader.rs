@@ -6,11 +6,18 @@
 //! reader that wants them begins at the oldest that is kept. A reader that stands in a segment when
 //! it is removed reads on (the open file stays) and then finds its way.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use uuid::Uuid;
 
 use super::{
     StoredDelivery,
     damage::Damage,
+    disk::DiskFile,
     error::ReadError,
     frame,
     ledger::{Beyond, Mark, Place},
@@ -120,20 +127,9 @@ impl Reader {
             }
             Err(error) => return Err(io(error)),
         };
-        match recovery::read_header(&*file).map_err(io)? {
-            Ok(header) if header.spool != self.shared.id => {
-                let (found, expected) = (header.spool, self.shared.id);
-                return Err(ReadError::Foreign { segment, found, expected });
-            }
-            Ok(_) => {}
-            Err(NoHeader::Newer { version }) => {
-                let found = format!("version {version}");
-                return Err(ReadError::NewerFormat { segment, offset: 0, found });
-            }
-            Err(NoHeader::Damaged) => {
-                // Nothing is lost: the frames need only the name.
-                tracing::warn!(segment = %segment.display(), "damaged segment header");
-            }
+        if !has_header_of(&*file, &segment, Some(self.shared.id))? {
+            // Nothing is lost: the frames need only the name.
+            tracing::warn!(segment = %segment.display(), "damaged segment header");
         }
         self.open = Some((Walk::new(file, generation, mark.offset, mark.sequence), end));
         Ok(None)
@@ -179,12 +175,40 @@ impl Reader {
     }
 
     fn failed(&self, error: WalkError) -> ReadError {
-        let segment = self.segment().unwrap_or_default();
-        match error {
-            WalkError::Io { offset, error } => ReadError::Io { segment, offset, error },
-            WalkError::UnknownCodec { offset, codec } => {
-                ReadError::NewerFormat { segment, offset, found: format!("codec {codec}") }
-            }
+        failed(error, self.segment().unwrap_or_default())
+    }
+}
+
+/// What a walk's error means for whoever reads `segment`.
+pub(super) fn failed(error: WalkError, segment: PathBuf) -> ReadError {
+    match error {
+        WalkError::Io { offset, error } => ReadError::Io { segment, offset, error },
+        WalkError::UnknownCodec { offset, codec } => {
+            ReadError::NewerFormat { segment, offset, found: format!("codec {codec}") }
         }
+    }
+}
+
+/// Whether `file` begins with a header of this version and of the spool `id`; false when the header
+/// is damaged.
+pub(super) fn has_header_of(
+    file: &dyn DiskFile,
+    segment: &Path,
+    id: Option<Uuid>,
+) -> Result<bool, ReadError> {
+    let segment = segment.to_owned();
+    match recovery::read_header(file) {
+        Ok(Ok(header)) => match id {
+            Some(expected) if header.spool != expected => {
+                Err(ReadError::Foreign { segment, found: header.spool, expected })
+            }
+            _ => Ok(true),
+        },
+        Ok(Err(NoHeader::Damaged)) => Ok(false),
+        Ok(Err(NoHeader::Newer { version })) => {
+            let found = format!("version {version}");
+            Err(ReadError::NewerFormat { segment, offset: 0, found })
+        }
+        Err(error) => Err(ReadError::Io { segment, offset: 0, error }),
     }
 }

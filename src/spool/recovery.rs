@@ -31,10 +31,10 @@ use super::{
     Delivered,
     disk::{self, Disk, DiskFile},
     error::OpenError,
-    frame::{Checksum, HEAD_LENGTH, Head},
     ledger::{Ledger, Mark},
     position::Position,
     segment::{self, HEADER_LENGTH, Header, NoHeader},
+    tail,
     walk::{End, Range, Step, Walk, WalkError},
     writer::Active,
 };
@@ -184,79 +184,9 @@ impl LastSegment {
         Ok((goes_on.then_some(active), sequence))
     }
 
-    /// Whether the bytes of `tail` are certainly what a write left behind that never ended: a part
-    /// of a frame, or nothing but zeros (the length was stored before the bytes were).
     fn cannot_be_acknowledged(&self, tail: Range) -> Result<bool, OpenError> {
-        let length = tail.to - tail.from;
-        if length < HEAD_LENGTH as u64 || self.is_zeros(tail)? {
-            return Ok(true);
-        }
-        let mut bytes = [0; HEAD_LENGTH];
-        self.read(&mut bytes, tail.from)?;
-        let Some(head) = Head::parse(&bytes) else { return Ok(false) };
-        if head.frame_length() <= length || head.sequence != tail.first {
-            return Ok(false);
-        }
-        // Longer than what is there: cut short, or a whole frame whose length went bad. The latter
-        // shows when the length that fits makes the checksum right.
-        let body = length - HEAD_LENGTH as u64;
-        let with_body = body.checked_sub(u64::from(head.headers_length));
-        let with_headers = body.checked_sub(u64::from(head.body_length));
-        let mut candidates = Vec::new();
-        if let Some(body_length) = with_body.and_then(|length| u32::try_from(length).ok()) {
-            candidates.push(Head { body_length, ..head });
-        }
-        if let Some(headers_length) = with_headers.and_then(|length| u16::try_from(length).ok()) {
-            candidates.push(Head { headers_length, ..head });
-        }
-        for candidate in candidates {
-            let mut checksum = Checksum::new(self.generation);
-            checksum.update(&candidate.to_bytes()[8..]);
-            self.each_piece(tail.from + HEAD_LENGTH as u64..tail.to, |piece| {
-                checksum.update(piece);
-                true
-            })?;
-            if checksum.value() == head.checksum {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn is_zeros(&self, tail: Range) -> Result<bool, OpenError> {
-        let mut zeros = true;
-        self.each_piece(tail.from..tail.to, |piece| {
-            zeros = piece.iter().all(|byte| *byte == 0);
-            zeros
-        })?;
-        Ok(zeros)
-    }
-
-    /// Shows the bytes of `range` piece by piece, until `show` has seen enough.
-    fn each_piece(
-        &self,
-        range: std::ops::Range<u64>,
-        mut show: impl FnMut(&[u8]) -> bool,
-    ) -> Result<(), OpenError> {
-        let mut buffer = vec![0; 64 * 1024];
-        let mut at = range.start;
-        while at < range.end {
-            let piece = (range.end - at).min(buffer.len() as u64) as usize;
-            self.read(&mut buffer[..piece], at)?;
-            if !show(&buffer[..piece]) {
-                break;
-            }
-            at += piece as u64;
-        }
-        Ok(())
-    }
-
-    fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), OpenError> {
-        let read = disk::read_full(&*self.file, buffer, offset);
-        let whole = read.and_then(|read| {
-            if read == buffer.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-        });
-        whole.map_err(failed("reading", &self.path))
+        tail::is_unfinished(&*self.file, self.generation, tail)
+            .map_err(failed("reading", &self.path))
     }
 
     fn failed(&self, error: WalkError) -> OpenError {

@@ -145,7 +145,8 @@ fn locate(shared: &Shared, delivering: &mut Delivering, position: Position) -> L
     low
 }
 
-fn head_at(file: &dyn DiskFile, offset: u64, end: u64) -> Option<Head> {
+/// The head of the frame at `offset`, if the whole frame lies before `end`.
+pub fn head_at(file: &dyn DiskFile, offset: u64, end: u64) -> Option<Head> {
     let mut bytes = [0; HEAD_LENGTH];
     if offset + HEAD_LENGTH as u64 > end {
         return None;

@@ -19,6 +19,7 @@ const PLAIN: Program<'static> = Program {
     validate: &|_| Ok(()),
     probe: &|_| panic!("nobody asked to connect"),
     serve: &|_| panic!("nobody asked to serve"),
+    drain: &|_, _, _| panic!("nobody asked to drain"),
 };
 
 fn run(arguments: &[&str], more: &[(&str, &str)], program: &Program<'_>) -> Ended {

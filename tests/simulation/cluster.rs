@@ -51,6 +51,8 @@ pub struct Counters {
     pub purged: u64,
     pub renewals: u64,
     pub queue_full: u64,
+    pub fatal: u64,
+    pub over_limit: u64,
 }
 
 pub struct Cluster {
@@ -61,10 +63,14 @@ pub struct Cluster {
     pub away_since: Duration,
     pub now: Duration,
     pub troubles: BTreeMap<String, Trouble>,
-    /// Topics that can't be created.
+    /// Topics that can't be created or, if they are there, not be written.
     pub forbidden: BTreeSet<String>,
+    /// Most topics that are created; one more is over the limit.
+    pub limit: usize,
     /// How often a topic that is being created was asked for.
     creating: BTreeMap<String, u32>,
+    /// How many of a thousand polls turn the producer fatal.
+    pub fatal_per_mille: u16,
     /// Everything is well and quick from now on: for the quiet end of a history.
     pub quiet: bool,
     pub counters: Counters,
@@ -83,7 +89,9 @@ impl Cluster {
             now: Duration::ZERO,
             troubles: BTreeMap::new(),
             forbidden: BTreeSet::new(),
+            limit: usize::MAX,
             creating: BTreeMap::new(),
+            fatal_per_mille: 0,
             quiet: false,
             counters: Counters::default(),
         }))
@@ -109,6 +117,7 @@ pub struct Producer {
     unanswered: Vec<Token>,
     outcomes: Vec<(Token, Outcome)>,
     purged: bool,
+    fatal: bool,
     queue_limit: usize,
     record_limit: usize,
 }
@@ -121,6 +130,7 @@ impl Producer {
             unanswered: Vec::new(),
             outcomes: Vec::new(),
             purged: false,
+            fatal: false,
             queue_limit,
             record_limit,
         }
@@ -129,8 +139,11 @@ impl Producer {
     fn work(&mut self) {
         let cluster = self.cluster.clone();
         let mut cluster = cluster.borrow_mut();
-        if cluster.away {
+        if cluster.away || self.fatal {
             return;
+        }
+        if cluster.random.u16(..1000) < cluster.fatal_per_mille {
+            return self.turn_fatal(&mut cluster);
         }
         for token in std::mem::take(&mut self.unanswered) {
             if cluster.chance(50) {
@@ -146,6 +159,17 @@ impl Producer {
             }
             self.send_batch(&mut cluster, &topic);
         }
+    }
+
+    /// Nothing goes on with this producer; what was stored and not acknowledged may come again.
+    fn turn_fatal(&mut self, cluster: &mut Cluster) {
+        self.fatal = true;
+        cluster.counters.fatal += 1;
+        cluster.counters.lost_acknowledgements += self.unanswered.len() as u64;
+        let queued = self.queue.drain(..).map(|queued| queued.token);
+        let failed = self.unanswered.drain(..).chain(queued);
+        let fatal = || Outcome::Failed(Failure::Fatal("fenced".into()));
+        self.outcomes.extend(failed.map(|token| (token, fatal())));
     }
 
     fn send_batch(&mut self, cluster: &mut Cluster, topic: &str) {
@@ -165,7 +189,8 @@ impl Producer {
         }
         self.queue = rest;
 
-        let failure = if trouble == Some(Trouble::Failing) || cluster.chance(2) {
+        let failing = trouble == Some(Trouble::Failing) || cluster.forbidden.contains(topic);
+        let failure = if failing || cluster.chance(2) {
             cluster.counters.passing_failures += 1;
             Some(Failure::Passing("not now".into()))
         } else if batch.iter().any(|queued| contains(&queued.stored.value, POISON))
@@ -205,6 +230,9 @@ impl Sink for Producer {
         if self.purged {
             return Err(SendError::Failed(Failure::Purged));
         }
+        if self.fatal {
+            return Err(SendError::Failed(Failure::Fatal("fenced".into())));
+        }
         let mut cluster = self.cluster.borrow_mut();
         if self.queue.len() >= self.queue_limit {
             cluster.counters.queue_full += 1;
@@ -236,6 +264,7 @@ impl Sink for Producer {
     fn renew(&mut self, _give_up: &dyn Fn() -> bool) -> Result<(), Failure> {
         self.purge();
         self.purged = false;
+        self.fatal = false;
         let mut cluster = self.cluster.borrow_mut();
         cluster.counters.renewals += 1;
         for token in self.unanswered.drain(..) {
@@ -247,14 +276,18 @@ impl Sink for Producer {
 
     fn topic(&mut self, topic: &str) -> TopicState {
         let mut cluster = self.cluster.borrow_mut();
-        if cluster.topics.contains_key(topic) {
-            return TopicState::Ready;
-        }
-        if cluster.away {
+        if cluster.away && !cluster.topics.contains_key(topic) {
             return TopicState::Pending;
         }
         if cluster.forbidden.contains(topic) {
             return TopicState::Unavailable("forbidden".into());
+        }
+        if cluster.topics.contains_key(topic) {
+            return TopicState::Ready;
+        }
+        if cluster.topics.len() >= cluster.limit && topic != DEAD_LETTERS {
+            cluster.counters.over_limit += 1;
+            return TopicState::OverLimit;
         }
         let asked = cluster.creating.entry(topic.into()).or_default();
         *asked += 1;

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use millrace::spool::disk::Disk;
+use millrace::{checkpoint::Checkpoint, spool::disk::Disk};
 
 use crate::{
     cluster::{Cluster, DEAD_LETTERS},
@@ -18,9 +18,10 @@ use crate::{
 pub struct Seen {
     pub on_topic: BTreeSet<String>,
     pub dead_lettered: BTreeSet<String>,
+    /// How many records there are of each, on its topic and as dead letters.
+    pub records: BTreeMap<String, usize>,
     pub quarantined: BTreeSet<String>,
     pub damaged_ranges: usize,
-    pub repeats: usize,
 }
 
 impl Seen {
@@ -55,8 +56,8 @@ pub fn look(
                 key: String::from_utf8_lossy(&record.key).into_owned(),
             };
             assert_eq!(event.fate, place, "the place of {id}");
+            *seen.records.entry(id.into()).or_default() += 1;
             if !seen.on_topic.insert(id.into()) {
-                seen.repeats += 1;
                 continue;
             }
             let last = last.entry(&record.key).or_default();
@@ -66,6 +67,15 @@ pub fn look(
     }
     look_at_quarantine(disk, quarantine, sent, &mut seen);
     seen
+}
+
+/// The checkpoint that a process would find if it started now.
+pub fn checkpoint(disk: &SimulatedDisk, directory: &Path) -> Option<Checkpoint> {
+    let names = disk.list(directory).unwrap_or_default();
+    let file = names.iter().find(|name| *name == "checkpoint")?;
+    let text = String::from_utf8(disk.content(&directory.join(file))).expect("text");
+    let json = text.lines().next().expect("a first line");
+    Some(serde_json::from_str(json).expect("a checkpoint is whole"))
 }
 
 fn look_at_dead_letter(
@@ -80,11 +90,11 @@ fn look_at_dead_letter(
     }
     let id = id_in(&record.value).expect("a dead letter has its original");
     let event = sent.get(&id).unwrap_or_else(|| panic!("{id} was never sent"));
-    assert_eq!(event.fate, Fate::Refused, "{id} is a dead letter");
+    let one_too_many = record.header("millrace-reason") == Some("topic-limit");
+    assert!(event.fate == Fate::Refused || one_too_many, "{id} is a dead letter");
     assert_eq!(record.value, event.original, "the original bytes of {id}");
-    if !seen.dead_lettered.insert(id) {
-        seen.repeats += 1;
-    }
+    *seen.records.entry(id.clone()).or_default() += 1;
+    seen.dead_lettered.insert(id);
 }
 
 fn look_at_quarantine(

@@ -29,6 +29,8 @@ pub struct Sent {
     /// Orders all events of a history as the spool orders them.
     pub ordinal: u64,
     pub fate: Fate,
+    /// The topic that it is routed to, whatever becomes of it there.
+    pub topic: Option<String>,
     /// The bytes that a record, a dead letter or a quarantined file must consist of.
     pub value: Vec<u8>,
     pub original: Vec<u8>,
@@ -75,14 +77,16 @@ impl Sender {
         let id = format!("body-{}", self.deliveries);
         let body = format!(r#"{{"munchkinId":"M","activities":[{{"marketoGUID":"{id}"}},]}}"#);
         let value = body.clone().into_bytes();
-        self.remember(&id, 0, Fate::Refused, value.clone(), value);
+        self.remember(&id, 0, Fate::Refused, None, value);
         (body.into_bytes(), vec![id])
     }
 
     fn activities(&mut self) -> (Vec<u8>, Vec<String>) {
         let mut body = String::from(r#"{"munchkinId":"M","activities":["#);
         let mut ids = Vec::new();
-        for index in 0..self.random.u64(0..6) {
+        // Now and then more than the window holds.
+        let most = if self.random.u8(..20) == 0 { 60 } else { 6 };
+        for index in 0..self.random.u64(0..most) {
             if index > 0 {
                 body.push(',');
             }
@@ -102,13 +106,7 @@ impl Sender {
         let kind = self.random.u8(..40);
         if kind == 0 {
             let original = format!(r#""{id}""#);
-            self.remember(
-                id,
-                index,
-                Fate::Refused,
-                original.clone().into(),
-                original.clone().into(),
-            );
+            self.remember(id, index, Fate::Refused, None, original.clone().into());
             return original;
         }
         let text = match kind {
@@ -119,21 +117,28 @@ impl Sender {
         let rest = format!(r#""activityTypeId":{type_id},"text":"{text}","id":"{id}""#);
         let original = format!(r#"{{"marketoGUID":"{id}","leadId":{lead},{rest}}}"#);
         let value = format!(r#"{{"munchkinId":"M","leadId":"{lead}",{rest}}}"#);
+        let topic = format!("sim.lead-activity.{event_type}");
         let fate = match kind {
             1 => Fate::Refused,
             2 => Fate::TooLarge,
-            _ => Fate::Topic {
-                topic: format!("sim.lead-activity.{event_type}"),
-                key: format!("M:{lead}"),
-            },
+            _ => Fate::Topic { topic: topic.clone(), key: format!("M:{lead}") },
         };
-        self.remember(id, index, fate, value.into(), original.clone().into());
+        self.remember(id, index, fate, Some((topic, value.into())), original.clone().into());
         original
     }
 
-    fn remember(&mut self, id: &str, index: u64, fate: Fate, value: Vec<u8>, original: Vec<u8>) {
+    /// `routed` is the topic that it is for, and the value of its record there.
+    fn remember(
+        &mut self,
+        id: &str,
+        index: u64,
+        fate: Fate,
+        routed: Option<(String, Vec<u8>)>,
+        original: Vec<u8>,
+    ) {
         let ordinal = self.deliveries * 1000 + index;
-        self.sent.insert(id.into(), Sent { ordinal, fate, value, original });
+        let (topic, value) = routed.map_or((None, original.clone()), |(t, value)| (Some(t), value));
+        self.sent.insert(id.into(), Sent { ordinal, fate, topic, value, original });
     }
 }
 

@@ -1,0 +1,133 @@
+//! `millrace spool`: looks into the spool folder, of a running service too, and writes nothing there.
+
+mod export;
+mod inspect;
+mod survey;
+mod table;
+mod verify;
+
+use std::{ffi::OsString, io::Write, path::PathBuf, sync::Arc};
+
+use clap::{Args, Subcommand};
+
+pub(super) use self::survey::{Survey, survey};
+use super::{ConfigFile, print, with_causes};
+use crate::{
+    config::{self, Questions},
+    delivery::SourceName,
+    spool::{
+        disk::{Disk, RealDisk},
+        viewer,
+    },
+};
+
+/// Look into the spool folder, while the service runs or when it doesn't
+///
+/// These commands take no lock and write nothing to the folder. They need to be allowed to read it:
+/// its files belong to the user whom the service runs as.
+#[derive(Args)]
+pub(super) struct Options {
+    #[command(subcommand)]
+    tool: Tool,
+}
+
+#[derive(Subcommand)]
+enum Tool {
+    Inspect(inspect::Options),
+    Verify(verify::Options),
+    Export(export::Options),
+}
+
+/// Where the spool is, and what of it.
+#[derive(Args)]
+struct Place {
+    #[command(flatten)]
+    file: ConfigFile,
+
+    /// The spool folder itself (`spool.directory`), so that no configuration is needed
+    #[arg(long, value_name = "FOLDER", conflicts_with = "config")]
+    directory: Option<PathBuf>,
+
+    /// This source alone; may be given several times. Without it, all that have a spool there
+    #[arg(long = "source", value_name = "NAME", value_parser = source_name)]
+    sources: Vec<SourceName>,
+}
+
+fn source_name(text: &str) -> Result<SourceName, String> {
+    let rule = "a source's name is a letter, then letters, digits and -, all lower case";
+    SourceName::new(text).ok_or_else(|| rule.into())
+}
+
+/// A spool folder and the sources to look at.
+struct Found {
+    disk: Arc<dyn Disk>,
+    directory: PathBuf,
+    sources: Vec<SourceName>,
+}
+
+pub(super) fn run(
+    options: Options,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    out: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> u8 {
+    let place = match &options.tool {
+        Tool::Inspect(options) => &options.place,
+        Tool::Verify(options) => &options.place,
+        Tool::Export(options) => &options.place,
+    };
+    let found = match find(place, environment) {
+        Ok(found) => found,
+        Err((code, problem)) => {
+            print(errors, format_args!("{}\n", problem.trim_end()));
+            return code;
+        }
+    };
+    match options.tool {
+        Tool::Inspect(options) => inspect::run(&options, &found, out),
+        Tool::Verify(_) => verify::run(&found, out),
+        Tool::Export(options) => export::run(&options, &found, out, errors),
+    }
+}
+
+/// The spool folder; or the exit code, and what to say.
+fn find(
+    place: &Place,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Found, (u8, String)> {
+    let directory = match &place.directory {
+        Some(directory) => directory.clone(),
+        None => {
+            let loaded =
+                config::load_with(place.file.config.as_deref(), environment, &Questions::NONE);
+            let hint = "Or name the spool folder itself: --directory FOLDER.";
+            let loaded = loaded.map_err(|mistakes| (2, format!("{mistakes}\n{hint}")))?;
+            loaded.config.spool.directory
+        }
+    };
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let shown = directory.display();
+    let there = viewer::sources(&*disk, &directory).map_err(|error| {
+        let cause = with_causes(&error);
+        let remedy = "name the folder of the service's `spool.directory` with --directory";
+        (1, format!("there is no spool to read in {shown} ({cause}): {remedy}"))
+    })?;
+    if let Some(missing) = place.sources.iter().find(|source| !there.contains(source)) {
+        let names: Vec<_> = there.iter().map(SourceName::as_str).collect();
+        let names = if names.is_empty() { "none".into() } else { names.join(", ") };
+        let problem = format!("source `{missing}` has no spool in {shown}; those there: {names}");
+        return Err((1, problem));
+    }
+    let mut sources = there;
+    if !place.sources.is_empty() {
+        sources.retain(|source| place.sources.contains(source));
+    }
+    Ok(Found { disk, directory, sources })
+}
+
+/// RFC 3339, in UTC, with milliseconds.
+fn rfc3339(millis: u64) -> String {
+    let time = i64::try_from(millis).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    // A time that no calendar knows is a broken clock's.
+    time.map_or_else(|| format!("{millis} ms after 1970"), |time| format!("{time:.3}"))
+}

@@ -1,0 +1,212 @@
+//! `millrace spool export`: what is stored, as NDJSON.
+
+use std::io::{self, BufWriter, Write};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use clap::Args;
+use serde::{Serialize, Serializer, de::IgnoredAny, ser::SerializeMap};
+
+use super::{Found, Place, rfc3339, with_causes};
+use crate::{
+    cli::print,
+    spool::{
+        StoredDelivery,
+        position::Position,
+        viewer::{Seen, Segment, Viewer},
+    },
+};
+
+/// Write what is stored to standard output, one JSON object a line and delivery
+///
+/// Delivered or not: everything that the segments still hold, source after source, each in order.
+/// `body` is the body as text when it is JSON, and otherwise it is `body_base64`. Bodies are personal
+/// data: mind where they go.
+/// Damaged ranges are passed over, named on standard error, and make the exit code 1.
+#[derive(Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    pub place: Place,
+
+    /// Begin with this position (`42.7`, or `42` for all of the delivery)
+    #[arg(long, value_name = "POSITION")]
+    from: Option<Position>,
+
+    /// End before this position: `43` is the first delivery that is left out
+    #[arg(long, value_name = "POSITION")]
+    to: Option<Position>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    sequence: u64,
+    source: &'a str,
+    received_at: String,
+    #[serde(serialize_with = "as_map")]
+    headers: &'a [(String, String)],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_base64: Option<String>,
+}
+
+/// Why an export ended early.
+enum Ended {
+    /// Whoever read it has enough.
+    PipeClosed,
+    Write(io::Error),
+}
+
+pub(super) fn run(
+    options: &Options,
+    found: &Found,
+    out: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> u8 {
+    if let (Some(from), Some(to)) = (options.from, options.to)
+        && from >= to
+    {
+        let problem = format!("--from {from} is not before --to {to}: nothing lies between them\n");
+        print(errors, problem);
+        return 2;
+    }
+    let mut out = BufWriter::with_capacity(64 * 1024, out);
+    let mut export = Export { options, out: &mut out, errors, is_whole: true };
+    let ended = found
+        .sources
+        .iter()
+        .try_for_each(|source| match Viewer::open(found.disk.clone(), &found.directory, source) {
+            Ok(viewer) => export.spool(&viewer),
+            Err(error) => {
+                export.complain(with_causes(&error));
+                Ok(())
+            }
+        })
+        .and_then(|()| export.out.flush().map_err(Ended::from));
+    match ended {
+        Ok(()) => u8::from(!export.is_whole),
+        Err(Ended::PipeClosed) => 0,
+        Err(Ended::Write(error)) => {
+            print(export.errors, format_args!("export: writing to standard output: {error}\n"));
+            1
+        }
+    }
+}
+
+struct Export<'a> {
+    options: &'a Options,
+    out: &'a mut dyn Write,
+    errors: &'a mut dyn Write,
+    is_whole: bool,
+}
+
+impl Export<'_> {
+    fn spool(&mut self, viewer: &Viewer) -> Result<(), Ended> {
+        let segments = match viewer.segments() {
+            Ok(segments) => segments,
+            Err(error) => {
+                self.complain(with_causes(&error));
+                return Ok(());
+            }
+        };
+        segments
+            .iter()
+            .filter(|segment| self.may_hold(segment))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .try_for_each(|segment| self.segment(viewer, segment))
+    }
+
+    fn segment(&mut self, viewer: &Viewer, segment: &Segment) -> Result<(), Ended> {
+        // One that was removed meanwhile is delivered, and older than what is wanted now.
+        let mut scan = match viewer.scan(segment) {
+            Ok(Some(scan)) => scan,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                self.complain(with_causes(&error));
+                return Ok(());
+            }
+        };
+        loop {
+            match scan.next() {
+                Ok(Some(Seen::Delivery(stored))) => {
+                    if self.is_beyond(stored.sequence) {
+                        return Ok(());
+                    }
+                    if self.is_wanted(stored.sequence) {
+                        self.line(&stored)?;
+                    }
+                }
+                Ok(Some(Seen::Damage(damage))) => {
+                    let lost = damage.first_sequence..damage.next_sequence;
+                    let concerns = self.options.from.is_none_or(|from| lost.end > from.sequence)
+                        && !self.is_beyond(lost.start);
+                    if concerns && !lost.is_empty() {
+                        self.complain(format_args!("passed over damage: {damage}"));
+                    }
+                }
+                Ok(Some(Seen::Unfinished { .. })) => {}
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    self.complain(with_causes(&error));
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn line(&mut self, stored: &StoredDelivery) -> Result<(), Ended> {
+        let delivery = &stored.delivery;
+        let body = std::str::from_utf8(&delivery.body)
+            .ok()
+            .filter(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
+        let line = Line {
+            sequence: stored.sequence,
+            source: delivery.source.as_str(),
+            received_at: rfc3339(delivery.received_at),
+            headers: &delivery.headers,
+            body,
+            body_base64: body.is_none().then(|| STANDARD.encode(&delivery.body)),
+        };
+        serde_json::to_writer(&mut *self.out, &line).map_err(io::Error::from)?;
+        self.out.write_all(b"\n")?;
+        Ok(())
+    }
+
+    /// Whether something of `segment` may be wanted.
+    fn may_hold(&self, segment: &Segment) -> bool {
+        let ends_before =
+            |from: Position| segment.next_sequence.is_some_and(|next| next <= from.sequence);
+        !self.options.from.is_some_and(ends_before) && !self.is_beyond(segment.first_sequence)
+    }
+
+    fn is_wanted(&self, sequence: u64) -> bool {
+        self.options.from.is_none_or(|from| sequence >= from.sequence) && !self.is_beyond(sequence)
+    }
+
+    fn is_beyond(&self, sequence: u64) -> bool {
+        self.options.to.is_some_and(|to| Position::start_of(sequence) >= to)
+    }
+
+    fn complain(&mut self, problem: impl std::fmt::Display) {
+        self.is_whole = false;
+        print(self.errors, format_args!("export: {problem}\n"));
+    }
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::PipeClosed,
+            _ => Self::Write(error),
+        }
+    }
+}
+
+/// Names are unique: what came under one name was joined when it was kept.
+fn as_map<S: Serializer>(headers: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(headers.len()))?;
+    for (name, value) in headers {
+        map.serialize_entry(name, value)?;
+    }
+    map.end()
+}

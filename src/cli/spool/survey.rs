@@ -1,0 +1,182 @@
+//! What can be said of a spool in a moment: names, sizes, checkpoint and the last segment tell it.
+
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+use uuid::Uuid;
+
+use super::with_causes;
+use crate::{
+    checkpoint::{Checkpoint, CheckpointFile},
+    delivery::{SourceName, UnixMillis},
+    quarantine::{Contents, Quarantine},
+    spool::{
+        Backlog,
+        disk::Disk,
+        position::Position,
+        viewer::{Seen, Segment, Viewer},
+    },
+};
+
+/// One source's spool.
+#[derive(Debug)]
+pub struct Survey {
+    pub source: SourceName,
+    pub id: Option<Uuid>,
+    pub segments: Vec<Segment>,
+    /// Everything before it is delivered, except for held topics.
+    pub low: Position,
+    /// The same with held topics: the lowest that must still be read.
+    pub lowest: Position,
+    /// The sequence that the next delivery will get.
+    pub end: u64,
+    pub checkpoint_written_at: Option<UnixMillis>,
+    pub undelivered: Backlog,
+    /// Bytes of segments that are wholly delivered and kept for a replay.
+    pub kept_bytes: u64,
+    pub held: Vec<HeldTopic>,
+    pub quarantine: Contents,
+    /// What could not be read; the figures are then what the rest says.
+    pub problems: Vec<String>,
+}
+
+#[derive(Debug)]
+pub struct HeldTopic {
+    pub topic: String,
+    pub position: Position,
+    /// When the delivery at that position came.
+    pub received_at: Option<UnixMillis>,
+}
+
+/// Looks at the spool of `source` in `directory`. Never fails: what can't be read is a problem in the
+/// answer.
+pub fn survey(disk: &Arc<dyn Disk>, directory: &Path, source: &SourceName) -> Survey {
+    let folder = directory.join(source.as_str());
+    let beginning = Position::start_of(1);
+    let mut survey = Survey {
+        source: source.clone(),
+        id: None,
+        segments: Vec::new(),
+        low: beginning,
+        lowest: beginning,
+        end: 1,
+        checkpoint_written_at: None,
+        undelivered: Backlog { bytes: 0, deliveries: 0, oldest: None },
+        kept_bytes: 0,
+        held: Vec::new(),
+        quarantine: Contents::default(),
+        problems: Vec::new(),
+    };
+    let quarantine = Quarantine::new(disk.clone(), &folder);
+    match quarantine.contents() {
+        Ok(contents) => survey.quarantine = contents,
+        Err(error) => {
+            survey.problems.push(format!("reading {}: {error}", quarantine.folder().display()));
+        }
+    }
+    let viewer = match Viewer::open(disk.clone(), directory, source) {
+        Ok(viewer) => viewer,
+        Err(error) => {
+            survey.problems.push(with_causes(&error));
+            return survey;
+        }
+    };
+    survey.id = viewer.id();
+    // The segments before the checkpoint: a segment that goes meanwhile is behind it then.
+    match viewer.segments() {
+        Ok(segments) => survey.segments = segments,
+        Err(error) => survey.problems.push(with_causes(&error)),
+    }
+    let checkpoint = match load_checkpoint(disk, &folder, survey.id) {
+        Ok(checkpoint) => checkpoint,
+        Err(problem) => {
+            survey.problems.push(problem);
+            None
+        }
+    };
+    if let Some(checkpoint) = &checkpoint {
+        (survey.low, survey.lowest) = (checkpoint.low, checkpoint.lowest());
+        survey.checkpoint_written_at = Some(checkpoint.written_at);
+    }
+    survey.find_the_end(&viewer);
+    survey.count(&viewer, checkpoint.as_ref());
+    survey
+}
+
+/// `None` when nothing was ever delivered.
+pub fn load_checkpoint(
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    id: Option<Uuid>,
+) -> Result<Option<Checkpoint>, String> {
+    let file = CheckpointFile::new(disk.clone(), folder);
+    let loaded = file.load().map_err(|error| error.to_string())?;
+    if let (Some(checkpoint), Some(id)) = (&loaded, id) {
+        file.check(checkpoint, id).map_err(|error| error.to_string())?;
+    }
+    Ok(loaded)
+}
+
+impl Survey {
+    /// The last segment is the only one whose name doesn't tell where it ends.
+    fn find_the_end(&mut self, viewer: &Viewer) {
+        self.end = self.lowest.sequence;
+        let Some(last) = self.segments.last() else { return };
+        self.end = last.first_sequence;
+        let mut scan = match viewer.scan(last) {
+            Ok(Some(scan)) => scan,
+            Ok(None) => return,
+            Err(error) => return self.problems.push(with_causes(&error)),
+        };
+        loop {
+            match scan.next() {
+                Ok(Some(Seen::Damage(damage))) => self
+                    .problems
+                    .push(format!("damage: {damage}; `millrace spool verify` tells all of it")),
+                Ok(Some(Seen::Delivery(_) | Seen::Unfinished { .. })) => {}
+                Ok(None) => break,
+                Err(error) => {
+                    self.problems.push(with_causes(&error));
+                    break;
+                }
+            }
+        }
+        self.end = scan.next_sequence();
+    }
+
+    fn count(&mut self, viewer: &Viewer, checkpoint: Option<&Checkpoint>) {
+        let held = checkpoint.map_or(&[][..], |checkpoint| &checkpoint.held);
+        let mut wanted: BTreeSet<u64> = held.iter().map(|held| held.position.sequence).collect();
+        wanted.insert(self.lowest.sequence);
+        let places = viewer.find(&self.segments, &wanted);
+        self.held = held
+            .iter()
+            .map(|held| HeldTopic {
+                topic: held.topic.clone(),
+                position: held.position,
+                received_at: places.get(&held.position.sequence).map(|place| place.received_at),
+            })
+            .collect();
+
+        let low = self.lowest.sequence;
+        let first = self.segments.first().map_or(self.end, |first| first.first_sequence);
+        let lowest = places.get(&low);
+        self.undelivered.deliveries = self.end.saturating_sub(low.max(first));
+        self.undelivered.oldest = lowest.map(|place| place.received_at);
+        for segment in &self.segments {
+            if segment.next_sequence.is_some_and(|next| next <= low) {
+                self.kept_bytes += segment.length;
+            } else if low >= self.end {
+                // All is delivered; the last segment stays for its name.
+            } else if lowest.is_some_and(|place| place.first_sequence == segment.first_sequence) {
+                let offset = lowest.map_or(0, |place| place.offset);
+                self.undelivered.bytes += segment.length.saturating_sub(offset);
+            } else {
+                self.undelivered.bytes += segment.frames_length();
+            }
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.undelivered.deliveries == 0
+    }
+}

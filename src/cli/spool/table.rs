@@ -1,0 +1,59 @@
+//! Columns for people.
+
+use std::fmt::Write;
+
+/// A table whose columns are as wide as their widest cell; the first is set to the left, the others
+/// to the right.
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub fn new(head: &[&str]) -> Self {
+        Self { rows: vec![head.iter().map(|name| (*name).to_owned()).collect()] }
+    }
+
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Each row a line, after `indent`.
+    pub fn render(&self, indent: &str) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| console::measure_text_width(cell)).max().unwrap_or(0)
+        };
+        let widths: Vec<_> = (0..columns).map(width).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::from(indent);
+            for (column, cell) in row.iter().enumerate() {
+                let gap = if column == 0 { "" } else { "  " };
+                let width = widths[column];
+                // Writing to a String can't fail.
+                let _ = if column == 0 {
+                    write!(line, "{gap}{cell:<width$}")
+                } else {
+                    write!(line, "{gap}{cell:>width$}")
+                };
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_below_each_other() {
+        let mut table = Table::new(&["source", "bytes"]);
+        table.row(["leads".into(), "7".into()]);
+        table.row(["accounts".into(), "1,234".into()]);
+        assert_eq!(table.render("  "), "  source    bytes\n  leads         7\n  accounts  1,234\n");
+    }
+}

@@ -1,0 +1,225 @@
+//! `millrace spool verify`: reads every byte of every segment and checks every frame.
+
+use std::{fmt::Display, io::Write};
+
+use clap::Args;
+
+use super::{Found, Place, survey::load_checkpoint, with_causes};
+use crate::{
+    cli::{print, progress::Bar, text},
+    delivery::SourceName,
+    spool::{
+        Damage,
+        position::Position,
+        viewer::{Seen, Segment, Viewer},
+    },
+};
+
+/// Check every frame of every segment; exit code 1 when something is damaged
+///
+/// Names each damaged range: the file, its bytes, and the deliveries that were there. A write that
+/// is under way or was cut short by a crash is no damage: nobody was told that it is stored.
+#[derive(Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    pub place: Place,
+}
+
+pub(super) fn run(found: &Found, out: &mut dyn Write) -> u8 {
+    let mut verifier = Verifier { found, out, bar: Bar::new(), done: 0, total: 0, is_bad: false };
+    let mut spools = Vec::new();
+    for source in &found.sources {
+        let opened = Viewer::open(found.disk.clone(), &found.directory, source)
+            .and_then(|viewer| viewer.segments().map(|segments| (viewer, segments)));
+        match opened {
+            Ok((viewer, segments)) => {
+                verifier.total += segments.iter().map(|segment| segment.length).sum::<u64>();
+                spools.push((viewer, segments));
+            }
+            Err(error) => verifier.complain(source, with_causes(&error)),
+        }
+    }
+    for (viewer, segments) in &spools {
+        verifier.verify(viewer, segments);
+    }
+    verifier.bar.clear();
+    if verifier.is_bad {
+        verifier.say(
+            "\nNothing was changed. The service passes over damaged ranges by itself: it copies their \
+             bytes to quarantine and goes on with what lies behind. What was already delivered is \
+             missing only for a replay. Look after the disk, and keep a copy of the folder.",
+        );
+    }
+    u8::from(verifier.is_bad)
+}
+
+struct Verifier<'a> {
+    found: &'a Found,
+    out: &'a mut dyn Write,
+    bar: Bar,
+    /// Bytes looked at, and to be looked at.
+    done: u64,
+    total: u64,
+    is_bad: bool,
+}
+
+/// What was found in one spool.
+#[derive(Default)]
+struct Tally {
+    segments: u64,
+    bytes: u64,
+    deliveries: u64,
+    damaged: u64,
+    unreadable: u64,
+}
+
+impl Verifier<'_> {
+    fn verify(&mut self, viewer: &Viewer, segments: &[Segment]) {
+        let source = viewer.source();
+        // After the segments were listed: what goes meanwhile lies behind this checkpoint.
+        let lowest = self.lowest(viewer);
+        let mut tally = Tally::default();
+        self.check_beginning(source, segments, lowest, &mut tally);
+        for segment in segments {
+            let before = self.done;
+            match self.scan(viewer, segment, lowest, &mut tally) {
+                Ok(true) => tally.segments += 1,
+                Ok(false) if self.was_delivered(viewer, segment) => {}
+                Ok(false) => {
+                    tally.damaged += 1;
+                    let path = segment.path.display();
+                    self.complain(source, format_args!("DAMAGE {path} is gone, undelivered"));
+                }
+                Err(problem) => {
+                    tally.unreadable += 1;
+                    self.complain(source, problem);
+                }
+            }
+            self.done = before + segment.length;
+        }
+        self.bar.clear();
+        let Tally { segments, bytes, deliveries, damaged, unreadable } = tally;
+        let verdict = match (damaged, unreadable) {
+            (0, 0) => "all whole".into(),
+            (_, 0) => text::counted(damaged, "damaged range", "damaged ranges"),
+            _ => format!(
+                "{}, {}",
+                text::counted(damaged, "damaged range", "damaged ranges"),
+                text::counted(
+                    unreadable,
+                    "segment could not be read",
+                    "segments could not be read"
+                ),
+            ),
+        };
+        self.say(format_args!(
+            "{source}: {}, {}, {}: {verdict}",
+            text::counted(segments, "segment", "segments"),
+            text::bytes(bytes),
+            text::counted(deliveries, "delivery", "deliveries"),
+        ));
+    }
+
+    /// Where undelivered deliveries begin. Without a checkpoint that can be read, at the beginning.
+    fn lowest(&mut self, viewer: &Viewer) -> Position {
+        let folder = self.found.directory.join(viewer.source().as_str());
+        let checkpoint = load_checkpoint(&self.found.disk, &folder, viewer.id());
+        let checkpoint = checkpoint.unwrap_or_else(|problem| {
+            self.complain(viewer.source(), problem);
+            None
+        });
+        checkpoint.map_or(Position::start_of(1), |checkpoint| checkpoint.lowest())
+    }
+
+    /// What is undelivered must not lie before the first segment.
+    fn check_beginning(
+        &mut self,
+        source: &SourceName,
+        segments: &[Segment],
+        lowest: Position,
+        tally: &mut Tally,
+    ) {
+        if let Some(first) = segments.first()
+            && lowest.sequence < first.first_sequence
+        {
+            tally.damaged += 1;
+            let (low, first) = (lowest.sequence, first.first_sequence);
+            self.complain(source, format_args!(
+                "DAMAGE the segments before {first:020}.segment are missing: sequences {low}..{first}, undelivered"
+            ));
+        }
+    }
+
+    /// False when the segment was removed meanwhile.
+    fn scan(
+        &mut self,
+        viewer: &Viewer,
+        segment: &Segment,
+        lowest: Position,
+        tally: &mut Tally,
+    ) -> Result<bool, String> {
+        let Some(mut scan) = viewer.scan(segment).map_err(|error| with_causes(&error))? else {
+            return Ok(false);
+        };
+        let source = viewer.source();
+        let before = self.done;
+        while let Some(seen) = scan.next().map_err(|error| with_causes(&error))? {
+            match seen {
+                Seen::Delivery(_) => tally.deliveries += 1,
+                Seen::Damage(damage) => {
+                    tally.damaged += 1;
+                    self.complain(source, describe(&damage, lowest));
+                }
+                Seen::Unfinished { from, to } => {
+                    let path = segment.path.display();
+                    self.bar.clear();
+                    self.say(format_args!(
+                        "{source}: {path} bytes {from}..{to}: a write that is not done, no damage"
+                    ));
+                }
+            }
+            self.done = before + scan.offset();
+            let (done, total) = (self.done, self.total);
+            self.bar.show(done, total.max(done), || {
+                format!("{source}  {} of {}", text::bytes(done), text::bytes(total))
+            });
+        }
+        tally.bytes += scan.offset();
+        Ok(true)
+    }
+
+    /// Whether a segment that is gone was the service's to remove.
+    fn was_delivered(&mut self, viewer: &Viewer, segment: &Segment) -> bool {
+        // It may have been the last one when it was listed: then those that came after tell. The
+        // checkpoint is read after them, since segments go only behind it.
+        let next = segment.next_sequence.or_else(|| {
+            let there = viewer.segments().unwrap_or_default();
+            there.iter().map(|other| other.first_sequence).find(|it| *it > segment.first_sequence)
+        });
+        let lowest = self.lowest(viewer).sequence;
+        next.map_or(lowest > segment.first_sequence, |next| next <= lowest)
+    }
+
+    fn complain(&mut self, source: &SourceName, problem: impl Display) {
+        self.is_bad = true;
+        self.bar.clear();
+        self.say(format_args!("{source}: {problem}"));
+    }
+
+    fn say(&mut self, line: impl Display) {
+        print(self.out, format_args!("{line}\n"));
+    }
+}
+
+/// `DAMAGE …/00000000000000000001.segment bytes 64..4096, sequences 1..3, undelivered`
+fn describe(damage: &Damage, lowest: Position) -> String {
+    let what = if damage.from == damage.to { "MISSING" } else { "DAMAGE" };
+    let meaning = if damage.first_sequence == damage.next_sequence {
+        "no delivery is lost by it"
+    } else if damage.next_sequence <= lowest.sequence {
+        "already delivered"
+    } else {
+        "undelivered"
+    };
+    format!("{what} {damage}, {meaning}")
+}

@@ -1,0 +1,298 @@
+//! Taking one event: which topic it goes to, whether that can be written now, and the sending.
+
+use std::time::Duration;
+
+use super::{
+    ForwardError, Forwarder, MAIN, Now,
+    held::Phase,
+    refuse::{self, TOPIC_LIMIT},
+    reset::Trouble,
+    topics::TopicId,
+    window::{Carries, LaneId, Slot, State},
+};
+use crate::{
+    event::{Decoded, Event},
+    produce::{Failure, SendError, Sink, TopicState},
+    spool::position::Position,
+};
+
+/// How soon a topic that is being created is asked for again; and while the cluster is away.
+const CREATION_PAUSE: Duration = Duration::from_millis(20);
+const AWAY_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long the others wait for a topic that is being created.
+const CREATION_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Events that may stand in a lane's window, settled ones behind an unsettled one included: they
+/// take memory, and a crash repeats them.
+const SLOTS: usize = 1 << 18;
+
+/// What became of one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// A record of it is on its way.
+    Sent,
+    /// There is nothing to send: another lane's, settled before, or in quarantine.
+    Passed,
+    /// Not now: come back to this very event.
+    Wait,
+}
+
+/// What the sink was given.
+pub(super) struct Sent {
+    pub position: Position,
+    /// The event's own topic, as far as it is known.
+    pub topic: Option<TopicId>,
+    pub size: usize,
+    pub carries: Carries,
+}
+
+impl<S: Sink> Forwarder<S> {
+    /// One event, or what was found in its place.
+    pub(super) fn take(
+        &mut self,
+        id: LaneId,
+        only: Option<TopicId>,
+        position: Position,
+        item: &Decoded<'_>,
+        now: Now,
+    ) -> Result<Taken, ForwardError> {
+        let event = match item {
+            Ok(event) => event,
+            Err(_) if only.is_some() => return Ok(Taken::Passed),
+            Err(_) if self.settled_ahead.contains(position) => return Ok(Taken::Passed),
+            Err(refused) => {
+                let source = self.spool.source().clone();
+                let letter = refuse::element(&source, position, refused);
+                return self.refuse(id, None, &letter, refused.reason, now);
+            }
+        };
+
+        let mut name = std::mem::take(&mut self.topic_name);
+        self.router.topic(self.spool.source(), event, &mut name);
+        let taken = self.take_event(id, only, position, event, &name, now);
+        self.topic_name = name;
+        taken
+    }
+
+    fn take_event(
+        &mut self,
+        id: LaneId,
+        only: Option<TopicId>,
+        position: Position,
+        event: &Event<'_>,
+        name: &str,
+        now: Now,
+    ) -> Result<Taken, ForwardError> {
+        let known = self.topics.find(name);
+        if only.is_some() && known != only {
+            return Ok(Taken::Passed);
+        }
+        if only.is_none()
+            && let Some(held) = known.and_then(|topic| self.held.get(&topic))
+            && held.covers(position)
+        {
+            return Ok(Taken::Passed);
+        }
+        if self.settled_ahead.contains(position) {
+            return Ok(Taken::Passed);
+        }
+        match known {
+            Some(topic) if self.topics.get(topic).ready => {
+                self.send(id, topic, position, event, now)
+            }
+            _ => self.send_to_new_topic(id, position, event, name, now),
+        }
+    }
+
+    /// The topic was never written, or was in trouble: ask before writing.
+    fn send_to_new_topic(
+        &mut self,
+        id: LaneId,
+        position: Position,
+        event: &Event<'_>,
+        name: &str,
+        now: Now,
+    ) -> Result<Taken, ForwardError> {
+        match self.sink.topic(name) {
+            TopicState::Ready => {
+                let topic = self.topics.enter(name);
+                self.topics.get_mut(topic).ready = true;
+                self.send(id, topic, position, event, now)
+            }
+            TopicState::OverLimit => {
+                let source = self.spool.source().clone();
+                let error = format!(
+                    "topic `{name}` would be one more than topics.limit allows: create it by hand \
+                     or raise the limit"
+                );
+                let letter = refuse::event(&source, position, event, name, TOPIC_LIMIT, &error);
+                self.refuse(id, self.topics.find(name), &letter, TOPIC_LIMIT, now)
+            }
+            // Nobody knows which topics there are while the cluster is away.
+            TopicState::Pending if self.cluster_is_away() || id != MAIN => Ok(self.rest(id, now)),
+            TopicState::Pending => Ok(self.wait_for_creation(name, position, now)),
+            TopicState::Unavailable(why) if id == MAIN => {
+                Ok(self.hold_unavailable(name, position, &why, now))
+            }
+            TopicState::Unavailable(why) => {
+                let topic = self.topics.enter(name);
+                let until = self.wait_for(topic, now);
+                self.tell_of_trouble(topic, position, &why);
+                if let Some(held) = self.held.get_mut(&topic) {
+                    held.phase = Phase::Waiting { until };
+                    held.why = why;
+                }
+                Ok(Taken::Wait)
+            }
+        }
+    }
+
+    /// One topic is being created; the others of the delivery can be in the same breath.
+    pub(super) fn ask_for_topics(&mut self, items: &[Decoded<'_>]) {
+        for event in items.iter().flatten() {
+            let name = self.router.topic(self.spool.source(), event, &mut self.topic_name);
+            if self.topics.find(name).is_none() {
+                self.sink.topic(name);
+            }
+        }
+    }
+
+    /// The lane rests for the moment that looking up a topic takes.
+    pub(super) fn rest(&mut self, id: LaneId, now: Now) -> Taken {
+        let until = now.instant + self.look_up_pause();
+        if id == MAIN {
+            self.paused_until = Some(until);
+        } else if let Some(held) = self.lanes.get(&id).and_then(|topic| self.held.get_mut(topic)) {
+            held.phase = Phase::Waiting { until };
+        }
+        Taken::Wait
+    }
+
+    /// Each time a lane asks, it decodes its delivery: not often while nobody can answer.
+    pub(super) fn look_up_pause(&self) -> Duration {
+        if self.cluster_is_away() { AWAY_PAUSE } else { CREATION_PAUSE }
+    }
+
+    /// Topics are created off the line of the others. It takes a moment, and the next events want
+    /// new topics too, so the lane waits that moment; a topic that takes longer is held. Holding all
+    /// at once would make each of them read the spool for itself.
+    fn wait_for_creation(&mut self, name: &str, position: Position, now: Now) -> Taken {
+        let since = match self.creating {
+            Some((waiting, since)) if waiting == position => since,
+            _ => now.instant,
+        };
+        self.creating = Some((position, since));
+        let patient = now.instant < since + CREATION_PATIENCE;
+        if patient || !self.lanes_are_left(position) || self.owes_by_name(name) {
+            return self.rest(MAIN, now);
+        }
+        let topic = self.topics.enter(name);
+        let phase = Phase::Waiting { until: now.instant + CREATION_PAUSE };
+        self.open_lane(topic, position, phase, "being created");
+        Taken::Passed
+    }
+
+    fn hold_unavailable(&mut self, name: &str, position: Position, why: &str, now: Now) -> Taken {
+        if self.owes_by_name(name) {
+            return self.rest(MAIN, now);
+        }
+        let topic = self.topics.enter(name);
+        if !self.may_hold(topic, position, now, why) {
+            return Taken::Wait;
+        }
+        self.hold(topic, position, why, now);
+        Taken::Passed
+    }
+
+    /// Whether dead letters of the topic's earlier events are on their way: it is not held before
+    /// they are settled, since its lane would begin behind them.
+    fn owes_by_name(&self, name: &str) -> bool {
+        match self.topics.find(name) {
+            Some(topic) => self.owes(topic, None),
+            None => {
+                self.main.window.iter().any(|slot| !slot.state.is_done() && slot.is_over_limit())
+            }
+        }
+    }
+
+    fn send(
+        &mut self,
+        id: LaneId,
+        topic: TopicId,
+        position: Position,
+        event: &Event<'_>,
+        now: Now,
+    ) -> Result<Taken, ForwardError> {
+        let Some(token) = self.lane(id).map(|lane| lane.window.next_token()) else {
+            return Ok(Taken::Wait);
+        };
+        let name = &self.topics.get(topic).name;
+        let encoded = self.encoder.encode(name, self.spool.id(), position, event);
+        let record = encoded.record();
+        let size = record.size();
+        let limit = self.sink.record_limit();
+        if size > limit {
+            let error = format!(
+                "the record has {size} bytes and kafka.properties.message.max.bytes allows {limit}"
+            );
+            let (name, source) = (name.clone(), self.spool.source().clone());
+            let letter = refuse::event(&source, position, event, &name, refuse::TOO_LARGE, &error);
+            return self.refuse(id, Some(topic), &letter, refuse::TOO_LARGE, now);
+        }
+        match self.sink.send(&record, token) {
+            Ok(()) => {
+                let topic = Some(topic);
+                self.sent(id, Sent { position, topic, size, carries: Carries::Event }, now);
+                Ok(Taken::Sent)
+            }
+            Err(SendError::QueueFull) => Ok(Taken::Wait),
+            Err(SendError::Failed(Failure::Refused(error))) => {
+                let (name, source) = (name.clone(), self.spool.source().clone());
+                let letter = refuse::event(&source, position, event, &name, "refused", &error);
+                self.refuse(id, Some(topic), &letter, "refused", now)
+            }
+            Err(SendError::Failed(Failure::Passing(why))) => {
+                let trouble = Trouble { why, one_at_a_time: false };
+                self.troubled.entry(topic).or_insert(trouble);
+                Ok(Taken::Wait)
+            }
+            Err(SendError::Failed(Failure::Fatal(_) | Failure::Purged)) => {
+                self.needs_reset = true;
+                Ok(Taken::Wait)
+            }
+        }
+    }
+
+    /// Notes that the sink has a record of lane `id`.
+    pub(super) fn sent(&mut self, id: LaneId, sent: Sent, now: Now) {
+        let Sent { position, topic: belongs_to, size, carries } = sent;
+        let topic = match (carries, belongs_to) {
+            (Carries::Event, Some(topic)) => topic,
+            (Carries::Event, None) | (Carries::DeadLetter { .. }, _) => self.dead_letters,
+        };
+        let entry = self.topics.get_mut(topic);
+        entry.outstanding += 1;
+        tracing::trace!(%position, topic = entry.name, lane = id, "sent");
+        let (since, state) = (now.instant, State::Outstanding);
+        let slot = Slot { position, topic, belongs_to, size, since, carries, state };
+        if let Some(lane) = self.lane_mut(id) {
+            lane.window.push(slot);
+        }
+    }
+
+    /// The main lane may fill three quarters of the window and the held topics' together the rest,
+    /// so that neither can keep the other from moving. A lane with nothing on its way has room for
+    /// one record, whatever the others do.
+    pub(super) fn has_room_for(&self, id: LaneId, bytes: usize) -> bool {
+        let Some(window) = self.lane(id).map(|lane| &lane.window) else { return false };
+        let limit = self.settings.window_bytes;
+        let (share, used) = if id == MAIN {
+            (limit / 4 * 3, window.bytes())
+        } else {
+            (limit / 4, self.held.values().map(|held| held.lane.window.bytes()).sum())
+        };
+        let fits = used + bytes.min(share / 4) <= share && window.len() < SLOTS;
+        fits || window.is_empty()
+    }
+}

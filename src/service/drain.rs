@@ -1,0 +1,95 @@
+//! Emptying the spool: the back half alone. Nothing listens, and nothing new is taken.
+
+use std::time::{Duration, Instant};
+
+use super::{ServiceError, StartError, WATCH, broken, open_in_background, stop};
+use crate::{
+    config::Config,
+    delivery::SourceName,
+    kafka::TopicMaker,
+    metrics::Metrics,
+    shutdown::{Phase, Shutdown},
+    spool::{Backlog, Spool},
+};
+
+/// Why a drain ended. Only [`DrainEnd::Empty`] means that nothing is left of the configured sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainEnd {
+    Empty,
+    /// The time that was given is over.
+    Deadline,
+    /// The shutdown began.
+    Stopped,
+}
+
+/// What one source still has to bring to Kafka.
+#[derive(Clone, Debug)]
+pub struct Left {
+    pub source: SourceName,
+    pub backlog: Backlog,
+    pub held_topics: i64,
+}
+
+/// Why a drain could not go on. What is undelivered is in the spool.
+#[derive(Debug, thiserror::Error)]
+pub enum DrainError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+/// Forwards every configured source until nothing is left, held topics included; or until `deadline`
+/// has passed, or `shutdown` reaches [`Phase::Closing`]. Then what is on its way is settled, for at
+/// most `shutdown.flush`. Holds the folder's lock meanwhile. Topics are made through Kafka's admin
+/// API, unless `maker` is given. `progress` hears now and then what is left.
+pub async fn drain(
+    config: Config,
+    maker: Option<Box<dyn TopicMaker>>,
+    shutdown: Shutdown,
+    deadline: Option<Duration>,
+    progress: &mut dyn FnMut(&[Left]),
+) -> Result<DrainEnd, DrainError> {
+    let began = Instant::now();
+    let metrics = Metrics::new();
+    let (_folder, topics, sources) = open_in_background(config, maker, &metrics).await?;
+    let spools: Vec<_> = sources.iter().map(|source| source.spool.clone()).collect();
+    let ended = loop {
+        progress(&left(&spools, &metrics));
+        if is_empty(&spools) {
+            break Ok(DrainEnd::Empty);
+        }
+        if let Some(broken) = broken(&sources) {
+            break Err(broken);
+        }
+        if shutdown.has_reached(Phase::Closing) {
+            break Ok(DrainEnd::Stopped);
+        }
+        if deadline.is_some_and(|deadline| began.elapsed() >= deadline) {
+            break Ok(DrainEnd::Deadline);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(WATCH) => {}
+            () = shutdown.reached(Phase::Closing) => {}
+        }
+    };
+    stop(sources).await;
+    drop(topics);
+    progress(&left(&spools, &metrics));
+    let ended = ended?;
+    // What was on its way may have been the last.
+    Ok(if is_empty(&spools) { DrainEnd::Empty } else { ended })
+}
+
+fn is_empty(spools: &[Spool]) -> bool {
+    spools.iter().all(|spool| spool.undelivered().deliveries == 0)
+}
+
+fn left(spools: &[Spool], metrics: &Metrics) -> Vec<Left> {
+    let left = spools.iter().map(|spool| Left {
+        source: spool.source().clone(),
+        backlog: spool.undelivered(),
+        held_topics: metrics.held_topics.with_label_values(&[spool.source().as_str()]).get(),
+    });
+    left.collect()
+}

@@ -1,0 +1,82 @@
+//! What the broken end of a last segment is: a write that never ended, or damage.
+
+use std::io;
+
+use super::{
+    disk::{self, DiskFile},
+    frame::{Checksum, HEAD_LENGTH, Head},
+    walk::Range,
+};
+
+/// Whether the bytes of `tail` are certainly what a write left behind that never ended: a part of a
+/// frame, or nothing but zeros (the length was stored before the bytes were). Such bytes were never
+/// acknowledged.
+pub fn is_unfinished(file: &dyn DiskFile, generation: u64, tail: Range) -> io::Result<bool> {
+    let length = tail.to - tail.from;
+    if length < HEAD_LENGTH as u64 || is_zeros(file, tail)? {
+        return Ok(true);
+    }
+    let mut bytes = [0; HEAD_LENGTH];
+    read(file, &mut bytes, tail.from)?;
+    let Some(head) = Head::parse(&bytes) else { return Ok(false) };
+    if head.frame_length() <= length || head.sequence != tail.first {
+        return Ok(false);
+    }
+    // Longer than what is there: cut short, or a whole frame whose length went bad. The latter
+    // shows when the length that fits makes the checksum right.
+    let body = length - HEAD_LENGTH as u64;
+    let with_body = body.checked_sub(u64::from(head.headers_length));
+    let with_headers = body.checked_sub(u64::from(head.body_length));
+    let mut candidates = Vec::new();
+    if let Some(body_length) = with_body.and_then(|length| u32::try_from(length).ok()) {
+        candidates.push(Head { body_length, ..head });
+    }
+    if let Some(headers_length) = with_headers.and_then(|length| u16::try_from(length).ok()) {
+        candidates.push(Head { headers_length, ..head });
+    }
+    for candidate in candidates {
+        let mut checksum = Checksum::new(generation);
+        checksum.update(&candidate.to_bytes()[8..]);
+        each_piece(file, tail.from + HEAD_LENGTH as u64..tail.to, |piece| {
+            checksum.update(piece);
+            true
+        })?;
+        if checksum.value() == head.checksum {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn is_zeros(file: &dyn DiskFile, tail: Range) -> io::Result<bool> {
+    let mut zeros = true;
+    each_piece(file, tail.from..tail.to, |piece| {
+        zeros = piece.iter().all(|byte| *byte == 0);
+        zeros
+    })?;
+    Ok(zeros)
+}
+
+/// Shows the bytes of `range` piece by piece, until `show` has seen enough.
+fn each_piece(
+    file: &dyn DiskFile,
+    range: std::ops::Range<u64>,
+    mut show: impl FnMut(&[u8]) -> bool,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut at = range.start;
+    while at < range.end {
+        let piece = (range.end - at).min(buffer.len() as u64) as usize;
+        read(file, &mut buffer[..piece], at)?;
+        if !show(&buffer[..piece]) {
+            break;
+        }
+        at += piece as u64;
+    }
+    Ok(())
+}
+
+fn read(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    let read = disk::read_full(file, buffer, offset)?;
+    if read == buffer.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}

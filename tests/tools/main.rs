@@ -1,0 +1,16 @@
+//! The operator's tools: `millrace spool inspect`, `verify` and `export`, and `millrace drain`.
+//!
+//! Real files in temporary folders; the real binary where exit codes, pipes and signals matter. Run one
+//! test at a time (`tests/run tools` does): a process that another test is just starting has the spool's
+//! lock too, until it becomes a program of its own.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod drain;
+mod export;
+mod folder;
+mod inspect;
+mod live;
+mod place;
+mod verify;
