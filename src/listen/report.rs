@@ -59,6 +59,10 @@ impl Report {
         let Some(left_out) = self.notices.admit(reply.label, source, Instant::now()) else {
             return;
         };
+        let key = key.map(|key| key_of(key, source));
+        // What says nothing is left away.
+        let detail = (!detail.is_empty()).then_some(detail);
+        let left_out = (left_out > 0).then_some(left_out);
         macro_rules! line {
             ($level:ident) => {
                 $level!(
@@ -80,6 +84,11 @@ impl Report {
             _ => line!(info),
         }
     }
+}
+
+/// The table knows keys of sources as `sources.<name>.…`; here it is known which one.
+fn key_of(key: &str, source: &str) -> String {
+    if source == UNKNOWN { key.into() } else { key.replace("<name>", source) }
 }
 
 /// When which line was last written. Its size is bounded by outcomes times configured sources.
@@ -111,6 +120,13 @@ impl Notices {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_key_to_change_is_the_sources_own() {
+        assert_eq!(key_of("sources.<name>.auth.tokens", "leads"), "sources.leads.auth.tokens");
+        assert_eq!(key_of("sources.<name>.kind", UNKNOWN), "sources.<name>.kind");
+        assert_eq!(key_of("listen.body_limit", "leads"), "listen.body_limit");
+    }
 
     #[test]
     fn a_flood_is_one_line_a_second_that_counts_the_others() {
