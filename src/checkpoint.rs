@@ -32,6 +32,9 @@ pub struct Checkpoint {
     pub low: Position,
     /// Topics that lag behind `low`, each with its oldest undelivered position.
     pub held: Vec<Held>,
+    /// Which routing named the held topics: empty until a forwarder takes it up.
+    #[serde(default)]
+    pub routing: String,
     pub written_at: UnixMillis,
 }
 
@@ -70,6 +73,7 @@ impl Checkpoint {
             spool,
             low: Position::start_of(1),
             held: Vec::new(),
+            routing: String::new(),
             written_at: 0,
         }
     }
@@ -82,6 +86,19 @@ impl Checkpoint {
     /// The highest position that it names.
     pub fn highest(&self) -> Position {
         self.held.iter().map(|held| held.position).fold(self.low, Position::max)
+    }
+
+    /// The checkpoint for a forwarder with this `routing`. Held topics are found again by their
+    /// names; under another routing their events have other names and would be passed by. So then
+    /// everything from the lowest position on is delivered once more. `true` when that is so.
+    pub fn for_routing(mut self, routing: &str) -> (Self, bool) {
+        let again = self.routing != routing && !self.held.is_empty();
+        if again {
+            self.low = self.lowest();
+            self.held.clear();
+        }
+        self.routing = routing.into();
+        (self, again)
     }
 
     /// What the spool is told when it is opened.
@@ -206,6 +223,18 @@ mod tests {
         let text = format!("{json}\n{:08x}\n", crc32c::crc32c(json.as_bytes()));
         let error = Checkpoint::decode(Path::new("c"), text.as_bytes()).unwrap_err();
         assert!(matches!(error, CheckpointError::Version { found: 2, .. }), "{error}");
+    }
+
+    #[test]
+    fn topics_held_under_another_routing_are_read_again_from_the_lowest_position() {
+        let (same, again) = Checkpoint { routing: "a".into(), ..checkpoint() }.for_routing("a");
+        assert!(!again && same.held.len() == 1);
+        let (other, again) = same.for_routing("b");
+        assert!(again && other.held.is_empty());
+        assert_eq!(other.low, Position { sequence: 9, index: 1 });
+        let (other, again) = other.for_routing("c");
+        assert!(!again, "nothing was held");
+        assert_eq!((other.low.sequence, other.routing.as_str()), (9, "c"));
     }
 
     #[test]

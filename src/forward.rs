@@ -172,6 +172,14 @@ impl<S: Sink> Forwarder<S> {
     pub fn new(settings: Settings, parts: Parts<S>, saved: Option<Checkpoint>) -> Self {
         let Parts { spool, sink, rules, router, checkpoint, quarantine, metrics } = parts;
         let saved = saved.unwrap_or_else(|| Checkpoint::beginning(spool.id()));
+        let (saved, again) = saved.for_routing(&routing(&router, &rules));
+        if again {
+            tracing::warn!(
+                source = %spool.source(), from = %saved.low,
+                "topics were held and the routing was changed: everything since the oldest event of \
+                 theirs is delivered again",
+            );
+        }
         let mut topics = Topics::new(spool.source().clone(), metrics.clone());
         let dead_letters = topics.enter(&settings.dead_letter_topic);
         let mut forwarder = Self {
@@ -363,4 +371,9 @@ impl<S: Sink> Forwarder<S> {
         let source = self.spool.source().as_str();
         self.metrics.held_topics.with_label_values(&[source]).set(self.held.len() as i64);
     }
+}
+
+/// Names what decides about topics; another text for what may name an event's topic otherwise.
+fn routing(router: &Router, rules: &Rules) -> String {
+    format!("{:08x}", crc32c::crc32c(format!("{router:?} {rules:?}").as_bytes()))
 }

@@ -11,6 +11,9 @@ const WAIT: Duration = Duration::from_millis(100);
 /// How long the sink is waited for while records are on their way.
 const SINK_WAIT: Duration = Duration::from_millis(5);
 
+/// How long a stop waits for answers even of a cluster that seems to be away.
+const GRACE: Duration = Duration::from_millis(250);
+
 /// Runs until `stop` gives a deadline; then settles what is on its way, until that deadline, saves
 /// the checkpoint and returns. A cluster that is away is not waited for: the spool has everything.
 pub fn run<S: Sink>(
@@ -41,7 +44,11 @@ pub fn run<S: Sink>(
     }
 
     let deadline = stop().unwrap_or_else(Instant::now);
-    while Instant::now() < deadline && !forwarder.cluster_is_away() {
+    // After a quiet time the cluster has been silent too, and only these records wake it.
+    let grace = Instant::now() + GRACE;
+    let worth_waiting =
+        |forwarder: &Forwarder<S>| Instant::now() < grace || !forwarder.cluster_is_away();
+    while Instant::now() < deadline && worth_waiting(forwarder) {
         match forwarder.finish(now(), SINK_WAIT) {
             Ok(true) => break,
             Ok(false) => {}
