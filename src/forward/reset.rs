@@ -86,8 +86,10 @@ impl<S: Sink> Forwarder<S> {
     }
 
     pub(super) fn reset(&mut self, now: Now) -> Result<(), ForwardError> {
+        let ages = self.ages(now);
         self.take_back();
         let troubled = self.topics_in_trouble(now);
+        self.remember_how_long_they_waited(&ages);
         self.remember_what_is_settled();
 
         let mut main_low = self.main.next();
@@ -209,6 +211,31 @@ impl<S: Sink> Forwarder<S> {
     fn was_overdue(&self, slot: &Slot, now: Now) -> bool {
         let state = if slot.state == State::Failed { State::Outstanding } else { slot.state };
         self.is_overdue(&Slot { state, ..slot.clone() }, now)
+    }
+
+    /// Of each topic with records on their way, how many it has acknowledged and how long the oldest
+    /// has waited.
+    fn ages(&self, now: Now) -> BTreeMap<TopicId, (u64, Duration)> {
+        let mut ages = BTreeMap::new();
+        let slots = self.windows_to_watch().flat_map(Window::iter);
+        for slot in slots.filter(|slot| slot.state == State::Outstanding) {
+            let acknowledged = self.topics.get(slot.topic).acknowledged;
+            let (_, age) = ages.entry(slot.topic).or_insert((acknowledged, Duration::ZERO));
+            *age = self.age(slot, now).max(*age);
+        }
+        ages
+    }
+
+    /// What is taken back is sent again and looks new; a topic that has not acknowledged anything
+    /// meanwhile is as old as before, until it is found out to hang.
+    fn remember_how_long_they_waited(&mut self, ages: &BTreeMap<TopicId, (u64, Duration)>) {
+        for (topic, (acknowledged, age)) in ages {
+            let topic = self.topics.get_mut(*topic);
+            let waited = topic.waited + *age;
+            let hangs = waited > self.settings.hold_after;
+            let same = topic.acknowledged == *acknowledged && !hangs;
+            topic.waited = if same { waited } else { Duration::ZERO };
+        }
     }
 
     fn remember_what_is_settled(&mut self) {

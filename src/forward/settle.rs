@@ -56,6 +56,9 @@ impl<S: Sink> Forwarder<S> {
     }
 
     pub(super) fn delivered(&mut self, token: Token, slot: &Slot) {
+        let topic = self.topics.get_mut(slot.topic);
+        topic.acknowledged += 1;
+        topic.waited = Duration::ZERO;
         match slot.carries {
             Carries::Event => {
                 let topic = self.topics.get_mut(slot.topic);
@@ -203,7 +206,9 @@ impl<S: Sink> Forwarder<S> {
     /// blamed for an outage that is just over.
     fn watch_cluster(&mut self, now: Now) {
         if self.cluster_is_away() {
-            self.cluster_alive_since = None;
+            if self.cluster_alive_since.take().is_some() {
+                self.topics.forgive_waiting();
+            }
         } else {
             self.cluster_alive_since.get_or_insert(now.instant);
         }
@@ -229,9 +234,14 @@ impl<S: Sink> Forwarder<S> {
 
     /// Whether a slot has been on its way for longer than `hold_after` of a cluster that answers.
     pub(super) fn is_overdue(&self, slot: &Slot, now: Now) -> bool {
-        let Some(alive) = self.cluster_alive_since else { return false };
-        let since = slot.since.max(alive);
-        slot.state == State::Outstanding
-            && now.instant.saturating_duration_since(since) > self.settings.hold_after
+        let waited = self.topics.get(slot.topic).waited + self.age(slot, now);
+        slot.state == State::Outstanding && waited > self.settings.hold_after
+    }
+
+    /// How long a slot has been on its way while the cluster answered.
+    pub(super) fn age(&self, slot: &Slot, now: Now) -> Duration {
+        self.cluster_alive_since.map_or(Duration::ZERO, |alive| {
+            now.instant.saturating_duration_since(slot.since.max(alive))
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! The topics that one forwarder has written or tried to, interned, with what it knows of each.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use prometheus::IntCounter;
 
@@ -17,6 +17,11 @@ pub(super) struct Topic {
     pub ready: bool,
     /// Records that the sink has.
     pub outstanding: usize,
+    /// Records that it has acknowledged.
+    pub acknowledged: u64,
+    /// How long its records had been on their way when resets took them back, without any
+    /// acknowledgement since: the troubles of others must not hide that it hangs.
+    pub waited: Duration,
     /// How long to wait before it is tried again; none while it is well.
     pub retry: Option<Retry>,
     /// `millrace_events_delivered_total` of this source and topic.
@@ -50,6 +55,8 @@ impl Topics {
             name: name.into(),
             ready: false,
             outstanding: 0,
+            acknowledged: 0,
+            waited: Duration::ZERO,
             retry: None,
             delivered,
         });
@@ -68,6 +75,11 @@ impl Topics {
     /// Records of all topics that the sink has.
     pub fn outstanding(&self) -> usize {
         self.topics.iter().map(|topic| topic.outstanding).sum()
+    }
+
+    /// None is to blame for the time of an outage.
+    pub fn forgive_waiting(&mut self) {
+        self.topics.iter_mut().for_each(|topic| topic.waited = Duration::ZERO);
     }
 
     /// After the sink was renewed it has nothing.

@@ -40,6 +40,19 @@ const RARE: [&str; 21] = [
     "topic over the limit",
 ];
 
+/// Seeds that found something; they are run each time.
+const KEPT: [u64; 9] = [
+    1,    // repeats that no crash explains
+    112,  // a failing topic stopped the others
+    170,  // a hanging topic stopped the others
+    180,  // the checkpoint passed an event that was nowhere
+    186,  // a hanging dead-letter topic stopped events
+    237,  // the same
+    239,  // as 112
+    282,  // as 186
+    2196, // as 186, hidden by resets for the sake of others
+];
+
 fn run(seed: u64) -> Result<history::Counters, String> {
     let mut history = history::History::new(seed);
     match std::panic::catch_unwind(AssertUnwindSafe(|| history.run())) {
@@ -56,17 +69,19 @@ fn run(seed: u64) -> Result<history::Counters, String> {
 #[test]
 fn no_history_breaks_a_promise() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = match number("SIMULATION_SEED") {
+    let seeds: Vec<_> = match number("SIMULATION_SEED") {
         Some(seed) => {
             tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).init();
-            seed..seed + 1
+            (seed..seed + 1).collect()
         }
         None => {
             let first = number("SIMULATION_FIRST").unwrap_or(0);
-            first..first + number("SIMULATION_SEEDS").unwrap_or(300)
+            let range = first..first + number("SIMULATION_SEEDS").unwrap_or(300);
+            let kept = KEPT.into_iter().filter(|seed| !range.contains(seed));
+            kept.chain(range.clone()).collect()
         }
     };
-    let many = seeds.end - seeds.start >= 300;
+    let many = seeds.len() >= 300;
     let mut total = history::Counters::new();
     let mut failed = Vec::new();
     for seed in seeds {
