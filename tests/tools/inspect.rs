@@ -41,6 +41,21 @@ fn what_the_tool_counts_is_what_the_spool_itself_counts() {
 }
 
 #[test]
+fn a_checkpoint_ahead_of_what_the_disk_kept_counts_as_the_spool_counts_it() {
+    for low in ["15.0", "15.2"] {
+        let folder = Folder::with(&[("leads", 10)]);
+        folder.deliver("leads", low, &[]);
+        let (_, all) = folder.inspect();
+        let (writer, own) = folder.open("leads");
+        let leads = &all["sources"][0];
+        assert_eq!(leads["end"], own.durable_end(), "{low}");
+        assert_eq!(leads["undelivered"]["deliveries"], own.undelivered().deliveries, "{low}");
+        assert_eq!(leads["undelivered"]["bytes"], own.undelivered().bytes, "{low}");
+        drop(writer);
+    }
+}
+
+#[test]
 fn segments_stand_with_their_sequences_and_whether_they_are_delivered() {
     let folder = Folder::with(&[("leads", 10)]);
     folder.deliver("leads", "5.0", &[]);

@@ -97,8 +97,12 @@ pub fn survey(disk: &Arc<dyn Disk>, directory: &Path, source: &SourceName) -> Su
         (survey.low, survey.lowest) = (checkpoint.low, checkpoint.lowest());
         survey.checkpoint_written_at = Some(checkpoint.written_at);
     }
-    survey.find_the_end(&viewer);
-    survey.count(&viewer, checkpoint.as_ref());
+    let stored_end = survey.find_the_end(&viewer);
+    // What the checkpoint names was stored, whether the disk still has it or not; and a service at
+    // work may have gone on since the segments were listed.
+    let highest = checkpoint.as_ref().map_or(beginning, Checkpoint::highest);
+    survey.end = stored_end.max(highest.sequence + u64::from(highest.index > 0));
+    survey.count(&viewer, checkpoint.as_ref(), stored_end);
     survey
 }
 
@@ -117,15 +121,18 @@ pub fn load_checkpoint(
 }
 
 impl Survey {
-    /// The last segment is the only one whose name doesn't tell where it ends.
-    fn find_the_end(&mut self, viewer: &Viewer) {
-        self.end = self.lowest.sequence;
-        let Some(last) = self.segments.last() else { return };
-        self.end = last.first_sequence;
+    /// The sequence behind what the segments hold. The last segment is the only one whose name doesn't
+    /// tell where it ends.
+    fn find_the_end(&mut self, viewer: &Viewer) -> u64 {
+        let Some(last) = self.segments.last() else { return 1 };
+        let first = last.first_sequence;
         let mut scan = match viewer.scan(last) {
             Ok(Some(scan)) => scan,
-            Ok(None) => return,
-            Err(error) => return self.problems.push(with_causes(&error)),
+            Ok(None) => return first,
+            Err(error) => {
+                self.problems.push(with_causes(&error));
+                return first;
+            }
         };
         loop {
             match scan.next() {
@@ -140,10 +147,10 @@ impl Survey {
                 }
             }
         }
-        self.end = scan.next_sequence();
+        scan.next_sequence()
     }
 
-    fn count(&mut self, viewer: &Viewer, checkpoint: Option<&Checkpoint>) {
+    fn count(&mut self, viewer: &Viewer, checkpoint: Option<&Checkpoint>, stored_end: u64) {
         let held = checkpoint.map_or(&[][..], |checkpoint| &checkpoint.held);
         let mut wanted: BTreeSet<u64> = held.iter().map(|held| held.position.sequence).collect();
         wanted.insert(self.lowest.sequence);
@@ -165,7 +172,7 @@ impl Survey {
         for segment in &self.segments {
             if segment.next_sequence.is_some_and(|next| next <= low) {
                 self.kept_bytes += segment.length;
-            } else if low >= self.end {
+            } else if low >= stored_end {
                 // All is delivered; the last segment stays for its name.
             } else if lowest.is_some_and(|place| place.first_sequence == segment.first_sequence) {
                 let offset = lowest.map_or(0, |place| place.offset);

@@ -84,7 +84,7 @@ impl Verifier<'_> {
             let before = self.done;
             match self.scan(viewer, segment, lowest, &mut tally) {
                 Ok(true) => tally.segments += 1,
-                Ok(false) if self.was_delivered(viewer, segment) => {}
+                Ok(false) if self.was_removed_rightly(viewer, segment) => {}
                 Ok(false) => {
                     tally.damaged += 1;
                     let path = segment.path.display();
@@ -189,15 +189,19 @@ impl Verifier<'_> {
     }
 
     /// Whether a segment that is gone was the service's to remove.
-    fn was_delivered(&mut self, viewer: &Viewer, segment: &Segment) -> bool {
-        // It may have been the last one when it was listed: then those that came after tell. The
-        // checkpoint is read after them, since segments go only behind it.
-        let next = segment.next_sequence.or_else(|| {
-            let there = viewer.segments().unwrap_or_default();
-            there.iter().map(|other| other.first_sequence).find(|it| *it > segment.first_sequence)
+    fn was_removed_rightly(&mut self, viewer: &Viewer, segment: &Segment) -> bool {
+        if segment.next_sequence.is_none() && segment.frames_length() == 0 {
+            return true; // it was begun, and there was no space for it
+        }
+        // One that was the last when it was listed has a follower by now. The checkpoint is read after
+        // that: segments go only behind it.
+        let follower = segment.next_sequence.or_else(|| {
+            let now = viewer.segments().unwrap_or_default();
+            let mut firsts = now.iter().map(|segment| segment.first_sequence);
+            firsts.find(|first| *first > segment.first_sequence)
         });
         let lowest = self.lowest(viewer).sequence;
-        next.map_or(lowest > segment.first_sequence, |next| next <= lowest)
+        follower.is_some_and(|next| next <= lowest)
     }
 
     fn complain(&mut self, source: &SourceName, problem: impl Display) {
