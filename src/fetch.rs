@@ -226,10 +226,7 @@ mod tests {
         )
         .await;
         let error = Client::new().unwrap().get(&url, Limits::SMALL).await.unwrap_err();
-        assert!(
-            matches!(error, FetchError::Status { status: StatusCode::FOUND, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, FetchError::Status { status: StatusCode::FOUND, .. }), "{error}");
         assert!(!error.is_worth_retrying());
     }
 

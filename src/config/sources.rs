@@ -11,7 +11,7 @@ use super::{
     mistake::Key,
     reading::{Reading, Section},
     secret::Secret,
-    stages::{HeaderScheme, SourceConfig, TokenAuth},
+    stages::{Auth, HeaderScheme, SourceConfig, TokenAuth},
     written::list,
 };
 use crate::delivery::{SourceKind, SourceName};
@@ -75,10 +75,12 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     Some(SourceConfig {
         name: name?,
         kind: kind?,
-        auth: TokenAuth {
-            tokens: tokens?,
-            header_scheme: header_scheme?,
-            query_parameter: query_parameter?,
+        auth: Auth {
+            tokens: Some(TokenAuth {
+                tokens: tokens?,
+                header_scheme: header_scheme?,
+                query_parameter: query_parameter?,
+            }),
         },
         size_limit: size_limit?,
         activity_types: BTreeMap::new(),

@@ -172,7 +172,7 @@ impl Default for Forward {
 pub struct SourceConfig {
     pub name: SourceName,
     pub kind: SourceKind,
-    pub auth: TokenAuth,
+    pub auth: Auth,
     /// Undelivered bytes of this source alone, below `spool.size_limit`.
     pub size_limit: Option<u64>,
     /// Names and aliases of activity types by id, over the catalogue's, which takes them. Written
@@ -180,7 +180,13 @@ pub struct SourceConfig {
     pub activity_types: BTreeMap<i64, Override>,
 }
 
-/// `sources.<name>.auth`: how the sender shows who it is.
+/// `sources.<name>.auth`: how the sender shows who it is. At least one way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Auth {
+    pub tokens: Option<TokenAuth>,
+}
+
+/// A token in the head of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenAuth {
     /// Any of these is accepted; at least one. None of them has control characters, or white space

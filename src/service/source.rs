@@ -9,9 +9,9 @@ use std::{
 
 use super::StartError;
 use crate::{
-    authenticate::token::Tokens,
+    authenticate::{Gate, token::Tokens},
     checkpoint::{Checkpoint, CheckpointFile},
-    config::{Config, SourceConfig, TokenAuth},
+    config::{Auth, Config, SourceConfig},
     decode::{Catalog, Rules},
     forward::{self, Forwarder, Parts, Settings},
     kafka::{Producer, Topics},
@@ -35,7 +35,7 @@ pub(super) struct Surroundings<'a> {
 
 pub(super) struct RunningSource {
     pub spool: Spool,
-    auth: TokenAuth,
+    auth: Auth,
     writer: JoinHandle<()>,
     forwarder: JoinHandle<()>,
     /// Tells the forwarder's thread to stop; apart from the process's shutdown, since what the
@@ -84,7 +84,7 @@ impl RunningSource {
     pub fn receiver(&self) -> receive::Source {
         receive::Source {
             name: self.spool.source().clone(),
-            tokens: Tokens::new(&self.auth),
+            gate: Gate { tokens: self.auth.tokens.as_ref().map(Tokens::new) },
             store: Arc::new(self.spool.clone()),
         }
     }
