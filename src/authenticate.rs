@@ -8,11 +8,15 @@
 //! Only bad credentials are refused for good. What can't be decided now, because somebody else must
 //! be asked and does not answer, is [`Refusal::Undecided`]: the sender comes again.
 
+pub mod certificate;
 pub mod token;
 
 use http::request::Parts;
 
-use self::token::Tokens;
+use self::{
+    certificate::{Certificate, Presented},
+    token::Tokens,
+};
 
 /// Evidence that a delivery was authenticated. Only this module makes one.
 #[derive(Debug)]
@@ -27,8 +31,10 @@ impl Proof {
 }
 
 /// The ways into one source; any one of them suffices.
+#[derive(Default)]
 pub struct Gate {
     pub tokens: Option<Tokens>,
+    pub certificate: Option<Certificate>,
 }
 
 /// What the head of a request has settled.
@@ -49,6 +55,11 @@ pub enum Refusal {
 impl Gate {
     /// Judges the head of a request.
     pub async fn admit(&self, head: &Parts) -> Result<Admission, Refusal> {
+        if let Some(certificate) = &self.certificate
+            && let Ok(proof) = certificate.authenticate(head.extensions.get::<Presented>())
+        {
+            return Ok(Admission::Proven(proof));
+        }
         let mut refusal = Refusal::BadCredentials { challenge: "Bearer realm=\"millrace\"" };
         if let Some(tokens) = &self.tokens {
             match tokens.authenticate(&head.headers, head.uri.query()) {

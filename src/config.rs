@@ -28,6 +28,7 @@ mod rules;
 mod secret;
 mod sources;
 mod stages;
+mod tls;
 mod volume;
 mod written;
 
@@ -40,8 +41,8 @@ pub use effective::Entry;
 pub use mistake::{Key, Mistake, Mistakes, Place};
 pub use secret::Secret;
 pub use stages::{
-    Admin, Auth, Forward, HeaderScheme, Kafka, Listen, Log, LogFormat, Shutdown, SourceConfig,
-    Spool, TokenAuth, Topics,
+    Admin, Auth, CertificateAuth, Forward, HeaderScheme, Kafka, Listen, Log, LogFormat, Shutdown,
+    SourceConfig, Spool, Tls, TokenAuth, Topics,
 };
 pub use volume::{fits, size_of_volume};
 

@@ -34,6 +34,7 @@ pub mod cli;
 pub mod config;
 pub mod fetch;
 pub mod metrics;
+pub mod reload;
 pub mod retry;
 pub mod sender;
 pub mod service;

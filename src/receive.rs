@@ -260,7 +260,7 @@ mod tests {
     fn route(method: &str, uri: &str) -> Result<Asks, Outcome> {
         let source = Source {
             name: SourceName::new("leads").unwrap(),
-            gate: Gate { tokens: None },
+            gate: Gate::default(),
             store: Arc::new(Never),
         };
         let receiver = Receiver::new([source], &Listen::default(), &Metrics::new());

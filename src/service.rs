@@ -22,9 +22,13 @@ use crate::{
     checkpoint::CheckpointError,
     config::Config,
     kafka::{TopicMaker, Topics},
-    listen,
+    listen::{
+        self,
+        tls::{Tls, TlsError},
+    },
     metrics::Metrics,
     receive::Receiver,
+    reload::{self, Reload, Reloader},
     route::{Router, TemplateError},
     shutdown::{Phase, Shutdown},
     spool::{self, Folder, OpenError, SpoolState, disk::RealDisk},
@@ -48,6 +52,8 @@ pub enum StartError {
     Template(#[from] TemplateError),
     #[error("catalog.activity_types: {0}")]
     Catalog(String),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("starting a thread: {0}")]
     Thread(std::io::Error),
 }
@@ -86,6 +92,13 @@ pub async fn start(
     shutdown: Shutdown,
 ) -> Result<Running, StartError> {
     let metrics = Metrics::new();
+    let (tls, reloads) = match &config.listen.tls {
+        Some(files) => {
+            let (tls, renewal) = Tls::open(files, &metrics)?;
+            (Some(tls), vec![Box::new(renewal) as Box<dyn Reload>])
+        }
+        None => (None, Vec::new()),
+    };
     let (deliveries, deliveries_at) = bind("listen.address", config.listen.address).await?;
     let (admin, admin_at) = bind("admin.address", config.admin.address).await?;
     let status = Arc::new(Status::default());
@@ -104,7 +117,11 @@ pub async fn start(
 
     let receivers: Vec<_> = sources.iter().map(RunningSource::receiver).collect();
     let receiver = Arc::new(Receiver::new(receivers, &config.listen, &metrics));
-    let listening = tokio::spawn(listen::serve(
+    Reloader::new(reloads, &metrics)
+        .spawn(reload::EVERY, shutdown.clone())
+        .map_err(StartError::Thread)?;
+    let listening = tokio::spawn(listen::serve_over(
+        tls,
         deliveries,
         config.listen.clone(),
         receiver,

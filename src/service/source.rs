@@ -9,7 +9,7 @@ use std::{
 
 use super::StartError;
 use crate::{
-    authenticate::{Gate, token::Tokens},
+    authenticate::{Gate, certificate::Certificate, token::Tokens},
     checkpoint::{Checkpoint, CheckpointFile},
     config::{Auth, Config, SourceConfig},
     decode::{Catalog, Rules},
@@ -84,7 +84,10 @@ impl RunningSource {
     pub fn receiver(&self) -> receive::Source {
         receive::Source {
             name: self.spool.source().clone(),
-            gate: Gate { tokens: self.auth.tokens.as_ref().map(Tokens::new) },
+            gate: Gate {
+                tokens: self.auth.tokens.as_ref().map(Tokens::new),
+                certificate: self.auth.certificate.as_ref().map(Certificate::new),
+            },
             store: Arc::new(self.spool.clone()),
         }
     }

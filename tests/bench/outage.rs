@@ -227,6 +227,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
                 header_scheme: HeaderScheme::Bearer,
                 query_parameter: None,
             }),
+            ..Auth::default()
         },
         size_limit: None,
         activity_types: BTreeMap::new(),
