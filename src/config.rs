@@ -24,6 +24,7 @@ mod meaning;
 mod mistake;
 mod nearest;
 mod reading;
+mod reread;
 mod rules;
 mod secret;
 mod sources;
@@ -38,6 +39,7 @@ use reading::Reading;
 use written::Written;
 
 pub use effective::Entry;
+pub use reread::{kafka as kafka_again, tokens as tokens_again};
 pub use mistake::{Key, Mistake, Mistakes, Place};
 pub use secret::Secret;
 pub use stages::{
@@ -114,7 +116,7 @@ pub fn load_with<K: Into<OsString>, V: Into<OsString>>(
     let file = file.or(environment.file.as_deref());
     let mut file = file.and_then(|path| file::read(path, &mut mistakes));
     for layer in file.iter_mut().chain([&mut environment.layer]) {
-        layer::settle(&mut layer.values, &mut mistakes);
+        layer::settle(layer, &mut mistakes);
     }
 
     let mut reading = Reading::new(Written::merge(file, environment.layer), mistakes);

@@ -42,7 +42,7 @@ pub struct Metrics {
     pub held_topics: IntGaugeVec,
     /// Times a topic was held, by source.
     pub holds: IntCounterVec,
-    /// Producers replaced after a purge or a fatal error, by source.
+    /// Producers replaced after a purge, a fatal error or a change of secrets, by source.
     pub producer_renewals: IntCounterVec,
     /// Records handed to the client library and not yet answered, by source.
     pub in_flight: IntGaugeVec,
@@ -144,7 +144,7 @@ impl Metrics {
             holds: counter("millrace_topic_holds_total", "Times a topic was held.", &["source"]),
             producer_renewals: counter(
                 "millrace_producer_renewals_total",
-                "Producers replaced after a purge or a fatal error.",
+                "Producers replaced after a purge, a fatal error or a change of secrets.",
                 &["source"],
             ),
             in_flight: gauge(

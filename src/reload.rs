@@ -23,6 +23,10 @@ use crate::{
     shutdown::{Phase, Shutdown},
 };
 
+mod current;
+
+pub use current::Current;
+
 /// How often the files are looked at.
 pub const EVERY: Duration = Duration::from_secs(1);
 

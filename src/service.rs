@@ -9,6 +9,7 @@
 //! `shutdown.flush`, and the rest stays in the spool.
 
 mod drain;
+mod reload;
 mod source;
 mod status;
 
@@ -16,7 +17,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use self::{source::RunningSource, status::Status};
+use self::{reload::KafkaSecrets, source::RunningSource, status::Status};
 use crate::{
     admin,
     checkpoint::CheckpointError,
@@ -28,7 +29,7 @@ use crate::{
     },
     metrics::Metrics,
     receive::Receiver,
-    reload::{self, Reload, Reloader},
+    reload::{EVERY, Reload, Reloader},
     route::{Router, TemplateError},
     shutdown::{Phase, Shutdown},
     spool::{self, Folder, OpenError, SpoolState, disk::RealDisk},
@@ -92,13 +93,8 @@ pub async fn start(
     shutdown: Shutdown,
 ) -> Result<Running, StartError> {
     let metrics = Metrics::new();
-    let (tls, reloads) = match &config.listen.tls {
-        Some(files) => {
-            let (tls, renewal) = Tls::open(files, &metrics)?;
-            (Some(tls), vec![Box::new(renewal) as Box<dyn Reload>])
-        }
-        None => (None, Vec::new()),
-    };
+    let tls = config.listen.tls.as_ref().map(|files| Tls::open(files, &metrics)).transpose()?;
+    let (tls, renewal) = tls.unzip();
     let (deliveries, deliveries_at) = bind("listen.address", config.listen.address).await?;
     let (admin, admin_at) = bind("admin.address", config.admin.address).await?;
     let status = Arc::new(Status::default());
@@ -106,7 +102,17 @@ pub async fn start(
         tokio::spawn(admin::serve(admin, status.clone(), metrics.clone(), shutdown.clone()));
     tracing::info!(listener = "admin", address = %admin_at, "listening");
 
+    let kafka_secrets = KafkaSecrets::new(&config.kafka);
     let opened = open_in_background(config.clone(), maker, &metrics).await;
+    let opened = opened.and_then(|(folder, topics, sources)| {
+        let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
+        reloads.extend(renewal.map(boxed));
+        reloads.extend(sources.iter().filter_map(RunningSource::token_file).map(boxed));
+        reloads.extend(kafka_secrets.renewing(&topics).map(boxed));
+        let reloader = Reloader::new(reloads, &metrics);
+        reloader.spawn(EVERY, shutdown.clone()).map_err(StartError::Thread)?;
+        Ok((folder, topics, sources))
+    });
     let (folder, topics, sources) = match opened {
         Ok(opened) => opened,
         Err(error) => {
@@ -117,9 +123,6 @@ pub async fn start(
 
     let receivers: Vec<_> = sources.iter().map(RunningSource::receiver).collect();
     let receiver = Arc::new(Receiver::new(receivers, &config.listen, &metrics));
-    Reloader::new(reloads, &metrics)
-        .spawn(reload::EVERY, shutdown.clone())
-        .map_err(StartError::Thread)?;
     let listening = tokio::spawn(listen::serve_over(
         tls,
         deliveries,
@@ -141,6 +144,10 @@ pub async fn start(
         listening,
         administering,
     })
+}
+
+fn boxed<R: Reload + 'static>(reload: R) -> Box<dyn Reload> {
+    Box::new(reload)
 }
 
 async fn bind(

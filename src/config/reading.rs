@@ -4,6 +4,8 @@
 //! A key is known because somebody asked for it. So nothing has to be kept in step: what is left
 //! in a section at its end is unknown, and what was asked for is the list of all keys.
 
+use std::path::PathBuf;
+
 use figment::value::{Dict, Value};
 
 use super::{
@@ -222,6 +224,11 @@ impl Reading {
             };
             self.mistakes.at(&key, "is no key of this program", remedy);
         }
+    }
+
+    /// The file of its own that the value of `key` was read from.
+    pub fn file_of(&self, key: &Key) -> Option<PathBuf> {
+        self.written.file(key.segments()).map(Into::into)
     }
 
     fn note(&mut self, key: Key, shown: Option<String>, origin: String) {

@@ -73,6 +73,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     );
     let query_parameter = reading.optional(&mut auth, "query_parameter", &QUERY_PARAMETER);
     let key = auth.key.clone();
+    let tokens_file = reading.file_of(&key.child("tokens"));
     reading.end(auth);
     reading.end(section);
     let (tokens, certificate, query_parameter) = (tokens?, certificate?, query_parameter?);
@@ -87,6 +88,11 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
         reading.mistakes.at(&key.child("query_parameter"), problem, "Set tokens, or take it away.");
     }
     let header_scheme = header_scheme?;
+    let from_file = |token: Secret| match &tokens_file {
+        Some(file) => token.read_from(file),
+        None => token,
+    };
+    let tokens = tokens.map(|tokens| tokens.into_iter().map(from_file).collect());
     let tokens = tokens.map(|tokens| TokenAuth { tokens, header_scheme, query_parameter });
     Some(SourceConfig {
         name: name?,
@@ -98,7 +104,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
 }
 
 /// None of the texts quotes a token.
-fn tokens(value: &Value) -> Result<(Vec<Secret>, String), (String, String)> {
+pub(super) fn tokens(value: &Value) -> Result<(Vec<Secret>, String), (String, String)> {
     let wrong = |problem: &str, remedy: &str| (problem.to_owned(), remedy.to_owned());
     let plainly = "Write tokens with commas between them, as a JSON list in double quotes, or one \
                    a line in a file (…_FILE).";

@@ -24,14 +24,12 @@ use super::{
     activity::{Activity, Overdue},
     reply::Outcome,
 };
-use crate::{authenticate::certificate::Presented, config, metrics::Metrics, shutdown::Shutdown};
+use crate::{authenticate::certificate::Presented, config, metrics::Metrics, reload::Current, shutdown::Shutdown};
 
-mod current;
 mod expiry;
 mod material;
 mod renewal;
 
-use current::Current;
 pub use material::TlsError;
 pub use renewal::Renewal;
 

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::StartError;
+use super::{StartError, reload::TokenFile};
 use crate::{
     authenticate::{Gate, certificate::Certificate, token::Tokens},
     checkpoint::{Checkpoint, CheckpointFile},
@@ -36,6 +36,7 @@ pub(super) struct Surroundings<'a> {
 pub(super) struct RunningSource {
     pub spool: Spool,
     auth: Auth,
+    tokens: Option<Tokens>,
     writer: JoinHandle<()>,
     forwarder: JoinHandle<()>,
     /// Tells the forwarder's thread to stop; apart from the process's shutdown, since what the
@@ -77,7 +78,8 @@ impl RunningSource {
         let forwarder =
             spawn_forwarder(settings, parts, saved, stop.clone(), config.shutdown.flush)?;
         let writer = writer.spawn().map_err(StartError::Thread)?;
-        Ok(Self { spool, auth: source.auth.clone(), writer, forwarder, stop })
+        let tokens = source.auth.tokens.as_ref().map(Tokens::new);
+        Ok(Self { spool, auth: source.auth.clone(), tokens, writer, forwarder, stop })
     }
 
     /// The front half's view of this source.
@@ -85,11 +87,17 @@ impl RunningSource {
         receive::Source {
             name: self.spool.source().clone(),
             gate: Gate {
-                tokens: self.auth.tokens.as_ref().map(Tokens::new),
+                tokens: self.tokens.clone(),
                 certificate: self.auth.certificate.as_ref().map(Certificate::new),
             },
             store: Arc::new(self.spool.clone()),
         }
+    }
+
+    /// What of this source is read again when its file changes.
+    pub fn token_file(&self) -> Option<TokenFile> {
+        let auth = self.auth.tokens.as_ref()?;
+        TokenFile::new(self.spool.source().as_str(), auth, self.tokens.as_ref()?)
     }
 
     /// Which of the two threads has ended although nobody asked it to.

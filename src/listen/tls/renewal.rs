@@ -1,17 +1,14 @@
 //! Another certificate without another start.
 
-use std::{path::PathBuf, time::SystemTime};
-
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
 use rustls::ServerConfig;
 
-use super::{
-    current::Current,
-    expiry::Reminder,
-    material::Material,
+use super::{expiry::Reminder, material::Material};
+use crate::{
+    config,
+    reload::{Current, Reload},
 };
-use crate::{config, reload::Reload};
 
 /// Puts what is in the files into use.
 pub struct Renewal {

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-pub(super) struct Current<T>(Arc<RwLock<T>>);
+/// Clones share the value.
+#[derive(Debug, Default)]
+pub struct Current<T>(Arc<RwLock<T>>);
 
 impl<T: Clone> Current<T> {
     pub fn new(value: T) -> Self {
