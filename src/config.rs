@@ -39,8 +39,8 @@ use reading::Reading;
 use written::Written;
 
 pub use effective::Entry;
-pub use reread::{kafka as kafka_again, tokens as tokens_again};
 pub use mistake::{Key, Mistake, Mistakes, Place};
+pub use reread::{kafka as kafka_again, tokens as tokens_again};
 pub use secret::Secret;
 pub use stages::{
     Admin, Auth, CertificateAuth, Forward, HeaderScheme, Kafka, Listen, Log, LogFormat, Shutdown,

@@ -135,7 +135,11 @@ impl Watched {
         match result {
             Err(problem) => {
                 metrics.reloads.with_label_values(&[key, "failed"]).inc();
-                tracing::error!(key, problem, "what changed can't be used; what was read before is");
+                tracing::error!(
+                    key,
+                    problem,
+                    "what changed can't be used; what was read before is"
+                );
                 self.failed = Some(now);
             }
             Ok(new) => {
@@ -198,7 +202,8 @@ mod tests {
     impl Rig {
         fn holding(text: &str) -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let (file, taken) = (folder.path().join("file"), Arc::new(Mutex::new(vec![text.into()])));
+            let (file, taken) =
+                (folder.path().join("file"), Arc::new(Mutex::new(vec![text.into()])));
             fs::write(&file, text).unwrap();
             let subject = Text { file: file.clone(), taken: taken.clone() };
             let reloader = Reloader::new(vec![Box::new(subject)], &Metrics::new());

@@ -88,12 +88,9 @@ mod tests {
             &["mtls.example.com", "other.example.com"],
             &["spiffe://example.com/events"],
         );
-        for name in [
-            "events",
-            "mtls.example.com",
-            "other.example.com",
-            "spiffe://example.com/events",
-        ] {
+        for name in
+            ["events", "mtls.example.com", "other.example.com", "spiffe://example.com/events"]
+        {
             assert!(admits(name, &presented), "{name}");
         }
     }

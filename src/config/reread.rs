@@ -28,7 +28,8 @@ pub fn kafka(kafka: &Kafka, validate: Validate<'_>) -> Result<Kafka, String> {
     for (name, secret) in &mut now.properties {
         let Some(file) = secret.file().map(Path::to_owned) else { continue };
         let text = secret_file(&file.to_string_lossy())?;
-        let (value, _) = property(name, &text.into()).map_err(|(problem, _)| which(&file, &problem))?;
+        let (value, _) =
+            property(name, &text.into()).map_err(|(problem, _)| which(&file, &problem))?;
         *secret = value.read_from(&file);
     }
     validate(&now).map_err(|problem| {

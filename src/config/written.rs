@@ -46,7 +46,8 @@ pub(super) struct Written {
 
 impl Written {
     pub fn merge(mut file: Option<Layer>, environment: Layer) -> Self {
-        let mut files = file.as_mut().map(|file| std::mem::take(&mut file.files)).unwrap_or_default();
+        let mut files =
+            file.as_mut().map(|file| std::mem::take(&mut file.files)).unwrap_or_default();
         files.retain(|path, _| !has(&environment.values, path));
         files.extend(environment.files.clone());
         let figment = file.map_or_else(Figment::new, Figment::from);

@@ -163,11 +163,14 @@ impl Outcome {
             Self::Handshake => {
                 Reply::later(60, "tls-handshake", L::WARN, "no TLS connection").and_close()
             }
-            Self::ClientCertificate => {
-                Reply::later(60, "client-certificate", L::WARN, "the client's certificate is no good")
-                    .key("listen.tls.client_ca_file")
-                    .and_close()
-            }
+            Self::ClientCertificate => Reply::later(
+                60,
+                "client-certificate",
+                L::WARN,
+                "the client's certificate is no good",
+            )
+            .key("listen.tls.client_ca_file")
+            .and_close(),
             Self::ClientGone => Reply::later(5, "client-gone", L::INFO, "hung up").and_close(),
             Self::Internal => {
                 Reply::later(30, "internal", L::ERROR, "an internal mistake").and_close()

@@ -24,7 +24,10 @@ use super::{
     activity::{Activity, Overdue},
     reply::Outcome,
 };
-use crate::{authenticate::certificate::Presented, config, metrics::Metrics, reload::Current, shutdown::Shutdown};
+use crate::{
+    authenticate::certificate::Presented, config, metrics::Metrics, reload::Current,
+    shutdown::Shutdown,
+};
 
 mod expiry;
 mod material;

@@ -9,3 +9,4 @@ mod kafka;
 mod mistakes;
 mod rules;
 mod secrets;
+mod tls;

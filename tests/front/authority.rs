@@ -121,9 +121,9 @@ impl Client {
             .with_root_certificates(self.roots.clone());
         let mut config = match &self.own {
             None => builder.with_no_client_auth(),
-            Some((certificate, key)) => builder
-                .with_client_auth_cert(vec![certificate.clone()], key.clone_key())
-                .unwrap(),
+            Some((certificate, key)) => {
+                builder.with_client_auth_cert(vec![certificate.clone()], key.clone_key()).unwrap()
+            }
         };
         config.alpn_protocols = vec![self.alpn.into()];
         let stream = TcpStream::connect(front.address).await?;
@@ -182,8 +182,10 @@ impl Mount {
     /// Replaces both files at once.
     pub fn swap(&self, pair: &Pair) {
         let generation = self.generation.fetch_add(1, Ordering::SeqCst);
-        let (new, old) =
-            (format!("..generation-{generation}"), format!("..generation-{}", generation.max(1) - 1));
+        let (new, old) = (
+            format!("..generation-{generation}"),
+            format!("..generation-{}", generation.max(1) - 1),
+        );
         fs::create_dir(self.path(&new)).unwrap();
         fs::write(self.path(&new).join("tls.crt"), &pair.certificate).unwrap();
         fs::write(self.path(&new).join("tls.key"), &pair.key).unwrap();

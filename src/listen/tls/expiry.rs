@@ -35,7 +35,8 @@ impl Validity {
                 until: seconds(validity.not_after.timestamp()),
             })
         });
-        let both = |a: Self, b: Self| Self { from: a.from.max(b.from), until: a.until.min(b.until) };
+        let both =
+            |a: Self, b: Self| Self { from: a.from.max(b.from), until: a.until.min(b.until) };
         let all: Option<Vec<_>> = each.collect();
         all?.into_iter().reduce(both)
     }
