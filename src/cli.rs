@@ -9,6 +9,7 @@ mod drain;
 mod logging;
 mod program;
 mod progress;
+mod replay;
 mod serve;
 mod spool;
 mod text;
@@ -44,6 +45,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Options),
+    Replay(replay::Options),
     Serve(serve::Options),
     Check(check::Options),
     Drain(drain::Options),
@@ -101,6 +103,9 @@ pub fn run(
         }
         Ok(Cli { command: Command::Drain(options) }) => {
             drain::run(options, environment, program, errors)
+        }
+        Ok(Cli { command: Command::Replay(options) }) => {
+            replay::run(options, environment, program, out, errors)
         }
         Ok(Cli { command: Command::Spool(options) }) => {
             spool::run(options, environment, out, errors)
