@@ -3,11 +3,13 @@
 //! - `legacy`: the mapping of Marketo's own push, byte for byte
 //! - `malformed`: bodies that are one dead letter, and elements that are refused alone
 //! - `properties`: what holds for any activity and for any bytes
+//! - `recipients`: whom a body of Adobe I/O is meant for, and what is a challenge
 //! - `records`: the whole way from a body to Kafka records
 
 mod legacy;
 mod malformed;
 mod properties;
+mod recipients;
 mod records;
 
 use millrace::{
