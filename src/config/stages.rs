@@ -15,6 +15,7 @@ use super::secret::Secret;
 use crate::{
     decode::catalog::Override,
     delivery::{SourceKind, SourceName},
+    encode::Mode,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -124,6 +125,8 @@ pub struct Topics {
     /// Template with the placeholders `{stream}`, `{type}`, `{source}`, `{munchkin_id}` and
     /// `{activity_type_id}`.
     pub name: String,
+    /// How records carry events.
+    pub mode: Mode,
     /// Whether missing topics are created.
     pub create: bool,
     /// Partitions of a created topic; -1 is the cluster's own default.
@@ -142,6 +145,7 @@ impl Default for Topics {
     fn default() -> Self {
         Self {
             name: "marketo.{stream}.{type}".into(),
+            mode: Mode::default(),
             create: true,
             partitions: -1,
             replication_factor: -1,

@@ -102,6 +102,7 @@ fn a_mistake_says_what_to_do() {
         ("MILLRACE_TOPICS__PARTITIONS", "0", "-1 for the cluster's own default"),
         ("MILLRACE_TOPICS__REPLICATION_FACTOR", "40000", "-1 for the cluster's own default"),
         ("MILLRACE_TOPICS__LIMIT", "0", "at least 1"),
+        ("MILLRACE_TOPICS__MODE", "batch", "`binary` or `structured`"),
         ("MILLRACE_TOPICS__NAME", "{type", "{activity_type_id}"),
         ("MILLRACE_SOURCES__LEADS__KIND", "x", "`marketo-lead-activity`"),
         ("MILLRACE_SOURCES__LEADS__AUTH__HEADER_SCHEME", "x", "`Bearer` or `Basic` or `bare`"),

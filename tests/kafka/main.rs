@@ -17,6 +17,7 @@ mod set_up;
 mod bridge_killed;
 mod check_connect;
 mod clean_stop;
+mod cloudevents_sdk;
 mod deliveries_arrive;
 mod full_spool;
 mod held_topic;
