@@ -49,15 +49,18 @@ impl fmt::Debug for SourceName {
 pub enum SourceKind {
     /// Marketo's own lead activity push: `{"munchkinId": …, "activities": [ … ]}`.
     MarketoLeadActivity,
+    /// Adobe I/O Events, as a webhook: CloudEvents, flat or wrapped, alone or in an array.
+    AdobeIo,
 }
 
 impl SourceKind {
-    pub const ALL: [Self; 1] = [Self::MarketoLeadActivity];
+    pub const ALL: [Self; 2] = [Self::MarketoLeadActivity, Self::AdobeIo];
 
     /// The name that configuration uses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::MarketoLeadActivity => "marketo-lead-activity",
+            Self::AdobeIo => "adobe-io",
         }
     }
 }
