@@ -3,6 +3,7 @@
 //! Exit codes: 0 all is well; 1 `check` or a tool found something, the service could not go on, or
 //! `drain` left something; 2 the command line or, for all but `check`, the configuration is wrong.
 
+mod backfill;
 mod check;
 mod demo;
 mod drain;
@@ -44,6 +45,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Backfill(backfill::Options),
     Demo(demo::Options),
     Replay(replay::Options),
     Serve(serve::Options),
@@ -106,6 +108,9 @@ pub fn run(
         }
         Ok(Cli { command: Command::Replay(options) }) => {
             replay::run(options, environment, program, out, errors)
+        }
+        Ok(Cli { command: Command::Backfill(options) }) => {
+            backfill::run(options, environment, errors)
         }
         Ok(Cli { command: Command::Spool(options) }) => {
             spool::run(options, environment, out, errors)

@@ -87,7 +87,7 @@ impl Player {
         Ok(Self {
             sources: sources.into_iter().map(|source| (source.name.clone(), source)).collect(),
             router,
-            encoder: Encoder::new(),
+            encoder: Encoder::new(config.topics.mode),
             filter,
             sender,
             topic: String::new(),
