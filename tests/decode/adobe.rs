@@ -444,3 +444,28 @@ fn is_harmless(body: &[u8]) -> Result<(), TestCaseError> {
     }
     Ok(())
 }
+
+#[test]
+fn an_event_from_the_journal_is_the_webhooks_with_its_position_beside_it() {
+    let data = r#"{"munchkinId":"999-XYZ-000","leadId":"4711"}"#;
+    let one = activity(data).replacen('{', r#"{"id":"0b5e","#, 1);
+    let webhook = one.replacen('{', r#"{"eventid":"5d1c","recipientclientid":"us","#, 1);
+    let journal = format!(r#"{{"position":"p:7","event":{one}}}"#);
+    let (webhook, journal) = (event(&webhook), event(&journal));
+    let same = |name: &str, of: fn(&Event<'_>) -> String| {
+        assert_eq!(of(&journal), of(&webhook), "{name}");
+    };
+    same("id", |event| format!("{:?}", event.attributes.id));
+    same("source", |event| event.attributes.source.to_string());
+    same("type", |event| event.attributes.r#type.to_string());
+    assert_eq!(journal.attributes.id.as_deref(), Some("0b5e"));
+    assert_eq!((&journal.key, value(&journal)), (&webhook.key, value(&webhook)));
+
+    let wrapped = |head: &str| {
+        let body = r#"{"specversion":"1.0","type":"com.adobe.platform.marketo.audit.user.email","source":"urn:mlm"}"#;
+        format!(r#"{{{head}"event":{{"body":{body}}}}}"#)
+    };
+    let (webhook, journal) =
+        (wrapped(r#""eventid":"77aa","#), wrapped(r#""position":"p:8","eventid":"77aa","#));
+    assert_eq!(event(&webhook).attributes.id, event(&journal).attributes.id);
+}
