@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::secret::Secret;
+use super::{adobe::AdobeAuth, secret::Secret};
 use crate::{
     decode::catalog::Override,
     delivery::{SourceKind, SourceName},
@@ -188,6 +188,8 @@ pub struct SourceConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
     pub tokens: Option<TokenAuth>,
+    /// Signatures, for a source of kind `adobe-io`, and whose events they have to be.
+    pub adobe: Option<AdobeAuth>,
 }
 
 /// A token in the head of the request.
