@@ -8,12 +8,20 @@
 //! Only bad credentials are refused for good. What can't be decided now, because somebody else must
 //! be asked and does not answer, is [`Refusal::Undecided`]: the sender comes again.
 
+pub mod adobe_signature;
+mod bucket;
 pub mod certificate;
+pub mod challenge;
+pub mod public_keys;
 pub mod token;
+pub mod validation;
+
+use std::fmt;
 
 use http::request::Parts;
 
 use self::{
+    adobe_signature::{AdobeSignature, Signed},
     certificate::{Certificate, Presented},
     token::Tokens,
 };
@@ -35,6 +43,7 @@ impl Proof {
 pub struct Gate {
     pub tokens: Option<Tokens>,
     pub certificate: Option<Certificate>,
+    pub signature: Option<AdobeSignature>,
 }
 
 /// What the head of a request has settled.
@@ -42,6 +51,8 @@ pub struct Gate {
 pub enum Admission {
     /// Whoever sent it is known.
     Proven(Proof),
+    /// It is signed: whether by somebody who may, the body will tell.
+    Signed(Signed),
 }
 
 /// Why a request doesn't get through.
@@ -50,6 +61,15 @@ pub enum Refusal {
     /// Whoever sent this is nobody that the source knows. `challenge` is for `WWW-Authenticate`.
     #[error("bad credentials")]
     BadCredentials { challenge: &'static str },
+    /// Nobody can tell at the moment. `reason` is for a person and holds no secret.
+    #[error("undecided: {reason}")]
+    Undecided { reason: String },
+}
+
+impl Refusal {
+    fn undecided(reason: &impl fmt::Display) -> Self {
+        Self::Undecided { reason: reason.to_string() }
+    }
 }
 
 impl Gate {
@@ -65,6 +85,12 @@ impl Gate {
             match tokens.authenticate(&head.headers, head.uri.query()) {
                 Ok(proof) => return Ok(Admission::Proven(proof)),
                 Err(_) => refusal = Refusal::BadCredentials { challenge: tokens.challenge() },
+            }
+        }
+        if let Some(signature) = &self.signature {
+            match signature.admit(&head.headers) {
+                Ok(signed) => return Ok(Admission::Signed(signed)),
+                Err(refused) => refusal = refused,
             }
         }
         Err(refusal)

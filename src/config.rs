@@ -13,10 +13,12 @@
 //!
 //! `config/default.toml` documents every key; a test holds it against this code.
 
+mod adobe;
 mod catalog;
 mod effective;
 mod environment;
 mod file;
+mod journal;
 mod kafka;
 mod layer;
 mod leaf;
@@ -38,13 +40,14 @@ use std::{ffi::OsString, fmt, io, path::Path};
 use reading::Reading;
 use written::Written;
 
+pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
 pub use effective::Entry;
 pub use mistake::{Key, Mistake, Mistakes, Place};
 pub use reread::{kafka as kafka_again, tokens as tokens_again};
 pub use secret::Secret;
 pub use stages::{
-    Admin, Auth, CertificateAuth, Forward, HeaderScheme, Kafka, Listen, Log, LogFormat, Shutdown,
-    SourceConfig, Spool, Tls, TokenAuth, Topics,
+    Admin, Auth, CertificateAuth, Forward, HeaderScheme, Journal, Kafka, Listen, Log, LogFormat,
+    Shutdown, SourceConfig, Spool, Tls, TokenAuth, Topics,
 };
 pub use volume::{fits, size_of_volume};
 
@@ -57,6 +60,7 @@ pub struct Config {
     pub kafka: Kafka,
     pub topics: Topics,
     pub forward: Forward,
+    pub adobe: Adobe,
     /// In the order of their names; at least one.
     pub sources: Vec<SourceConfig>,
     pub shutdown: Shutdown,

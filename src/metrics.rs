@@ -38,6 +38,9 @@ pub struct Metrics {
     pub dead_letters: IntCounterVec,
     /// Events written to quarantine, by source and reason.
     pub quarantined: IntCounterVec,
+    /// Events that back-fill brought from Adobe's journal, by source and result: `missed` by the
+    /// webhook, `known` since it had brought them, `unidentified` since they have no id.
+    pub journal_events: IntCounterVec,
     /// Topics held at this moment, by source.
     pub held_topics: IntGaugeVec,
     /// Times a topic was held, by source.
@@ -52,7 +55,14 @@ pub struct Metrics {
     pub reloads: IntCounterVec,
     /// 0 while what is in the files of a configuration key can't be used and what was read before is.
     pub last_reload_successful: IntGaugeVec,
+    /// Fetches of the keys that Adobe I/O signs with, by result.
+    pub key_fetches: IntCounterVec,
+    /// Validation URLs of Adobe I/O's registrations, by source and what was done with them.
+    pub validations: IntCounterVec,
 }
+
+/// What became of the events that `millrace backfill` brought, which reads it.
+pub const JOURNAL_EVENTS: &str = "millrace_journal_events_total";
 
 impl Metrics {
     pub fn new() -> Self {
@@ -140,6 +150,11 @@ impl Metrics {
                 "Events and damaged ranges written to the quarantine folder, by reason.",
                 &["source", "reason"],
             ),
+            journal_events: counter(
+                JOURNAL_EVENTS,
+                "Events brought from the journal: missed by the webhook, known, or unidentified.",
+                &["source", "result"],
+            ),
             held_topics: gauge("millrace_held_topics", "Topics held at this moment.", &["source"]),
             holds: counter("millrace_topic_holds_total", "Times a topic was held.", &["source"]),
             producer_renewals: counter(
@@ -166,6 +181,16 @@ impl Metrics {
                 "millrace_last_reload_successful",
                 "0 while changed files can't be used and what was read before is, by key.",
                 &["key"],
+            ),
+            key_fetches: counter(
+                "millrace_public_key_fetches_total",
+                "Fetches of the keys that Adobe I/O signs with, by result.",
+                &["result"],
+            ),
+            validations: counter(
+                "millrace_adobe_validations_total",
+                "Validation URLs of Adobe I/O's registrations, by what was done with them.",
+                &["source", "result"],
             ),
             registry,
         }
@@ -236,6 +261,8 @@ mod tests {
             "millrace_tls_certificate_expiry_timestamp_seconds",
             "millrace_reloads_total",
             "millrace_last_reload_successful",
+            "millrace_public_key_fetches_total",
+            "millrace_adobe_validations_total",
         ];
         let text = metrics.render();
         let named = include_str!("metrics.rs").split('"').filter(|text| {

@@ -12,12 +12,13 @@ mod drain;
 mod reload;
 mod source;
 mod status;
+mod ways;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use self::{reload::KafkaSecrets, source::RunningSource, status::Status};
+use self::{reload::KafkaSecrets, source::RunningSource, status::Status, ways::Ways};
 use crate::{
     admin,
     checkpoint::CheckpointError,
@@ -57,6 +58,8 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error("starting a thread: {0}")]
     Thread(std::io::Error),
+    #[error("preparing to fetch keys: {0}")]
+    Fetch(String),
 }
 
 /// Why a running service ended otherwise than by a clean stop. The process must exit non-zero;
@@ -95,6 +98,7 @@ pub async fn start(
     let metrics = Metrics::new();
     let tls = config.listen.tls.as_ref().map(|files| Tls::open(files, &metrics)).transpose()?;
     let (tls, renewal) = tls.unzip();
+    let ways = Ways::new(&config, &metrics).map_err(StartError::Fetch)?;
     let (deliveries, deliveries_at) = bind("listen.address", config.listen.address).await?;
     let (admin, admin_at) = bind("admin.address", config.admin.address).await?;
     let status = Arc::new(Status::default());
@@ -121,7 +125,7 @@ pub async fn start(
         }
     };
 
-    let receivers: Vec<_> = sources.iter().map(RunningSource::receiver).collect();
+    let receivers: Vec<_> = sources.iter().map(|source| source.receiver(&ways)).collect();
     let receiver = Arc::new(Receiver::new(receivers, &config.listen, &metrics));
     let listening = tokio::spawn(listen::serve_over(
         tls,

@@ -1,7 +1,7 @@
 //! From what was written to what it means, section by section.
 
 use super::{
-    Config, Questions, kafka,
+    Config, Questions, adobe, kafka,
     leaf::{
         ADDRESS, COUNT, DURATION, FLAG, FOLDER, Kind, NONZERO_DURATION, PARTITIONS, REPLICAS, SIZE,
         SIZE_OR_NONE, string,
@@ -12,7 +12,10 @@ use super::{
     tls, volume,
     written::text,
 };
-use crate::route::{Router, is_topic_name};
+use crate::{
+    encode::Mode,
+    route::{Router, is_topic_name},
+};
 
 /// `None` after a mistake; every section is read in any case, for the sake of its own mistakes.
 pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<Config> {
@@ -23,6 +26,7 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
     let kafka = kafka::read(reading, &mut root, questions.kafka);
     let topics = topics(reading, &mut root);
     let forward = forward(reading, &mut root);
+    let adobe = adobe::read(reading, &mut root);
     let sources = sources::read(reading, &mut root);
     let shutdown = shutdown(reading, &mut root);
     let log = log(reading, &mut root);
@@ -50,6 +54,7 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
         kafka: kafka?,
         topics: topics?,
         forward: forward?,
+        adobe: adobe?,
         sources: sources?,
         shutdown: shutdown?,
         log: log?,
@@ -140,6 +145,7 @@ fn topics(reading: &mut Reading, root: &mut Section) -> Option<Topics> {
     let mut section = reading.section(root, "topics");
     let s = &mut section;
     let name = reading.leaf(s, "name", &TEMPLATE, default.name);
+    let mode = reading.choice(s, "mode", &Mode::ALL, Mode::as_str, Some(default.mode));
     let create = reading.leaf(s, "create", &FLAG, default.create);
     let partitions = reading.leaf(s, "partitions", &PARTITIONS, default.partitions);
     let replicas = reading.leaf(s, "replication_factor", &REPLICAS, default.replication_factor);
@@ -160,6 +166,7 @@ fn topics(reading: &mut Reading, root: &mut Section) -> Option<Topics> {
     }
     Some(Topics {
         name: name?,
+        mode: mode?,
         create: create?,
         partitions: partitions?,
         replication_factor: replicas?,

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use figment::value::Value;
 
 use super::{
-    catalog,
+    adobe, catalog,
     effective::HIDDEN,
+    journal,
     leaf::{Kind, SIZE, string},
     mistake::Key,
     reading::{Reading, Section},
@@ -62,6 +63,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     let kind = reading.choice(&mut section, "kind", &SourceKind::ALL, SourceKind::as_str, None);
     let size_limit = reading.optional(&mut section, "size_limit", &SIZE);
     let mut auth = reading.section(&mut section, "auth");
+    let adobe = adobe::read_auth(reading, &mut auth, kind);
     let certificate = tls::names(reading, &mut auth);
     let tokens = reading.any_optional(&mut auth, "tokens", tokens);
     let header_scheme = reading.choice(
@@ -75,9 +77,11 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     let key = auth.key.clone();
     let tokens_file = reading.file_of(&key.child("tokens"));
     reading.end(auth);
+    let journal = journal::read(reading, &mut section, kind);
     reading.end(section);
     let (tokens, certificate, query_parameter) = (tokens?, certificate?, query_parameter?);
-    if tokens.is_none() && certificate.is_none() {
+    // Adobe I/O signs, and needs no other way.
+    if tokens.is_none() && certificate.is_none() && kind != Some(SourceKind::AdobeIo) {
         let remedy = "Set it: without a way to authenticate nobody can deliver. Other ways are \
                       under auth, too.";
         reading.mistakes.at(&key.child("tokens"), "is missing", remedy);
@@ -97,7 +101,8 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     Some(SourceConfig {
         name: name?,
         kind: kind?,
-        auth: Auth { tokens, certificate },
+        auth: Auth { tokens, certificate, adobe: adobe? },
+        journal: journal?,
         size_limit: size_limit?,
         activity_types: BTreeMap::new(),
     })

@@ -11,10 +11,13 @@ use std::{
     time::Duration,
 };
 
-use super::secret::Secret;
+use reqwest::Url;
+
+use super::{adobe::AdobeAuth, secret::Secret};
 use crate::{
     decode::catalog::Override,
     delivery::{SourceKind, SourceName},
+    encode::Mode,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -137,6 +140,8 @@ pub struct Topics {
     /// Template with the placeholders `{stream}`, `{type}`, `{source}`, `{munchkin_id}` and
     /// `{activity_type_id}`.
     pub name: String,
+    /// How records carry events.
+    pub mode: Mode,
     /// Whether missing topics are created.
     pub create: bool,
     /// Partitions of a created topic; -1 is the cluster's own default.
@@ -155,6 +160,7 @@ impl Default for Topics {
     fn default() -> Self {
         Self {
             name: "marketo.{stream}.{type}".into(),
+            mode: Mode::default(),
             create: true,
             partitions: -1,
             replication_factor: -1,
@@ -186,6 +192,8 @@ pub struct SourceConfig {
     pub name: SourceName,
     pub kind: SourceKind,
     pub auth: Auth,
+    /// For back-fill, of `adobe-io` sources alone.
+    pub journal: Option<Journal>,
     /// Undelivered bytes of this source alone, below `spool.size_limit`.
     pub size_limit: Option<u64>,
     /// Names and aliases of activity types by id, over the catalogue's, which takes them. Written
@@ -198,6 +206,8 @@ pub struct SourceConfig {
 pub struct Auth {
     pub tokens: Option<TokenAuth>,
     pub certificate: Option<CertificateAuth>,
+    /// Signatures, for a source of kind `adobe-io`, and whose events they have to be.
+    pub adobe: Option<AdobeAuth>,
 }
 
 /// A client certificate of an authority in `listen.tls.client_ca_file`.
@@ -205,6 +215,19 @@ pub struct Auth {
 pub struct CertificateAuth {
     /// Any of these is accepted; at least one.
     pub names: Vec<String>,
+}
+
+/// `sources.<name>.journal`: the registration's journal, and Adobe's OAuth server-to-server
+/// credential for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    pub url: Url,
+    /// The IMS organization, `…@AdobeOrg`.
+    pub organization_id: String,
+    pub client_id: String,
+    pub client_secret: Secret,
+    pub token_url: Url,
+    pub scopes: Vec<String>,
 }
 
 /// A token in the head of the request.

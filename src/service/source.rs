@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{StartError, reload::TokenFile};
+use super::{StartError, reload::TokenFile, ways::Ways};
 use crate::{
     authenticate::{Gate, certificate::Certificate, token::Tokens},
     checkpoint::{Checkpoint, CheckpointFile},
@@ -60,6 +60,7 @@ impl RunningSource {
         let queue = config.kafka.queue_size / config.sources.len().max(1) as u64;
         let settings = Settings {
             kind: source.kind,
+            mode: config.topics.mode,
             dead_letter_topic: config.topics.dead_letter.clone(),
             hold_after: config.forward.hold_after,
             held_topics: config.forward.held_topics,
@@ -83,13 +84,16 @@ impl RunningSource {
     }
 
     /// The front half's view of this source.
-    pub fn receiver(&self) -> receive::Source {
+    pub fn receiver(&self, ways: &Ways) -> receive::Source {
+        let name = self.spool.source();
         receive::Source {
-            name: self.spool.source().clone(),
+            name: name.clone(),
             gate: Gate {
                 tokens: self.tokens.clone(),
                 certificate: self.auth.certificate.as_ref().map(Certificate::new),
+                signature: ways.signature(&self.auth),
             },
+            adobe: ways.adobe_io(name, &self.auth),
             store: Arc::new(self.spool.clone()),
         }
     }

@@ -8,8 +8,10 @@
 //! - `crowd`: more connections than there are places
 //! - `tls`, `client_certificate`: TLS, its certificates and their renewal
 //! - `http2`, `stop`, `health`, `secrets`: as they say
+//! - `adobe`: signatures, keys, questions and recipients of Adobe I/O
 //! - `spooled`: the real spool behind it
 
+mod adobe;
 mod answers;
 mod authority;
 mod bodies;

@@ -122,8 +122,22 @@ impl Front {
         Self::guarded(Gate::default(), change).await
     }
 
-    /// As [`Front::with`], with more ways in. What `listen.tls` names is looked at all the time.
+    /// As [`Front::with`], with more ways in.
     pub async fn guarded(gate: Gate, change: impl FnOnce(&mut Listen)) -> Self {
+        let source = |store, _: &Metrics| Source {
+            name: SourceName::new("leads").unwrap(),
+            gate: Gate { tokens: Some(Tokens::new(&auth(Some("token")))), ..gate },
+            adobe: None,
+            store,
+        };
+        Self::of(change, source).await
+    }
+
+    /// One source of the test's own making. What `listen.tls` names is looked at all the time.
+    pub async fn of(
+        change: impl FnOnce(&mut Listen),
+        source: impl FnOnce(Arc<dyn Store>, &Metrics) -> Source,
+    ) -> Self {
         let mut config = Listen::default();
         change(&mut config);
         let (store, metrics, shutdown) = (Held::new(), Metrics::new(), Shutdown::new());
@@ -133,12 +147,7 @@ impl Front {
             reloader.spawn(Duration::from_millis(20), shutdown.clone()).unwrap();
             tls
         });
-        let tokens = Some(Tokens::new(&auth(Some("token"))));
-        let source = Source {
-            name: SourceName::new("leads").unwrap(),
-            gate: Gate { tokens, ..gate },
-            store: Arc::new(store.clone()),
-        };
+        let source = source(Arc::new(store.clone()), &metrics);
         let receiver = Arc::new(Receiver::new([source], &config, &metrics));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
