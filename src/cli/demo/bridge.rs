@@ -38,7 +38,7 @@ pub fn config(bootstrap: &str, folder: &Path) -> Config {
                 header_scheme: HeaderScheme::Bearer,
                 query_parameter: None,
             }),
-            adobe: None,
+            ..Auth::default()
         },
         size_limit: None,
         activity_types: BTreeMap::new(),
