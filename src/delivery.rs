@@ -65,6 +65,11 @@ impl SourceKind {
     }
 }
 
+/// The header by which a delivery says that no sender pushed it; kept with it.
+pub const ORIGIN_HEADER: &str = "millrace-origin";
+/// Its value for what `millrace backfill` brings.
+pub const JOURNAL: &str = "journal";
+
 /// One request body, after its content-coding was removed, before anybody looked inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {

@@ -7,6 +7,7 @@ use figment::value::Value;
 use super::{
     adobe, catalog,
     effective::HIDDEN,
+    journal,
     leaf::{Kind, SIZE, string},
     mistake::Key,
     reading::{Reading, Section},
@@ -83,11 +84,13 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
             },
         ),
     };
+    let journal = journal::read(reading, &mut section);
     reading.end(section);
     Some(SourceConfig {
         name: name?,
         kind: kind?,
         auth: Auth { tokens: token_auth?, adobe: adobe? },
+        journal: journal?,
         size_limit: size_limit?,
         activity_types: BTreeMap::new(),
     })

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use reqwest::Url;
+
 use super::{adobe::AdobeAuth, secret::Secret};
 use crate::{
     decode::catalog::Override,
@@ -177,6 +179,8 @@ pub struct SourceConfig {
     pub name: SourceName,
     pub kind: SourceKind,
     pub auth: Auth,
+    /// For back-fill, of `adobe-io` sources alone.
+    pub journal: Option<Journal>,
     /// Undelivered bytes of this source alone, below `spool.size_limit`.
     pub size_limit: Option<u64>,
     /// Names and aliases of activity types by id, over the catalogue's, which takes them. Written
@@ -190,6 +194,19 @@ pub struct Auth {
     pub tokens: Option<TokenAuth>,
     /// Signatures, for a source of kind `adobe-io`, and whose events they have to be.
     pub adobe: Option<AdobeAuth>,
+}
+
+/// `sources.<name>.journal`: the registration's journal, and Adobe's OAuth server-to-server
+/// credential for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    pub url: Url,
+    /// The IMS organization, `…@AdobeOrg`.
+    pub organization_id: String,
+    pub client_id: String,
+    pub client_secret: Secret,
+    pub token_url: Url,
+    pub scopes: Vec<String>,
 }
 
 /// A token in the head of the request.

@@ -229,6 +229,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
             }),
             ..Auth::default()
         },
+        journal: None,
         size_limit: None,
         activity_types: BTreeMap::new(),
     };

@@ -161,3 +161,15 @@ fn names_of_sources_are_lower_case_letters_digits_and_hyphens() {
         assert!(text.contains("is no name for a source"), "{name}: {text}");
     }
 }
+
+#[test]
+fn a_journal_is_whole_and_spoken_to_in_secret() {
+    let text = bad(&[
+        ("MILLRACE_SOURCES__LEADS__JOURNAL__URL", "http://events.adobe.io/x"),
+        ("MILLRACE_SOURCES__LEADS__JOURNAL__CLIENT_ID", "id"),
+    ]);
+    for missing in ["organization_id", "client_secret"] {
+        assert!(text.contains(&format!("sources.leads.journal.{missing} ")), "{text}");
+    }
+    assert!(text.contains("which is not encrypted"), "{text}");
+}

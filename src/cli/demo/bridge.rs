@@ -40,6 +40,7 @@ pub fn config(bootstrap: &str, folder: &Path) -> Config {
             }),
             ..Auth::default()
         },
+        journal: None,
         size_limit: None,
         activity_types: BTreeMap::new(),
     };
