@@ -285,10 +285,13 @@ impl Reply {
 }
 
 #[cfg(test)]
+mod answers;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    fn every_outcome() -> Vec<Outcome> {
+    pub(super) fn every_outcome() -> Vec<Outcome> {
         use Outcome::*;
         vec![
             Stored,

@@ -20,8 +20,8 @@ use std::{
 
 use millrace::{
     config::{
-        Admin, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret, SourceConfig,
-        Spool, TokenAuth, Topics,
+        Admin, Adobe, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret,
+        SourceConfig, Spool, TokenAuth, Topics,
     },
     delivery::{SourceKind, SourceName},
     kafka::MockCluster,
@@ -245,6 +245,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         },
         topics: Topics::default(),
         forward: Forward::default(),
+        adobe: Adobe::default(),
         sources: vec![source],
         shutdown: millrace::config::Shutdown {
             delay: Duration::ZERO,
