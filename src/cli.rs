@@ -1,14 +1,17 @@
 //! The command line: what was typed, which command it is, and the exit code.
 //!
 //! Exit codes: 0 all is well; 1 `check` or a tool found something, the service could not go on,
-//! `drain` left something, or `simulate` found a reason for a sender to complain; 2 the command line or, for all but `check`, the configuration is wrong.
+//! `drain` left something, or `simulate` found a reason for a sender to complain; 2 the command line
+//! or, for all but `check`, the configuration is wrong.
 
+mod backfill;
 mod check;
 mod demo;
 mod drain;
 mod logging;
 mod program;
 mod progress;
+mod replay;
 mod serve;
 mod simulate;
 mod spool;
@@ -44,7 +47,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Backfill(backfill::Options),
     Demo(demo::Options),
+    Replay(replay::Options),
     Serve(serve::Options),
     Check(check::Options),
     Drain(drain::Options),
@@ -106,6 +111,12 @@ pub fn run(
         }
         Ok(Cli { command: Command::Simulate(options) }) => {
             simulate::run(&options, environment, out, errors)
+        }
+        Ok(Cli { command: Command::Replay(options) }) => {
+            replay::run(options, environment, program, out, errors)
+        }
+        Ok(Cli { command: Command::Backfill(options) }) => {
+            backfill::run(options, environment, errors)
         }
         Ok(Cli { command: Command::Spool(options) }) => {
             spool::run(options, environment, out, errors)

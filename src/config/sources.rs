@@ -7,6 +7,7 @@ use figment::value::Value;
 use super::{
     catalog,
     effective::HIDDEN,
+    journal,
     leaf::{Kind, SIZE, string},
     mistake::Key,
     reading::{Reading, Section},
@@ -71,6 +72,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     );
     let query_parameter = reading.optional(&mut auth, "query_parameter", &QUERY_PARAMETER);
     reading.end(auth);
+    let journal = journal::read(reading, &mut section);
     reading.end(section);
     Some(SourceConfig {
         name: name?,
@@ -82,6 +84,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
                 query_parameter: query_parameter?,
             }),
         },
+        journal: journal?,
         size_limit: size_limit?,
         activity_types: BTreeMap::new(),
     })

@@ -59,6 +59,7 @@ impl RunningSource {
         let queue = config.kafka.queue_size / config.sources.len().max(1) as u64;
         let settings = Settings {
             kind: source.kind,
+            mode: config.topics.mode,
             dead_letter_topic: config.topics.dead_letter.clone(),
             hold_after: config.forward.hold_after,
             held_topics: config.forward.held_topics,

@@ -229,6 +229,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
                 query_parameter: None,
             }),
         },
+        journal: None,
         size_limit: None,
         activity_types: BTreeMap::new(),
     };

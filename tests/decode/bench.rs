@@ -5,7 +5,7 @@ use std::{hint::black_box, time::Instant};
 use millrace::{
     decode::{Rules, decode, recycle},
     delivery::{SourceKind, SourceName},
-    encode::Encoder,
+    encode::{Encoder, Mode},
     route::Router,
     spool::position::Position,
 };
@@ -30,7 +30,7 @@ fn main() {
     let source = SourceName::new("leads").expect("the name is legal");
     println!("{} KB, 500 events", body.len() / 1000);
     for encodes in [false, true] {
-        let mut encoder = Encoder::new();
+        let mut encoder = Encoder::new(Mode::Binary);
         let (mut topic, mut spare) = (String::new(), Vec::new());
         let mut rates: Vec<f64> = (0..30)
             .map(|_| {
