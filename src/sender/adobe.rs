@@ -6,10 +6,11 @@
 //! nothing else from being sent. What the failures together do to the webhook is [`registration`]'s.
 //!
 //! - [`challenge`] is how a registration begins.
-//! - [`events`] makes the bodies, [`requests`] what goes around them.
+//! - [`events`] makes the bodies, [`envelope`] writes each event, [`requests`] adds what goes around.
 //! - [`signature`] has the two pairs of keys, [`keys`] shows their public halves.
 
 pub mod challenge;
+pub mod envelope;
 pub mod events;
 pub mod keys;
 pub mod registration;
@@ -21,7 +22,8 @@ use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc, time::Duration};
 use http::StatusCode;
 
 pub use self::{
-    events::{EventGenerator, Shapes, Spelling},
+    envelope::Spelling,
+    events::{EventGenerator, Shapes},
     keys::KeyServer,
     registration::{Registration, State},
     requests::Requests,

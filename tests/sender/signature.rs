@@ -98,7 +98,9 @@ fn adobes_library_says(request: &Request, keys: &Path) -> Value {
     node.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
     let output = node.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    serde_json::from_slice(&output.stdout).unwrap()
+    // The library's own log comes before it.
+    let said = String::from_utf8(output.stdout).unwrap();
+    serde_json::from_str(said.lines().last().unwrap()).unwrap()
 }
 
 /// The first event that names its recipient outermost, as the library wants it.

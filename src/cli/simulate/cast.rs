@@ -97,17 +97,16 @@ impl Cast {
         {
             let rules = adobe_rules(options);
             for lane in 0..options.connections {
-                let (shapes, spelling) = (options.shapes(), options.spelling());
                 let generator = EventGenerator::new(
                     options.seed,
                     self.run,
                     // Marketo's lanes come first.
                     options.connections + lane,
                     &options.client_id,
-                    spelling,
-                    shapes.clone(),
+                    options.spelling(),
+                    options.shapes(),
                 );
-                let requests = Requests::new(generator, &shapes, Arc::clone(keys))
+                let requests = Requests::new(generator, Arc::clone(keys))
                     .map_err(|error| error.to_string())?;
                 let registration = Arc::clone(registration);
                 let first = first(options, lane);

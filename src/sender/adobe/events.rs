@@ -9,21 +9,12 @@ use std::{fmt::Write as _, ops::RangeInclusive};
 
 use bytes::Bytes;
 
+use super::envelope::{Envelope, Names, Spelling};
 use crate::sender::{
     event_id::EventId,
     generator::{LEADS, activity, date, kinds, munchkin_id, values},
     random::Random,
 };
-
-/// How Adobe's own ids are written: `eventid` and `recipientclientid`, the same with underscores, or
-/// both at once, as until the end of 2026.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Spelling {
-    Joined,
-    Underscored,
-    #[default]
-    Both,
-}
 
 /// How many events a delivery has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,19 +43,9 @@ pub struct EventGenerator {
     run: u32,
     lane: u16,
     munchkin_id: String,
-    client_id: String,
-    spelling: Spelling,
+    names: Names,
     shapes: Shapes,
     events: u64,
-}
-
-/// What goes around an event's data.
-struct Envelope {
-    id: EventId,
-    event_type: String,
-    source: &'static str,
-    time: String,
-    data: String,
 }
 
 impl EventGenerator {
@@ -82,8 +63,7 @@ impl EventGenerator {
             run,
             lane,
             munchkin_id: munchkin_id(lane),
-            client_id: client_id.to_owned(),
-            spelling,
+            names: Names { spelling, client_id: client_id.to_owned() },
             shapes,
             events: 0,
         }
@@ -91,6 +71,10 @@ impl EventGenerator {
 
     pub fn lane(&self) -> u16 {
         self.lane
+    }
+
+    pub fn shapes(&self) -> &Shapes {
+        &self.shapes
     }
 
     /// The next body. `now` is Unix milliseconds.
@@ -129,7 +113,7 @@ impl EventGenerator {
             0..70 => {
                 let event = self.lead_activity(id, now);
                 let event_type = event.event_type.clone();
-                self.flat(text, &event, Some(&own), true);
+                event.flat(text, &self.names, Some(&own), true);
                 (own, event_type)
             }
             70..76 => {
@@ -138,19 +122,26 @@ impl EventGenerator {
                 // These may come without the one and without the other.
                 let own_id = (self.random.below(2) == 0).then_some(own.as_str());
                 let recipient = self.random.below(2) == 0;
-                self.flat(text, &event, own_id, recipient);
+                event.flat(text, &self.names, own_id, recipient);
                 (own, event_type)
             }
             76..92 => {
                 let event = self.user_audit(id, now);
-                self.wrapped(text, &event);
+                self.wrap(text, &event);
                 (id.to_string(), event.event_type)
             }
             _ => {
                 let event = self.notification(id, now);
-                self.wrapped(text, &event);
+                self.wrap(text, &event);
                 (id.to_string(), event.event_type)
             }
+        }
+    }
+
+    fn wrap(&mut self, text: &mut String, event: &Envelope) {
+        match (self.random.below(4), self.random.below(8)) {
+            (0, _) => event.wrapped_as_before(text, &self.names),
+            (_, inside) => event.wrapped(text, &self.names, inside == 0),
         }
     }
 
@@ -226,71 +217,7 @@ impl EventGenerator {
             _ => time.strftime("%Y-%m-%dT%H:%M:%S-5:00").to_string(),
         }
     }
-
-    fn flat(&self, text: &mut String, event: &Envelope, own_id: Option<&str>, recipient: bool) {
-        text.push('{');
-        if let Some(id) = own_id {
-            self.own(text, ["eventid", "event_id"], id);
-            text.push(',');
-        }
-        text.push_str(r#""specversion":"1.0","type":"#);
-        values::string(text, &event.event_type);
-        let Envelope { id, source, time, data, .. } = event;
-        let _ = write!(
-            text,
-            r#","source":"{source}","id":"{id}","time":"{time}","datacontenttype":"application/json","data":{data}"#
-        );
-        if recipient {
-            text.push(',');
-            self.own(text, RECIPIENT, &self.client_id);
-        }
-        text.push('}');
-    }
-
-    fn wrapped(&mut self, text: &mut String, event: &Envelope) {
-        let Envelope { id, source, time, data, event_type } = event;
-        let (older, recipient_inside) = (self.random.below(4) == 0, self.random.below(8) == 0);
-        text.push('{');
-        self.own(text, ["eventid", "event_id"], &id.to_string());
-        text.push_str(if older { r#","event":{"# } else { r#","event":{"body":{"# });
-        text.push_str(r#""specversion":"1.0","type":"#);
-        values::string(text, event_type);
-        let _ = write!(text, r#","source":"{source}","time":"{time}""#);
-        if older {
-            let _ = write!(text, r#","id":"{id}","user":"user@example.com""#);
-        }
-        let _ = write!(
-            text,
-            r#","datacontenttype":"application/json","dataschema":"V2.0","data":{data}"#
-        );
-        text.push('}');
-        if !older && recipient_inside {
-            text.push(',');
-            self.own(text, RECIPIENT, &self.client_id);
-            text.push_str("}}");
-            return;
-        }
-        text.push_str(if older { "," } else { "}," });
-        self.own(text, RECIPIENT, &self.client_id);
-        text.push('}');
-    }
-
-    /// One of Adobe's own ids, by the spelling of its name.
-    fn own(&self, text: &mut String, [joined, underscored]: [&str; 2], value: &str) {
-        let names: &[&str] = match self.spelling {
-            Spelling::Joined => &[joined],
-            Spelling::Underscored => &[underscored],
-            Spelling::Both => &[joined, underscored],
-        };
-        for (index, name) in names.iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            let _ = write!(text, r#"{comma}"{name}":"#);
-            values::string(text, value);
-        }
-    }
 }
-
-const RECIPIENT: [&str; 2] = ["recipientclientid", "recipient_client_id"];
 
 const AUDITS: &[(&str, &str)] = &[
     ("Email", "approve"),
@@ -376,7 +303,7 @@ mod tests {
             (Spelling::Both, [true, true]),
         ] {
             let text = singles(spelling).iter().map(Value::to_string).collect::<String>();
-            for names in [["eventid", "event_id"], RECIPIENT] {
+            for names in [["eventid", "event_id"], ["recipientclientid", "recipient_client_id"]] {
                 assert_eq!(names.map(|name| text.contains(name)), expected, "{names:?}");
             }
         }

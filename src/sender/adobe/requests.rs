@@ -37,14 +37,10 @@ pub struct Requests {
 
 impl Requests {
     /// Signs once to see whether that works.
-    pub fn new(
-        generator: EventGenerator,
-        shapes: &Shapes,
-        keys: Arc<Keys>,
-    ) -> Result<Self, KeyError> {
+    pub fn new(generator: EventGenerator, keys: Arc<Keys>) -> Result<Self, KeyError> {
         keys.sign(b"")?;
         let mut fixed = HeaderMap::new();
-        let content_type = match shapes {
+        let content_type = match generator.shapes() {
             Shapes::Single => "application/cloudevents+json; charset=UTF-8",
             Shapes::Batch(_) => "application/json",
         };
@@ -99,13 +95,13 @@ impl Maker for Requests {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sender::adobe::events::Spelling;
+    use crate::sender::adobe::Spelling;
 
     #[test]
     fn a_second_try_has_a_new_delivery_id_and_a_count_and_is_otherwise_the_same() {
         let keys = Arc::new(Keys::generate("Test").unwrap());
         let generator = EventGenerator::new(1, 1, 0, "c", Spelling::Both, Shapes::Single);
-        let mut requests = Requests::new(generator, &Shapes::Single, keys).unwrap();
+        let mut requests = Requests::new(generator, keys).unwrap();
         let mut delivery = requests.make(0);
         let first = requests.headers(&delivery);
         delivery.tries = 1;
