@@ -2,12 +2,10 @@
 
 use millrace::{
     decode::{MAX_DEPTH, MAX_EVENTS},
-    event::{Coding, Event, Refused, Stream},
+    event::{Event, Refused, Stream},
 };
-use proptest::prelude::*;
-use serde_json::Value;
 
-use crate::{decode_adobe, decode_legacy, value};
+use crate::{adobe_event as event, decode_adobe, value};
 
 /// A CloudEvent with `members` beside the required ones.
 fn flat(members: &str) -> String {
@@ -18,10 +16,6 @@ fn flat(members: &str) -> String {
 fn activity(data: &str) -> String {
     let name = "com.adobe.platform.marketo.activity.standard.clicklink";
     format!(r#"{{"specversion":"1.0","type":"{name}","source":"urn:s","data":{data}}}"#)
-}
-
-fn event(body: &str) -> Event<'_> {
-    decode_adobe(body.as_bytes()).unwrap().swap_remove(0).unwrap()
 }
 
 fn refused(body: &str) -> Refused<'_> {
@@ -296,151 +290,26 @@ fn a_challenge_holds_no_event() {
 }
 
 #[test]
-fn an_activity_that_comes_from_both_senders_meets() {
-    let rules = Default::default();
-    let push = decode_legacy(&rules, include_bytes!("fixtures/same-activities.push.json")).unwrap();
-    let adobe = decode_adobe(include_bytes!("fixtures/same-activities.adobe.json")).unwrap();
-    assert_eq!((push.len(), adobe.len()), (3, 3));
-    for (push, adobe) in push.iter().zip(&adobe) {
-        meet(push.as_ref().unwrap(), adobe.as_ref().unwrap()).unwrap();
-    }
-}
+fn an_event_from_the_journal_is_the_webhooks_with_its_position_beside_it() {
+    let data = r#"{"munchkinId":"999-XYZ-000","leadId":"4711"}"#;
+    let one = activity(data).replacen('{', r#"{"id":"0b5e","#, 1);
+    let webhook = one.replacen('{', r#"{"eventid":"5d1c","recipientclientid":"us","#, 1);
+    let journal = format!(r#"{{"position":"p:7","event":{one}}}"#);
+    let (webhook, journal) = (event(&webhook), event(&journal));
+    let same = |name: &str, of: fn(&Event<'_>) -> String| {
+        assert_eq!(of(&journal), of(&webhook), "{name}");
+    };
+    same("id", |event| format!("{:?}", event.attributes.id));
+    same("source", |event| event.attributes.source.to_string());
+    same("type", |event| event.attributes.r#type.to_string());
+    assert_eq!(journal.attributes.id.as_deref(), Some("0b5e"));
+    assert_eq!((&journal.key, value(&journal)), (&webhook.key, value(&webhook)));
 
-/// Same topic (by stream, type and ids), key, identity and content.
-fn meet(push: &Event<'_>, adobe: &Event<'_>) -> Result<(), TestCaseError> {
-    prop_assert_eq!(push.stream, adobe.stream);
-    prop_assert_eq!(&push.event_type, &adobe.event_type);
-    prop_assert_eq!(&push.munchkin_id, &adobe.munchkin_id);
-    prop_assert_eq!(push.activity_type_id, adobe.activity_type_id);
-    prop_assert_eq!(&push.key, &adobe.key);
-    prop_assert_eq!(&push.attributes.id, &adobe.attributes.id);
-    prop_assert_eq!(&push.attributes.source, &adobe.attributes.source);
-    prop_assert_eq!(&push.attributes.r#type, &adobe.attributes.r#type);
-    prop_assert_eq!(&push.attributes.datacontenttype, &adobe.attributes.datacontenttype);
-    let json = |event| serde_json::from_str::<Value>(&value(event)).unwrap();
-    prop_assert_eq!(json(push), json(adobe));
-    Ok(())
-}
-
-/// Ids and names as both senders know them: Adobe's rule makes a type of the name.
-fn activity_types() -> impl Strategy<Value = (u32, &'static str)> {
-    prop_oneof![
-        prop::sample::select(vec![
-            (3, "Click Link"),
-            (10, "Open Email"),
-            (13, "Change Data Value"),
-            (44, "Change Status in SFDC Campaign"),
-            (106, "Enrich with Data.com"),
-            (99_998, "Fly Kite"),
-        ]),
-        (100_000u32..200_000).prop_map(|id| (id, "Visited the Booth")),
-    ]
-}
-
-/// A body with `bytes` put into it at some places.
-fn mutated(body: &str, mutations: &[(prop::sample::Index, u8)]) -> Vec<u8> {
-    let mut body = body.as_bytes().to_vec();
-    for (at, byte) in mutations {
-        let at = at.index(body.len());
-        match byte % 3 {
-            0 => body[at] = *byte,
-            1 => body.insert(at, b"{}[],:\" 1\\"[usize::from(*byte) % 10]),
-            _ => _ = body.remove(at),
-        }
-    }
-    body
-}
-
-const FIXTURES: [&str; 6] = [
-    include_str!("fixtures/adobe-flat.json"),
-    include_str!("fixtures/adobe-batch.json"),
-    include_str!("fixtures/adobe-wrapped.json"),
-    include_str!("fixtures/adobe-wrapped-notification.json"),
-    include_str!("fixtures/adobe-older.json"),
-    include_str!("fixtures/same-activities.adobe.json"),
-];
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_activity_meets_itself_in_the_other_form(
-        kind in activity_types(),
-        (guid, munchkin_id) in ("[a-zé\"\\\\]{1,12}", "[0-9A-Z\"-]{1,11}"),
-        lead in prop_oneof![(1u64..).prop_map(Value::from), "[A-Z0-9é-]{1,8}".prop_map(Value::from)],
-        others in prop::collection::btree_map("x[a-z]{0,4}", ".{0,8}", 0..4),
-    ) {
-        let (type_id, name) = kind;
-        let mut common: serde_json::Map<String, Value> =
-            others.into_iter().map(|(name, text)| (name, text.into())).collect();
-        common.insert("activityTypeId".into(), type_id.into());
-        common.insert("activityType".into(), name.into());
-
-        let mut pushed = common.clone();
-        pushed.insert("marketoGUID".into(), guid.clone().into());
-        pushed.insert("leadId".into(), lead.clone());
-        let push = serde_json::json!({"activities": [pushed], "munchkinId": munchkin_id}).to_string();
-
-        let mut data = common;
-        data.insert("munchkinId".into(), munchkin_id.into());
-        data.insert("leadId".into(), lead.as_str().map_or(lead.to_string(), Into::into).into());
-        let last: String = name.to_lowercase().split(' ').collect();
-        let ce_type = match type_id {
-            100_000.. => "com.adobe.platform.marketo.activity.custom".to_owned(),
-            _ => format!("com.adobe.platform.marketo.activity.standard.{last}"),
-        };
-        let flat = serde_json::json!({
-            "specversion": "1.0", "type": ce_type, "source": "urn:marketo_activity_stream", "id": guid,
-            "eventid": "e", "datacontenttype": "application/json", "data": data,
-        });
-        let wrapped = serde_json::json!({"eventid": "e", "event": {"body": flat}});
-
-        let rules = Default::default();
-        let push = decode_legacy(&rules, push.as_bytes()).unwrap().remove(0).unwrap();
-        for adobe in [flat.to_string(), format!("[{flat}]"), wrapped.to_string()] {
-            meet(&push, &event(&adobe))?;
-        }
-    }
-
-    #[test]
-    fn whatever_comes_does_no_harm(
-        fixture in prop::sample::select(FIXTURES.to_vec()),
-        mutations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
-        bytes in prop::collection::vec(any::<u8>(), 0..100),
-        tokens in prop::collection::vec(
-            prop::sample::select(vec![
-                "{", "}", "[", "]", ",", ":", "\"type\":\"t\"", "\"source\":\"s\"", "\"event\":{", "\"body\":{",
-                "\"data\":", "\"data_base64\":", "\"aGk=\"", "\"datacontenttype\":\"a/b\"", "\"id\":1", "\"\\u00e9\"",
-                "null", "\"recipientclientid\":\"r\"", " ", "\"", "\\", "1",
-            ]),
-            0..14,
-        ),
-    ) {
-        for body in [mutated(fixture, &mutations), bytes, tokens.concat().into_bytes(), format!("[{{{}}}]", tokens.join(",")).into_bytes()] {
-            is_harmless(&body)?;
-        }
-    }
-}
-
-/// Every value is a range of the body, and can be spelled.
-fn is_harmless(body: &[u8]) -> Result<(), TestCaseError> {
-    use millrace::decode::adobe;
-    let (decoded, recipients) = (decode_adobe(body), adobe::recipients(body));
-    let _ = adobe::validation_url(body);
-    match &decoded {
-        Err(undecodable) => prop_assert_eq!(recipients.unwrap_err(), undecodable.clone()),
-        Ok(_) => prop_assert!(recipients.is_ok()),
-    }
-    let is_inside = |part: &[u8]| body.as_ptr_range().contains(&part.as_ptr());
-    for decoded in decoded.iter().flatten() {
-        let original =
-            decoded.as_ref().map_or_else(|refused| refused.original, |event| event.original);
-        prop_assert!(is_inside(original));
-        let Ok(event) = decoded else { continue };
-        prop_assert!(event.value.as_slice().iter().all(|part| is_inside(part)));
-        prop_assert!(event.value.as_slice().len() <= 1);
-        let spelled = millrace::encode::spell(&event.value, &mut Vec::new()).len();
-        prop_assert!(event.value.coding() != Coding::Plain || spelled == event.value.size());
-    }
-    Ok(())
+    let wrapped = |head: &str| {
+        let body = r#"{"specversion":"1.0","type":"com.adobe.platform.marketo.audit.user.email","source":"urn:mlm"}"#;
+        format!(r#"{{{head}"event":{{"body":{body}}}}}"#)
+    };
+    let (webhook, journal) =
+        (wrapped(r#""eventid":"77aa","#), wrapped(r#""position":"p:8","eventid":"77aa","#));
+    assert_eq!(event(&webhook).attributes.id, event(&journal).attributes.id);
 }
