@@ -8,11 +8,21 @@
 //! Only bad credentials are refused for good. What can't be decided now, because somebody else must
 //! be asked and does not answer, is [`Refusal::Undecided`]: the sender comes again.
 
+pub mod adobe_signature;
+mod bucket;
+pub mod challenge;
+pub mod public_keys;
 pub mod token;
+pub mod validation;
+
+use std::fmt;
 
 use http::request::Parts;
 
-use self::token::Tokens;
+use self::{
+    adobe_signature::{AdobeSignature, Signed},
+    token::Tokens,
+};
 
 /// Evidence that a delivery was authenticated. Only this module makes one.
 #[derive(Debug)]
@@ -27,8 +37,10 @@ impl Proof {
 }
 
 /// The ways into one source; any one of them suffices.
+#[derive(Default)]
 pub struct Gate {
     pub tokens: Option<Tokens>,
+    pub signature: Option<AdobeSignature>,
 }
 
 /// What the head of a request has settled.
@@ -36,6 +48,8 @@ pub struct Gate {
 pub enum Admission {
     /// Whoever sent it is known.
     Proven(Proof),
+    /// It is signed: whether by somebody who may, the body will tell.
+    Signed(Signed),
 }
 
 /// Why a request doesn't get through.
@@ -44,6 +58,15 @@ pub enum Refusal {
     /// Whoever sent this is nobody that the source knows. `challenge` is for `WWW-Authenticate`.
     #[error("bad credentials")]
     BadCredentials { challenge: &'static str },
+    /// Nobody can tell at the moment. `reason` is for a person and holds no secret.
+    #[error("undecided: {reason}")]
+    Undecided { reason: String },
+}
+
+impl Refusal {
+    fn undecided(reason: &impl fmt::Display) -> Self {
+        Self::Undecided { reason: reason.to_string() }
+    }
 }
 
 impl Gate {
@@ -54,6 +77,12 @@ impl Gate {
             match tokens.authenticate(&head.headers, head.uri.query()) {
                 Ok(proof) => return Ok(Admission::Proven(proof)),
                 Err(_) => refusal = Refusal::BadCredentials { challenge: tokens.challenge() },
+            }
+        }
+        if let Some(signature) = &self.signature {
+            match signature.admit(&head.headers) {
+                Ok(signed) => return Ok(Admission::Signed(signed)),
+                Err(refused) => refusal = refused,
             }
         }
         Err(refusal)

@@ -13,6 +13,7 @@
 //!
 //! `config/default.toml` documents every key; a test holds it against this code.
 
+mod adobe;
 mod catalog;
 mod effective;
 mod environment;
@@ -37,6 +38,7 @@ use std::{ffi::OsString, fmt, io, path::Path};
 use reading::Reading;
 use written::Written;
 
+pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
 pub use effective::Entry;
 pub use mistake::{Key, Mistake, Mistakes, Place};
 pub use secret::Secret;
@@ -55,6 +57,7 @@ pub struct Config {
     pub kafka: Kafka,
     pub topics: Topics,
     pub forward: Forward,
+    pub adobe: Adobe,
     /// In the order of their names; at least one.
     pub sources: Vec<SourceConfig>,
     pub shutdown: Shutdown,

@@ -49,6 +49,10 @@ pub struct Metrics {
     pub producer_renewals: IntCounterVec,
     /// Records handed to the client library and not yet answered, by source.
     pub in_flight: IntGaugeVec,
+    /// Fetches of the keys that Adobe I/O signs with, by result.
+    pub key_fetches: IntCounterVec,
+    /// Validation URLs of Adobe I/O's registrations, by source and what was done with them.
+    pub validations: IntCounterVec,
 }
 
 /// What became of the events that `millrace backfill` brought, which reads it.
@@ -157,6 +161,16 @@ impl Metrics {
                 "Records handed to the Kafka client and not yet answered.",
                 &["source"],
             ),
+            key_fetches: counter(
+                "millrace_public_key_fetches_total",
+                "Fetches of the keys that Adobe I/O signs with, by result.",
+                &["result"],
+            ),
+            validations: counter(
+                "millrace_adobe_validations_total",
+                "Validation URLs of Adobe I/O's registrations, by what was done with them.",
+                &["source", "result"],
+            ),
             registry,
         }
     }
@@ -223,6 +237,8 @@ mod tests {
             "millrace_dead_letters_total",
             "millrace_quarantined_total",
             "millrace_connections_refused_total",
+            "millrace_public_key_fetches_total",
+            "millrace_adobe_validations_total",
         ];
         let text = metrics.render();
         let named = include_str!("metrics.rs").split('"').filter(|text| {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use figment::value::Value;
 
 use super::{
-    catalog,
+    adobe, catalog,
     effective::HIDDEN,
     journal,
     leaf::{Kind, SIZE, string},
@@ -62,7 +62,11 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     let kind = reading.choice(&mut section, "kind", &SourceKind::ALL, SourceKind::as_str, None);
     let size_limit = reading.optional(&mut section, "size_limit", &SIZE);
     let mut auth = reading.section(&mut section, "auth");
-    let tokens = reading.any(&mut auth, "tokens", tokens);
+    let adobe = adobe::read_auth(reading, &mut auth, kind);
+    // Adobe I/O signs, and needs none.
+    let needs_tokens = kind != Some(SourceKind::AdobeIo);
+    let tokens = (needs_tokens || auth.names().iter().any(|name| name == "tokens"))
+        .then(|| reading.any(&mut auth, "tokens", tokens));
     let header_scheme = reading.choice(
         &mut auth,
         "header_scheme",
@@ -72,18 +76,20 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     );
     let query_parameter = reading.optional(&mut auth, "query_parameter", &QUERY_PARAMETER);
     reading.end(auth);
-    let journal = journal::read(reading, &mut section);
+    let token_auth = match tokens {
+        None => Some(None),
+        Some(tokens) => tokens.zip(header_scheme).zip(query_parameter).map(
+            |((tokens, header_scheme), query_parameter)| {
+                Some(TokenAuth { tokens, header_scheme, query_parameter })
+            },
+        ),
+    };
+    let journal = journal::read(reading, &mut section, kind);
     reading.end(section);
     Some(SourceConfig {
         name: name?,
         kind: kind?,
-        auth: Auth {
-            tokens: Some(TokenAuth {
-                tokens: tokens?,
-                header_scheme: header_scheme?,
-                query_parameter: query_parameter?,
-            }),
-        },
+        auth: Auth { tokens: token_auth?, adobe: adobe? },
         journal: journal?,
         size_limit: size_limit?,
         activity_types: BTreeMap::new(),

@@ -13,7 +13,7 @@ use std::{
 
 use reqwest::Url;
 
-use super::secret::Secret;
+use super::{adobe::AdobeAuth, secret::Secret};
 use crate::{
     decode::catalog::Override,
     delivery::{SourceKind, SourceName},
@@ -192,6 +192,8 @@ pub struct SourceConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
     pub tokens: Option<TokenAuth>,
+    /// Signatures, for a source of kind `adobe-io`, and whose events they have to be.
+    pub adobe: Option<AdobeAuth>,
 }
 
 /// `sources.<name>.journal`: the registration's journal, and Adobe's OAuth server-to-server

@@ -20,9 +20,23 @@ pub enum Outcome {
     Stored,
     /// A source was asked whether it is there.
     Probe,
+    /// Adobe I/O asked whether somebody is there who knows how to answer: with this value.
+    Challenge {
+        value: String,
+    },
+    /// Adobe I/O asked to have an address opened.
+    Validation,
     /// `challenge` is the scheme that the source accepts, for `WWW-Authenticate`.
     BadCredentials {
         challenge: &'static str,
+    },
+    /// Whether the credentials are good can't be told now.
+    Undecided {
+        reason: String,
+    },
+    /// Adobe I/O sent it, and for somebody else. Our own client id may be wrong.
+    ForeignRecipient {
+        reason: String,
     },
     /// `key` is the limit that was reached, as configuration calls it.
     SpoolFull {
@@ -72,20 +86,40 @@ pub struct Reply {
     /// The configuration key that would change it.
     pub key: Option<Cow<'static, str>>,
     /// The answer's body: one line, and nothing a stranger may not know.
-    pub text: &'static str,
+    pub text: Cow<'static, str>,
 }
 
 impl Outcome {
+    /// More for the log, of a single case. No secret.
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::Undecided { reason } | Self::ForeignRecipient { reason } => reason,
+            _ => "",
+        }
+    }
+
     pub fn reply(&self) -> Reply {
         use Level as L;
         match self {
             Self::Stored => Reply::ok("stored", "stored"),
             Self::Probe => Reply::ok("probe", "ready"),
+            Self::Challenge { value } => {
+                Reply { text: value.clone().into(), ..Reply::ok("challenge", "") }
+            }
+            Self::Validation => Reply::ok("validation", "to be opened"),
             Self::BadCredentials { challenge } => Reply {
                 header: Some((header::WWW_AUTHENTICATE, challenge)),
                 ..Reply::refuse(401, "bad-credentials", L::WARN, "bad credentials")
-                    .key("sources.<name>.auth.tokens")
+                    .key("sources.<name>.auth")
             },
+            Self::Undecided { .. } => {
+                Reply::later(30, "undecided", L::WARN, "credentials can't be checked now")
+                    .key("sources.<name>.auth")
+            }
+            Self::ForeignRecipient { .. } => {
+                Reply::later(300, "foreign-recipient", L::ERROR, "meant for somebody else")
+                    .key("sources.<name>.auth.client_ids")
+            }
             Self::SpoolFull { key } => {
                 Reply::later(30, "spool-full", L::ERROR, "the spool is full").key(key.clone())
             }
@@ -161,6 +195,7 @@ impl Reply {
     fn new(status: u16, label: &'static str, level: Level, text: &'static str) -> Self {
         let status = StatusCode::from_u16(status).expect("the table's codes are valid");
         let (retry_after, header, close, key) = (None, None, false, None);
+        let text = text.into();
         Self { status, retry_after, header, close, label, level, key, text }
     }
 
@@ -186,10 +221,16 @@ impl Reply {
     }
 
     pub fn response(&self, version: Version) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(Bytes::from_static(self.text.as_bytes())));
+        let text = match &self.text {
+            Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+            Cow::Owned(text) => text.clone().into(),
+        };
+        let mut response = Response::new(Full::new(text));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        // An answer may repeat what a stranger wrote: no browser shall take it for anything but text.
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
@@ -217,7 +258,7 @@ impl Reply {
         if let Some((name, value)) = &self.header {
             text += &format!("{name}: {value}\r\n");
         }
-        (text + "\r\n" + self.text).into_bytes()
+        (text + "\r\n" + &self.text).into_bytes()
     }
 }
 
@@ -230,7 +271,11 @@ mod tests {
         vec![
             Stored,
             Probe,
+            Challenge { value: "8ec8d794".into() },
+            Validation,
             BadCredentials { challenge: "Bearer" },
+            Undecided { reason: "no key".into() },
+            ForeignRecipient { reason: "somebody".into() },
             SpoolFull { key: "spool.size_limit".into() },
             SpoolSlow,
             SpoolTooLarge,
@@ -258,7 +303,10 @@ mod tests {
         for outcome in every_outcome() {
             let reply = outcome.reply();
             let expected = match outcome {
-                Outcome::Stored | Outcome::Probe => 200,
+                Outcome::Stored
+                | Outcome::Probe
+                | Outcome::Challenge { .. }
+                | Outcome::Validation => 200,
                 Outcome::BadCredentials { .. } => 401,
                 Outcome::NotFound => 404,
                 Outcome::MethodNotAllowed => 405,

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::StartError;
+use super::{StartError, ways::Ways};
 use crate::{
     authenticate::{Gate, token::Tokens},
     checkpoint::{Checkpoint, CheckpointFile},
@@ -82,10 +82,15 @@ impl RunningSource {
     }
 
     /// The front half's view of this source.
-    pub fn receiver(&self) -> receive::Source {
+    pub fn receiver(&self, ways: &Ways) -> receive::Source {
+        let name = self.spool.source();
         receive::Source {
-            name: self.spool.source().clone(),
-            gate: Gate { tokens: self.auth.tokens.as_ref().map(Tokens::new) },
+            name: name.clone(),
+            gate: Gate {
+                tokens: self.auth.tokens.as_ref().map(Tokens::new),
+                signature: ways.signature(&self.auth),
+            },
+            adobe: ways.adobe_io(name, &self.auth),
             store: Arc::new(self.spool.clone()),
         }
     }

@@ -7,8 +7,10 @@
 //! - `wire`: what only raw sockets do: pipelining, smuggling, broken heads
 //! - `crowd`: more connections than there are places
 //! - `http2`, `stop`, `health`, `secrets`: as they say
+//! - `adobe`: signatures, keys, questions and recipients of Adobe I/O
 //! - `spooled`: the real spool behind it
 
+mod adobe;
 mod answers;
 mod bodies;
 mod crowd;

@@ -118,14 +118,24 @@ impl Front {
 
     /// One source, `leads`, that takes its tokens as `Bearer` or as the parameter `token`.
     pub async fn with(change: impl FnOnce(&mut Listen)) -> Self {
+        let source = |store, _: &Metrics| Source {
+            name: SourceName::new("leads").unwrap(),
+            gate: Gate { tokens: Some(Tokens::new(&auth(Some("token")))), ..Gate::default() },
+            adobe: None,
+            store,
+        };
+        Self::of(change, source).await
+    }
+
+    /// One source of the test's own making.
+    pub async fn of(
+        change: impl FnOnce(&mut Listen),
+        source: impl FnOnce(Arc<dyn Store>, &Metrics) -> Source,
+    ) -> Self {
         let mut config = Listen::default();
         change(&mut config);
         let (store, metrics, shutdown) = (Held::new(), Metrics::new(), Shutdown::new());
-        let source = Source {
-            name: SourceName::new("leads").unwrap(),
-            gate: Gate { tokens: Some(Tokens::new(&auth(Some("token")))) },
-            store: Arc::new(store.clone()),
-        };
+        let source = source(Arc::new(store.clone()), &metrics);
         let receiver = Arc::new(Receiver::new([source], &config, &metrics));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
