@@ -36,6 +36,8 @@ pub struct Metrics {
     pub events: IntCounterVec,
     /// Dead letters acknowledged by Kafka, by source and reason.
     pub dead_letters: IntCounterVec,
+    /// Refused events that wait for the dead-letter topic, by source.
+    pub dead_letters_waiting: IntGaugeVec,
     /// Events written to quarantine, by source and reason.
     pub quarantined: IntCounterVec,
     /// Topics held at this moment, by source.
@@ -129,6 +131,11 @@ impl Metrics {
                 "Dead letters acknowledged by Kafka, by reason.",
                 &["source", "reason"],
             ),
+            dead_letters_waiting: gauge(
+                "millrace_dead_letters_waiting",
+                "Refused events that wait for the dead-letter topic.",
+                &["source"],
+            ),
             quarantined: counter(
                 "millrace_quarantined_total",
                 "Events and damaged ranges written to the quarantine folder, by reason.",
@@ -160,6 +167,7 @@ impl Metrics {
             &self.spool_oldest_seconds,
             &self.spool_poisoned,
             &self.held_topics,
+            &self.dead_letters_waiting,
             &self.in_flight,
         ];
         for gauge in gauges {
