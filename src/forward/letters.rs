@@ -20,6 +20,7 @@ use super::{
 use crate::{
     produce::{Sink, TopicState},
     retry::Retry,
+    spool::{Next, ReadError, Reader, Spool, StoredDelivery},
 };
 
 /// How long the topic in trouble is left alone at most: others wait for it.
@@ -32,6 +33,9 @@ const A_TURN: usize = 16;
 pub(super) struct Letters {
     /// Slots whose record was refused, to be made dead letters or quarantined.
     pub waiting: VecDeque<Rejected>,
+    /// Reads them again, in the order in which they wait, and what it read last.
+    reader: Option<Reader>,
+    current: Option<StoredDelivery>,
     /// The topic was asked for since the start, and what came of it was told.
     looked_at: bool,
     /// The last dead letter failed: only one at a time is on its way, and none before this.
@@ -65,6 +69,8 @@ impl Letters {
     pub fn new() -> Self {
         Self {
             waiting: VecDeque::new(),
+            reader: None,
+            current: None,
             looked_at: false,
             asks_at: None,
             since: None,
@@ -82,9 +88,28 @@ impl Letters {
         self.waiting.is_empty()
     }
 
+    /// The delivery of an event that waits. Several of one delivery read it once.
+    pub fn read(&mut self, spool: &Spool, sequence: u64) -> Result<Next, ReadError> {
+        if let Some(current) = self.current.as_ref().filter(|it| it.sequence == sequence) {
+            return Ok(Next::Delivery(current.clone()));
+        }
+        let reader = self.reader.get_or_insert_with(|| spool.reader(sequence));
+        reader.seek(sequence);
+        let next = reader.next()?;
+        if let Next::Delivery(stored) = &next {
+            self.current = Some(stored.clone());
+        }
+        Ok(next)
+    }
+
     /// Nobody waits any more: the next trouble is another one.
     pub fn nobody_waits(&mut self) {
         self.since = None;
+    }
+
+    /// Whether another one of the same batch has failed already.
+    pub fn failed_just_now(&self, now: Now) -> bool {
+        self.asks_at.is_some_and(|at| now.instant < at)
     }
 
     fn rest(&mut self, now: Now, pause: Duration) {
@@ -134,6 +159,10 @@ impl<S: Sink> Forwarder<S> {
                     return Err(error);
                 }
             }
+        }
+        if self.letters.waiting.is_empty() {
+            // Neither the delivery's memory nor its segment's space is to be kept.
+            (self.letters.reader, self.letters.current) = (None, None);
         }
         self.show_waiting();
         Ok(())

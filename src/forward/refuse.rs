@@ -169,7 +169,7 @@ impl<S: Sink> Forwarder<S> {
         let Rejected { token, reason, error, stage } = rejected;
         let slot = self.window_of(*token).and_then(|window| window.slot(*token)).cloned();
         let Some(slot) = slot else { return Ok(true) }; // a reset reads it again
-        let stored = match self.spool.reader(slot.position.sequence).next()? {
+        let stored = match self.letters.read(&self.spool, slot.position.sequence)? {
             Next::Delivery(stored) => stored,
             Next::Damage(damage) => {
                 self.quarantine_damage(&damage, now)?;

@@ -100,8 +100,10 @@ impl<S: Sink> Forwarder<S> {
             slot.state = State::Failed;
         }
         if let Carries::DeadLetter { reason, pointer } = slot.carries {
-            let error = slot.error.as_deref().unwrap_or_default();
-            return self.dead_letter_failed(token, reason, error, pointer, failure, now);
+            let error = slot.error.as_deref().unwrap_or_default().into();
+            let stage = if pointer { Stage::Pointer } else { Stage::Letter };
+            let letter = Rejected { token, reason, error, stage };
+            return self.dead_letter_failed(letter, failure, alone, now);
         }
         match failure {
             Failure::Purged => self.needs_reset = true,
@@ -125,27 +127,27 @@ impl<S: Sink> Forwarder<S> {
 
     fn dead_letter_failed(
         &mut self,
-        token: Token,
-        reason: &'static str,
-        error: &str,
-        pointer: bool,
+        mut letter: Rejected,
         failure: Failure,
+        alone: bool,
         now: Now,
     ) {
-        let stage = match &failure {
+        match failure {
             Failure::Purged | Failure::Fatal(_) => {
                 self.needs_reset = true;
                 return;
             }
             // Too large for a record of the dead-letter topic, most likely: point at it instead.
-            Failure::Refused(_) if !pointer => Stage::Pointer,
-            Failure::Refused(_) => Stage::Quarantine,
-            Failure::Passing(why) => {
-                self.letters_failed(now, why);
-                if pointer { Stage::Pointer } else { Stage::Letter }
+            Failure::Refused(_) if alone && !self.letters.failed_just_now(now) => {
+                letter.stage = match letter.stage {
+                    Stage::Letter => Stage::Pointer,
+                    Stage::Pointer | Stage::Quarantine => Stage::Quarantine,
+                };
             }
-        };
-        self.rejected(Rejected { token, reason, error: error.into(), stage });
+            // Of a batch: one of it is refused, or all of them for now. Alone each shows which.
+            Failure::Refused(why) | Failure::Passing(why) => self.letters_failed(now, &why),
+        }
+        self.rejected(letter);
     }
 
     /// The slot's event is to become a dead letter, or to go to quarantine.

@@ -82,6 +82,10 @@ impl Broker {
         format!("127.0.0.1:{}", self.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// SIGKILL: no goodbye to anybody, and nothing flushed.
     pub fn kill(&mut self) {
         self.process.kill();
