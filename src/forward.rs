@@ -10,8 +10,9 @@
 //!
 //! - The sink retries whatever is the cluster's trouble; the window fills and the lane waits.
 //! - A topic that fails by itself is held (`held.rs`) and comes back on a lane of its own.
-//! - An event that is refused for good becomes a dead letter; if that can't be written, it goes to
-//!   quarantine; if that can't be written either, the source waits (`refuse.rs`).
+//! - An event that is refused for good becomes a dead letter (`refuse.rs`); while that can't be
+//!   written it waits, and in the end it goes to quarantine (`letters.rs`); if that can't be written
+//!   either, the source waits.
 //! - When records behind a failed one may still be sent, everything unsent is taken back, the
 //!   producer is replaced and the lanes go back to their oldest unsettled event (`reset.rs`). What
 //!   was delivered meanwhile is remembered and not sent again.
@@ -19,6 +20,7 @@
 mod ahead;
 mod held;
 mod lane;
+mod letters;
 mod pump;
 mod refuse;
 mod reset;
@@ -29,7 +31,7 @@ mod topics;
 mod window;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -38,6 +40,7 @@ use self::{
     ahead::SettledAhead,
     held::{HeldTopic, Phase},
     lane::Lane,
+    letters::Letters,
     reset::Trouble,
     topics::{TopicId, Topics},
     window::{LaneId, Window},
@@ -70,9 +73,6 @@ const CLUSTER_SILENCE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// How long dead letters go to quarantine at once after one could not be written.
-const DEAD_LETTER_PAUSE: Duration = Duration::from_secs(10);
-
 /// What a forwarder is told.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -84,6 +84,8 @@ pub struct Settings {
     pub hold_after: Duration,
     /// Most topics held at once; beyond it the source waits.
     pub held_topics: usize,
+    /// Refused events wait this long for a dead-letter topic that can't be written.
+    pub quarantine_after: Duration,
     /// Bytes of records that may be on their way.
     pub window_bytes: usize,
 }
@@ -146,16 +148,11 @@ pub struct Forwarder<S> {
     topics: Topics,
     dead_letters: TopicId,
     settled_ahead: SettledAhead,
-    /// Slots whose record was refused, to be made dead letters or quarantined.
-    rejected: VecDeque<refuse::Rejected>,
-    /// They rest until then: the dead-letter topic is being looked up.
-    rejected_rest_until: Option<Instant>,
+    letters: Letters,
     /// Topics that failed with other records of theirs still on the way; met by a reset.
     troubled: BTreeMap<TopicId, Trouble>,
     needs_reset: bool,
 
-    /// No dead letter is tried before this.
-    dead_letters_closed_until: Option<Instant>,
     /// The main lane rests until then: a topic should be held, and too many are.
     paused_until: Option<Instant>,
     pauses: Retry,
@@ -200,11 +197,9 @@ impl<S: Sink> Forwarder<S> {
             topics,
             dead_letters,
             settled_ahead: SettledAhead::default(),
-            rejected: VecDeque::new(),
-            rejected_rest_until: None,
+            letters: Letters::new(),
             troubled: BTreeMap::new(),
             needs_reset: false,
-            dead_letters_closed_until: None,
             paused_until: None,
             pauses: Retry::without_jitter(FIRST_PAUSE, LONGEST_PAUSE),
             creating: None,
@@ -231,9 +226,13 @@ impl<S: Sink> Forwarder<S> {
     }
 
     fn work(&mut self, now: Now, patience: Duration) -> Result<Progress, ForwardError> {
+        self.look_at_dead_letter_topic();
         let settled = self.settle(now, patience)?;
         let resumed = self.resume_held_topics(now);
         let advanced = self.advance(now)?;
+        if advanced == Progress::CaughtUp && self.nothing_is_on_its_way() {
+            self.letters.nobody_waits();
+        }
         Ok(if settled || resumed { Progress::Moved } else { advanced })
     }
 
@@ -243,7 +242,9 @@ impl<S: Sink> Forwarder<S> {
         let settled = self.settle(now, patience);
         self.save_checkpoint_now_and_then(now)?;
         settled?;
-        Ok(self.topics.outstanding() == 0 && self.rejected.is_empty())
+        // What waits for the dead-letter topic is read again after the next start.
+        let refused = self.letters.is_empty() || self.letters.are_in_trouble();
+        Ok(self.topics.outstanding() == 0 && refused)
     }
 
     /// Records that the sink has and has not answered.
@@ -254,7 +255,7 @@ impl<S: Sink> Forwarder<S> {
     /// Whether every durable event is settled, those of held topics included.
     pub fn is_drained(&self) -> bool {
         let everything = Position::start_of(self.spool.durable_end());
-        self.held.is_empty() && self.main.low() >= everything && self.rejected.is_empty()
+        self.held.is_empty() && self.main.low() >= everything && self.letters.is_empty()
     }
 
     /// The first delivery that the main lane has not looked at.
@@ -331,6 +332,11 @@ impl<S: Sink> Forwarder<S> {
             MAIN => Some(&mut self.main),
             other => self.held.get_mut(self.lanes.get(&other)?).map(|held| &mut held.lane),
         }
+    }
+
+    /// Everything that any lane has looked at is settled.
+    fn nothing_is_on_its_way(&self) -> bool {
+        self.main.window.is_empty() && self.held.values().all(|held| held.lane.window.is_empty())
     }
 
     fn window_of(&mut self, token: Token) -> Option<&mut Window> {

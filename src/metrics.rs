@@ -36,6 +36,8 @@ pub struct Metrics {
     pub events: IntCounterVec,
     /// Dead letters acknowledged by Kafka, by source and reason.
     pub dead_letters: IntCounterVec,
+    /// Refused events that wait for the dead-letter topic, by source.
+    pub dead_letters_waiting: IntGaugeVec,
     /// Events written to quarantine, by source and reason.
     pub quarantined: IntCounterVec,
     /// Events that back-fill brought from Adobe's journal, by source and result: `missed` by the
@@ -145,6 +147,11 @@ impl Metrics {
                 "Dead letters acknowledged by Kafka, by reason.",
                 &["source", "reason"],
             ),
+            dead_letters_waiting: gauge(
+                "millrace_dead_letters_waiting",
+                "Refused events that wait for the dead-letter topic.",
+                &["source"],
+            ),
             quarantined: counter(
                 "millrace_quarantined_total",
                 "Events and damaged ranges written to the quarantine folder, by reason.",
@@ -206,6 +213,7 @@ impl Metrics {
             &self.spool_oldest_seconds,
             &self.spool_poisoned,
             &self.held_topics,
+            &self.dead_letters_waiting,
             &self.in_flight,
         ];
         for gauge in gauges {

@@ -44,7 +44,10 @@ const WATCH: Duration = Duration::from_millis(100);
 /// Why the service could not start. Nothing was accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("{key} = {address}: {source}")]
+    #[error(
+        "{key} = {address}: {source}; choose an address of this machine and a port that is free, or \
+         end the process that has it"
+    )]
     Bind { key: &'static str, address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Spool(#[from] OpenError),

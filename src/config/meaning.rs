@@ -182,8 +182,14 @@ fn forward(reading: &mut Reading, root: &mut Section) -> Option<Forward> {
     let s = &mut section;
     let hold_after = reading.leaf(s, "hold_after", &NONZERO_DURATION, default.hold_after);
     let held_topics = reading.leaf(s, "held_topics", &COUNT, default.held_topics);
+    let quarantine_after = reading.leaf(s, "quarantine_after", &DURATION, default.quarantine_after);
     reading.end(section);
-    Some(Forward { hold_after: hold_after?, held_topics: held_topics? })
+
+    Some(Forward {
+        hold_after: hold_after?,
+        held_topics: held_topics?,
+        quarantine_after: quarantine_after?,
+    })
 }
 
 fn shutdown(reading: &mut Reading, root: &mut Section) -> Option<Shutdown> {

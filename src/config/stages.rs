@@ -178,11 +178,17 @@ pub struct Forward {
     pub hold_after: Duration,
     /// Topics held at once, a source; beyond that the source waits.
     pub held_topics: usize,
+    /// How long refused events wait for a dead-letter topic that can't be written.
+    pub quarantine_after: Duration,
 }
 
 impl Default for Forward {
     fn default() -> Self {
-        Self { hold_after: Duration::from_secs(30), held_topics: 64 }
+        Self {
+            hold_after: Duration::from_secs(30),
+            held_topics: 64,
+            quarantine_after: Duration::from_secs(300),
+        }
     }
 }
 

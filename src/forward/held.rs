@@ -7,7 +7,10 @@
 
 use std::time::Instant;
 
-use super::lane::Lane;
+use super::{
+    lane::Lane,
+    window::{Carries, State},
+};
 use crate::spool::position::Position;
 
 pub(super) struct HeldTopic {
@@ -38,6 +41,13 @@ impl HeldTopic {
     pub fn new(lane: Lane, phase: Phase, why: &str) -> Self {
         let alone_before = Position::start_of(0);
         Self { lane, phase, why: why.into(), alone_before, in_trouble: false }
+    }
+
+    /// Whether the record that asks is on its way. Refused events that wait to become dead letters
+    /// don't keep the topic's others from asking.
+    pub fn is_asking(&self) -> bool {
+        let mut slots = self.lane.window.iter();
+        slots.any(|slot| slot.carries == Carries::Event && slot.state == State::Outstanding)
     }
 
     /// Whether the main lane leaves the topic's event at `position` alone.

@@ -62,14 +62,14 @@ impl<S: Sink> Forwarder<S> {
     fn resume(&mut self, topic: TopicId, now: Now) -> Result<bool, ForwardError> {
         let main_low = self.main.low();
         let Some(held) = self.held.get_mut(&topic) else { return Ok(false) };
-        let (id, empty) = (held.lane.window.lane(), held.lane.window.is_empty());
+        let id = held.lane.window.lane();
         match held.phase {
             Phase::Waiting { until } if now.instant < until => Ok(false),
             Phase::Waiting { .. } => {
                 held.phase = Phase::Probing;
                 Ok(true)
             }
-            Phase::Probing if !empty => Ok(false),
+            Phase::Probing if held.is_asking() => Ok(false),
             Phase::Probing => {
                 for _ in 0..DELIVERIES_A_TURN {
                     match self.turn(id, Some(topic), 1, now)? {

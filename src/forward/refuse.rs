@@ -2,7 +2,8 @@
 //! to quarantine.
 
 use super::{
-    DEAD_LETTER_PAUSE, ForwardError, Forwarder, Now,
+    ForwardError, Forwarder, Now,
+    letters::Stay,
     take::{Sent, Taken},
     topics::TopicId,
     window::{Carries, LaneId, State},
@@ -106,6 +107,17 @@ pub(super) fn index_of(item: &Decoded<'_>) -> u32 {
     }
 }
 
+fn slot_of(
+    letter: &DeadLetter<'_>,
+    topic: Option<TopicId>,
+    reason: &'static str,
+    stage: Stage,
+    size: usize,
+) -> Sent {
+    let carries = Carries::DeadLetter { reason, pointer: stage == Stage::Pointer };
+    Sent { position: letter.position, topic, size, carries, error: Some(letter.error.into()) }
+}
+
 impl<S: Sink> Forwarder<S> {
     /// Sends `letter` on lane `id`, or puts it into quarantine. `topic` is the event's own, as far as
     /// it is known.
@@ -123,9 +135,7 @@ impl<S: Sink> Forwarder<S> {
         let stage = if self.is_too_large(letter) { Stage::Pointer } else { Stage::Letter };
         Ok(match self.send_letter(letter, token, stage, now)? {
             Letter::Sent { size } => {
-                let carries = Carries::DeadLetter { reason, pointer: stage == Stage::Pointer };
-                let sent = Sent { position: letter.position, topic, size, carries };
-                self.sent(id, sent, now);
+                self.sent(id, slot_of(letter, topic, reason, stage, size), now);
                 Taken::Sent
             }
             Letter::Quarantined => {
@@ -133,7 +143,14 @@ impl<S: Sink> Forwarder<S> {
                 self.settled_ahead.insert(letter.position, topic);
                 Taken::Passed
             }
-            Letter::LookingUp => self.rest(id, now),
+            Letter::Waits => {
+                let slot = slot_of(letter, topic, reason, stage, 0);
+                self.push(id, slot, State::Refused, now);
+                let error = letter.error.into();
+                self.letters.waiting.push_back(Rejected { token, reason, error, stage });
+                Taken::Sent
+            }
+            Letter::NoRoom => self.rest(id, now),
             Letter::Wait => Taken::Wait,
         })
     }
@@ -143,31 +160,16 @@ impl<S: Sink> Forwarder<S> {
         letter.original.len() + letter.key.len() + LETTER_OVERHEAD > self.sink.record_limit()
     }
 
-    /// Turns refused records into dead letters, or puts their events into quarantine.
-    pub(super) fn deal_with_rejected(&mut self, now: Now) -> Result<(), ForwardError> {
-        if self.rejected_rest_until.is_some_and(|until| now.instant < until) {
-            return Ok(());
-        }
-        self.rejected_rest_until = None;
-        for _ in 0..self.rejected.len() {
-            let Some(rejected) = self.rejected.pop_front() else { break };
-            match self.deal_with(&rejected, now) {
-                Ok(true) => {}
-                Ok(false) => self.rejected.push_back(rejected),
-                Err(error) => {
-                    self.rejected.push_back(rejected);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn deal_with(&mut self, rejected: &Rejected, now: Now) -> Result<bool, ForwardError> {
+    /// One that waits; `false` when it has to go on waiting.
+    pub(super) fn deal_with(
+        &mut self,
+        rejected: &Rejected,
+        now: Now,
+    ) -> Result<bool, ForwardError> {
         let Rejected { token, reason, error, stage } = rejected;
         let slot = self.window_of(*token).and_then(|window| window.slot(*token)).cloned();
         let Some(slot) = slot else { return Ok(true) }; // a reset reads it again
-        let stored = match self.spool.reader(slot.position.sequence).next()? {
+        let stored = match self.letters.read(&self.spool, slot.position.sequence)? {
             Next::Delivery(stored) => stored,
             Next::Damage(damage) => {
                 self.quarantine_damage(&damage, now)?;
@@ -202,11 +204,7 @@ impl<S: Sink> Forwarder<S> {
             stage => *stage,
         };
         match self.send_letter(&letter, *token, stage, now)? {
-            Letter::Wait => return Ok(false),
-            Letter::LookingUp => {
-                self.rejected_rest_until = Some(now.instant + self.look_up_pause());
-                return Ok(false);
-            }
+            Letter::Wait | Letter::Waits | Letter::NoRoom => return Ok(false),
             Letter::Quarantined => self.settled(*token),
             Letter::Sent { .. } => {
                 let topic = self.dead_letters;
@@ -215,6 +213,7 @@ impl<S: Sink> Forwarder<S> {
                     slot.topic = topic;
                     slot.carries = Carries::DeadLetter { reason, pointer: stage == Stage::Pointer };
                     slot.state = State::Outstanding;
+                    slot.error = Some(error.as_str().into());
                     slot.since = now.instant;
                 }
             }
@@ -229,16 +228,22 @@ impl<S: Sink> Forwarder<S> {
         stage: Stage,
         now: Now,
     ) -> Result<Letter, ForwardError> {
-        if stage == Stage::Quarantine || !self.dead_letters_open(now) {
+        if stage == Stage::Quarantine {
             return self.keep(letter, now);
+        }
+        if self.letters_rest(now) {
+            return self.wait_or_keep(letter, now);
         }
         match self.sink.topic(&self.settings.dead_letter_topic) {
             TopicState::Ready => {}
-            TopicState::Pending => return Ok(Letter::LookingUp),
+            TopicState::Pending => {
+                self.letters_are_looked_up(now);
+                return self.wait_or_keep(letter, now);
+            }
             TopicState::OverLimit => return self.keep(letter, now),
             TopicState::Unavailable(why) => {
-                self.close_dead_letters(now, &why);
-                return self.keep(letter, now);
+                self.letters_failed(now, &why);
+                return self.wait_or_keep(letter, now);
             }
         }
         let pointer = match stage {
@@ -259,9 +264,19 @@ impl<S: Sink> Forwarder<S> {
             Err(SendError::Failed(Failure::Refused(_))) if pointer.is_some() => {
                 Ok(Letter::Quarantined)
             }
-            Err(SendError::Failed(Failure::Refused(_) | Failure::Passing(_))) => {
-                self.keep(letter, now)
+            Err(SendError::Failed(Failure::Refused(_))) => self.keep(letter, now),
+            Err(SendError::Failed(Failure::Passing(why))) => {
+                self.letters_failed(now, &why);
+                self.wait_or_keep(letter, now)
             }
+        }
+    }
+
+    fn wait_or_keep(&mut self, letter: &DeadLetter<'_>, now: Now) -> Result<Letter, ForwardError> {
+        match self.may_stay(now) {
+            Stay::Waits => Ok(Letter::Waits),
+            Stay::NoRoom => Ok(Letter::NoRoom),
+            Stay::Quarantine => self.keep(letter, now),
         }
     }
 
@@ -309,22 +324,6 @@ impl<S: Sink> Forwarder<S> {
         );
         Ok(())
     }
-
-    pub(super) fn close_dead_letters(&mut self, now: Now, why: &str) {
-        if self.dead_letters_open(now) {
-            tracing::error!(
-                source = %self.spool.source(),
-                topic = self.settings.dead_letter_topic,
-                why,
-                "dead letters can't be written: refused events go to the quarantine folder",
-            );
-        }
-        self.dead_letters_closed_until = Some(now.instant + DEAD_LETTER_PAUSE);
-    }
-
-    fn dead_letters_open(&self, now: Now) -> bool {
-        self.dead_letters_closed_until.is_none_or(|until| now.instant >= until)
-    }
 }
 
 /// What became of a dead letter.
@@ -333,7 +332,10 @@ enum Letter {
         size: usize,
     },
     Quarantined,
-    /// Nobody knows yet whether the dead-letter topic can be written.
-    LookingUp,
+    /// Dead letters can't be written now, and this one may wait for that in its lane's window.
+    Waits,
+    /// The same, and too many wait already.
+    NoRoom,
+    /// The sink is busy.
     Wait,
 }

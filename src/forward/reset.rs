@@ -112,8 +112,10 @@ impl<S: Sink> Forwarder<S> {
         for topic in troubled.keys() {
             // One that could not even be queued fails where the main lane stands.
             let from = held_from.entry(*topic).or_insert(self.main.next());
-            let own = self.held.get(topic).map_or(*from, |held| held.lane.low());
-            *from = (*from).min(own).min(over_limit);
+            // What was refused as one topic too many may be its own, unless it has a lane: that began
+            // at the oldest of those, and since then the topic is known by name.
+            let own = self.held.get(topic).map_or(over_limit, |held| held.lane.low());
+            *from = (*from).min(own);
         }
 
         // The other lanes go back, each to its own oldest unsettled event.
@@ -137,8 +139,8 @@ impl<S: Sink> Forwarder<S> {
             }
         }
         self.main.rewind(main_low);
-        self.rejected.clear();
-        self.rejected_rest_until = None;
+        self.letters.waiting.clear();
+        self.show_waiting();
         Ok(())
     }
 
@@ -201,7 +203,7 @@ impl<S: Sink> Forwarder<S> {
             let why =
                 "no acknowledgement for longer than forward.hold_after, while the cluster answers";
             if slot.carries != Carries::Event {
-                self.close_dead_letters(now, why);
+                self.letters_failed(now, why);
             } else {
                 troubled
                     .entry(slot.topic)

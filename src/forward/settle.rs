@@ -1,6 +1,6 @@
 //! Settling: what the sink answered, applied to the windows.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
     ForwardError, Forwarder, MAIN, Now,
@@ -72,6 +72,7 @@ impl<S: Sink> Forwarder<S> {
             Carries::DeadLetter { reason, .. } => {
                 let labels = [self.spool.source().as_str(), reason];
                 self.metrics.dead_letters.with_label_values(&labels).inc();
+                self.letter_arrived();
             }
         }
         self.settled(token);
@@ -100,7 +101,10 @@ impl<S: Sink> Forwarder<S> {
             slot.state = State::Failed;
         }
         if let Carries::DeadLetter { reason, pointer } = slot.carries {
-            return self.dead_letter_failed(token, reason, pointer, failure, now);
+            let error = slot.error.as_deref().unwrap_or_default().into();
+            let stage = if pointer { Stage::Pointer } else { Stage::Letter };
+            let letter = Rejected { token, reason, error, stage };
+            return self.dead_letter_failed(letter, failure, alone, now);
         }
         match failure {
             Failure::Purged => self.needs_reset = true,
@@ -109,12 +113,9 @@ impl<S: Sink> Forwarder<S> {
                 self.needs_reset = true;
             }
             // Alone in its batch: it is this record that is refused, not another one beside it.
-            Failure::Refused(error) if alone => self.rejected.push_back(Rejected {
-                token,
-                reason: "refused",
-                error,
-                stage: Stage::Letter,
-            }),
+            Failure::Refused(error) if alone => {
+                self.rejected(Rejected { token, reason: "refused", error, stage: Stage::Letter });
+            }
             Failure::Refused(why) => self.trouble(slot, Trouble { why, one_at_a_time: true }),
             Failure::Passing(why) if alone => self.hold_again(token, slot, &why, now),
             Failure::Passing(why) => self.trouble(slot, Trouble { why, one_at_a_time: false }),
@@ -127,26 +128,36 @@ impl<S: Sink> Forwarder<S> {
 
     fn dead_letter_failed(
         &mut self,
-        token: Token,
-        reason: &'static str,
-        pointer: bool,
+        mut letter: Rejected,
         failure: Failure,
+        alone: bool,
         now: Now,
     ) {
-        let stage = match &failure {
+        match failure {
             Failure::Purged | Failure::Fatal(_) => {
                 self.needs_reset = true;
                 return;
             }
             // Too large for a record of the dead-letter topic, most likely: point at it instead.
-            Failure::Refused(_) if !pointer => Stage::Pointer,
-            Failure::Refused(_) => Stage::Quarantine,
-            Failure::Passing(_) => {
-                self.close_dead_letters(now, &failure.to_string());
-                Stage::Quarantine
+            Failure::Refused(_) if alone && !self.letters.failed_just_now(now) => {
+                letter.stage = match letter.stage {
+                    Stage::Letter => Stage::Pointer,
+                    Stage::Pointer | Stage::Quarantine => Stage::Quarantine,
+                };
             }
-        };
-        self.rejected.push_back(Rejected { token, reason, error: failure.to_string(), stage });
+            // Of a batch: one of it is refused, or all of them for now. Alone each shows which.
+            Failure::Refused(why) | Failure::Passing(why) => self.letters_failed(now, &why),
+        }
+        self.rejected(letter);
+    }
+
+    /// The slot's event is to become a dead letter, or to go to quarantine.
+    fn rejected(&mut self, rejected: Rejected) {
+        let token = rejected.token;
+        if let Some(slot) = self.window_of(token).and_then(|window| window.slot(token)) {
+            slot.state = State::Refused;
+        }
+        self.letters.waiting.push_back(rejected);
     }
 
     /// One record of a topic failed and no other of that topic is on its way, so nothing can
@@ -218,7 +229,7 @@ impl<S: Sink> Forwarder<S> {
     /// Whether the oldest record of a lane makes no progress although the cluster answers.
     fn is_stuck(&self, now: Now) -> bool {
         self.windows_to_watch()
-            .filter_map(Window::oldest)
+            .filter_map(Window::oldest_on_its_way)
             .any(|oldest| self.is_overdue(oldest, now))
     }
 
@@ -226,7 +237,7 @@ impl<S: Sink> Forwarder<S> {
     /// asked with a single record may take its time, but a dead letter may not take the topic's.
     pub(super) fn windows_to_watch(&self) -> impl Iterator<Item = &Window> {
         let held = self.held.values().filter(|held| {
-            let oldest = held.lane.window.oldest();
+            let oldest = held.lane.window.oldest_on_its_way();
             held.phase != Phase::Probing
                 || oldest.is_some_and(|oldest| oldest.carries != Carries::Event)
         });
@@ -239,10 +250,14 @@ impl<S: Sink> Forwarder<S> {
         slot.state == State::Outstanding && waited > self.settings.hold_after
     }
 
+    /// How much of the time since then the cluster has been answering without a long silence.
+    pub(super) fn time_of_an_answering_cluster(&self, since: Instant, now: Now) -> Duration {
+        self.cluster_alive_since
+            .map_or(Duration::ZERO, |alive| now.instant.saturating_duration_since(since.max(alive)))
+    }
+
     /// How long a slot has been on its way while the cluster answered.
     pub(super) fn age(&self, slot: &Slot, now: Now) -> Duration {
-        self.cluster_alive_since.map_or(Duration::ZERO, |alive| {
-            now.instant.saturating_duration_since(slot.since.max(alive))
-        })
+        self.time_of_an_answering_cluster(slot.since, now)
     }
 }

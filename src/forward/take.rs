@@ -8,7 +8,7 @@ use super::{
     refuse::{self, TOPIC_LIMIT},
     reset::Trouble,
     topics::TopicId,
-    window::{Carries, LaneId, Slot, State},
+    window::{Carries, LaneId, SLOTS, Slot, State},
 };
 use crate::{
     event::{Decoded, Event},
@@ -22,10 +22,6 @@ const AWAY_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long the others wait for a topic that is being created.
 const CREATION_PATIENCE: Duration = Duration::from_millis(500);
-
-/// Events that may stand in a lane's window, settled ones behind an unsettled one included: they
-/// take memory, and a crash repeats them.
-const SLOTS: usize = 1 << 18;
 
 /// What became of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +41,8 @@ pub(super) struct Sent {
     pub topic: Option<TopicId>,
     pub size: usize,
     pub carries: Carries,
+    /// What is wrong with it.
+    pub error: Option<Box<str>>,
 }
 
 impl<S: Sink> Forwarder<S> {
@@ -184,8 +182,11 @@ impl<S: Sink> Forwarder<S> {
         };
         self.creating = Some((position, since));
         let patient = now.instant < since + CREATION_PATIENCE;
-        if patient || !self.lanes_are_left(position) || self.owes_by_name(name) {
+        if patient || !self.lanes_are_left(position) {
             return self.rest(MAIN, now);
+        }
+        if self.owes_by_name(name) {
+            return self.wait_for_what_it_owes(name, "being created", now);
         }
         let topic = self.topics.enter(name);
         let phase = Phase::Waiting { until: now.instant + CREATION_PAUSE };
@@ -195,7 +196,7 @@ impl<S: Sink> Forwarder<S> {
 
     fn hold_unavailable(&mut self, name: &str, position: Position, why: &str, now: Now) -> Taken {
         if self.owes_by_name(name) {
-            return self.rest(MAIN, now);
+            return self.wait_for_what_it_owes(name, why, now);
         }
         let topic = self.topics.enter(name);
         if !self.may_hold(topic, position, now, why) {
@@ -203,6 +204,17 @@ impl<S: Sink> Forwarder<S> {
         }
         self.hold(topic, position, why, now);
         Taken::Passed
+    }
+
+    /// Its dead letters are settled in a moment; or not, and then a reset knows where it begins.
+    fn wait_for_what_it_owes(&mut self, name: &str, why: &str, now: Now) -> Taken {
+        if !self.letters.are_in_trouble() {
+            return self.rest(MAIN, now);
+        }
+        let topic = self.topics.enter(name);
+        let trouble = Trouble { why: why.into(), one_at_a_time: false };
+        self.troubled.entry(topic).or_insert(trouble);
+        Taken::Wait
     }
 
     /// Whether dead letters of the topic's earlier events are on their way: it is not held before
@@ -243,7 +255,11 @@ impl<S: Sink> Forwarder<S> {
         match self.sink.send(&record, token) {
             Ok(()) => {
                 let topic = Some(topic);
-                self.sent(id, Sent { position, topic, size, carries: Carries::Event }, now);
+                self.sent(
+                    id,
+                    Sent { position, topic, size, carries: Carries::Event, error: None },
+                    now,
+                );
                 Ok(Taken::Sent)
             }
             Err(SendError::QueueFull) => Ok(Taken::Wait),
@@ -266,16 +282,25 @@ impl<S: Sink> Forwarder<S> {
 
     /// Notes that the sink has a record of lane `id`.
     pub(super) fn sent(&mut self, id: LaneId, sent: Sent, now: Now) {
-        let Sent { position, topic: belongs_to, size, carries } = sent;
-        let topic = match (carries, belongs_to) {
-            (Carries::Event, Some(topic)) => topic,
-            (Carries::Event, None) | (Carries::DeadLetter { .. }, _) => self.dead_letters,
-        };
+        let topic = self.goes_to(&sent);
         let entry = self.topics.get_mut(topic);
         entry.outstanding += 1;
-        tracing::trace!(%position, topic = entry.name, lane = id, "sent");
-        let (since, state) = (now.instant, State::Outstanding);
-        let slot = Slot { position, topic, belongs_to, size, since, carries, state };
+        tracing::trace!(position = %sent.position, topic = entry.name, lane = id, "sent");
+        self.push(id, sent, State::Outstanding, now);
+    }
+
+    fn goes_to(&self, sent: &Sent) -> TopicId {
+        match (sent.carries, sent.topic) {
+            (Carries::Event, Some(topic)) => topic,
+            (Carries::Event, None) | (Carries::DeadLetter { .. }, _) => self.dead_letters,
+        }
+    }
+
+    /// Gives an event its place in the window of lane `id`.
+    pub(super) fn push(&mut self, id: LaneId, event: Sent, state: State, now: Now) {
+        let (topic, since) = (self.goes_to(&event), now.instant);
+        let Sent { position, topic: belongs_to, size, carries, error } = event;
+        let slot = Slot { position, topic, belongs_to, size, since, carries, state, error };
         if let Some(lane) = self.lane_mut(id) {
             lane.window.push(slot);
         }

@@ -14,7 +14,11 @@ const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
 
 /// What the client library needs for a record and its headers beside their bytes; counted so that many small records
 /// can't outgrow the configured queue.
-const RECORD_OVERHEAD: usize = 1024;
+pub(super) const RECORD_OVERHEAD: usize = 1024;
+
+/// Events that may stand in a lane's window, settled ones behind an unsettled one included: they
+/// take memory, and a crash repeats them.
+pub(super) const SLOTS: usize = 1 << 18;
 
 /// One event on its way.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ pub(super) struct Slot {
     pub since: Instant,
     pub carries: Carries,
     pub state: State,
+    /// What is wrong with it, should its dead letter have to be written again.
+    pub error: Option<Box<str>>,
 }
 
 impl Slot {
@@ -63,6 +69,8 @@ pub(super) enum State {
     Outstanding,
     /// The sink gave it back; it must be sent again.
     Failed,
+    /// Refused: it is to become a dead letter, or to go to quarantine.
+    Refused,
     /// Delivered, dead-lettered or in quarantine.
     Settled,
     /// Not delivered: the lane of its held topic reads it again.
@@ -73,7 +81,7 @@ impl State {
     /// Whether the lane may pass it.
     pub fn is_done(self) -> bool {
         match self {
-            Self::Outstanding | Self::Failed => false,
+            Self::Outstanding | Self::Failed | Self::Refused => false,
             Self::Settled | Self::Left => true,
         }
     }
@@ -160,6 +168,12 @@ impl Window {
         self.slots.front()
     }
 
+    /// The oldest slot that is not done and does not merely wait to become a dead letter.
+    pub fn oldest_on_its_way(&self) -> Option<&Slot> {
+        let mut slots = self.slots.iter();
+        slots.find(|slot| !slot.state.is_done() && slot.state != State::Refused)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
@@ -194,6 +208,7 @@ mod tests {
             since: Instant::now(),
             carries: Carries::Event,
             state: State::Outstanding,
+            error: None,
         }
     }
 

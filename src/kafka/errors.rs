@@ -9,6 +9,9 @@ use crate::produce::Failure;
 
 use super::advice::Advice;
 
+const CLOCK: &str = "compare this machine's clock with the brokers', and see \
+                     message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic";
+
 /// What `code`, reported for one record of `topic`, means.
 pub(super) fn failure(code: Code, topic: &str, advice: &Advice) -> Failure {
     let text = |rest: &str| format!("topic `{topic}`: {code}{rest}");
@@ -21,11 +24,14 @@ pub(super) fn failure(code: Code, topic: &str, advice: &Advice) -> Failure {
                 "; the limits are message.max.bytes here and max.message.bytes of the topic",
             ))
         }
-        Code::InvalidRecord
-        | Code::InvalidDifferentRecord
-        | Code::PolicyViolation
-        | Code::UnsupportedForMessageFormat
-        | Code::InvalidTopic => Failure::Refused(text("")),
+        // Of a batch the library says no more than this, also when it is about timestamps: what the
+        // one record is refused for, it says when the record is sent alone.
+        Code::InvalidRecord | Code::InvalidDifferentRecord => Failure::Refused(text(&format!(
+            "; the record is not what the topic takes, or its timestamp is wrong: {CLOCK}"
+        ))),
+        Code::PolicyViolation | Code::UnsupportedForMessageFormat | Code::InvalidTopic => {
+            Failure::Refused(text(""))
+        }
 
         // The producer's own state is beyond repair.
         Code::Fatal
@@ -52,10 +58,7 @@ pub(super) fn failure(code: Code, topic: &str, advice: &Advice) -> Failure {
             Failure::Passing(text("; fewer replicas in sync than min.insync.replicas asks for"))
         }
         // A clock that is wrong makes every record so: holding the topic loses nothing.
-        Code::InvalidTimestamp => Failure::Passing(text(
-            "; compare this machine's clock with the brokers', and see \
-             message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic",
-        )),
+        Code::InvalidTimestamp => Failure::Passing(text(&format!("; {CLOCK}"))),
         _ => Failure::Passing(text("")),
     }
 }
@@ -146,6 +149,13 @@ mod tests {
     #[test]
     fn a_wrong_clock_dead_letters_nothing() {
         assert!(matches!(of(Code::InvalidTimestamp), Failure::Passing(_)));
+    }
+
+    #[test]
+    fn a_batch_that_a_wrong_clock_may_have_spoilt_says_so_at_once() {
+        for code in [Code::InvalidTimestamp, Code::InvalidRecord, Code::InvalidDifferentRecord] {
+            assert!(of(code).to_string().contains("this machine's clock"), "{code:?}");
+        }
     }
 
     #[test]

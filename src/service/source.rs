@@ -64,6 +64,7 @@ impl RunningSource {
             dead_letter_topic: config.topics.dead_letter.clone(),
             hold_after: config.forward.hold_after,
             held_topics: config.forward.held_topics,
+            quarantine_after: config.forward.quarantine_after,
             window_bytes: usize::try_from(queue).unwrap_or(usize::MAX),
         };
         let parts = Parts {

@@ -57,7 +57,11 @@ impl Reader {
 
     /// Goes to `sequence`, forwards or back.
     pub fn seek(&mut self, sequence: u64) {
-        self.open = None;
+        // Forwards within a segment the walk goes on: it need not begin anew.
+        let ahead = |end: &End| (self.next..end.sequence).contains(&sequence);
+        if !self.open.as_ref().is_some_and(|(_, end)| ahead(end)) {
+            self.open = None;
+        }
         self.next = sequence;
     }
 

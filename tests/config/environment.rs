@@ -184,7 +184,7 @@ fn the_other_sections_are_set_by_the_environment() {
         ("MILLRACE_CATALOG__ALIASES__13", "Datenwert ändern,Modifier la valeur"),
     ]);
     let hold_after = Duration::from_secs(60);
-    assert_eq!(config.forward, Forward { hold_after, held_topics: 3 });
+    assert_eq!(config.forward, Forward { hold_after, held_topics: 3, ..Forward::default() });
     let flush = Duration::from_millis(250);
     assert_eq!(config.shutdown, Shutdown { delay: Duration::ZERO, flush });
     let filter = "warn,millrace::spool=trace".into();

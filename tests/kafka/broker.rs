@@ -101,6 +101,10 @@ impl Broker {
         jars::tool("kafka.admin.ConfigCommand", &[&arguments[..], &of_user].concat());
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// SIGKILL: no goodbye to anybody, and nothing flushed.
     pub fn kill(&mut self) {
         self.process.kill();

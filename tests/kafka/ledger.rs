@@ -1,6 +1,6 @@
 //! The books of a test: what a sender was answered, held against what topics contain.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     consumers::{Record, read_topic, topics},
@@ -12,6 +12,8 @@ pub struct Ledger {
     /// What topics begin with.
     prefix: String,
     events: HashMap<String, Entry>,
+    /// Elements that are no activities, in batches that were answered 200.
+    refused: HashSet<String>,
 }
 
 struct Entry {
@@ -22,7 +24,7 @@ struct Entry {
 
 impl Ledger {
     pub fn new(prefix: &str) -> Self {
-        Self { prefix: prefix.to_owned(), events: HashMap::new() }
+        Self { prefix: prefix.to_owned(), ..Self::default() }
     }
 
     /// The batch was answered 200.
@@ -35,6 +37,11 @@ impl Ledger {
         self.enter(batch, false);
     }
 
+    /// An element that is no activity, in a batch that was answered 200: it must be a dead letter.
+    pub fn to_be_refused(&mut self, element: String) {
+        self.refused.insert(element);
+    }
+
     fn enter(&mut self, batch: Batch, acknowledged: bool) {
         for sent in batch.events {
             self.events.insert(sent.guid.clone(), Entry { sent, acknowledged });
@@ -43,6 +50,7 @@ impl Ledger {
 
     pub fn add(&mut self, other: Self) {
         self.events.extend(other.events);
+        self.refused.extend(other.refused);
     }
 
     /// The topic of events of a type.
@@ -59,6 +67,12 @@ impl Ledger {
     /// Reads every topic of the subscription's event types and compares.
     #[track_caller]
     pub fn compare(&self, address: &str) -> Comparison {
+        self.compare_with(address, &[])
+    }
+
+    /// As [`Ledger::compare`], where what is in quarantine counts as well.
+    #[track_caller]
+    pub fn compare_with(&self, address: &str, quarantine: &[Vec<u8>]) -> Comparison {
         let mut comparison = Comparison::default();
         let mut seen: HashMap<&str, usize> = HashMap::new();
         for event_type in Subscription::event_types() {
@@ -83,10 +97,41 @@ impl Ledger {
                 comparison.flaws.push(format!("a topic that nobody asked for: {topic}"));
             }
         }
+        let mut dead: HashMap<&str, usize> = HashMap::new();
         for record in read_topic(address, &dead_letters) {
-            comparison.flaws.push(format!("a dead letter: {:?}", record.headers));
+            let value = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default());
+            match self.refused.get(value.as_ref()) {
+                Some(element) => *dead.entry(element).or_default() += 1,
+                None => comparison.flaws.push(format!("a dead letter: {:?}", record.headers)),
+            }
         }
+        comparison.repeated += dead.values().map(|count| count - 1).sum::<usize>();
+        comparison.dead_lettered = dead.len();
+        self.compare_quarantine(quarantine, &mut dead, &mut comparison);
+        comparison.acknowledged += self.refused.len();
+        let nowhere = self.refused.iter().filter(|element| !dead.contains_key(element.as_str()));
+        comparison.lost.extend(nowhere.cloned());
         comparison
+    }
+
+    fn compare_quarantine<'a>(
+        &'a self,
+        quarantine: &[Vec<u8>],
+        refused: &mut HashMap<&'a str, usize>,
+        comparison: &mut Comparison,
+    ) {
+        for bytes in quarantine {
+            let text = String::from_utf8_lossy(bytes);
+            match self.refused.get(text.as_ref()) {
+                // One that is a dead letter as well was quarantined before its letter arrived.
+                Some(element) if !refused.contains_key(element.as_str()) => {
+                    refused.insert(element, 1);
+                    comparison.quarantined += 1;
+                }
+                Some(_) => {}
+                None => comparison.flaws.push(format!("in quarantine: {text}")),
+            }
+        }
     }
 
     fn compare_topic<'a>(
@@ -150,6 +195,9 @@ pub struct Comparison {
     pub acknowledged: usize,
     /// Events on topics, repeats not counted.
     pub on_topics: usize,
+    /// Refused elements that are dead letters, and those that are in quarantine alone.
+    pub dead_lettered: usize,
+    pub quarantined: usize,
     /// Records beyond the first of an event.
     pub repeated: usize,
     pub lost: Vec<String>,
@@ -160,10 +208,11 @@ impl Comparison {
     /// Nothing lost, nothing invented, nothing altered, everything in order. Prints the figures.
     #[track_caller]
     pub fn assert_whole(&self, what: &str) {
-        let Self { acknowledged, on_topics, repeated, lost, flaws } = self;
+        let Self { acknowledged, on_topics, dead_lettered, quarantined, repeated, lost, flaws } =
+            self;
         println!(
-            "{what}: {acknowledged} events acknowledged, {on_topics} on topics, {} lost, \
-             {repeated} repeated",
+            "{what}: {acknowledged} events acknowledged, {on_topics} on topics, {dead_lettered} dead \
+             letters, {quarantined} in quarantine, {} lost, {repeated} repeated",
             lost.len()
         );
         let some = |list: &[String]| list[..list.len().min(10)].join("\n  ");

@@ -1,6 +1,7 @@
 //! A seeded model of a Kafka cluster and of an idempotent producer in front of it.
 //!
-//! It does what real ones do to a forwarder: acknowledges late, stores and loses the answer,
+//! Every topic has two partitions, each with batches of its own. It does what real ones do to a
+//! forwarder: acknowledges late, stores and loses the answer,
 //! answers a batch with an error although only one record of it is bad, has topics that fail or hang
 //! while others work, goes away as a whole, and takes its time to create a topic. What it stores
 //! outlives the process that produced it.
@@ -16,6 +17,8 @@ use millrace::{
     produce::{Failure, Outcome, SendError, Sink, Token, TopicState},
     record::Record,
 };
+
+use crate::sent_once::SentOnce;
 
 /// A record that the cluster has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +69,7 @@ pub struct Cluster {
     pub troubles: BTreeMap<String, Trouble>,
     /// Topics that can't be created or, if they are there, not be written.
     pub forbidden: BTreeSet<String>,
-    /// Most topics that are created; one more is over the limit.
+    /// Most topics that are created beside the one of dead letters; one more is over the limit.
     pub limit: usize,
     /// How often a topic that is being created was asked for.
     creating: BTreeMap<String, u32>,
@@ -109,6 +112,7 @@ impl Cluster {
 struct Queued {
     token: Token,
     topic: String,
+    partition: u8,
     stored: Stored,
 }
 
@@ -120,6 +124,7 @@ pub struct Producer {
     /// Stored, but the acknowledgement is still on its way.
     unanswered: Vec<Token>,
     outcomes: Vec<(Token, Outcome)>,
+    sent: SentOnce,
     purged: bool,
     fatal: bool,
     queue_limit: usize,
@@ -133,6 +138,7 @@ impl Producer {
             queue: VecDeque::new(),
             unanswered: Vec::new(),
             outcomes: Vec::new(),
+            sent: SentOnce::default(),
             purged: false,
             fatal: false,
             queue_limit,
@@ -156,12 +162,13 @@ impl Producer {
                 self.outcomes.push((token, Outcome::Delivered));
             }
         }
-        let topics: BTreeSet<String> = self.queue.iter().map(|q| q.topic.clone()).collect();
-        for topic in topics {
+        let partitions: BTreeSet<_> =
+            self.queue.iter().map(|queued| (queued.topic.clone(), queued.partition)).collect();
+        for (topic, partition) in partitions {
             if cluster.chance(20) {
                 continue; // still in the batch that is being gathered
             }
-            self.send_batch(&mut cluster, &topic);
+            self.send_batch(&mut cluster, &topic, partition);
         }
     }
 
@@ -176,7 +183,7 @@ impl Producer {
         self.outcomes.extend(failed.map(|token| (token, fatal())));
     }
 
-    fn send_batch(&mut self, cluster: &mut Cluster, topic: &str) {
+    fn send_batch(&mut self, cluster: &mut Cluster, topic: &str, partition: u8) {
         let trouble = cluster.troubles.get(topic).copied();
         if trouble == Some(Trouble::Hanging) {
             return;
@@ -185,7 +192,8 @@ impl Producer {
         let mut batch = Vec::new();
         let mut rest = VecDeque::new();
         for queued in self.queue.drain(..) {
-            if queued.topic == topic && batch.len() < size {
+            let here = queued.topic == topic && queued.partition == partition;
+            if here && batch.len() < size {
                 batch.push(queued);
             } else {
                 rest.push_back(queued);
@@ -205,7 +213,7 @@ impl Producer {
         } else {
             None
         };
-        for Queued { token, topic, stored } in batch {
+        for Queued { token, topic, stored, .. } in batch {
             if let Some(failure) = &failure {
                 self.outcomes.push((token, Outcome::Failed(failure.clone())));
                 continue;
@@ -221,6 +229,8 @@ impl Producer {
         }
     }
 }
+
+const PARTITIONS: u8 = 2;
 
 /// The dead-letter topic of the simulation.
 pub const DEAD_LETTERS: &str = "dead";
@@ -246,13 +256,17 @@ impl Sink for Producer {
         let headers =
             record.headers.iter().map(|(name, value)| ((*name).into(), value.to_vec())).collect();
         let stored = Stored { key: record.key.into(), value: record.value.into(), headers };
-        self.queue.push_back(Queued { token, topic: record.topic.into(), stored });
+        self.sent.send(token, record.topic, &stored);
+        let partition =
+            record.key.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)) % PARTITIONS;
+        self.queue.push_back(Queued { token, topic: record.topic.into(), partition, stored });
         Ok(())
     }
 
     fn poll(&mut self, timeout: Duration, outcomes: &mut Vec<(Token, Outcome)>) {
         self.cluster.borrow_mut().now += timeout;
         self.work();
+        self.outcomes.iter().for_each(|(token, outcome)| self.sent.answered(*token, outcome));
         outcomes.append(&mut self.outcomes);
     }
 
@@ -297,7 +311,8 @@ impl Sink for Producer {
         if cluster.topics.contains_key(topic) {
             return TopicState::Ready;
         }
-        if cluster.topics.len() >= cluster.limit && topic != DEAD_LETTERS {
+        let counted = cluster.topics.keys().filter(|name| *name != DEAD_LETTERS).count();
+        if counted >= cluster.limit && topic != DEAD_LETTERS {
             cluster.counters.over_limit += 1;
             return TopicState::OverLimit;
         }

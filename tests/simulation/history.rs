@@ -1,6 +1,9 @@
 //! One history: a seeded sequence of appends, steps, faults, crashes and restarts of the real spool
 //! and forwarder, with the oracle looking on.
 
+mod dead_letters;
+mod endings;
+
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -38,9 +41,8 @@ const TOPICS: [&str; 4] = ["visitwebpage", "filloutform", "clicklink", "custom-1
 const STEPS: usize = 150;
 /// Reading all topics takes longer than what happens between two looks at them.
 const STEPS_A_CHECK: usize = 10;
-/// Steps within which a quiet end must drain everything.
-const QUIET_STEPS: usize = 5_000;
 const HOLD_AFTER: Duration = Duration::from_secs(2);
+const QUARANTINE_AFTER: Duration = Duration::from_secs(5);
 const RECORD_LIMIT: usize = 5_000;
 
 /// What runs between a start and a crash.
@@ -48,6 +50,7 @@ struct Process {
     writer: Writer,
     spool: Spool,
     forwarder: Forwarder<Producer>,
+    metrics: Metrics,
 }
 
 pub struct History {
@@ -183,9 +186,15 @@ impl History {
         let patience = Duration::from_millis(self.random.u64(..20));
         let now = self.now();
         let Some(process) = &mut self.process else { return };
-        if let Err(error) = process.forwarder.step(now, patience) {
+        let worked = process.forwarder.step(now, patience);
+        let labels = [self.source.as_str()];
+        let waiting = process.metrics.dead_letters_waiting.with_label_values(&labels).get();
+        if let Err(error) = worked {
             tracing::debug!(%error, "a step failed");
             self.count("step failed");
+        }
+        if waiting > 0 {
+            self.count("refused events wait for the dead-letter topic");
         }
     }
 
@@ -219,7 +228,7 @@ impl History {
     }
 
     fn toggle_permission(&mut self) {
-        let topic = format!("sim.lead-activity.{}", TOPICS[self.random.usize(..TOPICS.len())]);
+        let topic = self.random_topic();
         let mut cluster = self.cluster.borrow_mut();
         if !cluster.forbidden.remove(&topic) {
             cluster.forbidden.insert(topic);
@@ -255,6 +264,7 @@ impl History {
 
     /// The process or the whole machine dies.
     fn crash(&mut self) {
+        self.note_holds();
         self.process = None;
         if self.random.bool() {
             tracing::debug!("killed");
@@ -268,9 +278,19 @@ impl History {
         self.start_process();
     }
 
+    fn note_holds(&mut self) {
+        let Some(process) = &self.process else { return };
+        let labels = [self.source.as_str()];
+        let holds = process.metrics.holds.with_label_values(&labels).get();
+        let back = process.forwarder.position().held.is_empty();
+        *self.counters.entry("topic held").or_default() += holds;
+        *self.counters.entry("held topics back").or_default() += u64::from(holds > 0 && back);
+    }
+
     /// A clean stop and a start: nothing is repeated by it.
     fn restart(&mut self) {
         let now = self.now();
+        self.note_holds();
         if let Some(mut process) = self.process.take() {
             for _ in 0..5 {
                 if let Ok(true) = process.forwarder.finish(now, Duration::from_millis(5)) {
@@ -300,6 +320,7 @@ impl History {
             dead_letter_topic: DEAD_LETTERS.into(),
             hold_after: HOLD_AFTER,
             held_topics: 3,
+            quarantine_after: QUARANTINE_AFTER,
             window_bytes: self.window,
         };
         let parts = Parts {
@@ -309,70 +330,19 @@ impl History {
             router: Router::new("sim.{stream}.{type}").expect("a legal template"),
             checkpoint,
             quarantine: Quarantine::new(disk, &directory),
-            metrics,
+            metrics: metrics.clone(),
         };
         tracing::debug!(?saved, "start");
         let seen = self.look();
         self.books.nothing_is_passed(saved.as_ref(), &seen, &self.sender.sent);
         self.books.begin_at(saved.as_ref(), &seen, &self.sender.sent);
         let forwarder = Forwarder::new(settings, parts, saved);
-        self.process = Some(Process { writer, spool, forwarder });
+        self.process = Some(Process { writer, spool, forwarder, metrics });
     }
 
     fn now(&self) -> Now {
         let elapsed = self.cluster.borrow().now;
         Now { instant: self.start + elapsed, unix: 1_700_000_000_000 + elapsed.as_millis() as u64 }
-    }
-
-    /// I8: everything becomes well but one topic, and what belongs elsewhere must arrive.
-    fn end_with_one_topic_in_trouble(&mut self) {
-        self.all_is_well();
-        let topic = self.random_topic();
-        let trouble = if self.random.bool() { Trouble::Failing } else { Trouble::Hanging };
-        tracing::debug!(topic, ?trouble, "all is well but one topic");
-        self.cluster.borrow_mut().troubles.insert(topic.clone(), trouble);
-        self.step_until(|history, _| {
-            history.books.missing(&history.look(), &history.sender.sent, &topic).is_empty()
-        });
-        let missing = self.books.missing(&self.look(), &self.sender.sent, &topic);
-        assert!(missing.is_empty(), "{topic} is {trouble:?}, and that stops {missing:?}");
-        self.check(false);
-        self.count("all but one topic");
-    }
-
-    fn all_is_well(&mut self) {
-        self.disk.no_more_faults();
-        let mut cluster = self.cluster.borrow_mut();
-        cluster.away = false;
-        cluster.troubles.clear();
-        cluster.forbidden.clear();
-        cluster.fatal_per_mille = 0;
-        cluster.quiet = true;
-    }
-
-    /// Steps through a time in which nothing new happens.
-    fn step_until(&mut self, is_done: impl Fn(&Self, &Forwarder<Producer>) -> bool) {
-        for steps in 0..QUIET_STEPS {
-            self.pass_time(Duration::from_millis(100));
-            let now = self.now();
-            let process = self.process.as_mut().expect("a process runs");
-            process.forwarder.step(now, Duration::from_millis(1)).expect("a quiet step works");
-            let process = self.process.as_ref().expect("a process runs");
-            if steps % 50 == 0 && is_done(self, &process.forwarder) {
-                break;
-            }
-        }
-    }
-
-    /// Everything becomes well, and everything must arrive.
-    fn quiet_end(&mut self) {
-        self.all_is_well();
-        self.crash();
-        self.step_until(|_, forwarder| forwarder.is_drained());
-        let process = self.process.as_ref().expect("a process runs");
-        assert!(process.forwarder.is_drained(), "not drained: {:?}", process.forwarder.position());
-        assert_eq!(process.spool.durable_end(), process.forwarder.next_sequence());
-        self.check(true);
     }
 
     fn look(&self) -> Seen {

@@ -51,6 +51,12 @@ impl Settings {
             .set("LOG__FORMAT", "json")
     }
 
+    /// A variable that is none of the service's own.
+    pub fn environment(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.0.insert(key.to_owned(), value.into());
+        self
+    }
+
     /// `key` without the prefix that all variables have.
     pub fn set(mut self, key: &str, value: impl Into<String>) -> Self {
         self.0.insert(format!("MILLRACE_{key}"), value.into());
@@ -77,9 +83,15 @@ impl Bridge {
     /// A service that says it is ready, on an empty spool.
     #[track_caller]
     pub fn start(settings: Settings) -> Self {
+        Self::start_below(&std::env::temp_dir(), settings)
+    }
+
+    /// As [`Bridge::start`], with the spool in a new folder below `folder`.
+    #[track_caller]
+    pub fn start_below(folder: &Path, settings: Settings) -> Self {
         let spool = tempfile::Builder::new()
             .prefix("millrace-test-spool-")
-            .tempdir()
+            .tempdir_in(folder)
             .expect("a temporary folder can be made");
         let log = Arc::default();
         let running = run(&settings, spool.path(), &log);

@@ -131,9 +131,10 @@ impl AdminMaker {
                     self.advice.create(topic)
                 ))
             }
-            Code::InvalidReplicationFactor => {
-                Made::Refused(format!("{what}; change topics.replication_factor"))
-            }
+            Code::InvalidReplicationFactor => Made::Refused(format!(
+                "{what}; the cluster has fewer brokers at the moment: bring them back, or \
+                     change topics.replication_factor"
+            )),
             Code::InvalidPartitions => Made::Refused(format!("{what}; change topics.partitions")),
             Code::InvalidConfig => Made::Refused(format!("{what}; change topics.config")),
             Code::PolicyViolation => Made::Refused(format!(

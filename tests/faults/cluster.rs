@@ -1,0 +1,91 @@
+//! A cluster of three brokers that replicate to each other, and lose some of themselves.
+
+use crate::{
+    admin,
+    broker::Cluster,
+    is_long,
+    load::{Load, PATIENCE, settle},
+    support::{
+        batches::Subscription,
+        bridge::{Bridge, Settings},
+        wait,
+    },
+};
+
+#[test]
+fn a_cluster_that_loses_one_broker_then_two_and_is_restarted_in_turn_loses_nothing() {
+    let mut cluster = Cluster::start();
+    let addresses = cluster.addresses();
+    let settings = Settings::new(&addresses, "three").set("TOPICS__REPLICATION_FACTOR", "3");
+    let bridge = Bridge::start(settings);
+    let load = Load::start(&bridge, "999-THR-003", "three");
+    load.wait_for(2_000);
+    let delivered = || bridge.metric("millrace_events_delivered_total", &[]);
+    wait::until("all topics to be made", PATIENCE, || {
+        Subscription::event_types()
+            .all(|name| bridge.metric("millrace_events_delivered_total", &[name]) > 0.0)
+    });
+
+    // One away: two in-sync replicas are enough.
+    cluster.brokers[0].kill();
+    let before = delivered();
+    load.wait_for(4_000);
+    wait::until("deliveries to two brokers", PATIENCE, || delivered() > before + 2_000.0);
+
+    // Two away: nothing can be written, and nothing is given up.
+    cluster.brokers[1].kill();
+    load.wait_for(6_000);
+    assert_eq!(
+        bridge.readiness(),
+        Some(200),
+        "Kafka's troubles are no reason to refuse deliveries"
+    );
+
+    cluster.brokers[0].relaunch();
+    cluster.brokers[1].relaunch();
+    cluster.brokers.iter_mut().for_each(|broker| broker.wait_until_ready(3));
+
+    // One after the other, under load.
+    for _ in 0..if is_long() { 5 } else { 1 } {
+        for place in 0..3 {
+            cluster.brokers[place].relaunch();
+            cluster.brokers[place].wait_until_ready(3);
+            load.wait_for(1_000);
+        }
+    }
+
+    let ledger = load.stop();
+    let comparison = settle("a cluster that loses brokers", &bridge, &addresses, &ledger);
+    assert_eq!(comparison.quarantined, 0, "a passing trouble sends nothing to quarantine");
+}
+
+#[test]
+fn a_dead_letter_topic_that_can_not_be_made_while_a_broker_is_away_is_waited_for() {
+    let mut cluster = Cluster::start();
+    let addresses = cluster.addresses();
+    for event_type in Subscription::event_types() {
+        admin::create_topic(&addresses, &format!("letters.lead-activity.{event_type}"), 3);
+    }
+    cluster.brokers[2].kill();
+    let settings = Settings::new(&addresses, "letters").set("TOPICS__REPLICATION_FACTOR", "3");
+    let bridge = Bridge::start(settings);
+    let load = Load::start(&bridge, "999-LET-004", "letters");
+
+    let delivered = || bridge.metric("millrace_events_delivered_total", &[]);
+    wait::until("refused events that wait, and others that don't", PATIENCE, || {
+        bridge.metric("millrace_dead_letters_waiting", &[]) > 10.0 && delivered() > 1_000.0
+    });
+    wait::until("a log line that says what to do", PATIENCE, || {
+        let log = bridge.log();
+        log.iter()
+            .any(|line| line.contains("letters.dead-letter") && line.contains("bring them back"))
+    });
+    cluster.brokers[2].relaunch();
+    cluster.brokers[2].wait_until_ready(3);
+    load.wait_for(500);
+
+    let ledger = load.stop();
+    let comparison = settle("a dead-letter topic made late", &bridge, &addresses, &ledger);
+    assert_eq!(comparison.quarantined, 0, "the cluster was whole again a moment later");
+    assert!(comparison.dead_lettered > 10);
+}

@@ -1,0 +1,98 @@
+//! How a history ends: with one topic in trouble for ever, and then quietly.
+
+use std::time::Duration;
+
+use millrace::forward::Forwarder;
+
+use super::History;
+use crate::cluster::{Producer, Trouble};
+
+/// Steps within which a quiet end must drain everything.
+const QUIET_STEPS: usize = 5_000;
+/// How long each step of a quiet end takes.
+const A_STEP: Duration = Duration::from_millis(100);
+/// Steps in which the checkpoint is surely saved.
+const SAVING_STEPS: usize = 5;
+
+impl History {
+    /// I8: everything becomes well but one topic, and what belongs elsewhere must arrive.
+    pub(super) fn end_with_one_topic_in_trouble(&mut self) {
+        self.all_is_well();
+        let topic = self.random_topic();
+        let trouble = match self.random.u8(..3) {
+            0 => Some(Trouble::Failing),
+            1 => Some(Trouble::Hanging),
+            _ => None,
+        };
+        tracing::debug!(topic, ?trouble, "all is well but one topic");
+        match trouble {
+            Some(trouble) => {
+                self.cluster.borrow_mut().troubles.insert(topic.clone(), trouble);
+            }
+            None => {
+                self.cluster.borrow_mut().forbidden.insert(topic.clone());
+            }
+        }
+        self.step_until(|history, _| {
+            history.books.missing(&history.look(), &history.sender.sent, &topic).is_empty()
+        });
+        let missing = self.books.missing(&self.look(), &self.sender.sent, &topic);
+        let what = trouble.map_or("not to be made".into(), |trouble| format!("{trouble:?}"));
+        assert!(missing.is_empty(), "{topic} is {what}, and that stops {missing:?}");
+        self.check(false);
+        self.count(match trouble {
+            Some(_) => "all but one topic",
+            None => "all but one topic that can't be made",
+        });
+    }
+
+    pub(super) fn all_is_well(&mut self) {
+        self.disk.no_more_faults();
+        let mut cluster = self.cluster.borrow_mut();
+        cluster.away = false;
+        cluster.troubles.clear();
+        cluster.forbidden.clear();
+        cluster.fatal_per_mille = 0;
+        cluster.quiet = true;
+    }
+
+    pub(super) fn quiet_step(&mut self, time: Duration) {
+        self.pass_time(time);
+        let now = self.now();
+        let process = self.process.as_mut().expect("a process runs");
+        process.forwarder.step(now, Duration::from_millis(1)).expect("a quiet step works");
+    }
+
+    /// Steps through a time in which nothing new happens.
+    pub(super) fn step_until(&mut self, is_done: impl Fn(&Self, &Forwarder<Producer>) -> bool) {
+        for steps in 0..QUIET_STEPS {
+            self.quiet_step(A_STEP);
+            let process = self.process.as_ref().expect("a process runs");
+            if steps % 50 == 0 && is_done(self, &process.forwarder) {
+                break;
+            }
+        }
+    }
+
+    /// Everything becomes well, and everything must arrive; then a crash has nothing to repeat.
+    pub(super) fn quiet_end(&mut self) {
+        self.all_is_well();
+        self.crash();
+        self.drain();
+        self.check(true);
+
+        (0..SAVING_STEPS).for_each(|_| self.quiet_step(A_STEP));
+        let stored = self.cluster.borrow().counters.stored;
+        self.crash();
+        self.drain();
+        let again = self.cluster.borrow().counters.stored - stored;
+        assert_eq!(again, 0, "a crash after a quiet end repeats {again} records");
+    }
+
+    pub(super) fn drain(&mut self) {
+        self.step_until(|_, forwarder| forwarder.is_drained());
+        let process = self.process.as_ref().expect("a process runs");
+        assert!(process.forwarder.is_drained(), "not drained: {:?}", process.forwarder.position());
+        assert_eq!(process.spool.durable_end(), process.forwarder.next_sequence());
+    }
+}
