@@ -82,6 +82,7 @@ impl Broker {
         format!("127.0.0.1:{}", self.port)
     }
 
+    #[allow(dead_code, reason = "tests/faults puts a proxy in front of it")]
     pub fn port(&self) -> u16 {
         self.port
     }
