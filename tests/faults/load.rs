@@ -117,7 +117,7 @@ fn send(
                 200 => {
                     shared.acknowledged.fetch_add(batch.events.len() + 1, Ordering::Relaxed);
                     ledger.acknowledged(batch);
-                    ledger.to_be_refused(refused);
+                    ledger.unfit(refused);
                     break;
                 }
                 503 => {

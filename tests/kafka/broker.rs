@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// A broker starts in 3 s on two idle cores; this is for busy ones.
-const START: Duration = Duration::from_secs(90);
+const START: Duration = Duration::from_secs(240);
 
 /// The address of a broker that all tests share which do it no harm: the user's own
 /// (`TEST_KAFKA=host:port`) or one of ours.
@@ -101,6 +101,7 @@ impl Broker {
         jars::tool("kafka.admin.ConfigCommand", &[&arguments[..], &of_user].concat());
     }
 
+    #[allow(dead_code, reason = "tests/faults puts a proxy in front of it")]
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -38,7 +38,8 @@ impl Ledger {
     }
 
     /// An element that is no activity, in a batch that was answered 200: it must be a dead letter.
-    pub fn to_be_refused(&mut self, element: String) {
+    #[allow(dead_code, reason = "tests/faults sends some")]
+    pub fn unfit(&mut self, element: String) {
         self.refused.insert(element);
     }
 
