@@ -113,7 +113,8 @@ pub struct Signed {
 enum Verdict {
     Good,
     Bad,
-    Unknown(Unavailable),
+    /// Why that can't be told.
+    Unknown(String),
 }
 
 impl Signed {
@@ -148,14 +149,14 @@ impl Signed {
     ) -> Verdict {
         let (signature, path) = match pair {
             Pair::Useless => return Verdict::Bad,
-            Pair::ForeignPath => return Verdict::Unknown(Unavailable::ForeignPath),
+            Pair::ForeignPath => return Verdict::Unknown(Unavailable::ForeignPath.to_string()),
             Pair::Usable { signature, path } => (signature, path),
         };
         for age in [CACHED, FRESH] {
             // The key first, so that nobody has a body digested for a key that isn't there.
             let key = match self.keys.key(path, age, now).await {
                 Ok(key) => key,
-                Err(why) => return Verdict::Unknown(why),
+                Err(why) => return Verdict::Unknown(format!("{path}: {why}")),
             };
             if key.verifies(digest.get_or_init(|| digest_of(body)).await, signature) {
                 return Verdict::Good;

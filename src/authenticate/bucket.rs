@@ -7,25 +7,25 @@ pub(super) struct Bucket {
     size: u32,
     each: Duration,
     left: u32,
-    /// When `left` last grew.
-    counted: Instant,
+    /// When `left` last grew; before anything was taken there is nothing to grow.
+    counted: Option<Instant>,
 }
 
 impl Bucket {
     /// Full: `size` times at once, and one more after every `each`.
-    pub fn new(size: u32, each: Duration, now: Instant) -> Self {
-        Self { size, each, left: size, counted: now }
+    pub fn new(size: u32, each: Duration) -> Self {
+        Self { size, each, left: size, counted: None }
     }
 
     /// Whether it may be done now; then it counts as done.
     pub fn take(&mut self, now: Instant) -> bool {
-        let whole = now.saturating_duration_since(self.counted).as_nanos() / self.each.as_nanos();
-        let grown = u32::try_from(whole).unwrap_or(u32::MAX);
-        self.left = self.left.saturating_add(grown).min(self.size);
-        self.counted += self.each * grown.min(self.size);
-        if self.left == self.size {
-            self.counted = self.counted.max(now);
-        }
+        let counted = self.counted.unwrap_or(now);
+        let whole = now.saturating_duration_since(counted).as_nanos() / self.each.as_nanos();
+        let grown = u32::try_from(whole).unwrap_or(u32::MAX).min(self.size - self.left);
+        self.left += grown;
+        // A full one begins to grow when something is taken from it.
+        let full = self.left == self.size;
+        self.counted = Some(if full { counted.max(now) } else { counted + self.each * grown });
         let may = self.left > 0;
         self.left -= u32::from(may);
         may
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn it_gives_its_size_at_once_and_then_one_at_a_time() {
         let now = Instant::now();
-        let mut bucket = Bucket::new(3, 10 * SECOND, now);
+        let mut bucket = Bucket::new(3, 10 * SECOND);
         let mut taken = |after: u32| (0..20).filter(|_| bucket.take(now + after * SECOND)).count();
         assert_eq!(taken(0), 3);
         assert_eq!(taken(9), 0);

@@ -47,7 +47,7 @@ pub enum Unavailable {
     #[error("too many unknown keys were asked for in a short time")]
     TooManyUnknown,
     /// The sender names a place that no key is fetched from.
-    #[error("its path is none that keys are fetched from")]
+    #[error("a key's path is none that keys are fetched from")]
     ForeignPath,
 }
 
@@ -86,17 +86,17 @@ struct Shared {
 
 impl PublicKeys {
     /// From the host of `base`.
-    pub fn of_host(client: Client, base: Url, metrics: &Metrics, now: Instant) -> Self {
-        Self::new(Origin::Host { client, base }, metrics, now)
+    pub fn of_host(client: Client, base: Url, metrics: &Metrics) -> Self {
+        Self::new(Origin::Host { client, base }, metrics)
     }
 
     /// From files below `folder`, at the same paths (`<folder>/prod/keys/….pem`).
     pub fn in_folder(folder: PathBuf, metrics: &Metrics) -> Self {
-        Self::new(Origin::Folder(folder), metrics, Instant::now())
+        Self::new(Origin::Folder(folder), metrics)
     }
 
-    fn new(origin: Origin, metrics: &Metrics, now: Instant) -> Self {
-        let (cache, metrics) = (Mutex::new(Cache::new(now)), metrics.clone());
+    fn new(origin: Origin, metrics: &Metrics) -> Self {
+        let (cache, metrics) = (Mutex::new(Cache::new()), metrics.clone());
         Self(Arc::new(Shared { origin, cache, metrics }))
     }
 

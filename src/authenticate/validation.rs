@@ -47,19 +47,13 @@ struct Inner {
 
 impl Validation {
     /// For `source`. Addresses are opened by `opens`, or logged for a person.
-    pub fn new(source: SourceName, opens: Option<Client>, metrics: &Metrics, now: Instant) -> Self {
-        Self::at(ADOBES, source, opens, metrics, now)
+    pub fn new(source: SourceName, opens: Option<Client>, metrics: &Metrics) -> Self {
+        Self::at(ADOBES, source, opens, metrics)
     }
 
     /// With another address in place of Adobe's.
-    pub fn at(
-        address: &str,
-        source: SourceName,
-        opens: Option<Client>,
-        metrics: &Metrics,
-        now: Instant,
-    ) -> Self {
-        let bucket = || Mutex::new(Bucket::new(AT_ONCE, EACH, now));
+    pub fn at(address: &str, source: SourceName, opens: Option<Client>, metrics: &Metrics) -> Self {
+        let bucket = || Mutex::new(Bucket::new(AT_ONCE, EACH));
         let (adobes, others, metrics) = (bucket(), bucket(), metrics.clone());
         let address = address.to_owned();
         Self(Arc::new(Inner { source, address, opens, adobes, others, metrics }))

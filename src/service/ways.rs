@@ -1,7 +1,5 @@
 //! What the ways into all sources share: the keys that Adobe I/O signs with, and what fetches them.
 
-use std::time::Instant;
-
 use crate::{
     authenticate::{
         adobe_signature::AdobeSignature, public_keys::PublicKeys, validation::Validation,
@@ -32,9 +30,9 @@ impl Ways {
         let keys = match (keys_folder, &client) {
             _ if adobe.is_empty() => None,
             (Some(folder), _) => Some(PublicKeys::in_folder(folder.clone(), metrics)),
-            (None, client) => client.clone().map(|client| {
-                PublicKeys::of_host(client, keys_url.clone(), metrics, Instant::now())
-            }),
+            (None, client) => {
+                client.clone().map(|client| PublicKeys::of_host(client, keys_url.clone(), metrics))
+            }
         };
         Ok(Self { keys, client, metrics: metrics.clone() })
     }
@@ -50,7 +48,7 @@ impl Ways {
             ValidationUrl::Open => self.client.clone(),
             ValidationUrl::Log => None,
         };
-        let validation = Validation::new(source.clone(), opens, &self.metrics, Instant::now());
+        let validation = Validation::new(source.clone(), opens, &self.metrics);
         Some(AdobeIo::new(client_ids.iter().cloned(), validation))
     }
 }

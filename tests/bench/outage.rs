@@ -20,8 +20,8 @@ use std::{
 
 use millrace::{
     config::{
-        Admin, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret, SourceConfig,
-        Spool, TokenAuth, Topics,
+        Admin, Adobe, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret,
+        SourceConfig, Spool, TokenAuth, Topics,
     },
     delivery::{SourceKind, SourceName},
     kafka::MockCluster,
@@ -228,6 +228,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
                 header_scheme: HeaderScheme::Bearer,
                 query_parameter: None,
             }),
+            ..Auth::default()
         },
         journal: None,
         size_limit: None,
@@ -245,6 +246,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         },
         topics: Topics::default(),
         forward: Forward::default(),
+        adobe: Adobe::default(),
         sources: vec![source],
         shutdown: millrace::config::Shutdown {
             delay: Duration::ZERO,

@@ -5,11 +5,13 @@
 //! - `keys`: what the key host has a say in, and what it has not
 //! - `questions`: challenges and validation URLs
 //! - `recipients`: whom events are meant for
+//! - `service`: the same, as a configured service
 
 mod key_host;
 mod keys;
 mod questions;
 mod recipients;
 mod rig;
+mod service;
 mod signatures;
 mod signer;

@@ -90,8 +90,8 @@ struct Failed {
 }
 
 impl Cache {
-    pub fn new(now: Instant) -> Self {
-        Self { places: HashMap::new(), unknown: Bucket::new(UNKNOWN_AT_ONCE, UNKNOWN_EACH, now) }
+    pub fn new() -> Self {
+        Self { places: HashMap::new(), unknown: Bucket::new(UNKNOWN_AT_ONCE, UNKNOWN_EACH) }
     }
 
     /// The key of `path`, if it is at most `age` old, or how to come by it.
@@ -208,7 +208,7 @@ mod tests {
     /// A cache, a path that it knows the key of, and when that was fetched.
     fn knowing() -> (Cache, KeyPath, Instant) {
         let (now, path) = (Instant::now(), path("known"));
-        let mut cache = Cache::new(now);
+        let mut cache = Cache::new();
         let fetch = cache.ask(&path, CACHED, now).fetch.unwrap();
         cache.landed(fetch, Ok(key()));
         (cache, path, now)
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn whoever_asks_while_a_key_is_fetched_waits_for_that_fetch() {
         let now = Instant::now();
-        let mut cache = Cache::new(now);
+        let mut cache = Cache::new();
         let fetch = cache.ask(&path("k"), CACHED, now).fetch.unwrap();
         let Asked { answer: Answer::Wait(flight), fetch: None } =
             cache.ask(&path("k"), CACHED, now + SECOND)
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn after_a_failure_there_is_a_pause_that_says_why() {
         let now = Instant::now();
-        let mut cache = Cache::new(now);
+        let mut cache = Cache::new();
         let fetch = cache.ask(&path("k"), CACHED, now).fetch.unwrap();
         cache.landed(fetch, Err(Unavailable::NotThere));
         let asked = cache.ask(&path("k"), CACHED, now + LONG_PAUSE - SECOND);
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn a_fetch_whose_task_is_gone_holds_up_nobody() {
         let now = Instant::now();
-        let mut cache = Cache::new(now);
+        let mut cache = Cache::new();
         drop(cache.ask(&path("k"), CACHED, now).fetch);
         assert!(cache.ask(&path("k"), CACHED, now).fetch.is_some());
     }

@@ -32,7 +32,7 @@ impl Way {
     fn to(host: &KeyHost) -> Self {
         let (metrics, began) = (Metrics::new(), Instant::now());
         let client = Client::new().unwrap();
-        let keys = PublicKeys::of_host(client, host.url.clone(), &metrics, began);
+        let keys = PublicKeys::of_host(client, host.url.clone(), &metrics);
         Self { signature: AdobeSignature::new(keys), metrics, began }
     }
 

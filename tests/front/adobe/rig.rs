@@ -1,6 +1,6 @@
 //! A source `audit` of Adobe I/O's, its key host, and deliveries to it.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use millrace::{
     authenticate::{
@@ -47,10 +47,10 @@ impl Rig {
         let validate_at = format!("{}csm/registrations/validate", host.url);
         let url = host.url.clone();
         let source = |store: Arc<dyn Store>, metrics: &Metrics| {
-            let (name, now) = (SourceName::new("audit").unwrap(), Instant::now());
-            let keys = PublicKeys::of_host(client.clone(), url, metrics, now);
+            let name = SourceName::new("audit").unwrap();
+            let keys = PublicKeys::of_host(client.clone(), url, metrics);
             let opens = opens.then_some(client);
-            let validation = Validation::at(&validate_at, name.clone(), opens, metrics, now);
+            let validation = Validation::at(&validate_at, name.clone(), opens, metrics);
             let client_ids = [CLIENT_ID, SECOND_CLIENT_ID].map(str::to_owned);
             Source {
                 name,
