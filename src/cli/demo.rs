@@ -1,7 +1,7 @@
 //! `millrace demo`: everything on this machine, to be watched.
 //!
-//! An in-memory broker, the real service in front of it, subscriptions that push as Marketo does,
-//! and a consumer that counts what arrived. Half-way the broker goes away and comes back. Nothing
+//! An in-memory broker, the real service in front of it, senders that push as Marketo and Adobe I/O
+//! do, and a consumer that counts what arrived. Half-way the broker goes away and comes back. Nothing
 //! but the exit code and the summary is a promise: 0 when events were acknowledged and none of them
 //! was lost.
 
@@ -12,6 +12,7 @@ mod interrupts;
 mod logs;
 mod outage;
 mod screen;
+mod senders;
 mod summary;
 mod view;
 
@@ -31,6 +32,7 @@ use self::{
     interrupts::Interrupts,
     outage::{Broker, Outages},
     screen::Screen,
+    senders::{Endpoints, RETRY_AFTER},
     summary::Summary,
     view::{Backlog, Stage, Tone, View},
 };
@@ -38,18 +40,17 @@ use super::{print, text};
 use crate::{
     kafka::MockCluster,
     sender::{
-        Act, Clock, Endpoint, Generator, Ledger,
+        Act, Ledger,
+        adobe::{self, Keys},
         generator::munchkin_id,
-        marketo::{Batches, Rules, Subscription},
-        play,
     },
     service::{self, Running},
     shutdown::{Phase, Shutdown},
 };
 
-/// Show it all on this machine: Marketo pushes, topics fill, an outage costs nothing
+/// Show it all on this machine: Marketo and Adobe I/O push, topics fill, an outage costs nothing
 ///
-/// Starts an in-memory broker, the service and a few Marketo subscriptions, takes the broker away
+/// Starts an in-memory broker, the service, a few Marketo subscriptions and Adobe I/O, takes the broker away
 /// half-way and brings it back. Ends with a summary; the exit code is 0 only if nothing was lost.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Options {
@@ -85,10 +86,6 @@ fn duration(text: &str) -> Result<Duration, String> {
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 /// How often the broker's schedule is looked at.
 const TICK: Duration = Duration::from_millis(50);
-/// Marketo's is 3 minutes, in which the demo would be over.
-const RETRY_AFTER: Duration = Duration::from_secs(3);
-/// Whose page of the books is whose.
-const MARKETO: usize = 0;
 const FOREVER_PERIOD: Duration = Duration::from_secs(60);
 
 /// Runs the demo; the terminal is its own meanwhile. Returns the exit code.
@@ -133,6 +130,9 @@ struct Demo<'a> {
     options: &'a Options,
     broker: MockCluster,
     service: Running,
+    endpoints: Endpoints,
+    /// Those that Adobe I/O signs with.
+    keys: Arc<Keys>,
     books: Arc<Books>,
     began: Instant,
     broker_is_away: bool,
@@ -146,20 +146,28 @@ async fn demo(
 ) -> Result<bool, String> {
     let mut interrupts = Interrupts::listen().map_err(|error| error.to_string())?;
     let broker = MockCluster::start(1).map_err(|error| error.to_string())?;
-    let config = bridge::config(broker.bootstrap(), folder);
+    let keys = Keys::generate("Demo").map_err(|error| error.to_string())?;
+    let keys_folder = folder.join("keys");
+    adobe::keys::write(&keys, &keys_folder)
+        .map_err(|error| format!("writing Adobe's public keys: {error}"))?;
+    let config = bridge::config(broker.bootstrap(), folder, &keys_folder);
     // One partition keeps a demo of days small: the broker holds the last 5 MB of each in memory.
     let maker = broker.topic_maker(if options.forever { 1 } else { 3 });
     let shutdown = Shutdown::new();
     let service = service::start(config, Some(maker), shutdown.clone())
         .await
         .map_err(|error| error.to_string())?;
-    let ledger = Ledger::new(run_number(options.seed), options.subscriptions, 0);
-    let books = Arc::new(Books::new(ledger, &["Marketo"]));
+    // Adobe I/O sends a failed delivery again behind later ones.
+    let ledger = Ledger::new(run_number(options.seed), options.subscriptions, 1);
+    let books = Arc::new(Books::new(ledger, &senders::NAMES));
     let kafka = bridge::kafka(broker.bootstrap());
     let consumer = Consumer::start(kafka, bridge::TOPIC_PREFIX, Arc::clone(&books))?;
 
     let began = Instant::now();
-    let mut demo = Demo { options, broker, service, books, began, broker_is_away: false };
+    let endpoints = Endpoints::of(service.deliveries);
+    let keys = Arc::new(keys);
+    let broker_is_away = false;
+    let mut demo = Demo { options, broker, service, endpoints, keys, books, began, broker_is_away };
     demo.introduce(screen, log);
     demo.push(screen, &mut interrupts).await?;
     let mut troubles = Vec::from_iter(demo.drain(screen, &mut interrupts).await);
@@ -193,8 +201,7 @@ fn run_number(seed: u64) -> u32 {
 
 impl Demo<'_> {
     fn introduce(&self, screen: &mut Screen, log: &Path) {
-        let Self { options, service, broker, .. } = self;
-        let endpoint = format!("http://{}/v1/{}", service.deliveries, bridge::SOURCE);
+        let Self { options, service, endpoints, broker, .. } = self;
         let subscriptions = match options.subscriptions {
             1 => "1 Marketo subscription pushes".into(),
             n => format!("{n} Marketo subscriptions push"),
@@ -210,20 +217,22 @@ impl Demo<'_> {
         for line in [
             "millrace demo".into(),
             format!(
-                "  {subscriptions} 100 to 500 activities every {interval} each; a failed batch"
+                "  {subscriptions} 100 to 500 activities every {interval} each, and Adobe I/O signed"
             ),
             format!(
-                "  is sent again after {retry} (Marketo: 3 minutes); the broker is away for {outage}"
+                "  batches of up to 20 events; what fails is sent again after {retry} and 1 s (really: minutes);"
             ),
+            format!("  the broker is away for {outage}"),
             String::new(),
-            format!("  endpoint  {endpoint}"),
+            format!("  Marketo   {}", endpoints.marketo),
+            format!("  Adobe I/O {}", endpoints.adobe),
             format!("  health    http://{0}/readyz  http://{0}/metrics", service.admin),
             format!("  broker    {}  (in memory, for the demo only)", broker.bootstrap()),
             format!("  log       {}", log.display()),
             String::new(),
             "Send an event of your own:".into(),
             String::new(),
-            curl(&endpoint),
+            curl(&endpoints.marketo),
             String::new(),
             "Read along with any Kafka client:".into(),
             String::new(),
@@ -243,7 +252,7 @@ impl Demo<'_> {
         interrupts: &mut Interrupts,
     ) -> Result<(), String> {
         let (act, told) = watch::channel(Act::Sending);
-        let mut players = self.start_players(&told)?;
+        let mut players = self.start_senders(&told).await?;
         let end = (!self.options.forever).then_some(self.options.duration);
         let outages = Outages::every(end.unwrap_or(FOREVER_PERIOD));
         loop {
@@ -268,31 +277,9 @@ impl Demo<'_> {
         Ok(())
     }
 
-    fn start_players(&self, act: &watch::Receiver<Act>) -> Result<JoinSet<()>, String> {
-        let options = self.options;
-        let rules =
-            Rules { interval: options.interval, retry_after: RETRY_AFTER, ..Rules::MARKETO };
-        let endpoint = format!("http://{}/v1/{}", self.service.deliveries, bridge::SOURCE);
-        let endpoint = Endpoint::new(&endpoint)?;
-        let clock = Clock::start().map_err(|error| error.to_string())?;
-        let began = tokio::time::Instant::now();
-        let mut players = JoinSet::new();
-        for lane in 0..options.subscriptions {
-            // Subscriptions are not in step with each other.
-            let first = options.interval * u32::from(lane) / u32::from(options.subscriptions);
-            let generator = Generator::new(options.seed, run_number(options.seed), lane);
-            let authorization = format!("Bearer {}", bridge::TOKEN);
-            let batches = Batches::new(generator, rules.batch.clone(), &authorization)
-                .ok_or("the token can't be sent in a header")?;
-            let subscription = Subscription::new(rules.clone(), first);
-            let (endpoint, clock, act) = (endpoint.clone(), clock.clone(), act.clone());
-            let books = Arc::clone(&self.books);
-            players.spawn(async move {
-                let watch = books.watcher(MARKETO);
-                play(batches, subscription, &endpoint, &clock, began, act, watch).await;
-            });
-        }
-        Ok(players)
+    async fn start_senders(&self, act: &watch::Receiver<Act>) -> Result<JoinSet<()>, String> {
+        let Self { options, endpoints, keys, books, .. } = self;
+        senders::start(options, run_number(options.seed), endpoints, keys, books, act).await
     }
 
     fn set_broker(&mut self, away: bool, screen: &mut Screen) -> Result<(), String> {

@@ -5,14 +5,17 @@ use std::{collections::BTreeMap, net::Ipv4Addr, path::Path, time::Duration};
 
 use crate::{
     config::{
-        Admin, Adobe, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret, Shutdown,
-        SourceConfig, Spool, TokenAuth, Topics,
+        Admin, Adobe, AdobeAuth, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret,
+        Shutdown, SourceConfig, Spool, TokenAuth, Topics, ValidationUrl,
     },
     delivery::{SourceKind, SourceName},
 };
 
-/// The one source of the demo.
-pub const SOURCE: &str = "leads";
+/// The sources of the demo.
+pub const MARKETO: &str = "leads";
+pub const ADOBE: &str = "adobe";
+/// Whose events Adobe I/O sends.
+pub const CLIENT_ID: &str = "demo-client";
 /// No secret: it is printed, and lets only this machine in.
 pub const TOKEN: &str = "demo-token";
 /// What all topics of the demo begin with.
@@ -26,24 +29,10 @@ pub fn kafka(bootstrap: &str) -> Kafka {
     }
 }
 
-/// As in production, but for addresses, folder, sizes and a stop that waits for nobody.
-pub fn config(bootstrap: &str, folder: &Path) -> Config {
+/// As in production, but for addresses, folders, sizes and a stop that waits for nobody. Adobe's public
+/// keys are in `keys`.
+pub fn config(bootstrap: &str, folder: &Path, keys: &Path) -> Config {
     let anywhere = (Ipv4Addr::LOCALHOST, 0).into();
-    let source = SourceConfig {
-        name: SourceName::new(SOURCE).expect("the name is a constant of the right form"),
-        kind: SourceKind::MarketoLeadActivity,
-        auth: Auth {
-            tokens: Some(TokenAuth {
-                tokens: vec![Secret::new(TOKEN).expect("the token is a constant and not empty")],
-                header_scheme: HeaderScheme::Bearer,
-                query_parameter: None,
-            }),
-            ..Auth::default()
-        },
-        journal: None,
-        size_limit: None,
-        activity_types: BTreeMap::new(),
-    };
     Config {
         listen: Listen { address: anywhere, ..Listen::default() },
         admin: Admin { address: anywhere },
@@ -59,11 +48,41 @@ pub fn config(bootstrap: &str, folder: &Path) -> Config {
         kafka: kafka(bootstrap),
         topics: Topics::default(),
         forward: Forward::default(),
-        adobe: Adobe::default(),
-        sources: vec![source],
+        adobe: Adobe { keys_folder: Some(keys.to_owned()), ..Adobe::default() },
+        sources: vec![
+            source(MARKETO, SourceKind::MarketoLeadActivity, by_token()),
+            source(ADOBE, SourceKind::AdobeIo, by_signature()),
+        ],
         shutdown: Shutdown { delay: Duration::ZERO, flush: Duration::from_secs(2) },
         log: Log::default(),
     }
+}
+
+fn source(name: &str, kind: SourceKind, auth: Auth) -> SourceConfig {
+    SourceConfig {
+        name: SourceName::new(name).expect("the name is a constant of the right form"),
+        kind,
+        auth,
+        journal: None,
+        size_limit: None,
+        activity_types: BTreeMap::new(),
+    }
+}
+
+fn by_token() -> Auth {
+    let token = Secret::new(TOKEN).expect("the token is a constant and not empty");
+    let tokens = TokenAuth {
+        tokens: vec![token],
+        header_scheme: HeaderScheme::Bearer,
+        query_parameter: None,
+    };
+    Auth { tokens: Some(tokens), ..Auth::default() }
+}
+
+fn by_signature() -> Auth {
+    let client_ids = vec![CLIENT_ID.to_owned()];
+    let adobe = AdobeAuth { client_ids, validation_url: ValidationUrl::Log };
+    Auth { adobe: Some(adobe), ..Auth::default() }
 }
 
 const MIB: u64 = 1024 * 1024;

@@ -40,7 +40,7 @@ impl Summary {
             let ok = side.answers().statuses.get(&200).copied().unwrap_or_default();
             let (name, sent) = (side.name, count(side.requests));
             plain(format!("  {:<21} {sent:>12}", format!("{name} sent")));
-            plain(format!("  {:<21} {:>12}", format!("{name} answered 200"), count(ok)));
+            plain(format!("  {:<21} {:>12}", format!("{name} accepted"), count(ok)));
         }
         for (label, number) in [
             ("events sent", tally.sent),
@@ -116,7 +116,7 @@ mod tests {
         let (good, text) = verdict(fine, &[]);
         assert!(good && text.contains("Nothing lost: all of 1,000 events"), "{text}");
         assert!(text.contains("  events on topics             1,000\n"), "{text}");
-        assert!(text.contains("  Marketo answered 200             0\n"), "{text}");
+        assert!(text.contains("  Marketo accepted                 0\n"), "{text}");
 
         let (good, text) = verdict(Tally { lost: 2, ..fine }, &[]);
         assert!(!good && text.contains("2 are on no topic"), "{text}");
