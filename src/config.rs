@@ -14,6 +14,7 @@
 //! `config/default.toml` documents every key; a test holds it against this code.
 
 mod catalog;
+mod deduplicate;
 mod effective;
 mod environment;
 mod file;
@@ -54,6 +55,7 @@ pub struct Config {
     pub kafka: Kafka,
     pub topics: Topics,
     pub forward: Forward,
+    pub deduplicate: crate::deduplicate::Settings,
     /// In the order of their names; at least one.
     pub sources: Vec<SourceConfig>,
     pub shutdown: Shutdown,

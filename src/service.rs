@@ -21,6 +21,7 @@ use crate::{
     admin,
     checkpoint::CheckpointError,
     config::Config,
+    deduplicate::Deduplicator,
     kafka::{TopicMaker, Topics},
     listen,
     metrics::Metrics,
@@ -165,6 +166,10 @@ fn open(
         None => Topics::start(&config.kafka, &config.topics, prefix),
     };
     let topics = topics.map_err(StartError::Thread)?;
+    let names: Vec<_> = config.sources.iter().map(|source| source.name.clone()).collect();
+    let (disk, directory) = (folder.disk().clone(), &config.spool.directory);
+    let deduplicator =
+        Deduplicator::open(disk, directory, config.deduplicate, &names, metrics);
     let sources = config
         .sources
         .iter()
@@ -172,6 +177,7 @@ fn open(
             let parts = source::Surroundings {
                 config,
                 folder: &folder,
+                deduplicator: &deduplicator,
                 topics: &topics,
                 router: &router,
                 metrics,

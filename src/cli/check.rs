@@ -4,8 +4,8 @@ use std::{ffi::OsString, io::Write};
 
 use clap::Args;
 
-use super::{ConfigFile, Program, print};
-use crate::config::{self, Questions};
+use super::{ConfigFile, Program, print, text};
+use crate::config::{self, Config, Questions};
 
 /// Check the configuration without starting anything
 ///
@@ -37,6 +37,7 @@ pub(super) fn run(
         }
     };
     print(out, &loaded);
+    print(out, format_args!("\n# {}\n", memory(&loaded.config)));
     if !options.connect {
         return 0;
     }
@@ -52,4 +53,14 @@ pub(super) fn run(
             1
         }
     }
+}
+
+/// What recognising repeats takes; the rest of the memory is in the keys themselves.
+fn memory(config: &Config) -> String {
+    let settings = &config.deduplicate;
+    if settings.is_off() {
+        return "repeated events are not recognised (deduplicate.window = 0)".into();
+    }
+    let memory = text::bytes(settings.memory());
+    format!("to recognise repeated events (deduplicate.ids = {}): {memory} of memory", settings.ids)
 }

@@ -1,7 +1,7 @@
 //! From what was written to what it means, section by section.
 
 use super::{
-    Config, Questions, kafka,
+    Config, Questions, deduplicate, kafka,
     leaf::{
         ADDRESS, COUNT, DURATION, FLAG, FOLDER, Kind, NONZERO_DURATION, PARTITIONS, REPLICAS, SIZE,
         SIZE_OR_NONE, string,
@@ -23,6 +23,7 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
     let kafka = kafka::read(reading, &mut root, questions.kafka);
     let topics = topics(reading, &mut root);
     let forward = forward(reading, &mut root);
+    let deduplicate = deduplicate::read(reading, &mut root);
     let sources = sources::read(reading, &mut root);
     let shutdown = shutdown(reading, &mut root);
     let log = log(reading, &mut root);
@@ -50,6 +51,7 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
         kafka: kafka?,
         topics: topics?,
         forward: forward?,
+        deduplicate: deduplicate?,
         sources: sources?,
         shutdown: shutdown?,
         log: log?,

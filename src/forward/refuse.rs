@@ -10,6 +10,7 @@ use super::{
 use crate::{
     dead_letter::DeadLetter,
     decode::{Undecodable, decode},
+    deduplicate::Id,
     delivery::SourceName,
     event::{Decoded, Event, Refused},
     produce::{Failure, SendError, Sink, Token, TopicState},
@@ -108,11 +109,12 @@ pub(super) fn index_of(item: &Decoded<'_>) -> u32 {
 
 impl<S: Sink> Forwarder<S> {
     /// Sends `letter` on lane `id`, or puts it into quarantine. `topic` is the event's own, as far as
-    /// it is known.
+    /// it is known, and `identity` what it is known by, if it is an event.
     pub(super) fn refuse(
         &mut self,
         id: LaneId,
         topic: Option<TopicId>,
+        identity: Option<Id>,
         letter: &DeadLetter<'_>,
         reason: &'static str,
         now: Now,
@@ -124,13 +126,14 @@ impl<S: Sink> Forwarder<S> {
         Ok(match self.send_letter(letter, token, stage, now)? {
             Letter::Sent { size } => {
                 let carries = Carries::DeadLetter { reason, pointer: stage == Stage::Pointer };
-                let sent = Sent { position: letter.position, topic, size, carries };
+                let sent = Sent { position: letter.position, topic, identity, size, carries };
                 self.sent(id, sent, now);
                 Taken::Sent
             }
             Letter::Quarantined => {
                 let topic = topic.unwrap_or(self.dead_letters);
                 self.settled_ahead.insert(letter.position, topic);
+                self.claims.settled(identity);
                 Taken::Passed
             }
             Letter::LookingUp => self.rest(id, now),
@@ -171,6 +174,9 @@ impl<S: Sink> Forwarder<S> {
             Next::Delivery(stored) => stored,
             Next::Damage(damage) => {
                 self.quarantine_damage(&damage, now)?;
+                if let Some(slot) = self.window_of(*token).and_then(|window| window.slot(*token)) {
+                    slot.identity = None; // it was given up: another event may have it
+                }
                 self.settled(*token);
                 return Ok(true);
             }
@@ -294,6 +300,7 @@ impl<S: Sink> Forwarder<S> {
         damage: &Damage,
         now: Now,
     ) -> Result<(), ForwardError> {
+        self.claims.release(damage.first_sequence..damage.next_sequence, now.unix);
         let source = self.spool.source();
         let kept = self
             .quarantine

@@ -11,6 +11,7 @@ use super::{
     window::{Carries, LaneId, Slot, State},
 };
 use crate::{
+    deduplicate::{Claim, Id},
     event::{Decoded, Event},
     produce::{Failure, SendError, Sink, TopicState},
     spool::position::Position,
@@ -32,7 +33,7 @@ const SLOTS: usize = 1 << 18;
 pub(super) enum Taken {
     /// A record of it is on its way.
     Sent,
-    /// There is nothing to send: another lane's, settled before, or in quarantine.
+    /// There is nothing to send: another lane's, settled before, a repeat, or in quarantine.
     Passed,
     /// Not now: come back to this very event.
     Wait,
@@ -43,6 +44,7 @@ pub(super) struct Sent {
     pub position: Position,
     /// The event's own topic, as far as it is known.
     pub topic: Option<TopicId>,
+    pub identity: Option<Id>,
     pub size: usize,
     pub carries: Carries,
 }
@@ -64,7 +66,7 @@ impl<S: Sink> Forwarder<S> {
             Err(refused) => {
                 let source = self.spool.source().clone();
                 let letter = refuse::element(&source, position, refused);
-                return self.refuse(id, None, &letter, refused.reason, now);
+                return self.refuse(id, None, None, &letter, refused.reason, now);
             }
         };
 
@@ -97,11 +99,16 @@ impl<S: Sink> Forwarder<S> {
         if self.settled_ahead.contains(position) {
             return Ok(Taken::Passed);
         }
+        // Only here, where this very lane answers for the event: a claim is a promise to settle it.
+        let identity = match self.claims.claim(event, position, now.unix) {
+            Claim::Granted(identity) => identity,
+            Claim::Repeat => return Ok(Taken::Passed),
+        };
         match known {
             Some(topic) if self.topics.get(topic).ready => {
-                self.send(id, topic, position, event, now)
+                self.send(id, topic, position, identity, event, now)
             }
-            _ => self.send_to_new_topic(id, position, event, name, now),
+            _ => self.send_to_new_topic(id, position, identity, event, name, now),
         }
     }
 
@@ -110,6 +117,7 @@ impl<S: Sink> Forwarder<S> {
         &mut self,
         id: LaneId,
         position: Position,
+        identity: Option<Id>,
         event: &Event<'_>,
         name: &str,
         now: Now,
@@ -118,7 +126,7 @@ impl<S: Sink> Forwarder<S> {
             TopicState::Ready => {
                 let topic = self.topics.enter(name);
                 self.topics.get_mut(topic).ready = true;
-                self.send(id, topic, position, event, now)
+                self.send(id, topic, position, identity, event, now)
             }
             TopicState::OverLimit => {
                 let source = self.spool.source().clone();
@@ -127,7 +135,7 @@ impl<S: Sink> Forwarder<S> {
                      or raise the limit"
                 );
                 let letter = refuse::event(&source, position, event, name, TOPIC_LIMIT, &error);
-                self.refuse(id, self.topics.find(name), &letter, TOPIC_LIMIT, now)
+                self.refuse(id, self.topics.find(name), identity, &letter, TOPIC_LIMIT, now)
             }
             // Nobody knows which topics there are while the cluster is away.
             TopicState::Pending if self.cluster_is_away() || id != MAIN => Ok(self.rest(id, now)),
@@ -221,6 +229,7 @@ impl<S: Sink> Forwarder<S> {
         id: LaneId,
         topic: TopicId,
         position: Position,
+        identity: Option<Id>,
         event: &Event<'_>,
         now: Now,
     ) -> Result<Taken, ForwardError> {
@@ -238,19 +247,20 @@ impl<S: Sink> Forwarder<S> {
             );
             let (name, source) = (name.clone(), self.spool.source().clone());
             let letter = refuse::event(&source, position, event, &name, refuse::TOO_LARGE, &error);
-            return self.refuse(id, Some(topic), &letter, refuse::TOO_LARGE, now);
+            return self.refuse(id, Some(topic), identity, &letter, refuse::TOO_LARGE, now);
         }
         match self.sink.send(&record, token) {
             Ok(()) => {
                 let topic = Some(topic);
-                self.sent(id, Sent { position, topic, size, carries: Carries::Event }, now);
+                let carries = Carries::Event;
+                self.sent(id, Sent { position, topic, identity, size, carries }, now);
                 Ok(Taken::Sent)
             }
             Err(SendError::QueueFull) => Ok(Taken::Wait),
             Err(SendError::Failed(Failure::Refused(error))) => {
                 let (name, source) = (name.clone(), self.spool.source().clone());
                 let letter = refuse::event(&source, position, event, &name, "refused", &error);
-                self.refuse(id, Some(topic), &letter, "refused", now)
+                self.refuse(id, Some(topic), identity, &letter, "refused", now)
             }
             Err(SendError::Failed(Failure::Passing(why))) => {
                 let trouble = Trouble { why, one_at_a_time: false };
@@ -266,7 +276,7 @@ impl<S: Sink> Forwarder<S> {
 
     /// Notes that the sink has a record of lane `id`.
     pub(super) fn sent(&mut self, id: LaneId, sent: Sent, now: Now) {
-        let Sent { position, topic: belongs_to, size, carries } = sent;
+        let Sent { position, topic: belongs_to, identity, size, carries } = sent;
         let topic = match (carries, belongs_to) {
             (Carries::Event, Some(topic)) => topic,
             (Carries::Event, None) | (Carries::DeadLetter { .. }, _) => self.dead_letters,
@@ -275,7 +285,7 @@ impl<S: Sink> Forwarder<S> {
         entry.outstanding += 1;
         tracing::trace!(%position, topic = entry.name, lane = id, "sent");
         let (since, state) = (now.instant, State::Outstanding);
-        let slot = Slot { position, topic, belongs_to, size, since, carries, state };
+        let slot = Slot { position, topic, belongs_to, identity, size, since, carries, state };
         if let Some(lane) = self.lane_mut(id) {
             lane.window.push(slot);
         }

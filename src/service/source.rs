@@ -13,6 +13,7 @@ use crate::{
     checkpoint::{Checkpoint, CheckpointFile},
     config::{Config, SourceConfig, TokenAuth},
     decode::{Catalog, Rules},
+    deduplicate::Deduplicator,
     forward::{self, Forwarder, Parts, Settings},
     kafka::{Producer, Topics},
     metrics::Metrics,
@@ -28,6 +29,7 @@ use crate::{
 pub(super) struct Surroundings<'a> {
     pub config: &'a Config,
     pub folder: &'a Arc<Folder>,
+    pub deduplicator: &'a Arc<Deduplicator>,
     pub topics: &'a Arc<Topics>,
     pub router: &'a Router,
     pub metrics: &'a Metrics,
@@ -45,7 +47,7 @@ pub(super) struct RunningSource {
 
 impl RunningSource {
     pub fn open(source: &SourceConfig, around: &Surroundings<'_>) -> Result<Self, StartError> {
-        let Surroundings { config, folder, topics, router, metrics } = around;
+        let Surroundings { config, folder, deduplicator, topics, router, metrics } = around;
         metrics.announce(source.name.as_str());
         let directory = folder.source_directory(&source.name);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
@@ -71,6 +73,7 @@ impl RunningSource {
             router: (*router).clone(),
             checkpoint,
             quarantine: Quarantine::new(folder.disk().clone(), &directory),
+            claims: deduplicator.claims(&source.name),
             metrics: (*metrics).clone(),
         };
         let stop = Shutdown::new();

@@ -8,6 +8,7 @@ use crate::{
         Admin, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret, Shutdown, SourceConfig,
         Spool, TokenAuth, Topics,
     },
+    deduplicate::Settings,
     delivery::{SourceKind, SourceName},
 };
 
@@ -55,6 +56,7 @@ pub fn config(bootstrap: &str, folder: &Path) -> Config {
         kafka: kafka(bootstrap),
         topics: Topics::default(),
         forward: Forward::default(),
+        deduplicate: Settings::default(),
         sources: vec![source],
         shutdown: Shutdown { delay: Duration::ZERO, flush: Duration::from_secs(2) },
         log: Log::default(),
