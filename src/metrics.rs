@@ -5,8 +5,7 @@
 
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
-    core::Collector,
+    TextEncoder, core::Collector,
 };
 
 /// Handles to every metric; clones share the same counters.
@@ -71,8 +70,9 @@ impl Metrics {
         let gauge = |name: &str, help: &str, labels: &[&str]| {
             register(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
         };
-        let one_gauge =
-            |name: &str, help: &str| register(&registry, IntGauge::with_opts(Opts::new(name, help)));
+        let one_gauge = |name: &str, help: &str| {
+            register(&registry, IntGauge::with_opts(Opts::new(name, help)))
+        };
         let histogram = |name: &str, help: &str, labels: &[&str]| {
             let buckets = vec![
                 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,

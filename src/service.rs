@@ -168,8 +168,7 @@ fn open(
     let topics = topics.map_err(StartError::Thread)?;
     let names: Vec<_> = config.sources.iter().map(|source| source.name.clone()).collect();
     let (disk, directory) = (folder.disk().clone(), &config.spool.directory);
-    let deduplicator =
-        Deduplicator::open(disk, directory, config.deduplicate, &names, metrics);
+    let deduplicator = Deduplicator::open(disk, directory, config.deduplicate, &names, metrics);
     let sources = config
         .sources
         .iter()

@@ -42,8 +42,15 @@ impl Claims {
         Self { shared, source, settled: Vec::new(), sidecar, failing: false }
     }
 
-    /// Asks for the event at `position`, as often as a lane comes to it. The first time in a process
-    /// reads the files of ids.
+    /// Reads what was saved before this process, unless another source has or is just at it; then it
+    /// waits. Without it the first claim does so.
+    pub fn recall(&self, now: UnixMillis) {
+        if !self.shared.settings.is_off() {
+            drop(self.shared.index(now));
+        }
+    }
+
+    /// Asks for the event at `position`, as often as a lane comes to it.
     pub fn claim(&mut self, event: &Event<'_>, position: Position, now: UnixMillis) -> Claim {
         if self.shared.settings.is_off() {
             return Claim::Granted(None);

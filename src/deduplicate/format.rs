@@ -124,7 +124,8 @@ mod tests {
     const KEY: u64 = 0x1234_5678_9abc_def0;
 
     fn blocks() -> Vec<Block> {
-        let block = |at, ids: &[u64]| Block { at, ids: ids.iter().map(|id| Id([*id, 7])).collect() };
+        let block =
+            |at, ids: &[u64]| Block { at, ids: ids.iter().map(|id| Id([*id, 7])).collect() };
         vec![block(1000, &[1, 2, 3]), block(1250, &[]), block(u64::MAX, &[u64::MAX])]
     }
 

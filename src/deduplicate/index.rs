@@ -139,7 +139,11 @@ impl Index {
             let place = self.table[slot] as usize - 1;
             if !self.is_expired(place) {
                 let held = self.ring[place].owner();
-                return if held == owner { Claimed::Own } else { Claimed::Taken { by: held.source } };
+                return if held == owner {
+                    Claimed::Own
+                } else {
+                    Claimed::Taken { by: held.source }
+                };
             }
             self.forget(place);
         }

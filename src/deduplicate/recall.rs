@@ -45,7 +45,8 @@ pub fn sources(disk: &dyn Disk, directory: &Path, configured: &[SourceName]) -> 
 
 /// Puts everything that is saved into `index`.
 pub fn fill(index: &mut Index, of: &Deduplicator, now: UnixMillis) {
-    let mut files: Vec<_> = (0..).zip(&of.sources).map(|(n, source)| Files::of(n, source, of)).collect();
+    let mut files: Vec<_> =
+        (0..).zip(&of.sources).map(|(n, source)| Files::of(n, source, of)).collect();
     // The sources' blocks by the time of each; a source's own are in order.
     loop {
         let next = files.iter_mut().filter_map(|files| Some((files.next_at()?, files)));
@@ -97,11 +98,13 @@ impl<'a> Files<'a> {
 
     fn read(&self, path: &Path) -> io::Result<Vec<Block>> {
         let bytes = disk::read_file(&*self.of.disk, path)?;
-        let contents =
-            format::read(&bytes, self.of.key.fingerprint()).map_err(io::Error::other)?;
+        let contents = format::read(&bytes, self.of.key.fingerprint()).map_err(io::Error::other)?;
         if contents.end < bytes.len() {
             let rest = bytes.len() - contents.end;
-            self.passed_by(path, &format!("its last {rest} bytes are damaged or were never synced"));
+            self.passed_by(
+                path,
+                &format!("its last {rest} bytes are damaged or were never synced"),
+            );
         }
         Ok(contents.blocks)
     }

@@ -78,7 +78,7 @@ impl RunningSource {
         };
         let stop = Shutdown::new();
         let forwarder =
-            spawn_forwarder(settings, parts, saved, stop.clone(), config.shutdown.flush)?;
+            spawn_forwarder(folder, settings, parts, saved, stop.clone(), config.shutdown.flush)?;
         let writer = writer.spawn().map_err(StartError::Thread)?;
         Ok(Self { spool, auth: source.auth.clone(), writer, forwarder, stop })
     }
@@ -130,6 +130,7 @@ fn catalog(source: &SourceConfig) -> Result<Catalog, StartError> {
 }
 
 fn spawn_forwarder(
+    folder: &Folder,
     settings: Settings,
     mut parts: Parts<Producer>,
     saved: Option<Checkpoint>,
@@ -137,9 +138,11 @@ fn spawn_forwarder(
     flush: Duration,
 ) -> Result<JoinHandle<()>, StartError> {
     let name = format!("forward-{}", parts.spool.source());
+    let disk = folder.disk().clone();
     let work = move || {
         let spool = parts.spool.clone();
         let stopping = || stop.has_reached(Phase::Closing);
+        parts.claims.recall(disk.now());
         if parts.sink.renew(&stopping).is_err() {
             return; // only when asked to stop
         }

@@ -1,9 +1,10 @@
-//! One history: a seeded sequence of appends, steps, faults, crashes and restarts of the real spool
-//! and forwarder, with the oracle looking on.
+//! One history: a seeded sequence of appends, steps, faults, crashes and restarts of the real spools
+//! and forwarders, with the oracle looking on.
 
 use std::{
     cell::RefCell,
     collections::BTreeMap,
+    path::PathBuf,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -13,6 +14,7 @@ use fastrand::Rng;
 use millrace::{
     checkpoint::{Checkpoint, CheckpointFile},
     decode::Rules,
+    deduplicate::{self, Deduplicator},
     delivery::{SourceKind, SourceName},
     forward::{Forwarder, Now, Parts, Settings},
     metrics::Metrics,
@@ -22,11 +24,11 @@ use millrace::{
 };
 
 use crate::{
-    books::Books,
+    books::{Books, Saved},
     cluster::{Cluster, DEAD_LETTERS, Producer, Trouble},
     damage,
     oracle::{self, Seen},
-    sender::Sender,
+    sender::{Batch, Sender},
     simulated_disk::{Call, SimulatedDisk},
 };
 
@@ -42,7 +44,16 @@ const QUIET_STEPS: usize = 5_000;
 const HOLD_AFTER: Duration = Duration::from_secs(2);
 const RECORD_LIMIT: usize = 5_000;
 
-/// What runs between a start and a crash.
+/// Who sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Senders {
+    /// One that never repeats, in front of a bridge that would not notice.
+    One,
+    /// Two that repeat what they and the other one have sent.
+    TwoThatRepeat,
+}
+
+/// What runs of one source between a start and a crash.
 struct Process {
     writer: Writer,
     spool: Spool,
@@ -53,10 +64,13 @@ pub struct History {
     random: Rng,
     disk: SimulatedDisk,
     config: Config,
-    source: SourceName,
+    sources: Vec<SourceName>,
     cluster: Rc<RefCell<Cluster>>,
     sender: Sender,
-    process: Option<Process>,
+    deduplicate: deduplicate::Settings,
+    /// One for each source, or none while nothing runs.
+    processes: Vec<Process>,
+    metrics: Metrics,
     books: Books,
     /// Records that the sink holds at most, and bytes that may be on their way.
     queue: usize,
@@ -67,7 +81,7 @@ pub struct History {
 }
 
 impl History {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, senders: Senders) -> Self {
         let config = Config {
             directory: "/spool".into(),
             size_limit: 60_000,
@@ -76,15 +90,20 @@ impl History {
             keep_delivered_size: 0,
             segment_size: 4_000,
         };
-        let source = SourceName::new("leads").expect("a legal name");
+        let repeats = senders == Senders::TwoThatRepeat;
+        let names: &[&str] = if repeats { &["leads", "adobe"] } else { &["leads"] };
+        let sources: Vec<_> =
+            names.iter().map(|name| SourceName::new(name).expect("a legal name")).collect();
         Self {
             random: Rng::with_seed(seed),
             disk: SimulatedDisk::new(seed ^ 3),
             config,
-            sender: Sender::new(seed ^ 1, source.clone()),
-            source,
+            sender: Sender::new(seed ^ 1, sources.clone(), repeats),
+            deduplicate: deduplicate::Settings::OFF,
+            sources,
             cluster: Cluster::new(seed ^ 2),
-            process: None,
+            processes: Vec::new(),
+            metrics: Metrics::new(),
             books: Books::default(),
             queue: 24,
             window: 8_000,
@@ -93,6 +112,29 @@ impl History {
             counters: Counters::new(),
         }
         .with_character()
+        .with_memory()
+    }
+
+    fn repeats(&self) -> bool {
+        self.sources.len() > 1
+    }
+
+    /// How much is known of what came before: usually more than a history has.
+    fn with_memory(mut self) -> Self {
+        if self.repeats() {
+            let (window, ids) = match self.random.u8(..8) {
+                0 => (Duration::from_secs(3600), self.random.usize(1..100)),
+                1 => (Duration::from_millis(self.random.u64(1..5_000)), 4_000),
+                _ => (Duration::from_secs(3600), 4_000),
+            };
+            self.deduplicate = deduplicate::Settings { window, ids };
+        }
+        self
+    }
+
+    /// Whether no event of the whole history is forgotten.
+    fn has_memory_for_all(&self) -> bool {
+        self.deduplicate.ids == 4_000 && self.deduplicate.window == Duration::from_secs(3600)
     }
 
     /// Histories differ in what their machines are like, not only in what happens to them.
@@ -147,6 +189,7 @@ impl History {
             84..91 => self.toggle_topic(),
             91..93 => self.toggle_permission(),
             93..95 => self.disk_fails(),
+            95..96 if self.repeats() && self.random.u8(..8) == 0 => self.flip_a_bit_of_ids(),
             95..96 => self.flip_a_bit(),
             96..98 => self.crash(),
             _ => self.restart(),
@@ -154,30 +197,44 @@ impl History {
     }
 
     fn append(&mut self) {
-        let batches: Vec<_> = (0..self.random.usize(1..4)).map(|_| self.sender.batch()).collect();
+        let source = self.random_source();
+        let count = self.random.usize(1..4);
+        let batches: Vec<_> = (0..count).map(|_| self.batch(source)).collect();
         let ids: Vec<_> = batches.iter().map(|batch| batch.ids.clone()).collect();
         let group: Vec<_> = batches.into_iter().map(|batch| batch.delivery).collect();
-        let Some(process) = &mut self.process else { return };
+        let Some(process) = self.processes.get_mut(source) else { return };
         match process.writer.append_group(&group) {
             Ok(sequences) => {
                 tracing::debug!(?ids, ?sequences, "acknowledged");
                 for (ids, sequence) in ids.iter().zip(sequences) {
-                    self.books.acknowledged(ids, sequence);
+                    self.books.acknowledged(ids, source, sequence);
                 }
             }
             Err(AppendError::Full { .. }) => self.count("spool full"),
             Err(AppendError::Poisoned { .. }) => {
                 self.count("poison");
+                ids.iter().for_each(|ids| self.books.unanswered(ids));
                 self.crash();
             }
             Err(error) => panic!("an append: {error}"),
         }
     }
 
+    fn random_source(&mut self) -> usize {
+        if self.repeats() { self.random.usize(..self.sources.len()) } else { 0 }
+    }
+
+    fn batch(&mut self, source: usize) -> Batch {
+        let again = self.repeats() && self.random.u8(..10) < 4;
+        let again = again.then(|| self.sender.again(source)).flatten();
+        again.unwrap_or_else(|| self.sender.batch(source))
+    }
+
     fn step(&mut self) {
+        let source = self.random_source();
         let patience = Duration::from_millis(self.random.u64(..20));
         let now = self.now();
-        let Some(process) = &mut self.process else { return };
+        let Some(process) = self.processes.get_mut(source) else { return };
         if let Err(error) = process.forwarder.step(now, patience) {
             tracing::debug!(%error, "a step failed");
             self.count("step failed");
@@ -240,7 +297,7 @@ impl History {
 
     /// In a segment that is not written any more: the spool can't know before it reads.
     fn flip_a_bit(&mut self) {
-        let directory = self.config.directory.join(self.source.as_str());
+        let directory = self.random_directory();
         if let Some(spoilt) = damage::flip_a_bit(&self.disk, &directory, &mut self.random) {
             tracing::debug!(?spoilt, "a bit flips");
             self.books.spoilt(spoilt);
@@ -248,9 +305,50 @@ impl History {
         }
     }
 
+    fn random_directory(&mut self) -> PathBuf {
+        let source = self.random_source();
+        self.config.directory.join(self.sources[source].as_str())
+    }
+
+    /// Among the ids of delivered events: whatever they were, the next start may not know them.
+    fn flip_a_bit_of_ids(&mut self) {
+        let directory = self.random_directory();
+        if damage::flip_a_bit_of_ids(&self.disk, &directory, &mut self.random) {
+            tracing::debug!("a bit of the ids flips");
+            self.books.forgetful = true;
+            self.count("a bit of the ids flips");
+        }
+    }
+
+    /// What the process that ends has counted.
+    fn end_processes(&mut self) {
+        let name = |source: usize| self.sources[source].as_str();
+        let mut counted = Vec::new();
+        for source in 0..self.sources.len() {
+            for owner in 0..self.sources.len() {
+                let duplicates =
+                    self.metrics.duplicates.with_label_values(&[name(source), name(owner)]);
+                let what = match source == owner {
+                    true => "duplicate of the same source",
+                    false => "duplicate of the other source",
+                };
+                counted.push((what, duplicates.get()));
+            }
+            let unsaved = self.metrics.deduplicate_unsaved.with_label_values(&[name(source)]).get();
+            self.books.forgetful |= unsaved > 0;
+            counted.push(("id not saved", unsaved));
+            let unreadable = self.metrics.deduplicate_unreadable.with_label_values(&[name(source)]);
+            counted.push(("file of ids not whole", unreadable.get()));
+        }
+        for (what, times) in counted.into_iter().filter(|(_, times)| *times > 0) {
+            *self.counters.entry(what).or_default() += times;
+        }
+        self.processes.clear();
+    }
+
     /// The process or the whole machine dies.
     fn crash(&mut self) {
-        self.process = None;
+        self.end_processes();
         if self.random.bool() {
             tracing::debug!("killed");
             self.disk.kill();
@@ -266,7 +364,7 @@ impl History {
     /// A clean stop and a start: nothing is repeated by it.
     fn restart(&mut self) {
         let now = self.now();
-        if let Some(mut process) = self.process.take() {
+        for process in &mut self.processes {
             for _ in 0..5 {
                 if let Ok(true) = process.forwarder.finish(now, Duration::from_millis(5)) {
                     break;
@@ -274,21 +372,43 @@ impl History {
             }
             let _ = process.forwarder.save_checkpoint(now);
         }
+        self.end_processes();
         self.count("restart");
         self.start_process();
     }
 
     fn start_process(&mut self) {
         self.disk.no_more_faults();
-        let metrics = Metrics::new();
+        self.metrics = Metrics::new();
         let disk: Arc<SimulatedDisk> = Arc::new(self.disk.clone());
         let folder = Folder::open(disk.clone(), &self.config).expect("the folder opens");
-        let directory = folder.source_directory(&self.source);
-        let checkpoint = CheckpointFile::new(disk.clone(), &directory);
-        let saved = checkpoint.load().expect("a checkpoint is whole");
+        let directory = &self.config.directory;
+        let deduplicator =
+            Deduplicator::open(disk, directory, self.deduplicate, &self.sources, &self.metrics);
+        let saved: Saved = self.sources.iter().map(|source| load(&folder, source)).collect();
+        tracing::debug!(?saved, "start");
+        let seen = self.look();
+        self.books.nothing_is_passed(&saved, &seen, &self.sender.sent);
+        self.books.begin_at(&saved, &seen, &self.sender.sent);
+        self.processes = saved
+            .into_iter()
+            .enumerate()
+            .map(|(source, saved)| self.start_source(source, saved, &folder, &deduplicator))
+            .collect();
+    }
+
+    fn start_source(
+        &self,
+        source: usize,
+        saved: Option<Checkpoint>,
+        folder: &Arc<Folder>,
+        deduplicator: &Arc<Deduplicator>,
+    ) -> Process {
+        let source = &self.sources[source];
+        let directory = folder.source_directory(source);
         let delivered = saved.as_ref().map(Checkpoint::delivered);
         let (writer, spool) =
-            folder.spool(&self.source, None, &metrics, delivered).expect("the spool opens");
+            folder.spool(source, None, &self.metrics, delivered).expect("the spool opens");
         let settings = Settings {
             kind: SourceKind::MarketoLeadActivity,
             dead_letter_topic: DEAD_LETTERS.into(),
@@ -296,21 +416,19 @@ impl History {
             held_topics: 3,
             window_bytes: self.window,
         };
+        let claims = deduplicator.claims(source);
+        claims.recall(self.now().unix);
         let parts = Parts {
             spool: spool.clone(),
             sink: Producer::new(self.cluster.clone(), self.queue, RECORD_LIMIT),
             rules: Arc::new(Rules::default()),
             router: Router::new("sim.{stream}.{type}").expect("a legal template"),
-            checkpoint,
-            quarantine: Quarantine::new(disk, &directory),
-            metrics,
+            checkpoint: CheckpointFile::new(folder.disk().clone(), &directory),
+            quarantine: Quarantine::new(folder.disk().clone(), &directory),
+            claims,
+            metrics: self.metrics.clone(),
         };
-        tracing::debug!(?saved, "start");
-        let seen = self.look();
-        self.books.nothing_is_passed(saved.as_ref(), &seen, &self.sender.sent);
-        self.books.begin_at(saved.as_ref(), &seen, &self.sender.sent);
-        let forwarder = Forwarder::new(settings, parts, saved);
-        self.process = Some(Process { writer, spool, forwarder });
+        Process { writer, spool, forwarder: Forwarder::new(settings, parts, saved) }
     }
 
     fn now(&self) -> Now {
@@ -325,7 +443,7 @@ impl History {
         let trouble = if self.random.bool() { Trouble::Failing } else { Trouble::Hanging };
         tracing::debug!(topic, ?trouble, "all is well but one topic");
         self.cluster.borrow_mut().troubles.insert(topic.clone(), trouble);
-        self.step_until(|history, _| {
+        self.step_until(|history| {
             history.books.missing(&history.look(), &history.sender.sent, &topic).is_empty()
         });
         let missing = self.books.missing(&self.look(), &self.sender.sent, &topic);
@@ -345,14 +463,14 @@ impl History {
     }
 
     /// Steps through a time in which nothing new happens.
-    fn step_until(&mut self, is_done: impl Fn(&Self, &Forwarder<Producer>) -> bool) {
+    fn step_until(&mut self, is_done: impl Fn(&Self) -> bool) {
         for steps in 0..QUIET_STEPS {
             self.pass_time(Duration::from_millis(100));
             let now = self.now();
-            let process = self.process.as_mut().expect("a process runs");
-            process.forwarder.step(now, Duration::from_millis(1)).expect("a quiet step works");
-            let process = self.process.as_ref().expect("a process runs");
-            if steps % 50 == 0 && is_done(self, &process.forwarder) {
+            for process in &mut self.processes {
+                process.forwarder.step(now, Duration::from_millis(1)).expect("a quiet step works");
+            }
+            if steps % 50 == 0 && is_done(self) {
                 break;
             }
         }
@@ -362,27 +480,37 @@ impl History {
     fn quiet_end(&mut self) {
         self.all_is_well();
         self.crash();
-        self.step_until(|_, forwarder| forwarder.is_drained());
-        let process = self.process.as_ref().expect("a process runs");
-        assert!(process.forwarder.is_drained(), "not drained: {:?}", process.forwarder.position());
-        assert_eq!(process.spool.durable_end(), process.forwarder.next_sequence());
+        let drained = |process: &Process| process.forwarder.is_drained();
+        self.step_until(|history| history.processes.iter().all(drained));
+        for Process { forwarder, spool, .. } in &self.processes {
+            assert!(forwarder.is_drained(), "not drained: {:?}", forwarder.position());
+            assert_eq!(spool.durable_end(), forwarder.next_sequence());
+        }
         self.check(true);
+        self.end_processes();
     }
 
     fn look(&self) -> Seen {
-        let quarantine = self.config.directory.join(self.source.as_str()).join("quarantine");
-        oracle::look(&self.cluster.borrow(), &self.disk, &quarantine, &self.sender.sent)
+        let directories = self.directories();
+        let quarantines: Vec<_> =
+            directories.iter().map(|directory| directory.join("quarantine")).collect();
+        oracle::look(&self.cluster.borrow(), &self.disk, &quarantines, &self.sender.sent)
+    }
+
+    fn directories(&self) -> Vec<PathBuf> {
+        self.sources.iter().map(|source| self.config.directory.join(source.as_str())).collect()
     }
 
     fn check(&mut self, drained: bool) {
         let seen = self.look();
-        let directory = self.config.directory.join(self.source.as_str());
-        let saved = oracle::checkpoint(&self.disk, &directory);
-        self.books.nothing_is_passed(saved.as_ref(), &seen, &self.sender.sent);
+        let directories = self.directories();
+        let saved = directories.iter().map(|directory| oracle::checkpoint(&self.disk, directory));
+        self.books.nothing_is_passed(&saved.collect(), &seen, &self.sender.sent);
         let cluster = &self.cluster.borrow().counters;
-        let repeats = self.books.repeats(&seen);
+        let repeats = self.books.repeats(&seen, &self.sender.sent);
+        let forgets = self.repeats() && !self.has_memory_for_all();
         assert!(
-            repeats.needless <= cluster.lost_acknowledgements as usize,
+            forgets || repeats.needless <= cluster.lost_acknowledgements as usize,
             "{repeats:?}, and {} acknowledgements were lost",
             cluster.lost_acknowledgements
         );
@@ -394,6 +522,7 @@ impl History {
                 ("dead letter", seen.dead_lettered.len()),
                 ("event on its topic", seen.on_topic.len()),
                 ("repeat", repeats.all),
+                ("repeat of what was forgotten", if forgets { repeats.needless } else { 0 }),
                 ("purged", cluster.purged as usize),
                 ("producer replaced", cluster.renewals as usize),
                 ("refusal", cluster.refusals as usize),
@@ -407,4 +536,9 @@ impl History {
             }
         }
     }
+}
+
+fn load(folder: &Folder, source: &SourceName) -> Option<Checkpoint> {
+    let file = CheckpointFile::new(folder.disk().clone(), &folder.source_directory(source));
+    file.load().expect("a checkpoint is whole")
 }
