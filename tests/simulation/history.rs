@@ -1,35 +1,33 @@
 //! One history: a seeded sequence of appends, steps, faults, crashes and restarts of the real spools
 //! and forwarders, with the oracle looking on.
 
+mod directed;
+mod process;
+mod trouble;
+
 use std::{
     cell::RefCell,
     collections::BTreeMap,
     path::PathBuf,
     rc::Rc,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use fastrand::Rng;
 use millrace::{
-    checkpoint::{Checkpoint, CheckpointFile},
-    decode::Rules,
-    deduplicate::{self, Deduplicator},
-    delivery::{SourceKind, SourceName},
-    forward::{Forwarder, Now, Parts, Settings},
+    deduplicate,
+    delivery::SourceName,
+    forward::{Forwarder, Now},
     metrics::Metrics,
-    quarantine::Quarantine,
-    route::Router,
-    spool::{AppendError, Config, Folder, Spool, Writer},
+    spool::{AppendError, Config, Spool, Writer},
 };
 
 use crate::{
-    books::{Books, Saved},
-    cluster::{Cluster, DEAD_LETTERS, Producer, Trouble},
-    damage,
+    books::Books,
+    cluster::{Cluster, Producer, Trouble},
     oracle::{self, Seen},
     sender::{Batch, Sender},
-    simulated_disk::{Call, SimulatedDisk},
+    simulated_disk::SimulatedDisk,
 };
 
 /// Rare things that happened, to show that the histories reach them.
@@ -245,192 +243,6 @@ impl History {
         self.cluster.borrow_mut().now += time;
     }
 
-    fn toggle_cluster(&mut self) {
-        let mut cluster = self.cluster.borrow_mut();
-        cluster.away = !cluster.away;
-        cluster.away_since = cluster.now;
-        drop(cluster);
-        self.count("cluster away or back");
-    }
-
-    /// A topic of the sender's, now and then the one of dead letters.
-    fn random_topic(&mut self) -> String {
-        let topic = format!("sim.lead-activity.{}", TOPICS[self.random.usize(..TOPICS.len())]);
-        if self.random.u8(..8) == 0 { DEAD_LETTERS.into() } else { topic }
-    }
-
-    fn toggle_topic(&mut self) {
-        let topic = self.random_topic();
-        let trouble = if self.random.bool() { Trouble::Failing } else { Trouble::Hanging };
-        let mut cluster = self.cluster.borrow_mut();
-        if cluster.troubles.remove(&topic).is_none() {
-            cluster.troubles.insert(topic, trouble);
-        }
-        drop(cluster);
-        self.count("topic in trouble or back");
-    }
-
-    fn toggle_permission(&mut self) {
-        let topic = format!("sim.lead-activity.{}", TOPICS[self.random.usize(..TOPICS.len())]);
-        let mut cluster = self.cluster.borrow_mut();
-        if !cluster.forbidden.remove(&topic) {
-            cluster.forbidden.insert(topic);
-        }
-        drop(cluster);
-        self.count("creation forbidden or allowed");
-    }
-
-    fn disk_fails(&mut self) {
-        use std::io::ErrorKind::{Other, StorageFull};
-        let (call, error, what) = match self.random.u8(..6) {
-            0 => (Call::SyncData, Other, "a sync fails"),
-            1 => (Call::Write, Other, "a write fails"),
-            2 => (Call::Write, StorageFull, "no space for a write"),
-            3 => (Call::Read, Other, "a read fails"),
-            4 => (Call::SyncDir, Other, "a directory's sync fails"),
-            _ => (Call::Create, StorageFull, "no space for a file"),
-        };
-        tracing::debug!(what, "the disk");
-        self.disk.fail_next(call, error);
-        self.count(what);
-    }
-
-    /// In a segment that is not written any more: the spool can't know before it reads.
-    fn flip_a_bit(&mut self) {
-        let directory = self.random_directory();
-        if let Some(spoilt) = damage::flip_a_bit(&self.disk, &directory, &mut self.random) {
-            tracing::debug!(?spoilt, "a bit flips");
-            self.books.spoilt(spoilt);
-            self.count("a bit flips");
-        }
-    }
-
-    fn random_directory(&mut self) -> PathBuf {
-        let source = self.random_source();
-        self.config.directory.join(self.sources[source].as_str())
-    }
-
-    /// Among the ids of delivered events: whatever they were, the next start may not know them.
-    fn flip_a_bit_of_ids(&mut self) {
-        let directory = self.random_directory();
-        if damage::flip_a_bit_of_ids(&self.disk, &directory, &mut self.random) {
-            tracing::debug!("a bit of the ids flips");
-            self.books.forgetful = true;
-            self.count("a bit of the ids flips");
-        }
-    }
-
-    /// What the process that ends has counted.
-    fn end_processes(&mut self) {
-        let name = |source: usize| self.sources[source].as_str();
-        let mut counted = Vec::new();
-        for source in 0..self.sources.len() {
-            for owner in 0..self.sources.len() {
-                let duplicates =
-                    self.metrics.duplicates.with_label_values(&[name(source), name(owner)]);
-                let what = match source == owner {
-                    true => "duplicate of the same source",
-                    false => "duplicate of the other source",
-                };
-                counted.push((what, duplicates.get()));
-            }
-            let unsaved = self.metrics.deduplicate_unsaved.with_label_values(&[name(source)]).get();
-            self.books.forgetful |= unsaved > 0;
-            counted.push(("id not saved", unsaved));
-            let unreadable = self.metrics.deduplicate_unreadable.with_label_values(&[name(source)]);
-            counted.push(("file of ids not whole", unreadable.get()));
-        }
-        for (what, times) in counted.into_iter().filter(|(_, times)| *times > 0) {
-            *self.counters.entry(what).or_default() += times;
-        }
-        self.processes.clear();
-    }
-
-    /// The process or the whole machine dies.
-    fn crash(&mut self) {
-        self.end_processes();
-        if self.random.bool() {
-            tracing::debug!("killed");
-            self.disk.kill();
-            self.count("killed");
-        } else {
-            tracing::debug!("power lost");
-            self.disk.lose_power();
-            self.count("power lost");
-        }
-        self.start_process();
-    }
-
-    /// A clean stop and a start: nothing is repeated by it.
-    fn restart(&mut self) {
-        let now = self.now();
-        for process in &mut self.processes {
-            for _ in 0..5 {
-                if let Ok(true) = process.forwarder.finish(now, Duration::from_millis(5)) {
-                    break;
-                }
-            }
-            let _ = process.forwarder.save_checkpoint(now);
-        }
-        self.end_processes();
-        self.count("restart");
-        self.start_process();
-    }
-
-    fn start_process(&mut self) {
-        self.disk.no_more_faults();
-        self.metrics = Metrics::new();
-        let disk: Arc<SimulatedDisk> = Arc::new(self.disk.clone());
-        let folder = Folder::open(disk.clone(), &self.config).expect("the folder opens");
-        let directory = &self.config.directory;
-        let deduplicator =
-            Deduplicator::open(disk, directory, self.deduplicate, &self.sources, &self.metrics);
-        let saved: Saved = self.sources.iter().map(|source| load(&folder, source)).collect();
-        tracing::debug!(?saved, "start");
-        let seen = self.look();
-        self.books.nothing_is_passed(&saved, &seen, &self.sender.sent);
-        self.books.begin_at(&saved, &seen, &self.sender.sent);
-        self.processes = saved
-            .into_iter()
-            .enumerate()
-            .map(|(source, saved)| self.start_source(source, saved, &folder, &deduplicator))
-            .collect();
-    }
-
-    fn start_source(
-        &self,
-        source: usize,
-        saved: Option<Checkpoint>,
-        folder: &Arc<Folder>,
-        deduplicator: &Arc<Deduplicator>,
-    ) -> Process {
-        let source = &self.sources[source];
-        let directory = folder.source_directory(source);
-        let delivered = saved.as_ref().map(Checkpoint::delivered);
-        let (writer, spool) =
-            folder.spool(source, None, &self.metrics, delivered).expect("the spool opens");
-        let settings = Settings {
-            kind: SourceKind::MarketoLeadActivity,
-            dead_letter_topic: DEAD_LETTERS.into(),
-            hold_after: HOLD_AFTER,
-            held_topics: 3,
-            window_bytes: self.window,
-        };
-        let claims = deduplicator.claims(source);
-        claims.recall(self.now().unix);
-        let parts = Parts {
-            spool: spool.clone(),
-            sink: Producer::new(self.cluster.clone(), self.queue, RECORD_LIMIT),
-            rules: Arc::new(Rules::default()),
-            router: Router::new("sim.{stream}.{type}").expect("a legal template"),
-            checkpoint: CheckpointFile::new(folder.disk().clone(), &directory),
-            quarantine: Quarantine::new(folder.disk().clone(), &directory),
-            claims,
-            metrics: self.metrics.clone(),
-        };
-        Process { writer, spool, forwarder: Forwarder::new(settings, parts, saved) }
-    }
-
     fn now(&self) -> Now {
         let elapsed = self.cluster.borrow().now;
         Now { instant: self.start + elapsed, unix: 1_700_000_000_000 + elapsed.as_millis() as u64 }
@@ -536,9 +348,4 @@ impl History {
             }
         }
     }
-}
-
-fn load(folder: &Folder, source: &SourceName) -> Option<Checkpoint> {
-    let file = CheckpointFile::new(folder.disk().clone(), &folder.source_directory(source));
-    file.load().expect("a checkpoint is whole")
 }

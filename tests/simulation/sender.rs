@@ -113,7 +113,7 @@ impl Sender {
         Some(self.deliver(source, body, ids))
     }
 
-    fn deliver(&mut self, source: usize, body: Vec<u8>, ids: Vec<String>) -> Batch {
+    pub fn deliver(&mut self, source: usize, body: Vec<u8>, ids: Vec<String>) -> Batch {
         for (index, id) in (0..).zip(&ids) {
             let sent = self.sent.get_mut(id).expect("it was made before");
             sent.copies.push((source, self.deliveries * 1000 + index));
