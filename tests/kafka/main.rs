@@ -22,3 +22,4 @@ mod full_spool;
 mod held_topic;
 mod outage;
 mod refusals;
+mod repeats;

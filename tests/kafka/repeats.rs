@@ -1,0 +1,180 @@
+//! A sender that repeats every delivery, and two sources that bring the same events, while the bridge
+//! is killed again and again: each event is on its topic once, but for what was in flight when it died.
+
+use std::{
+    collections::VecDeque,
+    io::ErrorKind,
+    net::SocketAddr,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    broker,
+    ledger::Ledger,
+    support::{
+        batches::{Batch, Random, Subscription},
+        bridge::{Bridge, LEADS, Settings, TOKEN},
+        http::Client,
+        wait,
+    },
+};
+
+const PATIENCE: Duration = Duration::from_secs(240);
+/// The other source of the same events.
+const OTHER: &str = "/v1/other";
+/// A delivery is sent again through each source when this many others have been.
+const LATER: usize = 6;
+const EVENTS: usize = 100;
+
+fn settings(address: &str, prefix: &str) -> Settings {
+    Settings::new(address, prefix)
+        .set("SOURCES__OTHER__KIND", "marketo-lead-activity")
+        .set("SOURCES__OTHER__AUTH__TOKENS", TOKEN)
+}
+
+/// What the sender and the killer share.
+struct Line {
+    /// Where the bridge is now: another port after each start.
+    address: Mutex<SocketAddr>,
+    answered: AtomicUsize,
+    stop: AtomicBool,
+}
+
+impl Line {
+    fn address(&self) -> SocketAddr {
+        *self.address.lock().expect("nobody panics with it")
+    }
+
+    /// Delivers until it is answered 200, however often the bridge dies meanwhile: each of these
+    /// attempts may count.
+    fn deliver(&self, path: &str, batch: &Batch) {
+        loop {
+            let address = self.address();
+            match Client::new(address).deliver(path, TOKEN, &batch.body) {
+                Ok(answer) if answer.status == 200 => break,
+                Ok(answer) => panic!("answered {}: {}", answer.status, answer.text()),
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                    wait::until("the bridge to be back", PATIENCE, || self.address() != address);
+                }
+                Err(_) => {}
+            }
+        }
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Sends each batch twice in a row, the second time through the other source, and both again later.
+    fn send(&self, mut subscription: Subscription, prefix: &str) -> Ledger {
+        let mut ledger = Ledger::of_racing_sources(prefix);
+        let mut sent = VecDeque::new();
+        while !self.stop.load(Ordering::Relaxed) {
+            let batch = subscription.batch_of(EVENTS);
+            for path in [LEADS, OTHER] {
+                self.deliver(path, &batch);
+            }
+            sent.push_back(batch);
+            if sent.len() > LATER {
+                let batch = sent.pop_front().expect("it is not empty");
+                for path in [OTHER, LEADS] {
+                    self.deliver(path, &batch);
+                }
+                ledger.acknowledged(batch);
+            }
+        }
+        sent.into_iter().for_each(|batch| ledger.acknowledged(batch));
+        ledger
+    }
+}
+
+#[test]
+fn whatever_senders_repeat_is_on_its_topic_once_but_for_what_was_in_flight_at_a_kill() {
+    let kills = if std::env::var_os("TEST_LONG").is_some() { 50 } else { 10 };
+    let address = broker::shared();
+    let prefix = broker::own_prefix("repeats");
+    let mut bridge = Bridge::start(settings(&address, &prefix));
+    let line = Line {
+        address: Mutex::new(bridge.deliveries()),
+        answered: AtomicUsize::new(0),
+        stop: AtomicBool::new(false),
+    };
+    let mut random = Random(0x7265_7065_6174_7321);
+    let mut duplicates = [0.0; 2];
+
+    let ledger = thread::scope(|scope| {
+        let subscription = Subscription::new("999-REP-001", 20);
+        let sender = scope.spawn(|| line.send(subscription, &prefix));
+        for _ in 0..kills {
+            let answered = line.answered.load(Ordering::Relaxed) + 10 + random.below(60);
+            wait::until("answers", PATIENCE, || {
+                line.answered.load(Ordering::Relaxed) >= answered || sender.is_finished()
+            });
+            for (sum, owner) in duplicates.iter_mut().zip(["leads", "other"]) {
+                let owner = format!("owner=\"{owner}\"");
+                *sum += bridge.metric("millrace_duplicates_total", &["source=\"leads\"", &owner]);
+            }
+            // Anywhere between a claim and its acknowledgement.
+            thread::sleep(Duration::from_micros(random.below(5_000) as u64));
+            bridge.kill();
+            bridge.restart();
+            *line.address.lock().expect("nobody panics with it") = bridge.deliveries();
+        }
+        line.stop.store(true, Ordering::Relaxed);
+        sender.join().expect("a sender whose every answer is 200")
+    });
+
+    bridge.wait_until_drained(PATIENCE);
+    let comparison = ledger.compare(&address);
+    comparison.assert_whole("repeating senders and a killed bridge");
+    let [same, other] = duplicates;
+    println!(
+        "{kills} kills; {same} repeats of the same source passed over, {other} of the other one"
+    );
+    assert!(same > 0.0 && other > 0.0, "both kinds of repeats are passed over");
+    // Each event was sent four times and more. A crash repeats what two sources had in flight and
+    // what was delivered since their last checkpoints; the rest would be everything, three times.
+    let most = comparison.on_topics / 2;
+    assert!(comparison.repeated < most, "{} of {} repeated", comparison.repeated, most * 2);
+}
+
+#[test]
+fn two_sources_that_bring_the_same_events_put_each_on_its_topic_once_also_after_a_clean_stop() {
+    let address = broker::shared();
+    let prefix = broker::own_prefix("parallel");
+    let mut bridge = Bridge::start(settings(&address, &prefix));
+    let mut subscription = Subscription::new("999-PAR-002", 20);
+    let mut ledger = Ledger::of_racing_sources(&prefix);
+    let batches: Vec<_> = (0..20).map(|_| subscription.batch_of(EVENTS)).collect();
+    let line = Line {
+        address: Mutex::new(bridge.deliveries()),
+        answered: AtomicUsize::new(0),
+        stop: AtomicBool::new(false),
+    };
+    thread::scope(|scope| {
+        for path in [LEADS, OTHER] {
+            let (line, batches) = (&line, &batches);
+            scope.spawn(move || batches.iter().for_each(|batch| line.deliver(path, batch)));
+        }
+    });
+    bridge.wait_until_drained(PATIENCE);
+    let passed_over = bridge.metric("millrace_duplicates_total", &[]);
+    assert_eq!(passed_over, (20 * EVENTS) as f64, "one of each two");
+
+    bridge.terminate();
+    assert_eq!(bridge.wait(PATIENCE).code(), Some(0));
+    bridge.restart();
+    *line.address.lock().expect("nobody panics with it") = bridge.deliveries();
+    for path in [OTHER, LEADS] {
+        batches.iter().for_each(|batch| line.deliver(path, batch));
+    }
+    bridge.wait_until_drained(PATIENCE);
+    assert_eq!(bridge.metric("millrace_duplicates_total", &[]), (40 * EVENTS) as f64);
+
+    batches.into_iter().for_each(|batch| ledger.acknowledged(batch));
+    let comparison = ledger.compare(&address);
+    comparison.assert_whole("two sources of the same events");
+    assert_eq!(comparison.repeated, 0);
+}
