@@ -3,7 +3,8 @@
 //! Two pieces of memory, both of their full size from the start, so that nothing is ever copied to
 //! grow and what it takes is known beforehand ([`memory`]): a ring of entries in the order in which
 //! they were claimed, and an open-addressing table (linear probing, filled to three quarters at most)
-//! of places in the ring. The operating system gives pages as they are first used. Times are kept by
+//! of places in the ring, each with the first quarter of its id: a search looks into the ring for what
+//! it finds and for nothing else. The operating system gives pages as they are first used. Times are kept by
 //! spans of claims, a thousandth of the window each: an id is known for at least the window, and for
 //! a thousandth longer at most. Every claim is constant time: it takes away a few expired entries at
 //! most, and those that are left do not count.
@@ -69,6 +70,21 @@ impl Entry {
     }
 }
 
+/// A place in the ring, counted from 1, or 0 if it is empty; and which ids may be there.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    place: u32,
+    tag: u32,
+}
+
+impl Slot {
+    const EMPTY: Self = Self { place: 0, tag: 0 };
+
+    fn is_empty(self) -> bool {
+        self.place == 0
+    }
+}
+
 /// Claims that came one after the other.
 #[derive(Clone, Copy, Debug)]
 struct Span {
@@ -87,8 +103,7 @@ pub struct Index {
     len: usize,
     /// How many of the oldest are expired; in no span any more.
     expired: usize,
-    /// Places in the ring, counted from 1; 0 is an empty slot.
-    table: Vec<u32>,
+    table: Vec<Slot>,
     spans: VecDeque<Span>,
     /// Time does not go back here.
     latest: UnixMillis,
@@ -101,7 +116,7 @@ const fn slots(limit: usize) -> usize {
 
 /// Bytes that an index of `limit` ids takes.
 pub const fn memory(limit: usize) -> u64 {
-    (limit * size_of::<Entry>() + slots(limit) * size_of::<u32>()) as u64
+    (limit * size_of::<Entry>() + slots(limit) * size_of::<Slot>()) as u64
 }
 
 impl Index {
@@ -115,7 +130,7 @@ impl Index {
             head: 0,
             len: 0,
             expired: 0,
-            table: vec![0; slots(limit)],
+            table: vec![Slot::EMPTY; slots(limit)],
             spans: VecDeque::new(),
             latest: 0,
         }
@@ -135,8 +150,7 @@ impl Index {
     pub fn claim(&mut self, id: Id, owner: Owner, at: UnixMillis) -> Claimed {
         self.latest = self.latest.max(at);
         self.expire();
-        if let Some(slot) = self.find(id) {
-            let place = self.table[slot] as usize - 1;
+        if let Some(place) = self.find(id) {
             if !self.is_expired(place) {
                 let held = self.ring[place].owner();
                 return if held == owner {
@@ -172,11 +186,12 @@ impl Index {
             None => self.ring.push(entry),
         }
         self.len += 1;
-        let mut slot = self.home(entry.id);
-        while self.table[slot] != 0 {
+        let tag = tag(entry.id);
+        let mut slot = self.home(tag);
+        while !self.table[slot].is_empty() {
             slot = self.after(slot);
         }
-        self.table[slot] = place as u32 + 1; // the limit fits into 32 bits
+        self.table[slot] = Slot { place: place as u32 + 1, tag }; // the limit fits into 32 bits
         let now = self.latest;
         match self.spans.back_mut() {
             Some(span) if now - span.first <= self.window / SPANS => {
@@ -220,32 +235,38 @@ impl Index {
             return;
         }
         self.ring[place].source = NOBODY;
-        let mut hole = self.home(self.ring[place].id);
-        while self.table[hole] as usize != place + 1 {
+        let mut hole = self.home(tag(self.ring[place].id));
+        while self.table[hole].place as usize != place + 1 {
             hole = self.after(hole);
         }
         // Whatever is behind it and would rather be there moves up, so that no search ends early.
         let mut next = self.after(hole);
-        while self.table[next] != 0 {
-            let home = self.home(self.ring[self.table[next] as usize - 1].id);
+        while !self.table[next].is_empty() {
+            let home = self.home(self.table[next].tag);
             if self.distance(home, next) >= self.distance(hole, next) {
                 self.table[hole] = self.table[next];
                 hole = next;
             }
             next = self.after(next);
         }
-        self.table[hole] = 0;
+        self.table[hole] = Slot::EMPTY;
     }
 
+    /// The place of the entry of `id`.
     fn find(&self, id: Id) -> Option<usize> {
-        let mut slot = self.home(id);
-        while self.table[slot] != 0 {
-            if self.ring[self.table[slot] as usize - 1].id == id {
-                return Some(slot);
+        let tag = tag(id);
+        let mut slot = self.home(tag);
+        loop {
+            let found = self.table[slot];
+            if found.is_empty() {
+                return None;
+            }
+            let place = found.place as usize - 1;
+            if found.tag == tag && self.ring[place].id == id {
+                return Some(place);
             }
             slot = self.after(slot);
         }
-        None
     }
 
     /// The place of the `nth` entry, from the oldest on.
@@ -257,9 +278,9 @@ impl Index {
         (place + self.limit - self.head) % self.limit < self.expired
     }
 
-    /// The slot where the search for `id` begins: its hash, scaled to the size of the table.
-    fn home(&self, id: Id) -> usize {
-        ((u128::from(id.0[0]) * self.table.len() as u128) >> 64) as usize
+    /// The slot where the search begins: the tag, scaled to the size of the table.
+    fn home(&self, tag: u32) -> usize {
+        ((u64::from(tag) * self.table.len() as u64) >> 32) as usize
     }
 
     fn after(&self, slot: usize) -> usize {
@@ -269,6 +290,11 @@ impl Index {
     fn distance(&self, from: usize, to: usize) -> usize {
         if to >= from { to - from } else { to + self.table.len() - from }
     }
+}
+
+/// The first quarter of an id.
+fn tag(id: Id) -> u32 {
+    (id.0[0] >> 32) as u32
 }
 
 #[cfg(test)]

@@ -80,6 +80,7 @@ impl Ledger {
         }
         comparison.on_topics = seen.len();
         comparison.repeated = seen.values().map(|count| count - 1).sum();
+        comparison.times = seen.iter().map(|(guid, count)| ((*guid).to_owned(), *count)).collect();
         // Whatever the tests sent has a topic that they know.
         let dead_letters = format!("{}.dead-letter", self.prefix);
         for topic in topics(address).into_keys() {
@@ -158,6 +159,8 @@ pub struct Comparison {
     pub on_topics: usize,
     /// Records beyond the first of an event.
     pub repeated: usize,
+    /// How many records there are of each event.
+    pub times: HashMap<String, usize>,
     pub lost: Vec<String>,
     pub flaws: Vec<String>,
 }
@@ -166,7 +169,7 @@ impl Comparison {
     /// Nothing lost, nothing invented, nothing altered, everything in order. Prints the figures.
     #[track_caller]
     pub fn assert_whole(&self, what: &str) {
-        let Self { acknowledged, on_topics, repeated, lost, flaws } = self;
+        let Self { acknowledged, on_topics, repeated, lost, flaws, .. } = self;
         println!(
             "{what}: {acknowledged} events acknowledged, {on_topics} on topics, {} lost, \
              {repeated} repeated",

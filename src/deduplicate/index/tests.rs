@@ -102,9 +102,9 @@ fn what_is_given_up_is_free_and_the_rest_is_not() {
 #[test]
 fn the_memory_of_a_million_ids_is_what_it_says() {
     assert_eq!(size_of::<Entry>(), 32);
-    assert_eq!(memory(1_000_000), 37_333_336);
+    assert_eq!(memory(1_000_000), 42_666_672);
     let index = index(1000);
-    let taken = index.ring.capacity() * size_of::<Entry>() + index.table.len() * size_of::<u32>();
+    let taken = index.ring.capacity() * size_of::<Entry>() + index.table.len() * size_of::<Slot>();
     assert_eq!(taken as u64, memory(1000));
 }
 
