@@ -38,6 +38,9 @@ pub struct Metrics {
     pub dead_letters: IntCounterVec,
     /// Events written to quarantine, by source and reason.
     pub quarantined: IntCounterVec,
+    /// Events that back-fill brought from Adobe's journal, by source and result: `missed` by the
+    /// webhook, `known` since it had brought them, `unidentified` since they have no id.
+    pub journal_events: IntCounterVec,
     /// Topics held at this moment, by source.
     pub held_topics: IntGaugeVec,
     /// Times a topic was held, by source.
@@ -60,6 +63,9 @@ pub struct Metrics {
     /// Files of ids that could not be read to their end, by source.
     pub deduplicate_unreadable: IntCounterVec,
 }
+
+/// What became of the events that `millrace backfill` brought, which reads it.
+pub const JOURNAL_EVENTS: &str = "millrace_journal_events_total";
 
 impl Metrics {
     pub fn new() -> Self {
@@ -149,6 +155,11 @@ impl Metrics {
                 "millrace_quarantined_total",
                 "Events and damaged ranges written to the quarantine folder, by reason.",
                 &["source", "reason"],
+            ),
+            journal_events: counter(
+                JOURNAL_EVENTS,
+                "Events brought from the journal: missed by the webhook, known, or unidentified.",
+                &["source", "result"],
             ),
             held_topics: gauge("millrace_held_topics", "Topics held at this moment.", &["source"]),
             holds: counter("millrace_topic_holds_total", "Times a topic was held.", &["source"]),

@@ -102,6 +102,7 @@ fn a_mistake_says_what_to_do() {
         ("MILLRACE_TOPICS__PARTITIONS", "0", "-1 for the cluster's own default"),
         ("MILLRACE_TOPICS__REPLICATION_FACTOR", "40000", "-1 for the cluster's own default"),
         ("MILLRACE_TOPICS__LIMIT", "0", "at least 1"),
+        ("MILLRACE_TOPICS__MODE", "batch", "`binary` or `structured`"),
         ("MILLRACE_TOPICS__NAME", "{type", "{activity_type_id}"),
         ("MILLRACE_SOURCES__LEADS__KIND", "x", "`marketo-lead-activity`"),
         ("MILLRACE_SOURCES__LEADS__AUTH__HEADER_SCHEME", "x", "`Bearer` or `Basic` or `bare`"),
@@ -172,4 +173,16 @@ fn the_number_of_ids_that_are_known_is_bounded() {
     }
     let text = mistake(&[("MILLRACE_DEDUPLICATE__WINDOW", "26")]);
     assert!(text.starts_with("deduplicate.window"), "{text}");
+}
+
+#[test]
+fn a_journal_is_whole_and_spoken_to_in_secret() {
+    let text = bad(&[
+        ("MILLRACE_SOURCES__LEADS__JOURNAL__URL", "http://events.adobe.io/x"),
+        ("MILLRACE_SOURCES__LEADS__JOURNAL__CLIENT_ID", "id"),
+    ]);
+    for missing in ["organization_id", "client_secret"] {
+        assert!(text.contains(&format!("sources.leads.journal.{missing} ")), "{text}");
+    }
+    assert!(text.contains("which is not encrypted"), "{text}");
 }

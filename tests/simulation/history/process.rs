@@ -7,6 +7,7 @@ use millrace::{
     decode::Rules,
     deduplicate::Deduplicator,
     delivery::{SourceKind, SourceName},
+    encode::Mode,
     forward::{Forwarder, Parts, Settings},
     metrics::Metrics,
     quarantine::Quarantine,
@@ -113,6 +114,7 @@ impl History {
             folder.spool(source, None, &self.metrics, delivered).expect("the spool opens");
         let settings = Settings {
             kind: SourceKind::MarketoLeadActivity,
+            mode: Mode::Binary,
             dead_letter_topic: DEAD_LETTERS.into(),
             hold_after: HOLD_AFTER,
             held_topics: 3,
