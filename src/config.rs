@@ -15,6 +15,7 @@
 
 mod adobe;
 mod catalog;
+mod deduplicate;
 mod effective;
 mod environment;
 mod file;
@@ -61,6 +62,7 @@ pub struct Config {
     pub topics: Topics,
     pub forward: Forward,
     pub adobe: Adobe,
+    pub deduplicate: crate::deduplicate::Settings,
     /// In the order of their names; at least one.
     pub sources: Vec<SourceConfig>,
     pub shutdown: Shutdown,

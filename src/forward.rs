@@ -13,6 +13,8 @@
 //! - An event that is refused for good becomes a dead letter (`refuse.rs`); while that can't be
 //!   written it waits, and in the end it goes to quarantine (`letters.rs`); if that can't be written
 //!   either, the source waits.
+//! - An event that another source, or an earlier delivery, has brought already is passed over
+//!   (`deduplicate`).
 //! - When records behind a failed one may still be sent, everything unsent is taken back, the
 //!   producer is replaced and the lanes go back to their oldest unsettled event (`reset.rs`). What
 //!   was delivered meanwhile is remembered and not sent again.
@@ -48,6 +50,7 @@ use self::{
 use crate::{
     checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Held},
     decode::Rules,
+    deduplicate::Claims,
     delivery::{SourceKind, UnixMillis},
     encode::{Encoder, Mode},
     metrics::Metrics,
@@ -98,6 +101,7 @@ pub struct Parts<S> {
     pub router: Router,
     pub checkpoint: CheckpointFile,
     pub quarantine: Quarantine,
+    pub claims: Claims,
     pub metrics: Metrics,
 }
 
@@ -139,6 +143,7 @@ pub struct Forwarder<S> {
     encoder: Encoder,
     quarantine: Quarantine,
     checkpoint: CheckpointFile,
+    claims: Claims,
     metrics: Metrics,
 
     main: Lane,
@@ -169,7 +174,7 @@ pub struct Forwarder<S> {
 impl<S: Sink> Forwarder<S> {
     /// Takes up where `saved` (or, without one, the spool's beginning) left off.
     pub fn new(settings: Settings, parts: Parts<S>, saved: Option<Checkpoint>) -> Self {
-        let Parts { spool, sink, rules, router, checkpoint, quarantine, metrics } = parts;
+        let Parts { spool, sink, rules, router, checkpoint, quarantine, claims, metrics } = parts;
         let saved = saved.unwrap_or_else(|| Checkpoint::beginning(spool.id()));
         let (saved, again) = saved.for_routing(&routing(&router, &rules));
         if again {
@@ -190,6 +195,7 @@ impl<S: Sink> Forwarder<S> {
             router,
             quarantine,
             checkpoint,
+            claims,
             metrics,
             held: BTreeMap::new(),
             lanes: BTreeMap::new(),
@@ -283,12 +289,14 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// Writes the checkpoint if it changed, and lets the spool remove what lies behind it. The order
-    /// matters: what is behind a checkpoint that is not durable may still be needed.
+    /// matters: what is behind a checkpoint must be known by its id after a crash, and what is behind
+    /// one that is not durable may still be needed.
     pub fn save_checkpoint(&mut self, now: Now) -> Result<(), ForwardError> {
         debug_assert!(self.every_event_has_one_lane(), "the main lane owes what it would pass");
         self.saved_at = Some(now.instant);
         self.forget_what_is_behind();
         let mut checkpoint = self.position();
+        self.claims.save(now.unix);
         if checkpoint != self.saved {
             checkpoint.written_at = now.unix;
             self.checkpoint.store(&checkpoint)?;

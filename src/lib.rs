@@ -21,6 +21,7 @@ pub mod spool;
 pub mod checkpoint;
 pub mod dead_letter;
 pub mod decode;
+pub mod deduplicate;
 pub mod encode;
 pub mod forward;
 pub mod kafka;

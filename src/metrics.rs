@@ -4,8 +4,8 @@
 //! and reasons are words from this program.
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
-    core::Collector,
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
 };
 
 /// Handles to every metric; clones share the same counters.
@@ -61,6 +61,19 @@ pub struct Metrics {
     pub key_fetches: IntCounterVec,
     /// Validation URLs of Adobe I/O's registrations, by source and what was done with them.
     pub validations: IntCounterVec,
+    /// Events passed over because another one had their id, by source and by the other one's source.
+    /// One that is read again counts again.
+    pub duplicates: IntCounterVec,
+    /// Ids that are known, of all sources together.
+    pub deduplicate_ids: IntGauge,
+    /// What `deduplicate_ids` may reach; 0 when repeats are not recognised.
+    pub deduplicate_ids_limit: IntGauge,
+    /// When the oldest known id came, in Unix seconds; 0 when there is none.
+    pub deduplicate_oldest_seconds: IntGauge,
+    /// Ids of delivered events that could not be saved, by source.
+    pub deduplicate_unsaved: IntCounterVec,
+    /// Files of ids that could not be read to their end, by source.
+    pub deduplicate_unreadable: IntCounterVec,
 }
 
 /// What became of the events that `millrace backfill` brought, which reads it.
@@ -74,6 +87,9 @@ impl Metrics {
         };
         let gauge = |name: &str, help: &str, labels: &[&str]| {
             register(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
+        };
+        let one_gauge = |name: &str, help: &str| {
+            register(&registry, IntGauge::with_opts(Opts::new(name, help)))
         };
         let histogram = |name: &str, help: &str, labels: &[&str]| {
             let buckets = vec![
@@ -199,6 +215,33 @@ impl Metrics {
                 "Validation URLs of Adobe I/O's registrations, by what was done with them.",
                 &["source", "result"],
             ),
+            duplicates: counter(
+                "millrace_duplicates_total",
+                "Events passed over because another one had their id, by that one's source (owner).",
+                &["source", "owner"],
+            ),
+            deduplicate_ids: one_gauge(
+                "millrace_deduplicate_ids",
+                "Ids of delivered events that are known, of all sources together.",
+            ),
+            deduplicate_ids_limit: one_gauge(
+                "millrace_deduplicate_ids_limit",
+                "How many ids may be known; 0 when repeats are not recognised.",
+            ),
+            deduplicate_oldest_seconds: one_gauge(
+                "millrace_deduplicate_oldest_id_timestamp_seconds",
+                "When the oldest known id came: repeats from before are delivered again.",
+            ),
+            deduplicate_unsaved: counter(
+                "millrace_deduplicate_unsaved_ids_total",
+                "Ids of delivered events that could not be saved for the next start.",
+                &["source"],
+            ),
+            deduplicate_unreadable: counter(
+                "millrace_deduplicate_unreadable_files_total",
+                "Files of ids that could not be read to their end at the start.",
+                &["source"],
+            ),
             registry,
         }
     }
@@ -219,13 +262,21 @@ impl Metrics {
         for gauge in gauges {
             gauge.with_label_values(&[source]);
         }
-        for counter in [&self.spool_damage, &self.holds, &self.producer_renewals] {
+        let counters = [
+            &self.spool_damage,
+            &self.holds,
+            &self.producer_renewals,
+            &self.deduplicate_unsaved,
+            &self.deduplicate_unreadable,
+        ];
+        for counter in counters {
             counter.with_label_values(&[source]);
         }
         for histogram in [&self.answer_seconds, &self.sync_seconds] {
             histogram.with_label_values(&[source]);
         }
         self.deliveries.with_label_values(&[source, "stored"]);
+        self.duplicates.with_label_values(&[source, source]);
     }
 
     /// The exposition text (`text/plain; version=0.0.4`).
@@ -278,7 +329,10 @@ mod tests {
         });
         for name in named.filter(|name| !later.contains(name)) {
             assert!(text.contains(&format!("# TYPE {name} ")), "{name} in\n{text}");
-            assert!(text.lines().any(|line| line.starts_with(name) && line.contains("leads")));
+            // These are of all sources together.
+            let of_all = name.contains("_deduplicate_") && !name.ends_with("_total");
+            let of_a_source = |line: &str| line.starts_with(name) && line.contains("leads");
+            assert!(of_all || text.lines().any(of_a_source), "{name}");
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     admin,
     checkpoint::CheckpointError,
     config::Config,
+    deduplicate::Deduplicator,
     kafka::{TopicMaker, Topics},
     listen::{
         self,
@@ -196,6 +197,9 @@ fn open(
         None => Topics::start(&config.kafka, &config.topics, prefix),
     };
     let topics = topics.map_err(StartError::Thread)?;
+    let names: Vec<_> = config.sources.iter().map(|source| source.name.clone()).collect();
+    let (disk, directory) = (folder.disk().clone(), &config.spool.directory);
+    let deduplicator = Deduplicator::open(disk, directory, config.deduplicate, &names, metrics);
     let sources = config
         .sources
         .iter()
@@ -203,6 +207,7 @@ fn open(
             let parts = source::Surroundings {
                 config,
                 folder: &folder,
+                deduplicator: &deduplicator,
                 topics: &topics,
                 router: &router,
                 metrics,

@@ -4,9 +4,9 @@ use std::{ffi::OsString, io::Write};
 
 use clap::Args;
 
-use super::{ConfigFile, Program, print};
+use super::{ConfigFile, Program, print, text};
 use crate::{
-    config::{self, Key, Mistake, Place, Questions},
+    config::{self, Config, Key, Mistake, Place, Questions},
     listen::tls::{Tls, TlsError},
 };
 
@@ -49,6 +49,7 @@ pub(super) fn run(
         return 1;
     }
     print(out, &loaded);
+    print(out, format_args!("\n# {}\n", memory(&loaded.config)));
     if !options.connect {
         return 0;
     }
@@ -64,4 +65,14 @@ pub(super) fn run(
             1
         }
     }
+}
+
+/// What recognising repeats takes; the rest of the memory is in the keys themselves.
+fn memory(config: &Config) -> String {
+    let settings = &config.deduplicate;
+    if settings.is_off() {
+        return "repeated events are not recognised (deduplicate.window = 0)".into();
+    }
+    let memory = text::bytes(settings.memory());
+    format!("to recognise repeated events (deduplicate.ids = {}): {memory} of memory", settings.ids)
 }

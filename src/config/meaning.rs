@@ -1,7 +1,7 @@
 //! From what was written to what it means, section by section.
 
 use super::{
-    Config, Questions, adobe, kafka,
+    Config, Questions, adobe, deduplicate, kafka,
     leaf::{
         ADDRESS, COUNT, DURATION, FLAG, FOLDER, Kind, NONZERO_DURATION, PARTITIONS, REPLICAS, SIZE,
         SIZE_OR_NONE, string,
@@ -27,6 +27,7 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
     let topics = topics(reading, &mut root);
     let forward = forward(reading, &mut root);
     let adobe = adobe::read(reading, &mut root);
+    let deduplicate = deduplicate::read(reading, &mut root);
     let sources = sources::read(reading, &mut root);
     let shutdown = shutdown(reading, &mut root);
     let log = log(reading, &mut root);
@@ -55,6 +56,7 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
         topics: topics?,
         forward: forward?,
         adobe: adobe?,
+        deduplicate: deduplicate?,
         sources: sources?,
         shutdown: shutdown?,
         log: log?,

@@ -187,7 +187,7 @@ impl<S: Sink> Forwarder<S> {
             }
             let source = self.spool.source().clone();
             let letter = refuse::whole_body(&source, position, &undecodable, &delivery.body);
-            return match self.refuse(id, None, &letter, undecodable.reason, now) {
+            return match self.refuse(id, None, None, &letter, undecodable.reason, now) {
                 Ok(Taken::Wait) => (Turn::Wait, Some(first), Ok(())),
                 Ok(Taken::Sent | Taken::Passed) => (Turn::Moved, None, Ok(())),
                 Err(error) => (Turn::Wait, Some(first), Err(error)),

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     dead_letter::DeadLetter,
     decode::{Undecodable, decode},
+    deduplicate::Id,
     delivery::SourceName,
     event::{Decoded, Event, Refused},
     produce::{Failure, SendError, Sink, Token, TopicState},
@@ -110,21 +111,30 @@ pub(super) fn index_of(item: &Decoded<'_>) -> u32 {
 fn slot_of(
     letter: &DeadLetter<'_>,
     topic: Option<TopicId>,
+    identity: Option<Id>,
     reason: &'static str,
     stage: Stage,
     size: usize,
 ) -> Sent {
     let carries = Carries::DeadLetter { reason, pointer: stage == Stage::Pointer };
-    Sent { position: letter.position, topic, size, carries, error: Some(letter.error.into()) }
+    Sent {
+        position: letter.position,
+        topic,
+        identity,
+        size,
+        carries,
+        error: Some(letter.error.into()),
+    }
 }
 
 impl<S: Sink> Forwarder<S> {
     /// Sends `letter` on lane `id`, or puts it into quarantine. `topic` is the event's own, as far as
-    /// it is known.
+    /// it is known, and `identity` what it is known by, if it is an event.
     pub(super) fn refuse(
         &mut self,
         id: LaneId,
         topic: Option<TopicId>,
+        identity: Option<Id>,
         letter: &DeadLetter<'_>,
         reason: &'static str,
         now: Now,
@@ -135,16 +145,17 @@ impl<S: Sink> Forwarder<S> {
         let stage = if self.is_too_large(letter) { Stage::Pointer } else { Stage::Letter };
         Ok(match self.send_letter(letter, token, stage, now)? {
             Letter::Sent { size } => {
-                self.sent(id, slot_of(letter, topic, reason, stage, size), now);
+                self.sent(id, slot_of(letter, topic, identity, reason, stage, size), now);
                 Taken::Sent
             }
             Letter::Quarantined => {
                 let topic = topic.unwrap_or(self.dead_letters);
                 self.settled_ahead.insert(letter.position, topic);
+                self.claims.settled(identity);
                 Taken::Passed
             }
             Letter::Waits => {
-                let slot = slot_of(letter, topic, reason, stage, 0);
+                let slot = slot_of(letter, topic, identity, reason, stage, 0);
                 self.push(id, slot, State::Refused, now);
                 let error = letter.error.into();
                 self.letters.waiting.push_back(Rejected { token, reason, error, stage });
@@ -173,6 +184,9 @@ impl<S: Sink> Forwarder<S> {
             Next::Delivery(stored) => stored,
             Next::Damage(damage) => {
                 self.quarantine_damage(&damage, now)?;
+                if let Some(slot) = self.window_of(*token).and_then(|window| window.slot(*token)) {
+                    slot.identity = None; // it was given up: another event may have it
+                }
                 self.settled(*token);
                 return Ok(true);
             }
@@ -309,6 +323,7 @@ impl<S: Sink> Forwarder<S> {
         damage: &Damage,
         now: Now,
     ) -> Result<(), ForwardError> {
+        self.claims.release(damage.first_sequence..damage.next_sequence, now.unix);
         let source = self.spool.source();
         let kept = self
             .quarantine

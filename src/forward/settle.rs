@@ -81,9 +81,11 @@ impl<S: Sink> Forwarder<S> {
     /// The slot's event is where it can stay: let its lane go on.
     pub(super) fn settled(&mut self, token: Token) {
         let Some(window) = self.window_of(token) else { return };
-        let slot = window.slot(token).map(|slot| (slot.position, slot.belongs_to));
+        let slot = window.slot(token);
+        let slot = slot.map(|slot| (slot.position, slot.belongs_to, slot.identity));
         window.settle(token);
-        if let Some((position, Some(topic))) = slot
+        self.claims.settled(slot.and_then(|(_, _, identity)| identity));
+        if let Some((position, Some(topic), _)) = slot
             && Window::lane_of(token) == MAIN
             && self.held.contains_key(&topic)
         {

@@ -11,6 +11,7 @@ use super::{
     window::{Carries, LaneId, SLOTS, Slot, State},
 };
 use crate::{
+    deduplicate::{Claim, Id},
     event::{Decoded, Event},
     produce::{Failure, SendError, Sink, TopicState},
     spool::position::Position,
@@ -28,7 +29,7 @@ const CREATION_PATIENCE: Duration = Duration::from_millis(500);
 pub(super) enum Taken {
     /// A record of it is on its way.
     Sent,
-    /// There is nothing to send: another lane's, settled before, or in quarantine.
+    /// There is nothing to send: another lane's, settled before, a repeat, or in quarantine.
     Passed,
     /// Not now: come back to this very event.
     Wait,
@@ -39,6 +40,7 @@ pub(super) struct Sent {
     pub position: Position,
     /// The event's own topic, as far as it is known.
     pub topic: Option<TopicId>,
+    pub identity: Option<Id>,
     pub size: usize,
     pub carries: Carries,
     /// What is wrong with it.
@@ -62,7 +64,7 @@ impl<S: Sink> Forwarder<S> {
             Err(refused) => {
                 let source = self.spool.source().clone();
                 let letter = refuse::element(&source, position, refused);
-                return self.refuse(id, None, &letter, refused.reason, now);
+                return self.refuse(id, None, None, &letter, refused.reason, now);
             }
         };
 
@@ -95,11 +97,16 @@ impl<S: Sink> Forwarder<S> {
         if self.settled_ahead.contains(position) {
             return Ok(Taken::Passed);
         }
+        // Only here, where this very lane answers for the event: a claim is a promise to settle it.
+        let identity = match self.claims.claim(event, position, now.unix) {
+            Claim::Granted(identity) => identity,
+            Claim::Repeat => return Ok(Taken::Passed),
+        };
         match known {
             Some(topic) if self.topics.get(topic).ready => {
-                self.send(id, topic, position, event, now)
+                self.send(id, topic, position, identity, event, now)
             }
-            _ => self.send_to_new_topic(id, position, event, name, now),
+            _ => self.send_to_new_topic(id, position, identity, event, name, now),
         }
     }
 
@@ -108,6 +115,7 @@ impl<S: Sink> Forwarder<S> {
         &mut self,
         id: LaneId,
         position: Position,
+        identity: Option<Id>,
         event: &Event<'_>,
         name: &str,
         now: Now,
@@ -116,7 +124,7 @@ impl<S: Sink> Forwarder<S> {
             TopicState::Ready => {
                 let topic = self.topics.enter(name);
                 self.topics.get_mut(topic).ready = true;
-                self.send(id, topic, position, event, now)
+                self.send(id, topic, position, identity, event, now)
             }
             TopicState::OverLimit => {
                 let source = self.spool.source().clone();
@@ -125,7 +133,7 @@ impl<S: Sink> Forwarder<S> {
                      or raise the limit"
                 );
                 let letter = refuse::event(&source, position, event, name, TOPIC_LIMIT, &error);
-                self.refuse(id, self.topics.find(name), &letter, TOPIC_LIMIT, now)
+                self.refuse(id, self.topics.find(name), identity, &letter, TOPIC_LIMIT, now)
             }
             // Nobody knows which topics there are while the cluster is away.
             TopicState::Pending if self.cluster_is_away() || id != MAIN => Ok(self.rest(id, now)),
@@ -233,6 +241,7 @@ impl<S: Sink> Forwarder<S> {
         id: LaneId,
         topic: TopicId,
         position: Position,
+        identity: Option<Id>,
         event: &Event<'_>,
         now: Now,
     ) -> Result<Taken, ForwardError> {
@@ -250,23 +259,21 @@ impl<S: Sink> Forwarder<S> {
             );
             let (name, source) = (name.clone(), self.spool.source().clone());
             let letter = refuse::event(&source, position, event, &name, refuse::TOO_LARGE, &error);
-            return self.refuse(id, Some(topic), &letter, refuse::TOO_LARGE, now);
+            return self.refuse(id, Some(topic), identity, &letter, refuse::TOO_LARGE, now);
         }
         match self.sink.send(&record, token) {
             Ok(()) => {
                 let topic = Some(topic);
-                self.sent(
-                    id,
-                    Sent { position, topic, size, carries: Carries::Event, error: None },
-                    now,
-                );
+                let carries = Carries::Event;
+                let sent = Sent { position, topic, identity, size, carries, error: None };
+                self.sent(id, sent, now);
                 Ok(Taken::Sent)
             }
             Err(SendError::QueueFull) => Ok(Taken::Wait),
             Err(SendError::Failed(Failure::Refused(error))) => {
                 let (name, source) = (name.clone(), self.spool.source().clone());
                 let letter = refuse::event(&source, position, event, &name, "refused", &error);
-                self.refuse(id, Some(topic), &letter, "refused", now)
+                self.refuse(id, Some(topic), identity, &letter, "refused", now)
             }
             Err(SendError::Failed(Failure::Passing(why))) => {
                 let trouble = Trouble { why, one_at_a_time: false };
@@ -299,8 +306,9 @@ impl<S: Sink> Forwarder<S> {
     /// Gives an event its place in the window of lane `id`.
     pub(super) fn push(&mut self, id: LaneId, event: Sent, state: State, now: Now) {
         let (topic, since) = (self.goes_to(&event), now.instant);
-        let Sent { position, topic: belongs_to, size, carries, error } = event;
-        let slot = Slot { position, topic, belongs_to, size, since, carries, state, error };
+        let Sent { position, topic: belongs_to, identity, size, carries, error } = event;
+        let slot =
+            Slot { position, topic, belongs_to, identity, size, since, carries, state, error };
         if let Some(lane) = self.lane_mut(id) {
             lane.window.push(slot);
         }

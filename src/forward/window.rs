@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, time::Instant};
 
 use super::{refuse::TOPIC_LIMIT, topics::TopicId};
-use crate::{produce::Token, spool::position::Position};
+use crate::{deduplicate::Id, produce::Token, spool::position::Position};
 
 /// Bits of a token that count slots; the bits above name the lane.
 const INDEX_BITS: u32 = 40;
@@ -28,6 +28,8 @@ pub(super) struct Slot {
     pub topic: TopicId,
     /// The event's own topic; none for what is no event and for a topic that is not known.
     pub belongs_to: Option<TopicId>,
+    /// What it is known by, to be remembered once it is settled; none for what is never a repeat.
+    pub identity: Option<Id>,
     /// Bytes that it takes in the sink's queue.
     pub size: usize,
     pub since: Instant,
@@ -204,6 +206,7 @@ mod tests {
             position: Position::start_of(sequence),
             topic: TopicId::default(),
             belongs_to: None,
+            identity: None,
             size: 10,
             since: Instant::now(),
             carries: Carries::Event,

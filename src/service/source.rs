@@ -13,6 +13,7 @@ use crate::{
     checkpoint::{Checkpoint, CheckpointFile},
     config::{Auth, Config, SourceConfig},
     decode::{Catalog, Rules},
+    deduplicate::Deduplicator,
     forward::{self, Forwarder, Parts, Settings},
     kafka::{Producer, Topics},
     metrics::Metrics,
@@ -28,6 +29,7 @@ use crate::{
 pub(super) struct Surroundings<'a> {
     pub config: &'a Config,
     pub folder: &'a Arc<Folder>,
+    pub deduplicator: &'a Arc<Deduplicator>,
     pub topics: &'a Arc<Topics>,
     pub router: &'a Router,
     pub metrics: &'a Metrics,
@@ -46,7 +48,7 @@ pub(super) struct RunningSource {
 
 impl RunningSource {
     pub fn open(source: &SourceConfig, around: &Surroundings<'_>) -> Result<Self, StartError> {
-        let Surroundings { config, folder, topics, router, metrics } = around;
+        let Surroundings { config, folder, deduplicator, topics, router, metrics } = around;
         metrics.announce(source.name.as_str());
         let directory = folder.source_directory(&source.name);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
@@ -74,11 +76,12 @@ impl RunningSource {
             router: (*router).clone(),
             checkpoint,
             quarantine: Quarantine::new(folder.disk().clone(), &directory),
+            claims: deduplicator.claims(&source.name),
             metrics: (*metrics).clone(),
         };
         let stop = Shutdown::new();
         let forwarder =
-            spawn_forwarder(settings, parts, saved, stop.clone(), config.shutdown.flush)?;
+            spawn_forwarder(folder, settings, parts, saved, stop.clone(), config.shutdown.flush)?;
         let writer = writer.spawn().map_err(StartError::Thread)?;
         let tokens = source.auth.tokens.as_ref().map(Tokens::new);
         Ok(Self { spool, auth: source.auth.clone(), tokens, writer, forwarder, stop })
@@ -143,6 +146,7 @@ fn catalog(source: &SourceConfig) -> Result<Catalog, StartError> {
 }
 
 fn spawn_forwarder(
+    folder: &Folder,
     settings: Settings,
     mut parts: Parts<Producer>,
     saved: Option<Checkpoint>,
@@ -150,9 +154,11 @@ fn spawn_forwarder(
     flush: Duration,
 ) -> Result<JoinHandle<()>, StartError> {
     let name = format!("forward-{}", parts.spool.source());
+    let disk = folder.disk().clone();
     let work = move || {
         let spool = parts.spool.clone();
         let stopping = || stop.has_reached(Phase::Closing);
+        parts.claims.recall(disk.now());
         if parts.sink.renew(&stopping).is_err() {
             return; // only when asked to stop
         }

@@ -74,6 +74,20 @@ fn what_check_prints_is_a_configuration_of_the_same_meaning_but_for_the_secrets(
 }
 
 #[test]
+fn check_says_what_recognising_repeats_takes() {
+    let said = |key: &str, value: &str| {
+        let mut more = SMALL.to_vec();
+        more.push((key, value));
+        run(&["check"], &more, &PLAIN).out
+    };
+    let some = said("MILLRACE_DEDUPLICATE__IDS", "3000000");
+    let line = "# to recognise repeated events (deduplicate.ids = 3000000): 122.1 MiB of memory";
+    assert!(some.lines().any(|l| l == line), "{some}");
+    let none = said("MILLRACE_DEDUPLICATE__WINDOW", "0");
+    assert!(none.contains("\n# repeated events are not recognised"), "{none}");
+}
+
+#[test]
 fn check_lists_all_mistakes_and_ends_with_1() {
     let more = [("MILLRACE_TOPICS__LIMIT", "x"), ("MILLRACE_SPOOL__SIZE_LIMIT", "8000000TiB")];
     let ended = run(&["check"], &more, &PLAIN);

@@ -163,6 +163,19 @@ fn names_of_sources_are_lower_case_letters_digits_and_hyphens() {
 }
 
 #[test]
+fn the_number_of_ids_that_are_known_is_bounded() {
+    for (ids, problem) in
+        [("0", "nothing is recognised"), ("100000001", "more than 100000000"), ("many", "no whole")]
+    {
+        let text = mistake(&[("MILLRACE_DEDUPLICATE__IDS", ids)]);
+        assert!(text.starts_with("deduplicate.ids (MILLRACE_DEDUPLICATE__IDS)"), "{text}");
+        assert!(text.contains(problem), "{text}");
+    }
+    let text = mistake(&[("MILLRACE_DEDUPLICATE__WINDOW", "26")]);
+    assert!(text.starts_with("deduplicate.window"), "{text}");
+}
+
+#[test]
 fn a_journal_is_whole_spoken_to_in_secret_and_only_of_adobe() {
     let journal = [
         ("MILLRACE_SOURCES__LEADS__KIND", "adobe-io"),

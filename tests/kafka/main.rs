@@ -23,5 +23,6 @@ mod full_spool;
 mod held_topic;
 mod outage;
 mod refusals;
+mod repeats;
 mod replaced_password;
 mod replay;

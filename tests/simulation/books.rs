@@ -1,4 +1,4 @@
-//! The books of a history: what the spool acknowledged, and what each start of a process may repeat.
+//! The books of a history: what the spools acknowledged, and what each start of a process may repeat.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,15 +6,23 @@ use millrace::{checkpoint::Checkpoint, spool::position::Position};
 
 use crate::{oracle::Seen, sender::Sent};
 
+/// The checkpoint of each source.
+pub type Saved = Vec<Option<Checkpoint>>;
+
 #[derive(Default)]
 pub struct Books {
-    /// Where each acknowledged event lies in the spool.
-    positions: BTreeMap<String, Position>,
+    /// Where each acknowledged event lies: the number of the source, and the place in its spool. More
+    /// than one where it was sent more than once.
+    positions: BTreeMap<String, Vec<(usize, Position)>>,
+    /// Events with a copy that was not acknowledged and may be there all the same.
+    perhaps: BTreeSet<String>,
     /// Events in frames that the disk has spoilt.
     spoilt: BTreeSet<String>,
     /// How many more records than one there may be of an event: one for each process that began
     /// before it although it was there already.
     due: BTreeMap<String, usize>,
+    /// Ids of delivered events were lost: none of them need be known after a start.
+    pub forgetful: bool,
 }
 
 /// Records of events beyond the first of each.
@@ -26,44 +34,50 @@ pub struct Repeats {
 }
 
 impl Books {
-    pub fn acknowledged(&mut self, ids: &[String], sequence: u64) {
+    pub fn acknowledged(&mut self, ids: &[String], source: usize, sequence: u64) {
         for (index, id) in (0..).zip(ids) {
-            self.positions.insert(id.clone(), Position { sequence, index });
+            let place = (source, Position { sequence, index });
+            self.positions.entry(id.clone()).or_default().push(place);
         }
+    }
+
+    pub fn unanswered(&mut self, ids: &[String]) {
+        self.perhaps.extend(ids.iter().cloned());
     }
 
     pub fn spoilt(&mut self, ids: Vec<String>) {
         self.spoilt.extend(ids);
     }
 
-    /// A process starts from `saved`: what is there and not behind it may come again.
-    pub fn begin_at(
-        &mut self,
-        saved: Option<&Checkpoint>,
-        seen: &Seen,
-        sent: &BTreeMap<String, Sent>,
-    ) {
+    /// A process starts from `saved`: what is there and not behind it may come again. Of an event only
+    /// once, however many copies are read again: the first has its id.
+    pub fn begin_at(&mut self, saved: &Saved, seen: &Seen, sent: &BTreeMap<String, Sent>) {
         for id in seen.records.keys() {
-            let behind = self.positions.get(id).is_some_and(|position| {
-                saved.is_some_and(|saved| is_behind(saved, *position, &sent[id]))
-            });
-            if !behind {
-                *self.due.entry(id.clone()).or_default() += 1;
-            }
+            let event = &sent[id];
+            let places = self.positions.get(id).map_or(&[][..], Vec::as_slice);
+            let perhaps = usize::from(self.perhaps.contains(id));
+            let ahead = perhaps + places.len() - behind(saved, places, event);
+            let due = match event.is_event() {
+                true => ahead.min(1).max(usize::from(self.forgetful)),
+                false => ahead,
+            };
+            *self.due.entry(id.clone()).or_default() += due;
         }
     }
 
-    /// I5: whatever `saved` has passed is somewhere.
-    pub fn nothing_is_passed(
-        &self,
-        saved: Option<&Checkpoint>,
-        seen: &Seen,
-        sent: &BTreeMap<String, Sent>,
-    ) {
-        let Some(saved) = saved else { return };
-        for (id, position) in &self.positions {
-            if is_behind(saved, *position, &sent[id]) {
-                assert!(self.is_safe(id, seen), "{id} at {position} is nowhere, behind {saved:?}");
+    /// I5: whatever `saved` has passed is somewhere; or, if it was sent more than once, a copy of it
+    /// is still to be read.
+    pub fn nothing_is_passed(&self, saved: &Saved, seen: &Seen, sent: &BTreeMap<String, Sent>) {
+        for (id, places) in &self.positions {
+            let event = &sent[id];
+            let behind = behind(saved, places, event);
+            // A copy that nobody was answered for may have its id.
+            let passed = match event.is_event() && event.copies.len() > 1 {
+                true => behind == places.len() && !self.perhaps.contains(id),
+                false => behind > 0,
+            };
+            if passed {
+                assert!(self.is_safe(id, seen), "{id} at {places:?} is nowhere, behind {saved:?}");
             }
         }
     }
@@ -87,15 +101,29 @@ impl Books {
     }
 
     /// I6: more than one record of an event.
-    pub fn repeats(&self, seen: &Seen) -> Repeats {
+    pub fn repeats(&self, seen: &Seen, sent: &BTreeMap<String, Sent>) -> Repeats {
         let mut repeats = Repeats::default();
         for (id, records) in &seen.records {
-            let again = records - 1;
+            let (event, again) = (&sent[id], records - 1);
+            let mut explained = self.due.get(id).copied().unwrap_or(0);
+            if !event.is_event() {
+                explained += event.copies.len() - 1; // each a dead letter of its own
+            } else if event.copies.len() > 1 && self.spoilt.contains(id) {
+                explained = again; // its id was given up
+            }
             repeats.all += again;
-            repeats.needless += again.saturating_sub(self.due.get(id).copied().unwrap_or(0));
+            repeats.needless += again.saturating_sub(explained);
         }
         repeats
     }
+}
+
+/// How many of the copies at `places` the checkpoints have passed.
+fn behind(saved: &Saved, places: &[(usize, Position)], event: &Sent) -> usize {
+    let is_behind = |(source, position): &&(usize, Position)| {
+        saved[*source].as_ref().is_some_and(|saved| is_behind(saved, *position, event))
+    };
+    places.iter().filter(is_behind).count()
 }
 
 fn is_behind(saved: &Checkpoint, position: Position, event: &Sent) -> bool {

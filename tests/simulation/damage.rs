@@ -29,6 +29,23 @@ pub fn flip_a_bit(disk: &SimulatedDisk, directory: &Path, random: &mut Rng) -> O
     Some(spoilt)
 }
 
+/// Flips one bit of a file of ids; `false` when there is none.
+pub fn flip_a_bit_of_ids(disk: &SimulatedDisk, directory: &Path, random: &mut Rng) -> bool {
+    let folder = directory.join("ids");
+    let mut names = disk.list(&folder).unwrap_or_default();
+    names.sort();
+    let Some(name) = random.choice(&names) else { return false };
+    let path = folder.join(name);
+    let mut bytes = disk.content(&path);
+    if bytes.is_empty() {
+        return false;
+    }
+    let offset = random.usize(..bytes.len());
+    bytes[offset] ^= 1 << random.u8(..8);
+    disk.set_content(&path, bytes);
+    true
+}
+
 /// The frame around `offset`. One that was spoilt before may hide the end of the next; then the rest
 /// of the segment stands for it.
 fn frame_at(bytes: &[u8], offset: usize) -> Option<&[u8]> {

@@ -1,37 +1,35 @@
-//! One history: a seeded sequence of appends, steps, faults, crashes and restarts of the real spool
-//! and forwarder, with the oracle looking on.
+//! One history: a seeded sequence of appends, steps, faults, crashes and restarts of the real spools
+//! and forwarders, with the oracle looking on.
 
 mod dead_letters;
+mod directed;
 mod endings;
+mod process;
+mod trouble;
 
 use std::{
     cell::RefCell,
     collections::BTreeMap,
+    path::PathBuf,
     rc::Rc,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use fastrand::Rng;
 use millrace::{
-    checkpoint::{Checkpoint, CheckpointFile},
-    decode::Rules,
-    delivery::{SourceKind, SourceName},
-    encode::Mode,
-    forward::{Forwarder, Now, Parts, Settings},
+    deduplicate,
+    delivery::SourceName,
+    forward::{Forwarder, Now},
     metrics::Metrics,
-    quarantine::Quarantine,
-    route::Router,
-    spool::{AppendError, Config, Folder, Spool, Writer},
+    spool::{AppendError, Config, Spool, Writer},
 };
 
 use crate::{
     books::Books,
-    cluster::{Cluster, DEAD_LETTERS, Producer, Trouble},
-    damage,
+    cluster::{Cluster, Producer},
     oracle::{self, Seen},
-    sender::Sender,
-    simulated_disk::{Call, SimulatedDisk},
+    sender::{Batch, Sender},
+    simulated_disk::SimulatedDisk,
 };
 
 /// Rare things that happened, to show that the histories reach them.
@@ -45,22 +43,33 @@ const HOLD_AFTER: Duration = Duration::from_secs(2);
 const QUARANTINE_AFTER: Duration = Duration::from_secs(5);
 const RECORD_LIMIT: usize = 5_000;
 
-/// What runs between a start and a crash.
+/// Who sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Senders {
+    /// One that never repeats, in front of a bridge that would not notice.
+    One,
+    /// Two that repeat what they and the other one have sent.
+    TwoThatRepeat,
+}
+
+/// What runs of one source between a start and a crash.
 struct Process {
     writer: Writer,
     spool: Spool,
     forwarder: Forwarder<Producer>,
-    metrics: Metrics,
 }
 
 pub struct History {
     random: Rng,
     disk: SimulatedDisk,
     config: Config,
-    source: SourceName,
+    sources: Vec<SourceName>,
     cluster: Rc<RefCell<Cluster>>,
     sender: Sender,
-    process: Option<Process>,
+    deduplicate: deduplicate::Settings,
+    /// One for each source, or none while nothing runs.
+    processes: Vec<Process>,
+    metrics: Metrics,
     books: Books,
     /// Records that the sink holds at most, and bytes that may be on their way.
     queue: usize,
@@ -71,7 +80,7 @@ pub struct History {
 }
 
 impl History {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, senders: Senders) -> Self {
         let config = Config {
             directory: "/spool".into(),
             size_limit: 60_000,
@@ -80,15 +89,20 @@ impl History {
             keep_delivered_size: 0,
             segment_size: 4_000,
         };
-        let source = SourceName::new("leads").expect("a legal name");
+        let repeats = senders == Senders::TwoThatRepeat;
+        let names: &[&str] = if repeats { &["leads", "adobe"] } else { &["leads"] };
+        let sources: Vec<_> =
+            names.iter().map(|name| SourceName::new(name).expect("a legal name")).collect();
         Self {
             random: Rng::with_seed(seed),
             disk: SimulatedDisk::new(seed ^ 3),
             config,
-            sender: Sender::new(seed ^ 1, source.clone()),
-            source,
+            sender: Sender::new(seed ^ 1, sources.clone(), repeats),
+            deduplicate: deduplicate::Settings::OFF,
+            sources,
             cluster: Cluster::new(seed ^ 2),
-            process: None,
+            processes: Vec::new(),
+            metrics: Metrics::new(),
             books: Books::default(),
             queue: 24,
             window: 8_000,
@@ -97,6 +111,29 @@ impl History {
             counters: Counters::new(),
         }
         .with_character(seed)
+        .with_memory()
+    }
+
+    fn repeats(&self) -> bool {
+        self.sources.len() > 1
+    }
+
+    /// How much is known of what came before: usually more than a history has.
+    fn with_memory(mut self) -> Self {
+        if self.repeats() {
+            let (window, ids) = match self.random.u8(..8) {
+                0 => (Duration::from_secs(3600), self.random.usize(1..100)),
+                1 => (Duration::from_millis(self.random.u64(1..5_000)), 4_000),
+                _ => (Duration::from_secs(3600), 4_000),
+            };
+            self.deduplicate = deduplicate::Settings { window, ids };
+        }
+        self
+    }
+
+    /// Whether no event of the whole history is forgotten.
+    fn has_memory_for_all(&self) -> bool {
+        self.deduplicate.ids == 4_000 && self.deduplicate.window == Duration::from_secs(3600)
     }
 
     /// Histories differ in what their machines are like, not only in what happens to them.
@@ -155,6 +192,7 @@ impl History {
             84..91 => self.toggle_topic(),
             91..93 => self.toggle_permission(),
             93..95 => self.disk_fails(),
+            95..96 if self.repeats() && self.random.u8(..8) == 0 => self.flip_a_bit_of_ids(),
             95..96 => self.flip_a_bit(),
             96..98 => self.crash(),
             _ => self.restart(),
@@ -162,33 +200,47 @@ impl History {
     }
 
     fn append(&mut self) {
-        let batches: Vec<_> = (0..self.random.usize(1..4)).map(|_| self.sender.batch()).collect();
+        let source = self.random_source();
+        let count = self.random.usize(1..4);
+        let batches: Vec<_> = (0..count).map(|_| self.batch(source)).collect();
         let ids: Vec<_> = batches.iter().map(|batch| batch.ids.clone()).collect();
         let group: Vec<_> = batches.into_iter().map(|batch| batch.delivery).collect();
-        let Some(process) = &mut self.process else { return };
+        let Some(process) = self.processes.get_mut(source) else { return };
         match process.writer.append_group(&group) {
             Ok(sequences) => {
                 tracing::debug!(?ids, ?sequences, "acknowledged");
                 for (ids, sequence) in ids.iter().zip(sequences) {
-                    self.books.acknowledged(ids, sequence);
+                    self.books.acknowledged(ids, source, sequence);
                 }
             }
             Err(AppendError::Full { .. }) => self.count("spool full"),
             Err(AppendError::Poisoned { .. }) => {
                 self.count("poison");
+                ids.iter().for_each(|ids| self.books.unanswered(ids));
                 self.crash();
             }
             Err(error) => panic!("an append: {error}"),
         }
     }
 
+    fn random_source(&mut self) -> usize {
+        if self.repeats() { self.random.usize(..self.sources.len()) } else { 0 }
+    }
+
+    fn batch(&mut self, source: usize) -> Batch {
+        let again = self.repeats() && self.random.u8(..10) < 4;
+        let again = again.then(|| self.sender.again(source)).flatten();
+        again.unwrap_or_else(|| self.sender.batch(source))
+    }
+
     fn step(&mut self) {
+        let source = self.random_source();
         let patience = Duration::from_millis(self.random.u64(..20));
         let now = self.now();
-        let Some(process) = &mut self.process else { return };
+        let Some(process) = self.processes.get_mut(source) else { return };
         let worked = process.forwarder.step(now, patience);
-        let labels = [self.source.as_str()];
-        let waiting = process.metrics.dead_letters_waiting.with_label_values(&labels).get();
+        let labels = [self.sources[source].as_str()];
+        let waiting = self.metrics.dead_letters_waiting.with_label_values(&labels).get();
         if let Err(error) = worked {
             tracing::debug!(%error, "a step failed");
             self.count("step failed");
@@ -202,163 +254,32 @@ impl History {
         self.cluster.borrow_mut().now += time;
     }
 
-    fn toggle_cluster(&mut self) {
-        let mut cluster = self.cluster.borrow_mut();
-        cluster.away = !cluster.away;
-        cluster.away_since = cluster.now;
-        drop(cluster);
-        self.count("cluster away or back");
-    }
-
-    /// A topic of the sender's, now and then the one of dead letters.
-    fn random_topic(&mut self) -> String {
-        let topic = format!("sim.lead-activity.{}", TOPICS[self.random.usize(..TOPICS.len())]);
-        if self.random.u8(..8) == 0 { DEAD_LETTERS.into() } else { topic }
-    }
-
-    fn toggle_topic(&mut self) {
-        let topic = self.random_topic();
-        let trouble = if self.random.bool() { Trouble::Failing } else { Trouble::Hanging };
-        let mut cluster = self.cluster.borrow_mut();
-        if cluster.troubles.remove(&topic).is_none() {
-            cluster.troubles.insert(topic, trouble);
-        }
-        drop(cluster);
-        self.count("topic in trouble or back");
-    }
-
-    fn toggle_permission(&mut self) {
-        let topic = self.random_topic();
-        let mut cluster = self.cluster.borrow_mut();
-        if !cluster.forbidden.remove(&topic) {
-            cluster.forbidden.insert(topic);
-        }
-        drop(cluster);
-        self.count("creation forbidden or allowed");
-    }
-
-    fn disk_fails(&mut self) {
-        use std::io::ErrorKind::{Other, StorageFull};
-        let (call, error, what) = match self.random.u8(..6) {
-            0 => (Call::SyncData, Other, "a sync fails"),
-            1 => (Call::Write, Other, "a write fails"),
-            2 => (Call::Write, StorageFull, "no space for a write"),
-            3 => (Call::Read, Other, "a read fails"),
-            4 => (Call::SyncDir, Other, "a directory's sync fails"),
-            _ => (Call::Create, StorageFull, "no space for a file"),
-        };
-        tracing::debug!(what, "the disk");
-        self.disk.fail_next(call, error);
-        self.count(what);
-    }
-
-    /// In a segment that is not written any more: the spool can't know before it reads.
-    fn flip_a_bit(&mut self) {
-        let directory = self.config.directory.join(self.source.as_str());
-        if let Some(spoilt) = damage::flip_a_bit(&self.disk, &directory, &mut self.random) {
-            tracing::debug!(?spoilt, "a bit flips");
-            self.books.spoilt(spoilt);
-            self.count("a bit flips");
-        }
-    }
-
-    /// The process or the whole machine dies.
-    fn crash(&mut self) {
-        self.note_holds();
-        self.process = None;
-        if self.random.bool() {
-            tracing::debug!("killed");
-            self.disk.kill();
-            self.count("killed");
-        } else {
-            tracing::debug!("power lost");
-            self.disk.lose_power();
-            self.count("power lost");
-        }
-        self.start_process();
-    }
-
-    fn note_holds(&mut self) {
-        let Some(process) = &self.process else { return };
-        let labels = [self.source.as_str()];
-        let holds = process.metrics.holds.with_label_values(&labels).get();
-        let back = process.forwarder.position().held.is_empty();
-        *self.counters.entry("topic held").or_default() += holds;
-        *self.counters.entry("held topics back").or_default() += u64::from(holds > 0 && back);
-    }
-
-    /// A clean stop and a start: nothing is repeated by it.
-    fn restart(&mut self) {
-        let now = self.now();
-        self.note_holds();
-        if let Some(mut process) = self.process.take() {
-            for _ in 0..5 {
-                if let Ok(true) = process.forwarder.finish(now, Duration::from_millis(5)) {
-                    break;
-                }
-            }
-            let _ = process.forwarder.save_checkpoint(now);
-        }
-        self.count("restart");
-        self.start_process();
-    }
-
-    fn start_process(&mut self) {
-        self.disk.no_more_faults();
-        let metrics = Metrics::new();
-        let disk: Arc<SimulatedDisk> = Arc::new(self.disk.clone());
-        let folder = Folder::open(disk.clone(), &self.config).expect("the folder opens");
-        let directory = folder.source_directory(&self.source);
-        let checkpoint = CheckpointFile::new(disk.clone(), &directory);
-        let saved = checkpoint.load().expect("a checkpoint is whole");
-        let delivered = saved.as_ref().map(Checkpoint::delivered);
-        let (writer, spool) =
-            folder.spool(&self.source, None, &metrics, delivered).expect("the spool opens");
-        let settings = Settings {
-            kind: SourceKind::MarketoLeadActivity,
-            mode: Mode::Binary,
-            dead_letter_topic: DEAD_LETTERS.into(),
-            hold_after: HOLD_AFTER,
-            held_topics: 3,
-            quarantine_after: QUARANTINE_AFTER,
-            window_bytes: self.window,
-        };
-        let parts = Parts {
-            spool: spool.clone(),
-            sink: Producer::new(self.cluster.clone(), self.queue, RECORD_LIMIT),
-            rules: Arc::new(Rules::default()),
-            router: Router::new("sim.{stream}.{type}").expect("a legal template"),
-            checkpoint,
-            quarantine: Quarantine::new(disk, &directory),
-            metrics: metrics.clone(),
-        };
-        tracing::debug!(?saved, "start");
-        let seen = self.look();
-        self.books.nothing_is_passed(saved.as_ref(), &seen, &self.sender.sent);
-        self.books.begin_at(saved.as_ref(), &seen, &self.sender.sent);
-        let forwarder = Forwarder::new(settings, parts, saved);
-        self.process = Some(Process { writer, spool, forwarder, metrics });
-    }
-
     fn now(&self) -> Now {
         let elapsed = self.cluster.borrow().now;
         Now { instant: self.start + elapsed, unix: 1_700_000_000_000 + elapsed.as_millis() as u64 }
     }
 
     fn look(&self) -> Seen {
-        let quarantine = self.config.directory.join(self.source.as_str()).join("quarantine");
-        oracle::look(&self.cluster.borrow(), &self.disk, &quarantine, &self.sender.sent)
+        let directories = self.directories();
+        let quarantines: Vec<_> =
+            directories.iter().map(|directory| directory.join("quarantine")).collect();
+        oracle::look(&self.cluster.borrow(), &self.disk, &quarantines, &self.sender.sent)
+    }
+
+    fn directories(&self) -> Vec<PathBuf> {
+        self.sources.iter().map(|source| self.config.directory.join(source.as_str())).collect()
     }
 
     fn check(&mut self, drained: bool) {
         let seen = self.look();
-        let directory = self.config.directory.join(self.source.as_str());
-        let saved = oracle::checkpoint(&self.disk, &directory);
-        self.books.nothing_is_passed(saved.as_ref(), &seen, &self.sender.sent);
+        let directories = self.directories();
+        let saved = directories.iter().map(|directory| oracle::checkpoint(&self.disk, directory));
+        self.books.nothing_is_passed(&saved.collect(), &seen, &self.sender.sent);
         let cluster = &self.cluster.borrow().counters;
-        let repeats = self.books.repeats(&seen);
+        let repeats = self.books.repeats(&seen, &self.sender.sent);
+        let forgets = self.repeats() && !self.has_memory_for_all();
         assert!(
-            repeats.needless <= cluster.lost_acknowledgements as usize,
+            forgets || repeats.needless <= cluster.lost_acknowledgements as usize,
             "{repeats:?}, and {} acknowledgements were lost",
             cluster.lost_acknowledgements
         );
@@ -370,6 +291,7 @@ impl History {
                 ("dead letter", seen.dead_lettered.len()),
                 ("event on its topic", seen.on_topic.len()),
                 ("repeat", repeats.all),
+                ("repeat of what was forgotten", if forgets { repeats.needless } else { 0 }),
                 ("purged", cluster.purged as usize),
                 ("producer replaced", cluster.renewals as usize),
                 ("refusal", cluster.refusals as usize),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use millrace::{checkpoint::Checkpoint, spool::disk::Disk};
@@ -37,12 +37,12 @@ impl Seen {
 pub fn look(
     cluster: &Cluster,
     disk: &SimulatedDisk,
-    quarantine: &Path,
+    quarantines: &[PathBuf],
     sent: &BTreeMap<String, Sent>,
 ) -> Seen {
     let mut seen = Seen::default();
     for (topic, records) in &cluster.topics {
-        let mut last: BTreeMap<&[u8], u64> = BTreeMap::new();
+        let mut last: BTreeMap<&[u8], BTreeMap<usize, u64>> = BTreeMap::new();
         for record in records {
             if topic == DEAD_LETTERS {
                 look_at_dead_letter(record, sent, &mut seen);
@@ -61,11 +61,12 @@ pub fn look(
                 continue;
             }
             let last = last.entry(&record.key).or_default();
-            assert!(*last < event.ordinal, "{id} on {topic} comes too late");
-            *last = event.ordinal;
+            assert!(event.comes_in_order(last), "{id} on {topic} comes too late");
         }
     }
-    look_at_quarantine(disk, quarantine, sent, &mut seen);
+    for quarantine in quarantines {
+        look_at_quarantine(disk, quarantine, sent, &mut seen);
+    }
     seen
 }
 

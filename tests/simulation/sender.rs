@@ -1,5 +1,6 @@
-//! The sender of a history: deliveries of a few events each, good, odd and broken, and what is to
-//! become of every event in them.
+//! The senders of a history: deliveries of a few events each, good, odd and broken, and what is to
+//! become of every event in them. They may repeat: a whole delivery, or an event in another one,
+//! through the same source or through another.
 
 use std::collections::BTreeMap;
 
@@ -26,8 +27,9 @@ pub enum Fate {
 /// One event (or one whole body in which nothing can be found).
 #[derive(Clone, Debug)]
 pub struct Sent {
-    /// Orders all events of a history as the spool orders them.
-    pub ordinal: u64,
+    /// Every time that it was sent: the number of the source, and what orders all events of a history
+    /// as the source's spool orders them.
+    pub copies: Vec<(usize, u64)>,
     pub fate: Fate,
     /// The topic that it is routed to, whatever becomes of it there.
     pub topic: Option<String>,
@@ -44,8 +46,12 @@ pub struct Batch {
 
 pub struct Sender {
     random: Rng,
-    source: SourceName,
+    sources: Vec<SourceName>,
     deliveries: u64,
+    /// Whether what was sent is sent again now and then.
+    repeats: bool,
+    /// The bodies so far, with the ids in them.
+    past: Vec<(Vec<u8>, Vec<String>)>,
     /// Everything ever handed to the spool, acknowledged or not, by a text unique to it.
     pub sent: BTreeMap<String, Sent>,
 }
@@ -53,19 +59,67 @@ pub struct Sender {
 /// Larger than the simulated sink's records may be.
 const TOO_LARGE: usize = 6000;
 
-impl Sender {
-    pub fn new(seed: u64, source: SourceName) -> Self {
-        Self { random: Rng::with_seed(seed), source, deliveries: 0, sent: BTreeMap::new() }
+impl Sent {
+    /// Whether it is something that deduplication knows: what is refused before it is an event is
+    /// not, and each copy of it is a dead letter.
+    pub fn is_event(&self) -> bool {
+        self.topic.is_some()
     }
 
-    pub fn batch(&mut self) -> Batch {
+    /// Everything that was sent of it through its only source, in order; `None` with two sources.
+    fn ordinals(&self) -> Option<(usize, impl Iterator<Item = u64>)> {
+        let (source, _) = *self.copies.first()?;
+        let only = self.copies.iter().all(|(other, _)| *other == source);
+        only.then(|| (source, self.copies.iter().map(|(_, ordinal)| *ordinal)))
+    }
+
+    /// Whether it may come now within a topic and key of which the last one of each source had these
+    /// ordinals; if so, it is the last one. Of an event that came through two sources nobody can tell.
+    pub fn comes_in_order(&self, last: &mut BTreeMap<usize, u64>) -> bool {
+        let Some((source, mut ordinals)) = self.ordinals() else { return true };
+        let last = last.entry(source).or_default();
+        let next = ordinals.find(|ordinal| *ordinal > *last);
+        next.inspect(|ordinal| *last = *ordinal).is_some()
+    }
+}
+
+impl Sender {
+    pub fn new(seed: u64, sources: Vec<SourceName>, repeats: bool) -> Self {
+        let (random, sent) = (Rng::with_seed(seed), BTreeMap::new());
+        Self { random, sources, deliveries: 0, repeats, past: Vec::new(), sent }
+    }
+
+    /// A delivery for the source with this number.
+    pub fn batch(&mut self, source: usize) -> Batch {
         self.deliveries += 1;
         let (body, ids) = match self.random.u8(..20) {
             0 => self.broken_body(),
             _ => self.activities(),
         };
+        if self.repeats {
+            self.past.push((body.clone(), ids.clone()));
+        }
+        self.deliver(source, body, ids)
+    }
+
+    /// One of the deliveries so far once more, one of the last most of the time.
+    pub fn again(&mut self, source: usize) -> Option<Batch> {
+        let first = if self.random.bool() { self.past.len().saturating_sub(5) } else { 0 };
+        if self.past.is_empty() {
+            return None;
+        }
+        self.deliveries += 1;
+        let (body, ids) = self.past[self.random.usize(first..self.past.len())].clone();
+        Some(self.deliver(source, body, ids))
+    }
+
+    pub fn deliver(&mut self, source: usize, body: Vec<u8>, ids: Vec<String>) -> Batch {
+        for (index, id) in (0..).zip(&ids) {
+            let sent = self.sent.get_mut(id).expect("it was made before");
+            sent.copies.push((source, self.deliveries * 1000 + index));
+        }
         let delivery = Delivery {
-            source: self.source.clone(),
+            source: self.sources[source].clone(),
             received_at: 1_700_000_000_000 + self.deliveries,
             headers: Vec::new(),
             body: Bytes::from(body),
@@ -77,7 +131,7 @@ impl Sender {
         let id = format!("body-{}", self.deliveries);
         let body = format!(r#"{{"munchkinId":"M","activities":[{{"marketoGUID":"{id}"}},]}}"#);
         let value = body.clone().into_bytes();
-        self.remember(&id, 0, Fate::Refused, None, value);
+        self.remember(&id, Fate::Refused, None, value);
         (body.into_bytes(), vec![id])
     }
 
@@ -90,15 +144,30 @@ impl Sender {
             if index > 0 {
                 body.push(',');
             }
-            let id = format!("event-{}-{index}", self.deliveries);
-            body.push_str(&self.activity(&id, index));
+            let (id, activity) = self.earlier_activity().unwrap_or_else(|| {
+                let id = format!("event-{}-{index}", self.deliveries);
+                let activity = self.activity(&id);
+                (id, activity)
+            });
+            body.push_str(&activity);
             ids.push(id);
         }
         body.push_str("]}");
         (body.into_bytes(), ids)
     }
 
-    fn activity(&mut self, id: &str, index: u64) -> String {
+    /// One that was sent before, now and then.
+    fn earlier_activity(&mut self) -> Option<(String, String)> {
+        if !self.repeats || self.random.u8(..20) > 0 {
+            return None;
+        }
+        let (_, ids) = self.random.choice(&self.past)?;
+        let id = self.random.choice(ids).filter(|id| id.starts_with("event-"))?;
+        let text = String::from_utf8_lossy(&self.sent[id].original).into_owned();
+        Some((id.clone(), text))
+    }
+
+    fn activity(&mut self, id: &str) -> String {
         let lead = self.random.u8(1..4);
         let (type_id, event_type) =
             [(1, "visitwebpage"), (2, "filloutform"), (3, "clicklink"), (100_001, "custom-100001")]
@@ -106,7 +175,7 @@ impl Sender {
         let kind = self.random.u8(..40);
         if kind == 0 {
             let original = format!(r#""{id}""#);
-            self.remember(id, index, Fate::Refused, None, original.clone().into());
+            self.remember(id, Fate::Refused, None, original.clone().into());
             return original;
         }
         let text = match kind {
@@ -123,7 +192,7 @@ impl Sender {
             2 => Fate::TooLarge,
             _ => Fate::Topic { topic: topic.clone(), key: format!("M:{lead}") },
         };
-        self.remember(id, index, fate, Some((topic, value.into())), original.clone().into());
+        self.remember(id, fate, Some((topic, value.into())), original.clone().into());
         original
     }
 
@@ -131,14 +200,12 @@ impl Sender {
     fn remember(
         &mut self,
         id: &str,
-        index: u64,
         fate: Fate,
         routed: Option<(String, Vec<u8>)>,
         original: Vec<u8>,
     ) {
-        let ordinal = self.deliveries * 1000 + index;
         let (topic, value) = routed.map_or((None, original.clone()), |(t, value)| (Some(t), value));
-        self.sent.insert(id.into(), Sent { ordinal, fate, topic, value, original });
+        self.sent.insert(id.into(), Sent { copies: Vec::new(), fate, topic, value, original });
     }
 }
 

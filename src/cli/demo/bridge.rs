@@ -8,6 +8,7 @@ use crate::{
         Admin, Adobe, AdobeAuth, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret,
         Shutdown, SourceConfig, Spool, TokenAuth, Topics, ValidationUrl,
     },
+    deduplicate::Settings,
     delivery::{SourceKind, SourceName},
 };
 
@@ -49,6 +50,7 @@ pub fn config(bootstrap: &str, folder: &Path, keys: &Path) -> Config {
         topics: Topics::default(),
         forward: Forward::default(),
         adobe: Adobe { keys_folder: Some(keys.to_owned()), ..Adobe::default() },
+        deduplicate: Settings::default(),
         sources: vec![
             source(MARKETO, SourceKind::MarketoLeadActivity, by_token()),
             source(ADOBE, SourceKind::AdobeIo, by_signature()),

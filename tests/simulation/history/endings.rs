@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use millrace::forward::Forwarder;
-
-use super::History;
-use crate::cluster::{Producer, Trouble};
+use super::{History, Process};
+use crate::cluster::Trouble;
 
 /// Steps within which a quiet end must drain everything.
 const QUIET_STEPS: usize = 5_000;
@@ -33,7 +31,7 @@ impl History {
                 self.cluster.borrow_mut().forbidden.insert(topic.clone());
             }
         }
-        self.step_until(|history, _| {
+        self.step_until(|history| {
             history.books.missing(&history.look(), &history.sender.sent, &topic).is_empty()
         });
         let missing = self.books.missing(&self.look(), &self.sender.sent, &topic);
@@ -59,16 +57,16 @@ impl History {
     pub(super) fn quiet_step(&mut self, time: Duration) {
         self.pass_time(time);
         let now = self.now();
-        let process = self.process.as_mut().expect("a process runs");
-        process.forwarder.step(now, Duration::from_millis(1)).expect("a quiet step works");
+        for process in &mut self.processes {
+            process.forwarder.step(now, Duration::from_millis(1)).expect("a quiet step works");
+        }
     }
 
     /// Steps through a time in which nothing new happens.
-    pub(super) fn step_until(&mut self, is_done: impl Fn(&Self, &Forwarder<Producer>) -> bool) {
+    pub(super) fn step_until(&mut self, is_done: impl Fn(&Self) -> bool) {
         for steps in 0..QUIET_STEPS {
             self.quiet_step(A_STEP);
-            let process = self.process.as_ref().expect("a process runs");
-            if steps % 50 == 0 && is_done(self, &process.forwarder) {
+            if steps % 50 == 0 && is_done(self) {
                 break;
             }
         }
@@ -87,12 +85,15 @@ impl History {
         self.drain();
         let again = self.cluster.borrow().counters.stored - stored;
         assert_eq!(again, 0, "a crash after a quiet end repeats {again} records");
+        self.end_processes();
     }
 
     pub(super) fn drain(&mut self) {
-        self.step_until(|_, forwarder| forwarder.is_drained());
-        let process = self.process.as_ref().expect("a process runs");
-        assert!(process.forwarder.is_drained(), "not drained: {:?}", process.forwarder.position());
-        assert_eq!(process.spool.durable_end(), process.forwarder.next_sequence());
+        let drained = |process: &Process| process.forwarder.is_drained();
+        self.step_until(|history| history.processes.iter().all(drained));
+        for Process { forwarder, spool, .. } in &self.processes {
+            assert!(forwarder.is_drained(), "not drained: {:?}", forwarder.position());
+            assert_eq!(spool.durable_end(), forwarder.next_sequence());
+        }
     }
 }

@@ -1,0 +1,121 @@
+//! What a forwarder holds of deduplication: claims for its source, and the ids of what it has settled
+//! until they are saved.
+
+use std::{ops::Range, sync::Arc};
+
+use prometheus::IntCounter;
+
+use super::{
+    Deduplicator,
+    identity::Id,
+    index::{Claimed, Owner},
+    sidecar::Sidecar,
+};
+use crate::{delivery::UnixMillis, event::Event, spool::position::Position};
+
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The event is to be forwarded; its id is saved once it is settled. None: it has no id.
+    Granted(Option<Id>),
+    /// Another event with this id was delivered, or will be: nothing is to be done with this one.
+    Repeat,
+}
+
+/// One source's view of a [`Deduplicator`].
+pub struct Claims {
+    shared: Arc<Deduplicator>,
+    /// The source's number.
+    source: u32,
+    /// Ids of events that were settled since the last save: as many as a quarter of a second settles.
+    settled: Vec<Id>,
+    sidecar: Sidecar,
+    /// The last save failed, and people were told.
+    failing: bool,
+}
+
+impl Claims {
+    pub(super) fn new(shared: Arc<Deduplicator>, number: usize) -> Self {
+        let (disk, folder) = (shared.disk.clone(), &shared.sources[number].folder);
+        let sidecar = Sidecar::new(disk, folder, shared.settings, &shared.key);
+        let source = u32::try_from(number).expect("there are less than 2^32 sources");
+        Self { shared, source, settled: Vec::new(), sidecar, failing: false }
+    }
+
+    /// Reads what was saved before this process, unless another source has or is just at it; then it
+    /// waits. Without it the first claim does so.
+    pub fn recall(&self, now: UnixMillis) {
+        if !self.shared.settings.is_off() {
+            drop(self.shared.index(now));
+        }
+    }
+
+    /// Asks for the event at `position`, as often as a lane comes to it.
+    pub fn claim(&mut self, event: &Event<'_>, position: Position, now: UnixMillis) -> Claim {
+        if self.shared.settings.is_off() {
+            return Claim::Granted(None);
+        }
+        let Some(id) = self.shared.key.id(event) else { return Claim::Granted(None) };
+        let owner = Owner { source: self.source, position };
+        match self.shared.index(now).claim(id, owner, now) {
+            Claimed::First | Claimed::Own => Claim::Granted(Some(id)),
+            Claimed::Taken { by } => {
+                self.repeats_of(by).inc();
+                Claim::Repeat
+            }
+        }
+    }
+
+    /// An event is delivered, a dead letter, or in quarantine.
+    pub fn settled(&mut self, id: Option<Id>) {
+        self.settled.extend(id);
+    }
+
+    /// Deliveries of this source can't be read any more: whoever comes with their events may have
+    /// them. Some of those may be settled, and then a repeat of them is delivered: better than one
+    /// that is lost.
+    pub fn release(&mut self, sequences: Range<u64>, now: UnixMillis) {
+        if !self.shared.settings.is_off() {
+            self.shared.index(now).release(self.source, &sequences);
+        }
+    }
+
+    /// Saves the ids of what was settled, before a checkpoint passes it. Durable when it returns,
+    /// unless the disk does not take them: then they are counted and let go, since a checkpoint that
+    /// waited for them would keep the very space occupied that they need.
+    pub fn save(&mut self, now: UnixMillis) {
+        if self.settled.is_empty() {
+            return;
+        }
+        let saved = self.sidecar.save(&self.settled, now);
+        let (source, metrics) = (self.name(), &self.shared.metrics);
+        match saved {
+            Ok(()) => self.failing = false,
+            Err(error) => {
+                let ids = self.settled.len();
+                metrics.deduplicate_unsaved.with_label_values(&[source]).inc_by(ids as u64);
+                if !self.failing {
+                    tracing::warn!(
+                        source, %error, ids,
+                        "ids of delivered events can't be saved: a repeat of these events that comes \
+                         after a restart is delivered again",
+                    );
+                }
+                self.failing = true;
+            }
+        }
+        self.settled.clear();
+        let index = self.shared.index(now);
+        metrics.deduplicate_ids.set(index.len() as i64);
+        metrics.deduplicate_oldest_seconds.set((index.oldest().unwrap_or(0) / 1000) as i64);
+    }
+
+    fn name(&self) -> &str {
+        self.shared.sources[self.source as usize].name.as_str()
+    }
+
+    fn repeats_of(&self, owner: u32) -> IntCounter {
+        let owner = self.shared.sources[owner as usize].name.as_str();
+        self.shared.metrics.duplicates.with_label_values(&[self.name(), owner])
+    }
+}

@@ -1,0 +1,90 @@
+//! What an event is known by: a keyed hash of its munchkin id, its CloudEvents source and its id.
+//!
+//! SipHash-2-4 with 128 bits. Two events that differ share a hash once in 2^128, and nobody who does
+//! not know the key can look for two that do. The hashes are on disk: the bytes that are hashed, and
+//! their order, never change without a new version of the key's file.
+
+use std::fmt;
+
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+use crate::event::Event;
+
+/// What one event is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Id(pub(super) [u64; 2]);
+
+/// The secret of the hashes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Key(pub(super) [u8; 16]);
+
+impl Key {
+    /// For where nothing is hashed.
+    pub const NONE: Self = Self([0; 16]);
+
+    /// `None` for an event without an id of its own: the one that it gets is no one else's.
+    pub fn id(&self, event: &Event<'_>) -> Option<Id> {
+        let attributes = &event.attributes;
+        let id = attributes.id.as_deref()?;
+        Some(self.hash([event.munchkin_id.as_deref(), Some(&attributes.source), Some(id)]))
+    }
+
+    /// Tells this key from others, and nothing about it.
+    pub(super) fn fingerprint(&self) -> u64 {
+        self.hash([None; 3]).0[0]
+    }
+
+    /// Each text with its length before it, so that none can lend bytes to the next; an absent one
+    /// has a length that no text has.
+    fn hash(&self, texts: [Option<&str>; 3]) -> Id {
+        use std::hash::Hasher;
+        let mut hasher = SipHasher24::new_with_key(&self.0);
+        for text in texts {
+            let length = text.map_or(u64::MAX, |text| text.len() as u64);
+            hasher.write(&length.to_le_bytes());
+            hasher.write(text.unwrap_or_default().as_bytes());
+        }
+        let hash = hasher.finish128();
+        Id([hash.h1, hash.h2])
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: Key = Key(*b"0123456789abcdef");
+
+    #[test]
+    fn the_hashes_on_disk_are_those_of_the_first_version() {
+        let id = KEY.hash([Some("999-XYZ-000"), Some("urn:marketo_activity_stream"), Some("0b5e")]);
+        assert_eq!(id, Id([0x0f73_697d_d13c_1fa8, 0x43df_1e1d_489b_6c68]));
+    }
+
+    #[test]
+    fn each_part_and_the_key_make_a_difference() {
+        let parts = [Some("a"), Some("b"), Some("c")];
+        let id = KEY.hash(parts);
+        for place in 0..3 {
+            for other in [None, Some(""), Some("x")] {
+                let mut changed = parts;
+                changed[place] = other;
+                assert_ne!(KEY.hash(changed), id, "{changed:?}");
+            }
+        }
+        assert_ne!(KEY.hash([Some("ab"), Some(""), Some("c")]), id);
+        assert_ne!(Key([7; 16]).hash(parts), id);
+        assert_ne!(Key([7; 16]).fingerprint(), KEY.fingerprint());
+    }
+
+    #[test]
+    fn a_key_is_not_shown() {
+        assert_eq!(format!("{KEY:?}"), "Key(***)");
+    }
+}

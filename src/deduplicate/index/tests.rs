@@ -1,0 +1,176 @@
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const WINDOW: u64 = 100_000;
+/// How much longer than the window an id may be known.
+const SPAN: u64 = WINDOW / SPANS;
+
+fn id(number: u64) -> Id {
+    // As spread as hashes are, and now and then with the same place in the table.
+    Id([(number / 2).wrapping_mul(0x9e37_79b9_7f4a_7c15), number])
+}
+
+fn owner(source: u32, sequence: u64) -> Owner {
+    Owner { source, position: Position::start_of(sequence) }
+}
+
+fn index(limit: usize) -> Index {
+    Index::new(limit, Duration::from_millis(WINDOW))
+}
+
+#[test]
+fn the_first_owns_an_id_and_comes_to_it_again() {
+    let mut index = index(10);
+    assert_eq!(index.claim(id(1), owner(0, 5), 0), Claimed::First);
+    assert_eq!(index.claim(id(1), owner(0, 5), 1), Claimed::Own);
+    assert_eq!(index.claim(id(1), owner(0, 9), 2), Claimed::Taken { by: 0 });
+    assert_eq!(index.claim(id(1), owner(1, 5), 3), Claimed::Taken { by: 0 });
+    assert_eq!(index.claim(id(2), owner(1, 5), 4), Claimed::First);
+    assert_eq!(index.len(), 2);
+}
+
+#[test]
+fn what_was_settled_before_the_start_belongs_to_no_event_of_now() {
+    let mut index = index(10);
+    index.claim(id(1), Owner::settled_before(3), 0);
+    assert_eq!(index.claim(id(1), owner(3, 1), 0), Claimed::Taken { by: 3 });
+}
+
+#[test]
+fn the_oldest_id_is_forgotten_for_one_too_many() {
+    let mut index = index(3);
+    for number in 1..=4 {
+        index.claim(id(number), owner(0, number), 0);
+    }
+    assert_eq!(index.len(), 3);
+    assert_eq!(index.claim(id(2), owner(1, 1), 0), Claimed::Taken { by: 0 });
+    assert_eq!(index.claim(id(1), owner(1, 1), 0), Claimed::First);
+}
+
+#[test]
+fn an_id_is_known_for_the_window_and_not_much_longer() {
+    let mut index = index(10);
+    index.claim(id(1), owner(0, 1), 1000);
+    index.claim(id(2), owner(0, 2), 1000 + SPAN);
+    assert_eq!(index.oldest(), Some(1000));
+    let taken = Claimed::Taken { by: 0 };
+    assert_eq!(index.claim(id(1), owner(1, 1), 1000 + WINDOW), taken);
+    assert_eq!(index.claim(id(1), owner(1, 1), 1000 + SPAN + WINDOW + 1), Claimed::First);
+    assert_eq!(index.claim(id(2), owner(1, 2), 1000 + SPAN + WINDOW + 1), Claimed::First);
+    assert_eq!(index.len(), 2);
+}
+
+#[test]
+fn a_clock_that_goes_back_forgets_nothing_and_keeps_nothing_for_ever() {
+    let mut index = index(10);
+    index.claim(id(1), owner(0, 1), 10 * WINDOW);
+    assert_eq!(index.claim(id(1), owner(1, 1), 0), Claimed::Taken { by: 0 });
+    index.claim(id(2), owner(0, 2), 0);
+    assert_eq!(index.claim(id(2), owner(1, 2), 12 * WINDOW), Claimed::First);
+}
+
+#[test]
+fn more_than_a_claim_clears_away_can_expire_at_once() {
+    let mut index = index(1000);
+    for number in 0..1000 {
+        index.claim(id(number), owner(0, number + 1), 0);
+    }
+    let later = 2 * WINDOW;
+    for number in (0..1000).rev() {
+        assert_eq!(index.claim(id(number), owner(1, 1), later), Claimed::First, "{number}");
+    }
+    assert_eq!(index.len(), 1000);
+}
+
+#[test]
+fn what_is_given_up_is_free_and_the_rest_is_not() {
+    let mut index = index(10);
+    for sequence in 1..=4 {
+        index.claim(id(sequence), owner(0, sequence), 0);
+        index.claim(id(10 + sequence), owner(1, sequence), 0);
+    }
+    index.release(0, &(2..4));
+    let mut claim = |number| index.claim(id(number), owner(2, 1), 0);
+    assert_eq!([claim(1), claim(4)], [Claimed::Taken { by: 0 }; 2]);
+    assert_eq!([claim(2), claim(3)], [Claimed::First; 2]);
+    assert_eq!([claim(12), claim(13)], [Claimed::Taken { by: 1 }; 2]);
+}
+
+#[test]
+fn the_memory_of_a_million_ids_is_what_it_says() {
+    assert_eq!(size_of::<Entry>(), 32);
+    assert_eq!(memory(1_000_000), 42_666_672);
+    let index = index(1000);
+    let taken = index.ring.capacity() * size_of::<Entry>() + index.table.len() * size_of::<Slot>();
+    assert_eq!(taken as u64, memory(1000));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Claim { id: u64, source: u32, sequence: u64, after: u64 },
+    Release { source: u32, first: u64, count: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let after = prop_oneof![8 => 0..SPAN * 3, 1 => 0..WINDOW, 1 => 0..WINDOW * 3];
+    let claim = (0..60_u64, 0..3_u32, 1..20_u64, after)
+        .prop_map(|(id, source, sequence, after)| Step::Claim { id, source, sequence, after });
+    let release = (0..3_u32, 1..20_u64, 1..5_u64)
+        .prop_map(|(source, first, count)| Step::Release { source, first, count });
+    prop_oneof![20 => claim, 1 => release]
+}
+
+/// What an id's owner is, since when, and how many claims of others were granted by then.
+type Model = HashMap<u64, (Owner, u64, usize)>;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// Against a map that forgets nothing: whoever is in it and neither too old nor one of too many
+    /// is known, whoever is too old or not in it is not.
+    #[test]
+    fn an_index_answers_as_a_map_does(
+        limit in 1..40_usize,
+        steps in prop::collection::vec(step(), 1..400),
+    ) {
+        let mut index = index(limit);
+        let (mut model, mut granted, mut now) = (Model::new(), 0, 1_000_000);
+        for step in steps {
+            match step {
+                Step::Release { source, first, count } => {
+                    let sequences = first..first + count;
+                    index.release(source, &sequences);
+                    model.retain(|_, (owner, ..)| {
+                        owner.source != source || !sequences.contains(&owner.position.sequence)
+                    });
+                }
+                Step::Claim { id: number, source, sequence, after } => {
+                    now += after;
+                    let claimant = owner(source, sequence);
+                    let claimed = index.claim(id(number), claimant, now);
+                    let known = model.get(&number).copied();
+                    // What was given up keeps its place until its turn comes, so an id may be one of
+                    // too many when as many as the limit were granted since.
+                    let known = known.filter(|(_, _, at)| granted - at <= limit);
+                    let expected = known.map_or(Claimed::First, |(held, ..)| {
+                        if held == claimant { Claimed::Own } else { Claimed::Taken { by: held.source } }
+                    });
+                    let age = known.map_or(0, |(_, since, _)| now - since);
+                    if age <= WINDOW {
+                        prop_assert_eq!(claimed, expected);
+                    } else if age > WINDOW + SPAN {
+                        prop_assert_eq!(claimed, Claimed::First);
+                    }
+                    if claimed == Claimed::First {
+                        model.insert(number, (claimant, now, granted));
+                        granted += 1;
+                    }
+                }
+            }
+            prop_assert!(index.len() <= limit);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The secret of the hashes, in the file `<spool.directory>/deduplicate.key`: made once, and never
+//! shown. Without it the saved ids say nothing, so it stays as long as they do.
+//!
+//! 32 bytes: the magic, the version, the key, the CRC32C of all that (little-endian). Nothing waits
+//! for this file: where it can't be had, a key is made for this process alone.
+
+use std::{io, path::Path};
+
+use super::identity::Key;
+use crate::spool::disk::{self, Disk};
+
+const MAGIC: [u8; 8] = *b"MILLKEY\n";
+const VERSION: u32 = 1;
+
+/// The key in `directory`; a new one, stored there, if there is none or it is damaged. A file of a
+/// later version is left as it is.
+pub fn load(disk: &dyn Disk, directory: &Path) -> Key {
+    let path = directory.join("deduplicate.key");
+    let problem = match disk::read_file(disk, &path) {
+        Ok(bytes) => match read(&bytes) {
+            Ok(key) => return key,
+            Err(Unusable::Damaged) => {
+                tracing::warn!(path = %path.display(), "the key of the saved ids is damaged: a new one is made");
+                store(disk, &path)
+            }
+            Err(Unusable::Version(found)) => {
+                Err(format!("it has version {found}, this program reads {VERSION}"))
+            }
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => store(disk, &path),
+        Err(error) => Err(error.to_string()),
+    };
+    problem.unwrap_or_else(|why| {
+        tracing::warn!(
+            path = %path.display(), why,
+            "the key of the saved ids can't be used: what was delivered before is not known, and \
+             what is delivered now will not be known after a restart",
+        );
+        random()
+    })
+}
+
+fn store(disk: &dyn Disk, path: &Path) -> Result<Key, String> {
+    let key = random();
+    let stored = disk::write_atomically(disk, path, &spell(&key));
+    stored.map(|()| key).map_err(|error| error.to_string())
+}
+
+fn random() -> Key {
+    let mut key = [0; 16];
+    aws_lc_rs::rand::fill(&mut key).expect("the operating system has random numbers");
+    Key(key)
+}
+
+fn spell(Key(key): &Key) -> Vec<u8> {
+    let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes(), key].concat();
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+    bytes
+}
+
+enum Unusable {
+    Damaged,
+    Version(u32),
+}
+
+fn read(bytes: &[u8]) -> Result<Key, Unusable> {
+    let rest = bytes.strip_prefix(&MAGIC).ok_or(Unusable::Damaged)?;
+    let (version, rest) = rest.split_first_chunk().ok_or(Unusable::Damaged)?;
+    let version = u32::from_le_bytes(*version);
+    if version != VERSION {
+        return Err(Unusable::Version(version));
+    }
+    let (key, _) = rest.split_first_chunk().ok_or(Unusable::Damaged)?;
+    let key = Key(*key);
+    if spell(&key) == bytes { Ok(key) } else { Err(Unusable::Damaged) }
+}

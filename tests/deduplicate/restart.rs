@@ -1,0 +1,181 @@
+//! What is known, and whose it is, before and after a restart.
+
+use std::time::Duration;
+
+use millrace::deduplicate::{Claim, Settings};
+
+use crate::{
+    Process, SETTINGS, START, at, claim, deliver, directory, disk, disk_with_seed, event,
+    is_granted, simulated_disk::Call,
+};
+
+#[test]
+fn the_first_of_two_sources_owns_an_event_and_the_other_ones_is_a_repeat() {
+    let mut process = Process::start(&disk(), SETTINGS);
+    assert!(is_granted(&mut process.leads, "a", 1, START));
+    assert_eq!(claim(&mut process.adobe, "a", 1, START), Claim::Repeat);
+    assert_eq!(claim(&mut process.leads, "a", 2, START), Claim::Repeat);
+    assert!(is_granted(&mut process.leads, "a", 1, START), "no repeat of itself");
+    assert!(is_granted(&mut process.adobe, "b", 1, START));
+    let counted = |owner| process.metrics.duplicates.with_label_values(&["adobe", owner]).get();
+    assert_eq!([counted("leads"), counted("adobe")], [1, 0]);
+}
+
+#[test]
+fn an_event_without_an_id_of_its_own_is_never_a_repeat() {
+    let mut process = Process::start(&disk(), SETTINGS);
+    for sequence in 1..4 {
+        let claimed = process.leads.claim(&event(None), at(sequence), START);
+        assert_eq!(claimed, Claim::Granted(None));
+    }
+}
+
+#[test]
+fn the_same_id_of_another_instance_or_another_source_of_events_is_another_event() {
+    let mut process = Process::start(&disk(), SETTINGS);
+    assert!(is_granted(&mut process.leads, "a", 1, START));
+    let mut other_instance = event(Some("a"));
+    other_instance.munchkin_id = Some("111-ABC-222".into());
+    let mut other_source = event(Some("a"));
+    other_source.attributes.source = "urn:mlm".into();
+    for other in [other_instance, other_source] {
+        assert!(matches!(process.leads.claim(&other, at(2), START), Claim::Granted(Some(_))));
+    }
+}
+
+#[test]
+fn what_was_settled_and_saved_is_known_after_any_crash() {
+    for seed in 0..40 {
+        let disk = disk_with_seed(seed);
+        let mut process = Process::start(&disk, SETTINGS);
+        deliver(&mut process.leads, "a", 1, START);
+        deliver(&mut process.adobe, "b", 1, START + 250);
+        deliver(&mut process.leads, "c", 2, START + 500);
+        drop(process);
+        if seed % 2 == 0 {
+            disk.lose_power()
+        } else {
+            disk.kill()
+        }
+        let mut process = Process::start(&disk, SETTINGS);
+        for id in ["a", "b", "c"] {
+            assert_eq!(claim(&mut process.adobe, id, 9, START + 1000), Claim::Repeat, "{id}");
+            assert_eq!(claim(&mut process.leads, id, 1, START + 1000), Claim::Repeat, "{id}");
+        }
+        assert!(is_granted(&mut process.leads, "d", 3, START + 1000));
+    }
+}
+
+#[test]
+fn what_was_only_claimed_is_anybodys_after_a_restart() {
+    let disk = disk();
+    let mut process = Process::start(&disk, SETTINGS);
+    assert!(is_granted(&mut process.leads, "a", 1, START));
+    process.leads.save(START);
+    drop(process);
+    let mut process = Process::start(&disk, SETTINGS);
+    assert!(is_granted(&mut process.adobe, "a", 1, START));
+}
+
+#[test]
+fn a_claim_that_is_given_up_is_anybodys() {
+    let mut process = Process::start(&disk(), SETTINGS);
+    assert!(is_granted(&mut process.leads, "a", 1, START));
+    assert!(is_granted(&mut process.leads, "b", 2, START));
+    process.leads.release(2..3, START);
+    assert_eq!(claim(&mut process.adobe, "a", 1, START), Claim::Repeat);
+    assert!(is_granted(&mut process.adobe, "b", 2, START));
+}
+
+#[test]
+fn an_id_is_forgotten_after_the_window_across_a_restart_too() {
+    let disk = disk();
+    let window = 3_600_000;
+    let mut process = Process::start(&disk, SETTINGS);
+    deliver(&mut process.leads, "a", 1, START);
+    deliver(&mut process.leads, "b", 2, START + window / 2);
+    drop(process);
+    let mut process = Process::start(&disk, SETTINGS);
+    assert_eq!(claim(&mut process.leads, "a", 3, START + window), Claim::Repeat);
+    let later = START + window + window / 100;
+    assert!(is_granted(&mut process.leads, "a", 3, later));
+    assert_eq!(claim(&mut process.leads, "b", 4, later), Claim::Repeat);
+}
+
+#[test]
+fn of_more_ids_than_the_limit_the_last_ones_are_known_after_a_restart_whichever_source_had_them() {
+    let disk = disk();
+    let few = Settings { ids: 10, ..SETTINGS };
+    let mut process = Process::start(&disk, few);
+    for number in 0..20_u64 {
+        let claims = if number % 2 == 0 { &mut process.leads } else { &mut process.adobe };
+        deliver(claims, &number.to_string(), 1 + number, START + number);
+    }
+    drop(process);
+    let mut process = Process::start(&disk, few);
+    for number in (10..20).rev() {
+        let claimed = claim(&mut process.leads, &number.to_string(), 99, START + 20);
+        assert_eq!(claimed, Claim::Repeat, "{number}");
+    }
+    assert!(is_granted(&mut process.leads, "9", 99, START + 20));
+}
+
+#[test]
+fn a_source_that_is_no_longer_configured_still_has_delivered_what_it_has() {
+    let disk = disk();
+    let mut process = Process::start(&disk, SETTINGS);
+    deliver(&mut process.leads, "a", 1, START);
+    drop(process);
+
+    let metrics = millrace::metrics::Metrics::new();
+    let adobe = millrace::delivery::SourceName::new("adobe").unwrap();
+    let shared = millrace::deduplicate::Deduplicator::open(
+        std::sync::Arc::new(disk),
+        &directory(),
+        SETTINGS,
+        std::slice::from_ref(&adobe),
+        &metrics,
+    );
+    assert_eq!(claim(&mut shared.claims(&adobe), "a", 1, START), Claim::Repeat);
+    assert_eq!(metrics.duplicates.with_label_values(&["adobe", "leads"]).get(), 1);
+}
+
+#[test]
+fn switched_off_it_knows_nothing_and_touches_nothing() {
+    let disk = disk();
+    disk.take_log();
+    for settings in [Settings { window: Duration::ZERO, ..SETTINGS }, Settings::OFF] {
+        let mut process = Process::start(&disk, settings);
+        process.leads.recall(START);
+        for sequence in 1..3 {
+            let claimed = claim(&mut process.leads, "a", sequence, START);
+            assert_eq!(claimed, Claim::Granted(None));
+            process.leads.settled(None);
+            process.leads.release(1..2, START);
+            process.leads.save(START);
+        }
+        let touched = disk.take_log();
+        assert!(touched.is_empty(), "{touched:?}");
+        assert_eq!(settings.memory(), 0);
+    }
+}
+
+#[test]
+fn a_save_is_one_sync_and_nothing_is_synced_when_nothing_was_settled() {
+    let disk = disk();
+    let mut process = Process::start(&disk, SETTINGS);
+    deliver(&mut process.leads, "a", 1, START);
+    disk.take_log();
+    for sequence in 2..100 {
+        let Claim::Granted(identity) =
+            claim(&mut process.leads, &sequence.to_string(), sequence, START)
+        else {
+            panic!("it is new");
+        };
+        process.leads.settled(identity);
+    }
+    process.leads.save(START);
+    process.leads.save(START);
+    let calls: Vec<_> = disk.take_log().into_iter().map(|(call, _)| call).collect();
+    assert_eq!(calls, [Call::Write, Call::SyncData]);
+}
