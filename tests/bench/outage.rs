@@ -244,6 +244,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         },
         topics: Topics::default(),
         forward: Forward::default(),
+        deduplicate: millrace::deduplicate::Settings::default(),
         sources: vec![source],
         shutdown: millrace::config::Shutdown {
             delay: Duration::ZERO,
