@@ -247,6 +247,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         topics: Topics::default(),
         forward: Forward::default(),
         adobe: Adobe::default(),
+        deduplicate: millrace::deduplicate::Settings::default(),
         sources: vec![source],
         shutdown: millrace::config::Shutdown {
             delay: Duration::ZERO,
