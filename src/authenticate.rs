@@ -8,11 +8,17 @@
 //! Only bad credentials are refused for good. What can't be decided now, because somebody else must
 //! be asked and does not answer, is [`Refusal::Undecided`]: the sender comes again.
 
+pub mod moment;
+pub mod oauth;
 pub mod token;
 
 use http::request::Parts;
 
-use self::token::Tokens;
+use self::{
+    moment::Moment,
+    oauth::{OAuth, flaw::Flaw},
+    token::Tokens,
+};
 
 /// Evidence that a delivery was authenticated. Only this module makes one.
 #[derive(Debug)]
@@ -27,8 +33,10 @@ impl Proof {
 }
 
 /// The ways into one source; any one of them suffices.
+#[derive(Default)]
 pub struct Gate {
     pub tokens: Option<Tokens>,
+    pub oauth: Option<OAuth>,
 }
 
 /// What the head of a request has settled.
@@ -44,6 +52,12 @@ pub enum Refusal {
     /// Whoever sent this is nobody that the source knows. `challenge` is for `WWW-Authenticate`.
     #[error("bad credentials")]
     BadCredentials { challenge: &'static str },
+    /// A bearer token is no good.
+    #[error("bad token: {flaw}")]
+    BadToken { flaw: Flaw },
+    /// Nobody can tell at the moment. `reason` is for a person and holds no secret.
+    #[error("undecided: {reason}")]
+    Undecided { reason: String },
 }
 
 impl Gate {
@@ -54,6 +68,12 @@ impl Gate {
             match tokens.authenticate(&head.headers, head.uri.query()) {
                 Ok(proof) => return Ok(Admission::Proven(proof)),
                 Err(_) => refusal = Refusal::BadCredentials { challenge: tokens.challenge() },
+            }
+        }
+        if let Some(oauth) = &self.oauth {
+            match oauth.authenticate(&head.headers, Moment::now()).await {
+                Ok(proof) => return Ok(Admission::Proven(proof)),
+                Err(refused) => refusal = refused,
             }
         }
         Err(refusal)

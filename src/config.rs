@@ -8,8 +8,8 @@
 //! - The environment alone is enough, and goes over the file. `MILLRACE_SPOOL__SIZE_LIMIT` is
 //!   `spool.size_limit`; in the name of a source `_` stands for `-`.
 //! - Every value of the environment is text until the leaf that it belongs to parses it.
-//! - Secrets (`sources.*.auth.tokens` and any of `kafka.properties`) may also come from a file:
-//!   `tokens_file`, `…_TOKENS_FILE`. Given in the environment, it goes over the file's `tokens` too.
+//! - Secrets (`sources.*.auth.tokens`, those of `oauth`, any of `kafka.properties`) may also come from
+//!   a file: `tokens_file`, `…_TOKENS_FILE`. Given in the environment, it goes over the file's `tokens` too.
 //!
 //! `config/default.toml` documents every key; a test holds it against this code.
 
@@ -23,6 +23,7 @@ mod leaf;
 mod meaning;
 mod mistake;
 mod nearest;
+mod oauth;
 mod reading;
 mod rules;
 mod secret;
@@ -38,6 +39,7 @@ use written::Written;
 
 pub use effective::Entry;
 pub use mistake::{Key, Mistake, Mistakes, Place};
+pub use oauth::{IntrospectionAuth, OAuth, OAuthAuth, is_trustworthy};
 pub use secret::Secret;
 pub use stages::{
     Admin, Auth, Forward, HeaderScheme, Kafka, Listen, Log, LogFormat, Shutdown, SourceConfig,
@@ -54,6 +56,7 @@ pub struct Config {
     pub kafka: Kafka,
     pub topics: Topics,
     pub forward: Forward,
+    pub oauth: OAuth,
     /// In the order of their names; at least one.
     pub sources: Vec<SourceConfig>,
     pub shutdown: Shutdown,

@@ -46,6 +46,8 @@ pub struct Metrics {
     pub producer_renewals: IntCounterVec,
     /// Records handed to the client library and not yet answered, by source.
     pub in_flight: IntGaugeVec,
+    /// Questions to identity providers, by source, what was asked for and result.
+    pub identity_requests: IntCounterVec,
 }
 
 impl Metrics {
@@ -146,6 +148,11 @@ impl Metrics {
                 "Records handed to the Kafka client and not yet answered.",
                 &["source"],
             ),
+            identity_requests: counter(
+                "millrace_identity_requests_total",
+                "Questions to identity providers (keys, introspection), by result (ok, failed).",
+                &["source", "question", "result"],
+            ),
             registry,
         }
     }
@@ -212,6 +219,7 @@ mod tests {
             "millrace_dead_letters_total",
             "millrace_quarantined_total",
             "millrace_connections_refused_total",
+            "millrace_identity_requests_total",
         ];
         let text = metrics.render();
         let named = include_str!("metrics.rs").split('"').filter(|text| {

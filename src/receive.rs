@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    authenticate::{Admission, Gate, Proof, Refusal},
+    authenticate::{Admission, Gate, Proof, Refusal, oauth::token_endpoint::TokenEndpoint},
     config::Listen,
     delivery::{Authenticated, Delivery, SourceName},
     listen::{
@@ -29,6 +29,9 @@ use crate::{
 };
 
 mod kept;
+mod token;
+
+use self::token::TokenRequests;
 
 /// Where deliveries become durable. A spool in production; tests hold one back.
 pub trait Store: Send + Sync + 'static {
@@ -58,6 +61,7 @@ pub struct Receiver {
     limits: Limits,
     request_timeout: Duration,
     report: Report,
+    token_requests: Option<TokenRequests>,
 }
 
 impl Receiver {
@@ -71,7 +75,13 @@ impl Receiver {
             limits: Limits::new(config),
             request_timeout: config.request_timeout,
             report: Report::new("deliveries", metrics),
+            token_requests: None,
         }
+    }
+
+    /// The same, which gives out tokens as well.
+    pub fn with_token_endpoint(self, endpoint: Option<TokenEndpoint>) -> Self {
+        Self { token_requests: endpoint.map(TokenRequests::new), ..self }
     }
 
     /// The story of a delivery.
@@ -86,7 +96,7 @@ impl Receiver {
     {
         let deadline = Instant::now() + self.request_timeout;
         let (head, body) = request.into_parts();
-        let admission = source.admit(&head).await?;
+        let admission = source.admit(&head, deadline).await?;
         let body = body::read(&head.headers, body, &self.limits, deadline).await?;
         asker.body_came(body.received);
         let Admission::Proven(proof) = admission;
@@ -120,6 +130,9 @@ enum Asks {
 
 impl Handler for Receiver {
     async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
+        if let Some(tokens) = self.token_requests.as_ref().filter(|it| it.are_at(&request)) {
+            return tokens.answer(request, self.request_timeout, &self.report).await;
+        }
         let version = request.version();
         let outcome = match self.route(&request) {
             Ok((source, asks)) => {
@@ -153,8 +166,9 @@ fn named(path: &str) -> String {
 }
 
 impl Source {
-    async fn admit(&self, head: &Parts) -> Result<Admission, Outcome> {
-        let admission = self.gate.admit(head).await?;
+    async fn admit(&self, head: &Parts, deadline: Instant) -> Result<Admission, Outcome> {
+        let slow = |_| Outcome::Undecided { reason: "it took too long to find out".into() };
+        let admission = timeout_at(deadline, self.gate.admit(head)).await.map_err(slow)??;
         if let Some(connection) = head.extensions.get::<Arc<Activity>>() {
             connection.prove();
         }
@@ -194,6 +208,8 @@ impl From<Refusal> for Outcome {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::BadCredentials { challenge } => Self::BadCredentials { challenge },
+            Refusal::BadToken { flaw } => Self::BadToken { reason: flaw.to_string() },
+            Refusal::Undecided { reason } => Self::Undecided { reason },
         }
     }
 }
@@ -228,7 +244,7 @@ impl<'a> Asker<'a> {
 
     fn answered(mut self, outcome: &Outcome) {
         self.answered = true;
-        self.report.request(self.source.as_str(), outcome, "");
+        self.report.request(self.source.as_str(), outcome, outcome.detail());
         if let Some(at) = self.body_came {
             let seconds =
                 self.report.metrics.answer_seconds.with_label_values(&[self.source.as_str()]);
@@ -260,7 +276,7 @@ mod tests {
     fn route(method: &str, uri: &str) -> Result<Asks, Outcome> {
         let source = Source {
             name: SourceName::new("leads").unwrap(),
-            gate: Gate { tokens: None },
+            gate: Gate::default(),
             store: Arc::new(Never),
         };
         let receiver = Receiver::new([source], &Listen::default(), &Metrics::new());

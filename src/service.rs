@@ -9,6 +9,7 @@
 //! `shutdown.flush`, and the rest stays in the spool.
 
 mod drain;
+mod oauth;
 mod source;
 mod status;
 
@@ -16,7 +17,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use self::{source::RunningSource, status::Status};
+use self::{oauth::OAuthParts, source::RunningSource, status::Status};
 use crate::{
     admin,
     checkpoint::CheckpointError,
@@ -50,6 +51,8 @@ pub enum StartError {
     Catalog(String),
     #[error("starting a thread: {0}")]
     Thread(std::io::Error),
+    #[error("preparing to fetch keys: {0}")]
+    Fetch(String),
 }
 
 /// Why a running service ended otherwise than by a clean stop. The process must exit non-zero;
@@ -86,6 +89,7 @@ pub async fn start(
     shutdown: Shutdown,
 ) -> Result<Running, StartError> {
     let metrics = Metrics::new();
+    let oauth = OAuthParts::new(&config, &metrics).map_err(StartError::Fetch)?;
     let (deliveries, deliveries_at) = bind("listen.address", config.listen.address).await?;
     let (admin, admin_at) = bind("admin.address", config.admin.address).await?;
     let status = Arc::new(Status::default());
@@ -102,8 +106,9 @@ pub async fn start(
         }
     };
 
-    let receivers: Vec<_> = sources.iter().map(RunningSource::receiver).collect();
-    let receiver = Arc::new(Receiver::new(receivers, &config.listen, &metrics));
+    let receivers: Vec<_> = sources.iter().map(|source| source.receiver(&oauth)).collect();
+    let receiver = Receiver::new(receivers, &config.listen, &metrics);
+    let receiver = Arc::new(receiver.with_token_endpoint(oauth.token_endpoint(&config)));
     let listening = tokio::spawn(listen::serve(
         deliveries,
         config.listen.clone(),

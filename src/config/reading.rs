@@ -185,6 +185,20 @@ impl Reading {
         None
     }
 
+    /// As [`Reading::any`]; `Some(None)` where the key is absent, and may be.
+    pub fn any_optional<T>(
+        &mut self,
+        section: &mut Section,
+        name: &str,
+        read: impl FnOnce(&Value) -> Result<(T, String), (String, String)>,
+    ) -> Option<Option<T>> {
+        if !section.values.contains_key(name) {
+            self.note(section.key.child(name), None, DEFAULT.into());
+            return Some(None);
+        }
+        self.any(section, name, read).map(Some)
+    }
+
     /// The end of a section: whatever nobody asked for is unknown.
     pub fn end(&mut self, section: Section) {
         for name in section.values.keys() {
@@ -221,9 +235,10 @@ impl Reading {
 
 const REQUIRED: &str = "It has no default: set it.";
 
-/// Quotes the value, but nothing below `auth`: a token may have slipped into the wrong key.
+/// Quotes the value, but nothing below `auth` and `oauth`: a secret may have slipped into the wrong
+/// key.
 fn told(key: &Key, value: &str, problem: &str) -> String {
-    if key.segments().iter().any(|segment| segment == "auth") {
+    if key.segments().iter().any(|segment| segment == "auth" || segment == "oauth") {
         format!("has a value (not shown here) {problem}")
     } else {
         format!("is `{value}`, {problem}")

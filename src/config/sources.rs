@@ -9,6 +9,7 @@ use super::{
     effective::HIDDEN,
     leaf::{Kind, SIZE, string},
     mistake::Key,
+    oauth,
     reading::{Reading, Section},
     secret::Secret,
     stages::{Auth, HeaderScheme, SourceConfig, TokenAuth},
@@ -61,7 +62,8 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     let kind = reading.choice(&mut section, "kind", &SourceKind::ALL, SourceKind::as_str, None);
     let size_limit = reading.optional(&mut section, "size_limit", &SIZE);
     let mut auth = reading.section(&mut section, "auth");
-    let tokens = reading.any(&mut auth, "tokens", tokens);
+    let oauth = oauth::read_auth(reading, &mut auth);
+    let tokens = reading.any_optional(&mut auth, "tokens", tokens);
     let header_scheme = reading.choice(
         &mut auth,
         "header_scheme",
@@ -70,18 +72,26 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
         Some(HeaderScheme::default()),
     );
     let query_parameter = reading.optional(&mut auth, "query_parameter", &QUERY_PARAMETER);
+    let key = auth.key.clone();
     reading.end(auth);
     reading.end(section);
+    let (tokens, oauth, query_parameter) = (tokens?, oauth?, query_parameter?);
+    if tokens.is_none() && oauth.is_none() {
+        let remedy = "Set it: without a way to authenticate nobody can deliver. Other ways are \
+                      under auth, too.";
+        reading.mistakes.at(&key.child("tokens"), "is missing", remedy);
+        return None;
+    }
+    if tokens.is_none() && query_parameter.is_some() {
+        let problem = "is set, and there is no token that it could carry";
+        reading.mistakes.at(&key.child("query_parameter"), problem, "Set tokens, or take it away.");
+    }
+    let header_scheme = header_scheme?;
+    let tokens = tokens.map(|tokens| TokenAuth { tokens, header_scheme, query_parameter });
     Some(SourceConfig {
         name: name?,
         kind: kind?,
-        auth: Auth {
-            tokens: Some(TokenAuth {
-                tokens: tokens?,
-                header_scheme: header_scheme?,
-                query_parameter: query_parameter?,
-            }),
-        },
+        auth: Auth { tokens, oauth },
         size_limit: size_limit?,
         activity_types: BTreeMap::new(),
     })

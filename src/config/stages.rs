@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::secret::Secret;
+use super::{oauth::OAuthAuth, secret::Secret};
 use crate::{
     decode::catalog::Override,
     delivery::{SourceKind, SourceName},
@@ -184,6 +184,7 @@ pub struct SourceConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
     pub tokens: Option<TokenAuth>,
+    pub oauth: Option<OAuthAuth>,
 }
 
 /// A token in the head of the request.

@@ -4,14 +4,21 @@
 //! webhook, and it counts towards a paused subscription. So everything that may be our own doing or
 //! may pass is 503 with `Retry-After`, a limit that a body exceeds and a source that a rollout has
 //! not brought yet among them. 401 is for bad credentials; 404 and 405 are for requests that no
-//! sender makes.
+//! sender makes; 400 is for requests to our own token endpoint, as RFC 6749 has it.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, Version, header};
 use http_body_util::Full;
+use hyper::ext::ReasonPhrase;
 use tracing::Level;
+
+/// RFC 6750 has a word for it, and nothing more is told.
+const INVALID_TOKEN: &str = "Bearer realm=\"millrace\", error=\"invalid_token\"";
+
+/// The reason phrase of our own 400, by which `wire.rs` tells it from the HTTP library's.
+const OWN_400: ReasonPhrase = ReasonPhrase::from_static(b"Not To Be Granted");
 
 /// What became of a request or of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +30,22 @@ pub enum Outcome {
     /// `challenge` is the scheme that the source accepts, for `WWW-Authenticate`.
     BadCredentials {
         challenge: &'static str,
+    },
+    /// A bearer token is no good. What is wrong with it is for the log.
+    BadToken {
+        reason: String,
+    },
+    /// Whether the credentials are good can't be told now.
+    Undecided {
+        reason: String,
+    },
+    /// A client of our own token endpoint got its token.
+    TokenIssued,
+    /// Nobody whom our own token endpoint knows.
+    UnknownClient,
+    /// `error` is RFC 6749's word for what is wrong with a request for a token.
+    BadTokenRequest {
+        error: &'static str,
     },
     /// `key` is the limit that was reached, as configuration calls it.
     SpoolFull {
@@ -76,6 +99,14 @@ pub struct Reply {
 }
 
 impl Outcome {
+    /// More for the log, of a single case. No secret.
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::BadToken { reason } | Self::Undecided { reason } => reason,
+            _ => "",
+        }
+    }
+
     pub fn reply(&self) -> Reply {
         use Level as L;
         match self {
@@ -86,6 +117,24 @@ impl Outcome {
                 ..Reply::refuse(401, "bad-credentials", L::WARN, "bad credentials")
                     .key("sources.<name>.auth.tokens")
             },
+            Self::BadToken { .. } => Reply {
+                header: Some((header::WWW_AUTHENTICATE, INVALID_TOKEN)),
+                ..Reply::refuse(401, "bad-token", L::WARN, "bad token")
+                    .key("sources.<name>.auth.oauth")
+            },
+            Self::Undecided { .. } => {
+                Reply::later(30, "undecided", L::WARN, "credentials can't be checked now")
+                    .key("sources.<name>.auth")
+            }
+            Self::TokenIssued => Reply::ok("token-issued", "token issued"),
+            Self::UnknownClient => Reply {
+                header: Some((header::WWW_AUTHENTICATE, "Basic realm=\"millrace\"")),
+                ..Reply::refuse(401, "unknown-client", L::WARN, "invalid_client")
+                    .key("oauth.clients")
+            },
+            Self::BadTokenRequest { error } => {
+                Reply::refuse(400, "bad-token-request", L::WARN, error)
+            }
             Self::SpoolFull { key } => {
                 Reply::later(30, "spool-full", L::ERROR, "the spool is full").key(key.clone())
             }
@@ -188,6 +237,9 @@ impl Reply {
     pub fn response(&self, version: Version) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(Bytes::from_static(self.text.as_bytes())));
         *response.status_mut() = self.status;
+        if self.status == StatusCode::BAD_REQUEST {
+            response.extensions_mut().insert(OWN_400);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         if let Some(seconds) = self.retry_after {
@@ -231,6 +283,11 @@ mod tests {
             Stored,
             Probe,
             BadCredentials { challenge: "Bearer" },
+            BadToken { reason: "expired".into() },
+            Undecided { reason: "no key".into() },
+            TokenIssued,
+            UnknownClient,
+            BadTokenRequest { error: "invalid_request" },
             SpoolFull { key: "spool.size_limit".into() },
             SpoolSlow,
             SpoolTooLarge,
@@ -254,12 +311,14 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_503_with_retry_after_and_only_three_answers_are_4xx() {
+    fn what_may_pass_is_503_with_retry_after_and_only_four_statuses_are_4xx() {
         for outcome in every_outcome() {
             let reply = outcome.reply();
             let expected = match outcome {
-                Outcome::Stored | Outcome::Probe => 200,
-                Outcome::BadCredentials { .. } => 401,
+                Outcome::Stored | Outcome::Probe | Outcome::TokenIssued => 200,
+                Outcome::BadTokenRequest { .. } => 400,
+                Outcome::BadCredentials { .. } | Outcome::BadToken { .. } => 401,
+                Outcome::UnknownClient => 401,
                 Outcome::NotFound => 404,
                 Outcome::MethodNotAllowed => 405,
                 _ => 503,

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::StartError;
+use super::{StartError, oauth::OAuthParts};
 use crate::{
     authenticate::{Gate, token::Tokens},
     checkpoint::{Checkpoint, CheckpointFile},
@@ -81,10 +81,14 @@ impl RunningSource {
     }
 
     /// The front half's view of this source.
-    pub fn receiver(&self) -> receive::Source {
+    pub fn receiver(&self, oauth: &OAuthParts) -> receive::Source {
+        let name = self.spool.source();
         receive::Source {
-            name: self.spool.source().clone(),
-            gate: Gate { tokens: self.auth.tokens.as_ref().map(Tokens::new) },
+            name: name.clone(),
+            gate: Gate {
+                tokens: self.auth.tokens.as_ref().map(Tokens::new),
+                oauth: oauth.way(name, &self.auth),
+            },
             store: Arc::new(self.spool.clone()),
         }
     }

@@ -20,8 +20,8 @@ use std::{
 
 use millrace::{
     config::{
-        Admin, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret, SourceConfig,
-        Spool, TokenAuth, Topics,
+        Admin, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, OAuth, Secret,
+        SourceConfig, Spool, TokenAuth, Topics,
     },
     delivery::{SourceKind, SourceName},
     kafka::MockCluster,
@@ -227,6 +227,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
                 header_scheme: HeaderScheme::Bearer,
                 query_parameter: None,
             }),
+            ..Auth::default()
         },
         size_limit: None,
         activity_types: BTreeMap::new(),
@@ -243,6 +244,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         },
         topics: Topics::default(),
         forward: Forward::default(),
+        oauth: OAuth::default(),
         sources: vec![source],
         shutdown: millrace::config::Shutdown {
             delay: Duration::ZERO,

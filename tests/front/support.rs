@@ -9,7 +9,7 @@ use std::{
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use millrace::{
-    authenticate::{Gate, token::Tokens},
+    authenticate::{Gate, oauth::token_endpoint::TokenEndpoint, token::Tokens},
     config::{HeaderScheme, Listen, Secret, TokenAuth},
     delivery::{Authenticated, Delivery, SourceName},
     listen,
@@ -118,15 +118,26 @@ impl Front {
 
     /// One source, `leads`, that takes its tokens as `Bearer` or as the parameter `token`.
     pub async fn with(change: impl FnOnce(&mut Listen)) -> Self {
+        let gate = Gate { tokens: Some(Tokens::new(&auth(Some("token")))), ..Gate::default() };
+        Self::behind(gate, None, change).await
+    }
+
+    /// One source, `leads`, with this gate, and perhaps an endpoint that gives out tokens.
+    pub async fn behind(
+        gate: Gate,
+        endpoint: Option<TokenEndpoint>,
+        change: impl FnOnce(&mut Listen),
+    ) -> Self {
         let mut config = Listen::default();
         change(&mut config);
         let (store, metrics, shutdown) = (Held::new(), Metrics::new(), Shutdown::new());
         let source = Source {
             name: SourceName::new("leads").unwrap(),
-            gate: Gate { tokens: Some(Tokens::new(&auth(Some("token")))) },
+            gate,
             store: Arc::new(store.clone()),
         };
-        let receiver = Arc::new(Receiver::new([source], &config, &metrics));
+        let receiver = Receiver::new([source], &config, &metrics).with_token_endpoint(endpoint);
+        let receiver = Arc::new(receiver);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = listen::serve(listener, config, receiver, metrics.clone(), shutdown.clone());
