@@ -7,5 +7,6 @@ mod files;
 mod given;
 mod kafka;
 mod mistakes;
+mod oauth;
 mod rules;
 mod secrets;

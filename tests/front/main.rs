@@ -6,6 +6,7 @@
 //! - `slow`: heads and bodies that take their time
 //! - `wire`: what only raw sockets do: pipelining, smuggling, broken heads
 //! - `crowd`: more connections than there are places
+//! - `oauth`: bearer tokens, against an identity provider that does as it is told, and our own tokens
 //! - `http2`, `stop`, `health`, `secrets`: as they say
 //! - `spooled`: the real spool behind it
 
@@ -15,6 +16,7 @@ mod crowd;
 mod durable;
 mod health;
 mod http2;
+mod oauth;
 mod secrets;
 mod slow;
 mod spooled;

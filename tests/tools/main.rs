@@ -1,4 +1,5 @@
 //! The operator's tools: `millrace spool inspect`, `verify` and `export`, and `millrace drain`.
+//! And what takes a whole service and a restart: `oauth`.
 //!
 //! Real files in temporary folders; the real binary where exit codes, pipes and signals matter. Run one
 //! test at a time (`tests/run tools` does): a process that another test is just starting has the spool's
@@ -12,5 +13,6 @@ mod export;
 mod folder;
 mod inspect;
 mod live;
+mod oauth;
 mod place;
 mod verify;
