@@ -8,13 +8,23 @@
 //! Only bad credentials are refused for good. What can't be decided now, because somebody else must
 //! be asked and does not answer, is [`Refusal::Undecided`]: the sender comes again.
 
+pub mod adobe_signature;
+mod bucket;
+pub mod certificate;
+pub mod challenge;
 pub mod moment;
 pub mod oauth;
+pub mod public_keys;
 pub mod token;
+pub mod validation;
+
+use std::fmt;
 
 use http::request::Parts;
 
 use self::{
+    adobe_signature::{AdobeSignature, Signed},
+    certificate::{Certificate, Presented},
     moment::Moment,
     oauth::{OAuth, flaw::Flaw},
     token::Tokens,
@@ -36,6 +46,8 @@ impl Proof {
 #[derive(Default)]
 pub struct Gate {
     pub tokens: Option<Tokens>,
+    pub certificate: Option<Certificate>,
+    pub signature: Option<AdobeSignature>,
     pub oauth: Option<OAuth>,
 }
 
@@ -44,6 +56,8 @@ pub struct Gate {
 pub enum Admission {
     /// Whoever sent it is known.
     Proven(Proof),
+    /// It is signed: whether by somebody who may, the body will tell.
+    Signed(Signed),
 }
 
 /// Why a request doesn't get through.
@@ -60,9 +74,20 @@ pub enum Refusal {
     Undecided { reason: String },
 }
 
+impl Refusal {
+    fn undecided(reason: &impl fmt::Display) -> Self {
+        Self::Undecided { reason: reason.to_string() }
+    }
+}
+
 impl Gate {
     /// Judges the head of a request.
     pub async fn admit(&self, head: &Parts) -> Result<Admission, Refusal> {
+        if let Some(certificate) = &self.certificate
+            && let Ok(proof) = certificate.authenticate(head.extensions.get::<Presented>())
+        {
+            return Ok(Admission::Proven(proof));
+        }
         let mut refusal = Refusal::BadCredentials { challenge: "Bearer realm=\"millrace\"" };
         if let Some(tokens) = &self.tokens {
             match tokens.authenticate(&head.headers, head.uri.query()) {
@@ -73,6 +98,12 @@ impl Gate {
         if let Some(oauth) = &self.oauth {
             match oauth.authenticate(&head.headers, Moment::now()).await {
                 Ok(proof) => return Ok(Admission::Proven(proof)),
+                Err(refused) => refusal = refused,
+            }
+        }
+        if let Some(signature) = &self.signature {
+            match signature.admit(&head.headers) {
+                Ok(signed) => return Ok(Admission::Signed(signed)),
                 Err(refused) => refusal = refused,
             }
         }

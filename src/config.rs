@@ -13,10 +13,12 @@
 //!
 //! `config/default.toml` documents every key; a test holds it against this code.
 
+mod adobe;
 mod catalog;
 mod effective;
 mod environment;
 mod file;
+mod journal;
 mod kafka;
 mod layer;
 mod leaf;
@@ -25,10 +27,12 @@ mod mistake;
 mod nearest;
 mod oauth;
 mod reading;
+mod reread;
 mod rules;
 mod secret;
 mod sources;
 mod stages;
+mod tls;
 mod volume;
 mod written;
 
@@ -37,13 +41,15 @@ use std::{ffi::OsString, fmt, io, path::Path};
 use reading::Reading;
 use written::Written;
 
+pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
 pub use effective::Entry;
 pub use mistake::{Key, Mistake, Mistakes, Place};
 pub use oauth::{IntrospectionAuth, OAuth, OAuthAuth, is_trustworthy};
+pub use reread::{kafka as kafka_again, tokens as tokens_again};
 pub use secret::Secret;
 pub use stages::{
-    Admin, Auth, Forward, HeaderScheme, Kafka, Listen, Log, LogFormat, Shutdown, SourceConfig,
-    Spool, TokenAuth, Topics,
+    Admin, Auth, CertificateAuth, Forward, HeaderScheme, Journal, Kafka, Listen, Log, LogFormat,
+    Shutdown, SourceConfig, Spool, Tls, TokenAuth, Topics,
 };
 pub use volume::{fits, size_of_volume};
 
@@ -57,6 +63,7 @@ pub struct Config {
     pub topics: Topics,
     pub forward: Forward,
     pub oauth: OAuth,
+    pub adobe: Adobe,
     /// In the order of their names; at least one.
     pub sources: Vec<SourceConfig>,
     pub shutdown: Shutdown,
@@ -116,7 +123,7 @@ pub fn load_with<K: Into<OsString>, V: Into<OsString>>(
     let file = file.or(environment.file.as_deref());
     let mut file = file.and_then(|path| file::read(path, &mut mistakes));
     for layer in file.iter_mut().chain([&mut environment.layer]) {
-        layer::settle(&mut layer.values, &mut mistakes);
+        layer::settle(layer, &mut mistakes);
     }
 
     let mut reading = Reading::new(Written::merge(file, environment.layer), mistakes);

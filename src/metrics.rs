@@ -38,17 +38,33 @@ pub struct Metrics {
     pub dead_letters: IntCounterVec,
     /// Events written to quarantine, by source and reason.
     pub quarantined: IntCounterVec,
+    /// Events that back-fill brought from Adobe's journal, by source and result: `missed` by the
+    /// webhook, `known` since it had brought them, `unidentified` since they have no id.
+    pub journal_events: IntCounterVec,
     /// Topics held at this moment, by source.
     pub held_topics: IntGaugeVec,
     /// Times a topic was held, by source.
     pub holds: IntCounterVec,
-    /// Producers replaced after a purge or a fatal error, by source.
+    /// Producers replaced after a purge, a fatal error or a change of secrets, by source.
     pub producer_renewals: IntCounterVec,
     /// Records handed to the client library and not yet answered, by source.
     pub in_flight: IntGaugeVec,
+    /// When the certificate in use expires, in Unix seconds, by the configuration key of its file.
+    pub tls_certificate_expiry: IntGaugeVec,
+    /// Files that changed and were read again, by configuration key and outcome.
+    pub reloads: IntCounterVec,
+    /// 0 while what is in the files of a configuration key can't be used and what was read before is.
+    pub last_reload_successful: IntGaugeVec,
+    /// Fetches of the keys that Adobe I/O signs with, by result.
+    pub key_fetches: IntCounterVec,
+    /// Validation URLs of Adobe I/O's registrations, by source and what was done with them.
+    pub validations: IntCounterVec,
     /// Questions to identity providers, by source, what was asked for and result.
     pub identity_requests: IntCounterVec,
 }
+
+/// What became of the events that `millrace backfill` brought, which reads it.
+pub const JOURNAL_EVENTS: &str = "millrace_journal_events_total";
 
 impl Metrics {
     pub fn new() -> Self {
@@ -136,17 +152,47 @@ impl Metrics {
                 "Events and damaged ranges written to the quarantine folder, by reason.",
                 &["source", "reason"],
             ),
+            journal_events: counter(
+                JOURNAL_EVENTS,
+                "Events brought from the journal: missed by the webhook, known, or unidentified.",
+                &["source", "result"],
+            ),
             held_topics: gauge("millrace_held_topics", "Topics held at this moment.", &["source"]),
             holds: counter("millrace_topic_holds_total", "Times a topic was held.", &["source"]),
             producer_renewals: counter(
                 "millrace_producer_renewals_total",
-                "Producers replaced after a purge or a fatal error.",
+                "Producers replaced after a purge, a fatal error or a change of secrets.",
                 &["source"],
             ),
             in_flight: gauge(
                 "millrace_records_in_flight",
                 "Records handed to the Kafka client and not yet answered.",
                 &["source"],
+            ),
+            tls_certificate_expiry: gauge(
+                "millrace_tls_certificate_expiry_timestamp_seconds",
+                "When the certificate in use expires, by the key of its file.",
+                &["key"],
+            ),
+            reloads: counter(
+                "millrace_reloads_total",
+                "Files that changed and were read again, by key and outcome.",
+                &["key", "outcome"],
+            ),
+            last_reload_successful: gauge(
+                "millrace_last_reload_successful",
+                "0 while changed files can't be used and what was read before is, by key.",
+                &["key"],
+            ),
+            key_fetches: counter(
+                "millrace_public_key_fetches_total",
+                "Fetches of the keys that Adobe I/O signs with, by result.",
+                &["result"],
+            ),
+            validations: counter(
+                "millrace_adobe_validations_total",
+                "Validation URLs of Adobe I/O's registrations, by what was done with them.",
+                &["source", "result"],
             ),
             identity_requests: counter(
                 "millrace_identity_requests_total",
@@ -213,12 +259,17 @@ mod tests {
     fn whatever_has_only_a_source_is_there_from_the_start() {
         let metrics = Metrics::new();
         metrics.announce("leads");
-        // Which topics, reasons and listeners there will be, nobody knows yet.
+        // Which topics, reasons, listeners and files there will be, nobody knows yet.
         let later = [
             "millrace_events_delivered_total",
             "millrace_dead_letters_total",
             "millrace_quarantined_total",
             "millrace_connections_refused_total",
+            "millrace_tls_certificate_expiry_timestamp_seconds",
+            "millrace_reloads_total",
+            "millrace_last_reload_successful",
+            "millrace_public_key_fetches_total",
+            "millrace_adobe_validations_total",
             "millrace_identity_requests_total",
         ];
         let text = metrics.render();

@@ -1,7 +1,7 @@
 //! From what was written to what it means, section by section.
 
 use super::{
-    Config, Questions, kafka,
+    Config, Questions, adobe, kafka,
     leaf::{
         ADDRESS, COUNT, DURATION, FLAG, FOLDER, Kind, NONZERO_DURATION, PARTITIONS, REPLICAS, SIZE,
         SIZE_OR_NONE, string,
@@ -10,10 +10,13 @@ use super::{
     reading::{Reading, Section},
     rules, sources,
     stages::{Admin, Forward, Listen, Log, LogFormat, Shutdown, Spool, Topics},
-    volume,
+    tls, volume,
     written::text,
 };
-use crate::route::{Router, is_topic_name};
+use crate::{
+    encode::Mode,
+    route::{Router, is_topic_name},
+};
 
 /// `None` after a mistake; every section is read in any case, for the sake of its own mistakes.
 pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<Config> {
@@ -24,6 +27,7 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
     let kafka = kafka::read(reading, &mut root, questions.kafka);
     let topics = topics(reading, &mut root);
     let forward = forward(reading, &mut root);
+    let adobe = adobe::read(reading, &mut root);
     let oauth = oauth::read(reading, &mut root);
     let sources = sources::read(reading, &mut root);
     let shutdown = shutdown(reading, &mut root);
@@ -55,6 +59,7 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
         kafka: kafka?,
         topics: topics?,
         forward: forward?,
+        adobe: adobe?,
         oauth: oauth?,
         sources: sources?,
         shutdown: shutdown?,
@@ -76,6 +81,7 @@ fn listen(reading: &mut Reading, root: &mut Section) -> Option<Listen> {
         reading.leaf(s, "request_timeout", &NONZERO_DURATION, default.request_timeout);
     let connections = reading.leaf(s, "connections", &COUNT, default.connections);
     let header_limit = reading.leaf(s, "header_limit", &SIZE, default.header_limit as u64);
+    let tls = tls::read(reading, s);
     reading.end(section);
     Some(Listen {
         address: address?,
@@ -87,6 +93,7 @@ fn listen(reading: &mut Reading, root: &mut Section) -> Option<Listen> {
         connections: connections?,
         // What does not fit is refused by the rules, as everything beyond a megabyte.
         header_limit: usize::try_from(header_limit?).unwrap_or(usize::MAX),
+        tls: tls?,
     })
 }
 
@@ -144,6 +151,7 @@ fn topics(reading: &mut Reading, root: &mut Section) -> Option<Topics> {
     let mut section = reading.section(root, "topics");
     let s = &mut section;
     let name = reading.leaf(s, "name", &TEMPLATE, default.name);
+    let mode = reading.choice(s, "mode", &Mode::ALL, Mode::as_str, Some(default.mode));
     let create = reading.leaf(s, "create", &FLAG, default.create);
     let partitions = reading.leaf(s, "partitions", &PARTITIONS, default.partitions);
     let replicas = reading.leaf(s, "replication_factor", &REPLICAS, default.replication_factor);
@@ -164,6 +172,7 @@ fn topics(reading: &mut Reading, root: &mut Section) -> Option<Topics> {
     }
     Some(Topics {
         name: name?,
+        mode: mode?,
         create: create?,
         partitions: partitions?,
         replication_factor: replicas?,

@@ -4,6 +4,8 @@
 //! A key is known because somebody asked for it. So nothing has to be kept in step: what is left
 //! in a section at its end is unknown, and what was asked for is the list of all keys.
 
+use std::path::PathBuf;
+
 use figment::value::{Dict, Value};
 
 use super::{
@@ -11,7 +13,7 @@ use super::{
     leaf::{Kind, string},
     mistake::{Key, Mistakes},
     nearest::nearest,
-    written::{Written, text},
+    written::{Written, list, text},
 };
 
 /// Where a value came from that nobody wrote.
@@ -161,6 +163,31 @@ impl Reading {
         }
     }
 
+    /// A list of texts, none of them empty.
+    pub fn list(
+        &mut self,
+        section: &mut Section,
+        name: &str,
+        default: Vec<String>,
+    ) -> Option<Vec<String>> {
+        let show = |texts: &[String]| {
+            let shown: Vec<_> = texts.iter().map(|text| string(text)).collect();
+            format!("[{}]", shown.join(", "))
+        };
+        if !section.values.contains_key(name) {
+            self.note(section.key.child(name), Some(show(&default)), DEFAULT.into());
+            return Some(default);
+        }
+        self.any(section, name, |value| {
+            let remedy = || "Write texts with commas between them, or as a list.".to_owned();
+            let texts = list(value).map_err(|problem| (problem, remedy()))?;
+            match texts.iter().any(String::is_empty) {
+                true => Err(("holds an empty text".into(), remedy())),
+                false => Ok((texts.clone(), show(&texts))),
+            }
+        })
+    }
+
     /// Any value at all, for whoever has rules of their own; `show` says how much of it is shown.
     pub fn any<T>(
         &mut self,
@@ -224,6 +251,11 @@ impl Reading {
         }
     }
 
+    /// The file of its own that the value of `key` was read from.
+    pub fn file_of(&self, key: &Key) -> Option<PathBuf> {
+        self.written.file(key.segments()).map(Into::into)
+    }
+
     fn note(&mut self, key: Key, shown: Option<String>, origin: String) {
         self.entries.push(Entry { key, shown, origin });
     }
@@ -235,10 +267,10 @@ impl Reading {
 
 const REQUIRED: &str = "It has no default: set it.";
 
-/// Quotes the value, but nothing below `auth` and `oauth`: a secret may have slipped into the wrong
-/// key.
+/// Quotes the value, but nothing below `auth`, `oauth` and `tls`: a secret may have slipped into the
+/// wrong place.
 fn told(key: &Key, value: &str, problem: &str) -> String {
-    if key.segments().iter().any(|segment| segment == "auth" || segment == "oauth") {
+    if key.segments().iter().any(|segment| ["auth", "oauth", "tls"].contains(&&**segment)) {
         format!("has a value (not shown here) {problem}")
     } else {
         format!("is `{value}`, {problem}")

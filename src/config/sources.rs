@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use figment::value::Value;
 
 use super::{
-    catalog,
+    adobe, catalog,
     effective::HIDDEN,
+    journal,
     leaf::{Kind, SIZE, string},
     mistake::Key,
     oauth,
     reading::{Reading, Section},
     secret::Secret,
     stages::{Auth, HeaderScheme, SourceConfig, TokenAuth},
+    tls,
     written::list,
 };
 use crate::delivery::{SourceKind, SourceName};
@@ -62,6 +64,8 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     let kind = reading.choice(&mut section, "kind", &SourceKind::ALL, SourceKind::as_str, None);
     let size_limit = reading.optional(&mut section, "size_limit", &SIZE);
     let mut auth = reading.section(&mut section, "auth");
+    let adobe = adobe::read_auth(reading, &mut auth, kind);
+    let certificate = tls::names(reading, &mut auth);
     let oauth = oauth::read_auth(reading, &mut auth);
     let tokens = reading.any_optional(&mut auth, "tokens", tokens);
     let header_scheme = reading.choice(
@@ -73,10 +77,15 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     );
     let query_parameter = reading.optional(&mut auth, "query_parameter", &QUERY_PARAMETER);
     let key = auth.key.clone();
+    let tokens_file = reading.file_of(&key.child("tokens"));
     reading.end(auth);
+    let journal = journal::read(reading, &mut section, kind);
     reading.end(section);
-    let (tokens, oauth, query_parameter) = (tokens?, oauth?, query_parameter?);
-    if tokens.is_none() && oauth.is_none() {
+    let (tokens, certificate, query_parameter) = (tokens?, certificate?, query_parameter?);
+    let oauth = oauth?;
+    let has_way = tokens.is_some() || certificate.is_some() || oauth.is_some();
+    // Adobe I/O signs, and needs no other way.
+    if !has_way && kind != Some(SourceKind::AdobeIo) {
         let remedy = "Set it: without a way to authenticate nobody can deliver. Other ways are \
                       under auth, too.";
         reading.mistakes.at(&key.child("tokens"), "is missing", remedy);
@@ -87,18 +96,24 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
         reading.mistakes.at(&key.child("query_parameter"), problem, "Set tokens, or take it away.");
     }
     let header_scheme = header_scheme?;
+    let from_file = |token: Secret| match &tokens_file {
+        Some(file) => token.read_from(file),
+        None => token,
+    };
+    let tokens = tokens.map(|tokens| tokens.into_iter().map(from_file).collect());
     let tokens = tokens.map(|tokens| TokenAuth { tokens, header_scheme, query_parameter });
     Some(SourceConfig {
         name: name?,
         kind: kind?,
-        auth: Auth { tokens, oauth },
+        auth: Auth { tokens, certificate, oauth, adobe: adobe? },
+        journal: journal?,
         size_limit: size_limit?,
         activity_types: BTreeMap::new(),
     })
 }
 
 /// None of the texts quotes a token.
-fn tokens(value: &Value) -> Result<(Vec<Secret>, String), (String, String)> {
+pub(super) fn tokens(value: &Value) -> Result<(Vec<Secret>, String), (String, String)> {
     let wrong = |problem: &str, remedy: &str| (problem.to_owned(), remedy.to_owned());
     let plainly = "Write tokens with commas between them, as a JSON list in double quotes, or one \
                    a line in a file (…_FILE).";

@@ -11,10 +11,13 @@ use std::{
     time::Duration,
 };
 
-use super::{oauth::OAuthAuth, secret::Secret};
+use reqwest::Url;
+
+use super::{adobe::AdobeAuth, oauth::OAuthAuth, secret::Secret};
 use crate::{
     decode::catalog::Override,
     delivery::{SourceKind, SourceName},
+    encode::Mode,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -39,6 +42,8 @@ pub struct Listen {
     pub connections: usize,
     /// Largest head of a request, in bytes; at least 8 KiB.
     pub header_limit: usize,
+    /// `None` is plain HTTP.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Listen {
@@ -54,8 +59,19 @@ impl Default for Listen {
             request_timeout: Duration::from_secs(8),
             connections: 1000,
             header_limit: 32 * 1024,
+            tls: None,
         }
     }
+}
+
+/// `listen.tls`: files in PEM, read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate, then those that lead to its authority.
+    pub certificate_file: PathBuf,
+    pub key_file: PathBuf,
+    /// The authorities whose certificates clients may present.
+    pub client_ca_file: Option<PathBuf>,
 }
 
 /// `admin`: health and metrics.
@@ -124,6 +140,8 @@ pub struct Topics {
     /// Template with the placeholders `{stream}`, `{type}`, `{source}`, `{munchkin_id}` and
     /// `{activity_type_id}`.
     pub name: String,
+    /// How records carry events.
+    pub mode: Mode,
     /// Whether missing topics are created.
     pub create: bool,
     /// Partitions of a created topic; -1 is the cluster's own default.
@@ -142,6 +160,7 @@ impl Default for Topics {
     fn default() -> Self {
         Self {
             name: "marketo.{stream}.{type}".into(),
+            mode: Mode::default(),
             create: true,
             partitions: -1,
             replication_factor: -1,
@@ -173,6 +192,8 @@ pub struct SourceConfig {
     pub name: SourceName,
     pub kind: SourceKind,
     pub auth: Auth,
+    /// For back-fill, of `adobe-io` sources alone.
+    pub journal: Option<Journal>,
     /// Undelivered bytes of this source alone, below `spool.size_limit`.
     pub size_limit: Option<u64>,
     /// Names and aliases of activity types by id, over the catalogue's, which takes them. Written
@@ -185,6 +206,29 @@ pub struct SourceConfig {
 pub struct Auth {
     pub tokens: Option<TokenAuth>,
     pub oauth: Option<OAuthAuth>,
+    pub certificate: Option<CertificateAuth>,
+    /// Signatures, for a source of kind `adobe-io`, and whose events they have to be.
+    pub adobe: Option<AdobeAuth>,
+}
+
+/// A client certificate of an authority in `listen.tls.client_ca_file`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateAuth {
+    /// Any of these is accepted; at least one.
+    pub names: Vec<String>,
+}
+
+/// `sources.<name>.journal`: the registration's journal, and Adobe's OAuth server-to-server
+/// credential for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    pub url: Url,
+    /// The IMS organization, `…@AdobeOrg`.
+    pub organization_id: String,
+    pub client_id: String,
+    pub client_secret: Secret,
+    pub token_url: Url,
+    pub scopes: Vec<String>,
 }
 
 /// A token in the head of the request.

@@ -8,6 +8,7 @@ use millrace::{
     },
     decode::catalog::Override,
     delivery::SourceKind,
+    encode::Mode,
 };
 
 use crate::given::{bad, environment, good, load, mistake, tokens_of};
@@ -75,6 +76,7 @@ fn listen_and_admin_are_set_by_the_environment() {
             request_timeout: Duration::from_millis(1500),
             connections: 17,
             header_limit: 16 * 1024,
+            tls: None,
         }
     );
     assert_eq!(config.admin.address.to_string(), "0.0.0.0:9999");
@@ -107,6 +109,7 @@ fn the_spool_is_set_by_the_environment() {
 fn topics_are_set_by_the_environment() {
     let config = good(&[
         ("MILLRACE_TOPICS__NAME", "{source}.{munchkin_id}.{activity_type_id}"),
+        ("MILLRACE_TOPICS__MODE", "structured"),
         ("MILLRACE_TOPICS__CREATE", "false"),
         ("MILLRACE_TOPICS__PARTITIONS", "12"),
         ("MILLRACE_TOPICS__REPLICATION_FACTOR", "3"),
@@ -120,6 +123,7 @@ fn topics_are_set_by_the_environment() {
         config.topics,
         Topics {
             name: "{source}.{munchkin_id}.{activity_type_id}".into(),
+            mode: Mode::Structured,
             create: false,
             partitions: 12,
             replication_factor: 3,

@@ -1,5 +1,6 @@
 //! The configuration and the command line, from outside. A table of contents:
 
+mod adobe;
 mod check;
 mod default_toml;
 mod environment;
@@ -10,3 +11,4 @@ mod mistakes;
 mod oauth;
 mod rules;
 mod secrets;
+mod tls;

@@ -6,12 +6,17 @@
 //! - `slow`: heads and bodies that take their time
 //! - `wire`: what only raw sockets do: pipelining, smuggling, broken heads
 //! - `crowd`: more connections than there are places
+//! - `tls`, `client_certificate`: TLS, its certificates and their renewal
 //! - `oauth`: bearer tokens, against an identity provider that does as it is told, and our own tokens
 //! - `http2`, `stop`, `health`, `secrets`: as they say
+//! - `adobe`: signatures, keys, questions and recipients of Adobe I/O
 //! - `spooled`: the real spool behind it
 
+mod adobe;
 mod answers;
+mod authority;
 mod bodies;
+mod client_certificate;
 mod crowd;
 mod durable;
 mod health;
@@ -22,4 +27,5 @@ mod slow;
 mod spooled;
 mod stop;
 mod support;
+mod tls;
 mod wire;

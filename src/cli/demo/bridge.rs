@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, net::Ipv4Addr, path::Path, time::Duration};
 
 use crate::{
     config::{
-        Admin, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, OAuth, Secret, Shutdown,
-        SourceConfig, Spool, TokenAuth, Topics,
+        Admin, Adobe, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, OAuth, Secret,
+        Shutdown, SourceConfig, Spool, TokenAuth, Topics,
     },
     delivery::{SourceKind, SourceName},
 };
@@ -40,6 +40,7 @@ pub fn config(bootstrap: &str, folder: &Path) -> Config {
             }),
             ..Auth::default()
         },
+        journal: None,
         size_limit: None,
         activity_types: BTreeMap::new(),
     };
@@ -58,6 +59,7 @@ pub fn config(bootstrap: &str, folder: &Path) -> Config {
         kafka: kafka(bootstrap),
         topics: Topics::default(),
         forward: Forward::default(),
+        adobe: Adobe::default(),
         oauth: OAuth::default(),
         sources: vec![source],
         shutdown: Shutdown { delay: Duration::ZERO, flush: Duration::from_secs(2) },
