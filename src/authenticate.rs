@@ -12,6 +12,8 @@ pub mod adobe_signature;
 mod bucket;
 pub mod certificate;
 pub mod challenge;
+pub mod moment;
+pub mod oauth;
 pub mod public_keys;
 pub mod token;
 pub mod validation;
@@ -23,6 +25,8 @@ use http::request::Parts;
 use self::{
     adobe_signature::{AdobeSignature, Signed},
     certificate::{Certificate, Presented},
+    moment::Moment,
+    oauth::{OAuth, flaw::Flaw},
     token::Tokens,
 };
 
@@ -44,6 +48,7 @@ pub struct Gate {
     pub tokens: Option<Tokens>,
     pub certificate: Option<Certificate>,
     pub signature: Option<AdobeSignature>,
+    pub oauth: Option<OAuth>,
 }
 
 /// What the head of a request has settled.
@@ -61,6 +66,9 @@ pub enum Refusal {
     /// Whoever sent this is nobody that the source knows. `challenge` is for `WWW-Authenticate`.
     #[error("bad credentials")]
     BadCredentials { challenge: &'static str },
+    /// A bearer token is no good.
+    #[error("bad token: {flaw}")]
+    BadToken { flaw: Flaw },
     /// Nobody can tell at the moment. `reason` is for a person and holds no secret.
     #[error("undecided: {reason}")]
     Undecided { reason: String },
@@ -85,6 +93,12 @@ impl Gate {
             match tokens.authenticate(&head.headers, head.uri.query()) {
                 Ok(proof) => return Ok(Admission::Proven(proof)),
                 Err(_) => refusal = Refusal::BadCredentials { challenge: tokens.challenge() },
+            }
+        }
+        if let Some(oauth) = &self.oauth {
+            match oauth.authenticate(&head.headers, Moment::now()).await {
+                Ok(proof) => return Ok(Admission::Proven(proof)),
+                Err(refused) => refusal = refused,
             }
         }
         if let Some(signature) = &self.signature {

@@ -8,8 +8,8 @@
 //! - The environment alone is enough, and goes over the file. `MILLRACE_SPOOL__SIZE_LIMIT` is
 //!   `spool.size_limit`; in the name of a source `_` stands for `-`.
 //! - Every value of the environment is text until the leaf that it belongs to parses it.
-//! - Secrets (`sources.*.auth.tokens` and any of `kafka.properties`) may also come from a file:
-//!   `tokens_file`, `…_TOKENS_FILE`. Given in the environment, it goes over the file's `tokens` too.
+//! - Secrets (`sources.*.auth.tokens`, those of `oauth`, any of `kafka.properties`) may also come from
+//!   a file: `tokens_file`, `…_TOKENS_FILE`. Given in the environment, it goes over the file's `tokens` too.
 //!
 //! `config/default.toml` documents every key; a test holds it against this code.
 
@@ -26,6 +26,7 @@ mod leaf;
 mod meaning;
 mod mistake;
 mod nearest;
+mod oauth;
 mod reading;
 mod reread;
 mod rules;
@@ -44,6 +45,7 @@ use written::Written;
 pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
 pub use effective::Entry;
 pub use mistake::{Key, Mistake, Mistakes, Place};
+pub use oauth::{IntrospectionAuth, OAuth, OAuthAuth, is_trustworthy};
 pub use reread::{kafka as kafka_again, tokens as tokens_again};
 pub use secret::Secret;
 pub use stages::{
@@ -61,6 +63,7 @@ pub struct Config {
     pub kafka: Kafka,
     pub topics: Topics,
     pub forward: Forward,
+    pub oauth: OAuth,
     pub adobe: Adobe,
     pub deduplicate: crate::deduplicate::Settings,
     /// In the order of their names; at least one.

@@ -74,6 +74,8 @@ pub struct Metrics {
     pub deduplicate_unsaved: IntCounterVec,
     /// Files of ids that could not be read to their end, by source.
     pub deduplicate_unreadable: IntCounterVec,
+    /// Questions to identity providers, by source, what was asked for and result.
+    pub identity_requests: IntCounterVec,
 }
 
 /// What became of the events that `millrace backfill` brought, which reads it.
@@ -242,6 +244,11 @@ impl Metrics {
                 "Files of ids that could not be read to their end at the start.",
                 &["source"],
             ),
+            identity_requests: counter(
+                "millrace_identity_requests_total",
+                "Questions to identity providers (keys, introspection), by result (ok, failed).",
+                &["source", "question", "result"],
+            ),
             registry,
         }
     }
@@ -322,6 +329,7 @@ mod tests {
             "millrace_last_reload_successful",
             "millrace_public_key_fetches_total",
             "millrace_adobe_validations_total",
+            "millrace_identity_requests_total",
         ];
         let text = metrics.render();
         let named = include_str!("metrics.rs").split('"').filter(|text| {

@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    authenticate::{Admission, Gate, Proof, Refusal},
+    authenticate::{Admission, Gate, Proof, Refusal, oauth::token_endpoint::TokenEndpoint},
     config::Listen,
     decode::adobe::CHALLENGE_LIMIT,
     delivery::{Authenticated, Delivery, SourceName},
@@ -35,6 +35,9 @@ use crate::{
 
 mod adobe;
 mod kept;
+mod token;
+
+use self::token::TokenRequests;
 
 pub use adobe::AdobeIo;
 
@@ -68,6 +71,7 @@ pub struct Receiver {
     limits: Limits,
     request_timeout: Duration,
     report: Report,
+    token_requests: Option<TokenRequests>,
 }
 
 impl Receiver {
@@ -81,7 +85,13 @@ impl Receiver {
             limits: Limits::new(config),
             request_timeout: config.request_timeout,
             report: Report::new("deliveries", metrics),
+            token_requests: None,
         }
+    }
+
+    /// The same, which gives out tokens as well.
+    pub fn with_token_endpoint(self, endpoint: Option<TokenEndpoint>) -> Self {
+        Self { token_requests: endpoint.map(TokenRequests::new), ..self }
     }
 
     /// The story of a delivery.
@@ -96,7 +106,7 @@ impl Receiver {
     {
         let deadline = Instant::now() + self.request_timeout;
         let (head, body) = request.into_parts();
-        let admission = match source.admit(&head).await {
+        let admission = match source.admit(&head, deadline).await {
             Ok(admission) => admission,
             Err(refused) => {
                 return self.question(source, &head, body, deadline).await.ok_or(refused);
@@ -159,6 +169,9 @@ enum Asks {
 
 impl Handler for Receiver {
     async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
+        if let Some(tokens) = self.token_requests.as_ref().filter(|it| it.are_at(&request)) {
+            return tokens.answer(request, self.request_timeout, &self.report).await;
+        }
         let version = request.version();
         let outcome = match self.route(&request) {
             Ok((source, asks)) => {
@@ -192,8 +205,9 @@ fn named(path: &str) -> String {
 }
 
 impl Source {
-    async fn admit(&self, head: &Parts) -> Result<Admission, Outcome> {
-        let admission = self.gate.admit(head).await?;
+    async fn admit(&self, head: &Parts, deadline: Instant) -> Result<Admission, Outcome> {
+        let slow = |_| Outcome::Undecided { reason: "it took too long to find out".into() };
+        let admission = timeout_at(deadline, self.gate.admit(head)).await.map_err(slow)??;
         if matches!(admission, Admission::Proven(_)) {
             keeps_its_place(head);
         }
@@ -272,6 +286,7 @@ impl From<Refusal> for Outcome {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::BadCredentials { challenge } => Self::BadCredentials { challenge },
+            Refusal::BadToken { flaw } => Self::BadToken { reason: flaw.to_string() },
             Refusal::Undecided { reason } => Self::Undecided { reason },
         }
     }

@@ -9,6 +9,7 @@
 //! `shutdown.flush`, and the rest stays in the spool.
 
 mod drain;
+mod oauth;
 mod reload;
 mod source;
 mod status;
@@ -18,7 +19,9 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use self::{reload::KafkaSecrets, source::RunningSource, status::Status, ways::Ways};
+use self::{
+    oauth::OAuthParts, reload::KafkaSecrets, source::RunningSource, status::Status, ways::Ways,
+};
 use crate::{
     admin,
     checkpoint::CheckpointError,
@@ -103,6 +106,7 @@ pub async fn start(
     let tls = config.listen.tls.as_ref().map(|files| Tls::open(files, &metrics)).transpose()?;
     let (tls, renewal) = tls.unzip();
     let ways = Ways::new(&config, &metrics).map_err(StartError::Fetch)?;
+    let oauth = OAuthParts::new(&config, &metrics).map_err(StartError::Fetch)?;
     let (deliveries, deliveries_at) = bind("listen.address", config.listen.address).await?;
     let (admin, admin_at) = bind("admin.address", config.admin.address).await?;
     let status = Arc::new(Status::default());
@@ -129,8 +133,9 @@ pub async fn start(
         }
     };
 
-    let receivers: Vec<_> = sources.iter().map(|source| source.receiver(&ways)).collect();
-    let receiver = Arc::new(Receiver::new(receivers, &config.listen, &metrics));
+    let receivers: Vec<_> = sources.iter().map(|source| source.receiver(&ways, &oauth)).collect();
+    let receiver = Receiver::new(receivers, &config.listen, &metrics);
+    let receiver = Arc::new(receiver.with_token_endpoint(oauth.token_endpoint(&config)));
     let listening = tokio::spawn(listen::serve_over(
         tls,
         deliveries,

@@ -63,6 +63,9 @@ fn path(name: &str) -> Vec<String> {
     if segments.len() > 1 && segments[0] == "sources" {
         segments[1] = segments[1].replace('_', "-");
     }
+    if segments.len() > 2 && segments[..2] == ["oauth", "clients"] {
+        segments[2] = segments[2].replace('_', "-");
+    }
     segments
 }
 
@@ -121,6 +124,7 @@ mod tests {
         let path = |name| path(name).join("/");
         assert_eq!(path("SPOOL__SIZE_LIMIT"), "spool/size_limit");
         assert_eq!(path("SOURCES__USER_AUDIT__AUTH__TOKENS"), "sources/user-audit/auth/tokens");
+        assert_eq!(path("OAUTH__CLIENTS__MY_MARKETO__SECRETS"), "oauth/clients/my-marketo/secrets");
         assert_eq!(
             path("KAFKA__PROPERTIES__SECURITY_PROTOCOL"),
             "kafka/properties/security_protocol"

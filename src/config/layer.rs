@@ -36,6 +36,15 @@ pub(super) fn settle(layer: &mut Layer, mistakes: &mut Mistakes) {
             from_file(properties, &key, &name, target, |text| Ok(text.into()), files, mistakes);
         }
     }
+    if let Some(oauth) = table(values, &["oauth"]) {
+        let key = Key::of(&["oauth"]);
+        from_file(oauth, &key, "signing_keys_file", "signing_keys", one_a_line, files, mistakes);
+    }
+    for (name, client) in table(values, &["oauth", "clients"]).into_iter().flatten() {
+        let Value::Dict(_, client) = client else { continue };
+        let key = Key::of(&["oauth", "clients", name]);
+        from_file(client, &key, "secrets_file", "secrets", one_a_line, files, mistakes);
+    }
     let Some(sources) = table(values, &["sources"]) else { return };
     for (name, source) in sources {
         let Value::Dict(_, source) = source else { continue };
@@ -47,6 +56,10 @@ pub(super) fn settle(layer: &mut Layer, mistakes: &mut Mistakes) {
         let Some(auth) = table(source, &["auth"]) else { continue };
         let key = Key::of(&["sources", name, "auth"]);
         from_file(auth, &key, "tokens_file", "tokens", one_a_line, files, mistakes);
+        let Some(asked) = table(auth, &["oauth", "introspection"]) else { continue };
+        let key = key.child("oauth").child("introspection");
+        let (name, target) = ("client_secret_file", "client_secret");
+        from_file(asked, &key, name, target, |text| Ok(text.into()), files, mistakes);
     }
 }
 
@@ -140,5 +153,5 @@ pub(super) fn secret_file(path: &str) -> Result<String, String> {
 
 pub(super) fn one_a_line(text: &str) -> Result<Value, &'static str> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
-    if lines.is_empty() { Err("holds no token") } else { Ok(lines.into()) }
+    if lines.is_empty() { Err("holds no token or secret") } else { Ok(lines.into()) }
 }

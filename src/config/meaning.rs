@@ -6,6 +6,7 @@ use super::{
         ADDRESS, COUNT, DURATION, FLAG, FOLDER, Kind, NONZERO_DURATION, PARTITIONS, REPLICAS, SIZE,
         SIZE_OR_NONE, string,
     },
+    oauth,
     reading::{Reading, Section},
     rules, sources,
     stages::{Admin, Forward, Listen, Log, LogFormat, Shutdown, Spool, Topics},
@@ -28,6 +29,7 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
     let forward = forward(reading, &mut root);
     let adobe = adobe::read(reading, &mut root);
     let deduplicate = deduplicate::read(reading, &mut root);
+    let oauth = oauth::read(reading, &mut root);
     let sources = sources::read(reading, &mut root);
     let shutdown = shutdown(reading, &mut root);
     let log = log(reading, &mut root);
@@ -43,6 +45,9 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
         sources: sources.as_deref(),
     };
     rules::check(known, &mut reading.mistakes);
+    if let (Some(oauth), Some(sources)) = (&oauth, &sources) {
+        oauth::check(oauth, sources, &mut reading.mistakes);
+    }
     if let (Some(spool), Some(size_of)) = (&spool, questions.volume)
         && let Err(mistake) = volume::fits(spool, size_of)
     {
@@ -57,6 +62,7 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
         forward: forward?,
         adobe: adobe?,
         deduplicate: deduplicate?,
+        oauth: oauth?,
         sources: sources?,
         shutdown: shutdown?,
         log: log?,

@@ -267,10 +267,10 @@ impl Reading {
 
 const REQUIRED: &str = "It has no default: set it.";
 
-/// Quotes the value, but nothing below `auth` and `tls`: a token or the key itself may have slipped
-/// into the wrong place.
+/// Quotes the value, but nothing below `auth`, `oauth` and `tls`: a secret may have slipped into the
+/// wrong place.
 fn told(key: &Key, value: &str, problem: &str) -> String {
-    if key.segments().iter().any(|segment| segment == "auth" || segment == "tls") {
+    if key.segments().iter().any(|segment| ["auth", "oauth", "tls"].contains(&&**segment)) {
         format!("has a value (not shown here) {problem}")
     } else {
         format!("is `{value}`, {problem}")

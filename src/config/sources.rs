@@ -10,6 +10,7 @@ use super::{
     journal,
     leaf::{Kind, SIZE, string},
     mistake::Key,
+    oauth,
     reading::{Reading, Section},
     secret::Secret,
     stages::{Auth, HeaderScheme, SourceConfig, TokenAuth},
@@ -65,6 +66,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     let mut auth = reading.section(&mut section, "auth");
     let adobe = adobe::read_auth(reading, &mut auth, kind);
     let certificate = tls::names(reading, &mut auth);
+    let oauth = oauth::read_auth(reading, &mut auth);
     let tokens = reading.any_optional(&mut auth, "tokens", tokens);
     let header_scheme = reading.choice(
         &mut auth,
@@ -80,8 +82,10 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     let journal = journal::read(reading, &mut section, kind);
     reading.end(section);
     let (tokens, certificate, query_parameter) = (tokens?, certificate?, query_parameter?);
+    let oauth = oauth?;
+    let has_way = tokens.is_some() || certificate.is_some() || oauth.is_some();
     // Adobe I/O signs, and needs no other way.
-    if tokens.is_none() && certificate.is_none() && kind != Some(SourceKind::AdobeIo) {
+    if !has_way && kind != Some(SourceKind::AdobeIo) {
         let remedy = "Set it: without a way to authenticate nobody can deliver. Other ways are \
                       under auth, too.";
         reading.mistakes.at(&key.child("tokens"), "is missing", remedy);
@@ -101,7 +105,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     Some(SourceConfig {
         name: name?,
         kind: kind?,
-        auth: Auth { tokens, certificate, adobe: adobe? },
+        auth: Auth { tokens, certificate, oauth, adobe: adobe? },
         journal: journal?,
         size_limit: size_limit?,
         activity_types: BTreeMap::new(),

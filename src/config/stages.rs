@@ -13,7 +13,7 @@ use std::{
 
 use reqwest::Url;
 
-use super::{adobe::AdobeAuth, secret::Secret};
+use super::{adobe::AdobeAuth, oauth::OAuthAuth, secret::Secret};
 use crate::{
     decode::catalog::Override,
     delivery::{SourceKind, SourceName},
@@ -211,6 +211,7 @@ pub struct SourceConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
     pub tokens: Option<TokenAuth>,
+    pub oauth: Option<OAuthAuth>,
     pub certificate: Option<CertificateAuth>,
     /// Signatures, for a source of kind `adobe-io`, and whose events they have to be.
     pub adobe: Option<AdobeAuth>,

@@ -4,14 +4,21 @@
 //! webhook, and it counts towards a paused subscription. So everything that may be our own doing or
 //! may pass is 503 with `Retry-After`, a limit that a body exceeds and a source that a rollout has
 //! not brought yet among them. 401 is for bad credentials; 404 and 405 are for requests that no
-//! sender makes.
+//! sender makes; 400 is for requests to our own token endpoint, as RFC 6749 has it.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, Version, header};
 use http_body_util::Full;
+use hyper::ext::ReasonPhrase;
 use tracing::Level;
+
+/// RFC 6750 has a word for it, and nothing more is told.
+const INVALID_TOKEN: &str = "Bearer realm=\"millrace\", error=\"invalid_token\"";
+
+/// The reason phrase of our own 400, by which `wire.rs` tells it from the HTTP library's.
+const OWN_400: ReasonPhrase = ReasonPhrase::from_static(b"Not To Be Granted");
 
 /// What became of a request or of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +37,21 @@ pub enum Outcome {
     BadCredentials {
         challenge: &'static str,
     },
+    /// A bearer token is no good. What is wrong with it is for the log.
+    BadToken {
+        reason: String,
+    },
     /// Whether the credentials are good can't be told now.
     Undecided {
         reason: String,
+    },
+    /// A client of our own token endpoint got its token.
+    TokenIssued,
+    /// Nobody whom our own token endpoint knows.
+    UnknownClient,
+    /// `error` is RFC 6749's word for what is wrong with a request for a token.
+    BadTokenRequest {
+        error: &'static str,
     },
     /// Adobe I/O sent it, and for somebody else. Our own client id may be wrong.
     ForeignRecipient {
@@ -99,7 +118,9 @@ impl Outcome {
     /// More for the log, of a single case. No secret.
     pub fn detail(&self) -> &str {
         match self {
-            Self::Undecided { reason } | Self::ForeignRecipient { reason } => reason,
+            Self::BadToken { reason }
+            | Self::Undecided { reason }
+            | Self::ForeignRecipient { reason } => reason,
             _ => "",
         }
     }
@@ -118,9 +139,23 @@ impl Outcome {
                 ..Reply::refuse(401, "bad-credentials", L::WARN, "bad credentials")
                     .key("sources.<name>.auth")
             },
+            Self::BadToken { .. } => Reply {
+                header: Some((header::WWW_AUTHENTICATE, INVALID_TOKEN)),
+                ..Reply::refuse(401, "bad-token", L::WARN, "bad token")
+                    .key("sources.<name>.auth.oauth")
+            },
             Self::Undecided { .. } => {
                 Reply::later(30, "undecided", L::WARN, "credentials can't be checked now")
                     .key("sources.<name>.auth")
+            }
+            Self::TokenIssued => Reply::ok("token-issued", "token issued"),
+            Self::UnknownClient => Reply {
+                header: Some((header::WWW_AUTHENTICATE, "Basic realm=\"millrace\"")),
+                ..Reply::refuse(401, "unknown-client", L::WARN, "invalid_client")
+                    .key("oauth.clients")
+            },
+            Self::BadTokenRequest { error } => {
+                Reply::refuse(400, "bad-token-request", L::WARN, error)
             }
             Self::ForeignRecipient { .. } => {
                 Reply::later(300, "foreign-recipient", L::ERROR, "meant for somebody else")
@@ -249,6 +284,9 @@ impl Reply {
         };
         let mut response = Response::new(Full::new(text));
         *response.status_mut() = self.status;
+        if self.status == StatusCode::BAD_REQUEST {
+            response.extensions_mut().insert(OWN_400);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         // An answer may repeat what a stranger wrote: no browser shall take it for anything but text.
@@ -299,7 +337,11 @@ mod tests {
             Challenge { value: "8ec8d794".into() },
             Validation,
             BadCredentials { challenge: "Bearer" },
+            BadToken { reason: "expired".into() },
             Undecided { reason: "no key".into() },
+            TokenIssued,
+            UnknownClient,
+            BadTokenRequest { error: "invalid_request" },
             ForeignRecipient { reason: "somebody".into() },
             SpoolFull { key: "spool.size_limit".into() },
             SpoolSlow,
@@ -327,15 +369,18 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_503_with_retry_after_and_only_three_answers_are_4xx() {
+    fn what_may_pass_is_503_with_retry_after_and_only_four_statuses_are_4xx() {
         for outcome in every_outcome() {
             let reply = outcome.reply();
             let expected = match outcome {
                 Outcome::Stored
                 | Outcome::Probe
                 | Outcome::Challenge { .. }
-                | Outcome::Validation => 200,
-                Outcome::BadCredentials { .. } => 401,
+                | Outcome::Validation
+                | Outcome::TokenIssued => 200,
+                Outcome::BadTokenRequest { .. } => 400,
+                Outcome::BadCredentials { .. } | Outcome::BadToken { .. } => 401,
+                Outcome::UnknownClient => 401,
                 Outcome::NotFound => 404,
                 Outcome::MethodNotAllowed => 405,
                 _ => 503,

@@ -8,9 +8,9 @@
 //!   headers. Written as the connection's last answer; the error comes out of its future. To a sender
 //!   a 4xx is final, and the cause may be ours (a limit) or a proxy's. Hyper can't be told to answer
 //!   anything else, so [`Wire`] puts our own 503 in the place of these heads. That is sound because
-//!   the statuses 400, 414 and 431 are in no row of `reply.rs`, the library always offers all that it
-//!   has not written yet in one slice beginning at most at an answer's start, our bodies never contain
-//!   a status line, and nothing follows such an answer.
+//!   the statuses 414 and 431 are in no row of `reply.rs`, 400 has a reason phrase of its own there,
+//!   the library always offers all that it has not written yet in one slice beginning at most at an
+//!   answer's start, our bodies never contain a status line, and nothing follows such an answer.
 //! - **HTTP/1, 408**: none. A head that does not come in time is an error without an answer; our own
 //!   watch in `activity.rs` stands in for the time-out, which would also count idle time.
 //! - **HTTP/2, 431** (`proto/streams/streams.rs`, `recv_headers`): a head over the advertised
@@ -157,7 +157,9 @@ fn automatic_answer(bytes: &[u8]) -> Option<(usize, Outcome)> {
             return None;
         }
         match &line[9..12] {
-            b"400" => Some((start, Outcome::Unreadable)),
+            b"400" if bytes[start + STATUS_LINE..].starts_with(b"Bad Request") => {
+                Some((start, Outcome::Unreadable))
+            }
             b"414" | b"431" => Some((start, Outcome::HeadTooLarge)),
             _ => None,
         }
@@ -221,12 +223,16 @@ mod tests {
         assert_eq!(find("HTTP/1.0 431 Request Header"), Some((0, Outcome::HeadTooLarge)));
         assert_eq!(find("HTTP/1.1 414 URI Too Long\r\n"), Some((0, Outcome::HeadTooLarge)));
         assert_eq!(
-            find("HTTP/1.1 200 OK\r\n\r\nstoredHTTP/1.1 400 Bad"),
+            find("HTTP/1.1 200 OK\r\n\r\nstoredHTTP/1.1 400 Bad Request"),
             Some((25, Outcome::Unreadable))
         );
-        for ours in
-            ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 401 Unauthorized\r\n", "HTTP/1.1 503 S", "stored"]
-        {
+        for ours in [
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.1 401 Unauthorized\r\n",
+            "HTTP/1.1 503 S",
+            "stored",
+            "HTTP/1.1 400 Not To Be Granted\r\n",
+        ] {
             assert_eq!(find(ours), None, "{ours}");
         }
     }

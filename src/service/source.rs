@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{StartError, reload::TokenFile, ways::Ways};
+use super::{StartError, oauth::OAuthParts, reload::TokenFile, ways::Ways};
 use crate::{
     authenticate::{Gate, certificate::Certificate, token::Tokens},
     checkpoint::{Checkpoint, CheckpointFile},
@@ -88,7 +88,7 @@ impl RunningSource {
     }
 
     /// The front half's view of this source.
-    pub fn receiver(&self, ways: &Ways) -> receive::Source {
+    pub fn receiver(&self, ways: &Ways, oauth: &OAuthParts) -> receive::Source {
         let name = self.spool.source();
         receive::Source {
             name: name.clone(),
@@ -96,6 +96,7 @@ impl RunningSource {
                 tokens: self.tokens.clone(),
                 certificate: self.auth.certificate.as_ref().map(Certificate::new),
                 signature: ways.signature(&self.auth),
+                oauth: oauth.way(name, &self.auth),
             },
             adobe: ways.adobe_io(name, &self.auth),
             store: Arc::new(self.spool.clone()),

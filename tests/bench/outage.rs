@@ -20,7 +20,7 @@ use std::{
 
 use millrace::{
     config::{
-        Admin, Adobe, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret,
+        Admin, Adobe, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, OAuth, Secret,
         SourceConfig, Spool, TokenAuth, Topics,
     },
     delivery::{SourceKind, SourceName},
@@ -248,6 +248,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         forward: Forward::default(),
         adobe: Adobe::default(),
         deduplicate: millrace::deduplicate::Settings::default(),
+        oauth: OAuth::default(),
         sources: vec![source],
         shutdown: millrace::config::Shutdown {
             delay: Duration::ZERO,

@@ -8,6 +8,7 @@ mod files;
 mod given;
 mod kafka;
 mod mistakes;
+mod oauth;
 mod rules;
 mod secrets;
 mod tls;

@@ -4,7 +4,7 @@ use crate::given::{Folder, good, load, loaded};
 
 const SECRET: &str = "Xyzzy-4711";
 
-fn secrets() -> [(&'static str, &'static str); 6] {
+fn secrets() -> [(&'static str, &'static str); 12] {
     [
         ("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "Xyzzy-4711,Xyzzy-4711-next"),
         ("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD", SECRET),
@@ -12,6 +12,12 @@ fn secrets() -> [(&'static str, &'static str); 6] {
         ("MILLRACE_KAFKA__PROPERTIES__SSL_KEY_PEM", SECRET),
         ("MILLRACE_KAFKA__PROPERTIES__SSL_KEYSTORE_PASSWORD", SECRET),
         ("MILLRACE_KAFKA__PROPERTIES__SASL_OAUTHBEARER_CONFIG", SECRET),
+        ("MILLRACE_OAUTH__SIGNING_KEYS", "Xyzzy-4711-Xyzzy-4711-Xyzzy-4711"),
+        ("MILLRACE_OAUTH__CLIENTS__MARKETO__SECRETS", "Xyzzy-4711-Xyzzy-4711"),
+        ("MILLRACE_SOURCES__LEADS__AUTH__OAUTH__CLIENT_IDS", "marketo"),
+        ("MILLRACE_SOURCES__LEADS__AUTH__OAUTH__INTROSPECTION__URL", "https://id.example.com/"),
+        ("MILLRACE_SOURCES__LEADS__AUTH__OAUTH__INTROSPECTION__CLIENT_ID", "millrace"),
+        ("MILLRACE_SOURCES__LEADS__AUTH__OAUTH__INTROSPECTION__CLIENT_SECRET", SECRET),
     ]
 }
 
@@ -75,6 +81,18 @@ fn no_mistake_shows_a_secret_wherever_it_stands() {
         "MILLRACE_KAFKA__PROPERTIES",
         "MILLRACE_KAFKA__PROPERTIES__TRANSACTIONAL_ID",
         "MILLRACE_KAFKA__PROPERTIES__SASL_OAUTHBEARER_CLIENT_SECRET",
+        "MILLRACE_OAUTH",
+        "MILLRACE_OAUTH__CLIENTS",
+        "MILLRACE_OAUTH__CLIENTS__MARKETO",
+        "MILLRACE_OAUTH__CLIENTS__MARKETO__SECRET",
+        "MILLRACE_OAUTH__SIGNING_KEY",
+        "MILLRACE_OAUTH__TOKEN_LIFETIME",
+        "MILLRACE_SOURCES__LEADS__AUTH__OAUTH",
+        "MILLRACE_SOURCES__LEADS__AUTH__OAUTH__ISSUER",
+        "MILLRACE_SOURCES__LEADS__AUTH__OAUTH__LEEWAY",
+        "MILLRACE_SOURCES__LEADS__AUTH__OAUTH__INTROSPECTION__SECRET",
+        "MILLRACE_SOURCES__LEADS__AUTH__OAUTH__INTROSPECTION__URL",
+        "MILLRACE_SOURCES__LEADS__AUTH__OAUTH__INTROSPECTION__CLIENT_SECRET",
     ] {
         let mistakes = load(&[(name, &long)]).expect_err(name);
         let text = format!("{mistakes} {mistakes:?}");

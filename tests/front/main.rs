@@ -7,6 +7,7 @@
 //! - `wire`: what only raw sockets do: pipelining, smuggling, broken heads
 //! - `crowd`: more connections than there are places
 //! - `tls`, `client_certificate`: TLS, its certificates and their renewal
+//! - `oauth`: bearer tokens, against an identity provider that does as it is told, and our own tokens
 //! - `http2`, `stop`, `health`, `secrets`: as they say
 //! - `adobe`: signatures, keys, questions and recipients of Adobe I/O
 //! - `spooled`: the real spool behind it
@@ -20,6 +21,7 @@ mod crowd;
 mod durable;
 mod health;
 mod http2;
+mod oauth;
 mod secrets;
 mod slow;
 mod spooled;

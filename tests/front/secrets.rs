@@ -11,10 +11,10 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::support::{Front, TOKEN, eventually, http2, http2_post, post};
 
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
 }
@@ -39,7 +39,10 @@ impl<'a> MakeWriter<'a> for Lines {
 }
 
 /// Everything that this test's thread logs, which is all of it on a runtime of one thread.
-fn lines_at(level: Level) -> (Lines, tracing::subscriber::DefaultGuard) {
+pub fn lines_at(level: Level) -> (Lines, tracing::subscriber::DefaultGuard) {
+    // A line that is first met on a thread where nobody listens may count as of no interest to anybody,
+    // in other threads too: so there is always somebody.
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)

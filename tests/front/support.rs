@@ -9,7 +9,7 @@ use std::{
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use millrace::{
-    authenticate::{Gate, token::Tokens},
+    authenticate::{Gate, oauth::token_endpoint::TokenEndpoint, token::Tokens},
     config::{HeaderScheme, Listen, Secret, TokenAuth},
     delivery::{Authenticated, Delivery, SourceName},
     listen::{self, tls::Tls},
@@ -133,8 +133,29 @@ impl Front {
         Self::of(change, source).await
     }
 
+    /// One source, `leads`, with this gate, and perhaps an endpoint that gives out tokens.
+    pub async fn behind(
+        gate: Gate,
+        endpoint: Option<TokenEndpoint>,
+        change: impl FnOnce(&mut Listen),
+    ) -> Self {
+        let source = |store, _: &Metrics| {
+            let name = SourceName::new("leads").unwrap();
+            Source { name, gate, adobe: None, store }
+        };
+        Self::giving_tokens(endpoint, change, source).await
+    }
+
     /// One source of the test's own making. What `listen.tls` names is looked at all the time.
     pub async fn of(
+        change: impl FnOnce(&mut Listen),
+        source: impl FnOnce(Arc<dyn Store>, &Metrics) -> Source,
+    ) -> Self {
+        Self::giving_tokens(None, change, source).await
+    }
+
+    async fn giving_tokens(
+        endpoint: Option<TokenEndpoint>,
         change: impl FnOnce(&mut Listen),
         source: impl FnOnce(Arc<dyn Store>, &Metrics) -> Source,
     ) -> Self {
@@ -148,7 +169,8 @@ impl Front {
             tls
         });
         let source = source(Arc::new(store.clone()), &metrics);
-        let receiver = Arc::new(Receiver::new([source], &config, &metrics));
+        let receiver = Receiver::new([source], &config, &metrics).with_token_endpoint(endpoint);
+        let receiver = Arc::new(receiver);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (counted, until) = (metrics.clone(), shutdown.clone());

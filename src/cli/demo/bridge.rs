@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, net::Ipv4Addr, path::Path, time::Duration};
 
 use crate::{
     config::{
-        Admin, Adobe, AdobeAuth, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret,
-        Shutdown, SourceConfig, Spool, TokenAuth, Topics, ValidationUrl,
+        Admin, Adobe, AdobeAuth, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, OAuth,
+        Secret, Shutdown, SourceConfig, Spool, TokenAuth, Topics, ValidationUrl,
     },
     deduplicate::Settings,
     delivery::{SourceKind, SourceName},
@@ -51,6 +51,7 @@ pub fn config(bootstrap: &str, folder: &Path, keys: &Path) -> Config {
         forward: Forward::default(),
         adobe: Adobe { keys_folder: Some(keys.to_owned()), ..Adobe::default() },
         deduplicate: Settings::default(),
+        oauth: OAuth::default(),
         sources: vec![
             source(MARKETO, SourceKind::MarketoLeadActivity, by_token()),
             source(ADOBE, SourceKind::AdobeIo, by_signature()),

@@ -1,0 +1,125 @@
+//! What was found out about tokens, for a while. Tokens themselves are not in it: only digests under
+//! a key of this process.
+//!
+//! Good and bad tokens have places of their own, so that a flood of bad ones costs no good one its
+//! place. Where all places are taken the oldest gives way.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Instant,
+};
+
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::flaw::Flaw;
+
+/// For the good, and as many for the bad.
+const PLACES: usize = 4096;
+
+pub(super) type Digest = [u8; 32];
+
+pub(super) struct Verdicts {
+    key: [u8; 16],
+    good: Bounded<()>,
+    bad: Bounded<Flaw>,
+}
+
+impl Verdicts {
+    pub fn new() -> Self {
+        let key = Uuid::new_v4().into_bytes();
+        Self { key, good: Bounded::default(), bad: Bounded::default() }
+    }
+
+    pub fn digest(&self, token: &str) -> Digest {
+        Sha256::new().chain_update(self.key).chain_update(token).finalize().into()
+    }
+
+    pub fn of(&self, token: &Digest, now: Instant) -> Option<Result<(), Flaw>> {
+        let bad = || self.bad.get(token, now).map(Err);
+        self.good.get(token, now).map(Ok).or_else(bad)
+    }
+
+    pub fn keep(&mut self, token: Digest, verdict: Result<(), Flaw>, until: Instant) {
+        match verdict {
+            Ok(()) => self.good.put(token, (), until),
+            Err(flaw) => self.bad.put(token, flaw, until),
+        }
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.good.entries.len() + self.bad.entries.len()
+    }
+}
+
+struct Bounded<V> {
+    entries: HashMap<Digest, (V, Instant)>,
+    /// Each entry once, the oldest first.
+    order: VecDeque<Digest>,
+}
+
+impl<V> Default for Bounded<V> {
+    fn default() -> Self {
+        Self { entries: HashMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<V: Copy> Bounded<V> {
+    fn get(&self, token: &Digest, now: Instant) -> Option<V> {
+        self.entries.get(token).filter(|(_, until)| now < *until).map(|(value, _)| *value)
+    }
+
+    fn put(&mut self, token: Digest, value: V, until: Instant) {
+        if self.entries.insert(token, (value, until)).is_none() {
+            self.order.push_back(token);
+        }
+        if self.order.len() > PLACES
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.entries.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_verdict_holds_until_its_time_is_over() {
+        let (mut verdicts, now) = (Verdicts::new(), Instant::now());
+        let (good, bad) = (verdicts.digest("good"), verdicts.digest("bad"));
+        let until = now + Duration::from_secs(10);
+        verdicts.keep(good, Ok(()), until);
+        verdicts.keep(bad, Err(Flaw::Inactive), until);
+        let almost = until - Duration::from_nanos(1);
+        assert_eq!(verdicts.of(&good, almost), Some(Ok(())));
+        assert_eq!(verdicts.of(&bad, almost), Some(Err(Flaw::Inactive)));
+        assert_eq!((verdicts.of(&good, until), verdicts.of(&bad, until)), (None, None));
+    }
+
+    #[test]
+    fn there_are_never_more_of_them_than_places_and_bad_ones_displace_no_good_one() {
+        let (mut verdicts, now) = (Verdicts::new(), Instant::now());
+        let until = now + Duration::from_secs(10);
+        let good = verdicts.digest("good");
+        verdicts.keep(good, Ok(()), until);
+        for number in 0..PLACES * 2 {
+            let token = verdicts.digest(&number.to_string());
+            verdicts.keep(token, Err(Flaw::Inactive), until);
+            verdicts.keep(token, Err(Flaw::Inactive), until);
+        }
+        assert_eq!(verdicts.len(), PLACES + 1);
+        assert_eq!(verdicts.bad.order.len(), PLACES);
+        assert_eq!(verdicts.of(&good, now), Some(Ok(())));
+        assert_eq!(verdicts.of(&verdicts.digest("0"), now), None, "the oldest gave way");
+    }
+
+    #[test]
+    fn digests_differ_from_process_to_process() {
+        assert_ne!(Verdicts::new().digest("token"), Verdicts::new().digest("token"));
+    }
+}

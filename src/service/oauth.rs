@@ -1,0 +1,42 @@
+//! What the OAuth of all sources shares: what asks identity providers, and our own tokens.
+
+use std::sync::Arc;
+
+use crate::{
+    authenticate::{
+        moment::Moment,
+        oauth::{OAuth, built_in::BuiltIn, token_endpoint::TokenEndpoint},
+    },
+    config::{Auth, Config},
+    delivery::SourceName,
+    fetch::Client,
+    metrics::Metrics,
+};
+
+pub(super) struct OAuthParts {
+    /// Where any source has OAuth at all.
+    client: Option<Client>,
+    built_in: Option<Arc<BuiltIn>>,
+    metrics: Metrics,
+}
+
+impl OAuthParts {
+    pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, String> {
+        let is_used = config.sources.iter().any(|source| source.auth.oauth.is_some());
+        let client = is_used.then(Client::new).transpose()?;
+        let built_in = BuiltIn::new(&config.oauth.signing_keys, config.oauth.token_lifetime);
+        Ok(Self { client, built_in: built_in.map(Arc::new), metrics: metrics.clone() })
+    }
+
+    /// The way into one source; its provider's keys are being looked up already.
+    pub fn way(&self, source: &SourceName, auth: &Auth) -> Option<OAuth> {
+        let (oauth, client) = auth.oauth.as_ref().zip(self.client.as_ref())?;
+        let way = OAuth::new(source, oauth, client, self.built_in.as_ref(), &self.metrics);
+        way.prepare(Moment::now());
+        Some(way)
+    }
+
+    pub fn token_endpoint(&self, config: &Config) -> Option<TokenEndpoint> {
+        TokenEndpoint::new(&config.oauth, self.built_in.as_ref())
+    }
+}
