@@ -10,6 +10,7 @@
 
 pub mod adobe_signature;
 mod bucket;
+pub mod certificate;
 pub mod challenge;
 pub mod public_keys;
 pub mod token;
@@ -21,6 +22,7 @@ use http::request::Parts;
 
 use self::{
     adobe_signature::{AdobeSignature, Signed},
+    certificate::{Certificate, Presented},
     token::Tokens,
 };
 
@@ -40,6 +42,7 @@ impl Proof {
 #[derive(Default)]
 pub struct Gate {
     pub tokens: Option<Tokens>,
+    pub certificate: Option<Certificate>,
     pub signature: Option<AdobeSignature>,
 }
 
@@ -72,6 +75,11 @@ impl Refusal {
 impl Gate {
     /// Judges the head of a request.
     pub async fn admit(&self, head: &Parts) -> Result<Admission, Refusal> {
+        if let Some(certificate) = &self.certificate
+            && let Ok(proof) = certificate.authenticate(head.extensions.get::<Presented>())
+        {
+            return Ok(Admission::Proven(proof));
+        }
         let mut refusal = Refusal::BadCredentials { challenge: "Bearer realm=\"millrace\"" };
         if let Some(tokens) = &self.tokens {
             match tokens.authenticate(&head.headers, head.uri.query()) {

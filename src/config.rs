@@ -26,10 +26,12 @@ mod meaning;
 mod mistake;
 mod nearest;
 mod reading;
+mod reread;
 mod rules;
 mod secret;
 mod sources;
 mod stages;
+mod tls;
 mod volume;
 mod written;
 
@@ -41,10 +43,11 @@ use written::Written;
 pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
 pub use effective::Entry;
 pub use mistake::{Key, Mistake, Mistakes, Place};
+pub use reread::{kafka as kafka_again, tokens as tokens_again};
 pub use secret::Secret;
 pub use stages::{
-    Admin, Auth, Forward, HeaderScheme, Journal, Kafka, Listen, Log, LogFormat, Shutdown,
-    SourceConfig, Spool, TokenAuth, Topics,
+    Admin, Auth, CertificateAuth, Forward, HeaderScheme, Journal, Kafka, Listen, Log, LogFormat,
+    Shutdown, SourceConfig, Spool, Tls, TokenAuth, Topics,
 };
 pub use volume::{fits, size_of_volume};
 
@@ -117,7 +120,7 @@ pub fn load_with<K: Into<OsString>, V: Into<OsString>>(
     let file = file.or(environment.file.as_deref());
     let mut file = file.and_then(|path| file::read(path, &mut mistakes));
     for layer in file.iter_mut().chain([&mut environment.layer]) {
-        layer::settle(&mut layer.values, &mut mistakes);
+        layer::settle(layer, &mut mistakes);
     }
 
     let mut reading = Reading::new(Written::merge(file, environment.layer), mistakes);

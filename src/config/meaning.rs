@@ -9,7 +9,7 @@ use super::{
     reading::{Reading, Section},
     rules, sources,
     stages::{Admin, Forward, Listen, Log, LogFormat, Shutdown, Spool, Topics},
-    volume,
+    tls, volume,
     written::text,
 };
 use crate::{
@@ -75,6 +75,7 @@ fn listen(reading: &mut Reading, root: &mut Section) -> Option<Listen> {
         reading.leaf(s, "request_timeout", &NONZERO_DURATION, default.request_timeout);
     let connections = reading.leaf(s, "connections", &COUNT, default.connections);
     let header_limit = reading.leaf(s, "header_limit", &SIZE, default.header_limit as u64);
+    let tls = tls::read(reading, s);
     reading.end(section);
     Some(Listen {
         address: address?,
@@ -86,6 +87,7 @@ fn listen(reading: &mut Reading, root: &mut Section) -> Option<Listen> {
         connections: connections?,
         // What does not fit is refused by the rules, as everything beyond a megabyte.
         header_limit: usize::try_from(header_limit?).unwrap_or(usize::MAX),
+        tls: tls?,
     })
 }
 

@@ -63,6 +63,12 @@ pub enum Outcome {
     HeadTooLarge,
     /// Not HTTP, or HTTP whose meaning is in doubt (two lengths).
     Unreadable,
+    /// HTTP without the TLS that is due here.
+    PlainHttp,
+    /// No TLS connection came to be: no version or cipher in common, or the peer said no.
+    Handshake,
+    /// The client's certificate is not from the configured authority, or not valid now.
+    ClientCertificate,
     /// Hung up before there was an answer. Nobody sees this one's status.
     ClientGone,
     /// A panic: our own mistake.
@@ -183,6 +189,22 @@ impl Outcome {
                 Reply::later(60, "unreadable", L::WARN, "not a request that can be read")
                     .and_close()
             }
+            Self::PlainHttp => {
+                Reply::later(60, "plain-http", L::WARN, "this address takes HTTPS alone")
+                    .key("listen.tls")
+                    .and_close()
+            }
+            Self::Handshake => {
+                Reply::later(60, "tls-handshake", L::WARN, "no TLS connection").and_close()
+            }
+            Self::ClientCertificate => Reply::later(
+                60,
+                "client-certificate",
+                L::WARN,
+                "the client's certificate is no good",
+            )
+            .key("listen.tls.client_ca_file")
+            .and_close(),
             Self::ClientGone => Reply::later(5, "client-gone", L::INFO, "hung up").and_close(),
             Self::Internal => {
                 Reply::later(30, "internal", L::ERROR, "an internal mistake").and_close()
@@ -296,6 +318,9 @@ mod tests {
             HeadTimeout,
             HeadTooLarge,
             Unreadable,
+            PlainHttp,
+            Handshake,
+            ClientCertificate,
             ClientGone,
             Internal,
         ]

@@ -10,3 +10,4 @@ mod kafka;
 mod mistakes;
 mod rules;
 mod secrets;
+mod tls;

@@ -6,13 +6,16 @@
 //! - `slow`: heads and bodies that take their time
 //! - `wire`: what only raw sockets do: pipelining, smuggling, broken heads
 //! - `crowd`: more connections than there are places
+//! - `tls`, `client_certificate`: TLS, its certificates and their renewal
 //! - `http2`, `stop`, `health`, `secrets`: as they say
 //! - `adobe`: signatures, keys, questions and recipients of Adobe I/O
 //! - `spooled`: the real spool behind it
 
 mod adobe;
 mod answers;
+mod authority;
 mod bodies;
+mod client_certificate;
 mod crowd;
 mod durable;
 mod health;
@@ -22,4 +25,5 @@ mod slow;
 mod spooled;
 mod stop;
 mod support;
+mod tls;
 mod wire;
