@@ -263,6 +263,8 @@ mod tests {
             "millrace_last_reload_successful",
             "millrace_public_key_fetches_total",
             "millrace_adobe_validations_total",
+            // Of a back-fill, a process of its own.
+            JOURNAL_EVENTS,
         ];
         let text = metrics.render();
         let named = include_str!("metrics.rs").split('"').filter(|text| {
