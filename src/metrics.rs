@@ -330,6 +330,8 @@ mod tests {
             "millrace_public_key_fetches_total",
             "millrace_adobe_validations_total",
             "millrace_identity_requests_total",
+            // Once a back-fill has brought some.
+            JOURNAL_EVENTS,
         ];
         let text = metrics.render();
         let named = include_str!("metrics.rs").split('"').filter(|text| {

@@ -20,7 +20,6 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     authenticate::{Admission, Gate, Proof, Refusal, oauth::token_endpoint::TokenEndpoint},
     config::Listen,
-    decode::adobe::CHALLENGE_LIMIT,
     delivery::{Authenticated, Delivery, SourceName},
     listen::{
         Answer, Handler,
@@ -125,23 +124,6 @@ impl Receiver {
         source.append(&head.headers, body, proof, deadline).await
     }
 
-    /// Whoever is refused may still be Adobe I/O with a question, which is a small body.
-    async fn question<B>(
-        &self,
-        source: &Source,
-        head: &Parts,
-        body: B,
-        deadline: Instant,
-    ) -> Option<Outcome>
-    where
-        B: hyper::body::Body<Data = Bytes> + Unpin,
-    {
-        source.adobe.as_ref()?;
-        let limits = self.limits.at_most(CHALLENGE_LIMIT as u64);
-        let body = body::read(&head.headers, body, &limits, deadline).await.ok()?;
-        source.question(&body.bytes)
-    }
-
     /// The source that a request is for, or what to answer without one.
     fn route<B>(&self, request: &Request<B>) -> Result<(&Source, Asks), Outcome> {
         let path = request.uri().path();
@@ -231,19 +213,6 @@ impl Source {
                 Ok(proof)
             }
         }
-    }
-
-    /// What to answer to whoever asks whether this source is there.
-    fn probe<B>(&self, request: &Request<B>) -> Outcome {
-        let challenge = (request.method() == Method::GET)
-            .then(|| self.adobe.as_ref()?.challenge(request.uri().query()?))
-            .flatten();
-        challenge.unwrap_or(Outcome::Probe)
-    }
-
-    /// What to answer to a body that is no delivery.
-    fn question(&self, body: &Bytes) -> Option<Outcome> {
-        self.adobe.as_ref()?.question(body, Instant::now().into())
     }
 
     async fn append(

@@ -5,14 +5,20 @@
 //! says that Adobe I/O sent this, and not that it was sent to us: anybody may point a registration of
 //! theirs at our address. Every event has to name one of our client ids.
 
-use std::{collections::HashSet, sync::Arc, time::Instant};
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
+use http::{Method, Request, request::Parts};
+use tokio::time::Instant;
 
+use super::{Receiver, Source};
 use crate::{
     authenticate::{challenge::challenge, validation::Validation},
-    decode::adobe::{Addressed, recipients, validation_url},
-    listen::{body::Body, reply::Outcome},
+    decode::adobe::{Addressed, CHALLENGE_LIMIT, recipients, validation_url},
+    listen::{
+        body::{self, Body},
+        reply::Outcome,
+    },
 };
 
 /// Larger bodies take milliseconds to look through: not on a thread that serves others.
@@ -32,12 +38,12 @@ impl AdobeIo {
     }
 
     /// To a GET with this query.
-    pub(super) fn challenge(&self, query: &str) -> Option<Outcome> {
+    fn challenge(&self, query: &str) -> Option<Outcome> {
         challenge(query).map(|value| Outcome::Challenge { value })
     }
 
     /// To a POST with this body, if it is no delivery.
-    pub(super) fn question(&self, body: &[u8], now: Instant) -> Option<Outcome> {
+    fn question(&self, body: &[u8], now: std::time::Instant) -> Option<Outcome> {
         let url = validation_url(body)?;
         self.validation.asked(&url, now);
         Some(Outcome::Validation)
@@ -54,6 +60,40 @@ impl AdobeIo {
         let (bytes, client_ids): (Bytes, _) = (body.bytes.clone(), self.client_ids.clone());
         let checked = tokio::task::spawn_blocking(move || check(&bytes, &client_ids));
         checked.await.map_err(|_| Outcome::Internal)?
+    }
+}
+
+impl Source {
+    /// What to answer to whoever asks whether this source is there.
+    pub(super) fn probe<B>(&self, request: &Request<B>) -> Outcome {
+        let challenge = (request.method() == Method::GET)
+            .then(|| self.adobe.as_ref()?.challenge(request.uri().query()?))
+            .flatten();
+        challenge.unwrap_or(Outcome::Probe)
+    }
+
+    /// What to answer to a body that is no delivery.
+    pub(super) fn question(&self, body: &[u8]) -> Option<Outcome> {
+        self.adobe.as_ref()?.question(body, Instant::now().into())
+    }
+}
+
+impl Receiver {
+    /// Whoever is refused may still be Adobe I/O with a question, which is a small body.
+    pub(super) async fn question<B>(
+        &self,
+        source: &Source,
+        head: &Parts,
+        body: B,
+        deadline: Instant,
+    ) -> Option<Outcome>
+    where
+        B: hyper::body::Body<Data = Bytes> + Unpin,
+    {
+        source.adobe.as_ref()?;
+        let limits = self.limits.at_most(CHALLENGE_LIMIT as u64);
+        let body = body::read(&head.headers, body, &limits, deadline).await.ok()?;
+        source.question(&body.bytes)
     }
 }
 

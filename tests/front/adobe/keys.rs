@@ -311,7 +311,7 @@ async fn keys_in_a_folder_need_no_host_and_a_changed_file_counts_at_once() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     /// What headers hold is a stranger's: whatever it is, the way decides, and names no foreign path.
     #[test]

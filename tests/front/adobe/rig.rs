@@ -1,6 +1,6 @@
 //! A source `audit` of Adobe I/O's, its key host, and deliveries to it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use millrace::{
     authenticate::{
@@ -35,7 +35,8 @@ pub struct Rig {
 impl Rig {
     /// The host has both keys.
     pub async fn start() -> Self {
-        Self::with(|_| {}, false).await
+        // A busy machine is no slow key.
+        Self::with(|config| config.request_timeout = Duration::from_secs(20), false).await
     }
 
     /// `opens` says whether validation URLs are opened: at the key host, in place of Adobe's.

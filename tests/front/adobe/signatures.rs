@@ -175,8 +175,8 @@ async fn a_strangers_bomb_is_not_inflated() {
 #[tokio::test]
 async fn a_large_batch_is_verified_too() {
     let rig = Rig::start().await;
-    let batch = format!("[{}]", vec![EVENT; 12_000].join(","));
-    assert!(batch.len() > 2 << 20);
+    let batch = format!("[{}]", vec![EVENT; 3000].join(","));
+    assert!(batch.len() > 600_000, "large enough to be digested aside");
     let headers = signed(batch.as_bytes());
     assert_eq!(rig.post(&headers, batch.as_bytes()).await.status, 200);
     assert_eq!(rig.post(&headers, batch.replace("77aa", "77ab").as_bytes()).await.status, 401);
