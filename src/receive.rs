@@ -87,6 +87,9 @@ impl Receiver {
         let deadline = Instant::now() + self.request_timeout;
         let (head, body) = request.into_parts();
         let proof = source.authenticate(&head)?;
+        if kept::is_repeat(&head.headers) {
+            self.report.repeated(source.name.as_str());
+        }
         let body = body::read(&head.headers, body, &self.limits, deadline).await?;
         asker.body_came(body.received);
         source.append(&head.headers, body, proof, deadline).await
