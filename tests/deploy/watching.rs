@@ -143,8 +143,7 @@ fn exported() -> String {
     // Not HTTP at all: a connection that is refused.
     let _ = client.request("GET\0", "/", &[], b"");
     bridge.wait_until_drained(Duration::from_secs(60));
-    let metrics = bridge.admin().get("/metrics").expect("the service gives its metrics").text();
-    metrics
+    bridge.admin().get("/metrics").expect("the service gives its metrics").text()
 }
 
 #[test]

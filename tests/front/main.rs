@@ -6,6 +6,7 @@
 //! - `slow`: heads and bodies that take their time
 //! - `wire`: what only raw sockets do: pipelining, smuggling, broken heads
 //! - `crowd`: more connections than there are places
+//! - `subscription`: what the metrics say of a sender's view
 //! - `http2`, `stop`, `health`, `secrets`: as they say
 //! - `spooled`: the real spool behind it
 
@@ -19,5 +20,6 @@ mod secrets;
 mod slow;
 mod spooled;
 mod stop;
+mod subscription;
 mod support;
 mod wire;
