@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::{
-    render::{INSTALLATIONS, helm, manifests},
+    render::{INSTALLATIONS, lint, manifests},
     tools::{read, repository, run, tool, yaml},
 };
 
@@ -19,8 +19,7 @@ const CUSTOM: usize = 1 + 3;
 #[test]
 fn helm_lint_has_nothing_to_say() {
     for files in INSTALLATIONS {
-        let linted = helm("lint", &["--strict", "--quiet"], files, &[]);
-        let said = linted.expect_fine(&format!("{files:?}"));
+        let said = lint(files).expect_fine(&format!("{files:?}"));
         assert_eq!(said.trim(), "", "{files:?}");
     }
 }

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::render::{INSTALLATIONS, manifests};
+use crate::{
+    cluster::Cluster,
+    render::{INSTALLATIONS, manifests, manifests_for},
+};
 
 #[test]
 fn a_drain_job_is_made_for_each_retained_volume_beyond_the_replicas_and_for_no_other() {
@@ -16,6 +19,21 @@ fn a_drain_job_is_made_for_each_retained_volume_beyond_the_replicas_and_for_no_o
     assert_eq!(claims, [&claim("spool-bridge-3"), &claim("spool-bridge-4")]);
     assert_eq!(manifests(INSTALLATIONS[2], &["replicaCount=5"]).of_kind("Job").count(), 0);
     assert_eq!(manifests(INSTALLATIONS[2], &["drain.enabled=false"]).of_kind("Job").count(), 0);
+}
+
+#[test]
+fn an_upgrade_finds_the_releases_own_volumes_and_drains_those_beyond_the_replicas() {
+    let cluster = Cluster::with_claims(&[
+        "spool-release-0",
+        "spool-release-1",
+        "spool-release-10",
+        "spool-release-other-1",
+        "spool-other-2",
+        "data-release-3",
+    ]);
+    let manifests = manifests_for(&cluster, INSTALLATIONS[0]);
+    let jobs: Vec<_> = manifests.of_kind("Job").map(|job| &job["metadata"]["name"]).collect();
+    assert_eq!(jobs, ["release-drain-1", "release-drain-10"]);
 }
 
 #[test]

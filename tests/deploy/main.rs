@@ -13,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cluster;
 mod program;
 mod render;
 mod tools;

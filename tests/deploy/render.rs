@@ -1,8 +1,13 @@
 //! The chart as Helm renders it, over files of values in tests/deploy/values.
 
+use std::process::Command;
+
 use serde_json::Value;
 
-use crate::tools::{Ended, repository, run, tool, yaml};
+use crate::{
+    cluster::Cluster,
+    tools::{Ended, repository, run, tool, yaml},
+};
 
 /// Files that are laid over each other, for one installation.
 pub const INSTALLATIONS: [&[&str]; 3] =
@@ -11,13 +16,17 @@ pub const INSTALLATIONS: [&[&str]; 3] =
 /// Runs `helm template`, with `--set-json` for each of `changes`.
 #[track_caller]
 pub fn template(files: &[&str], changes: &[&str]) -> Ended {
-    helm("template", &["release"], files, changes)
+    helm(tool("helm"), &["template", "release"], files, changes)
 }
 
+/// Runs `helm lint`; what is said is what is wrong.
 #[track_caller]
-pub fn helm(command: &str, arguments: &[&str], files: &[&str], changes: &[&str]) -> Ended {
-    let mut all = vec![command.to_owned()];
-    all.extend(arguments.iter().map(|&argument| argument.to_owned()));
+pub fn lint(files: &[&str]) -> Ended {
+    helm(tool("helm"), &["lint", "--strict", "--quiet"], files, &[])
+}
+
+fn helm(helm: Command, arguments: &[&str], files: &[&str], changes: &[&str]) -> Ended {
+    let mut all: Vec<String> = arguments.iter().map(|&argument| argument.into()).collect();
     all.push(repository("deploy/helm/millrace").display().to_string());
     all.extend(["--namespace".into(), "space".into()]);
     for file in files {
@@ -27,7 +36,7 @@ pub fn helm(command: &str, arguments: &[&str], files: &[&str], changes: &[&str])
     for change in changes {
         all.extend(["--set-json".into(), (*change).into()]);
     }
-    run(tool("helm"), all, "")
+    run(helm, all, "")
 }
 
 /// The manifests of one installation.
@@ -37,6 +46,16 @@ pub struct Manifests(pub Vec<Value>);
 pub fn manifests(files: &[&str], changes: &[&str]) -> Manifests {
     let text = template(files, changes).expect_fine(&format!("{files:?} {changes:?}"));
     Manifests(yaml(&text))
+}
+
+/// As an upgrade in `cluster` would render them.
+#[track_caller]
+pub fn manifests_for(cluster: &Cluster, files: &[&str]) -> Manifests {
+    let mut command = tool("helm");
+    command.env("KUBECONFIG", cluster.kubeconfig());
+    let arguments = ["template", "release", "--dry-run=server", "--disable-openapi-validation"];
+    let rendered = helm(command, &arguments, files, &[]);
+    Manifests(yaml(&rendered.expect_fine("a cluster")))
 }
 
 impl Manifests {
