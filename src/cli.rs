@@ -3,12 +3,14 @@
 //! Exit codes: 0 all is well; 1 `check` or a tool found something, the service could not go on, or
 //! `drain` left something; 2 the command line or, for all but `check`, the configuration is wrong.
 
+mod backfill;
 mod check;
 mod demo;
 mod drain;
 mod logging;
 mod program;
 mod progress;
+mod replay;
 mod serve;
 mod spool;
 mod text;
@@ -43,7 +45,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Backfill(backfill::Options),
     Demo(demo::Options),
+    Replay(replay::Options),
     Serve(serve::Options),
     Check(check::Options),
     Drain(drain::Options),
@@ -101,6 +105,12 @@ pub fn run(
         }
         Ok(Cli { command: Command::Drain(options) }) => {
             drain::run(options, environment, program, errors)
+        }
+        Ok(Cli { command: Command::Replay(options) }) => {
+            replay::run(options, environment, program, out, errors)
+        }
+        Ok(Cli { command: Command::Backfill(options) }) => {
+            backfill::run(options, environment, errors)
         }
         Ok(Cli { command: Command::Spool(options) }) => {
             spool::run(options, environment, out, errors)

@@ -17,6 +17,7 @@ mod catalog;
 mod effective;
 mod environment;
 mod file;
+mod journal;
 mod kafka;
 mod layer;
 mod leaf;
@@ -40,8 +41,8 @@ pub use effective::Entry;
 pub use mistake::{Key, Mistake, Mistakes, Place};
 pub use secret::Secret;
 pub use stages::{
-    Admin, Forward, HeaderScheme, Kafka, Listen, Log, LogFormat, Shutdown, SourceConfig, Spool,
-    TokenAuth, Topics,
+    Admin, Auth, Forward, HeaderScheme, Journal, Kafka, Listen, Log, LogFormat, Shutdown,
+    SourceConfig, Spool, TokenAuth, Topics,
 };
 pub use volume::{fits, size_of_volume};
 

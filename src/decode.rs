@@ -10,15 +10,17 @@
 //! understood is [`Refused`](crate::event::Refused) alone and the others go on; members nobody
 //! knows, types nobody has heard of and missing leads are all fine.
 //!
-//! One file a shape (`legacy`), over `json` (punctuation and ranges), `scalar`, `time` and
-//! the names in `catalog` and `naming`.
+//! One file a sender's shapes (`legacy`, `adobe`), over `json` (punctuation and ranges), `scalar`,
+//! `time`, `uri` and the names in `catalog` and `naming`.
 
+pub mod adobe;
 pub mod catalog;
 mod json;
 mod legacy;
 pub mod naming;
 mod scalar;
 pub mod time;
+mod uri;
 
 use crate::{delivery::SourceKind, event::Decoded};
 
@@ -93,6 +95,7 @@ pub fn decode<'a>(
     let body = json::text(body)?;
     match kind {
         SourceKind::MarketoLeadActivity => legacy::decode(rules, body, out),
+        SourceKind::AdobeIo => adobe::decode(body, out),
     }
 }
 

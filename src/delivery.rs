@@ -49,18 +49,26 @@ impl fmt::Debug for SourceName {
 pub enum SourceKind {
     /// Marketo's own lead activity push: `{"munchkinId": …, "activities": [ … ]}`.
     MarketoLeadActivity,
+    /// Adobe I/O Events, as a webhook: CloudEvents, flat or wrapped, alone or in an array.
+    AdobeIo,
 }
 
 impl SourceKind {
-    pub const ALL: [Self; 1] = [Self::MarketoLeadActivity];
+    pub const ALL: [Self; 2] = [Self::MarketoLeadActivity, Self::AdobeIo];
 
     /// The name that configuration uses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::MarketoLeadActivity => "marketo-lead-activity",
+            Self::AdobeIo => "adobe-io",
         }
     }
 }
+
+/// The header by which a delivery says that no sender pushed it; kept with it.
+pub const ORIGIN_HEADER: &str = "millrace-origin";
+/// Its value for what `millrace backfill` brings.
+pub const JOURNAL: &str = "journal";
 
 /// One request body, after its content-coding was removed, before anybody looked inside.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,34 +1,61 @@
-//! An event as a Kafka record: the binary mode of the CloudEvents Kafka protocol binding 1.0.
+//! An event as a Kafka record: the CloudEvents Kafka protocol binding 1.0, in the [`Mode`] that is
+//! configured.
 //!
-//! The value is the event's data and the attributes are headers, always in this order:
-//! `content-type`, `ce_specversion`, `ce_id`, `ce_source`, `ce_type`, `ce_time`, `ce_dataschema`,
-//! `ce_subject`, `ce_` extensions as they come, then plain headers. Absent attributes have no
-//! header. Header values are UTF-8 as they are (percent-encoding is the HTTP binding's, not
-//! Kafka's). An event without an id gets `<spool>:<sequence>:<index>`, the same on every replay.
-//! The value is never null: on a compacted topic that would delete.
+//! An event without an id gets `<spool>:<sequence>:<index>`, the same on every replay. The key is the
+//! event's in both modes. The value is never null: on a compacted topic that would delete.
+
+mod binary;
+mod headers;
+mod structured;
 
 use std::fmt::Write;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use uuid::Uuid;
 
+use self::headers::Headers;
 use crate::{
-    event::{Event, Pieces},
+    event::{Attributes, Coding, Event, Pieces},
     record::Record,
     spool::position::Position,
 };
 
+/// Where a record has an event's attributes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// In its headers: the value is the data alone.
+    #[default]
+    Binary,
+    /// In its value, as JSON, together with the data.
+    Structured,
+}
+
+impl Mode {
+    pub const ALL: [Self; 2] = [Self::Binary, Self::Structured];
+
+    /// The name that configuration uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::Structured => "structured",
+        }
+    }
+}
+
 /// Encodes events one after the other, in memory that it keeps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Encoder {
+    mode: Mode,
     value: Vec<u8>,
+    scratch: Vec<u8>,
     id: String,
-    /// `ce_` + name of each extension, one after the other.
     names: String,
 }
 
 impl Encoder {
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(mode: Mode) -> Self {
+        let (value, scratch) = (Vec::new(), Vec::new());
+        Self { mode, value, scratch, id: String::new(), names: String::new() }
     }
 
     /// The record of `event`, which stands at `position` of the spool `spool`.
@@ -39,39 +66,23 @@ impl Encoder {
         position: Position,
         event: &'b Event<'b>,
     ) -> Encoded<'b> {
-        let attributes = &event.attributes;
-        let extensions = || attributes.extensions.iter().filter(|(name, _)| is_legal(name));
         self.id.clear();
-        if attributes.id.is_none() {
+        if event.attributes.id.is_none() {
             let Position { sequence, index } = position;
             write!(self.id, "{spool}:{sequence}:{index}").expect("a String takes any text");
         }
-        self.names.clear();
-        for (name, _) in extensions() {
-            self.names.push_str("ce_");
-            self.names.push_str(name);
-        }
-        let value = spell(&event.value, &mut self.value);
-
-        let mut headers = Headers::default();
-        let id = attributes.id.as_deref().unwrap_or(&self.id);
-        headers.add_some("content-type", attributes.datacontenttype.as_deref());
-        headers.add("ce_specversion", "1.0");
-        headers.add("ce_id", id);
-        headers.add("ce_source", &attributes.source);
-        headers.add("ce_type", &attributes.r#type);
-        headers.add_some("ce_time", attributes.time.as_deref());
-        headers.add_some("ce_dataschema", attributes.dataschema.as_deref());
-        headers.add_some("ce_subject", attributes.subject.as_deref());
-        let mut names = self.names.as_str();
-        for (name, value) in extensions() {
-            let (this, others) = names.split_at("ce_".len() + name.len());
-            headers.add(this, value);
-            names = others;
-        }
-        for (name, value) in &event.headers {
-            headers.add(name, value);
-        }
+        let id = event.attributes.id.as_deref().unwrap_or(&self.id);
+        let (value, headers) = match self.mode {
+            Mode::Binary => {
+                binary::names(&event.attributes, &mut self.names);
+                let headers = binary::headers(id, &self.names, event);
+                (spell(&event.value, &mut self.value), headers)
+            }
+            Mode::Structured => {
+                structured::value(id, event, &mut self.scratch, &mut self.value);
+                (self.value.as_slice(), structured::headers(event))
+            }
+        };
         Encoded { topic, key: event.key.as_bytes(), value, headers }
     }
 }
@@ -98,54 +109,43 @@ impl Encoded<'_> {
 
 /// The bytes of an event's value, put together in `buffer` unless they are one piece already.
 pub fn spell<'b>(value: &'b Pieces<'b>, buffer: &'b mut Vec<u8>) -> &'b [u8] {
-    match value.as_slice() {
-        [] => &[],
-        [whole] => whole,
-        parts => {
-            buffer.clear();
+    buffer.clear();
+    match (value.coding(), value.as_slice()) {
+        (_, []) => &[],
+        (Coding::Plain, [whole]) => whole,
+        (Coding::Plain, parts) => {
             buffer.reserve(value.size());
             parts.iter().for_each(|part| buffer.extend_from_slice(part));
+            buffer
+        }
+        (Coding::JsonString, parts) => {
+            buffer.extend_from_slice(text_of(parts).as_bytes());
+            buffer
+        }
+        (Coding::Base64, parts) => {
+            let decoded = STANDARD.decode_vec(text_of(parts), buffer);
+            decoded.expect("it was decoded once, or it would be no event");
             buffer
         }
     }
 }
 
+/// What the JSON string in `parts` says.
+fn text_of(parts: &[&[u8]]) -> String {
+    serde_json::from_slice(&parts.concat()).expect("it was read once, or it would be no event")
+}
+
+/// The extensions that a CloudEvent may have.
+fn extensions<'a>(
+    attributes: &'a Attributes<'_>,
+) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+    let all = attributes.extensions.iter().map(|(name, value)| (&**name, &**value));
+    all.filter(|(name, _)| is_legal(name))
+}
+
 /// Whether a CloudEvent may have an attribute of that name.
 fn is_legal(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-}
-
-/// Headers in place; only an event with unusually many takes memory for them.
-#[derive(Debug, Default)]
-struct Headers<'b> {
-    few: [(&'b str, &'b [u8]); 16],
-    used: usize,
-    many: Vec<(&'b str, &'b [u8])>,
-}
-
-impl<'b> Headers<'b> {
-    fn add(&mut self, name: &'b str, value: &'b str) {
-        let header = (name, value.as_bytes());
-        if let Some(place) = self.few.get_mut(self.used) {
-            *place = header;
-            self.used += 1;
-        } else {
-            if self.many.is_empty() {
-                self.many.extend_from_slice(&self.few);
-            }
-            self.many.push(header);
-        }
-    }
-
-    fn add_some(&mut self, name: &'b str, value: Option<&'b str>) {
-        if let Some(value) = value {
-            self.add(name, value);
-        }
-    }
-
-    fn as_slice(&self) -> &[(&'b str, &'b [u8])] {
-        if self.many.is_empty() { &self.few[..self.used] } else { &self.many }
-    }
 }
 
 #[cfg(test)]
@@ -207,12 +207,12 @@ mod tests {
             ("millrace-munchkin-id", "999-XYZ-000"),
         ];
         let expected = expected.map(|(name, value)| (name.to_string(), value.to_string()));
-        assert_eq!(headers(&mut Encoder::new(), &event), expected);
+        assert_eq!(headers(&mut Encoder::new(Mode::Binary), &event), expected);
     }
 
     #[test]
     fn an_event_without_an_id_is_named_after_its_position_each_time() {
-        let mut encoder = Encoder::new();
+        let mut encoder = Encoder::new(Mode::Binary);
         let event = event(Attributes::default(), b"{}");
         for _ in 0..2 {
             let headers = headers(&mut encoder, &event);
@@ -226,14 +226,14 @@ mod tests {
         let extensions =
             ["event_id", "Ab", "", "é", "ok"].map(|name| (Cow::from(name), Cow::from("v")));
         let attributes = Attributes { extensions: extensions.to_vec(), ..Attributes::default() };
-        let headers = headers(&mut Encoder::new(), &event(attributes, b""));
+        let headers = headers(&mut Encoder::new(Mode::Binary), &event(attributes, b""));
         let names: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_ok"]);
     }
 
     #[test]
     fn any_number_of_extensions_keeps_its_order() {
-        let mut encoder = Encoder::new();
+        let mut encoder = Encoder::new(Mode::Binary);
         for count in [11, 12, 13, 40] {
             let extensions = (0..count).map(|n| (format!("x{n}").into(), n.to_string().into()));
             let attributes =
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_value_is_its_pieces_and_an_empty_one_is_still_a_value() {
-        let mut encoder = Encoder::new();
+        let mut encoder = Encoder::new(Mode::Binary);
         let mut event = event(Attributes::default(), b"one");
         let encoded = encoder.encode("topic", Uuid::nil(), POSITION, &event);
         assert_eq!(encoded.record().value, b"one");
@@ -259,5 +259,40 @@ mod tests {
         event.value = Pieces::default();
         let encoded = encoder.encode("topic", Uuid::nil(), POSITION, &event);
         assert_eq!(encoded.record().value, b"");
+    }
+
+    #[test]
+    fn a_value_that_is_written_as_a_json_string_is_what_the_string_says() {
+        let mut buffer = Vec::new();
+        let text = Pieces::coded(Coding::JsonString, r#""a\n\ud83d\ude00""#);
+        assert_eq!(spell(&text, &mut buffer), "a\n😀".as_bytes());
+        let base64 = Pieces::coded(Coding::Base64, r#""\u002f+8=""#);
+        assert_eq!(spell(&base64, &mut buffer), [0xff, 0xef]);
+    }
+
+    #[test]
+    fn structured_mode_has_no_ce_headers_and_keeps_the_plain_ones() {
+        let mut event = event(Attributes::default(), b"{}");
+        event.headers.push(("millrace-munchkin-id", "999-XYZ-000".into()));
+        let mut encoder = Encoder::new(Mode::Structured);
+        for _ in 0..2 {
+            let headers = headers(&mut encoder, &event);
+            let headers: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            let content_type = "application/cloudevents+json; charset=UTF-8";
+            let expected =
+                [("content-type", content_type), ("millrace-munchkin-id", "999-XYZ-000")];
+            assert_eq!(headers, expected);
+            let encoded = encoder.encode("topic", Uuid::nil(), POSITION, &event);
+            let record = encoded.record();
+            assert_eq!((record.topic, record.key), ("topic", &b"a key"[..]));
+            assert_eq!(
+                record.value,
+                concat!(
+                    r#"{"specversion":"1.0","id":"00000000-0000-0000-0000-000000000000:42:7","#,
+                    r#""source":"","type":"","data":{}}"#
+                )
+                .as_bytes()
+            );
+        }
     }
 }

@@ -43,6 +43,14 @@ pub struct Attributes<'a> {
     pub extensions: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
+/// Whether data of the media type `content_type` is JSON.
+pub fn is_json(content_type: &str) -> bool {
+    let (essence, _) = content_type.split_once(';').unwrap_or((content_type, ""));
+    let Some((_, subtype)) = essence.trim().split_once('/') else { return false };
+    let subtype = subtype.to_ascii_lowercase();
+    subtype == "json" || subtype.ends_with("+json")
+}
+
 /// What the legacy mapping needs at most: three pieces put in front, two quotes with a number
 /// between them, and the three ranges around that number and what is cut out.
 const PIECES: usize = 9;
@@ -53,9 +61,27 @@ const PIECES: usize = 9;
 pub struct Pieces<'a> {
     parts: [&'a [u8]; PIECES],
     used: usize,
+    coding: Coding,
+}
+
+/// What has to be undone to the pieces of a value before they are the value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coding {
+    /// Nothing: they are the value.
+    #[default]
+    Plain,
+    /// They are a JSON string, quotes included, whose text is the value.
+    JsonString,
+    /// They are a JSON string, quotes included, whose text is the value in base64.
+    Base64,
 }
 
 impl<'a> Pieces<'a> {
+    /// A value that is written as a JSON string. `coding` must be one that can be undone.
+    pub fn coded(coding: Coding, string: &'a str) -> Self {
+        Self { coding, ..Self::from(string.as_bytes()) }
+    }
+
     /// Adds a piece at the end; an empty one takes no place. Panics beyond nine pieces.
     pub fn push(&mut self, part: &'a [u8]) {
         if !part.is_empty() {
@@ -66,6 +92,10 @@ impl<'a> Pieces<'a> {
 
     pub fn as_slice(&self) -> &[&'a [u8]] {
         &self.parts[..self.used]
+    }
+
+    pub fn coding(&self) -> Coding {
+        self.coding
     }
 
     /// Bytes of all pieces together.
@@ -118,3 +148,20 @@ pub struct Refused<'a> {
 
 /// What decoding makes of one element of a delivery.
 pub type Decoded<'a> = Result<Event<'a>, Refused<'a>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_told_by_the_subtype_of_a_media_type() {
+        for is in
+            ["application/json", "text/JSON; charset=utf-8", "application/ld+json", " a/json "]
+        {
+            assert!(is_json(is), "{is}");
+        }
+        for is_not in ["", "json", "text/plain", "application/jsonl", "text/xml;a=b/json"] {
+            assert!(!is_json(is_not), "{is_not}");
+        }
+    }
+}

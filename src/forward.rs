@@ -46,7 +46,7 @@ use crate::{
     checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Held},
     decode::Rules,
     delivery::{SourceKind, UnixMillis},
-    encode::Encoder,
+    encode::{Encoder, Mode},
     metrics::Metrics,
     produce::{Outcome, Sink, Token},
     quarantine::Quarantine,
@@ -77,6 +77,8 @@ const DEAD_LETTER_PAUSE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub kind: SourceKind,
+    /// How records carry events.
+    pub mode: Mode,
     pub dead_letter_topic: String,
     /// A topic without progress for this long, while the cluster answers, is held.
     pub hold_after: Duration,
@@ -184,11 +186,11 @@ impl<S: Sink> Forwarder<S> {
         let dead_letters = topics.enter(&settings.dead_letter_topic);
         let mut forwarder = Self {
             main: Lane::new(MAIN, spool.reader(saved.low.sequence), saved.low),
+            encoder: Encoder::new(settings.mode),
             settings,
             sink,
             rules,
             router,
-            encoder: Encoder::default(),
             quarantine,
             checkpoint,
             metrics,

@@ -32,6 +32,8 @@ pub mod route;
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod fetch;
+pub mod journal;
 pub mod metrics;
 pub mod retry;
 pub mod sender;

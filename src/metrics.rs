@@ -54,6 +54,9 @@ pub struct Metrics {
     pub dead_letters: IntCounterVec,
     /// Events written to quarantine, by source and reason.
     pub quarantined: IntCounterVec,
+    /// Events that back-fill brought from Adobe's journal, by source and result: `missed` by the
+    /// webhook, `known` since it had brought them, `unidentified` since they have no id.
+    pub journal_events: IntCounterVec,
     /// Topics held at this moment, by source.
     pub held_topics: IntGaugeVec,
     /// What `held_topics` may reach; a source that has reached it waits.
@@ -67,6 +70,9 @@ pub struct Metrics {
     /// Records handed to the client library and not yet answered, by source.
     pub in_flight: IntGaugeVec,
 }
+
+/// What became of the events that `millrace backfill` brought, which reads it.
+pub const JOURNAL_EVENTS: &str = "millrace_journal_events_total";
 
 impl Metrics {
     pub fn new() -> Self {
@@ -181,6 +187,11 @@ impl Metrics {
                 "millrace_quarantined_total",
                 "Events and damaged ranges written to the quarantine folder, by reason.",
                 &["source", "reason"],
+            ),
+            journal_events: counter(
+                JOURNAL_EVENTS,
+                "Events brought from the journal: missed by the webhook, known, or unidentified.",
+                &["source", "result"],
             ),
             held_topics: gauge("millrace_held_topics", "Topics held at this moment.", &["source"]),
             held_topics_limit: single(

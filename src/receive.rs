@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    authenticate::{Proof, token::Tokens},
+    authenticate::{Admission, Gate, Proof, Refusal},
     config::Listen,
     delivery::{Authenticated, Delivery, SourceName},
     listen::{
@@ -48,7 +48,7 @@ impl Store for Spool {
 /// One configured sender.
 pub struct Source {
     pub name: SourceName,
-    pub tokens: Tokens,
+    pub gate: Gate,
     pub store: Arc<dyn Store>,
 }
 
@@ -86,12 +86,13 @@ impl Receiver {
     {
         let deadline = Instant::now() + self.request_timeout;
         let (head, body) = request.into_parts();
-        let proof = source.authenticate(&head)?;
+        let admission = source.admit(&head).await?;
+        let body = body::read(&head.headers, body, &self.limits, deadline).await?;
+        asker.body_came(body.received);
+        let Admission::Proven(proof) = admission;
         if kept::is_repeat(&head.headers) {
             self.report.repeated(source.name.as_str());
         }
-        let body = body::read(&head.headers, body, &self.limits, deadline).await?;
-        asker.body_came(body.received);
         source.append(&head.headers, body, proof, deadline).await
     }
 
@@ -155,16 +156,12 @@ fn named(path: &str) -> String {
 }
 
 impl Source {
-    fn authenticate(&self, head: &Parts) -> Result<Proof, Outcome> {
-        let challenge = self.tokens.challenge();
-        let proof = self
-            .tokens
-            .authenticate(&head.headers, head.uri.query())
-            .map_err(|_| Outcome::BadCredentials { challenge })?;
+    async fn admit(&self, head: &Parts) -> Result<Admission, Outcome> {
+        let admission = self.gate.admit(head).await?;
         if let Some(connection) = head.extensions.get::<Arc<Activity>>() {
             connection.prove();
         }
-        Ok(proof)
+        Ok(admission)
     }
 
     async fn append(
@@ -192,6 +189,14 @@ impl Source {
             Ok(Ok(Err(refused))) => Err(refused.into()),
             Ok(Err(_panicked)) => Err(Outcome::Internal),
             Err(_elapsed) => Err(Outcome::SpoolSlow),
+        }
+    }
+}
+
+impl From<Refusal> for Outcome {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::BadCredentials { challenge } => Self::BadCredentials { challenge },
         }
     }
 }
@@ -256,14 +261,9 @@ mod tests {
     }
 
     fn route(method: &str, uri: &str) -> Result<Asks, Outcome> {
-        let auth = crate::config::TokenAuth {
-            tokens: vec![],
-            header_scheme: Default::default(),
-            query_parameter: None,
-        };
         let source = Source {
             name: SourceName::new("leads").unwrap(),
-            tokens: Tokens::new(&auth),
+            gate: Gate { tokens: None },
             store: Arc::new(Never),
         };
         let receiver = Receiver::new([source], &Listen::default(), &Metrics::new());

@@ -53,7 +53,7 @@ struct Place {
     sources: Vec<SourceName>,
 }
 
-fn source_name(text: &str) -> Result<SourceName, String> {
+pub(super) fn source_name(text: &str) -> Result<SourceName, String> {
     let rule = "a source's name is a letter, then letters, digits and -, all lower case";
     SourceName::new(text).ok_or_else(|| rule.into())
 }

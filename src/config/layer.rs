@@ -38,6 +38,11 @@ pub(super) fn settle(values: &mut Dict, mistakes: &mut Mistakes) {
     let Some(sources) = table(values, &["sources"]) else { return };
     for (name, source) in sources {
         let Value::Dict(_, source) = source else { continue };
+        if let Some(journal) = table(source, &["journal"]) {
+            let key = Key::of(&["sources", name, "journal"]);
+            let (file, target) = ("client_secret_file", "client_secret");
+            from_file(journal, &key, file, target, |text| Ok(text.into()), mistakes);
+        }
         let Some(auth) = table(source, &["auth"]) else { continue };
         let key = Key::of(&["sources", name, "auth"]);
         from_file(auth, &key, "tokens_file", "tokens", one_a_line, mistakes);

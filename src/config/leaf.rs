@@ -3,6 +3,7 @@
 use std::{borrow::Cow, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
+use reqwest::Url;
 
 /// What is wrong with a text; goes on from "is `…`,".
 pub(super) type Problem = Cow<'static, str>;
@@ -110,6 +111,21 @@ pub(super) const FOLDER: Kind<PathBuf> = Kind {
     show: |path| string(&path.to_string_lossy()),
 };
 
+/// Where secrets are sent, so it is encrypted unless it stays on this machine.
+pub(super) const HTTPS_URL: Kind<Url> = Kind {
+    parse: |text| {
+        let url: Url = text.parse().map_err(|_| Problem::from("which is no URL"))?;
+        let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        match url.scheme() {
+            "https" => Ok(url),
+            "http" if is_local => Ok(url),
+            _ => Err("which is not encrypted".into()),
+        }
+    },
+    expected: "Write an https:// URL; http:// is for this machine alone.",
+    show: |url| string(url.as_str()),
+};
+
 /// Text in TOML's double quotes.
 pub(super) fn string(text: &str) -> String {
     // JSON's escapes are TOML's, but TOML wants DEL escaped too.
@@ -144,6 +160,19 @@ mod tests {
             assert_eq!(time(text), None, "{text}");
         }
         assert!((NONZERO_DURATION.parse)("0s").is_err());
+    }
+
+    #[test]
+    fn only_this_machine_is_spoken_to_in_the_clear() {
+        let takes = |text| (HTTPS_URL.parse)(text).is_ok();
+        for good in ["https://a.test/x", "http://localhost:1/x", "http://127.0.0.1", "http://[::1]"]
+        {
+            assert!(takes(good), "{good}");
+        }
+        for bad in ["http://a.test", "http://localhost.a.test", "ftp://a", "a.test", "", "http://"]
+        {
+            assert!(!takes(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -12,7 +12,10 @@ use super::{
     volume,
     written::text,
 };
-use crate::route::{Router, is_topic_name};
+use crate::{
+    encode::Mode,
+    route::{Router, is_topic_name},
+};
 
 /// `None` after a mistake; every section is read in any case, for the sake of its own mistakes.
 pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<Config> {
@@ -138,6 +141,7 @@ fn topics(reading: &mut Reading, root: &mut Section) -> Option<Topics> {
     let mut section = reading.section(root, "topics");
     let s = &mut section;
     let name = reading.leaf(s, "name", &TEMPLATE, default.name);
+    let mode = reading.choice(s, "mode", &Mode::ALL, Mode::as_str, Some(default.mode));
     let create = reading.leaf(s, "create", &FLAG, default.create);
     let partitions = reading.leaf(s, "partitions", &PARTITIONS, default.partitions);
     let replicas = reading.leaf(s, "replication_factor", &REPLICAS, default.replication_factor);
@@ -158,6 +162,7 @@ fn topics(reading: &mut Reading, root: &mut Section) -> Option<Topics> {
     }
     Some(Topics {
         name: name?,
+        mode: mode?,
         create: create?,
         partitions: partitions?,
         replication_factor: replicas?,

@@ -11,7 +11,7 @@ use super::{
     leaf::{Kind, string},
     mistake::{Key, Mistakes},
     nearest::nearest,
-    written::{Written, text},
+    written::{Written, list, text},
 };
 
 /// Where a value came from that nobody wrote.
@@ -159,6 +159,31 @@ impl Reading {
             }
             (Ok(_), None) => None,
         }
+    }
+
+    /// A list of texts, none of them empty.
+    pub fn list(
+        &mut self,
+        section: &mut Section,
+        name: &str,
+        default: Vec<String>,
+    ) -> Option<Vec<String>> {
+        let show = |texts: &[String]| {
+            let shown: Vec<_> = texts.iter().map(|text| string(text)).collect();
+            format!("[{}]", shown.join(", "))
+        };
+        if !section.values.contains_key(name) {
+            self.note(section.key.child(name), Some(show(&default)), DEFAULT.into());
+            return Some(default);
+        }
+        self.any(section, name, |value| {
+            let remedy = || "Write texts with commas between them, or as a list.".to_owned();
+            let texts = list(value).map_err(|problem| (problem, remedy()))?;
+            match texts.iter().any(String::is_empty) {
+                true => Err(("holds an empty text".into(), remedy())),
+                false => Ok((texts.clone(), show(&texts))),
+            }
+        })
     }
 
     /// Any value at all, for whoever has rules of their own; `show` says how much of it is shown.

@@ -7,11 +7,12 @@ use figment::value::Value;
 use super::{
     catalog,
     effective::HIDDEN,
+    journal,
     leaf::{Kind, SIZE, string},
     mistake::Key,
     reading::{Reading, Section},
     secret::Secret,
-    stages::{HeaderScheme, SourceConfig, TokenAuth},
+    stages::{Auth, HeaderScheme, SourceConfig, TokenAuth},
     written::list,
 };
 use crate::delivery::{SourceKind, SourceName};
@@ -71,15 +72,19 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     );
     let query_parameter = reading.optional(&mut auth, "query_parameter", &QUERY_PARAMETER);
     reading.end(auth);
+    let journal = journal::read(reading, &mut section);
     reading.end(section);
     Some(SourceConfig {
         name: name?,
         kind: kind?,
-        auth: TokenAuth {
-            tokens: tokens?,
-            header_scheme: header_scheme?,
-            query_parameter: query_parameter?,
+        auth: Auth {
+            tokens: Some(TokenAuth {
+                tokens: tokens?,
+                header_scheme: header_scheme?,
+                query_parameter: query_parameter?,
+            }),
         },
+        journal: journal?,
         size_limit: size_limit?,
         activity_types: BTreeMap::new(),
     })

@@ -11,10 +11,13 @@ use std::{
     time::Duration,
 };
 
+use reqwest::Url;
+
 use super::secret::Secret;
 use crate::{
     decode::catalog::Override,
     delivery::{SourceKind, SourceName},
+    encode::Mode,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -124,6 +127,8 @@ pub struct Topics {
     /// Template with the placeholders `{stream}`, `{type}`, `{source}`, `{munchkin_id}` and
     /// `{activity_type_id}`.
     pub name: String,
+    /// How records carry events.
+    pub mode: Mode,
     /// Whether missing topics are created.
     pub create: bool,
     /// Partitions of a created topic; -1 is the cluster's own default.
@@ -142,6 +147,7 @@ impl Default for Topics {
     fn default() -> Self {
         Self {
             name: "marketo.{stream}.{type}".into(),
+            mode: Mode::default(),
             create: true,
             partitions: -1,
             replication_factor: -1,
@@ -172,7 +178,9 @@ impl Default for Forward {
 pub struct SourceConfig {
     pub name: SourceName,
     pub kind: SourceKind,
-    pub auth: TokenAuth,
+    pub auth: Auth,
+    /// For back-fill, of `adobe-io` sources alone.
+    pub journal: Option<Journal>,
     /// Undelivered bytes of this source alone, below `spool.size_limit`.
     pub size_limit: Option<u64>,
     /// Names and aliases of activity types by id, over the catalogue's, which takes them. Written
@@ -180,7 +188,26 @@ pub struct SourceConfig {
     pub activity_types: BTreeMap<i64, Override>,
 }
 
-/// `sources.<name>.auth`: how the sender shows who it is.
+/// `sources.<name>.auth`: how the sender shows who it is. At least one way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Auth {
+    pub tokens: Option<TokenAuth>,
+}
+
+/// `sources.<name>.journal`: the registration's journal, and Adobe's OAuth server-to-server
+/// credential for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    pub url: Url,
+    /// The IMS organization, `…@AdobeOrg`.
+    pub organization_id: String,
+    pub client_id: String,
+    pub client_secret: Secret,
+    pub token_url: Url,
+    pub scopes: Vec<String>,
+}
+
+/// A token in the head of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenAuth {
     /// Any of these is accepted; at least one. None of them has control characters, or white space

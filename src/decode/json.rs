@@ -82,12 +82,14 @@ impl<'a> Cursor<'a> {
         self.value::<IgnoredAny>().map(|(_, range)| range)
     }
 
-    /// An object; `member` gets each name as it is spelled (quotes and escapes included) and must
-    /// take exactly the value.
+    /// An object, and its range of the body; `member` gets each name as it is spelled (quotes and
+    /// escapes included) and must take exactly the value.
     pub(super) fn object(
         &mut self,
         mut member: impl FnMut(&mut Self, &'a str) -> Result<(), Undecodable>,
-    ) -> Result<(), Undecodable> {
+    ) -> Result<&'a str, Undecodable> {
+        self.peek();
+        let start = self.at;
         self.enter(b'{', "an object")?;
         if !self.take(b'}') {
             loop {
@@ -108,7 +110,7 @@ impl<'a> Cursor<'a> {
             }
         }
         self.depth -= 1;
-        Ok(())
+        Ok(&self.body[start..self.at])
     }
 
     /// An array; `element` must take exactly one value each time.

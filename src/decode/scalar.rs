@@ -35,6 +35,15 @@ impl<'a> Scalar<'a> {
             _ => None,
         }
     }
+
+    /// Text, or a number as it is spelled.
+    pub(super) fn word(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Number(spelled) => Some(Cow::Borrowed(spelled)),
+            Self::Absent | Self::Unusable => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -57,5 +66,14 @@ mod tests {
             assert_eq!(Scalar::of(Some(spelled)), Scalar::Unusable, "{spelled}");
         }
         assert_eq!(Scalar::of(Some("-1.50e2")), Scalar::Number("-1.50e2"));
+    }
+
+    #[test]
+    fn a_number_is_a_word_as_it_is_spelled() {
+        assert_eq!(Scalar::of(Some("-1.50e2")).word().as_deref(), Some("-1.50e2"));
+        assert_eq!(Scalar::of(Some(r#""\u0061""#)).word().as_deref(), Some("a"));
+        for spelled in ["null", r#""""#, "true", "{}"] {
+            assert_eq!(Scalar::of(Some(spelled)).word(), None, "{spelled}");
+        }
     }
 }

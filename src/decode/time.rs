@@ -1,4 +1,41 @@
-//! Which texts are times that a CloudEvent may carry.
+//! Which texts are times that a CloudEvent may carry, and which can be made one.
+
+use std::borrow::Cow;
+
+/// `text` as a time of RFC 3339, where it is certain which one is meant: a date and a time with an
+/// offset, whatever is unusual about the spelling. Senders have been seen to write a space for the
+/// `T`, and `-5:00`. A time without any zone means nothing certain.
+pub fn to_rfc3339(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    if is_rfc3339(&text) {
+        return Some(text);
+    }
+    let (date, rest) = text.trim().split_at_checked(10)?;
+    let clock_and_zone = rest.strip_prefix(['T', 't', ' '])?;
+    let (clock, zone) = clock_and_zone.split_at_checked(
+        clock_and_zone.find(|c: char| !c.is_ascii_digit() && !".:".contains(c))?,
+    )?;
+    let zone = offset(zone.trim_start())?;
+    Some(format!("{date}T{clock}{zone}").into()).filter(|made: &Cow<'_, str>| is_rfc3339(made))
+}
+
+/// `Z`, `UTC`, `GMT`, `±h:mm`, `±hh:mm`, `±hhmm` and `±hh`, as RFC 3339 has them.
+fn offset(text: &str) -> Option<String> {
+    if ["z", "utc", "gmt"].contains(&text.to_ascii_lowercase().as_str()) {
+        return Some("Z".into());
+    }
+    let sign = text.chars().next().filter(|c| "+-".contains(*c))?;
+    let digits = &text[1..];
+    let (hours, minutes) = match digits.split_once(':') {
+        Some(parts) => parts,
+        None if digits.len() == 2 => (digits, "00"),
+        None if digits.len() == 4 => digits.split_at_checked(2)?,
+        None => return None,
+    };
+    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_right = (1..=2).contains(&hours.len()) && minutes.len() == 2;
+    (is_right && is_number(hours) && is_number(minutes))
+        .then(|| format!("{sign}{hours:0>2}:{minutes}"))
+}
 
 /// Whether `text` is a date and time of RFC 3339, with its offset; calendar days are checked, a leap
 /// second is allowed, a space in place of the `T` is not (readers of `ce_time` refuse it).
@@ -53,7 +90,58 @@ fn digits(bytes: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_rfc3339;
+    use super::*;
+
+    fn made(text: &str) -> Option<String> {
+        to_rfc3339(text.into()).map(Cow::into_owned)
+    }
+
+    #[test]
+    fn a_time_that_is_certain_is_made_rfc_3339() {
+        for (text, time) in [
+            ("2026-03-02T09:59:58Z", "2026-03-02T09:59:58Z"),
+            ("2026-03-02t09:59:58.1z", "2026-03-02t09:59:58.1z"),
+            ("2026-03-02 09:59:58Z", "2026-03-02T09:59:58Z"),
+            ("2026-03-02 10:00:02.118-5:00", "2026-03-02T10:00:02.118-05:00"),
+            ("2026-03-02T10:00:02-5:00", "2026-03-02T10:00:02-05:00"),
+            ("2026-03-02T10:00:02 -05:30", "2026-03-02T10:00:02-05:30"),
+            ("2026-03-02T10:00:02+0000", "2026-03-02T10:00:02+00:00"),
+            ("2026-03-02T10:00:02.5+01", "2026-03-02T10:00:02.5+01:00"),
+            (" 2026-03-02 10:00:02 UTC ", "2026-03-02T10:00:02Z"),
+            ("2026-03-02 10:00:02 GMT", "2026-03-02T10:00:02Z"),
+        ] {
+            assert_eq!(made(text).as_deref(), Some(time), "{text}");
+            assert!(is_rfc3339(time), "{time}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_could_mean_another_is_left_alone() {
+        for text in [
+            "",
+            "now",
+            "2026-03-02",
+            "2026-03-02 10:00:02.118",
+            "2026-03-02T10:00:02",
+            "2026-03-02 10:00:02 EST",
+            "2026-03-02 10:00:02 +1",
+            "2026-03-02 10:00:02+100",
+            "2026-03-02 10:00:02+24:00",
+            "2026-03-02 10:00:02+1:0",
+            "2026-03-02 10:00:02+:00",
+            "2026-03-02 10:00:02+-1:00",
+            "2026-03-02 10:00:02+é:00",
+            "2026-03-02 10:00Z",
+            "2026-02-30 10:00:02Z",
+            "03/02/2026 10:00:02Z",
+            "20260302T100002Z",
+            "1772445602",
+            "2026-03-02é10:00:02Z",
+            "２０２６-03-02 10:00:02Z",
+        ] {
+            assert_eq!(made(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_time_with_its_offset_is_rfc_3339() {

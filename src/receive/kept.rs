@@ -1,9 +1,11 @@
 //! What is kept of a request's head beside the body; everything else, credentials above all, is not.
 
+use crate::delivery::ORIGIN_HEADER;
 use http::{HeaderMap, HeaderName, header};
 
 /// The ids are Adobe I/O's.
-const KEPT: [HeaderName; 9] = [
+const KEPT: [HeaderName; 10] = [
+    HeaderName::from_static(ORIGIN_HEADER),
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
     header::USER_AGENT,

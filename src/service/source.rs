@@ -9,9 +9,9 @@ use std::{
 
 use super::StartError;
 use crate::{
-    authenticate::token::Tokens,
+    authenticate::{Gate, token::Tokens},
     checkpoint::{Checkpoint, CheckpointFile},
-    config::{Config, SourceConfig, TokenAuth},
+    config::{Auth, Config, SourceConfig},
     decode::{Catalog, Rules},
     forward::{self, Forwarder, Parts, Settings},
     kafka::{Producer, Topics},
@@ -35,7 +35,7 @@ pub(super) struct Surroundings<'a> {
 
 pub(super) struct RunningSource {
     pub spool: Spool,
-    auth: TokenAuth,
+    auth: Auth,
     writer: JoinHandle<()>,
     forwarder: JoinHandle<()>,
     /// Tells the forwarder's thread to stop; apart from the process's shutdown, since what the
@@ -59,6 +59,7 @@ impl RunningSource {
         let queue = config.kafka.queue_size / config.sources.len().max(1) as u64;
         let settings = Settings {
             kind: source.kind,
+            mode: config.topics.mode,
             dead_letter_topic: config.topics.dead_letter.clone(),
             hold_after: config.forward.hold_after,
             held_topics: config.forward.held_topics,
@@ -84,7 +85,7 @@ impl RunningSource {
     pub fn receiver(&self) -> receive::Source {
         receive::Source {
             name: self.spool.source().clone(),
-            tokens: Tokens::new(&self.auth),
+            gate: Gate { tokens: self.auth.tokens.as_ref().map(Tokens::new) },
             store: Arc::new(self.spool.clone()),
         }
     }

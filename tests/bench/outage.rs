@@ -20,8 +20,8 @@ use std::{
 
 use millrace::{
     config::{
-        Admin, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret, SourceConfig, Spool,
-        TokenAuth, Topics,
+        Admin, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret, SourceConfig,
+        Spool, TokenAuth, Topics,
     },
     delivery::{SourceKind, SourceName},
     kafka::MockCluster,
@@ -221,11 +221,14 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
     let source = SourceConfig {
         name: SourceName::new("leads").unwrap(),
         kind: SourceKind::MarketoLeadActivity,
-        auth: TokenAuth {
-            tokens: vec![Secret::new(TOKEN).unwrap()],
-            header_scheme: HeaderScheme::Bearer,
-            query_parameter: None,
+        auth: Auth {
+            tokens: Some(TokenAuth {
+                tokens: vec![Secret::new(TOKEN).unwrap()],
+                header_scheme: HeaderScheme::Bearer,
+                query_parameter: None,
+            }),
         },
+        journal: None,
         size_limit: None,
         activity_types: BTreeMap::new(),
     };

@@ -8,9 +8,10 @@ use millrace::{
     },
     decode::catalog::Override,
     delivery::SourceKind,
+    encode::Mode,
 };
 
-use crate::given::{bad, environment, good, load, mistake};
+use crate::given::{bad, environment, good, load, mistake, tokens_of};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -30,8 +31,8 @@ fn the_environment_alone_is_enough_and_everything_else_has_a_default() {
     let [source] = &config.sources[..] else { panic!("{:?}", config.sources) };
     assert_eq!(source.name.as_str(), "leads");
     assert_eq!(source.kind, SourceKind::MarketoLeadActivity);
-    assert_eq!(source.auth.header_scheme, HeaderScheme::Bearer);
-    assert_eq!((&source.auth.query_parameter, source.size_limit), (&None, None));
+    assert_eq!(tokens_of(source).header_scheme, HeaderScheme::Bearer);
+    assert_eq!((&tokens_of(source).query_parameter, source.size_limit), (&None, None));
 }
 
 #[test]
@@ -107,6 +108,7 @@ fn the_spool_is_set_by_the_environment() {
 fn topics_are_set_by_the_environment() {
     let config = good(&[
         ("MILLRACE_TOPICS__NAME", "{source}.{munchkin_id}.{activity_type_id}"),
+        ("MILLRACE_TOPICS__MODE", "structured"),
         ("MILLRACE_TOPICS__CREATE", "false"),
         ("MILLRACE_TOPICS__PARTITIONS", "12"),
         ("MILLRACE_TOPICS__REPLICATION_FACTOR", "3"),
@@ -120,6 +122,7 @@ fn topics_are_set_by_the_environment() {
         config.topics,
         Topics {
             name: "{source}.{munchkin_id}.{activity_type_id}".into(),
+            mode: Mode::Structured,
             create: false,
             partitions: 12,
             replication_factor: 3,
@@ -160,10 +163,10 @@ fn sources_are_set_by_the_environment_with_underscores_for_hyphens() {
     let [leads, audit] = &config.sources[..] else { panic!("{:?}", config.sources) };
     assert_eq!(leads.size_limit, Some(1024 * MIB));
     assert_eq!(audit.name.as_str(), "user-audit");
-    let tokens: Vec<_> = audit.auth.tokens.iter().map(|token| token.expose()).collect();
+    let tokens: Vec<_> = tokens_of(audit).tokens.iter().map(|token| token.expose()).collect();
     assert_eq!(tokens, ["old", "new"]);
-    assert_eq!(audit.auth.header_scheme, HeaderScheme::Basic);
-    assert_eq!(audit.auth.query_parameter.as_deref(), Some("api_key"));
+    assert_eq!(tokens_of(audit).header_scheme, HeaderScheme::Basic);
+    assert_eq!(tokens_of(audit).query_parameter.as_deref(), Some("api_key"));
 }
 
 #[test]
@@ -200,7 +203,8 @@ fn the_other_sections_are_set_by_the_environment() {
 fn a_token_that_looks_like_something_else_is_a_token() {
     for token in ["00123", "123", "true", "1e5", "[x", "x]", "{}", "null", "\"x", "a=b", "é"] {
         let config = good(&[("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", token)]);
-        let tokens: Vec<_> = config.sources[0].auth.tokens.iter().map(|t| t.expose()).collect();
+        let tokens: Vec<_> =
+            tokens_of(&config.sources[0]).tokens.iter().map(|t| t.expose()).collect();
         assert_eq!(tokens, [token]);
     }
 }
@@ -215,7 +219,8 @@ fn a_list_is_written_with_commas_or_as_json() {
         (r#" ["[x"] "#, vec!["[x"]),
     ] {
         let config = good(&[("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", text)]);
-        let tokens: Vec<_> = config.sources[0].auth.tokens.iter().map(|t| t.expose()).collect();
+        let tokens: Vec<_> =
+            tokens_of(&config.sources[0]).tokens.iter().map(|t| t.expose()).collect();
         assert_eq!(tokens, expected, "{text}");
     }
 }

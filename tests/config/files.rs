@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use millrace::config::{self, Config};
 
-use crate::given::{Folder, bad, environment, good, loaded, mistake, with_file};
+use crate::given::{Folder, bad, environment, good, loaded, mistake, tokens_of, with_file};
 
 fn tokens(config: &Config) -> Vec<&str> {
-    config.sources[0].auth.tokens.iter().map(|token| token.expose()).collect()
+    tokens_of(&config.sources[0]).tokens.iter().map(|token| token.expose()).collect()
 }
 
 #[test]

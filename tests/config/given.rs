@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use millrace::config::{self, Config, Loaded, Mistakes, Questions};
+use millrace::config::{self, Config, Loaded, Mistakes, Questions, SourceConfig, TokenAuth};
 use tempfile::TempDir;
 
 /// The least that is a configuration.
@@ -25,6 +25,11 @@ pub fn load(more: &[(&str, &str)]) -> Result<Config, Mistakes> {
 
 pub fn good(more: &[(&str, &str)]) -> Config {
     load(more).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+/// How a source that takes tokens takes them.
+pub fn tokens_of(source: &SourceConfig) -> &TokenAuth {
+    source.auth.tokens.as_ref().expect("the source takes tokens")
 }
 
 /// All mistakes, as they are printed.

@@ -102,6 +102,7 @@ fn a_mistake_says_what_to_do() {
         ("MILLRACE_TOPICS__PARTITIONS", "0", "-1 for the cluster's own default"),
         ("MILLRACE_TOPICS__REPLICATION_FACTOR", "40000", "-1 for the cluster's own default"),
         ("MILLRACE_TOPICS__LIMIT", "0", "at least 1"),
+        ("MILLRACE_TOPICS__MODE", "batch", "`binary` or `structured`"),
         ("MILLRACE_TOPICS__NAME", "{type", "{activity_type_id}"),
         ("MILLRACE_SOURCES__LEADS__KIND", "x", "`marketo-lead-activity`"),
         ("MILLRACE_SOURCES__LEADS__AUTH__HEADER_SCHEME", "x", "`Bearer` or `Basic` or `bare`"),
@@ -159,4 +160,16 @@ fn names_of_sources_are_lower_case_letters_digits_and_hyphens() {
         let text = bad(&[(&kind, "marketo-lead-activity"), (&tokens, "t")]);
         assert!(text.contains("is no name for a source"), "{name}: {text}");
     }
+}
+
+#[test]
+fn a_journal_is_whole_and_spoken_to_in_secret() {
+    let text = bad(&[
+        ("MILLRACE_SOURCES__LEADS__JOURNAL__URL", "http://events.adobe.io/x"),
+        ("MILLRACE_SOURCES__LEADS__JOURNAL__CLIENT_ID", "id"),
+    ]);
+    for missing in ["organization_id", "client_secret"] {
+        assert!(text.contains(&format!("sources.leads.journal.{missing} ")), "{text}");
+    }
+    assert!(text.contains("which is not encrypted"), "{text}");
 }

@@ -1,14 +1,24 @@
 //! Decoding, routing and encoding, as a forwarder uses them: bodies in, records out.
 //!
+//! - `adobe`: the shapes of Adobe I/O, member by member
+//! - `harmless`: whatever stands in a body of Adobe I/O
 //! - `legacy`: the mapping of Marketo's own push, byte for byte
 //! - `malformed`: bodies that are one dead letter, and elements that are refused alone
-//! - `properties`: what holds for any activity and for any bytes
+//! - `meeting`: one activity from both senders
+//! - `properties`: what holds for any activity of a push and for any bytes
+//! - `recipients`: whom a body of Adobe I/O is meant for, and what is a challenge
 //! - `records`: the whole way from a body to Kafka records
 
+mod adobe;
+mod harmless;
 mod legacy;
 mod malformed;
+mod meeting;
 mod properties;
+mod recipients;
 mod records;
+
+use std::sync::LazyLock;
 
 use millrace::{
     decode::{Rules, Undecodable, decode},
@@ -22,6 +32,20 @@ fn decode_legacy<'a>(rules: &'a Rules, body: &'a [u8]) -> Result<Vec<Decoded<'a>
     let mut out = Vec::new();
     decode(SourceKind::MarketoLeadActivity, rules, body, &[], &mut out)?;
     Ok(out)
+}
+
+/// Decodes a body of Adobe I/O without headers.
+fn decode_adobe(body: &[u8]) -> Result<Vec<Decoded<'_>>, Undecodable> {
+    // Nothing of the rules is borrowed: they are about the legacy push.
+    static RULES: LazyLock<Rules> = LazyLock::new(Rules::default);
+    let mut out = Vec::new();
+    decode(SourceKind::AdobeIo, &RULES, body, &[], &mut out)?;
+    Ok(out)
+}
+
+/// The first event of a body of Adobe I/O.
+fn adobe_event(body: &str) -> Event<'_> {
+    decode_adobe(body.as_bytes()).unwrap().swap_remove(0).unwrap()
 }
 
 /// The first element, which is an event.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use millrace::{
-    authenticate::token::Tokens,
+    authenticate::{Gate, token::Tokens},
     config::Listen,
     delivery::SourceName,
     listen,
@@ -32,7 +32,11 @@ async fn what_was_answered_200_is_read_from_the_spool_byte_for_byte() {
     let folder = Folder::open(Arc::new(RealDisk), &config).unwrap();
     let (writer, spool) = folder.spool(&name, None, &metrics, None).unwrap();
     let writing = std::thread::spawn(move || writer.run());
-    let source = Source { name, tokens: Tokens::new(&auth(None)), store: Arc::new(spool.clone()) };
+    let source = Source {
+        name,
+        gate: Gate { tokens: Some(Tokens::new(&auth(None))) },
+        store: Arc::new(spool.clone()),
+    };
     let receiver = Arc::new(Receiver::new([source], &Listen::default(), &metrics));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();

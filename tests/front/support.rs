@@ -9,7 +9,7 @@ use std::{
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use millrace::{
-    authenticate::token::Tokens,
+    authenticate::{Gate, token::Tokens},
     config::{HeaderScheme, Listen, Secret, TokenAuth},
     delivery::{Authenticated, Delivery, SourceName},
     listen,
@@ -123,7 +123,7 @@ impl Front {
         let (store, metrics, shutdown) = (Held::new(), Metrics::new(), Shutdown::new());
         let source = Source {
             name: SourceName::new("leads").unwrap(),
-            tokens: Tokens::new(&auth(Some("token"))),
+            gate: Gate { tokens: Some(Tokens::new(&auth(Some("token")))) },
             store: Arc::new(store.clone()),
         };
         let receiver = Arc::new(Receiver::new([source], &config, &metrics));

@@ -14,6 +14,7 @@ use millrace::{
     checkpoint::{Checkpoint, CheckpointFile},
     decode::Rules,
     delivery::{SourceKind, SourceName},
+    encode::Mode,
     forward::{Forwarder, Now, Parts, Settings},
     metrics::Metrics,
     quarantine::Quarantine,
@@ -291,6 +292,7 @@ impl History {
             folder.spool(&self.source, None, &metrics, delivered).expect("the spool opens");
         let settings = Settings {
             kind: SourceKind::MarketoLeadActivity,
+            mode: Mode::Binary,
             dead_letter_topic: DEAD_LETTERS.into(),
             hold_after: HOLD_AFTER,
             held_topics: 3,

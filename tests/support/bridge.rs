@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::{Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
@@ -170,6 +170,24 @@ impl Bridge {
         }
         found.sort();
         found
+    }
+
+    /// Runs another command of the program beside the service, as it is configured.
+    pub fn tool(&self, arguments: &[&str]) -> Output {
+        self.tool_with(&[], arguments)
+    }
+
+    /// The same with other settings.
+    pub fn tool_with(&self, settings: &[(&str, &str)], arguments: &[&str]) -> Output {
+        let settings =
+            settings.iter().fold(self.settings.clone(), |s, (key, value)| s.set(key, *value));
+        Command::new(env!("CARGO_BIN_EXE_millrace"))
+            .args(arguments)
+            .env_clear()
+            .envs(&settings.0)
+            .env("MILLRACE_SPOOL__DIRECTORY", self.spool.path())
+            .output()
+            .expect("the program can be started")
     }
 
     /// Every line that the service has logged so far.

@@ -1,5 +1,5 @@
 //! What several test binaries share: processes that don't outlive their test, the real service as
-//! a process, an HTTP client and a sender's batches.
+//! a process, an HTTP client, a sender's batches and a CloudEvents SDK.
 //!
 //! Nothing here knows the service's insides: tests see it as a sender, a consumer and an operator
 //! do.
@@ -8,6 +8,7 @@
 
 pub mod batches;
 pub mod bridge;
+pub mod cloudevents;
 pub mod http;
 pub mod ports;
 pub mod process;

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, net::Ipv4Addr, path::Path, time::Duration};
 
 use crate::{
     config::{
-        Admin, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret, Shutdown, SourceConfig,
-        Spool, TokenAuth, Topics,
+        Admin, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret, Shutdown,
+        SourceConfig, Spool, TokenAuth, Topics,
     },
     delivery::{SourceKind, SourceName},
 };
@@ -32,11 +32,14 @@ pub fn config(bootstrap: &str, folder: &Path) -> Config {
     let source = SourceConfig {
         name: SourceName::new(SOURCE).expect("the name is a constant of the right form"),
         kind: SourceKind::MarketoLeadActivity,
-        auth: TokenAuth {
-            tokens: vec![Secret::new(TOKEN).expect("the token is a constant and not empty")],
-            header_scheme: HeaderScheme::Bearer,
-            query_parameter: None,
+        auth: Auth {
+            tokens: Some(TokenAuth {
+                tokens: vec![Secret::new(TOKEN).expect("the token is a constant and not empty")],
+                header_scheme: HeaderScheme::Bearer,
+                query_parameter: None,
+            }),
         },
+        journal: None,
         size_limit: None,
         activity_types: BTreeMap::new(),
     };

@@ -167,7 +167,7 @@ impl Directory {
                     );
                     self.postpone(topic, Some(Why::Unavailable(text)), now);
                 }
-                None if self.is_over_limit(topic, missing.len()) => {
+                None if self.is_over_limit(topic, &missing) => {
                     let until = now + OVER_LIMIT_FOR;
                     self.entries.insert(topic.clone(), Entry::OverLimit { until });
                 }
@@ -213,8 +213,12 @@ impl Directory {
         }
     }
 
-    fn is_over_limit(&self, topic: &str, being_made: usize) -> bool {
-        topic != self.rules.dead_letter && self.counted.len() + being_made >= self.rules.limit
+    /// One that counts already, since it was made a moment ago and no listing shows it yet, is not
+    /// one more.
+    fn is_over_limit(&self, topic: &str, being_made: &[String]) -> bool {
+        let is_new = |topic: &str| topic != self.rules.dead_letter && !self.counted.contains(topic);
+        let new = being_made.iter().filter(|topic| is_new(topic)).count();
+        is_new(topic) && self.counted.len() + new >= self.rules.limit
     }
 
     /// Counts anew. A topic made just now may not be listed yet: it goes on counting.

@@ -139,6 +139,18 @@ fn existing_topics_count_and_one_more_than_the_limit_is_over_it() {
 }
 
 #[test]
+fn a_topic_that_was_just_made_and_is_not_listed_yet_is_not_one_too_many() {
+    let now = Instant::now();
+    let mut directory = directory(true, 1);
+    assert_eq!(ask(&mut directory, &["marketo.a"], &[], now), names(&["marketo.a"]));
+    directory.made("marketo.a", Made::Created, now);
+    let later = directory.next_due().unwrap();
+    assert_eq!(ask(&mut directory, &["marketo.b"], &[], later), names(&["marketo.a"]));
+    assert_eq!(directory.known("marketo.a"), Some(TopicState::Pending));
+    assert_eq!(directory.state("marketo.b", later), (TopicState::OverLimit, false));
+}
+
+#[test]
 fn a_topic_over_the_limit_is_looked_up_again_when_somebody_asks_later() {
     let now = Instant::now();
     let mut directory = directory(true, 1);

@@ -1,0 +1,280 @@
+//! `millrace backfill`: brings what Adobe gave up delivering from the journal into the spool.
+//!
+//! It reads the registration's journal and delivers what it finds to the running service, as another
+//! sender of the same source, with the source's token: the same spool, the same deduplication, the
+//! same topics. So it needs neither the folder nor Kafka, and may run anywhere, a CronJob for
+//! example. What the webhook had brought already is dropped behind the spool; the service counts
+//! that, and this command asks it.
+
+mod count;
+mod follow;
+mod intake;
+mod state;
+
+use std::{ffi::OsString, io::Write, net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{ArgGroup, Args};
+use reqwest::Url;
+
+use self::{
+    count::{Counted, Counts},
+    follow::{Ended, Follow},
+    intake::Intake,
+    state::State,
+};
+use super::{ConfigFile, logging, print, program, progress::Bar, text};
+use crate::{
+    config::{self, Config, Questions, SourceConfig},
+    delivery::SourceKind,
+    fetch::Client,
+    journal::{Credentials, Journal, Start},
+};
+
+/// Bring what the webhook missed from Adobe's journal to the topics
+///
+/// Reads the journal of an adobe-io source (`sources.<name>.journal`; Adobe keeps seven days) from
+/// --since on, and delivers what it finds to the running service. What had come by the webhook is
+/// known there by its id and dropped, within deduplicate.window. An event without an id can't be
+/// matched and is delivered in any case. At the end it says how much the webhook had missed.
+///
+/// Exit codes: 0 everything was delivered; 1 not everything, and the text says why; 2 the command
+/// line or the configuration is wrong.
+#[derive(Args)]
+#[command(group = ArgGroup::new("start").required(true).multiple(true).args(["since", "state"]))]
+pub(super) struct Options {
+    /// The source, as in `sources.<name>`
+    #[arg(value_name = "SOURCE")]
+    source: String,
+
+    #[command(flatten)]
+    file: ConfigFile,
+
+    /// How far back to begin (`2h`, `1day`); with --state, only where that file is not there yet
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    since: Option<Duration>,
+
+    /// Where the place in the journal is kept, so that the next run goes on there
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+
+    /// The running service; without it, listen.address on this machine
+    #[arg(long, value_name = "URL")]
+    to: Option<Url>,
+
+    /// Its health and metrics, to be asked how much was missed; without it, admin.address on this
+    /// machine
+    #[arg(long, value_name = "URL")]
+    admin: Option<Url>,
+
+    /// At the journal's end wait for more, until SIGTERM
+    #[arg(long)]
+    follow: bool,
+}
+
+/// How long the service may take to look at what was delivered before it is counted.
+const COUNTING: Duration = Duration::from_secs(60);
+
+pub(super) fn run(
+    options: Options,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    errors: &mut dyn Write,
+) -> u8 {
+    let file = options.file.config.as_deref();
+    let config = match config::load_with(file, environment, &Questions::NONE) {
+        Ok(loaded) => loaded.config,
+        Err(mistakes) => {
+            print(errors, mistakes);
+            return 2;
+        }
+    };
+    let plan = match Plan::new(&options, &config) {
+        Ok(plan) => plan,
+        Err(problem) => {
+            print(errors, format_args!("backfill: {problem}\n"));
+            return 2;
+        }
+    };
+    let bar = Bar::new();
+    if let Err(problem) = logging::init_beside(&config.log, bar.beside()) {
+        print(errors, format_args!("the log could not be started: {problem}\n"));
+        return 1;
+    }
+    let runtime = match program::runtime() {
+        Ok(runtime) => runtime,
+        Err(problem) => {
+            print(errors, format_args!("backfill: {problem}\n"));
+            return 1;
+        }
+    };
+    runtime.block_on(plan.carry_out(bar, errors))
+}
+
+/// What was typed and configured, as the parts that do it.
+struct Plan {
+    journal: Journal,
+    intake: Intake,
+    counts: Counts,
+    state: Option<State>,
+    start: Start,
+    follow: bool,
+}
+
+impl Plan {
+    fn new(options: &Options, config: &Config) -> Result<Self, String> {
+        let name = &options.source;
+        let source = config.sources.iter().find(|source| source.name.as_str() == name);
+        let source = source.ok_or_else(|| {
+            let names: Vec<_> = config.sources.iter().map(|source| source.name.as_str()).collect();
+            format!("no source is called `{name}`; there are: {}", names.join(", "))
+        })?;
+        let (journal, token) = prerequisites(source)?;
+        let client = Client::new().map_err(|error| format!("the HTTP client: {error}"))?;
+        let to = options.to.clone().unwrap_or_else(|| here(config.listen.address));
+        let admin = options.admin.clone().unwrap_or_else(|| here(config.admin.address));
+        let state = options.state.clone().map(State::new);
+        let saved = match &state {
+            Some(state) => state.load().map_err(|error| error.to_string())?,
+            None => None,
+        };
+        let start = match (saved, options.since) {
+            (Some(position), _) => Start::After(position),
+            (None, Some(since)) => Start::Since(since),
+            (None, None) => Start::Oldest,
+        };
+        let credentials = Credentials {
+            token_url: journal.token_url.clone(),
+            client_id: journal.client_id.clone(),
+            client_secret: journal.client_secret.clone(),
+            scopes: journal.scopes.clone(),
+        };
+        let url = journal.url.clone();
+        Ok(Self {
+            intake: Intake::new(client.clone(), &to, &source.name, token)?,
+            counts: Counts::new(client.clone(), &admin, &source.name)?,
+            journal: Journal::new(client, url, &journal.organization_id, credentials),
+            state,
+            start,
+            follow: options.follow,
+        })
+    }
+
+    async fn carry_out(self, mut bar: Bar, errors: &mut dyn Write) -> u8 {
+        let Self { journal, intake, counts, state, start, follow } = self;
+        let before = counts.read().await;
+        let mut follower = Follow::new(journal, intake, state, follow);
+        let mut progress = |read: u64, delivered| {
+            bar.show(delivered, read.max(1), || {
+                format!("{} of {} delivered", text::count(delivered), events(read))
+            });
+        };
+        let ended = follower.run(start, &mut progress).await;
+        bar.clear();
+        let delivered = follower.delivered();
+        print(errors, format_args!("{} delivered from the journal\n", events(delivered)));
+        if delivered > 0 {
+            print(errors, counted(&counts, before, delivered).await);
+        }
+        if follower.met_a_gap() {
+            print(
+                errors,
+                "the journal no longer has what stood behind the place where it should have \
+                 begun: it was read from its oldest event on, and what was before is gone\n",
+            );
+        }
+        match ended {
+            Ok(Ended::CaughtUp) if !follower.met_a_gap() => 0,
+            Ok(Ended::CaughtUp) => 1,
+            Ok(Ended::Stopped) => {
+                print(errors, "stopped by a signal: start it again to go on\n");
+                1
+            }
+            Err(error) => {
+                print(errors, format_args!("backfill: {error}\n"));
+                1
+            }
+        }
+    }
+}
+
+/// What backfill needs of a source beyond its name.
+fn prerequisites(source: &SourceConfig) -> Result<(&config::Journal, config::Secret), String> {
+    let SourceConfig { name, kind, .. } = source;
+    if *kind != SourceKind::AdobeIo {
+        return Err(format!(
+            "source `{name}` is of kind {}, and only adobe-io has a journal: Marketo keeps what it \
+             could not push and sends it itself",
+            kind.as_str()
+        ));
+    }
+    let journal = source.journal.as_ref().ok_or_else(|| {
+        format!("source `{name}` has no journal: set sources.{name}.journal.url and its neighbours")
+    })?;
+    let token =
+        source.auth.tokens.as_ref().and_then(|auth| auth.tokens.first()).ok_or_else(|| {
+            format!(
+                "source `{name}` has no token by which backfill could deliver to the service: set \
+             sources.{name}.auth.tokens_file there and here"
+            )
+        })?;
+    Ok((journal, token.clone()))
+}
+
+/// An address that is listened on, as one that can be called from here.
+fn here(address: SocketAddr) -> Url {
+    let host = match address {
+        address if !address.ip().is_unspecified() => address.ip().to_string(),
+        _ => "127.0.0.1".to_owned(),
+    };
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    let url = format!("http://{host}:{}", address.port());
+    url.parse().expect("an address and a port make a URL")
+}
+
+async fn counted(counts: &Counts, before: Option<Counted>, delivered: u64) -> String {
+    let Some(before) = before else {
+        return "how much of it was missed is not known: the service's metrics could not be read \
+                (--admin)\n"
+            .to_owned();
+    };
+    match counts.wait_for(before, delivered, COUNTING).await {
+        Ok(Counted { missed, known, unidentified }) => format!(
+            "{} had not come by the webhook, {} had\n{}",
+            events(missed),
+            text::count(known),
+            match unidentified {
+                0 => String::new(),
+                n => format!(
+                    "{} without an id can't be matched and may have come before\n",
+                    events(n)
+                ),
+            }
+        ),
+        Err(_) => {
+            "the service has not looked at all of it yet: millrace_journal_events_total will \
+                   say how much was missed\n"
+                .to_owned()
+        }
+    }
+}
+
+fn events(n: u64) -> String {
+    text::counted(n, "event", "events")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_listened_on_everywhere_is_called_at_this_machine() {
+        let urls = ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:1", "[::1]:9"]
+            .map(|address| here(address.parse().unwrap()).to_string());
+        let expected = [
+            "http://127.0.0.1:8080/",
+            "http://127.0.0.1:8080/",
+            "http://10.0.0.1:1/",
+            "http://[::1]:9/",
+        ];
+        assert_eq!(urls, expected);
+    }
+}

@@ -1,0 +1,127 @@
+//! How much of what the journal had was new to the service: its own count, before and after.
+
+use std::time::Duration;
+
+use reqwest::Url;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    delivery::SourceName,
+    fetch::{Client, Limits},
+    metrics::JOURNAL_EVENTS,
+};
+
+const METRICS: Limits = Limits { time: Duration::from_secs(10), bytes: 16 * 1024 * 1024 };
+const AGAIN: Duration = Duration::from_millis(200);
+
+pub(super) struct Counts {
+    client: Client,
+    url: Url,
+    source: String,
+}
+
+/// Events from the journal that the service has looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// They had not come before.
+    pub missed: u64,
+    /// They had.
+    pub known: u64,
+    /// They have no id, so nobody knows.
+    pub unidentified: u64,
+}
+
+/// The service has not looked at everything, or was started anew meanwhile.
+#[derive(Debug)]
+pub(super) struct NotCounted;
+
+impl Counts {
+    pub fn new(client: Client, admin: &Url, source: &SourceName) -> Result<Self, String> {
+        let url =
+            admin.join("metrics").map_err(|_| format!("--admin {admin}: nothing is below it"))?;
+        Ok(Self { client, url, source: source.to_string() })
+    }
+
+    /// `None` when the service can't be asked.
+    pub async fn read(&self) -> Option<Counted> {
+        let text = self.client.get(&self.url, METRICS).await.ok()?;
+        Some(parse(std::str::from_utf8(&text).ok()?, &self.source))
+    }
+
+    /// What was counted since `before`, once that is as much as was `delivered`.
+    pub async fn wait_for(
+        &self,
+        before: Counted,
+        delivered: u64,
+        patience: Duration,
+    ) -> Result<Counted, NotCounted> {
+        let end = Instant::now() + patience;
+        loop {
+            if let Some(now) = self.read().await {
+                let since = now.since(before).ok_or(NotCounted)?;
+                if since.missed + since.known + since.unidentified >= delivered {
+                    return Ok(since);
+                }
+            }
+            if Instant::now() >= end {
+                return Err(NotCounted);
+            }
+            sleep(AGAIN).await;
+        }
+    }
+}
+
+impl Counted {
+    /// `None` when a counter went backwards.
+    fn since(self, before: Self) -> Option<Self> {
+        Some(Self {
+            missed: self.missed.checked_sub(before.missed)?,
+            known: self.known.checked_sub(before.known)?,
+            unidentified: self.unidentified.checked_sub(before.unidentified)?,
+        })
+    }
+}
+
+/// Of Prometheus' text format, the lines of one counter and one source.
+fn parse(text: &str, source: &str) -> Counted {
+    let mut counted = Counted::default();
+    let source = format!("source=\"{source}\"");
+    for line in text.lines() {
+        let Some(labels) = line.strip_prefix(JOURNAL_EVENTS) else { continue };
+        let Some((labels, value)) = labels.split_once('}') else { continue };
+        let Some(value) = value.trim().parse::<f64>().ok().filter(|_| labels.contains(&source))
+        else {
+            continue;
+        };
+        let value = value as u64;
+        if labels.contains("result=\"missed\"") {
+            counted.missed = value;
+        } else if labels.contains("result=\"known\"") {
+            counted.known = value;
+        } else if labels.contains("result=\"unidentified\"") {
+            counted.unidentified = value;
+        }
+    }
+    counted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counters_of_the_source_are_read_and_no_others() {
+        let text = "\
+# HELP millrace_journal_events_total x
+millrace_journal_events_total{result=\"missed\",source=\"io\"} 3
+millrace_journal_events_total{result=\"known\",source=\"io\"} 40
+millrace_journal_events_total{result=\"unidentified\",source=\"io\"} 5
+millrace_journal_events_total{result=\"missed\",source=\"io2\"} 99
+millrace_events_total{source=\"io\",topic=\"t\"} 7
+";
+        let counted = parse(text, "io");
+        assert_eq!(counted, Counted { missed: 3, known: 40, unidentified: 5 });
+        assert_eq!(parse(text, "other"), Counted::default());
+        assert_eq!(Counted::default().since(counted), None, "a restart is noticed");
+    }
+}

@@ -1,0 +1,200 @@
+//! From page to page, and each page into the service before the next one is asked for.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{
+    intake::{Intake, IntakeError},
+    state::{State, StateError},
+};
+use crate::{
+    journal::{Element, Journal, JournalError, Page, Start},
+    retry::Retry,
+    shutdown::Signals,
+};
+
+/// What Adobe puts into a batch at most, in events and about in bytes.
+const BATCH_EVENTS: usize = 100;
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
+
+/// Between questions at the journal's end, when it does not say how long.
+const END_PAUSE: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+pub(super) struct Follow {
+    journal: Journal,
+    intake: Intake,
+    state: Option<State>,
+    /// Whether the journal's end is a place to wait at.
+    waits: bool,
+    read: u64,
+    delivered: u64,
+    gap: bool,
+}
+
+pub(super) enum Ended {
+    CaughtUp,
+    /// By a signal; everything up to the place that was kept is delivered.
+    Stopped,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FollowError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("signal handlers: {0}")]
+    Signals(std::io::Error),
+}
+
+impl Follow {
+    pub fn new(journal: Journal, intake: Intake, state: Option<State>, waits: bool) -> Self {
+        Self { journal, intake, state, waits, read: 0, delivered: 0, gap: false }
+    }
+
+    pub fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Whether the journal had lost what stood behind the place where this began.
+    pub fn met_a_gap(&self) -> bool {
+        self.gap
+    }
+
+    /// Until the journal's end or a signal. `progress` hears how many events were read and how many
+    /// of them delivered.
+    pub async fn run(
+        &mut self,
+        start: Start,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Ended, FollowError> {
+        let mut signals = Signals::install().map_err(FollowError::Signals)?;
+        tokio::select! {
+            ended = self.follow(start, progress) => ended.map(|()| Ended::CaughtUp),
+            _signal = signals.next() => Ok(Ended::Stopped),
+        }
+    }
+
+    async fn follow(
+        &mut self,
+        start: Start,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), FollowError> {
+        let mut url = self.journal.begin(&start);
+        let mut pauses = Retry::new(FIRST_PAUSE, LONGEST_PAUSE);
+        loop {
+            match self.journal.read(&url, SystemTime::now()).await {
+                Ok(Page::Events { elements, next }) => {
+                    pauses.reset();
+                    self.deliver(&elements, progress).await?;
+                    let last = elements.last().map(|element| element.position.clone());
+                    url = match (next, last) {
+                        (Some(next), _) => next,
+                        (None, Some(last)) => self.journal.begin(&Start::After(last)),
+                        (None, None) => return Ok(()),
+                    };
+                }
+                Ok(Page::Nothing { .. }) if !self.waits => return Ok(()),
+                Ok(Page::Nothing { after, next }) => {
+                    url = next.unwrap_or(url);
+                    tokio::time::sleep(after.unwrap_or(END_PAUSE)).await;
+                }
+                Ok(Page::Gone) if self.gap => return Ok(()),
+                Ok(Page::Gone) => {
+                    self.gap = true;
+                    tracing::error!(
+                        "events behind the place where this began are older than the journal \
+                         keeps: going on with the oldest that it has",
+                    );
+                    url = self.journal.begin(&Start::Oldest);
+                }
+                Err(JournalError::Passing { what, after }) => {
+                    let pause = after.unwrap_or_else(|| pauses.next_delay());
+                    tracing::warn!(what, again_in_seconds = pause.as_secs_f32(), "the journal");
+                    tokio::time::sleep(pause).await;
+                }
+                Err(final_error) => return Err(final_error.into()),
+            }
+        }
+    }
+
+    async fn deliver(
+        &mut self,
+        elements: &[Element],
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), FollowError> {
+        self.read += elements.len() as u64;
+        for batch in batches(elements) {
+            progress(self.read, self.delivered);
+            self.intake.deliver(array(batch)).await?;
+            self.delivered += batch.len() as u64;
+            if let (Some(state), Some(last)) = (&self.state, batch.last()) {
+                state.save(&last.position)?;
+            }
+        }
+        progress(self.read, self.delivered);
+        Ok(())
+    }
+}
+
+/// Pieces of at least one element, and within the limits if there are more.
+fn batches(elements: &[Element]) -> impl Iterator<Item = &[Element]> {
+    let mut rest = elements;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fitting = rest.iter().take(BATCH_EVENTS).take_while(|element| {
+            bytes += element.bytes.len() + 1;
+            bytes <= BATCH_BYTES
+        });
+        let count = fitting.count().max(1).min(rest.len());
+        let (batch, others) = rest.split_at(count);
+        rest = others;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+fn array(elements: &[Element]) -> Bytes {
+    let mut body = BytesMut::new();
+    body.put_u8(b'[');
+    for (index, element) in elements.iter().enumerate() {
+        if index > 0 {
+            body.put_u8(b',');
+        }
+        body.put_slice(&element.bytes);
+    }
+    body.put_u8(b']');
+    body.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn elements(sizes: impl IntoIterator<Item = usize>) -> Vec<Element> {
+        let element = |size| Element { position: String::new(), bytes: vec![b'1'; size].into() };
+        sizes.into_iter().map(element).collect()
+    }
+
+    fn sizes(elements: &[Element]) -> Vec<usize> {
+        batches(elements).map(<[Element]>::len).collect()
+    }
+
+    #[test]
+    fn a_batch_has_what_fits_and_at_least_one_element() {
+        assert_eq!(sizes(&[]), [0; 0]);
+        assert_eq!(sizes(&elements([1; 250])), [100, 100, 50]);
+        assert_eq!(sizes(&elements([BATCH_BYTES + 1, 10, BATCH_BYTES + 1])), [1, 1, 1]);
+        assert_eq!(sizes(&elements([BATCH_BYTES / 2, BATCH_BYTES / 2 - 2, 1])), [2, 1]);
+    }
+
+    #[test]
+    fn a_batch_is_an_array_of_what_came() {
+        assert_eq!(array(&elements([1])), "[1]");
+        assert_eq!(array(&elements([1, 2, 1])), "[1,11,1]");
+    }
+}

@@ -1,0 +1,189 @@
+//! `millrace replay`: sends events to their topics once more, from what is kept of them.
+//!
+//! Three places keep events: the segments of a spool (`spool.keep_delivered`), the dead-letter topic
+//! and the quarantine. Whatever the place, an event is decoded and routed by the configuration of
+//! today, so a corrected one brings events where they belong; and it has the `ce_id` that it had,
+//! so a consumer knows it again. Deduplication is not asked: who replays wants a repeat.
+//!
+//! Nothing is taken away from where it was, and no lock is needed: a service may be at work beside
+//! it. Replayed events come behind what the topic has already.
+
+mod body;
+mod filter;
+mod letters;
+mod player;
+mod quarantine;
+mod segments;
+mod sender;
+
+use std::{ffi::OsString, io::Write};
+
+use clap::{Args, Subcommand};
+
+use self::{
+    filter::Filter,
+    player::{Player, Source},
+    sender::Sender,
+};
+use super::{ConfigFile, Program, logging, print, progress::Bar, spool::source_name, text};
+use crate::{
+    config::{self, Config, Questions},
+    delivery::SourceName,
+};
+
+/// Send kept events to their topics once more
+///
+/// They are decoded and routed as the configuration says now, and keep their ce_id. Begin with
+/// --dry-run: it says how many events would go to which topic, and sends nothing. The service may run
+/// meanwhile; replayed events come behind what their topics have already.
+///
+/// Exit codes: 0 everything that was chosen was sent; 1 something was not, and is named; 2 the command
+/// line or the configuration is wrong.
+#[derive(Args)]
+pub(super) struct Options {
+    #[command(subcommand)]
+    from: From,
+}
+
+#[derive(Subcommand)]
+enum From {
+    Segments(segments::Options),
+    DeadLetters(DeadLetters),
+    Quarantine(Quarantine),
+}
+
+/// What is the same wherever events are kept.
+#[derive(Args)]
+struct Common {
+    #[command(flatten)]
+    file: ConfigFile,
+
+    #[command(flatten)]
+    filter: Filter,
+
+    /// Say how many events would go where, and send nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What is on the dead-letter topic, from its beginning to where it ends now
+///
+/// Dead letters stay on the topic. One that is still refused is named and not sent anywhere.
+#[derive(Args)]
+struct DeadLetters {
+    /// This source alone; may be given several times
+    #[arg(long = "source", value_name = "NAME", value_parser = source_name)]
+    sources: Vec<SourceName>,
+
+    /// What was refused for this reason alone (`millrace-reason`); may be given several times
+    #[arg(long = "reason", value_name = "WORD")]
+    reasons: Vec<String>,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What is in the quarantine of a source
+///
+/// Items stay there: remove them yourself once they are where they belong. Damaged ranges of the
+/// spool are passed over, since nobody knows what is in them.
+#[derive(Args)]
+struct Quarantine {
+    /// The source, as in `sources.<name>`
+    #[arg(value_name = "SOURCE", value_parser = source_name)]
+    source: SourceName,
+
+    /// What was refused for this reason alone; may be given several times
+    #[arg(long = "reason", value_name = "WORD")]
+    reasons: Vec<String>,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) fn run(
+    options: Options,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    program: &Program<'_>,
+    out: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> u8 {
+    let common = match &options.from {
+        From::Segments(options) => &options.common,
+        From::DeadLetters(options) => &options.common,
+        From::Quarantine(options) => &options.common,
+    };
+    let questions = Questions { kafka: program.validate, volume: None };
+    let config = match config::load_with(common.file.config.as_deref(), environment, &questions) {
+        Ok(loaded) => loaded.config,
+        Err(mistakes) => {
+            print(errors, mistakes);
+            return 2;
+        }
+    };
+    let bar = Bar::new();
+    if let Err(problem) = logging::init_beside(&config.log, bar.beside()) {
+        print(errors, format_args!("the log could not be started: {problem}\n"));
+        return 1;
+    }
+    let mut replay = match Replay::new(&config, common, bar) {
+        Ok(replay) => replay,
+        Err(problem) => {
+            print(errors, format_args!("replay: {problem}\n"));
+            return 1;
+        }
+    };
+    let read = match &options.from {
+        From::Segments(options) => segments::replay(options, &config, &mut replay),
+        From::DeadLetters(options) => {
+            letters::replay(&options.sources, &options.reasons, &config, &mut replay)
+        }
+        From::Quarantine(options) => {
+            quarantine::replay(&options.source, &options.reasons, &config, &mut replay)
+        }
+    };
+    replay.finish(read, common.dry_run, out, errors)
+}
+
+/// A replay under way.
+struct Replay {
+    player: Player,
+    bar: Bar,
+}
+
+impl Replay {
+    fn new(config: &Config, common: &Common, bar: Bar) -> Result<Self, String> {
+        let sources = config.sources.iter().map(Source::new).collect::<Result<_, _>>()?;
+        let sender = match common.dry_run {
+            true => None,
+            false => Some(Sender::new(config)?),
+        };
+        let filter = common.filter.clone();
+        Ok(Self { player: Player::new(config, sources, filter, sender)?, bar })
+    }
+
+    /// Waits for what is on its way, and says what became of everything.
+    fn finish(
+        mut self,
+        read: Result<(), String>,
+        dry_run: bool,
+        out: &mut dyn Write,
+        errors: &mut dyn Write,
+    ) -> u8 {
+        let waited = self.player.settle(&mut |left| {
+            self.bar.show(0, 1, || format!("{} on their way", text::count(left as u64)));
+        });
+        self.bar.clear();
+        let totals = self.player.totals();
+        print(out, totals.table(dry_run));
+        for problem in totals.problems() {
+            print(errors, format_args!("replay: {problem}\n"));
+        }
+        let mut code = u8::from(!totals.is_whole());
+        for problem in [read.err(), waited.err()].into_iter().flatten() {
+            print(errors, format_args!("replay: {problem}\n"));
+            code = 1;
+        }
+        code
+    }
+}

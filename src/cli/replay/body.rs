@@ -1,0 +1,77 @@
+//! The body that an event stood in, made anew around what was kept of it.
+//!
+//! What is kept may be a whole body (nobody could find events in it) or one element. An element of
+//! Adobe I/O stands for itself. A legacy activity had the munchkin id beside it, and its key begins
+//! with that.
+
+use std::borrow::Cow;
+
+use uuid::Uuid;
+
+use super::{Replay, player::Item};
+use crate::{
+    decode,
+    delivery::{SourceKind, SourceName},
+    spool::position::Position,
+};
+
+/// One refused event, as it was kept.
+pub(super) struct Kept<'a> {
+    pub source: &'a SourceName,
+    pub spool: Uuid,
+    pub position: Position,
+    pub key: &'a [u8],
+    pub original: &'a [u8],
+}
+
+impl Kept<'_> {
+    pub fn play(&self, replay: &mut Replay) -> Result<(), String> {
+        let kind = replay.player.source(self.source).map(|source| source.kind);
+        let body = match kind {
+            Some(SourceKind::MarketoLeadActivity) => legacy(self.key, self.original),
+            _ => Cow::Borrowed(self.original),
+        };
+        replay.player.play(&Item {
+            source: self.source,
+            spool: self.spool,
+            position: self.position,
+            from: None,
+            to: None,
+            headers: &[],
+            body: &body,
+        })
+    }
+}
+
+fn legacy<'a>(key: &[u8], original: &'a [u8]) -> Cow<'a, [u8]> {
+    let kind = SourceKind::MarketoLeadActivity;
+    let is_whole = decode::decode(kind, &decode::Rules::default(), original, &[], &mut Vec::new());
+    if is_whole.is_ok() {
+        return Cow::Borrowed(original);
+    }
+    let key = String::from_utf8_lossy(key);
+    let munchkin_id = key.split(':').next().unwrap_or_default();
+    let mut body = b"{".to_vec();
+    if !munchkin_id.is_empty() {
+        let quoted = serde_json::Value::from(munchkin_id).to_string();
+        body.extend_from_slice(format!("\"munchkinId\":{quoted},").as_bytes());
+    }
+    body.extend_from_slice(b"\"activities\":[");
+    body.extend_from_slice(original);
+    body.extend_from_slice(b"]}");
+    body.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_activity_gets_the_munchkin_id_of_its_key_and_a_whole_body_stays_as_it_is() {
+        let body = legacy(b"999-XYZ-000:7", br#"{"leadId":7}"#);
+        assert_eq!(&*body, br#"{"munchkinId":"999-XYZ-000","activities":[{"leadId":7}]}"#);
+        assert_eq!(&*legacy(b"", b"{broken"), br#"{"activities":[{broken]}"#);
+        let whole = br#"{"munchkinId":"m","activities":[]}"#;
+        assert_eq!(&*legacy(b"m", whole), whole);
+    }
+}

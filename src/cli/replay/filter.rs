@@ -1,0 +1,25 @@
+//! Which events of those that were read.
+
+use clap::Args;
+
+use crate::event::Event;
+
+/// All that are given must fit; without any, every event does.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Filter {
+    /// Events of this stream alone (lead-activity, user-audit …); may be given several times
+    #[arg(long = "stream", value_name = "STREAM")]
+    streams: Vec<String>,
+
+    /// Events of this type alone, as topics are named (clicklink, custom-100001 …); may be given
+    /// several times
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+}
+
+impl Filter {
+    pub fn takes(&self, event: &Event<'_>) -> bool {
+        let any = |wanted: &[String], is: &str| wanted.is_empty() || wanted.iter().any(|w| w == is);
+        any(&self.streams, event.stream.as_str()) && any(&self.types, &event.event_type)
+    }
+}

@@ -1,0 +1,207 @@
+//! Bodies into records: decodes, filters, routes, encodes and hands on, and keeps the books.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use uuid::Uuid;
+
+use super::{Filter, Sender};
+use crate::{
+    cli::text,
+    config::{Config, SourceConfig},
+    decode::{self, Catalog, Rules},
+    delivery::{SourceKind, SourceName},
+    encode::Encoder,
+    event::Decoded,
+    route::Router,
+    spool::position::Position,
+};
+
+/// How many events that could not be sent are named one by one.
+const NAMED: usize = 20;
+
+/// How the bodies of one source are read.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub name: SourceName,
+    pub kind: SourceKind,
+    rules: Arc<Rules>,
+}
+
+impl Source {
+    pub fn new(source: &SourceConfig) -> Result<Self, String> {
+        let catalog = Catalog::with_overrides(source.activity_types.clone()).map_err(|errors| {
+            let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            format!("catalog.activity_types: {}", errors.join("; "))
+        })?;
+        let rules = Arc::new(Rules::from(catalog));
+        Ok(Self { name: source.name.clone(), kind: source.kind, rules })
+    }
+}
+
+/// One body, and where it stood.
+pub(super) struct Item<'a> {
+    pub source: &'a SourceName,
+    /// The spool's id: events without an id of their own are named after it.
+    pub spool: Uuid,
+    /// Of the first event in the body.
+    pub position: Position,
+    /// Events before it are left out, and those at or behind `to`.
+    pub from: Option<Position>,
+    pub to: Option<Position>,
+    pub headers: &'a [(String, String)],
+    pub body: &'a [u8],
+}
+
+pub(super) struct Player {
+    sources: HashMap<SourceName, Source>,
+    router: Router,
+    encoder: Encoder,
+    filter: Filter,
+    sender: Option<Sender>,
+    topic: String,
+    totals: Totals,
+}
+
+/// What became of everything that was read.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    /// Events sent (or, in a dry run, to be sent) by topic.
+    sent: BTreeMap<String, u64>,
+    problems: Vec<String>,
+    /// Beyond those that are named.
+    unnamed: u64,
+}
+
+impl Player {
+    pub fn new(
+        config: &Config,
+        sources: Vec<Source>,
+        filter: Filter,
+        sender: Option<Sender>,
+    ) -> Result<Self, String> {
+        let router =
+            Router::new(&config.topics.name).map_err(|error| format!("topics.name: {error}"))?;
+        Ok(Self {
+            sources: sources.into_iter().map(|source| (source.name.clone(), source)).collect(),
+            router,
+            encoder: Encoder::new(config.topics.mode),
+            filter,
+            sender,
+            topic: String::new(),
+            totals: Totals::default(),
+        })
+    }
+
+    pub fn source(&self, name: &SourceName) -> Option<Source> {
+        self.sources.get(name).cloned()
+    }
+
+    /// Replays the events of one body. What can't be replayed is noted and stops nothing; the error
+    /// says that nothing can be sent any more.
+    pub fn play(&mut self, item: &Item<'_>) -> Result<(), String> {
+        let Item { source: name, position: first, headers, body, .. } = *item;
+        let Some(source) = self.source(name) else {
+            self.totals.problem(format!("{name} {first}: source `{name}` is not configured"));
+            return Ok(());
+        };
+        let mut events = Vec::new();
+        if let Err(error) = decode::decode(source.kind, &source.rules, body, headers, &mut events) {
+            self.totals.problem(format!("{name} {first}: {error} ({})", error.reason));
+            return Ok(());
+        }
+        for decoded in &events {
+            self.play_one(item, decoded)?;
+        }
+        Ok(())
+    }
+
+    fn play_one(&mut self, item: &Item<'_>, decoded: &Decoded<'_>) -> Result<(), String> {
+        let name = item.source;
+        let index = decoded.as_ref().map_or_else(|refused| refused.index, |event| event.index);
+        let position = Position { index: item.position.index + index, ..item.position };
+        if item.from.is_some_and(|from| position < from) || item.to.is_some_and(|to| position >= to)
+        {
+            return Ok(());
+        }
+        let event = match decoded {
+            Ok(event) => event,
+            Err(refused) => {
+                let reason = refused.reason;
+                self.totals.problem(format!("{name} {position}: {} ({reason})", refused.error));
+                return Ok(());
+            }
+        };
+        if !self.filter.takes(event) {
+            return Ok(());
+        }
+        let topic = self.router.topic(name, event, &mut self.topic);
+        if let Some(sender) = &mut self.sender {
+            let encoded = self.encoder.encode(topic, item.spool, position, event);
+            if let Err(problem) = sender.send(&encoded.record())? {
+                self.totals.problem(format!("{name} {position}: {problem}"));
+                return Ok(());
+            }
+        }
+        *self.totals.sent.entry(topic.to_owned()).or_default() += 1;
+        Ok(())
+    }
+
+    /// Notes what was not replayed, and why.
+    pub fn problem(&mut self, problem: String) {
+        self.totals.problem(problem);
+    }
+
+    /// Waits until everything that was sent is acknowledged or refused. `progress` hears how many are
+    /// left.
+    pub fn settle(&mut self, progress: &mut dyn FnMut(usize)) -> Result<(), String> {
+        let Some(sender) = &mut self.sender else { return Ok(()) };
+        let ended = sender.settle(progress);
+        for (topic, failure) in sender.failures() {
+            if let Some(sent) = self.totals.sent.get_mut(&topic) {
+                *sent -= 1;
+            }
+            self.totals.problem(format!("an event for {topic} was not delivered: {failure}"));
+        }
+        ended
+    }
+
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+}
+
+impl Totals {
+    fn problem(&mut self, problem: String) {
+        match self.problems.len() < NAMED {
+            true => self.problems.push(problem),
+            false => self.unnamed += 1,
+        }
+    }
+
+    /// Whether everything that was chosen was, or would be, sent.
+    pub fn is_whole(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        let others = (self.unnamed > 0).then(|| {
+            let others = text::counted(self.unnamed, "event is", "events are");
+            format!("{others} not replayed either")
+        });
+        self.problems.iter().cloned().chain(others)
+    }
+
+    /// Topics with their events, for people.
+    pub fn table(&self, dry_run: bool) -> String {
+        let total: u64 = self.sent.values().sum();
+        let verb = if dry_run { "would be sent" } else { "sent" };
+        let mut text = format!("{} {verb}\n", text::counted(total, "event", "events"));
+        for (topic, events) in self.sent.iter().filter(|(_, events)| **events > 0) {
+            text += &format!("  {topic}  {}\n", text::count(*events));
+        }
+        text
+    }
+}

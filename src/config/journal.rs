@@ -1,0 +1,73 @@
+//! `sources.<name>.journal`: where the events are that the webhook gave up, and who may read them.
+
+use reqwest::Url;
+
+use super::{
+    effective::HIDDEN,
+    leaf::{HTTPS_URL, Kind, string},
+    reading::{Reading, Section},
+    secret::Secret,
+    stages::Journal,
+};
+
+/// Adobe's own.
+const TOKEN_URL: &str = "https://ims-na1.adobelogin.com/ims/token/v3";
+const SCOPES: [&str; 3] = ["openid", "AdobeID", "adobeio_api"];
+
+const REQUIRED: [&str; 4] = ["url", "organization_id", "client_id", "client_secret"];
+
+const TEXT: Kind<String> = Kind {
+    parse: |text| match text.trim() {
+        "" => Err("which is empty".into()),
+        trimmed if !trimmed.bytes().all(|b| b.is_ascii_graphic()) => {
+            Err("which no header can carry".into())
+        }
+        trimmed => Ok(trimmed.into()),
+    },
+    expected: "Write it as Adobe's Developer Console shows it.",
+    show: |text| string(text),
+};
+
+const SECRET: Kind<Secret> = Kind {
+    parse: |text| Secret::new(text).ok_or_else(|| "which is empty".into()),
+    expected: "Write the client secret of the project's OAuth server-to-server credential.",
+    show: |_| HIDDEN.into(),
+};
+
+/// `Some(None)` where no journal is configured; `None` after a mistake.
+pub(super) fn read(reading: &mut Reading, source: &mut Section) -> Option<Option<Journal>> {
+    let mut section = reading.section(source, "journal");
+    // What has a default may stand there without meaning anything.
+    let is_configured = section.names().iter().any(|name| REQUIRED.contains(&name.as_str()));
+    let s = &mut section;
+    let url = reading.optional(s, "url", &HTTPS_URL);
+    let organization_id = reading.optional(s, "organization_id", &TEXT);
+    let client_id = reading.optional(s, "client_id", &TEXT);
+    let client_secret = reading.optional(s, "client_secret", &SECRET);
+    let default: Url = TOKEN_URL.parse().expect("the constant is an address");
+    let token_url = reading.leaf(s, "token_url", &HTTPS_URL, default);
+    let scopes = reading.list(s, "scopes", SCOPES.map(str::to_owned).to_vec());
+    let key = section.key.clone();
+    reading.end(section);
+    if !is_configured {
+        return Some(None);
+    }
+    let is_missing = [
+        url == Some(None),
+        organization_id == Some(None),
+        client_id == Some(None),
+        client_secret == Some(None),
+    ];
+    for (name, _) in REQUIRED.iter().zip(is_missing).filter(|(_, is_missing)| *is_missing) {
+        let remedy = "A journal needs it: set it, or take the rest of the section away.";
+        reading.mistakes.at(&key.child(name), "is missing", remedy);
+    }
+    Some(Some(Journal {
+        url: url??,
+        organization_id: organization_id??,
+        client_id: client_id??,
+        client_secret: client_secret??,
+        token_url: token_url?,
+        scopes: scopes?,
+    }))
+}

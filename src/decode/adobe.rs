@@ -1,0 +1,146 @@
+//! Adobe I/O Events: CloudEvents in their JSON format, alone or in an array, as they are or wrapped.
+//!
+//! ```json
+//! {"specversion":"1.0","type":…,"source":…,"id":…,"data":{…},"eventid":…,"recipientclientid":…}
+//! {"eventid":…,"event":{"body":{"specversion":"1.0","type":…,"data":{…}}},"recipientclientid":…}
+//! {"event_id":…,"event":{"specversion":"1.0","type":…,"id":…,"data":{…}},"recipient_client_id":…}
+//! ```
+//!
+//! The first byte tells one event from a batch, and the CloudEvent is the outermost object that has a
+//! `specversion` (or, where none has, a `type`); the content type is not asked. A value is the bytes of
+//! `data` as they came.
+//!
+//! What is decided here, where no published source says more:
+//! - `null` and `""` are the same as absent; numbers are taken as they are spelled.
+//! - Without an `id` the event takes Adobe's `eventid`; without that, the encoder makes one. An
+//!   `eventid` that is not the id is an extension.
+//! - Every other member is an extension, those of the envelope included, as far as the event has none
+//!   of that name: also `recipientclientid`, which consumers can tell registrations apart by. A name
+//!   that CloudEvents doesn't allow loses what is not allowed (`event_id` is `eventid`), so the two
+//!   spellings of Adobe's ids are one; the allowed spelling wins. A value that is no text is passed on
+//!   as it is spelled. Members of the envelope that are named like an attribute of CloudEvents itself
+//!   (`id`, `source`, `time`, …) say nothing about the event and are left out.
+//! - A `time` is made RFC 3339 where its meaning is certain. What isn't, and a `dataschema` that is no
+//!   absolute URI, travels as it came in the plain headers [`TIME_HEADER`] and [`DATASCHEMA_HEADER`].
+//! - `data` is JSON unless `datacontenttype` says otherwise; then a string stands for its text.
+//!   `data_base64` stands for its bytes. Without either the value is empty.
+//! - Keys are made as far as their parts are there; what lacks them is delivered nevertheless.
+//! - Refused alone: what is no object, has no `type` or `source`, names a member twice (consumers
+//!   would disagree which one counts), or can't be understood where it has to be.
+//! - A challenge ([`validation_url`]) holds no event.
+
+mod attributes;
+mod challenge;
+mod data;
+mod layer;
+mod recipients;
+
+use std::borrow::Cow;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use self::{
+    attributes::{attributes, plain_headers},
+    layer::{Element, Layer, MAX_MEMBERS, cloud_event, elements},
+};
+use super::{Undecodable, naming, scalar::Scalar};
+use crate::event::{Coding, Decoded, Event, Pieces, Refused, is_json};
+
+pub use attributes::{DATASCHEMA_HEADER, TIME_HEADER};
+pub use challenge::{CHALLENGE_LIMIT, validation_url};
+pub use recipients::{Addressed, recipients};
+
+/// A reason, and what was expected.
+type Flaw = (&'static str, String);
+
+pub(super) fn decode<'a>(body: &'a str, out: &mut Vec<Decoded<'a>>) -> Result<(), Undecodable> {
+    if validation_url(body.as_bytes()).is_some() {
+        return Ok(());
+    }
+    let elements = elements(body)?;
+    out.extend(elements.iter().zip(0..).map(|(element, index)| {
+        event(element, index).map_err(|(reason, error)| Refused {
+            index,
+            reason,
+            error: format!("event {index}: {error}"),
+            key: key(element),
+            original: element.original.as_bytes(),
+        })
+    }));
+    Ok(())
+}
+
+/// The event of an element, or the reason why there is none.
+fn event<'a>(element: &Element<'a>, index: u32) -> Result<Event<'a>, Flaw> {
+    let Some(outermost) = &element.layer else {
+        return Err(("not-an-object", "expected an object".into()));
+    };
+    for layer in outermost.all() {
+        if let Some(name) = layer.twice.or(layer.data.and_then(|data| data.twice)) {
+            return Err(("duplicate-member", format!("{name} stands twice")));
+        }
+        if layer.too_many {
+            let error = format!("an object has more than {MAX_MEMBERS} members beside `data`");
+            return Err(("too-many-attributes", error));
+        }
+    }
+    let Some(layer) = cloud_event(outermost) else {
+        let error = "no object of the envelope has a `specversion` or a `type`";
+        return Err(("not-a-cloud-event", error.into()));
+    };
+    let attributes = attributes(outermost, layer)?;
+    let value = value(layer, attributes.datacontenttype.as_deref())?;
+    let data = layer.data.unwrap_or_default();
+    let activity_type_id = data.activity_type_id();
+    let (stream, event_type) = naming::classify(&attributes.r#type, activity_type_id);
+    Ok(Event {
+        index,
+        stream,
+        event_type,
+        munchkin_id: data.munchkin_id(),
+        activity_type_id,
+        key: data.key(stream),
+        attributes,
+        headers: plain_headers(layer),
+        value,
+        original: element.original.as_bytes(),
+    })
+}
+
+/// The key of an element that is refused, as far as it is known.
+fn key<'a>(element: &Element<'a>) -> Cow<'a, str> {
+    let layer = element.layer.as_ref().and_then(cloud_event);
+    let Some(data) = layer.and_then(|layer| layer.data) else { return Cow::Borrowed("") };
+    let ce_type = layer.and_then(|layer| Scalar::of(layer.get("type")).text()).unwrap_or_default();
+    data.key(naming::classify(&ce_type, None).0)
+}
+
+/// The event's data as the rules of the JSON format have it. Whatever must be undone to it later can
+/// be undone: that is tried here.
+fn value<'a>(layer: &Layer<'a>, content_type: Option<&str>) -> Result<Pieces<'a>, Flaw> {
+    let base64 = layer.get("data_base64").filter(|spelled| *spelled != "null");
+    let (spelled, coding) = match (layer.get("data"), base64) {
+        (Some(_), Some(_)) => {
+            let error = "`data` and `data_base64` are both there";
+            return Err(("ambiguous-data", error.into()));
+        }
+        (None, None) => return Ok(Pieces::default()),
+        (Some(data), None) if content_type.is_none_or(is_json) || !data.starts_with('"') => {
+            return Ok(Pieces::from(data.as_bytes()));
+        }
+        (Some(text), None) => (text, Coding::JsonString),
+        (None, Some(base64)) => (base64, Coding::Base64),
+    };
+    let unusable = |what: &str| ("unusable-data", what.to_owned());
+    match (coding, Scalar::of(Some(spelled))) {
+        (_, Scalar::Absent) => Ok(Pieces::default()),
+        (Coding::Base64, Scalar::Text(text)) => match STANDARD.decode(text.as_bytes()) {
+            Ok(_) => Ok(Pieces::coded(coding, spelled)),
+            Err(_) => Err(unusable("`data_base64` is not base64")),
+        },
+        (_, Scalar::Text(Cow::Borrowed(text))) => Ok(Pieces::from(text.as_bytes())),
+        (_, Scalar::Text(Cow::Owned(_))) => Ok(Pieces::coded(coding, spelled)),
+        (Coding::Base64, _) => Err(unusable("`data_base64` is not text")),
+        (_, _) => Err(unusable("`data` is text that is no Unicode")),
+    }
+}

@@ -1,0 +1,25 @@
+//! The `POST` with which Adobe I/O asks whether an endpoint wants its events.
+
+use super::layer::elements;
+use crate::decode::{json, scalar::Scalar};
+
+/// A body of more bytes than this is no challenge.
+pub const CHALLENGE_LIMIT: usize = 16 * 1024;
+
+/// What an event or its envelope has and a challenge has not. Adobe may add members to a challenge
+/// one day; an event must never pass for one, for it would be lost.
+const OF_EVENTS: [&str; 9] =
+    ["specversion", "type", "id", "source", "data", "event", "body", "eventid", "event_id"];
+
+/// The text of `validationUrl`, if `body` is such a challenge by its shape: a small object with that
+/// member as text, and nothing that makes it an event. Whether the URL may be fetched is not said.
+pub fn validation_url(body: &[u8]) -> Option<String> {
+    if body.len() > CHALLENGE_LIMIT || body.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    let object = elements(json::text(body).ok()?).ok()?.pop()?.layer?;
+    let is_clear = object.twice.is_none() && !object.too_many;
+    let is_event = OF_EVENTS.iter().any(|name| object.get(name).is_some());
+    let url = Scalar::of(object.get("validationUrl")).text()?;
+    (is_clear && !is_event).then(|| url.into_owned())
+}

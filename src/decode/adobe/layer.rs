@@ -1,0 +1,193 @@
+//! The objects of an envelope, read in one pass and left as they are spelled: which shape it is
+//! becomes clear only when all of it was seen.
+
+use std::borrow::Cow;
+
+use super::data::Data;
+use crate::decode::{
+    MAX_EVENTS, Undecodable,
+    json::{Cursor, offset},
+    naming,
+    scalar::Scalar,
+};
+use crate::event::Stream;
+
+/// More members than this in one object, and its element is refused: each would be a header.
+pub(super) const MAX_MEMBERS: usize = 100;
+
+/// The members that name a recipient.
+const RECIPIENT: [&str; 2] = ["recipientclientid", "recipient_client_id"];
+
+/// Different recipients that one element's are counted up to.
+const MAX_RECIPIENTS: usize = 4;
+
+/// The outermost object, what is in its `event`, and what is in the `body` of that.
+const MAX_LAYERS: usize = 3;
+
+/// One element of a body, well-formed, not yet understood.
+pub(super) struct Element<'a> {
+    pub(super) original: &'a str,
+    /// `None`: it is no object.
+    pub(super) layer: Option<Layer<'a>>,
+}
+
+/// One object of an envelope.
+#[derive(Default)]
+pub(super) struct Layer<'a> {
+    /// In the order in which they stand; those whose name is no Unicode are missing.
+    pub(super) members: Vec<Member<'a>>,
+    /// What `data` is, as far as it is an object.
+    pub(super) data: Option<Data<'a>>,
+    pub(super) inner: Option<Inner<'a>>,
+    /// The client ids that this object and those inside it name as the recipient, each once. What is
+    /// neither text nor a number is as it is spelled. Not more than tell that they disagree.
+    pub(super) recipients: Vec<Cow<'a, str>>,
+    /// A name that stands twice.
+    pub(super) twice: Option<&'a str>,
+    pub(super) too_many: bool,
+}
+
+pub(super) struct Member<'a> {
+    pub(super) name: Cow<'a, str>,
+    pub(super) spelled: &'a str,
+}
+
+/// The object in a member that may wrap the event.
+pub(super) struct Inner<'a> {
+    /// Its place in `members`.
+    pub(super) at: usize,
+    pub(super) layer: Box<Layer<'a>>,
+}
+
+/// All elements of a body: one object, or an array. The first byte tells which.
+pub(super) fn elements(body: &str) -> Result<Vec<Element<'_>>, Undecodable> {
+    let mut cursor = Cursor::new(body);
+    let mut elements = Vec::new();
+    match cursor.peek() {
+        Some(b'{') => elements.push(Element::read(&mut cursor)?),
+        Some(b'[') => cursor.array(|cursor| {
+            if elements.len() == MAX_EVENTS {
+                let error = format!("more than {MAX_EVENTS} events in one body");
+                return Err(Undecodable::new("too-many-events", error));
+            }
+            elements.push(Element::read(cursor)?);
+            Ok(())
+        })?,
+        _ => {
+            let at = offset(body, cursor.skip()?);
+            cursor.end()?;
+            let error = format!("expected an object or an array of objects at byte {at}");
+            return Err(Undecodable::new("not-an-object", error));
+        }
+    }
+    cursor.end()?;
+    Ok(elements)
+}
+
+impl<'a> Element<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, Undecodable> {
+        if cursor.peek() != Some(b'{') {
+            return Ok(Self { original: cursor.skip()?, layer: None });
+        }
+        let (layer, original) = Layer::read(cursor, 1)?;
+        Ok(Self { original, layer: Some(layer) })
+    }
+}
+
+impl<'a> Layer<'a> {
+    fn read(cursor: &mut Cursor<'a>, depth: usize) -> Result<(Self, &'a str), Undecodable> {
+        let mut layer = Self::default();
+        let range = cursor.object(|cursor, quoted| {
+            let Some(name) = name(quoted) else { return cursor.skip().map(drop) };
+            let is_object = cursor.peek() == Some(b'{');
+            let (spelled, data, inner) = match &*name {
+                "data" if is_object => {
+                    let (data, range) = cursor.value()?;
+                    (range, Some(data), None)
+                }
+                "event" | "body" if is_object && depth < MAX_LAYERS => {
+                    let (inner, range) = Self::read(cursor, depth + 1)?;
+                    (range, None, Some(inner))
+                }
+                _ => (cursor.skip()?, None, None),
+            };
+            layer.add(Member { name, spelled }, quoted, data, inner);
+            Ok(())
+        })?;
+        Ok((layer, range))
+    }
+
+    fn add(
+        &mut self,
+        member: Member<'a>,
+        quoted: &'a str,
+        data: Option<Data<'a>>,
+        inner: Option<Layer<'a>>,
+    ) {
+        // Before anything is left out: nobody hides a recipient behind another.
+        if RECIPIENT.contains(&&*member.name) {
+            self.add_recipient(match Scalar::of(Some(member.spelled)) {
+                Scalar::Absent => None,
+                Scalar::Text(id) => Some(id),
+                Scalar::Number(spelled) => Some(Cow::Borrowed(spelled)),
+                Scalar::Unusable => Some(Cow::Borrowed(member.spelled)),
+            });
+        }
+        for id in inner.iter().flat_map(|inner| &inner.recipients) {
+            self.add_recipient(Some(id.clone()));
+        }
+        if self.members.len() == MAX_MEMBERS {
+            self.too_many = true;
+        } else if self.members.iter().any(|other| other.name == member.name) {
+            self.twice = Some(quoted);
+        } else {
+            self.data = data.or(self.data.take());
+            if let Some(layer) = inner {
+                let at = self.members.len();
+                // Of two, the first.
+                self.inner.get_or_insert_with(|| Inner { at, layer: Box::new(layer) });
+            }
+            self.members.push(member);
+        }
+    }
+
+    fn add_recipient(&mut self, id: Option<Cow<'a, str>>) {
+        let is_new = |id: &Cow<'a, str>| !self.recipients.contains(id);
+        if self.recipients.len() < MAX_RECIPIENTS
+            && let Some(id) = id.filter(is_new)
+        {
+            self.recipients.push(id);
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
+        self.members.iter().find(|member| member.name == name).map(|member| member.spelled)
+    }
+
+    /// This layer and those inside it, from the outside in.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |layer| Some(&*layer.inner.as_ref()?.layer))
+    }
+}
+
+/// Which of an element's objects is the CloudEvent: the outermost one with a `specversion`, or else
+/// with a `type`.
+pub(super) fn cloud_event<'e, 'a>(outermost: &'e Layer<'a>) -> Option<&'e Layer<'a>> {
+    let with = |name| outermost.all().find(|layer| layer.get(name).is_some());
+    with("specversion").or_else(|| with("type"))
+}
+
+/// Whether the CloudEvent in `outermost` is of the observability stream.
+pub(super) fn is_observability(outermost: &Layer<'_>) -> bool {
+    let spelled = cloud_event(outermost).and_then(|event| event.get("type"));
+    let ce_type = Scalar::of(spelled).text();
+    ce_type.is_some_and(|text| naming::classify(&text, None).0 == Stream::Observability)
+}
+
+/// A name as text; `None` when it is no Unicode (half a surrogate pair).
+fn name(quoted: &str) -> Option<Cow<'_, str>> {
+    match quoted {
+        r#""""# => Some(Cow::Borrowed("")),
+        quoted => Scalar::of(Some(quoted)).text(),
+    }
+}

@@ -1,0 +1,152 @@
+//! Structured mode: the value is the whole event in the JSON format of CloudEvents.
+//!
+//! Members stand in the order of the headers of binary mode, and data comes last: byte for byte in
+//! `data` where it is JSON, else in `data_base64`. The only headers are `content-type` and plain ones.
+//! The binding would allow the `ce_` headers of binary mode beside them, but readers tell the modes
+//! apart by their presence.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use super::{extensions, headers::Headers, spell};
+use crate::event::{Coding, Event, is_json};
+
+/// The media type of an event in this mode.
+pub const CONTENT_TYPE: &str = "application/cloudevents+json; charset=UTF-8";
+
+pub(super) fn headers<'b>(event: &'b Event<'b>) -> Headers<'b> {
+    let mut headers = Headers::default();
+    headers.add("content-type", CONTENT_TYPE);
+    for (name, value) in &event.headers {
+        headers.add(name, value);
+    }
+    headers
+}
+
+/// Writes the event with the id `id` into `out`; `scratch` is for data that is not JSON.
+pub(super) fn value(id: &str, event: &Event<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+    let attributes = &event.attributes;
+    out.clear();
+    out.extend_from_slice(br#"{"specversion":"1.0""#);
+    let optional = [
+        ("time", &attributes.time),
+        ("datacontenttype", &attributes.datacontenttype),
+        ("dataschema", &attributes.dataschema),
+        ("subject", &attributes.subject),
+    ];
+    member(out, "id", id);
+    member(out, "source", &attributes.source);
+    member(out, "type", &attributes.r#type);
+    for (name, value) in optional {
+        if let Some(value) = value {
+            member(out, name, value);
+        }
+    }
+    for (name, value) in extensions(attributes) {
+        member(out, name, value);
+    }
+    data(event, scratch, out);
+    out.push(b'}');
+}
+
+fn data(event: &Event<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+    let value = &event.value;
+    let is_json = event.attributes.datacontenttype.as_deref().is_none_or(is_json);
+    match value.coding() {
+        _ if value.as_slice().is_empty() => {}
+        Coding::Plain if is_json => {
+            out.extend_from_slice(br#","data":"#);
+            value.as_slice().iter().for_each(|part| out.extend_from_slice(part));
+        }
+        Coding::Base64 => {
+            out.extend_from_slice(br#","data_base64":"#);
+            value.as_slice().iter().for_each(|part| out.extend_from_slice(part));
+        }
+        Coding::Plain | Coding::JsonString => {
+            member(out, "data_base64", &STANDARD.encode(spell(value, scratch)));
+        }
+    }
+}
+
+/// `,"name":"text"`; the name needs no escapes.
+fn member(out: &mut Vec<u8>, name: &str, text: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    serde_json::to_writer(out, text).expect("text can be written into memory");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Attributes, Pieces, Stream};
+
+    fn written(attributes: Attributes<'_>, value: Pieces<'_>) -> String {
+        let event = Event {
+            index: 0,
+            stream: Stream::Other,
+            event_type: "thing".into(),
+            munchkin_id: None,
+            activity_type_id: None,
+            key: "".into(),
+            attributes,
+            headers: Vec::new(),
+            value,
+            original: b"",
+        };
+        let mut out = b"what was here before".to_vec();
+        super::value("i", &event, &mut Vec::new(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn of_type(content_type: &'static str) -> Attributes<'static> {
+        Attributes { datacontenttype: Some(content_type.into()), ..Attributes::default() }
+    }
+
+    #[test]
+    fn attributes_are_escaped_and_data_is_not_touched() {
+        let attributes = Attributes {
+            source: "a\"b\\".into(),
+            r#type: "t\n\u{1}é".into(),
+            time: Some("2026-03-02T09:59:58Z".into()),
+            datacontenttype: Some("application/json".into()),
+            dataschema: Some("urn:schema".into()),
+            subject: Some("s".into()),
+            extensions: vec![("eventid".into(), "e".into()), ("Not-Legal".into(), "x".into())],
+            ..Attributes::default()
+        };
+        let mut value = Pieces::from(&b"{ \"a\": "[..]);
+        value.push(b"1.50 }");
+        assert_eq!(
+            written(attributes, value),
+            concat!(
+                r#"{"specversion":"1.0","id":"i","source":"a\"b\\","type":"t\n\u0001é","#,
+                r#""time":"2026-03-02T09:59:58Z","datacontenttype":"application/json","#,
+                r#""dataschema":"urn:schema","subject":"s","eventid":"e","data":{ "a": 1.50 }}"#
+            )
+        );
+    }
+
+    #[test]
+    fn data_that_is_not_json_is_in_base64() {
+        let begin = |content_type: &str| {
+            format!(
+                r#"{{"specversion":"1.0","id":"i","source":"","type":"","datacontenttype":"{content_type}""#
+            )
+        };
+        let plain = written(of_type("text/plain"), Pieces::from(&b"hello"[..]));
+        assert_eq!(plain, begin("text/plain") + r#","data_base64":"aGVsbG8="}"#);
+        let text = Pieces::coded(Coding::JsonString, r#""hel\u006co""#);
+        let text = written(of_type("text/plain"), text);
+        assert_eq!(text, begin("text/plain") + r#","data_base64":"aGVsbG8="}"#);
+        // Base64 says itself what it is, whatever the data is.
+        let base64 = Pieces::coded(Coding::Base64, r#""aGVsb\u0047\/=""#);
+        let base64 = written(of_type("application/json"), base64);
+        assert_eq!(base64, begin("application/json") + r#","data_base64":"aGVsb\u0047\/="}"#);
+    }
+
+    #[test]
+    fn without_data_there_is_none() {
+        let expected = r#"{"specversion":"1.0","id":"i","source":"","type":""}"#;
+        assert_eq!(written(Attributes::default(), Pieces::default()), expected);
+    }
+}

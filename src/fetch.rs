@@ -1,0 +1,245 @@
+//! The one place that speaks HTTP to the outside: keys, tokens, journals.
+//!
+//! Whatever the other side does, a call ends: within [`Limits::time`], with at most
+//! [`Limits::bytes`] in memory. Redirects are never followed, since the address is the whole of the
+//! trust in what comes back. Certificates are checked against the system's (`SSL_CERT_FILE` and
+//! `SSL_CERT_DIR` name others), and `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are heeded, as
+//! platforms expect. Errors name scheme, host and path; a query may hold a secret and is never told.
+
+use std::{error::Error, fmt, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+use reqwest::{Method, Request, Url, redirect::Policy};
+
+/// How much of it, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From the look-up of the host's name to the last byte.
+    pub time: Duration,
+    /// Largest body of an answer.
+    pub bytes: usize,
+}
+
+impl Limits {
+    /// For a key, a token or a document of a few of them.
+    pub const SMALL: Self = Self { time: Duration::from_secs(4), bytes: 256 * 1024 };
+}
+
+/// What came back. Any status: what it means is the caller's.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// Why nothing, or nothing of use, came back.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error("{place} did not answer within {} s", .limit.as_secs_f32())]
+    Timeout { place: Place, limit: Duration },
+    /// No connection, no TLS, or an answer that broke off.
+    #[error("{place}: {reason}")]
+    Unreachable { place: Place, reason: String },
+    #[error("{place} sends more than {limit} bytes")]
+    TooLarge { place: Place, limit: usize },
+    #[error("{place} answers {status}")]
+    Status { place: Place, status: StatusCode },
+}
+
+impl FetchError {
+    /// Whether the same request may succeed later without anybody changing anything here.
+    pub fn is_worth_retrying(&self) -> bool {
+        match self {
+            Self::Timeout { .. } | Self::Unreachable { .. } => true,
+            Self::TooLarge { .. } => false,
+            Self::Status { status, .. } => {
+                status.is_server_error()
+                    || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(status)
+            }
+        }
+    }
+}
+
+/// An address as it may be shown: without query, fragment, user and password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Place(String);
+
+impl Place {
+    pub fn of(url: &Url) -> Self {
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let host = url.host_str().unwrap_or_default();
+        Self(format!("{}://{host}{port}{}", url.scheme(), url.path()))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Clones share connections.
+#[derive(Clone, Debug)]
+pub struct Client(reqwest::Client);
+
+impl Client {
+    /// Fails when the system's certificates can't be read.
+    pub fn new() -> Result<Self, String> {
+        reqwest::Client::builder()
+            .redirect(Policy::none())
+            .referer(false)
+            .pool_max_idle_per_host(2)
+            .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map(Self)
+            .map_err(|error| innermost(&error))
+    }
+
+    /// The body that a GET of `url` is answered with, if the status is 200.
+    pub async fn get(&self, url: &Url, limits: Limits) -> Result<Bytes, FetchError> {
+        let answer = self.send(Request::new(Method::GET, url.clone()), limits).await?;
+        match answer.status {
+            StatusCode::OK => Ok(answer.body),
+            status => Err(FetchError::Status { place: Place::of(url), status }),
+        }
+    }
+
+    /// For requests with headers or a body of their own.
+    pub fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
+        self.0.request(method, url)
+    }
+
+    /// Sends `request` and reads the whole answer.
+    pub async fn send(&self, request: Request, limits: Limits) -> Result<Answer, FetchError> {
+        let place = Place::of(request.url());
+        let answered = tokio::time::timeout(limits.time, self.exchange(request, limits.bytes));
+        let answered = answered
+            .await
+            .map_err(|_| FetchError::Timeout { place: place.clone(), limit: limits.time })?;
+        answered.map_err(|broken| match broken {
+            Broken::Exchange(error) => {
+                FetchError::Unreachable { place, reason: innermost(&error.without_url()) }
+            }
+            Broken::TooLarge => FetchError::TooLarge { place, limit: limits.bytes },
+        })
+    }
+
+    async fn exchange(&self, request: Request, limit: usize) -> Result<Answer, Broken> {
+        let mut response = self.0.execute(request).await?;
+        let mut body = BytesMut::new();
+        while let Some(piece) = response.chunk().await? {
+            if body.len() + piece.len() > limit {
+                return Err(Broken::TooLarge);
+            }
+            body.extend_from_slice(&piece);
+        }
+        let headers = std::mem::take(response.headers_mut());
+        Ok(Answer { status: response.status(), headers, body: body.freeze() })
+    }
+}
+
+enum Broken {
+    Exchange(reqwest::Error),
+    TooLarge,
+}
+
+impl From<reqwest::Error> for Broken {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Exchange(error)
+    }
+}
+
+/// The last of the causes says what happened; those before it say that something did.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// Answers one request with `answer` as it stands, then keeps the connection open.
+    async fn answering(answer: impl Into<Vec<u8>>) -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/a/key.pem?secret=hunter2", listener.local_addr().unwrap());
+        let answer = answer.into();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(&answer).await;
+            std::future::pending::<()>().await;
+        });
+        url.parse().unwrap()
+    }
+
+    fn limits(time: u64, bytes: usize) -> Limits {
+        Limits { time: Duration::from_millis(time), bytes }
+    }
+
+    #[tokio::test]
+    async fn the_whole_body_of_a_200_comes_back() {
+        let url = answering("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nkey").await;
+        assert_eq!(Client::new().unwrap().get(&url, limits(9000, 3)).await.unwrap(), "key");
+    }
+
+    #[tokio::test]
+    async fn an_answer_larger_than_the_limit_is_cut_off_with_or_without_a_length() {
+        let endless = "HTTP/1.1 200 OK\r\n\r\nfour".to_owned();
+        for answer in ["HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfour".to_owned(), endless] {
+            let url = answering(answer).await;
+            let error = Client::new().unwrap().get(&url, limits(9000, 3)).await.unwrap_err();
+            assert!(matches!(error, FetchError::TooLarge { limit: 3, .. }), "{error}");
+            assert!(!error.is_worth_retrying());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_answer_ends_with_the_time() {
+        let url = answering("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfou").await;
+        let error = Client::new().unwrap().get(&url, limits(50, 100)).await.unwrap_err();
+        assert!(matches!(error, FetchError::Timeout { .. }), "{error}");
+        assert!(error.is_worth_retrying());
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_an_answer_and_is_not_followed() {
+        let url = answering(
+            "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n",
+        )
+        .await;
+        let error = Client::new().unwrap().get(&url, Limits::SMALL).await.unwrap_err();
+        assert!(matches!(error, FetchError::Status { status: StatusCode::FOUND, .. }), "{error}");
+        assert!(!error.is_worth_retrying());
+    }
+
+    #[tokio::test]
+    async fn no_error_tells_what_the_query_says() {
+        let refused = "http://user:hunter2@127.0.0.1:1/key?secret=hunter2".parse().unwrap();
+        let status = answering("HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n").await;
+        for url in [refused, status] {
+            let error = Client::new().unwrap().get(&url, Limits::SMALL).await.unwrap_err();
+            let told = format!("{error} {error:?}");
+            assert!(!told.contains("hunter2"), "{told}");
+            assert!(told.contains("http://127.0.0.1:"), "{told}");
+            assert!(error.is_worth_retrying());
+        }
+    }
+}
