@@ -70,6 +70,7 @@ pub async fn serve(
         header_limit: 16 * 1024,
         close_within: Duration::from_secs(1),
         until: Phase::Stopped,
+        tls: None,
     };
     let report = Report::new("admin", &metrics);
     let handler = Arc::new(Admin { state, metrics, shutdown: shutdown.clone() });

@@ -8,11 +8,23 @@
 //! Only bad credentials are refused for good. What can't be decided now, because somebody else must
 //! be asked and does not answer, is [`Refusal::Undecided`]: the sender comes again.
 
+pub mod adobe_signature;
+mod bucket;
+pub mod certificate;
+pub mod challenge;
+pub mod public_keys;
 pub mod token;
+pub mod validation;
+
+use std::fmt;
 
 use http::request::Parts;
 
-use self::token::Tokens;
+use self::{
+    adobe_signature::{AdobeSignature, Signed},
+    certificate::{Certificate, Presented},
+    token::Tokens,
+};
 
 /// Evidence that a delivery was authenticated. Only this module makes one.
 #[derive(Debug)]
@@ -27,8 +39,11 @@ impl Proof {
 }
 
 /// The ways into one source; any one of them suffices.
+#[derive(Default)]
 pub struct Gate {
     pub tokens: Option<Tokens>,
+    pub certificate: Option<Certificate>,
+    pub signature: Option<AdobeSignature>,
 }
 
 /// What the head of a request has settled.
@@ -36,6 +51,8 @@ pub struct Gate {
 pub enum Admission {
     /// Whoever sent it is known.
     Proven(Proof),
+    /// It is signed: whether by somebody who may, the body will tell.
+    Signed(Signed),
 }
 
 /// Why a request doesn't get through.
@@ -44,16 +61,36 @@ pub enum Refusal {
     /// Whoever sent this is nobody that the source knows. `challenge` is for `WWW-Authenticate`.
     #[error("bad credentials")]
     BadCredentials { challenge: &'static str },
+    /// Nobody can tell at the moment. `reason` is for a person and holds no secret.
+    #[error("undecided: {reason}")]
+    Undecided { reason: String },
+}
+
+impl Refusal {
+    fn undecided(reason: &impl fmt::Display) -> Self {
+        Self::Undecided { reason: reason.to_string() }
+    }
 }
 
 impl Gate {
     /// Judges the head of a request.
     pub async fn admit(&self, head: &Parts) -> Result<Admission, Refusal> {
+        if let Some(certificate) = &self.certificate
+            && let Ok(proof) = certificate.authenticate(head.extensions.get::<Presented>())
+        {
+            return Ok(Admission::Proven(proof));
+        }
         let mut refusal = Refusal::BadCredentials { challenge: "Bearer realm=\"millrace\"" };
         if let Some(tokens) = &self.tokens {
             match tokens.authenticate(&head.headers, head.uri.query()) {
                 Ok(proof) => return Ok(Admission::Proven(proof)),
                 Err(_) => refusal = Refusal::BadCredentials { challenge: tokens.challenge() },
+            }
+        }
+        if let Some(signature) = &self.signature {
+            match signature.admit(&head.headers) {
+                Ok(signed) => return Ok(Admission::Signed(signed)),
+                Err(refused) => refusal = refused,
             }
         }
         Err(refusal)

@@ -1,7 +1,8 @@
 //! The command line: what was typed, which command it is, and the exit code.
 //!
-//! Exit codes: 0 all is well; 1 `check` or a tool found something, the service could not go on, or
-//! `drain` left something; 2 the command line or, for all but `check`, the configuration is wrong.
+//! Exit codes: 0 all is well; 1 `check` or a tool found something, the service could not go on,
+//! `drain` left something, or `simulate` found a reason for a sender to complain; 2 the command line
+//! or, for all but `check`, the configuration is wrong.
 
 mod backfill;
 mod check;
@@ -12,6 +13,7 @@ mod program;
 mod progress;
 mod replay;
 mod serve;
+mod simulate;
 mod spool;
 mod text;
 
@@ -51,6 +53,7 @@ enum Command {
     Serve(serve::Options),
     Check(check::Options),
     Drain(drain::Options),
+    Simulate(Box<simulate::Options>),
     Spool(spool::Options),
 }
 
@@ -105,6 +108,9 @@ pub fn run(
         }
         Ok(Cli { command: Command::Drain(options) }) => {
             drain::run(options, environment, program, errors)
+        }
+        Ok(Cli { command: Command::Simulate(options) }) => {
+            simulate::run(&options, environment, out, errors)
         }
         Ok(Cli { command: Command::Replay(options) }) => {
             replay::run(options, environment, program, out, errors)

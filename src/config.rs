@@ -13,6 +13,7 @@
 //!
 //! `config/default.toml` documents every key; a test holds it against this code.
 
+mod adobe;
 mod catalog;
 mod effective;
 mod environment;
@@ -25,10 +26,12 @@ mod meaning;
 mod mistake;
 mod nearest;
 mod reading;
+mod reread;
 mod rules;
 mod secret;
 mod sources;
 mod stages;
+mod tls;
 mod volume;
 mod written;
 
@@ -37,12 +40,14 @@ use std::{ffi::OsString, fmt, io, path::Path};
 use reading::Reading;
 use written::Written;
 
+pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
 pub use effective::Entry;
 pub use mistake::{Key, Mistake, Mistakes, Place};
+pub use reread::{kafka as kafka_again, tokens as tokens_again};
 pub use secret::Secret;
 pub use stages::{
-    Admin, Auth, Forward, HeaderScheme, Journal, Kafka, Listen, Log, LogFormat, Shutdown,
-    SourceConfig, Spool, TokenAuth, Topics,
+    Admin, Auth, CertificateAuth, Forward, HeaderScheme, Journal, Kafka, Listen, Log, LogFormat,
+    Shutdown, SourceConfig, Spool, Tls, TokenAuth, Topics,
 };
 pub use volume::{fits, size_of_volume};
 
@@ -55,6 +60,7 @@ pub struct Config {
     pub kafka: Kafka,
     pub topics: Topics,
     pub forward: Forward,
+    pub adobe: Adobe,
     /// In the order of their names; at least one.
     pub sources: Vec<SourceConfig>,
     pub shutdown: Shutdown,
@@ -114,7 +120,7 @@ pub fn load_with<K: Into<OsString>, V: Into<OsString>>(
     let file = file.or(environment.file.as_deref());
     let mut file = file.and_then(|path| file::read(path, &mut mistakes));
     for layer in file.iter_mut().chain([&mut environment.layer]) {
-        layer::settle(&mut layer.values, &mut mistakes);
+        layer::settle(layer, &mut mistakes);
     }
 
     let mut reading = Reading::new(Written::merge(file, environment.layer), mistakes);

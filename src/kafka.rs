@@ -8,6 +8,7 @@
 //! - [`Reader`] reads topics from their beginning: how the demo counts what arrived.
 //! - [`MockCluster`] is librdkafka's in-process cluster, for the demo and for fast tests.
 
+mod access;
 mod advice;
 mod cluster;
 mod context;

@@ -35,6 +35,7 @@ pub mod config;
 pub mod fetch;
 pub mod journal;
 pub mod metrics;
+pub mod reload;
 pub mod retry;
 pub mod sender;
 pub mod service;

@@ -15,6 +15,7 @@ use self::{
     accept::{Rules, accept},
     activity::Patience,
     report::Report,
+    tls::Tls,
 };
 use crate::{
     config::Listen,
@@ -32,6 +33,7 @@ mod inflate;
 pub mod reply;
 pub mod report;
 mod slots;
+pub mod tls;
 mod wire;
 
 /// How long a sender that has authenticated may leave its connection idle. Marketo pushes every two
@@ -47,8 +49,20 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 /// Takes deliveries until the shutdown has reached [`Phase::Closing`]; resolves when the last
-/// connection has ended, at most `config.request_timeout` and a little later.
+/// connection has ended, at most `config.request_timeout` and a little later. Plain HTTP.
 pub async fn serve(
+    listener: TcpListener,
+    config: Listen,
+    receiver: Arc<Receiver>,
+    metrics: Metrics,
+    shutdown: Shutdown,
+) {
+    serve_over(None, listener, config, receiver, metrics, shutdown).await;
+}
+
+/// As [`serve`], over TLS where there is any.
+pub async fn serve_over(
+    tls: Option<Tls>,
     listener: TcpListener,
     config: Listen,
     receiver: Arc<Receiver>,
@@ -61,6 +75,7 @@ pub async fn serve(
         header_limit: config.header_limit,
         close_within: config.request_timeout + Duration::from_secs(1),
         until: Phase::Closing,
+        tls,
     };
     accept(listener, rules, receiver, Report::new("deliveries", &metrics), shutdown).await;
 }

@@ -63,12 +63,22 @@ pub struct Metrics {
     pub held_topics_limit: IntGauge,
     /// Times a topic was held, by source.
     pub holds: IntCounterVec,
-    /// Producers replaced after a purge or a fatal error, by source.
+    /// Producers replaced after a purge, a fatal error or a change of secrets, by source.
     pub producer_renewals: IntCounterVec,
     /// Constant 1: the kind of each source.
     pub source_info: IntGaugeVec,
     /// Records handed to the client library and not yet answered, by source.
     pub in_flight: IntGaugeVec,
+    /// When the certificate in use expires, in Unix seconds, by the configuration key of its file.
+    pub tls_certificate_expiry: IntGaugeVec,
+    /// Files that changed and were read again, by configuration key and outcome.
+    pub reloads: IntCounterVec,
+    /// 0 while what is in the files of a configuration key can't be used and what was read before is.
+    pub last_reload_successful: IntGaugeVec,
+    /// Fetches of the keys that Adobe I/O signs with, by result.
+    pub key_fetches: IntCounterVec,
+    /// Validation URLs of Adobe I/O's registrations, by source and what was done with them.
+    pub validations: IntCounterVec,
 }
 
 /// What became of the events that `millrace backfill` brought, which reads it.
@@ -206,13 +216,38 @@ impl Metrics {
             holds: counter("millrace_topic_holds_total", "Times a topic was held.", &["source"]),
             producer_renewals: counter(
                 "millrace_producer_renewals_total",
-                "Producers replaced after a purge or a fatal error.",
+                "Producers replaced after a purge, a fatal error or a change of secrets.",
                 &["source"],
             ),
             in_flight: gauge(
                 "millrace_records_in_flight",
                 "Records handed to the Kafka client and not yet answered.",
                 &["source"],
+            ),
+            tls_certificate_expiry: gauge(
+                "millrace_tls_certificate_expiry_timestamp_seconds",
+                "When the certificate in use expires, by the key of its file.",
+                &["key"],
+            ),
+            reloads: counter(
+                "millrace_reloads_total",
+                "Files that changed and were read again, by key and outcome.",
+                &["key", "outcome"],
+            ),
+            last_reload_successful: gauge(
+                "millrace_last_reload_successful",
+                "0 while changed files can't be used and what was read before is, by key.",
+                &["key"],
+            ),
+            key_fetches: counter(
+                "millrace_public_key_fetches_total",
+                "Fetches of the keys that Adobe I/O signs with, by result.",
+                &["result"],
+            ),
+            validations: counter(
+                "millrace_adobe_validations_total",
+                "Validation URLs of Adobe I/O's registrations, by what was done with them.",
+                &["source", "result"],
             ),
             registry,
         }
@@ -279,12 +314,17 @@ mod tests {
     fn whatever_has_only_a_source_is_there_from_the_start() {
         let metrics = Metrics::new();
         metrics.announce("leads", "marketo-lead-activity");
-        // Which topics, reasons and listeners there will be, nobody knows yet.
+        // Which topics, reasons, listeners and files there will be, nobody knows yet.
         let later = [
             "millrace_events_delivered_total",
             "millrace_dead_letters_total",
             "millrace_quarantined_total",
             "millrace_connections_refused_total",
+            "millrace_tls_certificate_expiry_timestamp_seconds",
+            "millrace_reloads_total",
+            "millrace_last_reload_successful",
+            "millrace_public_key_fetches_total",
+            "millrace_adobe_validations_total",
         ];
         let of_the_process = [
             "millrace_build_info",

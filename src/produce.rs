@@ -78,6 +78,12 @@ pub trait Sink {
     /// Blocks while it must retry, until it succeeds or `give_up` says so.
     fn renew(&mut self, give_up: &dyn Fn() -> bool) -> Result<(), Failure>;
 
+    /// Whether it must be renewed although nothing failed: its credentials were replaced, and the old
+    /// ones may be taken away at any moment.
+    fn wants_renewal(&self) -> bool {
+        false
+    }
+
     /// Whether `topic` can be written; starts looking it up or creating it where needed. Does not
     /// block.
     fn topic(&mut self, topic: &str) -> TopicState;

@@ -1,8 +1,12 @@
 //! The front half: a request becomes a durable delivery, and only then a 200.
 //!
 //! ```text
-//! route → authenticate (by the head, so that a stranger's body is never read) → read → append → reply
+//! route → authenticate (by the head, so that a stranger's body is never read) → read
+//!       → authenticate (by the body, where that is signed) → inflate → append → reply
 //! ```
+//! A source of Adobe I/O's also answers questions, and looks whom a delivery is meant for
+//! (`receive/adobe.rs`).
+//!
 //! Once the spool has been handed a body nothing here cancels it, neither a sender that hangs up nor
 //! the request's deadline: at the worst it is stored and was not answered 200, so it comes again.
 
@@ -16,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     authenticate::{Admission, Gate, Proof, Refusal},
     config::Listen,
+    decode::adobe::CHALLENGE_LIMIT,
     delivery::{Authenticated, Delivery, SourceName},
     listen::{
         Answer, Handler,
@@ -28,7 +33,10 @@ use crate::{
     spool::{AppendError, Spool},
 };
 
+mod adobe;
 mod kept;
+
+pub use adobe::AdobeIo;
 
 /// Where deliveries become durable. A spool in production; tests hold one back.
 pub trait Store: Send + Sync + 'static {
@@ -49,6 +57,8 @@ impl Store for Spool {
 pub struct Source {
     pub name: SourceName,
     pub gate: Gate,
+    /// What a source of kind `adobe-io` has beside its gate.
+    pub adobe: Option<AdobeIo>,
     pub store: Arc<dyn Store>,
 }
 
@@ -86,14 +96,43 @@ impl Receiver {
     {
         let deadline = Instant::now() + self.request_timeout;
         let (head, body) = request.into_parts();
-        let admission = source.admit(&head).await?;
+        let admission = match source.admit(&head).await {
+            Ok(admission) => admission,
+            Err(refused) => {
+                return self.question(source, &head, body, deadline).await.ok_or(refused);
+            }
+        };
         let body = body::read(&head.headers, body, &self.limits, deadline).await?;
         asker.body_came(body.received);
-        let Admission::Proven(proof) = admission;
+        if let Some(answer) = source.question(&body.bytes) {
+            return Ok(answer);
+        }
+        let proof = source.prove(admission, &head, &body.bytes, deadline).await?;
+        let body = body.inflated(&head.headers, &self.limits, deadline).await?;
+        if let Some(adobe) = &source.adobe {
+            adobe.is_meant_for_us(&body).await?;
+        }
         if kept::is_repeat(&head.headers) {
             self.report.repeated(source.name.as_str());
         }
         source.append(&head.headers, body, proof, deadline).await
+    }
+
+    /// Whoever is refused may still be Adobe I/O with a question, which is a small body.
+    async fn question<B>(
+        &self,
+        source: &Source,
+        head: &Parts,
+        body: B,
+        deadline: Instant,
+    ) -> Option<Outcome>
+    where
+        B: hyper::body::Body<Data = Bytes> + Unpin,
+    {
+        source.adobe.as_ref()?;
+        let limits = self.limits.at_most(CHALLENGE_LIMIT as u64);
+        let body = body::read(&head.headers, body, &limits, deadline).await.ok()?;
+        source.question(&body.bytes)
     }
 
     /// The source that a request is for, or what to answer without one.
@@ -128,7 +167,7 @@ impl Handler for Receiver {
             Ok((source, asks)) => {
                 let mut asker = Asker::new(&self.report, &source.name);
                 let outcome = match asks {
-                    Asks::WhetherItIsThere => Outcome::Probe,
+                    Asks::WhetherItIsThere => source.probe(&request),
                     Asks::ToDeliver => self
                         .receive(source, request, &mut asker)
                         .await
@@ -158,10 +197,42 @@ fn named(path: &str) -> String {
 impl Source {
     async fn admit(&self, head: &Parts) -> Result<Admission, Outcome> {
         let admission = self.gate.admit(head).await?;
-        if let Some(connection) = head.extensions.get::<Arc<Activity>>() {
-            connection.prove();
+        if matches!(admission, Admission::Proven(_)) {
+            keeps_its_place(head);
         }
         Ok(admission)
+    }
+
+    async fn prove(
+        &self,
+        admission: Admission,
+        head: &Parts,
+        body: &Bytes,
+        deadline: Instant,
+    ) -> Result<Proof, Outcome> {
+        match admission {
+            Admission::Proven(proof) => Ok(proof),
+            Admission::Signed(signed) => {
+                let proof = timeout_at(deadline, signed.prove(body, Instant::now().into())).await;
+                let slow = || Outcome::Undecided { reason: "keys came too slowly".into() };
+                let proof = proof.map_err(|_| slow())??;
+                keeps_its_place(head);
+                Ok(proof)
+            }
+        }
+    }
+
+    /// What to answer to whoever asks whether this source is there.
+    fn probe<B>(&self, request: &Request<B>) -> Outcome {
+        let challenge = (request.method() == Method::GET)
+            .then(|| self.adobe.as_ref()?.challenge(request.uri().query()?))
+            .flatten();
+        challenge.unwrap_or(Outcome::Probe)
+    }
+
+    /// What to answer to a body that is no delivery.
+    fn question(&self, body: &Bytes) -> Option<Outcome> {
+        self.adobe.as_ref()?.question(body, Instant::now().into())
     }
 
     async fn append(
@@ -193,10 +264,18 @@ impl Source {
     }
 }
 
+/// Somebody has proved who they are: their connection is kept when places run out.
+fn keeps_its_place(head: &Parts) {
+    if let Some(connection) = head.extensions.get::<Arc<Activity>>() {
+        connection.prove();
+    }
+}
+
 impl From<Refusal> for Outcome {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::BadCredentials { challenge } => Self::BadCredentials { challenge },
+            Refusal::Undecided { reason } => Self::Undecided { reason },
         }
     }
 }
@@ -231,7 +310,7 @@ impl<'a> Asker<'a> {
 
     fn answered(mut self, outcome: &Outcome) {
         self.answered = true;
-        self.report.request(self.source.as_str(), outcome, "");
+        self.report.request(self.source.as_str(), outcome, outcome.detail());
         if let Some(at) = self.body_came {
             let seconds =
                 self.report.metrics.answer_seconds.with_label_values(&[self.source.as_str()]);
@@ -263,7 +342,8 @@ mod tests {
     fn route(method: &str, uri: &str) -> Result<Asks, Outcome> {
         let source = Source {
             name: SourceName::new("leads").unwrap(),
-            gate: Gate { tokens: None },
+            gate: Gate::default(),
+            adobe: None,
             store: Arc::new(Never),
         };
         let receiver = Receiver::new([source], &Listen::default(), &Metrics::new());

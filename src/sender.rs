@@ -1,31 +1,42 @@
-//! The sender: plays Marketo, so that the service can be shown, measured and tested without it.
+//! The senders: plays Marketo and Adobe I/O, so that the service can be shown, measured and tested
+//! without them.
 //!
 //! It knows the wire contract and nothing of the service's insides, and it believes nothing but
 //! answers and what a consumer of the topics saw:
 //!
-//! - [`generator`] makes batches of activities as a subscription would, the same for the same seed.
-//! - [`marketo`] is how a subscription behaves: its pace, its time-out, its tries and its pauses.
-//! - [`player`] sends a subscription's batches at that pace, over [`http`] or anything else that
-//!   takes a body and answers.
-//! - [`statistics`] counts answers and keeps their times.
+//! - [`generator`] makes batches of activities as a Marketo subscription would, and
+//!   [`adobe::events`] events as Adobe I/O would; the same for the same seed.
+//! - [`marketo`] and [`adobe`] are how the two behave: pace, time-out, tries, and what they do to a
+//!   receiver that fails too often. Both are a [`player::Manner`].
+//! - [`player`] plays one lane of either, over [`http`] or anything else that takes a body and
+//!   answers; [`clock`] wakes it on time.
+//! - [`statistics`] counts answers and keeps their times; [`account`] says what became of what was
+//!   sent, and what a real sender would have done.
 //! - [`ledger`] holds what was sent and acknowledged against what arrived: lost, repeated, order.
 //!
-//! How many subscriptions play, at which pace and for how long is the caller's: the demo plays
-//! three, a benchmark sends as fast or as steadily as it wants.
+//! How many lanes play, at which pace and for how long is the caller's.
 
+pub mod account;
+pub mod adobe;
+pub mod clock;
+pub mod delivery;
 pub mod event_id;
 pub mod generator;
 pub mod http;
 pub mod ledger;
 pub mod marketo;
 pub mod player;
+pub mod prepared;
 pub mod random;
 pub mod statistics;
 
+pub use account::{Account, Consequence};
+pub use clock::Clock;
+pub use delivery::{Delivery, Fate};
 pub use event_id::EventId;
 pub use generator::{Batch, Generator};
-pub use http::{Answer, HttpPost, Post};
+pub use http::{Answer, Endpoint, Post};
 pub use ledger::{Ledger, Tally};
-pub use marketo::{Pace, Rules, Step};
-pub use player::{Attempt, play};
-pub use statistics::Statistics;
+pub use player::{Act, Answered, Attempt, play};
+pub use prepared::Prepared;
+pub use statistics::{Statistics, Times};

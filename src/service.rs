@@ -10,22 +10,28 @@
 
 mod drain;
 mod growth;
+mod reload;
 mod source;
 mod status;
+mod ways;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use self::{source::RunningSource, status::Status};
+use self::{reload::KafkaSecrets, source::RunningSource, status::Status, ways::Ways};
 use crate::{
     admin,
     checkpoint::CheckpointError,
     config::Config,
     kafka::{TopicMaker, Topics},
-    listen,
+    listen::{
+        self,
+        tls::{Tls, TlsError},
+    },
     metrics::Metrics,
     receive::Receiver,
+    reload::{EVERY, Reload, Reloader},
     route::{Router, TemplateError},
     shutdown::{Phase, Shutdown},
     spool::{self, Folder, OpenError, SpoolState, disk::RealDisk},
@@ -49,8 +55,12 @@ pub enum StartError {
     Template(#[from] TemplateError),
     #[error("catalog.activity_types: {0}")]
     Catalog(String),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("starting a thread: {0}")]
     Thread(std::io::Error),
+    #[error("preparing to fetch keys: {0}")]
+    Fetch(String),
 }
 
 /// Why a running service ended otherwise than by a clean stop. The process must exit non-zero;
@@ -87,6 +97,9 @@ pub async fn start(
     shutdown: Shutdown,
 ) -> Result<Running, StartError> {
     let metrics = Metrics::new();
+    let tls = config.listen.tls.as_ref().map(|files| Tls::open(files, &metrics)).transpose()?;
+    let (tls, renewal) = tls.unzip();
+    let ways = Ways::new(&config, &metrics).map_err(StartError::Fetch)?;
     let (deliveries, deliveries_at) = bind("listen.address", config.listen.address).await?;
     let (admin, admin_at) = bind("admin.address", config.admin.address).await?;
     let status = Arc::new(Status::default());
@@ -94,7 +107,17 @@ pub async fn start(
         tokio::spawn(admin::serve(admin, status.clone(), metrics.clone(), shutdown.clone()));
     tracing::info!(listener = "admin", address = %admin_at, "listening");
 
+    let kafka_secrets = KafkaSecrets::new(&config.kafka);
     let opened = open_in_background(config.clone(), maker, &metrics).await;
+    let opened = opened.and_then(|(folder, topics, sources)| {
+        let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
+        reloads.extend(renewal.map(boxed));
+        reloads.extend(sources.iter().filter_map(RunningSource::token_file).map(boxed));
+        reloads.extend(kafka_secrets.renewing(&topics).map(boxed));
+        let reloader = Reloader::new(reloads, &metrics);
+        reloader.spawn(EVERY, shutdown.clone()).map_err(StartError::Thread)?;
+        Ok((folder, topics, sources))
+    });
     let (folder, topics, sources) = match opened {
         Ok(opened) => opened,
         Err(error) => {
@@ -103,9 +126,10 @@ pub async fn start(
         }
     };
 
-    let receivers: Vec<_> = sources.iter().map(RunningSource::receiver).collect();
+    let receivers: Vec<_> = sources.iter().map(|source| source.receiver(&ways)).collect();
     let receiver = Arc::new(Receiver::new(receivers, &config.listen, &metrics));
-    let listening = tokio::spawn(listen::serve(
+    let listening = tokio::spawn(listen::serve_over(
+        tls,
         deliveries,
         config.listen.clone(),
         receiver,
@@ -125,6 +149,10 @@ pub async fn start(
         listening,
         administering,
     })
+}
+
+fn boxed<R: Reload + 'static>(reload: R) -> Box<dyn Reload> {
+    Box::new(reload)
 }
 
 async fn bind(

@@ -9,6 +9,8 @@
 //! space (RFC 3986 says one, HTML forms the other, and Marketo does not say which it writes), so
 //! both readings are tried.
 
+use std::sync::Arc;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
 use percent_encoding::percent_decode;
@@ -17,15 +19,19 @@ use subtle::{Choice, ConstantTimeEq};
 use uuid::Uuid;
 
 use super::{BadCredentials, Proof};
-use crate::config::{HeaderScheme, TokenAuth};
+use crate::{
+    config::{HeaderScheme, Secret, TokenAuth},
+    reload::Current,
+};
 
 type Digested = [u8; 32];
 
-/// The tokens that a source accepts and where it looks for them.
+/// The tokens that a source accepts and where it looks for them. Clones share the tokens.
+#[derive(Clone)]
 pub struct Tokens {
     /// Random, of this process alone: digests of tokens can't be prepared elsewhere.
     key: [u8; 16],
-    accepted: Vec<Digested>,
+    accepted: Current<Arc<[Digested]>>,
     scheme: HeaderScheme,
     query_parameter: Option<String>,
 }
@@ -33,13 +39,18 @@ pub struct Tokens {
 impl Tokens {
     pub fn new(auth: &TokenAuth) -> Self {
         let key = Uuid::new_v4().into_bytes();
-        let accepted = auth.tokens.iter().map(|t| digest(&key, t.expose().as_bytes())).collect();
         Self {
             key,
-            accepted,
+            accepted: Current::new(digests(&key, &auth.tokens)),
             scheme: auth.header_scheme,
             query_parameter: auth.query_parameter.clone(),
         }
+    }
+
+    /// From now on these are accepted and no others. A request meets the old ones or the new ones,
+    /// never some of both.
+    pub fn replace(&self, tokens: &[Secret]) {
+        self.accepted.set(digests(&self.key, tokens));
     }
 
     /// Judges the head of a request. `query` is what follows the `?`, still percent-encoded.
@@ -59,7 +70,12 @@ impl Tokens {
         if let (Some(name), Some(query)) = (&self.query_parameter, query) {
             in_query(name, query, &mut presented)?;
         }
-        let fits = presented.iter().fold(Choice::from(0), |any, text| any | self.fits(text));
+        let accepted = self.accepted.get();
+        let fits = |text: &Vec<u8>| {
+            let text = digest(&self.key, text);
+            accepted.iter().fold(Choice::from(0), |any, token| any | token.ct_eq(&text))
+        };
+        let fits = presented.iter().fold(Choice::from(0), |any, text| any | fits(text));
         if bool::from(fits) { Ok(Proof(())) } else { Err(BadCredentials) }
     }
 
@@ -69,11 +85,6 @@ impl Tokens {
             HeaderScheme::Bearer | HeaderScheme::Bare => "Bearer realm=\"millrace\"",
             HeaderScheme::Basic => "Basic realm=\"millrace\"",
         }
-    }
-
-    fn fits(&self, presented: &[u8]) -> Choice {
-        let presented = digest(&self.key, presented);
-        self.accepted.iter().fold(Choice::from(0), |any, token| any | token.ct_eq(&presented))
     }
 
     fn in_header(&self, value: &[u8], presented: &mut Vec<Vec<u8>>) {
@@ -89,6 +100,10 @@ impl Tokens {
             }
         }
     }
+}
+
+fn digests(key: &[u8; 16], tokens: &[Secret]) -> Arc<[Digested]> {
+    tokens.iter().map(|token| digest(key, token.expose().as_bytes())).collect()
 }
 
 fn digest(key: &[u8; 16], text: &[u8]) -> Digested {
@@ -116,7 +131,6 @@ fn in_query(name: &str, query: &str, presented: &mut Vec<Vec<u8>>) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Secret;
 
     fn tokens(scheme: HeaderScheme, query_parameter: Option<&str>) -> Tokens {
         let secret = |text: &str| Secret::new(text).unwrap();
@@ -166,6 +180,14 @@ mod tests {
         assert!(!accepts(&tokens, &["Basic dXNlcjowMDEyNA=="], None), "another password");
         assert!(!accepts(&tokens, &["Bearer first"], None));
         assert!(tokens.challenge().starts_with("Basic "));
+    }
+
+    #[test]
+    fn replaced_tokens_hold_for_every_clone_and_the_old_ones_no_more() {
+        let in_use = tokens(HeaderScheme::Bearer, None);
+        in_use.clone().replace(&[Secret::new("second").unwrap()]);
+        assert!(accepts(&in_use, &["Bearer second"], None));
+        assert!(!accepts(&in_use, &["Bearer first"], None));
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::{ffi::OsString, io::Write};
 use clap::Args;
 
 use super::{ConfigFile, Program, print};
-use crate::config::{self, Questions};
+use crate::{
+    config::{self, Key, Mistake, Place, Questions},
+    listen::tls::{Tls, TlsError},
+};
 
 /// Check the configuration without starting anything
 ///
@@ -36,6 +39,15 @@ pub(super) fn run(
             return 1;
         }
     };
+    if let Some(files) = &loaded.config.listen.tls
+        && let Err(TlsError { key, path, problem }) = Tls::check(files)
+    {
+        let problem = format!("names `{}`, which {problem}", path.display());
+        let remedy = "Name files in PEM that this process may read.";
+        let place = Place::Key(Key::new(key));
+        print(errors, Mistake { place, problem, remedy: remedy.into() });
+        return 1;
+    }
     print(out, &loaded);
     if !options.connect {
         return 0;

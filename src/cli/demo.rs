@@ -23,7 +23,6 @@ use std::{
 };
 
 use clap::Args;
-use http::Uri;
 use tokio::{sync::watch, task::JoinSet};
 
 use self::{
@@ -38,7 +37,12 @@ use self::{
 use super::{print, text};
 use crate::{
     kafka::MockCluster,
-    sender::{Generator, HttpPost, Rules, generator::munchkin_id, play},
+    sender::{
+        Act, Clock, Endpoint, Generator, Ledger,
+        generator::munchkin_id,
+        marketo::{Batches, Rules, Subscription},
+        play,
+    },
     service::{self, Running},
     shutdown::{Phase, Shutdown},
 };
@@ -83,6 +87,8 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(50);
 /// Marketo's is 3 minutes, in which the demo would be over.
 const RETRY_AFTER: Duration = Duration::from_secs(3);
+/// Whose page of the books is whose.
+const MARKETO: usize = 0;
 const FOREVER_PERIOD: Duration = Duration::from_secs(60);
 
 /// Runs the demo; the terminal is its own meanwhile. Returns the exit code.
@@ -147,7 +153,8 @@ async fn demo(
     let service = service::start(config, Some(maker), shutdown.clone())
         .await
         .map_err(|error| error.to_string())?;
-    let books = Arc::new(Books::new(run_number(options.seed), options.subscriptions));
+    let ledger = Ledger::new(run_number(options.seed), options.subscriptions, 0);
+    let books = Arc::new(Books::new(ledger, &["Marketo"]));
     let kafka = bridge::kafka(broker.bootstrap());
     let consumer = Consumer::start(kafka, bridge::TOPIC_PREFIX, Arc::clone(&books))?;
 
@@ -235,8 +242,8 @@ impl Demo<'_> {
         screen: &mut Screen,
         interrupts: &mut Interrupts,
     ) -> Result<(), String> {
-        let (stop, stopped) = watch::channel(false);
-        let mut players = self.start_players(&stopped)?;
+        let (act, told) = watch::channel(Act::Sending);
+        let mut players = self.start_players(&told)?;
         let end = (!self.options.forever).then_some(self.options.duration);
         let outages = Outages::every(end.unwrap_or(FOREVER_PERIOD));
         loop {
@@ -253,7 +260,7 @@ impl Demo<'_> {
             }
         }
         self.set_broker(false, screen)?;
-        stop.send_replace(true);
+        act.send_replace(Act::Ending);
         while let Some(ended) = players.join_next().await {
             ended.map_err(|error| format!("a sender failed: {error}"))?;
             screen.show(|| self.view(Stage::Draining));
@@ -261,25 +268,28 @@ impl Demo<'_> {
         Ok(())
     }
 
-    fn start_players(&self, stopped: &watch::Receiver<bool>) -> Result<JoinSet<()>, String> {
+    fn start_players(&self, act: &watch::Receiver<Act>) -> Result<JoinSet<()>, String> {
         let options = self.options;
         let rules =
             Rules { interval: options.interval, retry_after: RETRY_AFTER, ..Rules::MARKETO };
         let endpoint = format!("http://{}/v1/{}", self.service.deliveries, bridge::SOURCE);
-        let endpoint: Uri = endpoint.parse().map_err(|_| "the endpoint is no URL")?;
-        let authorization = format!("Bearer {}", bridge::TOKEN);
+        let endpoint = Endpoint::new(&endpoint)?;
+        let clock = Clock::start().map_err(|error| error.to_string())?;
+        let began = tokio::time::Instant::now();
         let mut players = JoinSet::new();
-        for subscription in 0..options.subscriptions {
+        for lane in 0..options.subscriptions {
             // Subscriptions are not in step with each other.
-            let first =
-                options.interval * u32::from(subscription) / u32::from(options.subscriptions);
-            let generator = Generator::new(options.seed, run_number(options.seed), subscription);
-            let post = HttpPost::new(endpoint.clone(), &authorization)
+            let first = options.interval * u32::from(lane) / u32::from(options.subscriptions);
+            let generator = Generator::new(options.seed, run_number(options.seed), lane);
+            let authorization = format!("Bearer {}", bridge::TOKEN);
+            let batches = Batches::new(generator, rules.batch.clone(), &authorization)
                 .ok_or("the token can't be sent in a header")?;
-            let (rules, stopped) = (rules.clone(), stopped.clone());
+            let subscription = Subscription::new(rules.clone(), first);
+            let (endpoint, clock, act) = (endpoint.clone(), clock.clone(), act.clone());
             let books = Arc::clone(&self.books);
             players.spawn(async move {
-                play(generator, rules, first, &post, stopped, books.watcher()).await;
+                let watch = books.watcher(MARKETO);
+                play(batches, subscription, &endpoint, &clock, began, act, watch).await;
             });
         }
         Ok(players)

@@ -9,7 +9,7 @@ use figment::{
 
 use super::{
     mistake::{Mistakes, Place},
-    written::Layer,
+    written::{Files, Layer},
 };
 
 /// `None` when the file cannot be read at all; the mistakes then say why.
@@ -27,7 +27,7 @@ pub(super) fn read(path: &Path, mistakes: &mut Mistakes) -> Option<Layer> {
         }
     };
     match parse(&text) {
-        Ok(values) => Some(Layer { name, values }),
+        Ok(values) => Some(Layer { name, values, files: Files::new() }),
         Err((line, message)) => {
             mistakes.add(
                 Place::File(format!("{name}, line {line},")),

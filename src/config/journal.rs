@@ -9,6 +9,7 @@ use super::{
     secret::Secret,
     stages::Journal,
 };
+use crate::delivery::SourceKind;
 
 /// Adobe's own.
 const TOKEN_URL: &str = "https://ims-na1.adobelogin.com/ims/token/v3";
@@ -35,7 +36,14 @@ const SECRET: Kind<Secret> = Kind {
 };
 
 /// `Some(None)` where no journal is configured; `None` after a mistake.
-pub(super) fn read(reading: &mut Reading, source: &mut Section) -> Option<Option<Journal>> {
+pub(super) fn read(
+    reading: &mut Reading,
+    source: &mut Section,
+    kind: Option<SourceKind>,
+) -> Option<Option<Journal>> {
+    if kind != Some(SourceKind::AdobeIo) {
+        return misplaced(reading, source, kind);
+    }
     let mut section = reading.section(source, "journal");
     // What has a default may stand there without meaning anything.
     let is_configured = section.names().iter().any(|name| REQUIRED.contains(&name.as_str()));
@@ -70,4 +78,22 @@ pub(super) fn read(reading: &mut Reading, source: &mut Section) -> Option<Option
         token_url: token_url?,
         scopes: scopes?,
     }))
+}
+
+fn misplaced(
+    reading: &mut Reading,
+    source: &mut Section,
+    kind: Option<SourceKind>,
+) -> Option<Option<Journal>> {
+    let is_there = source.names().iter().any(|name| name == "journal");
+    if !is_there {
+        return Some(None);
+    }
+    let section = reading.section(source, "journal");
+    // What is wrong with the kind was said.
+    if kind.is_some() {
+        let remedy = "Take it away, or change the source's kind.";
+        reading.mistakes.at(&section.key, "is for sources of kind `adobe-io` alone", remedy);
+    }
+    None
 }

@@ -36,6 +36,11 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section, validate: Validate
     let mut properties = BTreeMap::new();
     for name in &names {
         let value = reading.any(&mut map, name, |value| property(name, value));
+        let file = reading.file_of(&key.child(name));
+        let value = value.map(|value| match &file {
+            Some(file) => value.read_from(file),
+            None => value,
+        });
         properties.extend(value.map(|value| (name.clone(), value)));
     }
     let consistent = combinations(reading, &key, &properties);
@@ -81,7 +86,7 @@ fn is_server(server: &str) -> bool {
     legal_host && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
-fn property(name: &str, value: &Value) -> Result<(Secret, String), (String, String)> {
+pub(super) fn property(name: &str, value: &Value) -> Result<(Secret, String), (String, String)> {
     if let Some((reason, remedy)) = refused(name) {
         return Err((format!("is refused: {reason}"), remedy.into()));
     }
@@ -331,7 +336,7 @@ fn ask(reading: &mut Reading, key: &Key, kafka: &Kafka, validate: Validate, cons
 
 /// One line, without the key that the mistake stands at anyway, and without the values that the
 /// library quotes in some of its errors.
-fn hide(text: &str, name: &str, kafka: &Kafka) -> String {
+pub(super) fn hide(text: &str, name: &str, kafka: &Kafka) -> String {
     let prefix = format!("kafka.properties.\"{name}\": ");
     let text = text.strip_prefix(&prefix).unwrap_or(text).trim_end_matches('.').replace('\n', "; ");
     let secrets = kafka.properties.iter().filter(|(name, _)| is_sensitive(name));

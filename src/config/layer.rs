@@ -11,7 +11,7 @@ use figment::value::{Dict, Value};
 
 use super::{
     mistake::{Key, Mistakes},
-    written::{quoted, reported},
+    written::{Files, Layer, quoted, reported},
 };
 
 /// Tables whose keys are Kafka's and not ours.
@@ -20,7 +20,8 @@ pub(super) const PROPERTY_MAPS: [&[&str]; 2] = [&["kafka", "properties"], &["top
 /// Larger than any secret.
 const SECRET_FILE_LIMIT: u64 = 1024 * 1024;
 
-pub(super) fn settle(values: &mut Dict, mistakes: &mut Mistakes) {
+pub(super) fn settle(layer: &mut Layer, mistakes: &mut Mistakes) {
+    let (values, files) = (&mut layer.values, &mut layer.files);
     for path in PROPERTY_MAPS {
         let Some(map) = table(values, path) else { continue };
         let mut flat = Dict::new();
@@ -32,7 +33,7 @@ pub(super) fn settle(values: &mut Dict, mistakes: &mut Mistakes) {
         let names: Vec<_> = properties.keys().filter(|n| n.ends_with(".file")).cloned().collect();
         for name in names {
             let target = name.trim_end_matches(".file");
-            from_file(properties, &key, &name, target, |text| Ok(text.into()), mistakes);
+            from_file(properties, &key, &name, target, |text| Ok(text.into()), files, mistakes);
         }
     }
     let Some(sources) = table(values, &["sources"]) else { return };
@@ -41,11 +42,11 @@ pub(super) fn settle(values: &mut Dict, mistakes: &mut Mistakes) {
         if let Some(journal) = table(source, &["journal"]) {
             let key = Key::of(&["sources", name, "journal"]);
             let (file, target) = ("client_secret_file", "client_secret");
-            from_file(journal, &key, file, target, |text| Ok(text.into()), mistakes);
+            from_file(journal, &key, file, target, |text| Ok(text.into()), files, mistakes);
         }
         let Some(auth) = table(source, &["auth"]) else { continue };
         let key = Key::of(&["sources", name, "auth"]);
-        from_file(auth, &key, "tokens_file", "tokens", one_a_line, mistakes);
+        from_file(auth, &key, "tokens_file", "tokens", one_a_line, files, mistakes);
     }
 }
 
@@ -88,6 +89,7 @@ fn from_file(
     name: &str,
     target: &str,
     read: fn(&str) -> Result<Value, &'static str>,
+    files: &mut Files,
     mistakes: &mut Mistakes,
 ) {
     let Some(path) = values.remove(name) else { return };
@@ -98,9 +100,12 @@ fn from_file(
         return;
     }
     let content = match quoted(&path) {
-        Ok(path) => secret_file(&path).and_then(|text| {
-            read(&text).map_err(|problem| format!("names `{path}`, which {problem}"))
-        }),
+        Ok(path) => {
+            files.insert(parent.child(target).segments().to_vec(), path.as_ref().into());
+            secret_file(&path).and_then(|text| {
+                read(&text).map_err(|problem| format!("names `{path}`, which {problem}"))
+            })
+        }
         Err(what) => Err(format!("is {what}, where the path of a file was due")),
     };
     let value = content.unwrap_or_else(|problem| {
@@ -115,7 +120,7 @@ fn from_file(
 }
 
 /// The text of a file without its last newline. Errors go on from the key, and quote the path only.
-fn secret_file(path: &str) -> Result<String, String> {
+pub(super) fn secret_file(path: &str) -> Result<String, String> {
     let wrong = |problem: String| format!("names `{path}`, which {problem}");
     let mut bytes = Vec::new();
     File::open(path)
@@ -133,7 +138,7 @@ fn secret_file(path: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn one_a_line(text: &str) -> Result<Value, &'static str> {
+pub(super) fn one_a_line(text: &str) -> Result<Value, &'static str> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
     if lines.is_empty() { Err("holds no token") } else { Ok(lines.into()) }
 }

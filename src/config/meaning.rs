@@ -1,7 +1,7 @@
 //! From what was written to what it means, section by section.
 
 use super::{
-    Config, Questions, kafka,
+    Config, Questions, adobe, kafka,
     leaf::{
         ADDRESS, COUNT, DURATION, FLAG, FOLDER, Kind, NONZERO_DURATION, PARTITIONS, REPLICAS, SIZE,
         SIZE_OR_NONE, string,
@@ -9,7 +9,7 @@ use super::{
     reading::{Reading, Section},
     rules, sources,
     stages::{Admin, Forward, Listen, Log, LogFormat, Shutdown, Spool, Topics},
-    volume,
+    tls, volume,
     written::text,
 };
 use crate::{
@@ -26,6 +26,7 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
     let kafka = kafka::read(reading, &mut root, questions.kafka);
     let topics = topics(reading, &mut root);
     let forward = forward(reading, &mut root);
+    let adobe = adobe::read(reading, &mut root);
     let sources = sources::read(reading, &mut root);
     let shutdown = shutdown(reading, &mut root);
     let log = log(reading, &mut root);
@@ -53,6 +54,7 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
         kafka: kafka?,
         topics: topics?,
         forward: forward?,
+        adobe: adobe?,
         sources: sources?,
         shutdown: shutdown?,
         log: log?,
@@ -73,6 +75,7 @@ fn listen(reading: &mut Reading, root: &mut Section) -> Option<Listen> {
         reading.leaf(s, "request_timeout", &NONZERO_DURATION, default.request_timeout);
     let connections = reading.leaf(s, "connections", &COUNT, default.connections);
     let header_limit = reading.leaf(s, "header_limit", &SIZE, default.header_limit as u64);
+    let tls = tls::read(reading, s);
     reading.end(section);
     Some(Listen {
         address: address?,
@@ -84,6 +87,7 @@ fn listen(reading: &mut Reading, root: &mut Section) -> Option<Listen> {
         connections: connections?,
         // What does not fit is refused by the rules, as everything beyond a megabyte.
         header_limit: usize::try_from(header_limit?).unwrap_or(usize::MAX),
+        tls: tls?,
     })
 }
 

@@ -4,6 +4,8 @@
 //! A key is known because somebody asked for it. So nothing has to be kept in step: what is left
 //! in a section at its end is unknown, and what was asked for is the list of all keys.
 
+use std::path::PathBuf;
+
 use figment::value::{Dict, Value};
 
 use super::{
@@ -210,6 +212,20 @@ impl Reading {
         None
     }
 
+    /// As [`Reading::any`]; `Some(None)` where the key is absent, and may be.
+    pub fn any_optional<T>(
+        &mut self,
+        section: &mut Section,
+        name: &str,
+        read: impl FnOnce(&Value) -> Result<(T, String), (String, String)>,
+    ) -> Option<Option<T>> {
+        if !section.values.contains_key(name) {
+            self.note(section.key.child(name), None, DEFAULT.into());
+            return Some(None);
+        }
+        self.any(section, name, read).map(Some)
+    }
+
     /// The end of a section: whatever nobody asked for is unknown.
     pub fn end(&mut self, section: Section) {
         for name in section.values.keys() {
@@ -235,6 +251,11 @@ impl Reading {
         }
     }
 
+    /// The file of its own that the value of `key` was read from.
+    pub fn file_of(&self, key: &Key) -> Option<PathBuf> {
+        self.written.file(key.segments()).map(Into::into)
+    }
+
     fn note(&mut self, key: Key, shown: Option<String>, origin: String) {
         self.entries.push(Entry { key, shown, origin });
     }
@@ -246,9 +267,10 @@ impl Reading {
 
 const REQUIRED: &str = "It has no default: set it.";
 
-/// Quotes the value, but nothing below `auth`: a token may have slipped into the wrong key.
+/// Quotes the value, but nothing below `auth` and `tls`: a token or the key itself may have slipped
+/// into the wrong place.
 fn told(key: &Key, value: &str, problem: &str) -> String {
-    if key.segments().iter().any(|segment| segment == "auth") {
+    if key.segments().iter().any(|segment| segment == "auth" || segment == "tls") {
         format!("has a value (not shown here) {problem}")
     } else {
         format!("is `{value}`, {problem}")

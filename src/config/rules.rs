@@ -4,6 +4,7 @@
 use super::{
     mistake::{Key, Mistakes},
     stages::{Admin, Kafka, Listen, SourceConfig, Spool, Topics},
+    tls,
 };
 
 /// librdkafka's own `message.max.bytes`.
@@ -24,6 +25,9 @@ pub(super) struct Known<'a> {
 }
 
 pub(super) fn check(known: Known<'_>, mistakes: &mut Mistakes) {
+    if let (Some(listen), Some(sources)) = (known.listen, known.sources) {
+        tls::rules(listen, sources, mistakes);
+    }
     let mut wrong = |key: &str, problem: &str, remedy: &str| {
         mistakes.at(&Key::new(key), problem, remedy);
     };

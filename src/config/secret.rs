@@ -3,35 +3,49 @@
 //! Neither `Debug` nor `Display` print it, it has no serializer, and comparing takes the same time
 //! wherever the first difference is. Whoever needs the text says so with [`Secret::expose`].
 
-use std::fmt;
+use std::{fmt, path::Path, sync::Arc};
 
 use subtle::ConstantTimeEq;
 
-/// A token, a password, or any setting that may hold one. Never empty.
+/// A token, a password, or any setting that may hold one. Never empty. It knows the file that it was
+/// read from, where there was one, so that it can be read again.
 #[derive(Clone)]
-pub struct Secret(String);
+pub struct Secret {
+    text: String,
+    file: Option<Arc<Path>>,
+}
 
 impl Secret {
     /// `None` when `text` is empty: an empty token would let everybody in.
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
-        (!text.is_empty()).then_some(Self(text))
+        (!text.is_empty()).then_some(Self { text, file: None })
+    }
+
+    /// The same, read from `file`.
+    pub fn read_from(self, file: &Path) -> Self {
+        Self { file: Some(file.into()), ..self }
+    }
+
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// The text itself, for the one place that must hand it on.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Whether `presented` is this secret, in a time that depends on the lengths alone.
     pub fn matches(&self, presented: &[u8]) -> bool {
-        self.0.as_bytes().ct_eq(presented).into()
+        self.text.as_bytes().ct_eq(presented).into()
     }
 }
 
+/// By the text alone.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        self.matches(other.0.as_bytes())
+        self.matches(other.text.as_bytes())
     }
 }
 

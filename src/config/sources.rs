@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use figment::value::Value;
 
 use super::{
-    catalog,
+    adobe, catalog,
     effective::HIDDEN,
     journal,
     leaf::{Kind, SIZE, string},
@@ -13,6 +13,7 @@ use super::{
     reading::{Reading, Section},
     secret::Secret,
     stages::{Auth, HeaderScheme, SourceConfig, TokenAuth},
+    tls,
     written::list,
 };
 use crate::delivery::{SourceKind, SourceName};
@@ -62,7 +63,9 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     let kind = reading.choice(&mut section, "kind", &SourceKind::ALL, SourceKind::as_str, None);
     let size_limit = reading.optional(&mut section, "size_limit", &SIZE);
     let mut auth = reading.section(&mut section, "auth");
-    let tokens = reading.any(&mut auth, "tokens", tokens);
+    let adobe = adobe::read_auth(reading, &mut auth, kind);
+    let certificate = tls::names(reading, &mut auth);
+    let tokens = reading.any_optional(&mut auth, "tokens", tokens);
     let header_scheme = reading.choice(
         &mut auth,
         "header_scheme",
@@ -71,19 +74,34 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
         Some(HeaderScheme::default()),
     );
     let query_parameter = reading.optional(&mut auth, "query_parameter", &QUERY_PARAMETER);
+    let key = auth.key.clone();
+    let tokens_file = reading.file_of(&key.child("tokens"));
     reading.end(auth);
-    let journal = journal::read(reading, &mut section);
+    let journal = journal::read(reading, &mut section, kind);
     reading.end(section);
+    let (tokens, certificate, query_parameter) = (tokens?, certificate?, query_parameter?);
+    // Adobe I/O signs, and needs no other way.
+    if tokens.is_none() && certificate.is_none() && kind != Some(SourceKind::AdobeIo) {
+        let remedy = "Set it: without a way to authenticate nobody can deliver. Other ways are \
+                      under auth, too.";
+        reading.mistakes.at(&key.child("tokens"), "is missing", remedy);
+        return None;
+    }
+    if tokens.is_none() && query_parameter.is_some() {
+        let problem = "is set, and there is no token that it could carry";
+        reading.mistakes.at(&key.child("query_parameter"), problem, "Set tokens, or take it away.");
+    }
+    let header_scheme = header_scheme?;
+    let from_file = |token: Secret| match &tokens_file {
+        Some(file) => token.read_from(file),
+        None => token,
+    };
+    let tokens = tokens.map(|tokens| tokens.into_iter().map(from_file).collect());
+    let tokens = tokens.map(|tokens| TokenAuth { tokens, header_scheme, query_parameter });
     Some(SourceConfig {
         name: name?,
         kind: kind?,
-        auth: Auth {
-            tokens: Some(TokenAuth {
-                tokens: tokens?,
-                header_scheme: header_scheme?,
-                query_parameter: query_parameter?,
-            }),
-        },
+        auth: Auth { tokens, certificate, adobe: adobe? },
         journal: journal?,
         size_limit: size_limit?,
         activity_types: BTreeMap::new(),
@@ -91,7 +109,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
 }
 
 /// None of the texts quotes a token.
-fn tokens(value: &Value) -> Result<(Vec<Secret>, String), (String, String)> {
+pub(super) fn tokens(value: &Value) -> Result<(Vec<Secret>, String), (String, String)> {
     let wrong = |problem: &str, remedy: &str| (problem.to_owned(), remedy.to_owned());
     let plainly = "Write tokens with commas between them, as a JSON list in double quotes, or one \
                    a line in a file (…_FILE).";

@@ -13,7 +13,7 @@ use std::{
 
 use reqwest::Url;
 
-use super::secret::Secret;
+use super::{adobe::AdobeAuth, secret::Secret};
 use crate::{
     decode::catalog::Override,
     delivery::{SourceKind, SourceName},
@@ -42,6 +42,8 @@ pub struct Listen {
     pub connections: usize,
     /// Largest head of a request, in bytes; at least 8 KiB.
     pub header_limit: usize,
+    /// `None` is plain HTTP.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Listen {
@@ -57,8 +59,19 @@ impl Default for Listen {
             request_timeout: Duration::from_secs(8),
             connections: 1000,
             header_limit: 32 * 1024,
+            tls: None,
         }
     }
+}
+
+/// `listen.tls`: files in PEM, read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate, then those that lead to its authority.
+    pub certificate_file: PathBuf,
+    pub key_file: PathBuf,
+    /// The authorities whose certificates clients may present.
+    pub client_ca_file: Option<PathBuf>,
 }
 
 /// `admin`: health and metrics.
@@ -192,6 +205,16 @@ pub struct SourceConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
     pub tokens: Option<TokenAuth>,
+    pub certificate: Option<CertificateAuth>,
+    /// Signatures, for a source of kind `adobe-io`, and whose events they have to be.
+    pub adobe: Option<AdobeAuth>,
+}
+
+/// A client certificate of an authority in `listen.tls.client_ca_file`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateAuth {
+    /// Any of these is accepted; at least one.
+    pub names: Vec<String>,
 }
 
 /// `sources.<name>.journal`: the registration's journal, and Adobe's OAuth server-to-server

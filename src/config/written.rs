@@ -5,7 +5,11 @@
 //! environment guesses types (`00123` becomes a number, `a,b` no list) and its extraction stops at
 //! the first mistake and sees no unknown keys.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use figment::{
     Error, Figment, Metadata, Profile, Provider,
@@ -17,7 +21,12 @@ pub(super) struct Layer {
     /// For people: `environment`, or the file's name.
     pub name: String,
     pub values: Dict,
+    /// Where the values that were read from files of their own come from.
+    pub files: Files,
 }
+
+/// Files by the path of the value that was read from them.
+pub(super) type Files = BTreeMap<Vec<String>, PathBuf>;
 
 impl Provider for Layer {
     fn metadata(&self) -> Metadata {
@@ -32,12 +41,22 @@ impl Provider for Layer {
 /// Both layers merged, the environment over the file.
 pub(super) struct Written {
     figment: Figment,
+    files: Files,
 }
 
 impl Written {
-    pub fn merge(file: Option<Layer>, environment: Layer) -> Self {
+    pub fn merge(mut file: Option<Layer>, environment: Layer) -> Self {
+        let mut files =
+            file.as_mut().map(|file| std::mem::take(&mut file.files)).unwrap_or_default();
+        files.retain(|path, _| !has(&environment.values, path));
+        files.extend(environment.files.clone());
         let figment = file.map_or_else(Figment::new, Figment::from);
-        Self { figment: figment.merge(environment) }
+        Self { figment: figment.merge(environment), files }
+    }
+
+    /// The file of its own that the value at `path` was read from.
+    pub fn file(&self, path: &[String]) -> Option<&Path> {
+        self.files.get(path).map(PathBuf::as_path)
     }
 
     pub fn values(&self) -> Dict {
@@ -50,6 +69,16 @@ impl Written {
         match self.figment.get_metadata(value.tag()) {
             Some(metadata) => metadata.name.clone().into_owned(),
             None => "unknown".into(),
+        }
+    }
+}
+
+fn has(values: &Dict, path: &[String]) -> bool {
+    match path {
+        [] => false,
+        [name] => values.contains_key(name),
+        [name, below @ ..] => {
+            matches!(values.get(name), Some(Value::Dict(_, inner)) if has(inner, below))
         }
     }
 }

@@ -41,6 +41,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use self::{
     attributes::{attributes, plain_headers},
+    challenge::is_challenge,
     layer::{Element, Layer, MAX_MEMBERS, cloud_event, elements},
 };
 use super::{Undecodable, naming, scalar::Scalar};
@@ -54,10 +55,10 @@ pub use recipients::{Addressed, recipients};
 type Flaw = (&'static str, String);
 
 pub(super) fn decode<'a>(body: &'a str, out: &mut Vec<Decoded<'a>>) -> Result<(), Undecodable> {
-    if validation_url(body.as_bytes()).is_some() {
+    let elements = elements(body)?;
+    if is_challenge(body, &elements) {
         return Ok(());
     }
-    let elements = elements(body)?;
     out.extend(elements.iter().zip(0..).map(|(element, index)| {
         event(element, index).map_err(|(reason, error)| Refused {
             index,

@@ -1,5 +1,8 @@
 //! Holding topics, and going back.
 //!
+//! A sink whose credentials were replaced goes the same way as one that failed: no record is left to
+//! the old ones, and none is sent twice.
+//!
 //! When a record fails while later ones of its topic are on their way, those could overtake it. So
 //! nothing more is sent: what the sink has not sent yet is taken back, what is in flight is waited
 //! for, the producer is replaced (after a purge its sequence numbers have a gap), topics in trouble

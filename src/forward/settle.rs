@@ -27,6 +27,7 @@ impl<S: Sink> Forwarder<S> {
         }
         self.outcomes = outcomes;
         let dealt_with = self.deal_with_rejected(now);
+        self.needs_reset |= self.sink.wants_renewal();
         if self.needs_reset || !self.troubled.is_empty() || self.is_stuck(now) {
             self.reset(now)?;
         }

@@ -39,7 +39,9 @@ type Client = BaseProducer<Producing>;
 
 /// The [`Sink`] on a real cluster (or on [`MockCluster`](super::MockCluster)).
 pub struct Producer {
-    config: config::Kafka,
+    config: Arc<config::Kafka>,
+    /// Of the access that `config` is.
+    generation: u64,
     queue_size: u64,
     record_limit: usize,
     topics: Arc<Topics>,
@@ -77,7 +79,8 @@ impl Producer {
     pub fn new(config: &config::Kafka, queue_size: u64, topics: Arc<Topics>) -> Self {
         let overhead = RECORD_OVERHEAD + HEADERS * HEADER_OVERHEAD;
         Self {
-            config: config.clone(),
+            config: Arc::new(config.clone()),
+            generation: topics.access().generation(),
             queue_size,
             record_limit: properties::message_max_bytes(config).saturating_sub(overhead),
             topics,
@@ -227,6 +230,9 @@ impl Sink for Producer {
             return Err(Failure::Fatal("gave up on making a new Kafka producer".into()));
         }
         let topics = &self.topics;
+        if self.generation != topics.access().generation() {
+            (self.generation, self.config) = topics.access().get();
+        }
         let native = properties::producer(&self.config, self.queue_size);
         let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(10));
         let made = retry.until(
@@ -240,6 +246,10 @@ impl Sink for Producer {
         self.client = Some(made.map_err(|error| Failure::Fatal(properties::describe(&error)))?);
         self.purged = false;
         Ok(())
+    }
+
+    fn wants_renewal(&self) -> bool {
+        self.generation != self.topics.access().generation()
     }
 
     fn topic(&mut self, topic: &str) -> TopicState {

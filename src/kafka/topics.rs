@@ -32,6 +32,7 @@ use tracing::{debug, info, warn};
 use crate::{config, produce::TopicState, retry::Retry};
 
 use super::{
+    access::Access,
     advice::Advice,
     cluster::Cluster,
     context::{Asking, drain},
@@ -54,6 +55,7 @@ struct Shared {
     directory: RwLock<Directory>,
     cluster: Arc<Cluster>,
     advice: Advice,
+    access: Access,
     closing: AtomicBool,
     /// Whether the thread has something to look at.
     woken: Mutex<bool>,
@@ -100,11 +102,12 @@ impl Topics {
             directory: RwLock::new(Directory::new(rules, advice.clone())),
             cluster: Arc::new(Cluster::new(&kafka.bootstrap_servers)),
             advice,
+            access: Access::new(kafka),
             closing: AtomicBool::new(false),
             woken: Mutex::new(false),
             wake: Condvar::new(),
         });
-        let worker = Worker { shared: Arc::clone(&shared), kafka: kafka.clone(), maker };
+        let worker = Worker { shared: Arc::clone(&shared), maker };
         let (running, ended) = mpsc::channel();
         thread::Builder::new().name("kafka-topics".into()).spawn(move || {
             worker.run();
@@ -144,6 +147,17 @@ impl Topics {
 
     pub(super) fn cluster(&self) -> &Arc<Cluster> {
         &self.shared.cluster
+    }
+
+    /// The secrets were replaced: every client of this directory, and of the producers that it
+    /// serves, makes way for one that has the new ones.
+    pub fn renew_access(&self, kafka: config::Kafka) {
+        self.shared.access.renew(kafka);
+        self.shared.wake();
+    }
+
+    pub(super) fn access(&self) -> &Access {
+        &self.shared.access
     }
 
     pub(super) fn advice(&self) -> &Advice {
@@ -197,17 +211,24 @@ impl Shared {
 /// The thread's own part.
 struct Worker {
     shared: Arc<Shared>,
-    kafka: config::Kafka,
     maker: Box<dyn TopicMaker>,
 }
 
 impl Worker {
     fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        let Some(client) = self.client() else { return };
+        let (mut generation, kafka) = shared.access.get();
+        let Some(mut client) = self.client(&kafka) else { return };
         let mut listed = false;
         let mut next_question = Instant::now();
         while !shared.is_closing() {
+            if shared.access.generation() != generation {
+                let kafka;
+                (generation, kafka) = shared.access.get();
+                let Some(new) = self.client(&kafka) else { return };
+                end_elsewhere(std::mem::replace(&mut client, new));
+                self.maker.renew(&kafka);
+            }
             drain(&client);
             let now = Instant::now();
             if now >= next_question {
@@ -230,8 +251,8 @@ impl Worker {
     }
 
     /// The client that asks. `None` when the directory closes before one could be made.
-    fn client(&self) -> Option<BaseProducer<Asking>> {
-        let native = properties::client(&self.kafka);
+    fn client(&self, kafka: &config::Kafka) -> Option<BaseProducer<Asking>> {
+        let native = properties::client(kafka);
         let cluster = &self.shared.cluster;
         Retry::new(Duration::from_millis(100), Duration::from_secs(10))
             .until(
@@ -287,6 +308,12 @@ impl Worker {
             }
         }
     }
+}
+
+/// Its threads may sit in a name lookup or a handshake: nobody waits for them.
+fn end_elsewhere(client: BaseProducer<Asking>) {
+    // Without a thread the closure is dropped here, and the client with it.
+    let _ = thread::Builder::new().name("kafka-drop".into()).spawn(move || drop(client));
 }
 
 fn listing(metadata: &Metadata) -> Listing {

@@ -17,6 +17,7 @@ use super::{
     reply::Outcome,
     report::Report,
     slots::Slots,
+    tls::Tls,
 };
 use crate::shutdown::{Phase, Shutdown};
 
@@ -37,6 +38,8 @@ pub struct Rules {
     pub close_within: Duration,
     /// Serves until the shutdown has reached this.
     pub until: Phase,
+    /// Without it, plain HTTP.
+    pub tls: Option<Tls>,
 }
 
 /// Serves connections of `listener` until `rules.until`; resolves when all of them have ended.
@@ -61,12 +64,15 @@ pub async fn accept<H: Handler>(
                     if let Some(slot) = slots.take(&activity) {
                         let http = http.clone();
                         connections.spawn(async move {
-                            http.serve(stream, peer.ip(), activity).await;
+                            http.welcome(stream, peer.ip(), activity).await;
                             drop(slot);
                         });
                     } else {
                         report.connection(peer.ip(), &Outcome::TooManyConnections);
-                        refuse(stream, &refusals);
+                        // Only a handshake could tell it anything over TLS.
+                        if rules.tls.is_none() {
+                            refuse(stream, &refusals);
+                        }
                     }
                 }
                 Err(error) if concerns_one_connection(&error) => {

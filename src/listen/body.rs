@@ -34,6 +34,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The same, for bodies of at most `wire` bytes.
+    pub fn at_most(&self, wire: u64) -> Self {
+        Self { wire: wire.min(self.wire), ..self.clone() }
+    }
+
     pub fn new(config: &Listen) -> Self {
         Self {
             wire: config.body_limit,
@@ -43,6 +48,15 @@ impl Limits {
     }
 }
 
+/// A whole body as it came over the wire: what a signature is over.
+pub struct WireBody {
+    pub bytes: Bytes,
+    /// When the last byte came.
+    pub received: Instant,
+    received_at: UnixMillis,
+    reservation: Reservation,
+}
+
 /// A whole body, its content-coding taken off if that could be done.
 pub struct Body {
     pub bytes: Bytes,
@@ -50,53 +64,66 @@ pub struct Body {
     pub still_coded: bool,
     /// When the last byte came.
     pub received_at: UnixMillis,
-    pub received: Instant,
     pub reservation: Reservation,
 }
 
-/// Reads all of `body`. The error is the outcome to answer with.
+/// Reads all of `body` and leaves its content-coding alone, since whoever sent it may still turn out
+/// to be a stranger, and a stranger's bomb is never inflated. The error is the outcome to answer with.
 pub async fn read<B>(
     headers: &HeaderMap,
     body: B,
     limits: &Limits,
     deadline: Instant,
-) -> Result<Body, Outcome>
+) -> Result<WireBody, Outcome>
 where
     B: hyper::body::Body<Data = Bytes> + Unpin,
 {
     let mut reservation = limits.budget.reserve();
     let wire = read_wire(headers, body, limits, deadline, &mut reservation).await?;
-    let (received, received_at) = (Instant::now(), unix_millis(SystemTime::now()));
-    let finished = |bytes: Bytes, still_coded, reservation| Body {
-        bytes,
-        still_coded,
-        received_at,
-        received,
+    Ok(WireBody {
+        bytes: wire.into(),
+        received: Instant::now(),
+        received_at: unix_millis(SystemTime::now()),
         reservation,
-    };
-    match Coding::of(headers) {
-        Coding::Identity => Ok(finished(wire.into(), false, reservation)),
-        Coding::Unknown => Ok(finished(wire.into(), true, reservation)),
-        coding => {
-            let limit = limits.inflated;
-            let (runtime, mine) = (Handle::current(), wire.len() as u64);
-            // Large bodies take milliseconds, and bombs more: not on a thread that serves others.
-            let work = move || {
-                let mut grow = |bytes| {
-                    runtime.block_on(reservation.grow_to(mine.saturating_add(bytes), deadline))
-                };
-                match inflate(coding, &wire, limit, &mut grow) {
-                    Ok(inflated) => Ok((inflated, false, reservation)),
-                    Err(NotInflated::Corrupt) => Ok((wire, true, reservation)),
-                    Err(NotInflated::TooLarge) => Err(Outcome::InflatedTooLarge),
-                    Err(NotInflated::NoRoom(outcome)) => Err(outcome),
-                }
-            };
-            let done = tokio::task::spawn_blocking(work).await.map_err(|_| Outcome::Internal)?;
-            let (bytes, still_coded, mut reservation) = done?;
-            reservation.shrink_to(bytes.capacity() as u64);
-            Ok(finished(bytes.into(), still_coded, reservation))
+    })
+}
+
+impl WireBody {
+    /// Takes the content-coding off.
+    pub async fn inflated(
+        self,
+        headers: &HeaderMap,
+        limits: &Limits,
+        deadline: Instant,
+    ) -> Result<Body, Outcome> {
+        let Self { bytes: wire, received_at, mut reservation, .. } = self;
+        let finished =
+            |bytes, still_coded, reservation| Body { bytes, still_coded, received_at, reservation };
+        let coding = Coding::of(headers);
+        if matches!(coding, Coding::Identity | Coding::Unknown) {
+            return Ok(finished(wire, coding == Coding::Unknown, reservation));
         }
+        let (limit, runtime, before) = (limits.inflated, Handle::current(), reservation.bytes());
+        // Large bodies take milliseconds, and bombs more: not on a thread that serves others.
+        let work = move || {
+            let mut grow = |bytes| {
+                runtime.block_on(reservation.grow_to(before.saturating_add(bytes), deadline))
+            };
+            let (bytes, still_coded, held) = match inflate(coding, &wire, limit, &mut grow) {
+                Ok(inflated) => {
+                    let held = inflated.capacity() as u64;
+                    (inflated.into(), false, held)
+                }
+                Err(NotInflated::Corrupt) => (wire, true, before),
+                Err(NotInflated::TooLarge) => return Err(Outcome::InflatedTooLarge),
+                Err(NotInflated::NoRoom(outcome)) => return Err(outcome),
+            };
+            reservation.shrink_to(held);
+            Ok((bytes, still_coded, reservation))
+        };
+        let done = tokio::task::spawn_blocking(work).await.map_err(|_| Outcome::Internal)?;
+        let (bytes, still_coded, reservation) = done?;
+        Ok(finished(bytes, still_coded, reservation))
     }
 }
 

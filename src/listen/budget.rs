@@ -43,6 +43,10 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    pub(super) fn bytes(&self) -> u64 {
+        u64::from(self.units) * UNIT
+    }
+
     /// Waits for room until `deadline`, first come, first served.
     pub(super) async fn grow_to(&mut self, bytes: u64, deadline: Instant) -> Result<(), Outcome> {
         let wanted = units(bytes).min(self.budget.total);

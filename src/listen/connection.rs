@@ -16,6 +16,7 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
     time::{Instant, sleep_until, timeout},
 };
 use tracing::debug;
@@ -26,9 +27,10 @@ use super::{
     activity::{Activity, Overdue},
     reply::Outcome,
     report::Report,
+    tls::Unwelcome,
     wire::Wire,
 };
-use crate::shutdown::Shutdown;
+use crate::{authenticate::certificate::Presented, shutdown::Shutdown};
 
 /// How long a connection that we end may go on sending before it is cut. Closing a socket with unread
 /// bytes resets it, and a reset may overtake the answer that was just written.
@@ -64,12 +66,36 @@ impl<H: Handler> Http<H> {
         Self { rules, library, handler, report, shutdown }
     }
 
-    pub(super) async fn serve<S>(&self, stream: S, peer: IpAddr, activity: Arc<Activity>)
-    where
+    /// A connection that was just accepted: TLS first, where that is due.
+    pub(super) async fn welcome(&self, stream: TcpStream, peer: IpAddr, activity: Arc<Activity>) {
+        let Some(tls) = &self.rules.tls else {
+            return self.serve(stream, peer, activity, None).await;
+        };
+        match tls.welcome(stream, &self.rules, &activity, &self.shutdown).await {
+            Ok((stream, presented)) => self.serve(stream, peer, activity, presented).await,
+            Err(Unwelcome::Plain(stream)) => {
+                self.report.connection(peer, &Outcome::PlainHttp);
+                farewell(stream, Some(&Outcome::PlainHttp), STRANGER).await;
+            }
+            Err(Unwelcome::Failed(outcome, why)) => {
+                self.report.connection_because(peer, &outcome, &why);
+            }
+            Err(Unwelcome::Gone) => {}
+        }
+    }
+
+    /// `presented` is what the TLS handshake has proved, if there was one.
+    pub(super) async fn serve<S>(
+        &self,
+        stream: S,
+        peer: IpAddr,
+        activity: Arc<Activity>,
+        presented: Option<Presented>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (wire, stream) = Wire::new(stream, activity.clone());
-        let end = self.converse(wire, &activity).await;
+        let end = self.converse(wire, &activity, presented).await;
         let outcome = outcome(&end, &activity);
         if let Some(outcome) = &outcome {
             self.report.connection(peer, outcome);
@@ -88,11 +114,19 @@ impl<H: Handler> Http<H> {
         }
     }
 
-    async fn converse<S>(&self, wire: Wire<S>, activity: &Arc<Activity>) -> End
+    async fn converse<S>(
+        &self,
+        wire: Wire<S>,
+        activity: &Arc<Activity>,
+        presented: Option<Presented>,
+    ) -> End
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = service_fn(|request: Request<Incoming>| {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            if let Some(presented) = &presented {
+                request.extensions_mut().insert(presented.clone());
+            }
             let (handler, activity) = (self.handler.clone(), activity.clone());
             async move { Ok::<_, std::convert::Infallible>(answer(&*handler, request, &activity).await) }
         });

@@ -20,9 +20,23 @@ pub enum Outcome {
     Stored,
     /// A source was asked whether it is there.
     Probe,
+    /// Adobe I/O asked whether somebody is there who knows how to answer: with this value.
+    Challenge {
+        value: String,
+    },
+    /// Adobe I/O asked to have an address opened.
+    Validation,
     /// `challenge` is the scheme that the source accepts, for `WWW-Authenticate`.
     BadCredentials {
         challenge: &'static str,
+    },
+    /// Whether the credentials are good can't be told now.
+    Undecided {
+        reason: String,
+    },
+    /// Adobe I/O sent it, and for somebody else. Our own client id may be wrong.
+    ForeignRecipient {
+        reason: String,
     },
     /// `key` is the limit that was reached, as configuration calls it.
     SpoolFull {
@@ -49,6 +63,12 @@ pub enum Outcome {
     HeadTooLarge,
     /// Not HTTP, or HTTP whose meaning is in doubt (two lengths).
     Unreadable,
+    /// HTTP without the TLS that is due here.
+    PlainHttp,
+    /// No TLS connection came to be: no version or cipher in common, or the peer said no.
+    Handshake,
+    /// The client's certificate is not from the configured authority, or not valid now.
+    ClientCertificate,
     /// Hung up before there was an answer. Nobody sees this one's status.
     ClientGone,
     /// A panic: our own mistake.
@@ -72,20 +92,40 @@ pub struct Reply {
     /// The configuration key that would change it.
     pub key: Option<Cow<'static, str>>,
     /// The answer's body: one line, and nothing a stranger may not know.
-    pub text: &'static str,
+    pub text: Cow<'static, str>,
 }
 
 impl Outcome {
+    /// More for the log, of a single case. No secret.
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::Undecided { reason } | Self::ForeignRecipient { reason } => reason,
+            _ => "",
+        }
+    }
+
     pub fn reply(&self) -> Reply {
         use Level as L;
         match self {
             Self::Stored => Reply::ok("stored", "stored"),
             Self::Probe => Reply::ok("probe", "ready"),
+            Self::Challenge { value } => {
+                Reply { text: value.clone().into(), ..Reply::ok("challenge", "") }
+            }
+            Self::Validation => Reply::ok("validation", "to be opened"),
             Self::BadCredentials { challenge } => Reply {
                 header: Some((header::WWW_AUTHENTICATE, challenge)),
                 ..Reply::refuse(401, "bad-credentials", L::WARN, "bad credentials")
-                    .key("sources.<name>.auth.tokens")
+                    .key("sources.<name>.auth")
             },
+            Self::Undecided { .. } => {
+                Reply::later(30, "undecided", L::WARN, "credentials can't be checked now")
+                    .key("sources.<name>.auth")
+            }
+            Self::ForeignRecipient { .. } => {
+                Reply::later(300, "foreign-recipient", L::ERROR, "meant for somebody else")
+                    .key("sources.<name>.auth.client_ids")
+            }
             Self::SpoolFull { key } => {
                 Reply::later(30, "spool-full", L::ERROR, "the spool is full").key(key.clone())
             }
@@ -149,6 +189,22 @@ impl Outcome {
                 Reply::later(60, "unreadable", L::WARN, "not a request that can be read")
                     .and_close()
             }
+            Self::PlainHttp => {
+                Reply::later(60, "plain-http", L::WARN, "this address takes HTTPS alone")
+                    .key("listen.tls")
+                    .and_close()
+            }
+            Self::Handshake => {
+                Reply::later(60, "tls-handshake", L::WARN, "no TLS connection").and_close()
+            }
+            Self::ClientCertificate => Reply::later(
+                60,
+                "client-certificate",
+                L::WARN,
+                "the client's certificate is no good",
+            )
+            .key("listen.tls.client_ca_file")
+            .and_close(),
             Self::ClientGone => Reply::later(5, "client-gone", L::INFO, "hung up").and_close(),
             Self::Internal => {
                 Reply::later(30, "internal", L::ERROR, "an internal mistake").and_close()
@@ -174,6 +230,7 @@ impl Reply {
     fn new(status: u16, label: &'static str, level: Level, text: &'static str) -> Self {
         let status = StatusCode::from_u16(status).expect("the table's codes are valid");
         let (retry_after, header, close, key) = (None, None, false, None);
+        let text = text.into();
         Self { status, retry_after, header, close, label, level, key, text }
     }
 
@@ -199,10 +256,16 @@ impl Reply {
     }
 
     pub fn response(&self, version: Version) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(Bytes::from_static(self.text.as_bytes())));
+        let text = match &self.text {
+            Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+            Cow::Owned(text) => text.clone().into(),
+        };
+        let mut response = Response::new(Full::new(text));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        // An answer may repeat what a stranger wrote: no browser shall take it for anything but text.
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
@@ -230,20 +293,27 @@ impl Reply {
         if let Some((name, value)) = &self.header {
             text += &format!("{name}: {value}\r\n");
         }
-        (text + "\r\n" + self.text).into_bytes()
+        (text + "\r\n" + &self.text).into_bytes()
     }
 }
+
+#[cfg(test)]
+mod answers;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn every_outcome() -> Vec<Outcome> {
+    pub(super) fn every_outcome() -> Vec<Outcome> {
         use Outcome::*;
         vec![
             Stored,
             Probe,
+            Challenge { value: "8ec8d794".into() },
+            Validation,
             BadCredentials { challenge: "Bearer" },
+            Undecided { reason: "no key".into() },
+            ForeignRecipient { reason: "somebody".into() },
             SpoolFull { key: "spool.size_limit".into() },
             SpoolSlow,
             SpoolTooLarge,
@@ -261,6 +331,9 @@ mod tests {
             HeadTimeout,
             HeadTooLarge,
             Unreadable,
+            PlainHttp,
+            Handshake,
+            ClientCertificate,
             ClientGone,
             Internal,
         ]
@@ -271,7 +344,10 @@ mod tests {
         for outcome in every_outcome() {
             let reply = outcome.reply();
             let expected = match outcome {
-                Outcome::Stored | Outcome::Probe => 200,
+                Outcome::Stored
+                | Outcome::Probe
+                | Outcome::Challenge { .. }
+                | Outcome::Validation => 200,
                 Outcome::BadCredentials { .. } => 401,
                 Outcome::NotFound => 404,
                 Outcome::MethodNotAllowed => 405,
@@ -289,8 +365,9 @@ mod tests {
             every_outcome().into_iter().filter(is).collect::<Vec<_>>()
         };
         assert_eq!(tries(Some(true)), [Outcome::Stored]);
-        let none = [Outcome::Probe, Outcome::NotFound, Outcome::MethodNotAllowed];
-        assert_eq!(tries(None), none);
+        for question in [Outcome::Probe, Outcome::Validation, Outcome::NotFound] {
+            assert!(tries(None).contains(&question), "{question:?}");
+        }
         assert!(tries(Some(false)).contains(&Outcome::ClientGone), "it had no answer");
     }
 

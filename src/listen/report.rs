@@ -52,9 +52,15 @@ impl Report {
 
     /// A connection ended before a request was read from it.
     pub fn connection(&self, peer: IpAddr, outcome: &Outcome) {
+        self.connection_because(peer, outcome, "");
+    }
+
+    /// As [`Report::connection`], with more for a person.
+    pub fn connection_because(&self, peer: IpAddr, outcome: &Outcome, why: &str) {
         let label = outcome.reply().label;
         self.metrics.connections_refused.with_label_values(&[label]).inc();
-        self.log("connection", UNKNOWN, outcome, &format!("from {peer}"));
+        let separator = if why.is_empty() { "" } else { ": " };
+        self.log("connection", UNKNOWN, outcome, &format!("from {peer}{separator}{why}"));
     }
 
     fn log(&self, what: &'static str, source: &str, outcome: &Outcome, detail: &str) {

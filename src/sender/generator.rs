@@ -5,8 +5,9 @@
 //! that no list knows. Some leads are busier than others, and a lead's activities are numbered
 //! ([`EventId::of_lead`]), so that order can be checked later.
 
+pub(super) mod activity;
 pub mod kinds;
-mod values;
+pub(super) mod values;
 
 use std::fmt::Write as _;
 
@@ -14,7 +15,6 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{event_id::EventId, random::Random};
-use kinds::{KINDS, Kind};
 
 /// One request body and what is in it.
 #[derive(Clone, Debug)]
@@ -38,7 +38,6 @@ pub struct Generator {
     events: u64,
     /// Activities made so far, by lead.
     leads: Vec<u32>,
-    weights: u64,
 }
 
 /// Leads that do something during a run, a subscription.
@@ -47,9 +46,7 @@ pub const LEADS: usize = 400;
 impl Generator {
     /// `run` tells this run's events from those of others; see [`EventId`].
     pub fn new(seed: u64, run: u32, subscription: u16) -> Self {
-        // Neighbouring subscriptions must not draw the same numbers.
-        let mut random = Random::new(seed ^ (u64::from(subscription) << 48));
-        random = Random::new(random.next_u64());
+        let random = Random::of(seed, subscription);
         Self {
             random,
             run,
@@ -58,7 +55,6 @@ impl Generator {
             batches: 0,
             events: 0,
             leads: vec![0; LEADS],
-            weights: KINDS.iter().map(|kind| u64::from(kind.weight)).sum(),
         }
     }
 
@@ -111,34 +107,10 @@ impl Generator {
         };
         self.leads[lead] += 1;
         self.events += 1;
-        let kind = self.kind();
-        let _ = write!(
-            text,
-            r#"{{"marketoGUID":"{id}","leadId":{},"activityDate":"{}","activityTypeId":{},"activityType":"#,
-            1_000_001 + lead,
-            date(happened),
-            kind.id,
-        );
-        values::string(text, kind.name);
-        let _ = write!(text, r#","activityLogItemId":{}"#, 500_000_000 + self.events);
-        if let Some(primary) = kind.primary {
-            let asset = self.random.between(1, 60);
-            let _ = write!(text, r#","primaryAttributeValueId":{asset}"#);
-            text.push_str(r#","primaryAttributeValue":"#);
-            primary.write(text, &mut self.random);
-        }
-        text.push_str(r#","attributes":["#);
-        for (index, (name, value)) in kind.attributes.iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            let _ = write!(
-                text,
-                r#"{comma}{{"name":"{name}","dataType":"{}","value":"#,
-                value.data_type()
-            );
-            value.write(text, &mut self.random);
-            text.push('}');
-        }
-        text.push_str("]}");
+        let kind = kinds::draw(&mut self.random);
+        let _ = write!(text, r#"{{"marketoGUID":"{id}","leadId":{},"#, 1_000_001 + lead);
+        activity::write(text, kind, date(happened), self.events, &mut self.random);
+        text.push('}');
     }
 
     /// Low numbers more often than high ones.
@@ -146,17 +118,6 @@ impl Generator {
         let leads = self.leads.len() as u64;
         let (one, two) = (self.random.below(leads), self.random.below(leads));
         one.min(two) as usize
-    }
-
-    fn kind(&mut self) -> &'static Kind {
-        let mut drawn = self.random.below(self.weights);
-        for kind in KINDS {
-            match drawn.checked_sub(u64::from(kind.weight)) {
-                Some(rest) => drawn = rest,
-                None => return kind,
-            }
-        }
-        &KINDS[0]
     }
 }
 
@@ -166,7 +127,7 @@ pub fn munchkin_id(subscription: u16) -> String {
 }
 
 /// RFC 3339 with whole seconds, in UTC.
-fn date(unix_millis: u64) -> Timestamp {
+pub(super) fn date(unix_millis: u64) -> Timestamp {
     let seconds = i64::try_from(unix_millis / 1000).unwrap_or(i64::MAX);
     Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
 }
@@ -177,7 +138,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::*;
+    use super::{kinds::KINDS, *};
 
     const NOW: u64 = 1_772_445_600_500;
 

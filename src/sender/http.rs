@@ -1,17 +1,10 @@
-//! One request, one answer: how a batch gets from the sender to an endpoint.
+//! One request, one answer: how a delivery gets from the sender to an endpoint.
 
 use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Method, Request, StatusCode, Uri,
-    header::{AUTHORIZATION, CONTENT_TYPE},
-};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use reqwest::{Client, Response, Url, redirect::Policy};
 
 /// What came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,78 +25,113 @@ impl Answer {
 /// Takes a body and answers.
 pub trait Post: Send + Sync {
     /// Waits at most `timeout` in all.
-    fn post(&self, body: Bytes, timeout: Duration) -> impl Future<Output = Answer> + Send;
+    fn post(
+        &self,
+        headers: HeaderMap,
+        body: Bytes,
+        timeout: Duration,
+    ) -> impl Future<Output = Answer> + Send;
 }
 
-/// POSTs JSON to one URL with a token in the header, over connections that are kept open.
-#[derive(Clone)]
-pub struct HttpPost {
-    client: Client<HttpConnector, Full<Bytes>>,
-    uri: Uri,
-    authorization: HeaderValue,
+/// One URL, over HTTP/1.1 connections that are kept open, straight and not through a proxy. Clones
+/// share the connections.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    client: Client,
+    url: Url,
 }
 
-impl HttpPost {
-    /// `authorization` is the whole value of the header, e.g. `Bearer 5ecret`; `None` when it can't
-    /// be one. Only `http` URLs are spoken to.
-    pub fn new(uri: Uri, authorization: &str) -> Option<Self> {
-        let mut authorization = HeaderValue::from_str(authorization).ok()?;
-        authorization.set_sensitive(true);
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
+/// What a GET brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    pub status: StatusCode,
+    pub content_type: Option<String>,
+    pub body: Bytes,
+}
+
+impl Endpoint {
+    /// Certificates of `https` URLs are checked against the system's (`SSL_CERT_FILE` names others).
+    pub fn new(url: &str) -> Result<Self, String> {
+        let url: Url = url.parse().map_err(|error| format!("{url} is no URL: {error}"))?;
+        if !["http", "https"].contains(&url.scheme()) {
+            return Err(format!("{url} begins neither with http:// nor with https://"));
+        }
         // A request is sent once: what becomes of it is what is being looked at.
-        let client =
-            Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector);
-        Some(Self { client, uri, authorization })
+        let client = Client::builder()
+            .redirect(Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .http1_only()
+            .build()
+            .map_err(|error| chain(&error))?;
+        Ok(Self { client, url })
     }
 
-    async fn exchange(&self, body: Bytes) -> Answer {
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(self.uri.clone())
-            .header(AUTHORIZATION, self.authorization.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(body));
-        let answer = match request {
-            Ok(request) => self.client.request(request).await,
-            Err(error) => return Answer::None(error.to_string()),
+    /// Asks with `name=value` as the whole query.
+    pub async fn get(&self, name: &str, value: &str, timeout: Duration) -> Result<Page, String> {
+        let mut url = self.url.clone();
+        url.query_pairs_mut().clear().append_pair(name, value);
+        let asking = async {
+            let mut answer = self.client.get(url).send().await?;
+            let body = read(&mut answer).await?;
+            let content_type = answer.headers().get(CONTENT_TYPE);
+            let content_type = content_type.map(|v| String::from_utf8_lossy(v.as_bytes()).into());
+            Ok(Page { status: answer.status(), content_type, body })
         };
-        match answer {
-            Ok(answer) => {
-                let (head, body) = answer.into_parts();
-                // Read to its end, so that the connection can be used again.
-                let _ = Limited::new(body, ANSWER_LIMIT).collect().await;
-                Answer::Status(head.status)
-            }
-            Err(error) => Answer::None(chain(&error)),
+        match tokio::time::timeout(timeout, asking).await {
+            Ok(page) => page.map_err(|error: reqwest::Error| chain(&error.without_url())),
+            Err(_) => Err(no_answer_within(timeout)),
         }
     }
 }
 
-/// Bytes of an answer's body that are read and thrown away.
+/// Bytes of an answer's body that are read.
 const ANSWER_LIMIT: usize = 64 * 1024;
 
-impl Post for HttpPost {
-    async fn post(&self, body: Bytes, timeout: Duration) -> Answer {
-        tokio::time::timeout(timeout, self.exchange(body))
-            .await
-            .unwrap_or_else(|_| Answer::None(format!("no answer within {timeout:?}")))
+impl Post for Endpoint {
+    async fn post(&self, headers: HeaderMap, body: Bytes, timeout: Duration) -> Answer {
+        let exchange = async {
+            let request = self.client.post(self.url.clone()).headers(headers).body(body);
+            let mut answer = request.send().await?;
+            // Read to its end, so that the connection can be used again. Whatever becomes of it,
+            // the status has been said.
+            let _ = read(&mut answer).await;
+            Ok(answer.status())
+        };
+        match tokio::time::timeout(timeout, exchange).await {
+            Ok(Ok(status)) => Answer::Status(status),
+            Ok(Err(error)) => Answer::None(chain(&reqwest::Error::without_url(error))),
+            Err(_) => Answer::None(no_answer_within(timeout)),
+        }
     }
+}
+
+/// The body, or as much of it as is read.
+async fn read(answer: &mut Response) -> Result<Bytes, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await? {
+        body.extend_from_slice(&piece);
+        if body.len() > ANSWER_LIMIT {
+            break;
+        }
+    }
+    Ok(body.into())
+}
+
+fn no_answer_within(timeout: Duration) -> String {
+    format!("no answer within {timeout:?}")
 }
 
 /// The error and what caused it, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::{TcpListener, TcpStream},
@@ -126,18 +154,29 @@ mod tests {
         }
     }
 
-    async fn server() -> (TcpListener, HttpPost) {
+    async fn server() -> (TcpListener, Endpoint) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}/v1/leads", listener.local_addr().unwrap()).parse().unwrap();
-        (listener, HttpPost::new(uri, "Bearer 5ecret").unwrap())
+        let url = format!("http://{}/v1/leads", listener.local_addr().unwrap());
+        let endpoint = Endpoint::new(&url).unwrap();
+        (listener, endpoint)
     }
 
     const LONG: Duration = Duration::from_secs(60);
 
+    async fn post(endpoint: &Endpoint, body: &'static str) -> Answer {
+        endpoint.post(HeaderMap::new(), body.into(), LONG).await
+    }
+
     #[tokio::test]
-    async fn a_batch_is_posted_as_json_with_the_token_in_the_header() {
-        let (listener, post) = server().await;
-        let answered = tokio::spawn(async move { post.post("{\"a\":1}".into(), LONG).await });
+    async fn a_delivery_is_posted_with_its_headers() {
+        let (listener, endpoint) = server().await;
+        let answered = tokio::spawn(async move {
+            let headers =
+                [("authorization", "Bearer 5ecret"), ("content-type", "application/json")];
+            let headers = headers
+                .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
+            endpoint.post(HeaderMap::from_iter(headers), "{\"a\":1}".into(), LONG).await
+        });
         let (mut socket, _) = listener.accept().await.unwrap();
         let request = request(&mut socket, 7).await.to_ascii_lowercase();
         assert!(request.starts_with("post /v1/leads http/1.1\r\n"), "{request}");
@@ -152,9 +191,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_is_used_again() {
-        let (listener, post) = server().await;
+        let (listener, endpoint) = server().await;
         let answered = tokio::spawn(async move {
-            (post.post("1".into(), LONG).await, post.post("2".into(), LONG).await)
+            let (one, two) = (post(&endpoint, "1"), post(&endpoint, "2"));
+            (one.await, two.await)
         });
         let (mut socket, _) = listener.accept().await.unwrap();
         for _ in 0..2 {
@@ -167,16 +207,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_is_never_answered_ends_with_the_time_out() {
-        let (listener, post) = server().await;
-        let answer = post.post("1".into(), Duration::from_millis(50)).await;
+        let (listener, endpoint) = server().await;
+        let answer = endpoint.post(HeaderMap::new(), "1".into(), Duration::from_millis(50)).await;
         assert!(matches!(&answer, Answer::None(why) if why.contains("50ms")), "{answer:?}");
         drop(listener);
     }
 
     #[tokio::test]
     async fn a_connection_that_breaks_is_no_answer_and_nothing_is_sent_again() {
-        let (listener, post) = server().await;
-        let answered = tokio::spawn(async move { post.post("1".into(), LONG).await });
+        let (listener, endpoint) = server().await;
+        let answered = tokio::spawn(async move { post(&endpoint, "1").await });
         let (mut socket, _) = listener.accept().await.unwrap();
         request(&mut socket, 1).await;
         drop(socket);
@@ -184,8 +224,24 @@ mod tests {
         drop(listener);
     }
 
+    #[tokio::test]
+    async fn a_question_is_the_whole_query_and_its_answer_comes_with_type_and_body() {
+        let (listener, endpoint) = server().await;
+        let asked = tokio::spawn(async move { endpoint.get("challenge", "a&b", LONG).await });
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let request = request(&mut socket, 0).await;
+        assert!(request.starts_with("GET /v1/leads?challenge=a%26b HTTP/1.1\r\n"), "{request}");
+        let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 3\r\n\r\na&b";
+        socket.write_all(answer.as_bytes()).await.unwrap();
+        let page = asked.await.unwrap().unwrap();
+        assert_eq!((page.status, &page.body[..]), (StatusCode::OK, &b"a&b"[..]));
+        assert_eq!(page.content_type.as_deref(), Some("text/plain"));
+    }
+
     #[test]
-    fn a_token_that_no_header_can_carry_is_refused() {
-        assert!(HttpPost::new(Uri::from_static("http://localhost/"), "Bearer a\nb").is_none());
+    fn what_is_no_web_address_is_refused() {
+        for url in ["", "localhost", "ftp://localhost/", "http://"] {
+            assert!(Endpoint::new(url).is_err(), "{url}");
+        }
     }
 }

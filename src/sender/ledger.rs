@@ -9,7 +9,7 @@
 //!   2xx is sent again as a whole, and the first may have arrived all the same.
 //! - *repeated*: on topics more often than it was sent. The service's doing.
 //! - *out of order*: found for the first time behind a later event of the same topic and key.
-//!   Further copies say nothing about order.
+//!   Further copies say nothing about order. Only lanes whose sender keeps an order count.
 //!
 //! An event that was never acknowledged is none of these, on a topic or not.
 //!
@@ -21,11 +21,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::event_id::EventId;
 
-/// All subscriptions of one run.
+/// All lanes of one run.
 #[derive(Debug, Default)]
 pub struct Ledger {
     run: u32,
-    subscriptions: Vec<Subscription>,
+    /// Lanes from this one on keep no order.
+    ordered: u16,
+    lanes: Vec<Lane>,
     /// Records read, by topic, others' included.
     topics: BTreeMap<String, Topic>,
     acknowledged: u64,
@@ -34,7 +36,7 @@ pub struct Ledger {
 }
 
 #[derive(Debug, Default)]
-struct Subscription {
+struct Lane {
     batches: Vec<Batch>,
     /// How often each event was seen on a topic, up to 255.
     seen: Vec<u8>,
@@ -85,16 +87,18 @@ impl Tally {
 }
 
 impl Ledger {
-    /// Books for the subscriptions `0..subscriptions` of `run`; see [`EventId`].
-    pub fn new(run: u32, subscriptions: u16) -> Self {
-        let subscriptions = (0..subscriptions).map(|_| Subscription::default()).collect();
-        Self { run, subscriptions, ..Self::default() }
+    /// Books for `ordered` lanes of `run`, numbered from 0, and `unordered` further ones whose sender
+    /// sends a failed delivery again behind later ones; see [`EventId`].
+    pub fn new(run: u32, ordered: u16, unordered: u16) -> Self {
+        let lanes = u32::from(ordered) + u32::from(unordered);
+        let lanes = (0..lanes).map(|_| Lane::default()).collect();
+        Self { run, ordered, lanes, ..Self::default() }
     }
 
-    /// A batch is about to be sent, for the first time or again. Batches of a subscription are
+    /// A batch is about to be sent, for the first time or again. Batches of a lane are
     /// numbered from 0 without gaps, and their events follow each other likewise.
-    pub fn sending(&mut self, subscription: u16, batch: u64, events: u32) {
-        let books = &mut self.subscriptions[usize::from(subscription)];
+    pub fn sending(&mut self, lane: u16, batch: u64, events: u32) {
+        let books = &mut self.lanes[usize::from(lane)];
         if let Some(known) = books.batches.get_mut(batch as usize) {
             known.tries = known.tries.saturating_add(1);
             return;
@@ -106,8 +110,8 @@ impl Ledger {
     }
 
     /// A batch that was sent got a 2xx.
-    pub fn acknowledged(&mut self, subscription: u16, batch: u64) {
-        let batch = &mut self.subscriptions[usize::from(subscription)].batches[batch as usize];
+    pub fn acknowledged(&mut self, lane: u16, batch: u64) {
+        let batch = &mut self.lanes[usize::from(lane)].batches[batch as usize];
         if !batch.acknowledged {
             batch.acknowledged = true;
             self.acknowledged += u64::from(batch.events);
@@ -128,15 +132,15 @@ impl Ledger {
         books.records += 1;
         let ours = id.and_then(EventId::parse).filter(|id| id.run == self.run);
         let seen = ours.and_then(|id| {
-            let subscription = self.subscriptions.get_mut(usize::from(id.subscription))?;
-            Some((id, subscription.seen.get_mut(usize::try_from(id.number).ok()?)?))
+            let lane = self.lanes.get_mut(usize::from(id.subscription))?;
+            Some((id, lane.seen.get_mut(usize::try_from(id.number).ok()?)?))
         });
         let Some((id, seen)) = seen else {
             self.others += 1;
             return;
         };
         *seen = seen.saturating_add(1);
-        if *seen > 1 {
+        if *seen > 1 || id.subscription >= self.ordered {
             return;
         }
         match books.latest.get_mut(key) {
@@ -157,10 +161,10 @@ impl Ledger {
     pub fn tally(&self) -> Tally {
         let mut tally =
             Tally { out_of_order: self.out_of_order, others: self.others, ..Tally::default() };
-        for subscription in &self.subscriptions {
-            for batch in &subscription.batches {
+        for lane in &self.lanes {
+            for batch in &lane.batches {
                 let first = batch.first as usize;
-                let events = &subscription.seen[first..first + batch.events as usize];
+                let events = &lane.seen[first..first + batch.events as usize];
                 tally.add(batch, events);
             }
         }
@@ -201,7 +205,7 @@ mod tests {
 
     /// Two batches of two events each, all of one lead; the first is acknowledged.
     fn ledger() -> Ledger {
-        let mut ledger = Ledger::new(7, 1);
+        let mut ledger = Ledger::new(7, 1, 1);
         ledger.sending(0, 0, 2);
         ledger.acknowledged(0, 0);
         ledger.sending(0, 1, 2);
@@ -256,6 +260,17 @@ mod tests {
         ledger.read("t", b"another key", Some(&id(5, 0)));
         ledger.read("t", b"k", Some(&id(3, 2)));
         assert_eq!(ledger.tally().out_of_order, 1);
+    }
+
+    #[test]
+    fn a_lane_without_an_order_is_never_out_of_it() {
+        let mut ledger = Ledger::new(7, 0, 1);
+        ledger.sending(0, 0, 2);
+        ledger.acknowledged(0, 0);
+        for number in [1, 0] {
+            ledger.read("t", b"k", Some(&id(number, number as u32)));
+        }
+        assert_eq!((ledger.tally().out_of_order, ledger.tally().lost), (0, 0));
     }
 
     #[test]

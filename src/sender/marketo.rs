@@ -10,9 +10,19 @@
 //! status outside 2xx counts as a failure; after a pause the waiting batches are sent one right
 //! after the other.
 //!
-//! [`Pace`] is a pure machine: time is an argument, as the distance from any fixed beginning.
+//! [`Subscription`] is a pure machine: time is an argument, as the distance from any fixed beginning.
+//! [`batches`] makes what it sends.
+
+pub mod batches;
 
 use std::{ops::RangeInclusive, time::Duration};
+
+pub use self::batches::Batches;
+use super::{
+    delivery::{Delivery, Fate},
+    http::Answer,
+    player::{Manner, Step},
+};
 
 /// The numbers of the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,28 +51,20 @@ impl Rules {
         retry_after: Duration::from_secs(3 * 60),
         retention: Duration::from_secs(7 * 24 * 60 * 60),
     };
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self::MARKETO
+    /// What takes minutes and days takes a `scale`th of that. The pace and the time-out stay as they
+    /// are: the receiver is as fast as it is.
+    pub fn scaled(self, scale: f64) -> Self {
+        Self {
+            retry_after: self.retry_after.div_f64(scale),
+            retention: self.retention.div_f64(scale),
+            ..self
+        }
     }
 }
 
-/// What a subscription does now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Send a new batch, then say [`Pace::answered`].
-    New,
-    /// Send the batch that failed once more, then say [`Pace::answered`].
-    Again,
-    /// Nothing before this time.
-    Wait(Duration),
-}
-
-/// The pace of one subscription: says what to do when, and learns what became of it.
-#[derive(Clone, Debug)]
-pub struct Pace {
+/// When one subscription sends what.
+#[derive(Debug)]
+pub struct Subscription {
     rules: Rules,
     /// When the next batch joins the queue.
     next_due: Duration,
@@ -70,44 +72,27 @@ pub struct Pace {
     /// queue of a week costs one number.
     queued: u64,
     dropped: u64,
-    /// The batch in hand failed; it is sent again at this time.
-    again_at: Option<Duration>,
+    /// The batch that failed, and when it is sent again.
+    again: Option<(Duration, Delivery)>,
     failures: u32,
+    /// When the last batch that had failed was accepted: what waited behind it is due from then on.
+    released: Duration,
+    settling: bool,
 }
 
-impl Pace {
+impl Subscription {
     /// The first batch is due at `first`.
     pub fn new(rules: Rules, first: Duration) -> Self {
-        Self { rules, next_due: first, queued: 0, dropped: 0, again_at: None, failures: 0 }
-    }
-
-    /// What to do at `now`. [`Step::New`] takes a batch from the queue.
-    pub fn step(&mut self, now: Duration) -> Step {
-        self.take_in(now);
-        match self.again_at {
-            Some(at) if now < at => Step::Wait(at),
-            Some(_) => Step::Again,
-            None if self.queued > 0 => {
-                self.queued -= 1;
-                Step::New
-            }
-            None => Step::Wait(self.next_due),
+        Self {
+            rules,
+            next_due: first,
+            queued: 0,
+            dropped: 0,
+            again: None,
+            failures: 0,
+            released: Duration::ZERO,
+            settling: false,
         }
-    }
-
-    /// The batch of the last step was answered with a 2xx, or was not, at `now`.
-    pub fn answered(&mut self, now: Duration, accepted: bool) {
-        if accepted {
-            self.failures = 0;
-            self.again_at = None;
-        } else {
-            self.failures = self.failures.saturating_add(1);
-            self.again_at = Some(now + self.rules.retry_after);
-        }
-    }
-
-    pub fn is_paused(&self) -> bool {
-        self.failures >= self.rules.tries
     }
 
     /// Batches that wait in Marketo's queue, without the one in hand.
@@ -115,19 +100,17 @@ impl Pace {
         self.queued
     }
 
-    /// Batches that waited too long: the sender's loss, not the receiver's.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
+    fn interval(&self) -> Duration {
+        self.rules.interval.max(Duration::from_nanos(1))
     }
 
     fn take_in(&mut self, now: Duration) {
-        let interval = self.rules.interval.max(Duration::from_nanos(1));
+        let interval = self.interval();
         if let Some(late) = now.checked_sub(self.next_due) {
             let due = late.as_nanos() / interval.as_nanos() + 1;
             // Beyond u64 nanoseconds (584 years) nobody plays.
             let due = u64::try_from(due).unwrap_or(u64::MAX);
-            let step = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
-            self.next_due += Duration::from_nanos(step.saturating_mul(due));
+            self.next_due += times(interval, due);
             let capacity = self.rules.retention.as_nanos() / interval.as_nanos();
             let capacity = u64::try_from(capacity).unwrap_or(u64::MAX).max(1);
             let waiting = self.queued.saturating_add(due);
@@ -137,101 +120,197 @@ impl Pace {
     }
 }
 
+fn times(interval: Duration, n: u64) -> Duration {
+    let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos(interval.saturating_mul(n))
+}
+
+impl Manner for Subscription {
+    fn step(&mut self, now: Duration) -> Step {
+        if !self.settling {
+            self.take_in(now);
+        }
+        match self.again.take() {
+            Some((at, delivery)) if now >= at => Step::Again { delivery, due: at },
+            Some((at, delivery)) => {
+                self.again = Some((at, delivery));
+                Step::Wait(at)
+            }
+            None if self.queued > 0 => {
+                // The queue has one batch an interval, up to the next.
+                let oldest = self.next_due.saturating_sub(times(self.interval(), self.queued));
+                self.queued -= 1;
+                Step::New { due: oldest.max(self.released) }
+            }
+            None if self.settling => Step::Over,
+            None => Step::Wait(self.next_due),
+        }
+    }
+
+    fn answered(&mut self, now: Duration, delivery: Delivery, answer: &Answer) -> Fate {
+        if answer.is_accepted() {
+            if self.failures > 0 {
+                self.released = now;
+            }
+            self.failures = 0;
+            return Fate::Delivered;
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.again = Some((now + self.rules.retry_after, delivery));
+        Fate::Again
+    }
+
+    fn timeout(&self) -> Duration {
+        self.rules.timeout
+    }
+
+    fn is_paused(&self) -> bool {
+        self.failures >= self.rules.tries
+    }
+
+    /// Batches that waited too long.
+    fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn settle(&mut self) {
+        self.settling = true;
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, StatusCode};
+
     use super::*;
+
+    const OK: Answer = Answer::Status(StatusCode::OK);
+    const BUSY: Answer = Answer::Status(StatusCode::SERVICE_UNAVAILABLE);
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
 
-    /// Plays `script` (one word an attempt: accepted or not, answered at once) and returns what was
-    /// sent when.
-    fn attempts(script: &[bool]) -> (Vec<(u64, Step)>, Pace) {
-        let mut pace = Pace::new(Rules::MARKETO, at(0));
-        let mut now = at(0);
-        let mut sent = Vec::new();
-        let mut script = script.iter();
+    fn delivery() -> Delivery {
+        Delivery { number: 0, events: 1, headers: HeaderMap::new(), body: "{}".into(), tries: 1 }
+    }
+
+    /// Goes on to the next request; returns whether it is a new one, when it is sent, since when it
+    /// was due, and the delivery.
+    fn next(subscription: &mut Subscription, now: &mut Duration) -> (bool, u64, u64, Delivery) {
         loop {
-            match pace.step(now) {
+            match subscription.step(*now) {
                 Step::Wait(until) => {
-                    assert!(until > now, "a wait of nothing would spin");
-                    now = until;
+                    assert!(until > *now, "a wait of nothing would spin");
+                    *now = until;
                 }
-                step => {
-                    let Some(accepted) = script.next() else { return (sent, pace) };
-                    sent.push((now.as_secs(), step));
-                    pace.answered(now, *accepted);
+                Step::New { due } => return (true, now.as_secs(), due.as_secs(), delivery()),
+                Step::Again { delivery, due } => {
+                    return (false, now.as_secs(), due.as_secs(), delivery);
                 }
+                Step::Over => panic!("nothing told it to end"),
             }
         }
     }
 
+    /// Plays `script` (one answer an attempt, at once) and returns what was sent when, due when.
+    fn attempts(script: &[Answer]) -> (Vec<(bool, u64, u64)>, Subscription) {
+        let mut subscription = Subscription::new(Rules::MARKETO, at(0));
+        let mut now = at(0);
+        let mut sent = Vec::new();
+        for answer in script {
+            let (new, when, due, delivery) = next(&mut subscription, &mut now);
+            sent.push((new, when, due));
+            subscription.answered(now, delivery, answer);
+        }
+        (sent, subscription)
+    }
+
     #[test]
     fn an_accepted_batch_is_followed_by_the_next_two_seconds_later() {
-        let (sent, pace) = attempts(&[true, true, true]);
-        assert_eq!(sent, [(0, Step::New), (2, Step::New), (4, Step::New)]);
-        assert!(!pace.is_paused());
+        let (sent, subscription) = attempts(&[OK, OK, OK]);
+        assert_eq!(sent, [(true, 0, 0), (true, 2, 2), (true, 4, 4)]);
+        assert!(!subscription.is_paused());
     }
 
     #[test]
     fn a_failed_batch_comes_again_every_three_minutes_and_nothing_else_meanwhile() {
-        let (sent, _) = attempts(&[true, false, false, true, true]);
+        let (sent, _) = attempts(&[OK, BUSY, BUSY, OK, OK]);
         assert_eq!(
             sent,
             [
-                (0, Step::New),
-                (2, Step::New),
-                (182, Step::Again),
-                (362, Step::Again),
-                // What became due meanwhile follows at once.
-                (362, Step::New),
+                (true, 0, 0),
+                (true, 2, 2),
+                (false, 182, 182),
+                (false, 362, 362),
+                // What became due meanwhile follows at once, and is not late for it.
+                (true, 362, 362),
             ]
         );
     }
 
     #[test]
     fn three_failures_pause_and_the_first_success_enables_again() {
-        let mut pace = Pace::new(Rules::MARKETO, at(0));
+        let mut subscription = Subscription::new(Rules::MARKETO, at(0));
         let mut now = at(0);
         for failure in 1..=5 {
-            while let Step::Wait(until) = pace.step(now) {
-                now = until;
-            }
-            pace.answered(now, false);
-            assert_eq!(pace.is_paused(), failure >= 3, "after {failure} failures");
+            let (_, _, _, delivery) = next(&mut subscription, &mut now);
+            assert_eq!(subscription.answered(now, delivery, &BUSY), Fate::Again);
+            assert_eq!(subscription.is_paused(), failure >= 3, "after {failure} failures");
         }
         // While paused it tries at the same distance.
         assert_eq!(now, at(4 * 180));
-        while let Step::Wait(until) = pace.step(now) {
-            now = until;
-        }
-        assert_eq!(now, at(5 * 180));
-        pace.answered(now, true);
-        assert!(!pace.is_paused());
-        assert_eq!(pace.step(now), Step::New);
+        let (new, when, _, delivery) = next(&mut subscription, &mut now);
+        assert_eq!((new, when), (false, 5 * 180));
+        assert_eq!(subscription.answered(now, delivery, &OK), Fate::Delivered);
+        assert!(!subscription.is_paused());
+        assert!(next(&mut subscription, &mut now).0);
     }
 
     #[test]
     fn a_slow_answer_makes_the_next_batch_late_and_none_is_skipped() {
-        let mut pace = Pace::new(Rules::MARKETO, at(0));
-        assert_eq!(pace.step(at(0)), Step::New);
-        pace.answered(at(7), true);
-        for _ in 0..3 {
-            assert_eq!(pace.step(at(7)), Step::New);
-            pace.answered(at(7), true);
+        let mut subscription = Subscription::new(Rules::MARKETO, at(0));
+        let mut now = at(0);
+        next(&mut subscription, &mut now);
+        now = at(7);
+        subscription.answered(now, delivery(), &OK);
+        for due in [2, 4, 6] {
+            let (new, when, since, delivery) = next(&mut subscription, &mut now);
+            assert_eq!((new, when, since), (true, 7, due));
+            subscription.answered(now, delivery, &OK);
         }
-        assert_eq!(pace.step(at(7)), Step::Wait(at(8)));
+        assert!(matches!(subscription.step(now), Step::Wait(until) if until == at(8)));
     }
 
     #[test]
     fn the_queue_keeps_seven_days() {
-        let mut pace = Pace::new(Rules::MARKETO, at(0));
-        assert_eq!(pace.step(at(0)), Step::New);
-        pace.answered(at(0), false);
+        let mut subscription = Subscription::new(Rules::MARKETO, at(0));
+        let mut now = at(0);
+        next(&mut subscription, &mut now);
+        subscription.answered(at(0), delivery(), &BUSY);
         let week = Rules::MARKETO.retention;
-        assert_eq!(pace.step(week + at(200)), Step::Again);
-        assert_eq!(pace.queued(), 7 * 24 * 60 * 60 / 2);
-        assert_eq!(pace.dropped(), 100);
+        assert!(matches!(subscription.step(week + at(200)), Step::Again { .. }));
+        assert_eq!(subscription.queued(), 7 * 24 * 60 * 60 / 2);
+        assert_eq!(subscription.dropped(), 100);
+    }
+
+    #[test]
+    fn once_it_settles_it_sends_what_is_due_and_what_failed_and_is_over() {
+        let mut subscription = Subscription::new(Rules::MARKETO, at(0));
+        let mut now = at(0);
+        let (.., delivery) = next(&mut subscription, &mut now);
+        subscription.answered(now, delivery, &BUSY);
+        subscription.settle();
+        let (new, when, _, delivery) = next(&mut subscription, &mut now);
+        assert_eq!((new, when), (false, 180));
+        subscription.answered(now, delivery, &OK);
+        assert!(matches!(subscription.step(now), Step::Over));
+    }
+
+    #[test]
+    fn minutes_can_be_played_in_seconds() {
+        let rules = Rules::MARKETO.scaled(60.0);
+        assert_eq!((rules.retry_after, rules.retention), (at(3), at(7 * 24 * 60)));
+        assert_eq!((rules.interval, rules.timeout), (at(2), at(20)));
     }
 }

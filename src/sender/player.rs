@@ -1,82 +1,191 @@
-//! Plays one subscription: makes its batches, sends them at its pace, and says what became of each.
+//! Plays one lane of a sender: makes its deliveries, sends them when its [`Manner`] says so, and
+//! says what became of each.
+//!
+//! A lane has one request under way at a time, as a connection does. The schedule is open: when a
+//! delivery is due does not depend on how soon others were answered, and the time of an answer is
+//! counted from when its request was due. So a receiver that stalls is blamed for everything that
+//! waited behind it, as real senders would see it.
 
 use std::time::{Duration, SystemTime};
 
+use http::HeaderMap;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    generator::Generator,
+    clock::Clock,
+    delivery::{Delivery, Fate},
     http::{Answer, Post},
-    marketo::{Pace, Rules, Step},
 };
+
+/// What a lane does now. `due` says since when.
+#[derive(Debug)]
+pub enum Step {
+    /// Send a new delivery.
+    New { due: Duration },
+    /// Send this one again.
+    Again { delivery: Delivery, due: Duration },
+    /// Nothing before this time.
+    Wait(Duration),
+    /// Nothing ever again.
+    Over,
+}
+
+/// How a kind of sender behaves on one lane. Time is an argument, as the distance from the beginning.
+pub trait Manner: Send {
+    /// After [`Step::New`] and [`Step::Again`] comes [`answered`](Self::answered).
+    fn step(&mut self, now: Duration) -> Step;
+
+    /// `delivery` was sent and answered, or was not. Its tries are counted already.
+    fn answered(&mut self, now: Duration, delivery: Delivery, answer: &Answer) -> Fate;
+
+    /// How long an answer is waited for.
+    fn timeout(&self) -> Duration;
+
+    /// Whether the receiver has failed so often that the sender sends nothing new.
+    fn is_paused(&self) -> bool;
+
+    /// Deliveries that were given up before they were ever sent.
+    fn dropped(&self) -> u64 {
+        0
+    }
+
+    /// From now on nothing new is due; what failed is still sent again.
+    fn settle(&mut self);
+}
+
+/// Makes a lane's deliveries.
+pub trait Maker: Send {
+    /// Deliveries are numbered within it.
+    fn lane(&self) -> u16;
+
+    /// The next one, as of `now` in Unix milliseconds.
+    fn make(&mut self, now: u64) -> Delivery;
+
+    /// All headers of the next try of `delivery`.
+    fn headers(&mut self, delivery: &Delivery) -> HeaderMap;
+}
+
+impl<M: Maker + ?Sized> Maker for Box<M> {
+    fn lane(&self) -> u16 {
+        (**self).lane()
+    }
+
+    fn make(&mut self, now: u64) -> Delivery {
+        (**self).make(now)
+    }
+
+    fn headers(&mut self, delivery: &Delivery) -> HeaderMap {
+        (**self).headers(delivery)
+    }
+}
 
 /// One request, before and after its answer.
 #[derive(Clone, Debug)]
 pub struct Attempt<'a> {
-    pub subscription: u16,
-    /// The batch's number within its subscription, from 0; the same for all tries.
-    pub batch: u64,
+    pub lane: u16,
+    /// The delivery's number within its lane, from 0; the same for all tries.
+    pub delivery: u64,
     pub events: u32,
+    pub bytes: usize,
     /// From 1.
     pub r#try: u32,
-    /// `None` before the request is sent; then the answer and the time from the request's first
-    /// byte to the answer's last.
-    pub answer: Option<(&'a Answer, Duration)>,
-    /// Whether the subscription is paused now.
+    /// `None` before the request is sent.
+    pub answered: Option<Answered<'a>>,
+    /// Whether the lane is paused now.
     pub paused: bool,
+    /// Deliveries of the lane so far that were given up before they were ever sent.
+    pub dropped: u64,
 }
 
-/// Sends until `stop` turns true (or its sender is gone), and finishes the request that is under way
-/// then. `first` is when the first batch is due, from now. `watch` is called right before each
-/// request and right after its answer; it must not block.
+/// What came of a request.
+#[derive(Clone, Debug)]
+pub struct Answered<'a> {
+    pub answer: &'a Answer,
+    pub fate: Fate,
+    /// From when the request was due to the answer's last byte.
+    pub since_due: Duration,
+    /// From the request's first byte to the answer's last.
+    pub since_sent: Duration,
+    /// How late the request was through nobody's fault but the player's own.
+    pub lag: Duration,
+}
+
+/// How far the play has come, for all lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    Sending,
+    /// Nothing new; what failed is sent again until nothing is left.
+    Settling,
+    /// The request that is under way is the last.
+    Ending,
+}
+
+/// Sends until nothing is left or the `act` is over (or its sender is gone). All lanes of a play
+/// have `began` at the same time. `watch` is called right before each request and right after its
+/// answer; it must not block.
 pub async fn play(
-    mut generator: Generator,
-    rules: Rules,
-    first: Duration,
+    mut maker: impl Maker,
+    mut manner: impl Manner,
     post: &impl Post,
-    mut stop: watch::Receiver<bool>,
+    clock: &Clock,
+    began: Instant,
+    mut act: watch::Receiver<Act>,
     mut watch: impl FnMut(&Attempt<'_>),
 ) {
-    let began = Instant::now();
-    let mut sizes = generator.sizes();
-    let mut pace = Pace::new(rules.clone(), first);
-    let mut in_hand = None;
-    let mut tries = 0;
-    while !*stop.borrow() {
-        match pace.step(began.elapsed()) {
+    // The next new delivery is made while there is nothing else to do.
+    let mut made = None;
+    // Since when nothing of the receiver's or the manner's keeps the lane from sending.
+    let mut free = Duration::ZERO;
+    loop {
+        let now_playing = *act.borrow_and_update();
+        match now_playing {
+            Act::Sending => {}
+            Act::Settling => manner.settle(),
+            Act::Ending => return,
+        }
+        let (mut delivery, due) = match manner.step(began.elapsed()) {
+            Step::Over => return,
             Step::Wait(until) => {
+                if made.is_none() && now_playing == Act::Sending {
+                    made = Some(maker.make(unix_millis()));
+                }
                 tokio::select! {
-                    () = tokio::time::sleep_until(began + until) => {}
-                    _ = stop.wait_for(|stop| *stop) => return,
+                    () = clock.sleep_until(began + until) => {}
+                    changed = act.changed() => if changed.is_err() { return },
                 }
                 continue;
             }
-            Step::New => {
-                let (least, most) = rules.batch.clone().into_inner();
-                let events = sizes.between(u64::from(least), u64::from(most));
-                let events = u32::try_from(events).unwrap_or(most);
-                in_hand = Some(generator.batch(events, unix_millis()));
-                tries = 1;
-            }
-            Step::Again => tries += 1,
-        }
-        // `Step::Again` follows a failure, and the batch stays in hand until the next `Step::New`.
-        let Some(batch) = &in_hand else { continue };
+            Step::New { due } => (made.take().unwrap_or_else(|| maker.make(unix_millis())), due),
+            Step::Again { delivery, due } => (delivery, due),
+        };
+        let headers = maker.headers(&delivery);
+        delivery.tries += 1;
         let mut attempt = Attempt {
-            subscription: generator.subscription(),
-            batch: batch.number,
-            events: batch.events,
-            r#try: tries,
-            answer: None,
-            paused: pace.is_paused(),
+            lane: maker.lane(),
+            delivery: delivery.number,
+            events: delivery.events,
+            bytes: delivery.body.len(),
+            r#try: delivery.tries,
+            answered: None,
+            paused: manner.is_paused(),
+            dropped: manner.dropped(),
         };
         watch(&attempt);
-        let sent = Instant::now();
-        let answer = post.post(batch.body.clone(), rules.timeout).await;
-        let elapsed = sent.elapsed();
-        pace.answered(began.elapsed(), answer.is_accepted());
-        attempt.answer = Some((&answer, elapsed));
-        attempt.paused = pace.is_paused();
+        let sent = began.elapsed();
+        let answer = post.post(headers, delivery.body.clone(), manner.timeout()).await;
+        let now = began.elapsed();
+        let lag = sent.saturating_sub(due.max(free));
+        free = now;
+        let fate = manner.answered(now, delivery, &answer);
+        attempt.answered = Some(Answered {
+            answer: &answer,
+            fate,
+            since_due: now.saturating_sub(due),
+            since_sent: now.saturating_sub(sent),
+            lag,
+        });
+        attempt.paused = manner.is_paused();
+        attempt.dropped = manner.dropped();
         watch(&attempt);
     }
 }
@@ -94,21 +203,34 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
+    use crate::sender::{
+        generator::Generator,
+        marketo::{Batches, Rules, Subscription},
+    };
 
     /// Answers by a script, then with 200; keeps what it was sent.
     struct Scripted {
         answers: Mutex<Vec<Answer>>,
         bodies: Mutex<Vec<Bytes>>,
-        stop_after: usize,
-        stop: watch::Sender<bool>,
+        end_after: usize,
+        act: watch::Sender<Act>,
+    }
+
+    impl Scripted {
+        fn new(mut answers: Vec<Answer>, end_after: usize) -> (Self, watch::Receiver<Act>) {
+            answers.reverse();
+            let (act, told) = watch::channel(Act::Sending);
+            let (answers, bodies) = (Mutex::new(answers), Mutex::default());
+            (Self { answers, bodies, end_after, act }, told)
+        }
     }
 
     impl Post for Scripted {
-        async fn post(&self, body: Bytes, _timeout: Duration) -> Answer {
+        async fn post(&self, _headers: HeaderMap, body: Bytes, _timeout: Duration) -> Answer {
             let mut bodies = self.bodies.lock().unwrap();
             bodies.push(body);
-            if bodies.len() == self.stop_after {
-                self.stop.send_replace(true);
+            if bodies.len() == self.end_after {
+                self.act.send_replace(Act::Ending);
             }
             self.answers.lock().unwrap().pop().unwrap_or(Answer::Status(StatusCode::OK))
         }
@@ -123,95 +245,118 @@ mod tests {
         }
     }
 
-    /// (batch, try, events, accepted, paused) of each answer, and the bodies.
-    type Heard = Vec<(u64, u32, u32, bool, bool)>;
-
-    async fn played(mut answers: Vec<Answer>, attempts: usize) -> (Heard, Vec<Bytes>) {
-        answers.reverse();
-        let (stop, stopped) = watch::channel(false);
-        let scripted = Scripted {
-            answers: Mutex::new(answers),
-            bodies: Mutex::default(),
-            stop_after: attempts,
-            stop,
-        };
-        let mut heard = Vec::new();
-        let mut announced = 0;
+    /// Plays one subscription over `post` until it is over.
+    async fn played(
+        rules: Rules,
+        post: &impl Post,
+        act: watch::Receiver<Act>,
+        watch: impl FnMut(&Attempt<'_>),
+    ) {
         let generator = Generator::new(1, 1, 0);
-        play(generator, rules(), Duration::ZERO, &scripted, stopped, |attempt| {
-            match attempt.answer {
-                None => announced += 1,
-                Some((answer, _)) => heard.push((
-                    attempt.batch,
-                    attempt.r#try,
-                    attempt.events,
-                    answer.is_accepted(),
-                    attempt.paused,
-                )),
-            }
+        let batches = Batches::new(generator, rules.batch.clone(), "Bearer x").unwrap();
+        let subscription = Subscription::new(rules, Duration::ZERO);
+        let clock = Clock::start().unwrap();
+        play(batches, subscription, post, &clock, Instant::now(), act, watch).await;
+    }
+
+    #[tokio::test]
+    async fn deliveries_follow_each_other_until_the_last_that_is_under_way_at_the_end() {
+        let (scripted, act) = Scripted::new(vec![], 20);
+        let (mut announced, mut heard) = (0, Vec::new());
+        played(rules(), &scripted, act, |attempt| match &attempt.answered {
+            None => announced += 1,
+            Some(answered) => heard.push((attempt.delivery, attempt.r#try, answered.fate)),
         })
         .await;
-        assert_eq!(announced, heard.len(), "each request is announced and then answered");
-        (heard, scripted.bodies.into_inner().unwrap())
+        let expected: Vec<_> = (0..20).map(|n| (n, 1, Fate::Delivered)).collect();
+        assert_eq!(heard, expected);
+        assert_eq!(announced, 20, "each request is announced and then answered");
+        assert_eq!(scripted.bodies.lock().unwrap().len(), 20);
     }
 
     #[tokio::test]
-    async fn batches_follow_each_other_within_the_sizes_of_the_rules() {
-        let (heard, bodies) = played(vec![], 20).await;
-        assert_eq!(heard.len(), 20, "the request under way when it stops is finished");
-        for (n, (batch, r#try, events, accepted, paused)) in heard.iter().enumerate() {
-            assert_eq!((*batch, *r#try, *accepted, *paused), (n as u64, 1, true, false));
-            assert!((2..=5).contains(events));
-        }
-        assert!(heard.iter().any(|h| h.2 == 2) && heard.iter().any(|h| h.2 == 5));
-        assert_eq!(bodies.len(), 20);
-    }
-
-    #[tokio::test]
-    async fn a_batch_that_failed_is_sent_again_byte_for_byte_until_it_is_accepted() {
+    async fn a_delivery_that_failed_is_sent_again_byte_for_byte_until_it_is_accepted() {
         let unavailable = || Answer::Status(StatusCode::SERVICE_UNAVAILABLE);
         let silence = || Answer::None("timed out".into());
         let denied = || Answer::Status(StatusCode::UNAUTHORIZED);
         let script = vec![unavailable(), silence(), denied(), silence()];
-        let (heard, bodies) = played(script, 6).await;
-        let seen: Vec<_> = heard.iter().map(|h| (h.0, h.1, h.3, h.4)).collect();
+        let (scripted, act) = Scripted::new(script, 6);
+        let mut heard = Vec::new();
+        played(rules(), &scripted, act, |attempt| {
+            if let Some(Answered { fate, .. }) = attempt.answered {
+                heard.push((attempt.delivery, attempt.r#try, fate, attempt.paused));
+            }
+        })
+        .await;
         assert_eq!(
-            seen,
+            heard,
             [
-                (0, 1, false, false),
-                (0, 2, false, false),
-                (0, 3, false, true), // paused
-                (0, 4, false, true),
-                (0, 5, true, false), // and enabled again
-                (1, 1, true, false),
+                (0, 1, Fate::Again, false),
+                (0, 2, Fate::Again, false),
+                (0, 3, Fate::Again, true), // paused
+                (0, 4, Fate::Again, true),
+                (0, 5, Fate::Delivered, false), // and enabled again
+                (1, 1, Fate::Delivered, false),
             ]
         );
+        let bodies = scripted.bodies.lock().unwrap();
         assert!(bodies[..5].iter().all(|body| *body == bodies[0]));
         assert_ne!(bodies[5], bodies[0]);
     }
 
     #[tokio::test]
-    async fn it_stops_while_it_waits() {
-        let (stop, stopped) = watch::channel(false);
-        let scripted = Scripted {
-            answers: Mutex::default(),
-            bodies: Mutex::default(),
-            stop_after: usize::MAX,
-            stop: stop.clone(),
-        };
-        let generator = Generator::new(1, 1, 0);
+    async fn an_hour_of_waiting_ends_when_the_play_does() {
+        let (scripted, act) = Scripted::new(vec![], usize::MAX);
         let rules = Rules { interval: Duration::from_secs(3600), ..rules() };
-        let (first, mut sent) = watch::channel(false);
-        let playing = play(generator, rules, Duration::ZERO, &scripted, stopped, |attempt| {
-            if attempt.answer.is_some() {
-                first.send_replace(true);
+        played(rules, &scripted, act, |attempt| {
+            if attempt.answered.is_some() {
+                scripted.act.send_replace(Act::Ending);
             }
-        });
-        let stopping = async {
-            sent.wait_for(|sent| *sent).await.unwrap();
-            stop.send_replace(true);
-        };
-        tokio::join!(playing, stopping);
+        })
+        .await;
         assert_eq!(scripted.bodies.lock().unwrap().len(), 1);
+    }
+
+    /// Lets the fifth request wait.
+    struct Stalling(Mutex<u32>);
+
+    const STALL: Duration = Duration::from_millis(200);
+
+    impl Post for Stalling {
+        async fn post(&self, _headers: HeaderMap, _body: Bytes, _timeout: Duration) -> Answer {
+            let number = {
+                let mut requests = self.0.lock().unwrap();
+                *requests += 1;
+                *requests
+            };
+            if number == 5 {
+                tokio::time::sleep(STALL).await;
+            }
+            Answer::Status(StatusCode::OK)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_behind_a_stalled_answer_is_counted_from_when_it_was_due() {
+        let (act, told) = watch::channel(Act::Sending);
+        let stalling = Stalling(Mutex::default());
+        let rules = Rules { interval: Duration::from_millis(10), ..rules() };
+        let (mut slow, mut due, mut answered_soon) = (0, 0, true);
+        played(rules, &stalling, told, |attempt| {
+            let Some(answered) = &attempt.answered else { return };
+            if attempt.delivery >= 5 {
+                answered_soon &= answered.since_sent < STALL / 2;
+                due += u32::from(answered.since_due >= STALL / 4);
+            }
+            slow += u32::from(answered.since_sent >= STALL / 2);
+            if attempt.delivery == 40 {
+                act.send_replace(Act::Ending);
+            }
+        })
+        .await;
+        assert_eq!(slow, 1, "one request was slow in itself");
+        // Twenty were due meanwhile; those of the first three quarters waited for long.
+        assert!(due >= 14, "{due} were late");
+        assert!(answered_soon);
     }
 }

@@ -9,6 +9,11 @@ impl Random {
         Self(seed)
     }
 
+    /// One of many for the same seed. Neighbours don't draw the same numbers.
+    pub fn of(seed: u64, lane: u16) -> Self {
+        Self(Self(seed ^ (u64::from(lane) << 48)).next_u64())
+    }
+
     pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -1,4 +1,4 @@
-//! What was answered, and how long it took.
+//! What was answered, and how long things took.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,33 +6,70 @@ use hdrhistogram::Histogram;
 
 use super::http::Answer;
 
-/// Answers and their times, as the sender saw them. Times are kept in microseconds with three
-/// significant digits, from 1 µs to a minute; longer ones count as a minute.
+/// Times in microseconds with three significant digits, from 1 µs to a minute; longer ones count as a
+/// minute.
 #[derive(Clone, Debug)]
+pub struct Times(Histogram<u64>);
+
+const LONGEST_MICROS: u64 = 60_000_000;
+
+impl Times {
+    pub fn new() -> Self {
+        let times = Histogram::new_with_bounds(1, LONGEST_MICROS, 3)
+            .expect("the bounds are constants of the right order");
+        Self(times)
+    }
+
+    pub fn record(&mut self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.0.saturating_record(micros.clamp(1, LONGEST_MICROS));
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("all histograms have the same bounds");
+    }
+
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// The time that `quantile` (0 to 1) of all stayed within; `None` without any.
+    pub fn quantile(&self, quantile: f64) -> Option<Duration> {
+        (!self.0.is_empty()).then(|| Duration::from_micros(self.0.value_at_quantile(quantile)))
+    }
+
+    pub fn longest(&self) -> Option<Duration> {
+        (!self.0.is_empty()).then(|| Duration::from_micros(self.0.max()))
+    }
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Answers and their times, as the sender saw them.
+#[derive(Clone, Debug, Default)]
 pub struct Statistics {
     /// Answers by status.
     pub statuses: BTreeMap<u16, u64>,
     /// Requests that got no answer: time-outs and broken connections.
     pub unanswered: u64,
     /// Times of those that were answered, whatever the status.
-    times: Histogram<u64>,
+    pub times: Times,
 }
-
-const LONGEST_MICROS: u64 = 60_000_000;
 
 impl Statistics {
     pub fn new() -> Self {
-        let times = Histogram::new_with_bounds(1, LONGEST_MICROS, 3)
-            .expect("the bounds are constants of the right order");
-        Self { statuses: BTreeMap::new(), unanswered: 0, times }
+        Self::default()
     }
 
     pub fn record(&mut self, answer: &Answer, elapsed: Duration) {
         match answer {
             Answer::Status(status) => {
                 *self.statuses.entry(status.as_u16()).or_default() += 1;
-                let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-                self.times.saturating_record(micros.clamp(1, LONGEST_MICROS));
+                self.times.record(elapsed);
             }
             Answer::None(_) => self.unanswered += 1,
         }
@@ -43,28 +80,20 @@ impl Statistics {
             *self.statuses.entry(*status).or_default() += count;
         }
         self.unanswered += other.unanswered;
-        self.times.add(&other.times).expect("all histograms have the same bounds");
+        self.times.add(&other.times);
     }
 
     /// Requests that were answered, whatever the status.
     pub fn answered(&self) -> u64 {
-        self.times.len()
+        self.times.count()
     }
 
-    /// The time that `quantile` (0 to 1) of the answers stayed within; `None` without any answer.
     pub fn quantile(&self, quantile: f64) -> Option<Duration> {
-        (!self.times.is_empty())
-            .then(|| Duration::from_micros(self.times.value_at_quantile(quantile)))
+        self.times.quantile(quantile)
     }
 
     pub fn longest(&self) -> Option<Duration> {
-        (!self.times.is_empty()).then(|| Duration::from_micros(self.times.max()))
-    }
-}
-
-impl Default for Statistics {
-    fn default() -> Self {
-        Self::new()
+        self.times.longest()
     }
 }
 

@@ -1,13 +1,16 @@
 //! Emptying the spool: the back half alone. Nothing listens, and nothing new is taken.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use super::{ServiceError, StartError, WATCH, broken, open_in_background, stop};
+use super::{
+    ServiceError, StartError, WATCH, boxed, broken, open_in_background, reload::KafkaSecrets, stop,
+};
 use crate::{
     config::Config,
     delivery::SourceName,
     kafka::TopicMaker,
     metrics::Metrics,
+    reload::{EVERY, Reloader},
     shutdown::{Phase, Shutdown},
     spool::{Backlog, Spool},
 };
@@ -52,7 +55,11 @@ pub async fn drain(
 ) -> Result<DrainEnd, DrainError> {
     let began = Instant::now();
     let metrics = Metrics::new();
+    let kafka_secrets = KafkaSecrets::new(&config.kafka);
     let (_folder, topics, sources) = open_in_background(config, maker, &metrics).await?;
+    let renewing = kafka_secrets.renewing(&topics).map(boxed);
+    let mut reloader = Reloader::new(renewing.into_iter().collect(), &metrics);
+    let mut looked = Instant::now();
     let spools: Vec<_> = sources.iter().map(|source| source.spool.clone()).collect();
     let ended = loop {
         progress(&left(&spools, &metrics));
@@ -67,6 +74,10 @@ pub async fn drain(
         }
         if deadline.is_some_and(|deadline| began.elapsed() >= deadline) {
             break Ok(DrainEnd::Deadline);
+        }
+        if looked.elapsed() >= EVERY {
+            looked = Instant::now();
+            reloader.look(looked, SystemTime::now());
         }
         tokio::select! {
             () = tokio::time::sleep(WATCH) => {}

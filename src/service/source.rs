@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::StartError;
+use super::{StartError, reload::TokenFile, ways::Ways};
 use crate::{
-    authenticate::{Gate, token::Tokens},
+    authenticate::{Gate, certificate::Certificate, token::Tokens},
     checkpoint::{Checkpoint, CheckpointFile},
     config::{Auth, Config, SourceConfig},
     decode::{Catalog, Rules},
@@ -36,6 +36,7 @@ pub(super) struct Surroundings<'a> {
 pub(super) struct RunningSource {
     pub spool: Spool,
     auth: Auth,
+    tokens: Option<Tokens>,
     writer: JoinHandle<()>,
     forwarder: JoinHandle<()>,
     /// Tells the forwarder's thread to stop; apart from the process's shutdown, since what the
@@ -78,16 +79,29 @@ impl RunningSource {
         let forwarder =
             spawn_forwarder(settings, parts, saved, stop.clone(), config.shutdown.flush)?;
         let writer = writer.spawn().map_err(StartError::Thread)?;
-        Ok(Self { spool, auth: source.auth.clone(), writer, forwarder, stop })
+        let tokens = source.auth.tokens.as_ref().map(Tokens::new);
+        Ok(Self { spool, auth: source.auth.clone(), tokens, writer, forwarder, stop })
     }
 
     /// The front half's view of this source.
-    pub fn receiver(&self) -> receive::Source {
+    pub fn receiver(&self, ways: &Ways) -> receive::Source {
+        let name = self.spool.source();
         receive::Source {
-            name: self.spool.source().clone(),
-            gate: Gate { tokens: self.auth.tokens.as_ref().map(Tokens::new) },
+            name: name.clone(),
+            gate: Gate {
+                tokens: self.tokens.clone(),
+                certificate: self.auth.certificate.as_ref().map(Certificate::new),
+                signature: ways.signature(&self.auth),
+            },
+            adobe: ways.adobe_io(name, &self.auth),
             store: Arc::new(self.spool.clone()),
         }
+    }
+
+    /// What of this source is read again when its file changes.
+    pub fn token_file(&self) -> Option<TokenFile> {
+        let auth = self.auth.tokens.as_ref()?;
+        TokenFile::new(self.spool.source().as_str(), auth, self.tokens.as_ref()?)
     }
 
     /// Which of the two threads has ended although nobody asked it to.

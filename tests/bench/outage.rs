@@ -20,12 +20,12 @@ use std::{
 
 use millrace::{
     config::{
-        Admin, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret, SourceConfig,
-        Spool, TokenAuth, Topics,
+        Admin, Adobe, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret,
+        SourceConfig, Spool, TokenAuth, Topics,
     },
     delivery::{SourceKind, SourceName},
     kafka::MockCluster,
-    sender::{Generator, HttpPost, Post, Statistics},
+    sender::{Endpoint, Generator, Post, Statistics, marketo::Batches, player::Maker},
     service::{self, Running},
     shutdown::{Phase, Shutdown},
 };
@@ -112,8 +112,8 @@ async fn drained(service: &Running) -> Duration {
 }
 
 struct Load {
-    generator: Generator,
-    post: HttpPost,
+    batches: Batches,
+    post: Endpoint,
     /// From one request to the next.
     distance: Duration,
     bytes: u64,
@@ -122,10 +122,11 @@ struct Load {
 
 impl Load {
     fn new(service: &Running, options: &Options) -> Self {
-        let endpoint = format!("http://{}/v1/leads", service.deliveries).parse().unwrap();
+        let endpoint = format!("http://{}/v1/leads", service.deliveries);
+        let generator = Generator::new(1, 1, 0);
         Self {
-            generator: Generator::new(1, 1, 0),
-            post: HttpPost::new(endpoint, &format!("Bearer {TOKEN}")).unwrap(),
+            batches: Batches::new(generator, EVENTS..=EVENTS, &format!("Bearer {TOKEN}")).unwrap(),
+            post: Endpoint::new(&endpoint).unwrap(),
             distance: Duration::from_secs(1) / options.rate,
             bytes: 0,
             requests: 0,
@@ -138,14 +139,14 @@ impl Load {
         let mut answers = JoinSet::new();
         let began = tokio::time::Instant::now();
         for index in 0..requests {
-            let batch = self.generator.batch(EVENTS, 1_772_445_600_000);
+            let batch = self.batches.make(1_772_445_600_000);
             self.bytes += batch.body.len() as u64;
             self.requests += 1;
             tokio::time::sleep_until(began + self.distance * index).await;
             let (post, shared) = (self.post.clone(), Arc::clone(&shared));
             answers.spawn(async move {
                 let sent = Instant::now();
-                let answer = post.post(batch.body, TIMEOUT).await;
+                let answer = post.post(batch.headers, batch.body, TIMEOUT).await;
                 shared.lock().unwrap().record(&answer, sent.elapsed());
             });
         }
@@ -227,6 +228,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
                 header_scheme: HeaderScheme::Bearer,
                 query_parameter: None,
             }),
+            ..Auth::default()
         },
         journal: None,
         size_limit: None,
@@ -244,6 +246,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         },
         topics: Topics::default(),
         forward: Forward::default(),
+        adobe: Adobe::default(),
         sources: vec![source],
         shutdown: millrace::config::Shutdown {
             delay: Duration::ZERO,

@@ -76,6 +76,7 @@ fn listen_and_admin_are_set_by_the_environment() {
             request_timeout: Duration::from_millis(1500),
             connections: 17,
             header_limit: 16 * 1024,
+            tls: None,
         }
     );
     assert_eq!(config.admin.address.to_string(), "0.0.0.0:9999");

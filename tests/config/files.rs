@@ -255,3 +255,56 @@ fn a_source_in_the_file_is_spelled_as_its_path() {
     assert!(text.contains("sources.user_audit"), "{text}");
     assert!(text.contains("is no name for a source"), "{text}");
 }
+
+#[test]
+fn a_secret_knows_the_file_that_it_came_from_and_none_when_the_environment_went_over_it() {
+    let folder = Folder::with(&[("config.toml", ""), ("tokens", "a\nb\n"), ("password", "p")]);
+    let text = format!(
+        "sources.leads.auth.tokens_file = '{}'\nkafka.properties.sasl_password_file = '{}'",
+        folder.text("tokens"),
+        folder.text("password"),
+    );
+    std::fs::write(folder.path("config.toml"), text).unwrap();
+    let rest = [
+        ("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", "localhost:9092"),
+        ("MILLRACE_SOURCES__LEADS__KIND", "marketo-lead-activity"),
+    ];
+    let config = config::load(Some(&folder.path("config.toml")), rest).unwrap();
+    let file = |config: &Config| {
+        let tokens = &tokens_of(&config.sources[0]).tokens;
+        tokens.iter().map(|token| token.file().map(|file| file.to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(file(&config), [Some(folder.path("tokens")), Some(folder.path("tokens"))]);
+    let password = &config.kafka.properties["sasl.password"];
+    assert_eq!(password.file(), Some(&*folder.path("password")));
+
+    let mut over = rest.to_vec();
+    over.push(("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "c"));
+    let config = config::load(Some(&folder.path("config.toml")), over).unwrap();
+    assert_eq!(file(&config), [None]);
+}
+
+#[test]
+fn secrets_are_read_again_by_the_rules_that_held_before() {
+    let folder =
+        Folder::with(&[("tokens", "a\nb\n"), ("empty", ""), ("bell", "a\x07"), ("p", "new\n")]);
+    let again = |name: &str| config::tokens_again(&folder.path(name));
+    let tokens = again("tokens").unwrap();
+    assert_eq!(tokens.iter().map(|token| token.expose()).collect::<Vec<_>>(), ["a", "b"]);
+    for name in ["empty", "bell", "not-there"] {
+        let problem = again(name).unwrap_err();
+        assert!(
+            problem.starts_with(&format!("names `{}`, which ", folder.text(name))),
+            "{problem}"
+        );
+    }
+
+    let file = folder.text("p");
+    let mut kafka =
+        good(&[("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD_FILE", file.as_str())]).kafka;
+    std::fs::write(&file, "newer\n").unwrap();
+    kafka = config::kafka_again(&kafka, &|_| Ok(())).unwrap();
+    assert_eq!(kafka.properties["sasl.password"].expose(), "newer");
+    let refused = config::kafka_again(&kafka, &|_| Err("no: newer".into())).unwrap_err();
+    assert!(refused.ends_with("no: ***"), "{refused}");
+}

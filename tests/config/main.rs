@@ -1,5 +1,6 @@
 //! The configuration and the command line, from outside. A table of contents:
 
+mod adobe;
 mod check;
 mod default_toml;
 mod environment;
@@ -9,3 +10,4 @@ mod kafka;
 mod mistakes;
 mod rules;
 mod secrets;
+mod tls;

@@ -163,13 +163,20 @@ fn names_of_sources_are_lower_case_letters_digits_and_hyphens() {
 }
 
 #[test]
-fn a_journal_is_whole_and_spoken_to_in_secret() {
-    let text = bad(&[
+fn a_journal_is_whole_spoken_to_in_secret_and_only_of_adobe() {
+    let journal = [
+        ("MILLRACE_SOURCES__LEADS__KIND", "adobe-io"),
+        ("MILLRACE_SOURCES__LEADS__AUTH__CLIENT_IDS", "us"),
         ("MILLRACE_SOURCES__LEADS__JOURNAL__URL", "http://events.adobe.io/x"),
         ("MILLRACE_SOURCES__LEADS__JOURNAL__CLIENT_ID", "id"),
-    ]);
+    ];
+    let text = bad(&journal);
     for missing in ["organization_id", "client_secret"] {
         assert!(text.contains(&format!("sources.leads.journal.{missing} ")), "{text}");
     }
     assert!(text.contains("which is not encrypted"), "{text}");
+
+    let text = bad(&[("MILLRACE_SOURCES__LEADS__JOURNAL__CLIENT_SECRET", "hunter2")]);
+    assert!(text.contains("sources.leads.journal (") && text.contains("adobe-io"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
 }

@@ -7,11 +7,16 @@
 //! - `wire`: what only raw sockets do: pipelining, smuggling, broken heads
 //! - `crowd`: more connections than there are places
 //! - `subscription`: what the metrics say of a sender's view
+//! - `tls`, `client_certificate`: TLS, its certificates and their renewal
 //! - `http2`, `stop`, `health`, `secrets`: as they say
+//! - `adobe`: signatures, keys, questions and recipients of Adobe I/O
 //! - `spooled`: the real spool behind it
 
+mod adobe;
 mod answers;
+mod authority;
 mod bodies;
+mod client_certificate;
 mod crowd;
 mod durable;
 mod health;
@@ -22,4 +27,5 @@ mod spooled;
 mod stop;
 mod subscription;
 mod support;
+mod tls;
 mod wire;

@@ -34,7 +34,8 @@ async fn what_was_answered_200_is_read_from_the_spool_byte_for_byte() {
     let writing = std::thread::spawn(move || writer.run());
     let source = Source {
         name,
-        gate: Gate { tokens: Some(Tokens::new(&auth(None))) },
+        gate: Gate { tokens: Some(Tokens::new(&auth(None))), ..Gate::default() },
+        adobe: None,
         store: Arc::new(spool.clone()),
     };
     let receiver = Arc::new(Receiver::new([source], &Listen::default(), &metrics));

@@ -12,9 +12,10 @@ use millrace::{
     authenticate::{Gate, token::Tokens},
     config::{HeaderScheme, Listen, Secret, TokenAuth},
     delivery::{Authenticated, Delivery, SourceName},
-    listen,
+    listen::{self, tls::Tls},
     metrics::Metrics,
     receive::{Append, Receiver, Source, Store},
+    reload::Reloader,
     shutdown::Shutdown,
     spool::AppendError,
 };
@@ -118,18 +119,40 @@ impl Front {
 
     /// One source, `leads`, that takes its tokens as `Bearer` or as the parameter `token`.
     pub async fn with(change: impl FnOnce(&mut Listen)) -> Self {
+        Self::guarded(Gate::default(), change).await
+    }
+
+    /// As [`Front::with`], with more ways in.
+    pub async fn guarded(gate: Gate, change: impl FnOnce(&mut Listen)) -> Self {
+        let source = |store, _: &Metrics| Source {
+            name: SourceName::new("leads").unwrap(),
+            gate: Gate { tokens: Some(Tokens::new(&auth(Some("token")))), ..gate },
+            adobe: None,
+            store,
+        };
+        Self::of(change, source).await
+    }
+
+    /// One source of the test's own making. What `listen.tls` names is looked at all the time.
+    pub async fn of(
+        change: impl FnOnce(&mut Listen),
+        source: impl FnOnce(Arc<dyn Store>, &Metrics) -> Source,
+    ) -> Self {
         let mut config = Listen::default();
         change(&mut config);
         let (store, metrics, shutdown) = (Held::new(), Metrics::new(), Shutdown::new());
-        let source = Source {
-            name: SourceName::new("leads").unwrap(),
-            gate: Gate { tokens: Some(Tokens::new(&auth(Some("token")))) },
-            store: Arc::new(store.clone()),
-        };
+        let tls = config.tls.as_ref().map(|files| {
+            let (tls, renewal) = Tls::open(files, &metrics).unwrap();
+            let reloader = Reloader::new(vec![Box::new(renewal)], &metrics);
+            reloader.spawn(Duration::from_millis(20), shutdown.clone()).unwrap();
+            tls
+        });
+        let source = source(Arc::new(store.clone()), &metrics);
         let receiver = Arc::new(Receiver::new([source], &config, &metrics));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = listen::serve(listener, config, receiver, metrics.clone(), shutdown.clone());
+        let (counted, until) = (metrics.clone(), shutdown.clone());
+        let serving = listen::serve_over(tls, listener, config, receiver, counted, until);
         Self { address, store, metrics, shutdown, served: tokio::spawn(serving) }
     }
 

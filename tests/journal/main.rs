@@ -26,6 +26,7 @@ fn backfill(adobe: &Adobe, service: &Service, arguments: &[&str]) -> Output {
         .env_clear()
         .env("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
         .env("MILLRACE_SOURCES__IO__KIND", "adobe-io")
+        .env("MILLRACE_SOURCES__IO__AUTH__CLIENT_IDS", "client-of-the-webhook")
         .env("MILLRACE_SOURCES__IO__AUTH__TOKENS", TOKEN)
         .env("MILLRACE_SOURCES__IO__JOURNAL__URL", adobe.journal_url())
         .env("MILLRACE_SOURCES__IO__JOURNAL__ORGANIZATION_ID", adobe::ORGANIZATION)

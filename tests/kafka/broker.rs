@@ -51,6 +51,8 @@ pub fn own_prefix(test: &str) -> String {
 pub struct Options {
     /// Access control lists are looked at; without any, everybody may do everything.
     pub access_control: bool,
+    /// There is a second address that asks for a password (SASL with SCRAM-SHA-512).
+    pub passwords: bool,
     /// Further broker settings, which win over ours.
     pub settings: Vec<(&'static str, String)>,
 }
@@ -58,6 +60,8 @@ pub struct Options {
 pub struct Broker {
     id: u32,
     port: u16,
+    /// With [`Options::passwords`].
+    guarded: u16,
     folder: TempDir,
     process: Process,
 }
@@ -80,6 +84,21 @@ impl Broker {
     /// `host:port`
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `host:port` where a password is asked for.
+    pub fn guarded_address(&self) -> String {
+        format!("127.0.0.1:{}", self.guarded)
+    }
+
+    /// From now on new connections of `user` need this password.
+    #[track_caller]
+    pub fn set_password(&self, user: &str, password: &str) {
+        let (address, password) =
+            (self.address(), format!("SCRAM-SHA-512=[iterations=4096,password={password}]"));
+        let arguments = ["--bootstrap-server", &address, "--alter", "--add-config", &password];
+        let of_user = ["--entity-type", "users", "--entity-name", user];
+        jars::tool("kafka.admin.ConfigCommand", &[&arguments[..], &of_user].concat());
     }
 
     /// SIGKILL: no goodbye to anybody, and nothing flushed.
@@ -189,10 +208,14 @@ fn launch(count: u32, options: &Options) -> Vec<Broker> {
                 .prefix("millrace-test-kafka-")
                 .tempdir()
                 .expect("a temporary folder can be made");
-            let text = settings(id, port, controller, &voters, count, folder.path(), options);
+            let mut text = settings(id, port, controller, &voters, count, folder.path(), options);
+            let guarded = if options.passwords { ports::free() } else { 0 };
+            if options.passwords {
+                text += &with_passwords(port, guarded, controller);
+            }
             fs::write(settings_file(folder.path()), text).expect("a temporary file can be written");
             format(id, folder.path());
-            Broker { id, port, process: run(folder.path()), folder }
+            Broker { id, port, guarded, process: run(folder.path()), folder }
         })
         .collect()
 }
@@ -241,6 +264,20 @@ fn settings(
         writeln!(text, "{key}={value}").expect("text can be appended to");
         text
     })
+}
+
+/// One more listener; of a setting that is given twice the later one counts.
+fn with_passwords(port: u16, guarded: u16, controller: u16) -> String {
+    format!(
+        "listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{guarded},\
+         CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{guarded}\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,\
+         CONTROLLER:PLAINTEXT\n\
+         sasl.enabled.mechanisms=SCRAM-SHA-512\n\
+         listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config=\
+         org.apache.kafka.common.security.scram.ScramLoginModule required;\n"
+    )
 }
 
 /// Formats a broker's data folder. Kafka's own tool does that once in a test process (a JVM start,

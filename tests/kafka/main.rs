@@ -23,4 +23,5 @@ mod full_spool;
 mod held_topic;
 mod outage;
 mod refusals;
+mod replaced_password;
 mod replay;

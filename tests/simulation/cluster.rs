@@ -52,6 +52,7 @@ pub struct Counters {
     pub renewals: u64,
     pub queue_full: u64,
     pub fatal: u64,
+    pub secrets_replaced: u64,
     pub over_limit: u64,
 }
 
@@ -71,6 +72,8 @@ pub struct Cluster {
     creating: BTreeMap<String, u32>,
     /// How many of a thousand polls turn the producer fatal.
     pub fatal_per_mille: u16,
+    /// How many of a thousand questions find new credentials.
+    pub secrets_per_mille: u16,
     /// Everything is well and quick from now on: for the quiet end of a history.
     pub quiet: bool,
     pub counters: Counters,
@@ -92,6 +95,7 @@ impl Cluster {
             limit: usize::MAX,
             creating: BTreeMap::new(),
             fatal_per_mille: 0,
+            secrets_per_mille: 0,
             quiet: false,
             counters: Counters::default(),
         }))
@@ -272,6 +276,14 @@ impl Sink for Producer {
             self.outcomes.push((token, Outcome::Failed(Failure::Purged)));
         }
         Ok(())
+    }
+
+    fn wants_renewal(&self) -> bool {
+        let mut cluster = self.cluster.borrow_mut();
+        let often = cluster.secrets_per_mille;
+        let wants = often > 0 && !cluster.quiet && cluster.random.u16(..1000) < often;
+        cluster.counters.secrets_replaced += u64::from(wants);
+        wants
     }
 
     fn topic(&mut self, topic: &str) -> TopicState {

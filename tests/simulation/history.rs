@@ -93,11 +93,11 @@ impl History {
             start: Instant::now(),
             counters: Counters::new(),
         }
-        .with_character()
+        .with_character(seed)
     }
 
     /// Histories differ in what their machines are like, not only in what happens to them.
-    fn with_character(mut self) -> Self {
+    fn with_character(mut self, seed: u64) -> Self {
         let random = &mut self.random;
         if random.bool() {
             self.queue = random.usize(8..60);
@@ -112,6 +112,10 @@ impl History {
         }
         if random.u8(..4) == 0 {
             cluster.limit = random.usize(1..5);
+        }
+        // Not drawn, so that the other seeds go on meaning what they meant.
+        if seed % 10 == 3 {
+            cluster.secrets_per_mille = 50;
         }
         drop(cluster);
         self
@@ -402,6 +406,7 @@ impl History {
                 ("late acknowledgement", cluster.late_acknowledgements as usize),
                 ("queue full", cluster.queue_full as usize),
                 ("producer turned fatal", cluster.fatal as usize),
+                ("secret replaced", cluster.secrets_replaced as usize),
                 ("topic over the limit", cluster.over_limit as usize),
             ];
             for (what, times) in reached {

@@ -1,4 +1,5 @@
-//! The operator's tools: `millrace spool inspect`, `verify` and `export`, and `millrace drain`.
+//! The operator's tools: `millrace spool inspect`, `verify` and `export`, and `millrace drain`; and
+//! files that are replaced under a running service.
 //!
 //! Real files in temporary folders; the real binary where exit codes, pipes and signals matter. Run one
 //! test at a time (`tests/run tools` does): a process that another test is just starting has the spool's
@@ -13,4 +14,5 @@ mod folder;
 mod inspect;
 mod live;
 mod place;
+mod replaced_files;
 mod verify;

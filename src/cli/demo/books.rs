@@ -3,36 +3,39 @@
 use std::{
     collections::BTreeSet,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
-use crate::sender::{Answer, Attempt, Ledger, Statistics};
+use crate::sender::{Answered, Attempt, Ledger, Statistics};
 
 /// Everything that is counted outside of the service.
 pub struct Books(Mutex<Inner>);
 
 pub struct Inner {
+    /// Of all senders: topics don't say who filled them.
     pub ledger: Ledger,
+    pub senders: Vec<Side>,
+    broker_is_away: bool,
+}
+
+/// One sender's page.
+#[derive(Clone, Debug, Default)]
+pub struct Side {
+    pub name: &'static str,
     /// Requests sent, each try counted.
     pub requests: u64,
     /// Answers to requests that were sent while the broker was there, and while it was away.
     pub there: Statistics,
     pub away: Statistics,
-    /// Subscriptions that are paused.
+    /// Lanes that are paused.
     pub paused: BTreeSet<u16>,
-    broker_is_away: bool,
 }
 
 impl Books {
-    pub fn new(run: u32, subscriptions: u16) -> Self {
-        Self(Mutex::new(Inner {
-            ledger: Ledger::new(run, subscriptions),
-            requests: 0,
-            there: Statistics::new(),
-            away: Statistics::new(),
-            paused: BTreeSet::new(),
-            broker_is_away: false,
-        }))
+    /// Pages for senders of these names.
+    pub fn new(ledger: Ledger, senders: &[&'static str]) -> Self {
+        let page = |name: &&'static str| Side { name, ..Side::default() };
+        let senders = senders.iter().map(page).collect();
+        Self(Mutex::new(Inner { ledger, senders, broker_is_away: false }))
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -44,40 +47,59 @@ impl Books {
         self.lock().broker_is_away = away;
     }
 
-    /// For [`play`](crate::sender::play): hears of every request and every answer of one
-    /// subscription.
-    pub fn watcher(&self) -> impl FnMut(&Attempt<'_>) + '_ {
+    /// For [`play`](crate::sender::play): hears of every request and every answer of one lane of
+    /// the `sender`th sender.
+    pub fn watcher(&self, sender: usize) -> impl FnMut(&Attempt<'_>) + '_ {
         let mut sent_while_away = false;
-        move |attempt| match attempt.answer {
-            None => sent_while_away = self.lock().sending(attempt),
-            Some((answer, elapsed)) => {
-                self.lock().answered(attempt, answer, elapsed, sent_while_away);
-            }
+        move |attempt| match &attempt.answered {
+            None => sent_while_away = self.lock().sending(sender, attempt),
+            Some(answered) => self.lock().answered(sender, attempt, answered, sent_while_away),
         }
     }
 }
 
 impl Inner {
     /// Returns whether the broker is away.
-    fn sending(&mut self, attempt: &Attempt<'_>) -> bool {
-        self.requests += 1;
-        self.ledger.sending(attempt.subscription, attempt.batch, attempt.events);
+    fn sending(&mut self, sender: usize, attempt: &Attempt<'_>) -> bool {
+        self.senders[sender].requests += 1;
+        self.ledger.sending(attempt.lane, attempt.delivery, attempt.events);
         self.broker_is_away
     }
 
-    fn answered(&mut self, attempt: &Attempt<'_>, answer: &Answer, elapsed: Duration, away: bool) {
-        let statistics = if away { &mut self.away } else { &mut self.there };
-        statistics.record(answer, elapsed);
-        if answer.is_accepted() {
-            self.ledger.acknowledged(attempt.subscription, attempt.batch);
+    fn answered(
+        &mut self,
+        sender: usize,
+        attempt: &Attempt<'_>,
+        answered: &Answered<'_>,
+        away: bool,
+    ) {
+        let side = &mut self.senders[sender];
+        let statistics = if away { &mut side.away } else { &mut side.there };
+        statistics.record(answered.answer, answered.since_sent);
+        if answered.answer.is_accepted() {
+            self.ledger.acknowledged(attempt.lane, attempt.delivery);
         }
         if attempt.paused {
-            self.paused.insert(attempt.subscription);
+            side.paused.insert(attempt.lane);
         } else {
-            self.paused.remove(&attempt.subscription);
+            side.paused.remove(&attempt.lane);
         }
     }
 
+    /// All senders on one page.
+    pub fn all(&self) -> Side {
+        let mut all = Side::default();
+        for side in &self.senders {
+            all.requests += side.requests;
+            all.there.add(&side.there);
+            all.away.add(&side.away);
+            all.paused.extend(&side.paused);
+        }
+        all
+    }
+}
+
+impl Side {
     /// All answers.
     pub fn answers(&self) -> Statistics {
         let mut all = self.there.clone();
@@ -88,23 +110,40 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http::StatusCode;
 
     use super::*;
+    use crate::sender::{Answer, Fate};
 
     #[test]
-    fn an_answer_counts_where_its_request_was_sent() {
-        let books = Books::new(1, 1);
-        let mut watch = books.watcher();
+    fn an_answer_counts_for_its_sender_and_where_its_request_was_sent() {
+        let books = Books::new(Ledger::new(1, 1, 1), &["one", "two"]);
+        let mut watch = books.watcher(1);
         let ok = Answer::Status(StatusCode::OK);
-        let mut attempt =
-            Attempt { subscription: 0, batch: 0, events: 3, r#try: 1, answer: None, paused: false };
+        let mut attempt = Attempt {
+            lane: 1,
+            delivery: 0,
+            events: 3,
+            bytes: 1,
+            r#try: 1,
+            answered: None,
+            paused: false,
+            dropped: 0,
+        };
         watch(&attempt);
         books.broker_is_away(true);
-        attempt.answer = Some((&ok, Duration::from_millis(1)));
+        let time = Duration::from_millis(1);
+        let fate = Fate::Delivered;
+        attempt.answered =
+            Some(Answered { answer: &ok, fate, since_due: time, since_sent: time, lag: time });
         watch(&attempt);
         let inner = books.lock();
-        assert_eq!((inner.there.answered(), inner.away.answered()), (1, 0));
+        let [one, two] = &inner.senders[..] else { panic!("two pages") };
+        assert_eq!((one.requests, two.requests), (0, 1));
+        assert_eq!((two.there.answered(), two.away.answered()), (1, 0));
+        assert_eq!(inner.all().answers().answered(), 1);
         assert_eq!(inner.ledger.tally().acknowledged, 3);
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, path::Path, time::Duration};
 
 use crate::{
     config::{
-        Admin, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret, Shutdown,
+        Admin, Adobe, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, Secret, Shutdown,
         SourceConfig, Spool, TokenAuth, Topics,
     },
     delivery::{SourceKind, SourceName},
@@ -38,6 +38,7 @@ pub fn config(bootstrap: &str, folder: &Path) -> Config {
                 header_scheme: HeaderScheme::Bearer,
                 query_parameter: None,
             }),
+            ..Auth::default()
         },
         journal: None,
         size_limit: None,
@@ -58,6 +59,7 @@ pub fn config(bootstrap: &str, folder: &Path) -> Config {
         kafka: kafka(bootstrap),
         topics: Topics::default(),
         forward: Forward::default(),
+        adobe: Adobe::default(),
         sources: vec![source],
         shutdown: Shutdown { delay: Duration::ZERO, flush: Duration::from_secs(2) },
         log: Log::default(),

@@ -34,10 +34,15 @@ impl Summary {
             plain(String::new());
         }
         plain("Summary (on topics: counted by a consumer that read them)".into());
-        let answers = books.answers();
+        let all = books.all();
+        let answers = all.answers();
+        for side in &books.senders {
+            let ok = side.answers().statuses.get(&200).copied().unwrap_or_default();
+            let (name, sent) = (side.name, count(side.requests));
+            plain(format!("  {:<21} {sent:>12}", format!("{name} sent")));
+            plain(format!("  {:<21} {:>12}", format!("{name} answered 200"), count(ok)));
+        }
         for (label, number) in [
-            ("batches sent", books.requests),
-            ("batches answered 200", answers.statuses.get(&200).copied().unwrap_or_default()),
             ("events sent", tally.sent),
             ("events acknowledged", tally.acknowledged),
             ("events on topics", tally.on_topics),
@@ -56,8 +61,8 @@ impl Summary {
                 plain(format!("  {label:<21} {:>12}", count(number)));
             }
         }
-        plain(format!("  answer time           {}", times("broker there", &books.there)));
-        plain(format!("                        {}", times("broker away ", &books.away)));
+        plain(format!("  answer time           {}", times("broker there", &all.there)));
+        plain(format!("                        {}", times("broker away ", &all.away)));
         if let Some(longest) = answers.longest() {
             plain(format!("                        longest {}", time(longest)));
         }
@@ -95,12 +100,12 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::demo::books::Books;
+    use crate::{cli::demo::books::Books, sender::Ledger};
 
     fn verdict(tally: Tally, troubles: &[&str]) -> (bool, String) {
         let troubles = troubles.iter().map(|&text| text.to_owned()).collect();
         let summary = Summary { tally, troubles };
-        let books = Books::new(1, 1);
+        let books = Books::new(Ledger::new(1, 1, 0), &["Marketo"]);
         let lines = summary.lines(&books.lock(), true);
         (summary.is_good(), lines.into_iter().map(|(_, text)| text + "\n").collect())
     }
@@ -111,6 +116,7 @@ mod tests {
         let (good, text) = verdict(fine, &[]);
         assert!(good && text.contains("Nothing lost: all of 1,000 events"), "{text}");
         assert!(text.contains("  events on topics             1,000\n"), "{text}");
+        assert!(text.contains("  Marketo answered 200             0\n"), "{text}");
 
         let (good, text) = verdict(Tally { lost: 2, ..fine }, &[]);
         assert!(!good && text.contains("2 are on no topic"), "{text}");

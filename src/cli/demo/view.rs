@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::sender::Statistics;
 
 use super::{
-    books::Inner,
+    books::{Inner, Side},
     outage::Broker,
     text::{bytes, clock, count, counted, time},
 };
@@ -14,11 +14,8 @@ use super::{
 pub struct View {
     pub elapsed: Duration,
     pub stage: Stage,
-    pub requests: u64,
-    pub answers: Statistics,
-    pub there: Statistics,
-    pub away: Statistics,
-    pub paused: usize,
+    pub senders: Vec<Side>,
+    pub all: Side,
     pub backlog: Backlog,
     pub acknowledged: u64,
     pub on_topics: u64,
@@ -62,11 +59,8 @@ impl View {
         Self {
             elapsed,
             stage,
-            requests: books.requests,
-            answers: books.answers(),
-            there: books.there.clone(),
-            away: books.away.clone(),
-            paused: books.paused.len(),
+            senders: books.senders.clone(),
+            all: books.all(),
             backlog,
             acknowledged: books.ledger.acknowledged_events(),
             on_topics: topics.iter().map(|(_, records)| records).sum(),
@@ -76,16 +70,17 @@ impl View {
 
     /// At most `rows` lines (but never fewer than it takes to say what is going on).
     pub fn lines(&self, rows: usize) -> Vec<Line> {
-        let mut lines = vec![
-            (Tone::Plain, String::new()),
-            self.headline(),
-            (self.answers_tone(), format!("  batches   {}", self.batches())),
-            (Tone::Plain, format!("  answers   {}", times("broker there", &self.there))),
-            (Tone::Plain, format!("            {}", times("broker away ", &self.away))),
+        let mut lines = vec![(Tone::Plain, String::new()), self.headline()];
+        for side in &self.senders {
+            lines.push((tone(side), format!("  {:<9} {}", side.name, deliveries(side))));
+        }
+        lines.extend([
+            (Tone::Plain, format!("  answers   {}", times("broker there", &self.all.there))),
+            (Tone::Plain, format!("            {}", times("broker away ", &self.all.away))),
             (Tone::Plain, format!("  backlog   {}", self.backlog())),
             (Tone::Plain, format!("  events    {}", self.events())),
             (Tone::Plain, String::new()),
-        ];
+        ]);
         let room = rows.saturating_sub(lines.len() + 1).max(3);
         lines.extend(topics(&self.topics, room));
         lines
@@ -94,7 +89,7 @@ impl View {
     /// The same in one line.
     pub fn line(&self) -> String {
         format!(
-            "{:>8}  {}  batches {}  p99 {}  backlog {}  events {}",
+            "{:>8}  {}  deliveries {}  p99 {}  backlog {}  events {}",
             clock(self.elapsed),
             match self.stage {
                 Stage::Sending(Broker::There, _) => "broker there",
@@ -102,8 +97,8 @@ impl View {
                 Stage::Draining => "draining    ",
                 Stage::Done(_) => "done        ",
             },
-            self.batches(),
-            self.answers.quantile(0.99).map_or_else(|| "-".into(), time),
+            deliveries(&self.all),
+            self.all.answers().quantile(0.99).map_or_else(|| "-".into(), time),
             self.backlog(),
             self.events(),
         )
@@ -116,7 +111,7 @@ impl View {
                 let end = end.map(|end| format!(" of {}", clock(end))).unwrap_or_default();
                 match broker {
                     Broker::There => {
-                        let is = if self.away.answered() > 0 { "is back" } else { "is there" };
+                        let is = if self.all.away.answered() > 0 { "is back" } else { "is there" };
                         (Tone::Good, format!("{elapsed}{end}: the broker {is}"))
                     }
                     Broker::Away(back) => {
@@ -136,26 +131,6 @@ impl View {
         }
     }
 
-    fn batches(&self) -> String {
-        let mut text = format!("{} sent", count(self.requests));
-        for (status, answers) in &self.answers.statuses {
-            text.push_str(&format!(", {} answered {status}", count(*answers)));
-        }
-        if self.answers.unanswered > 0 {
-            text.push_str(&format!(", {} unanswered", count(self.answers.unanswered)));
-        }
-        if self.paused > 0 {
-            let paused = counted(self.paused as u64, "subscription", "subscriptions");
-            text.push_str(&format!(", {paused} paused"));
-        }
-        text
-    }
-
-    fn answers_tone(&self) -> Tone {
-        let refused = self.answers.statuses.keys().any(|status| *status >= 300);
-        if refused || self.answers.unanswered > 0 { Tone::Bad } else { Tone::Plain }
-    }
-
     fn backlog(&self) -> String {
         let deliveries = counted(self.backlog.deliveries, "delivery", "deliveries");
         format!("{} in {deliveries}", bytes(self.backlog.bytes))
@@ -165,6 +140,27 @@ impl View {
         let (acknowledged, on_topics) = (count(self.acknowledged), count(self.on_topics));
         format!("{acknowledged} acknowledged, {on_topics} on {} topics", self.topics.len())
     }
+}
+
+fn deliveries(side: &Side) -> String {
+    let answers = side.answers();
+    let mut text = format!("{} sent", count(side.requests));
+    for (status, number) in &answers.statuses {
+        text.push_str(&format!(", {} answered {status}", count(*number)));
+    }
+    if answers.unanswered > 0 {
+        text.push_str(&format!(", {} unanswered", count(answers.unanswered)));
+    }
+    if !side.paused.is_empty() {
+        text.push_str(&format!(", {} paused", count(side.paused.len() as u64)));
+    }
+    text
+}
+
+fn tone(side: &Side) -> Tone {
+    let answers = side.answers();
+    let refused = answers.statuses.keys().any(|status| *status >= 300);
+    if refused || answers.unanswered > 0 { Tone::Bad } else { Tone::Plain }
 }
 
 /// `p50 0.84 ms, p99 2.10 ms`, for one state of the broker.
@@ -202,18 +198,19 @@ mod tests {
     use super::*;
     use crate::sender::Answer;
 
+    /// One answer, in 0.84 ms.
+    fn side(name: &'static str, requests: u64) -> Side {
+        let mut there = Statistics::new();
+        there.record(&Answer::Status(http::StatusCode::OK), Duration::from_micros(840));
+        Side { name, requests, there, ..Side::default() }
+    }
+
     fn view(stage: Stage) -> View {
-        let mut answers = Statistics::new();
-        let ok = Answer::Status(http::StatusCode::OK);
-        answers.record(&ok, Duration::from_micros(840));
         View {
             elapsed: Duration::from_secs(14),
             stage,
-            requests: 2,
-            answers: answers.clone(),
-            there: answers,
-            away: Statistics::new(),
-            paused: 0,
+            senders: vec![side("Marketo", 2), side("Adobe I/O", 1)],
+            all: side("", 3),
             backlog: Backlog { bytes: 1536, deliveries: 1 },
             acknowledged: 1200,
             on_topics: 1100,
@@ -231,11 +228,12 @@ mod tests {
         let away = view(Stage::Sending(Broker::Away(Duration::from_secs(3)), end));
         let shown = text(away.lines(24));
         assert!(shown.contains("14 s of 30 s: THE BROKER IS AWAY, back in 4 s"), "{shown}");
-        assert!(shown.contains("2 sent, 1 answered 200"), "{shown}");
+        assert!(shown.contains("  Marketo   2 sent, 1 answered 200\n"), "{shown}");
         assert!(shown.contains("broker there  p50  0.84 ms  p99  0.84 ms  (1 answer)"), "{shown}");
         assert!(shown.contains("1.5 KiB in 1 delivery"), "{shown}");
         assert!(shown.contains("1,200 acknowledged, 1,100 on 30 topics"), "{shown}");
-        assert!(away.line().contains("broker AWAY   batches 2 sent, 1 answered 200"));
+        assert!(shown.contains("  Adobe I/O 1 sent, 1 answered 200\n"), "{shown}");
+        assert!(away.line().contains("broker AWAY   deliveries 3 sent, 1 answered 200"));
     }
 
     #[test]
@@ -244,7 +242,7 @@ mod tests {
         assert!(lines.len() < 24);
         let shown = text(lines);
         assert!(shown.contains("marketo.topic-30"), "{shown}");
-        assert!(shown.contains("  16 more                 136\n"), "{shown}");
+        assert!(shown.contains("  17 more                 153\n"), "{shown}");
         let all = topics(&view(Stage::Done(true)).topics, 30);
         assert!(all.len() == 30 && !text(all).contains("more"));
     }

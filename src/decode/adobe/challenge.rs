@@ -1,6 +1,8 @@
 //! The `POST` with which Adobe I/O asks whether an endpoint wants its events.
 
-use super::layer::elements;
+use std::borrow::Cow;
+
+use super::layer::{Element, Layer, elements};
 use crate::decode::{json, scalar::Scalar};
 
 /// A body of more bytes than this is no challenge.
@@ -18,8 +20,20 @@ pub fn validation_url(body: &[u8]) -> Option<String> {
         return None;
     }
     let object = elements(json::text(body).ok()?).ok()?.pop()?.layer?;
+    url_in(&object).map(Cow::into_owned)
+}
+
+/// Whether `body`, whose elements are `elements`, is one by the same measure.
+pub(super) fn is_challenge(body: &str, elements: &[Element<'_>]) -> bool {
+    let [Element { layer: Some(object), .. }] = elements else { return false };
+    body.len() <= CHALLENGE_LIMIT
+        && body.trim_ascii_start().starts_with('{')
+        && url_in(object).is_some()
+}
+
+fn url_in<'a>(object: &Layer<'a>) -> Option<Cow<'a, str>> {
+    let url = Scalar::of(object.get("validationUrl")).text()?;
     let is_clear = object.twice.is_none() && !object.too_many;
     let is_event = OF_EVENTS.iter().any(|name| object.get(name).is_some());
-    let url = Scalar::of(object.get("validationUrl")).text()?;
-    (is_clear && !is_event).then(|| url.into_owned())
+    (is_clear && !is_event).then_some(url)
 }

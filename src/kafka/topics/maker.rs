@@ -19,6 +19,9 @@ use crate::{
 pub trait TopicMaker: Send {
     /// Makes `topics`, all in one request where that is possible; one answer for each.
     fn make(&mut self, topics: &[String]) -> Vec<(String, Made)>;
+
+    /// The secrets were replaced.
+    fn renew(&mut self, _kafka: &config::Kafka) {}
 }
 
 /// What became of a topic that was to be made.
@@ -51,11 +54,8 @@ impl AdminMaker {
         kafka: &config::Kafka,
         topics: &config::Topics,
     ) -> io::Result<Self> {
-        let mut native = properties::client(kafka);
-        // The admin client has a queue of log lines that nobody can empty.
-        native.set_log_level(RDKafkaLogLevel::Emerg);
         Ok(Self {
-            native,
+            native: native(kafka),
             topics: topics.clone(),
             advice: Advice::new(kafka, Some(topics)),
             // The library's futures wake themselves: neither timers nor sockets are needed.
@@ -162,6 +162,17 @@ impl TopicMaker for AdminMaker {
     fn make(&mut self, topics: &[String]) -> Vec<(String, Made)> {
         self.request(topics, false)
     }
+
+    fn renew(&mut self, kafka: &config::Kafka) {
+        self.native = native(kafka);
+    }
+}
+
+fn native(kafka: &config::Kafka) -> ClientConfig {
+    let mut native = properties::client(kafka);
+    // The admin client has a queue of log lines that nobody can empty.
+    native.set_log_level(RDKafkaLogLevel::Emerg);
+    native
 }
 
 impl fmt::Debug for AdminMaker {

@@ -3,6 +3,8 @@
 //! Ids and names of the standard types are Marketo's published ones. Attributes are what these types
 //! usually carry; nobody may rely on them.
 
+use crate::sender::random::Random;
+
 use super::values::Value::{self, Address, Browser, Flag, Json, Link, Mail, Number, Page, Text};
 
 /// One type of activity.
@@ -15,6 +17,27 @@ pub struct Kind {
     pub primary: Option<Value>,
     pub attributes: &'static [(&'static str, Value)],
 }
+
+/// One of [`KINDS`], by weight.
+pub fn draw(random: &mut Random) -> &'static Kind {
+    let mut drawn = random.below(WEIGHTS);
+    for kind in KINDS {
+        match drawn.checked_sub(u64::from(kind.weight)) {
+            Some(rest) => drawn = rest,
+            None => return kind,
+        }
+    }
+    &KINDS[0]
+}
+
+const WEIGHTS: u64 = {
+    let (mut sum, mut n) = (0, 0);
+    while n < KINDS.len() {
+        sum += KINDS[n].weight as u64;
+        n += 1;
+    }
+    sum
+};
 
 const fn kind(
     id: u64,

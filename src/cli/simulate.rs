@@ -1,0 +1,143 @@
+//! `millrace simulate`: plays Marketo and Adobe I/O against any endpoint, as a load and as a judge.
+//!
+//! Exit codes: 0 when everything was delivered and neither sender would have lost, paused or disabled
+//! anything; 1 otherwise; 2 when it could not begin.
+
+mod cast;
+mod options;
+mod report;
+
+use std::{
+    ffi::OsString,
+    io::Write,
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::watch, task::JoinSet};
+
+pub(super) use self::options::Options;
+use self::{
+    cast::Cast,
+    report::{Report, Run},
+};
+use super::{print, progress::Bar, text};
+use crate::sender::Act;
+
+/// From one look at the play to the next.
+const TICK: Duration = Duration::from_millis(50);
+
+pub(super) fn run(
+    options: &Options,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    out: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> u8 {
+    let token = match options.token(environment) {
+        Ok(token) => token,
+        Err(trouble) => {
+            print(errors, format_args!("simulate: {trouble}\n"));
+            return 2;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            print(errors, format_args!("simulate: starting the runtime: {error}\n"));
+            return 2;
+        }
+    };
+    match runtime.block_on(simulate(options, token.as_deref(), errors)) {
+        Ok(report) => {
+            if options.json {
+                print(out, format_args!("{}\n", report.json()));
+            } else {
+                print(out, report.text());
+            }
+            u8::from(!report.is_good())
+        }
+        Err(trouble) => {
+            print(errors, format_args!("simulate: {trouble}\n"));
+            2
+        }
+    }
+}
+
+async fn simulate(
+    options: &Options,
+    token: Option<&str>,
+    errors: &mut dyn Write,
+) -> Result<Report, String> {
+    let mut cast = Cast::gather(options, token).await?;
+    for line in cast.introduction() {
+        print(errors, format_args!("{line}\n"));
+    }
+    cast.challenge(options).await;
+    let (act, told) = watch::channel(Act::Sending);
+    let mut lanes = cast.play(options, &told)?;
+    drop(told);
+
+    let began = Instant::now();
+    let mut bar = Bar::new();
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut playing = Act::Sending;
+    let mut sending = None;
+    while !lanes.is_empty() && playing != Act::Ending {
+        let elapsed = began.elapsed();
+        let next = match playing {
+            Act::Sending if elapsed >= options.duration => Act::Settling,
+            Act::Settling if elapsed >= options.duration + options.settle => Act::Ending,
+            same => same,
+        };
+        if next != playing {
+            sending = sending.or_else(|| Some((elapsed, cast.sent())));
+            playing = next;
+            act.send_replace(next);
+        }
+        show(&mut bar, &cast, elapsed, options, playing);
+        tokio::select! {
+            Some(ended) = lanes.join_next() => ended.map_err(|error| format!("a lane failed: {error}"))?,
+            () = tokio::time::sleep(TICK) => {}
+            _ = &mut interrupted => {
+                playing = Act::Ending;
+                act.send_replace(Act::Ending);
+            }
+        }
+    }
+    finish(&mut lanes).await?;
+    bar.clear();
+    let (sending_for, sent) = sending.unwrap_or_else(|| (began.elapsed(), cast.sent()));
+    let run = Run { elapsed: began.elapsed(), sending_for, sent, cpu: cpu_time() };
+    Ok(Report::new(options, run, cast))
+}
+
+/// Waits for the requests that are under way; they have time-outs.
+async fn finish(lanes: &mut JoinSet<()>) -> Result<(), String> {
+    while let Some(ended) = lanes.join_next().await {
+        ended.map_err(|error| format!("a lane failed: {error}"))?;
+    }
+    Ok(())
+}
+
+fn show(bar: &mut Bar, cast: &Cast, elapsed: Duration, options: &Options, act: Act) {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    bar.show(millis(elapsed), millis(options.duration), || {
+        let all = cast.all();
+        let p99 = all.answers.quantile(0.99).map_or_else(|| "-".into(), text::time);
+        let waiting = all.undecided().deliveries;
+        let what = if act == Act::Settling { "settling: " } else { "" };
+        format!(
+            "{what}{} sent, {} delivered, {} lost, {} under way  p99 {p99}",
+            text::count(all.sent.deliveries),
+            text::count(all.delivered.deliveries),
+            text::count(all.lost.deliveries),
+            text::count(waiting),
+        )
+    });
+}
+
+/// What this process has taken of the cores so far.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+}

@@ -1,0 +1,228 @@
+//! Who plays: endpoints, keys, accounts, and the lanes of each sender.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+
+use super::options::Options;
+use crate::sender::{
+    Account, Act, Attempt, Clock, Consequence, Endpoint, Generator, Prepared, account,
+    adobe::{self, EventGenerator, KeyServer, Keys, Lane, Registration, Requests, challenge},
+    marketo::{self, Batches, Subscription},
+    play,
+    player::{Maker, Manner},
+};
+
+pub struct Cast {
+    pub marketo: Option<Marketo>,
+    pub adobe: Option<Adobe>,
+    /// Tells this run's events from those of others.
+    run: u32,
+    clock: Clock,
+}
+
+pub struct Marketo {
+    endpoint: Endpoint,
+    authorization: String,
+    account: Arc<Mutex<Account>>,
+}
+
+pub struct Adobe {
+    endpoint: Endpoint,
+    keys: Arc<Keys>,
+    server: KeyServer,
+    registration: Arc<Registration>,
+    /// Why the endpoint does not pass the challenge, if it does not.
+    refused: Option<String>,
+    account: Arc<Mutex<Account>>,
+}
+
+impl Cast {
+    /// `authorization` is the whole header of Marketo's requests.
+    pub async fn gather(options: &Options, authorization: Option<&str>) -> Result<Self, String> {
+        let run = run_number();
+        let marketo = authorization.map(|authorization| {
+            let endpoint = Endpoint::new(&options.to)?;
+            let authorization = authorization.to_owned();
+            Ok::<_, String>(Marketo { endpoint, authorization, account: Arc::default() })
+        });
+        let adobe = if options.plays_adobe() { Some(adobe(options, run).await?) } else { None };
+        let clock = Clock::start().map_err(|error| format!("starting a thread: {error}"))?;
+        Ok(Self { marketo: marketo.transpose()?, adobe, run, clock })
+    }
+
+    /// What whoever runs the service under test has to know.
+    pub fn introduction(&self) -> Vec<String> {
+        let Some(Adobe { keys, server, .. }) = &self.adobe else { return Vec::new() };
+        let place = |path| format!("public key at http://{}{path}", server.address());
+        keys.paths().iter().map(place).collect()
+    }
+
+    /// A registration begins with it.
+    pub async fn challenge(&mut self, options: &Options) {
+        if let Some(adobe) = &mut self.adobe
+            && !options.no_challenge
+        {
+            let value = format!("{:08x}-challenge", self.run);
+            let timeout = adobe::Rules::adobe().timeout;
+            adobe.refused = challenge::ask(&adobe.endpoint, &value, timeout).await.err();
+        }
+    }
+
+    /// Starts all lanes. They are not in step with each other.
+    pub fn play(
+        &self,
+        options: &Options,
+        act: &watch::Receiver<Act>,
+    ) -> Result<JoinSet<()>, String> {
+        let (curtain, rises) = watch::channel(None);
+        let mut stage = Stage { options, clock: &self.clock, act, rises, lanes: JoinSet::new() };
+        if let Some(Marketo { endpoint, authorization, account }) = &self.marketo {
+            let mut rules = marketo::Rules::MARKETO.scaled(options.time_scale);
+            rules.interval = options.interval();
+            rules.batch = options.events_per_delivery.clone().unwrap_or(rules.batch);
+            for lane in 0..options.connections {
+                let generator = Generator::new(options.seed, self.run, lane);
+                let batches = Batches::new(generator, rules.batch.clone(), authorization)
+                    .ok_or("the token can't be sent in a header")?;
+                let manner = Subscription::new(rules.clone(), first(options, lane));
+                stage.enter(batches, manner, endpoint, account);
+            }
+        }
+        if let Some(Adobe { endpoint, keys, registration, refused: None, account, .. }) =
+            &self.adobe
+        {
+            let rules = adobe_rules(options);
+            for lane in 0..options.connections {
+                let generator = EventGenerator::new(
+                    options.seed,
+                    self.run,
+                    // Marketo's lanes come first.
+                    options.connections + lane,
+                    &options.client_id,
+                    options.spelling(),
+                    options.shapes(),
+                );
+                let requests = Requests::new(generator, Arc::clone(keys))
+                    .map_err(|error| error.to_string())?;
+                let registration = Arc::clone(registration);
+                let first = first(options, lane);
+                let manner = Lane::new(rules.clone(), registration, options.interval(), first);
+                stage.enter(requests, manner, endpoint, account);
+            }
+        }
+        curtain.send_replace(Some(Instant::now()));
+        Ok(stage.lanes)
+    }
+
+    /// Each sender's name, account, and what it would have done.
+    pub fn accounts(&self) -> Vec<(&'static str, Account, Vec<Consequence>)> {
+        let mut accounts = Vec::new();
+        if let Some(marketo) = &self.marketo {
+            let account = lock(&marketo.account).clone();
+            let consequences = account::of_marketo(&account);
+            accounts.push(("marketo", account, consequences));
+        }
+        if let Some(adobe) = &self.adobe {
+            let account = lock(&adobe.account).clone();
+            let consequences = match &adobe.refused {
+                Some(why) => vec![Consequence::Refused(why.clone())],
+                None => account::of_adobe(&account, adobe.registration.worst()),
+            };
+            accounts.push(("adobe", account, consequences));
+        }
+        accounts
+    }
+
+    /// All senders on one account.
+    pub fn all(&self) -> Account {
+        let mut all = Account::default();
+        for account in self.each() {
+            all.add(&lock(account));
+        }
+        all
+    }
+
+    /// Deliveries that each sender has sent so far.
+    pub fn sent(&self) -> Vec<u64> {
+        self.each().map(|account| lock(account).sent.deliveries).collect()
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Arc<Mutex<Account>>> {
+        let marketo = self.marketo.as_ref().map(|marketo| &marketo.account);
+        marketo.into_iter().chain(self.adobe.as_ref().map(|adobe| &adobe.account))
+    }
+}
+
+/// Where lanes wait until all are there, so that making one is not a delay of another.
+struct Stage<'a> {
+    options: &'a Options,
+    clock: &'a Clock,
+    act: &'a watch::Receiver<Act>,
+    rises: watch::Receiver<Option<Instant>>,
+    lanes: JoinSet<()>,
+}
+
+impl Stage<'_> {
+    fn enter(
+        &mut self,
+        maker: impl Maker + 'static,
+        manner: impl Manner + 'static,
+        endpoint: &Endpoint,
+        account: &Arc<Mutex<Account>>,
+    ) {
+        let maker: Box<dyn Maker> = match self.options.prepare {
+            Some(count) => Box::new(Prepared::new(maker, usize::from(count))),
+            None => Box::new(maker),
+        };
+        let (endpoint, account) = (endpoint.clone(), Arc::clone(account));
+        let (clock, act, mut rises) = (self.clock.clone(), self.act.clone(), self.rises.clone());
+        self.lanes.spawn(async move {
+            // It stays down when the play is called off before it begins.
+            let Ok(began) = rises.wait_for(Option::is_some).await.map(|began| *began) else {
+                return;
+            };
+            let Some(began) = began else { return };
+            let hear = |attempt: &Attempt<'_>| lock(&account).hear(attempt);
+            play(maker, manner, &endpoint, &clock, began, act, hear).await;
+        });
+    }
+}
+
+fn lock(account: &Mutex<Account>) -> MutexGuard<'_, Account> {
+    // Whoever panicked did so while counting; the counts are still worth showing.
+    account.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn adobe(options: &Options, run: u32) -> Result<Adobe, String> {
+    let endpoint = Endpoint::new(options.adobe_to())?;
+    let keys = Arc::new(Keys::generate(&format!("{run:08x}")).map_err(|error| error.to_string())?);
+    if let Some(folder) = &options.keys_folder {
+        adobe::keys::write(&keys, folder)
+            .map_err(|error| format!("the keys' folder {}: {error}", folder.display()))?;
+    }
+    let server = KeyServer::start(Arc::clone(&keys), options.keys_listen)
+        .await
+        .map_err(|error| format!("the keys' server at {}: {error}", options.keys_listen))?;
+    let registration = Arc::new(Registration::new(&adobe_rules(options)));
+    Ok(Adobe { endpoint, keys, server, registration, refused: None, account: Arc::default() })
+}
+
+/// What waits to be sent again has a part of the memory that one lane would have alone.
+fn adobe_rules(options: &Options) -> adobe::Rules {
+    let rules = adobe::Rules::adobe().scaled(options.time_scale);
+    adobe::Rules { keep: rules.keep / usize::from(options.connections), ..rules }
+}
+
+fn first(options: &Options, lane: u16) -> Duration {
+    options.interval() * u32::from(lane) / u32::from(options.connections)
+}
+
+fn run_number() -> u32 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    // Any part of it will do.
+    (now.as_micros() & 0xffff_ffff) as u32
+}

@@ -1,0 +1,227 @@
+//! What `millrace simulate` can be told.
+
+use std::{ffi::OsString, fs, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+
+use crate::sender::adobe::{Shapes, Spelling};
+
+/// The variable that may carry Marketo's token.
+const TOKEN: &str = "SIMULATE_TOKEN";
+
+/// Play Marketo and Adobe I/O against an endpoint
+///
+/// Sends deliveries on a fixed schedule, each sender by its own rules (deadlines, retries, pauses),
+/// and ends with a report: answer times, counted from when each request was due, and what a real
+/// sender would have done. The exit code is 0 only if everything was delivered, and nothing would
+/// have been lost, paused or disabled.
+#[derive(Args, Clone, Debug)]
+pub(in crate::cli) struct Options {
+    /// Where deliveries go, http or https
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+    /// Who sends
+    #[arg(long = "as", value_name = "SENDER")]
+    pub sender: Sender,
+    /// Where Adobe's deliveries go, if both send and not to the same place
+    #[arg(long, value_name = "URL")]
+    pub adobe_to: Option<String>,
+
+    /// Deliveries a second of each sender, on a schedule that no answer changes. Without it, one
+    /// every two seconds a connection
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub rate: Option<f64>,
+    /// Connections of each sender; Marketo's are one subscription each
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub connections: u16,
+    /// How long new deliveries are sent
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub duration: Duration,
+    /// How long what failed may then still be sent again
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = humantime::parse_duration)]
+    pub settle: Duration,
+    /// Plays the senders' minutes and hours so many times faster; 60 makes a minute a second
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = rate)]
+    pub time_scale: f64,
+    /// Events in a delivery, as `300` or `100-500`. Of Adobe's, 1 is an event without an array around
+    /// it. Without it, 100 to 500 from Marketo and 1 to 20 from Adobe
+    #[arg(long, value_name = "N", value_parser = range)]
+    pub events_per_delivery: Option<RangeInclusive<u32>>,
+    /// Makes so many deliveries a connection ahead, and sends these again and again: for loads that
+    /// making and signing them would be the limit of. Their ids repeat
+    #[arg(long, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    pub prepare: Option<u16>,
+    /// The same seed makes the same events
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Marketo's token; without it, the one in SIMULATE_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// What stands before the token in the Authorization header
+    #[arg(long, value_name = "WORD", default_value = "Bearer")]
+    pub token_scheme: TokenScheme,
+
+    /// The recipient that Adobe's events name
+    #[arg(long, value_name = "ID", default_value = "millrace-simulate")]
+    pub client_id: String,
+    /// How Adobe's own ids are spelled: eventid, event_id, or both at once
+    #[arg(long, value_name = "SPELLING", default_value = "both")]
+    pub ids: Ids,
+    /// Writes Adobe's public keys below this folder, as prod/keys/<file>
+    #[arg(long, value_name = "FOLDER")]
+    pub keys_folder: Option<PathBuf>,
+    /// Where Adobe's public keys are served over HTTP, as /prod/keys/<file>
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub keys_listen: SocketAddr,
+    /// Does not ask for Adobe's challenge first
+    #[arg(long)]
+    pub no_challenge: bool,
+
+    /// Prints the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Sender {
+    Marketo,
+    Adobe,
+    Both,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum TokenScheme {
+    #[value(name = "Bearer")]
+    Bearer,
+    #[value(name = "Basic")]
+    Basic,
+    #[value(name = "bare")]
+    Bare,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Ids {
+    Joined,
+    Underscored,
+    Both,
+}
+
+impl Options {
+    pub fn plays_marketo(&self) -> bool {
+        self.sender != Sender::Adobe
+    }
+
+    pub fn plays_adobe(&self) -> bool {
+        self.sender != Sender::Marketo
+    }
+
+    pub fn adobe_to(&self) -> &str {
+        self.adobe_to.as_deref().unwrap_or(&self.to)
+    }
+
+    /// Deliveries a second of each sender.
+    pub fn rate(&self) -> f64 {
+        self.rate.unwrap_or(f64::from(self.connections) / 2.0)
+    }
+
+    /// From one delivery of a connection to its next.
+    pub fn interval(&self) -> Duration {
+        Duration::from_secs_f64(f64::from(self.connections) / self.rate())
+    }
+
+    pub fn shapes(&self) -> Shapes {
+        match &self.events_per_delivery {
+            Some(events) if *events == (1..=1) => Shapes::Single,
+            Some(events) => Shapes::Batch(events.clone()),
+            None => Shapes::Batch(1..=20),
+        }
+    }
+
+    pub fn spelling(&self) -> Spelling {
+        match self.ids {
+            Ids::Joined => Spelling::Joined,
+            Ids::Underscored => Spelling::Underscored,
+            Ids::Both => Spelling::Both,
+        }
+    }
+
+    /// The whole of the Authorization header; `None` if Marketo does not play. The errors' texts say
+    /// nothing of the token.
+    pub fn token(
+        &self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Option<String>, String> {
+        if !self.plays_marketo() {
+            return Ok(None);
+        }
+        let token = match &self.token_file {
+            Some(file) => fs::read_to_string(file)
+                .map_err(|error| format!("the token file {}: {error}", file.display()))?,
+            None => {
+                let found = environment.into_iter().find(|(name, _)| name == TOKEN);
+                let (_, token) = found.ok_or_else(|| {
+                    format!("Marketo needs a token: name a file with --token-file, or set {TOKEN}")
+                })?;
+                token.into_string().map_err(|_| format!("{TOKEN} is no text"))?
+            }
+        };
+        let token = token.trim();
+        if token.is_empty() {
+            return Err("the token is empty".into());
+        }
+        Ok(Some(match self.token_scheme {
+            TokenScheme::Bearer => format!("Bearer {token}"),
+            TokenScheme::Basic => format!("Basic {token}"),
+            TokenScheme::Bare => token.to_owned(),
+        }))
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration >= Duration::from_millis(1) => Ok(duration),
+        Ok(_) => Err("must be at least 1ms".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Up to a million, and not so small that a day has none.
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (1e-5..=1e6).contains(&rate) => Ok(rate),
+        Ok(_) => Err("must be a number from 0.00001 to 1000000".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn range(text: &str) -> Result<RangeInclusive<u32>, String> {
+    let (least, most) = text.split_once('-').unwrap_or((text, text));
+    let number = |text: &str| text.trim().parse::<u32>().map_err(|error| error.to_string());
+    let (least, most) = (number(least)?, number(most)?);
+    if least == 0 || most < least || most > 100_000 {
+        return Err("must be a number from 1 to 100000, or two of them as 100-500".into());
+    }
+    Ok(least..=most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_make_no_sense_are_refused() {
+        assert_eq!(range("300"), Ok(300..=300));
+        assert_eq!(range("100-500"), Ok(100..=500));
+        for text in ["", "0", "5-2", "-5", "1-", "a", "100001"] {
+            assert!(range(text).is_err(), "{text}");
+        }
+        assert_eq!(rate("0.5"), Ok(0.5));
+        for text in ["0", "-1", "nan", "inf", "x", "1e-9"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+        assert!(duration("0s").is_err() && duration("2m").is_ok());
+    }
+}

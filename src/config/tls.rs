@@ -1,0 +1,88 @@
+//! `listen.tls`, and the certificates that sources accept.
+
+use std::path::PathBuf;
+
+use figment::value::Value;
+
+use super::{
+    leaf::{Kind, string},
+    mistake::{Key, Mistakes},
+    reading::{Reading, Section},
+    stages::{CertificateAuth, Listen, SourceConfig, Tls},
+    written::list,
+};
+
+/// Whether it is there and fit for use, the listener says.
+const FILE: Kind<PathBuf> = Kind {
+    parse: |text| match text {
+        "" => Err("which names no file".into()),
+        _ if text.contains(char::is_control) || text.contains("-----") => {
+            Err("which is the content of a file, where its path was due".into())
+        }
+        _ => Ok(text.into()),
+    },
+    expected: "Write the path of a file in PEM, as in `/run/secrets/tls/tls.crt`.",
+    show: |path| string(&path.to_string_lossy()),
+};
+
+/// `Some(None)` where there is to be no TLS; `None` after a mistake.
+pub(super) fn read(reading: &mut Reading, listen: &mut Section) -> Option<Option<Tls>> {
+    let mut section = reading.section(listen, "tls");
+    let key = section.key.clone();
+    let certificate = reading.optional(&mut section, "certificate_file", &FILE);
+    let private = reading.optional(&mut section, "key_file", &FILE);
+    let authority = reading.optional(&mut section, "client_ca_file", &FILE);
+    reading.end(section);
+    let (certificate, private, client_ca_file) = (certificate?, private?, authority?);
+    let missing = |reading: &mut Reading, name: &str| {
+        let remedy = "TLS needs both, listen.tls.certificate_file and listen.tls.key_file.";
+        reading.mistakes.at(&key.child(name), "is missing", remedy);
+        None
+    };
+    match (certificate, private) {
+        (Some(certificate_file), Some(key_file)) => {
+            Some(Some(Tls { certificate_file, key_file, client_ca_file }))
+        }
+        (None, None) if client_ca_file.is_none() => Some(None),
+        (Some(_), None) => missing(reading, "key_file"),
+        (None, _) => missing(reading, "certificate_file"),
+    }
+}
+
+/// `sources.<name>.auth.certificate`; `Some(None)` where the source takes none.
+pub(super) fn names(reading: &mut Reading, auth: &mut Section) -> Option<Option<CertificateAuth>> {
+    let mut section = reading.section(auth, "certificate");
+    let names = reading.any_optional(&mut section, "names", written_names);
+    reading.end(section);
+    Some(names?.map(|names| CertificateAuth { names }))
+}
+
+fn written_names(value: &Value) -> Result<(Vec<String>, String), (String, String)> {
+    const REMEDY: &str = "Write the names as they stand in the certificate, with commas between \
+                          them or as a list.";
+    let wrong = |problem: &str| Err((problem.to_owned(), REMEDY.to_owned()));
+    let names = match list(value) {
+        Ok(names) => names,
+        Err(problem) => return wrong(&problem),
+    };
+    if names.is_empty() || names.iter().any(String::is_empty) {
+        return wrong("has a name that is empty, or none at all");
+    }
+    if names.iter().any(|name| name.contains('*')) {
+        return wrong("has a pattern in it, and names are compared as they stand");
+    }
+    let shown: Vec<_> = names.iter().map(|name| string(name)).collect();
+    Ok((names, format!("[{}]", shown.join(", "))))
+}
+
+/// Nobody's certificate could ever be looked at without an authority.
+pub(super) fn rules(listen: &Listen, sources: &[SourceConfig], mistakes: &mut Mistakes) {
+    if listen.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some()) {
+        return;
+    }
+    for source in sources.iter().filter(|source| source.auth.certificate.is_some()) {
+        let key = Key::of(&["sources", source.name.as_str(), "auth", "certificate", "names"]);
+        let problem = "is set, and clients are never asked for a certificate";
+        mistakes.at(&key, problem, "Set listen.tls.client_ca_file as well.");
+    }
+}

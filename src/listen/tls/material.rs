@@ -1,0 +1,161 @@
+//! From files to what rustls serves with: the certificate and its key, which must fit each other, and
+//! the authority that clients' certificates come from.
+//!
+//! No error quotes a file: a line that is no PEM may be half of a key.
+
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+    sign::{CertifiedKey, SingleCertAndKey},
+    version::{TLS12, TLS13},
+};
+use sha2::{Digest, Sha256};
+
+use super::expiry::Validity;
+use crate::config;
+
+/// Larger than any chain, and than most bundles of authorities.
+const FILE_LIMIT: u64 = 4 * 1024 * 1024;
+
+/// Why the files can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} names `{}`, which {problem}", path.display())]
+pub struct TlsError {
+    /// As configuration calls it.
+    pub key: &'static str,
+    pub path: PathBuf,
+    /// Goes on from "which".
+    pub problem: String,
+}
+
+/// What a set of files amounts to.
+pub(super) struct Material {
+    pub server: Arc<ServerConfig>,
+    pub validity: Validity,
+    /// Of the files' bytes: the same files, the same digest.
+    pub digest: [u8; 32],
+}
+
+impl Material {
+    pub fn read(files: &config::Tls) -> Result<Self, TlsError> {
+        let certificate = Source::read("listen.tls.certificate_file", &files.certificate_file)?;
+        let key = Source::read("listen.tls.key_file", &files.key_file)?;
+        let authority = files.client_ca_file.as_deref();
+        let authority = authority.map(|path| Source::read("listen.tls.client_ca_file", path));
+        let authority = authority.transpose()?;
+
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let chain = certificate.certificates()?;
+        let validity = Validity::of(&chain).ok_or_else(|| certificate.wrong(UNREADABLE))?;
+        let identity = identity(chain, &certificate, &key, &provider)?;
+        let verifier = authority.as_ref().map(|authority| verifier(authority, &provider));
+        let server = server(identity, verifier.transpose()?, provider);
+
+        let mut digest = Sha256::new();
+        for source in [Some(&certificate), Some(&key), authority.as_ref()].into_iter().flatten() {
+            digest.update((source.bytes.len() as u64).to_le_bytes());
+            digest.update(&source.bytes);
+        }
+        Ok(Self { server: Arc::new(server), validity, digest: digest.finalize().into() })
+    }
+}
+
+const UNREADABLE: &str = "holds a certificate that can't be read";
+
+fn identity(
+    chain: Vec<CertificateDer<'static>>,
+    certificate: &Source<'_>,
+    key: &Source<'_>,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, TlsError> {
+    let private = PrivateKeyDer::from_pem_slice(&key.bytes)
+        .map_err(|_| key.wrong("holds no private key in PEM (an encrypted one can't be used)"))?;
+    CertifiedKey::from_der(chain, private, provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            let path = certificate.path.display();
+            key.wrong(&format!("holds a key that does not fit the certificate in `{path}`"))
+        }
+        rustls::Error::InvalidCertificate(_) => certificate.wrong(UNREADABLE),
+        _ => key.wrong("holds a private key of a kind that can't be used"),
+    })
+}
+
+fn verifier(
+    authority: &Source<'_>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in authority.certificates()? {
+        roots.add(certificate).map_err(|_| authority.wrong(UNREADABLE))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| authority.wrong(&format!("can't be an authority: {error}")))
+}
+
+fn server(
+    identity: CertifiedKey,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    provider: Arc<CryptoProvider>,
+) -> ServerConfig {
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .expect("the provider has cipher suites of both versions");
+    let identity = Arc::new(SingleCertAndKey::from(identity));
+    let mut server = match verifier {
+        None => builder.with_no_client_auth().with_cert_resolver(identity),
+        Some(verifier) => {
+            let mut server =
+                builder.with_client_cert_verifier(verifier).with_cert_resolver(identity);
+            // A resumed session would bring a certificate that nobody looks at again.
+            server.session_storage = Arc::new(NoServerSessionStorage {});
+            server.send_tls13_tickets = 0;
+            server
+        }
+    };
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    server
+}
+
+/// A file that was read.
+struct Source<'a> {
+    key: &'static str,
+    path: &'a Path,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Source<'a> {
+    fn read(key: &'static str, path: &'a Path) -> Result<Self, TlsError> {
+        let mut source = Self { key, path, bytes: Vec::new() };
+        File::open(path)
+            .and_then(|file| file.take(FILE_LIMIT + 1).read_to_end(&mut source.bytes))
+            .map_err(|error| source.wrong(&format!("can't be read: {error}")))?;
+        if source.bytes.len() as u64 > FILE_LIMIT {
+            return Err(source.wrong("is larger than certificates are"));
+        }
+        Ok(source)
+    }
+
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.bytes).collect();
+        match certificates {
+            Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+            Ok(_) => Err(self.wrong("holds no certificate in PEM")),
+            Err(_) => Err(self.wrong("is no PEM, or only a part of it")),
+        }
+    }
+
+    fn wrong(&self, problem: &str) -> TlsError {
+        TlsError { key: self.key, path: self.path.into(), problem: problem.into() }
+    }
+}

@@ -1,0 +1,88 @@
+//! What a source of Adobe I/O's has beside its gate: it answers questions, and it looks whom a
+//! delivery is meant for.
+//!
+//! Adobe's keys and its client certificate are the same for all of its customers. So a good signature
+//! says that Adobe I/O sent this, and not that it was sent to us: anybody may point a registration of
+//! theirs at our address. Every event has to name one of our client ids.
+
+use std::{collections::HashSet, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+
+use crate::{
+    authenticate::{challenge::challenge, validation::Validation},
+    decode::adobe::{Addressed, recipients, validation_url},
+    listen::{body::Body, reply::Outcome},
+};
+
+/// Larger bodies take milliseconds to look through: not on a thread that serves others.
+const LARGE: usize = 256 * 1024;
+
+/// Of a name that a sender wrote, for the log.
+const SHOWN: usize = 64;
+
+pub struct AdobeIo {
+    client_ids: Arc<HashSet<String>>,
+    validation: Validation,
+}
+
+impl AdobeIo {
+    pub fn new(client_ids: impl IntoIterator<Item = String>, validation: Validation) -> Self {
+        Self { client_ids: Arc::new(client_ids.into_iter().collect()), validation }
+    }
+
+    /// To a GET with this query.
+    pub(super) fn challenge(&self, query: &str) -> Option<Outcome> {
+        challenge(query).map(|value| Outcome::Challenge { value })
+    }
+
+    /// To a POST with this body, if it is no delivery.
+    pub(super) fn question(&self, body: &[u8], now: Instant) -> Option<Outcome> {
+        let url = validation_url(body)?;
+        self.validation.asked(&url, now);
+        Some(Outcome::Validation)
+    }
+
+    /// A body in which no events can be found is nobody's, and is kept for a person to look at.
+    pub(super) async fn is_meant_for_us(&self, body: &Body) -> Result<(), Outcome> {
+        if body.still_coded {
+            return Ok(());
+        }
+        if body.bytes.len() < LARGE {
+            return check(&body.bytes, &self.client_ids);
+        }
+        let (bytes, client_ids): (Bytes, _) = (body.bytes.clone(), self.client_ids.clone());
+        let checked = tokio::task::spawn_blocking(move || check(&bytes, &client_ids));
+        checked.await.map_err(|_| Outcome::Internal)?
+    }
+}
+
+fn check(body: &[u8], client_ids: &HashSet<String>) -> Result<(), Outcome> {
+    let Ok(events) = recipients(body) else { return Ok(()) };
+    for (index, event) in events.iter().enumerate() {
+        let is_ours = match event.recipients.as_slice() {
+            // Observability comes without a recipient.
+            [] => event.is_observability,
+            all => all.iter().all(|id| client_ids.contains(id.as_ref())),
+        };
+        if !is_ours {
+            return Err(Outcome::ForeignRecipient { reason: told(index, event) });
+        }
+    }
+    Ok(())
+}
+
+fn told(index: usize, event: &Addressed<'_>) -> String {
+    let names: Vec<_> = event
+        .recipients
+        .iter()
+        .map(|id| {
+            let shown: String = id.chars().take(SHOWN).filter(|c| !c.is_control()).collect();
+            format!("`{shown}`")
+        })
+        .collect();
+    match names.as_slice() {
+        [] => format!("event {index} names no recipient"),
+        names => format!("event {index} is for {}", names.join(" and ")),
+    }
+}

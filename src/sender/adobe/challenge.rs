@@ -1,0 +1,23 @@
+//! How a registration begins: Adobe asks the webhook for a value that it must say back.
+
+use std::time::Duration;
+
+use crate::sender::http::Endpoint;
+
+/// Asks as Adobe does when a registration is made, edited or enabled again. The text of an error
+/// says why Adobe would refuse the webhook.
+pub async fn ask(endpoint: &Endpoint, value: &str, timeout: Duration) -> Result<(), String> {
+    let page = endpoint.get("challenge", value, timeout).await?;
+    if page.status != http::StatusCode::OK {
+        return Err(format!("it is answered {}", page.status));
+    }
+    if page.body != value.as_bytes() {
+        return Err("another text than the challenge comes back".into());
+    }
+    let content_type = page.content_type.unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("text/plain") {
+        return Err(format!("it comes back as {content_type:?} and not as text/plain"));
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! What the ways into all sources share: the keys that Adobe I/O signs with, and what fetches them.
+
+use crate::{
+    authenticate::{
+        adobe_signature::AdobeSignature, public_keys::PublicKeys, validation::Validation,
+    },
+    config::{Adobe, AdobeAuth, Auth, Config, ValidationUrl},
+    delivery::SourceName,
+    fetch::Client,
+    metrics::Metrics,
+    receive::AdobeIo,
+};
+
+pub(super) struct Ways {
+    /// Where some source is Adobe I/O's.
+    keys: Option<PublicKeys>,
+    /// Where anything is fetched: a cluster that reaches nobody needs no certificates to trust.
+    client: Option<Client>,
+    metrics: Metrics,
+}
+
+impl Ways {
+    pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, String> {
+        let adobe: Vec<&AdobeAuth> =
+            config.sources.iter().filter_map(|source| source.auth.adobe.as_ref()).collect();
+        let Adobe { keys_url, keys_folder } = &config.adobe;
+        let fetches_keys = !adobe.is_empty() && keys_folder.is_none();
+        let opens = adobe.iter().any(|auth| auth.validation_url == ValidationUrl::Open);
+        let client = (fetches_keys || opens).then(Client::new).transpose()?;
+        let keys = match (keys_folder, &client) {
+            _ if adobe.is_empty() => None,
+            (Some(folder), _) => Some(PublicKeys::in_folder(folder.clone(), metrics)),
+            (None, client) => {
+                client.clone().map(|client| PublicKeys::of_host(client, keys_url.clone(), metrics))
+            }
+        };
+        Ok(Self { keys, client, metrics: metrics.clone() })
+    }
+
+    pub fn signature(&self, auth: &Auth) -> Option<AdobeSignature> {
+        auth.adobe.as_ref()?;
+        self.keys.clone().map(AdobeSignature::new)
+    }
+
+    pub fn adobe_io(&self, source: &SourceName, auth: &Auth) -> Option<AdobeIo> {
+        let AdobeAuth { client_ids, validation_url } = auth.adobe.as_ref()?;
+        let opens = match validation_url {
+            ValidationUrl::Open => self.client.clone(),
+            ValidationUrl::Log => None,
+        };
+        let validation = Validation::new(source.clone(), opens, &self.metrics);
+        Some(AdobeIo::new(client_ids.iter().cloned(), validation))
+    }
+}
