@@ -3,10 +3,16 @@
 //! Label values are bounded: sources are configured, topics are limited (`topics.limit`), outcomes
 //! and reasons are words from this program.
 
+mod tries;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, core::Collector,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector,
 };
+
+pub use self::tries::Tries;
 
 /// Handles to every metric; clones share the same counters.
 #[derive(Clone)]
@@ -14,6 +20,10 @@ pub struct Metrics {
     registry: Registry,
     /// Answered requests, by source and outcome (`reply::Outcome`'s words).
     pub deliveries: IntCounterVec,
+    /// The last 24 hours as the sender sees them, by source.
+    pub tries: Tries,
+    /// Deliveries whose sender says that it tried before, by source.
+    pub repeated_deliveries: IntCounterVec,
     /// From the last byte of the request to the answer, in seconds, by source.
     pub answer_seconds: HistogramVec,
     /// Requests that never reached a source: too many connections, time-outs before the head.
@@ -26,6 +36,12 @@ pub struct Metrics {
     pub spool_limit_bytes: IntGaugeVec,
     /// Undelivered deliveries, by source.
     pub spool_deliveries: IntGaugeVec,
+    /// How long until there is no room for more at the rate of the last minutes, by source; infinite
+    /// while it does not grow.
+    pub spool_seconds_until_full: GaugeVec,
+    /// Bytes that the volume of the spool has left, and what of them deliveries never take.
+    pub volume_available_bytes: IntGauge,
+    pub volume_reserve_bytes: IntGauge,
     /// When the oldest undelivered delivery came, in Unix seconds; 0 when there is none.
     pub spool_oldest_seconds: IntGaugeVec,
     /// 1 when a sync failed and the spool acknowledges nothing more, by source.
@@ -45,10 +61,14 @@ pub struct Metrics {
     pub journal_events: IntCounterVec,
     /// Topics held at this moment, by source.
     pub held_topics: IntGaugeVec,
+    /// What `held_topics` may reach; a source that has reached it waits.
+    pub held_topics_limit: IntGauge,
     /// Times a topic was held, by source.
     pub holds: IntCounterVec,
     /// Producers replaced after a purge, a fatal error or a change of secrets, by source.
     pub producer_renewals: IntCounterVec,
+    /// Constant 1: the kind of each source.
+    pub source_info: IntGaugeVec,
     /// Records handed to the client library and not yet answered, by source.
     pub in_flight: IntGaugeVec,
     /// When the certificate in use expires, in Unix seconds, by the configuration key of its file.
@@ -104,11 +124,21 @@ impl Metrics {
         let build =
             gauge("millrace_build_info", "Constant 1, labelled with the version.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let single = |name: &str, help: &str| register(&registry, IntGauge::new(name, help));
+        let start = single("millrace_start_time_seconds", "When the process began.");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        start.set(now.as_secs().try_into().unwrap_or(i64::MAX));
         Self {
             deliveries: counter(
                 "millrace_deliveries_total",
                 "Answered requests by source and outcome.",
                 &["source", "outcome"],
+            ),
+            tries: register(&registry, Tries::new()),
+            repeated_deliveries: counter(
+                "millrace_repeated_deliveries_total",
+                "Deliveries whose sender says that it tried before (x-adobe-retry-count).",
+                &["source"],
             ),
             answer_seconds: histogram(
                 "millrace_answer_seconds",
@@ -139,6 +169,24 @@ impl Metrics {
                 "millrace_spool_undelivered_deliveries",
                 "Deliveries in the spool that are not delivered yet.",
                 &["source"],
+            ),
+            spool_seconds_until_full: register(
+                &registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "millrace_spool_seconds_until_full",
+                        "Until there is no room for more at the rate of the last minutes.",
+                    ),
+                    &["source"],
+                ),
+            ),
+            volume_available_bytes: single(
+                "millrace_volume_available_bytes",
+                "What the volume of the spool has left.",
+            ),
+            volume_reserve_bytes: single(
+                "millrace_volume_reserve_bytes",
+                "What of the volume deliveries never take; below it the service is not ready.",
             ),
             spool_oldest_seconds: gauge(
                 "millrace_spool_oldest_undelivered_timestamp_seconds",
@@ -181,6 +229,15 @@ impl Metrics {
                 &["source", "result"],
             ),
             held_topics: gauge("millrace_held_topics", "Topics held at this moment.", &["source"]),
+            held_topics_limit: single(
+                "millrace_held_topics_limit",
+                "How many topics of a source may be held; beyond it the source waits.",
+            ),
+            source_info: gauge(
+                "millrace_source_info",
+                "Constant 1, labelled with the kind of each source.",
+                &["source", "kind"],
+            ),
             holds: counter("millrace_topic_holds_total", "Times a topic was held.", &["source"]),
             producer_renewals: counter(
                 "millrace_producer_renewals_total",
@@ -255,7 +312,10 @@ impl Metrics {
 
     /// Makes the metrics of a source appear before there is anything to tell, so that a rate has its
     /// beginning and an alert on nothing has a series.
-    pub fn announce(&self, source: &str) {
+    pub fn announce(&self, source: &str, kind: &str) {
+        self.source_info.with_label_values(&[source, kind]).set(1);
+        self.tries.announce(source);
+        self.spool_seconds_until_full.with_label_values(&[source]).set(f64::INFINITY);
         let gauges = [
             &self.spool_bytes,
             &self.spool_limit_bytes,
@@ -273,6 +333,7 @@ impl Metrics {
             &self.spool_damage,
             &self.holds,
             &self.producer_renewals,
+            &self.repeated_deliveries,
             &self.deduplicate_unsaved,
             &self.deduplicate_unreadable,
         ];
@@ -317,7 +378,7 @@ mod tests {
     #[test]
     fn whatever_has_only_a_source_is_there_from_the_start() {
         let metrics = Metrics::new();
-        metrics.announce("leads");
+        metrics.announce("leads", "marketo-lead-activity");
         // Which topics, reasons, listeners and files there will be, nobody knows yet.
         let later = [
             "millrace_events_delivered_total",
@@ -333,16 +394,23 @@ mod tests {
             // Once a back-fill has brought some.
             JOURNAL_EVENTS,
         ];
+        let of_the_process = [
+            "millrace_build_info",
+            "millrace_start_time_seconds",
+            "millrace_volume_available_bytes",
+            "millrace_volume_reserve_bytes",
+            "millrace_held_topics_limit",
+        ];
         let text = metrics.render();
-        let named = include_str!("metrics.rs").split('"').filter(|text| {
-            text.starts_with("millrace_") && *text != "millrace_build_info" && *text != "millrace_"
-        });
+        let named = include_str!("metrics.rs")
+            .split('"')
+            .filter(|text| text.starts_with("millrace_") && *text != "millrace_");
         for name in named.filter(|name| !later.contains(name)) {
             assert!(text.contains(&format!("# TYPE {name} ")), "{name} in\n{text}");
-            // These are of all sources together.
-            let of_all = name.contains("_deduplicate_") && !name.ends_with("_total");
-            let of_a_source = |line: &str| line.starts_with(name) && line.contains("leads");
-            assert!(of_all || text.lines().any(of_a_source), "{name}");
+            let of_all = of_the_process.contains(&name)
+                || name.contains("_deduplicate_") && !name.ends_with("_total");
+            let line = |line: &str| line.starts_with(name) && line.contains("leads");
+            assert!(of_all || text.lines().any(line), "{name}");
         }
     }
 }

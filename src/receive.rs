@@ -121,6 +121,9 @@ impl Receiver {
         if let Some(adobe) = &source.adobe {
             adobe.is_meant_for_us(&body).await?;
         }
+        if kept::is_repeat(&head.headers) {
+            self.report.repeated(source.name.as_str());
+        }
         source.append(&head.headers, body, proof, deadline).await
     }
 

@@ -9,6 +9,7 @@
 //! `shutdown.flush`, and the rest stays in the spool.
 
 mod drain;
+mod growth;
 mod oauth;
 mod reload;
 mod source;
@@ -194,6 +195,7 @@ fn open(
     maker: Option<Box<dyn TopicMaker>>,
     metrics: &Metrics,
 ) -> Result<Opened, StartError> {
+    status::limits(config, metrics);
     let router = Router::new(&config.topics.name)?;
     let folder = Folder::open(Arc::new(RealDisk), &spool_config(config))?;
     let prefix = router.literal_prefix();

@@ -248,6 +248,19 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// Whether the sender counts it as a delivery that was accepted, or as one that failed; `None`
+    /// where nothing was delivered.
+    pub fn as_a_try(&self) -> Option<bool> {
+        match self {
+            Self::Stored => Some(true),
+            Self::NotFound | Self::MethodNotAllowed => None,
+            _ if self.reply().status.is_success() => None,
+            _ => Some(false),
+        }
+    }
+}
+
 impl Reply {
     fn new(status: u16, label: &'static str, level: Level, text: &'static str) -> Self {
         let status = StatusCode::from_u16(status).expect("the table's codes are valid");
@@ -388,6 +401,19 @@ mod tests {
             assert_eq!(reply.status.as_u16(), expected, "{outcome:?}");
             assert_eq!(reply.retry_after.is_some(), expected == 503, "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn a_sender_counts_what_it_delivered_and_no_probe() {
+        let tries = |accepted| {
+            let is = move |outcome: &Outcome| outcome.as_a_try() == accepted;
+            every_outcome().into_iter().filter(is).collect::<Vec<_>>()
+        };
+        assert_eq!(tries(Some(true)), [Outcome::Stored]);
+        for question in [Outcome::Probe, Outcome::Validation, Outcome::NotFound] {
+            assert!(tries(None).contains(&question), "{question:?}");
+        }
+        assert!(tries(Some(false)).contains(&Outcome::ClientGone), "it had no answer");
     }
 
     #[test]

@@ -39,7 +39,15 @@ impl Report {
     pub fn request(&self, source: &str, outcome: &Outcome, detail: &str) {
         let label = outcome.reply().label;
         self.metrics.deliveries.with_label_values(&[source, label]).inc();
+        if let Some(accepted) = outcome.as_a_try() {
+            self.metrics.tries.count(source, accepted);
+        }
         self.log("request", source, outcome, detail);
+    }
+
+    /// An authenticated sender says that it sent this before.
+    pub fn repeated(&self, source: &str) {
+        self.metrics.repeated_deliveries.with_label_values(&[source]).inc();
     }
 
     /// A connection ended before a request was read from it.

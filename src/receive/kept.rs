@@ -39,9 +39,25 @@ pub(super) fn worth_keeping(headers: &HeaderMap, still_coded: bool) -> Vec<(Stri
     kept
 }
 
+/// Whether the sender says that it tried before. Adobe I/O's; Marketo says nothing of it.
+pub(super) fn is_repeat(headers: &HeaderMap) -> bool {
+    let count = headers.get("x-adobe-retry-count").and_then(|count| count.to_str().ok());
+    count.and_then(|count| count.trim().parse().ok()).is_some_and(|count: u64| count > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_repeat_is_what_says_so() {
+        let says = |count: &'static str| {
+            let value = http::HeaderValue::from_static(count);
+            is_repeat(&HeaderMap::from_iter([("x-adobe-retry-count".parse().unwrap(), value)]))
+        };
+        assert!(says("1") && says(" 12"));
+        assert!(!says("0") && !says("") && !says("often") && !is_repeat(&HeaderMap::new()));
+    }
 
     #[test]
     fn headers_are_kept_by_name_joined_and_cut() {

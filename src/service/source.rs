@@ -49,7 +49,7 @@ pub(super) struct RunningSource {
 impl RunningSource {
     pub fn open(source: &SourceConfig, around: &Surroundings<'_>) -> Result<Self, StartError> {
         let Surroundings { config, folder, deduplicator, topics, router, metrics } = around;
-        metrics.announce(source.name.as_str());
+        metrics.announce(source.name.as_str(), source.kind.as_str());
         let directory = folder.source_directory(&source.name);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
         let saved = checkpoint.load()?;

@@ -102,7 +102,18 @@ impl Folder {
 
     /// Whether the volume has at least `spool.reserve` left. Below that no source can accept.
     pub fn has_reserve(&self) -> io::Result<bool> {
-        Ok(self.disk.available_space(&self.config.directory)? >= self.config.reserve)
+        Ok(self.available_space()? >= self.config.reserve)
+    }
+
+    /// What the volume has left, in bytes.
+    pub fn available_space(&self) -> io::Result<u64> {
+        self.disk.available_space(&self.config.directory)
+    }
+
+    /// Bytes that deliveries may still take in all: of `spool.size_limit`, and of the volume.
+    pub fn room(&self) -> io::Result<u64> {
+        let volume = self.available_space()?.saturating_sub(self.config.reserve);
+        Ok(volume.min(self.total.limit().saturating_sub(self.total.used())))
     }
 
     /// The spools that are open.

@@ -6,6 +6,7 @@
 //! - `slow`: heads and bodies that take their time
 //! - `wire`: what only raw sockets do: pipelining, smuggling, broken heads
 //! - `crowd`: more connections than there are places
+//! - `subscription`: what the metrics say of a sender's view
 //! - `tls`, `client_certificate`: TLS, its certificates and their renewal
 //! - `oauth`: bearer tokens, against an identity provider that does as it is told, and our own tokens
 //! - `http2`, `stop`, `health`, `secrets`: as they say
@@ -26,6 +27,7 @@ mod secrets;
 mod slow;
 mod spooled;
 mod stop;
+mod subscription;
 mod support;
 mod tls;
 mod wire;

@@ -1,0 +1,193 @@
+//! What a sender sees of this service: its tries, and how many of them failed, as it counts them.
+//!
+//! Senders have rules on that. Adobe I/O disables a registration after 10 or more tries in 24 hours of
+//! which 80 % failed; Marketo pauses a subscription after 3 failed tries in a row. A counter would not
+//! show how near that is, since it begins anew with each process and says nothing of order.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use prometheus::{
+    IntGaugeVec, Opts,
+    core::{Collector, Desc},
+    proto::MetricFamily,
+};
+
+/// The window is made of slots; what it covers is exact to one of them.
+const SLOT: Duration = Duration::from_secs(15 * 60);
+const SLOTS: usize = 24 * 4;
+
+/// By source. Asked for by Prometheus itself, so that old tries leave the window without new ones.
+#[derive(Clone)]
+pub struct Tries(Arc<Inner>);
+
+struct Inner {
+    began: Instant,
+    sources: Mutex<BTreeMap<String, Window>>,
+    tries: IntGaugeVec,
+    failed_in_a_row: IntGaugeVec,
+}
+
+impl Tries {
+    pub(super) fn new() -> prometheus::Result<Self> {
+        let tries = Opts::new(
+            "millrace_sender_tries",
+            "Tries of the last 24 hours as the sender counts them, by result.",
+        );
+        let failed_in_a_row = Opts::new(
+            "millrace_sender_failed_in_a_row",
+            "Failed tries since the last one that was accepted.",
+        );
+        Ok(Self(Arc::new(Inner {
+            began: Instant::now(),
+            sources: Mutex::default(),
+            tries: IntGaugeVec::new(tries, &["source", "result"])?,
+            failed_in_a_row: IntGaugeVec::new(failed_in_a_row, &["source"])?,
+        })))
+    }
+
+    /// Only the tries of announced sources count, so that nobody can make us remember names.
+    pub(super) fn announce(&self, source: &str) {
+        self.with_sources(|sources, _| {
+            sources.entry(source.to_owned()).or_default();
+        });
+    }
+
+    /// A delivery was answered, or its sender hung up.
+    pub fn count(&self, source: &str, accepted: bool) {
+        self.with_sources(|sources, now| {
+            if let Some(window) = sources.get_mut(source) {
+                window.count(now, accepted);
+            }
+        });
+    }
+
+    fn with_sources(&self, act: impl FnOnce(&mut BTreeMap<String, Window>, Duration)) {
+        let mut sources = self.0.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        act(&mut sources, self.0.began.elapsed());
+    }
+}
+
+impl Collector for Tries {
+    fn desc(&self) -> Vec<&Desc> {
+        [self.0.tries.desc(), self.0.failed_in_a_row.desc()].concat()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.with_sources(|sources, now| {
+            for (source, window) in sources {
+                let Slot { accepted, failed } = window.total(now);
+                for (result, count) in [("accepted", accepted), ("failed", failed)] {
+                    self.0.tries.with_label_values(&[source.as_str(), result]).set(count);
+                }
+                let failed = self.0.failed_in_a_row.with_label_values(&[source.as_str()]);
+                failed.set(window.failed_in_a_row);
+            }
+        });
+        [self.0.tries.collect(), self.0.failed_in_a_row.collect()].concat()
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    accepted: i64,
+    failed: i64,
+}
+
+/// The tries of one source. `now` is the time since some beginning, and never goes back.
+struct Window {
+    slots: [Slot; SLOTS],
+    /// The number of the slot that is being counted into, from the beginning on.
+    current: u64,
+    failed_in_a_row: i64,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { slots: [Slot::default(); SLOTS], current: 0, failed_in_a_row: 0 }
+    }
+}
+
+impl Window {
+    fn count(&mut self, now: Duration, accepted: bool) {
+        self.move_to(now);
+        let slot = &mut self.slots[place(self.current)];
+        if accepted {
+            slot.accepted += 1;
+            self.failed_in_a_row = 0;
+        } else {
+            slot.failed += 1;
+            self.failed_in_a_row += 1;
+        }
+    }
+
+    fn total(&mut self, now: Duration) -> Slot {
+        self.move_to(now);
+        self.slots.iter().fold(Slot::default(), |sum, slot| Slot {
+            accepted: sum.accepted + slot.accepted,
+            failed: sum.failed + slot.failed,
+        })
+    }
+
+    /// Forgets the slots that have become too old.
+    fn move_to(&mut self, now: Duration) {
+        let current = now.as_secs() / SLOT.as_secs();
+        let first = (self.current + 1).max(current.saturating_sub(SLOTS as u64 - 1));
+        for slot in first..=current {
+            self.slots[place(slot)] = Slot::default();
+        }
+        self.current = current.max(self.current);
+    }
+}
+
+fn place(slot: u64) -> usize {
+    usize::try_from(slot % SLOTS as u64).expect("it is below the number of slots")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+
+    fn total(window: &mut Window, now: Duration) -> (i64, i64) {
+        let Slot { accepted, failed } = window.total(now);
+        (accepted, failed)
+    }
+
+    #[test]
+    fn tries_count_for_a_day_and_no_longer() {
+        let mut window = Window::default();
+        window.count(Duration::ZERO, false);
+        window.count(HOUR, true);
+        window.count(HOUR, false);
+        assert_eq!(total(&mut window, 23 * HOUR), (1, 2));
+        assert_eq!(total(&mut window, 24 * HOUR), (1, 1));
+        window.count(24 * HOUR, true);
+        assert_eq!(total(&mut window, 25 * HOUR), (1, 0));
+        assert_eq!(total(&mut window, 1000 * HOUR), (0, 0));
+    }
+
+    #[test]
+    fn a_row_of_failures_ends_with_an_accepted_one_and_not_with_the_day() {
+        let mut window = Window::default();
+        window.count(Duration::ZERO, false);
+        window.count(30 * HOUR, false);
+        assert_eq!(window.failed_in_a_row, 2);
+        window.count(30 * HOUR, true);
+        assert_eq!(window.failed_in_a_row, 0);
+    }
+
+    #[test]
+    fn only_announced_sources_are_remembered() {
+        let tries = Tries::new().unwrap();
+        tries.announce("leads");
+        tries.count("leads", false);
+        tries.count("a-strangers-idea", false);
+        let text = format!("{:?}", tries.collect());
+        assert!(text.contains("leads") && !text.contains("stranger"), "{text}");
+    }
+}

@@ -1,0 +1,79 @@
+//! The Jobs that empty retained volumes.
+
+use serde_json::json;
+
+use crate::{
+    cluster::Cluster,
+    render::{INSTALLATIONS, manifests, manifests_for},
+};
+
+#[test]
+fn a_drain_job_is_made_for_each_retained_volume_beyond_the_replicas_and_for_no_other() {
+    // Ordinals 1, 3 and 4 with three replicas: the first is a replica's.
+    let with_three = manifests(INSTALLATIONS[2], &[]);
+    let claims: Vec<_> = with_three
+        .of_kind("Job")
+        .map(|job| &job["spec"]["template"]["spec"]["volumes"][0])
+        .collect();
+    let claim = |name: &str| json!({"name": "spool", "persistentVolumeClaim": {"claimName": name}});
+    assert_eq!(claims, [&claim("spool-bridge-3"), &claim("spool-bridge-4")]);
+    assert_eq!(manifests(INSTALLATIONS[2], &["replicaCount=5"]).of_kind("Job").count(), 0);
+    assert_eq!(manifests(INSTALLATIONS[2], &["drain.enabled=false"]).of_kind("Job").count(), 0);
+}
+
+#[test]
+fn an_upgrade_finds_the_releases_own_volumes_and_drains_those_beyond_the_replicas() {
+    let cluster = Cluster::with_claims(&[
+        "spool-release-0",
+        "spool-release-1",
+        "spool-release-10",
+        "spool-release-other-1",
+        "spool-other-2",
+        "data-release-3",
+    ]);
+    let manifests = manifests_for(&cluster, INSTALLATIONS[0]);
+    let jobs: Vec<_> = manifests.of_kind("Job").map(|job| &job["metadata"]["name"]).collect();
+    assert_eq!(jobs, ["release-drain-1", "release-drain-10"]);
+}
+
+#[test]
+fn a_drain_job_comes_after_the_scaling_and_gives_way_to_the_spools_own_pod() {
+    let manifests = manifests(INSTALLATIONS[2], &[r#"drain.deadlineSeconds=100"#]);
+    let job = manifests.of_kind("Job").next().expect("there are two");
+    let hooks = &job["metadata"]["annotations"]["helm.sh/hook"];
+    assert_eq!(*hooks, "post-upgrade,post-rollback");
+    let pod = &job["spec"]["template"]["spec"];
+    assert_eq!(pod["containers"][0]["args"], json!(["drain", "--deadline=100s"]));
+    assert_eq!(job["spec"]["activeDeadlineSeconds"], 160);
+    let rule = &job["spec"]["podFailurePolicy"]["rules"][0];
+    assert_eq!(rule["action"], "FailJob");
+    assert_eq!(rule["onPodConditions"][0]["type"], "DisruptionTarget");
+    // The scheduler puts a pod out for one of a higher class that wants the same volume.
+    let class = manifests.the("PriorityClass");
+    assert_eq!(pod["priorityClassName"], class["metadata"]["name"]);
+    assert!(class["value"].as_i64().expect("a number") < 0, "pods without a class have 0");
+    // It forwards with the same configuration and the same credentials.
+    let service = manifests.pods()[0];
+    assert_eq!(pod["containers"][0]["env"], service["containers"][0]["env"]);
+    assert_eq!(pod["volumes"][1], service["volumes"][0]);
+}
+
+#[test]
+fn no_service_sends_deliveries_to_a_drain_job() {
+    let manifests = manifests(INSTALLATIONS[2], &[]);
+    let job = manifests.of_kind("Job").next().expect("there are two");
+    let labels = &job["spec"]["template"]["metadata"]["labels"];
+    let set = &manifests.the("StatefulSet")["spec"];
+    let selectors = manifests.of_kind("Service").map(|service| &service["spec"]["selector"]);
+    let budget = &manifests.the("PodDisruptionBudget")["spec"]["selector"]["matchLabels"];
+    for selector in selectors.chain([budget, &set["selector"]["matchLabels"]]) {
+        let selector = selector.as_object().expect("it is a map");
+        assert!(selector.iter().any(|(name, value)| labels[name] != *value), "{selector:?}");
+        let pod = &set["template"]["metadata"]["labels"];
+        assert!(selector.iter().all(|(name, value)| pod[name] == *value), "{selector:?}");
+    }
+    // The network policy holds for both.
+    let policy = &manifests.the("NetworkPolicy")["spec"]["podSelector"]["matchLabels"];
+    let policy = policy.as_object().expect("it is a map");
+    assert!(policy.iter().all(|(name, value)| labels[name] == *value), "{policy:?}");
+}

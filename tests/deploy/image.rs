@@ -1,0 +1,107 @@
+//! Dockerfile and compose. There is no container engine here: what can be looked at without one is.
+
+use std::{fs, process::Command};
+
+use serde_json::Value;
+
+use crate::{
+    program::check,
+    tools::{read, repository, run, tool, yaml},
+};
+
+#[test]
+fn the_linter_of_dockerfiles_has_nothing_to_say() {
+    let file = repository("deploy/Dockerfile");
+    let file = file.to_str().expect("it is UTF-8");
+    let said = run(tool("hadolint"), [file], "").expect_fine("deploy/Dockerfile");
+    assert_eq!(said, "");
+}
+
+#[test]
+fn the_binary_needs_no_library_that_the_image_has_not() {
+    let check = || Command::new(repository("deploy/check-libraries"));
+    run(check(), [env!("CARGO_BIN_EXE_millrace")], "").expect_fine("this build");
+    // bash needs its line editor's.
+    let other = run(check(), ["/bin/bash"], "");
+    assert!(!other.fine && other.errors.contains("libtinfo"), "{other:?}");
+}
+
+#[test]
+fn all_that_the_dockerfile_copies_is_let_through_to_the_build() {
+    let ignore = read("deploy/Dockerfile.dockerignore");
+    let passed: Vec<_> = ignore.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    for path in ["Cargo.toml", "Cargo.lock", "src", "config", "tests", "deploy/check-libraries"] {
+        assert!(passed.contains(&path), "{path} in {passed:?}");
+    }
+    for path in passed {
+        assert!(repository(path).exists(), "{path}");
+    }
+}
+
+#[test]
+fn the_image_is_built_with_a_rust_that_the_package_allows() {
+    let value_of = |text: &str, key: &str| -> (u32, u32) {
+        let rest = text.split(key).nth(1).unwrap_or_else(|| panic!("{key} in {text}"));
+        let mut numbers = rest.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok());
+        (numbers.next().expect("a number"), numbers.next().expect("two numbers"))
+    };
+    let image = value_of(&read("deploy/Dockerfile"), "RUST_IMAGE=rust:");
+    let least = value_of(&read("Cargo.toml"), "rust-version = \"");
+    assert!(image >= least, "{image:?} and {least:?}");
+}
+
+fn compose() -> Value {
+    yaml(&read("deploy/compose.yaml")).remove(0)
+}
+
+#[test]
+fn compose_runs_the_bridge_with_a_configuration_that_it_takes() {
+    let compose = compose();
+    let service = &compose["services"]["millrace"];
+    let variables = service["environment"].as_object().expect("a map").iter();
+    let token = repository("deploy/compose/leads-tokens").display().to_string();
+    let environment: Vec<_> = variables
+        .map(|(name, value)| {
+            let value = value.as_str().expect("it is text");
+            (name.clone(), value.replace("/run/secrets/leads-tokens", &token))
+        })
+        .collect();
+    check(&environment).expect_fine("compose.yaml");
+    // As in the chart.
+    assert_eq!(service["read_only"], true);
+    assert_eq!(service["cap_drop"][0], "ALL");
+    // shutdown.delay, listen.request_timeout and shutdown.flush, and some seconds.
+    let grace = service["stop_grace_period"].as_str().and_then(|time| time.strip_suffix('s'));
+    assert!(grace.and_then(|time| time.parse().ok()).is_some_and(|time: u32| time > 28));
+}
+
+#[test]
+fn compose_mounts_files_that_are_there() {
+    let compose = compose();
+    let services = compose["services"].as_object().expect("a map");
+    let mounts = services.values().flat_map(|service| service["volumes"].as_array()).flatten();
+    let mut files = 0;
+    for mount in mounts.filter_map(Value::as_str).filter(|mount| mount.starts_with('.')) {
+        let file = mount.split(':').next().expect("it has a beginning");
+        assert!(repository("deploy").join(file).is_file(), "{file}");
+        files += 1;
+    }
+    assert!(files >= 5, "{files}");
+    for secret in compose["secrets"].as_object().expect("a map").values() {
+        let file = secret["file"].as_str().expect("it is a file's");
+        assert!(repository("deploy").join(file).is_file(), "{file}");
+    }
+}
+
+#[test]
+fn prometheus_takes_its_configuration_and_scrapes_the_job_that_the_alerts_ask_for() {
+    let configuration = read("deploy/compose/prometheus.yaml");
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("prometheus.yaml");
+    fs::write(&file, &configuration).expect("it can be written");
+    let alerts = read("deploy/helm/millrace/files/alerts.yaml");
+    fs::write(folder.path().join("alerts.yaml"), alerts).expect("it can be written");
+    let arguments = ["check", "config", file.to_str().expect("it is UTF-8")];
+    run(tool("promtool"), arguments, "").expect_fine("prometheus.yaml");
+    assert_eq!(yaml(&configuration)[0]["scrape_configs"][0]["job_name"], "millrace");
+}

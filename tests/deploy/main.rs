@@ -1,0 +1,27 @@
+//! What deploy/ has for operators, looked at by the programs that will read it: Helm, Kubernetes' own
+//! schemas, Prometheus, systemd, a linter of Dockerfiles, and millrace itself. `tests/run deploy` brings
+//! them (tests/setup/deploy-tools).
+//!
+//! - `chart`: the manifests that the chart makes of several files of values (tests/deploy/values)
+//! - `drain`: among these, the Jobs for retained volumes
+//! - `values`: what it refuses, and that each value is documented and does something
+//! - `configuration`: that its variables are ones that the program takes, with the meaning they had
+//! - `watching`: alerts, dashboard and runbook, against what the service really exports
+//! - `image`: Dockerfile, compose and the binary's libraries
+//! - `unit`: the systemd unit
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cluster;
+mod program;
+mod render;
+mod tools;
+
+mod chart;
+mod configuration;
+mod drain;
+mod image;
+mod unit;
+mod values;
+mod watching;

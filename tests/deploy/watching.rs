@@ -1,0 +1,201 @@
+//! Alerts, dashboard and runbook, against each other and against what the service exports.
+
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+
+use millrace::kafka::MockCluster;
+use serde_json::Value;
+
+use crate::{
+    support::{
+        batches::Subscription,
+        bridge::{Bridge, LEADS, Settings, TOKEN},
+    },
+    tools::{read, run, tool, yaml},
+};
+
+const ALERTS: &str = "deploy/helm/millrace/files/alerts.yaml";
+const DASHBOARD: &str = "deploy/helm/millrace/files/dashboard.json";
+
+#[test]
+fn the_alerts_fire_when_they_should_and_not_otherwise() {
+    // The sentences are for people: which series raise an alert is tested without them.
+    test_rules("alerts.test.yaml", &without_annotations(&read(ALERTS)));
+}
+
+#[test]
+fn what_the_alerts_say_is_filled_in_for_people() {
+    test_rules("annotations.test.yaml", &read(ALERTS));
+}
+
+#[track_caller]
+fn test_rules(name: &str, rules: &str) {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let test = folder.path().join(name);
+    fs::write(folder.path().join("alerts.yaml"), rules).expect("it can be written");
+    fs::write(&test, read(&format!("tests/deploy/alerts/{name}"))).expect("it can be written");
+    let test = test.to_str().expect("it is UTF-8");
+    run(tool("promtool"), ["test", "rules", test], "").expect_fine(name);
+}
+
+fn without_annotations(rules: &str) -> String {
+    let mut within = false;
+    let mut kept = String::new();
+    for line in rules.lines() {
+        within =
+            line.starts_with("        annotations:") || (within && line.starts_with("          "));
+        if !within {
+            kept += line;
+            kept.push('\n');
+        }
+    }
+    assert!(kept.len() < rules.len() / 2, "the annotations are the larger part");
+    kept
+}
+
+#[test]
+fn every_alert_has_a_test_that_raises_it() {
+    let tests = yaml(&read("tests/deploy/alerts/alerts.test.yaml"));
+    let raised: BTreeSet<_> = tests[0]["tests"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .flat_map(|test| test["alert_rule_test"].as_array().expect("a list"))
+        .filter(|case| case["exp_alerts"].as_array().is_some_and(|alerts| !alerts.is_empty()))
+        .filter_map(|case| case["alertname"].as_str().map(str::to_owned))
+        .collect();
+    let alerts: BTreeSet<_> = alerts().iter().map(name_of).collect();
+    assert_eq!(alerts, raised);
+}
+
+#[test]
+fn every_alert_has_a_heading_in_the_runbook_which_says_what_to_do() {
+    let runbook = read("deploy/RUNBOOK.md");
+    let mut headings = BTreeSet::new();
+    for section in runbook.split("\n## ").skip(1) {
+        let (heading, text) = section.split_once('\n').expect("a heading has a text");
+        if heading.starts_with("Millrace") {
+            headings.insert(heading.to_owned());
+            for part in ["**Means**", "**Safe**", "**Do**"] {
+                assert!(text.contains(part), "{heading} has no {part}");
+            }
+        }
+    }
+    let alerts: BTreeSet<_> = alerts().iter().map(name_of).collect();
+    assert_eq!(headings, alerts);
+}
+
+#[test]
+fn every_alert_says_how_urgent_it_is_and_what_happened() {
+    for alert in alerts() {
+        let severity = alert["labels"]["severity"].as_str();
+        assert!(matches!(severity, Some("critical" | "warning")), "{alert}");
+        for text in ["summary", "description"] {
+            assert!(alert["annotations"][text].as_str().is_some_and(|t| !t.is_empty()), "{alert}");
+        }
+    }
+}
+
+#[test]
+fn alerts_and_dashboard_ask_for_metrics_that_the_service_exports() {
+    let exported = exported();
+    // Prometheus' own text format has a line for each family.
+    let families: BTreeSet<_> = exported
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
+    assert!(families.len() > 15, "{families:?}");
+    let mut asked = names(&read(ALERTS));
+    asked.extend(names(&read(DASHBOARD)));
+    let unknown: Vec<_> = asked.iter().filter(|name| !families.contains(name.as_str())).collect();
+    assert!(unknown.is_empty(), "{unknown:?} of {families:?}");
+}
+
+#[test]
+fn promtool_check_metrics_has_nothing_to_say() {
+    let checked = run(tool("promtool"), ["check", "metrics"], &exported());
+    assert!(checked.fine && checked.errors.is_empty(), "{checked:?}");
+}
+
+/// What a service exports that has stored, refused, delivered and written a dead letter.
+fn exported() -> String {
+    let cluster = MockCluster::start(1).expect("the cluster in memory starts");
+    let types = Subscription::event_types();
+    let topics = types.map(|name| format!("t.lead-activity.{name}"));
+    for topic in topics.chain(["t.dead-letter".into()]) {
+        cluster.create_topic(&topic, 1).expect("a topic can be made");
+    }
+    let settings = Settings::new(cluster.bootstrap(), "t").set("TOPICS__CREATE", "false");
+    let bridge = Bridge::start(settings);
+    let batch = Subscription::new("999-XYZ-000", 3).batch_of(20);
+    let mut client = bridge.client();
+    let status = |token: &str, body: &[u8]| {
+        bridge.client().deliver(LEADS, token, body).expect("the service answers").status
+    };
+    assert_eq!(status(TOKEN, &batch.body), 200);
+    assert_eq!(status(TOKEN, b"not json"), 200);
+    // Larger than a record may be: it goes to quarantine.
+    let large = format!(
+        r#"{{"munchkinId":"999-XYZ-000","activities":[{{"marketoGUID":"a","leadId":1,"activityTypeId":3,"activityType":"{}"}}]}}"#,
+        "x".repeat(4 << 20)
+    );
+    assert_eq!(status(TOKEN, large.as_bytes()), 200);
+    assert_eq!(status("a-wrong-token", b"{}"), 401);
+    // Not HTTP at all: a connection that is refused.
+    let _ = client.request("GET\0", "/", &[], b"");
+    bridge.wait_until_drained(Duration::from_secs(60));
+    bridge.admin().get("/metrics").expect("the service gives its metrics").text()
+}
+
+#[test]
+fn every_query_of_the_dashboard_is_one_that_prometheus_understands() {
+    let dashboard: Value = serde_json::from_str(&read(DASHBOARD)).expect("it is JSON");
+    let panels = dashboard["panels"].as_array().expect("a list");
+    let mut rules = String::from("groups:\n  - name: dashboard\n    rules:\n");
+    let mut count = 0;
+    for target in panels.iter().flat_map(|panel| panel["targets"].as_array()).flatten() {
+        let query = target["expr"].as_str().expect("each target has a query");
+        let query = query.replace("$__rate_interval", "1m").replace("$source", ".*");
+        let query = query.replace("$instance", ".*");
+        assert!(!query.contains('$'), "{query} has a variable that the dashboard has not");
+        rules += &format!("      - record: query{count}\n        expr: {}\n", Value::from(query));
+        count += 1;
+    }
+    assert!(count > 20, "{count} queries");
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    check_rules(folder.path(), &rules);
+}
+
+#[track_caller]
+fn check_rules(folder: &Path, rules: &str) {
+    let file = folder.join("rules.yaml");
+    fs::write(&file, rules).expect("it can be written");
+    let file = file.to_str().expect("it is UTF-8");
+    run(tool("promtool"), ["check", "rules", file], "").expect_fine(rules);
+}
+
+#[test]
+fn the_dashboard_goes_from_left_to_right_along_the_path() {
+    let dashboard: Value = serde_json::from_str(&read(DASHBOARD)).expect("it is JSON");
+    let panels = dashboard["panels"].as_array().expect("a list").iter();
+    let mut first: Vec<_> = panels.filter(|panel| panel["gridPos"]["y"] == 0).collect();
+    first.sort_by_key(|panel| panel["gridPos"]["x"].as_u64());
+    let titles: Vec<_> = first.iter().filter_map(|panel| panel["title"].as_str()).collect();
+    assert_eq!(titles, ["Received", "Refused", "Stored", "Backlog", "Produced", "Dead letters"]);
+}
+
+fn alerts() -> Vec<Value> {
+    let rules = yaml(&read(ALERTS));
+    let groups = rules[0]["groups"].as_array().expect("a list").iter();
+    groups.flat_map(|group| group["rules"].as_array().expect("a list")).cloned().collect()
+}
+
+fn name_of(alert: &Value) -> String {
+    alert["alert"].as_str().expect("all are alerts").into()
+}
+
+/// The metrics that a text names, without the endings that a histogram's series have.
+fn names(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let names = words.filter(|word| word.starts_with("millrace_"));
+    names.map(|name| name.strip_suffix("_bucket").unwrap_or(name).to_owned()).collect()
+}
