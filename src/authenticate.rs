@@ -32,13 +32,27 @@ use self::{
 
 /// Evidence that a delivery was authenticated. Only this module makes one.
 #[derive(Debug)]
-pub struct Proof(());
+pub struct Proof(KnownTo);
+
+/// To whom a sender is known by what it has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KnownTo {
+    /// This installation alone gave it out, or trusts who did.
+    Us,
+    /// Adobe's signatures and certificate are the same for all of its customers.
+    Everybody,
+}
 
 impl Proof {
     /// For deliveries that an operator feeds in by hand (replay, simulation): whoever can run this
     /// process on its own disk needs no token.
     pub fn by_operator() -> Self {
-        Self(())
+        Self(KnownTo::Us)
+    }
+
+    /// Whether the delivery may still be meant for somebody else.
+    pub fn is_shared(&self) -> bool {
+        self.0 == KnownTo::Everybody
     }
 }
 

@@ -70,6 +70,25 @@ pub const ORIGIN_HEADER: &str = "millrace-origin";
 /// Its value for what `millrace backfill` brings.
 pub const JOURNAL: &str = "journal";
 
+/// How a delivery came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// A sender pushed it.
+    #[default]
+    Sender,
+    /// `millrace backfill` found it in Adobe's journal.
+    Journal,
+}
+
+impl Origin {
+    /// What the kept headers say.
+    pub fn of(headers: &[(String, String)]) -> Self {
+        let is_journal =
+            |(name, value): &(String, String)| name == ORIGIN_HEADER && value == JOURNAL;
+        if headers.iter().any(is_journal) { Self::Journal } else { Self::Sender }
+    }
+}
+
 /// One request body, after its content-coding was removed, before anybody looked inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {

@@ -57,7 +57,7 @@ pub struct Metrics {
     /// Events written to quarantine, by source and reason.
     pub quarantined: IntCounterVec,
     /// Events that back-fill brought from Adobe's journal, by source and result: `missed` by the
-    /// webhook, `known` since it had brought them, `unidentified` since they have no id.
+    /// webhook, `known` since it had brought them, `unidentified` since they have no id, `refused`.
     pub journal_events: IntCounterVec,
     /// Topics held at this moment, by source.
     pub held_topics: IntGaugeVec,

@@ -118,7 +118,7 @@ impl Receiver {
         }
         let proof = source.prove(admission, &head, &body.bytes, deadline).await?;
         let body = body.inflated(&head.headers, &self.limits, deadline).await?;
-        if let Some(adobe) = &source.adobe {
+        if let Some(adobe) = source.adobe.as_ref().filter(|_| proof.is_shared()) {
             adobe.is_meant_for_us(&body).await?;
         }
         if kept::is_repeat(&head.headers) {

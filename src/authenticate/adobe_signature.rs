@@ -22,7 +22,7 @@ use http::HeaderMap;
 use tokio::sync::OnceCell;
 
 use super::{
-    Proof, Refusal,
+    KnownTo, Proof, Refusal,
     public_keys::{CACHED, KeyPath, PublicKeys, Unavailable},
 };
 
@@ -134,7 +134,7 @@ impl Signed {
             _ => verdict.or(other.await),
         };
         match verdict {
-            Verdict::Good => Ok(Proof(())),
+            Verdict::Good => Ok(Proof(KnownTo::Everybody)),
             Verdict::Unknown(why) => Err(Refusal::undecided(&why)),
             Verdict::Bad => Err(BAD),
         }

@@ -12,7 +12,7 @@ use x509_parser::{
     certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, x509::X509Name,
 };
 
-use super::{BadCredentials, Proof};
+use super::{BadCredentials, KnownTo, Proof};
 use crate::config::CertificateAuth;
 
 /// The names in a certificate that the handshake has verified, as an extension of each request on
@@ -54,7 +54,9 @@ impl Certificate {
     /// Judges what the connection of a request has presented.
     pub fn authenticate(&self, presented: Option<&Presented>) -> Result<Proof, BadCredentials> {
         match presented {
-            Some(Presented(names)) if !self.names.is_disjoint(names) => Ok(Proof(())),
+            Some(Presented(names)) if !self.names.is_disjoint(names) => {
+                Ok(Proof(KnownTo::Everybody))
+            }
             _ => Err(BadCredentials),
         }
     }

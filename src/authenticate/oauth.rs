@@ -25,7 +25,7 @@ use self::{
     jwt::Jwt,
     provider::Provider,
 };
-use super::{Proof, Refusal, moment::Moment};
+use super::{KnownTo, Proof, Refusal, moment::Moment};
 use crate::{config::OAuthAuth, delivery::SourceName, fetch::Client, metrics::Metrics};
 
 mod bearer;
@@ -91,7 +91,7 @@ impl OAuth {
             return Err(Refusal::BadCredentials { challenge: CHALLENGE });
         };
         match self.check(token, now).await {
-            Ok(()) => Ok(Proof(())),
+            Ok(()) => Ok(Proof(KnownTo::Us)),
             Err(Denial::Invalid(flaw)) => Err(Refusal::BadToken { flaw }),
             Err(Denial::Undecided(reason)) => Err(Refusal::Undecided { reason }),
         }

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use uuid::Uuid;
 
-use super::{BadCredentials, Proof};
+use super::{BadCredentials, KnownTo, Proof};
 use crate::{
     config::{HeaderScheme, Secret, TokenAuth},
     reload::Current,
@@ -76,7 +76,7 @@ impl Tokens {
             accepted.iter().fold(Choice::from(0), |any, token| any | token.ct_eq(&text))
         };
         let fits = presented.iter().fold(Choice::from(0), |any, text| any | fits(text));
-        if bool::from(fits) { Ok(Proof(())) } else { Err(BadCredentials) }
+        if bool::from(fits) { Ok(Proof(KnownTo::Us)) } else { Err(BadCredentials) }
     }
 
     /// For `WWW-Authenticate`.

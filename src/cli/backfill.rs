@@ -237,8 +237,8 @@ async fn counted(counts: &Counts, before: Option<Counted>, delivered: u64) -> St
             .to_owned();
     };
     match counts.wait_for(before, delivered, COUNTING).await {
-        Ok(Counted { missed, known, unidentified }) => format!(
-            "{} had not come by the webhook, {} had\n{}",
+        Ok(Counted { missed, known, unidentified, refused }) => format!(
+            "{} had not come by the webhook, {} had\n{}{}",
             events(missed),
             text::count(known),
             match unidentified {
@@ -247,6 +247,10 @@ async fn counted(counts: &Counts, before: Option<Counted>, delivered: u64) -> St
                     "{} without an id can't be matched and may have come before\n",
                     events(n)
                 ),
+            },
+            match refused {
+                0 => String::new(),
+                n => format!("{} could not be understood: see the dead letters\n", events(n)),
             }
         ),
         Err(_) => {

@@ -11,7 +11,11 @@ use super::{
     index::{Claimed, Owner},
     sidecar::Sidecar,
 };
-use crate::{delivery::UnixMillis, event::Event, spool::position::Position};
+use crate::{
+    delivery::{Origin, UnixMillis},
+    event::Event,
+    spool::position::Position,
+};
 
 /// What became of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub struct Claims {
     sidecar: Sidecar,
     /// The last save failed, and people were told.
     failing: bool,
+    /// Of the delivery whose events are claimed.
+    origin: Origin,
 }
 
 impl Claims {
@@ -39,7 +45,14 @@ impl Claims {
         let (disk, folder) = (shared.disk.clone(), &shared.sources[number].folder);
         let sidecar = Sidecar::new(disk, folder, shared.settings, &shared.key);
         let source = u32::try_from(number).expect("there are less than 2^32 sources");
-        Self { shared, source, settled: Vec::new(), sidecar, failing: false }
+        Self {
+            shared,
+            source,
+            settled: Vec::new(),
+            sidecar,
+            failing: false,
+            origin: Origin::Sender,
+        }
     }
 
     /// Reads what was saved before this process, unless another source has or is just at it; then it
@@ -50,19 +63,48 @@ impl Claims {
         }
     }
 
+    /// How the delivery came whose events are claimed next: what back-fill brings is counted, so that
+    /// one sees what the webhook had missed.
+    pub fn come_from(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
     /// Asks for the event at `position`, as often as a lane comes to it.
     pub fn claim(&mut self, event: &Event<'_>, position: Position, now: UnixMillis) -> Claim {
-        if self.shared.settings.is_off() {
+        let id = match self.shared.settings.is_off() {
+            true => None,
+            false => self.shared.key.id(event),
+        };
+        let Some(id) = id else {
+            self.count("unidentified");
             return Claim::Granted(None);
-        }
-        let Some(id) = self.shared.key.id(event) else { return Claim::Granted(None) };
+        };
         let owner = Owner { source: self.source, position };
-        match self.shared.index(now).claim(id, owner, now) {
-            Claimed::First | Claimed::Own => Claim::Granted(Some(id)),
+        let claimed = self.shared.index(now).claim(id, owner, now);
+        match claimed {
+            Claimed::First => {
+                self.count("missed");
+                Claim::Granted(Some(id))
+            }
+            Claimed::Own => Claim::Granted(Some(id)),
             Claimed::Taken { by } => {
+                self.count("known");
                 self.repeats_of(by).inc();
                 Claim::Repeat
             }
+        }
+    }
+
+    /// An element of the delivery is no event.
+    pub fn none(&self) {
+        self.count("refused");
+    }
+
+    /// Counts an event that back-fill brought. One without an id counts each time it is read.
+    fn count(&self, result: &str) {
+        if self.origin == Origin::Journal {
+            let labels = [self.name(), result];
+            self.shared.metrics.journal_events.with_label_values(&labels).inc();
         }
     }
 

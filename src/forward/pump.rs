@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     decode::decode,
+    delivery::Origin,
     produce::Sink,
     spool::{Next, StoredDelivery, position::Position},
 };
@@ -175,6 +176,7 @@ impl<S: Sink> Forwarder<S> {
         let rules = self.rules.clone();
         let mut items = Vec::new();
         let delivery = &stored.delivery;
+        self.claims.come_from(Origin::of(&delivery.headers));
         let verdict =
             decode(self.settings.kind, &rules, &delivery.body, &delivery.headers, &mut items);
         if let Err(undecodable) = verdict {

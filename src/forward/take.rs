@@ -62,6 +62,7 @@ impl<S: Sink> Forwarder<S> {
             Err(_) if only.is_some() => return Ok(Taken::Passed),
             Err(_) if self.settled_ahead.contains(position) => return Ok(Taken::Passed),
             Err(refused) => {
+                self.claims.none();
                 let source = self.spool.source().clone();
                 let letter = refuse::element(&source, position, refused);
                 return self.refuse(id, None, None, &letter, refused.reason, now);

@@ -5,12 +5,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::{
-    SECRET,
-    server::{Request, Response, serve},
-};
+use crate::server::{Request, Response, serve};
 
 pub const ORGANIZATION: &str = "4D1@AdobeOrg";
+pub const SECRET: &str = "hunter2-of-adobe";
 pub const CLIENT: &str = "client-of-the-journal";
 /// What every token begins with.
 pub const ACCESS: &str = "hunter2-access-";
@@ -90,9 +88,17 @@ impl Adobe {
     }
 }
 
+/// A flat event, without a recipient.
+pub fn event(index: usize) -> String {
+    let data = r#"{"munchkinId":"999-XYZ-000","leadId":"7","n" : 1.0e2}"#;
+    format!(
+        r#"{{"specversion":"1.0","type":"com.adobe.platform.marketo.activity.standard.openemail","source":"urn:marketo_activity_stream","id":"e{index}","data":{data}}}"#
+    )
+}
+
 /// Spaces and numbers that a parser would write otherwise.
 fn element(index: usize) -> String {
-    format!(r#"{{"position":"p{index}", "event":{{"id":"e{index}","data":{{"n" : 1.0e2}}}}}}"#)
+    format!(r#"{{"position":"p{index}", "event":{}}}"#, event(index))
 }
 
 impl World {

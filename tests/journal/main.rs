@@ -12,10 +12,9 @@ use std::{
     process::{Command, Output},
 };
 
-use adobe::Adobe;
+use adobe::{Adobe, SECRET};
 use service::Service;
 
-const SECRET: &str = "hunter2-of-adobe";
 const TOKEN: &str = "hunter2-of-millrace";
 
 fn backfill(adobe: &Adobe, service: &Service, arguments: &[&str]) -> Output {

@@ -11,9 +11,18 @@ mod consumers;
 mod jars;
 mod ledger;
 
+// A played Adobe, for back-fill.
+#[path = "../journal/adobe.rs"]
+#[allow(dead_code, reason = "tests/journal plays more of it")]
+mod adobe;
+#[path = "../journal/server.rs"]
+#[allow(dead_code, reason = "tests/journal plays more of it")]
+mod server;
+
 // The tests.
 mod set_up;
 
+mod backfill;
 mod bridge_killed;
 mod check_connect;
 mod clean_stop;

@@ -103,6 +103,12 @@ impl Bridge {
         self.running.deliveries
     }
 
+    /// Where deliveries go, and where health and metrics are.
+    #[allow(dead_code, reason = "for commands that are told where the service is")]
+    pub fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        (self.running.deliveries, self.running.admin)
+    }
+
     pub fn client(&self) -> Client {
         Client::new(self.running.deliveries)
     }

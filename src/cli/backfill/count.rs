@@ -29,6 +29,8 @@ pub(super) struct Counted {
     pub known: u64,
     /// They have no id, so nobody knows.
     pub unidentified: u64,
+    /// They are no events: dead letters.
+    pub refused: u64,
 }
 
 /// The service has not looked at everything, or was started anew meanwhile.
@@ -59,7 +61,7 @@ impl Counts {
         loop {
             if let Some(now) = self.read().await {
                 let since = now.since(before).ok_or(NotCounted)?;
-                if since.missed + since.known + since.unidentified >= delivered {
+                if since.all() >= delivered {
                     return Ok(since);
                 }
             }
@@ -78,7 +80,12 @@ impl Counted {
             missed: self.missed.checked_sub(before.missed)?,
             known: self.known.checked_sub(before.known)?,
             unidentified: self.unidentified.checked_sub(before.unidentified)?,
+            refused: self.refused.checked_sub(before.refused)?,
         })
+    }
+
+    fn all(self) -> u64 {
+        self.missed + self.known + self.unidentified + self.refused
     }
 }
 
@@ -93,13 +100,16 @@ fn parse(text: &str, source: &str) -> Counted {
         else {
             continue;
         };
-        let value = value as u64;
-        if labels.contains("result=\"missed\"") {
-            counted.missed = value;
-        } else if labels.contains("result=\"known\"") {
-            counted.known = value;
-        } else if labels.contains("result=\"unidentified\"") {
-            counted.unidentified = value;
+        let results = [
+            ("missed", &mut counted.missed),
+            ("known", &mut counted.known),
+            ("unidentified", &mut counted.unidentified),
+            ("refused", &mut counted.refused),
+        ];
+        for (result, count) in results {
+            if labels.contains(&format!("result=\"{result}\"")) {
+                *count = value as u64;
+            }
         }
     }
     counted
@@ -116,11 +126,12 @@ mod tests {
 millrace_journal_events_total{result=\"missed\",source=\"io\"} 3
 millrace_journal_events_total{result=\"known\",source=\"io\"} 40
 millrace_journal_events_total{result=\"unidentified\",source=\"io\"} 5
+millrace_journal_events_total{result=\"refused\",source=\"io\"} 1
 millrace_journal_events_total{result=\"missed\",source=\"io2\"} 99
 millrace_events_total{source=\"io\",topic=\"t\"} 7
 ";
         let counted = parse(text, "io");
-        assert_eq!(counted, Counted { missed: 3, known: 40, unidentified: 5 });
+        assert_eq!(counted, Counted { missed: 3, known: 40, unidentified: 5, refused: 1 });
         assert_eq!(parse(text, "other"), Counted::default());
         assert_eq!(Counted::default().since(counted), None, "a restart is noticed");
     }
