@@ -79,6 +79,9 @@ pub struct Cluster {
     pub secrets_per_mille: u16,
     /// Everything is well and quick from now on: for the quiet end of a history.
     pub quiet: bool,
+    /// Senders repeat, and what they have sent may have been forgotten, or lost by damage and given to
+    /// who comes with it next: one record may then come twice for other reasons than the forwarder's.
+    pub may_repeat: bool,
     pub counters: Counters,
 }
 
@@ -100,6 +103,7 @@ impl Cluster {
             fatal_per_mille: 0,
             secrets_per_mille: 0,
             quiet: false,
+            may_repeat: false,
             counters: Counters::default(),
         }))
     }
@@ -256,7 +260,9 @@ impl Sink for Producer {
         let headers =
             record.headers.iter().map(|(name, value)| ((*name).into(), value.to_vec())).collect();
         let stored = Stored { key: record.key.into(), value: record.value.into(), headers };
-        self.sent.send(token, record.topic, &stored);
+        if !cluster.may_repeat {
+            self.sent.send(token, record.topic, &stored);
+        }
         let partition =
             record.key.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)) % PARTITIONS;
         self.queue.push_back(Queued { token, topic: record.topic.into(), partition, stored });

@@ -127,6 +127,7 @@ impl History {
                 _ => (Duration::from_secs(3600), 4_000),
             };
             self.deduplicate = deduplicate::Settings { window, ids };
+            self.cluster.borrow_mut().may_repeat = !self.has_memory_for_all();
         }
         self
     }
@@ -285,13 +286,17 @@ impl History {
         );
         if drained {
             self.books.everything_arrived(&seen);
+            if self.repeats() {
+                let forgotten = if forgets { repeats.needless } else { 0 };
+                *self.counters.entry("repeat of what was forgotten").or_default() +=
+                    forgotten as u64;
+            }
             let reached = [
                 ("damaged range in quarantine", seen.damaged_ranges),
                 ("event in quarantine", seen.quarantined.len()),
                 ("dead letter", seen.dead_lettered.len()),
                 ("event on its topic", seen.on_topic.len()),
                 ("repeat", repeats.all),
-                ("repeat of what was forgotten", if forgets { repeats.needless } else { 0 }),
                 ("purged", cluster.purged as usize),
                 ("producer replaced", cluster.renewals as usize),
                 ("refusal", cluster.refusals as usize),

@@ -66,6 +66,7 @@ impl History {
         if let Some(spoilt) = damage::flip_a_bit(&self.disk, &directory, &mut self.random) {
             tracing::debug!(?spoilt, "a bit flips");
             self.books.spoilt(spoilt);
+            self.cluster.borrow_mut().may_repeat |= self.repeats();
             self.count("a bit flips");
         }
     }
