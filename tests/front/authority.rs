@@ -133,8 +133,17 @@ impl Client {
 
     /// Delivers with a token, on a connection of its own; the error is that of the connection.
     pub async fn deliver(&self, front: &Front, token: &str) -> Result<u16, String> {
+        self.deliver_body(front, token, "{}").await
+    }
+
+    pub async fn deliver_body(
+        &self,
+        front: &Front,
+        token: &str,
+        body: &'static str,
+    ) -> Result<u16, String> {
         let stream = self.connect(front).await.map_err(|error| error.to_string())?;
-        let request = http2_post(front.address, token, "{}");
+        let request = http2_post(front.address, token, body);
         deliver_over(stream, self.alpn == "h2", request).await.map_err(|error| error.to_string())
     }
 }

@@ -3,13 +3,15 @@
 use std::fs;
 
 use millrace::{
-    authenticate::{Gate, certificate::Certificate},
+    authenticate::{Gate, certificate::Certificate, token::Tokens, validation::Validation},
     config::CertificateAuth,
+    delivery::SourceName,
+    receive::{AdobeIo, Source},
 };
 
 use crate::{
     authority::{Authority, Mount, Pair, VERSIONS},
-    support::{Front, TOKEN, eventually},
+    support::{Front, TOKEN, auth, eventually},
 };
 
 /// Instead of a token.
@@ -133,4 +135,41 @@ async fn another_authority_is_taken_up_with_its_file_and_no_session_outlives_it(
     assert!(rig.deliver(Some(&old)).await.is_err());
     let new = next.client("", &["sender.example.com"]);
     assert_eq!(rig.deliver(Some(&new)).await, Ok(200));
+}
+
+/// Adobe I/O's certificate is the same for all of its customers, as its signatures are; a token is not.
+#[tokio::test]
+async fn adobe_io_by_its_certificate_must_mean_us_and_who_has_our_token_does() {
+    const OURS: &str = r#"{"specversion":"1.0","type":"t","source":"s","recipientclientid":"us"}"#;
+    const FOREIGN: &str =
+        r#"{"specversion":"1.0","type":"t","source":"s","recipientclientid":"others"}"#;
+    const UNNAMED: &str = r#"{"specversion":"1.0","type":"t","source":"s"}"#;
+    let authority = Authority::new();
+    let mount = Mount::with(&authority.server());
+    let tls = mount.tls(Some(&authority));
+    let names = vec!["adobe.example.com".to_owned()];
+    let source = |store, metrics: &_| {
+        let name = SourceName::new("leads").unwrap();
+        let validation = Validation::at("https://csm.test/", name.clone(), None, metrics);
+        Source {
+            name,
+            gate: Gate {
+                certificate: Some(Certificate::new(&CertificateAuth { names })),
+                tokens: Some(Tokens::new(&auth(None))),
+                ..Gate::default()
+            },
+            adobe: Some(AdobeIo::new(["us".to_owned()], validation)),
+            store,
+        }
+    };
+    let front = Front::of(|config| config.tls = Some(tls), source).await;
+    let adobe = authority.trusting(Some(&authority.client("", &["adobe.example.com"])));
+    for (body, status) in [(OURS, 200), (FOREIGN, 503), (UNNAMED, 503)] {
+        assert_eq!(adobe.deliver_body(&front, NO_TOKEN, body).await, Ok(status), "{body}");
+    }
+
+    let known = authority.trusting(None);
+    assert_eq!(known.deliver_body(&front, NO_TOKEN, OURS).await, Ok(401));
+    assert_eq!(known.deliver_body(&front, TOKEN, UNNAMED).await, Ok(200));
+    assert_eq!(front.store.bodies(), [OURS.as_bytes(), UNNAMED.as_bytes()]);
 }
