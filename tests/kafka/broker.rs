@@ -153,6 +153,20 @@ impl Broker {
         });
     }
 
+    #[allow(dead_code, reason = "tests/faults takes brokers out of a cluster")]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Takes broker `id`, which is away, out of the cluster until it comes back by itself.
+    #[allow(dead_code, reason = "tests/faults takes brokers out of a cluster")]
+    #[track_caller]
+    pub fn unregister(&self, id: u32) {
+        let (address, id) = (self.address(), id.to_string());
+        let arguments = ["unregister", "--bootstrap-server", &address, "--id", &id];
+        jars::tool("org.apache.kafka.tools.ClusterTool", &arguments);
+    }
+
     /// Nobody may write to `topic` until [`Broker::allow_writes`]; everything else is allowed. For
     /// a broker with access control.
     #[track_caller]
