@@ -92,6 +92,15 @@ impl Refusal {
     fn undecided(reason: &impl fmt::Display) -> Self {
         Self::Undecided { reason: reason.to_string() }
     }
+
+    /// What two ways come to that both refuse. While one of them can't tell, nobody is refused for
+    /// good.
+    fn or(self, other: Self) -> Self {
+        match self {
+            Self::Undecided { .. } => self,
+            _ => other,
+        }
+    }
 }
 
 impl Gate {
@@ -112,13 +121,13 @@ impl Gate {
         if let Some(oauth) = &self.oauth {
             match oauth.authenticate(&head.headers, Moment::now()).await {
                 Ok(proof) => return Ok(Admission::Proven(proof)),
-                Err(refused) => refusal = refused,
+                Err(refused) => refusal = refusal.or(refused),
             }
         }
         if let Some(signature) = &self.signature {
             match signature.admit(&head.headers) {
                 Ok(signed) => return Ok(Admission::Signed(signed)),
-                Err(refused) => refusal = refused,
+                Err(refused) => refusal = refusal.or(refused),
             }
         }
         Err(refusal)
@@ -129,3 +138,17 @@ impl Gate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("bad credentials")]
 pub struct BadCredentials;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_that_can_not_tell_is_not_outvoted_by_one_that_refuses() {
+        let undecided = Refusal::Undecided { reason: "the provider is down".into() };
+        let refused = Refusal::BadCredentials { challenge: "Bearer" };
+        assert_eq!(undecided.clone().or(refused.clone()), undecided);
+        assert_eq!(refused.clone().or(undecided.clone()), undecided);
+        assert_eq!(refused.clone().or(refused.clone()), refused);
+    }
+}

@@ -3,7 +3,8 @@
 //!
 //! Adobe's keys and its client certificate are the same for all of its customers. So a good signature
 //! says that Adobe I/O sent this, and not that it was sent to us: anybody may point a registration of
-//! theirs at our address. Every event has to name one of our client ids.
+//! theirs at our address. Every event has to name one of our client ids, unless its sender is known by a
+//! token of ours.
 
 use std::{collections::HashSet, sync::Arc};
 
