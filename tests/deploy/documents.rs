@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     support::documents::{self, MANIFESTS},
@@ -27,32 +27,40 @@ fn the_kafka_user_is_one_that_strimzi_takes_and_may_do_what_the_access_list_says
     let user = yaml(&documents::the(&blocks, document, text).text);
     expect_valid("KafkaUser", &user);
     let acls = user[0]["spec"]["authorization"]["acls"].as_array().expect("a list").iter();
-    let of_user: BTreeSet<_> = acls
-        .flat_map(|acl| {
-            let name = acl["resource"]["name"].as_str().expect("a name").to_owned();
-            let operations = acl["operations"].as_array().expect("a list").clone();
-            operations.into_iter().map(move |operation| {
-                (name.clone(), operation.as_str().expect("a word").to_owned())
-            })
-        })
-        .collect();
+    let mut of_user = BTreeSet::new();
+    for acl in acls {
+        let resource = &acl["resource"];
+        let pattern = resource["patternType"].as_str().unwrap_or("literal");
+        for operation in acl["operations"].as_array().expect("a list") {
+            of_user.insert(words([
+                &resource["type"],
+                &resource["name"],
+                &json!(pattern),
+                operation,
+            ]));
+        }
+    }
 
     let commands = &documents::the(&blocks, "README.md", "kafka-acls.sh").text;
-    let commands = commands.replace("\\\n", " ");
-    let of_commands: BTreeSet<_> = commands
-        .lines()
-        .flat_map(|line| {
-            let words: Vec<_> = line.split_whitespace().collect();
-            let behind = |option: &str| {
-                let pairs = words.windows(2).filter(|pair| pair[0] == option);
-                pairs.map(|pair| pair[1].to_owned()).collect::<Vec<_>>()
-            };
-            let topic = behind("--topic").remove(0);
-            behind("--operation")
-                .into_iter()
-                .map(move |operation| (topic.clone(), operation))
-                .collect::<Vec<_>>()
-        })
-        .collect();
+    let mut of_commands = BTreeSet::new();
+    for command in commands.replace("\\\n", " ").lines() {
+        let typed: Vec<_> = command.split_whitespace().collect();
+        let behind = |option: &'static str| {
+            let pairs = typed.windows(2).filter(move |pair| pair[0] == option);
+            pairs.map(|pair| pair[1])
+        };
+        let pattern = if command.contains("prefixed") { "prefix" } else { "literal" };
+        for (kind, option) in [("topic", "--topic"), ("group", "--group")] {
+            for name in behind(option) {
+                of_commands.extend(behind("--operation").map(|operation| {
+                    words([&json!(kind), &json!(name), &json!(pattern), &json!(operation)])
+                }));
+            }
+        }
+    }
     assert_eq!(of_user, of_commands);
+}
+
+fn words(words: [&Value; 4]) -> [String; 4] {
+    words.map(|word| word.as_str().expect("a word").to_owned())
 }
