@@ -8,18 +8,21 @@
 //! - `configuration`: that its variables are ones that the program takes, with the meaning they had
 //! - `watching`: alerts, dashboard and runbook, against what the service really exports
 //! - `image`: Dockerfile, compose and the binary's libraries
+//! - `container`: the Dockerfile's own steps, and what they make run as the chart runs it
 //! - `unit`: the systemd unit
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod cluster;
+mod dockerfile;
 mod program;
 mod render;
 mod tools;
 
 mod chart;
 mod configuration;
+mod container;
 mod drain;
 mod image;
 mod unit;
