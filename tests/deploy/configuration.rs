@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The environment of the service's container. What would be mounted is in `folder` instead.
-fn environment(files: &[&str], folder: &Path) -> Vec<(String, String)> {
+pub fn environment(files: &[&str], folder: &Path) -> Vec<(String, String)> {
     let manifests = manifests(files, &[]);
     let pod = manifests.pods()[0];
     let mounted = pod["volumes"].as_array().into_iter().flatten();

@@ -1,4 +1,5 @@
-//! Dockerfile and compose. There is no container engine here: what can be looked at without one is.
+//! Dockerfile and compose, as they stand. There is no container engine here: what can be looked at
+//! without one is, and `container` runs what the Dockerfile makes.
 
 use std::{fs, process::Command};
 
@@ -27,18 +28,6 @@ fn the_binary_needs_no_library_that_the_image_has_not() {
 }
 
 #[test]
-fn all_that_the_dockerfile_copies_is_let_through_to_the_build() {
-    let ignore = read("deploy/Dockerfile.dockerignore");
-    let passed: Vec<_> = ignore.lines().filter_map(|line| line.strip_prefix('!')).collect();
-    for path in ["Cargo.toml", "Cargo.lock", "src", "config", "tests", "deploy/check-libraries"] {
-        assert!(passed.contains(&path), "{path} in {passed:?}");
-    }
-    for path in passed {
-        assert!(repository(path).exists(), "{path}");
-    }
-}
-
-#[test]
 fn the_image_is_built_with_a_rust_that_the_package_allows() {
     let value_of = |text: &str, key: &str| -> (u32, u32) {
         let rest = text.split(key).nth(1).unwrap_or_else(|| panic!("{key} in {text}"));
@@ -52,6 +41,67 @@ fn the_image_is_built_with_a_rust_that_the_package_allows() {
 
 fn compose() -> Value {
     yaml(&read("deploy/compose.yaml")).remove(0)
+}
+
+#[test]
+fn compose_is_what_the_compose_specification_allows() {
+    let program = "import json, jsonschema, sys\n\
+        jsonschema.validate(json.load(sys.stdin), json.load(open(sys.argv[1])))";
+    let schema = repository("tests/deploy/schemas/compose-spec.json").display().to_string();
+    run(tool("python"), ["-c", program, &schema], &compose().to_string()).expect_fine("the schema");
+    let mut wrong = compose();
+    wrong["services"]["millrace"]["stop_grace"] = "40s".into();
+    let refused = run(tool("python"), ["-c", program, &schema], &wrong.to_string());
+    assert!(!refused.fine && refused.errors.contains("stop_grace"), "{refused:?}");
+}
+
+#[test]
+fn compose_names_nothing_that_it_does_not_have() {
+    let compose = compose();
+    let names = |section: &str| -> Vec<&String> {
+        compose[section].as_object().expect("a map").keys().collect()
+    };
+    let texts = |value: &Value| -> Vec<String> {
+        let list = value.as_array().into_iter().flatten();
+        list.map(|text| text.as_str().expect("it is text").to_owned()).collect()
+    };
+    for (name, service) in compose["services"].as_object().expect("a map") {
+        for needed in texts(&service["depends_on"]) {
+            assert!(names("services").contains(&&needed), "{name} depends on {needed}");
+        }
+        for secret in texts(&service["secrets"]) {
+            assert!(names("secrets").contains(&&secret), "{name} has the secret {secret}");
+        }
+        for mount in texts(&service["volumes"]).iter().filter(|mount| !mount.starts_with('.')) {
+            let volume = mount.split(':').next().expect("it has a beginning").to_owned();
+            assert!(names("volumes").contains(&&volume), "{name} mounts {volume}");
+        }
+    }
+}
+
+#[test]
+fn every_image_is_pinned() {
+    let compose = compose();
+    let services = compose["services"].as_object().expect("a map").values();
+    let mut images: Vec<String> = services
+        .filter_map(|service| service["image"].as_str())
+        // What compose builds itself.
+        .filter(|image| *image != "millrace")
+        .map(str::to_owned)
+        .collect();
+    let dockerfile = read("deploy/Dockerfile");
+    let arguments =
+        dockerfile.lines().filter_map(|line| line.strip_prefix("ARG ")?.split_once('='));
+    images.extend(arguments.map(|(_, image)| image.to_owned()));
+    assert!(images.len() >= 5, "{images:?}");
+    for image in images {
+        let (_, tag) = image.rsplit_once(':').unwrap_or_else(|| panic!("{image} has no version"));
+        // Distroless has no versions; the Debian release is in its name, and what is pinned.
+        let is_version = tag.trim_start_matches('v').split('.').take(3).count() == 3
+            && tag.contains(|c: char| c.is_ascii_digit());
+        let is_distroless = image.starts_with("gcr.io/distroless/cc-debian") && tag == "nonroot";
+        assert!(is_version || is_distroless || image.contains("@sha256:"), "{image}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! - `configuration`: that its variables are ones that the program takes, with the meaning they had
 //! - `watching`: alerts, dashboard and runbook, against what the service really exports
 //! - `image`: Dockerfile, compose and the binary's libraries
+//! - `container`: the Dockerfile's own steps, and what they make run as the chart runs it
 //! - `unit`: the systemd unit
 //! - `topics`: what `millrace topics` prints for AsyncAPI's tools and for Strimzi
 //! - `documents`: the manifest of the README
@@ -16,12 +17,14 @@
 mod support;
 
 mod cluster;
+mod dockerfile;
 mod program;
 mod render;
 mod tools;
 
 mod chart;
 mod configuration;
+mod container;
 mod documents;
 mod drain;
 mod image;

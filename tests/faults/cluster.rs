@@ -1,9 +1,9 @@
 //! A cluster of three brokers that replicate to each other, and lose some of themselves.
 
+mod replicas;
+
 use crate::{
-    admin,
-    broker::Cluster,
-    is_long,
+    admin, clusters, is_long,
     load::{Load, PATIENCE, settle},
     support::{
         batches::Subscription,
@@ -14,7 +14,7 @@ use crate::{
 
 #[test]
 fn a_cluster_that_loses_one_broker_then_two_and_is_restarted_in_turn_loses_nothing() {
-    let mut cluster = Cluster::start();
+    let mut cluster = clusters::borrow();
     let addresses = cluster.addresses();
     let settings = Settings::new(&addresses, "three").set("TOPICS__REPLICATION_FACTOR", "3");
     let bridge = Bridge::start(settings);
@@ -61,7 +61,7 @@ fn a_cluster_that_loses_one_broker_then_two_and_is_restarted_in_turn_loses_nothi
 
 #[test]
 fn a_dead_letter_topic_that_can_not_be_made_while_a_broker_is_away_is_waited_for() {
-    let mut cluster = Cluster::start();
+    let mut cluster = clusters::borrow();
     let addresses = cluster.addresses();
     for event_type in Subscription::event_types() {
         admin::create_topic(&addresses, &format!("letters.lead-activity.{event_type}"), 3);

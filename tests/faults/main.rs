@@ -23,8 +23,10 @@ mod jars;
 #[allow(dead_code, reason = "tests/kafka uses the rest")]
 mod ledger;
 
+mod clusters;
 mod load;
 mod proxy;
+mod senders;
 mod volume;
 
 // The tests.
