@@ -28,6 +28,7 @@ mod check_connect;
 mod clean_stop;
 mod cloudevents_sdk;
 mod deliveries_arrive;
+mod exactly_once;
 mod full_spool;
 mod held_topic;
 mod outage;
