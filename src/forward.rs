@@ -280,7 +280,7 @@ impl<S: Sink> Forwarder<S> {
         }
         let resumed = self.resume_held_topics(now);
         let advanced = self.advance(now)?;
-        if advanced == Progress::CaughtUp && self.nothing_is_on_its_way() {
+        if advanced == Progress::CaughtUp && self.nothing_is_on_its_way() && self.owes_nothing() {
             self.letters.nobody_waits();
         }
         Ok(if settled || resumed { Progress::Moved } else { advanced })

@@ -26,7 +26,7 @@ mod transactions;
 mod write_check;
 
 pub use mock::{Fault, MockCluster, MockError};
-pub use probe::{ProbeError, Report, TopicReport, existing_topics, probe};
+pub use probe::{ProbeError, Report, TopicReport, existing_topics, may_have_transactions, probe};
 pub use producer::Producer;
 pub use properties::validate as validate_properties;
 pub use reader::{ReadError, ReadRecord, Reader, Select};

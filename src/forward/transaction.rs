@@ -198,6 +198,13 @@ impl<S: Sink> Forwarder<S> {
             || self.letters.waiting.len() != committed.refused.len()
     }
 
+    /// Nothing that was looked at was taken back since. Without transactions it stays in the windows.
+    pub(super) fn owes_nothing(&self) -> bool {
+        let Some(transaction) = &self.transaction else { return true };
+        let caught_up = self.held.values().all(|held| held.lane.next() >= self.main.next());
+        transaction.is_empty() && caught_up && !self.has_moved()
+    }
+
     /// Where the lanes stand; nothing is on its way.
     fn checkpoint_to_commit(&self, now: Now) -> Checkpoint {
         let committed = self.transaction.as_ref().map(|transaction| &transaction.committed);

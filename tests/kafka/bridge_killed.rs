@@ -83,12 +83,20 @@ fn whatever_was_answered_200_is_on_its_topic_however_often_the_bridge_is_killed(
     let address = broker::shared();
     let prefix = broker::own_prefix("killed");
     let mut bridge = Bridge::start(Settings::new(&address, &prefix));
-    let ledger = kill_again_and_again(&mut bridge, &prefix);
+    let ledger = kill_again_and_again(&mut bridge, &prefix, WITHIN_A_REQUEST, |_| true);
     ledger.compare(&address).assert_whole("a killed bridge");
 }
 
-/// Returns when everything is delivered.
-pub fn kill_again_and_again(bridge: &mut Bridge, prefix: &str) -> Ledger {
+const WITHIN_A_REQUEST: Duration = Duration::from_millis(5);
+
+/// Kills it at a random moment within this time once it `may_die`; returns when everything is
+/// delivered.
+pub fn kill_again_and_again(
+    bridge: &mut Bridge,
+    prefix: &str,
+    within: Duration,
+    may_die: impl Fn(&Bridge) -> bool,
+) -> Ledger {
     let kills = if std::env::var_os("TEST_LONG").is_some() { 50 } else { 10 };
     let line = Line {
         address: Mutex::new(bridge.deliveries()),
@@ -114,8 +122,9 @@ pub fn kill_again_and_again(bridge: &mut Bridge, prefix: &str) -> Ledger {
             wait::until("answers", PATIENCE, || {
                 line.answered.load(Ordering::Relaxed) >= answered + more
             });
-            // Anywhere within a request: the condition alone would always look at the same place.
-            thread::sleep(Duration::from_micros(random.below(5_000) as u64));
+            wait::until("a bridge that may die", PATIENCE, || may_die(bridge));
+            // The condition alone would always look at the same place.
+            thread::sleep(Duration::from_micros(random.below(within.as_micros() as usize) as u64));
             bridge.kill();
             wait::until("the senders to notice", PATIENCE, || {
                 line.unanswered.load(Ordering::Relaxed) > unanswered

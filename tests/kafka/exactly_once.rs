@@ -64,7 +64,11 @@ fn whatever_was_answered_200_is_there_once_however_often_the_bridge_is_killed() 
     let address = broker::shared();
     let prefix = broker::own_prefix("once-killed");
     let mut bridge = Bridge::start(settings(&address, &prefix));
-    let ledger = kill_again_and_again(&mut bridge, &prefix);
+    // The first commit takes over; without one more nothing was delivered.
+    let delivers = |bridge: &Bridge| {
+        bridge.metric("millrace_transactions_total", &["outcome=\"committed\""]) >= 2.0
+    };
+    let ledger = kill_again_and_again(&mut bridge, &prefix, Duration::from_millis(300), delivers);
     assert_once(&ledger.compare(&address), "a bridge that is killed, in transactions");
     let hidden = taken_back(&address, &ledger);
     println!("{hidden} records in transactions that were taken back");

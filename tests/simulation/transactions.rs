@@ -12,7 +12,7 @@ use millrace::{
 use crate::cluster::{Cluster, Stored};
 
 /// A transaction that lasts longer is given up by the cluster.
-const TIME_OUT: Duration = Duration::from_secs(12);
+const TIME_OUT: Duration = Duration::from_secs(6);
 
 /// What nobody who reads committed records has seen yet.
 #[derive(Default)]
