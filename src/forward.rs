@@ -305,6 +305,12 @@ impl<S: Sink> Forwarder<S> {
         self.topics.outstanding()
     }
 
+    /// Whether nothing is on its way, and nothing waits for a commit.
+    fn is_at_rest(&self) -> bool {
+        let uncommitted = self.transaction.as_ref().is_some_and(|it| !it.is_empty());
+        self.outstanding() == 0 && !uncommitted
+    }
+
     /// Whether every durable event is settled, those of held topics included.
     pub fn is_drained(&self) -> bool {
         let everything = Position::start_of(self.spool.durable_end());

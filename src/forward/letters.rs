@@ -16,7 +16,6 @@ use super::{
     FIRST_PAUSE, ForwardError, Forwarder, Now,
     asking::Asked,
     refuse::{Rejected, Stage},
-    transaction::WAITING,
     window::{RECORD_OVERHEAD, SLOTS},
 };
 use crate::{
@@ -198,10 +197,9 @@ impl<S: Sink> Forwarder<S> {
     pub(super) fn may_stay(&self, now: Now) -> Stay {
         // An eighth of the window: less than any lane's share of it.
         let bytes = self.letters.waiting.len() * RECORD_OVERHEAD;
-        let in_checkpoint = self.transaction.is_some() && self.letters.waiting.len() >= WAITING;
         let has_room = bytes <= self.settings.window_bytes / 8
             && self.main.window.len() < SLOTS / 2
-            && !in_checkpoint;
+            && self.one_more_may_wait();
         let too_long = self.letters.since.is_some_and(|since| {
             self.time_of_an_answering_cluster(since, now) > self.settings.quarantine_after
         });

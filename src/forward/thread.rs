@@ -29,7 +29,7 @@ pub fn run<S: Sink>(
                 troubles.reset();
                 patience = match progress {
                     Progress::Moved => Duration::ZERO,
-                    Progress::CaughtUp if forwarder.outstanding() == 0 => {
+                    Progress::CaughtUp if forwarder.is_at_rest() => {
                         spool.wait_for_more(forwarder.next_sequence(), WAIT);
                         Duration::ZERO
                     }

@@ -40,8 +40,10 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// Text that a refused event may bring into the checkpoint.
 const ERROR_LENGTH: usize = 200;
 
-/// Refused events that may wait for the dead-letter topic: they stand in each checkpoint.
-pub(super) const WAITING: usize = 1000;
+/// Refused events that may wait for the dead-letter topic: they stand in each checkpoint, which must fit
+/// into a record. And what one of them takes there at most.
+const WAITING: usize = 500;
+const WAITING_BYTES: usize = 2048;
 
 /// What a forwarder is told of exactly-once delivery.
 #[derive(Clone, Debug)]
@@ -196,6 +198,12 @@ impl<S: Sink> Forwarder<S> {
         self.main.next() != committed.low
             || self.held_by_next() != committed.held
             || self.letters.waiting.len() != committed.refused.len()
+    }
+
+    /// Whether the checkpoint has room for one more refused event that waits.
+    pub(super) fn one_more_may_wait(&self) -> bool {
+        let most = WAITING.min(self.sink.record_limit() / WAITING_BYTES);
+        self.transaction.is_none() || self.letters.waiting.len() < most
     }
 
     /// Nothing that was looked at was taken back since. Without transactions it stays in the windows.
