@@ -30,6 +30,10 @@ fn probe(config: &Config) -> Result<String, String> {
     if !names.contains(&config.topics.dead_letter) {
         names.push(config.topics.dead_letter.clone());
     }
+    let exactly_once = config.kafka.delivery.is_exactly_once();
+    if exactly_once && !names.contains(&config.topics.checkpoints) {
+        names.push(config.topics.checkpoints.clone());
+    }
     let report = kafka::probe(&config.kafka, &config.topics, &names, PROBE)
         .map_err(|error| error.to_string())?;
 
@@ -52,7 +56,14 @@ fn probe(config: &Config) -> Result<String, String> {
             TopicReport::Trouble(trouble) => writeln!(text, "{trouble}"),
         };
     }
-    if report.topics.iter().all(|(_, topic)| topic.is_fine()) { Ok(text) } else { Err(text) }
+    let mut fine = report.topics.iter().all(|(_, topic)| topic.is_fine());
+    if exactly_once {
+        let allowed = kafka::may_have_transactions(&config.kafka, &config.topics, PROBE);
+        fine &= allowed.is_ok();
+        let trouble = allowed.err().unwrap_or_else(|| "transactions are allowed".into());
+        let _ = writeln!(text, "{trouble}");
+    }
+    if fine { Ok(text) } else { Err(text) }
 }
 
 fn serve(config: Config) -> Result<(), String> {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use rdkafka::{
+    config::RDKafkaLogLevel,
     error::RDKafkaErrorCode as Code,
     metadata::MetadataTopic,
     producer::{BaseProducer, Producer},
@@ -22,6 +23,7 @@ use super::{
     ensure::{self, Shown},
     errors, properties,
     topics::{AdminMaker, Made},
+    transactions::Identity,
     write_check,
 };
 
@@ -121,6 +123,35 @@ pub fn probe(
         }
     }
     Ok(report)
+}
+
+/// Whether this service may have transactional ids, for exactly-once delivery: takes one that nothing
+/// uses. An error says what to run.
+pub fn may_have_transactions(
+    kafka: &config::Kafka,
+    topics: &config::Topics,
+    timeout: Duration,
+) -> Result<(), String> {
+    let identity = Identity {
+        id: format!("{}check", kafka.delivery.transactional_id_prefix),
+        topic: topics.checkpoints.clone(),
+        key: String::new(),
+        timeout: Duration::from_secs(10),
+    };
+    let cluster = Arc::new(Cluster::new(&kafka.bootstrap_servers));
+    let mut native = properties::transactional(kafka, 1 << 20, &identity);
+    let client: BaseProducer<Asking> = native
+        .set_log_level(RDKafkaLogLevel::Emerg)
+        .create_with_context(Asking::new(cluster))
+        .map_err(|error| properties::describe(&error))?;
+    client.init_transactions(timeout).map_err(|error| {
+        let trouble = format!("no transactions with ids like `{}`: {error}", identity.id);
+        if error.rdkafka_error_code() == Some(Code::TransactionalIdAuthorizationFailed) {
+            let run = Advice::new(kafka, Some(topics)).allow_transactions(&identity.id);
+            return format!("{trouble}; run: {run}");
+        }
+        trouble
+    })
 }
 
 /// The topics that exist and whose names begin with `prefix`; none for an empty prefix.

@@ -97,6 +97,7 @@ impl Topics {
             limit: topics.limit,
             prefix: literal_prefix.into(),
             dead_letter: topics.dead_letter.clone(),
+            checkpoints: topics.checkpoints.clone(),
         };
         let shared = Arc::new(Shared {
             directory: RwLock::new(Directory::new(rules, advice.clone())),

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt, time
 
 use millrace::{
     config::{
-        self, Admin, Forward, HeaderScheme, Kafka, Listen, Log, LogFormat, Shutdown, Spool, Topics,
+        self, Admin, Delivery, Forward, HeaderScheme, Kafka, Listen, Log, LogFormat, Shutdown,
+        Spool, Topics,
     },
     decode::catalog::Override,
     delivery::SourceKind,
@@ -27,6 +28,8 @@ fn the_environment_alone_is_enough_and_everything_else_has_a_default() {
     assert_eq!(config.log, Log::default());
     assert_eq!(config.kafka.bootstrap_servers, "localhost:9092");
     assert_eq!(config.kafka.queue_size, Kafka::QUEUE_SIZE);
+    assert_eq!(config.kafka.delivery, Delivery::default());
+    assert!(!config.kafka.delivery.is_exactly_once());
     assert!(config.kafka.properties.is_empty());
     let [source] = &config.sources[..] else { panic!("{:?}", config.sources) };
     assert_eq!(source.name.as_str(), "leads");
@@ -117,6 +120,7 @@ fn topics_are_set_by_the_environment() {
         ("MILLRACE_TOPICS__CONFIG__MIN_INSYNC_REPLICAS", "2"),
         ("MILLRACE_TOPICS__LIMIT", "9"),
         ("MILLRACE_TOPICS__DEAD_LETTER", "dead"),
+        ("MILLRACE_TOPICS__CHECKPOINTS", "far"),
     ]);
     let settings = [("retention.ms", "1000"), ("min.insync.replicas", "2")];
     assert_eq!(
@@ -130,6 +134,7 @@ fn topics_are_set_by_the_environment() {
             config: BTreeMap::from(settings.map(|(name, value)| (name.into(), value.into()))),
             limit: 9,
             dead_letter: "dead".into(),
+            checkpoints: "far".into(),
         }
     );
 }
@@ -139,12 +144,18 @@ fn kafka_is_set_by_the_environment_with_underscores_for_dots() {
     let config = good(&[
         ("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", "a:9092, b:9093"),
         ("MILLRACE_KAFKA__QUEUE_SIZE", "32MiB"),
+        ("MILLRACE_KAFKA__DELIVERY", "exactly-once"),
+        ("MILLRACE_KAFKA__COMMIT_INTERVAL", "1s"),
+        ("MILLRACE_KAFKA__TRANSACTIONAL_ID_PREFIX", "leads."),
         ("MILLRACE_KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SSL"),
         ("MILLRACE_KAFKA__PROPERTIES__SSL__CA__LOCATION", "/ca.pem"),
         ("MILLRACE_KAFKA__PROPERTIES__LOG_LEVEL", "7"),
     ]);
     assert_eq!(config.kafka.bootstrap_servers, "a:9092,b:9093");
     assert_eq!(config.kafka.queue_size, 32 * MIB);
+    assert!(config.kafka.delivery.is_exactly_once());
+    assert_eq!(config.kafka.delivery.commit_interval, Duration::from_secs(1));
+    assert_eq!(config.kafka.delivery.transactional_id_prefix, "leads.");
     let properties: Vec<_> =
         config.kafka.properties.iter().map(|(name, value)| (&name[..], value.expose())).collect();
     let expected =

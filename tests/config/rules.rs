@@ -2,9 +2,11 @@
 
 use crate::given::{good, mistake};
 
+const EXACTLY_ONCE: (&str, &str) = ("MILLRACE_KAFKA__DELIVERY", "exactly-once");
+
 #[test]
 fn combinations_that_would_break_a_promise_are_refused() {
-    let cases: [(&[(&str, &str)], &str); 14] = [
+    let cases: [(&[(&str, &str)], &str); 18] = [
         (&[("MILLRACE_LISTEN__BODY_BUDGET", "64MB")], "listen.body_limit_inflated"),
         (
             &[
@@ -28,6 +30,10 @@ fn combinations_that_would_break_a_promise_are_refused() {
         (&[("MILLRACE_TOPICS__NAME", "marketo.dead-letter")], "topics.dead_letter"),
         (&[("MILLRACE_SOURCES__LEADS__SIZE_LIMIT", "11GiB")], "sources.leads.size_limit"),
         (&[("MILLRACE_SOURCES__LEADS__SIZE_LIMIT", "64MiB")], "sources.leads.size_limit"),
+        (&[("MILLRACE_TOPICS__CHECKPOINTS", "marketo.dead-letter")], "topics.checkpoints"),
+        (&[("MILLRACE_KAFKA__PROPERTIES__TRANSACTION_TIMEOUT_MS", "1")], "kafka.properties"),
+        (&[EXACTLY_ONCE, ("MILLRACE_FORWARD__HOLD_AFTER", "8m")], "forward.hold_after"),
+        (&[EXACTLY_ONCE, ("MILLRACE_KAFKA__COMMIT_INTERVAL", "20s")], "kafka.commit_interval"),
         (&[("MILLRACE_KAFKA__QUEUE_SIZE", "1MiB")], "kafka.queue_size"),
         (&[("MILLRACE_KAFKA__PROPERTIES__MESSAGE_MAX_BYTES", "100000000")], "kafka.queue_size"),
         (

@@ -80,10 +80,24 @@ fn send(line: &Line, mut subscription: Subscription, prefix: &str) -> Ledger {
 
 #[test]
 fn whatever_was_answered_200_is_on_its_topic_however_often_the_bridge_is_killed() {
-    let kills = if std::env::var_os("TEST_LONG").is_some() { 50 } else { 10 };
     let address = broker::shared();
     let prefix = broker::own_prefix("killed");
     let mut bridge = Bridge::start(Settings::new(&address, &prefix));
+    let ledger = kill_again_and_again(&mut bridge, &prefix, WITHIN_A_REQUEST, |_| true);
+    ledger.compare(&address).assert_whole("a killed bridge");
+}
+
+const WITHIN_A_REQUEST: Duration = Duration::from_millis(5);
+
+/// Kills it at a random moment within this time once it `may_die`; returns when everything is
+/// delivered.
+pub fn kill_again_and_again(
+    bridge: &mut Bridge,
+    prefix: &str,
+    within: Duration,
+    may_die: impl Fn(&Bridge) -> bool,
+) -> Ledger {
+    let kills = if std::env::var_os("TEST_LONG").is_some() { 50 } else { 10 };
     let line = Line {
         address: Mutex::new(bridge.deliveries()),
         answered: AtomicUsize::new(0),
@@ -97,7 +111,7 @@ fn whatever_was_answered_200_is_on_its_topic_however_often_the_bridge_is_killed(
         let senders: Vec<_> = (0..SENDERS)
             .map(|number| {
                 let subscription = Subscription::new(&format!("999-KIL-{number:03}"), 20);
-                let (line, prefix) = (&line, prefix.as_str());
+                let line = &line;
                 scope.spawn(move || send(line, subscription, prefix))
             })
             .collect();
@@ -108,8 +122,9 @@ fn whatever_was_answered_200_is_on_its_topic_however_often_the_bridge_is_killed(
             wait::until("answers", PATIENCE, || {
                 line.answered.load(Ordering::Relaxed) >= answered + more
             });
-            // Anywhere within a request: the condition alone would always look at the same place.
-            thread::sleep(Duration::from_micros(random.below(5_000) as u64));
+            wait::until("a bridge that may die", PATIENCE, || may_die(bridge));
+            // The condition alone would always look at the same place.
+            thread::sleep(Duration::from_micros(random.below(within.as_micros() as usize) as u64));
             bridge.kill();
             wait::until("the senders to notice", PATIENCE, || {
                 line.unanswered.load(Ordering::Relaxed) > unanswered
@@ -122,7 +137,7 @@ fn whatever_was_answered_200_is_on_its_topic_however_often_the_bridge_is_killed(
             *line.address.lock().expect("nobody panics with it") = bridge.deliveries();
         }
         line.stop.store(true, Ordering::Relaxed);
-        let mut ledger = Ledger::new(&prefix);
+        let mut ledger = Ledger::new(prefix);
         for sender in senders {
             ledger.add(sender.join().expect("a sender whose every answer is 200"));
         }
@@ -132,5 +147,5 @@ fn whatever_was_answered_200_is_on_its_topic_however_often_the_bridge_is_killed(
     println!("{kills} kills, {with_a_batch_unanswered} of them with a batch unanswered");
     assert!(with_a_batch_unanswered >= kills / 2, "only {with_a_batch_unanswered} of {kills}");
     bridge.wait_until_drained(PATIENCE);
-    ledger.compare(&address).assert_whole("a killed bridge");
+    ledger
 }

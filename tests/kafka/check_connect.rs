@@ -9,10 +9,15 @@ use crate::{
 };
 
 fn check(address: &str) -> (bool, String) {
+    check_with(address, "at-least-once")
+}
+
+fn check_with(address: &str, delivery: &str) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
         .args(["check", "--connect"])
         .env_clear()
         .env("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", address)
+        .env("MILLRACE_KAFKA__DELIVERY", delivery)
         .env("MILLRACE_SPOOL__DIRECTORY", std::env::temp_dir())
         .env("MILLRACE_SPOOL__SIZE_LIMIT", "1MiB")
         .env("MILLRACE_LISTEN__BODY_LIMIT", "64KiB")
@@ -37,6 +42,9 @@ fn check_says_which_topic_may_not_be_written_and_writes_nothing() {
     }
     let (fine, text) = check(&address);
     assert!(fine, "{text}");
+    let (fine, text) = check_with(&address, "exactly-once");
+    assert!(fine && text.contains("transactions are allowed"), "{text}");
+    assert!(text.contains("topic marketo.checkpoints will be created"), "{text}");
 
     broker.deny_writes(closed);
     let (fine, text) = check(&address);

@@ -8,6 +8,7 @@ fn directory(create: bool, limit: usize) -> Directory {
         bootstrap_servers: "b:9092".into(),
         properties: BTreeMap::new(),
         queue_size: 1,
+        delivery: Default::default(),
     };
     let rules =
         Rules { create, limit, prefix: "marketo.".into(), dead_letter: "marketo.dead".into() };
