@@ -27,6 +27,7 @@ mod meaning;
 mod mistake;
 mod nearest;
 mod oauth;
+mod proxies;
 mod reading;
 mod reread;
 mod rules;

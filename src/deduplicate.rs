@@ -24,7 +24,8 @@
 //!
 //! Bottom up: [`identity`] (what an event is known by), [`index`] (who owns which id), [`format`]
 //! (ids as bytes), [`sidecar`] (a source's files), [`recall`] (all files into the index, at start),
-//! [`claims`] (what a forwarder holds), [`key`] (the secret of the hashes).
+//! [`claims`] (what a forwarder holds), [`key`] (the secret of the hashes), [`versions`] (files of a later
+//! program).
 
 mod claims;
 mod format;
@@ -33,6 +34,7 @@ mod index;
 mod key;
 mod recall;
 mod sidecar;
+mod versions;
 
 use std::{
     path::Path,
@@ -50,6 +52,7 @@ use crate::{
 pub use self::{
     claims::{Claim, Claims},
     identity::{Id, Key},
+    versions::{NewerIds, check_versions},
 };
 
 /// `deduplicate`: how far back repeats are recognised. Either at zero: not at all.

@@ -28,7 +28,9 @@ pub mod accept;
 pub mod activity;
 pub mod body;
 pub mod budget;
+pub mod client;
 mod connection;
+mod guests;
 mod inflate;
 pub mod reply;
 pub mod report;
@@ -39,6 +41,12 @@ mod wire;
 /// How long a sender that has authenticated may leave its connection idle. Marketo pushes every two
 /// seconds; load balancers keep theirs for a minute.
 const IDLE: Duration = Duration::from_secs(75);
+
+/// Sockets that a listener with so many places may have at once: those who were told to go and those
+/// who are told that there is no place come on top.
+pub fn sockets(connections: usize) -> usize {
+    connections.saturating_add(slots::LEAVING).saturating_add(accept::REFUSALS)
+}
 
 /// The body of an answer.
 pub type Answer = http_body_util::Full<bytes::Bytes>;

@@ -60,6 +60,9 @@ struct Label<'a> {
     original_topic: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// Bytes of the segment that the disk did not give back: zeros stand for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<[u64; 2]>,
     length: u64,
     sha256: &'a str,
     quarantined_at: UnixMillis,
@@ -108,6 +111,7 @@ impl Quarantine {
             error: letter.error,
             original_topic: letter.original_topic,
             key: Some(String::from_utf8_lossy(letter.key).into_owned()),
+            unreadable: Vec::new(),
             length,
             sha256: &sha256,
             quarantined_at: now,
@@ -139,6 +143,7 @@ impl Quarantine {
             error: &error,
             original_topic: None,
             key: None,
+            unreadable: damage.unreadable.iter().map(|hole| [hole.start, hole.end]).collect(),
             length: damage.to - damage.from,
             sha256: &sha256,
             quarantined_at: now,

@@ -10,7 +10,7 @@
 //! Once the spool has been handed a body nothing here cancels it, neither a sender that hangs up nor
 //! the request's deadline: at the worst it is stored and was not answered 200, so it comes again.
 
-use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, request::Parts};
@@ -25,6 +25,7 @@ use crate::{
         Answer, Handler,
         activity::Activity,
         body::{self, Body, Limits},
+        client::{Peer, Proxies},
         reply::Outcome,
         report::{Report, UNKNOWN},
     },
@@ -70,6 +71,7 @@ pub struct Receiver {
     limits: Limits,
     request_timeout: Duration,
     report: Report,
+    proxies: Proxies,
     token_requests: Option<TokenRequests>,
 }
 
@@ -84,6 +86,7 @@ impl Receiver {
             limits: Limits::new(config),
             request_timeout: config.request_timeout,
             report: Report::new("deliveries", metrics),
+            proxies: Proxies::new(&config.trusted_proxies),
             token_requests: None,
         }
     }
@@ -111,7 +114,11 @@ impl Receiver {
                 return self.question(source, &head, body, deadline).await.ok_or(refused);
             }
         };
-        let body = body::read(&head.headers, body, &self.limits, deadline).await?;
+        let from = match admission {
+            Admission::Proven(_) => body::From::Known,
+            Admission::Signed(_) => body::From::Stranger,
+        };
+        let body = body::read(&head.headers, body, &self.limits, from, deadline).await?;
         asker.body_came(body.received);
         if let Some(answer) = source.question(&body.bytes) {
             return Ok(answer);
@@ -154,13 +161,15 @@ enum Asks {
 
 impl Handler for Receiver {
     async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
+        let peer = request.extensions().get::<Peer>();
+        let client = peer.map(|peer| self.proxies.client(*peer, request.headers()));
         if let Some(tokens) = self.token_requests.as_ref().filter(|it| it.are_at(&request)) {
-            return tokens.answer(request, self.request_timeout, &self.report).await;
+            return tokens.answer(request, client, self.request_timeout, &self.report).await;
         }
         let version = request.version();
         let outcome = match self.route(&request) {
             Ok((source, asks)) => {
-                let mut asker = Asker::new(&self.report, &source.name);
+                let mut asker = Asker::new(&self.report, &source.name, client);
                 let outcome = match asks {
                     Asks::WhetherItIsThere => source.probe(&request),
                     Asks::ToDeliver => self
@@ -172,7 +181,7 @@ impl Handler for Receiver {
                 outcome
             }
             Err(outcome) => {
-                self.report.request(UNKNOWN, &outcome, &named(request.uri().path()));
+                self.report.request(UNKNOWN, client, &outcome, &named(request.uri().path()));
                 outcome
             }
         };
@@ -279,13 +288,14 @@ impl From<AppendError> for Outcome {
 struct Asker<'a> {
     report: &'a Report,
     source: &'a SourceName,
+    client: Option<IpAddr>,
     body_came: Option<Instant>,
     answered: bool,
 }
 
 impl<'a> Asker<'a> {
-    fn new(report: &'a Report, source: &'a SourceName) -> Self {
-        Self { report, source, body_came: None, answered: false }
+    fn new(report: &'a Report, source: &'a SourceName, client: Option<IpAddr>) -> Self {
+        Self { report, source, client, body_came: None, answered: false }
     }
 
     fn body_came(&mut self, at: Instant) {
@@ -294,7 +304,7 @@ impl<'a> Asker<'a> {
 
     fn answered(mut self, outcome: &Outcome) {
         self.answered = true;
-        self.report.request(self.source.as_str(), outcome, outcome.detail());
+        self.report.request(self.source.as_str(), self.client, outcome, outcome.detail());
         if let Some(at) = self.body_came {
             let seconds =
                 self.report.metrics.answer_seconds.with_label_values(&[self.source.as_str()]);
@@ -306,7 +316,7 @@ impl<'a> Asker<'a> {
 impl Drop for Asker<'_> {
     fn drop(&mut self) {
         if !self.answered {
-            self.report.request(self.source.as_str(), &Outcome::ClientGone, "");
+            self.report.request(self.source.as_str(), self.client, &Outcome::ClientGone, "");
         }
     }
 }

@@ -11,14 +11,19 @@
 mod drain;
 mod growth;
 mod oauth;
+pub mod open_files;
 mod reload;
 mod source;
 mod status;
+pub mod versions;
 mod ways;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinHandle,
+};
 
 use self::{
     oauth::OAuthParts, reload::KafkaSecrets, source::RunningSource, status::Status, ways::Ways,
@@ -27,7 +32,7 @@ use crate::{
     admin,
     checkpoint::CheckpointError,
     config::Config,
-    deduplicate::Deduplicator,
+    deduplicate::{Deduplicator, NewerIds},
     kafka::{TopicMaker, Topics},
     listen::{
         self,
@@ -46,6 +51,11 @@ pub use self::drain::{DrainEnd, DrainError, Left, drain};
 /// How often the service looks whether a spool is poisoned or a thread has ended.
 const WATCH: Duration = Duration::from_millis(100);
 
+/// Connections that the kernel keeps until they are accepted, as far as it is allowed to
+/// (`net.core.somaxconn`). Beyond that a sender's first packet is dropped, and comes again a second later:
+/// a burst of strangers is to be shown out, not to be waited behind.
+const BACKLOG: u32 = 4096;
+
 /// Why the service could not start. Nothing was accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -58,6 +68,8 @@ pub enum StartError {
     Spool(#[from] OpenError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Ids(#[from] NewerIds),
     #[error("topics.name: {0}")]
     Template(#[from] TemplateError),
     #[error("catalog.activity_types: {0}")]
@@ -171,7 +183,13 @@ async fn bind(
     address: SocketAddr,
 ) -> Result<(TcpListener, SocketAddr), StartError> {
     let bound = async {
-        let listener = TcpListener::bind(address).await?;
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
         Ok((listener, address))
     };
@@ -200,6 +218,7 @@ fn open(
     status::limits(config, metrics);
     let router = Router::new(&config.topics.name)?;
     let folder = Folder::open(Arc::new(RealDisk), &spool_config(config))?;
+    versions::check(folder.disk(), &config.spool.directory)?;
     let prefix = router.literal_prefix();
     let topics = match maker {
         Some(maker) => Topics::start_with(&config.kafka, &config.topics, prefix, maker),

@@ -55,6 +55,7 @@ mod retention;
 mod segment;
 mod shared;
 mod tail;
+mod trouble;
 pub mod viewer;
 mod walk;
 mod writer;

@@ -5,7 +5,10 @@ use std::{ffi::OsString, io::Write};
 use clap::Args;
 
 use super::{ConfigFile, Program, logging, print};
-use crate::config::{self, Questions};
+use crate::{
+    config::{self, Questions},
+    service::open_files,
+};
 
 /// Run the service: take deliveries, keep them, and bring them to Kafka
 ///
@@ -39,6 +42,9 @@ pub(super) fn run(
     // A full disk is answered as a full spool is, so nothing breaks; but it will surprise someone.
     if let Err(mistake) = config::fits(&config.spool, config::size_of_volume) {
         tracing::warn!(remedy = mistake.remedy, "{} {}", mistake.place, mistake.problem);
+    }
+    if let Err(too_few) = open_files::raise(&config) {
+        tracing::warn!("{too_few}");
     }
     match (program.serve)(config) {
         Ok(()) => 0,

@@ -6,7 +6,7 @@ use super::{
         ADDRESS, COUNT, DURATION, FLAG, FOLDER, Kind, NONZERO_DURATION, PARTITIONS, REPLICAS, SIZE,
         SIZE_OR_NONE, string,
     },
-    oauth,
+    oauth, proxies,
     reading::{Reading, Section},
     rules, sources,
     stages::{Admin, Forward, Listen, Log, LogFormat, Shutdown, Spool, Topics},
@@ -84,6 +84,7 @@ fn listen(reading: &mut Reading, root: &mut Section) -> Option<Listen> {
         reading.leaf(s, "request_timeout", &NONZERO_DURATION, default.request_timeout);
     let connections = reading.leaf(s, "connections", &COUNT, default.connections);
     let header_limit = reading.leaf(s, "header_limit", &SIZE, default.header_limit as u64);
+    let trusted_proxies = proxies::read(reading, s);
     let tls = tls::read(reading, s);
     reading.end(section);
     Some(Listen {
@@ -96,6 +97,7 @@ fn listen(reading: &mut Reading, root: &mut Section) -> Option<Listen> {
         connections: connections?,
         // What does not fit is refused by the rules, as everything beyond a megabyte.
         header_limit: usize::try_from(header_limit?).unwrap_or(usize::MAX),
+        trusted_proxies: trusted_proxies?,
         tls: tls?,
     })
 }

@@ -188,6 +188,26 @@ impl Reading {
         })
     }
 
+    /// As [`Reading::any`], with a default where the key is absent.
+    pub fn any_or<T>(
+        &mut self,
+        section: &mut Section,
+        name: &str,
+        default: T,
+        read: impl FnOnce(&Value) -> Result<T, (String, String)>,
+        show: impl Fn(&T) -> String,
+    ) -> Option<T> {
+        if !section.values.contains_key(name) {
+            self.note(section.key.child(name), Some(show(&default)), DEFAULT.into());
+            return Some(default);
+        }
+        self.any(section, name, |value| {
+            let meaning = read(value)?;
+            let shown = show(&meaning);
+            Ok((meaning, shown))
+        })
+    }
+
     /// Any value at all, for whoever has rules of their own; `show` says how much of it is shown.
     pub fn any<T>(
         &mut self,

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use reqwest::Url;
 
 use super::{adobe::AdobeAuth, oauth::OAuthAuth, secret::Secret};
@@ -42,6 +43,8 @@ pub struct Listen {
     pub connections: usize,
     /// Largest head of a request, in bytes; at least 8 KiB.
     pub header_limit: usize,
+    /// Whose `x-forwarded-for` is believed; nobody's by default.
+    pub trusted_proxies: Vec<IpNet>,
     /// `None` is plain HTTP.
     pub tls: Option<Tls>,
 }
@@ -59,6 +62,7 @@ impl Default for Listen {
             request_timeout: Duration::from_secs(8),
             connections: 1000,
             header_limit: 32 * 1024,
+            trusted_proxies: Vec::new(),
             tls: None,
         }
     }

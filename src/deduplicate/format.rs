@@ -11,7 +11,7 @@ use crate::delivery::UnixMillis;
 const MAGIC: [u8; 8] = *b"MILLIDS\n";
 
 /// The version that this program writes, and the only one that it reads.
-const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 
 pub const HEADER_LENGTH: usize = 32;
 const HEAD_LENGTH: usize = 16;
@@ -71,6 +71,14 @@ pub fn add_block(bytes: &mut Vec<u8>, at: UnixMillis, ids: &[Id]) {
 /// Of a block without its checksum.
 fn checksum(block: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&block[..4]), &block[8..])
+}
+
+/// The version of a file that begins so, if it is another than this program's.
+pub fn later_version(bytes: &[u8]) -> Option<u32> {
+    match read(bytes, 0) {
+        Err(Unreadable::Version { found }) => Some(found),
+        _ => None,
+    }
 }
 
 /// Reads a file of ids that were hashed with the key of this fingerprint.

@@ -4,18 +4,21 @@
 //! 32 bytes: the magic, the version, the key, the CRC32C of all that (little-endian). Nothing waits
 //! for this file: where it can't be had, a key is made for this process alone.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::identity::Key;
 use crate::spool::disk::{self, Disk};
 
 const MAGIC: [u8; 8] = *b"MILLKEY\n";
-const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 
 /// The key in `directory`; a new one, stored there, if there is none or it is damaged. A file of a
 /// later version is left as it is.
 pub fn load(disk: &dyn Disk, directory: &Path) -> Key {
-    let path = directory.join("deduplicate.key");
+    let path = path(directory);
     let problem = match disk::read_file(disk, &path) {
         Ok(bytes) => match read(&bytes) {
             Ok(key) => return key,
@@ -38,6 +41,18 @@ pub fn load(disk: &dyn Disk, directory: &Path) -> Key {
         );
         random()
     })
+}
+
+pub fn path(directory: &Path) -> PathBuf {
+    directory.join("deduplicate.key")
+}
+
+/// The version of a key that is spelt so, if it is another than this program's.
+pub fn later_version(bytes: &[u8]) -> Option<u32> {
+    match read(bytes) {
+        Err(Unusable::Version(found)) => Some(found),
+        _ => None,
+    }
 }
 
 fn store(disk: &dyn Disk, path: &Path) -> Result<Key, String> {

@@ -22,7 +22,7 @@ use super::{
 use crate::shutdown::{Phase, Shutdown};
 
 /// How many connections without a place may be told so at the same time; more are just closed.
-const REFUSALS: usize = 64;
+pub(super) const REFUSALS: usize = 64;
 
 /// After an error of `accept` that concerns no connection (no file descriptors left).
 const BREATH: Duration = Duration::from_millis(100);

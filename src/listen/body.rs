@@ -1,15 +1,16 @@
 //! Reads a request's body: never more of it than the limits say, never longer than the deadline,
 //! and never more of all bodies at once than the budget.
 //!
-//! The memory is paid for from the budget (`budget.rs`) before it is taken. A length that was declared is
-//! reserved at once, so that bodies in flight can't starve each other half-way; a body without one
-//! grows in steps.
+//! The memory is paid for from the budget (`budget.rs`) before it is taken. A length that a known sender
+//! declared is reserved at once, so that bodies in flight can't starve each other half-way; a body
+//! without one, and any of a stranger's, grows in steps.
 
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body_util::BodyExt;
+use hyper::body::Frame;
 use tokio::{
     runtime::Handle,
     time::{Instant, timeout_at},
@@ -17,6 +18,7 @@ use tokio::{
 
 use super::{
     budget::{Budget, Reservation},
+    guests::Guest,
     inflate::{Coding, NotInflated, inflate},
     reply::Outcome,
 };
@@ -24,6 +26,18 @@ use crate::{config::Listen, delivery::UnixMillis};
 
 /// A body of unknown length grows by this many bytes.
 const STEP: u64 = 256 * 1024;
+
+/// A stranger's body begins with this many: a thousand of them take a quarter of the default budget.
+const FIRST_STEP: u64 = 16 * 1024;
+
+/// Who sends a body, as far as its head has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// Somebody who has proved who they are.
+    Known,
+    /// Anybody: the body is what has to prove it. It gives way when the budget runs out.
+    Stranger,
+}
 
 /// What bodies may be. Clones share the budget.
 #[derive(Clone)]
@@ -73,13 +87,18 @@ pub async fn read<B>(
     headers: &HeaderMap,
     body: B,
     limits: &Limits,
+    from: From,
     deadline: Instant,
 ) -> Result<WireBody, Outcome>
 where
     B: hyper::body::Body<Data = Bytes> + Unpin,
 {
-    let mut reservation = limits.budget.reserve();
+    let mut reservation = match from {
+        From::Known => limits.budget.reserve(),
+        From::Stranger => limits.budget.reserve_for_guest(),
+    };
     let wire = read_wire(headers, body, limits, deadline, &mut reservation).await?;
+    reservation.is_complete();
     Ok(WireBody {
         bytes: wire.into(),
         received: Instant::now(),
@@ -142,32 +161,64 @@ where
         return Err(Outcome::BodyTooLarge);
     }
     let mut wire = Vec::new();
-    if let Some(length) = declared {
+    if let Some(length) = declared.filter(|_| reservation.guest().is_none()) {
         reservation.grow_to(length, deadline).await?;
         // Touched as bytes come, so that a length that was only declared costs no memory.
         wire.reserve_exact(length as usize);
     }
     loop {
-        let frame = timeout_at(deadline, body.frame()).await.map_err(|_| Outcome::BodyTimeout)?;
-        let Some(frame) = frame else { break };
+        let Some(frame) = next_frame(&mut body, reservation.guest(), deadline).await? else {
+            break;
+        };
         // Trailers are of no interest.
-        let Ok(piece) = frame.map_err(|_| Outcome::BodyBroken)?.into_data() else { continue };
+        let Ok(piece) = frame.into_data() else { continue };
         let needed = (wire.len() + piece.len()) as u64;
         if needed > limits.wire {
             return Err(Outcome::BodyTooLarge);
         }
         if needed > wire.capacity() as u64 {
-            let capacity = (needed.next_multiple_of(STEP)).min(limits.wire);
+            let mut capacity = needed.next_multiple_of(STEP);
+            if reservation.guest().is_some() {
+                let doubled = needed.max(wire.capacity() as u64 * 2);
+                capacity = doubled.next_multiple_of(FIRST_STEP).min(capacity);
+            }
+            let most = declared.unwrap_or(limits.wire).max(needed);
+            let capacity = capacity.min(most).min(limits.wire);
             reservation.grow_to(capacity, deadline).await?;
             wire.reserve_exact(capacity as usize - wire.len());
         }
         wire.extend_from_slice(&piece);
+        if let Some(guest) = reservation.guest() {
+            guest.came(piece.len() as u64);
+        }
     }
     // An HTTP/1 body that ends early is an error above; this is for whatever else may carry one.
     if declared.is_some_and(|length| length != wire.len() as u64) {
         return Err(Outcome::BodyBroken);
     }
     Ok(wire)
+}
+
+/// The next piece, if it comes in time and nobody needs the room more.
+async fn next_frame<B>(
+    body: &mut B,
+    guest: Option<&Guest>,
+    deadline: Instant,
+) -> Result<Option<Frame<Bytes>>, Outcome>
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+{
+    let told_to_go = async {
+        match guest {
+            Some(guest) => guest.told_to_go().await,
+            None => std::future::pending().await,
+        }
+    };
+    let frame = tokio::select! {
+        frame = timeout_at(deadline, body.frame()) => frame.map_err(|_| Outcome::BodyTimeout)?,
+        () = told_to_go => return Err(Outcome::OverBudget),
+    };
+    frame.transpose().map_err(|_| Outcome::BodyBroken)
 }
 
 fn unix_millis(time: SystemTime) -> UnixMillis {

@@ -3,35 +3,50 @@
 //! A [`Reservation`] is made before the memory is taken and given back when it goes: the receiver
 //! keeps it until the spool has the bytes. One that needs more than the whole budget (its wire form
 //! and its inflated form together) gets all of it, alone: a limit that is not above the budget can
-//! always be reached.
+//! always be reached. Where there is no room, strangers give way (`guests.rs`).
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, sleep_until},
 };
 
-use super::reply::Outcome;
+use super::{
+    guests::{Guest, Guests},
+    reply::Outcome,
+};
 
 /// Budget is counted in these many bytes.
 const UNIT: u64 = 1024;
+
+/// How often one who waits for room looks whether a stranger can give way by now.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Bytes of bodies that may be in memory at once.
 #[derive(Clone)]
 pub(super) struct Budget {
     free: Arc<Semaphore>,
     total: u32,
+    guests: Guests,
 }
 
 impl Budget {
     pub(super) fn new(bytes: u64) -> Self {
         let total = units(bytes).max(1);
-        Self { free: Arc::new(Semaphore::new(total as usize)), total }
+        let free = Arc::new(Semaphore::new(total as usize));
+        Self { free, total, guests: Guests::default() }
     }
 
+    /// For a body whose sender is known: nothing takes its part away again.
     pub(super) fn reserve(&self) -> Reservation {
-        Reservation { budget: self.clone(), held: Vec::new(), units: 0 }
+        Reservation { budget: self.clone(), held: Vec::new(), units: 0, guest: None }
+    }
+
+    /// For a body that a stranger sends.
+    pub(super) fn reserve_for_guest(&self) -> Reservation {
+        let guest = self.guests.enter(Instant::now());
+        Reservation { guest: Some(guest), ..self.reserve() }
     }
 }
 
@@ -40,25 +55,68 @@ pub struct Reservation {
     budget: Budget,
     held: Vec<OwnedSemaphorePermit>,
     units: u32,
+    /// While a stranger's body is being read.
+    guest: Option<Guest>,
 }
 
 impl Reservation {
+    pub(super) fn guest(&self) -> Option<&Guest> {
+        self.guest.as_ref()
+    }
+
+    /// The body is whole: from now on its part is safe.
+    pub(super) fn is_complete(&mut self) {
+        self.guest = None;
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         u64::from(self.units) * UNIT
     }
 
-    /// Waits for room until `deadline`, first come, first served.
+    /// Waits for room until `deadline`, first come, first served. Strangers give way for it, and one
+    /// that was told to go gets nothing.
     pub(super) async fn grow_to(&mut self, bytes: u64, deadline: Instant) -> Result<(), Outcome> {
         let wanted = units(bytes).min(self.budget.total);
         let more = wanted.saturating_sub(self.units);
         if more == 0 {
             return Ok(());
         }
-        let permit = timeout_at(deadline, self.budget.free.clone().acquire_many_owned(more)).await;
-        // The semaphore is never closed.
-        self.held.push(permit.map_err(|_| Outcome::OverBudget)?.map_err(|_| Outcome::Internal)?);
+        let permit = self.room(more, deadline).await?;
+        self.held.push(permit);
         self.units += more;
+        if let Some(guest) = &self.guest {
+            guest.holds(self.bytes());
+        }
         Ok(())
+    }
+
+    async fn room(&self, more: u32, deadline: Instant) -> Result<OwnedSemaphorePermit, Outcome> {
+        let free = &self.budget.free;
+        let told_to_go = async {
+            match &self.guest {
+                Some(guest) => guest.told_to_go().await,
+                None => std::future::pending().await,
+            }
+        };
+        let (mut room, mut told_to_go) =
+            (pin!(free.clone().acquire_many_owned(more)), pin!(told_to_go));
+        loop {
+            tokio::select! {
+                biased;
+                // The semaphore is never closed.
+                permit = room.as_mut() => return permit.map_err(|_| Outcome::Internal),
+                () = told_to_go.as_mut() => return Err(Outcome::OverBudget),
+                () = sleep_until(deadline) => return Err(Outcome::OverBudget),
+                () = self.look_for_room(more) => {}
+            }
+        }
+    }
+
+    /// Has strangers make room, and gives them a moment for it.
+    async fn look_for_room(&self, more: u32) {
+        let bytes = u64::from(more) * UNIT;
+        self.budget.guests.make_room(bytes, self.guest.as_ref(), Instant::now());
+        sleep(LOOK).await;
     }
 
     pub(super) fn shrink_to(&mut self, bytes: u64) {
@@ -111,6 +169,27 @@ mod tests {
         all.grow_to(100 * UNIT, soon()).await.unwrap();
         assert_eq!(budget.free.available_permits(), 0);
         assert_eq!(budget.reserve().grow_to(1, soon()).await, Err(Outcome::OverBudget));
+    }
+
+    #[tokio::test]
+    async fn a_stranger_that_has_had_its_time_gives_way_to_whoever_needs_the_room() {
+        let budget = Budget::new(8 * UNIT);
+        let later = || Instant::now() + Duration::from_secs(20);
+        let mut stranger = budget.reserve_for_guest();
+        stranger.grow_to(8 * UNIT, soon()).await.unwrap();
+        let held = async {
+            stranger.guest().unwrap().told_to_go().await;
+            drop(stranger);
+        };
+        let mut sender = budget.reserve();
+        let (granted, ()) = tokio::join!(sender.grow_to(2 * UNIT, later()), held);
+        assert_eq!(granted, Ok(()));
+        // Nobody gives way once the body is whole.
+        let mut whole = budget.reserve_for_guest();
+        whole.grow_to(6 * UNIT, soon()).await.unwrap();
+        whole.is_complete();
+        let wait = Instant::now() + Duration::from_millis(400);
+        assert_eq!(budget.reserve().grow_to(1, wait).await, Err(Outcome::OverBudget));
     }
 
     #[tokio::test]

@@ -25,6 +25,7 @@ use super::{
     Handler,
     accept::Rules,
     activity::{Activity, Overdue},
+    client::Peer,
     reply::Outcome,
     report::Report,
     tls::Unwelcome,
@@ -95,7 +96,7 @@ impl<H: Handler> Http<H> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (wire, stream) = Wire::new(stream, activity.clone());
-        let end = self.converse(wire, &activity, presented).await;
+        let end = self.converse(wire, &activity, peer, presented).await;
         let outcome = outcome(&end, &activity);
         if let Some(outcome) = &outcome {
             self.report.connection(peer, outcome);
@@ -118,6 +119,7 @@ impl<H: Handler> Http<H> {
         &self,
         wire: Wire<S>,
         activity: &Arc<Activity>,
+        peer: IpAddr,
         presented: Option<Presented>,
     ) -> End
     where
@@ -127,6 +129,7 @@ impl<H: Handler> Http<H> {
             if let Some(presented) = &presented {
                 request.extensions_mut().insert(presented.clone());
             }
+            request.extensions_mut().insert(Peer(peer));
             let (handler, activity) = (self.handler.clone(), activity.clone());
             async move { Ok::<_, std::convert::Infallible>(answer(&*handler, request, &activity).await) }
         });

@@ -35,14 +35,15 @@ impl Report {
         Self { listener, metrics: metrics.clone(), notices: Arc::default() }
     }
 
-    /// A request was answered, or lost its asker. `detail` is for a person and holds no secret.
-    pub fn request(&self, source: &str, outcome: &Outcome, detail: &str) {
+    /// A request was answered, or lost its asker. `client` is who sent it, as far as that can be
+    /// believed; `detail` is for a person and holds no secret.
+    pub fn request(&self, source: &str, client: Option<IpAddr>, outcome: &Outcome, detail: &str) {
         let label = outcome.reply().label;
         self.metrics.deliveries.with_label_values(&[source, label]).inc();
         if let Some(accepted) = outcome.as_a_try() {
             self.metrics.tries.count(source, accepted);
         }
-        self.log("request", source, outcome, detail);
+        self.log("request", source, client, outcome, detail);
     }
 
     /// An authenticated sender says that it sent this before.
@@ -60,20 +61,37 @@ impl Report {
         let label = outcome.reply().label;
         self.metrics.connections_refused.with_label_values(&[label]).inc();
         let separator = if why.is_empty() { "" } else { ": " };
-        self.log("connection", UNKNOWN, outcome, &format!("from {peer}{separator}{why}"));
+        self.log("connection", UNKNOWN, None, outcome, &format!("from {peer}{separator}{why}"));
     }
 
-    fn log(&self, what: &'static str, source: &str, outcome: &Outcome, detail: &str) {
+    fn log(
+        &self,
+        what: &'static str,
+        source: &str,
+        client: Option<IpAddr>,
+        outcome: &Outcome,
+        detail: &str,
+    ) {
         let reply = outcome.reply();
         let (listener, status, key) = (self.listener, reply.status.as_u16(), reply.key.as_deref());
         if reply.level == Level::DEBUG {
-            debug!(listener, source, outcome = reply.label, status, detail, "{what} answered");
+            let client = client.map(tracing::field::display);
+            debug!(
+                listener,
+                source,
+                client,
+                outcome = reply.label,
+                status,
+                detail,
+                "{what} answered"
+            );
             return;
         }
         let Some(left_out) = self.notices.admit(reply.label, source, Instant::now()) else {
             return;
         };
         let key = key.map(|key| key_of(key, source));
+        let client = client.map(tracing::field::display);
         // What says nothing is left away.
         let detail = (!detail.is_empty()).then_some(detail);
         let left_out = (left_out > 0).then_some(left_out);
@@ -82,6 +100,7 @@ impl Report {
                 $level!(
                     listener,
                     source,
+                    client,
                     outcome = reply.label,
                     status,
                     key,

@@ -13,7 +13,7 @@ use std::{
 use super::activity::Activity;
 
 /// How many connections that were told to go may still be there, beyond the limit.
-const LEAVING: usize = 256;
+pub(super) const LEAVING: usize = 256;
 
 #[derive(Clone)]
 pub struct Slots(Arc<Inner>);

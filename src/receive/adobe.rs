@@ -17,7 +17,7 @@ use crate::{
     authenticate::{challenge::challenge, validation::Validation},
     decode::adobe::{Addressed, CHALLENGE_LIMIT, recipients, validation_url},
     listen::{
-        body::{self, Body},
+        body::{self, Body, From},
         reply::Outcome,
     },
 };
@@ -93,7 +93,7 @@ impl Receiver {
     {
         source.adobe.as_ref()?;
         let limits = self.limits.at_most(CHALLENGE_LIMIT as u64);
-        let body = body::read(&head.headers, body, &limits, deadline).await.ok()?;
+        let body = body::read(&head.headers, body, &limits, From::Stranger, deadline).await.ok()?;
         source.question(&body.bytes)
     }
 }

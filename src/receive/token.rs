@@ -4,7 +4,7 @@
 //! wants: JSON, and nothing that a proxy might keep. Bodies are small and have a budget of their own,
 //! so a crowd here takes no memory from deliveries.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header, request::Parts};
@@ -59,6 +59,7 @@ impl TokenRequests {
     pub async fn answer(
         &self,
         request: Request<Incoming>,
+        client: Option<IpAddr>,
         patience: Duration,
         report: &Report,
     ) -> Response<Answer> {
@@ -71,7 +72,7 @@ impl TokenRequests {
                 (outcome, json)
             }
         };
-        report.request(LABEL, &outcome, outcome.detail());
+        report.request(LABEL, client, &outcome, outcome.detail());
         let mut response = outcome.reply().response(version).map(|_| Answer::new(json.into()));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -90,7 +91,8 @@ impl TokenRequests {
         if head.method != Method::POST {
             return Err(Outcome::MethodNotAllowed);
         }
-        let body = match body::read(&head.headers, body, &self.limits, deadline).await {
+        let from = body::From::Stranger;
+        let body = match body::read(&head.headers, body, &self.limits, from, deadline).await {
             // No limit of ours that an operator could raise: no request for a token is as large.
             Err(Outcome::BodyTooLarge | Outcome::InflatedTooLarge) => {
                 return Err(Rejected::InvalidRequest.into());

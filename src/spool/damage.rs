@@ -1,12 +1,12 @@
 //! A range of a spool that is not what was written there.
 
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{fmt, io, ops, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 
 use super::{
     disk::{self, DiskFile},
-    walk::Range,
+    walk::{Range, Unreadable},
 };
 
 /// Bytes that hold no valid frame, or sequences that are nowhere.
@@ -20,6 +20,8 @@ pub struct Damage {
     /// The sequences lost are at most `first_sequence..next_sequence`.
     pub first_sequence: u64,
     pub next_sequence: u64,
+    /// What of `from..to` the disk does not give back.
+    pub unreadable: Vec<ops::Range<u64>>,
     file: Option<Arc<dyn DiskFile>>,
 }
 
@@ -33,27 +35,57 @@ impl Damage {
             to: range.to,
             first_sequence: range.first,
             next_sequence: range.next,
+            unreadable: Vec::new(),
             file: Some(file),
         }
     }
 
-    /// A segment that is not there.
-    pub(super) fn missing(segment: PathBuf, first_sequence: u64, next_sequence: u64) -> Self {
-        Self { segment, from: 0, to: 0, first_sequence, next_sequence, file: None }
+    pub(super) fn unreadable(segment: PathBuf, found: Unreadable, file: Arc<dyn DiskFile>) -> Self {
+        Self { unreadable: found.holes, ..Self::new(segment, found.range, file) }
     }
 
-    /// The damaged bytes, in pieces of at most 1 MiB. They can be read as long as this value lives,
-    /// even when the segment is removed meanwhile.
+    /// A segment that is not there.
+    pub(super) fn missing(segment: PathBuf, first_sequence: u64, next_sequence: u64) -> Self {
+        let (from, to, unreadable, file) = (0, 0, Vec::new(), None);
+        Self { segment, from, to, first_sequence, next_sequence, unreadable, file }
+    }
+
+    /// The damaged bytes, in pieces of at most 1 MiB, with zeros for what can't be read. They can be
+    /// read as long as this value lives, even when the segment is removed meanwhile.
     pub fn pieces(&self) -> impl Iterator<Item = io::Result<Bytes>> + '_ {
         let starts = (self.from..self.to).step_by(Self::PIECE as usize);
         self.file.iter().flat_map(move |file| {
             starts.clone().map(move |from| {
                 let mut bytes = vec![0; (self.to - from).min(Self::PIECE) as usize];
-                let read = disk::read_full(&**file, &mut bytes, from)?;
-                bytes.truncate(read);
+                let end = from + bytes.len() as u64;
+                for part in self.readable(from..end) {
+                    let (at, length) = (part.start, part.end - part.start);
+                    let buffer = &mut bytes[(at - from) as usize..][..length as usize];
+                    let read = disk::read_full(&**file, buffer, at)? as u64;
+                    if read < length {
+                        bytes.truncate((at + read - from) as usize);
+                        break;
+                    }
+                }
                 Ok(bytes.into())
             })
         })
+    }
+
+    /// What of `range` lies between the holes.
+    fn readable(&self, range: ops::Range<u64>) -> Vec<ops::Range<u64>> {
+        let (mut parts, mut at) = (Vec::new(), range.start);
+        for hole in &self.unreadable {
+            let (start, end) = (hole.start.min(range.end), hole.end.min(range.end));
+            if at < start {
+                parts.push(at..start);
+            }
+            at = at.max(end);
+        }
+        if at < range.end {
+            parts.push(at..range.end);
+        }
+        parts
     }
 }
 
@@ -67,6 +99,10 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { segment, from, to, first_sequence, next_sequence, .. } = self;
         let segment = segment.display();
-        write!(f, "{segment} bytes {from}..{to}, sequences {first_sequence}..{next_sequence}")
+        write!(f, "{segment} bytes {from}..{to}, sequences {first_sequence}..{next_sequence}")?;
+        for ops::Range { start, end } in &self.unreadable {
+            write!(f, ", bytes {start}..{end} can't be read")?;
+        }
+        Ok(())
     }
 }

@@ -192,6 +192,14 @@ pub fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Whether a read failed because the medium does not give the bytes back (or gives back others than
+/// were written, where the file system notices). It may pass: cables and paths come back.
+pub fn is_unreadable(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::IO | Errno::BADMSG | Errno::UCLEAN))
+}
+
 /// The machine's own file system. Files and folders are made for the owner alone: bodies are
 /// personal data.
 #[derive(Clone, Copy, Debug, Default)]

@@ -17,8 +17,8 @@ pub enum OpenError {
     #[error("the spool of `{spool}` is open already in this process")]
     AlreadyOpen { spool: SourceName },
     #[error(
-        "{path} is written in a newer format ({found}) than this version reads: start the newer \
-         version again, or let it drain the spool before going back"
+        "{path} is written in a newer format ({found}): start the newer version again, or let it drain \
+         the spool before going back"
     )]
     NewerFormat { path: PathBuf, found: String },
     #[error(

@@ -71,7 +71,7 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Uuid, OpenError> {
     if version != VERSION {
         return Err(OpenError::NewerFormat {
             path: path.to_owned(),
-            found: format!("version {version}"),
+            found: format!("version {version}, this program reads {VERSION}"),
         });
     }
     let Identity { spool, .. } = serde_json::from_slice(bytes).map_err(damaged)?;

@@ -5,6 +5,9 @@
 //! [`Damage`]. The one exception are sequences that retention has removed: nobody needs them, a
 //! reader that wants them begins at the oldest that is kept. A reader that stands in a segment when
 //! it is removed reads on (the open file stays) and then finds its way.
+//!
+//! What the disk does not give back is waited for; when it stays so, and only there, it is damage
+//! like any other (`trouble.rs`, `walk/unreadable.rs`).
 
 use std::{
     io,
@@ -17,14 +20,15 @@ use uuid::Uuid;
 use super::{
     StoredDelivery,
     damage::Damage,
-    disk::DiskFile,
+    disk::{self, DiskFile},
     error::ReadError,
     frame,
     ledger::{Beyond, Mark, Place},
     recovery,
     segment::NoHeader,
     shared::Shared,
-    walk::{End, Frame, Range, Step, Walk, WalkError},
+    trouble::Trouble,
+    walk::{End, Frame, Range, Step, Unreadable, Walk, WalkError},
 };
 
 /// A place in a spool and the means to read on from there. Blocking.
@@ -33,6 +37,7 @@ pub struct Reader {
     next: u64,
     /// The segment that is open, and how far it may be read.
     open: Option<(Walk, End)>,
+    trouble: Trouble,
 }
 
 /// What comes next in a spool.
@@ -47,7 +52,7 @@ pub enum Next {
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, from_sequence: u64) -> Self {
-        Self { shared, next: from_sequence, open: None }
+        Self { shared, next: from_sequence, open: None, trouble: Trouble::default() }
     }
 
     /// The sequence that [`Reader::next`] will give out or report next.
@@ -77,6 +82,7 @@ impl Reader {
             };
             match walk.step(*end) {
                 Ok(Step::Frame(frame)) => {
+                    self.trouble.over();
                     if let Some(next) = self.hand_out(&frame) {
                         return Ok(next);
                     }
@@ -94,7 +100,11 @@ impl Reader {
                         Beyond::Nothing => return Ok(Next::CaughtUp),
                     }
                 }
-                Err(error) => return Err(self.failed(error)),
+                Err(error) => {
+                    if let Some(damage) = self.give_up(error)? {
+                        return Ok(Next::Damage(damage));
+                    }
+                }
             }
         }
     }
@@ -131,7 +141,8 @@ impl Reader {
             }
             Err(error) => return Err(io(error)),
         };
-        if !has_header_of(&*file, &segment, Some(self.shared.id))? {
+        let header = has_header_of(&*file, &segment, Some(self.shared.id));
+        if !header.or_else(|error| self.do_without_header(generation, error))? {
             // Nothing is lost: the frames need only the name.
             tracing::warn!(segment = %segment.display(), "damaged segment header");
         }
@@ -158,7 +169,12 @@ impl Reader {
     }
 
     /// The damage to report; `None` if all of it lies before where we were told to go.
-    fn report(&mut self, mut range: Range) -> Option<Damage> {
+    fn report(&mut self, range: Range) -> Option<Damage> {
+        let range = self.part_to_report(range)?;
+        self.damage(range)
+    }
+
+    fn part_to_report(&mut self, mut range: Range) -> Option<Range> {
         if range.first < self.next {
             if range.next <= self.next {
                 return None;
@@ -166,7 +182,48 @@ impl Reader {
             range.first = self.next;
         }
         self.next = range.next;
-        self.damage(range)
+        Some(range)
+    }
+
+    /// What to do about a walk that failed: the error, as long as it may pass; then the damage that
+    /// is to be reported, or nothing if it lies before where we were told to go.
+    fn give_up(&mut self, error: WalkError) -> Result<Option<Damage>, ReadError> {
+        let segment = self.segment().unwrap_or_default();
+        let Some((walk, end)) = self.open.as_mut() else { return Err(failed(error, segment)) };
+        let (generation, offset) = (walk.generation(), walk.offset());
+        let is_unreadable =
+            matches!(&error, WalkError::Io { error, .. } if disk::is_unreadable(error));
+        if !(is_unreadable && self.trouble.failed(generation, offset)) {
+            return Err(failed(error, segment));
+        }
+        let Some(found) =
+            walk.pass_unreadable(*end).map_err(|error| failed(error, segment.clone()))?
+        else {
+            return Err(failed(error, segment));
+        };
+        let file = walk.file().clone();
+        if self.trouble.passed(generation, offset) {
+            tracing::error!(
+                source = %self.shared.source, segment = %segment.display(),
+                from = found.range.from, to = found.range.to, holes = ?found.holes,
+                "the disk can't read a part of the spool, and it is passed by: look after the disk                  (its kernel log and SMART values), and move the volume"
+            );
+        }
+        let whole = found.range;
+        let Some(range) = self.part_to_report(whole) else { return Ok(None) };
+        Ok(Some(Damage::unreadable(segment, Unreadable { range, ..found }, file)))
+    }
+
+    /// A header that can't be read is like a damaged one, once it has been waited for.
+    fn do_without_header(&mut self, generation: u64, error: ReadError) -> Result<bool, ReadError> {
+        match &error {
+            ReadError::Io { error: io, .. }
+                if disk::is_unreadable(io) && self.trouble.failed(generation, 0) =>
+            {
+                Ok(false)
+            }
+            _ => Err(error),
+        }
     }
 
     fn damage(&self, range: Range) -> Option<Damage> {
@@ -176,10 +233,6 @@ impl Reader {
 
     fn segment(&self) -> Option<PathBuf> {
         self.open.as_ref().map(|(walk, _)| self.shared.segment_path(walk.generation()))
-    }
-
-    fn failed(&self, error: WalkError) -> ReadError {
-        failed(error, self.segment().unwrap_or_default())
     }
 }
 
@@ -210,7 +263,7 @@ pub(super) fn has_header_of(
         },
         Ok(Err(NoHeader::Damaged)) => Ok(false),
         Ok(Err(NoHeader::Newer { version })) => {
-            let found = format!("version {version}");
+            let found = super::segment::told(version);
             Err(ReadError::NewerFormat { segment, offset: 0, found })
         }
         Err(error) => Err(ReadError::Io { segment, offset: 0, error }),

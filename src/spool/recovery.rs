@@ -120,7 +120,7 @@ impl LastSegment {
             }
             Ok(_) => {}
             Err(NoHeader::Newer { version }) => {
-                let found = format!("version {version}");
+                let found = segment::told(version);
                 return Err(OpenError::NewerFormat { path, found });
             }
             Err(NoHeader::Damaged) if length > HEADER_LENGTH => {

@@ -18,6 +18,10 @@
 //! ```
 //! In every version the checksum is the last four bytes of the header, so that "newer" can be told
 //! from "damaged". A damaged header costs nothing: all that is needed to read the frames is the name.
+//!
+//! The version is that of everything in the file: another kind of frame or a codec that this one can't
+//! read begins a new segment with a new version. So an older program meets the version before it meets
+//! what it would take for damage.
 
 use std::path::{Path, PathBuf};
 
@@ -85,6 +89,11 @@ impl Header {
             created_at: u64_at(bytes, 40).ok_or(NoHeader::Damaged)?,
         })
     }
+}
+
+/// A version that is not this one, for a person.
+pub fn told(version: u16) -> String {
+    format!("version {version}, this program reads {VERSION}")
 }
 
 /// How much of a file [`Header::parse`] may want to see: headers of later versions may be longer.

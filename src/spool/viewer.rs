@@ -17,10 +17,10 @@ use uuid::Uuid;
 use super::{
     StoredDelivery,
     damage::Damage,
-    disk::{Disk, DiskFile},
+    disk::{self, Disk, DiskFile},
     error::{OpenError, ReadError},
     frame, identity, reader, recovery, retention,
-    segment::{self, HEADER_LENGTH},
+    segment::{self, HEADER_LENGTH, NoHeader},
     tail,
     walk::{End, Range, Step, Walk, WalkError},
 };
@@ -118,6 +118,19 @@ impl Viewer {
             found.push(Segment { path, first_sequence, next_sequence, length, written_at });
         }
         Ok(found)
+    }
+
+    /// Whether a later version of this program has written a segment. One that can't be read, or whose
+    /// header is damaged, is not told from here.
+    pub fn check_versions(&self) -> Result<(), OpenError> {
+        for Segment { path, .. } in self.segments()? {
+            let header =
+                self.disk.open_to_read(&path).and_then(|file| recovery::read_header(&*file));
+            if let Ok(Err(NoHeader::Newer { version })) = header {
+                return Err(OpenError::NewerFormat { path, found: segment::told(version) });
+            }
+        }
+        Ok(())
     }
 
     /// Finds deliveries by following the frames' heads, without looking at checksums. What lies
@@ -241,6 +254,12 @@ impl Scan {
                 }
                 Ok(Step::End) => return Ok(None),
                 Err(error) => {
+                    if let WalkError::Io { error, .. } = &error
+                        && disk::is_unreadable(error)
+                        && let Some(damage) = self.unreadable()?
+                    {
+                        return Ok(Some(damage));
+                    }
                     let (at, expected) = (self.offset, self.walk.expected());
                     let is_short = matches!(&error, WalkError::Io { error, .. }
                         if error.kind() == io::ErrorKind::UnexpectedEof);
@@ -260,6 +279,23 @@ impl Scan {
     /// The sequence behind what was looked at.
     pub fn next_sequence(&self) -> u64 {
         self.walk.expected()
+    }
+
+    /// What the disk can't read here, if it is no more than a service would pass by.
+    fn unreadable(&mut self) -> Result<Option<Seen>, ReadError> {
+        let found = self.walk.pass_unreadable(self.end);
+        let found = found.map_err(|error| reader::failed(error, self.path.clone()))?;
+        let Some(mut found) = found else { return Ok(None) };
+        let range = &mut found.range;
+        self.offset = range.to;
+        if range.next == u64::MAX {
+            // To the end of the last segment: nobody knows what was there.
+            range.next = range.first;
+            let generation = self.walk.generation();
+            self.walk = Walk::new(self.file.clone(), generation, range.to, range.first);
+        }
+        let damage = Damage::unreadable(self.path.clone(), found, self.file.clone());
+        Ok(Some(Seen::Damage(damage)))
     }
 
     /// What the broken end of the last segment is; `None` when it has changed meanwhile.

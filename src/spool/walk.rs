@@ -14,9 +14,13 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    disk::{self, DiskFile},
+    disk::DiskFile,
     frame::{self, Checksum, HEAD_LENGTH, Head},
 };
+
+mod unreadable;
+
+pub use unreadable::{BLOCK, Unreadable};
 
 /// How much is read at once; a frame larger than that is read in one piece of its own.
 const BUFFER: u64 = 1024 * 1024;
@@ -89,6 +93,11 @@ impl Walk {
 
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The next byte to look at.
+    pub fn offset(&self) -> u64 {
+        self.offset
     }
 
     pub fn expected(&self) -> u64 {
@@ -257,9 +266,9 @@ impl Window {
         let held = self.start..self.start + self.bytes.len() as u64;
         if !(held.contains(&offset) && offset + length <= held.end) {
             let wanted = length.max(BUFFER.min(end - offset));
-            let read = read_exactly(file, offset, wanted)?;
+            let read = read_ahead(file, offset, length, wanted)?;
             if wanted > BUFFER {
-                return Ok(read); // not kept: it is the caller's alone
+                return Ok(read); // not kept: it is the caller's alone, and exactly what was asked for
             }
             *self = Self { start: offset, bytes: read };
         }
@@ -268,11 +277,28 @@ impl Window {
     }
 }
 
-fn read_exactly(file: &dyn DiskFile, offset: u64, length: u64) -> Result<Bytes, WalkError> {
-    let mut bytes = vec![0; length as usize];
-    match disk::read_full(file, &mut bytes, offset) {
-        Ok(read) if read as u64 == length => Ok(bytes.into()),
-        Ok(_) => Err(WalkError::Io { offset, error: io::ErrorKind::UnexpectedEof.into() }),
-        Err(error) => Err(WalkError::Io { offset, error }),
+/// `wanted` bytes; or fewer, but at least `length`, where those behind them can't be read.
+fn read_ahead(
+    file: &dyn DiskFile,
+    offset: u64,
+    length: u64,
+    wanted: u64,
+) -> Result<Bytes, WalkError> {
+    let mut bytes = vec![0; wanted as usize];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        let at = offset + filled as u64;
+        match file.read_at(&mut bytes[filled..], at) {
+            Ok(0) => {
+                let error = io::ErrorKind::UnexpectedEof.into();
+                return Err(WalkError::Io { offset, error });
+            }
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) if filled as u64 >= length => break,
+            Err(error) => return Err(WalkError::Io { offset: at, error }),
+        }
     }
+    bytes.truncate(filled);
+    Ok(bytes.into())
 }

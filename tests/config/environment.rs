@@ -66,6 +66,7 @@ fn listen_and_admin_are_set_by_the_environment() {
         ("MILLRACE_LISTEN__REQUEST_TIMEOUT", "1500ms"),
         ("MILLRACE_LISTEN__CONNECTIONS", "17"),
         ("MILLRACE_LISTEN__HEADER_LIMIT", "16KiB"),
+        ("MILLRACE_LISTEN__TRUSTED_PROXIES", "10.1.2.3/8, 192.0.2.7,2001:db8::/32"),
         ("MILLRACE_ADMIN__ADDRESS", "0.0.0.0:9999"),
     ]);
     assert_eq!(
@@ -79,6 +80,11 @@ fn listen_and_admin_are_set_by_the_environment() {
             request_timeout: Duration::from_millis(1500),
             connections: 17,
             header_limit: 16 * 1024,
+            trusted_proxies: vec![
+                "10.0.0.0/8".parse().unwrap(),
+                "192.0.2.7/32".parse().unwrap(),
+                "2001:db8::/32".parse().unwrap(),
+            ],
             tls: None,
         }
     );

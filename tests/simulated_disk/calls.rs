@@ -178,6 +178,7 @@ impl DiskFile for Handle {
         let bytes = world.files[self.file].bytes();
         let rest = bytes.get(offset as usize..).unwrap_or_default();
         let length = rest.len().min(buffer.len());
+        let length = world.readable(self.file, offset, length)?;
         buffer[..length].copy_from_slice(&rest[..length]);
         Ok(length)
     }

@@ -9,7 +9,8 @@
 //! A failed `sync_data` behaves as Linux does: some of the bytes arrive, the rest is forgotten and a
 //! later sync says yes without them. A failed `sync_dir` leaves the names unsynced.
 //!
-//! Faults come by chance ([`Chances`]) or to order ([`SimulatedDisk::fail_next`]).
+//! Faults come by chance ([`Chances`]), to order ([`SimulatedDisk::fail_next`]), or stay where they are
+//! ([`SimulatedDisk::spoil`]).
 
 #![allow(dead_code, reason = "every test that includes this module uses another part of it")]
 
@@ -20,6 +21,7 @@ mod world;
 
 use std::{
     io,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -152,6 +154,18 @@ impl SimulatedDisk {
         let mut world = self.world();
         let file = world.file(path).expect("the file exists");
         world.files[file].replace(bytes);
+    }
+
+    /// These bytes can't be read any more, by whatever process.
+    pub fn spoil(&self, path: &Path, bytes: Range<u64>) {
+        let mut world = self.world();
+        let file = world.file(path).expect("the file exists");
+        world.unreadable.push((file, bytes));
+    }
+
+    /// Every sector can be read again.
+    pub fn mend(&self) {
+        self.world().unreadable.clear();
     }
 
     /// Removes the name behind everybody's back.

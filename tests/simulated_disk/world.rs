@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -27,6 +28,8 @@ pub struct World {
     pub syncs_waiting: usize,
     pub log: Vec<(Call, PathBuf)>,
     pub opened: Vec<PathBuf>,
+    /// Sectors that went bad: of which file, and which bytes.
+    pub unreadable: Vec<(usize, Range<u64>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,7 @@ impl World {
             syncs_waiting: 0,
             log: Vec::new(),
             opened: Vec::new(),
+            unreadable: Vec::new(),
         }
     }
 
@@ -114,6 +118,19 @@ impl World {
             _ => 0,
         };
         if self.random.percent(chance) { Err(input_output_error()) } else { Ok(()) }
+    }
+
+    /// How many of `length` bytes from `offset` on a file gives back: as with a real one, those before
+    /// a bad sector, and an error when there are none.
+    pub fn readable(&self, file: usize, offset: u64, length: usize) -> io::Result<usize> {
+        let end = offset + length as u64;
+        let holes = self.unreadable.iter().filter(|(of, _)| *of == file);
+        let hit = holes.filter(|(_, hole)| hole.start < end && offset < hole.end);
+        match hit.map(|(_, hole)| hole.start).min() {
+            None => Ok(length),
+            Some(start) if start > offset => Ok((start - offset) as usize),
+            Some(_) => Err(input_output_error()),
+        }
     }
 
     pub fn note(&mut self, call: Call, path: &Path) {

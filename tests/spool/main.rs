@@ -4,6 +4,7 @@
 //! - `rolling`: segments and their names
 //! - `recovery`: every way in which the last segment can be left behind
 //! - `damage`: every flipped bit and every missing byte of sealed segments
+//! - `unreadable`: sectors that the disk does not give back
 //! - `full`: limits, reserve and a full volume, and free again
 //! - `poison`: failed syncs and writes
 //! - `retention`: delivered segments, the backlog's numbers
@@ -23,3 +24,4 @@ mod poison;
 mod recovery;
 mod retention;
 mod rolling;
+mod unreadable;

@@ -30,14 +30,14 @@ pub const TOKEN: &str = "a-token-of-the-tests";
 /// Where the source `leads` takes deliveries.
 pub const LEADS: &str = "/v1/leads";
 
-/// The environment of a service with one source, `leads`.
+/// The environment of a service with one source, `leads`, and what starts it (`prlimit` …).
 #[derive(Clone, Debug)]
-pub struct Settings(BTreeMap<String, String>);
+pub struct Settings(BTreeMap<String, String>, Vec<String>);
 
 impl Settings {
     /// Topics begin with `prefix`, so that tests can share a broker.
     pub fn new(kafka: &str, prefix: &str) -> Self {
-        Self(BTreeMap::new())
+        Self(BTreeMap::new(), Vec::new())
             .set("KAFKA__BOOTSTRAP_SERVERS", kafka)
             .set("LISTEN__ADDRESS", "127.0.0.1:0")
             .set("ADMIN__ADDRESS", "127.0.0.1:0")
@@ -59,6 +59,12 @@ impl Settings {
     /// A variable that is none of the service's own.
     pub fn environment(mut self, key: &str, value: impl Into<String>) -> Self {
         self.0.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// The service is started by this command, which has the service's own behind it.
+    pub fn under(mut self, command: &[&str]) -> Self {
+        self.1 = command.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
@@ -112,6 +118,11 @@ impl Bridge {
     #[allow(dead_code, reason = "for commands that are told where the service is")]
     pub fn addresses(&self) -> (SocketAddr, SocketAddr) {
         (self.running.deliveries, self.running.admin)
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.running.process.id()
     }
 
     pub fn client(&self) -> Client {
@@ -276,7 +287,10 @@ impl Drop for Bridge {
 
 #[track_caller]
 fn run(settings: &Settings, spool: &Path, log: &Arc<Mutex<Vec<String>>>) -> Running {
-    let mut command = process::tied(env!("CARGO_BIN_EXE_millrace"));
+    let program = env!("CARGO_BIN_EXE_millrace").to_owned();
+    let mut words = settings.1.iter().chain([&program]);
+    let mut command = process::tied(words.next().unwrap_or(&program));
+    command.args(words);
     // Nothing of the developer's environment, so that it is the settings that are tested.
     command
         .arg("serve")

@@ -1,5 +1,6 @@
 //! The operator's tools: `millrace spool inspect`, `verify` and `export`, and `millrace drain`; and
-//! files that are replaced under a running service. `oauth`: tokens over a restart.
+//! files that are replaced under a running service. `oauth`: tokens over a restart. `formats`: a folder
+//! of an earlier version, and of a later one.
 //!
 //! Real files in temporary folders; the real binary where exit codes, pipes and signals matter. Run one
 //! test at a time (`tests/run tools` does): a process that another test is just starting has the spool's
@@ -11,6 +12,7 @@ mod support;
 mod drain;
 mod export;
 mod folder;
+mod formats;
 mod inspect;
 mod live;
 mod oauth;

@@ -9,6 +9,7 @@ use crate::{
     checkpoint::{Checkpoint, CheckpointFile},
     delivery::{SourceName, UnixMillis},
     quarantine::{Contents, Quarantine},
+    service::versions,
     spool::{
         Backlog,
         disk::Disk,
@@ -50,6 +51,14 @@ pub struct HeldTopic {
 /// Looks at the spool of `source` in `directory`. Never fails: what can't be read is a problem in the
 /// answer.
 pub fn survey(disk: &Arc<dyn Disk>, directory: &Path, source: &SourceName) -> Survey {
+    let mut survey = look(disk, directory, source);
+    // Several looks meet the same file.
+    let mut told = BTreeSet::new();
+    survey.problems.retain(|problem| told.insert(problem.clone()));
+    survey
+}
+
+fn look(disk: &Arc<dyn Disk>, directory: &Path, source: &SourceName) -> Survey {
     let folder = directory.join(source.as_str());
     let beginning = Position::start_of(1);
     let mut survey = Survey {
@@ -72,6 +81,9 @@ pub fn survey(disk: &Arc<dyn Disk>, directory: &Path, source: &SourceName) -> Su
         Err(error) => {
             survey.problems.push(format!("reading {}: {error}", quarantine.folder().display()));
         }
+    }
+    if let Err(newer) = versions::check_source(disk, directory, source) {
+        survey.problems.push(newer.to_string());
     }
     let viewer = match Viewer::open(disk.clone(), directory, source) {
         Ok(viewer) => viewer,

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Found, Place, survey::load_checkpoint, with_causes};
 use crate::{
     cli::{print, progress::Bar, text},
+    deduplicate,
     delivery::SourceName,
     spool::{
         Damage,
@@ -76,6 +77,10 @@ struct Tally {
 impl Verifier<'_> {
     fn verify(&mut self, viewer: &Viewer, segments: &[Segment]) {
         let source = viewer.source();
+        let ids = deduplicate::check_versions(&*self.found.disk, &self.found.directory, source);
+        if let Err(newer) = ids {
+            self.complain(source, newer);
+        }
         // After the segments were listed: what goes meanwhile lies behind this checkpoint.
         let lowest = self.lowest(viewer);
         let mut tally = Tally::default();

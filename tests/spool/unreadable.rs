@@ -1,0 +1,212 @@
+//! Sectors that the disk does not give back: what is waited for, what is passed by, and what it costs.
+
+use std::{ops::Range, path::Path, sync::Arc};
+
+use bytes::Bytes;
+use millrace::{
+    quarantine::Quarantine,
+    spool::{
+        Config, Damage, Next, Reader, Spool, Writer,
+        viewer::{Seen, Viewer},
+    },
+};
+
+use crate::{simulated_disk::SimulatedDisk, support::*};
+
+const LENGTH: usize = 900;
+const SECTOR: u64 = 4096;
+
+/// Forty deliveries in a sealed segment, of which few lie on one sector, and one in the next; where
+/// each frame of the first segment begins, and the last one ends.
+struct Place {
+    disk: SimulatedDisk,
+    _writer: Writer,
+    spool: Spool,
+    borders: Vec<u64>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let disk = SimulatedDisk::new(1);
+        let config = Config { segment_size: 36_000, ..config() };
+        let (mut writer, spool) = try_open(&disk, &config, None).unwrap();
+        let mut borders = vec![64];
+        for n in 1.. {
+            append(&mut writer, body(n, LENGTH)).unwrap();
+            if segments(&disk).len() == 2 {
+                return Self { disk, _writer: writer, spool, borders };
+            }
+            borders.push(disk.content(&segment(1)).len() as u64);
+        }
+        unreachable!("a segment ends")
+    }
+
+    fn spoil(&self, bytes: Range<u64>) {
+        self.disk.spoil(&segment(1), bytes);
+    }
+
+    fn end(&self) -> u64 {
+        *self.borders.last().unwrap()
+    }
+
+    /// How many deliveries the first segment holds.
+    fn count(&self) -> u64 {
+        self.borders.len() as u64 - 1
+    }
+
+    /// The frames that lie on `bytes`: their bytes, and their sequences.
+    fn hit(&self, bytes: Range<u64>) -> (Range<u64>, Range<u64>) {
+        let first = self.borders.iter().rposition(|border| *border <= bytes.start).unwrap();
+        let behind = self.borders.iter().position(|border| *border >= bytes.end);
+        let behind = behind.unwrap_or(self.borders.len() - 1);
+        (self.borders[first]..self.borders[behind], first as u64 + 1..behind as u64 + 1)
+    }
+}
+
+/// Reads to the end, however often reading fails: deliveries, damage, and how often that was.
+fn read_patiently(reader: &mut Reader) -> (Vec<(u64, Bytes)>, Vec<Damage>, usize) {
+    let (mut deliveries, mut damages, mut failures) = (Vec::new(), Vec::new(), 0);
+    let mut expected = reader.next_sequence();
+    loop {
+        match reader.next() {
+            Ok(Next::Delivery(stored)) => {
+                assert_eq!(stored.sequence, expected);
+                expected += 1;
+                deliveries.push((stored.sequence, stored.delivery.body));
+            }
+            Ok(Next::Damage(damage)) => {
+                assert_eq!(damage.first_sequence, expected);
+                expected = damage.next_sequence;
+                damages.push(damage);
+            }
+            Ok(Next::CaughtUp) => return (deliveries, damages, failures),
+            Err(error) => {
+                assert!(error.is_worth_retrying(), "{error}");
+                failures += 1;
+                assert!(failures < 1000, "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sector_that_stays_unreadable_costs_what_lies_on_it_and_is_reported_exactly() {
+    for at in (0..Place::new().end()).step_by(SECTOR as usize) {
+        let place = Place::new();
+        let sector = at..(at + SECTOR).min(place.end());
+        place.spoil(sector.clone());
+        let (bytes, sequences) = place.hit(sector.start.max(64)..sector.end);
+        let (deliveries, damages, failures) = read_patiently(&mut place.spool.reader(1));
+        assert!(failures >= 9, "it is waited for: {failures}");
+        let [damage] = &damages[..] else { panic!("{at}: {damages:?}") };
+        assert_eq!(damage.from..damage.to, bytes, "{damage}");
+        assert_eq!(damage.first_sequence..damage.next_sequence, sequences, "{damage}");
+        assert_eq!(damage.unreadable, [sector.start.max(64)..sector.end], "{damage}");
+        let lost = sequences.end - sequences.start;
+        assert_eq!(deliveries.len() as u64, place.count() + 1 - lost);
+        assert!(deliveries.iter().all(|(n, read)| *read == body(*n, LENGTH)));
+    }
+}
+
+#[test]
+fn a_read_that_fails_for_a_while_costs_nothing() {
+    let place = Place::new();
+    place.spoil(0..u64::MAX);
+    let mut reader = place.spool.reader(1);
+    for _ in 0..9 {
+        assert!(reader.next().unwrap_err().is_worth_retrying());
+    }
+    place.disk.mend();
+    let (deliveries, damages, failures) = read_patiently(&mut reader);
+    assert_eq!((deliveries.len() as u64, damages.len(), failures), (place.count() + 1, 0, 0));
+}
+
+#[test]
+fn two_holes_with_a_whole_frame_between_them_are_two_damages() {
+    let place = Place::new();
+    place.spoil(2 * SECTOR..3 * SECTOR);
+    place.spoil(5 * SECTOR..6 * SECTOR);
+    let (_, damages, _) = read_patiently(&mut place.spool.reader(1));
+    let [one, two] = &damages[..] else { panic!("{damages:?}") };
+    assert_eq!(one.from..one.to, place.hit(2 * SECTOR..3 * SECTOR).0);
+    assert_eq!(two.from..two.to, place.hit(5 * SECTOR..6 * SECTOR).0);
+}
+
+#[test]
+fn a_disk_that_gives_nothing_back_is_waited_for_and_nothing_is_passed_by() {
+    let disk = SimulatedDisk::new(1);
+    let config = Config { segment_size: 1 << 20, ..config() };
+    let (mut writer, spool) = try_open(&disk, &config, None).unwrap();
+    append_series(&mut writer, 1..1300, LENGTH);
+    assert_eq!(segments(&disk).len(), 2);
+    disk.spoil(&segment(1), 0..u64::MAX);
+    let mut reader = spool.reader(1);
+    for _ in 0..100 {
+        assert!(reader.next().unwrap_err().is_worth_retrying());
+        assert_eq!(reader.next_sequence(), 1);
+    }
+    disk.mend();
+    let (deliveries, damages, failures) = read_patiently(&mut reader);
+    assert_eq!((deliveries.len(), damages.len(), failures), (1299, 0, 0));
+}
+
+#[test]
+fn holes_all_over_are_no_bad_sector_either() {
+    let disk = SimulatedDisk::new(1);
+    let config = Config { segment_size: 1 << 20, ..config() };
+    let (mut writer, spool) = try_open(&disk, &config, None).unwrap();
+    // Larger than what lies between two holes: no whole frame is left.
+    append_series(&mut writer, 1..200, 9000);
+    assert_eq!(segments(&disk).len(), 2);
+    for n in 0..100 {
+        disk.spoil(&segment(1), n * 2 * SECTOR..(n * 2 + 1) * SECTOR);
+    }
+    let mut reader = spool.reader(1);
+    for _ in 0..100 {
+        assert!(reader.next().unwrap_err().is_worth_retrying());
+    }
+    assert_eq!(reader.next_sequence(), 1);
+}
+
+#[test]
+fn quarantine_keeps_what_can_be_read_and_notes_what_can_not() {
+    let place = Place::new();
+    let hole = 2 * SECTOR..3 * SECTOR;
+    place.spoil(hole.clone());
+    let (_, damages, _) = read_patiently(&mut place.spool.reader(1));
+    let damage = &damages[0];
+    let quarantine = Quarantine::new(Arc::new(place.disk.clone()), Path::new("/spool/leads"));
+    let kept = quarantine.keep_damage(&source(), damage, 0).unwrap();
+    let bytes = place.disk.content(&kept.path);
+    let mut expected =
+        place.disk.content(&segment(1))[damage.from as usize..damage.to as usize].to_vec();
+    expected[(hole.start - damage.from) as usize..(hole.end - damage.from) as usize].fill(0);
+    assert_eq!(bytes, expected, "with zeros for the hole");
+    let label = place.disk.content(&kept.path.with_extension("json"));
+    let label: serde_json::Value = serde_json::from_slice(&label).unwrap();
+    assert_eq!(label["unreadable"], serde_json::json!([[hole.start, hole.end]]));
+    assert!(label["error"].as_str().unwrap().contains("can't be read"), "{label}");
+}
+
+#[test]
+fn who_only_looks_is_told_at_once_and_sees_the_rest() {
+    let place = Place::new();
+    let hole = 2 * SECTOR..3 * SECTOR;
+    place.spoil(hole.clone());
+    let (bytes, sequences) = place.hit(hole.clone());
+    let disk = Arc::new(place.disk.clone());
+    let viewer = Viewer::open(disk, Path::new("/spool"), &source()).unwrap();
+    let segments = viewer.segments().unwrap();
+    let mut scan = viewer.scan(&segments[0]).unwrap().unwrap();
+    let (mut deliveries, mut damages) = (0, Vec::new());
+    while let Some(seen) = scan.next().unwrap() {
+        match seen {
+            Seen::Delivery(_) => deliveries += 1,
+            Seen::Damage(damage) => damages.push(damage),
+            Seen::Unfinished { .. } => panic!("a sealed segment"),
+        }
+    }
+    let [damage] = &damages[..] else { panic!("{damages:?}") };
+    assert_eq!((damage.from..damage.to, damage.unreadable[0].clone()), (bytes, hole));
+    assert_eq!(deliveries, place.count() - (sequences.end - sequences.start));
+}
