@@ -10,6 +10,33 @@ use crate::{
     delivery::SourceName, quarantine::Quarantined, record::Record, spool::position::Position,
 };
 
+/// Every [`DeadLetter::reason`]: those of decoding, then those of the forwarder.
+pub const REASONS: [&str; 23] = [
+    "content-coding",
+    "empty-body",
+    "not-utf8",
+    "not-json",
+    "nested-too-deep",
+    "not-an-object",
+    "no-activities",
+    "duplicate-member",
+    "too-many-events",
+    "too-many-attributes",
+    "not-a-cloud-event",
+    "ambiguous-data",
+    "unusable-data",
+    "missing-munchkin-id",
+    "unusable-lead-id",
+    "unusable-guid",
+    "missing-activity-type",
+    "missing-type",
+    "missing-source",
+    "unusable-id",
+    "too-large",
+    "topic-limit",
+    "refused",
+];
+
 /// Everything about an event that was refused, except how it is carried.
 #[derive(Clone, Copy, Debug)]
 pub struct DeadLetter<'a> {
@@ -34,6 +61,7 @@ impl DeadLetter<'_> {
         pointer: Option<&Quarantined>,
         send: impl FnOnce(&Record<'_>) -> T,
     ) -> T {
+        debug_assert!(REASONS.contains(&self.reason), "{} is not in REASONS", self.reason);
         let position = self.position.to_string();
         let mut headers: Vec<(&str, &[u8])> = vec![
             ("millrace-reason", self.reason.as_bytes()),
@@ -136,5 +164,28 @@ mod tests {
             assert_eq!(value, expected);
             assert_eq!(record.key, b"999-XYZ-000:1");
         });
+    }
+
+    #[test]
+    fn every_word_that_decoding_refuses_with_is_among_the_reasons() {
+        let code = [
+            include_str!("decode.rs"),
+            include_str!("decode/json.rs"),
+            include_str!("decode/legacy.rs"),
+            include_str!("decode/adobe.rs"),
+            include_str!("decode/adobe/layer.rs"),
+            include_str!("decode/adobe/attributes.rs"),
+        ]
+        .concat();
+        let words = ["Undecodable::new(\"", "Err((\""]
+            .into_iter()
+            .flat_map(|before| code.split(before).skip(1))
+            .filter_map(|rest| rest.split('"').next());
+        let mut count = 0;
+        for word in words {
+            assert!(REASONS.contains(&word), "{word}");
+            count += 1;
+        }
+        assert!(count > 20, "{count} places");
     }
 }

@@ -20,6 +20,7 @@ mod producer;
 mod properties;
 mod reader;
 mod topics;
+mod watch;
 mod write_check;
 
 pub use mock::{Fault, MockCluster, MockError};
@@ -28,3 +29,4 @@ pub use producer::Producer;
 pub use properties::validate as validate_properties;
 pub use reader::{ReadError, ReadRecord, Reader, Select};
 pub use topics::{Made, TopicMaker, Topics};
+pub use watch::Watch;

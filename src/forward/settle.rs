@@ -61,7 +61,8 @@ impl<S: Sink> Forwarder<S> {
         topic.acknowledged += 1;
         topic.waited = Duration::ZERO;
         match slot.carries {
-            Carries::Event => {
+            Carries::Event(stream) => {
+                self.topics.count(stream);
                 let topic = self.topics.get_mut(slot.topic);
                 topic.delivered.inc();
                 // A held topic is well when it is back, not when one record got through.
@@ -240,8 +241,7 @@ impl<S: Sink> Forwarder<S> {
     pub(super) fn windows_to_watch(&self) -> impl Iterator<Item = &Window> {
         let held = self.held.values().filter(|held| {
             let oldest = held.lane.window.oldest_on_its_way();
-            held.phase != Phase::Probing
-                || oldest.is_some_and(|oldest| oldest.carries != Carries::Event)
+            held.phase != Phase::Probing || oldest.is_some_and(|oldest| !oldest.carries.is_event())
         });
         std::iter::once(&self.main.window).chain(held.map(|held| &held.lane.window))
     }

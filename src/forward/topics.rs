@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use prometheus::IntCounter;
 
-use crate::{delivery::SourceName, metrics::Metrics, retry::Retry};
+use crate::{delivery::SourceName, event::Stream, metrics::Metrics, retry::Retry};
 
 /// A topic's place in the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,11 +34,21 @@ pub(super) struct Topics {
     metrics: Metrics,
     by_name: HashMap<String, TopicId>,
     topics: Vec<Topic>,
+    /// `millrace_stream_events_total` of this source, in the order of [`Stream::ALL`].
+    streams: [IntCounter; Stream::ALL.len()],
 }
 
 impl Topics {
     pub fn new(source: SourceName, metrics: Metrics) -> Self {
-        Self { source, metrics, by_name: HashMap::new(), topics: Vec::new() }
+        let labels = |stream: Stream| [source.as_str().to_owned(), stream.as_str().to_owned()];
+        let counter = |stream| metrics.stream_events.with_label_values(&labels(stream));
+        let streams = Stream::ALL.map(counter);
+        Self { source, metrics, by_name: HashMap::new(), topics: Vec::new(), streams }
+    }
+
+    /// An event of `stream` was acknowledged.
+    pub fn count(&self, stream: Stream) {
+        self.streams[stream as usize].inc();
     }
 
     pub fn find(&self, name: &str) -> Option<TopicId> {

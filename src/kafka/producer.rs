@@ -33,6 +33,7 @@ use super::{
     context::{Producing, drain},
     errors, properties,
     topics::Topics,
+    watch::Watch,
 };
 
 type Client = BaseProducer<Producing>;
@@ -45,6 +46,7 @@ pub struct Producer {
     queue_size: u64,
     record_limit: usize,
     topics: Arc<Topics>,
+    watch: Option<Arc<Watch>>,
     /// `None` until the first renewal, and while one fails.
     client: Option<Client>,
     purged: bool,
@@ -84,12 +86,19 @@ impl Producer {
             queue_size,
             record_limit: properties::message_max_bytes(config).saturating_sub(overhead),
             topics,
+            watch: None,
             client: None,
             purged: false,
             fatal: false,
             left_over: Vec::new(),
             retry: Retry::new(Duration::from_millis(100), Duration::from_secs(10)),
         }
+    }
+
+    /// The same, shown in metrics.
+    pub fn watched(mut self, watch: Watch) -> Self {
+        self.watch = Some(Arc::new(watch));
+        self
     }
 
     /// Records that were handed to the library and have no outcome yet.
@@ -237,7 +246,7 @@ impl Sink for Producer {
         let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(10));
         let made = retry.until(
             give_up,
-            || native.create_with_context(Producing::new(Arc::clone(topics))),
+            || native.create_with_context(Producing::new(Arc::clone(topics), self.watch.clone())),
             |error, tries| {
                 let error = properties::describe(error);
                 warn!(error, tries, "no Kafka producer could be made; trying again");

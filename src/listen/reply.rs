@@ -6,6 +6,8 @@
 //! not brought yet among them. 401 is for bad credentials; 404 and 405 are for requests that no
 //! sender makes; 400 is for requests to our own token endpoint, as RFC 6749 has it.
 
+pub mod labels;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;

@@ -12,10 +12,12 @@ use crate::{
     authenticate::{Gate, certificate::Certificate, token::Tokens},
     checkpoint::{Checkpoint, CheckpointFile},
     config::{Auth, Config, SourceConfig},
+    dead_letter,
     decode::{Catalog, Rules},
     deduplicate::Deduplicator,
     forward::{self, Forwarder, Parts, Settings},
-    kafka::{Producer, Topics},
+    kafka::{Producer, Topics, Watch},
+    listen::reply::labels,
     metrics::Metrics,
     produce::Sink,
     quarantine::Quarantine,
@@ -50,6 +52,8 @@ impl RunningSource {
     pub fn open(source: &SourceConfig, around: &Surroundings<'_>) -> Result<Self, StartError> {
         let Surroundings { config, folder, deduplicator, topics, router, metrics } = around;
         metrics.announce(source.name.as_str(), source.kind.as_str());
+        metrics.announce_outcomes(source.name.as_str(), labels::OF_A_SOURCE);
+        metrics.announce_refusals(source.name.as_str(), dead_letter::REASONS);
         let directory = folder.source_directory(&source.name);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
         let saved = checkpoint.load()?;
@@ -71,7 +75,8 @@ impl RunningSource {
         };
         let parts = Parts {
             spool: spool.clone(),
-            sink: Producer::new(&config.kafka, queue, Arc::clone(topics)),
+            sink: Producer::new(&config.kafka, queue, Arc::clone(topics))
+                .watched(Watch::new(source.name.as_str(), metrics)),
             rules: Arc::new(Rules::from(catalog(source)?)),
             router: (*router).clone(),
             checkpoint,
