@@ -53,11 +53,12 @@ pub struct DeadLetter<'a> {
 }
 
 impl DeadLetter<'_> {
-    /// Shows the dead letter as a record for `topic` to `send`. With `pointer`, the value says where
-    /// in quarantine the original bytes are.
+    /// Shows the dead letter as a record for `topic` to `send`, with `more` headers. With `pointer`, the
+    /// value says where in quarantine the original bytes are.
     pub fn with_record<T>(
         &self,
         topic: &str,
+        more: &[(&str, &str)],
         pointer: Option<&Quarantined>,
         send: impl FnOnce(&Record<'_>) -> T,
     ) -> T {
@@ -72,6 +73,7 @@ impl DeadLetter<'_> {
         if let Some(topic) = self.original_topic {
             headers.push(("millrace-original-topic", topic.as_bytes()));
         }
+        headers.extend(more.iter().map(|(name, value)| (*name, value.as_bytes())));
         let pointer = pointer.map(|quarantined| Pointer::to(quarantined, self.position));
         let value = match &pointer {
             None => self.original,
@@ -129,7 +131,7 @@ mod tests {
     #[test]
     fn a_dead_letter_keeps_bytes_and_key_and_says_why() {
         let source = SourceName::new("leads").unwrap();
-        letter(&source).with_record("dead", None, |record| {
+        letter(&source).with_record("dead", &[("traceparent", "00-1-2-01")], None, |record| {
             assert_eq!(
                 (record.topic, record.key, record.value),
                 ("dead", &b"999-XYZ-000:1"[..], &b"{broken"[..])
@@ -147,6 +149,7 @@ mod tests {
                     ("millrace-source", "leads"),
                     ("millrace-position", "3.4"),
                     ("millrace-original-topic", "marketo.lead-activity.clicklink"),
+                    ("traceparent", "00-1-2-01"),
                 ]
             );
         });
@@ -156,7 +159,7 @@ mod tests {
     fn what_is_too_large_is_pointed_at() {
         let source = SourceName::new("leads").unwrap();
         let quarantined = Quarantined { path: "/q/3.4".into(), length: 7, sha256: "ab".into() };
-        letter(&source).with_record("dead", Some(&quarantined), |record| {
+        letter(&source).with_record("dead", &[], Some(&quarantined), |record| {
             let value: serde_json::Value = serde_json::from_slice(record.value).unwrap();
             let expected = serde_json::json!({
                 "quarantine_path": "/q/3.4", "position": "3.4", "length": 7, "sha256": "ab",

@@ -73,6 +73,8 @@ impl<S: Sink> Forwarder<S> {
             Carries::DeadLetter { reason, .. } => {
                 let labels = [self.spool.source().as_str(), reason];
                 self.metrics.dead_letters.with_label_values(&labels).inc();
+                let (source, position) = (self.spool.source(), slot.position);
+                tracing::debug!(%source, %position, reason, "a dead letter is written");
                 self.letter_arrived();
             }
         }

@@ -22,6 +22,16 @@ pub const UNKNOWN: &str = "unknown";
 
 const QUIET: Duration = Duration::from_secs(1);
 
+/// What a request is called, for a person who follows it; whatever is there is harmless in a log.
+#[derive(Clone, Copy, Default)]
+pub struct Names<'a> {
+    pub request_id: Option<&'a str>,
+    pub adobe_delivery_id: Option<&'a str>,
+    pub adobe_event_id: Option<&'a str>,
+    /// Where the delivery is in the spool.
+    pub position: Option<u64>,
+}
+
 #[derive(Clone)]
 pub struct Report {
     /// Which listener this is about, e.g. `deliveries`.
@@ -36,13 +46,13 @@ impl Report {
     }
 
     /// A request was answered, or lost its asker. `detail` is for a person and holds no secret.
-    pub fn request(&self, source: &str, outcome: &Outcome, detail: &str) {
+    pub fn request(&self, source: &str, outcome: &Outcome, detail: &str, names: &Names<'_>) {
         let label = outcome.reply().label;
         self.metrics.deliveries.with_label_values(&[source, label]).inc();
         if let Some(accepted) = outcome.as_a_try() {
             self.metrics.tries.count(source, accepted);
         }
-        self.log("request", source, outcome, detail);
+        self.log("request", source, outcome, detail, names);
     }
 
     /// An authenticated sender says that it sent this before.
@@ -60,14 +70,34 @@ impl Report {
         let label = outcome.reply().label;
         self.metrics.connections_refused.with_label_values(&[label]).inc();
         let separator = if why.is_empty() { "" } else { ": " };
-        self.log("connection", UNKNOWN, outcome, &format!("from {peer}{separator}{why}"));
+        let detail = format!("from {peer}{separator}{why}");
+        self.log("connection", UNKNOWN, outcome, &detail, &Names::default());
     }
 
-    fn log(&self, what: &'static str, source: &str, outcome: &Outcome, detail: &str) {
+    fn log(
+        &self,
+        what: &'static str,
+        source: &str,
+        outcome: &Outcome,
+        detail: &str,
+        names: &Names<'_>,
+    ) {
+        let Names { request_id, adobe_delivery_id, adobe_event_id, position } = *names;
         let reply = outcome.reply();
         let (listener, status, key) = (self.listener, reply.status.as_u16(), reply.key.as_deref());
         if reply.level == Level::DEBUG {
-            debug!(listener, source, outcome = reply.label, status, detail, "{what} answered");
+            debug!(
+                listener,
+                source,
+                outcome = reply.label,
+                status,
+                detail,
+                request_id,
+                position,
+                adobe_delivery_id,
+                adobe_event_id,
+                "{what} answered"
+            );
             return;
         }
         let Some(left_out) = self.notices.admit(reply.label, source, Instant::now()) else {
@@ -87,6 +117,9 @@ impl Report {
                     key,
                     detail,
                     left_out,
+                    request_id,
+                    adobe_delivery_id,
+                    adobe_event_id,
                     "{what} refused: {}",
                     reply.text
                 )

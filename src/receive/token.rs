@@ -22,7 +22,7 @@ use crate::{
         activity::Activity,
         body::{self, Limits},
         reply::Outcome,
-        report::Report,
+        report::{Names, Report},
     },
 };
 
@@ -71,7 +71,7 @@ impl TokenRequests {
                 (outcome, json)
             }
         };
-        report.request(LABEL, &outcome, outcome.detail());
+        report.request(LABEL, &outcome, outcome.detail(), &Names::default());
         let mut response = outcome.reply().response(version).map(|_| Answer::new(json.into()));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
