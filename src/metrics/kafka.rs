@@ -43,7 +43,7 @@ impl Kafka {
             ),
             queue_bytes: make.gauge(
                 "millrace_kafka_queue_bytes",
-                "Bytes of the values in the queue of the Kafka client.",
+                "Bytes in the queue of the Kafka client, as it counts them.",
                 &["source"],
             ),
             queue_limit_bytes: make.gauge(
