@@ -19,7 +19,8 @@ pub struct Kafka {
     pub broker_connected: IntGaugeVec,
     /// Of a request to the broker and back, of 99 in 100 in the last interval.
     pub round_trip_seconds: GaugeVec,
-    /// Requests that the broker did not answer in time, that were sent once more, and that failed.
+    /// Requests that the broker did not answer in time; that were sent once more (the library counts
+    /// those with records anew); and that failed.
     pub request_timeouts: IntCounterVec,
     pub request_retries: IntCounterVec,
     pub request_errors: IntCounterVec,
@@ -68,7 +69,7 @@ impl Kafka {
             ),
             request_retries: make.counter(
                 "millrace_kafka_request_retries_total",
-                "Requests that were sent to the broker once more.",
+                "Requests other than those with records that were sent to the broker once more.",
                 &broker,
             ),
             request_errors: make.counter(

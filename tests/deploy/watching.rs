@@ -188,6 +188,8 @@ fn exported() -> String {
     }
     let settings = Settings::new(cluster.bootstrap(), "t")
         .set("TOPICS__CREATE", "false")
+        .set("SOURCES__IO__KIND", "adobe-io")
+        .set("SOURCES__IO__AUTH__CLIENT_IDS", "a-client-id")
         .set("KAFKA__PROPERTIES__STATISTICS_INTERVAL_MS", "100");
     let bridge = Bridge::start(settings);
     let batch = Subscription::new("999-XYZ-000", 3).batch_of(20);
