@@ -10,6 +10,33 @@ use crate::{
     delivery::SourceName, quarantine::Quarantined, record::Record, spool::position::Position,
 };
 
+/// Every [`DeadLetter::reason`]: those of decoding, then those of the forwarder.
+pub const REASONS: [&str; 23] = [
+    "content-coding",
+    "empty-body",
+    "not-utf8",
+    "not-json",
+    "nested-too-deep",
+    "not-an-object",
+    "no-activities",
+    "duplicate-member",
+    "too-many-events",
+    "too-many-attributes",
+    "not-a-cloud-event",
+    "ambiguous-data",
+    "unusable-data",
+    "missing-munchkin-id",
+    "unusable-lead-id",
+    "unusable-guid",
+    "missing-activity-type",
+    "missing-type",
+    "missing-source",
+    "unusable-id",
+    "too-large",
+    "topic-limit",
+    "refused",
+];
+
 /// Everything about an event that was refused, except how it is carried.
 #[derive(Clone, Copy, Debug)]
 pub struct DeadLetter<'a> {
@@ -26,14 +53,16 @@ pub struct DeadLetter<'a> {
 }
 
 impl DeadLetter<'_> {
-    /// Shows the dead letter as a record for `topic` to `send`. With `pointer`, the value says where
-    /// in quarantine the original bytes are.
+    /// Shows the dead letter as a record for `topic` to `send`, with `more` headers. With `pointer`, the
+    /// value says where in quarantine the original bytes are.
     pub fn with_record<T>(
         &self,
         topic: &str,
+        more: &[(&str, &str)],
         pointer: Option<&Quarantined>,
         send: impl FnOnce(&Record<'_>) -> T,
     ) -> T {
+        debug_assert!(REASONS.contains(&self.reason), "{} is not in REASONS", self.reason);
         let position = self.position.to_string();
         let mut headers: Vec<(&str, &[u8])> = vec![
             ("millrace-reason", self.reason.as_bytes()),
@@ -44,6 +73,7 @@ impl DeadLetter<'_> {
         if let Some(topic) = self.original_topic {
             headers.push(("millrace-original-topic", topic.as_bytes()));
         }
+        headers.extend(more.iter().map(|(name, value)| (*name, value.as_bytes())));
         let pointer = pointer.map(|quarantined| Pointer::to(quarantined, self.position));
         let value = match &pointer {
             None => self.original,
@@ -101,7 +131,7 @@ mod tests {
     #[test]
     fn a_dead_letter_keeps_bytes_and_key_and_says_why() {
         let source = SourceName::new("leads").unwrap();
-        letter(&source).with_record("dead", None, |record| {
+        letter(&source).with_record("dead", &[("traceparent", "00-1-2-01")], None, |record| {
             assert_eq!(
                 (record.topic, record.key, record.value),
                 ("dead", &b"999-XYZ-000:1"[..], &b"{broken"[..])
@@ -119,6 +149,7 @@ mod tests {
                     ("millrace-source", "leads"),
                     ("millrace-position", "3.4"),
                     ("millrace-original-topic", "marketo.lead-activity.clicklink"),
+                    ("traceparent", "00-1-2-01"),
                 ]
             );
         });
@@ -128,7 +159,7 @@ mod tests {
     fn what_is_too_large_is_pointed_at() {
         let source = SourceName::new("leads").unwrap();
         let quarantined = Quarantined { path: "/q/3.4".into(), length: 7, sha256: "ab".into() };
-        letter(&source).with_record("dead", Some(&quarantined), |record| {
+        letter(&source).with_record("dead", &[], Some(&quarantined), |record| {
             let value: serde_json::Value = serde_json::from_slice(record.value).unwrap();
             let expected = serde_json::json!({
                 "quarantine_path": "/q/3.4", "position": "3.4", "length": 7, "sha256": "ab",
@@ -136,5 +167,28 @@ mod tests {
             assert_eq!(value, expected);
             assert_eq!(record.key, b"999-XYZ-000:1");
         });
+    }
+
+    #[test]
+    fn every_word_that_decoding_refuses_with_is_among_the_reasons() {
+        let code = [
+            include_str!("decode.rs"),
+            include_str!("decode/json.rs"),
+            include_str!("decode/legacy.rs"),
+            include_str!("decode/adobe.rs"),
+            include_str!("decode/adobe/layer.rs"),
+            include_str!("decode/adobe/attributes.rs"),
+        ]
+        .concat();
+        let words = ["Undecodable::new(\"", "Err((\""]
+            .into_iter()
+            .flat_map(|before| code.split(before).skip(1))
+            .filter_map(|rest| rest.split('"').next());
+        let mut count = 0;
+        for word in words {
+            assert!(REASONS.contains(&word), "{word}");
+            count += 1;
+        }
+        assert!(count > 20, "{count} places");
     }
 }

@@ -2,18 +2,20 @@
 //! configured.
 //!
 //! An event without an id gets `<spool>:<sequence>:<index>`, the same on every replay. The key is the
-//! event's in both modes. The value is never null: on a compacted topic that would delete.
+//! event's in both modes. Behind an event's own headers come those of its delivery's trace, if
+//! it has one. The value is never null: on a compacted topic that would delete.
 
 mod binary;
 mod headers;
 mod structured;
+mod trace;
 
 use std::fmt::Write;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use uuid::Uuid;
 
-use self::headers::Headers;
+use self::{headers::Headers, trace::Trace};
 use crate::{
     event::{Attributes, Coding, Event, Pieces},
     record::Record,
@@ -50,12 +52,24 @@ pub struct Encoder {
     scratch: Vec<u8>,
     id: String,
     names: String,
+    trace: Trace,
 }
 
 impl Encoder {
     pub fn new(mode: Mode) -> Self {
         let (value, scratch) = (Vec::new(), Vec::new());
-        Self { mode, value, scratch, id: String::new(), names: String::new() }
+        let (id, names, trace) = (String::new(), String::new(), Trace::default());
+        Self { mode, value, scratch, id, names, trace }
+    }
+
+    /// The kept headers of the delivery whose events come next.
+    pub fn come_with(&mut self, headers: &[(String, String)]) {
+        self.trace.read(headers);
+    }
+
+    /// Headers of the delivery that each record of it has, dead letters too.
+    pub fn of_the_delivery(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.trace.headers()
     }
 
     /// The record of `event`, which stands at `position` of the spool `spool`.
@@ -72,7 +86,7 @@ impl Encoder {
             write!(self.id, "{spool}:{sequence}:{index}").expect("a String takes any text");
         }
         let id = event.attributes.id.as_deref().unwrap_or(&self.id);
-        let (value, headers) = match self.mode {
+        let (value, mut headers) = match self.mode {
             Mode::Binary => {
                 binary::names(&event.attributes, &mut self.names);
                 let headers = binary::headers(id, &self.names, event);
@@ -83,6 +97,9 @@ impl Encoder {
                 (self.value.as_slice(), structured::headers(event))
             }
         };
+        for (name, value) in self.trace.headers() {
+            headers.add(name, value);
+        }
         Encoded { topic, key: event.key.as_bytes(), value, headers }
     }
 }
@@ -268,6 +285,26 @@ mod tests {
         assert_eq!(spell(&text, &mut buffer), "a\n😀".as_bytes());
         let base64 = Pieces::coded(Coding::Base64, r#""\u002f+8=""#);
         assert_eq!(spell(&base64, &mut buffer), [0xff, 0xef]);
+    }
+
+    #[test]
+    fn the_trace_of_a_delivery_is_on_each_record_and_ends_with_the_delivery() {
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let own = vec![("traceparent".into(), "the event's own".into())];
+        let attributes = Attributes { extensions: own, ..Attributes::default() };
+        let mut event = event(attributes, b"{}");
+        event.headers.push(("millrace-munchkin-id", "999-XYZ-000".into()));
+        for mode in Mode::ALL {
+            let mut encoder = Encoder::new(mode);
+            let before = headers(&mut encoder, &event);
+            encoder.come_with(&[("traceparent".into(), parent.into())]);
+            let mut expected = before.clone();
+            expected.push(("traceparent".into(), parent.into()));
+            assert_eq!(headers(&mut encoder, &event), expected);
+            assert_eq!(headers(&mut encoder, &event), expected);
+            encoder.come_with(&[]);
+            assert_eq!(headers(&mut encoder, &event), before);
+        }
     }
 
     #[test]

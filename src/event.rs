@@ -13,6 +13,9 @@ pub enum Stream {
 }
 
 impl Stream {
+    pub const ALL: [Self; 5] =
+        [Self::LeadActivity, Self::UserAudit, Self::Notification, Self::Observability, Self::Other];
+
     /// The name as it stands in topics, metrics and filters.
     pub fn as_str(self) -> &'static str {
         match self {

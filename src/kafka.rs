@@ -25,6 +25,7 @@ mod properties;
 mod reader;
 mod topics;
 mod transactions;
+mod watch;
 mod write_check;
 
 pub use ensure::{Difference, Ensured, ensure_topics};
@@ -35,3 +36,4 @@ pub use properties::{is_secured, validate as validate_properties};
 pub use reader::{ReadError, ReadRecord, Reader, Select};
 pub use topics::{Made, TopicMaker, Topics};
 pub use transactions::Identity;
+pub use watch::Watch;

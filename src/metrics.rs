@@ -3,16 +3,20 @@
 //! Label values are bounded: sources are configured, topics are limited (`topics.limit`), outcomes
 //! and reasons are words from this program.
 
+mod announce;
+mod kafka;
+mod make;
 mod tries;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{
-    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector,
+    Encoder, GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
-pub use self::tries::Tries;
+use self::make::Maker;
+
+pub use self::{kafka::Kafka, tries::Tries};
 
 /// Handles to every metric; clones share the same counters.
 #[derive(Clone)]
@@ -50,6 +54,10 @@ pub struct Metrics {
     pub spool_damage: IntCounterVec,
     /// Events acknowledged by Kafka, by source and topic.
     pub events: IntCounterVec,
+    /// The same, by source and stream.
+    pub stream_events: IntCounterVec,
+    /// What librdkafka says of itself and of its brokers.
+    pub kafka: Kafka,
     /// Dead letters acknowledged by Kafka, by source and reason.
     pub dead_letters: IntCounterVec,
     /// Refused events that wait for the dead-letter topic, by source.
@@ -107,27 +115,15 @@ pub const JOURNAL_EVENTS: &str = "millrace_journal_events_total";
 impl Metrics {
     pub fn new() -> Self {
         let registry = Registry::new();
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            register(&registry, IntCounterVec::new(Opts::new(name, help), labels))
-        };
-        let gauge = |name: &str, help: &str, labels: &[&str]| {
-            register(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
-        };
-        let one_gauge = |name: &str, help: &str| {
-            register(&registry, IntGauge::with_opts(Opts::new(name, help)))
-        };
-        let histogram = |name: &str, help: &str, labels: &[&str]| {
-            let buckets = vec![
-                0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-                1.0, 2.5, 5.0, 10.0,
-            ];
-            let opts = HistogramOpts::new(name, help).buckets(buckets);
-            register(&registry, HistogramVec::new(opts, labels))
-        };
+        let make = Maker(&registry);
+        let counter = |name: &str, help: &str, labels: &[&str]| make.counter(name, help, labels);
+        let gauge = |name: &str, help: &str, labels: &[&str]| make.gauge(name, help, labels);
+        let one_gauge = |name: &str, help: &str| make.single(name, help);
+        let histogram = |name: &str, help: &str| make.seconds(name, help, &["source"]);
         let build =
             gauge("millrace_build_info", "Constant 1, labelled with the version.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let single = |name: &str, help: &str| register(&registry, IntGauge::new(name, help));
+        let single = one_gauge;
         let start = single("millrace_start_time_seconds", "When the process began.");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         start.set(now.as_secs().try_into().unwrap_or(i64::MAX));
@@ -137,7 +133,7 @@ impl Metrics {
                 "Answered requests by source and outcome.",
                 &["source", "outcome"],
             ),
-            tries: register(&registry, Tries::new()),
+            tries: make.register(Tries::new()),
             repeated_deliveries: counter(
                 "millrace_repeated_deliveries_total",
                 "Deliveries whose sender says that it tried before (x-adobe-retry-count).",
@@ -146,7 +142,6 @@ impl Metrics {
             answer_seconds: histogram(
                 "millrace_answer_seconds",
                 "Time from the last byte of a request to its answer.",
-                &["source"],
             ),
             connections_refused: counter(
                 "millrace_connections_refused_total",
@@ -156,7 +151,6 @@ impl Metrics {
             sync_seconds: histogram(
                 "millrace_spool_sync_seconds",
                 "Time of one group commit (write and fdatasync).",
-                &["source"],
             ),
             spool_bytes: gauge(
                 "millrace_spool_undelivered_bytes",
@@ -173,15 +167,10 @@ impl Metrics {
                 "Deliveries in the spool that are not delivered yet.",
                 &["source"],
             ),
-            spool_seconds_until_full: register(
-                &registry,
-                GaugeVec::new(
-                    Opts::new(
-                        "millrace_spool_seconds_until_full",
-                        "Until there is no room for more at the rate of the last minutes.",
-                    ),
-                    &["source"],
-                ),
+            spool_seconds_until_full: make.fraction(
+                "millrace_spool_seconds_until_full",
+                "Until there is no room for more at the rate of the last minutes.",
+                &["source"],
             ),
             volume_available_bytes: single(
                 "millrace_volume_available_bytes",
@@ -211,6 +200,12 @@ impl Metrics {
                 "Events acknowledged by Kafka.",
                 &["source", "topic"],
             ),
+            stream_events: counter(
+                "millrace_stream_events_total",
+                "Events acknowledged by Kafka, by stream.",
+                &["source", "stream"],
+            ),
+            kafka: Kafka::new(&make),
             dead_letters: counter(
                 "millrace_dead_letters_total",
                 "Dead letters acknowledged by Kafka, by reason.",
@@ -318,43 +313,6 @@ impl Metrics {
         }
     }
 
-    /// Makes the metrics of a source appear before there is anything to tell, so that a rate has its
-    /// beginning and an alert on nothing has a series.
-    pub fn announce(&self, source: &str, kind: &str) {
-        self.source_info.with_label_values(&[source, kind]).set(1);
-        self.tries.announce(source);
-        self.spool_seconds_until_full.with_label_values(&[source]).set(f64::INFINITY);
-        let gauges = [
-            &self.spool_bytes,
-            &self.spool_limit_bytes,
-            &self.spool_deliveries,
-            &self.spool_oldest_seconds,
-            &self.spool_poisoned,
-            &self.held_topics,
-            &self.dead_letters_waiting,
-            &self.in_flight,
-        ];
-        for gauge in gauges {
-            gauge.with_label_values(&[source]);
-        }
-        let counters = [
-            &self.spool_damage,
-            &self.holds,
-            &self.producer_renewals,
-            &self.repeated_deliveries,
-            &self.deduplicate_unsaved,
-            &self.deduplicate_unreadable,
-        ];
-        for counter in counters {
-            counter.with_label_values(&[source]);
-        }
-        for histogram in [&self.answer_seconds, &self.sync_seconds] {
-            histogram.with_label_values(&[source]);
-        }
-        self.deliveries.with_label_values(&[source, "stored"]);
-        self.duplicates.with_label_values(&[source, source]);
-    }
-
     /// The exposition text (`text/plain; version=0.0.4`).
     pub fn render(&self) -> String {
         let mut text = Vec::new();
@@ -367,58 +325,5 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-fn register<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    metric: prometheus::Result<C>,
-) -> C {
-    let metric = metric.expect("metric names and labels are static and valid");
-    registry.register(Box::new(metric.clone())).expect("metric names are unique");
-    metric
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whatever_has_only_a_source_is_there_from_the_start() {
-        let metrics = Metrics::new();
-        metrics.announce("leads", "marketo-lead-activity");
-        // Which topics, reasons, listeners and files there will be, nobody knows yet.
-        let later = [
-            "millrace_events_delivered_total",
-            "millrace_dead_letters_total",
-            "millrace_quarantined_total",
-            "millrace_connections_refused_total",
-            "millrace_tls_certificate_expiry_timestamp_seconds",
-            "millrace_reloads_total",
-            "millrace_last_reload_successful",
-            "millrace_public_key_fetches_total",
-            "millrace_adobe_validations_total",
-            "millrace_identity_requests_total",
-            // Once a back-fill has brought some.
-            JOURNAL_EVENTS,
-        ];
-        let of_the_process = [
-            "millrace_build_info",
-            "millrace_start_time_seconds",
-            "millrace_volume_available_bytes",
-            "millrace_volume_reserve_bytes",
-            "millrace_held_topics_limit",
-        ];
-        let text = metrics.render();
-        let named = include_str!("metrics.rs")
-            .split('"')
-            .filter(|text| text.starts_with("millrace_") && *text != "millrace_");
-        for name in named.filter(|name| !later.contains(name)) {
-            assert!(text.contains(&format!("# TYPE {name} ")), "{name} in\n{text}");
-            let of_all = of_the_process.contains(&name)
-                || name.contains("_deduplicate_") && !name.ends_with("_total");
-            let line = |line: &str| line.starts_with(name) && line.contains("leads");
-            assert!(of_all || text.lines().any(line), "{name}");
-        }
     }
 }

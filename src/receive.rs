@@ -13,7 +13,7 @@
 use std::{collections::HashMap, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, request::Parts};
+use http::{Method, Request, Response, request::Parts};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
@@ -34,10 +34,11 @@ use crate::{
 };
 
 mod adobe;
+mod ids;
 mod kept;
 mod token;
 
-use self::token::TokenRequests;
+use self::{ids::Ids, token::TokenRequests};
 
 pub use adobe::AdobeIo;
 
@@ -131,7 +132,9 @@ impl Receiver {
         if kept::is_repeat(&head.headers) {
             self.report.repeated(source.name.as_str());
         }
-        source.append(&head.headers, body, proof, deadline).await
+        let kept = kept::worth_keeping(&head.headers, body.still_coded, asker.ids.request());
+        asker.stored_at = Some(source.append(kept, body, proof, deadline).await?);
+        Ok(Outcome::Stored)
     }
 
     /// The source that a request is for, or what to answer without one.
@@ -167,9 +170,11 @@ impl Handler for Receiver {
             return tokens.answer(request, client, self.request_timeout, &self.report).await;
         }
         let version = request.version();
+        let ids = Ids::of(request.headers(), client);
+        let mut stored_at = None;
         let outcome = match self.route(&request) {
             Ok((source, asks)) => {
-                let mut asker = Asker::new(&self.report, &source.name, client);
+                let mut asker = Asker::new(&self.report, &source.name, &ids);
                 let outcome = match asks {
                     Asks::WhetherItIsThere => source.probe(&request),
                     Asks::ToDeliver => self
@@ -177,15 +182,19 @@ impl Handler for Receiver {
                         .await
                         .unwrap_or_else(|refused| refused),
                 };
+                stored_at = asker.stored_at;
                 asker.answered(&outcome);
                 outcome
             }
             Err(outcome) => {
-                self.report.request(UNKNOWN, client, &outcome, &named(request.uri().path()));
+                let path = named(request.uri().path());
+                self.report.request(UNKNOWN, &outcome, &path, &ids.names(None));
                 outcome
             }
         };
-        outcome.reply().response(version)
+        let mut response = outcome.reply().response(version);
+        ids.answer(response.headers_mut(), stored_at);
+        response
     }
 }
 
@@ -229,15 +238,15 @@ impl Source {
 
     async fn append(
         &self,
-        headers: &HeaderMap,
+        headers: Vec<(String, String)>,
         body: Body,
         proof: Proof,
         deadline: Instant,
-    ) -> Result<Outcome, Outcome> {
+    ) -> Result<u64, Outcome> {
         let delivery = Delivery {
             source: self.name.clone(),
             received_at: body.received_at,
-            headers: kept::worth_keeping(headers, body.still_coded),
+            headers,
             body: body.bytes,
         };
         let (store, reservation) = (self.store.clone(), body.reservation);
@@ -248,7 +257,7 @@ impl Source {
             result
         });
         match timeout_at(deadline, append).await {
-            Ok(Ok(Ok(_sequence))) => Ok(Outcome::Stored),
+            Ok(Ok(Ok(sequence))) => Ok(sequence),
             Ok(Ok(Err(refused))) => Err(refused.into()),
             Ok(Err(_panicked)) => Err(Outcome::Internal),
             Err(_elapsed) => Err(Outcome::SpoolSlow),
@@ -288,14 +297,15 @@ impl From<AppendError> for Outcome {
 struct Asker<'a> {
     report: &'a Report,
     source: &'a SourceName,
-    client: Option<IpAddr>,
+    ids: &'a Ids,
     body_came: Option<Instant>,
+    stored_at: Option<u64>,
     answered: bool,
 }
 
 impl<'a> Asker<'a> {
-    fn new(report: &'a Report, source: &'a SourceName, client: Option<IpAddr>) -> Self {
-        Self { report, source, client, body_came: None, answered: false }
+    fn new(report: &'a Report, source: &'a SourceName, ids: &'a Ids) -> Self {
+        Self { report, source, ids, body_came: None, stored_at: None, answered: false }
     }
 
     fn body_came(&mut self, at: Instant) {
@@ -304,7 +314,8 @@ impl<'a> Asker<'a> {
 
     fn answered(mut self, outcome: &Outcome) {
         self.answered = true;
-        self.report.request(self.source.as_str(), self.client, outcome, outcome.detail());
+        let names = self.ids.names(self.stored_at);
+        self.report.request(self.source.as_str(), outcome, outcome.detail(), &names);
         if let Some(at) = self.body_came {
             let seconds =
                 self.report.metrics.answer_seconds.with_label_values(&[self.source.as_str()]);
@@ -316,7 +327,8 @@ impl<'a> Asker<'a> {
 impl Drop for Asker<'_> {
     fn drop(&mut self) {
         if !self.answered {
-            self.report.request(self.source.as_str(), self.client, &Outcome::ClientGone, "");
+            let names = self.ids.names(None);
+            self.report.request(self.source.as_str(), &Outcome::ClientGone, "", &names);
         }
     }
 }

@@ -36,6 +36,8 @@ use crate::{
     kafka::{TopicMaker, Topics},
     listen::{
         self,
+        reply::labels,
+        report::UNKNOWN,
         tls::{Tls, TlsError},
     },
     metrics::Metrics,
@@ -120,6 +122,8 @@ pub async fn start(
     let metrics = Metrics::new();
     let tls = config.listen.tls.as_ref().map(|files| Tls::open(files, &metrics)).transpose()?;
     let (tls, renewal) = tls.unzip();
+    metrics.announce_connections(labels::OF_A_CONNECTION);
+    metrics.announce_outcomes(UNKNOWN, labels::OF_NO_SOURCE);
     let ways = Ways::new(&config, &metrics).map_err(StartError::Fetch)?;
     let oauth = OAuthParts::new(&config, &metrics).map_err(StartError::Fetch)?;
     let (deliveries, deliveries_at) = bind("listen.address", config.listen.address).await?;

@@ -32,6 +32,9 @@ pub use self::{
     path::KeyPath,
 };
 
+/// What may become of a fetch, for metrics.
+const FETCHES: [&str; 5] = ["fetched", "not-there", "not-a-key", "not-fetched", "unreadable"];
+
 /// Why a key can't be had now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
@@ -97,6 +100,9 @@ impl PublicKeys {
 
     fn new(origin: Origin, metrics: &Metrics) -> Self {
         let (cache, metrics) = (Mutex::new(Cache::new()), metrics.clone());
+        for result in FETCHES {
+            metrics.key_fetches.with_label_values(&[result]);
+        }
         Self(Arc::new(Shared { origin, cache, metrics }))
     }
 

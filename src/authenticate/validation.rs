@@ -29,6 +29,9 @@ pub const ADOBES: &str = "https://csm.adobe.io/csm/registrations/validate";
 const AT_ONCE: u32 = 5;
 const EACH: Duration = Duration::from_secs(60);
 
+/// What may become of an address, for metrics.
+const RESULTS: [&str; 5] = ["foreign", "logged", "opened", "too-many", "failed"];
+
 const FOR_A_PERSON: &str = "Adobe I/O asks whether it may send here: if you have just made, changed \
                             or enabled this registration, open the address within 5 minutes";
 
@@ -55,6 +58,9 @@ impl Validation {
     pub fn at(address: &str, source: SourceName, opens: Option<Client>, metrics: &Metrics) -> Self {
         let bucket = || Mutex::new(Bucket::new(AT_ONCE, EACH));
         let (adobes, others, metrics) = (bucket(), bucket(), metrics.clone());
+        for result in RESULTS {
+            metrics.validations.with_label_values(&[source.as_str(), result]);
+        }
         let address = address.to_owned();
         Self(Arc::new(Inner { source, address, opens, adobes, others, metrics }))
     }

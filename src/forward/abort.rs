@@ -43,13 +43,13 @@ impl<S: Sink> Forwarder<S> {
                 return;
             }
             // Alone in its batch: it is this record that is refused, not another one beside it.
-            (Carries::Event, Failure::Refused(error)) if alone => {
+            (Carries::Event(_), Failure::Refused(error)) if alone => {
                 Known { reason: "refused", error, stage: Stage::Letter }
             }
-            (Carries::Event, Failure::Refused(why)) => {
+            (Carries::Event(_), Failure::Refused(why)) => {
                 return self.trouble(slot, Trouble { why, one_at_a_time: true });
             }
-            (Carries::Event, Failure::Passing(why)) => {
+            (Carries::Event(_), Failure::Passing(why)) => {
                 return self.trouble(slot, Trouble { why, one_at_a_time: false });
             }
             (Carries::DeadLetter { reason, pointer }, Failure::Refused(_))

@@ -81,7 +81,7 @@ impl<S: Sink> Forwarder<S> {
         for slot in &in_vain {
             let why = "no acknowledgement, while the cluster answers";
             match slot.carries {
-                Carries::Event => {
+                Carries::Event(_) => {
                     self.trouble(slot, Trouble { why: why.into(), one_at_a_time: false });
                 }
                 Carries::DeadLetter { .. } => self.letters_failed(now, why),

@@ -7,10 +7,7 @@
 
 use std::time::Instant;
 
-use super::{
-    lane::Lane,
-    window::{Carries, State},
-};
+use super::{lane::Lane, window::State};
 use crate::spool::position::Position;
 
 pub(super) struct HeldTopic {
@@ -60,7 +57,7 @@ impl HeldTopic {
     /// don't keep the topic's others from asking.
     pub fn is_asking(&self) -> bool {
         let mut slots = self.lane.window.iter();
-        slots.any(|slot| slot.carries == Carries::Event && slot.state == State::Outstanding)
+        slots.any(|slot| slot.carries.is_event() && slot.state == State::Outstanding)
     }
 
     /// Whether the main lane leaves the topic's event at `position` alone.

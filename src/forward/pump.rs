@@ -183,6 +183,7 @@ impl<S: Sink> Forwarder<S> {
         let mut items = Vec::new();
         let delivery = &stored.delivery;
         self.claims.come_from(Origin::of(&delivery.headers));
+        self.encoder.come_with(&delivery.headers);
         let verdict =
             decode(self.settings.kind, &rules, &delivery.body, &delivery.headers, &mut items);
         if let Err(undecodable) = verdict {

@@ -221,6 +221,7 @@ impl<S: Sink> Forwarder<S> {
             Next::CaughtUp => return Ok(false), // it was read from there, so it is there
         };
 
+        self.encoder.come_with(&stored.delivery.headers);
         let rules = self.rules.clone();
         let source = self.spool.source().clone();
         let mut items = Vec::new();
@@ -314,7 +315,8 @@ impl<S: Sink> Forwarder<S> {
             Stage::Letter | Stage::Quarantine => None,
         };
         let (sink, topic) = (&mut self.sink, &self.settings.dead_letter_topic);
-        let (size, sent) = letter.with_record(topic, pointer.as_ref(), |record| {
+        let trace: Vec<_> = self.encoder.of_the_delivery().collect();
+        let (size, sent) = letter.with_record(topic, &trace, pointer.as_ref(), |record| {
             (record.size(), sink.send(record, token))
         });
         match sent {

@@ -18,7 +18,7 @@ use super::{
     FIRST_PAUSE, ForwardError, Forwarder, LONGEST_PAUSE, Now,
     held::Phase,
     topics::TopicId,
-    window::{Carries, Slot, State, Window},
+    window::{Slot, State, Window},
 };
 use crate::{
     produce::{Outcome, Sink},
@@ -202,7 +202,7 @@ impl<S: Sink> Forwarder<S> {
         for slot in stuck {
             let why =
                 "no acknowledgement for longer than forward.hold_after, while the cluster answers";
-            if slot.carries != Carries::Event {
+            if !slot.carries.is_event() {
                 self.letters_failed(now, why);
             } else {
                 troubled

@@ -64,12 +64,18 @@ impl<S: Sink> Forwarder<S> {
         topic.acknowledged += 1;
         topic.waited = Duration::ZERO;
         match slot.carries {
-            Carries::Event => {
-                let topic = self.topics.get_mut(slot.topic);
+            Carries::Event(stream) => {
                 match self.transaction {
-                    Some(_) => topic.uncommitted += 1,
-                    None => topic.delivered.inc(),
+                    Some(_) => {
+                        self.topics.count_uncommitted(stream);
+                        self.topics.get_mut(slot.topic).uncommitted += 1;
+                    }
+                    None => {
+                        self.topics.count(stream);
+                        self.topics.get_mut(slot.topic).delivered.inc();
+                    }
                 }
+                let topic = self.topics.get_mut(slot.topic);
                 // A held topic is well when it is back, not when one record got through.
                 if !self.held.contains_key(&slot.topic) {
                     topic.retry = None;
@@ -83,6 +89,8 @@ impl<S: Sink> Forwarder<S> {
                         self.metrics.dead_letters.with_label_values(&labels).inc();
                     }
                 }
+                let (source, position) = (self.spool.source(), slot.position);
+                tracing::debug!(%source, %position, reason, "a dead letter is written");
                 self.letter_arrived();
             }
         }
@@ -263,7 +271,7 @@ impl<S: Sink> Forwarder<S> {
             let oldest = held.lane.window.oldest_on_its_way();
             self.transaction.is_some()
                 || held.phase != Phase::Probing
-                || oldest.is_some_and(|oldest| oldest.carries != Carries::Event)
+                || oldest.is_some_and(|oldest| !oldest.carries.is_event())
         });
         std::iter::once(&self.main.window).chain(held.map(|held| &held.lane.window))
     }

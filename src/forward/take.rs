@@ -280,7 +280,7 @@ impl<S: Sink> Forwarder<S> {
                     self.asks(now);
                 }
                 let topic = Some(topic);
-                let carries = Carries::Event;
+                let carries = Carries::Event(event.stream);
                 let sent = Sent { position, topic, identity, size, carries, error: None };
                 self.sent(id, sent, now);
                 Ok(Taken::Sent)
@@ -316,8 +316,8 @@ impl<S: Sink> Forwarder<S> {
 
     fn goes_to(&self, sent: &Sent) -> TopicId {
         match (sent.carries, sent.topic) {
-            (Carries::Event, Some(topic)) => topic,
-            (Carries::Event, None) | (Carries::DeadLetter { .. }, _) => self.dead_letters,
+            (Carries::Event(_), Some(topic)) => topic,
+            (Carries::Event(_), None) | (Carries::DeadLetter { .. }, _) => self.dead_letters,
         }
     }
 

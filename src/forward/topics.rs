@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use prometheus::IntCounter;
 
-use crate::{delivery::SourceName, metrics::Metrics, retry::Retry};
+use crate::{delivery::SourceName, event::Stream, metrics::Metrics, retry::Retry};
 
 /// A topic's place in the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,11 +36,28 @@ pub(super) struct Topics {
     metrics: Metrics,
     by_name: HashMap<String, TopicId>,
     topics: Vec<Topic>,
+    /// `millrace_stream_events_total` of this source, in the order of [`Stream::ALL`].
+    streams: [IntCounter; Stream::ALL.len()],
+    /// Of these, what is acknowledged in a transaction that is not committed.
+    uncommitted_of: [u64; Stream::ALL.len()],
 }
 
 impl Topics {
     pub fn new(source: SourceName, metrics: Metrics) -> Self {
-        Self { source, metrics, by_name: HashMap::new(), topics: Vec::new() }
+        let labels = |stream: Stream| [source.as_str().to_owned(), stream.as_str().to_owned()];
+        let counter = |stream| metrics.stream_events.with_label_values(&labels(stream));
+        let streams = Stream::ALL.map(counter);
+        Self { source, metrics, by_name: HashMap::new(), topics: Vec::new(), streams, uncommitted_of: Default::default() }
+    }
+
+    /// An event of `stream` was acknowledged.
+    pub fn count(&self, stream: Stream) {
+        self.streams[stream as usize].inc();
+    }
+
+    /// The same, in a transaction: it counts once that is committed.
+    pub fn count_uncommitted(&mut self, stream: Stream) {
+        self.uncommitted_of[stream as usize] += 1;
     }
 
     pub fn find(&self, name: &str) -> Option<TopicId> {
@@ -82,6 +99,9 @@ impl Topics {
 
     /// The transaction is committed.
     pub fn count_delivered(&mut self) {
+        for (stream, uncommitted) in self.streams.iter().zip(&mut self.uncommitted_of) {
+            stream.inc_by(std::mem::take(uncommitted));
+        }
         for topic in self.topics.iter_mut().filter(|topic| topic.uncommitted > 0) {
             topic.delivered.inc_by(std::mem::take(&mut topic.uncommitted));
         }
@@ -90,6 +110,7 @@ impl Topics {
     /// The transaction was taken back.
     pub fn nothing_delivered(&mut self) {
         self.topics.iter_mut().for_each(|topic| topic.uncommitted = 0);
+        self.uncommitted_of = Default::default();
     }
 
     /// None is to blame for the time of an outage.

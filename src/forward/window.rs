@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, time::Instant};
 
 use super::{refuse::TOPIC_LIMIT, topics::TopicId};
-use crate::{deduplicate::Id, produce::Token, spool::position::Position};
+use crate::{deduplicate::Id, event::Stream, produce::Token, spool::position::Position};
 
 /// Bits of a token that count slots; the bits above name the lane.
 const INDEX_BITS: u32 = 40;
@@ -57,12 +57,18 @@ impl Slot {
 /// What the record of a slot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Carries {
-    Event,
+    Event(Stream),
     /// A dead letter, with the reason that metrics count; or only a pointer to quarantine.
     DeadLetter {
         reason: &'static str,
         pointer: bool,
     },
+}
+
+impl Carries {
+    pub fn is_event(self) -> bool {
+        matches!(self, Self::Event(_))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +220,7 @@ mod tests {
             identity: None,
             size: 10,
             since: Instant::now(),
-            carries: Carries::Event,
+            carries: Carries::Event(Stream::Other),
             state: State::Outstanding,
             error: None,
         }

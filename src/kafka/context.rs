@@ -27,6 +27,7 @@ use super::{
     errors::{self, is_brokers_word, is_missing_topic},
     pending::Pending,
     topics::Topics,
+    watch::Watch,
 };
 
 /// The context of a client: callbacks are counted, complaints change what is known of the cluster,
@@ -48,6 +49,7 @@ pub(super) type Producing = Context<Reports>;
 /// What becomes of a producer's records.
 pub(super) struct Reports {
     topics: Arc<Topics>,
+    watch: Option<Arc<Watch>>,
     state: Mutex<State>,
 }
 
@@ -71,9 +73,12 @@ impl Asking {
 }
 
 impl Producing {
-    pub(super) fn new(topics: Arc<Topics>) -> Self {
+    pub(super) fn new(topics: Arc<Topics>, watch: Option<Arc<Watch>>) -> Self {
         let cluster = Arc::clone(topics.cluster());
-        let reports = Reports { topics, state: Mutex::default() };
+        if let Some(watch) = &watch {
+            watch.begins_anew();
+        }
+        let reports = Reports { topics, watch, state: Mutex::default() };
         Self { cluster, events: AtomicU64::new(0), reports }
     }
 
@@ -107,8 +112,9 @@ impl<R: TakeReport> ClientContext for Context<R> {
         log(level, facility, line);
     }
 
-    fn stats_raw(&self, _: &[u8]) {
+    fn stats_raw(&self, json: &[u8]) {
         self.count();
+        self.reports.statistics(json);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -126,9 +132,12 @@ impl<R: TakeReport> ProducerContext for Context<R> {
     }
 }
 
-/// Takes the delivery report of the record that was sent with `slot`.
 pub(super) trait TakeReport: Send + Sync {
+    /// Takes the delivery report of the record that was sent with `slot`.
     fn take(&self, result: &DeliveryResult<'_>, slot: usize);
+
+    /// Takes what the client says of itself from time to time.
+    fn statistics(&self, json: &[u8]);
 
     /// A line of the library's log.
     fn hear(&self, _facility: &str, _line: &str) {}
@@ -137,6 +146,8 @@ pub(super) trait TakeReport: Send + Sync {
 /// A client that only asks sends no records.
 impl TakeReport for () {
     fn take(&self, _: &DeliveryResult<'_>, _: usize) {}
+
+    fn statistics(&self, _: &[u8]) {}
 }
 
 impl TakeReport for Reports {
@@ -167,6 +178,12 @@ impl TakeReport for Reports {
             }
         };
         let mut state = self.state();
+        if failure.is_none()
+            && let Some(watch) = &self.watch
+            && let Some(since) = state.pending.since(slot)
+        {
+            watch.acknowledged(since);
+        }
         state.answered |= failure.as_ref().is_none_or(|(code, _)| is_brokers_word(*code));
         state.failed |= failure.is_some();
         // The slot is empty when the record was reported as purged by a renewal.
@@ -176,6 +193,12 @@ impl TakeReport for Reports {
                 Some((_, failure)) => Outcome::Failed(failure),
             };
             state.outcomes.push((token, outcome));
+        }
+    }
+
+    fn statistics(&self, json: &[u8]) {
+        if let Some(watch) = &self.watch {
+            watch.statistics(json);
         }
     }
 }

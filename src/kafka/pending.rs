@@ -5,6 +5,8 @@
 //! finds nobody. The slots also know what each record weighs, which bounds the memory of the queue
 //! more truly than librdkafka does: it counts values alone.
 
+use std::time::Instant;
+
 use crate::produce::Token;
 
 #[derive(Debug, Default)]
@@ -20,12 +22,13 @@ struct Slot {
     token: Token,
     /// 0 is an empty slot; a record weighs something always.
     weight: u32,
+    since: Instant,
 }
 
 impl Pending {
     /// Remembers `token` and returns its slot.
     pub(super) fn insert(&mut self, token: Token, weight: u32) -> usize {
-        let slot = Slot { token, weight: weight.max(1) };
+        let slot = Slot { token, weight: weight.max(1), since: Instant::now() };
         self.bytes += u64::from(slot.weight);
         self.count += 1;
         match self.free.pop() {
@@ -38,6 +41,11 @@ impl Pending {
                 self.slots.len() - 1
             }
         }
+    }
+
+    /// When the record of a slot was handed over; `None` if the slot is empty.
+    pub(super) fn since(&self, index: usize) -> Option<Instant> {
+        self.slots.get(index).filter(|slot| slot.weight > 0).map(|slot| slot.since)
     }
 
     /// Empties a slot; `None` if it was empty.

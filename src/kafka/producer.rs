@@ -36,6 +36,7 @@ use super::{
     errors, properties,
     topics::Topics,
     transactions::{self, CHECKPOINT, Identity, Transactions},
+    watch::Watch,
 };
 
 type Client = BaseProducer<Producing>;
@@ -48,6 +49,7 @@ pub struct Producer {
     queue_size: u64,
     record_limit: usize,
     topics: Arc<Topics>,
+    watch: Option<Arc<Watch>>,
     /// `None` until the first renewal, and while one fails.
     client: Option<Client>,
     /// For exactly-once delivery.
@@ -89,6 +91,7 @@ impl Producer {
             queue_size,
             record_limit: properties::message_max_bytes(config).saturating_sub(overhead),
             topics,
+            watch: None,
             client: None,
             transactions: None,
             purged: false,
@@ -102,6 +105,12 @@ impl Producer {
     /// this identity.
     pub fn transactional(mut self, identity: Identity) -> Self {
         self.transactions = Some(Transactions::new(identity));
+        self
+    }
+
+    /// The same, shown in metrics.
+    pub fn watched(mut self, watch: Watch) -> Self {
+        self.watch = Some(Arc::new(watch));
         self
     }
 
@@ -310,7 +319,7 @@ impl Producer {
         let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(10));
         let made = retry.until(
             give_up,
-            || native.create_with_context(Producing::new(Arc::clone(topics))),
+            || native.create_with_context(Producing::new(Arc::clone(topics), self.watch.clone())),
             |error, tries| {
                 let error = properties::describe(error);
                 warn!(error, tries, "no Kafka producer could be made; trying again");

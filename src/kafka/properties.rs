@@ -32,8 +32,13 @@ const DEFAULTS: &[(&str, &str)] = &[
 ];
 
 /// For producers, where the user says nothing.
-const PRODUCER_DEFAULTS: &[(&str, &str)] =
-    &[("linger.ms", "5"), ("batch.size", "1000000"), ("compression.codec", "none")];
+const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
+    ("linger.ms", "5"),
+    ("batch.size", "1000000"),
+    ("compression.codec", "none"),
+    // How often metrics learn of the client's queue and brokers.
+    ("statistics.interval.ms", "15000"),
+];
 
 /// For producers, whatever the user says.
 const PRODUCER_PROMISES: &[(&str, &str)] = &[

@@ -9,6 +9,7 @@
 use http::header;
 use tracing::Level;
 
+pub mod labels;
 mod row;
 
 pub use row::Reply;

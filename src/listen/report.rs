@@ -22,6 +22,18 @@ pub const UNKNOWN: &str = "unknown";
 
 const QUIET: Duration = Duration::from_secs(1);
 
+/// What a request is called, for a person who follows it; whatever is there is harmless in a log.
+#[derive(Clone, Copy, Default)]
+pub struct Names<'a> {
+    pub request_id: Option<&'a str>,
+    pub adobe_delivery_id: Option<&'a str>,
+    pub adobe_event_id: Option<&'a str>,
+    /// Who sent it, as far as that can be believed.
+    pub client: Option<IpAddr>,
+    /// Where the delivery is in the spool.
+    pub position: Option<u64>,
+}
+
 #[derive(Clone)]
 pub struct Report {
     /// Which listener this is about, e.g. `deliveries`.
@@ -35,15 +47,14 @@ impl Report {
         Self { listener, metrics: metrics.clone(), notices: Arc::default() }
     }
 
-    /// A request was answered, or lost its asker. `client` is who sent it, as far as that can be
-    /// believed; `detail` is for a person and holds no secret.
-    pub fn request(&self, source: &str, client: Option<IpAddr>, outcome: &Outcome, detail: &str) {
+    /// A request was answered, or lost its asker. `detail` is for a person and holds no secret.
+    pub fn request(&self, source: &str, outcome: &Outcome, detail: &str, names: &Names<'_>) {
         let label = outcome.reply().label;
         self.metrics.deliveries.with_label_values(&[source, label]).inc();
         if let Some(accepted) = outcome.as_a_try() {
             self.metrics.tries.count(source, accepted);
         }
-        self.log("request", source, client, outcome, detail);
+        self.log("request", source, outcome, detail, names);
     }
 
     /// An authenticated sender says that it sent this before.
@@ -61,21 +72,23 @@ impl Report {
         let label = outcome.reply().label;
         self.metrics.connections_refused.with_label_values(&[label]).inc();
         let separator = if why.is_empty() { "" } else { ": " };
-        self.log("connection", UNKNOWN, None, outcome, &format!("from {peer}{separator}{why}"));
+        let detail = format!("from {peer}{separator}{why}");
+        self.log("connection", UNKNOWN, outcome, &detail, &Names::default());
     }
 
     fn log(
         &self,
         what: &'static str,
         source: &str,
-        client: Option<IpAddr>,
         outcome: &Outcome,
         detail: &str,
+        names: &Names<'_>,
     ) {
+        let Names { request_id, adobe_delivery_id, adobe_event_id, client, position } = *names;
+        let client = client.map(tracing::field::display);
         let reply = outcome.reply();
         let (listener, status, key) = (self.listener, reply.status.as_u16(), reply.key.as_deref());
         if reply.level == Level::DEBUG {
-            let client = client.map(tracing::field::display);
             debug!(
                 listener,
                 source,
@@ -83,6 +96,10 @@ impl Report {
                 outcome = reply.label,
                 status,
                 detail,
+                request_id,
+                position,
+                adobe_delivery_id,
+                adobe_event_id,
                 "{what} answered"
             );
             return;
@@ -106,6 +123,9 @@ impl Report {
                     key,
                     detail,
                     left_out,
+                    request_id,
+                    adobe_delivery_id,
+                    adobe_event_id,
                     "{what} refused: {}",
                     reply.text
                 )

@@ -2,7 +2,9 @@
 //!
 //! Senders have rules on that. Adobe I/O disables a registration after 10 or more tries in 24 hours of
 //! which 80 % failed; Marketo pauses a subscription after 3 failed tries in a row. A counter would not
-//! show how near that is, since it begins anew with each process and says nothing of order.
+//! show how near that is, since it begins anew with each process and says nothing of order. How many
+//! more failures in a row it would take is told too: of the tries that came to this process, which are
+//! fewer than the sender's where there are several replicas.
 
 use std::{
     collections::BTreeMap,
@@ -29,6 +31,16 @@ struct Inner {
     sources: Mutex<BTreeMap<String, Window>>,
     tries: IntGaugeVec,
     failed_in_a_row: IntGaugeVec,
+    failures_left: IntGaugeVec,
+}
+
+/// When a sender gives up on us.
+#[derive(Clone, Copy)]
+enum Rule {
+    /// Adobe I/O disables a registration.
+    Share,
+    /// Marketo pauses a subscription.
+    Row,
 }
 
 impl Tries {
@@ -41,18 +53,24 @@ impl Tries {
             "millrace_sender_failed_in_a_row",
             "Failed tries since the last one that was accepted.",
         );
+        let failures_left = Opts::new(
+            "millrace_sender_failures_left",
+            "Failed tries in a row from now on that make the sender pause or disable its subscription.",
+        );
         Ok(Self(Arc::new(Inner {
             began: Instant::now(),
             sources: Mutex::default(),
             tries: IntGaugeVec::new(tries, &["source", "result"])?,
             failed_in_a_row: IntGaugeVec::new(failed_in_a_row, &["source"])?,
+            failures_left: IntGaugeVec::new(failures_left, &["source"])?,
         })))
     }
 
     /// Only the tries of announced sources count, so that nobody can make us remember names.
-    pub(super) fn announce(&self, source: &str) {
+    pub(super) fn announce(&self, source: &str, kind: &str) {
+        let rule = if kind == "adobe-io" { Rule::Share } else { Rule::Row };
         self.with_sources(|sources, _| {
-            sources.entry(source.to_owned()).or_default();
+            sources.entry(source.to_owned()).or_insert_with(|| Window::new(rule));
         });
     }
 
@@ -73,7 +91,7 @@ impl Tries {
 
 impl Collector for Tries {
     fn desc(&self) -> Vec<&Desc> {
-        [self.0.tries.desc(), self.0.failed_in_a_row.desc()].concat()
+        [self.0.tries.desc(), self.0.failed_in_a_row.desc(), self.0.failures_left.desc()].concat()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -83,11 +101,14 @@ impl Collector for Tries {
                 for (result, count) in [("accepted", accepted), ("failed", failed)] {
                     self.0.tries.with_label_values(&[source.as_str(), result]).set(count);
                 }
+                let left = self.0.failures_left.with_label_values(&[source.as_str()]);
+                left.set(window.failures_left(accepted, failed));
                 let failed = self.0.failed_in_a_row.with_label_values(&[source.as_str()]);
                 failed.set(window.failed_in_a_row);
             }
         });
-        [self.0.tries.collect(), self.0.failed_in_a_row.collect()].concat()
+        [self.0.tries.collect(), self.0.failed_in_a_row.collect(), self.0.failures_left.collect()]
+            .concat()
     }
 }
 
@@ -103,15 +124,24 @@ struct Window {
     /// The number of the slot that is being counted into, from the beginning on.
     current: u64,
     failed_in_a_row: i64,
-}
-
-impl Default for Window {
-    fn default() -> Self {
-        Self { slots: [Slot::default(); SLOTS], current: 0, failed_in_a_row: 0 }
-    }
+    rule: Rule,
 }
 
 impl Window {
+    fn new(rule: Rule) -> Self {
+        Self { slots: [Slot::default(); SLOTS], current: 0, failed_in_a_row: 0, rule }
+    }
+
+    /// How many failures more, with nothing accepted in between, until the sender gives up.
+    fn failures_left(&self, accepted: i64, failed: i64) -> i64 {
+        let left = match self.rule {
+            // At least 10 tries of which 4 in 5 failed.
+            Rule::Share => (10 - accepted - failed).max(4 * accepted - failed),
+            Rule::Row => 3 - self.failed_in_a_row,
+        };
+        left.max(0)
+    }
+
     fn count(&mut self, now: Duration, accepted: bool) {
         self.move_to(now);
         let slot = &mut self.slots[place(self.current)];
@@ -160,7 +190,7 @@ mod tests {
 
     #[test]
     fn tries_count_for_a_day_and_no_longer() {
-        let mut window = Window::default();
+        let mut window = Window::new(Rule::Share);
         window.count(Duration::ZERO, false);
         window.count(HOUR, true);
         window.count(HOUR, false);
@@ -173,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_row_of_failures_ends_with_an_accepted_one_and_not_with_the_day() {
-        let mut window = Window::default();
+        let mut window = Window::new(Rule::Share);
         window.count(Duration::ZERO, false);
         window.count(30 * HOUR, false);
         assert_eq!(window.failed_in_a_row, 2);
@@ -184,10 +214,34 @@ mod tests {
     #[test]
     fn only_announced_sources_are_remembered() {
         let tries = Tries::new().unwrap();
-        tries.announce("leads");
+        tries.announce("leads", "adobe-io");
         tries.count("leads", false);
         tries.count("a-strangers-idea", false);
         let text = format!("{:?}", tries.collect());
         assert!(text.contains("leads") && !text.contains("stranger"), "{text}");
+    }
+
+    #[test]
+    fn what_is_left_until_the_sender_gives_up_is_by_its_own_rule() {
+        let mut window = Window::new(Rule::Share);
+        let left = |window: &mut Window| {
+            let Slot { accepted, failed } = window.total(Duration::ZERO);
+            window.failures_left(accepted, failed)
+        };
+        assert_eq!(left(&mut window), 10, "of fewer than 10 tries nothing follows");
+        for _ in 0..3 {
+            window.count(Duration::ZERO, true);
+        }
+        assert_eq!(left(&mut window), 12, "12 of 15 are 80 %");
+        for failures_left in (0..12).rev() {
+            window.count(Duration::ZERO, false);
+            assert_eq!(left(&mut window), failures_left);
+        }
+        let mut window = Window::new(Rule::Row);
+        window.count(Duration::ZERO, false);
+        window.count(Duration::ZERO, false);
+        assert_eq!(left(&mut window), 1);
+        window.count(Duration::ZERO, true);
+        assert_eq!(left(&mut window), 3);
     }
 }

@@ -1,15 +1,17 @@
 //! What is kept of a request's head beside the body; everything else, credentials above all, is not.
 
+use super::ids::REQUEST_ID;
 use crate::delivery::ORIGIN_HEADER;
 use http::{HeaderMap, HeaderName, header};
 
 /// The ids are Adobe I/O's.
-const KEPT: [HeaderName; 10] = [
+const KEPT: [HeaderName; 11] = [
     HeaderName::from_static(ORIGIN_HEADER),
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
     header::USER_AGENT,
     HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
     HeaderName::from_static("x-adobe-event-id"),
     HeaderName::from_static("x-adobe-delivery-id"),
     HeaderName::from_static("x-adobe-retry-count"),
@@ -20,8 +22,13 @@ const KEPT: [HeaderName; 10] = [
 /// Bytes of one kept header's value; what is longer is cut.
 const KEPT_LIMIT: usize = 1024;
 
-pub(super) fn worth_keeping(headers: &HeaderMap, still_coded: bool) -> Vec<(String, String)> {
-    let mut kept = Vec::new();
+/// With `request_id`, by which the request is known whether or not its sender named it.
+pub(super) fn worth_keeping(
+    headers: &HeaderMap,
+    still_coded: bool,
+    request_id: &str,
+) -> Vec<(String, String)> {
+    let mut kept = vec![(REQUEST_ID.as_str().to_owned(), request_id.to_owned())];
     for name in &KEPT {
         if *name == header::CONTENT_ENCODING && !still_coded {
             continue;
@@ -68,15 +75,16 @@ mod tests {
         headers.append("content-encoding", "gzip".parse().unwrap());
         headers.append("x-adobe-event-id", http::HeaderValue::from_bytes(b"\xe4bc").unwrap());
         headers.append("user-agent", "ä".repeat(1000).parse().unwrap());
-        let kept = worth_keeping(&headers, true);
+        let kept = worth_keeping(&headers, true, "an-id");
         let value = |name: &str| kept.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
         assert_eq!(value("content-type"), Some("application/json"));
         assert_eq!(value("content-encoding"), Some("br, gzip"));
         assert_eq!(value("x-adobe-event-id"), Some("\u{fffd}bc"));
         assert_eq!(value("user-agent").map(str::len), Some(1024));
         assert_eq!(value("authorization"), None);
-        assert_eq!(kept.len(), 4);
-        let decoded = worth_keeping(&headers, false);
+        assert_eq!(value("x-request-id"), Some("an-id"));
+        assert_eq!(kept.len(), 5);
+        let decoded = worth_keeping(&headers, false, "an-id");
         assert!(!decoded.iter().any(|(name, _)| name == "content-encoding"));
     }
 }

@@ -22,7 +22,7 @@ use crate::{
         activity::Activity,
         body::{self, Limits},
         reply::Outcome,
-        report::Report,
+        report::{Names, Report},
     },
 };
 
@@ -72,7 +72,8 @@ impl TokenRequests {
                 (outcome, json)
             }
         };
-        report.request(LABEL, client, &outcome, outcome.detail());
+        let names = Names { client, ..Names::default() };
+        report.request(LABEL, &outcome, outcome.detail(), &names);
         let mut response = outcome.reply().response(version).map(|_| Answer::new(json.into()));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -12,10 +12,12 @@ use crate::{
     authenticate::{Gate, certificate::Certificate, token::Tokens},
     checkpoint::{Checkpoint, CheckpointFile},
     config::{Auth, Config, SourceConfig},
+    dead_letter,
     decode::{Catalog, Rules},
     deduplicate::Deduplicator,
     forward::{self, ForwardError, Forwarder, Parts, Settings, Start, Transactions},
-    kafka::{Identity, Producer, Topics},
+    kafka::{Identity, Producer, Topics, Watch},
+    listen::reply::labels,
     metrics::Metrics,
     produce::Sink,
     quarantine::Quarantine,
@@ -52,6 +54,8 @@ impl RunningSource {
     pub fn open(source: &SourceConfig, around: &Surroundings<'_>) -> Result<Self, StartError> {
         let Surroundings { config, folder, deduplicator, topics, router, metrics } = around;
         metrics.announce(source.name.as_str(), source.kind.as_str());
+        metrics.announce_outcomes(source.name.as_str(), labels::OF_A_SOURCE);
+        metrics.announce_refusals(source.name.as_str(), dead_letter::REASONS);
         let directory = folder.source_directory(&source.name);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
         checkpoint.check_fence()?;
@@ -76,7 +80,8 @@ impl RunningSource {
                 interval: config.kafka.delivery.commit_interval,
             }),
         };
-        let sink = Producer::new(&config.kafka, queue, Arc::clone(topics));
+        let sink = Producer::new(&config.kafka, queue, Arc::clone(topics))
+            .watched(Watch::new(source.name.as_str(), metrics));
         let sink = match &settings.transactions {
             None => sink,
             Some(_) => sink.transactional(Identity {

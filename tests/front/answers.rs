@@ -44,11 +44,15 @@ async fn what_is_not_understood_is_stored_all_the_same() {
 #[tokio::test]
 async fn the_headers_worth_keeping_are_kept_and_credentials_are_not() {
     let front = Front::start().await;
-    let headers = "content-type: application/json\r\nX-Adobe-Event-Id: e1\r\ntraceparent: 00-1\r\ncookie: c\r\n";
+    let headers = "content-type: application/json\r\nX-Adobe-Event-Id: e1\r\ntraceparent: 00-1\r\ncookie: c\r\nx-request-id: r1\r\n";
     assert_eq!(front.ask(&post("{}", headers)).await.status, 200);
     let kept = front.store.stored().remove(0).headers;
-    let expected =
-        [("content-type", "application/json"), ("traceparent", "00-1"), ("x-adobe-event-id", "e1")];
+    let expected = [
+        ("x-request-id", "r1"),
+        ("content-type", "application/json"),
+        ("traceparent", "00-1"),
+        ("x-adobe-event-id", "e1"),
+    ];
     assert_eq!(kept, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
 

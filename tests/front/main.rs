@@ -2,6 +2,7 @@
 //!
 //! - `answers`: each row of the table of outcomes
 //! - `durable`: nothing is answered 200 before it is stored, and hanging up cancels nothing
+//! - `following`: what a delivery is called from the answer to the spool
 //! - `bodies`: content-codings, limits and the budget
 //! - `slow`: heads and bodies that take their time
 //! - `wire`: what only raw sockets do: pipelining, smuggling, broken heads
@@ -20,6 +21,7 @@ mod bodies;
 mod client_certificate;
 mod crowd;
 mod durable;
+mod following;
 mod health;
 mod http2;
 mod oauth;

@@ -99,10 +99,19 @@ fn a_body_that_is_no_delivery_is_answered_200_and_becomes_a_dead_letter_with_its
 fn an_element_that_is_no_activity_becomes_a_dead_letter_and_its_neighbours_arrive() {
     let address = broker::shared();
     let prefix = broker::own_prefix("element");
-    let bridge = Bridge::start(Settings::new(&address, &prefix));
+    let settings = Settings::new(&address, &prefix);
+    let bridge = Bridge::start(settings.set("LOG__FILTER", "info,millrace::listen=debug"));
     let body = br#"{"munchkinId":"999-XYZ-000","activities":[{"marketoGUID":"e1","leadId":1,"activityTypeId":3}, 17, {"marketoGUID":"e2","leadId":2},{"marketoGUID":"e3","leadId":1,"activityTypeId":3}]}"#;
 
-    assert_eq!(bridge.client().deliver(LEADS, TOKEN, body).unwrap().status, 200);
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let headers = [
+        format!("authorization: Bearer {TOKEN}"),
+        format!("traceparent: {trace}"),
+        "tracestate: congo=t61rcWkgMzE".to_owned(),
+        "x-request-id: followed".to_owned(),
+    ];
+    let answer = bridge.client().request("POST", LEADS, &headers, body).unwrap();
+    assert_eq!(answer.status, 200);
 
     let mut letters = dead_letters(&address, &prefix, 2);
     letters.sort_by(|a, b| a.header("millrace-position").cmp(b.header("millrace-position")));
@@ -113,6 +122,19 @@ fn an_element_that_is_no_activity_becomes_a_dead_letter_and_its_neighbours_arriv
     let records = read_topic(&address, &format!("{prefix}.lead-activity.clicklink"));
     let ids: Vec<_> = records.iter().map(|record| record.header("ce_id")).collect();
     assert_eq!(ids, ["e1", "e3"]);
+
+    // All of it can be followed: by its trace through Kafka, by its position from the answer on.
+    for record in records.iter().chain(&letters) {
+        assert_eq!(record.header("traceparent"), trace);
+        assert_eq!(record.header("tracestate"), "congo=t61rcWkgMzE");
+    }
+    let position = answer.header("millrace-position").expect("a stored delivery has a position");
+    for letter in &letters {
+        assert!(letter.header("millrace-position").starts_with(&format!("{position}.")));
+    }
+    let names = ["\"request_id\":\"followed\"".to_owned(), format!("\"position\":{position},")];
+    let told = |line: &String| names.iter().all(|name| line.contains(name.as_str()));
+    assert!(bridge.log().iter().any(told), "no line of the log has {names:?}");
 }
 
 #[test]

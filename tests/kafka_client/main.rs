@@ -6,6 +6,7 @@
 //! - `failures`: what is refused, what may pass
 //! - `records`: what a record looks like to a consumer, and which partition it is on
 //! - `topics`: the directory of topics
+//! - `watched`: what metrics show of a producer
 //! - `asking`: the probe and the reader
 
 mod asking;
@@ -16,3 +17,4 @@ mod records;
 mod renewal;
 mod rig;
 mod topics;
+mod watched;

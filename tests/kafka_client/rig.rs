@@ -8,7 +8,8 @@ use std::{
 
 use millrace::{
     config::{self, Secret},
-    kafka::{MockCluster, Producer, ReadRecord, Reader, Select, Topics},
+    kafka::{MockCluster, Producer, ReadRecord, Reader, Select, Topics, Watch},
+    metrics::Metrics,
     produce::{Outcome, SendError, Sink, Token, TopicState},
     record::Record,
 };
@@ -19,6 +20,7 @@ pub struct Rig {
     pub kafka: config::Kafka,
     pub topics: Arc<Topics>,
     pub producer: Producer,
+    pub metrics: Metrics,
     pub outcomes: HashMap<Token, Outcome>,
     /// Last, so that the clients end before it.
     pub cluster: MockCluster,
@@ -48,9 +50,11 @@ impl Rig {
         let config = config::Topics::default();
         let topics =
             Topics::start_with(&kafka, &config, "marketo.", cluster.topic_maker(4)).unwrap();
-        let mut producer = Producer::new(&kafka, kafka.queue_size, Arc::clone(&topics));
+        let metrics = Metrics::new();
+        let mut producer = Producer::new(&kafka, kafka.queue_size, Arc::clone(&topics))
+            .watched(Watch::new("rig", &metrics));
         producer.renew(&|| false).unwrap();
-        Self { kafka, topics, producer, outcomes: HashMap::new(), cluster }
+        Self { kafka, topics, producer, metrics, outcomes: HashMap::new(), cluster }
     }
 
     /// Waits until `topic` can be written.

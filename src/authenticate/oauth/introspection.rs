@@ -66,6 +66,13 @@ impl Introspection {
         source: &SourceName,
         metrics: &Metrics,
     ) -> Self {
+        for result in ["ok", "failed"] {
+            metrics.identity_requests.with_label_values(&[
+                source.as_str(),
+                "introspection",
+                result,
+            ]);
+        }
         Self {
             url: config.url.clone(),
             client_id: config.client_id.clone(),

@@ -86,6 +86,9 @@ impl Provider {
         source: &SourceName,
         metrics: &Metrics,
     ) -> Self {
+        for result in ["ok", "failed"] {
+            metrics.identity_requests.with_label_values(&[source.as_str(), "keys", result]);
+        }
         let keys = Keys {
             at,
             client,

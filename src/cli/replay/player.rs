@@ -108,6 +108,7 @@ impl Player {
             return Ok(());
         };
         let mut events = Vec::new();
+        self.encoder.come_with(headers);
         if let Err(error) = decode::decode(source.kind, &source.rules, body, headers, &mut events) {
             self.totals.problem(format!("{name} {first}: {error} ({})", error.reason));
             return Ok(());

@@ -1,0 +1,212 @@
+//! What the producers of one source show in metrics: how long records take, and what librdkafka says of
+//! its queue and its brokers.
+//!
+//! librdkafka counts for the life of a client, metrics for the life of the process, so what is added is
+//! the difference to what the same client said before. Its text has all topics and partitions in it;
+//! they are passed over.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use prometheus::{Histogram, IntCounterVec};
+use serde::Deserialize;
+
+use crate::metrics::Metrics;
+
+/// More brokers than this are not shown: a source's producer speaks to those that lead its partitions.
+const BROKERS: usize = 256;
+
+/// Shared by the producers of a source, which come one after the other.
+pub struct Watch {
+    source: String,
+    metrics: Metrics,
+    produce_seconds: Histogram,
+    /// What the client said last, by the number of the broker.
+    said: Mutex<BTreeMap<i32, Counts>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    timeouts: u64,
+    retries: u64,
+    errors: u64,
+    disconnects: u64,
+}
+
+#[derive(Deserialize)]
+struct Statistics {
+    #[serde(default)]
+    msg_cnt: i64,
+    #[serde(default)]
+    msg_size: i64,
+    #[serde(default)]
+    msg_size_max: i64,
+    #[serde(default)]
+    brokers: HashMap<String, Broker>,
+}
+
+#[derive(Deserialize)]
+struct Broker {
+    #[serde(default = "no_broker")]
+    nodeid: i32,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    connects: u64,
+    #[serde(default)]
+    disconnects: u64,
+    #[serde(default)]
+    txerrs: u64,
+    #[serde(default)]
+    rxerrs: u64,
+    #[serde(default)]
+    txretries: u64,
+    #[serde(default)]
+    req_timeouts: u64,
+    #[serde(default)]
+    rtt: Times,
+}
+
+/// In microseconds.
+#[derive(Default, Deserialize)]
+struct Times {
+    #[serde(default)]
+    p99: i64,
+}
+
+/// What librdkafka calls brokers that it knows by their address alone.
+fn no_broker() -> i32 {
+    -1
+}
+
+impl Watch {
+    pub fn new(source: &str, metrics: &Metrics) -> Self {
+        let produce_seconds = metrics.kafka.produce_seconds.with_label_values(&[source]);
+        Self {
+            source: source.into(),
+            metrics: metrics.clone(),
+            produce_seconds,
+            said: Mutex::default(),
+        }
+    }
+
+    /// The source has a new client, which counts from zero.
+    pub(super) fn begins_anew(&self) {
+        self.said().clear();
+    }
+
+    /// A record was acknowledged that was handed over at `since`.
+    pub(super) fn acknowledged(&self, since: Instant) {
+        self.produce_seconds.observe(since.elapsed().as_secs_f64());
+    }
+
+    /// librdkafka's statistics, as it gives them.
+    pub(super) fn statistics(&self, json: &[u8]) {
+        match serde_json::from_slice(json) {
+            Ok(statistics) => self.show(statistics),
+            Err(error) => tracing::debug!(%error, "librdkafka's statistics can't be read"),
+        }
+    }
+
+    fn show(&self, statistics: Statistics) {
+        let kafka = &self.metrics.kafka;
+        let source = self.source.as_str();
+        kafka.queue_records.with_label_values(&[source]).set(statistics.msg_cnt);
+        kafka.queue_bytes.with_label_values(&[source]).set(statistics.msg_size);
+        kafka.queue_limit_bytes.with_label_values(&[source]).set(statistics.msg_size_max);
+
+        let mut said = self.said();
+        for broker in statistics.brokers.values() {
+            let is_known = said.contains_key(&broker.nodeid);
+            let was_there = broker.nodeid >= 0 && broker.connects > 0;
+            if !was_there || (!is_known && said.len() >= BROKERS) {
+                continue;
+            }
+            let now = Counts {
+                timeouts: broker.req_timeouts,
+                retries: broker.txretries,
+                errors: broker.txerrs + broker.rxerrs,
+                disconnects: broker.disconnects,
+            };
+            let before = said.insert(broker.nodeid, now).unwrap_or_default();
+            let number = broker.nodeid.to_string();
+            let labels = [source, number.as_str()];
+            kafka
+                .broker_connected
+                .with_label_values(&labels)
+                .set(i64::from(matches!(broker.state.as_str(), "UP" | "UPDATE")));
+            let seconds = broker.rtt.p99 as f64 / 1e6;
+            kafka.round_trip_seconds.with_label_values(&labels).set(seconds);
+            let add = |counter: &IntCounterVec, before: u64, now: u64| {
+                counter.with_label_values(&labels).inc_by(now.saturating_sub(before));
+            };
+            add(&kafka.request_timeouts, before.timeouts, now.timeouts);
+            add(&kafka.request_retries, before.retries, now.retries);
+            add(&kafka.request_errors, before.errors, now.errors);
+            add(&kafka.disconnects, before.disconnects, now.disconnects);
+        }
+    }
+
+    fn said(&self) -> std::sync::MutexGuard<'_, BTreeMap<i32, Counts>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(timeouts: u64, state: &str) -> String {
+        format!(
+            r#"{{"msg_cnt":3,"msg_size":70,"msg_size_max":1000,"topics":{{"t":{{"partitions":{{}}}}}},"brokers":{{
+                "b:9092/1":{{"nodeid":1,"state":"{state}","connects":1,"req_timeouts":{timeouts},
+                    "txerrs":1,"rxerrs":2,"txretries":4,"disconnects":5,"rtt":{{"p99":2500}}}},
+                "b:9093/2":{{"nodeid":2,"state":"INIT","connects":0}},
+                "b:9092/bootstrap":{{"nodeid":-1,"state":"UP","connects":1}}}}}}"#
+        )
+    }
+
+    #[test]
+    fn what_a_client_counts_is_added_up_over_all_clients_of_a_source() {
+        let metrics = Metrics::new();
+        let watch = Watch::new("leads", &metrics);
+        let kafka = &metrics.kafka;
+        let timeouts = || kafka.request_timeouts.with_label_values(&["leads", "1"]).get();
+        watch.statistics(said(2, "UP").as_bytes());
+        assert_eq!(timeouts(), 2);
+        watch.statistics(said(3, "UP").as_bytes());
+        assert_eq!(timeouts(), 3, "a client says what it has counted in all");
+        watch.begins_anew();
+        watch.statistics(said(1, "DOWN").as_bytes());
+        assert_eq!(timeouts(), 4);
+        assert_eq!(kafka.request_errors.with_label_values(&["leads", "1"]).get(), 6);
+        assert_eq!(kafka.broker_connected.with_label_values(&["leads", "1"]).get(), 0);
+        assert_eq!(kafka.round_trip_seconds.with_label_values(&["leads", "1"]).get(), 0.0025);
+        assert_eq!(kafka.queue_bytes.with_label_values(&["leads"]).get(), 70);
+    }
+
+    #[test]
+    fn only_brokers_that_it_was_connected_to_are_named() {
+        let metrics = Metrics::new();
+        Watch::new("leads", &metrics).statistics(said(0, "UP").as_bytes());
+        let text = metrics.render();
+        let of_brokers = text.lines().filter(|line| line.starts_with("millrace_kafka_broker_c"));
+        let lines: Vec<_> = of_brokers.collect();
+        assert_eq!(lines, [r#"millrace_kafka_broker_connected{broker="1",source="leads"} 1"#]);
+    }
+
+    #[test]
+    fn what_can_not_be_read_changes_nothing() {
+        let metrics = Metrics::new();
+        let before = metrics.render();
+        Metrics::new();
+        let watch = Watch::new("leads", &metrics);
+        watch.statistics(b"{\"brokers\":1}");
+        watch.statistics(b"");
+        let count = |text: &str| text.matches("millrace_kafka_queue").count();
+        assert_eq!(count(&metrics.render()), count(&before));
+    }
+}
