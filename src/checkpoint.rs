@@ -3,7 +3,11 @@
 //!
 //! It promises I5: `low` never passes an undelivered event, unless the event's topic stands in
 //! `held` with a position at or before it. The file's first line is JSON, its second the CRC32C of
-//! the first in hexadecimal. Exactly-once delivery stores the same JSON as a record's value.
+//! the first in hexadecimal.
+//!
+//! Exactly-once delivery stores the same JSON as a record's value, in the transaction that delivers
+//! what it passes; the file is written after that and never ahead of it. Of both the one with the
+//! larger number is the later one, whichever mode wrote it.
 
 use std::path::{Path, PathBuf};
 
@@ -19,8 +23,10 @@ use crate::{
     },
 };
 
-/// The version of the format that this program writes, and the only one that it reads.
-const VERSION: u32 = 1;
+/// The latest version of the format. Written where [`Checkpoint::refused`] is not empty: who does not
+/// know that must not read it. Everything else is version 1.
+const VERSION: u32 = 2;
+const WITHOUT_REFUSED: u32 = 1;
 
 /// How far one spool is delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +41,21 @@ pub struct Checkpoint {
     /// Which routing named the held topics: empty until a forwarder takes it up.
     #[serde(default)]
     pub routing: String,
+    /// Counts what was stored for this spool: the larger number is the later one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub number: u64,
+    /// The process that wrote it; in exactly-once delivery alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer: Option<Uuid>,
+    /// Events before `low` (or before the position of their held topic) that are still to become dead
+    /// letters; in exactly-once delivery alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
     pub written_at: UnixMillis,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A topic that could not be written for a while.
@@ -43,6 +63,17 @@ pub struct Checkpoint {
 pub struct Held {
     pub topic: String,
     pub position: Position,
+}
+
+/// An event that was refused and waits to become a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    pub position: Position,
+    /// Its own topic, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    pub reason: String,
+    pub error: String,
 }
 
 /// Why a checkpoint can't be used. Each needs a person: going on would lose or repeat events.
@@ -56,31 +87,71 @@ pub enum CheckpointError {
     )]
     Damaged { path: PathBuf, what: String },
     #[error(
-        "checkpoint {path} has format version {found}, this program reads {VERSION}: use the version that wrote it"
+        "checkpoint {path} has format version {found}, this program reads {VERSION} and lower: use the version that wrote it"
     )]
     Version { path: PathBuf, found: u32 },
+    #[error(
+        "{path} says: {what}. If this instance is the one that is to go on, stop the other one and remove that file"
+    )]
+    Fenced { path: PathBuf, what: String },
     #[error(
         "checkpoint {path} belongs to spool {found}, but the segments beside it are of spool {expected}: the folder was mixed up"
     )]
     OtherSpool { path: PathBuf, found: Uuid, expected: Uuid },
 }
 
+impl CheckpointError {
+    /// Whether trying again can't help.
+    pub fn needs_a_person(&self) -> bool {
+        match self {
+            Self::Io { .. } => false,
+            Self::Damaged { .. }
+            | Self::Version { .. }
+            | Self::Fenced { .. }
+            | Self::OtherSpool { .. } => true,
+        }
+    }
+}
+
 impl Checkpoint {
     /// Where a spool begins before anything was delivered.
     pub fn beginning(spool: Uuid) -> Self {
         Self {
-            version: VERSION,
+            version: WITHOUT_REFUSED,
             spool,
             low: Position::start_of(1),
             held: Vec::new(),
             routing: String::new(),
+            number: 0,
+            writer: None,
+            refused: Vec::new(),
             written_at: 0,
         }
     }
 
+    /// The later one of what was found in two places.
+    pub fn later(self, other: Self) -> Self {
+        // What earlier versions of this program wrote has no number.
+        let numbered = self.number > 0 && other.number > 0;
+        let is_later = match numbered {
+            true => other.number > self.number,
+            false => (other.low, other.number) > (self.low, self.number),
+        };
+        if is_later { other } else { self }
+    }
+
     /// The lowest position that still must be read: what retention may not pass.
     pub fn lowest(&self) -> Position {
-        self.held.iter().map(|held| held.position).fold(self.low, Position::min)
+        let held = self.held.iter().map(|held| held.position);
+        let refused = self.refused.iter().map(|refused| refused.position);
+        held.chain(refused).fold(self.low, Position::min)
+    }
+
+    /// Whether the event at `position`, whose own topic this is, is settled.
+    pub fn has_passed(&self, position: Position, topic: Option<&str>) -> bool {
+        let held = self.held.iter().find(|held| Some(held.topic.as_str()) == topic);
+        let end = held.map_or(self.low, |held| held.position);
+        position < end && self.refused.iter().all(|refused| refused.position != position)
     }
 
     /// The highest position that it names.
@@ -96,6 +167,7 @@ impl Checkpoint {
         if again {
             self.low = self.lowest();
             self.held.clear();
+            self.refused.clear();
         }
         self.routing = routing.into();
         (self, again)
@@ -106,9 +178,24 @@ impl Checkpoint {
         Delivered { lowest: self.lowest(), highest: self.highest() }
     }
 
-    fn encode(&self) -> Vec<u8> {
+    /// What a record's value is.
+    pub fn to_json(&self) -> String {
+        let version = if self.refused.is_empty() { WITHOUT_REFUSED } else { VERSION };
+        let written = Self { version, ..self.clone() };
         // Plain numbers and strings with derived serialisation: it can't fail.
-        let json = serde_json::to_string(self).unwrap_or_default();
+        serde_json::to_string(&written).unwrap_or_default()
+    }
+
+    /// What a record's value says; `place` is for people.
+    pub fn from_json(place: &Path, json: &[u8]) -> Result<Self, CheckpointError> {
+        let damaged =
+            |what: &str| CheckpointError::Damaged { path: place.into(), what: what.into() };
+        let json = std::str::from_utf8(json).map_err(|_| damaged("not UTF-8"))?;
+        Self::parse(place, json)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let json = self.to_json();
         format!("{json}\n{:08x}\n", crc32c::crc32c(json.as_bytes())).into_bytes()
     }
 
@@ -122,7 +209,12 @@ impl Checkpoint {
         if u32::from_str_radix(sum, 16) != Ok(crc32c::crc32c(json.as_bytes())) {
             return Err(damaged("the checksum does not match"));
         }
+        Self::parse(path, json)
+    }
 
+    fn parse(path: &Path, json: &str) -> Result<Self, CheckpointError> {
+        let damaged =
+            |what: &str| CheckpointError::Damaged { path: path.into(), what: what.into() };
         // The version comes first: a later format need not have the fields of this one.
         #[derive(Deserialize)]
         struct Versioned {
@@ -130,7 +222,7 @@ impl Checkpoint {
         }
         let versioned: Versioned =
             serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))?;
-        if versioned.version != VERSION {
+        if !(WITHOUT_REFUSED..=VERSION).contains(&versioned.version) {
             return Err(CheckpointError::Version { path: path.into(), found: versioned.version });
         }
         serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))
@@ -141,12 +233,33 @@ impl Checkpoint {
 pub struct CheckpointFile {
     disk: std::sync::Arc<dyn Disk>,
     path: PathBuf,
+    fenced: PathBuf,
 }
 
 impl CheckpointFile {
     /// `folder` is the source's folder below `spool.directory`.
     pub fn new(disk: std::sync::Arc<dyn Disk>, folder: &Path) -> Self {
-        Self { disk, path: folder.join("checkpoint") }
+        Self { disk, path: folder.join("checkpoint"), fenced: folder.join("fenced") }
+    }
+
+    /// Another instance delivers what this spool has: no later start goes on with it before a person
+    /// has decided which one is right. Otherwise each start would stop the other instance in turn.
+    pub fn fence(&self, what: &str) -> Result<(), CheckpointError> {
+        disk::write_atomically(&*self.disk, &self.fenced, what.as_bytes())
+            .map_err(|source| CheckpointError::Io { path: self.fenced.clone(), source })
+    }
+
+    /// Whether an earlier process was stopped by [`CheckpointFile::fence`].
+    pub fn check_fence(&self) -> Result<(), CheckpointError> {
+        let path = self.fenced.clone();
+        match disk::read_file(&*self.disk, &path) {
+            Ok(text) => {
+                let what = String::from_utf8_lossy(&text).trim().into();
+                Err(CheckpointError::Fenced { path, what })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(CheckpointError::Io { path, source }),
+        }
     }
 
     /// `None` when nothing was ever delivered from this spool.
@@ -219,10 +332,10 @@ mod tests {
 
     #[test]
     fn a_later_format_is_refused_by_its_version() {
-        let json = r#"{"version":2,"surprise":true}"#;
+        let json = r#"{"version":3,"surprise":true}"#;
         let text = format!("{json}\n{:08x}\n", crc32c::crc32c(json.as_bytes()));
         let error = Checkpoint::decode(Path::new("c"), text.as_bytes()).unwrap_err();
-        assert!(matches!(error, CheckpointError::Version { found: 2, .. }), "{error}");
+        assert!(matches!(error, CheckpointError::Version { found: 3, .. }), "{error}");
     }
 
     #[test]
@@ -235,6 +348,38 @@ mod tests {
         let (other, again) = other.for_routing("c");
         assert!(!again, "nothing was held");
         assert_eq!((other.low.sequence, other.routing.as_str()), (9, "c"));
+    }
+
+    #[test]
+    fn what_waits_to_become_a_dead_letter_is_in_no_format_that_earlier_versions_read() {
+        let refused = Refused {
+            position: Position { sequence: 3, index: 1 },
+            topic: None,
+            reason: "refused".into(),
+            error: "too large".into(),
+        };
+        let waiting = Checkpoint { refused: vec![refused], ..checkpoint() };
+        assert!(waiting.to_json().contains("\"version\":2"), "{}", waiting.to_json());
+        assert!(checkpoint().to_json().contains("\"version\":1"));
+        let read = Checkpoint::from_json(Path::new("c"), waiting.to_json().as_bytes()).unwrap();
+        assert_eq!(read.refused, waiting.refused);
+        assert_eq!(read.lowest(), Position { sequence: 3, index: 1 });
+        assert!(!read.has_passed(Position { sequence: 3, index: 1 }, None));
+        assert!(read.has_passed(Position { sequence: 3, index: 2 }, None));
+    }
+
+    #[test]
+    fn the_later_checkpoint_is_the_one_with_the_larger_number_and_without_numbers_the_further_one()
+    {
+        let at = |low, number| Checkpoint {
+            low: Position::start_of(low),
+            number,
+            ..Checkpoint::beginning(Uuid::nil())
+        };
+        assert_eq!(at(9, 4).later(at(7, 5)), at(7, 5), "routing was changed: it went back");
+        assert_eq!(at(7, 5).later(at(9, 4)), at(7, 5));
+        assert_eq!(at(9, 0).later(at(7, 5)), at(9, 0));
+        assert_eq!(at(7, 0).later(at(9, 0)), at(9, 0));
     }
 
     #[test]

@@ -49,8 +49,8 @@ pub use oauth::{IntrospectionAuth, OAuth, OAuthAuth, is_trustworthy};
 pub use reread::{kafka as kafka_again, tokens as tokens_again};
 pub use secret::Secret;
 pub use stages::{
-    Admin, Auth, CertificateAuth, Forward, HeaderScheme, Journal, Kafka, Listen, Log, LogFormat,
-    Shutdown, SourceConfig, Spool, Tls, TokenAuth, Topics,
+    Admin, Auth, CertificateAuth, Delivery, Forward, Guarantee, HeaderScheme, Journal, Kafka,
+    Listen, Log, LogFormat, Shutdown, SourceConfig, Spool, Tls, TokenAuth, Topics,
 };
 pub use volume::{fits, size_of_volume};
 

@@ -18,8 +18,14 @@
 //! - When records behind a failed one may still be sent, everything unsent is taken back, the
 //!   producer is replaced and the lanes go back to their oldest unsettled event (`reset.rs`). What
 //!   was delivered meanwhile is remembered and not sent again.
+//!
+//! Exactly-once delivery (`transaction.rs`) has the same lanes; any trouble takes them back to the last
+//! commit (`abort.rs`), and a topic in trouble is asked in a transaction of its own (`asking.rs`).
 
+mod abort;
 mod ahead;
+mod asking;
+mod catch_up;
 mod held;
 mod lane;
 mod letters;
@@ -30,6 +36,7 @@ mod settle;
 mod take;
 mod thread;
 mod topics;
+mod transaction;
 mod window;
 
 use std::{
@@ -45,6 +52,7 @@ use self::{
     letters::Letters,
     reset::Trouble,
     topics::{TopicId, Topics},
+    transaction::Transaction,
     window::{LaneId, Window},
 };
 use crate::{
@@ -61,7 +69,8 @@ use crate::{
     spool::{ReadError, Spool, position::Position},
 };
 
-pub use thread::run;
+pub use thread::{now, run};
+pub use transaction::{Start, Transactions};
 
 /// The main lane's id; held topics get the others.
 const MAIN: LaneId = 0;
@@ -91,6 +100,8 @@ pub struct Settings {
     pub quarantine_after: Duration,
     /// Bytes of records that may be on their way.
     pub window_bytes: usize,
+    /// For exactly-once delivery, through a sink that is transactional.
+    pub transactions: Option<Transactions>,
 }
 
 /// What a forwarder works with.
@@ -131,6 +142,28 @@ pub enum ForwardError {
     Checkpoint(#[from] CheckpointError),
     #[error("writing to quarantine: {0}")]
     Quarantine(std::io::Error),
+    #[error(
+        "{what}: this one stops, since each event is to be delivered once. Let one of them go on, and \
+         give the other an empty spool"
+    )]
+    Fenced { what: String },
+    #[error(
+        "the topic of checkpoints says that this spool is delivered up to {committed}, and it ends at \
+         {end}: it is an older copy. Give it a new identity (an empty folder; what it has is in \
+         `millrace replay`), or bring back the newer one"
+    )]
+    AheadOfSpool { committed: Position, end: u64 },
+}
+
+impl ForwardError {
+    /// Whether trying again can't help.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Read(_) | Self::Quarantine(_) => false,
+            Self::Checkpoint(error) => error.needs_a_person(),
+            Self::Fenced { .. } | Self::AheadOfSpool { .. } => true,
+        }
+    }
 }
 
 /// Forwards one spool through one sink.
@@ -165,6 +198,8 @@ pub struct Forwarder<S> {
     creating: Option<(Position, Instant)>,
     /// Since when the cluster has been answering without a long silence.
     cluster_alive_since: Option<Instant>,
+    /// In exactly-once delivery alone.
+    transaction: Option<Transaction>,
     saved: Checkpoint,
     saved_at: Option<Instant>,
     outcomes: Vec<(Token, Outcome)>,
@@ -172,10 +207,10 @@ pub struct Forwarder<S> {
 }
 
 impl<S: Sink> Forwarder<S> {
-    /// Takes up where `saved` (or, without one, the spool's beginning) left off.
-    pub fn new(settings: Settings, parts: Parts<S>, saved: Option<Checkpoint>) -> Self {
+    /// Takes up where `start` (or, without any, the spool's beginning) left off.
+    pub fn new(settings: Settings, parts: Parts<S>, start: &Start, now: Now) -> Self {
         let Parts { spool, sink, rules, router, checkpoint, quarantine, claims, metrics } = parts;
-        let saved = saved.unwrap_or_else(|| Checkpoint::beginning(spool.id()));
+        let saved = start.checkpoint().unwrap_or_else(|| Checkpoint::beginning(spool.id()));
         let (saved, again) = saved.for_routing(&routing(&router, &rules));
         if again {
             tracing::warn!(
@@ -186,6 +221,9 @@ impl<S: Sink> Forwarder<S> {
         }
         let mut topics = Topics::new(spool.source().clone(), metrics.clone());
         let dead_letters = topics.enter(&settings.dead_letter_topic);
+        let transactions = settings.transactions.clone();
+        let transaction = transactions
+            .map(|settings| Transaction::new(settings, saved.clone(), start.found.as_ref()));
         let mut forwarder = Self {
             main: Lane::new(MAIN, spool.reader(saved.low.sequence), saved.low),
             encoder: Encoder::new(settings.mode),
@@ -210,6 +248,7 @@ impl<S: Sink> Forwarder<S> {
             pauses: Retry::without_jitter(FIRST_PAUSE, LONGEST_PAUSE),
             creating: None,
             cluster_alive_since: None,
+            transaction,
             saved_at: None,
             outcomes: Vec::new(),
             topic_name: String::new(),
@@ -220,6 +259,8 @@ impl<S: Sink> Forwarder<S> {
             let topic = forwarder.topics.enter(&topic);
             forwarder.open_lane(topic, position, Phase::Probing, "held before the restart");
         }
+        forwarder.put_back_refused(&saved.refused, now);
+        forwarder.remember_what_was_committed(start, now);
         forwarder
     }
 
@@ -234,6 +275,9 @@ impl<S: Sink> Forwarder<S> {
     fn work(&mut self, now: Now, patience: Duration) -> Result<Progress, ForwardError> {
         self.look_at_dead_letter_topic();
         let settled = self.settle(now, patience)?;
+        if let Some(progress) = self.end_transaction(now)? {
+            return Ok(progress);
+        }
         let resumed = self.resume_held_topics(now);
         let advanced = self.advance(now)?;
         if advanced == Progress::CaughtUp && self.nothing_is_on_its_way() {
@@ -248,6 +292,9 @@ impl<S: Sink> Forwarder<S> {
         let settled = self.settle(now, patience);
         self.save_checkpoint_now_and_then(now)?;
         settled?;
+        if self.transaction.is_some() {
+            return self.finish_transaction(now);
+        }
         // What waits for the dead-letter topic is read again after the next start.
         let refused = self.letters.is_empty() || self.letters.are_in_trouble();
         Ok(self.topics.outstanding() == 0 && refused)
@@ -261,7 +308,8 @@ impl<S: Sink> Forwarder<S> {
     /// Whether every durable event is settled, those of held topics included.
     pub fn is_drained(&self) -> bool {
         let everything = Position::start_of(self.spool.durable_end());
-        self.held.is_empty() && self.main.low() >= everything && self.letters.is_empty()
+        let all = self.held.is_empty() && self.main.low() >= everything && self.letters.is_empty();
+        all && self.transaction.as_ref().is_none_or(|it| it.is_empty() && !self.has_moved())
     }
 
     /// The first delivery that the main lane has not looked at.
@@ -274,8 +322,11 @@ impl<S: Sink> Forwarder<S> {
         self.sink.cluster_silence().is_none_or(|silence| silence > CLUSTER_SILENCE)
     }
 
-    /// What would be saved now.
+    /// What would be saved now; in exactly-once delivery what is committed.
     pub fn position(&self) -> Checkpoint {
+        if let Some(transaction) = &self.transaction {
+            return transaction.committed.clone();
+        }
         let low = self.main.low();
         let held = self.held.iter().filter(|(_, held)| !held.is_back(low)).map(|(topic, held)| {
             Held { topic: self.topics.get(*topic).name.clone(), position: held.lane.low() }
@@ -283,7 +334,9 @@ impl<S: Sink> Forwarder<S> {
         Checkpoint {
             low,
             held: held.collect(),
-            written_at: self.saved.written_at,
+            // What another mode has written.
+            writer: None,
+            refused: Vec::new(),
             ..self.saved.clone()
         }
     }
@@ -292,6 +345,9 @@ impl<S: Sink> Forwarder<S> {
     /// matters: what is behind a checkpoint must be known by its id after a crash, and what is behind
     /// one that is not durable may still be needed.
     pub fn save_checkpoint(&mut self, now: Now) -> Result<(), ForwardError> {
+        if self.transaction.is_some() {
+            return self.save_committed(now);
+        }
         debug_assert!(self.every_event_has_one_lane(), "the main lane owes what it would pass");
         self.saved_at = Some(now.instant);
         self.forget_what_is_behind();
@@ -299,6 +355,7 @@ impl<S: Sink> Forwarder<S> {
         self.claims.save(now.unix);
         if checkpoint != self.saved {
             checkpoint.written_at = now.unix;
+            checkpoint.number += 1;
             self.checkpoint.store(&checkpoint)?;
             self.saved = checkpoint;
         }

@@ -2,6 +2,7 @@
 //!
 //! - [`Producer`] is the production [`Sink`](crate::produce::Sink): idempotent, `acks=all`, and it
 //!   never gives up on a record by itself. One a source.
+//!   With an [`Identity`] it is transactional.
 //! - [`Topics`] knows which topics exist and makes the missing ones, on a thread of its own. One a
 //!   process, shared by all producers. It also finds out whether the cluster is away.
 //! - [`probe`](probe()) asks a cluster once, for `check --connect`; [`ensure_topics`] makes what is
@@ -12,6 +13,7 @@
 mod access;
 mod advice;
 mod cluster;
+mod committed;
 mod context;
 mod ensure;
 mod errors;
@@ -22,6 +24,7 @@ mod producer;
 mod properties;
 mod reader;
 mod topics;
+mod transactions;
 mod write_check;
 
 pub use ensure::{Difference, Ensured, ensure_topics};
@@ -30,4 +33,5 @@ pub use probe::{ProbeError, Report, TopicReport, existing_topics, probe};
 pub use producer::Producer;
 pub use properties::{is_secured, validate as validate_properties};
 pub use reader::{ReadError, ReadRecord, Reader, Select};
-pub use topics::{Made, TopicMaker, Topics};
+pub use topics::{Made, TopicMaker, Topics, of_checkpoints};
+pub use transactions::Identity;

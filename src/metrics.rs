@@ -67,6 +67,9 @@ pub struct Metrics {
     pub holds: IntCounterVec,
     /// Producers replaced after a purge, a fatal error or a change of secrets, by source.
     pub producer_renewals: IntCounterVec,
+    /// Ends of transactions in exactly-once delivery, by source and outcome: `committed`,
+    /// `committed-late` (without an answer), `aborted`, `fenced`.
+    pub transactions: IntCounterVec,
     /// Constant 1: the kind of each source.
     pub source_info: IntGaugeVec,
     /// Records handed to the client library and not yet answered, by source.
@@ -243,6 +246,11 @@ impl Metrics {
                 "millrace_producer_renewals_total",
                 "Producers replaced after a purge, a fatal error or a change of secrets.",
                 &["source"],
+            ),
+            transactions: counter(
+                "millrace_transactions_total",
+                "Ends of transactions in exactly-once delivery.",
+                &["source", "outcome"],
             ),
             in_flight: gauge(
                 "millrace_records_in_flight",

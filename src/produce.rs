@@ -61,7 +61,21 @@ pub enum TopicState {
     OverLimit,
 }
 
+/// How far the end of a transaction is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// Under way: call again with the same record.
+    Pending,
+    Done,
+    /// It did not happen, or nobody knows: [`Sink::renew`] and [`Sink::committed`] find out.
+    Failed(Failure),
+}
+
 /// Somewhere records can be sent. One forwarder owns one sink and calls it from one thread.
+///
+/// A sink may be transactional: then whatever is sent since the last [`Sink::commit`] becomes visible
+/// together or not at all, and a renewal takes all of it back. Once anything of a transaction has
+/// failed, only a renewal helps.
 pub trait Sink {
     /// Queues a copy of `record`. Records of one topic and key are delivered in the order of the
     /// calls. Every queued record gets exactly one outcome.
@@ -83,6 +97,13 @@ pub trait Sink {
     fn wants_renewal(&self) -> bool {
         false
     }
+
+    /// Ends the transaction with `checkpoint` as its last record, once everything that was sent has its
+    /// outcome. Waits at most `patience`. Nothing is sent while it is pending.
+    fn commit(&mut self, checkpoint: &Record<'_>, patience: Duration) -> Commit;
+
+    /// The last checkpoint that was committed, by whomever, if a renewal had to look it up. Given once.
+    fn committed(&mut self) -> Option<Vec<u8>>;
 
     /// Whether `topic` can be written; starts looking it up or creating it where needed. Does not
     /// block.

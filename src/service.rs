@@ -78,6 +78,8 @@ pub enum ServiceError {
         "the spool of source `{source_name}` is poisoned: a write or sync failed, and only a new start reads the disk again"
     )]
     Poisoned { source_name: String },
+    #[error("source `{source_name}`: {problem}")]
+    Forwarding { source_name: String, problem: String },
     #[error("the {what} of source `{source_name}` ended unexpectedly; this is a defect")]
     ThreadEnded { what: &'static str, source_name: String },
 }
@@ -292,6 +294,9 @@ fn broken(sources: &[RunningSource]) -> Option<ServiceError> {
         let source_name = || source.spool.source().to_string();
         if source.spool.state() == SpoolState::Poisoned {
             return Some(ServiceError::Poisoned { source_name: source_name() });
+        }
+        if let Some(problem) = source.problem() {
+            return Some(ServiceError::Forwarding { source_name: source_name(), problem });
         }
         let what = source.ended_thread()?;
         Some(ServiceError::ThreadEnded { what, source_name: source_name() })

@@ -10,11 +10,11 @@ use figment::value::Value;
 
 use super::{
     effective::HIDDEN,
-    leaf::{SIZE, string},
+    leaf::{Kind, NONZERO_DURATION, SIZE, string},
     mistake::Key,
     reading::{Reading, Section},
     secret::Secret,
-    stages::Kafka,
+    stages::{Delivery, Guarantee, Kafka},
     written::{list, quoted, text},
 };
 
@@ -28,6 +28,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section, validate: Validate
     let mut section = reading.section(root, "kafka");
     let bootstrap_servers = reading.any(&mut section, "bootstrap_servers", servers);
     let queue_size = reading.leaf(&mut section, "queue_size", &SIZE, Kafka::QUEUE_SIZE);
+    let delivery = delivery(reading, &mut section);
     let mut map = reading.section(&mut section, "properties");
     let key = map.key.clone();
     reading.end(section);
@@ -50,9 +51,35 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section, validate: Validate
         bootstrap_servers: bootstrap_servers.clone().unwrap_or_else(|| "localhost".into()),
         properties,
         queue_size: queue_size.unwrap_or(Kafka::QUEUE_SIZE),
+        delivery: delivery.clone().unwrap_or_default(),
     };
     ask(reading, &key, &kafka, validate, consistent);
-    (complete && bootstrap_servers.is_some() && queue_size.is_some()).then_some(kafka)
+    let complete = complete && bootstrap_servers.is_some() && queue_size.is_some();
+    (complete && delivery.is_some()).then_some(kafka)
+}
+
+const PREFIX: Kind<String> = Kind {
+    parse: |text| match text.len() <= 200 && text.bytes().all(|b| b.is_ascii_graphic()) {
+        true => Ok(text.into()),
+        false => Err("which can't begin a transactional.id".into()),
+    },
+    expected: "Write up to 200 letters, digits and signs, or nothing.",
+    show: |text| string(text),
+};
+
+fn delivery(reading: &mut Reading, section: &mut Section) -> Option<Delivery> {
+    let default = Delivery::default();
+    let (all, name) = (&Guarantee::ALL, Guarantee::as_str);
+    let guarantee = reading.choice(section, "delivery", all, name, Some(default.guarantee));
+    let interval =
+        reading.leaf(section, "commit_interval", &NONZERO_DURATION, default.commit_interval);
+    let prefix = default.transactional_id_prefix;
+    let prefix = reading.leaf(section, "transactional_id_prefix", &PREFIX, prefix);
+    Some(Delivery {
+        guarantee: guarantee?,
+        commit_interval: interval?,
+        transactional_id_prefix: prefix?,
+    })
 }
 
 fn servers(value: &Value) -> Result<(String, String), (String, String)> {
@@ -143,7 +170,13 @@ fn refused(name: &str) -> Option<(&'static str, &'static str)> {
             "topics are made through the admin API, with the partitions and settings asked for",
             "Use topics.create.",
         ),
-        "transactional.id" => ("the identity of a producer is its spool's", TAKE_AWAY),
+        "transactional.id" => (
+            "the identity of a producer is its spool's",
+            "Use kafka.transactional_id_prefix for what it begins with.",
+        ),
+        "transaction.timeout.ms" => {
+            ("it follows from how long a topic may make no progress", "Use forward.hold_after.")
+        }
         "queue.buffering.max.kbytes" | "queue.buffering.max.messages" => {
             ("the queues of all sources share one limit", "Use kafka.queue_size.")
         }

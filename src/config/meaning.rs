@@ -42,6 +42,7 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
         spool: spool.as_ref(),
         kafka: kafka.as_ref(),
         topics: topics.as_ref(),
+        forward: forward.as_ref(),
         sources: sources.as_deref(),
     };
     rules::check(known, &mut reading.mistakes);
@@ -159,6 +160,7 @@ fn topics(reading: &mut Reading, root: &mut Section) -> Option<Topics> {
     let replicas = reading.leaf(s, "replication_factor", &REPLICAS, default.replication_factor);
     let limit = reading.leaf(s, "limit", &COUNT, default.limit);
     let dead_letter = reading.leaf(s, "dead_letter", &TOPIC, default.dead_letter);
+    let checkpoints = reading.leaf(s, "checkpoints", &TOPIC, default.checkpoints);
     let mut map = reading.section(s, "config");
     reading.end(section);
     let mut config = Some(default.config);
@@ -181,6 +183,7 @@ fn topics(reading: &mut Reading, root: &mut Section) -> Option<Topics> {
         config: config?,
         limit: limit?,
         dead_letter: dead_letter?,
+        checkpoints: checkpoints?,
     })
 }
 

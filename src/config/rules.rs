@@ -3,7 +3,7 @@
 
 use super::{
     mistake::{Key, Mistakes},
-    stages::{Admin, Kafka, Listen, SourceConfig, Spool, Topics},
+    stages::{Admin, Forward, Kafka, Listen, SourceConfig, Spool, Topics},
     tls,
 };
 
@@ -21,6 +21,7 @@ pub(super) struct Known<'a> {
     pub spool: Option<&'a Spool>,
     pub kafka: Option<&'a Kafka>,
     pub topics: Option<&'a Topics>,
+    pub forward: Option<&'a Forward>,
     pub sources: Option<&'a [SourceConfig]>,
 }
 
@@ -58,6 +59,18 @@ pub(super) fn check(known: Known<'_>, mistakes: &mut Mistakes) {
         let problem = "is the topic of all events too";
         wrong("topics.dead_letter", problem, "Choose a topic of its own.");
     }
+    if let Some(topics) = known.topics
+        && (topics.checkpoints == topics.dead_letter || topics.checkpoints == topics.name)
+    {
+        let problem =
+            "is the topic of something else too, and nothing but checkpoints may be there";
+        wrong("topics.checkpoints", problem, "Choose a topic of its own.");
+    }
+    if let (Some(kafka), Some(forward)) = (known.kafka, known.forward)
+        && kafka.delivery.is_exactly_once()
+    {
+        transactions(kafka, forward, &mut wrong);
+    }
     if let Some(sources) = known.sources {
         for source in sources {
             limits(source, known.listen, known.spool, &mut wrong);
@@ -71,6 +84,19 @@ pub(super) fn check(known: Known<'_>, mistakes: &mut Mistakes) {
                            (message.max.bytes), which it could then never send";
             wrong("kafka.queue_size", problem, "Raise it; the sources share it evenly.");
         }
+    }
+}
+
+fn transactions(kafka: &Kafka, forward: &Forward, wrong: &mut impl FnMut(&str, &str, &str)) {
+    if forward.transaction_timeout() > Forward::LONGEST_TRANSACTION {
+        let problem = "needs transactions of twice its time for exactly-once delivery, and brokers \
+                       take no longer ones than 15 minutes (transaction.max.timeout.ms)";
+        wrong("forward.hold_after", problem, "Lower it to 7m 30s or less.");
+    }
+    if kafka.delivery.commit_interval > forward.transaction_timeout() / 4 {
+        let problem = "is above half of forward.hold_after (and above 2.5 s), so transactions would \
+                       time out before they are committed";
+        wrong("kafka.commit_interval", problem, "Lower it; 500ms is a good start.");
     }
 }
 

@@ -127,6 +127,55 @@ pub struct Kafka {
     pub properties: BTreeMap<String, Secret>,
     /// Bytes in the queues of all producers together.
     pub queue_size: u64,
+    pub delivery: Delivery,
+}
+
+/// How often an event may come, and what exactly once needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// `kafka.delivery`
+    pub guarantee: Guarantee,
+    /// How long one commit of a source comes after the other at least.
+    pub commit_interval: Duration,
+    /// What a source's `transactional.id` begins with; its spool's UUID follows.
+    pub transactional_id_prefix: String,
+}
+
+/// What a reader of Kafka may count on, besides that nothing is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Guarantee {
+    /// After a crash the last events may come again.
+    #[default]
+    AtLeastOnce,
+    /// Nothing comes twice, for readers of committed records.
+    ExactlyOnce,
+}
+
+impl Guarantee {
+    pub const ALL: [Self; 2] = [Self::AtLeastOnce, Self::ExactlyOnce];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AtLeastOnce => "at-least-once",
+            Self::ExactlyOnce => "exactly-once",
+        }
+    }
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self {
+            guarantee: Guarantee::default(),
+            commit_interval: Duration::from_millis(500),
+            transactional_id_prefix: "millrace-".into(),
+        }
+    }
+}
+
+impl Delivery {
+    pub fn is_exactly_once(&self) -> bool {
+        self.guarantee == Guarantee::ExactlyOnce
+    }
 }
 
 impl Kafka {
@@ -154,6 +203,8 @@ pub struct Topics {
     pub limit: usize,
     /// The topic for what cannot become a record of its own topic.
     pub dead_letter: String,
+    /// The topic of checkpoints, for exactly-once delivery.
+    pub checkpoints: String,
 }
 
 impl Default for Topics {
@@ -167,6 +218,7 @@ impl Default for Topics {
             config: BTreeMap::new(),
             limit: 500,
             dead_letter: "marketo.dead-letter".into(),
+            checkpoints: "marketo.checkpoints".into(),
         }
     }
 }
@@ -189,6 +241,17 @@ impl Default for Forward {
             held_topics: 64,
             quarantine_after: Duration::from_secs(300),
         }
+    }
+}
+
+impl Forward {
+    /// Brokers take no longer transactions by default (`transaction.max.timeout.ms`).
+    pub const LONGEST_TRANSACTION: Duration = Duration::from_secs(15 * 60);
+
+    /// After this the cluster gives up a transaction: late enough that a topic without progress is
+    /// held before, and a commit has its time.
+    pub fn transaction_timeout(&self) -> Duration {
+        (2 * self.hold_after).max(Duration::from_secs(10))
     }
 }
 

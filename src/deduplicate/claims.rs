@@ -69,6 +69,11 @@ impl Claims {
         self.origin = origin;
     }
 
+    /// Whether nothing is ever taken for a repeat.
+    pub fn are_off(&self) -> bool {
+        self.shared.settings.is_off()
+    }
+
     /// Asks for the event at `position`, as often as a lane comes to it.
     pub fn claim(&mut self, event: &Event<'_>, position: Position, now: UnixMillis) -> Claim {
         let id = match self.shared.settings.is_off() {
@@ -111,6 +116,11 @@ impl Claims {
     /// An event is delivered, a dead letter, or in quarantine.
     pub fn settled(&mut self, id: Option<Id>) {
         self.settled.extend(id);
+    }
+
+    /// The transaction with what was settled since the last save was taken back.
+    pub fn forget_unsaved(&mut self) {
+        self.settled.clear();
     }
 
     /// Deliveries of this source can't be read any more: whoever comes with their events may have

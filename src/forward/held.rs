@@ -20,6 +20,11 @@ pub(super) struct HeldTopic {
     pub why: String,
     /// Up to here records are sent one at a time: one of them was refused, and alone it shows which.
     pub alone_before: Position,
+    /// Nobody knows whether it can be written: in a transaction it is asked alone. Not so while it is
+    /// created, and while single records are tried to find one that is refused.
+    pub is_in_doubt: bool,
+    /// In a transaction: its next record is one that asks, and waits for its turn.
+    pub wants_to_ask: bool,
     /// It failed, so people were told and want to hear when it is back; not merely being created.
     pub in_trouble: bool,
 }
@@ -40,7 +45,15 @@ pub(super) enum Phase {
 impl HeldTopic {
     pub fn new(lane: Lane, phase: Phase, why: &str) -> Self {
         let alone_before = Position::start_of(0);
-        Self { lane, phase, why: why.into(), alone_before, in_trouble: false }
+        Self {
+            lane,
+            phase,
+            why: why.into(),
+            alone_before,
+            is_in_doubt: true,
+            wants_to_ask: false,
+            in_trouble: false,
+        }
     }
 
     /// Whether the record that asks is on its way. Refused events that wait to become dead letters

@@ -14,7 +14,9 @@ use std::{
 
 use super::{
     FIRST_PAUSE, ForwardError, Forwarder, Now,
+    asking::Asked,
     refuse::{Rejected, Stage},
+    transaction::WAITING,
     window::{RECORD_OVERHEAD, SLOTS},
 };
 use crate::{
@@ -141,6 +143,12 @@ impl<S: Sink> Forwarder<S> {
 
     /// Turns refused records into dead letters, or puts their events into quarantine.
     pub(super) fn deal_with_rejected(&mut self, now: Now) -> Result<(), ForwardError> {
+        if let Some(transaction) = &mut self.transaction {
+            if transaction.ending {
+                return Ok(());
+            }
+            transaction.letter_asks = false;
+        }
         for _ in 0..self.letters.waiting.len().min(A_TURN) {
             let Some(rejected) = self.letters.waiting.pop_front() else { break };
             let rests = rejected.stage != Stage::Quarantine && self.letters_rest(now);
@@ -168,6 +176,18 @@ impl<S: Sink> Forwarder<S> {
         Ok(())
     }
 
+    /// Whether a dead letter may be sent, if only to ask whether the topic is well again.
+    pub(super) fn letter_may_ask(&mut self, now: Now) -> bool {
+        if !self.letters.are_in_trouble() {
+            return true;
+        }
+        let asked = self.may_ask(now);
+        if let (Asked::Soon, Some(transaction)) = (asked, &mut self.transaction) {
+            transaction.letter_asks = true;
+        }
+        asked == Asked::Now
+    }
+
     /// Whether none is to be sent now.
     pub(super) fn letters_rest(&self, now: Now) -> bool {
         let on_its_way = self.topics.get(self.dead_letters).outstanding > 0;
@@ -178,8 +198,10 @@ impl<S: Sink> Forwarder<S> {
     pub(super) fn may_stay(&self, now: Now) -> Stay {
         // An eighth of the window: less than any lane's share of it.
         let bytes = self.letters.waiting.len() * RECORD_OVERHEAD;
-        let has_room =
-            bytes <= self.settings.window_bytes / 8 && self.main.window.len() < SLOTS / 2;
+        let in_checkpoint = self.transaction.is_some() && self.letters.waiting.len() >= WAITING;
+        let has_room = bytes <= self.settings.window_bytes / 8
+            && self.main.window.len() < SLOTS / 2
+            && !in_checkpoint;
         let too_long = self.letters.since.is_some_and(|since| {
             self.time_of_an_answering_cluster(since, now) > self.settings.quarantine_after
         });

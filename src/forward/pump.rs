@@ -25,7 +25,7 @@ pub(super) enum Turn {
 impl<S: Sink> Forwarder<S> {
     /// Moves the main lane on.
     pub(super) fn advance(&mut self, now: Now) -> Result<Progress, ForwardError> {
-        if self.paused_until.is_some_and(|until| now.instant < until) {
+        if self.paused_until.is_some_and(|until| now.instant < until) || self.makes_way() {
             return Ok(Progress::Waiting);
         }
         for handled in 0..DELIVERIES_A_TURN {
@@ -61,7 +61,8 @@ impl<S: Sink> Forwarder<S> {
     }
 
     fn resume(&mut self, topic: TopicId, now: Now) -> Result<bool, ForwardError> {
-        let main_low = self.main.low();
+        let (main_low, makes_way) = (self.main.low(), self.makes_way());
+        let others_ask = makes_way && !self.has_to_ask(topic);
         let Some(held) = self.held.get_mut(&topic) else { return Ok(false) };
         let id = held.lane.window.lane();
         match held.phase {
@@ -72,6 +73,10 @@ impl<S: Sink> Forwarder<S> {
             }
             Phase::Probing if held.is_asking() => Ok(false),
             Phase::Probing => {
+                held.wants_to_ask = false;
+                if others_ask {
+                    return Ok(false);
+                }
                 for _ in 0..DELIVERIES_A_TURN {
                     match self.turn(id, Some(topic), 1, now)? {
                         Turn::Moved if self.is_probing_with_nothing_on_its_way(topic) => {}
@@ -80,6 +85,7 @@ impl<S: Sink> Forwarder<S> {
                 }
                 Ok(true)
             }
+            Phase::CatchingUp if makes_way => Ok(false),
             Phase::CatchingUp => {
                 let turn = self.turn(id, Some(topic), usize::MAX, now)?;
                 Ok(self.after_turn(topic, turn))

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     dead_letter::DeadLetter,
     decode::{Undecodable, decode},
-    deduplicate::Id,
+    deduplicate::{Claim, Id},
     delivery::SourceName,
     event::{Decoded, Event, Refused},
     produce::{Failure, SendError, Sink, Token, TopicState},
@@ -33,10 +33,24 @@ pub(super) struct Rejected {
     pub reason: &'static str,
     pub error: String,
     pub stage: Stage,
+    /// An earlier process, or one that went back, had found it out: its id is to be claimed anew.
+    pub anew: bool,
+}
+
+/// What is known of an event that was refused in a transaction that was taken back.
+pub(super) struct Known {
+    pub reason: &'static str,
+    pub error: String,
+    pub stage: Stage,
+}
+
+/// The reason that a checkpoint names. Those of what is no event are found again with it.
+pub(super) fn reason_named(name: &str) -> &'static str {
+    [TOO_LARGE, TOPIC_LIMIT].into_iter().find(|reason| *reason == name).unwrap_or("refused")
 }
 
 /// What is to be tried next with a refused event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     /// A dead letter with the original bytes.
     Letter,
@@ -143,6 +157,7 @@ impl<S: Sink> Forwarder<S> {
             return Ok(Taken::Wait);
         };
         let stage = if self.is_too_large(letter) { Stage::Pointer } else { Stage::Letter };
+        let stage = stage.max(self.known_stage(letter.position));
         Ok(match self.send_letter(letter, token, stage, now)? {
             Letter::Sent { size } => {
                 self.sent(id, slot_of(letter, topic, identity, reason, stage, size), now);
@@ -158,12 +173,25 @@ impl<S: Sink> Forwarder<S> {
                 let slot = slot_of(letter, topic, identity, reason, stage, 0);
                 self.push(id, slot, State::Refused, now);
                 let error = letter.error.into();
-                self.letters.waiting.push_back(Rejected { token, reason, error, stage });
+                let rejected = Rejected { token, reason, error, stage, anew: false };
+                self.letters.waiting.push_back(rejected);
                 Taken::Sent
             }
             Letter::NoRoom => self.rest(id, now),
             Letter::Wait => Taken::Wait,
         })
+    }
+
+    /// What has to be tried at least, after what failed in an earlier transaction.
+    fn known_stage(&self, position: Position) -> Stage {
+        let known = self.transaction.as_ref().and_then(|it| it.refused.get(&position));
+        known.map_or(Stage::Letter, |known| known.stage)
+    }
+
+    /// An event that was refused in a transaction that was taken back.
+    pub(super) fn is_known_as_refused(&self, position: Position) -> Option<(&'static str, String)> {
+        let known = self.transaction.as_ref()?.refused.get(&position)?;
+        Some((known.reason, known.error.clone()))
     }
 
     /// Whether the letter would be larger than a record may be.
@@ -177,7 +205,7 @@ impl<S: Sink> Forwarder<S> {
         rejected: &Rejected,
         now: Now,
     ) -> Result<bool, ForwardError> {
-        let Rejected { token, reason, error, stage } = rejected;
+        let Rejected { token, reason, error, stage, anew } = rejected;
         let slot = self.window_of(*token).and_then(|window| window.slot(*token)).cloned();
         let Some(slot) = slot else { return Ok(true) }; // a reset reads it again
         let stored = match self.letters.read(&self.spool, slot.position.sequence)? {
@@ -200,6 +228,26 @@ impl<S: Sink> Forwarder<S> {
         let verdict =
             decode(self.settings.kind, &rules, body, &stored.delivery.headers, &mut items);
         let item = items.iter().find(|item| index_of(item) == slot.position.index);
+        if let (true, Some(Ok(found))) = (*anew, item) {
+            match self.claims.claim(found, slot.position, now.unix) {
+                Claim::Granted(identity) => {
+                    if let Some(slot) =
+                        self.window_of(*token).and_then(|window| window.slot(*token))
+                    {
+                        slot.identity = identity;
+                    }
+                }
+                Claim::Repeat => {
+                    self.settled(*token);
+                    return Ok(true);
+                }
+            }
+        }
+        let reason = &match (&verdict, item) {
+            (Err(undecodable), _) => undecodable.reason,
+            (Ok(()), Some(Err(refused))) => refused.reason,
+            (Ok(()), Some(Ok(_)) | None) => *reason,
+        };
         let mut name = String::new();
         let letter = match (&verdict, item) {
             (Err(undecodable), _) => whole_body(&source, slot.position, undecodable, body),
@@ -213,9 +261,9 @@ impl<S: Sink> Forwarder<S> {
                 return Ok(true);
             }
         };
-        let stage = match stage {
+        let stage = match (*stage).max(self.known_stage(slot.position)) {
             Stage::Letter if self.is_too_large(&letter) => Stage::Pointer,
-            stage => *stage,
+            stage => stage,
         };
         match self.send_letter(&letter, *token, stage, now)? {
             Letter::Wait | Letter::Waits | Letter::NoRoom => return Ok(false),
@@ -223,6 +271,7 @@ impl<S: Sink> Forwarder<S> {
             Letter::Sent { .. } => {
                 let topic = self.dead_letters;
                 self.topics.get_mut(topic).outstanding += 1;
+                self.joins_transaction();
                 if let Some(slot) = self.window_of(*token).and_then(|window| window.slot(*token)) {
                     slot.topic = topic;
                     slot.carries = Carries::DeadLetter { reason, pointer: stage == Stage::Pointer };
@@ -245,7 +294,7 @@ impl<S: Sink> Forwarder<S> {
         if stage == Stage::Quarantine {
             return self.keep(letter, now);
         }
-        if self.letters_rest(now) {
+        if self.letters_rest(now) || !self.letter_may_ask(now) {
             return self.wait_or_keep(letter, now);
         }
         match self.sink.topic(&self.settings.dead_letter_topic) {
@@ -269,7 +318,12 @@ impl<S: Sink> Forwarder<S> {
             (record.size(), sink.send(record, token))
         });
         match sent {
-            Ok(()) => Ok(Letter::Sent { size }),
+            Ok(()) => {
+                if self.letters.are_in_trouble() {
+                    self.asks(now);
+                }
+                Ok(Letter::Sent { size })
+            }
             Err(SendError::QueueFull) => Ok(Letter::Wait),
             Err(SendError::Failed(Failure::Fatal(_) | Failure::Purged)) => {
                 self.needs_reset = true;

@@ -32,7 +32,7 @@ const DRAIN_ROUND: Duration = Duration::from_millis(50);
 
 /// How long a new producer is waited for before it is tried once more in the next step: a stop that
 /// comes meanwhile is late by this much at most.
-const RENEWAL_PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const RENEWAL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a topic must be held.
 pub(super) struct Trouble {
@@ -195,7 +195,7 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// The topics that failed, and those without progress although the cluster answers.
-    fn topics_in_trouble(&mut self, now: Now) -> BTreeMap<TopicId, Trouble> {
+    pub(super) fn topics_in_trouble(&mut self, now: Now) -> BTreeMap<TopicId, Trouble> {
         let mut troubled = std::mem::take(&mut self.troubled);
         let slots = self.windows_to_watch().flat_map(Window::iter);
         let stuck: Vec<Slot> = slots.filter(|slot| self.was_overdue(slot, now)).cloned().collect();
@@ -220,7 +220,7 @@ impl<S: Sink> Forwarder<S> {
 
     /// Of each topic with records on their way, how many it has acknowledged and how long the oldest
     /// has waited.
-    fn ages(&self, now: Now) -> BTreeMap<TopicId, (u64, Duration)> {
+    pub(super) fn ages(&self, now: Now) -> BTreeMap<TopicId, (u64, Duration)> {
         let mut ages = BTreeMap::new();
         let slots = self.windows_to_watch().flat_map(Window::iter);
         for slot in slots.filter(|slot| slot.state == State::Outstanding) {
@@ -233,7 +233,10 @@ impl<S: Sink> Forwarder<S> {
 
     /// What is taken back is sent again and looks new; a topic that has not acknowledged anything
     /// meanwhile is as old as before, until it is found out to hang.
-    fn remember_how_long_they_waited(&mut self, ages: &BTreeMap<TopicId, (u64, Duration)>) {
+    pub(super) fn remember_how_long_they_waited(
+        &mut self,
+        ages: &BTreeMap<TopicId, (u64, Duration)>,
+    ) {
         for (topic, (acknowledged, age)) in ages {
             let topic = self.topics.get_mut(*topic);
             let waited = topic.waited + *age;

@@ -27,9 +27,12 @@ impl<S: Sink> Forwarder<S> {
         }
         self.outcomes = outcomes;
         let dealt_with = self.deal_with_rejected(now);
-        self.needs_reset |= self.sink.wants_renewal();
+        self.needs_reset |= self.sink.wants_renewal() || self.asked_in_vain(now);
         if self.needs_reset || !self.troubled.is_empty() || self.is_stuck(now) {
-            self.reset(now)?;
+            match self.transaction {
+                Some(_) => self.go_back_to_committed(now)?,
+                None => self.reset(now)?,
+            }
         }
         self.show_in_flight();
         dealt_with.map(|()| any)
@@ -63,15 +66,23 @@ impl<S: Sink> Forwarder<S> {
         match slot.carries {
             Carries::Event => {
                 let topic = self.topics.get_mut(slot.topic);
-                topic.delivered.inc();
+                match self.transaction {
+                    Some(_) => topic.uncommitted += 1,
+                    None => topic.delivered.inc(),
+                }
                 // A held topic is well when it is back, not when one record got through.
                 if !self.held.contains_key(&slot.topic) {
                     topic.retry = None;
                 }
             }
             Carries::DeadLetter { reason, .. } => {
-                let labels = [self.spool.source().as_str(), reason];
-                self.metrics.dead_letters.with_label_values(&labels).inc();
+                match &mut self.transaction {
+                    Some(transaction) => *transaction.letters.entry(reason).or_default() += 1,
+                    None => {
+                        let labels = [self.spool.source().as_str(), reason];
+                        self.metrics.dead_letters.with_label_values(&labels).inc();
+                    }
+                }
                 self.letter_arrived();
             }
         }
@@ -84,6 +95,11 @@ impl<S: Sink> Forwarder<S> {
         let slot = window.slot(token);
         let slot = slot.map(|slot| (slot.position, slot.belongs_to, slot.identity));
         window.settle(token);
+        if let (Some((position, ..)), Some(transaction)) = (slot, &mut self.transaction)
+            && transaction.refused.contains_key(&position)
+        {
+            transaction.dealt_with.push(position);
+        }
         self.claims.settled(slot.and_then(|(_, _, identity)| identity));
         if let Some((position, Some(topic), _)) = slot
             && Window::lane_of(token) == MAIN
@@ -102,10 +118,13 @@ impl<S: Sink> Forwarder<S> {
         if let Some(slot) = self.window_of(token).and_then(|window| window.slot(token)) {
             slot.state = State::Failed;
         }
+        if self.transaction.is_some() {
+            return self.failed_in_transaction(slot, failure, alone, now);
+        }
         if let Carries::DeadLetter { reason, pointer } = slot.carries {
             let error = slot.error.as_deref().unwrap_or_default().into();
             let stage = if pointer { Stage::Pointer } else { Stage::Letter };
-            let letter = Rejected { token, reason, error, stage };
+            let letter = Rejected { token, reason, error, stage, anew: false };
             return self.dead_letter_failed(letter, failure, alone, now);
         }
         match failure {
@@ -116,7 +135,8 @@ impl<S: Sink> Forwarder<S> {
             }
             // Alone in its batch: it is this record that is refused, not another one beside it.
             Failure::Refused(error) if alone => {
-                self.rejected(Rejected { token, reason: "refused", error, stage: Stage::Letter });
+                let (reason, stage) = ("refused", Stage::Letter);
+                self.rejected(Rejected { token, reason, error, stage, anew: false });
             }
             Failure::Refused(why) => self.trouble(slot, Trouble { why, one_at_a_time: true }),
             Failure::Passing(why) if alone => self.hold_again(token, slot, &why, now),
@@ -124,7 +144,7 @@ impl<S: Sink> Forwarder<S> {
         }
     }
 
-    fn trouble(&mut self, slot: &Slot, trouble: Trouble) {
+    pub(super) fn trouble(&mut self, slot: &Slot, trouble: Trouble) {
         self.troubled.entry(slot.topic).or_insert(trouble);
     }
 
@@ -236,11 +256,13 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// The windows in which nothing may hang: it would take the others' room. A held topic that is
-    /// asked with a single record may take its time, but a dead letter may not take the topic's.
+    /// asked with a single record may take its time, but a dead letter may not take the topic's; and in
+    /// a transaction everybody's end waits for it.
     pub(super) fn windows_to_watch(&self) -> impl Iterator<Item = &Window> {
         let held = self.held.values().filter(|held| {
             let oldest = held.lane.window.oldest_on_its_way();
-            held.phase != Phase::Probing
+            self.transaction.is_some()
+                || held.phase != Phase::Probing
                 || oldest.is_some_and(|oldest| oldest.carries != Carries::Event)
         });
         std::iter::once(&self.main.window).chain(held.map(|held| &held.lane.window))

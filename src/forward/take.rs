@@ -103,6 +103,11 @@ impl<S: Sink> Forwarder<S> {
             Claim::Granted(identity) => identity,
             Claim::Repeat => return Ok(Taken::Passed),
         };
+        if let Some((reason, error)) = self.is_known_as_refused(position) {
+            let source = self.spool.source().clone();
+            let letter = refuse::event(&source, position, event, name, reason, &error);
+            return self.refuse(id, known, identity, &letter, reason, now);
+        }
         match known {
             Some(topic) if self.topics.get(topic).ready => {
                 self.send(id, topic, position, identity, event, now)
@@ -147,6 +152,7 @@ impl<S: Sink> Forwarder<S> {
                 let until = self.wait_for(topic, now);
                 self.tell_of_trouble(topic, position, &why);
                 if let Some(held) = self.held.get_mut(&topic) {
+                    held.is_in_doubt = true;
                     held.phase = Phase::Waiting { until };
                     held.why = why;
                 }
@@ -200,6 +206,9 @@ impl<S: Sink> Forwarder<S> {
         let topic = self.topics.enter(name);
         let phase = Phase::Waiting { until: now.instant + CREATION_PAUSE };
         self.open_lane(topic, position, phase, "being created");
+        if let Some(held) = self.held.get_mut(&topic) {
+            held.is_in_doubt = false;
+        }
         Taken::Passed
     }
 
@@ -249,6 +258,9 @@ impl<S: Sink> Forwarder<S> {
         let Some(token) = self.lane(id).map(|lane| lane.window.next_token()) else {
             return Ok(Taken::Wait);
         };
+        if id != MAIN && self.has_to_ask(topic) && !self.has_its_turn(topic, now) {
+            return Ok(Taken::Wait);
+        }
         let name = &self.topics.get(topic).name;
         let encoded = self.encoder.encode(name, self.spool.id(), position, event);
         let record = encoded.record();
@@ -264,6 +276,9 @@ impl<S: Sink> Forwarder<S> {
         }
         match self.sink.send(&record, token) {
             Ok(()) => {
+                if id != MAIN && self.has_to_ask(topic) {
+                    self.asks(now);
+                }
                 let topic = Some(topic);
                 let carries = Carries::Event;
                 let sent = Sent { position, topic, identity, size, carries, error: None };
@@ -293,6 +308,8 @@ impl<S: Sink> Forwarder<S> {
         let topic = self.goes_to(&sent);
         let entry = self.topics.get_mut(topic);
         entry.outstanding += 1;
+        self.joins_transaction();
+        let entry = self.topics.get(topic);
         tracing::trace!(position = %sent.position, topic = entry.name, lane = id, "sent");
         self.push(id, sent, State::Outstanding, now);
     }

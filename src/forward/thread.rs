@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::{Forwarder, Now, Progress};
+use super::{ForwardError, Forwarder, Now, Progress};
 use crate::{produce::Sink, retry::Retry, spool::Spool};
 
 /// How long one wait lasts at most: how late a stop or a timer can be noticed.
@@ -15,12 +15,12 @@ const SINK_WAIT: Duration = Duration::from_millis(5);
 const GRACE: Duration = Duration::from_millis(250);
 
 /// Runs until `stop` gives a deadline; then settles what is on its way, until that deadline, saves
-/// the checkpoint and returns. A cluster that is away is not waited for: the spool has everything.
+/// the checkpoint and returns. An error is one that only a person can put right. A cluster that is away is not waited for: the spool has everything.
 pub fn run<S: Sink>(
     forwarder: &mut Forwarder<S>,
     spool: &Spool,
     stop: &dyn Fn() -> Option<Instant>,
-) {
+) -> Result<(), ForwardError> {
     let mut troubles = Retry::new(Duration::from_millis(250), Duration::from_secs(5));
     let mut patience = Duration::ZERO;
     while stop().is_none() {
@@ -36,6 +36,7 @@ pub fn run<S: Sink>(
                     Progress::CaughtUp | Progress::Waiting => SINK_WAIT,
                 };
             }
+            Err(error) if error.is_final() => return Err(error),
             Err(error) => {
                 report(spool, &error);
                 pause(troubles.next_delay(), stop);
@@ -52,6 +53,7 @@ pub fn run<S: Sink>(
         match forwarder.finish(now(), SINK_WAIT) {
             Ok(true) => break,
             Ok(false) => {}
+            Err(error) if error.is_final() => return Err(error),
             Err(error) => {
                 report(spool, &error);
                 break;
@@ -61,9 +63,10 @@ pub fn run<S: Sink>(
     if let Err(error) = forwarder.save_checkpoint(now()) {
         report(spool, &error);
     }
+    Ok(())
 }
 
-fn report(spool: &Spool, error: &super::ForwardError) {
+fn report(spool: &Spool, error: &ForwardError) {
     tracing::error!(source = %spool.source(), %error, "forwarding waits and tries again");
 }
 
@@ -74,7 +77,8 @@ fn pause(delay: Duration, stop: &dyn Fn() -> Option<Instant>) {
     }
 }
 
-fn now() -> Now {
+/// The time of a step that happens now.
+pub fn now() -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { instant: Instant::now(), unix: unix.as_millis() as u64 }
 }

@@ -19,6 +19,8 @@ pub(super) struct Topic {
     pub outstanding: usize,
     /// Records that it has acknowledged.
     pub acknowledged: u64,
+    /// Records in the transaction that are acknowledged and not committed.
+    pub uncommitted: u64,
     /// How long its records had been on their way when resets took them back, without any
     /// acknowledgement since: the troubles of others must not hide that it hangs.
     pub waited: Duration,
@@ -56,6 +58,7 @@ impl Topics {
             ready: false,
             outstanding: 0,
             acknowledged: 0,
+            uncommitted: 0,
             waited: Duration::ZERO,
             retry: None,
             delivered,
@@ -75,6 +78,18 @@ impl Topics {
     /// Records of all topics that the sink has.
     pub fn outstanding(&self) -> usize {
         self.topics.iter().map(|topic| topic.outstanding).sum()
+    }
+
+    /// The transaction is committed.
+    pub fn count_delivered(&mut self) {
+        for topic in self.topics.iter_mut().filter(|topic| topic.uncommitted > 0) {
+            topic.delivered.inc_by(std::mem::take(&mut topic.uncommitted));
+        }
+    }
+
+    /// The transaction was taken back.
+    pub fn nothing_delivered(&mut self) {
+        self.topics.iter_mut().for_each(|topic| topic.uncommitted = 0);
     }
 
     /// None is to blame for the time of an outage.

@@ -137,6 +137,11 @@ impl Window {
         self.slots.get_mut(offset)
     }
 
+    pub fn get(&self, token: Token) -> Option<&Slot> {
+        let offset = (token & INDEX_MASK).wrapping_sub(self.front) & INDEX_MASK;
+        self.slots.get(offset)
+    }
+
     /// The slot's event is delivered, a dead letter, or in quarantine.
     pub fn settle(&mut self, token: Token) {
         self.finish(token, State::Settled);

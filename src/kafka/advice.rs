@@ -55,6 +55,17 @@ impl Advice {
         self.allow("--operation Write --operation Describe", &format!("--topic '{topic}'"))
     }
 
+    /// The line that lets this service read `topic`.
+    pub(super) fn allow_read(&self, topic: &str) -> String {
+        self.allow("--operation Read --operation Describe", &format!("--topic '{topic}'"))
+    }
+
+    /// The line that lets this service have transactions under this id.
+    pub(super) fn allow_transactions(&self, id: &str) -> String {
+        let id = format!("--transactional-id '{id}'");
+        self.allow("--operation Write --operation Describe", &id)
+    }
+
     /// The line that lets this service make `topic`.
     pub(super) fn allow_create(&self, topic: &str) -> String {
         self.allow("--operation Create --operation Describe", &format!("--topic '{topic}'"))
@@ -87,6 +98,7 @@ mod tests {
             ]
             .into(),
             queue_size: 1,
+            delivery: Default::default(),
         };
         let topics = config::Topics {
             partitions: 6,

@@ -59,6 +59,9 @@ pub(super) struct State {
     pub(super) failed: bool,
     /// A broker said something since the last look.
     pub(super) answered: bool,
+    /// Topics that could not join the transaction: all of it is purged then, and only the library's
+    /// log says for whose sake.
+    pub(super) kept_out: Vec<(String, String)>,
 }
 
 impl Asking {
@@ -97,9 +100,10 @@ pub(super) fn drain<R: TakeReport>(client: &BaseProducer<Context<R>>) {
     }
 }
 
-impl<R: Send + Sync> ClientContext for Context<R> {
+impl<R: TakeReport> ClientContext for Context<R> {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         self.count();
+        self.reports.hear(facility, line);
         log(level, facility, line);
     }
 
@@ -125,6 +129,9 @@ impl<R: TakeReport> ProducerContext for Context<R> {
 /// Takes the delivery report of the record that was sent with `slot`.
 pub(super) trait TakeReport: Send + Sync {
     fn take(&self, result: &DeliveryResult<'_>, slot: usize);
+
+    /// A line of the library's log.
+    fn hear(&self, _facility: &str, _line: &str) {}
 }
 
 /// A client that only asks sends no records.
@@ -133,6 +140,11 @@ impl TakeReport for () {
 }
 
 impl TakeReport for Reports {
+    fn hear(&self, facility: &str, line: &str) {
+        let Some((topic, why)) = kept_out(facility, line) else { return };
+        self.state().kept_out.push((topic.into(), why.into()));
+    }
+
     fn take(&self, result: &DeliveryResult<'_>, slot: usize) {
         let failure = match result {
             Ok(_) => None,
@@ -141,7 +153,17 @@ impl TakeReport for Reports {
                 if is_missing_topic(code) {
                     self.topics.mark_missing(message.topic());
                 }
-                Some((code, errors::failure(code, message.topic(), self.topics.advice())))
+                let topic = message.topic();
+                let failure = errors::failure(code, topic, self.topics.advice());
+                let state = self.state();
+                let kept_out = state.kept_out.iter().find(|(kept_out, _)| kept_out == topic);
+                let failure = match (failure, kept_out) {
+                    (Failure::Purged, Some((_, why))) => {
+                        errors::kept_out(topic, why, self.topics.advice())
+                    }
+                    (failure, _) => failure,
+                };
+                Some((code, failure))
             }
         };
         let mut state = self.state();
@@ -156,6 +178,18 @@ impl TakeReport for Reports {
             state.outcomes.push((token, outcome));
         }
     }
+}
+
+/// The topic that a line of the library's says could not join the transaction, and why.
+fn kept_out<'a>(facility: &str, line: &'a str) -> Option<(&'a str, &'a str)> {
+    if facility != "ADDPARTS" {
+        return None;
+    }
+    let (_, rest) = line.split_once("Failed to add partition \"")?;
+    let (topic, rest) = rest.split_once('"')?;
+    let (_, why) = rest.split_once("to transaction: ")?;
+    // Those were fine, and asked for beside one that was not.
+    (!why.contains("not attempted")).then_some((topic, why))
 }
 
 impl Reports {
@@ -225,6 +259,21 @@ mod tests {
         assert_eq!(outcomes, expected);
         assert_eq!(state.pending.remove(slots[0]), None, "a late report finds nobody");
         assert_eq!(state.close(), []);
+    }
+
+    #[test]
+    fn the_topic_that_spoils_a_transaction_is_found_in_the_log() {
+        let line = |why: &str| {
+            format!(
+                "[thrd:main]: b:9092/1: Failed to add partition \"a.b\" [2] to transaction: {why}"
+            )
+        };
+        let denied = line("Broker: Topic authorization failed");
+        let found = kept_out("ADDPARTS", &denied);
+        assert_eq!(found, Some(("a.b", "Broker: Topic authorization failed")));
+        let beside = line("Broker: Operation not attempted");
+        assert_eq!(kept_out("ADDPARTS", &beside), None);
+        assert_eq!(kept_out("FAIL", &denied), None);
     }
 
     #[test]

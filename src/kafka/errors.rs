@@ -17,6 +17,8 @@ pub(super) fn failure(code: Code, topic: &str, advice: &Advice) -> Failure {
     let text = |rest: &str| format!("topic `{topic}`: {code}{rest}");
     match code {
         Code::PurgeQueue | Code::PurgeInflight | Code::BrokerDestroy => Failure::Purged,
+        // Of a transaction that has failed already, or lasted too long: nobody's own fault.
+        Code::State | Code::MessageTimedOut => Failure::Purged,
 
         // The record itself, or another one of its batch.
         Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize => {
@@ -61,6 +63,16 @@ pub(super) fn failure(code: Code, topic: &str, advice: &Advice) -> Failure {
         Code::InvalidTimestamp => Failure::Passing(text(&format!("; {CLOCK}"))),
         _ => Failure::Passing(text("")),
     }
+}
+
+/// A topic could not join a transaction, for this reason of the library's.
+pub(super) fn kept_out(topic: &str, why: &str, advice: &Advice) -> Failure {
+    let mut text = format!("topic `{topic}`: {why}");
+    if why.contains("authorization") {
+        text.push_str("; run: ");
+        text.push_str(&advice.allow_write(topic));
+    }
+    Failure::Passing(text)
 }
 
 /// The producer as a whole is beyond repair, for this reason of the library's.
@@ -117,6 +129,7 @@ mod tests {
             bootstrap_servers: "b:9092".into(),
             properties: Default::default(),
             queue_size: 1,
+            delivery: Default::default(),
         };
         Advice::new(&kafka, None)
     }
@@ -141,7 +154,7 @@ mod tests {
 
     #[test]
     fn an_unknown_code_may_pass() {
-        for code in [Code::Unknown, Code::Fail, Code::UnstableOffsetCommit, Code::MessageTimedOut] {
+        for code in [Code::Unknown, Code::Fail, Code::UnstableOffsetCommit] {
             assert!(matches!(of(code), Failure::Passing(_)), "{code:?}");
         }
     }

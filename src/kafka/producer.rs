@@ -5,6 +5,8 @@
 //! break the order it promises. So a purged or fatal producer accepts nothing, and a renewed one
 //! starts with a new producer id.
 //!
+//! With an [`Identity`] it is transactional (`transactions.rs`), and a renewal takes the transaction back.
+//!
 //! A producer that is let go may take its time: its threads end when a name lookup or a TLS
 //! handshake returns. It does so on a thread of its own, and nobody waits for it.
 
@@ -24,7 +26,7 @@ use tracing::{debug, warn};
 
 use crate::{
     config,
-    produce::{Failure, Outcome, SendError, Sink, Token, TopicState},
+    produce::{Commit, Failure, Outcome, SendError, Sink, Token, TopicState},
     record::Record,
     retry::Retry,
 };
@@ -33,6 +35,7 @@ use super::{
     context::{Producing, drain},
     errors, properties,
     topics::Topics,
+    transactions::{self, CHECKPOINT, Identity, Transactions},
 };
 
 type Client = BaseProducer<Producing>;
@@ -47,6 +50,8 @@ pub struct Producer {
     topics: Arc<Topics>,
     /// `None` until the first renewal, and while one fails.
     client: Option<Client>,
+    /// For exactly-once delivery.
+    transactions: Option<Transactions>,
     purged: bool,
     fatal: bool,
     /// Outcomes of a client that was let go.
@@ -85,11 +90,19 @@ impl Producer {
             record_limit: properties::message_max_bytes(config).saturating_sub(overhead),
             topics,
             client: None,
+            transactions: None,
             purged: false,
             fatal: false,
             left_over: Vec::new(),
             retry: Retry::new(Duration::from_millis(100), Duration::from_secs(10)),
         }
+    }
+
+    /// Everything is sent in transactions from now on; its first renewal takes over from whoever has
+    /// this identity.
+    pub fn transactional(mut self, identity: Identity) -> Self {
+        self.transactions = Some(Transactions::new(identity));
+        self
     }
 
     /// Records that were handed to the library and have no outcome yet.
@@ -118,12 +131,16 @@ impl Producer {
         if state.pending.count() > 0 {
             self.topics.cluster().busy();
         }
-        outcomes.append(&mut state.outcomes);
+        let reported = std::mem::take(&mut state.outcomes);
+        outcomes.extend(reported.into_iter().filter(|(token, _)| *token != CHECKPOINT));
     }
 
     /// Lets the client go; whatever has no outcome yet is purged.
     fn retire(&mut self) -> Option<mpsc::Receiver<()>> {
         let client = self.client.take()?;
+        if let Some(transactions) = &mut self.transactions {
+            transactions.begin_anew();
+        }
         client.purge(PurgeConfig::default().queue().inflight().non_blocking());
         let end = Instant::now() + LAST_REPORTS;
         loop {
@@ -153,6 +170,9 @@ impl Sink for Producer {
         let Some(client) = self.client.as_ref().filter(|_| !self.purged) else {
             return Err(SendError::Failed(Failure::Purged));
         };
+        if let Some(transactions) = &mut self.transactions {
+            transactions.open(client).map_err(SendError::Failed)?;
+        }
         let weight = record.size() + RECORD_WEIGHT + HEADER_WEIGHT * record.headers.len();
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
         let slot = {
@@ -223,29 +243,30 @@ impl Sink for Producer {
     }
 
     fn renew(&mut self, give_up: &dyn Fn() -> bool) -> Result<(), Failure> {
-        let was_fatal = std::mem::take(&mut self.fatal);
-        self.retire();
-        // One fatal error after the other, with nothing delivered in between, is not a hot loop.
-        if was_fatal && self.retry.wait(give_up) {
-            return Err(Failure::Fatal("gave up on making a new Kafka producer".into()));
+        match self.transactions.take() {
+            None => self.replace(None, give_up),
+            Some(mut transactions) => {
+                let renewed = self.take_back(&mut transactions, give_up);
+                self.transactions = Some(transactions);
+                renewed
+            }
         }
-        let topics = &self.topics;
-        if self.generation != topics.access().generation() {
-            (self.generation, self.config) = topics.access().get();
+    }
+
+    fn commit(&mut self, checkpoint: &Record<'_>, patience: Duration) -> Commit {
+        let Some((client, transactions)) = self.client.as_ref().zip(self.transactions.as_mut())
+        else {
+            return Commit::Failed(Failure::Purged);
+        };
+        let commit = transactions.commit(client, checkpoint, patience);
+        if commit == Commit::Done {
+            self.retry.reset();
         }
-        let native = properties::producer(&self.config, self.queue_size);
-        let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(10));
-        let made = retry.until(
-            give_up,
-            || native.create_with_context(Producing::new(Arc::clone(topics))),
-            |error, tries| {
-                let error = properties::describe(error);
-                warn!(error, tries, "no Kafka producer could be made; trying again");
-            },
-        );
-        self.client = Some(made.map_err(|error| Failure::Fatal(properties::describe(&error)))?);
-        self.purged = false;
-        Ok(())
+        commit
+    }
+
+    fn committed(&mut self) -> Option<Vec<u8>> {
+        self.transactions.as_mut()?.found.take()
     }
 
     fn wants_renewal(&self) -> bool {
@@ -265,8 +286,79 @@ impl Sink for Producer {
     }
 }
 
+impl Producer {
+    /// Another client.
+    fn replace(
+        &mut self,
+        identity: Option<&Identity>,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<(), Failure> {
+        let was_fatal = std::mem::take(&mut self.fatal);
+        self.retire();
+        // One fatal error after the other, with nothing delivered in between, is not a hot loop.
+        if was_fatal && self.retry.wait(give_up) {
+            return Err(Failure::Fatal("gave up on making a new Kafka producer".into()));
+        }
+        let topics = &self.topics;
+        if self.generation != topics.access().generation() {
+            (self.generation, self.config) = topics.access().get();
+        }
+        let native = match identity {
+            None => properties::producer(&self.config, self.queue_size),
+            Some(it) => properties::transactional(&self.config, self.queue_size, it),
+        };
+        let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(10));
+        let made = retry.until(
+            give_up,
+            || native.create_with_context(Producing::new(Arc::clone(topics))),
+            |error, tries| {
+                let error = properties::describe(error);
+                warn!(error, tries, "no Kafka producer could be made; trying again");
+            },
+        );
+        self.client = Some(made.map_err(|error| Failure::Fatal(properties::describe(&error)))?);
+        self.purged = false;
+        Ok(())
+    }
+
+    /// Takes the transaction back: in place, or by a client that takes over.
+    fn take_back(
+        &mut self,
+        transactions: &mut Transactions,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<(), Failure> {
+        let in_use = |client: &Client| {
+            !self.fatal && !self.wants_renewal() && client.client().fatal_error().is_none()
+        };
+        if let Some(client) = self.client.as_ref().filter(|client| in_use(client)) {
+            if transactions.abort(client, give_up)? {
+                let mut state = client.context().state();
+                state.outcomes.clear();
+                state.kept_out.clear();
+                return Ok(());
+            }
+        } else {
+            transactions.must_begin_anew();
+        }
+        if self.client.is_none() || !transactions.is_taking_over() {
+            transactions.begin_anew();
+            self.replace(Some(&transactions.identity), give_up)?;
+        }
+        let Some(client) = &self.client else { return Err(Failure::Purged) };
+        let taken = transactions.take_over(client, &self.config, &self.topics, give_up);
+        if let Err(Failure::Fatal(_)) = &taken {
+            self.fatal = true;
+            transactions.must_begin_anew();
+        }
+        taken
+    }
+}
+
 impl Drop for Producer {
     fn drop(&mut self) {
+        if let Some((client, transactions)) = self.client.as_ref().zip(self.transactions.as_ref()) {
+            transactions::end_with(client, transactions.stage);
+        }
         if let Some(ended) = self.retire() {
             // Threads of the library that outlive the process' exit handlers may crash in OpenSSL.
             let _ = ended.recv_timeout(LAST_THREADS);

@@ -17,6 +17,7 @@ use rdkafka::{
     producer::{BaseProducer, DefaultProducerContext},
 };
 
+use super::transactions::Identity;
 use crate::config::{self, Secret};
 
 /// Where the user says nothing.
@@ -99,6 +100,20 @@ pub(super) fn producer(kafka: &config::Kafka, queue_size: u64) -> ClientConfig {
     config
 }
 
+/// As [`producer`], with transactions; librdkafka gives up a record with its transaction.
+pub(super) fn transactional(
+    kafka: &config::Kafka,
+    queue_size: u64,
+    identity: &Identity,
+) -> ClientConfig {
+    let mut config = producer(kafka, queue_size);
+    config
+        .set("transactional.id", &identity.id)
+        .set("transaction.timeout.ms", identity.timeout.as_millis().to_string());
+    config.remove("message.timeout.ms");
+    config
+}
+
 /// For a consumer that reads chosen partitions from their beginning and commits nothing.
 pub(super) fn reader(kafka: &config::Kafka) -> ClientConfig {
     layered(
@@ -151,6 +166,7 @@ pub fn validate(properties: &BTreeMap<String, Secret>) -> Result<(), String> {
         bootstrap_servers: String::new(),
         properties: properties.clone(),
         queue_size: config::Kafka::QUEUE_SIZE,
+        delivery: Default::default(),
     };
     let mut config = producer(&kafka, kafka.queue_size);
     config.remove("bootstrap.servers").set_log_level(RDKafkaLogLevel::Emerg);
@@ -224,6 +240,7 @@ mod tests {
             bootstrap_servers: "b:9092".into(),
             properties: pairs(properties),
             queue_size: config::Kafka::QUEUE_SIZE,
+            delivery: Default::default(),
         }
     }
 
@@ -284,6 +301,14 @@ mod tests {
         for config in [client(&kafka(&[])), producer(&kafka(&[]), 1), reader(&kafka(&[]))] {
             config.create_native_config().unwrap();
         }
+        let identity = Identity {
+            id: "millrace-1".into(),
+            topic: "t".into(),
+            key: "k".into(),
+            timeout: std::time::Duration::from_secs(60),
+        };
+        let config = transactional(&kafka(&[]), 1, &identity);
+        config.create_with_context::<_, BaseProducer>(DefaultProducerContext).unwrap();
         validate(&BTreeMap::new()).unwrap();
     }
 

@@ -40,7 +40,7 @@ use super::{
 };
 use directory::{Directory, Found, Listing, Rules};
 pub(super) use maker::AdminMaker;
-pub use maker::{Made, TopicMaker};
+pub use maker::{Made, TopicMaker, of_checkpoints};
 
 /// The directory; dropping it ends its thread.
 #[derive(Debug)]
@@ -97,6 +97,7 @@ impl Topics {
             limit: topics.limit,
             prefix: literal_prefix.into(),
             dead_letter: topics.dead_letter.clone(),
+            checkpoints: topics.checkpoints.clone(),
         };
         let shared = Arc::new(Shared {
             directory: RwLock::new(Directory::new(rules, advice.clone())),

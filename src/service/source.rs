@@ -2,7 +2,7 @@
 
 use std::{
     cell::OnceCell,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -14,8 +14,8 @@ use crate::{
     config::{Auth, Config, SourceConfig},
     decode::{Catalog, Rules},
     deduplicate::Deduplicator,
-    forward::{self, Forwarder, Parts, Settings},
-    kafka::{Producer, Topics},
+    forward::{self, ForwardError, Forwarder, Parts, Settings, Start, Transactions},
+    kafka::{Identity, Producer, Topics},
     metrics::Metrics,
     produce::Sink,
     quarantine::Quarantine,
@@ -41,6 +41,8 @@ pub(super) struct RunningSource {
     tokens: Option<Tokens>,
     writer: JoinHandle<()>,
     forwarder: JoinHandle<()>,
+    /// Why the forwarder can't go on.
+    problem: Arc<OnceLock<ForwardError>>,
     /// Tells the forwarder's thread to stop; apart from the process's shutdown, since what the
     /// spool accepted last should be durable first.
     stop: Shutdown,
@@ -52,6 +54,7 @@ impl RunningSource {
         metrics.announce(source.name.as_str(), source.kind.as_str());
         let directory = folder.source_directory(&source.name);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
+        checkpoint.check_fence()?;
         let saved = checkpoint.load()?;
         let delivered = saved.as_ref().map(Checkpoint::delivered);
         let (writer, spool) = folder.spool(&source.name, source.size_limit, metrics, delivered)?;
@@ -68,10 +71,24 @@ impl RunningSource {
             held_topics: config.forward.held_topics,
             quarantine_after: config.forward.quarantine_after,
             window_bytes: usize::try_from(queue).unwrap_or(usize::MAX),
+            transactions: config.kafka.delivery.is_exactly_once().then(|| Transactions {
+                topic: config.topics.checkpoints.clone(),
+                interval: config.kafka.delivery.commit_interval,
+            }),
+        };
+        let sink = Producer::new(&config.kafka, queue, Arc::clone(topics));
+        let sink = match &settings.transactions {
+            None => sink,
+            Some(_) => sink.transactional(Identity {
+                id: format!("{}{}", config.kafka.delivery.transactional_id_prefix, spool.id()),
+                topic: config.topics.checkpoints.clone(),
+                key: spool.id().to_string(),
+                timeout: config.forward.transaction_timeout(),
+            }),
         };
         let parts = Parts {
             spool: spool.clone(),
-            sink: Producer::new(&config.kafka, queue, Arc::clone(topics)),
+            sink,
             rules: Arc::new(Rules::from(catalog(source)?)),
             router: (*router).clone(),
             checkpoint,
@@ -79,12 +96,13 @@ impl RunningSource {
             claims: deduplicator.claims(&source.name),
             metrics: (*metrics).clone(),
         };
-        let stop = Shutdown::new();
-        let forwarder =
-            spawn_forwarder(folder, settings, parts, saved, stop.clone(), config.shutdown.flush)?;
+        let (stop, problem) = (Shutdown::new(), Arc::default());
+        let running = RunningForwarder { settings, saved, stop: stop.clone(), problem };
+        let problem = running.problem.clone();
+        let forwarder = running.spawn(folder, parts, config.shutdown.flush)?;
         let writer = writer.spawn().map_err(StartError::Thread)?;
         let tokens = source.auth.tokens.as_ref().map(Tokens::new);
-        Ok(Self { spool, auth: source.auth.clone(), tokens, writer, forwarder, stop })
+        Ok(Self { spool, auth: source.auth.clone(), tokens, writer, forwarder, problem, stop })
     }
 
     /// The front half's view of this source.
@@ -118,6 +136,11 @@ impl RunningSource {
         }
     }
 
+    /// Why nothing of this source is delivered any more, if a person has to look at it.
+    pub fn problem(&self) -> Option<String> {
+        self.problem.get().map(ToString::to_string)
+    }
+
     /// Stops accepting, finishes what was accepted, settles what is on its way.
     pub fn stop(self) {
         let name = self.spool.source().clone();
@@ -146,28 +169,61 @@ fn catalog(source: &SourceConfig) -> Result<Catalog, StartError> {
     })
 }
 
-fn spawn_forwarder(
-    folder: &Folder,
+/// What the forwarder's thread begins with.
+struct RunningForwarder {
     settings: Settings,
-    mut parts: Parts<Producer>,
     saved: Option<Checkpoint>,
     stop: Shutdown,
-    flush: Duration,
-) -> Result<JoinHandle<()>, StartError> {
-    let name = format!("forward-{}", parts.spool.source());
-    let disk = folder.disk().clone();
-    let work = move || {
+    problem: Arc<OnceLock<ForwardError>>,
+}
+
+impl RunningForwarder {
+    fn spawn(
+        self,
+        folder: &Folder,
+        parts: Parts<Producer>,
+        flush: Duration,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let name = format!("forward-{}", parts.spool.source());
+        let disk = folder.disk().clone();
+        // Deliveries that come from now on tell nothing about where the spool ended.
+        let end = parts.spool.durable_end();
+        let work = move || {
+            let (problem, source) = (self.problem.clone(), parts.spool.source().clone());
+            parts.claims.recall(disk.now());
+            if let Err(error) = self.work(parts, end, flush) {
+                tracing::error!(%source, %error, "nothing of this source is delivered any more");
+                // The thread ends here: it is set once.
+                let _ = problem.set(error);
+            }
+        };
+        thread::Builder::new().name(name).spawn(work).map_err(StartError::Thread)
+    }
+
+    /// Takes over (in exactly-once delivery, once Kafka is there), and forwards until it is stopped.
+    fn work(
+        self,
+        mut parts: Parts<Producer>,
+        end: u64,
+        flush: Duration,
+    ) -> Result<(), ForwardError> {
+        let Self { settings, saved, stop, .. } = self;
         let spool = parts.spool.clone();
         let stopping = || stop.has_reached(Phase::Closing);
-        parts.claims.recall(disk.now());
-        if parts.sink.renew(&stopping).is_err() {
-            return; // only when asked to stop
+        while let Err(error) = parts.sink.renew(&stopping) {
+            if stopping() {
+                return Ok(());
+            }
+            tracing::debug!(source = %spool.source(), %error, "Kafka is not ready yet");
         }
-        let mut forwarder = Forwarder::new(settings, parts, saved);
+        let start = match settings.transactions {
+            None => Start::from_file(saved),
+            Some(_) => Start::with_topic(saved, &mut parts.sink, spool.id(), end)?,
+        };
+        let mut forwarder = Forwarder::new(settings, parts, &start, forward::now());
         let deadline = OnceCell::new();
         forward::run(&mut forwarder, &spool, &|| {
             stopping().then(|| *deadline.get_or_init(|| Instant::now() + flush))
-        });
-    };
-    thread::Builder::new().name(name).spawn(work).map_err(StartError::Thread)
+        })
+    }
 }

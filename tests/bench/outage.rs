@@ -243,6 +243,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
             bootstrap_servers: bootstrap.into(),
             properties: BTreeMap::new(),
             queue_size: Kafka::QUEUE_SIZE,
+            delivery: Default::default(),
         },
         topics: Topics::default(),
         forward: Forward::default(),

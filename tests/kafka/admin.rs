@@ -20,7 +20,14 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// Creates `topic` with the cluster's own number of replicas.
 #[track_caller]
 pub fn create_topic(address: &str, topic: &str, partitions: i32) {
+    create_topic_with(address, topic, partitions, &[]);
+}
+
+/// The same with settings of its own.
+#[track_caller]
+pub fn create_topic_with(address: &str, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+    let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
     let results = block_on(client(address).create_topics([&new], &AdminOptions::new()));
     for result in results.expect("the cluster answers") {
         result.unwrap_or_else(|(topic, error)| panic!("can't create {topic}: {error}"));

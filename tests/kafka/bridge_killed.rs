@@ -80,10 +80,16 @@ fn send(line: &Line, mut subscription: Subscription, prefix: &str) -> Ledger {
 
 #[test]
 fn whatever_was_answered_200_is_on_its_topic_however_often_the_bridge_is_killed() {
-    let kills = if std::env::var_os("TEST_LONG").is_some() { 50 } else { 10 };
     let address = broker::shared();
     let prefix = broker::own_prefix("killed");
     let mut bridge = Bridge::start(Settings::new(&address, &prefix));
+    let ledger = kill_again_and_again(&mut bridge, &prefix);
+    ledger.compare(&address).assert_whole("a killed bridge");
+}
+
+/// Returns when everything is delivered.
+pub fn kill_again_and_again(bridge: &mut Bridge, prefix: &str) -> Ledger {
+    let kills = if std::env::var_os("TEST_LONG").is_some() { 50 } else { 10 };
     let line = Line {
         address: Mutex::new(bridge.deliveries()),
         answered: AtomicUsize::new(0),
@@ -97,7 +103,7 @@ fn whatever_was_answered_200_is_on_its_topic_however_often_the_bridge_is_killed(
         let senders: Vec<_> = (0..SENDERS)
             .map(|number| {
                 let subscription = Subscription::new(&format!("999-KIL-{number:03}"), 20);
-                let (line, prefix) = (&line, prefix.as_str());
+                let line = &line;
                 scope.spawn(move || send(line, subscription, prefix))
             })
             .collect();
@@ -122,7 +128,7 @@ fn whatever_was_answered_200_is_on_its_topic_however_often_the_bridge_is_killed(
             *line.address.lock().expect("nobody panics with it") = bridge.deliveries();
         }
         line.stop.store(true, Ordering::Relaxed);
-        let mut ledger = Ledger::new(&prefix);
+        let mut ledger = Ledger::new(prefix);
         for sender in senders {
             ledger.add(sender.join().expect("a sender whose every answer is 200"));
         }
@@ -132,5 +138,5 @@ fn whatever_was_answered_200_is_on_its_topic_however_often_the_bridge_is_killed(
     println!("{kills} kills, {with_a_batch_unanswered} of them with a batch unanswered");
     assert!(with_a_batch_unanswered >= kills / 2, "only {with_a_batch_unanswered} of {kills}");
     bridge.wait_until_drained(PATIENCE);
-    ledger.compare(&address).assert_whole("a killed bridge");
+    ledger
 }

@@ -267,6 +267,8 @@ fn settings(
         ("transaction.state.log.num.partitions", "1".to_owned()),
         ("transaction.state.log.replication.factor", replicas),
         ("transaction.state.log.min.isr", "1".to_owned()),
+        // A transaction that is too old is given up at once, not within ten seconds.
+        ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500".to_owned()),
         // Groups form at once, a lost broker is missed soon, and the heap may be small.
         ("group.initial.rebalance.delay.ms", "0".to_owned()),
         ("broker.session.timeout.ms", "6000".to_owned()),

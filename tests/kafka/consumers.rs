@@ -44,14 +44,29 @@ impl Record {
 
 /// Every record that `topic` holds now, in order within its partitions; read by kcat. A topic that
 /// does not exist has none.
+/// Of transactions only what is committed: that is kcat's default.
 #[track_caller]
 pub fn read_topic(address: &str, topic: &str) -> Vec<Record> {
+    read_topic_at(address, topic, "read_committed")
+}
+
+/// As [`read_topic`], with what is in transactions that were taken back or are not committed yet.
+#[allow(dead_code, reason = "tests of exactly-once delivery look")]
+#[track_caller]
+pub fn read_topic_uncommitted(address: &str, topic: &str) -> Vec<Record> {
+    read_topic_at(address, topic, "read_uncommitted")
+}
+
+#[track_caller]
+fn read_topic_at(address: &str, topic: &str, isolation: &str) -> Vec<Record> {
     if !topics(address).contains_key(topic) {
         return Vec::new();
     }
     // Lengths stand before key and value, so that any bytes may be in them.
     let format = r"%p %o %K %S\n%k%s%h\x1e\x1d\n";
-    let arguments = ["-C", "-q", "-e", "-o", "beginning", "-b", address, "-t", topic, "-f", format];
+    let isolation = format!("isolation.level={isolation}");
+    let what = ["-C", "-q", "-e", "-o", "beginning", "-X", &isolation];
+    let arguments = [&what[..], &["-b", address, "-t", topic, "-f", format]].concat();
     let printed = kcat(&arguments, b"").unwrap_or_else(|error| panic!("{error}"));
     let mut rest = printed.as_slice();
     let mut records = Vec::new();

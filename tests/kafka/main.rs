@@ -29,6 +29,7 @@ mod clean_stop;
 mod cloudevents_sdk;
 mod deliveries_arrive;
 mod documents;
+mod exactly_once;
 mod full_spool;
 mod held_topic;
 mod outage;

@@ -14,8 +14,8 @@ use std::{
 };
 
 use crate::{
-    broker,
-    ledger::Ledger,
+    broker, exactly_once,
+    ledger::{Comparison, Ledger},
     support::{
         batches::{Batch, Random, Subscription},
         bridge::{Bridge, LEADS, Settings, TOKEN},
@@ -111,10 +111,40 @@ impl Line {
 
 #[test]
 fn whatever_senders_repeat_is_on_its_topic_once_but_for_what_was_in_flight_at_a_kill() {
-    let kills = if std::env::var_os("TEST_LONG").is_some() { 50 } else { 10 };
     let address = broker::shared();
     let prefix = broker::own_prefix("repeats");
-    let mut bridge = Bridge::start(settings(&address, &prefix));
+    let kills = if std::env::var_os("TEST_LONG").is_some() { 50 } else { 10 };
+    let (batches, comparison) = repeat_and_kill(&address, &prefix, kills, |settings| settings);
+    // However many copies were in flight or waited in the spools: each process brings an event once at
+    // most.
+    for (batch, before) in &batches {
+        let kills = kills - before;
+        for guid in batch.events.iter().map(|sent| &sent.guid) {
+            let times = comparison.times[guid];
+            assert!(times <= 1 + kills, "{guid}: {times} records, {kills} kills");
+        }
+    }
+}
+
+#[test]
+fn in_transactions_whatever_senders_repeat_is_on_its_topic_once_however_often_it_is_killed() {
+    let address = broker::shared();
+    let prefix = broker::own_prefix("once");
+    let kills = if std::env::var_os("TEST_LONG").is_some() { 50 } else { 5 };
+    let (_, comparison) = repeat_and_kill(&address, &prefix, kills, |settings| {
+        exactly_once::turn_on(settings, &prefix)
+    });
+    assert_eq!(comparison.repeated, 0, "{:?}", comparison.times.iter().find(|(_, n)| **n > 1));
+}
+
+/// Batches, each with how often the bridge had been killed before it was first sent.
+fn repeat_and_kill(
+    address: &str,
+    prefix: &str,
+    kills: usize,
+    with: impl Fn(Settings) -> Settings,
+) -> (Vec<(Batch, usize)>, Comparison) {
+    let mut bridge = Bridge::start(with(settings(address, prefix)));
     let line = Line::to(&bridge);
     let mut random = Random(0x7265_7065_6174_7321);
     let mut duplicates = [0.0; 2];
@@ -143,24 +173,16 @@ fn whatever_senders_repeat_is_on_its_topic_once_but_for_what_was_in_flight_at_a_
     });
 
     bridge.wait_until_drained(PATIENCE);
-    let mut ledger = Ledger::of_racing_sources(&prefix);
+    let mut ledger = Ledger::of_racing_sources(prefix);
     batches.iter().for_each(|(batch, _)| ledger.acknowledged(batch.clone()));
-    let comparison = ledger.compare(&address);
+    let comparison = ledger.compare(address);
     comparison.assert_whole("repeating senders and a killed bridge");
     let [same, other] = duplicates;
     println!(
         "{kills} kills; {same} repeats of the same source passed over, {other} of the other one"
     );
     assert!(same > 0.0 && other > 0.0, "both kinds of repeats are passed over");
-    // However many copies were in flight or waited in the spools: each process brings an event once at
-    // most.
-    for (batch, before) in &batches {
-        let kills = kills - before;
-        for guid in batch.events.iter().map(|sent| &sent.guid) {
-            let times = comparison.times[guid];
-            assert!(times <= 1 + kills, "{guid}: {times} records, {kills} kills");
-        }
-    }
+    (batches, comparison)
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub fn kafka(bootstrap: &str, properties: &[(&str, &str)]) -> config::Kafka {
         bootstrap_servers: bootstrap.into(),
         properties,
         queue_size: config::Kafka::QUEUE_SIZE,
+        delivery: Default::default(),
     }
 }
 

@@ -65,6 +65,15 @@ impl Books {
         }
     }
 
+    /// As [`Books::begin_at`] where nothing that is there may come again, unless its id was lost.
+    pub fn begin_without_repeats(&mut self, seen: &Seen) {
+        if self.forgetful {
+            for id in seen.records.keys() {
+                *self.due.entry(id.clone()).or_default() += 1;
+            }
+        }
+    }
+
     /// I5: whatever `saved` has passed is somewhere; or, if it was sent more than once, a copy of it
     /// is still to be read.
     pub fn nothing_is_passed(&self, saved: &Saved, seen: &Seen, sent: &BTreeMap<String, Sent>) {
@@ -128,5 +137,7 @@ fn behind(saved: &Saved, places: &[(usize, Position)], event: &Sent) -> usize {
 
 fn is_behind(saved: &Checkpoint, position: Position, event: &Sent) -> bool {
     let held = saved.held.iter().filter(|held| Some(&held.topic) == event.topic.as_ref());
-    position < saved.low && held.into_iter().all(|held| position < held.position)
+    position < saved.low
+        && held.into_iter().all(|held| position < held.position)
+        && saved.refused.iter().all(|refused| refused.position != position)
 }

@@ -14,11 +14,11 @@ use std::{
 };
 
 use millrace::{
-    produce::{Failure, Outcome, SendError, Sink, Token, TopicState},
+    produce::{Commit, Failure, Outcome, SendError, Sink, Token, TopicState},
     record::Record,
 };
 
-use crate::sent_once::SentOnce;
+use crate::{sent_once::SentOnce, transactions::Transaction};
 
 /// A record that the cluster has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,11 +57,17 @@ pub struct Counters {
     pub fatal: u64,
     pub secrets_replaced: u64,
     pub over_limit: u64,
+    /// Commits that happened without an answer, and transactions that took too long.
+    pub lost_commits: u64,
+    pub timed_out_transactions: u64,
 }
 
 pub struct Cluster {
     pub random: fastrand::Rng,
+    /// What is there to be read; of transactions what is committed.
     pub topics: BTreeMap<String, Vec<Stored>>,
+    /// The last checkpoint of each spool that was committed.
+    pub checkpoints: BTreeMap<String, Vec<u8>>,
     pub away: bool,
     /// Since when it is away, in simulated time.
     pub away_since: Duration,
@@ -93,6 +99,7 @@ impl Cluster {
         Rc::new(RefCell::new(Self {
             random: fastrand::Rng::with_seed(seed),
             topics: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
             away: false,
             away_since: Duration::ZERO,
             now: Duration::ZERO,
@@ -108,7 +115,7 @@ impl Cluster {
         }))
     }
 
-    fn chance(&mut self, percent: u8) -> bool {
+    pub fn chance(&mut self, percent: u8) -> bool {
         !self.quiet && self.random.u8(..100) < percent
     }
 }
@@ -129,6 +136,12 @@ pub struct Producer {
     unanswered: Vec<Token>,
     outcomes: Vec<(Token, Outcome)>,
     sent: SentOnce,
+    /// For exactly-once delivery: the spool's id, and what is not committed.
+    transaction: Option<(String, Transaction)>,
+    /// What was sent in transactions that are committed.
+    sent_before: SentOnce,
+    /// It has taken over once.
+    started: bool,
     purged: bool,
     fatal: bool,
     queue_limit: usize,
@@ -143,6 +156,9 @@ impl Producer {
             unanswered: Vec::new(),
             outcomes: Vec::new(),
             sent: SentOnce::default(),
+            transaction: None,
+            sent_before: SentOnce::default(),
+            started: false,
             purged: false,
             fatal: false,
             queue_limit,
@@ -150,11 +166,43 @@ impl Producer {
         }
     }
 
+    /// Of a spool with this id, for exactly-once delivery; its first renewal takes over.
+    pub fn transactional(mut self, spool: String) -> Self {
+        self.transaction = Some((spool, Transaction::default()));
+        self.fatal = true;
+        self
+    }
+
+    fn doom(&mut self) {
+        if let Some((_, transaction)) = &mut self.transaction {
+            transaction.doomed = true;
+        }
+    }
+
+    /// `false` while the cluster is away: then nobody knows what was committed.
+    fn take_back(&mut self) -> bool {
+        let Some((spool, transaction)) = &mut self.transaction else { return true };
+        let mut cluster = self.cluster.borrow_mut();
+        if cluster.away && self.started {
+            return false;
+        }
+        self.started = true;
+        let looks = self.fatal || cluster.chance(50);
+        transaction.take_back(looks, spool, &cluster.checkpoints);
+        self.sent = self.sent_before.clone();
+        true
+    }
+
     fn work(&mut self) {
         let cluster = self.cluster.clone();
         let mut cluster = cluster.borrow_mut();
         if cluster.away || self.fatal {
             return;
+        }
+        let too_old = |(_, it): &(String, Transaction)| it.is_too_old(cluster.now);
+        if self.transaction.as_ref().is_some_and(too_old) {
+            cluster.counters.timed_out_transactions += 1;
+            return self.turn_fatal(&mut cluster);
         }
         if cluster.random.u16(..1000) < cluster.fatal_per_mille {
             return self.turn_fatal(&mut cluster);
@@ -219,11 +267,17 @@ impl Producer {
         };
         for Queued { token, topic, stored, .. } in batch {
             if let Some(failure) = &failure {
+                self.doom();
                 self.outcomes.push((token, Outcome::Failed(failure.clone())));
                 continue;
             }
-            cluster.topics.entry(topic).or_default().push(stored);
-            cluster.counters.stored += 1;
+            match &mut self.transaction {
+                Some((_, transaction)) => transaction.add(cluster.now, &topic, stored),
+                None => {
+                    cluster.topics.entry(topic).or_default().push(stored);
+                    cluster.counters.stored += 1;
+                }
+            }
             if cluster.chance(30) {
                 cluster.counters.late_acknowledgements += 1;
                 self.unanswered.push(token);
@@ -250,6 +304,9 @@ impl Sink for Producer {
         }
         if self.fatal {
             return Err(SendError::Failed(Failure::Fatal("fenced".into())));
+        }
+        if self.transaction.as_ref().is_some_and(|(_, transaction)| transaction.doomed) {
+            return Err(SendError::Failed(Failure::Purged));
         }
         let mut cluster = self.cluster.borrow_mut();
         if self.queue.len() >= self.queue_limit {
@@ -287,6 +344,10 @@ impl Sink for Producer {
 
     fn renew(&mut self, _give_up: &dyn Fn() -> bool) -> Result<(), Failure> {
         self.purge();
+        let taken_over = self.transaction.is_none() || self.take_back();
+        if !taken_over {
+            return Err(Failure::Passing("the cluster is away".into()));
+        }
         self.purged = false;
         self.fatal = false;
         let mut cluster = self.cluster.borrow_mut();
@@ -296,6 +357,24 @@ impl Sink for Producer {
             self.outcomes.push((token, Outcome::Failed(Failure::Purged)));
         }
         Ok(())
+    }
+
+    fn commit(&mut self, checkpoint: &Record<'_>, _patience: Duration) -> Commit {
+        assert!(self.queue.is_empty() && self.unanswered.is_empty(), "something is on its way");
+        assert!(!self.purged, "it is taken back");
+        let (_, transaction) = self.transaction.as_mut().expect("a transactional producer");
+        if self.fatal {
+            return Commit::Failed(Failure::Fatal("fenced".into()));
+        }
+        let commit = transaction.commit(&mut self.cluster.borrow_mut(), checkpoint);
+        if commit == Commit::Done || transaction.has_happened() {
+            self.sent_before = self.sent.clone();
+        }
+        commit
+    }
+
+    fn committed(&mut self) -> Option<Vec<u8>> {
+        self.transaction.as_mut()?.1.found.take()
     }
 
     fn wants_renewal(&self) -> bool {

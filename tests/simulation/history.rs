@@ -52,6 +52,13 @@ pub enum Senders {
     TwoThatRepeat,
 }
 
+/// How a process delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    AtLeastOnce,
+    ExactlyOnce,
+}
+
 /// What runs of one source between a start and a crash.
 struct Process {
     writer: Writer,
@@ -67,6 +74,7 @@ pub struct History {
     cluster: Rc<RefCell<Cluster>>,
     sender: Sender,
     deduplicate: deduplicate::Settings,
+    delivery: Delivery,
     /// One for each source, or none while nothing runs.
     processes: Vec<Process>,
     metrics: Metrics,
@@ -80,7 +88,7 @@ pub struct History {
 }
 
 impl History {
-    pub fn new(seed: u64, senders: Senders) -> Self {
+    pub fn new(seed: u64, senders: Senders, delivery: Delivery) -> Self {
         let config = Config {
             directory: "/spool".into(),
             size_limit: 60_000,
@@ -99,6 +107,7 @@ impl History {
             config,
             sender: Sender::new(seed ^ 1, sources.clone(), repeats),
             deduplicate: deduplicate::Settings::OFF,
+            delivery,
             sources,
             cluster: Cluster::new(seed ^ 2),
             processes: Vec::new(),
@@ -276,11 +285,17 @@ impl History {
         let directories = self.directories();
         let saved = directories.iter().map(|directory| oracle::checkpoint(&self.disk, directory));
         self.books.nothing_is_passed(&saved.collect(), &seen, &self.sender.sent);
+        self.books.nothing_is_passed(&self.committed(), &seen, &self.sender.sent);
         let cluster = &self.cluster.borrow().counters;
         let repeats = self.books.repeats(&seen, &self.sender.sent);
         let forgets = self.repeats() && !self.has_memory_for_all();
+        // A committed record has no acknowledgement that could be lost.
+        let lost = match self.delivery {
+            Delivery::AtLeastOnce => cluster.lost_acknowledgements as usize,
+            Delivery::ExactlyOnce => 0,
+        };
         assert!(
-            forgets || repeats.needless <= cluster.lost_acknowledgements as usize,
+            forgets || repeats.needless <= lost,
             "{repeats:?}, and {} acknowledgements were lost",
             cluster.lost_acknowledgements
         );
@@ -306,6 +321,14 @@ impl History {
                 ("secret replaced", cluster.secrets_replaced as usize),
                 ("topic over the limit", cluster.over_limit as usize),
             ];
+            let of_transactions = [
+                ("commit without an answer", cluster.lost_commits as usize),
+                ("transaction given up by the cluster", cluster.timed_out_transactions as usize),
+            ];
+            let exactly_once = self.delivery == Delivery::ExactlyOnce;
+            let reached = reached
+                .into_iter()
+                .chain(exactly_once.then_some(of_transactions).into_iter().flatten());
             for (what, times) in reached {
                 *self.counters.entry(what).or_default() += times as u64;
             }

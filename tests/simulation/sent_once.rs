@@ -10,7 +10,7 @@ use crate::cluster::Stored;
 /// What a record is the record of: its topic, and its id or the position of a dead letter.
 type Identity = (String, String);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct SentOnce {
     on_its_way: BTreeMap<Token, Identity>,
     sent: BTreeSet<Identity>,

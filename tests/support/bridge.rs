@@ -137,6 +137,44 @@ impl Bridge {
         self.running.process.signal(Signal::TERM);
     }
 
+    /// SIGSTOP: its connections stay open, and nothing answers.
+    #[allow(dead_code, reason = "tests of exactly-once delivery freeze it")]
+    pub fn freeze(&mut self) {
+        self.running.process.signal(Signal::STOP);
+    }
+
+    /// SIGCONT: as if nothing had been.
+    #[allow(dead_code, reason = "tests of exactly-once delivery freeze it")]
+    pub fn thaw(&mut self) {
+        self.running.process.signal(Signal::CONT);
+    }
+
+    /// What the process ended with, if it has.
+    #[allow(dead_code, reason = "tests of exactly-once delivery fence it")]
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.running.process.ended()
+    }
+
+    /// Another setting from the next start on.
+    #[allow(dead_code, reason = "tests of exactly-once delivery switch between the modes")]
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings = self.settings.clone().set(key, value);
+    }
+
+    /// Another service, on a copy of this one's spool.
+    #[allow(dead_code, reason = "tests of exactly-once delivery copy it")]
+    #[track_caller]
+    pub fn start_on_a_copy(&self) -> Self {
+        let spool = tempfile::Builder::new().prefix("millrace-test-spool-").tempdir();
+        let spool = spool.expect("a temporary folder can be made");
+        let from = format!("{}/.", self.spool.path().display());
+        let copied = Command::new("cp").arg("-a").arg(from).arg(spool.path()).status();
+        assert!(copied.expect("cp can be started").success(), "the spool can be copied");
+        let log = Arc::default();
+        let running = run(&self.settings, spool.path(), &log);
+        Self { settings: self.settings.clone(), spool, running, log }
+    }
+
     /// Waits for a stop that was asked for.
     #[track_caller]
     pub fn wait(&mut self, patience: Duration) -> ExitStatus {

@@ -72,6 +72,7 @@ fn records(cluster: &MockCluster) -> BTreeMap<String, usize> {
         bootstrap_servers: cluster.bootstrap().into(),
         properties: BTreeMap::new(),
         queue_size: config::Kafka::QUEUE_SIZE,
+        delivery: Default::default(),
     };
     let mut reader = Reader::open(&kafka, Select::Prefix("marketo.".into())).unwrap();
     let mut counts = BTreeMap::new();

@@ -27,6 +27,7 @@ pub fn kafka(bootstrap: &str) -> Kafka {
         bootstrap_servers: bootstrap.into(),
         properties: BTreeMap::new(),
         queue_size: Kafka::QUEUE_SIZE,
+        delivery: Default::default(),
     }
 }
 

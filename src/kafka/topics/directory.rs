@@ -16,8 +16,16 @@ pub(super) struct Rules {
     pub limit: usize,
     /// What every topic of the template begins with.
     pub prefix: String,
-    /// Exempt from the limit.
+    /// Exempt from the limit, as the topic of checkpoints is.
     pub dead_letter: String,
+    pub checkpoints: String,
+}
+
+impl Rules {
+    /// Whether events are routed to `topic`.
+    fn counts(&self, topic: &str) -> bool {
+        topic != self.dead_letter && topic != self.checkpoints
+    }
 }
 
 /// What a listing of the cluster says about one topic.
@@ -143,7 +151,7 @@ impl Directory {
         self.count(listing);
         // Every topic of ours that is there is ready before somebody asks.
         for (topic, found) in listing {
-            let ours = topic.starts_with(&self.rules.prefix) || *topic == self.rules.dead_letter;
+            let ours = topic.starts_with(&self.rules.prefix) || !self.rules.counts(topic);
             if *found == Found::Led && (ours || self.entries.contains_key(topic)) {
                 self.entries.insert(topic.clone(), Entry::Ready);
             }
@@ -216,7 +224,7 @@ impl Directory {
     /// One that counts already, since it was made a moment ago and no listing shows it yet, is not
     /// one more.
     fn is_over_limit(&self, topic: &str, being_made: &[String]) -> bool {
-        let is_new = |topic: &str| topic != self.rules.dead_letter && !self.counted.contains(topic);
+        let is_new = |topic: &str| self.rules.counts(topic) && !self.counted.contains(topic);
         let new = being_made.iter().filter(|topic| is_new(topic)).count();
         is_new(topic) && self.counted.len() + new >= self.rules.limit
     }
@@ -231,11 +239,11 @@ impl Directory {
         self.counted.retain(on_its_way);
         let ours = |topic: &&String| topic.starts_with(&self.rules.prefix);
         let found = listing.keys().filter(ours);
-        self.counted.extend(found.filter(|topic| **topic != self.rules.dead_letter).cloned());
+        self.counted.extend(found.filter(|topic| self.rules.counts(topic)).cloned());
     }
 
     fn count_one(&mut self, topic: &str) {
-        if topic != self.rules.dead_letter {
+        if self.rules.counts(topic) {
             self.counted.insert(topic.into());
         }
     }

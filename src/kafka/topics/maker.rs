@@ -44,6 +44,20 @@ pub(in crate::kafka) struct AdminMaker {
     runtime: Runtime,
 }
 
+/// Settings of the topic of checkpoints: the last one of each spool is enough, and a start reads what
+/// is not compacted yet.
+pub(in crate::kafka) const CHECKPOINTS: [(&str, &str); 3] = [
+    ("cleanup.policy", "compact"),
+    ("segment.bytes", "16777216"),
+    ("min.cleanable.dirty.ratio", "0.1"),
+];
+
+/// How the topic of checkpoints is made, where the others are made as `topics` has it.
+pub fn of_checkpoints(topics: &config::Topics) -> config::Topics {
+    let settings = CHECKPOINTS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    config::Topics { partitions: 1, config: settings.into(), ..topics.clone() }
+}
+
 /// For the whole request, the search for the controller included.
 const REQUEST: Duration = Duration::from_secs(8);
 /// How long the controller may take until the topics are there.
@@ -108,10 +122,14 @@ impl AdminMaker {
         let settings = &self.topics.config;
         let new = |topic| {
             let replicas = TopicReplication::Fixed(self.topics.replication_factor);
+            if topic == self.topics.checkpoints {
+                let new = NewTopic::new(topic, 1, replicas);
+                return CHECKPOINTS.iter().fold(new, |new, (name, value)| new.set(name, value));
+            }
             let new = NewTopic::new(topic, self.topics.partitions, replicas);
             settings.iter().fold(new, |new, (name, value)| new.set(name, value))
         };
-        let new: Vec<_> = topics.iter().map(|topic| new(topic)).collect();
+        let new: Vec<_> = topics.iter().map(|topic| new(topic.as_str())).collect();
         let options = AdminOptions::new()
             .request_timeout(Some(REQUEST))
             .operation_timeout(Some(OPERATION))

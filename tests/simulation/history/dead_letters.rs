@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{History, QUARANTINE_AFTER, Senders};
+use super::{Delivery, History, QUARANTINE_AFTER, Senders};
 use crate::{
     cluster::{DEAD_LETTERS, Trouble},
     sender::Fate,
@@ -10,7 +10,7 @@ use crate::{
 
 /// A history in which nothing happens by itself, with room for what it is about.
 fn calm() -> History {
-    let mut history = History::new(0, Senders::One);
+    let mut history = History::new(0, Senders::One, Delivery::AtLeastOnce);
     history.queue = 1_000;
     history.window = 1 << 20;
     history.all_is_well();

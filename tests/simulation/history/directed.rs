@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::{History, Senders};
+use super::{Delivery, History, Senders};
 use crate::{
     cluster::{POISON, Trouble},
     damage,
@@ -17,7 +17,7 @@ const ADOBE: usize = 1;
 impl History {
     /// Two sources, a cluster without moods, and memory for everything.
     fn directed() -> Self {
-        let mut history = Self::new(7, Senders::TwoThatRepeat);
+        let mut history = Self::new(7, Senders::TwoThatRepeat, Delivery::AtLeastOnce);
         history.deduplicate = millrace::deduplicate::Settings::default();
         history.deduplicate.ids = 4_000;
         history.sender = Sender::new(7, history.sources.clone(), false);

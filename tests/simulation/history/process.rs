@@ -8,14 +8,15 @@ use millrace::{
     deduplicate::Deduplicator,
     delivery::{SourceKind, SourceName},
     encode::Mode,
-    forward::{Forwarder, Parts, Settings},
+    forward::{Forwarder, Parts, Settings, Start, Transactions},
     metrics::Metrics,
+    produce::Sink,
     quarantine::Quarantine,
     route::Router,
     spool::Folder,
 };
 
-use super::{HOLD_AFTER, History, Process, QUARANTINE_AFTER, RECORD_LIMIT};
+use super::{Delivery, HOLD_AFTER, History, Process, QUARANTINE_AFTER, RECORD_LIMIT};
 use crate::{
     books::Saved,
     cluster::{DEAD_LETTERS, Producer},
@@ -42,6 +43,16 @@ impl History {
             counted.push(("id not saved", unsaved));
             let unreadable = self.metrics.deduplicate_unreadable.with_label_values(&[name(source)]);
             counted.push(("file of ids not whole", unreadable.get()));
+        }
+        for source in 0..self.sources.len() {
+            let count = |outcome| {
+                self.metrics.transactions.with_label_values(&[name(source), outcome]).get()
+            };
+            counted.push(("transaction committed", count("committed")));
+            counted.push(("commit found out later", count("committed-late")));
+            counted.push(("transaction taken back", count("aborted")));
+            let refused = self.metrics.dead_letters.with_label_values(&[name(source), "refused"]);
+            counted.push(("refused event as a dead letter", refused.get()));
         }
         for (source, process) in self.processes.iter().enumerate() {
             let holds = self.metrics.holds.with_label_values(&[name(source)]).get();
@@ -98,7 +109,10 @@ impl History {
         tracing::debug!(?saved, "start");
         let seen = self.look();
         self.books.nothing_is_passed(&saved, &seen, &self.sender.sent);
-        self.books.begin_at(&saved, &seen, &self.sender.sent);
+        match self.delivery {
+            Delivery::AtLeastOnce => self.books.begin_at(&saved, &seen, &self.sender.sent),
+            Delivery::ExactlyOnce => self.books.begin_without_repeats(&seen),
+        }
         self.processes = saved
             .into_iter()
             .enumerate()
@@ -126,12 +140,26 @@ impl History {
             held_topics: 3,
             quarantine_after: QUARANTINE_AFTER,
             window_bytes: self.window,
+            transactions: (self.delivery == Delivery::ExactlyOnce).then(|| Transactions {
+                topic: "checkpoints".into(),
+                interval: Duration::from_millis(200),
+            }),
         };
         let claims = deduplicator.claims(source);
         claims.recall(self.now().unix);
+        let mut sink = Producer::new(self.cluster.clone(), self.queue, RECORD_LIMIT);
+        let mut start = Start::from_file(saved.clone());
+        if self.delivery == Delivery::ExactlyOnce {
+            sink = sink.transactional(spool.id().to_string());
+            sink.renew(&|| false).expect("the first renewal works");
+            let end = spool.durable_end();
+            start =
+                Start::with_topic(saved, &mut sink, spool.id(), end).expect("a good checkpoint");
+        }
+        let now = self.now();
         let parts = Parts {
             spool: spool.clone(),
-            sink: Producer::new(self.cluster.clone(), self.queue, RECORD_LIMIT),
+            sink,
             rules: Arc::new(Rules::default()),
             router: Router::new("sim.{stream}.{type}").expect("a legal template"),
             checkpoint: CheckpointFile::new(folder.disk().clone(), &directory),
@@ -139,7 +167,21 @@ impl History {
             claims,
             metrics: self.metrics.clone(),
         };
-        Process { writer, spool, forwarder: Forwarder::new(settings, parts, saved) }
+        Process { writer, spool, forwarder: Forwarder::new(settings, parts, &start, now) }
+    }
+}
+
+impl History {
+    /// The checkpoints on the topic, by source.
+    pub(super) fn committed(&self) -> Saved {
+        let cluster = self.cluster.borrow();
+        let committed = self.processes.iter().map(|process| {
+            let json = cluster.checkpoints.get(&process.spool.id().to_string())?;
+            Some(serde_json::from_slice(json).expect("a checkpoint is whole"))
+        });
+        let mut committed: Saved = committed.collect();
+        committed.resize(self.sources.len(), None);
+        committed
     }
 }
 

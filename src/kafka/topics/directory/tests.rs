@@ -8,9 +8,15 @@ fn directory(create: bool, limit: usize) -> Directory {
         bootstrap_servers: "b:9092".into(),
         properties: BTreeMap::new(),
         queue_size: 1,
+        delivery: Default::default(),
     };
-    let rules =
-        Rules { create, limit, prefix: "marketo.".into(), dead_letter: "marketo.dead".into() };
+    let rules = Rules {
+        create,
+        limit,
+        prefix: "marketo.".into(),
+        dead_letter: "marketo.dead".into(),
+        checkpoints: "marketo.checkpoints".into(),
+    };
     Directory::new(rules, Advice::new(&kafka, None))
 }
 

@@ -1,0 +1,358 @@
+//! Exactly-once delivery: what is sent between two commits becomes visible together, and with it the
+//! checkpoint that passes it.
+//!
+//! The lanes work as they do without transactions, but *settled* means no more than "will be, once
+//! this transaction is committed". So at a commit nothing is on its way, and the checkpoint is where
+//! the lanes stand; refused events that wait for the dead-letter topic are named in it, since what
+//! came behind them is committed. Ids, metrics and the local file follow the commit. Whatever fails
+//! takes the whole transaction back, to the last checkpoint (`abort.rs`). What is likely to fail is
+//! asked alone, in a transaction of its own (`asking.rs`).
+//!
+//! Of two processes with the same spool only one goes on: each checkpoint names its writer, a process
+//! writes one as soon as it has taken over, and who finds that somebody else has written since stops
+//! for good. A transaction that was merely given up by the cluster, since this process was frozen or
+//! cut off, has no other writer.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use uuid::Uuid;
+
+use super::{
+    ForwardError, Forwarder, Now, Progress,
+    held::{HeldTopic, Phase},
+    refuse::Known,
+    window::Window,
+};
+use crate::{
+    checkpoint::{Checkpoint, CheckpointError, Held, Refused},
+    produce::{Commit, Sink},
+    record::Record,
+    spool::position::Position,
+};
+
+/// How long one look at a commit under way lasts.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Text that a refused event may bring into the checkpoint.
+const ERROR_LENGTH: usize = 200;
+
+/// Refused events that may wait for the dead-letter topic: they stand in each checkpoint.
+pub(super) const WAITING: usize = 1000;
+
+/// What a forwarder is told of exactly-once delivery.
+#[derive(Clone, Debug)]
+pub struct Transactions {
+    /// The topic of checkpoints.
+    pub topic: String,
+    /// How long one commit comes after the other at least.
+    pub interval: Duration,
+}
+
+pub(super) struct Transaction {
+    settings: Transactions,
+    /// Names this process in its checkpoints.
+    writer: Uuid,
+    /// What is known to be committed, or to be delivered by a process without transactions.
+    pub committed: Checkpoint,
+    /// The writer and number of what was on the topic when this process took over.
+    found: Option<(Option<Uuid>, u64)>,
+    /// Nothing is sent before this process has committed a checkpoint of its own.
+    pub took_over: bool,
+    /// Records since the last commit.
+    pub records: u64,
+    /// It ends: nothing more is sent.
+    pub ending: bool,
+    /// Ends as soon as it can.
+    pub urgent: bool,
+    /// The checkpoint whose commit has begun.
+    pub attempt: Option<Checkpoint>,
+    last: Option<Instant>,
+    /// It is being taken back.
+    pub going_back: bool,
+    /// Events that were refused, until they are somewhere else.
+    pub refused: BTreeMap<Position, Known>,
+    /// Those of them that are, in this transaction.
+    pub dealt_with: Vec<Position>,
+    /// Dead letters in this transaction, by reason.
+    pub letters: BTreeMap<&'static str, u64>,
+    /// Since when it has held nothing but records that ask.
+    pub asking: Option<Instant>,
+    /// A dead letter wants to ask.
+    pub letter_asks: bool,
+    pub asks_again_at: Option<Instant>,
+}
+
+impl Transaction {
+    pub fn new(settings: Transactions, committed: Checkpoint, found: Option<&Checkpoint>) -> Self {
+        Self {
+            settings,
+            writer: Uuid::new_v4(),
+            committed,
+            found: found.map(|found| (found.writer, found.number)),
+            took_over: false,
+            records: 0,
+            ending: false,
+            urgent: false,
+            attempt: None,
+            last: None,
+            going_back: false,
+            refused: BTreeMap::new(),
+            dealt_with: Vec::new(),
+            letters: BTreeMap::new(),
+            asking: None,
+            letter_asks: false,
+            asks_again_at: None,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// Whether `found` was written by another process since this one knows the topic.
+    pub fn is_of_another(&self, found: &Checkpoint) -> bool {
+        found.writer != Some(self.writer) && Some((found.writer, found.number)) != self.found
+    }
+
+    /// Nothing of it is left: the next one may begin.
+    pub fn begin(&mut self) {
+        self.records = 0;
+        (self.ending, self.urgent) = (false, false);
+        self.attempt = None;
+        self.asking = None;
+        self.dealt_with.clear();
+        self.letters.clear();
+    }
+}
+
+impl<S: Sink> Forwarder<S> {
+    /// Ends the transaction when it is time; then there is nothing else to do meanwhile.
+    pub(super) fn end_transaction(&mut self, now: Now) -> Result<Option<Progress>, ForwardError> {
+        if self.transaction.is_none() {
+            return Ok(None);
+        }
+        if self.needs_reset {
+            return Ok(Some(Progress::Waiting)); // it can't be taken back yet
+        }
+        let due = self.commit_is_due(now);
+        let outstanding = self.topics.outstanding();
+        let Some(transaction) = &mut self.transaction else { return Ok(None) };
+        transaction.ending |= due;
+        if !transaction.ending {
+            return Ok(None);
+        }
+        if outstanding > 0 {
+            return Ok(Some(Progress::Waiting));
+        }
+        let checkpoint = match self.transaction.as_ref().and_then(|it| it.attempt.clone()) {
+            Some(begun) => begun,
+            None => self.checkpoint_to_commit(now),
+        };
+        let Some(transaction) = &mut self.transaction else { return Ok(None) };
+        transaction.attempt = Some(checkpoint.clone());
+        let (key, value) = (checkpoint.spool.to_string(), checkpoint.to_json());
+        let topic = transaction.settings.topic.clone();
+        let record =
+            Record { topic: &topic, key: key.as_bytes(), value: value.as_bytes(), headers: &[] };
+        match self.sink.commit(&record, PATIENCE) {
+            Commit::Pending => Ok(Some(Progress::Waiting)),
+            Commit::Done => {
+                self.has_committed(checkpoint, "committed", now)?;
+                Ok(Some(Progress::Moved))
+            }
+            Commit::Failed(error) => {
+                tracing::warn!(
+                    source = %self.spool.source(), %error,
+                    "a transaction may not have been committed: the topic of checkpoints will tell",
+                );
+                self.needs_reset = true;
+                Ok(Some(Progress::Moved))
+            }
+        }
+    }
+
+    fn commit_is_due(&self, now: Now) -> bool {
+        let Some(transaction) = &self.transaction else { return false };
+        if transaction.urgent || !transaction.took_over {
+            return true;
+        }
+        if transaction.asking.is_some() {
+            return self.topics.outstanding() == 0;
+        }
+        let interval = transaction.settings.interval;
+        let long_ago = transaction.last.is_none_or(|last| now.instant >= last + interval);
+        // What was passed over moves the checkpoint although nothing was sent.
+        long_ago && (!transaction.is_empty() || self.has_moved())
+    }
+
+    /// Whether there is anything that a commit would change.
+    pub(super) fn has_moved(&self) -> bool {
+        let Some(transaction) = &self.transaction else { return false };
+        let committed = &transaction.committed;
+        self.main.next() != committed.low
+            || self.held_by_next() != committed.held
+            || self.letters.waiting.len() != committed.refused.len()
+    }
+
+    /// Where the lanes stand; nothing is on its way.
+    fn checkpoint_to_commit(&self, now: Now) -> Checkpoint {
+        let committed = self.transaction.as_ref().map(|transaction| &transaction.committed);
+        let last = committed.map_or(0, |committed| committed.number);
+        Checkpoint {
+            low: self.main.next(),
+            held: self.held_by_next(),
+            // A file that another mode wrote may count further.
+            number: last.max(self.saved.number) + 1,
+            writer: self.transaction.as_ref().map(|transaction| transaction.writer),
+            refused: self.waiting_refused(),
+            written_at: now.unix,
+            ..self.saved.clone()
+        }
+    }
+
+    fn held_by_next(&self) -> Vec<Held> {
+        let main = self.main.next();
+        let is_back = |held: &HeldTopic| held.phase == Phase::Draining && held.lane.next() <= main;
+        let held = self.held.iter().filter(|(_, held)| !is_back(held));
+        let held = held.map(|(topic, held)| Held {
+            topic: self.topics.get(*topic).name.clone(),
+            position: held.lane.next(),
+        });
+        held.collect()
+    }
+
+    fn waiting_refused(&self) -> Vec<Refused> {
+        let waiting = self.letters.waiting.iter().filter_map(|rejected| {
+            let lane = self.lane(Window::lane_of(rejected.token))?;
+            let slot = lane.window.get(rejected.token)?;
+            let topic = slot.belongs_to.map(|topic| self.topics.get(topic).name.clone());
+            let error: String = rejected.error.chars().take(ERROR_LENGTH).collect();
+            let reason = rejected.reason.to_owned();
+            Some(Refused { position: slot.position, topic, reason, error })
+        });
+        let mut waiting: Vec<_> = waiting.collect();
+        waiting.sort_by_key(|refused| refused.position);
+        waiting
+    }
+
+    /// The transaction with `checkpoint` is committed: what is settled is so for good.
+    pub(super) fn has_committed(
+        &mut self,
+        checkpoint: Checkpoint,
+        outcome: &str,
+        now: Now,
+    ) -> Result<(), ForwardError> {
+        self.count_transaction(outcome);
+        self.topics.count_delivered();
+        let Some(transaction) = &mut self.transaction else { return Ok(()) };
+        for (reason, letters) in &transaction.letters {
+            let labels = [self.spool.source().as_str(), reason];
+            self.metrics.dead_letters.with_label_values(&labels).inc_by(*letters);
+        }
+        for position in std::mem::take(&mut transaction.dealt_with) {
+            transaction.refused.remove(&position);
+        }
+        transaction.begin();
+        transaction.took_over = true;
+        transaction.last = Some(now.instant);
+        transaction.committed = checkpoint;
+        self.forget_what_is_behind();
+        self.claims.save(now.unix);
+        self.save_committed(now)
+    }
+
+    /// Brings the file up to what is committed. It may lag behind that, and never be ahead.
+    pub(super) fn save_committed(&mut self, now: Now) -> Result<(), ForwardError> {
+        let Some(transaction) = &self.transaction else { return Ok(()) };
+        self.saved_at = Some(now.instant);
+        if transaction.committed != self.saved {
+            self.checkpoint.store(&transaction.committed)?;
+            self.saved = transaction.committed.clone();
+        }
+        self.spool.delivered(self.saved.lowest());
+        Ok(())
+    }
+
+    pub(super) fn count_transaction(&self, outcome: &str) {
+        let labels = [self.spool.source().as_str(), outcome];
+        self.metrics.transactions.with_label_values(&labels).inc();
+    }
+
+    /// A record goes into the transaction.
+    pub(super) fn joins_transaction(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.records += 1;
+        }
+    }
+
+    /// For a stop: whether nothing is left to commit.
+    pub(super) fn finish_transaction(&mut self, now: Now) -> Result<bool, ForwardError> {
+        let moved = self.has_moved();
+        match &mut self.transaction {
+            Some(transaction) if transaction.took_over && !self.needs_reset => {
+                if !moved && transaction.is_empty() {
+                    return Ok(true);
+                }
+                transaction.urgent = true;
+            }
+            // Nothing of it is left, or nobody knows: the next start looks.
+            _ => return Ok(true),
+        }
+        self.end_transaction(now)?;
+        Ok(!self.has_moved() && self.transaction.as_ref().is_some_and(Transaction::is_empty))
+    }
+}
+
+/// Where a forwarder begins.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// What the local file says.
+    pub(super) file: Option<Checkpoint>,
+    /// What is on the topic of checkpoints; for exactly-once delivery alone.
+    pub(super) found: Option<Checkpoint>,
+}
+
+impl Start {
+    pub fn from_file(file: Option<Checkpoint>) -> Self {
+        Self { file, found: None }
+    }
+
+    /// Also looks at what a transactional sink has found. `end` is where the spool ended when it was
+    /// opened: what is delivered beyond it was delivered from another one.
+    pub fn with_topic<S: Sink>(
+        file: Option<Checkpoint>,
+        sink: &mut S,
+        spool: Uuid,
+        end: u64,
+    ) -> Result<Self, ForwardError> {
+        let found = sink.committed().map(|json| read(&json, spool)).transpose()?;
+        if let Some(highest) = found.as_ref().map(Checkpoint::highest)
+            && highest > Position::start_of(end)
+        {
+            return Err(ForwardError::AheadOfSpool { committed: highest, end });
+        }
+        Ok(Self { file, found })
+    }
+
+    /// The later of both.
+    pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
+        match (self.file.clone(), self.found.clone()) {
+            (Some(file), Some(found)) => Some(file.later(found)),
+            (file, found) => file.or(found),
+        }
+    }
+}
+
+pub(super) fn read(json: &[u8], spool: Uuid) -> Result<Checkpoint, ForwardError> {
+    let place = Path::new("(on the topic of checkpoints)");
+    let found = Checkpoint::from_json(place, json)?;
+    if found.spool != spool {
+        let (path, found, expected) = (place.into(), found.spool, spool);
+        return Err(CheckpointError::OtherSpool { path, found, expected }.into());
+    }
+    Ok(found)
+}

@@ -1,0 +1,121 @@
+//! What is committed on the topic of checkpoints, by one key.
+//!
+//! A reader of committed records sees nothing behind the oldest transaction that is open, whoever's it
+//! is. So first it is waited until everything that was there at the beginning can be read, then it is
+//! read; the last record of the key is what counts. Nobody joins a group.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, RDKafkaErrorCode as Code},
+};
+
+use super::properties;
+use crate::config;
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
+pub(super) struct Committed {
+    topic: String,
+    key: String,
+    committed: BaseConsumer,
+    /// Sees also what is in open transactions: how far there is anything to wait for.
+    all: BaseConsumer,
+    /// Partitions, each with the offset up to which it must be read.
+    ends: Option<Vec<(i32, i64)>>,
+    /// Partitions that are not read to their end yet, once reading has begun.
+    reading: Option<BTreeSet<i32>>,
+    /// The offset and value of the last record of each partition, the latest by its own count.
+    found: Vec<Vec<u8>>,
+}
+
+impl Committed {
+    pub fn open(kafka: &config::Kafka, topic: &str, key: &str) -> Result<Self, KafkaError> {
+        let consumer = |isolation: &str| {
+            let mut native = properties::reader(kafka);
+            native.set("isolation.level", isolation).set("enable.partition.eof", "true");
+            // Whoever writes to the cluster tells of its troubles already.
+            native.set_log_level(RDKafkaLogLevel::Emerg).create::<BaseConsumer>()
+        };
+        Ok(Self {
+            topic: topic.into(),
+            key: key.into(),
+            committed: consumer("read_committed")?,
+            all: consumer("read_uncommitted")?,
+            ends: None,
+            reading: None,
+            found: Vec::new(),
+        })
+    }
+
+    /// Goes on reading, for about `patience`. Every record of the key (compaction leaves some), once
+    /// all is read.
+    pub fn read(&mut self, patience: Duration) -> Result<Option<Vec<Vec<u8>>>, KafkaError> {
+        if self.ends.is_none() {
+            self.ends = Some(self.ends_of(&self.all)?);
+        }
+        if self.reading.is_none() && !self.begins()? {
+            std::thread::sleep(patience.min(Duration::from_millis(20)));
+            return Ok(None);
+        }
+        let Some(reading) = &mut self.reading else { return Ok(None) };
+        let end = std::time::Instant::now() + patience;
+        while !reading.is_empty() {
+            match self.committed.poll(end.saturating_duration_since(std::time::Instant::now())) {
+                Some(Ok(message)) => {
+                    if message.key() == Some(self.key.as_bytes()) {
+                        self.found.extend(message.payload().map(<[u8]>::to_vec));
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    reading.remove(&partition);
+                }
+                Some(Err(error)) if is_lasting(&error) => return Err(error),
+                Some(Err(_)) => {}
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(std::mem::take(&mut self.found)))
+    }
+
+    /// Begins to read if everything that was there can be.
+    fn begins(&mut self) -> Result<bool, KafkaError> {
+        let Some(ends) = &self.ends else { return Ok(false) };
+        let readable = self.ends_of(&self.committed)?;
+        let all = ends.iter().all(|(partition, end)| {
+            readable.iter().any(|(other, readable)| other == partition && readable >= end)
+        });
+        if all {
+            let mut assignment = TopicPartitionList::new();
+            for (partition, _) in ends {
+                assignment.add_partition_offset(&self.topic, *partition, Offset::Beginning)?;
+            }
+            self.committed.assign(&assignment)?;
+            self.reading = Some(ends.iter().map(|(partition, _)| *partition).collect());
+        }
+        Ok(all)
+    }
+
+    fn ends_of(&self, consumer: &BaseConsumer) -> Result<Vec<(i32, i64)>, KafkaError> {
+        let metadata = consumer.fetch_metadata(Some(&self.topic), ANSWER_WITHIN)?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
+        let partitions = topic.map_or(&[][..], |topic| topic.partitions());
+        if partitions.is_empty() {
+            let code = topic.and_then(|topic| topic.error()).map(Code::from);
+            return Err(KafkaError::MetadataFetch(code.unwrap_or(Code::UnknownTopicOrPartition)));
+        }
+        let end = |partition: i32| {
+            let (_, end) = consumer.fetch_watermarks(&self.topic, partition, ANSWER_WITHIN)?;
+            Ok((partition, end))
+        };
+        partitions.iter().map(|partition| end(partition.id())).collect()
+    }
+}
+
+/// Everything else is the library's to put right.
+fn is_lasting(error: &KafkaError) -> bool {
+    matches!(error.rdkafka_error_code(), Some(Code::TopicAuthorizationFailed | Code::Fatal))
+}
