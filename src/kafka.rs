@@ -34,6 +34,6 @@ pub use probe::{ProbeError, Report, TopicReport, existing_topics, may_have_trans
 pub use producer::Producer;
 pub use properties::{is_secured, validate as validate_properties};
 pub use reader::{ReadError, ReadRecord, Reader, Select};
-pub use topics::{Made, TopicMaker, Topics};
+pub use topics::{Made, TopicMaker, Topics, of_checkpoints};
 pub use transactions::Identity;
 pub use watch::Watch;

@@ -20,7 +20,7 @@ use super::{
     errors, probe,
     probe::ProbeError,
     properties,
-    topics::{AdminMaker, Made, TopicMaker},
+    topics::{AdminMaker, Made, TopicMaker, of_checkpoints},
 };
 
 /// What became of one topic.
@@ -129,10 +129,15 @@ fn compare(
     patience: Duration,
 ) -> HashMap<String, Ensured> {
     let settings = settings(kafka, there, patience);
+    let checkpoints = of_checkpoints(topics);
     let one = |name: &String| {
         let ensured = match (found.get(name), settings.get(name)) {
             (Some(Shown::Topic { partitions, replicas }), Some(Ok(settings))) => {
-                let differences = differences(topics, *partitions, *replicas, settings);
+                let differences = if *name == topics.checkpoints {
+                    differences(&checkpoints, *partitions, *replicas, settings)
+                } else {
+                    differences(topics, *partitions, *replicas, settings)
+                };
                 if differences.is_empty() {
                     Ensured::AsWanted
                 } else {

@@ -40,7 +40,7 @@ use super::{
 };
 use directory::{Directory, Found, Listing, Rules};
 pub(super) use maker::AdminMaker;
-pub use maker::{Made, TopicMaker};
+pub use maker::{Made, TopicMaker, of_checkpoints};
 
 /// The directory; dropping it ends its thread.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ const BINDING: &str = "0.5.0";
 
 pub(super) fn document(config: &Config, catalogue: &Catalogue) -> Value {
     let mut parts = Parts::default();
-    for topic in &catalogue.topics {
+    for topic in catalogue.topics.iter().filter(|topic| topic.role != Role::Checkpoints) {
         parts.add(config, topic);
     }
     let description = [

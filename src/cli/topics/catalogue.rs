@@ -1,17 +1,18 @@
 //! The catalogue: topics, and what is in each.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use uuid::Uuid;
 
 use super::known::{self, Example, Ids, SOME_CUSTOM_ID, SOME_MUNCHKIN_ID};
 use crate::{
-    config::Config,
+    config::{self, Config, Guarantee},
     dead_letter::DeadLetter,
     decode::{self, Catalog, Rules},
     delivery::{SourceKind, SourceName},
     encode::{Encoder, Mode},
     event::Stream,
+    kafka,
     record::Record,
     route::Router,
     spool::position::Position,
@@ -36,6 +37,8 @@ pub(super) struct Topic {
 pub(super) enum Role {
     Events,
     DeadLetters,
+    /// Of exactly-once delivery; nobody else's business.
+    Checkpoints,
 }
 
 /// One type of event in a topic.
@@ -67,6 +70,14 @@ const CUSTOM: &str = "{activityTypeId}";
 const MUNCHKIN: &str = "{munchkinId}";
 
 impl Topic {
+    /// How it is made.
+    pub fn made_with<'a>(&self, topics: &'a config::Topics) -> Cow<'a, config::Topics> {
+        match self.role {
+            Role::Events | Role::DeadLetters => Cow::Borrowed(topics),
+            Role::Checkpoints => Cow::Owned(kafka::of_checkpoints(topics)),
+        }
+    }
+
     /// It is a rule for many names, since nobody named the ids in them.
     pub fn is_open(&self) -> bool {
         self.placeholders().next().is_some()
@@ -108,10 +119,14 @@ impl Catalogue {
     }
 }
 
-/// The topics that the service has beside those of events: here is where one more of them goes.
+/// The topics that the service has beside those of events.
 fn own_topics(config: &Config) -> Vec<Topic> {
-    let dead_letters = config.topics.dead_letter.clone();
-    vec![Topic { name: dead_letters, role: Role::DeadLetters, events: Vec::new() }]
+    let own = |name: &String, role| Topic { name: name.clone(), role, events: Vec::new() };
+    let mut topics = vec![own(&config.topics.dead_letter, Role::DeadLetters)];
+    if config.kafka.delivery.guarantee == Guarantee::ExactlyOnce {
+        topics.push(own(&config.topics.checkpoints, Role::Checkpoints));
+    }
+    topics
 }
 
 fn notes(config: &Config, topics: &[Topic]) -> Vec<String> {

@@ -29,6 +29,7 @@ fn of(config: &Config, topic: &Topic) -> Value {
         "holds": match topic.role {
             Role::Events => "events",
             Role::DeadLetters => "dead-letters",
+            Role::Checkpoints => "checkpoints",
         },
         "events": topic.events.iter().map(event).collect::<Vec<_>>(),
     });

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Topic};
 use crate::config::{self, Config};
 
 /// Where the resources belong.
@@ -20,7 +20,8 @@ pub(super) struct Place<'a> {
 
 /// YAML, a document for each topic whose name is known.
 pub(super) fn resources(config: &Config, catalogue: &Catalogue, place: &Place<'_>) -> String {
-    catalogue.named().map(|topic| resource(&topic.name, &config.topics, place)).collect()
+    let one = |topic: &Topic| resource(&topic.name, &topic.made_with(&config.topics), place);
+    catalogue.named().map(one).collect()
 }
 
 fn resource(topic: &str, topics: &config::Topics, place: &Place<'_>) -> String {

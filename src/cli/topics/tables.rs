@@ -56,6 +56,7 @@ pub(super) fn key(stream: Stream) -> &'static str {
 fn contents(topic: &Topic) -> String {
     match (topic.role, topic.events.as_slice()) {
         (Role::DeadLetters, _) => "what can't go to its own topic".into(),
+        (Role::Checkpoints, _) => "how far each spool is delivered".into(),
         (Role::Events, [event]) => match event.activity_type_id {
             Some(id) if !event.any_custom && event.name.is_empty() => format!("activity type {id}"),
             Some(id) if !event.any_custom => format!("{} ({id})", event.name),
@@ -84,5 +85,9 @@ fn keys(topic: &Topic) -> String {
     let mut keys: Vec<_> = topic.events.iter().map(|event| key(event.stream)).collect();
     keys.sort_unstable();
     keys.dedup();
-    if keys.is_empty() { "its event's".into() } else { keys.join(" or ") }
+    match topic.role {
+        Role::Events => keys.join(" or "),
+        Role::DeadLetters => "its event's".into(),
+        Role::Checkpoints => "the spool's UUID".into(),
+    }
 }

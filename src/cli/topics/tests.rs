@@ -172,3 +172,20 @@ fn a_strimzi_resource_says_what_was_configured_and_leaves_the_rest_to_the_cluste
     let hash = &yaml[yaml.find("leads-1-").unwrap()..][..16];
     assert_eq!(yaml, resource(hash, "Leads_1") + &resource("dead", "dead"));
 }
+
+#[test]
+fn exactly_once_delivery_has_a_topic_of_its_own_that_is_made_in_its_own_way() {
+    let exactly = [("KAFKA__DELIVERY", "exactly-once"), ("TOPICS__PARTITIONS", "6")];
+    let config = config(&[&PUSH, &exactly]);
+    let all = catalogue(&config, &NOBODY);
+    assert_eq!(all.topics.last().unwrap().name, "marketo.checkpoints");
+    let place = Place { cluster: "c", namespace: None };
+    let yaml = strimzi::resources(&config, &all, &place);
+    let (_, resource) = yaml.split_once("topicName: \"marketo.checkpoints\"\n").unwrap();
+    assert!(
+        resource.starts_with("  partitions: 1\n  config:\n    \"cleanup.policy\": \"compact\"\n"),
+        "{resource}"
+    );
+    let document = asyncapi::document(&config, &all).to_string();
+    assert!(!document.contains("marketo.checkpoints"), "it is nobody else's business");
+}

@@ -52,6 +52,12 @@ pub(in crate::kafka) const CHECKPOINTS: [(&str, &str); 3] = [
     ("min.cleanable.dirty.ratio", "0.1"),
 ];
 
+/// How the topic of checkpoints is made, where the others are made as `topics` has it.
+pub fn of_checkpoints(topics: &config::Topics) -> config::Topics {
+    let settings = CHECKPOINTS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    config::Topics { partitions: 1, config: settings.into(), ..topics.clone() }
+}
+
 /// For the whole request, the search for the controller included.
 const REQUEST: Duration = Duration::from_secs(8);
 /// How long the controller may take until the topics are there.
