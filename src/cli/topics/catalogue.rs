@@ -255,5 +255,5 @@ pub(super) fn dead_letter(config: &Config) -> Written {
         key: SOME_MUNCHKIN_ID.as_bytes(),
         original: b"\"not an activity\"",
     };
-    letter.with_record(&config.topics.dead_letter, None, |record| Written::from(record))
+    letter.with_record(&config.topics.dead_letter, &[], None, |record| Written::from(record))
 }
