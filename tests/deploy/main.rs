@@ -10,6 +10,8 @@
 //! - `image`: Dockerfile, compose and the binary's libraries
 //! - `container`: the Dockerfile's own steps, and what they make run as the chart runs it
 //! - `unit`: the systemd unit
+//! - `topics`: what `millrace topics` prints for AsyncAPI's tools and for Strimzi
+//! - `documents`: the manifest of the README
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -23,8 +25,10 @@ mod tools;
 mod chart;
 mod configuration;
 mod container;
+mod documents;
 mod drain;
 mod image;
+mod topics;
 mod unit;
 mod values;
 mod watching;

@@ -10,6 +10,7 @@ pub mod balancer;
 pub mod batches;
 pub mod bridge;
 pub mod cloudevents;
+pub mod documents;
 pub mod http;
 pub mod ports;
 pub mod process;
