@@ -5,7 +5,9 @@ use std::{hint::black_box, path::Path, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use millrace::{
-    authenticate::{Proof, adobe_signature::AdobeSignature, public_keys::PublicKeys, token::Tokens},
+    authenticate::{
+        Proof, adobe_signature::AdobeSignature, public_keys::PublicKeys, token::Tokens,
+    },
     config::{HeaderScheme, Secret, TokenAuth},
     decode::{Rules, decode, recycle},
     delivery::{Authenticated, Delivery, SourceName},
@@ -175,8 +177,7 @@ fn config(directory: &Path) -> Config {
 fn delivery(length: usize) -> Authenticated {
     let headers = vec![("content-type".into(), "application/json".into())];
     let body = vec![b'x'; length].into();
-    let delivery =
-        Delivery { source: source(), received_at: 1_772_445_600_000, headers, body };
+    let delivery = Delivery { source: source(), received_at: 1_772_445_600_000, headers, body };
     Authenticated::new(delivery, Proof::by_operator())
 }
 
@@ -231,10 +232,9 @@ fn signature(length: usize) -> Part {
     let gate = AdobeSignature::new(PublicKeys::in_folder(folder.path().into(), &Metrics::new()));
     let body = Bytes::from(vec![b'x'; length]);
     let mut headers = HeaderMap::new();
-    for (n, (signature, path)) in
-        (1..).zip(pairs.sign(&body).unwrap().iter().zip(&pairs.paths()))
-    {
-        let names = [format!("x-adobe-digital-signature-{n}"), format!("x-adobe-public-key{n}-path")];
+    for (n, (signature, path)) in (1..).zip(pairs.sign(&body).unwrap().iter().zip(&pairs.paths())) {
+        let names =
+            [format!("x-adobe-digital-signature-{n}"), format!("x-adobe-public-key{n}-path")];
         for (name, value) in names.into_iter().zip([signature, path]) {
             let name = http::HeaderName::try_from(name).unwrap();
             headers.insert(name, HeaderValue::from_str(value).unwrap());

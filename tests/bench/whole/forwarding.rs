@@ -14,12 +14,8 @@ pub fn measure(plan: &Plan, kafka: &str) -> Vec<Row> {
     let bare = "rdkafka in a loop: the same records to the same topics, told the same";
     let mut at_least_once =
         Row::new("forwarding, 60 topics, at least once", "ev/s", bare, Target::AtLeast(0.8));
-    let mut exactly_once = Row::new(
-        "forwarding, exactly once",
-        "ev/s",
-        "at least once",
-        Target::AtLeast(0.85),
-    );
+    let mut exactly_once =
+        Row::new("forwarding, exactly once", "ev/s", "at least once", Target::AtLeast(0.85));
     let records = backlog::records();
     let size: usize = records.iter().map(|record| record.value.len()).sum();
     let (mut cpu, mut cpu_bare) = (Vec::new(), Vec::new());

@@ -25,12 +25,10 @@ pub const MIB: f64 = 1_048_576.0;
 pub fn measure(plan: &Plan, kafka: &str) -> Vec<Row> {
     let smaller = "the smaller of synced 1 MB writes and a bare hyper endpoint that stores nothing";
     let hyper = "a bare hyper endpoint that reads the same bodies and stores nothing";
-    let mut large =
-        Row::new("intake, 150 KB, Kafka away", "MB/s", smaller, Target::AtLeast(0.6));
+    let mut large = Row::new("intake, 150 KB, Kafka away", "MB/s", smaller, Target::AtLeast(0.6));
     let mut behind =
         Row::new("intake, 150 KB, forwarder reading behind", "MB/s", smaller, Target::None);
-    let mut small =
-        Row::new("intake, 2 KB, Kafka away", "req/s", hyper, Target::AtLeast(0.5));
+    let mut small = Row::new("intake, 2 KB, Kafka away", "req/s", hyper, Target::AtLeast(0.5));
     let mut bytes = Row::new(
         "bytes written per byte received",
         "MB",
@@ -38,7 +36,8 @@ pub fn measure(plan: &Plan, kafka: &str) -> Vec<Row> {
         Target::AtMost(1.05),
     );
     let mut memory = memory_row("resident memory at full load");
-    let mut disks = Row::new("  synced 1 MB writes", "MB/s", "the bare endpoint, 150 KB", Target::None);
+    let mut disks =
+        Row::new("  synced 1 MB writes", "MB/s", "the bare endpoint, 150 KB", Target::None);
     let mut cores = Cores::default();
     let bare = BareEndpoint::start();
     for round in 0..plan.rounds {

@@ -13,8 +13,10 @@ const EVENTS: u32 = 300;
 
 pub fn measure(plan: &Plan, kafka: &str) -> Vec<Row> {
     let one = "p99 of one synced write of 150 KB";
-    let mut away = Row::new("answer p99 at a tenth of peak, Kafka away", "ms", one, Target::AtMost(3.0));
-    let mut there = Row::new("answer p99 at a tenth of peak, Kafka there", "ms", one, Target::AtMost(3.0));
+    let mut away =
+        Row::new("answer p99 at a tenth of peak, Kafka away", "ms", one, Target::AtMost(3.0));
+    let mut there =
+        Row::new("answer p99 at a tenth of peak, Kafka there", "ms", one, Target::AtMost(3.0));
     let mut ratio =
         Row::new("answer p99, away against there", "ms", "Kafka there", Target::AtMost(1.1));
     let peak = peak(plan);

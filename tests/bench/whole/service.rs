@@ -92,7 +92,8 @@ impl Service {
 
     /// The sum of all series of a metric.
     pub fn metric(&mut self, name: &str) -> f64 {
-        let answer = self.admin.get("/metrics").unwrap();
+        // A connection that nobody used for a while is closed.
+        let answer = self.admin.get("/metrics").or_else(|_| self.admin.get("/metrics")).unwrap();
         let text = answer.text();
         let series = text.lines().filter_map(|line| line.strip_prefix(name));
         let series = series.filter(|rest| rest.starts_with(['{', ' ']));

@@ -67,6 +67,10 @@ impl Row {
     }
 
     fn line(&self) -> String {
+        if self.measured.is_empty() {
+            let target = self.target.to_string();
+            return format!("{:<44} {:>9} {target:>45} MISSED", self.what, "-");
+        }
         let met = match self.is_met() {
             Some(true) => "met",
             Some(false) => "MISSED",
