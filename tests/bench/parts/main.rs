@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a measurement fails")]
 
+#[allow(dead_code, reason = "tests/decode uses the rest")]
 mod bodies;
 mod nowhere;
 mod steps;
