@@ -93,21 +93,6 @@ fn main() {
     let broker = Broker::start();
     let kafka = broker.address();
     backlog::topics().for_each(|topic| admin::create_topic(&kafka, &topic, 3));
-    let mut rows: Vec<Row> = Vec::new();
-    if wanted("intake") {
-        rows.extend(intake::measure(&plan, &kafka));
-    }
-    if wanted("latency") {
-        rows.extend(latency::measure(&plan, &kafka));
-    }
-    if wanted("forwarding") {
-        rows.extend(forwarding::measure(&plan, &kafka));
-    }
-    if wanted("standing") {
-        rows.extend(standing::measure(&plan, &kafka));
-    }
-    println!();
-    table::print(&rows);
     let settings = serde_json::json!({
         "quick": quick,
         "rounds": plan.rounds,
@@ -115,8 +100,23 @@ fn main() {
         "connections": load::CONNECTIONS,
         "backlogs_bytes": plan.backlogs,
     });
-    if let Some(path) = value("--json") {
-        let report = format!("{:#}\n", table::json(&machine, &settings, &rows));
-        std::fs::write(path, report).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut rows: Vec<Row> = Vec::new();
+    let parts: [(&str, Measure); 4] = [
+        ("intake", intake::measure),
+        ("latency", latency::measure),
+        ("forwarding", forwarding::measure),
+        ("standing", standing::measure),
+    ];
+    for (_, measure) in parts.into_iter().filter(|(part, _)| wanted(part)) {
+        rows.extend(measure(&plan, &kafka));
+        // What is measured is kept, whatever becomes of the rest.
+        println!();
+        table::print(&rows);
+        if let Some(path) = value("--json") {
+            let report = format!("{:#}\n", table::json(&machine, &settings, &rows));
+            std::fs::write(path, report).unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
     }
 }
+
+type Measure = fn(&Plan, &str) -> Vec<Row>;
