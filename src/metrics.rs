@@ -348,6 +348,9 @@ impl Metrics {
         for counter in counters {
             counter.with_label_values(&[source]);
         }
+        for outcome in ["committed", "committed-late", "aborted", "fenced"] {
+            self.transactions.with_label_values(&[source, outcome]);
+        }
         for histogram in [&self.answer_seconds, &self.sync_seconds] {
             histogram.with_label_values(&[source]);
         }

@@ -10,8 +10,13 @@ fn directory(create: bool, limit: usize) -> Directory {
         queue_size: 1,
         delivery: Default::default(),
     };
-    let rules =
-        Rules { create, limit, prefix: "marketo.".into(), dead_letter: "marketo.dead".into() };
+    let rules = Rules {
+        create,
+        limit,
+        prefix: "marketo.".into(),
+        dead_letter: "marketo.dead".into(),
+        checkpoints: "marketo.checkpoints".into(),
+    };
     Directory::new(rules, Advice::new(&kafka, None))
 }
 
