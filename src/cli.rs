@@ -15,7 +15,9 @@ mod replay;
 mod serve;
 mod simulate;
 mod spool;
+mod table;
 mod text;
+mod topics;
 
 use std::{
     ffi::OsString,
@@ -55,6 +57,7 @@ enum Command {
     Drain(drain::Options),
     Simulate(Box<simulate::Options>),
     Spool(spool::Options),
+    Topics(topics::Options),
 }
 
 /// Where the configuration is.
@@ -120,6 +123,9 @@ pub fn run(
         }
         Ok(Cli { command: Command::Spool(options) }) => {
             spool::run(options, environment, out, errors)
+        }
+        Ok(Cli { command: Command::Topics(options) }) => {
+            topics::run(&options, environment, program, out, errors)
         }
         // Help and version are "errors" too; where they belong, and their code, clap knows.
         Err(error) => {

@@ -5,7 +5,8 @@
 //!   With an [`Identity`] it is transactional.
 //! - [`Topics`] knows which topics exist and makes the missing ones, on a thread of its own. One a
 //!   process, shared by all producers. It also finds out whether the cluster is away.
-//! - [`probe`](probe()) asks a cluster once, for `check --connect`.
+//! - [`probe`](probe()) asks a cluster once, for `check --connect`; [`ensure_topics`] makes what is
+//!   missing, for `topics --create`.
 //! - [`Reader`] reads topics from their beginning: how the demo counts what arrived.
 //! - [`MockCluster`] is librdkafka's in-process cluster, for the demo and for fast tests.
 
@@ -14,6 +15,7 @@ mod advice;
 mod cluster;
 mod committed;
 mod context;
+mod ensure;
 mod errors;
 mod mock;
 mod pending;
@@ -25,10 +27,11 @@ mod topics;
 mod transactions;
 mod write_check;
 
+pub use ensure::{Difference, Ensured, ensure_topics};
 pub use mock::{Fault, MockCluster, MockError};
 pub use probe::{ProbeError, Report, TopicReport, existing_topics, may_have_transactions, probe};
 pub use producer::Producer;
-pub use properties::validate as validate_properties;
+pub use properties::{is_secured, validate as validate_properties};
 pub use reader::{ReadError, ReadRecord, Reader, Select};
 pub use topics::{Made, TopicMaker, Topics};
 pub use transactions::Identity;

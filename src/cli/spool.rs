@@ -3,7 +3,6 @@
 mod export;
 mod inspect;
 mod survey;
-mod table;
 mod verify;
 
 use std::{ffi::OsString, io::Write, path::PathBuf, sync::Arc};

@@ -84,6 +84,11 @@ impl Catalog {
         Self { types, aliases: BTreeMap::new() }
     }
 
+    /// Ids and names of the types that Adobe documents, in the order of the ids.
+    pub fn documented() -> &'static [(i64, &'static str)] {
+        BUILTIN
+    }
+
     /// The types that Adobe documents, with `overrides` put over them or added; the last one of an
     /// id wins. All mistakes are returned, not just the first.
     pub fn with_overrides(

@@ -2,6 +2,7 @@
 //! Nothing is written or made by it.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,6 +20,7 @@ use super::{
     advice::Advice,
     cluster::Cluster,
     context::{Asking, drain},
+    ensure::{self, Shown},
     errors, properties,
     topics::{AdminMaker, Made},
     transactions::Identity,
@@ -167,6 +169,34 @@ pub fn existing_topics(
     let names = metadata.iter().flat_map(|metadata| metadata.topics());
     let names = names.map(|topic| topic.name().to_owned());
     Ok(names.filter(|name| !prefix.is_empty() && name.starts_with(prefix)).collect())
+}
+
+/// Every topic that the cluster shows, by name.
+pub(super) fn listing(
+    kafka: &config::Kafka,
+    timeout: Duration,
+) -> Result<HashMap<String, Shown>, ProbeError> {
+    let cluster = Arc::new(Cluster::new(&kafka.bootstrap_servers));
+    let client: BaseProducer<Asking> = properties::client(kafka)
+        .create_with_context(Asking::new(Arc::clone(&cluster)))
+        .map_err(|error| ProbeError::Config(properties::describe(&error)))?;
+    first_answer(&client, &cluster, kafka, timeout)?;
+    let metadata = client.client().fetch_metadata(None, timeout).map_err(|error| {
+        let (brokers, seconds) = (kafka.bootstrap_servers.clone(), timeout.as_secs());
+        ProbeError::NoAnswer { brokers, seconds, reason: error.to_string() }
+    })?;
+    drain(&client);
+    let shown = |topic: &MetadataTopic| {
+        let shown = match topic.error().map(Code::from) {
+            Some(code) => ensure::trouble(topic.name(), code)?,
+            None => Shown::Topic {
+                partitions: topic.partitions().len(),
+                replicas: topic.partitions().first().map_or(0, |first| first.replicas().len()),
+            },
+        };
+        Some((topic.name().to_owned(), shown))
+    };
+    Ok(metadata.topics().iter().filter_map(shown).collect())
 }
 
 enum Found {

@@ -144,7 +144,7 @@ pub(super) fn principal(kafka: &config::Kafka) -> Option<&str> {
 }
 
 /// Whether Kafka's own tools need a `--command-config` to get in.
-pub(super) fn is_secured(kafka: &config::Kafka) -> bool {
+pub fn is_secured(kafka: &config::Kafka) -> bool {
     let protocol = kafka.properties.get("security.protocol").map(Secret::expose);
     !protocol.unwrap_or("plaintext").eq_ignore_ascii_case("plaintext")
 }

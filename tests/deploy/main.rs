@@ -9,6 +9,8 @@
 //! - `watching`: alerts, dashboard and runbook, against what the service really exports
 //! - `image`: Dockerfile, compose and the binary's libraries
 //! - `unit`: the systemd unit
+//! - `topics`: what `millrace topics` prints for AsyncAPI's tools and for Strimzi
+//! - `documents`: the manifest of the README
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -20,8 +22,10 @@ mod tools;
 
 mod chart;
 mod configuration;
+mod documents;
 mod drain;
 mod image;
+mod topics;
 mod unit;
 mod values;
 mod watching;

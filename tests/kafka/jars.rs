@@ -11,7 +11,8 @@ use crate::support::process;
 /// The variable that names the folder of Apache Kafka's jars.
 const JARS: &str = "TEST_KAFKA_JARS";
 
-fn folder() -> PathBuf {
+/// Where they are.
+pub fn folder() -> PathBuf {
     let Some(folder) = env::var_os(JARS) else {
         panic!(
             "these tests need Apache Kafka: run them with `tests/run kafka`, which fetches it \
@@ -23,14 +24,20 @@ fn folder() -> PathBuf {
     folder
 }
 
+/// What makes a Java program quick to start, and quiet.
+pub fn options() -> Vec<String> {
+    let logging = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/setup/log4j2.xml");
+    let logging = format!("-Dlog4j2.configurationFile={}", logging.display());
+    let quick = ["-XX:TieredStopAtLevel=1", "-Xshare:auto", "-XX:+UseSerialGC"];
+    quick.map(str::to_owned).into_iter().chain([logging]).collect()
+}
+
 /// A command that runs `class`. Quick to start rather than quick in the long run: the first
 /// compiler only, the shared class archive, a simple collector.
 fn java(mut command: Command, heap: &str, class: &str) -> Command {
-    let logging = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/setup/log4j2.xml");
     command
         .arg(format!("-Xmx{heap}"))
-        .args(["-XX:TieredStopAtLevel=1", "-Xshare:auto", "-XX:+UseSerialGC"])
-        .arg(format!("-Dlog4j2.configurationFile={}", logging.display()))
+        .args(options())
         .arg("-cp")
         .arg(folder().join("*"))
         .arg(class);

@@ -76,7 +76,7 @@ fn openssl_verifies_both_signatures_of_singles_and_of_batches_over_the_bytes_as_
 /// What Adobe's library says of a request: of its signatures, and of signatures and recipient.
 fn adobes_library_says(request: &Request, keys: &Path) -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let setup = Command::new(root.join("tests/setup/adobe-library")).output().unwrap();
+    let setup = Command::new(root.join("tests/setup/node-packages")).output().unwrap();
     assert!(setup.status.success(), "{}", String::from_utf8_lossy(&setup.stderr));
     let library = String::from_utf8(setup.stdout).unwrap();
     let pairs = pairs(request, keys);

@@ -51,6 +51,11 @@ impl Settings {
             .set("LOG__FORMAT", "json")
     }
 
+    /// These variables and no others.
+    pub fn exactly(environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(environment.into_iter().collect())
+    }
+
     /// A variable that is none of the service's own.
     pub fn environment(mut self, key: &str, value: impl Into<String>) -> Self {
         self.0.insert(key.to_owned(), value.into());

@@ -9,6 +9,7 @@
 pub mod batches;
 pub mod bridge;
 pub mod cloudevents;
+pub mod documents;
 pub mod http;
 pub mod ports;
 pub mod process;

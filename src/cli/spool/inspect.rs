@@ -5,9 +5,9 @@ use std::{fmt::Write as _, io::Write, time::Duration};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Found, Place, Survey, rfc3339, survey, table::Table};
+use super::{Found, Place, Survey, rfc3339, survey};
 use crate::{
-    cli::{print, text},
+    cli::{print, table::Table, text},
     delivery::UnixMillis,
 };
 

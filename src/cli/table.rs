@@ -6,11 +6,18 @@ use std::fmt::Write;
 /// to the right.
 pub struct Table {
     rows: Vec<Vec<String>>,
+    /// All columns are set to the left.
+    of_text: bool,
 }
 
 impl Table {
     pub fn new(head: &[&str]) -> Self {
-        Self { rows: vec![head.iter().map(|name| (*name).to_owned()).collect()] }
+        Self { rows: vec![head.iter().map(|name| (*name).to_owned()).collect()], of_text: false }
+    }
+
+    /// A table of words, where every column is set to the left.
+    pub fn of_text(head: &[&str]) -> Self {
+        Self { of_text: true, ..Self::new(head) }
     }
 
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
@@ -32,7 +39,7 @@ impl Table {
                 let gap = if column == 0 { "" } else { "  " };
                 let width = widths[column];
                 // Writing to a String can't fail.
-                let _ = if column == 0 {
+                let _ = if column == 0 || self.of_text {
                     write!(line, "{gap}{cell:<width$}")
                 } else {
                     write!(line, "{gap}{cell:>width$}")
@@ -55,5 +62,8 @@ mod tests {
         table.row(["leads".into(), "7".into()]);
         table.row(["accounts".into(), "1,234".into()]);
         assert_eq!(table.render("  "), "  source    bytes\n  leads         7\n  accounts  1,234\n");
+        let mut words = Table::of_text(&["topic", "made"]);
+        words.row(["a".into(), "yes".into()]);
+        assert_eq!(words.render(""), "topic  made\na      yes\n");
     }
 }

@@ -1,0 +1,126 @@
+//! `millrace topics`: which topics this configuration leads to and what is in them; makes them too.
+//!
+//! Nothing of it is a second opinion: an example of each type of event that a source is known to send
+//! ([`known`]) goes through the service's own decoding, routing and encoding ([`catalogue`]), and what
+//! comes out is shown in one of four forms.
+
+mod asyncapi;
+mod catalogue;
+mod create;
+mod json;
+mod known;
+mod schemas;
+mod strimzi;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::{ffi::OsString, io::Write};
+
+use clap::{Args, ValueEnum};
+
+use self::{catalogue::Catalogue, known::Ids, strimzi::Place};
+use super::{ConfigFile, Program, print};
+use crate::config::{self, Questions};
+
+/// Show which topics this configuration leads to and what is in them, or make them
+///
+/// Lists a topic for every type of event that the sources are known to send. Types that nobody knows
+/// yet, and custom activities that --activity-type doesn't name, have topics by the same rule.
+///
+/// Exit codes: 0 all is well; 1 --create could not make a topic, or found one that differs, or asked
+/// in vain; 2 the command line or the configuration is wrong.
+#[derive(Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    file: ConfigFile,
+
+    /// A table for people; JSON; an AsyncAPI 3.0 document, in JSON; or KafkaTopic resources for
+    /// Strimzi 0.49 and newer, in YAML
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
+    format: Format,
+
+    /// Make those topics that are missing, as topics.partitions, topics.replication_factor and
+    /// topics.config say. What exists and differs is named, and never changed
+    #[arg(long, conflicts_with = "format")]
+    create: bool,
+
+    /// Also the topic of this activity type: a custom activity (100000 and more), or a new one; may
+    /// be given several times
+    #[arg(long = "activity-type", value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    activity_types: Vec<i64>,
+
+    /// The Marketo instance, where topics.name has {munchkin_id}; may be given several times
+    #[arg(long = "munchkin-id", value_name = "ID")]
+    munchkin_ids: Vec<String>,
+
+    /// For Strimzi: the Kafka resource that the topics belong to
+    #[arg(long, value_name = "NAME", required_if_eq("format", "strimzi"))]
+    cluster: Option<String>,
+
+    /// For Strimzi: the namespace of the resources
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    namespace: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+    Asyncapi,
+    Strimzi,
+}
+
+pub(super) fn run(
+    options: &Options,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    program: &Program<'_>,
+    out: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> u8 {
+    let questions = Questions { kafka: program.validate, volume: None };
+    let file = options.file.config.as_deref();
+    let config = match config::load_with(file, environment, &questions) {
+        Ok(loaded) => loaded.config,
+        Err(mistakes) => {
+            print(errors, mistakes);
+            return 2;
+        }
+    };
+    let ids = Ids { activity_types: &options.activity_types, munchkin_ids: &options.munchkin_ids };
+    let catalogue = match Catalogue::new(&config, &ids) {
+        Ok(catalogue) => catalogue,
+        Err(problem) => {
+            print(errors, format_args!("topics: {problem}\n"));
+            return 2;
+        }
+    };
+    let needs_names = options.create || options.format == Format::Strimzi;
+    if needs_names && catalogue.depends_on_munchkin_id() {
+        let problem = "topics.name has {munchkin_id}: name your instances with --munchkin-id";
+        print(errors, format_args!("topics: {problem}\n"));
+        return 2;
+    }
+    if options.create {
+        return create::run(&config, &catalogue, out, errors);
+    }
+    match options.format {
+        Format::Table => print(out, tables::catalogue(&config, &catalogue)),
+        Format::Json => print(out, format_args!("{:#}\n", json::document(&config, &catalogue))),
+        Format::Asyncapi => {
+            print(out, format_args!("{:#}\n", asyncapi::document(&config, &catalogue)));
+        }
+        Format::Strimzi => {
+            let cluster = options.cluster.as_deref().unwrap_or_default();
+            let place = Place { cluster, namespace: options.namespace.as_deref() };
+            print(out, strimzi::resources(&config, &catalogue, &place));
+        }
+    }
+    // Beside what a program reads; the table has them itself.
+    if options.format != Format::Table {
+        for note in &catalogue.notes {
+            print(errors, format_args!("topics: {note}\n"));
+        }
+    }
+    0
+}

@@ -1,0 +1,183 @@
+//! The catalogue as an AsyncAPI 3.0 document: a channel for each topic, a message for each type of
+//! event, and what this service sends.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    catalogue::{self, Catalogue, Event, Role, Topic, Written},
+    json::{headers, value},
+    schemas,
+    tables::key,
+};
+use crate::{
+    config::{self, Config},
+    encode::Mode,
+};
+
+/// The version of AsyncAPI's bindings for Kafka.
+const BINDING: &str = "0.5.0";
+
+pub(super) fn document(config: &Config, catalogue: &Catalogue) -> Value {
+    let mut parts = Parts::default();
+    for topic in &catalogue.topics {
+        parts.add(config, topic);
+    }
+    let description = [
+        "Topics that millrace writes: one record an event, by the CloudEvents Kafka protocol binding. \
+         At least once; in order within a topic and key. Types that are not listed have topics by the \
+         same rule.",
+    ];
+    let description: Vec<_> =
+        description.into_iter().chain(catalogue.notes.iter().map(String::as_str)).collect();
+    let Parts { channels, operations, messages } = parts;
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Marketo events",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": description.join("\n\n"),
+        },
+        "defaultContentType": "application/json",
+        "servers": servers(&config.kafka),
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": messages, "schemas": schemas::data_schemas()},
+    })
+}
+
+fn servers(kafka: &config::Kafka) -> Value {
+    let protocol = if crate::kafka::is_secured(kafka) { "kafka-secure" } else { "kafka" };
+    let hosts = kafka.bootstrap_servers.split(',').map(str::trim).zip(1..);
+    let server = |(host, number): (&str, u32)| {
+        (format!("broker-{number}"), json!({ "host": host, "protocol": protocol }))
+    };
+    hosts.map(server).collect::<Map<_, _>>().into()
+}
+
+#[derive(Default)]
+struct Parts {
+    channels: Map<String, Value>,
+    operations: Map<String, Value>,
+    messages: Map<String, Value>,
+}
+
+impl Parts {
+    fn add(&mut self, config: &Config, topic: &Topic) {
+        let channel = identifier(&topic.name);
+        let mut messages: Vec<_> = topic
+            .events
+            .iter()
+            .map(|event| (of_event(&channel, event), message(config, event)))
+            .collect();
+        if topic.role == Role::DeadLetters {
+            let record = catalogue::dead_letter(config);
+            messages.push((format!("{channel}.deadLetter"), dead_letter(&record)));
+        }
+        let names: Vec<_> = messages.iter().map(|(name, _)| name.clone()).collect();
+        self.messages.extend(messages);
+        let refer = |place: &str, name: &String| json!({ "$ref": format!("{place}/{name}") });
+        let held = names.iter().map(|name| (name.clone(), refer("#/components/messages", name)));
+        let own = format!("#/channels/{channel}");
+        let sent: Vec<_> =
+            names.iter().map(|name| refer(&format!("{own}/messages"), name)).collect();
+        self.operations.insert(
+            format!("send.{channel}"),
+            json!({"action": "send", "channel": {"$ref": own}, "messages": sent}),
+        );
+        let mut shown = json!({
+            "address": topic.name,
+            "messages": held.collect::<Map<_, _>>(),
+            "bindings": {"kafka": binding(&config.topics, topic)},
+        });
+        if topic.is_open() {
+            let what = |placeholder: &str| match placeholder {
+                "{munchkinId}" => "The Marketo instance",
+                _ => "A custom activity",
+            };
+            let parameter = |placeholder: &'static str| {
+                let name = placeholder.trim_matches(['{', '}']).to_owned();
+                (name, json!({ "description": what(placeholder) }))
+            };
+            shown["parameters"] = topic.placeholders().map(parameter).collect::<Map<_, _>>().into();
+        }
+        self.channels.insert(channel, shown);
+    }
+}
+
+/// Letters, digits, `.`, `_` and `-`: what a topic's name has anyway.
+fn identifier(topic: &str) -> String {
+    topic.chars().filter(|c| !"{}".contains(*c)).collect()
+}
+
+/// A message's name, unlike all others.
+fn of_event(channel: &str, event: &Event) -> String {
+    let event_type = if event.any_custom { "custom" } else { &event.event_type };
+    format!("{channel}.{}.{event_type}", event.stream.as_str())
+}
+
+fn message(config: &Config, event: &Event) -> Value {
+    let mode = config.topics.mode;
+    let content_type = match mode {
+        Mode::Binary => "application/json",
+        Mode::Structured => "application/cloudevents+json",
+    };
+    let title = if event.name.is_empty() { &event.event_type } else { &event.name };
+    json!({
+        "name": event.ce_type,
+        "title": title,
+        "contentType": content_type,
+        "headers": schemas::headers(mode, event),
+        "payload": schemas::payload(mode, event),
+        "bindings": {"kafka": {
+            "key": {"type": "string", "description": key(event.stream)},
+            "bindingVersion": BINDING,
+        }},
+        "examples": [{"headers": headers(&event.record), "payload": value(&event.record)}],
+    })
+}
+
+fn dead_letter(record: &Written) -> Value {
+    let payload = "The event, or the whole body, byte for byte; of what is larger than a record may be, \
+                   JSON that says where it is";
+    json!({
+        "name": "dead-letter",
+        "title": "Dead letter",
+        "contentType": "application/octet-stream",
+        "headers": schemas::dead_letter_headers(record),
+        "payload": {"description": payload},
+        "bindings": {"kafka": {
+            "key": {"type": "string", "description": "Its event's, as far as that is known"},
+            "bindingVersion": BINDING,
+        }},
+        "examples": [{"headers": headers(record), "payload": record.value}],
+    })
+}
+
+/// What a topic is made with, as far as that is not left to the cluster.
+fn binding(topics: &config::Topics, topic: &Topic) -> Value {
+    let mut binding = json!({ "bindingVersion": BINDING });
+    if !topic.is_open() {
+        binding["topic"] = topic.name.as_str().into();
+    }
+    for (name, number) in
+        [("partitions", topics.partitions), ("replicas", topics.replication_factor)]
+    {
+        if number > 0 {
+            binding[name] = number.into();
+        }
+    }
+    if !topics.config.is_empty() {
+        let settings =
+            topics.config.iter().map(|(name, value)| (name.clone(), setting(name, value)));
+        binding["topicConfiguration"] = settings.collect::<Map<_, _>>().into();
+    }
+    binding
+}
+
+fn setting(name: &str, value: &str) -> Value {
+    match value.parse::<i64>() {
+        _ if name == "cleanup.policy" => value.split(',').map(str::trim).collect::<Vec<_>>().into(),
+        Ok(number) => number.into(),
+        Err(_) => value.into(),
+    }
+}

@@ -1,0 +1,244 @@
+//! The catalogue: topics, and what is in each.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::known::{self, Example, Ids, SOME_CUSTOM_ID, SOME_MUNCHKIN_ID};
+use crate::{
+    config::Config,
+    dead_letter::DeadLetter,
+    decode::{self, Catalog, Rules},
+    delivery::{SourceKind, SourceName},
+    encode::{Encoder, Mode},
+    event::Stream,
+    record::Record,
+    route::Router,
+    spool::position::Position,
+};
+
+/// All topics, in the order of their names; the service's own come last.
+pub(super) struct Catalogue {
+    pub topics: Vec<Topic>,
+    /// What somebody who takes this for the whole truth should know.
+    pub notes: Vec<String>,
+}
+
+pub(super) struct Topic {
+    /// Where it is [open](Topic::is_open), with `{activityTypeId}` or `{munchkinId}` in it.
+    pub name: String,
+    pub role: Role,
+    /// In the order in which they are known; of a dead-letter topic there are none.
+    pub events: Vec<Event>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Events,
+    DeadLetters,
+}
+
+/// One type of event in a topic.
+pub(super) struct Event {
+    pub stream: Stream,
+    /// What people call it.
+    pub name: String,
+    pub event_type: String,
+    pub ce_type: String,
+    pub ce_source: String,
+    pub activity_type_id: Option<i64>,
+    /// It stands for every custom activity.
+    pub any_custom: bool,
+    /// Those that send it.
+    pub sources: Vec<SourceName>,
+    /// What it looks like through the last of these: Adobe I/O's has the most headers.
+    pub record: Written,
+}
+
+/// A record, as texts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Written {
+    pub key: String,
+    pub headers: Vec<(String, String)>,
+    pub value: String,
+}
+
+const CUSTOM: &str = "{activityTypeId}";
+const MUNCHKIN: &str = "{munchkinId}";
+
+impl Topic {
+    /// It is a rule for many names, since nobody named the ids in them.
+    pub fn is_open(&self) -> bool {
+        self.placeholders().next().is_some()
+    }
+
+    pub fn placeholders(&self) -> impl Iterator<Item = &'static str> + use<'_> {
+        [CUSTOM, MUNCHKIN].into_iter().filter(|placeholder| self.name.contains(placeholder))
+    }
+}
+
+impl Catalogue {
+    pub fn new(config: &Config, ids: &Ids<'_>) -> Result<Self, String> {
+        let mut filler = Filler {
+            router: Router::new(&config.topics.name).map_err(|error| error.to_string())?,
+            mode: config.topics.mode,
+            any_instance: ids.munchkin_ids.is_empty(),
+            topics: BTreeMap::new(),
+        };
+        for source in &config.sources {
+            let catalog = Catalog::with_overrides(source.activity_types.clone());
+            let rules = Rules::from(catalog.map_err(|_| "catalog.activity_types is wrong")?);
+            for example in known::examples(source, ids) {
+                filler.add(source.kind, &source.name, &rules, &example)?;
+            }
+        }
+        let mut topics: Vec<_> = filler.topics.into_values().collect();
+        let notes = notes(config, &topics);
+        topics.extend(own_topics(config));
+        Ok(Self { topics, notes })
+    }
+
+    pub fn depends_on_munchkin_id(&self) -> bool {
+        self.topics.iter().any(|topic| topic.name.contains(MUNCHKIN))
+    }
+
+    /// The topics whose names are known.
+    pub fn named(&self) -> impl Iterator<Item = &Topic> {
+        self.topics.iter().filter(|topic| !topic.is_open())
+    }
+}
+
+/// The topics that the service has beside those of events: here is where one more of them goes.
+fn own_topics(config: &Config) -> Vec<Topic> {
+    let dead_letters = config.topics.dead_letter.clone();
+    vec![Topic { name: dead_letters, role: Role::DeadLetters, events: Vec::new() }]
+}
+
+fn notes(config: &Config, topics: &[Topic]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if topics.iter().any(|topic| topic.name.contains(CUSTOM)) {
+        notes.push(format!(
+            "each custom activity has a topic of its own ({CUSTOM}): name yours with --activity-type"
+        ));
+    }
+    if topics.iter().any(|topic| topic.name.contains(MUNCHKIN)) {
+        let what = "each Marketo instance has topics of its own";
+        notes.push(format!("{what} ({MUNCHKIN}): name yours with --munchkin-id"));
+    }
+    let (count, limit) =
+        (topics.iter().filter(|topic| !topic.is_open()).count(), config.topics.limit);
+    if count > limit {
+        notes.push(format!(
+            "these are {count} topics and topics.limit is {limit}: events of those that come last \
+             would be dead letters"
+        ));
+    }
+    notes
+}
+
+struct Filler {
+    router: Router,
+    mode: Mode,
+    /// No Marketo instance was named.
+    any_instance: bool,
+    topics: BTreeMap<String, Topic>,
+}
+
+impl Filler {
+    /// Puts the event of `example` where the service would.
+    fn add(
+        &mut self,
+        kind: SourceKind,
+        source: &SourceName,
+        rules: &Rules,
+        example: &Example,
+    ) -> Result<(), String> {
+        let wrong =
+            |what: &dyn std::fmt::Display| format!("the example of {}: {what}", example.name);
+        let mut events = Vec::new();
+        let body = example.body.as_bytes();
+        decode::decode(kind, rules, body, &[], &mut events).map_err(|error| wrong(&error))?;
+        for event in events {
+            let event = event.map_err(|refused| wrong(&refused.error))?;
+            let mut buffer = String::new();
+            let topic = self.router.topic(source, &event, &mut buffer);
+            let mut encoder = Encoder::new(self.mode);
+            let encoded = encoder.encode(topic, Uuid::nil(), Position::start_of(1), &event);
+            let record = Written::from(&encoded.record());
+            let name = self.named(topic, example);
+            let found = Event {
+                stream: event.stream,
+                name: example.name.clone(),
+                event_type: event.event_type.to_string(),
+                ce_type: event.attributes.r#type.to_string(),
+                ce_source: event.attributes.source.to_string(),
+                activity_type_id: event.activity_type_id,
+                any_custom: example.any_custom,
+                sources: vec![source.clone()],
+                record,
+            };
+            let new = || Topic { name: name.clone(), role: Role::Events, events: Vec::new() };
+            self.topics.entry(name.clone()).or_insert_with(new).hold(found);
+        }
+        Ok(())
+    }
+
+    /// The topic's name, with what stands for ids that nobody named.
+    fn named(&self, topic: &str, example: &Example) -> String {
+        let mut name = topic.to_owned();
+        if example.any_custom {
+            name = name.replace(&SOME_CUSTOM_ID.to_string(), CUSTOM);
+        }
+        if self.any_instance {
+            name = name.replace(SOME_MUNCHKIN_ID, MUNCHKIN);
+        }
+        name
+    }
+}
+
+impl Topic {
+    /// One type that comes by several sources is one type.
+    fn hold(&mut self, event: Event) {
+        let same = |known: &&mut Event| {
+            (&known.ce_type, known.activity_type_id) == (&event.ce_type, event.activity_type_id)
+        };
+        match self.events.iter_mut().find(same) {
+            Some(known) => {
+                if !known.sources.contains(&event.sources[0]) {
+                    known.sources.extend(event.sources);
+                }
+                if event.record.headers.len() > known.record.headers.len() {
+                    known.record = event.record;
+                }
+            }
+            None => self.events.push(event),
+        }
+    }
+}
+
+impl From<&Record<'_>> for Written {
+    fn from(record: &Record<'_>) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let headers = record.headers.iter();
+        Self {
+            key: text(record.key),
+            headers: headers.map(|(name, value)| ((*name).to_owned(), text(value))).collect(),
+            value: text(record.value),
+        }
+    }
+}
+
+/// What a dead letter looks like.
+pub(super) fn dead_letter(config: &Config) -> Written {
+    let Some(source) = config.sources.first() else { return Written::default() };
+    let letter = DeadLetter {
+        reason: "not-an-object",
+        error: "activity 0: expected an object",
+        source: &source.name,
+        position: Position { sequence: 42, index: 0 },
+        original_topic: None,
+        key: SOME_MUNCHKIN_ID.as_bytes(),
+        original: b"\"not an activity\"",
+    };
+    letter.with_record(&config.topics.dead_letter, None, |record| Written::from(record))
+}

@@ -1,0 +1,67 @@
+//! `millrace topics --create`: makes what is missing, and says what is there and differs.
+
+use std::{io::Write, time::Duration};
+
+use super::{catalogue::Catalogue, tables::settings};
+use crate::{
+    cli::{print, table::Table, text},
+    config::Config,
+    kafka::{self, Ensured},
+};
+
+/// How long the cluster may take to answer at all, and then to make the topics.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) fn run(
+    config: &Config,
+    catalogue: &Catalogue,
+    out: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> u8 {
+    let names: Vec<_> = catalogue.named().map(|topic| topic.name.clone()).collect();
+    let ensured = match kafka::ensure_topics(&config.kafka, &config.topics, &names, PATIENCE) {
+        Ok(ensured) => ensured,
+        Err(error) => {
+            print(errors, format_args!("topics: {error}\n"));
+            return 1;
+        }
+    };
+    let mut table = Table::of_text(&["topic", "", ""]);
+    let (mut made, mut differ, mut refused) = (0, 0, 0);
+    for (topic, ensured) in &ensured {
+        let (word, more) = match ensured {
+            Ensured::Made => {
+                made += 1;
+                ("made", String::new())
+            }
+            Ensured::AsWanted => ("is there", String::new()),
+            Ensured::Differs(differences) => {
+                differ += 1;
+                let all: Vec<_> = differences.iter().map(ToString::to_string).collect();
+                ("DIFFERS", all.join("; "))
+            }
+            Ensured::Refused(why) => {
+                refused += 1;
+                ("FAILED", why.clone())
+            }
+        };
+        table.row([topic.clone(), word.into(), more]);
+    }
+    print(out, table.render(""));
+    let of = |n: u64, what: &str| format!("{} {what}", text::count(n));
+    let counts = [of(made, "made"), of(differ, "differ"), of(refused, "failed")].join(", ");
+    print(out, format_args!("\n{} topics: {counts}\n", text::count(names.len() as u64)));
+    if made > 0 {
+        print(out, format_args!("made with {}\n", settings(&config.topics)));
+    }
+    if differ > 0 {
+        print(
+            out,
+            "what differs was left as it is: change it by Kafka's own tools, or the configuration\n",
+        );
+    }
+    for note in &catalogue.notes {
+        print(errors, format_args!("topics: {note}\n"));
+    }
+    u8::from(differ > 0 || refused > 0)
+}

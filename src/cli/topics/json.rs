@@ -1,0 +1,66 @@
+//! The catalogue for programs.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    catalogue::{self, Catalogue, Event, Role, Topic, Written},
+    tables::key,
+};
+use crate::{config::Config, delivery::SourceName};
+
+pub(super) fn document(config: &Config, catalogue: &Catalogue) -> Value {
+    let topics = catalogue.topics.iter().map(|topic| of(config, topic)).collect::<Vec<_>>();
+    json!({
+        "mode": config.topics.mode.as_str(),
+        "when_made": {
+            "partitions": config.topics.partitions,
+            "replication_factor": config.topics.replication_factor,
+            "config": config.topics.config,
+        },
+        "topics": topics,
+        "notes": catalogue.notes,
+    })
+}
+
+fn of(config: &Config, topic: &Topic) -> Value {
+    let mut shown = json!({
+        "name": topic.name,
+        "placeholders": topic.placeholders().collect::<Vec<_>>(),
+        "holds": match topic.role {
+            Role::Events => "events",
+            Role::DeadLetters => "dead-letters",
+        },
+        "events": topic.events.iter().map(event).collect::<Vec<_>>(),
+    });
+    if topic.role == Role::DeadLetters {
+        shown["record"] = record(&catalogue::dead_letter(config));
+    }
+    shown
+}
+
+fn event(event: &Event) -> Value {
+    json!({
+        "stream": event.stream.as_str(),
+        "name": event.name,
+        "event_type": event.event_type,
+        "ce_type": event.ce_type,
+        "activity_type_id": event.activity_type_id.filter(|_| !event.any_custom),
+        "sources": event.sources.iter().map(SourceName::as_str).collect::<Vec<_>>(),
+        "key": key(event.stream),
+        "record": record(&event.record),
+    })
+}
+
+/// The value is JSON where it is, and text otherwise.
+fn record(record: &Written) -> Value {
+    json!({ "key": record.key, "headers": headers(record), "value": value(record) })
+}
+
+pub(super) fn headers(record: &Written) -> Map<String, Value> {
+    let headers = record.headers.iter();
+    headers.map(|(name, value)| (name.clone(), value.as_str().into())).collect()
+}
+
+pub(super) fn value(record: &Written) -> Value {
+    serde_json::from_str(&record.value).unwrap_or_else(|_| record.value.as_str().into())
+}

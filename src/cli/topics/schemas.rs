@@ -1,0 +1,173 @@
+//! JSON Schemas of what is in a record: as much as is published, and nothing that a consumer could not
+//! rely on. Members and attributes beyond these are valid, so no schema is closed.
+
+use serde_json::{Map, Value, json};
+
+use super::catalogue::{Event, Written};
+use crate::{encode::Mode, event::Stream};
+
+/// The schemas of data that events refer to, by name.
+pub(super) fn data_schemas() -> Value {
+    json!({
+        "leadActivity": {
+            "type": "object",
+            "description": "A lead activity as Adobe I/O has it; Marketo's own push is brought into this form",
+            "required": ["munchkinId"],
+            "properties": {
+                "munchkinId": munchkin_id(),
+                "leadId": {"type": "string", "description": "A number, in quotes"},
+                "activityDate": {"type": "string", "description": "RFC 3339, mostly"},
+                "activityTypeId": {"type": "integer", "description": "100000 and more are custom activities"},
+                "activityType": {"type": "string", "description": "Names drift; the id counts"},
+                "activityLogItemId": {"type": "integer"},
+                "primaryAttributeValueId": {"type": "integer"},
+                "primaryAttributeValue": {"type": "string"},
+                "attributes": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "name": {"type": "string"},
+                            "dataType": {"type": "string"},
+                            "value": {},
+                        },
+                    },
+                },
+            },
+        },
+        "userAudit": {
+            "type": "object",
+            "description": "Somebody did something in Marketo",
+            "required": ["munchkinId"],
+            "properties": {
+                "munchkinId": munchkin_id(),
+                "componentId": {"type": "integer"},
+                "componentType": {"type": "string"},
+                "eventAction": {"type": "string"},
+                "imsOrgId": {"type": "string"},
+                "userId": {"type": "string"},
+            },
+        },
+        "notification": {
+            "type": "object",
+            "description": "Marketo has something to say; what else is in it is not published",
+            "required": ["munchkinId"],
+            "properties": {"munchkinId": munchkin_id(), "componentType": {"type": "string"}},
+        },
+        "observability": {
+            "type": "object",
+            "description": "How Marketo's own ingestion fares; what else is in it is not published",
+            "required": ["munchkinId"],
+            "properties": {"munchkinId": munchkin_id()},
+        },
+        "other": {"description": "A type that nobody knows yet"},
+    })
+}
+
+fn munchkin_id() -> Value {
+    json!({"type": "string", "description": "The Marketo instance, production or sandbox"})
+}
+
+pub(super) fn name_of(stream: Stream) -> &'static str {
+    match stream {
+        Stream::LeadActivity => "leadActivity",
+        Stream::UserAudit => "userAudit",
+        Stream::Notification => "notification",
+        Stream::Observability => "observability",
+        Stream::Other => "other",
+    }
+}
+
+/// The value of a record.
+pub(super) fn payload(mode: Mode, event: &Event) -> Value {
+    let data = json!({ "$ref": format!("#/components/schemas/{}", name_of(event.stream)) });
+    match mode {
+        Mode::Binary => data,
+        Mode::Structured => {
+            let attributes = properties(event).into_iter().chain([("data".to_owned(), data)]);
+            json!({
+                "type": "object",
+                "required": REQUIRED,
+                "properties": attributes.collect::<Map<_, _>>(),
+            })
+        }
+    }
+}
+
+/// The headers of a record.
+pub(super) fn headers(mode: Mode, event: &Event) -> Value {
+    let content_type = event.record.headers.iter().find(|(name, _)| name == "content-type");
+    let content_type = content_type.map_or("application/json", |(_, value)| value);
+    let mut all = Map::from_iter([("content-type".to_owned(), json!({"const": content_type}))]);
+    let mut required = vec!["content-type".to_owned()];
+    if mode == Mode::Binary {
+        let named = |name: &str| format!("ce_{name}");
+        let properties =
+            properties(event).into_iter().filter(|(name, _)| name != "datacontenttype");
+        all.extend(properties.map(|(name, schema)| (named(&name), schema)));
+        required.extend(REQUIRED.iter().map(|name| named(name)));
+    }
+    for (name, what) in PLAIN {
+        all.insert((*name).to_owned(), json!({"type": "string", "description": what}));
+    }
+    json!({ "type": "object", "required": required, "properties": all })
+}
+
+/// The headers of a dead letter.
+pub(super) fn dead_letter_headers(example: &Written) -> Value {
+    let optional = |name: &str| name == "millrace-original-topic";
+    let properties = DEAD_LETTER
+        .iter()
+        .map(|(name, what)| ((*name).to_owned(), json!({"type": "string", "description": what})));
+    let required: Vec<_> =
+        example.headers.iter().map(|(name, _)| name).filter(|name| !optional(name)).collect();
+    json!({
+        "type": "object",
+        "required": required,
+        "properties": properties.collect::<Map<_, _>>(),
+    })
+}
+
+/// What CloudEvents requires.
+const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
+
+const PLAIN: &[(&str, &str)] = &[
+    ("millrace-time", "A time that is no RFC 3339, or whose zone nobody knows, as it came"),
+    ("millrace-dataschema", "A dataschema that is no URI, as it came"),
+];
+
+const DEAD_LETTER: &[(&str, &str)] = &[
+    ("millrace-reason", "A short word for programs"),
+    ("millrace-error", "A sentence for people"),
+    ("millrace-source", "The source that it came by"),
+    ("millrace-position", "Its place in the spool"),
+    ("millrace-original-topic", "Where it would have gone, as far as that is known"),
+    (
+        "millrace-quarantined",
+        "The value says where the original is: it is larger than a record may be",
+    ),
+];
+
+/// Attributes of CloudEvents.
+fn properties(event: &Event) -> Map<String, Value> {
+    let text = |what: &str| json!({"type": "string", "description": what});
+    let id = match event.stream {
+        Stream::LeadActivity => "The marketoGUID; the same through every source",
+        _ => {
+            "The event's own id, else Adobe's eventid, else one that is made of its place in the spool"
+        }
+    };
+    let known = [
+        ("specversion", json!({"const": "1.0"})),
+        ("id", text(id)),
+        ("source", json!({"type": "string", "examples": [event.ce_source]})),
+        ("type", json!({"const": event.ce_type})),
+        ("time", text("When it happened, RFC 3339; absent where that is not certain")),
+        ("datacontenttype", text("The media type of the data")),
+        ("dataschema", text("A URI")),
+        ("subject", text("What the sender says")),
+        ("eventid", text("Adobe's own id, where it is not the event's")),
+        ("recipientclientid", text("The client id of the registration at Adobe I/O")),
+    ];
+    known.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
+}

@@ -1,0 +1,110 @@
+//! The catalogue as KafkaTopic resources, for Strimzi's topic operator to make.
+//!
+//! A resource's name has fewer characters than a topic's may have: lower-case letters, digits, `-` and
+//! `.`, at most 253. Where the topic's own name is none, `spec.topicName` has it, and the resource's
+//! name is as near as can be, with a hash of the topic's, so that two topics stay two resources.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::catalogue::Catalogue;
+use crate::config::{self, Config};
+
+/// Where the resources belong.
+pub(super) struct Place<'a> {
+    pub cluster: &'a str,
+    pub namespace: Option<&'a str>,
+}
+
+/// YAML, a document for each topic whose name is known.
+pub(super) fn resources(config: &Config, catalogue: &Catalogue, place: &Place<'_>) -> String {
+    catalogue.named().map(|topic| resource(&topic.name, &config.topics, place)).collect()
+}
+
+fn resource(topic: &str, topics: &config::Topics, place: &Place<'_>) -> String {
+    let name = resource_name(topic);
+    // Texts are written as JSON, which YAML takes, whatever is in them. Writing to a String can't fail.
+    let text = |text: &str| Value::from(text).to_string();
+    let mut yaml = format!(
+        "---\napiVersion: kafka.strimzi.io/v1\nkind: KafkaTopic\nmetadata:\n  name: {}\n",
+        text(&name)
+    );
+    if let Some(namespace) = place.namespace {
+        let _ = writeln!(yaml, "  namespace: {}", text(namespace));
+    }
+    let _ = write!(yaml, "  labels:\n    strimzi.io/cluster: {}\nspec:\n", text(place.cluster));
+    let _ = writeln!(yaml, "  topicName: {}", text(topic));
+    for (name, number) in
+        [("partitions", topics.partitions), ("replicas", topics.replication_factor)]
+    {
+        if number > 0 {
+            let _ = writeln!(yaml, "  {name}: {number}");
+        }
+    }
+    if !topics.config.is_empty() {
+        yaml.push_str("  config:\n");
+        for (name, value) in &topics.config {
+            let value = value.parse::<i64>().map_or_else(|_| text(value), |n| n.to_string());
+            let _ = writeln!(yaml, "    {}: {value}", text(name));
+        }
+    }
+    yaml
+}
+
+/// The name of the resource of `topic`, by the rule of Kubernetes (a DNS subdomain).
+fn resource_name(topic: &str) -> String {
+    let is_label = |label: &str| {
+        let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        label.chars().all(|c| alphanumeric(c) || c == '-')
+            && label.starts_with(alphanumeric)
+            && label.ends_with(alphanumeric)
+    };
+    if topic.split('.').all(is_label) {
+        return topic.to_owned();
+    }
+    let labels = topic.split('.').map(|label| {
+        let lower = label.to_ascii_lowercase().replace('_', "-");
+        lower.trim_matches('-').to_owned()
+    });
+    let labels: Vec<_> = labels.filter(|label| !label.is_empty()).collect();
+    let mut name = labels.join(".");
+    if !name.is_empty() {
+        name.push('-');
+    }
+    let hash = Sha256::digest(topic.as_bytes());
+    // A topic's name has at most 249 characters.
+    name.truncate(253 - 8);
+    for byte in &hash[..4] {
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_has_the_topics_name_where_kubernetes_takes_it() {
+        for topic in ["marketo.lead-activity.clicklink", "all", "a.1"] {
+            assert_eq!(resource_name(topic), topic);
+        }
+    }
+
+    #[test]
+    fn any_other_name_becomes_one_that_kubernetes_takes_and_stays_distinct() {
+        let long = format!("A{}", "b_".repeat(124));
+        let topics = ["marketo_leads", "Marketo.Leads", "marketo.leads-", "..a", "_", "__", &long];
+        let mut names: Vec<_> = topics.iter().map(|topic| resource_name(topic)).collect();
+        for name in &names {
+            assert!((1..=253).contains(&name.len()), "{name}");
+            assert_eq!(resource_name(name), *name, "a good name is left as it is");
+        }
+        assert!(names[0].starts_with("marketo-leads-"), "{names:?}");
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), topics.len());
+    }
+}

@@ -1,0 +1,88 @@
+//! The catalogue for people.
+
+use std::fmt::Write as _;
+
+use super::catalogue::{Catalogue, Role, Topic};
+use crate::{
+    cli::{table::Table, text},
+    config::{self, Config},
+    delivery::SourceName,
+    event::Stream,
+};
+
+pub(super) fn catalogue(config: &Config, catalogue: &Catalogue) -> String {
+    let mut table = Table::of_text(&["topic", "what is in it", "from", "key"]);
+    for topic in &catalogue.topics {
+        table.row([topic.name.clone(), contents(topic), sources(topic), keys(topic)]);
+    }
+    let named = catalogue.named().count();
+    let named = text::counted(named as u64, "topic", "topics");
+    let mode = config.topics.mode.as_str();
+    let mut shown = format!("{named}, records in {mode} mode\n\n{}", table.render(""));
+    // Writing to a String can't fail.
+    let _ = writeln!(shown, "\na topic that is made has {}", settings(&config.topics));
+    if !config.topics.create {
+        shown.push_str("topics.create is off: somebody has to make them (--create does)\n");
+    }
+    for note in &catalogue.notes {
+        let _ = writeln!(shown, "{note}");
+    }
+    shown
+}
+
+/// `6 partitions, 3 replicas, retention.ms=604800000`
+pub(super) fn settings(topics: &config::Topics) -> String {
+    let number = |number: i32, one: &str, many: &str| match u64::try_from(number) {
+        Ok(number) => text::counted(number, one, many),
+        Err(_) => format!("the cluster's own number of {many}"),
+    };
+    let mut all = vec![
+        number(topics.partitions, "partition", "partitions"),
+        number(topics.replication_factor, "replica", "replicas"),
+    ];
+    all.extend(topics.config.iter().map(|(name, value)| format!("{name}={value}")));
+    all.join(", ")
+}
+
+/// What the key of a stream's events is made of.
+pub(super) fn key(stream: Stream) -> &'static str {
+    match stream {
+        Stream::LeadActivity => "<munchkinId>:<leadId>",
+        Stream::UserAudit => "<munchkinId>:<componentType>:<componentId>",
+        Stream::Notification | Stream::Observability | Stream::Other => "<munchkinId>",
+    }
+}
+
+fn contents(topic: &Topic) -> String {
+    match (topic.role, topic.events.as_slice()) {
+        (Role::DeadLetters, _) => "what can't go to its own topic".into(),
+        (Role::Events, [event]) => match event.activity_type_id {
+            Some(id) if !event.any_custom && event.name.is_empty() => format!("activity type {id}"),
+            Some(id) if !event.any_custom => format!("{} ({id})", event.name),
+            _ => event.name.clone(),
+        },
+        (Role::Events, events) => {
+            let mut streams: Vec<_> = events.iter().map(|event| event.stream.as_str()).collect();
+            streams.dedup();
+            let types = text::counted(events.len() as u64, "type", "types");
+            format!("{types} of {}", streams.join(", "))
+        }
+    }
+}
+
+fn sources(topic: &Topic) -> String {
+    let mut names: Vec<_> = topic.events.iter().flat_map(|event| &event.sources).collect();
+    names.sort();
+    names.dedup();
+    if names.is_empty() {
+        return "all".into();
+    }
+    names.into_iter().map(SourceName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn keys(topic: &Topic) -> String {
+    let mut keys: Vec<_> = topic.events.iter().map(|event| key(event.stream)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    if keys.is_empty() { "its event's".into() } else { keys.join(" or ") }
+}

@@ -1,0 +1,174 @@
+use serde_json::Value;
+
+use super::{
+    asyncapi,
+    catalogue::{Catalogue, Role, Topic},
+    json,
+    known::Ids,
+    strimzi::{self, Place},
+    tables,
+};
+use crate::config::{self, Config};
+
+const NOBODY: Ids<'static> = Ids { activity_types: &[], munchkin_ids: &[] };
+
+const PUSH: [(&str, &str); 2] = [
+    ("SOURCES__LEADS__KIND", "marketo-lead-activity"),
+    ("SOURCES__LEADS__AUTH__TOKENS", "hunter2"),
+];
+const ADOBE: [(&str, &str); 2] =
+    [("SOURCES__IO__KIND", "adobe-io"), ("SOURCES__IO__AUTH__CLIENT_IDS", "us")];
+
+fn config(settings: &[&[(&str, &str)]]) -> Config {
+    let settings = settings.iter().copied().flatten();
+    let variables = settings.map(|(key, value)| (format!("MILLRACE_{key}"), value.to_string()));
+    let kafka = ("MILLRACE_KAFKA__BOOTSTRAP_SERVERS".to_string(), "b:9092".to_string());
+    config::load(None, variables.chain([kafka])).unwrap()
+}
+
+#[track_caller]
+fn catalogue(config: &Config, ids: &Ids<'_>) -> Catalogue {
+    Catalogue::new(config, ids).unwrap_or_else(|problem| panic!("{problem}"))
+}
+
+#[track_caller]
+fn topic<'a>(catalogue: &'a Catalogue, name: &str) -> &'a Topic {
+    let found = catalogue.topics.iter().find(|topic| topic.name == name);
+    let all = || catalogue.topics.iter().map(|topic| topic.name.as_str()).collect::<Vec<_>>();
+    found.unwrap_or_else(|| panic!("no {name} in {:?}", all()))
+}
+
+#[test]
+fn each_type_of_event_is_in_the_topic_that_the_service_would_choose() {
+    let config = config(&[&PUSH, &ADOBE]);
+    let all = catalogue(&config, &NOBODY);
+    for (name, ce_type, sources, key) in [
+        ("lead-activity.clicklink", "activity.standard.clicklink", 2, "999-XYZ-000:4711"),
+        (
+            "lead-activity.enrichwithdata-com",
+            "activity.standard.enrichwithdata.com",
+            2,
+            "999-XYZ-000:4711",
+        ),
+        ("user-audit.landingpage", "audit.user.landingpage", 1, "999-XYZ-000:Landing Page:55"),
+        ("notification.campaign-abort", "notification.campaign_abort", 1, "999-XYZ-000"),
+        ("observability.metrics", "observability.metrics", 1, "999-XYZ-000"),
+        ("lead-activity.custom-{activityTypeId}", "activity.custom", 2, "999-XYZ-000:4711"),
+    ] {
+        let topic = topic(&all, &format!("marketo.{name}"));
+        let [event] = topic.events.as_slice() else { panic!("{name}: {}", topic.events.len()) };
+        assert_eq!(event.ce_type, format!("com.adobe.platform.marketo.{ce_type}"));
+        assert_eq!((event.sources.len(), event.record.key.as_str()), (sources, key), "{name}");
+    }
+    let last = all.topics.last().unwrap();
+    assert_eq!((last.name.as_str(), last.role), ("marketo.dead-letter", Role::DeadLetters));
+    // 68 documented activity types, the custom ones, 21 components, 3 + 3, dead letters.
+    assert_eq!(all.topics.len(), 68 + 1 + 21 + 6 + 1);
+}
+
+#[test]
+fn custom_activities_and_instances_that_are_named_have_topics_with_names() {
+    let config = config(&[&PUSH, &[("TOPICS__NAME", "m.{munchkin_id}.{type}")]]);
+    let open = catalogue(&config, &NOBODY);
+    assert!(open.depends_on_munchkin_id());
+    topic(&open, "m.{munchkinId}.custom-{activityTypeId}");
+    assert_eq!(open.named().count(), 1, "the dead-letter topic alone");
+    assert_eq!(open.notes.len(), 2);
+
+    let munchkin_ids = ["1-A-1".to_owned(), "2-B-2".to_owned()];
+    let ids = Ids { activity_types: &[100_007, 60_123], munchkin_ids: &munchkin_ids };
+    let named = catalogue(&config, &ids);
+    assert!(!named.depends_on_munchkin_id());
+    for name in ["m.1-A-1.custom-100007", "m.2-B-2.clicklink", "m.2-B-2.acustomactivity"] {
+        topic(&named, name);
+    }
+    assert_eq!(named.named().count(), 2 * 70 + 1);
+    assert_eq!(named.notes, Vec::<String>::new());
+}
+
+#[test]
+fn one_topic_a_stream_holds_all_of_its_types() {
+    let config = config(&[&PUSH, &ADOBE, &[("TOPICS__NAME", "marketo.{stream}")]]);
+    let all = catalogue(&config, &NOBODY);
+    let names: Vec<_> = all.topics.iter().map(|topic| topic.name.as_str()).collect();
+    let expected = ["lead-activity", "notification", "observability", "user-audit", "dead-letter"];
+    assert_eq!(names, expected.map(|name| format!("marketo.{name}")));
+    assert_eq!(all.topics[0].events.len(), 69);
+    let shown = tables::catalogue(&config, &all);
+    assert!(shown.contains("69 types of lead-activity"), "{shown}");
+}
+
+#[test]
+fn more_topics_than_the_limit_are_no_secret() {
+    let config = config(&[&PUSH, &[("TOPICS__LIMIT", "10")]]);
+    let notes = catalogue(&config, &NOBODY).notes.join("\n");
+    assert!(notes.contains("68 topics and topics.limit is 10"), "{notes}");
+}
+
+#[test]
+fn json_has_a_record_as_it_will_be() {
+    let config = config(&[&ADOBE]);
+    let shown = json::document(&config, &catalogue(&config, &NOBODY));
+    let topics = shown["topics"].as_array().unwrap();
+    let of = |name: &str| topics.iter().find(|topic| topic["name"] == name).unwrap();
+    let event = &of("marketo.user-audit.email")["events"][0];
+    assert_eq!(event["key"], "<munchkinId>:<componentType>:<componentId>");
+    let record = &event["record"];
+    assert_eq!(record["key"], "999-XYZ-000:Email:55");
+    assert_eq!(record["headers"]["ce_source"], "urn:mlm");
+    assert_eq!(record["headers"]["millrace-dataschema"], "V2.0");
+    assert_eq!(record["value"]["componentType"], "Email");
+    assert_eq!(of("marketo.dead-letter")["record"]["headers"]["millrace-position"], "42.0");
+}
+
+#[test]
+fn an_asyncapi_document_has_a_channel_for_each_topic() {
+    let more = [
+        ("TOPICS__PARTITIONS", "6"),
+        ("TOPICS__CONFIG__RETENTION_MS", "1000"),
+        ("TOPICS__CONFIG__CLEANUP_POLICY", "compact,delete"),
+        ("KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SSL"),
+    ];
+    let config = config(&[&PUSH, &ADOBE, &more]);
+    let all = catalogue(&config, &NOBODY);
+    let document = asyncapi::document(&config, &all);
+    assert_eq!(document["channels"].as_object().unwrap().len(), all.topics.len());
+    assert_eq!(document["servers"]["broker-1"]["protocol"], "kafka-secure");
+    let channel = &document["channels"]["marketo.lead-activity.clicklink"];
+    let expected = serde_json::json!({
+        "topic": "marketo.lead-activity.clicklink",
+        "partitions": 6,
+        "topicConfiguration": {"retention.ms": 1000, "cleanup.policy": ["compact", "delete"]},
+        "bindingVersion": "0.5.0",
+    });
+    assert_eq!(channel["bindings"]["kafka"], expected);
+    let open = &document["channels"]["marketo.lead-activity.custom-activityTypeId"];
+    assert!(open["parameters"]["activityTypeId"].is_object());
+    assert_eq!(open["bindings"]["kafka"]["topic"], Value::Null);
+    assert!(!document.to_string().contains("hunter2"));
+}
+
+#[test]
+fn a_strimzi_resource_says_what_was_configured_and_leaves_the_rest_to_the_cluster() {
+    let topics = [
+        ("TOPICS__NAME", "Leads_1"),
+        ("TOPICS__DEAD_LETTER", "dead"),
+        ("TOPICS__PARTITIONS", "6"),
+        ("TOPICS__CONFIG__RETENTION_MS", "1000"),
+        ("TOPICS__CONFIG__CLEANUP_POLICY", "delete"),
+    ];
+    let config = config(&[&PUSH, &topics]);
+    let all = catalogue(&config, &NOBODY);
+    let place = Place { cluster: "my-cluster", namespace: Some("kafka") };
+    let yaml = strimzi::resources(&config, &all, &place);
+    let resource = |name: &str, topic: &str| {
+        format!(
+            "---\napiVersion: kafka.strimzi.io/v1\nkind: KafkaTopic\nmetadata:\n  name: \"{name}\"\n  \
+             namespace: \"kafka\"\n  labels:\n    strimzi.io/cluster: \"my-cluster\"\nspec:\n  \
+             topicName: \"{topic}\"\n  partitions: 6\n  config:\n    \"cleanup.policy\": \"delete\"\n    \
+             \"retention.ms\": 1000\n"
+        )
+    };
+    let hash = &yaml[yaml.find("leads-1-").unwrap()..][..16];
+    assert_eq!(yaml, resource(hash, "Leads_1") + &resource("dead", "dead"));
+}
