@@ -23,12 +23,15 @@ pub(super) const LEAVING: usize = 256;
 /// anybody has looked at what it sent.
 pub(super) const CHANCE: Duration = Duration::from_millis(250);
 
+/// Until somebody who was told to go may have gone.
+const A_LITTLE: Duration = Duration::from_millis(5);
+
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoPlace {
-    /// Somebody can give way then.
+    /// There may be one then.
     Until(Instant),
-    /// Nobody can give way.
+    /// Nobody can give way: all are senders.
     Full,
 }
 
@@ -58,7 +61,8 @@ impl Slots {
         let mut places = self.0.lock();
         if places.taken >= self.0.limit {
             if places.taken >= self.0.limit + LEAVING {
-                return Err(NoPlace::Full);
+                // They are on their way out, which takes a second at most.
+                return Err(NoPlace::Until(now + A_LITTLE));
             }
             places.oldest_stranger(now)?.evict();
         }
@@ -166,5 +170,7 @@ mod tests {
         let places = (0..10 + LEAVING).map_while(|_| slots.take(&activity(), later()).ok());
         let strangers: Vec<_> = places.collect();
         assert_eq!(strangers.len(), 2 + LEAVING);
+        let refused = slots.take(&activity(), later()).err();
+        assert!(matches!(refused, Some(NoPlace::Until(_))), "the next one waits: {refused:?}");
     }
 }

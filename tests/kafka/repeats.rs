@@ -148,6 +148,12 @@ fn repeat_and_kill(
     let line = Line::to(&bridge);
     let mut random = Random(0x7265_7065_6174_7321);
     let mut duplicates = [0.0; 2];
+    let mut count_duplicates = |bridge: &Bridge| {
+        for (sum, owner) in duplicates.iter_mut().zip(["leads", "other"]) {
+            let owner = format!("owner=\"{owner}\"");
+            *sum += bridge.metric("millrace_duplicates_total", &["source=\"leads\"", &owner]);
+        }
+    };
 
     let batches = thread::scope(|scope| {
         let subscription = Subscription::new("999-REP-001", 20);
@@ -157,10 +163,7 @@ fn repeat_and_kill(
             wait::until("answers", PATIENCE, || {
                 line.answered.load(Ordering::Relaxed) >= answered || sender.is_finished()
             });
-            for (sum, owner) in duplicates.iter_mut().zip(["leads", "other"]) {
-                let owner = format!("owner=\"{owner}\"");
-                *sum += bridge.metric("millrace_duplicates_total", &["source=\"leads\"", &owner]);
-            }
+            count_duplicates(&bridge);
             // Anywhere between a claim and its acknowledgement.
             thread::sleep(Duration::from_micros(random.below(5_000) as u64));
             bridge.kill();
@@ -173,6 +176,7 @@ fn repeat_and_kill(
     });
 
     bridge.wait_until_drained(PATIENCE);
+    count_duplicates(&bridge);
     let mut ledger = Ledger::of_racing_sources(prefix);
     batches.iter().for_each(|(batch, _)| ledger.acknowledged(batch.clone()));
     let comparison = ledger.compare(address);
