@@ -47,7 +47,14 @@ impl Topics {
         let labels = |stream: Stream| [source.as_str().to_owned(), stream.as_str().to_owned()];
         let counter = |stream| metrics.stream_events.with_label_values(&labels(stream));
         let streams = Stream::ALL.map(counter);
-        Self { source, metrics, by_name: HashMap::new(), topics: Vec::new(), streams, uncommitted_of: Default::default() }
+        Self {
+            source,
+            metrics,
+            by_name: HashMap::new(),
+            topics: Vec::new(),
+            streams,
+            uncommitted_of: Default::default(),
+        }
     }
 
     /// An event of `stream` was acknowledged.
