@@ -10,8 +10,8 @@
 //! understood is [`Refused`](crate::event::Refused) alone and the others go on; members nobody
 //! knows, types nobody has heard of and missing leads are all fine.
 //!
-//! One file a sender's shapes (`legacy`, `adobe`), over `json` (punctuation and ranges), `scalar`,
-//! `time`, `uri` and the names in `catalog` and `naming`.
+//! One file a sender's shapes (`legacy`, `adobe`), over `json` and `scan` (punctuation and
+//! ranges), `scalar`, `time`, `uri` and the names in `catalog` and `naming`.
 
 pub mod adobe;
 pub mod catalog;
@@ -19,6 +19,7 @@ mod json;
 mod legacy;
 pub mod naming;
 mod scalar;
+mod scan;
 pub mod time;
 mod uri;
 

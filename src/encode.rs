@@ -206,7 +206,7 @@ mod tests {
             datacontenttype: Some("application/json".into()),
             dataschema: Some("urn:schema".into()),
             subject: Some("sub".into()),
-            extensions: vec![("eventid".into(), "e".into()), ("b2".into(), "".into())],
+            extensions: vec![("eventid".into(), "e".into()), ("b2".into(), "".into())].into(),
         };
         let mut event = event(attributes, b"{}");
         event.headers.push(("millrace-munchkin-id", "999-XYZ-000".into()));
@@ -242,7 +242,8 @@ mod tests {
     fn an_attribute_with_an_illegal_name_has_no_header() {
         let extensions =
             ["event_id", "Ab", "", "é", "ok"].map(|name| (Cow::from(name), Cow::from("v")));
-        let attributes = Attributes { extensions: extensions.to_vec(), ..Attributes::default() };
+        let attributes =
+            Attributes { extensions: extensions.to_vec().into(), ..Attributes::default() };
         let headers = headers(&mut Encoder::new(Mode::Binary), &event(attributes, b""));
         let names: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_ok"]);

@@ -1,6 +1,8 @@
 //! An event: one activity or CloudEvent inside a delivery, as ranges of the delivery's body.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt, ops::Deref};
+
+use smol_str::{SmolStr, SmolStrBuilder};
 
 /// The four products of Data Streams, and whatever else Adobe may send one day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,15 +45,181 @@ pub struct Attributes<'a> {
     pub dataschema: Option<Cow<'a, str>>,
     pub subject: Option<Cow<'a, str>>,
     /// Further attributes, names in lower-case letters and digits.
-    pub extensions: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pub extensions: Extensions<'a>,
+}
+
+/// Names and values, in their order; the usual few take no memory of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extensions<'a> {
+    few: [Option<Extension<'a>>; 2],
+    /// Those behind them.
+    many: Vec<Extension<'a>>,
+}
+
+/// A name and its value.
+pub type Extension<'a> = (Cow<'a, str>, Cow<'a, str>);
+
+impl<'a> Extensions<'a> {
+    pub fn push(&mut self, extension: Extension<'a>) {
+        match self.few.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(extension),
+            None => self.many.push(extension),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Extension<'a>> {
+        self.few.iter().flatten().chain(&self.many)
+    }
+
+    /// Takes `name` out, if its value is one that is wanted.
+    pub fn take_if(&mut self, name: &str, wanted: impl Fn(&str) -> bool) -> Option<Cow<'a, str>> {
+        let at = self.iter().position(|(it, value)| it == name && wanted(value))?;
+        if self.many.is_empty() {
+            let (_, value) = self.few[at].take()?;
+            // What was behind it comes before the next one that is pushed.
+            self.few.sort_by_key(Option::is_none);
+            return Some(value);
+        }
+        let mut all: Vec<_> = std::mem::take(self).into_iter().collect();
+        let (_, value) = all.remove(at);
+        *self = all.into();
+        Some(value)
+    }
+}
+
+impl<'a> IntoIterator for Extensions<'a> {
+    type Item = Extension<'a>;
+    type IntoIter = std::iter::Chain<
+        std::iter::Flatten<std::array::IntoIter<Option<Extension<'a>>, 2>>,
+        std::vec::IntoIter<Extension<'a>>,
+    >;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.few.into_iter().flatten().chain(self.many)
+    }
+}
+
+impl<'a> FromIterator<Extension<'a>> for Extensions<'a> {
+    fn from_iter<I: IntoIterator<Item = Extension<'a>>>(all: I) -> Self {
+        let mut extensions = Self::default();
+        all.into_iter().for_each(|extension| extensions.push(extension));
+        extensions
+    }
+}
+
+impl<'a> From<Vec<Extension<'a>>> for Extensions<'a> {
+    fn from(all: Vec<Extension<'a>>) -> Self {
+        all.into_iter().collect()
+    }
+}
+
+/// A short text: a piece of the body or of the rules, or one that is made. Up to 23 bytes of what is
+/// made take no memory of their own.
+#[derive(Clone)]
+pub enum Word<'a> {
+    Piece(&'a str),
+    Made(SmolStr),
+}
+
+impl<'a> Word<'a> {
+    /// `parts` with a colon between each two.
+    pub fn joined(parts: &[&str]) -> Self {
+        let mut text = SmolStrBuilder::new();
+        for (place, part) in parts.iter().enumerate() {
+            if place > 0 {
+                text.push(':');
+            }
+            text.push_str(part);
+        }
+        Self::Made(text.finish())
+    }
+
+    pub fn into_owned(self) -> String {
+        self.as_str().to_owned()
+    }
+
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Piece(text) => text,
+            Self::Made(text) => text,
+        }
+    }
+}
+
+impl Deref for Word<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl<'a> From<&'a str> for Word<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Piece(text)
+    }
+}
+
+impl From<String> for Word<'_> {
+    fn from(text: String) -> Self {
+        Self::Made(text.into())
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Word<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => Self::Piece(text),
+            Cow::Owned(text) => text.into(),
+        }
+    }
+}
+
+impl<'a> From<Word<'a>> for Cow<'a, str> {
+    fn from(word: Word<'a>) -> Self {
+        match word {
+            Word::Piece(text) => Cow::Borrowed(text),
+            Word::Made(text) => Cow::Owned(text.into()),
+        }
+    }
+}
+
+impl PartialEq for Word<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Word<'_> {}
+
+impl PartialEq<str> for Word<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Word<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl fmt::Debug for Word<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
 }
 
 /// Whether data of the media type `content_type` is JSON.
 pub fn is_json(content_type: &str) -> bool {
+    if content_type == "application/json" {
+        return true;
+    }
     let (essence, _) = content_type.split_once(';').unwrap_or((content_type, ""));
     let Some((_, subtype)) = essence.trim().split_once('/') else { return false };
-    let subtype = subtype.to_ascii_lowercase();
-    subtype == "json" || subtype.ends_with("+json")
+    let subtype = subtype.as_bytes();
+    let suffix = subtype.get(subtype.len().saturating_sub(5)..).unwrap_or_default();
+    subtype.eq_ignore_ascii_case(b"json") || suffix.eq_ignore_ascii_case(b"+json")
 }
 
 /// What the legacy mapping needs at most: three pieces put in front, two quotes with a number
@@ -122,11 +290,11 @@ pub struct Event<'a> {
     pub index: u32,
     pub stream: Stream,
     /// The last segment of Adobe's type as a topic name has it: `[a-z0-9-]{1,200}`.
-    pub event_type: Cow<'a, str>,
+    pub event_type: Word<'a>,
     pub munchkin_id: Option<Cow<'a, str>>,
     pub activity_type_id: Option<i64>,
     /// The Kafka record's key, as contracted for the stream.
-    pub key: Cow<'a, str>,
+    pub key: Word<'a>,
     pub attributes: Attributes<'a>,
     /// Plain headers beside the CloudEvents attributes, in the order in which they are written.
     pub headers: Vec<(&'static str, Cow<'a, str>)>,
@@ -155,6 +323,22 @@ pub type Decoded<'a> = Result<Event<'a>, Refused<'a>>;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_extension_that_is_taken_out_leaves_the_others_in_their_order() {
+        for count in 1..6 {
+            for gone in 0..count {
+                let named = |n: usize| (Cow::from(n.to_string()), Cow::from("v"));
+                let mut extensions = (0..count).map(named).collect::<Extensions<'_>>();
+                assert_eq!(extensions.take_if(&gone.to_string(), |value| value != "v"), None);
+                assert_eq!(extensions.take_if(&gone.to_string(), |_| true).as_deref(), Some("v"));
+                extensions.push(named(count));
+                let left: Vec<_> = extensions.into_iter().collect();
+                let expected: Vec<_> = (0..=count).filter(|n| *n != gone).map(named).collect();
+                assert_eq!(left, expected);
+            }
+        }
+    }
 
     #[test]
     fn json_is_told_by_the_subtype_of_a_media_type() {

@@ -10,7 +10,7 @@
 //! Once the spool has been handed a body nothing here cancels it, neither a sender that hangs up nor
 //! the request's deadline: at the worst it is stored and was not answered 200, so it comes again.
 
-use std::{collections::HashMap, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, request::Parts};

@@ -163,7 +163,11 @@ fn push_value(buffer: &mut String, value: &str) {
     if value.is_empty() {
         buffer.push_str("none");
     }
-    buffer.extend(value.chars().map(|c| if is_legal(c) { c } else { '-' }));
+    if value.bytes().all(|byte| is_legal(char::from(byte))) {
+        buffer.push_str(value);
+    } else {
+        buffer.extend(value.chars().map(|c| if is_legal(c) { c } else { '-' }));
+    }
 }
 
 /// Cuts a name of legal (so single-byte) characters to the limit, a hash of the whole at its end.

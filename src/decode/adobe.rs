@@ -41,11 +41,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use self::{
     attributes::{attributes, plain_headers},
-    challenge::is_challenge,
-    layer::{Element, Layer, MAX_MEMBERS, cloud_event, elements},
+    challenge::{is_challenge, may_be_challenge},
+    layer::{Element, Known, Layer, MAX_MEMBERS, cloud_event, each, elements},
 };
 use super::{Undecodable, naming, scalar::Scalar};
-use crate::event::{Coding, Decoded, Event, Pieces, Refused, is_json};
+use crate::event::{Coding, Decoded, Event, Pieces, Refused, Word, is_json};
 
 pub use attributes::{DATASCHEMA_HEADER, TIME_HEADER};
 pub use challenge::{CHALLENGE_LIMIT, validation_url};
@@ -55,20 +55,19 @@ pub use recipients::{Addressed, recipients};
 type Flaw = (&'static str, String);
 
 pub(super) fn decode<'a>(body: &'a str, out: &mut Vec<Decoded<'a>>) -> Result<(), Undecodable> {
-    let elements = elements(body)?;
-    if is_challenge(body, &elements) {
+    if may_be_challenge(body) && is_challenge(&elements(body)?) {
         return Ok(());
     }
-    out.extend(elements.iter().zip(0..).map(|(element, index)| {
-        event(element, index).map_err(|(reason, error)| Refused {
+    each(body, |index, element| {
+        out.push(event(&element, index).map_err(|(reason, error)| Refused {
             index,
             reason,
             error: format!("event {index}: {error}"),
-            key: key(element),
+            key: key(&element).into(),
             original: element.original.as_bytes(),
-        })
-    }));
-    Ok(())
+        }));
+    })
+    .inspect_err(|_| out.clear())
 }
 
 /// The event of an element, or the reason why there is none.
@@ -91,9 +90,10 @@ fn event<'a>(element: &Element<'a>, index: u32) -> Result<Event<'a>, Flaw> {
     };
     let attributes = attributes(outermost, layer)?;
     let value = value(layer, attributes.datacontenttype.as_deref())?;
+    let headers = plain_headers(layer, &attributes);
     let data = layer.data.unwrap_or_default();
     let activity_type_id = data.activity_type_id();
-    let (stream, event_type) = naming::classify(&attributes.r#type, activity_type_id);
+    let (stream, event_type) = naming::classify_owned(&attributes.r#type, activity_type_id);
     Ok(Event {
         index,
         stream,
@@ -102,25 +102,26 @@ fn event<'a>(element: &Element<'a>, index: u32) -> Result<Event<'a>, Flaw> {
         activity_type_id,
         key: data.key(stream),
         attributes,
-        headers: plain_headers(layer),
+        headers,
         value,
         original: element.original.as_bytes(),
     })
 }
 
 /// The key of an element that is refused, as far as it is known.
-fn key<'a>(element: &Element<'a>) -> Cow<'a, str> {
+fn key<'a>(element: &Element<'a>) -> Word<'a> {
     let layer = element.layer.as_ref().and_then(cloud_event);
-    let Some(data) = layer.and_then(|layer| layer.data) else { return Cow::Borrowed("") };
-    let ce_type = layer.and_then(|layer| Scalar::of(layer.get("type")).text()).unwrap_or_default();
+    let Some(data) = layer.and_then(|layer| layer.data) else { return Word::Piece("") };
+    let ce_type =
+        layer.and_then(|layer| Scalar::of(layer.known(Known::Type)).text()).unwrap_or_default();
     data.key(naming::classify(&ce_type, None).0)
 }
 
 /// The event's data as the rules of the JSON format have it. Whatever must be undone to it later can
 /// be undone: that is tried here.
 fn value<'a>(layer: &Layer<'a>, content_type: Option<&str>) -> Result<Pieces<'a>, Flaw> {
-    let base64 = layer.get("data_base64").filter(|spelled| *spelled != "null");
-    let (spelled, coding) = match (layer.get("data"), base64) {
+    let base64 = layer.known(Known::DataBase64).filter(|spelled| *spelled != "null");
+    let (spelled, coding) = match (layer.known(Known::Data), base64) {
         (Some(_), Some(_)) => {
             let error = "`data` and `data_base64` are both there";
             return Err(("ambiguous-data", error.into()));

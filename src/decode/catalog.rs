@@ -7,6 +7,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use super::naming::{self, CUSTOM_ACTIVITY, FIRST_CUSTOM_ID};
+use crate::event::Word;
 
 /// What an activity is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,20 +15,21 @@ pub struct ActivityType<'a> {
     /// The CloudEvents type, e.g. `com.adobe.platform.marketo.activity.standard.clicklink`.
     pub ce_type: Cow<'a, str>,
     /// Its last part as a topic has it, e.g. `clicklink`.
-    pub event_type: Cow<'a, str>,
+    pub event_type: Word<'a>,
 }
 
 impl ActivityType<'_> {
     fn standard(name: &str) -> ActivityType<'static> {
         let ce_type = naming::standard_activity(name);
         let (_, event_type) = naming::classify(&ce_type, None);
+        let event_type = event_type.into_owned().into();
         ActivityType { ce_type: ce_type.into(), event_type }
     }
 
     fn borrowed(&self) -> ActivityType<'_> {
         ActivityType {
             ce_type: Cow::Borrowed(&self.ce_type),
-            event_type: Cow::Borrowed(&self.event_type),
+            event_type: Word::Piece(&self.event_type),
         }
     }
 }
@@ -252,7 +254,7 @@ mod tests {
         let catalog = Catalog::builtin();
         assert!(catalog.types.windows(2).all(|pair| pair[0].0 < pair[1].0));
         let names: std::collections::BTreeSet<_> =
-            catalog.types.iter().map(|(_, kind)| &kind.event_type).collect();
+            catalog.types.iter().map(|(_, kind)| kind.event_type.as_str()).collect();
         assert_eq!(names.len(), catalog.types.len());
     }
 
@@ -274,7 +276,7 @@ mod tests {
         for id in [100_000, 100_001, i64::MAX] {
             let kind = catalog.activity_type(Some(id), Some("Click Link")).unwrap();
             assert_eq!(kind.ce_type, "com.adobe.platform.marketo.activity.custom");
-            assert_eq!(kind.event_type, format!("custom-{id}"));
+            assert_eq!(*kind.event_type, *format!("custom-{id}"));
         }
     }
 

@@ -25,7 +25,7 @@ use super::{
     scalar::Scalar,
     time,
 };
-use crate::event::{Attributes, Decoded, Event, Pieces, Refused, Stream};
+use crate::event::{Attributes, Decoded, Event, Pieces, Refused, Stream, Word};
 use activity::{Activity, Name};
 
 /// The plain header that carries the munchkin id when the value stays as it came.
@@ -42,7 +42,7 @@ pub(super) fn decode<'a>(
             index,
             reason,
             error: format!("activity {index}: {error}"),
-            key: element.key(&munchkin_id),
+            key: element.key(&munchkin_id).into(),
             original: element.original.as_bytes(),
         })
     }));
@@ -79,7 +79,8 @@ fn split(body: &str) -> Result<(MunchkinId<'_>, Vec<Element<'_>>), Undecodable> 
             }
         };
         if twice {
-            let error = format!("{name} stands a second time at byte {}", offset(body, name));
+            let (name, at) = (name.quoted, offset(body, name.quoted));
+            let error = format!("{name} stands a second time at byte {at}");
             flaw.get_or_insert(Undecodable::new("duplicate-member", error));
         }
         Ok(())
@@ -100,7 +101,7 @@ fn elements<'a>(cursor: &mut Cursor<'a>) -> Result<Vec<Element<'a>>, Undecodable
             return Err(Undecodable::new("too-many-events", error));
         }
         elements.push(if cursor.peek() == Some(b'{') {
-            let (activity, original) = cursor.value()?;
+            let (activity, original) = Activity::read(cursor)?;
             Element { original, activity: Some(activity) }
         } else {
             Element { original: cursor.skip()?, activity: None }
@@ -135,12 +136,12 @@ impl<'a> Element<'a> {
     }
 
     /// `<munchkinId>:<leadId>`, `<munchkinId>` without a lead, empty without a munchkin id.
-    fn key(&self, of_body: &MunchkinId<'a>) -> Cow<'a, str> {
-        let Some(munchkin_id) = self.munchkin_id(of_body) else { return Cow::Borrowed("") };
+    fn key(&self, of_body: &MunchkinId<'a>) -> Word<'a> {
+        let Some(munchkin_id) = self.munchkin_id(of_body) else { return Word::Piece("") };
         match Scalar::of(self.activity.as_ref().and_then(|activity| activity.lead_id)) {
-            Scalar::Text(lead) => [&*munchkin_id, &*lead].join(":").into(),
-            Scalar::Number(lead) => [&*munchkin_id, lead].join(":").into(),
-            Scalar::Absent | Scalar::Unusable => munchkin_id,
+            Scalar::Text(lead) => Word::joined(&[&munchkin_id, &lead]),
+            Scalar::Number(lead) => Word::joined(&[&munchkin_id, lead]),
+            Scalar::Absent | Scalar::Unusable => munchkin_id.into(),
         }
     }
 }

@@ -9,7 +9,9 @@
 
 use std::borrow::Cow;
 
-use crate::event::Stream;
+use smol_str::format_smolstr;
+
+use crate::event::{Stream, Word};
 
 /// `source` of every lead activity.
 pub const LEAD_ACTIVITY_SOURCE: &str = "urn:marketo_activity_stream";
@@ -43,27 +45,42 @@ pub fn compact(name: &str) -> String {
 }
 
 /// The stream and the event type of a CloudEvents type. The event type is never empty.
-pub fn classify(ce_type: &str, activity_type_id: Option<i64>) -> (Stream, Cow<'static, str>) {
+pub fn classify(ce_type: &str, activity_type_id: Option<i64>) -> (Stream, Word<'_>) {
     let Some(rest) = ce_type.strip_prefix(MARKETO) else {
-        return (Stream::Other, word(last_segment(ce_type)).into());
+        return (Stream::Other, word(last_segment(ce_type)));
     };
-    let stream = match rest.split('.').next() {
-        Some("activity") => Stream::LeadActivity,
-        Some("audit") => Stream::UserAudit,
-        Some("notification") => Stream::Notification,
-        Some("observability") => Stream::Observability,
+    let family = rest.bytes().position(|byte| byte == b'.').map_or(rest, |end| &rest[..end]);
+    let stream = match family {
+        "activity" => Stream::LeadActivity,
+        "audit" => Stream::UserAudit,
+        "notification" => Stream::Notification,
+        "observability" => Stream::Observability,
         _ => Stream::Other,
     };
     if let (CUSTOM_ACTIVITY, Some(id)) = (ce_type, activity_type_id) {
         return (stream, custom_event_type(id));
     }
     let name = FAMILIES.iter().find_map(|family| rest.strip_prefix(family));
-    (stream, word(name.unwrap_or_else(|| last_segment(rest))).into())
+    (stream, word(name.unwrap_or_else(|| last_segment(rest))))
 }
 
 /// `custom-<id>`.
-pub fn custom_event_type(id: i64) -> Cow<'static, str> {
-    format!("custom-{id}").into()
+pub fn custom_event_type(id: i64) -> Word<'static> {
+    Word::Made(format_smolstr!("custom-{id}"))
+}
+
+/// As [`classify`], for a type that may not be there for as long as the event.
+pub fn classify_owned<'a>(
+    ce_type: &Cow<'a, str>,
+    activity_type_id: Option<i64>,
+) -> (Stream, Word<'a>) {
+    match ce_type {
+        Cow::Borrowed(ce_type) => classify(ce_type, activity_type_id),
+        Cow::Owned(ce_type) => {
+            let (stream, event_type) = classify(ce_type, activity_type_id);
+            (stream, event_type.into_owned().into())
+        }
+    }
 }
 
 fn last_segment(text: &str) -> &str {
@@ -71,27 +88,36 @@ fn last_segment(text: &str) -> &str {
 }
 
 /// `name` as an event type; `none` when there is nothing to name it after.
-fn word(name: &str) -> String {
+fn word(name: &str) -> Word<'_> {
+    let is_legal = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    if name.is_empty() {
+        return Word::Piece("none");
+    }
+    if name.len() <= EVENT_TYPE_LIMIT && name.bytes().all(is_legal) {
+        return Word::Piece(name);
+    }
     let legal = |c: char| match c.to_ascii_lowercase() {
         c @ ('a'..='z' | '0'..='9' | '-') => c,
         _ => '-',
     };
-    let word: String = name.chars().take(EVENT_TYPE_LIMIT).map(legal).collect();
-    if word.is_empty() { "none".into() } else { word }
+    Word::Made(name.chars().take(EVENT_TYPE_LIMIT).map(legal).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn event_type(ce_type: &str) -> Cow<'static, str> {
+    fn event_type(ce_type: &str) -> Word<'_> {
         classify(ce_type, None).1
     }
 
     #[test]
     fn each_family_has_its_stream_and_its_names() {
         let of = |ce_type| classify(ce_type, None);
-        let marketo = |rest: &str| classify(&format!("com.adobe.platform.marketo.{rest}"), None);
+        let marketo = |rest: &str| {
+            let (stream, word) = classify_owned(&format!("{MARKETO}{rest}").into(), None);
+            (stream, word)
+        };
         assert_eq!(
             marketo("activity.standard.clicklink"),
             (Stream::LeadActivity, "clicklink".into())
@@ -126,7 +152,7 @@ mod tests {
     #[test]
     fn an_event_type_is_legal_and_bounded_whatever_the_name_is() {
         assert_eq!(event_type(&standard_activity("Über Größe/#1")), "-bergr--e--1");
-        assert_eq!(event_type(&standard_activity(&"é".repeat(300))), "-".repeat(200));
+        assert_eq!(*event_type(&standard_activity(&"é".repeat(300))), *"-".repeat(200));
         assert_eq!(event_type(&standard_activity(" \t\u{a0}")), "none");
     }
 

@@ -19,7 +19,7 @@ impl<'a> Scalar<'a> {
         let Some(spelled) = spelled else { return Self::Absent };
         match spelled.as_bytes() {
             b"null" | b"\"\"" => Self::Absent,
-            [b'"', text @ .., b'"'] if !text.contains(&b'\\') => {
+            [b'"', text @ .., b'"'] if memchr::memchr(b'\\', text).is_none() => {
                 Self::Text(Cow::Borrowed(&spelled[1..spelled.len() - 1]))
             }
             [b'"', ..] => serde_json::from_str(spelled)

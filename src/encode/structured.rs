@@ -111,7 +111,8 @@ mod tests {
             datacontenttype: Some("application/json".into()),
             dataschema: Some("urn:schema".into()),
             subject: Some("s".into()),
-            extensions: vec![("eventid".into(), "e".into()), ("Not-Legal".into(), "x".into())],
+            extensions: vec![("eventid".into(), "e".into()), ("Not-Legal".into(), "x".into())]
+                .into(),
             ..Attributes::default()
         };
         let mut value = Pieces::from(&b"{ \"a\": "[..]);

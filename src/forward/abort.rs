@@ -60,6 +60,7 @@ impl<S: Sink> Forwarder<S> {
                 Known { reason, error, stage }
             }
             (Carries::DeadLetter { .. }, Failure::Refused(why) | Failure::Passing(why)) => {
+                self.letter_failed_in_transaction(slot.position);
                 return self.letters_failed(now, &why);
             }
         };

@@ -11,7 +11,7 @@ use super::{
     topics::TopicId,
     window::{Carries, Slot, State, Window},
 };
-use crate::produce::Sink;
+use crate::{produce::Sink, spool::position::Position};
 
 impl<S: Sink> Forwarder<S> {
     /// Whether the held topic's next record is one that asks.
@@ -66,6 +66,20 @@ impl<S: Sink> Forwarder<S> {
         transaction.asking.is_some() || letter || wants
     }
 
+    /// A dead letter could not be written in this transaction, which is taken back.
+    pub(super) fn letter_failed_in_transaction(&mut self, position: Position) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.failed_letters.insert(position);
+        }
+    }
+
+    /// Whether the dead letter of the event there has to wait with the others, after it has failed.
+    pub(super) fn letter_has_failed(&self, position: Position) -> bool {
+        let failed =
+            self.transaction.as_ref().is_some_and(|it| it.failed_letters.contains(&position));
+        failed && self.letters.are_in_trouble()
+    }
+
     /// Records that ask without an answer count as failed; `true` when there are any.
     pub(super) fn asked_in_vain(&mut self, now: Now) -> bool {
         let Some(transaction) = &self.transaction else { return false };
@@ -84,7 +98,10 @@ impl<S: Sink> Forwarder<S> {
                 Carries::Event(_) => {
                     self.trouble(slot, Trouble { why: why.into(), one_at_a_time: false });
                 }
-                Carries::DeadLetter { .. } => self.letters_failed(now, why),
+                Carries::DeadLetter { .. } => {
+                    self.letter_failed_in_transaction(slot.position);
+                    self.letters_failed(now, why);
+                }
             }
         }
         !in_vain.is_empty()

@@ -158,7 +158,11 @@ impl<S: Sink> Forwarder<S> {
         };
         let stage = if self.is_too_large(letter) { Stage::Pointer } else { Stage::Letter };
         let stage = stage.max(self.known_stage(letter.position));
-        Ok(match self.send_letter(letter, token, stage, now)? {
+        let sent = match self.letter_has_failed(letter.position) && stage != Stage::Quarantine {
+            true => self.wait_or_keep(letter, now)?,
+            false => self.send_letter(letter, token, stage, now)?,
+        };
+        Ok(match sent {
             Letter::Sent { size } => {
                 self.sent(id, slot_of(letter, topic, identity, reason, stage, size), now);
                 Taken::Sent

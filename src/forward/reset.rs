@@ -203,6 +203,7 @@ impl<S: Sink> Forwarder<S> {
             let why =
                 "no acknowledgement for longer than forward.hold_after, while the cluster answers";
             if !slot.carries.is_event() {
+                self.letter_failed_in_transaction(slot.position);
                 self.letters_failed(now, why);
             } else {
                 troubled

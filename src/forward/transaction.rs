@@ -14,7 +14,7 @@
 //! cut off, has no other writer.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     time::{Duration, Instant},
 };
@@ -81,6 +81,8 @@ pub(super) struct Transaction {
     pub dealt_with: Vec<Position>,
     /// Dead letters in this transaction, by reason.
     pub letters: BTreeMap<&'static str, u64>,
+    /// Dead letters that could not be written: they wait, and don't ask for themselves.
+    pub failed_letters: BTreeSet<Position>,
     /// Since when it has held nothing but records that ask.
     pub asking: Option<Instant>,
     /// A dead letter wants to ask.
@@ -105,6 +107,7 @@ impl Transaction {
             refused: BTreeMap::new(),
             dealt_with: Vec::new(),
             letters: BTreeMap::new(),
+            failed_letters: BTreeSet::new(),
             asking: None,
             letter_asks: false,
             asks_again_at: None,
@@ -268,6 +271,8 @@ impl<S: Sink> Forwarder<S> {
             let labels = [self.spool.source().as_str(), reason];
             self.metrics.dead_letters.with_label_values(&labels).inc_by(*letters);
         }
+        let lowest = checkpoint.lowest();
+        transaction.failed_letters.retain(|position| *position >= lowest);
         for position in std::mem::take(&mut transaction.dealt_with) {
             transaction.refused.remove(&position);
         }

@@ -7,28 +7,39 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use rdkafka::{
-    Message, Offset, TopicPartitionList,
+    ClientContext, Message, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, Consumer},
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode as Code},
 };
 
 use super::properties;
 use crate::config;
 
+/// The end of a partition is no error that anybody wants to read of.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+
+    fn error(&self, _: KafkaError, _: &str) {}
+}
+
+impl ConsumerContext for Quiet {}
+
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Committed {
     topic: String,
     key: String,
-    committed: BaseConsumer,
+    committed: BaseConsumer<Quiet>,
     /// Sees also what is in open transactions: how far there is anything to wait for.
-    all: BaseConsumer,
+    all: BaseConsumer<Quiet>,
     /// Partitions, each with the offset up to which it must be read.
     ends: Option<Vec<(i32, i64)>>,
     /// Partitions that are not read to their end yet, once reading has begun.
     reading: Option<BTreeSet<i32>>,
-    /// The offset and value of the last record of each partition, the latest by its own count.
+    /// The values of the key's records so far.
     found: Vec<Vec<u8>>,
 }
 
@@ -38,7 +49,7 @@ impl Committed {
             let mut native = properties::reader(kafka);
             native.set("isolation.level", isolation).set("enable.partition.eof", "true");
             // Whoever writes to the cluster tells of its troubles already.
-            native.set_log_level(RDKafkaLogLevel::Emerg).create::<BaseConsumer>()
+            native.set_log_level(RDKafkaLogLevel::Emerg).create_with_context(Quiet)
         };
         Ok(Self {
             topic: topic.into(),
@@ -99,7 +110,7 @@ impl Committed {
         Ok(all)
     }
 
-    fn ends_of(&self, consumer: &BaseConsumer) -> Result<Vec<(i32, i64)>, KafkaError> {
+    fn ends_of(&self, consumer: &BaseConsumer<Quiet>) -> Result<Vec<(i32, i64)>, KafkaError> {
         let metadata = consumer.fetch_metadata(Some(&self.topic), ANSWER_WITHIN)?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
         let partitions = topic.map_or(&[][..], |topic| topic.partitions());

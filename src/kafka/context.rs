@@ -15,7 +15,7 @@ use std::{
 use rdkafka::{
     ClientContext, Message,
     config::RDKafkaLogLevel,
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode as Code},
     producer::{BaseProducer, DeliveryResult, Producer, ProducerContext},
 };
 use tracing::{debug, error, warn};
@@ -61,6 +61,8 @@ pub(super) struct State {
     pub(super) failed: bool,
     /// A broker said something since the last look.
     pub(super) answered: bool,
+    /// A record's time was over before it was acknowledged: nobody knows whether a broker has it.
+    pub(super) timed_out: bool,
     /// Topics that could not join the transaction: all of it is purged then, and only the library's
     /// log says for whose sake.
     pub(super) kept_out: Vec<(String, String)>,
@@ -186,6 +188,8 @@ impl TakeReport for Reports {
         }
         state.answered |= failure.as_ref().is_none_or(|(code, _)| is_brokers_word(*code));
         state.failed |= failure.is_some();
+        state.timed_out |=
+            matches!(result, Err((error, _)) if errors::code(error) == Code::MessageTimedOut);
         // The slot is empty when the record was reported as purged by a renewal.
         if let Some(token) = state.pending.remove(slot) {
             let outcome = match failure {

@@ -337,10 +337,11 @@ impl Producer {
         give_up: &dyn Fn() -> bool,
     ) -> Result<(), Failure> {
         let in_use = |client: &Client| {
-            !self.fatal && !self.wants_renewal() && client.client().fatal_error().is_none()
+            let well = !self.fatal && client.client().fatal_error().is_none();
+            well && !self.wants_renewal() && !client.context().state().timed_out
         };
         if let Some(client) = self.client.as_ref().filter(|client| in_use(client)) {
-            if transactions.abort(client, give_up)? {
+            if transactions.abort(client, give_up) {
                 let mut state = client.context().state();
                 state.outcomes.clear();
                 state.kept_out.clear();

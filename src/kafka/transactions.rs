@@ -184,12 +184,13 @@ impl Transactions {
         Ok(())
     }
 
-    /// Takes the transaction back in place. `Ok(false)`: it needs another client.
-    pub fn abort(&mut self, client: &Client, give_up: &dyn Fn() -> bool) -> Result<bool, Failure> {
+    /// Takes the transaction back in place, if that is a matter of a moment. `false`: it needs another
+    /// client.
+    pub fn abort(&mut self, client: &Client, give_up: &dyn Fn() -> bool) -> bool {
         match self.stage {
-            Stage::Ready => return Ok(true),
+            Stage::Ready => return true,
             Stage::Open => {}
-            Stage::New | Stage::Alone | Stage::Ending => return Ok(false),
+            Stage::New | Stage::Alone | Stage::Ending => return false,
         }
         loop {
             match client.abort_transaction(SHORT_SLICE) {
@@ -197,18 +198,18 @@ impl Transactions {
                 Err(error) if is_retriable(&error) => {
                     drain(client);
                     if give_up() {
-                        return Err(Failure::Passing(error.to_string()));
+                        return false;
                     }
                 }
                 Err(error) => {
                     debug!(%error, "a transaction can't be taken back in place");
-                    return Ok(false);
+                    return false;
                 }
             }
         }
         drain(client);
         self.stage = Stage::Ready;
-        Ok(client.context().state().pending.count() == 0)
+        client.context().state().pending.count() == 0
     }
 
     pub fn commit(&mut self, client: &Client, record: &Record<'_>, patience: Duration) -> Commit {

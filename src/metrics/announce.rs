@@ -9,6 +9,9 @@ use super::Metrics;
 /// What back-fill makes of an event.
 const JOURNAL_RESULTS: [&str; 4] = ["missed", "known", "unidentified", "refused"];
 
+/// What becomes of a transaction.
+const TRANSACTION_OUTCOMES: [&str; 4] = ["committed", "committed-late", "aborted", "fenced"];
+
 impl Metrics {
     /// All of a source that needs no more than its name and its kind.
     pub fn announce(&self, source: &str, kind: &str) {
@@ -39,6 +42,9 @@ impl Metrics {
         ];
         for counter in counters {
             counter.with_label_values(&[source]);
+        }
+        for outcome in TRANSACTION_OUTCOMES {
+            self.transactions.with_label_values(&[source, outcome]);
         }
         for histogram in [&self.answer_seconds, &self.sync_seconds] {
             histogram.with_label_values(&[source]);

@@ -98,7 +98,7 @@ mod tests {
 
     fn of(value: &str) -> Ids {
         let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
-        Ids::of(&HeaderMap::from_iter([(REQUEST_ID, value)]))
+        Ids::of(&HeaderMap::from_iter([(REQUEST_ID, value)]), None)
     }
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn ids_of_ours_are_all_different() {
-        let none = || Ids::of(&HeaderMap::new()).request().to_owned();
+        let none = || Ids::of(&HeaderMap::new(), None).request().to_owned();
         assert_ne!(none(), none());
     }
 }

@@ -5,15 +5,22 @@
 //! - `legacy`: the mapping of Marketo's own push, byte for byte
 //! - `malformed`: bodies that are one dead letter, and elements that are refused alone
 //! - `meeting`: one activity from both senders
+//! - `memory`: what an event takes from the heap
 //! - `properties`: what holds for any activity of a push and for any bytes
 //! - `recipients`: whom a body of Adobe I/O is meant for, and what is a challenge
 //! - `records`: the whole way from a body to Kafka records
+
+// Those that the benchmarks decode.
+#[path = "../bench/parts/bodies.rs"]
+#[allow(dead_code, reason = "the benchmarks use the rest")]
+mod bodies;
 
 mod adobe;
 mod harmless;
 mod legacy;
 mod malformed;
 mod meeting;
+mod memory;
 mod properties;
 mod recipients;
 mod records;

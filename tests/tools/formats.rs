@@ -292,38 +292,42 @@ fn raise_version(path: PathBuf, checksum_at: Option<usize>) -> PathBuf {
 /// What a later version may have written, by what it changes in a folder of this one.
 type Change = fn(&Folder) -> PathBuf;
 
-const LATER: [(&str, Change); 6] = [
-    ("identity", |folder| {
+/// Each with the latest version of its format that this program reads.
+const LATER: [(&str, u32, Change); 6] = [
+    ("identity", 1, |folder| {
         let path = folder.path().join("leads/identity");
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replace(r#""version":1"#, r#""version":2"#)).unwrap();
         path
     }),
-    ("checkpoint", |folder| {
-        rewrite_checkpoint(folder, |json| json.replace(r#""version":1"#, r#""version":2"#))
+    ("checkpoint", 2, |folder| {
+        rewrite_checkpoint(folder, |json| json.replace(r#""version":1"#, r#""version":3"#))
     }),
-    ("first segment", |folder| {
+    ("first segment", 1, |folder| {
         raise_version(folder.segments("leads").first().unwrap().clone(), Some(60))
     }),
-    ("last segment", |folder| {
+    ("last segment", 1, |folder| {
         raise_version(folder.segments("leads").last().unwrap().clone(), Some(60))
     }),
-    ("ids", |folder| {
+    ("ids", 1, |folder| {
         raise_version(folder.path().join("leads/ids/00000000000000000001.ids"), Some(28))
     }),
-    ("the key of the ids", |folder| raise_version(folder.path().join("deduplicate.key"), Some(28))),
+    ("the key of the ids", 1, |folder| {
+        raise_version(folder.path().join("deduplicate.key"), Some(28))
+    }),
 ];
 
 #[test]
 fn a_later_format_is_refused_with_its_name_and_version_and_what_to_do_and_nothing_is_changed() {
-    for (what, change) in LATER {
+    for (what, known, change) in LATER {
+        let newer = format!("version {}", known + 1);
         let folder = version_1();
         let path = change(&folder);
         let path = path.to_str().unwrap();
         let before = folder.snapshot();
         let cluster = cluster();
         let refused = drain(&folder, &cluster, || false).unwrap_err().to_string();
-        for word in [path, "version 2", "this program reads 1", "version"] {
+        for word in [path, &newer, &format!("this program reads {known}")] {
             assert!(refused.contains(word), "{what}: {word} in {refused}");
         }
         let is_told_what_to_do = ["start the newer version again", "use the version that wrote it"]
@@ -333,7 +337,7 @@ fn a_later_format_is_refused_with_its_name_and_version_and_what_to_do_and_nothin
         for tool in ["inspect", "verify"] {
             let ended = folder.tool(&[tool]);
             assert_eq!(ended.code, 1, "{what}, {tool}: {}", ended.out);
-            for word in [path, "version 2"] {
+            for word in [path, &newer] {
                 assert!(ended.out.contains(word), "{what}, {tool}: {word} in\n{}", ended.out);
             }
         }

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use super::{
     Flaw,
-    layer::{Layer, Member},
+    layer::{Known, Layer},
 };
 use crate::{
     decode::{scalar::Scalar, time, uri},
-    event::Attributes,
+    event::{Attributes, Extensions},
 };
 
 /// The plain header of a `time` whose meaning is not certain, as it came.
@@ -20,91 +20,111 @@ pub const DATASCHEMA_HEADER: &str = "millrace-dataschema";
 /// The extension that Adobe's own id of an event is.
 const EVENT_ID: &str = "eventid";
 
-/// The attributes that CloudEvents itself has, and how it carries data.
-#[rustfmt::skip]
-const CORE: [&str; 10] = [
-    "specversion", "id", "source", "type", "time", "datacontenttype", "dataschema", "subject",
-    "data", "database64",
-];
+/// What the name of a member becomes that carries data; it is no attribute.
+const DATA_BASE64: &str = "database64";
 
 /// The attributes of the event in `event`, one of the objects of the envelope `outermost`.
 pub(super) fn attributes<'a>(
     outermost: &Layer<'a>,
     event: &Layer<'a>,
 ) -> Result<Attributes<'a>, Flaw> {
-    let text = |name| Scalar::of(event.get(name)).text();
-    let Some(ce_type) = text("type") else {
+    let text = |known| Scalar::of(event.known(known)).text();
+    let Some(ce_type) = text(Known::Type) else {
         return Err(("missing-type", "the event has no `type` that is text".into()));
     };
-    let Some(source) = text("source") else {
+    let Some(source) = text(Known::Source) else {
         return Err(("missing-source", "the event has no `source` that is text".into()));
     };
-    let mut id = match Scalar::of(event.get("id")) {
+    let mut id = match Scalar::of(event.known(Known::Id)) {
         Scalar::Unusable => {
             return Err(("unusable-id", "`id` is neither text nor a number".into()));
         }
         id => id.word(),
     };
     let mut extensions = extensions(outermost, event);
-    if let Some(at) = extensions.iter().position(|(name, _)| name == EVENT_ID)
-        && id.as_ref().is_none_or(|id| *id == extensions[at].1)
-    {
-        id = Some(extensions.remove(at).1);
+    let is_the_id = |event_id: &str| id.as_ref().is_none_or(|id| id == event_id);
+    if let Some(event_id) = extensions.take_if(EVENT_ID, is_the_id) {
+        id = Some(event_id);
     }
-    let has_data = event.get("data").or(event.get("data_base64")).is_some();
+    let has_data = event.known(Known::Data).or(event.known(Known::DataBase64)).is_some();
     // An event of the JSON format without a media type is one of JSON.
     let json = has_data.then_some(Cow::Borrowed("application/json"));
     Ok(Attributes {
         id,
         source,
         r#type: ce_type,
-        time: text("time").and_then(time::to_rfc3339),
-        datacontenttype: text("datacontenttype").or(json),
-        dataschema: text("dataschema").filter(|schema| uri::is_absolute(schema)),
-        subject: text("subject"),
+        time: text(Known::Time).and_then(time::to_rfc3339),
+        datacontenttype: text(Known::Datacontenttype).or(json),
+        dataschema: text(Known::Dataschema).filter(|schema| uri::is_absolute(schema)),
+        subject: text(Known::Subject),
         extensions,
     })
 }
 
-/// What of the event has no place among its attributes.
-pub(super) fn plain_headers<'a>(event: &Layer<'a>) -> Vec<(&'static str, Cow<'a, str>)> {
+/// What of the event has no place among its `attributes`.
+pub(super) fn plain_headers<'a>(
+    event: &Layer<'a>,
+    attributes: &Attributes<'a>,
+) -> Vec<(&'static str, Cow<'a, str>)> {
     let mut headers = Vec::new();
-    let time = spelled_out(event.get("time"));
-    if let Some(time) = time.filter(|time| time::to_rfc3339(Cow::Borrowed(time)).is_none()) {
-        headers.push((TIME_HEADER, time));
+    if attributes.time.is_none() {
+        headers.extend(spelled_out(event.known(Known::Time)).map(|time| (TIME_HEADER, time)));
     }
-    let schema = spelled_out(event.get("dataschema"));
-    if let Some(schema) = schema.filter(|schema| !uri::is_absolute(schema)) {
-        headers.push((DATASCHEMA_HEADER, schema));
+    if attributes.dataschema.is_none() {
+        let schema = spelled_out(event.known(Known::Dataschema));
+        headers.extend(schema.map(|schema| (DATASCHEMA_HEADER, schema)));
     }
     headers
 }
 
 /// Members of the event first, then those of what is around it; of each, names that CloudEvents
 /// allows first, so that the first one of a name is the one that counts.
-fn extensions<'a>(outermost: &Layer<'a>, event: &Layer<'a>) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
-    let mut extensions: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
-    let is_event = |layer: &Layer<'a>| std::ptr::eq(layer, event);
-    let mut layers: Vec<_> = outermost.all().take_while(|layer| !is_event(layer)).collect();
-    layers.push(event);
-    for layer in layers.into_iter().rev() {
-        let wrapped = layer.inner.as_ref().filter(|_| !is_event(layer)).map(|inner| inner.at);
-        let members = layer.members.iter().enumerate();
-        let members = members.filter(|(at, _)| Some(*at) != wrapped).map(|(_, member)| member);
-        let (legal, others): (Vec<_>, Vec<_>) = members.partition(|member| is_legal(&member.name));
-        for Member { name, spelled } in legal.into_iter().chain(others) {
-            let name = if is_legal(name) { name.clone() } else { made_legal(name).into() };
-            let is_new = || extensions.iter().all(|(other, _)| *other != name);
-            if !name.is_empty()
-                && !CORE.contains(&&*name)
-                && is_new()
-                && let Some(value) = spelled_out(Some(spelled))
-            {
-                extensions.push((name, value));
+fn extensions<'a>(outermost: &Layer<'a>, event: &Layer<'a>) -> Extensions<'a> {
+    let mut extensions = Extensions::default();
+    let around = outermost.all().take_while(|layer| !std::ptr::eq(*layer, event)).count();
+    for depth in (0..=around).rev() {
+        let Some(layer) = outermost.all().nth(depth) else { continue };
+        let wrapped = layer.inner.as_ref().filter(|_| depth < around).map(|inner| inner.at);
+        let members = layer.members.iter().enumerate().filter(|(at, _)| Some(*at) != wrapped);
+        let members = members.map(|(_, member)| member).filter(|member| may_extend(member.known));
+        let mut others = false;
+        for member in members.clone() {
+            if is_legal(&member.name) {
+                add(&mut extensions, member.name.clone(), member.spelled);
+            } else {
+                others = true;
+            }
+        }
+        for member in members.filter(|_| others) {
+            if !is_legal(&member.name) {
+                add(&mut extensions, made_legal(&member.name).into(), member.spelled);
             }
         }
     }
     extensions
+}
+
+/// What CloudEvents itself has is no extension; what may wrap an event can be one.
+fn may_extend(known: Option<Known>) -> bool {
+    matches!(known, None | Some(Known::Event | Known::Body))
+}
+
+/// The first one of a name counts.
+fn add<'a>(extensions: &mut Extensions<'a>, name: Cow<'a, str>, spelled: &'a str) {
+    let is_new = extensions.iter().all(|(other, _)| *other != name);
+    if is_new
+        && !name.is_empty()
+        && !is_core(&name)
+        && let Some(value) = spelled_out(Some(spelled))
+    {
+        extensions.push((name, value));
+    }
+}
+
+/// Whether a name, once it is legal, is one of CloudEvents itself.
+fn is_core(name: &str) -> bool {
+    name == DATA_BASE64
+        || Known::of(name).is_some_and(|known| !matches!(known, Known::Event | Known::Body))
 }
 
 /// A member's value as text: what is no text is as it is spelled.

@@ -1,16 +1,10 @@
 //! The members of `data` that an event's key and name are made of.
 
-use std::{borrow::Cow, fmt};
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 use crate::{
-    decode::{naming, scalar::Scalar},
-    event::Stream,
+    decode::{Undecodable, json::Cursor, naming, scalar::Scalar},
+    event::{Stream, Word},
 };
 
 /// The top-level members of `data` that mean something to us, as they are spelled.
@@ -26,6 +20,26 @@ pub(super) struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
+    /// The object at the cursor, and its range of the body.
+    pub(super) fn read(cursor: &mut Cursor<'a>) -> Result<(Self, &'a str), Undecodable> {
+        let mut data = Self::default();
+        let range = cursor.object(|cursor, name| {
+            let slot = match name.text().as_deref() {
+                Some("munchkinId") => &mut data.munchkin_id,
+                Some("leadId") => &mut data.lead_id,
+                Some("activityTypeId") => &mut data.activity_type_id,
+                Some("componentType") => &mut data.component_type,
+                Some("componentId") => &mut data.component_id,
+                _ => return cursor.skip().map(drop),
+            };
+            if slot.replace(cursor.skip()?).is_some() {
+                data.twice = Some(name.quoted);
+            }
+            Ok(())
+        })?;
+        Ok((data, range))
+    }
+
     pub(super) fn munchkin_id(&self) -> Option<Cow<'a, str>> {
         Scalar::of(self.munchkin_id).word()
     }
@@ -36,56 +50,18 @@ impl<'a> Data<'a> {
 
     /// `<munchkinId>:<leadId>`, `<munchkinId>:<componentType>:<componentId>` or `<munchkinId>`, as the
     /// stream has it and as far as the parts are there; empty without a munchkin id.
-    pub(super) fn key(&self, stream: Stream) -> Cow<'a, str> {
-        let Some(munchkin_id) = self.munchkin_id() else { return Cow::Borrowed("") };
+    pub(super) fn key(&self, stream: Stream) -> Word<'a> {
+        let Some(munchkin_id) = self.munchkin_id() else { return Word::Piece("") };
         let word = |spelled| Scalar::of(spelled).word();
         let parts = match stream {
             Stream::LeadActivity => {
-                word(self.lead_id).map(|lead| [munchkin_id.as_ref(), &lead].join(":"))
+                word(self.lead_id).map(|lead| Word::joined(&[&munchkin_id, &lead]))
             }
             Stream::UserAudit => word(self.component_type)
                 .zip(word(self.component_id))
-                .map(|(kind, id)| [munchkin_id.as_ref(), &kind, &id].join(":")),
+                .map(|(kind, id)| Word::joined(&[&munchkin_id, &kind, &id])),
             Stream::Notification | Stream::Observability | Stream::Other => None,
         };
-        parts.map_or(munchkin_id, Cow::Owned)
-    }
-}
-
-impl<'de> Deserialize<'de> for Data<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Data<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut data = Data::default();
-                while let Some(quoted) = map.next_key::<&'de RawValue>()? {
-                    let name = Scalar::of(Some(quoted.get())).text();
-                    let slot = match name.as_deref() {
-                        Some("munchkinId") => &mut data.munchkin_id,
-                        Some("leadId") => &mut data.lead_id,
-                        Some("activityTypeId") => &mut data.activity_type_id,
-                        Some("componentType") => &mut data.component_type,
-                        Some("componentId") => &mut data.component_id,
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                            continue;
-                        }
-                    };
-                    if slot.replace(map.next_value::<&'de RawValue>()?.get()).is_some() {
-                        data.twice = Some(quoted.get());
-                    }
-                }
-                Ok(data)
-            }
-        }
-
-        deserializer.deserialize_map(Members)
+        parts.unwrap_or_else(|| munchkin_id.into())
     }
 }

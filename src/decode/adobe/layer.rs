@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
 use super::data::Data;
 use crate::decode::{
     MAX_EVENTS, Undecodable,
@@ -35,13 +37,15 @@ pub(super) struct Element<'a> {
 #[derive(Default)]
 pub(super) struct Layer<'a> {
     /// In the order in which they stand; those whose name is no Unicode are missing.
-    pub(super) members: Vec<Member<'a>>,
+    pub(super) members: SmallVec<[Member<'a>; 12]>,
+    /// The place among them, and one, of those that this module knows.
+    known: [u8; Known::Body as usize + 1],
     /// What `data` is, as far as it is an object.
     pub(super) data: Option<Data<'a>>,
     pub(super) inner: Option<Inner<'a>>,
     /// The client ids that this object and those inside it name as the recipient, each once. What is
     /// neither text nor a number is as it is spelled. Not more than tell that they disagree.
-    pub(super) recipients: Vec<Cow<'a, str>>,
+    pub(super) recipients: SmallVec<[Cow<'a, str>; 1]>,
     /// A name that stands twice.
     pub(super) twice: Option<&'a str>,
     pub(super) too_many: bool,
@@ -50,6 +54,44 @@ pub(super) struct Layer<'a> {
 pub(super) struct Member<'a> {
     pub(super) name: Cow<'a, str>,
     pub(super) spelled: &'a str,
+    pub(super) known: Option<Known>,
+}
+
+/// The names that CloudEvents itself has, and those that wrap an event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    Specversion,
+    Id,
+    Source,
+    Type,
+    Time,
+    Datacontenttype,
+    Dataschema,
+    Subject,
+    Data,
+    DataBase64,
+    Event,
+    Body,
+}
+
+impl Known {
+    pub(super) fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "specversion" => Self::Specversion,
+            "id" => Self::Id,
+            "source" => Self::Source,
+            "type" => Self::Type,
+            "time" => Self::Time,
+            "datacontenttype" => Self::Datacontenttype,
+            "dataschema" => Self::Dataschema,
+            "subject" => Self::Subject,
+            "data" => Self::Data,
+            "data_base64" => Self::DataBase64,
+            "event" => Self::Event,
+            "body" => Self::Body,
+            _ => return None,
+        })
+    }
 }
 
 /// The object in a member that may wrap the event.
@@ -59,18 +101,30 @@ pub(super) struct Inner<'a> {
     pub(super) layer: Box<Layer<'a>>,
 }
 
-/// All elements of a body: one object, or an array. The first byte tells which.
+/// All elements of a body.
 pub(super) fn elements(body: &str) -> Result<Vec<Element<'_>>, Undecodable> {
-    let mut cursor = Cursor::new(body);
     let mut elements = Vec::new();
+    each(body, |_, element| elements.push(element))?;
+    Ok(elements)
+}
+
+/// Hands the elements of a body over, one after the other, with their places: one object, or an array.
+/// The first byte tells which. After an error those that were handed over count for nothing.
+pub(super) fn each<'a>(
+    body: &'a str,
+    mut take: impl FnMut(u32, Element<'a>),
+) -> Result<(), Undecodable> {
+    let mut cursor = Cursor::new(body);
+    let mut count = 0;
     match cursor.peek() {
-        Some(b'{') => elements.push(Element::read(&mut cursor)?),
+        Some(b'{') => take(0, Element::read(&mut cursor)?),
         Some(b'[') => cursor.array(|cursor| {
-            if elements.len() == MAX_EVENTS {
+            if count as usize == MAX_EVENTS {
                 let error = format!("more than {MAX_EVENTS} events in one body");
                 return Err(Undecodable::new("too-many-events", error));
             }
-            elements.push(Element::read(cursor)?);
+            take(count, Element::read(cursor)?);
+            count += 1;
             Ok(())
         })?,
         _ => {
@@ -80,8 +134,7 @@ pub(super) fn elements(body: &str) -> Result<Vec<Element<'_>>, Undecodable> {
             return Err(Undecodable::new("not-an-object", error));
         }
     }
-    cursor.end()?;
-    Ok(elements)
+    cursor.end()
 }
 
 impl<'a> Element<'a> {
@@ -97,21 +150,22 @@ impl<'a> Element<'a> {
 impl<'a> Layer<'a> {
     fn read(cursor: &mut Cursor<'a>, depth: usize) -> Result<(Self, &'a str), Undecodable> {
         let mut layer = Self::default();
-        let range = cursor.object(|cursor, quoted| {
-            let Some(name) = name(quoted) else { return cursor.skip().map(drop) };
+        let range = cursor.object(|cursor, member| {
+            let Some(name) = member.text() else { return cursor.skip().map(drop) };
             let is_object = cursor.peek() == Some(b'{');
-            let (spelled, data, inner) = match &*name {
-                "data" if is_object => {
-                    let (data, range) = cursor.value()?;
+            let known = Known::of(&name);
+            let (spelled, data, inner) = match known {
+                Some(Known::Data) if is_object => {
+                    let (data, range) = Data::read(cursor)?;
                     (range, Some(data), None)
                 }
-                "event" | "body" if is_object && depth < MAX_LAYERS => {
+                Some(Known::Event | Known::Body) if is_object && depth < MAX_LAYERS => {
                     let (inner, range) = Self::read(cursor, depth + 1)?;
                     (range, None, Some(inner))
                 }
                 _ => (cursor.skip()?, None, None),
             };
-            layer.add(Member { name, spelled }, quoted, data, inner);
+            layer.add(Member { name, spelled, known }, member.quoted, data, inner);
             Ok(())
         })?;
         Ok((layer, range))
@@ -125,7 +179,7 @@ impl<'a> Layer<'a> {
         inner: Option<Layer<'a>>,
     ) {
         // Before anything is left out: nobody hides a recipient behind another.
-        if RECIPIENT.contains(&&*member.name) {
+        if member.known.is_none() && RECIPIENT.contains(&&*member.name) {
             self.add_recipient(match Scalar::of(Some(member.spelled)) {
                 Scalar::Absent => None,
                 Scalar::Text(id) => Some(id),
@@ -138,7 +192,7 @@ impl<'a> Layer<'a> {
         }
         if self.members.len() == MAX_MEMBERS {
             self.too_many = true;
-        } else if self.members.iter().any(|other| other.name == member.name) {
+        } else if self.has(&member) {
             self.twice = Some(quoted);
         } else {
             self.data = data.or(self.data.take());
@@ -148,7 +202,23 @@ impl<'a> Layer<'a> {
                 self.inner.get_or_insert_with(|| Inner { at, layer: Box::new(layer) });
             }
             self.members.push(member);
+            if let Some(known) = self.members.last().and_then(|member| member.known) {
+                self.known[known as usize] = self.members.len() as u8; // at most MAX_MEMBERS
+            }
         }
+    }
+
+    fn has(&self, member: &Member<'_>) -> bool {
+        match member.known {
+            Some(known) => self.known(known).is_some(),
+            None => self.members.iter().any(|it| it.known.is_none() && it.name == member.name),
+        }
+    }
+
+    /// A member that CloudEvents or its wrapping has, as it is spelled.
+    pub(super) fn known(&self, known: Known) -> Option<&'a str> {
+        let place = usize::from(self.known[known as usize]).checked_sub(1)?;
+        Some(self.members[place].spelled)
     }
 
     fn add_recipient(&mut self, id: Option<Cow<'a, str>>) {
@@ -173,21 +243,13 @@ impl<'a> Layer<'a> {
 /// Which of an element's objects is the CloudEvent: the outermost one with a `specversion`, or else
 /// with a `type`.
 pub(super) fn cloud_event<'e, 'a>(outermost: &'e Layer<'a>) -> Option<&'e Layer<'a>> {
-    let with = |name| outermost.all().find(|layer| layer.get(name).is_some());
-    with("specversion").or_else(|| with("type"))
+    let with = |known| outermost.all().find(|layer| layer.known(known).is_some());
+    with(Known::Specversion).or_else(|| with(Known::Type))
 }
 
 /// Whether the CloudEvent in `outermost` is of the observability stream.
 pub(super) fn is_observability(outermost: &Layer<'_>) -> bool {
-    let spelled = cloud_event(outermost).and_then(|event| event.get("type"));
+    let spelled = cloud_event(outermost).and_then(|event| event.known(Known::Type));
     let ce_type = Scalar::of(spelled).text();
     ce_type.is_some_and(|text| naming::classify(&text, None).0 == Stream::Observability)
-}
-
-/// A name as text; `None` when it is no Unicode (half a surrogate pair).
-fn name(quoted: &str) -> Option<Cow<'_, str>> {
-    match quoted {
-        r#""""# => Some(Cow::Borrowed("")),
-        quoted => Scalar::of(Some(quoted)).text(),
-    }
 }

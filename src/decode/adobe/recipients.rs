@@ -28,5 +28,5 @@ pub fn recipients(body: &[u8]) -> Result<Vec<Addressed<'_>>, Undecodable> {
 fn addressed<'a>(element: Element<'a>) -> Option<Addressed<'a>> {
     let outermost = element.layer?;
     let is_observability = is_observability(&outermost);
-    Some(Addressed { recipients: outermost.recipients, is_observability })
+    Some(Addressed { recipients: outermost.recipients.into_vec(), is_observability })
 }

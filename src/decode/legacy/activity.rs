@@ -1,12 +1,9 @@
 //! The members of an activity that the mapping reads, found in one pass and left as they are spelled.
 
-use std::fmt;
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
+use crate::decode::{
+    Undecodable,
+    json::{self, Cursor},
 };
-use serde_json::value::RawValue;
 
 /// The top-level members of an activity that mean something to us, as they are spelled.
 #[derive(Default)]
@@ -35,14 +32,9 @@ pub(super) enum Name {
 }
 
 impl Name {
-    /// The name that is spelled so, in quotes; `None` for all that mean nothing here.
-    pub(super) fn of(spelled: &str) -> Option<Self> {
-        Self::plain(&spelled[1..spelled.len() - 1]).or_else(|| {
-            if !spelled.contains('\\') {
-                return None;
-            }
-            Self::plain(&serde_json::from_str::<String>(spelled).ok()?)
-        })
+    /// `None` for all names that mean nothing here.
+    pub(super) fn of(name: json::Name<'_>) -> Option<Self> {
+        Self::plain(&name.text()?)
     }
 
     fn plain(name: &str) -> Option<Self> {
@@ -59,43 +51,28 @@ impl Name {
     }
 }
 
-impl<'de> Deserialize<'de> for Activity<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Activity<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an activity")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut activity = Activity::default();
-                while let Some(spelled) = map.next_key::<&'de RawValue>()? {
-                    let slot = match Name::of(spelled.get()) {
-                        Some(Name::MunchkinId) => &mut activity.munchkin_id,
-                        Some(Name::LeadId) => &mut activity.lead_id,
-                        Some(Name::ActivityDate) => &mut activity.date,
-                        Some(Name::ActivityTypeId) => &mut activity.type_id,
-                        Some(Name::ActivityType) => &mut activity.type_name,
-                        Some(Name::MarketoGuid) => {
-                            activity.guid_name = Some(spelled.get());
-                            &mut activity.guid
-                        }
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                            continue;
-                        }
-                    };
-                    if slot.replace(map.next_value::<&'de RawValue>()?.get()).is_some() {
-                        activity.twice = Some(spelled.get());
-                    }
+impl<'a> Activity<'a> {
+    /// The object at the cursor, and its range of the body.
+    pub(super) fn read(cursor: &mut Cursor<'a>) -> Result<(Self, &'a str), Undecodable> {
+        let mut activity = Self::default();
+        let range = cursor.object(|cursor, name| {
+            let slot = match Name::of(name) {
+                Some(Name::MunchkinId) => &mut activity.munchkin_id,
+                Some(Name::LeadId) => &mut activity.lead_id,
+                Some(Name::ActivityDate) => &mut activity.date,
+                Some(Name::ActivityTypeId) => &mut activity.type_id,
+                Some(Name::ActivityType) => &mut activity.type_name,
+                Some(Name::MarketoGuid) => {
+                    activity.guid_name = Some(name.quoted);
+                    &mut activity.guid
                 }
-                Ok(activity)
+                Some(Name::Activities) | None => return cursor.skip().map(drop),
+            };
+            if slot.replace(cursor.skip()?).is_some() {
+                activity.twice = Some(name.quoted);
             }
-        }
-
-        deserializer.deserialize_map(Members)
+            Ok(())
+        })?;
+        Ok((activity, range))
     }
 }

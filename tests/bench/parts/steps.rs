@@ -1,0 +1,264 @@
+//! What is measured, by name.
+
+use std::{hint::black_box, path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use millrace::{
+    authenticate::{
+        Proof, adobe_signature::AdobeSignature, public_keys::PublicKeys, token::Tokens,
+    },
+    config::{HeaderScheme, Secret, TokenAuth},
+    decode::{Rules, decode, recycle},
+    delivery::{Authenticated, Delivery, SourceName},
+    encode::{Encoder, Mode},
+    event::Decoded,
+    metrics::Metrics,
+    route::Router,
+    sender::adobe::{Keys, keys},
+    spool::{Config, Folder, SEGMENT_SIZE, Writer, disk::Disk, disk::RealDisk, position::Position},
+};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::{bodies::Load, nowhere::Nowhere};
+
+pub const NAMES: &[&str] = &[
+    "split-legacy",
+    "split-adobe",
+    "split-wrapped",
+    "route",
+    "encode-binary",
+    "encode-structured",
+    "all-legacy",
+    "all-custom",
+    "all-adobe",
+    "all-wrapped",
+    "all-structured",
+    "frame-150k",
+    "frame-2k",
+    "append-150k",
+    "append-2k",
+    "recovery",
+    "signature-150k",
+    "signature-2k",
+    "token",
+];
+
+/// Something that can be done again and again.
+pub struct Part {
+    pub step: Box<dyn FnMut()>,
+    /// Of bodies, a step.
+    pub bytes: usize,
+    /// Events, deliveries or requests, a step.
+    pub events: usize,
+}
+
+const EVENTS: usize = 500;
+
+pub fn part(name: &str) -> Part {
+    match name {
+        "split-legacy" => split(Load::legacy(EVENTS)),
+        "split-adobe" => split(Load::adobe(EVENTS)),
+        "split-wrapped" => split(Load::wrapped(EVENTS)),
+        "route" => route(),
+        "encode-binary" => encode(Mode::Binary),
+        "encode-structured" => encode(Mode::Structured),
+        "all-legacy" => all(Load::legacy(EVENTS), Mode::Binary),
+        "all-custom" => all(Load::legacy_custom(EVENTS), Mode::Binary),
+        "all-adobe" => all(Load::adobe(EVENTS), Mode::Binary),
+        "all-wrapped" => all(Load::wrapped(EVENTS), Mode::Binary),
+        "all-structured" => all(Load::legacy(EVENTS), Mode::Structured),
+        "frame-150k" => append(Where::Nowhere, 7, 150_000),
+        "frame-2k" => append(Where::Nowhere, 64, 2_000),
+        "append-150k" => append(Where::Disk, 7, 150_000),
+        "append-2k" => append(Where::Disk, 64, 2_000),
+        "recovery" => recovery(),
+        "signature-150k" => signature(150_000),
+        "signature-2k" => signature(2_000),
+        "token" => token(),
+        other => panic!("no part is called {other}"),
+    }
+}
+
+fn source() -> SourceName {
+    SourceName::new("leads").unwrap()
+}
+
+fn router() -> Router {
+    Router::new("marketo.{stream}.{type}").unwrap()
+}
+
+fn split(load: Load) -> Part {
+    let (bytes, rules) = (load.bytes(), Rules::default());
+    let mut spare = Vec::new();
+    let step = move || {
+        for body in &load.bodies {
+            let mut out = recycle(std::mem::take(&mut spare));
+            decode(load.kind, &rules, black_box(body.as_bytes()), &[], &mut out).unwrap();
+            spare = recycle(black_box(out));
+        }
+    };
+    Part { step: Box::new(step), bytes, events: EVENTS }
+}
+
+/// The way of an event from the spool to the client library.
+fn all(load: Load, mode: Mode) -> Part {
+    let (bytes, rules, router, source) = (load.bytes(), Rules::default(), router(), source());
+    let (mut encoder, mut topic) = (Encoder::new(mode), String::new());
+    let mut spare = Vec::new();
+    let step = move || {
+        for body in &load.bodies {
+            let mut out = recycle(std::mem::take(&mut spare));
+            decode(load.kind, &rules, black_box(body.as_bytes()), &[], &mut out).unwrap();
+            for event in out.iter().flatten() {
+                let position = Position { sequence: 1, index: event.index };
+                let topic = router.topic(&source, event, &mut topic);
+                black_box(encoder.encode(topic, Uuid::nil(), position, event).record());
+            }
+            spare = recycle(out);
+        }
+    };
+    Part { step: Box::new(step), bytes, events: EVENTS }
+}
+
+/// Events of a batch, for as long as the program runs.
+fn events() -> (usize, Vec<Decoded<'static>>) {
+    let load = Load::legacy(EVENTS);
+    let (bytes, kind) = (load.bytes(), load.kind);
+    let body: &'static str = load.bodies.concat().leak();
+    let rules: &'static Rules = Box::leak(Box::default());
+    let mut out = Vec::new();
+    decode(kind, rules, body.as_bytes(), &[], &mut out).unwrap();
+    (bytes, out)
+}
+
+fn route() -> Part {
+    let ((bytes, events), router, source) = (events(), router(), source());
+    let mut topic = String::new();
+    let step = move || {
+        for event in events.iter().flatten() {
+            black_box(router.topic(&source, black_box(event), &mut topic));
+        }
+    };
+    Part { step: Box::new(step), bytes, events: EVENTS }
+}
+
+fn encode(mode: Mode) -> Part {
+    let ((bytes, events), mut encoder) = (events(), Encoder::new(mode));
+    let step = move || {
+        for event in events.iter().flatten() {
+            let position = Position { sequence: 1, index: event.index };
+            let encoded = encoder.encode("topic", Uuid::nil(), position, black_box(event));
+            black_box(encoded.record());
+        }
+    };
+    Part { step: Box::new(step), bytes, events: EVENTS }
+}
+
+enum Where {
+    /// The frame, its checksum and the bookkeeping, without a disk.
+    Nowhere,
+    /// With the write and the sync.
+    Disk,
+}
+
+fn config(directory: &Path) -> Config {
+    Config {
+        directory: directory.to_owned(),
+        size_limit: u64::MAX,
+        reserve: 0,
+        keep_delivered_age: Duration::ZERO,
+        keep_delivered_size: 0,
+        segment_size: SEGMENT_SIZE,
+    }
+}
+
+fn delivery(length: usize) -> Authenticated {
+    let headers = vec![("content-type".into(), "application/json".into())];
+    let body = vec![b'x'; length].into();
+    let delivery = Delivery { source: source(), received_at: 1_772_445_600_000, headers, body };
+    Authenticated::new(delivery, Proof::by_operator())
+}
+
+/// A group of deliveries onto a spool that is read, and emptied, behind.
+fn append(to: Where, count: usize, length: usize) -> Part {
+    let folder = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = match to {
+        Where::Nowhere => Arc::new(Nowhere),
+        Where::Disk => Arc::new(RealDisk),
+    };
+    let spools = Folder::open(disk, &config(folder.path())).unwrap();
+    let (mut writer, spool) = spools.spool(&source(), None, &Metrics::new(), None).unwrap();
+    let group: Vec<_> = (0..count).map(|_| delivery(length)).collect();
+    let mut appended = 0;
+    let step = move || {
+        let _ = &folder;
+        writer.append_group(black_box(&group)).unwrap();
+        appended += 1;
+        if appended % 256 == 0 {
+            spool.delivered(Position::start_of(spool.durable_end()));
+        }
+    };
+    Part { step: Box::new(step), bytes: count * length, events: count }
+}
+
+/// What a start reads: a last segment that is full.
+fn recovery() -> Part {
+    let folder = tempfile::tempdir().unwrap();
+    let count = (SEGMENT_SIZE as usize - 1_000_000) / 150_200;
+    fill(&folder, count);
+    let step = move || {
+        let spools = Folder::open(Arc::new(RealDisk), &config(folder.path())).unwrap();
+        black_box(spools.spool(&source(), None, &Metrics::new(), None).unwrap());
+    };
+    Part { step: Box::new(step), bytes: count * 150_000, events: count }
+}
+
+fn fill(folder: &TempDir, count: usize) {
+    let spools = Folder::open(Arc::new(RealDisk), &config(folder.path())).unwrap();
+    let (mut writer, _spool): (Writer, _) =
+        spools.spool(&source(), None, &Metrics::new(), None).unwrap();
+    for _ in 0..count {
+        writer.append_group(&[delivery(150_000)]).unwrap();
+    }
+}
+
+/// Both of Adobe's signatures; the keys are files, read each time.
+fn signature(length: usize) -> Part {
+    let folder = tempfile::tempdir().unwrap();
+    let pairs = Keys::generate("bench").unwrap();
+    keys::write(&pairs, folder.path()).unwrap();
+    let gate = AdobeSignature::new(PublicKeys::in_folder(folder.path().into(), &Metrics::new()));
+    let body = Bytes::from(vec![b'x'; length]);
+    let mut headers = HeaderMap::new();
+    for (n, (signature, path)) in (1..).zip(pairs.sign(&body).unwrap().iter().zip(&pairs.paths())) {
+        let names =
+            [format!("x-adobe-digital-signature-{n}"), format!("x-adobe-public-key{n}-path")];
+        for (name, value) in names.into_iter().zip([signature, path]) {
+            let name = http::HeaderName::try_from(name).unwrap();
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let step = move || {
+        let _ = &folder;
+        let signed = gate.admit(black_box(&headers)).unwrap();
+        runtime.block_on(signed.prove(&body, std::time::Instant::now())).unwrap();
+    };
+    Part { step: Box::new(step), bytes: length, events: 1 }
+}
+
+fn token() -> Part {
+    let tokens = Tokens::new(&TokenAuth {
+        tokens: vec![Secret::new("bench-token").unwrap(), Secret::new("other-token").unwrap()],
+        header_scheme: HeaderScheme::Bearer,
+        query_parameter: None,
+    });
+    let mut headers = HeaderMap::new();
+    headers.insert("authorization", HeaderValue::from_static("Bearer bench-token"));
+    let step = move || {
+        black_box(tokens.authenticate(black_box(&headers), None).unwrap());
+    };
+    Part { step: Box::new(step), bytes: 0, events: 1 }
+}

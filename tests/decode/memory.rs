@@ -1,0 +1,75 @@
+//! What decoding, routing and encoding take from the heap: so much a delivery, and nothing an event.
+
+use allocation_counter::{AllocationInfo, measure};
+use millrace::{
+    decode::{Rules, decode, recycle},
+    delivery::SourceName,
+    encode::{Encoder, Mode},
+    route::Router,
+    spool::position::Position,
+};
+use uuid::Uuid;
+
+use crate::bodies::Load;
+
+/// Allocations for the second body of two, when there is memory that the first one has left.
+fn allocations(load: impl Fn(usize) -> Load, events: usize, mode: Mode) -> u64 {
+    let (load, rules) = (load(events), Rules::default());
+    let router = Router::new("marketo.{stream}.{type}").unwrap();
+    let source = SourceName::new("leads").unwrap();
+    let (mut encoder, mut topic) = (Encoder::new(mode), String::new());
+    let mut spare = Vec::new();
+    let mut bring = || {
+        for body in &load.bodies {
+            let mut out = recycle(std::mem::take(&mut spare));
+            decode(load.kind, &rules, body.as_bytes(), &[], &mut out).unwrap();
+            assert_eq!(out.len(), events / load.bodies.len());
+            for event in out.iter().map(|event| event.as_ref().unwrap()) {
+                let position = Position { sequence: 1, index: event.index };
+                let topic = router.topic(&source, event, &mut topic);
+                let encoded = encoder.encode(topic, Uuid::nil(), position, event);
+                assert!(!encoded.record().value.is_empty());
+            }
+            spare = recycle(out);
+        }
+    };
+    bring();
+    let AllocationInfo { count_total, .. } = measure(bring);
+    count_total
+}
+
+/// Between batches of 100 and of 400, the few that grow with their doubling aside.
+fn per_event(load: impl Fn(usize) -> Load, mode: Mode) -> f64 {
+    let (few, many) = (allocations(&load, 100, mode), allocations(&load, 400, mode));
+    // A list that grows to four times its length doubles twice more.
+    many.saturating_sub(few + 2) as f64 / 300.0
+}
+
+#[test]
+fn an_event_of_a_push_takes_nothing_from_the_heap() {
+    for mode in Mode::ALL {
+        assert_eq!(per_event(Load::legacy, mode), 0.0, "{mode:?}");
+        assert_eq!(per_event(Load::legacy_custom, mode), 0.0, "{mode:?}, of the customer's own");
+    }
+}
+
+#[test]
+fn an_event_of_a_batch_of_adobe_takes_nothing_from_the_heap() {
+    for mode in Mode::ALL {
+        assert_eq!(per_event(Load::adobe, mode), 0.0, "{mode:?}");
+    }
+}
+
+#[test]
+fn a_wrapped_event_takes_one_allocation_for_each_wrapping() {
+    // `event`, and the `body` in it; the events are no audit, whose keys are longer.
+    assert!(per_event(Load::wrapped_batch, Mode::Binary) <= 2.0);
+}
+
+#[test]
+fn a_delivery_takes_little_however_many_events_it_has() {
+    for load in [Load::legacy, Load::adobe] {
+        let taken = allocations(load, 500, Mode::Binary);
+        assert!(taken <= 10, "{taken} allocations");
+    }
+}
