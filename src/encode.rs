@@ -292,7 +292,7 @@ mod tests {
     fn the_trace_of_a_delivery_is_on_each_record_and_ends_with_the_delivery() {
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let own = vec![("traceparent".into(), "the event's own".into())];
-        let attributes = Attributes { extensions: own, ..Attributes::default() };
+        let attributes = Attributes { extensions: own.into(), ..Attributes::default() };
         let mut event = event(attributes, b"{}");
         event.headers.push(("millrace-munchkin-id", "999-XYZ-000".into()));
         for mode in Mode::ALL {

@@ -114,6 +114,7 @@ impl Rig {
             bootstrap_servers: self.cluster.bootstrap().into(),
             properties: BTreeMap::new(),
             queue_size: config::Kafka::QUEUE_SIZE,
+            delivery: Default::default(),
         };
         let mut reader = Reader::open(&kafka, Select::Prefix("hostile.".into())).unwrap();
         let mut found = BTreeMap::new();

@@ -101,7 +101,8 @@ fn a_sector_that_stays_unreadable_costs_what_lies_on_it_and_is_reported_exactly(
         let [damage] = &damages[..] else { panic!("{at}: {damages:?}") };
         assert_eq!(damage.from..damage.to, bytes, "{damage}");
         assert_eq!(damage.first_sequence..damage.next_sequence, sequences, "{damage}");
-        assert_eq!(damage.unreadable, [sector.start.max(64)..sector.end], "{damage}");
+        let hole = sector.start.max(64)..sector.end;
+        assert_eq!(damage.unreadable, vec![hole], "{damage}");
         let lost = sequences.end - sequences.start;
         assert_eq!(deliveries.len() as u64, place.count() + 1 - lost);
         assert!(deliveries.iter().all(|(n, read)| *read == body(*n, LENGTH)));

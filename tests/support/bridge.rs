@@ -53,7 +53,7 @@ impl Settings {
 
     /// These variables and no others.
     pub fn exactly(environment: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self(environment.into_iter().collect())
+        Self(environment.into_iter().collect(), Vec::new())
     }
 
     /// A variable that is none of the service's own.

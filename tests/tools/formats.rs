@@ -196,6 +196,7 @@ fn records(cluster: &MockCluster) -> BTreeSet<Record> {
         bootstrap_servers: cluster.bootstrap().into(),
         properties: Default::default(),
         queue_size: config::Kafka::QUEUE_SIZE,
+        delivery: Default::default(),
     };
     let mut reader = Reader::open(&kafka, Select::Prefix("marketo.".into())).unwrap();
     let mut found = BTreeSet::new();

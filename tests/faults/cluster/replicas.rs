@@ -123,7 +123,7 @@ fn left(bridge: &Bridge) -> u64 {
 /// A lane, and the number of an event within it.
 type Event = (u16, u64);
 /// Topic, key and id of each.
-type Records = Vec<(String, String, String)>;
+type Records = Vec<(String, Vec<u8>, String)>;
 
 fn event(id: &str) -> Option<Event> {
     EventId::parse(id).map(|id| (id.subscription, id.number))
