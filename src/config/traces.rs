@@ -3,12 +3,12 @@
 //! They are often set for all of a cluster's pods and not for this one, so a mistake in them is no mistake of
 //! this configuration: nothing is traced, and a warning says why.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, fmt};
 
 use reqwest::Url;
 
 /// What the environment says of traces.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub enum Traces {
     #[default]
     Off,
@@ -17,6 +17,17 @@ pub enum Traces {
     To(Url),
     /// They were asked for in a way that can't be.
     Unusable(String),
+}
+
+/// Not the whole address: it may have a password.
+impl fmt::Debug for Traces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("Off"),
+            Self::To(url) => f.debug_tuple("To").field(&url.host_str()).finish(),
+            Self::Unusable(why) => f.debug_tuple("Unusable").field(why).finish(),
+        }
+    }
 }
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -89,6 +100,12 @@ mod tests {
         let general = (ENDPOINT, "https://collector/otlp/");
         assert_eq!(of(&[general]), to("https://collector/otlp/v1/traces"));
         assert_eq!(of(&[general, (TRACES_ENDPOINT, "http://x/y")]), to("http://x/y"));
+    }
+
+    #[test]
+    fn the_password_of_a_collector_does_not_print() {
+        let collector = of(&[(ENDPOINT, "https://user:hunter2@collector/?key=hunter2")]);
+        assert_eq!(format!("{collector:?}"), "To(Some(\"collector\"))");
     }
 
     #[test]

@@ -23,11 +23,15 @@ impl Spans {
         Self { traces, open: VecDeque::new() }
     }
 
+    pub fn are_on(&self) -> bool {
+        self.traces.are_on()
+    }
+
     /// The main lane has found `events` in `stored`, `refused` of them dead letters. One that is read again
     /// has its span.
     pub fn begin(&mut self, stored: &StoredDelivery, events: usize, refused: usize) {
         let known = self.open.back().is_some_and(|(last, _)| *last >= stored.sequence);
-        if !self.traces.are_on() || known || self.open.len() >= LIMIT {
+        if known || self.open.len() >= LIMIT {
             return;
         }
         let delivery = &stored.delivery;
