@@ -6,7 +6,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::{debug, info, warn};
 
@@ -16,7 +16,7 @@ use super::{
     connection::{self, Http},
     reply::Outcome,
     report::Report,
-    slots::Slots,
+    slots::{NoPlace, Slot, Slots},
     tls::Tls,
 };
 use crate::shutdown::{Phase, Shutdown};
@@ -58,10 +58,9 @@ pub async fn accept<H: Handler>(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let activity = Arc::new(Activity::new(Instant::now()));
                     // Answers are small and each is awaited.
                     let _ = stream.set_nodelay(true);
-                    if let Some(slot) = slots.take(&activity) {
+                    if let Some((activity, slot)) = place(&slots).await {
                         let http = http.clone();
                         connections.spawn(async move {
                             http.welcome(stream, peer.ip(), activity).await;
@@ -93,6 +92,20 @@ pub async fn accept<H: Handler>(
     }
     drop(listener);
     see_out(connections, &rules).await;
+}
+
+/// A place, and what the connection in it does; `None` when nobody can give way to it. Whoever comes
+/// meanwhile waits in the listener's queue.
+async fn place(slots: &Slots) -> Option<(Arc<Activity>, Slot)> {
+    loop {
+        let now = Instant::now();
+        let activity = Arc::new(Activity::new(now));
+        match slots.take(&activity, now) {
+            Ok(slot) => return Some((activity, slot)),
+            Err(NoPlace::Until(then)) => sleep_until(then).await,
+            Err(NoPlace::Full) => return None,
+        }
+    }
 }
 
 async fn see_out(mut connections: JoinSet<()>, rules: &Rules) {

@@ -70,6 +70,10 @@ impl Activity {
         }
     }
 
+    pub fn born(&self) -> Instant {
+        self.born
+    }
+
     /// The socket gave these bytes.
     pub fn bytes_came(&self, bytes: &[u8], now: Instant) {
         if !self.received.swap(true, SeqCst) && bytes.starts_with(b"PRI ") {
