@@ -35,6 +35,7 @@ mod secret;
 mod sources;
 mod stages;
 mod tls;
+mod traces;
 mod volume;
 mod written;
 
@@ -53,6 +54,7 @@ pub use stages::{
     Admin, Auth, CertificateAuth, Delivery, Forward, Guarantee, HeaderScheme, Journal, Kafka,
     Listen, Log, LogFormat, Shutdown, SourceConfig, Spool, Tls, TokenAuth, Topics,
 };
+pub use traces::Traces;
 pub use volume::{fits, size_of_volume};
 
 /// Everything the service needs to know; made by [`load`], never changed afterwards.
@@ -71,6 +73,8 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     pub shutdown: Shutdown,
     pub log: Log,
+    /// From the variables `OTEL_*` alone.
+    pub traces: Traces,
 }
 
 /// A configuration, and what its keys are set to. Displays as TOML without the secrets, each line
@@ -122,7 +126,10 @@ pub fn load_with<K: Into<OsString>, V: Into<OsString>>(
     questions: &Questions<'_>,
 ) -> Result<Loaded, Mistakes> {
     let mut mistakes = Mistakes::default();
-    let mut environment = environment::read(environment, &mut mistakes);
+    let variables: Vec<(OsString, OsString)> =
+        environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+    let traces = traces::read(&variables);
+    let mut environment = environment::read(variables, &mut mistakes);
     let file = file.or(environment.file.as_deref());
     let mut file = file.and_then(|path| file::read(path, &mut mistakes));
     for layer in file.iter_mut().chain([&mut environment.layer]) {
@@ -133,7 +140,9 @@ pub fn load_with<K: Into<OsString>, V: Into<OsString>>(
     let config = meaning::read(&mut reading, questions);
     let Reading { mistakes, entries, .. } = reading;
     match config {
-        Some(config) if mistakes.is_empty() => Ok(Loaded { config, entries }),
+        Some(config) if mistakes.is_empty() => {
+            Ok(Loaded { config: Config { traces, ..config }, entries })
+        }
         _ => Err(mistakes),
     }
 }

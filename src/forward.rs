@@ -33,6 +33,7 @@ mod pump;
 mod refuse;
 mod reset;
 mod settle;
+mod spans;
 mod take;
 mod thread;
 mod topics;
@@ -51,6 +52,7 @@ use self::{
     lane::Lane,
     letters::Letters,
     reset::Trouble,
+    spans::Spans,
     topics::{TopicId, Topics},
     transaction::Transaction,
     window::{LaneId, Window},
@@ -67,6 +69,7 @@ use crate::{
     retry::Retry,
     route::Router,
     spool::{ReadError, Spool, position::Position},
+    traces::Traces,
 };
 
 pub use thread::{now, run};
@@ -204,6 +207,7 @@ pub struct Forwarder<S> {
     saved_at: Option<Instant>,
     outcomes: Vec<(Token, Outcome)>,
     topic_name: String,
+    spans: Spans,
 }
 
 impl<S: Sink> Forwarder<S> {
@@ -252,6 +256,7 @@ impl<S: Sink> Forwarder<S> {
             saved_at: None,
             outcomes: Vec::new(),
             topic_name: String::new(),
+            spans: Spans::default(),
             spool,
             saved: saved.clone(),
         };
@@ -262,6 +267,11 @@ impl<S: Sink> Forwarder<S> {
         forwarder.put_back_refused(&saved.refused, now);
         forwarder.remember_what_was_committed(start, now);
         forwarder
+    }
+
+    /// The same, which makes spans.
+    pub fn traced(self, traces: Traces) -> Self {
+        Self { spans: Spans::new(traces), ..self }
     }
 
     /// One round of work. Waits at most `patience` for the sink when there is nothing else to do.

@@ -41,3 +41,4 @@ pub mod retry;
 pub mod sender;
 pub mod service;
 pub mod shutdown;
+pub mod traces;

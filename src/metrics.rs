@@ -107,6 +107,8 @@ pub struct Metrics {
     pub deduplicate_unreadable: IntCounterVec,
     /// Questions to identity providers, by source, what was asked for and result.
     pub identity_requests: IntCounterVec,
+    /// Spans that no collector got, by why; there only while spans are made.
+    pub trace_spans_dropped: IntCounterVec,
 }
 
 /// What became of the events that `millrace backfill` brought, which reads it.
@@ -308,6 +310,11 @@ impl Metrics {
                 "millrace_identity_requests_total",
                 "Questions to identity providers (keys, introspection), by result (ok, failed).",
                 &["source", "question", "result"],
+            ),
+            trace_spans_dropped: counter(
+                "millrace_trace_spans_dropped_total",
+                "Spans that no collector got, by why (queue-full, not-accepted, stopped).",
+                &["reason"],
             ),
             registry,
         }

@@ -31,6 +31,7 @@ use crate::{
     },
     metrics::Metrics,
     spool::{AppendError, Spool},
+    traces::{Span, Traces},
 };
 
 mod adobe;
@@ -74,6 +75,7 @@ pub struct Receiver {
     report: Report,
     proxies: Proxies,
     token_requests: Option<TokenRequests>,
+    traces: Traces,
 }
 
 impl Receiver {
@@ -89,12 +91,18 @@ impl Receiver {
             report: Report::new("deliveries", metrics),
             proxies: Proxies::new(&config.trusted_proxies),
             token_requests: None,
+            traces: Traces::default(),
         }
     }
 
     /// The same, which gives out tokens as well.
     pub fn with_token_endpoint(self, endpoint: Option<TokenEndpoint>) -> Self {
         Self { token_requests: endpoint.map(TokenRequests::new), ..self }
+    }
+
+    /// The same, which makes spans.
+    pub fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// The story of a delivery.
@@ -120,7 +128,7 @@ impl Receiver {
             Admission::Signed(_) => body::From::Stranger,
         };
         let body = body::read(&head.headers, body, &self.limits, from, deadline).await?;
-        asker.body_came(body.received);
+        asker.body_came(body.received, body.bytes.len());
         if let Some(answer) = source.question(&body.bytes) {
             return Ok(answer);
         }
@@ -132,7 +140,10 @@ impl Receiver {
         if kept::is_repeat(&head.headers) {
             self.report.repeated(source.name.as_str());
         }
-        let kept = kept::worth_keeping(&head.headers, body.still_coded, asker.ids.request());
+        let mut kept = kept::worth_keeping(&head.headers, body.still_coded, asker.ids.request());
+        if let Some((parent, state)) = asker.span.as_parent() {
+            kept::is_child_of(&mut kept, parent, state);
+        }
         asker.stored_at = Some(source.append(kept, body, proof, deadline).await?);
         Ok(Outcome::Stored)
     }
@@ -174,7 +185,13 @@ impl Handler for Receiver {
         let mut stored_at = None;
         let outcome = match self.route(&request) {
             Ok((source, asks)) => {
-                let mut asker = Asker::new(&self.report, &source.name, &ids);
+                let span = match asks {
+                    Asks::ToDeliver => {
+                        self.traces.delivery(source.name.as_str(), request.headers())
+                    }
+                    Asks::WhetherItIsThere => Span::default(),
+                };
+                let mut asker = Asker::new(&self.report, &source.name, &ids, span);
                 let outcome = match asks {
                     Asks::WhetherItIsThere => source.probe(&request),
                     Asks::ToDeliver => self
@@ -301,19 +318,22 @@ struct Asker<'a> {
     body_came: Option<Instant>,
     stored_at: Option<u64>,
     answered: bool,
+    span: Span,
 }
 
 impl<'a> Asker<'a> {
-    fn new(report: &'a Report, source: &'a SourceName, ids: &'a Ids) -> Self {
-        Self { report, source, ids, body_came: None, stored_at: None, answered: false }
+    fn new(report: &'a Report, source: &'a SourceName, ids: &'a Ids, span: Span) -> Self {
+        Self { report, source, ids, body_came: None, stored_at: None, answered: false, span }
     }
 
-    fn body_came(&mut self, at: Instant) {
+    fn body_came(&mut self, at: Instant, bytes: usize) {
         self.body_came = Some(at);
+        self.span.set("http.request.body.size", i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     fn answered(mut self, outcome: &Outcome) {
         self.answered = true;
+        self.tell(outcome);
         let names = self.ids.names(self.stored_at);
         self.report.request(self.source.as_str(), outcome, outcome.detail(), &names);
         if let Some(at) = self.body_came {
@@ -322,11 +342,35 @@ impl<'a> Asker<'a> {
             seconds.observe(at.elapsed().as_secs_f64());
         }
     }
+
+    /// The span: by OpenTelemetry's names, where it has them.
+    fn tell(&mut self, outcome: &Outcome) {
+        if !self.span.is_on() {
+            return;
+        }
+        let (span, reply) = (&mut self.span, outcome.reply());
+        span.set("http.request.method", "POST");
+        span.set("http.route", "/v1/{source}");
+        span.set("url.path", format!("/v1/{}", self.source));
+        span.set("millrace.outcome", reply.label);
+        span.set("millrace.request_id", self.ids.request().to_owned());
+        if let Some(position) = self.stored_at {
+            span.set("millrace.position", position.to_string());
+        }
+        if *outcome != Outcome::ClientGone {
+            span.set("http.response.status_code", i64::from(reply.status.as_u16()));
+        }
+        if reply.status.is_server_error() || *outcome == Outcome::ClientGone {
+            span.set("error.type", reply.label);
+            span.fail();
+        }
+    }
 }
 
 impl Drop for Asker<'_> {
     fn drop(&mut self) {
         if !self.answered {
+            self.tell(&Outcome::ClientGone);
             let names = self.ids.names(None);
             self.report.request(self.source.as_str(), &Outcome::ClientGone, "", &names);
         }

@@ -31,8 +31,9 @@ use self::{
 use crate::{
     admin,
     checkpoint::CheckpointError,
-    config::Config,
+    config::{self, Config},
     deduplicate::{Deduplicator, NewerIds},
+    fetch::Place,
     kafka::{TopicMaker, Topics},
     listen::{
         self,
@@ -46,6 +47,7 @@ use crate::{
     route::{Router, TemplateError},
     shutdown::{Phase, Shutdown},
     spool::{self, Folder, OpenError, SpoolState, disk::RealDisk},
+    traces::{Exporter, Traces},
 };
 
 pub use self::drain::{DrainEnd, DrainError, Left, drain};
@@ -109,6 +111,7 @@ pub struct Running {
     status: Arc<Status>,
     sources: Vec<RunningSource>,
     topics: Arc<Topics>,
+    exporter: Option<Exporter>,
     listening: JoinHandle<()>,
     administering: JoinHandle<()>,
 }
@@ -134,7 +137,9 @@ pub async fn start(
     tracing::info!(listener = "admin", address = %admin_at, "listening");
 
     let kafka_secrets = KafkaSecrets::new(&config.kafka);
-    let opened = open_in_background(config.clone(), maker, &metrics).await;
+    let exporter = exporter(&config.traces, &metrics);
+    let traces = exporter.as_ref().map(Exporter::traces).unwrap_or_default();
+    let opened = open_in_background(config.clone(), maker, &metrics, &traces).await;
     let opened = opened.and_then(|(folder, topics, sources)| {
         let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
         reloads.extend(renewal.map(boxed));
@@ -153,7 +158,7 @@ pub async fn start(
     };
 
     let receivers: Vec<_> = sources.iter().map(|source| source.receiver(&ways, &oauth)).collect();
-    let receiver = Receiver::new(receivers, &config.listen, &metrics);
+    let receiver = Receiver::new(receivers, &config.listen, &metrics).traced(traces);
     let receiver = Arc::new(receiver.with_token_endpoint(oauth.token_endpoint(&config)));
     let listening = tokio::spawn(listen::serve_over(
         tls,
@@ -173,9 +178,27 @@ pub async fn start(
         status,
         sources,
         topics,
+        exporter,
         listening,
         administering,
     })
+}
+
+/// Trouble with traces is no trouble of the service's.
+fn exporter(traces: &config::Traces, metrics: &Metrics) -> Option<Exporter> {
+    let problem = match traces {
+        config::Traces::Off => return None,
+        config::Traces::Unusable(problem) => problem.clone(),
+        config::Traces::To(endpoint) => match Exporter::start(endpoint, metrics) {
+            Ok(exporter) => {
+                tracing::info!(collector = %Place::of(endpoint), "making spans");
+                return Some(exporter);
+            }
+            Err(error) => error.to_string(),
+        },
+    };
+    tracing::warn!(problem, "no spans are made");
+    None
 }
 
 fn boxed<R: Reload + 'static>(reload: R) -> Box<dyn Reload> {
@@ -207,9 +230,10 @@ async fn open_in_background(
     config: Config,
     maker: Option<Box<dyn TopicMaker>>,
     metrics: &Metrics,
+    traces: &Traces,
 ) -> Result<Opened, StartError> {
-    let metrics = metrics.clone();
-    let opened = tokio::task::spawn_blocking(move || open(&config, maker, &metrics));
+    let (metrics, traces) = (metrics.clone(), traces.clone());
+    let opened = tokio::task::spawn_blocking(move || open(&config, maker, &metrics, &traces));
     opened.await.map_err(|panic| StartError::Thread(std::io::Error::other(panic)))?
 }
 
@@ -218,6 +242,7 @@ fn open(
     config: &Config,
     maker: Option<Box<dyn TopicMaker>>,
     metrics: &Metrics,
+    traces: &Traces,
 ) -> Result<Opened, StartError> {
     status::limits(config, metrics);
     let router = Router::new(&config.topics.name)?;
@@ -243,6 +268,7 @@ fn open(
                 topics: &topics,
                 router: &router,
                 metrics,
+                traces,
             };
             RunningSource::open(source, &parts)
         })
@@ -289,6 +315,9 @@ impl Running {
         let _ = self.listening.await;
         stop(self.sources).await;
         drop(self.topics);
+        if let Some(exporter) = self.exporter {
+            exporter.stop().await;
+        }
         self.shutdown.advance(Phase::Stopped);
         let _ = self.administering.await;
         tracing::info!("stopped");

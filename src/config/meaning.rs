@@ -10,7 +10,9 @@ use super::{
     reading::{Reading, Section},
     rules, sources,
     stages::{Admin, Forward, Listen, Log, LogFormat, Shutdown, Spool, Topics},
-    tls, volume,
+    tls,
+    traces::Traces,
+    volume,
     written::text,
 };
 use crate::{
@@ -67,6 +69,7 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
         sources: sources?,
         shutdown: shutdown?,
         log: log?,
+        traces: Traces::Off,
     })
 }
 

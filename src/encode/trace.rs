@@ -1,4 +1,5 @@
-//! The trace that a delivery belongs to: W3C Trace Context as its sender gave it, passed on as it came.
+//! The trace that a delivery belongs to: W3C Trace Context as it was kept with it, passed on as it is. That is its
+//! sender's, or that of the span which the delivery had here (`traces`).
 //!
 //! Of the delivery, not of the event: an event that has a trace of its own has it as the CloudEvents
 //! attribute `traceparent`, which is the header `ce_traceparent`, and both may be there. What is not

@@ -186,6 +186,10 @@ impl<S: Sink> Forwarder<S> {
         self.encoder.come_with(&delivery.headers);
         let verdict =
             decode(self.settings.kind, &rules, &delivery.body, &delivery.headers, &mut items);
+        if id == MAIN && self.spans.are_on() {
+            let refused = items.iter().filter(|item| item.is_err()).count();
+            self.spans.begin(stored, items.len(), refused + usize::from(verdict.is_err()));
+        }
         if let Err(undecodable) = verdict {
             if only.is_some() {
                 return (Turn::Moved, None, Ok(()));

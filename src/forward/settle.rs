@@ -35,6 +35,7 @@ impl<S: Sink> Forwarder<S> {
             }
         }
         self.show_in_flight();
+        self.spans.end_before(self.main.low(), self.held.len());
         dealt_with.map(|()| any)
     }
 

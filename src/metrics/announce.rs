@@ -111,6 +111,7 @@ mod tests {
             "millrace_kafka_request_retries_total",
             "millrace_kafka_request_errors_total",
             "millrace_kafka_disconnects_total",
+            "millrace_trace_spans_dropped_total",
         ];
         let of_the_process = [
             "millrace_build_info",

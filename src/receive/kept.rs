@@ -46,6 +46,15 @@ pub(super) fn worth_keeping(
     kept
 }
 
+/// The trace goes on from here: what comes later is a child of `parent`, not of the sender's span.
+pub(super) fn is_child_of(kept: &mut Vec<(String, String)>, parent: String, state: String) {
+    kept.retain(|(name, _)| name != "traceparent" && name != "tracestate");
+    kept.push(("traceparent".to_owned(), parent));
+    if !state.is_empty() {
+        kept.push(("tracestate".to_owned(), state));
+    }
+}
+
 /// Whether the sender says that it tried before. Adobe I/O's; Marketo says nothing of it.
 pub(super) fn is_repeat(headers: &HeaderMap) -> bool {
     let count = headers.get("x-adobe-retry-count").and_then(|count| count.to_str().ok());

@@ -13,6 +13,7 @@ use crate::{
     reload::{EVERY, Reloader},
     shutdown::{Phase, Shutdown},
     spool::{Backlog, Spool},
+    traces::Traces,
 };
 
 /// Why a drain ended. Only [`DrainEnd::Empty`] means that nothing is left of the configured sources.
@@ -56,7 +57,8 @@ pub async fn drain(
     let began = Instant::now();
     let metrics = Metrics::new();
     let kafka_secrets = KafkaSecrets::new(&config.kafka);
-    let (_folder, topics, sources) = open_in_background(config, maker, &metrics).await?;
+    let (_folder, topics, sources) =
+        open_in_background(config, maker, &metrics, &Traces::default()).await?;
     let renewing = kafka_secrets.renewing(&topics).map(boxed);
     let mut reloader = Reloader::new(renewing.into_iter().collect(), &metrics);
     let mut looked = Instant::now();

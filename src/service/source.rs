@@ -25,6 +25,7 @@ use crate::{
     route::Router,
     shutdown::{Phase, Shutdown},
     spool::{Folder, Spool},
+    traces::Traces,
 };
 
 /// What all sources share.
@@ -35,6 +36,7 @@ pub(super) struct Surroundings<'a> {
     pub topics: &'a Arc<Topics>,
     pub router: &'a Router,
     pub metrics: &'a Metrics,
+    pub traces: &'a Traces,
 }
 
 pub(super) struct RunningSource {
@@ -52,7 +54,7 @@ pub(super) struct RunningSource {
 
 impl RunningSource {
     pub fn open(source: &SourceConfig, around: &Surroundings<'_>) -> Result<Self, StartError> {
-        let Surroundings { config, folder, deduplicator, topics, router, metrics } = around;
+        let Surroundings { config, folder, deduplicator, topics, router, metrics, traces } = around;
         metrics.announce(source.name.as_str(), source.kind.as_str());
         metrics.announce_outcomes(source.name.as_str(), labels::OF_A_SOURCE);
         metrics.announce_refusals(source.name.as_str(), dead_letter::REASONS);
@@ -102,7 +104,13 @@ impl RunningSource {
             metrics: (*metrics).clone(),
         };
         let (stop, problem) = (Shutdown::new(), Arc::default());
-        let running = RunningForwarder { settings, saved, stop: stop.clone(), problem };
+        let running = RunningForwarder {
+            settings,
+            saved,
+            stop: stop.clone(),
+            problem,
+            traces: (*traces).clone(),
+        };
         let problem = running.problem.clone();
         let forwarder = running.spawn(folder, parts, config.shutdown.flush)?;
         let writer = writer.spawn().map_err(StartError::Thread)?;
@@ -180,6 +188,7 @@ struct RunningForwarder {
     saved: Option<Checkpoint>,
     stop: Shutdown,
     problem: Arc<OnceLock<ForwardError>>,
+    traces: Traces,
 }
 
 impl RunningForwarder {
@@ -212,7 +221,7 @@ impl RunningForwarder {
         end: u64,
         flush: Duration,
     ) -> Result<(), ForwardError> {
-        let Self { settings, saved, stop, .. } = self;
+        let Self { settings, saved, stop, traces, .. } = self;
         let spool = parts.spool.clone();
         let stopping = || stop.has_reached(Phase::Closing);
         while let Err(error) = parts.sink.renew(&stopping) {
@@ -225,7 +234,7 @@ impl RunningForwarder {
             None => Start::from_file(saved),
             Some(_) => Start::with_topic(saved, &mut parts.sink, spool.id(), end)?,
         };
-        let mut forwarder = Forwarder::new(settings, parts, &start, forward::now());
+        let mut forwarder = Forwarder::new(settings, parts, &start, forward::now()).traced(traces);
         let deadline = OnceCell::new();
         forward::run(&mut forwarder, &spool, &|| {
             stopping().then(|| *deadline.get_or_init(|| Instant::now() + flush))

@@ -21,7 +21,7 @@ use std::{
 use millrace::{
     config::{
         Admin, Adobe, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, OAuth, Secret,
-        SourceConfig, Spool, TokenAuth, Topics,
+        SourceConfig, Spool, TokenAuth, Topics, Traces,
     },
     delivery::{SourceKind, SourceName},
     kafka::MockCluster,
@@ -256,5 +256,6 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
             flush: Duration::from_secs(2),
         },
         log: Log::default(),
+        traces: Traces::Off,
     }
 }

@@ -13,6 +13,7 @@
 //! - `http2`, `stop`, `health`, `secrets`: as they say
 //! - `adobe`: signatures, keys, questions and recipients of Adobe I/O
 //! - `spooled`: the real spool behind it
+//! - `traces`: spans, and a collector in trouble
 
 mod adobe;
 mod answers;
@@ -32,4 +33,5 @@ mod stop;
 mod subscription;
 mod support;
 mod tls;
+mod traces;
 mod wire;

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, path::Path, time::Duration};
 use crate::{
     config::{
         Admin, Adobe, AdobeAuth, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, OAuth,
-        Secret, Shutdown, SourceConfig, Spool, TokenAuth, Topics, ValidationUrl,
+        Secret, Shutdown, SourceConfig, Spool, TokenAuth, Topics, Traces, ValidationUrl,
     },
     deduplicate::Settings,
     delivery::{SourceKind, SourceName},
@@ -59,6 +59,7 @@ pub fn config(bootstrap: &str, folder: &Path, keys: &Path) -> Config {
         ],
         shutdown: Shutdown { delay: Duration::ZERO, flush: Duration::from_secs(2) },
         log: Log::default(),
+        traces: Traces::Off,
     }
 }
 

@@ -1,0 +1,295 @@
+//! Spans, as a collector gets them from the real service, and what becomes of deliveries when the collector
+//! is in trouble.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use millrace::{
+    config,
+    kafka::MockCluster,
+    service::{self, Running},
+    shutdown::{Phase, Shutdown},
+};
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest,
+    trace::v1::{Span, span::SpanKind, status::StatusCode},
+};
+use prost::Message;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::support::{Raw, Reply, eventually, within};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const SENDER: &str = "b7ad6b7169203331";
+const BODY: &str = r#"{"munchkinId":"123-ABC-456","activities":[{"id":1,"leadId":2,"activityDate":"2026-01-01T00:00:00Z","activityTypeId":1},{"id":2,"leadId":2,"activityDate":"2026-01-01T00:00:00Z","activityTypeId":1}]}"#;
+
+#[derive(Clone, Copy)]
+enum Says {
+    Status(u16),
+    Nothing,
+}
+
+/// Keeps what it is sent, as it was sent.
+struct Collector {
+    endpoint: String,
+    got: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+}
+
+impl Collector {
+    async fn start(says: Says) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let got: Arc<Mutex<Vec<_>>> = Arc::default();
+        let into = got.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let into = into.clone();
+                tokio::spawn(async move {
+                    while let Some(request) = request(&mut stream).await {
+                        into.lock().unwrap().push(request);
+                        match says {
+                            Says::Status(status) => {
+                                let head =
+                                    format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n");
+                                stream.write_all(head.as_bytes()).await.unwrap();
+                            }
+                            Says::Nothing => std::future::pending().await,
+                        }
+                    }
+                });
+            }
+        });
+        Self { endpoint, got }
+    }
+
+    fn heads(&self) -> Vec<String> {
+        self.got.lock().unwrap().iter().map(|(head, _)| head.clone()).collect()
+    }
+
+    /// By their names, each with the name of its service.
+    fn spans(&self) -> Vec<(String, Span)> {
+        let mut spans = Vec::new();
+        for (_, body) in self.got.lock().unwrap().iter() {
+            for of in ExportTraceServiceRequest::decode(&body[..]).unwrap().resource_spans {
+                let service = text(&of.resource.unwrap().attributes, "service.name");
+                let found = of.scope_spans.into_iter().flat_map(|scope| scope.spans);
+                spans.extend(found.map(|span| (service.clone(), span)));
+            }
+        }
+        spans
+    }
+}
+
+async fn request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+    let mut read = Vec::new();
+    let end = loop {
+        if let Some(at) = read.windows(4).position(|end| end == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if stream.read_buf(&mut read).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let mut body = read.split_off(end);
+    let head = String::from_utf8(read).unwrap().to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    body.reserve(length.parse().unwrap());
+    while body.len() < length.parse().unwrap() {
+        stream.read_buf(&mut body).await.ok()?;
+    }
+    Some((head, body))
+}
+
+type Attributes = Vec<opentelemetry_proto::tonic::common::v1::KeyValue>;
+
+fn all(attributes: &Attributes) -> BTreeMap<String, String> {
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+    let texts = attributes.iter().map(|attribute| {
+        let value = match attribute.value.clone().unwrap().value.unwrap() {
+            Value::StringValue(text) => text,
+            Value::IntValue(number) => number.to_string(),
+            Value::BoolValue(flag) => flag.to_string(),
+            other => panic!("{other:?}"),
+        };
+        (attribute.key.clone(), value)
+    });
+    texts.collect()
+}
+
+fn text(attributes: &Attributes, name: &str) -> String {
+    all(attributes).remove(name).unwrap_or_default()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+struct Service {
+    running: Running,
+    shutdown: Shutdown,
+    _spool: tempfile::TempDir,
+}
+
+impl Service {
+    async fn start(cluster: Option<&MockCluster>, more: &[(&str, &str)]) -> Self {
+        let (spool, shutdown) = (tempfile::tempdir().unwrap(), Shutdown::new());
+        let bootstrap = cluster.map_or("127.0.0.1:1", MockCluster::bootstrap);
+        let mut environment = vec![
+            ("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", bootstrap),
+            ("MILLRACE_LISTEN__ADDRESS", "127.0.0.1:0"),
+            ("MILLRACE_ADMIN__ADDRESS", "127.0.0.1:0"),
+            ("MILLRACE_SPOOL__DIRECTORY", spool.path().to_str().unwrap()),
+            ("MILLRACE_SPOOL__SIZE_LIMIT", "1GiB"),
+            ("MILLRACE_SPOOL__RESERVE", "1MiB"),
+            ("MILLRACE_SHUTDOWN__DELAY", "0s"),
+            ("MILLRACE_SHUTDOWN__FLUSH", "10ms"),
+            ("MILLRACE_SOURCES__LEADS__KIND", "marketo-lead-activity"),
+            ("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "hunter2"),
+            ("MILLRACE_SOURCES__LEADS__AUTH__QUERY_PARAMETER", "token"),
+        ];
+        environment.extend(more);
+        let mut config =
+            config::load(None, environment).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        if let Some(cluster) = cluster {
+            config.kafka.properties.extend(cluster.properties());
+        }
+        let maker = cluster.map(|cluster| cluster.topic_maker(1));
+        let running = service::start(config, maker, shutdown.clone()).await.unwrap();
+        Self { running, shutdown, _spool: spool }
+    }
+
+    async fn deliver(&self, token: &str, headers: &str) -> Reply {
+        let mut sender = Raw::connect(self.running.deliveries).await;
+        let length = BODY.len();
+        sender
+            .send(format!(
+                "POST /v1/leads?token={token} HTTP/1.1\r\nhost: here\r\nx-api-key: hunter2\r\n{headers}content-length: {length}\r\n\r\n{BODY}"
+            ))
+            .await;
+        sender.reply().await
+    }
+
+    async fn stop(self) {
+        self.shutdown.advance(Phase::Closing);
+        within(self.running.finished()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_and_its_forwarding_are_spans_of_the_trace_that_its_sender_is_in() {
+    let (collector, cluster) =
+        (Collector::start(Says::Status(200)).await, MockCluster::start(1).unwrap());
+    let to = ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint.as_str());
+    let service = Service::start(Some(&cluster), &[to]).await;
+    let parent = format!("x-request-id: of-sender\r\ntraceparent: 00-{TRACE}-{SENDER}-01\r\n");
+    let stored = service.deliver("hunter2", &parent).await;
+    assert_eq!(stored.status, 200);
+    assert_eq!(service.deliver("hunter3", "").await.status, 401);
+    let unsampled = format!("traceparent: 00-{TRACE}-{SENDER}-00\r\n");
+    assert_eq!(service.deliver("hunter2", &unsampled).await.status, 200);
+    eventually(|| service.running.backlog().1 == 0).await;
+    service.stop().await;
+
+    assert!(collector.heads()[0].starts_with("post /v1/traces "), "{:?}", collector.heads());
+    let spans = collector.spans();
+    assert!(spans.iter().all(|(service, _)| service == "millrace"));
+    let with = |name, value: &str| {
+        let found: Vec<_> =
+            spans.iter().filter(|(_, span)| text(&span.attributes, name) == value).collect();
+        assert_eq!(found.len(), 1, "{name}={value} in {spans:#?}");
+        found[0].1.clone()
+    };
+    let delivery = with("millrace.outcome", "stored");
+    assert_eq!(
+        (hex(&delivery.trace_id), hex(&delivery.parent_span_id)),
+        (TRACE.into(), SENDER.into())
+    );
+    assert_eq!((delivery.name.as_str(), delivery.kind()), ("POST /v1/{source}", SpanKind::Server));
+    let position = stored.header("millrace-position").unwrap();
+    let told: BTreeMap<_, _> = [
+        ("http.request.body.size", BODY.len().to_string().as_str()),
+        ("http.request.method", "POST"),
+        ("http.response.status_code", "200"),
+        ("http.route", "/v1/{source}"),
+        ("millrace.outcome", "stored"),
+        ("millrace.position", position),
+        ("millrace.request_id", "of-sender"),
+        ("millrace.source", "leads"),
+        ("url.path", "/v1/leads"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    assert_eq!(all(&delivery.attributes), told);
+
+    let forwarding = with("millrace.settled", "true");
+    assert_eq!(hex(&forwarding.trace_id), TRACE);
+    assert_eq!(forwarding.parent_span_id, delivery.span_id);
+    assert_eq!((forwarding.name.as_str(), forwarding.kind()), ("forward", SpanKind::Producer));
+    assert_eq!(text(&forwarding.attributes, "millrace.events"), "2");
+    assert_eq!(text(&forwarding.attributes, "millrace.position"), position);
+
+    let refused = with("http.response.status_code", "401");
+    assert!(refused.parent_span_id.is_empty() && hex(&refused.trace_id) != TRACE);
+    assert_ne!(
+        refused.status.unwrap_or_default().code(),
+        StatusCode::Error,
+        "the sender's mistake"
+    );
+    assert_eq!(spans.len(), 3, "what the sender's sampler left out is left out: {spans:#?}");
+    assert!(!format!("{spans:?}").contains("hunter"));
+}
+
+/// Why spans were lost.
+async fn deliveries_go_on(endpoint: &str) -> Vec<&'static str> {
+    let service = Service::start(None, &[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint)]).await;
+    for _ in 0..3 {
+        assert_eq!(service.deliver("hunter2", "").await.status, 200);
+    }
+    let (metrics, began) = (service.running.metrics.clone(), Instant::now());
+    service.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(10), "stopped after {:?}", began.elapsed());
+    // Those of the deliveries, and of as many as the forwarder had begun with.
+    let lost = ["queue-full", "not-accepted", "stopped"]
+        .map(|why| (why, metrics.trace_spans_dropped.with_label_values(&[why]).get()));
+    lost.iter().filter(|(_, spans)| (3..=6).contains(spans)).map(|(why, _)| *why).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_the_collector_does_deliveries_are_answered_and_lost_spans_are_counted() {
+    let (broken, silent) =
+        (Collector::start(Says::Status(500)).await, Collector::start(Says::Nothing).await);
+    let (refused, hanging, away) = tokio::join!(
+        deliveries_go_on(&broken.endpoint),
+        deliveries_go_on(&silent.endpoint),
+        deliveries_go_on("http://127.0.0.1:1/v1/traces"),
+    );
+    assert_eq!(refused, ["not-accepted"]);
+    assert_eq!(hanging, ["stopped"]);
+    // It is tried again for a while, perhaps until the stop waits no longer.
+    assert!(away == ["not-accepted"] || away == ["stopped"], "{away:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_collector_that_can_be_spoken_to_nothing_is_traced() {
+    let collector = Collector::start(Says::Status(200)).await;
+    let to = ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint.as_str());
+    let off: [&[_]; 3] = [
+        &[("OTEL_SERVICE_NAME", "millrace")],
+        &[to, ("OTEL_SDK_DISABLED", "true")],
+        &[to, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
+    ];
+    for variables in off {
+        let service = Service::start(None, variables).await;
+        assert_eq!(service.deliver("hunter2", "").await.status, 200);
+        let metrics = service.running.metrics.clone();
+        service.stop().await;
+        assert!(!metrics.render().contains("millrace_trace_"), "{variables:?}");
+    }
+    assert!(collector.heads().is_empty());
+}
