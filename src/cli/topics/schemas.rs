@@ -107,7 +107,7 @@ pub(super) fn headers(mode: Mode, event: &Event) -> Value {
         all.extend(properties.map(|(name, schema)| (named(&name), schema)));
         required.extend(REQUIRED.iter().map(|name| named(name)));
     }
-    for (name, what) in PLAIN {
+    for (name, what) in PLAIN.iter().chain(&TRACE) {
         all.insert((*name).to_owned(), json!({"type": "string", "description": what}));
     }
     json!({ "type": "object", "required": required, "properties": all })
@@ -118,6 +118,7 @@ pub(super) fn dead_letter_headers(example: &Written) -> Value {
     let optional = |name: &str| name == "millrace-original-topic";
     let properties = DEAD_LETTER
         .iter()
+        .chain(&TRACE)
         .map(|(name, what)| ((*name).to_owned(), json!({"type": "string", "description": what})));
     let required: Vec<_> =
         example.headers.iter().map(|(name, _)| name).filter(|name| !optional(name)).collect();
@@ -134,6 +135,12 @@ const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 const PLAIN: &[(&str, &str)] = &[
     ("millrace-time", "A time that is no RFC 3339, or whose zone nobody knows, as it came"),
     ("millrace-dataschema", "A dataschema that is no URI, as it came"),
+];
+
+/// Of events and of dead letters, where the delivery had them.
+const TRACE: [(&str, &str); 2] = [
+    ("traceparent", "The trace that the delivery belongs to (W3C Trace Context)"),
+    ("tracestate", "What comes with it"),
 ];
 
 const DEAD_LETTER: &[(&str, &str)] = &[
