@@ -16,14 +16,27 @@ use crate::{
 fn a_cluster_that_loses_one_broker_then_two_and_is_restarted_in_turn_loses_nothing() {
     let mut cluster = clusters::borrow();
     let addresses = cluster.addresses();
-    let settings = Settings::new(&addresses, "three").set("TOPICS__REPLICATION_FACTOR", "3");
-    let bridge = Bridge::start(settings);
+    let settings =
+        |prefix| Settings::new(&addresses, prefix).set("TOPICS__REPLICATION_FACTOR", "3");
+    let bridge = Bridge::start(settings("three"));
     let load = Load::start(&bridge, "999-THR-003", "three");
+    // Beside it one whose events are there once: each broker that is killed leads partitions that its
+    // transactions write to, and one of them coordinates the transactions.
+    let once = Bridge::start(
+        settings("once")
+            .set("TOPICS__CHECKPOINTS", "once.checkpoints")
+            .set("KAFKA__DELIVERY", "exactly-once")
+            .set("KAFKA__COMMIT_INTERVAL", "200ms"),
+    );
+    let load_once = Load::start(&once, "999-ONC-005", "once");
     load.wait_for(2_000);
     let delivered = || bridge.metric("millrace_events_delivered_total", &[]);
     wait::until("all topics to be made", PATIENCE, || {
-        Subscription::event_types()
-            .all(|name| bridge.metric("millrace_events_delivered_total", &[name]) > 0.0)
+        Subscription::event_types().all(|name| {
+            [&bridge, &once]
+                .iter()
+                .all(|bridge| bridge.metric("millrace_events_delivered_total", &[name]) > 0.0)
+        })
     });
 
     // One away: two in-sync replicas are enough.
@@ -54,9 +67,14 @@ fn a_cluster_that_loses_one_broker_then_two_and_is_restarted_in_turn_loses_nothi
         }
     }
 
-    let ledger = load.stop();
+    let (ledger, ledger_once) = (load.stop(), load_once.stop());
     let comparison = settle("a cluster that loses brokers", &bridge, &addresses, &ledger);
     assert_eq!(comparison.quarantined, 0, "a passing trouble sends nothing to quarantine");
+    let comparison = settle("the same, in transactions", &once, &addresses, &ledger_once);
+    assert_eq!(comparison.quarantined, 0, "a passing trouble sends nothing to quarantine");
+    assert_eq!(comparison.repeated, 0, "each event and each dead letter is there once");
+    let aborted = once.metric("millrace_transactions_total", &["outcome=\"aborted\""]);
+    println!("{aborted} transactions were taken back");
 }
 
 #[test]

@@ -201,7 +201,8 @@ pub struct Cluster {
 impl Cluster {
     #[track_caller]
     pub fn start() -> Self {
-        let settings = vec![("min.insync.replicas", "2".to_owned())];
+        let settings = ["min.insync.replicas", "transaction.state.log.min.isr"];
+        let settings = settings.map(|name| (name, "2".to_owned())).to_vec();
         let mut brokers = launch(3, &Options { settings, ..Options::default() });
         for broker in &mut brokers {
             broker.wait_until_ready(3);

@@ -112,8 +112,8 @@ fn an_event_that_the_topic_refuses_is_one_dead_letter_and_its_neighbours_are_the
 }
 
 #[test]
-fn a_held_topic_and_a_frozen_bridge_repeat_and_lose_nothing() {
-    let broker = Broker::start_with(&Options { access_control: true, ..Options::default() });
+fn a_held_topic_a_frozen_bridge_and_a_killed_broker_repeat_and_lose_nothing() {
+    let mut broker = Broker::start_with(&Options { access_control: true, ..Options::default() });
     let address = broker.address();
     let mut bridge = Bridge::start(settings(&address, "once"));
     let mut subscription = Subscription::new("777-ONC-001", 30);
@@ -149,7 +149,25 @@ fn a_held_topic_and_a_frozen_bridge_repeat_and_lose_nothing() {
     deliver(&bridge, &mut subscription, &mut ledger, 5);
     bridge.wait_until_drained(PATIENCE);
     assert!(bridge.ended().is_none(), "a frozen bridge is no second one");
-    assert_once(&ledger.compare(&address), "held and frozen");
+
+    // The only broker is killed with a transaction open, and is back before that is too old: it goes on.
+    // (Of what ends while a broker starts, Apache Kafka 4.3.1 forgets the markers: decision 12.)
+    bridge.terminate();
+    assert_eq!(bridge.wait(PATIENCE).code(), Some(0));
+    bridge.set("FORWARD__HOLD_AFTER", "5m");
+    bridge.set("KAFKA__COMMIT_INTERVAL", "10s");
+    bridge.restart();
+    deliver(&bridge, &mut subscription, &mut ledger, 1);
+    bridge.wait_until_drained(PATIENCE);
+    let sent = || read_topic_uncommitted(&address, &held).len();
+    let sent_before = sent();
+    deliver(&bridge, &mut subscription, &mut ledger, 20);
+    wait::until("records in an open transaction", PATIENCE, || sent() > sent_before);
+    broker.kill();
+    deliver(&bridge, &mut subscription, &mut ledger, 5);
+    broker.restart();
+    bridge.wait_until_drained(PATIENCE);
+    assert_once(&ledger.compare(&address), "held, frozen, and a killed broker");
 }
 
 #[test]
