@@ -46,6 +46,8 @@ pub(super) struct Transactions {
     reader: Option<Committed>,
     /// What was read, until somebody asks.
     pub found: Option<Vec<u8>>,
+    /// Since when it has been looked for.
+    looks_since: Instant,
     /// The last trouble that people were told of.
     told: String,
 }
@@ -68,6 +70,8 @@ pub(super) const CHECKPOINT: Token = Token::MAX;
 
 /// How long one call of the library may take: how late a stop is noticed.
 const SLICE: Duration = Duration::from_millis(100);
+/// How much longer than a transaction may last people are not told that one seems to have no end.
+const GRACE: Duration = Duration::from_secs(30);
 /// Delivery reports are served between calls that wait for them.
 const SHORT_SLICE: Duration = Duration::from_millis(5);
 
@@ -75,8 +79,8 @@ type Client = BaseProducer<Producing>;
 
 impl Transactions {
     pub fn new(identity: Identity) -> Self {
-        let told = String::new();
-        Self { identity, stage: Stage::New, reader: None, found: None, told }
+        let (looks_since, told) = (Instant::now(), String::new());
+        Self { identity, stage: Stage::New, reader: None, found: None, looks_since, told }
     }
 
     /// Of a client that replaces another one.
@@ -118,7 +122,10 @@ impl Transactions {
     ) -> Result<(), Failure> {
         while self.stage == Stage::New {
             match client.init_transactions(SLICE) {
-                Ok(()) => self.stage = Stage::Alone,
+                Ok(()) => {
+                    self.stage = Stage::Alone;
+                    self.looks_since = Instant::now();
+                }
                 Err(error) => {
                     drain(client);
                     let text = format!("taking over as {}: {error}", self.identity.id);
@@ -162,6 +169,15 @@ impl Transactions {
                 }
                 debug!(error = text, "the checkpoints can't be read yet");
                 thread::sleep(SLICE);
+            } else if self.stage == Stage::Alone
+                && self.looks_since.elapsed() > self.identity.timeout + GRACE
+            {
+                // Whoever had a transaction there has lost it by now. See decision 12.
+                self.tell(&format!(
+                    "{} can't be read to its end, as if a transaction on it had none; \
+                     `kafka-transactions.sh find-hanging` names such a transaction, and `abort` ends it",
+                    self.identity.topic
+                ));
             }
         }
         self.told.clear();
