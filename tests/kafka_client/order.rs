@@ -43,3 +43,20 @@ fn transient_errors_neither_lose_nor_repeat_nor_reorder() {
     }
     assert_eq!(all, count);
 }
+
+#[test]
+fn what_comes_behind_a_request_that_fails_in_passing_waits_for_it() {
+    let mut rig = Rig::with(1, &[("linger.ms", "0"), ("batch.num.messages", "1")]);
+    rig.ready(TOPICS[0]);
+    // The cluster in memory takes any sequence number, as a broker does of a producer that is new to it.
+    rig.cluster.fail_produces(&[Fault::NotLeader]).unwrap();
+    for n in 0..50 {
+        rig.send(TOPICS[0], "key", &n.to_string(), n);
+    }
+    rig.poll_until(50);
+    let [(_, values)] = &by_key(&rig.read_all()).into_iter().collect::<Vec<_>>()[..] else {
+        panic!("one key")
+    };
+    let numbers: Vec<usize> = values.iter().map(|value| value.parse().unwrap()).collect();
+    assert_eq!(numbers, (0..50).collect::<Vec<_>>());
+}

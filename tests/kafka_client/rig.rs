@@ -45,8 +45,7 @@ impl Rig {
 
     pub fn with(brokers: u16, properties: &[(&str, &str)]) -> Self {
         let cluster = MockCluster::start(brokers).unwrap();
-        let mut kafka = kafka(cluster.bootstrap(), properties);
-        kafka.properties.extend(cluster.properties());
+        let kafka = kafka(cluster.bootstrap(), properties);
         let config = config::Topics::default();
         let topics =
             Topics::start_with(&kafka, &config, "marketo.", cluster.topic_maker(4)).unwrap();
