@@ -54,6 +54,7 @@ fn what_comes_behind_a_request_that_fails_in_passing_waits_for_it() {
         rig.send(TOPICS[0], "key", &n.to_string(), n);
     }
     rig.poll_until(50);
+    assert_eq!(rig.delivered(), 50);
     let [(_, values)] = &by_key(&rig.read_all()).into_iter().collect::<Vec<_>>()[..] else {
         panic!("one key")
     };
