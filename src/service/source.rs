@@ -67,6 +67,9 @@ impl RunningSource {
         if let Some(saved) = &saved {
             checkpoint.check(saved, spool.id())?;
         }
+        if config.kafka.delivery.is_exactly_once() {
+            checkpoint.writers().begin(saved.as_ref(), spool.durable_end())?;
+        }
 
         let queue = config.kafka.queue_size / config.sources.len().max(1) as u64;
         let settings = Settings {
@@ -232,7 +235,7 @@ impl RunningForwarder {
         }
         let start = match settings.transactions {
             None => Start::from_file(saved),
-            Some(_) => Start::with_topic(saved, &mut parts.sink, spool.id(), end)?,
+            Some(_) => Start::with_topic(saved, &mut parts, end)?,
         };
         let mut forwarder = Forwarder::new(settings, parts, &start, forward::now()).traced(traces);
         let deadline = OnceCell::new();

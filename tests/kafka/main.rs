@@ -32,6 +32,7 @@ mod documents;
 mod exactly_once;
 mod full_spool;
 mod held_topic;
+mod once_tools;
 mod outage;
 mod refusals;
 mod repeats;

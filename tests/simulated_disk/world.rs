@@ -9,7 +9,7 @@ use std::{
 
 use super::{Call, Chances, Random, file::FileData};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct World {
     pub random: Random,
     pub now: u64,
