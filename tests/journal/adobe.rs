@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::server::{Request, Response, serve};
+use crate::played::{Request, Response, serve};
 
 pub const ORGANIZATION: &str = "4D1@AdobeOrg";
 pub const SECRET: &str = "hunter2-of-adobe";

@@ -1,10 +1,11 @@
 //! `millrace backfill`, the real program, between a played Adobe and a played millrace.
 //!
 //! `adobe.rs` is the journal and the identity provider as the Journaling API describes them,
-//! `service.rs` takes deliveries and counts, `server.rs` is the HTTP beneath both.
+//! `service.rs` takes deliveries and counts.
 
 mod adobe;
-mod server;
+#[path = "../support/played.rs"]
+mod played;
 mod service;
 
 use std::{
