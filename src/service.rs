@@ -12,6 +12,7 @@ mod drain;
 mod growth;
 mod oauth;
 pub mod open_files;
+mod patience;
 mod reload;
 mod source;
 mod status;
