@@ -14,7 +14,8 @@ use std::{
 use super::{
     ForwardError, Forwarder, MAIN, Now,
     held::{HeldTopic, Phase},
-    refuse::{Known, Rejected, Stage, reason_named},
+    refuse::Stage,
+    rejected::{Known, Rejected, reason_named},
     reset::{RENEWAL_PATIENCE, Trouble},
     take::Sent,
     topics::TopicId,

@@ -24,7 +24,7 @@ use uuid::Uuid;
 use super::{
     ForwardError, Forwarder, Now, Parts, Progress,
     held::{HeldTopic, Phase},
-    refuse::Known,
+    rejected::Known,
     window::Window,
 };
 use crate::{

@@ -54,10 +54,7 @@ fn environment(folder: &Folder, bootstrap: &str) -> BTreeMap<String, String> {
 
 fn config(folder: &Folder, cluster: &MockCluster) -> Config {
     let environment = environment(folder, cluster.bootstrap());
-    let mut config =
-        config::load(None, environment).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    config.kafka.properties = cluster.properties();
-    config
+    config::load(None, environment).unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
