@@ -3,12 +3,14 @@
 //! It speaks the real protocol on a local port and keeps everything in memory. It has no admin API,
 //! does not filter aborted transactions, and looks at the sequence numbers of transactional
 //! producers only: where a real broker would refuse the requests behind one that failed, it takes
-//! them, and a request whose answer was lost it takes twice.
+//! them, and a request whose answer was lost it takes twice. [`MockCluster::properties`] keeps
+//! clients from that.
 //!
-//! It lives on a thread of its own, which makes its handle free to be cloned and sent; it ends with
-//! the last handle.
+//! It lives on a thread of its own, which makes its handle
+//! free to be cloned and sent; it ends with the last handle.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc,
@@ -24,6 +26,8 @@ use rdkafka::{
     producer::DefaultProducerContext,
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
+
+use crate::config::Secret;
 
 use super::topics::{Made, TopicMaker};
 
@@ -101,6 +105,13 @@ impl MockCluster {
     /// Its address, for `kafka.bootstrap_servers` and for any other client.
     pub fn bootstrap(&self) -> &str {
         &self.inner.bootstrap
+    }
+
+    /// What `kafka.properties` should say on this cluster: one request in flight, so that order
+    /// holds although nobody checks it.
+    pub fn properties(&self) -> BTreeMap<String, Secret> {
+        let one = Secret::new("1").expect("it is not empty");
+        BTreeMap::from([("max.in.flight.requests.per.connection".into(), one)])
     }
 
     pub fn create_topic(&self, topic: &str, partitions: u16) -> Result<(), MockError> {

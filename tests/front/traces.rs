@@ -118,8 +118,11 @@ impl Service {
             ("MILLRACE_SOURCES__LEADS__AUTH__QUERY_PARAMETER", "token"),
         ];
         environment.extend(more);
-        let config =
+        let mut config =
             config::load(None, environment).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        if let Some(cluster) = cluster {
+            config.kafka.properties.extend(cluster.properties());
+        }
         let maker = cluster.map(|cluster| cluster.topic_maker(1));
         let running = service::start(config, maker, shutdown.clone()).await.unwrap();
         Self { running, shutdown, _spool: spool }

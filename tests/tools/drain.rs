@@ -54,7 +54,10 @@ fn environment(folder: &Folder, bootstrap: &str) -> BTreeMap<String, String> {
 
 fn config(folder: &Folder, cluster: &MockCluster) -> Config {
     let environment = environment(folder, cluster.bootstrap());
-    config::load(None, environment).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    let mut config =
+        config::load(None, environment).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    config.kafka.properties = cluster.properties();
+    config
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

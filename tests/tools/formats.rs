@@ -102,7 +102,10 @@ fn config(folder: &Folder, cluster: &MockCluster) -> Config {
         ("FORWARD__HOLD_AFTER", "1s"),
     ]
     .map(|(key, value)| (format!("MILLRACE_{key}"), value.to_owned()));
-    config::load(None, environment).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    let config = config::load(None, environment);
+    let mut config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    config.kafka.properties = cluster.properties();
+    config
 }
 
 fn cluster() -> MockCluster {
