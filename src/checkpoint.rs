@@ -9,6 +9,8 @@
 //! what it passes; the file is written after that and never ahead of it. Of both the one with the
 //! larger number is the later one, whichever mode wrote it.
 
+mod writers;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,8 @@ use crate::{
         position::Position,
     },
 };
+
+pub use writers::{Origin, Writers};
 
 /// The latest version of the format. Written where [`Checkpoint::refused`] is not empty: who does not
 /// know that must not read it. Everything else is version 1.
@@ -87,9 +91,9 @@ pub enum CheckpointError {
     )]
     Damaged { path: PathBuf, what: String },
     #[error(
-        "checkpoint {path} has format version {found}, this program reads {VERSION} and lower: use the version that wrote it"
+        "checkpoint {path} has format version {found}, this program reads {reads} and lower: use the version that wrote it"
     )]
-    Version { path: PathBuf, found: u32 },
+    Version { path: PathBuf, found: u32, reads: u32 },
     #[error(
         "{path} says: {what}. If this instance is the one that is to go on, stop the other one and remove that file"
     )]
@@ -195,21 +199,13 @@ impl Checkpoint {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let json = self.to_json();
-        format!("{json}\n{:08x}\n", crc32c::crc32c(json.as_bytes())).into_bytes()
+        with_checksum(&self.to_json())
     }
 
     fn decode(path: &Path, text: &[u8]) -> Result<Self, CheckpointError> {
         let damaged =
             |what: &str| CheckpointError::Damaged { path: path.into(), what: what.into() };
-        let text = std::str::from_utf8(text).map_err(|_| damaged("not UTF-8"))?;
-        let mut lines = text.lines();
-        let json = lines.next().ok_or_else(|| damaged("empty"))?;
-        let sum = lines.next().ok_or_else(|| damaged("the checksum is missing"))?;
-        if u32::from_str_radix(sum, 16) != Ok(crc32c::crc32c(json.as_bytes())) {
-            return Err(damaged("the checksum does not match"));
-        }
-        Self::parse(path, json)
+        Self::parse(path, checked(text).map_err(damaged)?)
     }
 
     fn parse(path: &Path, json: &str) -> Result<Self, CheckpointError> {
@@ -223,10 +219,28 @@ impl Checkpoint {
         let versioned: Versioned =
             serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))?;
         if !(WITHOUT_REFUSED..=VERSION).contains(&versioned.version) {
-            return Err(CheckpointError::Version { path: path.into(), found: versioned.version });
+            let (path, found) = (path.into(), versioned.version);
+            return Err(CheckpointError::Version { path, found, reads: VERSION });
         }
         serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))
     }
+}
+
+/// A line of JSON, and the checksum of it in the next.
+fn with_checksum(json: &str) -> Vec<u8> {
+    format!("{json}\n{:08x}\n", crc32c::crc32c(json.as_bytes())).into_bytes()
+}
+
+/// The line that [`with_checksum`] was given, or what is wrong with `text`.
+fn checked(text: &[u8]) -> Result<&str, &'static str> {
+    let text = std::str::from_utf8(text).map_err(|_| "not UTF-8")?;
+    let mut lines = text.lines();
+    let json = lines.next().ok_or("empty")?;
+    let sum = lines.next().ok_or("the checksum is missing")?;
+    if u32::from_str_radix(sum, 16) != Ok(crc32c::crc32c(json.as_bytes())) {
+        return Err("the checksum does not match");
+    }
+    Ok(json)
 }
 
 /// The checkpoint's file of one spool.
@@ -234,19 +248,28 @@ pub struct CheckpointFile {
     disk: std::sync::Arc<dyn Disk>,
     path: PathBuf,
     fenced: PathBuf,
+    writers: Writers,
 }
 
 impl CheckpointFile {
     /// `folder` is the source's folder below `spool.directory`.
     pub fn new(disk: std::sync::Arc<dyn Disk>, folder: &Path) -> Self {
-        Self { disk, path: folder.join("checkpoint"), fenced: folder.join("fenced") }
+        let writers = Writers::new(disk.clone(), folder.join("writers"));
+        Self { disk, path: folder.join("checkpoint"), fenced: folder.join("fenced"), writers }
     }
 
-    /// Another instance delivers what this spool has: no later start goes on with it before a person
-    /// has decided which one is right. Otherwise each start would stop the other instance in turn.
-    pub fn fence(&self, what: &str) -> Result<(), CheckpointError> {
+    /// Who may have written to the topic of checkpoints.
+    pub fn writers(&self) -> &Writers {
+        &self.writers
+    }
+
+    /// Another instance delivers what this spool has, and `writer` is it: no later start goes on with it
+    /// before a person has decided which one is right. Otherwise each start would stop the other
+    /// instance in turn. Whoever removes the file has decided.
+    pub fn fence(&self, what: &str, writer: Option<Uuid>) -> Result<(), CheckpointError> {
         disk::write_atomically(&*self.disk, &self.fenced, what.as_bytes())
-            .map_err(|source| CheckpointError::Io { path: self.fenced.clone(), source })
+            .map_err(|source| CheckpointError::Io { path: self.fenced.clone(), source })?;
+        writer.map_or(Ok(()), |writer| self.writers.accept(writer))
     }
 
     /// Whether an earlier process was stopped by [`CheckpointFile::fence`].

@@ -14,11 +14,12 @@ use std::{
 use super::{
     ForwardError, Forwarder, MAIN, Now,
     held::{HeldTopic, Phase},
-    refuse::{Known, Rejected, Stage, reason_named},
+    refuse::Stage,
+    rejected::{Known, Rejected, reason_named},
     reset::{RENEWAL_PATIENCE, Trouble},
     take::Sent,
     topics::TopicId,
-    transaction::read,
+    transaction::{fence, read},
     window::{Carries, Slot, State},
 };
 use crate::{
@@ -118,14 +119,8 @@ impl<S: Sink> Forwarder<S> {
         let found = read(&found, self.spool.id())?;
         let Some(transaction) = &self.transaction else { return Ok(false) };
         if transaction.is_of_another(&found) {
-            let what = format!(
-                "another instance goes on with a copy of spool {} (its last commit is number {}, this \
-                 one's was {})",
-                found.spool, found.number, transaction.committed.number
-            );
-            self.count_transaction("fenced");
-            self.checkpoint.fence(&what)?;
-            return Err(ForwardError::Fenced { what });
+            let number = transaction.committed.number;
+            return Err(fence(&self.checkpoint, &found, number, &self.spool, &self.metrics));
         }
         let attempt = transaction.attempt.clone();
         let Some(attempt) = attempt

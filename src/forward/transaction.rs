@@ -22,17 +22,18 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    ForwardError, Forwarder, Now, Progress,
+    ForwardError, Forwarder, Now, Parts, Progress,
     held::{HeldTopic, Phase},
-    refuse::Known,
+    rejected::Known,
     window::Window,
 };
 use crate::{
-    checkpoint::{Checkpoint, CheckpointError, Held, Refused},
+    checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Held, Origin, Refused},
     deduplicate::Attempt,
+    metrics::Metrics,
     produce::{Commit, Sink},
     record::Record,
-    spool::position::Position,
+    spool::{Spool, position::Position},
 };
 
 /// How long one look at a commit under way lasts.
@@ -159,7 +160,10 @@ impl<S: Sink> Forwarder<S> {
         }
         let checkpoint = match self.transaction.as_ref().and_then(|it| it.attempt.clone()) {
             Some(begun) => begun,
-            None => self.prepare_to_commit(now),
+            None => {
+                self.enter_as_writer()?;
+                self.prepare_to_commit(now)
+            }
         };
         let Some(transaction) = &mut self.transaction else { return Ok(None) };
         transaction.attempt = Some(checkpoint.clone());
@@ -182,6 +186,15 @@ impl<S: Sink> Forwarder<S> {
                 Ok(Some(Progress::Moved))
             }
         }
+    }
+
+    /// A later start must know whom to take for this volume's own, and that from the first commit on.
+    fn enter_as_writer(&self) -> Result<(), ForwardError> {
+        if let Some(transaction) = self.transaction.as_ref().filter(|it| !it.took_over) {
+            let last = transaction.found.and_then(|(writer, _)| writer);
+            self.checkpoint.writers().enter(transaction.writer, last)?;
+        }
+        Ok(())
     }
 
     fn commit_is_due(&self, now: Now) -> bool {
@@ -362,17 +375,24 @@ impl Start {
     /// opened: what is delivered beyond it was delivered from another one.
     pub fn with_topic<S: Sink>(
         file: Option<Checkpoint>,
-        sink: &mut S,
-        spool: Uuid,
+        parts: &mut Parts<S>,
         end: u64,
     ) -> Result<Self, ForwardError> {
-        let found = sink.committed().map(|json| read(&json, spool)).transpose()?;
-        if let Some(highest) = found.as_ref().map(Checkpoint::highest)
-            && highest > Position::start_of(end)
-        {
-            return Err(ForwardError::AheadOfSpool { committed: highest, end });
+        let spool = parts.spool.id();
+        let found = parts.sink.committed().map(|json| read(&json, spool)).transpose()?;
+        let Some(found) = found else { return Ok(Self { file, found }) };
+        let committed = found.highest();
+        match parts.checkpoint.writers().origin_of(&found)? {
+            Origin::Beyond(end) => Err(ForwardError::AheadOfSpool { committed, end }),
+            Origin::Own if committed > Position::start_of(end) => {
+                Err(ForwardError::AheadOfSpool { committed, end })
+            }
+            Origin::Own => Ok(Self { file, found: Some(found) }),
+            Origin::Stranger => {
+                let number = file.map_or(0, |file| file.number);
+                Err(fence(&parts.checkpoint, &found, number, &parts.spool, &parts.metrics))
+            }
         }
-        Ok(Self { file, found })
     }
 
     /// The later of both.
@@ -382,6 +402,28 @@ impl Start {
             (file, found) => file.or(found),
         }
     }
+}
+
+/// Whoever wrote `found` goes on with a copy of the spool: this instance stops.
+pub(super) fn fence(
+    checkpoint: &CheckpointFile,
+    found: &Checkpoint,
+    number: u64,
+    spool: &Spool,
+    metrics: &Metrics,
+) -> ForwardError {
+    let what = format!(
+        "another instance goes on with a copy of spool {} (its last commit is number {}, this one's was \
+         {number})",
+        found.spool, found.number
+    );
+    let source = spool.source();
+    metrics.transactions.with_label_values(&[source.as_str(), "fenced"]).inc();
+    if let Err(error) = checkpoint.fence(&what, found.writer) {
+        // It stops all the same: what it has sent is taken back, and nothing may go on from there.
+        tracing::error!(%source, %error, "this could not be noted for the next start");
+    }
+    ForwardError::Fenced { what }
 }
 
 pub(super) fn read(json: &[u8], spool: Uuid) -> Result<Checkpoint, ForwardError> {

@@ -92,6 +92,12 @@ impl Committed {
         Ok(Some(std::mem::take(&mut self.found)))
     }
 
+    /// Whether it has begun to read: everything that was there is readable.
+    #[cfg(test)]
+    pub fn reads(&self) -> bool {
+        self.reading.is_some()
+    }
+
     /// Begins to read if everything that was there can be.
     fn begins(&mut self) -> Result<bool, KafkaError> {
         let Some(ends) = &self.ends else { return Ok(false) };

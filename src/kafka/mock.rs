@@ -165,6 +165,24 @@ impl MockCluster {
         })
     }
 
+    /// The next fetch requests meet these faults, one each, whoever reads.
+    #[cfg(test)]
+    pub(super) fn fail_fetches(&self, faults: &[Fault]) -> Result<(), MockError> {
+        let errors: Vec<_> = faults.iter().map(|fault| fault.code()).collect();
+        self.with(move |cluster| {
+            cluster.request_errors(RDKafkaApiKey::Fetch, &errors);
+            Ok(())
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn clear_fetch_faults(&self) -> Result<(), MockError> {
+        self.with(|cluster| {
+            cluster.clear_request_errors(RDKafkaApiKey::Fetch);
+            Ok(())
+        })
+    }
+
     /// From now on the metadata of `topic` say this, so that no client can write to it; `None` ends
     /// it. Clients learn of it when they ask for metadata.
     pub fn fail_topic(&self, topic: &str, fault: Option<Fault>) -> Result<(), MockError> {

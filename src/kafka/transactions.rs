@@ -5,6 +5,9 @@
 //! attempt had to stop. A transaction is taken back in place where that is possible; not when its end
 //! was asked for already, since nobody knows then what became of it before the topic is read.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     thread,
     time::{Duration, Instant},

@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{StartError, oauth::OAuthParts, reload::TokenFile, ways::Ways};
+use super::{
+    StartError, oauth::OAuthParts, patience::open_patiently, reload::TokenFile, ways::Ways,
+};
 use crate::{
     authenticate::{Gate, certificate::Certificate, token::Tokens},
     checkpoint::{Checkpoint, CheckpointFile},
@@ -63,9 +65,14 @@ impl RunningSource {
         checkpoint.check_fence()?;
         let saved = checkpoint.load()?;
         let delivered = saved.as_ref().map(Checkpoint::delivered);
-        let (writer, spool) = folder.spool(&source.name, source.size_limit, metrics, delivered)?;
+        let (writer, spool) = open_patiently(&source.name, || {
+            folder.spool(&source.name, source.size_limit, metrics, delivered)
+        })?;
         if let Some(saved) = &saved {
             checkpoint.check(saved, spool.id())?;
+        }
+        if config.kafka.delivery.is_exactly_once() {
+            checkpoint.writers().begin(saved.as_ref(), spool.durable_end())?;
         }
 
         let queue = config.kafka.queue_size / config.sources.len().max(1) as u64;
@@ -232,7 +239,7 @@ impl RunningForwarder {
         }
         let start = match settings.transactions {
             None => Start::from_file(saved),
-            Some(_) => Start::with_topic(saved, &mut parts.sink, spool.id(), end)?,
+            Some(_) => Start::with_topic(saved, &mut parts, end)?,
         };
         let mut forwarder = Forwarder::new(settings, parts, &start, forward::now()).traced(traces);
         let deadline = OnceCell::new();

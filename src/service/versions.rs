@@ -25,7 +25,7 @@ pub fn check(disk: &Arc<dyn Disk>, directory: &Path) -> Result<(), StartError> {
     sources.iter().try_for_each(|source| check_source(disk, directory, source))
 }
 
-/// Identity, segments, checkpoint and ids of one source.
+/// Identity, segments, checkpoint, writers and ids of one source.
 pub fn check_source(
     disk: &Arc<dyn Disk>,
     directory: &Path,
@@ -38,6 +38,9 @@ pub fn check_source(
     }
     let checkpoint = CheckpointFile::new(disk.clone(), &directory.join(source.as_str()));
     if let Err(newer @ CheckpointError::Version { .. }) = checkpoint.load() {
+        return Err(newer.into());
+    }
+    if let Err(newer @ CheckpointError::Version { .. }) = checkpoint.writers().check_version() {
         return Err(newer.into());
     }
     Ok(deduplicate::check_versions(&**disk, directory, source)?)

@@ -29,7 +29,7 @@ pub fn turn_on(settings: Settings, prefix: &str) -> Settings {
         .set("TOPICS__CHECKPOINTS", format!("{prefix}.checkpoints"))
 }
 
-fn settings(address: &str, prefix: &str) -> Settings {
+pub fn settings(address: &str, prefix: &str) -> Settings {
     turn_on(Settings::new(address, prefix), prefix)
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::random::Random;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FileData {
     bytes: Vec<u8>,
     stable: Vec<u8>,

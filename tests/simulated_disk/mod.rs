@@ -64,8 +64,18 @@ pub enum Call {
 
 impl SimulatedDisk {
     pub fn new(seed: u64) -> Self {
-        let world = World::new(seed);
+        Self::with_world(World::new(seed))
+    }
+
+    fn with_world(world: World) -> Self {
         Self(Arc::new(Shared { world: Mutex::new(world), sync_gate: Condvar::new() }))
+    }
+
+    /// Another disk with all that is on this one now, in both worlds. Nobody has anything open there.
+    pub fn copy(&self) -> Self {
+        let copy = Self::with_world(self.world().clone());
+        copy.kill();
+        copy
     }
 
     /// The process dies; what it wrote stays in the page cache.

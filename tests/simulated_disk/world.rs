@@ -9,7 +9,7 @@ use std::{
 
 use super::{Call, Chances, Random, file::FileData};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct World {
     pub random: Random,
     pub now: u64,
@@ -130,6 +130,15 @@ impl World {
             None => Ok(length),
             Some(start) if start > offset => Ok((start - offset) as usize),
             Some(_) => Err(input_output_error()),
+        }
+    }
+
+    /// What is written behind `length` from now on lies on other sectors.
+    pub fn free_behind(&mut self, file: usize, length: u64) {
+        for (of, hole) in &mut self.unreadable {
+            if *of == file {
+                *hole = hole.start.min(length)..hole.end.min(length);
+            }
         }
     }
 

@@ -11,8 +11,8 @@ pub type Saved = Vec<Option<Checkpoint>>;
 
 #[derive(Default)]
 pub struct Books {
-    /// Where each acknowledged event lies: the number of the source, and the place in its spool. More
-    /// than one where it was sent more than once.
+    /// Where each acknowledged event lies: the number of the spool, and the place in it. More than one
+    /// where it was sent more than once, and where the volume was copied.
     positions: BTreeMap<String, Vec<(usize, Position)>>,
     /// Events with a copy that was not acknowledged and may be there all the same.
     perhaps: BTreeSet<String>,
@@ -21,6 +21,8 @@ pub struct Books {
     /// How many more records than one there may be of an event: one for each process that began
     /// before it although it was there already.
     due: BTreeMap<String, usize>,
+    /// Spools of instances that stopped for good, since another one goes on with a copy.
+    stopped: BTreeSet<usize>,
     /// Ids of delivered events were lost: none of them need be known after a start.
     pub forgetful: bool,
 }
@@ -41,6 +43,32 @@ impl Books {
         }
     }
 
+    /// What lies in spool `from` lies in spool `to` as well.
+    pub fn copied(&mut self, from: usize, to: usize) {
+        for places in self.positions.values_mut() {
+            let there: Vec<_> = places.iter().filter(|(spool, _)| *spool == from).collect();
+            let copies: Vec<_> = there.iter().map(|(_, position)| (to, *position)).collect();
+            places.extend(copies);
+        }
+    }
+
+    /// Whether nothing of this spool is delivered any more: then what it alone has stays there.
+    pub fn set_stopped(&mut self, spool: usize, stopped: bool) {
+        match stopped {
+            true => self.stopped.insert(spool),
+            false => self.stopped.remove(&spool),
+        };
+    }
+
+    /// Events that nobody but stopped instances have, which were not delivered.
+    pub fn left_behind(&self, seen: &Seen) -> usize {
+        self.positions.keys().filter(|id| !self.is_owed(id) && !self.is_safe(id, seen)).count()
+    }
+
+    fn is_owed(&self, id: &str) -> bool {
+        self.positions[id].iter().any(|(spool, _)| !self.stopped.contains(spool))
+    }
+
     pub fn unanswered(&mut self, ids: &[String]) {
         self.perhaps.extend(ids.iter().cloned());
     }
@@ -50,8 +78,9 @@ impl Books {
     }
 
     /// A process starts from `saved`: what is there and not behind it may come again. Of an event only
-    /// once, however many copies are read again: the first has its id.
-    pub fn begin_at(&mut self, saved: &Saved, seen: &Seen, sent: &BTreeMap<String, Sent>) {
+    /// once, however many copies are read again: the first has its id. Returns how many may.
+    pub fn begin_at(&mut self, saved: &Saved, seen: &Seen, sent: &BTreeMap<String, Sent>) -> usize {
+        let mut all = 0;
         for id in seen.records.keys() {
             let event = &sent[id];
             let places = self.positions.get(id).map_or(&[][..], Vec::as_slice);
@@ -62,7 +91,9 @@ impl Books {
                 false => ahead,
             };
             *self.due.entry(id.clone()).or_default() += due;
+            all += due;
         }
+        all
     }
 
     /// As [`Books::begin_at`] where nothing that is there may come again, unless its id was lost.
@@ -93,7 +124,7 @@ impl Books {
 
     /// I2: after a quiet end.
     pub fn everything_arrived(&self, seen: &Seen) {
-        for id in self.positions.keys() {
+        for id in self.positions.keys().filter(|id| self.is_owed(id)) {
             assert!(self.is_safe(id, seen), "{id} was acknowledged and is nowhere");
         }
     }
@@ -102,7 +133,7 @@ impl Books {
     pub fn missing(&self, seen: &Seen, sent: &BTreeMap<String, Sent>, topic: &str) -> Vec<&String> {
         let elsewhere =
             self.positions.keys().filter(|id| sent[*id].topic.as_deref() != Some(topic));
-        elsewhere.filter(|id| !self.is_safe(id, seen)).collect()
+        elsewhere.filter(|id| self.is_owed(id) && !self.is_safe(id, seen)).collect()
     }
 
     fn is_safe(&self, id: &str, seen: &Seen) -> bool {

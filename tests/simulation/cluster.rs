@@ -60,6 +60,8 @@ pub struct Counters {
     /// Commits that happened without an answer, and transactions that took too long.
     pub lost_commits: u64,
     pub timed_out_transactions: u64,
+    /// Producers that found out that somebody else has their identity.
+    pub fenced: u64,
 }
 
 pub struct Cluster {
@@ -68,6 +70,10 @@ pub struct Cluster {
     pub topics: BTreeMap<String, Vec<Stored>>,
     /// The last checkpoint of each spool that was committed.
     pub checkpoints: BTreeMap<String, Vec<u8>>,
+    /// The same by the volume whose process committed it.
+    pub committed: BTreeMap<(String, usize), Vec<u8>>,
+    /// How often each transactional identity was taken over.
+    pub epochs: BTreeMap<String, u64>,
     pub away: bool,
     /// Since when it is away, in simulated time.
     pub away_since: Duration,
@@ -100,6 +106,8 @@ impl Cluster {
             random: fastrand::Rng::with_seed(seed),
             topics: BTreeMap::new(),
             checkpoints: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            epochs: BTreeMap::new(),
             away: false,
             away_since: Duration::ZERO,
             now: Duration::ZERO,
@@ -136,8 +144,8 @@ pub struct Producer {
     unanswered: Vec<Token>,
     outcomes: Vec<(Token, Outcome)>,
     sent: SentOnce,
-    /// For exactly-once delivery: the spool's id, and what is not committed.
-    transaction: Option<(String, Transaction)>,
+    /// For exactly-once delivery: what is not committed.
+    transaction: Option<Transaction>,
     /// What was sent in transactions that are committed.
     sent_before: SentOnce,
     /// It has taken over once.
@@ -166,29 +174,30 @@ impl Producer {
         }
     }
 
-    /// Of a spool with this id, for exactly-once delivery; its first renewal takes over.
-    pub fn transactional(mut self, spool: String) -> Self {
-        self.transaction = Some((spool, Transaction::default()));
+    /// Of a spool with this id on the volume with this number, for exactly-once delivery; its first
+    /// renewal takes over.
+    pub fn transactional(mut self, spool: String, volume: usize) -> Self {
+        self.transaction = Some(Transaction::new(spool, volume));
         self.fatal = true;
         self
     }
 
     fn doom(&mut self) {
-        if let Some((_, transaction)) = &mut self.transaction {
+        if let Some(transaction) = &mut self.transaction {
             transaction.doomed = true;
         }
     }
 
     /// `false` while the cluster is away: then nobody knows what was committed.
     fn take_back(&mut self) -> bool {
-        let Some((spool, transaction)) = &mut self.transaction else { return true };
+        let Some(transaction) = &mut self.transaction else { return true };
         let mut cluster = self.cluster.borrow_mut();
         if cluster.away && self.started {
             return false;
         }
         self.started = true;
-        let looks = self.fatal || cluster.chance(50);
-        transaction.take_back(looks, spool, &cluster.checkpoints);
+        let takes_over = self.fatal || transaction.is_fenced(&cluster) || cluster.chance(50);
+        transaction.take_back(takes_over, &mut cluster);
         self.sent = self.sent_before.clone();
         true
     }
@@ -199,9 +208,14 @@ impl Producer {
         if cluster.away || self.fatal {
             return;
         }
-        let too_old = |(_, it): &(String, Transaction)| it.is_too_old(cluster.now);
-        if self.transaction.as_ref().is_some_and(too_old) {
+        if self.transaction.as_ref().is_some_and(|it| it.is_too_old(cluster.now)) {
             cluster.counters.timed_out_transactions += 1;
+            return self.turn_fatal(&mut cluster);
+        }
+        // The brokers tell who sends something.
+        let fenced = self.transaction.as_ref().is_some_and(|it| it.is_fenced(&cluster));
+        if fenced && !self.queue.is_empty() {
+            cluster.counters.fenced += 1;
             return self.turn_fatal(&mut cluster);
         }
         if cluster.random.u16(..1000) < cluster.fatal_per_mille {
@@ -228,7 +242,9 @@ impl Producer {
     fn turn_fatal(&mut self, cluster: &mut Cluster) {
         self.fatal = true;
         cluster.counters.fatal += 1;
-        cluster.counters.lost_acknowledgements += self.unanswered.len() as u64;
+        if self.transaction.is_none() {
+            cluster.counters.lost_acknowledgements += self.unanswered.len() as u64;
+        }
         let queued = self.queue.drain(..).map(|queued| queued.token);
         let failed = self.unanswered.drain(..).chain(queued);
         let fatal = || Outcome::Failed(Failure::Fatal("fenced".into()));
@@ -272,7 +288,7 @@ impl Producer {
                 continue;
             }
             match &mut self.transaction {
-                Some((_, transaction)) => transaction.add(cluster.now, &topic, stored),
+                Some(transaction) => transaction.add(cluster.now, &topic, stored),
                 None => {
                     cluster.topics.entry(topic).or_default().push(stored);
                     cluster.counters.stored += 1;
@@ -305,7 +321,7 @@ impl Sink for Producer {
         if self.fatal {
             return Err(SendError::Failed(Failure::Fatal("fenced".into())));
         }
-        if self.transaction.as_ref().is_some_and(|(_, transaction)| transaction.doomed) {
+        if self.transaction.as_ref().is_some_and(|transaction| transaction.doomed) {
             return Err(SendError::Failed(Failure::Purged));
         }
         let mut cluster = self.cluster.borrow_mut();
@@ -353,7 +369,8 @@ impl Sink for Producer {
         let mut cluster = self.cluster.borrow_mut();
         cluster.counters.renewals += 1;
         for token in self.unanswered.drain(..) {
-            cluster.counters.lost_acknowledgements += 1;
+            // A committed record has no acknowledgement that could be lost.
+            cluster.counters.lost_acknowledgements += u64::from(self.transaction.is_none());
             self.outcomes.push((token, Outcome::Failed(Failure::Purged)));
         }
         Ok(())
@@ -362,7 +379,7 @@ impl Sink for Producer {
     fn commit(&mut self, checkpoint: &Record<'_>, _patience: Duration) -> Commit {
         assert!(self.queue.is_empty() && self.unanswered.is_empty(), "something is on its way");
         assert!(!self.purged, "it is taken back");
-        let (_, transaction) = self.transaction.as_mut().expect("a transactional producer");
+        let transaction = self.transaction.as_mut().expect("a transactional producer");
         if self.fatal {
             return Commit::Failed(Failure::Fatal("fenced".into()));
         }
@@ -374,7 +391,7 @@ impl Sink for Producer {
     }
 
     fn committed(&mut self) -> Option<Vec<u8>> {
-        self.transaction.as_mut()?.1.found.take()
+        self.transaction.as_mut()?.found.take()
     }
 
     fn wants_renewal(&self) -> bool {

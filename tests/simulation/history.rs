@@ -1,10 +1,12 @@
 //! One history: a seeded sequence of appends, steps, faults, crashes and restarts of the real spools
 //! and forwarders, with the oracle looking on.
 
+mod copies;
 mod dead_letters;
 mod directed;
 mod endings;
 mod process;
+mod switching;
 mod trouble;
 
 use std::{
@@ -19,13 +21,14 @@ use fastrand::Rng;
 use millrace::{
     deduplicate,
     delivery::SourceName,
-    forward::{Forwarder, Now},
+    forward::{ForwardError, Forwarder, Now, Progress},
     metrics::Metrics,
     spool::{AppendError, Config, Spool, Writer},
 };
 
+use self::copies::Instance;
 use crate::{
-    books::Books,
+    books::{Books, Saved},
     cluster::{Cluster, Producer},
     oracle::{self, Seen},
     sender::{Batch, Sender},
@@ -57,6 +60,10 @@ pub enum Senders {
 pub enum Delivery {
     AtLeastOnce,
     ExactlyOnce,
+    /// Exactly once, while the volume is copied, and two instances have one identity.
+    Copied,
+    /// Now in the one mode, now in the other.
+    Switching,
 }
 
 /// What runs of one source between a start and a crash.
@@ -75,6 +82,20 @@ pub struct History {
     sender: Sender,
     deduplicate: deduplicate::Settings,
     delivery: Delivery,
+    /// The mode of the process that runs.
+    exactly_once: bool,
+    /// The mode of the one before it.
+    exactly_once_before: Option<bool>,
+    /// The last process had settled everything before it ended.
+    has_settled_all: bool,
+    /// Every volume of the history, which is one unless it is copied, and the number of the one that
+    /// `disk` is.
+    volumes: Vec<SimulatedDisk>,
+    volume: usize,
+    /// What runs on another volume with the same spool.
+    other: Option<Instance>,
+    /// The ids of the spools, once they are made.
+    spools: Vec<String>,
     /// One for each source, or none while nothing runs.
     processes: Vec<Process>,
     metrics: Metrics,
@@ -101,13 +122,21 @@ impl History {
         let names: &[&str] = if repeats { &["leads", "adobe"] } else { &["leads"] };
         let sources: Vec<_> =
             names.iter().map(|name| SourceName::new(name).expect("a legal name")).collect();
+        let disk = SimulatedDisk::new(seed ^ 3);
         Self {
             random: Rng::with_seed(seed),
-            disk: SimulatedDisk::new(seed ^ 3),
+            volumes: vec![disk.clone()],
+            volume: 0,
+            disk,
+            other: None,
+            spools: Vec::new(),
             config,
             sender: Sender::new(seed ^ 1, sources.clone(), repeats),
             deduplicate: deduplicate::Settings::OFF,
             delivery,
+            exactly_once: false,
+            exactly_once_before: None,
+            has_settled_all: false,
             sources,
             cluster: Cluster::new(seed ^ 2),
             processes: Vec::new(),
@@ -175,10 +204,16 @@ impl History {
     pub fn run(&mut self) {
         self.start_process();
         for step in 0..self.steps {
+            if self.delivery == Delivery::Copied {
+                self.something_with_copies();
+            }
             self.one_thing();
             if step % STEPS_A_CHECK == 0 {
                 self.check(false);
             }
+        }
+        if self.delivery == Delivery::Copied {
+            self.one_goes_on();
         }
         if self.random.bool() {
             self.end_with_one_topic_in_trouble();
@@ -219,8 +254,9 @@ impl History {
         match process.writer.append_group(&group) {
             Ok(sequences) => {
                 tracing::debug!(?ids, ?sequences, "acknowledged");
+                let spool = self.number_of(source);
                 for (ids, sequence) in ids.iter().zip(sequences) {
-                    self.books.acknowledged(ids, source, sequence);
+                    self.books.acknowledged(ids, spool, sequence);
                 }
             }
             Err(AppendError::Full { .. }) => self.count("spool full"),
@@ -251,12 +287,21 @@ impl History {
         let worked = process.forwarder.step(now, patience);
         let labels = [self.sources[source].as_str()];
         let waiting = self.metrics.dead_letters_waiting.with_label_values(&labels).get();
-        if let Err(error) = worked {
-            tracing::debug!(%error, "a step failed");
-            self.count("step failed");
-        }
         if waiting > 0 {
             self.count("refused events wait for the dead-letter topic");
+        }
+        self.has_worked(worked);
+    }
+
+    /// A process whose step failed tries again, or stops.
+    fn has_worked(&mut self, worked: Result<Progress, ForwardError>) {
+        match worked {
+            Ok(_) => {}
+            Err(error) if error.is_final() => self.stops_for_good(&error),
+            Err(error) => {
+                tracing::debug!(%error, "a step failed");
+                self.count("step failed");
+            }
         }
     }
 
@@ -270,32 +315,42 @@ impl History {
     }
 
     fn look(&self) -> Seen {
-        let directories = self.directories();
+        let folders = self.folders().into_iter();
         let quarantines: Vec<_> =
-            directories.iter().map(|directory| directory.join("quarantine")).collect();
-        oracle::look(&self.cluster.borrow(), &self.disk, &quarantines, &self.sender.sent)
+            folders.map(|(disk, folder)| (disk, folder.join("quarantine"))).collect();
+        oracle::look(&self.cluster.borrow(), &quarantines, &self.sender.sent)
     }
 
-    fn directories(&self) -> Vec<PathBuf> {
-        self.sources.iter().map(|source| self.config.directory.join(source.as_str())).collect()
+    /// The folders of all spools, in the order of their numbers.
+    fn folders(&self) -> Vec<(SimulatedDisk, PathBuf)> {
+        let folder = |source: &SourceName| self.config.directory.join(source.as_str());
+        let volumes = self.volumes.iter();
+        let of = |disk: &SimulatedDisk| {
+            let disk = disk.clone();
+            self.sources.iter().map(move |source| (disk.clone(), folder(source)))
+        };
+        volumes.flat_map(of).collect()
+    }
+
+    /// The number of this source's spool on the volume.
+    fn number_of(&self, source: usize) -> usize {
+        self.volume * self.sources.len() + source
+    }
+
+    /// What the files of all spools say.
+    fn saved(&self) -> Saved {
+        self.folders().iter().map(|(disk, folder)| oracle::checkpoint(disk, folder)).collect()
     }
 
     fn check(&mut self, drained: bool) {
         let seen = self.look();
-        let directories = self.directories();
-        let saved = directories.iter().map(|directory| oracle::checkpoint(&self.disk, directory));
-        self.books.nothing_is_passed(&saved.collect(), &seen, &self.sender.sent);
+        self.books.nothing_is_passed(&self.saved(), &seen, &self.sender.sent);
         self.books.nothing_is_passed(&self.committed(), &seen, &self.sender.sent);
         let cluster = &self.cluster.borrow().counters;
         let repeats = self.books.repeats(&seen, &self.sender.sent);
         let forgets = self.repeats() && !self.has_memory_for_all();
-        // A committed record has no acknowledgement that could be lost.
-        let lost = match self.delivery {
-            Delivery::AtLeastOnce => cluster.lost_acknowledgements as usize,
-            Delivery::ExactlyOnce => 0,
-        };
         assert!(
-            forgets || repeats.needless <= lost,
+            forgets || repeats.needless <= cluster.lost_acknowledgements as usize,
             "{repeats:?}, and {} acknowledgements were lost",
             cluster.lost_acknowledgements
         );
@@ -325,10 +380,16 @@ impl History {
                 ("commit without an answer", cluster.lost_commits as usize),
                 ("transaction given up by the cluster", cluster.timed_out_transactions as usize),
             ];
-            let exactly_once = self.delivery == Delivery::ExactlyOnce;
+            let of_copies = [
+                ("shut out by another instance", cluster.fenced as usize),
+                ("event left behind with a stopped instance", self.books.left_behind(&seen)),
+            ];
+            let transactional = self.delivery == Delivery::ExactlyOnce;
+            let copied = self.delivery == Delivery::Copied;
             let reached = reached
                 .into_iter()
-                .chain(exactly_once.then_some(of_transactions).into_iter().flatten());
+                .chain(transactional.then_some(of_transactions).into_iter().flatten())
+                .chain(copied.then_some(of_copies).into_iter().flatten());
             for (what, times) in reached {
                 *self.counters.entry(what).or_default() += times as u64;
             }

@@ -1,7 +1,8 @@
 //! Simulation of the real spool and forwarder against a model of a cluster: histories with one sender,
-//! and histories with two that repeat what they and the other one have sent.
+//! and histories with two that repeat what they and the other one have sent; with transactions, with two
+//! instances of one identity, and with processes of both modes in turn.
 //!
-//! `SIMULATION_SEED=7 cargo test --test simulation one_sender` (or `repeat`) replays one history;
+//! `SIMULATION_SEED=7 cargo test --test simulation one_sender` (or another test's name) replays one history;
 //! `SIMULATION_SEEDS=100000` runs that many, from `SIMULATION_FIRST` on.
 
 #[path = "../simulated_disk/mod.rs"]
@@ -74,6 +75,30 @@ const RARE_WITH_TRANSACTIONS: [&str; 6] = [
     "transaction taken back",
 ];
 
+/// What the histories of two instances with one identity must reach besides.
+const RARE_WITH_COPIES: [&str; 10] = [
+    "died before it took over",
+    "event left behind with a stopped instance",
+    "instance away for a while",
+    "instance stopped by another",
+    "shut out by another instance",
+    "start behind a fence",
+    "stopped instance started once more",
+    "stopped when it started",
+    "stopped while it ran",
+    "volume copied",
+];
+
+/// What the histories that go from mode to mode must reach besides.
+const RARE_WITH_SWITCHING: [&str; 6] = [
+    "file ahead of the topic of checkpoints",
+    "start that may repeat something",
+    "switched after a stop in order with all settled",
+    "switched to at least once",
+    "switched to exactly once",
+    "topic of checkpoints ahead of the file",
+];
+
 /// What they can't reach: nothing of them is there twice.
 const NEVER_WITH_TRANSACTIONS: [&str; 1] = ["repeat"];
 
@@ -98,6 +123,12 @@ const KEPT: [u64; 15] = [
 
 /// Seeds that found something with transactions.
 const KEPT_WITH_TRANSACTIONS: [u64; 0] = [];
+
+/// Seeds that found something with two instances.
+const KEPT_WITH_COPIES: [u64; 0] = [];
+
+/// Seeds that found something between the modes.
+const KEPT_WITH_SWITCHING: [u64; 0] = [];
 
 /// Seeds that found something with two senders.
 const KEPT_WITH_REPEATS: [u64; 0] = [];
@@ -141,6 +172,16 @@ fn no_history_with_transactions_and_two_senders_that_repeat_breaks_a_promise() {
     run_all(Senders::TwoThatRepeat, Delivery::ExactlyOnce, 150, &[], &rare);
 }
 
+#[test]
+fn no_history_of_two_instances_with_one_identity_delivers_anything_twice_or_loses_it() {
+    run_all(Senders::One, Delivery::Copied, 60, &KEPT_WITH_COPIES, &RARE_WITH_COPIES);
+}
+
+#[test]
+fn no_history_that_switches_between_the_modes_breaks_a_promise() {
+    run_all(Senders::One, Delivery::Switching, 60, &KEPT_WITH_SWITCHING, &RARE_WITH_SWITCHING);
+}
+
 fn run_all(senders: Senders, delivery: Delivery, histories: u64, kept: &[u64], rare: &[&str]) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds: Vec<_> = match number("SIMULATION_SEED") {
@@ -178,7 +219,8 @@ fn run_all(senders: Senders, delivery: Delivery, histories: u64, kept: &[u64], r
     if many {
         let times = |what: &str| total.get(what).copied().unwrap_or(0);
         let reachable = |what: &&&str| {
-            delivery == Delivery::AtLeastOnce || !NEVER_WITH_TRANSACTIONS.contains(*what)
+            let repeats = matches!(delivery, Delivery::AtLeastOnce | Delivery::Switching);
+            repeats || !NEVER_WITH_TRANSACTIONS.contains(*what)
         };
         let counted = rare.iter().chain(total.keys().filter(reachable));
         let never: Vec<_> = counted.filter(|what| times(what) == 0).collect();

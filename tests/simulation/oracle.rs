@@ -36,8 +36,7 @@ impl Seen {
 /// I4 (order within topic and key) on the way.
 pub fn look(
     cluster: &Cluster,
-    disk: &SimulatedDisk,
-    quarantines: &[PathBuf],
+    quarantines: &[(SimulatedDisk, PathBuf)],
     sent: &BTreeMap<String, Sent>,
 ) -> Seen {
     let mut seen = Seen::default();
@@ -64,7 +63,7 @@ pub fn look(
             assert!(event.comes_in_order(last), "{id} on {topic} comes too late");
         }
     }
-    for quarantine in quarantines {
+    for (disk, quarantine) in quarantines {
         look_at_quarantine(disk, quarantine, sent, &mut seen);
     }
     seen

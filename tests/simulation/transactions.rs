@@ -1,8 +1,8 @@
 //! The transactions of a seeded cluster: what a process has sent is seen once it is committed, and
-//! what goes wrong with a commit. It is answered late, done and the answer lost, refused, and given up
-//! by the cluster when it takes too long.
+//! what goes wrong with a commit. It is answered late, done and the answer lost, refused, given up by
+//! the cluster when it takes too long, and shut out when somebody else takes the identity over.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use millrace::{
     produce::{Commit, Failure},
@@ -22,8 +22,13 @@ pub struct Open {
 }
 
 /// A producer's own view of its transaction.
-#[derive(Default)]
 pub struct Transaction {
+    /// Whose: the spool's id.
+    pub spool: String,
+    /// The number of the volume that the spool lies on.
+    volume: usize,
+    /// Which take-over of the identity this producer made.
+    epoch: u64,
     pub open: Open,
     /// Something in it failed: it can't be committed.
     pub doomed: bool,
@@ -36,6 +41,20 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    pub fn new(spool: String, volume: usize) -> Self {
+        let (open, epoch) = (Open::default(), 0);
+        Self { spool, volume, epoch, open, doomed: false, asked: None, done: false, found: None }
+    }
+
+    fn begin(&mut self) {
+        *self = Self { epoch: self.epoch, ..Self::new(self.spool.clone(), self.volume) };
+    }
+
+    /// Whether somebody has taken over since.
+    pub fn is_fenced(&self, cluster: &Cluster) -> bool {
+        cluster.epochs.get(&self.spool).copied().unwrap_or(0) != self.epoch
+    }
+
     pub fn add(&mut self, now: Duration, topic: &str, stored: Stored) {
         self.open.since.get_or_insert(now);
         self.open.records.push((topic.to_owned(), stored));
@@ -46,16 +65,26 @@ impl Transaction {
         self.open.since.is_some_and(|since| now > since + TIME_OUT)
     }
 
-    /// Everything of it is gone; what the topic of checkpoints says if somebody has to look.
-    pub fn take_back(&mut self, looks: bool, key: &str, checkpoints: &BTreeMap<String, Vec<u8>>) {
-        let looks = looks || self.asked.is_some();
-        *self = Self::default();
-        self.found = checkpoints.get(key).filter(|_| looks).cloned();
+    /// Everything of it is gone: in place, or by taking over. Who takes over shuts out whoever had the
+    /// identity, and looks at the topic of checkpoints.
+    pub fn take_back(&mut self, takes_over: bool, cluster: &mut Cluster) {
+        let takes_over = takes_over || self.asked.is_some();
+        self.begin();
+        if takes_over {
+            let epoch = cluster.epochs.entry(self.spool.clone()).or_default();
+            *epoch += 1;
+            self.epoch = *epoch;
+            self.found = cluster.checkpoints.get(&self.spool).cloned();
+        }
     }
 
     pub fn commit(&mut self, cluster: &mut Cluster, record: &Record<'_>) -> Commit {
         let again = self.asked.replace(record.value.to_vec());
         assert!(again.is_none_or(|value| value == record.value), "another record");
+        if self.is_fenced(cluster) {
+            cluster.counters.fenced += 1;
+            return Commit::Failed(Failure::Fatal("fenced".into()));
+        }
         if self.done {
             return self.is_done();
         }
@@ -78,6 +107,8 @@ impl Transaction {
             cluster.counters.stored += 1;
         }
         let key = String::from_utf8_lossy(record.key).into_owned();
+        assert_eq!(key, self.spool);
+        cluster.committed.insert((key.clone(), self.volume), record.value.to_vec());
         cluster.checkpoints.insert(key, record.value.to_vec());
         if cluster.chance(3) {
             cluster.counters.lost_commits += 1;
@@ -87,7 +118,7 @@ impl Transaction {
     }
 
     fn is_done(&mut self) -> Commit {
-        *self = Self::default();
+        self.begin();
         Commit::Done
     }
 

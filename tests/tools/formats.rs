@@ -294,7 +294,7 @@ fn raise_version(path: PathBuf, checksum_at: Option<usize>) -> PathBuf {
 type Change = fn(&Folder) -> PathBuf;
 
 /// Each with the latest version of its format that this program reads.
-const LATER: [(&str, u32, Change); 6] = [
+const LATER: [(&str, u32, Change); 7] = [
     ("identity", 1, |folder| {
         let path = folder.path().join("leads/identity");
         let text = fs::read_to_string(&path).unwrap();
@@ -303,6 +303,12 @@ const LATER: [(&str, u32, Change); 6] = [
     }),
     ("checkpoint", 2, |folder| {
         rewrite_checkpoint(folder, |json| json.replace(r#""version":1"#, r#""version":3"#))
+    }),
+    ("writers", 1, |folder| {
+        let path = folder.path().join("leads/writers");
+        let json = r#"{"version":2,"surprise":true}"#;
+        fs::write(&path, format!("{json}\n{:08x}\n", crc32c::crc32c(json.as_bytes()))).unwrap();
+        path
     }),
     ("first segment", 1, |folder| {
         raise_version(folder.segments("leads").first().unwrap().clone(), Some(60))

@@ -125,6 +125,17 @@ fn a_damaged_checkpoint_is_told_and_the_rest_is_shown_all_the_same() {
 }
 
 #[test]
+fn that_another_instance_goes_on_is_told_with_what_to_do() {
+    let folder = Folder::with(&[("leads", 5)]);
+    fs::write(folder.path().join("leads/fenced"), "another instance goes on").unwrap();
+    let (code, all) = folder.inspect();
+    assert_eq!(code, 1);
+    let problem = all["sources"][0]["problems"][0].as_str().unwrap();
+    assert!(problem.contains("another instance goes on. If this"), "{problem}");
+    assert_eq!(all["sources"][0]["undelivered"]["deliveries"], 5);
+}
+
+#[test]
 fn a_lost_identity_is_told_with_what_to_do() {
     let folder = Folder::with(&[("leads", 5)]);
     fs::remove_file(folder.path().join("leads/identity")).unwrap();

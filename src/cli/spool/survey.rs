@@ -109,6 +109,9 @@ fn look(disk: &Arc<dyn Disk>, directory: &Path, source: &SourceName) -> Survey {
         (survey.low, survey.lowest) = (checkpoint.low, checkpoint.lowest());
         survey.checkpoint_written_at = Some(checkpoint.written_at);
     }
+    if let Err(fenced) = CheckpointFile::new(disk.clone(), &folder).check_fence() {
+        survey.problems.push(fenced.to_string());
+    }
     let stored_end = survey.find_the_end(&viewer);
     // What the checkpoint names was stored, whether the disk still has it or not; and a service at
     // work may have gone on since the segments were listed.
@@ -126,6 +129,7 @@ pub fn load_checkpoint(
 ) -> Result<Option<Checkpoint>, String> {
     let file = CheckpointFile::new(disk.clone(), folder);
     let loaded = file.load().map_err(|error| error.to_string())?;
+    file.writers().check_version().map_err(|error| error.to_string())?;
     if let (Some(checkpoint), Some(id)) = (&loaded, id) {
         file.check(checkpoint, id).map_err(|error| error.to_string())?;
     }

@@ -8,12 +8,12 @@ use millrace::{
     deduplicate::Deduplicator,
     delivery::{SourceKind, SourceName},
     encode::Mode,
-    forward::{Forwarder, Parts, Settings, Start, Transactions},
+    forward::{ForwardError, Forwarder, Parts, Settings, Start, Transactions},
     metrics::Metrics,
     produce::Sink,
     quarantine::Quarantine,
     route::Router,
-    spool::Folder,
+    spool::{Folder, Spool, Writer},
 };
 
 use super::{Delivery, HOLD_AFTER, History, Process, QUARANTINE_AFTER, RECORD_LIMIT};
@@ -51,6 +51,7 @@ impl History {
             counted.push(("transaction committed", count("committed")));
             counted.push(("commit found out later", count("committed-late")));
             counted.push(("transaction taken back", count("aborted")));
+            counted.push(("instance stopped by another", count("fenced")));
             let refused = self.metrics.dead_letters.with_label_values(&[name(source), "refused"]);
             counted.push(("refused event as a dead letter", refused.get()));
         }
@@ -64,6 +65,7 @@ impl History {
             *self.counters.entry(what).or_default() += times;
         }
         self.processes.clear();
+        self.metrics = Metrics::new();
     }
 
     /// The process or the whole machine dies.
@@ -83,22 +85,51 @@ impl History {
 
     /// A clean stop and a start: nothing is repeated by it.
     pub(super) fn restart(&mut self) {
-        let now = self.now();
-        for process in &mut self.processes {
-            for _ in 0..5 {
-                if let Ok(true) = process.forwarder.finish(now, Duration::from_millis(5)) {
-                    break;
-                }
-            }
-            let _ = process.forwarder.save_checkpoint(now);
-        }
-        self.end_processes();
+        self.stop_in_order();
         self.count("restart");
-        self.start_process();
+        if self.processes.is_empty() {
+            self.start_process(); // else another one goes on
+        }
     }
 
+    pub(super) fn stop_in_order(&mut self) {
+        let now = self.now();
+        let (mut settled_all, mut fenced) = (true, None);
+        for process in &mut self.processes {
+            let mut finished = false;
+            for _ in 0..5 {
+                match process.forwarder.finish(now, Duration::from_millis(5)) {
+                    Ok(true) => finished = true,
+                    Ok(false) => continue,
+                    Err(error) if error.is_final() => fenced = Some(error),
+                    Err(_) => continue,
+                }
+                break;
+            }
+            let saved = process.forwarder.save_checkpoint(now).is_ok();
+            settled_all &= finished && saved && process.forwarder.is_drained();
+        }
+        if let Some(error) = fenced {
+            return self.stops_for_good(&error);
+        }
+        self.end_processes();
+        self.has_settled_all = settled_all;
+    }
+
+    /// One that may not go on with its spool stops again.
     pub(super) fn start_process(&mut self) {
+        if let Err(error) = self.try_to_start() {
+            self.stops_for_good(&error);
+        }
+    }
+
+    pub(super) fn try_to_start(&mut self) -> Result<(), ForwardError> {
         self.disk.no_more_faults();
+        self.exactly_once = self.next_mode();
+        let quiet = self.cluster.borrow().quiet;
+        if self.delivery == Delivery::Copied && !quiet && self.random.u8(..6) == 0 {
+            self.dies_before_it_takes_over()?;
+        }
         self.metrics = Metrics::new();
         let disk: Arc<SimulatedDisk> = Arc::new(self.disk.clone());
         let folder = Folder::open(disk.clone(), &self.config).expect("the folder opens");
@@ -106,18 +137,60 @@ impl History {
         let deduplicator =
             Deduplicator::open(disk, directory, self.deduplicate, &self.sources, &self.metrics);
         let saved: Saved = self.sources.iter().map(|source| load(&folder, source)).collect();
-        tracing::debug!(?saved, "start");
+        tracing::debug!(self.volume, self.exactly_once, ?saved, "start");
         let seen = self.look();
-        self.books.nothing_is_passed(&saved, &seen, &self.sender.sent);
+        self.books.nothing_is_passed(&self.saved(), &seen, &self.sender.sent);
         match self.delivery {
-            Delivery::AtLeastOnce => self.books.begin_at(&saved, &seen, &self.sender.sent),
-            Delivery::ExactlyOnce => self.books.begin_without_repeats(&seen),
+            Delivery::AtLeastOnce => {
+                self.books.begin_at(&saved, &seen, &self.sender.sent);
+            }
+            Delivery::ExactlyOnce | Delivery::Copied => self.books.begin_without_repeats(&seen),
+            Delivery::Switching => self.begin_in_a_mode(&saved, &seen),
         }
-        self.processes = saved
-            .into_iter()
-            .enumerate()
-            .map(|(source, saved)| self.start_source(source, saved, &folder, &deduplicator))
-            .collect();
+        self.spools.clear();
+        for (source, saved) in saved.into_iter().enumerate() {
+            let process = self.start_source(source, saved, &folder, &deduplicator)?;
+            self.spools.push(process.spool.id().to_string());
+            self.processes.push(process);
+        }
+        Ok(())
+    }
+
+    /// What a start does before anything is taken in.
+    fn open_source(
+        &self,
+        source: usize,
+        saved: Option<&Checkpoint>,
+        folder: &Arc<Folder>,
+    ) -> Result<(Writer, Spool, CheckpointFile), ForwardError> {
+        let source = &self.sources[source];
+        let directory = folder.source_directory(source);
+        let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
+        checkpoint.check_fence()?;
+        let delivered = saved.map(Checkpoint::delivered);
+        let (writer, spool) =
+            folder.spool(source, None, &self.metrics, delivered).expect("the spool opens");
+        if self.exactly_once {
+            checkpoint.writers().begin(saved, spool.durable_end())?;
+        }
+        Ok((writer, spool, checkpoint))
+    }
+
+    /// Deliveries are taken while Kafka is waited for.
+    pub(super) fn dies_before_it_takes_over(&mut self) -> Result<(), ForwardError> {
+        self.exactly_once = true;
+        let disk = Arc::new(self.disk.clone());
+        let folder = Folder::open(disk, &self.config).expect("the folder opens");
+        let saved = load(&folder, &self.sources[0]);
+        let (mut writer, _spool, _) = self.open_source(0, saved.as_ref(), &folder)?;
+        let batch = self.batch(0);
+        if let Ok(sequences) = writer.append_group(&[batch.delivery]) {
+            tracing::debug!(?batch.ids, ?sequences, "acknowledged by one that dies");
+            self.books.acknowledged(&batch.ids, self.number_of(0), sequences[0]);
+            self.count("died before it took over");
+        }
+        self.disk.kill();
+        Ok(())
     }
 
     fn start_source(
@@ -126,12 +199,10 @@ impl History {
         saved: Option<Checkpoint>,
         folder: &Arc<Folder>,
         deduplicator: &Arc<Deduplicator>,
-    ) -> Process {
+    ) -> Result<Process, ForwardError> {
+        let (writer, spool, checkpoint) = self.open_source(source, saved.as_ref(), folder)?;
         let source = &self.sources[source];
         let directory = folder.source_directory(source);
-        let delivered = saved.as_ref().map(Checkpoint::delivered);
-        let (writer, spool) =
-            folder.spool(source, None, &self.metrics, delivered).expect("the spool opens");
         let settings = Settings {
             kind: SourceKind::MarketoLeadActivity,
             mode: Mode::Binary,
@@ -140,7 +211,7 @@ impl History {
             held_topics: 3,
             quarantine_after: QUARANTINE_AFTER,
             window_bytes: self.window,
-            transactions: (self.delivery == Delivery::ExactlyOnce).then(|| Transactions {
+            transactions: self.exactly_once.then(|| Transactions {
                 topic: "checkpoints".into(),
                 interval: Duration::from_millis(200),
             }),
@@ -148,39 +219,41 @@ impl History {
         let claims = deduplicator.claims(source);
         claims.recall(self.now().unix);
         let mut sink = Producer::new(self.cluster.clone(), self.queue, RECORD_LIMIT);
-        let mut start = Start::from_file(saved.clone());
-        if self.delivery == Delivery::ExactlyOnce {
-            sink = sink.transactional(spool.id().to_string());
+        if self.exactly_once {
+            sink = sink.transactional(spool.id().to_string(), self.volume);
             sink.renew(&|| false).expect("the first renewal works");
-            let end = spool.durable_end();
-            start =
-                Start::with_topic(saved, &mut sink, spool.id(), end).expect("a good checkpoint");
         }
+        let end = spool.durable_end();
         let now = self.now();
-        let parts = Parts {
+        let mut parts = Parts {
             spool: spool.clone(),
             sink,
             rules: Arc::new(Rules::default()),
             router: Router::new("sim.{stream}.{type}").expect("a legal template"),
-            checkpoint: CheckpointFile::new(folder.disk().clone(), &directory),
+            checkpoint,
             quarantine: Quarantine::new(folder.disk().clone(), &directory),
             claims,
             metrics: self.metrics.clone(),
         };
-        Process { writer, spool, forwarder: Forwarder::new(settings, parts, &start, now) }
+        let start = match self.exactly_once {
+            true => Start::with_topic(saved, &mut parts, end)?,
+            false => Start::from_file(saved),
+        };
+        Ok(Process { writer, spool, forwarder: Forwarder::new(settings, parts, &start, now) })
     }
 }
 
 impl History {
-    /// The checkpoints on the topic, by source.
+    /// The last checkpoints on the topic that speak of each spool: of copies, those of the process that
+    /// works there.
     pub(super) fn committed(&self) -> Saved {
         let cluster = self.cluster.borrow();
-        let committed = self.processes.iter().map(|process| {
-            let json = cluster.checkpoints.get(&process.spool.id().to_string())?;
-            Some(serde_json::from_slice(json).expect("a checkpoint is whole"))
-        });
-        let mut committed: Saved = committed.collect();
-        committed.resize(self.sources.len(), None);
+        let mut committed: Saved = vec![None; self.volumes.len() * self.sources.len()];
+        for ((id, volume), json) in &cluster.committed {
+            let Some(source) = self.spools.iter().position(|spool| spool == id) else { continue };
+            let checkpoint = serde_json::from_slice(json).expect("a checkpoint is whole");
+            committed[volume * self.sources.len() + source] = Some(checkpoint);
+        }
         committed
     }
 }

@@ -1,0 +1,252 @@
+//! Which processes may have written this spool's checkpoints to the topic, and how far.
+//!
+//! A copy of a volume (a snapshot that was restored, a machine that was thought dead) has the same
+//! spool, and both take in deliveries of their own behind the place where it was copied. A checkpoint
+//! on the topic that speaks of the other one's would pass over events here that nobody has delivered.
+//! So each process of exactly-once delivery enters itself here, durably, before it commits its first
+//! checkpoint, and each start notes where the spool ends before it takes anything in. What is found on
+//! the topic is this spool's own if its writer is known here and it lies within what the spool held when
+//! the next process began.
+//!
+//! One small file beside the checkpoint: a line of JSON, and its CRC32C in hexadecimal. Without it, or
+//! when it is damaged, what the checkpoint's own file says of its writer stands for it.
+
+use std::{io::ErrorKind, path::PathBuf, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Checkpoint, CheckpointError};
+use crate::spool::{
+    disk::{self, Disk},
+    position::Position,
+};
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// The file of one spool.
+pub struct Writers {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+}
+
+/// What a checkpoint on the topic is to a spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A process of this very volume wrote it.
+    Own,
+    /// It names what was taken in by another copy: this one ended here when its writer's time was over.
+    Beyond(u64),
+    /// A process wrote it that never ran on this volume.
+    Stranger,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Content {
+    version: u32,
+    writers: Vec<Writer>,
+}
+
+/// A process that may have committed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+struct Writer {
+    id: Uuid,
+    /// Where the spool ended when the next process began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
+}
+
+impl Content {
+    fn parse(json: &str) -> Result<Self, &'static str> {
+        // A later format need not have the fields of this one.
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let damaged = |_| "not what it should be";
+        let Versioned { version } = serde_json::from_str(json).map_err(damaged)?;
+        if version != VERSION {
+            return Ok(Self { version, writers: Vec::new() });
+        }
+        serde_json::from_str(json).map_err(damaged)
+    }
+}
+
+impl Writers {
+    pub(super) fn new(disk: Arc<dyn Disk>, path: PathBuf) -> Self {
+        Self { disk, path }
+    }
+
+    /// A process begins on a spool that ends at `end`, and has taken in nothing yet. `saved` is what the
+    /// checkpoint's file says.
+    pub fn begin(&self, saved: Option<&Checkpoint>, end: u64) -> Result<(), CheckpointError> {
+        let stored = self.load()?;
+        let mut writers = stored.clone().unwrap_or_else(|| {
+            let id = saved.and_then(|saved| saved.writer);
+            id.map(|id| Writer { id, until: None }).into_iter().collect()
+        });
+        for writer in &mut writers {
+            writer.until.get_or_insert(end);
+        }
+        if stored.as_ref() == Some(&writers) {
+            return Ok(());
+        }
+        self.store(writers)
+    }
+
+    /// What `found` is, on the topic of checkpoints, to this spool.
+    pub fn origin_of(&self, found: &Checkpoint) -> Result<Origin, CheckpointError> {
+        // Before the first start with this file, and where it was taken away: nobody is known.
+        let (Some(id), Some(writers)) = (found.writer, self.load()?) else {
+            return Ok(Origin::Own);
+        };
+        let Some(writer) = writers.iter().find(|writer| writer.id == id) else {
+            return Ok(Origin::Stranger);
+        };
+        Ok(match writer.until {
+            Some(end) if found.highest() > Position::start_of(end) => Origin::Beyond(end),
+            _ => Origin::Own,
+        })
+    }
+
+    /// `id` is about to commit, behind what `last` has. Whoever came before those two can't any more.
+    pub fn enter(&self, id: Uuid, last: Option<Uuid>) -> Result<(), CheckpointError> {
+        let mut writers = self.load()?.unwrap_or_default();
+        writers.retain(|writer| Some(writer.id) == last && writer.id != id);
+        writers.push(Writer { id, until: None });
+        self.store(writers)
+    }
+
+    /// From the next start on `id` counts as known: if a person lets that come, it is right.
+    pub fn accept(&self, id: Uuid) -> Result<(), CheckpointError> {
+        let mut writers = self.load()?.unwrap_or_default();
+        writers.retain(|writer| writer.id != id);
+        writers.push(Writer { id, until: None });
+        self.store(writers)
+    }
+
+    /// Whether a later program wrote it.
+    pub fn check_version(&self) -> Result<(), CheckpointError> {
+        self.load().map(drop)
+    }
+
+    fn load(&self) -> Result<Option<Vec<Writer>>, CheckpointError> {
+        let text = match disk::read_file(&*self.disk, &self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(self.io(source)),
+        };
+        match super::checked(&text).and_then(Content::parse) {
+            Ok(Content { version: VERSION, writers }) => Ok(Some(writers)),
+            Ok(Content { version: found, .. }) => {
+                Err(CheckpointError::Version { path: self.path.clone(), found, reads: VERSION })
+            }
+            Err(what) => {
+                let path = self.path.display();
+                tracing::warn!(%path, what, "who wrote to the topic of checkpoints is not known");
+                Ok(None)
+            }
+        }
+    }
+
+    fn store(&self, writers: Vec<Writer>) -> Result<(), CheckpointError> {
+        let content = Content { version: VERSION, writers };
+        // Numbers and ids: it can't fail.
+        let text = super::with_checksum(&serde_json::to_string(&content).unwrap_or_default());
+        disk::write_atomically(&*self.disk, &self.path, &text).map_err(|error| self.io(error))
+    }
+
+    fn io(&self, source: std::io::Error) -> CheckpointError {
+        CheckpointError::Io { path: self.path.clone(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::spool::disk::RealDisk;
+
+    const A: Uuid = Uuid::from_u128(1);
+    const B: Uuid = Uuid::from_u128(2);
+    const C: Uuid = Uuid::from_u128(3);
+
+    fn writers() -> (TempDir, Writers) {
+        let folder = tempfile::tempdir().unwrap();
+        let writers = Writers::new(Arc::new(RealDisk), folder.path().join("writers"));
+        (folder, writers)
+    }
+
+    /// A checkpoint of `writer` that has passed all before delivery `low`.
+    fn at(low: u64, writer: Uuid) -> Checkpoint {
+        let beginning = Checkpoint::beginning(Uuid::nil());
+        Checkpoint { low: Position::start_of(low), writer: Some(writer), ..beginning }
+    }
+
+    fn origin(writers: &Writers, low: u64, writer: Uuid) -> Origin {
+        writers.origin_of(&at(low, writer)).unwrap()
+    }
+
+    #[test]
+    fn what_the_last_process_here_committed_is_known_as_far_as_the_spool_went_then() {
+        let (_folder, writers) = writers();
+        writers.begin(None, 1).unwrap();
+        writers.enter(A, None).unwrap();
+        assert_eq!(origin(&writers, 900, A), Origin::Own, "it is at work");
+        writers.begin(None, 41).unwrap();
+        writers.begin(None, 71).unwrap(); // it took in more, and could not take over
+        assert_eq!(origin(&writers, 41, A), Origin::Own);
+        assert_eq!(origin(&writers, 42, A), Origin::Beyond(41));
+        assert_eq!(origin(&writers, 1, B), Origin::Stranger);
+    }
+
+    #[test]
+    fn whoever_may_still_have_committed_is_known_and_nobody_else_is() {
+        let (_folder, writers) = writers();
+        writers.enter(A, None).unwrap();
+        writers.begin(None, 5).unwrap();
+        writers.enter(B, Some(A)).unwrap();
+        assert_eq!(
+            [A, B].map(|id| origin(&writers, 5, id)),
+            [Origin::Own; 2],
+            "B may have crashed"
+        );
+        writers.begin(None, 5).unwrap();
+        writers.enter(C, Some(B)).unwrap();
+        assert_eq!([B, C].map(|id| origin(&writers, 5, id)), [Origin::Own; 2]);
+        assert_eq!(origin(&writers, 5, A), Origin::Stranger, "it can't commit any more");
+    }
+
+    #[test]
+    fn a_stranger_that_a_person_lets_come_is_known_as_far_as_the_spool_goes() {
+        let (_folder, writers) = writers();
+        writers.enter(A, None).unwrap();
+        writers.accept(B).unwrap();
+        writers.begin(None, 9).unwrap();
+        assert_eq!(origin(&writers, 9, B), Origin::Own);
+        assert_eq!(origin(&writers, 10, B), Origin::Beyond(9));
+    }
+
+    #[test]
+    fn without_the_file_the_checkpoints_own_writer_is_known_and_a_damaged_one_is_none() {
+        let (folder, writers) = writers();
+        assert_eq!(origin(&writers, 7, A), Origin::Own, "nobody is known");
+        std::fs::write(folder.path().join("writers"), "{}\n00000000\n").unwrap();
+        writers.begin(Some(&at(3, A)), 7).unwrap();
+        assert_eq!(origin(&writers, 7, A), Origin::Own);
+        assert_eq!(origin(&writers, 8, A), Origin::Beyond(7));
+        assert_eq!(origin(&writers, 1, B), Origin::Stranger);
+    }
+
+    #[test]
+    fn a_later_format_is_refused_by_its_version() {
+        let (folder, writers) = writers();
+        let text = crate::checkpoint::with_checksum(r#"{"version":2,"surprise":true}"#);
+        std::fs::write(folder.path().join("writers"), text).unwrap();
+        let error = writers.check_version().unwrap_err();
+        assert!(matches!(error, CheckpointError::Version { found: 2, .. }), "{error}");
+        assert!(writers.begin(None, 1).is_err() && writers.enter(A, None).is_err());
+    }
+}
