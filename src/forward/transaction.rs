@@ -39,6 +39,11 @@ use crate::{
 /// How long one look at a commit under way lasts.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// While a backlog is brought in, nobody waits for its last event: commits come so many times later,
+/// up to so late. Well below the time after which the cluster gives a transaction up.
+const BEHIND: u32 = 4;
+const BEHIND_AT_MOST: Duration = Duration::from_secs(2);
+
 /// Text that a refused event may bring into the checkpoint.
 const ERROR_LENGTH: usize = 200;
 
@@ -72,6 +77,8 @@ pub(super) struct Transaction {
     pub ending: bool,
     /// Ends as soon as it can.
     pub urgent: bool,
+    /// All that there is was read while it is open.
+    caught_up: bool,
     /// The checkpoint whose commit has begun.
     pub attempt: Option<Checkpoint>,
     /// The number of the last one that was tried.
@@ -105,6 +112,7 @@ impl Transaction {
             records: 0,
             ending: false,
             urgent: false,
+            caught_up: false,
             attempt: None,
             attempts: 0,
             last: None,
@@ -123,6 +131,15 @@ impl Transaction {
         self.records == 0
     }
 
+    /// How long it may take.
+    fn interval(&self) -> Duration {
+        let interval = self.settings.interval;
+        match self.caught_up {
+            true => interval,
+            false => interval.max((interval * BEHIND).min(BEHIND_AT_MOST)),
+        }
+    }
+
     /// Whether `found` was written by another process since this one knows the topic.
     pub fn is_of_another(&self, found: &Checkpoint) -> bool {
         found.writer != Some(self.writer) && Some((found.writer, found.number)) != self.found
@@ -131,7 +148,7 @@ impl Transaction {
     /// Nothing of it is left: the next one may begin.
     pub fn begin(&mut self) {
         self.records = 0;
-        (self.ending, self.urgent) = (false, false);
+        (self.ending, self.urgent, self.caught_up) = (false, false, false);
         self.attempt = None;
         self.asking = None;
         self.dealt_with.clear();
@@ -205,10 +222,17 @@ impl<S: Sink> Forwarder<S> {
         if transaction.asking.is_some() {
             return self.topics.outstanding() == 0;
         }
-        let interval = transaction.settings.interval;
+        let interval = transaction.interval();
         let long_ago = transaction.last.is_none_or(|last| now.instant >= last + interval);
         // What was passed over moves the checkpoint although nothing was sent.
         long_ago && (!transaction.is_empty() || self.has_moved())
+    }
+
+    /// The main lane has read all that there is.
+    pub(super) fn has_caught_up(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.caught_up = true;
+        }
     }
 
     /// Whether there is anything that a commit would change.
