@@ -38,7 +38,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// While a backlog is brought in, nobody waits for its last event: commits come so many times later,
-/// up to so late. Well below the time after which the cluster gives a transaction up.
+/// up to so late. Not while a topic is held: what it asks rests on commits. Well below the time after which the cluster gives a transaction up.
 const BEHIND: u32 = 4;
 const BEHIND_AT_MOST: Duration = Duration::from_secs(2);
 
@@ -130,11 +130,11 @@ impl Transaction {
     }
 
     /// How long it may take.
-    fn interval(&self) -> Duration {
+    fn interval(&self, is_backlog: bool) -> Duration {
         let interval = self.settings.interval;
-        match self.caught_up {
-            true => interval,
-            false => interval.max((interval * BEHIND).min(BEHIND_AT_MOST)),
+        match is_backlog {
+            true => interval.max((interval * BEHIND).min(BEHIND_AT_MOST)),
+            false => interval,
         }
     }
 
@@ -220,7 +220,8 @@ impl<S: Sink> Forwarder<S> {
         if transaction.asking.is_some() {
             return self.topics.outstanding() == 0;
         }
-        let interval = transaction.interval();
+        let is_backlog = !transaction.caught_up && self.held.is_empty();
+        let interval = transaction.interval(is_backlog);
         let long_ago = transaction.last.is_none_or(|last| now.instant >= last + interval);
         // What was passed over moves the checkpoint although nothing was sent.
         long_ago && (!transaction.is_empty() || self.has_moved())
