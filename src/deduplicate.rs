@@ -24,7 +24,7 @@
 //!
 //! Bottom up: [`identity`] (what an event is known by), [`index`] (who owns which id), [`format`]
 //! (ids as bytes), [`sidecar`] (a source's files), [`recall`] (all files into the index, at start),
-//! [`claims`] (what a forwarder holds), [`key`] (the secret of the hashes), [`versions`] (files of a later
+//! [`claims`] (what a forwarder holds), [`prepared`] (a transaction's ids, until it is committed), [`key`] (the secret of the hashes), [`versions`] (files of a later
 //! program).
 
 mod claims;
@@ -32,6 +32,7 @@ mod format;
 mod identity;
 mod index;
 mod key;
+mod prepared;
 mod recall;
 mod sidecar;
 mod versions;
@@ -52,6 +53,7 @@ use crate::{
 pub use self::{
     claims::{Claim, Claims},
     identity::{Id, Key},
+    prepared::Attempt,
     versions::{NewerIds, check_versions},
 };
 

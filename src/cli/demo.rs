@@ -150,7 +150,7 @@ async fn demo(
     let keys_folder = folder.join("keys");
     adobe::keys::write(&keys, &keys_folder)
         .map_err(|error| format!("writing Adobe's public keys: {error}"))?;
-    let config = bridge::config(broker.bootstrap(), folder, &keys_folder);
+    let config = bridge::config(&broker, folder, &keys_folder);
     // One partition keeps a demo of days small: the broker holds the last 5 MB of each in memory.
     let maker = broker.topic_maker(if options.forever { 1 } else { 3 });
     let shutdown = Shutdown::new();
@@ -160,7 +160,7 @@ async fn demo(
     // Adobe I/O sends a failed delivery again behind later ones.
     let ledger = Ledger::new(run_number(options.seed), options.subscriptions, 1);
     let books = Arc::new(Books::new(ledger, &senders::NAMES));
-    let kafka = bridge::kafka(broker.bootstrap());
+    let kafka = bridge::kafka(&broker);
     let consumer = Consumer::start(kafka, bridge::TOPIC_PREFIX, Arc::clone(&books))?;
 
     let began = Instant::now();

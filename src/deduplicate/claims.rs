@@ -1,7 +1,7 @@
 //! What a forwarder holds of deduplication: claims for its source, and the ids of what it has settled
 //! until they are saved.
 
-use std::{ops::Range, sync::Arc};
+use std::{io, ops::Range, sync::Arc};
 
 use prometheus::IntCounter;
 
@@ -9,7 +9,8 @@ use super::{
     Deduplicator,
     identity::Id,
     index::{Claimed, Owner},
-    sidecar::Sidecar,
+    prepared::{Attempt, Prepared},
+    sidecar::{self, Sidecar},
 };
 use crate::{
     delivery::{Origin, UnixMillis},
@@ -34,6 +35,7 @@ pub struct Claims {
     /// Ids of events that were settled since the last save: as many as a quarter of a second settles.
     settled: Vec<Id>,
     sidecar: Sidecar,
+    prepared: Prepared,
     /// The last save failed, and people were told.
     failing: bool,
     /// Of the delivery whose events are claimed.
@@ -43,13 +45,15 @@ pub struct Claims {
 impl Claims {
     pub(super) fn new(shared: Arc<Deduplicator>, number: usize) -> Self {
         let (disk, folder) = (shared.disk.clone(), &shared.sources[number].folder);
-        let sidecar = Sidecar::new(disk, folder, shared.settings, &shared.key);
+        let sidecar = Sidecar::new(disk.clone(), folder, shared.settings, &shared.key);
+        let prepared = Prepared::new(disk, sidecar::folder_in(folder), &shared.key);
         let source = u32::try_from(number).expect("there are less than 2^32 sources");
         Self {
             shared,
             source,
             settled: Vec::new(),
             sidecar,
+            prepared,
             failing: false,
             origin: Origin::Sender,
         }
@@ -118,6 +122,45 @@ impl Claims {
         self.settled.extend(id);
     }
 
+    /// A transaction is about to be committed with what was settled since the last save. Should this
+    /// process not live to save it, [`Claims::take_over`] finds it.
+    pub fn prepare(&mut self, attempt: Attempt, now: UnixMillis) {
+        if self.settled.is_empty() {
+            return;
+        }
+        let written = self.prepared.write(attempt, &self.settled, now);
+        self.tell(written, self.settled.len());
+    }
+
+    /// Claims for good what was prepared for `committed`, which is the last that was committed, and
+    /// saves it.
+    pub fn take_over(&mut self, committed: Attempt, now: UnixMillis) {
+        if self.are_off() {
+            return;
+        }
+        match self.prepared.read(committed) {
+            Ok(ids) => {
+                let owner = Owner::settled_before(self.source);
+                let mut index = self.shared.index(now);
+                for id in &ids {
+                    index.claim(*id, owner, now);
+                }
+                drop(index);
+                self.settled.extend(ids);
+                self.save(now);
+            }
+            Err(error) => tracing::warn!(
+                source = self.name(), %error,
+                "ids of events that were delivered last can't be read: a repeat of theirs is delivered \
+                 again",
+            ),
+        }
+        // What stays has a name that is nobody's.
+        if let Err(error) = self.prepared.clear() {
+            tracing::debug!(source = self.name(), %error, "old ids can't be removed");
+        }
+    }
+
     /// The transaction with what was settled since the last save was taken back.
     pub fn forget_unsaved(&mut self) {
         self.settled.clear();
@@ -140,26 +183,28 @@ impl Claims {
             return;
         }
         let saved = self.sidecar.save(&self.settled, now);
-        let (source, metrics) = (self.name(), &self.shared.metrics);
-        match saved {
-            Ok(()) => self.failing = false,
-            Err(error) => {
-                let ids = self.settled.len();
-                metrics.deduplicate_unsaved.with_label_values(&[source]).inc_by(ids as u64);
-                if !self.failing {
-                    tracing::warn!(
-                        source, %error, ids,
-                        "ids of delivered events can't be saved: a repeat of these events that comes \
-                         after a restart is delivered again",
-                    );
-                }
-                self.failing = true;
-            }
-        }
+        self.tell(saved, self.settled.len());
         self.settled.clear();
-        let index = self.shared.index(now);
+        let (index, metrics) = (self.shared.index(now), &self.shared.metrics);
         metrics.deduplicate_ids.set(index.len() as i64);
         metrics.deduplicate_oldest_seconds.set((index.oldest().unwrap_or(0) / 1000) as i64);
+    }
+
+    /// People hear of ids that can't be saved, once.
+    fn tell(&mut self, saved: io::Result<()>, ids: usize) {
+        let (source, metrics) = (self.name(), &self.shared.metrics);
+        let failing = saved.is_err();
+        if let Err(error) = saved {
+            metrics.deduplicate_unsaved.with_label_values(&[source]).inc_by(ids as u64);
+            if !self.failing {
+                tracing::warn!(
+                    source, %error, ids,
+                    "ids of delivered events can't be saved: a repeat of these events that comes \
+                     after a restart is delivered again",
+                );
+            }
+        }
+        self.failing = failing;
     }
 
     fn name(&self) -> &str {

@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Held, Origin, Refused},
+    deduplicate::Attempt,
     metrics::Metrics,
     produce::{Commit, Sink},
     record::Record,
@@ -73,6 +74,8 @@ pub(super) struct Transaction {
     pub urgent: bool,
     /// The checkpoint whose commit has begun.
     pub attempt: Option<Checkpoint>,
+    /// The number of the last one that was tried.
+    attempts: u64,
     last: Option<Instant>,
     /// It is being taken back.
     pub going_back: bool,
@@ -103,6 +106,7 @@ impl Transaction {
             ending: false,
             urgent: false,
             attempt: None,
+            attempts: 0,
             last: None,
             going_back: false,
             refused: BTreeMap::new(),
@@ -158,7 +162,7 @@ impl<S: Sink> Forwarder<S> {
             Some(begun) => begun,
             None => {
                 self.enter_as_writer()?;
-                self.checkpoint_to_commit(now)
+                self.prepare_to_commit(now)
             }
         };
         let Some(transaction) = &mut self.transaction else { return Ok(None) };
@@ -229,14 +233,26 @@ impl<S: Sink> Forwarder<S> {
         transaction.is_empty() && caught_up && !self.has_moved()
     }
 
+    /// The checkpoint to commit, with the ids on disk that go with it.
+    fn prepare_to_commit(&mut self, now: Now) -> Checkpoint {
+        let checkpoint = self.checkpoint_to_commit(now);
+        if let Some(transaction) = &mut self.transaction {
+            transaction.attempts = checkpoint.number;
+            let attempt = Attempt { number: checkpoint.number, writer: transaction.writer };
+            self.claims.prepare(attempt, now.unix);
+        }
+        checkpoint
+    }
+
     /// Where the lanes stand; nothing is on its way.
     fn checkpoint_to_commit(&self, now: Now) -> Checkpoint {
-        let committed = self.transaction.as_ref().map(|transaction| &transaction.committed);
-        let last = committed.map_or(0, |committed| committed.number);
+        let transaction = self.transaction.as_ref();
+        let last = transaction.map_or(0, |it| it.committed.number.max(it.attempts));
         Checkpoint {
             low: self.main.next(),
             held: self.held_by_next(),
-            // A file that another mode wrote may count further.
+            // A file that another mode wrote may count further; what an attempt was called that was
+            // aborted is no name for another.
             number: last.max(self.saved.number) + 1,
             writer: self.transaction.as_ref().map(|transaction| transaction.writer),
             refused: self.waiting_refused(),

@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -25,6 +25,7 @@ use crate::produce::{Failure, Outcome, Token};
 use super::{
     cluster::Cluster,
     errors::{self, is_brokers_word, is_missing_topic},
+    gate::Gate,
     pending::Pending,
     topics::Topics,
     watch::Watch,
@@ -56,6 +57,7 @@ pub(super) struct Reports {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) pending: Pending,
+    pub(super) gate: Gate,
     pub(super) outcomes: Vec<(Token, Outcome)>,
     /// Something failed since the last look.
     pub(super) failed: bool,
@@ -160,7 +162,14 @@ impl TakeReport for Reports {
 
     fn take(&self, result: &DeliveryResult<'_>, slot: usize) {
         let failure = match result {
-            Ok(_) => None,
+            Ok(message) if message.offset() >= 0 => None,
+            // A broker took what came behind it: librdkafka concludes that it has this one as well, and
+            // may be wrong (decision 17).
+            Ok(message) => {
+                let text =
+                    format!("a broker never said that it has a record for {}", message.topic());
+                Some((Code::NoError, Failure::Passing(text)))
+            }
             Err((error, message)) => {
                 let code = errors::code(error);
                 if is_missing_topic(code) {
@@ -190,8 +199,14 @@ impl TakeReport for Reports {
         state.failed |= failure.is_some();
         state.timed_out |=
             matches!(result, Err((error, _)) if errors::code(error) == Code::MessageTimedOut);
+        let by = result.as_ref().ok().and_then(|message| u32::try_from(message.partition()).ok());
+        let by = by.filter(|_| failure.is_none());
         // The slot is empty when the record was reported as purged by a renewal.
-        if let Some(token) = state.pending.remove(slot) {
+        if let Some((token, is_elsewhere)) = state.settle(slot, by) {
+            if let (true, Ok(message)) = (is_elsewhere, result) {
+                // Its partitions are not as many as they were.
+                self.topics.mark_missing(message.topic());
+            }
             let outcome = match failure {
                 None => Outcome::Delivered,
                 Some((_, failure)) => Outcome::Failed(failure),
@@ -227,9 +242,27 @@ impl Reports {
 }
 
 impl State {
+    /// A record of the library's has its outcome; `by` is the partition that acknowledged it, if one
+    /// did. Its token, and whether that is another partition than the gate thought.
+    pub(super) fn settle(&mut self, slot: usize, by: Option<u32>) -> Option<(Token, bool)> {
+        let (token, door) = self.pending.remove(slot)?;
+        let settled = door.map(|door| self.gate.settled(door, by, Instant::now()));
+        Some((token, settled.unwrap_or_default()))
+    }
+
+    /// What waits at the gate is taken back.
+    pub(super) fn send_home(&mut self) {
+        for slot in self.gate.send_home() {
+            let purged = self.pending.remove(slot).map(|(token, _)| token);
+            let outcome = |token| (token, Outcome::Failed(Failure::Purged));
+            self.outcomes.extend(purged.map(outcome));
+        }
+    }
+
     /// Everything that has an outcome, and a purge for everything that has none. Reports that come
     /// later find nobody.
     pub(super) fn close(&mut self) -> Vec<(Token, Outcome)> {
+        self.send_home();
         let mut outcomes = std::mem::take(&mut self.outcomes);
         let purged = self.pending.take_all().into_iter();
         outcomes.extend(purged.map(|token| (token, Outcome::Failed(Failure::Purged))));
@@ -276,7 +309,8 @@ mod tests {
     #[test]
     fn closing_gives_every_record_its_one_outcome() {
         let mut state = State::default();
-        let slots: Vec<_> = (0..4).map(|token| state.pending.insert(token, 1)).collect();
+        let slots: Vec<_> =
+            (0..4).map(|token| state.pending.insert(token, 1, Instant::now())).collect();
         state.pending.remove(slots[2]);
         state.outcomes.push((2, Outcome::Delivered));
         let purged = || Outcome::Failed(Failure::Purged);

@@ -7,6 +7,7 @@
 
 use std::time::Instant;
 
+use super::gate::Door;
 use crate::produce::Token;
 
 #[derive(Debug, Default)]
@@ -23,12 +24,14 @@ struct Slot {
     /// 0 is an empty slot; a record weighs something always.
     weight: u32,
     since: Instant,
+    /// Through which it went to the library; `None` before, and for what passes no gate.
+    door: Option<Door>,
 }
 
 impl Pending {
     /// Remembers `token` and returns its slot.
-    pub(super) fn insert(&mut self, token: Token, weight: u32) -> usize {
-        let slot = Slot { token, weight: weight.max(1), since: Instant::now() };
+    pub(super) fn insert(&mut self, token: Token, weight: u32, since: Instant) -> usize {
+        let slot = Slot { token, weight: weight.max(1), since, door: None };
         self.bytes += u64::from(slot.weight);
         self.count += 1;
         match self.free.pop() {
@@ -48,19 +51,33 @@ impl Pending {
         self.slots.get(index).filter(|slot| slot.weight > 0).map(|slot| slot.since)
     }
 
-    /// Empties a slot; `None` if it was empty.
-    pub(super) fn remove(&mut self, index: usize) -> Option<Token> {
+    /// A record goes to the library.
+    pub(super) fn goes_through(&mut self, index: usize, door: Door) {
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.door = Some(door);
+        }
+    }
+
+    /// It does not, yet.
+    pub(super) fn comes_back(&mut self, index: usize) {
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.door = None;
+        }
+    }
+
+    /// Empties a slot; `None` if it was empty. Says through which door its record went.
+    pub(super) fn remove(&mut self, index: usize) -> Option<(Token, Option<Door>)> {
         let slot = self.slots.get_mut(index).filter(|slot| slot.weight > 0)?;
         self.bytes -= u64::from(slot.weight);
         self.count -= 1;
         slot.weight = 0;
         self.free.push(index);
-        Some(slot.token)
+        Some((slot.token, slot.door))
     }
 
     /// Empties every slot.
     pub(super) fn take_all(&mut self) -> Vec<Token> {
-        let all = (0..self.slots.len()).filter_map(|index| self.remove(index)).collect();
+        let all = (0..self.slots.len()).filter_map(|index| Some(self.remove(index)?.0)).collect();
         *self = Self::default();
         all
     }
@@ -82,8 +99,9 @@ mod tests {
     #[test]
     fn every_token_comes_back_once() {
         let mut pending = Pending::default();
-        let slots: Vec<_> = (100..110).map(|token| pending.insert(token, 5)).collect();
-        assert_eq!(pending.remove(slots[3]), Some(103));
+        let slots: Vec<_> =
+            (100..110).map(|token| pending.insert(token, 5, Instant::now())).collect();
+        assert_eq!(pending.remove(slots[3]), Some((103, None)));
         assert_eq!(pending.remove(slots[3]), None);
         let mut rest = pending.take_all();
         rest.sort_unstable();
@@ -96,9 +114,9 @@ mod tests {
     fn slots_are_used_again() {
         let mut pending = Pending::default();
         for token in 0..1000 {
-            let slot = pending.insert(token, 1);
+            let slot = pending.insert(token, 1, Instant::now());
             assert_eq!(slot, 0);
-            assert_eq!(pending.remove(slot), Some(token));
+            assert_eq!(pending.remove(slot), Some((token, None)));
         }
     }
 
@@ -106,7 +124,7 @@ mod tests {
     fn the_queue_is_bounded_by_weight_but_takes_one_of_any_size() {
         let mut pending = Pending::default();
         assert!(pending.has_room(1_000_000, 10));
-        let slot = pending.insert(0, 8);
+        let slot = pending.insert(0, 8, Instant::now());
         assert!(pending.has_room(2, 10) && !pending.has_room(3, 10));
         pending.remove(slot);
         assert!(pending.has_room(11, 10));

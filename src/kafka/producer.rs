@@ -33,7 +33,9 @@ use crate::{
 
 use super::{
     context::{Producing, drain},
-    errors, properties,
+    errors,
+    gate::Waiting,
+    properties,
     topics::Topics,
     transactions::{self, CHECKPOINT, Identity, Transactions},
     watch::Watch,
@@ -68,6 +70,8 @@ const RECORD_OVERHEAD: usize = 36;
 const HEADER_OVERHEAD: usize = 10;
 /// Headers for which [`Sink::record_limit`] makes room.
 const HEADERS: usize = 32;
+/// What [`Sink::record_limit`] leaves for all of that.
+const ROOM: usize = RECORD_OVERHEAD + HEADERS * HEADER_OVERHEAD;
 /// What a record costs in memory beside its bytes: librdkafka's structs and allocations.
 const RECORD_WEIGHT: usize = 320;
 const HEADER_WEIGHT: usize = 96;
@@ -84,12 +88,11 @@ impl Producer {
     /// A producer whose queue holds about `queue_size` bytes of memory (its share of
     /// `kafka.queue_size`). It connects to nothing and accepts nothing until it is renewed once.
     pub fn new(config: &config::Kafka, queue_size: u64, topics: Arc<Topics>) -> Self {
-        let overhead = RECORD_OVERHEAD + HEADERS * HEADER_OVERHEAD;
         Self {
             config: Arc::new(config.clone()),
             generation: topics.access().generation(),
             queue_size,
-            record_limit: properties::message_max_bytes(config).saturating_sub(overhead),
+            record_limit: properties::message_max_bytes(config).saturating_sub(ROOM),
             topics,
             watch: None,
             client: None,
@@ -123,6 +126,7 @@ impl Producer {
     /// Handles what waits inside librdkafka and moves the outcomes out.
     fn collect(&mut self, outcomes: &mut Vec<(Token, Outcome)>) {
         outcomes.append(&mut self.left_over);
+        self.let_pass();
         let Some(client) = &self.client else { return };
         drain(client);
         let mut state = client.context().state();
@@ -144,12 +148,68 @@ impl Producer {
         outcomes.extend(reported.into_iter().filter(|(token, _)| *token != CHECKPOINT));
     }
 
+    /// Hands over what waited until a partition had acknowledged its first record.
+    fn let_pass(&mut self) {
+        loop {
+            let Some(client) = &self.client else { return };
+            let count = |topic: &str| self.topics.partitions(topic);
+            let next = {
+                let state = &mut *client.context().state();
+                let next = state.gate.next(Instant::now(), count);
+                if let Some((door, _, record)) = &next {
+                    state.pending.goes_through(record.slot, *door);
+                }
+                next
+            };
+            let Some((door, topic, mut record)) = next else { return };
+            let message = BaseRecord::with_opaque_to(&topic, record.slot)
+                .key(&*record.key)
+                .payload(&*record.value)
+                .headers(record.headers);
+            let Err((error, message)) = client.send(message) else { continue };
+
+            let mut state = client.context().state();
+            if matches!(error, KafkaError::MessageProduction(Code::QueueFull)) {
+                record.headers = message.headers.unwrap_or_default();
+                state.pending.comes_back(record.slot);
+                state.gate.comes_back(door, record);
+                return;
+            }
+            let settled = state.settle(record.slot, None);
+            drop(state);
+            let failure = self.not_queued(&topic, &error);
+            let outcome = |(token, _)| (token, Outcome::Failed(failure));
+            self.left_over.extend(settled.map(outcome));
+        }
+    }
+
+    /// What it means that the library did not even take a record.
+    fn not_queued(&mut self, topic: &str, error: &KafkaError) -> Failure {
+        // A topic's name with a zero byte in it.
+        if let KafkaError::Nul(error) = error {
+            return Failure::Refused(error.to_string());
+        }
+        let code = errors::code(error);
+        if errors::is_missing_topic(code) {
+            self.topics.mark_missing(topic);
+        }
+        let advice = self.topics.advice();
+        match self.client.as_ref().and_then(|client| client.client().fatal_error()) {
+            Some((code, reason)) => {
+                self.fatal = true;
+                errors::fatal(code, &reason, advice)
+            }
+            None => errors::failure(code, topic, advice),
+        }
+    }
+
     /// Lets the client go; whatever has no outcome yet is purged.
     fn retire(&mut self) -> Option<mpsc::Receiver<()>> {
         let client = self.client.take()?;
         if let Some(transactions) = &mut self.transactions {
             transactions.begin_anew();
         }
+        client.context().state().send_home();
         client.purge(PurgeConfig::default().queue().inflight().non_blocking());
         let end = Instant::now() + LAST_REPORTS;
         loop {
@@ -174,6 +234,19 @@ impl Producer {
     }
 }
 
+fn headers(record: &Record<'_>) -> OwnedHeaders {
+    let none = OwnedHeaders::new_with_capacity(record.headers.len());
+    record
+        .headers
+        .iter()
+        .fold(none, |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }))
+}
+
+fn waiting(record: &Record<'_>, slot: usize) -> Waiting {
+    let (key, value) = (record.key.into(), record.value.into());
+    Waiting { slot, key, value, headers: headers(record) }
+}
+
 impl Sink for Producer {
     fn send(&mut self, record: &Record<'_>, token: Token) -> Result<(), SendError> {
         let Some(client) = self.client.as_ref().filter(|_| !self.purged) else {
@@ -184,43 +257,39 @@ impl Sink for Producer {
         }
         let weight = record.size() + RECORD_WEIGHT + HEADER_WEIGHT * record.headers.len();
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        let now = Instant::now();
         let slot = {
-            let mut state = client.context().state();
+            let state = &mut *client.context().state();
             if !state.pending.has_room(weight, self.queue_size) {
                 return Err(SendError::QueueFull);
             }
-            state.pending.insert(token, weight)
+            let slot = state.pending.insert(token, weight, now);
+            let count = |topic: &str| self.topics.partitions(topic);
+            let door = state.gate.door(record.topic, record.key, count);
+            if !state.gate.passes(door, now) {
+                if record.size() > self.record_limit + ROOM {
+                    // As the library says at once.
+                    state.pending.remove(slot);
+                    let (code, advice) = (Code::MessageSizeTooLarge, self.topics.advice());
+                    return Err(SendError::Failed(errors::failure(code, record.topic, advice)));
+                }
+                state.gate.stand_in_line(door, waiting(record, slot));
+                return Ok(());
+            }
+            state.pending.goes_through(slot, door);
+            slot
         };
-        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-        for (key, value) in record.headers {
-            headers = headers.insert(Header { key, value: Some(*value) });
-        }
         let message = BaseRecord::with_opaque_to(record.topic, slot)
             .key(record.key)
             // Never null: an empty slice still has an address, so librdkafka sees an empty value.
             .payload(record.value)
-            .headers(headers);
+            .headers(headers(record));
         let Err((error, _)) = client.send(message) else { return Ok(()) };
 
-        client.context().state().pending.remove(slot);
+        client.context().state().settle(slot, None);
         Err(match error {
             KafkaError::MessageProduction(Code::QueueFull) => SendError::QueueFull,
-            // A topic's name with a zero byte in it.
-            KafkaError::Nul(error) => SendError::Failed(Failure::Refused(error.to_string())),
-            error => {
-                let code = errors::code(&error);
-                if errors::is_missing_topic(code) {
-                    self.topics.mark_missing(record.topic);
-                }
-                let failure = errors::failure(code, record.topic, self.topics.advice());
-                SendError::Failed(match client.client().fatal_error() {
-                    Some((code, reason)) => {
-                        self.fatal = true;
-                        errors::fatal(code, &reason, self.topics.advice())
-                    }
-                    None => failure,
-                })
-            }
+            error => SendError::Failed(self.not_queued(record.topic, &error)),
         })
     }
 
@@ -246,6 +315,7 @@ impl Sink for Producer {
     fn purge(&mut self) {
         self.purged = true;
         if let Some(client) = &self.client {
+            client.context().state().send_home();
             // Not waiting: a broker's thread may sit in a name lookup for as long as that takes.
             client.purge(PurgeConfig::default().queue().non_blocking());
         }

@@ -2,7 +2,7 @@
 //!
 //! Three layers. *Defaults* give way to the user's word, *promises* do not (`acks`, idempotence,
 //! no time-out that drops a record), and a few may only be made stricter (`reconnect.backoff.max.ms`
-//! so that delivery comes back within a second or so). Names have aliases, so all
+//! so that delivery comes back within a second or so, `max.in.flight`). Names have aliases, so all
 //! are brought to one spelling first: librdkafka would otherwise take whichever came last.
 //!
 //! Compression is off unless the user sets `compression.type`: on two cores it costs throughput
@@ -61,11 +61,8 @@ const PRODUCER_REMOVED: &[&str] = &[
 
 /// At most these, in the property's own unit.
 const CEILINGS: &[(&str, u64)] = &[("reconnect.backoff.max.ms", 1000)];
-/// One request at a time. A broker that knows nothing of a producer yet takes any sequence number for its
-/// first: when the first request fails in passing (a partition that was made a moment ago, or whose
-/// leader changes) and a second is under way, the second is taken, and what is sent again of the first
-/// counts as a duplicate, acknowledged and never written (decision 17).
-const PRODUCER_CEILINGS: &[(&str, u64)] = &[("max.in.flight.requests.per.connection", 1)];
+/// More would be refused with idempotence.
+const PRODUCER_CEILINGS: &[(&str, u64)] = &[("max.in.flight.requests.per.connection", 5)];
 
 /// librdkafka's aliases, each with the name that this module uses.
 const ALIASES: &[(&str, &str)] = &[
@@ -302,7 +299,7 @@ mod tests {
         let higher = kafka(&[("reconnect.backoff.max.ms", "60000"), ("max.in.flight", "100")]);
         let config = producer(&higher, 1 << 20);
         assert_eq!(config.get("reconnect.backoff.max.ms"), Some("1000"));
-        assert_eq!(config.get("max.in.flight.requests.per.connection"), Some("1"));
+        assert_eq!(config.get("max.in.flight.requests.per.connection"), Some("5"));
     }
 
     #[test]

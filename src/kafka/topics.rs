@@ -129,7 +129,12 @@ impl Topics {
         state
     }
 
-    /// A producer was told that `topic` is not there: looks again, and makes it again if need be.
+    /// How many partitions a topic has, as far as is known.
+    pub(super) fn partitions(&self, topic: &str) -> Option<u32> {
+        self.shared.read(|directory| directory.partitions(topic))
+    }
+
+    /// A producer was told that `topic` is not there, or not as it was: looks again, and makes it again if need be.
     pub fn mark_missing(&self, topic: &str) {
         self.shared.write(|directory| directory.mark_missing(topic, Instant::now()));
         self.shared.wake();
@@ -322,7 +327,7 @@ fn listing(metadata: &Metadata) -> Listing {
         Some(code) if errors::is_missing_topic(code) => None,
         Some(code) => Some(Found::Unusable(format!("{code}"))),
         None if topic.partitions().iter().any(|partition| partition.leader() >= 0) => {
-            Some(Found::Led)
+            Some(Found::Led { partitions: u32::try_from(topic.partitions().len()).unwrap_or(0) })
         }
         None => Some(Found::Leaderless),
     };

@@ -211,6 +211,7 @@ impl Transactions {
             Stage::Open => {}
             Stage::New | Stage::Alone | Stage::Ending => return false,
         }
+        client.context().state().send_home();
         loop {
             match client.abort_transaction(SHORT_SLICE) {
                 Ok(()) => break,
@@ -236,7 +237,7 @@ impl Transactions {
             if let Err(failure) = self.open(client) {
                 return Commit::Failed(failure);
             }
-            let slot = client.context().state().pending.insert(CHECKPOINT, 1);
+            let slot = client.context().state().pending.insert(CHECKPOINT, 1, Instant::now());
             let message = BaseRecord::with_opaque_to(record.topic, slot)
                 .key(record.key)
                 .payload(record.value);

@@ -90,12 +90,18 @@ fn is_granted(claims: &mut Claims, id: &str, sequence: u64, now: UnixMillis) -> 
     matches!(claim(claims, id, sequence, now), Claim::Granted(Some(_)))
 }
 
-/// Claims the event, settles it and saves its id.
+/// Claims the event and settles it.
 #[track_caller]
-fn deliver(claims: &mut Claims, id: &str, sequence: u64, now: UnixMillis) {
+fn settle(claims: &mut Claims, id: &str, sequence: u64, now: UnixMillis) {
     let Claim::Granted(identity) = claim(claims, id, sequence, now) else {
         panic!("{id} was delivered before");
     };
     claims.settled(identity);
+}
+
+/// The same, and saves its id.
+#[track_caller]
+fn deliver(claims: &mut Claims, id: &str, sequence: u64, now: UnixMillis) {
+    settle(claims, id, sequence, now);
     claims.save(now);
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use millrace::deduplicate::{Claim, Settings};
+use millrace::deduplicate::{Attempt, Claim, Settings};
+use uuid::Uuid;
 
 use crate::{
     Process, SETTINGS, START, at, claim, deliver, directory, disk, disk_with_seed, event,
-    is_granted, simulated_disk::Call,
+    is_granted, settle, simulated_disk::Call,
 };
 
 #[test]
@@ -75,6 +76,72 @@ fn what_was_only_claimed_is_anybodys_after_a_restart() {
     drop(process);
     let mut process = Process::start(&disk, SETTINGS);
     assert!(is_granted(&mut process.adobe, "a", 1, START));
+}
+
+#[test]
+fn of_a_transaction_that_was_committed_just_before_a_crash_what_it_delivered_is_known_and_nothing_else()
+ {
+    for seed in 0..20 {
+        let disk = disk_with_seed(seed);
+        let mut process = Process::start(&disk, SETTINGS);
+        let attempt = Attempt { number: 7, writer: Uuid::from_u128(1) };
+        // On its way in a transaction of its own.
+        assert!(is_granted(&mut process.leads, "theirs", 1, START));
+        // So this one's checkpoint passes it.
+        assert_eq!(claim(&mut process.adobe, "theirs", 1, START), Claim::Repeat);
+        settle(&mut process.adobe, "ours", 2, START);
+        process.adobe.prepare(attempt, START);
+        drop(process);
+        if seed % 2 == 0 {
+            disk.lose_power()
+        } else {
+            disk.kill()
+        }
+        let mut process = Process::start(&disk, SETTINGS);
+        process.adobe.take_over(attempt, START + 1000);
+        assert!(is_granted(&mut process.leads, "theirs", 1, START + 1000), "it never left");
+        assert_eq!(claim(&mut process.leads, "ours", 2, START + 1000), Claim::Repeat);
+        assert_eq!(claim(&mut process.adobe, "ours", 2, START + 1000), Claim::Repeat);
+        drop(process);
+        let mut process = Process::start(&disk, SETTINGS);
+        assert_eq!(claim(&mut process.leads, "ours", 2, START + 2000), Claim::Repeat, "for good");
+    }
+}
+
+#[test]
+fn of_a_transaction_that_was_not_committed_nothing_is_known() {
+    let disk = disk();
+    let mut process = Process::start(&disk, SETTINGS);
+    let attempt = |number, writer| Attempt { number, writer: Uuid::from_u128(writer) };
+    settle(&mut process.leads, "a", 1, START);
+    process.leads.prepare(attempt(7, 1), START);
+    drop(process);
+    // The one before it, or another process' with the same number, was the last to be committed.
+    for committed in [attempt(6, 1), attempt(7, 2)] {
+        let mut process = Process::start(&disk, SETTINGS);
+        process.leads.take_over(committed, START);
+        assert!(is_granted(&mut process.adobe, "a", 1, START));
+    }
+    let mut process = Process::start(&disk, SETTINGS);
+    process.leads.take_over(attempt(7, 1), START);
+    assert!(is_granted(&mut process.adobe, "a", 1, START), "what was never asked for is gone");
+}
+
+#[test]
+fn an_attempt_that_was_aborted_leaves_nothing_to_the_next() {
+    let disk = disk();
+    let mut process = Process::start(&disk, SETTINGS);
+    let attempt = |number| Attempt { number, writer: Uuid::from_u128(1) };
+    settle(&mut process.leads, "a", 1, START);
+    process.leads.prepare(attempt(7), START);
+    process.leads.forget_unsaved();
+    settle(&mut process.leads, "b", 2, START);
+    process.leads.prepare(attempt(8), START);
+    drop(process);
+    let mut process = Process::start(&disk, SETTINGS);
+    process.leads.take_over(attempt(8), START);
+    assert!(is_granted(&mut process.adobe, "a", 1, START));
+    assert_eq!(claim(&mut process.adobe, "b", 2, START), Claim::Repeat);
 }
 
 #[test]

@@ -1,4 +1,7 @@
-use millrace::kafka::Fault;
+use millrace::{
+    kafka::Fault,
+    produce::{Failure, Outcome},
+};
 
 use crate::rig::{Rig, by_key};
 
@@ -44,20 +47,44 @@ fn transient_errors_neither_lose_nor_repeat_nor_reorder() {
     assert_eq!(all, count);
 }
 
+/// Each record is a request of its own.
+const SINGLY: [(&str, &str); 2] = [("linger.ms", "0"), ("batch.num.messages", "1")];
+
 #[test]
-fn what_comes_behind_a_request_that_fails_in_passing_waits_for_it() {
-    let mut rig = Rig::with(1, &[("linger.ms", "0"), ("batch.num.messages", "1")]);
+fn what_comes_behind_a_first_request_that_fails_in_passing_waits_for_it() {
+    let mut rig = Rig::with_requests_under_way(&SINGLY);
     rig.ready(TOPICS[0]);
-    // The cluster in memory takes any sequence number, as a broker does of a producer that is new to it.
     rig.cluster.fail_produces(&[Fault::NotLeader]).unwrap();
     for n in 0..50 {
         rig.send(TOPICS[0], "key", &n.to_string(), n);
     }
     rig.poll_until(50);
     assert_eq!(rig.delivered(), 50);
-    let [(_, values)] = &by_key(&rig.read_all()).into_iter().collect::<Vec<_>>()[..] else {
-        panic!("one key")
-    };
-    let numbers: Vec<usize> = values.iter().map(|value| value.parse().unwrap()).collect();
-    assert_eq!(numbers, (0..50).collect::<Vec<_>>());
+    assert_eq!(rig.of_one_key(), (0..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_record_that_a_broker_never_confirmed_is_not_called_delivered() {
+    let mut rig = Rig::with_requests_under_way(&SINGLY);
+    rig.ready(TOPICS[0]);
+    rig.send(TOPICS[0], "key", "0", 0);
+    rig.poll_until(1);
+    // As when a topic was deleted and made anew: the partition had been there, and forgot.
+    rig.cluster.fail_produces(&[Fault::NotLeader]).unwrap();
+    for n in 1..50 {
+        rig.send(TOPICS[0], "key", &n.to_string(), n);
+    }
+    rig.poll_until(50);
+    let written = rig.of_one_key();
+    assert!(written.len() < 50, "the cluster took what came behind: {written:?}");
+    for (token, outcome) in &rig.outcomes {
+        let is_written = written.contains(token);
+        match outcome {
+            Outcome::Delivered => assert!(is_written, "{token} is not on the topic"),
+            Outcome::Failed(Failure::Passing(text)) => {
+                assert!(!is_written && text.contains(TOPICS[0]), "{token}: {text}");
+            }
+            other => panic!("{token}: {other:?}"),
+        }
+    }
 }

@@ -44,8 +44,20 @@ impl Rig {
     }
 
     pub fn with(brokers: u16, properties: &[(&str, &str)]) -> Self {
-        let cluster = MockCluster::start(brokers).unwrap();
-        let kafka = kafka(cluster.bootstrap(), properties);
+        Self::on(MockCluster::start(brokers).unwrap(), properties, true)
+    }
+
+    /// With as many requests under way as on a real cluster, although this one looks at no sequence
+    /// numbers, as a broker doesn't of a producer that is new to it.
+    pub fn with_requests_under_way(properties: &[(&str, &str)]) -> Self {
+        Self::on(MockCluster::start(1).unwrap(), properties, false)
+    }
+
+    fn on(cluster: MockCluster, properties: &[(&str, &str)], one_request: bool) -> Self {
+        let mut kafka = kafka(cluster.bootstrap(), properties);
+        if one_request {
+            kafka.properties.extend(cluster.properties());
+        }
         let config = config::Topics::default();
         let topics =
             Topics::start_with(&kafka, &config, "marketo.", cluster.topic_maker(4)).unwrap();
@@ -95,6 +107,13 @@ impl Rig {
 
     pub fn delivered(&self) -> usize {
         self.outcomes.values().filter(|outcome| **outcome == Outcome::Delivered).count()
+    }
+
+    /// The values of the only key that there is, which are numbers.
+    pub fn of_one_key(&self) -> Vec<usize> {
+        let values: Vec<_> = by_key(&self.read_all()).into_values().collect();
+        let [values] = &values[..] else { panic!("{} keys", values.len()) };
+        values.iter().map(|value| value.parse().unwrap()).collect()
     }
 
     /// Everything on the topics that begin with `marketo.`.

@@ -10,6 +10,7 @@ use crate::{
     },
     deduplicate::Settings,
     delivery::{SourceKind, SourceName},
+    kafka::MockCluster,
 };
 
 /// The sources of the demo.
@@ -22,10 +23,10 @@ pub const TOKEN: &str = "demo-token";
 /// What all topics of the demo begin with.
 pub const TOPIC_PREFIX: &str = "marketo.";
 
-pub fn kafka(bootstrap: &str) -> Kafka {
+pub fn kafka(broker: &MockCluster) -> Kafka {
     Kafka {
-        bootstrap_servers: bootstrap.into(),
-        properties: BTreeMap::new(),
+        bootstrap_servers: broker.bootstrap().into(),
+        properties: broker.properties(),
         queue_size: Kafka::QUEUE_SIZE,
         delivery: Default::default(),
     }
@@ -33,7 +34,7 @@ pub fn kafka(bootstrap: &str) -> Kafka {
 
 /// As in production, but for addresses, folders, sizes and a stop that waits for nobody. Adobe's public
 /// keys are in `keys`.
-pub fn config(bootstrap: &str, folder: &Path, keys: &Path) -> Config {
+pub fn config(broker: &MockCluster, folder: &Path, keys: &Path) -> Config {
     let anywhere = (Ipv4Addr::LOCALHOST, 0).into();
     Config {
         listen: Listen { address: anywhere, ..Listen::default() },
@@ -47,7 +48,7 @@ pub fn config(bootstrap: &str, folder: &Path, keys: &Path) -> Config {
             keep_delivered_size: 0,
             segment_size: 8 * MIB,
         },
-        kafka: kafka(bootstrap),
+        kafka: kafka(broker),
         topics: Topics::default(),
         forward: Forward::default(),
         adobe: Adobe { keys_folder: Some(keys.to_owned()), ..Adobe::default() },

@@ -31,7 +31,9 @@ impl Rules {
 /// What a listing of the cluster says about one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    Led,
+    Led {
+        partitions: u32,
+    },
     /// It exists, and none of its partitions has a leader (yet).
     Leaderless,
     /// It exists, with a trouble of its own.
@@ -52,17 +54,14 @@ pub(super) struct Directory {
 
 #[derive(Debug)]
 enum Entry {
-    Ready,
+    Ready {
+        /// Not known of a topic that exists and is not shown.
+        partitions: Option<u32>,
+    },
     /// Looked up at `due`; until then it is what `why` says.
-    Look {
-        due: Instant,
-        why: Why,
-        retry: Retry,
-    },
+    Look { due: Instant, why: Why, retry: Retry },
     /// Looked up again when somebody asks after `until`.
-    OverLimit {
-        until: Instant,
-    },
+    OverLimit { until: Instant },
 }
 
 #[derive(Debug)]
@@ -84,12 +83,19 @@ impl Directory {
     /// The state of a topic that needs no looking up.
     pub(super) fn known(&self, topic: &str) -> Option<TopicState> {
         match self.entries.get(topic)? {
-            Entry::Ready => Some(TopicState::Ready),
+            Entry::Ready { .. } => Some(TopicState::Ready),
             Entry::Look { why: Why::Unknown, .. } => Some(TopicState::Pending),
             Entry::Look { why: Why::Unavailable(text), .. } => {
                 Some(TopicState::Unavailable(text.clone()))
             }
             Entry::OverLimit { .. } => None,
+        }
+    }
+
+    pub(super) fn partitions(&self, topic: &str) -> Option<u32> {
+        match self.entries.get(topic)? {
+            Entry::Ready { partitions } => *partitions,
+            _ => None,
         }
     }
 
@@ -111,7 +117,7 @@ impl Directory {
     /// A producer says that `topic` is not there.
     pub(super) fn mark_missing(&mut self, topic: &str, now: Instant) {
         // One that is being looked after keeps its pace: producers report every record.
-        if matches!(self.entries.get(topic), None | Some(Entry::Ready)) {
+        if matches!(self.entries.get(topic), None | Some(Entry::Ready { .. })) {
             self.entries.insert(topic.into(), look(now, Why::Unknown));
         }
     }
@@ -152,15 +158,18 @@ impl Directory {
         // Every topic of ours that is there is ready before somebody asks.
         for (topic, found) in listing {
             let ours = topic.starts_with(&self.rules.prefix) || !self.rules.counts(topic);
-            if *found == Found::Led && (ours || self.entries.contains_key(topic)) {
-                self.entries.insert(topic.clone(), Entry::Ready);
+            if let Found::Led { partitions } = *found
+                && (ours || self.entries.contains_key(topic))
+            {
+                self.entries.insert(topic.clone(), Entry::Ready { partitions: Some(partitions) });
             }
         }
         let mut missing = Vec::new();
         for topic in due {
             match listing.get(topic) {
-                Some(Found::Led) => {
-                    self.entries.insert(topic.clone(), Entry::Ready);
+                Some(Found::Led { partitions }) => {
+                    let partitions = Some(*partitions);
+                    self.entries.insert(topic.clone(), Entry::Ready { partitions });
                     self.count_one(topic);
                 }
                 Some(Found::Leaderless) => self.postpone(topic, None, now),
@@ -196,7 +205,7 @@ impl Directory {
             }
             Made::Exists => {
                 self.count_one(topic);
-                self.entries.insert(topic.into(), Entry::Ready);
+                self.entries.insert(topic.into(), Entry::Ready { partitions: None });
             }
             Made::NotYet(_) => self.postpone(topic, None, now),
             Made::Refused(text) => self.postpone(topic, Some(Why::Unavailable(text)), now),
@@ -208,7 +217,7 @@ impl Directory {
     }
 
     pub(super) fn any_ready(&self) -> Option<&str> {
-        let ready = |(topic, entry)| matches!(entry, &Entry::Ready).then_some(topic);
+        let ready = |(topic, entry)| matches!(entry, &Entry::Ready { .. }).then_some(topic);
         self.entries.iter().find_map(ready).map(String::as_str)
     }
 

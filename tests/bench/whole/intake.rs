@@ -43,7 +43,7 @@ pub fn measure(plan: &Plan, kafka: &str) -> Vec<Row> {
     for round in 0..plan.rounds {
         println!("intake, round {}", round + 1);
         let load = |to: &str, events| Load { to, rate: None, events, time: plan.time }.run();
-        let disk = synced_writes(&plan.folder, 1_000_000, plan.time / 2).rate / 1e6;
+        let disk = synced_writes(&plan.folder, 1_000_000, plan.time / 2) / 1e6;
         let before = machine::cpu(bare.process.id());
         let limit = load(&bare.url, LARGE);
         let bare_cpu = (machine::cpu(bare.process.id()) - before).as_secs_f64();

@@ -25,32 +25,49 @@ use crate::{
     support::process::{self, Process},
 };
 
-/// A writer that syncs after each write to a file that grows.
-pub struct Synced {
-    /// Bytes a second.
-    pub rate: f64,
-    pub p99: Duration,
-}
-
 /// No more than this is written at a time.
 const MOST: usize = 4 << 30;
 
-pub fn synced_writes(folder: &Path, size: usize, time: Duration) -> Synced {
+/// Bytes a second of a writer that syncs after each write to a file that grows.
+pub fn synced_writes(folder: &Path, size: usize, time: Duration) -> f64 {
+    let began = Instant::now();
+    let mut count = 0;
+    write_and_sync(folder, size, || {
+        let goes_on = began.elapsed() < time && count * size < MOST;
+        count += usize::from(goes_on);
+        goes_on
+    });
+    (count * size) as f64 / began.elapsed().as_secs_f64()
+}
+
+/// The p99 of such writes on an open schedule, each from when it was due: a disk that stalls makes all of
+/// those late that were due meanwhile, as it does with answers.
+pub fn p99_of_synced_writes(folder: &Path, size: usize, rate: f64, time: Duration) -> Duration {
+    let began = Instant::now();
+    let mut due = began;
+    let mut times = Vec::new();
+    write_and_sync(folder, size, || {
+        if due > began {
+            times.push(due.elapsed());
+        }
+        due += Duration::from_secs_f64(1.0 / rate);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        began.elapsed() < time
+    });
+    times.sort_unstable();
+    times[times.len() * 99 / 100]
+}
+
+/// Writes and syncs for as long as `next` says so.
+fn write_and_sync(folder: &Path, size: usize, mut next: impl FnMut() -> bool) {
     let path = folder.join("synced-writes");
     let mut file = File::create(&path).unwrap();
     let bytes = vec![b'x'; size];
-    let mut times = Vec::new();
-    let began = Instant::now();
-    while began.elapsed() < time && times.len() * size < MOST {
-        let before = Instant::now();
+    while next() {
         file.write_all(&bytes).unwrap();
         file.sync_data().unwrap();
-        times.push(before.elapsed());
     }
-    let rate = (times.len() * size) as f64 / began.elapsed().as_secs_f64();
     std::fs::remove_file(path).unwrap();
-    times.sort_unstable();
-    Synced { rate, p99: times[times.len() * 99 / 100] }
 }
 
 /// The argument by which this program becomes the bare endpoint.
@@ -96,11 +113,17 @@ pub async fn bare_endpoint() {
     }
 }
 
-/// The client library in a loop that does nothing else, told what the service tells it.
+/// The client library in a loop that does nothing else, told what the service tells it but for the number
+/// of requests under way.
 pub struct BareProducer(BaseProducer);
 
 impl BareProducer {
+    /// As librdkafka does by itself: five requests at a time.
     pub fn new(kafka: &str) -> Self {
+        Self::with_requests(kafka, 5)
+    }
+
+    pub fn with_requests(kafka: &str, at_a_time: u32) -> Self {
         let mut config = ClientConfig::new();
         for (name, value) in [
             ("bootstrap.servers", kafka),
@@ -116,6 +139,7 @@ impl BareProducer {
         ] {
             config.set(name, value);
         }
+        config.set("max.in.flight.requests.per.connection", at_a_time.to_string());
         Self(config.create().unwrap())
     }
 

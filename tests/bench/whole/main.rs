@@ -7,6 +7,7 @@
 //! - `intake`: durable deliveries at full speed, and what is written for them
 //! - `latency`: answers at a tenth of that
 //! - `forwarding`: a backlog to Kafka, at least once and exactly once
+//! - `link`: what one produce request at a time costs, near and far
 //! - `standing`: a large backlog: start-up, memory, what an event costs; the size of the program
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a measurement fails")]
@@ -36,6 +37,7 @@ mod forwarding;
 mod intake;
 mod latency;
 mod limits;
+mod link;
 mod load;
 mod machine;
 mod service;
@@ -101,10 +103,11 @@ fn main() {
         "backlogs_bytes": plan.backlogs,
     });
     let mut rows: Vec<Row> = Vec::new();
-    let parts: [(&str, Measure); 4] = [
+    let parts: [(&str, Measure); 5] = [
         ("intake", intake::measure),
         ("latency", latency::measure),
         ("forwarding", forwarding::measure),
+        ("link", link::measure),
         ("standing", standing::measure),
     ];
     for (_, measure) in parts.into_iter().filter(|(part, _)| wanted(part)) {

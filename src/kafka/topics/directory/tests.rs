@@ -21,7 +21,7 @@ fn directory(create: bool, limit: usize) -> Directory {
 }
 
 fn listing(topics: &[&str]) -> Listing {
-    topics.iter().map(|topic| ((*topic).to_owned(), Found::Led)).collect()
+    topics.iter().map(|topic| ((*topic).to_owned(), Found::Led { partitions: 3 })).collect()
 }
 
 fn names(topics: &[&str]) -> Vec<String> {
