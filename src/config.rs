@@ -48,7 +48,9 @@ pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
 pub use effective::Entry;
 pub use mistake::{Key, Mistake, Mistakes, Place};
 pub use oauth::{IntrospectionAuth, OAuth, OAuthAuth, is_trustworthy};
-pub use reread::{kafka as kafka_again, tokens as tokens_again};
+pub use reread::{
+    kafka as kafka_again, oauth as oauth_again, secret as secret_again, tokens as tokens_again,
+};
 pub use secret::Secret;
 pub use stages::{
     Admin, Auth, CertificateAuth, Delivery, Forward, Guarantee, HeaderScheme, Journal, Kafka,

@@ -1,8 +1,8 @@
 //! The back half: from the spool to Kafka, one forwarder a source.
 //!
 //! [`Forwarder::step`] is the whole story: settle what the sink answered, let held topics come back,
-//! move the main lane on, save the checkpoint. Everything is synchronous and time is an argument, so
-//! a thread drives it in production and a simulation drives it in tests.
+//! move the main lane on, save the checkpoint (`checkpoint.rs`). Everything is synchronous and time is
+//! an argument, so a thread drives it in production and a simulation drives it in tests.
 //!
 //! What it promises: I2 (each event ends on its topic, as a dead letter or in quarantine, and the
 //! checkpoint never passes one that has not), I4 (order within topic and key), I8 (a topic or event
@@ -10,9 +10,9 @@
 //!
 //! - The sink retries whatever is the cluster's trouble; the window fills and the lane waits.
 //! - A topic that fails by itself is held (`held.rs`) and comes back on a lane of its own.
-//! - An event that is refused for good becomes a dead letter (`refuse.rs`); while that can't be
-//!   written it waits, and in the end it goes to quarantine (`letters.rs`); if that can't be written
-//!   either, the source waits.
+//! - An event that is refused for good becomes a dead letter (`refuse.rs`; `rejected.rs` where it was
+//!   sent before); while that can't be written it waits, and in the end it goes to quarantine
+//!   (`letters.rs`); if that can't be written either, the source waits.
 //! - An event that another source, or an earlier delivery, has brought already is passed over
 //!   (`deduplicate`).
 //! - When records behind a failed one may still be sent, everything unsent is taken back, the
@@ -26,14 +26,19 @@ mod abort;
 mod ahead;
 mod asking;
 mod catch_up;
+mod checkpoint;
 mod held;
 mod lane;
+mod lanes;
 mod letters;
 mod pump;
+mod quarantine;
 mod refuse;
+mod rejected;
 mod reset;
 mod settle;
 mod spans;
+mod start;
 mod take;
 mod thread;
 mod topics;
@@ -55,7 +60,7 @@ use self::{
     spans::Spans,
     topics::{TopicId, Topics},
     transaction::Transaction,
-    window::{LaneId, Window},
+    window::LaneId,
 };
 use crate::{
     checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Held},
@@ -72,14 +77,12 @@ use crate::{
     traces::Traces,
 };
 
+pub use start::Start;
 pub use thread::{now, run};
-pub use transaction::{Start, Transactions};
+pub use transaction::Transactions;
 
 /// The main lane's id; held topics get the others.
 const MAIN: LaneId = 0;
-
-/// How long the checkpoint may lag behind what is settled.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A cluster that has said nothing for this long counts as away: nobody is to blame but the cluster.
 const CLUSTER_SILENCE: Duration = Duration::from_secs(5);
@@ -336,129 +339,6 @@ impl<S: Sink> Forwarder<S> {
     /// Whether the cluster has been silent for so long that waiting for it is pointless.
     pub fn cluster_is_away(&self) -> bool {
         self.sink.cluster_silence().is_none_or(|silence| silence > CLUSTER_SILENCE)
-    }
-
-    /// What would be saved now; in exactly-once delivery what is committed.
-    pub fn position(&self) -> Checkpoint {
-        if let Some(transaction) = &self.transaction {
-            return transaction.committed.clone();
-        }
-        let low = self.main.low();
-        let held = self.held.iter().filter(|(_, held)| !held.is_back(low)).map(|(topic, held)| {
-            Held { topic: self.topics.get(*topic).name.clone(), position: held.lane.low() }
-        });
-        Checkpoint {
-            low,
-            held: held.collect(),
-            // What another mode has written.
-            writer: None,
-            refused: Vec::new(),
-            ..self.saved.clone()
-        }
-    }
-
-    /// Writes the checkpoint if it changed, and lets the spool remove what lies behind it. The order
-    /// matters: what is behind a checkpoint must be known by its id after a crash, and what is behind
-    /// one that is not durable may still be needed.
-    pub fn save_checkpoint(&mut self, now: Now) -> Result<(), ForwardError> {
-        if self.transaction.is_some() {
-            return self.save_committed(now);
-        }
-        debug_assert!(self.every_event_has_one_lane(), "the main lane owes what it would pass");
-        self.saved_at = Some(now.instant);
-        self.forget_what_is_behind();
-        let mut checkpoint = self.position();
-        self.claims.save(now.unix);
-        if checkpoint != self.saved {
-            checkpoint.written_at = now.unix;
-            checkpoint.number += 1;
-            self.checkpoint.store(&checkpoint)?;
-            self.saved = checkpoint;
-        }
-        // Now and then also when nothing moved: delivered segments go by their age.
-        self.spool.delivered(self.saved.lowest());
-        Ok(())
-    }
-
-    fn save_checkpoint_now_and_then(&mut self, now: Now) -> Result<(), ForwardError> {
-        let due = self.saved_at.is_none_or(|at| now.instant >= at + CHECKPOINT_INTERVAL);
-        if due { self.save_checkpoint(now) } else { Ok(()) }
-    }
-
-    /// The main lane passes what a held topic's lane covers, so it must owe none of it.
-    fn every_event_has_one_lane(&self) -> bool {
-        let mut undone = self.main.window.iter().filter(|slot| !slot.state.is_done());
-        undone.all(|slot| {
-            let held = slot.belongs_to.and_then(|topic| self.held.get(&topic));
-            held.is_none_or(|held| !held.covers(slot.position))
-        })
-    }
-
-    fn forget_what_is_behind(&mut self) {
-        let (low, held) = (self.main.low(), &self.held);
-        self.settled_ahead.keep(|position, topic| {
-            position >= low || held.get(&topic).is_some_and(|held| position >= held.lane.low())
-        });
-    }
-
-    fn lane(&self, id: LaneId) -> Option<&Lane> {
-        match id {
-            MAIN => Some(&self.main),
-            other => self.held.get(self.lanes.get(&other)?).map(|held| &held.lane),
-        }
-    }
-
-    fn lane_mut(&mut self, id: LaneId) -> Option<&mut Lane> {
-        match id {
-            MAIN => Some(&mut self.main),
-            other => self.held.get_mut(self.lanes.get(&other)?).map(|held| &mut held.lane),
-        }
-    }
-
-    /// Everything that any lane has looked at is settled.
-    fn nothing_is_on_its_way(&self) -> bool {
-        self.main.window.is_empty() && self.held.values().all(|held| held.lane.window.is_empty())
-    }
-
-    fn window_of(&mut self, token: Token) -> Option<&mut Window> {
-        self.lane_mut(Window::lane_of(token)).map(|lane| &mut lane.window)
-    }
-
-    fn open_lane(&mut self, topic: TopicId, from: Position, phase: Phase, why: &str) {
-        let mut id = self.last_lane;
-        loop {
-            id = id.wrapping_add(1);
-            if id != MAIN && !self.lanes.contains_key(&id) {
-                break;
-            }
-        }
-        self.last_lane = id;
-        self.close_lane(topic);
-        self.lanes.insert(id, topic);
-        let lane = Lane::new(id, self.spool.reader(from.sequence), from);
-        let held = HeldTopic::new(lane, phase, why);
-        self.held.insert(topic, held);
-        self.show_held();
-    }
-
-    /// Whether one more topic may be held from `from` on. If not, the main lane waits there for a
-    /// held topic to come back; so lanes that have nothing to read before it don't count: they would
-    /// wait for the main lane, and it for them.
-    fn lanes_are_left(&self, from: Position) -> bool {
-        let behind = |held: &&HeldTopic| held.phase != Phase::Draining && held.lane.next() < from;
-        self.held.values().filter(behind).count() < self.settings.held_topics
-    }
-
-    fn close_lane(&mut self, topic: TopicId) {
-        self.held.remove(&topic);
-        self.lanes.retain(|_, lane_topic| *lane_topic != topic);
-        self.pauses.reset();
-        self.show_held();
-    }
-
-    fn show_held(&self) {
-        let source = self.spool.source().as_str();
-        self.metrics.held_topics.with_label_values(&[source]).set(self.held.len() as i64);
     }
 }
 

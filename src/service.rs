@@ -12,6 +12,7 @@ mod drain;
 mod growth;
 mod oauth;
 pub mod open_files;
+mod patience;
 mod reload;
 mod source;
 mod status;
@@ -26,7 +27,11 @@ use tokio::{
 };
 
 use self::{
-    oauth::OAuthParts, reload::KafkaSecrets, source::RunningSource, status::Status, ways::Ways,
+    oauth::OAuthParts,
+    reload::{ClientSecretFile, KafkaSecrets},
+    source::RunningSource,
+    status::Status,
+    ways::Ways,
 };
 use crate::{
     admin,
@@ -141,15 +146,19 @@ pub async fn start(
     let traces = exporter.as_ref().map(Exporter::traces).unwrap_or_default();
     let opened = open_in_background(config.clone(), maker, &metrics, &traces).await;
     let opened = opened.and_then(|(folder, topics, sources)| {
+        let receivers: Vec<_> =
+            sources.iter().map(|source| source.receiver(&ways, &oauth)).collect();
         let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
         reloads.extend(renewal.map(boxed));
         reloads.extend(sources.iter().filter_map(RunningSource::token_file).map(boxed));
+        reloads.extend(oauth.files(&config.oauth).map(boxed));
+        reloads.extend(receivers.iter().filter_map(ClientSecretFile::new).map(boxed));
         reloads.extend(kafka_secrets.renewing(&topics).map(boxed));
         let reloader = Reloader::new(reloads, &metrics);
         reloader.spawn(EVERY, shutdown.clone()).map_err(StartError::Thread)?;
-        Ok((folder, topics, sources))
+        Ok((folder, topics, sources, receivers))
     });
-    let (folder, topics, sources) = match opened {
+    let (folder, topics, sources, receivers) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             shutdown.advance(Phase::Stopped);
@@ -157,9 +166,8 @@ pub async fn start(
         }
     };
 
-    let receivers: Vec<_> = sources.iter().map(|source| source.receiver(&ways, &oauth)).collect();
     let receiver = Receiver::new(receivers, &config.listen, &metrics).traced(traces);
-    let receiver = Arc::new(receiver.with_token_endpoint(oauth.token_endpoint(&config)));
+    let receiver = Arc::new(receiver.with_token_endpoint(oauth.token_endpoint()));
     let listening = tokio::spawn(listen::serve_over(
         tls,
         deliveries,

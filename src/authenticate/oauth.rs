@@ -26,7 +26,13 @@ use self::{
     provider::Provider,
 };
 use super::{KnownTo, Proof, Refusal, moment::Moment};
-use crate::{config::OAuthAuth, delivery::SourceName, fetch::Client, metrics::Metrics};
+use crate::{
+    config::{OAuthAuth, Secret},
+    delivery::SourceName,
+    fetch::Client,
+    metrics::Metrics,
+    reload::Current,
+};
 
 mod bearer;
 pub mod built_in;
@@ -83,6 +89,11 @@ impl OAuth {
         if let Some(provider) = &self.provider {
             provider.prepare(now.instant);
         }
+    }
+
+    /// What this service shows to the provider that it asks about tokens, to be replaced.
+    pub fn client_secret(&self) -> Option<&Current<Secret>> {
+        self.introspection.as_ref().map(Introspection::client_secret)
     }
 
     /// Judges the head of a request.

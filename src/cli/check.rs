@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::{ConfigFile, Program, print, text};
 use crate::{
-    config::{self, Config, Key, Mistake, Place, Questions},
+    config::{self, Config, Key, Mistake, Place, Questions, Traces},
+    fetch,
     listen::tls::{Tls, TlsError},
 };
 
@@ -50,6 +51,7 @@ pub(super) fn run(
     }
     print(out, &loaded);
     print(out, format_args!("\n# {}\n", memory(&loaded.config)));
+    print(out, format_args!("# {}\n", traces(&loaded.config.traces)));
     if !options.connect {
         return 0;
     }
@@ -75,4 +77,13 @@ fn memory(config: &Config) -> String {
     }
     let memory = text::bytes(settings.memory());
     format!("to recognise repeated events (deduplicate.ids = {}): {memory} of memory", settings.ids)
+}
+
+/// Where spans go. The address without what may be a secret of it; the collector's headers, never.
+fn traces(traces: &Traces) -> String {
+    match traces {
+        Traces::Off => "no spans are made: no variable OTEL_* asks for them".into(),
+        Traces::To(endpoint) => format!("spans go to {}", fetch::Place::of(endpoint)),
+        Traces::Unusable(problem) => format!("no spans are made: {problem}"),
+    }
 }

@@ -56,6 +56,7 @@ pub(super) fn read(
     let token_url = reading.leaf(s, "token_url", &HTTPS_URL, default);
     let scopes = reading.list(s, "scopes", SCOPES.map(str::to_owned).to_vec());
     let key = section.key.clone();
+    let with_file = reading.with_file(&key.child("client_secret"));
     reading.end(section);
     if !is_configured {
         return Some(None);
@@ -74,7 +75,7 @@ pub(super) fn read(
         url: url??,
         organization_id: organization_id??,
         client_id: client_id??,
-        client_secret: client_secret??,
+        client_secret: with_file(client_secret??),
         token_url: token_url?,
         scopes: scopes?,
     }))

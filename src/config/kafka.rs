@@ -37,11 +37,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section, validate: Validate
     let mut properties = BTreeMap::new();
     for name in &names {
         let value = reading.any(&mut map, name, |value| property(name, value));
-        let file = reading.file_of(&key.child(name));
-        let value = value.map(|value| match &file {
-            Some(file) => value.read_from(file),
-            None => value,
-        });
+        let value = value.map(reading.with_file(&key.child(name)));
         properties.extend(value.map(|value| (name.clone(), value)));
     }
     let consistent = combinations(reading, &key, &properties);

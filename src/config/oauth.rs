@@ -134,7 +134,8 @@ const NAME: Kind<String> = Kind {
 pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Option<OAuth> {
     let default = OAuth::default();
     let mut section = reading.section(root, "oauth");
-    let keys = reading.any_optional(&mut section, "signing_keys", |v| secrets(v, KEY_BYTES));
+    let keys = reading.any_optional(&mut section, "signing_keys", signing_keys);
+    let with_file = reading.with_file(&section.key.child("signing_keys"));
     let lifetime =
         reading.leaf(&mut section, "token_lifetime", &NONZERO_DURATION, default.token_lifetime);
     let mut written = reading.section(&mut section, "clients");
@@ -147,7 +148,9 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Option<OAuth> {
                           have at most 63 characters.";
             reading.mistakes.at(&client.key, "is no id for a client", remedy);
         }
-        let read = reading.any(&mut client, "secrets", |value| secrets(value, SECRET_BYTES));
+        let read = reading.any(&mut client, "secrets", client_secrets);
+        let with_file = reading.with_file(&client.key.child("secrets"));
+        let read = read.map(|read| read.into_iter().map(with_file).collect());
         reading.end(client);
         clients = clients.zip(read).map(|(mut clients, secrets)| {
             clients.insert(id, secrets);
@@ -155,7 +158,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Option<OAuth> {
         });
     }
     Some(OAuth {
-        signing_keys: keys?.unwrap_or_default(),
+        signing_keys: keys?.unwrap_or_default().into_iter().map(with_file).collect(),
         token_lifetime: lifetime?,
         clients: clients?,
     })
@@ -207,10 +210,12 @@ fn read_introspection(
     });
     let keep = reading.leaf(s, "keep", &DURATION, Duration::from_secs(60));
     let key = section.key.clone();
+    let with_file = reading.with_file(&key.child("client_secret"));
     reading.end(section);
     let (url, client_id, client_secret, keep) = (url?, client_id?, client_secret?, keep?);
     match (url, client_id, client_secret) {
         (Some(url), Some(client_id), Some(client_secret)) => {
+            let client_secret = with_file(client_secret);
             Some(Some(IntrospectionAuth { url, client_id, client_secret, keep }))
         }
         // Only what has a default, or nothing.
@@ -281,7 +286,16 @@ pub(super) fn check(oauth: &OAuth, sources: &[SourceConfig], mistakes: &mut Mist
     }
 }
 
-/// None of the texts quotes a secret.
+/// What signs our own tokens. None of the texts quotes a secret.
+pub(super) fn signing_keys(value: &Value) -> Result<(Vec<Secret>, String), (String, String)> {
+    secrets(value, KEY_BYTES)
+}
+
+/// What a client gets its tokens with. None of the texts quotes a secret.
+pub(super) fn client_secrets(value: &Value) -> Result<(Vec<Secret>, String), (String, String)> {
+    secrets(value, SECRET_BYTES)
+}
+
 fn secrets(value: &Value, least: usize) -> Result<(Vec<Secret>, String), (String, String)> {
     let remedy = format!(
         "Write secrets of at least {least} bytes, with commas between them, as a JSON list in double \

@@ -13,6 +13,7 @@ use super::{
     leaf::{Kind, string},
     mistake::{Key, Mistakes},
     nearest::nearest,
+    secret::Secret,
     written::{Written, list, text},
 };
 
@@ -271,9 +272,13 @@ impl Reading {
         }
     }
 
-    /// The file of its own that the value of `key` was read from.
-    pub fn file_of(&self, key: &Key) -> Option<PathBuf> {
-        self.written.file(key.segments()).map(Into::into)
+    /// Tells a secret the file of its own that the value of `key` was read from, if there is one.
+    pub fn with_file(&self, key: &Key) -> impl Fn(Secret) -> Secret + use<> {
+        let file = self.written.file(key.segments()).map(PathBuf::from);
+        move |secret| match &file {
+            Some(file) => secret.read_from(file),
+            None => secret,
+        }
     }
 
     fn note(&mut self, key: Key, shown: Option<String>, origin: String) {

@@ -3,9 +3,12 @@
 
 use std::path::Path;
 
+use figment::value::Value;
+
 use super::{
     kafka::{Validate, hide, property},
     layer::{one_a_line, secret_file},
+    oauth::{self, OAuth},
     secret::Secret,
     sources,
     stages::Kafka,
@@ -13,13 +16,45 @@ use super::{
 
 /// The tokens in `file`.
 pub fn tokens(file: &Path) -> Result<Vec<Secret>, String> {
+    list(file, sources::tokens)
+}
+
+/// `oauth` with those secrets that are in files as they are there now.
+pub fn oauth(oauth: &OAuth) -> Result<OAuth, String> {
+    let mut now = oauth.clone();
+    if let Some(file) = file_of(&oauth.signing_keys) {
+        now.signing_keys = list(file, oauth::signing_keys)?;
+    }
+    for secrets in now.clients.values_mut() {
+        if let Some(file) = file_of(secrets).map(Path::to_owned) {
+            *secrets = list(&file, oauth::client_secrets)?;
+        }
+    }
+    Ok(now)
+}
+
+/// The one secret in `file`.
+pub fn secret(file: &Path) -> Result<Secret, String> {
     let text = secret_file(&file.to_string_lossy())?;
-    let tokens = one_a_line(&text).map_err(str::to_owned).and_then(|lines| {
-        let (tokens, _) = sources::tokens(&lines).map_err(|(problem, _)| problem)?;
-        Ok(tokens)
+    let secret = Secret::new(text).ok_or_else(|| which(file, "is empty"))?;
+    Ok(secret.read_from(file))
+}
+
+fn file_of(secrets: &[Secret]) -> Option<&Path> {
+    secrets.first()?.file()
+}
+
+/// What makes secrets of a list, and how they are shown; or what is wrong with it, and the remedy.
+type Rules = fn(&Value) -> Result<(Vec<Secret>, String), (String, String)>;
+
+fn list(file: &Path, read: Rules) -> Result<Vec<Secret>, String> {
+    let text = secret_file(&file.to_string_lossy())?;
+    let secrets = one_a_line(&text).map_err(str::to_owned).and_then(|lines| {
+        let (secrets, _) = read(&lines).map_err(|(problem, _)| problem)?;
+        Ok(secrets)
     });
-    let tokens = tokens.map_err(|problem| which(file, &problem))?;
-    Ok(tokens.into_iter().map(|token| token.read_from(file)).collect())
+    let secrets = secrets.map_err(|problem| which(file, &problem))?;
+    Ok(secrets.into_iter().map(|secret| secret.read_from(file)).collect())
 }
 
 /// `kafka` with those properties that are in files as they are there now.

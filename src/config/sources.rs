@@ -77,7 +77,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     );
     let query_parameter = reading.optional(&mut auth, "query_parameter", &QUERY_PARAMETER);
     let key = auth.key.clone();
-    let tokens_file = reading.file_of(&key.child("tokens"));
+    let with_file = reading.with_file(&key.child("tokens"));
     reading.end(auth);
     let journal = journal::read(reading, &mut section, kind);
     reading.end(section);
@@ -96,11 +96,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
         reading.mistakes.at(&key.child("query_parameter"), problem, "Set tokens, or take it away.");
     }
     let header_scheme = header_scheme?;
-    let from_file = |token: Secret| match &tokens_file {
-        Some(file) => token.read_from(file),
-        None => token,
-    };
-    let tokens = tokens.map(|tokens| tokens.into_iter().map(from_file).collect());
+    let tokens = tokens.map(|tokens| tokens.into_iter().map(with_file).collect());
     let tokens = tokens.map(|tokens| TokenAuth { tokens, header_scheme, query_parameter });
     Some(SourceConfig {
         name: name?,

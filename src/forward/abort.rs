@@ -14,11 +14,12 @@ use std::{
 use super::{
     ForwardError, Forwarder, MAIN, Now,
     held::{HeldTopic, Phase},
-    refuse::{Known, Rejected, Stage, reason_named},
+    refuse::Stage,
+    rejected::{Known, Rejected, reason_named},
     reset::{RENEWAL_PATIENCE, Trouble},
+    start::{fence, read},
     take::Sent,
     topics::TopicId,
-    transaction::{fence, read},
     window::{Carries, Slot, State},
 };
 use crate::{

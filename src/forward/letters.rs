@@ -15,7 +15,8 @@ use std::{
 use super::{
     FIRST_PAUSE, ForwardError, Forwarder, Now,
     asking::Asked,
-    refuse::{Rejected, Stage},
+    refuse::Stage,
+    rejected::Rejected,
     window::{RECORD_OVERHEAD, SLOTS},
 };
 use crate::{

@@ -4,18 +4,19 @@
 use super::{
     ForwardError, Forwarder, Now,
     letters::Stay,
+    rejected::Rejected,
     take::{Sent, Taken},
     topics::TopicId,
     window::{Carries, LaneId, State},
 };
 use crate::{
     dead_letter::DeadLetter,
-    decode::{Undecodable, decode},
-    deduplicate::{Claim, Id},
+    decode::Undecodable,
+    deduplicate::Id,
     delivery::SourceName,
     event::{Decoded, Event, Refused},
     produce::{Failure, SendError, Sink, Token, TopicState},
-    spool::{Damage, Next, position::Position},
+    spool::position::Position,
 };
 
 /// The reason of an event that is larger than a record may be.
@@ -26,28 +27,6 @@ pub(super) const TOPIC_LIMIT: &str = "topic-limit";
 
 /// What a dead letter's headers take at most beside its value, and its reserve.
 const LETTER_OVERHEAD: usize = 4096;
-
-/// A slot whose record was refused.
-pub(super) struct Rejected {
-    pub token: Token,
-    pub reason: &'static str,
-    pub error: String,
-    pub stage: Stage,
-    /// An earlier process, or one that went back, had found it out: its id is to be claimed anew.
-    pub anew: bool,
-}
-
-/// What is known of an event that was refused in a transaction that was taken back.
-pub(super) struct Known {
-    pub reason: &'static str,
-    pub error: String,
-    pub stage: Stage,
-}
-
-/// The reason that a checkpoint names. Those of what is no event are found again with it.
-pub(super) fn reason_named(name: &str) -> &'static str {
-    [TOO_LARGE, TOPIC_LIMIT].into_iter().find(|reason| *reason == name).unwrap_or("refused")
-}
 
 /// What is to be tried next with a refused event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -187,7 +166,7 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// What has to be tried at least, after what failed in an earlier transaction.
-    fn known_stage(&self, position: Position) -> Stage {
+    pub(super) fn known_stage(&self, position: Position) -> Stage {
         let known = self.transaction.as_ref().and_then(|it| it.refused.get(&position));
         known.map_or(Stage::Letter, |known| known.stage)
     }
@@ -199,97 +178,11 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// Whether the letter would be larger than a record may be.
-    fn is_too_large(&self, letter: &DeadLetter<'_>) -> bool {
+    pub(super) fn is_too_large(&self, letter: &DeadLetter<'_>) -> bool {
         letter.original.len() + letter.key.len() + LETTER_OVERHEAD > self.sink.record_limit()
     }
 
-    /// One that waits; `false` when it has to go on waiting.
-    pub(super) fn deal_with(
-        &mut self,
-        rejected: &Rejected,
-        now: Now,
-    ) -> Result<bool, ForwardError> {
-        let Rejected { token, reason, error, stage, anew } = rejected;
-        let slot = self.window_of(*token).and_then(|window| window.slot(*token)).cloned();
-        let Some(slot) = slot else { return Ok(true) }; // a reset reads it again
-        let stored = match self.letters.read(&self.spool, slot.position.sequence)? {
-            Next::Delivery(stored) => stored,
-            Next::Damage(damage) => {
-                self.quarantine_damage(&damage, now)?;
-                if let Some(slot) = self.window_of(*token).and_then(|window| window.slot(*token)) {
-                    slot.identity = None; // it was given up: another event may have it
-                }
-                self.settled(*token);
-                return Ok(true);
-            }
-            Next::CaughtUp => return Ok(false), // it was read from there, so it is there
-        };
-
-        self.encoder.come_with(&stored.delivery.headers);
-        let rules = self.rules.clone();
-        let source = self.spool.source().clone();
-        let mut items = Vec::new();
-        let body = &stored.delivery.body;
-        let verdict =
-            decode(self.settings.kind, &rules, body, &stored.delivery.headers, &mut items);
-        let item = items.iter().find(|item| index_of(item) == slot.position.index);
-        if let (true, Some(Ok(found))) = (*anew, item) {
-            match self.claims.claim(found, slot.position, now.unix) {
-                Claim::Granted(identity) => {
-                    if let Some(slot) =
-                        self.window_of(*token).and_then(|window| window.slot(*token))
-                    {
-                        slot.identity = identity;
-                    }
-                }
-                Claim::Repeat => {
-                    self.settled(*token);
-                    return Ok(true);
-                }
-            }
-        }
-        let reason = &match (&verdict, item) {
-            (Err(undecodable), _) => undecodable.reason,
-            (Ok(()), Some(Err(refused))) => refused.reason,
-            (Ok(()), Some(Ok(_)) | None) => *reason,
-        };
-        let mut name = String::new();
-        let letter = match (&verdict, item) {
-            (Err(undecodable), _) => whole_body(&source, slot.position, undecodable, body),
-            (Ok(()), Some(Err(refused))) => element(&source, slot.position, refused),
-            (Ok(()), Some(Ok(found))) => {
-                self.router.topic(&source, found, &mut name);
-                event(&source, slot.position, found, &name, reason, error)
-            }
-            (Ok(()), None) => {
-                self.settled(*token);
-                return Ok(true);
-            }
-        };
-        let stage = match (*stage).max(self.known_stage(slot.position)) {
-            Stage::Letter if self.is_too_large(&letter) => Stage::Pointer,
-            stage => stage,
-        };
-        match self.send_letter(&letter, *token, stage, now)? {
-            Letter::Wait | Letter::Waits | Letter::NoRoom => return Ok(false),
-            Letter::Quarantined => self.settled(*token),
-            Letter::Sent { .. } => {
-                let topic = self.dead_letters;
-                self.topics.get_mut(topic).outstanding += 1;
-                self.joins_transaction();
-                if let Some(slot) = self.window_of(*token).and_then(|window| window.slot(*token)) {
-                    slot.topic = topic;
-                    slot.carries = Carries::DeadLetter { reason, pointer: stage == Stage::Pointer };
-                    slot.state = State::Outstanding;
-                    slot.error = Some(error.as_str().into());
-                    slot.since = now.instant;
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    fn send_letter(
+    pub(super) fn send_letter(
         &mut self,
         letter: &DeadLetter<'_>,
         token: Token,
@@ -353,56 +246,10 @@ impl<S: Sink> Forwarder<S> {
             Stay::Quarantine => self.keep(letter, now),
         }
     }
-
-    fn keep(&mut self, letter: &DeadLetter<'_>, now: Now) -> Result<Letter, ForwardError> {
-        self.quarantine(letter, now)?;
-        Ok(Letter::Quarantined)
-    }
-
-    fn quarantine(
-        &mut self,
-        letter: &DeadLetter<'_>,
-        now: Now,
-    ) -> Result<crate::quarantine::Quarantined, ForwardError> {
-        let kept = self.quarantine.keep(letter, now.unix).map_err(ForwardError::Quarantine)?;
-        let labels = [self.spool.source().as_str(), letter.reason];
-        self.metrics.quarantined.with_label_values(&labels).inc();
-        tracing::warn!(
-            source = %letter.source,
-            position = %letter.position,
-            reason = letter.reason,
-            error = letter.error,
-            path = %kept.path.display(),
-            "an event is in quarantine",
-        );
-        Ok(kept)
-    }
-
-    pub(super) fn quarantine_damage(
-        &mut self,
-        damage: &Damage,
-        now: Now,
-    ) -> Result<(), ForwardError> {
-        self.claims.release(damage.first_sequence..damage.next_sequence, now.unix);
-        let source = self.spool.source();
-        let kept = self
-            .quarantine
-            .keep_damage(source, damage, now.unix)
-            .map_err(ForwardError::Quarantine)?;
-        self.metrics.spool_damage.with_label_values(&[source.as_str()]).inc();
-        self.metrics.quarantined.with_label_values(&[source.as_str(), "damage"]).inc();
-        tracing::error!(
-            %source,
-            damage = %damage,
-            path = %kept.path.display(),
-            "a range of the spool is damaged: its bytes are in quarantine, its events are missing",
-        );
-        Ok(())
-    }
 }
 
 /// What became of a dead letter.
-enum Letter {
+pub(super) enum Letter {
     Sent {
         size: usize,
     },

@@ -187,7 +187,7 @@ impl<S: Sink> Forwarder<S> {
         match outcome {
             Outcome::Delivered => self.delivered(token, &slot),
             Outcome::Failed(_) => {
-                if let Some(slot) = self.window_of(token).and_then(|window| window.slot(token)) {
+                if let Some(slot) = self.slot(token) {
                     slot.state = State::Failed;
                 }
             }

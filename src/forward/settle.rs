@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::{
     ForwardError, Forwarder, MAIN, Now,
     held::Phase,
-    refuse::{Rejected, Stage},
+    refuse::Stage,
+    rejected::Rejected,
     reset::Trouble,
     topics::TopicId,
     window::{Carries, Slot, State, Window},
@@ -40,7 +41,7 @@ impl<S: Sink> Forwarder<S> {
     }
 
     fn settle_one(&mut self, token: Token, outcome: Outcome, now: Now) {
-        let Some(slot) = self.window_of(token).and_then(|window| window.slot(token)) else {
+        let Some(slot) = self.slot(token) else {
             return; // from before a reset
         };
         if slot.state != State::Outstanding {
@@ -124,7 +125,7 @@ impl<S: Sink> Forwarder<S> {
     }
 
     fn failed(&mut self, token: Token, slot: &Slot, failure: Failure, alone: bool, now: Now) {
-        if let Some(slot) = self.window_of(token).and_then(|window| window.slot(token)) {
+        if let Some(slot) = self.slot(token) {
             slot.state = State::Failed;
         }
         if self.transaction.is_some() {
@@ -185,7 +186,7 @@ impl<S: Sink> Forwarder<S> {
     /// The slot's event is to become a dead letter, or to go to quarantine.
     fn rejected(&mut self, rejected: Rejected) {
         let token = rejected.token;
-        if let Some(slot) = self.window_of(token).and_then(|window| window.slot(token)) {
+        if let Some(slot) = self.slot(token) {
             slot.state = State::Refused;
         }
         self.letters.waiting.push_back(rejected);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::JournalError;
 use crate::{
-    config::Secret,
+    config::{self, Secret},
     fetch::{Client, Limits, Place},
 };
 
@@ -74,8 +74,23 @@ impl Access {
         Ok(token)
     }
 
+    /// As its file has it now, if it has one: it may have been replaced since the last token.
+    fn client_secret(&self) -> Secret {
+        let known = &self.credentials.client_secret;
+        match known.file().map(config::secret_again) {
+            None => known.clone(),
+            Some(Ok(now)) => now,
+            Some(Err(problem)) => {
+                let key = "journal.client_secret_file";
+                tracing::warn!(key, problem, "what was read before is in use");
+                known.clone()
+            }
+        }
+    }
+
     async fn grant(&self, now: SystemTime) -> Result<(Secret, SystemTime), JournalError> {
-        let Credentials { token_url, client_id, client_secret, scopes } = &self.credentials;
+        let Credentials { token_url, client_id, scopes, .. } = &self.credentials;
+        let client_secret = self.client_secret();
         let form = Request {
             grant_type: "client_credentials",
             client_id,

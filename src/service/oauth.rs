@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::reload::OAuthFiles;
 use crate::{
     authenticate::{
         moment::Moment,
         oauth::{OAuth, built_in::BuiltIn, token_endpoint::TokenEndpoint},
     },
-    config::{Auth, Config},
+    config::{self, Auth, Config},
     delivery::SourceName,
     fetch::Client,
     metrics::Metrics,
@@ -17,6 +18,7 @@ pub(super) struct OAuthParts {
     /// Where any source has OAuth at all.
     client: Option<Client>,
     built_in: Option<Arc<BuiltIn>>,
+    token_endpoint: Option<TokenEndpoint>,
     metrics: Metrics,
 }
 
@@ -25,7 +27,9 @@ impl OAuthParts {
         let is_used = config.sources.iter().any(|source| source.auth.oauth.is_some());
         let client = is_used.then(Client::new).transpose()?;
         let built_in = BuiltIn::new(&config.oauth.signing_keys, config.oauth.token_lifetime);
-        Ok(Self { client, built_in: built_in.map(Arc::new), metrics: metrics.clone() })
+        let built_in = built_in.map(Arc::new);
+        let token_endpoint = TokenEndpoint::new(&config.oauth, built_in.as_ref());
+        Ok(Self { client, built_in, token_endpoint, metrics: metrics.clone() })
     }
 
     /// The way into one source; its provider's keys are being looked up already.
@@ -36,7 +40,12 @@ impl OAuthParts {
         Some(way)
     }
 
-    pub fn token_endpoint(&self, config: &Config) -> Option<TokenEndpoint> {
-        TokenEndpoint::new(&config.oauth, self.built_in.as_ref())
+    pub fn token_endpoint(&self) -> Option<TokenEndpoint> {
+        self.token_endpoint.clone()
+    }
+
+    /// What of our own tokens is read again when its file changes.
+    pub fn files(&self, config: &config::OAuth) -> Option<OAuthFiles> {
+        OAuthFiles::new(config, self.built_in.as_ref()?, self.token_endpoint.as_ref()?)
     }
 }

@@ -7,10 +7,14 @@ use std::{
 };
 
 use crate::{
-    authenticate::token::Tokens,
+    authenticate::{
+        oauth::{built_in::BuiltIn, token_endpoint::TokenEndpoint},
+        token::Tokens,
+    },
     config::{self, Secret, TokenAuth},
     kafka::{self, Topics},
-    reload::{Digest, Reload},
+    receive,
+    reload::{Current, Digest, Reload},
 };
 
 /// The tokens of one source.
@@ -47,6 +51,84 @@ impl Reload for TokenFile {
         self.tokens.replace(&tokens);
         self.in_use = tokens;
         Ok(true)
+    }
+}
+
+/// What signs our own tokens, and what clients get them with.
+pub(super) struct OAuthFiles {
+    in_use: config::OAuth,
+    built_in: Arc<BuiltIn>,
+    token_endpoint: TokenEndpoint,
+}
+
+impl OAuthFiles {
+    /// `None` where nothing comes from a file.
+    pub fn new(
+        oauth: &config::OAuth,
+        built_in: &Arc<BuiltIn>,
+        token_endpoint: &TokenEndpoint,
+    ) -> Option<Self> {
+        let (in_use, built_in) = (oauth.clone(), built_in.clone());
+        let files = Self { in_use, built_in, token_endpoint: token_endpoint.clone() };
+        (!files.files().is_empty()).then_some(files)
+    }
+}
+
+impl Reload for OAuthFiles {
+    fn key(&self) -> &str {
+        "oauth"
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let secrets = [&self.in_use.signing_keys].into_iter().chain(self.in_use.clients.values());
+        secrets.filter_map(|secrets| secrets.first()?.file()).map(Path::to_owned).collect()
+    }
+
+    fn reload(&mut self) -> Result<bool, String> {
+        let now = config::oauth_again(&self.in_use)?;
+        if now == self.in_use {
+            return Ok(false);
+        }
+        self.built_in.replace(&now.signing_keys);
+        self.token_endpoint.replace(&now.clients);
+        self.in_use = now;
+        Ok(true)
+    }
+}
+
+/// What this service shows to the provider that it asks about a source's tokens.
+pub(super) struct ClientSecretFile {
+    key: String,
+    file: PathBuf,
+    in_use: Current<Secret>,
+}
+
+impl ClientSecretFile {
+    /// `None` where it is in no file of its own.
+    pub fn new(source: &receive::Source) -> Option<Self> {
+        let in_use = source.gate.oauth.as_ref()?.client_secret()?.clone();
+        let file = in_use.get().file()?.to_owned();
+        let key = format!("sources.{}.auth.oauth.introspection.client_secret_file", source.name);
+        Some(Self { key, file, in_use })
+    }
+}
+
+impl Reload for ClientSecretFile {
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
+    }
+
+    fn reload(&mut self) -> Result<bool, String> {
+        let now = config::secret_again(&self.file)?;
+        let is_new = now != self.in_use.get();
+        if is_new {
+            self.in_use.set(now);
+        }
+        Ok(is_new)
     }
 }
 

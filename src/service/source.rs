@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{StartError, oauth::OAuthParts, reload::TokenFile, ways::Ways};
+use super::{
+    StartError, oauth::OAuthParts, patience::open_patiently, reload::TokenFile, ways::Ways,
+};
 use crate::{
     authenticate::{Gate, certificate::Certificate, token::Tokens},
     checkpoint::{Checkpoint, CheckpointFile},
@@ -63,7 +65,9 @@ impl RunningSource {
         checkpoint.check_fence()?;
         let saved = checkpoint.load()?;
         let delivered = saved.as_ref().map(Checkpoint::delivered);
-        let (writer, spool) = folder.spool(&source.name, source.size_limit, metrics, delivered)?;
+        let (writer, spool) = open_patiently(&source.name, || {
+            folder.spool(&source.name, source.size_limit, metrics, delivered)
+        })?;
         if let Some(saved) = &saved {
             checkpoint.check(saved, spool.id())?;
         }

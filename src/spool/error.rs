@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::delivery::SourceName;
 
-/// The spool can't be opened; nothing on disk was changed because of it. All of them need a person.
+/// The spool can't be opened; nothing on disk was changed because of it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
@@ -28,11 +28,37 @@ pub enum OpenError {
     Foreign { segment: PathBuf, found: Uuid, expected: Uuid },
     #[error("{path} can't be used: {problem}")]
     Identity { path: PathBuf, problem: String },
+    /// May pass. If it does not, opening again and again makes damage of it, if it is small.
+    #[error("the disk can't read {path} at byte {offset}: {error}")]
+    Unreadable { path: PathBuf, offset: u64, error: io::Error },
+    #[error(
+        "the disk can't read {path} at byte {offset}, and more of it than a few bad sectors: see that the \
+         volume is there and whole. If it stays so, copy `spool.directory` to another one with a tool \
+         that reads around bad sectors (ddrescue) and start from there: what it could not read is damage \
+         like any other"
+    )]
+    BadDisk { path: PathBuf, offset: u64 },
     #[error(
         "spool: {doing} {path} failed: {error}; `spool.directory` must be a folder that this process \
          may write"
     )]
     Io { doing: &'static str, path: PathBuf, error: io::Error },
+}
+
+impl OpenError {
+    /// Whether the same call may succeed later without a person's help; the others need one.
+    pub fn is_worth_retrying(&self) -> bool {
+        match self {
+            Self::Unreadable { .. } => true,
+            Self::Locked { .. }
+            | Self::AlreadyOpen { .. }
+            | Self::NewerFormat { .. }
+            | Self::Foreign { .. }
+            | Self::Identity { .. }
+            | Self::BadDisk { .. }
+            | Self::Io { .. } => false,
+        }
+    }
 }
 
 /// A delivery was not stored. The sender must hear that it may come again, whatever the reason.

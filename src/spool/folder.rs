@@ -1,6 +1,7 @@
 //! The whole spool folder: held by one process, with the limits that all its spools share.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -15,6 +16,7 @@ use super::{
     position::Position,
     recovery, retention,
     shared::Shared,
+    trouble::Trouble,
 };
 use crate::{delivery::SourceName, metrics::Metrics};
 
@@ -27,6 +29,8 @@ pub struct Folder {
     /// Bytes of delivered segments of all spools, against `spool.keep_delivered.size`.
     pub(super) kept: Budget,
     spools: Mutex<Vec<Weak<Shared>>>,
+    /// What could not be read when a spool was to be opened, until it is.
+    troubles: Mutex<BTreeMap<SourceName, Trouble>>,
     _lock: Lock,
 }
 
@@ -46,13 +50,15 @@ impl Folder {
             total: Budget::new(config.size_limit),
             kept: Budget::new(config.keep_delivered_size),
             spools: Mutex::default(),
+            troubles: Mutex::default(),
             _lock: lock,
         }))
     }
 
     /// Opens or makes the spool of `source` and recovers what is in it. `low` is the lowest
     /// undelivered position according to the checkpoint; `None` when there is no checkpoint: then
-    /// everything is undelivered.
+    /// everything is undelivered. An error that is worth it is to be tried again, after a pause: the
+    /// tenth time a bad sector is damage.
     pub fn spool(
         self: &Arc<Self>,
         source: &SourceName,
@@ -71,7 +77,14 @@ impl Folder {
         let generations = recovery::generations(disk, &segments)?;
         let id =
             identity::read_or_create(disk, &directory.join("identity"), !generations.is_empty())?;
-        let recovered = recovery::recover(disk, &segments, &generations, id, delivered)?;
+        let recovered = {
+            let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+            let trouble = troubles.entry(source.clone()).or_default();
+            let recovered =
+                recovery::recover(disk, &segments, &generations, id, delivered, trouble)?;
+            troubles.remove(source);
+            recovered
+        };
         let shared = Arc::new(Shared::new(
             source.clone(),
             id,

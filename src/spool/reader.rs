@@ -240,6 +240,10 @@ impl Reader {
 pub(super) fn failed(error: WalkError, segment: PathBuf) -> ReadError {
     match error {
         WalkError::Io { offset, error } => ReadError::Io { segment, offset, error },
+        WalkError::NotConfined { offset } => {
+            let what = "more can't be read than a few bad sectors; is the disk there, and whole?";
+            ReadError::Io { segment, offset, error: io::Error::other(what) }
+        }
         WalkError::UnknownCodec { offset, codec } => {
             ReadError::NewerFormat { segment, offset, found: format!("codec {codec}") }
         }

@@ -14,6 +14,11 @@
 //! - *Damage in the middle*, with valid frames behind: left to the reader as well.
 //! - *Its header is incomplete*: the crash came while it was begun, and nothing in it was
 //!   acknowledged. It is begun again under the same name.
+//! - *The disk can't read a part of it*: that may pass, so opening fails, and whoever opens comes
+//!   again ([`OpenError::is_worth_retrying`]). What stays unreadable is treated as a reader treats it
+//!   (`trouble.rs`, `walk/unreadable.rs`): small and alone it is damage like any other. Then nothing
+//!   is cut, and where no whole frame stands behind it the next number is behind as many as its bytes
+//!   have room for.
 //!
 //! After a killed process (not a lost machine) whole frames may be in the page cache only; they are
 //! synced before anybody reads them. Numbers never go back behind the highest position of the checkpoint: after a
@@ -21,8 +26,7 @@
 
 use std::{
     io::{self, IoSlice},
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::Path,
 };
 
 use uuid::Uuid;
@@ -31,14 +35,17 @@ use super::{
     Delivered,
     disk::{self, Disk, DiskFile},
     error::OpenError,
-    ledger::{Ledger, Mark},
+    ledger::Ledger,
     position::Position,
-    segment::{self, HEADER_LENGTH, Header, NoHeader},
-    tail,
-    walk::{End, Range, Step, Walk, WalkError},
+    segment::{self, Header, NoHeader},
+    trouble::Trouble,
     writer::Active,
 };
 use crate::delivery::UnixMillis;
+
+mod last_segment;
+
+use last_segment::LastSegment;
 
 pub struct Recovered {
     pub ledger: Ledger,
@@ -61,6 +68,7 @@ pub fn recover(
     generations: &[u64],
     id: Uuid,
     delivered: Option<Delivered>,
+    trouble: &mut Trouble,
 ) -> Result<Recovered, OpenError> {
     let mut ledger = Ledger::new();
     let mut active = None;
@@ -72,8 +80,8 @@ pub fn recover(
             ledger.add_segment(generation, info.length, info.written_at);
         }
         let path = segment::path(segments, last);
-        let recovered = LastSegment::open(disk, path, last, id)?.recover(disk, &mut ledger)?;
-        (active, end) = (recovered.0, recovered.1);
+        let segment = LastSegment::open(disk, path, last, id, trouble)?;
+        (active, end) = segment.recover(disk, &mut ledger, trouble)?;
     }
     // The names too: the crash may have come before the directory was synced.
     disk.sync_dir(segments).map_err(failed("syncing", segments))?;
@@ -96,108 +104,6 @@ pub fn recover(
     let first = ledger.first_generation().unwrap_or(end);
     ledger.set_removed_below(delivered.map_or(1, |at| at.lowest.sequence).min(first));
     Ok(Recovered { ledger, active })
-}
-
-struct LastSegment {
-    path: PathBuf,
-    generation: u64,
-    file: Arc<dyn DiskFile>,
-    length: u64,
-}
-
-impl LastSegment {
-    /// Opens it and makes sure that it has a header of ours, if it can have had one.
-    fn open(disk: &dyn Disk, path: PathBuf, generation: u64, id: Uuid) -> Result<Self, OpenError> {
-        let file = disk.open_to_write(&path).map_err(failed("opening", &path))?;
-        let mut length = file.len().map_err(failed("looking at", &path))?;
-        match read_header(&*file).map_err(failed("reading", &path))? {
-            Ok(header) if header.spool != id => {
-                return Err(OpenError::Foreign {
-                    segment: path,
-                    found: header.spool,
-                    expected: id,
-                });
-            }
-            Ok(_) => {}
-            Err(NoHeader::Newer { version }) => {
-                let found = segment::told(version);
-                return Err(OpenError::NewerFormat { path, found });
-            }
-            Err(NoHeader::Damaged) if length > HEADER_LENGTH => {
-                tracing::warn!(segment = %path.display(), "damaged segment header; frames are kept");
-            }
-            Err(NoHeader::Damaged) => {
-                write_header(&*file, generation, id, disk.now())
-                    .map_err(failed("writing", &path))?;
-                length = HEADER_LENGTH;
-            }
-        }
-        Ok(Self { path, generation, file, length })
-    }
-
-    /// Enters it into the ledger; what to go on with, and the sequence behind its last frame.
-    fn recover(
-        self,
-        disk: &dyn Disk,
-        ledger: &mut Ledger,
-    ) -> Result<(Option<Active>, u64), OpenError> {
-        let mut walk =
-            Walk::new(self.file.clone(), self.generation, HEADER_LENGTH, self.generation);
-        let info = disk.info(&self.path).map_err(failed("looking at", &self.path))?;
-        ledger.add_segment(self.generation, self.length, info.written_at);
-        let end = End { offset: self.length, sequence: u64::MAX };
-        let tail = loop {
-            let expected = walk.expected();
-            match walk.step(end).map_err(|error| self.failed(error))? {
-                Step::Frame(frame) => {
-                    let mark = Mark { sequence: frame.head.sequence, offset: frame.offset };
-                    ledger.note(self.generation, mark);
-                }
-                Step::Broken(range) if range.next == u64::MAX => break Some((range, expected)),
-                Step::Broken(range) => tracing::warn!(
-                    segment = %self.path.display(), from = range.from, to = range.to,
-                    "damage in the last segment; the reader will report it"
-                ),
-                Step::End => break None,
-            }
-        };
-        let (length, sequence, goes_on) = match tail {
-            None => (self.length, walk.expected(), true),
-            Some((range, expected)) if self.cannot_be_acknowledged(range)? => {
-                tracing::info!(
-                    segment = %self.path.display(), from = range.from, to = range.to,
-                    "an incomplete write at the end is cut"
-                );
-                self.file.set_len(range.from).map_err(failed("cutting", &self.path))?;
-                (range.from, expected, true)
-            }
-            Some((range, expected)) => {
-                let mut walk = Walk::new(self.file.clone(), self.generation, range.from, expected);
-                let highest =
-                    walk.highest_claim(range.from, end).map_err(|error| self.failed(error))?;
-                (self.length, highest.unwrap_or(expected) + 1, false)
-            }
-        };
-        self.file.sync_data().map_err(failed("syncing", &self.path))?;
-        ledger.set_last_length(length);
-        let active = Active { file: self.file, generation: self.generation, length };
-        Ok((goes_on.then_some(active), sequence))
-    }
-
-    fn cannot_be_acknowledged(&self, tail: Range) -> Result<bool, OpenError> {
-        tail::is_unfinished(&*self.file, self.generation, tail)
-            .map_err(failed("reading", &self.path))
-    }
-
-    fn failed(&self, error: WalkError) -> OpenError {
-        match error {
-            WalkError::Io { error, .. } => failed("reading", &self.path)(error),
-            WalkError::UnknownCodec { offset, codec } => OpenError::NewerFormat {
-                path: self.path.clone(),
-                found: format!("codec {codec} at byte {offset}"),
-            },
-        }
-    }
 }
 
 /// Writes the header of a segment that holds nothing yet; not synced.

@@ -1,4 +1,4 @@
-//! How long a reader waits for what it can't read, and when it has passed by enough.
+//! How long a reader (or an opening) waits for what it can't read, and when it has passed by enough.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,12 @@ impl Trouble {
             (self.at, self.failures) = (Some(place), 0);
         }
         self.failures = self.failures.saturating_add(1);
-        self.failures >= PATIENCE && self.passed.len() < MOST_PLACES
+        self.failures >= PATIENCE && !self.is_too_much()
+    }
+
+    /// Whether so much was passed by that no more will be.
+    pub fn is_too_much(&self) -> bool {
+        self.passed.len() >= MOST_PLACES
     }
 
     /// Notes that what could not be read there is left behind; whether for the first time.

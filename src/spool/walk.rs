@@ -74,6 +74,10 @@ pub enum WalkError {
         offset: u64,
         error: io::Error,
     },
+    /// More can't be read than a few bad sectors.
+    NotConfined {
+        offset: u64,
+    },
     /// A valid frame, compressed in a way that this version doesn't know.
     UnknownCodec {
         offset: u64,

@@ -88,6 +88,27 @@ fn check_says_what_recognising_repeats_takes() {
 }
 
 #[test]
+fn check_says_where_traces_go_and_nothing_of_what_gets_them_in() {
+    let said = |variables: &[(&str, &str)]| {
+        let ended = run(&["check"], &[&SMALL[..], variables].concat(), &PLAIN);
+        assert_eq!((ended.code, &ended.errors[..]), (0, ""));
+        assert!(!ended.out.contains("hunter2"), "{}", ended.out);
+        let line = ended.out.lines().find(|line| line.contains("spans")).unwrap();
+        line.to_owned()
+    };
+    assert_eq!(said(&[]), "# no spans are made: no variable OTEL_* asks for them");
+    let on = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://me:hunter2@host:4318/?key=hunter2");
+    let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer hunter2");
+    let plain = said(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")]);
+    assert_eq!(plain, "# spans go to http://collector:4318/v1/traces");
+    assert_eq!(said(&[on, headers]), "# spans go to https://host:4318/");
+    assert_eq!(
+        said(&[on, headers, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]),
+        "# no spans are made: OTEL_EXPORTER_OTLP_PROTOCOL is not `http/protobuf`, the one that there is"
+    );
+}
+
+#[test]
 fn check_lists_all_mistakes_and_ends_with_1() {
     let more = [("MILLRACE_TOPICS__LIMIT", "x"), ("MILLRACE_SPOOL__SIZE_LIMIT", "8000000TiB")];
     let ended = run(&["check"], &more, &PLAIN);

@@ -26,6 +26,8 @@ mod following;
 mod health;
 mod http2;
 mod oauth;
+#[path = "../support/played.rs"]
+mod played;
 mod secrets;
 mod slow;
 mod spooled;

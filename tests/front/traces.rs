@@ -18,12 +18,11 @@ use opentelemetry_proto::tonic::{
     trace::v1::{Span, span::SpanKind, status::StatusCode},
 };
 use prost::Message;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
 
-use crate::support::{Raw, Reply, eventually, within};
+use crate::{
+    played::{self, Request, Response},
+    support::{Raw, Reply, eventually, within},
+};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SENDER: &str = "b7ad6b7169203331";
@@ -35,48 +34,33 @@ enum Says {
     Nothing,
 }
 
-/// Keeps what it is sent, as it was sent.
+/// Keeps what it is sent.
 struct Collector {
     endpoint: String,
-    got: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    got: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Collector {
-    async fn start(says: Says) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    fn start(says: Says) -> Self {
         let got: Arc<Mutex<Vec<_>>> = Arc::default();
         let into = got.clone();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let into = into.clone();
-                tokio::spawn(async move {
-                    while let Some(request) = request(&mut stream).await {
-                        into.lock().unwrap().push(request);
-                        match says {
-                            Says::Status(status) => {
-                                let head =
-                                    format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n");
-                                stream.write_all(head.as_bytes()).await.unwrap();
-                            }
-                            Says::Nothing => std::future::pending().await,
-                        }
-                    }
-                });
+        let address = played::serve(move |request| {
+            into.lock().unwrap().push(request.clone());
+            match says {
+                Says::Status(status) => Response::new(status, ""),
+                Says::Nothing => loop {
+                    std::thread::park();
+                },
             }
         });
-        Self { endpoint, got }
-    }
-
-    fn heads(&self) -> Vec<String> {
-        self.got.lock().unwrap().iter().map(|(head, _)| head.clone()).collect()
+        Self { endpoint: format!("http://{address}"), got }
     }
 
     /// By their names, each with the name of its service.
     fn spans(&self) -> Vec<(String, Span)> {
         let mut spans = Vec::new();
-        for (_, body) in self.got.lock().unwrap().iter() {
-            for of in ExportTraceServiceRequest::decode(&body[..]).unwrap().resource_spans {
+        for request in self.got.lock().unwrap().iter() {
+            for of in ExportTraceServiceRequest::decode(&request.body[..]).unwrap().resource_spans {
                 let service = text(&of.resource.unwrap().attributes, "service.name");
                 let found = of.scope_spans.into_iter().flat_map(|scope| scope.spans);
                 spans.extend(found.map(|span| (service.clone(), span)));
@@ -84,26 +68,6 @@ impl Collector {
         }
         spans
     }
-}
-
-async fn request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
-    let mut read = Vec::new();
-    let end = loop {
-        if let Some(at) = read.windows(4).position(|end| end == b"\r\n\r\n") {
-            break at + 4;
-        }
-        if stream.read_buf(&mut read).await.ok()? == 0 {
-            return None;
-        }
-    };
-    let mut body = read.split_off(end);
-    let head = String::from_utf8(read).unwrap().to_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-    body.reserve(length.parse().unwrap());
-    while body.len() < length.parse().unwrap() {
-        stream.read_buf(&mut body).await.ok()?;
-    }
-    Some((head, body))
 }
 
 type Attributes = Vec<opentelemetry_proto::tonic::common::v1::KeyValue>;
@@ -184,7 +148,7 @@ impl Service {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_delivery_and_its_forwarding_are_spans_of_the_trace_that_its_sender_is_in() {
     let (collector, cluster) =
-        (Collector::start(Says::Status(200)).await, MockCluster::start(1).unwrap());
+        (Collector::start(Says::Status(200)), MockCluster::start(1).unwrap());
     let to = ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint.as_str());
     let service = Service::start(Some(&cluster), &[to]).await;
     let parent = format!("x-request-id: of-sender\r\ntraceparent: 00-{TRACE}-{SENDER}-01\r\n");
@@ -196,7 +160,7 @@ async fn a_delivery_and_its_forwarding_are_spans_of_the_trace_that_its_sender_is
     eventually(|| service.running.backlog().1 == 0).await;
     service.stop().await;
 
-    assert!(collector.heads()[0].starts_with("post /v1/traces "), "{:?}", collector.heads());
+    assert_eq!(collector.got.lock().unwrap()[0].target, "/v1/traces");
     let spans = collector.spans();
     assert!(spans.iter().all(|(service, _)| service == "millrace"));
     let with = |name, value: &str| {
@@ -262,8 +226,7 @@ async fn deliveries_go_on(endpoint: &str) -> Vec<&'static str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_the_collector_does_deliveries_are_answered_and_lost_spans_are_counted() {
-    let (broken, silent) =
-        (Collector::start(Says::Status(500)).await, Collector::start(Says::Nothing).await);
+    let (broken, silent) = (Collector::start(Says::Status(500)), Collector::start(Says::Nothing));
     let (refused, hanging, away) = tokio::join!(
         deliveries_go_on(&broken.endpoint),
         deliveries_go_on(&silent.endpoint),
@@ -277,7 +240,7 @@ async fn whatever_the_collector_does_deliveries_are_answered_and_lost_spans_are_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_collector_that_can_be_spoken_to_nothing_is_traced() {
-    let collector = Collector::start(Says::Status(200)).await;
+    let collector = Collector::start(Says::Status(200));
     let to = ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint.as_str());
     let off: [&[_]; 3] = [
         &[("OTEL_SERVICE_NAME", "millrace")],
@@ -291,5 +254,5 @@ async fn without_a_collector_that_can_be_spoken_to_nothing_is_traced() {
         service.stop().await;
         assert!(!metrics.render().contains("millrace_trace_"), "{variables:?}");
     }
-    assert!(collector.heads().is_empty());
+    assert!(collector.got.lock().unwrap().is_empty());
 }

@@ -2,16 +2,20 @@
 
 use std::{
     net::SocketAddr,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
-use crate::server::{Request, Response, serve};
+use crate::played::{Request, Response, serve};
 
 pub const ORGANIZATION: &str = "4D1@AdobeOrg";
 pub const SECRET: &str = "hunter2-of-adobe";
 pub const CLIENT: &str = "client-of-the-journal";
 /// What every token begins with.
 pub const ACCESS: &str = "hunter2-access-";
+
+/// What it takes once it has told [`Adobe::replaces_its_secret`]'s file so.
+pub const NEXT_SECRET: &str = "hunter2-of-adobe-next";
 
 pub struct Adobe {
     address: SocketAddr,
@@ -26,6 +30,9 @@ struct World {
     uses: usize,
     used: usize,
     refuses_credentials: bool,
+    secret: &'static str,
+    /// Where the next secret is put with the first token.
+    secret_file: Option<PathBuf>,
     answers_first: Vec<u16>,
     first_query: Option<String>,
 }
@@ -40,6 +47,8 @@ impl Adobe {
             uses: usize::MAX,
             used: 0,
             refuses_credentials: false,
+            secret: SECRET,
+            secret_file: None,
             answers_first: Vec::new(),
             first_query: None,
         }));
@@ -64,6 +73,12 @@ impl Adobe {
 
     pub fn refuses_credentials(self) -> Self {
         self.world.lock().unwrap().refuses_credentials = true;
+        self
+    }
+
+    /// Gives one token for [`SECRET`]; from then on the secret is the one that it writes into `file`.
+    pub fn replaces_its_secret(self, file: &Path) -> Self {
+        self.world.lock().unwrap().secret_file = Some(file.into());
         self
     }
 
@@ -125,10 +140,14 @@ impl World {
         let form = String::from_utf8(request.body.clone()).unwrap();
         let good = form.contains("grant_type=client_credentials")
             && form.contains(&format!("client_id={CLIENT}"))
-            && form.contains(&format!("client_secret={SECRET}"))
+            && form.contains(&format!("client_secret={}&", self.secret))
             && form.contains("scope=openid%2CAdobeID%2Cadobeio_api");
         if !good || self.refuses_credentials {
             return Response::new(400, r#"{"error":"invalid_client"}"#);
+        }
+        if let Some(file) = self.secret_file.take() {
+            std::fs::write(file, NEXT_SECRET).unwrap();
+            self.secret = NEXT_SECRET;
         }
         self.granted += 1;
         self.used = 0;

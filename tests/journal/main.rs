@@ -1,10 +1,11 @@
 //! `millrace backfill`, the real program, between a played Adobe and a played millrace.
 //!
 //! `adobe.rs` is the journal and the identity provider as the Journaling API describes them,
-//! `service.rs` takes deliveries and counts, `server.rs` is the HTTP beneath both.
+//! `service.rs` takes deliveries and counts.
 
 mod adobe;
-mod server;
+#[path = "../support/played.rs"]
+mod played;
 mod service;
 
 use std::{
@@ -18,6 +19,15 @@ use service::Service;
 const TOKEN: &str = "hunter2-of-millrace";
 
 fn backfill(adobe: &Adobe, service: &Service, arguments: &[&str]) -> Output {
+    backfill_with(("CLIENT_SECRET", SECRET), adobe, service, arguments)
+}
+
+fn backfill_with(
+    (name, secret): (&str, &str),
+    adobe: &Adobe,
+    service: &Service,
+    arguments: &[&str],
+) -> Output {
     let url = service.url();
     Command::new(env!("CARGO_BIN_EXE_millrace"))
         .args(["backfill", "io", "--to", &url, "--admin", &url])
@@ -30,7 +40,7 @@ fn backfill(adobe: &Adobe, service: &Service, arguments: &[&str]) -> Output {
         .env("MILLRACE_SOURCES__IO__JOURNAL__URL", adobe.journal_url())
         .env("MILLRACE_SOURCES__IO__JOURNAL__ORGANIZATION_ID", adobe::ORGANIZATION)
         .env("MILLRACE_SOURCES__IO__JOURNAL__CLIENT_ID", adobe::CLIENT)
-        .env("MILLRACE_SOURCES__IO__JOURNAL__CLIENT_SECRET", SECRET)
+        .env(format!("MILLRACE_SOURCES__IO__JOURNAL__{name}"), secret)
         .env("MILLRACE_SOURCES__IO__JOURNAL__TOKEN_URL", adobe.token_url())
         .output()
         .unwrap()
@@ -83,6 +93,19 @@ fn the_next_run_goes_on_where_the_last_one_ended() {
     adobe.goes_on_to(150);
     exits(&backfill(&adobe, &service, &["--since", "2h", "--state", &state]), 0);
     assert_eq!(service.elements(), adobe.elements(), "each once");
+}
+
+#[test]
+fn a_client_secret_that_was_replaced_in_its_file_gets_the_next_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, format!("{SECRET}\n")).unwrap();
+    let adobe = Adobe::new(120, 50).revokes_after(1).replaces_its_secret(&file);
+    let service = Service::new();
+    let secret = ("CLIENT_SECRET_FILE", file.to_str().unwrap());
+    exits(&backfill_with(secret, &adobe, &service, &["--since", "2h"]), 0);
+    assert_eq!(service.elements(), adobe.elements());
+    assert!(adobe.tokens_granted() > 1);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     TOKEN,
-    server::{Request, Response, serve},
+    played::{Request, Response, serve},
 };
 
 pub struct Service {

@@ -15,9 +15,7 @@ mod ledger;
 #[path = "../journal/adobe.rs"]
 #[allow(dead_code, reason = "tests/journal plays more of it")]
 mod adobe;
-#[path = "../journal/server.rs"]
-#[allow(dead_code, reason = "tests/journal plays more of it")]
-mod server;
+use support::played;
 
 // The tests.
 mod set_up;

@@ -1,18 +1,20 @@
 //! The schedule, the report, the command line.
 
-use std::{process::Command, time::Duration};
+use std::{process::Command, thread, time::Duration};
 
 use crate::{
-    server::{Reply, Server},
+    played::Response,
+    server::Server,
     simulate::{run, simulate},
 };
 
 #[test]
 fn a_server_that_stalls_once_shows_in_the_times_of_all_that_waited_behind_it() {
-    let stall = Duration::from_secs(1);
-    let server = Server::start(move |_, n| Reply {
-        after: if n == 20 { stall } else { Duration::ZERO },
-        ..Reply::status(200)
+    let server = Server::start(|_, n| {
+        if n == 20 {
+            thread::sleep(Duration::from_secs(1));
+        }
+        Response::new(200, "")
     });
     let options = "--connections 1 --rate 50 --duration 2s --events-per-delivery 1";
     let ended = simulate(&server.url(), "marketo", options);

@@ -8,6 +8,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod load;
+#[path = "../support/played.rs"]
+mod played;
 mod rules;
 mod server;
 mod signature;

@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{
-    server::{Reply, Server},
-    simulate::simulate,
-};
+use crate::{played::Response, server::Server, simulate::simulate};
 
 /// One connection, a delivery every 20 ms for 200 ms; a minute is 20 ms.
 const SHORT: &str = "--connections 1 --rate 50 --duration 200ms --settle 60s --time-scale 3000";
@@ -85,14 +82,9 @@ fn an_endpoint_that_fails_for_a_while_is_unstable() {
 
 #[test]
 fn an_endpoint_that_does_not_say_the_challenge_back_gets_no_event() {
-    let html = |body: &str| Reply {
-        content_type: "text/html",
-        body: body.to_owned(),
-        ..Reply::status(200)
-    };
-    let server = Server::start(move |request, _| match request.target.split_once("challenge=") {
-        Some((_, value)) => html(value),
-        None => Reply::status(200),
+    let server = Server::start(|request, _| match request.target.split_once("challenge=") {
+        Some((_, value)) => Response::new(200, value).header("content-type", "text/html"),
+        None => Response::new(200, ""),
     });
     let ended = simulate(&server.url(), "adobe", SHORT);
     assert_eq!((ended.code, ended.consequences("adobe")), (Some(1), vec!["refused".into()]));

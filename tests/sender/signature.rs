@@ -11,10 +11,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{
-    server::{Request, Server},
-    simulate::simulate,
-};
+use crate::{played::Request, server::Server, simulate::simulate};
 
 /// What one run sent, and the folder with its public keys.
 fn sent(options: &str) -> (Vec<Request>, TempDir) {

@@ -210,6 +210,7 @@ impl DiskFile for Handle {
         world.trouble(Call::SetLength)?;
         let now = world.now;
         world.files[self.file].set_length(length as usize, now);
+        world.free_behind(self.file, length);
         world.note(Call::SetLength, &self.path);
         Ok(())
     }

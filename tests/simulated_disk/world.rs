@@ -133,6 +133,15 @@ impl World {
         }
     }
 
+    /// What is written behind `length` from now on lies on other sectors.
+    pub fn free_behind(&mut self, file: usize, length: u64) {
+        for (of, hole) in &mut self.unreadable {
+            if *of == file {
+                *hole = hole.start.min(length)..hole.end.min(length);
+            }
+        }
+    }
+
     pub fn note(&mut self, call: Call, path: &Path) {
         self.log.push((call, path.to_owned()));
     }

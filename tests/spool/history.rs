@@ -5,12 +5,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
-use millrace::spool::{
-    AppendError, Config, Next, Reader, Spool, SpoolState, Writer, disk::Disk, position::Position,
+use millrace::{
+    metrics::Metrics,
+    spool::{
+        AppendError, Config, Folder, Next, OpenError, Reader, Spool, SpoolState, Writer,
+        disk::Disk, position::Position,
+    },
 };
 use proptest::prelude::*;
 
@@ -37,6 +42,8 @@ enum Step {
     FailNext(Call),
     /// A sealed segment, by its place in the row, that can't be read any more.
     Spoil(usize),
+    /// So many bytes at the end of the last one that can't be read by the next process.
+    SpoilTheEnd(u64),
     NoMoreFaults,
     PassTime(u64),
 }
@@ -67,6 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => faults,
         1 => call.prop_map(Step::FailNext),
         1 => (0..8_usize).prop_map(Step::Spoil),
+        1 => (1..700_u64).prop_map(Step::SpoilTheEnd),
         2 => Just(Step::NoMoreFaults),
         1 => (0..90_000_u64).prop_map(Step::PassTime),
     ]
@@ -134,19 +142,31 @@ impl History {
             Step::Faults(chances) => self.disk.set_chances(chances),
             Step::FailNext(call) => self.disk.fail_next(call, std::io::ErrorKind::Other),
             Step::Spoil(place) => self.spoil(place),
+            Step::SpoilTheEnd(bytes) => self.spoil_the_end(bytes),
             Step::NoMoreFaults => self.disk.no_more_faults(),
             Step::PassTime(millis) => self.disk.advance_clock(millis),
         }
     }
 
-    /// Neither the last, which has to be read for a start, nor the one before, which a power cut may make
-    /// the last again.
+    /// Neither the last, which is still written, nor the one before, which a power cut may make the last
+    /// again.
     fn spoil(&mut self, place: usize) {
         let generations = segments(&self.disk);
         let [sealed @ .., _, _] = &generations[..] else { return };
         let Some(&generation) = sealed.get(place) else { return };
         self.disk.spoil(&segment(generation), 0..u64::MAX);
         self.spoilt.extend(generation..generations[place + 1]);
+    }
+
+    /// With the process gone, since a disk puts what is written elsewhere.
+    fn spoil_the_end(&mut self, bytes: u64) {
+        self.disk.kill();
+        if let Some(last) = segments(&self.disk).pop() {
+            let end = self.disk.content(&segment(last)).len() as u64;
+            self.disk.spoil(&segment(last), end.saturating_sub(bytes).max(64)..end);
+            self.spoilt.extend(self.acknowledged.range(last..).map(|(sequence, _)| *sequence));
+        }
+        self.start();
     }
 
     fn running(&mut self) -> &mut (Writer, Spool, Reader) {
@@ -160,7 +180,7 @@ impl History {
             if attempt == 10 {
                 self.disk.no_more_faults();
             }
-            match try_open(&self.disk, &self.config, Some(self.low)) {
+            match self.open() {
                 Ok((writer, spool)) => {
                     let reader = spool.reader(self.low.sequence);
                     self.read_to = self.low.sequence;
@@ -172,6 +192,18 @@ impl History {
             self.disk.kill();
         }
         self.check_everything();
+    }
+
+    /// Through one folder, as long as trying again is worth it.
+    fn open(&self) -> Result<(Writer, Spool), OpenError> {
+        let folder = Folder::open(Arc::new(self.disk.clone()), &self.config)?;
+        loop {
+            let low = Some(self.low.into());
+            match folder.spool(&source(), None, &Metrics::new(), low) {
+                Err(error) if error.is_worth_retrying() => {}
+                ended => return ended,
+            }
+        }
     }
 
     fn append(&mut self, lengths: &[usize]) {

@@ -4,7 +4,8 @@
 //! - `rolling`: segments and their names
 //! - `recovery`: every way in which the last segment can be left behind
 //! - `damage`: every flipped bit and every missing byte of sealed segments
-//! - `unreadable`: sectors that the disk does not give back
+//! - `unreadable`: sectors that the disk does not give back; `unreadable_end`: those of the last
+//!   segment at a start
 //! - `full`: limits, reserve and a full volume, and free again
 //! - `poison`: failed syncs and writes
 //! - `retention`: delivered segments, the backlog's numbers
@@ -25,3 +26,4 @@ mod recovery;
 mod retention;
 mod rolling;
 mod unreadable;
+mod unreadable_end;

@@ -1,5 +1,6 @@
 //! What several test binaries share: processes that don't outlive their test, the real service as
-//! a process, a load balancer, an HTTP client, a sender's batches and a CloudEvents SDK.
+//! a process, a load balancer, an HTTP client, a played server, a sender's batches and a CloudEvents
+//! SDK.
 //!
 //! Nothing here knows the service's insides: tests see it as a sender, a consumer and an operator
 //! do.
@@ -12,6 +13,7 @@ pub mod bridge;
 pub mod cloudevents;
 pub mod documents;
 pub mod http;
+pub mod played;
 pub mod ports;
 pub mod process;
 pub mod wait;

@@ -12,6 +12,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 
 use crate::support::{
     bridge::{Bridge, LEADS, Settings, TOKEN},
+    played::{self, Response},
     wait,
 };
 
@@ -78,6 +79,82 @@ fn tokens_are_read_again_and_what_can_not_be_used_changes_nothing() {
     let log = bridge.log().join("\n");
     assert!(log.contains(KEY), "{log}");
     assert!(!log.contains("the-second") && !log.contains("the-third"), "{log}");
+}
+
+#[test]
+fn secrets_of_our_own_tokens_are_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let put = |name: &str, text: &str| replace(&path(name), text);
+    let (first_key, second_key) = ("1-hunter2".repeat(5), "2-hunter2".repeat(5));
+    put("keys", &first_key);
+    put("secrets", "the-first-hunter2\n");
+    let settings = Settings::new(NO_KAFKA, "oauth")
+        .set("OAUTH__SIGNING_KEYS_FILE", path("keys").to_string_lossy())
+        .set("OAUTH__CLIENTS__MARKETO__SECRETS_FILE", path("secrets").to_string_lossy())
+        .set("SOURCES__OTHER__KIND", "marketo-lead-activity")
+        .set("SOURCES__OTHER__AUTH__OAUTH__BUILT_IN_CLIENTS", "marketo");
+    let bridge = Bridge::start(settings);
+    let token = |secret: &str| {
+        let form =
+            format!("grant_type=client_credentials&client_id=marketo&client_secret={secret}");
+        let headers = ["content-type: application/x-www-form-urlencoded".to_owned()];
+        let answer = bridge.client().request("POST", "/oauth/token", &headers, form.as_bytes());
+        let answer = answer.expect("an answer");
+        let granted: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        granted["access_token"].as_str().map(str::to_owned)
+    };
+    let status =
+        |token: &str| bridge.client().deliver("/v1/other", token, b"{}").expect("an answer").status;
+    let old = token("the-first-hunter2").expect("a token");
+    assert_eq!((status(&old), token("the-second-hunter2")), (200, None));
+
+    put("secrets", "the-second-hunter2\n");
+    wait::until("the second secret", PATIENCE, || token("the-second-hunter2").is_some());
+    assert_eq!(token("the-first-hunter2"), None);
+    assert_eq!(status(&old), 200, "its key is still there");
+    put("secrets", "short\n");
+    wait::until("a complaint", PATIENCE, || reloads(&bridge, "oauth", "failed") >= 1.0);
+    assert!(token("the-second-hunter2").is_some());
+
+    put("secrets", "the-second-hunter2\n");
+    put("keys", &format!("{second_key}\n{first_key}\n"));
+    wait::until("the second key", PATIENCE, || reloads(&bridge, "oauth", "done") >= 2.0);
+    let new = token("the-second-hunter2").expect("a token");
+    assert_eq!((status(&old), status(&new)), (200, 200));
+    put("keys", &second_key);
+    wait::until("the first key is gone", PATIENCE, || status(&old) == 401);
+    assert_eq!(status(&new), 200);
+    let log = bridge.log().join("\n");
+    assert!(log.contains("key=oauth") || log.contains("\"key\":\"oauth\""), "{log}");
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[test]
+fn the_secret_that_the_provider_knows_us_by_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    fs::write(&file, "the-first-hunter2\n").unwrap();
+    // "us:the-second-hunter2"
+    const SECOND: &str = "Basic dXM6dGhlLXNlY29uZC1odW50ZXIy";
+    let provider = played::serve(|request| match request.header("authorization") {
+        Some(SECOND) => Response::new(200, r#"{"active":true,"client_id":"sender"}"#),
+        _ => Response::new(401, ""),
+    });
+    let key = "SOURCES__OTHER__AUTH__OAUTH__INTROSPECTION";
+    let settings = Settings::new(NO_KAFKA, "introspection")
+        .set("SOURCES__OTHER__KIND", "marketo-lead-activity")
+        .set("SOURCES__OTHER__AUTH__OAUTH__CLIENT_IDS", "sender")
+        .set(&format!("{key}__URL"), format!("http://{provider}/introspect"))
+        .set(&format!("{key}__CLIENT_ID"), "us")
+        .set(&format!("{key}__CLIENT_SECRET_FILE"), file.to_string_lossy());
+    let bridge = Bridge::start(settings);
+    let status =
+        || bridge.client().deliver("/v1/other", "opaque", b"{}").expect("an answer").status;
+    assert_eq!(status(), 503, "the trouble is ours");
+    replace(&file, "the-second-hunter2\n");
+    wait::until("the second secret", PATIENCE, || status() == 200);
+    assert!(!bridge.log().join("\n").contains("hunter2"));
 }
 
 /// What a delivery over TLS is answered, by OpenSSL's command line, which trusts `ca` alone; empty

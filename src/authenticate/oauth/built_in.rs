@@ -6,7 +6,7 @@
 //! which sources the client may deliver to is configuration, and a change of it counts at once for
 //! tokens that are out already.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, encode};
 use serde::Serialize;
@@ -16,7 +16,7 @@ use super::{
     flaw::Flaw,
     jwt::{Jwt, Key},
 };
-use crate::{authenticate::moment::Moment, config::Secret};
+use crate::{authenticate::moment::Moment, config::Secret, reload::Current};
 
 /// Issuer and audience.
 const SELF: &str = "millrace";
@@ -28,10 +28,27 @@ const KIND: &str = "at+jwt";
 const LEEWAY: u64 = 30;
 
 pub struct BuiltIn {
+    keys: Current<Arc<Keys>>,
+    lifetime: Duration,
+}
+
+struct Keys {
     signing: EncodingKey,
     /// That key, and those that it has replaced.
     checking: Vec<Key>,
-    lifetime: Duration,
+}
+
+impl Keys {
+    /// The first signs, all of them check. `None` without any.
+    fn new(keys: &[Secret]) -> Option<Arc<Self>> {
+        let signing = EncodingKey::from_secret(keys.first()?.expose().as_bytes());
+        let checking = keys.iter().map(|secret| Key {
+            id: None,
+            algorithm: Algorithm::HS256,
+            key: DecodingKey::from_secret(secret.expose().as_bytes()),
+        });
+        Some(Arc::new(Self { signing, checking: checking.collect() }))
+    }
 }
 
 #[derive(Serialize)]
@@ -47,13 +64,14 @@ struct Issued<'a> {
 impl BuiltIn {
     /// The first of `keys` signs, all of them check. `None` without any.
     pub fn new(keys: &[Secret], lifetime: Duration) -> Option<Self> {
-        let signing = EncodingKey::from_secret(keys.first()?.expose().as_bytes());
-        let checking = keys.iter().map(|secret| Key {
-            id: None,
-            algorithm: Algorithm::HS256,
-            key: DecodingKey::from_secret(secret.expose().as_bytes()),
-        });
-        Some(Self { signing, checking: checking.collect(), lifetime })
+        Some(Self { keys: Current::new(Keys::new(keys)?), lifetime })
+    }
+
+    /// From now on these sign and check, and no others; without any nothing changes.
+    pub fn replace(&self, keys: &[Secret]) {
+        if let Some(keys) = Keys::new(keys) {
+            self.keys.set(keys);
+        }
     }
 
     /// A token for `client`, and for how long. `None` is a defect of the cryptography.
@@ -67,7 +85,7 @@ impl BuiltIn {
             iat: now.unix_seconds,
             exp: now.unix_seconds + self.lifetime.as_secs(),
         };
-        Some((encode(&header, &claims, &self.signing).ok()?, self.lifetime))
+        Some((encode(&header, &claims, &self.keys.get().signing).ok()?, self.lifetime))
     }
 
     /// What a source whose clients are `clients` expects of a token.
@@ -90,7 +108,7 @@ impl BuiltIn {
         if jwt.kind() != Some(KIND) {
             return Err(Flaw::Malformed);
         }
-        let claims = jwt.claims(&self.checking)?;
+        let claims = jwt.claims(&self.keys.get().checking)?;
         expected.check(&claims, Voucher::Signature, now.unix_seconds)
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     delivery::SourceName,
     fetch::{Client, Limits, Place},
     metrics::Metrics,
+    reload::Current,
 };
 
 const BAD_KEPT: Duration = Duration::from_secs(10);
@@ -41,7 +42,7 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 pub(super) struct Introspection {
     url: Url,
     client_id: String,
-    client_secret: Secret,
+    client_secret: Current<Secret>,
     good_kept: Duration,
     expected: Expected,
     client: Client,
@@ -76,7 +77,7 @@ impl Introspection {
         Self {
             url: config.url.clone(),
             client_id: config.client_id.clone(),
-            client_secret: config.client_secret.clone(),
+            client_secret: Current::new(config.client_secret.clone()),
             good_kept: config.keep,
             expected,
             client,
@@ -85,6 +86,11 @@ impl Introspection {
             open: Semaphore::new(AT_ONCE),
             verdicts: Mutex::new(Verdicts::new()),
         }
+    }
+
+    /// What we show to the provider, to be replaced.
+    pub fn client_secret(&self) -> &Current<Secret> {
+        &self.client_secret
     }
 
     pub async fn check(&self, token: &str, now: Moment) -> Result<(), Denial> {
@@ -120,7 +126,7 @@ impl Introspection {
         let request = self
             .client
             .request(Method::POST, self.url.clone())
-            .basic_auth(encoded(&self.client_id), Some(encoded(self.client_secret.expose())))
+            .basic_auth(encoded(&self.client_id), Some(encoded(self.client_secret.get().expose())))
             .header(ACCEPT, "application/json")
             .form(&[("token", token), ("token_type_hint", "access_token")])
             .build()

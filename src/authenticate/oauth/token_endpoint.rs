@@ -8,7 +8,7 @@
 //! RFC 6749 has id and secret encoded as in forms before they are put into Basic, and many senders
 //! do not do it: both readings are tried.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
@@ -18,18 +18,28 @@ use subtle::{Choice, ConstantTimeEq};
 use uuid::Uuid;
 
 use super::built_in::BuiltIn;
-use crate::{authenticate::moment::Moment, config};
+use crate::{
+    authenticate::moment::Moment,
+    config::{self, Secret},
+    reload::Current,
+};
+
+type Digested = [u8; 32];
+
+/// The secrets of each client, by its id.
+type Clients = BTreeMap<String, Vec<Secret>>;
 
 /// Parameters that are looked at; more of them are no request of a client.
 const PARAMETERS: usize = 32;
 
-/// Gives tokens to configured clients.
+/// Gives tokens to configured clients. Clones share their secrets.
+#[derive(Clone)]
 pub struct TokenEndpoint {
     built_in: Arc<BuiltIn>,
     /// Random, of this process alone.
     key: [u8; 16],
     /// One for each secret of each client.
-    accepted: Vec<[u8; 32]>,
+    accepted: Current<Arc<[Digested]>>,
 }
 
 /// A token.
@@ -61,13 +71,14 @@ impl TokenEndpoint {
     pub fn new(config: &config::OAuth, built_in: Option<&Arc<BuiltIn>>) -> Option<Self> {
         let built_in = built_in?.clone();
         let key = Uuid::new_v4().into_bytes();
-        let of_client = |(id, secrets): (&String, &Vec<config::Secret>)| {
-            let of_secret =
-                |secret: &config::Secret| digest(&key, id.as_bytes(), secret.expose().as_bytes());
-            secrets.iter().map(of_secret).collect::<Vec<_>>()
-        };
-        let accepted: Vec<_> = config.clients.iter().flat_map(of_client).collect();
-        (!accepted.is_empty()).then_some(Self { built_in, key, accepted })
+        let accepted = digests(&key, &config.clients);
+        let accepted = (!accepted.is_empty()).then(|| Current::new(accepted))?;
+        Some(Self { built_in, key, accepted })
+    }
+
+    /// From now on clients get in with these secrets and no others.
+    pub fn replace(&self, clients: &Clients) {
+        self.accepted.set(digests(&self.key, clients));
     }
 
     /// Judges a request with this head and this body.
@@ -101,12 +112,21 @@ impl TokenEndpoint {
     fn knows(&self, (id, secret): &Credentials) -> bool {
         // A configured id has no NUL, which stands between the two in what is digested.
         let presented = digest(&self.key, id, secret);
-        let is_there = |any, one: &[u8; 32]| any | one.ct_eq(&presented);
-        (!id.contains(&0)) & bool::from(self.accepted.iter().fold(Choice::from(0), is_there))
+        let is_there = |any, one: &Digested| any | one.ct_eq(&presented);
+        let accepted = self.accepted.get();
+        (!id.contains(&0)) & bool::from(accepted.iter().fold(Choice::from(0), is_there))
     }
 }
 
-fn digest(key: &[u8; 16], id: &[u8], secret: &[u8]) -> [u8; 32] {
+fn digests(key: &[u8; 16], clients: &Clients) -> Arc<[Digested]> {
+    let of_client = |(id, secrets): (&String, &Vec<Secret>)| {
+        let of_secret = |secret: &Secret| digest(key, id.as_bytes(), secret.expose().as_bytes());
+        secrets.iter().map(of_secret).collect::<Vec<_>>()
+    };
+    clients.iter().flat_map(of_client).collect()
+}
+
+fn digest(key: &[u8; 16], id: &[u8], secret: &[u8]) -> Digested {
     let sha = Sha256::new().chain_update(key).chain_update(id).chain_update([0]);
     sha.chain_update(secret).finalize().into()
 }
@@ -180,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_service_without_clients_has_no_endpoint() {
-        let key = config::Secret::new("a key of thirty-two bytes or more").unwrap();
+        let key = Secret::new("a key of thirty-two bytes or more").unwrap();
         let built_in = BuiltIn::new(&[key], Duration::from_secs(60)).map(Arc::new);
         let config = config::OAuth::default();
         assert!(TokenEndpoint::new(&config, built_in.as_ref()).is_none());

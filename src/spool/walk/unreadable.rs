@@ -5,7 +5,7 @@
 //! holes, small ones, with whole frames (or the segment's end) behind them. Everything else stays an
 //! error, which is waited out.
 
-use std::{io, ops};
+use std::ops;
 
 use super::{End, Range, Walk, WalkError};
 use crate::spool::disk;
@@ -136,9 +136,6 @@ impl Walk {
         if bytes <= MOST_BYTES && holes.len() <= MOST_HOLES {
             return Ok(());
         }
-        let error = io::Error::other(
-            "more can't be read than a few bad sectors; is the disk there, and whole?",
-        );
-        Err(WalkError::Io { offset: self.offset, error })
+        Err(WalkError::NotConfined { offset: self.offset })
     }
 }

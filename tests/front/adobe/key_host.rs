@@ -6,22 +6,23 @@ use std::{
 };
 
 use reqwest::Url;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::watch,
-};
+use tokio::{runtime::Handle, sync::watch};
+
+use crate::played::{self, Request, Response};
 
 #[derive(Clone)]
 pub enum Says {
-    /// 200 with this body.
-    Text(String),
-    /// This status, and these header lines (each with its end).
-    Status(u16, String),
+    Answer(Response),
     /// Nothing, and closes.
     Nothing,
     /// As the inner one, once it was released.
     Later(Box<Says>),
+}
+
+impl Says {
+    pub fn text(text: &str) -> Self {
+        Self::Answer(Response::new(200, text))
+    }
 }
 
 #[derive(Clone)]
@@ -32,28 +33,22 @@ pub struct KeyHost {
 
 struct Inner {
     says: Mutex<HashMap<String, Says>>,
-    /// The heads of all requests.
+    /// The request lines.
     asked: watch::Sender<Vec<String>>,
     released: watch::Sender<bool>,
 }
 
 impl KeyHost {
-    pub async fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    /// In a runtime, which it waits with.
+    pub fn start() -> Self {
         let inner = Arc::new(Inner {
             says: Mutex::default(),
             asked: watch::Sender::new(Vec::new()),
             released: watch::Sender::new(false),
         });
-        let host = Self { url, inner: inner.clone() };
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let inner = inner.clone();
-                tokio::spawn(async move { inner.serve(stream).await });
-            }
-        });
-        host
+        let (answering, runtime) = (inner.clone(), Handle::current());
+        let address = played::serve(move |request| answering.answer(request, &runtime));
+        Self { url: format!("http://{address}").parse().unwrap(), inner }
     }
 
     pub fn says(&self, path: &str, says: Says) {
@@ -66,50 +61,29 @@ impl KeyHost {
 
     /// The request lines so far.
     pub fn asked(&self) -> Vec<String> {
-        let heads = self.inner.asked.borrow();
-        heads.iter().map(|head| head.lines().next().unwrap_or_default().to_owned()).collect()
+        self.inner.asked.borrow().clone()
     }
 
     pub async fn was_asked(&self, times: usize) {
         let mut asked = self.inner.asked.subscribe();
-        crate::support::within(asked.wait_for(|heads| heads.len() >= times)).await.unwrap();
+        crate::support::within(asked.wait_for(|asked| asked.len() >= times)).await.unwrap();
     }
 }
 
 impl Inner {
-    async fn serve(&self, mut stream: TcpStream) -> Option<()> {
-        let mut read = Vec::new();
-        while !read.windows(4).any(|end| end == b"\r\n\r\n") {
-            if stream.read_buf(&mut read).await.ok()? == 0 {
-                return None;
-            }
+    fn answer(&self, request: &Request, runtime: &Handle) -> Option<Response> {
+        let line = format!("{} {} HTTP/1.1", request.method, request.target);
+        self.asked.send_modify(|asked| asked.push(line));
+        let mut says = self.says.lock().unwrap().get(&request.target).cloned();
+        if let Some(Says::Later(later)) = says {
+            let mut released = self.released.subscribe();
+            runtime.block_on(released.wait_for(|released| *released)).ok()?;
+            says = Some(*later);
         }
-        let head = String::from_utf8(read).ok()?;
-        let path = head.split(' ').nth(1)?.to_owned();
-        self.asked.send_modify(|heads| heads.push(head));
-        let says = self.says.lock().unwrap().get(&path).cloned();
-        let says = match says {
-            Some(Says::Later(says)) => {
-                self.released.subscribe().wait_for(|released| *released).await.ok()?;
-                Some(*says)
-            }
-            other => other,
-        };
-        let answer = match says {
-            Some(Says::Text(text)) => {
-                let length = text.len();
-                format!(
-                    "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{text}"
-                )
-            }
-            Some(Says::Status(status, headers)) => format!(
-                "HTTP/1.1 {status} Whatever\r\nconnection: close\r\n{headers}content-length: 0\r\n\r\n"
-            ),
-            Some(Says::Nothing | Says::Later(_)) => return None,
-            None => {
-                "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".into()
-            }
-        };
-        stream.write_all(answer.as_bytes()).await.ok()
+        match says {
+            Some(Says::Answer(response)) => Some(response),
+            Some(Says::Nothing | Says::Later(_)) => None,
+            None => Some(Response::new(404, "")),
+        }
     }
 }

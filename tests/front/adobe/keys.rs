@@ -17,7 +17,10 @@ use super::{
     rig::{EVENT, FIRST_PATH, Rig, SECOND_PATH, pair, presented, signed},
     signer::{FIRST, SECOND, STRANGER},
 };
-use crate::support::{eventually, http2, within};
+use crate::{
+    played::Response,
+    support::{eventually, http2, within},
+};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -64,10 +67,10 @@ fn by_second() -> Vec<String> {
     pair(2, &SECOND, SECOND_PATH, EVENT.as_bytes())
 }
 
-async fn host_with_both() -> KeyHost {
-    let host = KeyHost::start().await;
-    host.says(FIRST_PATH, Says::Text(FIRST.public.clone()));
-    host.says(SECOND_PATH, Says::Text(SECOND.public.clone()));
+fn host_with_both() -> KeyHost {
+    let host = KeyHost::start();
+    host.says(FIRST_PATH, Says::text(&FIRST.public));
+    host.says(SECOND_PATH, Says::text(&SECOND.public));
     host
 }
 
@@ -115,10 +118,11 @@ async fn a_path_never_changes_the_host_or_leaves_the_folder() {
 #[tokio::test]
 async fn a_redirect_of_the_key_host_is_not_followed() {
     let rig = Rig::start().await;
-    let to = format!("location: {}{}\r\n", rig.host.url, &SECOND_PATH[1..]);
+    let to = format!("{}{}", rig.host.url, &SECOND_PATH[1..]);
     for status in [301, 302, 307, 308] {
         let path = format!("/prod/keys/moved-{status}.pem");
-        rig.host.says(&path, Says::Status(status, to.clone()));
+        let elsewhere = Response::new(status, "").header("location", &to);
+        rig.host.says(&path, Says::Answer(elsewhere));
         let headers = pair(1, &SECOND, &path, EVENT.as_bytes());
         assert_eq!(rig.post(&headers, EVENT.as_bytes()).await.status, 503, "{status}");
     }
@@ -127,14 +131,14 @@ async fn a_redirect_of_the_key_host_is_not_followed() {
 
 #[tokio::test]
 async fn a_key_host_that_sends_too_much_or_no_key_leaves_it_undecided() {
-    let host = KeyHost::start().await;
+    let host = KeyHost::start();
     let padded = format!("{}{}", FIRST.public, "\n".repeat(1 << 20));
     for (name, says) in [
-        ("large", Says::Text(padded)),
-        ("page", Says::Text("<html>".into())),
-        ("empty", Says::Text(String::new())),
-        ("forbidden", Says::Status(403, String::new())),
-        ("broken", Says::Status(500, String::new())),
+        ("large", Says::text(&padded)),
+        ("page", Says::text("<html>")),
+        ("empty", Says::text("")),
+        ("forbidden", Says::Answer(Response::new(403, ""))),
+        ("broken", Says::Answer(Response::new(500, ""))),
         ("silent", Says::Nothing),
     ] {
         let path = format!("/prod/keys/{name}.pem");
@@ -148,7 +152,7 @@ async fn a_key_host_that_sends_too_much_or_no_key_leaves_it_undecided() {
 #[tokio::test]
 async fn a_hundred_deliveries_at_once_fetch_a_key_once() {
     let rig = Rig::start().await;
-    let later = Says::Later(Box::new(Says::Text(FIRST.public.clone())));
+    let later = Says::Later(Box::new(Says::text(&FIRST.public)));
     rig.host.says(FIRST_PATH, later);
     let request = request_of(&by_first());
     let mut senders = Vec::new();
@@ -168,7 +172,7 @@ async fn a_hundred_deliveries_at_once_fetch_a_key_once() {
 #[tokio::test]
 async fn whoever_hangs_up_does_not_take_the_fetch_of_the_others_with_them() {
     let rig = Rig::start().await;
-    rig.host.says(FIRST_PATH, Says::Later(Box::new(Says::Text(FIRST.public.clone()))));
+    rig.host.says(FIRST_PATH, Says::Later(Box::new(Says::text(&FIRST.public))));
     let (mut client, connection) = http2(rig.front.address).await;
     let mut request = http::Request::post(format!("http://{}/v1/audit", rig.front.address));
     for line in by_first() {
@@ -214,13 +218,13 @@ async fn keys_that_come_too_slowly_are_503_by_the_deadline() {
 
 #[tokio::test]
 async fn a_key_that_was_replaced_at_its_path_is_fetched_once_more_before_anything_is_refused() {
-    let host = KeyHost::start().await;
-    host.says(FIRST_PATH, Says::Text(STRANGER.public.clone()));
+    let host = KeyHost::start();
+    host.says(FIRST_PATH, Says::text(&STRANGER.public));
     let way = Way::to(&host);
     let seconds = Duration::from_secs;
     let result = way.judge(&by_first(), seconds(0)).await;
     assert!(is_refused(&result), "under a key that was just fetched: {result:?}");
-    host.says(FIRST_PATH, Says::Text(FIRST.public.clone()));
+    host.says(FIRST_PATH, Says::text(&FIRST.public));
     assert!(is_refused(&way.judge(&by_first(), seconds(59)).await), "at a bounded rate");
     assert_eq!(way.fetches("fetched"), 1);
     assert_eq!(way.judge(&by_first(), seconds(61)).await, Ok(()));
@@ -229,7 +233,7 @@ async fn a_key_that_was_replaced_at_its_path_is_fetched_once_more_before_anythin
 
 #[tokio::test]
 async fn a_flood_of_bad_signatures_fetches_a_known_key_once_a_minute() {
-    let host = host_with_both().await;
+    let host = host_with_both();
     let way = Way::to(&host);
     let forged = pair(1, &STRANGER, FIRST_PATH, EVENT.as_bytes());
     for second in 0..120 {
@@ -240,7 +244,7 @@ async fn a_flood_of_bad_signatures_fetches_a_known_key_once_a_minute() {
 
 #[tokio::test]
 async fn with_the_host_down_known_keys_go_on_working_and_nothing_is_refused_for_good() {
-    let host = host_with_both().await;
+    let host = host_with_both();
     let way = Way::to(&host);
     assert_eq!(way.judge(&by_first(), Duration::ZERO).await, Ok(()));
     for path in [FIRST_PATH, SECOND_PATH] {
@@ -256,16 +260,16 @@ async fn with_the_host_down_known_keys_go_on_working_and_nothing_is_refused_for_
     assert!(is_undecided(&result), "never fetched: {result:?}");
     let result = way.judge(&by_first(), 24 * HOUR).await;
     assert!(is_undecided(&result), "too old: {result:?}");
-    host.says(FIRST_PATH, Says::Text(FIRST.public.clone()));
+    host.says(FIRST_PATH, Says::text(&FIRST.public));
     assert_eq!(way.judge(&by_first(), 25 * HOUR).await, Ok(()), "the host is back");
 }
 
 #[tokio::test]
 async fn a_key_is_refreshed_behind_the_answer_and_ahead_of_its_end() {
-    let host = host_with_both().await;
+    let host = host_with_both();
     let way = Way::to(&host);
     assert_eq!(way.judge(&by_first(), Duration::ZERO).await, Ok(()));
-    host.says(FIRST_PATH, Says::Later(Box::new(Says::Text(FIRST.public.clone()))));
+    host.says(FIRST_PATH, Says::Later(Box::new(Says::text(&FIRST.public))));
     assert_eq!(way.judge(&by_first(), 18 * HOUR).await, Ok(()), "while it is being fetched");
     host.was_asked(2).await;
     host.release();
@@ -276,7 +280,7 @@ async fn a_key_is_refreshed_behind_the_answer_and_ahead_of_its_end() {
 
 #[tokio::test]
 async fn a_flood_of_unknown_paths_is_few_fetches_and_the_known_keys_go_on_working() {
-    let host = host_with_both().await;
+    let host = host_with_both();
     let way = Way::to(&host);
     assert_eq!(way.judge(&by_first(), Duration::ZERO).await, Ok(()));
     let signature = STRANGER.sign(b"");

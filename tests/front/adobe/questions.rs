@@ -4,7 +4,10 @@ use super::{
     key_host::Says,
     rig::{EVENT, Rig, signed},
 };
-use crate::support::{Front, eventually, within};
+use crate::{
+    played::Response,
+    support::{Front, eventually, within},
+};
 
 #[tokio::test]
 async fn a_challenge_is_answered_with_exactly_its_value_and_as_nothing_that_a_browser_runs() {
@@ -70,7 +73,7 @@ async fn a_validation_url_is_answered_200_and_never_stored_with_or_without_a_sig
 #[tokio::test]
 async fn a_validation_url_is_opened_where_that_is_configured_and_nothing_else_is() {
     let rig = Rig::with(|_| {}, true).await;
-    rig.host.says("/csm/registrations/validate?id=1&challenge=2", Says::Text("ok".into()));
+    rig.host.says("/csm/registrations/validate?id=1&challenge=2", Says::text("ok"));
     let url = rig.host.url.to_string();
     let foreign =
         ["http://evil.test/csm/registrations/validate?id=1".to_owned()].into_iter().chain([
@@ -94,8 +97,9 @@ async fn a_validation_url_is_opened_where_that_is_configured_and_nothing_else_is
 #[tokio::test]
 async fn a_redirect_of_the_validation_is_not_followed_and_counts_as_failed() {
     let rig = Rig::with(|_| {}, true).await;
-    let elsewhere = format!("location: {}elsewhere\r\n", rig.host.url);
-    rig.host.says("/csm/registrations/validate?id=1", Says::Status(302, elsewhere));
+    let to = format!("{}elsewhere", rig.host.url);
+    let elsewhere = Response::new(302, "").header("location", to);
+    rig.host.says("/csm/registrations/validate?id=1", Says::Answer(elsewhere));
     assert_eq!(rig.post(&[], question(&rig, "id=1").as_bytes()).await.status, 200);
     let failed = rig.front.metrics.validations.with_label_values(&["audit", "failed"]);
     eventually(|| failed.get() == 1).await;

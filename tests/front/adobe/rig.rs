@@ -41,9 +41,9 @@ impl Rig {
 
     /// `opens` says whether validation URLs are opened: at the key host, in place of Adobe's.
     pub async fn with(change: impl FnOnce(&mut Listen), opens: bool) -> Self {
-        let host = KeyHost::start().await;
-        host.says(FIRST_PATH, Says::Text(FIRST.public.clone()));
-        host.says(SECOND_PATH, Says::Text(SECOND.public.clone()));
+        let host = KeyHost::start();
+        host.says(FIRST_PATH, Says::text(&FIRST.public));
+        host.says(SECOND_PATH, Says::text(&SECOND.public));
         let client = Client::new().unwrap();
         let validate_at = format!("{}csm/registrations/validate", host.url);
         let url = host.url.clone();

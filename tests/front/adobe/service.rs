@@ -70,8 +70,8 @@ async fn takes_what_is_signed_and_ours_and_nothing_else(more: (&str, &str)) {
 
 #[tokio::test]
 async fn a_configured_service_takes_signed_deliveries_by_the_keys_of_a_host() {
-    let host = KeyHost::start().await;
-    host.says(FIRST_PATH, Says::Text(FIRST.public.clone()));
+    let host = KeyHost::start();
+    host.says(FIRST_PATH, Says::text(&FIRST.public));
     let url = host.url.to_string();
     takes_what_is_signed_and_ours_and_nothing_else(("MILLRACE_ADOBE__KEYS_URL", &url)).await;
     assert_eq!(host.asked(), [format!("GET {FIRST_PATH} HTTP/1.1")]);

@@ -87,7 +87,7 @@ impl Pair {
 #[tokio::test]
 async fn either_pair_suffices_and_only_two_bad_ones_are_refused_for_good() {
     let rig = Rig::start().await;
-    rig.host.says("/prod/keys/page.pem", Says::Text("<html>".into()));
+    rig.host.says("/prod/keys/page.pem", Says::text("<html>"));
     for first in Pair::ALL {
         for second in Pair::ALL {
             let expected = match (first.alone(), second.alone()) {

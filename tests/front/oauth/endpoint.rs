@@ -226,7 +226,7 @@ async fn a_token_ends_with_its_time() {
 #[tokio::test]
 async fn nobody_else_makes_our_tokens_and_ours_pass_for_nobody_elses() {
     let signer = Signer::rsa("r");
-    let provider = IdentityProvider::start(&[&signer]).await;
+    let provider = IdentityProvider::start(&[&signer]);
     let (built_in, now) = (built_in(&[KEY]), Moment::now());
     let mut config = provider.signed();
     config.built_in_clients = vec!["marketo".into()];

@@ -18,7 +18,7 @@ use crate::{
 #[tokio::test]
 async fn tokens_signed_by_any_kind_of_key_that_the_provider_publishes_are_good() {
     let signers = [Signer::rsa("r"), Signer::ec("e"), Signer::ed("d")];
-    let provider = IdentityProvider::start(&signers.each_ref()).await;
+    let provider = IdentityProvider::start(&signers.each_ref());
     let front = front(&provider.signed()).await;
     for signer in &signers {
         let token = signer.sign(&claims(&provider.issuer, Moment::now()));
@@ -32,7 +32,7 @@ async fn tokens_signed_by_any_kind_of_key_that_the_provider_publishes_are_good()
 #[tokio::test]
 async fn a_token_need_not_name_its_key_and_a_key_may_go_by_its_newer_name() {
     let (rsa, ed) = (Signer::rsa("r"), Signer::ed("d"));
-    let provider = IdentityProvider::start(&[&rsa, &ed]).await;
+    let provider = IdentityProvider::start(&[&rsa, &ed]);
     let front = front(&provider.signed()).await;
     let claims = claims(&provider.issuer, Moment::now());
     let nameless = rsa.sign_as(&json!({ "alg": "RS256" }), &claims, Algorithm::RS256);
@@ -116,7 +116,7 @@ fn bad(rsa: &Signer, ec: &Signer, issuer: &str) -> Vec<(&'static str, String, &'
 async fn a_bad_token_is_401_and_only_the_log_says_why() {
     let (lines, _guard) = lines_at(Level::TRACE);
     let (rsa, ec) = (Signer::rsa("r"), Signer::ec("e"));
-    let provider = IdentityProvider::start(&[&rsa, &ec]).await;
+    let provider = IdentityProvider::start(&[&rsa, &ec]);
     for (what, token, why) in bad(&rsa, &ec, &provider.issuer) {
         // A front of its own, since the log is quiet for a second after a line.
         let front = front(&provider.signed()).await;
@@ -139,7 +139,7 @@ async fn a_bad_token_is_401_and_only_the_log_says_why() {
 #[tokio::test]
 async fn without_a_token_the_challenge_has_no_error() {
     let signer = Signer::ed("d");
-    let provider = IdentityProvider::start(&[&signer]).await;
+    let provider = IdentityProvider::start(&[&signer]);
     let front = front(&provider.signed()).await;
     let token = signer.sign(&claims(&provider.issuer, Moment::now()));
     let good = post_with(&token);
@@ -158,7 +158,7 @@ async fn without_a_token_the_challenge_has_no_error() {
 #[tokio::test]
 async fn a_source_may_take_fixed_tokens_and_those_of_a_provider_while_it_moves() {
     let signer = Signer::ec("e");
-    let provider = IdentityProvider::start(&[&signer]).await;
+    let provider = IdentityProvider::start(&[&signer]);
     let by_provider = Gate { oauth: Some(oauth(&provider.signed(), None)), ..Gate::default() };
     let gate = Gate { tokens: Some(Tokens::new(&auth(Some("token")))), ..by_provider };
     let front = Front::behind(gate, None, |_| {}).await;
@@ -174,7 +174,7 @@ async fn a_source_may_take_fixed_tokens_and_those_of_a_provider_while_it_moves()
 #[tokio::test]
 async fn a_scope_that_is_asked_for_has_to_be_there() {
     let signer = Signer::ed("d");
-    let provider = IdentityProvider::start(&[&signer]).await;
+    let provider = IdentityProvider::start(&[&signer]);
     let with = |scope: &str| {
         let mut config = provider.signed();
         config.scopes = vec![scope.into()];

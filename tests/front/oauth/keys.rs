@@ -24,7 +24,7 @@ fn token(signer: &Signer, provider: &IdentityProvider, now: Moment) -> String {
 #[tokio::test]
 async fn a_provider_that_is_down_before_its_keys_are_known_is_503_until_it_is_back() {
     let signer = Signer::rsa("r");
-    let provider = IdentityProvider::start(&[&signer]).await;
+    let provider = IdentityProvider::start(&[&signer]);
     for mood in [Mood::Away, Mood::Status(500), Mood::Status(404), Mood::Status(302)] {
         provider.is(mood.clone());
         let front = front(&provider.signed()).await;
@@ -47,7 +47,7 @@ async fn a_provider_that_is_down_before_its_keys_are_known_is_503_until_it_is_ba
 #[tokio::test]
 async fn keys_that_are_known_go_on_working_for_a_day_while_the_provider_is_down() {
     let signer = Signer::ec("e");
-    let provider = IdentityProvider::start(&[&signer]).await;
+    let provider = IdentityProvider::start(&[&signer]);
     let (oauth, now) = (oauth(&provider.signed(), None), Moment::now());
     assert_eq!(ask(&oauth, &token(&signer, &provider, now), now).await, Said::Yes);
     provider.is(Mood::Away);
@@ -65,7 +65,7 @@ async fn keys_that_are_known_go_on_working_for_a_day_while_the_provider_is_down(
 #[tokio::test]
 async fn keys_are_looked_up_again_before_they_get_old_and_no_delivery_waits_for_it() {
     let (old, new) = (Signer::rsa("old"), Signer::rsa("new"));
-    let provider = IdentityProvider::start(&[&old]).await;
+    let provider = IdentityProvider::start(&[&old]);
     let (oauth, now) = (oauth(&provider.signed(), None), Moment::now());
     assert_eq!(ask(&oauth, &token(&old, &provider, now), now).await, Said::Yes);
     provider.publish(&[&new]);
@@ -91,7 +91,7 @@ async fn keys_are_looked_up_again_before_they_get_old_and_no_delivery_waits_for_
 #[tokio::test]
 async fn a_new_key_is_found_at_its_first_token() {
     let (old, new) = (Signer::rsa("old"), Signer::ed("new"));
-    let provider = IdentityProvider::start(&[&old]).await;
+    let provider = IdentityProvider::start(&[&old]);
     let (oauth, now) = (oauth(&provider.signed(), None), Moment::now());
     assert_eq!(ask(&oauth, &token(&old, &provider, now), now).await, Said::Yes);
     provider.publish(&[&old, &new]);
@@ -105,7 +105,7 @@ async fn a_new_key_is_found_at_its_first_token() {
 #[tokio::test]
 async fn a_flood_of_unknown_keys_has_them_looked_up_once_and_hinders_nobody() {
     let signer = Signer::ed("known");
-    let provider = IdentityProvider::start(&[&signer]).await;
+    let provider = IdentityProvider::start(&[&signer]);
     let (oauth, now) = (oauth(&provider.signed(), None), Moment::now());
     let good = token(&signer, &provider, now);
     assert_eq!(ask(&oauth, &good, now).await, Said::Yes);
@@ -125,7 +125,7 @@ async fn a_flood_of_unknown_keys_has_them_looked_up_once_and_hinders_nobody() {
 #[tokio::test]
 async fn an_unknown_key_is_undecided_while_the_provider_is_down() {
     let (known, unknown) = (Signer::ed("known"), Signer::ed("unknown"));
-    let provider = IdentityProvider::start(&[&known]).await;
+    let provider = IdentityProvider::start(&[&known]);
     let (oauth, now) = (oauth(&provider.signed(), None), Moment::now());
     assert_eq!(ask(&oauth, &token(&known, &provider, now), now).await, Said::Yes);
     provider.is(Mood::Status(503));
@@ -137,7 +137,7 @@ async fn an_unknown_key_is_undecided_while_the_provider_is_down() {
 #[tokio::test]
 async fn many_tokens_at_once_wait_for_one_look_up() {
     let signer = Signer::ec("e");
-    let provider = IdentityProvider::start(&[&signer]).await;
+    let provider = IdentityProvider::start(&[&signer]);
     provider.hold();
     let front = front(&provider.signed()).await;
     let token = token(&signer, &provider, Moment::now());
@@ -158,7 +158,7 @@ async fn many_tokens_at_once_wait_for_one_look_up() {
 #[tokio::test]
 async fn a_slow_provider_is_503_in_time_and_its_late_answer_counts_for_the_next() {
     let signer = Signer::ec("e");
-    let provider = IdentityProvider::start(&[&signer]).await;
+    let provider = IdentityProvider::start(&[&signer]);
     provider.hold();
     let gate = Gate { oauth: Some(oauth(&provider.signed(), None)), ..Gate::default() };
     let hasty = |listen: &mut millrace::config::Listen| {
@@ -177,7 +177,7 @@ async fn a_slow_provider_is_503_in_time_and_its_late_answer_counts_for_the_next(
 #[tokio::test]
 async fn a_set_of_keys_that_is_too_large_or_none_is_not_used() {
     let signer = Signer::ed("d");
-    let provider = IdentityProvider::start(&[&signer]).await;
+    let provider = IdentityProvider::start(&[&signer]);
     let many: Vec<_> = (0..65).map(|_| &signer.jwk).collect();
     let padding = "x".repeat(300_000);
     for (what, text) in [
@@ -214,7 +214,7 @@ async fn keys_that_are_no_good_are_passed_over_and_never_used() {
         vec![small, json!(7), json!({ "kty": 1 }), json!({ "kty": "EC", "crv": "P-521" })];
     keys.extend(unusable.iter().map(|(_, jwk)| jwk.clone()));
     keys.push(good.jwk.clone());
-    let provider = IdentityProvider::start(&[]).await;
+    let provider = IdentityProvider::start(&[]);
     provider.publish_text(json!({ "keys": keys }).to_string());
     let (oauth, now) = (oauth(&provider.signed(), None), Moment::now());
     assert_eq!(ask(&oauth, &token(&good, &provider, now), now).await, Said::Yes);
@@ -228,7 +228,7 @@ async fn keys_that_are_no_good_are_passed_over_and_never_used() {
 #[tokio::test]
 async fn only_the_configured_issuers_document_counts_and_an_address_for_keys_needs_none() {
     let signer = Signer::ed("d");
-    let provider = IdentityProvider::start(&[&signer]).await;
+    let provider = IdentityProvider::start(&[&signer]);
     let now = Moment::now();
     let good = token(&signer, &provider, now);
     let keys: reqwest::Url = format!("{}/keys?v=1", provider.issuer).parse().unwrap();
@@ -250,7 +250,7 @@ async fn only_the_configured_issuers_document_counts_and_an_address_for_keys_nee
 #[tokio::test]
 async fn keys_are_looked_up_before_the_first_token_comes() {
     let signer = Signer::ed("d");
-    let provider = IdentityProvider::start(&[&signer]).await;
+    let provider = IdentityProvider::start(&[&signer]);
     let oauth = oauth(&provider.signed(), None);
     oauth.prepare(Moment::now());
     eventually(|| provider.asked(KEYS).len() == 1).await;

@@ -92,7 +92,7 @@ async fn tokens_that_openssl_has_signed_are_good_and_stop_being_so_when_they_are
         let mut jwk = (case.jwk)(folder, &spki);
         jwk["kid"] = "by-openssl".into();
 
-        let provider = IdentityProvider::start(&[]).await;
+        let provider = IdentityProvider::start(&[]);
         provider.publish_text(json!({ "keys": [jwk] }).to_string());
         let header = json!({ "alg": case.algorithm, "kid": "by-openssl" });
         let mut claims = claims(&provider.issuer, Moment::now());
@@ -117,7 +117,7 @@ async fn hmac_by_openssl_with_the_published_key_is_refused() {
     let spki = openssl(folder, &["pkey", "-in", "key", "-pubout", "-outform", "DER"]);
     let mut jwk = (CASES[0].jwk)(folder, &spki);
     jwk["kid"] = "by-openssl".into();
-    let provider = IdentityProvider::start(&[]).await;
+    let provider = IdentityProvider::start(&[]);
     provider.publish_text(json!({ "keys": [jwk] }).to_string());
     let header = json!({ "alg": "HS256", "kid": "by-openssl" });
     let signed = message(&header, &claims(&provider.issuer, Moment::now()));

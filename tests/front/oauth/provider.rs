@@ -7,14 +7,13 @@ use std::{
 
 use millrace::config::{IntrospectionAuth, OAuthAuth, Secret};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::watch,
-};
+use tokio::{runtime::Handle, sync::watch};
 
 use super::{AUDIENCE, CLIENT, signer::Signer};
-use crate::support::within;
+use crate::{
+    played::{self, Request, Response},
+    support::within,
+};
 
 pub const CLIENT_ID: &str = "millrace id";
 pub const CLIENT_SECRET: &str = "s3cret:with+signs/%";
@@ -29,20 +28,13 @@ pub enum Mood {
     Away,
 }
 
-#[derive(Clone, Debug)]
-pub struct Asked {
-    pub path: String,
-    pub head: String,
-    pub body: String,
-}
-
 #[derive(Clone)]
 pub struct IdentityProvider {
     pub issuer: String,
     state: Arc<Mutex<State>>,
     /// Answers wait until it is open.
     open: Arc<watch::Sender<bool>>,
-    asked: Arc<watch::Sender<Vec<Asked>>>,
+    asked: Arc<watch::Sender<Vec<Request>>>,
 }
 
 struct State {
@@ -54,29 +46,29 @@ struct State {
 }
 
 impl IdentityProvider {
-    pub async fn start(signers: &[&Signer]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let issuer = format!("http://{}/tenant", listener.local_addr().unwrap());
-        let state = State {
+    /// In a runtime, which it waits with.
+    pub fn start(signers: &[&Signer]) -> Self {
+        let state = Arc::new(Mutex::new(State {
             mood: Mood::Well,
             keys: String::new(),
-            document: json!({ "issuer": issuer, "jwks_uri": format!("{issuer}/keys?v=1"), "more": [1] }),
+            document: Value::Null,
             tokens: HashMap::new(),
-        };
-        let provider = Self {
-            issuer,
-            state: Arc::new(Mutex::new(state)),
-            open: Arc::new(watch::Sender::new(true)),
-            asked: Arc::default(),
-        };
-        provider.publish(signers);
-        let serving = provider.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let provider = serving.clone();
-                tokio::spawn(async move { provider.converse(stream).await });
-            }
+        }));
+        let open = Arc::new(watch::Sender::new(true));
+        let asked = Arc::<watch::Sender<Vec<Request>>>::default();
+        let (answering, opens, noted) = (state.clone(), open.clone(), asked.clone());
+        let runtime = Handle::current();
+        let address = played::serve(move |request| {
+            noted.send_modify(|all| all.push(request.clone()));
+            let _ = runtime.block_on(opens.subscribe().wait_for(|open| *open));
+            answering.lock().unwrap().answer(request)
         });
+        let issuer = format!("http://{address}/tenant");
+        let provider = Self { issuer: issuer.clone(), state, open, asked };
+        provider.document(|document| {
+            *document = json!({ "issuer": issuer, "jwks_uri": format!("{issuer}/keys?v=1"), "more": [1] });
+        });
+        provider.publish(signers);
         provider
     }
 
@@ -111,16 +103,16 @@ impl IdentityProvider {
     }
 
     /// Every request for a path that ends so.
-    pub fn asked(&self, ending: &str) -> Vec<Asked> {
+    pub fn asked(&self, ending: &str) -> Vec<Request> {
         let asked = self.asked.borrow();
-        asked.iter().filter(|asked| asked.path.ends_with(ending)).cloned().collect()
+        asked.iter().filter(|asked| asked.target.ends_with(ending)).cloned().collect()
     }
 
     /// Waits until it was asked so often.
     pub async fn was_asked(&self, ending: &str, times: usize) {
         let mut asked = self.asked.subscribe();
-        let enough = |all: &Vec<Asked>| {
-            all.iter().filter(|asked| asked.path.ends_with(ending)).count() >= times
+        let enough = |all: &Vec<Request>| {
+            all.iter().filter(|asked| asked.target.ends_with(ending)).count() >= times
         };
         within(asked.wait_for(enough)).await.unwrap();
     }
@@ -151,60 +143,27 @@ impl IdentityProvider {
             ..OAuthAuth::default()
         }
     }
-
-    async fn converse(&self, mut stream: TcpStream) {
-        while let Some(asked) = read(&mut stream).await {
-            self.asked.send_modify(|all| all.push(asked.clone()));
-            let _ = self.open.subscribe().wait_for(|open| *open).await;
-            let Some(answer) = self.answer(&asked) else { return };
-            if stream.write_all(answer.as_bytes()).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    fn answer(&self, asked: &Asked) -> Option<String> {
-        let state = self.state.lock().unwrap();
-        let (status, body) = match &state.mood {
-            Mood::Away => return None,
-            Mood::Status(status) => (*status, "{}".to_owned()),
-            Mood::Well => match asked.path.strip_prefix("/tenant") {
-                Some("/.well-known/openid-configuration") => (200, state.document.to_string()),
-                Some("/keys?v=1") => (200, state.keys.clone()),
-                Some("/introspect") => (200, state.about(&asked.body)),
-                _ => (404, "{}".to_owned()),
-            },
-        };
-        let length = body.len();
-        Some(format!("HTTP/1.1 {status} So\r\ncontent-length: {length}\r\n\r\n{body}"))
-    }
 }
 
 impl State {
-    fn about(&self, form: &str) -> String {
+    fn answer(&self, request: &Request) -> Option<Response> {
+        let (status, body) = match &self.mood {
+            Mood::Away => return None,
+            Mood::Status(status) => (*status, "{}".to_owned()),
+            Mood::Well => match request.target.strip_prefix("/tenant") {
+                Some("/.well-known/openid-configuration") => (200, self.document.to_string()),
+                Some("/keys?v=1") => (200, self.keys.clone()),
+                Some("/introspect") => (200, self.about(&request.body)),
+                _ => (404, "{}".to_owned()),
+            },
+        };
+        Some(Response::new(status, body))
+    }
+
+    fn about(&self, form: &[u8]) -> String {
+        let form = std::str::from_utf8(form).unwrap();
         let token = form.split('&').find_map(|pair| pair.strip_prefix("token=")).unwrap_or("");
         let token = percent_encoding::percent_decode_str(token).decode_utf8().unwrap();
         self.tokens.get(&*token).cloned().unwrap_or_else(|| r#"{"active":false}"#.into())
     }
-}
-
-async fn read(stream: &mut TcpStream) -> Option<Asked> {
-    let mut bytes = Vec::new();
-    let end = loop {
-        if let Some(at) = bytes.windows(4).position(|end| end == b"\r\n\r\n") {
-            break at + 4;
-        }
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
-        }
-    };
-    let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let length: usize = length.map_or(0, |length| length.parse().unwrap());
-    while bytes.len() < end + length {
-        stream.read_buf(&mut bytes).await.ok()?;
-    }
-    let text = String::from_utf8(bytes).unwrap();
-    let path = text.split(' ').nth(1)?.to_owned();
-    Some(Asked { path, head: text[..end].to_owned(), body: text[end..].to_owned() })
 }

@@ -1,0 +1,60 @@
+//! Waiting for a disk that can't read a spool when it is opened.
+
+use std::time::Duration;
+
+use crate::{delivery::SourceName, retry::Retry, spool::OpenError};
+
+/// Between two tries; ten of them take half a minute.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Opens as long as that is worth another try: a path to a disk comes back. When a bad sector has been
+/// waited for long enough, the spool itself knows.
+pub(super) fn open_patiently<T>(
+    source: &SourceName,
+    mut open: impl FnMut() -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    let mut pauses = Retry::new(FIRST_PAUSE, LONGEST_PAUSE);
+    loop {
+        match open() {
+            Err(error) if error.is_worth_retrying() => {
+                tracing::error!(%source, %error, "the spool is not open yet; it is tried again");
+                pauses.wait(&|| false);
+            }
+            ended => return ended,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::PathBuf};
+
+    use super::*;
+
+    /// What comes of these tries, and how many of them are left.
+    fn opened(tries: Vec<Result<u32, OpenError>>) -> (Result<u32, OpenError>, usize) {
+        let mut tries = tries.into_iter();
+        let source = SourceName::new("leads").unwrap();
+        let ended = open_patiently(&source, || tries.next().unwrap());
+        (ended, tries.len())
+    }
+
+    fn unreadable() -> OpenError {
+        let error = io::Error::from_raw_os_error(5);
+        OpenError::Unreadable { path: PathBuf::new(), offset: 0, error }
+    }
+
+    #[test]
+    fn what_the_disk_can_not_read_for_a_moment_is_tried_again() {
+        let (ended, left) = opened(vec![Err(unreadable()), Ok(7)]);
+        assert_eq!((ended.unwrap(), left), (7, 0));
+    }
+
+    #[test]
+    fn what_needs_a_person_ends_it() {
+        let bad = OpenError::BadDisk { path: PathBuf::new(), offset: 0 };
+        let (ended, left) = opened(vec![Err(bad), Ok(7)]);
+        assert!(matches!(ended, Err(OpenError::BadDisk { .. })) && left == 1);
+    }
+}

@@ -1,0 +1,212 @@
+//! The one segment that a start reads: what is whole in it, what to cut, and the number that comes
+//! next.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use uuid::Uuid;
+
+use super::{failed, read_header, write_header};
+use crate::spool::{
+    disk::{self, Disk, DiskFile},
+    error::OpenError,
+    frame::HEAD_LENGTH,
+    ledger::{Ledger, Mark},
+    segment::{self, HEADER_LENGTH, NoHeader},
+    tail,
+    trouble::Trouble,
+    walk::{End, Range, Step, Walk, WalkError},
+    writer::Active,
+};
+
+pub(super) struct LastSegment {
+    path: PathBuf,
+    generation: u64,
+    file: Arc<dyn DiskFile>,
+    length: u64,
+}
+
+impl LastSegment {
+    /// Opens it and makes sure that it has a header of ours, if it can have had one.
+    pub fn open(
+        disk: &dyn Disk,
+        path: PathBuf,
+        generation: u64,
+        id: Uuid,
+        trouble: &mut Trouble,
+    ) -> Result<Self, OpenError> {
+        let file = disk.open_to_write(&path).map_err(failed("opening", &path))?;
+        let length = file.len().map_err(failed("looking at", &path))?;
+        let mut segment = Self { path, generation, file, length };
+        let header = match read_header(&*segment.file) {
+            Ok(header) => header,
+            // The frames need only the name.
+            Err(error) if segment.is_given_up(0, &error, trouble) => Err(NoHeader::Damaged),
+            Err(error) => return Err(segment.unread(0, error, trouble)),
+        };
+        match header {
+            Ok(header) if header.spool != id => {
+                return Err(OpenError::Foreign {
+                    segment: segment.path,
+                    found: header.spool,
+                    expected: id,
+                });
+            }
+            Ok(_) => {}
+            Err(NoHeader::Newer { version }) => {
+                let found = segment::told(version);
+                return Err(OpenError::NewerFormat { path: segment.path, found });
+            }
+            Err(NoHeader::Damaged) if length > HEADER_LENGTH => {
+                let segment = segment.path.display();
+                tracing::warn!(%segment, "damaged segment header; frames are kept");
+            }
+            Err(NoHeader::Damaged) => {
+                // Emptied first: into a bad sector nothing can be written that keeps a part of it.
+                segment.file.set_len(0).map_err(failed("cutting", &segment.path))?;
+                write_header(&*segment.file, generation, id, disk.now())
+                    .map_err(failed("writing", &segment.path))?;
+                segment.length = HEADER_LENGTH;
+            }
+        }
+        Ok(segment)
+    }
+
+    /// Enters it into the ledger; what to go on with, and the sequence behind its last frame.
+    pub fn recover(
+        self,
+        disk: &dyn Disk,
+        ledger: &mut Ledger,
+        trouble: &mut Trouble,
+    ) -> Result<(Option<Active>, u64), OpenError> {
+        let mut walk =
+            Walk::new(self.file.clone(), self.generation, HEADER_LENGTH, self.generation);
+        let info = disk.info(&self.path).map_err(failed("looking at", &self.path))?;
+        ledger.add_segment(self.generation, self.length, info.written_at);
+        let end = End { offset: self.length, sequence: u64::MAX };
+        let mut is_readable = true;
+        let tail = loop {
+            let expected = walk.expected();
+            let step = match walk.step(end) {
+                Ok(step) => step,
+                Err(error) => {
+                    is_readable = false;
+                    Step::Broken(self.pass(&mut walk, end, error, trouble)?)
+                }
+            };
+            match step {
+                Step::Frame(frame) => {
+                    let mark = Mark { sequence: frame.head.sequence, offset: frame.offset };
+                    ledger.note(self.generation, mark);
+                }
+                Step::Broken(range) if range.next == u64::MAX => break Some((range, expected)),
+                Step::Broken(range) => tracing::warn!(
+                    segment = %self.path.display(), from = range.from, to = range.to,
+                    "damage in the last segment; the reader will report it"
+                ),
+                Step::End => break None,
+            }
+        };
+        let (length, sequence, goes_on) = match tail {
+            None => (self.length, walk.expected(), is_readable),
+            Some((range, expected)) if is_readable => self.end_before(range, expected, trouble)?,
+            Some((range, expected)) => (self.length, behind_all_of(range, expected), false),
+        };
+        self.file.sync_data().map_err(failed("syncing", &self.path))?;
+        ledger.set_last_length(length);
+        let active = Active { file: self.file, generation: self.generation, length };
+        Ok((goes_on.then_some(active), sequence))
+    }
+
+    /// Where the segment ends if it breaks off in `tail`, which sequence comes next, and whether it
+    /// can go on there.
+    fn end_before(
+        &self,
+        tail: Range,
+        expected: u64,
+        trouble: &mut Trouble,
+    ) -> Result<(u64, u64, bool), OpenError> {
+        let is_unfinished = match tail::is_unfinished(&*self.file, self.generation, tail) {
+            Ok(is_unfinished) => is_unfinished,
+            Err(error) if self.is_given_up(tail.from, &error, trouble) => false,
+            Err(error) => return Err(self.unread(tail.from, error, trouble)),
+        };
+        if is_unfinished {
+            tracing::info!(
+                segment = %self.path.display(), from = tail.from, to = tail.to,
+                "an incomplete write at the end is cut"
+            );
+            self.file.set_len(tail.from).map_err(failed("cutting", &self.path))?;
+            return Ok((tail.from, expected, true));
+        }
+        let mut walk = Walk::new(self.file.clone(), self.generation, tail.from, expected);
+        let end = End { offset: self.length, sequence: u64::MAX };
+        let next = match walk.highest_claim(tail.from, end) {
+            Ok(highest) => highest.unwrap_or(expected) + 1,
+            Err(WalkError::Io { error, .. }) if self.is_given_up(tail.from, &error, trouble) => {
+                behind_all_of(tail, expected)
+            }
+            Err(error) => return Err(self.failed(error, trouble)),
+        };
+        Ok((self.length, next, false))
+    }
+
+    /// Goes on behind what can't be read, once that has been waited for.
+    fn pass(
+        &self,
+        walk: &mut Walk,
+        end: End,
+        error: WalkError,
+        trouble: &mut Trouble,
+    ) -> Result<Range, OpenError> {
+        let offset = walk.offset();
+        match &error {
+            WalkError::Io { error, .. } if self.is_given_up(offset, error, trouble) => {}
+            _ => return Err(self.failed(error, trouble)),
+        }
+        match walk.pass_unreadable(end) {
+            Ok(Some(found)) => {
+                trouble.passed(self.generation, offset);
+                tracing::error!(
+                    segment = %self.path.display(),
+                    from = found.range.from, to = found.range.to, holes = ?found.holes,
+                    "the disk can't read a part of the last segment, and it is passed by: look after \
+                     the disk (its kernel log and SMART values), and move the volume"
+                );
+                Ok(found.range)
+            }
+            // It can be read by now: the next try will show.
+            Ok(None) => Err(self.failed(error, trouble)),
+            Err(worse) => Err(self.failed(worse, trouble)),
+        }
+    }
+
+    /// Whether this has been waited for long enough.
+    fn is_given_up(&self, offset: u64, error: &io::Error, trouble: &mut Trouble) -> bool {
+        disk::is_unreadable(error) && trouble.failed(self.generation, offset)
+    }
+
+    fn failed(&self, error: WalkError, trouble: &Trouble) -> OpenError {
+        let path = self.path.clone();
+        match error {
+            WalkError::Io { offset, error } => self.unread(offset, error, trouble),
+            WalkError::NotConfined { offset } => OpenError::BadDisk { path, offset },
+            WalkError::UnknownCodec { offset, codec } => {
+                OpenError::NewerFormat { path, found: format!("codec {codec} at byte {offset}") }
+            }
+        }
+    }
+
+    fn unread(&self, offset: u64, error: io::Error, trouble: &Trouble) -> OpenError {
+        let path = self.path.clone();
+        match disk::is_unreadable(&error) {
+            true if trouble.is_too_much() => OpenError::BadDisk { path, offset },
+            true => OpenError::Unreadable { path, offset, error },
+            false => failed("reading", &path)(error),
+        }
+    }
+}
+
+/// The number behind as many frames as `range` has room for; it begins with `expected`.
+fn behind_all_of(range: Range, expected: u64) -> u64 {
+    expected + ((range.to - range.from) / HEAD_LENGTH as u64).max(1)
+}
