@@ -52,17 +52,18 @@ impl<S: Sink> Forwarder<S> {
         self.last_lane = id;
         self.close_lane(topic);
         self.lanes.insert(id, topic);
+        self.settled_ahead.may_be_of(topic, from, self.dead_letters);
         let lane = Lane::new(id, self.spool.reader(from.sequence), from);
         let held = HeldTopic::new(lane, phase, why);
         self.held.insert(topic, held);
         self.show_held();
     }
 
-    /// Whether one more topic may be held from `from` on. If not, the main lane waits there for a
-    /// held topic to come back; so lanes that have nothing to read before it don't count: they would
-    /// wait for the main lane, and it for them.
-    pub(super) fn lanes_are_left(&self, from: Position) -> bool {
-        let behind = |held: &&HeldTopic| held.phase != Phase::Draining && held.lane.next() < from;
+    /// Whether one more topic may be held. If not, the main lane waits at `stands` for a held topic to
+    /// come back; so lanes that have nothing to read before it don't count: they would wait for the
+    /// main lane, and it for them.
+    pub(super) fn lanes_are_left(&self, stands: Position) -> bool {
+        let behind = |held: &&HeldTopic| held.phase != Phase::Draining && held.lane.next() < stands;
         self.held.values().filter(behind).count() < self.settings.held_topics
     }
 

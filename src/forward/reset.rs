@@ -42,9 +42,15 @@ pub(super) struct Trouble {
 }
 
 impl<S: Sink> Forwarder<S> {
-    /// Whether one more topic may be held; if not, the main lane rests for a while.
-    pub(super) fn may_hold(&mut self, topic: TopicId, from: Position, now: Now, why: &str) -> bool {
-        if self.held.contains_key(&topic) || self.lanes_are_left(from) {
+    /// Whether one more topic may be held; if not, the main lane rests for a while, at `stands`.
+    pub(super) fn may_hold(
+        &mut self,
+        topic: TopicId,
+        stands: Position,
+        now: Now,
+        why: &str,
+    ) -> bool {
+        if self.held.contains_key(&topic) || self.lanes_are_left(stands) {
             return true;
         }
         if self.paused_until.is_none() {
@@ -126,8 +132,11 @@ impl<S: Sink> Forwarder<S> {
         }
         for (topic, from) in held_from {
             let Trouble { why, one_at_a_time } = &troubled[&topic];
-            if !self.may_hold(topic, from, now, why) {
-                main_low = main_low.min(from);
+            // Something older (a dead letter that waits) may take the main lane further back than
+            // this topic does.
+            let stands = main_low.min(from);
+            if !self.may_hold(topic, stands, now, why) {
+                main_low = stands;
                 continue;
             }
             let end = self.main.next();

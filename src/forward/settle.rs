@@ -210,8 +210,9 @@ impl<S: Sink> Forwarder<S> {
             }
             return;
         }
-        if !self.may_hold(slot.topic, slot.position, now, why) {
-            self.needs_reset = true; // the main lane goes back to it, after a pause
+        // Otherwise a reset takes the main lane back to all that is not done, and it goes on after a pause.
+        if !self.may_hold(slot.topic, self.main.low(), now, why) {
+            self.needs_reset = true;
             return;
         }
         self.keep_in_mind_what_is_settled_after(slot);

@@ -249,10 +249,11 @@ impl<S: Sink> Forwarder<S> {
         self.transaction.is_none() || self.letters.waiting.len() < most
     }
 
-    /// Nothing that was looked at was taken back since. Without transactions it stays in the windows.
+    /// Nothing that was looked at was taken back since. A lane that went back owes what its window has
+    /// forgotten, with and without transactions.
     pub(super) fn owes_nothing(&self) -> bool {
-        let Some(transaction) = &self.transaction else { return true };
         let caught_up = self.held.values().all(|held| held.lane.next() >= self.main.next());
+        let Some(transaction) = &self.transaction else { return caught_up };
         transaction.is_empty() && caught_up && !self.has_moved()
     }
 
