@@ -38,6 +38,7 @@ mod rejected;
 mod reset;
 mod settle;
 mod spans;
+mod start;
 mod take;
 mod thread;
 mod topics;
@@ -76,8 +77,9 @@ use crate::{
     traces::Traces,
 };
 
+pub use start::Start;
 pub use thread::{now, run};
-pub use transaction::{Start, Transactions};
+pub use transaction::Transactions;
 
 /// The main lane's id; held topics get the others.
 const MAIN: LaneId = 0;

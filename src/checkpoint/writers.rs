@@ -9,7 +9,8 @@
 //! the next process began.
 //!
 //! One small file beside the checkpoint: a line of JSON, and its CRC32C in hexadecimal. Without it, or
-//! when it is damaged, what the checkpoint's own file says of its writer stands for it.
+//! when it is damaged, what the checkpoint's own file says of its writer stands for it; without either
+//! whoever wrote is believed.
 
 use std::{io::ErrorKind, path::PathBuf, sync::Arc};
 
@@ -82,6 +83,9 @@ impl Writers {
     /// checkpoint's file says.
     pub fn begin(&self, saved: Option<&Checkpoint>, end: u64) -> Result<(), CheckpointError> {
         let stored = self.load()?;
+        if stored.is_none() && saved.is_none() && end > 1 {
+            return Ok(()); // somebody has taken both files away: nobody is known
+        }
         let mut writers = stored.clone().unwrap_or_else(|| {
             let id = saved.and_then(|saved| saved.writer);
             id.map(|id| Writer { id, until: None }).into_iter().collect()
@@ -112,10 +116,12 @@ impl Writers {
 
     /// `id` is about to commit, behind what `last` has. Whoever came before those two can't any more.
     pub fn enter(&self, id: Uuid, last: Option<Uuid>) -> Result<(), CheckpointError> {
-        let mut writers = self.load()?.unwrap_or_default();
-        writers.retain(|writer| Some(writer.id) == last && writer.id != id);
-        writers.push(Writer { id, until: None });
-        self.store(writers)
+        let known = self.load()?.unwrap_or_default();
+        let last = last.filter(|last| *last != id).map(|last| {
+            let known = known.into_iter().find(|writer| writer.id == last);
+            known.unwrap_or(Writer { id: last, until: None })
+        });
+        self.store(last.into_iter().chain([Writer { id, until: None }]).collect())
     }
 
     /// From the next start on `id` counts as known: if a person lets that come, it is right.
@@ -220,6 +226,15 @@ mod tests {
     }
 
     #[test]
+    fn who_was_believed_without_the_file_is_known_until_the_next_commit() {
+        let (_folder, writers) = writers();
+        writers.enter(B, Some(A)).unwrap();
+        writers.begin(None, 5).unwrap();
+        assert_eq!([A, B].map(|id| origin(&writers, 5, id)), [Origin::Own; 2]);
+        assert_eq!(origin(&writers, 6, A), Origin::Beyond(5));
+    }
+
+    #[test]
     fn a_stranger_that_a_person_lets_come_is_known_as_far_as_the_spool_goes() {
         let (_folder, writers) = writers();
         writers.enter(A, None).unwrap();
@@ -232,6 +247,7 @@ mod tests {
     #[test]
     fn without_the_file_the_checkpoints_own_writer_is_known_and_a_damaged_one_is_none() {
         let (folder, writers) = writers();
+        writers.begin(None, 7).unwrap();
         assert_eq!(origin(&writers, 7, A), Origin::Own, "nobody is known");
         std::fs::write(folder.path().join("writers"), "{}\n00000000\n").unwrap();
         writers.begin(Some(&at(3, A)), 7).unwrap();

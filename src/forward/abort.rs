@@ -17,9 +17,9 @@ use super::{
     refuse::Stage,
     rejected::{Known, Rejected, reason_named},
     reset::{RENEWAL_PATIENCE, Trouble},
+    start::{fence, read},
     take::Sent,
     topics::TopicId,
-    transaction::{fence, read},
     window::{Carries, Slot, State},
 };
 use crate::{

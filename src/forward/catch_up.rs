@@ -5,7 +5,7 @@
 //! it. Reading them from the spool would be wrong: what this source passed over as a repeat of another
 //! one's event is behind the checkpoint too, and the other one may still have to deliver it.
 
-use super::{Forwarder, Now, transaction::Start};
+use super::{Forwarder, Now, start::Start};
 use crate::{checkpoint::Checkpoint, deduplicate::Attempt, produce::Sink};
 
 impl<S: Sink> Forwarder<S> {

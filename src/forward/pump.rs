@@ -31,9 +31,15 @@ impl<S: Sink> Forwarder<S> {
         for handled in 0..DELIVERIES_A_TURN {
             match self.turn(MAIN, None, usize::MAX, now)? {
                 Turn::Moved => self.paused_until = None,
-                Turn::CaughtUp if handled == 0 => return Ok(Progress::CaughtUp),
+                Turn::CaughtUp => {
+                    self.has_caught_up();
+                    if handled == 0 {
+                        return Ok(Progress::CaughtUp);
+                    }
+                    break;
+                }
                 Turn::Wait if handled == 0 => return Ok(Progress::Waiting),
-                Turn::CaughtUp | Turn::Wait => break,
+                Turn::Wait => break,
             }
         }
         Ok(Progress::Moved)

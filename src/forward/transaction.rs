@@ -15,29 +15,32 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
     time::{Duration, Instant},
 };
 
 use uuid::Uuid;
 
 use super::{
-    ForwardError, Forwarder, Now, Parts, Progress,
+    ForwardError, Forwarder, Now, Progress,
     held::{HeldTopic, Phase},
     rejected::Known,
     window::Window,
 };
 use crate::{
-    checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Held, Origin, Refused},
+    checkpoint::{Checkpoint, Held, Refused},
     deduplicate::Attempt,
-    metrics::Metrics,
     produce::{Commit, Sink},
     record::Record,
-    spool::{Spool, position::Position},
+    spool::position::Position,
 };
 
 /// How long one look at a commit under way lasts.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// While a backlog is brought in, nobody waits for its last event: commits come so many times later,
+/// up to so late. Not while a topic is held: what it asks rests on commits. Well below the time after which the cluster gives a transaction up.
+const BEHIND: u32 = 4;
+const BEHIND_AT_MOST: Duration = Duration::from_secs(2);
 
 /// Text that a refused event may bring into the checkpoint.
 const ERROR_LENGTH: usize = 200;
@@ -72,6 +75,8 @@ pub(super) struct Transaction {
     pub ending: bool,
     /// Ends as soon as it can.
     pub urgent: bool,
+    /// All that there is was read while it is open.
+    caught_up: bool,
     /// The checkpoint whose commit has begun.
     pub attempt: Option<Checkpoint>,
     /// The number of the last one that was tried.
@@ -105,6 +110,7 @@ impl Transaction {
             records: 0,
             ending: false,
             urgent: false,
+            caught_up: false,
             attempt: None,
             attempts: 0,
             last: None,
@@ -123,6 +129,15 @@ impl Transaction {
         self.records == 0
     }
 
+    /// How long it may take.
+    fn interval(&self, is_backlog: bool) -> Duration {
+        let interval = self.settings.interval;
+        match is_backlog {
+            true => interval.max((interval * BEHIND).min(BEHIND_AT_MOST)),
+            false => interval,
+        }
+    }
+
     /// Whether `found` was written by another process since this one knows the topic.
     pub fn is_of_another(&self, found: &Checkpoint) -> bool {
         found.writer != Some(self.writer) && Some((found.writer, found.number)) != self.found
@@ -131,7 +146,7 @@ impl Transaction {
     /// Nothing of it is left: the next one may begin.
     pub fn begin(&mut self) {
         self.records = 0;
-        (self.ending, self.urgent) = (false, false);
+        (self.ending, self.urgent, self.caught_up) = (false, false, false);
         self.attempt = None;
         self.asking = None;
         self.dealt_with.clear();
@@ -205,10 +220,18 @@ impl<S: Sink> Forwarder<S> {
         if transaction.asking.is_some() {
             return self.topics.outstanding() == 0;
         }
-        let interval = transaction.settings.interval;
+        let is_backlog = !transaction.caught_up && self.held.is_empty();
+        let interval = transaction.interval(is_backlog);
         let long_ago = transaction.last.is_none_or(|last| now.instant >= last + interval);
         // What was passed over moves the checkpoint although nothing was sent.
         long_ago && (!transaction.is_empty() || self.has_moved())
+    }
+
+    /// The main lane has read all that there is.
+    pub(super) fn has_caught_up(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.caught_up = true;
+        }
     }
 
     /// Whether there is anything that a commit would change.
@@ -355,83 +378,4 @@ impl<S: Sink> Forwarder<S> {
         self.end_transaction(now)?;
         Ok(!self.has_moved() && self.transaction.as_ref().is_some_and(Transaction::is_empty))
     }
-}
-
-/// Where a forwarder begins.
-#[derive(Clone, Debug, Default)]
-pub struct Start {
-    /// What the local file says.
-    pub(super) file: Option<Checkpoint>,
-    /// What is on the topic of checkpoints; for exactly-once delivery alone.
-    pub(super) found: Option<Checkpoint>,
-}
-
-impl Start {
-    pub fn from_file(file: Option<Checkpoint>) -> Self {
-        Self { file, found: None }
-    }
-
-    /// Also looks at what a transactional sink has found. `end` is where the spool ended when it was
-    /// opened: what is delivered beyond it was delivered from another one.
-    pub fn with_topic<S: Sink>(
-        file: Option<Checkpoint>,
-        parts: &mut Parts<S>,
-        end: u64,
-    ) -> Result<Self, ForwardError> {
-        let spool = parts.spool.id();
-        let found = parts.sink.committed().map(|json| read(&json, spool)).transpose()?;
-        let Some(found) = found else { return Ok(Self { file, found }) };
-        let committed = found.highest();
-        match parts.checkpoint.writers().origin_of(&found)? {
-            Origin::Beyond(end) => Err(ForwardError::AheadOfSpool { committed, end }),
-            Origin::Own if committed > Position::start_of(end) => {
-                Err(ForwardError::AheadOfSpool { committed, end })
-            }
-            Origin::Own => Ok(Self { file, found: Some(found) }),
-            Origin::Stranger => {
-                let number = file.map_or(0, |file| file.number);
-                Err(fence(&parts.checkpoint, &found, number, &parts.spool, &parts.metrics))
-            }
-        }
-    }
-
-    /// The later of both.
-    pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
-        match (self.file.clone(), self.found.clone()) {
-            (Some(file), Some(found)) => Some(file.later(found)),
-            (file, found) => file.or(found),
-        }
-    }
-}
-
-/// Whoever wrote `found` goes on with a copy of the spool: this instance stops.
-pub(super) fn fence(
-    checkpoint: &CheckpointFile,
-    found: &Checkpoint,
-    number: u64,
-    spool: &Spool,
-    metrics: &Metrics,
-) -> ForwardError {
-    let what = format!(
-        "another instance goes on with a copy of spool {} (its last commit is number {}, this one's was \
-         {number})",
-        found.spool, found.number
-    );
-    let source = spool.source();
-    metrics.transactions.with_label_values(&[source.as_str(), "fenced"]).inc();
-    if let Err(error) = checkpoint.fence(&what, found.writer) {
-        // It stops all the same: what it has sent is taken back, and nothing may go on from there.
-        tracing::error!(%source, %error, "this could not be noted for the next start");
-    }
-    ForwardError::Fenced { what }
-}
-
-pub(super) fn read(json: &[u8], spool: Uuid) -> Result<Checkpoint, ForwardError> {
-    let place = Path::new("(on the topic of checkpoints)");
-    let found = Checkpoint::from_json(place, json)?;
-    if found.spool != spool {
-        let (path, found, expected) = (place.into(), found.spool, spool);
-        return Err(CheckpointError::OtherSpool { path, found, expected }.into());
-    }
-    Ok(found)
 }

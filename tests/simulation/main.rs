@@ -125,7 +125,9 @@ const KEPT: [u64; 15] = [
 const KEPT_WITH_TRANSACTIONS: [u64; 0] = [];
 
 /// Seeds that found something with two instances.
-const KEPT_WITH_COPIES: [u64; 0] = [];
+const KEPT_WITH_COPIES: [u64; 1] = [
+    121, // one that was shut out while its disk was full went on
+];
 
 /// Seeds that found something between the modes.
 const KEPT_WITH_SWITCHING: [u64; 0] = [];

@@ -27,13 +27,12 @@ impl History {
                     *file = file.take().or(topic);
                     continue;
                 };
-                let later = before.clone().later(topic.clone());
-                match later == topic {
-                    _ if before == topic => {}
-                    true => self.count("topic of checkpoints ahead of the file"),
-                    false => self.count("file ahead of the topic of checkpoints"),
+                if topic.number > before.number {
+                    self.count("topic of checkpoints ahead of the file");
+                    *file = Some(topic);
+                } else if topic.number < before.number {
+                    self.count("file ahead of the topic of checkpoints");
                 }
-                *file = Some(later);
             }
         }
         let may_repeat = self.books.begin_at(&saved, seen, &self.sender.sent);
