@@ -178,8 +178,10 @@ impl Producer {
             let settled = state.settle(record.slot, None);
             drop(state);
             let failure = self.not_queued(&topic, &error);
-            let outcome = |(token, _)| (token, Outcome::Failed(failure));
-            self.left_over.extend(settled.map(outcome));
+            let outcome = settled.map(|(token, _)| (token, Outcome::Failed(failure)));
+            if let Some(client) = &self.client {
+                client.context().state().outcomes.extend(outcome);
+            }
         }
     }
 
