@@ -1,6 +1,9 @@
 //! Spoils a segment on the simulated disk, and says which events were in the spoilt frame.
 
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use fastrand::Rng;
 use millrace::spool::disk::Disk;
@@ -11,8 +14,16 @@ use crate::simulated_disk::SimulatedDisk;
 const HEADER: usize = 64;
 const HEAD: usize = 32;
 
+/// Segments as they were before their first bit flipped: only those tell what the next one hits.
+pub type Whole = BTreeMap<PathBuf, Vec<u8>>;
+
 /// Flips one bit of a sealed segment; `None` when there is no such segment.
-pub fn flip_a_bit(disk: &SimulatedDisk, directory: &Path, random: &mut Rng) -> Option<Vec<String>> {
+pub fn flip_a_bit(
+    disk: &SimulatedDisk,
+    directory: &Path,
+    random: &mut Rng,
+    whole: &mut Whole,
+) -> Option<Vec<String>> {
     let segments = directory.join("segments");
     let mut names = disk.list(&segments).ok()?;
     names.sort();
@@ -23,7 +34,8 @@ pub fn flip_a_bit(disk: &SimulatedDisk, directory: &Path, random: &mut Rng) -> O
     let path = segments.join(&names[random.usize(..names.len())]);
     let mut bytes = disk.content(&path);
     let offset = random.usize(HEADER..bytes.len());
-    let spoilt = frame_at(&bytes, offset).map(ids).unwrap_or_default();
+    let before = whole.entry(path.clone()).or_insert_with(|| bytes.clone());
+    let spoilt = frame_at(before, offset).map(ids).unwrap_or_default();
     bytes[offset] ^= 1 << random.u8(..8);
     disk.set_content(&path, bytes);
     Some(spoilt)
@@ -46,8 +58,7 @@ pub fn flip_a_bit_of_ids(disk: &SimulatedDisk, directory: &Path, random: &mut Rn
     true
 }
 
-/// The frame around `offset`. One that was spoilt before may hide the end of the next; then the rest
-/// of the segment stands for it.
+/// The frame around `offset`.
 fn frame_at(bytes: &[u8], offset: usize) -> Option<&[u8]> {
     let mut start = HEADER;
     while let Some(head) = bytes.get(start..start + HEAD) {

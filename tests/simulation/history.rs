@@ -30,6 +30,7 @@ use self::copies::Instance;
 use crate::{
     books::{Books, Saved},
     cluster::{Cluster, Producer},
+    damage,
     oracle::{self, Seen},
     sender::{Batch, Sender},
     simulated_disk::SimulatedDisk,
@@ -100,6 +101,8 @@ pub struct History {
     processes: Vec<Process>,
     metrics: Metrics,
     books: Books,
+    /// Of each volume.
+    whole: BTreeMap<usize, damage::Whole>,
     /// Records that the sink holds at most, and bytes that may be on their way.
     queue: usize,
     window: usize,
@@ -142,6 +145,7 @@ impl History {
             processes: Vec::new(),
             metrics: Metrics::new(),
             books: Books::default(),
+            whole: BTreeMap::new(),
             queue: 24,
             window: 8_000,
             steps: STEPS,

@@ -91,8 +91,8 @@ fn a_repeat_of_an_event_that_the_disk_has_spoilt_is_delivered_in_its_place() {
     assert_eq!(history.records(&id), 0, "its topic fails");
 
     let directory = history.config.directory.join(history.sources[LEADS].as_str());
-    let mut random = Rng::with_seed(1);
-    while !damage::flip_a_bit(&history.disk, &directory, &mut random)
+    let (mut random, mut whole) = (Rng::with_seed(1), damage::Whole::new());
+    while !damage::flip_a_bit(&history.disk, &directory, &mut random, &mut whole)
         .expect("a segment is sealed")
         .contains(&id)
     {}

@@ -63,7 +63,8 @@ impl History {
     /// In a segment that is not written any more: the spool can't know before it reads.
     pub(super) fn flip_a_bit(&mut self) {
         let directory = self.random_directory();
-        if let Some(spoilt) = damage::flip_a_bit(&self.disk, &directory, &mut self.random) {
+        let whole = self.whole.entry(self.volume).or_default();
+        if let Some(spoilt) = damage::flip_a_bit(&self.disk, &directory, &mut self.random, whole) {
             tracing::debug!(?spoilt, "a bit flips");
             self.books.spoilt(spoilt);
             self.cluster.borrow_mut().may_repeat |= self.repeats();
