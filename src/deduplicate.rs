@@ -24,8 +24,8 @@
 //!
 //! Bottom up: [`identity`] (what an event is known by), [`index`] (who owns which id), [`format`]
 //! (ids as bytes), [`sidecar`] (a source's files), [`recall`] (all files into the index, at start),
-//! [`claims`] (what a forwarder holds), [`prepared`] (a transaction's ids, until it is committed), [`key`] (the secret of the hashes), [`versions`] (files of a later
-//! program).
+//! [`claims`] (what a forwarder holds), [`prepared`] (a transaction's ids, until it is committed),
+//! [`key`] (the secret of the hashes), [`versions`] (files of a later program).
 
 mod claims;
 mod format;

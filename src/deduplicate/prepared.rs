@@ -61,8 +61,8 @@ impl Prepared {
         self.disk.sync_dir(&self.folder)
     }
 
-    /// What was prepared for an attempt that was committed. None if nothing was, or if it can't be read
-    /// for a reason that is no trouble of the disk's: then its events may be repeated.
+    /// What was prepared for an attempt that was committed; empty if nothing was. After an error its
+    /// events may be repeated.
     pub fn read(&self, attempt: Attempt) -> io::Result<Vec<Id>> {
         let bytes = match disk::read_file(&*self.disk, &self.path(attempt)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

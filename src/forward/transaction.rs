@@ -38,7 +38,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// While a backlog is brought in, nobody waits for its last event: commits come so many times later,
-/// up to so late. Not while a topic is held: what it asks rests on commits. Well below the time after which the cluster gives a transaction up.
+/// up to so late. Not while a topic is held: what it asks rests on commits. Well below the time after
+/// which the cluster gives a transaction up.
 const BEHIND: u32 = 4;
 const BEHIND_AT_MOST: Duration = Duration::from_secs(2);
 

@@ -238,8 +238,9 @@ impl Worker {
             drain(&client);
             let now = Instant::now();
             if now >= next_question {
-                let due = shared.write(|directory| directory.take_due(now));
-                if !due.is_empty() || !listed {
+                let (due, recount) = shared
+                    .write(|directory| (directory.take_due(now), directory.is_to_recount(now)));
+                if !due.is_empty() || !listed || recount {
                     listed |= self.look_up(&client, &due);
                 } else if shared.cluster.is_in_doubt() {
                     self.ask_for_a_sign(&client);

@@ -50,6 +50,8 @@ pub(super) struct Directory {
     entries: HashMap<String, Entry>,
     /// Names that count towards the limit.
     counted: HashSet<String>,
+    /// When to list the topics for the sake of those whose partitions nobody has counted.
+    recount: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -72,12 +74,16 @@ enum Why {
 
 /// Names over the limit that are remembered; strangers choose them, so they are bounded.
 const OVER_LIMIT_NAMES: usize = 4096;
+/// How soon a topic that somebody else has made should be listed; and how often one is looked for that
+/// is not shown.
+const LISTED_SOON: Duration = Duration::from_millis(50);
+const LISTED_LATER: Duration = Duration::from_secs(5);
 /// How long a topic stays over the limit before somebody's asking makes us look again.
 const OVER_LIMIT_FOR: Duration = Duration::from_secs(60);
 
 impl Directory {
     pub(super) fn new(rules: Rules, advice: Advice) -> Self {
-        Self { rules, advice, entries: HashMap::new(), counted: HashSet::new() }
+        Self { rules, advice, entries: HashMap::new(), counted: HashSet::new(), recount: None }
     }
 
     /// The state of a topic that needs no looking up.
@@ -137,7 +143,16 @@ impl Directory {
             Entry::Look { due, .. } => Some(*due),
             _ => None,
         };
-        self.entries.values().filter_map(due).min()
+        self.entries.values().filter_map(due).chain(self.recount).min()
+    }
+
+    /// Whether to list the topics for their partitions now; then it is not due again for a while.
+    pub(super) fn is_to_recount(&mut self, now: Instant) -> bool {
+        let due = self.recount.is_some_and(|at| at <= now);
+        if due {
+            self.recount = Some(now + LISTED_LATER);
+        }
+        due
     }
 
     /// The cluster did not answer: what was due stays as it is, for a while.
@@ -163,6 +178,10 @@ impl Directory {
             {
                 self.entries.insert(topic.clone(), Entry::Ready { partitions: Some(partitions) });
             }
+        }
+        let uncounted = |entry: &Entry| matches!(entry, Entry::Ready { partitions: None });
+        if !self.entries.values().any(uncounted) {
+            self.recount = None;
         }
         let mut missing = Vec::new();
         for topic in due {
@@ -206,6 +225,7 @@ impl Directory {
             Made::Exists => {
                 self.count_one(topic);
                 self.entries.insert(topic.into(), Entry::Ready { partitions: None });
+                self.recount = Some(now + LISTED_SOON);
             }
             Made::NotYet(_) => self.postpone(topic, None, now),
             Made::Refused(text) => self.postpone(topic, Some(Why::Unavailable(text)), now),

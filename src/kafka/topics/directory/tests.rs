@@ -198,6 +198,23 @@ fn a_topic_that_exists_but_is_not_shown_is_ready() {
 }
 
 #[test]
+fn the_partitions_of_a_topic_that_somebody_else_has_made_are_counted_soon() {
+    let now = Instant::now();
+    let mut directory = directory(true, 10);
+    ask(&mut directory, &["marketo.a"], &[], now);
+    directory.made("marketo.a", Made::Exists, now);
+    assert_eq!(directory.partitions("marketo.a"), None);
+    let soon = directory.next_due().expect("it is looked for");
+    assert!(soon > now && !directory.is_to_recount(now) && directory.is_to_recount(soon));
+    directory.settle(&[], &listing(&[]), soon);
+    let later = directory.next_due().expect("it was not shown yet");
+    assert!(directory.is_to_recount(later));
+    directory.settle(&[], &listing(&["marketo.a"]), later);
+    assert_eq!(directory.partitions("marketo.a"), Some(3));
+    assert_eq!(directory.next_due(), None);
+}
+
+#[test]
 fn without_a_prefix_only_what_was_asked_for_counts() {
     let now = Instant::now();
     let mut directory = directory(true, 2);
