@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::{
     Process, SETTINGS, START, at, claim, deliver, directory, disk, disk_with_seed, event,
-    is_granted, settle, simulated_disk::Call,
+    is_granted, settle,
+    simulated_disk::{Call, SimulatedDisk},
 };
 
 #[test]
@@ -44,6 +45,11 @@ fn the_same_id_of_another_instance_or_another_source_of_events_is_another_event(
     }
 }
 
+/// Of the machine or of the process.
+fn crash(disk: &SimulatedDisk, seed: u64) {
+    if seed.is_multiple_of(2) { disk.lose_power() } else { disk.kill() }
+}
+
 #[test]
 fn what_was_settled_and_saved_is_known_after_any_crash() {
     for seed in 0..40 {
@@ -53,11 +59,7 @@ fn what_was_settled_and_saved_is_known_after_any_crash() {
         deliver(&mut process.adobe, "b", 1, START + 250);
         deliver(&mut process.leads, "c", 2, START + 500);
         drop(process);
-        if seed % 2 == 0 {
-            disk.lose_power()
-        } else {
-            disk.kill()
-        }
+        crash(&disk, seed);
         let mut process = Process::start(&disk, SETTINGS);
         for id in ["a", "b", "c"] {
             assert_eq!(claim(&mut process.adobe, id, 9, START + 1000), Claim::Repeat, "{id}");
@@ -92,11 +94,7 @@ fn of_a_transaction_that_was_committed_just_before_a_crash_what_it_delivered_is_
         settle(&mut process.adobe, "ours", 2, START);
         process.adobe.prepare(attempt, START);
         drop(process);
-        if seed % 2 == 0 {
-            disk.lose_power()
-        } else {
-            disk.kill()
-        }
+        crash(&disk, seed);
         let mut process = Process::start(&disk, SETTINGS);
         process.adobe.take_over(attempt, START + 1000);
         assert!(is_granted(&mut process.leads, "theirs", 1, START + 1000), "it never left");
