@@ -258,14 +258,19 @@ impl Directory {
         is_new(topic) && self.counted.len() + new >= self.rules.limit
     }
 
-    /// Counts anew. A topic made just now may not be listed yet: it goes on counting.
+    /// Counts anew. A topic made just now, by us or by somebody else, may not be listed yet: it goes on counting.
     fn count(&mut self, listing: &Listing) {
         if self.rules.prefix.is_empty() {
             return; // Then only what was asked for counts, one by one.
         }
         let entries = &self.entries;
-        let on_its_way = |topic: &String| matches!(entries.get(topic), Some(Entry::Look { .. }));
-        self.counted.retain(on_its_way);
+        let not_listed_yet = |topic: &String| {
+            matches!(
+                entries.get(topic),
+                Some(Entry::Look { .. } | Entry::Ready { partitions: None })
+            )
+        };
+        self.counted.retain(not_listed_yet);
         let ours = |topic: &&String| topic.starts_with(&self.rules.prefix);
         let found = listing.keys().filter(ours);
         self.counted.extend(found.filter(|topic| self.rules.counts(topic)).cloned());

@@ -157,6 +157,17 @@ fn a_topic_that_was_just_made_and_is_not_listed_yet_is_not_one_too_many() {
 }
 
 #[test]
+fn a_topic_that_exists_already_and_is_not_listed_yet_leaves_no_room_for_one_more() {
+    let now = Instant::now();
+    let mut directory = directory(true, 1);
+    assert_eq!(ask(&mut directory, &["marketo.a"], &[], now), names(&["marketo.a"]));
+    // The first request to make it got no answer in time, and did make it.
+    directory.made("marketo.a", Made::Exists, now);
+    assert!(ask(&mut directory, &["marketo.b"], &[], now).is_empty());
+    assert_eq!(directory.state("marketo.b", now), (TopicState::OverLimit, false));
+}
+
+#[test]
 fn a_topic_over_the_limit_is_looked_up_again_when_somebody_asks_later() {
     let now = Instant::now();
     let mut directory = directory(true, 1);
