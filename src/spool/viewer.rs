@@ -22,7 +22,7 @@ use super::{
     frame, identity, reader, recovery, retention,
     segment::{self, HEADER_LENGTH, NoHeader},
     tail,
-    walk::{End, Range, Step, Walk, WalkError},
+    walk::{End, Range, Step, Unreadable, Walk, WalkError},
 };
 use crate::delivery::{SourceName, UnixMillis};
 
@@ -175,18 +175,24 @@ impl Viewer {
         let io = |error| ReadError::Io { segment: path.clone(), offset: 0, error };
         let length = file.len().map_err(io)?;
         let first = segment.first_sequence;
-        let has_header = reader::has_header_of(&*file, &path, self.id)?;
         // One that is being begun has no header yet.
         let is_begun = segment.next_sequence.is_none() && length <= HEADER_LENGTH;
-        let header = (!has_header && length > 0).then(|| {
-            let to = length.min(HEADER_LENGTH);
-            if is_begun {
-                Seen::Unfinished { from: 0, to }
-            } else {
-                let range = Range { from: 0, to, first, next: first };
-                Seen::Damage(Damage::new(path.clone(), range, file.clone()))
+        let to = length.min(HEADER_LENGTH);
+        let range = Range { from: 0, to, first, next: first };
+        let header = match reader::has_header_of(&*file, &path, self.id) {
+            Ok(false) if length > 0 && is_begun => Some(Seen::Unfinished { from: 0, to }),
+            Ok(false) if length > 0 => {
+                Some(Seen::Damage(Damage::new(path.clone(), range, file.clone())))
             }
-        });
+            Ok(_) => None,
+            // The frames need only the name. If there is more that can't be read, that comes next.
+            Err(ReadError::Io { error, .. }) if disk::is_unreadable(&error) => {
+                let hole = 0..to;
+                let found = Unreadable { range, holes: vec![hole] };
+                Some(Seen::Damage(Damage::unreadable(path.clone(), found, file.clone())))
+            }
+            Err(error) => return Err(error),
+        };
         let end = End { offset: length, sequence: segment.next_sequence.unwrap_or(u64::MAX) };
         let walk = Walk::new(file.clone(), first, HEADER_LENGTH, first);
         let source = self.source.clone();

@@ -189,12 +189,8 @@ fn quarantine_keeps_what_can_be_read_and_notes_what_can_not() {
     assert!(label["error"].as_str().unwrap().contains("can't be read"), "{label}");
 }
 
-#[test]
-fn who_only_looks_is_told_at_once_and_sees_the_rest() {
-    let place = Place::new();
-    let hole = 2 * SECTOR..3 * SECTOR;
-    place.spoil(hole.clone());
-    let (bytes, sequences) = place.hit(hole.clone());
+/// What somebody sees of the first segment who only looks: how many deliveries, and what damage.
+fn look(place: &Place) -> (u64, Vec<Damage>) {
     let disk = Arc::new(place.disk.clone());
     let viewer = Viewer::open(disk, Path::new("/spool"), &source()).unwrap();
     let segments = viewer.segments().unwrap();
@@ -207,7 +203,31 @@ fn who_only_looks_is_told_at_once_and_sees_the_rest() {
             Seen::Unfinished { .. } => panic!("a sealed segment"),
         }
     }
+    (deliveries, damages)
+}
+
+#[test]
+fn who_only_looks_is_told_at_once_and_sees_the_rest() {
+    let place = Place::new();
+    let hole = 2 * SECTOR..3 * SECTOR;
+    place.spoil(hole.clone());
+    let (bytes, sequences) = place.hit(hole.clone());
+    let (deliveries, damages) = look(&place);
     let [damage] = &damages[..] else { panic!("{damages:?}") };
     assert_eq!((damage.from..damage.to, damage.unreadable[0].clone()), (bytes, hole));
+    assert_eq!(deliveries, place.count() - (sequences.end - sequences.start));
+}
+
+#[test]
+fn who_only_looks_sees_what_lies_behind_a_header_that_the_disk_can_not_read() {
+    let place = Place::new();
+    place.spoil(0..SECTOR);
+    let (bytes, sequences) = place.hit(64..SECTOR);
+    let (deliveries, damages) = look(&place);
+    let [header, frames] = &damages[..] else { panic!("{damages:?}") };
+    let all = 0..64;
+    assert_eq!((header.from..header.to, &header.unreadable), (all.clone(), &vec![all]));
+    assert_eq!(header.first_sequence, header.next_sequence, "no delivery is lost with it");
+    assert_eq!(frames.from..frames.to, bytes);
     assert_eq!(deliveries, place.count() - (sequences.end - sequences.start));
 }
