@@ -41,8 +41,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use self::{
     attributes::{attributes, plain_headers},
-    challenge::{is_challenge, may_be_challenge},
-    layer::{Element, Known, Layer, MAX_MEMBERS, cloud_event, each, elements},
+    challenge::is_challenge,
+    layer::{Element, Known, Layer, MAX_MEMBERS, cloud_event, each},
 };
 use super::{Undecodable, naming, scalar::Scalar};
 use crate::event::{Coding, Decoded, Event, Pieces, Refused, Word, is_json};
@@ -55,10 +55,11 @@ pub use recipients::{Addressed, recipients};
 type Flaw = (&'static str, String);
 
 pub(super) fn decode<'a>(body: &'a str, out: &mut Vec<Decoded<'a>>) -> Result<(), Undecodable> {
-    if may_be_challenge(body) && is_challenge(&elements(body)?) {
-        return Ok(());
-    }
+    let is_alone = body.trim_ascii_start().starts_with('{');
     each(body, |index, element| {
+        if is_alone && element.layer.as_ref().is_some_and(|object| is_challenge(body, object)) {
+            return;
+        }
         out.push(event(&element, index).map_err(|(reason, error)| Refused {
             index,
             reason,

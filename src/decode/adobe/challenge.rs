@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::layer::{Element, Layer, elements};
+use super::layer::{Layer, elements};
 use crate::decode::{json, scalar::Scalar};
 
 /// A body of more bytes than this is no challenge.
@@ -23,18 +23,9 @@ pub fn validation_url(body: &[u8]) -> Option<String> {
     url_in(&object).map(Cow::into_owned)
 }
 
-/// Whether it is worth looking: few bodies have that name anywhere in them.
-pub(super) fn may_be_challenge(body: &str) -> bool {
-    body.len() <= CHALLENGE_LIMIT
-        && body.trim_ascii_start().starts_with('{')
-        // Some of its letters may be escaped.
-        && (body.contains("validationUrl") || body.contains('\\'))
-}
-
-/// Whether a body of these elements is one, by the same measure.
-pub(super) fn is_challenge(elements: &[Element<'_>]) -> bool {
-    let [Element { layer: Some(object), .. }] = elements else { return false };
-    url_in(object).is_some()
+/// Whether a body with this one object is one, by the same measure.
+pub(super) fn is_challenge(body: &str, object: &Layer<'_>) -> bool {
+    body.len() <= CHALLENGE_LIMIT && url_in(object).is_some()
 }
 
 fn url_in<'a>(object: &Layer<'a>) -> Option<Cow<'a, str>> {
