@@ -23,6 +23,7 @@ mod journal;
 mod kafka;
 mod layer;
 mod leaf;
+mod log;
 mod meaning;
 mod mistake;
 mod nearest;
@@ -46,6 +47,7 @@ use written::Written;
 
 pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
 pub use effective::Entry;
+pub use log::{Log, LogFilter, LogFormat};
 pub use mistake::{Key, Mistake, Mistakes, Place};
 pub use oauth::{IntrospectionAuth, OAuth, OAuthAuth, is_trustworthy};
 pub use reread::{
@@ -54,7 +56,7 @@ pub use reread::{
 pub use secret::Secret;
 pub use stages::{
     Admin, Auth, CertificateAuth, Delivery, Forward, Guarantee, HeaderScheme, Journal, Kafka,
-    Listen, Log, LogFormat, Shutdown, SourceConfig, Spool, Tls, TokenAuth, Topics,
+    Listen, Shutdown, SourceConfig, Spool, Tls, TokenAuth, Topics,
 };
 pub use traces::Traces;
 pub use volume::{fits, size_of_volume};

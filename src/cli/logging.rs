@@ -5,7 +5,6 @@
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{
-    EnvFilter,
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
     util::SubscriberInitExt,
@@ -23,13 +22,12 @@ pub(super) fn init_beside<W>(log: &Log, stderr: W) -> Result<(), String>
 where
     W: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(&log.filter).map_err(|error| error.to_string())?;
     let terminal = io::stderr().is_terminal();
     let text = || fmt::layer().with_writer(stderr.clone()).with_ansi(terminal);
     let json = || fmt::layer().with_writer(stderr.clone()).json().flatten_event(true);
     let (text, json) =
         if is_json(log.format, terminal) { (None, Some(json())) } else { (Some(text()), None) };
-    let lines = tracing_subscriber::registry().with(filter).with(text).with(json);
+    let lines = tracing_subscriber::registry().with(log.filter.targets()).with(text).with(json);
     lines.try_init().map_err(|error| error.to_string())
 }
 

@@ -6,10 +6,10 @@ use super::{
         ADDRESS, COUNT, DURATION, FLAG, FOLDER, Kind, NONZERO_DURATION, PARTITIONS, REPLICAS, SIZE,
         SIZE_OR_NONE, string,
     },
-    oauth, proxies,
+    log, oauth, proxies,
     reading::{Reading, Section},
     rules, sources,
-    stages::{Admin, Forward, Listen, Log, LogFormat, Shutdown, Spool, Topics},
+    stages::{Admin, Forward, Listen, Shutdown, Spool, Topics},
     tls,
     traces::Traces,
     volume,
@@ -34,7 +34,7 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
     let oauth = oauth::read(reading, &mut root);
     let sources = sources::read(reading, &mut root);
     let shutdown = shutdown(reading, &mut root);
-    let log = log(reading, &mut root);
+    let log = log::read(reading, &mut root);
     reading.end(root);
     reading.report_unknown();
 
@@ -215,25 +215,4 @@ fn shutdown(reading: &mut Reading, root: &mut Section) -> Option<Shutdown> {
     let flush = reading.leaf(&mut section, "flush", &DURATION, default.flush);
     reading.end(section);
     Some(Shutdown { delay: delay?, flush: flush? })
-}
-
-const FILTER: Kind<String> = Kind {
-    parse: |text| match tracing_subscriber::EnvFilter::try_new(text) {
-        Ok(_) if !text.trim().is_empty() => Ok(text.into()),
-        _ => Err("which is no filter for log lines".into()),
-    },
-    expected: "Write `error`, `warn`, `info`, `debug` or `trace`, or by module, as in \
-               `info,millrace::spool=debug`.",
-    show: |text| string(text),
-};
-
-fn log(reading: &mut Reading, root: &mut Section) -> Option<Log> {
-    let default = Log::default();
-    let mut section = reading.section(root, "log");
-    let s = &mut section;
-    let format =
-        reading.choice(s, "format", &LogFormat::ALL, LogFormat::as_str, Some(default.format));
-    let filter = reading.leaf(s, "filter", &FILTER, default.filter);
-    reading.end(section);
-    Some(Log { format: format?, filter: filter? })
 }

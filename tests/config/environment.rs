@@ -204,7 +204,7 @@ fn the_other_sections_are_set_by_the_environment() {
     assert_eq!(config.forward, Forward { hold_after, held_topics: 3, ..Forward::default() });
     let flush = Duration::from_millis(250);
     assert_eq!(config.shutdown, Shutdown { delay: Duration::ZERO, flush });
-    let filter = "warn,millrace::spool=trace".into();
+    let filter = "warn,millrace::spool=trace".parse().unwrap();
     assert_eq!(config.log, Log { format: LogFormat::Json, filter });
     let named = |name: &str, aliases: &[&str]| Override {
         name: Some(name.into()),
