@@ -68,6 +68,7 @@ use crate::{
     deduplicate::Claims,
     delivery::{SourceKind, UnixMillis},
     encode::{Encoder, Mode},
+    event::Decoded,
     metrics::Metrics,
     produce::{Outcome, Sink, Token},
     quarantine::Quarantine,
@@ -210,6 +211,8 @@ pub struct Forwarder<S> {
     saved_at: Option<Instant>,
     outcomes: Vec<(Token, Outcome)>,
     topic_name: String,
+    /// Memory for the events of the next delivery.
+    events: Vec<Decoded<'static>>,
     spans: Spans,
 }
 
@@ -259,6 +262,7 @@ impl<S: Sink> Forwarder<S> {
             saved_at: None,
             outcomes: Vec::new(),
             topic_name: String::new(),
+            events: Vec::new(),
             spans: Spans::default(),
             spool,
             saved: saved.clone(),

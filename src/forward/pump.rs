@@ -5,14 +5,33 @@ use super::{
     topics::TopicId, window::LaneId,
 };
 use crate::{
-    decode::decode,
+    decode::{Undecodable, decode, recycle},
     delivery::Origin,
+    event::Decoded,
     produce::Sink,
     spool::{Next, StoredDelivery, position::Position},
 };
 
 /// Deliveries that one lane handles before the others have their turn.
 const DELIVERIES_A_TURN: usize = 16;
+
+/// Memory for more events than this is not kept from one delivery for the next.
+const EVENTS_KEPT: usize = 1024;
+
+/// What one turn of a lane may do.
+#[derive(Clone, Copy)]
+struct Scope {
+    lane: LaneId,
+    /// Events of this topic alone.
+    only: Option<TopicId>,
+    /// Not more records than this.
+    records: usize,
+    /// Not as far as there.
+    end: Option<Position>,
+}
+
+/// What became of a delivery, and where to come back to in it.
+type Handled = (Turn, Option<u32>, Result<(), ForwardError>);
 
 /// What became of one turn of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +178,8 @@ impl<S: Sink> Forwarder<S> {
                 return kept.map(|()| Turn::Moved);
             }
         };
-        let (turn, next, result) = self.handle(id, only, records, end, &stored, now);
+        let scope = Scope { lane: id, only, records, end };
+        let (turn, next, result) = self.handle(scope, &stored, now);
         if let Some(lane) = self.lane_mut(id) {
             match next {
                 Some(index) => lane.park(stored, index),
@@ -170,66 +190,59 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// The events of one delivery. Says where to come back to in it, if it is not finished.
-    fn handle(
-        &mut self,
-        id: LaneId,
-        only: Option<TopicId>,
-        records: usize,
-        end: Option<Position>,
-        stored: &StoredDelivery,
-        now: Now,
-    ) -> (Turn, Option<u32>, Result<(), ForwardError>) {
-        let first = self.lane(id).map_or(0, |lane| lane.skip(stored.sequence));
+    fn handle(&mut self, scope: Scope, stored: &StoredDelivery, now: Now) -> Handled {
+        let first = self.lane(scope.lane).map_or(0, |lane| lane.skip(stored.sequence));
         // Not worth decoding for less than a part of it.
-        if !self.has_room_for(id, stored.delivery.body.len()) {
+        if !self.has_room_for(scope.lane, stored.delivery.body.len()) {
             return (Turn::Wait, Some(first), Ok(()));
         }
 
         let rules = self.rules.clone();
-        let mut items = Vec::new();
+        let mut events = recycle(std::mem::take(&mut self.events));
         let delivery = &stored.delivery;
         self.claims.come_from(Origin::of(&delivery.headers));
         self.encoder.come_with(&delivery.headers);
         let verdict =
-            decode(self.settings.kind, &rules, &delivery.body, &delivery.headers, &mut items);
-        if id == MAIN && self.spans.are_on() {
-            let refused = items.iter().filter(|item| item.is_err()).count();
-            self.spans.begin(stored, items.len(), refused + usize::from(verdict.is_err()));
+            decode(self.settings.kind, &rules, &delivery.body, &delivery.headers, &mut events);
+        if scope.lane == MAIN && self.spans.are_on() {
+            let refused = events.iter().filter(|event| event.is_err()).count();
+            self.spans.begin(stored, events.len(), refused + usize::from(verdict.is_err()));
         }
-        if let Err(undecodable) = verdict {
-            if only.is_some() {
-                return (Turn::Moved, None, Ok(()));
-            }
-            let position = Position::start_of(stored.sequence);
-            if self.settled_ahead.contains(position) {
-                return (Turn::Moved, None, Ok(()));
-            }
-            let source = self.spool.source().clone();
-            let letter = refuse::whole_body(&source, position, &undecodable, &delivery.body);
-            return match self.refuse(id, None, None, &letter, undecodable.reason, now) {
-                Ok(Taken::Wait) => (Turn::Wait, Some(first), Ok(())),
-                Ok(Taken::Sent | Taken::Passed) => (Turn::Moved, None, Ok(())),
-                Err(error) => (Turn::Wait, Some(first), Err(error)),
-            };
+        let handled = match verdict {
+            Ok(()) => self.take_from(scope, first, stored.sequence, &events, now),
+            Err(undecodable) => self.refuse_whole(scope, first, stored, &undecodable, now),
+        };
+        if events.capacity() <= EVENTS_KEPT {
+            self.events = recycle(events);
         }
+        handled
+    }
 
+    fn take_from(
+        &mut self,
+        scope: Scope,
+        first: u32,
+        sequence: u64,
+        events: &[Decoded<'_>],
+        now: Now,
+    ) -> Handled {
         let mut sent = 0;
-        let start = items.partition_point(|item| refuse::index_of(item) < first);
-        for item in &items[start..] {
-            let index = refuse::index_of(item);
-            let position = Position { sequence: stored.sequence, index };
-            if end.is_some_and(|end| position >= end) || sent == records {
+        let start = events.partition_point(|event| refuse::index_of(event) < first);
+        for event in &events[start..] {
+            let index = refuse::index_of(event);
+            let position = Position { sequence, index };
+            if scope.end.is_some_and(|end| position >= end) || sent == scope.records {
                 return (Turn::Moved, Some(index), Ok(()));
             }
-            if sent > 0 && !self.has_room_for(id, 0) {
+            if sent > 0 && !self.has_room_for(scope.lane, 0) {
                 return (Turn::Moved, Some(index), Ok(()));
             }
-            match self.take(id, only, position, item, now) {
+            match self.take(scope.lane, scope.only, position, event, now) {
                 Ok(Taken::Sent) => sent += 1,
                 Ok(Taken::Passed) => {}
                 Ok(Taken::Wait) => {
-                    if id == MAIN && self.creating == Some((position, now.instant)) {
-                        self.ask_for_topics(&items[start..]);
+                    if scope.lane == MAIN && self.creating == Some((position, now.instant)) {
+                        self.ask_for_topics(&events[start..]);
                     }
                     let turn = if index == first { Turn::Wait } else { Turn::Moved };
                     return (turn, Some(index), Ok(()));
@@ -238,5 +251,27 @@ impl<S: Sink> Forwarder<S> {
             }
         }
         (Turn::Moved, None, Ok(()))
+    }
+
+    /// A body that nobody understands is one dead letter, and the main lane's.
+    fn refuse_whole(
+        &mut self,
+        scope: Scope,
+        first: u32,
+        stored: &StoredDelivery,
+        undecodable: &Undecodable,
+        now: Now,
+    ) -> Handled {
+        let position = Position::start_of(stored.sequence);
+        if scope.only.is_some() || self.settled_ahead.contains(position) {
+            return (Turn::Moved, None, Ok(()));
+        }
+        let source = self.spool.source().clone();
+        let letter = refuse::whole_body(&source, position, undecodable, &stored.delivery.body);
+        match self.refuse(scope.lane, None, None, &letter, undecodable.reason, now) {
+            Ok(Taken::Wait) => (Turn::Wait, Some(first), Ok(())),
+            Ok(Taken::Sent | Taken::Passed) => (Turn::Moved, None, Ok(())),
+            Err(error) => (Turn::Wait, Some(first), Err(error)),
+        }
     }
 }

@@ -6,13 +6,12 @@
 //! starts with a new producer id.
 //!
 //! With an [`Identity`] it is transactional (`transactions.rs`), and a renewal takes the transaction back.
-//!
-//! A producer that is let go may take its time: its threads end when a name lookup or a TLS
-//! handshake returns. It does so on a thread of its own, and nobody waits for it.
+
+mod renewal;
 
 use std::{
     fmt,
-    sync::{Arc, mpsc},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -22,7 +21,6 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig},
 };
-use tracing::{debug, warn};
 
 use crate::{
     config,
@@ -79,8 +77,6 @@ const HEADER_WEIGHT: usize = 96;
 /// How long a poll sleeps at a time while something is outstanding, and while nothing is.
 const BUSY_SLICE: Duration = Duration::from_millis(1);
 const IDLE_SLICE: Duration = Duration::from_millis(10);
-/// How long a renewal waits for the last reports of the client that it lets go.
-const LAST_REPORTS: Duration = Duration::from_millis(250);
 /// How long dropping the producer waits for librdkafka's threads to end.
 const LAST_THREADS: Duration = Duration::from_secs(1);
 
@@ -203,36 +199,6 @@ impl Producer {
             }
             None => errors::failure(code, topic, advice),
         }
-    }
-
-    /// Lets the client go; whatever has no outcome yet is purged.
-    fn retire(&mut self) -> Option<mpsc::Receiver<()>> {
-        let client = self.client.take()?;
-        if let Some(transactions) = &mut self.transactions {
-            transactions.begin_anew();
-        }
-        client.context().state().send_home();
-        client.purge(PurgeConfig::default().queue().inflight().non_blocking());
-        let end = Instant::now() + LAST_REPORTS;
-        loop {
-            drain(&client);
-            if client.context().state().pending.count() == 0 || Instant::now() >= end {
-                break;
-            }
-            thread::sleep(BUSY_SLICE);
-        }
-        self.left_over.append(&mut client.context().state().close());
-
-        let (done, ended) = mpsc::channel();
-        let drop_client = move || {
-            drop(client);
-            let _ = done.send(()); // Nobody may be waiting.
-        };
-        if let Err(error) = thread::Builder::new().name("kafka-drop".into()).spawn(drop_client) {
-            // The closure was dropped, and the client with it.
-            debug!(%error, "no thread to end a Kafka client on; ended it in place");
-        }
-        Some(ended)
     }
 }
 
@@ -364,75 +330,6 @@ impl Sink for Producer {
 
     fn record_limit(&self) -> usize {
         self.record_limit
-    }
-}
-
-impl Producer {
-    /// Another client.
-    fn replace(
-        &mut self,
-        identity: Option<&Identity>,
-        give_up: &dyn Fn() -> bool,
-    ) -> Result<(), Failure> {
-        let was_fatal = std::mem::take(&mut self.fatal);
-        self.retire();
-        // One fatal error after the other, with nothing delivered in between, is not a hot loop.
-        if was_fatal && self.retry.wait(give_up) {
-            return Err(Failure::Fatal("gave up on making a new Kafka producer".into()));
-        }
-        let topics = &self.topics;
-        if self.generation != topics.access().generation() {
-            (self.generation, self.config) = topics.access().get();
-        }
-        let native = match identity {
-            None => properties::producer(&self.config, self.queue_size),
-            Some(it) => properties::transactional(&self.config, self.queue_size, it),
-        };
-        let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(10));
-        let made = retry.until(
-            give_up,
-            || native.create_with_context(Producing::new(Arc::clone(topics), self.watch.clone())),
-            |error, tries| {
-                let error = properties::describe(error);
-                warn!(error, tries, "no Kafka producer could be made; trying again");
-            },
-        );
-        self.client = Some(made.map_err(|error| Failure::Fatal(properties::describe(&error)))?);
-        self.purged = false;
-        Ok(())
-    }
-
-    /// Takes the transaction back: in place, or by a client that takes over.
-    fn take_back(
-        &mut self,
-        transactions: &mut Transactions,
-        give_up: &dyn Fn() -> bool,
-    ) -> Result<(), Failure> {
-        let in_use = |client: &Client| {
-            let well = !self.fatal && client.client().fatal_error().is_none();
-            well && !self.wants_renewal() && !client.context().state().timed_out
-        };
-        if let Some(client) = self.client.as_ref().filter(|client| in_use(client)) {
-            if transactions.abort(client, give_up) {
-                let mut state = client.context().state();
-                state.outcomes.clear();
-                state.kept_out.clear();
-                return Ok(());
-            }
-        } else {
-            transactions.must_begin_anew();
-        }
-        if self.client.is_none() || !transactions.is_taking_over() {
-            transactions.begin_anew();
-            self.replace(Some(&transactions.identity), give_up)?;
-        }
-        let Some(client) = &self.client else { return Err(Failure::Purged) };
-        let taken = transactions.take_over(client, &self.config, &self.topics, give_up);
-        if let Err(Failure::Fatal(_)) = &taken {
-            self.fatal = true;
-            transactions.must_begin_anew();
-        }
-        taken
     }
 }
 
