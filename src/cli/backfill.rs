@@ -127,7 +127,7 @@ impl Plan {
             let names: Vec<_> = config.sources.iter().map(|source| source.name.as_str()).collect();
             format!("no source is called `{name}`; there are: {}", names.join(", "))
         })?;
-        let (journal, token) = prerequisites(source)?;
+        let (journal, auth) = prerequisites(source)?;
         let client = Client::new().map_err(|error| format!("the HTTP client: {error}"))?;
         let to = options.to.clone().unwrap_or_else(|| here(config.listen.address));
         let admin = options.admin.clone().unwrap_or_else(|| here(config.admin.address));
@@ -149,7 +149,7 @@ impl Plan {
         };
         let url = journal.url.clone();
         Ok(Self {
-            intake: Intake::new(client.clone(), &to, &source.name, token)?,
+            intake: Intake::new(client.clone(), &to, &source.name, auth)?,
             counts: Counts::new(client.clone(), &admin, &source.name)?,
             journal: Journal::new(client, url, &journal.organization_id, credentials),
             state,
@@ -197,7 +197,7 @@ impl Plan {
 }
 
 /// What backfill needs of a source beyond its name.
-fn prerequisites(source: &SourceConfig) -> Result<(&config::Journal, config::Secret), String> {
+fn prerequisites(source: &SourceConfig) -> Result<(&config::Journal, &config::TokenAuth), String> {
     let SourceConfig { name, kind, .. } = source;
     if *kind != SourceKind::AdobeIo {
         return Err(format!(
@@ -209,14 +209,13 @@ fn prerequisites(source: &SourceConfig) -> Result<(&config::Journal, config::Sec
     let journal = source.journal.as_ref().ok_or_else(|| {
         format!("source `{name}` has no journal: set sources.{name}.journal.url and its neighbours")
     })?;
-    let token =
-        source.auth.tokens.as_ref().and_then(|auth| auth.tokens.first()).ok_or_else(|| {
-            format!(
-                "source `{name}` has no token by which backfill could deliver to the service: set \
+    let auth = source.auth.tokens.as_ref().ok_or_else(|| {
+        format!(
+            "source `{name}` has no token by which backfill could deliver to the service: set \
              sources.{name}.auth.tokens_file there and here"
-            )
-        })?;
-    Ok((journal, token.clone()))
+        )
+    })?;
+    Ok((journal, auth))
 }
 
 /// An address that is listened on, as one that can be called from here.

@@ -28,7 +28,20 @@ fn backfill_with(
     service: &Service,
     arguments: &[&str],
 ) -> Output {
+    let secret = [(format!("JOURNAL__{name}"), secret.to_owned())];
+    let token = [("AUTH__TOKENS".to_owned(), TOKEN.to_owned())];
+    run(secret.into_iter().chain(token), adobe, service, arguments)
+}
+
+/// `settings` are those of the source that a test is about.
+fn run(
+    settings: impl IntoIterator<Item = (String, String)>,
+    adobe: &Adobe,
+    service: &Service,
+    arguments: &[&str],
+) -> Output {
     let url = service.url();
+    let settings = settings.into_iter();
     Command::new(env!("CARGO_BIN_EXE_millrace"))
         .args(["backfill", "io", "--to", &url, "--admin", &url])
         .args(arguments)
@@ -36,11 +49,10 @@ fn backfill_with(
         .env("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
         .env("MILLRACE_SOURCES__IO__KIND", "adobe-io")
         .env("MILLRACE_SOURCES__IO__AUTH__CLIENT_IDS", "client-of-the-webhook")
-        .env("MILLRACE_SOURCES__IO__AUTH__TOKENS", TOKEN)
         .env("MILLRACE_SOURCES__IO__JOURNAL__URL", adobe.journal_url())
         .env("MILLRACE_SOURCES__IO__JOURNAL__ORGANIZATION_ID", adobe::ORGANIZATION)
         .env("MILLRACE_SOURCES__IO__JOURNAL__CLIENT_ID", adobe::CLIENT)
-        .env(format!("MILLRACE_SOURCES__IO__JOURNAL__{name}"), secret)
+        .envs(settings.map(|(key, value)| (format!("MILLRACE_SOURCES__IO__{key}"), value)))
         .env("MILLRACE_SOURCES__IO__JOURNAL__TOKEN_URL", adobe.token_url())
         .output()
         .unwrap()
@@ -106,6 +118,36 @@ fn a_client_secret_that_was_replaced_in_its_file_gets_the_next_token() {
     exits(&backfill_with(secret, &adobe, &service, &["--since", "2h"]), 0);
     assert_eq!(service.elements(), adobe.elements());
     assert!(adobe.tokens_granted() > 1);
+}
+
+#[test]
+fn a_token_of_the_service_that_is_replaced_in_its_file_is_used_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens");
+    std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
+    let adobe = Adobe::new(120, 50);
+    let service = Service::new().replaces_its_token(&file);
+    let settings =
+        [("JOURNAL__CLIENT_SECRET", SECRET), ("AUTH__TOKENS_FILE", file.to_str().unwrap())];
+    let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    exits(&run(settings, &adobe, &service, &["--since", "2h"]), 0);
+    assert_eq!(service.elements(), adobe.elements());
+}
+
+#[test]
+fn the_token_stands_in_the_header_as_the_source_expects_it() {
+    for (scheme, header) in [("basic", format!("Basic {TOKEN}")), ("bare", TOKEN.to_owned())] {
+        let adobe = Adobe::new(3, 100);
+        let service = Service::new().asks_for(&header);
+        let settings = [
+            ("JOURNAL__CLIENT_SECRET", SECRET),
+            ("AUTH__TOKENS", TOKEN),
+            ("AUTH__HEADER_SCHEME", scheme),
+        ];
+        let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        exits(&run(settings, &adobe, &service, &["--since", "2h"]), 0);
+        assert_eq!(service.elements(), adobe.elements());
+    }
 }
 
 #[test]

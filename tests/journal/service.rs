@@ -1,7 +1,9 @@
 //! millrace's side: takes deliveries, and counts as the real one does.
 
 use std::{
+    fs,
     net::SocketAddr,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -23,11 +25,15 @@ struct World {
     answers_first: Vec<u16>,
     known: usize,
     unidentified: usize,
+    authorization: String,
+    /// Asks for another token after each delivery, and writes it there.
+    token_file: Option<PathBuf>,
 }
 
 impl Service {
     pub fn new() -> Self {
-        let world = Arc::new(Mutex::new(World::default()));
+        let authorization = format!("Bearer {TOKEN}");
+        let world = Arc::new(Mutex::new(World { authorization, ..World::default() }));
         let shared = Arc::clone(&world);
         let address = serve(move |request| shared.lock().unwrap().answer(request));
         Self { address, world }
@@ -41,6 +47,17 @@ impl Service {
 
     pub fn without_id(self, events: usize) -> Self {
         self.world.lock().unwrap().unidentified = events;
+        self
+    }
+
+    /// What it wants to see in the header.
+    pub fn asks_for(self, authorization: &str) -> Self {
+        self.world.lock().unwrap().authorization = authorization.into();
+        self
+    }
+
+    pub fn replaces_its_token(self, file: &Path) -> Self {
+        self.world.lock().unwrap().token_file = Some(file.into());
         self
     }
 
@@ -71,7 +88,7 @@ impl World {
         if !self.answers_first.is_empty() {
             return Response::new(self.answers_first.remove(0), "").header("retry-after", "0");
         }
-        if request.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
+        if request.header("authorization") != Some(&self.authorization) {
             return Response::new(401, "");
         }
         if request.header("millrace-origin") != Some("journal") {
@@ -79,6 +96,11 @@ impl World {
         }
         let elements: Vec<&RawValue> = serde_json::from_slice(&request.body).unwrap();
         self.elements.extend(elements.iter().map(|element| element.get().to_owned()));
+        if let Some(file) = &self.token_file {
+            let token = format!("{TOKEN}-{}", self.elements.len());
+            fs::write(file, &token).unwrap();
+            self.authorization = format!("Bearer {token}");
+        }
         Response::new(200, "stored")
     }
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use reqwest::{Method, Url};
 
 use crate::{
-    config::Secret,
+    config::{self, HeaderScheme, Secret, TokenAuth},
     delivery::{JOURNAL, ORIGIN_HEADER, SourceName},
     fetch::{Client, Limits, Place},
     retry::Retry,
@@ -21,6 +21,7 @@ pub(super) struct Intake {
     client: Client,
     url: Url,
     token: Secret,
+    scheme: HeaderScheme,
 }
 
 /// The service says no, for good.
@@ -37,12 +38,13 @@ impl Intake {
         client: Client,
         to: &Url,
         source: &SourceName,
-        token: Secret,
+        auth: &TokenAuth,
     ) -> Result<Self, String> {
         let url = to
             .join(&format!("v1/{source}"))
             .map_err(|_| format!("--to {to}: nothing can stand below it"))?;
-        Ok(Self { client, url, token })
+        let token = auth.tokens.first().ok_or("the source has no token")?.clone();
+        Ok(Self { client, url, token, scheme: auth.header_scheme })
     }
 
     /// Ends when the service has made `body`, an array, durable.
@@ -52,7 +54,7 @@ impl Intake {
             let request = self
                 .client
                 .request(Method::POST, self.url.clone())
-                .bearer_auth(self.token.expose())
+                .header(header::AUTHORIZATION, self.authorization())
                 .header(header::CONTENT_TYPE, "application/json")
                 .header(ORIGIN_HEADER, JOURNAL)
                 .body(body.clone())
@@ -77,6 +79,30 @@ impl Intake {
             );
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// With the token as its file has it now, if it has one: with --follow it may be replaced meanwhile.
+    fn authorization(&self) -> HeaderValue {
+        let now = match self.token.file().map(config::tokens_again) {
+            None => None,
+            Some(Ok(tokens)) => tokens.into_iter().next(),
+            Some(Err(problem)) => {
+                let key = "auth.tokens_file";
+                tracing::warn!(key, problem, "what was read before is in use");
+                None
+            }
+        };
+        let token = now.as_ref().unwrap_or(&self.token).expose();
+        let text = match self.scheme {
+            HeaderScheme::Bearer => format!("Bearer {token}"),
+            HeaderScheme::Basic => format!("Basic {token}"),
+            HeaderScheme::Bare => token.to_owned(),
+        };
+        // Without control characters, which was checked, any text is one.
+        let mut value =
+            HeaderValue::from_bytes(text.as_bytes()).expect("a token fits into a header");
+        value.set_sensitive(true);
+        value
     }
 
     fn refused(&self, status: StatusCode) -> IntakeError {
