@@ -126,8 +126,9 @@ const KEPT: [u64; 16] = [
 const KEPT_WITH_TRANSACTIONS: [u64; 0] = [];
 
 /// Seeds that found something with two instances.
-const KEPT_WITH_COPIES: [u64; 1] = [
-    121, // one that was shut out while its disk was full went on
+const KEPT_WITH_COPIES: [u64; 2] = [
+    121,    // one that was shut out while its disk was full went on
+    307213, // a refused record stopped others while as many topics were held as may be
 ];
 
 /// Seeds that found something between the modes.
