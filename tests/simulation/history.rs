@@ -6,6 +6,7 @@ mod dead_letters;
 mod directed;
 mod endings;
 mod limit;
+mod lost_tail;
 mod process;
 mod switching;
 mod trouble;
