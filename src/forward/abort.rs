@@ -179,9 +179,10 @@ impl<S: Sink> Forwarder<S> {
         reached: crate::spool::position::Position,
         now: Now,
     ) {
-        for (topic, Trouble { why, one_at_a_time }) in troubled {
+        for (topic, trouble) in troubled {
+            let Trouble { why, one_at_a_time } = trouble;
             let from = self.held.get(topic).map_or(committed.low, |held| held.lane.next());
-            if !self.may_hold(*topic, from, now, why) {
+            if !self.may_hold_troubled(*topic, from, reached, trouble, now) {
                 continue;
             }
             if self.held.contains_key(topic) {

@@ -50,7 +50,7 @@ impl<S: Sink> Forwarder<S> {
         now: Now,
         why: &str,
     ) -> bool {
-        if self.held.contains_key(&topic) || self.lanes_are_left(stands) {
+        if self.has_a_lane(topic, stands) {
             return true;
         }
         if self.paused_until.is_none() {
@@ -65,6 +65,30 @@ impl<S: Sink> Forwarder<S> {
         }
         self.paused_until = Some(now.instant + self.pauses.next_delay());
         false
+    }
+
+    /// The same for a topic that a record has failed of. Where one of a batch is refused for good, the
+    /// topic itself is well: without a lane the main one finds out which, and sends the topic's records
+    /// one at a time up to `end`.
+    pub(super) fn may_hold_troubled(
+        &mut self,
+        topic: TopicId,
+        stands: Position,
+        end: Position,
+        trouble: &Trouble,
+        now: Now,
+    ) -> bool {
+        if !trouble.one_at_a_time || self.has_a_lane(topic, stands) {
+            return self.may_hold(topic, stands, now, &trouble.why);
+        }
+        let topic = self.topics.get_mut(topic);
+        topic.alone_before = topic.alone_before.max(end);
+        false
+    }
+
+    /// Whether the topic has a lane of its own, or may have one.
+    fn has_a_lane(&self, topic: TopicId, stands: Position) -> bool {
+        self.held.contains_key(&topic) || self.lanes_are_left(stands)
     }
 
     /// Leaves the topic to a lane of its own, from `position` on.
@@ -130,19 +154,19 @@ impl<S: Sink> Forwarder<S> {
                 held.go_back();
             }
         }
+        let end = self.main.next();
         for (topic, from) in held_from {
-            let Trouble { why, one_at_a_time } = &troubled[&topic];
+            let trouble = &troubled[&topic];
             // Something older (a dead letter that waits) may take the main lane further back than
             // this topic does.
             let stands = main_low.min(from);
-            if !self.may_hold(topic, stands, now, why) {
+            if !self.may_hold_troubled(topic, stands, end, trouble, now) {
                 main_low = stands;
                 continue;
             }
-            let end = self.main.next();
-            self.hold(topic, from, why, now);
+            self.hold(topic, from, &trouble.why, now);
             if let Some(held) = self.held.get_mut(&topic)
-                && *one_at_a_time
+                && trouble.one_at_a_time
             {
                 held.alone_before = end;
             }

@@ -7,7 +7,7 @@ use super::{
     held::Phase,
     refuse::{self, TOPIC_LIMIT},
     reset::Trouble,
-    topics::TopicId,
+    topics::{Topic, TopicId},
     window::{Carries, LaneId, SLOTS, Slot, State},
 };
 use crate::{
@@ -259,6 +259,10 @@ impl<S: Sink> Forwarder<S> {
             return Ok(Taken::Wait);
         };
         if id != MAIN && self.has_to_ask(topic) && !self.has_its_turn(topic, now) {
+            return Ok(Taken::Wait);
+        }
+        let Topic { outstanding, alone_before, .. } = self.topics.get(topic);
+        if id == MAIN && position < *alone_before && *outstanding > 0 {
             return Ok(Taken::Wait);
         }
         let name = &self.topics.get(topic).name;

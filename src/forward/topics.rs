@@ -4,7 +4,9 @@ use std::{collections::HashMap, time::Duration};
 
 use prometheus::IntCounter;
 
-use crate::{delivery::SourceName, event::Stream, metrics::Metrics, retry::Retry};
+use crate::{
+    delivery::SourceName, event::Stream, metrics::Metrics, retry::Retry, spool::position::Position,
+};
 
 /// A topic's place in the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +26,9 @@ pub(super) struct Topic {
     /// How long its records had been on their way when resets took them back, without any
     /// acknowledgement since: the troubles of others must not hide that it hangs.
     pub waited: Duration,
+    /// Up to here the main lane sends its records one at a time: one of them was refused, and there was
+    /// no lane left that could find out which.
+    pub alone_before: Position,
     /// How long to wait before it is tried again; none while it is well.
     pub retry: Option<Retry>,
     /// `millrace_events_delivered_total` of this source and topic.
@@ -84,6 +89,7 @@ impl Topics {
             acknowledged: 0,
             uncommitted: 0,
             waited: Duration::ZERO,
+            alone_before: Position::start_of(0),
             retry: None,
             delivered,
         });

@@ -5,6 +5,8 @@ mod copies;
 mod dead_letters;
 mod directed;
 mod endings;
+mod limit;
+mod lost_tail;
 mod process;
 mod switching;
 mod trouble;
@@ -44,6 +46,7 @@ const STEPS: usize = 150;
 /// Reading all topics takes longer than what happens between two looks at them.
 const STEPS_A_CHECK: usize = 10;
 const HOLD_AFTER: Duration = Duration::from_secs(2);
+const HELD_TOPICS: usize = 3;
 const QUARANTINE_AFTER: Duration = Duration::from_secs(5);
 const RECORD_LIMIT: usize = 5_000;
 

@@ -16,7 +16,7 @@ use millrace::{
     spool::{Folder, Spool, Writer},
 };
 
-use super::{Delivery, HOLD_AFTER, History, Process, QUARANTINE_AFTER, RECORD_LIMIT};
+use super::{Delivery, HELD_TOPICS, HOLD_AFTER, History, Process, QUARANTINE_AFTER, RECORD_LIMIT};
 use crate::{
     books::Saved,
     cluster::{DEAD_LETTERS, Producer},
@@ -167,7 +167,7 @@ impl History {
         let directory = folder.source_directory(source);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
         checkpoint.check_fence()?;
-        let delivered = saved.map(Checkpoint::delivered);
+        let delivered = Some(checkpoint.delivered(saved)?);
         let (writer, spool) =
             folder.spool(source, None, &self.metrics, delivered).expect("the spool opens");
         if self.exactly_once {
@@ -208,7 +208,7 @@ impl History {
             mode: Mode::Binary,
             dead_letter_topic: DEAD_LETTERS.into(),
             hold_after: HOLD_AFTER,
-            held_topics: 3,
+            held_topics: HELD_TOPICS,
             quarantine_after: QUARANTINE_AFTER,
             window_bytes: self.window,
             transactions: self.exactly_once.then(|| Transactions {
