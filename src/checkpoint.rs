@@ -177,7 +177,7 @@ impl Checkpoint {
         (self, again)
     }
 
-    /// How far the spool is delivered.
+    /// What the spool is told when it is opened.
     pub fn delivered(&self) -> Delivered {
         Delivered { lowest: self.lowest(), highest: self.highest() }
     }
@@ -261,14 +261,6 @@ impl CheckpointFile {
     /// Who may have written to the topic of checkpoints.
     pub fn writers(&self) -> &Writers {
         &self.writers
-    }
-
-    /// What the spool is told when it is opened, where the file says `saved`: how far it is delivered, and
-    /// which numbers it has given away.
-    pub fn delivered(&self, saved: Option<&Checkpoint>) -> Result<Delivered, CheckpointError> {
-        let delivered = saved.map_or(Position::start_of(1).into(), Checkpoint::delivered);
-        let given_away = Position::start_of(self.writers.end()?);
-        Ok(Delivered { highest: delivered.highest.max(given_away), ..delivered })
     }
 
     /// Another instance delivers what this spool has, and `writer` is it: no later start goes on with it

@@ -110,8 +110,8 @@ pub struct StoredDelivery {
 pub struct Delivered {
     /// The lowest position that is still to be read.
     pub lowest: Position,
-    /// The highest position that the checkpoint names, or may name. Deliveries before it were taken for
-    /// durable once, so their numbers are never given to others, even if the disk has lost them since.
+    /// The highest position that the checkpoint names. Deliveries before it were durable once, so
+    /// their numbers are never given to others, even if the disk has lost them since.
     pub highest: Position,
 }
 

@@ -8,12 +8,6 @@
 //! the topic is this spool's own if its writer is known here and it lies within what the spool held when
 //! the next process began.
 //!
-//! Where the spool ended when a process began also says which numbers are given away for good. After a
-//! failed sync the page cache may hold deliveries that the disk does not: the next process takes them for
-//! durable, and commits them, and only the loss of power shows that they are gone. Who begins then numbers
-//! on behind them ([`super::CheckpointFile::delivered`]); else the topic's checkpoint would lie behind the
-//! end of this very volume, as it does for an older copy.
-//!
 //! One small file beside the checkpoint: a line of JSON, and its CRC32C in hexadecimal. Without it, or
 //! when it is damaged, what the checkpoint's own file says of its writer stands for it; without either
 //! whoever wrote is believed.
@@ -49,12 +43,9 @@ pub enum Origin {
     Stranger,
 }
 
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 struct Content {
     version: u32,
-    /// Where the spool ended when the last process began; 0 where an earlier program wrote this.
-    #[serde(default)]
-    end: u64,
     writers: Vec<Writer>,
 }
 
@@ -67,12 +58,6 @@ struct Writer {
     until: Option<u64>,
 }
 
-impl Default for Content {
-    fn default() -> Self {
-        Self { version: VERSION, end: 0, writers: Vec::new() }
-    }
-}
-
 impl Content {
     fn parse(json: &str) -> Result<Self, &'static str> {
         // A later format need not have the fields of this one.
@@ -83,7 +68,7 @@ impl Content {
         let damaged = |_| "not what it should be";
         let Versioned { version } = serde_json::from_str(json).map_err(damaged)?;
         if version != VERSION {
-            return Ok(Self { version, ..Self::default() });
+            return Ok(Self { version, writers: Vec::new() });
         }
         serde_json::from_str(json).map_err(damaged)
     }
@@ -101,34 +86,26 @@ impl Writers {
         if stored.is_none() && saved.is_none() && end > 1 {
             return Ok(()); // somebody has taken both files away: nobody is known
         }
-        let mut known = stored.clone().unwrap_or_else(|| {
+        let mut writers = stored.clone().unwrap_or_else(|| {
             let id = saved.and_then(|saved| saved.writer);
-            let writers = id.map(|id| Writer { id, until: None }).into_iter().collect();
-            Content { writers, ..Content::default() }
+            id.map(|id| Writer { id, until: None }).into_iter().collect()
         });
-        for writer in &mut known.writers {
+        for writer in &mut writers {
             writer.until.get_or_insert(end);
         }
-        known.end = end.max(known.end);
-        if stored.as_ref() == Some(&known) {
+        if stored.as_ref() == Some(&writers) {
             return Ok(());
         }
-        self.store(&known)
-    }
-
-    /// Where the spool ended when the last process began: its deliveries before that may have been
-    /// committed, even if the disk has lost them since.
-    pub(super) fn end(&self) -> Result<u64, CheckpointError> {
-        Ok(self.load()?.map_or(0, |known| known.end))
+        self.store(writers)
     }
 
     /// What `found` is, on the topic of checkpoints, to this spool.
     pub fn origin_of(&self, found: &Checkpoint) -> Result<Origin, CheckpointError> {
         // Before the first start with this file, and where it was taken away: nobody is known.
-        let (Some(id), Some(known)) = (found.writer, self.load()?) else {
+        let (Some(id), Some(writers)) = (found.writer, self.load()?) else {
             return Ok(Origin::Own);
         };
-        let Some(writer) = known.writers.iter().find(|writer| writer.id == id) else {
+        let Some(writer) = writers.iter().find(|writer| writer.id == id) else {
             return Ok(Origin::Stranger);
         };
         Ok(match writer.until {
@@ -141,19 +118,18 @@ impl Writers {
     pub fn enter(&self, id: Uuid, last: Option<Uuid>) -> Result<(), CheckpointError> {
         let known = self.load()?.unwrap_or_default();
         let last = last.filter(|last| *last != id).map(|last| {
-            let known = known.writers.into_iter().find(|writer| writer.id == last);
+            let known = known.into_iter().find(|writer| writer.id == last);
             known.unwrap_or(Writer { id: last, until: None })
         });
-        let writers = last.into_iter().chain([Writer { id, until: None }]).collect();
-        self.store(&Content { writers, ..known })
+        self.store(last.into_iter().chain([Writer { id, until: None }]).collect())
     }
 
     /// From the next start on `id` counts as known: if a person lets that come, it is right.
     pub fn accept(&self, id: Uuid) -> Result<(), CheckpointError> {
-        let mut known = self.load()?.unwrap_or_default();
-        known.writers.retain(|writer| writer.id != id);
-        known.writers.push(Writer { id, until: None });
-        self.store(&known)
+        let mut writers = self.load()?.unwrap_or_default();
+        writers.retain(|writer| writer.id != id);
+        writers.push(Writer { id, until: None });
+        self.store(writers)
     }
 
     /// Whether a later program wrote it.
@@ -161,14 +137,14 @@ impl Writers {
         self.load().map(drop)
     }
 
-    fn load(&self) -> Result<Option<Content>, CheckpointError> {
+    fn load(&self) -> Result<Option<Vec<Writer>>, CheckpointError> {
         let text = match disk::read_file(&*self.disk, &self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(self.io(source)),
         };
         match super::checked(&text).and_then(Content::parse) {
-            Ok(known @ Content { version: VERSION, .. }) => Ok(Some(known)),
+            Ok(Content { version: VERSION, writers }) => Ok(Some(writers)),
             Ok(Content { version: found, .. }) => {
                 Err(CheckpointError::Version { path: self.path.clone(), found, reads: VERSION })
             }
@@ -180,9 +156,10 @@ impl Writers {
         }
     }
 
-    fn store(&self, content: &Content) -> Result<(), CheckpointError> {
+    fn store(&self, writers: Vec<Writer>) -> Result<(), CheckpointError> {
+        let content = Content { version: VERSION, writers };
         // Numbers and ids: it can't fail.
-        let text = super::with_checksum(&serde_json::to_string(content).unwrap_or_default());
+        let text = super::with_checksum(&serde_json::to_string(&content).unwrap_or_default());
         disk::write_atomically(&*self.disk, &self.path, &text).map_err(|error| self.io(error))
     }
 
@@ -277,26 +254,6 @@ mod tests {
         assert_eq!(origin(&writers, 7, A), Origin::Own);
         assert_eq!(origin(&writers, 8, A), Origin::Beyond(7));
         assert_eq!(origin(&writers, 1, B), Origin::Stranger);
-    }
-
-    #[test]
-    fn where_the_spool_ended_at_the_last_start_is_kept_by_whoever_writes_next() {
-        let (_folder, writers) = writers();
-        writers.begin(None, 1).unwrap();
-        writers.begin(None, 7).unwrap();
-        writers.enter(A, None).unwrap();
-        writers.accept(B).unwrap();
-        assert_eq!(writers.end().unwrap(), 7);
-        writers.begin(None, 5).unwrap();
-        assert_eq!(writers.end().unwrap(), 7, "what it began with is gone from here");
-    }
-
-    #[test]
-    fn a_file_of_an_earlier_program_knows_no_end() {
-        let (folder, writers) = writers();
-        let text = format!(r#"{{"version":1,"writers":[{{"id":"{A}","until":9}}]}}"#);
-        std::fs::write(folder.path().join("writers"), super::super::with_checksum(&text)).unwrap();
-        assert_eq!((origin(&writers, 9, A), writers.end().unwrap()), (Origin::Own, 0));
     }
 
     #[test]

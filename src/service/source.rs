@@ -64,7 +64,7 @@ impl RunningSource {
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
         checkpoint.check_fence()?;
         let saved = checkpoint.load()?;
-        let delivered = Some(checkpoint.delivered(saved.as_ref())?);
+        let delivered = saved.as_ref().map(Checkpoint::delivered);
         let (writer, spool) = open_patiently(&source.name, || {
             folder.spool(&source.name, source.size_limit, metrics, delivered)
         })?;

@@ -21,9 +21,8 @@
 //!   have room for.
 //!
 //! After a killed process (not a lost machine) whole frames may be in the page cache only; they are
-//! synced before anybody reads them. Numbers never go back behind the highest position of the checkpoint, nor (exactly
-//! once) behind the end that an earlier start has seen: after a failed sync the page cache may hold a frame that
-//! the disk does not, long enough to be delivered.
+//! synced before anybody reads them. Numbers never go back behind the highest position of the checkpoint: after a
+//! failed sync the page cache may hold a frame that the disk does not, long enough to be delivered.
 
 use std::{
     io::{self, IoSlice},
@@ -95,7 +94,7 @@ pub fn recover(
         if !generations.is_empty() {
             tracing::warn!(
                 segments = %segments.display(), end, checkpoint = %Position::start_of(delivered_to),
-                "the checkpoint is, or may be, ahead of the spool; numbering goes on behind it"
+                "the checkpoint is ahead of the spool; numbering goes on behind it"
             );
         }
         active = None;

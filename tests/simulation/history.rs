@@ -6,7 +6,6 @@ mod dead_letters;
 mod directed;
 mod endings;
 mod limit;
-mod lost_tail;
 mod process;
 mod switching;
 mod trouble;

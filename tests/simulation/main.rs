@@ -123,9 +123,7 @@ const KEPT: [u64; 16] = [
 ];
 
 /// Seeds that found something with transactions.
-const KEPT_WITH_TRANSACTIONS: [u64; 1] = [
-    307359, // what only the page cache had was committed, and then lost with the power: no start went on
-];
+const KEPT_WITH_TRANSACTIONS: [u64; 0] = [];
 
 /// Seeds that found something with two instances.
 const KEPT_WITH_COPIES: [u64; 2] = [

@@ -167,7 +167,7 @@ impl History {
         let directory = folder.source_directory(source);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
         checkpoint.check_fence()?;
-        let delivered = Some(checkpoint.delivered(saved)?);
+        let delivered = saved.map(Checkpoint::delivered);
         let (writer, spool) =
             folder.spool(source, None, &self.metrics, delivered).expect("the spool opens");
         if self.exactly_once {
