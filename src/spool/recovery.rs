@@ -20,8 +20,8 @@
 //!   is cut, and where no whole frame stands behind it the next number is behind as many as its bytes
 //!   have room for.
 //!
-//! After a killed process (not a lost machine) whole frames may be in the page cache only; they are
-//! synced before anybody reads them. Numbers never go back behind the highest position of the checkpoint: after a
+//! After a killed process (not a lost machine) whole frames may be in the page cache only, and after a failed
+//! sync even be taken for written there; they are written anew (`recovery/anew.rs`) and synced before anybody reads them. Numbers never go back behind the highest position of the checkpoint: after a
 //! failed sync the page cache may hold a frame that the disk does not, long enough to be delivered.
 
 use std::{
@@ -43,6 +43,7 @@ use super::{
 };
 use crate::delivery::UnixMillis;
 
+mod anew;
 mod last_segment;
 
 use last_segment::LastSegment;

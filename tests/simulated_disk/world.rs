@@ -106,11 +106,17 @@ impl World {
         files.sum()
     }
 
+    /// Fails if that was ordered.
+    pub fn ordered(&mut self, call: Call) -> io::Result<()> {
+        match self.to_order.iter().position(|(ordered, _)| *ordered == call) {
+            Some(at) => Err(self.to_order.remove(at).1.into()),
+            None => Ok(()),
+        }
+    }
+
     /// Fails if that was ordered, or by chance.
     pub fn trouble(&mut self, call: Call) -> io::Result<()> {
-        if let Some(at) = self.to_order.iter().position(|(ordered, _)| *ordered == call) {
-            return Err(self.to_order.remove(at).1.into());
-        }
+        self.ordered(call)?;
         let chance = match call {
             Call::Read => self.chances.read_fails,
             Call::Write => self.chances.write_fails,

@@ -1,6 +1,6 @@
 //! Every way in which the last segment can be left behind.
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 use millrace::spool::{Next, disk::Disk, position::Position};
 
@@ -148,6 +148,32 @@ fn whole_frames_of_a_killed_process_are_synced_before_they_count() {
         disk.lose_power();
         assert_reads_series(&open(&disk).1, 1..3, 20);
     }
+}
+
+#[test]
+fn what_a_failed_sync_left_in_memory_alone_is_on_the_disk_before_it_counts() {
+    for seed in 0..20 {
+        let disk = SimulatedDisk::new(seed);
+        let (mut writer, _) = open(&disk);
+        append_series(&mut writer, 1..2, 20);
+        disk.fail_next(Call::SyncData, ErrorKind::Other);
+        append(&mut writer, body(2, 20)).unwrap_err();
+        disk.kill();
+        let (_writer, spool) = open(&disk);
+        assert_eq!(spool.durable_end(), 3, "the page cache has it");
+        disk.lose_power();
+        assert_reads_series(&open(&disk).1, 1..3, 20);
+    }
+}
+
+#[test]
+fn a_volume_without_space_for_what_is_there_already_is_opened_nevertheless() {
+    let disk = SimulatedDisk::new(1);
+    let (mut writer, _) = open(&disk);
+    append_series(&mut writer, 1..4, 20);
+    disk.kill();
+    disk.fail_next(Call::Write, ErrorKind::StorageFull);
+    assert_reads_series(&open(&disk).1, 1..4, 20);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use uuid::Uuid;
 
-use super::{failed, read_header, write_header};
+use super::{anew::Anew, failed, read_header, write_header};
 use crate::spool::{
     disk::{self, Disk, DiskFile},
     error::OpenError,
@@ -84,6 +84,7 @@ impl LastSegment {
         ledger.add_segment(self.generation, self.length, info.written_at);
         let end = End { offset: self.length, sequence: u64::MAX };
         let mut is_readable = true;
+        let mut anew = Anew::new(self.file.clone());
         let tail = loop {
             let expected = walk.expected();
             let step = match walk.step(end) {
@@ -97,6 +98,7 @@ impl LastSegment {
                 Step::Frame(frame) => {
                     let mark = Mark { sequence: frame.head.sequence, offset: frame.offset };
                     ledger.note(self.generation, mark);
+                    anew.write(frame.offset, frame.bytes).map_err(failed("writing", &self.path))?;
                 }
                 Step::Broken(range) if range.next == u64::MAX => break Some((range, expected)),
                 Step::Broken(range) => tracing::warn!(
@@ -111,6 +113,14 @@ impl LastSegment {
             Some((range, expected)) if is_readable => self.end_before(range, expected, trouble)?,
             Some((range, expected)) => (self.length, behind_all_of(range, expected), false),
         };
+        anew.finish().map_err(failed("writing", &self.path))?;
+        if anew.no_space {
+            tracing::warn!(
+                segment = %self.path.display(),
+                "there is no space to write the last segment anew: if a sync has failed before, what it \
+                 left in memory alone may be lost with the power"
+            );
+        }
         self.file.sync_data().map_err(failed("syncing", &self.path))?;
         ledger.set_last_length(length);
         let active = Active { file: self.file, generation: self.generation, length };
