@@ -208,7 +208,7 @@ fn numbering_never_goes_back_behind_the_checkpoint() {
 #[test]
 fn a_start_that_can_not_read_changes_nothing_and_the_next_one_succeeds() {
     let (disk, bytes, _) = three();
-    disk.fail_next(Call::Read, std::io::ErrorKind::Other);
+    disk.fail_next(Call::Read, ErrorKind::Other);
     assert!(try_open(&disk, &config(), None).is_err());
     assert_eq!(disk.content(&segment(1)), bytes);
     assert_reads_series(&open(&disk).1, 1..4, 20);
