@@ -109,6 +109,14 @@ impl Senders {
             let post = url(crate::support::bridge::LEADS);
             stage.enter(batches, manner, post, Books::of_marketo);
         }
+        // Whoever keeps a connection gets one before the others come: a balancer gives them out in turn, and a
+        // replica could be left without.
+        wait::until("each subscription to have an answer", PATIENCE, || {
+            // Its second batch goes when the first one is answered.
+            let events = &lock(&stage.books).events;
+            let answered = events.values().filter(|events| **events > u64::from(*BATCH.end()));
+            answered.count() == usize::from(MARKETO)
+        });
 
         let rules = adobe::Rules::adobe().scaled(60.0 / MINUTE.as_secs_f64());
         let registration = Arc::new(Registration::new(&rules));
