@@ -1,4 +1,4 @@
-//! When transactions end: in steps while there is work, in longer ones while a backlog is brought in.
+//! When transactions end: at once at first, then in steps, in longer ones while a backlog is brought in.
 
 use std::time::Duration;
 
@@ -63,6 +63,21 @@ fn has_a_backlog(history: &mut History) {
 fn assert_all_are(between: &[Duration], expected: Duration) {
     let are = |it: &Duration| (expected..expected + A_MOMENT).contains(it);
     assert!(between.iter().all(are), "{between:?} instead of {expected:?}");
+}
+
+#[test]
+fn what_comes_first_after_a_take_over_is_committed_at_once() {
+    let interval = Duration::from_secs(3);
+    let mut history = calm(interval);
+    append_good(&mut history, 100);
+    let began = history.cluster.borrow().now;
+    let committed = |history: &History| history.processes[0].forwarder.position().low;
+    let start = committed(&history);
+    while committed(&history) == start {
+        history.quiet_step(A_STEP);
+    }
+    let took = history.cluster.borrow().now - began;
+    assert!(took < interval / 3, "{took:?}");
 }
 
 #[test]
