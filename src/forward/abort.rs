@@ -216,6 +216,7 @@ impl<S: Sink> Forwarder<S> {
 
     /// Refused events that a checkpoint has passed wait for the dead-letter topic again.
     pub(super) fn put_back_refused(&mut self, refused: &[Refused], now: Now) {
+        self.letters.put_back = refused.iter().map(|refused| refused.position).collect();
         for Refused { position, topic, reason, error } in refused {
             let topic = topic.as_deref().map(|topic| self.topics.enter(topic));
             let lane = topic.and_then(|topic| self.held.get(&topic));

@@ -22,8 +22,10 @@ impl<S: Sink> Forwarder<S> {
             return transaction.committed.clone();
         }
         let low = self.main.low();
+        let over_limit = self.put_back_over_limit();
         let held = self.held.iter().filter(|(_, held)| !held.is_back(low)).map(|(topic, held)| {
-            Held { topic: self.topics.get(*topic).name.clone(), position: held.lane.low() }
+            let position = over_limit.map_or(held.lane.low(), |it| it.min(held.lane.low()));
+            Held { topic: self.topics.get(*topic).name.clone(), position }
         });
         Checkpoint {
             low,

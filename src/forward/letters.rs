@@ -6,9 +6,13 @@
 //!
 //! - they have waited for `forward.quarantine_after` of a cluster that answers, or
 //! - they would take the room of the others (while the cluster is away, the lanes rest instead).
+//!
+//! Those that an earlier process had passed, and named in its checkpoint, are put back to wait. They lie
+//! before the place where their lanes began. No lane reads them again: one that goes back leaves them
+//! where they are, or it would send once more what was delivered behind them.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -17,12 +21,13 @@ use super::{
     asking::Asked,
     refuse::Stage,
     rejected::Rejected,
-    window::{RECORD_OVERHEAD, SLOTS},
+    window::{Carries, RECORD_OVERHEAD, SLOTS, Slot},
 };
 use crate::{
+    checkpoint::Refused,
     produce::{Sink, TopicState},
     retry::Retry,
-    spool::{Next, ReadError, Reader, Spool, StoredDelivery},
+    spool::{Next, ReadError, Reader, Spool, StoredDelivery, position::Position},
 };
 
 /// How long the topic in trouble is left alone at most: others wait for it.
@@ -35,6 +40,8 @@ const A_TURN: usize = 16;
 pub(super) struct Letters {
     /// Slots whose record was refused, to be made dead letters or quarantined.
     pub waiting: VecDeque<Rejected>,
+    /// Where those lie that were put back.
+    pub put_back: BTreeSet<Position>,
     /// Reads them again, in the order in which they wait, and what it read last.
     reader: Option<Reader>,
     current: Option<StoredDelivery>,
@@ -71,6 +78,7 @@ impl Letters {
     pub fn new() -> Self {
         Self {
             waiting: VecDeque::new(),
+            put_back: BTreeSet::new(),
             reader: None,
             current: None,
             looked_at: false,
@@ -240,6 +248,35 @@ impl<S: Sink> Forwarder<S> {
             quarantine_after = ?self.settings.quarantine_after,
             "dead letters can't be written: {what}",
         );
+    }
+
+    /// Takes what was put back and is not settled out of the windows, to be put back once more.
+    pub(super) fn take_out_put_back(&mut self) -> Vec<Refused> {
+        let put_back = std::mem::take(&mut self.letters.put_back);
+        let is_put_back =
+            |slot: &Slot| !slot.carries.is_event() && put_back.contains(&slot.position);
+        let mut slots = self.main.window.take_out(is_put_back);
+        for held in self.held.values_mut() {
+            slots.append(&mut held.lane.window.take_out(is_put_back));
+        }
+        slots.sort_by_key(|slot| slot.position);
+        let refused = slots.into_iter().filter_map(|slot| {
+            let Carries::DeadLetter { reason, .. } = slot.carries else { return None };
+            let topic = slot.belongs_to.map(|topic| self.topics.get(topic).name.clone());
+            let error = slot.error.unwrap_or_default().into();
+            Some(Refused { position: slot.position, topic, reason: reason.into(), error })
+        });
+        refused.collect()
+    }
+
+    /// The oldest one that was put back as one topic too many. It may be of a topic that is held by
+    /// now: then that lane began behind it.
+    pub(super) fn put_back_over_limit(&self) -> Option<Position> {
+        let put_back = &self.letters.put_back;
+        // They stand in front of everything else.
+        let mut slots = self.main.window.iter().take(put_back.len());
+        let waits = |slot: &&Slot| !slot.state.is_done() && slot.is_over_limit();
+        slots.find(|slot| waits(slot) && put_back.contains(&slot.position)).map(|it| it.position)
     }
 
     /// A dead letter was written: the others may follow. Only when none is left waiting is the

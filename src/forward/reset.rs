@@ -6,8 +6,9 @@
 //! When a record fails while later ones of its topic are on their way, those could overtake it. So
 //! nothing more is sent: what the sink has not sent yet is taken back, what is in flight is waited
 //! for, the producer is replaced (after a purge its sequence numbers have a gap), topics in trouble
-//! are held, and every lane goes back to its oldest unsettled event. What was settled beyond that is
-//! remembered, so that going back repeats nothing that is known to be delivered.
+//! are held, and every lane goes back to its oldest unsettled event, but for those that were put back
+//! (`letters.rs`). What was settled beyond that is remembered, so that going back repeats nothing that
+//! is known to be delivered.
 
 use std::{
     collections::BTreeMap,
@@ -123,6 +124,7 @@ impl<S: Sink> Forwarder<S> {
         self.take_back();
         let troubled = self.topics_in_trouble(now);
         self.remember_how_long_they_waited(&ages);
+        let put_back = self.take_out_put_back();
         self.remember_what_is_settled();
 
         let mut main_low = self.main.next();
@@ -173,7 +175,7 @@ impl<S: Sink> Forwarder<S> {
         }
         self.main.rewind(main_low);
         self.letters.waiting.clear();
-        self.show_waiting();
+        self.put_back_refused(&put_back, now);
         Ok(())
     }
 

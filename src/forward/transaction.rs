@@ -331,8 +331,9 @@ impl<S: Sink> Forwarder<S> {
             transaction.refused.remove(&position);
         }
         transaction.begin();
-        transaction.took_over = true;
-        transaction.last = Some(now.instant);
+        // The first one only took over: what comes next has waited long enough.
+        let took_over = std::mem::replace(&mut transaction.took_over, true);
+        transaction.last = took_over.then_some(now.instant);
         transaction.committed = checkpoint;
         self.forget_what_is_behind();
         self.claims.save(now.unix);

@@ -119,7 +119,11 @@ impl Window {
 
     /// The token that the next pushed slot will have.
     pub fn next_token(&self) -> Token {
-        let index = self.front.wrapping_add(self.slots.len()) & INDEX_MASK;
+        self.token_at(self.slots.len())
+    }
+
+    fn token_at(&self, offset: usize) -> Token {
+        let index = self.front.wrapping_add(offset) & INDEX_MASK;
         (usize::from(self.lane) << INDEX_BITS) | index
     }
 
@@ -156,6 +160,16 @@ impl Window {
     /// The slot's event is left to another lane.
     pub fn leave(&mut self, token: Token) {
         self.finish(token, State::Left);
+    }
+
+    /// Leaves all slots of which `is_meant` holds and that are not done.
+    pub fn take_out(&mut self, is_meant: impl Fn(&Slot) -> bool) -> Vec<Slot> {
+        let slots = self.slots.iter().enumerate();
+        let meant = slots.filter(|(_, slot)| !slot.state.is_done() && is_meant(slot));
+        let taken: Vec<_> =
+            meant.map(|(offset, slot)| (self.token_at(offset), slot.clone())).collect();
+        taken.iter().for_each(|(token, _)| self.leave(*token));
+        taken.into_iter().map(|(_, slot)| slot).collect()
     }
 
     fn finish(&mut self, token: Token, state: State) {

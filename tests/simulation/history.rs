@@ -1,6 +1,7 @@
 //! One history: a seeded sequence of appends, steps, faults, crashes and restarts of the real spools
 //! and forwarders, with the oracle looking on.
 
+mod commits;
 mod copies;
 mod dead_letters;
 mod directed;
@@ -108,6 +109,8 @@ pub struct History {
     /// Records that the sink holds at most, and bytes that may be on their way.
     queue: usize,
     window: usize,
+    /// How long one commit comes after the other at least.
+    commit_interval: Duration,
     steps: usize,
     start: Instant,
     pub counters: Counters,
@@ -150,6 +153,7 @@ impl History {
             whole: BTreeMap::new(),
             queue: 24,
             window: 8_000,
+            commit_interval: Duration::from_millis(200),
             steps: STEPS,
             start: Instant::now(),
             counters: Counters::new(),

@@ -213,7 +213,7 @@ impl History {
             window_bytes: self.window,
             transactions: self.exactly_once.then(|| Transactions {
                 topic: "checkpoints".into(),
-                interval: Duration::from_millis(200),
+                interval: self.commit_interval,
             }),
         };
         let claims = deduplicator.claims(source);
