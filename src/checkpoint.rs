@@ -1,14 +1,13 @@
-//! The checkpoint: how far a spool is delivered. One small file a source, written aside, synced and
-//! renamed, so that a crash leaves the old one or the new one and never half of one.
+//! The checkpoint: how far a spool is delivered. One small file a source ([`CheckpointFile`]).
 //!
 //! It promises I5: `low` never passes an undelivered event, unless the event's topic stands in
-//! `held` with a position at or before it. The file's first line is JSON, its second the CRC32C of
-//! the first in hexadecimal.
+//! `held` with a position at or before it.
 //!
 //! Exactly-once delivery stores the same JSON as a record's value, in the transaction that delivers
 //! what it passes; the file is written after that and never ahead of it. Of both the one with the
 //! larger number is the later one, whichever mode wrote it.
 
+mod file;
 mod writers;
 
 use std::path::{Path, PathBuf};
@@ -18,13 +17,10 @@ use uuid::Uuid;
 
 use crate::{
     delivery::UnixMillis,
-    spool::{
-        Delivered,
-        disk::{self, Disk},
-        position::Position,
-    },
+    spool::{Delivered, position::Position},
 };
 
+pub use file::CheckpointFile;
 pub use writers::{Origin, Writers};
 
 /// The latest version of the format. Written where [`Checkpoint::refused`] is not empty: who does not
@@ -198,16 +194,6 @@ impl Checkpoint {
         Self::parse(place, json)
     }
 
-    fn encode(&self) -> Vec<u8> {
-        with_checksum(&self.to_json())
-    }
-
-    fn decode(path: &Path, text: &[u8]) -> Result<Self, CheckpointError> {
-        let damaged =
-            |what: &str| CheckpointError::Damaged { path: path.into(), what: what.into() };
-        Self::parse(path, checked(text).map_err(damaged)?)
-    }
-
     fn parse(path: &Path, json: &str) -> Result<Self, CheckpointError> {
         let damaged =
             |what: &str| CheckpointError::Damaged { path: path.into(), what: what.into() };
@@ -226,91 +212,6 @@ impl Checkpoint {
     }
 }
 
-/// A line of JSON, and the checksum of it in the next.
-fn with_checksum(json: &str) -> Vec<u8> {
-    format!("{json}\n{:08x}\n", crc32c::crc32c(json.as_bytes())).into_bytes()
-}
-
-/// The line that [`with_checksum`] was given, or what is wrong with `text`.
-fn checked(text: &[u8]) -> Result<&str, &'static str> {
-    let text = std::str::from_utf8(text).map_err(|_| "not UTF-8")?;
-    let mut lines = text.lines();
-    let json = lines.next().ok_or("empty")?;
-    let sum = lines.next().ok_or("the checksum is missing")?;
-    if u32::from_str_radix(sum, 16) != Ok(crc32c::crc32c(json.as_bytes())) {
-        return Err("the checksum does not match");
-    }
-    Ok(json)
-}
-
-/// The checkpoint's file of one spool.
-pub struct CheckpointFile {
-    disk: std::sync::Arc<dyn Disk>,
-    path: PathBuf,
-    fenced: PathBuf,
-    writers: Writers,
-}
-
-impl CheckpointFile {
-    /// `folder` is the source's folder below `spool.directory`.
-    pub fn new(disk: std::sync::Arc<dyn Disk>, folder: &Path) -> Self {
-        let writers = Writers::new(disk.clone(), folder.join("writers"));
-        Self { disk, path: folder.join("checkpoint"), fenced: folder.join("fenced"), writers }
-    }
-
-    /// Who may have written to the topic of checkpoints.
-    pub fn writers(&self) -> &Writers {
-        &self.writers
-    }
-
-    /// Another instance delivers what this spool has, and `writer` is it: no later start goes on with it
-    /// before a person has decided which one is right. Otherwise each start would stop the other
-    /// instance in turn. Whoever removes the file has decided.
-    pub fn fence(&self, what: &str, writer: Option<Uuid>) -> Result<(), CheckpointError> {
-        disk::write_atomically(&*self.disk, &self.fenced, what.as_bytes())
-            .map_err(|source| CheckpointError::Io { path: self.fenced.clone(), source })?;
-        writer.map_or(Ok(()), |writer| self.writers.accept(writer))
-    }
-
-    /// Whether an earlier process was stopped by [`CheckpointFile::fence`].
-    pub fn check_fence(&self) -> Result<(), CheckpointError> {
-        let path = self.fenced.clone();
-        match disk::read_file(&*self.disk, &path) {
-            Ok(text) => {
-                let what = String::from_utf8_lossy(&text).trim().into();
-                Err(CheckpointError::Fenced { path, what })
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(CheckpointError::Io { path, source }),
-        }
-    }
-
-    /// `None` when nothing was ever delivered from this spool.
-    pub fn load(&self) -> Result<Option<Checkpoint>, CheckpointError> {
-        let text = match disk::read_file(&*self.disk, &self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(CheckpointError::Io { path: self.path.clone(), source }),
-        };
-        Checkpoint::decode(&self.path, &text).map(Some)
-    }
-
-    /// A checkpoint beside another spool's segments says nothing about them.
-    pub fn check(&self, checkpoint: &Checkpoint, spool: Uuid) -> Result<(), CheckpointError> {
-        if checkpoint.spool == spool {
-            return Ok(());
-        }
-        let (path, found) = (self.path.clone(), checkpoint.spool);
-        Err(CheckpointError::OtherSpool { path, found, expected: spool })
-    }
-
-    /// Replaces the file; durable when it returns.
-    pub fn store(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-        disk::write_atomically(&*self.disk, &self.path, &checkpoint.encode())
-            .map_err(|source| CheckpointError::Io { path: self.path.clone(), source })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,41 +225,6 @@ mod tests {
             }],
             ..Checkpoint::beginning(Uuid::from_u128(5))
         }
-    }
-
-    #[test]
-    fn what_was_stored_is_read_back() {
-        let decoded = Checkpoint::decode(Path::new("c"), &checkpoint().encode()).unwrap();
-        assert_eq!(decoded, checkpoint());
-    }
-
-    #[test]
-    fn every_flipped_bit_is_noticed() {
-        let good = checkpoint().encode();
-        for bit in 0..good.len() * 8 {
-            let mut bad = good.clone();
-            bad[bit / 8] ^= 1 << (bit % 8);
-            // A flip in the white space or the case of the checksum's digits changes nothing.
-            if let Ok(read) = Checkpoint::decode(Path::new("c"), &bad) {
-                assert_eq!(read, checkpoint(), "bit {bit}");
-            }
-        }
-    }
-
-    #[test]
-    fn every_truncation_is_damage_or_the_whole() {
-        let good = checkpoint().encode();
-        for length in 0..good.len() - 1 {
-            assert!(Checkpoint::decode(Path::new("c"), &good[..length]).is_err(), "{length} bytes");
-        }
-    }
-
-    #[test]
-    fn a_later_format_is_refused_by_its_version() {
-        let json = r#"{"version":3,"surprise":true}"#;
-        let text = format!("{json}\n{:08x}\n", crc32c::crc32c(json.as_bytes()));
-        let error = Checkpoint::decode(Path::new("c"), text.as_bytes()).unwrap_err();
-        assert!(matches!(error, CheckpointError::Version { found: 3, .. }), "{error}");
     }
 
     #[test]

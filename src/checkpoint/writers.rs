@@ -17,7 +17,10 @@ use std::{io::ErrorKind, path::PathBuf, sync::Arc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Checkpoint, CheckpointError};
+use super::{
+    Checkpoint, CheckpointError,
+    file::{checked, with_checksum},
+};
 use crate::spool::{
     disk::{self, Disk},
     position::Position,
@@ -143,7 +146,7 @@ impl Writers {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(self.io(source)),
         };
-        match super::checked(&text).and_then(Content::parse) {
+        match checked(&text).and_then(Content::parse) {
             Ok(Content { version: VERSION, writers }) => Ok(Some(writers)),
             Ok(Content { version: found, .. }) => {
                 Err(CheckpointError::Version { path: self.path.clone(), found, reads: VERSION })
@@ -159,7 +162,7 @@ impl Writers {
     fn store(&self, writers: Vec<Writer>) -> Result<(), CheckpointError> {
         let content = Content { version: VERSION, writers };
         // Numbers and ids: it can't fail.
-        let text = super::with_checksum(&serde_json::to_string(&content).unwrap_or_default());
+        let text = with_checksum(&serde_json::to_string(&content).unwrap_or_default());
         disk::write_atomically(&*self.disk, &self.path, &text).map_err(|error| self.io(error))
     }
 
@@ -259,7 +262,7 @@ mod tests {
     #[test]
     fn a_later_format_is_refused_by_its_version() {
         let (folder, writers) = writers();
-        let text = crate::checkpoint::with_checksum(r#"{"version":2,"surprise":true}"#);
+        let text = with_checksum(r#"{"version":2,"surprise":true}"#);
         std::fs::write(folder.path().join("writers"), text).unwrap();
         let error = writers.check_version().unwrap_err();
         assert!(matches!(error, CheckpointError::Version { found: 2, .. }), "{error}");
