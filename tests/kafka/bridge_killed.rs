@@ -32,12 +32,22 @@ struct Line {
     answered: AtomicUsize,
     /// Requests that were on their way when the bridge was killed.
     unanswered: AtomicUsize,
+    /// Senders rest at so many answers: a bridge that lives long must not get more than it can ever deliver.
+    enough: AtomicUsize,
     stop: AtomicBool,
 }
+
+/// Answers of one life of the bridge before the senders wait for its death.
+const A_LIFE: usize = 200;
 
 impl Line {
     fn address(&self) -> SocketAddr {
         *self.address.lock().expect("nobody panics with it")
+    }
+
+    fn is_resting(&self) -> bool {
+        let answered = self.answered.load(Ordering::Relaxed);
+        answered >= self.enough.load(Ordering::Relaxed) && !self.stop.load(Ordering::Relaxed)
     }
 }
 
@@ -47,6 +57,7 @@ fn send(line: &Line, mut subscription: Subscription, prefix: &str) -> Ledger {
     let mut ledger = Ledger::new(prefix);
     let mut gives_up = false;
     while !line.stop.load(Ordering::Relaxed) {
+        wait::until("a reason to go on", PATIENCE, || !line.is_resting());
         let batch = subscription.batch_of(100);
         let mut address = line.address();
         let mut client = Client::new(address);
@@ -102,6 +113,7 @@ pub fn kill_again_and_again(
         address: Mutex::new(bridge.deliveries()),
         answered: AtomicUsize::new(0),
         unanswered: AtomicUsize::new(0),
+        enough: AtomicUsize::new(A_LIFE),
         stop: AtomicBool::new(false),
     };
     let mut random = Random(0x6d69_6c6c_7261_6365);
@@ -123,6 +135,11 @@ pub fn kill_again_and_again(
                 line.answered.load(Ordering::Relaxed) >= answered + more
             });
             wait::until("a bridge that may die", PATIENCE, || may_die(bridge));
+            let at_rest = line.answered.load(Ordering::Relaxed);
+            line.enough.store(usize::MAX, Ordering::Relaxed);
+            wait::until("senders at work", PATIENCE, || {
+                line.answered.load(Ordering::Relaxed) > at_rest
+            });
             // The condition alone would always look at the same place.
             thread::sleep(Duration::from_micros(random.below(within.as_micros() as usize) as u64));
             bridge.kill();
@@ -132,6 +149,7 @@ pub fn kill_again_and_again(
                     || line.answered.load(Ordering::Relaxed) > answered
             });
             bridge.restart();
+            line.enough.store(line.answered.load(Ordering::Relaxed) + A_LIFE, Ordering::Relaxed);
             with_a_batch_unanswered +=
                 usize::from(line.unanswered.load(Ordering::Relaxed) > unanswered);
             *line.address.lock().expect("nobody panics with it") = bridge.deliveries();
