@@ -285,8 +285,11 @@ impl<S: Sink> Forwarder<S> {
     pub fn step(&mut self, now: Now, patience: Duration) -> Result<Progress, ForwardError> {
         let worked = self.work(now, patience);
         // Also when something is in the way: what was settled before frees space on the disk.
-        self.save_checkpoint_now_and_then(now)?;
-        worked
+        let saved = self.save_checkpoint_now_and_then(now);
+        // What stops the work comes first: that another instance goes on must not be forgotten for a disk's sake.
+        let progress = worked?;
+        saved?;
+        Ok(progress)
     }
 
     fn work(&mut self, now: Now, patience: Duration) -> Result<Progress, ForwardError> {
@@ -307,8 +310,9 @@ impl<S: Sink> Forwarder<S> {
     /// way any more.
     pub fn finish(&mut self, now: Now, patience: Duration) -> Result<bool, ForwardError> {
         let settled = self.settle(now, patience);
-        self.save_checkpoint_now_and_then(now)?;
+        let saved = self.save_checkpoint_now_and_then(now);
         settled?;
+        saved?;
         if self.transaction.is_some() {
             return self.finish_transaction(now);
         }
