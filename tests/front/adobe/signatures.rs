@@ -1,8 +1,10 @@
 //! Which deliveries get in.
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
+use millrace::config::Listen;
+use tokio::time::timeout;
 
 use super::{
     key_host::Says,
@@ -215,4 +217,25 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(body).unwrap();
     encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_body_that_a_stranger_only_announces_keeps_no_room_from_a_sender() {
+    let limits = |config: &mut Listen| {
+        config.body_budget = 64 * 1024;
+        config.request_timeout = Duration::from_secs(60);
+    };
+    let rig = Rig::with(limits, false).await;
+    let mut stranger = rig.front.connect().await;
+    let headers = signed(EVENT.as_bytes()).join("\r\n");
+    let head = format!("POST /v1/audit HTTP/1.1\r\nhost: here\r\n{headers}");
+    stranger.send(format!("{head}\r\ncontent-length: {}\r\n\r\n", 60 * 1024)).await;
+    stranger.send(" ".repeat(40 * 1024)).await;
+    // By the time that others have had their answers it has its room.
+    for _ in 0..10 {
+        assert_eq!(rig.deliver(EVENT).await.status, 200);
+    }
+    let large = format!("{EVENT}{}", " ".repeat(30 * 1024));
+    let answer = timeout(Duration::from_secs(20), rig.deliver(large)).await;
+    assert_eq!(answer.expect("long before the stranger's time is over").status, 200);
 }
