@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use millrace::{
     kafka::Fault,
     produce::{Failure, Outcome},
@@ -50,15 +52,21 @@ fn transient_errors_neither_lose_nor_repeat_nor_reorder() {
 /// Each record is a request of its own.
 const SINGLY: [(&str, &str); 2] = [("linger.ms", "0"), ("batch.num.messages", "1")];
 
+/// How long an answer takes, so that the next requests are under way before the first one's comes,
+/// also where the machine has other things to do.
+const ROUND_TRIP: Duration = Duration::from_millis(100);
+
 #[test]
 fn what_comes_behind_a_first_request_that_fails_in_passing_waits_for_it() {
     let mut rig = Rig::with_requests_under_way(&SINGLY);
     rig.ready(TOPICS[0]);
+    rig.cluster.set_round_trip(ROUND_TRIP).unwrap();
     rig.cluster.fail_produces(&[Fault::NotLeader]).unwrap();
     for n in 0..50 {
         rig.send(TOPICS[0], "key", &n.to_string(), n);
     }
     rig.poll_until(50);
+    rig.cluster.set_round_trip(Duration::ZERO).unwrap();
     assert_eq!(rig.delivered(), 50);
     assert_eq!(rig.of_one_key(), (0..50).collect::<Vec<_>>());
 }
@@ -70,11 +78,13 @@ fn a_record_that_a_broker_never_confirmed_is_not_called_delivered() {
     rig.send(TOPICS[0], "key", "0", 0);
     rig.poll_until(1);
     // As when a topic was deleted and made anew: the partition had been there, and forgot.
+    rig.cluster.set_round_trip(ROUND_TRIP).unwrap();
     rig.cluster.fail_produces(&[Fault::NotLeader]).unwrap();
     for n in 1..50 {
         rig.send(TOPICS[0], "key", &n.to_string(), n);
     }
     rig.poll_until(50);
+    rig.cluster.set_round_trip(Duration::ZERO).unwrap();
     let written = rig.of_one_key();
     assert!(written.len() < 50, "the cluster took what came behind: {written:?}");
     for (token, outcome) in &rig.outcomes {
