@@ -3,7 +3,8 @@
 //!
 //! The memory is paid for from the budget (`budget.rs`) before it is taken. A length that a known sender
 //! declared is reserved at once, so that bodies in flight can't starve each other half-way; a body
-//! without one, and any of a stranger's, grows in steps.
+//! without one, and any of a stranger's, grows in steps. One that is being inflated grows while there is room,
+//! and waits for all that it may need once there is none.
 
 use std::time::SystemTime;
 
@@ -17,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    budget::{Budget, Reservation},
+    budget::{Budget, NoRoomNow, Reservation},
     guests::Guest,
     inflate::{Coding, NotInflated, inflate},
     reply::Outcome,
@@ -125,17 +126,25 @@ impl WireBody {
         let (limit, runtime, before) = (limits.inflated, Handle::current(), reservation.bytes());
         // Large bodies take milliseconds, and bombs more: not on a thread that serves others.
         let work = move || {
-            let mut grow = |bytes| {
-                runtime.block_on(reservation.grow_to(before.saturating_add(bytes), deadline))
-            };
-            let (bytes, still_coded, held) = match inflate(coding, &wire, limit, &mut grow) {
+            let mut inflated = inflate(coding, &wire, limit, &mut |bytes| {
+                reservation.try_to_grow_to(before.saturating_add(bytes))
+            });
+            if let Err(NotInflated::NoRoom(NoRoomNow)) = inflated {
+                // Bodies that keep a part and wait for the rest would wait for each other: this one gives
+                // its part back, and waits for all that it may need.
+                reservation.shrink_to(before);
+                let all = reservation.grow_to(before.saturating_add(limit), deadline);
+                runtime.block_on(all)?;
+                inflated = inflate(coding, &wire, limit, &mut |_| Ok(()));
+            }
+            let (bytes, still_coded, held) = match inflated {
                 Ok(inflated) => {
                     let held = inflated.capacity() as u64;
                     (inflated.into(), false, held)
                 }
                 Err(NotInflated::Corrupt) => (wire, true, before),
                 Err(NotInflated::TooLarge) => return Err(Outcome::InflatedTooLarge),
-                Err(NotInflated::NoRoom(outcome)) => return Err(outcome),
+                Err(NotInflated::NoRoom(NoRoomNow)) => return Err(Outcome::OverBudget),
             };
             reservation.shrink_to(held);
             Ok((bytes, still_coded, reservation))
@@ -224,4 +233,46 @@ where
 fn unix_millis(time: SystemTime) -> UnixMillis {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, time::Duration};
+
+    use flate2::{Compression, write::GzEncoder};
+    use http::header::CONTENT_ENCODING;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    fn gzip(body: &[u8]) -> Bytes {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(body).unwrap();
+        encoder.finish().unwrap().into()
+    }
+
+    /// Each would fit, one after the other; all at once they have parts that together fill the budget.
+    #[tokio::test]
+    async fn compressed_bodies_that_need_more_than_there_is_take_turns() {
+        let limits = Limits { wire: MIB, inflated: 4 * MIB, budget: Budget::new(6 * MIB) };
+        let headers = HeaderMap::from_iter([(CONTENT_ENCODING, "gzip".parse().unwrap())]);
+        let bytes = gzip(&vec![b' '; 4 * MIB as usize]);
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let mut bodies = JoinSet::new();
+        for _ in 0..24 {
+            let (limits, headers, bytes) = (limits.clone(), headers.clone(), bytes.clone());
+            bodies.spawn(async move {
+                let reservation = limits.budget.reserve();
+                let (received, received_at) = (Instant::now(), 0);
+                let body = WireBody { bytes, received, received_at, reservation };
+                let body = body.inflated(&headers, &limits, deadline).await?;
+                Ok::<_, Outcome>(body.bytes.len() as u64)
+            });
+        }
+        while let Some(inflated) = bodies.join_next().await {
+            assert_eq!(inflated.unwrap(), Ok(4 * MIB));
+        }
+    }
 }

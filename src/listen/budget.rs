@@ -50,6 +50,10 @@ impl Budget {
     }
 }
 
+/// Others have the room.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NoRoomNow;
+
 /// A part of the budget, given back when dropped.
 pub struct Reservation {
     budget: Budget,
@@ -87,6 +91,17 @@ impl Reservation {
         if let Some(guest) = &self.guest {
             guest.holds(self.bytes());
         }
+        Ok(())
+    }
+
+    /// The same without waiting.
+    pub(super) fn try_to_grow_to(&mut self, bytes: u64) -> Result<(), NoRoomNow> {
+        let wanted = units(bytes).min(self.budget.total);
+        let more = wanted.saturating_sub(self.units);
+        let permit =
+            self.budget.free.clone().try_acquire_many_owned(more).map_err(|_| NoRoomNow)?;
+        self.held.push(permit);
+        self.units += more;
         Ok(())
     }
 
