@@ -6,6 +6,8 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     process::Stdio,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -22,6 +24,7 @@ use rdkafka::{
 
 use crate::{
     backlog::OwnedRecord,
+    machine,
     support::process::{self, Process},
 };
 
@@ -51,11 +54,29 @@ pub fn p99_of_synced_writes(folder: &Path, size: usize, rate: f64, time: Duratio
             times.push(due.elapsed());
         }
         due += Duration::from_secs_f64(1.0 / rate);
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        thread::sleep(due.saturating_duration_since(Instant::now()));
         began.elapsed() < time
     });
     times.sort_unstable();
     times[times.len() * 99 / 100]
+}
+
+/// Does `work` while each core has a thread of ours that never rests.
+pub fn beside_busy_cores<T>(work: impl FnOnce() -> T) -> T {
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let over = AtomicBool::new(false);
+    let restless = || while !over.load(Ordering::Relaxed) {};
+    thread::scope(|scope| {
+        // Also if the work panics.
+        let _over = Over(&over);
+        (0..machine::cores()).for_each(|_| drop(scope.spawn(restless)));
+        work()
+    })
 }
 
 /// Writes and syncs for as long as `next` says so.

@@ -1,6 +1,10 @@
 //! What the kernel says of a process, and of the machine.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
@@ -14,6 +18,26 @@ pub fn cpu(pid: u32) -> Duration {
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
     Duration::from_millis(ticks * 1000 / TICKS)
+}
+
+/// How much of the cores' time all processes took while `work` was done, of 1.
+pub fn busy<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    let (began, before) = (Instant::now(), idle());
+    let done = work();
+    let all = began.elapsed().as_secs_f64() * cores() as f64;
+    (done, 1.0 - (idle() - before).as_secs_f64() / all)
+}
+
+/// What the cores together were idle since the machine's start, also while waiting for a disk.
+fn idle() -> Duration {
+    let stat = fs::read_to_string("/proc/stat").unwrap();
+    let fields = stat.lines().next().unwrap().split_whitespace();
+    let ticks: u64 = fields.skip(4).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 1000 / TICKS)
+}
+
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Bytes that the process has caused to be written to disks.
@@ -47,7 +71,7 @@ pub fn describe() -> Value {
         output.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned()).unwrap_or_default()
     };
     json!({
-        "cores": std::thread::available_parallelism().map_or(0, usize::from),
+        "cores": cores(),
         "processor": model.unwrap_or_default().trim_start_matches([' ', '\t', ':']),
         "kernel": said("uname", &["-r"]),
         "commit": said("git", &["describe", "--always", "--dirty"]),
