@@ -142,15 +142,17 @@ impl<'a> Element<'a> {
         if cursor.peek() != Some(b'{') {
             return Ok(Self { original: cursor.skip()?, layer: None });
         }
-        let (layer, original) = Layer::read(cursor, 1)?;
+        let mut layer = Layer::default();
+        let original = layer.read(cursor, 1)?;
         Ok(Self { original, layer: Some(layer) })
     }
 }
 
 impl<'a> Layer<'a> {
-    fn read(cursor: &mut Cursor<'a>, depth: usize) -> Result<(Self, &'a str), Undecodable> {
-        let mut layer = Self::default();
-        let range = cursor.object(|cursor, member| {
+    /// Reads the object at the cursor into this one, which is empty; returns its range. In place, since a
+    /// layer is large and each move of one shows.
+    fn read(&mut self, cursor: &mut Cursor<'a>, depth: usize) -> Result<&'a str, Undecodable> {
+        cursor.object(|cursor, member| {
             let Some(name) = member.text() else { return cursor.skip().map(drop) };
             let is_object = cursor.peek() == Some(b'{');
             let known = Known::of(&name);
@@ -160,15 +162,15 @@ impl<'a> Layer<'a> {
                     (range, Some(data), None)
                 }
                 Some(Known::Event | Known::Body) if is_object && depth < MAX_LAYERS => {
-                    let (inner, range) = Self::read(cursor, depth + 1)?;
+                    let mut inner = Box::<Self>::default();
+                    let range = inner.read(cursor, depth + 1)?;
                     (range, None, Some(inner))
                 }
                 _ => (cursor.skip()?, None, None),
             };
-            layer.add(Member { name, spelled, known }, member.quoted, data, inner);
+            self.add(Member { name, spelled, known }, member.quoted, data, inner);
             Ok(())
-        })?;
-        Ok((layer, range))
+        })
     }
 
     fn add(
@@ -176,7 +178,7 @@ impl<'a> Layer<'a> {
         member: Member<'a>,
         quoted: &'a str,
         data: Option<Data<'a>>,
-        inner: Option<Layer<'a>>,
+        inner: Option<Box<Self>>,
     ) {
         // Before anything is left out: nobody hides a recipient behind another.
         if member.known.is_none() && RECIPIENT.contains(&&*member.name) {
@@ -199,7 +201,7 @@ impl<'a> Layer<'a> {
             if let Some(layer) = inner {
                 let at = self.members.len();
                 // Of two, the first.
-                self.inner.get_or_insert_with(|| Inner { at, layer: Box::new(layer) });
+                self.inner.get_or_insert(Inner { at, layer });
             }
             self.members.push(member);
             if let Some(known) = self.members.last().and_then(|member| member.known) {
