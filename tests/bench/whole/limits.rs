@@ -70,7 +70,11 @@ pub fn beside_busy_cores<T>(work: impl FnOnce() -> T) -> T {
         }
     }
     let over = AtomicBool::new(false);
-    let restless = || while !over.load(Ordering::Relaxed) {};
+    let restless = || {
+        while !over.load(Ordering::Relaxed) {
+            std::hint::spin_loop();
+        }
+    };
     thread::scope(|scope| {
         // Also if the work panics.
         let _over = Over(&over);
