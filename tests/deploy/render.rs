@@ -71,6 +71,13 @@ impl Manifests {
         found[0]
     }
 
+    /// The one of its kind with this name.
+    #[track_caller]
+    pub fn named(&self, kind: &'static str, name: &str) -> &Value {
+        let mut found = self.of_kind(kind).filter(|manifest| manifest["metadata"]["name"] == name);
+        found.next().unwrap_or_else(|| panic!("no {kind} {name} in {:?}", self.kinds()))
+    }
+
     pub fn kinds(&self) -> Vec<&str> {
         let mut kinds: Vec<_> = self.0.iter().filter_map(|m| m["kind"].as_str()).collect();
         kinds.sort_unstable();

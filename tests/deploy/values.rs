@@ -30,6 +30,9 @@ fn a_wrong_value_is_refused_with_its_key() {
         (r#"persistence.accessMode="ReadWriteMany""#, "/persistence/accessMode"),
         ("drain.deadlineSeconds=0", "/drain/deadlineSeconds"),
         ("ingress.enabled=true", "/ingress/host"),
+        (r#"ingress={"enabled":true,"host":"a.example"}"#, "ingress.tlsSecretName"),
+        (r#"persistence.size="9Gi""#, "persistence.size"),
+        (r#"fullnameOverride="1x""#, "fullnameOverride"),
         ("httpRoute.enabled=true", "/httpRoute/hostnames"),
         (r#"monitor.kind="Probe""#, "/monitor/kind"),
         (r#"service.port="http""#, "/service/port"),
@@ -108,7 +111,8 @@ fn each_value_does_something() {
     leaves(&values[0], &mut names);
     assert!(names.len() > 50, "{names:?}");
     for name in names {
-        assert!(templates.contains(&format!(".{name}")), "no template uses {name}");
+        let uses = [format!(".{name}"), format!("\"{name}\"")];
+        assert!(uses.iter().any(|use_| templates.contains(use_)), "no template uses {name}");
     }
 }
 

@@ -81,7 +81,9 @@ fn every_alert_has_a_heading_in_the_runbook_which_says_what_to_do() {
             }
         }
     }
-    let alerts: BTreeSet<_> = alerts().iter().map(name_of).collect();
+    let mut alerts: BTreeSet<_> = alerts().iter().map(name_of).collect();
+    // The chart makes it for each release (templates/replicas.yaml).
+    alerts.insert("MillraceReplicasMissing".into());
     assert_eq!(headings, alerts);
 }
 

@@ -1,10 +1,21 @@
 {{/* Short enough for the names that Kubernetes makes of it (a label with a hash, a claim with an ordinal). */}}
+{{/* As a part of another chart under an alias, .Chart.Name is the alias: two of them in one release stay apart. */}}
+{{- define "millrace.part" -}}
+{{- default .Chart.Name .Values.nameOverride }}
+{{- end }}
+
 {{- define "millrace.name" -}}
-{{- default .Release.Name .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- $part := include "millrace.part" . }}
+{{- $own := ternary .Release.Name (printf "%s-%s" .Release.Name $part) (or (eq $part "millrace") (contains $part .Release.Name)) }}
+{{- $name := default $own .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}
+{{- fail (printf "the name %q is none for a Service, which begins with a letter and has letters, digits and `-`: set fullnameOverride" $name) }}
+{{- end }}
+{{- $name }}
 {{- end }}
 
 {{- define "millrace.selector" -}}
-app.kubernetes.io/name: millrace
+app.kubernetes.io/name: {{ include "millrace.part" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
@@ -13,6 +24,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{ include "millrace.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: millrace
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* The pods that take deliveries, and not those of the drain Jobs. */}}
@@ -23,8 +38,10 @@ app.kubernetes.io/component: service
 
 {{- define "millrace.image" -}}
 {{- $image := .Values.image }}
-{{- if $image.digest }}{{ $image.repository }}@{{ $image.digest }}
-{{- else }}{{ $image.repository }}:{{ default .Chart.AppVersion $image.tag }}
+{{- $global := default dict .Values.global }}
+{{- with default $image.registry $global.imageRegistry }}{{ . }}/{{ end }}{{ $image.repository }}
+{{- if $image.digest }}@{{ $image.digest }}
+{{- else }}:{{ default .Chart.AppVersion $image.tag }}
 {{- end }}
 {{- end }}
 

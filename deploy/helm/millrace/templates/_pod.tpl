@@ -5,8 +5,19 @@ automountServiceAccountToken: false
 # A Service called `millrace` would otherwise put MILLRACE_PORT and its like into the environment.
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ include "millrace.gracePeriod" . }}
-{{- with .Values.imagePullSecrets }}
+{{- with concat .Values.imagePullSecrets (default list (default dict .Values.global).imagePullSecrets) }}
 imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
