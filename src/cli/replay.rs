@@ -20,6 +20,8 @@ mod quarantine;
 mod quarantined;
 mod segments;
 mod sender;
+#[cfg(test)]
+mod tests;
 
 use std::{ffi::OsString, io::Write};
 

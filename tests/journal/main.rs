@@ -122,7 +122,8 @@ fn an_event_for_another_recipient_is_not_delivered_and_is_named() {
 #[test]
 fn an_event_may_name_the_client_of_the_webhook_or_of_the_journal() {
     for client in ["client-of-the-webhook", adobe::CLIENT] {
-        let adobe = Adobe::new(3, 100).puts_beside(1, &format!(r#""recipientclientid":"{client}","#));
+        let adobe =
+            Adobe::new(3, 100).puts_beside(1, &format!(r#""recipientclientid":"{client}","#));
         let service = Service::new();
         exits(&backfill(&adobe, &service, &["--since", "2h"]), 0);
         assert_eq!(service.elements(), adobe.elements());

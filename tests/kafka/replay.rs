@@ -277,8 +277,7 @@ fn a_pointer_leads_to_an_item_of_its_sources_quarantine_and_to_nothing_else() {
         fs::write(file, &event).unwrap();
     }
     std::os::unix::fs::symlink(&beside, &link).unwrap();
-    let sha256: String =
-        Sha256::digest(&event).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256: String = Sha256::digest(&event).iter().map(|byte| format!("{byte:02x}")).collect();
     let point = |position: &str, path: &str, length: usize, sha256: &str| {
         let headers = [
             ("millrace-source", "io"),

@@ -201,7 +201,9 @@ impl Totals {
         let (source, position, reason) = (item.source, item.position, not_ours.reason());
         *self.refused.entry(reason).or_default() += 1;
         let key = format!("sources.{source}.auth.client_ids");
-        self.problem(format!("{source} {position}: {not_ours}: not known to be for {key} ({reason})"));
+        self.problem(format!(
+            "{source} {position}: {not_ours}: not known to be for {key} ({reason})"
+        ));
     }
 
     fn problem(&mut self, problem: String) {

@@ -25,6 +25,8 @@ const LIMIT: u64 = u32::MAX as u64;
 /// Characters of a foreign path in an error.
 const SHOWN: usize = 200;
 
+const ELSEWHERE: &str = "replay it where the spool.directory is that was written to";
+
 /// The quarantine folder of one source.
 pub(super) struct Folder(PathBuf);
 
@@ -52,13 +54,13 @@ impl Folder {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(of_it("that is no path of a file".into()));
         };
-        let stands_in = |folder: &Path| fs::canonicalize(folder);
-        let here = stands_in(&self.0).and_then(|here| Ok((here, stands_in(parent)?)));
-        let (here, there) = here.map_err(|error| {
-            of_it(format!("{error}. Replay it on the machine and with the spool.directory that has it"))
+        let folder = self.0.display();
+        let here = fs::canonicalize(&self.0).map_err(|error| {
+            of_it(format!("there is no quarantine of its source ({folder}: {error}): {ELSEWHERE}"))
         })?;
+        let there =
+            fs::canonicalize(parent).map_err(|error| of_it(format!("{error}: {ELSEWHERE}")))?;
         if here != there {
-            let folder = self.0.display();
             return Err(of_it(format!("that is not in the quarantine of its source ({folder})")));
         }
         self.bytes(Path::new(name), expected).map_err(of_it)
