@@ -3,8 +3,9 @@
 //!
 //! Adobe's keys and its client certificate are the same for all of its customers. So a good signature
 //! says that Adobe I/O sent this, and not that it was sent to us: anybody may point a registration of
-//! theirs at our address. Every event has to name one of our client ids, unless its sender is known by a
-//! token of ours.
+//! theirs at our address. Every event has to name one of our client ids and no other, unless its sender is
+//! known by a token of ours. A body whose recipients can't be read is not known to be ours, and is not
+//! stored: the signature covers no header, so a `Content-Encoding` may be anybody's.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -104,6 +105,8 @@ fn check(body: &[u8], client_ids: &HashSet<String>) -> Result<(), Outcome> {
         NotOurs::Foreign { .. } | NotOurs::Unnamed { .. } => {
             Outcome::ForeignRecipient { reason: not_ours.to_string() }
         }
-        NotOurs::Unreadable(_) => Outcome::RecipientUnreadable { reason: not_ours.to_string() },
+        NotOurs::Unreadable(_) => Outcome::RecipientUnreadable {
+            reason: format!("{not_ours}: look for what changes bodies on the way"),
+        },
     })
 }

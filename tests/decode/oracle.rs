@@ -99,13 +99,29 @@ impl Tree {
         }
     }
 
-    /// Whether the envelope names one of ours.
-    fn names_us(&self, layers: usize) -> bool {
+    /// Whether the event, or what is around it, names one of ours.
+    fn names_us(&self) -> bool {
+        let layers: Vec<_> =
+            std::iter::successors(Some(self), |layer| layer.inner()).take(3).collect();
+        let with =
+            |wanted: &str| layers.iter().position(|layer| layer.has(|name, _| name == wanted));
+        let event = with("specversion").or(with("type")).unwrap_or(layers.len() - 1);
+        layers[..=event]
+            .iter()
+            .any(|layer| layer.has(|name, value| is_recipient(name) && value.says() == Says::Ours))
+    }
+
+    fn inner(&self) -> Option<&Self> {
+        let Self::Object(members) = self else { return None };
+        let wraps = |(name, value): &&(String, Self)| {
+            (name == "event" || name == "body") && matches!(value, Self::Object(_))
+        };
+        members.iter().find(wraps).map(|(_, value)| value)
+    }
+
+    fn has(&self, wanted: impl Fn(&str, &Self) -> bool) -> bool {
         let Self::Object(members) = self else { return false };
-        members.iter().any(|(name, value)| {
-            is_recipient(name) && value.says() == Says::Ours
-                || layers > 1 && (name == "event" || name == "body") && value.names_us(layers - 1)
-        })
+        members.iter().any(|(name, value)| wanted(name, value))
     }
 }
 
@@ -130,7 +146,7 @@ fn oracle(body: &str) -> bool {
         Tree::Text(_) | Tree::Other(_) => return false,
     };
     let is_object = |element: &&Tree| matches!(element, Tree::Object(_));
-    let named = elements.iter().filter(|element| element.names_us(3)).count();
+    let named = elements.iter().filter(|element| element.names_us()).count();
     let objects = elements.iter().filter(is_object).count();
     named == objects && (named > 0 || elements.is_empty())
 }
@@ -192,6 +208,8 @@ fn element() -> impl Strategy<Value = String> {
         r#"{"event":{"body":{"type":"t","source":"s","data":?}},"recipientclientid":"a"}"#,
         r#"{"event":{"body":{"type":"t","source":"s","recipientclientid":"a","y":?}}}"#,
         r#"{"type":"t","source":"s","RecipientClientId":?,"recipient_client_id":"a"}"#,
+        r#"{"type":"t","source":"s","event":{"recipientclientid":"a","z":?}}"#,
+        r#"{"event":{"type":"t","source":"s"},"body":{"recipientclientid":"a","z":?}}"#,
         "?",
     ]);
     (envelopes, json()).prop_map(|(envelope, inside)| envelope.replace('?', &inside))

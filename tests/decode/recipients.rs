@@ -159,6 +159,10 @@ fn the_envelope_itself_has_to_name_us() {
         r#"{"event":{"body":"{\"recipientclientid\":\"a\"}"}}"#,
         r#"{"event":{"body":"eyJyZWNpcGllbnRjbGllbnRpZCI6ImEifQ=="}}"#,
         r#"{"RecipientClientId":"a"}"#,
+        // What is inside of the event, or beside the layer with the event, is no envelope of it.
+        r#"{"type":"t","event":{"recipientclientid":"a"}}"#,
+        r#"{"specversion":"1.0","event":{"type":"t","body":{"recipient_client_id":"a"}}}"#,
+        r#"{"event":{"type":"t"},"body":{"recipientclientid":"a"}}"#,
         r#"{"recipientclientid\ud800":"a"}"#,
     ] {
         is(element, unnamed(0));

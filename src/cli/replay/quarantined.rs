@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{config::Config, delivery::SourceName, quarantine::hex};
 
-/// What is larger is no label.
-const LABEL_LIMIT: u64 = 256 * 1024;
+/// What is larger is no label; the key of an event is in it.
+const LABEL_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// A frame of the spool says the length of its body in 32 bits: what is larger was never delivered.
 const LIMIT: u64 = u32::MAX as u64;

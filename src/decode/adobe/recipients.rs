@@ -1,13 +1,14 @@
 //! Whether a body is meant for us, for a caller that has to know it before the body is kept or used.
 //!
 //! Adobe I/O signs the bodies of all of its customers with the same keys. An event is meant for us if its
-//! envelope names one of our client ids as the recipient, and if no other recipient stands anywhere in it:
-//! in no spelling, at no depth, behind no number of others, not even in `data`. Text is not looked into:
-//! JSON or base64 inside of a string is never taken for an event.
+//! envelope, or the event itself, names one of our client ids as the recipient, and if no other recipient
+//! stands anywhere in it: in no spelling, at no depth, behind no number of others, not even in `data`. Text
+//! is not looked into: JSON or base64 inside of a string is never taken for an event.
 //!
 //! The check finds a body malformed exactly where [`decode`](crate::decode::decode) does, since it reads
 //! with the same cursor, and of the members that it compares the decoder makes the extension
-//! `recipientclientid`. So whatever passes reaches consumers with a recipient of ours, or with none.
+//! `recipientclientid`. So whatever passes reaches consumers with a recipient of ours; only what may be
+//! [`Unnamed`] has none.
 //! It is one pass, and takes no memory for a body that is ours and escapes nothing in names of members.
 
 use std::collections::HashSet;
@@ -71,18 +72,19 @@ pub fn check_recipients(
 ) -> Result<(), NotOurs> {
     let mut found = Found::default();
     let mut read = |index: u32, cursor: &mut Cursor<'_>| {
-        let mut seen = Seen { client_ids, names_us: false, foreign: None };
+        let mut seen = Seen { client_ids, layers: Default::default(), foreign: None };
         let is_object = cursor.peek() == Some(b'{');
         let element = match is_object {
-            true => seen.envelope(cursor, 1)?,
+            true => seen.envelope(cursor, 0, true)?,
             false => cursor.skip_seeing(|name, rest| seen.member(name, rest))?,
         };
-        found.names_us |= seen.names_us;
+        let names_us = seen.names_us();
+        found.names_us |= names_us;
         if let Some(name) = seen.foreign {
             found.foreign.get_or_insert(NotOurs::Foreign { index, name });
         } else if !is_object {
             found.no_object.get_or_insert(NotOurs::Unnamed { index });
-        } else if !seen.names_us && unnamed == Unnamed::Refused && !may_be_unnamed(element) {
+        } else if !names_us && unnamed == Unnamed::Refused && !may_be_unnamed(element) {
             found.unnamed.get_or_insert(NotOurs::Unnamed { index });
         }
         Ok(())
@@ -120,35 +122,62 @@ fn may_be_unnamed(element: &str) -> bool {
 /// What one element says about its recipients.
 struct Seen<'c> {
     client_ids: &'c HashSet<String>,
-    /// One of ours stands where an envelope names its recipient.
-    names_us: bool,
+    /// Those that the decoder follows, from the outside in: each is the first object that stands in the
+    /// `event` or the `body` of the one before.
+    layers: [LayerSeen; MAX_LAYERS],
     /// The first one, anywhere, that is none of ours.
     foreign: Option<String>,
 }
 
+/// What one layer of an envelope has.
+#[derive(Clone, Copy, Default)]
+struct LayerSeen {
+    names_us: bool,
+    has_specversion: bool,
+    has_type: bool,
+}
+
 impl Seen<'_> {
-    /// Reads the object at the cursor, which is at `depth` of the envelope, as the decoder does
-    /// ([`Layer`](super::layer::Layer)).
+    /// Whether one of ours is named by the event or by what is around it, where the decoder finds it
+    /// ([`cloud_event`](super::layer::cloud_event)). What is inside of an event is its own affair.
+    fn names_us(&self) -> bool {
+        let with = |has: fn(&LayerSeen) -> bool| self.layers.iter().position(has);
+        let event = with(|layer| layer.has_specversion).or_else(|| with(|layer| layer.has_type));
+        let around = &self.layers[..=event.unwrap_or(MAX_LAYERS - 1)];
+        around.iter().any(|layer| layer.names_us)
+    }
+
+    /// Reads the object at the cursor, with `depth` layers around it, as the decoder does
+    /// ([`Layer`](super::layer::Layer)); `is_followed` says whether the decoder looks for events in it.
     fn envelope<'a>(
         &mut self,
         cursor: &mut Cursor<'a>,
         depth: usize,
+        is_followed: bool,
     ) -> Result<&'a str, Undecodable> {
-        cursor.object(|cursor, member| {
+        let (mut layer, mut follows_next) = (LayerSeen::default(), is_followed);
+        let range = cursor.object(|cursor, member| {
             let is_object = cursor.peek() == Some(b'{');
             let text = member.text();
             match text.as_deref() {
-                Some("event" | "body") if is_object && depth < MAX_LAYERS => {
-                    return self.envelope(cursor, depth + 1).map(drop);
+                Some("event" | "body") if is_object && depth + 1 < MAX_LAYERS => {
+                    let follows = std::mem::take(&mut follows_next);
+                    return self.envelope(cursor, depth + 1, follows).map(drop);
                 }
                 Some("data") if is_object => return self.data(cursor),
+                Some("specversion") => layer.has_specversion = true,
+                Some("type") => layer.has_type = true,
                 Some(name) if RECIPIENT.contains(&name) => {
-                    self.names_us |= self.recipient(cursor.rest());
+                    layer.names_us |= self.recipient(cursor.rest());
                 }
                 _ => {}
             }
             cursor.skip_seeing(|name, rest| self.member(name, rest)).map(drop)
-        })
+        })?;
+        if is_followed {
+            self.layers[depth] = layer;
+        }
+        Ok(range)
     }
 
     fn data(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Undecodable> {
