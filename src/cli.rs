@@ -11,6 +11,7 @@ mod drain;
 mod logging;
 mod program;
 mod progress;
+mod recipients;
 mod replay;
 mod serve;
 mod simulate;

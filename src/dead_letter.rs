@@ -7,7 +7,10 @@
 use serde::Serialize;
 
 use crate::{
-    delivery::SourceName, quarantine::Quarantined, record::Record, spool::position::Position,
+    delivery::{ORIGIN_HEADER, Origin, SourceName},
+    quarantine::Quarantined,
+    record::Record,
+    spool::position::Position,
 };
 
 /// Every [`DeadLetter::reason`]: those of decoding, then those of the forwarder.
@@ -45,6 +48,8 @@ pub struct DeadLetter<'a> {
     /// A sentence for people.
     pub error: &'a str,
     pub source: &'a SourceName,
+    /// Of its delivery.
+    pub origin: Origin,
     pub position: Position,
     /// Where it would have gone, as far as that is known.
     pub original_topic: Option<&'a str>,
@@ -72,6 +77,9 @@ impl DeadLetter<'_> {
         ];
         if let Some(topic) = self.original_topic {
             headers.push(("millrace-original-topic", topic.as_bytes()));
+        }
+        if let Some(origin) = self.origin.as_header() {
+            headers.push((ORIGIN_HEADER, origin.as_bytes()));
         }
         headers.extend(more.iter().map(|(name, value)| (*name, value.as_bytes())));
         let pointer = pointer.map(|quarantined| Pointer::to(quarantined, self.position));
@@ -121,6 +129,7 @@ mod tests {
             reason: "not-json",
             error: "expected `,` at byte 12",
             source,
+            origin: Origin::Sender,
             position: Position { sequence: 3, index: 4 },
             original_topic: Some("marketo.lead-activity.clicklink"),
             key: b"999-XYZ-000:1",
@@ -152,6 +161,15 @@ mod tests {
                     ("traceparent", "00-1-2-01"),
                 ]
             );
+        });
+    }
+
+    #[test]
+    fn a_dead_letter_says_when_it_came_from_the_journal() {
+        let source = SourceName::new("audit").unwrap();
+        let letter = DeadLetter { origin: Origin::Journal, ..letter(&source) };
+        letter.with_record("dead", &[], None, |record| {
+            assert!(record.headers.contains(&("millrace-origin", b"journal")));
         });
     }
 

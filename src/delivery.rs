@@ -87,6 +87,14 @@ impl Origin {
             |(name, value): &(String, String)| name == ORIGIN_HEADER && value == JOURNAL;
         if headers.iter().any(is_journal) { Self::Journal } else { Self::Sender }
     }
+
+    /// The value of [`ORIGIN_HEADER`], if there is to be one.
+    pub fn as_header(self) -> Option<&'static str> {
+        match self {
+            Self::Sender => None,
+            Self::Journal => Some(JOURNAL),
+        }
+    }
 }
 
 /// One request body, after its content-coding was removed, before anybody looked inside.

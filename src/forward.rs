@@ -66,7 +66,7 @@ use crate::{
     checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Held},
     decode::Rules,
     deduplicate::Claims,
-    delivery::{SourceKind, UnixMillis},
+    delivery::{Origin, SourceKind, UnixMillis},
     encode::{Encoder, Mode},
     event::Decoded,
     metrics::Metrics,
@@ -181,6 +181,8 @@ pub struct Forwarder<S> {
     rules: Arc<Rules>,
     router: Router,
     encoder: Encoder,
+    /// Of the delivery that is dealt with, for its dead letters.
+    origin: Origin,
     quarantine: Quarantine,
     checkpoint: CheckpointFile,
     claims: Claims,
@@ -237,6 +239,7 @@ impl<S: Sink> Forwarder<S> {
         let mut forwarder = Self {
             main: Lane::new(MAIN, spool.reader(saved.low.sequence), saved.low),
             encoder: Encoder::new(settings.mode),
+            origin: Origin::Sender,
             settings,
             sink,
             rules,

@@ -60,6 +60,9 @@ struct Label<'a> {
     original_topic: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// As in the header of that name, where no sender pushed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'a str>,
     /// Bytes of the segment that the disk did not give back: zeros stand for them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unreadable: Vec<[u64; 2]>,
@@ -111,6 +114,7 @@ impl Quarantine {
             error: letter.error,
             original_topic: letter.original_topic,
             key: Some(String::from_utf8_lossy(letter.key).into_owned()),
+            origin: letter.origin.as_header(),
             unreadable: Vec::new(),
             length,
             sha256: &sha256,
@@ -143,6 +147,7 @@ impl Quarantine {
             error: &error,
             original_topic: None,
             key: None,
+            origin: None,
             unreadable: damage.unreadable.iter().map(|hole| [hole.start, hole.end]).collect(),
             length: damage.to - damage.from,
             sha256: &sha256,
@@ -189,7 +194,8 @@ impl Quarantine {
 /// Takes the next piece of an item's bytes.
 type Put<'a> = dyn FnMut(&[u8]) -> io::Result<()> + 'a;
 
-fn hex(bytes: &[u8]) -> String {
+/// As sums are written down beside an item.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a String can't fail.

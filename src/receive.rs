@@ -119,6 +119,9 @@ impl Receiver {
             self.report.repeated(source.name.as_str());
         }
         let mut kept = kept::worth_keeping(&head.headers, body.still_coded, asker.ids.request());
+        if proof.is_shared() {
+            kept::has_no_origin(&mut kept);
+        }
         if let Some((parent, state)) = asker.span.as_parent() {
             kept::is_child_of(&mut kept, parent, state);
         }

@@ -5,9 +5,13 @@
 //! same topics. So it needs neither the folder nor Kafka, and may run anywhere, a CronJob for
 //! example. What the webhook had brought already is dropped behind the spool; the service counts
 //! that, and this command asks it.
+//!
+//! The token would let anything in, so the test of recipients is made here: an event that names another
+//! recipient is not delivered, and is named with the reason. Events in a journal may name none.
 
 mod count;
 mod follow;
+mod foreign;
 mod intake;
 mod state;
 
@@ -19,10 +23,11 @@ use reqwest::Url;
 use self::{
     count::{Counted, Counts},
     follow::{Ended, Follow},
+    foreign::Foreign,
     intake::Intake,
     state::State,
 };
-use super::{ConfigFile, logging, print, program, progress::Bar, text};
+use super::{ConfigFile, logging, print, program, progress::Bar, recipients::client_ids, text};
 use crate::{
     config::{self, Config, Questions, SourceConfig},
     delivery::SourceKind,
@@ -35,7 +40,8 @@ use crate::{
 /// Reads the journal of an adobe-io source (`sources.<name>.journal`; Adobe keeps seven days) from
 /// --since on, and delivers what it finds to the running service. What had come by the webhook is
 /// known there by its id and dropped, within deduplicate.window. An event without an id can't be
-/// matched and is delivered in any case. At the end it says how much the webhook had missed.
+/// matched and is delivered in any case. What names another recipient than the source's client ids is
+/// not delivered, and is named. At the end it says how much the webhook had missed.
 ///
 /// Exit codes: 0 everything was delivered; 1 not everything, and the text says why; 2 the command
 /// line or the configuration is wrong.
@@ -116,6 +122,7 @@ struct Plan {
     counts: Counts,
     state: Option<State>,
     start: Start,
+    foreign: Foreign,
     follow: bool,
 }
 
@@ -154,14 +161,15 @@ impl Plan {
             journal: Journal::new(client, url, &journal.organization_id, credentials),
             state,
             start,
+            foreign: Foreign::new(source.name.clone(), client_ids(source).unwrap_or_default()),
             follow: options.follow,
         })
     }
 
     async fn carry_out(self, mut bar: Bar, errors: &mut dyn Write) -> u8 {
-        let Self { journal, intake, counts, state, start, follow } = self;
+        let Self { journal, intake, counts, state, start, foreign, follow } = self;
         let before = counts.read().await;
-        let mut follower = Follow::new(journal, intake, state, follow);
+        let mut follower = Follow::new(journal, intake, state, foreign, follow);
         let mut progress = |read: u64, delivered| {
             bar.show(delivered, read.max(1), || {
                 format!("{} of {} delivered", text::count(delivered), events(read))
@@ -174,6 +182,8 @@ impl Plan {
         if delivered > 0 {
             print(errors, counted(&counts, before, delivered).await);
         }
+        let foreign = follower.foreign().told();
+        print(errors, &foreign);
         if follower.met_a_gap() {
             print(
                 errors,
@@ -182,7 +192,7 @@ impl Plan {
             );
         }
         match ended {
-            Ok(Ended::CaughtUp) if !follower.met_a_gap() => 0,
+            Ok(Ended::CaughtUp) if !follower.met_a_gap() && foreign.is_empty() => 0,
             Ok(Ended::CaughtUp) => 1,
             Ok(Ended::Stopped) => {
                 print(errors, "stopped by a signal: start it again to go on\n");

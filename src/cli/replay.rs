@@ -5,6 +5,10 @@
 //! today, so a corrected one brings events where they belong; and it has the `ce_id` that it had,
 //! so a consumer knows it again. Deduplication is not asked: who replays wants a repeat.
 //!
+//! A delivery of an Adobe I/O source has to pass the same test of its recipients as on its first way in,
+//! whatever the place: what is kept may be older than the test, or be written by somebody else. What is
+//! refused stays where it is, is counted, and is named with the reason.
+//!
 //! Nothing is taken away from where it was, and no lock is needed: a service may be at work beside
 //! it. Replayed events come behind what the topic has already.
 
@@ -13,8 +17,11 @@ mod filter;
 mod letters;
 mod player;
 mod quarantine;
+mod quarantined;
 mod segments;
 mod sender;
+#[cfg(test)]
+mod tests;
 
 use std::{ffi::OsString, io::Write};
 

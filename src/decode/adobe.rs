@@ -49,16 +49,17 @@ use crate::event::{Coding, Decoded, Event, Pieces, Refused, Word, is_json};
 
 pub use attributes::{DATASCHEMA_HEADER, TIME_HEADER};
 pub use challenge::{CHALLENGE_LIMIT, validation_url};
-pub use recipients::{Addressed, recipients};
+pub use recipients::{NotOurs, Unnamed, check_recipients};
 
 /// A reason, and what was expected.
 type Flaw = (&'static str, String);
 
 pub(super) fn decode<'a>(body: &'a str, out: &mut Vec<Decoded<'a>>) -> Result<(), Undecodable> {
     let is_alone = body.trim_ascii_start().starts_with('{');
-    each(body, |index, element| {
+    each(body, |index, cursor| {
+        let element = Element::read(cursor)?;
         if is_alone && element.layer.as_ref().is_some_and(|object| is_challenge(body, object)) {
-            return;
+            return Ok(());
         }
         out.push(event(&element, index).map_err(|(reason, error)| Refused {
             index,
@@ -67,6 +68,7 @@ pub(super) fn decode<'a>(body: &'a str, out: &mut Vec<Decoded<'a>>) -> Result<()
             key: key(&element).into(),
             original: element.original.as_bytes(),
         }));
+        Ok(())
     })
     .inspect_err(|_| out.clear())
 }

@@ -88,6 +88,34 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// The same, and hands over each member inside the value, however deep it stands: its name, and the
+    /// body from its value on.
+    pub(super) fn skip_seeing(
+        &mut self,
+        mut member: impl FnMut(Name<'a>, &'a str),
+    ) -> Result<&'a str, Undecodable> {
+        let limit = MAX_DEPTH - self.depth;
+        self.peek();
+        let body = self.body;
+        let mut named = |named: scan::Named| {
+            let name = Name { quoted: &body[named.quoted], is_plain: named.is_plain };
+            member(name, &body[named.value..]);
+        };
+        match scan::value_with_names(body.as_bytes(), self.at, limit, &mut named) {
+            Some(end) => Ok(self.take_until(end)),
+            None => {
+                self.skip_slowly(limit)?;
+                // Members may have been missed: what was not seen is not vouched for.
+                Err(self.expected("a value that can be read in one pass"))
+            }
+        }
+    }
+
+    /// What is left of the body.
+    pub(super) fn rest(&self) -> &'a str {
+        &self.body[self.at..]
+    }
+
     fn skip_slowly(&mut self, limit: usize) -> Result<&'a str, Undecodable> {
         let rest = &self.body[self.at..];
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<IgnoredAny>();

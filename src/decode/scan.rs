@@ -6,12 +6,34 @@
 //!
 //! The bytes are known to be UTF-8.
 
+use std::ops::Range;
+
 /// One bit for each open bracket says what it is, so that no value may be nested deeper than this.
 pub(super) const DEEPEST: usize = u128::BITS as usize;
 
+/// The name of a member, where it stands.
+pub(super) struct Named {
+    /// From its opening quote to behind its closing one.
+    pub(super) quoted: Range<usize>,
+    /// Nothing in it is escaped.
+    pub(super) is_plain: bool,
+    /// Behind the colon.
+    pub(super) value: usize,
+}
+
 /// Behind the value that begins at `at` (white space before it is allowed); `None` when it is
 /// malformed, or nested deeper than `limit`.
-pub(super) fn value(bytes: &[u8], mut at: usize, limit: usize) -> Option<usize> {
+pub(super) fn value(bytes: &[u8], at: usize, limit: usize) -> Option<usize> {
+    value_with_names(bytes, at, limit, &mut |_| {})
+}
+
+/// The same, and hands over the name of each member inside the value, however deep it stands.
+pub(super) fn value_with_names(
+    bytes: &[u8],
+    mut at: usize,
+    limit: usize,
+    named: &mut impl FnMut(Named),
+) -> Option<usize> {
     let (mut depth, mut objects) = (0, 0u128);
     let limit = limit.min(DEEPEST);
     loop {
@@ -32,7 +54,7 @@ pub(super) fn value(bytes: &[u8], mut at: usize, limit: usize) -> Option<usize> 
                     depth += 1;
                     objects = objects << 1 | u128::from(is_object);
                     if is_object {
-                        at = name(bytes, at)?;
+                        at = name(bytes, at, named)?;
                     }
                     continue;
                 }
@@ -53,7 +75,7 @@ pub(super) fn value(bytes: &[u8], mut at: usize, limit: usize) -> Option<usize> 
                 b',' => {
                     at += 1;
                     if is_object {
-                        at = name(bytes, space(bytes, at))?;
+                        at = name(bytes, space(bytes, at), named)?;
                     }
                     break;
                 }
@@ -122,13 +144,18 @@ fn escape(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// Behind a member's name and its colon.
-fn name(bytes: &[u8], at: usize) -> Option<usize> {
-    if *bytes.get(at)? != b'"' {
+fn name(bytes: &[u8], start: usize, named: &mut impl FnMut(Named)) -> Option<usize> {
+    if *bytes.get(start)? != b'"' {
         return None;
     }
-    let (at, _) = string(bytes, at + 1)?;
-    let at = space(bytes, at);
-    (*bytes.get(at)? == b':').then_some(at + 1)
+    let (end, is_plain) = string(bytes, start + 1)?;
+    let colon = space(bytes, end);
+    if *bytes.get(colon)? != b':' {
+        return None;
+    }
+    let value = colon + 1;
+    named(Named { quoted: start..end, is_plain, value });
+    Some(value)
 }
 
 fn number(bytes: &[u8], mut at: usize) -> Option<usize> {
@@ -240,6 +267,24 @@ mod tests {
         ] {
             assert_eq!(length(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn each_name_is_handed_over_with_the_place_of_its_value() {
+        let text = r#"[{"a" : {"\u0062":[{"c":1}], "d":"\"e\":"}}, "f"]"#;
+        let mut names = Vec::new();
+        let end = value_with_names(text.as_bytes(), 0, 9, &mut |named| {
+            let first = text[named.value..].trim_start().chars().next().unwrap();
+            names.push((&text[named.quoted], named.is_plain, first));
+        });
+        assert_eq!(end, Some(text.len()));
+        let expected = [
+            (r#""a""#, true, '{'),
+            (r#""\u0062""#, false, '['),
+            (r#""c""#, true, '1'),
+            (r#""d""#, true, '"'),
+        ];
+        assert_eq!(names, expected);
     }
 
     #[test]

@@ -200,7 +200,8 @@ impl<S: Sink> Forwarder<S> {
         let rules = self.rules.clone();
         let mut events = recycle(std::mem::take(&mut self.events));
         let delivery = &stored.delivery;
-        self.claims.come_from(Origin::of(&delivery.headers));
+        self.origin = Origin::of(&delivery.headers);
+        self.claims.come_from(self.origin);
         self.encoder.come_with(&delivery.headers);
         let verdict =
             decode(self.settings.kind, &rules, &delivery.body, &delivery.headers, &mut events);

@@ -21,6 +21,7 @@ impl<S: Sink> Forwarder<S> {
         letter: &DeadLetter<'_>,
         now: Now,
     ) -> Result<Quarantined, ForwardError> {
+        let letter = &DeadLetter { origin: self.origin, ..*letter };
         let kept = self.quarantine.keep(letter, now.unix).map_err(ForwardError::Quarantine)?;
         let labels = [self.spool.source().as_str(), letter.reason];
         self.metrics.quarantined.with_label_values(&labels).inc();

@@ -13,7 +13,7 @@ use crate::{
     dead_letter::DeadLetter,
     decode::Undecodable,
     deduplicate::Id,
-    delivery::SourceName,
+    delivery::{Origin, SourceName},
     event::{Decoded, Event, Refused},
     produce::{Failure, SendError, Sink, Token, TopicState},
     spool::position::Position,
@@ -50,6 +50,7 @@ pub(super) fn whole_body<'a>(
         reason: undecodable.reason,
         error: &undecodable.error,
         source,
+        origin: Origin::Sender,
         position,
         original_topic: None,
         key: b"",
@@ -67,6 +68,7 @@ pub(super) fn element<'a>(
         reason: refused.reason,
         error: &refused.error,
         source,
+        origin: Origin::Sender,
         position,
         original_topic: None,
         key: refused.key.as_bytes(),
@@ -87,6 +89,7 @@ pub(super) fn event<'a>(
         reason,
         error,
         source,
+        origin: Origin::Sender,
         position,
         original_topic: Some(topic),
         key: event.key.as_bytes(),
@@ -211,6 +214,7 @@ impl<S: Sink> Forwarder<S> {
             Stage::Pointer => Some(self.quarantine(letter, now)?),
             Stage::Letter | Stage::Quarantine => None,
         };
+        let letter = &DeadLetter { origin: self.origin, ..*letter };
         let (sink, topic) = (&mut self.sink, &self.settings.dead_letter_topic);
         let trace: Vec<_> = self.encoder.of_the_delivery().collect();
         let (size, sent) = letter.with_record(topic, &trace, pointer.as_ref(), |record| {

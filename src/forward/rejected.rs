@@ -9,6 +9,7 @@ use super::{
 use crate::{
     decode::decode,
     deduplicate::Claim,
+    delivery::Origin,
     event::Event,
     produce::{Sink, Token},
     spool::{Next, position::Position},
@@ -59,6 +60,7 @@ impl<S: Sink> Forwarder<S> {
             Next::CaughtUp => return Ok(false), // it was read from there, so it is there
         };
 
+        self.origin = Origin::of(&stored.delivery.headers);
         self.encoder.come_with(&stored.delivery.headers);
         let (rules, source) = (self.rules.clone(), self.spool.source().clone());
         let (body, headers) = (&stored.delivery.body, &stored.delivery.headers);

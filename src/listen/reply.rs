@@ -54,6 +54,10 @@ pub enum Outcome {
     ForeignRecipient {
         reason: String,
     },
+    /// Adobe I/O sent it, and for whom can't be read.
+    RecipientUnreadable {
+        reason: String,
+    },
     /// `key` is the limit that was reached, as configuration calls it.
     SpoolFull {
         key: String,
@@ -97,7 +101,8 @@ impl Outcome {
         match self {
             Self::BadToken { reason }
             | Self::Undecided { reason }
-            | Self::ForeignRecipient { reason } => reason,
+            | Self::ForeignRecipient { reason }
+            | Self::RecipientUnreadable { reason } => reason,
             _ => "",
         }
     }
@@ -138,6 +143,12 @@ impl Outcome {
                 Reply::later(300, "foreign-recipient", L::ERROR, "meant for somebody else")
                     .key("sources.<name>.auth.client_ids")
             }
+            Self::RecipientUnreadable { .. } => Reply::later(
+                300,
+                "recipient-unreadable",
+                L::ERROR,
+                "the recipient can't be read, so the delivery was not stored",
+            ),
             Self::SpoolFull { key } => {
                 Reply::later(30, "spool-full", L::ERROR, "the spool is full").key(key.clone())
             }
@@ -259,6 +270,7 @@ mod tests {
             UnknownClient,
             BadTokenRequest { error: "invalid_request" },
             ForeignRecipient { reason: "somebody".into() },
+            RecipientUnreadable { reason: "not JSON".into() },
             SpoolFull { key: "spool.size_limit".into() },
             SpoolSlow,
             SpoolTooLarge,

@@ -3,8 +3,9 @@
 //!
 //! Adobe's keys and its client certificate are the same for all of its customers. So a good signature
 //! says that Adobe I/O sent this, and not that it was sent to us: anybody may point a registration of
-//! theirs at our address. Every event has to name one of our client ids, unless its sender is known by a
-//! token of ours.
+//! theirs at our address. Every event has to name one of our client ids and no other, unless its sender is
+//! known by a token of ours. A body whose recipients can't be read is not known to be ours, and is not
+//! stored: the signature covers no header, so a `Content-Encoding` may be anybody's.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 use super::{Receiver, Source};
 use crate::{
     authenticate::{challenge::challenge, validation::Validation},
-    decode::adobe::{Addressed, CHALLENGE_LIMIT, recipients, validation_url},
+    decode::adobe::{CHALLENGE_LIMIT, NotOurs, Unnamed, check_recipients, validation_url},
     listen::{
         body::{self, Body, From},
         reply::Outcome,
@@ -25,8 +26,9 @@ use crate::{
 /// Larger bodies take milliseconds to look through: not on a thread that serves others.
 const LARGE: usize = 256 * 1024;
 
-/// Of a name that a sender wrote, for the log.
-const SHOWN: usize = 64;
+/// A `Content-Encoding` that nothing could be made of. No signature covers it.
+const STILL_CODED: &str = "the body is not in the coding that its Content-Encoding names, or that is \
+                           not supported: look for what adds the header on the way";
 
 pub struct AdobeIo {
     client_ids: Arc<HashSet<String>>,
@@ -50,10 +52,10 @@ impl AdobeIo {
         Some(Outcome::Validation)
     }
 
-    /// A body in which no events can be found is nobody's, and is kept for a person to look at.
+    /// A body that can't be read is not known to be ours: any customer of Adobe's can have one signed.
     pub(super) async fn is_meant_for_us(&self, body: &Body) -> Result<(), Outcome> {
         if body.still_coded {
-            return Ok(());
+            return Err(Outcome::RecipientUnreadable { reason: STILL_CODED.into() });
         }
         if body.bytes.len() < LARGE {
             return check(&body.bytes, &self.client_ids);
@@ -99,31 +101,12 @@ impl Receiver {
 }
 
 fn check(body: &[u8], client_ids: &HashSet<String>) -> Result<(), Outcome> {
-    let Ok(events) = recipients(body) else { return Ok(()) };
-    for (index, event) in events.iter().enumerate() {
-        let is_ours = match event.recipients.as_slice() {
-            // Observability comes without a recipient.
-            [] => event.is_observability,
-            all => all.iter().all(|id| client_ids.contains(id.as_ref())),
-        };
-        if !is_ours {
-            return Err(Outcome::ForeignRecipient { reason: told(index, event) });
+    check_recipients(body, client_ids, Unnamed::Refused).map_err(|not_ours| match not_ours {
+        NotOurs::Foreign { .. } | NotOurs::Unnamed { .. } => {
+            Outcome::ForeignRecipient { reason: not_ours.to_string() }
         }
-    }
-    Ok(())
-}
-
-fn told(index: usize, event: &Addressed<'_>) -> String {
-    let names: Vec<_> = event
-        .recipients
-        .iter()
-        .map(|id| {
-            let shown: String = id.chars().take(SHOWN).filter(|c| !c.is_control()).collect();
-            format!("`{shown}`")
-        })
-        .collect();
-    match names.as_slice() {
-        [] => format!("event {index} names no recipient"),
-        names => format!("event {index} is for {}", names.join(" and ")),
-    }
+        NotOurs::Unreadable(_) => Outcome::RecipientUnreadable {
+            reason: format!("{not_ours}: look for what changes bodies on the way"),
+        },
+    })
 }

@@ -46,6 +46,11 @@ pub(super) fn worth_keeping(
     kept
 }
 
+/// Adobe I/O signs bodies and no headers, and none of its deliveries comes from the journal.
+pub(super) fn has_no_origin(kept: &mut Vec<(String, String)>) {
+    kept.retain(|(name, _)| name != ORIGIN_HEADER);
+}
+
 /// The trace goes on from here: what comes later is a child of `parent`, not of the sender's span.
 pub(super) fn is_child_of(kept: &mut Vec<(String, String)>, parent: String, state: String) {
     kept.retain(|(name, _)| name != "traceparent" && name != "tracestate");

@@ -6,6 +6,7 @@
 //! - `malformed`: bodies that are one dead letter, and elements that are refused alone
 //! - `meeting`: one activity from both senders
 //! - `memory`: what an event takes from the heap
+//! - `oracle`: the check of recipients against a slow one, and against the decoder
 //! - `properties`: what holds for any activity of a push and for any bytes
 //! - `recipients`: whom a body of Adobe I/O is meant for, and what is a challenge
 //! - `records`: the whole way from a body to Kafka records
@@ -21,6 +22,7 @@ mod legacy;
 mod malformed;
 mod meeting;
 mod memory;
+mod oracle;
 mod properties;
 mod recipients;
 mod records;

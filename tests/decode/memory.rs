@@ -1,8 +1,14 @@
 //! What decoding, routing and encoding take from the heap: so much a delivery, and nothing an event.
 
+use std::collections::HashSet;
+
 use allocation_counter::{AllocationInfo, measure};
 use millrace::{
-    decode::{Rules, decode, recycle},
+    decode::{
+        Rules,
+        adobe::{Unnamed, check_recipients},
+        decode, recycle,
+    },
     delivery::SourceName,
     encode::{Encoder, Mode},
     route::Router,
@@ -71,5 +77,21 @@ fn a_delivery_takes_little_however_many_events_it_has() {
     for load in [Load::legacy, Load::adobe] {
         let taken = allocations(load, 500, Mode::Binary);
         assert!(taken <= 10, "{taken} allocations");
+    }
+}
+
+#[test]
+fn the_check_of_recipients_takes_nothing_from_the_heap() {
+    let ours = HashSet::from(["client-1".to_owned()]);
+    // The wrapped ones name no recipient.
+    for (load, unnamed) in
+        [(Load::adobe(100), Unnamed::Refused), (Load::wrapped_batch(100), Unnamed::Allowed)]
+    {
+        let check = || {
+            for body in &load.bodies {
+                assert_eq!(check_recipients(body.as_bytes(), &ours, unnamed), Ok(()));
+            }
+        };
+        assert_eq!(measure(check).count_total, 0);
     }
 }

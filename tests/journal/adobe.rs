@@ -25,6 +25,8 @@ pub struct Adobe {
 struct World {
     events: usize,
     page: usize,
+    /// What is beside the element of that number.
+    beside: Option<(usize, String)>,
     granted: usize,
     /// Pages that a token is good for.
     uses: usize,
@@ -43,6 +45,7 @@ impl Adobe {
         let world = Arc::new(Mutex::new(World {
             events,
             page,
+            beside: None,
             granted: 0,
             uses: usize::MAX,
             used: 0,
@@ -59,6 +62,12 @@ impl Adobe {
 
     pub fn goes_on_to(&mut self, events: usize) {
         self.world.lock().unwrap().events = events;
+    }
+
+    /// The element of that number has `member` beside its event.
+    pub fn puts_beside(self, index: usize, member: &str) -> Self {
+        self.world.lock().unwrap().beside = Some((index, member.to_owned()));
+        self
     }
 
     pub fn answers_first(self, statuses: &[u16]) -> Self {
@@ -91,7 +100,8 @@ impl Adobe {
     }
 
     pub fn elements(&self) -> Vec<String> {
-        (0..self.world.lock().unwrap().events).map(element).collect()
+        let world = self.world.lock().unwrap();
+        (0..world.events).map(|index| world.element(index)).collect()
     }
 
     pub fn tokens_granted(&self) -> usize {
@@ -111,12 +121,14 @@ pub fn event(index: usize) -> String {
     )
 }
 
-/// Spaces and numbers that a parser would write otherwise.
-fn element(index: usize) -> String {
-    format!(r#"{{"position":"p{index}", "event":{}}}"#, event(index))
-}
-
 impl World {
+    /// Spaces and numbers that a parser would write otherwise.
+    fn element(&self, index: usize) -> String {
+        let beside = self.beside.as_ref().filter(|(at, _)| *at == index);
+        let beside = beside.map_or("", |(_, member)| member);
+        format!(r#"{{"position":"p{index}", {beside}"event":{}}}"#, event(index))
+    }
+
     fn answer(&mut self, request: &Request) -> Response {
         if request.target.starts_with("/ims/") {
             return self.grant(request);
@@ -170,7 +182,7 @@ impl World {
         if from == to {
             return Response::new(204, "").header("retry-after", "10");
         }
-        let elements: Vec<_> = (from..to).map(element).collect();
+        let elements: Vec<_> = (from..to).map(|index| self.element(index)).collect();
         let (last, count) = (to - 1, to - from);
         let body = format!(
             r#"{{"events":[{}],"_page":{{"last":"p{last}","count":{count}}}}}"#,

@@ -96,6 +96,41 @@ fn it_says_how_much_the_webhook_had_missed() {
 }
 
 #[test]
+fn an_event_for_another_recipient_is_not_delivered_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = place(folder.path());
+    let deep = format!(r#""z":{}{},"#, "[".repeat(130), "]".repeat(130));
+    for (member, what) in [
+        (r#""recipient_client_id":"somebody-else","#, "is for `somebody-else` (foreign-recipient)"),
+        (r#""x":[{"recipient\u0063lientid":"somebody-else"}],"#, "is for `somebody-else`"),
+        (deep.as_str(), "(recipient-unreadable)"),
+    ] {
+        let adobe = Adobe::new(5, 3).puts_beside(2, member);
+        let service = Service::new();
+        let told = exits(&backfill(&adobe, &service, &["--since", "2h", "--state", &state]), 1);
+        assert!(told.contains("not delivered: position p2: ") && told.contains(what), "{told}");
+        assert!(told.contains("1 event was not delivered"), "{told}");
+        assert!(told.contains("4 events delivered"), "{told}");
+        let mut ours = adobe.elements();
+        ours.remove(2);
+        assert_eq!(service.elements(), ours, "the others are delivered");
+        assert_eq!(std::fs::read_to_string(&state).unwrap(), "p4\n", "and it goes on behind it");
+        std::fs::remove_file(&state).unwrap();
+    }
+}
+
+#[test]
+fn an_event_may_name_the_client_of_the_webhook_or_of_the_journal() {
+    for client in ["client-of-the-webhook", adobe::CLIENT] {
+        let adobe =
+            Adobe::new(3, 100).puts_beside(1, &format!(r#""recipientclientid":"{client}","#));
+        let service = Service::new();
+        exits(&backfill(&adobe, &service, &["--since", "2h"]), 0);
+        assert_eq!(service.elements(), adobe.elements());
+    }
+}
+
+#[test]
 fn the_next_run_goes_on_where_the_last_one_ended() {
     let folder = tempfile::tempdir().unwrap();
     let state = place(folder.path());

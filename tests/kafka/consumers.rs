@@ -168,6 +168,15 @@ pub fn try_produce(address: &str, topic: &str, records: &[(&str, &str)]) -> Resu
     kcat(&["-P", "-q", "-b", address, "-t", topic, "-K", "\t"], lines.as_bytes()).map(drop)
 }
 
+/// Produces one record with kcat, with headers of text, as whoever may write to the topic could.
+#[track_caller]
+pub fn produce_with_headers(address: &str, topic: &str, headers: &[(&str, &str)], value: &[u8]) {
+    let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut arguments = vec!["-P", "-q", "-b", address, "-t", topic];
+    headers.iter().for_each(|header| arguments.extend(["-H", header]));
+    kcat(&arguments, value).unwrap_or_else(|error| panic!("{error}"));
+}
+
 /// Topics and how many partitions each has, without Kafka's own.
 #[track_caller]
 pub fn topics(address: &str) -> BTreeMap<String, usize> {

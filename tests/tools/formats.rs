@@ -16,6 +16,7 @@ use std::{
 use millrace::{
     config::{self, Config},
     dead_letter::DeadLetter,
+    delivery::Origin,
     kafka::{Fault, MockCluster, Reader, Select},
     quarantine::Quarantine,
     service::{self, DrainEnd, DrainError},
@@ -157,6 +158,7 @@ fn make(folder: &Folder) {
         reason: "too-large",
         error: "an example",
         source: &leads,
+        origin: Origin::Sender,
         position: position("4.1"),
         original_topic: Some(OPENS),
         key,

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
+    foreign::Foreign,
     intake::{Intake, IntakeError},
     state::{State, StateError},
 };
@@ -29,6 +30,7 @@ pub(super) struct Follow {
     state: Option<State>,
     /// Whether the journal's end is a place to wait at.
     waits: bool,
+    foreign: Foreign,
     read: u64,
     delivered: u64,
     gap: bool,
@@ -53,12 +55,23 @@ pub(super) enum FollowError {
 }
 
 impl Follow {
-    pub fn new(journal: Journal, intake: Intake, state: Option<State>, waits: bool) -> Self {
-        Self { journal, intake, state, waits, read: 0, delivered: 0, gap: false }
+    pub fn new(
+        journal: Journal,
+        intake: Intake,
+        state: Option<State>,
+        foreign: Foreign,
+        waits: bool,
+    ) -> Self {
+        Self { journal, intake, state, waits, foreign, read: 0, delivered: 0, gap: false }
     }
 
     pub fn delivered(&self) -> u64 {
         self.delivered
+    }
+
+    /// What was not delivered, since it is not meant for us.
+    pub fn foreign(&self) -> &Foreign {
+        &self.foreign
     }
 
     /// Whether the journal had lost what stood behind the place where this began.
@@ -131,8 +144,12 @@ impl Follow {
         self.read += elements.len() as u64;
         for batch in batches(elements) {
             progress(self.read, self.delivered);
-            self.intake.deliver(array(batch)).await?;
-            self.delivered += batch.len() as u64;
+            let ours: Vec<_> =
+                batch.iter().filter(|element| self.foreign.passes(element)).collect();
+            if !ours.is_empty() {
+                self.intake.deliver(array(&ours)).await?;
+                self.delivered += ours.len() as u64;
+            }
             if let (Some(state), Some(last)) = (&self.state, batch.last()) {
                 state.save(&last.position)?;
             }
@@ -158,7 +175,7 @@ fn batches(elements: &[Element]) -> impl Iterator<Item = &[Element]> {
     })
 }
 
-fn array(elements: &[Element]) -> Bytes {
+fn array(elements: &[&Element]) -> Bytes {
     let mut body = BytesMut::new();
     body.put_u8(b'[');
     for (index, element) in elements.iter().enumerate() {
@@ -194,7 +211,11 @@ mod tests {
 
     #[test]
     fn a_batch_is_an_array_of_what_came() {
-        assert_eq!(array(&elements([1])), "[1]");
-        assert_eq!(array(&elements([1, 2, 1])), "[1,11,1]");
+        let array = |sizes: &[usize]| {
+            let elements = elements(sizes.iter().copied());
+            array(&elements.iter().collect::<Vec<_>>())
+        };
+        assert_eq!(array(&[1]), "[1]");
+        assert_eq!(array(&[1, 2, 1]), "[1,11,1]");
     }
 }

@@ -11,21 +11,38 @@ use uuid::Uuid;
 use super::{Replay, player::Item};
 use crate::{
     decode,
-    delivery::{SourceKind, SourceName},
+    delivery::{ORIGIN_HEADER, SourceKind, SourceName},
     spool::position::Position,
 };
+
+/// The reason of a body that was never inflated. Nothing else about its coding is kept, and as text it
+/// would be read as something that nobody has signed.
+const STILL_CODED: &str = "content-coding";
 
 /// One refused event, as it was kept.
 pub(super) struct Kept<'a> {
     pub source: &'a SourceName,
     pub spool: Uuid,
     pub position: Position,
+    /// Why it was refused.
+    pub reason: &'a str,
+    /// As in the header of that name.
+    pub origin: Option<&'a str>,
     pub key: &'a [u8],
     pub original: &'a [u8],
 }
 
 impl Kept<'_> {
     pub fn play(&self, replay: &mut Replay) -> Result<(), String> {
+        if self.reason == STILL_CODED {
+            let Self { source, position, .. } = self;
+            replay.player.problem(format!(
+                "{source} {position}: the body is still in its content-coding, which is not known \
+                 ({STILL_CODED}): take it off yourself, and deliver the body with a token"
+            ));
+            return Ok(());
+        }
+        let origin = self.origin.map(|origin| (ORIGIN_HEADER.to_owned(), origin.to_owned()));
         let kind = replay.player.source(self.source).map(|source| source.kind);
         let body = match kind {
             Some(SourceKind::MarketoLeadActivity) => legacy(self.key, self.original),
@@ -37,7 +54,7 @@ impl Kept<'_> {
             position: self.position,
             from: None,
             to: None,
-            headers: &[],
+            headers: origin.as_slice(),
             body: &body,
         })
     }

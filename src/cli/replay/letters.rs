@@ -1,15 +1,19 @@
 //! From the dead-letter topic.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{borrow::Cow, path::Path, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Replay, body::Kept};
+use super::{
+    Replay,
+    body::Kept,
+    quarantined::{Expected, Folder},
+};
 use crate::{
     cli::text,
     config::Config,
-    delivery::SourceName,
+    delivery::{ORIGIN_HEADER, SourceName},
     kafka::{ReadRecord, Reader, Select},
     spool::{disk::RealDisk, position::Position, viewer::Viewer},
 };
@@ -22,7 +26,10 @@ const WAIT: Duration = Duration::from_millis(250);
 #[derive(Deserialize)]
 struct Pointer<'a> {
     #[serde(borrow)]
-    quarantine_path: std::borrow::Cow<'a, str>,
+    quarantine_path: Cow<'a, str>,
+    length: u64,
+    #[serde(borrow)]
+    sha256: Cow<'a, str>,
 }
 
 pub(super) fn replay(
@@ -72,7 +79,7 @@ fn letter(
     let value = record.value.as_deref().unwrap_or_default();
     let pointed = match record.header("millrace-quarantined") {
         None => None,
-        Some(_) => match pointed(value) {
+        Some(_) => match pointed(&Folder::of(config, &source), value) {
             Ok(bytes) => Some(bytes),
             Err(problem) => {
                 replay.player.problem(format!("{source} {position}: {problem}"));
@@ -84,6 +91,8 @@ fn letter(
         source: &source,
         spool: spool_id(&config.spool.directory, &source),
         position,
+        reason,
+        origin: record.header(ORIGIN_HEADER),
         key: record.key.as_deref().unwrap_or_default(),
         original: pointed.as_deref().unwrap_or(value),
     };
@@ -91,12 +100,11 @@ fn letter(
 }
 
 /// The original, where only a pointer to it could be sent.
-fn pointed(value: &[u8]) -> Result<Vec<u8>, String> {
+fn pointed(folder: &Folder, value: &[u8]) -> Result<Vec<u8>, String> {
     let pointer: Pointer = serde_json::from_slice(value)
         .map_err(|_| "it points to the quarantine in a way that can't be read".to_owned())?;
-    let path = pointer.quarantine_path;
-    fs::read(&*path)
-        .map_err(|error| format!("its bytes are in {path} ({error}): replay it where that file is"))
+    let expected = Expected { length: pointer.length, sha256: &pointer.sha256 };
+    folder.pointed(&pointer.quarantine_path, &expected)
 }
 
 /// The id of a source's spool, if that is on this machine. Events with an id of their own don't need

@@ -1,7 +1,7 @@
 //! Bodies into records: decodes, filters, routes, encodes and hands on, and keeps the books.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -9,10 +9,13 @@ use uuid::Uuid;
 
 use super::{Filter, Sender};
 use crate::{
-    cli::text,
+    cli::{recipients::client_ids, text},
     config::{Config, SourceConfig},
-    decode::{self, Catalog, Rules},
-    delivery::{SourceKind, SourceName},
+    decode::{
+        self, Catalog, Rules,
+        adobe::{NotOurs, Unnamed, check_recipients},
+    },
+    delivery::{Origin, SourceKind, SourceName},
     encode::Encoder,
     event::Decoded,
     route::Router,
@@ -28,6 +31,8 @@ pub(super) struct Source {
     pub name: SourceName,
     pub kind: SourceKind,
     rules: Arc<Rules>,
+    /// Whom its events have to be meant for, if they say it.
+    client_ids: Option<Arc<HashSet<String>>>,
 }
 
 impl Source {
@@ -37,7 +42,18 @@ impl Source {
             format!("catalog.activity_types: {}", errors.join("; "))
         })?;
         let rules = Arc::new(Rules::from(catalog));
-        Ok(Self { name: source.name.clone(), kind: source.kind, rules })
+        let client_ids = client_ids(source).map(Arc::new);
+        Ok(Self { name: source.name.clone(), kind: source.kind, rules, client_ids })
+    }
+
+    /// The test that a delivery had to pass when it came. From our journal come events that name nobody.
+    fn check(&self, item: &Item<'_>) -> Result<(), NotOurs> {
+        let Some(client_ids) = &self.client_ids else { return Ok(()) };
+        let unnamed = match Origin::of(item.headers) {
+            Origin::Journal => Unnamed::Allowed,
+            Origin::Sender => Unnamed::Refused,
+        };
+        check_recipients(item.body, client_ids, unnamed)
     }
 }
 
@@ -70,6 +86,8 @@ pub(super) struct Player {
 pub(super) struct Totals {
     /// Events sent (or, in a dry run, to be sent) by topic.
     sent: BTreeMap<String, u64>,
+    /// Bodies that are not known to be meant for us, by what was found.
+    refused: BTreeMap<&'static str, u64>,
     problems: Vec<String>,
     /// Beyond those that are named.
     unnamed: u64,
@@ -111,6 +129,10 @@ impl Player {
         self.encoder.come_with(headers);
         if let Err(error) = decode::decode(source.kind, &source.rules, body, headers, &mut events) {
             self.totals.problem(format!("{name} {first}: {error} ({})", error.reason));
+            return Ok(());
+        }
+        if let Err(not_ours) = source.check(item) {
+            self.totals.refused(item, &not_ours);
             return Ok(());
         }
         for decoded in &events {
@@ -175,6 +197,15 @@ impl Player {
 }
 
 impl Totals {
+    fn refused(&mut self, item: &Item<'_>, not_ours: &NotOurs) {
+        let (source, position, reason) = (item.source, item.position, not_ours.reason());
+        *self.refused.entry(reason).or_default() += 1;
+        let key = format!("sources.{source}.auth.client_ids");
+        self.problem(format!(
+            "{source} {position}: {not_ours}: not known to be for {key} ({reason})"
+        ));
+    }
+
     fn problem(&mut self, problem: String) {
         match self.problems.len() < NAMED {
             true => self.problems.push(problem),
@@ -192,7 +223,11 @@ impl Totals {
             let others = text::counted(self.unnamed, "event is", "events are");
             format!("{others} not replayed either")
         });
-        self.problems.iter().cloned().chain(others)
+        let refused = self.refused.iter().map(|(reason, bodies)| {
+            let bodies = text::counted(*bodies, "body was", "bodies were");
+            format!("{bodies} refused ({reason}), and stays where it is")
+        });
+        self.problems.iter().cloned().chain(others).chain(refused)
     }
 
     /// Topics with their events, for people.

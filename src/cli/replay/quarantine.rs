@@ -4,7 +4,12 @@ use std::{fs, io, path::Path};
 
 use serde::Deserialize;
 
-use super::{Replay, body::Kept, letters::spool_id};
+use super::{
+    Replay,
+    body::Kept,
+    letters::spool_id,
+    quarantined::{Expected, Folder},
+};
 use crate::{config::Config, delivery::SourceName, spool::position::Position};
 
 /// Of `<name>.json`, what a replay needs. `quarantine.rs` writes it.
@@ -15,6 +20,10 @@ struct Label {
     reason: String,
     #[serde(default)]
     key: Option<String>,
+    #[serde(default)]
+    origin: Option<String>,
+    length: u64,
+    sha256: String,
 }
 
 /// What keeps ranges of the spool and no events.
@@ -26,28 +35,32 @@ pub(super) fn replay(
     config: &Config,
     replay: &mut Replay,
 ) -> Result<(), String> {
-    let folder = config.spool.directory.join(source.as_str()).join("quarantine");
+    let folder = Folder::of(config, source);
     let spool = spool_id(&config.spool.directory, source);
-    let names = labels(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let names =
+        labels(folder.path()).map_err(|error| format!("{}: {error}", folder.path().display()))?;
     let total = names.len() as u64;
     for (done, name) in (1..).zip(names) {
-        let (label, original) = match item(&folder, &name) {
-            Ok(item) => item,
-            Err(problem) => {
-                replay.player.problem(format!("{name}: {problem}"));
-                continue;
+        match item(&folder, &name, reasons) {
+            Ok(None) => {}
+            Ok(Some(Item { label, position, original })) => {
+                let (reason, origin) = (&label.reason, label.origin.as_deref());
+                let key = label.key.as_deref().unwrap_or_default().as_bytes();
+                let original = &original;
+                Kept { source, spool, position, reason, origin, key, original }.play(replay)?;
             }
-        };
-        let wanted =
-            label.reason != DAMAGE && (reasons.is_empty() || reasons.contains(&label.reason));
-        if wanted {
-            let position: Position = label.position.parse()?;
-            let key = label.key.as_deref().unwrap_or_default().as_bytes();
-            Kept { source, spool, position, key, original: &original }.play(replay)?;
+            Err(problem) => replay.player.problem(format!("{name}: {problem}")),
         }
         replay.bar.show(done, total, || format!("{done} of {total} items"));
     }
     Ok(())
+}
+
+/// One item, read as a whole.
+struct Item {
+    label: Label,
+    position: Position,
+    original: Vec<u8>,
 }
 
 /// The names of the items that are whole, in the order of their positions; none where there is no
@@ -67,15 +80,23 @@ fn labels(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-fn item(folder: &Path, name: &str) -> Result<(Label, Vec<u8>), String> {
-    let read = |extension: &str| {
-        let path = folder.join(format!("{name}.{extension}"));
-        fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))
-    };
-    let label: Label = serde_json::from_slice(&read("json")?)
+/// `None` when it is not wanted.
+fn item(folder: &Folder, name: &str, reasons: &[String]) -> Result<Option<Item>, String> {
+    let file = |extension: &str| format!("{name}.{extension}");
+    let in_file = |extension: &str, error: String| format!("{}: {error}", file(extension));
+    let label = folder.label(file("json").as_ref()).map_err(|error| in_file("json", error))?;
+    let label: Label = serde_json::from_slice(&label)
         .map_err(|error| format!("its label can't be read: {error}"))?;
-    match label.version {
-        1 => Ok((label, read("bytes")?)),
-        other => Err(format!("its label is of version {other}, which this program does not know")),
+    if label.version != 1 {
+        let other = label.version;
+        return Err(format!("its label is of version {other}, which this program does not know"));
     }
+    if label.reason == DAMAGE || !(reasons.is_empty() || reasons.contains(&label.reason)) {
+        return Ok(None);
+    }
+    let position = label.position.parse()?;
+    let expected = Expected { length: label.length, sha256: &label.sha256 };
+    let original =
+        folder.bytes(file("bytes").as_ref(), &expected).map_err(|it| in_file("bytes", it))?;
+    Ok(Some(Item { label, position, original }))
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{
     Flaw,
     layer::{Known, Layer},
+    recipients::RECIPIENT,
 };
 use crate::{
     decode::{scalar::Scalar, time, uri},
@@ -95,9 +96,11 @@ fn extensions<'a>(outermost: &Layer<'a>, event: &Layer<'a>) -> Extensions<'a> {
                 others = true;
             }
         }
-        for member in members.filter(|_| others) {
-            if !is_legal(&member.name) {
-                add(&mut extensions, made_legal(&member.name).into(), member.spelled);
+        for member in members.filter(|member| others && !is_legal(&member.name)) {
+            let name = made_legal(&member.name);
+            // Only what the check of recipients looked at becomes one.
+            if !RECIPIENT.contains(&&*name) || RECIPIENT.contains(&&*member.name) {
+                add(&mut extensions, name.into(), member.spelled);
             }
         }
     }

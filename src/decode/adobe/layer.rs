@@ -17,14 +17,8 @@ use crate::event::Stream;
 /// More members than this in one object, and its element is refused: each would be a header.
 pub(super) const MAX_MEMBERS: usize = 100;
 
-/// The members that name a recipient.
-const RECIPIENT: [&str; 2] = ["recipientclientid", "recipient_client_id"];
-
-/// Different recipients that one element's are counted up to.
-const MAX_RECIPIENTS: usize = 4;
-
 /// The outermost object, what is in its `event`, and what is in the `body` of that.
-const MAX_LAYERS: usize = 3;
+pub(super) const MAX_LAYERS: usize = 3;
 
 /// One element of a body, well-formed, not yet understood.
 pub(super) struct Element<'a> {
@@ -43,9 +37,6 @@ pub(super) struct Layer<'a> {
     /// What `data` is, as far as it is an object.
     pub(super) data: Option<Data<'a>>,
     pub(super) inner: Option<Inner<'a>>,
-    /// The client ids that this object and those inside it name as the recipient, each once. What is
-    /// neither text nor a number is as it is spelled. Not more than tell that they disagree.
-    pub(super) recipients: SmallVec<[Cow<'a, str>; 1]>,
     /// A name that stands twice.
     pub(super) twice: Option<&'a str>,
     pub(super) too_many: bool,
@@ -104,26 +95,30 @@ pub(super) struct Inner<'a> {
 /// All elements of a body.
 pub(super) fn elements(body: &str) -> Result<Vec<Element<'_>>, Undecodable> {
     let mut elements = Vec::new();
-    each(body, |_, element| elements.push(element))?;
+    each(body, |_, cursor| {
+        elements.push(Element::read(cursor)?);
+        Ok(())
+    })?;
     Ok(elements)
 }
 
-/// Hands the elements of a body over, one after the other, with their places: one object, or an array.
-/// The first byte tells which. After an error those that were handed over count for nothing.
+/// Stops at the elements of a body, one after the other, and says their places: one object, or an array.
+/// The first byte tells which. `read` must take exactly the element. After an error those that were read
+/// count for nothing.
 pub(super) fn each<'a>(
     body: &'a str,
-    mut take: impl FnMut(u32, Element<'a>),
+    mut read: impl FnMut(u32, &mut Cursor<'a>) -> Result<(), Undecodable>,
 ) -> Result<(), Undecodable> {
     let mut cursor = Cursor::new(body);
     let mut count = 0;
     match cursor.peek() {
-        Some(b'{') => take(0, Element::read(&mut cursor)?),
+        Some(b'{') => read(0, &mut cursor)?,
         Some(b'[') => cursor.array(|cursor| {
             if count as usize == MAX_EVENTS {
                 let error = format!("more than {MAX_EVENTS} events in one body");
                 return Err(Undecodable::new("too-many-events", error));
             }
-            take(count, Element::read(cursor)?);
+            read(count, cursor)?;
             count += 1;
             Ok(())
         })?,
@@ -138,7 +133,7 @@ pub(super) fn each<'a>(
 }
 
 impl<'a> Element<'a> {
-    fn read(cursor: &mut Cursor<'a>) -> Result<Self, Undecodable> {
+    pub(super) fn read(cursor: &mut Cursor<'a>) -> Result<Self, Undecodable> {
         if cursor.peek() != Some(b'{') {
             return Ok(Self { original: cursor.skip()?, layer: None });
         }
@@ -180,18 +175,6 @@ impl<'a> Layer<'a> {
         data: Option<Data<'a>>,
         inner: Option<Box<Self>>,
     ) {
-        // Before anything is left out: nobody hides a recipient behind another.
-        if member.known.is_none() && RECIPIENT.contains(&&*member.name) {
-            self.add_recipient(match Scalar::of(Some(member.spelled)) {
-                Scalar::Absent => None,
-                Scalar::Text(id) => Some(id),
-                Scalar::Number(spelled) => Some(Cow::Borrowed(spelled)),
-                Scalar::Unusable => Some(Cow::Borrowed(member.spelled)),
-            });
-        }
-        for id in inner.iter().flat_map(|inner| &inner.recipients) {
-            self.add_recipient(Some(id.clone()));
-        }
         if self.members.len() == MAX_MEMBERS {
             self.too_many = true;
         } else if self.has(&member) {
@@ -221,15 +204,6 @@ impl<'a> Layer<'a> {
     pub(super) fn known(&self, known: Known) -> Option<&'a str> {
         let place = usize::from(self.known[known as usize]).checked_sub(1)?;
         Some(self.members[place].spelled)
-    }
-
-    fn add_recipient(&mut self, id: Option<Cow<'a, str>>) {
-        let is_new = |id: &Cow<'a, str>| !self.recipients.contains(id);
-        if self.recipients.len() < MAX_RECIPIENTS
-            && let Some(id) = id.filter(is_new)
-        {
-            self.recipients.push(id);
-        }
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&'a str> {

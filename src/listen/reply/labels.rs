@@ -1,7 +1,7 @@
 //! The labels of all outcomes, by what they can be the outcome of: metrics show them from the start.
 
 /// Of requests to a configured source.
-pub const OF_A_SOURCE: [&str; 20] = [
+pub const OF_A_SOURCE: [&str; 21] = [
     "stored",
     "probe",
     "challenge",
@@ -10,6 +10,7 @@ pub const OF_A_SOURCE: [&str; 20] = [
     "bad-token",
     "undecided",
     "foreign-recipient",
+    "recipient-unreadable",
     "spool-full",
     "spool-slow",
     "spool-too-large",

@@ -1,7 +1,8 @@
 //! A source `audit` of Adobe I/O's, its key host, and deliveries to it.
 
-use std::{sync::Arc, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 
+use flate2::{Compression, write::GzEncoder};
 use millrace::{
     authenticate::{
         Gate, adobe_signature::AdobeSignature, public_keys::PublicKeys, validation::Validation,
@@ -105,4 +106,10 @@ pub fn presented(number: u8, signature: &str, path: &str) -> Vec<String> {
         format!("x-adobe-digital-signature-{number}: {signature}"),
         format!("x-adobe-public-key{number}-path: {path}"),
     ]
+}
+
+pub fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(body).unwrap();
+    encoder.finish().unwrap()
 }

@@ -1,19 +1,32 @@
 #![no_main]
 
+use std::collections::HashSet;
+
 use libfuzzer_sys::fuzz_target;
 use millrace::{
-    decode::{Rules, adobe, decode},
+    decode::{
+        Rules,
+        adobe::{self, NotOurs, Unnamed},
+        decode,
+    },
     delivery::SourceKind,
 };
 
 fuzz_target!(|body: &[u8]| {
     let (rules, mut events) = (Rules::default(), Vec::new());
     let decoded = decode(SourceKind::AdobeIo, &rules, body, &[], &mut events);
-    let recipients = adobe::recipients(body);
-    assert_eq!(decoded.is_ok(), recipients.is_ok(), "both find the same bodies malformed");
+    let ours = HashSet::from(["client-id".to_owned()]);
+    let checked = adobe::check_recipients(body, &ours, Unnamed::Refused);
+    match decoded {
+        Ok(()) => assert!(!matches!(checked, Err(NotOurs::Unreadable(_))), "both can read it"),
+        Err(error) => assert_eq!(checked, Err(NotOurs::Unreadable(error)), "neither can"),
+    }
     if adobe::validation_url(body).is_some() {
         assert!(events.is_empty(), "a challenge holds no event");
-    } else if let Ok(recipients) = recipients {
-        assert!(recipients.len() >= events.iter().flatten().count(), "each event is asked for");
+    }
+    for event in events.iter().flatten().filter(|_| checked.is_ok()) {
+        for (name, id) in event.attributes.extensions.iter() {
+            assert!(name != "recipientclientid" || ours.contains(&**id), "what was checked is used");
+        }
     }
 });
