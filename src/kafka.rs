@@ -12,6 +12,7 @@
 
 mod access;
 mod advice;
+mod by_name;
 mod cluster;
 mod committed;
 mod context;
