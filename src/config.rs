@@ -23,6 +23,7 @@ mod journal;
 mod kafka;
 mod layer;
 mod leaf;
+mod lines;
 mod log;
 mod meaning;
 mod mistake;
@@ -142,7 +143,8 @@ pub fn load_with<K: Into<OsString>, V: Into<OsString>>(
 
     let mut reading = Reading::new(Written::merge(file, environment.layer), mistakes);
     let config = meaning::read(&mut reading, questions);
-    let Reading { mistakes, entries, .. } = reading;
+    let Reading { mut mistakes, entries, written, .. } = reading;
+    mistakes.locate(|key| written.place(key.segments()));
     match config {
         Some(config) if mistakes.is_empty() => {
             Ok(Loaded { config: Config { traces, ..config }, entries })
