@@ -34,6 +34,7 @@ mod reading;
 mod reread;
 mod rules;
 mod secret;
+mod security;
 mod sources;
 mod stages;
 mod tls;
@@ -48,6 +49,7 @@ use written::Written;
 
 pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
 pub use effective::Entry;
+pub use kafka::is_a_choice;
 pub use log::{Log, LogFilter, LogFormat};
 pub use mistake::{Key, Mistake, Mistakes, Place};
 pub use oauth::{IntrospectionAuth, OAuth, OAuthAuth, is_trustworthy};

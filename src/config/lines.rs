@@ -32,7 +32,8 @@ fn walk(text: &str, table: &dyn TableLike, path: &mut Vec<String>, lines: &mut L
 
 /// `kafka.properties.security_protocol` is `kafka.properties."security.protocol"`.
 fn known_as(path: &[String]) -> Vec<String> {
-    let within = |map: &&&[&str]| path.len() > map.len() && path.iter().zip(**map).all(|(a, b)| a == b);
+    let within =
+        |map: &&&[&str]| path.len() > map.len() && path.iter().zip(**map).all(|(a, b)| a == b);
     let Some(map) = PROPERTY_MAPS.iter().find(within) else { return path.to_vec() };
     let (map, name) = path.split_at(map.len());
     let name = name.join(".").to_lowercase().replace('_', ".");
@@ -48,7 +49,8 @@ mod tests {
         let text = "a = 1\n[b]\nc.d = 2 # x\n\n\"e\" = { f = 3 }\n[kafka.properties]\nsecurity_protocol = 4\n\
                     [kafka.properties.sasl]\nmechanism = \"\"\"\nx\"\"\"\nusername = 5\n";
         let lines = of(text);
-        let line = |path: &str| lines.get(&path.split('/').map(String::from).collect::<Vec<_>>()).copied();
+        let line =
+            |path: &str| lines.get(&path.split('/').map(String::from).collect::<Vec<_>>()).copied();
         assert_eq!(line("a"), Some(1));
         assert_eq!(line("b"), Some(2));
         assert_eq!(line("b/c/d"), Some(3));

@@ -67,6 +67,9 @@ mod tests {
         assert!(found[0].starts_with("no-such-host.invalid:9092 ("), "{found:?}");
         drop(open);
         let found = unreachable(&brokers[..1]);
-        assert!(found[0].starts_with(&format!("127.0.0.1:{port} (Connection refused")), "{found:?}");
+        assert!(
+            found[0].starts_with(&format!("127.0.0.1:{port} (Connection refused")),
+            "{found:?}"
+        );
     }
 }

@@ -248,9 +248,7 @@ fn settings(
             let entries = resource.entries.into_iter();
             Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect())
         }
-        Err(Code::TopicAuthorizationFailed) => {
-            because("the principal needs DescribeConfigs on it")
-        }
+        Err(Code::TopicAuthorizationFailed) => because("the principal needs DescribeConfigs on it"),
         Err(code) if errors::is_missing_topic(code) => Err(NoSettings::NotThereYet),
         Err(code) => because(&code.to_string()),
     };
@@ -337,8 +335,10 @@ mod tests {
 
         fn settings(&mut self, names: &[String]) -> HashMap<String, Result<Settings, NoSettings>> {
             let known = self.settings_after == 0;
-            self.settings_after = self.settings_after.saturating_sub(usize::from(!names.is_empty()));
-            let settings = || if known { Ok(Settings::new()) } else { Err(NoSettings::NotThereYet) };
+            self.settings_after =
+                self.settings_after.saturating_sub(usize::from(!names.is_empty()));
+            let settings =
+                || if known { Ok(Settings::new()) } else { Err(NoSettings::NotThereYet) };
             names.iter().map(|name| (name.clone(), settings())).collect()
         }
 

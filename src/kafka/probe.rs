@@ -263,10 +263,7 @@ fn first_answer(
     }
 }
 
-fn reachable(
-    kafka: &config::Kafka,
-    brokers: &[(String, u16)],
-) -> Result<Vec<String>, ProbeError> {
+fn reachable(kafka: &config::Kafka, brokers: &[(String, u16)]) -> Result<Vec<String>, ProbeError> {
     let unreachable = addresses::unreachable(brokers);
     if !unreachable.is_empty() {
         let brokers = kafka.bootstrap_servers.clone();

@@ -36,7 +36,8 @@ impl SlowLine {
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(broker) = TcpStream::connect(("127.0.0.1", target)) else { continue };
-                let clone = |stream: &TcpStream| stream.try_clone().expect("a socket can be cloned");
+                let clone =
+                    |stream: &TcpStream| stream.try_clone().expect("a socket can be cloned");
                 let (to_broker, to_client) = (clone(&broker), clone(&client));
                 let (there, back) = (Arc::clone(&there), Arc::clone(&back));
                 thread::spawn(move || there.pump(client, to_broker));

@@ -366,7 +366,8 @@ impl Directory {
         let (entries, since) = (&self.entries, &self.counted_since);
         let not_listed_yet = |topic: &String| {
             let entry = entries.get(topic);
-            let unseen = matches!(entry, Some(Entry::Look { .. } | Entry::Ready { partitions: None }));
+            let unseen =
+                matches!(entry, Some(Entry::Look { .. } | Entry::Ready { partitions: None }));
             unseen || since.contains(topic)
         };
         self.counted.retain(not_listed_yet);
