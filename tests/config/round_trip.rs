@@ -112,6 +112,8 @@ fn is_read_back(variables: Variables) -> TestCaseResult {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn what_is_printed_is_read_back_with_the_same_meaning(variables in configuration()) {
         is_read_back(variables)?;
