@@ -23,6 +23,7 @@ mod journal;
 mod kafka;
 mod layer;
 mod leaf;
+mod lines;
 mod log;
 mod meaning;
 mod mistake;
@@ -33,6 +34,7 @@ mod reading;
 mod reread;
 mod rules;
 mod secret;
+mod security;
 mod sources;
 mod stages;
 mod tls;
@@ -47,6 +49,7 @@ use written::Written;
 
 pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
 pub use effective::Entry;
+pub use kafka::is_a_choice;
 pub use log::{Log, LogFilter, LogFormat};
 pub use mistake::{Key, Mistake, Mistakes, Place};
 pub use oauth::{IntrospectionAuth, OAuth, OAuthAuth, is_trustworthy};
@@ -129,6 +132,28 @@ pub fn load_with<K: Into<OsString>, V: Into<OsString>>(
     environment: impl IntoIterator<Item = (K, V)>,
     questions: &Questions<'_>,
 ) -> Result<Loaded, Mistakes> {
+    load_on(file, environment, questions, &|_| Vec::new())
+}
+
+/// The sections that had no mistakes of their own, for who looks at the machine that they name.
+#[derive(Clone, Copy, Debug)]
+pub struct Sections<'a> {
+    pub listen: Option<&'a Listen>,
+    pub spool: Option<&'a Spool>,
+    pub adobe: Option<&'a Adobe>,
+    pub kafka: Option<&'a Kafka>,
+}
+
+/// What is wrong with the files and folders of the machine.
+pub type OfMachine<'a> = &'a dyn Fn(&Sections<'_>) -> Vec<Mistake>;
+
+/// As [`load_with`], with the mistakes that `machine` finds among the others.
+pub fn load_on<K: Into<OsString>, V: Into<OsString>>(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (K, V)>,
+    questions: &Questions<'_>,
+    machine: OfMachine<'_>,
+) -> Result<Loaded, Mistakes> {
     let mut mistakes = Mistakes::default();
     let variables: Vec<(OsString, OsString)> =
         environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
@@ -141,8 +166,9 @@ pub fn load_with<K: Into<OsString>, V: Into<OsString>>(
     }
 
     let mut reading = Reading::new(Written::merge(file, environment.layer), mistakes);
-    let config = meaning::read(&mut reading, questions);
-    let Reading { mistakes, entries, .. } = reading;
+    let config = meaning::read(&mut reading, questions, machine);
+    let Reading { mut mistakes, entries, written, .. } = reading;
+    mistakes.locate(|key| written.place(key.segments()));
     match config {
         Some(config) if mistakes.is_empty() => {
             Ok(Loaded { config: Config { traces, ..config }, entries })

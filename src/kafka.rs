@@ -11,8 +11,11 @@
 //! - [`MockCluster`] is librdkafka's in-process cluster, for the demo and for fast tests.
 
 mod access;
+mod addresses;
 mod advice;
+mod by_name;
 mod cluster;
+mod collision;
 mod committed;
 mod context;
 mod ensure;

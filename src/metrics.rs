@@ -84,6 +84,8 @@ pub struct Metrics {
     pub in_flight: IntGaugeVec,
     /// When the certificate in use expires, in Unix seconds, by the configuration key of its file.
     pub tls_certificate_expiry: IntGaugeVec,
+    /// When it begins to be valid.
+    pub tls_certificate_start: IntGaugeVec,
     /// Files that changed and were read again, by configuration key and outcome.
     pub reloads: IntCounterVec,
     /// 0 while what is in the files of a configuration key can't be used and what was read before is.
@@ -257,6 +259,11 @@ impl Metrics {
             tls_certificate_expiry: gauge(
                 "millrace_tls_certificate_expiry_timestamp_seconds",
                 "When the certificate in use expires, by the key of its file.",
+                &["key"],
+            ),
+            tls_certificate_start: gauge(
+                "millrace_tls_certificate_start_timestamp_seconds",
+                "When the certificate in use begins to be valid, by the key of its file.",
                 &["key"],
             ),
             reloads: counter(

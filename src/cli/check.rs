@@ -1,14 +1,15 @@
 //! `millrace check`: all mistakes of the configuration at once, or what it amounts to.
 
+mod machine;
+
 use std::{ffi::OsString, io::Write};
 
 use clap::Args;
 
 use super::{ConfigFile, Program, print, text};
 use crate::{
-    config::{self, Config, Key, Mistake, Place, Questions, Traces},
+    config::{self, Config, Questions, Traces},
     fetch,
-    listen::tls::{Tls, TlsError},
 };
 
 /// Check the configuration without starting anything
@@ -33,22 +34,14 @@ pub(super) fn run(
     errors: &mut dyn Write,
 ) -> u8 {
     let questions = Questions { kafka: program.validate, volume: Some(&config::size_of_volume) };
-    let loaded = match config::load_with(options.file.config.as_deref(), environment, &questions) {
+    let file = options.file.config.as_deref();
+    let loaded = match config::load_on(file, environment, &questions, &machine::mistakes) {
         Ok(loaded) => loaded,
         Err(mistakes) => {
             print(errors, mistakes);
             return 1;
         }
     };
-    if let Some(files) = &loaded.config.listen.tls
-        && let Err(TlsError { key, path, problem }) = Tls::check(files)
-    {
-        let problem = format!("names `{}`, which {problem}", path.display());
-        let remedy = "Name files in PEM that this process may read.";
-        let place = Place::Key(Key::new(key));
-        print(errors, Mistake { place, problem, remedy: remedy.into() });
-        return 1;
-    }
     print(out, &loaded);
     print(out, format_args!("\n# {}\n", memory(&loaded.config)));
     print(out, format_args!("# {}\n", traces(&loaded.config.traces)));

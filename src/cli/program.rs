@@ -25,8 +25,9 @@ fn validate(kafka: &Kafka) -> Result<(), String> {
 fn probe(config: &Config) -> Result<String, String> {
     // Those that are there already; the others will be made, which the dead-letter topic stands for.
     let prefix = Router::new(&config.topics.name).map_err(|error| error.to_string())?;
-    let mut names = kafka::existing_topics(&config.kafka, prefix.literal_prefix(), PROBE)
-        .map_err(|error| error.to_string())?;
+    let mut names =
+        kafka::existing_topics(&config.kafka, &config.topics, prefix.literal_prefix(), PROBE)
+            .map_err(|error| error.to_string())?;
     if !names.contains(&config.topics.dead_letter) {
         names.push(config.topics.dead_letter.clone());
     }

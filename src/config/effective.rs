@@ -15,21 +15,30 @@ pub struct Entry {
     pub shown: Option<String>,
     /// `default`, `environment`, or the file's name.
     pub origin: String,
+    /// A default that means nothing as long as its neighbours are not set; it is not shown.
+    pub idle: bool,
 }
 
-/// Prints as TOML that `--config` takes back, but for the secrets.
+/// Prints as TOML that `--config` takes back, but for the secrets. Each table comes once, wherever its
+/// keys were asked for.
 pub(super) fn write(entries: &[Entry], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let mut table: Option<&[String]> = None;
-    for Entry { key, shown, origin } in entries {
+    let mut tables: Vec<(&[String], Vec<String>)> = Vec::new();
+    for Entry { key, shown, origin, .. } in entries.iter().filter(|entry| !entry.idle) {
         let Some(shown) = shown else { continue };
         let Some((name, parent)) = key.segments().split_last() else { continue };
-        if table != Some(parent) {
-            let separator = if table.is_some() { "\n" } else { "" };
-            let path: Vec<String> = parent.iter().map(|s| bare(s)).collect();
-            writeln!(f, "{separator}[{}]", path.join("."))?;
-            table = Some(parent);
+        let line = format!("{} = {shown} # {}", bare(name), origin.replace(char::is_control, "?"));
+        match tables.iter_mut().find(|(table, _)| *table == parent) {
+            Some((_, lines)) => lines.push(line),
+            None => tables.push((parent, vec![line])),
         }
-        writeln!(f, "{} = {shown} # {}", bare(name), origin.replace(char::is_control, "?"))?;
+    }
+    for (n, (table, lines)) in tables.iter().enumerate() {
+        let separator = if n > 0 { "\n" } else { "" };
+        let path: Vec<String> = table.iter().map(|s| bare(s)).collect();
+        writeln!(f, "{separator}[{}]", path.join("."))?;
+        for line in lines {
+            writeln!(f, "{line}")?;
+        }
     }
     Ok(())
 }

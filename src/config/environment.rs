@@ -7,7 +7,7 @@ use figment::value::{Dict, Value};
 use super::{
     layer::PROPERTY_MAPS,
     mistake::{Mistakes, Place},
-    written::{Files, Layer},
+    written::{Files, Layer, Lines},
 };
 
 const PREFIX: &str = "MILLRACE_";
@@ -46,7 +46,15 @@ pub(super) fn read<K: Into<OsString>, V: Into<OsString>>(
             mistakes.add(Place::Variable(name), problem, "Take one of the variables away.");
         }
     }
-    Environment { layer: Layer { name: "environment".into(), values, files: Files::new() }, file }
+    Environment {
+        layer: Layer {
+            name: "environment".into(),
+            values,
+            files: Files::new(),
+            lines: Lines::new(),
+        },
+        file,
+    }
 }
 
 /// `SOURCES__USER_AUDIT__KIND` is `sources`, `user-audit`, `kind`. Names below a map of properties

@@ -8,6 +8,7 @@ use figment::{
 };
 
 use super::{
+    lines,
     mistake::{Mistakes, Place},
     written::{Files, Layer},
 };
@@ -27,7 +28,7 @@ pub(super) fn read(path: &Path, mistakes: &mut Mistakes) -> Option<Layer> {
         }
     };
     match parse(&text) {
-        Ok(values) => Some(Layer { name, values, files: Files::new() }),
+        Ok(values) => Some(Layer { name, values, files: Files::new(), lines: lines::of(&text) }),
         Err((line, message)) => {
             mistakes.add(
                 Place::File(format!("{name}, line {line},")),

@@ -59,6 +59,7 @@ pub(super) fn read(
     let with_file = reading.with_file(&key.child("client_secret"));
     reading.end(section);
     if !is_configured {
+        reading.idle(&key, &["token_url", "scopes"]);
         return Some(None);
     }
     let is_missing = [

@@ -14,6 +14,7 @@ use super::{
     mistake::Key,
     reading::{Reading, Section},
     secret::Secret,
+    security,
     stages::{Delivery, Guarantee, Kafka},
     written::{list, quoted, text},
 };
@@ -40,7 +41,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section, validate: Validate
         let value = value.map(reading.with_file(&key.child(name)));
         properties.extend(value.map(|value| (name.clone(), value)));
     }
-    let consistent = combinations(reading, &key, &properties);
+    let consistent = security::check(&mut reading.mistakes, &key, &properties);
     let complete = properties.len() == names.len();
     let kafka = Kafka {
         // What is wrong with the properties shall not have to wait for the servers.
@@ -126,6 +127,20 @@ pub(super) fn property(name: &str, value: &Value) -> Result<(Secret, String), (S
     Ok((secret, shown))
 }
 
+/// Whether a property has one of a few well-known words as its value, which is worth showing even where
+/// it is wrong.
+pub fn is_a_choice(name: &str) -> bool {
+    let choices = [
+        "broker.address.family",
+        "client.dns.lookup",
+        "compression.codec",
+        "compression.type",
+        "security.protocol",
+        "ssl.endpoint.identification.algorithm",
+    ];
+    choices.contains(&name)
+}
+
 /// Whether a property's value is a secret, as far as its name tells.
 pub(super) fn is_sensitive(name: &str) -> bool {
     ["password", "passphrase", "secret", "key", "jaas", "token", "pem", "credential", "oauthbearer"]
@@ -204,29 +219,12 @@ fn refused(name: &str) -> Option<(&'static str, &'static str)> {
         _ if name.starts_with("test.mock.") => {
             ("events would go to a cluster in memory, and nowhere else", TAKE_AWAY)
         }
-        _ if name.starts_with("sasl.kerberos.") => (
-            "this build has no Kerberos (GSSAPI)",
-            "Use sasl.mechanism SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN, or certificates.",
-        ),
-        _ if is_oidc(name) => (
-            "this build has no OIDC (it would need libcurl)",
-            "Use sasl.mechanism SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN, or certificates.",
-        ),
         _ if CONSUMER.contains(&name) => {
             ("it is a consumer's property, and this is a producer", TAKE_AWAY)
         }
         _ => return None,
     };
     Some(reason)
-}
-
-fn is_oidc(name: &str) -> bool {
-    let rest = name.strip_prefix("sasl.oauthbearer.");
-    rest.is_some_and(|rest| {
-        ["client.", "scope", "extensions", "token.", "grant.", "assertion", "metadata."]
-            .iter()
-            .any(|prefix| rest.starts_with(prefix))
-    }) || name.starts_with("https.ca.")
 }
 
 const CONSUMER: [&str; 35] = [
@@ -267,77 +265,19 @@ const CONSUMER: [&str; 35] = [
     "exclude.internal.topics",
 ];
 
-const MECHANISMS: &str = "Write SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN.";
-
-/// What each property alone does not show: above all that librdkafka's default mechanism is one
-/// that this build lacks. Says whether all is well.
-fn combinations(reading: &mut Reading, key: &Key, properties: &BTreeMap<String, Secret>) -> bool {
-    let get = |name: &str| properties.get(name).map(Secret::expose);
-    let is = |name: &str, value: &str| get(name).is_some_and(|v| v.eq_ignore_ascii_case(value));
-    let mut fine = true;
-    let mut wrong = |name: &str, problem: String, remedy: &str| {
-        fine = false;
-        reading.mistakes.at(&key.child(name), problem, remedy);
-    };
-    let with_sasl =
-        is("security.protocol", "SASL_SSL") || is("security.protocol", "SASL_PLAINTEXT");
-    let mechanism = match (get("sasl.mechanism"), get("sasl.mechanisms")) {
-        (Some(_), Some(_)) => {
-            let problem = "is given twice, as sasl.mechanism and as sasl.mechanisms";
-            wrong("sasl.mechanism", problem.into(), "Keep one of them.");
-            return false;
-        }
-        (one, other) => {
-            one.map(|m| ("sasl.mechanism", m)).or(other.map(|m| ("sasl.mechanisms", m)))
-        }
-    };
-    let oidc = is("sasl.oauthbearer.method", "oidc");
-    if oidc {
-        let problem = "is refused: this build has no OIDC (it would need libcurl)";
-        let remedy = "Use SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN as sasl.mechanism.";
-        wrong("sasl.oauthbearer.method", problem.into(), remedy);
-    }
-    let Some((name, mechanism)) = mechanism else {
-        if with_sasl {
-            let problem = "is missing: the default, GSSAPI (Kerberos), is not in this build";
-            wrong("sasl.mechanism", problem.into(), MECHANISMS);
-        }
-        return fine;
-    };
-    // The library takes them in upper case only.
-    match mechanism {
-        "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512" => {
-            for credential in ["sasl.username", "sasl.password"] {
-                if with_sasl && !properties.contains_key(credential) {
-                    let problem = format!("is missing, and {mechanism} needs it");
-                    wrong(credential, problem, "Set it, or put it into a file (…_FILE).");
-                }
-            }
-        }
-        _ if mechanism.eq_ignore_ascii_case("GSSAPI") => {
-            let problem = "is refused: this build has no Kerberos (GSSAPI)";
-            wrong(name, problem.into(), MECHANISMS);
-        }
-        "OAUTHBEARER" => {
-            let unsecured = is("enable.sasl.oauthbearer.unsecure.jwt", "true");
-            if !unsecured && !oidc {
-                let problem = "is refused: OAUTHBEARER gets its tokens by OIDC, which this build \
-                               has not (it would need libcurl)";
-                wrong(name, problem.into(), MECHANISMS);
-            }
-        }
-        _ => wrong(name, "is a mechanism that librdkafka does not know".into(), MECHANISMS),
-    }
-    fine
-}
-
 /// Puts the properties to the client library. It stops at the first that it does not take, so each
 /// is then asked about alone, to find all of them.
 fn ask(reading: &mut Reading, key: &Key, kafka: &Kafka, validate: Validate, consistent: bool) {
     let Err(whole) = validate(kafka) else { return };
     let remedy = "See librdkafka's CONFIGURATION.md for the names and values of properties.";
-    let mut found = false;
-    for (name, value) in &kafka.properties {
+    let missing = security::unreadable_files(kafka);
+    for (name, problem) in &missing {
+        let remedy = "Name a file that this process may read.";
+        reading.mistakes.at(&key.child(name), problem, remedy);
+    }
+    let mut found = !missing.is_empty();
+    let others = kafka.properties.iter().filter(|(name, _)| !missing.contains_key(*name));
+    for (name, value) in others {
         let properties = BTreeMap::from([(name.clone(), value.clone())]);
         let alone = Kafka { properties, ..kafka.clone() };
         // Alone, a property may also fail for want of another: the text does not name it then.

@@ -25,12 +25,9 @@ pub(super) const SIZE: Kind<u64> = Kind {
         Err(_) => Err("which is no size".into()),
     },
     expected: "Write a size, as in `64MiB` or `10GiB`; a number alone is bytes.",
-    show: |bytes| {
-        let units = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-        match units.iter().find(|(_, unit)| bytes % unit == 0) {
-            Some((name, unit)) => string(&format!("{}{name}", bytes / unit)),
-            None => bytes.to_string(),
-        }
+    show: |bytes| match whole(*bytes, &SIZE_UNITS) {
+        Some((count, unit)) => string(&format!("{count}{unit}")),
+        None => bytes.to_string(),
     },
 };
 
@@ -46,8 +43,42 @@ pub(super) const DURATION: Kind<Duration> = Kind {
         Err(_) => humantime::parse_duration(text).map_err(|_| "which is no time".into()),
     },
     expected: "Write a time with its unit, as in `500ms`, `10s` or `24h`.",
-    show: |duration| string(&humantime::format_duration(*duration).to_string()),
+    show: |duration| {
+        let nanos = u64::try_from(duration.as_nanos()).ok();
+        match nanos.and_then(|nanos| whole(nanos, &TIME_UNITS)) {
+            Some((count, unit)) => string(&format!("{count}{unit}")),
+            None if duration.is_zero() => string("0s"),
+            None => string(&humantime::format_duration(*duration).to_string()),
+        }
+    },
 };
+
+const SIZE_UNITS: [(&str, u64); 8] = [
+    ("TiB", 1 << 40),
+    ("TB", 1_000_000_000_000),
+    ("GiB", 1 << 30),
+    ("GB", 1_000_000_000),
+    ("MiB", 1 << 20),
+    ("MB", 1_000_000),
+    ("KiB", 1 << 10),
+    ("KB", 1000),
+];
+
+/// Hours are the largest: a window of 26 hours is not a day and two hours.
+const TIME_UNITS: [(&str, u64); 6] = [
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1000),
+    ("ns", 1),
+];
+
+/// `number` in the largest of the units that it is a whole number of, as one would write it.
+fn whole<'a>(number: u64, units: &[(&'a str, u64)]) -> Option<(u64, &'a str)> {
+    let fits = |(_, size): &&(&str, u64)| number > 0 && number % size == 0;
+    units.iter().find(fits).map(|(name, size)| (number / size, *name))
+}
 
 pub(super) const NONZERO_DURATION: Kind<Duration> = Kind {
     parse: |text| match (DURATION.parse)(text) {
@@ -184,6 +215,19 @@ mod tests {
         for time in [Duration::ZERO, Duration::from_millis(1500), Duration::from_secs(86_399)] {
             let shown = (DURATION.show)(&time);
             assert_eq!((DURATION.parse)(shown.trim_matches('"')), Ok(time));
+        }
+    }
+
+    #[test]
+    fn sizes_and_times_are_shown_as_one_would_write_them() {
+        for size in ["10GB", "10GiB", "64MiB", "1TiB", "1500MB", "3KB", "65MiB"] {
+            let bytes = (SIZE.parse)(size).unwrap();
+            assert_eq!((SIZE.show)(&bytes), format!("\"{size}\""));
+        }
+        assert_eq!((SIZE.show)(&1_234_567), "1234567");
+        for time in ["26h", "24h", "500ms", "90m", "90s", "5m", "8s", "0s", "250us"] {
+            let parsed = (DURATION.parse)(time).unwrap();
+            assert_eq!((DURATION.show)(&parsed), format!("\"{time}\""));
         }
     }
 

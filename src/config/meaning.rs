@@ -1,7 +1,7 @@
 //! From what was written to what it means, section by section.
 
 use super::{
-    Config, Questions, adobe, deduplicate, kafka,
+    Config, OfMachine, Questions, Sections, adobe, deduplicate, kafka,
     leaf::{
         ADDRESS, COUNT, DURATION, FLAG, FOLDER, Kind, NONZERO_DURATION, PARTITIONS, REPLICAS, SIZE,
         SIZE_OR_NONE, string,
@@ -21,7 +21,11 @@ use crate::{
 };
 
 /// `None` after a mistake; every section is read in any case, for the sake of its own mistakes.
-pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<Config> {
+pub(super) fn read(
+    reading: &mut Reading,
+    questions: &Questions<'_>,
+    machine: OfMachine<'_>,
+) -> Option<Config> {
     let mut root = reading.root();
     let listen = listen(reading, &mut root);
     let admin = admin(reading, &mut root);
@@ -54,6 +58,15 @@ pub(super) fn read(reading: &mut Reading, questions: &Questions<'_>) -> Option<C
     if let (Some(spool), Some(size_of)) = (&spool, questions.volume)
         && let Err(mistake) = volume::fits(spool, size_of)
     {
+        reading.mistakes.push(mistake);
+    }
+    let sections = Sections {
+        listen: listen.as_ref(),
+        spool: spool.as_ref(),
+        adobe: adobe.as_ref(),
+        kafka: kafka.as_ref(),
+    };
+    for mistake in machine(&sections) {
         reading.mistakes.push(mistake);
     }
     Some(Config {

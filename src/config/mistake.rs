@@ -50,6 +50,8 @@ impl fmt::Display for Key {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     Key(Key),
+    /// A key, and where it is written: a line of the configuration file, or a file of its own.
+    Written(Key, String),
     /// The configuration file, or a line of it.
     File(String),
     /// A variable that stands for no key.
@@ -60,6 +62,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(key) => key.fmt(f),
+            Self::Written(key, place) => write!(f, "{key} in {place},"),
             Self::File(name) | Self::Variable(name) => f.write_str(name),
         }
     }
@@ -101,6 +104,17 @@ impl Mistakes {
 
     pub(super) fn at(&mut self, key: &Key, problem: impl Into<String>, remedy: impl Into<String>) {
         self.add(Place::Key(key.clone()), problem, remedy);
+    }
+
+    /// Adds to each key where it is written, as far as `written` knows.
+    pub(super) fn locate(&mut self, written: impl Fn(&Key) -> Option<String>) {
+        for mistake in &mut self.0 {
+            if let Place::Key(key) = &mistake.place
+                && let Some(place) = written(key)
+            {
+                mistake.place = Place::Written(key.clone(), place);
+            }
+        }
     }
 
     pub fn is_empty(&self) -> bool {

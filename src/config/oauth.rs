@@ -189,9 +189,15 @@ pub(super) fn read_auth(reading: &mut Reading, auth: &mut Section) -> Option<Opt
         built_in_clients: built_in?.unwrap_or_default(),
     };
     combination(&oauth, &key, &mut reading.mistakes)?;
+    if oauth.introspection.is_none() {
+        reading.idle(&key.child("introspection"), &["keep"]);
+    }
     let is_anything = oauth.issuer.is_some()
         || oauth.introspection.is_some()
         || !oauth.built_in_clients.is_empty();
+    if !is_anything {
+        reading.idle(&key, &["leeway"]);
+    }
     Some(is_anything.then_some(oauth))
 }
 

@@ -21,7 +21,7 @@ use super::{
 const DEFAULT: &str = "default";
 
 pub(super) struct Reading {
-    written: Written,
+    pub written: Written,
     pub mistakes: Mistakes,
     /// Every key that was asked for, in that order.
     pub entries: Vec<Entry>,
@@ -247,6 +247,14 @@ impl Reading {
         self.any(section, name, read).map(Some)
     }
 
+    /// Defaults of these keys mean nothing, since what they are about is not configured.
+    pub fn idle(&mut self, section: &Key, names: &[&str]) {
+        let keys: Vec<_> = names.iter().map(|name| section.child(name)).collect();
+        for entry in self.entries.iter_mut().filter(|entry| keys.contains(&entry.key)) {
+            entry.idle = entry.origin == DEFAULT;
+        }
+    }
+
     /// The end of a section: whatever nobody asked for is unknown.
     pub fn end(&mut self, section: Section) {
         for name in section.values.keys() {
@@ -282,7 +290,7 @@ impl Reading {
     }
 
     fn note(&mut self, key: Key, shown: Option<String>, origin: String) {
-        self.entries.push(Entry { key, shown, origin });
+        self.entries.push(Entry { key, shown, origin, idle: false });
     }
 
     fn asked(&mut self, key: Key) {

@@ -10,7 +10,7 @@ use super::{
     layer::{one_a_line, secret_file},
     oauth::{self, OAuth},
     secret::Secret,
-    sources,
+    security, sources,
     stages::Kafka,
 };
 
@@ -68,6 +68,9 @@ pub fn kafka(kafka: &Kafka, validate: Validate<'_>) -> Result<Kafka, String> {
         *secret = value.read_from(&file);
     }
     validate(&now).map_err(|problem| {
+        if let Some((name, problem)) = security::unreadable_files(&now).into_iter().next() {
+            return format!("kafka.properties.\"{name}\" {problem}");
+        }
         format!("the Kafka client does not take the properties: {}", hide(&problem, "", &now))
     })?;
     Ok(now)

@@ -82,6 +82,9 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     let journal = journal::read(reading, &mut section, kind);
     reading.end(section);
     let (tokens, certificate, query_parameter) = (tokens?, certificate?, query_parameter?);
+    if tokens.is_none() {
+        reading.idle(&key, &["header_scheme"]);
+    }
     let oauth = oauth?;
     let has_way = tokens.is_some() || certificate.is_some() || oauth.is_some();
     // Adobe I/O signs, and needs no other way.

@@ -23,7 +23,12 @@ pub(super) struct Layer {
     pub values: Dict,
     /// Where the values that were read from files of their own come from.
     pub files: Files,
+    /// Where each key stands, in a file.
+    pub lines: Lines,
 }
+
+/// The line of each key, the first of a file being 1.
+pub(super) type Lines = BTreeMap<Vec<String>, usize>;
 
 /// Files by the path of the value that was read from them.
 pub(super) type Files = BTreeMap<Vec<String>, PathBuf>;
@@ -42,6 +47,8 @@ impl Provider for Layer {
 pub(super) struct Written {
     figment: Figment,
     files: Files,
+    /// The configuration file's name, and where in it those keys stand that count.
+    lines: Option<(String, Lines)>,
 }
 
 impl Written {
@@ -50,8 +57,22 @@ impl Written {
             file.as_mut().map(|file| std::mem::take(&mut file.files)).unwrap_or_default();
         files.retain(|path, _| !has(&environment.values, path));
         files.extend(environment.files.clone());
+        let lines = file.as_mut().map(|file| {
+            let mut lines = std::mem::take(&mut file.lines);
+            lines.retain(|path, _| !has(&environment.values, path));
+            (file.name.clone(), lines)
+        });
         let figment = file.map_or_else(Figment::new, Figment::from);
-        Self { figment: figment.merge(environment), files }
+        Self { figment: figment.merge(environment), files, lines }
+    }
+
+    /// Where the value at `path` is written, unless that is the environment.
+    pub fn place(&self, path: &[String]) -> Option<String> {
+        if let Some(file) = self.file(path) {
+            return Some(file.display().to_string());
+        }
+        let (name, lines) = self.lines.as_ref()?;
+        lines.get(path).map(|line| format!("{name}, line {line}"))
     }
 
     /// The file of its own that the value at `path` was read from.

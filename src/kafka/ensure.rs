@@ -1,8 +1,11 @@
 //! Makes topics that are missing and compares those that exist with what was wanted, once, for
 //! `millrace topics --create`. Nothing that exists is changed.
+//!
+//! A broker shows a topic some time after the controller has made it. So a topic that is said to exist
+//! and is not shown is looked for until the patience is over, and only then a permission is missing.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt, thread,
     time::{Duration, Instant},
 };
@@ -54,23 +57,107 @@ const TOGETHER: usize = 20;
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Sees to it that each of `names` is there, as `topics` has it; one answer for each, in order. The
-/// cluster may take `patience` to answer at all, and as long again to make what is missing.
+/// cluster may take `patience` to answer at all, and as long again until it shows what was made.
 pub fn ensure_topics(
     kafka: &config::Kafka,
     topics: &config::Topics,
     names: &[String],
     patience: Duration,
 ) -> Result<Vec<(String, Ensured)>, ProbeError> {
-    let found = probe::listing(kafka, patience)?;
-    let (there, missing): (Vec<_>, Vec<_>) =
-        names.iter().cloned().partition(|name| found.contains_key(name));
-    let mut ensured = compare(kafka, topics, &there, &found, patience);
-    ensured.extend(make(kafka, topics, missing, patience)?);
+    let maker = AdminMaker::new(kafka, topics)
+        .map_err(|error| ProbeError::Config(format!("no thread for the admin client: {error}")))?;
+    let mut cluster = Asked { kafka, maker, patience };
+    let mut ensured = ensure(&mut cluster, topics, names, patience)?;
     let take = |name: &String| {
         let unknown = || Ensured::Refused(format!("topic `{name}`: the cluster did not answer"));
         (name.clone(), ensured.remove(name).unwrap_or_else(unknown))
     };
     Ok(names.iter().map(take).collect())
+}
+
+/// What is asked of a cluster.
+trait Ask {
+    /// Those of `names` that it shows.
+    fn shown(&mut self, names: &[String]) -> Result<HashMap<String, Shown>, ProbeError>;
+    /// The settings of each of `names`.
+    fn settings(&mut self, names: &[String]) -> HashMap<String, Result<Settings, NoSettings>>;
+    fn make(&mut self, names: &[String]) -> Vec<(String, Made)>;
+}
+
+struct Asked<'a> {
+    kafka: &'a config::Kafka,
+    maker: AdminMaker,
+    patience: Duration,
+}
+
+impl Ask for Asked<'_> {
+    fn shown(&mut self, names: &[String]) -> Result<HashMap<String, Shown>, ProbeError> {
+        probe::shown(self.kafka, names, self.patience)
+    }
+
+    fn settings(&mut self, names: &[String]) -> HashMap<String, Result<Settings, NoSettings>> {
+        settings(self.kafka, names, self.patience)
+    }
+
+    fn make(&mut self, names: &[String]) -> Vec<(String, Made)> {
+        names.chunks(TOGETHER).flat_map(|names| self.maker.make(names)).collect()
+    }
+}
+
+fn ensure(
+    cluster: &mut impl Ask,
+    topics: &config::Topics,
+    names: &[String],
+    patience: Duration,
+) -> Result<HashMap<String, Ensured>, ProbeError> {
+    let mut found = cluster.shown(names)?;
+    let (mut there, mut missing): (Vec<_>, Vec<_>) =
+        names.iter().cloned().partition(|name| found.contains_key(name));
+    let mut ensured = HashMap::new();
+    let mut unanswered = HashSet::new();
+    let end = Instant::now() + patience;
+    loop {
+        let is_over = Instant::now() >= end;
+        let mut unseen = compare(cluster, topics, &there, &found, &mut ensured);
+        let mut again = Vec::new();
+        for (name, made) in if missing.is_empty() { Vec::new() } else { cluster.make(&missing) } {
+            let result = match made {
+                Made::Created => Ensured::Made,
+                // A try that got no answer has made it.
+                Made::Exists if unanswered.contains(&name) => Ensured::Made,
+                Made::Exists => {
+                    unseen.push(name);
+                    continue;
+                }
+                Made::NotYet(_) if !is_over => {
+                    unanswered.insert(name.clone());
+                    again.push(name);
+                    continue;
+                }
+                Made::NotYet(why) | Made::Refused(why) => Ensured::Refused(why),
+            };
+            ensured.insert(name, result);
+        }
+        if unseen.is_empty() && again.is_empty() {
+            return Ok(ensured);
+        }
+        if is_over {
+            ensured.extend(unseen.into_iter().map(never_shown));
+            return Ok(ensured);
+        }
+        thread::sleep(AGAIN);
+        found.extend(cluster.shown(&unseen)?);
+        there = unseen;
+        missing = again;
+    }
+}
+
+fn never_shown(name: String) -> (String, Ensured) {
+    let why = format!(
+        "topic `{name}` exists, or may not be made, and may not be seen: the principal needs Describe \
+         and Create on it"
+    );
+    (name, Ensured::Refused(why))
 }
 
 /// A topic that the cluster shows.
@@ -80,90 +167,63 @@ pub(super) enum Shown {
     Trouble(String),
 }
 
-fn make(
-    kafka: &config::Kafka,
-    topics: &config::Topics,
-    mut missing: Vec<String>,
-    patience: Duration,
-) -> Result<HashMap<String, Ensured>, ProbeError> {
-    let mut ensured = HashMap::new();
-    let mut maker = AdminMaker::new(kafka, topics)
-        .map_err(|error| ProbeError::Config(format!("no thread for the admin client: {error}")))?;
-    let end = Instant::now() + patience;
-    let mut tried = false;
-    while !missing.is_empty() {
-        let mut again = Vec::new();
-        for names in missing.chunks(TOGETHER) {
-            for (name, made) in maker.make(names) {
-                let result = match made {
-                    Made::Created => Ensured::Made,
-                    // A try that got no answer has made it.
-                    Made::Exists if tried => Ensured::Made,
-                    Made::Exists => Ensured::Refused(format!(
-                        "topic `{name}` exists, or may not be made, and may not be seen: the \
-                         principal needs Describe and Create on it"
-                    )),
-                    Made::NotYet(_) if Instant::now() < end => {
-                        again.push(name);
-                        continue;
-                    }
-                    Made::NotYet(why) | Made::Refused(why) => Ensured::Refused(why),
-                };
-                ensured.insert(name, result);
-            }
-        }
-        missing = again;
-        tried = true;
-        if !missing.is_empty() {
-            thread::sleep(AGAIN);
-        }
-    }
-    Ok(ensured)
-}
-
+/// Adds what becomes of those of `there` that the cluster shows; returns those that it does not show,
+/// or not on every broker yet.
 fn compare(
-    kafka: &config::Kafka,
+    cluster: &mut impl Ask,
     topics: &config::Topics,
     there: &[String],
     found: &HashMap<String, Shown>,
-    patience: Duration,
-) -> HashMap<String, Ensured> {
-    let settings = settings(kafka, there, patience);
+    ensured: &mut HashMap<String, Ensured>,
+) -> Vec<String> {
+    let (there, mut unseen): (Vec<_>, Vec<_>) =
+        there.iter().cloned().partition(|name| found.contains_key(name));
+    let settings = cluster.settings(&there);
     let checkpoints = of_checkpoints(topics);
-    let one = |name: &String| {
-        let ensured = match (found.get(name), settings.get(name)) {
+    for name in there {
+        let result = match (found.get(&name), settings.get(&name)) {
+            (Some(Shown::Trouble(trouble)), _) => Ensured::Refused(trouble.clone()),
             (Some(Shown::Topic { partitions, replicas }), Some(Ok(settings))) => {
-                let differences = if *name == topics.checkpoints {
-                    differences(&checkpoints, *partitions, *replicas, settings)
-                } else {
-                    differences(topics, *partitions, *replicas, settings)
-                };
+                let topics = if name == topics.checkpoints { &checkpoints } else { topics };
+                let differences = differences(topics, *partitions, *replicas, settings);
                 if differences.is_empty() {
                     Ensured::AsWanted
                 } else {
                     Ensured::Differs(differences)
                 }
             }
-            (Some(Shown::Trouble(trouble)), _) => Ensured::Refused(trouble.clone()),
-            (_, Some(Err(why))) => Ensured::Refused(format!(
+            (_, Some(Err(NoSettings::NotThereYet))) => {
+                unseen.push(name);
+                continue;
+            }
+            (_, Some(Err(NoSettings::Because(why)))) => Ensured::Refused(format!(
                 "topic `{name}` is there, and its settings can't be compared: {why}"
             )),
             _ => Ensured::Refused(format!("topic `{name}`: the cluster did not answer")),
         };
-        (name.clone(), ensured)
-    };
-    there.iter().map(one).collect()
+        ensured.insert(name, result);
+    }
+    unseen
 }
 
 /// A topic's settings in effect, under Kafka's own names.
 type Settings = HashMap<String, String>;
 
+/// Why a topic's settings are not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum NoSettings {
+    /// The broker that was asked does not know the topic.
+    NotThereYet,
+    Because(String),
+}
+
 fn settings(
     kafka: &config::Kafka,
     names: &[String],
     patience: Duration,
-) -> HashMap<String, Result<Settings, String>> {
-    let all = |why: &str| names.iter().map(|name| (name.clone(), Err(why.to_owned()))).collect();
+) -> HashMap<String, Result<Settings, NoSettings>> {
+    let because = |why: &str| Err(NoSettings::Because(why.to_owned()));
+    let all = |why: &str| names.iter().map(|name| (name.clone(), because(why))).collect();
     if names.is_empty() {
         return HashMap::new();
     }
@@ -188,10 +248,9 @@ fn settings(
             let entries = resource.entries.into_iter();
             Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect())
         }
-        Err(Code::TopicAuthorizationFailed) => {
-            Err("the principal needs DescribeConfigs on it".to_owned())
-        }
-        Err(code) => Err(code.to_string()),
+        Err(Code::TopicAuthorizationFailed) => because("the principal needs DescribeConfigs on it"),
+        Err(code) if errors::is_missing_topic(code) => Err(NoSettings::NotThereYet),
+        Err(code) => because(&code.to_string()),
     };
     names.iter().cloned().zip(described.into_iter().map(read)).collect()
 }
@@ -254,6 +313,69 @@ mod tests {
 
     fn of(settings: &[(&str, &str)]) -> Settings {
         settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    }
+
+    /// A cluster that has `topics` and shows them after so many questions.
+    struct Lagging {
+        topics: Vec<&'static str>,
+        shown_after: usize,
+        settings_after: usize,
+    }
+
+    impl Ask for Lagging {
+        fn shown(&mut self, names: &[String]) -> Result<HashMap<String, Shown>, ProbeError> {
+            if self.shown_after > 0 {
+                self.shown_after -= 1;
+                return Ok(HashMap::new());
+            }
+            let there = names.iter().filter(|name| self.topics.contains(&name.as_str()));
+            let topic = |name: &String| (name.clone(), Shown::Topic { partitions: 1, replicas: 1 });
+            Ok(there.map(topic).collect())
+        }
+
+        fn settings(&mut self, names: &[String]) -> HashMap<String, Result<Settings, NoSettings>> {
+            let known = self.settings_after == 0;
+            self.settings_after =
+                self.settings_after.saturating_sub(usize::from(!names.is_empty()));
+            let settings =
+                || if known { Ok(Settings::new()) } else { Err(NoSettings::NotThereYet) };
+            names.iter().map(|name| (name.clone(), settings())).collect()
+        }
+
+        fn make(&mut self, names: &[String]) -> Vec<(String, Made)> {
+            let made = |name: &String| match self.topics.contains(&name.as_str()) {
+                true => (name.clone(), Made::Exists),
+                false => (name.clone(), Made::Created),
+            };
+            names.iter().map(made).collect()
+        }
+    }
+
+    fn ensured(mut cluster: Lagging, patience: Duration) -> Vec<(String, Ensured)> {
+        let names = ["made.before".to_owned(), "new".to_owned()];
+        let topics = config::Topics::default();
+        let ensured = ensure(&mut cluster, &topics, &names, patience).unwrap();
+        let mut ensured: Vec<_> = ensured.into_iter().collect();
+        ensured.sort_by(|(a, _), (b, _)| a.cmp(b));
+        ensured
+    }
+
+    #[test]
+    fn a_topic_that_was_made_a_moment_ago_is_looked_for_until_it_is_shown() {
+        let topics = vec!["made.before"];
+        let lagging = Lagging { topics, shown_after: 2, settings_after: 1 };
+        let ensured = ensured(lagging, Duration::from_secs(60));
+        let as_wanted = ("made.before".to_owned(), Ensured::AsWanted);
+        assert_eq!(ensured, [as_wanted, ("new".to_owned(), Ensured::Made)]);
+    }
+
+    #[test]
+    fn a_topic_that_is_never_shown_lacks_a_permission_once_the_patience_is_over() {
+        let topics = vec!["made.before"];
+        let lagging = Lagging { topics, shown_after: usize::MAX, settings_after: 0 };
+        let ensured = ensured(lagging, Duration::ZERO);
+        let Ensured::Refused(why) = &ensured[0].1 else { panic!("{ensured:?}") };
+        assert!(why.contains("needs Describe and Create"), "{why}");
     }
 
     fn shown(differences: &[Difference]) -> Vec<String> {

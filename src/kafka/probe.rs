@@ -10,14 +10,16 @@ use std::{
 use rdkafka::{
     config::RDKafkaLogLevel,
     error::RDKafkaErrorCode as Code,
-    metadata::MetadataTopic,
+    metadata::{MetadataBroker, MetadataTopic},
     producer::{BaseProducer, Producer},
 };
 
 use crate::config;
 
 use super::{
+    addresses,
     advice::Advice,
+    by_name::{self, Patience},
     cluster::Cluster,
     context::{Asking, drain},
     ensure::{self, Shown},
@@ -26,6 +28,10 @@ use super::{
     transactions::Identity,
     write_check,
 };
+
+/// How long one try for the first answer may take, and the listing of all topics.
+const EACH_QUESTION: Duration = Duration::from_secs(3);
+const LISTING: Duration = Duration::from_secs(50);
 
 /// What a cluster said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +72,12 @@ pub enum ProbeError {
     Config(String),
     #[error("no answer from {brokers} within {seconds} s: {reason}")]
     NoAnswer { brokers: String, seconds: u64, reason: String },
+    #[error(
+        "the cluster answers at {brokers}, and names addresses that can't be reached from here: \
+         {addresses}; correct advertised.listeners of the brokers, the names' resolution or the \
+         network: events go to these addresses"
+    )]
+    Unreachable { brokers: String, addresses: String },
 }
 
 /// Asks for the cluster and for `names`, giving it at most `timeout` to answer at all.
@@ -81,21 +93,23 @@ pub fn probe(
         .map_err(|error| ProbeError::Config(properties::describe(&error)))?;
     let advice = Advice::new(kafka, Some(topics));
 
-    let brokers = first_answer(&client, &cluster, kafka, timeout)?;
+    let brokers = first_answer(&client, &cluster, kafka, &topics.dead_letter, timeout)?;
     let mut report = Report {
         cluster_id: client.client().fetch_cluster_id(Duration::from_secs(1)),
         brokers,
         topics: Vec::new(),
     };
     let mut missing = Vec::new();
+    let mut patience = Patience::of(timeout);
+    let (found, error) = by_name::ask(&client, names, &mut patience, |topic| {
+        topic.map_or(Found::Missing, |topic| found(topic, &advice))
+    });
+    let mut found: HashMap<String, Found> = found.into_iter().collect();
     for name in names {
-        let found = match client.client().fetch_metadata(Some(name), timeout) {
-            Ok(metadata) => {
-                let topic = metadata.topics().iter().find(|topic| topic.name() == name);
-                topic.map_or(Found::Missing, |topic| found(topic, &advice))
-            }
-            Err(error) => Found::As(TopicReport::Trouble(error.to_string())),
-        };
+        let found = found.remove(name).unwrap_or_else(|| {
+            let why = error.as_ref().map(ToString::to_string).unwrap_or_default();
+            Found::As(TopicReport::Trouble(format!("topic `{name}`: {why}")))
+        });
         let topic = match found {
             Found::As(report) => report,
             Found::Missing if topics.create => {
@@ -157,6 +171,7 @@ pub fn may_have_transactions(
 /// The topics that exist and whose names begin with `prefix`; none for an empty prefix.
 pub fn existing_topics(
     kafka: &config::Kafka,
+    topics: &config::Topics,
     prefix: &str,
     timeout: Duration,
 ) -> Result<Vec<String>, ProbeError> {
@@ -164,39 +179,46 @@ pub fn existing_topics(
     let client: BaseProducer<Asking> = properties::client(kafka)
         .create_with_context(Asking::new(Arc::clone(&cluster)))
         .map_err(|error| ProbeError::Config(properties::describe(&error)))?;
-    first_answer(&client, &cluster, kafka, timeout)?;
-    let metadata = client.client().fetch_metadata(None, timeout);
-    let names = metadata.iter().flat_map(|metadata| metadata.topics());
-    let names = names.map(|topic| topic.name().to_owned());
-    Ok(names.filter(|name| !prefix.is_empty() && name.starts_with(prefix)).collect())
+    first_answer(&client, &cluster, kafka, &topics.dead_letter, timeout)?;
+    if prefix.is_empty() {
+        return Ok(Vec::new());
+    }
+    let metadata = client.client().fetch_metadata(None, LISTING).map_err(|error| {
+        let (brokers, seconds) = (kafka.bootstrap_servers.clone(), LISTING.as_secs());
+        let reason = format!("its topics could not be listed: {error}");
+        ProbeError::NoAnswer { brokers, seconds, reason }
+    })?;
+    let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
+    Ok(names.filter(|name| name.starts_with(prefix)).collect())
 }
 
-/// Every topic that the cluster shows, by name.
-pub(super) fn listing(
+/// Those of `names` that the cluster shows.
+pub(super) fn shown(
     kafka: &config::Kafka,
+    names: &[String],
     timeout: Duration,
 ) -> Result<HashMap<String, Shown>, ProbeError> {
+    let Some(first) = names.first() else { return Ok(HashMap::new()) };
     let cluster = Arc::new(Cluster::new(&kafka.bootstrap_servers));
     let client: BaseProducer<Asking> = properties::client(kafka)
         .create_with_context(Asking::new(Arc::clone(&cluster)))
         .map_err(|error| ProbeError::Config(properties::describe(&error)))?;
-    first_answer(&client, &cluster, kafka, timeout)?;
-    let metadata = client.client().fetch_metadata(None, timeout).map_err(|error| {
-        let (brokers, seconds) = (kafka.bootstrap_servers.clone(), timeout.as_secs());
-        ProbeError::NoAnswer { brokers, seconds, reason: error.to_string() }
-    })?;
-    drain(&client);
-    let shown = |topic: &MetadataTopic| {
-        let shown = match topic.error().map(Code::from) {
-            Some(code) => ensure::trouble(topic.name(), code)?,
-            None => Shown::Topic {
-                partitions: topic.partitions().len(),
-                replicas: topic.partitions().first().map_or(0, |first| first.replicas().len()),
-            },
-        };
-        Some((topic.name().to_owned(), shown))
+    first_answer(&client, &cluster, kafka, first, timeout)?;
+    let shown = |topic: &MetadataTopic| match topic.error().map(Code::from) {
+        Some(code) => ensure::trouble(topic.name(), code),
+        None => Some(Shown::Topic {
+            partitions: topic.partitions().len(),
+            replicas: topic.partitions().first().map_or(0, |first| first.replicas().len()),
+        }),
     };
-    Ok(metadata.topics().iter().filter_map(shown).collect())
+    let mut patience = Patience::of(timeout);
+    let (found, error) = by_name::ask(&client, names, &mut patience, |topic| shown(topic?));
+    drain(&client);
+    if let Some(error) = error {
+        let (brokers, seconds) = (kafka.bootstrap_servers.clone(), timeout.as_secs());
+        return Err(ProbeError::NoAnswer { brokers, seconds, reason: error.to_string() });
+    }
+    Ok(found.into_iter().filter_map(|(name, shown)| Some((name, shown?))).collect())
 }
 
 enum Found {
@@ -204,25 +226,30 @@ enum Found {
     Missing,
 }
 
-/// Waits for the cluster; returns its brokers.
+/// Waits for the cluster, and looks whether the addresses that it names can be reached; returns them.
+/// Asks about `topic`, since a listing of all topics may take long.
 fn first_answer(
     client: &BaseProducer<Asking>,
     cluster: &Cluster,
     kafka: &config::Kafka,
+    topic: &str,
     timeout: Duration,
 ) -> Result<Vec<String>, ProbeError> {
     let end = Instant::now() + timeout;
     loop {
         let left = end.saturating_duration_since(Instant::now());
-        let answer = client.client().fetch_metadata(None, left.min(Duration::from_secs(1)));
+        // An answer may take long on a slow line; a failure is known sooner by what it leaves behind.
+        let answer = client.client().fetch_metadata(Some(topic), left.min(EACH_QUESTION));
         drain(client); // The reason for a failure comes as an event.
         let error = match answer {
             Ok(metadata) => {
                 let mut brokers: Vec<_> = metadata.brokers().iter().collect();
                 brokers.sort_by_key(|broker| broker.id());
-                let address =
-                    |b: &&rdkafka::metadata::MetadataBroker| format!("{}:{}", b.host(), b.port());
-                return Ok(brokers.iter().map(address).collect());
+                let address = |broker: &&MetadataBroker| {
+                    (broker.host().to_owned(), u16::try_from(broker.port()).unwrap_or(0))
+                };
+                let brokers: Vec<_> = brokers.iter().map(address).collect();
+                return reachable(kafka, &brokers);
             }
             Err(error) => error,
         };
@@ -234,6 +261,15 @@ fn first_answer(
             });
         }
     }
+}
+
+fn reachable(kafka: &config::Kafka, brokers: &[(String, u16)]) -> Result<Vec<String>, ProbeError> {
+    let unreachable = addresses::unreachable(brokers);
+    if !unreachable.is_empty() {
+        let brokers = kafka.bootstrap_servers.clone();
+        return Err(ProbeError::Unreachable { brokers, addresses: unreachable.join(", ") });
+    }
+    Ok(brokers.iter().map(|(host, port)| format!("{host}:{port}")).collect())
 }
 
 fn found(topic: &MetadataTopic, advice: &Advice) -> Found {

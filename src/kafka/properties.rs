@@ -186,7 +186,8 @@ pub fn validate(properties: &BTreeMap<String, Secret>) -> Result<(), String> {
 pub(super) fn describe(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, text, name, value) => {
-            let text = if value.is_empty() { text.clone() } else { text.replace(value, "***") };
+            let shown = value.is_empty() || config::is_a_choice(name);
+            let text = if shown { text.clone() } else { text.replace(value, "***") };
             format!("kafka.properties.\"{name}\": {}", text.trim())
         }
         KafkaError::ClientCreation(text) => text.clone(),

@@ -1,17 +1,20 @@
 //! The directory of topics: which exist, which are being made, and why one can't be.
 //!
-//! One a process, shared by all producers. Asking never blocks: a thread of its own lists the
-//! cluster's topics, makes the missing ones (many in one request) and waits until they have a
-//! leader. Nothing is known to be missing until the cluster said so: while it is away, a topic that
-//! was never seen is pending, not unavailable.
+//! One a process, shared by all producers. Asking never blocks: a thread of its own asks the cluster
+//! about the topics that are due, by name, makes the missing ones (many in one request) and waits
+//! until they have a leader. Nothing is known to be missing until the cluster said so: while it is
+//! away, a topic that was never seen is pending, not unavailable.
+//!
+//! All topics of a cluster are listed for `topics.limit` alone, on a thread and a connection of its
+//! own ([`lister`]): on a large cluster that takes long, and nothing that exists waits for it.
 //!
 //! The same thread asks the cluster for a sign of life while somebody waits for one.
 
 mod directory;
+mod lister;
 mod maker;
 
 use std::{
-    collections::HashMap,
     io,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
@@ -22,11 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{
-    error::RDKafkaErrorCode as Code,
-    metadata::Metadata,
-    producer::{BaseProducer, Producer},
-};
+use rdkafka::{error::RDKafkaErrorCode as Code, metadata::MetadataTopic, producer::BaseProducer};
 use tracing::{debug, info, warn};
 
 use crate::{config, produce::TopicState, retry::Retry};
@@ -34,11 +33,13 @@ use crate::{config, produce::TopicState, retry::Retry};
 use super::{
     access::Access,
     advice::Advice,
+    by_name::{self, Patience},
     cluster::Cluster,
     context::{Asking, drain},
     errors, properties,
 };
-use directory::{Directory, Found, Listing, Rules};
+use directory::{Answers, Directory, Found, Rules};
+use lister::{Lister, Result as Listed};
 pub(super) use maker::AdminMaker;
 pub use maker::{Made, TopicMaker, of_checkpoints};
 
@@ -64,8 +65,12 @@ struct Shared {
 
 /// How often the thread looks around when nobody wakes it.
 const TICK: Duration = Duration::from_millis(200);
-/// How long one question to the cluster may take.
+/// How long one question about a topic may take: at first, and on a line that is known to be slow.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+const SLOW_ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// librdkafka remembers each name that a client asks about. Strangers choose names, so a client that
+/// has asked about this many makes way for a new one.
+const NAMES_OF_A_CLIENT: usize = 10_000;
 /// How long dropping the directory waits for a question that is under way.
 const LAST_QUESTION: Duration = Duration::from_millis(500);
 /// Topics whose names come in one after the other are asked for together.
@@ -108,7 +113,8 @@ impl Topics {
             woken: Mutex::new(false),
             wake: Condvar::new(),
         });
-        let worker = Worker { shared: Arc::clone(&shared), maker };
+        let patience = Patience::new(ANSWER_WITHIN, SLOW_ANSWER_WITHIN);
+        let worker = Worker { shared: Arc::clone(&shared), maker, patience, asked: 0 };
         let (running, ended) = mpsc::channel();
         thread::Builder::new().name("kafka-topics".into()).spawn(move || {
             worker.run();
@@ -218,6 +224,9 @@ impl Shared {
 struct Worker {
     shared: Arc<Shared>,
     maker: Box<dyn TopicMaker>,
+    patience: Patience,
+    /// Names that the client in use was asked about.
+    asked: usize,
 }
 
 impl Worker {
@@ -225,30 +234,36 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let (mut generation, kafka) = shared.access.get();
         let Some(mut client) = self.client(&kafka) else { return };
-        let mut listed = false;
+        let mut lister = Lister::new();
         let mut next_question = Instant::now();
         while !shared.is_closing() {
-            if shared.access.generation() != generation {
+            let is_renewed = shared.access.generation() != generation;
+            if is_renewed || self.asked > NAMES_OF_A_CLIENT {
                 let kafka;
                 (generation, kafka) = shared.access.get();
                 let Some(new) = self.client(&kafka) else { return };
                 end_elsewhere(std::mem::replace(&mut client, new));
-                self.maker.renew(&kafka);
+                self.asked = 0;
+                if is_renewed {
+                    self.maker.renew(&kafka);
+                    lister.abandon();
+                    shared.write(Directory::not_listed);
+                }
             }
             drain(&client);
             let now = Instant::now();
             if now >= next_question {
-                let (due, recount) = shared
-                    .write(|directory| (directory.take_due(now), directory.is_to_recount(now)));
-                if !due.is_empty() || !listed || recount {
-                    listed |= self.look_up(&client, &due);
-                } else if shared.cluster.is_in_doubt() {
+                let due = shared.write(|directory| directory.take_due(now));
+                if !due.is_empty() {
+                    self.look_up(&client, &due);
+                } else if shared.cluster.silence().is_none() || shared.cluster.is_in_doubt() {
                     self.ask_for_a_sign(&client);
                 }
                 if shared.cluster.is_away() {
                     next_question = Instant::now() + TICK;
                 }
             }
+            self.list(&mut lister);
             let now = Instant::now();
             let due = shared.read(|directory| directory.next_due());
             let wait = due.map_or(TICK, |due| due.saturating_duration_since(now).min(TICK));
@@ -273,47 +288,66 @@ impl Worker {
             .ok()
     }
 
-    /// Lists the topics, settles what that settles, makes what is missing. Returns whether the
-    /// cluster answered.
-    fn look_up(&mut self, client: &BaseProducer<Asking>, due: &[String]) -> bool {
-        let listing = self.ask(client, None).map(|metadata| listing(&metadata));
-        let Some(listing) = listing else {
-            self.shared.write(|directory| directory.unanswered(due, Instant::now()));
-            return false;
-        };
-        let missing =
-            self.shared.write(|directory| directory.settle(due, &listing, Instant::now()));
-        if !missing.is_empty() {
-            debug!(topics = ?missing, "making topics");
-            for (topic, made) in self.maker.make(&missing) {
-                if made == Made::Created {
-                    info!(topic, "topic made");
-                }
-                self.shared.write(|directory| directory.made(&topic, made, Instant::now()));
-            }
-        }
-        true
+    /// Asks about the topics that are due, settles what that settles, makes what is missing.
+    fn look_up(&mut self, client: &BaseProducer<Asking>, due: &[String]) {
+        let answers = self.ask(client, due);
+        let unanswered: Vec<_> =
+            due.iter().filter(|topic| !answers.contains_key(*topic)).cloned().collect();
+        let missing = self.shared.write(|directory| {
+            directory.unanswered(&unanswered, Instant::now());
+            directory.settle(&answers, Instant::now())
+        });
+        self.make(missing);
     }
 
-    /// Asks about one topic rather than all of them, where one is known.
-    fn ask_for_a_sign(&self, client: &BaseProducer<Asking>) {
-        let topic = self.shared.read(|directory| directory.any_ready().map(String::from));
-        self.ask(client, topic.as_deref());
-    }
-
-    fn ask(&self, client: &BaseProducer<Asking>, topic: Option<&str>) -> Option<Metadata> {
-        let answer = client.client().fetch_metadata(topic, ANSWER_WITHIN);
-        drain(client); // What went wrong meanwhile comes as events.
-        match answer {
-            Ok(metadata) => {
+    /// Takes in a listing that has come, and asks for one that is wanted.
+    fn list(&mut self, lister: &mut Lister) {
+        match lister.result() {
+            Some(Listed::Here(listing)) => {
                 self.shared.cluster.is_there();
-                Some(metadata)
+                let listed = |directory: &mut Directory| directory.listed(&listing, Instant::now());
+                let missing = self.shared.write(listed);
+                self.make(missing);
             }
-            Err(error) => {
-                self.shared.cluster.is_not_there(&error.to_string());
-                None
-            }
+            Some(Listed::Failed) => self.shared.write(Directory::not_listed),
+            None => {}
         }
+        if lister.may_start() && self.shared.read(Directory::wants_listing) {
+            self.shared.write(Directory::begin_listing);
+            lister.start(&self.shared);
+        }
+    }
+
+    fn make(&mut self, missing: Vec<String>) {
+        if missing.is_empty() {
+            return;
+        }
+        debug!(topics = ?missing, "making topics");
+        for (topic, made) in self.maker.make(&missing) {
+            if made == Made::Created {
+                info!(topic, "topic made");
+            }
+            self.shared.write(|directory| directory.made(&topic, made, Instant::now()));
+        }
+    }
+
+    fn ask_for_a_sign(&mut self, client: &BaseProducer<Asking>) {
+        let topic = self.shared.read(|directory| directory.any().to_owned());
+        self.ask(client, &[topic]);
+    }
+
+    /// What the cluster says about each of `topics`; those that got no answer are left out.
+    fn ask(&mut self, client: &BaseProducer<Asking>, topics: &[String]) -> Answers {
+        self.asked += topics.len();
+        let (answers, error) = by_name::ask(client, topics, &mut self.patience, |topic| {
+            topic.map_or(Found::Missing, found)
+        });
+        drain(client); // What went wrong meanwhile comes as events.
+        match error {
+            None => self.shared.cluster.is_there(),
+            Some(error) => self.shared.cluster.is_not_there(&error.to_string()),
+        }
+        answers.into_iter().collect()
     }
 }
 
@@ -323,17 +357,14 @@ fn end_elsewhere(client: BaseProducer<Asking>) {
     let _ = thread::Builder::new().name("kafka-drop".into()).spawn(move || drop(client));
 }
 
-fn listing(metadata: &Metadata) -> Listing {
-    let found = |topic: &rdkafka::metadata::MetadataTopic| match topic.error().map(Code::from) {
-        Some(code) if errors::is_missing_topic(code) => None,
-        Some(code) => Some(Found::Unusable(format!("{code}"))),
+fn found(topic: &MetadataTopic) -> Found {
+    match topic.error().map(Code::from) {
+        Some(code) if errors::is_missing_topic(code) => Found::Missing,
+        Some(Code::TopicAuthorizationFailed) => Found::Hidden,
+        Some(code) => Found::Unusable(format!("{code}")),
         None if topic.partitions().iter().any(|partition| partition.leader() >= 0) => {
-            Some(Found::Led { partitions: u32::try_from(topic.partitions().len()).unwrap_or(0) })
+            Found::Led { partitions: u32::try_from(topic.partitions().len()).unwrap_or(0) }
         }
-        None => Some(Found::Leaderless),
-    };
-    let topics = metadata.topics().iter();
-    topics
-        .filter_map(|topic| Some((topic.name().to_owned(), found(topic)?)))
-        .collect::<HashMap<_, _>>()
+        None => Found::Leaderless,
+    }
 }

@@ -12,7 +12,7 @@
 //!
 //! The cryptography is aws-lc's, named here and never taken from the process's default.
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc, time::SystemTime};
 
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
@@ -62,9 +62,14 @@ impl Tls {
         Ok((Self { current }, renewal))
     }
 
-    /// Whether the files can be used, for `check`.
-    pub fn check(files: &config::Tls) -> Result<(), TlsError> {
-        Material::read(files).map(drop)
+    /// Everything that is wrong with the files, also what only a sender would find, for `check`.
+    pub fn check(files: &config::Tls, now: SystemTime) -> Vec<TlsError> {
+        material::mistakes(files, now)
+    }
+
+    /// Whether the certificates in `path`, which `key` names, are valid now.
+    pub fn check_time(key: &'static str, path: &Path, now: SystemTime) -> Result<(), TlsError> {
+        material::check_time(key, path, now)
     }
 
     /// The handshake, for at most as long as the first head may take.

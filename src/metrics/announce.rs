@@ -100,6 +100,7 @@ mod tests {
             "millrace_quarantined_total",
             "millrace_connections_refused_total",
             "millrace_tls_certificate_expiry_timestamp_seconds",
+            "millrace_tls_certificate_start_timestamp_seconds",
             "millrace_reloads_total",
             "millrace_last_reload_successful",
             "millrace_public_key_fetches_total",

@@ -1,6 +1,9 @@
 //! The command line: what `check` and `serve` print, and how they end.
 
-use std::{cell::RefCell, ffi::OsString};
+use std::{
+    cell::RefCell, ffi::OsString, fs, os::unix::fs::PermissionsExt as _, path::Path,
+    process::Command,
+};
 
 use millrace::{
     cli::{self, Program},
@@ -116,6 +119,123 @@ fn check_lists_all_mistakes_and_ends_with_1() {
     assert!(ended.errors.starts_with("2 mistakes in the configuration:"), "{}", ended.errors);
     assert!(ended.errors.contains("topics.limit (MILLRACE_TOPICS__LIMIT)"), "{}", ended.errors);
     assert!(ended.errors.contains("while the volume of"), "{}", ended.errors);
+}
+
+/// A certificate that is valid in these years.
+fn certificate(from: i32, until: i32) -> (String, String) {
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(from, 1, 1);
+    params.not_after = rcgen::date_time_ymd(until, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+#[test]
+fn check_looks_at_every_file_and_folder_and_tells_all_at_once() {
+    let folder = Folder::with(&[("file", ""), ("ca.pem", "no PEM")]);
+    let (file, missing) = (folder.text("file"), folder.text("missing"));
+    let authority = folder.text("ca.pem");
+    let more = [
+        ("MILLRACE_TOPICS__LIMIT", "x"),
+        ("MILLRACE_SPOOL__DIRECTORY", &file),
+        ("MILLRACE_ADOBE__KEYS_FOLDER", &missing),
+        ("MILLRACE_LISTEN__TLS__CERTIFICATE_FILE", &missing),
+        ("MILLRACE_LISTEN__TLS__KEY_FILE", &file),
+        ("MILLRACE_LISTEN__TLS__CLIENT_CA_FILE", &authority),
+    ];
+    let ended = run(&["check"], &[&SMALL[..], &more].concat(), &PLAIN);
+    assert_eq!((ended.code, &ended.out[..]), (1, ""));
+    for line in [
+        "topics.limit (MILLRACE_TOPICS__LIMIT) is `x`".to_owned(),
+        format!("(MILLRACE_SPOOL__DIRECTORY) is `{file}`, which is no folder"),
+        format!("(MILLRACE_ADOBE__KEYS_FOLDER) is `{missing}`, which can't be read: No such file"),
+        format!("(MILLRACE_LISTEN__TLS__CERTIFICATE_FILE) names `{missing}`, which can't be read"),
+        format!("(MILLRACE_LISTEN__TLS__KEY_FILE) names `{file}`, which holds no private key"),
+        format!("(MILLRACE_LISTEN__TLS__CLIENT_CA_FILE) names `{authority}`, which holds no cert"),
+    ] {
+        assert!(ended.errors.contains(&line), "{line} in\n{}", ended.errors);
+    }
+    assert!(ended.errors.starts_with("6 mistakes"), "{}", ended.errors);
+}
+
+#[test]
+fn check_refuses_a_certificate_that_is_not_valid_now() {
+    for (from, until, problem) in [
+        (2001, 2002, Some("expired on 2002-01-01T00:00:00Z")),
+        (2090, 2091, Some("is not valid before 2090-01-01T00:00:00Z")),
+        (2001, 2091, None),
+    ] {
+        let (certificate, key) = certificate(from, until);
+        let folder = Folder::with(&[("tls.crt", &certificate), ("tls.key", &key)]);
+        let (certificate, key) = (folder.text("tls.crt"), folder.text("tls.key"));
+        let tls = [
+            ("MILLRACE_SPOOL__DIRECTORY", "/tmp"),
+            ("MILLRACE_LISTEN__TLS__CERTIFICATE_FILE", &certificate),
+            ("MILLRACE_LISTEN__TLS__KEY_FILE", &key),
+        ];
+        let ended = run(&["check"], &[&SMALL[..], &tls].concat(), &PLAIN);
+        assert_eq!(ended.code, u8::from(problem.is_some()), "{}", ended.errors);
+        assert!(ended.errors.contains(problem.unwrap_or_default()), "{}", ended.errors);
+
+        let of_kafka = [
+            ("MILLRACE_SPOOL__DIRECTORY", "/tmp"),
+            ("MILLRACE_KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SSL"),
+            ("MILLRACE_KAFKA__PROPERTIES__SSL_CERTIFICATE_LOCATION", &certificate),
+        ];
+        let ended = run(&["check"], &[&SMALL[..], &of_kafka].concat(), &PLAIN);
+        assert!(ended.errors.contains(problem.unwrap_or_default()), "{}", ended.errors);
+    }
+}
+
+/// The real program, as a user who may do less than the one who runs the tests.
+fn check_as_somebody_else(spool: &Path) -> String {
+    let mut command = match rustix::process::geteuid().is_root() {
+        true => {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+            command.arg(env!("CARGO_BIN_EXE_millrace"));
+            command
+        }
+        false => Command::new(env!("CARGO_BIN_EXE_millrace")),
+    };
+    let mut more = SMALL.to_vec();
+    let spool = spool.to_str().unwrap();
+    more.push(("MILLRACE_SPOOL__DIRECTORY", spool));
+    command.arg("check").env_clear().envs(environment(&more));
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    let output = command.output().expect("the program starts");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn check_tells_that_the_spool_or_something_in_it_may_not_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let permit = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let spool = folder.path().join("spool");
+    fs::create_dir(&spool).unwrap();
+    permit(folder.path(), 0o755);
+    for name in ["leads", "lost+found"] {
+        fs::create_dir(spool.join(name)).unwrap();
+        permit(&spool.join(name), 0o555);
+    }
+    permit(&spool, 0o555);
+    let is_root = rustix::process::geteuid().is_root();
+    let why = if is_root { "which belongs to user 0" } else { "which may not be written to" };
+    let said = check_as_somebody_else(&spool);
+    assert!(said.contains(&format!("is `{}`, {why}", spool.display())), "{said}");
+    let said = check_as_somebody_else(&spool.join("not/there"));
+    assert!(said.contains("which is not there and can't be made in"), "{said}");
+
+    permit(&spool, 0o777);
+    let said = check_as_somebody_else(&spool);
+    assert!(
+        said.contains(&format!("has `{}` in it, {why}", spool.join("leads").display())),
+        "{said}"
+    );
+    permit(&spool.join("leads"), 0o777);
+    assert_eq!(check_as_somebody_else(&spool), "", "a volume's own folders are no concern");
 }
 
 #[test]

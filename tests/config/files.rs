@@ -229,7 +229,7 @@ fn a_file_that_cannot_be_read_or_is_no_toml_is_one_mistake_among_the_others() {
 #[test]
 fn a_key_of_the_wrong_shape_is_a_mistake() {
     for (file, problem) in [
-        ("listen = 5", "listen (MILLRACE_LISTEN) is a value, where a section was due"),
+        ("listen = 5", "line 1, is a value, where a section was due"),
         ("listen.connections = { a = 1 }", "is a table"),
         ("listen.connections = [1]", "is a list"),
         ("listen.connections = 1.5", "is a fraction"),

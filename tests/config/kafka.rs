@@ -172,7 +172,11 @@ fn what_the_client_library_says_of_the_whole_is_a_mistake_too() {
     let questions = Questions { kafka: &failing, volume: None };
     let mistakes = config::load_with(None, environment(&more), &questions).unwrap_err();
     let text = mistakes.to_string();
-    assert!(text.contains("(MILLRACE_KAFKA__PROPERTIES__SSL_CA_LOCATION) is not taken"), "{text}");
+    assert!(
+        text.contains("(MILLRACE_KAFKA__PROPERTIES__SSL_CA_LOCATION) names `/nowhere`"),
+        "{text}"
+    );
+    assert!(text.contains("No such file or directory"), "{text}");
 }
 
 #[test]
@@ -187,6 +191,80 @@ fn the_client_library_is_asked_about_nothing_that_was_refused() {
         [("MILLRACE_KAFKA__PROPERTIES__ACKS", "1"), ("MILLRACE_KAFKA__PROPERTIES__LINGER_MS", "5")];
     assert!(config::load_with(None, environment(&more), &questions).is_err());
     assert_eq!(*asked.borrow(), ["linger.ms"]);
+}
+
+#[test]
+fn every_file_that_kafka_needs_and_that_is_not_there_is_named() {
+    let refusing = |kafka: &Kafka| match kafka.properties.len() {
+        1 => Ok(()),
+        _ => Err("error:80000002:system library::No such file or directory".into()),
+    };
+    let questions = Questions { kafka: &refusing, volume: None };
+    let more = [
+        ("MILLRACE_KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SSL"),
+        ("MILLRACE_KAFKA__PROPERTIES__SSL_CA_LOCATION", "/nowhere/ca.pem"),
+        ("MILLRACE_KAFKA__PROPERTIES__SSL_CERTIFICATE_LOCATION", "/nowhere/tls.crt"),
+    ];
+    let mistakes = config::load_with(None, environment(&more), &questions).unwrap_err();
+    assert_eq!(mistakes.len(), 2, "{mistakes}");
+    let text = mistakes.to_string();
+    assert!(text.contains("names `/nowhere/ca.pem`, which can't be read: No such file"), "{text}");
+    assert!(text.contains("names `/nowhere/tls.crt`, which can't be read: No such file"), "{text}");
+    assert!(!text.contains("error:8000"), "{text}");
+}
+
+#[test]
+fn credentials_that_the_protocol_makes_no_use_of_are_a_mistake() {
+    let credentials = [
+        ("MILLRACE_KAFKA__PROPERTIES__SASL_MECHANISM", "PLAIN"),
+        ("MILLRACE_KAFKA__PROPERTIES__SASL_USERNAME", "me"),
+        ("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD", "hunter2"),
+    ];
+    let protocol = "MILLRACE_KAFKA__PROPERTIES__SECURITY_PROTOCOL";
+    let ca = [("MILLRACE_KAFKA__PROPERTIES__SSL_CA_LOCATION", "/ca.pem")];
+    for (more, said) in [
+        (&credentials[..], "security.protocol is not set (so it is PLAINTEXT)"),
+        (
+            &[&credentials[..], &[(protocol, "plaintext")]].concat(),
+            "security.protocol is PLAINTEXT",
+        ),
+        (&[&credentials[..], &[(protocol, "SSL")]].concat(), "security.protocol is SSL"),
+        (&[&ca[..], &[(protocol, "SASL_PLAINTEXT")], &credentials].concat(), "is SASL_PLAINTEXT"),
+        (&ca[..], "nothing is encrypted"),
+    ] {
+        let text = mistake(more);
+        assert!(text.contains(said), "{text}");
+    }
+    good(&[&credentials[..], &ca, &[(protocol, "sasl_ssl")]].concat());
+}
+
+#[test]
+fn what_this_build_lacks_is_said_once_however_many_properties_are_about_it() {
+    let protocol = ("MILLRACE_KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SASL_SSL");
+    let text = mistake(&[
+        protocol,
+        ("MILLRACE_KAFKA__PROPERTIES__SASL_MECHANISM", "OAUTHBEARER"),
+        ("MILLRACE_KAFKA__PROPERTIES__SASL_OAUTHBEARER_METHOD", "oidc"),
+        ("MILLRACE_KAFKA__PROPERTIES__SASL_OAUTHBEARER_CLIENT_ID", "me"),
+        ("MILLRACE_KAFKA__PROPERTIES__SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL", "https://id.test/"),
+    ]);
+    assert!(text.contains("no OIDC") && text.contains("so are sasl.oauthbearer.method"), "{text}");
+    let text = mistake(&[
+        protocol,
+        ("MILLRACE_KAFKA__PROPERTIES__SASL_MECHANISM", "GSSAPI"),
+        ("MILLRACE_KAFKA__PROPERTIES__SASL_KERBEROS_KEYTAB", "/x"),
+        ("MILLRACE_KAFKA__PROPERTIES__SASL_KERBEROS_PRINCIPAL", "x"),
+    ]);
+    assert!(text.contains("no Kerberos"), "{text}");
+}
+
+#[test]
+fn a_wrong_choice_is_shown_since_it_is_no_secret() {
+    let validate = |kafka: &Kafka| millrace::kafka::validate_properties(&kafka.properties);
+    let questions = Questions { kafka: &validate, volume: None };
+    let more = [("MILLRACE_KAFKA__PROPERTIES__SECURITY_PROTOCOL", "TLS")];
+    let text = config::load_with(None, environment(&more), &questions).unwrap_err().to_string();
+    assert!(text.contains("Invalid value \"TLS\""), "{text}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod given;
 mod kafka;
 mod mistakes;
 mod oauth;
+mod round_trip;
 mod rules;
 mod secrets;
 mod tls;

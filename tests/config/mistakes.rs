@@ -2,7 +2,7 @@
 
 use millrace::config;
 
-use crate::given::{bad, load, mistake, with_file};
+use crate::given::{Folder, bad, load, loaded, mistake, with_file};
 
 #[test]
 fn all_mistakes_are_listed_at_once() {
@@ -89,6 +89,36 @@ fn unknown_keys_of_the_file_are_found_at_every_level() {
         ["colour (", "spool.colour (", "spool.keep_delivered.colour (", "auth.colour (", "paint ("]
     {
         assert!(text.contains(key), "{key} in {text}");
+    }
+}
+
+#[test]
+fn a_mistake_of_a_file_names_the_file_and_the_line() {
+    let folder = Folder::with(&[
+        (
+            "config.toml",
+            "[spool]\nsize_limit = \"10 cats\"\n\n[shutdown]\ndelay = 5\nflush = 6\n\
+             [kafka.properties]\nsecurity_protocol = \"\"\n[listen]\n\n colour = 1\n",
+        ),
+        ("tokens", " a b \n"),
+    ]);
+    let tokens = folder.text("tokens");
+    let more = [
+        ("MILLRACE_SHUTDOWN__FLUSH", "7"),
+        ("MILLRACE_SOURCES__OTHER__KIND", "marketo-lead-activity"),
+        ("MILLRACE_SOURCES__OTHER__AUTH__TOKENS_FILE", &tokens),
+    ];
+    let text = loaded(Some(&folder), &more).unwrap_err().to_string();
+    let file = folder.text("config.toml");
+    for line in [
+        format!("(MILLRACE_SPOOL__SIZE_LIMIT) in {file}, line 2, is `10 cats`"),
+        format!("(MILLRACE_SHUTDOWN__DELAY) in {file}, line 5, is"),
+        "(MILLRACE_SHUTDOWN__FLUSH) is `7`".to_owned(),
+        format!("(MILLRACE_KAFKA__PROPERTIES__SECURITY_PROTOCOL) in {file}, line 8, is empty"),
+        format!("(MILLRACE_LISTEN__COLOUR) in {file}, line 11, is no key"),
+        format!("(MILLRACE_SOURCES__OTHER__AUTH__TOKENS) in {tokens}, holds a token with"),
+    ] {
+        assert!(text.contains(&line), "{line} in\n{text}");
     }
 }
 

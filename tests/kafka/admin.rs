@@ -1,5 +1,7 @@
 //! Topics made and deleted by an operator.
 
+use std::time::Duration;
+
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -31,6 +33,21 @@ pub fn create_topic_with(address: &str, topic: &str, partitions: i32, settings: 
     let results = block_on(client(address).create_topics([&new], &AdminOptions::new()));
     for result in results.expect("the cluster answers") {
         result.unwrap_or_else(|(topic, error)| panic!("can't create {topic}: {error}"));
+    }
+}
+
+/// Creates many topics of one partition, a few hundred in a request.
+#[allow(dead_code, reason = "tests/kafka makes a large cluster")]
+#[track_caller]
+pub fn create_topics(address: &str, topics: &[String]) {
+    let client = client(address);
+    for topics in topics.chunks(250) {
+        let new = |topic| NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+        let new: Vec<_> = topics.iter().map(|topic| new(topic.as_str())).collect();
+        let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(60)));
+        for result in block_on(client.create_topics(&new, &options)).expect("the cluster answers") {
+            result.unwrap_or_else(|(topic, error)| panic!("can't create {topic}: {error}"));
+        }
     }
 }
 

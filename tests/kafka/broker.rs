@@ -75,10 +75,15 @@ impl Broker {
 
     #[track_caller]
     pub fn start_with(options: &Options) -> Self {
-        let mut brokers = launch(1, options);
-        let mut broker = brokers.pop().expect("one was asked for");
+        let mut broker = Self::launch(options);
         broker.wait_until_ready(1);
         broker
+    }
+
+    /// As [`Broker::start_with`], without waiting.
+    #[track_caller]
+    pub fn launch(options: &Options) -> Self {
+        launch(1, options).pop().expect("one was asked for")
     }
 
     /// `host:port`

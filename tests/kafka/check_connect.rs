@@ -1,11 +1,15 @@
 //! `millrace check --connect` against a broker with access control.
 
-use std::process::Command;
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use crate::{
     admin,
     broker::{Broker, Options},
-    consumers::read_topic,
+    consumers::{broker_count, read_topic},
+    support::{ports, wait},
 };
 
 fn check(address: &str) -> (bool, String) {
@@ -30,6 +34,24 @@ fn check_with(address: &str, delivery: &str) -> (bool, String) {
         .expect("the program starts");
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn check_names_an_address_that_brokers_tell_and_that_can_not_be_reached_and_is_quick() {
+    let elsewhere = format!("127.0.0.1:{}", ports::free());
+    let settings = vec![("advertised.listeners", format!("PLAINTEXT://{elsewhere}"))];
+    let broker = Broker::launch(&Options { settings, ..Options::default() });
+    wait::until("a broker that answers", Duration::from_secs(240), || {
+        broker_count(&broker.address()) == Some(1)
+    });
+    let start = Instant::now();
+    let (fine, text) = check(&broker.address());
+    assert!(!fine && text.contains(&elsewhere), "{text}");
+    assert!(
+        text.contains("advertised.listeners") && !text.contains("asked.dead-letter may"),
+        "{text}"
+    );
+    println!("{text} after {:.1} s", start.elapsed().as_secs_f32());
 }
 
 #[test]

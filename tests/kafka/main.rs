@@ -10,6 +10,7 @@ mod broker;
 mod consumers;
 mod jars;
 mod ledger;
+mod slow_line;
 
 // A played Adobe, for back-fill.
 #[path = "../journal/adobe.rs"]
@@ -30,6 +31,7 @@ mod documents;
 mod exactly_once;
 mod full_spool;
 mod held_topic;
+mod large_cluster;
 mod once_tools;
 mod outage;
 mod refusals;

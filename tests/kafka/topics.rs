@@ -48,6 +48,21 @@ fn missing_topics_are_made_and_those_that_differ_are_named_and_left_alone() {
 }
 
 #[test]
+fn a_name_that_differs_from_an_existing_one_in_dots_and_underscores_alone_is_told_so() {
+    let (address, prefix) = (broker::shared(), broker::own_prefix("alike"));
+    let existing = format!("{prefix}_user-audit");
+    admin::create_topic(&address, &existing, 1);
+    let (code, text) = create(&address, &prefix, &[]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("4 made, 0 differ, 1 failed"), "{text}");
+    assert!(
+        text.contains(&format!("`{existing}` exists, and Kafka takes names that differ")),
+        "{text}"
+    );
+    assert!(!text.contains("InvalidTopic"), "{text}");
+}
+
+#[test]
 fn topics_that_the_cluster_refuses_are_named_with_what_to_do() {
     let (address, prefix) = (broker::shared(), broker::own_prefix("refused"));
     let (code, text) = create(&address, &prefix, &[("TOPICS__REPLICATION_FACTOR", "9")]);

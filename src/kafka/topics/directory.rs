@@ -1,7 +1,11 @@
 //! What is known about topics, and what follows from each answer. Pure: time is an argument.
+//!
+//! Topics are asked about by name, so an answer is small however many topics the cluster has. Only
+//! `topics.limit` needs a listing of all: a missing topic that counts waits for one before it is made.
+//! A topic that exists waits for no listing.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -28,7 +32,7 @@ impl Rules {
     }
 }
 
-/// What a listing of the cluster says about one topic.
+/// What the cluster says about one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Led {
@@ -38,10 +42,21 @@ pub(super) enum Found {
     Leaderless,
     /// It exists, with a trouble of its own.
     Unusable(String),
+    Missing,
+    /// This service may not see it; it may exist.
+    Hidden,
 }
 
+/// What the cluster says about the topics that it was asked for.
+pub(super) type Answers = HashMap<String, Found>;
+
 /// All topics that the cluster shows.
-pub(super) type Listing = HashMap<String, Found>;
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub topics: Answers,
+    /// From the question to the answer.
+    pub took: Duration,
+}
 
 #[derive(Debug)]
 pub(super) struct Directory {
@@ -50,7 +65,14 @@ pub(super) struct Directory {
     entries: HashMap<String, Entry>,
     /// Names that count towards the limit.
     counted: HashSet<String>,
-    /// When to list the topics for the sake of those whose partitions nobody has counted.
+    /// Names that began to count since the listing was asked for, which may not show them.
+    counted_since: HashSet<String>,
+    /// Until when `counted` is taken for all there is; none before the first listing.
+    counted_until: Option<Instant>,
+    /// Missing topics that wait for a listing; and those that the listing under way is for.
+    uncounted: BTreeSet<String>,
+    listed_for: BTreeSet<String>,
+    /// When to ask for the partitions of topics that exist and were not shown.
     recount: Option<Instant>,
 }
 
@@ -60,8 +82,9 @@ enum Entry {
         /// Not known of a topic that exists and is not shown.
         partitions: Option<u32>,
     },
-    /// Looked up at `due`; until then it is what `why` says.
-    Look { due: Instant, why: Why, retry: Retry },
+    /// Looked up at `due`; until then it is what `why` says. Without `due` it waits for a listing, or
+    /// to be made.
+    Look { due: Option<Instant>, why: Why, retry: Retry },
     /// Looked up again when somebody asks after `until`.
     OverLimit { until: Instant },
 }
@@ -74,16 +97,29 @@ enum Why {
 
 /// Names over the limit that are remembered; strangers choose them, so they are bounded.
 const OVER_LIMIT_NAMES: usize = 4096;
-/// How soon a topic that somebody else has made should be listed; and how often one is looked for that
+/// How soon a topic that somebody else has made should be shown; and how often one is looked for that
 /// is not shown.
-const LISTED_SOON: Duration = Duration::from_millis(50);
-const LISTED_LATER: Duration = Duration::from_secs(5);
+const SHOWN_SOON: Duration = Duration::from_millis(50);
+const SHOWN_LATER: Duration = Duration::from_secs(5);
+/// A listing counts for so many times as long as it took, so that the cluster and the line to it are
+/// busy with listings for a tenth of the time at most.
+const LISTING_COUNTS_FOR: u32 = 10;
 /// How long a topic stays over the limit before somebody's asking makes us look again.
 const OVER_LIMIT_FOR: Duration = Duration::from_secs(60);
 
 impl Directory {
     pub(super) fn new(rules: Rules, advice: Advice) -> Self {
-        Self { rules, advice, entries: HashMap::new(), counted: HashSet::new(), recount: None }
+        Self {
+            rules,
+            advice,
+            entries: HashMap::new(),
+            counted: HashSet::new(),
+            counted_since: HashSet::new(),
+            counted_until: None,
+            uncounted: BTreeSet::new(),
+            listed_for: BTreeSet::new(),
+            recount: None,
+        }
     }
 
     /// The state of a topic that needs no looking up.
@@ -128,9 +164,17 @@ impl Directory {
         }
     }
 
-    /// The topics to look up now.
-    pub(super) fn take_due(&self, now: Instant) -> Vec<String> {
-        let is_due = |entry: &Entry| matches!(entry, Entry::Look { due, .. } if *due <= now);
+    /// The topics to ask about now.
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<String> {
+        let recount = self.recount.is_some_and(|at| at <= now);
+        if recount {
+            self.recount = Some(now + SHOWN_LATER);
+        }
+        let is_due = |entry: &Entry| match entry {
+            Entry::Look { due, .. } => due.is_some_and(|due| due <= now),
+            Entry::Ready { partitions } => partitions.is_none() && recount,
+            Entry::OverLimit { .. } => false,
+        };
         let due = self.entries.iter().filter(|(_, entry)| is_due(entry));
         let mut due: Vec<_> = due.map(|(topic, _)| topic.clone()).collect();
         due.sort_unstable();
@@ -140,19 +184,10 @@ impl Directory {
     /// When the next topic is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let due = |entry: &Entry| match entry {
-            Entry::Look { due, .. } => Some(*due),
+            Entry::Look { due, .. } => *due,
             _ => None,
         };
         self.entries.values().filter_map(due).chain(self.recount).min()
-    }
-
-    /// Whether to list the topics for their partitions now; then it is not due again for a while.
-    pub(super) fn is_to_recount(&mut self, now: Instant) -> bool {
-        let due = self.recount.is_some_and(|at| at <= now);
-        if due {
-            self.recount = Some(now + LISTED_LATER);
-        }
-        due
     }
 
     /// The cluster did not answer: what was due stays as it is, for a while.
@@ -162,55 +197,122 @@ impl Directory {
         }
     }
 
-    /// Takes in a listing; returns the topics among `due` that are to be made.
-    pub(super) fn settle(
-        &mut self,
-        due: &[String],
-        listing: &Listing,
-        now: Instant,
-    ) -> Vec<String> {
-        self.count(listing);
-        // Every topic of ours that is there is ready before somebody asks.
-        for (topic, found) in listing {
-            let ours = topic.starts_with(&self.rules.prefix) || !self.rules.counts(topic);
-            if let Found::Led { partitions } = *found
-                && (ours || self.entries.contains_key(topic))
-            {
-                self.entries.insert(topic.clone(), Entry::Ready { partitions: Some(partitions) });
-            }
-        }
-        let uncounted = |entry: &Entry| matches!(entry, Entry::Ready { partitions: None });
-        if !self.entries.values().any(uncounted) {
-            self.recount = None;
-        }
+    /// Takes in what was said about the topics that were due; returns those that are to be made now.
+    pub(super) fn settle(&mut self, answers: &Answers, now: Instant) -> Vec<String> {
         let mut missing = Vec::new();
-        for topic in due {
-            match listing.get(topic) {
-                Some(Found::Led { partitions }) => {
-                    let partitions = Some(*partitions);
-                    self.entries.insert(topic.clone(), Entry::Ready { partitions });
+        let mut topics: Vec<_> = answers.iter().collect();
+        topics.sort_unstable_by_key(|(topic, _)| *topic);
+        for (topic, found) in topics {
+            let is_ready = matches!(self.entries.get(topic), Some(Entry::Ready { .. }));
+            match found {
+                Found::Led { partitions } => {
+                    self.is_there(topic, *partitions);
                     self.count_one(topic);
                 }
-                Some(Found::Leaderless) => self.postpone(topic, None, now),
-                Some(Found::Unusable(text)) => {
+                // One that exists and is not shown keeps its state.
+                _ if is_ready => {}
+                Found::Leaderless => self.postpone(topic, None, now),
+                Found::Unusable(text) => {
                     let text = format!("topic `{topic}`: {text}");
                     self.postpone(topic, Some(Why::Unavailable(text)), now);
                 }
-                None if !self.rules.create => {
+                Found::Missing | Found::Hidden if self.rules.create => {
+                    self.make_or_wait(topic, &mut missing, now);
+                }
+                Found::Missing => {
                     let text = format!(
                         "topic `{topic}` does not exist, and topics.create is off; run: {}",
                         self.advice.create(topic)
                     );
                     self.postpone(topic, Some(Why::Unavailable(text)), now);
                 }
-                None if self.is_over_limit(topic, &missing) => {
-                    let until = now + OVER_LIMIT_FOR;
-                    self.entries.insert(topic.clone(), Entry::OverLimit { until });
+                Found::Hidden => {
+                    let text = format!(
+                        "topic `{topic}` may not be seen, if it exists; run: {}",
+                        self.advice.allow_write(topic)
+                    );
+                    self.postpone(topic, Some(Why::Unavailable(text)), now);
                 }
-                None => missing.push(topic.clone()),
+            }
+        }
+        self.end_recount();
+        missing
+    }
+
+    /// Whether somebody waits for a listing, or no listing has come yet.
+    pub(super) fn wants_listing(&self) -> bool {
+        let counts = !self.rules.prefix.is_empty();
+        counts && (self.counted_until.is_none() || !self.uncounted.is_empty())
+    }
+
+    /// A listing is asked for.
+    pub(super) fn begin_listing(&mut self) {
+        self.counted_since.clear();
+        let waiting = std::mem::take(&mut self.uncounted);
+        self.listed_for.extend(waiting);
+    }
+
+    /// The listing did not come: what it was for waits for the next one.
+    pub(super) fn not_listed(&mut self) {
+        let waiting = std::mem::take(&mut self.listed_for);
+        self.uncounted.extend(waiting);
+    }
+
+    /// Takes in a listing; returns the topics that are to be made.
+    pub(super) fn listed(&mut self, listing: &Listing, now: Instant) -> Vec<String> {
+        self.count(&listing.topics);
+        self.counted_until = Some(now + LISTING_COUNTS_FOR * listing.took);
+        // Every topic of ours that is there is ready before somebody asks.
+        for (topic, found) in &listing.topics {
+            let ours = topic.starts_with(&self.rules.prefix) || !self.rules.counts(topic);
+            if let Found::Led { partitions } = *found
+                && (ours || self.entries.contains_key(topic))
+            {
+                self.is_there(topic, partitions);
+            }
+        }
+        self.end_recount();
+        let mut missing = Vec::new();
+        for topic in std::mem::take(&mut self.listed_for) {
+            match listing.topics.get(&topic) {
+                Some(Found::Led { .. }) => {}
+                Some(_) => self.postpone(&topic, None, now),
+                None => self.make_unless_over_limit(&topic, &mut missing, now),
             }
         }
         missing
+    }
+
+    fn make_or_wait(&mut self, topic: &str, missing: &mut Vec<String>, now: Instant) {
+        let counts = self.rules.counts(topic) && !self.rules.prefix.is_empty();
+        if !counts || self.counted_until.is_some_and(|until| now < until) {
+            return self.make_unless_over_limit(topic, missing, now);
+        }
+        if let Some(Entry::Look { due, .. }) = self.entries.get_mut(topic) {
+            *due = None;
+            self.uncounted.insert(topic.into());
+        }
+    }
+
+    fn make_unless_over_limit(&mut self, topic: &str, missing: &mut Vec<String>, now: Instant) {
+        if self.is_over_limit(topic, missing) {
+            let until = now + OVER_LIMIT_FOR;
+            self.entries.insert(topic.into(), Entry::OverLimit { until });
+        } else {
+            missing.push(topic.into());
+        }
+    }
+
+    fn is_there(&mut self, topic: &str, partitions: u32) {
+        self.uncounted.remove(topic);
+        self.entries.insert(topic.into(), Entry::Ready { partitions: Some(partitions) });
+    }
+
+    fn end_recount(&mut self) {
+        let uncounted = |entry: &Entry| matches!(entry, Entry::Ready { partitions: None });
+        if !self.entries.values().any(uncounted) {
+            self.recount = None;
+        }
     }
 
     /// What became of a topic that was to be made.
@@ -218,14 +320,14 @@ impl Directory {
         match made {
             Made::Created => {
                 self.count_one(topic);
-                // Ready once a listing shows its leader.
+                // Ready once the cluster shows its leader.
                 self.entries.insert(topic.into(), look(now, Why::Unknown));
                 self.postpone(topic, None, now);
             }
             Made::Exists => {
                 self.count_one(topic);
                 self.entries.insert(topic.into(), Entry::Ready { partitions: None });
-                self.recount = Some(now + LISTED_SOON);
+                self.recount = Some(now + SHOWN_SOON);
             }
             Made::NotYet(_) => self.postpone(topic, None, now),
             Made::Refused(text) => self.postpone(topic, Some(Why::Unavailable(text)), now),
@@ -236,14 +338,15 @@ impl Directory {
         self.counted.len()
     }
 
-    pub(super) fn any_ready(&self) -> Option<&str> {
+    /// A topic to ask about for a sign of life: one that is there, if one is known.
+    pub(super) fn any(&self) -> &str {
         let ready = |(topic, entry)| matches!(entry, &Entry::Ready { .. }).then_some(topic);
-        self.entries.iter().find_map(ready).map(String::as_str)
+        self.entries.iter().find_map(ready).map_or(&self.rules.dead_letter, String::as_str)
     }
 
     fn postpone(&mut self, topic: &str, new_why: Option<Why>, now: Instant) {
         if let Some(Entry::Look { due, why, retry }) = self.entries.get_mut(topic) {
-            *due = now + retry.next_delay();
+            *due = Some(now + retry.next_delay());
             if let Some(new_why) = new_why {
                 *why = new_why;
             }
@@ -258,17 +361,14 @@ impl Directory {
         is_new(topic) && self.counted.len() + new >= self.rules.limit
     }
 
-    /// Counts anew. A topic made just now, by us or by somebody else, may not be listed yet: it goes on counting.
-    fn count(&mut self, listing: &Listing) {
-        if self.rules.prefix.is_empty() {
-            return; // Then only what was asked for counts, one by one.
-        }
-        let entries = &self.entries;
+    /// Counts again. A topic made just now, by us or by somebody else, may not be listed yet: it goes on counting.
+    fn count(&mut self, listing: &Answers) {
+        let (entries, since) = (&self.entries, &self.counted_since);
         let not_listed_yet = |topic: &String| {
-            matches!(
-                entries.get(topic),
-                Some(Entry::Look { .. } | Entry::Ready { partitions: None })
-            )
+            let entry = entries.get(topic);
+            let unseen =
+                matches!(entry, Some(Entry::Look { .. } | Entry::Ready { partitions: None }));
+            unseen || since.contains(topic)
         };
         self.counted.retain(not_listed_yet);
         let ours = |topic: &&String| topic.starts_with(&self.rules.prefix);
@@ -279,6 +379,7 @@ impl Directory {
     fn count_one(&mut self, topic: &str) {
         if self.rules.counts(topic) {
             self.counted.insert(topic.into());
+            self.counted_since.insert(topic.into());
         }
     }
 
@@ -295,7 +396,7 @@ impl Directory {
 
 fn look(due: Instant, why: Why) -> Entry {
     let retry = Retry::new(Duration::from_millis(50), Duration::from_secs(20));
-    Entry::Look { due, why, retry }
+    Entry::Look { due: Some(due), why, retry }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     config,
-    kafka::{advice::Advice, errors, properties},
+    kafka::{advice::Advice, collision, errors, properties},
 };
 
 /// Makes topics. Called from the directory's thread, and may block it.
@@ -159,7 +159,7 @@ impl AdminMaker {
                 "{what}; change topics.partitions, topics.replication_factor or topics.config to \
                  what the cluster's policy allows"
             )),
-            Code::InvalidTopic => Made::Refused(format!("{what}; change topics.name")),
+            Code::InvalidTopic => Made::Refused(collision::describe(&self.native, topic)),
             Code::UnsupportedVersion | Code::UnsupportedFeature => {
                 Made::Refused(format!("{what}; run: {}", self.advice.create(topic)))
             }

@@ -1,4 +1,5 @@
-//! When the certificate expires: a metric, and a line in the log ahead of it.
+//! From when to when the certificate is valid: metrics, and a line in the log ahead of its end and while
+//! it is not valid yet.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -41,15 +42,51 @@ impl Validity {
         all?.into_iter().reduce(both)
     }
 
-    /// How many seconds are left, if it is time to speak of it: none when it has expired.
-    fn worth_a_word(self, now: u64) -> Option<u64> {
+    /// Goes on from the file of a certificate that is not valid at `now`.
+    pub fn at(self, now: SystemTime) -> Result<(), String> {
+        let now = unix(now);
+        let date = |seconds| {
+            humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
+        };
+        if now < self.from {
+            return Err(format!(
+                "holds a certificate that is not valid before {}",
+                date(self.from)
+            ));
+        }
+        if now >= self.until {
+            return Err(format!("holds a certificate that expired on {}", date(self.until)));
+        }
+        Ok(())
+    }
+
+    /// What it is time to speak of.
+    fn worth_a_word(self, now: u64) -> Option<Word> {
         let ahead = AHEAD.min(self.until.saturating_sub(self.from) / 4);
-        let left = self.until.saturating_sub(now);
-        (left <= ahead).then_some(left)
+        if now < self.from {
+            return Some(Word::ValidIn(self.from - now));
+        }
+        match self.until.saturating_sub(now) {
+            0 => Some(Word::Expired),
+            left if left <= ahead => Some(Word::ExpiresIn(left)),
+            _ => None,
+        }
     }
 }
 
-/// Tells when the certificate in use expires.
+/// Times in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    ValidIn(u64),
+    ExpiresIn(u64),
+    Expired,
+}
+
+fn unix(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Tells when the certificate in use expires, and while it is not valid yet.
 pub(super) struct Reminder {
     validity: Validity,
     told: Option<SystemTime>,
@@ -65,26 +102,33 @@ impl Reminder {
 
     /// Another certificate is in use.
     pub fn is_now(&mut self, validity: Validity) {
-        let until = i64::try_from(validity.until).unwrap_or(i64::MAX);
-        self.metrics.tls_certificate_expiry.with_label_values(&[KEY]).set(until);
+        let seconds = |time| i64::try_from(time).unwrap_or(i64::MAX);
+        let Metrics { tls_certificate_expiry, tls_certificate_start, .. } = &self.metrics;
+        tls_certificate_expiry.with_label_values(&[KEY]).set(seconds(validity.until));
+        tls_certificate_start.with_label_values(&[KEY]).set(seconds(validity.from));
         self.validity = validity;
         self.told = None;
     }
 
     pub fn remind(&mut self, now: SystemTime) {
-        let unix = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let Some(left) = self.validity.worth_a_word(unix) else { return };
+        let Some(word) = self.validity.worth_a_word(unix(now)) else { return };
         let quiet = |told| now.duration_since(told).is_ok_and(|since| since < EVERY);
         if self.told.is_some_and(quiet) {
             return;
         }
         self.told = Some(now);
-        match left {
-            0 => tracing::error!(
+        match word {
+            Word::ValidIn(seconds) => tracing::error!(
+                key = KEY,
+                hours_until = seconds.div_ceil(3600),
+                "the TLS certificate is not valid yet: senders can't connect before it is, or until \
+                 there is another one; compare this machine's clock"
+            ),
+            Word::Expired => tracing::error!(
                 key = KEY,
                 "the TLS certificate has expired: senders can't connect until there is another one"
             ),
-            left => tracing::warn!(
+            Word::ExpiresIn(left) => tracing::warn!(
                 key = KEY,
                 hours_left = left / 3600,
                 "the TLS certificate expires soon; a new one is taken up by itself once it is there"
@@ -118,15 +162,27 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_out_of_its_time_is_named_with_the_date() {
+        let at = |day: u64| UNIX_EPOCH + Duration::from_secs(day * DAY);
+        let validity = Validity { from: 10 * DAY, until: 20 * DAY };
+        assert_eq!(validity.at(at(10)), Ok(()));
+        assert!(validity.at(at(9)).unwrap_err().ends_with("not valid before 1970-01-11T00:00:00Z"));
+        assert!(validity.at(at(20)).unwrap_err().ends_with("expired on 1970-01-21T00:00:00Z"));
+    }
+
+    #[test]
     fn people_are_told_two_weeks_ahead_or_for_the_last_quarter_of_a_short_life() {
         let year = Validity { from: 0, until: 365 * DAY };
         assert_eq!(year.worth_a_word(351 * DAY - 1), None);
-        assert_eq!(year.worth_a_word(351 * DAY), Some(14 * DAY));
-        assert_eq!(year.worth_a_word(365 * DAY), Some(0));
-        assert_eq!(year.worth_a_word(400 * DAY), Some(0));
+        assert_eq!(year.worth_a_word(351 * DAY), Some(Word::ExpiresIn(14 * DAY)));
+        assert_eq!(year.worth_a_word(365 * DAY), Some(Word::Expired));
+        assert_eq!(year.worth_a_word(400 * DAY), Some(Word::Expired));
         let day = Validity { from: 0, until: DAY };
         assert_eq!(day.worth_a_word(DAY * 3 / 4 - 1), None);
-        assert_eq!(day.worth_a_word(DAY * 3 / 4), Some(DAY / 4));
+        assert_eq!(day.worth_a_word(DAY * 3 / 4), Some(Word::ExpiresIn(DAY / 4)));
+        let later = Validity { from: 10 * DAY, until: 365 * DAY };
+        assert_eq!(later.worth_a_word(9 * DAY), Some(Word::ValidIn(DAY)));
+        assert_eq!(later.worth_a_word(10 * DAY), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use rustls::{
@@ -69,6 +70,41 @@ impl Material {
     }
 }
 
+/// Everything that is wrong with the files.
+pub(super) fn mistakes(files: &config::Tls, now: SystemTime) -> Vec<TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut mistakes = Vec::new();
+    let key = Source::read("listen.tls.key_file", &files.key_file);
+    let certificate = Source::read("listen.tls.certificate_file", &files.certificate_file);
+    let chain = certificate.and_then(|source| {
+        let chain = source.certificates()?;
+        mistakes.extend(source.in_time(&chain, now).err());
+        Ok((source, chain))
+    });
+    match (chain, key) {
+        (Ok((certificate, chain)), Ok(key)) => {
+            mistakes.extend(identity(chain, &certificate, &key, &provider).err());
+        }
+        (chain, key) => {
+            mistakes.extend(chain.err());
+            mistakes.extend(key.and_then(|key| key.private_key().map(drop)).err());
+        }
+    }
+    if let Some(path) = files.client_ca_file.as_deref() {
+        let authority = Source::read("listen.tls.client_ca_file", path);
+        let verifier = authority.and_then(|authority| verifier(&authority, &provider).map(drop));
+        mistakes.extend(verifier.err());
+    }
+    mistakes
+}
+
+/// Whether the certificates in `path` are valid now; what else is wrong with it, others find.
+pub(super) fn check_time(key: &'static str, path: &Path, now: SystemTime) -> Result<(), TlsError> {
+    let Ok(source) = Source::read(key, path) else { return Ok(()) };
+    let Ok(chain) = source.certificates() else { return Ok(()) };
+    source.in_time(&chain, now)
+}
+
 const UNREADABLE: &str = "holds a certificate that can't be read";
 
 fn identity(
@@ -77,8 +113,7 @@ fn identity(
     key: &Source<'_>,
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, TlsError> {
-    let private = PrivateKeyDer::from_pem_slice(&key.bytes)
-        .map_err(|_| key.wrong("holds no private key in PEM (an encrypted one can't be used)"))?;
+    let private = key.private_key()?;
     CertifiedKey::from_der(chain, private, provider).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
             let path = certificate.path.display();
@@ -153,6 +188,16 @@ impl<'a> Source<'a> {
             Ok(_) => Err(self.wrong("holds no certificate in PEM")),
             Err(_) => Err(self.wrong("is no PEM, or only a part of it")),
         }
+    }
+
+    fn private_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+        PrivateKeyDer::from_pem_slice(&self.bytes)
+            .map_err(|_| self.wrong("holds no private key in PEM (an encrypted one can't be used)"))
+    }
+
+    fn in_time(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Result<(), TlsError> {
+        let validity = Validity::of(chain).ok_or_else(|| self.wrong(UNREADABLE))?;
+        validity.at(now).map_err(|problem| self.wrong(&problem))
     }
 
     fn wrong(&self, problem: &str) -> TlsError {

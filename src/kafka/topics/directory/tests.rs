@@ -21,27 +21,46 @@ fn directory(create: bool, limit: usize) -> Directory {
 }
 
 fn listing(topics: &[&str]) -> Listing {
-    topics.iter().map(|topic| ((*topic).to_owned(), Found::Led { partitions: 3 })).collect()
+    let led = |topic: &&str| ((*topic).to_owned(), Found::Led { partitions: 3 });
+    Listing { topics: topics.iter().map(led).collect(), took: Duration::ZERO }
+}
+
+/// What a cluster that has `there` says about `due`.
+fn answers(due: &[String], there: &[&str]) -> Answers {
+    let answer = |topic: &String| match there.contains(&topic.as_str()) {
+        true => (topic.clone(), Found::Led { partitions: 3 }),
+        false => (topic.clone(), Found::Missing),
+    };
+    due.iter().map(answer).collect()
 }
 
 fn names(topics: &[&str]) -> Vec<String> {
     topics.iter().map(|topic| (*topic).to_owned()).collect()
 }
 
-/// Asks for each topic and then settles what is due against `listed`.
-fn ask(directory: &mut Directory, topics: &[&str], listed: &[&str], now: Instant) -> Vec<String> {
+/// Asks for each topic, and then the cluster, which has `there`; returns what is to be made.
+fn ask(directory: &mut Directory, topics: &[&str], there: &[&str], now: Instant) -> Vec<String> {
     for topic in topics {
         directory.state(topic, now);
     }
     let due = directory.take_due(now);
-    directory.settle(&due, &listing(listed), now)
+    let mut missing = directory.settle(&answers(&due, there), now);
+    if directory.wants_listing() {
+        missing.extend(list(directory, there, now));
+    }
+    missing
+}
+
+fn list(directory: &mut Directory, there: &[&str], now: Instant) -> Vec<String> {
+    directory.begin_listing();
+    directory.listed(&listing(there), now)
 }
 
 #[test]
 fn a_topic_that_exists_is_ready_before_anybody_asks() {
     let now = Instant::now();
     let mut directory = directory(true, 10);
-    directory.settle(&[], &listing(&["marketo.a", "other"]), now);
+    list(&mut directory, &["marketo.a", "other"], now);
     assert_eq!(directory.known("marketo.a"), Some(TopicState::Ready));
     assert_eq!(directory.known("other"), None);
 }
@@ -60,7 +79,8 @@ fn a_missing_topic_is_pending_then_made_then_ready_once_it_has_a_leader() {
     let later = directory.next_due().unwrap();
     let due = directory.take_due(later);
     let leaderless = [("marketo.a".to_owned(), Found::Leaderless)].into();
-    assert!(directory.settle(&due, &leaderless, later).is_empty());
+    assert_eq!(due, names(&["marketo.a"]));
+    assert!(directory.settle(&leaderless, later).is_empty());
     assert_eq!(directory.known("marketo.a"), Some(TopicState::Pending));
     let later = directory.next_due().unwrap();
     assert!(ask(&mut directory, &[], &["marketo.a"], later).is_empty());
@@ -174,15 +194,14 @@ fn a_topic_over_the_limit_is_looked_up_again_when_somebody_asks_later() {
     ask(&mut directory, &["marketo.b"], &["marketo.a"], now);
     let later = now + OVER_LIMIT_FOR;
     assert_eq!(directory.state("marketo.b", later), (TopicState::Pending, true));
-    let due = directory.take_due(later);
-    assert_eq!(directory.settle(&due, &listing(&[]), later), names(&["marketo.b"]));
+    assert_eq!(ask(&mut directory, &[], &[], later), names(&["marketo.b"]));
 }
 
 #[test]
 fn a_topic_deleted_meanwhile_is_made_again() {
     let now = Instant::now();
     let mut directory = directory(true, 10);
-    directory.settle(&[], &listing(&["marketo.a"]), now);
+    list(&mut directory, &["marketo.a"], now);
     directory.mark_missing("marketo.a", now);
     assert_eq!(directory.known("marketo.a"), Some(TopicState::Pending));
     assert_eq!(ask(&mut directory, &[], &[], now), names(&["marketo.a"]));
@@ -216,11 +235,13 @@ fn the_partitions_of_a_topic_that_somebody_else_has_made_are_counted_soon() {
     directory.made("marketo.a", Made::Exists, now);
     assert_eq!(directory.partitions("marketo.a"), None);
     let soon = directory.next_due().expect("it is looked for");
-    assert!(soon > now && !directory.is_to_recount(now) && directory.is_to_recount(soon));
-    directory.settle(&[], &listing(&[]), soon);
+    assert!(soon > now && directory.take_due(now).is_empty());
+    let due = directory.take_due(soon);
+    assert_eq!(due, names(&["marketo.a"]));
+    assert!(directory.settle(&answers(&due, &[]), soon).is_empty(), "it is not made again");
     let later = directory.next_due().expect("it was not shown yet");
-    assert!(directory.is_to_recount(later));
-    directory.settle(&[], &listing(&["marketo.a"]), later);
+    let due = directory.take_due(later);
+    directory.settle(&answers(&due, &["marketo.a"]), later);
     assert_eq!(directory.partitions("marketo.a"), Some(3));
     assert_eq!(directory.next_due(), None);
 }
@@ -235,6 +256,70 @@ fn without_a_prefix_only_what_was_asked_for_counts() {
     assert_eq!(missing, names(&["b"]));
     assert_eq!(directory.counted(), 1);
     assert_eq!(directory.state("c", now).0, TopicState::OverLimit);
+}
+
+#[test]
+fn a_topic_that_exists_waits_for_no_listing_and_a_missing_one_does() {
+    let now = Instant::now();
+    let mut directory = directory(true, 10);
+    directory.state("marketo.a", now);
+    directory.state("marketo.b", now);
+    directory.state("marketo.dead", now);
+    let due = directory.take_due(now);
+    let missing = directory.settle(&answers(&due, &["marketo.a"]), now);
+    assert_eq!(missing, names(&["marketo.dead"]), "it does not count");
+    assert_eq!(directory.known("marketo.a"), Some(TopicState::Ready));
+    assert_eq!(directory.known("marketo.b"), Some(TopicState::Pending));
+    assert!(directory.wants_listing());
+    directory.begin_listing();
+    directory.not_listed();
+    assert!(directory.wants_listing() && directory.take_due(now).len() == 1);
+    assert_eq!(list(&mut directory, &["marketo.a"], now), names(&["marketo.b"]));
+}
+
+#[test]
+fn a_listing_counts_for_ten_times_as_long_as_it_took() {
+    let now = Instant::now();
+    let mut directory = directory(true, 10);
+    directory.begin_listing();
+    let took = Duration::from_secs(20);
+    directory.listed(&Listing { took, ..listing(&[]) }, now);
+    let late = now + 9 * took;
+    directory.state("marketo.a", late);
+    let due = directory.take_due(late);
+    assert_eq!(directory.settle(&answers(&due, &[]), late), names(&["marketo.a"]));
+    let too_late = now + 10 * took;
+    directory.state("marketo.b", too_late);
+    let due = vec!["marketo.b".to_owned()];
+    assert!(directory.settle(&answers(&due, &[]), too_late).is_empty());
+    assert!(directory.wants_listing());
+}
+
+#[test]
+fn a_topic_that_is_made_while_the_listing_comes_goes_on_counting() {
+    let now = Instant::now();
+    let mut directory = directory(true, 1);
+    directory.begin_listing();
+    directory.state("marketo.a", now);
+    directory.settle(&answers(&names(&["marketo.a"]), &["marketo.a"]), now);
+    directory.listed(&listing(&[]), now);
+    assert_eq!(directory.counted(), 1);
+    assert!(ask(&mut directory, &["marketo.b"], &["marketo.a"], now).is_empty());
+    assert_eq!(directory.state("marketo.b", now), (TopicState::OverLimit, false));
+}
+
+#[test]
+fn a_topic_that_may_not_be_seen_is_tried_to_make_or_named_with_what_to_run() {
+    let now = Instant::now();
+    let hidden = || [("marketo.dead".to_owned(), Found::Hidden)].into();
+    let mut creating = directory(true, 10);
+    creating.state("marketo.dead", now);
+    assert_eq!(creating.settle(&hidden(), now), names(&["marketo.dead"]));
+    let mut directory = directory(false, 10);
+    directory.state("marketo.dead", now);
+    directory.settle(&hidden(), now);
+    let Some(TopicState::Unavailable(text)) = directory.known("marketo.dead") else { panic!() };
+    assert!(text.contains("may not be seen") && text.contains("kafka-acls.sh"), "{text}");
 }
 
 #[test]

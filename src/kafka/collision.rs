@@ -1,0 +1,72 @@
+//! Names of topics that Kafka takes for one: those that differ in `.` and `_` alone, since its metrics
+//! write `_` for both. A broker refuses the second one as an invalid name and says which is the first,
+//! which the library does not pass on: so the neighbours of the name are asked about.
+
+use std::{sync::Arc, time::Duration};
+
+use rdkafka::{ClientConfig, producer::BaseProducer};
+
+use super::{
+    by_name::{self, Patience},
+    cluster::Cluster,
+    context::Asking,
+};
+
+/// A name with more dots and underscores has too many neighbours to ask about each.
+const MOST: u32 = 6;
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// What to say of `topic`, which was refused as an invalid name.
+pub(super) fn describe(client: &ClientConfig, topic: &str) -> String {
+    let what = format!("topic `{topic}` could not be made");
+    match existing(client, topic) {
+        Some(other) => format!(
+            "{what}: `{other}` exists, and Kafka takes names that differ in `.` and `_` alone for one \
+             topic; change topics.name, or delete `{other}`"
+        ),
+        None => format!(
+            "{what}: its name is not accepted, perhaps because a topic exists whose name differs in `.` \
+             and `_` alone; change topics.name"
+        ),
+    }
+}
+
+fn existing(client: &ClientConfig, topic: &str) -> Option<String> {
+    let cluster = Arc::new(Cluster::new(""));
+    let client: BaseProducer<Asking> = client.create_with_context(Asking::new(cluster)).ok()?;
+    let (answers, _) =
+        by_name::ask(&client, &neighbours(topic), &mut Patience::of(ANSWER_WITHIN), |topic| {
+            topic.is_some_and(|topic| topic.error().is_none())
+        });
+    answers.into_iter().find(|(_, exists)| *exists).map(|(name, _)| name)
+}
+
+/// All names that differ from `topic` in `.` and `_` alone; none of a name with too many of them.
+fn neighbours(topic: &str) -> Vec<String> {
+    let places: Vec<_> = topic.match_indices(['.', '_']).map(|(place, _)| place).collect();
+    let count = match u32::try_from(places.len()) {
+        Ok(count @ ..=MOST) => 1_usize << count,
+        _ => 0,
+    };
+    let neighbour = |choice: usize| {
+        let mut name = topic.to_owned();
+        for (n, place) in places.iter().enumerate() {
+            let sign = if choice >> n & 1 == 0 { "." } else { "_" };
+            name.replace_range(*place..=*place, sign);
+        }
+        name
+    };
+    (0..count).map(neighbour).filter(|name| name != topic).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_differ_in_dots_and_underscores_alone() {
+        assert_eq!(neighbours("a.b_c"), ["a.b.c", "a_b.c", "a_b_c"]);
+        assert!(neighbours("abc").is_empty());
+        assert!(neighbours(&"a.".repeat(50)).is_empty());
+    }
+}
