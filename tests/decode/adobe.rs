@@ -251,7 +251,7 @@ fn a_body_that_is_not_well_formed_is_undecodable_as_a_whole() {
         r#"{"a":1,}"#,
         r#"{"data":{"a" 1}}"#,
         r#"{"event":{"body":{"data":{]}}}}"#,
-        "\u{feff}{}",
+        "\u{feff}\u{feff}{}",
         "eventid=1&data=2",
         "<xml/>",
     ] {
@@ -284,9 +284,21 @@ fn nesting_ends_where_it_ends_for_a_push() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_an_event() {
+    let one = flat(r#","id":"1","data":{"a":1}"#);
+    for body in [one.clone(), format!("[{one},7]")] {
+        let marked = format!("\u{feff}{body}");
+        let decoded = decode_adobe(marked.as_bytes()).unwrap();
+        assert_eq!(decoded, decode_adobe(body.as_bytes()).unwrap());
+        assert_eq!(decoded[0].as_ref().unwrap().original, one.as_bytes());
+    }
+}
+
+#[test]
 fn a_challenge_holds_no_event() {
-    let body = br#"{"validationUrl":"https://csm.adobe.io/csm/registrations/validate?id=1"}"#;
-    assert_eq!(decode_adobe(body), Ok(vec![]));
+    let body = r#"{"validationUrl":"https://csm.adobe.io/csm/registrations/validate?id=1"}"#;
+    assert_eq!(decode_adobe(body.as_bytes()), Ok(vec![]));
+    assert_eq!(decode_adobe(format!("\u{feff}{body}").as_bytes()), Ok(vec![]));
 }
 
 #[test]

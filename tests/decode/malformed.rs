@@ -135,8 +135,23 @@ fn trailing_text_is_undecodable() {
 }
 
 #[test]
-fn a_byte_order_mark_is_undecodable() {
-    undecodable(format!("\u{feff}{}", with_activities("[]")), "not-json", Some(0));
+fn only_one_byte_order_mark_is_passed_over_and_only_before_the_body() {
+    undecodable(format!("\u{feff}\u{feff}{}", with_activities("[]")), "not-json", None);
+    undecodable(format!(" \u{feff}{}", with_activities("[]")), "not-json", None);
+    undecodable(format!("{}\u{feff}", with_activities("[]")), "not-json", None);
+    undecodable("\u{feff}", "empty-body", Some(0));
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_an_activity() {
+    let body = with_activities(&format!("[{ACTIVITY}, 1]"));
+    let marked = format!("\u{feff}{body}");
+    let rules = Rules::default();
+    let decoded = decode_legacy(&rules, marked.as_bytes()).unwrap();
+    assert_eq!(decoded, decode_legacy(&rules, body.as_bytes()).unwrap());
+    assert_eq!(decoded[0].as_ref().unwrap().original, ACTIVITY.as_bytes());
+    // The place of what is wrong is counted from behind the mark.
+    undecodable("\u{feff}{x", "not-json", Some(1));
 }
 
 #[test]
@@ -224,6 +239,18 @@ fn a_body_that_is_still_encoded_is_undecodable() {
         decode(SourceKind::MarketoLeadActivity, &rules, body, &headers, &mut out).unwrap_err();
     assert_eq!(error.reason, "content-coding");
     assert!(error.error.contains("\"br\""), "{error}");
+}
+
+#[test]
+fn a_content_encoding_that_changes_no_byte_is_none() {
+    let (rules, mut out) = (Rules::default(), Vec::new());
+    let body = with_activities(&format!("[{ACTIVITY}]"));
+    for value in ["utf-8", "UTF-8", "none", "identity", "", "identity, utf-8"] {
+        let headers = [("content-encoding".to_string(), value.to_string())];
+        let kind = SourceKind::MarketoLeadActivity;
+        decode(kind, &rules, body.as_bytes(), &headers, &mut out).unwrap();
+        assert_eq!(out.len(), 1, "{value}");
+    }
 }
 
 #[test]

@@ -105,6 +105,13 @@ fn a_batch_is_answered_in_its_order() {
 }
 
 #[test]
+fn a_byte_order_mark_hides_no_recipient() {
+    let body = format!(r#"[{{"recipientclientid":"a"}},{{"type":"{OBSERVABILITY}"}}]"#);
+    assert_eq!(addressed(&format!("\u{feff}{body}")), addressed(&body));
+    assert_eq!(addressed(&body), [(vec!["a".into()], false), (vec![], true)]);
+}
+
+#[test]
 fn what_can_not_be_decoded_has_no_recipients() {
     let reason = |body: &str| recipients(body.as_bytes()).unwrap_err().reason;
     assert_eq!(reason("[{}"), "not-json");
@@ -124,6 +131,7 @@ fn a_challenge_is_an_object_with_a_url_to_be_fetched() {
     is(&format!(r#"{{"validationUrl":"{url}"}}"#));
     is(&format!(" \r\n{{ \"validationUrl\" : \"{}\" }}\n", url.replace('/', "\\/")));
     is(&format!(r#"{{"validationUrl":"{url}","challenge":"2","registration":{{"name":"r"}}}}"#));
+    is(&format!("\u{feff} {{\"validationUrl\":\"{url}\"}}"));
 }
 
 #[test]
@@ -146,7 +154,7 @@ fn an_event_never_passes_for_a_challenge() {
         r#"{"validationUrl":"https://x.test","event":{"body":{"type":"t"}}}"#,
         r#"{"validationUrl":"https://x.test","eventid":"e"}"#,
         r#"{"data":{"validationUrl":"https://x.test"}}"#,
-        "\u{feff}{\"validationUrl\":\"https://x.test\"}",
+        "\u{feff}{\"validationUrl\":\"https://x.test\",\"type\":\"t\"}",
     ] {
         assert_eq!(validation_url(body.as_bytes()), None, "{body}");
     }
