@@ -20,8 +20,11 @@
 //!   spellings of Adobe's ids are one; the allowed spelling wins. A value that is no text is passed on
 //!   as it is spelled. Members of the envelope that are named like an attribute of CloudEvents itself
 //!   (`id`, `source`, `time`, …) say nothing about the event and are left out.
-//! - A `time` is made RFC 3339 where its meaning is certain. What isn't, and a `dataschema` that is no
-//!   absolute URI, travels as it came in the plain headers [`TIME_HEADER`] and [`DATASCHEMA_HEADER`].
+//! - Attributes are what the CloudEvents SDKs for Java and Python read. A `time` is made RFC 3339 where
+//!   its meaning is certain. What isn't, and a `dataschema` that is no absolute URI, travels as it came in
+//!   the plain headers [`TIME_HEADER`] and [`DATASCHEMA_HEADER`]. A `source` that is no URI reference is
+//!   made one by percent-encoding, and is in [`SOURCE_HEADER`] as it came.
+//! - Every event becomes one of version 1.0; another `specversion` is in [`SPECVERSION_HEADER`].
 //! - `data` is JSON unless `datacontenttype` says otherwise; then a string stands for its text.
 //!   `data_base64` stands for its bytes. Without either the value is empty.
 //! - Keys are made as far as their parts are there; what lacks them is delivered nevertheless.
@@ -40,14 +43,14 @@ use std::borrow::Cow;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use self::{
-    attributes::{attributes, plain_headers},
+    attributes::{attributes, is_base64_of_0_3, plain_headers},
     challenge::is_challenge,
     layer::{Element, Known, Layer, MAX_MEMBERS, cloud_event, each},
 };
 use super::{Undecodable, naming, scalar::Scalar};
 use crate::event::{Coding, Decoded, Event, Pieces, Refused, Word, is_json};
 
-pub use attributes::{DATASCHEMA_HEADER, TIME_HEADER};
+pub use attributes::{DATASCHEMA_HEADER, SOURCE_HEADER, SPECVERSION_HEADER, TIME_HEADER};
 pub use challenge::{CHALLENGE_LIMIT, validation_url};
 pub use recipients::{Addressed, recipients};
 
@@ -122,7 +125,11 @@ fn key<'a>(element: &Element<'a>) -> Word<'a> {
 /// be undone: that is tried here.
 fn value<'a>(layer: &Layer<'a>, content_type: Option<&str>) -> Result<Pieces<'a>, Flaw> {
     let base64 = layer.known(Known::DataBase64).filter(|spelled| *spelled != "null");
-    let (spelled, coding) = match (layer.known(Known::Data), base64) {
+    let (data, base64) = match (layer.known(Known::Data), base64) {
+        (data, None) if is_base64_of_0_3(layer) => (None, data),
+        as_they_are => as_they_are,
+    };
+    let (spelled, coding) = match (data, base64) {
         (Some(_), Some(_)) => {
             let error = "`data` and `data_base64` are both there";
             return Err(("ambiguous-data", error.into()));
@@ -139,11 +146,11 @@ fn value<'a>(layer: &Layer<'a>, content_type: Option<&str>) -> Result<Pieces<'a>
         (_, Scalar::Absent) => Ok(Pieces::default()),
         (Coding::Base64, Scalar::Text(text)) => match STANDARD.decode(text.as_bytes()) {
             Ok(_) => Ok(Pieces::coded(coding, spelled)),
-            Err(_) => Err(unusable("`data_base64` is not base64")),
+            Err(_) => Err(unusable("what should be base64 is not")),
         },
         (_, Scalar::Text(Cow::Borrowed(text))) => Ok(Pieces::from(text.as_bytes())),
         (_, Scalar::Text(Cow::Owned(_))) => Ok(Pieces::coded(coding, spelled)),
-        (Coding::Base64, _) => Err(unusable("`data_base64` is not text")),
+        (Coding::Base64, _) => Err(unusable("what should be base64 is not text")),
         (_, _) => Err(unusable("`data` is text that is no Unicode")),
     }
 }

@@ -190,6 +190,78 @@ fn data_is_what_the_json_format_says() {
 }
 
 #[test]
+fn a_source_that_is_no_uri_reference_is_made_one_and_kept_beside_it() {
+    let of = |source: &str| {
+        let body = format!(r#"{{"specversion":"1.0","type":"a.b","source":"{source}"}}"#);
+        let event = event(&body);
+        let kept = event.headers.iter().map(|(name, value)| format!("{name}={value}"));
+        (event.attributes.source.to_string(), kept.collect::<Vec<_>>())
+    };
+    assert_eq!(of("urn:s"), ("urn:s".into(), vec![]));
+    assert_eq!(of("a/b?c#d"), ("a/b?c#d".into(), vec![]));
+    let spaced = vec!["millrace-ce-source=my source".to_owned()];
+    assert_eq!(of("my source"), ("my%20source".into(), spaced));
+    assert_eq!(of("1:x").0, "1%3Ax");
+}
+
+#[test]
+fn every_event_has_version_1_0_and_says_which_it_came_with() {
+    let of = |version: &str| {
+        let body = format!(r#"{{{version}"type":"a.b","source":"urn:s"}}"#);
+        event(&body).headers.first().map(|(name, value)| format!("{name}={value}"))
+    };
+    for version in ["", r#""specversion":"1.0","#, r#""specversion":1.0,"#, r#""specversion":"","#] {
+        assert_eq!(of(version), None, "{version}");
+    }
+    for version in ["0.3", "0.2", "2.0"] {
+        let kept = of(&format!(r#""specversion":"{version}","#));
+        assert_eq!(kept, Some(format!("millrace-specversion={version}")));
+    }
+}
+
+#[test]
+fn base64_of_version_0_3_is_what_version_1_0_has_for_it() {
+    let of = |version: &str, members: &str| {
+        let body = format!(
+            r#"{{"specversion":"{version}","type":"a.b","source":"urn:s","datacontenttype":"text/plain"{members}}}"#
+        );
+        (value(&event(&body)), extensions(&body))
+    };
+    let base64 = r#","datacontentencoding":"Base64","data":"PGE\/Pg==""#;
+    assert_eq!(of("0.3", base64), ("<a?>".into(), vec![]));
+    let kept = vec!["datacontentencoding=Base64".to_owned()];
+    assert_eq!(of("1.0", base64), ("PGE/Pg==".into(), kept.clone()));
+    let object = r#","datacontentencoding":"Base64","data":{"a":1}"#;
+    assert_eq!(of("0.3", object), (r#"{"a":1}"#.into(), kept));
+    assert_eq!(of("0.3", r#","data":"PGE\/Pg==""#), ("PGE/Pg==".into(), vec![]));
+}
+
+#[test]
+fn a_number_of_a_key_has_no_fraction_of_zeros() {
+    let body = activity(r#"{"munchkinId":"m","leadId":4711.0}"#);
+    assert_eq!(event(&body).key, "m:4711");
+    let audit = r#"{"type":"com.adobe.platform.marketo.audit.user.email","source":"urn:s",
+        "data":{"munchkinId":"m","componentType":"Email","componentId":55.0}}"#;
+    assert_eq!(event(audit).key, "m:Email:55");
+}
+
+#[test]
+fn a_time_that_an_sdk_can_not_read_is_in_a_plain_header() {
+    for time in [
+        "2016-12-31T23:59:60Z",
+        "2026-03-02T09:59:58.123456789012Z",
+        "2026-03-02T09:59:58+23:59",
+        "0000-03-02T09:59:58Z",
+        "2026-03-02 10:00:02.118",
+    ] {
+        let body = flat(&format!(r#","time":"{time}""#));
+        let event = event(&body);
+        assert_eq!(event.attributes.time, None);
+        assert_eq!(event.headers, [("millrace-time", time.into())]);
+    }
+}
+
+#[test]
 fn an_element_that_is_not_understood_is_refused_and_the_others_go_on() {
     let too_many: String = (0..200).map(|n| format!(r#","x{n}":1"#)).collect();
     let strange = [

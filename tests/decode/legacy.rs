@@ -80,6 +80,24 @@ fn the_attributes_of_a_push_are_those_of_adobes_events() {
 }
 
 #[test]
+fn the_time_of_an_activity_is_read_as_adobes_is() {
+    let rules = Rules::default();
+    let time = |date: &str| {
+        let body = push(&format!(r#"{{"activityTypeId":3,"activityDate":"{date}"}}"#));
+        event(&rules, &body).attributes.time.map(|time| time.into_owned())
+    };
+    for (date, expected) in [
+        ("2026-03-02T09:59:58Z", Some("2026-03-02T09:59:58Z")),
+        ("2026-03-02T09:59:58+0000", Some("2026-03-02T09:59:58+00:00")),
+        ("2026-03-02 09:59:58-5:00", Some("2026-03-02T09:59:58-05:00")),
+        ("2026-03-02T09:59:58", None),
+        ("2026-03-02T09:59:60Z", None),
+    ] {
+        assert_eq!(time(date).as_deref(), expected, "{date}");
+    }
+}
+
+#[test]
 fn the_guid_goes_with_exactly_one_comma_wherever_it_stands() {
     let put_in = r#"{"munchkinId":"999-XYZ-000","#;
     for (activity, rest) in [
@@ -97,6 +115,10 @@ fn the_guid_goes_with_exactly_one_comma_wherever_it_stands() {
         (
             r#"{"marketoGUID":"g","leadId":-1.0e5,"activityTypeId":3}"#,
             r#""leadId":"-1.0e5","activityTypeId":3}"#,
+        ),
+        (
+            r#"{"marketoGUID":"g","leadId":4711.0 ,"activityTypeId":3}"#,
+            r#""leadId":"4711" ,"activityTypeId":3}"#,
         ),
         (
             r#"{"activityTypeId":3,"leadId":1,"marketoGUID":"g"}"#,
@@ -153,6 +175,9 @@ fn the_key_is_the_same_whether_the_lead_is_a_number_or_text() {
     assert_eq!(key("4711"), key(r#""4711""#));
     assert_eq!(key(r#""47\u00311""#), "999-XYZ-000:4711");
     assert_eq!(key("123456789012345678901234567890"), "999-XYZ-000:123456789012345678901234567890");
+    assert_eq!(key("4711.0"), key("4711"));
+    assert_eq!(key("4711.00"), key("4711"));
+    assert_eq!(key("4711.5"), "999-XYZ-000:4711.5");
     assert_eq!(key("null"), "999-XYZ-000");
     assert_eq!(key(r#""""#), "999-XYZ-000");
 }
@@ -180,7 +205,8 @@ fn the_type_falls_back_from_the_id_to_the_name_to_the_number() {
     assert_eq!(event_type(r#""activityTypeId":"3""#), "clicklink");
     assert_eq!(event_type(r#""activityTypeId":77,"activityType":"Fly Kite""#), "flykite");
     assert_eq!(event_type(r#""activityTypeId":77"#), "activity-77");
-    assert_eq!(event_type(r#""activityTypeId":3.0,"activityType":"Fly Kite""#), "flykite");
+    assert_eq!(event_type(r#""activityTypeId":3.0,"activityType":"Fly Kite""#), "clicklink");
+    assert_eq!(event_type(r#""activityTypeId":3.5,"activityType":"Fly Kite""#), "flykite");
     assert_eq!(event_type(r#""activityTypeId":null,"activityType":"Fly Kite""#), "flykite");
     assert_eq!(event_type(r#""activityTypeId":106"#), "enrichwithdata-com");
 }
