@@ -101,7 +101,7 @@ pub fn decode<'a>(
     let body = json::text(body)?;
     match kind {
         SourceKind::MarketoLeadActivity => legacy::decode(rules, body, out),
-        SourceKind::AdobeIo => adobe::decode(body, out),
+        SourceKind::AdobeIo => adobe::decode(rules, body, out),
     }
 }
 

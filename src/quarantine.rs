@@ -110,7 +110,7 @@ impl Quarantine {
             reason: letter.reason,
             error: letter.error,
             original_topic: letter.original_topic,
-            key: Some(String::from_utf8_lossy(letter.key).into_owned()),
+            key: letter.key.map(|key| String::from_utf8_lossy(key).into_owned()),
             unreadable: Vec::new(),
             length,
             sha256: &sha256,

@@ -24,6 +24,7 @@
 //!   its meaning is certain. What isn't, and a `dataschema` that is no absolute URI, travels as it came in
 //!   the plain headers [`TIME_HEADER`] and [`DATASCHEMA_HEADER`]. A `source` that is no URI reference is
 //!   made one by percent-encoding, and is in [`SOURCE_HEADER`] as it came.
+//! - A lead activity's type is the catalogue's where that has another one for it (`catalog.rs`).
 //! - Every event becomes one of version 1.0; another `specversion` is in [`SPECVERSION_HEADER`].
 //! - `data` is JSON unless `datacontenttype` says otherwise; then a string stands for its text.
 //!   `data_base64` stands for its bytes. Without either the value is empty.
@@ -47,7 +48,7 @@ use self::{
     challenge::is_challenge,
     layer::{Element, Known, Layer, MAX_MEMBERS, cloud_event, each},
 };
-use super::{Undecodable, naming, scalar::Scalar};
+use super::{Rules, Undecodable, naming, scalar::Scalar};
 use crate::event::{Coding, Decoded, Event, Pieces, Refused, Word, is_json};
 
 pub use attributes::{DATASCHEMA_HEADER, SOURCE_HEADER, SPECVERSION_HEADER, TIME_HEADER};
@@ -57,17 +58,21 @@ pub use recipients::{Addressed, recipients};
 /// A reason, and what was expected.
 type Flaw = (&'static str, String);
 
-pub(super) fn decode<'a>(body: &'a str, out: &mut Vec<Decoded<'a>>) -> Result<(), Undecodable> {
+pub(super) fn decode<'a>(
+    rules: &'a Rules,
+    body: &'a str,
+    out: &mut Vec<Decoded<'a>>,
+) -> Result<(), Undecodable> {
     let is_alone = body.trim_ascii_start().starts_with('{');
     each(body, |index, element| {
         if is_alone && element.layer.as_ref().is_some_and(|object| is_challenge(body, object)) {
             return;
         }
-        out.push(event(&element, index).map_err(|(reason, error)| Refused {
+        out.push(event(rules, &element, index).map_err(|(reason, error)| Refused {
             index,
             reason,
             error: format!("event {index}: {error}"),
-            key: key(&element).into(),
+            key: key(&element).map(Into::into),
             original: element.original.as_bytes(),
         }));
     })
@@ -75,7 +80,7 @@ pub(super) fn decode<'a>(body: &'a str, out: &mut Vec<Decoded<'a>>) -> Result<()
 }
 
 /// The event of an element, or the reason why there is none.
-fn event<'a>(element: &Element<'a>, index: u32) -> Result<Event<'a>, Flaw> {
+fn event<'a>(rules: &'a Rules, element: &Element<'a>, index: u32) -> Result<Event<'a>, Flaw> {
     let Some(outermost) = &element.layer else {
         return Err(("not-an-object", "expected an object".into()));
     };
@@ -92,11 +97,14 @@ fn event<'a>(element: &Element<'a>, index: u32) -> Result<Event<'a>, Flaw> {
         let error = "no object of the envelope has a `specversion` or a `type`";
         return Err(("not-a-cloud-event", error.into()));
     };
-    let attributes = attributes(outermost, layer)?;
+    let mut attributes = attributes(outermost, layer)?;
     let value = value(layer, attributes.datacontenttype.as_deref())?;
     let headers = plain_headers(layer, &attributes);
     let data = layer.data.unwrap_or_default();
     let activity_type_id = data.activity_type_id();
+    if let Some(ce_type) = rules.catalog.other_type(&attributes.r#type, activity_type_id) {
+        attributes.r#type = Cow::Borrowed(ce_type);
+    }
     let (stream, event_type) = naming::classify_owned(&attributes.r#type, activity_type_id);
     Ok(Event {
         index,
@@ -113,11 +121,10 @@ fn event<'a>(element: &Element<'a>, index: u32) -> Result<Event<'a>, Flaw> {
 }
 
 /// The key of an element that is refused, as far as it is known.
-fn key<'a>(element: &Element<'a>) -> Word<'a> {
-    let layer = element.layer.as_ref().and_then(cloud_event);
-    let Some(data) = layer.and_then(|layer| layer.data) else { return Word::Piece("") };
-    let ce_type =
-        layer.and_then(|layer| Scalar::of(layer.known(Known::Type)).text()).unwrap_or_default();
+fn key<'a>(element: &Element<'a>) -> Option<Word<'a>> {
+    let layer = element.layer.as_ref().and_then(cloud_event)?;
+    let data = layer.data?;
+    let ce_type = Scalar::of(layer.known(Known::Type)).text().unwrap_or_default();
     data.key(naming::classify(&ce_type, None).0)
 }
 

@@ -42,7 +42,7 @@ pub(super) fn decode<'a>(
             index,
             reason,
             error: format!("activity {index}: {error}"),
-            key: element.key(&munchkin_id).into(),
+            key: element.key(&munchkin_id).map(Into::into),
             original: element.original.as_bytes(),
         })
     }));
@@ -135,14 +135,14 @@ impl<'a> Element<'a> {
         Scalar::of(own).text().or_else(|| of_body.text.clone())
     }
 
-    /// `<munchkinId>:<leadId>`, `<munchkinId>` without a lead, empty without a munchkin id.
-    fn key(&self, of_body: &MunchkinId<'a>) -> Word<'a> {
-        let Some(munchkin_id) = self.munchkin_id(of_body) else { return Word::Piece("") };
-        match Scalar::of(self.activity.as_ref().and_then(|activity| activity.lead_id)) {
+    /// `<munchkinId>:<leadId>`, `<munchkinId>` without a lead, none without a munchkin id.
+    fn key(&self, of_body: &MunchkinId<'a>) -> Option<Word<'a>> {
+        let munchkin_id = self.munchkin_id(of_body)?;
+        Some(match Scalar::of(self.activity.as_ref().and_then(|activity| activity.lead_id)) {
             Scalar::Text(lead) => Word::joined(&[&munchkin_id, &lead]),
             Scalar::Number(lead) => Word::joined(&[&munchkin_id, lead]),
             Scalar::Absent | Scalar::Unusable => munchkin_id.into(),
-        }
+        })
     }
 }
 

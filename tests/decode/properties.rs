@@ -197,7 +197,7 @@ proptest! {
             let lead = expected.get("leadId").and_then(Value::as_str).unwrap_or_default();
             let munchkin_id = expected["munchkinId"].as_str().unwrap();
             let key = if lead.is_empty() { munchkin_id.into() } else { format!("{munchkin_id}:{lead}") };
-            prop_assert_eq!(&*event.key, key.as_str());
+            prop_assert_eq!(event.key.as_deref(), Some(key.as_str()));
             let guid = guid.as_ref().and_then(Value::as_str).filter(|guid| !guid.is_empty());
             prop_assert_eq!(event.attributes.id.as_deref(), guid);
         }

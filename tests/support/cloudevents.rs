@@ -17,21 +17,21 @@ const PYTHON: &str = "TEST_CLOUDEVENTS_PYTHON";
 /// A record as it is in Kafka; all but the names of headers in base64.
 #[derive(Debug, Serialize)]
 pub struct Message {
-    key: String,
+    key: Option<String>,
     value: String,
     headers: BTreeMap<String, String>,
 }
 
 impl Message {
     pub fn new<'a>(
-        key: &[u8],
+        key: Option<&[u8]>,
         value: &[u8],
         headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     ) -> Self {
         let headers =
             headers.into_iter().map(|(name, value)| (name.into(), STANDARD.encode(value)));
         Self {
-            key: STANDARD.encode(key),
+            key: key.map(|key| STANDARD.encode(key)),
             value: STANDARD.encode(value),
             headers: headers.collect(),
         }
