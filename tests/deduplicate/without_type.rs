@@ -2,12 +2,16 @@
 //!
 //! The bytes of such files are spelled out here, as the program before wrote them.
 
-use std::{hash::Hasher, path::PathBuf};
+use std::{
+    hash::Hasher,
+    path::{Path, PathBuf},
+};
 
 use millrace::{
     deduplicate::{Attempt, Claim},
     delivery::UnixMillis,
     event::{Event, Stream},
+    spool::disk::Disk,
 };
 use siphasher::sip128::{Hasher128, SipHasher24};
 use uuid::Uuid;
@@ -62,8 +66,13 @@ fn with(ids: &[&str]) -> SimulatedDisk {
     let disk = disk();
     drop(Process::start(&disk, SETTINGS));
     millrace::spool::disk::make_directory(&disk, &directory().join("leads/ids")).unwrap();
-    disk.set_content(&saved(), file(&disk, ids));
+    put(&disk, &saved(), file(&disk, ids));
     disk
+}
+
+fn put(disk: &SimulatedDisk, path: &Path, content: Vec<u8>) {
+    drop(disk.create_new(path).unwrap());
+    disk.set_content(path, content);
 }
 
 fn observability<'a>(id: &'a str, ce_type: &'a str) -> Event<'a> {
@@ -129,7 +138,7 @@ fn an_event_of_observability_is_not_passed_over_for_one_of_another_type() {
 fn what_was_prepared_before_an_upgrade_is_known_for_good_once_it_is_committed() {
     let disk = with(&[]);
     let name = format!("{:020}-{}.prepared", ATTEMPT.number, ATTEMPT.writer.simple());
-    disk.set_content(&directory().join("leads/ids").join(name), file(&disk, &["a"]));
+    put(&disk, &directory().join("leads/ids").join(name), file(&disk, &["a"]));
     let mut process = Process::start(&disk, SETTINGS);
     process.leads.take_over(ATTEMPT, START + 10);
     assert_eq!(claim(&mut process.adobe, "a", 1, START + 10), Claim::Repeat);
