@@ -155,7 +155,10 @@ mod tests {
             "#",
             "a%20b",
         ] {
-            assert!(matches!(to_reference(text.into()), Cow::Borrowed(same) if same == text), "{text}");
+            assert!(
+                matches!(to_reference(text.into()), Cow::Borrowed(same) if same == text),
+                "{text}"
+            );
         }
     }
 

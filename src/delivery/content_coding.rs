@@ -22,8 +22,20 @@ mod tests {
     #[test]
     fn what_changes_no_byte_is_no_coding() {
         for value in [
-            "", " ", ",", "identity", "Identity", "none", "NONE", "utf-8", "UTF-8", "utf8",
-            " utf-8 , identity", "us-ascii", "8bit", "binary",
+            "",
+            " ",
+            ",",
+            "identity",
+            "Identity",
+            "none",
+            "NONE",
+            "utf-8",
+            "UTF-8",
+            "utf8",
+            " utf-8 , identity",
+            "us-ascii",
+            "8bit",
+            "binary",
         ] {
             assert_eq!(names(value.as_bytes()).next(), None, "{value:?}");
         }

@@ -80,8 +80,7 @@ mod tests {
 
     fn made(came: &'static str) -> String {
         let mut made = "what was here before".to_owned();
-        let attributes =
-            Attributes { datacontenttype: Some(came.into()), ..Attributes::default() };
+        let attributes = Attributes { datacontenttype: Some(came.into()), ..Attributes::default() };
         content_type(&attributes, &mut made);
         made
     }

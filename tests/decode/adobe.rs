@@ -211,7 +211,8 @@ fn every_event_has_version_1_0_and_says_which_it_came_with() {
         let body = format!(r#"{{{version}"type":"a.b","source":"urn:s"}}"#);
         event(&body).headers.first().map(|(name, value)| format!("{name}={value}"))
     };
-    for version in ["", r#""specversion":"1.0","#, r#""specversion":1.0,"#, r#""specversion":"","#] {
+    for version in ["", r#""specversion":"1.0","#, r#""specversion":1.0,"#, r#""specversion":"","#]
+    {
         assert_eq!(of(version), None, "{version}");
     }
     for version in ["0.3", "0.2", "2.0"] {

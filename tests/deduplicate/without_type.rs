@@ -93,7 +93,11 @@ fn what_was_delivered_before_an_upgrade_is_a_repeat_after_it() {
         }
         let mut other_type = event(Some("a"));
         other_type.attributes.r#type = "another type".into();
-        assert_eq!(process.leads.claim(&other_type, at(3), START + 10), Claim::Repeat, "nobody knows");
+        assert_eq!(
+            process.leads.claim(&other_type, at(3), START + 10),
+            Claim::Repeat,
+            "nobody knows"
+        );
         let new = format!("new-{restarts}");
         assert!(is_granted(&mut process.leads, &new, 4, START + 10));
         deliver(&mut process.leads, &format!("saved-{restarts}"), 5, START + 10);

@@ -32,6 +32,7 @@ mod full_spool;
 mod held_topic;
 mod once_tools;
 mod outage;
+mod payloads;
 mod refusals;
 mod repeats;
 mod replaced_password;

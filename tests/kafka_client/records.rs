@@ -15,8 +15,12 @@ fn key_value_and_headers_arrive_as_they_were_in_order() {
         ("ce_id", b"twice"),
         ("bytes", &[0, 159, 146, 150]),
     ];
-    let record =
-        Record { topic: TOPIC, key: Some(b"999-XYZ-000:4711"), value: b"{\"a\":1}", headers: &headers };
+    let record = Record {
+        topic: TOPIC,
+        key: Some(b"999-XYZ-000:4711"),
+        value: b"{\"a\":1}",
+        headers: &headers,
+    };
     rig.producer.send(&record, 0).unwrap();
     rig.poll_until(1);
     let read = rig.read_all();

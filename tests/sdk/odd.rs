@@ -1,11 +1,7 @@
 //! What senders write in odd ways is read by both SDKs, whatever becomes of it.
 
 use millrace::{delivery::SourceKind::AdobeIo, encode::Mode};
-use proptest::{
-    prelude::*,
-    strategy::ValueTree,
-    test_runner::TestRunner,
-};
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value, json};
 
 use crate::{
@@ -69,7 +65,10 @@ fn what_is_no_proper_attribute_is_an_extension_of_the_whole_event() {
         let of = |name: &str| understood.attributes[name].as_str().unwrap().to_owned();
         assert_eq!(of("millracetime"), "2026-03-02 10:00:02.118");
         assert_eq!(of("millracedataschema"), "V2.0");
-        assert_eq!((of("source"), of("millracecesource")), ("my%20source".into(), "my source".into()));
+        assert_eq!(
+            (of("source"), of("millracecesource")),
+            ("my%20source".into(), "my source".into())
+        );
         assert_eq!((of("specversion"), of("millracespecversion")), ("1.0".into(), "0.3".into()));
     }
     let binary = understood(Mode::Binary, &attributes);
@@ -91,19 +90,19 @@ fn times() -> impl Strategy<Value = String> {
     ];
     let clock = "([01][0-9]|2[0-4]):[0-6][0-9]:([0-5][0-9]|60)";
     let fraction = "(|\\.[0-9]{1,12})";
-    let zone = prop_oneof!["(Z|z|UTC||[+-]00:00|[+-][0-2][0-9]:?[0-6][0-9])", "[+-](18:0[0-1]|17:59)"];
-    (date, "[Tt ]", clock, fraction, zone)
-        .prop_map(|(date, between, clock, fraction, zone)| {
-            format!("{date}{between}{clock}{fraction}{zone}")
-        })
+    let zone =
+        prop_oneof!["(Z|z|UTC||[+-]00:00|[+-][0-2][0-9]:?[0-6][0-9])", "[+-](18:0[0-1]|17:59)"];
+    (date, "[Tt ]", clock, fraction, zone).prop_map(|(date, between, clock, fraction, zone)| {
+        format!("{date}{between}{clock}{fraction}{zone}")
+    })
 }
 
 /// Texts that look like URIs, more or less.
 fn uris() -> impl Strategy<Value = String> {
     let token = prop::sample::select(vec![
-        "a", "b1", "urn", "http", ":", "//", "/", "?", "#", "[", "]", "[::1]", "@", "%41", "%", "%zz",
-        " ", "\u{e9}", "{", "+", "-", ".", "1", ":80", "\\", "|", "=", "&", "'", "(", "*", ",", ";", "!",
-        "$", "^", "\"", "<", "`", "\u{1}", "~", "_",
+        "a", "b1", "urn", "http", ":", "//", "/", "?", "#", "[", "]", "[::1]", "@", "%41", "%",
+        "%zz", " ", "\u{e9}", "{", "+", "-", ".", "1", ":80", "\\", "|", "=", "&", "'", "(", "*",
+        ",", ";", "!", "$", "^", "\"", "<", "`", "\u{1}", "~", "_",
     ]);
     let beginning = prop::sample::select(vec!["", "", "urn:", "http://h", "a+b:/"]);
     (beginning, prop::collection::vec(token, 1..5))
@@ -120,14 +119,19 @@ fn whatever_a_sender_writes_for_a_time_or_a_uri_both_sdks_read_the_event() {
     let of = |name: &str, texts: Vec<String>| -> Vec<Value> {
         texts.into_iter().map(|text| json!({ name: text })).collect()
     };
-    let attributes = [of("time", samples(times())), of("source", samples(uris())),
-        of("dataschema", samples(uris()))].concat();
+    let attributes = [
+        of("time", samples(times())),
+        of("source", samples(uris())),
+        of("dataschema", samples(uris())),
+    ]
+    .concat();
     let in_mode = |mode| attributes.iter().map(move |attributes| record(mode, attributes));
     let messages: Vec<_> = Mode::ALL.into_iter().flat_map(in_mode).collect();
     for read in [cloudevents::read, cloudevents::read_in_java] {
         let understood = read(&messages);
         assert_eq!(understood.len(), messages.len());
-        let with = |name: &str| understood.iter().filter(|it| it.attributes.contains_key(name)).count();
+        let with =
+            |name: &str| understood.iter().filter(|it| it.attributes.contains_key(name)).count();
         // Neither all nor none of them: the samples are about the border.
         for name in ["time", "millracetime", "dataschema", "millracedataschema"] {
             assert!(with(name) > TEXTS / 20, "{} with {name}", with(name));
