@@ -98,3 +98,26 @@ fn events_of_several_types_with_one_id_are_all_delivered_and_each_once() {
         assert_eq!(records[0].key, None, "no munchkin id, no key");
     }
 }
+
+#[test]
+fn a_compacted_topic_loses_no_event_that_has_no_key() {
+    let (address, prefix) = (broker::shared(), broker::own_prefix("compacted"));
+    let bridge =
+        Bridge::start(settings(&address, &prefix).set("TOPICS__CONFIG__CLEANUP_POLICY", "compact"));
+    let event = |id: &str, data: &str| {
+        format!(
+            r#"{{"specversion":"1.0","type":"a.b","source":"urn:s","id":"{id}","data":{data}}}"#
+        )
+    };
+    let (keyed, other) = (event("1", r#"{"munchkinId":"m"}"#), event("2", "{}"));
+    deliver(&bridge, ADOBE, &[], format!("[{keyed},{other}]").as_bytes());
+    bridge.wait_until_drained(PATIENCE);
+    assert_eq!(ids(&read_topic(&address, &format!("{prefix}.other.b"))), ["1"]);
+    let kept: Vec<_> = std::fs::read_dir(bridge.spool().join("adobe/quarantine"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it == "bytes"))
+        .collect();
+    let [kept] = kept.as_slice() else { panic!("{kept:?}") };
+    assert_eq!(std::fs::read(kept).unwrap(), other.as_bytes());
+}
