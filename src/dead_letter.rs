@@ -53,7 +53,8 @@ pub struct DeadLetter<'a> {
     pub position: Position,
     /// Where it would have gone, as far as that is known.
     pub original_topic: Option<&'a str>,
-    pub key: &'a [u8],
+    /// The event's, as far as it is known.
+    pub key: Option<&'a [u8]>,
     pub original: &'a [u8],
 }
 
@@ -132,7 +133,7 @@ mod tests {
             origin: Origin::Sender,
             position: Position { sequence: 3, index: 4 },
             original_topic: Some("marketo.lead-activity.clicklink"),
-            key: b"999-XYZ-000:1",
+            key: Some(b"999-XYZ-000:1"),
             original: b"{broken",
         }
     }
@@ -143,7 +144,7 @@ mod tests {
         letter(&source).with_record("dead", &[("traceparent", "00-1-2-01")], None, |record| {
             assert_eq!(
                 (record.topic, record.key, record.value),
-                ("dead", &b"999-XYZ-000:1"[..], &b"{broken"[..])
+                ("dead", Some(&b"999-XYZ-000:1"[..]), &b"{broken"[..])
             );
             let headers: Vec<_> = record
                 .headers
@@ -183,7 +184,7 @@ mod tests {
                 "quarantine_path": "/q/3.4", "position": "3.4", "length": 7, "sha256": "ab",
             });
             assert_eq!(value, expected);
-            assert_eq!(record.key, b"999-XYZ-000:1");
+            assert_eq!(record.key, Some(&b"999-XYZ-000:1"[..]));
         });
     }
 

@@ -5,8 +5,8 @@
 //! body ([`Pieces`](crate::event::Pieces)), so it lives as long as the body does.
 //!
 //! It is strict about JSON and lenient about content. A body that is not well-formed as a whole
-//! (RFC 8259, UTF-8 without a byte order mark, nested at most [`MAX_DEPTH`] deep) is one
-//! [`Undecodable`]: nothing of it is guessed at. In a well-formed body an element that is not
+//! (RFC 8259, UTF-8, nested at most [`MAX_DEPTH`] deep) is one [`Undecodable`]: nothing of it is
+//! guessed at. A byte order mark before the body is passed over, and is no part of any event. In a well-formed body an element that is not
 //! understood is [`Refused`](crate::event::Refused) alone and the others go on; members nobody
 //! knows, types nobody has heard of and missing leads are all fine.
 //!
@@ -23,7 +23,10 @@ mod scan;
 pub mod time;
 mod uri;
 
-use crate::{delivery::SourceKind, event::Decoded};
+use crate::{
+    delivery::{SourceKind, content_coding},
+    event::Decoded,
+};
 
 pub use catalog::Catalog;
 pub use json::MAX_DEPTH;
@@ -88,7 +91,9 @@ pub fn decode<'a>(
     out: &mut Vec<Decoded<'a>>,
 ) -> Result<(), Undecodable> {
     out.clear();
-    if let Some((_, coding)) = headers.iter().find(|(name, _)| name == "content-encoding") {
+    let codings = headers.iter().filter(|(name, _)| name == "content-encoding");
+    let is_coded = |value: &str| content_coding::names(value.as_bytes()).next().is_some();
+    if let Some((_, coding)) = codings.into_iter().find(|(_, value)| is_coded(value)) {
         let coding: String = coding.chars().take(40).collect();
         let error = format!("the body is still encoded as {coding:?}: expected plain JSON");
         return Err(Undecodable::new("content-coding", error));
@@ -96,7 +101,7 @@ pub fn decode<'a>(
     let body = json::text(body)?;
     match kind {
         SourceKind::MarketoLeadActivity => legacy::decode(rules, body, out),
-        SourceKind::AdobeIo => adobe::decode(body, out),
+        SourceKind::AdobeIo => adobe::decode(rules, body, out),
     }
 }
 

@@ -2,7 +2,7 @@
 //! once.
 //!
 //! Senders repeat: Marketo after a time-out, Adobe after a lost answer, both products side by side
-//! during a migration. An event is known by its munchkin id, its CloudEvents source and its id; what
+//! during a migration. An event is known by its munchkin id, its CloudEvents source, type and id; what
 //! has no id of its own is never taken for a repeat, and neither is what is no event.
 //!
 //! One [`Deduplicator`] a process, shared by all forwarders, each with its own [`Claims`]. Before a

@@ -3,6 +3,8 @@
 //! These are plain values. They know neither how they were authenticated nor where they are stored;
 //! [`Authenticated`] only remembers *that* somebody who may say so has vouched for them.
 
+pub mod content_coding;
+
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;

@@ -52,14 +52,21 @@ pub struct Encoder {
     scratch: Vec<u8>,
     id: String,
     names: String,
+    content_type: String,
     trace: Trace,
 }
 
 impl Encoder {
     pub fn new(mode: Mode) -> Self {
-        let (value, scratch) = (Vec::new(), Vec::new());
-        let (id, names, trace) = (String::new(), String::new(), Trace::default());
-        Self { mode, value, scratch, id, names, trace }
+        Self {
+            mode,
+            value: Vec::new(),
+            scratch: Vec::new(),
+            id: String::new(),
+            names: String::new(),
+            content_type: String::new(),
+            trace: Trace::default(),
+        }
     }
 
     /// The kept headers of the delivery whose events come next.
@@ -89,7 +96,8 @@ impl Encoder {
         let (value, mut headers) = match self.mode {
             Mode::Binary => {
                 binary::names(&event.attributes, &mut self.names);
-                let headers = binary::headers(id, &self.names, event);
+                binary::content_type(&event.attributes, &mut self.content_type);
+                let headers = binary::headers(id, &self.names, &self.content_type, event);
                 (spell(&event.value, &mut self.value), headers)
             }
             Mode::Structured => {
@@ -100,7 +108,7 @@ impl Encoder {
         for (name, value) in self.trace.headers() {
             headers.add(name, value);
         }
-        Encoded { topic, key: event.key.as_bytes(), value, headers }
+        Encoded { topic, key: event.key.as_deref().map(str::as_bytes), value, headers }
     }
 }
 
@@ -108,7 +116,7 @@ impl Encoder {
 #[derive(Debug)]
 pub struct Encoded<'b> {
     topic: &'b str,
-    key: &'b [u8],
+    key: Option<&'b [u8]>,
     value: &'b [u8],
     headers: Headers<'b>,
 }
@@ -181,7 +189,7 @@ mod tests {
             event_type: "thing".into(),
             munchkin_id: None,
             activity_type_id: None,
-            key: "a key".into(),
+            key: Some("a key".into()),
             attributes,
             headers: Vec::new(),
             value: Pieces::from(value),
@@ -268,15 +276,16 @@ mod tests {
         let mut event = event(Attributes::default(), b"one");
         let encoded = encoder.encode("topic", Uuid::nil(), POSITION, &event);
         assert_eq!(encoded.record().value, b"one");
-        assert_eq!((encoded.record().topic, encoded.record().key), ("topic", &b"a key"[..]));
+        assert_eq!((encoded.record().topic, encoded.record().key), ("topic", Some(&b"a key"[..])));
         event.value.push(b" and ");
         event.value.push(b"");
         event.value.push(b"two");
         let encoded = encoder.encode("topic", Uuid::nil(), POSITION, &event);
         assert_eq!(encoded.record().value, b"one and two");
         event.value = Pieces::default();
+        event.key = None;
         let encoded = encoder.encode("topic", Uuid::nil(), POSITION, &event);
-        assert_eq!(encoded.record().value, b"");
+        assert_eq!((encoded.record().key, encoded.record().value), (None, &b""[..]));
     }
 
     #[test]
@@ -322,12 +331,12 @@ mod tests {
             assert_eq!(headers, expected);
             let encoded = encoder.encode("topic", Uuid::nil(), POSITION, &event);
             let record = encoded.record();
-            assert_eq!((record.topic, record.key), ("topic", &b"a key"[..]));
+            assert_eq!((record.topic, record.key), ("topic", Some(&b"a key"[..])));
             assert_eq!(
                 record.value,
                 concat!(
                     r#"{"specversion":"1.0","id":"00000000-0000-0000-0000-000000000000:42:7","#,
-                    r#""source":"","type":"","data":{}}"#
+                    r#""source":"","type":"","millracemunchkinid":"999-XYZ-000","data":{}}"#
                 )
                 .as_bytes()
             );

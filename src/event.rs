@@ -293,8 +293,8 @@ pub struct Event<'a> {
     pub event_type: Word<'a>,
     pub munchkin_id: Option<Cow<'a, str>>,
     pub activity_type_id: Option<i64>,
-    /// The Kafka record's key, as contracted for the stream.
-    pub key: Word<'a>,
+    /// The Kafka record's key, as contracted for the stream; none without a munchkin id.
+    pub key: Option<Word<'a>>,
     pub attributes: Attributes<'a>,
     /// Plain headers beside the CloudEvents attributes, in the order in which they are written.
     pub headers: Vec<(&'static str, Cow<'a, str>)>,
@@ -312,8 +312,8 @@ pub struct Refused<'a> {
     pub reason: &'static str,
     /// What, where and what was expected, for a person. Never quotes the payload at length.
     pub error: String,
-    /// The key its record would have had, as far as it is known (may be empty).
-    pub key: Cow<'a, str>,
+    /// The key its record would have had, as far as it is known.
+    pub key: Option<Cow<'a, str>>,
     pub original: &'a [u8],
 }
 

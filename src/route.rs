@@ -192,7 +192,7 @@ mod tests {
             event_type: event_type.into(),
             munchkin_id: Some(munchkin_id.into()),
             activity_type_id: Some(3),
-            key: "".into(),
+            key: None,
             attributes: Attributes::default(),
             headers: Vec::new(),
             value: Pieces::default(),

@@ -119,11 +119,11 @@ pub(super) fn property(name: &str, value: &Value) -> Result<(Secret, String), (S
     let written = if hidden { quoted(value) } else { text(value) };
     let written = written
         .map_err(|what| (format!("is {what}"), "Write it as text, in quotes.".to_owned()))?;
-    let secret = Secret::new(written.clone().into_owned())
+    let secret = Secret::new(&written)
         .ok_or_else(|| ("is empty".to_owned(), "Give it a value, or take it away.".to_owned()))?;
     // A URL may carry a password before its host.
     let hidden = hidden || (written.contains("://") && written.contains('@'));
-    let shown = if hidden { HIDDEN.into() } else { string(&written) };
+    let shown = if hidden { HIDDEN.into() } else { string(secret.expose()) };
     Ok((secret, shown))
 }
 

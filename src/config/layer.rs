@@ -11,11 +11,15 @@ use figment::value::{Dict, Value};
 
 use super::{
     mistake::{Key, Mistakes},
+    secret::stripped,
     written::{Files, Layer, quoted, reported},
 };
 
 /// Tables whose keys are Kafka's and not ours.
 pub(super) const PROPERTY_MAPS: [&[&str]; 2] = [&["kafka", "properties"], &["topics", "config"]];
+
+/// What a key or a certificate begins with.
+const PEM: &str = "-----BEGIN ";
 
 /// Larger than any secret.
 const SECRET_FILE_LIMIT: u64 = 1024 * 1024;
@@ -132,7 +136,10 @@ fn from_file(
     values.insert(target.into(), value);
 }
 
-/// The text of a file without its last newline. Errors go on from the key, and quote the path only.
+/// The text of a file of secrets. Errors go on from the key, and quote the path only.
+///
+/// There are no comments in such a file. A line that looks like one is a mistake, since it would be a
+/// secret that anybody can guess; only PEM has text around what counts.
 pub(super) fn secret_file(path: &str) -> Result<String, String> {
     let wrong = |problem: String| format!("names `{path}`, which {problem}");
     let mut bytes = Vec::new();
@@ -143,15 +150,19 @@ pub(super) fn secret_file(path: &str) -> Result<String, String> {
         return Err(wrong("is larger than a secret can be".into()));
     }
     let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8".into()))?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
-    if text.is_empty() {
+    if stripped(&text).is_empty() {
         return Err(wrong("is empty".into()));
     }
-    Ok(text.to_owned())
+    let comment = (1..).zip(text.lines()).find(|(_, line)| stripped(line).starts_with('#'));
+    match comment {
+        Some((line, _)) if !text.contains(PEM) => Err(wrong(format!(
+            "begins line {line} with `#`: there are no comments in a file of secrets"
+        ))),
+        _ => Ok(stripped(&text).to_owned()),
+    }
 }
 
 pub(super) fn one_a_line(text: &str) -> Result<Value, &'static str> {
-    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = text.lines().map(stripped).filter(|line| !line.is_empty()).collect();
     if lines.is_empty() { Err("holds no token or secret") } else { Ok(lines.into()) }
 }

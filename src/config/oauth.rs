@@ -11,7 +11,7 @@ use super::{
     leaf::{DURATION, Kind, NONZERO_DURATION, string},
     mistake::{Key, Mistakes},
     reading::{Reading, Section},
-    secret::Secret,
+    secret::{Secret, stripped},
     stages::SourceConfig,
     written::{list, quoted},
 };
@@ -312,7 +312,7 @@ fn secrets(value: &Value, least: usize) -> Result<(Vec<Secret>, String), (String
     if list.is_empty() {
         return Err(wrong("holds nothing".into()));
     }
-    if list.iter().any(|text| text.len() < least) {
+    if list.iter().any(|text| stripped(text).len() < least) {
         return Err(wrong(format!("holds a secret of less than {least} bytes")));
     }
     let shown = vec![HIDDEN; list.len()].join(", ");

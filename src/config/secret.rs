@@ -2,6 +2,9 @@
 //!
 //! Neither `Debug` nor `Display` print it, it has no serializer, and comparing takes the same time
 //! wherever the first difference is. Whoever needs the text says so with [`Secret::expose`].
+//!
+//! White space and a byte order mark at the ends are no part of a secret, wherever it was written: editors
+//! and shells put them there, and nothing that is sent or compared would have them.
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -16,10 +19,10 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// `None` when `text` is empty: an empty token would let everybody in.
-    pub fn new(text: impl Into<String>) -> Option<Self> {
-        let text = text.into();
-        (!text.is_empty()).then_some(Self { text, file: None })
+    /// `None` when nothing is in `text`: an empty token would let everybody in.
+    pub fn new(text: impl AsRef<str>) -> Option<Self> {
+        let text = stripped(text.as_ref());
+        (!text.is_empty()).then(|| Self { text: text.into(), file: None })
     }
 
     /// The same, read from `file`.
@@ -40,6 +43,11 @@ impl Secret {
     pub fn matches(&self, presented: &[u8]) -> bool {
         self.text.as_bytes().ct_eq(presented).into()
     }
+}
+
+/// `text` without what is no part of a secret.
+pub(super) fn stripped(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
 /// By the text alone.
@@ -76,7 +84,16 @@ mod tests {
 
     #[test]
     fn an_empty_secret_is_none() {
-        assert_eq!(Secret::new(""), None);
+        for text in ["", " ", "\n", "\u{feff}", "\u{feff}\r\n"] {
+            assert_eq!(Secret::new(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn blank_ends_and_a_byte_order_mark_are_no_part_of_a_secret() {
+        for text in ["a b", "\u{feff}a b", " a b ", "a b\n", "\u{feff}\ta b \r\n"] {
+            assert_eq!(Secret::new(text).unwrap().expose(), "a b", "{text:?}");
+        }
     }
 
     #[test]

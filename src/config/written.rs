@@ -16,6 +16,8 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
+use super::secret::stripped;
+
 /// One place that values come from.
 pub(super) struct Layer {
     /// For people: `environment`, or the file's name.
@@ -147,7 +149,7 @@ pub(super) fn list(value: &Value) -> Result<Vec<String>, String> {
         return values.iter().map(element).collect();
     }
     let text = quoted(value).map_err(|what| format!("is {what}, where a list was due"))?;
-    let text = text.trim();
+    let text = stripped(&text);
     if text.starts_with("[\"") || text.starts_with('[') && text.ends_with(']') {
         // Not the error itself: it may quote what it stumbled over.
         return serde_json::from_str(text)
@@ -168,6 +170,7 @@ mod tests {
     fn a_list_is_written_with_commas_or_as_json() {
         assert_eq!(elements("a").unwrap(), ["a"]);
         assert_eq!(elements(" a , b").unwrap(), ["a", "b"]);
+        assert_eq!(elements("\u{feff}a,b\n").unwrap(), ["a", "b"]);
         assert_eq!(elements(r#" ["a,b", " c"] "#).unwrap(), ["a,b", " c"]);
         assert_eq!(list(&Value::from(vec!["a,b", "c"])).unwrap(), ["a,b", "c"]);
     }

@@ -20,8 +20,12 @@
 //!   spellings of Adobe's ids are one; the allowed spelling wins. A value that is no text is passed on
 //!   as it is spelled. Members of the envelope that are named like an attribute of CloudEvents itself
 //!   (`id`, `source`, `time`, …) say nothing about the event and are left out.
-//! - A `time` is made RFC 3339 where its meaning is certain. What isn't, and a `dataschema` that is no
-//!   absolute URI, travels as it came in the plain headers [`TIME_HEADER`] and [`DATASCHEMA_HEADER`].
+//! - Attributes are what the CloudEvents SDKs for Java and Python read. A `time` is made RFC 3339 where
+//!   its meaning is certain. What isn't, and a `dataschema` that is no absolute URI, travels as it came in
+//!   the plain headers [`TIME_HEADER`] and [`DATASCHEMA_HEADER`]. A `source` that is no URI reference is
+//!   made one by percent-encoding, and is in [`SOURCE_HEADER`] as it came.
+//! - A lead activity's type is the catalogue's where that has another one for it (`catalog.rs`).
+//! - Every event becomes one of version 1.0; another `specversion` is in [`SPECVERSION_HEADER`].
 //! - `data` is JSON unless `datacontenttype` says otherwise; then a string stands for its text.
 //!   `data_base64` stands for its bytes. Without either the value is empty.
 //! - Keys are made as far as their parts are there; what lacks them is delivered nevertheless.
@@ -40,32 +44,36 @@ use std::borrow::Cow;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use self::{
-    attributes::{attributes, plain_headers},
+    attributes::{attributes, is_base64_of_0_3, plain_headers},
     challenge::is_challenge,
     layer::{Element, Known, Layer, MAX_MEMBERS, cloud_event, each},
 };
-use super::{Undecodable, naming, scalar::Scalar};
+use super::{Rules, Undecodable, naming, scalar::Scalar};
 use crate::event::{Coding, Decoded, Event, Pieces, Refused, Word, is_json};
 
-pub use attributes::{DATASCHEMA_HEADER, TIME_HEADER};
+pub use attributes::{DATASCHEMA_HEADER, SOURCE_HEADER, SPECVERSION_HEADER, TIME_HEADER};
 pub use challenge::{CHALLENGE_LIMIT, validation_url};
 pub use recipients::{NotOurs, Unnamed, check_recipients};
 
 /// A reason, and what was expected.
 type Flaw = (&'static str, String);
 
-pub(super) fn decode<'a>(body: &'a str, out: &mut Vec<Decoded<'a>>) -> Result<(), Undecodable> {
+pub(super) fn decode<'a>(
+    rules: &'a Rules,
+    body: &'a str,
+    out: &mut Vec<Decoded<'a>>,
+) -> Result<(), Undecodable> {
     let is_alone = body.trim_ascii_start().starts_with('{');
     each(body, |index, cursor| {
         let element = Element::read(cursor)?;
         if is_alone && element.layer.as_ref().is_some_and(|object| is_challenge(body, object)) {
             return Ok(());
         }
-        out.push(event(&element, index).map_err(|(reason, error)| Refused {
+        out.push(event(rules, &element, index).map_err(|(reason, error)| Refused {
             index,
             reason,
             error: format!("event {index}: {error}"),
-            key: key(&element).into(),
+            key: key(&element).map(Into::into),
             original: element.original.as_bytes(),
         }));
         Ok(())
@@ -74,7 +82,7 @@ pub(super) fn decode<'a>(body: &'a str, out: &mut Vec<Decoded<'a>>) -> Result<()
 }
 
 /// The event of an element, or the reason why there is none.
-fn event<'a>(element: &Element<'a>, index: u32) -> Result<Event<'a>, Flaw> {
+fn event<'a>(rules: &'a Rules, element: &Element<'a>, index: u32) -> Result<Event<'a>, Flaw> {
     let Some(outermost) = &element.layer else {
         return Err(("not-an-object", "expected an object".into()));
     };
@@ -91,11 +99,14 @@ fn event<'a>(element: &Element<'a>, index: u32) -> Result<Event<'a>, Flaw> {
         let error = "no object of the envelope has a `specversion` or a `type`";
         return Err(("not-a-cloud-event", error.into()));
     };
-    let attributes = attributes(outermost, layer)?;
+    let mut attributes = attributes(outermost, layer)?;
     let value = value(layer, attributes.datacontenttype.as_deref())?;
     let headers = plain_headers(layer, &attributes);
     let data = layer.data.unwrap_or_default();
     let activity_type_id = data.activity_type_id();
+    if let Some(ce_type) = rules.catalog.other_type(&attributes.r#type, activity_type_id) {
+        attributes.r#type = Cow::Borrowed(ce_type);
+    }
     let (stream, event_type) = naming::classify_owned(&attributes.r#type, activity_type_id);
     Ok(Event {
         index,
@@ -112,11 +123,10 @@ fn event<'a>(element: &Element<'a>, index: u32) -> Result<Event<'a>, Flaw> {
 }
 
 /// The key of an element that is refused, as far as it is known.
-fn key<'a>(element: &Element<'a>) -> Word<'a> {
-    let layer = element.layer.as_ref().and_then(cloud_event);
-    let Some(data) = layer.and_then(|layer| layer.data) else { return Word::Piece("") };
-    let ce_type =
-        layer.and_then(|layer| Scalar::of(layer.known(Known::Type)).text()).unwrap_or_default();
+fn key<'a>(element: &Element<'a>) -> Option<Word<'a>> {
+    let layer = element.layer.as_ref().and_then(cloud_event)?;
+    let data = layer.data?;
+    let ce_type = Scalar::of(layer.known(Known::Type)).text().unwrap_or_default();
     data.key(naming::classify(&ce_type, None).0)
 }
 
@@ -124,7 +134,11 @@ fn key<'a>(element: &Element<'a>) -> Word<'a> {
 /// be undone: that is tried here.
 fn value<'a>(layer: &Layer<'a>, content_type: Option<&str>) -> Result<Pieces<'a>, Flaw> {
     let base64 = layer.known(Known::DataBase64).filter(|spelled| *spelled != "null");
-    let (spelled, coding) = match (layer.known(Known::Data), base64) {
+    let (data, base64) = match (layer.known(Known::Data), base64) {
+        (data, None) if is_base64_of_0_3(layer) => (None, data),
+        as_they_are => as_they_are,
+    };
+    let (spelled, coding) = match (data, base64) {
         (Some(_), Some(_)) => {
             let error = "`data` and `data_base64` are both there";
             return Err(("ambiguous-data", error.into()));
@@ -141,11 +155,11 @@ fn value<'a>(layer: &Layer<'a>, content_type: Option<&str>) -> Result<Pieces<'a>
         (_, Scalar::Absent) => Ok(Pieces::default()),
         (Coding::Base64, Scalar::Text(text)) => match STANDARD.decode(text.as_bytes()) {
             Ok(_) => Ok(Pieces::coded(coding, spelled)),
-            Err(_) => Err(unusable("`data_base64` is not base64")),
+            Err(_) => Err(unusable("what should be base64 is not")),
         },
         (_, Scalar::Text(Cow::Borrowed(text))) => Ok(Pieces::from(text.as_bytes())),
         (_, Scalar::Text(Cow::Owned(_))) => Ok(Pieces::coded(coding, spelled)),
-        (Coding::Base64, _) => Err(unusable("`data_base64` is not text")),
+        (Coding::Base64, _) => Err(unusable("what should be base64 is not text")),
         (_, _) => Err(unusable("`data` is text that is no Unicode")),
     }
 }

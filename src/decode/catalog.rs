@@ -3,6 +3,10 @@
 //! The id is what counts; names drift between documents and languages and are asked only for an id
 //! that is not listed here. The built-in list has the types that Adobe names for its streams and
 //! the few that only the REST API names; ids that it lacks are valid.
+//!
+//! Both forms of an activity are called by this list. Adobe I/O's has a type already: it is another one
+//! here where its name is another name of a listed type, or none that is known and its id is listed. So
+//! both forms meet under one type, also where configuration gave it a name of its own.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -69,8 +73,10 @@ pub enum OverrideError {
 pub struct Catalog {
     /// In the order of the ids.
     types: Vec<(i64, ActivityType<'static>)>,
-    /// By name in lower case without spaces.
+    /// Those of configuration, by name in lower case without spaces.
     aliases: BTreeMap<String, i64>,
+    /// What Adobe calls the types, in the same spelling, whatever configuration calls them.
+    documented: BTreeMap<String, i64>,
 }
 
 impl Default for Catalog {
@@ -83,7 +89,9 @@ impl Catalog {
     /// The types that Adobe documents.
     pub fn builtin() -> Self {
         let types = BUILTIN.iter().map(|(id, name)| (*id, ActivityType::standard(name))).collect();
-        Self { types, aliases: BTreeMap::new() }
+        let names = BUILTIN.iter().chain(OTHER_NAMES);
+        let documented = names.map(|(id, name)| (naming::compact(name), *id)).collect();
+        Self { types, aliases: BTreeMap::new(), documented }
     }
 
     /// Ids and names of the types that Adobe documents, in the order of the ids.
@@ -150,16 +158,41 @@ impl Catalog {
         }
         match name.map(|name| (name, naming::compact(name))) {
             Some((name, compact)) if !compact.is_empty() => {
-                let alias = self.aliases.get(&compact).and_then(|id| self.listed(*id));
-                Some(alias.unwrap_or_else(|| ActivityType::standard(name)))
+                let known = self.named(&compact);
+                Some(known.unwrap_or_else(|| ActivityType::standard(name)))
             }
             _ => id.map(|id| ActivityType::standard(&format!("activity-{id}"))),
         }
     }
 
-    fn listed(&self, id: i64) -> Option<ActivityType<'_>> {
+    /// The type that stands for Adobe I/O's type `ce_type` of an activity with this `activityTypeId`, where
+    /// it is another one.
+    pub fn other_type(&self, ce_type: &str, id: Option<i64>) -> Option<&str> {
+        let name = naming::standard_name(ce_type)?;
+        let by_id = id.and_then(|id| self.find(id));
+        if by_id.is_some_and(|listed| listed.ce_type == ce_type) {
+            return None;
+        }
+        let known = self.id_of(name).and_then(|id| self.find(id)).or(by_id)?;
+        Some(&*known.ce_type).filter(|other| *other != ce_type)
+    }
+
+    /// The type that has this name, in lower case without spaces.
+    fn named(&self, compact: &str) -> Option<ActivityType<'_>> {
+        self.id_of(compact).and_then(|id| self.listed(id))
+    }
+
+    fn id_of(&self, compact: &str) -> Option<i64> {
+        self.aliases.get(compact).or_else(|| self.documented.get(compact)).copied()
+    }
+
+    fn find(&self, id: i64) -> Option<&ActivityType<'static>> {
         let at = self.types.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-        Some(self.types[at].1.borrowed())
+        Some(&self.types[at].1)
+    }
+
+    fn listed(&self, id: i64) -> Option<ActivityType<'_>> {
+        self.find(id).map(ActivityType::borrowed)
     }
 }
 
@@ -167,6 +200,9 @@ impl Catalog {
 fn is_name(text: &str) -> bool {
     text.contains(|c: char| c.is_ascii_alphanumeric()) && !text.contains(char::is_control)
 }
+
+/// Names that Adobe's documents have for listed types beside those of the list.
+const OTHER_NAMES: &[(i64, &str)] = &[(147, "Fill Out LinkedIn Lead Gen Form")];
 
 /// Ids and names, in the order of the ids.
 #[rustfmt::skip]
@@ -309,6 +345,48 @@ mod tests {
         assert_eq!(event_type(&catalog, None, Some("SYNC to crm")).unwrap(), "synclead");
         assert_eq!(event_type(&catalog, Some(3), None).unwrap(), "clicklink");
         assert_eq!(event_type(&catalog, None, Some("lien cliqué")).unwrap(), "clicklink");
+    }
+
+    #[test]
+    fn a_type_of_adobe_io_is_the_listed_one_under_any_of_its_names() {
+        let of = |catalog: &Catalog, name: &str, id| {
+            let ce_type = naming::standard_activity(name);
+            let other = catalog.other_type(&ce_type, id).map(str::to_owned).unwrap_or(ce_type);
+            naming::standard_name(&other).unwrap().to_owned()
+        };
+        let catalog = Catalog::builtin();
+        let linked = "filloutlinkedleadgenform";
+        for id in [Some(147), None] {
+            assert_eq!(of(&catalog, "Fill Out Linked Lead Gen Form", id), linked);
+            assert_eq!(of(&catalog, "Fill Out LinkedIn Lead Gen Form", id), linked);
+        }
+        assert_eq!(of(&catalog, "Open Email", Some(10)), "openemail");
+        assert_eq!(of(&catalog, "Opened the Email", Some(10)), "openemail", "names drift");
+        assert_eq!(of(&catalog, "Open Email", Some(3)), "openemail", "a name that is known counts");
+        assert_eq!(of(&catalog, "Fly Kite", Some(99_999)), "flykite");
+        assert_eq!(of(&catalog, "Fly Kite", None), "flykite");
+        assert_eq!(catalog.other_type(CUSTOM_ACTIVITY, Some(3)), None);
+        assert_eq!(catalog.other_type("org.example.thing", Some(3)), None);
+    }
+
+    #[test]
+    fn a_name_of_configuration_is_that_of_both_forms() {
+        let named = Override { name: Some("Clicked".into()), aliases: vec!["Klick".into()] };
+        let linked = Override { name: Some("LinkedIn".into()), aliases: vec![] };
+        let catalog = Catalog::with_overrides([(3, named), (147, linked)]).unwrap();
+        for name in ["Click Link", "Klick", "Clicked"] {
+            let adobe = naming::standard_activity(name);
+            let adobe = catalog.other_type(&adobe, Some(3)).unwrap_or(&adobe).to_owned();
+            assert_eq!(adobe, naming::standard_activity("Clicked"), "{name}");
+            assert_eq!(event_type(&catalog, Some(3), Some(name)).unwrap(), "clicked");
+        }
+        assert_eq!(event_type(&catalog, None, Some("Click Link")).unwrap(), "clicked");
+        for name in ["Fill Out Linked Lead Gen Form", "Fill Out LinkedIn Lead Gen Form"] {
+            assert_eq!(event_type(&catalog, None, Some(name)).unwrap(), "linkedin");
+            let adobe = naming::standard_activity(name);
+            let linkedin = naming::standard_activity("LinkedIn");
+            assert_eq!(catalog.other_type(&adobe, None), Some(&*linkedin));
+        }
     }
 
     #[test]

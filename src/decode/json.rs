@@ -16,16 +16,16 @@ use super::{Undecodable, scan};
 /// that it skips.)
 pub const MAX_DEPTH: usize = 127;
 
-/// The body as text, if it is UTF-8 and not empty.
+/// What some programs write before a text, and RFC 8259 lets a reader pass over.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// The body as text, if it is UTF-8 and not empty; without a byte order mark before it.
 pub(super) fn text(body: &[u8]) -> Result<&str, Undecodable> {
     let text = std::str::from_utf8(body).map_err(|error| {
         let at = error.valid_up_to();
         Undecodable::new("not-utf8", format!("not UTF-8 at byte {at}"))
     })?;
-    if text.starts_with('\u{feff}') {
-        let error = "starts with a byte order mark at byte 0: expected JSON without one";
-        return Err(Undecodable::new("not-json", error));
-    }
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     if text.bytes().all(is_space) {
         return Err(Undecodable::new("empty-body", "the body is empty: expected JSON at byte 0"));
     }

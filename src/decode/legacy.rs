@@ -3,7 +3,7 @@
 //! Each activity becomes the event that Adobe I/O sends for the same activity, so that both forms
 //! meet in one topic under one id: `ce_id` is `marketoGUID`, `ce_source`
 //! [`naming::LEAD_ACTIVITY_SOURCE`], `ce_type` and event type come from the catalogue, `ce_time` is
-//! `activityDate` if that is RFC 3339.
+//! `activityDate` by the rule that Adobe's `time` goes by (`time.rs`).
 //!
 //! What is decided here, where no published source says more:
 //! - Only top-level members of the body and of an activity count, however their names are escaped.
@@ -42,7 +42,7 @@ pub(super) fn decode<'a>(
             index,
             reason,
             error: format!("activity {index}: {error}"),
-            key: element.key(&munchkin_id).into(),
+            key: element.key(&munchkin_id).map(Into::into),
             original: element.original.as_bytes(),
         })
     }));
@@ -135,14 +135,14 @@ impl<'a> Element<'a> {
         Scalar::of(own).text().or_else(|| of_body.text.clone())
     }
 
-    /// `<munchkinId>:<leadId>`, `<munchkinId>` without a lead, empty without a munchkin id.
-    fn key(&self, of_body: &MunchkinId<'a>) -> Word<'a> {
-        let Some(munchkin_id) = self.munchkin_id(of_body) else { return Word::Piece("") };
-        match Scalar::of(self.activity.as_ref().and_then(|activity| activity.lead_id)) {
+    /// `<munchkinId>:<leadId>`, `<munchkinId>` without a lead, none without a munchkin id.
+    fn key(&self, of_body: &MunchkinId<'a>) -> Option<Word<'a>> {
+        let munchkin_id = self.munchkin_id(of_body)?;
+        Some(match Scalar::of(self.activity.as_ref().and_then(|activity| activity.lead_id)) {
             Scalar::Text(lead) => Word::joined(&[&munchkin_id, &lead]),
             Scalar::Number(lead) => Word::joined(&[&munchkin_id, lead]),
             Scalar::Absent | Scalar::Unusable => munchkin_id.into(),
-        }
+        })
     }
 }
 
@@ -204,7 +204,7 @@ fn event<'a>(
             id,
             source: Cow::Borrowed(naming::LEAD_ACTIVITY_SOURCE),
             r#type: kind.ce_type,
-            time: Scalar::of(activity.date).text().filter(|text| time::is_rfc3339(text)),
+            time: Scalar::of(activity.date).text().and_then(time::to_rfc3339),
             datacontenttype: Some(Cow::Borrowed("application/json")),
             ..Attributes::default()
         },
@@ -226,28 +226,26 @@ fn value<'a>(original: &'a str, activity: &Activity<'a>, of_body: &MunchkinId<'a
     } else {
         pieces.push(b"{");
     }
-    let quote = match Scalar::of(activity.lead_id) {
-        Scalar::Number(number) => {
-            let start = offset(original, number);
-            Some((start..start + number.len(), b"\"".as_slice()))
+    let quote = match (activity.lead_id, Scalar::of(activity.lead_id)) {
+        (Some(spelled), Scalar::Number(number)) => {
+            let start = offset(original, spelled);
+            Some((start..start + spelled.len(), number))
         }
         _ => None,
     };
     let cut = activity.guid_name.zip(activity.guid).map(|(name, value)| {
-        (
-            member_and_comma(bytes, offset(original, name), offset(original, value) + value.len()),
-            b"".as_slice(),
-        )
+        let (start, end) = (offset(original, name), offset(original, value) + value.len());
+        (member_and_comma(bytes, start, end), "")
     });
     let mut edits = [quote, cut];
     edits.sort_by_key(|edit| edit.as_ref().map(|(range, _)| range.start));
     let mut at = 1;
-    for (range, quote) in edits.into_iter().flatten() {
+    for (range, quoted) in edits.into_iter().flatten() {
         pieces.push(&bytes[at..range.start]);
-        if !quote.is_empty() {
-            pieces.push(quote);
-            pieces.push(&bytes[range.clone()]);
-            pieces.push(quote);
+        if !quoted.is_empty() {
+            pieces.push(b"\"");
+            pieces.push(quoted.as_bytes());
+            pieces.push(b"\"");
         }
         at = range.end;
     }

@@ -39,6 +39,11 @@ pub fn standard_activity(name: &str) -> String {
     format!("{MARKETO}{}{}", FAMILIES[0], compact(name))
 }
 
+/// The name in the type of a standard activity, as [`standard_activity`] has it.
+pub fn standard_name(ce_type: &str) -> Option<&str> {
+    ce_type.strip_prefix(MARKETO)?.strip_prefix(FAMILIES[0])
+}
+
 /// A name in lower case without spaces.
 pub fn compact(name: &str) -> String {
     name.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()

@@ -8,7 +8,7 @@ pub(super) enum Scalar<'a> {
     /// Missing, `null` or `""`.
     Absent,
     Text(Cow<'a, str>),
-    /// As it is spelled.
+    /// As it is spelled, but for a fraction of zeros: `4711.0` is the number 4711 to every reader.
     Number(&'a str),
     /// An array, an object, a boolean, or text that is no Unicode (half a surrogate pair).
     Unusable,
@@ -24,7 +24,7 @@ impl<'a> Scalar<'a> {
             }
             [b'"', ..] => serde_json::from_str(spelled)
                 .map_or(Self::Unusable, |text| Self::Text(Cow::Owned(text))),
-            [b'-' | b'0'..=b'9', ..] => Self::Number(spelled),
+            [b'-' | b'0'..=b'9', ..] => Self::Number(without_zeros(spelled)),
             _ => Self::Unusable,
         }
     }
@@ -43,6 +43,14 @@ impl<'a> Scalar<'a> {
             Self::Number(spelled) => Some(Cow::Borrowed(spelled)),
             Self::Absent | Self::Unusable => None,
         }
+    }
+}
+
+/// A number without the point and the zeros behind it, if there is nothing else.
+fn without_zeros(number: &str) -> &str {
+    match number.split_once('.') {
+        Some((whole, fraction)) if fraction.bytes().all(|byte| byte == b'0') => whole,
+        _ => number,
     }
 }
 
@@ -66,6 +74,22 @@ mod tests {
             assert_eq!(Scalar::of(Some(spelled)), Scalar::Unusable, "{spelled}");
         }
         assert_eq!(Scalar::of(Some("-1.50e2")), Scalar::Number("-1.50e2"));
+    }
+
+    #[test]
+    fn a_fraction_of_zeros_is_no_part_of_a_number() {
+        for (spelled, number) in [
+            ("4711.0", "4711"),
+            ("4711.000", "4711"),
+            ("-1.0", "-1"),
+            ("4711", "4711"),
+            ("4711.10", "4711.10"),
+            ("4711.0e1", "4711.0e1"),
+            ("4711e0", "4711e0"),
+        ] {
+            assert_eq!(Scalar::of(Some(spelled)), Scalar::Number(number), "{spelled}");
+        }
+        assert_eq!(Scalar::of(Some(r#""4711.0""#)).word().as_deref(), Some("4711.0"));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Which texts are times that a CloudEvent may carry, and which can be made one.
+//!
+//! A time is for its readers: RFC 3339 allows more than the CloudEvents SDKs for Java and for Python read,
+//! and one that they can't read costs the whole event there. So a time here is one that both read.
 
 use std::borrow::Cow;
 
-/// `text` as a time of RFC 3339, where it is certain which one is meant: a date and a time with an
-/// offset, whatever is unusual about the spelling. Senders have been seen to write a space for the
+/// `text` as a time of RFC 3339 that readers read, where it is certain which one is meant: a date and a
+/// time with an offset, whatever is unusual about the spelling. Senders have been seen to write a space for the
 /// `T`, and `-5:00`. A time without any zone means nothing certain.
 pub fn to_rfc3339(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
-    if is_rfc3339(&text) {
+    if is_readable(&text) {
         return Some(text);
     }
     let (date, rest) = text.trim().split_at_checked(10)?;
@@ -15,7 +18,7 @@ pub fn to_rfc3339(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
         clock_and_zone.find(|c: char| !c.is_ascii_digit() && !".:".contains(c))?,
     )?;
     let zone = offset(zone.trim_start())?;
-    Some(format!("{date}T{clock}{zone}").into()).filter(|made: &Cow<'_, str>| is_rfc3339(made))
+    Some(format!("{date}T{clock}{zone}").into()).filter(|made: &Cow<'_, str>| is_readable(made))
 }
 
 /// `Z`, `UTC`, `GMT`, `±h:mm`, `±hh:mm`, `±hhmm` and `±hh`, as RFC 3339 has them.
@@ -37,9 +40,14 @@ fn offset(text: &str) -> Option<String> {
         .then(|| format!("{sign}{hours:0>2}:{minutes}"))
 }
 
-/// Whether `text` is a date and time of RFC 3339, with its offset; calendar days are checked, a leap
-/// second is allowed, a space in place of the `T` is not (readers of `ce_time` refuse it).
-pub fn is_rfc3339(text: &str) -> bool {
+/// The most digits of a fraction, and the largest offset in minutes, that Java's times have.
+const FRACTION_DIGITS: usize = 9;
+const LARGEST_OFFSET: u32 = 18 * 60;
+
+/// Whether `text` is a date and time of RFC 3339, with its offset, that the SDKs for Java and Python read:
+/// a day that the calendar has, a year from 1 on (Python's first), no leap second (neither has any), a
+/// `T` and no space between date and time, and a fraction and an offset that Java's times can hold.
+pub fn is_readable(text: &str) -> bool {
     let bytes = text.as_bytes();
     let Some((date_time, rest)) = bytes.split_at_checked(19) else { return false };
     let [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b't', _, _, b':', _, _, b':', _, _] = date_time
@@ -60,7 +68,7 @@ pub fn is_rfc3339(text: &str) -> bool {
     let offset = match rest {
         [b'.', fraction @ ..] => {
             let length = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            if length == 0 {
+            if !(1..=FRACTION_DIGITS).contains(&length) {
                 return false;
             }
             &fraction[length..]
@@ -70,15 +78,18 @@ pub fn is_rfc3339(text: &str) -> bool {
     let offset_is_right = match offset {
         [b'Z' | b'z'] => true,
         [b'+' | b'-', hours @ .., b':', _, _] if hours.len() == 2 => {
-            within(digits(hours), 23) && within(digits(&offset[4..]), 59)
+            let (hours, minutes) = (digits(hours), digits(&offset[4..]));
+            within(minutes, 59)
+                && within(hours.zip(minutes).map(|(h, m)| h * 60 + m), LARGEST_OFFSET)
         }
         _ => false,
     };
-    (1..=12).contains(&month)
+    year > 0
+        && (1..=12).contains(&month)
         && (1..=days).contains(&day)
         && within(number(11, 13), 23)
         && within(number(14, 16), 59)
-        && within(number(17, 19), 60)
+        && within(number(17, 19), 59)
         && offset_is_right
 }
 
@@ -111,7 +122,7 @@ mod tests {
             ("2026-03-02 10:00:02 GMT", "2026-03-02T10:00:02Z"),
         ] {
             assert_eq!(made(text).as_deref(), Some(time), "{text}");
-            assert!(is_rfc3339(time), "{time}");
+            assert!(is_readable(time), "{time}");
         }
     }
 
@@ -127,6 +138,10 @@ mod tests {
             "2026-03-02 10:00:02 +1",
             "2026-03-02 10:00:02+100",
             "2026-03-02 10:00:02+24:00",
+            "2026-03-02 10:00:02+23:59",
+            "2026-03-02 10:00:60Z",
+            "2026-03-02 10:00:02.123456789012Z",
+            "0000-03-02 10:00:02Z",
             "2026-03-02 10:00:02+1:0",
             "2026-03-02 10:00:02+:00",
             "2026-03-02 10:00:02+-1:00",
@@ -144,16 +159,20 @@ mod tests {
     }
 
     #[test]
-    fn a_time_with_its_offset_is_rfc_3339() {
+    fn a_time_with_its_offset_is_readable() {
         for text in [
             "2026-03-02T09:59:58Z",
             "2026-03-02t09:59:58z",
             "2026-03-02T09:59:58.118Z",
             "2026-03-02T09:59:58.123456789+05:30",
-            "2024-02-29T23:59:60-11:00",
+            "2024-02-29T23:59:59-11:00",
             "2000-02-29T00:00:00Z",
+            "2026-03-02T09:59:58+18:00",
+            "2026-03-02T09:59:58-18:00",
+            "0001-01-01T00:00:00Z",
+            "9999-12-31T23:59:59.999999999Z",
         ] {
-            assert!(is_rfc3339(text), "{text}");
+            assert!(is_readable(text), "{text}");
         }
     }
 
@@ -179,18 +198,26 @@ mod tests {
             "2026-04-31T09:59:58Z",
             "2026-03-02T24:00:00Z",
             "2026-03-02T09:60:00Z",
-            "2026-03-02T09:59:61Z",
+            "2026-03-02T09:59:60Z",
+            "2016-12-31T23:59:60Z",
+            "2026-03-02T09:59:58.1234567890Z",
+            "2026-03-02T09:59:58.000000000000Z",
+            "2026-03-02T09:59:58+18:01",
+            "2026-03-02T09:59:58-18:01",
+            "2026-03-02T09:59:58+23:59",
+            "2026-03-02T09:59:58+00:60",
+            "0000-01-01T00:00:00Z",
             "+026-03-02T09:59:58Z",
             "２026-03-02T09:59:58Z",
         ] {
-            assert!(!is_rfc3339(text), "{text}");
+            assert!(!is_readable(text), "{text}");
         }
     }
 
     #[test]
-    fn what_is_rfc_3339_here_is_a_timestamp_elsewhere_too() {
+    fn what_is_readable_here_is_a_timestamp_elsewhere_too() {
         for text in
-            ["2026-03-02T09:59:58Z", "2026-03-02T09:59:58.118-05:00", "2024-02-29T23:59:60Z"]
+            ["2026-03-02T09:59:58Z", "2026-03-02T09:59:58.118-05:00", "2024-02-29T23:59:59Z"]
         {
             assert!(text.parse::<jiff::Timestamp>().is_ok(), "{text}");
         }

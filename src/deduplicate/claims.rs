@@ -7,7 +7,7 @@ use prometheus::IntCounter;
 
 use super::{
     Deduplicator,
-    identity::Id,
+    identity::{Id, Rule},
     index::{Claimed, Owner},
     prepared::{Attempt, Prepared},
     sidecar::{self, Sidecar},
@@ -89,7 +89,7 @@ impl Claims {
             return Claim::Granted(None);
         };
         let owner = Owner { source: self.source, position };
-        let claimed = self.shared.index(now).claim(id, owner, now);
+        let claimed = self.claim_id(id, event, owner, now);
         match claimed {
             Claimed::First => {
                 self.count("missed");
@@ -102,6 +102,18 @@ impl Claims {
                 Claim::Repeat
             }
         }
+    }
+
+    fn claim_id(&self, id: Id, event: &Event<'_>, owner: Owner, now: UnixMillis) -> Claimed {
+        let mut index = self.shared.index(now);
+        // Delivered by a program that did not count its type.
+        if index.may_know_without_type(now)
+            && let Some(before) = self.shared.key.id_without_type(event)
+            && let Some(by) = index.source_of(before, now)
+        {
+            return Claimed::Taken { by };
+        }
+        index.claim(id, owner, now)
     }
 
     /// An element of the delivery is no event.
@@ -139,15 +151,17 @@ impl Claims {
             return;
         }
         match self.prepared.read(committed) {
-            Ok(ids) => {
+            Ok((rule, ids)) => {
                 let owner = Owner::settled_before(self.source);
                 let mut index = self.shared.index(now);
+                if rule == Rule::WithoutType {
+                    index.expect_without_type(now);
+                }
                 for id in &ids {
                     index.claim(*id, owner, now);
                 }
                 drop(index);
-                self.settled.extend(ids);
-                self.save(now);
+                self.save_ids(rule, &ids, now);
             }
             Err(error) => tracing::warn!(
                 source = self.name(), %error,
@@ -179,12 +193,18 @@ impl Claims {
     /// unless the disk does not take them: then they are counted and let go, since a checkpoint that
     /// waited for them would keep the very space occupied that they need.
     pub fn save(&mut self, now: UnixMillis) {
-        if self.settled.is_empty() {
+        let settled = std::mem::take(&mut self.settled);
+        self.save_ids(Rule::WithType, &settled, now);
+        self.settled = settled; // its memory
+        self.settled.clear();
+    }
+
+    fn save_ids(&mut self, rule: Rule, ids: &[Id], now: UnixMillis) {
+        if ids.is_empty() {
             return;
         }
-        let saved = self.sidecar.save(&self.settled, now);
-        self.tell(saved, self.settled.len());
-        self.settled.clear();
+        let saved = self.sidecar.save(rule, ids, now);
+        self.tell(saved, ids.len());
         let (index, metrics) = (self.shared.index(now), &self.shared.metrics);
         metrics.deduplicate_ids.set(index.len() as i64);
         metrics.deduplicate_oldest_seconds.set((index.oldest().unwrap_or(0) / 1000) as i64);

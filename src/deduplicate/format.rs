@@ -1,11 +1,11 @@
 //! Ids as bytes: a header, then blocks of ids, one a save.
 //!
-//! Little-endian. The header has 32 bytes: the magic, the version, the key's fingerprint, eight bytes
-//! of zeros, and the CRC32C of all that. A block is a head of 16 bytes (how many ids, the CRC32C of
+//! Little-endian. The header has 32 bytes: the magic, the version, the key's fingerprint, the rule
+//! by which its ids were made, four bytes of zeros, and the CRC32C of all that. A block is a head of 16 bytes (how many ids, the CRC32C of
 //! the rest of the block, when they were saved) and 16 bytes an id. Nothing is ever changed, only
 //! appended, so what can't be read ends a file: after a crash it is a block that was never finished.
 
-use super::identity::Id;
+use super::identity::{Id, Rule};
 use crate::delivery::UnixMillis;
 
 const MAGIC: [u8; 8] = *b"MILLIDS\n";
@@ -27,6 +27,7 @@ pub struct Block {
 /// What a file holds.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Contents {
+    pub rule: Rule,
     pub blocks: Vec<Block>,
     /// Where the last whole block ends.
     pub end: usize,
@@ -43,14 +44,23 @@ pub enum Unreadable {
     OtherKey,
 }
 
-pub fn header(key: u64) -> [u8; HEADER_LENGTH] {
+pub fn header(key: u64, rule: Rule) -> [u8; HEADER_LENGTH] {
     let mut header = [0; HEADER_LENGTH];
     header[..8].copy_from_slice(&MAGIC);
     header[8..12].copy_from_slice(&VERSION.to_le_bytes());
     header[12..20].copy_from_slice(&key.to_le_bytes());
+    header[20..24].copy_from_slice(&number_of(rule).to_le_bytes());
     let sum = crc32c::crc32c(&header[..28]);
     header[28..].copy_from_slice(&sum.to_le_bytes());
     header
+}
+
+/// Zero is what stood there when there was one rule.
+fn number_of(rule: Rule) -> u32 {
+    match rule {
+        Rule::WithoutType => 0,
+        Rule::WithType => 1,
+    }
 }
 
 /// Appends a block to `bytes`.
@@ -96,7 +106,9 @@ pub fn read(bytes: &[u8], key: u64) -> Result<Contents, Unreadable> {
         VERSION => {}
         found => return Err(Unreadable::Version { found }),
     }
-    let mut contents = Contents { blocks: Vec::new(), end: HEADER_LENGTH };
+    // Ids of a rule that this program does not know are nobody's.
+    let rule = if u32_at(header, 20) == 0 { Rule::WithoutType } else { Rule::WithType };
+    let mut contents = Contents { rule, blocks: Vec::new(), end: HEADER_LENGTH };
     while let Some((block, length)) = block_at(&bytes[contents.end..]) {
         contents.blocks.push(block);
         contents.end += length;
@@ -138,7 +150,7 @@ mod tests {
     }
 
     fn file() -> Vec<u8> {
-        let mut bytes = header(KEY).to_vec();
+        let mut bytes = header(KEY, Rule::WithType).to_vec();
         for Block { at, ids } in blocks() {
             add_block(&mut bytes, at, &ids);
         }
@@ -149,7 +161,15 @@ mod tests {
     fn what_was_written_is_read_back() {
         let bytes = file();
         let end = bytes.len();
-        assert_eq!(read(&bytes, KEY), Ok(Contents { blocks: blocks(), end }));
+        let rule = Rule::WithType;
+        assert_eq!(read(&bytes, KEY), Ok(Contents { rule, blocks: blocks(), end }));
+    }
+
+    #[test]
+    fn a_file_of_before_the_rules_has_zeros_and_is_of_the_first() {
+        let before = header(KEY, Rule::WithoutType);
+        assert_eq!(before[20..28], [0; 8]);
+        assert_eq!(read(&before, KEY).unwrap().rule, Rule::WithoutType);
     }
 
     #[test]

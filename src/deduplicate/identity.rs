@@ -1,18 +1,30 @@
-//! What an event is known by: a keyed hash of its munchkin id, its CloudEvents source and its id.
+//! What an event is known by: a keyed hash of its munchkin id, its CloudEvents source, type and id.
+//!
+//! The type is part of it since senders give one id to events of several types. Until it was, the hash had
+//! the other three alone ([`Rule`]); what was delivered then is recognised for as long as it is known.
 //!
 //! SipHash-2-4 with 128 bits. Two events that differ share a hash once in 2^128, and nobody who does
 //! not know the key can look for two that do. The hashes are on disk: the bytes that are hashed, and
-//! their order, never change without a new version of the key's file.
+//! their order, never change without a new rule, which the files of ids name.
 
 use std::fmt;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use crate::event::Event;
+use crate::event::{Event, Stream};
 
 /// What one event is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id(pub(super) [u64; 2]);
+
+/// What an id is the hash of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Munchkin id, source and id: what programs before this rule wrote.
+    WithoutType,
+    /// The type between source and id.
+    WithType,
+}
 
 /// The secret of the hashes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,6 +38,16 @@ impl Key {
     pub fn id(&self, event: &Event<'_>) -> Option<Id> {
         let attributes = &event.attributes;
         let id = attributes.id.as_deref()?;
+        let (munchkin_id, ce_type) = (event.munchkin_id.as_deref(), &attributes.r#type);
+        Some(self.hash([munchkin_id, Some(&attributes.source), Some(ce_type), Some(id)]))
+    }
+
+    /// What it was known by before its type counted. `None` where that says too little: one id of the
+    /// observability stream is that of three types, and one of them that was not delivered yet must not
+    /// be passed over. A repeat of those is the smaller evil.
+    pub(super) fn id_without_type(&self, event: &Event<'_>) -> Option<Id> {
+        let attributes = &event.attributes;
+        let id = attributes.id.as_deref().filter(|_| event.stream != Stream::Observability)?;
         Some(self.hash([event.munchkin_id.as_deref(), Some(&attributes.source), Some(id)]))
     }
 
@@ -36,7 +58,7 @@ impl Key {
 
     /// Each text with its length before it, so that none can lend bytes to the next; an absent one
     /// has a length that no text has.
-    fn hash(&self, texts: [Option<&str>; 3]) -> Id {
+    fn hash<const COUNT: usize>(&self, texts: [Option<&str>; COUNT]) -> Id {
         use std::hash::Hasher;
         let mut hasher = SipHasher24::new_with_key(&self.0);
         for text in texts {
@@ -58,6 +80,7 @@ impl fmt::Debug for Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Attributes, Pieces};
 
     const KEY: Key = Key(*b"0123456789abcdef");
 
@@ -65,6 +88,42 @@ mod tests {
     fn the_hashes_on_disk_are_those_of_the_first_version() {
         let id = KEY.hash([Some("999-XYZ-000"), Some("urn:marketo_activity_stream"), Some("0b5e")]);
         assert_eq!(id, Id([0x0f73_697d_d13c_1fa8, 0x43df_1e1d_489b_6c68]));
+    }
+
+    fn event(stream: Stream, ce_type: &'static str) -> Event<'static> {
+        Event {
+            index: 0,
+            stream,
+            event_type: "clicklink".into(),
+            munchkin_id: Some("999-XYZ-000".into()),
+            activity_type_id: None,
+            key: None,
+            attributes: Attributes {
+                id: Some("0b5e".into()),
+                source: "urn:marketo_activity_stream".into(),
+                r#type: ce_type.into(),
+                ..Attributes::default()
+            },
+            headers: Vec::new(),
+            value: Pieces::default(),
+            original: b"",
+        }
+    }
+
+    #[test]
+    fn an_event_is_known_by_munchkin_id_source_type_and_id() {
+        let texts = ["999-XYZ-000", "urn:marketo_activity_stream", "a.click", "0b5e"];
+        let click = event(Stream::LeadActivity, "a.click");
+        assert_eq!(KEY.id(&click), Some(KEY.hash(texts.map(Some))));
+        assert_ne!(KEY.id(&click), KEY.id(&event(Stream::LeadActivity, "a.open")));
+    }
+
+    #[test]
+    fn what_an_event_was_known_by_has_no_type_and_counts_where_that_says_enough() {
+        let texts = ["999-XYZ-000", "urn:marketo_activity_stream", "0b5e"];
+        let before = KEY.id_without_type(&event(Stream::LeadActivity, "a.click"));
+        assert_eq!(before, Some(KEY.hash(texts.map(Some))));
+        assert_eq!(KEY.id_without_type(&event(Stream::Observability, "a.metrics")), None);
     }
 
     #[test]

@@ -107,6 +107,8 @@ pub struct Index {
     spans: VecDeque<Span>,
     /// Time does not go back here.
     latest: UnixMillis,
+    /// Until when ids are known that were made without the type of their event.
+    without_type_until: UnixMillis,
 }
 
 /// Slots of the table for `limit` ids.
@@ -133,6 +135,7 @@ impl Index {
             table: vec![Slot::EMPTY; slots(limit)],
             spans: VecDeque::new(),
             latest: 0,
+            without_type_until: 0,
         }
     }
 
@@ -166,6 +169,25 @@ impl Index {
         }
         self.insert(Entry::new(id, owner));
         Claimed::First
+    }
+
+    /// An id that was saved then was made without the type of its event.
+    pub fn expect_without_type(&mut self, at: UnixMillis) {
+        let known_for = self.window.saturating_add(self.window / SPANS);
+        self.without_type_until = self.without_type_until.max(at.saturating_add(known_for));
+    }
+
+    /// Whether such ids may still be known.
+    pub fn may_know_without_type(&self, at: UnixMillis) -> bool {
+        at <= self.without_type_until
+    }
+
+    /// The source that has `id`.
+    pub fn source_of(&mut self, id: Id, at: UnixMillis) -> Option<u32> {
+        self.latest = self.latest.max(at);
+        self.expire();
+        let place = self.find(id).filter(|place| !self.is_expired(*place))?;
+        Some(self.ring[place].source)
     }
 
     /// The events of `source` in these deliveries can't be had any more: their ids are free again.

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{
     format::{self, HEADER_LENGTH, ID_LENGTH},
-    identity::{Id, Key},
+    identity::{Id, Key, Rule},
 };
 use crate::{
     delivery::UnixMillis,
@@ -53,7 +53,7 @@ impl Prepared {
         disk::make_directory(&*self.disk, &self.folder)?;
         self.clear()?;
         let mut bytes = Vec::with_capacity((ids.len() + 1) * ID_LENGTH + HEADER_LENGTH);
-        bytes.extend_from_slice(&format::header(self.key));
+        bytes.extend_from_slice(&format::header(self.key, Rule::WithType));
         format::add_block(&mut bytes, at, ids);
         let file = self.disk.create_new(&self.path(attempt))?;
         disk::write_all_at(&*file, &mut [IoSlice::new(&bytes)], 0)?;
@@ -61,15 +61,18 @@ impl Prepared {
         self.disk.sync_dir(&self.folder)
     }
 
-    /// What was prepared for an attempt that was committed; empty if nothing was. After an error its
-    /// events may be repeated.
-    pub fn read(&self, attempt: Attempt) -> io::Result<Vec<Id>> {
+    /// What was prepared for an attempt that was committed, with the rule of its ids; empty if nothing was.
+    /// After an error its events may be repeated.
+    pub fn read(&self, attempt: Attempt) -> io::Result<(Rule, Vec<Id>)> {
         let bytes = match disk::read_file(&*self.disk, &self.path(attempt)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok((Rule::WithType, Vec::new()));
+            }
             bytes => bytes?,
         };
         let contents = format::read(&bytes, self.key).map_err(io::Error::other)?;
-        Ok(contents.blocks.into_iter().flat_map(|block| block.ids).collect())
+        let ids = contents.blocks.into_iter().flat_map(|block| block.ids).collect();
+        Ok((contents.rule, ids))
     }
 
     /// Removes all that was ever prepared.

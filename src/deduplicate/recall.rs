@@ -12,7 +12,8 @@ use std::{
 
 use super::{
     Deduplicator,
-    format::{self, Block},
+    format::{self, Block, Contents},
+    identity::Rule,
     index::{Index, Owner},
     sidecar,
 };
@@ -52,6 +53,9 @@ pub fn fill(index: &mut Index, of: &Deduplicator, now: UnixMillis) {
         let next = files.iter_mut().filter_map(|files| Some((files.next_at()?, files)));
         let Some((at, files)) = next.min_by_key(|(at, _)| *at) else { break };
         let Some(block) = files.blocks.next() else { break };
+        if files.rule == Rule::WithoutType {
+            index.expect_without_type(at.min(now));
+        }
         for id in block.ids {
             // One that was saved twice is known; a clock that was wrong counts as now.
             index.claim(id, Owner::settled_before(files.source), at.min(now));
@@ -68,13 +72,16 @@ struct Files<'a> {
     folder: PathBuf,
     numbers: vec::IntoIter<u64>,
     blocks: vec::IntoIter<Block>,
+    /// By which the ids of the blocks were made.
+    rule: Rule,
 }
 
 impl<'a> Files<'a> {
     fn of(source: u32, known: &'a Source, of: &'a Deduplicator) -> Self {
         let folder = sidecar::folder_in(&known.folder);
         let (numbers, blocks) = (Vec::new().into_iter(), Vec::new().into_iter());
-        let mut files = Self { source, of, name: &known.name, folder, numbers, blocks };
+        let rule = Rule::WithType;
+        let mut files = Self { source, of, name: &known.name, folder, numbers, blocks, rule };
         match sidecar::numbers(&*of.disk, &files.folder) {
             Ok(numbers) => files.numbers = numbers.into_iter(),
             Err(error) => files.passed_by(&files.folder, &error),
@@ -90,13 +97,16 @@ impl<'a> Files<'a> {
             }
             let path = sidecar::path(&self.folder, self.numbers.next()?);
             match self.read(&path) {
-                Ok(blocks) => self.blocks = blocks.into_iter(),
+                Ok(contents) => {
+                    self.rule = contents.rule;
+                    self.blocks = contents.blocks.into_iter();
+                }
                 Err(error) => self.passed_by(&path, &error),
             }
         }
     }
 
-    fn read(&self, path: &Path) -> io::Result<Vec<Block>> {
+    fn read(&self, path: &Path) -> io::Result<Contents> {
         let bytes = disk::read_file(&*self.of.disk, path)?;
         let contents = format::read(&bytes, self.of.key.fingerprint()).map_err(io::Error::other)?;
         if contents.end < bytes.len() {
@@ -106,7 +116,7 @@ impl<'a> Files<'a> {
                 &format!("its last {rest} bytes are damaged or were never synced"),
             );
         }
-        Ok(contents.blocks)
+        Ok(contents)
     }
 
     fn passed_by(&self, path: &Path, why: &dyn std::fmt::Display) {

@@ -15,7 +15,7 @@ use std::{
 use super::{
     Settings,
     format::{self, HEADER_LENGTH, ID_LENGTH},
-    identity::{Id, Key},
+    identity::{Id, Key, Rule},
 };
 use crate::{
     delivery::UnixMillis,
@@ -64,6 +64,8 @@ pub struct Sidecar {
 /// The file that is written.
 struct Open {
     number: u64,
+    /// Of all its ids.
+    rule: Rule,
     file: Arc<dyn DiskFile>,
     length: usize,
 }
@@ -75,18 +77,18 @@ impl Sidecar {
         Self { disk, folder, settings, key: key.fingerprint(), open: None }
     }
 
-    /// Saves `ids`; durable when it returns.
-    pub fn save(&mut self, ids: &[Id], at: UnixMillis) -> io::Result<()> {
+    /// Saves `ids`, which were made by `rule`; durable when it returns.
+    pub fn save(&mut self, rule: Rule, ids: &[Id], at: UnixMillis) -> io::Result<()> {
         // Not there again after an error.
         let mut open = match self.open.take() {
-            Some(open) if open.length < FILE_LENGTH => open,
-            Some(full) => self.begin(full.number + 1)?,
-            None => self.resume()?,
+            Some(open) if open.length < FILE_LENGTH && open.rule == rule => open,
+            Some(other) => self.begin(rule, other.number + 1)?,
+            None => self.resume(rule)?,
         };
         let mut bytes = Vec::with_capacity(ids.len() * ID_LENGTH + 2 * HEADER_LENGTH);
         let is_new = open.length == 0;
         if is_new {
-            bytes.extend_from_slice(&format::header(self.key));
+            bytes.extend_from_slice(&format::header(self.key, rule));
         }
         format::add_block(&mut bytes, at, ids);
         disk::write_all_at(&*open.file, &mut [IoSlice::new(&bytes)], open.length as u64)?;
@@ -99,26 +101,30 @@ impl Sidecar {
         Ok(())
     }
 
-    /// Goes on with the last file if it is whole and has room, so that a process that starts often
-    /// does not leave many.
-    fn resume(&mut self) -> io::Result<Open> {
+    /// Goes on with the last file if it is whole and has room, and ids of this rule, so that a process that
+    /// starts often does not leave many.
+    fn resume(&mut self, rule: Rule) -> io::Result<Open> {
         disk::make_directory(&*self.disk, &self.folder)?;
-        let Some(last) = numbers(&*self.disk, &self.folder)?.pop() else { return self.begin(1) };
+        let last = numbers(&*self.disk, &self.folder)?.pop();
+        let Some(last) = last else { return self.begin(rule, 1) };
         let path = path(&self.folder, last);
         let bytes = disk::read_file(&*self.disk, &path)?;
-        let end = format::read(&bytes, self.key).map_or(0, |contents| contents.end);
+        let end = match format::read(&bytes, self.key) {
+            Ok(contents) if contents.rule == rule => contents.end,
+            _ => 0,
+        };
         if end != bytes.len() || end >= FILE_LENGTH {
-            return self.begin(last + 1);
+            return self.begin(rule, last + 1);
         }
-        Ok(Open { number: last, file: self.disk.open_to_write(&path)?, length: end })
+        Ok(Open { number: last, rule, file: self.disk.open_to_write(&path)?, length: end })
     }
 
-    fn begin(&self, number: u64) -> io::Result<Open> {
+    fn begin(&self, rule: Rule, number: u64) -> io::Result<Open> {
         if let Err(error) = self.remove_old(number) {
             tracing::warn!(folder = %self.folder.display(), %error, "old ids can't be removed");
         }
         let file = self.disk.create_new(&path(&self.folder, number))?;
-        Ok(Open { number, file, length: 0 })
+        Ok(Open { number, rule, file, length: 0 })
     }
 
     /// Their names need no sync: one that comes back is as old as it was.

@@ -4,6 +4,10 @@
 //! `ce_dataschema`, `ce_subject`, `ce_` extensions as they come, then plain headers. Absent attributes
 //! have no header. Header values are UTF-8 as they are (percent-encoding is the HTTP binding's, not
 //! Kafka's).
+//!
+//! A `content-type` that begins with `application/cloudevents` says to a reader that the record is in
+//! structured mode, whatever other headers it has. So data that is itself called so (an event inside of an
+//! event) gets the media type of its syntax, and [`CONTENT_TYPE_HEADER`] has the one that came.
 
 use super::{extensions, headers::Headers};
 use crate::event::{Attributes, Event};
@@ -17,11 +21,40 @@ pub(super) fn names(attributes: &Attributes<'_>, names: &mut String) {
     }
 }
 
-/// `names` are those that [`names`] has made.
-pub(super) fn headers<'b>(id: &'b str, mut names: &'b str, event: &'b Event<'b>) -> Headers<'b> {
+/// The plain header of a `datacontenttype` that can't be the record's `content-type`, as it came.
+const CONTENT_TYPE_HEADER: &str = "millrace-datacontenttype";
+
+/// What the media types of structured mode begin with.
+const STRUCTURED: &str = "application/cloudevents";
+
+/// Writes the `content-type` that stands for the event's `datacontenttype` into `made`, if that would be
+/// taken for the one of structured mode: `application/json` for `application/cloudevents+json`.
+pub(super) fn content_type(attributes: &Attributes<'_>, made: &mut String) {
+    made.clear();
+    let Some(came) = attributes.datacontenttype.as_deref() else { return };
+    let came = came.trim_start();
+    if !came.get(..STRUCTURED.len()).is_some_and(|it| it.eq_ignore_ascii_case(STRUCTURED)) {
+        return;
+    }
+    let (essence, parameters) = came.split_at(came.find(';').unwrap_or(came.len()));
+    let syntax = essence.rsplit_once('+').map_or("octet-stream", |(_, syntax)| syntax.trim());
+    made.push_str("application/");
+    made.push_str(syntax);
+    made.push_str(parameters);
+}
+
+/// `names` are those that [`names`] has made, and `content_type` is what [`content_type`] has.
+pub(super) fn headers<'b>(
+    id: &'b str,
+    mut names: &'b str,
+    content_type: &'b str,
+    event: &'b Event<'b>,
+) -> Headers<'b> {
     let attributes = &event.attributes;
+    let came = attributes.datacontenttype.as_deref();
+    let is_made = !content_type.is_empty();
     let mut headers = Headers::default();
-    headers.add_some("content-type", attributes.datacontenttype.as_deref());
+    headers.add_some("content-type", if is_made { Some(content_type) } else { came });
     headers.add("ce_specversion", "1.0");
     headers.add("ce_id", id);
     headers.add("ce_source", &attributes.source);
@@ -37,5 +70,39 @@ pub(super) fn headers<'b>(id: &'b str, mut names: &'b str, event: &'b Event<'b>)
     for (name, value) in &event.headers {
         headers.add(name, value);
     }
+    headers.add_some(CONTENT_TYPE_HEADER, came.filter(|_| is_made));
     headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(came: &'static str) -> String {
+        let mut made = "what was here before".to_owned();
+        let attributes = Attributes { datacontenttype: Some(came.into()), ..Attributes::default() };
+        content_type(&attributes, &mut made);
+        made
+    }
+
+    #[test]
+    fn no_content_type_is_taken_for_the_one_of_structured_mode() {
+        for (came, expected) in [
+            ("application/cloudevents+json", "application/json"),
+            ("Application/CloudEvents+JSON; charset=UTF-8", "application/JSON; charset=UTF-8"),
+            ("application/cloudevents-batch+json", "application/json"),
+            ("application/cloudevents+avro", "application/avro"),
+            ("application/cloudevents", "application/octet-stream"),
+            ("application/cloudevents;a=b+json", "application/octet-stream;a=b+json"),
+        ] {
+            assert_eq!(made(came), expected, "{came}");
+        }
+    }
+
+    #[test]
+    fn every_other_content_type_stays_as_it_came() {
+        for came in ["application/json", "application/cloud", "text/plain", "", "\u{e9}"] {
+            assert_eq!(made(came), "", "{came}");
+        }
+    }
 }

@@ -2,6 +2,8 @@
 //!
 //! Members stand in the order of the headers of binary mode, and data comes last: byte for byte in
 //! `data` where it is JSON, else in `data_base64`. The only headers are `content-type` and plain ones.
+//! What those say is in the value too, so that the value is the whole event: `millrace-time` as the
+//! extension `millracetime`, and so on. An extension of that name that came with the event stays.
 //! The binding would allow the `ce_` headers of binary mode beside them, but readers tell the modes
 //! apart by their presence.
 
@@ -44,6 +46,11 @@ pub(super) fn value(id: &str, event: &Event<'_>, scratch: &mut Vec<u8>, out: &mu
     for (name, value) in extensions(attributes) {
         member(out, name, value);
     }
+    for (header, value) in &event.headers {
+        if extensions(attributes).all(|(name, _)| !is_extension_of(header, name)) {
+            plain_member(out, header, value);
+        }
+    }
     data(event, scratch, out);
     out.push(b'}');
 }
@@ -67,6 +74,19 @@ fn data(event: &Event<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     }
 }
 
+/// Whether the plain header `header` has the extension `name` for its own.
+fn is_extension_of(header: &str, name: &str) -> bool {
+    header.bytes().filter(|byte| *byte != b'-').eq(name.bytes())
+}
+
+/// A plain header as an extension, whose name has no hyphens.
+fn plain_member(out: &mut Vec<u8>, header: &str, text: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend(header.bytes().filter(|byte| *byte != b'-'));
+    out.extend_from_slice(b"\":");
+    serde_json::to_writer(out, text).expect("text can be written into memory");
+}
+
 /// `,"name":"text"`; the name needs no escapes.
 fn member(out: &mut Vec<u8>, name: &str, text: &str) {
     out.extend_from_slice(b",\"");
@@ -77,19 +97,29 @@ fn member(out: &mut Vec<u8>, name: &str, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::event::{Attributes, Pieces, Stream};
 
     fn written(attributes: Attributes<'_>, value: Pieces<'_>) -> String {
+        with_headers(attributes, Vec::new(), value)
+    }
+
+    fn with_headers<'a>(
+        attributes: Attributes<'a>,
+        headers: Vec<(&'static str, Cow<'a, str>)>,
+        value: Pieces<'a>,
+    ) -> String {
         let event = Event {
             index: 0,
             stream: Stream::Other,
             event_type: "thing".into(),
             munchkin_id: None,
             activity_type_id: None,
-            key: "".into(),
+            key: None,
             attributes,
-            headers: Vec::new(),
+            headers,
             value,
             original: b"",
         };
@@ -124,6 +154,29 @@ mod tests {
                 r#""time":"2026-03-02T09:59:58Z","datacontenttype":"application/json","#,
                 r#""dataschema":"urn:schema","subject":"s","eventid":"e","data":{ "a": 1.50 }}"#
             )
+        );
+    }
+
+    #[test]
+    fn what_plain_headers_say_is_in_the_value_too_once() {
+        let headers = || {
+            vec![
+                ("millrace-time", "2026-03-02 10:00:02.118".into()),
+                ("millrace-dataschema", "V2.0".into()),
+            ]
+        };
+        let begin = r#"{"specversion":"1.0","id":"i","source":"","type":"""#;
+        assert_eq!(
+            with_headers(Attributes::default(), headers(), Pieces::default()),
+            format!(
+                r#"{begin},"millracetime":"2026-03-02 10:00:02.118","millracedataschema":"V2.0"}}"#
+            )
+        );
+        let own = vec![("millracetime".into(), "its own".into())].into();
+        let attributes = Attributes { extensions: own, ..Attributes::default() };
+        assert_eq!(
+            with_headers(attributes, headers(), Pieces::default()),
+            format!(r#"{begin},"millracetime":"its own","millracedataschema":"V2.0"}}"#)
         );
     }
 

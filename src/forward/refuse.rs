@@ -53,7 +53,7 @@ pub(super) fn whole_body<'a>(
         origin: Origin::Sender,
         position,
         original_topic: None,
-        key: b"",
+        key: None,
         original: body,
     }
 }
@@ -71,7 +71,7 @@ pub(super) fn element<'a>(
         origin: Origin::Sender,
         position,
         original_topic: None,
-        key: refused.key.as_bytes(),
+        key: refused.key.as_deref().map(str::as_bytes),
         original: refused.original,
     }
 }
@@ -92,7 +92,7 @@ pub(super) fn event<'a>(
         origin: Origin::Sender,
         position,
         original_topic: Some(topic),
-        key: event.key.as_bytes(),
+        key: event.key.as_deref().map(str::as_bytes),
         original: event.original,
     }
 }
@@ -182,7 +182,8 @@ impl<S: Sink> Forwarder<S> {
 
     /// Whether the letter would be larger than a record may be.
     pub(super) fn is_too_large(&self, letter: &DeadLetter<'_>) -> bool {
-        letter.original.len() + letter.key.len() + LETTER_OVERHEAD > self.sink.record_limit()
+        let key = letter.key.map_or(0, <[u8]>::len);
+        letter.original.len() + key + LETTER_OVERHEAD > self.sink.record_limit()
     }
 
     pub(super) fn send_letter(

@@ -185,8 +185,12 @@ impl<S: Sink> Forwarder<S> {
         transaction.attempt = Some(checkpoint.clone());
         let (key, value) = (checkpoint.spool.to_string(), checkpoint.to_json());
         let topic = transaction.settings.topic.clone();
-        let record =
-            Record { topic: &topic, key: key.as_bytes(), value: value.as_bytes(), headers: &[] };
+        let record = Record {
+            topic: &topic,
+            key: Some(key.as_bytes()),
+            value: value.as_bytes(),
+            headers: &[],
+        };
         match self.sink.commit(&record, PATIENCE) {
             Commit::Pending => Ok(Some(Progress::Waiting)),
             Commit::Done => {

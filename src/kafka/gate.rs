@@ -35,7 +35,7 @@ pub(super) struct Door {
 pub(super) struct Waiting {
     /// Where it stands in [`Pending`](super::pending::Pending).
     pub slot: usize,
-    pub key: Box<[u8]>,
+    pub key: Option<Box<[u8]>>,
     pub value: Box<[u8]>,
     pub headers: OwnedHeaders,
 }
@@ -58,6 +58,8 @@ struct Topic {
     /// How many records the library has.
     under_way: usize,
     partitions: Vec<Partition>,
+    /// Where the next record without a key goes: they take turns.
+    turn: u32,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +75,7 @@ impl Gate {
     pub fn door(
         &mut self,
         topic: &str,
-        key: &[u8],
+        key: Option<&[u8]>,
         count: impl FnOnce(&str) -> Option<u32>,
     ) -> Door {
         let number = match self.numbers.get(topic) {
@@ -84,11 +86,17 @@ impl Gate {
         Door { topic: number, partition: self.topics[number].partition_of(key) }
     }
 
+    /// The partition of a record without a key, as the library has to be told; of the others it knows.
+    pub fn chosen(&self, door: Door, key: Option<&[u8]>) -> Option<i32> {
+        let is_chosen = key.is_none() && self.topics[door.topic].counted;
+        is_chosen.then_some(door.partition).and_then(|partition| partition.try_into().ok())
+    }
+
     fn add(&mut self, name: &str) -> usize {
         let name: Arc<str> = name.into();
         self.numbers.insert(Arc::clone(&name), self.topics.len());
         let partitions = vec![Partition::default()];
-        self.topics.push(Topic { name, counted: false, under_way: 0, partitions });
+        self.topics.push(Topic { name, counted: false, under_way: 0, partitions, turn: 0 });
         self.topics.len() - 1
     }
 
@@ -105,7 +113,7 @@ impl Gate {
         self.opened.retain(|door| door.topic != number);
         // Those with one key stood in one line.
         for record in before.into_iter().flat_map(|partition| partition.line) {
-            let partition = topic.partition_of(&record.key);
+            let partition = topic.partition_of(record.key.as_deref());
             topic.partitions[partition as usize].line.push_back(record);
             self.opened.push(Door { topic: number, partition });
         }
@@ -190,8 +198,13 @@ impl Gate {
 }
 
 impl Topic {
-    fn partition_of(&self, key: &[u8]) -> u32 {
-        partition::of_key(key, u32::try_from(self.partitions.len()).unwrap_or(u32::MAX))
+    fn partition_of(&mut self, key: Option<&[u8]>) -> u32 {
+        let count = u32::try_from(self.partitions.len()).unwrap_or(u32::MAX);
+        let Some(key) = key else {
+            self.turn = self.turn.wrapping_add(1);
+            return self.turn % count;
+        };
+        partition::of_key(key, count)
     }
 
     fn partition(&mut self, partition: u32) -> &mut Partition {
@@ -225,7 +238,7 @@ mod tests {
     const TOPIC: &str = "marketo.lead-activity.a";
 
     fn record(slot: usize, key: &str) -> Waiting {
-        let (key, value) = (key.as_bytes().into(), [].into());
+        let (key, value) = (Some(key.as_bytes().into()), [].into());
         Waiting { slot, key, value, headers: OwnedHeaders::new() }
     }
 
@@ -243,7 +256,7 @@ mod tests {
 
         /// Whether it goes at once.
         fn send(&mut self, slot: usize, key: &str) -> (Door, bool) {
-            let door = self.gate.door(TOPIC, key.as_bytes(), |_| self.count);
+            let door = self.gate.door(TOPIC, Some(key.as_bytes()), |_| self.count);
             let passes = self.gate.passes(door, self.now);
             if !passes {
                 self.gate.stand_in_line(door, record(slot, key));
@@ -286,6 +299,22 @@ mod tests {
             assert_eq!(passes, !seen.contains(&door), "the first of each partition");
             seen.push(door);
         }
+    }
+
+    #[test]
+    fn records_without_a_key_take_turns_at_the_partitions() {
+        let mut case = Case::new(3);
+        let mut seen = Vec::new();
+        for _ in 0..6 {
+            let door = case.gate.door(TOPIC, None, |_| case.count);
+            assert_eq!(case.gate.chosen(door, None), Some(door.partition.try_into().unwrap()));
+            assert_eq!(case.gate.chosen(door, Some(b"a")), None);
+            seen.push(door.partition);
+        }
+        assert_eq!(seen, [1, 2, 0, 1, 2, 0]);
+        let mut unknown = Gate::default();
+        let door = unknown.door(TOPIC, None, |_| None);
+        assert_eq!(unknown.chosen(door, None), None, "nobody knows which there are");
     }
 
     #[test]

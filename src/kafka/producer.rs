@@ -151,17 +151,18 @@ impl Producer {
             let count = |topic: &str| self.topics.partitions(topic);
             let next = {
                 let state = &mut *client.context().state();
-                let next = state.gate.next(Instant::now(), count);
-                if let Some((door, _, record)) = &next {
-                    state.pending.goes_through(record.slot, *door);
-                }
-                next
+                state.gate.next(Instant::now(), count).map(|(door, topic, record)| {
+                    state.pending.goes_through(record.slot, door);
+                    let partition = state.gate.chosen(door, record.key.as_deref());
+                    (door, topic, partition, record)
+                })
             };
-            let Some((door, topic, mut record)) = next else { return };
-            let message = BaseRecord::with_opaque_to(&topic, record.slot)
-                .key(&*record.key)
+            let Some((door, topic, partition, mut record)) = next else { return };
+            let mut message = BaseRecord::with_opaque_to(&topic, record.slot)
                 .payload(&*record.value)
                 .headers(record.headers);
+            message.key = record.key.as_deref();
+            message.partition = partition;
             let Err((error, message)) = client.send(message) else { continue };
 
             let mut state = client.context().state();
@@ -211,7 +212,7 @@ fn headers(record: &Record<'_>) -> OwnedHeaders {
 }
 
 fn waiting(record: &Record<'_>, slot: usize) -> Waiting {
-    let (key, value) = (record.key.into(), record.value.into());
+    let (key, value) = (record.key.map(Into::into), record.value.into());
     Waiting { slot, key, value, headers: headers(record) }
 }
 
@@ -226,7 +227,7 @@ impl Sink for Producer {
         let weight = record.size() + RECORD_WEIGHT + HEADER_WEIGHT * record.headers.len();
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
         let now = Instant::now();
-        let slot = {
+        let (slot, partition) = {
             let state = &mut *client.context().state();
             if !state.pending.has_room(weight, self.queue_size) {
                 return Err(SendError::QueueFull);
@@ -245,13 +246,14 @@ impl Sink for Producer {
                 return Ok(());
             }
             state.pending.goes_through(slot, door);
-            slot
+            (slot, state.gate.chosen(door, record.key))
         };
-        let message = BaseRecord::with_opaque_to(record.topic, slot)
-            .key(record.key)
+        let mut message = BaseRecord::with_opaque_to(record.topic, slot)
             // Never null: an empty slice still has an address, so librdkafka sees an empty value.
             .payload(record.value)
             .headers(headers(record));
+        message.key = record.key;
+        message.partition = partition;
         let Err((error, _)) = client.send(message) else { return Ok(()) };
 
         client.context().state().settle(slot, None);

@@ -8,6 +8,8 @@ use std::io::{self, Read};
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, header::CONTENT_ENCODING};
 
+use crate::delivery::content_coding;
+
 const PIECE: usize = 64 * 1024;
 
 /// What the `Content-Encoding` header says.
@@ -23,15 +25,11 @@ pub enum Coding {
 
 impl Coding {
     pub fn of(headers: &HeaderMap) -> Self {
-        let mut codings = headers
-            .get_all(CONTENT_ENCODING)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .map(<[u8]>::trim_ascii)
-            .filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity"));
-        let Some(name) = codings.next() else { return Self::Identity };
+        let values = headers.get_all(CONTENT_ENCODING).iter();
+        let mut names = values.flat_map(|value| content_coding::names(value.as_bytes()));
+        let Some(name) = names.next() else { return Self::Identity };
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        match codings.next() {
+        match names.next() {
             None if is("gzip") || is("x-gzip") => Self::Gzip,
             None if is("deflate") => Self::Deflate,
             _ => Self::Unknown,
@@ -162,6 +160,8 @@ mod tests {
         assert_eq!(coding(&[]), Coding::Identity);
         assert_eq!(coding(&["identity"]), Coding::Identity);
         assert_eq!(coding(&[""]), Coding::Identity);
+        assert_eq!(coding(&["UTF-8"]), Coding::Identity);
+        assert_eq!(coding(&["none", "utf-8, gzip"]), Coding::Gzip);
         assert_eq!(coding(&["GZIP"]), Coding::Gzip);
         assert_eq!(coding(&["x-gzip"]), Coding::Gzip);
         assert_eq!(coding(&["identity, gzip"]), Coding::Gzip);

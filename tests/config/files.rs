@@ -119,8 +119,10 @@ fn tokens_come_from_a_file_one_a_line() {
         ("windows", "old,1\r\nnew\r\n"),
         ("unended", "old,1\nnew"),
         ("gaps", "\nold,1\n\n\nnew\n\n"),
+        ("marked", "\u{feff}old,1\nnew\n"),
+        ("blanks", "old,1 \n\tnew\t\n  \n"),
     ]);
-    for name in ["unix", "windows", "unended", "gaps"] {
+    for name in ["unix", "windows", "unended", "gaps", "marked", "blanks"] {
         let mut variables =
             environment(&[("MILLRACE_SOURCES__LEADS__AUTH__TOKENS_FILE", &folder.text(name))]);
         variables.retain(|(name, _)| name != "MILLRACE_SOURCES__LEADS__AUTH__TOKENS");
@@ -130,15 +132,55 @@ fn tokens_come_from_a_file_one_a_line() {
 }
 
 #[test]
-fn every_property_comes_from_a_file_too_and_its_last_newline_is_cut() {
-    let folder = Folder::with(&[("password", "00123\n"), ("pem", "-----\nabc\n-----\n\n")]);
+fn every_property_comes_from_a_file_too_and_its_blank_ends_are_cut() {
+    let folder = Folder::with(&[
+        ("password", "\u{feff}00123 \n"),
+        ("pem", "# mine\n-----BEGIN X-----\nabc\n-----END X-----\n\n"),
+    ]);
     let config = good(&[
         ("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD_FILE", &folder.text("password")),
         ("MILLRACE_KAFKA__PROPERTIES__SSL_KEY_PEM_FILE", &folder.text("pem")),
     ]);
     assert_eq!(config.kafka.properties["sasl.password"].expose(), "00123");
-    assert_eq!(config.kafka.properties["ssl.key.pem"].expose(), "-----\nabc\n-----\n");
+    let pem = "# mine\n-----BEGIN X-----\nabc\n-----END X-----";
+    assert_eq!(config.kafka.properties["ssl.key.pem"].expose(), pem);
     assert_eq!(config.kafka.properties.len(), 2);
+}
+
+#[test]
+fn a_secret_of_the_environment_is_what_it_would_be_in_a_file() {
+    let config = good(&[
+        ("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "\u{feff}one, two \n"),
+        ("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD", "\u{feff}00123 \n"),
+    ]);
+    assert_eq!(tokens(&config), ["one", "two"]);
+    assert_eq!(config.kafka.properties["sasl.password"].expose(), "00123");
+}
+
+#[test]
+fn a_line_that_looks_like_a_comment_is_no_secret_and_is_named_by_its_number() {
+    let folder = Folder::with(&[
+        ("tokens", "\nXyzzy-4711\n # the next one, Xyzzy-4711\nother\n"),
+        ("first", "\u{feff}#Xyzzy-4711\n"),
+    ]);
+    for (name, line) in [("tokens", 3), ("first", 1)] {
+        let path = folder.text(name);
+        for variable in [
+            "MILLRACE_SOURCES__LEADS__AUTH__TOKENS_FILE",
+            "MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD_FILE",
+        ] {
+            let mut variables = environment(&[(variable, &path[..])]);
+            variables.retain(|(name, _)| name != "MILLRACE_SOURCES__LEADS__AUTH__TOKENS");
+            let text = config::load(None, variables).unwrap_err().to_string();
+            let problem = format!("names `{path}`, which begins line {line} with `#`");
+            assert!(text.contains(&problem), "{text}");
+            assert!(!text.contains("Xyzzy"), "{text}");
+        }
+        let again = config::tokens_again(&folder.path(name)).unwrap_err();
+        assert!(again.contains(&format!("line {line}")), "{again}");
+    }
+    let config = good(&[("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "#5,b")]);
+    assert_eq!(tokens(&config), ["#5", "b"], "in the environment it can't be a comment");
 }
 
 #[test]
@@ -196,7 +238,7 @@ fn a_secrets_file_that_is_no_use_is_a_mistake_that_quotes_none_of_it() {
         ("missing", "cannot be read"),
         ("empty", "is empty"),
         ("newline", "is empty"),
-        ("blank", "holds no token"),
+        ("blank", "is empty"),
         ("wild", "is not UTF-8"),
         ("large", "is larger than a secret can be"),
         ("", "cannot be read"),

@@ -124,25 +124,26 @@ fn keys_are_made_of_what_is_there() {
     let key = |name: &str, data: &str| {
         let name = format!("com.adobe.platform.marketo.{name}");
         let body = format!(r#"{{"type":"{name}","source":"urn:s","data":{data}}}"#);
-        event(&body).key.into_owned()
+        event(&body).key.map(|key| key.into_owned())
     };
     let lead = "activity.standard.clicklink";
-    assert_eq!(key(lead, r#"{"munchkinId":"m","leadId":"4711"}"#), "m:4711");
-    assert_eq!(key(lead, r#"{"leadId":4711,"munchkinId":"m"}"#), "m:4711");
-    assert_eq!(key(lead, r#"{"munchkinId":"m","lead\u0049d":"47\u00311"}"#), "m:4711");
-    assert_eq!(key(lead, r#"{"munchkinId":"m"}"#), "m");
-    assert_eq!(key(lead, r#"{"munchkinId":"m","leadId":[1]}"#), "m");
-    assert_eq!(key(lead, r#"{"munchkinId":"m","x":{"leadId":1}}"#), "m");
-    assert_eq!(key(lead, r#"{"leadId":"1"}"#), "");
-    assert_eq!(key(lead, r#""text""#), "");
+    let some = |key: &str| Some(key.to_owned());
+    assert_eq!(key(lead, r#"{"munchkinId":"m","leadId":"4711"}"#), some("m:4711"));
+    assert_eq!(key(lead, r#"{"leadId":4711,"munchkinId":"m"}"#), some("m:4711"));
+    assert_eq!(key(lead, r#"{"munchkinId":"m","lead\u0049d":"47\u00311"}"#), some("m:4711"));
+    assert_eq!(key(lead, r#"{"munchkinId":"m"}"#), some("m"));
+    assert_eq!(key(lead, r#"{"munchkinId":"m","leadId":[1]}"#), some("m"));
+    assert_eq!(key(lead, r#"{"munchkinId":"m","x":{"leadId":1}}"#), some("m"));
+    assert_eq!(key(lead, r#"{"leadId":"1"}"#), None);
+    assert_eq!(key(lead, r#""text""#), None);
     let audit = "audit.user.email";
     let both = r#"{"munchkinId":"m","componentType":"Email","componentId":"55"}"#;
-    assert_eq!(key(audit, both), "m:Email:55");
-    assert_eq!(key(audit, &both.replace(r#""55""#, "55")), "m:Email:55");
-    assert_eq!(key(audit, r#"{"munchkinId":"m","componentId":55}"#), "m");
-    assert_eq!(key("notification.x", both), "m");
-    assert_eq!(key("observability.metrics", both), "m");
-    assert_eq!(key("new.thing", r#"{"munchkinId":"m","leadId":1}"#), "m");
+    assert_eq!(key(audit, both), some("m:Email:55"));
+    assert_eq!(key(audit, &both.replace(r#""55""#, "55")), some("m:Email:55"));
+    assert_eq!(key(audit, r#"{"munchkinId":"m","componentId":55}"#), some("m"));
+    assert_eq!(key("notification.x", both), some("m"));
+    assert_eq!(key("observability.metrics", both), some("m"));
+    assert_eq!(key("new.thing", r#"{"munchkinId":"m","leadId":1}"#), some("m"));
 }
 
 #[test]
@@ -190,6 +191,79 @@ fn data_is_what_the_json_format_says() {
 }
 
 #[test]
+fn a_source_that_is_no_uri_reference_is_made_one_and_kept_beside_it() {
+    let of = |source: &str| {
+        let body = format!(r#"{{"specversion":"1.0","type":"a.b","source":"{source}"}}"#);
+        let event = event(&body);
+        let kept = event.headers.iter().map(|(name, value)| format!("{name}={value}"));
+        (event.attributes.source.to_string(), kept.collect::<Vec<_>>())
+    };
+    assert_eq!(of("urn:s"), ("urn:s".into(), vec![]));
+    assert_eq!(of("a/b?c#d"), ("a/b?c#d".into(), vec![]));
+    let spaced = vec!["millrace-ce-source=my source".to_owned()];
+    assert_eq!(of("my source"), ("my%20source".into(), spaced));
+    assert_eq!(of("1:x").0, "1%3Ax");
+}
+
+#[test]
+fn every_event_has_version_1_0_and_says_which_it_came_with() {
+    let of = |version: &str| {
+        let body = format!(r#"{{{version}"type":"a.b","source":"urn:s"}}"#);
+        event(&body).headers.first().map(|(name, value)| format!("{name}={value}"))
+    };
+    for version in ["", r#""specversion":"1.0","#, r#""specversion":1.0,"#, r#""specversion":"","#]
+    {
+        assert_eq!(of(version), None, "{version}");
+    }
+    for version in ["0.3", "0.2", "2.0"] {
+        let kept = of(&format!(r#""specversion":"{version}","#));
+        assert_eq!(kept, Some(format!("millrace-specversion={version}")));
+    }
+}
+
+#[test]
+fn base64_of_version_0_3_is_what_version_1_0_has_for_it() {
+    let of = |version: &str, members: &str| {
+        let body = format!(
+            r#"{{"specversion":"{version}","type":"a.b","source":"urn:s","datacontenttype":"text/plain"{members}}}"#
+        );
+        (value(&event(&body)), extensions(&body))
+    };
+    let base64 = r#","datacontentencoding":"Base64","data":"PGE\/Pg==""#;
+    assert_eq!(of("0.3", base64), ("<a?>".into(), vec![]));
+    let kept = vec!["datacontentencoding=Base64".to_owned()];
+    assert_eq!(of("1.0", base64), ("PGE/Pg==".into(), kept.clone()));
+    let object = r#","datacontentencoding":"Base64","data":{"a":1}"#;
+    assert_eq!(of("0.3", object), (r#"{"a":1}"#.into(), kept));
+    assert_eq!(of("0.3", r#","data":"PGE\/Pg==""#), ("PGE/Pg==".into(), vec![]));
+}
+
+#[test]
+fn a_number_of_a_key_has_no_fraction_of_zeros() {
+    let body = activity(r#"{"munchkinId":"m","leadId":4711.0}"#);
+    assert_eq!(event(&body).key.as_deref(), Some("m:4711"));
+    let audit = r#"{"type":"com.adobe.platform.marketo.audit.user.email","source":"urn:s",
+        "data":{"munchkinId":"m","componentType":"Email","componentId":55.0}}"#;
+    assert_eq!(event(audit).key.as_deref(), Some("m:Email:55"));
+}
+
+#[test]
+fn a_time_that_an_sdk_can_not_read_is_in_a_plain_header() {
+    for time in [
+        "2016-12-31T23:59:60Z",
+        "2026-03-02T09:59:58.123456789012Z",
+        "2026-03-02T09:59:58+23:59",
+        "0000-03-02T09:59:58Z",
+        "2026-03-02 10:00:02.118",
+    ] {
+        let body = flat(&format!(r#","time":"{time}""#));
+        let event = event(&body);
+        assert_eq!(event.attributes.time, None);
+        assert_eq!(event.headers, [("millrace-time", time.into())]);
+    }
+}
+
+#[test]
 fn an_element_that_is_not_understood_is_refused_and_the_others_go_on() {
     let too_many: String = (0..200).map(|n| format!(r#","x{n}":1"#)).collect();
     let strange = [
@@ -220,12 +294,13 @@ fn an_element_that_is_not_understood_is_refused_and_the_others_go_on() {
     let list = strange.clone().map(|(element, ..)| format!("{good} , {element}")).join(" ,\n");
     let body = format!("[{list}]");
     let decoded = decode_adobe(body.as_bytes()).unwrap();
+    let some = |key: &'static str| Some(key).filter(|key| !key.is_empty());
     assert_eq!(decoded.len(), 2 * strange.len());
     for (n, (element, reason, key)) in strange.iter().enumerate() {
         let event = decoded[2 * n].as_ref().unwrap();
         assert_eq!((event.index as usize, event.original), (2 * n, good.as_bytes()));
         let refused = decoded[2 * n + 1].as_ref().expect_err(element);
-        assert_eq!((refused.reason, &*refused.key), (*reason, *key), "{element}");
+        assert_eq!((refused.reason, refused.key.as_deref()), (*reason, some(key)), "{element}");
         assert_eq!((refused.index as usize, refused.original), (2 * n + 1, element.as_bytes()));
         let begin = format!("event {}: ", 2 * n + 1);
         assert!(refused.error.starts_with(&begin), "{}", refused.error);
@@ -251,7 +326,7 @@ fn a_body_that_is_not_well_formed_is_undecodable_as_a_whole() {
         r#"{"a":1,}"#,
         r#"{"data":{"a" 1}}"#,
         r#"{"event":{"body":{"data":{]}}}}"#,
-        "\u{feff}{}",
+        "\u{feff}\u{feff}{}",
         "eventid=1&data=2",
         "<xml/>",
     ] {
@@ -284,9 +359,21 @@ fn nesting_ends_where_it_ends_for_a_push() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_an_event() {
+    let one = flat(r#","id":"1","data":{"a":1}"#);
+    for body in [one.clone(), format!("[{one},7]")] {
+        let marked = format!("\u{feff}{body}");
+        let decoded = decode_adobe(marked.as_bytes()).unwrap();
+        assert_eq!(decoded, decode_adobe(body.as_bytes()).unwrap());
+        assert_eq!(decoded[0].as_ref().unwrap().original, one.as_bytes());
+    }
+}
+
+#[test]
 fn a_challenge_holds_no_event() {
-    let body = br#"{"validationUrl":"https://csm.adobe.io/csm/registrations/validate?id=1"}"#;
-    assert_eq!(decode_adobe(body), Ok(vec![]));
+    let body = r#"{"validationUrl":"https://csm.adobe.io/csm/registrations/validate?id=1"}"#;
+    assert_eq!(decode_adobe(body.as_bytes()), Ok(vec![]));
+    assert_eq!(decode_adobe(format!("\u{feff}{body}").as_bytes()), Ok(vec![]));
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn the_attributes_of_a_push_are_those_of_adobes_events() {
     assert_eq!(event_types, ["clicklink", "custom-100001", "flykite", "sfdcactivityupdated"]);
     let times: Vec<_> = events.iter().map(|event| event.attributes.time.as_deref()).collect();
     assert_eq!(times, [Some("2026-03-02T09:59:58Z"), None, None, None]);
-    let keys: Vec<_> = events.iter().map(|event| &*event.key).collect();
+    let keys: Vec<_> = events.iter().filter_map(|event| event.key.as_deref()).collect();
     assert_eq!(keys, ["999-XYZ-000:4711", "999-XYZ-000:12", "999-XYZ-000:L-7", "111-AAA-222"]);
     let type_ids: Vec<_> = events.iter().map(|event| event.activity_type_id).collect();
     assert_eq!(type_ids, [Some(3), Some(100_001), Some(99_998), Some(30)]);
@@ -77,6 +77,24 @@ fn the_attributes_of_a_push_are_those_of_adobes_events() {
         events[3].original,
         br#"{"marketoGUID":"guid-4","munchkinId":"111-AAA-222","activityTypeId":30}"#
     );
+}
+
+#[test]
+fn the_time_of_an_activity_is_read_as_adobes_is() {
+    let rules = Rules::default();
+    let time = |date: &str| {
+        let body = push(&format!(r#"{{"activityTypeId":3,"activityDate":"{date}"}}"#));
+        event(&rules, &body).attributes.time.map(|time| time.into_owned())
+    };
+    for (date, expected) in [
+        ("2026-03-02T09:59:58Z", Some("2026-03-02T09:59:58Z")),
+        ("2026-03-02T09:59:58+0000", Some("2026-03-02T09:59:58+00:00")),
+        ("2026-03-02 09:59:58-5:00", Some("2026-03-02T09:59:58-05:00")),
+        ("2026-03-02T09:59:58", None),
+        ("2026-03-02T09:59:60Z", None),
+    ] {
+        assert_eq!(time(date).as_deref(), expected, "{date}");
+    }
 }
 
 #[test]
@@ -99,6 +117,10 @@ fn the_guid_goes_with_exactly_one_comma_wherever_it_stands() {
             r#""leadId":"-1.0e5","activityTypeId":3}"#,
         ),
         (
+            r#"{"marketoGUID":"g","leadId":4711.0 ,"activityTypeId":3}"#,
+            r#""leadId":"4711" ,"activityTypeId":3}"#,
+        ),
+        (
             r#"{"activityTypeId":3,"leadId":1,"marketoGUID":"g"}"#,
             r#""activityTypeId":3,"leadId":"1"}"#,
         ),
@@ -114,7 +136,7 @@ fn the_munchkin_id_is_put_in_as_it_is_spelled() {
     let event = event(&rules, body);
     assert_eq!(value(&event), r#"{"munchkinId":"9\"\u00e9\\","activityTypeId":3,"leadId":"1"}"#);
     assert_eq!(event.munchkin_id.as_deref(), Some("9\"é\\"));
-    assert_eq!(event.key, "9\"é\\:1");
+    assert_eq!(event.key.as_deref(), Some("9\"é\\:1"));
 }
 
 #[test]
@@ -140,7 +162,7 @@ fn only_the_members_of_the_activity_itself_count() {
     let rules = Rules::default();
     let event = event(&rules, &body);
     assert_eq!(value(&event), format!(r#"{{"munchkinId":"999-XYZ-000",{}"#, &activity[1..]));
-    assert_eq!((event.attributes.id, &*event.key), (None, "999-XYZ-000"));
+    assert_eq!((event.attributes.id, event.key.as_deref()), (None, Some("999-XYZ-000")));
 }
 
 #[test]
@@ -148,11 +170,14 @@ fn the_key_is_the_same_whether_the_lead_is_a_number_or_text() {
     let rules = Rules::default();
     let key = |lead: &str| {
         let body = push(&format!(r#"{{"activityTypeId":3,"leadId":{lead}}}"#));
-        event(&rules, &body).key.into_owned()
+        event(&rules, &body).key.unwrap().into_owned()
     };
     assert_eq!(key("4711"), key(r#""4711""#));
     assert_eq!(key(r#""47\u00311""#), "999-XYZ-000:4711");
     assert_eq!(key("123456789012345678901234567890"), "999-XYZ-000:123456789012345678901234567890");
+    assert_eq!(key("4711.0"), key("4711"));
+    assert_eq!(key("4711.00"), key("4711"));
+    assert_eq!(key("4711.5"), "999-XYZ-000:4711.5");
     assert_eq!(key("null"), "999-XYZ-000");
     assert_eq!(key(r#""""#), "999-XYZ-000");
 }
@@ -165,7 +190,7 @@ fn a_value_stays_as_it_came_when_configured_so() {
     let event = event(&rules, &body);
     assert_eq!(value(&event), activity);
     assert_eq!(event.attributes.id.as_deref(), Some("g"));
-    assert_eq!(event.key, "999-XYZ-000:1");
+    assert_eq!(event.key.as_deref(), Some("999-XYZ-000:1"));
     assert_eq!(event.headers, [("millrace-munchkin-id", "999-XYZ-000".into())]);
 }
 
@@ -180,7 +205,8 @@ fn the_type_falls_back_from_the_id_to_the_name_to_the_number() {
     assert_eq!(event_type(r#""activityTypeId":"3""#), "clicklink");
     assert_eq!(event_type(r#""activityTypeId":77,"activityType":"Fly Kite""#), "flykite");
     assert_eq!(event_type(r#""activityTypeId":77"#), "activity-77");
-    assert_eq!(event_type(r#""activityTypeId":3.0,"activityType":"Fly Kite""#), "flykite");
+    assert_eq!(event_type(r#""activityTypeId":3.0,"activityType":"Fly Kite""#), "clicklink");
+    assert_eq!(event_type(r#""activityTypeId":3.5,"activityType":"Fly Kite""#), "flykite");
     assert_eq!(event_type(r#""activityTypeId":null,"activityType":"Fly Kite""#), "flykite");
     assert_eq!(event_type(r#""activityTypeId":106"#), "enrichwithdata-com");
 }
@@ -199,7 +225,7 @@ fn what_is_refused_keeps_its_bytes_its_place_and_its_key() {
     let refused = refused(&rules, &body);
     assert_eq!((refused.index, refused.reason), (0, "missing-activity-type"));
     assert_eq!(refused.original, br#"{"leadId":5}"#);
-    assert_eq!(refused.key, "999-XYZ-000:5");
+    assert_eq!(refused.key.as_deref(), Some("999-XYZ-000:5"));
 }
 
 #[test]

@@ -45,7 +45,6 @@ fn decode_legacy<'a>(rules: &'a Rules, body: &'a [u8]) -> Result<Vec<Decoded<'a>
 
 /// Decodes a body of Adobe I/O without headers.
 fn decode_adobe(body: &[u8]) -> Result<Vec<Decoded<'_>>, Undecodable> {
-    // Nothing of the rules is borrowed: they are about the legacy push.
     static RULES: LazyLock<Rules> = LazyLock::new(Rules::default);
     let mut out = Vec::new();
     decode(SourceKind::AdobeIo, &RULES, body, &[], &mut out)?;

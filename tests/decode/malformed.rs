@@ -135,8 +135,23 @@ fn trailing_text_is_undecodable() {
 }
 
 #[test]
-fn a_byte_order_mark_is_undecodable() {
-    undecodable(format!("\u{feff}{}", with_activities("[]")), "not-json", Some(0));
+fn only_one_byte_order_mark_is_passed_over_and_only_before_the_body() {
+    undecodable(format!("\u{feff}\u{feff}{}", with_activities("[]")), "not-json", None);
+    undecodable(format!(" \u{feff}{}", with_activities("[]")), "not-json", None);
+    undecodable(format!("{}\u{feff}", with_activities("[]")), "not-json", None);
+    undecodable("\u{feff}", "empty-body", Some(0));
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_an_activity() {
+    let body = with_activities(&format!("[{ACTIVITY}, 1]"));
+    let marked = format!("\u{feff}{body}");
+    let rules = Rules::default();
+    let decoded = decode_legacy(&rules, marked.as_bytes()).unwrap();
+    assert_eq!(decoded, decode_legacy(&rules, body.as_bytes()).unwrap());
+    assert_eq!(decoded[0].as_ref().unwrap().original, ACTIVITY.as_bytes());
+    // The place of what is wrong is counted from behind the mark.
+    undecodable("\u{feff}{x", "not-json", Some(1));
 }
 
 #[test]
@@ -227,6 +242,18 @@ fn a_body_that_is_still_encoded_is_undecodable() {
 }
 
 #[test]
+fn a_content_encoding_that_changes_no_byte_is_none() {
+    let (rules, mut out) = (Rules::default(), Vec::new());
+    let body = with_activities(&format!("[{ACTIVITY}]"));
+    for value in ["utf-8", "UTF-8", "none", "identity", "", "identity, utf-8"] {
+        let headers = [("content-encoding".to_string(), value.to_string())];
+        let kind = SourceKind::MarketoLeadActivity;
+        decode(kind, &rules, body.as_bytes(), &headers, &mut out).unwrap();
+        assert_eq!(out.len(), 1, "{value}");
+    }
+}
+
+#[test]
 fn an_element_that_is_not_understood_is_refused_and_the_others_go_on() {
     let strange = [
         ("1", "not-an-object", "m"),
@@ -258,7 +285,7 @@ fn an_element_that_is_not_understood_is_refused_and_the_others_go_on() {
         let event = decoded[2 * n].as_ref().unwrap();
         assert_eq!((event.index as usize, event.original), (2 * n, ACTIVITY.as_bytes()));
         let refused = decoded[2 * n + 1].as_ref().unwrap_err();
-        assert_eq!((refused.reason, &*refused.key), (*reason, *key), "{element}");
+        assert_eq!((refused.reason, refused.key.as_deref()), (*reason, Some(*key)), "{element}");
         assert_eq!((refused.index as usize, refused.original), (2 * n + 1, element.as_bytes()));
         assert!(
             refused.error.starts_with(&format!("activity {}: ", 2 * n + 1)),
@@ -277,8 +304,8 @@ fn without_any_munchkin_id_an_activity_is_refused() {
         let rules = Rules::default();
         let decoded = decode_legacy(&rules, body.as_bytes()).unwrap();
         let refused = decoded[0].as_ref().unwrap_err();
-        assert_eq!((refused.reason, &*refused.key), ("missing-munchkin-id", ""));
-        assert_eq!(decoded[1].as_ref().unwrap().key, "m");
+        assert_eq!((refused.reason, refused.key.as_deref()), ("missing-munchkin-id", None));
+        assert_eq!(decoded[1].as_ref().unwrap().key.as_deref(), Some("m"));
     }
 }
 

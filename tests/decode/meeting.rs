@@ -1,7 +1,11 @@
 //! One activity meets itself: from Marketo's own push and from Adobe I/O it has the same topic, key,
 //! identity and content, so that both may run side by side.
 
-use millrace::{decode::Rules, event::Event};
+use millrace::{
+    decode::{Catalog, Rules, catalog::Override, decode},
+    delivery::SourceKind,
+    event::Event,
+};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -43,10 +47,30 @@ fn activity_types() -> impl Strategy<Value = (u32, &'static str)> {
             (13, "Change Data Value"),
             (44, "Change Status in SFDC Campaign"),
             (106, "Enrich with Data.com"),
+            (147, "Fill Out Linked Lead Gen Form"),
+            (147, "Fill Out LinkedIn Lead Gen Form"),
+            (147, "Submitted a Form"),
             (99_998, "Fly Kite"),
         ]),
         (100_000u32..200_000).prop_map(|id| (id, "Visited the Booth")),
     ]
+}
+
+#[test]
+fn a_type_that_configuration_names_has_that_name_in_both_forms() {
+    let named = Override { name: Some("Clicked".into()), aliases: Vec::new() };
+    let rules = Rules::from(Catalog::with_overrides([(3, named)]).unwrap());
+    let data = r#""munchkinId":"m","activityTypeId":3,"activityType":"Click Link""#;
+    let push = format!(r#"{{"activities":[{{"marketoGUID":"g",{data}}}]}}"#);
+    let ce_type = "com.adobe.platform.marketo.activity.standard.clicklink";
+    let adobe = format!(
+        r#"{{"type":"{ce_type}","source":"urn:marketo_activity_stream","id":"g","data":{{{data}}}}}"#
+    );
+    let push = decode_legacy(&rules, push.as_bytes()).unwrap().remove(0).unwrap();
+    let mut out = Vec::new();
+    decode(SourceKind::AdobeIo, &rules, adobe.as_bytes(), &[], &mut out).unwrap();
+    meet(&push, out[0].as_ref().unwrap()).unwrap();
+    assert_eq!(push.event_type, "clicked");
 }
 
 proptest! {

@@ -139,6 +139,12 @@ fn body(activities: &[Json], munchkin_id_first: bool) -> String {
     }
 }
 
+/// `4711` of `4711.0`.
+fn whole_number(spelled: &str) -> Option<&str> {
+    let whole = spelled.trim_end_matches('0').strip_suffix('.')?;
+    (whole.len() + 1 < spelled.len()).then_some(whole)
+}
+
 fn object(text: &[u8]) -> Map<String, Value> {
     serde_json::from_slice(text).unwrap()
 }
@@ -151,7 +157,10 @@ fn range(whole: &[u8], part: &[u8]) -> Option<(usize, usize)> {
 
 /// Well-formed as serde_json sees it; text, so that skipped strings are checked to be UTF-8 too.
 fn is_well_formed(body: &[u8]) -> bool {
-    std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<&RawValue>(text).is_ok())
+    let Ok(text) = std::str::from_utf8(body) else { return false };
+    // Readers may pass over one byte order mark, and serde_json does not.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    serde_json::from_str::<&RawValue>(text).is_ok()
 }
 
 proptest! {
@@ -178,7 +187,9 @@ proptest! {
             if let Some(lead) = expected.get_mut("leadId").filter(|lead| lead.is_number()) {
                 let raw: std::collections::BTreeMap<String, &RawValue> =
                     serde_json::from_str(&text).unwrap();
-                *lead = raw["leadId"].get().into();
+                let spelled = raw["leadId"].get();
+                // `4711.0` is the number 4711.
+                *lead = whole_number(spelled).unwrap_or(spelled).into();
             }
             let value = value(event);
             prop_assert_eq!(&object(value.as_bytes()), &expected);
@@ -186,7 +197,7 @@ proptest! {
             let lead = expected.get("leadId").and_then(Value::as_str).unwrap_or_default();
             let munchkin_id = expected["munchkinId"].as_str().unwrap();
             let key = if lead.is_empty() { munchkin_id.into() } else { format!("{munchkin_id}:{lead}") };
-            prop_assert_eq!(&*event.key, key.as_str());
+            prop_assert_eq!(event.key.as_deref(), Some(key.as_str()));
             let guid = guid.as_ref().and_then(Value::as_str).filter(|guid| !guid.is_empty());
             prop_assert_eq!(event.attributes.id.as_deref(), guid);
         }
@@ -237,7 +248,7 @@ proptest! {
         tokens in prop::collection::vec(
             prop::sample::select(vec![
                 "{", "}", "[", "]", ",", ":", "\"activities\"", "\"munchkinId\"", "\"leadId\"", "1",
-                "null", " ", "\"", "\\", "\"activities\":[", "{\"activityTypeId\":3}", "-", "\u{e9}",
+                "null", " ", "\"", "\\", "\u{feff}", "\"activities\":[", "{\"activityTypeId\":3}", "-", "\u{e9}",
             ]),
             0..12,
         ),

@@ -202,6 +202,13 @@ fn observability_may_name_no_recipient_and_is_told_by_the_type_of_the_event_itse
 }
 
 #[test]
+fn a_byte_order_mark_hides_no_recipient() {
+    let body = format!(r#"[{{"recipientclientid":"a"}},{{"type":"{OBSERVABILITY}"}}]"#);
+    assert_eq!(addressed(&format!("\u{feff}{body}")), addressed(&body));
+    assert_eq!(addressed(&body), [(vec!["a".into()], false), (vec![], true)]);
+}
+
+#[test]
 fn what_can_not_be_decoded_has_no_recipients() {
     let reason = |body: &str| match check(body, Unnamed::Allowed) {
         Err(NotOurs::Unreadable(error)) => error.reason,
@@ -248,6 +255,7 @@ fn a_challenge_is_an_object_with_a_url_to_be_fetched() {
     is(&format!(r#"{{"validationUrl":"{url}"}}"#));
     is(&format!(" \r\n{{ \"validationUrl\" : \"{}\" }}\n", url.replace('/', "\\/")));
     is(&format!(r#"{{"validationUrl":"{url}","challenge":"2","registration":{{"name":"r"}}}}"#));
+    is(&format!("\u{feff} {{\"validationUrl\":\"{url}\"}}"));
 }
 
 #[test]
@@ -270,7 +278,7 @@ fn an_event_never_passes_for_a_challenge() {
         r#"{"validationUrl":"https://x.test","event":{"body":{"type":"t"}}}"#,
         r#"{"validationUrl":"https://x.test","eventid":"e"}"#,
         r#"{"data":{"validationUrl":"https://x.test"}}"#,
-        "\u{feff}{\"validationUrl\":\"https://x.test\"}",
+        "\u{feff}{\"validationUrl\":\"https://x.test\",\"type\":\"t\"}",
     ] {
         assert_eq!(validation_url(body.as_bytes()), None, "{body}");
     }

@@ -34,7 +34,8 @@ fn records(kind: SourceKind, mode: Mode, body: &str) -> String {
         let encoded = encoder.encode(topic, spool, position, &event);
         let record = encoded.record();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        lines.push(format!("{} {}", record.topic, text(record.key)));
+        let key = record.key.map_or("no key".into(), text);
+        lines.push(format!("{} {key}", record.topic));
         let headers = record.headers.iter();
         lines.extend(headers.map(|(name, value)| format!("  {name}: {}", text(value))));
         lines.push(format!("  {}", text(record.value)));
@@ -120,7 +121,7 @@ marketo.observability.metrics 111-AAA-222
   ce_type: com.adobe.platform.marketo.observability.metrics
   ce_time: 2026-03-02T10:00:03Z
   {"munchkinId":"111-AAA-222","counts":{"received":1.50e+2}}
-marketo.other.invoice-sent 
+marketo.other.invoice-sent no key
   content-type: application/json
   ce_specversion: 1.0
   ce_id: 5d1c0a6e-0004
@@ -134,7 +135,7 @@ marketo.other.invoice-sent
 "#;
     assert_eq!(records(AdobeIo, Mode::Binary, body), expected);
     let structured = records(AdobeIo, Mode::Structured, body);
-    let last = r#"marketo.other.invoice-sent 
+    let last = r#"marketo.other.invoice-sent no key
   content-type: application/cloudevents+json; charset=UTF-8
   {"specversion":"1.0","id":"5d1c0a6e-0004","source":"urn:new","type":"com.adobe.platform.marketo.billing.Invoice Sent","datacontenttype":"application/json","subject":"übung","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","tries":"3","issample":"true","data":[1,2]}
 "#;
@@ -161,7 +162,28 @@ fn a_wrapped_event_takes_the_envelopes_id_and_keeps_what_is_uncertain_as_plain_h
   content-type: application/cloudevents+json; charset=UTF-8
   millrace-time: 2026-03-02 10:00:02.118
   millrace-dataschema: V2.0
-  {"specversion":"1.0","id":"77aa0b11-0001","source":"urn:mlm","type":"com.adobe.platform.marketo.audit.user.landingpage","datacontenttype":"application/json","header":"{\"msgId\":\"m-1\"}","recipientclientid":"client-1","data":{"componentId":55,"componentType":"Landing Page","eventAction":"approve","munchkinId":"999-XYZ-000","imsOrgId":"0123@AdobeOrg","userId":"a@example.com"}}
+  {"specversion":"1.0","id":"77aa0b11-0001","source":"urn:mlm","type":"com.adobe.platform.marketo.audit.user.landingpage","datacontenttype":"application/json","header":"{\"msgId\":\"m-1\"}","recipientclientid":"client-1","millracetime":"2026-03-02 10:00:02.118","millracedataschema":"V2.0","data":{"componentId":55,"componentType":"Landing Page","eventAction":"approve","munchkinId":"999-XYZ-000","imsOrgId":"0123@AdobeOrg","userId":"a@example.com"}}
+"#;
+    assert_eq!(records(AdobeIo, Mode::Structured, body), expected);
+}
+
+#[test]
+fn data_that_is_an_event_itself_does_not_make_its_record_one_of_structured_mode() {
+    let body = r#"{"specversion":"1.0","type":"a.b","source":"urn:s","id":"1",
+        "datacontenttype":"application/cloudevents+json; charset=UTF-8","data":{"id":"inner"}}"#;
+    let expected = r#"marketo.other.b no key
+  content-type: application/json; charset=UTF-8
+  ce_specversion: 1.0
+  ce_id: 1
+  ce_source: urn:s
+  ce_type: a.b
+  millrace-datacontenttype: application/cloudevents+json; charset=UTF-8
+  {"id":"inner"}
+"#;
+    assert_eq!(records(AdobeIo, Mode::Binary, body), expected);
+    let expected = r#"marketo.other.b no key
+  content-type: application/cloudevents+json; charset=UTF-8
+  {"specversion":"1.0","id":"1","source":"urn:s","type":"a.b","datacontenttype":"application/cloudevents+json; charset=UTF-8","data":{"id":"inner"}}
 "#;
     assert_eq!(records(AdobeIo, Mode::Structured, body), expected);
 }
@@ -210,7 +232,7 @@ fn data_that_is_no_json_is_its_bytes_in_binary_mode_and_base64_in_structured_mod
     let body = body.replace("aGVs\\/bG8=", "aGVsbG8=");
     let begin = |id: u8, name: &str, content_type: &str| {
         format!(
-            "marketo.other.{name} \n{content_type}  ce_specversion: 1.0\n  ce_id: {id}\n  ce_source: urn:s\n  ce_type: a.{name}\n"
+            "marketo.other.{name} no key\n{content_type}  ce_specversion: 1.0\n  ce_id: {id}\n  ce_source: urn:s\n  ce_type: a.{name}\n"
         )
     };
     let text = "  content-type: text/plain\n";
@@ -223,7 +245,7 @@ fn data_that_is_no_json_is_its_bytes_in_binary_mode_and_base64_in_structured_mod
     assert_eq!(records(AdobeIo, Mode::Binary, &body), expected);
     let begin = |id: u8, name: &str| {
         format!(
-            "marketo.other.{name} \n  content-type: application/cloudevents+json; charset=UTF-8\n  {{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"urn:s\",\"type\":\"a.{name}\""
+            "marketo.other.{name} no key\n  content-type: application/cloudevents+json; charset=UTF-8\n  {{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"urn:s\",\"type\":\"a.{name}\""
         )
     };
     let text = r#","datacontenttype":"text/plain""#;

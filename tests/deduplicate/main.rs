@@ -6,6 +6,7 @@ mod simulated_disk;
 
 mod files;
 mod restart;
+mod without_type;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -30,7 +31,7 @@ fn event(id: Option<&str>) -> Event<'_> {
         event_type: "clicklink".into(),
         munchkin_id: Some("999-XYZ-000".into()),
         activity_type_id: Some(3),
-        key: "999-XYZ-000:1".into(),
+        key: Some("999-XYZ-000:1".into()),
         attributes: Attributes {
             id: id.map(Into::into),
             source: "urn:marketo_activity_stream".into(),

@@ -33,14 +33,16 @@ fn an_event_without_an_id_of_its_own_is_never_a_repeat() {
 }
 
 #[test]
-fn the_same_id_of_another_instance_or_another_source_of_events_is_another_event() {
+fn the_same_id_of_another_instance_source_or_type_is_another_event() {
     let mut process = Process::start(&disk(), SETTINGS);
     assert!(is_granted(&mut process.leads, "a", 1, START));
     let mut other_instance = event(Some("a"));
     other_instance.munchkin_id = Some("111-ABC-222".into());
     let mut other_source = event(Some("a"));
     other_source.attributes.source = "urn:mlm".into();
-    for other in [other_instance, other_source] {
+    let mut other_type = event(Some("a"));
+    other_type.attributes.r#type = "com.adobe.platform.marketo.observability.results".into();
+    for other in [other_instance, other_source, other_type] {
         assert!(matches!(process.leads.claim(&other, at(2), START), Claim::Granted(Some(_))));
     }
 }

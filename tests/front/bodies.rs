@@ -40,6 +40,10 @@ async fn codings_are_taken_off_before_the_body_is_stored() {
         ("deflate", zlib.finish().unwrap()),
         ("deflate", raw.finish().unwrap()),
         ("identity", body.clone()),
+        ("UTF-8", body.clone()),
+        ("none", body.clone()),
+        ("", body.clone()),
+        ("utf-8, gzip", gzip(&body)),
     ];
     for (coding, bytes) in cases {
         assert_eq!(deliver(&front, coding, &bytes).await.status, 200, "{coding}");

@@ -34,6 +34,7 @@ mod held_topic;
 mod large_cluster;
 mod once_tools;
 mod outage;
+mod payloads;
 mod refusals;
 mod repeats;
 mod replaced_password;

@@ -90,6 +90,7 @@ fn a_body_that_is_no_delivery_is_answered_200_and_becomes_a_dead_letter_with_its
         assert!(!letter.header("millrace-reason").is_empty(), "{name}");
         assert!(!letter.header("millrace-error").is_empty(), "{name}");
         assert_eq!(letter.header("millrace-source"), "leads", "{name}");
+        assert_eq!(letter.key, None, "{name}: no event, no key");
         assert!(letter.header("millrace-position").ends_with(".0"), "{name}: {letter:?}");
     }
     bridge.wait_until_drained(PATIENCE);

@@ -108,7 +108,8 @@ fn without_a_cluster_everything_is_pending_and_nothing_blocks() {
     let mut producer = Producer::new(&kafka, 1 << 20, topics);
     producer.renew(&|| false).unwrap();
     assert_eq!(producer.topic(TOPIC), TopicState::Pending);
-    let record = millrace::record::Record { topic: TOPIC, key: b"k", value: b"v", headers: &[] };
+    let record =
+        millrace::record::Record { topic: TOPIC, key: Some(b"k"), value: b"v", headers: &[] };
     producer.send(&record, 0).unwrap();
     let mut outcomes = Vec::new();
     producer.poll(Duration::ZERO, &mut outcomes);
@@ -129,7 +130,7 @@ fn the_queue_is_bounded_while_the_cluster_is_away() {
     let mut producer = Producer::new(&kafka, 1 << 20, topics);
     producer.renew(&|| false).unwrap();
     let record =
-        millrace::record::Record { topic: TOPIC, key: b"k", value: &[7; 1000], headers: &[] };
+        millrace::record::Record { topic: TOPIC, key: Some(b"k"), value: &[7; 1000], headers: &[] };
     let mut sent = 0;
     until("a full queue", || {
         let full = producer.send(&record, sent) == Err(millrace::produce::SendError::QueueFull);

@@ -15,14 +15,18 @@ fn key_value_and_headers_arrive_as_they_were_in_order() {
         ("ce_id", b"twice"),
         ("bytes", &[0, 159, 146, 150]),
     ];
-    let record =
-        Record { topic: TOPIC, key: b"999-XYZ-000:4711", value: b"{\"a\":1}", headers: &headers };
+    let record = Record {
+        topic: TOPIC,
+        key: Some(b"999-XYZ-000:4711"),
+        value: b"{\"a\":1}",
+        headers: &headers,
+    };
     rig.producer.send(&record, 0).unwrap();
     rig.poll_until(1);
     let read = rig.read_all();
     assert_eq!(read.len(), 1);
     assert_eq!(read[0].topic, TOPIC);
-    assert_eq!(read[0].key.as_deref(), Some(record.key));
+    assert_eq!(read[0].key.as_deref(), record.key);
     assert_eq!(read[0].value.as_deref(), Some(record.value));
     let expected: Vec<_> = headers.iter().map(|(n, v)| (String::from(*n), v.to_vec())).collect();
     assert_eq!(read[0].headers, expected);
@@ -33,13 +37,35 @@ fn key_value_and_headers_arrive_as_they_were_in_order() {
 fn an_empty_value_is_empty_and_not_null() {
     let mut rig = Rig::new();
     rig.ready(TOPIC);
-    let record = Record { topic: TOPIC, key: b"key", value: b"", headers: &[] };
+    let record = Record { topic: TOPIC, key: Some(b"key"), value: b"", headers: &[] };
     rig.producer.send(&record, 0).unwrap();
     let never_allocated = Vec::new();
     rig.producer.send(&Record { value: &never_allocated, ..record }, 1).unwrap();
     rig.poll_until(2);
     let values: Vec<_> = rig.read_all().into_iter().map(|record| record.value).collect();
     assert_eq!(values, [Some(vec![]), Some(vec![])]);
+}
+
+#[test]
+fn records_without_a_key_have_null_for_it_and_take_turns_at_the_partitions() {
+    let mut rig = Rig::new();
+    let partitions = 3;
+    rig.cluster.create_topic(TOPIC, partitions).unwrap();
+    rig.ready(TOPIC);
+    let records = 30;
+    for token in 0..records {
+        let value = token.to_string();
+        let record = Record { topic: TOPIC, key: None, value: value.as_bytes(), headers: &[] };
+        rig.producer.send(&record, token).unwrap();
+    }
+    rig.poll_until(records);
+    assert_eq!(rig.delivered(), records);
+    let read = rig.read_all();
+    assert!(read.iter().all(|record| record.key.is_none()));
+    for partition in 0..partitions {
+        let there = read.iter().filter(|record| record.partition == i32::from(partition));
+        assert_eq!(there.count(), 10, "partition {partition}");
+    }
 }
 
 /// Keys and the hash that Kafka's Java clients make of them, from Kafka's own test

@@ -332,12 +332,17 @@ impl Sink for Producer {
         assert!(record.size() <= self.record_limit, "the forwarder knows the limit");
         let headers =
             record.headers.iter().map(|(name, value)| ((*name).into(), value.to_vec())).collect();
-        let stored = Stored { key: record.key.into(), value: record.value.into(), headers };
+        let stored = Stored {
+            key: record.key.unwrap_or_default().into(),
+            value: record.value.into(),
+            headers,
+        };
         if !cluster.may_repeat {
             self.sent.send(token, record.topic, &stored);
         }
         let partition =
-            record.key.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)) % PARTITIONS;
+            record.key.unwrap_or_default().iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte))
+                % PARTITIONS;
         self.queue.push_back(Queued { token, topic: record.topic.into(), partition, stored });
         Ok(())
     }

@@ -106,7 +106,7 @@ impl Transaction {
             cluster.topics.entry(topic).or_default().push(stored);
             cluster.counters.stored += 1;
         }
-        let key = String::from_utf8_lossy(record.key).into_owned();
+        let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
         assert_eq!(key, self.spool);
         cluster.committed.insert((key.clone(), self.volume), record.value.to_vec());
         cluster.checkpoints.insert(key, record.value.to_vec());

@@ -1,6 +1,7 @@
 """Reads Kafka records as the CloudEvents SDK for Python does, and prints what it understood.
 
-Standard input: a JSON list of {"key", "value", "headers": {name: value}}, all but the names in base64.
+Standard input: a JSON list of {"key", "value", "headers": {name: value}}, all but the names in base64;
+a key may be null.
 Standard output: a JSON list of {"attributes", "data"}; data that is no JSON and no text is in base64.
 Whatever the SDK complains about ends the program.
 """
@@ -19,7 +20,7 @@ STRUCTURED = "application/cloudevents+json"
 def read(record):
     message = kafka.KafkaMessage(
         headers={name: base64.b64decode(value) for name, value in record["headers"].items()},
-        key=base64.b64decode(record["key"]),
+        key=None if record["key"] is None else base64.b64decode(record["key"]),
         value=base64.b64decode(record["value"]),
     )
     is_structured = message.headers.get("content-type", b"").decode().startswith(STRUCTURED)

@@ -153,7 +153,7 @@ fn make(folder: &Folder) {
 
     folder.append("leads", (9..=12).map(batch).chain([batch(3)]));
     folder.append("events", (5..=6).map(audit));
-    let (leads, key, original) = (source("leads"), &b"999-XYZ-000:4"[..], &b"{\"a\":1}"[..]);
+    let (leads, key, original) = (source("leads"), Some(&b"999-XYZ-000:4"[..]), &b"{\"a\":1}"[..]);
     let letter = DeadLetter {
         reason: "too-large",
         error: "an example",

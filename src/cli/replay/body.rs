@@ -90,5 +90,7 @@ mod tests {
         assert_eq!(&*legacy(b"", b"{broken"), br#"{"activities":[{broken]}"#);
         let whole = br#"{"munchkinId":"m","activities":[]}"#;
         assert_eq!(&*legacy(b"m", whole), whole);
+        let marked = [b"\xef\xbb\xbf", &whole[..]].concat();
+        assert_eq!(&*legacy(b"", &marked), marked);
     }
 }

@@ -17,6 +17,9 @@ use crate::{
 /// The version of AsyncAPI's bindings for Kafka.
 const BINDING: &str = "0.5.0";
 
+/// What keys are: null without a munchkin id.
+const KEY: [&str; 2] = ["string", "null"];
+
 pub(super) fn document(config: &Config, catalogue: &Catalogue) -> Value {
     let mut parts = Parts::default();
     for topic in catalogue.topics.iter().filter(|topic| topic.role != Role::Checkpoints) {
@@ -129,7 +132,7 @@ fn message(config: &Config, event: &Event) -> Value {
         "headers": schemas::headers(mode, event),
         "payload": schemas::payload(mode, event),
         "bindings": {"kafka": {
-            "key": {"type": "string", "description": key(event.stream)},
+            "key": {"type": KEY, "description": key(event.stream)},
             "bindingVersion": BINDING,
         }},
         "examples": [{"headers": headers(&event.record), "payload": value(&event.record)}],
@@ -146,7 +149,7 @@ fn dead_letter(record: &Written) -> Value {
         "headers": schemas::dead_letter_headers(record),
         "payload": {"description": payload},
         "bindings": {"kafka": {
-            "key": {"type": "string", "description": "Its event's, as far as that is known"},
+            "key": {"type": KEY, "description": "Its event's, as far as that is known"},
             "bindingVersion": BINDING,
         }},
         "examples": [{"headers": headers(record), "payload": record.value}],

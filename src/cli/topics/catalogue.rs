@@ -61,7 +61,8 @@ pub(super) struct Event {
 /// A record, as texts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Written {
-    pub key: String,
+    /// None of what has no munchkin id.
+    pub key: Option<String>,
     pub headers: Vec<(String, String)>,
     pub value: String,
 }
@@ -236,7 +237,7 @@ impl From<&Record<'_>> for Written {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let headers = record.headers.iter();
         Self {
-            key: text(record.key),
+            key: record.key.map(text),
             headers: headers.map(|(name, value)| ((*name).to_owned(), text(value))).collect(),
             value: text(record.value),
         }
@@ -253,7 +254,7 @@ pub(super) fn dead_letter(config: &Config) -> Written {
         origin: Origin::Sender,
         position: Position { sequence: 42, index: 0 },
         original_topic: None,
-        key: SOME_MUNCHKIN_ID.as_bytes(),
+        key: Some(SOME_MUNCHKIN_ID.as_bytes()),
         original: b"\"not an activity\"",
     };
     letter.with_record(&config.topics.dead_letter, &[], None, |record| Written::from(record))

@@ -86,8 +86,8 @@ struct Activity {
     any_custom: bool,
 }
 
-/// The documented activity types, those that configuration adds, and those that were named; a name of
-/// configuration's is what Marketo's own push is called by, and no other.
+/// The documented activity types, those that configuration adds, and those that were named, as senders
+/// call them: the catalogue gives a documented type the name of configuration.
 fn activities(source: &SourceConfig, ids: &Ids<'_>) -> Vec<Activity> {
     let configured = |id: i64| source.activity_types.get(&id)?.name.clone();
     let mut all: Vec<_> = Catalog::documented().iter().map(|(id, _)| *id).collect();

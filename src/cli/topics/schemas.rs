@@ -84,7 +84,11 @@ pub(super) fn payload(mode: Mode, event: &Event) -> Value {
     match mode {
         Mode::Binary => data,
         Mode::Structured => {
-            let attributes = properties(event).into_iter().chain([("data".to_owned(), data)]);
+            let plain = PLAIN.iter().map(|(name, what)| {
+                (name.replace('-', ""), json!({"type": "string", "description": what}))
+            });
+            let attributes = properties(event).into_iter().chain(plain);
+            let attributes = attributes.chain([("data".to_owned(), data)]);
             json!({
                 "type": "object",
                 "required": REQUIRED,
@@ -133,8 +137,10 @@ pub(super) fn dead_letter_headers(example: &Written) -> Value {
 const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 
 const PLAIN: &[(&str, &str)] = &[
-    ("millrace-time", "A time that is no RFC 3339, or whose zone nobody knows, as it came"),
+    ("millrace-time", "A time that is no RFC 3339, or that SDKs can't read, as it came"),
     ("millrace-dataschema", "A dataschema that is no URI, as it came"),
+    ("millrace-ce-source", "A source that is no URI reference, as it came"),
+    ("millrace-specversion", "The version of CloudEvents that it came with, if not 1.0"),
 ];
 
 /// Of events and of dead letters, where the delivery had them.

@@ -18,11 +18,23 @@ pub const TIME_HEADER: &str = "millrace-time";
 /// The plain header of a `dataschema` that is no absolute URI, as it came.
 pub const DATASCHEMA_HEADER: &str = "millrace-dataschema";
 
+/// The plain header of a `source` that is no URI reference, as it came.
+pub const SOURCE_HEADER: &str = "millrace-ce-source";
+
+/// The plain header of a `specversion` other than 1.0, which is what a record has.
+pub const SPECVERSION_HEADER: &str = "millrace-specversion";
+
+/// What says in version 0.3 that data is in base64.
+const ENCODING_0_3: &str = "datacontentencoding";
+
 /// The extension that Adobe's own id of an event is.
 const EVENT_ID: &str = "eventid";
 
 /// What the name of a member becomes that carries data; it is no attribute.
 const DATA_BASE64: &str = "database64";
+
+/// The version that every record has.
+const SPECVERSION: &str = "1.0";
 
 /// The attributes of the event in `event`, one of the objects of the envelope `outermost`.
 pub(super) fn attributes<'a>(
@@ -43,6 +55,9 @@ pub(super) fn attributes<'a>(
         id => id.word(),
     };
     let mut extensions = extensions(outermost, event);
+    if is_base64_of_0_3(event) {
+        extensions.take_if(ENCODING_0_3, |_| true);
+    }
     let is_the_id = |event_id: &str| id.as_ref().is_none_or(|id| id == event_id);
     if let Some(event_id) = extensions.take_if(EVENT_ID, is_the_id) {
         id = Some(event_id);
@@ -52,7 +67,7 @@ pub(super) fn attributes<'a>(
     let json = has_data.then_some(Cow::Borrowed("application/json"));
     Ok(Attributes {
         id,
-        source,
+        source: uri::to_reference(source),
         r#type: ce_type,
         time: text(Known::Time).and_then(time::to_rfc3339),
         datacontenttype: text(Known::Datacontenttype).or(json),
@@ -68,6 +83,11 @@ pub(super) fn plain_headers<'a>(
     attributes: &Attributes<'a>,
 ) -> Vec<(&'static str, Cow<'a, str>)> {
     let mut headers = Vec::new();
+    let version = spelled_out(event.known(Known::Specversion)).filter(|it| it != SPECVERSION);
+    headers.extend(version.map(|version| (SPECVERSION_HEADER, version)));
+    let source = Scalar::of(event.known(Known::Source)).text();
+    let source = source.filter(|source| *source != attributes.source);
+    headers.extend(source.map(|source| (SOURCE_HEADER, source)));
     if attributes.time.is_none() {
         headers.extend(spelled_out(event.known(Known::Time)).map(|time| (TIME_HEADER, time)));
     }
@@ -76,6 +96,17 @@ pub(super) fn plain_headers<'a>(
         headers.extend(schema.map(|schema| (DATASCHEMA_HEADER, schema)));
     }
     headers
+}
+
+/// Whether the event's `data` is a string in base64, as version 0.3 of CloudEvents spelled it. A record
+/// has version 1.0, whose readers don't know of that.
+pub(super) fn is_base64_of_0_3(event: &Layer<'_>) -> bool {
+    let says = |spelled, what: &str| {
+        Scalar::of(spelled).text().is_some_and(|text| text.eq_ignore_ascii_case(what))
+    };
+    says(event.known(Known::Specversion), "0.3")
+        && says(event.get(ENCODING_0_3), "base64")
+        && event.known(Known::Data).is_some_and(|data| data.starts_with('"'))
 }
 
 /// Members of the event first, then those of what is around it; of each, names that CloudEvents

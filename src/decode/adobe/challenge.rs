@@ -16,10 +16,14 @@ const OF_EVENTS: [&str; 9] =
 /// The text of `validationUrl`, if `body` is such a challenge by its shape: a small object with that
 /// member as text, and nothing that makes it an event. Whether the URL may be fetched is not said.
 pub fn validation_url(body: &[u8]) -> Option<String> {
-    if body.len() > CHALLENGE_LIMIT || body.trim_ascii_start().first() != Some(&b'{') {
+    if body.len() > CHALLENGE_LIMIT {
         return None;
     }
-    let object = elements(json::text(body).ok()?).ok()?.pop()?.layer?;
+    let body = json::text(body).ok()?;
+    if !body.trim_ascii_start().starts_with('{') {
+        return None;
+    }
+    let object = elements(body).ok()?.pop()?.layer?;
     url_in(&object).map(Cow::into_owned)
 }
 

@@ -49,9 +49,9 @@ impl<'a> Data<'a> {
     }
 
     /// `<munchkinId>:<leadId>`, `<munchkinId>:<componentType>:<componentId>` or `<munchkinId>`, as the
-    /// stream has it and as far as the parts are there; empty without a munchkin id.
-    pub(super) fn key(&self, stream: Stream) -> Word<'a> {
-        let Some(munchkin_id) = self.munchkin_id() else { return Word::Piece("") };
+    /// stream has it and as far as the parts are there; none without a munchkin id.
+    pub(super) fn key(&self, stream: Stream) -> Option<Word<'a>> {
+        let munchkin_id = self.munchkin_id()?;
         let word = |spelled| Scalar::of(spelled).word();
         let parts = match stream {
             Stream::LeadActivity => {
@@ -62,6 +62,6 @@ impl<'a> Data<'a> {
                 .map(|(kind, id)| Word::joined(&[&munchkin_id, &kind, &id])),
             Stream::Notification | Stream::Observability | Stream::Other => None,
         };
-        parts.unwrap_or_else(|| munchkin_id.into())
+        Some(parts.unwrap_or_else(|| munchkin_id.into()))
     }
 }

@@ -33,6 +33,22 @@ fn the_first_owns_an_id_and_comes_to_it_again() {
 }
 
 #[test]
+fn ids_without_a_type_are_asked_for_as_long_as_one_may_be_known() {
+    let mut index = index(10);
+    assert!(!index.may_know_without_type(1));
+    index.expect_without_type(1000);
+    index.claim(id(1), Owner::settled_before(3), 1000);
+    let mut at = 1000;
+    while index.source_of(id(1), at).is_some() {
+        assert!(index.may_know_without_type(at), "{at}");
+        at += 1;
+    }
+    assert!(at > 1000 + WINDOW);
+    assert!(!index.may_know_without_type(at + SPAN), "and not for ever");
+    assert_eq!(index.source_of(id(2), at), None);
+}
+
+#[test]
 fn what_was_settled_before_the_start_belongs_to_no_event_of_now() {
     let mut index = index(10);
     index.claim(id(1), Owner::settled_before(3), 0);

@@ -90,7 +90,7 @@ pub fn fill(directory: &Path, bytes: u64) -> u64 {
 /// A record as the service would send it.
 pub struct OwnedRecord {
     pub topic: String,
-    pub key: Vec<u8>,
+    pub key: Option<Vec<u8>>,
     pub value: Vec<u8>,
     pub headers: Vec<(String, Vec<u8>)>,
 }
@@ -114,7 +114,7 @@ pub fn records() -> Vec<OwnedRecord> {
             let headers = record.headers.iter();
             OwnedRecord {
                 topic: record.topic.to_owned(),
-                key: record.key.to_vec(),
+                key: record.key.map(<[u8]>::to_vec),
                 value: record.value.to_vec(),
                 headers: headers.map(|(name, value)| ((*name).into(), value.to_vec())).collect(),
             }

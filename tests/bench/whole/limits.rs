@@ -176,10 +176,9 @@ impl BareProducer {
                 for (key, value) in &record.headers {
                     headers = headers.insert(Header { key, value: Some(value) });
                 }
-                let message = BaseRecord::to(&record.topic)
-                    .key(&record.key)
-                    .payload(&record.value)
-                    .headers(headers);
+                let mut message =
+                    BaseRecord::to(&record.topic).payload(&record.value).headers(headers);
+                message.key = record.key.as_ref();
                 match self.0.send(message) {
                     Ok(()) => break,
                     Err((error, _)) => {
