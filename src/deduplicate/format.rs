@@ -106,7 +106,7 @@ pub fn read(bytes: &[u8], key: u64) -> Result<Contents, Unreadable> {
         VERSION => {}
         found => return Err(Unreadable::Version { found }),
     }
-    // Ids of a rule that this program does not know are nobody's.
+    // Ids of a rule that this program does not know match no event.
     let rule = if u32_at(header, 20) == 0 { Rule::WithoutType } else { Rule::WithType };
     let mut contents = Contents { rule, blocks: Vec::new(), end: HEADER_LENGTH };
     while let Some((block, length)) = block_at(&bytes[contents.end..]) {

@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(seen, [1, 2, 0, 1, 2, 0]);
         let mut unknown = Gate::default();
         let door = unknown.door(TOPIC, None, |_| None);
-        assert_eq!(unknown.chosen(door, None), None, "nobody knows which there are");
+        assert_eq!(unknown.chosen(door, None), None, "the partitions are not known");
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn an_event_without_a_munchkin_id_has_no_partition_key() {
     }
 }
 
-/// Times as senders write them, and some that nobody could mean.
+/// Times as senders write them, and some that have no meaning.
 fn times() -> impl Strategy<Value = String> {
     let date = prop_oneof![
         "(2026|2024|0001|0000|9999)-(0[1-9]|1[0-3])-(0[1-9]|[12][0-9]|3[01])",
