@@ -1,11 +1,12 @@
 //! The labels of all outcomes, by what they can be the outcome of: metrics show them from the start.
 
 /// Of requests to a configured source.
-pub const OF_A_SOURCE: [&str; 20] = [
+pub const OF_A_SOURCE: [&str; 21] = [
     "stored",
     "probe",
     "challenge",
     "validation",
+    "validation-later",
     "bad-credentials",
     "bad-token",
     "undecided",
