@@ -281,15 +281,14 @@ impl Shared {
         }
     }
 
-    /// A stranger has as many lines as a person may want to read.
+    /// Strangers have as many lines as a person may want to read.
     fn log(&self, landing: &Landing, result: &Result<PublicKey, Unavailable>) {
-        let lines = || self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_shown = landing.is_trusted || lines.take(Instant::now());
         match result {
+            _ if !is_shown => tracing::debug!(path = %landing.path, "a key was asked for"),
             Ok(_) => tracing::info!(path = %landing.path, "a public key was fetched"),
-            Err(why) if landing.is_trusted || lines().take(Instant::now()) => {
-                tracing::warn!(path = %landing.path, reason = %why, "no public key");
-            }
-            Err(why) => tracing::debug!(path = %landing.path, reason = %why, "no public key"),
+            Err(why) => tracing::warn!(path = %landing.path, reason = %why, "no public key"),
         }
     }
 
