@@ -12,7 +12,11 @@ use super::{
     provider::{IdentityProvider, Mood},
     signer::{Signer, claims},
 };
-use crate::{played::Request, secrets::lines_at, support::within};
+use crate::{
+    played::Request,
+    secrets::lines_at,
+    support::{Raw, within},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const TOKEN: &str = "opaque+hunter2/~.=";
@@ -207,6 +211,41 @@ async fn a_token_that_is_seen_for_the_first_time_comes_through_a_crowd_in_anothe
     let place = asked.iter().position(|asked| asked.body.starts_with(b"token=opaque")).unwrap();
     // Every second turn is for the other network; in line it would be the 325th.
     assert!(place < 24 + 80, "{place}");
+}
+
+/// Nothing is known for long here, so the sender's token is asked about with each delivery.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_is_served_beside_a_crowd_of_random_tokens() {
+    let provider = provider();
+    let mut config = provider.asking();
+    config.introspection.as_mut().unwrap().keep = Duration::from_millis(1);
+    let front = front(&config).await;
+    let deliveries = async || {
+        let mut times = Vec::new();
+        for _ in 0..100 {
+            let began = std::time::Instant::now();
+            assert_eq!(deliver(&front, TOKEN).await.status, 200);
+            times.push(began.elapsed());
+        }
+        times.sort_unstable();
+        times
+    };
+    let quiet = deliveries().await;
+    let mut crowd = tokio::task::JoinSet::new();
+    for connection in 0..100 {
+        let address = front.address;
+        crowd.spawn(async move {
+            for n in 0.. {
+                let mut stranger = Raw::connect(address).await;
+                stranger.send(super::post_with(&format!("stranger-{connection}-{n}"))).await;
+                assert_ne!(stranger.reply().await.status, 200);
+            }
+        });
+    }
+    provider.was_asked("/introspect", 500).await;
+    let beside = deliveries().await;
+    println!("p99 quiet {:?}, beside the crowd {:?}", quiet[98], beside[98]);
+    assert_eq!(front.store.bodies().len(), 200);
 }
 
 #[tokio::test]
