@@ -10,20 +10,23 @@
 
 pub mod adobe_signature;
 mod bucket;
+pub mod caller;
 pub mod certificate;
 pub mod challenge;
 pub mod moment;
 pub mod oauth;
 pub mod public_keys;
 pub mod token;
+mod turns;
 pub mod validation;
 
-use std::fmt;
+use std::{fmt, time::Instant};
 
 use http::request::Parts;
 
 use self::{
-    adobe_signature::{AdobeSignature, Signed},
+    adobe_signature::{AdobeSignature, Signed, Voucher},
+    caller::Caller,
     certificate::{Certificate, Presented},
     moment::Moment,
     oauth::{OAuth, flaw::Flaw},
@@ -32,7 +35,11 @@ use self::{
 
 /// Evidence that a delivery was authenticated. Only this module makes one.
 #[derive(Debug)]
-pub struct Proof(KnownTo);
+pub struct Proof {
+    known_to: KnownTo,
+    /// What has proved it, where that is a key which a stranger may have named.
+    voucher: Option<Voucher>,
+}
 
 /// To whom a sender is known by what it has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +54,23 @@ impl Proof {
     /// For deliveries that an operator feeds in by hand (replay, simulation): whoever can run this
     /// process on its own disk needs no token.
     pub fn by_operator() -> Self {
-        Self(KnownTo::Us)
+        Self::of(KnownTo::Us)
+    }
+
+    fn of(known_to: KnownTo) -> Self {
+        Self { known_to, voucher: None }
     }
 
     /// Whether the delivery may still be meant for somebody else.
     pub fn is_shared(&self) -> bool {
-        self.0 == KnownTo::Everybody
+        self.known_to == KnownTo::Everybody
+    }
+
+    /// The delivery names us: the key that proved it is trusted beyond this delivery.
+    pub fn was_meant_for_us(&self, now: Instant) {
+        if let Some(voucher) = &self.voucher {
+            voucher.vouch(now);
+        }
     }
 }
 
@@ -106,6 +124,8 @@ impl Refusal {
 impl Gate {
     /// Judges the head of a request.
     pub async fn admit(&self, head: &Parts) -> Result<Admission, Refusal> {
+        let (caller, now) = (head.extensions.get::<Caller>().copied(), Moment::now());
+        let caller = caller.unwrap_or_default();
         if let Some(certificate) = &self.certificate
             && let Ok(proof) = certificate.authenticate(head.extensions.get::<Presented>())
         {
@@ -119,13 +139,13 @@ impl Gate {
             }
         }
         if let Some(oauth) = &self.oauth {
-            match oauth.authenticate(&head.headers, Moment::now()).await {
+            match oauth.authenticate(&head.headers, caller, now).await {
                 Ok(proof) => return Ok(Admission::Proven(proof)),
                 Err(refused) => refusal = refusal.or(refused),
             }
         }
         if let Some(signature) = &self.signature {
-            match signature.admit(&head.headers) {
+            match signature.admit(&head.headers, caller, now.instant).await {
                 Ok(signed) => return Ok(Admission::Signed(signed)),
                 Err(refused) => refusal = refusal.or(refused),
             }

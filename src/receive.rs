@@ -10,7 +10,7 @@
 //! Once the spool has been handed a body nothing here cancels it, neither a sender that hangs up nor
 //! the request's deadline: at the worst it is stored and was not answered 200, so it comes again.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -18,11 +18,12 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::{
-    authenticate::{Admission, oauth::token_endpoint::TokenEndpoint},
+    authenticate::{Admission, caller::Caller, oauth::token_endpoint::TokenEndpoint},
     config::Listen,
     delivery::SourceName,
     listen::{
         Answer, Handler,
+        activity::Activity,
         body::{self, Limits},
         client::{Peer, Proxies},
         reply::Outcome,
@@ -107,13 +108,15 @@ impl Receiver {
         };
         let body = body::read(&head.headers, body, &self.limits, from, deadline).await?;
         asker.body_came(body.received, body.bytes.len());
-        if let Some(answer) = source.question(&body.bytes) {
-            return Ok(answer);
-        }
+        let body = match source.question(&head, body).await {
+            Ok(answer) => return Ok(answer),
+            Err(body) => body,
+        };
         let proof = source.prove(admission, &head, &body.bytes, deadline).await?;
         let body = body.inflated(&head.headers, &self.limits, deadline).await?;
         if let Some(adobe) = source.adobe.as_ref().filter(|_| proof.is_shared()) {
             adobe.is_meant_for_us(&body).await?;
+            proof.was_meant_for_us(Instant::now().into());
         }
         if kept::is_repeat(&head.headers) {
             self.report.repeated(source.name.as_str());
@@ -160,10 +163,18 @@ impl Receiver {
     }
 }
 
+/// A number that no other open connection has.
+fn connection<B>(request: &Request<B>) -> usize {
+    let activity = request.extensions().get::<Arc<Activity>>();
+    activity.map_or(0, |activity| Arc::as_ptr(activity).addr())
+}
+
 impl Handler for Receiver {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Answer> {
         let peer = request.extensions().get::<Peer>();
         let client = peer.map(|peer| self.proxies.client(*peer, request.headers()));
+        let caller = Caller { address: client, connection: connection(&request) };
+        request.extensions_mut().insert(caller);
         if let Some(tokens) = self.token_requests.as_ref().filter(|it| it.are_at(&request)) {
             return tokens.answer(request, client, self.request_timeout, &self.report).await;
         }

@@ -146,6 +146,7 @@ pub async fn start(
     let traces = exporter.as_ref().map(Exporter::traces).unwrap_or_default();
     let opened = open_in_background(config.clone(), maker, &metrics, &traces).await;
     let opened = opened.and_then(|(folder, topics, sources)| {
+        ways.keep_keys_in(folder.disk(), &config.spool.directory);
         let receivers: Vec<_> =
             sources.iter().map(|source| source.receiver(&ways, &oauth)).collect();
         let mut reloads: Vec<Box<dyn Reload>> = Vec::new();

@@ -1,8 +1,11 @@
 //! Adobe I/O's digital signatures, over the body's bytes as they came over the wire.
 //!
 //! A delivery carries two pairs of a signature and the path of a key. They are independent, and either
-//! one suffices: both are looked at side by side, so that trouble with one key holds up nothing that
-//! the other proves.
+//! one suffices: a key that is at hand is tried first, and otherwise both are looked at side by side, so
+//! that trouble with one key holds up nothing that the other proves.
+//!
+//! Paths are a stranger's text. A request that names no known key waits for its turn to have one fetched
+//! (`turns.rs`) before its body is read: what waits holds no body. Each source has turns of its own.
 //!
 //! A signature is refused for good only under a key that is at most [`FRESH`]: one that fails under
 //! an older key has the key fetched once more. Whatever keeps the key away leaves the matter
@@ -23,7 +26,9 @@ use tokio::sync::OnceCell;
 
 use super::{
     KnownTo, Proof, Refusal,
-    public_keys::{CACHED, KeyPath, PublicKeys, Unavailable},
+    caller::Caller,
+    public_keys::{Asker, CACHED, KeyPath, PublicKeys, Unavailable},
+    turns::Turns,
 };
 
 const PAIRS: [(&str, &str); 2] = [
@@ -33,6 +38,11 @@ const PAIRS: [(&str, &str); 2] = [
 
 /// Within this time of its fetch a key counts as just fetched.
 const FRESH: Duration = Duration::from_secs(60);
+
+/// Fetches of keys that nothing speaks for: so many at once, each for at least so long. So a flood of
+/// paths asks Adobe's host 64 times a second at the most, each for an answer of a few bytes.
+const AT_ONCE: usize = 16;
+const REST: Duration = Duration::from_millis(250);
 
 /// Of the largest key that is taken, 8192 bits, in base64.
 const LONGEST_SIGNATURE: usize = 1368;
@@ -48,18 +58,28 @@ const BAD: Refusal = Refusal::BadCredentials { challenge: CHALLENGE };
 /// The way in for whoever Adobe I/O signs for.
 pub struct AdobeSignature {
     keys: PublicKeys,
+    turns: Turns,
 }
 
 impl AdobeSignature {
     pub fn new(keys: PublicKeys) -> Self {
-        Self { keys }
+        Self { keys, turns: Turns::new(AT_ONCE, REST) }
     }
 
-    /// Judges the head of a request: without a signature it is nobody's.
-    pub fn admit(&self, headers: &HeaderMap) -> Result<Signed, Refusal> {
+    /// Judges the head of a request: without a signature it is nobody's, and without a key that can be
+    /// had its body need not be read.
+    pub async fn admit(
+        &self,
+        headers: &HeaderMap,
+        caller: Caller,
+        now: Instant,
+    ) -> Result<Signed, Refusal> {
         let pairs = PAIRS.map(|names| Pair::of(headers, names));
         if pairs.iter().any(|pair| matches!(pair, Pair::Usable { .. })) {
-            return Ok(Signed { pairs, keys: self.keys.clone() });
+            let (keys, turns) = (self.keys.clone(), self.turns.clone());
+            let signed = Signed { pairs, keys, turns, caller };
+            signed.has_a_key(now).await?;
+            return Ok(signed);
         }
         if pairs.iter().any(|pair| matches!(pair, Pair::ForeignPath)) {
             return Err(Refusal::undecided(&Unavailable::ForeignPath));
@@ -107,6 +127,27 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
 pub struct Signed {
     pairs: [Pair; 2],
     keys: PublicKeys,
+    turns: Turns,
+    caller: Caller,
+}
+
+/// What a delivery that turns out to be meant for us says about the paths that it names.
+pub(super) struct Voucher {
+    keys: PublicKeys,
+    proven: KeyPath,
+    beside: Option<KeyPath>,
+}
+
+impl Voucher {
+    pub fn vouch(&self, now: Instant) {
+        self.keys.vouch(&self.proven, self.beside.as_ref(), now);
+    }
+}
+
+impl fmt::Debug for Voucher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Voucher").field("proven", &self.proven).finish_non_exhaustive()
+    }
 }
 
 /// What one pair says about a body.
@@ -118,31 +159,90 @@ enum Verdict {
 }
 
 impl Signed {
+    /// Waits until one of the keys is there, or none of them can be had.
+    async fn has_a_key(&self, now: Instant) -> Result<(), Refusal> {
+        if self.keys.are_local() {
+            return Ok(());
+        }
+        let [first, second] = &self.pairs;
+        let mut first = pin!(self.look_up(first, now));
+        let mut second = pin!(self.look_up(second, now));
+        let (found, other) = tokio::select! {
+            biased;
+            found = &mut first => (found, second),
+            found = &mut second => (found, first),
+        };
+        match found {
+            Ok(()) => Ok(()),
+            Err(why) => other.await.map_err(|other| {
+                let why = why.or(other).unwrap_or_else(|| Unavailable::NotThere.to_string());
+                Refusal::undecided(&why)
+            }),
+        }
+    }
+
+    /// Has a pair's key ready, or says why not; a pair that is none has no reason.
+    async fn look_up(&self, pair: &Pair, now: Instant) -> Result<(), Option<String>> {
+        let path = match pair {
+            Pair::Useless => return Err(None),
+            Pair::ForeignPath => return Err(Some(Unavailable::ForeignPath.to_string())),
+            Pair::Usable { path, .. } => path,
+        };
+        let asker = Asker { turns: &self.turns, caller: self.caller, may_wait: true };
+        let found = self.keys.key(path, CACHED, now, &asker).await;
+        found.map(|_key| ()).map_err(|why| Some(format!("{path}: {why}")))
+    }
+
     /// Holds the body against the signatures: its bytes as they came, before anything was taken off.
     pub async fn prove(&self, body: &Bytes, now: Instant) -> Result<Proof, Refusal> {
         let digest = OnceCell::new();
         let [first, second] = &self.pairs;
-        let mut first = pin!(self.judge(first, body, &digest, now));
-        let mut second = pin!(self.judge(second, body, &digest, now));
-        let (verdict, other) = tokio::select! {
+        // A delivery that a known key proves has no stranger's path fetched.
+        let mut is_tried = [false; 2];
+        for (pair, is_tried) in self.pairs.iter().zip(&mut is_tried) {
+            let Pair::Usable { signature, path } = pair else { continue };
+            let Some(key) = self.keys.at_hand(path, now) else { continue };
+            if key.verifies(digest.get_or_init(|| digest_of(body)).await, signature) {
+                return Ok(self.proof(pair));
+            }
+            *is_tried = true;
+        }
+        let mut judged_first = pin!(self.judge(first, is_tried[0], body, &digest, now));
+        let mut judged_second = pin!(self.judge(second, is_tried[1], body, &digest, now));
+        let (verdict, pair, other) = tokio::select! {
             biased;
-            verdict = &mut first => (verdict, second),
-            verdict = &mut second => (verdict, first),
+            verdict = &mut judged_first => (verdict, first, (judged_second, second)),
+            verdict = &mut judged_second => (verdict, second, (judged_first, first)),
         };
-        let verdict = match verdict {
-            Verdict::Good => verdict,
-            _ => verdict.or(other.await),
+        let (verdict, pair) = match verdict {
+            Verdict::Good => (verdict, pair),
+            _ => (verdict.or(other.0.await), other.1),
         };
         match verdict {
-            Verdict::Good => Ok(Proof(KnownTo::Everybody)),
+            Verdict::Good => Ok(self.proof(pair)),
             Verdict::Unknown(why) => Err(Refusal::undecided(&why)),
             Verdict::Bad => Err(BAD),
         }
     }
 
+    /// Of a delivery that this pair proves.
+    fn proof(&self, proving: &Pair) -> Proof {
+        let path_of = |pair: &Pair| match pair {
+            Pair::Usable { path, .. } => Some(path.clone()),
+            _ => None,
+        };
+        let voucher = path_of(proving).map(|proven| {
+            let others = self.pairs.iter().filter_map(path_of);
+            let beside = others.into_iter().find(|path| *path != proven);
+            Voucher { keys: self.keys.clone(), proven, beside }
+        });
+        Proof { known_to: KnownTo::Everybody, voucher }
+    }
+
     async fn judge(
         &self,
         pair: &Pair,
+        is_tried: bool,
         body: &Bytes,
         digest: &OnceCell<Digest>,
         now: Instant,
@@ -152,9 +252,11 @@ impl Signed {
             Pair::ForeignPath => return Verdict::Unknown(Unavailable::ForeignPath.to_string()),
             Pair::Usable { signature, path } => (signature, path),
         };
-        for age in [CACHED, FRESH] {
+        let asker = Asker { turns: &self.turns, caller: self.caller, may_wait: false };
+        let ages: &[Duration] = if is_tried { &[FRESH] } else { &[CACHED, FRESH] };
+        for age in ages {
             // The key first, so that nobody has a body digested for a key that isn't there.
-            let key = match self.keys.key(path, age, now).await {
+            let key = match self.keys.key(path, *age, now, &asker).await {
                 Ok(key) => key,
                 Err(why) => return Verdict::Unknown(format!("{path}: {why}")),
             };

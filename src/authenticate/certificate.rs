@@ -55,7 +55,7 @@ impl Certificate {
     pub fn authenticate(&self, presented: Option<&Presented>) -> Result<Proof, BadCredentials> {
         match presented {
             Some(Presented(names)) if !self.names.is_disjoint(names) => {
-                Ok(Proof(KnownTo::Everybody))
+                Ok(Proof::of(KnownTo::Everybody))
             }
             _ => Err(BadCredentials),
         }

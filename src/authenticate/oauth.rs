@@ -25,7 +25,7 @@ use self::{
     jwt::Jwt,
     provider::Provider,
 };
-use super::{KnownTo, Proof, Refusal, moment::Moment};
+use super::{KnownTo, Proof, Refusal, caller::Caller, moment::Moment};
 use crate::{
     config::{OAuthAuth, Secret},
     delivery::SourceName,
@@ -97,18 +97,23 @@ impl OAuth {
     }
 
     /// Judges the head of a request.
-    pub async fn authenticate(&self, headers: &HeaderMap, now: Moment) -> Result<Proof, Refusal> {
+    pub async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        caller: Caller,
+        now: Moment,
+    ) -> Result<Proof, Refusal> {
         let Some(token) = bearer::token(headers) else {
             return Err(Refusal::BadCredentials { challenge: CHALLENGE });
         };
-        match self.check(token, now).await {
-            Ok(()) => Ok(Proof(KnownTo::Us)),
+        match self.check(token, caller, now).await {
+            Ok(()) => Ok(Proof::of(KnownTo::Us)),
             Err(Denial::Invalid(flaw)) => Err(Refusal::BadToken { flaw }),
             Err(Denial::Undecided(reason)) => Err(Refusal::Undecided { reason }),
         }
     }
 
-    async fn check(&self, token: &str, now: Moment) -> Result<(), Denial> {
+    async fn check(&self, token: &str, caller: Caller, now: Moment) -> Result<(), Denial> {
         let jwt = Jwt::parse(token);
         let is_hmac = |jwt: &&Jwt<'_>| jwt.algorithm() == Some(Algorithm::HS256);
         if let (Some((own, expected)), Some(jwt)) = (&self.built_in, jwt.as_ref().filter(is_hmac)) {
@@ -116,7 +121,7 @@ impl OAuth {
         }
         match (&self.provider, &jwt, &self.introspection) {
             (Some(provider), Some(jwt), _) => provider.check(jwt, now).await,
-            (_, _, Some(introspection)) => introspection.check(token, now).await,
+            (_, _, Some(introspection)) => introspection.check(token, caller, now).await,
             _ => Err(Flaw::Malformed.into()),
         }
     }

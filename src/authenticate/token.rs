@@ -76,7 +76,7 @@ impl Tokens {
             accepted.iter().fold(Choice::from(0), |any, token| any | token.ct_eq(&text))
         };
         let fits = presented.iter().fold(Choice::from(0), |any, text| any | fits(text));
-        if bool::from(fits) { Ok(Proof(KnownTo::Us)) } else { Err(BadCredentials) }
+        if bool::from(fits) { Ok(Proof::of(KnownTo::Us)) } else { Err(BadCredentials) }
     }
 
     /// For `WWW-Authenticate`.

@@ -6,16 +6,24 @@
 //! program only where that was configured, since opening it accepts a registration that somebody else
 //! may have made: its events are then refused by their recipient (`client_ids`).
 //!
-//! How often either happens is bounded.
+//! How often either happens is bounded, and nothing of Adobe's own form is dropped in silence: each
+//! address takes a turn (`turns.rs`), so that a flood of them does not hide the genuine one, and happens
+//! once. One that has no turn in time is answered that it should come again.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use reqwest::{Method, Url};
+use sha2::{Digest, Sha256};
 
-use super::bucket::Bucket;
+use super::{
+    bucket::Bucket,
+    caller::Caller,
+    turns::{Turn, Turns},
+};
 use crate::{
     delivery::SourceName,
     fetch::{Client, FetchError, Limits, Place},
@@ -25,12 +33,26 @@ use crate::{
 /// The one address that is opened, up to its query.
 pub const ADOBES: &str = "https://csm.adobe.io/csm/registrations/validate";
 
-/// What is heeded of a source, addresses of Adobe and others apart: so many at once, then one each.
-const AT_ONCE: u32 = 5;
-const EACH: Duration = Duration::from_secs(60);
+/// Lines about addresses that are not Adobe's: so many at once, then one each.
+const FOREIGN_AT_ONCE: u32 = 5;
+const FOREIGN_EACH: Duration = Duration::from_secs(60);
+
+/// Turns of Adobe's own: so many at once, each for at least so long. In a flood a person has four lines a
+/// second to look through, with the addresses of those that asked.
+const AT_ONCE: usize = 8;
+const REST: Duration = Duration::from_secs(2);
+
+/// How long to wait for one.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Addresses that are remembered, so that each happens once.
+const REMEMBERED: usize = 4096;
 
 /// What may become of an address, for metrics.
-const RESULTS: [&str; 5] = ["foreign", "logged", "opened", "too-many", "failed"];
+const RESULTS: [&str; 6] = ["foreign", "logged", "opened", "repeated", "too-many", "failed"];
+
+/// What is remembered of an address.
+type Seen = [u8; 32];
 
 const FOR_A_PERSON: &str = "Adobe I/O asks whether it may send here: if you have just made, changed \
                             or enabled this registration, open the address within 5 minutes";
@@ -43,10 +65,17 @@ struct Inner {
     address: String,
     /// With which it is opened; a person opens it without.
     opens: Option<Client>,
-    adobes: Mutex<Bucket>,
-    others: Mutex<Bucket>,
+    turns: Turns,
+    /// The oldest first.
+    seen: Mutex<VecDeque<Seen>>,
+    foreign: Mutex<Bucket>,
     metrics: Metrics,
 }
+
+/// There are so many addresses that this one was neither logged nor opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many validation URLs")]
+pub struct TooMany;
 
 impl Validation {
     /// For `source`. Addresses are opened by `opens`, or logged for a person.
@@ -56,54 +85,91 @@ impl Validation {
 
     /// With another address in place of Adobe's.
     pub fn at(address: &str, source: SourceName, opens: Option<Client>, metrics: &Metrics) -> Self {
-        let bucket = || Mutex::new(Bucket::new(AT_ONCE, EACH));
-        let (adobes, others, metrics) = (bucket(), bucket(), metrics.clone());
         for result in RESULTS {
             metrics.validations.with_label_values(&[source.as_str(), result]);
         }
-        let address = address.to_owned();
-        Self(Arc::new(Inner { source, address, opens, adobes, others, metrics }))
+        Self(Arc::new(Inner {
+            source,
+            address: address.to_owned(),
+            opens,
+            turns: Turns::new(AT_ONCE, REST),
+            seen: Mutex::default(),
+            foreign: Mutex::new(Bucket::new(FOREIGN_AT_ONCE, FOREIGN_EACH)),
+            metrics: metrics.clone(),
+        }))
     }
 
-    /// Somebody has posted this address. Comes back at once; what takes time happens behind it.
-    pub fn asked(&self, text: &str, now: Instant) {
+    /// `caller` has posted this address. Comes back when it is logged, or is about to be opened.
+    pub async fn asked(&self, text: &str, caller: Caller, now: Instant) -> Result<(), TooMany> {
         let this = &self.0;
-        let source = &this.source;
         let Some(url) = adobes(text, &this.address) else {
-            if this.count_if(&this.others, now, "foreign") {
-                tracing::warn!(%source, "somebody posted a validation URL that is not Adobe's");
-            }
-            return;
+            this.is_foreign(now);
+            return Ok(());
         };
+        let seen: Seen = Sha256::digest(url.as_str()).into();
+        if this.seen().contains(&seen) {
+            this.count("repeated");
+            return Ok(());
+        }
+        let turn = tokio::time::timeout(PATIENCE, this.turns.wait(caller)).await;
+        let Ok(turn) = turn else {
+            this.count("too-many");
+            return Err(TooMany);
+        };
+        // The same one may have had its turn meanwhile.
+        if !this.remember(seen) {
+            this.count("repeated");
+            return Ok(());
+        }
         match &this.opens {
             None => {
-                if this.count_if(&this.adobes, now, "logged") {
-                    tracing::error!(%source, %url, "{FOR_A_PERSON}");
-                }
+                this.count("logged");
+                let (source, client) = (&this.source, caller.address.map(tracing::field::display));
+                tracing::error!(%source, %url, client, "{FOR_A_PERSON}");
             }
             Some(client) => {
-                if this.count_if(&this.adobes, now, "opened") {
-                    let (this, client) = (this.clone(), client.clone());
-                    tokio::spawn(async move { this.open(&client, url).await });
-                }
+                this.count("opened");
+                let (this, client) = (this.clone(), client.clone());
+                tokio::spawn(async move { this.open(&client, url, seen, turn).await });
             }
         }
+        Ok(())
     }
 }
 
 impl Inner {
-    /// Counts `result`, or that there were too many.
-    fn count_if(&self, bucket: &Mutex<Bucket>, now: Instant, result: &'static str) -> bool {
-        let heeded = bucket.lock().unwrap_or_else(PoisonError::into_inner).take(now);
-        self.count(if heeded { result } else { "too-many" });
-        heeded
+    /// Nothing that is kept from anybody: Adobe asks with no such address.
+    fn is_foreign(&self, now: Instant) {
+        self.count("foreign");
+        let source = &self.source;
+        if self.foreign.lock().unwrap_or_else(PoisonError::into_inner).take(now) {
+            tracing::warn!(%source, "a validation URL was posted that is not Adobe's");
+        }
+    }
+
+    /// Whether it is new.
+    fn remember(&self, address: Seen) -> bool {
+        let mut seen = self.seen();
+        let is_new = !seen.contains(&address);
+        if is_new {
+            seen.push_back(address);
+            if seen.len() > REMEMBERED {
+                seen.pop_front();
+            }
+        }
+        is_new
+    }
+
+    fn seen(&self) -> MutexGuard<'_, VecDeque<Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count(&self, result: &'static str) {
         self.metrics.validations.with_label_values(&[self.source.as_str(), result]).inc();
     }
 
-    async fn open(&self, client: &Client, url: Url) {
+    /// Opens it; the turn lasts for as long.
+    async fn open(&self, client: &Client, url: Url, seen: Seen, _turn: Turn) {
         let source = &self.source;
         let request = reqwest::Request::new(Method::GET, url.clone());
         let answer = client.send(request, Limits::SMALL).await;
@@ -115,6 +181,8 @@ impl Inner {
             Ok(()) => tracing::info!(%source, "a registration at Adobe I/O was validated"),
             Err(error) => {
                 self.count("failed");
+                // Posted once more it is tried once more.
+                self.seen().retain(|other| *other != seen);
                 tracing::error!(%source, %error, %url, "{FOR_A_PERSON}");
             }
         }

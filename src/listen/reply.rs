@@ -30,6 +30,8 @@ pub enum Outcome {
     },
     /// Adobe I/O asked to have an address opened.
     Validation,
+    /// The same, among so many others that it was neither logged nor opened.
+    ValidationLater,
     /// `challenge` is the scheme that the source accepts, for `WWW-Authenticate`.
     BadCredentials {
         challenge: &'static str,
@@ -116,6 +118,9 @@ impl Outcome {
                 Reply { text: value.clone().into(), ..Reply::ok("challenge", "") }
             }
             Self::Validation => Reply::ok("validation", "to be opened"),
+            Self::ValidationLater => {
+                Reply::later(10, "validation-later", L::WARN, "too many validation URLs")
+            }
             Self::BadCredentials { challenge } => Reply {
                 header: Some((header::WWW_AUTHENTICATE, challenge)),
                 ..Reply::refuse(401, "bad-credentials", L::WARN, "bad credentials")
@@ -242,7 +247,7 @@ impl Outcome {
     pub fn as_a_try(&self) -> Option<bool> {
         match self {
             Self::Stored => Some(true),
-            Self::NotFound | Self::MethodNotAllowed => None,
+            Self::NotFound | Self::MethodNotAllowed | Self::ValidationLater => None,
             _ if self.reply().status.is_success() => None,
             _ => Some(false),
         }
@@ -263,6 +268,7 @@ mod tests {
             Probe,
             Challenge { value: "8ec8d794".into() },
             Validation,
+            ValidationLater,
             BadCredentials { challenge: "Bearer" },
             BadToken { reason: "expired".into() },
             Undecided { reason: "no key".into() },

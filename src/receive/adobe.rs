@@ -15,10 +15,14 @@ use tokio::time::Instant;
 
 use super::{Receiver, Source};
 use crate::{
-    authenticate::{challenge::challenge, validation::Validation},
+    authenticate::{
+        caller::Caller,
+        challenge::challenge,
+        validation::{TooMany, Validation},
+    },
     decode::adobe::{CHALLENGE_LIMIT, NotOurs, Unnamed, check_recipients, validation_url},
     listen::{
-        body::{self, Body, From},
+        body::{self, Body, From, WireBody},
         reply::Outcome,
     },
 };
@@ -45,11 +49,13 @@ impl AdobeIo {
         challenge(query).map(|value| Outcome::Challenge { value })
     }
 
-    /// To a POST with this body, if it is no delivery.
-    fn question(&self, body: &[u8], now: std::time::Instant) -> Option<Outcome> {
-        let url = validation_url(body)?;
-        self.validation.asked(&url, now);
-        Some(Outcome::Validation)
+    /// To a POST of this address.
+    async fn validation(&self, head: &Parts, url: &str) -> Outcome {
+        let caller = head.extensions.get::<Caller>().copied().unwrap_or_default();
+        match self.validation.asked(url, caller, Instant::now().into()).await {
+            Ok(()) => Outcome::Validation,
+            Err(TooMany) => Outcome::ValidationLater,
+        }
     }
 
     /// A body that can't be read is not known to be ours: any customer of Adobe's can have one signed.
@@ -75,9 +81,13 @@ impl Source {
         challenge.unwrap_or(Outcome::Probe)
     }
 
-    /// What to answer to a body that is no delivery.
-    pub(super) fn question(&self, body: &[u8]) -> Option<Outcome> {
-        self.adobe.as_ref()?.question(body, Instant::now().into())
+    /// What to answer to a body that is no delivery; or the body. It is given up before anything is
+    /// waited for.
+    pub(super) async fn question(&self, head: &Parts, body: WireBody) -> Result<Outcome, WireBody> {
+        let Some(adobe) = &self.adobe else { return Err(body) };
+        let Some(url) = validation_url(&body.bytes) else { return Err(body) };
+        drop(body);
+        Ok(adobe.validation(head, &url).await)
     }
 }
 
@@ -96,7 +106,7 @@ impl Receiver {
         source.adobe.as_ref()?;
         let limits = self.limits.at_most(CHALLENGE_LIMIT as u64);
         let body = body::read(&head.headers, body, &limits, From::Stranger, deadline).await.ok()?;
-        source.question(&body.bytes)
+        source.question(head, body).await.ok()
     }
 }
 

@@ -1,14 +1,18 @@
 //! What the ways into all sources share: the keys that Adobe I/O signs with, and what fetches them.
 
+use std::{path::Path, sync::Arc};
+
 use crate::{
     authenticate::{
-        adobe_signature::AdobeSignature, public_keys::PublicKeys, validation::Validation,
+        adobe_signature::AdobeSignature, moment::Moment, public_keys::PublicKeys,
+        validation::Validation,
     },
     config::{Adobe, AdobeAuth, Auth, Config, ValidationUrl},
     delivery::SourceName,
     fetch::Client,
     metrics::Metrics,
     receive::AdobeIo,
+    spool::disk::Disk,
 };
 
 pub(super) struct Ways {
@@ -35,6 +39,14 @@ impl Ways {
             }
         };
         Ok(Self { keys, client, metrics: metrics.clone() })
+    }
+
+    /// Has keys kept in the spool folder, which this process holds by now. Within a runtime.
+    pub fn keep_keys_in(&self, disk: &Arc<dyn Disk>, directory: &Path) {
+        if let Some(keys) = &self.keys {
+            keys.keep_in(disk.clone(), directory, Moment::now());
+            keys.renew_in_background();
+        }
     }
 
     pub fn signature(&self, auth: &Auth) -> Option<AdobeSignature> {

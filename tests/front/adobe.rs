@@ -5,6 +5,7 @@
 //! - `keys`: what the key host has a say in, and what it has not
 //! - `questions`: challenges and validation URLs
 //! - `recipients`: whom events are meant for
+//! - `strangers`: a sender beside crowds of them
 //! - `service`: the same, as a configured service
 
 mod key_host;
@@ -15,3 +16,4 @@ mod rig;
 mod service;
 mod signatures;
 mod signer;
+mod strangers;

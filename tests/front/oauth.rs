@@ -22,6 +22,7 @@ use std::sync::Arc;
 use millrace::{
     authenticate::{
         Gate, Refusal,
+        caller::Caller,
         moment::Moment,
         oauth::{OAuth, built_in::BuiltIn, flaw::Flaw},
     },
@@ -72,7 +73,7 @@ enum Said {
 async fn ask(oauth: &OAuth, token: &str, now: Moment) -> Said {
     let mut headers = http::HeaderMap::new();
     headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
-    match crate::support::within(oauth.authenticate(&headers, now)).await {
+    match crate::support::within(oauth.authenticate(&headers, Caller::default(), now)).await {
         Ok(_) => Said::Yes,
         Err(Refusal::BadToken { flaw }) => Said::No(flaw),
         Err(Refusal::Undecided { .. }) => Said::Later,

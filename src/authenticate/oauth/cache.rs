@@ -2,11 +2,12 @@
 //! a key of this process.
 //!
 //! Good and bad tokens have places of their own, so that a flood of bad ones costs no good one its
-//! place. Where all places are taken the oldest gives way.
+//! place. Where all places are taken the oldest gives way. That a token was good is known for longer than
+//! it counts ([`Verdicts::was_good`]): whoever has one is no stranger when it has to be asked about again.
 
 use std::{
     collections::{HashMap, VecDeque},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use sha2::{Digest as _, Sha256};
@@ -16,6 +17,9 @@ use super::flaw::Flaw;
 
 /// For the good, and as many for the bad.
 const PLACES: usize = 4096;
+
+/// How long a token that counts no more is told from a stranger's.
+const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 
 pub(super) type Digest = [u8; 32];
 
@@ -40,10 +44,19 @@ impl Verdicts {
         self.good.get(token, now).map(Ok).or_else(bad)
     }
 
+    /// Whether it was good a short time ago, and nothing else was heard since.
+    pub fn was_good(&self, token: &Digest, now: Instant) -> bool {
+        let until = self.good.entries.get(token).map(|((), until)| *until);
+        until.is_some_and(|until| now < until + REMEMBERED)
+    }
+
     pub fn keep(&mut self, token: Digest, verdict: Result<(), Flaw>, until: Instant) {
         match verdict {
             Ok(()) => self.good.put(token, (), until),
-            Err(flaw) => self.bad.put(token, flaw, until),
+            Err(flaw) => {
+                self.good.remove(&token);
+                self.bad.put(token, flaw, until);
+            }
         }
     }
 
@@ -68,6 +81,12 @@ impl<V> Default for Bounded<V> {
 impl<V: Copy> Bounded<V> {
     fn get(&self, token: &Digest, now: Instant) -> Option<V> {
         self.entries.get(token).filter(|(_, until)| now < *until).map(|(value, _)| *value)
+    }
+
+    fn remove(&mut self, token: &Digest) {
+        if self.entries.remove(token).is_some() {
+            self.order.retain(|other| other != token);
+        }
     }
 
     fn put(&mut self, token: Digest, value: V, until: Instant) {
@@ -116,6 +135,20 @@ mod tests {
         assert_eq!(verdicts.bad.order.len(), PLACES);
         assert_eq!(verdicts.of(&good, now), Some(Ok(())));
         assert_eq!(verdicts.of(&verdicts.digest("0"), now), None, "the oldest gave way");
+    }
+
+    #[test]
+    fn a_token_that_was_good_is_remembered_beyond_its_time_and_not_beyond_a_no() {
+        let (mut verdicts, now) = (Verdicts::new(), Instant::now());
+        let (token, other) = (verdicts.digest("token"), verdicts.digest("other"));
+        verdicts.keep(token, Ok(()), now);
+        verdicts.keep(other, Ok(()), now);
+        assert!(verdicts.of(&token, now).is_none() && verdicts.was_good(&token, now));
+        verdicts.keep(token, Err(Flaw::Inactive), now);
+        assert!(!verdicts.was_good(&token, now), "it was withdrawn");
+        let almost = now + REMEMBERED - Duration::from_nanos(1);
+        assert!(verdicts.was_good(&other, almost) && !verdicts.was_good(&other, now + REMEMBERED));
+        assert!(!verdicts.was_good(&verdicts.digest("never seen"), now));
     }
 
     #[test]

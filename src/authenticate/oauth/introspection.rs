@@ -2,8 +2,12 @@
 //!
 //! What it says is kept for a while: that a token is good for as long as is configured, and never
 //! beyond its expiry; that it is not for [`BAD_KEPT`] only, since a token may be newer than what the
-//! provider's nodes know. At most [`AT_ONCE`] questions are open at a time; who finds no place among
-//! them in time, and whoever asks while the provider is down, is told to come again.
+//! provider's nodes know.
+//!
+//! Few questions are open at a time. A token that was good before has places of its own ([`KNOWN`]),
+//! and never waits behind a stranger's; tokens of which nothing is known take turns (`turns.rs`) at
+//! [`STRANGE`] places. A request that has no place in time, and one that comes while the provider is
+//! down, is answered that it should come again.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -13,7 +17,7 @@ use std::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, Url, header::ACCEPT};
 use serde::Deserialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 use super::{
     cache::{Digest, Verdicts},
@@ -21,20 +25,27 @@ use super::{
     flaw::{Denial, Flaw},
 };
 use crate::{
-    authenticate::moment::Moment,
+    authenticate::{
+        caller::Caller,
+        moment::Moment,
+        turns::{Turn, Turns},
+    },
     config::{IntrospectionAuth, Secret},
     delivery::SourceName,
-    fetch::{Client, Limits, Place},
+    fetch::{self, Client, Limits},
     metrics::Metrics,
     reload::Current,
 };
 
 const BAD_KEPT: Duration = Duration::from_secs(10);
 
-const AT_ONCE: usize = 16;
+/// Open questions about tokens that were good before, and about others.
+const KNOWN: usize = 8;
+const STRANGE: usize = 24;
 
-/// How long to wait for a place among them.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long to wait for a place among them: with the answer that follows it is within the time of a
+/// request, unless the provider is slow.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// RFC 6749 has client ids and secrets encoded as in forms before they are put into `Basic`.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*');
@@ -48,9 +59,19 @@ pub(super) struct Introspection {
     client: Client,
     source: SourceName,
     metrics: Metrics,
-    open: Semaphore,
+    known: Semaphore,
+    strange: Turns,
     verdicts: Mutex<Verdicts>,
 }
+
+/// What is held while a question is open.
+enum Place<'a> {
+    Known(#[expect(dead_code, reason = "held for what dropping it does")] Permit<'a>),
+    Strange(#[expect(dead_code, reason = "held for what dropping it does")] Turn),
+}
+
+/// The semaphore is never closed.
+type Permit<'a> = Result<SemaphorePermit<'a>, AcquireError>;
 
 #[derive(Deserialize)]
 struct Answer {
@@ -83,7 +104,8 @@ impl Introspection {
             client,
             source: source.clone(),
             metrics: metrics.clone(),
-            open: Semaphore::new(AT_ONCE),
+            known: Semaphore::new(KNOWN),
+            strange: Turns::new(STRANGE, Duration::ZERO),
             verdicts: Mutex::new(Verdicts::new()),
         }
     }
@@ -93,13 +115,13 @@ impl Introspection {
         &self.client_secret
     }
 
-    pub async fn check(&self, token: &str, now: Moment) -> Result<(), Denial> {
+    pub async fn check(&self, token: &str, caller: Caller, now: Moment) -> Result<(), Denial> {
         let digest = self.verdicts().digest(token);
         if let Some(known) = self.known(&digest, now) {
             return Ok(known?);
         }
-        let place = tokio::time::timeout(PATIENCE, self.open.acquire()).await;
-        let Ok(Ok(_place)) = place else {
+        let place = tokio::time::timeout(PATIENCE, self.place(&digest, caller, now)).await;
+        let Ok(_place) = place else {
             return Err(self.undecided("too many tokens are being asked about"));
         };
         // Somebody may have asked about the same one meanwhile.
@@ -114,6 +136,16 @@ impl Introspection {
         let (verdict, until) = self.judge(answer, now);
         self.verdicts().keep(digest, verdict, until);
         Ok(verdict?)
+    }
+
+    /// A place among the open questions.
+    async fn place(&self, digest: &Digest, caller: Caller, now: Moment) -> Place<'_> {
+        let was_good = self.verdicts().was_good(digest, now.instant);
+        if was_good {
+            Place::Known(self.known.acquire().await)
+        } else {
+            Place::Strange(self.strange.wait(caller).await)
+        }
     }
 
     fn known(&self, digest: &Digest, now: Moment) -> Option<Result<(), Flaw>> {
@@ -162,7 +194,7 @@ impl Introspection {
     }
 
     fn undecided(&self, reason: &str) -> Denial {
-        Denial::Undecided(format!("introspection at {}: {reason}", Place::of(&self.url)))
+        Denial::Undecided(format!("introspection at {}: {reason}", fetch::Place::of(&self.url)))
     }
 
     fn verdicts(&self) -> MutexGuard<'_, Verdicts> {

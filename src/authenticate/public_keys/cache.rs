@@ -1,13 +1,15 @@
 //! Which keys are known, and when one may be fetched. It fetches nothing itself and is told the time.
 //!
-//! - A key is used for at most [`CACHED`], and fetched again from [`REFRESHED`] on, while it is used.
-//! - One fetch at a time for a path ([`Landing`]); whoever else needs the key waits for its end
+//! - A key is used for at most [`CACHED`], and fetched again from [`REFRESHED`] on: while it is used, and
+//!   if it is [`Standing::Proven`] also while it is not ([`Cache::due`]).
+//! - One fetch at a time for a path ([`Landing`]); all others that need the key wait for its end
 //!   ([`Flight`]).
 //! - After a fetch that failed there is a pause, so that a host that is down is asked every few
 //!   seconds and not for every delivery.
-//! - Paths are the sender's text, so there is a place for so many without a key and for so many with
-//!   one, and fetches of paths without a key draw on a [`Bucket`] that all of them share. Keys that
-//!   are known are beyond a stranger's reach.
+//! - Paths are the sender's text, so a path has a [`Standing`]. One that nothing speaks for is fetched
+//!   only by a request that had its turn ([`Answer::Turn`], [`Cache::begin`]); a path whose key proved a
+//!   delivery of ours, and one that came along in such a delivery, wait for no stranger. Each standing has
+//!   places of its own, and of too many the one goes that was not used for the longest time.
 
 use std::{
     collections::HashMap,
@@ -34,12 +36,17 @@ const LONG_PAUSE: Duration = Duration::from_secs(30);
 /// While a known key can still be used there is no haste.
 const REFRESH_PAUSE: Duration = Duration::from_secs(60);
 
-/// Paths with a key, and as many without.
-const PLACES: usize = 64;
+/// A path whose key has proved nothing for so long is a stranger's again. Adobe's journal, and with it
+/// the interest in a registration that went silent, ends after this time.
+pub(super) const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Fetches of paths without a key: so many at once, and then one each.
-const UNKNOWN_AT_ONCE: u32 = 16;
-const UNKNOWN_EACH: Duration = Duration::from_secs(5);
+/// How often it is worth a write that a key has proved one more delivery.
+const NOTED: Duration = Duration::from_secs(60 * 60);
+
+/// Paths that come along in deliveries of ours, beside the path that proved them: so many at once, then
+/// one each. A header is not signed, so a copy of one delivery can carry any path.
+const INTRODUCED_AT_ONCE: u32 = 8;
+const INTRODUCED_EACH: Duration = Duration::from_secs(60);
 
 /// The other end of a fetch: changes, or is gone, when it has ended.
 pub(super) type Flight = watch::Receiver<bool>;
@@ -48,6 +55,8 @@ pub(super) type Flight = watch::Receiver<bool>;
 #[derive(Debug)]
 pub(super) struct Landing {
     pub path: KeyPath,
+    /// Whether a delivery of ours speaks for the path.
+    pub is_trusted: bool,
     began: Instant,
     ended: watch::Sender<bool>,
 }
@@ -64,15 +73,49 @@ pub(super) struct Asked {
 pub(super) enum Answer {
     Key(Arc<PublicKey>),
     Wait(Flight),
+    /// Nothing speaks for this path: [`Cache::begin`], after a turn.
+    Turn,
     Unavailable(Unavailable),
+}
+
+/// What speaks for a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Strange,
+    /// It came along in a delivery that another key proved.
+    Introduced,
+    /// Its key proved a delivery that was meant for us.
+    Proven {
+        last: Instant,
+        /// The last time that is written down.
+        noted: Instant,
+    },
+}
+
+/// A proven path, as it is kept for the next process.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub path: KeyPath,
+    pub proved: Instant,
+    /// The key, and when the fetch that brought it began.
+    pub key: Option<(Arc<PublicKey>, Instant)>,
+}
+
+/// What follows from a delivery that was meant for us.
+#[derive(Debug, Default)]
+pub(super) struct Vouched {
+    /// Whether there is something new to keep for the next process.
+    pub is_news: bool,
+    pub fetch: Option<Landing>,
 }
 
 pub(super) struct Cache {
     places: HashMap<KeyPath, Place>,
-    unknown: Bucket,
+    introductions: Bucket,
 }
 
 struct Place {
+    standing: Standing,
     known: Option<Known>,
     failed: Option<Failed>,
     flight: Option<Flight>,
@@ -89,27 +132,74 @@ struct Failed {
     at: Instant,
 }
 
+/// Places that have a bound of their own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Proven,
+    Introduced,
+    StrangeWithKey,
+    StrangeWithout,
+}
+
+impl Kind {
+    const ALL: [Self; 4] =
+        [Self::Proven, Self::Introduced, Self::StrangeWithKey, Self::StrangeWithout];
+
+    const fn places(self) -> usize {
+        match self {
+            Self::Proven => 32,
+            Self::Introduced => 16,
+            Self::StrangeWithKey => 64,
+            Self::StrangeWithout => 256,
+        }
+    }
+}
+
 impl Cache {
     pub fn new() -> Self {
-        Self { places: HashMap::new(), unknown: Bucket::new(UNKNOWN_AT_ONCE, UNKNOWN_EACH) }
+        let introductions = Bucket::new(INTRODUCED_AT_ONCE, INTRODUCED_EACH);
+        Self { places: HashMap::new(), introductions }
     }
 
     /// The key of `path`, if it is at most `age` old, or how to come by it.
     pub fn ask(&mut self, path: &KeyPath, age: Duration, now: Instant) -> Asked {
-        if self.places.get(path).is_none_or(|place| place.known.is_none() && place.may_fetch(now))
-            && !self.unknown.take(now)
-        {
-            return Asked { answer: Answer::Unavailable(Unavailable::TooManyUnknown), fetch: None };
-        }
-        self.make_room(path, now);
-        let place = self.places.entry(path.clone()).or_insert_with(|| Place::new(now));
+        let Some(place) = self.places.get_mut(path) else {
+            return Asked { answer: Answer::Turn, fetch: None };
+        };
         place.used = now;
         place.ask(path, age.min(CACHED), now)
     }
 
-    /// The end of a fetch.
-    pub fn landed(&mut self, landing: Landing, result: Result<PublicKey, Unavailable>) {
-        let Landing { path, began, ended } = landing;
+    /// The key of `path` and a fetch that is due, if it can be had without waiting.
+    pub fn at_hand(
+        &mut self,
+        path: &KeyPath,
+        now: Instant,
+    ) -> Option<(Arc<PublicKey>, Option<Landing>)> {
+        let is_known = |place: &Place| place.known(CACHED, now).is_some();
+        if !self.places.get(path).is_some_and(is_known) {
+            return None;
+        }
+        match self.ask(path, CACHED, now) {
+            Asked { answer: Answer::Key(key), fetch } => Some((key, fetch)),
+            _ => None,
+        }
+    }
+
+    /// The fetch of a stranger's path, for a request that had its turn; none where it is not needed any
+    /// more.
+    pub fn begin(&mut self, path: &KeyPath, now: Instant) -> Option<Landing> {
+        let place = self.places.entry(path.clone()).or_insert_with(|| Place::new(now));
+        let landing = matches!(place.ask(path, CACHED, now).answer, Answer::Turn)
+            .then(|| place.begin(path, now));
+        self.keep_bounds(now);
+        landing
+    }
+
+    /// The end of a fetch; whether there is something new to keep for the next process.
+    pub fn landed(&mut self, landing: Landing, result: Result<PublicKey, Unavailable>) -> bool {
+        let Landing { path, began, ended, .. } = landing;
+        let mut is_news = false;
         // Its place may have gone to another path meanwhile.
         if let Some(place) = self.places.get_mut(&path) {
             place.flight = None;
@@ -118,28 +208,95 @@ impl Cache {
                     // From the beginning of the fetch: no key is older than it is taken for.
                     place.known = Some(Known { key: Arc::new(key), fetched: began });
                     place.failed = None;
+                    is_news = place.kind() == Kind::Proven;
                 }
                 Err(why) => place.failed = Some(Failed { why, at: began }),
             }
         }
+        self.keep_bounds(began);
         ended.send_replace(true);
+        is_news
     }
 
-    /// Takes away what has not been used for the longest time, of the kind that there is too much of.
-    fn make_room(&mut self, path: &KeyPath, now: Instant) {
-        if self.places.contains_key(path) {
-            return;
+    /// The key of `path` has proved a delivery that was meant for us, in which `beside` came along.
+    pub fn vouch(&mut self, path: &KeyPath, beside: Option<&KeyPath>, now: Instant) -> Vouched {
+        let mut vouched = Vouched::default();
+        if let Some(place) = self.places.get_mut(path) {
+            vouched.is_news = place.has_proved(now);
         }
-        for with_key in [false, true] {
-            let is_kind = |place: &Place| place.known.is_some() == with_key;
-            if self.places.values().filter(|place| is_kind(place)).count() >= PLACES {
+        if let Some(beside) = beside {
+            vouched.fetch = self.introduce(beside, now);
+        }
+        self.keep_bounds(now);
+        vouched
+    }
+
+    fn introduce(&mut self, path: &KeyPath, now: Instant) -> Option<Landing> {
+        let standing = self.places.get(path).map(|place| place.standing);
+        match standing {
+            Some(Standing::Proven { .. }) => return None,
+            Some(Standing::Introduced) => {}
+            Some(Standing::Strange) | None if !self.introductions.take(now) => return None,
+            Some(Standing::Strange) | None => {}
+        }
+        let place = self.places.entry(path.clone()).or_insert_with(|| Place::new(now));
+        place.standing = Standing::Introduced;
+        place.used = now;
+        // It is kept ready for the day on which the other key is gone.
+        place.is_due(now).then(|| place.begin(path, now))
+    }
+
+    /// The fetches of proven keys that are due, whether the keys are used at the moment or not.
+    pub fn due(&mut self, now: Instant) -> Vec<Landing> {
+        let mut fetches = Vec::new();
+        for (path, place) in &mut self.places {
+            let Standing::Proven { last, .. } = place.standing else { continue };
+            if now.saturating_duration_since(last) >= FORGOTTEN {
+                place.standing = Standing::Strange;
+            } else if place.is_due(now) {
+                fetches.push(place.begin(path, now));
+            }
+        }
+        self.keep_bounds(now);
+        fetches
+    }
+
+    /// What the next process should know.
+    pub fn kept(&self) -> Vec<Kept> {
+        let kept = self.places.iter().filter_map(|(path, place)| {
+            let Standing::Proven { last: proved, .. } = place.standing else { return None };
+            let key = place.known.as_ref().map(|known| (known.key.clone(), known.fetched));
+            Some(Kept { path: path.clone(), proved, key })
+        });
+        kept.collect()
+    }
+
+    /// Takes over what another process has kept. What is known already stays as it is.
+    pub fn remember(&mut self, kept: Vec<Kept>, now: Instant) {
+        for Kept { path, proved, key } in kept {
+            self.places.entry(path).or_insert_with(|| Place {
+                standing: Standing::Proven { last: proved, noted: proved },
+                known: key.map(|(key, fetched)| Known { key, fetched }),
+                ..Place::new(proved)
+            });
+        }
+        self.keep_bounds(now);
+    }
+
+    /// Takes away what has not been used for the longest time, of each kind that there is too much of.
+    fn keep_bounds(&mut self, now: Instant) {
+        for kind in Kind::ALL {
+            while self.places.values().filter(|place| place.kind() == kind).count() > kind.places()
+            {
                 let oldest = self
                     .places
                     .iter()
-                    .filter(|(_, place)| is_kind(place) && !place.is_flying())
+                    .filter(|(_, place)| place.kind() == kind && !place.is_flying())
                     .max_by_key(|(_, place)| now.saturating_duration_since(place.used))
                     .map(|(path, _)| path.clone());
-                oldest.map(|path| self.places.remove(&path));
+                // What is being fetched stays until it is known of which kind it is.
+                let Some(oldest) = oldest else { break };
+                self.places.remove(&oldest);
             }
         }
     }
@@ -147,22 +304,37 @@ impl Cache {
 
 impl Place {
     fn new(now: Instant) -> Self {
-        Self { known: None, failed: None, flight: None, used: now }
+        Self { standing: Standing::Strange, known: None, failed: None, flight: None, used: now }
+    }
+
+    fn kind(&self) -> Kind {
+        match self.standing {
+            Standing::Proven { .. } => Kind::Proven,
+            Standing::Introduced => Kind::Introduced,
+            Standing::Strange if self.known.is_some() => Kind::StrangeWithKey,
+            Standing::Strange => Kind::StrangeWithout,
+        }
+    }
+
+    /// The key, if it is at most `age` old.
+    fn known(&self, age: Duration, now: Instant) -> Option<&Known> {
+        self.known.as_ref().filter(|known| now.saturating_duration_since(known.fetched) < age)
     }
 
     fn ask(&mut self, path: &KeyPath, age: Duration, now: Instant) -> Asked {
-        let since = |then| now.saturating_duration_since(then);
-        if let Some(known) = self.known.as_ref().filter(|known| since(known.fetched) < age) {
+        if let Some(known) = self.known(age, now) {
             let answer = Answer::Key(known.key.clone());
-            let rested = self.failed.as_ref().is_none_or(|f| since(f.at) >= REFRESH_PAUSE);
-            let due = since(known.fetched) >= REFRESHED && rested && !self.is_flying();
-            return Asked { answer, fetch: due.then(|| self.begin(path, now)) };
+            let fetch = self.is_due(now).then(|| self.begin(path, now));
+            return Asked { answer, fetch };
         }
         if let Some(flight) = self.flight.clone().filter(|_| self.is_flying()) {
             return Asked { answer: Answer::Wait(flight), fetch: None };
         }
         if let Some(failed) = self.failed.as_ref().filter(|_| !self.may_fetch(now)) {
             return Asked { answer: Answer::Unavailable(failed.why.clone()), fetch: None };
+        }
+        if self.kind() == Kind::StrangeWithout {
+            return Asked { answer: Answer::Turn, fetch: None };
         }
         let landing = self.begin(path, now);
         Asked { answer: Answer::Wait(landing.ended.subscribe()), fetch: Some(landing) }
@@ -171,7 +343,25 @@ impl Place {
     fn begin(&mut self, path: &KeyPath, now: Instant) -> Landing {
         let (ended, flight) = watch::channel(false);
         self.flight = Some(flight);
-        Landing { path: path.clone(), began: now, ended }
+        let is_trusted = self.standing != Standing::Strange;
+        Landing { path: path.clone(), is_trusted, began: now, ended }
+    }
+
+    /// Whether that is worth a write.
+    fn has_proved(&mut self, now: Instant) -> bool {
+        let noted = match self.standing {
+            Standing::Proven { noted, .. } if now.saturating_duration_since(noted) < NOTED => noted,
+            _ => now,
+        };
+        self.standing = Standing::Proven { last: now, noted };
+        noted == now
+    }
+
+    /// Whether there is no key, or one that is to be fetched ahead of its end.
+    fn is_due(&self, now: Instant) -> bool {
+        let since = |then| now.saturating_duration_since(then);
+        let rested = self.failed.as_ref().is_none_or(|failed| since(failed.at) >= REFRESH_PAUSE);
+        self.known(REFRESHED, now).is_none() && rested && !self.is_flying()
     }
 
     /// A fetch whose task is gone without having ended it flies no longer.
@@ -189,145 +379,4 @@ impl Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{
-        super::key::tests::{key_pair, pem},
-        *,
-    };
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn path(name: &str) -> KeyPath {
-        KeyPath::new(&format!("/prod/keys/{name}.pem")).unwrap()
-    }
-
-    fn key() -> PublicKey {
-        PublicKey::from_pem(pem(&key_pair()).as_bytes()).unwrap()
-    }
-
-    /// A cache, a path that it knows the key of, and when that was fetched.
-    fn knowing() -> (Cache, KeyPath, Instant) {
-        let (now, path) = (Instant::now(), path("known"));
-        let mut cache = Cache::new();
-        let fetch = cache.ask(&path, CACHED, now).fetch.unwrap();
-        cache.landed(fetch, Ok(key()));
-        (cache, path, now)
-    }
-
-    fn has_key(asked: &Asked) -> bool {
-        matches!(asked.answer, Answer::Key(_))
-    }
-
-    #[test]
-    fn whoever_asks_while_a_key_is_fetched_waits_for_that_fetch() {
-        let now = Instant::now();
-        let mut cache = Cache::new();
-        let fetch = cache.ask(&path("k"), CACHED, now).fetch.unwrap();
-        let Asked { answer: Answer::Wait(flight), fetch: None } =
-            cache.ask(&path("k"), CACHED, now + SECOND)
-        else {
-            panic!("a second fetch, or no wait")
-        };
-        assert!(!*flight.borrow());
-        cache.landed(fetch, Ok(key()));
-        assert!(*flight.borrow());
-        assert!(has_key(&cache.ask(&path("k"), CACHED, now + SECOND)));
-    }
-
-    #[test]
-    fn a_key_is_refreshed_ahead_of_its_end_once_and_used_meanwhile_and_never_beyond_it() {
-        let (mut cache, path, began) = knowing();
-        let asked = cache.ask(&path, CACHED, began + REFRESHED - SECOND);
-        assert!(has_key(&asked) && asked.fetch.is_none());
-        let mut asked = cache.ask(&path, CACHED, began + REFRESHED);
-        assert!(has_key(&asked));
-        let again = cache.ask(&path, CACHED, began + REFRESHED + SECOND);
-        assert!(has_key(&again) && again.fetch.is_none(), "one at a time");
-        let fetch = asked.fetch.take().unwrap();
-        cache.landed(fetch, Err(Unavailable::NotThere));
-        let soon = cache.ask(&path, CACHED, began + REFRESHED + REFRESH_PAUSE - SECOND);
-        assert!(has_key(&soon) && soon.fetch.is_none(), "a pause after a failure");
-        let later = cache.ask(&path, CACHED, began + REFRESHED + REFRESH_PAUSE);
-        assert!(has_key(&later));
-        cache.landed(later.fetch.unwrap(), Err(Unavailable::NotThere));
-        assert!(has_key(&cache.ask(&path, CACHED, began + CACHED - SECOND)));
-        let expired = cache.ask(&path, CACHED, began + CACHED);
-        assert!(matches!(expired.answer, Answer::Wait(_)), "{expired:?}");
-        let expired = cache.ask(&path, 2 * CACHED, began + CACHED);
-        assert!(!has_key(&expired), "nobody may ask for an older one");
-    }
-
-    #[test]
-    fn a_fresh_key_is_fetched_again_only_when_it_is_older_than_asked_for() {
-        let (mut cache, path, began) = knowing();
-        assert!(has_key(&cache.ask(&path, 60 * SECOND, began + 59 * SECOND)));
-        let asked = cache.ask(&path, 60 * SECOND, began + 60 * SECOND);
-        assert!(!has_key(&asked));
-        cache.landed(asked.fetch.unwrap(), Ok(key()));
-        let asked = cache.ask(&path, 60 * SECOND, began + 119 * SECOND);
-        assert!(has_key(&asked) && asked.fetch.is_none());
-    }
-
-    #[test]
-    fn after_a_failure_there_is_a_pause_that_says_why() {
-        let now = Instant::now();
-        let mut cache = Cache::new();
-        let fetch = cache.ask(&path("k"), CACHED, now).fetch.unwrap();
-        cache.landed(fetch, Err(Unavailable::NotThere));
-        let asked = cache.ask(&path("k"), CACHED, now + LONG_PAUSE - SECOND);
-        assert!(matches!(asked.answer, Answer::Unavailable(Unavailable::NotThere)));
-        assert!(cache.ask(&path("k"), CACHED, now + LONG_PAUSE).fetch.is_some());
-    }
-
-    #[test]
-    fn a_fetch_whose_task_is_gone_holds_up_nobody() {
-        let now = Instant::now();
-        let mut cache = Cache::new();
-        drop(cache.ask(&path("k"), CACHED, now).fetch);
-        assert!(cache.ask(&path("k"), CACHED, now).fetch.is_some());
-    }
-
-    #[test]
-    fn a_flood_of_unknown_paths_is_few_fetches_and_few_places_and_known_keys_stay() {
-        let (mut cache, known, began) = knowing();
-        let mut fetches = 0;
-        for n in 0..10_000 {
-            let asked = cache.ask(&path(&n.to_string()), CACHED, began + SECOND);
-            if let Some(landing) = asked.fetch {
-                fetches += 1;
-                cache.landed(landing, Err(Unavailable::NotThere));
-            } else {
-                let refused = Answer::Unavailable(Unavailable::TooManyUnknown);
-                assert_eq!(format!("{:?}", asked.answer), format!("{refused:?}"));
-            }
-        }
-        assert_eq!(fetches, UNKNOWN_AT_ONCE - 1, "one of them was the known one's");
-        assert!(has_key(&cache.ask(&known, CACHED, began + SECOND)));
-        let later = began + SECOND + UNKNOWN_EACH;
-        assert!(cache.ask(&path("new"), CACHED, later).fetch.is_some(), "one more by then");
-        for n in 1..=1000u32 {
-            let asked = cache.ask(&path(&format!("x{n}")), CACHED, later + n * UNKNOWN_EACH);
-            cache.landed(asked.fetch.unwrap(), Err(Unavailable::NotThere));
-        }
-        assert!(cache.places.len() <= 2 * PLACES, "{}", cache.places.len());
-        assert!(cache.places.contains_key(&known));
-    }
-
-    #[test]
-    fn of_too_many_known_keys_the_one_that_was_used_last_stays() {
-        let (mut cache, known, began) = knowing();
-        for n in 1..200 {
-            let now = began + n * UNKNOWN_EACH;
-            let fetch = cache.ask(&path(&n.to_string()), CACHED, now).fetch.unwrap();
-            cache.landed(fetch, Ok(key_of_everybody()));
-            assert!(has_key(&cache.ask(&known, CACHED, now)));
-        }
-        assert!(cache.places.len() <= PLACES + 1, "{}", cache.places.len());
-    }
-
-    /// Making a key takes long.
-    fn key_of_everybody() -> PublicKey {
-        static PEM: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| pem(&key_pair()));
-        PublicKey::from_pem(PEM.as_bytes()).unwrap()
-    }
-}
+mod tests;

@@ -11,7 +11,10 @@ const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
 const END: &str = "-----END PUBLIC KEY-----";
 
 #[derive(Debug)]
-pub struct PublicKey(ParsedPublicKey);
+pub struct PublicKey {
+    parsed: ParsedPublicKey,
+    der: Box<[u8]>,
+}
 
 /// What came is no key that signatures could be held against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,16 +27,26 @@ impl PublicKey {
         let text = std::str::from_utf8(text).map_err(|_| NotAKey)?.trim();
         let inside = text.strip_prefix(BEGIN).and_then(|t| t.strip_suffix(END)).ok_or(NotAKey)?;
         let base64: String = inside.split_ascii_whitespace().collect();
-        let der = BASE64_STANDARD.decode(base64).map_err(|_| NotAKey)?;
+        Self::from_base64(&base64)
+    }
+
+    /// Takes what [`PublicKey::to_base64`] gave.
+    pub fn from_base64(text: &str) -> Result<Self, NotAKey> {
+        let der = BASE64_STANDARD.decode(text).map_err(|_| NotAKey)?;
         // Takes SPKI alone, and no key outside of 2048 to 8192 bits; the verifier takes either.
         PublicEncryptingKey::from_der(&der).map_err(|_| NotAKey)?;
-        let key = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &der).map_err(|_| NotAKey)?;
-        Ok(Self(key))
+        let parsed = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &der);
+        Ok(Self { parsed: parsed.map_err(|_| NotAKey)?, der: der.into() })
+    }
+
+    /// Its SPKI, which is what stands inside of its PEM text.
+    pub fn to_base64(&self) -> String {
+        BASE64_STANDARD.encode(&self.der)
     }
 
     /// Whether `signature` is this key's over a body with the SHA-256 `digest`.
     pub fn verifies(&self, digest: &Digest, signature: &[u8]) -> bool {
-        self.0.verify_digest_sig(digest, signature).is_ok()
+        self.parsed.verify_digest_sig(digest, signature).is_ok()
     }
 }
 
@@ -91,6 +104,15 @@ pub(crate) mod tests {
         {
             assert!(PublicKey::from_pem(text.as_bytes()).is_ok(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_key_is_the_same_after_it_was_written_down() {
+        let pair = key_pair();
+        let key = PublicKey::from_pem(pem(&pair).as_bytes()).unwrap();
+        let read = PublicKey::from_base64(&key.to_base64()).unwrap();
+        assert!(read.verifies(&digest(&SHA256, b"body"), &sign(&pair, b"body")));
+        assert_eq!(PublicKey::from_base64("AAAA").err(), Some(NotAKey));
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub const OF_A_SOURCE: [&str; 21] = [
     "probe",
     "challenge",
     "validation",
+    "validation-later",
     "bad-credentials",
     "bad-token",
     "undecided",

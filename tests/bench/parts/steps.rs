@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use millrace::{
     authenticate::{
-        Proof, adobe_signature::AdobeSignature, public_keys::PublicKeys, token::Tokens,
+        Proof, adobe_signature::AdobeSignature, caller::Caller, public_keys::PublicKeys,
+        token::Tokens,
     },
     config::{HeaderScheme, Secret, TokenAuth},
     decode::{Rules, decode, recycle},
@@ -243,8 +244,11 @@ fn signature(length: usize) -> Part {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let step = move || {
         let _ = &folder;
-        let signed = gate.admit(black_box(&headers)).unwrap();
-        runtime.block_on(signed.prove(&body, std::time::Instant::now())).unwrap();
+        let now = std::time::Instant::now();
+        runtime.block_on(async {
+            let signed = gate.admit(black_box(&headers), Caller::default(), now).await.unwrap();
+            signed.prove(&body, now).await.unwrap();
+        });
     };
     Part { step: Box::new(step), bytes: length, events: 1 }
 }

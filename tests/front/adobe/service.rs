@@ -11,10 +11,10 @@ use millrace::{
 
 use super::{
     key_host::{KeyHost, Says},
-    rig::{EVENT, FIRST_PATH, pair},
-    signer::FIRST,
+    rig::{EVENT, FIRST_PATH, SECOND_PATH, pair},
+    signer::{FIRST, SECOND},
 };
-use crate::support::{Raw, Reply, within};
+use crate::support::{Raw, Reply, eventually, within};
 
 /// Two sources, `audit` of Adobe I/O's and `leads` of Marketo's, and a Kafka that isn't there.
 async fn started(more: (&str, &str), spool: &std::path::Path, shutdown: &Shutdown) -> Running {
@@ -85,4 +85,61 @@ async fn a_configured_service_takes_signed_deliveries_by_the_keys_in_a_folder() 
     std::fs::write(file, &FIRST.public).unwrap();
     let keys = folder.path().to_str().unwrap();
     takes_what_is_signed_and_ours_and_nothing_else(("MILLRACE_ADOBE__KEYS_FOLDER", keys)).await;
+}
+
+async fn stop(running: Running, shutdown: &Shutdown) {
+    shutdown.advance(Phase::Closing);
+    within(running.finished()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_proved_a_delivery_of_ours_is_there_after_a_restart_without_the_host() {
+    let host = KeyHost::start();
+    host.says(FIRST_PATH, Says::text(&FIRST.public));
+    let (url, spool) = (host.url.to_string(), tempfile::tempdir().unwrap());
+    let keys = ("MILLRACE_ADOBE__KEYS_URL", url.as_str());
+    let signed = pair(1, &FIRST, FIRST_PATH, EVENT.as_bytes());
+
+    let shutdown = Shutdown::new();
+    let running = started(keys, spool.path(), &shutdown).await;
+    assert_eq!(deliver(running.deliveries, "audit", &signed, EVENT).await.status, 200);
+    let file = spool.path().join("adobe.keys");
+    eventually(|| file.exists()).await;
+    stop(running, &shutdown).await;
+
+    host.says(FIRST_PATH, Says::Nothing);
+    let shutdown = Shutdown::new();
+    let running = started(keys, spool.path(), &shutdown).await;
+    assert_eq!(deliver(running.deliveries, "audit", &signed, EVENT).await.status, 200);
+    assert_eq!(host.asked().len(), 1, "it was not fetched again");
+    stop(running, &shutdown).await;
+
+    // A damaged file is no key and no obstacle.
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[30] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let shutdown = Shutdown::new();
+    let running = started(keys, spool.path(), &shutdown).await;
+    assert_eq!(deliver(running.deliveries, "audit", &signed, EVENT).await.status, 503);
+    stop(running, &shutdown).await;
+}
+
+#[tokio::test]
+async fn a_key_that_proved_only_what_was_for_somebody_else_is_not_kept() {
+    let host = KeyHost::start();
+    host.says(FIRST_PATH, Says::text(&FIRST.public));
+    host.says(SECOND_PATH, Says::text(&SECOND.public));
+    let (url, spool, shutdown) =
+        (host.url.to_string(), tempfile::tempdir().unwrap(), Shutdown::new());
+    let running = started(("MILLRACE_ADOBE__KEYS_URL", &url), spool.path(), &shutdown).await;
+    let foreign = EVENT.replace("our-client-id", "somebody-else");
+    let signed = pair(1, &FIRST, FIRST_PATH, foreign.as_bytes());
+    assert_eq!(deliver(running.deliveries, "audit", &signed, &foreign).await.status, 503);
+    let signed = pair(2, &SECOND, SECOND_PATH, EVENT.as_bytes());
+    assert_eq!(deliver(running.deliveries, "audit", &signed, EVENT).await.status, 200);
+    let file = spool.path().join("adobe.keys");
+    eventually(|| file.exists()).await;
+    stop(running, &shutdown).await;
+    let kept = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
+    assert!(kept.contains(SECOND_PATH) && !kept.contains(FIRST_PATH), "{kept}");
 }

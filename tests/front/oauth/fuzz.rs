@@ -7,6 +7,7 @@ use std::{
 
 use millrace::{
     authenticate::{
+        caller::Caller,
         moment::Moment,
         oauth::{OAuth, built_in::BuiltIn, token_endpoint::TokenEndpoint},
     },
@@ -66,7 +67,7 @@ fn is_let_in(token: &str) -> bool {
         return false;
     };
     headers.insert("authorization", value);
-    RIG.runtime.block_on(RIG.oauth.authenticate(&headers, RIG.now)).is_ok()
+    RIG.runtime.block_on(RIG.oauth.authenticate(&headers, Caller::default(), RIG.now)).is_ok()
 }
 
 fn cases() -> ProptestConfig {

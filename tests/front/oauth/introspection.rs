@@ -1,9 +1,9 @@
 //! Tokens that the provider is asked about.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use millrace::authenticate::{moment::Moment, oauth::flaw::Flaw};
+use millrace::authenticate::{caller::Caller, moment::Moment, oauth::flaw::Flaw};
 use serde_json::json;
 use tracing::Level;
 
@@ -12,7 +12,11 @@ use super::{
     provider::{IdentityProvider, Mood},
     signer::{Signer, claims},
 };
-use crate::{secrets::lines_at, support::within};
+use crate::{
+    played::Request,
+    secrets::lines_at,
+    support::{Raw, within},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const TOKEN: &str = "opaque+hunter2/~.=";
@@ -124,7 +128,7 @@ async fn a_bad_token_is_asked_about_again_soon_since_it_may_only_have_been_too_n
 }
 
 #[tokio::test]
-async fn no_more_than_sixteen_questions_are_open_at_once() {
+async fn no_more_than_twenty_four_questions_of_strangers_are_open_at_once() {
     let provider = IdentityProvider::start(&[]);
     provider.hold();
     let front = front(&provider.asking()).await;
@@ -134,16 +138,114 @@ async fn no_more_than_sixteen_questions_are_open_at_once() {
         raw.send(super::post_with(&format!("token-{number}"))).await;
         waiting.push(raw);
     }
-    provider.was_asked("/introspect", 16).await;
-    let in_time = waiting.split_off(24);
+    provider.was_asked("/introspect", 24).await;
+    assert_eq!(times(&provider), 24);
+    // Those of the others whose place comes too late; the held ones end with the provider's time.
     let mut answers = Vec::new();
-    for mut raw in in_time {
-        // The last to come find no place in time.
+    for mut raw in waiting {
         answers.push(within(raw.reply()).await.status);
     }
-    assert_eq!(times(&provider), 16);
-    assert_eq!(answers, [503; 16]);
+    assert_eq!(answers, [503; 40]);
     provider.release();
+}
+
+#[tokio::test]
+async fn a_token_that_was_good_waits_behind_no_stranger_when_it_is_asked_about_again() {
+    let provider = provider();
+    let (oauth, now) = (Arc::new(oauth(&provider.asking(), None)), Moment::now());
+    assert_eq!(ask(&oauth, TOKEN, now).await, Said::Yes);
+    provider.hold();
+    let later = now.later(61 * SECOND);
+    let mut crowd = tokio::task::JoinSet::new();
+    for number in 0..100 {
+        let oauth = oauth.clone();
+        crowd.spawn(async move { ask(&oauth, &format!("stranger-{number}"), later).await });
+    }
+    provider.was_asked("/introspect", 1 + 24).await;
+    let asked_again = tokio::spawn(async move { ask(&oauth, TOKEN, later).await });
+    let of_it = |asked: &Request| asked.body.starts_with(b"token=opaque");
+    within(async {
+        while provider.asked("/introspect").iter().filter(|asked| of_it(asked)).count() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(times(&provider) <= 1 + 24 + 1, "before any stranger had gone");
+    provider.release();
+    assert_eq!(asked_again.await.unwrap(), Said::Yes);
+}
+
+#[tokio::test]
+async fn a_token_that_is_seen_for_the_first_time_comes_through_a_crowd_in_another_network() {
+    let provider = provider();
+    let (oauth, now) = (Arc::new(oauth(&provider.asking(), None)), Moment::now());
+    let headers = |token: &str| {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+        headers
+    };
+    let from = |address: &str, connection| {
+        let address = Some(address.parse().unwrap());
+        Caller { address, connection }
+    };
+    provider.hold();
+    let mut crowd = tokio::task::JoinSet::new();
+    for connection in 0..300 {
+        let (oauth, stranger) = (oauth.clone(), headers(&format!("stranger-{connection}")));
+        crowd.spawn(async move {
+            let caller = from("192.0.2.1", connection);
+            oauth.authenticate(&stranger, caller, now).await.is_ok()
+        });
+    }
+    provider.was_asked("/introspect", 24).await;
+    let ours = headers(TOKEN);
+    let ours = oauth.authenticate(&ours, from("203.0.113.1", 1), now);
+    let release = async {
+        // By now all of the crowd waits, and ours as the last one.
+        tokio::task::yield_now().await;
+        provider.release();
+    };
+    let (ours, ()) = within(async { tokio::join!(ours, release) }).await;
+    assert!(ours.is_ok());
+    let asked = provider.asked("/introspect");
+    let place = asked.iter().position(|asked| asked.body.starts_with(b"token=opaque")).unwrap();
+    // Every second turn is for the other network; in line it would be the 325th.
+    assert!(place < 24 + 80, "{place}");
+}
+
+/// Nothing is known for long here, so the sender's token is asked about with each delivery.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_is_served_beside_a_crowd_of_random_tokens() {
+    let provider = provider();
+    let mut config = provider.asking();
+    config.introspection.as_mut().unwrap().keep = Duration::from_millis(1);
+    let front = front(&config).await;
+    let deliveries = async || {
+        let mut times = Vec::new();
+        for _ in 0..100 {
+            let began = std::time::Instant::now();
+            assert_eq!(deliver(&front, TOKEN).await.status, 200);
+            times.push(began.elapsed());
+        }
+        times.sort_unstable();
+        times
+    };
+    let quiet = deliveries().await;
+    let mut crowd = tokio::task::JoinSet::new();
+    for connection in 0..100 {
+        let address = front.address;
+        crowd.spawn(async move {
+            for n in 0.. {
+                let mut stranger = Raw::connect(address).await;
+                stranger.send(super::post_with(&format!("stranger-{connection}-{n}"))).await;
+                assert_ne!(stranger.reply().await.status, 200);
+            }
+        });
+    }
+    provider.was_asked("/introspect", 500).await;
+    let beside = deliveries().await;
+    println!("p99 quiet {:?}, beside the crowd {:?}", quiet[98], beside[98]);
+    assert_eq!(front.store.bodies().len(), 200);
 }
 
 #[tokio::test]

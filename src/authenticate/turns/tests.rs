@@ -1,0 +1,135 @@
+use std::{net::IpAddr, pin::pin, task::Context};
+
+use super::*;
+
+const NO_REST: Duration = Duration::ZERO;
+
+fn caller(address: [u8; 4], connection: usize) -> Caller {
+    Caller { address: Some(IpAddr::from(address)), connection }
+}
+
+/// Puts a request among those that wait; it is there for as long as the other end is.
+fn push(state: &mut State, caller: Caller) -> (u64, oneshot::Receiver<()>) {
+    let (grant, granted) = oneshot::channel();
+    let (id, network) = (state.next, caller.network());
+    state.next += 1;
+    state.waiting.push(Waiting { id, network, connection: caller.connection, granted: grant });
+    (id, granted)
+}
+
+fn empty() -> State {
+    State { free: 0, waiting: Vec::new(), next: 0 }
+}
+
+/// How many turns it takes until the request `id` has one, while the crowd fills up its ranks.
+fn turns_until(state: &mut State, id: u64, crowd: impl Fn(u64) -> Caller) -> usize {
+    for turn in 1..10_000 {
+        if state.choose().is_some_and(|chosen| chosen.id == id) {
+            return turn;
+        }
+        let caller = crowd(state.next);
+        drop(push(state, caller));
+    }
+    panic!("it never has a turn")
+}
+
+#[test]
+fn a_crowd_in_one_network_takes_no_more_turns_than_one_client_elsewhere() {
+    let mut state = empty();
+    for connection in 0..300 {
+        drop(push(&mut state, caller([192, 0, 2, connection as u8], connection)));
+    }
+    let of_the_crowd = |number: u64| caller([192, 0, 2, number as u8], number as usize);
+    let mut turns = 0;
+    for _ in 0..20 {
+        let (quiet, _end) = push(&mut state, caller([203, 0, 113, 1], 1));
+        turns += turns_until(&mut state, quiet, of_the_crowd);
+    }
+    // Two are expected for each; one in line behind the crowd would need 300.
+    assert!(turns < 20 * 8, "{turns}");
+}
+
+#[test]
+fn a_connection_with_many_requests_has_no_more_than_another_one_of_its_network() {
+    let mut state = empty();
+    for _ in 0..300 {
+        drop(push(&mut state, caller([192, 0, 2, 1], 1)));
+    }
+    let mut turns = 0;
+    for _ in 0..20 {
+        let (quiet, _end) = push(&mut state, caller([192, 0, 2, 1], 2));
+        turns += turns_until(&mut state, quiet, |_| caller([192, 0, 2, 1], 1));
+    }
+    assert!(turns < 20 * 8, "{turns}");
+}
+
+#[test]
+fn among_many_networks_each_turn_is_a_chance_and_the_last_to_come_has_the_same_one() {
+    let network = |number: u64| caller([10, (number % 50) as u8, 0, 1], number as usize);
+    let mut state = empty();
+    for number in 0..100 {
+        drop(push(&mut state, network(number)));
+    }
+    let mut turns = 0;
+    for _ in 0..40 {
+        let (quiet, _end) = push(&mut state, caller([203, 0, 113, 1], 1));
+        turns += turns_until(&mut state, quiet, network);
+    }
+    // 51 networks: 51 turns are expected for each, with a deviation of 8 for the mean of 40.
+    let mean = turns / 40;
+    assert!((15..150).contains(&mean), "{mean}");
+}
+
+#[test]
+fn beyond_the_limit_the_largest_network_loses_and_no_other() {
+    let mut state = empty();
+    let (quiet, _end) = push(&mut state, caller([203, 0, 113, 1], 1));
+    for connection in 0..3 * LIMIT {
+        drop(push(&mut state, caller([192, 0, 2, 1], connection)));
+        state.push_out();
+    }
+    assert_eq!(state.waiting.len(), LIMIT);
+    assert!(state.waiting.iter().any(|waiting| waiting.id == quiet));
+}
+
+#[tokio::test]
+async fn no_more_turns_are_out_than_there_are_and_a_waiting_request_is_not_overtaken() {
+    let turns = Turns::new(2, NO_REST);
+    let (first, second) = (turns.take().unwrap(), turns.take().unwrap());
+    assert!(turns.take().is_none());
+    let mut waiting = pin!(turns.wait(Caller::default()));
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    assert!(waiting.as_mut().poll(&mut context).is_pending());
+    drop(first);
+    assert!(turns.take().is_none(), "it is the other one's");
+    let third = waiting.await;
+    drop((second, third));
+    assert!(turns.take().is_some());
+}
+
+#[tokio::test]
+async fn whoever_goes_takes_no_turn_along() {
+    let turns = Turns::new(1, NO_REST);
+    let only = turns.take().unwrap();
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    {
+        let mut before = pin!(turns.wait(Caller::default()));
+        assert!(before.as_mut().poll(&mut context).is_pending());
+    }
+    {
+        let mut granted = pin!(turns.wait(Caller::default()));
+        assert!(granted.as_mut().poll(&mut context).is_pending());
+        drop(only);
+    }
+    assert!(turns.take().is_some(), "what was granted to one that went is free again");
+}
+
+#[tokio::test]
+async fn a_turn_lasts_at_least_for_its_rest() {
+    let rest = Duration::from_millis(50);
+    let (turns, began) = (Turns::new(1, rest), Instant::now());
+    drop(turns.take());
+    assert!(turns.take().is_none());
+    let _second = turns.wait(Caller::default()).await;
+    assert!(began.elapsed() >= rest);
+}
