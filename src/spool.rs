@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <spool.directory>/lock                 one process at a time
+//!                  /<source>.extent      which segment was begun last
 //!                  /<source>/identity    the spool's UUID
 //!                           /segments/00000000000000000001.segment
 //!                                     00000000000000004711.segment   ← the last one grows
@@ -40,9 +41,11 @@ use self::{position::Position, queue::Waiting, shared::Shared};
 use crate::delivery::{Authenticated, Delivery, SourceName, UnixMillis};
 
 mod budget;
+pub mod checksummed;
 mod damage;
 pub mod disk;
 mod error;
+mod extent;
 mod folder;
 mod frame;
 mod identity;
@@ -113,12 +116,14 @@ pub struct Delivered {
     /// The highest position that the checkpoint names. Deliveries before it were durable once, so
     /// their numbers are never given to others, even if the disk has lost them since.
     pub highest: Position,
+    /// Every delivery before it was durable when the checkpoint was written; 0 where that is not known.
+    pub stored: u64,
 }
 
 impl From<Position> for Delivered {
     /// Everything before `low`, and nothing behind it.
     fn from(low: Position) -> Self {
-        Self { lowest: low, highest: low }
+        Self { lowest: low, highest: low, stored: 0 }
     }
 }
 

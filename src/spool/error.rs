@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use uuid::Uuid;
 
+use super::disk;
 use crate::delivery::SourceName;
 
 /// The spool can't be opened; nothing on disk was changed because of it.
@@ -88,16 +89,34 @@ pub enum Limit {
     Reserve { bytes: u64 },
     #[error("the volume of `spool.directory` has no space left")]
     Volume,
+    #[error("the process or the machine may open no more files (`ulimit -n`)")]
+    Files,
+    #[error("the machine has no memory left for its files")]
+    Memory,
+    #[error("a new file can't be begun in its folder below `spool.directory`")]
+    Folder,
 }
 
 impl Limit {
+    /// What a call that failed for want of something ran into; `None` when it failed for another reason.
+    pub(super) fn of_shortage(error: &io::Error) -> Option<Self> {
+        match () {
+            () if disk::is_no_space(error) => Some(Self::Volume),
+            () if disk::is_out_of_files(error) => Some(Self::Files),
+            () if disk::is_out_of_memory(error) => Some(Self::Memory),
+            () => None,
+        }
+    }
+
     /// The configuration key that an operator would change.
     pub fn key(&self, spool: &SourceName) -> String {
         match self {
             Self::Total { .. } => "spool.size_limit".into(),
             Self::Source { .. } => format!("sources.{spool}.size_limit"),
             Self::Reserve { .. } => "spool.reserve".into(),
-            Self::Volume => "spool.directory".into(),
+            Self::Volume | Self::Folder => "spool.directory".into(),
+            Self::Files => "listen.connections".into(),
+            Self::Memory => "listen.body_budget".into(),
         }
     }
 }

@@ -7,14 +7,18 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
+use uuid::Uuid;
+
 use super::{
     Config, Delivered, Spool, Writer,
     budget::Budget,
     disk::{self, Disk, Lock},
     error::OpenError,
-    identity,
+    extent::{Extent, ExtentFile},
+    identity::IdentityFile,
     position::Position,
-    recovery, retention,
+    recovery::{self, Known},
+    retention,
     shared::Shared,
     trouble::Trouble,
 };
@@ -75,16 +79,27 @@ impl Folder {
         disk::make_directory(disk, &segments).map_err(failed("making", &segments))?;
         disk.sync_dir(&self.config.directory).map_err(failed("syncing", &self.config.directory))?;
         let generations = recovery::generations(disk, &segments)?;
-        let id =
-            identity::read_or_create(disk, &directory.join("identity"), !generations.is_empty())?;
+        let path = directory.join("identity");
+        let identity = IdentityFile {
+            disk,
+            path: &path,
+            segments: &segments,
+            generations: &generations,
+        };
+        let found = identity.read_or_create()?;
+        let id = found.spool;
+        let extent_file = ExtentFile::of(&self.config.directory, source);
+        let extent = extent_file.read(disk)?.filter(|extent| is_of(extent, id, source));
+        let known = Known { delivered, extent };
         let recovered = {
             let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
             let trouble = troubles.entry(source.clone()).or_default();
-            let recovered =
-                recovery::recover(disk, &segments, &generations, id, delivered, trouble)?;
+            let recovered = recovery::recover(disk, &segments, &generations, id, known, trouble)
+                .map_err(|error| identity.judge(error))?;
             troubles.remove(source);
             recovered
         };
+        identity.seal(found);
         let shared = Arc::new(Shared::new(
             source.clone(),
             id,
@@ -94,6 +109,7 @@ impl Folder {
             recovered.ledger,
             metrics,
         ));
+        note_extent(&shared, extent, generations.last().copied());
         retention::set_low(&shared, delivered.map_or(Position::start_of(1), |at| at.lowest));
         self.register(&shared);
         let backlog = shared.backlog();
@@ -139,6 +155,28 @@ impl Folder {
         let mut spools = self.spools.lock().unwrap_or_else(PoisonError::into_inner);
         spools.retain(|spool| spool.strong_count() > 0);
         spools.push(Arc::downgrade(shared));
+    }
+}
+
+/// Whether the extent is that of this spool. If not, another one was here.
+fn is_of(extent: &Extent, spool: Uuid, source: &SourceName) -> bool {
+    if extent.spool != spool {
+        tracing::error!(
+            %source, missing = %extent.spool, last_segment = extent.segment, found = %spool,
+            "the folder of this source held another spool before, which is gone: was the folder removed or \
+             replaced? What was acknowledged there and not delivered is where that folder is"
+        );
+    }
+    extent.spool == spool
+}
+
+/// A spool of an earlier version has none yet.
+fn note_extent(shared: &Shared, noted: Option<Extent>, last: Option<u64>) {
+    let Some(last) = last else { return };
+    if noted.is_none_or(|noted| noted.segment < last)
+        && let Err(error) = shared.extent.note(shared.disk(), shared.extent_at(last))
+    {
+        shared.extent.not_noted(&error);
     }
 }
 
