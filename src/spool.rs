@@ -3,6 +3,7 @@
 //! ```text
 //! <spool.directory>/lock                 one process at a time
 //!                  /<source>.extent      which segment was begun last
+//!                  /reserve.<number>     room for checkpoint and quarantine
 //!                  /<source>/identity    the spool's UUID
 //!                           /segments/00000000000000000001.segment
 //!                                     00000000000000004711.segment   ← the last one grows
@@ -54,6 +55,7 @@ pub mod position;
 mod queue;
 mod reader;
 mod recovery;
+mod reserve;
 mod retention;
 mod segment;
 mod shared;
@@ -79,8 +81,10 @@ pub struct Config {
     pub directory: PathBuf,
     /// `spool.size_limit`: undelivered bytes of all sources together.
     pub size_limit: u64,
-    /// `spool.reserve`: bytes that are left free on the volume, for checkpoint and quarantine.
+    /// `spool.reserve`: bytes that deliveries leave free on the volume, for checkpoint and quarantine.
     pub reserve: u64,
+    /// How many of these are held by files, so that nobody else takes them either.
+    pub reserve_held: u64,
     /// `spool.keep_delivered.age`: how long a delivered segment stays, counted from its last write.
     pub keep_delivered_age: Duration,
     /// `spool.keep_delivered.size`: bytes of delivered segments of all sources together.
@@ -208,6 +212,12 @@ impl Spool {
 
     pub fn state(&self) -> SpoolState {
         self.shared.state()
+    }
+
+    /// No more appends since this source can't go on; the process does, and others with it.
+    pub fn set_aside(&self) {
+        self.shared.set_aside();
+        self.close();
     }
 
     /// No more appends; the writer finishes what is queued and ends.

@@ -27,7 +27,7 @@ pub(super) fn run(
     errors: &mut dyn Write,
 ) -> u8 {
     let questions = Questions { kafka: program.validate, volume: None };
-    let config = match config::load_with(options.file.config.as_deref(), environment, &questions) {
+    let mut config = match config::load_with(options.file.config.as_deref(), environment, &questions) {
         Ok(loaded) => loaded.config,
         Err(mistakes) => {
             print(errors, mistakes);
@@ -44,7 +44,9 @@ pub(super) fn run(
         tracing::warn!(remedy = mistake.remedy, "{} {}", mistake.place, mistake.problem);
     }
     if let Err(too_few) = open_files::raise(&config) {
-        tracing::warn!("{too_few}");
+        let connections = too_few.connections_that_fit();
+        tracing::warn!(connections, "{too_few}; no more than so many connections are taken");
+        config.listen.connections = connections;
     }
     match (program.serve)(config) {
         Ok(()) => 0,

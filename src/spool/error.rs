@@ -51,13 +51,28 @@ impl OpenError {
     pub fn is_worth_retrying(&self) -> bool {
         match self {
             Self::Unreadable { .. } => true,
+            Self::Io { error, .. } => {
+                disk::is_out_of_files(error) || disk::is_out_of_memory(error)
+            }
             Self::Locked { .. }
             | Self::AlreadyOpen { .. }
             | Self::NewerFormat { .. }
             | Self::Foreign { .. }
             | Self::Identity { .. }
+            | Self::BadDisk { .. } => false,
+        }
+    }
+
+    /// Whether it concerns this one spool: the others can be opened all the same.
+    pub fn is_of_one_spool(&self) -> bool {
+        match self {
+            Self::Foreign { .. }
+            | Self::Identity { .. }
+            | Self::Unreadable { .. }
             | Self::BadDisk { .. }
-            | Self::Io { .. } => false,
+            | Self::Io { .. } => true,
+            // Going back behind a later version either works or changes nothing.
+            Self::Locked { .. } | Self::AlreadyOpen { .. } | Self::NewerFormat { .. } => false,
         }
     }
 }
@@ -73,6 +88,9 @@ pub enum AppendError {
     Poisoned { spool: SourceName },
     #[error("spool of `{spool}` is closed")]
     Closed { spool: SourceName },
+    /// Its files need an operator, and the other sources go on.
+    #[error("source `{spool}` is set aside: its files need an operator, see the log")]
+    SetAside { spool: SourceName },
     /// Headers over 64 KiB or a body over 4 GiB: no limit to change, the format ends there.
     #[error("a delivery for `{spool}` doesn't fit into a frame (headers 64 KiB, body 4 GiB)")]
     TooLarge { spool: SourceName },

@@ -18,6 +18,7 @@ use super::{
     identity::IdentityFile,
     position::Position,
     recovery::{self, Known},
+    reserve::{Reserve, ReservedDisk},
     retention,
     shared::Shared,
     trouble::Trouble,
@@ -26,7 +27,10 @@ use crate::{delivery::SourceName, metrics::Metrics};
 
 /// `spool.directory`, locked for as long as this value or any spool in it lives.
 pub struct Folder {
+    /// For segments; everything else is written to `reserved`.
     pub(super) disk: Arc<dyn Disk>,
+    reserved: Arc<dyn Disk>,
+    pub(super) reserve: Arc<Reserve>,
     pub(super) config: Config,
     /// Undelivered bytes of all spools, against `spool.size_limit`.
     pub(super) total: Budget,
@@ -48,8 +52,12 @@ impl Folder {
             io::ErrorKind::WouldBlock => OpenError::Locked { directory: directory.clone() },
             _ => failed("locking", &lock_path)(error),
         })?;
+        let reserve = Reserve::open(disk.clone(), directory, config.reserve_held);
+        let reserved = ReservedDisk { disk: disk.clone(), reserve: reserve.clone() };
         Ok(Arc::new(Self {
             disk,
+            reserved: Arc::new(reserved),
+            reserve,
             config: config.clone(),
             total: Budget::new(config.size_limit),
             kept: Budget::new(config.keep_delivered_size),
@@ -125,18 +133,21 @@ impl Folder {
         self.config.directory.join(source.as_str())
     }
 
+    /// The disk for checkpoint, quarantine and ids: what is written there may use the reserve up.
     pub fn disk(&self) -> &Arc<dyn Disk> {
-        &self.disk
+        &self.reserved
     }
 
     /// Whether the volume has at least `spool.reserve` left. Below that no source can accept.
     pub fn has_reserve(&self) -> io::Result<bool> {
-        Ok(self.available_space()? >= self.config.reserve)
+        let is_held = self.reserve.take();
+        Ok(is_held && self.available_space()? >= self.config.reserve)
     }
 
-    /// What the volume has left, in bytes.
+    /// What the volume has left, in bytes; what the reserve holds is a part of it.
     pub fn available_space(&self) -> io::Result<u64> {
-        self.disk.available_space(&self.config.directory)
+        let available = self.disk.available_space(&self.config.directory)?;
+        Ok(available.saturating_add(self.reserve.held()))
     }
 
     /// Bytes that deliveries may still take in all: of `spool.size_limit`, and of the volume.

@@ -52,6 +52,8 @@ struct Book {
     full: bool,
     poisoned: bool,
     closed: bool,
+    /// Closed since this source can't go on, while the process does.
+    set_aside: bool,
     /// The writer is gone: nothing more will come.
     ended: bool,
 }
@@ -85,8 +87,15 @@ impl Shared {
         let gauges = Gauges::new(metrics, &source);
         let limit = source_limit.unwrap_or(u64::MAX).min(folder.total.limit());
         metrics.spool_limit_bytes.with_label_values(&[source.as_str()]).set(gauge_value(limit));
-        let book =
-            Book { ledger, claimed: 0, full: false, poisoned: false, closed: false, ended: false };
+        let book = Book {
+            ledger,
+            claimed: 0,
+            full: false,
+            poisoned: false,
+            closed: false,
+            set_aside: false,
+            ended: false,
+        };
         let segments_id = folder.disk.info(&segments).ok().and_then(|info| info.id);
         let extent = ExtentFile::of(&folder.config.directory, &source);
         Self {
@@ -217,6 +226,10 @@ impl Shared {
         self.book().closed = true;
     }
 
+    pub fn set_aside(&self) {
+        self.book().set_aside = true;
+    }
+
     pub fn writer_ended(&self) {
         self.book().ended = true;
         self.changed.notify_all();
@@ -231,11 +244,11 @@ impl Shared {
 
     /// Why an append that got no answer got none.
     pub fn no_writer(&self) -> AppendError {
-        let spool = self.source.clone();
-        if self.book().poisoned {
-            AppendError::Poisoned { spool }
-        } else {
-            AppendError::Closed { spool }
+        let (spool, book) = (self.source.clone(), self.book());
+        match () {
+            () if book.poisoned => AppendError::Poisoned { spool },
+            () if book.set_aside => AppendError::SetAside { spool },
+            () => AppendError::Closed { spool },
         }
     }
 

@@ -115,11 +115,16 @@ impl Writer {
     fn keep_reserve(&self, bytes: u64) -> Result<(), AppendError> {
         let folder = &self.shared.folder;
         let reserve = folder.config.reserve;
+        while !folder.reserve.take() {
+            if !retention::make_room(folder) {
+                return Err(self.shared.full(Limit::Reserve { bytes: reserve }));
+            }
+        }
         if reserve == 0 {
             return Ok(()); // then the write itself tells whether there is space
         }
         loop {
-            match folder.disk.available_space(&folder.config.directory) {
+            match folder.available_space() {
                 Ok(available) if available < reserve.saturating_add(bytes) => {}
                 Ok(_) => return Ok(()),
                 Err(error) => {

@@ -20,7 +20,7 @@ fn full_and_freed(what: &str, volume: &Volume, fill: impl Fn(&Volume)) {
     let settings = Settings::new(&broker.address(), "disk")
         .set("SPOOL__SIZE_LIMIT", "32MiB")
         .set("SPOOL__SEGMENT_SIZE", "64KiB")
-        .set("SPOOL__RESERVE", "1")
+        .set("SPOOL__RESERVE", "3MiB")
         .set("SPOOL__KEEP_DELIVERED__AGE", "0s")
         .set("LISTEN__BODY_LIMIT", "1MiB")
         .set("LISTEN__BODY_LIMIT_INFLATED", "1MiB");

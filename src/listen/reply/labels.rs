@@ -1,7 +1,7 @@
 //! The labels of all outcomes, by what they can be the outcome of: metrics show them from the start.
 
 /// Of requests to a configured source.
-pub const OF_A_SOURCE: [&str; 20] = [
+pub const OF_A_SOURCE: [&str; 21] = [
     "stored",
     "probe",
     "challenge",
@@ -14,6 +14,7 @@ pub const OF_A_SOURCE: [&str; 20] = [
     "spool-slow",
     "spool-too-large",
     "poisoned",
+    "set-aside",
     "closing",
     "body-too-large",
     "inflated-too-large",

@@ -34,6 +34,9 @@ impl Writer {
     pub(super) fn check_in_place(&self, active: &Active) -> Result<(), Trouble> {
         let Some(id) = active.id else { return Ok(()) };
         match self.shared.disk().info(&self.shared.segment_path(active.generation)) {
+            Ok(info) if info.id == Some(id) && info.length < active.length => {
+                Err(Trouble::Shortened { length: info.length })
+            }
             Ok(info) if info.id == Some(id) => Ok(()),
             Ok(_) => Err(Trouble::Displaced),
             Err(error) if is_gone(&error) => Err(Trouble::Displaced),
