@@ -156,7 +156,8 @@ pub async fn start(
         let running = sources.iter().map(|source| (&source.front, source.store()));
         let aside = set_aside.iter().map(|source| (&source.front, source.store()));
         let fronts: Vec<_> = running.chain(aside).collect();
-        let receivers = fronts.iter().map(|(front, store)| front.receiver(&ways, &oauth, store.clone()));
+        let receivers =
+            fronts.iter().map(|(front, store)| front.receiver(&ways, &oauth, store.clone()));
         let receivers: Vec<_> = receivers.collect();
         let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
         reloads.extend(renewal.map(boxed));
@@ -317,7 +318,8 @@ fn spool_config(config: &Config) -> spool::Config {
         directory: PathBuf::from(&spool.directory),
         size_limit: spool.size_limit,
         reserve: spool.reserve,
-        reserve_held: config::Spool::least_reserve(config.listen.body_limit_inflated).min(spool.reserve),
+        reserve_held: config::Spool::least_reserve(config.listen.body_limit_inflated)
+            .min(spool.reserve),
         keep_delivered_age: spool.keep_delivered_age,
         keep_delivered_size: spool.keep_delivered_size,
         segment_size: spool.segment_size,

@@ -27,13 +27,14 @@ pub(super) fn run(
     errors: &mut dyn Write,
 ) -> u8 {
     let questions = Questions { kafka: program.validate, volume: None };
-    let mut config = match config::load_with(options.file.config.as_deref(), environment, &questions) {
-        Ok(loaded) => loaded.config,
-        Err(mistakes) => {
-            print(errors, mistakes);
-            return 2;
-        }
-    };
+    let mut config =
+        match config::load_with(options.file.config.as_deref(), environment, &questions) {
+            Ok(loaded) => loaded.config,
+            Err(mistakes) => {
+                print(errors, mistakes);
+                return 2;
+            }
+        };
     if let Err(problem) = logging::init(&config.log) {
         print(errors, format_args!("the log could not be started: {problem}\n"));
         return 1;

@@ -110,7 +110,8 @@ fn has_nothing_to_do(source: &RunningSource) -> bool {
 
 /// A source that can't be drained, while others were.
 fn stuck(sources: &[RunningSource], set_aside: &[SetAside]) -> Option<ServiceError> {
-    let mut running = sources.iter().filter_map(|source| Some((&source.front.name, source.problem()?)));
+    let mut running =
+        sources.iter().filter_map(|source| Some((&source.front.name, source.problem()?)));
     let mut aside = set_aside.iter().map(|source| (&source.front.name, source.why.clone()));
     let (name, problem) = running.next().or_else(|| aside.next())?;
     Some(ServiceError::Forwarding { source_name: name.to_string(), problem })

@@ -55,7 +55,9 @@ impl Quarantines {
                 Ok(swept) => {
                     let label = &[source.as_str()];
                     let set = |gauge: &prometheus::IntGaugeVec, value: u64| {
-                        gauge.with_label_values(label).set(i64::try_from(value).unwrap_or(i64::MAX));
+                        gauge
+                            .with_label_values(label)
+                            .set(i64::try_from(value).unwrap_or(i64::MAX));
                     };
                     set(&self.metrics.quarantine_items, swept.contents.items);
                     set(&self.metrics.quarantine_bytes, swept.contents.bytes);

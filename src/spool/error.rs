@@ -51,9 +51,7 @@ impl OpenError {
     pub fn is_worth_retrying(&self) -> bool {
         match self {
             Self::Unreadable { .. } => true,
-            Self::Io { error, .. } => {
-                disk::is_out_of_files(error) || disk::is_out_of_memory(error)
-            }
+            Self::Io { error, .. } => disk::is_out_of_files(error) || disk::is_out_of_memory(error),
             Self::Locked { .. }
             | Self::AlreadyOpen { .. }
             | Self::NewerFormat { .. }

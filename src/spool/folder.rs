@@ -88,12 +88,8 @@ impl Folder {
         disk.sync_dir(&self.config.directory).map_err(failed("syncing", &self.config.directory))?;
         let generations = recovery::generations(disk, &segments)?;
         let path = directory.join("identity");
-        let identity = IdentityFile {
-            disk,
-            path: &path,
-            segments: &segments,
-            generations: &generations,
-        };
+        let identity =
+            IdentityFile { disk, path: &path, segments: &segments, generations: &generations };
         let found = identity.read_or_create()?;
         let id = found.spool;
         let extent_file = ExtentFile::of(&self.config.directory, source);

@@ -87,7 +87,9 @@ impl IdentityFile<'_> {
         let OpenError::Foreign { expected, .. } = &foreign else { return foreign };
         match self.owners().contains(expected) {
             true => foreign,
-            false => self.unusable(&format!("says {expected}, and none of the segments beside it does")),
+            false => {
+                self.unusable(&format!("says {expected}, and none of the segments beside it does"))
+            }
         }
     }
 
@@ -101,9 +103,8 @@ impl IdentityFile<'_> {
     }
 
     fn write(&self, spool: Uuid) -> Result<(), OpenError> {
-        disk::write_atomically(self.disk, self.path, &sealed(spool)).map_err(|error| {
-            OpenError::Io { doing: "writing", path: self.path.to_owned(), error }
-        })
+        disk::write_atomically(self.disk, self.path, &sealed(spool))
+            .map_err(|error| OpenError::Io { doing: "writing", path: self.path.to_owned(), error })
     }
 
     fn unusable(&self, problem: &str) -> OpenError {

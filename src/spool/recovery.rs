@@ -141,7 +141,9 @@ pub fn recover(
 fn report_missing(segments: &Path, end: u64, known: &Known, free_from: u64) {
     let (segments, delivered_to) = (segments.display(), known.delivered_to());
     let checkpoint = Position::start_of(delivered_to);
-    if known.delivered.is_some_and(|at| at.lowest.sequence >= free_from) || delivered_to >= free_from {
+    if known.delivered.is_some_and(|at| at.lowest.sequence >= free_from)
+        || delivered_to >= free_from
+    {
         tracing::warn!(
             %segments, end, %checkpoint,
             "the checkpoint is ahead of the spool; numbering goes on behind it"

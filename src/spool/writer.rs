@@ -66,7 +66,9 @@ enum Trouble {
     /// The segment's name leads to another file, or to none.
     Displaced,
     /// Somebody has cut the segment, down to so many bytes.
-    Shortened { length: u64 },
+    Shortened {
+        length: u64,
+    },
     Broken(String),
 }
 

@@ -124,7 +124,9 @@ fn all_segments_missing_at_the_start_are_damage() {
 fn what_the_checkpoint_knows_to_have_been_durable_and_is_not_there_is_damage_and_never_cut() {
     // At the end of a frame, in the middle of one, and down to nothing; and zeros for the last frame.
     let frame = 200 + 32 + 32;
-    for (keep, zeros) in [(64 + frame, 0), (64 + frame + 40, 0), (10, 0), (0, 0), (64 + frame, frame)] {
+    for (keep, zeros) in
+        [(64 + frame, 0), (64 + frame + 40, 0), (10, 0), (0, 0), (64 + frame, frame)]
+    {
         let disk = SimulatedDisk::new(1);
         let (mut writer, spool) = open(&disk);
         append_series(&mut writer, 1..4, 200);
@@ -204,5 +206,8 @@ fn on_a_real_disk_a_folder_that_is_replaced_under_the_process_is_no_longer_answe
     std::fs::create_dir_all(leads.join("segments")).unwrap();
     drop((writer, spool, folder));
     let folder = Folder::open(Arc::new(RealDisk), &config).unwrap();
-    assert!(folder.spool(&source(), None, &Metrics::new(), None).is_ok(), "and it is said in the log");
+    assert!(
+        folder.spool(&source(), None, &Metrics::new(), None).is_ok(),
+        "and it is said in the log"
+    );
 }
