@@ -52,7 +52,7 @@ impl Folder {
             io::ErrorKind::WouldBlock => OpenError::Locked { directory: directory.clone() },
             _ => failed("locking", &lock_path)(error),
         })?;
-        let reserve = Reserve::open(disk.clone(), directory, config.reserve_held);
+        let reserve = Reserve::new(disk.clone(), directory, config.reserve_held);
         let reserved = ReservedDisk { disk: disk.clone(), reserve: reserve.clone() };
         Ok(Arc::new(Self {
             disk,
@@ -81,6 +81,7 @@ impl Folder {
         if self.spools().iter().any(|open| open.source == *source) {
             return Err(OpenError::AlreadyOpen { spool: source.clone() });
         }
+        self.reserve.begin();
         let disk = &*self.disk;
         let directory = self.source_directory(source);
         let segments = directory.join("segments");

@@ -37,23 +37,26 @@ pub struct Reserve {
 }
 
 impl Reserve {
-    /// Takes it if there is room. That there is none is no reason not to start: what is stored is to be
-    /// delivered.
-    pub fn open(disk: Arc<dyn Disk>, directory: &Path, size: u64) -> Arc<Self> {
-        let reserve = Self {
+    /// Touches nothing yet.
+    pub fn new(disk: Arc<dyn Disk>, directory: &Path, size: u64) -> Arc<Self> {
+        Arc::new(Self {
             disk,
             directory: directory.to_owned(),
             size,
             is_held: AtomicBool::new(false),
             changing: Mutex::default(),
-        };
-        if !reserve.take() {
+        })
+    }
+
+    /// Takes it at the start. That there is no room is no reason not to start: what is stored is to be
+    /// delivered.
+    pub fn begin(&self) {
+        if !self.take() {
             tracing::warn!(
-                directory = %directory.display(), bytes = size,
+                directory = %self.directory.display(), bytes = self.size,
                 "there is no room for the reserve of the spool: no delivery is taken before there is"
             );
         }
-        Arc::new(reserve)
     }
 
     /// Bytes of the volume that it holds.

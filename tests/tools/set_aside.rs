@@ -41,9 +41,11 @@ fn only_leads_is_set_aside(what: &str, spoil: impl Fn(&Path)) {
     assert_eq!((status(&bridge, LEADS), status(&bridge, OTHER)), (503, 200), "{what}");
     let wrong_token = bridge.client().deliver(LEADS, "wrong", BATCH).unwrap().status;
     assert_eq!(wrong_token, 401, "{what}: who may deliver is still asked");
-    let gauge = |source| bridge.metric("millrace_source_set_aside", &[("source", source)]);
+    let gauge = |source: &str| {
+        bridge.metric("millrace_source_set_aside", &[&format!("source=\"{source}\"")])
+    };
     assert_eq!((gauge("leads"), gauge("other")), (1.0, 0.0), "{what}");
-    let labels = [("source", "leads"), ("outcome", "set-aside")];
+    let labels = ["source=\"leads\"", "outcome=\"set-aside\""];
     assert_eq!(bridge.metric("millrace_deliveries_total", &labels), 1.0, "{what}");
     assert!(bridge.log().iter().any(|line| line.contains("set aside")), "{what}");
     bridge.terminate();
