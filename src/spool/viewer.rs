@@ -145,6 +145,15 @@ impl Viewer {
         Ok(())
     }
 
+    /// The last segment that was begun and the number behind all that it can have held, if it is not there.
+    pub fn missing_end(&self) -> Result<Option<(PathBuf, u64)>, OpenError> {
+        // The note first: a segment is there before it is noted.
+        let extent = self.extent.read(&*self.disk)?.filter(|extent| Some(extent.spool) == self.id);
+        let last = recovery::generations(&*self.disk, &self.segments)?.last().copied();
+        let missing = extent.filter(|extent| last.is_none_or(|last| last < extent.segment));
+        Ok(missing.map(|it| (segment::path(&self.segments, it.segment), it.behind())))
+    }
+
     /// Finds deliveries by following the frames' heads, without looking at checksums. What lies
     /// behind damage is not found, and neither is what was removed.
     pub fn find(&self, segments: &[Segment], sequences: &BTreeSet<u64>) -> BTreeMap<u64, Place> {
