@@ -99,6 +99,7 @@ fn the_spool_is_set_by_the_environment() {
         ("MILLRACE_SPOOL__RESERVE", "80MiB"),
         ("MILLRACE_SPOOL__KEEP_DELIVERED__AGE", "7days"),
         ("MILLRACE_SPOOL__KEEP_DELIVERED__SIZE", "0"),
+        ("MILLRACE_QUARANTINE__KEEP", "90days"),
         ("MILLRACE_SPOOL__SEGMENT_SIZE", "64KiB"),
     ]);
     assert_eq!(
@@ -109,7 +110,7 @@ fn the_spool_is_set_by_the_environment() {
             reserve: 80 * MIB,
             keep_delivered_age: Duration::from_secs(7 * 86400),
             keep_delivered_size: 0,
-            quarantine_keep: None,
+            quarantine_keep: Some(Duration::from_secs(90 * 86400)),
             segment_size: 64 * 1024,
         }
     );
