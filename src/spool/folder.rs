@@ -131,6 +131,7 @@ impl Folder {
     }
 
     /// The disk for checkpoint, quarantine and ids: what is written there may use the reserve up.
+    #[expect(clippy::misnamed_getters, reason = "the one that others are to have")]
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.reserved
     }

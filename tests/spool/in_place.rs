@@ -141,6 +141,9 @@ fn what_the_checkpoint_knows_to_have_been_durable_and_is_not_there_is_damage_and
         let folder = Folder::open(Arc::new(disk.clone()), &config()).unwrap();
         let opened = folder.spool(&source(), None, &Metrics::new(), Some(delivered));
         let (mut writer, spool) = opened.unwrap();
+        if keep > 64 {
+            assert_eq!(disk.content(&segment(1)).len(), keep + zeros, "nothing is cut");
+        }
         assert!(append(&mut writer, "{}").unwrap() >= 4, "{keep} {zeros}");
         let (_, damages) = read_all(&mut spool.reader(1));
         let end = damages.iter().map(|damage| damage.next_sequence).max();
