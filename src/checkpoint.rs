@@ -51,6 +51,10 @@ pub struct Checkpoint {
     /// letters; in exactly-once delivery alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refused>,
+    /// Every delivery before it was durable in the spool when this was written; 0 if that is not known.
+    /// A spool that ends earlier has lost its end.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stored: u64,
     pub written_at: UnixMillis,
 }
 
@@ -125,6 +129,7 @@ impl Checkpoint {
             number: 0,
             writer: None,
             refused: Vec::new(),
+            stored: 0,
             written_at: 0,
         }
     }
@@ -175,7 +180,7 @@ impl Checkpoint {
 
     /// What the spool is told when it is opened.
     pub fn delivered(&self) -> Delivered {
-        Delivered { lowest: self.lowest(), highest: self.highest() }
+        Delivered { lowest: self.lowest(), highest: self.highest(), stored: self.stored }
     }
 
     /// What a record's value is.

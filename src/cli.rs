@@ -91,6 +91,7 @@ pub type Drain =
 pub fn main() -> ExitCode {
     let (out, errors) = (&mut io::stdout(), &mut io::stderr());
     let program = &program::PRODUCTION;
+    crate::service::core_dumps::switch_off();
     ExitCode::from(run(std::env::args_os(), std::env::vars_os(), program, out, errors))
 }
 

@@ -52,6 +52,16 @@ pub struct Metrics {
     pub spool_poisoned: IntGaugeVec,
     /// Ranges of damaged bytes that were skipped and copied to quarantine, by source.
     pub spool_damage: IntCounterVec,
+    /// Segments that were removed or replaced under the process and put back, by source.
+    pub spool_put_back: IntCounterVec,
+    /// 1 for a source that is set aside: it takes and delivers nothing, and the others go on.
+    pub source_set_aside: IntGaugeVec,
+    /// Items in the quarantine folder, their bytes, and when the oldest came, by source.
+    pub quarantine_items: IntGaugeVec,
+    pub quarantine_bytes: IntGaugeVec,
+    pub quarantine_oldest_seconds: IntGaugeVec,
+    /// Items that were removed since they were older than `quarantine.keep`, by source.
+    pub quarantine_removed: IntCounterVec,
     /// Events acknowledged by Kafka, by source and topic.
     pub events: IntCounterVec,
     /// The same, by source and stream.
@@ -197,6 +207,36 @@ impl Metrics {
             spool_damage: counter(
                 "millrace_spool_damaged_ranges_total",
                 "Damaged ranges skipped and copied to quarantine.",
+                &["source"],
+            ),
+            spool_put_back: counter(
+                "millrace_spool_segments_put_back_total",
+                "Segments removed or replaced under the process, and put back from the open file.",
+                &["source"],
+            ),
+            source_set_aside: gauge(
+                "millrace_source_set_aside",
+                "1 while the source takes and delivers nothing, since its files need an operator.",
+                &["source"],
+            ),
+            quarantine_items: gauge(
+                "millrace_quarantine_items",
+                "Items in the quarantine folder.",
+                &["source"],
+            ),
+            quarantine_bytes: gauge(
+                "millrace_quarantine_bytes",
+                "Bytes of the items in the quarantine folder.",
+                &["source"],
+            ),
+            quarantine_oldest_seconds: gauge(
+                "millrace_quarantine_oldest_item_timestamp_seconds",
+                "When the oldest item came into the quarantine folder; 0 when it is empty.",
+                &["source"],
+            ),
+            quarantine_removed: counter(
+                "millrace_quarantine_removed_total",
+                "Items removed from the quarantine folder, older than quarantine.keep.",
                 &["source"],
             ),
             events: counter(

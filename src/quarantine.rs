@@ -1,5 +1,6 @@
 //! The quarantine: a folder on the local disk for what can't go to Kafka at all, not even as a dead
-//! letter. Nothing in it is ever removed by the program.
+//! letter. Nothing in it is removed by the program, but for what is older than `quarantine.keep` where that
+//! is set.
 //!
 //! An item is two files, both synced before the event counts as settled: `<name>.bytes` holds the
 //! original bytes and nothing else, `<name>.json` says what they are and why they are here. The
@@ -10,6 +11,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -46,6 +48,17 @@ pub struct Quarantined {
 pub struct Contents {
     pub items: u64,
     pub bytes: u64,
+}
+
+/// What a look into the folder has found and done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// What is there.
+    pub contents: Contents,
+    /// When the oldest item came; `None` when there is none.
+    pub oldest: Option<UnixMillis>,
+    /// Items that were too old, and are gone.
+    pub removed: u64,
 }
 
 /// What `<name>.json` says.
@@ -94,6 +107,39 @@ impl Quarantine {
             }
         }
         Ok(contents)
+    }
+
+    /// Removes what is older than `keep` at `now`, and counts what is left. The bytes of an item go before its
+    /// label, so that one half of which is gone is met again.
+    pub fn sweep(&self, keep: Option<Duration>, now: UnixMillis) -> io::Result<Swept> {
+        let mut names = match self.disk.list(&self.folder) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Swept::default()),
+            Err(error) => return Err(error),
+        };
+        names.sort_unstable(); // `.bytes` before `.json`
+        let mut swept = Swept::default();
+        for name in names {
+            let path = self.folder.join(&name);
+            let info = match self.disk.info(&path) {
+                Ok(info) if info.is_dir => continue,
+                Ok(info) => info,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let is_item = name.ends_with(".json");
+            let age = u128::from(now.saturating_sub(info.written_at));
+            if keep.is_some_and(|keep| age > keep.as_millis()) {
+                self.disk.remove(&path)?;
+                swept.removed += u64::from(is_item);
+            } else if is_item {
+                swept.contents.items += 1;
+                swept.oldest = swept.oldest.into_iter().chain([info.written_at]).min();
+            } else {
+                swept.contents.bytes += info.length;
+            }
+        }
+        Ok(swept)
     }
 
     pub fn folder(&self) -> &Path {
@@ -202,4 +248,52 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::disk::RealDisk;
+
+    #[test]
+    fn items_older_than_they_are_kept_go_whole_and_the_rest_is_counted() {
+        let place = tempfile::tempdir().unwrap();
+        let quarantine = Quarantine::new(Arc::new(RealDisk), place.path());
+        assert_eq!(quarantine.sweep(None, 0).unwrap(), Swept::default());
+        let source = SourceName::new("leads").unwrap();
+        for sequence in 1..=2 {
+            let letter = DeadLetter {
+                reason: "too-large",
+                error: "an example",
+                source: &source,
+                position: Position::start_of(sequence),
+                original_topic: None,
+                key: b"",
+                original: b"{}",
+            };
+            quarantine.keep(&letter, 1).unwrap();
+        }
+        let folder = quarantine.folder();
+        let second = files(folder, "00000000000000000002");
+        let later = std::time::SystemTime::now() + Duration::from_secs(3600);
+        for path in &second {
+            std::fs::File::options().write(true).open(path).unwrap().set_modified(later).unwrap();
+        }
+        let hour = Duration::from_secs(3600);
+        let now = RealDisk.now();
+        let all = quarantine.sweep(None, now + 10 * 3_600_000).unwrap();
+        assert_eq!((all.contents, all.removed), (Contents { items: 2, bytes: 4 }, 0), "for ever");
+        let young = quarantine.sweep(Some(hour), now).unwrap();
+        assert_eq!((young.contents.items, young.removed), (2, 0));
+        let swept = quarantine.sweep(Some(hour), now + 3_700_000).unwrap();
+        assert_eq!((swept.contents, swept.removed), (Contents { items: 1, bytes: 2 }, 1));
+        assert!(swept.oldest > Some(now));
+        assert_eq!(files(folder, "0").len(), 2, "bytes and label of the other one");
+    }
+
+    /// The files whose names begin so.
+    fn files(folder: &Path, beginning: &str) -> Vec<PathBuf> {
+        let names = RealDisk.list(folder).unwrap();
+        names.iter().filter(|it| it.starts_with(beginning)).map(|it| folder.join(it)).collect()
+    }
 }

@@ -2,18 +2,23 @@
 //!
 //! Start: listeners are bound (so that a wrong address is known first), health answers "starting",
 //! the folder is locked, every spool is recovered, every forwarder begins where its checkpoint says,
-//! and only then are deliveries taken. Kafka is not waited for.
+//! and only then are deliveries taken. Kafka is not waited for. A source whose files can't be used is set
+//! aside, then or later, and the others go on (`set_aside.rs`).
 //!
 //! Stop: readiness fails, deliveries are still taken for `shutdown.delay`, connections end in order,
 //! the spools finish what was accepted, the forwarders settle what is on its way for at most
 //! `shutdown.flush`, and the rest stays in the spool.
 
+pub mod core_dumps;
 mod drain;
+mod front;
 mod growth;
 mod oauth;
 pub mod open_files;
 mod patience;
+mod quarantines;
 mod reload;
+mod set_aside;
 mod source;
 mod status;
 pub mod versions;
@@ -28,7 +33,9 @@ use tokio::{
 
 use self::{
     oauth::OAuthParts,
+    quarantines::Quarantines,
     reload::{ClientSecretFile, KafkaSecrets},
+    set_aside::SetAside,
     source::RunningSource,
     status::Status,
     ways::Ways,
@@ -145,18 +152,23 @@ pub async fn start(
     let exporter = exporter(&config.traces, &metrics);
     let traces = exporter.as_ref().map(Exporter::traces).unwrap_or_default();
     let opened = open_in_background(config.clone(), maker, &metrics, &traces).await;
-    let opened = opened.and_then(|(folder, topics, sources)| {
+    let opened = opened.and_then(|Opened { folder, topics, sources, set_aside }| {
         ways.keep_keys_in(folder.disk(), &config.spool.directory);
-        let receivers: Vec<_> =
-            sources.iter().map(|source| source.receiver(&ways, &oauth)).collect();
+        let running = sources.iter().map(|source| (&source.front, source.store()));
+        let aside = set_aside.iter().map(|source| (&source.front, source.store()));
+        let fronts: Vec<_> = running.chain(aside).collect();
+        let receivers =
+            fronts.iter().map(|(front, store)| front.receiver(&ways, &oauth, store.clone()));
+        let receivers: Vec<_> = receivers.collect();
         let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
         reloads.extend(renewal.map(boxed));
-        reloads.extend(sources.iter().filter_map(RunningSource::token_file).map(boxed));
+        reloads.extend(fronts.iter().filter_map(|(front, _)| front.token_file()).map(boxed));
         reloads.extend(oauth.files(&config.oauth).map(boxed));
         reloads.extend(receivers.iter().filter_map(ClientSecretFile::new).map(boxed));
         reloads.extend(kafka_secrets.renewing(&topics).map(boxed));
         let reloader = Reloader::new(reloads, &metrics);
         reloader.spawn(EVERY, shutdown.clone()).map_err(StartError::Thread)?;
+        drop(fronts);
         Ok((folder, topics, sources, receivers))
     });
     let (folder, topics, sources, receivers) = match opened {
@@ -177,6 +189,9 @@ pub async fn start(
         metrics.clone(),
         shutdown.clone(),
     ));
+    let names = config.sources.iter().map(|source| source.name.clone());
+    let quarantines = Quarantines::new(&folder, names, config.spool.quarantine_keep, &metrics);
+    quarantines.spawn(folder.disk().clone(), shutdown.clone());
     status.ready(folder, sources.iter().map(|source| source.spool.clone()).collect());
     tracing::info!(listener = "deliveries", address = %deliveries_at, "listening");
     Ok(Running {
@@ -232,7 +247,14 @@ async fn bind(
     bound.await.map_err(|source| StartError::Bind { key, address, source })
 }
 
-type Opened = (Arc<Folder>, Arc<Topics>, Vec<RunningSource>);
+/// What a start has opened.
+struct Opened {
+    folder: Arc<Folder>,
+    topics: Arc<Topics>,
+    sources: Vec<RunningSource>,
+    /// Those that could not be opened; empty if none could, which is an error.
+    set_aside: Vec<SetAside>,
+}
 
 /// Disk and threads, while the runtime goes on with other things.
 async fn open_in_background(
@@ -266,23 +288,29 @@ fn open(
     let names: Vec<_> = config.sources.iter().map(|source| source.name.clone()).collect();
     let (disk, directory) = (folder.disk().clone(), &config.spool.directory);
     let deduplicator = Deduplicator::open(disk, directory, config.deduplicate, &names, metrics);
-    let sources = config
-        .sources
-        .iter()
-        .map(|source| {
-            let parts = source::Surroundings {
-                config,
-                folder: &folder,
-                deduplicator: &deduplicator,
-                topics: &topics,
-                router: &router,
-                metrics,
-                traces,
-            };
-            RunningSource::open(source, &parts)
-        })
-        .collect::<Result<_, _>>()?;
-    Ok((folder, topics, sources))
+    let parts = source::Surroundings {
+        config,
+        folder: &folder,
+        deduplicator: &deduplicator,
+        topics: &topics,
+        router: &router,
+        metrics,
+        traces,
+    };
+    let (mut sources, mut failed) = (Vec::new(), Vec::new());
+    for source in &config.sources {
+        match RunningSource::open(source, &parts) {
+            Ok(opened) => sources.push(opened),
+            Err(error) if error.is_of_one_source() => failed.push((source, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    if sources.is_empty() && !failed.is_empty() {
+        return Err(failed.swap_remove(0).1);
+    }
+    let aside = failed.iter().map(|(source, error)| SetAside::new(source, error, metrics));
+    let set_aside = aside.collect();
+    Ok(Opened { folder, topics, sources, set_aside })
 }
 
 fn spool_config(config: &Config) -> spool::Config {
@@ -291,6 +319,8 @@ fn spool_config(config: &Config) -> spool::Config {
         directory: PathBuf::from(&spool.directory),
         size_limit: spool.size_limit,
         reserve: spool.reserve,
+        reserve_held: config::Spool::least_reserve(config.listen.body_limit_inflated)
+            .min(spool.reserve),
         keep_delivered_age: spool.keep_delivered_age,
         keep_delivered_size: spool.keep_delivered_size,
         segment_size: spool.segment_size,
@@ -349,19 +379,26 @@ impl Running {
     }
 }
 
-/// What keeps one of `sources` from going on, if something does.
+/// What keeps the process from going on, if something does. A source that can't be forwarded any more is
+/// set aside as long as another one goes on.
 fn broken(sources: &[RunningSource]) -> Option<ServiceError> {
-    sources.iter().find_map(|source| {
-        let source_name = || source.spool.source().to_string();
-        if source.spool.state() == SpoolState::Poisoned {
-            return Some(ServiceError::Poisoned { source_name: source_name() });
-        }
-        if let Some(problem) = source.problem() {
-            return Some(ServiceError::Forwarding { source_name: source_name(), problem });
-        }
-        let what = source.ended_thread()?;
-        Some(ServiceError::ThreadEnded { what, source_name: source_name() })
-    })
+    let named = |source: &RunningSource| source.spool.source().to_string();
+    if let Some(source) = sources.iter().find(|it| it.spool.state() == SpoolState::Poisoned) {
+        return Some(ServiceError::Poisoned { source_name: named(source) });
+    }
+    let stuck = sources.iter().filter_map(|source| Some((source, source.problem()?)));
+    let stuck: Vec<_> = stuck.collect();
+    if let Some((source, problem)) = stuck.first()
+        && stuck.len() == sources.len()
+    {
+        let (source_name, problem) = (named(source), problem.clone());
+        return Some(ServiceError::Forwarding { source_name, problem });
+    }
+    stuck.iter().for_each(|(source, problem)| source.set_aside(problem));
+    let going_on = sources.iter().filter(|source| source.problem().is_none());
+    let mut ended = going_on.filter_map(|source| Some((source, source.ended_thread()?)));
+    let (source, what) = ended.next()?;
+    Some(ServiceError::ThreadEnded { what, source_name: named(source) })
 }
 
 /// All at once: one source that waits for Kafka must not use up the others' time.

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! <spool.directory>/lock                 one process at a time
+//!                  /<source>.extent      which segment was begun last
+//!                  /reserve.<number>     room for checkpoint and quarantine
 //!                  /<source>/identity    the spool's UUID
 //!                           /segments/00000000000000000001.segment
 //!                                     00000000000000004711.segment   ← the last one grows
@@ -40,9 +42,11 @@ use self::{position::Position, queue::Waiting, shared::Shared};
 use crate::delivery::{Authenticated, Delivery, SourceName, UnixMillis};
 
 mod budget;
+pub mod checksummed;
 mod damage;
 pub mod disk;
 mod error;
+mod extent;
 mod folder;
 mod frame;
 mod identity;
@@ -51,6 +55,7 @@ pub mod position;
 mod queue;
 mod reader;
 mod recovery;
+mod reserve;
 mod retention;
 mod segment;
 mod shared;
@@ -76,8 +81,10 @@ pub struct Config {
     pub directory: PathBuf,
     /// `spool.size_limit`: undelivered bytes of all sources together.
     pub size_limit: u64,
-    /// `spool.reserve`: bytes that are left free on the volume, for checkpoint and quarantine.
+    /// `spool.reserve`: bytes that deliveries leave free on the volume, for checkpoint and quarantine.
     pub reserve: u64,
+    /// How many of these are held by files, so that nobody else takes them either.
+    pub reserve_held: u64,
     /// `spool.keep_delivered.age`: how long a delivered segment stays, counted from its last write.
     pub keep_delivered_age: Duration,
     /// `spool.keep_delivered.size`: bytes of delivered segments of all sources together.
@@ -113,12 +120,14 @@ pub struct Delivered {
     /// The highest position that the checkpoint names. Deliveries before it were durable once, so
     /// their numbers are never given to others, even if the disk has lost them since.
     pub highest: Position,
+    /// Every delivery before it was durable when the checkpoint was written; 0 where that is not known.
+    pub stored: u64,
 }
 
 impl From<Position> for Delivered {
     /// Everything before `low`, and nothing behind it.
     fn from(low: Position) -> Self {
-        Self { lowest: low, highest: low }
+        Self { lowest: low, highest: low, stored: 0 }
     }
 }
 
@@ -203,6 +212,12 @@ impl Spool {
 
     pub fn state(&self) -> SpoolState {
         self.shared.state()
+    }
+
+    /// No more appends since this source can't go on; the process does, and others with it.
+    pub fn set_aside(&self) {
+        self.shared.set_aside();
+        self.close();
     }
 
     /// No more appends; the writer finishes what is queued and ends.

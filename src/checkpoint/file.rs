@@ -11,7 +11,10 @@ use std::{
 use uuid::Uuid;
 
 use super::{Checkpoint, CheckpointError, Writers};
-use crate::spool::disk::{self, Disk};
+use crate::spool::{
+    checksummed::{checked, with_checksum},
+    disk::{self, Disk},
+};
 
 /// The checkpoint's file of one spool.
 pub struct CheckpointFile {
@@ -88,23 +91,6 @@ fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
 fn decode(path: &Path, text: &[u8]) -> Result<Checkpoint, CheckpointError> {
     let damaged = |what: &str| CheckpointError::Damaged { path: path.into(), what: what.into() };
     Checkpoint::parse(path, checked(text).map_err(damaged)?)
-}
-
-/// A line of JSON, and the checksum of it in the next.
-pub(super) fn with_checksum(json: &str) -> Vec<u8> {
-    format!("{json}\n{:08x}\n", crc32c::crc32c(json.as_bytes())).into_bytes()
-}
-
-/// The line that [`with_checksum`] was given, or what is wrong with `text`.
-pub(super) fn checked(text: &[u8]) -> Result<&str, &'static str> {
-    let text = std::str::from_utf8(text).map_err(|_| "not UTF-8")?;
-    let mut lines = text.lines();
-    let json = lines.next().ok_or("empty")?;
-    let sum = lines.next().ok_or("the checksum is missing")?;
-    if u32::from_str_radix(sum, 16) != Ok(crc32c::crc32c(json.as_bytes())) {
-        return Err("the checksum does not match");
-    }
-    Ok(json)
 }
 
 #[cfg(test)]

@@ -17,11 +17,9 @@ use std::{io::ErrorKind, path::PathBuf, sync::Arc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
-    Checkpoint, CheckpointError,
-    file::{checked, with_checksum},
-};
+use super::{Checkpoint, CheckpointError};
 use crate::spool::{
+    checksummed::{checked, with_checksum},
     disk::{self, Disk},
     position::Position,
 };

@@ -27,13 +27,14 @@ pub(super) fn run(
     errors: &mut dyn Write,
 ) -> u8 {
     let questions = Questions { kafka: program.validate, volume: None };
-    let config = match config::load_with(options.file.config.as_deref(), environment, &questions) {
-        Ok(loaded) => loaded.config,
-        Err(mistakes) => {
-            print(errors, mistakes);
-            return 2;
-        }
-    };
+    let mut config =
+        match config::load_with(options.file.config.as_deref(), environment, &questions) {
+            Ok(loaded) => loaded.config,
+            Err(mistakes) => {
+                print(errors, mistakes);
+                return 2;
+            }
+        };
     if let Err(problem) = logging::init(&config.log) {
         print(errors, format_args!("the log could not be started: {problem}\n"));
         return 1;
@@ -44,7 +45,9 @@ pub(super) fn run(
         tracing::warn!(remedy = mistake.remedy, "{} {}", mistake.place, mistake.problem);
     }
     if let Err(too_few) = open_files::raise(&config) {
-        tracing::warn!("{too_few}");
+        let connections = too_few.connections_that_fit();
+        tracing::warn!(connections, "{too_few}; no more than so many connections are taken");
+        config.listen.connections = connections;
     }
     match (program.serve)(config) {
         Ok(()) => 0,

@@ -138,6 +138,9 @@ fn spool(reading: &mut Reading, root: &mut Section) -> Option<Spool> {
     let size = reading.leaf(&mut keep, "size", &SIZE_OR_NONE, default.keep_delivered_size);
     reading.end(keep);
     reading.end(section);
+    let mut quarantine = reading.section(root, "quarantine");
+    let quarantine_keep = reading.leaf(&mut quarantine, "keep", &KEEP, default.quarantine_keep);
+    reading.end(quarantine);
     Some(Spool {
         directory: directory?,
         size_limit: size_limit?,
@@ -145,8 +148,22 @@ fn spool(reading: &mut Reading, root: &mut Section) -> Option<Spool> {
         keep_delivered_age: age?,
         keep_delivered_size: size?,
         segment_size: segment_size?,
+        quarantine_keep: quarantine_keep?,
     })
 }
+
+/// An age, or none.
+const KEEP: Kind<Option<std::time::Duration>> = Kind {
+    parse: |text| match text {
+        "forever" => Ok(None),
+        _ => (NONZERO_DURATION.parse)(text).map(Some),
+    },
+    expected: "Write `forever`, or a time with its unit, as in `2160h` or `90d`.",
+    show: |keep| match keep {
+        None => string("forever"),
+        Some(age) => (DURATION.show)(age),
+    },
+};
 
 const TOPIC: Kind<String> = Kind {
     parse: |text| match is_topic_name(text) {

@@ -53,6 +53,14 @@ pub(super) fn check(known: Known<'_>, mistakes: &mut Mistakes) {
         let problem = "is not below spool.size_limit, so one body could fill the spool for ever";
         wrong("listen.body_limit_inflated", problem, "Lower it, or raise spool.size_limit.");
     }
+    if let (Some(listen), Some(spool)) = (known.listen, known.spool)
+        && spool.reserve < Spool::least_reserve(listen.body_limit_inflated)
+    {
+        let problem = "can't hold the checkpoint and one body of listen.body_limit_inflated in quarantine: on a \
+                       full volume nothing would be delivered";
+        let remedy = "Raise it to listen.body_limit_inflated and 2MiB more, or lower that.";
+        wrong("spool.reserve", problem, remedy);
+    }
     if let Some(topics) = known.topics
         && topics.name == topics.dead_letter
     {

@@ -106,6 +106,15 @@ pub struct Spool {
     pub keep_delivered_size: u64,
     /// A segment file is closed once it is this large, in bytes.
     pub segment_size: u64,
+    /// `quarantine.keep`: how long items stay in quarantine; `None` for ever.
+    pub quarantine_keep: Option<Duration>,
+}
+
+impl Spool {
+    /// The least that `spool.reserve` may be: room for the checkpoint and for one quarantined body.
+    pub fn least_reserve(body_limit_inflated: u64) -> u64 {
+        body_limit_inflated.saturating_add(2 * MIB)
+    }
 }
 
 impl Default for Spool {
@@ -117,6 +126,7 @@ impl Default for Spool {
             keep_delivered_age: Duration::from_secs(24 * 60 * 60),
             keep_delivered_size: GIB,
             segment_size: 64 * MIB,
+            quarantine_keep: None,
         }
     }
 }

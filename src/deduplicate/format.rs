@@ -1,7 +1,8 @@
 //! Ids as bytes: a header, then blocks of ids, one a save.
 //!
-//! Little-endian. The header has 32 bytes: the magic, the version, the key's fingerprint, the rule
-//! by which its ids were made, four bytes of zeros, and the CRC32C of all that. A block is a head of 16 bytes (how many ids, the CRC32C of
+//! Little-endian. The header has 32 bytes: the magic, the version, the key's fingerprint, the rule by
+//! which its ids were made, four bytes of zeros, and the CRC32C of all that, in every version: a version
+//! is believed only behind it. A block is a head of 16 bytes (how many ids, the CRC32C of
 //! the rest of the block, when they were saved) and 16 bytes an id. Nothing is ever changed, only
 //! appended, so what can't be read ends a file: after a crash it is a block that was never finished.
 
@@ -94,14 +95,11 @@ pub fn later_version(bytes: &[u8]) -> Option<u32> {
 /// Reads a file of ids that were hashed with the key of this fingerprint.
 pub fn read(bytes: &[u8], key: u64) -> Result<Contents, Unreadable> {
     let header = bytes.get(..HEADER_LENGTH).ok_or(Unreadable::Header)?;
-    // The version first: a later one may have another header behind it.
-    if header[..8] != MAGIC {
+    // The checksum first: a version behind a wrong one is damage.
+    if header[..8] != MAGIC || u32_at(header, 28) != crc32c::crc32c(&header[..28]) {
         return Err(Unreadable::Header);
     }
     match u32_at(header, 8) {
-        VERSION if u32_at(header, 28) != crc32c::crc32c(&header[..28]) => {
-            return Err(Unreadable::Header);
-        }
         VERSION if u64_at(header, 12) != key => return Err(Unreadable::OtherKey),
         VERSION => {}
         found => return Err(Unreadable::Version { found }),
@@ -196,7 +194,10 @@ mod tests {
                     assert!(contents.end < good.len(), "bit {bit}");
                     assert_eq!(contents.blocks, blocks()[..contents.blocks.len()], "bit {bit}");
                 }
-                Err(_) => assert!(bit < HEADER_LENGTH * 8, "bit {bit}"),
+                Err(error) => {
+                    assert_eq!(error, Unreadable::Header, "bit {bit}");
+                    assert!(bit < HEADER_LENGTH * 8, "bit {bit}");
+                }
             }
         }
     }
@@ -206,6 +207,9 @@ mod tests {
         assert_eq!(read(&file(), KEY + 1), Err(Unreadable::OtherKey));
         let mut later = file();
         later[8] = 2;
+        assert_eq!(read(&later, KEY), Err(Unreadable::Header), "its checksum is that of version 1");
+        let sum = crc32c::crc32c(&later[..28]);
+        later[28..32].copy_from_slice(&sum.to_le_bytes());
         assert_eq!(read(&later, KEY), Err(Unreadable::Version { found: 2 }));
     }
 }

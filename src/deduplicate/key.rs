@@ -1,7 +1,9 @@
 //! The secret of the hashes, in the file `<spool.directory>/deduplicate.key`: made once, and never
 //! shown. Without it the saved ids say nothing, so it stays as long as they do.
 //!
-//! 32 bytes: the magic, the version, the key, the CRC32C of all that (little-endian). Nothing waits
+//! 32 bytes: the magic, the version, the key, the CRC32C of all that (little-endian). In every version the
+//! file begins with the magic and the version and ends with the CRC32C of all before; a version is believed
+//! only behind it. Nothing waits
 //! for this file: where it can't be had, a key is made for this process alone.
 
 use std::{
@@ -79,13 +81,39 @@ enum Unusable {
 }
 
 fn read(bytes: &[u8]) -> Result<Key, Unusable> {
-    let rest = bytes.strip_prefix(&MAGIC).ok_or(Unusable::Damaged)?;
-    let (version, rest) = rest.split_first_chunk().ok_or(Unusable::Damaged)?;
-    let version = u32::from_le_bytes(*version);
-    if version != VERSION {
-        return Err(Unusable::Version(version));
+    let (covered, sum) = bytes.split_last_chunk().ok_or(Unusable::Damaged)?;
+    let rest = covered.strip_prefix(&MAGIC).ok_or(Unusable::Damaged)?;
+    // The checksum first: a version behind a wrong one is damage.
+    if u32::from_le_bytes(*sum) != crc32c::crc32c(covered) {
+        return Err(Unusable::Damaged);
     }
-    let (key, _) = rest.split_first_chunk().ok_or(Unusable::Damaged)?;
-    let key = Key(*key);
-    if spell(&key) == bytes { Ok(key) } else { Err(Unusable::Damaged) }
+    let (version, key) = rest.split_first_chunk().ok_or(Unusable::Damaged)?;
+    match u32::from_le_bytes(*version) {
+        VERSION => key.try_into().map(Key).map_err(|_| Unusable::Damaged),
+        version => Err(Unusable::Version(version)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_flipped_bit_makes_another_key_or_a_later_version() {
+        let good = spell(&Key([7; 16]));
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(matches!(read(&bad), Err(Unusable::Damaged)), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_longer_key_of_a_later_version_is_known_by_its_checksum() {
+        let mut later = [&MAGIC[..], &2_u32.to_le_bytes(), &[7; 32]].concat();
+        later.extend_from_slice(&crc32c::crc32c(&later).to_le_bytes());
+        assert_eq!(later_version(&later), Some(2));
+        later[20] ^= 1;
+        assert_eq!(later_version(&later), None);
+    }
 }

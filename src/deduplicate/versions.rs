@@ -11,8 +11,8 @@ use crate::{
     spool::disk::{self, Disk},
 };
 
-/// Enough for a header, and for the key.
-const BEGINNING: usize = 64;
+/// Enough for a header, and for all of a key: its checksum is at its end.
+const BEGINNING: usize = 4096;
 
 /// What a later version has written. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -52,6 +52,7 @@ impl<S: Sink> Forwarder<S> {
         if checkpoint != self.saved {
             checkpoint.written_at = now.unix;
             checkpoint.number += 1;
+            checkpoint.stored = self.spool.durable_end();
             self.checkpoint.store(&checkpoint)?;
             self.saved = checkpoint;
         }

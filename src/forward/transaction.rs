@@ -349,7 +349,9 @@ impl<S: Sink> Forwarder<S> {
         let Some(transaction) = &self.transaction else { return Ok(()) };
         self.saved_at = Some(now.instant);
         if transaction.committed != self.saved {
-            self.checkpoint.store(&transaction.committed)?;
+            // The file alone knows how far this spool was durable.
+            let stored = self.spool.durable_end();
+            self.checkpoint.store(&Checkpoint { stored, ..transaction.committed.clone() })?;
             self.saved = transaction.committed.clone();
         }
         self.spool.delivered(self.saved.lowest());

@@ -70,6 +70,8 @@ pub enum Outcome {
     SpoolTooLarge,
     /// A sync failed; nothing is acknowledged until the process starts anew.
     Poisoned,
+    /// The files of this one source need an operator.
+    SetAside,
     Closing,
     BodyTooLarge,
     InflatedTooLarge,
@@ -165,6 +167,10 @@ impl Outcome {
             }
             Self::Poisoned => Reply::later(30, "poisoned", L::ERROR, "the spool needs a restart")
                 .key("spool.directory"),
+            Self::SetAside => {
+                Reply::later(60, "set-aside", L::ERROR, "this source needs an operator")
+                    .key("spool.directory")
+            }
             Self::Closing => Reply::later(5, "closing", L::INFO, "shutting down").and_close(),
             Self::BodyTooLarge => {
                 Reply::later(300, "body-too-large", L::ERROR, "the body exceeds the limit")
@@ -281,6 +287,7 @@ mod tests {
             SpoolSlow,
             SpoolTooLarge,
             Poisoned,
+            SetAside,
             Closing,
             BodyTooLarge,
             InflatedTooLarge,

@@ -25,6 +25,10 @@ impl Metrics {
             &self.spool_deliveries,
             &self.spool_oldest_seconds,
             &self.spool_poisoned,
+            &self.source_set_aside,
+            &self.quarantine_items,
+            &self.quarantine_bytes,
+            &self.quarantine_oldest_seconds,
             &self.held_topics,
             &self.dead_letters_waiting,
             &self.in_flight,
@@ -34,6 +38,8 @@ impl Metrics {
         }
         let counters = [
             &self.spool_damage,
+            &self.spool_put_back,
+            &self.quarantine_removed,
             &self.holds,
             &self.producer_renewals,
             &self.repeated_deliveries,

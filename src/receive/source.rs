@@ -126,6 +126,7 @@ impl From<AppendError> for Outcome {
             AppendError::Full { spool, limit } => Self::SpoolFull { key: limit.key(&spool) },
             AppendError::Poisoned { .. } => Self::Poisoned,
             AppendError::Closed { .. } => Self::Closing,
+            AppendError::SetAside { .. } => Self::SetAside,
             AppendError::TooLarge { .. } => Self::SpoolTooLarge,
         }
     }

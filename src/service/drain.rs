@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{
-    ServiceError, StartError, WATCH, boxed, broken, open_in_background, reload::KafkaSecrets, stop,
+    Opened, ServiceError, StartError, WATCH, boxed, broken, open_in_background,
+    reload::KafkaSecrets, set_aside::SetAside, source::RunningSource, stop,
 };
 use crate::{
     config::Config,
@@ -57,15 +58,15 @@ pub async fn drain(
     let began = Instant::now();
     let metrics = Metrics::new();
     let kafka_secrets = KafkaSecrets::new(&config.kafka);
-    let (_folder, topics, sources) =
-        open_in_background(config, maker, &metrics, &Traces::default()).await?;
+    let opened = open_in_background(config, maker, &metrics, &Traces::default()).await?;
+    let Opened { folder: _folder, topics, sources, set_aside } = opened;
     let renewing = kafka_secrets.renewing(&topics).map(boxed);
     let mut reloader = Reloader::new(renewing.into_iter().collect(), &metrics);
     let mut looked = Instant::now();
     let spools: Vec<_> = sources.iter().map(|source| source.spool.clone()).collect();
     let ended = loop {
         progress(&left(&spools, &metrics));
-        if is_empty(&spools) {
+        if sources.iter().all(has_nothing_to_do) {
             break Ok(DrainEnd::Empty);
         }
         if let Some(broken) = broken(&sources) {
@@ -86,16 +87,34 @@ pub async fn drain(
             () = shutdown.reached(Phase::Closing) => {}
         }
     };
+    let stuck = stuck(&sources, &set_aside);
     stop(sources).await;
     drop(topics);
     progress(&left(&spools, &metrics));
     let ended = ended?;
+    if let Some(stuck) = stuck {
+        return Err(stuck.into());
+    }
     // What was on its way may have been the last.
     Ok(if is_empty(&spools) { DrainEnd::Empty } else { ended })
 }
 
 fn is_empty(spools: &[Spool]) -> bool {
     spools.iter().all(|spool| spool.undelivered().deliveries == 0)
+}
+
+/// Whether it is empty, or can't go on.
+fn has_nothing_to_do(source: &RunningSource) -> bool {
+    source.problem().is_some() || source.spool.undelivered().deliveries == 0
+}
+
+/// A source that can't be drained, while others were.
+fn stuck(sources: &[RunningSource], set_aside: &[SetAside]) -> Option<ServiceError> {
+    let mut running =
+        sources.iter().filter_map(|source| Some((&source.front.name, source.problem()?)));
+    let mut aside = set_aside.iter().map(|source| (&source.front.name, source.why.clone()));
+    let (name, problem) = running.next().or_else(|| aside.next())?;
+    Some(ServiceError::Forwarding { source_name: name.to_string(), problem })
 }
 
 fn left(spools: &[Spool], metrics: &Metrics) -> Vec<Left> {

@@ -2,8 +2,8 @@
 //!
 //! Many systems start a process with a soft limit of 1024, and leave it to the process to go up to the
 //! hard one. This one does, since `listen.connections` alone is nearly that many. What still doesn't
-//! fit is said at the start, with the numbers: later it would be a listener that can't accept and a
-//! spool that can't open its next segment.
+//! fit is said at the start, with the numbers, and fewer connections are taken: strangers must not hold
+//! the files that the spool needs for its next segment and Kafka's client for its brokers.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -29,6 +29,17 @@ pub struct TooFew {
     pub needed: u64,
     pub connections: usize,
     pub sources: usize,
+}
+
+/// So many connections are taken in any case.
+const LEAST: usize = 16;
+
+impl TooFew {
+    /// How many connections leave enough files for everything else.
+    pub fn connections_that_fit(&self) -> usize {
+        let missing = usize::try_from(self.needed - self.limit).unwrap_or(usize::MAX);
+        self.connections.saturating_sub(missing).max(LEAST.min(self.connections))
+    }
 }
 
 /// Raises the soft limit to the hard one and holds it against what `config` may need.
@@ -60,6 +71,13 @@ mod tests {
         assert_eq!(fits(4096, 1000, 3), Ok(()));
         let too_few = fits(1024, 1000, 3).unwrap_err();
         assert_eq!((too_few.limit, too_few.connections, too_few.sources), (1024, 1000, 3));
+        let fitting = too_few.connections_that_fit();
+        assert!(
+            fitting > LEAST
+                && fits(1024, fitting, 3).is_ok()
+                && fits(1024, fitting + 1, 3).is_err()
+        );
+        assert_eq!(fits(64, 1000, 3).unwrap_err().connections_that_fit(), LEAST);
         assert!(too_few.needed > 1000 && fits(too_few.needed, 1000, 3).is_ok());
         let told = too_few.to_string();
         for word in ["1024", "listen.connections", "LimitNOFILE", &too_few.needed.to_string()] {

@@ -7,13 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    StartError, oauth::OAuthParts, patience::open_patiently, reload::TokenFile, ways::Ways,
-};
+use super::{StartError, front::Front, patience::open_patiently, set_aside};
 use crate::{
-    authenticate::{Gate, certificate::Certificate, token::Tokens},
     checkpoint::{Checkpoint, CheckpointFile},
-    config::{Auth, Config, SourceConfig},
+    config::{Config, SourceConfig},
     dead_letter,
     decode::{Catalog, Rules},
     deduplicate::Deduplicator,
@@ -23,10 +20,10 @@ use crate::{
     metrics::Metrics,
     produce::Sink,
     quarantine::Quarantine,
-    receive,
+    receive::Store,
     route::Router,
     shutdown::{Phase, Shutdown},
-    spool::{Folder, Spool},
+    spool::{Folder, Spool, SpoolState},
     traces::Traces,
 };
 
@@ -43,8 +40,8 @@ pub(super) struct Surroundings<'a> {
 
 pub(super) struct RunningSource {
     pub spool: Spool,
-    auth: Auth,
-    tokens: Option<Tokens>,
+    pub front: Front,
+    metrics: Metrics,
     writer: JoinHandle<()>,
     forwarder: JoinHandle<()>,
     /// Why the forwarder can't go on.
@@ -121,30 +118,12 @@ impl RunningSource {
         let problem = running.problem.clone();
         let forwarder = running.spawn(folder, parts, config.shutdown.flush)?;
         let writer = writer.spawn().map_err(StartError::Thread)?;
-        let tokens = source.auth.tokens.as_ref().map(Tokens::new);
-        Ok(Self { spool, auth: source.auth.clone(), tokens, writer, forwarder, problem, stop })
+        let (front, metrics) = (Front::new(source), (*metrics).clone());
+        Ok(Self { spool, front, metrics, writer, forwarder, problem, stop })
     }
 
-    /// The front half's view of this source.
-    pub fn receiver(&self, ways: &Ways, oauth: &OAuthParts) -> receive::Source {
-        let name = self.spool.source();
-        receive::Source {
-            name: name.clone(),
-            gate: Gate {
-                tokens: self.tokens.clone(),
-                certificate: self.auth.certificate.as_ref().map(Certificate::new),
-                signature: ways.signature(&self.auth),
-                oauth: oauth.way(name, &self.auth),
-            },
-            adobe: ways.adobe_io(name, &self.auth),
-            store: Arc::new(self.spool.clone()),
-        }
-    }
-
-    /// What of this source is read again when its file changes.
-    pub fn token_file(&self) -> Option<TokenFile> {
-        let auth = self.auth.tokens.as_ref()?;
-        TokenFile::new(self.spool.source().as_str(), auth, self.tokens.as_ref()?)
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.spool.clone())
     }
 
     /// Which of the two threads has ended although nobody asked it to.
@@ -159,6 +138,14 @@ impl RunningSource {
     /// Why nothing of this source is delivered any more, if a person has to look at it.
     pub fn problem(&self) -> Option<String> {
         self.problem.get().map(ToString::to_string)
+    }
+
+    /// Takes no more deliveries, since none of them would be delivered. Once is enough.
+    pub fn set_aside(&self, why: &str) {
+        if self.spool.state() != SpoolState::Closed {
+            set_aside::report(self.spool.source(), &why, &self.metrics);
+            self.spool.set_aside();
+        }
     }
 
     /// Stops accepting, finishes what was accepted, settles what is on its way.

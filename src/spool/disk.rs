@@ -14,7 +14,7 @@ use std::{
     any::Any,
     fmt, fs,
     io::{self, IoSlice},
-    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
     path::Path,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -35,6 +35,8 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// One directory whose parent exists. `AlreadyExists` when it is there.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// Returns when the names in it are on stable storage. An error that is a shortage
+    /// ([`is_shortage`]) means that no sync was tried: nothing is in doubt.
     fn sync_dir(&self, directory: &Path) -> io::Result<()>;
     /// The names in a directory, in no order; names that are not UTF-8 are left out.
     fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
@@ -58,6 +60,14 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// Returns when the bytes and the length are on stable storage.
     fn sync_data(&self) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
+    /// Makes it `length` bytes long, and takes the room for them on the volume.
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+    /// Which file it is; `None` where that can't be told.
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(None)
+    }
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
@@ -70,6 +80,15 @@ pub struct FileInfo {
     /// When its content last changed.
     pub written_at: UnixMillis,
     pub is_dir: bool,
+    /// Which file has this name; `None` where that can't be told.
+    pub id: Option<FileId>,
+}
+
+/// What a file is, whatever its name. Two files have different ones as long as either is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    pub device: u64,
+    pub number: u64,
 }
 
 /// A held lock; dropping it lets go.
@@ -192,6 +211,21 @@ pub fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Whether a call failed because the machine or the process has too little of something: space, open files, memory.
+/// That passes, and nothing was done.
+pub fn is_shortage(error: &io::Error) -> bool {
+    is_no_space(error) || is_out_of_files(error) || is_out_of_memory(error)
+}
+
+pub fn is_out_of_files(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+pub fn is_out_of_memory(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::OutOfMemory
+}
+
 /// Whether a read failed because the medium does not give the bytes back (or gives back others than
 /// were written, where the file system notices). It may pass: cables and paths come back.
 pub fn is_unreadable(error: &io::Error) -> bool {
@@ -236,7 +270,12 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, directory: &Path) -> io::Result<()> {
-        fs::File::open(directory)?.sync_all()
+        let directory = fs::File::open(directory)?;
+        // A sync that failed, for want of space too, leaves names in doubt: that is no shortage.
+        directory.sync_all().map_err(|error| match is_shortage(&error) {
+            true => io::Error::other(error),
+            false => error,
+        })
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
@@ -253,6 +292,7 @@ impl Disk for RealDisk {
             length: metadata.len(),
             written_at: metadata.modified().map_or(0, unix_millis),
             is_dir: metadata.is_dir(),
+            id: Some(id_of(&metadata)),
         })
     }
 
@@ -300,6 +340,33 @@ impl DiskFile for RealFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        let all = rustix::fs::FallocateFlags::empty();
+        match rustix::fs::fallocate(&self.0, all, 0, length) {
+            Err(rustix::io::Errno::OPNOTSUPP) => write_zeros(self, length),
+            allocated => Ok(allocated?),
+        }
+    }
+
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(Some(id_of(&self.0.metadata()?)))
+    }
+}
+
+fn id_of(metadata: &fs::Metadata) -> FileId {
+    FileId { device: metadata.dev(), number: metadata.ino() }
+}
+
+/// For file systems that allocate in no other way.
+fn write_zeros(file: &dyn DiskFile, length: u64) -> io::Result<()> {
+    const PIECE: u64 = 64 * 1024;
+    let zeros = vec![0; PIECE as usize];
+    for offset in (0..length).step_by(PIECE as usize) {
+        let piece = &zeros[..(length - offset).min(PIECE) as usize];
+        write_all_at(file, &mut [IoSlice::new(piece)], offset)?;
+    }
+    Ok(())
 }
 
 fn unix_millis(time: SystemTime) -> UnixMillis {

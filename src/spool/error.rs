@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use uuid::Uuid;
 
+use super::disk;
 use crate::delivery::SourceName;
 
 /// The spool can't be opened; nothing on disk was changed because of it.
@@ -50,13 +51,26 @@ impl OpenError {
     pub fn is_worth_retrying(&self) -> bool {
         match self {
             Self::Unreadable { .. } => true,
+            Self::Io { error, .. } => disk::is_out_of_files(error) || disk::is_out_of_memory(error),
             Self::Locked { .. }
             | Self::AlreadyOpen { .. }
             | Self::NewerFormat { .. }
             | Self::Foreign { .. }
             | Self::Identity { .. }
+            | Self::BadDisk { .. } => false,
+        }
+    }
+
+    /// Whether it concerns this one spool: the others can be opened all the same.
+    pub fn is_of_one_spool(&self) -> bool {
+        match self {
+            Self::Foreign { .. }
+            | Self::Identity { .. }
+            | Self::Unreadable { .. }
             | Self::BadDisk { .. }
-            | Self::Io { .. } => false,
+            | Self::Io { .. } => true,
+            // Going back behind a later version either works or changes nothing.
+            Self::Locked { .. } | Self::AlreadyOpen { .. } | Self::NewerFormat { .. } => false,
         }
     }
 }
@@ -72,6 +86,9 @@ pub enum AppendError {
     Poisoned { spool: SourceName },
     #[error("spool of `{spool}` is closed")]
     Closed { spool: SourceName },
+    /// Its files need an operator, and the other sources go on.
+    #[error("source `{spool}` is set aside: its files need an operator, see the log")]
+    SetAside { spool: SourceName },
     /// Headers over 64 KiB or a body over 4 GiB: no limit to change, the format ends there.
     #[error("a delivery for `{spool}` doesn't fit into a frame (headers 64 KiB, body 4 GiB)")]
     TooLarge { spool: SourceName },
@@ -88,16 +105,34 @@ pub enum Limit {
     Reserve { bytes: u64 },
     #[error("the volume of `spool.directory` has no space left")]
     Volume,
+    #[error("the process or the machine may open no more files (`ulimit -n`)")]
+    Files,
+    #[error("the machine has no memory left for its files")]
+    Memory,
+    #[error("a new file can't be begun in its folder below `spool.directory`")]
+    Folder,
 }
 
 impl Limit {
+    /// What a call that failed for want of something ran into; `None` when it failed for another reason.
+    pub(super) fn of_shortage(error: &io::Error) -> Option<Self> {
+        match () {
+            () if disk::is_no_space(error) => Some(Self::Volume),
+            () if disk::is_out_of_files(error) => Some(Self::Files),
+            () if disk::is_out_of_memory(error) => Some(Self::Memory),
+            () => None,
+        }
+    }
+
     /// The configuration key that an operator would change.
     pub fn key(&self, spool: &SourceName) -> String {
         match self {
             Self::Total { .. } => "spool.size_limit".into(),
             Self::Source { .. } => format!("sources.{spool}.size_limit"),
             Self::Reserve { .. } => "spool.reserve".into(),
-            Self::Volume => "spool.directory".into(),
+            Self::Volume | Self::Folder => "spool.directory".into(),
+            Self::Files => "listen.connections".into(),
+            Self::Memory => "listen.body_budget".into(),
         }
     }
 }

@@ -7,14 +7,19 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
+use uuid::Uuid;
+
 use super::{
     Config, Delivered, Spool, Writer,
     budget::Budget,
     disk::{self, Disk, Lock},
     error::OpenError,
-    identity,
+    extent::{Extent, ExtentFile},
+    identity::IdentityFile,
     position::Position,
-    recovery, retention,
+    recovery::{self, Known},
+    reserve::{Reserve, ReservedDisk},
+    retention,
     shared::Shared,
     trouble::Trouble,
 };
@@ -22,7 +27,10 @@ use crate::{delivery::SourceName, metrics::Metrics};
 
 /// `spool.directory`, locked for as long as this value or any spool in it lives.
 pub struct Folder {
+    /// For segments; everything else is written to `reserved`.
     pub(super) disk: Arc<dyn Disk>,
+    reserved: Arc<dyn Disk>,
+    pub(super) reserve: Arc<Reserve>,
     pub(super) config: Config,
     /// Undelivered bytes of all spools, against `spool.size_limit`.
     pub(super) total: Budget,
@@ -44,8 +52,12 @@ impl Folder {
             io::ErrorKind::WouldBlock => OpenError::Locked { directory: directory.clone() },
             _ => failed("locking", &lock_path)(error),
         })?;
+        let reserve = Reserve::new(disk.clone(), directory, config.reserve_held);
+        let reserved = ReservedDisk { disk: disk.clone(), reserve: reserve.clone() };
         Ok(Arc::new(Self {
             disk,
+            reserved: Arc::new(reserved),
+            reserve,
             config: config.clone(),
             total: Budget::new(config.size_limit),
             kept: Budget::new(config.keep_delivered_size),
@@ -69,22 +81,30 @@ impl Folder {
         if self.spools().iter().any(|open| open.source == *source) {
             return Err(OpenError::AlreadyOpen { spool: source.clone() });
         }
+        self.reserve.begin();
         let disk = &*self.disk;
         let directory = self.source_directory(source);
         let segments = directory.join("segments");
         disk::make_directory(disk, &segments).map_err(failed("making", &segments))?;
         disk.sync_dir(&self.config.directory).map_err(failed("syncing", &self.config.directory))?;
         let generations = recovery::generations(disk, &segments)?;
-        let id =
-            identity::read_or_create(disk, &directory.join("identity"), !generations.is_empty())?;
+        let path = directory.join("identity");
+        let identity =
+            IdentityFile { disk, path: &path, segments: &segments, generations: &generations };
+        let found = identity.read_or_create()?;
+        let id = found.spool;
+        let extent_file = ExtentFile::of(&self.config.directory, source);
+        let extent = extent_file.read(disk)?.filter(|extent| is_of(extent, id, source));
+        let known = Known { delivered, extent };
         let recovered = {
             let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
             let trouble = troubles.entry(source.clone()).or_default();
-            let recovered =
-                recovery::recover(disk, &segments, &generations, id, delivered, trouble)?;
+            let recovered = recovery::recover(disk, &segments, &generations, id, known, trouble)
+                .map_err(|error| identity.judge(error))?;
             troubles.remove(source);
             recovered
         };
+        identity.seal(found);
         let shared = Arc::new(Shared::new(
             source.clone(),
             id,
@@ -94,6 +114,7 @@ impl Folder {
             recovered.ledger,
             metrics,
         ));
+        note_extent(&shared, extent, generations.last().copied());
         retention::set_low(&shared, delivered.map_or(Position::start_of(1), |at| at.lowest));
         self.register(&shared);
         let backlog = shared.backlog();
@@ -109,18 +130,22 @@ impl Folder {
         self.config.directory.join(source.as_str())
     }
 
+    /// The disk for checkpoint, quarantine and ids: what is written there may use the reserve up.
+    #[expect(clippy::misnamed_getters, reason = "the one that others are to have")]
     pub fn disk(&self) -> &Arc<dyn Disk> {
-        &self.disk
+        &self.reserved
     }
 
     /// Whether the volume has at least `spool.reserve` left. Below that no source can accept.
     pub fn has_reserve(&self) -> io::Result<bool> {
-        Ok(self.available_space()? >= self.config.reserve)
+        let is_held = self.reserve.take();
+        Ok(is_held && self.available_space()? >= self.config.reserve)
     }
 
-    /// What the volume has left, in bytes.
+    /// What the volume has left, in bytes; what the reserve holds is a part of it.
     pub fn available_space(&self) -> io::Result<u64> {
-        self.disk.available_space(&self.config.directory)
+        let available = self.disk.available_space(&self.config.directory)?;
+        Ok(available.saturating_add(self.reserve.held()))
     }
 
     /// Bytes that deliveries may still take in all: of `spool.size_limit`, and of the volume.
@@ -139,6 +164,28 @@ impl Folder {
         let mut spools = self.spools.lock().unwrap_or_else(PoisonError::into_inner);
         spools.retain(|spool| spool.strong_count() > 0);
         spools.push(Arc::downgrade(shared));
+    }
+}
+
+/// Whether the extent is that of this spool. If not, another one was here.
+fn is_of(extent: &Extent, spool: Uuid, source: &SourceName) -> bool {
+    if extent.spool != spool {
+        tracing::error!(
+            %source, missing = %extent.spool, last_segment = extent.segment, found = %spool,
+            "the folder of this source held another spool before, which is gone: was the folder removed or \
+             replaced? What was acknowledged there and not delivered is where that folder is"
+        );
+    }
+    extent.spool == spool
+}
+
+/// A spool of an earlier version has none yet.
+fn note_extent(shared: &Shared, noted: Option<Extent>, last: Option<u64>) {
+    let Some(last) = last else { return };
+    if noted.is_none_or(|noted| noted.segment < last)
+        && let Err(error) = shared.extent.note(shared.disk(), shared.extent_at(last))
+    {
+        shared.extent.not_noted(&error);
     }
 }
 

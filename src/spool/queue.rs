@@ -54,6 +54,7 @@ impl Writer {
                 return; // whoever still waits hears it from the dropped queue
             }
         }
+        self.leave_in_place();
     }
 
     fn commit(&mut self, mut group: Vec<Authenticated>, mut answers: Vec<Answer>) {

@@ -23,6 +23,11 @@
 //! After a killed process (not a lost machine) whole frames may be in the page cache only, and after a failed
 //! sync even be taken for written there; they are written anew (`recovery/anew.rs`) and synced before anybody reads them. Numbers never go back behind the highest position of the checkpoint: after a
 //! failed sync the page cache may hold a frame that the disk does not, long enough to be delivered.
+//!
+//! What the files alone can't tell, a last segment that is missing or cut at the end of a frame, others
+//! remember as far as they can ([`Known`]): the checkpoint, how far the spool was durable when it was
+//! written, and the spool's extent, which segment was begun last. Where the files end earlier, numbering
+//! goes on behind it, nothing is cut, and the reader reports the numbers between as damage.
 
 use std::{
     io::{self, IoSlice},
@@ -35,6 +40,7 @@ use super::{
     Delivered,
     disk::{self, Disk, DiskFile},
     error::OpenError,
+    extent::Extent,
     ledger::Ledger,
     position::Position,
     segment::{self, Header, NoHeader},
@@ -63,12 +69,42 @@ pub fn generations(disk: &dyn Disk, segments: &Path) -> Result<Vec<u64>, OpenErr
     Ok(generations)
 }
 
+/// What is remembered of a spool beside its segments.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// `None` when there is no checkpoint.
+    pub delivered: Option<Delivered>,
+    pub extent: Option<Extent>,
+}
+
+impl Known {
+    /// Behind the highest position of the checkpoint.
+    fn delivered_to(&self) -> u64 {
+        self.delivered.map_or(1, |at| at.highest.sequence + u64::from(at.highest.index > 0))
+    }
+
+    /// What was durable once, for certain: every delivery before it.
+    fn durable_to(&self, last: u64) -> u64 {
+        let stored = self.delivered.map_or(1, |at| at.stored);
+        // A segment is begun when all before it is durable.
+        let begun = self.extent.map_or(1, |extent| extent.segment);
+        self.delivered_to().max(stored).max(begun.max(last))
+    }
+
+    /// A number that no delivery has had, if the last segment that is there begins with `last`.
+    fn free_from(&self, last: Option<u64>) -> u64 {
+        let missing = self.extent.filter(|extent| last.is_none_or(|last| last < extent.segment));
+        let behind = missing.map_or(1, |extent| extent.behind());
+        self.durable_to(1).max(behind)
+    }
+}
+
 pub fn recover(
     disk: &dyn Disk,
     segments: &Path,
     generations: &[u64],
     id: Uuid,
-    delivered: Option<Delivered>,
+    known: Known,
     trouble: &mut Trouble,
 ) -> Result<Recovered, OpenError> {
     let mut ledger = Ledger::new();
@@ -81,30 +117,46 @@ pub fn recover(
             ledger.add_segment(generation, info.length, info.written_at);
         }
         let path = segment::path(segments, last);
-        let segment = LastSegment::open(disk, path, last, id, trouble)?;
+        let mut segment = LastSegment::open(disk, path, last, id, trouble)?;
+        segment.durable_to = known.durable_to(last);
         (active, end) = segment.recover(disk, &mut ledger, trouble)?;
     }
     // The names too: the crash may have come before the directory was synced.
     disk.sync_dir(segments).map_err(failed("syncing", segments))?;
 
-    // A checkpoint ahead of the files: what it has seen delivered is gone from here. New deliveries
-    // must not take numbers that it would take for delivered.
-    let delivered_to =
-        delivered.map_or(1, |at| at.highest.sequence + u64::from(at.highest.index > 0));
-    if delivered_to > end {
-        if !generations.is_empty() {
-            tracing::warn!(
-                segments = %segments.display(), end, checkpoint = %Position::start_of(delivered_to),
-                "the checkpoint is ahead of the spool; numbering goes on behind it"
-            );
-        }
+    // New deliveries must not take numbers that others had.
+    let free_from = known.free_from(generations.last().copied());
+    if free_from > end {
+        report_missing(segments, end, &known, free_from);
         active = None;
-        end = delivered_to;
+        end = free_from;
     }
     ledger.set_durable_end(end);
     let first = ledger.first_generation().unwrap_or(end);
-    ledger.set_removed_below(delivered.map_or(1, |at| at.lowest.sequence).min(first));
+    ledger.set_removed_below(known.delivered.map_or(1, |at| at.lowest.sequence).min(first));
     Ok(Recovered { ledger, active })
+}
+
+/// The files end at `end`, and they did not always. What was delivered before is no loss.
+fn report_missing(segments: &Path, end: u64, known: &Known, free_from: u64) {
+    let (segments, delivered_to) = (segments.display(), known.delivered_to());
+    let checkpoint = Position::start_of(delivered_to);
+    if known.delivered.is_some_and(|at| at.lowest.sequence >= free_from)
+        || delivered_to >= free_from
+    {
+        tracing::warn!(
+            %segments, end, %checkpoint,
+            "the checkpoint is ahead of the spool; numbering goes on behind it"
+        );
+        return;
+    }
+    tracing::error!(
+        %segments, last_known_good = end - 1, durable_to = known.durable_to(end) - 1, %checkpoint,
+        last_segment = known.extent.map(|extent| extent.segment),
+        "the end of the spool is missing: deliveries behind the last known good one were acknowledged, and \
+         are not in the files any more. Look for what removed or cut them, and bring them back from a copy \
+         or by `millrace backfill`; numbering goes on behind them, and the gap is reported as damage"
+    );
 }
 
 /// Writes the header of a segment that holds nothing yet; not synced.

@@ -10,13 +10,14 @@ use std::{
     time::Duration,
 };
 
-use prometheus::{Histogram, IntGauge};
+use prometheus::{Histogram, IntCounter, IntGauge};
 use uuid::Uuid;
 
 use super::{
     Backlog, SpoolState,
-    disk::Disk,
+    disk::{Disk, FileId},
     error::{AppendError, Limit},
+    extent::{Extent, ExtentFile},
     folder::Folder,
     ledger::{Ledger, Mark},
     retention::Delivering,
@@ -32,6 +33,9 @@ pub struct Shared {
     pub id: Uuid,
     /// The folder of the segments.
     pub segments: PathBuf,
+    /// Which folder that was when the spool was opened.
+    pub segments_id: Option<FileId>,
+    pub extent: ExtentFile,
     pub folder: Arc<Folder>,
     pub source_limit: Option<u64>,
     pub gauges: Gauges,
@@ -48,6 +52,8 @@ struct Book {
     full: bool,
     poisoned: bool,
     closed: bool,
+    /// Closed since this source can't go on, while the process does.
+    set_aside: bool,
     /// The writer is gone: nothing more will come.
     ended: bool,
 }
@@ -58,6 +64,7 @@ pub struct Gauges {
     deliveries: IntGauge,
     oldest_seconds: IntGauge,
     poisoned: IntGauge,
+    pub put_back: IntCounter,
     pub sync_seconds: Histogram,
 }
 
@@ -80,12 +87,23 @@ impl Shared {
         let gauges = Gauges::new(metrics, &source);
         let limit = source_limit.unwrap_or(u64::MAX).min(folder.total.limit());
         metrics.spool_limit_bytes.with_label_values(&[source.as_str()]).set(gauge_value(limit));
-        let book =
-            Book { ledger, claimed: 0, full: false, poisoned: false, closed: false, ended: false };
+        let book = Book {
+            ledger,
+            claimed: 0,
+            full: false,
+            poisoned: false,
+            closed: false,
+            set_aside: false,
+            ended: false,
+        };
+        let segments_id = folder.disk.info(&segments).ok().and_then(|info| info.id);
+        let extent = ExtentFile::of(&folder.config.directory, &source);
         Self {
             source,
             id,
             segments,
+            segments_id,
+            extent,
             folder,
             source_limit,
             gauges,
@@ -101,6 +119,11 @@ impl Shared {
 
     pub fn segment_path(&self, generation: u64) -> PathBuf {
         segment::path(&self.segments, generation)
+    }
+
+    /// What is to be remembered of this spool when its last segment is `segment`.
+    pub fn extent_at(&self, segment: u64) -> Extent {
+        Extent { spool: self.id, segment, segment_size: self.folder.config.segment_size }
     }
 
     /// Looks something up.
@@ -167,6 +190,11 @@ impl Shared {
     /// Notes that an append was refused. Making room for it may have met a failed sync: then that
     /// is the answer.
     pub fn full(&self, limit: Limit) -> AppendError {
+        self.full_because(limit, "")
+    }
+
+    /// The same, with what the disk said.
+    pub fn full_because(&self, limit: Limit, why: &str) -> AppendError {
         let mut book = self.book();
         if book.poisoned {
             return AppendError::Poisoned { spool: self.source.clone() };
@@ -175,7 +203,7 @@ impl Shared {
         drop(book);
         if !was_full {
             let key = limit.key(&self.source);
-            tracing::warn!(source = %self.source, key, "spool is full: {limit}");
+            tracing::warn!(source = %self.source, key, why, "spool is full: {limit}");
         }
         AppendError::Full { spool: self.source.clone(), limit }
     }
@@ -198,6 +226,10 @@ impl Shared {
         self.book().closed = true;
     }
 
+    pub fn set_aside(&self) {
+        self.book().set_aside = true;
+    }
+
     pub fn writer_ended(&self) {
         self.book().ended = true;
         self.changed.notify_all();
@@ -212,11 +244,11 @@ impl Shared {
 
     /// Why an append that got no answer got none.
     pub fn no_writer(&self) -> AppendError {
-        let spool = self.source.clone();
-        if self.book().poisoned {
-            AppendError::Poisoned { spool }
-        } else {
-            AppendError::Closed { spool }
+        let (spool, book) = (self.source.clone(), self.book());
+        match () {
+            () if book.poisoned => AppendError::Poisoned { spool },
+            () if book.set_aside => AppendError::SetAside { spool },
+            () => AppendError::Closed { spool },
         }
     }
 
@@ -296,6 +328,7 @@ impl Gauges {
             deliveries: metrics.spool_deliveries.with_label_values(label),
             oldest_seconds: metrics.spool_oldest_seconds.with_label_values(label),
             poisoned,
+            put_back: metrics.spool_put_back.with_label_values(label),
             sync_seconds: metrics.sync_seconds.with_label_values(label),
         }
     }

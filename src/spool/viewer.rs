@@ -19,7 +19,10 @@ use super::{
     damage::Damage,
     disk::{self, Disk, DiskFile},
     error::{OpenError, ReadError},
-    frame, identity, reader, recovery, retention,
+    extent::ExtentFile,
+    frame,
+    identity::IdentityFile,
+    reader, recovery, retention,
     segment::{self, HEADER_LENGTH, NoHeader},
     tail,
     walk::{End, Range, Step, Unreadable, Walk, WalkError},
@@ -48,6 +51,7 @@ pub struct Viewer {
     /// The folder of the segments.
     segments: PathBuf,
     id: Option<Uuid>,
+    extent: ExtentFile,
 }
 
 /// A segment as its name and the directory describe it.
@@ -89,9 +93,16 @@ impl Viewer {
     ) -> Result<Self, OpenError> {
         let folder = directory.join(source.as_str());
         let segments = folder.join("segments");
-        let has_segments = !recovery::generations(&*disk, &segments)?.is_empty();
-        let id = identity::read(&*disk, &folder.join("identity"), has_segments)?;
-        Ok(Self { disk, source: source.clone(), segments, id })
+        let generations = recovery::generations(&*disk, &segments)?;
+        let identity = IdentityFile {
+            disk: &*disk,
+            path: &folder.join("identity"),
+            segments: &segments,
+            generations: &generations,
+        };
+        let id = identity.read()?.map(|found| found.spool);
+        let extent = ExtentFile::of(directory, source);
+        Ok(Self { disk, source: source.clone(), segments, id, extent })
     }
 
     /// `None` when nothing was ever stored.
@@ -123,6 +134,7 @@ impl Viewer {
     /// Whether a later version of this program has written a segment. One that can't be read, or whose
     /// header is damaged, is not told from here.
     pub fn check_versions(&self) -> Result<(), OpenError> {
+        self.extent.read(&*self.disk)?;
         for Segment { path, .. } in self.segments()? {
             let header =
                 self.disk.open_to_read(&path).and_then(|file| recovery::read_header(&*file));
@@ -131,6 +143,15 @@ impl Viewer {
             }
         }
         Ok(())
+    }
+
+    /// The last segment that was begun and the number behind all that it can have held, if it is not there.
+    pub fn missing_end(&self) -> Result<Option<(PathBuf, u64)>, OpenError> {
+        // The note first: a segment is there before it is noted.
+        let extent = self.extent.read(&*self.disk)?.filter(|extent| Some(extent.spool) == self.id);
+        let last = recovery::generations(&*self.disk, &self.segments)?.last().copied();
+        let missing = extent.filter(|extent| last.is_none_or(|last| last < extent.segment));
+        Ok(missing.map(|it| (segment::path(&self.segments, it.segment), it.behind())))
     }
 
     /// Finds deliveries by following the frames' heads, without looking at checksums. What lies

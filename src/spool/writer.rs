@@ -4,17 +4,23 @@
 //! A group of deliveries goes to the disk in one vectored write and one sync; only then it counts,
 //! for readers as for whoever waits. The order inside, and what each failure means:
 //!
-//! 1. *Room*: the budgets and the reserve say whether the group may be written at all. If not, the
-//!    spool is full; nothing was touched.
-//! 2. *Roll*: a full segment is left for a new one, whose header and name are synced before any
-//!    frame is written.
-//! 3. *Write*. No space: the file is cut back to the last whole frame, delivered segments give way,
-//!    one more try, then full. Any other failure poisons.
-//! 4. *Sync*. A failure poisons for good (I7): the kernel may have dropped the bytes, and a second
-//!    sync may say yes.
-//! 5. *Publish*.
+//! | step | failure | meaning |
+//! | --- | --- | --- |
+//! | *Room*: the budgets, and the reserve | not enough | full; nothing was touched |
+//! | *Begin*: a full segment is left for a new one, whose header and name are synced before any frame is written (`begin.rs`) | any, but for a sync's | full; the new name is taken away again |
+//! | | a sync's own | poison |
+//! | *Write* | a shortage (space, files, memory) | the file is cut back to the last whole frame, delivered segments give way, one more try, then full |
+//! | | any other | poison |
+//! | *Sync* | any | poison for good (I7): the kernel may have dropped the bytes, and a second sync may say yes |
+//! | *In place*: the name still leads to the file (`in_place.rs`) | it does not | what is acknowledged is put back from the open file, and the group goes to a new segment; where the folder is gone too: poison |
+//! | | the file is shorter than it was | poison: the next start says what is missing |
+//! | *Publish* | | |
 //!
-//! Poisoned means that nothing is acknowledged any more until a new process has read the disk again.
+//! Full means 503 until there is enough again. Poisoned means that nothing is acknowledged any more until a new process
+//! has read the disk again.
+
+mod begin;
+mod in_place;
 
 use std::{
     io::{self, IoSlice},
@@ -23,11 +29,11 @@ use std::{
 };
 
 use super::{
-    disk::{self, DiskFile},
+    disk::{self, DiskFile, FileId},
     error::{AppendError, Limit},
     frame,
     queue::Queue,
-    recovery, retention,
+    retention,
     segment::HEADER_LENGTH,
     shared::Shared,
 };
@@ -49,11 +55,20 @@ pub struct Active {
     pub generation: u64,
     /// Where the next frame goes: all before it is durable.
     pub length: u64,
+    /// What its name leads to; `None` where the file system does not say.
+    pub id: Option<FileId>,
 }
 
 /// Why a group is not on disk.
 enum Trouble {
-    NoSpace,
+    /// It may fit later. With what the disk said.
+    Short(Limit, String),
+    /// The segment's name leads to another file, or to none.
+    Displaced,
+    /// Somebody has cut the segment, down to so many bytes.
+    Shortened {
+        length: u64,
+    },
     Broken(String),
 }
 
@@ -81,13 +96,16 @@ impl Writer {
         let started = Instant::now();
         let begin = shared.look(|ledger| ledger.durable_end());
         let mut outcome = self.store(group, begin, bytes);
-        if matches!(outcome, Err(Trouble::NoSpace)) && retention::make_room(&shared.folder) {
-            outcome = self.store(group, begin, bytes);
+        match outcome {
+            Err(Trouble::Short(Limit::Volume, _)) if retention::make_room(&shared.folder) => {
+                outcome = self.store(group, begin, bytes);
+            }
+            Err(Trouble::Displaced) => {
+                outcome = self.put_back().and_then(|()| self.store(group, begin, bytes));
+            }
+            _ => {}
         }
-        let length = outcome.map_err(|trouble| match trouble {
-            Trouble::NoSpace => shared.full(Limit::Volume),
-            Trouble::Broken(reason) => shared.poison(&reason),
-        })?;
+        let length = outcome.map_err(|trouble| self.refuse(trouble, begin))?;
         let end = begin + group.len() as u64;
         shared.publish(claim, length, end, first.delivery().received_at)?;
         shared.gauges.sync_seconds.observe(started.elapsed().as_secs_f64());
@@ -99,11 +117,16 @@ impl Writer {
     fn keep_reserve(&self, bytes: u64) -> Result<(), AppendError> {
         let folder = &self.shared.folder;
         let reserve = folder.config.reserve;
+        while !folder.reserve.take() {
+            if !retention::make_room(folder) {
+                return Err(self.shared.full(Limit::Reserve { bytes: reserve }));
+            }
+        }
         if reserve == 0 {
             return Ok(()); // then the write itself tells whether there is space
         }
         loop {
-            match folder.disk.available_space(&folder.config.directory) {
+            match folder.available_space() {
                 Ok(available) if available < reserve.saturating_add(bytes) => {}
                 Ok(_) => return Ok(()),
                 Err(error) => {
@@ -118,13 +141,32 @@ impl Writer {
         }
     }
 
+    /// What a group that is not on disk means for the spool.
+    fn refuse(&self, trouble: Trouble, begin: u64) -> AppendError {
+        match trouble {
+            Trouble::Short(limit, why) => self.shared.full_because(limit, &why),
+            // A second time at once: somebody is at work in the folder.
+            Trouble::Displaced => self.shared.full(Limit::Folder),
+            Trouble::Shortened { length } => self.shortened(length, begin),
+            Trouble::Broken(reason) => self.shared.poison(&reason),
+        }
+    }
+
     /// Writes and syncs; the segment's length with the group in it.
     fn store(&mut self, group: &[Authenticated], begin: u64, bytes: u64) -> Result<u64, Trouble> {
         let mut active = match self.active.take() {
             Some(active) if !self.is_due_to_roll(&active, bytes) => active,
-            _ => self.roll(begin)?,
+            Some(full) => {
+                if let Err(trouble) = self.check_in_place(&full) {
+                    self.active = Some(full);
+                    return Err(trouble);
+                }
+                self.begin_segment(begin)?
+            }
+            None => self.begin_segment(begin)?,
         };
         let stored = self.write(&active, group, begin);
+        let stored = stored.and_then(|()| self.check_in_place(&active));
         if stored.is_ok() {
             active.length += bytes;
         }
@@ -144,6 +186,7 @@ impl Writer {
         group: &[Authenticated],
         begin: u64,
     ) -> Result<(), Trouble> {
+        self.check_length(active)?;
         self.heads.clear();
         let mut ends = Vec::with_capacity(group.len());
         for (sequence, delivery) in (begin..).zip(group) {
@@ -163,39 +206,22 @@ impl Writer {
     }
 
     fn after_failed_write(&self, active: &Active, error: &io::Error) -> Trouble {
-        if !disk::is_no_space(error) {
+        let Some(limit) = Limit::of_shortage(error) else {
             return self.broken("writing", active.generation, error);
-        }
-        match active.file.set_len(active.length) {
-            Ok(()) => Trouble::NoSpace,
-            Err(error) => self.broken("cutting back", active.generation, &error),
+        };
+        match self.cut_back(active) {
+            Ok(()) => Trouble::Short(limit, error.to_string()),
+            Err(trouble) => trouble,
         }
     }
 
-    /// A new segment for `generation`, durable with its name.
-    fn roll(&self, generation: u64) -> Result<Active, Trouble> {
-        let path = self.shared.segment_path(generation);
-        let disk = self.shared.disk();
-        let file = match disk.create_new(&path) {
-            Ok(file) => file,
-            Err(error) if disk::is_no_space(&error) => return Err(Trouble::NoSpace),
-            Err(error) => return Err(self.broken("making", generation, &error)),
-        };
-        if let Err(error) = recovery::write_header(&*file, generation, self.shared.id, disk.now()) {
-            if !disk::is_no_space(&error) {
-                return Err(self.broken("writing", generation, &error));
-            }
-            return Err(match disk.remove(&path) {
-                Ok(()) => Trouble::NoSpace,
-                Err(error) => self.broken("removing", generation, &error),
-            });
-        }
-        file.sync_data().map_err(|error| self.broken("syncing", generation, &error))?;
-        disk.sync_dir(&self.shared.segments)
-            .map_err(|error| self.broken("syncing the folder of", generation, &error))?;
-        self.shared.change(|ledger| ledger.add_segment(generation, HEADER_LENGTH, disk.now()));
-        tracing::debug!(source = %self.shared.source, generation, "a new segment is begun");
-        Ok(Active { file, generation, length: HEADER_LENGTH })
+    /// Cuts what was written behind the last whole frame.
+    fn cut_back(&self, active: &Active) -> Result<(), Trouble> {
+        active.file.set_len(active.length).map_err(|error| match Limit::of_shortage(&error) {
+            // It is cut before the next write.
+            Some(limit) => Trouble::Short(limit, error.to_string()),
+            None => self.broken("cutting back", active.generation, &error),
+        })
     }
 
     fn broken(&self, doing: &str, generation: u64, error: &io::Error) -> Trouble {

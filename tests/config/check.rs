@@ -35,7 +35,7 @@ fn run(arguments: &[&str], more: &[(&str, &str)], program: &Program<'_>) -> Ende
 
 /// A spool that fits wherever the tests run.
 const SMALL: [(&str, &str); 2] =
-    [("MILLRACE_SPOOL__SIZE_LIMIT", "65MiB"), ("MILLRACE_SPOOL__RESERVE", "1MiB")];
+    [("MILLRACE_SPOOL__SIZE_LIMIT", "65MiB"), ("MILLRACE_SPOOL__RESERVE", "66MiB")];
 
 #[test]
 fn check_prints_the_effective_configuration_and_where_each_value_came_from() {

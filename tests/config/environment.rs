@@ -96,9 +96,10 @@ fn the_spool_is_set_by_the_environment() {
     let config = good(&[
         ("MILLRACE_SPOOL__DIRECTORY", "/data"),
         ("MILLRACE_SPOOL__SIZE_LIMIT", "20GiB"),
-        ("MILLRACE_SPOOL__RESERVE", "1MiB"),
+        ("MILLRACE_SPOOL__RESERVE", "80MiB"),
         ("MILLRACE_SPOOL__KEEP_DELIVERED__AGE", "7days"),
         ("MILLRACE_SPOOL__KEEP_DELIVERED__SIZE", "0"),
+        ("MILLRACE_QUARANTINE__KEEP", "90days"),
         ("MILLRACE_SPOOL__SEGMENT_SIZE", "64KiB"),
     ]);
     assert_eq!(
@@ -106,9 +107,10 @@ fn the_spool_is_set_by_the_environment() {
         Spool {
             directory: "/data".into(),
             size_limit: 20 * 1024 * MIB,
-            reserve: MIB,
+            reserve: 80 * MIB,
             keep_delivered_age: Duration::from_secs(7 * 86400),
             keep_delivered_size: 0,
+            quarantine_keep: Some(Duration::from_secs(90 * 86400)),
             segment_size: 64 * 1024,
         }
     );

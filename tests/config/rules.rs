@@ -6,7 +6,7 @@ const EXACTLY_ONCE: (&str, &str) = ("MILLRACE_KAFKA__DELIVERY", "exactly-once");
 
 #[test]
 fn combinations_that_would_break_a_promise_are_refused() {
-    let cases: [(&[(&str, &str)], &str); 18] = [
+    let cases: [(&[(&str, &str)], &str); 20] = [
         (&[("MILLRACE_LISTEN__BODY_BUDGET", "64MB")], "listen.body_limit_inflated"),
         (
             &[
@@ -17,6 +17,7 @@ fn combinations_that_would_break_a_promise_are_refused() {
         ),
         (
             &[
+                ("MILLRACE_SPOOL__RESERVE", "5GiB"),
                 ("MILLRACE_LISTEN__BODY_LIMIT_INFLATED", "4GiB"),
                 ("MILLRACE_LISTEN__BODY_BUDGET", "8GiB"),
             ],
@@ -27,6 +28,8 @@ fn combinations_that_would_break_a_promise_are_refused() {
         (&[("MILLRACE_LISTEN__HEADER_LIMIT", "2MiB")], "listen.header_limit"),
         (&[("MILLRACE_ADMIN__ADDRESS", "127.0.0.1:8080")], "admin.address"),
         (&[("MILLRACE_SPOOL__SEGMENT_SIZE", "1KiB")], "spool.segment_size"),
+        (&[("MILLRACE_SPOOL__RESERVE", "4KiB")], "spool.reserve"),
+        (&[("MILLRACE_SPOOL__RESERVE", "65MiB")], "spool.reserve"),
         (&[("MILLRACE_TOPICS__NAME", "marketo.dead-letter")], "topics.dead_letter"),
         (&[("MILLRACE_SOURCES__LEADS__SIZE_LIMIT", "11GiB")], "sources.leads.size_limit"),
         (&[("MILLRACE_SOURCES__LEADS__SIZE_LIMIT", "64MiB")], "sources.leads.size_limit"),

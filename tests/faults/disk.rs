@@ -20,7 +20,7 @@ fn full_and_freed(what: &str, volume: &Volume, fill: impl Fn(&Volume)) {
     let settings = Settings::new(&broker.address(), "disk")
         .set("SPOOL__SIZE_LIMIT", "32MiB")
         .set("SPOOL__SEGMENT_SIZE", "64KiB")
-        .set("SPOOL__RESERVE", "1")
+        .set("SPOOL__RESERVE", "3MiB")
         .set("SPOOL__KEEP_DELIVERED__AGE", "0s")
         .set("LISTEN__BODY_LIMIT", "1MiB")
         .set("LISTEN__BODY_LIMIT_INFLATED", "1MiB");
@@ -68,4 +68,31 @@ fn a_disk_without_an_inode_left_answers_503_until_it_is_freed_and_loses_nothing(
     full_and_freed("no inodes", &Volume::mount(64 << 20, 256), |volume| {
         assert!(volume.fill_with_files() > 0);
     });
+}
+
+#[test]
+fn on_a_volume_that_stays_full_the_backlog_is_delivered_after_a_restart_too() {
+    let volume = Volume::mount(64 << 20, 4096);
+    let mut broker = Broker::start();
+    let settings = Settings::new(&broker.address(), "reserve")
+        .set("SPOOL__SIZE_LIMIT", "32MiB")
+        .set("SPOOL__SEGMENT_SIZE", "64KiB")
+        .set("SPOOL__RESERVE", "3MiB")
+        .set("LISTEN__BODY_LIMIT", "1MiB")
+        .set("LISTEN__BODY_LIMIT_INFLATED", "1MiB");
+    let mut bridge = Bridge::start_below(&volume.path(), settings);
+    let load = Load::start(&bridge, "999-DSK-008", "reserve");
+    load.wait_for(200);
+    broker.kill();
+    load.wait_for(1_000);
+    volume.fill();
+    load.wait_for_a_503();
+    let ledger = load.stop();
+    bridge.kill();
+    // Whatever a restart has freed belongs to others, too.
+    volume.fill();
+    broker.restart();
+    bridge.restart();
+    settle("a volume that stays full", &bridge, &broker.address(), &ledger);
+    assert!(!bridge.files("/checkpoint").is_empty());
 }

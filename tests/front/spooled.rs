@@ -23,6 +23,7 @@ async fn what_was_answered_200_is_read_from_the_spool_byte_for_byte() {
         directory: directory.path().to_owned(),
         size_limit: 1 << 20,
         reserve: 0,
+        reserve_held: 0,
         keep_delivered_age: Duration::ZERO,
         keep_delivered_size: 0,
         segment_size: spool::SEGMENT_SIZE,

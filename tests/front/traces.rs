@@ -110,7 +110,7 @@ impl Service {
             ("MILLRACE_ADMIN__ADDRESS", "127.0.0.1:0"),
             ("MILLRACE_SPOOL__DIRECTORY", spool.path().to_str().unwrap()),
             ("MILLRACE_SPOOL__SIZE_LIMIT", "1GiB"),
-            ("MILLRACE_SPOOL__RESERVE", "1MiB"),
+            ("MILLRACE_SPOOL__RESERVE", "66MiB"),
             ("MILLRACE_SHUTDOWN__DELAY", "0s"),
             ("MILLRACE_SHUTDOWN__FLUSH", "10ms"),
             ("MILLRACE_SOURCES__LEADS__KIND", "marketo-lead-activity"),

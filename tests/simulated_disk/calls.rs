@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, MutexGuard},
 };
 
-use millrace::spool::disk::{Disk, DiskFile, FileInfo, Lock};
+use millrace::spool::disk::{Disk, DiskFile, FileId, FileInfo, Lock};
 
 use super::{
     Call, SimulatedDisk,
@@ -109,11 +109,12 @@ impl Disk for SimulatedDisk {
         let world = self.world();
         let node = world.names.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(match node {
-            Node::Directory => FileInfo { length: 0, written_at: 0, is_dir: true },
+            Node::Directory => FileInfo { length: 0, written_at: 0, is_dir: true, id: None },
             Node::File(file) => FileInfo {
                 length: world.files[*file].bytes().len() as u64,
                 written_at: world.files[*file].written_at(),
                 is_dir: false,
+                id: Some(file_id(*file)),
             },
         })
     }
@@ -204,7 +205,7 @@ impl DiskFile for Handle {
         }
         let length = world.files[self.file].bytes().len() as u64;
         let room = world.capacity.saturating_sub(world.used());
-        let most = (length + room).saturating_sub(offset);
+        let most = length.saturating_add(room).saturating_sub(offset);
         if most == 0 && !bytes.is_empty() {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -244,4 +245,21 @@ impl DiskFile for Handle {
     fn len(&self) -> io::Result<u64> {
         Ok(self.alive()?.files[self.file].bytes().len() as u64)
     }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        let world = self.alive()?;
+        if world.capacity.saturating_sub(world.used()) < length {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        drop(world);
+        self.set_len(length)
+    }
+
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(Some(file_id(self.file)))
+    }
+}
+
+fn file_id(file: usize) -> FileId {
+    FileId { device: 1, number: file as u64 }
 }

@@ -28,7 +28,9 @@ use std::{
 };
 
 pub use self::random::Random;
-use self::world::World;
+use millrace::spool::disk::Disk;
+
+use self::world::{Ordered, World};
 
 /// Clones are the same disk.
 #[derive(Clone, Debug)]
@@ -109,7 +111,27 @@ impl SimulatedDisk {
 
     /// The next such call fails; several calls of this queue up.
     pub fn fail_next(&self, call: Call, error: io::ErrorKind) {
-        self.world().to_order.push((call, error));
+        self.world().to_order.push((call, Ordered::Kind(error)));
+    }
+
+    /// The same, with an error that only the operating system has a name for.
+    pub fn fail_next_as(&self, call: Call, errno: i32) {
+        self.world().to_order.push((call, Ordered::Errno(errno)));
+    }
+
+    /// Puts another file at `path` behind everybody's back, with these bytes.
+    pub fn replace(&self, path: &Path, bytes: Vec<u8>) {
+        self.vanish(path);
+        let file = self.create_new(path).expect("its folder is there");
+        file.set_len(0).expect("it was just made");
+        self.set_content(path, bytes);
+    }
+
+    /// Cuts the file behind everybody's back.
+    pub fn cut(&self, path: &Path, length: usize) {
+        let mut bytes = self.content(path);
+        bytes.truncate(length);
+        self.set_content(path, bytes);
     }
 
     pub fn no_more_faults(&self) {

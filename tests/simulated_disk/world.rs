@@ -23,7 +23,7 @@ pub struct World {
     pub locks: BTreeSet<PathBuf>,
     pub capacity: u64,
     pub chances: Chances,
-    pub to_order: Vec<(Call, io::ErrorKind)>,
+    pub to_order: Vec<(Call, Ordered)>,
     pub syncs_held: bool,
     pub syncs_waiting: usize,
     pub log: Vec<(Call, PathBuf)>,
@@ -36,6 +36,13 @@ pub struct World {
 pub enum Node {
     Directory,
     File(usize),
+}
+
+/// How a call is to fail.
+#[derive(Clone, Copy, Debug)]
+pub enum Ordered {
+    Kind(io::ErrorKind),
+    Errno(i32),
 }
 
 #[derive(Clone, Debug)]
@@ -109,7 +116,10 @@ impl World {
     /// Fails if that was ordered.
     pub fn ordered(&mut self, call: Call) -> io::Result<()> {
         match self.to_order.iter().position(|(ordered, _)| *ordered == call) {
-            Some(at) => Err(self.to_order.remove(at).1.into()),
+            Some(at) => Err(match self.to_order.remove(at).1 {
+                Ordered::Kind(kind) => kind.into(),
+                Ordered::Errno(errno) => io::Error::from_raw_os_error(errno),
+            }),
             None => Ok(()),
         }
     }

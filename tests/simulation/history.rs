@@ -122,6 +122,7 @@ impl History {
             directory: "/spool".into(),
             size_limit: 60_000,
             reserve: 0,
+            reserve_held: 0,
             keep_delivered_age: Duration::ZERO,
             keep_delivered_size: 0,
             segment_size: 4_000,

@@ -58,7 +58,9 @@ fn a_spool_keeps_its_identity() {
     disk.lose_power();
     assert_eq!(open(&disk).1.id(), id);
     let text = String::from_utf8(disk.content(&identity())).unwrap();
-    assert_eq!(text, format!("{{\"version\":1,\"spool\":\"{id}\"}}"));
+    let covered = format!("{{\"version\":1,\"spool\":\"{id}\"");
+    let sum = crc32c::crc32c(covered.as_bytes());
+    assert_eq!(text, format!("{covered},\"checksum\":\"{sum:08x}\"}}\n"));
 }
 
 #[test]
@@ -98,9 +100,12 @@ fn newer_formats_are_refused_and_nothing_is_touched() {
     assert!(error(&disk).to_string().contains("codec 2"));
     disk.set_content(&segment(1), ours);
 
-    let newer = br#"{"version":2,"id":7}"#.to_vec();
-    disk.set_content(&identity(), newer);
+    let newer = r#"{"version":2,"id":7"#;
+    let sum = crc32c::crc32c(newer.as_bytes());
+    disk.set_content(&identity(), format!("{newer},\"checksum\":\"{sum:08x}\"}}").into());
     assert!(matches!(error(&disk), OpenError::NewerFormat { .. }));
+    disk.set_content(&identity(), format!("{newer},\"checksum\":\"{:08x}\"}}", sum ^ 1).into());
+    assert!(matches!(error(&disk), OpenError::Identity { .. }), "it may be any other number");
     let changes = disk.take_log();
     assert!(changes.iter().all(|(call, _)| *call == Call::SyncDir), "{changes:?}");
 }

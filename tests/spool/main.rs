@@ -7,6 +7,9 @@
 //! - `unreadable`: sectors that the disk does not give back; `unreadable_end`: those of the last
 //!   segment at a start
 //! - `full`: limits, reserve and a full volume, and free again
+//! - `short`: too few files, too little memory: full, and nothing more
+//! - `in_place`: the folder under the process: segments removed, replaced, cut; and at the next start
+//! - `reserve`: what is written when the volume is full
 //! - `poison`: failed syncs and writes
 //! - `retention`: delivered segments, the backlog's numbers
 //! - `folder`: lock, identity, foreign and newer files, the real disk
@@ -21,9 +24,12 @@ mod damage;
 mod folder;
 mod full;
 mod history;
+mod in_place;
 mod poison;
 mod recovery;
+mod reserve;
 mod retention;
 mod rolling;
+mod short;
 mod unreadable;
 mod unreadable_end;

@@ -46,8 +46,8 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_a_restart() {
 }
 
 #[test]
-fn every_step_of_a_roll_that_fails_poisons() {
-    for call in [Call::Create, Call::Write, Call::SyncData, Call::SyncDir] {
+fn every_sync_of_a_roll_that_fails_poisons() {
+    for call in [Call::SyncData, Call::SyncDir] {
         let disk = SimulatedDisk::new(1);
         let (mut writer, spool) = open(&disk);
         append_series(&mut writer, 1..4, 200);

@@ -43,11 +43,13 @@ fn a_torn_tail_is_cut_at_the_last_whole_frame_wherever_it_is_torn() {
 #[test]
 fn any_flipped_bit_in_the_last_segment_is_reported_and_costs_no_other_delivery() {
     let (disk, bytes, ends) = three();
+    let extent = Path::new("/spool/leads.extent");
+    let begun = disk.content(extent);
     for bit in 0..bytes.len() * 8 {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         disk.set_content(&segment(1), flipped);
-        disk.set_content(&segment(1), disk.content(&segment(1)));
+        disk.set_content(extent, begun.clone());
         let (mut writer, spool) = open(&disk);
         assert_eq!(spool.durable_end(), 4, "bit {bit}");
         let hit = if bit / 8 < 64 { 0 } else { 1 + ends.iter().filter(|e| **e <= bit / 8).count() };
@@ -188,7 +190,8 @@ fn a_start_opens_the_last_segment_and_that_of_the_low_position_only() {
     let (_writer, spool) = try_open(&disk, &config(), low).unwrap();
     assert_eq!(spool.durable_end(), 100);
     let identity = Path::new("/spool/leads/identity").to_owned();
-    assert_eq!(disk.take_opened(), [identity, segment(last), segment(49)]);
+    let extent = Path::new("/spool/leads.extent").to_owned();
+    assert_eq!(disk.take_opened(), [identity, extent, segment(last), segment(49)]);
 }
 
 #[test]

@@ -44,6 +44,12 @@ fn a_new_segment_and_its_name_are_synced_before_a_frame_is_written() {
         (Call::Write, first.clone()),
         (Call::SyncData, first.clone()),
         (Call::SyncDir, SEGMENTS.into()),
+        // Which segment was begun last is noted, once a segment.
+        (Call::Create, "/spool/leads.extent.aside".into()),
+        (Call::Write, "/spool/leads.extent.aside".into()),
+        (Call::SyncData, "/spool/leads.extent.aside".into()),
+        (Call::Rename, "/spool/leads.extent".into()),
+        (Call::SyncDir, "/spool".into()),
         (Call::Write, first.clone()),
         (Call::SyncData, first),
     ];

@@ -34,6 +34,7 @@ pub fn config() -> Config {
         directory: "/spool".into(),
         size_limit: u64::MAX,
         reserve: 0,
+        reserve_held: 0,
         keep_delivered_age: Duration::MAX,
         keep_delivered_size: u64::MAX,
         segment_size: 1000,

@@ -42,7 +42,7 @@ impl Settings {
             .set("LISTEN__ADDRESS", "127.0.0.1:0")
             .set("ADMIN__ADDRESS", "127.0.0.1:0")
             .set("SPOOL__SIZE_LIMIT", "1GiB")
-            .set("SPOOL__RESERVE", "16MiB")
+            .set("SPOOL__RESERVE", "66MiB")
             .set("TOPICS__NAME", format!("{prefix}.{{stream}}.{{type}}"))
             .set("TOPICS__DEAD_LETTER", format!("{prefix}.dead-letter"))
             .set("SOURCES__LEADS__KIND", "marketo-lead-activity")

@@ -44,7 +44,7 @@ fn environment(folder: &Folder, bootstrap: &str) -> BTreeMap<String, String> {
         ("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "hunter2"),
         ("MILLRACE_SPOOL__DIRECTORY", directory),
         ("MILLRACE_SPOOL__SIZE_LIMIT", "65MiB"),
-        ("MILLRACE_SPOOL__RESERVE", "1MiB"),
+        ("MILLRACE_SPOOL__RESERVE", "66MiB"),
         ("MILLRACE_SHUTDOWN__FLUSH", "2s"),
         ("MILLRACE_FORWARD__HOLD_AFTER", "1s"),
     ]

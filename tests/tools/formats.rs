@@ -98,7 +98,7 @@ fn config(folder: &Folder, cluster: &MockCluster) -> Config {
         ("SOURCES__EVENTS__AUTH__CLIENT_IDS", "0123456789abcdef0123456789abcdef"),
         ("SPOOL__DIRECTORY", directory),
         ("SPOOL__SIZE_LIMIT", "65MiB"),
-        ("SPOOL__RESERVE", "1MiB"),
+        ("SPOOL__RESERVE", "66MiB"),
         ("DEDUPLICATE__WINDOW", LONG),
         ("FORWARD__HOLD_AFTER", "1s"),
     ]
@@ -296,11 +296,18 @@ fn raise_version(path: PathBuf, checksum_at: Option<usize>) -> PathBuf {
 type Change = fn(&Folder) -> PathBuf;
 
 /// Each with the latest version of its format that this program reads.
-const LATER: [(&str, u32, Change); 7] = [
+const LATER: [(&str, u32, Change); 8] = [
     ("identity", 1, |folder| {
         let path = folder.path().join("leads/identity");
-        let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, text.replace(r#""version":1"#, r#""version":2"#)).unwrap();
+        let covered = r#"{"version":2,"surprise":true"#;
+        let sum = crc32c::crc32c(covered.as_bytes());
+        fs::write(&path, format!("{covered},\"checksum\":\"{sum:08x}\"}}\n")).unwrap();
+        path
+    }),
+    ("extent", 1, |folder| {
+        let path = folder.path().join("leads.extent");
+        let json = r#"{"version":2,"surprise":true}"#;
+        fs::write(&path, format!("{json}\n{:08x}\n", crc32c::crc32c(json.as_bytes()))).unwrap();
         path
     }),
     ("checkpoint", 2, |folder| {
@@ -353,4 +360,27 @@ fn a_later_format_is_refused_with_its_name_and_version_and_what_to_do_and_nothin
         assert!(folder.snapshot() == before, "{what}: a tool has changed something");
         assert!(records(&cluster).is_empty(), "{what}: something was delivered");
     }
+}
+
+#[test]
+fn a_wrong_byte_where_a_version_stands_is_damage_and_the_start_goes_on_without_those_ids() {
+    let folder = version_1();
+    raise_version(folder.path().join("leads/ids/00000000000000000001.ids"), None);
+    raise_version(folder.path().join("deduplicate.key"), None);
+    let cluster = cluster();
+    assert_eq!(drain(&folder, &cluster, || false).unwrap(), DrainEnd::Empty);
+    assert!(records(&cluster).is_superset(&undelivered()));
+}
+
+#[test]
+fn a_wrong_byte_in_the_version_of_an_identity_is_named_damage_and_stops_its_source_alone() {
+    let folder = version_1();
+    let path = folder.path().join("leads/identity");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace(r#""version":1"#, r#""version":3"#)).unwrap();
+    let cluster = cluster();
+    let ended = drain(&folder, &cluster, || false).unwrap_err().to_string();
+    assert!(ended.contains("leads") && ended.contains("damaged"), "{ended}");
+    let topics: BTreeSet<_> = records(&cluster).into_iter().map(|record| record.0).collect();
+    assert_eq!(topics, BTreeSet::from([AUDITS.to_owned()]), "the other source was drained");
 }

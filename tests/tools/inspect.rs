@@ -141,7 +141,7 @@ fn a_lost_identity_is_told_with_what_to_do() {
     fs::remove_file(folder.path().join("leads/identity")).unwrap();
     let ended = folder.tool(&["inspect"]);
     assert_eq!(ended.code, 1);
-    assert!(ended.out.contains("restore it"), "{}", ended.out);
+    assert!(ended.out.contains("write `{\"version\":1,\"spool\":"), "{}", ended.out);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The operator's tools: `millrace spool inspect`, `verify` and `export`, and `millrace drain`; and
 //! files that are replaced under a running service. `oauth`: tokens over a restart. `formats`: a folder
-//! of an earlier version, and of a later one.
+//! of an earlier version, and of a later one. `set_aside`: what is wrong with the files of one source.
 //!
 //! Real files in temporary folders; the real binary where exit codes, pipes and signals matter. Run one
 //! test at a time (`tests/run tools` does): a process that another test is just starting has the spool's
@@ -18,4 +18,5 @@ mod live;
 mod oauth;
 mod place;
 mod replaced_files;
+mod set_aside;
 mod verify;

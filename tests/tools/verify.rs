@@ -197,3 +197,14 @@ fn a_frame_larger_than_the_buffer_is_checked_too() {
     flip(&folder.segments("leads")[0], 2_900_000);
     assert_damage(&folder, "sequences 1..2, undelivered");
 }
+
+#[test]
+fn a_last_segment_that_is_gone_is_damage() {
+    let folder = Folder::with(&[("leads", 9)]);
+    let last = folder.segments("leads").pop().unwrap();
+    fs::remove_file(&last).unwrap();
+    let ended = folder.tool(&["verify"]);
+    assert_eq!(ended.code, 1, "{}", ended.out);
+    let line = format!("DAMAGE {}, the last segment, is gone", last.display());
+    assert!(ended.out.contains(&line), "{}", ended.out);
+}

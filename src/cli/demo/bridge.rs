@@ -42,11 +42,12 @@ pub fn config(broker: &MockCluster, folder: &Path, keys: &Path) -> Config {
         spool: Spool {
             directory: folder.join("spool"),
             size_limit: GIB,
-            reserve: 16 * MIB,
+            reserve: Spool::least_reserve(Listen::default().body_limit_inflated),
             // What was delivered goes with the next segment: a demo that runs for days stays small.
             keep_delivered_age: Duration::ZERO,
             keep_delivered_size: 0,
             segment_size: 8 * MIB,
+            quarantine_keep: None,
         },
         kafka: kafka(broker),
         topics: Topics::default(),

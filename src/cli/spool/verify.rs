@@ -84,6 +84,15 @@ impl Verifier<'_> {
         // After the segments were listed: what goes meanwhile lies behind this checkpoint.
         let lowest = self.lowest(viewer);
         let mut tally = Tally::default();
+        match viewer.missing_end() {
+            Ok(Some((path, behind))) if lowest.sequence < behind => {
+                tally.damaged += 1;
+                let path = path.display();
+                self.complain(source, format_args!("DAMAGE {path}, the last segment, is gone"));
+            }
+            Ok(_) => {}
+            Err(newer) => self.complain(source, newer),
+        }
         self.check_beginning(source, segments, lowest, &mut tally);
         for segment in segments {
             let before = self.done;

@@ -16,6 +16,7 @@ pub const OF_A_SOURCE: [&str; 21] = [
     "spool-slow",
     "spool-too-large",
     "poisoned",
+    "set-aside",
     "closing",
     "body-too-large",
     "inflated-too-large",

@@ -23,6 +23,8 @@ pub(super) struct LastSegment {
     generation: u64,
     file: Arc<dyn DiskFile>,
     length: u64,
+    /// Deliveries before it were durable once: what stands for them is no write that never ended.
+    pub durable_to: u64,
 }
 
 impl LastSegment {
@@ -36,7 +38,7 @@ impl LastSegment {
     ) -> Result<Self, OpenError> {
         let file = disk.open_to_write(&path).map_err(failed("opening", &path))?;
         let length = file.len().map_err(failed("looking at", &path))?;
-        let mut segment = Self { path, generation, file, length };
+        let mut segment = Self { path, generation, file, length, durable_to: generation };
         let header = match read_header(&*segment.file) {
             Ok(header) => header,
             // The frames need only the name.
@@ -61,6 +63,12 @@ impl LastSegment {
                 tracing::warn!(%segment, "damaged segment header; frames are kept");
             }
             Err(NoHeader::Damaged) => {
+                let segment_path = segment.path.display();
+                tracing::warn!(
+                    segment = %segment_path, bytes = length, last_known_good = generation - 1,
+                    "the last segment holds less than a header, and is begun again: it is what a crash leaves \
+                     of one that was just begun, or was cut by somebody"
+                );
                 // Emptied first: into a bad sector nothing can be written that keeps a part of it.
                 segment.file.set_len(0).map_err(failed("cutting", &segment.path))?;
                 write_header(&*segment.file, generation, id, disk.now())
@@ -123,7 +131,9 @@ impl LastSegment {
         }
         self.file.sync_data().map_err(failed("syncing", &self.path))?;
         ledger.set_last_length(length);
-        let active = Active { file: self.file, generation: self.generation, length };
+        let named = disk.info(&self.path).ok().and_then(|info| info.id);
+        let id = named.filter(|named| self.file.id().is_ok_and(|id| id == Some(*named)));
+        let active = Active { file: self.file, generation: self.generation, length, id };
         Ok((goes_on.then_some(active), sequence))
     }
 
@@ -140,10 +150,11 @@ impl LastSegment {
             Err(error) if self.is_given_up(tail.from, &error, trouble) => false,
             Err(error) => return Err(self.unread(tail.from, error, trouble)),
         };
-        if is_unfinished {
-            tracing::info!(
+        if is_unfinished && expected >= self.durable_to {
+            tracing::warn!(
                 segment = %self.path.display(), from = tail.from, to = tail.to,
-                "an incomplete write at the end is cut"
+                bytes = tail.to - tail.from, last_known_good = expected - 1,
+                "an incomplete write at the end is cut: as far as can be told it was never acknowledged"
             );
             self.file.set_len(tail.from).map_err(failed("cutting", &self.path))?;
             return Ok((tail.from, expected, true));

@@ -169,6 +169,7 @@ fn config(directory: &Path) -> Config {
         directory: directory.to_owned(),
         size_limit: u64::MAX,
         reserve: 0,
+        reserve_held: 0,
         keep_delivered_age: Duration::ZERO,
         keep_delivered_size: 0,
         segment_size: SEGMENT_SIZE,

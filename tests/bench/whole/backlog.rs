@@ -72,6 +72,7 @@ pub fn fill(directory: &Path, bytes: u64) -> u64 {
         directory: directory.to_owned(),
         size_limit: u64::MAX,
         reserve: 0,
+        reserve_held: 0,
         keep_delivered_age: Duration::MAX,
         keep_delivered_size: u64::MAX,
         segment_size: SEGMENT_SIZE,

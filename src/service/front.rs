@@ -1,0 +1,50 @@
+//! What a source shows to the outside: its name, its gate, and the files that are read again.
+
+use std::sync::Arc;
+
+use super::{oauth::OAuthParts, reload::TokenFile, ways::Ways};
+use crate::{
+    authenticate::{Gate, certificate::Certificate, token::Tokens},
+    config::{Auth, SourceConfig},
+    delivery::SourceName,
+    receive::{self, Store},
+};
+
+pub(super) struct Front {
+    pub name: SourceName,
+    auth: Auth,
+    tokens: Option<Tokens>,
+}
+
+impl Front {
+    pub fn new(source: &SourceConfig) -> Self {
+        let tokens = source.auth.tokens.as_ref().map(Tokens::new);
+        Self { name: source.name.clone(), auth: source.auth.clone(), tokens }
+    }
+
+    /// The front half's view of this source.
+    pub fn receiver(
+        &self,
+        ways: &Ways,
+        oauth: &OAuthParts,
+        store: Arc<dyn Store>,
+    ) -> receive::Source {
+        receive::Source {
+            name: self.name.clone(),
+            gate: Gate {
+                tokens: self.tokens.clone(),
+                certificate: self.auth.certificate.as_ref().map(Certificate::new),
+                signature: ways.signature(&self.auth),
+                oauth: oauth.way(&self.name, &self.auth),
+            },
+            adobe: ways.adobe_io(&self.name, &self.auth),
+            store,
+        }
+    }
+
+    /// What of this source is read again when its file changes.
+    pub fn token_file(&self) -> Option<TokenFile> {
+        let auth = self.auth.tokens.as_ref()?;
+        TokenFile::new(self.name.as_str(), auth, self.tokens.as_ref()?)
+    }
+}

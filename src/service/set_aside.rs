@@ -1,0 +1,71 @@
+//! A source whose files can't be used: it is set aside, and the others go on.
+//!
+//! What is damaged, fenced, mixed up or not accessible in the folder of one source concerns that source.
+//! Its deliveries are answered 503 (`set-aside`), a metric and an alert say so, and an operator puts it
+//! right and starts the process again. Readiness does not fail: it would take the address from the others.
+//! Only where no source is left does the process end. What concerns all of them (the folder's lock, a later
+//! version's files, a mistake in the configuration) ends the start.
+
+use std::sync::Arc;
+
+use super::{StartError, front::Front};
+use crate::{
+    checkpoint::CheckpointError,
+    config::SourceConfig,
+    delivery::{Authenticated, SourceName},
+    metrics::Metrics,
+    receive::{Append, Store},
+    spool::AppendError,
+};
+
+/// A source that could not be opened.
+pub(super) struct SetAside {
+    pub front: Front,
+    pub why: String,
+}
+
+impl SetAside {
+    pub fn new(source: &SourceConfig, why: &StartError, metrics: &Metrics) -> Self {
+        report(&source.name, why, metrics);
+        Self { front: Front::new(source), why: why.to_string() }
+    }
+
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::new(Nowhere(self.front.name.clone()))
+    }
+}
+
+/// Says that `source` is set aside.
+pub(super) fn report(source: &SourceName, why: &dyn std::fmt::Display, metrics: &Metrics) {
+    metrics.source_set_aside.with_label_values(&[source.as_str()]).set(1);
+    tracing::error!(
+        %source, %why,
+        "this source is set aside: its deliveries are answered 503 and nothing of it is delivered, until \
+         an operator has put it right and the process is started again; the other sources go on"
+    );
+}
+
+impl StartError {
+    /// Whether the other sources can be opened all the same.
+    pub(super) fn is_of_one_source(&self) -> bool {
+        match self {
+            Self::Spool(error) => error.is_of_one_spool(),
+            Self::Checkpoint(error) => !matches!(error, CheckpointError::Version { .. }),
+            Self::Bind { .. }
+            | Self::Ids(_)
+            | Self::Template(_)
+            | Self::Catalog(_)
+            | Self::Tls(_)
+            | Self::Thread(_)
+            | Self::Fetch(_) => false,
+        }
+    }
+}
+
+struct Nowhere(SourceName);
+
+impl Store for Nowhere {
+    fn append(&self, _: Authenticated) -> Append<'_> {
+        Box::pin(async { Err(AppendError::SetAside { spool: self.0.clone() }) })
+    }
+}

@@ -1,0 +1,108 @@
+//! What a spool remembers of its own names: which segment was begun last.
+//!
+//! The names of the segments tell everything but one thing: that the last of them is missing, or all.
+//! So each beginning of a segment is noted in the file `<spool.directory>/<source>.extent`, outside of
+//! the source's folder, which may go as a whole. A line of JSON, and its checksum. A damaged or missing
+//! note tells nothing, and holds up nothing.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    checksummed::{checked, with_checksum},
+    disk::{self, Disk},
+    error::OpenError,
+    frame::HEAD_LENGTH,
+};
+use crate::delivery::SourceName;
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// How far a spool's names went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    pub spool: Uuid,
+    /// The generation of the segment that was begun last.
+    pub segment: u64,
+    /// How large it may have become, in bytes; but for one that holds a single large group.
+    pub segment_size: u64,
+}
+
+impl Extent {
+    /// A number behind all that the last segment can have given out.
+    pub fn behind(&self) -> u64 {
+        self.segment.saturating_add((self.segment_size / HEAD_LENGTH as u64).max(1))
+    }
+}
+
+/// The note of one spool.
+#[derive(Clone, Debug)]
+pub struct ExtentFile(PathBuf);
+
+#[derive(Serialize, Deserialize)]
+struct Content {
+    version: u32,
+    #[serde(flatten)]
+    extent: Extent,
+}
+
+impl ExtentFile {
+    /// `directory` is `spool.directory`.
+    pub fn of(directory: &Path, source: &SourceName) -> Self {
+        Self(directory.join(format!("{source}.extent")))
+    }
+
+    /// Durable when it returns.
+    pub fn note(&self, disk: &dyn Disk, extent: Extent) -> io::Result<()> {
+        let json = serde_json::to_string(&Content { version: VERSION, extent })?;
+        disk::write_atomically(disk, &self.0, &with_checksum(&json))
+    }
+
+    pub fn not_noted(&self, error: &io::Error) {
+        tracing::warn!(
+            path = %self.0.display(), %error,
+            "which segment was begun last is not noted: if it goes missing, no start can tell"
+        );
+    }
+
+    /// What was noted; `None` where that can't be told. An error for a later version alone.
+    pub fn read(&self, disk: &dyn Disk) -> Result<Option<Extent>, OpenError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let text = match disk::read_file(disk, &self.0) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Ok(self.tells_nothing(&error)),
+        };
+        let json = match checked(&text) {
+            Ok(json) => json,
+            Err(why) => return Ok(self.tells_nothing(&why)),
+        };
+        match serde_json::from_str(json) {
+            Ok(Versioned { version: VERSION }) => {}
+            Ok(Versioned { version }) => {
+                let found = format!("version {version}, this program reads {VERSION}");
+                return Err(OpenError::NewerFormat { path: self.0.clone(), found });
+            }
+            Err(error) => return Ok(self.tells_nothing(&error)),
+        }
+        match serde_json::from_str(json) {
+            Ok(Content { extent, .. }) => Ok(Some(extent)),
+            Err(error) => Ok(self.tells_nothing(&error)),
+        }
+    }
+
+    fn tells_nothing(&self, why: &dyn std::fmt::Display) -> Option<Extent> {
+        let path = self.0.display();
+        tracing::warn!(%path, %why, "which segment was begun last can't be told");
+        None
+    }
+}

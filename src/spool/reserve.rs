@@ -1,0 +1,252 @@
+//! Room on the volume for what has to be written when the volume is full: the checkpoint, and an event that goes
+//! to quarantine. Without them nothing is delivered, so nothing makes room.
+//!
+//! `spool.reserve` keeps deliveries away from the last bytes, but others on the volume know nothing of it.
+//! So a part of it is held by files (`<spool.directory>/reserve.<number>`) that are really allocated. When
+//! a write of ours finds no space, they are removed, which gives back their bytes and their inodes, and the
+//! write is tried once more. As long as they are gone no delivery is taken; they are taken again when the
+//! volume has room for all of them and as much again.
+//!
+//! [`ReservedDisk`] is the disk for those writes. Segments are written to the disk as it is.
+
+use std::{
+    io::{self, IoSlice},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use super::disk::{self, Disk, DiskFile, FileId, FileInfo, Lock};
+use crate::delivery::UnixMillis;
+
+/// Several, since a quarantined event takes two inodes, and a checkpoint one.
+const FILES: u64 = 4;
+
+/// The room that is held.
+#[derive(Debug)]
+pub struct Reserve {
+    disk: Arc<dyn Disk>,
+    directory: PathBuf,
+    /// Bytes in all; 0 holds none.
+    size: u64,
+    is_held: AtomicBool,
+    /// One thread takes or releases it at a time.
+    changing: Mutex<()>,
+}
+
+impl Reserve {
+    /// Touches nothing yet.
+    pub fn new(disk: Arc<dyn Disk>, directory: &Path, size: u64) -> Arc<Self> {
+        Arc::new(Self {
+            disk,
+            directory: directory.to_owned(),
+            size,
+            is_held: AtomicBool::new(false),
+            changing: Mutex::default(),
+        })
+    }
+
+    /// Takes it at the start. That there is no room is no reason not to start: what is stored is to be
+    /// delivered.
+    pub fn begin(&self) {
+        if !self.take() {
+            tracing::warn!(
+                directory = %self.directory.display(), bytes = self.size,
+                "there is no room for the reserve of the spool: no delivery is taken before there is"
+            );
+        }
+    }
+
+    /// Bytes of the volume that it holds.
+    pub fn held(&self) -> u64 {
+        if self.is_held.load(Relaxed) { self.size } else { 0 }
+    }
+
+    /// Takes it again after it was released, if the volume has room; whether it is held.
+    pub fn take(&self) -> bool {
+        if self.is_held.load(Relaxed) {
+            return true;
+        }
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_held = match self.allocate() {
+            Ok(is_held) => is_held,
+            Err(error) => {
+                tracing::debug!(%error, "the reserve can't be taken");
+                self.remove();
+                false
+            }
+        };
+        self.is_held.store(is_held, Relaxed);
+        is_held
+    }
+
+    /// Gives it to a write that found no space.
+    fn release(&self) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_held.swap(false, Relaxed) {
+            self.remove();
+            tracing::warn!(
+                directory = %self.directory.display(), bytes = self.size,
+                "the volume is full: the reserve of the spool is used up for checkpoint and quarantine, and \
+                 no delivery is taken before there is room again"
+            );
+        }
+    }
+
+    fn allocate(&self) -> io::Result<bool> {
+        let files = if self.size == 0 { 0 } else { FILES };
+        let missing: Vec<_> = (0..files).filter(|number| !self.is_there(*number)).collect();
+        let bytes = self.part() * missing.len() as u64;
+        // As much again stays free: it must not be taken from the write that it was released for.
+        if bytes > 0 && self.disk.available_space(&self.directory)? < bytes.saturating_mul(2) {
+            return Ok(false);
+        }
+        for number in missing {
+            let path = self.path(number);
+            match self.disk.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let file = self.disk.create_new(&path)?;
+            file.allocate(self.part())?;
+            file.sync_data()?;
+        }
+        Ok(true)
+    }
+
+    /// Whether an earlier process has left it, as large as it should be.
+    fn is_there(&self, number: u64) -> bool {
+        self.disk.info(&self.path(number)).is_ok_and(|info| info.length == self.part())
+    }
+
+    fn remove(&self) {
+        for number in 0..FILES {
+            match self.disk.remove(&self.path(number)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(%error, "a file of the reserve can't be removed");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn part(&self) -> u64 {
+        self.size.div_ceil(FILES)
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.directory.join(format!("reserve.{number}"))
+    }
+
+    /// The same again once the reserve is released, if it failed for want of space.
+    fn retried<T>(&self, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        match call() {
+            Err(error) if disk::is_no_space(&error) => {
+                self.release();
+                call()
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// The disk for what may use the reserve up.
+#[derive(Clone, Debug)]
+pub struct ReservedDisk {
+    pub disk: Arc<dyn Disk>,
+    pub reserve: Arc<Reserve>,
+}
+
+#[derive(Debug)]
+struct ReservedFile {
+    file: Arc<dyn DiskFile>,
+    reserve: Arc<Reserve>,
+}
+
+impl ReservedDisk {
+    fn file(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        Arc::new(ReservedFile { file, reserve: self.reserve.clone() })
+    }
+}
+
+impl Disk for ReservedDisk {
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.reserve.retried(|| self.disk.create_new(path)).map(|file| self.file(file))
+    }
+
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.disk.open_to_read(path)
+    }
+
+    fn open_to_write(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.disk.open_to_write(path).map(|file| self.file(file))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.reserve.retried(|| self.disk.rename(from, to))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.reserve.retried(|| self.disk.create_dir(path))
+    }
+
+    fn sync_dir(&self, directory: &Path) -> io::Result<()> {
+        self.disk.sync_dir(directory)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        self.disk.list(directory)
+    }
+
+    fn info(&self, path: &Path) -> io::Result<FileInfo> {
+        self.disk.info(path)
+    }
+
+    fn available_space(&self, path: &Path) -> io::Result<u64> {
+        self.disk.available_space(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        self.disk.lock(path)
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.disk.now()
+    }
+}
+
+impl DiskFile for ReservedFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+
+    fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        self.reserve.retried(|| self.file.write_at(pieces, offset))
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        self.reserve.retried(|| self.file.allocate(length))
+    }
+
+    fn id(&self) -> io::Result<Option<FileId>> {
+        self.file.id()
+    }
+}

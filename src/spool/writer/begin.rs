@@ -1,0 +1,83 @@
+//! Beginning a segment: a file, its header and its name, durable before any frame is written.
+//!
+//! Nothing in it is acknowledged yet, so whatever fails before a sync costs a 503 and no more: the name
+//! is taken away again, and the next delivery tries anew.
+
+use std::{io, path::Path, sync::Arc};
+
+use super::{Active, Trouble, Writer};
+use crate::spool::{
+    disk::{self, DiskFile},
+    error::Limit,
+    recovery,
+    segment::HEADER_LENGTH,
+};
+
+impl Writer {
+    /// A new segment for `generation`, durable with its name.
+    pub(super) fn begin_segment(&self, generation: u64) -> Result<Active, Trouble> {
+        let path = self.shared.segment_path(generation);
+        let disk = self.shared.disk();
+        let file = self.create(&path).map_err(|error| self.not_begun(generation, &error))?;
+        if let Err(trouble) = self.make_durable(&*file, generation) {
+            if !matches!(trouble, Trouble::Broken(_))
+                && let Err(error) = disk.remove(&path)
+            {
+                // The next try finds it.
+                tracing::warn!(path = %path.display(), %error, "an empty segment can't be removed");
+            }
+            return Err(trouble);
+        }
+        let id = self.id_of(&*file, &path);
+        self.shared.change(|ledger| ledger.add_segment(generation, HEADER_LENGTH, disk.now()));
+        tracing::debug!(source = %self.shared.source, generation, "a new segment is begun");
+        Ok(Active { file, generation, length: HEADER_LENGTH, id })
+    }
+
+    /// A new file; instead of one that an earlier try has left behind, too.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let disk = self.shared.disk();
+        match disk.create_new(path) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists
+                    && disk.info(path).is_ok_and(|info| info.length <= HEADER_LENGTH) =>
+            {
+                disk.remove(path)?;
+                disk.create_new(path)
+            }
+            created => created,
+        }
+    }
+
+    fn make_durable(&self, file: &dyn DiskFile, generation: u64) -> Result<(), Trouble> {
+        let disk = self.shared.disk();
+        recovery::write_header(file, generation, self.shared.id, disk.now())
+            .map_err(|error| self.not_begun(generation, &error))?;
+        // A file without a frame that could not be synced is given up, not synced again.
+        file.sync_data().map_err(|error| self.not_synced("syncing", generation, &error))?;
+        disk.sync_dir(&self.shared.segments)
+            .map_err(|error| self.not_synced("syncing the folder of", generation, &error))?;
+        self.shared.extent.note(disk, self.shared.extent_at(generation)).or_else(|error| {
+            match Limit::of_shortage(&error) {
+                Some(limit) => Err(Trouble::Short(limit, error.to_string())),
+                None => {
+                    self.shared.extent.not_noted(&error);
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    fn not_begun(&self, generation: u64, error: &io::Error) -> Trouble {
+        let path = self.shared.segment_path(generation);
+        let limit = Limit::of_shortage(error).unwrap_or(Limit::Folder);
+        Trouble::Short(limit, format!("{}: {error}", path.display()))
+    }
+
+    fn not_synced(&self, doing: &str, generation: u64, error: &io::Error) -> Trouble {
+        match disk::is_shortage(error) {
+            true => self.not_begun(generation, error),
+            false => self.broken(doing, generation, error),
+        }
+    }
+}

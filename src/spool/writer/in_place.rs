@@ -1,0 +1,170 @@
+//! The segment that is written is still the file of its name.
+//!
+//! Somebody who removes or replaces it under the process (a clean-up, a restore, a sync of folders)
+//! takes no byte from the open file: writes and syncs go on, and with the process all of it is gone. So
+//! after each sync the name is looked at, and before each write the length: one call each.
+//!
+//! What is acknowledged is put back under its name from the open file. Then a new segment is begun, so
+//! that readers of the old file need not notice.
+
+use std::{
+    io::{self, IoSlice},
+    path::{Path, PathBuf},
+};
+
+use super::{Active, Trouble, Writer};
+use crate::spool::{
+    disk::{self, DiskFile, FileId},
+    error::{AppendError, Limit},
+    segment::HEADER_LENGTH,
+};
+
+/// So much is copied at once.
+const PIECE: u64 = 1024 * 1024;
+
+impl Writer {
+    /// Which file the segment is; `None` where its name and the open file say different things, as some
+    /// network file systems may.
+    pub(super) fn id_of(&self, file: &dyn DiskFile, path: &Path) -> Option<FileId> {
+        let named = self.shared.disk().info(path).ok()?.id;
+        named.filter(|named| file.id().is_ok_and(|id| id == Some(*named)))
+    }
+
+    /// Whether the segment's name leads to the file that was written.
+    pub(super) fn check_in_place(&self, active: &Active) -> Result<(), Trouble> {
+        let Some(id) = active.id else { return Ok(()) };
+        match self.shared.disk().info(&self.shared.segment_path(active.generation)) {
+            Ok(info) if info.id == Some(id) && info.length < active.length => {
+                Err(Trouble::Shortened { length: info.length })
+            }
+            Ok(info) if info.id == Some(id) => Ok(()),
+            Ok(_) => Err(Trouble::Displaced),
+            Err(error) if is_gone(&error) => Err(Trouble::Displaced),
+            // Not knowing is no reason to refuse.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether it ends where the last whole frame does. What a failed write left behind is cut.
+    pub(super) fn check_length(&self, active: &Active) -> Result<(), Trouble> {
+        if active.id.is_none() {
+            return Ok(());
+        }
+        match active.file.len() {
+            Ok(length) if length < active.length => Err(Trouble::Shortened { length }),
+            Ok(length) if length > active.length => self.cut_back(active),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts the acknowledged part of the segment back under its name. It is not written any more.
+    pub(super) fn put_back(&mut self) -> Result<(), Trouble> {
+        let Some(active) = self.active.take() else { return Ok(()) };
+        let path = self.shared.segment_path(active.generation);
+        if let Err(trouble) = self.check_folder().and_then(|()| self.copy(&active, &path)) {
+            // Its bytes are nowhere else.
+            self.active = Some(active);
+            return Err(trouble);
+        }
+        self.shared.gauges.put_back.inc();
+        tracing::error!(
+            source = %self.shared.source, segment = %path.display(), bytes = active.length,
+            "a segment was removed or replaced while it was written: what is acknowledged of it is put \
+             back, and nothing is lost. Whatever does this to `spool.directory` has to stop"
+        );
+        Ok(())
+    }
+
+    /// For the end: nothing follows that would notice.
+    pub(in crate::spool) fn leave_in_place(&mut self) {
+        let Some(active) = &self.active else { return };
+        if active.length > HEADER_LENGTH
+            && let Err(Trouble::Displaced) = self.check_in_place(active)
+            && let Err(trouble) = self.put_back()
+        {
+            self.refuse(trouble, self.shared.look(|ledger| ledger.durable_end()));
+        }
+    }
+
+    fn check_folder(&self) -> Result<(), Trouble> {
+        let segments = &self.shared.segments;
+        let is_ours = match self.shared.disk().info(segments) {
+            Ok(info) => info.id == self.shared.segments_id,
+            Err(error) => !is_gone(&error),
+        };
+        if is_ours {
+            return Ok(());
+        }
+        let segments = segments.display();
+        Err(Trouble::Broken(format!("{segments} was removed or replaced under the process")))
+    }
+
+    /// Aside first, so that the name never leads to half of it. What has the name now is kept beside it.
+    fn copy(&self, active: &Active, path: &Path) -> Result<(), Trouble> {
+        let disk = self.shared.disk();
+        let aside = beside(path, "aside");
+        let failed = |error: io::Error| match Limit::of_shortage(&error) {
+            Some(limit) => Trouble::Short(limit, error.to_string()),
+            None => self.broken("putting back", active.generation, &error),
+        };
+        match disk.rename(path, &beside(path, "replaced")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        if active.length == HEADER_LENGTH {
+            return Ok(()); // nothing is in it yet: it is begun anew
+        }
+        match disk.remove(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let copy = disk.create_new(&aside).map_err(failed)?;
+        copy_bytes(&*active.file, &*copy, active.length).map_err(failed)?;
+        let broken = |error| self.broken("syncing", active.generation, &error);
+        copy.sync_data().map_err(broken)?;
+        disk.rename(&aside, path).map_err(failed)?;
+        disk.sync_dir(&self.shared.segments).map_err(failed)
+    }
+
+    /// Bytes that were acknowledged are gone, and no open file has them. A new segment, whose name says
+    /// which number comes next, makes the next start report exactly those.
+    pub(super) fn shortened(&self, length: u64, begin: u64) -> AppendError {
+        let Some(active) = &self.active else { return self.shared.full(Limit::Folder) };
+        let path = self.shared.segment_path(active.generation);
+        let was = active.length;
+        if active.generation < begin && self.begin_segment(begin).is_err() {
+            tracing::error!(segment = %path.display(), next = begin, "no new segment can be begun");
+        }
+        self.shared.poison(&format!(
+            "{} was cut from {was} bytes to {length} under the process: deliveries that were acknowledged are \
+             gone, and the next start says which",
+            path.display()
+        ))
+    }
+}
+
+fn copy_bytes(from: &dyn DiskFile, to: &dyn DiskFile, length: u64) -> io::Result<()> {
+    let mut buffer = vec![0; PIECE.min(length) as usize];
+    let mut at = 0;
+    while at < length {
+        let piece = &mut buffer[..(length - at).min(PIECE) as usize];
+        if disk::read_full(from, piece, at)? < piece.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        disk::write_all_at(to, &mut [IoSlice::new(piece)], at)?;
+        at += piece.len() as u64;
+    }
+    Ok(())
+}
+
+/// The name with another ending, which no segment has.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
