@@ -76,7 +76,7 @@ const TIME_UNITS: [(&str, u64); 6] = [
 
 /// `number` in the largest of the units that it is a whole number of, as one would write it.
 fn whole<'a>(number: u64, units: &[(&'a str, u64)]) -> Option<(u64, &'a str)> {
-    let fits = |(_, size): &&(&str, u64)| number > 0 && number % size == 0;
+    let fits = |(_, size): &&(&str, u64)| number > 0 && number.is_multiple_of(*size);
     units.iter().find(fits).map(|(name, size)| (number / size, *name))
 }
 

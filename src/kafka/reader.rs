@@ -14,6 +14,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode as Code},
     message::{BorrowedMessage, Headers},
+    metadata::Metadata,
 };
 
 use crate::config;
@@ -121,8 +122,27 @@ impl Reader {
 
     /// Finds new partitions and reads them from their beginning.
     fn look(&mut self) -> Result<(), ReadError> {
-        let metadata = self.consumer.fetch_metadata(None, ANSWER_WITHIN)?;
+        let questions: Vec<Option<String>> = match &self.select {
+            // By name: a listing of a large cluster takes long.
+            Select::Topics(topics) => topics.iter().cloned().map(Some).collect(),
+            Select::Prefix(_) => vec![None],
+        };
         let mut new = TopicPartitionList::new();
+        for question in questions {
+            let metadata = self.consumer.fetch_metadata(question.as_deref(), ANSWER_WITHIN)?;
+            self.find_partitions(&metadata, &mut new)?;
+        }
+        if new.count() > 0 {
+            self.consumer.incremental_assign(&new)?;
+        }
+        Ok(())
+    }
+
+    fn find_partitions(
+        &mut self,
+        metadata: &Metadata,
+        new: &mut TopicPartitionList,
+    ) -> Result<(), ReadError> {
         for topic in metadata.topics().iter().filter(|topic| topic.error().is_none()) {
             let name = topic.name();
             if !self.select.takes(name) {
@@ -134,9 +154,6 @@ impl Reader {
                     entry.insert(0);
                 }
             }
-        }
-        if new.count() > 0 {
-            self.consumer.incremental_assign(&new)?;
         }
         Ok(())
     }

@@ -65,7 +65,7 @@ fn a_value_means_to_the_program_what_it_was_in_the_values() {
         r#"address = "[::]:8443""#,
         r#"address = "[::]:9191""#,
         "connections = 500",
-        r#"request_timeout = "7s 500ms""#,
+        r#"request_timeout = "7500ms""#,
         r#"directory = "/spool""#,
         r#"bootstrap_servers = "kafka-0.kafka:9093,kafka-1.kafka:9093""#,
         r#""security.protocol" = "SASL_SSL""#,

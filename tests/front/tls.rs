@@ -214,17 +214,20 @@ async fn a_pair_that_is_gone_keeps_the_old_one() {
 }
 
 #[tokio::test]
-async fn the_metric_tells_when_the_certificate_in_use_expires() {
+async fn metrics_tell_from_when_to_when_the_certificate_in_use_is_valid() {
     let rig = Rig::start().await;
-    let expiry = || {
+    let time = |what: &str| {
         let text = rig.front.metrics.render();
-        let line = "millrace_tls_certificate_expiry_timestamp_seconds{key=\"listen.tls.certificate_file\"} ";
-        text.lines().find_map(|l| l.strip_prefix(line)?.parse::<u64>().ok())
+        let name = format!("millrace_tls_certificate_{what}_timestamp_seconds");
+        let line = format!("{name}{{key=\"listen.tls.certificate_file\"}} ");
+        text.lines().find_map(|l| l.strip_prefix(&*line)?.parse::<u64>().ok())
     };
     let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2090, 1, 1);
     params.not_after = rcgen::date_time_ymd(2100, 1, 1);
     rig.mount.swap(&rig.authority.issue(params));
-    eventually(|| expiry() == Some(4_102_444_800)).await;
+    eventually(|| time("expiry") == Some(4_102_444_800)).await;
+    assert_eq!(time("start"), Some(3_786_912_000));
 }
 
 #[test]
