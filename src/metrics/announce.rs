@@ -35,6 +35,7 @@ impl Metrics {
         let counters = [
             &self.spool_damage,
             &self.holds,
+            &self.unanswered_records,
             &self.producer_renewals,
             &self.repeated_deliveries,
             &self.deduplicate_unsaved,

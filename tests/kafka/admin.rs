@@ -1,5 +1,7 @@
 //! Topics made and deleted by an operator.
 
+use std::time::Duration;
+
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -32,6 +34,30 @@ pub fn create_topic_with(address: &str, topic: &str, partitions: i32, settings: 
     for result in results.expect("the cluster answers") {
         result.unwrap_or_else(|(topic, error)| panic!("can't create {topic}: {error}"));
     }
+}
+
+/// Creates `topic` with one partition, on this broker alone.
+#[allow(dead_code, reason = "tests/faults moves topics")]
+#[track_caller]
+pub fn create_topic_on(address: &str, topic: &str, broker: u32) {
+    let broker = i32::try_from(broker).expect("a broker's id");
+    let place: &[&[i32]] = &[&[broker]];
+    let new = NewTopic::new(topic, 1, TopicReplication::Variable(place));
+    let results = block_on(client(address).create_topics([&new], &AdminOptions::new()));
+    for result in results.expect("the cluster answers") {
+        result.unwrap_or_else(|(topic, error)| panic!("can't create {topic}: {error}"));
+    }
+}
+
+/// The brokers that lead the partitions of `topic`, as a new client sees it.
+#[allow(dead_code, reason = "tests/faults moves topics")]
+#[track_caller]
+pub fn leaders(address: &str, topic: &str) -> Vec<i32> {
+    let client = client(address);
+    let metadata = client.inner().fetch_metadata(Some(topic), Duration::from_secs(60));
+    let metadata = metadata.expect("the cluster answers");
+    let topics = metadata.topics().iter();
+    topics.flat_map(|topic| topic.partitions()).map(|partition| partition.leader()).collect()
 }
 
 #[track_caller]

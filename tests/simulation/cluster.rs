@@ -89,6 +89,8 @@ pub struct Cluster {
     pub fatal_per_mille: u16,
     /// How many of a thousand questions find new credentials.
     pub secrets_per_mille: u16,
+    /// Topics that hang do so for the client that knew them before: another one writes them.
+    pub clients_grow_stale: bool,
     /// Everything is well and quick from now on: for the quiet end of a history.
     pub quiet: bool,
     /// Senders repeat, and what they have sent may have been forgotten, or lost by damage and given to
@@ -117,6 +119,7 @@ impl Cluster {
             creating: BTreeMap::new(),
             fatal_per_mille: 0,
             secrets_per_mille: 0,
+            clients_grow_stale: false,
             quiet: false,
             may_repeat: false,
             counters: Counters::default(),
@@ -150,6 +153,10 @@ pub struct Producer {
     sent_before: SentOnce,
     /// It has taken over once.
     started: bool,
+    /// The next renewal begins with a new client.
+    stale: bool,
+    /// Topics that hung when this client was made, and are well for it.
+    well: BTreeSet<String>,
     purged: bool,
     fatal: bool,
     queue_limit: usize,
@@ -158,6 +165,7 @@ pub struct Producer {
 
 impl Producer {
     pub fn new(cluster: Rc<RefCell<Cluster>>, queue_limit: usize, record_limit: usize) -> Self {
+        let well = well_for_a_new_client(&cluster.borrow());
         Self {
             cluster,
             queue: VecDeque::new(),
@@ -167,6 +175,8 @@ impl Producer {
             transaction: None,
             sent_before: SentOnce::default(),
             started: false,
+            stale: false,
+            well,
             purged: false,
             fatal: false,
             queue_limit,
@@ -196,8 +206,10 @@ impl Producer {
             return false;
         }
         self.started = true;
-        let takes_over = self.fatal || transaction.is_fenced(&cluster) || cluster.chance(50);
+        let has_to = self.fatal || self.stale || transaction.is_fenced(&cluster);
+        let takes_over = has_to || cluster.chance(50);
         transaction.take_back(takes_over, &mut cluster);
+        self.stale = !takes_over;
         self.sent = self.sent_before.clone();
         true
     }
@@ -253,7 +265,7 @@ impl Producer {
 
     fn send_batch(&mut self, cluster: &mut Cluster, topic: &str, partition: u8) {
         let trouble = cluster.troubles.get(topic).copied();
-        if trouble == Some(Trouble::Hanging) {
+        if trouble == Some(Trouble::Hanging) && !self.well.contains(topic) {
             return;
         }
         let size = if cluster.quiet { usize::MAX } else { cluster.random.usize(1..=8) };
@@ -302,6 +314,12 @@ impl Producer {
             }
         }
     }
+}
+
+fn well_for_a_new_client(cluster: &Cluster) -> BTreeSet<String> {
+    let hanging = cluster.troubles.iter().filter(|(_, trouble)| **trouble == Trouble::Hanging);
+    let hanging = hanging.filter(|_| cluster.clients_grow_stale);
+    hanging.map(|(topic, _)| topic.clone()).collect()
 }
 
 const PARTITIONS: u8 = 2;
@@ -367,6 +385,10 @@ impl Sink for Producer {
         self.purged = false;
         self.fatal = false;
         let mut cluster = self.cluster.borrow_mut();
+        if self.transaction.is_none() || !self.stale {
+            self.well = well_for_a_new_client(&cluster);
+        }
+        self.stale = false;
         cluster.counters.renewals += 1;
         for token in self.unanswered.drain(..) {
             // A committed record has no acknowledgement that could be lost.
@@ -374,6 +396,10 @@ impl Sink for Producer {
             self.outcomes.push((token, Outcome::Failed(Failure::Purged)));
         }
         Ok(())
+    }
+
+    fn refresh(&mut self) {
+        self.stale = true;
     }
 
     fn commit(&mut self, checkpoint: &Record<'_>, _patience: Duration) -> Commit {

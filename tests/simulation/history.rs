@@ -206,6 +206,7 @@ impl History {
         if seed % 10 == 3 {
             cluster.secrets_per_mille = 50;
         }
+        cluster.clients_grow_stale = seed % 10 == 7;
         drop(cluster);
         self
     }
