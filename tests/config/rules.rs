@@ -6,7 +6,7 @@ const EXACTLY_ONCE: (&str, &str) = ("MILLRACE_KAFKA__DELIVERY", "exactly-once");
 
 #[test]
 fn combinations_that_would_break_a_promise_are_refused() {
-    let cases: [(&[(&str, &str)], &str); 18] = [
+    let cases: [(&[(&str, &str)], &str); 21] = [
         (&[("MILLRACE_LISTEN__BODY_BUDGET", "64MB")], "listen.body_limit_inflated"),
         (
             &[
@@ -34,6 +34,22 @@ fn combinations_that_would_break_a_promise_are_refused() {
         (&[("MILLRACE_KAFKA__PROPERTIES__TRANSACTION_TIMEOUT_MS", "1")], "kafka.properties"),
         (&[EXACTLY_ONCE, ("MILLRACE_FORWARD__HOLD_AFTER", "8m")], "forward.hold_after"),
         (&[EXACTLY_ONCE, ("MILLRACE_KAFKA__COMMIT_INTERVAL", "20s")], "kafka.commit_interval"),
+        (
+            &[EXACTLY_ONCE, ("MILLRACE_KAFKA__TRANSACTION_TIMEOUT", "30s")],
+            "kafka.transaction_timeout",
+        ),
+        (
+            &[EXACTLY_ONCE, ("MILLRACE_KAFKA__TRANSACTION_TIMEOUT", "16m")],
+            "kafka.transaction_timeout",
+        ),
+        (
+            &[
+                EXACTLY_ONCE,
+                ("MILLRACE_KAFKA__TRANSACTION_TIMEOUT", "500ms"),
+                ("MILLRACE_FORWARD__HOLD_AFTER", "100ms"),
+            ],
+            "kafka.transaction_timeout",
+        ),
         (&[("MILLRACE_KAFKA__QUEUE_SIZE", "1MiB")], "kafka.queue_size"),
         (&[("MILLRACE_KAFKA__PROPERTIES__MESSAGE_MAX_BYTES", "100000000")], "kafka.queue_size"),
         (
