@@ -32,6 +32,10 @@ pub(super) struct Pace {
     ticks: VecDeque<Tick>,
     /// Before the first of them.
     before: Totals,
+    /// The most that was on its way since the last answer, and since the first tick: the sink serves
+    /// partitions in rounds, and so long is a round.
+    peak: u64,
+    round: u64,
     latency: Duration,
 }
 
@@ -47,6 +51,7 @@ struct Tick {
     begin: Instant,
     end: Instant,
     totals: Totals,
+    peak: u64,
 }
 
 impl Pace {
@@ -57,16 +62,18 @@ impl Pace {
             now: Totals::default(),
             ticks: VecDeque::new(),
             before: Totals::default(),
+            peak: 0,
+            round: 0,
             latency: Duration::ZERO,
         }
     }
 
-    /// A record of so many bytes goes to the sink. Returns its turn, for [`Pace::excused_until`]: the
-    /// answers after which it is the record's own fault that it has none. The sink serves partitions in
-    /// rounds, so as much as stands before the record may once more be taken in front of it.
+    /// A record of so many bytes goes to the sink. Returns its turn, for [`Pace::excused_until`].
     pub fn hand_over(&mut self, bytes: usize) -> u64 {
         self.handed_over += bytes as u64;
-        self.handed_over + self.handed_over.saturating_sub(self.now.answered)
+        self.peak = self.peak.max(self.handed_over.saturating_sub(self.now.answered));
+        self.round = self.round.max(self.peak);
+        self.handed_over
     }
 
     /// The sink says what became of a record.
@@ -76,12 +83,14 @@ impl Pace {
             self.now.delivered += bytes as u64;
             self.latency = latency;
         }
-        let totals = self.now;
+        let (totals, peak) = (self.now, self.peak);
+        self.peak = self.handed_over.saturating_sub(totals.answered);
         match self.ticks.back_mut() {
             Some(tick) if now < tick.begin + self.hold_after / TICK => {
-                (tick.end, tick.totals) = (now, totals);
+                (tick.end, tick.totals, tick.peak) = (now, totals, tick.peak.max(peak));
+                return;
             }
-            _ => self.ticks.push_back(Tick { begin: now, end: now, totals }),
+            _ => self.ticks.push_back(Tick { begin: now, end: now, totals, peak }),
         }
         while let Some(tick) = self.ticks.front()
             && tick.end + self.hold_after * MEMORY < now
@@ -89,6 +98,7 @@ impl Pace {
             self.before = tick.totals;
             self.ticks.pop_front();
         }
+        self.round = self.ticks.iter().map(|tick| tick.peak).fold(self.peak, u64::max);
     }
 
     /// A record comes back unanswered.
@@ -101,8 +111,10 @@ impl Pace {
         self.handed_over = self.now.answered;
     }
 
-    /// Until when others' answers explain that a record with this turn has none.
+    /// Until when others' answers explain that a record with this turn has none: until all that was handed
+    /// over before it is answered, and as much again as a round of the sink may take in front of it.
     pub fn excused_until(&self, turn: u64) -> Option<Instant> {
+        let turn = turn + self.round;
         if self.before.answered >= turn {
             return None;
         }
@@ -207,8 +219,8 @@ mod tests {
         pace.hand_over(2_000);
         pace.answered(1_000, None, at(25));
         assert_eq!(pace.excused_until(turn), Some(at(25)), "once more as much in its round");
-        pace.hand_over(2_000);
-        pace.answered(1_000, None, at(40));
+        pace.answered(1_001, None, at(40));
+        pace.hand_over(1_000);
         pace.answered(1_000, None, at(50));
         assert_eq!(pace.excused_until(turn), Some(at(40)), "from here on it is the record's own");
         pace.answered(1, None, at(200));
@@ -219,15 +231,22 @@ mod tests {
     fn a_record_that_is_alone_on_its_way_is_excused_by_nobody() {
         let (mut pace, start) = (Pace::new(HOLD_AFTER), Instant::now());
         pace.hand_over(1_000);
+        pace.answered(400, None, start);
         pace.taken_back(600);
         pace.nothing_outstanding();
+        let long_after = start + HOLD_AFTER * 3;
+        pace.hand_over(100);
+        pace.answered(100, None, long_after);
         let turn = pace.hand_over(10);
-        pace.hand_over(500);
-        pace.answered(500, None, start);
-        assert_eq!(pace.excused_until(turn), Some(start), "the answer that it should have had");
-        pace.hand_over(500);
-        pace.answered(500, None, start + HOLD_AFTER);
-        assert_eq!(pace.excused_until(turn), Some(start));
+        pace.hand_over(100);
+        pace.answered(110, None, long_after);
+        assert_eq!(pace.excused_until(turn), Some(long_after), "it should have had this one");
+        for seconds in 1..20 {
+            pace.hand_over(100);
+            pace.answered(100, None, long_after + Duration::from_secs(seconds));
+        }
+        let excused = pace.excused_until(turn).unwrap();
+        assert!(excused <= long_after + Duration::from_secs(3), "{:?}", excused - long_after);
     }
 
     #[test]

@@ -34,6 +34,8 @@ use crate::{
 /// How long the next answer to a record in flight is waited for at least: longer than it takes to see
 /// that the cluster is away.
 const NEXT_ANSWER: Duration = Duration::from_secs(6);
+/// On a slow path it is waited for as long as the path takes, up to so many times `hold_after`.
+const SLOW_AT_MOST: u32 = 4;
 
 /// How long a new producer is waited for before it is tried once more in the next step: a stop that
 /// comes meanwhile is late by this much at most.
@@ -221,7 +223,8 @@ impl<S: Sink> Forwarder<S> {
         if self.cluster_is_away() {
             return hold_after; // nothing else could be done meanwhile
         }
-        NEXT_ANSWER.max(2 * self.pace.latency()).min(hold_after)
+        let slow = (2 * self.pace.latency()).min(hold_after * SLOW_AT_MOST);
+        NEXT_ANSWER.min(hold_after).max(slow)
     }
 
     fn renew(&mut self, now: Now) {

@@ -71,7 +71,7 @@ impl<S: Sink> Forwarder<S> {
     }
 
     fn is_answered(&mut self, slot: &Slot, outcome: &Outcome, now: Now) {
-        let latency = now.instant.saturating_duration_since(slot.since);
+        let latency = self.time_of_an_answering_cluster(slot.since, now);
         match outcome {
             Outcome::Delivered => self.pace.answered(slot.size, Some(latency), now.instant),
             // That is no answer of a broker's.

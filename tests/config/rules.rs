@@ -46,6 +46,7 @@ fn combinations_that_would_break_a_promise_are_refused() {
             &[
                 EXACTLY_ONCE,
                 ("MILLRACE_KAFKA__TRANSACTION_TIMEOUT", "500ms"),
+                ("MILLRACE_KAFKA__COMMIT_INTERVAL", "100ms"),
                 ("MILLRACE_FORWARD__HOLD_AFTER", "100ms"),
             ],
             "kafka.transaction_timeout",

@@ -9,6 +9,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Bound,
     rc::Rc,
     time::Duration,
 };
@@ -89,6 +90,8 @@ pub struct Cluster {
     pub fatal_per_mille: u16,
     /// How many of a thousand questions find new credentials.
     pub secrets_per_mille: u16,
+    /// How long each record takes on the way; none is no time.
+    pub a_record_takes: Duration,
     /// Topics that hang do so for the client that knew them before: another one writes them.
     pub clients_grow_stale: bool,
     /// Everything is well and quick from now on: for the quiet end of a history.
@@ -119,6 +122,7 @@ impl Cluster {
             creating: BTreeMap::new(),
             fatal_per_mille: 0,
             secrets_per_mille: 0,
+            a_record_takes: Duration::ZERO,
             clients_grow_stale: false,
             quiet: false,
             may_repeat: false,
@@ -145,6 +149,11 @@ pub struct Producer {
     queue: VecDeque<Queued>,
     /// Stored, but the acknowledgement is still on its way.
     unanswered: Vec<Token>,
+    /// One batch at a time is on a slow line; what the cluster says of it comes then.
+    on_the_line: Vec<(Token, Outcome)>,
+    line_is_free_at: Duration,
+    /// The partition that was served last: they take turns on the line.
+    served: (String, u8),
     outcomes: Vec<(Token, Outcome)>,
     sent: SentOnce,
     /// For exactly-once delivery: what is not committed.
@@ -170,6 +179,9 @@ impl Producer {
             cluster,
             queue: VecDeque::new(),
             unanswered: Vec::new(),
+            on_the_line: Vec::new(),
+            line_is_free_at: Duration::ZERO,
+            served: Default::default(),
             outcomes: Vec::new(),
             sent: SentOnce::default(),
             transaction: None,
@@ -242,11 +254,35 @@ impl Producer {
         }
         let partitions: BTreeSet<_> =
             self.queue.iter().map(|queued| (queued.topic.clone(), queued.partition)).collect();
+        if cluster.a_record_takes > Duration::ZERO {
+            return self.use_the_line(&mut cluster, &partitions);
+        }
         for (topic, partition) in partitions {
             if cluster.chance(20) {
                 continue; // still in the batch that is being gathered
             }
             self.send_batch(&mut cluster, &topic, partition);
+        }
+    }
+
+    /// Lets the next partition have the slow line, once the last one's batch has arrived.
+    fn use_the_line(&mut self, cluster: &mut Cluster, partitions: &BTreeSet<(String, u8)>) {
+        if cluster.now < self.line_is_free_at {
+            return;
+        }
+        self.outcomes.append(&mut self.on_the_line);
+        let others = partitions.range((Bound::Excluded(self.served.clone()), Bound::Unbounded));
+        let in_turn: Vec<_> = others.chain(partitions).cloned().collect();
+        let (queued, answered) = (self.queue.len(), self.outcomes.len());
+        for (topic, partition) in in_turn {
+            self.send_batch(cluster, &topic, partition);
+            let records = u32::try_from(queued - self.queue.len()).expect("a batch is small");
+            if records > 0 {
+                self.on_the_line = self.outcomes.split_off(answered);
+                self.line_is_free_at = cluster.now + cluster.a_record_takes * records;
+                self.served = (topic, partition);
+                return;
+            }
         }
     }
 
@@ -268,7 +304,11 @@ impl Producer {
         if trouble == Some(Trouble::Hanging) && !self.well.contains(topic) {
             return;
         }
-        let size = if cluster.quiet { usize::MAX } else { cluster.random.usize(1..=8) };
+        let size = match cluster.quiet {
+            true if cluster.a_record_takes > Duration::ZERO => 8,
+            true => usize::MAX,
+            false => cluster.random.usize(1..=8),
+        };
         let mut batch = Vec::new();
         let mut rest = VecDeque::new();
         for queued in self.queue.drain(..) {
@@ -390,7 +430,8 @@ impl Sink for Producer {
         }
         self.stale = false;
         cluster.counters.renewals += 1;
-        for token in self.unanswered.drain(..) {
+        let on_the_line = self.on_the_line.drain(..).map(|(token, _)| token);
+        for token in self.unanswered.drain(..).chain(on_the_line) {
             // A committed record has no acknowledgement that could be lost.
             cluster.counters.lost_acknowledgements += u64::from(self.transaction.is_none());
             self.outcomes.push((token, Outcome::Failed(Failure::Purged)));

@@ -8,6 +8,7 @@ mod directed;
 mod endings;
 mod limit;
 mod process;
+mod slow;
 mod switching;
 mod trouble;
 
