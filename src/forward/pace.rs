@@ -212,41 +212,44 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         pace.hand_over(1_000);
         let turn = pace.hand_over(1);
-        assert_eq!(pace.excused_until(turn), None, "nobody is answered");
+        assert_eq!(pace.excused_until(turn), None, "none is answered");
         pace.answered(400, None, at(5));
         assert_eq!(pace.excused_until(turn), Some(at(5)));
         pace.answered(600, None, at(20));
-        pace.hand_over(2_000);
+        pace.hand_over(1_000);
         pace.answered(1_000, None, at(25));
         assert_eq!(pace.excused_until(turn), Some(at(25)), "once more as much in its round");
-        pace.answered(1_001, None, at(40));
-        pace.hand_over(1_000);
-        pace.answered(1_000, None, at(50));
+        pace.hand_over(2);
+        pace.answered(2, None, at(40));
+        pace.hand_over(500);
+        pace.answered(500, None, at(50));
         assert_eq!(pace.excused_until(turn), Some(at(40)), "from here on it is the record's own");
-        pace.answered(1, None, at(200));
+        pace.answered(0, None, at(200));
         assert_eq!(pace.excused_until(turn), None, "long ago");
     }
 
     #[test]
-    fn a_record_that_is_alone_on_its_way_is_excused_by_nobody() {
+    fn a_trickle_of_other_records_excuses_none_for_long() {
         let (mut pace, start) = (Pace::new(HOLD_AFTER), Instant::now());
-        pace.hand_over(1_000);
-        pace.answered(400, None, start);
-        pace.taken_back(600);
-        pace.nothing_outstanding();
-        let long_after = start + HOLD_AFTER * 3;
-        pace.hand_over(100);
-        pace.answered(100, None, long_after);
+        let at = |seconds| start + Duration::from_secs(seconds);
         let turn = pace.hand_over(10);
-        pace.hand_over(100);
-        pace.answered(110, None, long_after);
-        assert_eq!(pace.excused_until(turn), Some(long_after), "it should have had this one");
-        for seconds in 1..20 {
-            pace.hand_over(100);
-            pace.answered(100, None, long_after + Duration::from_secs(seconds));
+        for seconds in 1..=20 {
+            pace.hand_over(10);
+            pace.answered(10, None, at(seconds));
         }
-        let excused = pace.excused_until(turn).unwrap();
-        assert!(excused <= long_after + Duration::from_secs(3), "{:?}", excused - long_after);
+        assert_eq!(pace.excused_until(turn), Some(at(3)));
+    }
+
+    #[test]
+    fn what_comes_back_unanswered_is_no_answer() {
+        let (mut pace, start) = (Pace::new(HOLD_AFTER), Instant::now());
+        let turn = pace.hand_over(10);
+        pace.hand_over(1_000);
+        pace.taken_back(1_000);
+        assert_eq!(pace.excused_until(turn), None);
+        pace.nothing_outstanding();
+        assert_eq!(pace.excused_until(pace.handed_over), None);
+        assert_eq!(pace.window(MOST, start), FLOOR);
     }
 
     #[test]
