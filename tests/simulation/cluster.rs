@@ -92,7 +92,7 @@ pub struct Cluster {
     pub secrets_per_mille: u16,
     /// How long each record takes on the way; none is no time.
     pub a_record_takes: Duration,
-    /// Topics that hang do so for the client that knew them before: another one writes them.
+    /// Topics are in trouble for the client that knew them before: another one writes them.
     pub clients_grow_stale: bool,
     /// Everything is well and quick from now on: for the quiet end of a history.
     pub quiet: bool,
@@ -164,7 +164,7 @@ pub struct Producer {
     started: bool,
     /// The next renewal begins with a new client.
     stale: bool,
-    /// Topics that hung when this client was made, and are well for it.
+    /// Topics that were in trouble when this client was made, and are well for it.
     well: BTreeSet<String>,
     purged: bool,
     fatal: bool,
@@ -301,7 +301,8 @@ impl Producer {
 
     fn send_batch(&mut self, cluster: &mut Cluster, topic: &str, partition: u8) {
         let trouble = cluster.troubles.get(topic).copied();
-        if trouble == Some(Trouble::Hanging) && !self.well.contains(topic) {
+        let trouble = trouble.filter(|_| !self.well.contains(topic));
+        if trouble == Some(Trouble::Hanging) {
             return;
         }
         let size = match cluster.quiet {
@@ -357,9 +358,8 @@ impl Producer {
 }
 
 fn well_for_a_new_client(cluster: &Cluster) -> BTreeSet<String> {
-    let hanging = cluster.troubles.iter().filter(|(_, trouble)| **trouble == Trouble::Hanging);
-    let hanging = hanging.filter(|_| cluster.clients_grow_stale);
-    hanging.map(|(topic, _)| topic.clone()).collect()
+    let in_trouble = cluster.troubles.keys().filter(|_| cluster.clients_grow_stale);
+    in_trouble.cloned().collect()
 }
 
 const PARTITIONS: u8 = 2;

@@ -107,14 +107,22 @@ fn a_topic_that_is_asked_in_vain_is_asked_by_another_client() {
         let mut history = calm(delivery, 20);
         let topic = first_topic(&history);
         history.cluster.borrow_mut().troubles.insert(topic.clone(), Trouble::Failing);
-        for _ in 0..40 {
-            history.quiet_step(A_STEP);
-        }
+        (0..20).for_each(|_| history.quiet_step(A_STEP));
         assert_eq!(metric(&history, &history.metrics.holds), 1, "{delivery:?}");
-        // It is well again, but not for the client that knows it.
+        // From now on it says nothing at all, to the client that knows it.
         history.cluster.borrow_mut().troubles.insert(topic, Trouble::Hanging);
         history.cluster.borrow_mut().clients_grow_stale = true;
         arrives(&mut history);
         assert_eq!(history.cluster.borrow().counters.lost_acknowledgements, 0);
     }
+}
+
+#[test]
+fn a_topic_that_says_no_again_and_again_is_asked_by_another_client() {
+    let mut history = calm(Delivery::ExactlyOnce, 20);
+    let topic = first_topic(&history);
+    history.cluster.borrow_mut().troubles.insert(topic, Trouble::Failing);
+    history.cluster.borrow_mut().clients_grow_stale = true;
+    arrives(&mut history);
+    assert_eq!(metric(&history, &history.metrics.holds), 1);
 }
