@@ -126,7 +126,7 @@ impl HeldTopic {
 
 fn is_time_for_another_client(failed_probes: u32) -> bool {
     let (rounds, rest) = (failed_probes / FAILED_PROBES, failed_probes % FAILED_PROBES);
-    rest == 0 && (rounds.is_power_of_two() || failed_probes % FAILED_PROBES_AT_MOST == 0)
+    rest == 0 && (rounds.is_power_of_two() || failed_probes.is_multiple_of(FAILED_PROBES_AT_MOST))
 }
 
 #[cfg(test)]
