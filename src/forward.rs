@@ -15,9 +15,10 @@
 //!   (`letters.rs`); if that can't be written either, the source waits.
 //! - An event that another source, or an earlier delivery, has brought already is passed over
 //!   (`deduplicate`).
-//! - When records behind a failed one may still be sent, everything unsent is taken back, the
-//!   producer is replaced and the lanes go back to their oldest unsettled event (`reset.rs`). What
-//!   was delivered meanwhile is remembered and not sent again.
+//! - When records behind a failed one may still be sent, everything unsent is taken back, what is in
+//!   flight is waited for, the producer is replaced and the lanes go back to their oldest unsettled
+//!   event (`reset.rs`). What was delivered meanwhile is remembered and not sent again.
+//! - A path that is slow is no trouble of any topic: what is on its way is bounded by time (`pace.rs`).
 //!
 //! Exactly-once delivery (`transaction.rs`) has the same lanes; any trouble takes them back to the last
 //! commit (`abort.rs`), and a topic in trouble is asked in a transaction of its own (`asking.rs`).
@@ -31,6 +32,7 @@ mod held;
 mod lane;
 mod lanes;
 mod letters;
+mod pace;
 mod pump;
 mod quarantine;
 mod refuse;
@@ -56,7 +58,8 @@ use self::{
     held::{HeldTopic, Phase},
     lane::Lane,
     letters::Letters,
-    reset::Trouble,
+    pace::Pace,
+    reset::{GoingBack, Trouble},
     spans::Spans,
     topics::{TopicId, Topics},
     transaction::Transaction,
@@ -105,7 +108,7 @@ pub struct Settings {
     pub held_topics: usize,
     /// Refused events wait this long for a dead-letter topic that can't be written.
     pub quarantine_after: Duration,
-    /// Bytes of records that may be on their way.
+    /// Bytes of records that may be on their way at most; less while they are acknowledged slowly.
     pub window_bytes: usize,
     /// For exactly-once delivery, through a sink that is transactional.
     pub transactions: Option<Transactions>,
@@ -199,6 +202,11 @@ pub struct Forwarder<S> {
     /// Topics that failed with other records of theirs still on the way; met by a reset.
     troubled: BTreeMap<TopicId, Trouble>,
     needs_reset: bool,
+    /// A reset is under way: what is in flight is waited for, and nothing is sent.
+    going_back: Option<GoingBack>,
+    pace: Pace,
+    /// Bytes of records that may be on their way now.
+    window_bytes: usize,
 
     /// The main lane rests until then: a topic should be held, and too many are.
     paused_until: Option<Instant>,
@@ -240,6 +248,8 @@ impl<S: Sink> Forwarder<S> {
             main: Lane::new(MAIN, spool.reader(saved.low.sequence), saved.low),
             encoder: Encoder::new(settings.mode),
             origin: Origin::Sender,
+            pace: Pace::new(settings.hold_after),
+            window_bytes: settings.window_bytes,
             settings,
             sink,
             rules,
@@ -257,6 +267,7 @@ impl<S: Sink> Forwarder<S> {
             letters: Letters::new(),
             troubled: BTreeMap::new(),
             needs_reset: false,
+            going_back: None,
             paused_until: None,
             pauses: Retry::without_jitter(FIRST_PAUSE, LONGEST_PAUSE),
             creating: None,
@@ -298,6 +309,9 @@ impl<S: Sink> Forwarder<S> {
     fn work(&mut self, now: Now, patience: Duration) -> Result<Progress, ForwardError> {
         self.look_at_dead_letter_topic();
         let settled = self.settle(now, patience)?;
+        if self.going_back.is_some() {
+            return Ok(Progress::Waiting);
+        }
         if let Some(progress) = self.end_transaction(now)? {
             return Ok(progress);
         }

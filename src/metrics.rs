@@ -83,6 +83,7 @@ pub struct Metrics {
     pub held_topics_limit: IntGauge,
     /// Times a topic was held, by source.
     pub holds: IntCounterVec,
+    pub unanswered_records: IntCounterVec,
     /// Producers replaced after a purge, a fatal error or a change of secrets, by source.
     pub producer_renewals: IntCounterVec,
     /// Ends of transactions in exactly-once delivery, by source and outcome: `committed`,
@@ -281,6 +282,11 @@ impl Metrics {
                 &["source", "kind"],
             ),
             holds: counter("millrace_topic_holds_total", "Times a topic was held.", &["source"]),
+            unanswered_records: counter(
+                "millrace_unanswered_records_total",
+                "Records that were sent and never answered, and so were sent again: each may be there twice.",
+                &["source"],
+            ),
             producer_renewals: counter(
                 "millrace_producer_renewals_total",
                 "Producers replaced after a purge, a fatal error or a change of secrets.",

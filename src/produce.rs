@@ -92,6 +92,10 @@ pub trait Sink {
     /// Blocks while it must retry, until it succeeds or `give_up` says so.
     fn renew(&mut self, give_up: &dyn Fn() -> bool) -> Result<(), Failure>;
 
+    /// What the sink believes of the cluster may be old news: the next renewal begins with nothing but the
+    /// addresses that it was configured with.
+    fn refresh(&mut self) {}
+
     /// Whether it must be renewed although nothing failed: its credentials were replaced, and the old
     /// ones may be taken away at any moment.
     fn wants_renewal(&self) -> bool {

@@ -70,11 +70,13 @@ fn delivery(reading: &mut Reading, section: &mut Section) -> Option<Delivery> {
     let guarantee = reading.choice(section, "delivery", all, name, Some(default.guarantee));
     let interval =
         reading.leaf(section, "commit_interval", &NONZERO_DURATION, default.commit_interval);
+    let timeout = reading.optional(section, "transaction_timeout", &NONZERO_DURATION);
     let prefix = default.transactional_id_prefix;
     let prefix = reading.leaf(section, "transactional_id_prefix", &PREFIX, prefix);
     Some(Delivery {
         guarantee: guarantee?,
         commit_interval: interval?,
+        transaction_timeout: timeout?,
         transactional_id_prefix: prefix?,
     })
 }
@@ -185,9 +187,7 @@ fn refused(name: &str) -> Option<(&'static str, &'static str)> {
             "the identity of a producer is its spool's",
             "Use kafka.transactional_id_prefix for what it begins with.",
         ),
-        "transaction.timeout.ms" => {
-            ("it follows from how long a topic may make no progress", "Use forward.hold_after.")
-        }
+        "transaction.timeout.ms" => ("it is a key of its own", "Use kafka.transaction_timeout."),
         "queue.buffering.max.kbytes" | "queue.buffering.max.messages" => {
             ("the queues of all sources share one limit", "Use kafka.queue_size.")
         }

@@ -3,7 +3,7 @@
 
 use super::{
     mistake::{Key, Mistakes},
-    stages::{Admin, Forward, Kafka, Listen, SourceConfig, Spool, Topics},
+    stages::{Admin, Delivery, Forward, Kafka, Listen, SourceConfig, Spool, Topics},
     tls,
 };
 
@@ -96,14 +96,29 @@ pub(super) fn check(known: Known<'_>, mistakes: &mut Mistakes) {
 }
 
 fn transactions(kafka: &Kafka, forward: &Forward, wrong: &mut impl FnMut(&str, &str, &str)) {
-    if forward.transaction_timeout() > Forward::LONGEST_TRANSACTION {
-        let problem = "needs transactions of twice its time for exactly-once delivery, and brokers \
-                       take no longer ones than 15 minutes (transaction.max.timeout.ms)";
-        wrong("forward.hold_after", problem, "Lower it to 7m 30s or less.");
+    let timeout = kafka.delivery.transaction_timeout(forward);
+    match kafka.delivery.transaction_timeout {
+        None if timeout > *Delivery::TRANSACTIONS.end() => {
+            let problem = "needs transactions of twice its time for exactly-once delivery, and brokers \
+                           take no longer ones than 15 minutes (transaction.max.timeout.ms)";
+            wrong("forward.hold_after", problem, "Lower it to 7m 30s or less.");
+        }
+        Some(written) if written <= forward.hold_after => {
+            let problem = "is no longer than forward.hold_after, so a topic without progress would end \
+                           each transaction before it is held";
+            wrong("kafka.transaction_timeout", problem, "Raise it, or lower forward.hold_after.");
+        }
+        Some(written) if !Delivery::TRANSACTIONS.contains(&written) => {
+            let problem = "is no time that brokers take: 1 second to 15 minutes \
+                           (transaction.max.timeout.ms)";
+            wrong("kafka.transaction_timeout", problem, "1m is a good start.");
+        }
+        Some(_) | None => {}
     }
-    if kafka.delivery.commit_interval > forward.transaction_timeout() / 4 {
-        let problem = "is above half of forward.hold_after (and above 2.5 s), so transactions would \
-                       time out before they are committed";
+    if kafka.delivery.commit_interval > timeout / 4 {
+        let problem = "is above a quarter of the time that a transaction may last \
+                       (kafka.transaction_timeout), so transactions would time out before they are \
+                       committed";
         wrong("kafka.commit_interval", problem, "Lower it; 500ms is a good start.");
     }
 }

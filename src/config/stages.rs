@@ -151,6 +151,8 @@ pub struct Delivery {
     pub guarantee: Guarantee,
     /// How long one commit of a source comes after the other at least.
     pub commit_interval: Duration,
+    /// After this the cluster gives up a transaction; none follows `forward.hold_after`.
+    pub transaction_timeout: Option<Duration>,
     /// What a source's `transactional.id` begins with; its spool's UUID follows.
     pub transactional_id_prefix: String,
 }
@@ -181,12 +183,25 @@ impl Default for Delivery {
         Self {
             guarantee: Guarantee::default(),
             commit_interval: Duration::from_millis(500),
+            transaction_timeout: None,
             transactional_id_prefix: "millrace-".into(),
         }
     }
 }
 
 impl Delivery {
+    /// librdkafka takes no shorter ones, and brokers no longer ones by default
+    /// (`transaction.max.timeout.ms`).
+    pub const TRANSACTIONS: std::ops::RangeInclusive<Duration> =
+        Duration::from_secs(1)..=Duration::from_secs(15 * 60);
+
+    /// After this the cluster gives up a transaction. Where it is not written it is late enough that a topic
+    /// without progress is held before, and a commit has its time.
+    pub fn transaction_timeout(&self, forward: &Forward) -> Duration {
+        let follows = (2 * forward.hold_after).max(Duration::from_secs(10));
+        self.transaction_timeout.unwrap_or(follows)
+    }
+
     pub fn is_exactly_once(&self) -> bool {
         self.guarantee == Guarantee::ExactlyOnce
     }
@@ -255,17 +270,6 @@ impl Default for Forward {
             held_topics: 64,
             quarantine_after: Duration::from_secs(300),
         }
-    }
-}
-
-impl Forward {
-    /// Brokers take no longer transactions by default (`transaction.max.timeout.ms`).
-    pub const LONGEST_TRANSACTION: Duration = Duration::from_secs(15 * 60);
-
-    /// After this the cluster gives up a transaction: late enough that a topic without progress is
-    /// held before, and a commit has its time.
-    pub fn transaction_timeout(&self) -> Duration {
-        (2 * self.hold_after).max(Duration::from_secs(10))
     }
 }
 

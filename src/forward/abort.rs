@@ -146,6 +146,7 @@ impl<S: Sink> Forwarder<S> {
         self.settled_ahead = Default::default();
         self.letters.waiting.clear();
         self.topics.nothing_outstanding();
+        self.pace.nothing_outstanding();
         self.main.rewind(committed.low);
         for Held { topic, position } in &committed.held {
             let topic = self.topics.enter(topic);
@@ -192,6 +193,10 @@ impl<S: Sink> Forwarder<S> {
                 if let Some(held) = self.held.get_mut(topic) {
                     held.phase = Phase::Waiting { until };
                     held.why.clone_from(why);
+                    if held.needs_another_client() {
+                        self.sink.refresh();
+                        self.needs_reset = true;
+                    }
                 }
             } else {
                 self.hold(*topic, from, why, now);
@@ -210,6 +215,7 @@ impl<S: Sink> Forwarder<S> {
             held.why.clone_from(&before.why);
             held.alone_before = before.alone_before;
             held.in_trouble = before.in_trouble;
+            held.failed_probes = before.failed_probes;
             held.is_in_doubt = before.is_in_doubt;
         }
     }

@@ -88,9 +88,10 @@ impl<S: Sink> Forwarder<S> {
         }
         let lanes = self.held.values().map(|held| &held.lane.window);
         let slots = std::iter::once(&self.main.window).chain(lanes).flat_map(Window::iter);
-        let in_vain = |slot: &&Slot| {
-            slot.state == State::Outstanding && self.age(slot, now) > ASKING_PATIENCE
-        };
+        // On a slow path an answer takes its time.
+        let patience = ASKING_PATIENCE.max(2 * self.pace.latency()).min(self.settings.hold_after);
+        let in_vain =
+            |slot: &&Slot| slot.state == State::Outstanding && self.age(slot, now) > patience;
         let in_vain: Vec<Slot> = slots.filter(in_vain).cloned().collect();
         for slot in &in_vain {
             let why = "no acknowledgement, while the cluster answers";

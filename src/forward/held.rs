@@ -24,7 +24,19 @@ pub(super) struct HeldTopic {
     pub wants_to_ask: bool,
     /// It failed, so people were told and want to hear when it is back; not merely being created.
     pub in_trouble: bool,
+    /// How often it was asked and said no.
+    pub failed_probes: u32,
+    /// How often it was asked and said nothing.
+    pub hanging_probes: u32,
 }
+
+/// So many failed probes make another client likely to help, then twice as many; and at most so many
+/// lie between two clients.
+const FAILED_PROBES: u32 = 3;
+const FAILED_PROBES_AT_MOST: u32 = 96;
+
+/// A probe that hangs is waited for so many times as long at most.
+const PATIENCE_AT_MOST: u32 = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -50,7 +62,22 @@ impl HeldTopic {
             is_in_doubt: true,
             wants_to_ask: false,
             in_trouble: false,
+            failed_probes: 0,
+            hanging_probes: 0,
         }
+    }
+
+    /// A probe has failed. Whether the client itself should be replaced before the next one: what it
+    /// believes of the topic (its leader, its epoch) may be old news, of which it will never let go.
+    pub fn needs_another_client(&mut self) -> bool {
+        self.failed_probes += 1;
+        is_time_for_another_client(self.failed_probes)
+    }
+
+    /// For how many times `forward.hold_after` a probe may hang before another client is tried: each
+    /// costs the others a moment.
+    pub fn probe_patience(&self) -> u32 {
+        2_u32.saturating_pow(self.hanging_probes).min(PATIENCE_AT_MOST)
     }
 
     /// Whether the record that asks is on its way. Refused events that wait to become dead letters
@@ -94,5 +121,21 @@ impl HeldTopic {
         if self.phase == Phase::Probing && self.lane.next() >= self.alone_before {
             self.phase = Phase::CatchingUp;
         }
+    }
+}
+
+fn is_time_for_another_client(failed_probes: u32) -> bool {
+    let (rounds, rest) = (failed_probes / FAILED_PROBES, failed_probes % FAILED_PROBES);
+    rest == 0 && (rounds.is_power_of_two() || failed_probes.is_multiple_of(FAILED_PROBES_AT_MOST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_client_is_tried_ever_more_rarely_and_never_given_up() {
+        let tried: Vec<_> = (1..=300).filter(|n| is_time_for_another_client(*n)).collect();
+        assert_eq!(tried, [3, 6, 12, 24, 48, 96, 192, 288]);
     }
 }

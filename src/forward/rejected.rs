@@ -123,8 +123,11 @@ impl<S: Sink> Forwarder<S> {
         let topic = self.dead_letters;
         self.topics.get_mut(topic).outstanding += 1;
         self.joins_transaction();
+        let size = self.slot(rejected.token).map_or(0, |slot| slot.size);
+        let turn = self.pace.hand_over(size);
         if let Some(slot) = self.slot(rejected.token) {
             slot.topic = topic;
+            slot.turn = turn;
             slot.carries = carries;
             slot.state = State::Outstanding;
             slot.error = Some(rejected.error.as_str().into());

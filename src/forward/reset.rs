@@ -9,6 +9,10 @@
 //! are held, and every lane goes back to its oldest unsettled event, but for those that were put back
 //! (`letters.rs`). What was settled beyond that is remembered, so that going back repeats nothing that
 //! is known to be delivered.
+//!
+//! What is in flight is waited for as long as answers come, over many steps if need be. Only what no
+//! broker has answered by then is sent again without knowing whether the first one arrived; it is
+//! counted, and it is what a reader may find twice although nothing crashed.
 
 use std::{
     collections::BTreeMap,
@@ -16,24 +20,36 @@ use std::{
 };
 
 use super::{
-    FIRST_PAUSE, ForwardError, Forwarder, LONGEST_PAUSE, Now,
+    CLUSTER_SILENCE, FIRST_PAUSE, ForwardError, Forwarder, LONGEST_PAUSE, Now,
     held::Phase,
     topics::TopicId,
     window::{Slot, State, Window},
 };
 use crate::{
-    produce::{Outcome, Sink},
+    produce::{Outcome, Sink, Token},
     retry::Retry,
     spool::position::Position,
 };
 
-/// How long records in flight are waited for: rounds of polling, and the length of one.
-const DRAIN_ROUNDS: usize = 50;
-const DRAIN_ROUND: Duration = Duration::from_millis(50);
+/// How long the next answer to a record in flight is waited for at least: longer than it takes to see
+/// that the cluster is away.
+const NEXT_ANSWER: Duration = Duration::from_secs(6);
+/// On a slow path it is waited for as long as the path takes, up to so many times `hold_after`.
+const SLOW_AT_MOST: u32 = 4;
 
 /// How long a new producer is waited for before it is tried once more in the next step: a stop that
 /// comes meanwhile is late by this much at most.
 pub(super) const RENEWAL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A reset between its beginning and the new producer.
+pub(super) struct GoingBack {
+    /// How long the topics had waited when it began.
+    ages: BTreeMap<TopicId, (u64, Duration)>,
+    /// When the last record was answered, or the reset began.
+    pub heard_at: Instant,
+}
+
+const _: () = assert!(NEXT_ANSWER.as_secs() > CLUSTER_SILENCE.as_secs());
 
 /// Why a topic must be held.
 pub(super) struct Trouble {
@@ -120,8 +136,10 @@ impl<S: Sink> Forwarder<S> {
     }
 
     pub(super) fn reset(&mut self, now: Now) -> Result<(), ForwardError> {
-        let ages = self.ages(now);
-        self.take_back();
+        let Some(ages) = self.take_back(now) else {
+            self.needs_reset = true;
+            return Ok(());
+        };
         let troubled = self.topics_in_trouble(now);
         self.remember_how_long_they_waited(&ages);
         let put_back = self.take_out_put_back();
@@ -179,20 +197,49 @@ impl<S: Sink> Forwarder<S> {
         Ok(())
     }
 
-    /// Takes back what is not sent, waits for what is, and replaces the producer.
-    fn take_back(&mut self) {
+    /// Takes back what is not sent, waits for what is, and replaces the producer. Returns the topics' ages
+    /// from before it, once that is done.
+    fn take_back(&mut self, now: Now) -> Option<BTreeMap<TopicId, (u64, Duration)>> {
+        if self.going_back.is_none() {
+            let (ages, heard_at) = (self.ages(now), now.instant);
+            self.going_back = Some(GoingBack { ages, heard_at });
+            // Once: what comes back into the sink's queue after a broken connection may have arrived, and
+            // only the same producer can find out.
+            self.sink.purge();
+            self.settle_what_is_known(now);
+        }
+        let heard_at = self.going_back.as_ref()?.heard_at;
+        let silence = now.instant.saturating_duration_since(heard_at);
+        if self.topics.outstanding() > 0 && silence < self.patience_with_answers() {
+            return None;
+        }
+        self.renew(now);
+        self.going_back.take().map(|it| it.ages)
+    }
+
+    /// How long the next answer is waited for.
+    fn patience_with_answers(&self) -> Duration {
+        let hold_after = self.settings.hold_after;
+        if self.cluster_is_away() {
+            return hold_after; // nothing else could be done meanwhile
+        }
+        let slow = (2 * self.pace.latency()).min(hold_after * SLOW_AT_MOST);
+        NEXT_ANSWER.min(hold_after).max(slow)
+    }
+
+    fn renew(&mut self, now: Now) {
         let source = self.spool.source().clone();
         self.needs_reset = false;
-        let mut outcomes = std::mem::take(&mut self.outcomes);
-        for _ in 0..DRAIN_ROUNDS {
-            if self.topics.outstanding() == 0 {
-                break;
-            }
-            self.sink.purge();
-            self.sink.poll(DRAIN_ROUND, &mut outcomes);
-            for (token, outcome) in outcomes.drain(..) {
-                self.note_while_draining(token, &outcome);
-            }
+        let unanswered = self.topics.outstanding();
+        if unanswered > 0 {
+            self.metrics
+                .unanswered_records
+                .with_label_values(&[source.as_str()])
+                .inc_by(unanswered as u64);
+            tracing::warn!(
+                %source, unanswered,
+                "records were sent and never answered; they are sent again, and may be there twice",
+            );
         }
         self.metrics.producer_renewals.with_label_values(&[source.as_str()]).inc();
         let end = Instant::now() + RENEWAL_PATIENCE;
@@ -200,27 +247,28 @@ impl<S: Sink> Forwarder<S> {
             tracing::error!(%source, %error, "the producer can't be replaced yet");
             self.needs_reset = true;
         }
-        self.sink.poll(Duration::ZERO, &mut outcomes);
-        for (token, outcome) in outcomes.drain(..) {
-            self.note_while_draining(token, &outcome);
-        }
-        self.outcomes = outcomes;
+        self.settle_what_is_known(now);
         self.topics.nothing_outstanding();
+        self.pace.nothing_outstanding();
     }
 
-    /// While draining only deliveries matter: whatever failed is read again.
-    fn note_while_draining(&mut self, token: crate::produce::Token, outcome: &Outcome) {
-        let Some(window) = self.window_of(token) else { return };
-        let Some(slot) = window.slot(token) else { return };
-        if slot.state != State::Outstanding {
-            return;
+    /// Takes in the outcomes that are there, without waiting.
+    fn settle_what_is_known(&mut self, now: Now) {
+        let mut outcomes = std::mem::take(&mut self.outcomes);
+        self.sink.poll(Duration::ZERO, &mut outcomes);
+        for (token, outcome) in outcomes.drain(..) {
+            self.settle_one(token, outcome, now);
         }
-        let slot = slot.clone();
+        self.outcomes = outcomes;
+    }
+
+    /// While going back only deliveries matter: whatever failed is read again.
+    pub(super) fn settle_going_back(&mut self, token: Token, slot: &Slot, outcome: &Outcome) {
         let topic = self.topics.get_mut(slot.topic);
         topic.outstanding -= 1;
         tracing::trace!(position = %slot.position, topic = topic.name, ?outcome, "answered late");
         match outcome {
-            Outcome::Delivered => self.delivered(token, &slot),
+            Outcome::Delivered => self.delivered(token, slot),
             Outcome::Failed(_) => {
                 if let Some(slot) = self.slot(token) {
                     slot.state = State::Failed;
@@ -234,6 +282,10 @@ impl<S: Sink> Forwarder<S> {
         let mut troubled = std::mem::take(&mut self.troubled);
         let slots = self.windows_to_watch().flat_map(Window::iter);
         let stuck: Vec<Slot> = slots.filter(|slot| self.was_overdue(slot, now)).cloned().collect();
+        if !stuck.is_empty() {
+            // It may hang since the client takes the cluster for what it no longer is.
+            self.sink.refresh();
+        }
         for slot in stuck {
             let why =
                 "no acknowledgement for longer than forward.hold_after, while the cluster answers";

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     ForwardError, Forwarder, MAIN, Now,
-    held::Phase,
+    held::{HeldTopic, Phase},
     refuse::Stage,
     rejected::Rejected,
     reset::Trouble,
@@ -27,9 +27,14 @@ impl<S: Sink> Forwarder<S> {
             self.settle_one(token, outcome, now);
         }
         self.outcomes = outcomes;
-        let dealt_with = self.deal_with_rejected(now);
+        self.window_bytes = self.pace.window(self.settings.window_bytes, now.instant);
+        let dealt_with = match self.going_back {
+            Some(_) => Ok(()),
+            None => self.deal_with_rejected(now),
+        };
         self.needs_reset |= self.sink.wants_renewal() || self.asked_in_vain(now);
-        if self.needs_reset || !self.troubled.is_empty() || self.is_stuck(now) {
+        let hangs = self.a_probe_hangs(now);
+        if self.needs_reset || hangs || !self.troubled.is_empty() || self.is_stuck(now) {
             match self.transaction {
                 Some(_) => self.go_back_to_committed(now)?,
                 None => self.reset(now)?,
@@ -40,7 +45,7 @@ impl<S: Sink> Forwarder<S> {
         dealt_with.map(|()| any)
     }
 
-    fn settle_one(&mut self, token: Token, outcome: Outcome, now: Now) {
+    pub(super) fn settle_one(&mut self, token: Token, outcome: Outcome, now: Now) {
         let Some(slot) = self.slot(token) else {
             return; // from before a reset
         };
@@ -48,6 +53,10 @@ impl<S: Sink> Forwarder<S> {
             return;
         }
         let slot = slot.clone();
+        self.is_answered(&slot, &outcome, now);
+        if self.going_back.is_some() {
+            return self.settle_going_back(token, &slot, &outcome);
+        }
         let topic = &self.topics.get(slot.topic).name;
         tracing::trace!(position = %slot.position, topic, lane = Window::lane_of(token), ?outcome, "answered");
         // The last one of a failed batch only looks alone: the others failed before it.
@@ -58,6 +67,21 @@ impl<S: Sink> Forwarder<S> {
         match outcome {
             Outcome::Delivered => self.delivered(token, &slot),
             Outcome::Failed(failure) => self.failed(token, &slot, failure, alone, now),
+        }
+    }
+
+    fn is_answered(&mut self, slot: &Slot, outcome: &Outcome, now: Now) {
+        let latency = self.time_of_an_answering_cluster(slot.since, now);
+        match outcome {
+            Outcome::Delivered => self.pace.answered(slot.size, Some(latency), now.instant),
+            // That is no answer of a broker's.
+            Outcome::Failed(Failure::Purged | Failure::Fatal(_)) => {
+                return self.pace.taken_back(slot.size);
+            }
+            Outcome::Failed(_) => self.pace.answered(slot.size, None, now.instant),
+        }
+        if let Some(going_back) = &mut self.going_back {
+            going_back.heard_at = now.instant;
         }
     }
 
@@ -207,6 +231,7 @@ impl<S: Sink> Forwarder<S> {
                 held.lane.rewind(slot.position);
                 held.phase = Phase::Waiting { until };
                 held.why = why.into();
+                self.needs_reset |= held.needs_another_client();
             }
             return;
         }
@@ -266,6 +291,28 @@ impl<S: Sink> Forwarder<S> {
             .any(|oldest| self.is_overdue(oldest, now))
     }
 
+    /// Whether a held topic was asked with a record, and has not answered for longer than a topic that
+    /// is not held may take. It is no topic to hold: the client may be to blame, and what it believes.
+    fn a_probe_hangs(&mut self, now: Now) -> bool {
+        if self.transaction.is_some() || self.going_back.is_some() {
+            return false; // in a transaction it is `asked_in_vain`
+        }
+        let hangs = |held: &HeldTopic| {
+            let oldest = held.lane.window.oldest_on_its_way();
+            let patience = self.settings.hold_after * held.probe_patience();
+            held.phase == Phase::Probing
+                && oldest.is_some_and(|it| it.carries.is_event() && self.age(it, now) > patience)
+        };
+        let hanging: Vec<_> =
+            self.held.iter().filter(|(_, held)| hangs(held)).map(|(topic, _)| *topic).collect();
+        for topic in &hanging {
+            if let Some(held) = self.held.get_mut(topic) {
+                held.hanging_probes += 1;
+            }
+        }
+        !hanging.is_empty()
+    }
+
     /// The windows in which nothing may hang: it would take the others' room. A held topic that is
     /// asked with a single record may take its time, but a dead letter may not take the topic's; and in
     /// a transaction everybody's end waits for it.
@@ -291,8 +338,10 @@ impl<S: Sink> Forwarder<S> {
             .map_or(Duration::ZERO, |alive| now.instant.saturating_duration_since(since.max(alive)))
     }
 
-    /// How long a slot has been on its way while the cluster answered.
+    /// How long a slot has been on its way while the cluster answered, without the time in which it
+    /// waited behind others that were answered.
     pub(super) fn age(&self, slot: &Slot, now: Now) -> Duration {
-        self.time_of_an_answering_cluster(slot.since, now)
+        let excused = self.pace.excused_until(slot.turn).unwrap_or(slot.since);
+        self.time_of_an_answering_cluster(slot.since.max(excused), now)
     }
 }

@@ -8,7 +8,7 @@ use super::{
     refuse::{self, TOPIC_LIMIT},
     reset::Trouble,
     topics::{Topic, TopicId},
-    window::{Carries, LaneId, SLOTS, Slot, State},
+    window::{Carries, LaneId, RECORD_OVERHEAD, SLOTS, Slot, State},
 };
 use crate::{
     deduplicate::{Claim, Id},
@@ -328,20 +328,34 @@ impl<S: Sink> Forwarder<S> {
     /// Gives an event its place in the window of lane `id`.
     pub(super) fn push(&mut self, id: LaneId, event: Sent, state: State, now: Now) {
         let (topic, since) = (self.goes_to(&event), now.instant);
+        let turn = match state {
+            State::Outstanding => self.pace.hand_over(event.size + RECORD_OVERHEAD),
+            _ => 0,
+        };
         let Sent { position, topic: belongs_to, identity, size, carries, error } = event;
-        let slot =
-            Slot { position, topic, belongs_to, identity, size, since, carries, state, error };
+        let slot = Slot {
+            position,
+            topic,
+            belongs_to,
+            identity,
+            size,
+            since,
+            turn,
+            carries,
+            state,
+            error,
+        };
         if let Some(lane) = self.lane_mut(id) {
             lane.window.push(slot);
         }
     }
 
     /// The main lane may fill three quarters of the window and the held topics' together the rest,
-    /// so that neither can keep the other from moving. A lane with nothing on its way has room for
+    /// so that neither can keep the other from moving; and all of it is smaller on a slow path. A lane with nothing on its way has room for
     /// one record, whatever the others do.
     pub(super) fn has_room_for(&self, id: LaneId, bytes: usize) -> bool {
         let Some(window) = self.lane(id).map(|lane| &lane.window) else { return false };
-        let limit = self.settings.window_bytes;
+        let limit = self.window_bytes;
         let (share, used) = if id == MAIN {
             (limit / 4 * 3, window.bytes())
         } else {

@@ -33,6 +33,8 @@ pub(super) struct Slot {
     /// Bytes that it takes in the sink's queue.
     pub size: usize,
     pub since: Instant,
+    /// After which answers it should have had its own (`pace.rs`).
+    pub turn: u64,
     pub carries: Carries,
     pub state: State,
     /// What is wrong with it, should its dead letter have to be written again.
@@ -234,6 +236,7 @@ mod tests {
             identity: None,
             size: 10,
             since: Instant::now(),
+            turn: 0,
             carries: Carries::Event(Stream::Other),
             state: State::Outstanding,
             error: None,

@@ -56,6 +56,8 @@ pub struct Producer {
     transactions: Option<Transactions>,
     purged: bool,
     fatal: bool,
+    /// What the client believes of the cluster may be old news: another one has to take its place.
+    stale: bool,
     /// Outcomes of a client that was let go.
     left_over: Vec<(Token, Outcome)>,
     /// For clients that can't be made, and for those that turn fatal one after the other.
@@ -95,6 +97,7 @@ impl Producer {
             transactions: None,
             purged: false,
             fatal: false,
+            stale: false,
             left_over: Vec::new(),
             retry: Retry::new(Duration::from_millis(100), Duration::from_secs(10)),
         }
@@ -316,6 +319,13 @@ impl Sink for Producer {
 
     fn committed(&mut self) -> Option<Vec<u8>> {
         self.transactions.as_mut()?.found.take()
+    }
+
+    // A partition's leader is believed only with an epoch that is not older than the last one that was
+    // seen, and a topic that is deleted and made again begins at zero
+    // (https://github.com/confluentinc/librdkafka/issues/4898, open as of 2.12.1).
+    fn refresh(&mut self) {
+        self.stale = true;
     }
 
     fn wants_renewal(&self) -> bool {

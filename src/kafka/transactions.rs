@@ -303,8 +303,8 @@ fn advice(error: &KafkaError, identity: &Identity, topics: &Topics) -> String {
             format!("; run: {}", topics.advice().allow_transactions(&identity.id))
         }
         Some(Code::InvalidTransactionTimeout) => format!(
-            "; forward.hold_after asks for transactions of {} s, and transaction.max.timeout.ms of the \
-             brokers is less: lower the one or raise the other",
+            "; transactions may last {} s (kafka.transaction_timeout, or twice forward.hold_after), and \
+             transaction.max.timeout.ms of the brokers is less: lower the one or raise the other",
             identity.timeout.as_secs()
         ),
         _ => String::new(),

@@ -41,6 +41,7 @@ impl Metrics {
             &self.spool_put_back,
             &self.quarantine_removed,
             &self.holds,
+            &self.unanswered_records,
             &self.producer_renewals,
             &self.repeated_deliveries,
             &self.deduplicate_unsaved,

@@ -94,7 +94,7 @@ impl RunningSource {
                 id: format!("{}{}", config.kafka.delivery.transactional_id_prefix, spool.id()),
                 topic: config.topics.checkpoints.clone(),
                 key: spool.id().to_string(),
-                timeout: config.forward.transaction_timeout(),
+                timeout: config.kafka.delivery.transaction_timeout(&config.forward),
             }),
         };
         let parts = Parts {

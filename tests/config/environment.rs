@@ -154,6 +154,7 @@ fn kafka_is_set_by_the_environment_with_underscores_for_dots() {
         ("MILLRACE_KAFKA__QUEUE_SIZE", "32MiB"),
         ("MILLRACE_KAFKA__DELIVERY", "exactly-once"),
         ("MILLRACE_KAFKA__COMMIT_INTERVAL", "1s"),
+        ("MILLRACE_KAFKA__TRANSACTION_TIMEOUT", "45s"),
         ("MILLRACE_KAFKA__TRANSACTIONAL_ID_PREFIX", "leads."),
         ("MILLRACE_KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SSL"),
         ("MILLRACE_KAFKA__PROPERTIES__SSL__CA__LOCATION", "/ca.pem"),
@@ -163,6 +164,7 @@ fn kafka_is_set_by_the_environment_with_underscores_for_dots() {
     assert_eq!(config.kafka.queue_size, 32 * MIB);
     assert!(config.kafka.delivery.is_exactly_once());
     assert_eq!(config.kafka.delivery.commit_interval, Duration::from_secs(1));
+    assert_eq!(config.kafka.delivery.transaction_timeout(&config.forward), Duration::from_secs(45));
     assert_eq!(config.kafka.delivery.transactional_id_prefix, "leads.");
     let properties: Vec<_> =
         config.kafka.properties.iter().map(|(name, value)| (&name[..], value.expose())).collect();

@@ -37,6 +37,23 @@ fn combinations_that_would_break_a_promise_are_refused() {
         (&[("MILLRACE_KAFKA__PROPERTIES__TRANSACTION_TIMEOUT_MS", "1")], "kafka.properties"),
         (&[EXACTLY_ONCE, ("MILLRACE_FORWARD__HOLD_AFTER", "8m")], "forward.hold_after"),
         (&[EXACTLY_ONCE, ("MILLRACE_KAFKA__COMMIT_INTERVAL", "20s")], "kafka.commit_interval"),
+        (
+            &[EXACTLY_ONCE, ("MILLRACE_KAFKA__TRANSACTION_TIMEOUT", "30s")],
+            "kafka.transaction_timeout",
+        ),
+        (
+            &[EXACTLY_ONCE, ("MILLRACE_KAFKA__TRANSACTION_TIMEOUT", "16m")],
+            "kafka.transaction_timeout",
+        ),
+        (
+            &[
+                EXACTLY_ONCE,
+                ("MILLRACE_KAFKA__TRANSACTION_TIMEOUT", "500ms"),
+                ("MILLRACE_KAFKA__COMMIT_INTERVAL", "100ms"),
+                ("MILLRACE_FORWARD__HOLD_AFTER", "100ms"),
+            ],
+            "kafka.transaction_timeout",
+        ),
         (&[("MILLRACE_KAFKA__QUEUE_SIZE", "1MiB")], "kafka.queue_size"),
         (&[("MILLRACE_KAFKA__PROPERTIES__MESSAGE_MAX_BYTES", "100000000")], "kafka.queue_size"),
         (

@@ -1,5 +1,6 @@
 //! A cluster of three brokers that replicate to each other, and lose some of themselves.
 
+mod made_again;
 mod replicas;
 
 use crate::{

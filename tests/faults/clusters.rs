@@ -12,7 +12,7 @@ use std::{
 use crate::broker::Cluster;
 
 /// Tests that borrow. No more clusters are kept than of these are to come.
-const BORROWERS: usize = 3;
+const BORROWERS: usize = 4;
 
 static BORROWED: AtomicUsize = AtomicUsize::new(0);
 static IDLE: Mutex<Vec<Cluster>> = Mutex::new(Vec::new());

@@ -36,6 +36,7 @@ mod cluster;
 mod disk;
 mod network;
 mod one_topic;
+mod slow;
 
 /// Whether there is time for more.
 fn is_long() -> bool {

@@ -27,6 +27,8 @@ struct Line {
     cut: AtomicBool,
     /// What each piece of data waits before it goes on, in milliseconds.
     delay: AtomicU64,
+    /// Bytes a second that each connection may carry to the broker; 0 is no limit.
+    rate: AtomicU64,
     connections: Mutex<Vec<TcpStream>>,
 }
 
@@ -62,6 +64,11 @@ impl Proxy {
         self.line.delay.store(milliseconds, Ordering::Relaxed);
     }
 
+    /// Each connection carries this many bytes a second to the broker from now on.
+    pub fn limit(&self, bytes_a_second: u64) {
+        self.line.rate.store(bytes_a_second, Ordering::Relaxed);
+    }
+
     /// Every connection ends with a RST, wherever it is; returns how many there were.
     pub fn reset(&self) -> usize {
         let connections = std::mem::take(&mut *self.line.connections());
@@ -84,14 +91,15 @@ impl Line {
         let _ = client.set_nodelay(true);
         let _ = broker.set_nodelay(true);
         self.connections().extend([clone(&client), clone(&broker)]);
-        for (from, to) in [(clone(&client), clone(&broker)), (broker, client)] {
+        let directions = [(clone(&client), clone(&broker), true), (broker, client, false)];
+        for (from, to, is_limited) in directions {
             let line = Arc::clone(self);
-            thread::spawn(move || line.pump(from, to));
+            thread::spawn(move || line.pump(from, to, is_limited));
         }
     }
 
     /// Passes on until one side ends.
-    fn pump(&self, mut from: TcpStream, mut to: TcpStream) {
+    fn pump(&self, mut from: TcpStream, mut to: TcpStream, is_limited: bool) {
         let mut bytes = vec![0; 16 * 1024];
         while let Ok(length @ 1..) = from.read(&mut bytes) {
             while self.cut.load(Ordering::Relaxed) {
@@ -99,6 +107,10 @@ impl Line {
             }
             let delay = self.delay.load(Ordering::Relaxed);
             thread::sleep(Duration::from_millis(delay));
+            let rate = self.rate.load(Ordering::Relaxed);
+            if is_limited && rate > 0 {
+                thread::sleep(Duration::from_secs_f64(length as f64 / rate as f64));
+            }
             if to.write_all(&bytes[..length]).is_err() {
                 break;
             }

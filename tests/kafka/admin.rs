@@ -51,6 +51,30 @@ pub fn create_topics(address: &str, topics: &[String]) {
     }
 }
 
+/// Creates `topic` with one partition, on this broker alone.
+#[allow(dead_code, reason = "tests/faults moves topics")]
+#[track_caller]
+pub fn create_topic_on(address: &str, topic: &str, broker: u32) {
+    let broker = i32::try_from(broker).expect("a broker's id");
+    let place: &[&[i32]] = &[&[broker]];
+    let new = NewTopic::new(topic, 1, TopicReplication::Variable(place));
+    let results = block_on(client(address).create_topics([&new], &AdminOptions::new()));
+    for result in results.expect("the cluster answers") {
+        result.unwrap_or_else(|(topic, error)| panic!("can't create {topic}: {error}"));
+    }
+}
+
+/// The brokers that lead the partitions of `topic`, as a new client sees it.
+#[allow(dead_code, reason = "tests/faults moves topics")]
+#[track_caller]
+pub fn leaders(address: &str, topic: &str) -> Vec<i32> {
+    let client = client(address);
+    let metadata = client.inner().fetch_metadata(Some(topic), Duration::from_secs(60));
+    let metadata = metadata.expect("the cluster answers");
+    let topics = metadata.topics().iter();
+    topics.flat_map(|topic| topic.partitions()).map(|partition| partition.leader()).collect()
+}
+
 #[track_caller]
 pub fn delete_topic(address: &str, topic: &str) {
     let results = block_on(client(address).delete_topics(&[topic], &AdminOptions::new()));

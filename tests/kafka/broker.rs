@@ -106,6 +106,16 @@ impl Broker {
         jars::tool("kafka.admin.ConfigCommand", &[&arguments[..], &of_user].concat());
     }
 
+    /// Producers with this `client.id` may send so many bytes a second.
+    #[allow(dead_code, reason = "tests/faults slows producers down")]
+    #[track_caller]
+    pub fn set_quota(&self, client: &str, bytes_a_second: u64) {
+        let (address, quota) = (self.address(), format!("producer_byte_rate={bytes_a_second}"));
+        let arguments = ["--bootstrap-server", &address, "--alter", "--add-config", &quota];
+        let of_client = ["--entity-type", "clients", "--entity-name", client];
+        jars::tool("kafka.admin.ConfigCommand", &[&arguments[..], &of_client].concat());
+    }
+
     #[allow(dead_code, reason = "tests/faults puts a proxy in front of it")]
     pub fn port(&self) -> u16 {
         self.port

@@ -9,6 +9,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Bound,
     rc::Rc,
     time::Duration,
 };
@@ -89,6 +90,10 @@ pub struct Cluster {
     pub fatal_per_mille: u16,
     /// How many of a thousand questions find new credentials.
     pub secrets_per_mille: u16,
+    /// How long each record takes on the way; none is no time.
+    pub a_record_takes: Duration,
+    /// Topics are in trouble for the client that knew them before: another one writes them.
+    pub clients_grow_stale: bool,
     /// Everything is well and quick from now on: for the quiet end of a history.
     pub quiet: bool,
     /// Senders repeat, and what they have sent may have been forgotten, or lost by damage and given to
@@ -117,6 +122,8 @@ impl Cluster {
             creating: BTreeMap::new(),
             fatal_per_mille: 0,
             secrets_per_mille: 0,
+            a_record_takes: Duration::ZERO,
+            clients_grow_stale: false,
             quiet: false,
             may_repeat: false,
             counters: Counters::default(),
@@ -142,6 +149,11 @@ pub struct Producer {
     queue: VecDeque<Queued>,
     /// Stored, but the acknowledgement is still on its way.
     unanswered: Vec<Token>,
+    /// One batch at a time is on a slow line; what the cluster says of it comes then.
+    on_the_line: Vec<(Token, Outcome)>,
+    line_is_free_at: Duration,
+    /// The partition that was served last: they take turns on the line.
+    served: (String, u8),
     outcomes: Vec<(Token, Outcome)>,
     sent: SentOnce,
     /// For exactly-once delivery: what is not committed.
@@ -150,6 +162,10 @@ pub struct Producer {
     sent_before: SentOnce,
     /// It has taken over once.
     started: bool,
+    /// The next renewal begins with a new client.
+    stale: bool,
+    /// Topics that were in trouble when this client was made, and are well for it.
+    well: BTreeSet<String>,
     purged: bool,
     fatal: bool,
     queue_limit: usize,
@@ -158,15 +174,21 @@ pub struct Producer {
 
 impl Producer {
     pub fn new(cluster: Rc<RefCell<Cluster>>, queue_limit: usize, record_limit: usize) -> Self {
+        let well = well_for_a_new_client(&cluster.borrow());
         Self {
             cluster,
             queue: VecDeque::new(),
             unanswered: Vec::new(),
+            on_the_line: Vec::new(),
+            line_is_free_at: Duration::ZERO,
+            served: Default::default(),
             outcomes: Vec::new(),
             sent: SentOnce::default(),
             transaction: None,
             sent_before: SentOnce::default(),
             started: false,
+            stale: false,
+            well,
             purged: false,
             fatal: false,
             queue_limit,
@@ -196,8 +218,10 @@ impl Producer {
             return false;
         }
         self.started = true;
-        let takes_over = self.fatal || transaction.is_fenced(&cluster) || cluster.chance(50);
+        let has_to = self.fatal || self.stale || transaction.is_fenced(&cluster);
+        let takes_over = has_to || cluster.chance(50);
         transaction.take_back(takes_over, &mut cluster);
+        self.stale = !takes_over;
         self.sent = self.sent_before.clone();
         true
     }
@@ -230,11 +254,35 @@ impl Producer {
         }
         let partitions: BTreeSet<_> =
             self.queue.iter().map(|queued| (queued.topic.clone(), queued.partition)).collect();
+        if cluster.a_record_takes > Duration::ZERO {
+            return self.use_the_line(&mut cluster, &partitions);
+        }
         for (topic, partition) in partitions {
             if cluster.chance(20) {
                 continue; // still in the batch that is being gathered
             }
             self.send_batch(&mut cluster, &topic, partition);
+        }
+    }
+
+    /// Lets the next partition have the slow line, once the last one's batch has arrived.
+    fn use_the_line(&mut self, cluster: &mut Cluster, partitions: &BTreeSet<(String, u8)>) {
+        if cluster.now < self.line_is_free_at {
+            return;
+        }
+        self.outcomes.append(&mut self.on_the_line);
+        let others = partitions.range((Bound::Excluded(self.served.clone()), Bound::Unbounded));
+        let in_turn: Vec<_> = others.chain(partitions).cloned().collect();
+        let (queued, answered) = (self.queue.len(), self.outcomes.len());
+        for (topic, partition) in in_turn {
+            self.send_batch(cluster, &topic, partition);
+            let records = u32::try_from(queued - self.queue.len()).expect("a batch is small");
+            if records > 0 {
+                self.on_the_line = self.outcomes.split_off(answered);
+                self.line_is_free_at = cluster.now + cluster.a_record_takes * records;
+                self.served = (topic, partition);
+                return;
+            }
         }
     }
 
@@ -253,10 +301,15 @@ impl Producer {
 
     fn send_batch(&mut self, cluster: &mut Cluster, topic: &str, partition: u8) {
         let trouble = cluster.troubles.get(topic).copied();
+        let trouble = trouble.filter(|_| !self.well.contains(topic));
         if trouble == Some(Trouble::Hanging) {
             return;
         }
-        let size = if cluster.quiet { usize::MAX } else { cluster.random.usize(1..=8) };
+        let size = match cluster.quiet {
+            true if cluster.a_record_takes > Duration::ZERO => 8,
+            true => usize::MAX,
+            false => cluster.random.usize(1..=8),
+        };
         let mut batch = Vec::new();
         let mut rest = VecDeque::new();
         for queued in self.queue.drain(..) {
@@ -302,6 +355,11 @@ impl Producer {
             }
         }
     }
+}
+
+fn well_for_a_new_client(cluster: &Cluster) -> BTreeSet<String> {
+    let in_trouble = cluster.troubles.keys().filter(|_| cluster.clients_grow_stale);
+    in_trouble.cloned().collect()
 }
 
 const PARTITIONS: u8 = 2;
@@ -372,13 +430,22 @@ impl Sink for Producer {
         self.purged = false;
         self.fatal = false;
         let mut cluster = self.cluster.borrow_mut();
+        if self.transaction.is_none() || !self.stale {
+            self.well = well_for_a_new_client(&cluster);
+        }
+        self.stale = false;
         cluster.counters.renewals += 1;
-        for token in self.unanswered.drain(..) {
+        let on_the_line = self.on_the_line.drain(..).map(|(token, _)| token);
+        for token in self.unanswered.drain(..).chain(on_the_line) {
             // A committed record has no acknowledgement that could be lost.
             cluster.counters.lost_acknowledgements += u64::from(self.transaction.is_none());
             self.outcomes.push((token, Outcome::Failed(Failure::Purged)));
         }
         Ok(())
+    }
+
+    fn refresh(&mut self) {
+        self.stale = true;
     }
 
     fn commit(&mut self, checkpoint: &Record<'_>, _patience: Duration) -> Commit {

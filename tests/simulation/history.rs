@@ -8,6 +8,7 @@ mod directed;
 mod endings;
 mod limit;
 mod process;
+mod slow;
 mod switching;
 mod trouble;
 
@@ -207,6 +208,7 @@ impl History {
         if seed % 10 == 3 {
             cluster.secrets_per_mille = 50;
         }
+        cluster.clients_grow_stale = seed % 10 == 7;
         drop(cluster);
         self
     }

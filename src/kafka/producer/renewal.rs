@@ -56,6 +56,7 @@ impl Producer {
                 warn!(error, tries, "no Kafka producer could be made; trying again");
             },
         );
+        self.stale = false;
         self.client = Some(made.map_err(|error| Failure::Fatal(properties::describe(&error)))?);
         self.purged = false;
         Ok(())
@@ -69,7 +70,7 @@ impl Producer {
     ) -> Result<(), Failure> {
         let in_use = |client: &Client| {
             let well = !self.fatal && client.client().fatal_error().is_none();
-            well && !self.wants_renewal() && !client.context().state().timed_out
+            well && !self.stale && !self.wants_renewal() && !client.context().state().timed_out
         };
         if let Some(client) = self.client.as_ref().filter(|client| in_use(client)) {
             if transactions.abort(client, give_up) {

@@ -23,7 +23,7 @@ fn calm(interval: Duration) -> History {
 }
 
 /// Deliveries in which nothing is refused.
-fn append_good(history: &mut History, deliveries: usize) {
+pub(super) fn append_good(history: &mut History, deliveries: usize) {
     for _ in 0..deliveries {
         let batch = loop {
             let batch = history.sender.batch(0);

@@ -24,6 +24,7 @@ impl History {
         history.window = 40_000;
         history.queue = 1_000;
         history.cluster.borrow_mut().limit = usize::MAX;
+        history.cluster.borrow_mut().clients_grow_stale = false;
         history.all_is_well();
         history.start_process();
         history
