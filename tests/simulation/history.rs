@@ -328,7 +328,7 @@ impl History {
         let folders = self.folders().into_iter();
         let quarantines: Vec<_> =
             folders.map(|(disk, folder)| (disk, folder.join("quarantine"))).collect();
-        oracle::look(&self.cluster.borrow(), &quarantines, &self.sender.sent)
+        oracle::look(&self.cluster.borrow(), &quarantines, &self.sender.sent, &self.books.healed)
     }
 
     /// The folders of all spools, in the order of their numbers.
