@@ -31,6 +31,7 @@ mod held;
 mod lane;
 mod lanes;
 mod letters;
+mod over_limit;
 mod pump;
 mod quarantine;
 mod refuse;
@@ -56,6 +57,7 @@ use self::{
     held::{HeldTopic, Phase},
     lane::Lane,
     letters::Letters,
+    over_limit::OverLimit,
     reset::Trouble,
     spans::Spans,
     topics::{TopicId, Topics},
@@ -194,6 +196,8 @@ pub struct Forwarder<S> {
     dead_letters: TopicId,
     settled_ahead: SettledAhead,
     letters: Letters,
+    /// In at-least-once delivery alone.
+    over_limit: OverLimit,
     /// Topics that failed with other records of theirs still on the way; met by a reset.
     troubled: BTreeMap<TopicId, Trouble>,
     needs_reset: bool,
@@ -252,6 +256,7 @@ impl<S: Sink> Forwarder<S> {
             dead_letters,
             settled_ahead: SettledAhead::default(),
             letters: Letters::new(),
+            over_limit: OverLimit::default(),
             troubled: BTreeMap::new(),
             needs_reset: false,
             paused_until: None,
