@@ -18,7 +18,12 @@ use millrace::{
     record::Record,
 };
 
-use crate::{sent_once::SentOnce, transactions::Transaction};
+use crate::{
+    conditions::{Conditions, IN_FLIGHT},
+    sent_once::SentOnce,
+    trace::Trace,
+    transactions::Transaction,
+};
 
 /// A record that the cluster has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +100,8 @@ pub struct Cluster {
     /// who comes with it next: one record may then come twice for other reasons than the forwarder's.
     pub may_repeat: bool,
     pub counters: Counters,
+    pub conditions: Conditions,
+    pub trace: Trace,
 }
 
 /// Records that contain this are refused for good, and take their batch with them.
@@ -120,7 +127,42 @@ impl Cluster {
             quiet: false,
             may_repeat: false,
             counters: Counters::default(),
+            conditions: Conditions::new(!seed),
+            trace: Trace::default(),
         }))
+    }
+
+    /// A record is there to be read, unless its topic was deleted since it was sent.
+    pub fn store(&mut self, topic: String, generation: u64, stored: Stored) {
+        self.trace.stored(&topic, &stored);
+        self.counters.stored += 1;
+        let topics = match generation == self.conditions.generation(&topic) {
+            true => &mut self.topics,
+            false => &mut self.conditions.gone,
+        };
+        topics.entry(topic).or_default().push(stored);
+    }
+
+    /// All records that were ever there, those of deleted topics first.
+    pub fn records<'a>(&'a self, topic: &str) -> impl Iterator<Item = &'a Stored> {
+        let gone = self.conditions.gone.get(topic).into_iter().flatten();
+        gone.chain(self.topics.get(topic).into_iter().flatten())
+    }
+
+    /// Every topic that was ever there.
+    pub fn all_topics(&self) -> BTreeSet<&String> {
+        self.topics.keys().chain(self.conditions.gone.keys()).collect()
+    }
+
+    pub fn delete(&mut self, topic: &str) {
+        let records = self.topics.remove(topic).unwrap_or_default();
+        self.creating.remove(topic);
+        self.conditions.delete(topic, records);
+    }
+
+    pub fn make(&mut self, topic: &str) {
+        self.topics.entry(topic.into()).or_default();
+        self.conditions.is_made(topic);
     }
 
     pub fn chance(&mut self, percent: u8) -> bool {
@@ -142,6 +184,8 @@ pub struct Producer {
     queue: VecDeque<Queued>,
     /// Stored, but the acknowledgement is still on its way.
     unanswered: Vec<Token>,
+    /// The same on a slow path: when each was sent, and when its acknowledgement comes.
+    slow: VecDeque<(Token, Duration, Duration)>,
     outcomes: Vec<(Token, Outcome)>,
     sent: SentOnce,
     /// For exactly-once delivery: what is not committed.
@@ -162,6 +206,7 @@ impl Producer {
             cluster,
             queue: VecDeque::new(),
             unanswered: Vec::new(),
+            slow: VecDeque::new(),
             outcomes: Vec::new(),
             sent: SentOnce::default(),
             transaction: None,
@@ -228,6 +273,10 @@ impl Producer {
                 self.outcomes.push((token, Outcome::Delivered));
             }
         }
+        self.hear_from_the_slow_path(&mut cluster);
+        if cluster.now < cluster.conditions.throttled_until {
+            return;
+        }
         let partitions: BTreeSet<_> =
             self.queue.iter().map(|queued| (queued.topic.clone(), queued.partition)).collect();
         for (topic, partition) in partitions {
@@ -238,15 +287,35 @@ impl Producer {
         }
     }
 
+    fn hear_from_the_slow_path(&mut self, cluster: &mut Cluster) {
+        let now = cluster.now;
+        while let Some((token, sent, due)) = self.slow.front().copied()
+            && (due <= now || cluster.quiet && cluster.conditions.slow.is_none())
+        {
+            self.slow.pop_front();
+            self.outcomes.push((token, Outcome::Delivered));
+            if now - sent > crate::history::HOLD_AFTER {
+                cluster.conditions.reach("acknowledgement later than forward.hold_after");
+            }
+        }
+    }
+
+    /// All that is stored and not acknowledged.
+    fn take_unanswered(&mut self) -> Vec<Token> {
+        let slow = self.slow.drain(..).map(|(token, ..)| token);
+        self.unanswered.drain(..).chain(slow).collect()
+    }
+
     /// Nothing goes on with this producer; what was stored and not acknowledged may come again.
     fn turn_fatal(&mut self, cluster: &mut Cluster) {
         self.fatal = true;
         cluster.counters.fatal += 1;
+        let unanswered = self.take_unanswered();
         if self.transaction.is_none() {
-            cluster.counters.lost_acknowledgements += self.unanswered.len() as u64;
+            cluster.counters.lost_acknowledgements += unanswered.len() as u64;
         }
         let queued = self.queue.drain(..).map(|queued| queued.token);
-        let failed = self.unanswered.drain(..).chain(queued);
+        let failed = unanswered.into_iter().chain(queued);
         let fatal = || Outcome::Failed(Failure::Fatal("fenced".into()));
         self.outcomes.extend(failed.map(|token| (token, fatal())));
     }
@@ -257,6 +326,13 @@ impl Producer {
             return;
         }
         let size = if cluster.quiet { usize::MAX } else { cluster.random.usize(1..=8) };
+        let size = match cluster.conditions.slow {
+            Some(_) => size.min(IN_FLIGHT.saturating_sub(self.slow.len())),
+            None => size,
+        };
+        if size == 0 {
+            return;
+        }
         let mut batch = Vec::new();
         let mut rest = VecDeque::new();
         for queued in self.queue.drain(..) {
@@ -269,7 +345,9 @@ impl Producer {
         }
         self.queue = rest;
 
-        let failing = trouble == Some(Trouble::Failing) || cluster.forbidden.contains(topic);
+        let failing = trouble == Some(Trouble::Failing)
+            || cluster.forbidden.contains(topic)
+            || cluster.conditions.deleted.contains(topic);
         let failure = if failing || cluster.chance(2) {
             cluster.counters.passing_failures += 1;
             Some(Failure::Passing("not now".into()))
@@ -287,12 +365,16 @@ impl Producer {
                 self.outcomes.push((token, Outcome::Failed(failure.clone())));
                 continue;
             }
+            let generation = cluster.conditions.generation(&topic);
             match &mut self.transaction {
-                Some(transaction) => transaction.add(cluster.now, &topic, stored),
-                None => {
-                    cluster.topics.entry(topic).or_default().push(stored);
-                    cluster.counters.stored += 1;
-                }
+                Some(transaction) => transaction.add(cluster.now, (topic, generation, stored)),
+                None => cluster.store(topic, generation, stored),
+            }
+            if let Some(path) = cluster.conditions.slow {
+                let before = self.slow.back().map_or(cluster.now, |(.., due)| *due);
+                let due = (cluster.now + path.latency).max(before) + path.per_record;
+                self.slow.push_back((token, cluster.now, due));
+                continue;
             }
             if cluster.chance(30) {
                 cluster.counters.late_acknowledgements += 1;
@@ -333,6 +415,7 @@ impl Sink for Producer {
         let headers =
             record.headers.iter().map(|(name, value)| ((*name).into(), value.to_vec())).collect();
         let stored = Stored { key: record.key.into(), value: record.value.into(), headers };
+        cluster.trace.sent(record.topic, &stored);
         if !cluster.may_repeat {
             self.sent.send(token, record.topic, &stored);
         }
@@ -345,7 +428,12 @@ impl Sink for Producer {
     fn poll(&mut self, timeout: Duration, outcomes: &mut Vec<(Token, Outcome)>) {
         self.cluster.borrow_mut().now += timeout;
         self.work();
-        self.outcomes.iter().for_each(|(token, outcome)| self.sent.answered(*token, outcome));
+        let mut cluster = self.cluster.borrow_mut();
+        for (token, outcome) in &self.outcomes {
+            cluster.trace.settled(*token, outcome);
+            self.sent.answered(*token, outcome);
+        }
+        drop(cluster);
         outcomes.append(&mut self.outcomes);
     }
 
@@ -366,9 +454,10 @@ impl Sink for Producer {
         }
         self.purged = false;
         self.fatal = false;
+        let unanswered = self.take_unanswered();
         let mut cluster = self.cluster.borrow_mut();
         cluster.counters.renewals += 1;
-        for token in self.unanswered.drain(..) {
+        for token in unanswered {
             // A committed record has no acknowledgement that could be lost.
             cluster.counters.lost_acknowledgements += u64::from(self.transaction.is_none());
             self.outcomes.push((token, Outcome::Failed(Failure::Purged)));
@@ -377,7 +466,8 @@ impl Sink for Producer {
     }
 
     fn commit(&mut self, checkpoint: &Record<'_>, _patience: Duration) -> Commit {
-        assert!(self.queue.is_empty() && self.unanswered.is_empty(), "something is on its way");
+        let unanswered = self.unanswered.len() + self.slow.len();
+        assert_eq!(self.queue.len() + unanswered, 0, "something is on its way");
         assert!(!self.purged, "it is taken back");
         let transaction = self.transaction.as_mut().expect("a transactional producer");
         if self.fatal {
@@ -407,23 +497,35 @@ impl Sink for Producer {
         if cluster.away && !cluster.topics.contains_key(topic) {
             return TopicState::Pending;
         }
+        if cluster.now < cluster.conditions.late_until {
+            cluster.conditions.reach("metadata that came late");
+            return TopicState::Pending;
+        }
         if cluster.forbidden.contains(topic) {
             return TopicState::Unavailable("forbidden".into());
         }
-        if cluster.topics.contains_key(topic) {
+        let lags = cluster.conditions.listing(cluster.now).cloned();
+        let is_listed = |name: &String| lags.as_ref().is_none_or(|listed| listed.contains(name));
+        let is_there = cluster.topics.contains_key(topic);
+        if lags.as_ref().map_or(is_there, |listed| listed.contains(topic)) {
             return TopicState::Ready;
         }
-        let counted = cluster.topics.keys().filter(|name| *name != DEAD_LETTERS).count();
+        let counted = cluster.topics.keys().filter(|name| *name != DEAD_LETTERS);
+        let counted = counted.filter(|name| is_listed(name)).count();
         if counted >= cluster.limit && topic != DEAD_LETTERS {
             cluster.counters.over_limit += 1;
             return TopicState::OverLimit;
+        }
+        if is_there {
+            cluster.conditions.reach("topic that was not listed yet");
+            return TopicState::Pending;
         }
         let asked = cluster.creating.entry(topic.into()).or_default();
         *asked += 1;
         if *asked < 3 {
             return TopicState::Pending;
         }
-        cluster.topics.insert(topic.into(), Vec::new());
+        cluster.make(topic);
         TopicState::Ready
     }
 

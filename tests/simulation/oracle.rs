@@ -42,9 +42,9 @@ pub fn look(
     healed: &BTreeSet<String>,
 ) -> Seen {
     let mut seen = Seen::default();
-    for (topic, records) in &cluster.topics {
+    for topic in cluster.all_topics() {
         let mut last: BTreeMap<&[u8], BTreeMap<usize, u64>> = BTreeMap::new();
-        for record in records {
+        for record in cluster.records(topic) {
             if topic == DEAD_LETTERS {
                 look_at_dead_letter(record, sent, &mut seen);
                 continue;
