@@ -142,6 +142,11 @@ impl Books {
         elsewhere.filter(|id| self.is_owed(id) && !self.is_safe(id, seen)).collect()
     }
 
+    /// Whether it was acknowledged, and is nowhere.
+    pub fn is_missing(&self, id: &str, seen: &Seen) -> bool {
+        self.positions.contains_key(id) && !self.is_safe(id, seen)
+    }
+
     fn is_safe(&self, id: &str, seen: &Seen) -> bool {
         seen.anywhere(id) || self.spoilt.contains(id) && seen.damaged_ranges > 0
     }

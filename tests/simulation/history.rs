@@ -7,6 +7,7 @@ mod dead_letters;
 mod directed;
 mod endings;
 mod limit;
+mod made_again;
 mod one_too_many;
 mod process;
 mod slow;

@@ -167,7 +167,10 @@ const KEPT_WITH_SWITCHING: [u64; 5] = [
 const KEPT_WITH_REPEATS: [u64; 0] = [];
 
 /// Seeds that found something with what `conditions.rs` adds.
-const KEPT_WITH_CONDITIONS: [(Senders, Delivery, u64); 0] = [];
+const KEPT_WITH_CONDITIONS: [(Senders, Delivery, u64); 2] = [
+    (Senders::One, Delivery::AtLeastOnce, 20000132), // a held topic that was deleted was never made again
+    (Senders::One, Delivery::Switching, 20000245),   // the same
+];
 
 /// What became of one history.
 struct Verdict {
