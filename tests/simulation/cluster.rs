@@ -19,7 +19,7 @@ use millrace::{
 };
 
 use crate::{
-    conditions::{Conditions, IN_FLIGHT},
+    conditions::{Conditions, LateAnswers},
     sent_once::SentOnce,
     trace::Trace,
     transactions::Transaction,
@@ -184,8 +184,8 @@ pub struct Producer {
     queue: VecDeque<Queued>,
     /// Stored, but the acknowledgement is still on its way.
     unanswered: Vec<Token>,
-    /// The same on a slow path: when each was sent, and when its acknowledgement comes.
-    slow: VecDeque<(Token, Duration, Duration)>,
+    /// The same on a slow path.
+    late: LateAnswers,
     outcomes: Vec<(Token, Outcome)>,
     sent: SentOnce,
     /// For exactly-once delivery: what is not committed.
@@ -206,7 +206,7 @@ impl Producer {
             cluster,
             queue: VecDeque::new(),
             unanswered: Vec::new(),
-            slow: VecDeque::new(),
+            late: LateAnswers::default(),
             outcomes: Vec::new(),
             sent: SentOnce::default(),
             transaction: None,
@@ -273,7 +273,7 @@ impl Producer {
                 self.outcomes.push((token, Outcome::Delivered));
             }
         }
-        self.hear_from_the_slow_path(&mut cluster);
+        self.outcomes.extend(self.late.take_due(&mut cluster));
         if cluster.now < cluster.conditions.throttled_until {
             return;
         }
@@ -287,23 +287,9 @@ impl Producer {
         }
     }
 
-    fn hear_from_the_slow_path(&mut self, cluster: &mut Cluster) {
-        let now = cluster.now;
-        while let Some((token, sent, due)) = self.slow.front().copied()
-            && (due <= now || cluster.quiet && cluster.conditions.slow.is_none())
-        {
-            self.slow.pop_front();
-            self.outcomes.push((token, Outcome::Delivered));
-            if now - sent > crate::history::HOLD_AFTER {
-                cluster.conditions.reach("acknowledgement later than forward.hold_after");
-            }
-        }
-    }
-
     /// All that is stored and not acknowledged.
     fn take_unanswered(&mut self) -> Vec<Token> {
-        let slow = self.slow.drain(..).map(|(token, ..)| token);
-        self.unanswered.drain(..).chain(slow).collect()
+        self.unanswered.drain(..).chain(self.late.take_all()).collect()
     }
 
     /// Nothing goes on with this producer; what was stored and not acknowledged may come again.
@@ -326,10 +312,7 @@ impl Producer {
             return;
         }
         let size = if cluster.quiet { usize::MAX } else { cluster.random.usize(1..=8) };
-        let size = match cluster.conditions.slow {
-            Some(_) => size.min(IN_FLIGHT.saturating_sub(self.slow.len())),
-            None => size,
-        };
+        let size = size.min(self.late.room(cluster));
         if size == 0 {
             return;
         }
@@ -371,9 +354,7 @@ impl Producer {
                 None => cluster.store(topic, generation, stored),
             }
             if let Some(path) = cluster.conditions.slow {
-                let before = self.slow.back().map_or(cluster.now, |(.., due)| *due);
-                let due = (cluster.now + path.latency).max(before) + path.per_record;
-                self.slow.push_back((token, cluster.now, due));
+                self.late.push(token, path, cluster.now);
                 continue;
             }
             if cluster.chance(30) {
@@ -466,7 +447,7 @@ impl Sink for Producer {
     }
 
     fn commit(&mut self, checkpoint: &Record<'_>, _patience: Duration) -> Commit {
-        let unanswered = self.unanswered.len() + self.slow.len();
+        let unanswered = self.unanswered.len() + self.late.len();
         assert_eq!(self.queue.len() + unanswered, 0, "something is on its way");
         assert!(!self.purged, "it is taken back");
         let transaction = self.transaction.as_mut().expect("a transactional producer");

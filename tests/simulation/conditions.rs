@@ -5,16 +5,22 @@
 //! they were before it was there.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
 use fastrand::Rng;
+use millrace::produce::{Outcome, Token};
 
-use crate::cluster::{DEAD_LETTERS, Stored};
+use crate::{
+    cluster::{Cluster, DEAD_LETTERS, Stored},
+    history::HOLD_AFTER,
+};
+
+pub const LATE: &str = "acknowledgement later than forward.hold_after";
 
 /// Whether the forwarder promises that what is merely slow is not held and not sent twice. The tests of
-/// `history/slow.rs` hold it to that.
+/// `history/conditions.rs` hold it to that.
 pub const SLOW_IS_NOT_HELD: bool = false;
 
 /// A path on which acknowledgements come late but come, one after the other.
@@ -25,7 +31,48 @@ pub struct SlowPath {
 }
 
 /// Records that such a path carries at once; the others wait in the producer's queue.
-pub const IN_FLIGHT: usize = 5;
+const IN_FLIGHT: usize = 5;
+
+/// What a producer has on a slow path: when each record was sent, and when its acknowledgement comes.
+#[derive(Default)]
+pub struct LateAnswers(VecDeque<(Token, Duration, Duration)>);
+
+impl LateAnswers {
+    pub fn push(&mut self, token: Token, path: SlowPath, now: Duration) {
+        let before = self.0.back().map_or(now, |(.., due)| *due);
+        self.0.push_back((token, now, (now + path.latency).max(before) + path.per_record));
+    }
+
+    /// Acknowledgements whose time has come.
+    pub fn take_due(&mut self, cluster: &mut Cluster) -> Vec<(Token, Outcome)> {
+        let (now, all_is_well) = (cluster.now, cluster.quiet && cluster.conditions.slow.is_none());
+        let mut outcomes = Vec::new();
+        while let Some((token, sent, due)) = self.0.front().copied()
+            && (due <= now || all_is_well)
+        {
+            self.0.pop_front();
+            outcomes.push((token, Outcome::Delivered));
+            if now - sent > HOLD_AFTER {
+                cluster.conditions.reach(LATE);
+            }
+        }
+        outcomes
+    }
+
+    pub fn take_all(&mut self) -> impl Iterator<Item = Token> + '_ {
+        self.0.drain(..).map(|(token, ..)| token)
+    }
+
+    /// Records that may go now.
+    pub fn room(&self, cluster: &Cluster) -> usize {
+        let is_slow = cluster.conditions.slow.is_some();
+        if is_slow { IN_FLIGHT.saturating_sub(self.0.len()) } else { usize::MAX }
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
 
 pub struct Conditions {
     pub random: Rng,
@@ -46,7 +93,7 @@ pub struct Conditions {
     pub reached: BTreeMap<&'static str, u64>,
 }
 
-/// What may change, and how often each topic does.
+/// What may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     PathSlowOrQuick,

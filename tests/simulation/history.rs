@@ -2,6 +2,7 @@
 //! and forwarders, with the oracle looking on.
 
 mod commits;
+mod conditions;
 mod copies;
 mod dead_letters;
 mod directed;
@@ -10,7 +11,6 @@ mod limit;
 mod made_again;
 mod one_too_many;
 mod process;
-mod slow;
 mod switching;
 mod trouble;
 

@@ -1,9 +1,10 @@
-//! Slow is not in trouble: a path on which acknowledgements come late, and a broker that throttles the client.
+//! What changes between a history's steps (`conditions.rs` beside it says what there is); and that slow is not in
+//! trouble: a path on which acknowledgements come late, and a broker that throttles the client.
 
 use std::time::Duration;
 
 use super::{Delivery, HOLD_AFTER, History, Senders};
-use crate::conditions::{Change, SLOW_IS_NOT_HELD, SlowPath};
+use crate::conditions::{Change, LATE, SLOW_IS_NOT_HELD, SlowPath};
 
 impl History {
     /// The changes of this history come from a random stream of their own.
@@ -120,5 +121,3 @@ fn a_client_that_is_throttled_holds_no_topic_and_repeats_nothing() {
         });
     }
 }
-
-const LATE: &str = "acknowledgement later than forward.hold_after";
