@@ -279,7 +279,7 @@ impl Producer {
         }
         let partitions: BTreeSet<_> =
             self.queue.iter().map(|queued| (queued.topic.clone(), queued.partition)).collect();
-        for (topic, partition) in partitions {
+        for (topic, partition) in self.late.in_turn(&partitions) {
             if cluster.chance(20) {
                 continue; // still in the batch that is being gathered
             }
@@ -342,6 +342,9 @@ impl Producer {
         } else {
             None
         };
+        if cluster.conditions.slow.is_some() {
+            self.late.serves(topic, partition);
+        }
         for Queued { token, topic, stored, .. } in batch {
             if let Some(failure) = &failure {
                 self.doom();

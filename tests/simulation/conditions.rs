@@ -35,22 +35,39 @@ const IN_FLIGHT: usize = 5;
 
 /// What a producer has on a slow path: when each record was sent, and when its acknowledgement comes.
 #[derive(Default)]
-pub struct LateAnswers(VecDeque<(Token, Duration, Duration)>);
+pub struct LateAnswers {
+    on_the_way: VecDeque<(Token, Duration, Duration)>,
+    /// The partition that was served last: they take turns.
+    served: (String, u8),
+}
 
 impl LateAnswers {
     pub fn push(&mut self, token: Token, path: SlowPath, now: Duration) {
-        let before = self.0.back().map_or(now, |(.., due)| *due);
-        self.0.push_back((token, now, (now + path.latency).max(before) + path.per_record));
+        let before = self.on_the_way.back().map_or(now, |(.., due)| *due);
+        let due = (now + path.latency).max(before) + path.per_record;
+        self.on_the_way.push_back((token, now, due));
+    }
+
+    /// A batch of this partition is on the path.
+    pub fn serves(&mut self, topic: &str, partition: u8) {
+        self.served = (topic.into(), partition);
+    }
+
+    /// The partitions in the order in which they are served.
+    pub fn in_turn(&self, partitions: &BTreeSet<(String, u8)>) -> Vec<(String, u8)> {
+        let behind = partitions.iter().filter(|partition| **partition > self.served);
+        let others = partitions.iter().filter(|partition| **partition <= self.served);
+        behind.chain(others).cloned().collect()
     }
 
     /// Acknowledgements whose time has come.
     pub fn take_due(&mut self, cluster: &mut Cluster) -> Vec<(Token, Outcome)> {
         let (now, all_is_well) = (cluster.now, cluster.quiet && cluster.conditions.slow.is_none());
         let mut outcomes = Vec::new();
-        while let Some((token, sent, due)) = self.0.front().copied()
+        while let Some((token, sent, due)) = self.on_the_way.front().copied()
             && (due <= now || all_is_well)
         {
-            self.0.pop_front();
+            self.on_the_way.pop_front();
             outcomes.push((token, Outcome::Delivered));
             if now - sent > HOLD_AFTER {
                 cluster.conditions.reach(LATE);
@@ -60,17 +77,17 @@ impl LateAnswers {
     }
 
     pub fn take_all(&mut self) -> impl Iterator<Item = Token> + '_ {
-        self.0.drain(..).map(|(token, ..)| token)
+        self.on_the_way.drain(..).map(|(token, ..)| token)
     }
 
     /// Records that may go now.
     pub fn room(&self, cluster: &Cluster) -> usize {
         let is_slow = cluster.conditions.slow.is_some();
-        if is_slow { IN_FLIGHT.saturating_sub(self.0.len()) } else { usize::MAX }
+        if is_slow { IN_FLIGHT.saturating_sub(self.on_the_way.len()) } else { usize::MAX }
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.on_the_way.len()
     }
 }
 
