@@ -48,7 +48,7 @@ pub struct Checkpoint {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writer: Option<Uuid>,
     /// Events before `low` (or before the position of their held topic) that are still to become dead
-    /// letters; in exactly-once delivery alone.
+    /// letters. Only exactly-once delivery passes them; at-least-once delivery keeps those that it found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refused>,
     /// Every delivery before it was durable in the spool when this was written; 0 if that is not known.

@@ -32,6 +32,7 @@ mod held;
 mod lane;
 mod lanes;
 mod letters;
+mod over_limit;
 mod pace;
 mod pump;
 mod quarantine;
@@ -58,6 +59,7 @@ use self::{
     held::{HeldTopic, Phase},
     lane::Lane,
     letters::Letters,
+    over_limit::OverLimit,
     pace::Pace,
     reset::{GoingBack, Trouble},
     spans::Spans,
@@ -199,6 +201,8 @@ pub struct Forwarder<S> {
     dead_letters: TopicId,
     settled_ahead: SettledAhead,
     letters: Letters,
+    /// In at-least-once delivery alone.
+    over_limit: OverLimit,
     /// Topics that failed with other records of theirs still on the way; met by a reset.
     troubled: BTreeMap<TopicId, Trouble>,
     needs_reset: bool,
@@ -265,6 +269,7 @@ impl<S: Sink> Forwarder<S> {
             dead_letters,
             settled_ahead: SettledAhead::default(),
             letters: Letters::new(),
+            over_limit: OverLimit::default(),
             troubled: BTreeMap::new(),
             needs_reset: false,
             going_back: None,

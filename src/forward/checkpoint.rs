@@ -21,18 +21,19 @@ impl<S: Sink> Forwarder<S> {
         if let Some(transaction) = &self.transaction {
             return transaction.committed.clone();
         }
-        let low = self.main.low();
-        let over_limit = self.put_back_over_limit();
-        let held = self.held.iter().filter(|(_, held)| !held.is_back(low)).map(|(topic, held)| {
-            let position = over_limit.map_or(held.lane.low(), |it| it.min(held.lane.low()));
-            Held { topic: self.topics.get(*topic).name.clone(), position }
+        let main_low = self.main.low();
+        let held = self.held.iter().filter(|(_, held)| !held.is_back(main_low));
+        let held = held.map(|(topic, held)| Held {
+            topic: self.topics.get(*topic).name.clone(),
+            position: self.low_behind_put_back(&held.lane),
         });
         Checkpoint {
-            low,
+            low: self.low_behind_put_back(&self.main),
             held: held.collect(),
             // What another mode has written.
             writer: None,
-            refused: Vec::new(),
+            // What another mode has passed, and still waits.
+            refused: self.unsettled_put_back(),
             ..self.saved.clone()
         }
     }
@@ -56,6 +57,7 @@ impl<S: Sink> Forwarder<S> {
             self.checkpoint.store(&checkpoint)?;
             self.saved = checkpoint;
         }
+        self.over_limit.keep_ahead_of(&self.saved);
         // Now and then also when nothing moved: delivered segments go by their age.
         self.spool.delivered(self.saved.lowest());
         Ok(())

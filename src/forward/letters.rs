@@ -9,7 +9,8 @@
 //!
 //! Those that an earlier process had passed, and named in its checkpoint, are put back to wait. They lie
 //! before the place where their lanes began. No lane reads them again: one that goes back leaves them
-//! where they are, or it would send once more what was delivered behind them.
+//! where they are, or it would send once more what was delivered behind them. For the same reason the
+//! checkpoints name them, in both modes, until they are settled.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -19,6 +20,7 @@ use std::{
 use super::{
     FIRST_PAUSE, ForwardError, Forwarder, Now,
     asking::Asked,
+    lane::Lane,
     refuse::Stage,
     rejected::Rejected,
     window::{Carries, RECORD_OVERHEAD, SLOTS, Slot},
@@ -126,6 +128,10 @@ impl Letters {
         self.asks_at = Some(now.instant + pause);
         self.since.get_or_insert(now.instant);
     }
+}
+
+fn is_put_back(slot: &Slot, put_back: &BTreeSet<Position>) -> bool {
+    !slot.carries.is_event() && put_back.contains(&slot.position)
 }
 
 impl<S: Sink> Forwarder<S> {
@@ -252,31 +258,45 @@ impl<S: Sink> Forwarder<S> {
 
     /// Takes what was put back and is not settled out of the windows, to be put back once more.
     pub(super) fn take_out_put_back(&mut self) -> Vec<Refused> {
+        let refused = self.unsettled_put_back();
         let put_back = std::mem::take(&mut self.letters.put_back);
-        let is_put_back =
-            |slot: &Slot| !slot.carries.is_event() && put_back.contains(&slot.position);
-        let mut slots = self.main.window.take_out(is_put_back);
+        let is_meant = |slot: &Slot| is_put_back(slot, &put_back);
+        self.main.window.take_out(is_meant);
         for held in self.held.values_mut() {
-            slots.append(&mut held.lane.window.take_out(is_put_back));
+            held.lane.window.take_out(is_meant);
         }
-        slots.sort_by_key(|slot| slot.position);
-        let refused = slots.into_iter().filter_map(|slot| {
-            let Carries::DeadLetter { reason, .. } = slot.carries else { return None };
-            let topic = slot.belongs_to.map(|topic| self.topics.get(topic).name.clone());
-            let error = slot.error.unwrap_or_default().into();
-            Some(Refused { position: slot.position, topic, reason: reason.into(), error })
-        });
-        refused.collect()
+        refused
     }
 
-    /// The oldest one that was put back as one topic too many. It may be of a topic that is held by
-    /// now: then that lane began behind it.
-    pub(super) fn put_back_over_limit(&self) -> Option<Position> {
+    /// What was put back and is not settled, in the order of the spool.
+    pub(super) fn unsettled_put_back(&self) -> Vec<Refused> {
         let put_back = &self.letters.put_back;
-        // They stand in front of everything else.
-        let mut slots = self.main.window.iter().take(put_back.len());
-        let waits = |slot: &&Slot| !slot.state.is_done() && slot.is_over_limit();
-        slots.find(|slot| waits(slot) && put_back.contains(&slot.position)).map(|it| it.position)
+        if put_back.is_empty() {
+            return Vec::new();
+        }
+        let lanes = self.held.values().map(|held| &held.lane);
+        let slots = std::iter::once(&self.main).chain(lanes).flat_map(|lane| lane.window.iter());
+        let slots = slots.filter(|slot| !slot.state.is_done() && is_put_back(slot, put_back));
+        let refused = slots.filter_map(|slot| {
+            let Carries::DeadLetter { reason, .. } = slot.carries else { return None };
+            let topic = slot.belongs_to.map(|topic| self.topics.get(topic).name.clone());
+            let error = slot.error.as_deref().unwrap_or_default().into();
+            Some(Refused { position: slot.position, topic, reason: reason.into(), error })
+        });
+        let mut refused: Vec<_> = refused.collect();
+        refused.sort_by_key(|refused| refused.position);
+        refused
+    }
+
+    /// How far `lane` is delivered, beside what was put back: that lies before the place where it began.
+    pub(super) fn low_behind_put_back(&self, lane: &Lane) -> Position {
+        let put_back = &self.letters.put_back;
+        if put_back.is_empty() {
+            return lane.low();
+        }
+        let mut slots = lane.window.iter();
+        let owed = slots.find(|slot| !slot.state.is_done() && !is_put_back(slot, put_back));
+        owed.map_or(lane.next(), |slot| slot.position)
     }
 
     /// A dead letter was written: the others may follow. Only when none is left waiting is the

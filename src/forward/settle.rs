@@ -179,7 +179,16 @@ impl<S: Sink> Forwarder<S> {
     }
 
     pub(super) fn trouble(&mut self, slot: &Slot, trouble: Trouble) {
+        if !trouble.one_at_a_time {
+            self.ask_before_the_next(slot.topic);
+        }
         self.troubled.entry(slot.topic).or_insert(trouble);
+    }
+
+    /// A topic that fails may have been deleted: the sink is asked before its next record, and makes it again. Also
+    /// where no lane is left to hold it.
+    fn ask_before_the_next(&mut self, topic: TopicId) {
+        self.topics.get_mut(topic).ready = false;
     }
 
     fn dead_letter_failed(
@@ -220,6 +229,7 @@ impl<S: Sink> Forwarder<S> {
     /// overtake it: the topic is held from this record on, without disturbing the others. Unless
     /// dead letters of that topic are unsettled: then only a reset knows where the topic begins.
     fn hold_again(&mut self, token: Token, slot: &Slot, why: &str, now: Now) {
+        self.ask_before_the_next(slot.topic);
         if self.owes(slot.topic, Some(slot.position)) {
             let trouble = Trouble { why: why.into(), one_at_a_time: false };
             return self.trouble(slot, trouble);

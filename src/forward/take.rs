@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     ForwardError, Forwarder, MAIN, Now,
     held::Phase,
+    over_limit::Earlier,
     refuse::{self, TOPIC_LIMIT},
     reset::Trouble,
     topics::{Topic, TopicId},
@@ -127,12 +128,19 @@ impl<S: Sink> Forwarder<S> {
         now: Now,
     ) -> Result<Taken, ForwardError> {
         match self.sink.topic(name) {
-            TopicState::Ready => {
-                let topic = self.topics.enter(name);
-                self.topics.get_mut(topic).ready = true;
-                self.send(id, topic, position, identity, event, now)
-            }
+            TopicState::Ready => match self.earlier_over_limit(name, position) {
+                Earlier::Nothing => {
+                    self.is_under_limit(position);
+                    let topic = self.topics.enter(name);
+                    self.topics.get_mut(topic).ready = self.over_limit.is_empty_of(name);
+                    self.send(id, topic, position, identity, event, now)
+                }
+                Earlier::Unsettled => Ok(self.go_back_to_over_limit(id, now)),
+                Earlier::NotPassed if id != MAIN => Ok(self.rest(id, now)),
+                Earlier::NotPassed => Ok(self.wait_for_creation(name, position, now)),
+            },
             TopicState::OverLimit => {
+                self.note_over_limit(position, name);
                 let source = self.spool.source().clone();
                 let error = format!(
                     "topic `{name}` would be one more than topics.limit allows: create it by hand \

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millrace::{checkpoint::Checkpoint, spool::position::Position};
 
-use crate::{oracle::Seen, sender::Sent};
+use crate::{damage::Flip, oracle::Seen, sender::Sent};
 
 /// The checkpoint of each source.
 pub type Saved = Vec<Option<Checkpoint>>;
@@ -18,6 +18,9 @@ pub struct Books {
     perhaps: BTreeSet<String>,
     /// Events in frames that the disk has spoilt.
     spoilt: BTreeSet<String>,
+    /// Events in frames that were damaged for a while, and are whole again. What read them meanwhile has
+    /// passed them; what goes back to them later delivers them, behind what came after them.
+    pub healed: BTreeSet<String>,
     /// How many more records than one there may be of an event: one for each process that began
     /// before it although it was there already.
     due: BTreeMap<String, usize>,
@@ -73,8 +76,11 @@ impl Books {
         self.perhaps.extend(ids.iter().cloned());
     }
 
-    pub fn spoilt(&mut self, ids: Vec<String>) {
-        self.spoilt.extend(ids);
+    pub fn bit_flipped(&mut self, flip: Flip) {
+        if flip.heals {
+            self.healed.extend(flip.events.iter().cloned());
+        }
+        self.spoilt.extend(flip.events);
     }
 
     /// A process starts from `saved`: what is there and not behind it may come again. Of an event only
@@ -134,6 +140,11 @@ impl Books {
         let elsewhere =
             self.positions.keys().filter(|id| sent[*id].topic.as_deref() != Some(topic));
         elsewhere.filter(|id| self.is_owed(id) && !self.is_safe(id, seen)).collect()
+    }
+
+    /// Whether it was acknowledged, and is nowhere.
+    pub fn is_missing(&self, id: &str, seen: &Seen) -> bool {
+        self.positions.contains_key(id) && !self.is_safe(id, seen)
     }
 
     fn is_safe(&self, id: &str, seen: &Seen) -> bool {

@@ -19,7 +19,12 @@ use millrace::{
     record::Record,
 };
 
-use crate::{sent_once::SentOnce, transactions::Transaction};
+use crate::{
+    conditions::{Conditions, LateAnswers},
+    sent_once::SentOnce,
+    trace::Trace,
+    transactions::Transaction,
+};
 
 /// A record that the cluster has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +97,7 @@ pub struct Cluster {
     pub secrets_per_mille: u16,
     /// How long each record takes on the way; none is no time.
     pub a_record_takes: Duration,
-    /// Topics are in trouble for the client that knew them before: another one writes them.
+    /// Topics that hang do so for the client that knew them before: another one writes them.
     pub clients_grow_stale: bool,
     /// Everything is well and quick from now on: for the quiet end of a history.
     pub quiet: bool,
@@ -100,6 +105,8 @@ pub struct Cluster {
     /// who comes with it next: one record may then come twice for other reasons than the forwarder's.
     pub may_repeat: bool,
     pub counters: Counters,
+    pub conditions: Conditions,
+    pub trace: Trace,
 }
 
 /// Records that contain this are refused for good, and take their batch with them.
@@ -127,7 +134,42 @@ impl Cluster {
             quiet: false,
             may_repeat: false,
             counters: Counters::default(),
+            conditions: Conditions::new(!seed),
+            trace: Trace::default(),
         }))
+    }
+
+    /// A record is there to be read, unless its topic was deleted since it was sent.
+    pub fn store(&mut self, topic: String, generation: u64, stored: Stored) {
+        self.trace.stored(&topic, &stored);
+        self.counters.stored += 1;
+        let topics = match generation == self.conditions.generation(&topic) {
+            true => &mut self.topics,
+            false => &mut self.conditions.gone,
+        };
+        topics.entry(topic).or_default().push(stored);
+    }
+
+    /// All records that were ever there, those of deleted topics first.
+    pub fn records<'a>(&'a self, topic: &str) -> impl Iterator<Item = &'a Stored> {
+        let gone = self.conditions.gone.get(topic).into_iter().flatten();
+        gone.chain(self.topics.get(topic).into_iter().flatten())
+    }
+
+    /// Every topic that was ever there.
+    pub fn all_topics(&self) -> BTreeSet<&String> {
+        self.topics.keys().chain(self.conditions.gone.keys()).collect()
+    }
+
+    pub fn delete(&mut self, topic: &str) {
+        let records = self.topics.remove(topic).unwrap_or_default();
+        self.creating.remove(topic);
+        self.conditions.delete(topic, records);
+    }
+
+    pub fn make(&mut self, topic: &str) {
+        self.topics.entry(topic.into()).or_default();
+        self.conditions.is_made(topic);
     }
 
     pub fn chance(&mut self, percent: u8) -> bool {
@@ -149,6 +191,8 @@ pub struct Producer {
     queue: VecDeque<Queued>,
     /// Stored, but the acknowledgement is still on its way.
     unanswered: Vec<Token>,
+    /// The same on a slow path.
+    late: LateAnswers,
     /// One batch at a time is on a slow line; what the cluster says of it comes then.
     on_the_line: Vec<(Token, Outcome)>,
     line_is_free_at: Duration,
@@ -164,7 +208,7 @@ pub struct Producer {
     started: bool,
     /// The next renewal begins with a new client.
     stale: bool,
-    /// Topics that were in trouble when this client was made, and are well for it.
+    /// Topics that hung when this client was made, and are well for it.
     well: BTreeSet<String>,
     purged: bool,
     fatal: bool,
@@ -179,6 +223,7 @@ impl Producer {
             cluster,
             queue: VecDeque::new(),
             unanswered: Vec::new(),
+            late: LateAnswers::default(),
             on_the_line: Vec::new(),
             line_is_free_at: Duration::ZERO,
             served: Default::default(),
@@ -252,17 +297,27 @@ impl Producer {
                 self.outcomes.push((token, Outcome::Delivered));
             }
         }
+        self.outcomes.extend(self.late.take_due(&mut cluster));
+        if cluster.now < cluster.conditions.throttled_until {
+            return;
+        }
         let partitions: BTreeSet<_> =
             self.queue.iter().map(|queued| (queued.topic.clone(), queued.partition)).collect();
         if cluster.a_record_takes > Duration::ZERO {
             return self.use_the_line(&mut cluster, &partitions);
         }
-        for (topic, partition) in partitions {
+        for (topic, partition) in self.late.in_turn(&partitions) {
             if cluster.chance(20) {
                 continue; // still in the batch that is being gathered
             }
             self.send_batch(&mut cluster, &topic, partition);
         }
+    }
+
+    /// All that is stored and not acknowledged.
+    fn take_unanswered(&mut self) -> Vec<Token> {
+        let on_the_line = self.on_the_line.drain(..).map(|(token, _)| token);
+        self.unanswered.drain(..).chain(on_the_line).chain(self.late.take_all()).collect()
     }
 
     /// Lets the next partition have the slow line, once the last one's batch has arrived.
@@ -290,19 +345,19 @@ impl Producer {
     fn turn_fatal(&mut self, cluster: &mut Cluster) {
         self.fatal = true;
         cluster.counters.fatal += 1;
+        let unanswered = self.take_unanswered();
         if self.transaction.is_none() {
-            cluster.counters.lost_acknowledgements += self.unanswered.len() as u64;
+            cluster.counters.lost_acknowledgements += unanswered.len() as u64;
         }
         let queued = self.queue.drain(..).map(|queued| queued.token);
-        let failed = self.unanswered.drain(..).chain(queued);
+        let failed = unanswered.into_iter().chain(queued);
         let fatal = || Outcome::Failed(Failure::Fatal("fenced".into()));
         self.outcomes.extend(failed.map(|token| (token, fatal())));
     }
 
     fn send_batch(&mut self, cluster: &mut Cluster, topic: &str, partition: u8) {
         let trouble = cluster.troubles.get(topic).copied();
-        let trouble = trouble.filter(|_| !self.well.contains(topic));
-        if trouble == Some(Trouble::Hanging) {
+        if trouble == Some(Trouble::Hanging) && !self.well.contains(topic) {
             return;
         }
         let size = match cluster.quiet {
@@ -310,6 +365,10 @@ impl Producer {
             true => usize::MAX,
             false => cluster.random.usize(1..=8),
         };
+        let size = size.min(self.late.room(cluster));
+        if size == 0 {
+            return;
+        }
         let mut batch = Vec::new();
         let mut rest = VecDeque::new();
         for queued in self.queue.drain(..) {
@@ -322,7 +381,9 @@ impl Producer {
         }
         self.queue = rest;
 
-        let failing = trouble == Some(Trouble::Failing) || cluster.forbidden.contains(topic);
+        let failing = trouble == Some(Trouble::Failing)
+            || cluster.forbidden.contains(topic)
+            || cluster.conditions.deleted.contains(topic);
         let failure = if failing || cluster.chance(2) {
             cluster.counters.passing_failures += 1;
             Some(Failure::Passing("not now".into()))
@@ -334,18 +395,23 @@ impl Producer {
         } else {
             None
         };
+        if cluster.conditions.slow.is_some() {
+            self.late.serves(topic, partition);
+        }
         for Queued { token, topic, stored, .. } in batch {
             if let Some(failure) = &failure {
                 self.doom();
                 self.outcomes.push((token, Outcome::Failed(failure.clone())));
                 continue;
             }
+            let generation = cluster.conditions.generation(&topic);
             match &mut self.transaction {
-                Some(transaction) => transaction.add(cluster.now, &topic, stored),
-                None => {
-                    cluster.topics.entry(topic).or_default().push(stored);
-                    cluster.counters.stored += 1;
-                }
+                Some(transaction) => transaction.add(cluster.now, (topic, generation, stored)),
+                None => cluster.store(topic, generation, stored),
+            }
+            if let Some(path) = cluster.conditions.slow {
+                self.late.push(token, path, cluster.now);
+                continue;
             }
             if cluster.chance(30) {
                 cluster.counters.late_acknowledgements += 1;
@@ -358,8 +424,9 @@ impl Producer {
 }
 
 fn well_for_a_new_client(cluster: &Cluster) -> BTreeSet<String> {
-    let in_trouble = cluster.troubles.keys().filter(|_| cluster.clients_grow_stale);
-    in_trouble.cloned().collect()
+    let hanging = cluster.troubles.iter().filter(|(_, trouble)| **trouble == Trouble::Hanging);
+    let hanging = hanging.filter(|_| cluster.clients_grow_stale);
+    hanging.map(|(topic, _)| topic.clone()).collect()
 }
 
 const PARTITIONS: u8 = 2;
@@ -395,6 +462,7 @@ impl Sink for Producer {
             value: record.value.into(),
             headers,
         };
+        cluster.trace.sent(record.topic, &stored);
         if !cluster.may_repeat {
             self.sent.send(token, record.topic, &stored);
         }
@@ -408,7 +476,12 @@ impl Sink for Producer {
     fn poll(&mut self, timeout: Duration, outcomes: &mut Vec<(Token, Outcome)>) {
         self.cluster.borrow_mut().now += timeout;
         self.work();
-        self.outcomes.iter().for_each(|(token, outcome)| self.sent.answered(*token, outcome));
+        let mut cluster = self.cluster.borrow_mut();
+        for (token, outcome) in &self.outcomes {
+            cluster.trace.settled(*token, outcome);
+            self.sent.answered(*token, outcome);
+        }
+        drop(cluster);
         outcomes.append(&mut self.outcomes);
     }
 
@@ -429,14 +502,14 @@ impl Sink for Producer {
         }
         self.purged = false;
         self.fatal = false;
+        let unanswered = self.take_unanswered();
         let mut cluster = self.cluster.borrow_mut();
         if self.transaction.is_none() || !self.stale {
             self.well = well_for_a_new_client(&cluster);
         }
         self.stale = false;
         cluster.counters.renewals += 1;
-        let on_the_line = self.on_the_line.drain(..).map(|(token, _)| token);
-        for token in self.unanswered.drain(..).chain(on_the_line) {
+        for token in unanswered {
             // A committed record has no acknowledgement that could be lost.
             cluster.counters.lost_acknowledgements += u64::from(self.transaction.is_none());
             self.outcomes.push((token, Outcome::Failed(Failure::Purged)));
@@ -449,7 +522,8 @@ impl Sink for Producer {
     }
 
     fn commit(&mut self, checkpoint: &Record<'_>, _patience: Duration) -> Commit {
-        assert!(self.queue.is_empty() && self.unanswered.is_empty(), "something is on its way");
+        let unanswered = self.unanswered.len() + self.late.len();
+        assert_eq!(self.queue.len() + unanswered, 0, "something is on its way");
         assert!(!self.purged, "it is taken back");
         let transaction = self.transaction.as_mut().expect("a transactional producer");
         if self.fatal {
@@ -479,23 +553,35 @@ impl Sink for Producer {
         if cluster.away && !cluster.topics.contains_key(topic) {
             return TopicState::Pending;
         }
+        if cluster.now < cluster.conditions.late_until {
+            cluster.conditions.reach("metadata that came late");
+            return TopicState::Pending;
+        }
         if cluster.forbidden.contains(topic) {
             return TopicState::Unavailable("forbidden".into());
         }
-        if cluster.topics.contains_key(topic) {
+        let lags = cluster.conditions.listing(cluster.now).cloned();
+        let is_listed = |name: &String| lags.as_ref().is_none_or(|listed| listed.contains(name));
+        let is_there = cluster.topics.contains_key(topic);
+        if lags.as_ref().map_or(is_there, |listed| listed.contains(topic)) {
             return TopicState::Ready;
         }
-        let counted = cluster.topics.keys().filter(|name| *name != DEAD_LETTERS).count();
+        let counted = cluster.topics.keys().filter(|name| *name != DEAD_LETTERS);
+        let counted = counted.filter(|name| is_listed(name)).count();
         if counted >= cluster.limit && topic != DEAD_LETTERS {
             cluster.counters.over_limit += 1;
             return TopicState::OverLimit;
+        }
+        if is_there {
+            cluster.conditions.reach("topic that was not listed yet");
+            return TopicState::Pending;
         }
         let asked = cluster.creating.entry(topic.into()).or_default();
         *asked += 1;
         if *asked < 3 {
             return TopicState::Pending;
         }
-        cluster.topics.insert(topic.into(), Vec::new());
+        cluster.make(topic);
         TopicState::Ready
     }
 

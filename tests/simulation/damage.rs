@@ -1,7 +1,9 @@
-//! Spoils a segment on the simulated disk, and says which events were in the spoilt frame.
+//! Spoils a segment on the simulated disk, and says which events were in the spoilt frame. A second flip of
+//! the same bit heals it, as a page that is read once more from the disk does.
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -17,13 +19,21 @@ const HEAD: usize = 32;
 /// Segments as they were before their first bit flipped: only those tell what the next one hits.
 pub type Whole = BTreeMap<PathBuf, Vec<u8>>;
 
+/// What one flipped bit did.
+pub struct Flip {
+    /// The events in the frame.
+    pub events: Vec<String>,
+    /// The frame is whole again: an earlier flip was undone.
+    pub heals: bool,
+}
+
 /// Flips one bit of a sealed segment; `None` when there is no such segment.
 pub fn flip_a_bit(
     disk: &SimulatedDisk,
     directory: &Path,
     random: &mut Rng,
     whole: &mut Whole,
-) -> Option<Vec<String>> {
+) -> Option<Flip> {
     let segments = directory.join("segments");
     let mut names = disk.list(&segments).ok()?;
     names.sort();
@@ -35,10 +45,12 @@ pub fn flip_a_bit(
     let mut bytes = disk.content(&path);
     let offset = random.usize(HEADER..bytes.len());
     let before = whole.entry(path.clone()).or_insert_with(|| bytes.clone());
-    let spoilt = frame_at(before, offset).map(ids).unwrap_or_default();
     bytes[offset] ^= 1 << random.u8(..8);
+    let frame = frame_at(before, offset);
+    let events = frame.clone().map(|frame| ids(&before[frame])).unwrap_or_default();
+    let heals = frame.is_some_and(|frame| bytes[frame.clone()] == before[frame]);
     disk.set_content(&path, bytes);
-    Some(spoilt)
+    Some(Flip { events, heals })
 }
 
 /// Flips one bit of a file of ids; `false` when there is none.
@@ -58,15 +70,15 @@ pub fn flip_a_bit_of_ids(disk: &SimulatedDisk, directory: &Path, random: &mut Rn
     true
 }
 
-/// The frame around `offset`.
-fn frame_at(bytes: &[u8], offset: usize) -> Option<&[u8]> {
+/// Where the frame around `offset` lies.
+fn frame_at(bytes: &[u8], offset: usize) -> Option<Range<usize>> {
     let mut start = HEADER;
     while let Some(head) = bytes.get(start..start + HEAD) {
         let headers = usize::from(u16::from_le_bytes([head[24], head[25]]));
         let body = u32::from_le_bytes([head[28], head[29], head[30], head[31]]) as usize;
         let end = start.saturating_add(HEAD + headers + body);
         if offset < end {
-            return Some(&bytes[start..end.min(bytes.len())]);
+            return Some(start..end.min(bytes.len()));
         }
         start = end;
     }

@@ -2,11 +2,14 @@
 //! and forwarders, with the oracle looking on.
 
 mod commits;
+mod conditions;
 mod copies;
 mod dead_letters;
 mod directed;
 mod endings;
 mod limit;
+mod made_again;
+mod one_too_many;
 mod process;
 mod slow;
 mod switching;
@@ -35,8 +38,9 @@ use crate::{
     cluster::{Cluster, Producer},
     damage,
     oracle::{self, Seen},
-    sender::{Batch, Sender},
+    sender::{Batch, Fate, Sender},
     simulated_disk::SimulatedDisk,
+    trace::Trace,
 };
 
 /// Rare things that happened, to show that the histories reach them.
@@ -46,7 +50,7 @@ const TOPICS: [&str; 4] = ["visitwebpage", "filloutform", "clicklink", "custom-1
 const STEPS: usize = 150;
 /// Reading all topics takes longer than what happens between two looks at them.
 const STEPS_A_CHECK: usize = 10;
-const HOLD_AFTER: Duration = Duration::from_secs(2);
+pub const HOLD_AFTER: Duration = Duration::from_secs(2);
 const HELD_TOPICS: usize = 3;
 const QUARANTINE_AFTER: Duration = Duration::from_secs(5);
 const RECORD_LIMIT: usize = 5_000;
@@ -113,6 +117,8 @@ pub struct History {
     /// How long one commit comes after the other at least.
     commit_interval: Duration,
     steps: usize,
+    /// What `conditions.rs` has happens in this history.
+    has_conditions: bool,
     start: Instant,
     pub counters: Counters,
 }
@@ -157,6 +163,7 @@ impl History {
             window: 8_000,
             commit_interval: Duration::from_millis(200),
             steps: STEPS,
+            has_conditions: false,
             start: Instant::now(),
             counters: Counters::new(),
         }
@@ -220,7 +227,9 @@ impl History {
             if self.delivery == Delivery::Copied {
                 self.something_with_copies();
             }
+            self.conditions_change();
             self.one_thing();
+            self.trace_checkpoints();
             if step % STEPS_A_CHECK == 0 {
                 self.check(false);
             }
@@ -282,6 +291,21 @@ impl History {
         }
     }
 
+    /// Deliveries in which nothing is refused.
+    fn append_without_refused(&mut self, deliveries: usize) {
+        for _ in 0..deliveries {
+            let batch = loop {
+                let batch = self.batch(0);
+                let fate = |id: &String| &self.sender.sent[id].fate;
+                if batch.ids.iter().all(|id| matches!(fate(id), Fate::Topic { .. })) {
+                    break batch;
+                }
+            };
+            let sequences = self.processes[0].writer.append_group(&[batch.delivery]).expect("room");
+            self.books.acknowledged(&batch.ids, 0, sequences[0]);
+        }
+    }
+
     fn random_source(&mut self) -> usize {
         if self.repeats() { self.random.usize(..self.sources.len()) } else { 0 }
     }
@@ -331,7 +355,7 @@ impl History {
         let folders = self.folders().into_iter();
         let quarantines: Vec<_> =
             folders.map(|(disk, folder)| (disk, folder.join("quarantine"))).collect();
-        oracle::look(&self.cluster.borrow(), &quarantines, &self.sender.sent)
+        oracle::look(&self.cluster.borrow(), &quarantines, &self.sender.sent, &self.books.healed)
     }
 
     /// The folders of all spools, in the order of their numbers.
@@ -353,6 +377,24 @@ impl History {
     /// What the files of all spools say.
     fn saved(&self) -> Saved {
         self.folders().iter().map(|(disk, folder)| oracle::checkpoint(disk, folder)).collect()
+    }
+
+    /// What has changed in the checkpoints' files.
+    fn trace_checkpoints(&mut self) {
+        if self.cluster.borrow().trace.is_on() {
+            let saved = self.saved();
+            self.cluster.borrow_mut().trace.checkpointed(saved);
+        }
+    }
+
+    /// A hash of all that happened, if it was traced.
+    pub fn trace_hash(&self) -> Option<u64> {
+        self.cluster.borrow().trace.hash()
+    }
+
+    pub fn traced(self) -> Self {
+        self.cluster.borrow_mut().trace = Trace::on();
+        self
     }
 
     fn check(&mut self, drained: bool) {
@@ -403,7 +445,9 @@ impl History {
                 .into_iter()
                 .chain(transactional.then_some(of_transactions).into_iter().flatten())
                 .chain(copied.then_some(of_copies).into_iter().flatten());
-            for (what, times) in reached {
+            let conditions = &self.cluster.borrow().conditions.reached;
+            let conditions = conditions.iter().map(|(what, times)| (*what, *times as usize));
+            for (what, times) in reached.chain(conditions) {
                 *self.counters.entry(what).or_default() += times as u64;
             }
         }

@@ -3,23 +3,26 @@
 //! instances of one identity, and with processes of both modes in turn.
 //!
 //! `SIMULATION_SEED=7 cargo test --test simulation one_sender` (or another test's name) replays one history;
-//! `SIMULATION_SEEDS=100000` runs that many, from `SIMULATION_FIRST` on.
+//! `SIMULATION_SEEDS=100000` runs that many, from `SIMULATION_FIRST` on. `SIMULATION_TRACE=file` appends a line for
+//! each: its seed, its kind, and a hash of all that happened in it.
 
 #[path = "../simulated_disk/mod.rs"]
 mod simulated_disk;
 
 mod books;
 mod cluster;
+mod conditions;
 mod damage;
 mod history;
 mod oracle;
 mod sender;
 mod sent_once;
+mod trace;
 mod transactions;
 
-use std::panic::AssertUnwindSafe;
+use std::{fmt::Write as _, io::Write as _, panic::AssertUnwindSafe};
 
-use history::{Delivery, Senders};
+use history::{Delivery, History, Senders};
 
 /// What the histories of one run must reach, each at least once.
 const RARE: [&str; 30] = [
@@ -53,6 +56,17 @@ const RARE: [&str; 30] = [
     "spool full",
     "topic held",
     "topic over the limit",
+];
+
+/// What `conditions.rs` brings into a quarter of the histories of each kind.
+const RARE_CONDITIONS: [&str; 7] = [
+    "acknowledgement later than forward.hold_after",
+    "client throttled",
+    "metadata that came late",
+    "topic deleted",
+    "topic made again",
+    "topic made by hand",
+    "topic that was not listed yet",
 ];
 
 /// What the histories with two senders that repeat must reach besides.
@@ -102,7 +116,8 @@ const RARE_WITH_SWITCHING: [&str; 6] = [
 /// What they can't reach: nothing of them is there twice.
 const NEVER_WITH_TRANSACTIONS: [&str; 1] = ["repeat"];
 
-/// Seeds that found something with one sender; they are run each time.
+/// Seeds that found something with one sender; they are run each time. Kept seeds are histories without what
+/// `conditions.rs` adds, unless they stand in [`KEPT_WITH_CONDITIONS`].
 const KEPT: [u64; 16] = [
     1,      // repeats that no crash explains
     112,    // a failing topic stopped the others
@@ -140,32 +155,64 @@ const KEPT_WITH_COPIES: [u64; 3] = [
 ];
 
 /// Seeds that found something between the modes.
-const KEPT_WITH_SWITCHING: [u64; 4] = [
-    300307, // what was committed behind a refused event that waits came again without a crash
-    301064, // the same
-    304115, // the same
-    312872, // one topic too many, held by now: its lane began behind the event that waits
+const KEPT_WITH_SWITCHING: [u64; 5] = [
+    300307,  // what was committed behind a refused event that waits came again without a crash
+    301064,  // the same
+    304115,  // the same
+    312872,  // one topic too many, held by now: its lane began behind the event that waits
+    9000226, // the oracle knew nothing of damage that heals: such events come late
 ];
 
 /// Seeds that found something with two senders.
 const KEPT_WITH_REPEATS: [u64; 0] = [];
 
-fn run(seed: u64, senders: Senders, delivery: Delivery) -> Result<history::Counters, String> {
-    let mut history = history::History::new(seed, senders, delivery);
-    match std::panic::catch_unwind(AssertUnwindSafe(|| history.run())) {
-        Ok(()) => Ok(history.counters),
+/// Seeds that found something with what `conditions.rs` adds.
+const KEPT_WITH_CONDITIONS: [(Senders, Delivery, u64); 2] = [
+    (Senders::One, Delivery::AtLeastOnce, 20000132), // a held topic that was deleted was never made again
+    (Senders::One, Delivery::Switching, 20000245),   // the same
+];
+
+/// What became of one history.
+struct Verdict {
+    counters: Result<history::Counters, String>,
+    trace: Option<u64>,
+}
+
+fn run(mut history: History) -> Verdict {
+    let counters = match std::panic::catch_unwind(AssertUnwindSafe(|| history.run())) {
+        Ok(()) => Ok(std::mem::take(&mut history.counters)),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
             Err(text
                 .or(panic.downcast_ref::<&str>().map(|text| (*text).into()))
                 .unwrap_or_default())
         }
+    };
+    Verdict { counters, trace: history.trace_hash() }
+}
+
+#[test]
+fn one_seed_is_one_history_each_time() {
+    for (senders, delivery) in [
+        (Senders::One, Delivery::AtLeastOnce),
+        (Senders::TwoThatRepeat, Delivery::ExactlyOnce),
+        (Senders::One, Delivery::Copied),
+        (Senders::One, Delivery::Switching),
+    ] {
+        let trace =
+            |seed| run(History::new(seed, senders, delivery).with_conditions().traced()).trace;
+        let first: Vec<_> = (0..3).map(trace).collect();
+        let second: Vec<_> = (0..3).map(trace).collect();
+        assert_eq!(first, second, "{senders:?}, {delivery:?}");
+        let different: std::collections::BTreeSet<_> = first.iter().collect();
+        assert_eq!(different.len(), first.len(), "{senders:?}, {delivery:?}");
     }
 }
 
 #[test]
 fn no_history_with_one_sender_breaks_a_promise() {
-    run_all(Senders::One, Delivery::AtLeastOnce, 300, &KEPT, &RARE);
+    let rare: Vec<_> = RARE.iter().chain(&RARE_CONDITIONS).copied().collect();
+    run_all(Senders::One, Delivery::AtLeastOnce, 300, &KEPT, &rare);
 }
 
 #[test]
@@ -176,7 +223,8 @@ fn no_history_with_two_senders_that_repeat_breaks_a_promise() {
 
 #[test]
 fn no_history_with_transactions_and_one_sender_delivers_anything_twice() {
-    let rare: Vec<_> = RARE.iter().chain(&RARE_WITH_TRANSACTIONS).copied().collect();
+    let rare: Vec<_> =
+        RARE.iter().chain(&RARE_WITH_TRANSACTIONS).chain(&RARE_CONDITIONS).copied().collect();
     let rare: Vec<_> =
         rare.into_iter().filter(|what| !NEVER_WITH_TRANSACTIONS.contains(what)).collect();
     run_all(Senders::One, Delivery::ExactlyOnce, 150, &KEPT_WITH_TRANSACTIONS, &rare);
@@ -202,6 +250,9 @@ fn no_history_that_switches_between_the_modes_breaks_a_promise() {
 
 fn run_all(senders: Senders, delivery: Delivery, histories: u64, kept: &[u64], rare: &[&str]) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let later =
+        KEPT_WITH_CONDITIONS.iter().filter(|(of, mode, _)| (*of, *mode) == (senders, delivery));
+    let kept_later: Vec<u64> = later.map(|(.., seed)| *seed).collect();
     let seeds: Vec<_> = match number("SIMULATION_SEED") {
         Some(seed) => {
             let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).try_init();
@@ -210,15 +261,28 @@ fn run_all(senders: Senders, delivery: Delivery, histories: u64, kept: &[u64], r
         None => {
             let first = number("SIMULATION_FIRST").unwrap_or(0);
             let range = first..first + number("SIMULATION_SEEDS").unwrap_or(histories);
-            let kept = kept.iter().copied().filter(|seed| !range.contains(seed));
-            kept.chain(range.clone()).collect()
+            let later = kept_later.iter().chain(kept).copied();
+            later.filter(|seed| !range.contains(seed)).chain(range.clone()).collect()
         }
     };
     let many = seeds.len() as u64 >= histories;
+    let traces = std::env::var_os("SIMULATION_TRACE");
+    let mut hashes = String::new();
     let mut total = history::Counters::new();
     let mut failed = Vec::new();
     for seed in seeds {
-        match run(seed, senders, delivery) {
+        let mut history = History::new(seed, senders, delivery);
+        if !kept.contains(&seed) {
+            history = history.with_conditions();
+        }
+        if traces.is_some() {
+            history = history.traced();
+        }
+        let verdict = run(history);
+        if let Some(hash) = verdict.trace {
+            let _ = writeln!(hashes, "{seed} {senders:?}-{delivery:?} {hash:016x}");
+        }
+        match verdict.counters {
             Ok(counters) => {
                 for (what, times) in counters {
                     *total.entry(what).or_default() += times;
@@ -231,6 +295,12 @@ fn run_all(senders: Senders, delivery: Delivery, histories: u64, kept: &[u64], r
                 failed.push(seed);
             }
         }
+    }
+    if let Some(file) = traces {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(file);
+        // At once, since other kinds and processes write there too.
+        file.and_then(|mut file| file.write_all(hashes.as_bytes()))
+            .expect("the traces can be written");
     }
     println!("{senders:?}, {delivery:?}: {total:#?}");
     assert!(failed.is_empty(), "{} histories broke a promise: {failed:?}", failed.len());

@@ -17,7 +17,8 @@ const TIME_OUT: Duration = Duration::from_secs(6);
 /// What nobody who reads committed records has seen yet.
 #[derive(Default)]
 pub struct Open {
-    pub records: Vec<(String, Stored)>,
+    /// Each with its topic, and which of those with that name it is.
+    pub records: Vec<(String, u64, Stored)>,
     pub since: Option<Duration>,
 }
 
@@ -55,9 +56,9 @@ impl Transaction {
         cluster.epochs.get(&self.spool).copied().unwrap_or(0) != self.epoch
     }
 
-    pub fn add(&mut self, now: Duration, topic: &str, stored: Stored) {
+    pub fn add(&mut self, now: Duration, record: (String, u64, Stored)) {
         self.open.since.get_or_insert(now);
-        self.open.records.push((topic.to_owned(), stored));
+        self.open.records.push(record);
     }
 
     /// Whether the cluster has given it up.
@@ -102,9 +103,8 @@ impl Transaction {
             return Commit::Failed(Failure::Fatal("refused".into()));
         }
         self.done = true;
-        for (topic, stored) in self.open.records.drain(..) {
-            cluster.topics.entry(topic).or_default().push(stored);
-            cluster.counters.stored += 1;
+        for (topic, generation, stored) in self.open.records.drain(..) {
+            cluster.store(topic, generation, stored);
         }
         let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
         assert_eq!(key, self.spool);

@@ -95,6 +95,7 @@ fn a_repeat_of_an_event_that_the_disk_has_spoilt_is_delivered_in_its_place() {
     let (mut random, mut whole) = (Rng::with_seed(1), damage::Whole::new());
     while !damage::flip_a_bit(&history.disk, &directory, &mut random, &mut whole)
         .expect("a segment is sealed")
+        .events
         .contains(&id)
     {}
     history.cluster.borrow_mut().troubles.clear();

@@ -50,6 +50,7 @@ impl History {
         cluster.away = false;
         cluster.troubles.clear();
         cluster.forbidden.clear();
+        cluster.conditions.all_is_well();
         cluster.fatal_per_mille = 0;
         cluster.quiet = true;
     }
@@ -60,6 +61,7 @@ impl History {
         for process in &mut self.processes {
             process.forwarder.step(now, Duration::from_millis(1)).expect("a quiet step works");
         }
+        self.trace_checkpoints();
     }
 
     /// Steps through a time in which nothing new happens.

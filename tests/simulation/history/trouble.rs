@@ -64,9 +64,9 @@ impl History {
     pub(super) fn flip_a_bit(&mut self) {
         let directory = self.random_directory();
         let whole = self.whole.entry(self.volume).or_default();
-        if let Some(spoilt) = damage::flip_a_bit(&self.disk, &directory, &mut self.random, whole) {
-            tracing::debug!(?spoilt, "a bit flips");
-            self.books.spoilt(spoilt);
+        if let Some(flip) = damage::flip_a_bit(&self.disk, &directory, &mut self.random, whole) {
+            tracing::debug!(?flip.events, flip.heals, "a bit flips");
+            self.books.bit_flipped(flip);
             self.cluster.borrow_mut().may_repeat |= self.repeats();
             self.count("a bit flips");
         }
