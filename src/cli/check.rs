@@ -9,6 +9,7 @@ use crate::{
     config::{self, Config, Key, Mistake, Place, Questions, Traces},
     fetch,
     listen::tls::{Tls, TlsError},
+    service::open_files,
 };
 
 /// Check the configuration without starting anything
@@ -52,6 +53,9 @@ pub(super) fn run(
     print(out, &loaded);
     print(out, format_args!("\n# {}\n", memory(&loaded.config)));
     print(out, format_args!("# {}\n", traces(&loaded.config.traces)));
+    if let Err(too_few) = open_files::check(&loaded.config) {
+        print(out, format_args!("# {too_few}\n"));
+    }
     if !options.connect {
         return 0;
     }

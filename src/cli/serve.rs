@@ -27,13 +27,14 @@ pub(super) fn run(
     errors: &mut dyn Write,
 ) -> u8 {
     let questions = Questions { kafka: program.validate, volume: None };
-    let config = match config::load_with(options.file.config.as_deref(), environment, &questions) {
-        Ok(loaded) => loaded.config,
-        Err(mistakes) => {
-            print(errors, mistakes);
-            return 2;
-        }
-    };
+    let mut config =
+        match config::load_with(options.file.config.as_deref(), environment, &questions) {
+            Ok(loaded) => loaded.config,
+            Err(mistakes) => {
+                print(errors, mistakes);
+                return 2;
+            }
+        };
     if let Err(problem) = logging::init(&config.log) {
         print(errors, format_args!("the log could not be started: {problem}\n"));
         return 1;
@@ -43,7 +44,7 @@ pub(super) fn run(
     if let Err(mistake) = config::fits(&config.spool, config::size_of_volume) {
         tracing::warn!(remedy = mistake.remedy, "{} {}", mistake.place, mistake.problem);
     }
-    if let Err(too_few) = open_files::raise(&config) {
+    if let Err(too_few) = open_files::raise(&mut config) {
         tracing::warn!("{too_few}");
     }
     match (program.serve)(config) {
