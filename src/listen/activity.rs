@@ -158,6 +158,13 @@ impl Activity {
         self.proven.load(SeqCst)
     }
 
+    /// Since when a head of HTTP/1 has begun and not ended. Over HTTP/2 a client may wait for our settings.
+    pub(super) fn head_since(&self) -> Option<Instant> {
+        let stamp = self.head_began.load(SeqCst);
+        let is_head = stamp > 0 && self.in_flight.load(SeqCst) == 0 && !self.http2.load(SeqCst);
+        is_head.then(|| self.instant(stamp))
+    }
+
     pub fn evict(&self) {
         self.has_to_end.store(true, SeqCst);
         self.evicted.notify_one();

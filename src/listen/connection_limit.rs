@@ -5,8 +5,10 @@
 //! another part is common. A quarter is left to strangers whatever happens, so a new connection is
 //! always accepted.
 //!
-//! At the limit the oldest stranger's connection gives way to the new one, after a moment in which it
-//! could have shown who it is ([`GRACE`]); while none has had that, new connections wait to be accepted.
+//! At the limit a stranger's connection gives way to the new one: the oldest of those that are idle after an
+//! answer, whose head has begun and does not end ([`GRACE_OF_A_HEAD`]), or that had a moment in which
+//! they could have shown who they are ([`GRACE`]). While there is none, new connections wait to be
+//! accepted.
 //! A source that needs another connection for keeps takes the place of an idle one: of the source that
 //! is furthest beyond its guarantee, or one of its own. The idle one is a stranger's again, and stays as
 //! long as there is room. So thousands of slow or idle connections push each other out, and no source
@@ -33,6 +35,9 @@ pub(super) fn leaving(limit: usize) -> usize {
 /// How long a new connection is safe. A crowd that comes all at once would otherwise push a sender out
 /// before its request was looked at.
 pub(super) const GRACE: Duration = Duration::from_millis(250);
+
+/// The same once the first byte of a head has come: a sender writes all of it at once.
+const GRACE_OF_A_HEAD: Duration = Duration::from_millis(50);
 
 /// Until a connection that has to end may have ended.
 const A_LITTLE: Duration = Duration::from_millis(5);
@@ -105,16 +110,22 @@ impl Inner {
 
 impl Open {
     fn evict_stranger(&mut self, now: Instant) -> Result<(), FullUntil> {
-        // Where all have to end already, the next is not far.
-        let Some(oldest) = self.strangers.first_entry() else {
-            return Err(FullUntil(now + A_LITTLE));
+        let gives_way = |(_, activity): &(&u64, &Arc<Activity>)| {
+            let had = |since: Instant, grace| now.saturating_duration_since(since) >= grace;
+            // Its request was looked at, and what that showed was not enough to keep the connection.
+            activity.idle_since().is_some()
+                || activity.head_since().is_some_and(|since| had(since, GRACE_OF_A_HEAD))
+                || had(activity.born(), GRACE)
         };
-        let safe_until = oldest.get().born() + GRACE;
-        if now < safe_until {
-            return Err(FullUntil(safe_until));
+        let oldest = self.strangers.iter().find(gives_way).map(|(id, _)| *id);
+        if let Some(activity) = oldest.and_then(|id| self.strangers.remove(&id)) {
+            activity.evict();
+            return Ok(());
         }
-        oldest.remove().evict();
-        Ok(())
+        let soon = now + A_LITTLE;
+        // Where there is none, all have to end already.
+        let oldest = self.strangers.values().next();
+        Err(FullUntil(oldest.map_or(soon, |activity| soon.min(activity.born() + GRACE))))
     }
 
     /// Whether `id` is a connection of `party` from now on.
@@ -242,6 +253,32 @@ mod tests {
         let refused = limit.take(&second, just_before).err();
         assert_eq!(refused, Some(FullUntil(first.born() + GRACE)));
         assert!(limit.take(&second, first.born() + GRACE).is_ok());
+    }
+
+    #[test]
+    fn a_stranger_that_had_its_answer_gives_way_at_once_and_before_an_older_one() {
+        let limit = ConnectionLimit::new(2, 1);
+        let take = || {
+            let activity = Arc::new(Activity::new(Instant::now()));
+            let slot = limit.take(&activity, activity.born()).expect("there is room");
+            Connection { activity, _slot: slot }
+        };
+        let (older, answered) = (take(), take());
+        drop(answered.activity.request(Version::HTTP_11));
+        let _newcomer = take();
+        assert_eq!((evicted(&older), evicted(&answered)), (false, true));
+    }
+
+    #[test]
+    fn a_head_that_began_and_does_not_end_has_less_time_than_a_connection_that_is_silent() {
+        let limit = ConnectionLimit::new(2, 1);
+        let (silent, began) = (open(&limit), open(&limit));
+        let born = began.activity.born();
+        began.activity.bytes_came(b"POST", born);
+        let next = || limit.take(&Arc::new(Activity::new(born)), born + GRACE_OF_A_HEAD).ok();
+        let (first, second) = (next(), next());
+        assert!(first.is_some() && second.is_none());
+        assert_eq!((evicted(&silent), evicted(&began)), (false, true));
     }
 
     #[test]
