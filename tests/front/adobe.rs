@@ -7,6 +7,7 @@
 //! - `recipients`: whom events are meant for
 //! - `service`: the same, as a configured service
 
+mod connections;
 mod key_host;
 mod keys;
 mod questions;
