@@ -67,7 +67,7 @@ struct Open {
 impl ConnectionLimit {
     pub fn new(limit: usize, sources: usize) -> Self {
         let strangers = (limit / 4).max(1);
-        let each = if sources == 0 { 0 } else { limit / 2 / sources };
+        let each = (limit / 2).checked_div(sources).unwrap_or(0);
         let common = limit.saturating_sub(strangers + each * sources);
         // Strangers have what the sources leave, which is at least their quarter.
         let ledger = Ledger::new(sources, 0, each as u64, common as u64, 0);
@@ -133,7 +133,9 @@ impl Open {
         if !self.strangers.contains_key(&id) {
             return self.senders.contains_key(&id);
         }
-        if !self.ledger.take(party, 1) && !(self.give_way_to(party) && self.ledger.take(party, 1)) {
+        let has_room =
+            self.ledger.take(party, 1) || (self.give_way_to(party) && self.ledger.take(party, 1));
+        if !has_room {
             return false;
         }
         if let Some(activity) = self.strangers.remove(&id) {

@@ -162,7 +162,7 @@ impl Pool {
     /// and half is common.
     pub fn new(total: u64, sources: usize) -> Self {
         let eighth = total / 8;
-        let each = if sources == 0 { 0 } else { eighth / sources as u64 };
+        let each = eighth.checked_div(sources as u64).unwrap_or(0);
         let senders = if sources == 0 { 0 } else { eighth };
         let common = total - 2 * eighth - senders - each * sources as u64;
         // Without known senders there are none to leave anything to.
