@@ -67,6 +67,7 @@ pub async fn serve(
             idle: Duration::from_secs(5),
         },
         connections: 64,
+        sources: 0,
         header_limit: 16 * 1024,
         close_within: Duration::from_secs(1),
         until: Phase::Stopped,

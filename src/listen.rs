@@ -30,11 +30,12 @@ pub mod body;
 pub mod budget;
 pub mod client;
 mod connection;
-mod guests;
+mod connection_limit;
+mod doubt;
 mod inflate;
 pub mod reply;
 pub mod report;
-mod slots;
+pub mod shares;
 pub mod tls;
 mod wire;
 
@@ -42,10 +43,16 @@ mod wire;
 /// seconds; load balancers keep theirs for a minute.
 const IDLE: Duration = Duration::from_secs(75);
 
-/// Sockets that a listener with so many places may have at once: those who were told to go and those
-/// who are told that there is no place come on top.
+/// Sockets that a listener with this limit of connections may have at once: those that have to end come
+/// on top.
 pub fn sockets(connections: usize) -> usize {
-    connections.saturating_add(slots::LEAVING).saturating_add(accept::REFUSALS)
+    connections.saturating_add(connection_limit::leaving(connections))
+}
+
+/// The limit of connections at which a listener has at most so many sockets: the inverse of [`sockets`].
+pub fn connections(sockets: usize) -> usize {
+    let below = (sockets / 5).saturating_mul(4);
+    below.max(sockets.saturating_sub(connection_limit::leaving(usize::MAX)))
 }
 
 /// The body of an answer.
@@ -80,6 +87,7 @@ pub async fn serve_over(
     let rules = Rules {
         patience: Patience { header_timeout: config.header_timeout, idle: IDLE },
         connections: config.connections,
+        sources: receiver.sources(),
         header_limit: config.header_limit,
         close_within: config.request_timeout + Duration::from_secs(1),
         until: Phase::Closing,

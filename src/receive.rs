@@ -13,7 +13,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, request::Parts};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -28,6 +28,7 @@ use crate::{
         client::{Peer, Proxies},
         reply::Outcome,
         report::{Report, UNKNOWN},
+        shares::Party,
     },
     metrics::Metrics,
     traces::{Span, Traces},
@@ -46,9 +47,15 @@ use self::{asker::Asker, ids::Ids, path::Asks, token::TokenRequests};
 pub use adobe::AdobeIo;
 pub use source::{Append, Source, Store};
 
+/// A source, and what it is called where sources share something.
+struct Sharing {
+    source: Source,
+    party: Party,
+}
+
 /// Answers the requests of all sources.
 pub struct Receiver {
-    sources: HashMap<SourceName, Source>,
+    sources: HashMap<SourceName, Sharing>,
     limits: Limits,
     request_timeout: Duration,
     report: Report,
@@ -63,15 +70,24 @@ impl Receiver {
         config: &Listen,
         metrics: &Metrics,
     ) -> Self {
+        let numbered = sources.into_iter().enumerate().map(|(number, source)| {
+            (source.name.clone(), Sharing { source, party: Party::source(number) })
+        });
+        let sources: HashMap<_, _> = numbered.collect();
         Self {
-            sources: sources.into_iter().map(|source| (source.name.clone(), source)).collect(),
-            limits: Limits::new(config),
+            limits: Limits::shared(config, sources.len()),
+            sources,
             request_timeout: config.request_timeout,
             report: Report::new("deliveries", metrics),
             proxies: Proxies::new(&config.trusted_proxies),
             token_requests: None,
             traces: Traces::default(),
         }
+    }
+
+    /// How many sources share what there is.
+    pub fn sources(&self) -> usize {
+        self.sources.len()
     }
 
     /// The same, which gives out tokens as well.
@@ -87,7 +103,7 @@ impl Receiver {
     /// The story of a delivery.
     async fn receive<B>(
         &self,
-        source: &Source,
+        Sharing { source, party }: &Sharing,
         request: Request<B>,
         asker: &mut Asker<'_>,
     ) -> Result<Outcome, Outcome>
@@ -102,22 +118,33 @@ impl Receiver {
                 return self.question(source, &head, body, deadline).await.ok_or(refused);
             }
         };
-        let from = match admission {
-            Admission::Proven(_) => body::From::Known,
+        let from = match &admission {
+            // Whoever Adobe I/O delivers to has its certificate behind it: the recipient is not checked yet.
+            Admission::Proven(proof) if proof.is_shared() => body::From::Stranger,
+            Admission::Proven(_) => body::From::Known(*party),
             Admission::Signed(_) => body::From::Stranger,
         };
+        if matches!(from, body::From::Known(_)) {
+            keep(&head, *party);
+        }
         let body = body::read(&head.headers, body, &self.limits, from, deadline).await?;
         asker.body_came(body.received, body.bytes.len());
         let body = match source.question(&head, body).await {
             Ok(answer) => return Ok(answer),
             Err(body) => body,
         };
-        let proof = source.prove(admission, &head, &body.bytes, deadline).await?;
-        let body = body.inflated(&head.headers, &self.limits, deadline).await?;
+        let proof = tokio::select! {
+            proof = source.prove(admission, &body.bytes, deadline) => proof?,
+            () = body.reservation.evicted() => return Err(Outcome::OverBudget),
+        };
+        let mut body = body.inflated(&head.headers, &self.limits, deadline).await?;
         if let Some(adobe) = source.adobe.as_ref().filter(|_| proof.is_shared()) {
             adobe.is_meant_for_us(&body).await?;
             proof.was_meant_for_us(Instant::now().into());
         }
+        // Only now nothing about it is a stranger's any more.
+        body.reservation.belongs_to(*party);
+        keep(&head, *party);
         if kept::is_repeat(&head.headers) {
             self.report.repeated(source.name.as_str());
         }
@@ -133,7 +160,7 @@ impl Receiver {
     }
 
     /// The source that a request is for, or what to answer without one.
-    fn route<B>(&self, request: &Request<B>) -> Result<(&Source, Asks), Outcome> {
+    fn route<B>(&self, request: &Request<B>) -> Result<(&Sharing, Asks), Outcome> {
         let (name, asks) = path::read(request)?;
         let source = self.sources.get(&name).ok_or(Outcome::UnknownSource)?;
         Ok((source, asks))
@@ -142,18 +169,19 @@ impl Receiver {
     /// The answer of a source, and where the delivery is if it was stored.
     async fn ask(
         &self,
-        source: &Source,
+        sharing: &Sharing,
         asks: Asks,
         request: Request<Incoming>,
         ids: &Ids,
     ) -> (Outcome, Option<u64>) {
+        let source = &sharing.source;
         let span = match asks {
             Asks::ToDeliver => self.traces.delivery(source.name.as_str(), request.headers()),
             Asks::WhetherItIsThere => Span::default(),
         };
         let mut asker = Asker::new(&self.report, &source.name, ids, span);
         let outcome = match asks {
-            Asks::ToDeliver => self.receive(source, request, &mut asker).await,
+            Asks::ToDeliver => self.receive(sharing, request, &mut asker).await,
             Asks::WhetherItIsThere => Ok(source.probe(&request)),
         };
         let outcome = outcome.unwrap_or_else(|refused| refused);
@@ -169,6 +197,13 @@ fn connection<B>(request: &Request<B>) -> usize {
     activity.map_or(0, |activity| Arc::as_ptr(activity).addr())
 }
 
+/// A sender of `party` is on this connection.
+fn keep(head: &Parts, party: Party) {
+    if let Some(connection) = head.extensions.get::<Arc<Activity>>() {
+        connection.belongs_to(party);
+    }
+}
+
 impl Handler for Receiver {
     async fn answer(&self, mut request: Request<Incoming>) -> Response<Answer> {
         let peer = request.extensions().get::<Peer>();
@@ -180,7 +215,7 @@ impl Handler for Receiver {
         }
         let (version, ids) = (request.version(), Ids::of(request.headers(), client));
         let (outcome, stored_at) = match self.route(&request) {
-            Ok((source, asks)) => self.ask(source, asks, request, &ids).await,
+            Ok((sharing, asks)) => self.ask(sharing, asks, request, &ids).await,
             Err(outcome) => {
                 let path = path::named(request.uri().path());
                 self.report.request(UNKNOWN, &outcome, &path, &ids.names(None));

@@ -10,6 +10,7 @@ use super::{ConfigFile, Program, print, text};
 use crate::{
     config::{self, Config, Questions, Traces},
     fetch,
+    service::open_files,
 };
 
 /// Check the configuration without starting anything
@@ -45,6 +46,9 @@ pub(super) fn run(
     print(out, &loaded);
     print(out, format_args!("\n# {}\n", memory(&loaded.config)));
     print(out, format_args!("# {}\n", traces(&loaded.config.traces)));
+    if let Err(too_few) = open_files::check(&loaded.config) {
+        print(out, format_args!("# {too_few}\n"));
+    }
     if !options.connect {
         return 0;
     }

@@ -44,10 +44,8 @@ pub(super) fn run(
     if let Err(mistake) = config::fits(&config.spool, config::size_of_volume) {
         tracing::warn!(remedy = mistake.remedy, "{} {}", mistake.place, mistake.problem);
     }
-    if let Err(too_few) = open_files::raise(&config) {
-        let connections = too_few.connections_that_fit();
-        tracing::warn!(connections, "{too_few}; no more than so many connections are taken");
-        config.listen.connections = connections;
+    if let Err(too_few) = open_files::raise(&mut config) {
+        tracing::warn!("{too_few}");
     }
     match (program.serve)(config) {
         Ok(()) => 0,

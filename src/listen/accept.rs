@@ -3,8 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    net::TcpListener,
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -14,24 +13,25 @@ use super::{
     Handler,
     activity::{Activity, Patience},
     connection::{self, Http},
-    reply::Outcome,
+    connection_limit::{ConnectionLimit, FullUntil, Slot},
     report::Report,
-    slots::{NoPlace, Slot, Slots},
     tls::Tls,
 };
 use crate::shutdown::{Phase, Shutdown};
 
-/// How many connections without a place may be told so at the same time; more are just closed.
-pub(super) const REFUSALS: usize = 64;
-
 /// After an error of `accept` that concerns no connection (no file descriptors left).
 const BREATH: Duration = Duration::from_millis(100);
+
+/// How often that is worth a line in the log.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// What a listener grants.
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub patience: Patience,
     pub connections: usize,
+    /// How many sources share them.
+    pub sources: usize,
     /// Largest head of a request, in bytes; at least 8 KiB.
     pub header_limit: usize,
     /// How long connections may take to end once asked to.
@@ -50,8 +50,8 @@ pub async fn accept<H: Handler>(
     report: Report,
     shutdown: Shutdown,
 ) {
-    let slots = Slots::new(rules.connections);
-    let refusals = Arc::new(Semaphore::new(REFUSALS));
+    let limit = ConnectionLimit::new(rules.connections, rules.sources);
+    let mut warned: Option<Instant> = None;
     let http = Arc::new(Http::new(rules.clone(), handler, report.clone(), shutdown.clone()));
     let mut connections = JoinSet::new();
     loop {
@@ -60,25 +60,23 @@ pub async fn accept<H: Handler>(
                 Ok((stream, peer)) => {
                     // Answers are small and each is awaited.
                     let _ = stream.set_nodelay(true);
-                    if let Some((activity, slot)) = place(&slots).await {
-                        let http = http.clone();
-                        connections.spawn(async move {
-                            http.welcome(stream, peer.ip(), activity).await;
-                            drop(slot);
-                        });
-                    } else {
-                        report.connection(peer.ip(), &Outcome::TooManyConnections);
-                        // Only a handshake could tell it anything over TLS.
-                        if rules.tls.is_none() {
-                            refuse(stream, &refusals);
-                        }
-                    }
+                    let (activity, slot) = room(&limit).await;
+                    let http = http.clone();
+                    connections.spawn(async move {
+                        http.welcome(stream, peer.ip(), activity).await;
+                        drop(slot);
+                    });
                 }
                 Err(error) if concerns_one_connection(&error) => {
                     debug!(%error, "a connection ended before it was accepted");
                 }
                 Err(error) => {
-                    warn!(%error, "no connection can be accepted; is the limit of open files below `listen.connections`?");
+                    let now = Instant::now();
+                    if warned.is_none_or(|at| now - at >= QUIET) {
+                        warned = Some(now);
+                        warn!(%error, "no connection can be accepted; the limit of open files may be too low");
+                    }
+                    limit.give_back_one(now);
                     sleep(BREATH).await;
                 }
             },
@@ -94,16 +92,14 @@ pub async fn accept<H: Handler>(
     see_out(connections, &rules).await;
 }
 
-/// A place, and what the connection in it does; `None` when nobody can give way to it. Whoever comes
-/// meanwhile waits in the listener's queue.
-async fn place(slots: &Slots) -> Option<(Arc<Activity>, Slot)> {
+/// Room for one connection, and what that does. Those that come meanwhile wait in the listener's queue.
+async fn room(limit: &ConnectionLimit) -> (Arc<Activity>, Slot) {
     loop {
         let now = Instant::now();
         let activity = Arc::new(Activity::new(now));
-        match slots.take(&activity, now) {
-            Ok(slot) => return Some((activity, slot)),
-            Err(NoPlace::Until(then)) => sleep_until(then).await,
-            Err(NoPlace::Full) => return None,
+        match limit.take(&activity, now) {
+            Ok(slot) => return (activity, slot),
+            Err(FullUntil(then)) => sleep_until(then).await,
         }
     }
 }
@@ -115,16 +111,6 @@ async fn see_out(mut connections: JoinSet<()>, rules: &Rules) {
         info!(open = connections.len(), "connections that did not end in time are cut");
         connections.shutdown().await;
     }
-}
-
-/// Says 503 and closes, with bounded effort.
-fn refuse(stream: TcpStream, refusals: &Arc<Semaphore>) {
-    let Ok(permit) = refusals.clone().try_acquire_owned() else { return };
-    tokio::spawn(async move {
-        connection::farewell(stream, Some(&Outcome::TooManyConnections), connection::STRANGER)
-            .await;
-        drop(permit);
-    });
 }
 
 fn concerns_one_connection(error: &io::Error) -> bool {

@@ -3,20 +3,25 @@
 //!
 //! - The head of a request has `header_timeout` from its first byte; the first one of a connection
 //!   has it from the connection's beginning.
-//! - A connection on which somebody has proved who they are may then be idle for `idle`, a stranger's
-//!   only for `header_timeout`.
+//! - A connection on which a delivery was accepted, or on which a client has shown who it is, may then be
+//!   idle for `idle`, a stranger's only for `header_timeout`.
 //! - A request that is being served is not watched here: it has a deadline of its own.
 //!
 //! HTTP/2 heads are not timed one by one, because a ping looks like the beginning of one; the first
 //! and the third rule, and being idle, hold for it as well.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
 use http::Version;
 use tokio::{sync::Notify, time::Instant};
+
+use super::{connection_limit::Membership, shares::Party};
 
 /// How patient a listener is.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +54,11 @@ pub struct Activity {
     received: AtomicBool,
     http2: AtomicBool,
     proven: AtomicBool,
+    /// It counts as a source's under the limit of connections.
+    kept: AtomicBool,
+    membership: OnceLock<Membership>,
     oversized: AtomicBool,
+    has_to_end: AtomicBool,
     evicted: Notify,
 }
 
@@ -65,7 +74,10 @@ impl Activity {
             received: AtomicBool::new(false),
             http2: AtomicBool::new(false),
             proven: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
+            membership: OnceLock::new(),
             oversized: AtomicBool::new(false),
+            has_to_end: AtomicBool::new(false),
             evicted: Notify::new(),
         }
     }
@@ -104,17 +116,63 @@ impl Activity {
         self.answered.load(SeqCst)
     }
 
-    /// Somebody has proved who they are: this connection keeps its place.
+    /// A client has shown who it is: this connection may be idle for longer.
     pub fn prove(&self) {
         self.proven.store(true, SeqCst);
+    }
+
+    pub(super) fn counted_as(&self, membership: Membership) {
+        // It is counted once.
+        let _ = self.membership.set(membership);
+    }
+
+    /// A delivery on it has passed every check: this connection is one of `party`, and keeps its place
+    /// as far as the share of `party` goes. Of several sources behind one proxy the first counts.
+    pub fn belongs_to(&self, party: Party) {
+        self.prove();
+        if !self.kept.load(SeqCst)
+            && let Some(membership) = self.membership.get()
+            && membership.keep(party)
+        {
+            self.kept.store(true, SeqCst);
+        }
+    }
+
+    /// Another connection of a known sender has its place.
+    pub(super) fn is_kept_no_more(&self) {
+        self.kept.store(false, SeqCst);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept.load(SeqCst)
+    }
+
+    /// Since when it has been idle; `None` while there is a request, and before the first.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let is_idle = self.in_flight.load(SeqCst) == 0 && self.requests.load(SeqCst) > 0;
+        is_idle.then(|| self.instant(self.idle_since.load(SeqCst)))
     }
 
     pub fn is_proven(&self) -> bool {
         self.proven.load(SeqCst)
     }
 
+    /// Since when a head of HTTP/1 has begun and not ended. Over HTTP/2 a client may wait for our settings.
+    pub(super) fn head_since(&self) -> Option<Instant> {
+        let stamp = self.head_began.load(SeqCst);
+        let is_head = stamp > 0 && self.in_flight.load(SeqCst) == 0 && !self.http2.load(SeqCst);
+        is_head.then(|| self.instant(stamp))
+    }
+
     pub fn evict(&self) {
+        self.has_to_end.store(true, SeqCst);
         self.evicted.notify_one();
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_evicted(&self) -> bool {
+        self.has_to_end.load(SeqCst)
     }
 
     /// A head over the limit would have been answered by the library itself.
@@ -145,9 +203,10 @@ impl Activity {
             }
             tokio::select! {
                 () = tokio::time::sleep_until(until) => {}
-                // Who has proved something in the meantime stays.
-                () = self.evicted.notified() => if !self.is_proven() {
-                    return Overdue::Evicted;
+                () = self.evicted.notified() => return match self.idle_since() {
+                    // Nothing is refused: the sender opens another one for its next request.
+                    Some(_) if self.is_proven() => Overdue::Idle,
+                    _ => Overdue::Evicted,
                 },
             }
         }
@@ -253,11 +312,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_proves_something_just_before_being_evicted_stays() {
-        let activity = Activity::new(Instant::now());
-        activity.evict();
+    async fn an_idle_connection_of_a_sender_ends_in_order_when_it_has_to_give_way() {
+        let activity = Arc::new(Activity::new(Instant::now()));
+        drop(activity.request(Version::HTTP_11));
         activity.prove();
-        let patience = Patience { header_timeout: Duration::from_millis(20), ..PATIENCE };
-        assert_eq!(activity.overdue(patience).await, Overdue::Head);
+        activity.evict();
+        assert_eq!(activity.overdue(PATIENCE).await, Overdue::Idle);
     }
 }

@@ -1,43 +1,52 @@
 //! Reads a request's body: never more of it than the limits say, never longer than the deadline,
 //! and never more of all bodies at once than the budget.
 //!
-//! The memory is paid for from the budget (`budget.rs`) before it is taken. A length that a known sender
-//! declared is reserved at once, so that bodies in flight can't starve each other half-way; a body
-//! without one, and any of a stranger's, grows in steps. One that is being inflated grows while there is room,
-//! and waits for all that it may need once there is none.
+//! The memory is paid for from the budget (`budget.rs`) before it is taken: the head and what belongs to
+//! any request first, and then the body as it comes, whatever was announced. A body that is inflated grows
+//! while there is room. Once there is none it gives back all of its inflated part, is measured, and
+//! waits for exactly what it needs: so no body holds a part of that and waits for the rest.
 
-use std::time::SystemTime;
+use std::{sync::Arc, thread, time::SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
 use tokio::{
-    runtime::Handle,
+    sync::Semaphore,
     time::{Instant, timeout_at},
 };
 
 use super::{
     budget::{Budget, NoRoomNow, Reservation},
-    guests::Guest,
-    inflate::{Coding, NotInflated, inflate},
+    inflate::{Coding, NotInflated, inflate, measure},
     reply::Outcome,
+    shares::Party,
 };
 use crate::{config::Listen, delivery::UnixMillis};
 
-/// A body of unknown length grows by this many bytes.
-const STEP: u64 = 256 * 1024;
-
-/// A stranger's body begins with this many: a thousand of them take a quarter of the default budget.
+/// The memory of a body begins with this many bytes, if it may be as large, and then doubles.
 const FIRST_STEP: u64 = 16 * 1024;
+
+/// What a request takes beside its head and its body: its task and what the HTTP library has for it.
+const REQUEST: u64 = 4 * 1024;
 
 /// Who sends a body, as far as its head has told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
-    /// Somebody who has proved who they are.
-    Known,
+    /// A sender that has proved that it is one of this source.
+    Known(Party),
     /// Anybody: the body is what has to prove it. It gives way when the budget runs out.
     Stranger,
+}
+
+impl From {
+    fn party(self) -> Party {
+        match self {
+            Self::Known(party) => party,
+            Self::Stranger => Party::STRANGERS,
+        }
+    }
 }
 
 /// What bodies may be. Clones share the budget.
@@ -46,6 +55,8 @@ pub struct Limits {
     wire: u64,
     inflated: u64,
     budget: Budget,
+    /// How many bodies of a party are inflated at the same time: the processor is shared, too.
+    inflating: Arc<[Semaphore]>,
 }
 
 impl Limits {
@@ -54,11 +65,19 @@ impl Limits {
         Self { wire: wire.min(self.wire), ..self.clone() }
     }
 
+    /// For bodies of strangers alone.
     pub fn new(config: &Listen) -> Self {
+        Self::shared(config, 0)
+    }
+
+    /// With a share of the budget for each of so many sources.
+    pub fn shared(config: &Listen, sources: usize) -> Self {
+        let at_once = thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
         Self {
             wire: config.body_limit,
             inflated: config.body_limit_inflated,
-            budget: Budget::new(config.body_budget),
+            budget: Budget::new(config.body_budget, sources),
+            inflating: (0..=sources).map(|_| Semaphore::new(at_once)).collect(),
         }
     }
 }
@@ -69,7 +88,8 @@ pub struct WireBody {
     /// When the last byte came.
     pub received: Instant,
     received_at: UnixMillis,
-    reservation: Reservation,
+    from: From,
+    pub reservation: Reservation,
 }
 
 /// A whole body, its content-coding taken off if that could be done.
@@ -94,18 +114,34 @@ pub async fn read<B>(
 where
     B: hyper::body::Body<Data = Bytes> + Unpin,
 {
-    let mut reservation = match from {
-        From::Known => limits.budget.reserve(),
-        From::Stranger => limits.budget.reserve_for_guest(),
-    };
+    let mut reservation = limits.budget.reserve(from.party());
     let wire = read_wire(headers, body, limits, deadline, &mut reservation).await?;
     reservation.is_complete();
     Ok(WireBody {
         bytes: wire.into(),
         received: Instant::now(),
         received_at: unix_millis(SystemTime::now()),
+        from,
         reservation,
     })
+}
+
+/// What came of an attempt to inflate a body.
+enum Inflated {
+    Done(Body),
+    /// There was no room; it would be this many bytes.
+    Needs(u64, Parts),
+}
+
+/// What an attempt to inflate a body works with.
+struct Parts {
+    coding: Coding,
+    wire: Bytes,
+    received_at: UnixMillis,
+    reservation: Reservation,
+    limit: u64,
+    /// Bytes of the budget before anything was inflated.
+    before: u64,
 }
 
 impl WireBody {
@@ -116,42 +152,67 @@ impl WireBody {
         limits: &Limits,
         deadline: Instant,
     ) -> Result<Body, Outcome> {
-        let Self { bytes: wire, received_at, mut reservation, .. } = self;
-        let finished =
-            |bytes, still_coded, reservation| Body { bytes, still_coded, received_at, reservation };
+        let Self { bytes: wire, received_at, from, reservation, .. } = self;
         let coding = Coding::of(headers);
         if matches!(coding, Coding::Identity | Coding::Unknown) {
-            return Ok(finished(wire, coding == Coding::Unknown, reservation));
+            let still_coded = coding == Coding::Unknown;
+            return Ok(Body { bytes: wire, still_coded, received_at, reservation });
         }
-        let (limit, runtime, before) = (limits.inflated, Handle::current(), reservation.bytes());
-        // Large bodies take milliseconds, and bombs more: not on a thread that serves others.
-        let work = move || {
-            let mut inflated = inflate(coding, &wire, limit, &mut |bytes| {
-                reservation.try_to_grow_to(before.saturating_add(bytes))
-            });
-            if let Err(NotInflated::NoRoom(NoRoomNow)) = inflated {
-                // Bodies that keep a part and wait for the rest would wait for each other: this one gives
-                // its part back, and waits for all that it may need.
-                reservation.shrink_to(before);
-                let all = reservation.grow_to(before.saturating_add(limit), deadline);
-                runtime.block_on(all)?;
-                inflated = inflate(coding, &wire, limit, &mut |_| Ok(()));
-            }
-            let (bytes, still_coded, held) = match inflated {
-                Ok(inflated) => {
-                    let held = inflated.capacity() as u64;
-                    (inflated.into(), false, held)
+        let before = reservation.bytes();
+        let mut parts =
+            Parts { coding, wire, received_at, reservation, limit: limits.inflated, before };
+        loop {
+            let turn = limits.inflating[from.party().index()].acquire();
+            let turn = timeout_at(deadline, turn).await.map_err(|_| Outcome::OverBudget)?;
+            // Large bodies take milliseconds, and bombs more: not on a thread that serves others.
+            let attempt = tokio::task::spawn_blocking(move || parts.inflate());
+            let attempt = attempt.await.map_err(|_| Outcome::Internal)??;
+            // A body that waits for room lets others inflate theirs.
+            drop(turn);
+            match attempt {
+                Inflated::Done(body) => return Ok(body),
+                Inflated::Needs(bytes, again) => {
+                    parts = again;
+                    let all = parts.before.saturating_add(bytes);
+                    parts.reservation.grow_to(all, deadline).await?;
+                    parts.limit = bytes;
                 }
-                Err(NotInflated::Corrupt) => (wire, true, before),
-                Err(NotInflated::TooLarge) => return Err(Outcome::InflatedTooLarge),
-                Err(NotInflated::NoRoom(NoRoomNow)) => return Err(Outcome::OverBudget),
-            };
-            reservation.shrink_to(held);
-            Ok((bytes, still_coded, reservation))
+            }
+        }
+    }
+}
+
+impl Parts {
+    fn inflate(mut self) -> Result<Inflated, Outcome> {
+        let Self { coding, limit, before, .. } = self;
+        let reservation = &mut self.reservation;
+        let grow = &mut |bytes| reservation.try_to_grow_to(before.saturating_add(bytes));
+        let (bytes, still_coded, held) = match inflate(coding, &self.wire, limit, grow) {
+            Ok(inflated) => {
+                let held = inflated.capacity() as u64;
+                (inflated.into(), false, held)
+            }
+            Err(NotInflated::Corrupt) => (self.wire, true, before),
+            Err(NotInflated::TooLarge) => return Err(Outcome::InflatedTooLarge),
+            Err(NotInflated::NoRoom(NoRoomNow)) => return self.measured(),
         };
-        let done = tokio::task::spawn_blocking(work).await.map_err(|_| Outcome::Internal)?;
-        let (bytes, still_coded, reservation) = done?;
-        Ok(finished(bytes, still_coded, reservation))
+        self.reservation.shrink_to(held);
+        let Self { received_at, reservation, .. } = self;
+        Ok(Inflated::Done(Body { bytes, still_coded, received_at, reservation }))
+    }
+
+    /// Gives back what was inflated, and says how much it would be in all.
+    fn measured(mut self) -> Result<Inflated, Outcome> {
+        self.reservation.shrink_to(self.before);
+        match measure::<NoRoomNow>(self.coding, &self.wire, self.limit) {
+            Ok(bytes) => Ok(Inflated::Needs(bytes, self)),
+            // To be found corrupt it needs as much memory as came out of it until then: none is kept.
+            Err(NotInflated::Corrupt | NotInflated::NoRoom(NoRoomNow)) => {
+                let Self { wire: bytes, received_at, reservation, .. } = self;
+                Ok(Inflated::Done(Body { bytes, still_coded: true, received_at, reservation }))
+            }
+            Err(NotInflated::TooLarge) => Err(Outcome::InflatedTooLarge),
+        }
     }
 }
 
@@ -169,14 +230,12 @@ where
     if declared.is_some_and(|length| length > limits.wire) {
         return Err(Outcome::BodyTooLarge);
     }
-    let mut wire = Vec::new();
-    if let Some(length) = declared.filter(|_| reservation.guest().is_none()) {
-        reservation.grow_to(length, deadline).await?;
-        // Touched as bytes come, so that a length that was only declared costs no memory.
-        wire.reserve_exact(length as usize);
-    }
+    let beside = REQUEST + length_of(headers);
+    let mut capacity = declared.unwrap_or(0).min(FIRST_STEP);
+    reservation.grow_to(beside + capacity, deadline).await?;
+    let mut wire = Vec::with_capacity(capacity as usize);
     loop {
-        let Some(frame) = next_frame(&mut body, reservation.guest(), deadline).await? else {
+        let Some(frame) = next_frame(&mut body, reservation, deadline).await? else {
             break;
         };
         // Trailers are of no interest.
@@ -185,21 +244,14 @@ where
         if needed > limits.wire {
             return Err(Outcome::BodyTooLarge);
         }
-        if needed > wire.capacity() as u64 {
-            let mut capacity = needed.next_multiple_of(STEP);
-            if reservation.guest().is_some() {
-                let doubled = needed.max(wire.capacity() as u64 * 2);
-                capacity = doubled.next_multiple_of(FIRST_STEP).min(capacity);
-            }
-            let most = declared.unwrap_or(limits.wire).max(needed);
-            let capacity = capacity.min(most).min(limits.wire);
-            reservation.grow_to(capacity, deadline).await?;
+        reservation.came(piece.len() as u64);
+        if needed > capacity {
+            let most = declared.unwrap_or(limits.wire).clamp(needed, limits.wire);
+            capacity = needed.max(capacity * 2).max(FIRST_STEP).min(most);
+            reservation.grow_to(beside + capacity, deadline).await?;
             wire.reserve_exact(capacity as usize - wire.len());
         }
         wire.extend_from_slice(&piece);
-        if let Some(guest) = reservation.guest() {
-            guest.came(piece.len() as u64);
-        }
     }
     // An HTTP/1 body that ends early is an error above; this is for whatever else may carry one.
     if declared.is_some_and(|length| length != wire.len() as u64) {
@@ -208,24 +260,24 @@ where
     Ok(wire)
 }
 
-/// The next piece, if it comes in time and nobody needs the room more.
+/// About the memory that they take.
+fn length_of(headers: &HeaderMap) -> u64 {
+    headers.iter().map(|(name, value)| (name.as_str().len() + value.len()) as u64).sum()
+}
+
+/// The next piece, if it comes in time and no other body needs the room more.
 async fn next_frame<B>(
     body: &mut B,
-    guest: Option<&Guest>,
+    reservation: &Reservation,
     deadline: Instant,
 ) -> Result<Option<Frame<Bytes>>, Outcome>
 where
     B: hyper::body::Body<Data = Bytes> + Unpin,
 {
-    let told_to_go = async {
-        match guest {
-            Some(guest) => guest.told_to_go().await,
-            None => std::future::pending().await,
-        }
-    };
     let frame = tokio::select! {
+        biased;
         frame = timeout_at(deadline, body.frame()) => frame.map_err(|_| Outcome::BodyTimeout)?,
-        () = told_to_go => return Err(Outcome::OverBudget),
+        () = reservation.evicted() => return Err(Outcome::OverBudget),
     };
     frame.transpose().map_err(|_| Outcome::BodyBroken)
 }
@@ -256,7 +308,15 @@ mod tests {
     /// Each would fit, one after the other; all at once they have parts that together fill the budget.
     #[tokio::test]
     async fn compressed_bodies_that_need_more_than_there_is_take_turns() {
-        let limits = Limits { wire: MIB, inflated: 4 * MIB, budget: Budget::new(6 * MIB) };
+        let limits = Limits::shared(
+            &Listen {
+                body_limit: MIB,
+                body_limit_inflated: 4 * MIB,
+                body_budget: 6 * MIB,
+                ..Listen::default()
+            },
+            1,
+        );
         let headers = HeaderMap::from_iter([(CONTENT_ENCODING, "gzip".parse().unwrap())]);
         let bytes = gzip(&vec![b' '; 4 * MIB as usize]);
         let deadline = Instant::now() + Duration::from_secs(120);
@@ -264,9 +324,9 @@ mod tests {
         for _ in 0..24 {
             let (limits, headers, bytes) = (limits.clone(), headers.clone(), bytes.clone());
             bodies.spawn(async move {
-                let reservation = limits.budget.reserve();
-                let (received, received_at) = (Instant::now(), 0);
-                let body = WireBody { bytes, received, received_at, reservation };
+                let from = From::Known(Party::source(0));
+                let body = http_body_util::Full::new(bytes);
+                let body = read(&headers, body, &limits, from, deadline).await?;
                 let body = body.inflated(&headers, &limits, deadline).await?;
                 Ok::<_, Outcome>(body.bytes.len() as u64)
             });

@@ -1,224 +1,194 @@
-//! How many bytes of bodies are in memory at once, over all connections (`listen.body_budget`).
+//! How many bytes of requests are in memory at once, over all connections (`listen.body_budget`).
 //!
 //! A [`Reservation`] is made before the memory is taken and given back when it goes: the receiver
-//! keeps it until the spool has the bytes. One that needs more than the whole budget (its wire form
-//! and its inflated form together) gets all of it, alone: a limit that is not above the budget can
-//! always be reached. Where there is no room, strangers give way (`guests.rs`).
+//! keeps it until the spool has the bytes. `budget/pool.rs` decides who gets what:
+//!
+//! - Each source has a guaranteed share, strangers have one of their own, and what is beyond is common.
+//! - Bodies that wait are served in a fixed order, and the oldest of them has a reserve that only one
+//!   body uses at a time. Where that is too small as well, and all others of its kind wait, the oldest
+//!   goes on without: so among those that wait one can always go on.
+//! - A body that needs more than its party can ever have (its wire form and its inflated form together)
+//!   pays for all of that, so a limit that is not above the budget can always be reached.
+//! - So memory is above the budget by what is missing of one body of a sender and one of a stranger at
+//!   most, and that only while they are the only ones that go on.
+//! - Slow bodies give way while another one waits: strangers the slowest first, and those of the source
+//!   that is furthest beyond its guarantee if they bring less than [`pool::SLOW`].
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::oneshot,
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{
-    guests::{Guest, Guests},
-    reply::Outcome,
-};
+use self::pool::{Asked, Pool, Progress};
+use super::{reply::Outcome, shares::Party};
 
-/// Budget is counted in these many bytes.
-const UNIT: u64 = 1024;
+mod pool;
 
-/// How often one who waits for room looks whether a stranger can give way by now.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often a body that waits looks whether another one can give way by now.
+const LOOK: Duration = Duration::from_millis(25);
 
-/// Bytes of bodies that may be in memory at once.
+/// Bytes of requests that may be in memory at once. Clones share them.
 #[derive(Clone)]
-pub(super) struct Budget {
-    free: Arc<Semaphore>,
-    total: u32,
-    guests: Guests,
+pub(super) struct Budget(Arc<Inner>);
+
+struct Inner {
+    pool: Mutex<Pool>,
+    /// The number of the next body: the order in which bodies began.
+    next: AtomicU64,
 }
 
 impl Budget {
-    pub(super) fn new(bytes: u64) -> Self {
-        let total = units(bytes).max(1);
-        let free = Arc::new(Semaphore::new(total as usize));
-        Self { free, total, guests: Guests::default() }
+    pub(super) fn new(bytes: u64, sources: usize) -> Self {
+        let pool = Mutex::new(Pool::new(bytes, sources));
+        Self(Arc::new(Inner { pool, next: AtomicU64::new(0) }))
     }
 
-    /// For a body whose sender is known: nothing takes its part away again.
-    pub(super) fn reserve(&self) -> Reservation {
-        Reservation { budget: self.clone(), held: Vec::new(), units: 0, guest: None }
+    /// Nothing yet, for a body that `party` sends.
+    pub(super) fn reserve(&self, party: Party) -> Reservation {
+        let id = self.0.next.fetch_add(1, Relaxed);
+        let progress = Arc::new(Progress::new(Instant::now()));
+        Reservation { budget: self.clone(), id, party, held: 0, progress }
     }
 
-    /// For a body that a stranger sends.
-    pub(super) fn reserve_for_guest(&self) -> Reservation {
-        let guest = self.guests.enter(Instant::now());
-        Reservation { guest: Some(guest), ..self.reserve() }
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.0.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Others have the room.
+/// There is no room now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NoRoomNow;
 
 /// A part of the budget, given back when dropped.
 pub struct Reservation {
     budget: Budget,
-    held: Vec<OwnedSemaphorePermit>,
-    units: u32,
-    /// While a stranger's body is being read.
-    guest: Option<Guest>,
+    id: u64,
+    party: Party,
+    held: u64,
+    progress: Arc<Progress>,
 }
 
 impl Reservation {
-    pub(super) fn guest(&self) -> Option<&Guest> {
-        self.guest.as_ref()
-    }
-
-    /// The body is whole: from now on its part is safe.
-    pub(super) fn is_complete(&mut self) {
-        self.guest = None;
-    }
-
     pub(super) fn bytes(&self) -> u64 {
-        u64::from(self.units) * UNIT
+        self.held
     }
 
-    /// Waits for room until `deadline`, first come, first served. Strangers give way for it, and one
-    /// that was told to go gets nothing.
-    pub(super) async fn grow_to(&mut self, bytes: u64, deadline: Instant) -> Result<(), Outcome> {
-        let wanted = units(bytes).min(self.budget.total);
-        let more = wanted.saturating_sub(self.units);
-        if more == 0 {
-            return Ok(());
+    /// This many bytes of the body came.
+    pub(super) fn came(&self, bytes: u64) {
+        self.progress.came(bytes);
+    }
+
+    /// Resolves when the body has to give way to another one.
+    pub async fn evicted(&self) {
+        self.progress.evicted().await;
+    }
+
+    /// The body is whole: it can't be slow any more. A stranger's still gives way until it is known.
+    pub(super) fn is_complete(&self) {
+        if self.party != Party::STRANGERS {
+            self.progress.is_complete();
         }
-        let permit = self.room(more, deadline).await?;
-        self.held.push(permit);
-        self.units += more;
-        if let Some(guest) = &self.guest {
-            guest.holds(self.bytes());
+    }
+
+    /// The delivery has passed every check: it is one of `party`, as far as that has room, and nothing
+    /// takes its memory away any more.
+    pub fn belongs_to(&mut self, party: Party) {
+        self.progress.is_complete();
+        if self.party == Party::STRANGERS && self.budget.pool().transfer(self.id, party) {
+            self.party = party;
+        }
+    }
+
+    /// Waits for room until `deadline`.
+    pub(super) async fn grow_to(&mut self, bytes: u64, deadline: Instant) -> Result<(), Outcome> {
+        let asked = {
+            let mut pool = self.budget.pool();
+            let more = bytes.min(pool.most(self.party)).saturating_sub(self.held);
+            if more == 0 {
+                return Ok(());
+            }
+            (more, pool.ask(self.id, self.party, more, &self.progress))
+        };
+        match asked {
+            (more, Asked::Granted) => self.held += more,
+            (_, Asked::Refused) => return Err(Outcome::OverBudget),
+            (more, Asked::Waits(granted)) => {
+                self.wait(granted, deadline).await?;
+                self.held += more;
+            }
         }
         Ok(())
     }
 
     /// The same without waiting.
     pub(super) fn try_to_grow_to(&mut self, bytes: u64) -> Result<(), NoRoomNow> {
-        let wanted = units(bytes).min(self.budget.total);
-        let more = wanted.saturating_sub(self.units);
-        let permit =
-            self.budget.free.clone().try_acquire_many_owned(more).map_err(|_| NoRoomNow)?;
-        self.held.push(permit);
-        self.units += more;
+        let mut pool = self.budget.pool();
+        let more = bytes.min(pool.most(self.party)).saturating_sub(self.held);
+        if more > 0 && !pool.take_now(self.id, self.party, more, &self.progress) {
+            return Err(NoRoomNow);
+        }
+        self.held += more;
         Ok(())
     }
 
-    async fn room(&self, more: u32, deadline: Instant) -> Result<OwnedSemaphorePermit, Outcome> {
-        let free = &self.budget.free;
-        let told_to_go = async {
-            match &self.guest {
-                Some(guest) => guest.told_to_go().await,
-                None => std::future::pending().await,
-            }
-        };
-        let (mut room, mut told_to_go) =
-            (pin!(free.clone().acquire_many_owned(more)), pin!(told_to_go));
-        loop {
-            tokio::select! {
-                biased;
-                // The semaphore is never closed.
-                permit = room.as_mut() => return permit.map_err(|_| Outcome::Internal),
-                () = told_to_go.as_mut() => return Err(Outcome::OverBudget),
-                () = sleep_until(deadline) => return Err(Outcome::OverBudget),
-                () = self.look_for_room(more) => {}
-            }
+    pub(super) fn shrink_to(&mut self, bytes: u64) {
+        let less = self.held.saturating_sub(bytes);
+        if less > 0 {
+            self.held -= less;
+            self.budget.pool().give_back(self.id, less);
         }
     }
 
-    /// Has strangers make room, and gives them a moment for it.
-    async fn look_for_room(&self, more: u32) {
-        let bytes = u64::from(more) * UNIT;
-        self.budget.guests.make_room(bytes, self.guest.as_ref(), Instant::now());
-        sleep(LOOK).await;
-    }
-
-    pub(super) fn shrink_to(&mut self, bytes: u64) {
-        let wanted = units(bytes);
-        while self.units > wanted {
-            let Some(mut last) = self.held.pop() else { return };
-            let here = u32::try_from(last.num_permits()).unwrap_or(u32::MAX);
-            let surplus = here.min(self.units - wanted);
-            self.units -= surplus;
-            drop(last.split(surplus as usize));
-            if surplus < here {
-                self.held.push(last);
+    async fn wait(
+        &self,
+        mut granted: oneshot::Receiver<()>,
+        deadline: Instant,
+    ) -> Result<(), Outcome> {
+        let _waiting = Waiting { budget: &self.budget, id: self.id };
+        loop {
+            let now = Instant::now();
+            self.budget.pool().make_room(self.party, now);
+            let result = tokio::select! {
+                biased;
+                // The sending end is dropped when this body itself has to give way.
+                granted = &mut granted => Some(granted.map_err(|_| Outcome::OverBudget)),
+                () = sleep_until(deadline) => Some(Err(Outcome::OverBudget)),
+                () = sleep(LOOK) => None,
+            };
+            self.progress.waited(now.elapsed());
+            if let Some(result) = result {
+                return result;
             }
         }
     }
 }
 
-fn units(bytes: u64) -> u32 {
-    // Four TiB of bodies in memory are beyond any limit worth having.
-    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // What was granted and never looked at counts as well.
+        self.budget.pool().leave(self.id);
+    }
+}
+
+/// Takes a body out of the line, also when its future is dropped.
+struct Waiting<'a> {
+    budget: &'a Budget,
+    id: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.budget.pool().stop_waiting(self.id);
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn soon() -> Instant {
-        Instant::now() + Duration::from_millis(50)
-    }
-
-    #[tokio::test]
-    async fn an_exhausted_budget_refuses_at_the_deadline_and_gives_when_room_is_made() {
-        let budget = Budget::new(8 * UNIT);
-        let (mut first, mut second) = (budget.reserve(), budget.reserve());
-        first.grow_to(6 * UNIT, soon()).await.unwrap();
-        assert_eq!(second.grow_to(3 * UNIT, soon()).await, Err(Outcome::OverBudget));
-        second.grow_to(2 * UNIT, soon()).await.unwrap();
-        drop(first);
-        second.grow_to(8 * UNIT, soon()).await.unwrap();
-        drop(second);
-        assert_eq!(budget.free.available_permits(), 8);
-    }
-
-    #[tokio::test]
-    async fn what_needs_more_than_the_whole_budget_gets_all_of_it_alone() {
-        let budget = Budget::new(8 * UNIT);
-        let mut all = budget.reserve();
-        all.grow_to(100 * UNIT, soon()).await.unwrap();
-        assert_eq!(budget.free.available_permits(), 0);
-        assert_eq!(budget.reserve().grow_to(1, soon()).await, Err(Outcome::OverBudget));
-    }
-
-    #[tokio::test]
-    async fn a_stranger_that_has_had_its_time_gives_way_to_whoever_needs_the_room() {
-        let budget = Budget::new(8 * UNIT);
-        let later = || Instant::now() + Duration::from_secs(20);
-        let mut stranger = budget.reserve_for_guest();
-        stranger.grow_to(8 * UNIT, soon()).await.unwrap();
-        let held = async {
-            stranger.guest().unwrap().told_to_go().await;
-            drop(stranger);
-        };
-        let mut sender = budget.reserve();
-        let (granted, ()) = tokio::join!(sender.grow_to(2 * UNIT, later()), held);
-        assert_eq!(granted, Ok(()));
-        // Nobody gives way once the body is whole.
-        let mut whole = budget.reserve_for_guest();
-        whole.grow_to(6 * UNIT, soon()).await.unwrap();
-        whole.is_complete();
-        let wait = Instant::now() + Duration::from_millis(400);
-        assert_eq!(budget.reserve().grow_to(1, wait).await, Err(Outcome::OverBudget));
-    }
-
-    #[tokio::test]
-    async fn a_reservation_shrinks_to_what_is_still_held() {
-        let budget = Budget::new(16 * UNIT);
-        let mut some = budget.reserve();
-        for units in [3, 7, 12] {
-            some.grow_to(units * UNIT, soon()).await.unwrap();
-        }
-        some.shrink_to(4 * UNIT);
-        assert_eq!(budget.free.available_permits(), 12);
-        some.shrink_to(20 * UNIT);
-        assert_eq!(budget.free.available_permits(), 12);
-        some.shrink_to(0);
-        assert_eq!(budget.free.available_permits(), 16);
-    }
-}
+mod tests;

@@ -26,6 +26,7 @@ use super::{
     accept::Rules,
     activity::{Activity, Overdue},
     client::Peer,
+    doubt,
     reply::Outcome,
     report::Report,
     tls::Unwelcome,
@@ -39,7 +40,10 @@ pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// How many bytes it may send meanwhile: somebody we know, and somebody we do not.
 const SENDER: u64 = 4 * 1024 * 1024;
-pub(super) const STRANGER: u64 = 64 * 1024;
+const STRANGER: u64 = 64 * 1024;
+
+/// The least that `listen.header_limit` has to have for each header of a request.
+const BYTES_A_HEADER: usize = 16;
 
 /// Requests at once on one HTTP/2 connection.
 const STREAMS: u32 = 64;
@@ -131,7 +135,14 @@ impl<H: Handler> Http<H> {
             }
             request.extensions_mut().insert(Peer(peer));
             let (handler, activity) = (self.handler.clone(), activity.clone());
-            async move { Ok::<_, std::convert::Infallible>(answer(&*handler, request, &activity).await) }
+            let report = self.report.clone();
+            async move {
+                let answer = match doubt::is_in_doubt(request.headers()) {
+                    false => answer(&*handler, request, &activity).await,
+                    true => refuse(&report, peer, &request, &activity),
+                };
+                Ok::<_, std::convert::Infallible>(answer)
+            }
         });
         let mut connection = pin!(self.library.serve_connection(TokioIo::new(wire), service));
         // When it is cut, once it was asked to end; and whether that was for being idle.
@@ -173,6 +184,25 @@ async fn answer<H: Handler>(
     response
 }
 
+/// To a head that is read differently by others.
+fn refuse(
+    report: &Report,
+    peer: IpAddr,
+    request: &Request<Incoming>,
+    activity: &Activity,
+) -> http::Response<super::Answer> {
+    report.connection(peer, &Outcome::Unreadable);
+    activity.answers();
+    Outcome::Unreadable.reply().response(request.version())
+}
+
+/// Headers that one request may have over HTTP/1: the library has memory for as many before it has read
+/// one. A head within its limit of bytes has fewer, unless its lines are shorter than any real ones.
+fn headers(header_limit: usize) -> usize {
+    // More than the library's own map of headers takes would be a panic there.
+    (header_limit / BYTES_A_HEADER).clamp(100, 16 * 1024)
+}
+
 fn library(rules: &Rules) -> auto::Builder<TokioExecutor> {
     let mut library = auto::Builder::new(TokioExecutor::new());
     library
@@ -182,7 +212,7 @@ fn library(rules: &Rules) -> auto::Builder<TokioExecutor> {
         .header_read_timeout(None)
         // A sender that closes its own half after the request still gets its answer.
         .half_close(true)
-        .max_headers(100)
+        .max_headers(headers(rules.header_limit))
         .max_buf_size(rules.header_limit.max(8192));
     library
         .http2()

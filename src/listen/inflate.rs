@@ -56,26 +56,96 @@ pub fn inflate<E>(
     limit: u64,
     grow: &mut dyn FnMut(u64) -> Result<(), E>,
 ) -> Result<Vec<u8>, NotInflated<E>> {
-    match coding {
-        Coding::Identity | Coding::Unknown => Err(NotInflated::Corrupt),
-        Coding::Gzip => take(MultiGzDecoder::new(body), |d| d.into_inner(), limit, grow),
-        Coding::Deflate if looks_like_zlib(body) => {
-            match take(ZlibDecoder::new(body), |d| d.into_inner(), limit, grow) {
-                // Two bytes of raw deflate may look like a zlib header.
-                Err(NotInflated::Corrupt) => raw_deflate(body, limit, grow),
-                result => result,
-            }
+    let mut inflated = Growing { bytes: Vec::new(), limit, grow };
+    decode(coding, body, limit, &mut inflated)?;
+    Ok(inflated.bytes)
+}
+
+/// How many bytes [`inflate`] would give. Takes the same time, and no memory.
+pub fn measure<E>(coding: Coding, body: &[u8], limit: u64) -> Result<u64, NotInflated<E>> {
+    let mut counted = Counting(0);
+    decode(coding, body, limit, &mut counted)?;
+    Ok(counted.0)
+}
+
+/// Where inflated bytes go to.
+trait Sink<E> {
+    fn length(&self) -> u64;
+    fn put(&mut self, piece: &[u8]) -> Result<(), E>;
+    fn clear(&mut self);
+}
+
+struct Growing<'a, E> {
+    bytes: Vec<u8>,
+    limit: u64,
+    grow: &'a mut dyn FnMut(u64) -> Result<(), E>,
+}
+
+impl<E> Sink<E> for Growing<'_, E> {
+    fn length(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn put(&mut self, piece: &[u8]) -> Result<(), E> {
+        let needed = self.bytes.len() + piece.len();
+        if needed > self.bytes.capacity() {
+            // Doubling, so that copying stays cheap, but never past what the limit allows.
+            let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+            let capacity = (needed.max(PIECE) * 2).min(limit);
+            (self.grow)(capacity as u64)?;
+            self.bytes.reserve_exact(capacity - self.bytes.len());
         }
-        Coding::Deflate => raw_deflate(body, limit, grow),
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
     }
 }
 
-fn raw_deflate<E>(
+struct Counting(u64);
+
+impl<E> Sink<E> for Counting {
+    fn length(&self) -> u64 {
+        self.0
+    }
+
+    fn put(&mut self, piece: &[u8]) -> Result<(), E> {
+        self.0 += piece.len() as u64;
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.0 = 0;
+    }
+}
+
+fn decode<E>(
+    coding: Coding,
     body: &[u8],
     limit: u64,
-    grow: &mut dyn FnMut(u64) -> Result<(), E>,
-) -> Result<Vec<u8>, NotInflated<E>> {
-    take(DeflateDecoder::new(body), |d| d.into_inner(), limit, grow)
+    sink: &mut dyn Sink<E>,
+) -> Result<(), NotInflated<E>> {
+    match coding {
+        Coding::Identity | Coding::Unknown => Err(NotInflated::Corrupt),
+        Coding::Gzip => take(MultiGzDecoder::new(body), |d| d.into_inner(), limit, sink),
+        Coding::Deflate if looks_like_zlib(body) => {
+            match take(ZlibDecoder::new(body), |d| d.into_inner(), limit, sink) {
+                // Two bytes of raw deflate may look like a zlib header.
+                Err(NotInflated::Corrupt) => {
+                    sink.clear();
+                    raw_deflate(body, limit, sink)
+                }
+                result => result,
+            }
+        }
+        Coding::Deflate => raw_deflate(body, limit, sink),
+    }
+}
+
+fn raw_deflate<E>(body: &[u8], limit: u64, sink: &mut dyn Sink<E>) -> Result<(), NotInflated<E>> {
+    take(DeflateDecoder::new(body), |d| d.into_inner(), limit, sink)
 }
 
 /// RFC 1950: method 8, and the first two bytes are a multiple of 31.
@@ -87,9 +157,8 @@ fn take<'a, D: Read, E>(
     mut decoder: D,
     rest: impl FnOnce(D) -> &'a [u8],
     limit: u64,
-    grow: &mut dyn FnMut(u64) -> Result<(), E>,
-) -> Result<Vec<u8>, NotInflated<E>> {
-    let mut inflated = Vec::new();
+    sink: &mut dyn Sink<E>,
+) -> Result<(), NotInflated<E>> {
     let mut piece = vec![0; PIECE];
     loop {
         let length = match decoder.read(&mut piece) {
@@ -98,20 +167,12 @@ fn take<'a, D: Read, E>(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => return Err(NotInflated::Corrupt),
         };
-        let needed = inflated.len() + length;
-        if needed as u64 > limit {
+        if sink.length() + length as u64 > limit {
             return Err(NotInflated::TooLarge);
         }
-        if needed > inflated.capacity() {
-            // Doubling, so that copying stays cheap, but never past what the limit allows.
-            let capacity =
-                (needed.max(PIECE) * 2).min(usize::try_from(limit).unwrap_or(usize::MAX));
-            grow(capacity as u64).map_err(NotInflated::NoRoom)?;
-            inflated.reserve_exact(capacity - inflated.len());
-        }
-        inflated.extend_from_slice(&piece[..length]);
+        sink.put(&piece[..length]).map_err(NotInflated::NoRoom)?;
     }
-    if rest(decoder).is_empty() { Ok(inflated) } else { Err(NotInflated::Corrupt) }
+    if rest(decoder).is_empty() { Ok(()) } else { Err(NotInflated::Corrupt) }
 }
 
 #[cfg(test)]
@@ -213,6 +274,21 @@ mod tests {
         assert_eq!(most, 1 << 20);
         let refused = inflate(Coding::Gzip, &bomb, 1 << 20, &mut |_| Err("no"));
         assert_eq!(refused, Err(NotInflated::NoRoom("no")));
+    }
+
+    #[test]
+    fn what_is_measured_is_what_is_inflated() {
+        let body = b"{\"activities\":[]}".repeat(20_000);
+        let measured = |coding, body: &[u8], limit| measure::<()>(coding, body, limit);
+        for (coding, bytes) in [
+            (Coding::Gzip, gzip(&body)),
+            (Coding::Deflate, zlib(&body)),
+            (Coding::Deflate, raw(&body)),
+        ] {
+            assert_eq!(measured(coding, &bytes, 1 << 20), Ok(body.len() as u64), "{coding:?}");
+            assert_eq!(measured(coding, &bytes, 1000), Err(NotInflated::TooLarge), "{coding:?}");
+        }
+        assert_eq!(measured(Coding::Gzip, b"no", 1000), Err(NotInflated::Corrupt));
     }
 
     #[test]

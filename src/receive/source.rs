@@ -10,7 +10,7 @@ use super::AdobeIo;
 use crate::{
     authenticate::{Admission, Gate, Proof, Refusal},
     delivery::{Authenticated, Delivery, SourceName},
-    listen::{activity::Activity, body::Body, reply::Outcome},
+    listen::{body::Body, reply::Outcome},
     spool::{AppendError, Spool},
 };
 
@@ -46,18 +46,13 @@ impl Source {
         deadline: Instant,
     ) -> Result<Admission, Outcome> {
         let slow = |_| Outcome::Undecided { reason: "it took too long to find out".into() };
-        let admission = timeout_at(deadline, self.gate.admit(head)).await.map_err(slow)??;
-        if matches!(admission, Admission::Proven(_)) {
-            keeps_its_place(head);
-        }
-        Ok(admission)
+        Ok(timeout_at(deadline, self.gate.admit(head)).await.map_err(slow)??)
     }
 
     /// What is left to show once the body is there.
     pub(super) async fn prove(
         &self,
         admission: Admission,
-        head: &Parts,
         body: &Bytes,
         deadline: Instant,
     ) -> Result<Proof, Outcome> {
@@ -66,9 +61,7 @@ impl Source {
             Admission::Signed(signed) => {
                 let proof = timeout_at(deadline, signed.prove(body, Instant::now().into())).await;
                 let slow = || Outcome::Undecided { reason: "keys came too slowly".into() };
-                let proof = proof.map_err(|_| slow())??;
-                keeps_its_place(head);
-                Ok(proof)
+                Ok(proof.map_err(|_| slow())??)
             }
         }
     }
@@ -100,13 +93,6 @@ impl Source {
             Ok(Err(_panicked)) => Err(Outcome::Internal),
             Err(_elapsed) => Err(Outcome::SpoolSlow),
         }
-    }
-}
-
-/// Somebody has proved who they are: their connection is kept when places run out.
-fn keeps_its_place(head: &Parts) {
-    if let Some(connection) = head.extensions.get::<Arc<Activity>>() {
-        connection.prove();
     }
 }
 

@@ -1,9 +1,9 @@
 //! How many files and sockets the process may have open, against what its configuration may need.
 //!
 //! Many systems start a process with a soft limit of 1024, and leave it to the process to go up to the
-//! hard one. This one does, since `listen.connections` alone is nearly that many. What still doesn't
-//! fit is said at the start, with the numbers, and fewer connections are taken: strangers must not hold
-//! the files that the spool needs for its next segment and Kafka's client for its brokers.
+//! hard one. This one does. Where `listen.connections` does not fit beside the files that everything else
+//! needs (segments, Kafka, fetches, health), fewer connections are admitted: connections are what anybody
+//! can take, and they never get the last file. That is said at the start, and by `check`.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -17,33 +17,29 @@ const BASE: u64 = 128;
 /// that are written aside, and the client library's connections to as many brokers.
 const A_SOURCE: u64 = 160;
 
-/// What is wrong with the limit: more is needed than there is.
+/// Connections that are admitted in any case, however low the limit is.
+const FEWEST: usize = 16;
+
+/// The limit is too low for the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the limit of open files is {limit}, and this configuration may need {needed} ({connections} \
-     connections by listen.connections, {sources} sources): raise the hard limit (`ulimit -Hn`; \
-     LimitNOFILE= of systemd) to {needed}, or lower listen.connections"
+     connections by listen.connections, {sources} sources): only {admitted} connections are admitted at \
+     once, so that files are left for everything else; raise the hard limit (`ulimit -Hn`; LimitNOFILE= \
+     of systemd) to {needed}, or lower listen.connections"
 )]
 pub struct TooFew {
     pub limit: u64,
     pub needed: u64,
     pub connections: usize,
     pub sources: usize,
+    /// Connections that fit.
+    pub admitted: usize,
 }
 
-/// So many connections are taken in any case.
-const LEAST: usize = 16;
-
-impl TooFew {
-    /// How many connections leave enough files for everything else.
-    pub fn connections_that_fit(&self) -> usize {
-        let missing = usize::try_from(self.needed - self.limit).unwrap_or(usize::MAX);
-        self.connections.saturating_sub(missing).max(LEAST.min(self.connections))
-    }
-}
-
-/// Raises the soft limit to the hard one and holds it against what `config` may need.
-pub fn raise(config: &Config) -> Result<(), TooFew> {
+/// Raises the soft limit to the hard one, and lowers `listen.connections` of `config` to what fits into
+/// that.
+pub fn raise(config: &mut Config) -> Result<(), TooFew> {
     let before = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: before.maximum, ..before };
     if before.current != before.maximum
@@ -53,13 +49,28 @@ pub fn raise(config: &Config) -> Result<(), TooFew> {
     }
     // Without a limit there is none to be short of.
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let fitting = fits(limit, config.listen.connections, config.sources.len());
+    if let Err(too_few) = fitting {
+        config.listen.connections = too_few.admitted;
+    }
+    fitting
+}
+
+/// The same for a process that would be started as this one was; nothing changes.
+pub fn check(config: &Config) -> Result<(), TooFew> {
+    let limit = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     fits(limit, config.listen.connections, config.sources.len())
 }
 
 fn fits(limit: u64, connections: usize, sources: usize) -> Result<(), TooFew> {
-    let sockets = listen::sockets(connections) as u64;
-    let needed = sockets.saturating_add(A_SOURCE * sources as u64).saturating_add(BASE);
-    if limit < needed { Err(TooFew { limit, needed, connections, sources }) } else { Ok(()) }
+    let reserve = BASE + A_SOURCE * sources as u64;
+    let needed = (listen::sockets(connections) as u64).saturating_add(reserve);
+    if needed <= limit {
+        return Ok(());
+    }
+    let left = usize::try_from(limit.saturating_sub(reserve)).unwrap_or(usize::MAX);
+    let admitted = listen::connections(left).max(FEWEST).min(connections);
+    Err(TooFew { limit, needed, connections, sources, admitted })
 }
 
 #[cfg(test)]
@@ -71,18 +82,24 @@ mod tests {
         assert_eq!(fits(4096, 1000, 3), Ok(()));
         let too_few = fits(1024, 1000, 3).unwrap_err();
         assert_eq!((too_few.limit, too_few.connections, too_few.sources), (1024, 1000, 3));
-        let fitting = too_few.connections_that_fit();
-        assert!(
-            fitting > LEAST
-                && fits(1024, fitting, 3).is_ok()
-                && fits(1024, fitting + 1, 3).is_err()
-        );
-        assert_eq!(fits(64, 1000, 3).unwrap_err().connections_that_fit(), LEAST);
         assert!(too_few.needed > 1000 && fits(too_few.needed, 1000, 3).is_ok());
+        assert!(fits(1024, too_few.admitted, 3).is_ok(), "{too_few}");
         let told = too_few.to_string();
-        for word in ["1024", "listen.connections", "LimitNOFILE", &too_few.needed.to_string()] {
+        let numbers = [too_few.needed.to_string(), format!("only {}", too_few.admitted)];
+        for word in ["1024", "listen.connections", "LimitNOFILE", &numbers[0], &numbers[1]] {
             assert!(told.contains(word), "{word} in {told}");
         }
+    }
+
+    #[test]
+    fn whatever_the_limit_is_connections_leave_the_files_that_everything_else_needs() {
+        for limit in [512, 1024, 1500, 4096, 65536] {
+            let Err(TooFew { admitted, .. }) = fits(limit, 100_000, 2) else { panic!("{limit}") };
+            let taken = listen::sockets(admitted) as u64 + 2 * A_SOURCE + BASE;
+            assert!(taken <= limit && taken > limit - 8, "{admitted} of {limit}");
+        }
+        let Err(TooFew { admitted, .. }) = fits(64, 1000, 2) else { panic!() };
+        assert_eq!(admitted, FEWEST);
     }
 
     #[test]

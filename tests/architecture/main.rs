@@ -12,6 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod shares;
+
 type Table = BTreeMap<String, Vec<String>>;
 
 fn table(text: &str) -> Table {

@@ -8,6 +8,7 @@
 //! - `strangers`: a sender beside crowds of them
 //! - `service`: the same, as a configured service
 
+mod connections;
 mod key_host;
 mod keys;
 mod questions;

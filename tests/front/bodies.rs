@@ -7,7 +7,9 @@ use flate2::{
     write::{DeflateEncoder, GzEncoder, ZlibEncoder},
 };
 
-use crate::support::{Front, Reply, TOKEN, eventually, post};
+use tokio::task::JoinSet;
+
+use crate::support::{Front, Raw, Reply, TOKEN, eventually, post};
 
 fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -163,4 +165,77 @@ async fn one_that_needs_more_than_the_whole_budget_inflated_gets_all_of_it() {
         assert_eq!(deliver(&front, "gzip", &gzip(&body)).await.status, 200);
     }
     assert_eq!(front.store.stored().len(), 3);
+}
+
+/// The patience of a request in tests in which nothing may end by waiting.
+const FOR_EVER: Duration = Duration::from_secs(3600);
+
+/// A delivery to `other` of which only the beginning comes.
+async fn announce(front: &Front, bytes: usize, come: usize) -> Raw {
+    let mut slow = front.connect().await;
+    let length = format!("length: {bytes}");
+    slow.send(post("", "").replace("length: 0", &length).replace("/v1/leads", "/v1/other")).await;
+    slow.send("x".repeat(come)).await;
+    slow
+}
+
+#[tokio::test]
+async fn bodies_that_were_announced_and_do_not_come_cost_what_came() {
+    let front = Front::two(|config| config.request_timeout = FOR_EVER).await;
+    let mut slow = Vec::new();
+    for _ in 0..100 {
+        slow.push(announce(&front, 16 << 20, 1).await);
+    }
+    let body = "x".repeat(10 << 20);
+    assert_eq!(front.deliver(&body).await.status, 200);
+    assert_eq!(front.ask(&post(&body, "").replace("/v1/leads", "/v1/other")).await.status, 200);
+    assert_eq!(front.deliveries("other", "over-budget"), 0, "there was room");
+}
+
+#[tokio::test]
+async fn a_source_that_fills_the_budget_leaves_the_others_their_shares() {
+    let front = Front::two(|config| {
+        config.request_timeout = FOR_EVER;
+        config.body_limit = 256 << 10;
+        config.body_limit_inflated = 256 << 10;
+        config.body_budget = 512 << 10;
+    })
+    .await;
+    let mut greedy = Vec::new();
+    for _ in 0..8 {
+        greedy.push(announce(&front, 200 << 10, 150 << 10).await);
+    }
+    for _ in 0..20 {
+        assert_eq!(front.deliver("{}").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn compressed_bodies_that_need_more_than_there_is_at_once_are_all_stored() {
+    let front = Front::with(|config| {
+        config.request_timeout = FOR_EVER;
+        config.body_limit = 1 << 20;
+        config.body_limit_inflated = 4 << 20;
+        config.body_budget = 6 << 20;
+    })
+    .await;
+    // Their wire forms alone fill the budget.
+    let mut random = fastrand::Rng::with_seed(13);
+    let mut body: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(900 << 10).collect();
+    body.resize(3 << 20, b' ');
+    let body = gzip(&body);
+    let head = post("", "content-encoding: gzip\r\n")
+        .replace("length: 0", &format!("length: {}", body.len()));
+    let mut senders = JoinSet::new();
+    for _ in 0..8 {
+        let mut sender = front.connect().await;
+        let (head, body) = (head.clone(), body.clone());
+        senders.spawn(async move {
+            sender.send(&head).await;
+            sender.send(&body).await;
+            sender.reply().await.status
+        });
+    }
+    assert_eq!(senders.join_all().await, [200; 8]);
+    assert_eq!(front.store.stored().len(), 8);
 }

@@ -5,28 +5,42 @@ use std::time::Duration;
 use crate::support::{Front, post};
 
 #[tokio::test]
-async fn when_senders_hold_every_place_the_next_is_told_to_come_again() {
-    let front = Front::with(|config| config.connections = 3).await;
+async fn when_idle_connections_of_senders_take_up_the_limit_the_next_one_is_still_served() {
+    let front = Front::with(|config| config.connections = 8).await;
     let mut senders = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..40 {
         let mut sender = front.connect().await;
         sender.send(post("{}", "")).await;
         assert_eq!(sender.reply().await.status, 200);
         senders.push(sender);
     }
-    let reply = front.deliver("{}").await;
-    assert_eq!((reply.status, reply.text()), (503, "too many connections"));
-    assert_eq!(reply.header("retry-after"), Some("10"));
-    assert_eq!(front.refused("too-many-connections"), 1);
-    // A place that a sender leaves is free again.
-    drop(senders.pop());
-    let mut raw = front.connect().await;
-    raw.send(post("{}", "")).await;
-    let mut status = raw.reply().await.status;
-    while status == 503 {
-        status = front.deliver("{}").await.status;
+    assert!(senders[0].is_closed().await, "an idle connection ends without an answer to nothing");
+    let kept = senders.last_mut().expect("there is one");
+    kept.send(post("{}", "")).await;
+    assert_eq!(kept.reply().await.status, 200, "the newest is still there");
+}
+
+#[tokio::test]
+async fn connections_with_one_source_s_deliveries_leave_room_for_another_source() {
+    let front = Front::two(|config| config.connections = 16).await;
+    let mut others = Vec::new();
+    for _ in 0..4 {
+        let mut other = front.connect().await;
+        other.send(post("{}", "").replace("/v1/leads", "/v1/other")).await;
+        assert_eq!(other.reply().await.status, 200);
+        others.push(other);
     }
-    assert_eq!(status, 200);
+    let mut greedy = Vec::new();
+    for _ in 0..60 {
+        let mut one = front.connect().await;
+        one.send(post("{}", "")).await;
+        assert_eq!(one.reply().await.status, 200);
+        greedy.push(one);
+    }
+    for mut other in others {
+        other.send(post("{}", "").replace("/v1/leads", "/v1/other")).await;
+        assert_eq!(other.reply().await.status, 200, "it has kept its connection");
+    }
 }
 
 #[tokio::test]

@@ -154,10 +154,31 @@ impl Front {
         Self::giving_tokens(None, change, source).await
     }
 
+    /// Two sources, `leads` and `other`, with the same tokens and the same store.
+    pub async fn two(change: impl FnOnce(&mut Listen)) -> Self {
+        let named = |name, store: Arc<dyn Store>| {
+            let gate = Gate { tokens: Some(Tokens::new(&auth(None))), ..Gate::default() };
+            Source { name: SourceName::new(name).unwrap(), gate, adobe: None, store }
+        };
+        let sources = |store: Arc<dyn Store>, _: &Metrics| {
+            vec![named("leads", store.clone()), named("other", store)]
+        };
+        Self::with_sources(None, change, sources).await
+    }
+
     async fn giving_tokens(
         endpoint: Option<TokenEndpoint>,
         change: impl FnOnce(&mut Listen),
         source: impl FnOnce(Arc<dyn Store>, &Metrics) -> Source,
+    ) -> Self {
+        let sources = |store, metrics: &Metrics| vec![source(store, metrics)];
+        Self::with_sources(endpoint, change, sources).await
+    }
+
+    async fn with_sources(
+        endpoint: Option<TokenEndpoint>,
+        change: impl FnOnce(&mut Listen),
+        sources: impl FnOnce(Arc<dyn Store>, &Metrics) -> Vec<Source>,
     ) -> Self {
         let mut config = Listen::default();
         change(&mut config);
@@ -168,8 +189,8 @@ impl Front {
             reloader.spawn(Duration::from_millis(20), shutdown.clone()).unwrap();
             tls
         });
-        let source = source(Arc::new(store.clone()), &metrics);
-        let receiver = Receiver::new([source], &config, &metrics).with_token_endpoint(endpoint);
+        let sources = sources(Arc::new(store.clone()), &metrics);
+        let receiver = Receiver::new(sources, &config, &metrics).with_token_endpoint(endpoint);
         let receiver = Arc::new(receiver);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();

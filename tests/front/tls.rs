@@ -299,13 +299,12 @@ async fn openssl_is_served_over_1_2_and_1_3_and_refused_below() {
 }
 
 #[tokio::test]
-async fn a_connection_without_a_place_is_closed_without_a_word() {
+async fn a_connection_that_gives_way_is_closed_without_a_word() {
     let rig = Rig::with(|config| config.connections = 1).await;
-    // A sender that has proved itself keeps the one place.
+    let mut silent = Raw::connect(rig.front.address).await;
     let mut sender = rig.authority.trusting(None).connect(&rig.front).await.unwrap();
     sender.write_all(post("{}", "").as_bytes()).await.unwrap();
     eventually(|| rig.front.deliveries("leads", "stored") == 1).await;
-    let mut other = Raw::connect(rig.front.address).await;
-    assert!(other.is_closed().await);
+    assert!(silent.is_closed().await);
     assert_eq!(rig.front.refused("too-many-connections"), 1);
 }

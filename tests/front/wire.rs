@@ -37,13 +37,39 @@ async fn a_head_over_the_limit_is_503() {
     let front = Front::with(|config| config.header_limit = 16 * 1024).await;
     let long = "x".repeat(17_000);
     refused_with_503(&front, post("", &format!("x-long: {long}\r\n")), "head-too-large").await;
-    let many: String = (0..200).map(|n| format!("x-{n}: y\r\n")).collect();
+    let many: String = (0..2000).map(|n| format!("x-{n}: y\r\n")).collect();
     refused_with_503(&front, post("", &many), "head-too-large").await;
     let target = format!("POST /v1/{long} HTTP/1.1\r\nhost: here\r\n\r\n");
     refused_with_503(&front, target, "head-too-large").await;
     let front = Front::with(|config| config.header_limit = 256 * 1024).await;
     let target = format!("POST /v1/{} HTTP/1.1\r\nhost: here\r\n\r\n", "x".repeat(70_000));
     refused_with_503(&front, target, "head-too-large").await;
+}
+
+#[tokio::test]
+async fn as_many_headers_as_the_limit_of_bytes_has_room_for_are_taken() {
+    let front = Front::start().await;
+    for count in [100, 101, 500, 1500] {
+        let many: String = (0..count).map(|n| format!("x-header-{n}: y\r\n")).collect();
+        assert_eq!(front.ask(&post("{}", &many)).await.status, 200, "{count} headers");
+    }
+}
+
+#[tokio::test]
+async fn heads_that_other_servers_read_differently_are_refused() {
+    let front = Front::start().await;
+    let chunked = |coding: &str| {
+        let framing = format!("transfer-encoding: {coding}\r\n");
+        post("", &framing).replace("content-length: 0\r\n", "") + "2\r\n{}\r\n0\r\n\r\n"
+    };
+    assert_eq!(front.ask(&chunked("chunked")).await.status, 200);
+    for coding in ["gzip, chunked", "deflate,chunked", "identity, chunked"] {
+        refused_with_503(&front, chunked(coding), "unreadable").await;
+    }
+    for host in ["here", "there"] {
+        refused_with_503(&front, post("{}", &format!("host: {host}\r\n")), "unreadable").await;
+    }
+    assert_eq!(front.store.bodies(), [b"{}"]);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@
 //! - `wire`: shapes that are read differently by two servers in a row, and paths
 //! - `proxies`: whom the log names
 //! - `heavy`: compressed bombs and deep JSON
+//! - `shares`: what one party takes of what several share, a case for each
 //!
 //! What each limit answers is tested one by one in `tests/front`.
 
@@ -26,6 +27,10 @@ mod heavy;
 mod http2;
 mod proxies;
 mod rig;
+mod shares;
+#[allow(dead_code, reason = "one key is enough here")]
+#[path = "../front/adobe/signer.rs"]
+mod signer;
 mod target;
 mod wire;
 
@@ -99,5 +104,20 @@ fn the_same_floods_over_tls_keep_nobody_out() {
     println!("{seen}");
     println!("memory: {} MiB at most, of {} MiB", rig.memory_peak() >> 20, MEMORY >> 20);
     seen.assert_served(LATE);
+    assert!(rig.memory_peak() < MEMORY, "{} bytes", rig.memory_peak());
+}
+
+#[test]
+fn what_one_party_takes_delays_no_sender_of_another() {
+    rig::raise_open_files(4_000);
+    let rig = Rig::with(None, |settings| {
+        settings
+            .set("LISTEN__CONNECTIONS", shares::CONNECTIONS.to_string())
+            .set("SOURCES__OTHER__KIND", "marketo-lead-activity")
+            .set("SOURCES__OTHER__AUTH__TOKENS", shares::OTHER_TOKEN)
+    });
+    let late = rig::runtime().block_on(shares::run(&rig));
+    println!("memory: {} MiB at most, of {} MiB", rig.memory_peak() >> 20, MEMORY >> 20);
+    assert!(late.is_empty(), "later than 3 times the quiet p99 + 20 ms, in every try: {late:?}");
     assert!(rig.memory_peak() < MEMORY, "{} bytes", rig.memory_peak());
 }

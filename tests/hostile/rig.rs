@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::{
+    shares, signer,
     support::bridge::{Bridge, Settings},
     target::Target,
 };
@@ -54,25 +55,36 @@ impl Certificate {
 }
 
 impl Rig {
-    /// A source `leads` of Marketo's and a source `events` of Adobe I/O's whose keys nobody has, with
-    /// the limits that are the default.
+    /// A source `leads` of Marketo's and a source `events` of Adobe I/O's, with the limits that are the
+    /// default.
     pub fn start(certificate: Option<&Certificate>) -> Self {
+        Self::with(certificate, |settings| settings)
+    }
+
+    /// The same with other settings.
+    pub fn with(
+        certificate: Option<&Certificate>,
+        change: impl FnOnce(Settings) -> Settings,
+    ) -> Self {
         let cluster = MockCluster::start(1).unwrap();
         cluster.create_topic(TOPIC, 1).unwrap();
         cluster.create_topic(DEAD_LETTERS, 1).unwrap();
         let keys = tempfile::tempdir().unwrap();
+        fs::create_dir_all(keys.path().join("prod/keys")).unwrap();
+        fs::write(keys.path().join("prod/keys/pub-key-a.pem"), &signer::FIRST.public).unwrap();
         let mut settings = Settings::new(cluster.bootstrap(), "hostile")
             .set("TOPICS__CREATE", "false")
             .set("LISTEN__BODY_LIMIT_INFLATED", "16MiB")
             .set("ADOBE__KEYS_FOLDER", keys.path().to_str().unwrap())
             .set("SOURCES__EVENTS__KIND", "adobe-io")
-            .set("SOURCES__EVENTS__AUTH__CLIENT_IDS", "0123456789abcdef0123456789abcdef")
+            .set("SOURCES__EVENTS__AUTH__CLIENT_IDS", shares::CLIENT_ID)
             .under(&["prlimit", "--nofile=1024:"]);
         if let Some(certificate) = certificate {
             settings = settings
                 .set("LISTEN__TLS__CERTIFICATE_FILE", certificate.path("tls.crt"))
                 .set("LISTEN__TLS__KEY_FILE", certificate.path("tls.key"));
         }
+        let settings = change(settings);
         let tls = certificate.map(|certificate| certificate.client.clone());
         Self { bridge: Bridge::start(settings), cluster, tls, _keys: keys }
     }

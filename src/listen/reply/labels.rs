@@ -1,7 +1,7 @@
 //! The labels of all outcomes, by what they can be the outcome of: metrics show them from the start.
 
 /// Of requests to a configured source.
-pub const OF_A_SOURCE: [&str; 21] = [
+pub const OF_A_SOURCE: [&str; 23] = [
     "stored",
     "probe",
     "challenge",

@@ -1,0 +1,196 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use super::*;
+
+const KIB: u64 = 1024;
+const ONE: fn() -> Party = || Party::source(0);
+const OTHER: fn() -> Party = || Party::source(1);
+
+/// Of 64 KiB: 8 guaranteed to strangers, 4 to each of two sources, 8 in each reserve, 32 common.
+fn budget() -> Budget {
+    Budget::new(64 * KIB, 2)
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_millis(100)
+}
+
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+async fn held(budget: &Budget, party: Party, kib: u64) -> Reservation {
+    let mut reservation = budget.reserve(party);
+    reservation.grow_to(kib * KIB, soon()).await.expect("there is room");
+    reservation
+}
+
+#[tokio::test]
+async fn an_exhausted_budget_refuses_at_the_deadline_and_gives_when_room_is_made() {
+    let budget = budget();
+    let (first, mut second) = (held(&budget, ONE(), 36).await, budget.reserve(ONE()));
+    second.grow_to(8 * KIB, soon()).await.unwrap();
+    assert_eq!(second.grow_to(9 * KIB, soon()).await, Err(Outcome::OverBudget));
+    let (grown, ()) = tokio::join!(second.grow_to(40 * KIB, later()), async { drop(first) });
+    grown.unwrap();
+    drop(second);
+    assert!(budget.pool().is_unused());
+}
+
+#[tokio::test]
+async fn a_source_that_has_all_that_it_can_get_leaves_the_others_their_shares() {
+    let budget = budget();
+    let _greedy = [held(&budget, ONE(), 36).await, held(&budget, ONE(), 8).await];
+    let mut next = budget.reserve(ONE());
+    assert_eq!(next.grow_to(KIB, soon()).await, Err(Outcome::OverBudget));
+    let _other = held(&budget, OTHER(), 4).await;
+    let _stranger = held(&budget, Party::STRANGERS, 8).await;
+}
+
+#[tokio::test]
+async fn strangers_never_get_the_last_of_the_common_part() {
+    let budget = budget();
+    // Their own 8, half of what is common, and their reserve.
+    let _strangers =
+        [held(&budget, Party::STRANGERS, 24).await, held(&budget, Party::STRANGERS, 8).await];
+    let mut next = budget.reserve(Party::STRANGERS);
+    assert_eq!(next.grow_to(KIB, soon()).await, Err(Outcome::OverBudget));
+    let _sender = held(&budget, ONE(), 20).await;
+}
+
+#[tokio::test]
+async fn what_needs_more_than_its_party_can_have_gets_all_of_that() {
+    let budget = budget();
+    let all = held(&budget, ONE(), 1000).await;
+    assert_eq!(all.bytes(), 44 * KIB);
+    assert_eq!(budget.reserve(ONE()).grow_to(1, soon()).await, Err(Outcome::OverBudget));
+}
+
+#[tokio::test]
+async fn bodies_that_grow_in_steps_all_come_to_their_end_one_after_the_other() {
+    let budget = budget();
+    let bodies: Vec<_> = (0..32)
+        .map(|_| {
+            let budget = budget.clone();
+            tokio::spawn(async move {
+                let mut body = budget.reserve(ONE());
+                for step in 1..=8 {
+                    body.grow_to(step * KIB, later()).await?;
+                    tokio::task::yield_now().await;
+                }
+                Ok::<_, Outcome>(())
+            })
+        })
+        .collect();
+    for body in bodies {
+        assert_eq!(body.await.unwrap(), Ok(()));
+    }
+    assert!(budget.pool().is_unused());
+}
+
+#[tokio::test]
+async fn bodies_that_hold_all_there_is_and_wait_for_more_go_on_one_after_the_other() {
+    for party in [ONE(), Party::STRANGERS] {
+        let budget = budget();
+        let mut bodies = Vec::new();
+        for _ in 0..3 {
+            bodies.push(held(&budget, party, 8).await);
+        }
+        let mut ends = Vec::new();
+        for mut body in bodies {
+            ends.push(tokio::spawn(async move { body.grow_to(40 * KIB, later()).await }));
+        }
+        for end in ends {
+            assert_eq!(end.await.unwrap(), Ok(()), "{party:?}");
+        }
+        assert!(budget.pool().is_unused());
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_that_has_had_its_time_gives_way_to_a_sender_that_needs_the_room() {
+    let budget = budget();
+    let strangers = held(&budget, Party::STRANGERS, 24).await;
+    let gives_way = async {
+        strangers.evicted().await;
+        drop(strangers);
+    };
+    let mut sender = budget.reserve(ONE());
+    let (granted, ()) = tokio::join!(sender.grow_to(36 * KIB, later()), gives_way);
+    assert_eq!(granted, Ok(()));
+}
+
+#[tokio::test]
+async fn the_slowest_stranger_goes_first_and_none_once_it_is_known() {
+    let budget = budget();
+    let mut known = held(&budget, Party::STRANGERS, 8).await;
+    known.belongs_to(OTHER());
+    let (quick, slow) =
+        (held(&budget, Party::STRANGERS, 16).await, held(&budget, Party::STRANGERS, 8).await);
+    quick.came(16 * KIB);
+    slow.came(1);
+    let mut next = budget.reserve(Party::STRANGERS);
+    let gives_way = async {
+        tokio::select! {
+            () = slow.evicted() => drop(slow),
+            () = quick.evicted() => panic!("the quick one"),
+            () = known.evicted() => panic!("the one that is known"),
+        }
+    };
+    let (granted, ()) = tokio::join!(next.grow_to(16 * KIB, later()), gives_way);
+    assert_eq!(granted, Ok(()));
+}
+
+#[tokio::test]
+async fn a_slow_sender_is_left_alone_while_there_is_room_and_gives_way_to_another_source() {
+    let budget = budget();
+    let slow = held(&budget, ONE(), 36).await;
+    slow.came(1);
+    let much_later = Instant::now() + 10 * pool::GRACE_OF_SENDERS;
+    let _small = held(&budget, OTHER(), 4).await;
+    budget.pool().make_room(OTHER(), much_later);
+    assert!(!is_evicted(&slow), "there was room");
+    let mut other = budget.reserve(OTHER());
+    let mut grows = Box::pin(other.grow_to(16 * KIB, later()));
+    assert!(poll(&mut grows).is_pending());
+    assert!(!is_evicted(&slow), "it has only begun");
+    budget.pool().make_room(OTHER(), much_later);
+    assert!(is_evicted(&slow));
+    drop(slow);
+    assert_eq!(grows.await, Ok(()));
+}
+
+fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn is_evicted(body: &Reservation) -> bool {
+    poll(&mut Box::pin(body.evicted())).is_ready()
+}
+
+#[tokio::test]
+async fn a_reservation_shrinks_to_what_is_still_held() {
+    let budget = budget();
+    let mut some = held(&budget, ONE(), 12).await;
+    some.shrink_to(4 * KIB);
+    assert_eq!(some.bytes(), 4 * KIB);
+    let all = held(&budget, ONE(), 40).await;
+    drop((some, all));
+    assert!(budget.pool().is_unused());
+}
+
+#[tokio::test]
+async fn a_body_that_stops_waiting_leaves_nothing_behind() {
+    let budget = budget();
+    let first = held(&budget, ONE(), 44).await;
+    let mut second = budget.reserve(ONE());
+    let mut waits = Box::pin(second.grow_to(8 * KIB, later()));
+    assert!(poll(&mut waits).is_pending());
+    drop(waits);
+    drop((first, second));
+    assert!(budget.pool().is_unused());
+}
