@@ -268,7 +268,8 @@ mod tests {
                 source: &source,
                 position: Position::start_of(sequence),
                 original_topic: None,
-                key: b"",
+                key: None,
+                origin: crate::delivery::Origin::Sender,
                 original: b"{}",
             };
             quarantine.keep(&letter, 1).unwrap();

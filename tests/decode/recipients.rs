@@ -203,9 +203,9 @@ fn observability_may_name_no_recipient_and_is_told_by_the_type_of_the_event_itse
 
 #[test]
 fn a_byte_order_mark_hides_no_recipient() {
-    let body = format!(r#"[{{"recipientclientid":"a"}},{{"type":"{OBSERVABILITY}"}}]"#);
-    assert_eq!(addressed(&format!("\u{feff}{body}")), addressed(&body));
-    assert_eq!(addressed(&body), [(vec!["a".into()], false), (vec![], true)]);
+    let body = |name: &str| format!("\u{feff}[{{\"recipientclientid\":\"{name}\"}}]");
+    assert_eq!(check(&body("a"), Unnamed::Refused), Ok(()));
+    assert_eq!(check(&body("b"), Unnamed::Refused), foreign(0, "b"));
 }
 
 #[test]

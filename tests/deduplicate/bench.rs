@@ -33,7 +33,7 @@ fn main() {
             event_type: "clicklink".into(),
             munchkin_id: Some("999-XYZ-000".into()),
             activity_type_id: Some(3),
-            key: "999-XYZ-000:1".into(),
+            key: Some("999-XYZ-000:1".into()),
             attributes: Attributes {
                 id: Some(guid.as_str().into()),
                 source: "urn:marketo_activity_stream".into(),
