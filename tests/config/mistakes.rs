@@ -100,7 +100,7 @@ fn a_mistake_of_a_file_names_the_file_and_the_line() {
             "[spool]\nsize_limit = \"10 cats\"\n\n[shutdown]\ndelay = 5\nflush = 6\n\
              [kafka.properties]\nsecurity_protocol = \"\"\n[listen]\n\n colour = 1\n",
         ),
-        ("tokens", " a b \n"),
+        ("tokens", "a\u{1}b\n"),
     ]);
     let tokens = folder.text("tokens");
     let more = [
