@@ -98,7 +98,6 @@ async fn a_signed_body_whose_recipients_can_not_be_read_is_not_stored() {
         b"5".to_vec(),
         with(&nested(127)),
         wide,
-        format!("\u{feff}{EVENT}").into_bytes(),
         format!("{EVENT}{EVENT}").into_bytes(),
         format!("{EVENT}\0").into_bytes(),
         gzip(EVENT.as_bytes()),
