@@ -318,6 +318,7 @@ fn spool_config(config: &Config) -> spool::Config {
     spool::Config {
         directory: PathBuf::from(&spool.directory),
         size_limit: spool.size_limit,
+        source_limits: config.sources.iter().map(|source| source.size_limit).collect(),
         reserve: spool.reserve,
         reserve_held: config::Spool::least_reserve(config.listen.body_limit_inflated)
             .min(spool.reserve),
