@@ -47,7 +47,8 @@ pub(super) fn seconds(room: u64, rate: f64) -> f64 {
 /// Seconds until several have used up what they have in `common`. Each takes of it once its own part
 /// is used up: `parts` are what is left of each, and at what rate it is used.
 pub(super) fn seconds_of_common(parts: &[(u64, f64)], common: u64) -> f64 {
-    let mut begins: Vec<_> = parts.iter().map(|(part, rate)| (seconds(*part, *rate), *rate)).collect();
+    let mut begins: Vec<_> =
+        parts.iter().map(|(part, rate)| (seconds(*part, *rate), *rate)).collect();
     begins.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     let (mut at, mut together, mut left) = (0.0, 0.0, common as f64);
     for (begins, rate) in begins.into_iter().filter(|(begins, _)| begins.is_finite()) {
@@ -94,7 +95,11 @@ mod tests {
         assert_eq!(seconds_of_common(&[(50, 1.0), (30, 0.0)], 100), 150.0);
         // One begins at 10, the other one at 20: 10 and then 2 * 45.
         assert_eq!(seconds_of_common(&[(20, 1.0), (10, 1.0)], 100), 65.0);
-        assert_eq!(seconds_of_common(&[(1000, 1.0), (10, 1.0)], 100), 110.0, "before the other one");
+        assert_eq!(
+            seconds_of_common(&[(1000, 1.0), (10, 1.0)], 100),
+            110.0,
+            "before the other one"
+        );
         assert_eq!(seconds_of_common(&[(50, 0.0), (0, 0.0)], 100), f64::INFINITY);
         assert_eq!(seconds_of_common(&[(50, 1.0)], 0), 0.0);
     }
