@@ -285,6 +285,7 @@ fn open(
         None => Topics::start(&config.kafka, &config.topics, prefix),
     };
     let topics = topics.map_err(StartError::Thread)?;
+    topics.divide_among(config.sources.len());
     let names: Vec<_> = config.sources.iter().map(|source| source.name.clone()).collect();
     let (disk, directory) = (folder.disk().clone(), &config.spool.directory);
     let deduplicator = Deduplicator::open(disk, directory, config.deduplicate, &names, metrics);
