@@ -127,7 +127,7 @@ impl Index {
         self.queues.len() - self.queues.expired()
     }
 
-    /// When the oldest known id was claimed, more or less.
+    /// When the oldest known id of the source that has the most was claimed, more or less.
     pub fn oldest(&self) -> Option<UnixMillis> {
         self.queues.oldest()
     }

@@ -102,9 +102,11 @@ impl Queues {
         self.queues[source as usize].expired
     }
 
-    /// When the oldest entry that is not expired was claimed, more or less.
+    /// When the oldest entry that is not expired was claimed, more or less: of the source with the most, since
+    /// that is the one that forgets first.
     pub fn oldest(&self) -> Option<UnixMillis> {
-        self.queues.iter().filter_map(|queue| queue.spans.front()).map(|span| span.first).min()
+        let oldest = |queue: &Queue| Some((queue.len(), queue.spans.front()?.first));
+        self.queues.iter().filter_map(oldest).max().map(|(_, first)| first)
     }
 
     pub fn get(&self, place: usize) -> &Entry {

@@ -131,22 +131,25 @@ fn the_memory_of_a_million_ids_is_what_it_says() {
 #[test]
 fn a_source_that_floods_the_index_forgets_its_own_ids_and_no_other_sources() {
     let mut index = index_of(2, 1000);
+    let (other, end) = (|number| id(1_000_000 + number), 50_000);
     // It has had all, and a flood goes on.
     for number in 0..10_000 {
-        index.claim(id(number), owner(0, number + 1), number / 100);
-        if number >= 5000 && number < 5500 {
-            index.claim(id(1_000_000 + number), owner(1, number), number / 100);
+        index.claim(id(number), owner(0, number + 1), number * 5);
+        if (5000..5500).contains(&number) {
+            index.claim(other(number), owner(1, number), number * 5);
         }
     }
     for number in 5000..5500 {
-        let again = index.claim(id(1_000_000 + number), owner(1, 1), 100);
+        let again = index.claim(other(number), owner(1, 1), end);
         assert_eq!(again, Claimed::Taken { by: 1 }, "{number}");
     }
     for number in 9500..10_000 {
-        assert_eq!(index.claim(id(number), owner(1, 1), 100), Claimed::Taken { by: 0 }, "{number}");
+        assert_eq!(index.claim(id(number), owner(1, 1), end), Claimed::Taken { by: 0 }, "{number}");
     }
     assert_eq!(index.len(), 1000);
-    assert_eq!(index.claim(id(9499), owner(0, 1), 100), Claimed::First, "the oldest of its own");
+    let reaches_back = index.oldest().expect("it is full");
+    assert!(reaches_back > 9400 * 5, "as far as that of the one that forgets: {reaches_back}");
+    assert_eq!(index.claim(id(9499), owner(0, 1), end), Claimed::First, "the oldest of its own");
 }
 
 #[test]
