@@ -19,8 +19,8 @@
 //!   on disk before the checkpoint that covers them ([`sidecar`]), as long as the disk takes them; one
 //!   that does not is counted and stops nobody.
 //! - **Its memory is bounded** by `deduplicate.ids` and allocated at once ([`memory`]); beyond the
-//!   bound, or `deduplicate.window`, the oldest ids are forgotten, and a repeat that comes later than
-//!   that is delivered a second time.
+//!   bound the oldest ids of the source that has the most are forgotten, beyond `deduplicate.window` all,
+//!   and a repeat that comes later than that is delivered a second time.
 //!
 //! Bottom up: [`identity`] (what an event is known by), [`index`] (who owns which id), [`format`]
 //! (ids as bytes), [`sidecar`] (a source's files), [`recall`] (all files into the index, at start),
@@ -80,9 +80,9 @@ impl Settings {
         self.window.is_zero() || self.ids == 0
     }
 
-    /// Bytes of memory that the index takes at most.
+    /// Bytes of memory that the index takes at most, but for 4 KiB a source.
     pub fn memory(&self) -> u64 {
-        if self.is_off() { 0 } else { index::memory(self.ids) }
+        if self.is_off() { 0 } else { index::memory(self.ids, 0) }
     }
 }
 
@@ -124,7 +124,7 @@ impl Deduplicator {
 
     fn index(&self, now: UnixMillis) -> MutexGuard<'_, Index> {
         let index = self.index.get_or_init(|| {
-            let mut index = Index::new(self.settings.ids, self.settings.window);
+            let mut index = Index::new(self.settings.ids, self.settings.window, self.sources.len());
             recall::fill(&mut index, self, now);
             Mutex::new(index)
         });

@@ -347,7 +347,7 @@ impl Metrics {
             ),
             deduplicate_oldest_seconds: one_gauge(
                 "millrace_deduplicate_oldest_id_timestamp_seconds",
-                "When the oldest known id came: repeats from before are delivered again.",
+                "When the oldest known id came, of the source with the most: its repeats from before are delivered again.",
             ),
             deduplicate_unsaved: counter(
                 "millrace_deduplicate_unsaved_ids_total",

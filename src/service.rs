@@ -285,6 +285,7 @@ fn open(
         None => Topics::start(&config.kafka, &config.topics, prefix),
     };
     let topics = topics.map_err(StartError::Thread)?;
+    topics.divide_among(config.sources.len());
     let names: Vec<_> = config.sources.iter().map(|source| source.name.clone()).collect();
     let (disk, directory) = (folder.disk().clone(), &config.spool.directory);
     let deduplicator = Deduplicator::open(disk, directory, config.deduplicate, &names, metrics);
@@ -318,6 +319,7 @@ fn spool_config(config: &Config) -> spool::Config {
     spool::Config {
         directory: PathBuf::from(&spool.directory),
         size_limit: spool.size_limit,
+        source_limits: config.sources.iter().map(|source| source.size_limit).collect(),
         reserve: spool.reserve,
         reserve_held: config::Spool::least_reserve(config.listen.body_limit_inflated)
             .min(spool.reserve),

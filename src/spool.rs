@@ -81,6 +81,8 @@ pub struct Config {
     pub directory: PathBuf,
     /// `spool.size_limit`: undelivered bytes of all sources together.
     pub size_limit: u64,
+    /// `sources.*.size_limit`, of all sources: each of them has a part that the others never take.
+    pub source_limits: Vec<Option<u64>>,
     /// `spool.reserve`: bytes that deliveries leave free on the volume, for checkpoint and quarantine.
     pub reserve: u64,
     /// How many of these are held by files, so that nobody else takes them either.
@@ -140,6 +142,15 @@ pub struct Backlog {
     pub deliveries: u64,
     /// When the oldest of them came; `None` when there are none.
     pub oldest: Option<UnixMillis>,
+}
+
+/// What a source may still take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes until it is at its own limit; `u64::MAX` without one.
+    pub own: u64,
+    /// Bytes of `spool.size_limit` that are kept for it.
+    pub guaranteed: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +219,10 @@ impl Spool {
 
     pub fn undelivered(&self) -> Backlog {
         self.shared.backlog()
+    }
+
+    pub fn room(&self) -> Room {
+        self.shared.room()
     }
 
     pub fn state(&self) -> SpoolState {

@@ -52,6 +52,12 @@ pub(super) fn check(known: Known<'_>, mistakes: &mut Mistakes) {
     {
         let problem = "is not below spool.size_limit, so one body could fill the spool for ever";
         wrong("listen.body_limit_inflated", problem, "Lower it, or raise spool.size_limit.");
+    } else if let (Some(listen), Some(spool), Some([_, _, ..])) =
+        (known.listen, known.spool, known.sources)
+        && listen.body_limit_inflated >= spool.size_limit / 2
+    {
+        let problem = "is not below half of spool.size_limit, which is the least that one of several sources may take";
+        wrong("listen.body_limit_inflated", problem, "Lower it, or raise spool.size_limit.");
     }
     if let (Some(listen), Some(spool)) = (known.listen, known.spool)
         && spool.reserve < Spool::least_reserve(listen.body_limit_inflated)

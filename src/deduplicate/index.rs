@@ -1,24 +1,24 @@
-//! Who owns which id: an exact set of at most `limit` ids, the oldest of which are forgotten first.
+//! Who owns which id: an exact set of at most `limit` ids. Where it is full, the oldest id of the source that has
+//! the most is forgotten: each source has its equal share for itself, and what others do not use besides.
 //!
 //! Two pieces of memory, both of their full size from the start, so that nothing is ever copied to
-//! grow and what it takes is known beforehand ([`memory`]): a ring of entries in the order in which
-//! they were claimed, and an open-addressing table (linear probing, filled to three quarters at most)
-//! of places in the ring, each with the first quarter of its id: a search looks into the ring for what
-//! it finds and for nothing else. The operating system gives pages as they are first used. Times are kept by
-//! spans of claims, a thousandth of the window each: an id is known for at least the window, and for
-//! a thousandth longer at most. Every claim is constant time: it takes away a few expired entries at
-//! most, and those that are left do not count.
+//! grow and what it takes is known beforehand ([`memory`]): the entries, in the order in which each source
+//! claimed them ([`queues`]), and an open-addressing table (linear probing, filled to three quarters at most)
+//! of their places, each with the first quarter of its id: a search looks at the entry that
+//! it finds and at no other. The operating system gives pages as they are first used. An id is known for at
+//! least the window, and for a thousandth longer at most. Every claim is constant time for a given number of
+//! sources: it takes away a few expired entries at most, and those that are left do not count.
 
-use std::{collections::VecDeque, ops::Range, time::Duration};
+mod queues;
 
+use std::{ops::Range, time::Duration};
+
+use self::queues::{Queues, SPANS};
 use super::identity::Id;
 use crate::{delivery::UnixMillis, spool::position::Position};
 
 /// Expired entries that one claim takes out of the table.
 const EXPIRED_A_CLAIM: usize = 8;
-
-/// Spans of time that a window is divided into.
-const SPANS: u64 = 1000;
 
 /// The source of an entry that counts for nothing any more.
 const NOBODY: u32 = u32::MAX;
@@ -70,7 +70,7 @@ impl Entry {
     }
 }
 
-/// A place in the ring, counted from 1, or 0 if it is empty; and which ids may be there.
+/// The place of an entry, counted from 1, or 0 if it is empty; and which ids may be there.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     place: u32,
@@ -85,26 +85,12 @@ impl Slot {
     }
 }
 
-/// Claims that came one after the other.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    first: UnixMillis,
-    last: UnixMillis,
-    entries: usize,
-}
-
 pub struct Index {
     limit: usize,
     /// In milliseconds.
     window: u64,
-    ring: Vec<Entry>,
-    /// Where the oldest entry is, and how many there are.
-    head: usize,
-    len: usize,
-    /// How many of the oldest are expired; in no span any more.
-    expired: usize,
+    queues: Queues,
     table: Vec<Slot>,
-    spans: VecDeque<Span>,
     /// Time does not go back here.
     latest: UnixMillis,
     /// Until when ids are known that were made without the type of their event.
@@ -116,24 +102,21 @@ const fn slots(limit: usize) -> usize {
     limit + limit / 3 + 1
 }
 
-/// Bytes that an index of `limit` ids takes.
-pub const fn memory(limit: usize) -> u64 {
-    (limit * size_of::<Entry>() + slots(limit) * size_of::<Slot>()) as u64
+/// Bytes that an index of `limit` ids takes, of so many sources.
+pub const fn memory(limit: usize, sources: usize) -> u64 {
+    (queues::memory(limit, sources) + slots(limit) * size_of::<Slot>()) as u64
 }
 
 impl Index {
-    /// `limit` is at least 1 and fits into 32 bits.
-    pub fn new(limit: usize, window: Duration) -> Self {
+    /// `limit` is at least 1 and fits into 32 bits; sources are numbered from 0.
+    pub fn new(limit: usize, window: Duration, sources: usize) -> Self {
         debug_assert!(limit > 0 && u32::try_from(limit).is_ok());
+        let window = window.as_millis().try_into().unwrap_or(u64::MAX);
         Self {
             limit,
-            window: window.as_millis().try_into().unwrap_or(u64::MAX),
-            ring: Vec::with_capacity(limit),
-            head: 0,
-            len: 0,
-            expired: 0,
+            window,
+            queues: Queues::new(limit, window, sources),
             table: vec![Slot::EMPTY; slots(limit)],
-            spans: VecDeque::new(),
             latest: 0,
             without_type_until: 0,
         }
@@ -141,21 +124,23 @@ impl Index {
 
     /// Ids that are known.
     pub fn len(&self) -> usize {
-        self.len - self.expired
+        self.queues.len() - self.queues.expired()
     }
 
-    /// When the oldest known id was claimed, more or less.
+    /// When the oldest known id of the source that has the most was claimed, more or less.
     pub fn oldest(&self) -> Option<UnixMillis> {
-        self.spans.front().map(|span| span.first)
+        self.queues.oldest()
     }
 
     /// `owner` wants `id`.
     pub fn claim(&mut self, id: Id, owner: Owner, at: UnixMillis) -> Claimed {
-        self.latest = self.latest.max(at);
-        self.expire();
+        self.pass_to(at);
+        for _ in 0..EXPIRED_A_CLAIM.min(self.queues.expired_of(owner.source)) {
+            self.drop_oldest(owner.source);
+        }
         if let Some(place) = self.find(id) {
-            if !self.is_expired(place) {
-                let held = self.ring[place].owner();
+            if !self.queues.is_expired(place) {
+                let held = self.queues.get(place).owner();
                 return if held == owner {
                     Claimed::Own
                 } else {
@@ -164,8 +149,8 @@ impl Index {
             }
             self.forget(place);
         }
-        if self.len == self.limit {
-            self.drop_oldest();
+        if self.queues.len() == self.limit {
+            self.drop_oldest(self.queues.furthest_beyond(owner.source));
         }
         self.insert(Entry::new(id, owner));
         Claimed::First
@@ -184,80 +169,53 @@ impl Index {
 
     /// The source that has `id`.
     pub fn source_of(&mut self, id: Id, at: UnixMillis) -> Option<u32> {
-        self.latest = self.latest.max(at);
-        self.expire();
-        let place = self.find(id).filter(|place| !self.is_expired(*place))?;
-        Some(self.ring[place].source)
+        self.pass_to(at);
+        let place = self.find(id).filter(|place| !self.queues.is_expired(*place))?;
+        Some(self.queues.get(place).source)
     }
 
     /// The events of `source` in these deliveries can't be had any more: their ids are free again.
     /// Looks at every entry.
     pub fn release(&mut self, source: u32, sequences: &Range<u64>) {
-        for place in 0..self.ring.len() {
-            let entry = &self.ring[place];
+        for place in 0..self.queues.places() {
+            let entry = self.queues.get(place);
             if entry.source == source && sequences.contains(&entry.sequence) {
                 self.forget(place);
             }
         }
     }
 
+    fn pass_to(&mut self, at: UnixMillis) {
+        self.latest = self.latest.max(at);
+        self.queues.expire(self.latest);
+    }
+
     fn insert(&mut self, entry: Entry) {
-        let place = self.place(self.len);
-        match self.ring.get_mut(place) {
-            Some(old) => *old = entry,
-            None => self.ring.push(entry),
-        }
-        self.len += 1;
+        let place = self.queues.push_back(entry, self.latest);
         let tag = tag(entry.id);
         let mut slot = self.home(tag);
         while !self.table[slot].is_empty() {
             slot = self.after(slot);
         }
         self.table[slot] = Slot { place: place as u32 + 1, tag }; // the limit fits into 32 bits
-        let now = self.latest;
-        match self.spans.back_mut() {
-            Some(span) if now - span.first <= self.window / SPANS => {
-                span.last = now;
-                span.entries += 1;
-            }
-            _ => self.spans.push_back(Span { first: now, last: now, entries: 1 }),
+    }
+
+    fn drop_oldest(&mut self, source: u32) {
+        if let Some(place) = self.queues.front(source) {
+            self.forget(place);
+            self.queues.pop_front(source);
         }
     }
 
-    /// Whole spans expire; their entries leave the table a few at a time.
-    fn expire(&mut self) {
-        while let Some(span) = self.spans.front()
-            && self.latest - span.last > self.window
-        {
-            self.expired += span.entries;
-            self.spans.pop_front();
-        }
-        for _ in 0..EXPIRED_A_CLAIM.min(self.expired) {
-            self.drop_oldest();
-        }
-    }
-
-    fn drop_oldest(&mut self) {
-        self.forget(self.head);
-        self.head = self.place(1);
-        self.len -= 1;
-        if self.expired > 0 {
-            self.expired -= 1;
-        } else if let Some(span) = self.spans.front_mut() {
-            span.entries -= 1;
-            if span.entries == 0 {
-                self.spans.pop_front();
-            }
-        }
-    }
-
-    /// The entry at `place` counts for nothing any more; it leaves the ring when its turn comes.
+    /// The entry at `place` counts for nothing any more; it leaves its queue when its turn comes.
     fn forget(&mut self, place: usize) {
-        if self.ring[place].source == NOBODY {
+        let entry = self.queues.get_mut(place);
+        if entry.source == NOBODY {
             return;
         }
-        self.ring[place].source = NOBODY;
-        let mut hole = self.home(tag(self.ring[place].id));
+        entry.source = NOBODY;
+        let tag = tag(entry.id);
+        let mut hole = self.home(tag);
         while self.table[hole].place as usize != place + 1 {
             hole = self.after(hole);
         }
@@ -284,20 +242,11 @@ impl Index {
                 return None;
             }
             let place = found.place as usize - 1;
-            if found.tag == tag && self.ring[place].id == id {
+            if found.tag == tag && self.queues.get(place).id == id {
                 return Some(place);
             }
             slot = self.after(slot);
         }
-    }
-
-    /// The place of the `nth` entry, from the oldest on.
-    fn place(&self, nth: usize) -> usize {
-        (self.head + nth) % self.limit
-    }
-
-    fn is_expired(&self, place: usize) -> bool {
-        (place + self.limit - self.head) % self.limit < self.expired
     }
 
     /// The slot where the search begins: the tag, scaled to the size of the table.

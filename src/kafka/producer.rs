@@ -49,6 +49,8 @@ pub struct Producer {
     queue_size: u64,
     record_limit: usize,
     topics: Arc<Topics>,
+    /// Which source's share of `topics.limit` it takes from.
+    source: usize,
     watch: Option<Arc<Watch>>,
     /// `None` until the first renewal, and while one fails.
     client: Option<Client>,
@@ -92,6 +94,7 @@ impl Producer {
             queue_size,
             record_limit: properties::message_max_bytes(config).saturating_sub(ROOM),
             topics,
+            source: 0,
             watch: None,
             client: None,
             transactions: None,
@@ -107,6 +110,12 @@ impl Producer {
     /// this identity.
     pub fn transactional(mut self, identity: Identity) -> Self {
         self.transactions = Some(Transactions::new(identity));
+        self
+    }
+
+    /// The same, for the source of this number ([`Topics::divide_among`]).
+    pub fn of_source(mut self, number: usize) -> Self {
+        self.source = number;
         self
     }
 
@@ -333,7 +342,7 @@ impl Sink for Producer {
     }
 
     fn topic(&mut self, topic: &str) -> TopicState {
-        self.topics.state(topic)
+        self.topics.state_for(self.source, topic)
     }
 
     fn cluster_silence(&self) -> Option<Duration> {

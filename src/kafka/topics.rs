@@ -13,6 +13,7 @@
 mod directory;
 mod lister;
 mod maker;
+mod shares;
 
 use std::{
     io,
@@ -123,12 +124,24 @@ impl Topics {
         Ok(Arc::new(Self { shared, ended: Mutex::new(ended) }))
     }
 
+    /// `topics.limit` is for so many sources, numbered from 0, each of which has a part of it. Called once, at the
+    /// start.
+    pub fn divide_among(&self, sources: usize) {
+        self.shared.write(|directory| directory.divide_among(sources));
+    }
+
     /// Whether `topic` can be written, as far as is known; starts looking where it is not known.
     pub fn state(&self, topic: &str) -> TopicState {
+        self.state_for(0, topic)
+    }
+
+    /// The same, for a source.
+    pub(super) fn state_for(&self, source: usize, topic: &str) -> TopicState {
         if let Some(state) = self.shared.read(|directory| directory.known(topic)) {
             return state;
         }
-        let (state, look) = self.shared.write(|directory| directory.state(topic, Instant::now()));
+        let (state, look) =
+            self.shared.write(|directory| directory.state(source, topic, Instant::now()));
         if look {
             self.shared.wake();
         }

@@ -17,9 +17,8 @@ const LEAST: Duration = Duration::from_secs(60);
 pub(super) struct Growth(VecDeque<(Instant, u64)>);
 
 impl Growth {
-    /// Seconds until a backlog of `bytes` now has used up `room` more at the rate of the window;
-    /// infinite while it does not grow, and 0 when there is no room left.
-    pub fn seconds_until_full(&mut self, now: Instant, bytes: u64, room: u64) -> f64 {
+    /// Bytes a second by which a backlog of `bytes` now has grown over the window; 0 while it does not grow.
+    pub fn rate(&mut self, now: Instant, bytes: u64) -> f64 {
         while self.0.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > WINDOW) {
             self.0.pop_front();
         }
@@ -27,16 +26,42 @@ impl Growth {
         if self.0.back().is_none_or(|(at, _)| now.saturating_duration_since(*at) >= APART) {
             self.0.push_back((now, bytes));
         }
-        if room == 0 {
-            return 0.0;
-        }
-        let Some((at, before)) = before else { return f64::INFINITY };
+        let Some((at, before)) = before else { return 0.0 };
         let passed = now.saturating_duration_since(at);
         match bytes.checked_sub(before) {
-            None | Some(0) => f64::INFINITY,
-            Some(_) if passed < LEAST => f64::INFINITY,
-            Some(grown) => room as f64 / (grown as f64 / passed.as_secs_f64()),
+            Some(grown) if passed >= LEAST => grown as f64 / passed.as_secs_f64(),
+            _ => 0.0,
         }
+    }
+}
+
+/// Seconds until `room` is used up at `rate`: infinite where nothing uses it, 0 where nothing is left.
+pub(super) fn seconds(room: u64, rate: f64) -> f64 {
+    match (room, rate) {
+        (0, _) => 0.0,
+        (_, rate) if rate <= 0.0 => f64::INFINITY,
+        (room, rate) => room as f64 / rate,
+    }
+}
+
+/// Seconds until several have used up what they have in `common`. Each takes of it once its own part
+/// is used up: `parts` are what is left of each, and at what rate it is used.
+pub(super) fn seconds_of_common(parts: &[(u64, f64)], common: u64) -> f64 {
+    let mut begins: Vec<_> =
+        parts.iter().map(|(part, rate)| (seconds(*part, *rate), *rate)).collect();
+    begins.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    let (mut at, mut together, mut left) = (0.0, 0.0, common as f64);
+    for (begins, rate) in begins.into_iter().filter(|(begins, _)| begins.is_finite()) {
+        let taken = together * (begins - at);
+        if taken >= left {
+            break;
+        }
+        (at, left, together) = (begins, left - taken, together + rate);
+    }
+    match (left, together) {
+        (left, _) if left <= 0.0 => 0.0,
+        (_, together) if together <= 0.0 => f64::INFINITY,
+        (left, together) => at + left / together,
     }
 }
 
@@ -49,18 +74,34 @@ mod tests {
     #[test]
     fn room_for_ten_times_the_growth_of_ten_minutes_lasts_a_hundred() {
         let (mut growth, began) = (Growth::default(), Instant::now());
-        assert_eq!(growth.seconds_until_full(began, 1000, 10_000), f64::INFINITY);
-        assert_eq!(growth.seconds_until_full(began + 10 * MINUTE, 2000, 10_000), 6000.0);
-        assert_eq!(growth.seconds_until_full(began + 10 * MINUTE, 2000, 0), 0.0);
+        assert_eq!(seconds(10_000, growth.rate(began, 1000)), f64::INFINITY);
+        let rate = growth.rate(began + 10 * MINUTE, 2000);
+        assert_eq!(seconds(10_000, rate), 6000.0);
+        assert_eq!(seconds(0, rate), 0.0);
     }
 
     #[test]
     fn what_shrinks_or_stays_or_has_just_begun_is_never_full() {
         let (mut growth, began) = (Growth::default(), Instant::now());
-        for (seconds, bytes) in [(0, 1000), (30, 9000), (120, 1000), (180, 500)] {
-            let now = began + Duration::from_secs(seconds);
-            assert_eq!(growth.seconds_until_full(now, bytes, 10), f64::INFINITY, "{seconds}");
+        for (passed, bytes) in [(0, 1000), (30, 9000), (120, 1000), (180, 500)] {
+            let now = began + Duration::from_secs(passed);
+            assert_eq!(seconds(10, growth.rate(now, bytes)), f64::INFINITY, "{passed}");
         }
+    }
+
+    #[test]
+    fn what_is_common_is_used_by_each_once_its_own_part_is() {
+        assert_eq!(seconds_of_common(&[(0, 1.0), (0, 1.0)], 100), 50.0);
+        assert_eq!(seconds_of_common(&[(50, 1.0), (30, 0.0)], 100), 150.0);
+        // One begins at 10, the other one at 20: 10 and then 2 * 45.
+        assert_eq!(seconds_of_common(&[(20, 1.0), (10, 1.0)], 100), 65.0);
+        assert_eq!(
+            seconds_of_common(&[(1000, 1.0), (10, 1.0)], 100),
+            110.0,
+            "before the other one"
+        );
+        assert_eq!(seconds_of_common(&[(50, 0.0), (0, 0.0)], 100), f64::INFINITY);
+        assert_eq!(seconds_of_common(&[(50, 1.0)], 0), 0.0);
     }
 
     #[test]
@@ -69,10 +110,10 @@ mod tests {
         for second in 0..4000 {
             // It has grown by a byte a second in the first 2000, and not since.
             let now = began + Duration::from_secs(second);
-            growth.seconds_until_full(now, second.min(2000), 1);
+            growth.rate(now, second.min(2000));
         }
         let now = began + Duration::from_secs(4000);
-        assert_eq!(growth.seconds_until_full(now, 2000, 1), f64::INFINITY);
+        assert_eq!(growth.rate(now, 2000), 0.0);
         assert!(growth.0.len() <= 91, "{}", growth.0.len());
     }
 }

@@ -87,6 +87,7 @@ impl RunningSource {
             }),
         };
         let sink = Producer::new(&config.kafka, queue, Arc::clone(topics))
+            .of_source(config.sources.iter().position(|it| it.name == source.name).unwrap_or(0))
             .watched(Watch::new(source.name.as_str(), metrics));
         let sink = match &settings.transactions {
             None => sink,

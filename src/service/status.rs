@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::growth::Growth;
+use super::growth::{Growth, seconds, seconds_of_common};
 use crate::{
     admin::{self, Health},
     config::Config,
@@ -69,21 +69,26 @@ impl admin::State for Status {
             metrics.volume_available_bytes.set(gauge(available));
         }
         let total = spools.iter().map(|spool| spool.undelivered().bytes).sum();
-        let all = match folder.room() {
-            Ok(room) => backlogs.total.seconds_until_full(now, total, room),
+        let rate_of_all = backlogs.total.rate(now, total);
+        let volume_full = match folder.room_on_volume() {
+            Ok(room) => seconds(room, rate_of_all),
             Err(_) => f64::INFINITY,
         };
-        for spool in spools {
+        let sources = spools.iter().map(|spool| {
+            let growth = backlogs.sources.entry(spool.source().to_string()).or_default();
+            (spool.room(), growth.rate(now, spool.undelivered().bytes))
+        });
+        let sources: Vec<_> = sources.collect();
+        let parts: Vec<_> = sources.iter().map(|(room, rate)| (room.guaranteed, *rate)).collect();
+        let common_full = seconds_of_common(&parts, folder.room_in_common());
+        for (spool, (room, rate)) in spools.iter().zip(sources) {
             let (source, backlog) = (spool.source().as_str(), spool.undelivered());
             let oldest = metrics.spool_oldest_seconds.with_label_values(&[source]);
             oldest.set(gauge(backlog.oldest.unwrap_or(0) / 1000));
-            let limit = metrics.spool_limit_bytes.with_label_values(&[source]).get();
-            let room = limit.unsigned_abs().saturating_sub(backlog.bytes);
-            let growth = backlogs.sources.entry(source.to_owned()).or_default();
-            let alone = growth.seconds_until_full(now, backlog.bytes, room);
-            // It is full when its own limit is reached, or the one of all.
+            // It is full at its own limit, or with the volume, or once its part and what is common are used up.
+            let limit_full = seconds(room.guaranteed, rate).max(common_full);
             let until_full = metrics.spool_seconds_until_full.with_label_values(&[source]);
-            until_full.set(alone.min(all));
+            until_full.set(seconds(room.own, rate).min(volume_full).min(limit_full));
         }
     }
 }

@@ -14,12 +14,13 @@ impl Budget {
         Self { limit, used: AtomicU64::new(0) }
     }
 
-    pub fn limit(&self) -> u64 {
-        self.limit
-    }
-
     pub fn used(&self) -> u64 {
         self.used.load(Relaxed)
+    }
+
+    /// What is not used.
+    pub fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.used())
     }
 
     /// Takes `bytes` if they fit.
@@ -44,6 +45,63 @@ impl Budget {
     }
 }
 
+/// `spool.size_limit` among several sources: half of it is divided evenly, so that each source has a part
+/// that no other one ever takes, and the rest is for those that come first. A source alone has all.
+///
+/// Only what a source holds beyond its part is counted, so that each source knows its own sum and they
+/// share one number.
+#[derive(Debug)]
+pub struct Total {
+    limit: u64,
+    /// What is guaranteed to a source without a lower limit of its own.
+    part: u64,
+    common: Budget,
+}
+
+impl Total {
+    /// `source_limits` are the own limits of all sources, whether their spools are open or not.
+    pub fn new(limit: u64, source_limits: &[Option<u64>]) -> Self {
+        let part = match source_limits.len() as u64 {
+            0 | 1 => 0,
+            sources => limit / 2 / sources,
+        };
+        let guaranteed = source_limits.iter().map(|own| own.map_or(part, |own| own.min(part)));
+        let common = Budget::new(limit - guaranteed.sum::<u64>());
+        Self { limit, part, common }
+    }
+
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// The part of a source with this limit of its own.
+    pub fn guaranteed(&self, source_limit: Option<u64>) -> u64 {
+        source_limit.map_or(self.part, |own| own.min(self.part))
+    }
+
+    /// The most that a source with this part may hold.
+    pub fn most(&self, guaranteed: u64) -> u64 {
+        self.common.limit + guaranteed
+    }
+
+    /// What is left for those that have used up their parts.
+    pub fn left(&self) -> u64 {
+        self.common.left()
+    }
+
+    /// Takes `bytes` for a source that holds `held`, if they fit.
+    pub fn try_take(&self, guaranteed: u64, held: u64, bytes: u64) -> bool {
+        let after = held.saturating_add(bytes).saturating_sub(guaranteed);
+        self.common.try_take(after - held.saturating_sub(guaranteed))
+    }
+
+    /// The source held `before`, and holds `after`, whether that fits or not.
+    pub fn replace(&self, guaranteed: u64, before: u64, after: u64) {
+        let beyond = |held: u64| held.saturating_sub(guaranteed);
+        self.common.replace(beyond(before), beyond(after));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +115,25 @@ mod tests {
         assert!(!budget.try_take(5));
         assert!(budget.try_take(4));
         assert!(!budget.try_take(u64::MAX));
+    }
+
+    #[test]
+    fn a_source_alone_has_all_and_of_several_each_leaves_the_others_their_part() {
+        let alone = Total::new(100, &[None]);
+        assert_eq!(alone.most(alone.guaranteed(None)), 100);
+        let total = Total::new(100, &[None, None]);
+        let part = total.guaranteed(None);
+        assert_eq!((part, total.most(part)), (25, 75));
+        assert!(total.try_take(part, 0, 75) && !total.try_take(part, 75, 1));
+        assert!(total.try_take(part, 0, 25), "the other one");
+        assert!(!total.try_take(part, 25, 1));
+        total.replace(part, 75, 20);
+        assert!(total.try_take(part, 25, 50));
+    }
+
+    #[test]
+    fn no_more_is_kept_for_a_source_than_its_own_limit() {
+        let total = Total::new(100, &[None, Some(5)]);
+        assert_eq!((total.guaranteed(Some(5)), total.most(total.guaranteed(None))), (5, 95));
     }
 }

@@ -97,7 +97,9 @@ pub enum AppendError {
 /// Which limit a full spool ran into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Limit {
-    #[error("undelivered bytes of all sources reach `spool.size_limit` ({bytes} bytes)")]
+    #[error(
+        "undelivered bytes reach `spool.size_limit` ({bytes} bytes), or what it leaves to this source"
+    )]
     Total { bytes: u64 },
     #[error("its undelivered bytes reach `sources.<name>.size_limit` ({bytes} bytes)")]
     Source { bytes: u64 },

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     Config, Delivered, Spool, Writer,
-    budget::Budget,
+    budget::{Budget, Total},
     disk::{self, Disk, Lock},
     error::OpenError,
     extent::{Extent, ExtentFile},
@@ -33,7 +33,7 @@ pub struct Folder {
     pub(super) reserve: Arc<Reserve>,
     pub(super) config: Config,
     /// Undelivered bytes of all spools, against `spool.size_limit`.
-    pub(super) total: Budget,
+    pub(super) total: Total,
     /// Bytes of delivered segments of all spools, against `spool.keep_delivered.size`.
     pub(super) kept: Budget,
     spools: Mutex<Vec<Weak<Shared>>>,
@@ -59,7 +59,7 @@ impl Folder {
             reserved: Arc::new(reserved),
             reserve,
             config: config.clone(),
-            total: Budget::new(config.size_limit),
+            total: Total::new(config.size_limit, &config.source_limits),
             kept: Budget::new(config.keep_delivered_size),
             spools: Mutex::default(),
             troubles: Mutex::default(),
@@ -148,10 +148,14 @@ impl Folder {
         Ok(available.saturating_add(self.reserve.held()))
     }
 
-    /// Bytes that deliveries may still take in all: of `spool.size_limit`, and of the volume.
-    pub fn room(&self) -> io::Result<u64> {
-        let volume = self.available_space()?.saturating_sub(self.config.reserve);
-        Ok(volume.min(self.total.limit().saturating_sub(self.total.used())))
+    /// Bytes that deliveries of all sources may still take of the volume.
+    pub fn room_on_volume(&self) -> io::Result<u64> {
+        Ok(self.available_space()?.saturating_sub(self.config.reserve))
+    }
+
+    /// Bytes of `spool.size_limit` that are guaranteed to no source and not taken.
+    pub fn room_in_common(&self) -> u64 {
+        self.total.left()
     }
 
     /// The spools that are open.

@@ -14,7 +14,7 @@ use prometheus::{Histogram, IntCounter, IntGauge};
 use uuid::Uuid;
 
 use super::{
-    Backlog, SpoolState,
+    Backlog, Room, SpoolState,
     disk::{Disk, FileId},
     error::{AppendError, Limit},
     extent::{Extent, ExtentFile},
@@ -38,6 +38,8 @@ pub struct Shared {
     pub extent: ExtentFile,
     pub folder: Arc<Folder>,
     pub source_limit: Option<u64>,
+    /// Of `spool.size_limit`, for this source alone.
+    guaranteed: u64,
     pub gauges: Gauges,
     pub delivering: Mutex<Delivering>,
     book: Mutex<Book>,
@@ -56,6 +58,13 @@ struct Book {
     set_aside: bool,
     /// The writer is gone: nothing more will come.
     ended: bool,
+}
+
+impl Book {
+    /// What counts against the budgets.
+    fn held(&self) -> u64 {
+        self.ledger.undelivered_bytes() + self.claimed
+    }
 }
 
 /// This source's metrics.
@@ -85,7 +94,8 @@ impl Shared {
         metrics: &Metrics,
     ) -> Self {
         let gauges = Gauges::new(metrics, &source);
-        let limit = source_limit.unwrap_or(u64::MAX).min(folder.total.limit());
+        let guaranteed = folder.total.guaranteed(source_limit);
+        let limit = source_limit.unwrap_or(u64::MAX).min(folder.total.most(guaranteed));
         metrics.spool_limit_bytes.with_label_values(&[source.as_str()]).set(gauge_value(limit));
         let book = Book {
             ledger,
@@ -106,6 +116,7 @@ impl Shared {
             extent,
             folder,
             source_limit,
+            guaranteed,
             gauges,
             delivering: Mutex::default(),
             book: Mutex::new(book),
@@ -172,10 +183,10 @@ impl Shared {
     /// Room for `bytes`, or which limit is in the way.
     pub fn claim(&self, bytes: u64) -> Result<Claim<'_>, AppendError> {
         let mut book = self.book();
-        let mine = book.ledger.undelivered_bytes() + book.claimed;
+        let mine = book.held();
         let limit = match self.source_limit {
             Some(limit) if mine.saturating_add(bytes) > limit => Limit::Source { bytes: limit },
-            _ if !self.folder.total.try_take(bytes) => {
+            _ if !self.folder.total.try_take(self.guaranteed, mine, bytes) => {
                 Limit::Total { bytes: self.folder.total.limit() }
             }
             _ => {
@@ -281,12 +292,20 @@ impl Shared {
         }
     }
 
+    /// What this source may still take before it is at its own limit, and of what is guaranteed to it.
+    pub fn room(&self) -> Room {
+        let held = self.book().held();
+        let own = self.source_limit.map_or(u64::MAX, |limit| limit.saturating_sub(held));
+        Room { own, guaranteed: self.guaranteed.saturating_sub(held) }
+    }
+
     /// `claimed` are bytes that the total already holds for what the ledger now knows.
     fn recount(&self, book: &mut Book, claimed: u64) {
         let (bytes, kept) = (book.ledger.undelivered_bytes(), book.ledger.kept_bytes());
+        let held = book.held() + claimed;
         book.ledger.recount();
         let (bytes_now, kept_now) = (book.ledger.undelivered_bytes(), book.ledger.kept_bytes());
-        self.folder.total.replace(bytes + claimed, bytes_now);
+        self.folder.total.replace(self.guaranteed, held, book.held());
         self.folder.kept.replace(kept, kept_now);
         if bytes_now < bytes {
             book.full = false;
@@ -306,15 +325,17 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         let book = self.book();
-        self.folder.total.replace(book.ledger.undelivered_bytes(), 0);
+        self.folder.total.replace(self.guaranteed, book.held(), 0);
         self.folder.kept.replace(book.ledger.kept_bytes(), 0);
     }
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        self.shared.book().claimed -= self.bytes;
-        self.shared.folder.total.replace(self.bytes, 0);
+        let (shared, mut book) = (self.shared, self.shared.book());
+        let held = book.held();
+        book.claimed -= self.bytes;
+        shared.folder.total.replace(shared.guaranteed, held, book.held());
     }
 }
 

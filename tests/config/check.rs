@@ -84,7 +84,7 @@ fn check_says_what_recognising_repeats_takes() {
         run(&["check"], &more, &PLAIN).out
     };
     let some = said("MILLRACE_DEDUPLICATE__IDS", "3000000");
-    let line = "# to recognise repeated events (deduplicate.ids = 3000000): 122.1 MiB of memory";
+    let line = "# to recognise repeated events (deduplicate.ids = 3000000): 122.8 MiB of memory";
     assert!(some.lines().any(|l| l == line), "{some}");
     let none = said("MILLRACE_DEDUPLICATE__WINDOW", "0");
     assert!(none.contains("\n# repeated events are not recognised"), "{none}");

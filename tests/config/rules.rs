@@ -6,7 +6,7 @@ const EXACTLY_ONCE: (&str, &str) = ("MILLRACE_KAFKA__DELIVERY", "exactly-once");
 
 #[test]
 fn combinations_that_would_break_a_promise_are_refused() {
-    let cases: [(&[(&str, &str)], &str); 23] = [
+    let cases: [(&[(&str, &str)], &str); 24] = [
         (&[("MILLRACE_LISTEN__BODY_BUDGET", "64MB")], "listen.body_limit_inflated"),
         (
             &[
@@ -24,6 +24,14 @@ fn combinations_that_would_break_a_promise_are_refused() {
             "listen.body_limit_inflated",
         ),
         (&[("MILLRACE_SPOOL__SIZE_LIMIT", "64MiB")], "listen.body_limit_inflated"),
+        (
+            &[
+                ("MILLRACE_SPOOL__SIZE_LIMIT", "128MiB"),
+                ("MILLRACE_SOURCES__OTHER__KIND", "marketo-lead-activity"),
+                ("MILLRACE_SOURCES__OTHER__AUTH__TOKENS", "another-token-of-some-length"),
+            ],
+            "listen.body_limit_inflated",
+        ),
         (&[("MILLRACE_LISTEN__HEADER_LIMIT", "4KiB")], "listen.header_limit"),
         (&[("MILLRACE_LISTEN__HEADER_LIMIT", "2MiB")], "listen.header_limit"),
         (&[("MILLRACE_ADMIN__ADDRESS", "127.0.0.1:8080")], "admin.address"),

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
+use tokio::io::AsyncReadExt;
 
 use crate::support::{Front, Raw, TOKEN, eventually, http2, http2_post, status_and_text, within};
 
@@ -116,4 +117,49 @@ async fn rapid_resets_and_pings_end_the_connection_and_others_are_served() {
     let goaway = said.windows(5).any(|frame| frame[3..] == [7, 0]);
     assert!(goaway || said.len() < flood.len());
     assert_eq!(front.deliver("{}").await.status, 200);
+}
+
+/// What the other side says that it may be sent over HTTP/2 before it has read anything: by the connection in
+/// all, and by a stream.
+async fn windows(front: &Front) -> (u32, u32) {
+    const SETTINGS: u8 = 4;
+    const WINDOW_UPDATE: u8 = 8;
+    let mut raw = front.connect().await;
+    raw.send(PREFACE).await;
+    let (mut connection, mut of_a_stream) = (65_535, None);
+    loop {
+        let mut head = [0; 9];
+        raw.stream.read_exact(&mut head).await.unwrap();
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        raw.stream.read_exact(&mut payload).await.unwrap();
+        let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
+        match (head[3], &head[5..]) {
+            (SETTINGS, _) => {
+                let settings = payload.chunks(6);
+                let mut windows = settings.filter(|setting| setting[..2] == [0, 4]);
+                let window = windows.next().map(|setting| number(&setting[2..]));
+                of_a_stream = of_a_stream.or(window);
+            }
+            (WINDOW_UPDATE, [0, 0, 0, 0]) => {
+                connection += number(&payload);
+                return (connection, of_a_stream.unwrap_or(65_535));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_has_no_more_unread_than_its_window_over_all_its_streams() {
+    let front = Front::start().await;
+    assert_eq!(within(windows(&front)).await, (128 * 1024, 128 * 1024));
+}
+
+#[tokio::test]
+async fn the_largest_body_comes_through_a_window_that_is_smaller() {
+    let front = Front::with(|config| config.body_limit = 16 << 20).await;
+    let (mut client, _connection) = http2(front.address).await;
+    let body = format!("{{{}}}", " ".repeat((16 << 20) - 2));
+    let request = http2_post(front.address, TOKEN, body);
+    assert_eq!(within(client.send_request(request)).await.unwrap().status(), 200);
 }

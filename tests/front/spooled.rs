@@ -22,6 +22,7 @@ async fn what_was_answered_200_is_read_from_the_spool_byte_for_byte() {
     let config = spool::Config {
         directory: directory.path().to_owned(),
         size_limit: 1 << 20,
+        source_limits: Vec::new(),
         reserve: 0,
         reserve_held: 0,
         keep_delivered_age: Duration::ZERO,

@@ -39,4 +39,5 @@ mod refusals;
 mod repeats;
 mod replaced_password;
 mod replay;
+mod shares;
 mod topics;

@@ -139,3 +139,25 @@ fn the_queue_is_bounded_while_the_cluster_is_away() {
     });
     assert!((700..1000).contains(&sent), "{sent} records of 1000 bytes in 1 MiB");
 }
+
+#[test]
+fn the_full_queue_of_one_source_takes_nothing_from_the_queue_of_another() {
+    let mut rig = Rig::new();
+    rig.ready(TOPIC);
+    let mut stuck = Producer::new(&kafka("127.0.0.1:1", &[]), 1 << 20, rig.topics.clone());
+    stuck.renew(&|| false).unwrap();
+    let record =
+        millrace::record::Record { topic: TOPIC, key: Some(b"k"), value: &[7; 1000], headers: &[] };
+    let mut sent = 0;
+    until("a full queue", || {
+        let full = stuck.send(&record, sent) == Err(millrace::produce::SendError::QueueFull);
+        sent += usize::from(!full);
+        full
+    });
+    for token in 0..100 {
+        rig.producer.send(&record, token).expect("room in a queue of its own");
+    }
+    rig.poll_until(100);
+    assert_eq!(rig.delivered(), 100);
+    assert_eq!(stuck.outstanding(), sent);
+}

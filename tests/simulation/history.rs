@@ -128,6 +128,7 @@ impl History {
         let config = Config {
             directory: "/spool".into(),
             size_limit: 60_000,
+            source_limits: Vec::new(),
             reserve: 0,
             reserve_held: 0,
             keep_delivered_age: Duration::ZERO,

@@ -61,6 +61,50 @@ fn the_total_is_shared_and_a_source_limit_is_its_own() {
 }
 
 #[test]
+fn a_source_that_takes_all_it_can_get_leaves_each_other_one_its_part() {
+    let disk = SimulatedDisk::new(1);
+    let source_limits = vec![None; 2];
+    let config = Config { size_limit: 2400, source_limits, ..config() };
+    let folder = Folder::open(Arc::new(disk), &config).unwrap();
+    let metrics = Metrics::new();
+    let (mut leads, leads_spool) = folder.spool(&source(), None, &metrics, None).unwrap();
+    let audit = SourceName::new("audit").unwrap();
+    let (mut audit, audit_spool) = folder.spool(&audit, None, &metrics, None).unwrap();
+    let mut stored = 1;
+    while append(&mut leads, body(stored, 200)).is_ok() {
+        stored += 1;
+    }
+    assert!(leads_spool.undelivered().bytes > 1500, "its part and all that is common");
+    assert_eq!(limit(append(&mut leads, body(stored, 200))), Limit::Total { bytes: 2400 });
+    append_series(&mut audit, 1..3, 200);
+    assert_eq!(limit(append(&mut audit, body(3, 200))), Limit::Total { bytes: 2400 });
+    assert_eq!(audit_spool.room().guaranteed, 600 - audit_spool.undelivered().bytes);
+    leads_spool.delivered(Position::start_of(3));
+    append_series(&mut audit, 3..5, 200);
+    leads_spool.delivered(Position::start_of(stored));
+    audit_spool.delivered(Position::start_of(5));
+    assert_eq!(folder.room_in_common(), 1200);
+}
+
+#[test]
+fn what_lay_there_at_the_start_counts_for_its_own_source() {
+    let disk = SimulatedDisk::new(1);
+    let source_limits = vec![None; 2];
+    let config = Config { size_limit: 2400, source_limits, ..config() };
+    let (mut leads, leads_spool) = try_open(&disk, &config, None).unwrap();
+    append_series(&mut leads, 1..6, 200);
+    let before = leads_spool.undelivered().bytes;
+    drop((leads, leads_spool));
+    let folder = Folder::open(Arc::new(disk), &config).unwrap();
+    let metrics = Metrics::new();
+    let (_leads, spool) = folder.spool(&source(), None, &metrics, None).unwrap();
+    assert_eq!((spool.room().guaranteed, folder.room_in_common()), (0, 1200 - (before - 600)));
+    let audit = SourceName::new("audit").unwrap();
+    let (mut audit, _spool) = folder.spool(&audit, None, &metrics, None).unwrap();
+    append_series(&mut audit, 1..3, 200);
+}
+
+#[test]
 fn what_can_never_fit_is_full_and_does_not_stop_what_fits() {
     let disk = SimulatedDisk::new(1);
     let config = Config { size_limit: 1000, ..config() };

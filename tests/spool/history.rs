@@ -100,6 +100,7 @@ impl History {
         let config = Config {
             segment_size: 700,
             size_limit: 6000,
+            source_limits: Vec::new(),
             keep_delivered_age: Duration::from_secs(60),
             keep_delivered_size: 2000,
             ..config()

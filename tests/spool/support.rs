@@ -33,6 +33,7 @@ pub fn config() -> Config {
     Config {
         directory: "/spool".into(),
         size_limit: u64::MAX,
+        source_limits: Vec::new(),
         reserve: 0,
         reserve_held: 0,
         keep_delivered_age: Duration::MAX,

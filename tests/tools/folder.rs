@@ -78,6 +78,7 @@ impl Folder {
         spool::Config {
             directory: self.path().into(),
             size_limit: u64::MAX,
+            source_limits: Vec::new(),
             reserve: 0,
             reserve_held: 0,
             keep_delivered_age: Duration::MAX,

@@ -97,7 +97,7 @@ fn config(folder: &Folder, cluster: &MockCluster) -> Config {
         ("SOURCES__EVENTS__KIND", "adobe-io"),
         ("SOURCES__EVENTS__AUTH__CLIENT_IDS", "0123456789abcdef0123456789abcdef"),
         ("SPOOL__DIRECTORY", directory),
-        ("SPOOL__SIZE_LIMIT", "65MiB"),
+        ("SPOOL__SIZE_LIMIT", "129MiB"),
         ("SPOOL__RESERVE", "66MiB"),
         ("DEDUPLICATE__WINDOW", LONG),
         ("FORWARD__HOLD_AFTER", "1s"),

@@ -18,7 +18,11 @@ fn owner(source: u32, sequence: u64) -> Owner {
 }
 
 fn index(limit: usize) -> Index {
-    Index::new(limit, Duration::from_millis(WINDOW))
+    index_of(4, limit)
+}
+
+fn index_of(sources: usize, limit: usize) -> Index {
+    Index::new(limit, Duration::from_millis(WINDOW), sources)
 }
 
 #[test]
@@ -118,10 +122,63 @@ fn what_is_given_up_is_free_and_the_rest_is_not() {
 #[test]
 fn the_memory_of_a_million_ids_is_what_it_says() {
     assert_eq!(size_of::<Entry>(), 32);
-    assert_eq!(memory(1_000_000), 42_666_672);
-    let index = index(1000);
-    let taken = index.ring.capacity() * size_of::<Entry>() + index.table.len() * size_of::<Slot>();
-    assert_eq!(taken as u64, memory(1000));
+    assert_eq!(memory(1_000_000, 0), 42_918_736);
+    let index = index_of(4, 1000);
+    let taken = index.queues.allocated() + index.table.len() * size_of::<Slot>();
+    assert_eq!(taken as u64, memory(1000, 4));
+}
+
+#[test]
+fn a_source_that_floods_the_index_forgets_its_own_ids_and_no_other_sources() {
+    let mut index = index_of(2, 1000);
+    let (other, end) = (|number| id(1_000_000 + number), 50_000);
+    // It has had all, and a flood goes on.
+    for number in 0..10_000 {
+        index.claim(id(number), owner(0, number + 1), number * 5);
+        if (5000..5500).contains(&number) {
+            index.claim(other(number), owner(1, number), number * 5);
+        }
+    }
+    for number in 5000..5500 {
+        let again = index.claim(other(number), owner(1, 1), end);
+        assert_eq!(again, Claimed::Taken { by: 1 }, "{number}");
+    }
+    for number in 9500..10_000 {
+        assert_eq!(index.claim(id(number), owner(1, 1), end), Claimed::Taken { by: 0 }, "{number}");
+    }
+    assert_eq!(index.len(), 1000);
+    let reaches_back = index.oldest().expect("it is full");
+    assert!(reaches_back > 9400 * 5, "as far as that of the one that forgets: {reaches_back}");
+    assert_eq!(index.claim(id(9499), owner(0, 1), end), Claimed::First, "the oldest of its own");
+}
+
+#[test]
+fn what_other_sources_do_not_use_is_for_the_one_that_does() {
+    let mut index = index_of(3, 300);
+    index.claim(id(1), owner(0, 1), 0);
+    for number in 2..1000 {
+        index.claim(id(number), owner(1, number), 0);
+    }
+    for number in (701..1000).chain([1]) {
+        let taken = matches!(index.claim(id(number), owner(2, 1), 0), Claimed::Taken { .. });
+        assert!(taken, "{number}");
+    }
+}
+
+#[test]
+fn expired_ids_give_way_before_any_that_count_whosever_they_are() {
+    let mut index = index_of(2, 100);
+    for number in 0..60 {
+        index.claim(id(number), owner(0, number + 1), 0);
+    }
+    let later = 2 * WINDOW;
+    for number in 100..200 {
+        index.claim(id(number), owner(1, number), later);
+    }
+    for number in 100..200 {
+        let taken = Claimed::Taken { by: 1 };
+        assert_eq!(index.claim(id(number), owner(0, 1), later), taken, "{number}");
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -139,25 +196,26 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![20 => claim, 1 => release]
 }
 
-/// What an id's owner is, since when, and how many claims of others were granted by then.
+/// What an id's owner is, since when, and how many claims of that source were granted before.
 type Model = HashMap<u64, (Owner, u64, usize)>;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
-    /// Against a map that forgets nothing: whoever is in it and neither too old nor one of too many
-    /// is known, whoever is too old or not in it is not.
+    /// Against a map that forgets nothing: what is in it, not too old and within the share of its source
+    /// is known; what is too old or not in it is not.
     #[test]
     fn an_index_answers_as_a_map_does(
         limit in 1..40_usize,
+        sources in 1..4_usize,
         steps in prop::collection::vec(step(), 1..400),
     ) {
-        let mut index = index(limit);
-        let (mut model, mut granted, mut now) = (Model::new(), 0, 1_000_000);
+        let mut index = index_of(sources, limit);
+        let (mut model, mut granted, mut now) = (Model::new(), [0; 3], 1_000_000);
         for step in steps {
             match step {
                 Step::Release { source, first, count } => {
-                    let sequences = first..first + count;
+                    let (source, sequences) = (source % sources as u32, first..first + count);
                     index.release(source, &sequences);
                     model.retain(|_, (owner, ..)| {
                         owner.source != source || !sequences.contains(&owner.position.sequence)
@@ -165,24 +223,27 @@ proptest! {
                 }
                 Step::Claim { id: number, source, sequence, after } => {
                     now += after;
-                    let claimant = owner(source, sequence);
+                    let claimant = owner(source % sources as u32, sequence);
                     let claimed = index.claim(id(number), claimant, now);
                     let known = model.get(&number).copied();
-                    // What was given up keeps its place until its turn comes, so an id may be one of
-                    // too many when as many as the limit were granted since.
-                    let known = known.filter(|(_, _, at)| granted - at <= limit);
                     let expected = known.map_or(Claimed::First, |(held, ..)| {
                         if held == claimant { Claimed::Own } else { Claimed::Taken { by: held.source } }
                     });
                     let age = known.map_or(0, |(_, since, _)| now - since);
-                    if age <= WINDOW {
-                        prop_assert_eq!(claimed, expected);
-                    } else if age > WINDOW + SPAN {
+                    // What was given up keeps its place until its turn comes, so an id may be one of
+                    // too many when as many as that were granted since.
+                    let since = known.map_or(0, |(held, _, at)| granted[held.source as usize] - at);
+                    if age > WINDOW + SPAN || since > limit {
                         prop_assert_eq!(claimed, Claimed::First);
+                    } else if age <= WINDOW && since <= limit / sources {
+                        prop_assert_eq!(claimed, expected);
+                    } else if claimed != Claimed::First {
+                        prop_assert_eq!(claimed, expected);
                     }
                     if claimed == Claimed::First {
-                        model.insert(number, (claimant, now, granted));
-                        granted += 1;
+                        let granted = &mut granted[claimant.source as usize];
+                        model.insert(number, (claimant, now, *granted));
+                        *granted += 1;
                     }
                 }
             }

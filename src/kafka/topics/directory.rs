@@ -2,7 +2,7 @@
 //!
 //! Topics are asked about by name, so an answer is small however many topics the cluster has. Only
 //! `topics.limit` needs a listing of all: a missing topic that counts waits for one before it is made.
-//! A topic that exists waits for no listing.
+//! A topic that exists waits for no listing. Of what the limit leaves, each source has its share ([`Shares`]).
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -11,7 +11,10 @@ use std::{
 
 use crate::{kafka::advice::Advice, produce::TopicState, retry::Retry};
 
-use super::maker::Made;
+use super::{
+    maker::Made,
+    shares::{Shares, Source},
+};
 
 /// The part of the configuration that decides about topics.
 #[derive(Clone, Debug)]
@@ -63,6 +66,7 @@ pub(super) struct Directory {
     rules: Rules,
     advice: Advice,
     entries: HashMap<String, Entry>,
+    shares: Shares,
     /// Names that count towards the limit.
     counted: HashSet<String>,
     /// Names that began to count since the listing was asked for, which may not show them.
@@ -83,10 +87,8 @@ enum Entry {
         partitions: Option<u32>,
     },
     /// Looked up at `due`; until then it is what `why` says. Without `due` it waits for a listing, or
-    /// to be made.
-    Look { due: Option<Instant>, why: Why, retry: Retry },
-    /// Looked up again when somebody asks after `until`.
-    OverLimit { until: Instant },
+    /// to be made, for the source that asked first.
+    Look { due: Option<Instant>, why: Why, retry: Retry, source: Source },
 }
 
 #[derive(Debug)]
@@ -95,8 +97,6 @@ enum Why {
     Unavailable(String),
 }
 
-/// Names over the limit that are remembered; strangers choose them, so they are bounded.
-const OVER_LIMIT_NAMES: usize = 4096;
 /// How soon a topic that somebody else has made should be shown; and how often one is looked for that
 /// is not shown.
 const SHOWN_SOON: Duration = Duration::from_millis(50);
@@ -104,12 +104,11 @@ const SHOWN_LATER: Duration = Duration::from_secs(5);
 /// A listing counts for so many times as long as it took, so that the cluster and the line to it are
 /// busy with listings for a tenth of the time at most.
 const LISTING_COUNTS_FOR: u32 = 10;
-/// How long a topic stays over the limit before somebody's asking makes us look again.
-const OVER_LIMIT_FOR: Duration = Duration::from_secs(60);
 
 impl Directory {
     pub(super) fn new(rules: Rules, advice: Advice) -> Self {
         Self {
+            shares: Shares::new(rules.limit, 1),
             rules,
             advice,
             entries: HashMap::new(),
@@ -122,6 +121,11 @@ impl Directory {
         }
     }
 
+    /// The limit is for so many sources, numbered from 0.
+    pub(super) fn divide_among(&mut self, sources: usize) {
+        self.shares = Shares::new(self.rules.limit, sources);
+    }
+
     /// The state of a topic that needs no looking up.
     pub(super) fn known(&self, topic: &str) -> Option<TopicState> {
         match self.entries.get(topic)? {
@@ -130,29 +134,30 @@ impl Directory {
             Entry::Look { why: Why::Unavailable(text), .. } => {
                 Some(TopicState::Unavailable(text.clone()))
             }
-            Entry::OverLimit { .. } => None,
         }
     }
 
     pub(super) fn partitions(&self, topic: &str) -> Option<u32> {
         match self.entries.get(topic)? {
             Entry::Ready { partitions } => *partitions,
-            _ => None,
+            Entry::Look { .. } => None,
         }
     }
 
-    /// The state of a topic, and whether there is something new to look up.
-    pub(super) fn state(&mut self, topic: &str, now: Instant) -> (TopicState, bool) {
+    /// The state of a topic for `source`, and whether there is something new to look up.
+    pub(super) fn state(
+        &mut self,
+        source: Source,
+        topic: &str,
+        now: Instant,
+    ) -> (TopicState, bool) {
         if let Some(state) = self.known(topic) {
             return (state, false);
         }
-        if let Some(Entry::OverLimit { until }) = self.entries.get(topic)
-            && *until > now
-        {
+        if self.shares.is_over_limit(source, topic, now) {
             return (TopicState::OverLimit, false);
         }
-        self.make_room();
-        self.entries.insert(topic.into(), look(now, Why::Unknown));
+        self.entries.insert(topic.into(), look(source, now, Why::Unknown));
         (TopicState::Pending, true)
     }
 
@@ -160,7 +165,8 @@ impl Directory {
     pub(super) fn mark_missing(&mut self, topic: &str, now: Instant) {
         // One that is being looked after keeps its pace: producers report every record.
         if matches!(self.entries.get(topic), None | Some(Entry::Ready { .. })) {
-            self.entries.insert(topic.into(), look(now, Why::Unknown));
+            // It counts already, against none.
+            self.entries.insert(topic.into(), look(0, now, Why::Unknown));
         }
     }
 
@@ -173,7 +179,6 @@ impl Directory {
         let is_due = |entry: &Entry| match entry {
             Entry::Look { due, .. } => due.is_some_and(|due| due <= now),
             Entry::Ready { partitions } => partitions.is_none() && recount,
-            Entry::OverLimit { .. } => false,
         };
         let due = self.entries.iter().filter(|(_, entry)| is_due(entry));
         let mut due: Vec<_> = due.map(|(topic, _)| topic.clone()).collect();
@@ -185,7 +190,7 @@ impl Directory {
     pub(super) fn next_due(&self) -> Option<Instant> {
         let due = |entry: &Entry| match entry {
             Entry::Look { due, .. } => *due,
-            _ => None,
+            Entry::Ready { .. } => None,
         };
         self.entries.values().filter_map(due).chain(self.recount).min()
     }
@@ -295,9 +300,10 @@ impl Directory {
     }
 
     fn make_unless_over_limit(&mut self, topic: &str, missing: &mut Vec<String>, now: Instant) {
-        if self.is_over_limit(topic, missing) {
-            let until = now + OVER_LIMIT_FOR;
-            self.entries.insert(topic.into(), Entry::OverLimit { until });
+        let source = self.source_of(topic);
+        if self.is_over_limit(topic, source, missing) {
+            self.entries.remove(topic);
+            self.shares.over_limit(source, topic, now);
         } else {
             missing.push(topic.into());
         }
@@ -319,9 +325,12 @@ impl Directory {
     pub(super) fn made(&mut self, topic: &str, made: Made, now: Instant) {
         match made {
             Made::Created => {
-                self.count_one(topic);
+                let source = self.source_of(topic);
+                if self.count_one(topic) {
+                    self.shares.made(source);
+                }
                 // Ready once the cluster shows its leader.
-                self.entries.insert(topic.into(), look(now, Why::Unknown));
+                self.entries.insert(topic.into(), look(source, now, Why::Unknown));
                 self.postpone(topic, None, now);
             }
             Made::Exists => {
@@ -345,7 +354,7 @@ impl Directory {
     }
 
     fn postpone(&mut self, topic: &str, new_why: Option<Why>, now: Instant) {
-        if let Some(Entry::Look { due, why, retry }) = self.entries.get_mut(topic) {
+        if let Some(Entry::Look { due, why, retry, .. }) = self.entries.get_mut(topic) {
             *due = Some(now + retry.next_delay());
             if let Some(new_why) = new_why {
                 *why = new_why;
@@ -355,10 +364,23 @@ impl Directory {
 
     /// One that counts already, since it was made a moment ago and no listing shows it yet, is not
     /// one more.
-    fn is_over_limit(&self, topic: &str, being_made: &[String]) -> bool {
+    fn is_over_limit(&self, topic: &str, source: Source, being_made: &[String]) -> bool {
         let is_new = |topic: &str| self.rules.counts(topic) && !self.counted.contains(topic);
-        let new = being_made.iter().filter(|topic| is_new(topic)).count();
-        is_new(topic) && self.counted.len() + new >= self.rules.limit
+        if !is_new(topic) {
+            return false;
+        }
+        let new = being_made.iter().filter(|topic| is_new(topic));
+        let new: Vec<_> = new.map(|topic| self.source_of(topic)).collect();
+        let kept = self.shares.kept_from(source, &new);
+        self.counted.len() + new.len() + kept >= self.rules.limit
+    }
+
+    /// The source that a topic is looked up for.
+    fn source_of(&self, topic: &str) -> Source {
+        match self.entries.get(topic) {
+            Some(Entry::Look { source, .. }) => *source,
+            _ => 0,
+        }
     }
 
     /// Counts again. A topic made just now, by us or by somebody else, may not be listed yet: it goes on counting.
@@ -376,27 +398,19 @@ impl Directory {
         self.counted.extend(found.filter(|topic| self.rules.counts(topic)).cloned());
     }
 
-    fn count_one(&mut self, topic: &str) {
-        if self.rules.counts(topic) {
-            self.counted.insert(topic.into());
-            self.counted_since.insert(topic.into());
+    /// Whether it did not count before.
+    fn count_one(&mut self, topic: &str) -> bool {
+        if !self.rules.counts(topic) {
+            return false;
         }
-    }
-
-    /// Forgets names over the limit when there are too many: they can be looked up again.
-    fn make_room(&mut self) {
-        let over = |entry: &Entry| matches!(entry, Entry::OverLimit { .. });
-        if self.entries.len() > self.rules.limit + OVER_LIMIT_NAMES
-            && self.entries.values().filter(|entry| over(entry)).count() > OVER_LIMIT_NAMES
-        {
-            self.entries.retain(|_, entry| !over(entry));
-        }
+        self.counted_since.insert(topic.into());
+        self.counted.insert(topic.into())
     }
 }
 
-fn look(due: Instant, why: Why) -> Entry {
+fn look(source: Source, due: Instant, why: Why) -> Entry {
     let retry = Retry::new(Duration::from_millis(50), Duration::from_secs(20));
-    Entry::Look { due: Some(due), why, retry }
+    Entry::Look { due: Some(due), why, retry, source }
 }
 
 #[cfg(test)]

@@ -168,6 +168,7 @@ fn config(directory: &Path) -> Config {
     Config {
         directory: directory.to_owned(),
         size_limit: u64::MAX,
+        source_limits: Vec::new(),
         reserve: 0,
         reserve_held: 0,
         keep_delivered_age: Duration::ZERO,

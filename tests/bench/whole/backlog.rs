@@ -71,6 +71,7 @@ pub fn fill(directory: &Path, bytes: u64) -> u64 {
     let config = Config {
         directory: directory.to_owned(),
         size_limit: u64::MAX,
+        source_limits: Vec::new(),
         reserve: 0,
         reserve_held: 0,
         keep_delivered_age: Duration::MAX,

@@ -59,3 +59,37 @@ fn a_record_that_is_refused_stops_no_other_of_its_topic_though_no_lane_is_left()
     a_refused_record_stops_none_of_its_topic(Delivery::AtLeastOnce);
     a_refused_record_stops_none_of_its_topic(Delivery::ExactlyOnce);
 }
+
+/// With two sources, in front of the same topics: that one holds as many as may be is no reason for the other
+/// one to wait.
+fn each_source_holds_as_many(delivery: Delivery) {
+    let mut history = History::new(0, Senders::TwoThatRepeat, delivery);
+    (history.queue, history.window, history.config.size_limit) = (1_000, 1 << 20, 1 << 20);
+    history.all_is_well();
+    let [_, held @ ..] = TOPICS.map(|topic| format!("sim.lead-activity.{topic}"));
+    {
+        let mut cluster = history.cluster.borrow_mut();
+        cluster.limit = usize::MAX;
+        cluster.forbidden.extend(held);
+    }
+    history.start_process();
+    let held = |history: &History| -> Vec<_> {
+        let held = |process: &super::Process| process.forwarder.position().held.len();
+        history.processes.iter().map(held).collect()
+    };
+    for _ in 0..1_000 {
+        if held(&history) == [HELD_TOPICS; 2] {
+            break;
+        }
+        history.append();
+        (0..10).for_each(|_| history.quiet_step(std::time::Duration::from_millis(100)));
+    }
+    assert_eq!(held(&history), [HELD_TOPICS; 2], "{delivery:?}");
+    history.quiet_end();
+}
+
+#[test]
+fn a_source_that_holds_as_many_topics_as_may_be_leaves_another_one_as_many() {
+    each_source_holds_as_many(Delivery::AtLeastOnce);
+    each_source_holds_as_many(Delivery::ExactlyOnce);
+}

@@ -1,6 +1,9 @@
 use std::{collections::BTreeMap, time::Instant};
 
-use super::*;
+use super::{
+    super::shares::{OVER_LIMIT_FOR, OVER_LIMIT_NAMES},
+    *,
+};
 use crate::config;
 
 fn directory(create: bool, limit: usize) -> Directory {
@@ -40,8 +43,19 @@ fn names(topics: &[&str]) -> Vec<String> {
 
 /// Asks for each topic, and then the cluster, which has `there`; returns what is to be made.
 fn ask(directory: &mut Directory, topics: &[&str], there: &[&str], now: Instant) -> Vec<String> {
+    ask_for(directory, 0, topics, there, now)
+}
+
+/// The same, for a source.
+fn ask_for(
+    directory: &mut Directory,
+    source: usize,
+    topics: &[&str],
+    there: &[&str],
+    now: Instant,
+) -> Vec<String> {
     for topic in topics {
-        directory.state(topic, now);
+        directory.state(source, topic, now);
     }
     let due = directory.take_due(now);
     let mut missing = directory.settle(&answers(&due, there), now);
@@ -69,8 +83,8 @@ fn a_topic_that_exists_is_ready_before_anybody_asks() {
 fn a_missing_topic_is_pending_then_made_then_ready_once_it_has_a_leader() {
     let now = Instant::now();
     let mut directory = directory(true, 10);
-    assert_eq!(directory.state("marketo.a", now), (TopicState::Pending, true));
-    assert_eq!(directory.state("marketo.a", now), (TopicState::Pending, false));
+    assert_eq!(directory.state(0, "marketo.a", now), (TopicState::Pending, true));
+    assert_eq!(directory.state(0, "marketo.a", now), (TopicState::Pending, false));
     assert_eq!(ask(&mut directory, &[], &[], now), names(&["marketo.a"]));
     directory.made("marketo.a", Made::Created, now);
     assert_eq!(directory.known("marketo.a"), Some(TopicState::Pending));
@@ -99,7 +113,7 @@ fn many_missing_topics_are_made_in_one_request() {
 fn while_the_cluster_is_away_an_unknown_topic_is_pending() {
     let mut now = Instant::now();
     let mut directory = directory(false, 10);
-    directory.state("marketo.a", now);
+    directory.state(0, "marketo.a", now);
     for _ in 0..50 {
         let due = directory.take_due(now);
         directory.unanswered(&due, now);
@@ -154,7 +168,7 @@ fn existing_topics_count_and_one_more_than_the_limit_is_over_it() {
     let listed = ["marketo.a", "marketo.b", "elsewhere"];
     let missing = ask(&mut directory, &["marketo.c", "marketo.d"], &listed, now);
     assert_eq!(missing, names(&["marketo.c"]));
-    assert_eq!(directory.state("marketo.d", now), (TopicState::OverLimit, false));
+    assert_eq!(directory.state(0, "marketo.d", now), (TopicState::OverLimit, false));
     directory.made("marketo.c", Made::Created, now);
     assert_eq!(directory.counted(), 3);
     // What exists is ready however many there are, and the dead-letter topic is exempt.
@@ -173,7 +187,7 @@ fn a_topic_that_was_just_made_and_is_not_listed_yet_is_not_one_too_many() {
     let later = directory.next_due().unwrap();
     assert_eq!(ask(&mut directory, &["marketo.b"], &[], later), names(&["marketo.a"]));
     assert_eq!(directory.known("marketo.a"), Some(TopicState::Pending));
-    assert_eq!(directory.state("marketo.b", later), (TopicState::OverLimit, false));
+    assert_eq!(directory.state(0, "marketo.b", later), (TopicState::OverLimit, false));
 }
 
 #[test]
@@ -184,7 +198,7 @@ fn a_topic_that_exists_already_and_is_not_listed_yet_leaves_no_room_for_one_more
     // The first request to make it got no answer in time, and did make it.
     directory.made("marketo.a", Made::Exists, now);
     assert!(ask(&mut directory, &["marketo.b"], &[], now).is_empty());
-    assert_eq!(directory.state("marketo.b", now), (TopicState::OverLimit, false));
+    assert_eq!(directory.state(0, "marketo.b", now), (TopicState::OverLimit, false));
 }
 
 #[test]
@@ -193,7 +207,7 @@ fn a_topic_over_the_limit_is_looked_up_again_when_somebody_asks_later() {
     let mut directory = directory(true, 1);
     ask(&mut directory, &["marketo.b"], &["marketo.a"], now);
     let later = now + OVER_LIMIT_FOR;
-    assert_eq!(directory.state("marketo.b", later), (TopicState::Pending, true));
+    assert_eq!(directory.state(0, "marketo.b", later), (TopicState::Pending, true));
     assert_eq!(ask(&mut directory, &[], &[], later), names(&["marketo.b"]));
 }
 
@@ -255,16 +269,16 @@ fn without_a_prefix_only_what_was_asked_for_counts() {
     let missing = ask(&mut directory, &["a", "b", "c"], &listed, now);
     assert_eq!(missing, names(&["b"]));
     assert_eq!(directory.counted(), 1);
-    assert_eq!(directory.state("c", now).0, TopicState::OverLimit);
+    assert_eq!(directory.state(0, "c", now).0, TopicState::OverLimit);
 }
 
 #[test]
 fn a_topic_that_exists_waits_for_no_listing_and_a_missing_one_does() {
     let now = Instant::now();
     let mut directory = directory(true, 10);
-    directory.state("marketo.a", now);
-    directory.state("marketo.b", now);
-    directory.state("marketo.dead", now);
+    directory.state(0, "marketo.a", now);
+    directory.state(0, "marketo.b", now);
+    directory.state(0, "marketo.dead", now);
     let due = directory.take_due(now);
     let missing = directory.settle(&answers(&due, &["marketo.a"]), now);
     assert_eq!(missing, names(&["marketo.dead"]), "it does not count");
@@ -285,11 +299,11 @@ fn a_listing_counts_for_ten_times_as_long_as_it_took() {
     let took = Duration::from_secs(20);
     directory.listed(&Listing { took, ..listing(&[]) }, now);
     let late = now + 9 * took;
-    directory.state("marketo.a", late);
+    directory.state(0, "marketo.a", late);
     let due = directory.take_due(late);
     assert_eq!(directory.settle(&answers(&due, &[]), late), names(&["marketo.a"]));
     let too_late = now + 10 * took;
-    directory.state("marketo.b", too_late);
+    directory.state(0, "marketo.b", too_late);
     let due = vec!["marketo.b".to_owned()];
     assert!(directory.settle(&answers(&due, &[]), too_late).is_empty());
     assert!(directory.wants_listing());
@@ -300,12 +314,12 @@ fn a_topic_that_is_made_while_the_listing_comes_goes_on_counting() {
     let now = Instant::now();
     let mut directory = directory(true, 1);
     directory.begin_listing();
-    directory.state("marketo.a", now);
+    directory.state(0, "marketo.a", now);
     directory.settle(&answers(&names(&["marketo.a"]), &["marketo.a"]), now);
     directory.listed(&listing(&[]), now);
     assert_eq!(directory.counted(), 1);
     assert!(ask(&mut directory, &["marketo.b"], &["marketo.a"], now).is_empty());
-    assert_eq!(directory.state("marketo.b", now), (TopicState::OverLimit, false));
+    assert_eq!(directory.state(0, "marketo.b", now), (TopicState::OverLimit, false));
 }
 
 #[test]
@@ -313,10 +327,10 @@ fn a_topic_that_may_not_be_seen_is_tried_to_make_or_named_with_what_to_run() {
     let now = Instant::now();
     let hidden = || [("marketo.dead".to_owned(), Found::Hidden)].into();
     let mut creating = directory(true, 10);
-    creating.state("marketo.dead", now);
+    creating.state(0, "marketo.dead", now);
     assert_eq!(creating.settle(&hidden(), now), names(&["marketo.dead"]));
     let mut directory = directory(false, 10);
-    directory.state("marketo.dead", now);
+    directory.state(0, "marketo.dead", now);
     directory.settle(&hidden(), now);
     let Some(TopicState::Unavailable(text)) = directory.known("marketo.dead") else { panic!() };
     assert!(text.contains("may not be seen") && text.contains("kafka-acls.sh"), "{text}");
@@ -329,5 +343,71 @@ fn names_over_the_limit_are_bounded() {
     for n in 0..3 * OVER_LIMIT_NAMES {
         ask(&mut directory, &[&format!("marketo.{n}")], &[], now);
     }
-    assert!(directory.entries.len() <= OVER_LIMIT_NAMES + 2);
+    assert!(directory.shares.names_over_limit(0) <= OVER_LIMIT_NAMES);
+    assert!(directory.entries.is_empty());
+}
+
+/// Asks for as many topics as there are, for a source, and makes what may be made.
+fn make(directory: &mut Directory, source: usize, names: &str, now: Instant) -> Vec<String> {
+    let topics: Vec<_> = names.chars().map(|name| format!("marketo.{name}")).collect();
+    let topics: Vec<_> = topics.iter().map(String::as_str).collect();
+    let there: Vec<_> = directory.counted.iter().cloned().collect();
+    let there: Vec<_> = there.iter().map(String::as_str).collect();
+    let made = ask_for(directory, source, &topics, &there, now);
+    for topic in &made {
+        directory.made(topic, Made::Created, now);
+        directory.is_there(topic, 3);
+    }
+    made
+}
+
+#[test]
+fn a_source_that_invents_types_leaves_each_other_one_its_part_of_the_limit() {
+    let now = Instant::now();
+    let mut directory = directory(true, 12);
+    directory.divide_among(3);
+    assert_eq!(make(&mut directory, 0, "abcdefghijkl", now).len(), 8, "in one request");
+    assert!(make(&mut directory, 0, "m", now).is_empty(), "one after the other");
+    assert_eq!(directory.state(0, "marketo.m", now), (TopicState::OverLimit, false));
+    assert_eq!(make(&mut directory, 1, "nop", now).len(), 2);
+    assert_eq!(make(&mut directory, 2, "q", now).len(), 1);
+    assert_eq!(make(&mut directory, 2, "rs", now).len(), 1);
+    assert_eq!(directory.counted(), 12);
+}
+
+#[test]
+fn what_exists_counts_against_no_source_and_what_it_leaves_is_divided() {
+    let now = Instant::now();
+    let mut directory = directory(true, 8);
+    directory.divide_among(2);
+    list(&mut directory, &["marketo.a", "marketo.b", "marketo.c", "marketo.d", "marketo.e"], now);
+    assert!(make(&mut directory, 0, "abcde", now).is_empty());
+    assert_eq!(make(&mut directory, 0, "xyz", now).len(), 2);
+    assert_eq!(make(&mut directory, 1, "uvw", now).len(), 1);
+    assert_eq!(directory.counted(), 8);
+}
+
+#[test]
+fn the_last_topics_go_to_the_sources_that_had_none() {
+    let now = Instant::now();
+    let mut directory = directory(true, 8);
+    directory.divide_among(2);
+    assert_eq!(make(&mut directory, 0, "abcd", now).len(), 4);
+    // Others have made some meanwhile.
+    list(&mut directory, &["marketo.e", "marketo.f", "marketo.g"], now);
+    directory.counted.extend(names(&["marketo.a", "marketo.b", "marketo.c", "marketo.d"]));
+    assert!(make(&mut directory, 0, "h", now).is_empty());
+    assert_eq!(make(&mut directory, 1, "h", now).len(), 1);
+}
+
+#[test]
+fn a_topic_that_is_one_too_many_for_one_source_is_made_for_another() {
+    let now = Instant::now();
+    let mut directory = directory(true, 8);
+    directory.divide_among(2);
+    make(&mut directory, 0, "abcdefgh", now);
+    assert_eq!(directory.state(0, "marketo.h", now), (TopicState::OverLimit, false));
+    assert_eq!(directory.state(1, "marketo.h", now), (TopicState::Pending, true));
+    assert_eq!(make(&mut directory, 1, "", now).len(), 1);
+    assert_eq!(directory.state(0, "marketo.h", now), (TopicState::Ready, false), "it is there now");
 }
