@@ -95,7 +95,7 @@ pub async fn run(rig: &Rig) -> Vec<&'static str> {
     let mut late = Vec::new();
     for (name, attack) in CASES {
         let mut tries = Vec::new();
-        while tries.len() < TRIES && !tries.last().is_some_and(|of| is_fine(of)) {
+        while tries.len() < TRIES && !tries.last().is_some_and(is_fine) {
             let quiet = senders.measure("quiet").await;
             let (target, mut tasks) = (rig.target(), JoinSet::new());
             attack(&target, &mut tasks).await;
