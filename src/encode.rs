@@ -7,6 +7,7 @@
 
 mod binary;
 mod headers;
+mod media_type;
 mod structured;
 mod trace;
 
@@ -21,6 +22,9 @@ use crate::{
     record::Record,
     spool::position::Position,
 };
+
+/// The plain header of a `datacontenttype` that readers of the record could not do with, as it came.
+const CONTENT_TYPE_HEADER: &str = "millrace-datacontenttype";
 
 /// Where a record has an event's attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

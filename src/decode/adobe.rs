@@ -28,7 +28,8 @@
 //! - Every event becomes one of version 1.0; another `specversion` is in [`SPECVERSION_HEADER`].
 //! - `data` is JSON unless `datacontenttype` says otherwise; then a string stands for its text.
 //!   `data_base64` stands for its bytes. Without either the value is empty.
-//! - Keys are made as far as their parts are there; what lacks them is delivered nevertheless.
+//! - Keys are made as far as their parts are there; what lacks them is delivered nevertheless. Their parts, like
+//!   recipients, are read in the body as it came: data that is in base64, or JSON text in a string, has none.
 //! - Refused alone: what is no object, has no `type` or `source`, names a member twice (consumers
 //!   would disagree which one counts), or can't be understood where it has to be.
 //! - A challenge ([`validation_url`]) holds no event.

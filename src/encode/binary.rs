@@ -9,7 +9,7 @@
 //! structured mode, whatever other headers it has. So data that is itself called so (an event inside of an
 //! event) gets the media type of its syntax, and [`CONTENT_TYPE_HEADER`] has the one that came.
 
-use super::{extensions, headers::Headers};
+use super::{CONTENT_TYPE_HEADER, extensions, headers::Headers};
 use crate::event::{Attributes, Event};
 
 /// `ce_` + name of each extension, one after the other.
@@ -20,9 +20,6 @@ pub(super) fn names(attributes: &Attributes<'_>, names: &mut String) {
         names.push_str(name);
     }
 }
-
-/// The plain header of a `datacontenttype` that can't be the record's `content-type`, as it came.
-const CONTENT_TYPE_HEADER: &str = "millrace-datacontenttype";
 
 /// What the media types of structured mode begin with.
 const STRUCTURED: &str = "application/cloudevents";

@@ -4,16 +4,24 @@
 //! `data` where it is JSON, else in `data_base64`. The only headers are `content-type` and plain ones.
 //! What those say is in the value too, so that the value is the whole event: `millrace-time` as the
 //! extension `millracetime`, and so on. An extension of that name that came with the event stays.
+//!
+//! Readers ask `datacontenttype` whether `data` is JSON, and Java's SDK knows fewer media types of JSON than
+//! there are: an object under another one costs its readers the whole event. Data of a type that it does not
+//! know is `application/json`, and [`CONTENT_TYPE_HEADER`] has the type that came.
+//!
 //! The binding would allow the `ce_` headers of binary mode beside them, but readers tell the modes
 //! apart by their presence.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::{extensions, headers::Headers, spell};
-use crate::event::{Coding, Event, is_json};
+use super::{CONTENT_TYPE_HEADER, extensions, headers::Headers, media_type, spell};
+use crate::event::{Attributes, Coding, Event, is_json};
 
 /// The media type of an event in this mode.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json; charset=UTF-8";
+
+/// The media type of JSON that every reader knows.
+const JSON: &str = "application/json";
 
 pub(super) fn headers<'b>(event: &'b Event<'b>) -> Headers<'b> {
     let mut headers = Headers::default();
@@ -21,19 +29,36 @@ pub(super) fn headers<'b>(event: &'b Event<'b>) -> Headers<'b> {
     for (name, value) in &event.headers {
         headers.add(name, value);
     }
+    headers.add_some(CONTENT_TYPE_HEADER, replaced_type(event));
     headers
+}
+
+/// The `datacontenttype` in whose place [`JSON`] stands.
+fn replaced_type<'b>(event: &'b Event<'_>) -> Option<&'b str> {
+    let came = event.attributes.datacontenttype.as_deref()?;
+    (is_in_data(event) && !media_type::is_json_to_readers(came)).then_some(came)
+}
+
+/// Whether the event's value stands in `data`, as JSON.
+fn is_in_data(event: &Event<'_>) -> bool {
+    let Event { attributes, value, .. } = event;
+    value.coding() == Coding::Plain
+        && !value.as_slice().is_empty()
+        && attributes.datacontenttype.as_deref().is_none_or(is_json)
 }
 
 /// Writes the event with the id `id` into `out`; `scratch` is for data that is not JSON.
 pub(super) fn value(id: &str, event: &Event<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     let attributes = &event.attributes;
+    let replaced_type = replaced_type(event);
+    let content_type = replaced_type.map_or(attributes.datacontenttype.as_deref(), |_| Some(JSON));
     out.clear();
     out.extend_from_slice(br#"{"specversion":"1.0""#);
     let optional = [
-        ("time", &attributes.time),
-        ("datacontenttype", &attributes.datacontenttype),
-        ("dataschema", &attributes.dataschema),
-        ("subject", &attributes.subject),
+        ("time", attributes.time.as_deref()),
+        ("datacontenttype", content_type),
+        ("dataschema", attributes.dataschema.as_deref()),
+        ("subject", attributes.subject.as_deref()),
     ];
     member(out, "id", id);
     member(out, "source", &attributes.source);
@@ -47,9 +72,10 @@ pub(super) fn value(id: &str, event: &Event<'_>, scratch: &mut Vec<u8>, out: &mu
         member(out, name, value);
     }
     for (header, value) in &event.headers {
-        if extensions(attributes).all(|(name, _)| !is_extension_of(header, name)) {
-            plain_member(out, header, value);
-        }
+        plain_member(out, attributes, (header, value));
+    }
+    if let Some(came) = replaced_type {
+        plain_member(out, attributes, (CONTENT_TYPE_HEADER, came));
     }
     data(event, scratch, out);
     out.push(b'}');
@@ -57,10 +83,9 @@ pub(super) fn value(id: &str, event: &Event<'_>, scratch: &mut Vec<u8>, out: &mu
 
 fn data(event: &Event<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     let value = &event.value;
-    let is_json = event.attributes.datacontenttype.as_deref().is_none_or(is_json);
     match value.coding() {
         _ if value.as_slice().is_empty() => {}
-        Coding::Plain if is_json => {
+        Coding::Plain if is_in_data(event) => {
             out.extend_from_slice(br#","data":"#);
             value.as_slice().iter().for_each(|part| out.extend_from_slice(part));
         }
@@ -79,8 +104,11 @@ fn is_extension_of(header: &str, name: &str) -> bool {
     header.bytes().filter(|byte| *byte != b'-').eq(name.bytes())
 }
 
-/// A plain header as an extension, whose name has no hyphens.
-fn plain_member(out: &mut Vec<u8>, header: &str, text: &str) {
+/// A plain header as an extension, whose name has no hyphens, unless the event has one of that name.
+fn plain_member(out: &mut Vec<u8>, attributes: &Attributes<'_>, (header, text): (&str, &str)) {
+    if extensions(attributes).any(|(name, _)| is_extension_of(header, name)) {
+        return;
+    }
     out.extend_from_slice(b",\"");
     out.extend(header.bytes().filter(|byte| *byte != b'-'));
     out.extend_from_slice(b"\":");
@@ -100,7 +128,7 @@ mod tests {
     use std::borrow::Cow;
 
     use super::*;
-    use crate::event::{Attributes, Pieces, Stream};
+    use crate::event::{Pieces, Stream};
 
     fn written(attributes: Attributes<'_>, value: Pieces<'_>) -> String {
         with_headers(attributes, Vec::new(), value)
@@ -196,6 +224,32 @@ mod tests {
         let base64 = Pieces::coded(Coding::Base64, r#""aGVsb\u0047\/=""#);
         let base64 = written(of_type("application/json"), base64);
         assert_eq!(base64, begin("application/json") + r#","data_base64":"aGVsb\u0047\/="}"#);
+    }
+
+    #[test]
+    fn json_of_a_type_that_readers_do_not_know_is_called_json_once() {
+        let begin = r#"{"specversion":"1.0","id":"i","source":"","type":"","datacontenttype":"#;
+        let object = || Pieces::from(&b"{}"[..]);
+        assert_eq!(
+            written(of_type("application/vnd.x+json"), object()),
+            format!(
+                r#"{begin}"application/json","millracedatacontenttype":"application/vnd.x+json","data":{{}}}}"#
+            )
+        );
+        let own = vec![("millracedatacontenttype".into(), "its own".into())].into();
+        let attributes = Attributes { extensions: own, ..of_type("application/vnd.x+json") };
+        assert_eq!(
+            written(attributes, object()),
+            format!(
+                r#"{begin}"application/json","millracedatacontenttype":"its own","data":{{}}}}"#
+            )
+        );
+        // Base64 says itself what it is.
+        let base64 = Pieces::coded(Coding::Base64, r#""e30=""#);
+        assert_eq!(
+            written(of_type("application/vnd.x+json"), base64),
+            format!(r#"{begin}"application/vnd.x+json","data_base64":"e30="}}"#)
+        );
     }
 
     #[test]

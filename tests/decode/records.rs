@@ -189,6 +189,49 @@ fn data_that_is_an_event_itself_does_not_make_its_record_one_of_structured_mode(
 }
 
 #[test]
+fn json_of_a_media_type_that_readers_do_not_know_is_called_json_in_structured_mode_alone() {
+    let body = r#"{"specversion":"1.0","type":"a.b","source":"urn:s","id":"1",
+        "datacontenttype":"APPLICATION/JSON ;charset=utf-8","data":{"a":1.50}}"#;
+    let expected = r#"marketo.other.b no key
+  content-type: APPLICATION/JSON ;charset=utf-8
+  ce_specversion: 1.0
+  ce_id: 1
+  ce_source: urn:s
+  ce_type: a.b
+  {"a":1.50}
+"#;
+    assert_eq!(records(AdobeIo, Mode::Binary, body), expected);
+    let expected = r#"marketo.other.b no key
+  content-type: application/cloudevents+json; charset=UTF-8
+  millrace-datacontenttype: APPLICATION/JSON ;charset=utf-8
+  {"specversion":"1.0","id":"1","source":"urn:s","type":"a.b","datacontenttype":"application/json","millracedatacontenttype":"APPLICATION/JSON ;charset=utf-8","data":{"a":1.50}}
+"#;
+    assert_eq!(records(AdobeIo, Mode::Structured, body), expected);
+}
+
+#[test]
+fn ids_in_data_that_is_coded_or_text_make_no_key_and_those_of_an_object_do() {
+    let event = |version: &str, data: &str| {
+        format!(
+            r#"{{"specversion":"{version}","type":"a.b","source":"urn:s","id":"1","datacontenttype":"application/json",{data}}}"#
+        )
+    };
+    let cases = [
+        (event("1.0", r#""data":{"munchkinId":"m"}"#), "m"),
+        (event("1.0", r#""data_base64":"eyJtdW5jaGtpbklkIjoibSJ9""#), "no key"),
+        (
+            event("0.3", r#""datacontentencoding":"base64","data":"eyJtdW5jaGtpbklkIjoibSJ9""#),
+            "no key",
+        ),
+        (event("1.0", r#""data":"{\"munchkinId\":\"m\"}""#), "no key"),
+    ];
+    for (body, key) in cases {
+        let records = records(AdobeIo, Mode::Binary, &body);
+        assert_eq!(records.lines().next(), Some(&*format!("marketo.other.b {key}")), "{body}");
+    }
+}
+
+#[test]
 fn a_wrapped_event_may_stand_in_event_itself_and_its_certain_time_is_made_rfc_3339() {
     let body = include_str!("fixtures/adobe-wrapped-notification.json");
     let expected = r#"marketo.notification.campaign-abort 999-XYZ-000

@@ -109,6 +109,42 @@ fn uris() -> impl Strategy<Value = String> {
         .prop_map(|(beginning, tokens)| beginning.to_owned() + &tokens.concat())
 }
 
+/// Media types of JSON, and spellings that are almost one.
+fn media_types_of_json() -> impl Strategy<Value = String> {
+    let of = |all: &'static [&'static str]| prop::sample::select(all);
+    let blank = || prop_oneof![8 => of(&[""]), 1 => of(&[" ", "\t", "\n", "\u{2028}"])];
+    let class = of(&["application", "application", "text", "Application", "image", "x-own"]);
+    let syntax = of(&[
+        "",
+        "",
+        "ld+",
+        "hal+",
+        "Hal+",
+        "cloudevents+",
+        "cloudevents-batch+",
+        "vnd.x+",
+        "vnd.adobe.v1+",
+        "v1+",
+        "a+b+",
+        "\u{e9}+",
+        "+",
+    ]);
+    let json = prop_oneof![4 => of(&["json"]), 1 => of(&["JSON", "Json"])];
+    let parameters = of(&[
+        "",
+        "",
+        ";",
+        ";charset=utf-8",
+        "; charset=\"a;b\"",
+        ";;",
+        ";x\ny",
+        ";a\u{85}b",
+        ";c\r",
+    ]);
+    (blank(), class, syntax, json, blank(), parameters, blank())
+        .prop_map(|(a, class, b, c, d, e, f)| format!("{a}{class}/{b}{c}{d}{e}{f}"))
+}
+
 fn samples(strategy: impl Strategy<Value = String>) -> Vec<String> {
     let mut runner = TestRunner::deterministic();
     (0..TEXTS).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect()
@@ -136,5 +172,40 @@ fn whatever_a_sender_writes_for_a_time_or_a_uri_both_sdks_read_the_event() {
         for name in ["time", "millracetime", "dataschema", "millracedataschema"] {
             assert!(with(name) > TEXTS / 20, "{} with {name}", with(name));
         }
+    }
+}
+
+#[test]
+fn json_of_whatever_media_type_is_read_as_json_in_structured_mode() {
+    let types = samples(media_types_of_json());
+    let messages: Vec<_> = types
+        .iter()
+        .map(|text| record(Mode::Structured, &json!({ "datacontenttype": text })))
+        .collect();
+    for read in [cloudevents::read_in_java, cloudevents::read] {
+        let understood = read(&messages);
+        assert_eq!(understood.len(), types.len());
+        let mut replaced = 0;
+        for (came, Understood { attributes, data }) in types.iter().zip(&understood) {
+            assert_eq!(data["munchkinId"], "999-XYZ-000", "{came:?}");
+            let is_replaced = attributes.contains_key("millracedatacontenttype");
+            let place = if is_replaced { "millracedatacontenttype" } else { "datacontenttype" };
+            assert_eq!(attributes[place], **came);
+            replaced += usize::from(is_replaced);
+        }
+        // Neither all nor none of them: the samples are about the border.
+        assert!((TEXTS / 20..TEXTS * 19 / 20).contains(&replaced), "{replaced} replaced");
+    }
+}
+
+#[test]
+fn json_of_whatever_media_type_costs_no_event_in_binary_mode() {
+    let types = samples(media_types_of_json());
+    let messages: Vec<_> = types
+        .iter()
+        .map(|text| record(Mode::Binary, &json!({ "datacontenttype": text })))
+        .collect();
+    for read in [cloudevents::read, cloudevents::read_in_java] {
+        assert_eq!(read(&messages).len(), types.len());
     }
 }
