@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millrace::{checkpoint::Checkpoint, spool::position::Position};
 
-use crate::{damage::Flip, oracle::Seen, sender::Sent};
+use crate::{
+    damage::Flip,
+    oracle::Seen,
+    sender::{Fate, Sent},
+};
 
 /// The checkpoint of each source.
 pub type Saved = Vec<Option<Checkpoint>>;
@@ -14,8 +18,8 @@ pub struct Books {
     /// Where each acknowledged event lies: the number of the spool, and the place in it. More than one
     /// where it was sent more than once, and where the volume was copied.
     positions: BTreeMap<String, Vec<(usize, Position)>>,
-    /// Events with a copy that was not acknowledged and may be there all the same.
-    perhaps: BTreeSet<String>,
+    /// How many copies of each event were not acknowledged and may be there all the same.
+    perhaps: BTreeMap<String, usize>,
     /// Events in frames that the disk has spoilt.
     spoilt: BTreeSet<String>,
     /// Events in frames that were damaged for a while, and are whole again. What read them meanwhile has
@@ -73,7 +77,9 @@ impl Books {
     }
 
     pub fn unanswered(&mut self, ids: &[String]) {
-        self.perhaps.extend(ids.iter().cloned());
+        for id in ids {
+            *self.perhaps.entry(id.clone()).or_default() += 1;
+        }
     }
 
     pub fn bit_flipped(&mut self, flip: Flip) {
@@ -90,7 +96,7 @@ impl Books {
         for id in seen.records.keys() {
             let event = &sent[id];
             let places = self.positions.get(id).map_or(&[][..], Vec::as_slice);
-            let perhaps = usize::from(self.perhaps.contains(id));
+            let perhaps = self.perhaps.get(id).copied().unwrap_or(0);
             let ahead = perhaps + places.len() - behind(saved, places, event);
             let due = match event.is_event() {
                 true => ahead.min(1).max(usize::from(self.forgetful)),
@@ -119,7 +125,7 @@ impl Books {
             let behind = behind(saved, places, event);
             // A copy that nobody was answered for may have its id.
             let passed = match event.is_event() && event.copies.len() > 1 {
-                true => behind == places.len() && !self.perhaps.contains(id),
+                true => behind == places.len() && !self.perhaps.contains_key(id),
                 false => behind > 0,
             };
             if passed {
@@ -182,4 +188,27 @@ fn is_behind(saved: &Checkpoint, position: Position, event: &Sent) -> bool {
     position < saved.low
         && held.into_iter().all(|held| position < held.position)
         && saved.refused.iter().all(|refused| refused.position != position)
+}
+
+/// What has no id is delivered once for each copy, so a start may repeat each copy that is there.
+#[test]
+fn a_start_may_repeat_as_many_copies_without_an_id_as_were_sent_and_no_more() {
+    let id = "event-1-0".to_owned();
+    let event = Sent {
+        copies: vec![(0, 1), (1, 2), (1, 3)],
+        fate: Fate::Refused,
+        topic: None,
+        value: Vec::new(),
+        original: Vec::new(),
+    };
+    let sent = BTreeMap::from([(id.clone(), event)]);
+    let records =
+        |records| Seen { records: BTreeMap::from([(id.clone(), records)]), ..Seen::default() };
+    let mut books = Books::default();
+    books.acknowledged(std::slice::from_ref(&id), 0, 1);
+    // Two in one group that failed, and that the next process finds in its spool.
+    (0..2).for_each(|_| books.unanswered(std::slice::from_ref(&id)));
+    assert_eq!(books.begin_at(&vec![None, None], &records(3), &sent), 3);
+    assert_eq!(books.repeats(&records(6), &sent).needless, 0);
+    assert_eq!(books.repeats(&records(7), &sent).needless, 1);
 }
