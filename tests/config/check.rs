@@ -67,13 +67,20 @@ fn what_check_prints_is_a_configuration_of_the_same_meaning_but_for_the_secrets(
     more.push(("MILLRACE_KAFKA__PROPERTIES__CLIENT_ID", "a \"quoted\" \\ name"));
     more.push(("MILLRACE_TOPICS__CONFIG__RETENTION_MS", "1000"));
     more.push(("MILLRACE_CATALOG__ACTIVITY_TYPES__13", "Change"));
-    more.push(("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "***"));
-    let ended = run(&["check"], &more, &PLAIN);
-    let folder = Folder::with(&[("config.toml", &ended.out)]);
+    let secret = Folder::with(&[("tokens", "hunter2")]);
+    let file = secret.text("tokens");
+    let mut more = environment(&more);
+    more.retain(|(name, _)| name != "MILLRACE_SOURCES__LEADS__AUTH__TOKENS");
+    more.push(("MILLRACE_SOURCES__LEADS__AUTH__TOKENS_FILE".into(), file.into()));
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    let arguments = ["millrace", "check"].map(OsString::from);
+    cli::run(arguments, more.clone(), &PLAIN, &mut out, &mut errors);
+    let out = String::from_utf8(out).unwrap();
+    let folder = Folder::with(&[("config.toml", &out)]);
     let none: [(&str, &str); 0] = [];
     let again = config::load(Some(&folder.path("config.toml")), none)
-        .unwrap_or_else(|mistakes| panic!("{}\n{mistakes}", ended.out));
-    assert_eq!(again, config::load(None, environment(&more)).unwrap());
+        .unwrap_or_else(|mistakes| panic!("{out}\n{mistakes}"));
+    assert_eq!(again, config::load(None, more).unwrap());
 }
 
 #[test]
