@@ -98,6 +98,20 @@ fn check_says_what_recognising_repeats_takes() {
 }
 
 #[test]
+fn check_says_how_long_a_transaction_lasts_and_that_a_port_is_grpcs() {
+    let said =
+        |variables: &[(&str, &str)]| run(&["check"], &[&SMALL[..], variables].concat(), &PLAIN).out;
+    let once = ("MILLRACE_KAFKA__DELIVERY", "exactly-once");
+    let text = said(&[once]);
+    assert!(text.contains("# a transaction may last 60 s (twice forward.hold_after)"), "{text}");
+    let text = said(&[once, ("MILLRACE_KAFKA__TRANSACTION_TIMEOUT", "90s")]);
+    assert!(text.contains("# a transaction may last 90 s (kafka.transaction_timeout)"), "{text}");
+    assert!(!said(&[]).contains("a transaction"));
+    let text = said(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317")]);
+    assert!(text.contains("port 4317 is by custom gRPC's"), "{text}");
+}
+
+#[test]
 fn check_says_where_traces_go_and_nothing_of_what_gets_them_in() {
     let said = |variables: &[(&str, &str)]| {
         let ended = run(&["check"], &[&SMALL[..], variables].concat(), &PLAIN);

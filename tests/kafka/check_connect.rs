@@ -115,7 +115,7 @@ fn what_check_advises_for_exactly_once_delivery_comes_in_one_round_and_is_enough
     }
     let mill = ["--add", "--allow-principal", "User:mill", "--operation", "Write"];
     let may_write = |what: &[&str]| {
-        allow(&address, &[&mill, &["--operation", "Describe"], what].concat());
+        allow(&address, &[&mill[..], &["--operation", "Describe"], what].concat());
     };
     may_write(&["--topic", "asked.", "--resource-pattern-type", "prefixed"]);
     may_write(&["--topic", "marketo.checkpoints"]);

@@ -109,6 +109,15 @@ fn an_event_that_names_no_recipient_has_to_come_from_the_journal() {
 }
 
 #[test]
+fn a_body_that_is_no_json_has_the_error_of_its_dead_letter() {
+    let mut replay = replay();
+    kept(&mut replay, "leads", "not-json", None, "this is no JSON");
+    let (_, problems) = outcome(&replay);
+    let expected = "leads 7.0: not JSON: unexpected text at byte 2 (not-json)";
+    assert_eq!(problems, [expected]);
+}
+
+#[test]
 fn what_is_still_coded_is_not_read_as_text() {
     let mut replay = replay();
     let push = r#"{"munchkinId":"m","activities":[{"leadId":7,"activityTypeId":3}]}"#;
