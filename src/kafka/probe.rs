@@ -270,9 +270,26 @@ fn first_answer(
             return Err(ProbeError::NoAnswer {
                 brokers: kafka.bootstrap_servers.clone(),
                 seconds: timeout.as_secs(),
-                reason: cluster.last_complaint().unwrap_or_else(|| error.to_string()),
+                reason: cluster
+                    .last_complaint()
+                    .map_or_else(|| error.to_string(), |reason| with_cause(kafka, reason)),
             });
         }
+    }
+}
+
+/// A TLS listener ends a connection without encryption, or answers in its own protocol: the library takes the
+/// beginning of that for an absurd length.
+fn with_cause(kafka: &config::Kafka, reason: String) -> String {
+    let is_told = reason.contains("security.protocol") || properties::is_encrypted(kafka);
+    let is_like_tls =
+        ["Invalid response size", "isconnected"].iter().any(|text| reason.contains(text));
+    match is_like_tls && !is_told {
+        true => format!(
+            "{reason}; a likely cause: this port expects TLS, and kafka.properties.security_protocol is not \
+             SSL or SASL_SSL"
+        ),
+        false => reason,
     }
 }
 

@@ -133,6 +133,18 @@ fn check_says_where_traces_go_and_nothing_of_what_gets_them_in() {
 }
 
 #[test]
+fn one_file_of_tls_alone_is_looked_at_too_and_a_spool_below_a_file_is_one_mistake() {
+    let mut more = SMALL.to_vec();
+    more.push(("MILLRACE_LISTEN__TLS__KEY_FILE", "/not/there"));
+    more.push(("MILLRACE_SPOOL__DIRECTORY", "/dev/null/x"));
+    let ended = run(&["check"], &more, &PLAIN);
+    assert!(ended.errors.starts_with("3 mistakes"), "{}", ended.errors);
+    for key in ["listen.tls.certificate_file (", "listen.tls.key_file (", "spool.directory ("] {
+        assert_eq!(ended.errors.matches(key).count(), 1, "{key}: {}", ended.errors);
+    }
+}
+
+#[test]
 fn check_lists_all_mistakes_and_ends_with_1() {
     let more = [("MILLRACE_TOPICS__LIMIT", "x"), ("MILLRACE_SPOOL__SIZE_LIMIT", "8000000TiB")];
     let ended = run(&["check"], &more, &PLAIN);
