@@ -296,7 +296,7 @@ mod tests {
     fn what_is_no_json_is_told_without_the_words_of_a_parser() {
         for (body, error) in [
             ("this is no JSON", "not JSON: unexpected text at byte 2"),
-            ("[1,", "not JSON: the body ends inside a list at byte 3"),
+            ("[1,", "not JSON: the body ends inside a value at byte 3"),
             ("[1 2]", "not JSON: expected `,` or `]` at byte 4"),
         ] {
             assert_eq!(Cursor::new(body).skip().unwrap_err(), Undecodable::new("not-json", error));

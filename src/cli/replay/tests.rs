@@ -28,6 +28,7 @@ fn replay() -> Replay {
         ("SOURCES__LEADS__AUTH__TOKENS", "a-token"),
         ("SOURCES__IO__KIND", "adobe-io"),
         ("SOURCES__IO__AUTH__CLIENT_IDS", "us"),
+        ("SOURCES__IO__AUTH__TOKENS", "another-token"),
         ("SOURCES__IO__JOURNAL__URL", "https://events.adobe.io/events/organizations/1/journal"),
         ("SOURCES__IO__JOURNAL__ORGANIZATION_ID", "1@AdobeOrg"),
         ("SOURCES__IO__JOURNAL__CLIENT_ID", "us-journal"),
