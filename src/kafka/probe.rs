@@ -270,20 +270,23 @@ fn first_answer(
             return Err(ProbeError::NoAnswer {
                 brokers: kafka.bootstrap_servers.clone(),
                 seconds: timeout.as_secs(),
-                reason: cluster
-                    .last_complaint()
-                    .map_or_else(|| error.to_string(), |reason| with_cause(kafka, reason)),
+                reason: with_cause(
+                    kafka,
+                    cluster.last_complaint().unwrap_or_else(|| error.to_string()),
+                ),
             });
         }
     }
 }
 
 /// A TLS listener ends a connection without encryption, or answers in its own protocol: the library takes the
-/// beginning of that for an absurd length.
+/// beginning of that for an absurd length, or has no word for it but that the transport failed. (A connection
+/// that is refused has one.)
 fn with_cause(kafka: &config::Kafka, reason: String) -> String {
     let is_told = reason.contains("security.protocol") || properties::is_encrypted(kafka);
-    let is_like_tls =
-        ["Invalid response size", "isconnected"].iter().any(|text| reason.contains(text));
+    let is_like_tls = ["Invalid response size", "isconnected", "transport failure"]
+        .iter()
+        .any(|text| reason.contains(text));
     match is_like_tls && !is_told {
         true => format!(
             "{reason}; a likely cause: this port expects TLS, and kafka.properties.security_protocol is not \
