@@ -216,7 +216,7 @@ fn topics(reading: &mut Reading, root: &mut Section) -> Topics {
         create: create.unwrap_or(default.create),
         partitions: partitions.unwrap_or(default.partitions),
         replication_factor: replicas.unwrap_or(default.replication_factor),
-        config: config,
+        config,
         limit: limit.unwrap_or(default.limit),
         dead_letter: dead_letter.unwrap_or(default.dead_letter),
         checkpoints: checkpoints.unwrap_or(default.checkpoints),
