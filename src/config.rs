@@ -135,17 +135,9 @@ pub fn load_with<K: Into<OsString>, V: Into<OsString>>(
     load_on(file, environment, questions, &|_| Vec::new())
 }
 
-/// The sections that had no mistakes of their own, for who looks at the machine that they name.
-#[derive(Clone, Copy, Debug)]
-pub struct Sections<'a> {
-    pub listen: Option<&'a Listen>,
-    pub spool: Option<&'a Spool>,
-    pub adobe: Option<&'a Adobe>,
-    pub kafka: Option<&'a Kafka>,
-}
-
-/// What is wrong with the files and folders of the machine.
-pub type OfMachine<'a> = &'a dyn Fn(&Sections<'_>) -> Vec<Mistake>;
+/// What is wrong with the files and folders of the machine. Values that could not be read stand there as
+/// their defaults; mistakes about them are passed over.
+pub type OfMachine<'a> = &'a dyn Fn(&Config) -> Vec<Mistake>;
 
 /// As [`load_with`], with the mistakes that `machine` finds among the others.
 pub fn load_on<K: Into<OsString>, V: Into<OsString>>(
@@ -160,19 +152,27 @@ pub fn load_on<K: Into<OsString>, V: Into<OsString>>(
     let traces = traces::read(&variables);
     let mut environment = environment::read(variables, &mut mistakes);
     let file = file.or(environment.file.as_deref());
-    let mut file = file.and_then(|path| file::read(path, &mut mistakes));
+    let mut file = file.map(|path| file::read(path, &mut mistakes));
+    let is_unread = matches!(file, Some(None));
+    let mut file = file.take().flatten();
     for layer in file.iter_mut().chain([&mut environment.layer]) {
         layer::settle(layer, &mut mistakes);
     }
 
     let mut reading = Reading::new(Written::merge(file, environment.layer), mistakes);
-    let config = meaning::read(&mut reading, questions, machine);
+    // Of half a configuration, combinations tell nothing.
+    let alone = (&Questions { volume: None, ..*questions }, &|_: &Config| Vec::new());
+    let config = match is_unread {
+        true => meaning::read(&mut reading, alone.0, alone.1),
+        false => meaning::read(&mut reading, questions, machine),
+    };
     let Reading { mut mistakes, entries, written, .. } = reading;
+    if is_unread {
+        mistakes.forget_missing();
+    }
     mistakes.locate(|key| written.place(key.segments()));
-    match config {
-        Some(config) if mistakes.is_empty() => {
-            Ok(Loaded { config: Config { traces, ..config }, entries })
-        }
-        _ => Err(mistakes),
+    match mistakes.is_empty() {
+        true => Ok(Loaded { config: Config { traces, ..config }, entries }),
+        false => Err(mistakes),
     }
 }

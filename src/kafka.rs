@@ -27,6 +27,7 @@ mod pending;
 mod probe;
 mod producer;
 mod properties;
+mod read_check;
 mod reader;
 mod topics;
 mod transactions;

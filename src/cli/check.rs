@@ -46,6 +46,9 @@ pub(super) fn run(
     print(out, &loaded);
     print(out, format_args!("\n# {}\n", memory(&loaded.config)));
     print(out, format_args!("# {}\n", traces(&loaded.config.traces)));
+    if let Some(transactions) = transactions(&loaded.config) {
+        print(out, format_args!("# {transactions}\n"));
+    }
     if let Err(too_few) = open_files::check(&loaded.config) {
         print(out, format_args!("# {too_few}\n"));
     }
@@ -76,10 +79,29 @@ fn memory(config: &Config) -> String {
     format!("to recognise repeated events (deduplicate.ids = {}): {memory} of memory", settings.ids)
 }
 
+/// How long a transaction may last, which follows another key where it is not written.
+fn transactions(config: &Config) -> Option<String> {
+    let delivery = &config.kafka.delivery;
+    let lasts = delivery.transaction_timeout(&config.forward).as_secs();
+    let follows = match delivery.transaction_timeout {
+        Some(_) => "kafka.transaction_timeout",
+        None => "twice forward.hold_after",
+    };
+    delivery.is_exactly_once().then(|| format!("a transaction may last {lasts} s ({follows})"))
+}
+
+/// Of OTLP.
+const GRPC: u16 = 4317;
+
 /// Where spans go. The address without what may be a secret of it; the collector's headers, never.
 fn traces(traces: &Traces) -> String {
     match traces {
         Traces::Off => "no spans are made: no variable OTEL_* asks for them".into(),
+        Traces::To(endpoint) if endpoint.port() == Some(GRPC) => format!(
+            "spans go to {}: port {GRPC} is by custom gRPC's, which is not spoken here; OTLP over HTTP has \
+             4318 at most collectors",
+            fetch::Place::of(endpoint)
+        ),
         Traces::To(endpoint) => format!("spans go to {}", fetch::Place::of(endpoint)),
         Traces::Unusable(problem) => format!("no spans are made: {problem}"),
     }

@@ -53,6 +53,10 @@ fn probe(config: &Config) -> Result<String, String> {
                     "topic {topic}: {leaderless} of {partitions} partitions have no leader"
                 )
             }
+            TopicReport::WillBeMade if exactly_once && *topic == config.topics.checkpoints => {
+                let read = "whether it may be read shows once it is there";
+                writeln!(text, "topic {topic} will be created when needed; {read}")
+            }
             TopicReport::WillBeMade => writeln!(text, "topic {topic} will be created when needed"),
             TopicReport::Trouble(trouble) => writeln!(text, "{trouble}"),
         };

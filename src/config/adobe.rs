@@ -75,13 +75,13 @@ impl Default for Adobe {
     }
 }
 
-/// `None` after a mistake.
-pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Option<Adobe> {
+pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Adobe {
     let mut section = reading.section(root, "adobe");
     let keys_url = reading.leaf(&mut section, "keys_url", &HOST, Adobe::default().keys_url);
     let keys_folder = reading.optional(&mut section, "keys_folder", &FOLDER);
     reading.end(section);
-    Some(Adobe { keys_url: keys_url?, keys_folder: keys_folder? })
+    let keys_url = keys_url.unwrap_or_else(|| Adobe::default().keys_url);
+    Adobe { keys_url, keys_folder: keys_folder.unwrap_or_default() }
 }
 
 /// The keys below `auth` that are Adobe I/O's alone.

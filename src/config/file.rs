@@ -16,14 +16,24 @@ use super::{
 /// `None` when the file cannot be read at all; the mistakes then say why.
 pub(super) fn read(path: &Path, mistakes: &mut Mistakes) -> Option<Layer> {
     let name = path.display().to_string();
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
         Err(error) => {
             mistakes.add(
                 Place::File(name),
                 format!("cannot be read: {error}"),
                 "Correct --config or MILLRACE_CONFIG, or leave both out: the file is optional.",
             );
+            return None;
+        }
+    };
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let end = error.utf8_error().valid_up_to();
+            let line = line_of(&error.as_bytes()[..end]);
+            let remedy = "Save the file as UTF-8; nothing of it was read.";
+            mistakes.add(Place::File(format!("{name}, line {line},")), "is not UTF-8", remedy);
             return None;
         }
     };
@@ -40,11 +50,16 @@ pub(super) fn read(path: &Path, mistakes: &mut Mistakes) -> Option<Layer> {
     }
 }
 
+/// The line of what follows `before`.
+fn line_of(before: &[u8]) -> usize {
+    1 + before.iter().filter(|byte| **byte == b'\n').count()
+}
+
 /// The error's own text would show the line, and with it perhaps a token: so line and message only.
 fn parse(text: &str) -> Result<Dict, (usize, String)> {
     <Toml as Format>::from_str(text).map_err(|error| {
         let end = error.span().map_or(0, |span| span.start).min(text.len());
-        let line = 1 + text.as_bytes()[..end].iter().filter(|b| **b == b'\n').count();
+        let line = line_of(&text.as_bytes()[..end]);
         (line, error.message().trim().replace('\n', ", "))
     })
 }

@@ -1,5 +1,6 @@
 //! `sources.<name>.journal`: where the events are that the webhook gave up, and who may read them.
 
+use figment::value::Value;
 use reqwest::Url;
 
 use super::{
@@ -8,6 +9,7 @@ use super::{
     reading::{Reading, Section},
     secret::Secret,
     stages::Journal,
+    written::quoted,
 };
 use crate::delivery::SourceKind;
 
@@ -29,11 +31,14 @@ const TEXT: Kind<String> = Kind {
     show: |text| string(text),
 };
 
-const SECRET: Kind<Secret> = Kind {
-    parse: |text| Secret::new(text).ok_or_else(|| "which is empty".into()),
-    expected: "Write the client secret of the project's OAuth server-to-server credential.",
-    show: |_| HIDDEN.into(),
-};
+fn secret(value: &Value) -> Result<(Secret, String), (String, String)> {
+    const REMEDY: &str =
+        "Write the client secret of the project's OAuth server-to-server credential, in quotes.";
+    let text = quoted(value).map_err(|what| (format!("is {what}"), REMEDY.to_owned()))?;
+    let secret =
+        Secret::written(&text).map_err(|(problem, remedy)| (problem.into(), remedy.into()));
+    Ok((secret?, HIDDEN.into()))
+}
 
 /// `Some(None)` where no journal is configured; `None` after a mistake.
 pub(super) fn read(
@@ -51,7 +56,7 @@ pub(super) fn read(
     let url = reading.optional(s, "url", &HTTPS_URL);
     let organization_id = reading.optional(s, "organization_id", &TEXT);
     let client_id = reading.optional(s, "client_id", &TEXT);
-    let client_secret = reading.optional(s, "client_secret", &SECRET);
+    let client_secret = reading.any_optional(s, "client_secret", secret);
     let default: Url = TOKEN_URL.parse().expect("the constant is an address");
     let token_url = reading.leaf(s, "token_url", &HTTPS_URL, default);
     let scopes = reading.list(s, "scopes", SCOPES.map(str::to_owned).to_vec());

@@ -13,7 +13,7 @@ use super::{
     leaf::{Kind, NONZERO_DURATION, SIZE, string},
     mistake::Key,
     reading::{Reading, Section},
-    secret::Secret,
+    secret::{Secret, Unfit, one_line, placeholder},
     security,
     stages::{Delivery, Guarantee, Kafka},
     written::{list, quoted, text},
@@ -25,7 +25,7 @@ pub type Validate<'a> = &'a dyn Fn(&Kafka) -> Result<(), String>;
 
 const SERVERS: &str = "Write host:port, several with commas, as in `kafka-1:9092,kafka-2:9092`.";
 
-pub(super) fn read(reading: &mut Reading, root: &mut Section, validate: Validate) -> Option<Kafka> {
+pub(super) fn read(reading: &mut Reading, root: &mut Section, validate: Validate) -> Kafka {
     let mut section = reading.section(root, "kafka");
     let bootstrap_servers = reading.any(&mut section, "bootstrap_servers", servers);
     let queue_size = reading.leaf(&mut section, "queue_size", &SIZE, Kafka::QUEUE_SIZE);
@@ -41,18 +41,16 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section, validate: Validate
         let value = value.map(reading.with_file(&key.child(name)));
         properties.extend(value.map(|value| (name.clone(), value)));
     }
-    let consistent = security::check(&mut reading.mistakes, &key, &properties);
-    let complete = properties.len() == names.len();
+    let consistent = security::check(&mut reading.mistakes, &key, &names, &properties);
     let kafka = Kafka {
         // What is wrong with the properties shall not have to wait for the servers.
-        bootstrap_servers: bootstrap_servers.clone().unwrap_or_else(|| "localhost".into()),
+        bootstrap_servers: bootstrap_servers.unwrap_or_else(|| "localhost:9092".into()),
         properties,
         queue_size: queue_size.unwrap_or(Kafka::QUEUE_SIZE),
-        delivery: delivery.clone().unwrap_or_default(),
+        delivery,
     };
     ask(reading, &key, &kafka, validate, consistent);
-    let complete = complete && bootstrap_servers.is_some() && queue_size.is_some();
-    (complete && delivery.is_some()).then_some(kafka)
+    kafka
 }
 
 const PREFIX: Kind<String> = Kind {
@@ -64,43 +62,44 @@ const PREFIX: Kind<String> = Kind {
     show: |text| string(text),
 };
 
-fn delivery(reading: &mut Reading, section: &mut Section) -> Option<Delivery> {
+fn delivery(reading: &mut Reading, section: &mut Section) -> Delivery {
     let default = Delivery::default();
     let (all, name) = (&Guarantee::ALL, Guarantee::as_str);
     let guarantee = reading.choice(section, "delivery", all, name, Some(default.guarantee));
     let interval =
         reading.leaf(section, "commit_interval", &NONZERO_DURATION, default.commit_interval);
     let timeout = reading.optional(section, "transaction_timeout", &NONZERO_DURATION);
-    let prefix = default.transactional_id_prefix;
+    let prefix = default.transactional_id_prefix.clone();
     let prefix = reading.leaf(section, "transactional_id_prefix", &PREFIX, prefix);
-    Some(Delivery {
-        guarantee: guarantee?,
-        commit_interval: interval?,
-        transaction_timeout: timeout?,
-        transactional_id_prefix: prefix?,
-    })
+    Delivery {
+        guarantee: guarantee.unwrap_or(default.guarantee),
+        commit_interval: interval.unwrap_or(default.commit_interval),
+        transaction_timeout: timeout.unwrap_or_default(),
+        transactional_id_prefix: prefix.unwrap_or(default.transactional_id_prefix),
+    }
 }
 
 fn servers(value: &Value) -> Result<(String, String), (String, String)> {
     let wrong = |problem: String| (problem, SERVERS.to_owned());
     let servers = list(value).map_err(wrong)?;
-    if let Some(bad) = servers.iter().find(|server| !is_server(server)) {
-        // Nothing of a user and a password that somebody put before the host.
-        let bad = bad.rsplit_once('@').map_or(bad.as_str(), |(_, host)| host);
-        return Err(wrong(format!("has `{bad}` in it, which is no host with a port")));
+    // Nothing of a user and a password that somebody put before the host.
+    let shown =
+        |bad: &String| format!("`{}`", bad.rsplit_once('@').map_or(&**bad, |(_, host)| host));
+    let bad: Vec<_> = servers.iter().filter(|server| !is_server(server)).map(shown).collect();
+    if !bad.is_empty() {
+        let (bad, which) =
+            (bad.join(" and "), if bad.len() > 1 { "are no hosts" } else { "is no host" });
+        return Err(wrong(format!("has {bad} in it, which {which} with a port alone")));
     }
     let servers = servers.join(",");
     let shown = string(&servers);
     Ok((servers, shown))
 }
 
-/// `host`, `host:9092`, `[::1]:9092`, each perhaps behind `SSL://`.
+/// `host:9092`, `[::1]:9092`. The library also takes `SSL://host` and goes on with the port 9092 and, of
+/// the protocols, with the property security.protocol: neither is what it looks like.
 fn is_server(server: &str) -> bool {
-    let host = server.split_once("://").map_or(server, |(_, host)| host);
-    let (host, port) = match host.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (host, None),
-    };
+    let Some((host, port)) = server.rsplit_once(':') else { return false };
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let legal_host = match bracketed {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
@@ -109,7 +108,7 @@ fn is_server(server: &str) -> bool {
             !host.is_empty() && host.bytes().all(legal)
         }
     };
-    legal_host && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+    legal_host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 pub(super) fn property(name: &str, value: &Value) -> Result<(Secret, String), (String, String)> {
@@ -121,6 +120,11 @@ pub(super) fn property(name: &str, value: &Value) -> Result<(Secret, String), (S
     let written = if hidden { quoted(value) } else { text(value) };
     let written = written
         .map_err(|what| (format!("is {what}"), "Write it as text, in quotes.".to_owned()))?;
+    let unfit = |(problem, remedy): Unfit| (problem.to_owned(), remedy.to_owned());
+    placeholder(&written).map_err(unfit)?;
+    if hidden {
+        one_line(&written).map_err(unfit)?;
+    }
     let secret = Secret::new(&written)
         .ok_or_else(|| ("is empty".to_owned(), "Give it a value, or take it away.".to_owned()))?;
     // A URL may carry a password before its host.

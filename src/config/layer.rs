@@ -11,15 +11,12 @@ use figment::value::{Dict, Value};
 
 use super::{
     mistake::{Key, Mistakes},
-    secret::stripped,
+    secret::{PEM, stripped},
     written::{Files, Layer, quoted, reported},
 };
 
 /// Tables whose keys are Kafka's and not ours.
 pub(super) const PROPERTY_MAPS: [&[&str]; 2] = [&["kafka", "properties"], &["topics", "config"]];
-
-/// What a key or a certificate begins with.
-const PEM: &str = "-----BEGIN ";
 
 /// Larger than any secret.
 const SECRET_FILE_LIMIT: u64 = 1024 * 1024;
@@ -37,6 +34,8 @@ pub(super) fn settle(layer: &mut Layer, mistakes: &mut Mistakes) {
         let names: Vec<_> = properties.keys().filter(|n| n.ends_with(".file")).cloned().collect();
         for name in names {
             let target = name.trim_end_matches(".file");
+            let (name, value) = (name.replace('.', "_"), properties.remove(&name));
+            properties.extend(value.map(|value| (name.clone(), value)));
             from_file(properties, &key, &name, target, |text| Ok(text.into()), files, mistakes);
         }
     }
@@ -120,28 +119,28 @@ fn from_file(
         Ok(path) => {
             files.insert(parent.child(target).segments().to_vec(), path.as_ref().into());
             secret_file(&path).and_then(|text| {
-                read(&text).map_err(|problem| format!("names `{path}`, which {problem}"))
+                let wrong = |problem| (format!("names `{path}`, which {problem}"), NAME_ONE.into());
+                read(&text).map_err(wrong)
             })
         }
-        Err(what) => Err(format!("is {what}, where the path of a file was due")),
+        Err(what) => Err((format!("is {what}, where the path of a file was due"), NAME_ONE.into())),
     };
-    let value = content.unwrap_or_else(|problem| {
-        mistakes.at(
-            &key,
-            problem,
-            "Name a file that this process may read, with the secret in it.",
-        );
+    let value = content.unwrap_or_else(|(problem, remedy)| {
+        mistakes.at(&key, problem, remedy);
         reported()
     });
     values.insert(target.into(), value);
 }
 
-/// The text of a file of secrets. Errors go on from the key, and quote the path only.
+const NAME_ONE: &str = "Name a file that this process may read, with the secret in it.";
+
+/// The text of a file of secrets, or a problem and its remedy. Problems go on from the key, and quote the path only.
 ///
 /// There are no comments in such a file. A line that looks like one is a mistake, since it would be a
 /// secret that anybody can guess; only PEM has text around what counts.
-pub(super) fn secret_file(path: &str) -> Result<String, String> {
-    let wrong = |problem: String| format!("names `{path}`, which {problem}");
+pub(super) fn secret_file(path: &str) -> Result<String, (String, String)> {
+    let names = |problem: String| format!("names `{path}`, which {problem}");
+    let wrong = |problem: String| (names(problem), NAME_ONE.to_owned());
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(SECRET_FILE_LIMIT + 1).read_to_end(&mut bytes))
@@ -155,9 +154,11 @@ pub(super) fn secret_file(path: &str) -> Result<String, String> {
     }
     let comment = (1..).zip(text.lines()).find(|(_, line)| stripped(line).starts_with('#'));
     match comment {
-        Some((line, _)) if !text.contains(PEM) => Err(wrong(format!(
-            "begins line {line} with `#`: there are no comments in a file of secrets"
-        ))),
+        Some((line, _)) if !text.contains(PEM) => {
+            let problem = "with `#`: there are no comments in a file of secrets";
+            let problem = names(format!("begins line {line} {problem}"));
+            Err((problem, format!("Remove line {line}.")))
+        }
         _ => Ok(stripped(&text).to_owned()),
     }
 }

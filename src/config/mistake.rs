@@ -27,6 +27,20 @@ impl Key {
         &self.0
     }
 
+    /// The sections that it is in.
+    pub(super) fn sections(&self) -> Vec<Self> {
+        (1..self.0.len()).map(|levels| Self(self.0[..levels].to_vec())).collect()
+    }
+
+    /// The key that names the file of this one's secret.
+    pub(super) fn of_file(&self) -> Self {
+        let mut segments = self.0.clone();
+        if let Some(name) = segments.last_mut() {
+            *name = format!("{}_file", name.replace('.', "_"));
+        }
+        Self(segments)
+    }
+
     /// As in the file.
     pub fn toml(&self) -> String {
         self.0.join(".")
@@ -78,6 +92,28 @@ pub struct Mistake {
     pub remedy: String,
 }
 
+impl Mistake {
+    /// As in the file.
+    fn key(&self) -> Option<String> {
+        match &self.place {
+            Place::Key(key) | Place::Written(key, _) => Some(key.toml()),
+            Place::File(_) | Place::Variable(_) => None,
+        }
+    }
+}
+
+fn is_at_or_below(key: &str, other: &str) -> bool {
+    key.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Whether a text names a key, its section (`oauth.clients`), or a property by its own name.
+fn names(text: &str, key: &str) -> bool {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c));
+    let words = words.map(|word| word.trim_matches('.')).filter(|word| word.contains('.'));
+    let is_end = |word| key.strip_suffix(word).is_some_and(|rest: &str| rest.ends_with('.'));
+    words.into_iter().any(|word| is_at_or_below(key, word) || is_end(word))
+}
+
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}.\n    {}", self.place, self.problem, self.remedy)
@@ -104,6 +140,27 @@ impl Mistakes {
 
     pub(super) fn at(&mut self, key: &Key, problem: impl Into<String>, remedy: impl Into<String>) {
         self.add(Place::Key(key.clone()), problem, remedy);
+    }
+
+    /// Adds those of `found` that neither are about a key with a mistake, nor name one.
+    pub(super) fn add_unless_about_these(&mut self, found: Self) {
+        let keys: Vec<String> = self.0.iter().filter_map(|mistake| mistake.key()).collect();
+        let is_about_these = |mistake: &Mistake| {
+            let text = format!("{} {}", mistake.problem, mistake.remedy);
+            let is_of = |key: &String| keys.iter().any(|wrong| is_at_or_below(wrong, key));
+            mistake.key().iter().any(is_of) || keys.iter().any(|key| names(&text, key))
+        };
+        self.0.extend(found.0.into_iter().filter(|mistake| !is_about_these(mistake)));
+    }
+
+    /// Whether there is one at this key.
+    pub(super) fn are_about(&self, key: &str) -> bool {
+        self.0.iter().any(|mistake| mistake.key().as_deref() == Some(key))
+    }
+
+    /// Forgets what is said to be missing: it may stand in a file that could not be read.
+    pub(super) fn forget_missing(&mut self) {
+        self.0.retain(|mistake| !mistake.problem.starts_with("is missing"));
     }
 
     /// Adds to each key where it is written, as far as `written` knows.

@@ -11,7 +11,7 @@ use super::{
     leaf::{DURATION, Kind, NONZERO_DURATION, string},
     mistake::{Key, Mistakes},
     reading::{Reading, Section},
-    secret::{Secret, stripped},
+    secret::{PEM, Secret, placeholder, stripped},
     stages::SourceConfig,
     written::{list, quoted},
 };
@@ -130,8 +130,7 @@ const NAME: Kind<String> = Kind {
     show: |text| string(text),
 };
 
-/// `None` after a mistake.
-pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Option<OAuth> {
+pub(super) fn read(reading: &mut Reading, root: &mut Section) -> OAuth {
     let default = OAuth::default();
     let mut section = reading.section(root, "oauth");
     let keys = reading.any_optional(&mut section, "signing_keys", signing_keys);
@@ -140,7 +139,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Option<OAuth> {
         reading.leaf(&mut section, "token_lifetime", &NONZERO_DURATION, default.token_lifetime);
     let mut written = reading.section(&mut section, "clients");
     reading.end(section);
-    let mut clients = Some(default.clients);
+    let mut clients = default.clients;
     for id in written.names() {
         let mut client = reading.section(&mut written, &id);
         if SourceName::new(&id).is_none() {
@@ -152,16 +151,13 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Option<OAuth> {
         let with_file = reading.with_file(&client.key.child("secrets"));
         let read = read.map(|read| read.into_iter().map(with_file).collect());
         reading.end(client);
-        clients = clients.zip(read).map(|(mut clients, secrets)| {
-            clients.insert(id, secrets);
-            clients
-        });
+        clients.extend(read.map(|secrets| (id, secrets)));
     }
-    Some(OAuth {
-        signing_keys: keys?.unwrap_or_default().into_iter().map(with_file).collect(),
-        token_lifetime: lifetime?,
-        clients: clients?,
-    })
+    OAuth {
+        signing_keys: keys.flatten().unwrap_or_default().into_iter().map(with_file).collect(),
+        token_lifetime: lifetime.unwrap_or(default.token_lifetime),
+        clients,
+    }
 }
 
 /// `Some(None)` where a source has none of it, `None` after a mistake.
@@ -212,7 +208,9 @@ fn read_introspection(
     let client_secret = reading.any_optional(s, "client_secret", |value| {
         let wrong = |problem: &str| (problem.into(), "Write it as text, in quotes.".into());
         let text = quoted(value).map_err(|what| wrong(&format!("is {what}")))?;
-        Ok((Secret::new(text).ok_or_else(|| wrong("is empty"))?, HIDDEN.into()))
+        let secret =
+            Secret::written(&text).map_err(|(problem, remedy)| (problem.into(), remedy.into()));
+        Ok((secret?, HIDDEN.into()))
     });
     let keep = reading.leaf(s, "keep", &DURATION, Duration::from_secs(60));
     let key = section.key.clone();
@@ -311,6 +309,12 @@ fn secrets(value: &Value, least: usize) -> Result<(Vec<Secret>, String), (String
     let list = list(value).map_err(wrong)?;
     if list.is_empty() {
         return Err(wrong("holds nothing".into()));
+    }
+    for text in &list {
+        placeholder(text).map_err(|(problem, remedy)| (problem.to_owned(), remedy.to_owned()))?;
+    }
+    if list.iter().any(|text| text.contains(PEM.trim_end())) {
+        return Err(wrong("holds `-----BEGIN`, which begins a key or a certificate".into()));
     }
     if list.iter().any(|text| stripped(text).len() < least) {
         return Err(wrong(format!("holds a secret of less than {least} bytes")));

@@ -21,8 +21,14 @@ pub(super) fn read(reading: &mut Reading, section: &mut Section) -> Option<Vec<I
                 "Write the proxies' addresses or networks, as in `10.0.0.0/8` or `192.0.2.7`.";
             let wrong = |problem: String| (problem, remedy.to_owned());
             let texts = list(value).map_err(wrong)?;
-            let networks = texts.iter().map(|text| network(text)).collect::<Result<Vec<_>, _>>();
-            networks.map_err(wrong)
+            let (mut networks, mut problems) = (Vec::new(), Vec::new());
+            for network in texts.iter().map(|text| network(text)) {
+                match network {
+                    Ok(network) => networks.push(network),
+                    Err(problem) => problems.push(problem),
+                }
+            }
+            if problems.is_empty() { Ok(networks) } else { Err(wrong(problems.join("; "))) }
         },
         |networks| {
             let shown: Vec<_> =

@@ -10,6 +10,7 @@ use figment::value::{Dict, Value};
 
 use super::{
     effective::Entry,
+    layer::PROPERTY_MAPS,
     leaf::{Kind, string},
     mistake::{Key, Mistakes},
     nearest::nearest,
@@ -25,7 +26,8 @@ pub(super) struct Reading {
     pub mistakes: Mistakes,
     /// Every key that was asked for, in that order.
     pub entries: Vec<Entry>,
-    unknown: Vec<Key>,
+    /// With whether it is a section.
+    unknown: Vec<(Key, bool)>,
 }
 
 /// One table, and what of it was not asked for yet.
@@ -257,16 +259,23 @@ impl Reading {
 
     /// The end of a section: whatever nobody asked for is unknown.
     pub fn end(&mut self, section: Section) {
-        for name in section.values.keys() {
-            self.unknown.push(section.key.child(name));
+        for (name, value) in &section.values {
+            let is_section = matches!(value, Value::Dict(..));
+            self.unknown.push((section.key.child(name), is_section));
         }
     }
 
     /// The end of it all: reports the unknown keys, now that all known ones are known.
     pub fn report_unknown(&mut self) {
-        let known: Vec<Key> = self.entries.iter().map(|entry| entry.key.clone()).collect();
-        for key in std::mem::take(&mut self.unknown) {
-            let guess = nearest(&key, &known);
+        let keys = || self.entries.iter().map(|entry| &entry.key);
+        let files = keys().filter(|key| is_secret(key)).map(Key::of_file);
+        let known: Vec<Key> = keys().cloned().chain(files).collect();
+        let maps = PROPERTY_MAPS.into_iter().map(Key::of);
+        let sections: Vec<Key> = keys().flat_map(Key::sections).chain(maps).collect();
+        for (key, is_section) in std::mem::take(&mut self.unknown) {
+            let guess = nearest(&key, if is_section { &sections } else { &known });
+            // A section that stands in the place of a value.
+            let guess = guess.or_else(|| nearest(&key, &known));
             let remedy = match guess {
                 Some(guess) => format!("Did you mean {guess}?"),
                 None if key.segments().len() == 1 => {
@@ -289,7 +298,16 @@ impl Reading {
         }
     }
 
+    /// A value that came from a file of its own is shown as the file: what is printed can be read again,
+    /// and the secret is where it was.
     fn note(&mut self, key: Key, shown: Option<String>, origin: String) {
+        let file = self.written.file(key.segments()).filter(|_| shown.is_some());
+        if let Some(file) = file {
+            let shown = Some(string(&file.to_string_lossy()));
+            let key = key.of_file();
+            self.entries.push(Entry { key, shown, origin: origin.clone(), idle: false });
+        }
+        let shown = shown.filter(|_| self.written.file(key.segments()).is_none());
         self.entries.push(Entry { key, shown, origin, idle: false });
     }
 
@@ -300,10 +318,27 @@ impl Reading {
 
 const REQUIRED: &str = "It has no default: set it.";
 
-/// Quotes the value, but nothing below `auth`, `oauth` and `tls`: a secret may have slipped into the
-/// wrong place.
+/// Whether the value may come from a file of its own.
+fn is_secret(key: &Key) -> bool {
+    let secrets = ["tokens", "signing_keys", "secrets", "client_secret"];
+    key.segments().last().is_some_and(|name| secrets.contains(&&**name))
+}
+
+/// What is below `auth` and can be no secret.
+const HARMLESS: [&str; 5] =
+    ["header_scheme", "query_parameter", "validation_url", "issuer", "jwks_url"];
+
+/// Longer than what one would write there, so it is something else.
+const SHOWN: usize = 100;
+
+/// Quotes the value, but nothing below `auth`, `oauth` and `tls`, where a secret may have slipped into the
+/// wrong place, except under the names that take none. What looks like a password in a URL stays hidden.
 fn told(key: &Key, value: &str, problem: &str) -> String {
-    if key.segments().iter().any(|segment| ["auth", "oauth", "tls"].contains(&&**segment)) {
+    let is_among = |names: &[&str], name: &String| names.contains(&&**name);
+    let harmless = key.segments().last().is_some_and(|name| is_among(&HARMLESS, name))
+        && !value.contains('@')
+        && value.len() <= SHOWN;
+    if !harmless && key.segments().iter().any(|name| is_among(&["auth", "oauth", "tls"], name)) {
         format!("has a value (not shown here) {problem}")
     } else {
         format!("is `{value}`, {problem}")

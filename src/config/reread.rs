@@ -35,9 +35,13 @@ pub fn oauth(oauth: &OAuth) -> Result<OAuth, String> {
 
 /// The one secret in `file`.
 pub fn secret(file: &Path) -> Result<Secret, String> {
-    let text = secret_file(&file.to_string_lossy())?;
-    let secret = Secret::new(text).ok_or_else(|| which(file, "is empty"))?;
+    let text = text_of(file)?;
+    let secret = Secret::written(&text).map_err(|(problem, _)| which(file, problem))?;
     Ok(secret.read_from(file))
+}
+
+fn text_of(file: &Path) -> Result<String, String> {
+    secret_file(&file.to_string_lossy()).map_err(|(problem, _)| problem)
 }
 
 fn file_of(secrets: &[Secret]) -> Option<&Path> {
@@ -48,7 +52,7 @@ fn file_of(secrets: &[Secret]) -> Option<&Path> {
 type Rules = fn(&Value) -> Result<(Vec<Secret>, String), (String, String)>;
 
 fn list(file: &Path, read: Rules) -> Result<Vec<Secret>, String> {
-    let text = secret_file(&file.to_string_lossy())?;
+    let text = text_of(file)?;
     let secrets = one_a_line(&text).map_err(str::to_owned).and_then(|lines| {
         let (secrets, _) = read(&lines).map_err(|(problem, _)| problem)?;
         Ok(secrets)
@@ -62,7 +66,7 @@ pub fn kafka(kafka: &Kafka, validate: Validate<'_>) -> Result<Kafka, String> {
     let mut now = kafka.clone();
     for (name, secret) in &mut now.properties {
         let Some(file) = secret.file().map(Path::to_owned) else { continue };
-        let text = secret_file(&file.to_string_lossy())?;
+        let text = text_of(&file)?;
         let (value, _) =
             property(name, &text.into()).map_err(|(problem, _)| which(&file, &problem))?;
         *secret = value.read_from(&file);

@@ -10,6 +10,39 @@ use std::{fmt, path::Path, sync::Arc};
 
 use subtle::ConstantTimeEq;
 
+/// What is printed in place of a secret.
+const PLACEHOLDER: &str = "***";
+
+/// Why a text is no secret, and what to do. No text quotes one.
+pub(super) type Unfit = (&'static str, &'static str);
+
+/// A configuration that was printed and saved must not be taken: its secrets would be known to everybody.
+pub(super) fn placeholder(text: &str) -> Result<(), Unfit> {
+    match stripped(text) == PLACEHOLDER {
+        true => Err((
+            "has `***` where a secret was due",
+            "This is what `millrace check` prints in place of a secret: write the secret or its …_FILE.",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Of several lines only the whole of a key or a certificate in PEM is a secret: other texts of two lines
+/// are two secrets, or a secret and a remark.
+pub(super) fn one_line(text: &str) -> Result<(), Unfit> {
+    let text = stripped(text);
+    match text.contains(['\n', '\r']) && !text.contains(PEM) {
+        true => Err((
+            "has a line break in it, and is one secret",
+            "Write the secret alone, in one line.",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// What a key or a certificate begins with.
+pub(super) const PEM: &str = "-----BEGIN ";
+
 /// A token, a password, or any setting that may hold one. Never empty. It knows the file that it was
 /// read from, where there was one, so that it can be read again.
 #[derive(Clone)]
@@ -23,6 +56,13 @@ impl Secret {
     pub fn new(text: impl AsRef<str>) -> Option<Self> {
         let text = stripped(text.as_ref());
         (!text.is_empty()).then(|| Self { text: text.into(), file: None })
+    }
+
+    /// One secret as it was written, unless it is none.
+    pub(super) fn written(text: &str) -> Result<Self, Unfit> {
+        placeholder(text)?;
+        one_line(text)?;
+        Self::new(text).ok_or(("is empty", "Write the secret or its …_FILE."))
     }
 
     /// The same, read from `file`.
@@ -61,13 +101,13 @@ impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
+        f.write_str(PLACEHOLDER)
     }
 }
 
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
+        f.write_str(PLACEHOLDER)
     }
 }
 

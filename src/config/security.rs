@@ -20,9 +20,16 @@ const MECHANISMS: &str = "Write SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN.";
 const OTHERS: &str = "Use sasl.mechanism SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN, or certificates.";
 
 /// Says whether all is well.
-pub(super) fn check(mistakes: &mut Mistakes, key: &Key, properties: &Properties) -> bool {
+///
+/// Properties that are among `written` and not among `properties` were reported.
+pub(super) fn check(
+    mistakes: &mut Mistakes,
+    key: &Key,
+    written: &[String],
+    properties: &Properties,
+) -> bool {
     let before = mistakes.len();
-    let mut found = Found { mistakes, key, properties };
+    let mut found = Found { mistakes, key, written, properties };
     found.lacking("no OIDC (it would need libcurl)", &is_oidc);
     found.lacking("no Kerberos (GSSAPI)", &is_kerberos);
     found.mechanism();
@@ -33,6 +40,7 @@ pub(super) fn check(mistakes: &mut Mistakes, key: &Key, properties: &Properties)
 struct Found<'a> {
     mistakes: &'a mut Mistakes,
     key: &'a Key,
+    written: &'a [String],
     properties: &'a Properties,
 }
 
@@ -46,7 +54,11 @@ impl<'a> Found<'a> {
     }
 
     fn wrong(&mut self, name: &str, problem: impl Into<String>, remedy: &str) {
-        self.mistakes.at(&self.key.child(name), problem, remedy);
+        let is_reported = !self.properties.contains_key(name)
+            && self.written.iter().any(|written| written == name);
+        if !is_reported {
+            self.mistakes.at(&self.key.child(name), problem, remedy);
+        }
     }
 
     /// What this build lacks comes once, however many properties are about it.

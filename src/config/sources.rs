@@ -12,7 +12,7 @@ use super::{
     mistake::Key,
     oauth,
     reading::{Reading, Section},
-    secret::Secret,
+    secret::{PEM, Secret, placeholder},
     stages::{Auth, HeaderScheme, SourceConfig, TokenAuth},
     tls,
     written::list,
@@ -32,8 +32,8 @@ const QUERY_PARAMETER: Kind<String> = Kind {
     show: |text| string(text),
 };
 
-/// `None` after a mistake.
-pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Option<Vec<SourceConfig>> {
+/// Those that had no mistakes.
+pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Vec<SourceConfig> {
     let activity_types = catalog::read(reading, root);
     let mut section = reading.section(root, "sources");
     let names = section.names();
@@ -44,12 +44,11 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Option<Vec<Sour
     }
     let mut sources = Vec::new();
     for name in &names {
-        sources.push(source(reading, &mut section, name));
+        sources.extend(source(reading, &mut section, name));
     }
-    let activity_types = activity_types?;
-    let sources: Option<Vec<SourceConfig>> = sources.into_iter().collect();
+    let activity_types = activity_types.unwrap_or_default();
     let with_types = |source| SourceConfig { activity_types: activity_types.clone(), ..source };
-    sources.filter(|s| !s.is_empty()).map(|sources| sources.into_iter().map(with_types).collect())
+    sources.into_iter().map(with_types).collect()
 }
 
 fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option<SourceConfig> {
@@ -98,6 +97,11 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
         let problem = "is set, and there is no token that it could carry";
         reading.mistakes.at(&key.child("query_parameter"), problem, "Set tokens, or take it away.");
     }
+    let journal = journal?;
+    if journal.is_some() && tokens.is_none() {
+        let problem = "is missing, and there is a journal: `millrace backfill` delivers by a token";
+        reading.mistakes.at(&key.child("tokens"), problem, "Set it, or take the journal away.");
+    }
     let header_scheme = header_scheme?;
     let tokens = tokens.map(|tokens| tokens.into_iter().map(with_file).collect());
     let tokens = tokens.map(|tokens| TokenAuth { tokens, header_scheme, query_parameter });
@@ -105,7 +109,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
         name: name?,
         kind: kind?,
         auth: Auth { tokens, certificate, oauth, adobe: adobe? },
-        journal: journal?,
+        journal,
         size_limit: size_limit?,
         activity_types: BTreeMap::new(),
     })
@@ -122,6 +126,11 @@ pub(super) fn tokens(value: &Value) -> Result<(Vec<Secret>, String), (String, St
     }
     let mut tokens = Vec::new();
     for token in list {
+        placeholder(&token).map_err(|(problem, remedy)| wrong(problem, remedy))?;
+        if token.contains(PEM.trim_end()) {
+            let problem = "holds `-----BEGIN`, which begins a key or a certificate and no token";
+            return Err(wrong(problem, plainly));
+        }
         if token.trim() != token || token.contains(char::is_control) {
             let problem = "holds a token with a control character, or white space at an end";
             return Err(wrong(problem, "No header can carry it: choose another token."));

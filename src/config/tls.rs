@@ -34,18 +34,20 @@ pub(super) fn read(reading: &mut Reading, listen: &mut Section) -> Option<Option
     let authority = reading.optional(&mut section, "client_ca_file", &FILE);
     reading.end(section);
     let (certificate, private, client_ca_file) = (certificate?, private?, authority?);
-    let missing = |reading: &mut Reading, name: &str| {
+    // The other file stands for the missing one meanwhile, so that it is looked at, too.
+    let missing = |reading: &mut Reading, name: &str, other: Option<PathBuf>| {
         let remedy = "TLS needs both, listen.tls.certificate_file and listen.tls.key_file.";
         reading.mistakes.at(&key.child(name), "is missing", remedy);
-        None
+        let file = other?;
+        Some(Some(Tls { certificate_file: file.clone(), key_file: file, client_ca_file: None }))
     };
     match (certificate, private) {
         (Some(certificate_file), Some(key_file)) => {
             Some(Some(Tls { certificate_file, key_file, client_ca_file }))
         }
         (None, None) if client_ca_file.is_none() => Some(None),
-        (Some(_), None) => missing(reading, "key_file"),
-        (None, _) => missing(reading, "certificate_file"),
+        (Some(certificate), None) => missing(reading, "key_file", Some(certificate)),
+        (None, private) => missing(reading, "certificate_file", private),
     }
 }
 

@@ -25,6 +25,12 @@ pub fn fits(spool: &Spool, size_of: impl Fn(&Path) -> io::Result<u64>) -> Result
         return Ok(());
     }
     let bytes = |bytes| bytesize::ByteSize(bytes).display().iec().to_string();
+    if spool.reserve >= size {
+        let name = spool.directory.display();
+        let (reserve, size) = (bytes(spool.reserve), bytes(size));
+        let problem = format!("is {reserve}, while the volume of `{name}` has {size} in all");
+        return Err(mistake("spool.reserve", problem, "Lower it, or enlarge the volume."));
+    }
     Err(mistake(
         "spool.size_limit",
         format!(
@@ -67,6 +73,8 @@ mod tests {
         let mistake = fits(&spool(10 * GIB, GIB), |_| Ok(10 * GIB)).unwrap_err().to_string();
         assert!(mistake.starts_with("spool.size_limit (MILLRACE_SPOOL__SIZE_LIMIT)"), "{mistake}");
         assert!(mistake.contains("10.0 GiB in all"), "{mistake}");
+        let mistake = fits(&spool(GIB, 10 * GIB), |_| Ok(10 * GIB)).unwrap_err().to_string();
+        assert!(mistake.starts_with("spool.reserve (MILLRACE_SPOOL__RESERVE)"), "{mistake}");
         assert!(fits(&spool(u64::MAX, GIB), |_| Ok(u64::MAX - 1)).is_err());
     }
 

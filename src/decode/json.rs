@@ -222,7 +222,8 @@ impl<'a> Cursor<'a> {
 
     fn expected(&self, what: &str) -> Undecodable {
         let found = if self.at == self.body.len() { "the body ends" } else { "something else is" };
-        Undecodable::new("not-json", format!("expected {what} at byte {}: {found} there", self.at))
+        let error = format!("not JSON: expected {what} at byte {}: {found} there", self.at);
+        Undecodable::new("not-json", error)
     }
 
     fn nested_too_deep(&self) -> Undecodable {
@@ -238,7 +239,16 @@ impl<'a> Cursor<'a> {
         let at = (self.at + before + error.column()).min(self.body.len());
         let text = error.to_string();
         let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
-        Undecodable::new("not-json", format!("{what} at byte {at}"))
+        Undecodable::new("not-json", format!("not JSON: {} at byte {at}", plainly(what)))
+    }
+}
+
+/// serde_json's words for those who know the body and not the parser.
+fn plainly(what: &str) -> Cow<'_, str> {
+    match (what, what.strip_prefix("EOF while parsing ")) {
+        ("expected ident" | "expected value", _) => "unexpected text".into(),
+        (_, Some(part)) => format!("the body ends inside {part}").into(),
+        (what, None) => what.into(),
     }
 }
 
@@ -279,7 +289,18 @@ mod tests {
     fn an_error_names_the_byte_of_the_body_and_not_of_the_value() {
         let mut cursor = Cursor::new("{\"a\":1,\n\"b\":\n[1,\n x]}");
         let error = cursor.object(|cursor, _| cursor.skip().map(drop)).unwrap_err();
-        assert_eq!(error, Undecodable::new("not-json", "expected value at byte 19"));
+        assert_eq!(error, Undecodable::new("not-json", "not JSON: unexpected text at byte 19"));
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_without_the_words_of_a_parser() {
+        for (body, error) in [
+            ("this is no JSON", "not JSON: unexpected text at byte 2"),
+            ("[1,", "not JSON: the body ends inside a value at byte 3"),
+            ("[1 2]", "not JSON: expected `,` or `]` at byte 4"),
+        ] {
+            assert_eq!(Cursor::new(body).skip().unwrap_err(), Undecodable::new("not-json", error));
+        }
     }
 
     #[test]

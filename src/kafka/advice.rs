@@ -15,6 +15,9 @@ pub(super) struct Advice {
     partitions: i32,
     replication_factor: i32,
     settings: Vec<(String, String)>,
+    transactional_id_prefix: String,
+    /// The topic that is also read, with exactly-once delivery.
+    checkpoints: Option<String>,
 }
 
 impl Advice {
@@ -32,6 +35,10 @@ impl Advice {
             settings: topics
                 .map(|topics| topics.config.clone().into_iter().collect())
                 .unwrap_or_default(),
+            transactional_id_prefix: kafka.delivery.transactional_id_prefix.clone(),
+            checkpoints: topics
+                .filter(|_| kafka.delivery.is_exactly_once())
+                .map(|topics| topics.checkpoints.clone()),
         }
     }
 
@@ -50,25 +57,36 @@ impl Advice {
         line
     }
 
-    /// The line that lets this service write to `topic`.
+    /// The line that lets this service use `topic`: write, and what it needs besides. All in one line,
+    /// so that one right does not turn up after the other.
     pub(super) fn allow_write(&self, topic: &str) -> String {
-        self.allow("--operation Write --operation Describe", &format!("--topic '{topic}'"))
+        self.allow_topic("--operation Write --operation Describe", topic)
     }
 
-    /// The line that lets this service read `topic`.
-    pub(super) fn allow_read(&self, topic: &str) -> String {
-        self.allow("--operation Read --operation Describe", &format!("--topic '{topic}'"))
-    }
-
-    /// The line that lets this service have transactions under this id.
-    pub(super) fn allow_transactions(&self, id: &str) -> String {
-        let id = format!("--transactional-id '{id}'");
-        self.allow("--operation Write --operation Describe", &id)
+    /// The line that lets this service have transactions, under the ids of all spools that there will be.
+    pub(super) fn allow_transactions(&self) -> String {
+        let ids = match &*self.transactional_id_prefix {
+            "" => "--transactional-id '*'".to_owned(),
+            prefix => format!("--transactional-id '{prefix}' --resource-pattern-type prefixed"),
+        };
+        self.allow("--operation Write --operation Describe", &ids)
     }
 
     /// The line that lets this service make `topic`.
     pub(super) fn allow_create(&self, topic: &str) -> String {
-        self.allow("--operation Create --operation Describe", &format!("--topic '{topic}'"))
+        self.allow_topic("--operation Create --operation Describe", topic)
+    }
+
+    fn allow_topic(&self, operations: &str, topic: &str) -> String {
+        let resource = format!("--topic '{topic}'");
+        if self.checkpoints.as_deref() != Some(topic) {
+            return self.allow(operations, &resource);
+        }
+        let missing = ["--operation Read", "--operation Write"];
+        let missing = missing.into_iter().filter(|operation| !operations.contains(operation));
+        let all =
+            missing.fold(operations.to_owned(), |all, operation| format!("{operation} {all}"));
+        self.allow(&all, &resource)
     }
 
     /// The line that lets this service write idempotently (needed up to Kafka 2.8).

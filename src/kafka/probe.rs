@@ -14,6 +14,8 @@ use rdkafka::{
     producer::{BaseProducer, Producer},
 };
 
+use uuid::Uuid;
+
 use crate::config;
 
 use super::{
@@ -23,7 +25,7 @@ use super::{
     cluster::Cluster,
     context::{Asking, drain},
     ensure::{self, Shown},
-    errors, properties,
+    errors, properties, read_check,
     topics::{AdminMaker, Made},
     transactions::Identity,
     write_check,
@@ -136,18 +138,28 @@ pub fn probe(
             *topic = TopicReport::Trouble(trouble);
         }
     }
+    let checkpoints = report.topics.iter_mut().find(|(name, topic)| {
+        kafka.delivery.is_exactly_once() && *name == topics.checkpoints && topic.exists()
+    });
+    if let Some((name, topic)) = checkpoints
+        && read_check::is_denied(kafka, name, timeout)
+    {
+        let run = advice.allow_write(name);
+        *topic = TopicReport::Trouble(format!("topic `{name}` may not be read; run: {run}"));
+    }
     Ok(report)
 }
 
 /// Whether this service may have transactional ids, for exactly-once delivery: takes one that nothing
-/// uses. An error says what to run.
+/// uses, of the form that spools have. It is another one each time, so that the right to this one alone
+/// says nothing. An error says what to run.
 pub fn may_have_transactions(
     kafka: &config::Kafka,
     topics: &config::Topics,
     timeout: Duration,
 ) -> Result<(), String> {
     let identity = Identity {
-        id: format!("{}check", kafka.delivery.transactional_id_prefix),
+        id: format!("{}{}", kafka.delivery.transactional_id_prefix, Uuid::new_v4()),
         topic: topics.checkpoints.clone(),
         key: String::new(),
         timeout: Duration::from_secs(10),
@@ -159,9 +171,10 @@ pub fn may_have_transactions(
         .create_with_context(Asking::new(cluster))
         .map_err(|error| properties::describe(&error))?;
     client.init_transactions(timeout).map_err(|error| {
-        let trouble = format!("no transactions with ids like `{}`: {error}", identity.id);
+        let prefix = &kafka.delivery.transactional_id_prefix;
+        let trouble = format!("no transactions with ids that begin with `{prefix}`: {error}");
         if error.rdkafka_error_code() == Some(Code::TransactionalIdAuthorizationFailed) {
-            let run = Advice::new(kafka, Some(topics)).allow_transactions(&identity.id);
+            let run = Advice::new(kafka, Some(topics)).allow_transactions();
             return format!("{trouble}; run: {run}");
         }
         trouble
@@ -257,9 +270,29 @@ fn first_answer(
             return Err(ProbeError::NoAnswer {
                 brokers: kafka.bootstrap_servers.clone(),
                 seconds: timeout.as_secs(),
-                reason: cluster.last_complaint().unwrap_or_else(|| error.to_string()),
+                reason: with_cause(
+                    kafka,
+                    cluster.last_complaint().unwrap_or_else(|| error.to_string()),
+                ),
             });
         }
+    }
+}
+
+/// A TLS listener ends a connection without encryption, or answers in its own protocol: the library takes the
+/// beginning of that for an absurd length, or has no word for it but that the transport failed. (A connection
+/// that is refused has one.)
+fn with_cause(kafka: &config::Kafka, reason: String) -> String {
+    let is_told = reason.contains("security.protocol") || properties::is_encrypted(kafka);
+    let is_like_tls = ["Invalid response size", "isconnected", "transport failure"]
+        .iter()
+        .any(|text| reason.contains(text));
+    match is_like_tls && !is_told {
+        true => format!(
+            "{reason}; a likely cause: this port expects TLS, and kafka.properties.security_protocol is not \
+             SSL or SASL_SSL"
+        ),
+        false => reason,
     }
 }
 

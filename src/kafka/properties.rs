@@ -155,6 +155,11 @@ pub fn is_secured(kafka: &config::Kafka) -> bool {
     !protocol.unwrap_or("plaintext").eq_ignore_ascii_case("plaintext")
 }
 
+pub(super) fn is_encrypted(kafka: &config::Kafka) -> bool {
+    let protocol = kafka.properties.get("security.protocol").map(Secret::expose);
+    protocol.is_some_and(|protocol| protocol.to_ascii_uppercase().ends_with("SSL"))
+}
+
 /// Holds names and values against the library, without connecting anywhere: first each property by
 /// itself (all mistakes, one a line), then their combination in a client that knows no broker
 /// (files that are missing, mechanisms that this build lacks). Values never show in the error.

@@ -167,7 +167,7 @@ impl Transactions {
                 }
                 let text = properties::describe(&error);
                 if error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed) {
-                    let run = topics.advice().allow_read(&self.identity.topic);
+                    let run = topics.advice().allow_write(&self.identity.topic);
                     self.tell(&format!("reading {}: {text}; run: {run}", self.identity.topic));
                 }
                 debug!(error = text, "the checkpoints can't be read yet");
@@ -300,7 +300,7 @@ fn fatal(error: &KafkaError) -> Failure {
 fn advice(error: &KafkaError, identity: &Identity, topics: &Topics) -> String {
     match error.rdkafka_error_code() {
         Some(Code::TransactionalIdAuthorizationFailed) => {
-            format!("; run: {}", topics.advice().allow_transactions(&identity.id))
+            format!("; run: {}", topics.advice().allow_transactions())
         }
         Some(Code::InvalidTransactionTimeout) => format!(
             "; transactions may last {} s (kafka.transaction_timeout, or twice forward.hold_after), and \

@@ -67,13 +67,20 @@ fn what_check_prints_is_a_configuration_of_the_same_meaning_but_for_the_secrets(
     more.push(("MILLRACE_KAFKA__PROPERTIES__CLIENT_ID", "a \"quoted\" \\ name"));
     more.push(("MILLRACE_TOPICS__CONFIG__RETENTION_MS", "1000"));
     more.push(("MILLRACE_CATALOG__ACTIVITY_TYPES__13", "Change"));
-    more.push(("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "***"));
-    let ended = run(&["check"], &more, &PLAIN);
-    let folder = Folder::with(&[("config.toml", &ended.out)]);
+    let secret = Folder::with(&[("tokens", "hunter2")]);
+    let file = secret.text("tokens");
+    let mut more = environment(&more);
+    more.retain(|(name, _)| name != "MILLRACE_SOURCES__LEADS__AUTH__TOKENS");
+    more.push(("MILLRACE_SOURCES__LEADS__AUTH__TOKENS_FILE".into(), file.into()));
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    let arguments = ["millrace", "check"].map(OsString::from);
+    cli::run(arguments, more.clone(), &PLAIN, &mut out, &mut errors);
+    let out = String::from_utf8(out).unwrap();
+    let folder = Folder::with(&[("config.toml", &out)]);
     let none: [(&str, &str); 0] = [];
     let again = config::load(Some(&folder.path("config.toml")), none)
-        .unwrap_or_else(|mistakes| panic!("{}\n{mistakes}", ended.out));
-    assert_eq!(again, config::load(None, environment(&more)).unwrap());
+        .unwrap_or_else(|mistakes| panic!("{out}\n{mistakes}"));
+    assert_eq!(again, config::load(None, more).unwrap());
 }
 
 #[test]
@@ -88,6 +95,20 @@ fn check_says_what_recognising_repeats_takes() {
     assert!(some.lines().any(|l| l == line), "{some}");
     let none = said("MILLRACE_DEDUPLICATE__WINDOW", "0");
     assert!(none.contains("\n# repeated events are not recognised"), "{none}");
+}
+
+#[test]
+fn check_says_how_long_a_transaction_lasts_and_that_a_port_is_grpcs() {
+    let said =
+        |variables: &[(&str, &str)]| run(&["check"], &[&SMALL[..], variables].concat(), &PLAIN).out;
+    let once = ("MILLRACE_KAFKA__DELIVERY", "exactly-once");
+    let text = said(&[once]);
+    assert!(text.contains("# a transaction may last 60 s (twice forward.hold_after)"), "{text}");
+    let text = said(&[once, ("MILLRACE_KAFKA__TRANSACTION_TIMEOUT", "90s")]);
+    assert!(text.contains("# a transaction may last 90 s (kafka.transaction_timeout)"), "{text}");
+    assert!(!said(&[]).contains("a transaction"));
+    let text = said(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317")]);
+    assert!(text.contains("port 4317 is by custom gRPC's"), "{text}");
 }
 
 #[test]
@@ -109,6 +130,18 @@ fn check_says_where_traces_go_and_nothing_of_what_gets_them_in() {
         said(&[on, headers, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]),
         "# no spans are made: OTEL_EXPORTER_OTLP_PROTOCOL is not `http/protobuf`, the one that there is"
     );
+}
+
+#[test]
+fn one_file_of_tls_alone_is_looked_at_too_and_a_spool_below_a_file_is_one_mistake() {
+    let mut more = SMALL.to_vec();
+    more.push(("MILLRACE_LISTEN__TLS__KEY_FILE", "/not/there"));
+    more.push(("MILLRACE_SPOOL__DIRECTORY", "/dev/null/x"));
+    let ended = run(&["check"], &more, &PLAIN);
+    assert!(ended.errors.starts_with("3 mistakes"), "{}", ended.errors);
+    for key in ["listen.tls.certificate_file (", "listen.tls.key_file (", "spool.directory ("] {
+        assert_eq!(ended.errors.matches(key).count(), 1, "{key}: {}", ended.errors);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The configuration and the command line, from outside. A table of contents:
 
 mod adobe;
+mod all_at_once;
 mod check;
 mod default_toml;
 mod environment;
@@ -9,6 +10,7 @@ mod given;
 mod kafka;
 mod mistakes;
 mod oauth;
+mod printed_again;
 mod round_trip;
 mod rules;
 mod secrets;

@@ -174,7 +174,7 @@ fn what_the_catalogue_refuses_is_a_mistake_at_its_key() {
 #[test]
 fn servers_are_hosts_with_or_without_a_port() {
     let servers = "MILLRACE_KAFKA__BOOTSTRAP_SERVERS";
-    for good in ["a", "a:9092", "10.0.0.1:9092,b", "[::1]:9092", "SSL://a:9092", r#"["a","b"]"#] {
+    for good in ["a:9092", "10.0.0.1:9092,b:1", "[::1]:9092", r#"["a:1","b:2"]"#] {
         assert!(load(&[(servers, good)]).is_ok(), "{good}");
     }
     for bad in ["", ",", "a:", "a:x", "a:0", "a:70000", ":9092", "a b:9092", "a:9092;b:9092"] {

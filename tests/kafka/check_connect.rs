@@ -9,6 +9,7 @@ use crate::{
     admin,
     broker::{Broker, Options},
     consumers::{broker_count, read_topic},
+    jars,
     support::{ports, wait},
 };
 
@@ -17,6 +18,10 @@ fn check(address: &str) -> (bool, String) {
 }
 
 fn check_with(address: &str, delivery: &str) -> (bool, String) {
+    check_as(&[], address, delivery)
+}
+
+fn check_as(variables: &[(&str, &str)], address: &str, delivery: &str) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
         .args(["check", "--connect"])
         .env_clear()
@@ -30,6 +35,7 @@ fn check_with(address: &str, delivery: &str) -> (bool, String) {
         .env("MILLRACE_TOPICS__DEAD_LETTER", "asked.dead-letter")
         .env("MILLRACE_SOURCES__LEADS__KIND", "marketo-lead-activity")
         .env("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "hunter2")
+        .envs(variables.iter().copied())
         .output()
         .expect("the program starts");
     let text = [output.stdout, output.stderr].concat();
@@ -77,4 +83,61 @@ fn check_says_which_topic_may_not_be_written_and_writes_nothing() {
     for topic in [open, closed, "asked.dead-letter"] {
         assert!(read_topic(&address, topic).is_empty(), "{topic}");
     }
+}
+
+/// Every line of Kafka's tools in `text`, run by who may do everything.
+fn follow(text: &str, address: &str) -> usize {
+    let mut lines: Vec<_> =
+        text.lines().filter_map(|line| line.split_once("kafka-acls.sh ")).collect();
+    lines.sort();
+    for (_, line) in &lines {
+        let words: Vec<_> = line.split_whitespace().map(|word| word.trim_matches('\'')).collect();
+        let add = words.iter().position(|word| *word == "--add").expect("something is added");
+        allow(address, &words[add..]);
+    }
+    lines.len()
+}
+
+fn allow(address: &str, what: &[&str]) {
+    let arguments = [&["--bootstrap-server", address], what].concat();
+    jars::tool("org.apache.kafka.tools.AclCommand", &arguments);
+}
+
+#[test]
+fn what_check_advises_for_exactly_once_delivery_comes_in_one_round_and_is_enough() {
+    let settings = [("allow.everyone.if.no.acl.found", "false"), ("super.users", "User:ANONYMOUS")];
+    let settings = settings.map(|(name, value)| (name, value.to_owned())).to_vec();
+    let broker = Broker::start_with(&Options { access_control: true, passwords: true, settings });
+    broker.set_password("mill", "a-password");
+    let address = broker.address();
+    for topic in ["asked.dead-letter", "marketo.checkpoints"] {
+        admin::create_topic(&address, topic, 1);
+    }
+    let mill = ["--add", "--allow-principal", "User:mill", "--operation", "Write"];
+    let may_write = |what: &[&str]| {
+        allow(&address, &[&mill[..], &["--operation", "Describe"], what].concat());
+    };
+    may_write(&["--topic", "asked.", "--resource-pattern-type", "prefixed"]);
+    may_write(&["--topic", "marketo.checkpoints"]);
+    // One single id is none that a spool will have.
+    may_write(&["--transactional-id", "millrace-check"]);
+    let check = || {
+        let login = [
+            ("MILLRACE_KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SASL_PLAINTEXT"),
+            ("MILLRACE_KAFKA__PROPERTIES__SASL_MECHANISM", "SCRAM-SHA-512"),
+            ("MILLRACE_KAFKA__PROPERTIES__SASL_USERNAME", "mill"),
+            ("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD", "a-password"),
+        ];
+        check_as(&login, &broker.guarded_address(), "exactly-once")
+    };
+    let (fine, text) = check();
+    assert!(!fine, "{text}");
+    assert!(
+        text.contains("--transactional-id 'millrace-' --resource-pattern-type prefixed"),
+        "{text}"
+    );
+    assert!(text.contains("topic `marketo.checkpoints` may not be read; run: "), "{text}");
+    assert_eq!(follow(&text, &address), 2, "{text}");
+    let (fine, text) = check();
+    assert!(fine && text.contains("transactions are allowed"), "{text}");
 }

@@ -1,4 +1,9 @@
-use std::time::{Duration, Instant};
+use std::{
+    io::Write as _,
+    net::TcpListener,
+    thread,
+    time::{Duration, Instant},
+};
 
 use millrace::{
     config,
@@ -37,6 +42,28 @@ fn the_probe_of_a_cluster_that_is_away_ends_in_time_and_says_why() {
     let ProbeError::NoAnswer { brokers, reason, .. } = &error else { panic!("{error}") };
     assert_eq!(brokers, "127.0.0.1:1");
     assert!(reason.contains("refused"), "{error}");
+}
+
+#[test]
+fn a_port_that_answers_in_tls_is_a_likely_cause_and_named_with_its_property() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // Ends with the process.
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            // The alert that a TLS server has for what is no handshake.
+            let _ = stream.and_then(|mut stream| stream.write_all(b"\x15\x03\x01\x00\x02\x02\x46"));
+        }
+    });
+    let probe = |properties: &[(&str, &str)]| {
+        let kafka = kafka(&address, properties);
+        probe(&kafka, &config::Topics::default(), &[], Duration::from_secs(2))
+            .unwrap_err()
+            .to_string()
+    };
+    let text = probe(&[]);
+    assert!(text.contains("security") && text.contains("SSL"), "{text}");
+    println!("{text}");
 }
 
 #[test]

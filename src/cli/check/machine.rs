@@ -6,7 +6,7 @@ use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path, time::SystemTime};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::{
-    config::{Key, Mistake, Place, Sections},
+    config::{Config, Key, Mistake, Place},
     delivery::SourceName,
     listen::tls::{Tls, TlsError},
 };
@@ -14,22 +14,21 @@ use crate::{
 /// Files of a spool that are looked at: more tell nothing new.
 const ENTRIES: usize = 1000;
 
-pub(super) fn mistakes(sections: &Sections<'_>) -> Vec<Mistake> {
-    let spool = sections.spool.and_then(|spool| spool_folder(&spool.directory).err());
+pub(super) fn mistakes(config: &Config) -> Vec<Mistake> {
+    let spool = spool_folder(&config.spool.directory).err();
     let spool = spool.map(|problem| {
         let remedy = "Name a folder that this process may write to, or make it one.";
         mistake("spool.directory", problem, remedy)
     });
-    let keys = sections.adobe.and_then(|adobe| adobe.keys_folder.as_deref());
+    let keys = config.adobe.keys_folder.as_deref();
     let keys = keys.and_then(|folder| keys_folder(folder).err()).map(|problem| {
         let remedy = "Name a folder that this process may read: without its keys no delivery of Adobe \
                       I/O is taken.";
         mistake("adobe.keys_folder", problem, remedy)
     });
-    let tls = sections.listen.and_then(|listen| listen.tls.as_ref());
+    let tls = config.listen.tls.as_ref();
     let tls = tls.map(|files| Tls::check(files, SystemTime::now())).unwrap_or_default();
-    let certificate =
-        sections.kafka.and_then(|kafka| kafka.properties.get("ssl.certificate.location"));
+    let certificate = config.kafka.properties.get("ssl.certificate.location");
     let certificate = certificate.and_then(|path| {
         let key = "kafka.properties.ssl.certificate.location";
         Tls::check_time(key, Path::new(path.expose()), SystemTime::now()).err()

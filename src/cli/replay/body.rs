@@ -15,6 +15,9 @@ use crate::{
     spool::position::Position,
 };
 
+/// The reasons of a body that is no JSON. An element of a list was JSON, so it is a whole body.
+const NO_JSON: [&str; 3] = ["empty-body", "not-utf8", "not-json"];
+
 /// The reason of a body that was never inflated. Nothing else about its coding is kept, and as text it
 /// would be read as something that nobody has signed.
 const STILL_CODED: &str = "content-coding";
@@ -63,7 +66,7 @@ impl Kept<'_> {
 fn legacy<'a>(key: &[u8], original: &'a [u8]) -> Cow<'a, [u8]> {
     let kind = SourceKind::MarketoLeadActivity;
     let is_whole = decode::decode(kind, &decode::Rules::default(), original, &[], &mut Vec::new());
-    if is_whole.is_ok() {
+    if is_whole.err().is_none_or(|error| NO_JSON.contains(&error.reason)) {
         return Cow::Borrowed(original);
     }
     let key = String::from_utf8_lossy(key);
@@ -87,7 +90,8 @@ mod tests {
     fn an_activity_gets_the_munchkin_id_of_its_key_and_a_whole_body_stays_as_it_is() {
         let body = legacy(b"999-XYZ-000:7", br#"{"leadId":7}"#);
         assert_eq!(&*body, br#"{"munchkinId":"999-XYZ-000","activities":[{"leadId":7}]}"#);
-        assert_eq!(&*legacy(b"", b"{broken"), br#"{"activities":[{broken]}"#);
+        assert_eq!(&*legacy(b"", b"7"), br#"{"activities":[7]}"#);
+        assert_eq!(&*legacy(b"", b"{broken"), b"{broken", "so that its errors are where they were");
         let whole = br#"{"munchkinId":"m","activities":[]}"#;
         assert_eq!(&*legacy(b"m", whole), whole);
         let marked = [b"\xef\xbb\xbf", &whole[..]].concat();

@@ -28,6 +28,7 @@ fn replay() -> Replay {
         ("SOURCES__LEADS__AUTH__TOKENS", "a-token"),
         ("SOURCES__IO__KIND", "adobe-io"),
         ("SOURCES__IO__AUTH__CLIENT_IDS", "us"),
+        ("SOURCES__IO__AUTH__TOKENS", "another-token"),
         ("SOURCES__IO__JOURNAL__URL", "https://events.adobe.io/events/organizations/1/journal"),
         ("SOURCES__IO__JOURNAL__ORGANIZATION_ID", "1@AdobeOrg"),
         ("SOURCES__IO__JOURNAL__CLIENT_ID", "us-journal"),
@@ -106,6 +107,15 @@ fn an_event_that_names_no_recipient_has_to_come_from_the_journal() {
     body(&mut replay, &[(ORIGIN_HEADER, JOURNAL)], UNNAMED);
     kept(&mut replay, "io", "refused", Some(JOURNAL), UNNAMED);
     assert_eq!(outcome(&replay).0, "2 events");
+}
+
+#[test]
+fn a_body_that_is_no_json_has_the_error_of_its_dead_letter() {
+    let mut replay = replay();
+    kept(&mut replay, "leads", "not-json", None, "this is no JSON");
+    let (_, problems) = outcome(&replay);
+    let expected = "leads 7.0: not JSON: unexpected text at byte 2 (not-json)";
+    assert_eq!(problems, [expected]);
 }
 
 #[test]
