@@ -35,6 +35,10 @@ impl Anchor {
         Ok(Self { path: path.to_owned(), id: disk.info(path)?.id })
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub fn look(&self, disk: &dyn Disk) -> io::Result<Stands> {
         match disk.info(&self.path) {
             Ok(info) if info.id == self.id => Ok(Stands::Same),

@@ -124,7 +124,6 @@ impl Folder {
         let shared = Arc::new(Shared::new(
             source.clone(),
             id,
-            segments,
             folders,
             self.clone(),
             source_limit,

@@ -89,7 +89,6 @@ impl Shared {
     pub fn new(
         source: SourceName,
         id: Uuid,
-        segments: PathBuf,
         folders: [Anchor; 2],
         folder: Arc<Folder>,
         source_limit: Option<u64>,
@@ -113,7 +112,7 @@ impl Shared {
         Self {
             source,
             id,
-            segments,
+            segments: folders[1].path().to_owned(),
             folders,
             extent,
             folder,
