@@ -41,6 +41,7 @@ use uuid::Uuid;
 use self::{position::Position, queue::Waiting, shared::Shared};
 use crate::delivery::{Authenticated, Delivery, SourceName, UnixMillis};
 
+mod anchor;
 mod budget;
 pub mod checksummed;
 mod damage;

@@ -106,7 +106,7 @@ fn find(
     };
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let shown = directory.display();
-    let there = viewer::sources(&*disk, &directory).map_err(|error| {
+    let there = viewer::known_sources(&*disk, &directory).map_err(|error| {
         let cause = with_causes(&error);
         let remedy = "name the folder of the service's `spool.directory` with --directory";
         (1, format!("there is no spool to read in {shown} ({cause}): {remedy}"))

@@ -44,7 +44,7 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// Bytes that an unprivileged process can still write to the volume of `path`.
     fn available_space(&self, path: &Path) -> io::Result<u64>;
     /// Creates `path` if needed and holds it exclusively until the [`Lock`] is dropped or the
-    /// process ends. `WouldBlock` when another process has it.
+    /// process ends, and the folder in which it is as well. `WouldBlock` when another process has it.
     fn lock(&self, path: &Path) -> io::Result<Lock>;
     /// The clock by which [`FileInfo::written_at`] is told.
     fn now(&self) -> UnixMillis;
@@ -304,11 +304,12 @@ impl Disk for RealDisk {
     fn lock(&self, path: &Path) -> io::Result<Lock> {
         let mut options = fs::OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock::new(file)),
-            Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(fs::TryLockError::Error(error)) => Err(error),
+        file.try_lock()?;
+        // Removed and made again since it was opened: another process may hold the new one.
+        if id_of(&file.metadata()?) != id_of(&fs::metadata(path)?) {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
+        Ok(Lock::new((file, lock_directory_of(path)?)))
     }
 
     fn now(&self) -> UnixMillis {
@@ -351,6 +352,21 @@ impl DiskFile for RealFile {
 
     fn id(&self) -> io::Result<Option<FileId>> {
         Ok(Some(id_of(&self.0.metadata()?)))
+    }
+}
+
+/// The folder itself is held too: a lock file can be removed, and a second one be made.
+fn lock_directory_of(path: &Path) -> io::Result<Option<fs::File>> {
+    let Some(directory) = path.parent() else { return Ok(None) };
+    let directory = fs::File::open(directory)?;
+    match directory.try_lock() {
+        Ok(()) => Ok(Some(directory)),
+        Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        // Some network file systems lock no folders.
+        Err(fs::TryLockError::Error(error)) => {
+            tracing::debug!(%error, "the folder is held by its lock file alone");
+            Ok(None)
+        }
     }
 }
 

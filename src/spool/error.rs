@@ -27,6 +27,11 @@ pub enum OpenError {
          a segment of another spool was copied here; move it away"
     )]
     Foreign { segment: PathBuf, found: Uuid, expected: Uuid },
+    #[error(
+        "{segments} is gone, and {extent} says that deliveries were stored there: see that the volume is there, or \
+         bring the folder back. If it was removed on purpose, remove {extent} too"
+    )]
+    Gone { segments: PathBuf, extent: PathBuf },
     #[error("{path} can't be used: {problem}")]
     Identity { path: PathBuf, problem: String },
     /// May pass. If it does not, opening again and again makes damage of it, if it is small.
@@ -56,6 +61,7 @@ impl OpenError {
             | Self::AlreadyOpen { .. }
             | Self::NewerFormat { .. }
             | Self::Foreign { .. }
+            | Self::Gone { .. }
             | Self::Identity { .. }
             | Self::BadDisk { .. } => false,
         }
@@ -65,6 +71,7 @@ impl OpenError {
     pub fn is_of_one_spool(&self) -> bool {
         match self {
             Self::Foreign { .. }
+            | Self::Gone { .. }
             | Self::Identity { .. }
             | Self::Unreadable { .. }
             | Self::BadDisk { .. }

@@ -58,6 +58,15 @@ impl ExtentFile {
         Self(directory.join(format!("{source}.extent")))
     }
 
+    /// The source whose note has this file name.
+    pub fn source(name: &str) -> Option<SourceName> {
+        SourceName::new(name.strip_suffix(".extent")?)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Durable when it returns.
     pub fn note(&self, disk: &dyn Disk, extent: Extent) -> io::Result<()> {
         let json = serde_json::to_string(&Content { version: VERSION, extent })?;

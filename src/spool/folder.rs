@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     Config, Delivered, Spool, Writer,
+    anchor::{Anchor, AnchoredDisk, Stands},
     budget::{Budget, Total},
     disk::{self, Disk, Lock},
     error::OpenError,
@@ -30,6 +31,10 @@ pub struct Folder {
     /// For segments; everything else is written to `reserved`.
     pub(super) disk: Arc<dyn Disk>,
     reserved: Arc<dyn Disk>,
+    /// Both, once a spool is open, go nowhere else.
+    anchored: AnchoredDisk,
+    /// What the name of the lock must lead to; `None` on a disk whose locks have no file.
+    lock_anchor: Option<Anchor>,
     pub(super) reserve: Arc<Reserve>,
     pub(super) config: Config,
     /// Undelivered bytes of all spools, against `spool.size_limit`.
@@ -52,11 +57,17 @@ impl Folder {
             io::ErrorKind::WouldBlock => OpenError::Locked { directory: directory.clone() },
             _ => failed("locking", &lock_path)(error),
         })?;
-        let reserve = Reserve::new(disk.clone(), directory, config.reserve_held);
-        let reserved = ReservedDisk { disk: disk.clone(), reserve: reserve.clone() };
+        let anchored = AnchoredDisk::new(disk.clone());
+        anchored.hold(Anchor::of(&*disk, directory).map_err(failed("looking at", directory))?);
+        let lock_anchor = Anchor::of(&*disk, &lock_path).ok();
+        let on_disk: Arc<dyn Disk> = Arc::new(anchored.clone());
+        let reserve = Reserve::new(on_disk.clone(), directory, config.reserve_held);
+        let reserved = ReservedDisk { disk: on_disk, reserve: reserve.clone() };
         Ok(Arc::new(Self {
             disk,
             reserved: Arc::new(reserved),
+            anchored,
+            lock_anchor,
             reserve,
             config: config.clone(),
             total: Total::new(config.size_limit, &config.source_limits),
@@ -105,10 +116,15 @@ impl Folder {
             recovered
         };
         identity.seal(found);
+        let folders = [&directory, &segments]
+            .map(|path| Anchor::of(disk, path).map_err(failed("looking at", path)));
+        let [of_source, of_segments] = folders;
+        let folders = [of_source?, of_segments?];
+        self.anchored.hold(folders[0].clone());
         let shared = Arc::new(Shared::new(
             source.clone(),
             id,
-            segments,
+            folders,
             self.clone(),
             source_limit,
             recovered.ledger,
@@ -134,6 +150,12 @@ impl Folder {
     #[expect(clippy::misnamed_getters, reason = "the one that others are to have")]
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.reserved
+    }
+
+    /// Whether another process may hold the folder as well, since the lock has another name or none.
+    pub(super) fn has_lost_its_lock(&self) -> bool {
+        let stands = self.lock_anchor.as_ref().map(|lock| lock.look(&*self.disk));
+        matches!(stands, Some(Ok(Stands::Gone | Stands::Another)))
     }
 
     /// Whether the volume has at least `spool.reserve` left. Below that no source can accept.

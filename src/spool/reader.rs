@@ -6,6 +6,9 @@
 //! reader that wants them begins at the oldest that is kept. A reader that stands in a segment when
 //! it is removed reads on (the open file stays) and then finds its way.
 //!
+//! A segment that is missing is damage only in the folder in which the spool was opened (`anchor.rs`). A
+//! folder that is gone is waited for; where another one stands, the spool is poisoned.
+//!
 //! What the disk does not give back is waited for; when it stays so, and only there, it is damage
 //! like any other (`trouble.rs`, `walk/unreadable.rs`).
 
@@ -118,7 +121,10 @@ impl Reader {
                 Ok(None)
             }
             Place::Missing { next } => {
-                let damage = Damage::missing(self.shared.segment_path(self.next), self.next, next);
+                let segment = self.shared.segment_path(self.next);
+                let io = |error| ReadError::Io { segment: segment.clone(), offset: 0, error };
+                self.shared.check_folders().map_err(io)?;
+                let damage = Damage::missing(segment, self.next, next);
                 self.next = next;
                 Ok(Some(Next::Damage(damage)))
             }
@@ -129,7 +135,11 @@ impl Reader {
     fn open(&mut self, generation: u64, mark: Mark, end: End) -> Result<Option<Next>, ReadError> {
         let segment = self.shared.segment_path(generation);
         let io = |error| ReadError::Io { segment: segment.clone(), offset: 0, error };
-        let file = match self.shared.disk().open_to_read(&segment) {
+        // Before and behind it: a folder that is away for a moment has lost nothing.
+        self.shared.check_folders().map_err(io)?;
+        let opened = self.shared.disk().open_to_read(&segment);
+        self.shared.check_folders().map_err(io)?;
+        let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if !self.shared.look(|ledger| ledger.holds(generation)) {

@@ -5,6 +5,7 @@
 //! needs neither while it writes and syncs.
 
 use std::{
+    io,
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -15,7 +16,8 @@ use uuid::Uuid;
 
 use super::{
     Backlog, Room, SpoolState,
-    disk::{Disk, FileId},
+    anchor::{Anchor, Stands},
+    disk::Disk,
     error::{AppendError, Limit},
     extent::{Extent, ExtentFile},
     folder::Folder,
@@ -33,8 +35,8 @@ pub struct Shared {
     pub id: Uuid,
     /// The folder of the segments.
     pub segments: PathBuf,
-    /// Which folder that was when the spool was opened.
-    pub segments_id: Option<FileId>,
+    /// The source's folder and that of the segments, as they were when the spool was opened.
+    folders: [Anchor; 2],
     pub extent: ExtentFile,
     pub folder: Arc<Folder>,
     pub source_limit: Option<u64>,
@@ -87,7 +89,7 @@ impl Shared {
     pub fn new(
         source: SourceName,
         id: Uuid,
-        segments: PathBuf,
+        folders: [Anchor; 2],
         folder: Arc<Folder>,
         source_limit: Option<u64>,
         ledger: Ledger,
@@ -106,13 +108,12 @@ impl Shared {
             set_aside: false,
             ended: false,
         };
-        let segments_id = folder.disk.info(&segments).ok().and_then(|info| info.id);
         let extent = ExtentFile::of(&folder.config.directory, &source);
         Self {
             source,
             id,
-            segments,
-            segments_id,
+            segments: folders[1].path().to_owned(),
+            folders,
             extent,
             folder,
             source_limit,
@@ -126,6 +127,33 @@ impl Shared {
 
     pub fn disk(&self) -> &dyn Disk {
         &*self.folder.disk
+    }
+
+    /// Whether the folders are still the ones in which the spool was opened. Nothing that is missing in
+    /// others is a loss. Not knowing is an error.
+    pub fn folders_stand(&self) -> io::Result<Stands> {
+        for folder in &self.folders {
+            match folder.look(self.disk())? {
+                Stands::Same => {}
+                stands => return Ok(stands),
+            }
+        }
+        Ok(Stands::Same)
+    }
+
+    /// For a reader. A folder that is gone is waited for; where another one has its name only a new start can
+    /// tell what is there.
+    pub fn check_folders(&self) -> io::Result<()> {
+        let what = match self.folders_stand()? {
+            Stands::Same => return Ok(()),
+            Stands::Gone => "is gone since the start: is the volume there?",
+            Stands::Another => "is another folder than at the start",
+        };
+        let reason = format!("{} {what}", self.segments.display());
+        if let Ok(Stands::Another) = self.folders_stand() {
+            self.poison(&reason);
+        }
+        Err(io::Error::other(reason))
     }
 
     pub fn segment_path(&self, generation: u64) -> PathBuf {

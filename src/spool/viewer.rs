@@ -15,7 +15,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    StoredDelivery,
+    StoredDelivery, anchor,
     damage::Damage,
     disk::{self, Disk, DiskFile},
     error::{OpenError, ReadError},
@@ -28,6 +28,18 @@ use super::{
     walk::{End, Range, Step, Unreadable, Walk, WalkError},
 };
 use crate::delivery::{SourceName, UnixMillis};
+
+/// The sources that have a spool in `directory` (`spool.directory`), or had one and it is missing, in the
+/// order of their names.
+pub fn known_sources(disk: &dyn Disk, directory: &Path) -> Result<Vec<SourceName>, OpenError> {
+    let mut known = sources(disk, directory)?;
+    let io = |error| OpenError::Io { doing: "listing", path: directory.to_owned(), error };
+    let names = disk.list(directory).map_err(io)?;
+    known.extend(names.iter().filter_map(|name| ExtentFile::source(name)));
+    known.sort();
+    known.dedup();
+    Ok(known)
+}
 
 /// The sources that have a spool in `directory` (`spool.directory`), in the order of their names.
 pub fn sources(disk: &dyn Disk, directory: &Path) -> Result<Vec<SourceName>, OpenError> {
@@ -93,7 +105,9 @@ impl Viewer {
     ) -> Result<Self, OpenError> {
         let folder = directory.join(source.as_str());
         let segments = folder.join("segments");
-        let generations = recovery::generations(&*disk, &segments)?;
+        let extent = ExtentFile::of(directory, source);
+        let generations = recovery::generations(&*disk, &segments)
+            .map_err(|error| or_gone(error, &*disk, &segments, &extent))?;
         let identity = IdentityFile {
             disk: &*disk,
             path: &folder.join("identity"),
@@ -101,7 +115,6 @@ impl Viewer {
             generations: &generations,
         };
         let id = identity.read()?.map(|found| found.spool);
-        let extent = ExtentFile::of(directory, source);
         Ok(Self { disk, source: source.clone(), segments, id, extent })
     }
 
@@ -219,6 +232,15 @@ impl Viewer {
         let source = self.source.clone();
         Ok(Some(Scan { source, path, file, walk, end, header, offset: HEADER_LENGTH }))
     }
+}
+
+/// A folder that is not there, though something was stored in it once.
+fn or_gone(error: OpenError, disk: &dyn Disk, segments: &Path, extent: &ExtentFile) -> OpenError {
+    let is_missing = matches!(&error, OpenError::Io { error, .. } if anchor::is_gone(error));
+    if is_missing && disk.info(extent.path()).is_ok() {
+        return OpenError::Gone { segments: segments.to_owned(), extent: extent.path().to_owned() };
+    }
+    error
 }
 
 /// Goes through one segment and checks every frame.

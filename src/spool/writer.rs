@@ -7,7 +7,7 @@
 //! | step | failure | meaning |
 //! | --- | --- | --- |
 //! | *Room*: the budgets, and the reserve | not enough | full; nothing was touched |
-//! | *Begin*: a full segment is left for a new one, whose header and name are synced before any frame is written (`begin.rs`) | any, but for a sync's | full; the new name is taken away again |
+//! | *Begin*: a full segment is left for a new one, in the folder of the start and under its lock (another one: poison), whose header and name are synced before any frame is written (`begin.rs`) | any, but for a sync's | full; the new name is taken away again |
 //! | | a sync's own | poison |
 //! | *Write* | a shortage (space, files, memory) | the file is cut back to the last whole frame, delivered segments give way, one more try, then full |
 //! | | any other | poison |
@@ -37,7 +37,7 @@ use super::{
     segment::HEADER_LENGTH,
     shared::Shared,
 };
-use crate::delivery::Authenticated;
+use crate::delivery::{Authenticated, UnixMillis};
 
 /// Appends to one spool. There is one per spool; dropping it means that nothing more will come.
 pub struct Writer {
@@ -46,6 +46,7 @@ pub struct Writer {
     active: Option<Active>,
     /// Heads and headers of the group being written.
     heads: Vec<u8>,
+    lock_looked_at: UnixMillis,
 }
 
 /// The segment being written.
@@ -74,7 +75,7 @@ enum Trouble {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, queue: Queue, active: Option<Active>) -> Self {
-        Self { shared, queue, active, heads: Vec::new() }
+        Self { shared, queue, active, heads: Vec::new(), lock_looked_at: 0 }
     }
 
     /// Makes the whole group durable, in one segment, and returns the deliveries' sequences; or
@@ -167,6 +168,7 @@ impl Writer {
         };
         let stored = self.write(&active, group, begin);
         let stored = stored.and_then(|()| self.check_in_place(&active));
+        let stored = stored.and_then(|()| self.check_lock_now_and_then());
         if stored.is_ok() {
             active.length += bytes;
         }

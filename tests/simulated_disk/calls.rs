@@ -230,8 +230,11 @@ impl DiskFile for Handle {
         let mut world = self.alive()?;
         world.syncs_waiting += 1;
         self.disk.0.sync_gate.notify_all();
-        world = self.disk.0.sync_gate.wait_while(world, |world| world.syncs_held).unwrap();
+        let held = |world: &mut World| world.syncs_held && world.syncs_let_pass == 0;
+        world = self.disk.0.sync_gate.wait_while(world, held).unwrap();
+        world.syncs_let_pass = world.syncs_let_pass.saturating_sub(1);
         world.syncs_waiting -= 1;
+        self.disk.0.sync_gate.notify_all();
         let outcome = world.trouble(Call::SyncData);
         let World { random, files, .. } = &mut *world;
         match outcome {

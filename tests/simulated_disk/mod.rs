@@ -160,6 +160,15 @@ impl SimulatedDisk {
         assert!(!outcome.timed_out(), "nobody syncs");
     }
 
+    /// Lets the sync go that is being held, and holds the next one.
+    pub fn let_a_sync_pass(&self) {
+        let mut world = self.world();
+        world.syncs_let_pass += 1;
+        self.0.sync_gate.notify_all();
+        let waiting = |world: &mut World| world.syncs_let_pass > 0;
+        drop(self.0.sync_gate.wait_while(world, waiting).unwrap());
+    }
+
     pub fn release_syncs(&self) {
         self.world().syncs_held = false;
         self.0.sync_gate.notify_all();

@@ -214,3 +214,126 @@ fn on_a_real_disk_a_folder_that_is_replaced_under_the_process_is_no_longer_answe
         "and it is said in the log"
     );
 }
+
+/// A spool on the machine's own disk, with deliveries in several segments.
+struct OnRealDisk {
+    place: tempfile::TempDir,
+    folder: Arc<Folder>,
+    writer: millrace::spool::Writer,
+    spool: millrace::spool::Spool,
+}
+
+impl OnRealDisk {
+    fn with_deliveries(numbers: std::ops::Range<u64>) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(Arc::new(RealDisk), &Self::config(&place)).unwrap();
+        let (mut writer, spool) = folder.spool(&source(), None, &Metrics::new(), None).unwrap();
+        append_series(&mut writer, numbers, 200);
+        Self { place, folder, writer, spool }
+    }
+
+    fn config(place: &tempfile::TempDir) -> millrace::spool::Config {
+        millrace::spool::Config { directory: place.path().join("spool"), ..config() }
+    }
+
+    fn path(&self, below: &str) -> std::path::PathBuf {
+        self.place.path().join("spool").join(below)
+    }
+
+    fn elsewhere(&self) -> std::path::PathBuf {
+        self.place.path().join("elsewhere")
+    }
+}
+
+#[test]
+fn a_folder_that_is_away_for_a_while_is_waited_for_and_nothing_in_it_is_damage() {
+    for below in ["leads/segments", "leads", ""] {
+        let on = OnRealDisk::with_deliveries(1..8);
+        let mut reader = on.spool.reader(1);
+        std::fs::rename(on.path(below), on.elsewhere()).unwrap();
+        for _ in 0..30 {
+            assert!(reader.next().is_err(), "`{below}` is not there");
+        }
+        assert!(!on.path(below).exists(), "`{below}` is not made");
+        std::fs::rename(on.elsewhere(), on.path(below)).unwrap();
+        assert_eq!(on.spool.state(), SpoolState::Open);
+        let (deliveries, damages) = read_all(&mut reader);
+        assert_eq!((deliveries.len(), damages.len()), (7, 0), "`{below}`");
+    }
+}
+
+#[test]
+fn a_single_segment_that_is_missing_from_its_folder_is_damage() {
+    let on = OnRealDisk::with_deliveries(1..8);
+    std::fs::remove_file(on.path("leads/segments/00000000000000000001.segment")).unwrap();
+    let (deliveries, damages) = read_all(&mut on.spool.reader(1));
+    assert_eq!(deliveries.first().map(|(number, _)| *number), Some(4));
+    assert_eq!((damages[0].first_sequence, damages[0].next_sequence), (1, 4));
+}
+
+#[test]
+fn a_folder_that_another_one_stands_for_is_never_read_and_the_spool_is_poisoned() {
+    for below in ["leads/segments", "leads"] {
+        let on = OnRealDisk::with_deliveries(1..8);
+        let mut reader = on.spool.reader(1);
+        std::fs::rename(on.path(below), on.elsewhere()).unwrap();
+        std::fs::create_dir_all(on.path("leads/segments")).unwrap();
+        assert!(reader.next().is_err(), "`{below}`");
+        assert_eq!(on.spool.state(), SpoolState::Poisoned, "`{below}`");
+    }
+}
+
+#[test]
+fn what_is_written_beside_the_spool_makes_no_folder_of_a_source_again() {
+    let on = OnRealDisk::with_deliveries(1..3);
+    let write = || {
+        let nested = on.path("leads/quarantine");
+        millrace::spool::disk::make_directory(&**on.folder.disk(), &nested)
+    };
+    let leads = on.path("leads");
+    for gone in [leads, on.path("")] {
+        std::fs::rename(&gone, on.elsewhere()).unwrap();
+        assert!(write().is_err());
+        assert!(!gone.exists());
+        std::fs::create_dir(&gone).unwrap();
+        assert!(write().is_err(), "another folder");
+        assert_eq!(std::fs::read_dir(&gone).unwrap().count(), 0);
+        std::fs::remove_dir(&gone).unwrap();
+        std::fs::rename(on.elsewhere(), &gone).unwrap();
+    }
+    write().unwrap();
+}
+
+#[test]
+fn a_segment_that_is_removed_while_it_is_begun_is_begun_again_before_the_first_answer() {
+    // While its header is synced, while its name is noted, and while its first frame is synced.
+    for syncs_before in 0..3 {
+        let disk = SimulatedDisk::new(1);
+        let (mut writer, spool) = open(&disk);
+        disk.hold_syncs();
+        let appending = std::thread::spawn(move || {
+            append_series(&mut writer, 1..3, 200);
+            writer
+        });
+        for _ in 0..syncs_before {
+            disk.wait_for_held_sync();
+            disk.let_a_sync_pass();
+        }
+        disk.wait_for_held_sync();
+        disk.vanish(&segment(1));
+        disk.release_syncs();
+        drop((appending.join().unwrap(), spool));
+        let (_writer, spool) = restarted(&disk);
+        assert_reads_series(&spool, 1..3, 200);
+    }
+}
+
+#[test]
+fn a_folder_whose_lock_is_removed_is_opened_by_no_second_process_and_left_by_the_first() {
+    let mut on = OnRealDisk::with_deliveries(1..4);
+    std::fs::remove_file(on.path("lock")).unwrap();
+    let second = Folder::open(Arc::new(RealDisk), &OnRealDisk::config(&on.place));
+    assert!(matches!(second, Err(OpenError::Locked { .. })), "the folder is held as well");
+    let answer = append(&mut on.writer, body(4, 900)); // begins a segment
+    assert!(matches!(answer, Err(AppendError::Poisoned { .. })), "{answer:?}");
+}

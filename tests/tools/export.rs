@@ -111,3 +111,20 @@ fn a_reader_that_has_enough_is_fine() {
     std::io::Read::read_to_string(&mut export.child().stderr.take().unwrap(), &mut errors).unwrap();
     assert_eq!(errors, "");
 }
+
+#[test]
+fn missing_first_and_last_segments_are_named_where_they_are_wanted() {
+    let folder = Folder::with(&[("leads", 10)]);
+    let segments = folder.segments("leads");
+    std::fs::remove_file(&segments[0]).unwrap();
+    std::fs::remove_file(segments.last().unwrap()).unwrap();
+    let ended = folder.tool(&["export"]);
+    assert_eq!(ended.code, 1);
+    for words in ["sequences 1..4", "the last segment, is missing"] {
+        assert!(ended.errors.contains(words), "{words} in\n{}", ended.errors);
+    }
+    let middle = folder.tool(&["export", "--from", "4", "--to", "5"]);
+    assert_eq!((middle.code, &middle.errors[..]), (0, ""));
+    folder.deliver("leads", "4.0", &[]);
+    assert!(!folder.tool(&["export"]).errors.contains("sequences 1..4"), "it was delivered");
+}

@@ -208,3 +208,18 @@ fn a_last_segment_that_is_gone_is_damage() {
     let line = format!("DAMAGE {}, the last segment, is gone", last.display());
     assert!(ended.out.contains(&line), "{}", ended.out);
 }
+
+#[test]
+fn a_source_whose_folder_is_gone_is_named_by_every_tool() {
+    for gone in ["leads", "leads/segments"] {
+        let folder = Folder::with(&[("leads", 10), ("other", 1)]);
+        fs::remove_dir_all(folder.path().join(gone)).unwrap();
+        for tool in ["verify", "inspect", "export"] {
+            let ended = folder.tool(&[tool]);
+            assert_eq!(ended.code, 1, "{tool} without {gone}: {ended:?}");
+            let said = ended.out + &ended.errors;
+            assert!(said.contains("leads/segments is gone"), "{tool} without {gone}:\n{said}");
+            assert!(said.contains("leads.extent"), "{tool} without {gone}:\n{said}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
 use serde::{Serialize, Serializer, de::IgnoredAny, ser::SerializeMap};
 
-use super::{Found, Place, rfc3339, with_causes};
+use super::{Found, Place, rfc3339, survey::load_checkpoint, with_causes};
 use crate::{
     cli::print,
     spool::{
@@ -70,7 +70,7 @@ pub(super) fn run(
         return 2;
     }
     let mut out = BufWriter::with_capacity(64 * 1024, out);
-    let mut export = Export { options, out: &mut out, errors, is_whole: true };
+    let mut export = Export { options, found, out: &mut out, errors, is_whole: true };
     let ended = found
         .sources
         .iter()
@@ -94,6 +94,7 @@ pub(super) fn run(
 
 struct Export<'a> {
     options: &'a Options,
+    found: &'a Found,
     out: &'a mut dyn Write,
     errors: &'a mut dyn Write,
     is_whole: bool,
@@ -108,12 +109,44 @@ impl Export<'_> {
                 return Ok(());
             }
         };
+        self.name_what_is_missing(viewer, &segments);
         segments
             .iter()
             .filter(|segment| self.may_hold(segment))
             .collect::<Vec<_>>()
             .into_iter()
             .try_for_each(|segment| self.segment(viewer, segment))
+    }
+
+    /// Undelivered segments before the first one, and the last one. One that was delivered may have gone
+    /// by itself. A checkpoint that can't be read tells nothing of the first.
+    fn name_what_is_missing(&mut self, viewer: &Viewer, segments: &[Segment]) {
+        let folder = self.found.directory.join(viewer.source().as_str());
+        let Ok(checkpoint) = load_checkpoint(&self.found.disk, &folder, viewer.id()) else {
+            return;
+        };
+        let low = checkpoint.map_or(1, |checkpoint| checkpoint.lowest().sequence);
+        let source = viewer.source();
+        if let Some(first) = segments.first().map(|first| first.first_sequence)
+            && low < first
+            && self.concerns(low, first)
+        {
+            self.complain(format_args!(
+                "{source}: the segments before {first:020}.segment are missing: sequences {low}..{first}"
+            ));
+        }
+        if let Ok(Some((path, behind))) = viewer.missing_end()
+            && low < behind
+            && self.concerns(segments.last().map_or(low, |last| last.first_sequence + 1), behind)
+        {
+            let path = path.display();
+            self.complain(format_args!("{source}: {path}, the last segment, is missing"));
+        }
+    }
+
+    /// Whether something of the sequences `first..next` is wanted.
+    fn concerns(&self, first: u64, next: u64) -> bool {
+        self.options.from.is_none_or(|from| next > from.sequence) && !self.is_beyond(first)
     }
 
     fn segment(&mut self, viewer: &Viewer, segment: &Segment) -> Result<(), Ended> {
@@ -138,9 +171,7 @@ impl Export<'_> {
                 }
                 Ok(Some(Seen::Damage(damage))) => {
                     let lost = damage.first_sequence..damage.next_sequence;
-                    let concerns = self.options.from.is_none_or(|from| lost.end > from.sequence)
-                        && !self.is_beyond(lost.start);
-                    if concerns && !lost.is_empty() {
+                    if self.concerns(lost.start, lost.end) && !lost.is_empty() {
                         self.complain(format_args!("passed over damage: {damage}"));
                     }
                 }

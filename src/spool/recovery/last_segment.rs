@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{anew::Anew, failed, read_header, write_header};
 use crate::spool::{
+    anchor,
     disk::{self, Disk, DiskFile},
     error::OpenError,
     frame::HEAD_LENGTH,
@@ -131,8 +132,7 @@ impl LastSegment {
         }
         self.file.sync_data().map_err(failed("syncing", &self.path))?;
         ledger.set_last_length(length);
-        let named = disk.info(&self.path).ok().and_then(|info| info.id);
-        let id = named.filter(|named| self.file.id().is_ok_and(|id| id == Some(*named)));
+        let id = anchor::id_to_watch(disk, &*self.file, &self.path);
         let active = Active { file: self.file, generation: self.generation, length, id };
         Ok((goes_on.then_some(active), sequence))
     }

@@ -7,6 +7,7 @@ use std::{io, path::Path, sync::Arc};
 
 use super::{Active, Trouble, Writer};
 use crate::spool::{
+    anchor,
     disk::{self, DiskFile},
     error::Limit,
     recovery,
@@ -18,7 +19,10 @@ impl Writer {
     pub(super) fn begin_segment(&self, generation: u64) -> Result<Active, Trouble> {
         let path = self.shared.segment_path(generation);
         let disk = self.shared.disk();
+        self.check_place()?;
         let file = self.create(&path).map_err(|error| self.not_begun(generation, &error))?;
+        // From here on its name is watched: what is removed before the first sync is noticed behind it.
+        let id = anchor::id_to_watch(disk, &*file, &path);
         if let Err(trouble) = self.make_durable(&*file, generation) {
             if !matches!(trouble, Trouble::Broken(_))
                 && let Err(error) = disk.remove(&path)
@@ -28,7 +32,6 @@ impl Writer {
             }
             return Err(trouble);
         }
-        let id = self.id_of(&*file, &path);
         self.shared.change(|ledger| ledger.add_segment(generation, HEADER_LENGTH, disk.now()));
         tracing::debug!(source = %self.shared.source, generation, "a new segment is begun");
         Ok(Active { file, generation, length: HEADER_LENGTH, id })

@@ -14,7 +14,8 @@ use std::{
 
 use super::{Active, Trouble, Writer};
 use crate::spool::{
-    disk::{self, DiskFile, FileId},
+    anchor::{Stands, is_gone},
+    disk::{self, DiskFile},
     error::{AppendError, Limit},
     segment::HEADER_LENGTH,
 };
@@ -22,14 +23,10 @@ use crate::spool::{
 /// So much is copied at once.
 const PIECE: u64 = 1024 * 1024;
 
-impl Writer {
-    /// Which file the segment is; `None` where its name and the open file say different things, as some
-    /// network file systems may.
-    pub(super) fn id_of(&self, file: &dyn DiskFile, path: &Path) -> Option<FileId> {
-        let named = self.shared.disk().info(path).ok()?.id;
-        named.filter(|named| file.id().is_ok_and(|id| id == Some(*named)))
-    }
+/// Milliseconds.
+const LOCK_LOOKED_AT_EVERY: u64 = 1000;
 
+impl Writer {
     /// Whether the segment's name leads to the file that was written.
     pub(super) fn check_in_place(&self, active: &Active) -> Result<(), Trouble> {
         let Some(id) = active.id else { return Ok(()) };
@@ -87,16 +84,41 @@ impl Writer {
     }
 
     fn check_folder(&self) -> Result<(), Trouble> {
-        let segments = &self.shared.segments;
-        let is_ours = match self.shared.disk().info(segments) {
-            Ok(info) => info.id == self.shared.segments_id,
-            Err(error) => !is_gone(&error),
+        // Not knowing is no reason to refuse.
+        let (Ok(Stands::Same) | Err(_)) = self.shared.folders_stand() else {
+            let segments = self.shared.segments.display();
+            let what = format!("{segments} was removed or replaced under the process");
+            return Err(Trouble::Broken(what));
         };
-        if is_ours {
+        Ok(())
+    }
+
+    /// Before a segment is begun. A folder that is gone may come back, and nothing is in doubt.
+    pub(super) fn check_place(&self) -> Result<(), Trouble> {
+        if let Ok(Stands::Gone) = self.shared.folders_stand() {
+            let segments = self.shared.segments.display();
+            return Err(Trouble::Short(Limit::Folder, format!("{segments} is gone")));
+        }
+        self.check_folder().and_then(|()| self.check_lock())
+    }
+
+    /// Whether the lock still keeps a second process away; not looked at again within a second.
+    pub(super) fn check_lock_now_and_then(&mut self) -> Result<(), Trouble> {
+        let now = self.shared.disk().now();
+        if now.abs_diff(self.lock_looked_at) < LOCK_LOOKED_AT_EVERY {
             return Ok(());
         }
-        let segments = segments.display();
-        Err(Trouble::Broken(format!("{segments} was removed or replaced under the process")))
+        self.lock_looked_at = now;
+        self.check_lock()
+    }
+
+    fn check_lock(&self) -> Result<(), Trouble> {
+        if self.shared.folder.has_lost_its_lock() {
+            let what = "the file `lock` of `spool.directory` was removed or replaced under the process: another one \
+                        may write to the same folder";
+            return Err(Trouble::Broken(what.to_owned()));
+        }
+        Ok(())
     }
 
     /// Aside first, so that the name never leads to half of it. What has the name now is kept beside it.
@@ -163,8 +185,4 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.push(".");
     name.push(ending);
     name.into()
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
