@@ -209,7 +209,7 @@ impl<S: Sink> Forwarder<S> {
             self.settle_what_is_known(now);
         }
         let heard_at = self.going_back.as_ref()?.heard_at;
-        let silence = now.instant.saturating_duration_since(heard_at);
+        let silence = self.time_without_throttle(heard_at, now);
         if self.topics.outstanding() > 0 && silence < self.patience_with_answers() {
             return None;
         }

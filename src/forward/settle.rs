@@ -27,7 +27,10 @@ impl<S: Sink> Forwarder<S> {
             self.settle_one(token, outcome, now);
         }
         self.outcomes = outcomes;
-        self.window_bytes = self.pace.window(self.settings.window_bytes, now.instant);
+        self.window_bytes = match self.throttled.is_now() {
+            true => self.pace.smallest_window(self.settings.window_bytes),
+            false => self.pace.window(self.settings.window_bytes, now.instant),
+        };
         let dealt_with = match self.going_back {
             Some(_) => Ok(()),
             None => self.deal_with_rejected(now),
@@ -285,6 +288,7 @@ impl<S: Sink> Forwarder<S> {
     /// Notes since when the cluster has answered without a long silence, so that a topic is not
     /// blamed for an outage that is just over.
     fn watch_cluster(&mut self, now: Now) {
+        self.throttled.note(self.sink.is_throttled(), now.instant);
         if self.cluster_is_away() {
             if self.cluster_alive_since.take().is_some() {
                 self.topics.forgive_waiting();
@@ -342,10 +346,17 @@ impl<S: Sink> Forwarder<S> {
         slot.state == State::Outstanding && waited > self.settings.hold_after
     }
 
-    /// How much of the time since then the cluster has been answering without a long silence.
+    /// How much of the time since then the cluster has been answering without a long silence, and
+    /// without having this client wait.
     pub(super) fn time_of_an_answering_cluster(&self, since: Instant, now: Now) -> Duration {
-        self.cluster_alive_since
-            .map_or(Duration::ZERO, |alive| now.instant.saturating_duration_since(since.max(alive)))
+        let Some(alive) = self.cluster_alive_since else { return Duration::ZERO };
+        self.time_without_throttle(since.max(alive), now)
+    }
+
+    /// How much of the time since then no broker had this client wait.
+    pub(super) fn time_without_throttle(&self, since: Instant, now: Now) -> Duration {
+        let excused = self.throttled.excused(since, now.instant);
+        now.instant.saturating_duration_since(since).saturating_sub(excused)
     }
 
     /// How long a slot has been on its way while the cluster answered, without the time in which it

@@ -594,6 +594,11 @@ impl Sink for Producer {
         })
     }
 
+    fn is_throttled(&self) -> bool {
+        let cluster = self.cluster.borrow();
+        cluster.now < cluster.conditions.throttled_until
+    }
+
     fn record_limit(&self) -> usize {
         self.record_limit
     }
