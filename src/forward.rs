@@ -215,6 +215,8 @@ pub struct Forwarder<S> {
     throttled: Throttled,
     /// Bytes of records that may be on their way now.
     window_bytes: usize,
+    /// Of these on their way, what topics have that are not answered while others are.
+    silent_bytes: usize,
 
     /// The main lane rests until then: a topic should be held, and too many are.
     paused_until: Option<Instant>,
@@ -259,6 +261,7 @@ impl<S: Sink> Forwarder<S> {
             pace: Pace::new(settings.hold_after),
             throttled: Throttled::new(settings.hold_after),
             window_bytes: settings.window_bytes,
+            silent_bytes: 0,
             settings,
             sink,
             rules,

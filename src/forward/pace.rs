@@ -136,6 +136,11 @@ impl Pace {
         most.min(FLOOR)
     }
 
+    /// When the sink said last what became of a record.
+    pub fn answered_at(&self) -> Option<Instant> {
+        self.ticks.back().map(|tick| tick.end)
+    }
+
     /// How long the record that was acknowledged last had been on its way.
     pub fn latency(&self) -> Duration {
         self.latency
