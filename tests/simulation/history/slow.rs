@@ -131,6 +131,8 @@ fn a_topic_that_says_no_again_and_again_is_asked_by_another_client() {
 fn a_topic_that_hangs_at_a_low_rate_delays_the_others_for_seconds_at_most() {
     let mut history = calm(Delivery::AtLeastOnce, 1);
     history.hold_after = Duration::from_secs(30);
+    history.config.size_limit = 100 << 20;
+    history.cluster.borrow_mut().hanging_take_records = true;
     history.restart();
     arrives(&mut history);
     let topic = first_topic(&history);
@@ -142,7 +144,7 @@ fn a_topic_that_hangs_at_a_low_rate_delays_the_others_for_seconds_at_most() {
     let (mut stored, mut since): (usize, _) = (others(&history), history.cluster.borrow().now);
     let (mut longest, end) = (Duration::ZERO, since + Duration::from_secs(60));
     while history.cluster.borrow().now < end {
-        append_good(&mut history, 1);
+        append_good(&mut history, 8);
         for _ in 0..4 {
             history.quiet_step(A_STEP);
         }
