@@ -18,7 +18,8 @@
 //! - When records behind a failed one may still be sent, everything unsent is taken back, what is in
 //!   flight is waited for, the producer is replaced and the lanes go back to their oldest unsettled
 //!   event (`reset.rs`). What was delivered meanwhile is remembered and not sent again.
-//! - A path that is slow is no trouble of any topic: what is on its way is bounded by time (`pace.rs`).
+//! - A path that is slow is no trouble of any topic: what is on its way is bounded by time (`pace.rs`), and
+//!   the time for which a broker has the client wait counts against none (`throttled.rs`).
 //!
 //! Exactly-once delivery (`transaction.rs`) has the same lanes; any trouble takes them back to the last
 //! commit (`abort.rs`), and a topic in trouble is asked in a transaction of its own (`asking.rs`).
@@ -44,6 +45,7 @@ mod spans;
 mod start;
 mod take;
 mod thread;
+mod throttled;
 mod topics;
 mod transaction;
 mod window;
@@ -63,6 +65,7 @@ use self::{
     pace::Pace,
     reset::{GoingBack, Trouble},
     spans::Spans,
+    throttled::Throttled,
     topics::{TopicId, Topics},
     transaction::Transaction,
     window::LaneId,
@@ -209,8 +212,11 @@ pub struct Forwarder<S> {
     /// A reset is under way: what is in flight is waited for, and nothing is sent.
     going_back: Option<GoingBack>,
     pace: Pace,
+    throttled: Throttled,
     /// Bytes of records that may be on their way now.
     window_bytes: usize,
+    /// Of these on their way, what topics have that are not answered while others are.
+    silent_bytes: usize,
 
     /// The main lane rests until then: a topic should be held, and too many are.
     paused_until: Option<Instant>,
@@ -253,7 +259,9 @@ impl<S: Sink> Forwarder<S> {
             encoder: Encoder::new(settings.mode),
             origin: Origin::Sender,
             pace: Pace::new(settings.hold_after),
+            throttled: Throttled::new(settings.hold_after),
             window_bytes: settings.window_bytes,
+            silent_bytes: 0,
             settings,
             sink,
             rules,

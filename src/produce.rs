@@ -117,6 +117,12 @@ pub trait Sink {
     /// Tells a topic in trouble from a cluster that is away.
     fn cluster_silence(&self) -> Option<Duration>;
 
+    /// Whether a broker has this client wait now, for the sake of a quota: that nothing is acknowledged
+    /// meanwhile says nothing of any topic.
+    fn is_throttled(&self) -> bool {
+        false
+    }
+
     /// Largest record (key, value, headers) that the client library itself would take, in bytes.
     fn record_limit(&self) -> usize;
 }

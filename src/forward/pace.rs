@@ -131,6 +131,16 @@ impl Pace {
         most.min(usize::try_from(recent).unwrap_or(usize::MAX).saturating_add(FLOOR))
     }
 
+    /// The same for a path that carries nothing for now.
+    pub fn smallest_window(&self, most: usize) -> usize {
+        most.min(FLOOR)
+    }
+
+    /// When the sink said last what became of a record.
+    pub fn answered_at(&self) -> Option<Instant> {
+        self.ticks.back().map(|tick| tick.end)
+    }
+
     /// How long the record that was acknowledged last had been on its way.
     pub fn latency(&self) -> Duration {
         self.latency

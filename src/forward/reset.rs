@@ -34,6 +34,9 @@ use crate::{
 /// How long the next answer to a record in flight is waited for at least: longer than it takes to see
 /// that the cluster is away.
 const NEXT_ANSWER: Duration = Duration::from_secs(6);
+/// The same once there are only records of topics that were silent for longer than `hold_after`: each moment of
+/// it is the others', who can do nothing meanwhile.
+const SILENT_ANSWER: Duration = Duration::from_secs(1);
 /// On a slow path it is waited for as long as the path takes, up to so many times `hold_after`.
 const SLOW_AT_MOST: u32 = 4;
 
@@ -45,6 +48,8 @@ pub(super) const RENEWAL_PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct GoingBack {
     /// How long the topics had waited when it began.
     ages: BTreeMap<TopicId, (u64, Duration)>,
+    /// Topics that had been silent for longer than they may by then, and how many records they had acknowledged.
+    silent: BTreeMap<TopicId, u64>,
     /// When the last record was answered, or the reset began.
     pub heard_at: Instant,
 }
@@ -202,14 +207,15 @@ impl<S: Sink> Forwarder<S> {
     fn take_back(&mut self, now: Now) -> Option<BTreeMap<TopicId, (u64, Duration)>> {
         if self.going_back.is_none() {
             let (ages, heard_at) = (self.ages(now), now.instant);
-            self.going_back = Some(GoingBack { ages, heard_at });
+            let silent = self.silent_topics(now);
+            self.going_back = Some(GoingBack { ages, silent, heard_at });
             // Once: what comes back into the sink's queue after a broken connection may have arrived, and
             // only the same producer can find out.
             self.sink.purge();
             self.settle_what_is_known(now);
         }
         let heard_at = self.going_back.as_ref()?.heard_at;
-        let silence = now.instant.saturating_duration_since(heard_at);
+        let silence = self.time_without_throttle(heard_at, now);
         if self.topics.outstanding() > 0 && silence < self.patience_with_answers() {
             return None;
         }
@@ -223,8 +229,28 @@ impl<S: Sink> Forwarder<S> {
         if self.cluster_is_away() {
             return hold_after; // nothing else could be done meanwhile
         }
+        if self.only_silent_topics_are_waited_for() {
+            return SILENT_ANSWER.min(hold_after);
+        }
         let slow = (2 * self.pace.latency()).min(hold_after * SLOW_AT_MOST);
         NEXT_ANSWER.min(hold_after).max(slow)
+    }
+
+    /// The topics whose oldest record has been on its way for longer than one may take, on whatever lane.
+    fn silent_topics(&self, now: Now) -> BTreeMap<TopicId, u64> {
+        let lanes = self.held.values().map(|held| &held.lane.window);
+        let slots = std::iter::once(&self.main.window).chain(lanes).flat_map(Window::iter);
+        let overdue = slots.filter(|slot| self.is_overdue(slot, now));
+        overdue.map(|slot| (slot.topic, self.topics.get(slot.topic).acknowledged)).collect()
+    }
+
+    fn only_silent_topics_are_waited_for(&self) -> bool {
+        let Some(going_back) = &self.going_back else { return false };
+        let still_silent = |(topic, acknowledged): (&TopicId, &u64)| {
+            let topic = self.topics.get(*topic);
+            if topic.acknowledged == *acknowledged { topic.outstanding } else { 0 }
+        };
+        going_back.silent.iter().map(still_silent).sum::<usize>() == self.topics.outstanding()
     }
 
     fn renew(&mut self, now: Now) {
@@ -264,9 +290,8 @@ impl<S: Sink> Forwarder<S> {
 
     /// While going back only deliveries matter: whatever failed is read again.
     pub(super) fn settle_going_back(&mut self, token: Token, slot: &Slot, outcome: &Outcome) {
-        let topic = self.topics.get_mut(slot.topic);
-        topic.outstanding -= 1;
-        tracing::trace!(position = %slot.position, topic = topic.name, ?outcome, "answered late");
+        let topic = &self.topics.get(slot.topic).name;
+        tracing::trace!(position = %slot.position, topic, ?outcome, "answered late");
         match outcome {
             Outcome::Delivered => self.delivered(token, slot),
             Outcome::Failed(_) => {

@@ -27,7 +27,15 @@ impl<S: Sink> Forwarder<S> {
             self.settle_one(token, outcome, now);
         }
         self.outcomes = outcomes;
-        self.window_bytes = self.pace.window(self.settings.window_bytes, now.instant);
+        self.window_bytes = match self.throttled.is_now() {
+            true => self.pace.smallest_window(self.settings.window_bytes),
+            false => self.pace.window(self.settings.window_bytes, now.instant),
+        };
+        // While a broker has the client wait, it is no word on a topic that it says nothing.
+        self.silent_bytes = match self.throttled.is_now() {
+            true => 0,
+            false => self.topics.silent_bytes(self.pace.latency(), self.pace.answered_at()),
+        };
         let dealt_with = match self.going_back {
             Some(_) => Ok(()),
             None => self.deal_with_rejected(now),
@@ -53,6 +61,7 @@ impl<S: Sink> Forwarder<S> {
             return;
         }
         let slot = slot.clone();
+        let is_last = self.topics.get(slot.topic).outstanding == 1;
         self.is_answered(&slot, &outcome, now);
         if self.going_back.is_some() {
             return self.settle_going_back(token, &slot, &outcome);
@@ -60,10 +69,7 @@ impl<S: Sink> Forwarder<S> {
         let topic = &self.topics.get(slot.topic).name;
         tracing::trace!(position = %slot.position, topic, lane = Window::lane_of(token), ?outcome, "answered");
         // The last one of a failed batch only looks alone: the others failed before it.
-        let alone = self.topics.get(slot.topic).outstanding == 1
-            && !self.troubled.contains_key(&slot.topic)
-            && !self.needs_reset;
-        self.topics.get_mut(slot.topic).outstanding -= 1;
+        let alone = is_last && !self.troubled.contains_key(&slot.topic) && !self.needs_reset;
         match outcome {
             Outcome::Delivered => self.delivered(token, &slot),
             Outcome::Failed(failure) => self.failed(token, &slot, failure, alone, now),
@@ -72,8 +78,12 @@ impl<S: Sink> Forwarder<S> {
 
     fn is_answered(&mut self, slot: &Slot, outcome: &Outcome, now: Now) {
         let latency = self.time_of_an_answering_cluster(slot.since, now);
+        self.topics.comes_back(slot.topic, slot.size);
         match outcome {
-            Outcome::Delivered => self.pace.answered(slot.size, Some(latency), now.instant),
+            Outcome::Delivered => {
+                self.topics.acknowledged(slot.topic, latency, now.instant);
+                self.pace.answered(slot.size, Some(latency), now.instant);
+            }
             // That is no answer of a broker's.
             Outcome::Failed(Failure::Purged | Failure::Fatal(_)) => {
                 return self.pace.taken_back(slot.size);
@@ -285,6 +295,7 @@ impl<S: Sink> Forwarder<S> {
     /// Notes since when the cluster has answered without a long silence, so that a topic is not
     /// blamed for an outage that is just over.
     fn watch_cluster(&mut self, now: Now) {
+        self.throttled.note(self.sink.is_throttled(), now.instant);
         if self.cluster_is_away() {
             if self.cluster_alive_since.take().is_some() {
                 self.topics.forgive_waiting();
@@ -342,10 +353,17 @@ impl<S: Sink> Forwarder<S> {
         slot.state == State::Outstanding && waited > self.settings.hold_after
     }
 
-    /// How much of the time since then the cluster has been answering without a long silence.
+    /// How much of the time since then the cluster has been answering without a long silence, and
+    /// without having this client wait.
     pub(super) fn time_of_an_answering_cluster(&self, since: Instant, now: Now) -> Duration {
-        self.cluster_alive_since
-            .map_or(Duration::ZERO, |alive| now.instant.saturating_duration_since(since.max(alive)))
+        let Some(alive) = self.cluster_alive_since else { return Duration::ZERO };
+        self.time_without_throttle(since.max(alive), now)
+    }
+
+    /// How much of the time since then no broker had this client wait.
+    pub(super) fn time_without_throttle(&self, since: Instant, now: Now) -> Duration {
+        let excused = self.throttled.excused(since, now.instant);
+        now.instant.saturating_duration_since(since).saturating_sub(excused)
     }
 
     /// How long a slot has been on its way while the cluster answered, without the time in which it

@@ -318,8 +318,7 @@ impl<S: Sink> Forwarder<S> {
     /// Notes that the sink has a record of lane `id`.
     pub(super) fn sent(&mut self, id: LaneId, sent: Sent, now: Now) {
         let topic = self.goes_to(&sent);
-        let entry = self.topics.get_mut(topic);
-        entry.outstanding += 1;
+        self.topics.sent(topic, sent.size + RECORD_OVERHEAD, now.instant);
         self.joins_transaction();
         let entry = self.topics.get(topic);
         tracing::trace!(position = %sent.position, topic = entry.name, lane = id, "sent");
@@ -359,17 +358,24 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// The main lane may fill three quarters of the window and the held topics' together the rest,
-    /// so that neither can keep the other from moving; and all of it is smaller on a slow path. A lane with nothing on its way has room for
-    /// one record, whatever the others do.
+    /// so that neither can keep the other from moving; and all of it is smaller on a slow path. What is on
+    /// its way to topics that say nothing takes nothing of that smaller one, or they would stop the others.
+    /// A lane with nothing on its way has room for one record, whatever the others do.
     pub(super) fn has_room_for(&self, id: LaneId, bytes: usize) -> bool {
         let Some(window) = self.lane(id).map(|lane| &lane.window) else { return false };
-        let limit = self.window_bytes;
-        let (share, used) = if id == MAIN {
-            (limit / 4 * 3, window.bytes())
+        let (quarters, used) = if id == MAIN {
+            (3, window.bytes())
         } else {
-            (limit / 4, self.held.values().map(|held| held.lane.window.bytes()).sum())
+            (1, self.held.values().map(|held| held.lane.window.bytes()).sum())
         };
-        let fits = used + bytes.min(share / 4) <= share && window.len() < SLOTS;
+        let has_room = |limit: usize, used: usize| {
+            let share = limit / 4 * quarters;
+            used + bytes.min(share / 4) <= share
+        };
+        let silent = if id == MAIN { self.silent_bytes } else { 0 };
+        let fits = has_room(self.window_bytes, used.saturating_sub(silent))
+            && has_room(self.settings.window_bytes, used)
+            && window.len() < SLOTS;
         fits || window.is_empty()
     }
 }

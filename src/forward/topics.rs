@@ -1,6 +1,9 @@
 //! The topics that one forwarder has written or tried to, interned, with what it knows of each.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use prometheus::IntCounter;
 
@@ -12,6 +15,9 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct TopicId(u32);
 
+/// A topic counts as silent once others are answered and it is not, for this long at least.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// What the forwarder knows of one topic.
 pub(super) struct Topic {
     pub name: String,
@@ -19,6 +25,11 @@ pub(super) struct Topic {
     pub ready: bool,
     /// Records that the sink has.
     pub outstanding: usize,
+    /// Their bytes.
+    bytes: usize,
+    /// When one was acknowledged last, or had none on its way before it; and how long the last one took.
+    heard_at: Option<Instant>,
+    latency: Duration,
     /// Records that it has acknowledged.
     pub acknowledged: u64,
     /// Records in the transaction that are acknowledged and not committed.
@@ -86,6 +97,9 @@ impl Topics {
             name: name.into(),
             ready: false,
             outstanding: 0,
+            bytes: 0,
+            heard_at: None,
+            latency: Duration::ZERO,
             acknowledged: 0,
             uncommitted: 0,
             waited: Duration::ZERO,
@@ -103,6 +117,41 @@ impl Topics {
 
     pub fn get_mut(&mut self, id: TopicId) -> &mut Topic {
         &mut self.topics[id.0 as usize]
+    }
+
+    /// The sink has a record of this size.
+    pub fn sent(&mut self, id: TopicId, bytes: usize, now: Instant) {
+        let topic = self.get_mut(id);
+        if topic.outstanding == 0 {
+            topic.heard_at = Some(now);
+        }
+        topic.outstanding += 1;
+        topic.bytes += bytes;
+    }
+
+    /// The sink has a record of this size no more.
+    pub fn comes_back(&mut self, id: TopicId, bytes: usize) {
+        let topic = self.get_mut(id);
+        topic.outstanding -= 1;
+        topic.bytes = topic.bytes.saturating_sub(bytes);
+    }
+
+    /// A record was acknowledged that the sink was given `latency` ago.
+    pub fn acknowledged(&mut self, id: TopicId, latency: Duration, now: Instant) {
+        let topic = self.get_mut(id);
+        (topic.heard_at, topic.latency) = (Some(now), latency);
+    }
+
+    /// Bytes on their way of topics that were not answered for twice as long as they or others take, while
+    /// others were.
+    pub fn silent_bytes(&self, others: Duration, answered_at: Option<Instant>) -> usize {
+        let Some(answered_at) = answered_at else { return 0 };
+        let is_silent = |topic: &&Topic| {
+            let patience = SILENCE.max(2 * topic.latency.max(others));
+            topic.outstanding > 0
+                && topic.heard_at.is_some_and(|heard_at| answered_at > heard_at + patience)
+        };
+        self.topics.iter().filter(is_silent).map(|topic| topic.bytes).sum()
     }
 
     /// Records of all topics that the sink has.
@@ -133,6 +182,6 @@ impl Topics {
 
     /// After the sink was renewed it has nothing.
     pub fn nothing_outstanding(&mut self) {
-        self.topics.iter_mut().for_each(|topic| topic.outstanding = 0);
+        self.topics.iter_mut().for_each(|topic| (topic.outstanding, topic.bytes) = (0, 0));
     }
 }

@@ -349,6 +349,10 @@ impl Sink for Producer {
         self.topics.cluster().silence()
     }
 
+    fn is_throttled(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.is_throttled())
+    }
+
     fn record_limit(&self) -> usize {
         self.record_limit
     }

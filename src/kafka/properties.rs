@@ -36,8 +36,9 @@ const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
     ("linger.ms", "5"),
     ("batch.size", "1000000"),
     ("compression.codec", "none"),
-    // How often metrics learn of the client's queue and brokers.
-    ("statistics.interval.ms", "15000"),
+    // How often metrics learn of the client's queue and brokers, and the forwarder that a broker throttles
+    // the client: before it gives up on an answer.
+    ("statistics.interval.ms", "5000"),
 ];
 
 /// For producers, whatever the user says.

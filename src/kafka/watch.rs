@@ -8,7 +8,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use prometheus::{Histogram, IntCounterVec};
@@ -19,6 +19,9 @@ use crate::metrics::Metrics;
 /// More brokers than this are not shown: a source's producer speaks to those that lead its partitions.
 const BROKERS: usize = 256;
 
+/// A broker is believed to have the client wait for this long at most.
+const THROTTLE: Duration = Duration::from_secs(120);
+
 /// Shared by the producers of a source, which come one after the other.
 pub struct Watch {
     source: String,
@@ -26,6 +29,8 @@ pub struct Watch {
     produce_seconds: Histogram,
     /// What the client said last, by the number of the broker.
     said: Mutex<BTreeMap<i32, Counts>>,
+    /// Until when a broker may read nothing from the client.
+    throttled_until: Mutex<Option<Instant>>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -68,6 +73,8 @@ struct Broker {
     req_timeouts: u64,
     #[serde(default)]
     rtt: Times,
+    #[serde(default)]
+    throttle: Throttle,
 }
 
 /// In microseconds.
@@ -75,6 +82,13 @@ struct Broker {
 struct Times {
     #[serde(default)]
     p99: i64,
+}
+
+/// For how long the broker said that it has the client wait, since the last statistics; in milliseconds.
+#[derive(Default, Deserialize)]
+struct Throttle {
+    #[serde(default)]
+    max: i64,
 }
 
 /// What librdkafka calls brokers that it knows by their address alone.
@@ -90,6 +104,7 @@ impl Watch {
             metrics: metrics.clone(),
             produce_seconds,
             said: Mutex::default(),
+            throttled_until: Mutex::default(),
         }
     }
 
@@ -106,9 +121,32 @@ impl Watch {
     /// librdkafka's statistics, as it gives them.
     pub(super) fn statistics(&self, json: &[u8]) {
         match serde_json::from_slice(json) {
-            Ok(statistics) => self.show(statistics),
+            Ok(statistics) => {
+                self.note_throttle(&statistics);
+                self.show(statistics);
+            }
             Err(error) => tracing::debug!(%error, "librdkafka's statistics can't be read"),
         }
+    }
+
+    /// Whether a broker has the client wait. That is known when the next statistics come, and holds from
+    /// then on for as long as was said: rather too long than too short.
+    pub(super) fn is_throttled(&self) -> bool {
+        self.throttled_until().is_some_and(|until| Instant::now() < until)
+    }
+
+    fn note_throttle(&self, statistics: &Statistics) {
+        let longest = statistics.brokers.values().map(|broker| broker.throttle.max).max();
+        let longest = longest.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
+        let Some(longest) = longest.map(Duration::from_millis) else { return };
+        tracing::debug!(source = self.source, ?longest, "a broker throttles the client");
+        let until = Instant::now() + longest.min(THROTTLE);
+        let mut throttled_until = self.throttled_until();
+        *throttled_until = (*throttled_until).max(Some(until));
+    }
+
+    fn throttled_until(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.throttled_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn show(&self, statistics: Statistics) {
@@ -186,6 +224,26 @@ mod tests {
         assert_eq!(kafka.broker_connected.with_label_values(&["leads", "1"]).get(), 0);
         assert_eq!(kafka.round_trip_seconds.with_label_values(&["leads", "1"]).get(), 0.0025);
         assert_eq!(kafka.queue_bytes.with_label_values(&["leads"]).get(), 70);
+    }
+
+    #[test]
+    fn a_broker_that_throttles_does_so_for_as_long_as_it_said() {
+        let watch = Watch::new("leads", &Metrics::new());
+        let say = |ms: i64| {
+            let json =
+                format!(r#"{{"brokers":{{"b/1":{{"nodeid":1,"throttle":{{"max":{ms}}}}}}}}}"#);
+            watch.statistics(json.as_bytes());
+        };
+        say(0);
+        say(-1);
+        assert!(!watch.is_throttled());
+        say(60_000);
+        assert!(watch.is_throttled());
+        say(0);
+        assert!(watch.is_throttled(), "the time that it said is not over");
+        say(i64::MAX);
+        let until = watch.throttled_until().expect("it is throttled");
+        assert!(until <= Instant::now() + THROTTLE, "it is bounded");
     }
 
     #[test]

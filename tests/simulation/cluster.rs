@@ -99,6 +99,8 @@ pub struct Cluster {
     pub a_record_takes: Duration,
     /// Topics that hang do so for the client that knew them before: another one writes them.
     pub clients_grow_stale: bool,
+    /// Topics that hang take records, and say nothing of them; otherwise these stay in the client's queue.
+    pub hanging_take_records: bool,
     /// Everything is well and quick from now on: for the quiet end of a history.
     pub quiet: bool,
     /// Senders repeat, and what they have sent may have been forgotten, or lost by damage and given to
@@ -131,6 +133,7 @@ impl Cluster {
             secrets_per_mille: 0,
             a_record_takes: Duration::ZERO,
             clients_grow_stale: false,
+            hanging_take_records: false,
             quiet: false,
             may_repeat: false,
             counters: Counters::default(),
@@ -193,6 +196,8 @@ pub struct Producer {
     unanswered: Vec<Token>,
     /// The same on a slow path.
     late: LateAnswers,
+    /// Taken by a topic that hangs.
+    swallowed: Vec<Token>,
     /// One batch at a time is on a slow line; what the cluster says of it comes then.
     on_the_line: Vec<(Token, Outcome)>,
     line_is_free_at: Duration,
@@ -223,6 +228,7 @@ impl Producer {
             cluster,
             queue: VecDeque::new(),
             unanswered: Vec::new(),
+            swallowed: Vec::new(),
             late: LateAnswers::default(),
             on_the_line: Vec::new(),
             line_is_free_at: Duration::ZERO,
@@ -317,7 +323,13 @@ impl Producer {
     /// All that is stored and not acknowledged.
     fn take_unanswered(&mut self) -> Vec<Token> {
         let on_the_line = self.on_the_line.drain(..).map(|(token, _)| token);
-        self.unanswered.drain(..).chain(on_the_line).chain(self.late.take_all()).collect()
+        let swallowed = self.swallowed.drain(..);
+        self.unanswered
+            .drain(..)
+            .chain(swallowed)
+            .chain(on_the_line)
+            .chain(self.late.take_all())
+            .collect()
     }
 
     /// Lets the next partition have the slow line, once the last one's batch has arrived.
@@ -358,6 +370,13 @@ impl Producer {
     fn send_batch(&mut self, cluster: &mut Cluster, topic: &str, partition: u8) {
         let trouble = cluster.troubles.get(topic).copied();
         if trouble == Some(Trouble::Hanging) && !self.well.contains(topic) {
+            if cluster.hanging_take_records {
+                let (taken, rest) = std::mem::take(&mut self.queue)
+                    .into_iter()
+                    .partition::<Vec<_>, _>(|queued| queued.topic == topic);
+                self.queue = rest.into();
+                self.swallowed.extend(taken.iter().map(|queued| queued.token));
+            }
             return;
         }
         let size = match cluster.quiet {
@@ -592,6 +611,11 @@ impl Sink for Producer {
         } else {
             Duration::ZERO
         })
+    }
+
+    fn is_throttled(&self) -> bool {
+        let cluster = self.cluster.borrow();
+        cluster.now < cluster.conditions.throttled_until
     }
 
     fn record_limit(&self) -> usize {

@@ -114,6 +114,7 @@ pub struct History {
     /// Records that the sink holds at most, and bytes that may be on their way.
     queue: usize,
     window: usize,
+    hold_after: Duration,
     /// How long one commit comes after the other at least.
     commit_interval: Duration,
     steps: usize,
@@ -162,6 +163,7 @@ impl History {
             whole: BTreeMap::new(),
             queue: 24,
             window: 8_000,
+            hold_after: HOLD_AFTER,
             commit_interval: Duration::from_millis(200),
             steps: STEPS,
             has_conditions: false,

@@ -63,7 +63,7 @@ fn calm(delivery: Delivery, queue: usize) -> History {
 }
 
 /// Everything arrives in order and once; and nothing is held or taken back meanwhile.
-fn nothing_is_held(history: &mut History, meanwhile: impl Fn(&mut History)) {
+fn nothing_is_held(history: &mut History, mut meanwhile: impl FnMut(&mut History)) {
     let drained = |history: &History| history.processes[0].forwarder.is_drained();
     let (mut longest, mut since) = (Duration::ZERO, history.cluster.borrow().now);
     let mut stored = 0;
@@ -122,5 +122,27 @@ fn a_client_that_is_throttled_holds_no_topic_and_repeats_nothing() {
             let odd = (now.as_millis() / stretch.as_millis()) % 2 == 1;
             cluster.conditions.throttled_until = if odd { now + stretch / 50 } else { now };
         });
+    }
+}
+
+#[test]
+fn a_throttle_that_begins_with_a_full_window_holds_no_topic_and_repeats_nothing() {
+    for delivery in [Delivery::AtLeastOnce, Delivery::ExactlyOnce] {
+        let mut history = calm(delivery, 1_000);
+        history.quiet_step(Duration::ZERO);
+        // The quota was lowered: a batch for each stretch, which is longer than a topic may be silent.
+        let stretch = HOLD_AFTER * 2;
+        let begin = history.cluster.borrow().now;
+        let mut answered = history.cluster.borrow().counters.stored;
+        assert!(!history.processes[0].forwarder.is_drained(), "the window is full");
+        nothing_is_held(&mut history, |history| {
+            let mut cluster = history.cluster.borrow_mut();
+            let (now, stored) = (cluster.now, cluster.counters.stored);
+            let batch = std::mem::replace(&mut answered, stored) != stored || now == begin;
+            if batch && now < begin + stretch * 5 {
+                cluster.conditions.throttled_until = now + stretch;
+            }
+        });
+        assert!(history.cluster.borrow().now > begin + stretch, "{delivery:?}: it was throttled");
     }
 }

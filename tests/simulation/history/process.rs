@@ -16,7 +16,7 @@ use millrace::{
     spool::{Folder, Spool, Writer},
 };
 
-use super::{Delivery, HELD_TOPICS, HOLD_AFTER, History, Process, QUARANTINE_AFTER, RECORD_LIMIT};
+use super::{Delivery, HELD_TOPICS, History, Process, QUARANTINE_AFTER, RECORD_LIMIT};
 use crate::{
     books::Saved,
     cluster::{DEAD_LETTERS, Producer},
@@ -207,7 +207,7 @@ impl History {
             kind: SourceKind::MarketoLeadActivity,
             mode: Mode::Binary,
             dead_letter_topic: DEAD_LETTERS.into(),
-            hold_after: HOLD_AFTER,
+            hold_after: self.hold_after,
             held_topics: HELD_TOPICS,
             quarantine_after: QUARANTINE_AFTER,
             window_bytes: self.window,

@@ -126,3 +126,34 @@ fn a_topic_that_says_no_again_and_again_is_asked_by_another_client() {
     arrives(&mut history);
     assert_eq!(metric(&history, &history.metrics.holds), 1);
 }
+
+#[test]
+fn a_topic_that_hangs_at_a_low_rate_delays_the_others_for_seconds_at_most() {
+    let mut history = calm(Delivery::AtLeastOnce, 1);
+    history.hold_after = Duration::from_secs(30);
+    history.config.size_limit = 100 << 20;
+    history.cluster.borrow_mut().hanging_take_records = true;
+    history.restart();
+    arrives(&mut history);
+    let topic = first_topic(&history);
+    history.cluster.borrow_mut().troubles.insert(topic.clone(), Trouble::Hanging);
+    let others = |history: &History| {
+        let cluster = history.cluster.borrow();
+        cluster.topics.iter().filter(|(name, _)| **name != topic).map(|(_, it)| it.len()).sum()
+    };
+    let (mut stored, mut since): (usize, _) = (others(&history), history.cluster.borrow().now);
+    let (mut longest, end) = (Duration::ZERO, since + Duration::from_secs(60));
+    while history.cluster.borrow().now < end {
+        append_good(&mut history, 8);
+        for _ in 0..4 {
+            history.quiet_step(A_STEP);
+        }
+        let now = history.cluster.borrow().now;
+        if std::mem::replace(&mut stored, others(&history)) != stored {
+            since = now;
+        }
+        longest = longest.max(now - since);
+    }
+    assert_eq!(metric(&history, &history.metrics.holds), 1, "it is held in the end");
+    assert!(longest < Duration::from_secs(4), "{topic} hangs, and the others for {longest:?}");
+}
