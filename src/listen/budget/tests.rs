@@ -267,3 +267,23 @@ async fn among_strangers_that_wait_a_small_one_is_next_and_the_largest_gives_way
     drop(large.remove(largest));
     assert_eq!(poll(&mut small), Poll::Ready(Ok(())));
 }
+
+#[tokio::test]
+async fn a_small_stranger_comes_through_where_small_ones_that_trickle_hold_all_there_is() {
+    let budget = Budget::new(1024 * 64 * KIB, 1);
+    let mut trickling = Vec::new();
+    let mut next = budget.reserve(Party::STRANGERS);
+    while next.try_to_grow_to(64 * KIB).is_ok() {
+        next.came(1024);
+        trickling.push(std::mem::replace(&mut next, budget.reserve(Party::STRANGERS)));
+    }
+    // Older, so that the reserve is for this one.
+    let mut older = std::mem::replace(&mut next, budget.reserve(Party::STRANGERS));
+    let mut waits = Box::pin(older.grow_to(16 * 1024 * KIB, later()));
+    assert!(poll(&mut waits).is_pending());
+    let mut small = Box::pin(next.grow_to(20 * KIB, later()));
+    assert!(poll(&mut small).is_pending());
+    budget.pool().make_room(Party::STRANGERS, Instant::now() + 4 * pool::GRACE);
+    trickling.retain(|body| !is_evicted(body));
+    assert_eq!(poll(&mut small), Poll::Ready(Ok(())));
+}
