@@ -65,6 +65,9 @@ pub const CASES: &[(&str, Attack)] = &[
         let half = head_signed("AAAA", 1 << 20) + &" ".repeat(1 << 19);
         Box::pin(hold(target, tasks, 80, half))
     }),
+    ("bodies that come quickly and would be signed wrongly", |target, tasks| {
+        Box::pin(pour(target, tasks, 80, head_signed("AAAA", 15 << 20)))
+    }),
     ("requests of HTTP/2 that do not end", |target, tasks| Box::pin(streams(target, tasks))),
 ];
 
@@ -261,6 +264,28 @@ async fn hold(target: &Target, tasks: &mut JoinSet<()>, count: usize, beginning:
     for _ in 0..count {
         let _ = all.recv().await;
     }
+}
+
+/// Connections with bodies of 15 MiB that come at about a MB a second, again as soon as they are ended.
+async fn pour(target: &Target, tasks: &mut JoinSet<()>, count: usize, head: String) {
+    for n in 0..count {
+        let (target, head) = (target.clone(), head.clone());
+        tasks.spawn(async move {
+            let piece = [b' '; 60_000];
+            loop {
+                if let Ok(mut stream) = target.open(n).await {
+                    let mut written = stream.write_all(head.as_bytes()).await;
+                    while written.is_ok() {
+                        sleep(Duration::from_millis(50)).await;
+                        written = stream.write_all(&piece).await;
+                    }
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+    }
+    // By then they hold what strangers can have.
+    sleep(Duration::from_secs(1)).await;
 }
 
 /// As many requests on a few connections as those take, whose bodies never come.

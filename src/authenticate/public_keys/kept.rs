@@ -271,6 +271,18 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_in_place_of_the_file_is_passed_over_and_hangs_nothing() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let (folder, now) = (tempfile::tempdir().unwrap(), Moment::now());
+        let path = folder.path().join("adobe.keys");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let (done, is_done) = std::sync::mpsc::channel();
+        let directory = folder.path().to_owned();
+        std::thread::spawn(move || done.send(file(&directory, now).read().len()));
+        assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok(0));
+    }
+
+    #[test]
     fn keys_of_another_host_or_another_version_are_passed_over() {
         let bytes = spell(&Written { host: HOST.into(), keys: Vec::new() });
         assert!(read(&bytes, HOST).is_ok());

@@ -4,7 +4,8 @@
 //! While there is room a body costs a few additions. Only where bodies wait is there more to do.
 
 use std::{
-    collections::BTreeMap,
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -33,6 +34,13 @@ pub(super) const LINE: usize = 1024;
 
 /// So many younger bodies of other sources may be served before the oldest.
 const PASSES: u32 = 32;
+
+/// A stranger's body of at most so many bytes is small: it waits behind no large one, and a slice of the
+/// strangers' guarantee is for small ones alone. Where the budget is low, a 64th of that slice is small.
+const SMALL: u64 = 64 * 1024;
+
+/// Among strangers that wait a MiB counts as so much of age: less goes first, and what is old not last.
+const AGE_OF_A_MIB: Duration = Duration::from_secs(8);
 
 /// The least time between two looks for bodies that can give way, for each of both classes.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -80,6 +88,10 @@ impl Progress {
         now.saturating_duration_since(self.began).saturating_sub(waited)
     }
 
+    fn has_begun_long_ago(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.began) >= GRACE
+    }
+
     fn bytes_a_second(&self, now: Instant) -> u64 {
         let rate = u128::from(self.came.load(SeqCst)) * 1000 / self.time(now).as_millis().max(1);
         u64::try_from(rate).unwrap_or(u64::MAX)
@@ -105,10 +117,33 @@ struct Reserve {
     by: Option<u64>,
 }
 
+/// The part of the strangers' guarantee that only small bodies use.
+struct Slice {
+    size: u64,
+    used: u64,
+    /// The largest body that is small.
+    limit: u64,
+}
+
+impl Slice {
+    fn new(size: u64) -> Self {
+        Self { size, used: 0, limit: SMALL.min(size / 64) }
+    }
+
+    fn has_room(&self, more: u64) -> bool {
+        more <= self.size - self.used
+    }
+}
+
+/// When a stranger's body is served: small ones first, then by age and size, then by number.
+type Turn = (bool, Instant, u64);
+
 struct Body {
     party: Party,
     ordinary: u64,
     reserve: u64,
+    /// Of the slice for small bodies: it moves out of it with the first byte that it takes elsewhere.
+    slice: u64,
     /// Beyond the budget: only the oldest body has any, when all others wait for it.
     overdraft: u64,
     evicted: bool,
@@ -120,21 +155,30 @@ struct Body {
 struct Parts {
     ordinary: u64,
     reserve: u64,
+    slice: u64,
     overdraft: u64,
 }
 
 impl Body {
     fn holds(&self) -> u64 {
-        self.ordinary + self.reserve + self.overdraft
+        self.ordinary + self.reserve + self.slice + self.overdraft
     }
 }
 
 struct Waiter {
+    /// What it has in the slice is part of it.
     more: u64,
+    /// What it would take of the slice.
+    of_slice: u64,
+    turn: Turn,
     /// How many younger bodies were served before this one.
     passed: u32,
     progress: Arc<Progress>,
     granted: oneshot::Sender<()>,
+}
+
+fn is_small((is_large, ..): Turn) -> bool {
+    !is_large
 }
 
 /// What a body is told that asks for more.
@@ -147,10 +191,13 @@ pub(super) enum Asked {
 pub(super) struct Pool {
     ledger: Ledger,
     reserves: [Reserve; 2],
+    slice: Slice,
     /// Those that hold something, by age.
     bodies: BTreeMap<u64, Body>,
     /// Those that wait: a line for each party, by age.
     lines: Vec<BTreeMap<u64, Waiter>>,
+    /// The line of strangers in the order in which they are served.
+    turns: BTreeSet<Turn>,
     waiting: [usize; 2],
     /// Those that hold something and don't wait: they give it back without help from others.
     active: [usize; 2],
@@ -158,8 +205,8 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// An eighth is guaranteed to strangers and one to the sources together, an eighth is each reserve,
-    /// and half is common.
+    /// An eighth is guaranteed to strangers, half of that to their small bodies, and one to the sources
+    /// together; an eighth is each reserve, and half is common.
     pub fn new(total: u64, sources: usize) -> Self {
         let eighth = total / 8;
         let each = eighth.checked_div(sources as u64).unwrap_or(0);
@@ -167,12 +214,16 @@ impl Pool {
         let common = total - 2 * eighth - senders - each * sources as u64;
         // Without known senders there are none to leave anything to.
         let of_common = if sources == 0 { common } else { common / 2 };
+        let slice = Slice::new(eighth / 2);
+        let strangers = eighth - slice.size;
         let reserve = |size| Reserve { size, ..Reserve::default() };
         Self {
-            ledger: Ledger::new(sources, eighth, each, common, of_common),
+            ledger: Ledger::new(sources, strangers, each, common, of_common),
             reserves: [reserve(eighth), reserve(senders)],
+            slice,
             bodies: BTreeMap::new(),
             lines: (0..=sources).map(|_| BTreeMap::new()).collect(),
+            turns: BTreeSet::new(),
             waiting: [0; 2],
             active: [0; 2],
             looked: [None; 2],
@@ -189,12 +240,25 @@ impl Pool {
         if self.take_now(id, party, more, progress) {
             return Asked::Granted;
         }
-        let line = &mut self.lines[party.index()];
-        if line.len() >= LINE || self.bodies.get(&id).is_some_and(|body| body.evicted) {
+        if self.lines[party.index()].len() >= LINE
+            || self.bodies.get(&id).is_some_and(|body| body.evicted)
+        {
             return Asked::Refused;
         }
         let (granted, receiver) = oneshot::channel();
-        line.insert(id, Waiter { more, passed: 0, progress: progress.clone(), granted });
+        let turn = self.turn(id, more, progress);
+        if party == Party::STRANGERS {
+            self.turns.insert(turn);
+        }
+        let waiter = Waiter {
+            more: self.elsewhere(id, more),
+            of_slice: more,
+            turn,
+            passed: 0,
+            progress: progress.clone(),
+            granted,
+        };
+        self.lines[party.index()].insert(id, waiter);
         self.waiting[class(party) as usize] += 1;
         if self.bodies.contains_key(&id) {
             self.active[class(party) as usize] -= 1;
@@ -208,13 +272,35 @@ impl Pool {
         if self.bodies.get(&id).is_some_and(|body| body.evicted) {
             return false;
         }
-        let fits = more <= self.ledger.guaranteed(party)
-            || (!self.others_are_first(party) && more <= self.ledger.free(party));
-        if fits {
-            self.ledger.take(party, more);
-            self.add(id, party, Parts { ordinary: more, ..Parts::default() }, progress);
-        }
-        fits
+        let ordinary = self.elsewhere(id, more);
+        // A stranger that asks for more is not before one whose turn is earlier.
+        let turn = self.turn(id, more, progress);
+        let is_next = party != Party::STRANGERS || self.turns.first().is_none_or(|it| turn < *it);
+        let may_take_common = !self.others_are_first(party);
+        let parts = if is_next && ordinary <= self.ledger.guaranteed(party)
+            || may_take_common && ordinary <= self.ledger.free(party)
+        {
+            Parts { ordinary, ..Parts::default() }
+        } else if party == Party::STRANGERS && is_small(turn) && self.slice.has_room(more) {
+            Parts { slice: more, ..Parts::default() }
+        } else {
+            return false;
+        };
+        self.ledger.take(party, parts.ordinary);
+        self.add(id, party, parts, progress);
+        true
+    }
+
+    /// When a stranger's body that asks for `more` is served.
+    fn turn(&self, id: u64, more: u64, progress: &Progress) -> Turn {
+        let bytes = self.bodies.get(&id).map_or(0, Body::holds).saturating_add(more);
+        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX);
+        (bytes > self.slice.limit, progress.began + AGE_OF_A_MIB / 1024 * kib, id)
+    }
+
+    /// What a body that asks for `more` takes outside of the slice: what it has in there as well.
+    fn elsewhere(&self, id: u64, more: u64) -> u64 {
+        more + self.bodies.get(&id).map_or(0, |body| body.slice)
     }
 
     /// Strangers come behind all others.
@@ -228,8 +314,14 @@ impl Pool {
         let body = self.bodies.entry(id).or_insert_with(|| {
             *active += 1;
             let progress = progress.clone();
-            Body { party, ordinary: 0, reserve: 0, overdraft: 0, evicted: false, progress }
+            let (ordinary, reserve, slice, overdraft) = (0, 0, 0, 0);
+            Body { party, ordinary, reserve, slice, overdraft, evicted: false, progress }
         });
+        if taken.slice == 0 {
+            self.slice.used -= std::mem::take(&mut body.slice);
+        }
+        body.slice += taken.slice;
+        self.slice.used += taken.slice;
         body.ordinary += taken.ordinary;
         body.reserve += taken.reserve;
         body.overdraft += taken.overdraft;
@@ -247,7 +339,11 @@ impl Pool {
         if of_reserve > 0 && body.reserve == 0 {
             reserve.by = None;
         }
-        let ordinary = (less - of_reserve).min(body.ordinary);
+        let less = less - of_reserve;
+        let of_slice = less.min(body.slice);
+        body.slice -= of_slice;
+        self.slice.used -= of_slice;
+        let ordinary = (less - of_slice).min(body.ordinary);
         body.ordinary -= ordinary;
         self.ledger.give_back(body.party, ordinary);
         self.serve();
@@ -265,6 +361,7 @@ impl Pool {
     pub fn stop_waiting(&mut self, id: u64) {
         for party in self.ledger.parties() {
             if let Some(waiter) = self.lines[party.index()].remove(&id) {
+                self.turns.remove(&waiter.turn);
                 self.waiting[class(party) as usize] -= 1;
                 if self.bodies.contains_key(&id) {
                     self.active[class(party) as usize] += 1;
@@ -279,7 +376,8 @@ impl Pool {
     /// Books all that a stranger's body holds to `party`, if it has room.
     pub fn transfer(&mut self, id: u64, party: Party) -> bool {
         let Some(body) = self.bodies.get_mut(&id) else { return true };
-        if !self.ledger.take(party, body.holds()) {
+        let all = body.holds();
+        if !self.ledger.take(party, all) {
             return false;
         }
         self.ledger.give_back(body.party, body.ordinary);
@@ -288,9 +386,10 @@ impl Pool {
             reserve.used -= body.reserve;
             reserve.by = None;
         }
+        self.slice.used -= std::mem::take(&mut body.slice);
         self.active[class(body.party) as usize] -= 1;
         self.active[class(party) as usize] += 1;
-        (body.ordinary, body.reserve, body.overdraft) = (body.holds(), 0, 0);
+        (body.ordinary, body.reserve, body.overdraft) = (all, 0, 0);
         body.party = party;
         self.serve();
         true
@@ -311,6 +410,9 @@ impl Pool {
             self.grant(id, party, Parts { ordinary: more, ..Parts::default() });
             return true;
         }
+        if class == Class::Strangers && self.serve_from_slice() {
+            return true;
+        }
         // Known senders are first.
         let may_take_common = class == Class::Senders || self.waiting[Class::Senders as usize] == 0;
         if may_take_common
@@ -322,6 +424,19 @@ impl Pool {
             return true;
         }
         self.serve_from_reserve(class, may_take_common)
+    }
+
+    /// For the stranger that is next, if it is small.
+    fn serve_from_slice(&mut self) -> bool {
+        let Some(&turn) = self.turns.first().filter(|turn| is_small(**turn)) else { return false };
+        let (_, _, id) = turn;
+        let line = &self.lines[Party::STRANGERS.index()];
+        let more = line.get(&id).map_or(0, |waiter| waiter.of_slice);
+        let has_room = self.slice.has_room(more);
+        if has_room {
+            self.grant(id, Party::STRANGERS, Parts { slice: more, ..Parts::default() });
+        }
+        has_room
     }
 
     /// Who is next to have of the common part: the party that has least of it, unless too many younger
@@ -349,7 +464,7 @@ impl Pool {
     /// For the body that has the reserve already, or else the oldest.
     fn serve_from_reserve(&mut self, class: Class, may_take_common: bool) -> bool {
         let reserve = &self.reserves[class as usize];
-        let first = |party| Some((self.first(party)?.0, party));
+        let first = |party: Party| Some((*self.lines[party.index()].keys().next()?, party));
         let oldest = || self.parties(class).filter_map(first).min_by_key(|(id, _)| *id);
         let has_it = reserve.by.and_then(|id| Some((id, self.bodies.get(&id)?.party)));
         let Some((id, party)) = has_it.or_else(oldest) else { return false };
@@ -368,7 +483,7 @@ impl Pool {
         if overdraft > 0 && others_end {
             return false;
         }
-        self.grant(id, party, Parts { ordinary, reserve: of_reserve, overdraft });
+        self.grant(id, party, Parts { ordinary, reserve: of_reserve, slice: 0, overdraft });
         true
     }
 
@@ -376,13 +491,19 @@ impl Pool {
         self.ledger.parties().filter(move |party| self::class(*party) == class)
     }
 
-    /// The oldest of a line, and what it waits for.
+    /// The first of a line, and what it waits for: the oldest, and of strangers the one whose turn it is.
     fn first(&self, party: Party) -> Option<(u64, u64)> {
-        self.lines[party.index()].first_key_value().map(|(id, waiter)| (*id, waiter.more))
+        let line = &self.lines[party.index()];
+        if party == Party::STRANGERS {
+            let (_, _, id) = self.turns.first()?;
+            return line.get(id).map(|waiter| (*id, waiter.more));
+        }
+        line.first_key_value().map(|(id, waiter)| (*id, waiter.more))
     }
 
     fn grant(&mut self, id: u64, party: Party, taken: Parts) {
         let Some(waiter) = self.lines[party.index()].remove(&id) else { return };
+        self.turns.remove(&waiter.turn);
         self.waiting[class(party) as usize] -= 1;
         self.ledger.take(party, taken.ordinary);
         if taken.reserve > 0 {
@@ -411,7 +532,8 @@ impl Pool {
         let wanted: u64 = lines.flat_map(BTreeMap::values).map(|waiter| waiter.more).sum();
         match class {
             Class::Strangers => {
-                self.evict_strangers(wanted, now);
+                let freed = self.evict_large_strangers(now);
+                self.evict_strangers(wanted.saturating_sub(freed), now);
             }
             Class::Senders => self.make_room_for_senders(wanted, now),
         }
@@ -421,6 +543,31 @@ impl Pool {
         let too_much = self.ledger.beyond(Party::STRANGERS);
         let freed = self.evict_strangers(wanted.min(too_much), now);
         self.evict_slow_senders(wanted.saturating_sub(freed), now);
+    }
+
+    /// The largest first, for the small ones that wait; what was evicted already is about to come free.
+    fn evict_large_strangers(&mut self, now: Instant) -> u64 {
+        let line = &self.lines[Party::STRANGERS.index()];
+        let small = line.values().filter(|waiter| is_small(waiter.turn));
+        let wanted: u64 = small.map(|waiter| waiter.of_slice).sum();
+        let mut freed = self.bodies.values().filter(|it| it.evicted).map(Body::holds).sum::<u64>();
+        let mut present = self.evictable(|party| party == Party::STRANGERS);
+        // Large ones that wait for each other have no more time to send in: what counts is their age.
+        present.retain(|(_, body)| {
+            body.holds() > self.slice.limit && body.progress.has_begun_long_ago(now)
+        });
+        present.sort_unstable_by_key(|(_, body)| Reverse(body.holds()));
+        let before = freed;
+        let mut victims = Vec::new();
+        for (id, body) in present {
+            if freed >= wanted {
+                break;
+            }
+            freed += body.holds();
+            victims.push(id);
+        }
+        self.evict_all(victims);
+        freed - before
     }
 
     /// The slowest first, until `wanted` bytes come free by it.
@@ -493,6 +640,8 @@ impl Pool {
         self.bodies.is_empty()
             && self.waiting == [0, 0]
             && self.active == [0, 0]
+            && self.turns.is_empty()
+            && self.slice.used == 0
             && self.reserves.iter().all(|reserve| reserve.used == 0 && reserve.by.is_none())
             && self.ledger.parties().all(|party| self.ledger.free(party) == self.ledger.most(party))
     }

@@ -10,7 +10,7 @@ const KIB: u64 = 1024;
 const ONE: fn() -> Party = || Party::source(0);
 const OTHER: fn() -> Party = || Party::source(1);
 
-/// Of 64 KiB: 8 guaranteed to strangers, 4 to each of two sources, 8 in each reserve, 32 common.
+/// Of 64 KiB: 4 guaranteed to strangers and 4 to their small bodies, 4 to each of two sources, 8 in each reserve, 32 common.
 fn budget() -> Budget {
     Budget::new(64 * KIB, 2)
 }
@@ -48,15 +48,15 @@ async fn a_source_that_has_all_that_it_can_get_leaves_the_others_their_shares() 
     let mut next = budget.reserve(ONE());
     assert_eq!(next.grow_to(KIB, soon()).await, Err(Outcome::OverBudget));
     let _other = held(&budget, OTHER(), 4).await;
-    let _stranger = held(&budget, Party::STRANGERS, 8).await;
+    let _stranger = held(&budget, Party::STRANGERS, 4).await;
 }
 
 #[tokio::test]
 async fn strangers_never_get_the_last_of_the_common_part() {
     let budget = budget();
-    // Their own 8, half of what is common, and their reserve.
+    // Their own 4, half of what is common, and their reserve.
     let _strangers =
-        [held(&budget, Party::STRANGERS, 24).await, held(&budget, Party::STRANGERS, 8).await];
+        [held(&budget, Party::STRANGERS, 20).await, held(&budget, Party::STRANGERS, 8).await];
     let mut next = budget.reserve(Party::STRANGERS);
     assert_eq!(next.grow_to(KIB, soon()).await, Err(Outcome::OverBudget));
     let _sender = held(&budget, ONE(), 20).await;
@@ -130,7 +130,7 @@ async fn the_slowest_stranger_goes_first_and_none_once_it_is_known() {
     let mut known = held(&budget, Party::STRANGERS, 8).await;
     known.belongs_to(OTHER());
     let (quick, slow) =
-        (held(&budget, Party::STRANGERS, 16).await, held(&budget, Party::STRANGERS, 8).await);
+        (held(&budget, Party::STRANGERS, 10).await, held(&budget, Party::STRANGERS, 10).await);
     quick.came(16 * KIB);
     slow.came(1);
     let mut next = budget.reserve(Party::STRANGERS);
@@ -141,7 +141,7 @@ async fn the_slowest_stranger_goes_first_and_none_once_it_is_known() {
             () = known.evicted() => panic!("the one that is known"),
         }
     };
-    let (granted, ()) = tokio::join!(next.grow_to(16 * KIB, later()), gives_way);
+    let (granted, ()) = tokio::join!(next.grow_to(10 * KIB, later()), gives_way);
     assert_eq!(granted, Ok(()));
 }
 
@@ -193,4 +193,97 @@ async fn a_body_that_stops_waiting_leaves_nothing_behind() {
     drop(waits);
     drop((first, second));
     assert!(budget.pool().is_unused());
+}
+
+/// Of 64 MiB, with large bodies of strangers that hold all they can get and wait for more.
+async fn full_of_large_ones() -> (Budget, Vec<Reservation>) {
+    let budget = Budget::new(1024 * 64 * KIB, 1);
+    let mut large = Vec::new();
+    let mut reservation = budget.reserve(Party::STRANGERS);
+    while reservation.try_to_grow_to(512 * KIB).is_ok() {
+        large.push(std::mem::replace(&mut reservation, budget.reserve(Party::STRANGERS)));
+    }
+    assert!(large.len() > 30);
+    (budget, large)
+}
+
+#[tokio::test]
+async fn a_small_body_of_a_stranger_has_room_at_once_beside_large_ones_that_wait() {
+    let (budget, mut large) = full_of_large_ones().await;
+    let waits = large.iter_mut().map(|body| Box::pin(body.grow_to(30 * 1024 * KIB, later())));
+    let mut waits: Vec<_> = waits.collect();
+    waits.iter_mut().for_each(|it| assert!(poll(it).is_pending()));
+    for _ in 0..32 {
+        let mut small = budget.reserve(Party::STRANGERS);
+        assert_eq!(poll(&mut Box::pin(small.grow_to(20 * KIB, later()))), Poll::Ready(Ok(())));
+        assert_eq!(poll(&mut Box::pin(small.grow_to(64 * KIB, later()))), Poll::Ready(Ok(())));
+    }
+}
+
+/// A body that grew out of the slice for small ones leaves all of that.
+#[tokio::test]
+async fn a_stranger_that_is_not_small_any_more_keeps_nothing_of_what_is_for_small_ones() {
+    let (budget, mut large) = full_of_large_ones().await;
+    let small = async |budget: &Budget| held(budget, Party::STRANGERS, 64).await;
+    let mut first = small(&budget).await;
+    large.truncate(large.len() - 1);
+    first.grow_to(128 * KIB, later()).await.unwrap();
+    let mut all = Vec::new();
+    for _ in 0..64 {
+        all.push(small(&budget).await);
+    }
+    drop((first, all, large));
+    assert!(budget.pool().is_unused());
+}
+
+#[tokio::test]
+async fn among_strangers_that_wait_a_small_one_is_next_and_the_largest_gives_way_to_it() {
+    let (budget, mut large) = full_of_large_ones().await;
+    let mut filling = Vec::new();
+    let mut next = budget.reserve(Party::STRANGERS);
+    while next.try_to_grow_to(64 * KIB).is_ok() {
+        filling.push(std::mem::replace(&mut next, budget.reserve(Party::STRANGERS)));
+    }
+    let largest = large.len() / 2;
+    large[largest - 1].shrink_to(256 * KIB);
+    large[largest].try_to_grow_to(768 * KIB).unwrap();
+    drop(next);
+    // None of them is past the grace by its time to send: they wait for each other.
+    for body in large.iter().chain(&filling) {
+        body.progress.waited(8 * pool::GRACE);
+    }
+    let mut older: Vec<_> = (0..2).map(|_| budget.reserve(Party::STRANGERS)).collect();
+    let mut waits: Vec<_> =
+        older.iter_mut().map(|it| Box::pin(it.grow_to(16 * 1024 * KIB, later()))).collect();
+    waits.iter_mut().for_each(|it| assert!(poll(it).is_pending()));
+    let mut next = budget.reserve(Party::STRANGERS);
+    let mut small = Box::pin(next.grow_to(64 * KIB, later()));
+    assert!(poll(&mut small).is_pending());
+    let much_later = Instant::now() + 4 * pool::GRACE;
+    budget.pool().make_room(Party::STRANGERS, much_later);
+    let evicted: Vec<_> = (0..large.len()).filter(|n| is_evicted(&large[*n])).collect();
+    assert_eq!(evicted, [largest]);
+    assert!(filling.iter().all(|small| !is_evicted(small)));
+    drop(large.remove(largest));
+    assert_eq!(poll(&mut small), Poll::Ready(Ok(())));
+}
+
+#[tokio::test]
+async fn a_small_stranger_comes_through_where_small_ones_that_trickle_hold_all_there_is() {
+    let budget = Budget::new(1024 * 64 * KIB, 1);
+    let mut trickling = Vec::new();
+    let mut next = budget.reserve(Party::STRANGERS);
+    while next.try_to_grow_to(64 * KIB).is_ok() {
+        next.came(1024);
+        trickling.push(std::mem::replace(&mut next, budget.reserve(Party::STRANGERS)));
+    }
+    // Older, so that the reserve is for this one.
+    let mut older = std::mem::replace(&mut next, budget.reserve(Party::STRANGERS));
+    let mut waits = Box::pin(older.grow_to(16 * 1024 * KIB, later()));
+    assert!(poll(&mut waits).is_pending());
+    let mut small = Box::pin(next.grow_to(20 * KIB, later()));
+    assert!(poll(&mut small).is_pending());
+    budget.pool().make_room(Party::STRANGERS, Instant::now() + 4 * pool::GRACE);
+    trickling.retain(|body| !is_evicted(body));
+    assert_eq!(poll(&mut small), Poll::Ready(Ok(())));
 }
