@@ -122,6 +122,17 @@ impl Pace {
         self.ticks.get(reached).or(self.ticks.back()).map(|tick| tick.end)
     }
 
+    /// What will have been answered once all that is on its way now had its turn, and a round of the sink more.
+    pub fn mark(&self) -> u64 {
+        self.handed_over + self.round
+    }
+
+    /// When so much had been answered, if it has.
+    pub fn reached(&self, mark: u64) -> Option<Instant> {
+        let reached = self.ticks.partition_point(|tick| tick.totals.answered < mark);
+        self.ticks.get(reached).map(|tick| tick.end)
+    }
+
     /// Bytes that may be on their way, of `most`.
     pub fn window(&self, most: usize, now: Instant) -> usize {
         let since = now.checked_sub(self.hold_after / DEPTH);
@@ -248,6 +259,19 @@ mod tests {
             pace.answered(10, None, at(seconds));
         }
         assert_eq!(pace.excused_until(turn), Some(at(3)));
+    }
+
+    #[test]
+    fn a_topic_had_its_turn_once_all_before_it_and_a_round_more_is_answered() {
+        let (mut pace, start) = (Pace::new(HOLD_AFTER), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        pace.hand_over(1_000);
+        let mark = pace.mark();
+        pace.answered(1_000, None, at(5));
+        assert_eq!(pace.reached(mark), None, "others may be served before it in this round");
+        pace.hand_over(1_000);
+        pace.answered(1_000, None, at(10));
+        assert_eq!(pace.reached(mark), Some(at(10)));
     }
 
     #[test]

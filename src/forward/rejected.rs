@@ -122,7 +122,7 @@ impl<S: Sink> Forwarder<S> {
     fn letter_is_on_its_way(&mut self, rejected: &Rejected, carries: Carries, now: Now) {
         let topic = self.dead_letters;
         let size = self.slot(rejected.token).map_or(0, |slot| slot.size);
-        self.topics.sent(topic, size, now.instant);
+        self.topics.sent(topic, size, self.pace.mark());
         self.joins_transaction();
         let turn = self.pace.hand_over(size);
         if let Some(slot) = self.slot(rejected.token) {

@@ -34,7 +34,7 @@ impl<S: Sink> Forwarder<S> {
         // While a broker has the client wait, it is no word on a topic that it says nothing.
         self.silent_bytes = match self.throttled.is_now() {
             true => 0,
-            false => self.topics.silent_bytes(self.pace.latency(), self.pace.answered_at()),
+            false => self.topics.silent_bytes(&self.pace),
         };
         let dealt_with = match self.going_back {
             Some(_) => Ok(()),
@@ -81,8 +81,8 @@ impl<S: Sink> Forwarder<S> {
         self.topics.comes_back(slot.topic, slot.size);
         match outcome {
             Outcome::Delivered => {
-                self.topics.acknowledged(slot.topic, latency, now.instant);
                 self.pace.answered(slot.size, Some(latency), now.instant);
+                self.topics.acknowledged(slot.topic, latency, self.pace.mark());
             }
             // That is no answer of a broker's.
             Outcome::Failed(Failure::Purged | Failure::Fatal(_)) => {

@@ -318,7 +318,7 @@ impl<S: Sink> Forwarder<S> {
     /// Notes that the sink has a record of lane `id`.
     pub(super) fn sent(&mut self, id: LaneId, sent: Sent, now: Now) {
         let topic = self.goes_to(&sent);
-        self.topics.sent(topic, sent.size + RECORD_OVERHEAD, now.instant);
+        self.topics.sent(topic, sent.size + RECORD_OVERHEAD, self.pace.mark());
         self.joins_transaction();
         let entry = self.topics.get(topic);
         tracing::trace!(position = %sent.position, topic = entry.name, lane = id, "sent");

@@ -1,12 +1,10 @@
 //! The topics that one forwarder has written or tried to, interned, with what it knows of each.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Duration};
 
 use prometheus::IntCounter;
 
+use super::pace::Pace;
 use crate::{
     delivery::SourceName, event::Stream, metrics::Metrics, retry::Retry, spool::position::Position,
 };
@@ -27,8 +25,9 @@ pub(super) struct Topic {
     pub outstanding: usize,
     /// Their bytes.
     bytes: usize,
-    /// When one was acknowledged last, or had none on its way before it; and how long the last one took.
-    heard_at: Option<Instant>,
+    /// Once so much is answered ([`Pace::mark`]) it had its turn since one was acknowledged last, or since it
+    /// had none on its way; and how long the last one took.
+    turn: u64,
     latency: Duration,
     /// Records that it has acknowledged.
     pub acknowledged: u64,
@@ -98,7 +97,7 @@ impl Topics {
             ready: false,
             outstanding: 0,
             bytes: 0,
-            heard_at: None,
+            turn: 0,
             latency: Duration::ZERO,
             acknowledged: 0,
             uncommitted: 0,
@@ -120,10 +119,10 @@ impl Topics {
     }
 
     /// The sink has a record of this size.
-    pub fn sent(&mut self, id: TopicId, bytes: usize, now: Instant) {
+    pub fn sent(&mut self, id: TopicId, bytes: usize, mark: u64) {
         let topic = self.get_mut(id);
         if topic.outstanding == 0 {
-            topic.heard_at = Some(now);
+            topic.turn = mark;
         }
         topic.outstanding += 1;
         topic.bytes += bytes;
@@ -137,19 +136,19 @@ impl Topics {
     }
 
     /// A record was acknowledged that the sink was given `latency` ago.
-    pub fn acknowledged(&mut self, id: TopicId, latency: Duration, now: Instant) {
+    pub fn acknowledged(&mut self, id: TopicId, latency: Duration, mark: u64) {
         let topic = self.get_mut(id);
-        (topic.heard_at, topic.latency) = (Some(now), latency);
+        (topic.turn, topic.latency) = (mark, latency);
     }
 
-    /// Bytes on their way of topics that were not answered for twice as long as they or others take, while
-    /// others were.
-    pub fn silent_bytes(&self, others: Duration, answered_at: Option<Instant>) -> usize {
-        let Some(answered_at) = answered_at else { return 0 };
+    /// Bytes on their way of topics that had their turn and were not answered, for twice as long as they or
+    /// others take, while others were. On a slow path a topic only waits for its turn.
+    pub fn silent_bytes(&self, pace: &Pace) -> usize {
+        let Some(answered_at) = pace.answered_at() else { return 0 };
         let is_silent = |topic: &&Topic| {
-            let patience = SILENCE.max(2 * topic.latency.max(others));
-            topic.outstanding > 0
-                && topic.heard_at.is_some_and(|heard_at| answered_at > heard_at + patience)
+            let patience = SILENCE.max(2 * topic.latency.max(pace.latency()));
+            let had_its_turn = pace.reached(topic.turn);
+            topic.outstanding > 0 && had_its_turn.is_some_and(|at| answered_at > at + patience)
         };
         self.topics.iter().filter(is_silent).map(|topic| topic.bytes).sum()
     }

@@ -49,10 +49,17 @@ impl Volume {
             .append(true)
             .open(self.path().join("ballast"))
             .expect("a file for the ballast");
-        // Ever smaller pieces, so that not a block is left.
-        for piece in [1 << 20, 1 << 12, 1] {
-            let bytes = vec![7; piece];
-            while file.write_all(&bytes).and_then(|()| file.sync_data()).is_ok() {}
+        let mut takes =
+            |bytes: usize| file.write_all(&vec![7; bytes]).and_then(|()| file.sync_data()).is_ok();
+        // Ever smaller pieces, so that not a block is left; and from the beginning while there is room
+        // again, since the service gives back its reserve meanwhile.
+        loop {
+            for piece in [1 << 20, 1 << 12] {
+                while takes(piece) {}
+            }
+            if (0..1 << 12).any(|_| !takes(1)) {
+                return;
+            }
         }
     }
 
