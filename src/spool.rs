@@ -86,7 +86,7 @@ pub struct Config {
     pub source_limits: Vec<Option<u64>>,
     /// `spool.reserve`: bytes that deliveries leave free on the volume, for checkpoint and quarantine.
     pub reserve: u64,
-    /// How many of these are held by files, so that nobody else takes them either.
+    /// How many of these are held by files, so that no other process takes them either.
     pub reserve_held: u64,
     /// `spool.keep_delivered.age`: how long a delivered segment stays, counted from its last write.
     pub keep_delivered_age: Duration,

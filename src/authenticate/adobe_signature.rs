@@ -66,7 +66,7 @@ impl AdobeSignature {
         Self { keys, turns: Turns::new(AT_ONCE, REST) }
     }
 
-    /// Judges the head of a request: without a signature it is nobody's, and without a key that can be
+    /// Judges the head of a request: without a signature its sender is not known, and without a key that can be
     /// had its body need not be read.
     pub async fn admit(
         &self,

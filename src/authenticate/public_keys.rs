@@ -281,7 +281,7 @@ impl Shared {
         }
     }
 
-    /// Strangers have as many lines as a person may want to read.
+    /// Strangers have as many lines as an operator may want to read.
     fn log(&self, landing: &Landing, result: &Result<PublicKey, Unavailable>) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let is_shown = landing.is_trusted || lines.take(Instant::now());

@@ -5,7 +5,7 @@
 //!   are in a second.
 //! - Requests that wait are not served in the order in which they came. A free turn goes to a random
 //!   network among those that wait, in it to a random connection, and on it to a random request. So a
-//!   crowd in one network has no more than one quiet client elsewhere, and whoever shares a network with
+//!   crowd in one network has no more than one quiet client elsewhere, and a client that shares a network with
 //!   the crowd still has a chance with every turn.
 //! - Only a request whose client still waits takes part: a crowd that hangs up has no weight.
 //! - At most [`LIMIT`] wait. Beyond that one of the network with the most requests loses its part. It is
@@ -66,7 +66,7 @@ impl Turns {
         Self(Arc::new(Shared { rest, state: Mutex::new(state) }))
     }
 
-    /// A turn, if one is free and nobody waits for it.
+    /// A turn, if one is free and no other request waits for it.
     pub fn take(&self) -> Option<Turn> {
         let mut state = self.state();
         let is_free = state.free > 0 && state.waiting.is_empty();

@@ -37,7 +37,7 @@ pub const ADOBES: &str = "https://csm.adobe.io/csm/registrations/validate";
 const FOREIGN_AT_ONCE: u32 = 5;
 const FOREIGN_EACH: Duration = Duration::from_secs(60);
 
-/// Turns of Adobe's own: so many at once, each for at least so long. In a flood a person has four lines a
+/// Turns of Adobe's own: so many at once, each for at least so long. In a flood the operator has four lines a
 /// second to look through, with the addresses of those that asked.
 const AT_ONCE: usize = 8;
 const REST: Duration = Duration::from_secs(2);

@@ -135,7 +135,7 @@ impl<'a> Found<'a> {
         self.properties.iter().any(lacks)
     }
 
-    /// Credentials, certificates and authorities that the protocol makes no use of: whoever wrote them
+    /// Credentials, certificates and authorities that the protocol makes no use of: the operator who wrote them
     /// believes that the connection is protected.
     fn unused(&mut self) {
         let protocol = match self.get("security.protocol") {

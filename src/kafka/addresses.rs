@@ -32,7 +32,7 @@ pub(super) fn unreachable(brokers: &[(String, u16)]) -> Vec<String> {
 fn look((host, port): (String, u16)) -> mpsc::Receiver<io::Result<()>> {
     let (send, receive) = mpsc::channel();
     let look = move || {
-        // Too late, perhaps: then nobody listens.
+        // Too late, perhaps: then there is no listener.
         let _ = send.send(connect(&host, port));
     };
     // Without a thread the sender is dropped, and the broker counts as one that does not answer.

@@ -3,7 +3,7 @@
 //!
 //! Good and bad tokens have places of their own, so that a flood of bad ones costs no good one its
 //! place. Where all places are taken the oldest gives way. That a token was good is known for longer than
-//! it counts ([`Verdicts::was_good`]): whoever has one is no stranger when it has to be asked about again.
+//! it counts ([`Verdicts::was_good`]): a client that has one is no stranger when it has to be asked about again.
 
 use std::{
     collections::{HashMap, VecDeque},

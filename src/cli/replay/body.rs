@@ -19,7 +19,7 @@ use crate::{
 const NO_JSON: [&str; 3] = ["empty-body", "not-utf8", "not-json"];
 
 /// The reason of a body that was never inflated. Nothing else about its coding is kept, and as text it
-/// would be read as something that nobody has signed.
+/// would be read as something that is not signed.
 const STILL_CODED: &str = "content-coding";
 
 /// One refused event, as it was kept.

@@ -46,7 +46,7 @@ impl Source {
         Ok(Self { name: source.name.clone(), kind: source.kind, rules, client_ids })
     }
 
-    /// The test that a delivery had to pass when it came. From our journal come events that name nobody.
+    /// The test that a delivery had to pass when it came. From our journal come events that name no recipient.
     fn check(&self, item: &Item<'_>) -> Result<(), NotOurs> {
         let Some(client_ids) = &self.client_ids else { return Ok(()) };
         let unnamed = match Origin::of(item.headers) {

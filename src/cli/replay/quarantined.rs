@@ -1,6 +1,6 @@
 //! Reads a file of a quarantine folder, and no other file.
 //!
-//! A pointer on the dead-letter topic is written by whoever may write there, so its path is believed only
+//! A pointer on the dead-letter topic is written by any client that may write there, so its path is believed only
 //! as far as it leads to a regular file that stands in that folder, and the bytes only if they have the
 //! length and the SHA-256 that were written down with them. Links are not followed, and nothing is waited
 //! for (a FIFO) or read without an end (a device).

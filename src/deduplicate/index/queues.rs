@@ -167,7 +167,7 @@ impl Queues {
         (queue.begin < queue.end).then_some(place)
     }
 
-    /// Takes the oldest entry of `source` out, which is nobody's any more.
+    /// Takes the oldest entry of `source` out, which belongs to no source any more.
     pub fn pop_front(&mut self, source: u32) {
         let queue = &mut self.queues[source as usize];
         queue.begin += 1;

@@ -1,7 +1,7 @@
 //! Beginning a segment: a file, its header and its name, durable before any frame is written.
 //!
 //! Nothing in it is acknowledged yet, so whatever fails before a sync costs a 503 and no more: the name
-//! is taken away again, and the next delivery tries anew.
+//! is taken away again, and the next delivery tries again.
 
 use std::{io, path::Path, sync::Arc};
 

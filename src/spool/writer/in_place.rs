@@ -134,7 +134,7 @@ impl Writer {
             _ => {}
         }
         if active.length == HEADER_LENGTH {
-            return Ok(()); // nothing is in it yet: it is begun anew
+            return Ok(()); // nothing is in it yet: it is begun again
         }
         match disk.remove(&aside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),

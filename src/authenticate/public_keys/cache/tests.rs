@@ -62,7 +62,7 @@ fn a_key_is_refreshed_ahead_of_its_end_once_and_used_meanwhile_and_never_beyond_
     let expired = cache.ask(&path, CACHED, began + CACHED);
     assert!(matches!(expired.answer, Answer::Wait(_)), "{expired:?}");
     let expired = cache.ask(&path, 2 * CACHED, began + CACHED);
-    assert!(!has_key(&expired), "nobody may ask for an older one");
+    assert!(!has_key(&expired), "an older one may not be asked for");
 }
 
 #[test]
