@@ -3,9 +3,10 @@
 //!
 //! `spool.reserve` keeps deliveries away from the last bytes, but others on the volume know nothing of it.
 //! So a part of it is held by files (`<spool.directory>/reserve.<number>`) that are really allocated. When
-//! a write of ours finds no space, they are removed, which gives back their bytes and their inodes, and the
-//! write is tried once more. As long as they are gone no delivery is taken; they are taken again when the
-//! volume has room for all of them and as much again.
+//! a write of ours finds no space, one file is removed, which gives back its bytes and its inode, and the
+//! write is tried again; then the next file. One at a time, because other programs may take what a removed file
+//! gave back: the files that are left still carry later checkpoints. As long as one is missing no delivery is
+//! taken; they are taken again when the volume has room for all that are missing and as much again.
 //!
 //! [`ReservedDisk`] is the disk for those writes. Segments are written to the disk as it is.
 
@@ -31,6 +32,7 @@ pub struct Reserve {
     directory: PathBuf,
     /// Bytes in all; 0 holds none.
     size: u64,
+    /// Whether all of it is held.
     is_held: AtomicBool,
     /// One thread takes or releases it at a time.
     changing: Mutex<()>,
@@ -74,7 +76,7 @@ impl Reserve {
             Ok(is_held) => is_held,
             Err(error) => {
                 tracing::debug!(%error, "the reserve can't be taken");
-                self.remove();
+                self.remove_broken();
                 false
             }
         };
@@ -82,17 +84,17 @@ impl Reserve {
         is_held
     }
 
-    /// Gives it to a write that found no space.
-    fn release(&self) {
+    /// Gives one file of it to a write that found no space; whether there was one.
+    fn release_one(&self) -> bool {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_held.swap(false, Relaxed) {
-            self.remove();
             tracing::warn!(
                 directory = %self.directory.display(), bytes = self.size,
-                "the volume is full: the reserve of the spool is used up for checkpoint and quarantine, and \
+                "the volume is full: the reserve of the spool is used for checkpoint and quarantine, and \
                  no delivery is taken before there is room again"
             );
         }
+        (0..FILES).rev().any(|number| self.remove(number))
     }
 
     fn allocate(&self) -> io::Result<bool> {
@@ -121,15 +123,22 @@ impl Reserve {
         self.disk.info(&self.path(number)).is_ok_and(|info| info.length == self.part())
     }
 
-    fn remove(&self) {
-        for number in 0..FILES {
-            match self.disk.remove(&self.path(number)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    tracing::warn!(%error, "a file of the reserve can't be removed");
-                }
-                _ => {}
-            }
+    /// Removes the files that have not all their bytes.
+    fn remove_broken(&self) {
+        for number in (0..FILES).filter(|number| !self.is_there(*number)) {
+            self.remove(number);
         }
+    }
+
+    /// Removes one file; whether it was there.
+    fn remove(&self, number: u64) -> bool {
+        let outcome = self.disk.remove(&self.path(number));
+        if let Err(error) = &outcome
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "a file of the reserve can't be removed");
+        }
+        outcome.is_ok()
     }
 
     fn part(&self) -> u64 {
@@ -140,14 +149,13 @@ impl Reserve {
         self.directory.join(format!("reserve.{number}"))
     }
 
-    /// The same again once the reserve is released, if it failed for want of space.
+    /// The same again after each released file, as long as it fails for want of space.
     fn retried<T>(&self, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-        match call() {
-            Err(error) if disk::is_no_space(&error) => {
-                self.release();
-                call()
+        loop {
+            match call() {
+                Err(error) if disk::is_no_space(&error) && self.release_one() => {}
+                outcome => return outcome,
             }
-            outcome => outcome,
         }
     }
 }

@@ -51,6 +51,23 @@ fn on_a_volume_that_others_have_filled_the_checkpoint_and_a_quarantined_event_ar
 }
 
 #[test]
+fn what_others_take_of_the_released_room_leaves_the_next_checkpoints_theirs() {
+    let disk = SimulatedDisk::new(1);
+    let (folder, mut writer, spool) = opened(&disk);
+    append_series(&mut writer, 1..4, 200);
+    for low in 2..4 {
+        disk.set_capacity(disk.used());
+        checkpoint_of(&folder).store(&at(&spool, low)).unwrap();
+    }
+    drop((folder, writer, spool));
+    disk.lose_power();
+    disk.set_capacity(disk.used());
+    let (folder, _writer, spool) = opened(&disk);
+    checkpoint_of(&folder).store(&at(&spool, 4)).unwrap();
+    assert_eq!(checkpoint_of(&folder).load().unwrap(), Some(at(&spool, 4)));
+}
+
+#[test]
 fn after_a_start_on_a_full_volume_too() {
     let disk = SimulatedDisk::new(1);
     let (folder, mut writer, spool) = opened(&disk);
