@@ -4,6 +4,8 @@
 //! `drain` left something, or `simulate` found a reason for a sender to complain; 2 the command line
 //! or, for all but `check`, the configuration is wrong.
 
+pub mod journal;
+
 mod backfill;
 mod check;
 mod demo;

@@ -75,7 +75,7 @@ pub struct Config {
     pub forward: Forward,
     pub oauth: OAuth,
     pub adobe: Adobe,
-    pub deduplicate: crate::deduplicate::Settings,
+    pub deduplicate: crate::deliver::deduplicate::Settings,
     /// In the order of their names; at least one.
     pub sources: Vec<SourceConfig>,
     pub shutdown: Shutdown,

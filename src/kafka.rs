@@ -1,6 +1,6 @@
 //! Kafka: the only place that names rdkafka, the Rust face of librdkafka.
 //!
-//! - [`Producer`] is the production [`Sink`](crate::produce::Sink): idempotent, `acks=all`, and it
+//! - [`Producer`] is the production [`Sink`](crate::kafka::produce::Sink): idempotent, `acks=all`, and it
 //!   never gives up on a record by itself. One a source.
 //!   With an [`Identity`] it is transactional.
 //! - [`Topics`] knows which topics exist and makes the missing ones, on a thread of its own. One a
@@ -9,6 +9,8 @@
 //!   missing, for `topics --create`.
 //! - [`Reader`] reads topics from their beginning: how the demo counts what arrived.
 //! - [`MockCluster`] is librdkafka's in-process cluster, for the demo and for fast tests.
+
+pub mod produce;
 
 mod access;
 mod addresses;

@@ -10,35 +10,19 @@
 pub mod delivery;
 pub mod event;
 pub mod record;
+pub mod source;
 
-// The front half: from the socket to the disk.
-pub mod authenticate;
-pub mod listen;
-pub mod receive;
+// The path of an event.
+pub mod ingest;
 pub mod spool;
-
-// The back half: from the disk to Kafka.
-pub mod checkpoint;
-pub mod dead_letter;
-pub mod decode;
-pub mod deduplicate;
-pub mod encode;
-pub mod forward;
+// After the spool: from the disk to Kafka.
+pub mod deliver;
 pub mod kafka;
-pub mod produce;
-pub mod quarantine;
-pub mod route;
 
-// What surrounds the two halves.
-pub mod admin;
+// What surrounds the path.
 pub mod cli;
 pub mod config;
-pub mod fetch;
-pub mod journal;
-pub mod metrics;
-pub mod reload;
-pub mod retry;
+pub mod observe;
+pub mod runtime;
 pub mod sender;
 pub mod service;
-pub mod shutdown;
-pub mod traces;

@@ -41,25 +41,33 @@ use self::{
     ways::Ways,
 };
 use crate::{
-    admin,
-    checkpoint::CheckpointError,
     config::{self, Config},
-    deduplicate::{Deduplicator, NewerIds},
-    fetch::Place,
-    kafka::{TopicMaker, Topics},
-    listen::{
-        self,
-        reply::labels,
-        report::UNKNOWN,
-        tls::{Tls, TlsError},
+    deliver::{
+        checkpoint::CheckpointError,
+        deduplicate::{Deduplicator, NewerIds},
+        route::{Router, TemplateError},
     },
-    metrics::Metrics,
-    receive::Receiver,
-    reload::{EVERY, Reload, Reloader},
-    route::{Router, TemplateError},
-    shutdown::{Phase, Shutdown},
+    ingest::{
+        listen::{
+            self,
+            reply::labels,
+            report::UNKNOWN,
+            tls::{Tls, TlsError},
+        },
+        receive::Receiver,
+    },
+    kafka::{TopicMaker, Topics},
+    observe::{
+        admin,
+        metrics::Metrics,
+        traces::{Exporter, Traces},
+    },
+    runtime::{
+        fetch::Place,
+        reload::{EVERY, Reload, Reloader},
+        shutdown::{Phase, Shutdown},
+    },
     spool::{self, Folder, OpenError, SpoolState, disk::RealDisk},
-    traces::{Exporter, Traces},
 };
 
 pub use self::drain::{DrainEnd, DrainError, Left, drain};
@@ -181,7 +189,7 @@ pub async fn start(
 
     let receiver = Receiver::new(receivers, &config.listen, &metrics).traced(traces);
     let receiver = Arc::new(receiver.with_token_endpoint(oauth.token_endpoint()));
-    let listening = tokio::spawn(listen::serve_over(
+    let listening = tokio::spawn(listen::serve(
         tls,
         deliveries,
         config.listen.clone(),

@@ -39,7 +39,10 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use self::{position::Position, queue::Waiting, shared::Shared};
-use crate::delivery::{Authenticated, Delivery, SourceName, UnixMillis};
+use crate::{
+    delivery::{Authenticated, Delivery},
+    source::{SourceName, UnixMillis},
+};
 
 mod anchor;
 mod budget;

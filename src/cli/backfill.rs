@@ -29,10 +29,10 @@ use self::{
 };
 use super::{ConfigFile, logging, print, program, progress::Bar, recipients::client_ids, text};
 use crate::{
+    cli::journal::{Credentials, Journal, Start},
     config::{self, Config, Questions, SourceConfig},
-    delivery::SourceKind,
-    fetch::Client,
-    journal::{Credentials, Journal, Start},
+    runtime::fetch::Client,
+    source::SourceKind,
 };
 
 /// Bring what the webhook missed from Adobe's journal to the topics

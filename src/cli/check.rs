@@ -9,7 +9,7 @@ use clap::Args;
 use super::{ConfigFile, Program, print, text};
 use crate::{
     config::{self, Config, Questions, Traces},
-    fetch,
+    runtime::fetch,
     service::open_files,
 };
 

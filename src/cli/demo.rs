@@ -39,13 +39,13 @@ use self::{
 use super::{print, text};
 use crate::{
     kafka::MockCluster,
+    runtime::shutdown::{Phase, Shutdown},
     sender::{
         Act, Ledger,
         adobe::{self, Keys},
         generator::munchkin_id,
     },
     service::{self, Running},
-    shutdown::{Phase, Shutdown},
 };
 
 /// Show it all on this machine: Marketo and Adobe I/O push, topics fill, an outage costs nothing

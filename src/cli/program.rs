@@ -5,10 +5,10 @@ use std::{fmt::Write, time::Duration};
 use super::{Program, with_causes};
 use crate::{
     config::{Config, Kafka},
+    deliver::route::Router,
     kafka::{self, TopicReport},
-    route::Router,
+    runtime::shutdown::{Phase, Shutdown, Signals},
     service::{self, DrainEnd, DrainError, Left, StartError},
-    shutdown::{Phase, Shutdown, Signals},
     spool::OpenError,
 };
 

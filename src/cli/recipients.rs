@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::{config::SourceConfig, delivery::SourceKind};
+use crate::{config::SourceConfig, source::SourceKind};
 
 /// The client ids that an event of `source` may name; `None` where events name no recipient. Those in
 /// the journal may name the credential that reads it.

@@ -35,7 +35,7 @@ use self::{
 use super::{ConfigFile, Program, logging, print, progress::Bar, spool::source_name, text};
 use crate::{
     config::{self, Config, Questions},
-    delivery::SourceName,
+    source::SourceName,
 };
 
 /// Send kept events to their topics once more

@@ -13,7 +13,7 @@ pub(super) use self::survey::{Survey, survey};
 use super::{ConfigFile, print, with_causes};
 use crate::{
     config::{self, Questions},
-    delivery::SourceName,
+    source::SourceName,
     spool::{
         disk::{Disk, RealDisk},
         viewer,

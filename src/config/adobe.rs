@@ -11,7 +11,7 @@ use super::{
     reading::{Reading, Section},
     written::list,
 };
-use crate::delivery::SourceKind;
+use crate::source::SourceKind;
 
 /// `adobe`: what all sources of kind `adobe-io` share.
 #[derive(Clone, Debug, PartialEq, Eq)]

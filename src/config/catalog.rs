@@ -8,7 +8,7 @@ use super::{
     reading::{Reading, Section},
     written::list,
 };
-use crate::decode::catalog::{Catalog, Override, OverrideError};
+use crate::deliver::decode::catalog::{Catalog, Override, OverrideError};
 
 /// What may be a name, the catalogue says.
 const NAME: Kind<String> = Kind {

@@ -4,7 +4,7 @@ use super::{
     leaf::{DURATION, Kind},
     reading::{Reading, Section},
 };
-use crate::deduplicate::Settings;
+use crate::deliver::deduplicate::Settings;
 
 /// Beyond this the index alone would take some four gigabytes.
 const MOST: usize = 100_000_000;

@@ -11,7 +11,7 @@ use super::{
     stages::Journal,
     written::quoted,
 };
-use crate::delivery::SourceKind;
+use crate::source::SourceKind;
 
 /// Adobe's own.
 const TOKEN_URL: &str = "https://ims-na1.adobelogin.com/ims/token/v3";

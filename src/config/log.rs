@@ -117,8 +117,8 @@ mod tests {
     fn a_filter_has_a_level_for_all_and_levels_for_modules() {
         let filter: LogFilter = "warn, millrace::spool = trace,h2=off".parse().unwrap();
         let targets = filter.targets();
-        assert!(targets.would_enable("millrace::receive", &Level::WARN));
-        assert!(!targets.would_enable("millrace::receive", &Level::INFO));
+        assert!(targets.would_enable("millrace::ingest::receive", &Level::WARN));
+        assert!(!targets.would_enable("millrace::ingest::receive", &Level::INFO));
         assert!(targets.would_enable("millrace::spool::writer", &Level::TRACE));
         assert!(!targets.would_enable("h2::proto", &Level::ERROR));
     }

@@ -17,7 +17,7 @@ use super::{
     volume,
     written::text,
 };
-use crate::{
+use crate::deliver::{
     encode::Mode,
     route::{Router, is_topic_name},
 };

@@ -15,7 +15,7 @@ use super::{
     stages::SourceConfig,
     written::{list, quoted},
 };
-use crate::delivery::SourceName;
+use crate::source::SourceName;
 
 /// HMAC-SHA256 asks for keys as long as its output.
 const KEY_BYTES: usize = 32;

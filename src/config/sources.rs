@@ -17,7 +17,7 @@ use super::{
     tls,
     written::list,
 };
-use crate::delivery::{SourceKind, SourceName};
+use crate::source::{SourceKind, SourceName};
 
 const QUERY_PARAMETER: Kind<String> = Kind {
     parse: |text| {

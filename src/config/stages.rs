@@ -16,9 +16,8 @@ use reqwest::Url;
 
 use super::{adobe::AdobeAuth, oauth::OAuthAuth, secret::Secret};
 use crate::{
-    decode::catalog::Override,
-    delivery::{SourceKind, SourceName},
-    encode::Mode,
+    deliver::{decode::catalog::Override, encode::Mode},
+    source::{SourceKind, SourceName},
 };
 
 const MIB: u64 = 1024 * 1024;

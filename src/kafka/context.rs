@@ -20,7 +20,7 @@ use rdkafka::{
 };
 use tracing::{debug, error, warn};
 
-use crate::produce::{Failure, Outcome, Token};
+use crate::kafka::produce::{Failure, Outcome, Token};
 
 use super::{
     cluster::Cluster,

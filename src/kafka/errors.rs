@@ -5,7 +5,7 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-use crate::produce::Failure;
+use crate::kafka::produce::Failure;
 
 use super::advice::Advice;
 

@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use super::gate::Door;
-use crate::produce::Token;
+use crate::kafka::produce::Token;
 
 #[derive(Debug, Default)]
 pub(super) struct Pending {

@@ -24,9 +24,9 @@ use rdkafka::{
 
 use crate::{
     config,
-    produce::{Commit, Failure, Outcome, SendError, Sink, Token, TopicState},
+    kafka::produce::{Commit, Failure, Outcome, SendError, Sink, Token, TopicState},
     record::Record,
-    retry::Retry,
+    runtime::retry::Retry,
 };
 
 use super::{

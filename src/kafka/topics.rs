@@ -29,7 +29,7 @@ use std::{
 use rdkafka::{error::RDKafkaErrorCode as Code, metadata::MetadataTopic, producer::BaseProducer};
 use tracing::{debug, info, warn};
 
-use crate::{config, produce::TopicState, retry::Retry};
+use crate::{config, kafka::produce::TopicState, runtime::retry::Retry};
 
 use super::{
     access::Access,

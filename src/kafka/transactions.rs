@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     config,
-    produce::{Commit, Failure, Token, TopicState},
+    kafka::produce::{Commit, Failure, Token, TopicState},
     record::Record,
 };
 

@@ -14,7 +14,7 @@ use std::{
 use prometheus::{Histogram, IntCounterVec};
 use serde::Deserialize;
 
-use crate::metrics::Metrics;
+use crate::observe::metrics::Metrics;
 
 /// More brokers than this are not shown: a source's producer speaks to those that lead its partitions.
 const BROKERS: usize = 256;

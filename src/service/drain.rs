@@ -8,13 +8,14 @@ use super::{
 };
 use crate::{
     config::Config,
-    delivery::SourceName,
     kafka::TopicMaker,
-    metrics::Metrics,
-    reload::{EVERY, Reloader},
-    shutdown::{Phase, Shutdown},
+    observe::{metrics::Metrics, traces::Traces},
+    runtime::{
+        reload::{EVERY, Reloader},
+        shutdown::{Phase, Shutdown},
+    },
+    source::SourceName,
     spool::{Backlog, Spool},
-    traces::Traces,
 };
 
 /// Why a drain ended. Only [`DrainEnd::Empty`] means that nothing is left of the configured sources.

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::{oauth::OAuthParts, reload::TokenFile, ways::Ways};
 use crate::{
-    authenticate::{Gate, certificate::Certificate, token::Tokens},
     config::{Auth, SourceConfig},
-    delivery::SourceName,
-    receive::{self, Store},
+    ingest::{
+        authenticate::{Gate, certificate::Certificate, token::Tokens},
+        receive::{self, Store},
+    },
+    source::SourceName,
 };
 
 pub(super) struct Front {

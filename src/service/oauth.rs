@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::reload::OAuthFiles;
 use crate::{
-    authenticate::{
+    config::{self, Auth, Config},
+    ingest::authenticate::{
         moment::Moment,
         oauth::{OAuth, built_in::BuiltIn, token_endpoint::TokenEndpoint},
     },
-    config::{self, Auth, Config},
-    delivery::SourceName,
-    fetch::Client,
-    metrics::Metrics,
+    observe::metrics::Metrics,
+    runtime::fetch::Client,
+    source::SourceName,
 };
 
 pub(super) struct OAuthParts {

@@ -7,7 +7,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{config::Config, listen};
+use crate::{config::Config, ingest::listen};
 
 /// What a process has in any case: its log, the lock, the runtime's own, the admin listener and its
 /// connections, files that are looked at again.

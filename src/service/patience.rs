@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{delivery::SourceName, retry::Retry, spool::OpenError};
+use crate::{runtime::retry::Retry, source::SourceName, spool::OpenError};
 
 /// Between two tries; ten of them take half a minute.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    delivery::SourceName,
-    metrics::Metrics,
-    quarantine::Quarantine,
-    shutdown::{Phase, Shutdown},
+    deliver::quarantine::Quarantine,
+    observe::metrics::Metrics,
+    runtime::shutdown::{Phase, Shutdown},
+    source::SourceName,
     spool::{Folder, disk::Disk},
 };
 

@@ -7,14 +7,16 @@ use std::{
 };
 
 use crate::{
-    authenticate::{
-        oauth::{built_in::BuiltIn, token_endpoint::TokenEndpoint},
-        token::Tokens,
-    },
     config::{self, Secret, TokenAuth},
+    ingest::{
+        authenticate::{
+            oauth::{built_in::BuiltIn, token_endpoint::TokenEndpoint},
+            token::Tokens,
+        },
+        receive,
+    },
     kafka::{self, Topics},
-    receive,
-    reload::{Current, Digest, Reload},
+    runtime::reload::{Current, Digest, Reload},
 };
 
 /// The tokens of one source.

@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use super::{StartError, front::Front};
 use crate::{
-    checkpoint::CheckpointError,
     config::SourceConfig,
-    delivery::{Authenticated, SourceName},
-    metrics::Metrics,
-    receive::{Append, Store},
+    deliver::checkpoint::CheckpointError,
+    delivery::Authenticated,
+    ingest::receive::{Append, Store},
+    observe::metrics::Metrics,
+    source::SourceName,
     spool::AppendError,
 };
 

@@ -9,22 +9,21 @@ use std::{
 
 use super::{StartError, front::Front, patience::open_patiently, set_aside};
 use crate::{
-    checkpoint::{Checkpoint, CheckpointFile},
     config::{Config, SourceConfig},
-    dead_letter,
-    decode::{Catalog, Rules},
-    deduplicate::Deduplicator,
-    forward::{self, ForwardError, Forwarder, Parts, Settings, Start, Transactions},
-    kafka::{Identity, Producer, Topics, Watch},
-    listen::reply::labels,
-    metrics::Metrics,
-    produce::Sink,
-    quarantine::Quarantine,
-    receive::Store,
-    route::Router,
-    shutdown::{Phase, Shutdown},
+    deliver::{
+        checkpoint::{Checkpoint, CheckpointFile},
+        dead_letter,
+        decode::{Catalog, Rules},
+        deduplicate::Deduplicator,
+        forward::{self, ForwardError, Forwarder, Parts, Settings, Start, Transactions},
+        quarantine::Quarantine,
+        route::Router,
+    },
+    ingest::{listen::reply::labels, receive::Store},
+    kafka::{Identity, Producer, Topics, Watch, produce::Sink},
+    observe::{metrics::Metrics, traces::Traces},
+    runtime::shutdown::{Phase, Shutdown},
     spool::{Folder, Spool, SpoolState},
-    traces::Traces,
 };
 
 /// What all sources share.

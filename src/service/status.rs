@@ -8,9 +8,11 @@ use std::{
 
 use super::growth::{Growth, seconds, seconds_of_common};
 use crate::{
-    admin::{self, Health},
     config::Config,
-    metrics::Metrics,
+    observe::{
+        admin::{self, Health},
+        metrics::Metrics,
+    },
     spool::{Folder, Spool, SpoolState},
 };
 

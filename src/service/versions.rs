@@ -8,9 +8,11 @@ use std::{path::Path, sync::Arc};
 
 use super::StartError;
 use crate::{
-    checkpoint::{CheckpointError, CheckpointFile},
-    deduplicate,
-    delivery::SourceName,
+    deliver::{
+        checkpoint::{CheckpointError, CheckpointFile},
+        deduplicate,
+    },
+    source::SourceName,
     spool::{
         OpenError,
         disk::Disk,

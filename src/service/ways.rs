@@ -3,15 +3,17 @@
 use std::{path::Path, sync::Arc};
 
 use crate::{
-    authenticate::{
-        adobe_signature::AdobeSignature, moment::Moment, public_keys::PublicKeys,
-        validation::Validation,
-    },
     config::{Adobe, AdobeAuth, Auth, Config, ValidationUrl},
-    delivery::SourceName,
-    fetch::Client,
-    metrics::Metrics,
-    receive::AdobeIo,
+    ingest::{
+        authenticate::{
+            adobe_signature::AdobeSignature, moment::Moment, public_keys::PublicKeys,
+            validation::Validation,
+        },
+        receive::AdobeIo,
+    },
+    observe::metrics::Metrics,
+    runtime::fetch::Client,
+    source::SourceName,
     spool::disk::Disk,
 };
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::disk::{Disk, DiskFile, FileId, FileInfo, Lock};
-use crate::delivery::UnixMillis;
+use crate::source::UnixMillis;
 
 /// A path, and what it led to at the start.
 #[derive(Clone, Debug)]

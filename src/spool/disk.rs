@@ -20,7 +20,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crate::delivery::UnixMillis;
+use crate::source::UnixMillis;
 
 /// A file system. All paths are absolute or relative to the process, as the caller gave them.
 pub trait Disk: fmt::Debug + Send + Sync {

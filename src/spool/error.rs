@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use uuid::Uuid;
 
 use super::disk;
-use crate::delivery::SourceName;
+use crate::source::SourceName;
 
 /// The spool can't be opened; nothing on disk was changed because of it.
 #[derive(Debug, thiserror::Error)]

@@ -19,7 +19,7 @@ use super::{
     error::OpenError,
     frame::HEAD_LENGTH,
 };
-use crate::delivery::SourceName;
+use crate::source::SourceName;
 
 /// The version of the format.
 const VERSION: u32 = 1;

@@ -24,7 +24,7 @@ use super::{
     shared::Shared,
     trouble::Trouble,
 };
-use crate::{delivery::SourceName, metrics::Metrics};
+use crate::{observe::metrics::Metrics, source::SourceName};
 
 /// `spool.directory`, locked for as long as this value or any spool in it lives.
 pub struct Folder {

@@ -22,7 +22,10 @@
 
 use bytes::Bytes;
 
-use crate::delivery::{Delivery, SourceName, UnixMillis};
+use crate::{
+    delivery::Delivery,
+    source::{SourceName, UnixMillis},
+};
 
 pub const MAGIC: [u8; 4] = *b"MRF\x01";
 /// Bytes before the headers.

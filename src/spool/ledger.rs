@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use super::{position::Position, segment::HEADER_LENGTH, walk::End};
-use crate::delivery::UnixMillis;
+use crate::source::UnixMillis;
 
 const MARK_EVERY_BYTES: u64 = 64 * 1024;
 

@@ -47,7 +47,7 @@ use super::{
     trouble::Trouble,
     writer::Active,
 };
-use crate::delivery::UnixMillis;
+use crate::source::UnixMillis;
 
 mod anew;
 mod last_segment;

@@ -20,7 +20,7 @@ use std::{
 };
 
 use super::disk::{self, Disk, DiskFile, FileId, FileInfo, Lock};
-use crate::delivery::UnixMillis;
+use crate::source::UnixMillis;
 
 /// Several, since a quarantined event takes two inodes, and a checkpoint one.
 const FILES: u64 = 4;

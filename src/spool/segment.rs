@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use crate::delivery::UnixMillis;
+use crate::source::UnixMillis;
 
 /// Where the frames begin.
 pub const HEADER_LENGTH: u64 = 64;

@@ -26,8 +26,8 @@ use super::{
     segment,
 };
 use crate::{
-    delivery::{SourceName, UnixMillis},
-    metrics::Metrics,
+    observe::metrics::Metrics,
+    source::{SourceName, UnixMillis},
 };
 
 pub struct Shared {

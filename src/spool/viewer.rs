@@ -27,7 +27,7 @@ use super::{
     tail,
     walk::{End, Range, Step, Unreadable, Walk, WalkError},
 };
-use crate::delivery::{SourceName, UnixMillis};
+use crate::source::{SourceName, UnixMillis};
 
 /// The sources that have a spool in `directory` (`spool.directory`), or had one and it is missing, in the
 /// order of their names.

@@ -37,7 +37,7 @@ use super::{
     segment::HEADER_LENGTH,
     shared::Shared,
 };
-use crate::delivery::{Authenticated, UnixMillis};
+use crate::{delivery::Authenticated, source::UnixMillis};
 
 /// Appends to one spool. There is one per spool; dropping it means that nothing more will come.
 pub struct Writer {

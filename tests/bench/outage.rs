@@ -23,11 +23,11 @@ use millrace::{
         Admin, Adobe, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, OAuth, Secret,
         SourceConfig, Spool, TokenAuth, Topics, Traces,
     },
-    delivery::{SourceKind, SourceName},
     kafka::MockCluster,
+    runtime::shutdown::{Phase, Shutdown},
     sender::{Endpoint, Generator, Post, Statistics, marketo::Batches, player::Maker},
     service::{self, Running},
-    shutdown::{Phase, Shutdown},
+    source::{SourceKind, SourceName},
 };
 use tokio::task::JoinSet;
 
@@ -248,7 +248,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         topics: Topics::default(),
         forward: Forward::default(),
         adobe: Adobe::default(),
-        deduplicate: millrace::deduplicate::Settings::default(),
+        deduplicate: millrace::deliver::deduplicate::Settings::default(),
         oauth: OAuth::default(),
         sources: vec![source],
         shutdown: millrace::config::Shutdown {

@@ -7,9 +7,8 @@ use millrace::{
         self, Admin, Delivery, Forward, HeaderScheme, Kafka, Listen, Log, LogFormat, Shutdown,
         Spool, Topics,
     },
-    decode::catalog::Override,
-    delivery::SourceKind,
-    encode::Mode,
+    deliver::{decode::catalog::Override, encode::Mode},
+    source::SourceKind,
 };
 
 use crate::given::{bad, environment, good, load, mistake, tokens_of};

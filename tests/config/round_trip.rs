@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use millrace::{
     config::{self, Questions},
-    delivery::SourceKind,
+    source::SourceKind,
 };
 use proptest::{option, prelude::*, sample::select, test_runner::TestCaseResult};
 

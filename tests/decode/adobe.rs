@@ -1,7 +1,7 @@
 //! The shapes of Adobe I/O, member by member. Whole records are in `records`.
 
 use millrace::{
-    decode::{MAX_DEPTH, MAX_EVENTS},
+    deliver::decode::{MAX_DEPTH, MAX_EVENTS},
     event::{Event, Refused, Stream},
 };
 

@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 
 use millrace::{
-    decode::adobe::{self, NotOurs, Unnamed},
-    encode,
+    deliver::{
+        decode::adobe::{self, NotOurs, Unnamed},
+        encode,
+    },
     event::Coding,
 };
 use proptest::prelude::*;

@@ -1,9 +1,9 @@
 //! A legacy activity becomes the form that Adobe I/O has for it, and nothing else changes.
 
 use millrace::{
-    decode::{LegacyValue, Rules, decode, recycle},
-    delivery::SourceKind,
+    deliver::decode::{LegacyValue, Rules, decode, recycle},
     event::Stream,
+    source::SourceKind,
 };
 
 use crate::{decode_legacy, event, refused, value};

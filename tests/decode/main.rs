@@ -30,10 +30,12 @@ mod records;
 use std::sync::LazyLock;
 
 use millrace::{
-    decode::{Rules, Undecodable, decode},
-    delivery::SourceKind,
-    encode,
+    deliver::{
+        decode::{Rules, Undecodable, decode},
+        encode,
+    },
     event::{Decoded, Event, Refused},
+    source::SourceKind,
 };
 
 /// Decodes a legacy push without headers.

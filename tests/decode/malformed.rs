@@ -2,8 +2,8 @@
 //! is refused alone.
 
 use millrace::{
-    decode::{MAX_DEPTH, MAX_EVENTS, Rules, decode},
-    delivery::SourceKind,
+    deliver::decode::{MAX_DEPTH, MAX_EVENTS, Rules, decode},
+    source::SourceKind,
 };
 
 use crate::decode_legacy;

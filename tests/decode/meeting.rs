@@ -2,9 +2,9 @@
 //! identity and content, so that both may run side by side.
 
 use millrace::{
-    decode::{Catalog, Rules, catalog::Override, decode},
-    delivery::SourceKind,
+    deliver::decode::{Catalog, Rules, catalog::Override, decode},
     event::Event,
+    source::SourceKind,
 };
 use proptest::prelude::*;
 use serde_json::Value;

@@ -4,14 +4,16 @@ use std::collections::HashSet;
 
 use allocation_counter::{AllocationInfo, measure};
 use millrace::{
-    decode::{
-        Rules,
-        adobe::{Unnamed, check_recipients},
-        decode, recycle,
+    deliver::{
+        decode::{
+            Rules,
+            adobe::{Unnamed, check_recipients},
+            decode, recycle,
+        },
+        encode::{Encoder, Mode},
+        route::Router,
     },
-    delivery::SourceName,
-    encode::{Encoder, Mode},
-    route::Router,
+    source::SourceName,
     spool::position::Position,
 };
 use uuid::Uuid;

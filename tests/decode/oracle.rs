@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, fmt};
 
-use millrace::decode::adobe::{NotOurs, Unnamed, check_recipients};
+use millrace::deliver::decode::adobe::{NotOurs, Unnamed, check_recipients};
 use proptest::prelude::*;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 

@@ -1,6 +1,6 @@
 //! What holds for any activity and for any bytes.
 
-use millrace::decode::Rules;
+use millrace::deliver::decode::Rules;
 use proptest::prelude::*;
 use serde_json::{Map, Value, value::RawValue};
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use millrace::decode::{
+use millrace::deliver::decode::{
     MAX_EVENTS,
     adobe::{CHALLENGE_LIMIT, NotOurs, Unnamed, check_recipients, validation_url},
 };

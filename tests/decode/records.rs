@@ -1,13 +1,15 @@
 //! From a body to Kafka records, each shape in both modes.
 
 use millrace::{
-    decode::{Rules, decode},
-    delivery::{
+    deliver::{
+        decode::{Rules, decode},
+        encode::{Encoder, Mode},
+        route::Router,
+    },
+    source::{
         SourceKind::{self, AdobeIo, MarketoLeadActivity},
         SourceName,
     },
-    encode::{Encoder, Mode},
-    route::Router,
     spool::position::Position,
 };
 use uuid::Uuid;

@@ -4,10 +4,10 @@
 use std::{sync::Arc, time::Instant};
 
 use millrace::{
-    deduplicate::{Claim, Deduplicator, Settings},
-    delivery::SourceName,
+    deliver::deduplicate::{Claim, Deduplicator, Settings},
     event::{Attributes, Event, Pieces, Stream},
-    metrics::Metrics,
+    observe::metrics::Metrics,
+    source::SourceName,
     spool::{disk::RealDisk, position::Position},
 };
 

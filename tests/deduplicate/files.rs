@@ -2,7 +2,7 @@
 
 use std::{io::ErrorKind, path::PathBuf};
 
-use millrace::{deduplicate::Claim, spool::disk::Disk};
+use millrace::{deliver::deduplicate::Claim, spool::disk::Disk};
 
 use crate::{
     Process, SETTINGS, START, claim, deliver, directory, disk, is_granted,

@@ -11,10 +11,10 @@ mod without_type;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use millrace::{
-    deduplicate::{Claim, Claims, Deduplicator, Settings},
-    delivery::{SourceName, UnixMillis},
+    deliver::deduplicate::{Claim, Claims, Deduplicator, Settings},
     event::{Attributes, Event, Pieces, Stream},
-    metrics::Metrics,
+    observe::metrics::Metrics,
+    source::{SourceName, UnixMillis},
     spool::position::Position,
 };
 

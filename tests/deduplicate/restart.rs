@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millrace::deduplicate::{Attempt, Claim, Settings};
+use millrace::deliver::deduplicate::{Attempt, Claim, Settings};
 use uuid::Uuid;
 
 use crate::{
@@ -194,9 +194,9 @@ fn a_source_that_is_no_longer_configured_still_has_delivered_what_it_has() {
     deliver(&mut process.leads, "a", 1, START);
     drop(process);
 
-    let metrics = millrace::metrics::Metrics::new();
-    let adobe = millrace::delivery::SourceName::new("adobe").unwrap();
-    let shared = millrace::deduplicate::Deduplicator::open(
+    let metrics = millrace::observe::metrics::Metrics::new();
+    let adobe = millrace::source::SourceName::new("adobe").unwrap();
+    let shared = millrace::deliver::deduplicate::Deduplicator::open(
         std::sync::Arc::new(disk),
         &directory(),
         SETTINGS,

@@ -8,9 +8,9 @@ use std::{
 };
 
 use millrace::{
-    deduplicate::{Attempt, Claim},
-    delivery::UnixMillis,
+    deliver::deduplicate::{Attempt, Claim},
     event::{Event, Stream},
+    source::UnixMillis,
     spool::disk::Disk,
 };
 use siphasher::sip128::{Hasher128, SipHasher24};

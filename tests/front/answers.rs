@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use millrace::{
-    delivery::SourceName,
+    source::SourceName,
     spool::{AppendError, Limit},
 };
 

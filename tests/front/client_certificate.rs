@@ -3,10 +3,12 @@
 use std::fs;
 
 use millrace::{
-    authenticate::{Gate, certificate::Certificate, token::Tokens, validation::Validation},
     config::CertificateAuth,
-    delivery::SourceName,
-    receive::{AdobeIo, Source},
+    ingest::{
+        authenticate::{Gate, certificate::Certificate, token::Tokens, validation::Validation},
+        receive::{AdobeIo, Source},
+    },
+    source::SourceName,
 };
 
 use crate::{

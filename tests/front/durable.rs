@@ -27,7 +27,7 @@ async fn a_failed_append_is_never_answered_200_however_late_it_fails() {
     let mut sender = front.connect().await;
     sender.send(post("{}", "")).await;
     front.store.has_begun(1).await;
-    let spool = millrace::delivery::SourceName::new("leads").unwrap();
+    let spool = millrace::source::SourceName::new("leads").unwrap();
     front.store.refuse_with(move || AppendError::Poisoned { spool: spool.clone() });
     front.store.release();
     assert_eq!(sender.reply().await.status, 503);

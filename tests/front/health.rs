@@ -6,9 +6,11 @@ use std::{
 };
 
 use millrace::{
-    admin::{self, Health},
-    metrics::Metrics,
-    shutdown::{Phase, Shutdown},
+    observe::{
+        admin::{self, Health},
+        metrics::Metrics,
+    },
+    runtime::shutdown::{Phase, Shutdown},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 

@@ -20,16 +20,16 @@ mod signer;
 use std::sync::Arc;
 
 use millrace::{
-    authenticate::{
+    config::OAuthAuth,
+    ingest::authenticate::{
         Gate, Refusal,
         caller::Caller,
         moment::Moment,
         oauth::{OAuth, built_in::BuiltIn, flaw::Flaw},
     },
-    config::OAuthAuth,
-    delivery::SourceName,
-    fetch::Client,
-    metrics::Metrics,
+    observe::metrics::Metrics,
+    runtime::fetch::Client,
+    source::SourceName,
 };
 
 use crate::support::{Front, Reply};

@@ -3,13 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use millrace::{
-    authenticate::{Gate, token::Tokens},
     config::Listen,
-    delivery::SourceName,
-    listen,
-    metrics::Metrics,
-    receive::{Receiver, Source},
-    shutdown::{Phase, Shutdown},
+    ingest::{
+        authenticate::{Gate, token::Tokens},
+        listen,
+        receive::{Receiver, Source},
+    },
+    observe::metrics::Metrics,
+    runtime::shutdown::{Phase, Shutdown},
+    source::SourceName,
     spool::{self, Folder, Next, disk::RealDisk},
 };
 use tokio::net::TcpListener;
@@ -43,7 +45,8 @@ async fn what_was_answered_200_is_read_from_the_spool_byte_for_byte() {
     let receiver = Arc::new(Receiver::new([source], &Listen::default(), &metrics));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = listen::serve(listener, Listen::default(), receiver, metrics, shutdown.clone());
+    let serving =
+        listen::serve(None, listener, Listen::default(), receiver, metrics, shutdown.clone());
     let serving = tokio::spawn(serving);
 
     let mut sender = Raw::connect(address).await;

@@ -2,7 +2,7 @@
 
 use std::{process::Command, time::Duration};
 
-use millrace::shutdown::{Phase, Shutdown, Signals};
+use millrace::runtime::shutdown::{Phase, Shutdown, Signals};
 use tokio::net::TcpStream;
 
 use crate::support::{Front, TOKEN, http2, http2_post, post, status_and_text, within};

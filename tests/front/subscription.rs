@@ -1,6 +1,6 @@
 //! What the metrics say of a subscription, as its sender sees it.
 
-use millrace::{delivery::SourceName, spool::AppendError};
+use millrace::{source::SourceName, spool::AppendError};
 
 use crate::support::{Front, TOKEN, post};
 

@@ -9,14 +9,16 @@ use std::{
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use millrace::{
-    authenticate::{Gate, oauth::token_endpoint::TokenEndpoint, token::Tokens},
     config::{HeaderScheme, Listen, Secret, TokenAuth},
-    delivery::{Authenticated, Delivery, SourceName},
-    listen::{self, tls::Tls},
-    metrics::Metrics,
-    receive::{Append, Receiver, Source, Store},
-    reload::Reloader,
-    shutdown::Shutdown,
+    delivery::{Authenticated, Delivery},
+    ingest::{
+        authenticate::{Gate, oauth::token_endpoint::TokenEndpoint, token::Tokens},
+        listen::{self, tls::Tls},
+        receive::{Append, Receiver, Source, Store},
+    },
+    observe::metrics::Metrics,
+    runtime::{reload::Reloader, shutdown::Shutdown},
+    source::SourceName,
     spool::AppendError,
 };
 use tokio::{
@@ -195,7 +197,7 @@ impl Front {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (counted, until) = (metrics.clone(), shutdown.clone());
-        let serving = listen::serve_over(tls, listener, config, receiver, counted, until);
+        let serving = listen::serve(tls, listener, config, receiver, counted, until);
         Self { address, store, metrics, shutdown, served: tokio::spawn(serving) }
     }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use millrace::{config, listen::tls::Tls, shutdown::Phase};
+use millrace::{config, ingest::listen::tls::Tls, runtime::shutdown::Phase};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{

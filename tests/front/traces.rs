@@ -10,8 +10,8 @@ use std::{
 use millrace::{
     config,
     kafka::MockCluster,
+    runtime::shutdown::{Phase, Shutdown},
     service::{self, Running},
-    shutdown::{Phase, Shutdown},
 };
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,

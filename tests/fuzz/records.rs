@@ -1,10 +1,12 @@
 //! Everything between a body and its records, with what must hold of any body.
 
 use millrace::{
-    decode::{Rules, decode},
-    delivery::{SourceKind, SourceName},
-    encode::{Encoder, Mode},
-    route::{Router, is_topic_name},
+    deliver::{
+        decode::{Rules, decode},
+        encode::{Encoder, Mode},
+        route::{Router, is_topic_name},
+    },
+    source::{SourceKind, SourceName},
     spool::position::Position,
 };
 use uuid::Uuid;

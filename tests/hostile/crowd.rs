@@ -83,7 +83,7 @@ async fn crowd(rig: &Rig, size: usize, beginning: Vec<u8>) -> Crowd {
         sleep(Duration::from_millis(100)).await;
     }
     people.shutdown().await;
-    let most = millrace::listen::sockets(1000) + 500;
+    let most = millrace::ingest::listen::sockets(1000) + 500;
     assert!(most_open < most, "{most_open} files and sockets are open");
     Crowd { connections: made.load(SeqCst), most_open }
 }

@@ -101,7 +101,7 @@ fn an_element_that_is_no_activity_becomes_a_dead_letter_and_its_neighbours_arriv
     let address = broker::shared();
     let prefix = broker::own_prefix("element");
     let settings = Settings::new(&address, &prefix);
-    let bridge = Bridge::start(settings.set("LOG__FILTER", "info,millrace::listen=debug"));
+    let bridge = Bridge::start(settings.set("LOG__FILTER", "info,millrace::ingest::listen=debug"));
     let body = br#"{"munchkinId":"999-XYZ-000","activities":[{"marketoGUID":"e1","leadId":1,"activityTypeId":3}, 17, {"marketoGUID":"e2","leadId":2},{"marketoGUID":"e3","leadId":1,"activityTypeId":3}]}"#;
 
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

@@ -7,8 +7,7 @@ use std::{
 
 use millrace::{
     config,
-    kafka::{Fault, MockCluster, ProbeError, Reader, Select, TopicReport, probe},
-    produce::Sink,
+    kafka::{Fault, MockCluster, ProbeError, Reader, Select, TopicReport, probe, produce::Sink},
 };
 
 use crate::rig::{Rig, kafka};

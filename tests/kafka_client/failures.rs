@@ -1,8 +1,10 @@
 use std::time::Duration;
 
 use millrace::{
-    kafka::Fault,
-    produce::{Failure, Outcome, SendError, Sink, TopicState},
+    kafka::{
+        Fault,
+        produce::{Failure, Outcome, SendError, Sink, TopicState},
+    },
     record::Record,
 };
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use millrace::{
-    kafka::Fault,
+use millrace::kafka::{
+    Fault,
     produce::{Failure, Outcome},
 };
 

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
-use millrace::{
-    kafka::{Producer, Topics},
+use millrace::kafka::{
+    Producer, Topics,
     produce::{Sink, TopicState},
 };
 
@@ -133,7 +133,8 @@ fn the_queue_is_bounded_while_the_cluster_is_away() {
         millrace::record::Record { topic: TOPIC, key: Some(b"k"), value: &[7; 1000], headers: &[] };
     let mut sent = 0;
     until("a full queue", || {
-        let full = producer.send(&record, sent) == Err(millrace::produce::SendError::QueueFull);
+        let full =
+            producer.send(&record, sent) == Err(millrace::kafka::produce::SendError::QueueFull);
         sent += usize::from(!full);
         full
     });
@@ -150,7 +151,7 @@ fn the_full_queue_of_one_source_takes_nothing_from_the_queue_of_another() {
         millrace::record::Record { topic: TOPIC, key: Some(b"k"), value: &[7; 1000], headers: &[] };
     let mut sent = 0;
     until("a full queue", || {
-        let full = stuck.send(&record, sent) == Err(millrace::produce::SendError::QueueFull);
+        let full = stuck.send(&record, sent) == Err(millrace::kafka::produce::SendError::QueueFull);
         sent += usize::from(!full);
         full
     });

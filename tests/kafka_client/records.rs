@@ -1,4 +1,4 @@
-use millrace::{produce::Sink, record::Record};
+use millrace::{kafka::produce::Sink, record::Record};
 
 use crate::rig::Rig;
 

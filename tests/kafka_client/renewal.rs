@@ -1,8 +1,10 @@
 use std::time::{Duration, Instant};
 
 use millrace::{
-    kafka::{Fault, Producer},
-    produce::{Failure, Outcome, SendError, Sink},
+    kafka::{
+        Fault, Producer,
+        produce::{Failure, Outcome, SendError, Sink},
+    },
     record::Record,
 };
 

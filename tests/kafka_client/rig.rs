@@ -8,9 +8,11 @@ use std::{
 
 use millrace::{
     config::{self, Secret},
-    kafka::{MockCluster, Producer, ReadRecord, Reader, Select, Topics, Watch},
-    metrics::Metrics,
-    produce::{Outcome, SendError, Sink, Token, TopicState},
+    kafka::{
+        MockCluster, Producer, ReadRecord, Reader, Select, Topics, Watch,
+        produce::{Outcome, SendError, Sink, Token, TopicState},
+    },
+    observe::metrics::Metrics,
     record::Record,
 };
 

@@ -5,8 +5,10 @@ use std::sync::{
 
 use millrace::{
     config,
-    kafka::{Made, MockCluster, TopicMaker, Topics},
-    produce::{Failure, Outcome, TopicState},
+    kafka::{
+        Made, MockCluster, TopicMaker, Topics,
+        produce::{Failure, Outcome, TopicState},
+    },
 };
 
 use crate::rig::{Rig, kafka, until};
@@ -110,7 +112,7 @@ fn a_topic_that_a_producer_misses_is_looked_up_and_made_again() {
     let config = config::Topics::default();
     rig.topics = Topics::start_with(&rig.kafka, &config, "marketo.", Box::new(maker)).unwrap();
     rig.producer = millrace::kafka::Producer::new(&rig.kafka, 1 << 20, Arc::clone(&rig.topics));
-    millrace::produce::Sink::renew(&mut rig.producer, &|| false).unwrap();
+    millrace::kafka::produce::Sink::renew(&mut rig.producer, &|| false).unwrap();
 
     // The producer believes what it is told, and then finds no such topic.
     rig.send(topic, "key", "value", 0);
@@ -124,7 +126,7 @@ fn a_topic_that_a_producer_misses_is_looked_up_and_made_again() {
         let token = rig.outcomes.len();
         let record =
             millrace::record::Record { topic, key: Some(b"key"), value: b"value", headers: &[] };
-        if millrace::produce::Sink::send(&mut rig.producer, &record, token).is_ok() {
+        if millrace::kafka::produce::Sink::send(&mut rig.producer, &record, token).is_ok() {
             rig.poll_until(token + 1);
         }
         rig.delivered() > 0

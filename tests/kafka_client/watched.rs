@@ -1,6 +1,6 @@
 //! What metrics show of a producer.
 
-use millrace::{kafka::Fault, produce::Sink};
+use millrace::kafka::{Fault, produce::Sink};
 
 use crate::rig::{Rig, until};
 

@@ -13,10 +13,12 @@ mod odd;
 use std::collections::BTreeMap;
 
 use millrace::{
-    decode::{Rules, decode},
-    delivery::SourceKind::{self, AdobeIo, MarketoLeadActivity},
-    encode::{Encoder, Mode},
+    deliver::{
+        decode::{Rules, decode},
+        encode::{Encoder, Mode},
+    },
     event::Event,
+    source::SourceKind::{self, AdobeIo, MarketoLeadActivity},
     spool::position::Position,
 };
 use serde_json::{Value, json};

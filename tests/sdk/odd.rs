@@ -1,6 +1,6 @@
 //! What senders write in odd ways is read by both SDKs, whatever becomes of it.
 
-use millrace::{delivery::SourceKind::AdobeIo, encode::Mode};
+use millrace::{deliver::encode::Mode, source::SourceKind::AdobeIo};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millrace::{checkpoint::Checkpoint, spool::position::Position};
+use millrace::{deliver::checkpoint::Checkpoint, spool::position::Position};
 
 use crate::{
     damage::Flip,

@@ -15,7 +15,7 @@ use std::{
 };
 
 use millrace::{
-    produce::{Commit, Failure, Outcome, SendError, Sink, Token, TopicState},
+    kafka::produce::{Commit, Failure, Outcome, SendError, Sink, Token, TopicState},
     record::Record,
 };
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use millrace::produce::{Outcome, Token};
+use millrace::kafka::produce::{Outcome, Token};
 
 use crate::{
     cluster::{Cluster, DEAD_LETTERS, Stored},

@@ -25,10 +25,12 @@ use std::{
 
 use fastrand::Rng;
 use millrace::{
-    deduplicate,
-    delivery::SourceName,
-    forward::{ForwardError, Forwarder, Now, Progress},
-    metrics::Metrics,
+    deliver::{
+        deduplicate,
+        forward::{ForwardError, Forwarder, Now, Progress},
+    },
+    observe::metrics::Metrics,
+    source::SourceName,
     spool::{AppendError, Config, Spool, Writer},
 };
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use millrace::{checkpoint::Checkpoint, spool::disk::Disk};
+use millrace::{deliver::checkpoint::Checkpoint, spool::disk::Disk};
 
 use crate::{
     cluster::{Cluster, DEAD_LETTERS},

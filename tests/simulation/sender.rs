@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use fastrand::Rng;
 use millrace::{
-    authenticate::Proof,
-    delivery::{Authenticated, Delivery, SourceName},
+    delivery::{Authenticated, Delivery},
+    ingest::authenticate::Proof,
+    source::SourceName,
 };
 
 use crate::cluster::POISON;

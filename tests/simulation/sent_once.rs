@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millrace::produce::{Outcome, Token};
+use millrace::kafka::produce::{Outcome, Token};
 
 use crate::cluster::Stored;
 

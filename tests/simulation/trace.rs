@@ -4,8 +4,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use millrace::{
-    checkpoint::Checkpoint,
-    produce::{Outcome, Token},
+    deliver::checkpoint::Checkpoint,
+    kafka::produce::{Outcome, Token},
 };
 
 use crate::{books::Saved, cluster::Stored};

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use millrace::{
-    produce::{Commit, Failure},
+    kafka::produce::{Commit, Failure},
     record::Record,
 };
 

@@ -130,7 +130,7 @@ fn what_does_not_fit_into_a_frame_is_refused_alone() {
         odd.headers.push(("x".repeat(300), String::new()));
         let odd = millrace::delivery::Authenticated::new(
             odd,
-            millrace::authenticate::Proof::by_operator(),
+            millrace::ingest::authenticate::Proof::by_operator(),
         );
         assert!(matches!(spool.append(odd).await, Err(AppendError::TooLarge { .. })));
         assert_eq!(spool.append(delivery("{}")).await.unwrap(), 1);

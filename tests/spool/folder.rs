@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use millrace::{
-    metrics::Metrics,
+    observe::metrics::Metrics,
     spool::{
         Config, Folder, OpenError, ReadError,
         disk::{self, Disk, RealDisk},

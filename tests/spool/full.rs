@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use millrace::{
-    delivery::SourceName,
-    metrics::Metrics,
+    observe::metrics::Metrics,
+    source::SourceName,
     spool::{AppendError, Config, Folder, Limit, SpoolState, position::Position},
 };
 

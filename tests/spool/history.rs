@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use millrace::{
-    metrics::Metrics,
+    observe::metrics::Metrics,
     spool::{
         AppendError, Config, Folder, Next, OpenError, Reader, Spool, SpoolState, Writer,
         disk::Disk, position::Position,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use millrace::{
-    metrics::Metrics,
+    observe::metrics::Metrics,
     spool::{
         AppendError, Delivered, Folder, OpenError, SpoolState,
         disk::{Disk, RealDisk},

@@ -8,7 +8,7 @@ use std::{
 };
 
 use millrace::{
-    metrics::Metrics,
+    observe::metrics::Metrics,
     spool::{
         AppendError, Config, Folder, SpoolState,
         disk::{Disk, DiskFile, FileInfo, Lock},

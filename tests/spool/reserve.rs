@@ -3,8 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use millrace::{
-    checkpoint::{Checkpoint, CheckpointFile},
-    metrics::Metrics,
+    deliver::checkpoint::{Checkpoint, CheckpointFile},
+    observe::metrics::Metrics,
     spool::{
         AppendError, Config, Folder, Limit, Spool, Writer,
         disk::{self, Disk},

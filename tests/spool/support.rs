@@ -11,9 +11,10 @@ use std::{
 
 use bytes::Bytes;
 use millrace::{
-    authenticate::Proof,
-    delivery::{Authenticated, Delivery, SourceName},
-    metrics::Metrics,
+    delivery::{Authenticated, Delivery},
+    ingest::authenticate::Proof,
+    observe::metrics::Metrics,
+    source::SourceName,
     spool::{
         AppendError, Config, Damage, Folder, Next, OpenError, Reader, Spool, Writer,
         position::Position,

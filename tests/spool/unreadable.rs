@@ -4,7 +4,7 @@ use std::{ops::Range, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use millrace::{
-    quarantine::Quarantine,
+    deliver::quarantine::Quarantine,
     spool::{
         Config, Damage, Next, Reader, Spool, Writer,
         viewer::{Seen, Viewer},

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use millrace::{
-    metrics::Metrics,
+    observe::metrics::Metrics,
     spool::{Config, Damage, Folder, Next, OpenError, Spool, Writer},
 };
 

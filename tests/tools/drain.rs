@@ -10,8 +10,8 @@ use std::{
 use millrace::{
     config::{self, Config},
     kafka::{Fault, MockCluster, Reader, Select},
+    runtime::shutdown::{Phase, Shutdown},
     service::{self, DrainEnd, DrainError, StartError},
-    shutdown::{Phase, Shutdown},
     spool::OpenError,
 };
 

@@ -12,11 +12,12 @@ use std::{
 
 use bytes::Bytes;
 use millrace::{
-    authenticate::Proof,
-    checkpoint::{Checkpoint, CheckpointFile, Held},
     cli::{self, Program},
-    delivery::{Authenticated, Delivery, SourceName},
-    metrics::Metrics,
+    deliver::checkpoint::{Checkpoint, CheckpointFile, Held},
+    delivery::{Authenticated, Delivery},
+    ingest::authenticate::Proof,
+    observe::metrics::Metrics,
+    source::SourceName,
     spool::{self, Spool, Writer, disk::RealDisk, position::Position},
 };
 use serde_json::Value;

@@ -15,12 +15,11 @@ use std::{
 
 use millrace::{
     config::{self, Config},
-    dead_letter::DeadLetter,
-    delivery::Origin,
+    deliver::{dead_letter::DeadLetter, quarantine::Quarantine},
     kafka::{Fault, MockCluster, Reader, Select},
-    quarantine::Quarantine,
+    runtime::shutdown::{Phase, Shutdown},
     service::{self, DrainEnd, DrainError},
-    shutdown::{Phase, Shutdown},
+    source::Origin,
     spool::disk::RealDisk,
 };
 

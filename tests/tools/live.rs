@@ -13,8 +13,8 @@ use std::{
 };
 
 use millrace::{
-    checkpoint::{Checkpoint, CheckpointFile},
-    metrics::Metrics,
+    deliver::checkpoint::{Checkpoint, CheckpointFile},
+    observe::metrics::Metrics,
     spool::{
         self, AppendError, Spool, Writer,
         disk::{Disk, DiskFile, FileInfo, Lock, RealDisk},

@@ -6,9 +6,9 @@ use reqwest::Url;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    delivery::SourceName,
-    fetch::{Client, Limits},
-    metrics::JOURNAL_EVENTS,
+    observe::metrics::JOURNAL_EVENTS,
+    runtime::fetch::{Client, Limits},
+    source::SourceName,
 };
 
 const METRICS: Limits = Limits { time: Duration::from_secs(10), bytes: 16 * 1024 * 1024 };

@@ -10,9 +10,8 @@ use super::{
     state::{State, StateError},
 };
 use crate::{
-    journal::{Element, Journal, JournalError, Page, Start},
-    retry::Retry,
-    shutdown::Signals,
+    cli::journal::{Element, Journal, JournalError, Page, Start},
+    runtime::{retry::Retry, shutdown::Signals},
 };
 
 /// What Adobe puts into a batch at most, in events and about in bytes.

@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 
 use crate::{
-    cli::text,
-    decode::adobe::{Unnamed, check_recipients},
-    delivery::SourceName,
-    journal::Element,
+    cli::{journal::Element, text},
+    deliver::decode::adobe::{Unnamed, check_recipients},
+    source::SourceName,
 };
 
 /// How many are named one by one.

@@ -8,9 +8,11 @@ use reqwest::{Method, Url};
 
 use crate::{
     config::{self, HeaderScheme, Secret, TokenAuth},
-    delivery::{JOURNAL, ORIGIN_HEADER, SourceName},
-    fetch::{Client, Limits, Place},
-    retry::Retry,
+    runtime::{
+        fetch::{Client, Limits, Place},
+        retry::Retry,
+    },
+    source::{JOURNAL, ORIGIN_HEADER, SourceName},
 };
 
 const ANSWER: Limits = Limits { time: Duration::from_secs(30), bytes: 64 * 1024 };

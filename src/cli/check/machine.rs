@@ -7,8 +7,8 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::{
     config::{Config, Key, Mistake, Place},
-    delivery::SourceName,
-    listen::tls::{Tls, TlsError},
+    ingest::listen::tls::{Tls, TlsError},
+    source::SourceName,
 };
 
 /// Files of a spool that are looked at: more tell nothing new.

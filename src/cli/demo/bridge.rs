@@ -8,9 +8,9 @@ use crate::{
         Admin, Adobe, AdobeAuth, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, OAuth,
         Secret, Shutdown, SourceConfig, Spool, TokenAuth, Topics, Traces, ValidationUrl,
     },
-    deduplicate::Settings,
-    delivery::{SourceKind, SourceName},
+    deliver::deduplicate::Settings,
     kafka::MockCluster,
+    source::{SourceKind, SourceName},
 };
 
 /// The sources of the demo.

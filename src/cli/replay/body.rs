@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::{Replay, player::Item};
 use crate::{
-    decode,
-    delivery::{ORIGIN_HEADER, SourceKind, SourceName},
+    deliver::decode,
+    source::{ORIGIN_HEADER, SourceKind, SourceName},
     spool::position::Position,
 };
 

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     cli::text,
     config::Config,
-    delivery::{ORIGIN_HEADER, SourceName},
     kafka::{ReadRecord, Reader, Select},
+    source::{ORIGIN_HEADER, SourceName},
     spool::{disk::RealDisk, position::Position, viewer::Viewer},
 };
 

@@ -11,14 +11,16 @@ use super::{Filter, Sender};
 use crate::{
     cli::{recipients::client_ids, text},
     config::{Config, SourceConfig},
-    decode::{
-        self, Catalog, Rules,
-        adobe::{NotOurs, Unnamed, check_recipients},
+    deliver::{
+        decode::{
+            self, Catalog, Rules,
+            adobe::{NotOurs, Unnamed, check_recipients},
+        },
+        encode::Encoder,
+        route::Router,
     },
-    delivery::{Origin, SourceKind, SourceName},
-    encode::Encoder,
     event::Decoded,
-    route::Router,
+    source::{Origin, SourceKind, SourceName},
     spool::position::Position,
 };
 

@@ -10,7 +10,7 @@ use super::{
     letters::spool_id,
     quarantined::{Expected, Folder},
 };
-use crate::{config::Config, delivery::SourceName, spool::position::Position};
+use crate::{config::Config, source::SourceName, spool::position::Position};
 
 /// Of `<name>.json`, what a replay needs. `quarantine.rs` writes it.
 #[derive(Deserialize)]

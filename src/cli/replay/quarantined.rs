@@ -14,7 +14,7 @@ use std::{
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use sha2::{Digest, Sha256};
 
-use crate::{config::Config, delivery::SourceName, quarantine::hex};
+use crate::{config::Config, deliver::quarantine::hex, source::SourceName};
 
 /// What is larger is no label; the key of an event is in it.
 const LABEL_LIMIT: u64 = 64 * 1024 * 1024;

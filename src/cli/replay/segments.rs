@@ -11,7 +11,7 @@ use super::{Common, Replay, player::Item};
 use crate::{
     cli::{spool::source_name, text, with_causes},
     config::Config,
-    delivery::{SourceName, UnixMillis},
+    source::{SourceName, UnixMillis},
     spool::{
         StoredDelivery,
         disk::{Disk, RealDisk},

@@ -8,10 +8,12 @@ use std::{
 
 use crate::{
     config::Config,
-    kafka::{Producer, Topics},
-    produce::{Failure, Outcome, SendError, Sink, Token, TopicState},
+    deliver::route::Router,
+    kafka::{
+        Producer, Topics,
+        produce::{Failure, Outcome, SendError, Sink, Token, TopicState},
+    },
     record::Record,
-    route::Router,
 };
 
 /// Without any progress for this long there is no point in waiting on: the cluster is away.

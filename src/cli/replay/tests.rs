@@ -11,7 +11,7 @@ use super::{
 use crate::{
     cli::progress::Bar,
     config,
-    delivery::{JOURNAL, ORIGIN_HEADER, SourceName},
+    source::{JOURNAL, ORIGIN_HEADER, SourceName},
     spool::position::Position,
 };
 

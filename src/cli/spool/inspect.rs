@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Found, Place, Survey, rfc3339, survey};
 use crate::{
     cli::{print, table::Table, text},
-    delivery::UnixMillis,
+    source::UnixMillis,
 };
 
 /// Show segments, positions, backlog, held topics and quarantine of each source

@@ -6,10 +6,12 @@ use uuid::Uuid;
 
 use super::with_causes;
 use crate::{
-    checkpoint::{Checkpoint, CheckpointFile},
-    delivery::{SourceName, UnixMillis},
-    quarantine::{Contents, Quarantine},
+    deliver::{
+        checkpoint::{Checkpoint, CheckpointFile},
+        quarantine::{Contents, Quarantine},
+    },
     service::versions,
+    source::{SourceName, UnixMillis},
     spool::{
         Backlog,
         disk::Disk,

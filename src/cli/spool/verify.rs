@@ -7,8 +7,8 @@ use clap::Args;
 use super::{Found, Place, survey::load_checkpoint, with_causes};
 use crate::{
     cli::{print, progress::Bar, text},
-    deduplicate,
-    delivery::SourceName,
+    deliver::deduplicate,
+    source::SourceName,
     spool::{
         Damage,
         position::Position,

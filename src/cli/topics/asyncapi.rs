@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{self, Config},
-    encode::Mode,
+    deliver::encode::Mode,
 };
 
 /// The version of AsyncAPI's bindings for Kafka.

@@ -7,14 +7,16 @@ use uuid::Uuid;
 use super::known::{self, Example, Ids, SOME_CUSTOM_ID, SOME_MUNCHKIN_ID};
 use crate::{
     config::{self, Config, Guarantee},
-    dead_letter::DeadLetter,
-    decode::{self, Catalog, Rules},
-    delivery::{Origin, SourceKind, SourceName},
-    encode::{Encoder, Mode},
+    deliver::{
+        dead_letter::DeadLetter,
+        decode::{self, Catalog, Rules},
+        encode::{Encoder, Mode},
+        route::Router,
+    },
     event::Stream,
     kafka,
     record::Record,
-    route::Router,
+    source::{Origin, SourceKind, SourceName},
     spool::position::Position,
 };
 

@@ -6,7 +6,7 @@ use super::{
     catalogue::{self, Catalogue, Event, Role, Topic, Written},
     tables::key,
 };
-use crate::{config::Config, delivery::SourceName};
+use crate::{config::Config, source::SourceName};
 
 pub(super) fn document(config: &Config, catalogue: &Catalogue) -> Value {
     let topics = catalogue.topics.iter().map(|topic| of(config, topic)).collect::<Vec<_>>();

@@ -5,11 +5,11 @@
 
 use crate::{
     config::SourceConfig,
-    decode::{
+    deliver::decode::{
         Catalog,
         naming::{self, FIRST_CUSTOM_ID},
     },
-    delivery::SourceKind,
+    source::SourceKind,
 };
 
 /// Stands for the custom activities that nobody named.

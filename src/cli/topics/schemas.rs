@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::catalogue::{Event, Written};
-use crate::{encode::Mode, event::Stream};
+use crate::{deliver::encode::Mode, event::Stream};
 
 /// The schemas of data that events refer to, by name.
 pub(super) fn data_schemas() -> Value {

@@ -6,8 +6,8 @@ use super::catalogue::{Catalogue, Role, Topic};
 use crate::{
     cli::{table::Table, text},
     config::{self, Config},
-    delivery::SourceName,
     event::Stream,
+    source::SourceName,
 };
 
 pub(super) fn catalogue(config: &Config, catalogue: &Catalogue) -> String {

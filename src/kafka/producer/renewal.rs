@@ -16,11 +16,11 @@ use super::{BUSY_SLICE, Client, Producer};
 use crate::{
     kafka::{
         context::{Producing, drain},
+        produce::{Failure, Sink as _},
         properties,
         transactions::{Identity, Transactions},
     },
-    produce::{Failure, Sink as _},
-    retry::Retry,
+    runtime::retry::Retry,
 };
 
 /// How long a renewal waits for the last reports of the client that it lets go.

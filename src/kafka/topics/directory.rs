@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{kafka::advice::Advice, produce::TopicState, retry::Retry};
+use crate::{
+    kafka::{advice::Advice, produce::TopicState},
+    runtime::retry::Retry,
+};
 
 use super::{
     maker::Made,

@@ -29,7 +29,7 @@ use crate::{
         context::{Asking, drain},
         properties,
     },
-    retry::Retry,
+    runtime::retry::Retry,
 };
 
 /// For the first try, and at most: librdkafka waits no longer for an answer.

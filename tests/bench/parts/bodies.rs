@@ -1,7 +1,7 @@
 //! Bodies as senders write them: a legacy push, the same activities as a batch of Adobe I/O, and as
 //! one body an event, wrapped.
 
-use millrace::delivery::SourceKind;
+use millrace::source::SourceKind;
 
 /// Bodies that are decoded one after the other, with as many events as were asked for.
 pub struct Load {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use millrace::{
-    delivery::UnixMillis,
+    source::UnixMillis,
     spool::disk::{Disk, DiskFile, FileInfo, Lock},
 };
 

@@ -5,19 +5,26 @@ use std::{hint::black_box, path::Path, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use millrace::{
-    authenticate::{
+    config::{HeaderScheme, Secret, TokenAuth},
+    deliver::{
+        decode::{Rules, decode, recycle},
+        encode::{Encoder, Mode},
+        route::Router,
+    },
+    delivery::{Authenticated, Delivery},
+    event::Decoded,
+    ingest::authenticate::{
         Proof, adobe_signature::AdobeSignature, caller::Caller, public_keys::PublicKeys,
         token::Tokens,
     },
-    config::{HeaderScheme, Secret, TokenAuth},
-    decode::{Rules, decode, recycle},
-    delivery::{Authenticated, Delivery, SourceName},
-    encode::{Encoder, Mode},
-    event::Decoded,
-    metrics::Metrics,
-    route::Router,
+    observe::metrics::Metrics,
     sender::adobe::{Keys, keys},
-    spool::{Config, Folder, SEGMENT_SIZE, Writer, disk::Disk, disk::RealDisk, position::Position},
+    source::SourceName,
+    spool::{
+        Config, Folder, SEGMENT_SIZE, Writer,
+        disk::{Disk, RealDisk},
+        position::Position,
+    },
 };
 use tempfile::TempDir;
 use uuid::Uuid;

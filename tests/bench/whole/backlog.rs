@@ -3,12 +3,15 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use millrace::{
-    authenticate::Proof,
-    decode::{Rules, decode},
-    delivery::{Authenticated, Delivery, SourceName},
-    encode::{Encoder, Mode},
-    metrics::Metrics,
-    route::Router,
+    deliver::{
+        decode::{Rules, decode},
+        encode::{Encoder, Mode},
+        route::Router,
+    },
+    delivery::{Authenticated, Delivery},
+    ingest::authenticate::Proof,
+    observe::metrics::Metrics,
+    source::SourceName,
     spool::{Config, Folder, SEGMENT_SIZE, disk::RealDisk, position::Position},
 };
 use uuid::Uuid;
@@ -103,7 +106,7 @@ pub fn records() -> Vec<OwnedRecord> {
     let body = template.next().into_delivery().body;
     let (rules, router) = (Rules::default(), Router::new(TOPIC).unwrap());
     let mut out = Vec::new();
-    let kind = millrace::delivery::SourceKind::MarketoLeadActivity;
+    let kind = millrace::source::SourceKind::MarketoLeadActivity;
     decode(kind, &rules, &body, &[], &mut out).unwrap();
     let (mut encoder, mut topic) = (Encoder::new(Mode::Binary), String::new());
     let events = out.iter().map(|event| event.as_ref().unwrap());

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::Full;
 use millrace::{
-    authenticate::{
+    ingest::authenticate::{
         Refusal, adobe_signature::AdobeSignature, caller::Caller, public_keys::PublicKeys,
     },
-    fetch::Client,
-    metrics::Metrics,
+    observe::metrics::Metrics,
+    runtime::fetch::Client,
 };
 use proptest::prelude::*;
 

@@ -4,14 +4,16 @@ use std::{io::Write, sync::Arc, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
 use millrace::{
-    authenticate::{
-        Gate, adobe_signature::AdobeSignature, public_keys::PublicKeys, validation::Validation,
-    },
     config::Listen,
-    delivery::SourceName,
-    fetch::Client,
-    metrics::Metrics,
-    receive::{AdobeIo, Source, Store},
+    ingest::{
+        authenticate::{
+            Gate, adobe_signature::AdobeSignature, public_keys::PublicKeys, validation::Validation,
+        },
+        receive::{AdobeIo, Source, Store},
+    },
+    observe::metrics::Metrics,
+    runtime::fetch::Client,
+    source::SourceName,
 };
 
 use super::{

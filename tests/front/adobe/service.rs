@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use millrace::{
     config,
+    runtime::shutdown::{Phase, Shutdown},
     service::{self, Running},
-    shutdown::{Phase, Shutdown},
 };
 
 use super::{

@@ -6,12 +6,12 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http_body_util::Full;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use millrace::{
-    authenticate::{
+    config::{self, OAuthAuth, Secret},
+    ingest::authenticate::{
         Gate,
         moment::Moment,
         oauth::{OAuth, built_in::BuiltIn, flaw::Flaw, token_endpoint::TokenEndpoint},
     },
-    config::{self, OAuthAuth, Secret},
 };
 use serde_json::{Value, json};
 

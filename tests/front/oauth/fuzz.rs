@@ -6,12 +6,12 @@ use std::{
 };
 
 use millrace::{
-    authenticate::{
+    config::{self, Secret},
+    ingest::authenticate::{
         caller::Caller,
         moment::Moment,
         oauth::{OAuth, built_in::BuiltIn, token_endpoint::TokenEndpoint},
     },
-    config::{self, Secret},
 };
 use proptest::prelude::*;
 use serde_json::json;

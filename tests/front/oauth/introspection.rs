@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use millrace::authenticate::{caller::Caller, moment::Moment, oauth::flaw::Flaw};
+use millrace::ingest::authenticate::{caller::Caller, moment::Moment, oauth::flaw::Flaw};
 use serde_json::json;
 use tracing::Level;
 

@@ -1,7 +1,7 @@
 //! Signed tokens, good and bad.
 
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
-use millrace::authenticate::{Gate, moment::Moment, token::Tokens};
+use millrace::ingest::authenticate::{Gate, moment::Moment, token::Tokens};
 use serde_json::{Value, json};
 use tracing::Level;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millrace::authenticate::{Gate, moment::Moment, oauth::flaw::Flaw};
+use millrace::ingest::authenticate::{Gate, moment::Moment, oauth::flaw::Flaw};
 use serde_json::{Value, json};
 
 use super::{

@@ -6,7 +6,7 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use millrace::authenticate::moment::Moment;
+use millrace::ingest::authenticate::moment::Moment;
 use serde_json::{Value, json};
 
 use super::{

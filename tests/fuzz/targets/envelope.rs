@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use libfuzzer_sys::fuzz_target;
 use millrace::{
-    decode::{
+    deliver::decode::{
         Rules,
         adobe::{self, NotOurs, Unnamed},
         decode,
     },
-    delivery::SourceKind,
+    source::SourceKind,
 };
 
 fuzz_target!(|body: &[u8]| {
@@ -26,7 +26,10 @@ fuzz_target!(|body: &[u8]| {
     }
     for event in events.iter().flatten().filter(|_| checked.is_ok()) {
         for (name, id) in event.attributes.extensions.iter() {
-            assert!(name != "recipientclientid" || ours.contains(&**id), "what was checked is used");
+            assert!(
+                name != "recipientclientid" || ours.contains(&**id),
+                "what was checked is used"
+            );
         }
     }
 });

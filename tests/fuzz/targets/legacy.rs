@@ -1,7 +1,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use millrace::delivery::SourceKind;
+use millrace::source::SourceKind;
 
 #[path = "../records.rs"]
 mod records;

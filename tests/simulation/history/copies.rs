@@ -2,7 +2,10 @@
 //! thought dead comes back. One of them goes on, wherever its events are; the other one stops for good,
 //! and what it alone has taken in stays in its spool.
 
-use millrace::{checkpoint::CheckpointError, forward::ForwardError, metrics::Metrics};
+use millrace::{
+    deliver::{checkpoint::CheckpointError, forward::ForwardError},
+    observe::metrics::Metrics,
+};
 
 use super::{Delivery, History, Process, Senders};
 use crate::simulated_disk::{Call, SimulatedDisk};

@@ -18,7 +18,7 @@ impl History {
     /// Two sources, a cluster without moods, and memory for everything.
     fn directed() -> Self {
         let mut history = Self::new(7, Senders::TwoThatRepeat, Delivery::AtLeastOnce);
-        history.deduplicate = millrace::deduplicate::Settings::default();
+        history.deduplicate = millrace::deliver::deduplicate::Settings::default();
         history.deduplicate.ids = 4_000;
         history.sender = Sender::new(7, history.sources.clone(), false);
         history.window = 40_000;

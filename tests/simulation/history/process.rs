@@ -3,16 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use millrace::{
-    checkpoint::{Checkpoint, CheckpointFile},
-    decode::Rules,
-    deduplicate::Deduplicator,
-    delivery::{SourceKind, SourceName},
-    encode::Mode,
-    forward::{ForwardError, Forwarder, Parts, Settings, Start, Transactions},
-    metrics::Metrics,
-    produce::Sink,
-    quarantine::Quarantine,
-    route::Router,
+    deliver::{
+        checkpoint::{Checkpoint, CheckpointFile},
+        decode::Rules,
+        deduplicate::Deduplicator,
+        encode::Mode,
+        forward::{ForwardError, Forwarder, Parts, Settings, Start, Transactions},
+        quarantine::Quarantine,
+        route::Router,
+    },
+    kafka::produce::Sink,
+    observe::metrics::Metrics,
+    source::{SourceKind, SourceName},
     spool::{Folder, Spool, Writer},
 };
 

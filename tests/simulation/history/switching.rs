@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millrace::{checkpoint::Checkpoint, spool::position::Position};
+use millrace::{deliver::checkpoint::Checkpoint, spool::position::Position};
 
 use super::{Delivery, History, QUARANTINE_AFTER, Senders, TOPICS};
 use crate::{

@@ -1,0 +1,224 @@
+//! Dead letters: events that can't go where they belong, kept with their original bytes and key.
+//!
+//! The record's value is the event (or the whole body, when nobody could find events in it) byte
+//! for byte. What is larger than a record may be stays in quarantine, and the record's value is a
+//! small JSON pointer to it.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::{
+    record::Record,
+    source::{ORIGIN_HEADER, Origin, SourceName},
+    spool::position::Position,
+};
+
+/// Every [`DeadLetter::reason`]: those of decoding, then those of the forwarder.
+pub const REASONS: [&str; 23] = [
+    "content-coding",
+    "empty-body",
+    "not-utf8",
+    "not-json",
+    "nested-too-deep",
+    "not-an-object",
+    "no-activities",
+    "duplicate-member",
+    "too-many-events",
+    "too-many-attributes",
+    "not-a-cloud-event",
+    "ambiguous-data",
+    "unusable-data",
+    "missing-munchkin-id",
+    "unusable-lead-id",
+    "unusable-guid",
+    "missing-activity-type",
+    "missing-type",
+    "missing-source",
+    "unusable-id",
+    "too-large",
+    "topic-limit",
+    "refused",
+];
+
+/// An item that is in quarantine, durably.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    pub path: PathBuf,
+    /// Bytes.
+    pub length: u64,
+    /// In hexadecimal.
+    pub sha256: String,
+}
+
+/// Everything about an event that was refused, except how it is carried.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadLetter<'a> {
+    /// A short word for programs: `not-json`, `too-large`, `topic-limit`, …
+    pub reason: &'a str,
+    /// A sentence for people.
+    pub error: &'a str,
+    pub source: &'a SourceName,
+    /// Of its delivery.
+    pub origin: Origin,
+    pub position: Position,
+    /// Where it would have gone, as far as that is known.
+    pub original_topic: Option<&'a str>,
+    /// The event's, as far as it is known.
+    pub key: Option<&'a [u8]>,
+    pub original: &'a [u8],
+}
+
+impl DeadLetter<'_> {
+    /// Shows the dead letter as a record for `topic` to `send`, with `more` headers. With `pointer`, the
+    /// value says where in quarantine the original bytes are.
+    pub fn with_record<T>(
+        &self,
+        topic: &str,
+        more: &[(&str, &str)],
+        pointer: Option<&Quarantined>,
+        send: impl FnOnce(&Record<'_>) -> T,
+    ) -> T {
+        debug_assert!(REASONS.contains(&self.reason), "{} is not in REASONS", self.reason);
+        let position = self.position.to_string();
+        let mut headers: Vec<(&str, &[u8])> = vec![
+            ("millrace-reason", self.reason.as_bytes()),
+            ("millrace-error", self.error.as_bytes()),
+            ("millrace-source", self.source.as_str().as_bytes()),
+            ("millrace-position", position.as_bytes()),
+        ];
+        if let Some(topic) = self.original_topic {
+            headers.push(("millrace-original-topic", topic.as_bytes()));
+        }
+        if let Some(origin) = self.origin.as_header() {
+            headers.push((ORIGIN_HEADER, origin.as_bytes()));
+        }
+        headers.extend(more.iter().map(|(name, value)| (*name, value.as_bytes())));
+        let pointer = pointer.map(|quarantined| Pointer::to(quarantined, self.position));
+        let value = match &pointer {
+            None => self.original,
+            Some(json) => {
+                headers.push(("content-type", b"application/json"));
+                headers.push(("millrace-quarantined", b"true"));
+                json.as_bytes()
+            }
+        };
+        send(&Record { topic, key: self.key, value, headers: &headers })
+    }
+}
+
+/// The value of a dead letter whose original is too large for a record.
+#[derive(Serialize)]
+struct Pointer<'a> {
+    quarantine_path: &'a str,
+    position: String,
+    /// Bytes of the original.
+    length: u64,
+    /// Of the original, in hexadecimal.
+    sha256: &'a str,
+}
+
+impl Pointer<'_> {
+    fn to(quarantined: &Quarantined, position: Position) -> String {
+        let path = quarantined.path.to_string_lossy();
+        let pointer = Pointer {
+            quarantine_path: &path,
+            position: position.to_string(),
+            length: quarantined.length,
+            sha256: &quarantined.sha256,
+        };
+        // Strings and a number: it can't fail.
+        serde_json::to_string(&pointer).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter<'a>(source: &'a SourceName) -> DeadLetter<'a> {
+        DeadLetter {
+            reason: "not-json",
+            error: "expected `,` at byte 12",
+            source,
+            origin: Origin::Sender,
+            position: Position { sequence: 3, index: 4 },
+            original_topic: Some("marketo.lead-activity.clicklink"),
+            key: Some(b"999-XYZ-000:1"),
+            original: b"{broken",
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_keeps_bytes_and_key_and_says_why() {
+        let source = SourceName::new("leads").unwrap();
+        letter(&source).with_record("dead", &[("traceparent", "00-1-2-01")], None, |record| {
+            assert_eq!(
+                (record.topic, record.key, record.value),
+                ("dead", Some(&b"999-XYZ-000:1"[..]), &b"{broken"[..])
+            );
+            let headers: Vec<_> = record
+                .headers
+                .iter()
+                .map(|(name, value)| (*name, std::str::from_utf8(value).unwrap()))
+                .collect();
+            assert_eq!(
+                headers,
+                [
+                    ("millrace-reason", "not-json"),
+                    ("millrace-error", "expected `,` at byte 12"),
+                    ("millrace-source", "leads"),
+                    ("millrace-position", "3.4"),
+                    ("millrace-original-topic", "marketo.lead-activity.clicklink"),
+                    ("traceparent", "00-1-2-01"),
+                ]
+            );
+        });
+    }
+
+    #[test]
+    fn a_dead_letter_says_when_it_came_from_the_journal() {
+        let source = SourceName::new("audit").unwrap();
+        let letter = DeadLetter { origin: Origin::Journal, ..letter(&source) };
+        letter.with_record("dead", &[], None, |record| {
+            assert!(record.headers.contains(&("millrace-origin", b"journal")));
+        });
+    }
+
+    #[test]
+    fn what_is_too_large_is_pointed_at() {
+        let source = SourceName::new("leads").unwrap();
+        let quarantined = Quarantined { path: "/q/3.4".into(), length: 7, sha256: "ab".into() };
+        letter(&source).with_record("dead", &[], Some(&quarantined), |record| {
+            let value: serde_json::Value = serde_json::from_slice(record.value).unwrap();
+            let expected = serde_json::json!({
+                "quarantine_path": "/q/3.4", "position": "3.4", "length": 7, "sha256": "ab",
+            });
+            assert_eq!(value, expected);
+            assert_eq!(record.key, Some(&b"999-XYZ-000:1"[..]));
+        });
+    }
+
+    #[test]
+    fn every_word_that_decoding_refuses_with_is_among_the_reasons() {
+        let code = [
+            include_str!("decode.rs"),
+            include_str!("decode/json.rs"),
+            include_str!("decode/legacy.rs"),
+            include_str!("decode/adobe.rs"),
+            include_str!("decode/adobe/layer.rs"),
+            include_str!("decode/adobe/attributes.rs"),
+        ]
+        .concat();
+        let words = ["Undecodable::new(\"", "Err((\""]
+            .into_iter()
+            .flat_map(|before| code.split(before).skip(1))
+            .filter_map(|rest| rest.split('"').next());
+        let mut count = 0;
+        for word in words {
+            assert!(REASONS.contains(&word), "{word}");
+            count += 1;
+        }
+        assert!(count > 20, "{count} places");
+    }
+}

@@ -1,0 +1,111 @@
+//! A delivery into events: splits a body, says what each event is, and keeps every byte where it is.
+//!
+//! Decoding is a pure function of the body and the [`Rules`]: the same delivery gives the same
+//! events at each replay. It copies nothing of a payload: an event's value is made of ranges of the
+//! body ([`Pieces`](crate::event::Pieces)), so it lives as long as the body does.
+//!
+//! It is strict about JSON and lenient about content. A body that is not well-formed as a whole
+//! (RFC 8259, UTF-8, nested at most [`MAX_DEPTH`] deep) is one [`Undecodable`]: nothing of it is
+//! guessed at. A byte order mark before the body is passed over, and is no part of any event. In a well-formed body an element that is not
+//! understood is [`Refused`](crate::event::Refused) alone and the others go on; members nobody
+//! knows, types nobody has heard of and missing leads are all fine.
+//!
+//! One file a sender's shapes (`legacy`, `adobe`), over `json` and `scan` (punctuation and
+//! ranges), `scalar`, `time`, `uri` and the names in `catalog` and `naming`.
+
+pub mod adobe;
+pub mod catalog;
+mod json;
+mod legacy;
+pub mod naming;
+mod scalar;
+mod scan;
+pub mod time;
+mod uri;
+
+use crate::{delivery::content_coding, event::Decoded, source::SourceKind};
+
+pub use catalog::Catalog;
+pub use json::MAX_DEPTH;
+pub use legacy::MUNCHKIN_ID_HEADER;
+
+/// More elements than this in one delivery are refused as a whole. Senders put 500 into a batch; a
+/// body of 64 MiB that says `0,0,0,…` would otherwise become gigabytes of refusals in memory.
+pub const MAX_EVENTS: usize = 100_000;
+
+/// What configuration decides about decoding.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    pub catalog: Catalog,
+    pub legacy_value: LegacyValue,
+}
+
+impl From<Catalog> for Rules {
+    fn from(catalog: Catalog) -> Self {
+        Self { catalog, ..Self::default() }
+    }
+}
+
+/// What the record's value of a legacy activity is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LegacyValue {
+    /// The `data` that Adobe's CloudEvent of the same activity has: `munchkinId` put in, `leadId`
+    /// quoted, `marketoGUID` taken out (it is `ce_id`), the rest byte for byte.
+    #[default]
+    CloudEvent,
+    /// The activity's own bytes; the munchkin id travels as the plain header
+    /// `millrace-munchkin-id`.
+    AsReceived,
+}
+
+/// Why a whole body is one dead letter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Undecodable {
+    /// `content-coding`, `empty-body`, `not-utf8`, `not-json`, `nested-too-deep`, `not-an-object`,
+    /// `no-activities`, `duplicate-member` or `too-many-events`.
+    pub reason: &'static str,
+    /// What was expected, and the byte offset in the body. Never quotes the payload.
+    pub error: String,
+}
+
+impl Undecodable {
+    fn new(reason: &'static str, error: impl Into<String>) -> Self {
+        Self { reason, error: error.into() }
+    }
+}
+
+/// Splits `body` into events, in the order in which they stand in it, with indices from 0.
+///
+/// `headers` are the delivery's (names in lower case). `out` is cleared first, and is empty after an
+/// error; a delivery may well hold no event at all. Events borrow from `body` and from `rules`; to
+/// use the memory of `out` for the next body see [`recycle`].
+pub fn decode<'a>(
+    kind: SourceKind,
+    rules: &'a Rules,
+    body: &'a [u8],
+    headers: &[(String, String)],
+    out: &mut Vec<Decoded<'a>>,
+) -> Result<(), Undecodable> {
+    out.clear();
+    let codings = headers.iter().filter(|(name, _)| name == "content-encoding");
+    let is_coded = |value: &str| content_coding::names(value.as_bytes()).next().is_some();
+    if let Some((_, coding)) = codings.into_iter().find(|(_, value)| is_coded(value)) {
+        let coding: String = coding.chars().take(40).collect();
+        let error = format!("the body is still encoded as {coding:?}: expected plain JSON");
+        return Err(Undecodable::new("content-coding", error));
+    }
+    let body = json::text(body)?;
+    match kind {
+        SourceKind::MarketoLeadActivity => legacy::decode(rules, body, out),
+        SourceKind::AdobeIo => adobe::decode(rules, body, out),
+    }
+}
+
+/// The memory of `out`, emptied, for events of another body.
+pub fn recycle<'b>(mut out: Vec<Decoded<'_>>) -> Vec<Decoded<'b>> {
+    out.clear();
+    // Collecting an emptied vector into one of the same layout keeps its allocation, and that is
+    // all that happens here: no element is left to be mapped.
+    out.into_iter().map_while(|_| None).collect()
+}

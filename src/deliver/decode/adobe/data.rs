@@ -1,0 +1,67 @@
+//! The members of `data` that an event's key and name are made of.
+
+use std::borrow::Cow;
+
+use crate::{
+    deliver::decode::{Undecodable, json::Cursor, naming, scalar::Scalar},
+    event::{Stream, Word},
+};
+
+/// The top-level members of `data` that mean something to us, as they are spelled.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Data<'a> {
+    munchkin_id: Option<&'a str>,
+    lead_id: Option<&'a str>,
+    activity_type_id: Option<&'a str>,
+    component_type: Option<&'a str>,
+    component_id: Option<&'a str>,
+    /// A name of the above that stands twice.
+    pub(super) twice: Option<&'a str>,
+}
+
+impl<'a> Data<'a> {
+    /// The object at the cursor, and its range of the body.
+    pub(super) fn read(cursor: &mut Cursor<'a>) -> Result<(Self, &'a str), Undecodable> {
+        let mut data = Self::default();
+        let range = cursor.object(|cursor, name| {
+            let slot = match name.text().as_deref() {
+                Some("munchkinId") => &mut data.munchkin_id,
+                Some("leadId") => &mut data.lead_id,
+                Some("activityTypeId") => &mut data.activity_type_id,
+                Some("componentType") => &mut data.component_type,
+                Some("componentId") => &mut data.component_id,
+                _ => return cursor.skip().map(drop),
+            };
+            if slot.replace(cursor.skip()?).is_some() {
+                data.twice = Some(name.quoted);
+            }
+            Ok(())
+        })?;
+        Ok((data, range))
+    }
+
+    pub(super) fn munchkin_id(&self) -> Option<Cow<'a, str>> {
+        Scalar::of(self.munchkin_id).word()
+    }
+
+    pub(super) fn activity_type_id(&self) -> Option<i64> {
+        naming::activity_type_id(&Scalar::of(self.activity_type_id).word()?)
+    }
+
+    /// `<munchkinId>:<leadId>`, `<munchkinId>:<componentType>:<componentId>` or `<munchkinId>`, as the
+    /// stream has it and as far as the parts are there; none without a munchkin id.
+    pub(super) fn key(&self, stream: Stream) -> Option<Word<'a>> {
+        let munchkin_id = self.munchkin_id()?;
+        let word = |spelled| Scalar::of(spelled).word();
+        let parts = match stream {
+            Stream::LeadActivity => {
+                word(self.lead_id).map(|lead| Word::joined(&[&munchkin_id, &lead]))
+            }
+            Stream::UserAudit => word(self.component_type)
+                .zip(word(self.component_id))
+                .map(|(kind, id)| Word::joined(&[&munchkin_id, &kind, &id])),
+            Stream::Notification | Stream::Observability | Stream::Other => None,
+        };
+        Some(parts.unwrap_or_else(|| munchkin_id.into()))
+    }
+}

@@ -1,0 +1,133 @@
+//! Deduplication: however often and through however many sources an event comes, it is forwarded
+//! once.
+//!
+//! Senders repeat: Marketo after a time-out, Adobe after a lost answer, both products side by side
+//! during a migration. An event is known by its munchkin id, its CloudEvents source, type and id; what
+//! has no id of its own is never taken for a repeat, and neither is what is no event.
+//!
+//! One [`Deduplicator`] a process, shared by all forwarders, each with its own [`Claims`]. Before a
+//! forwarder sends an event it claims the event's id; whoever claims an id first owns it, and every
+//! other event of that id is passed over as if it were settled. What it promises:
+//!
+//! - **No event is lost by it.** An id is compared whole (128 bits, keyed), and passing an event over
+//!   rests on the owner alone: either it is settled, or it lies undelivered in its own spool, whose
+//!   checkpoint has not passed it. So after a restart only ids of settled events count, and a claim
+//!   whose event the disk has spoilt is given up ([`Claims::release`]).
+//! - **Nothing is a repeat of itself.** A claim names its owner's source and position: a lane that
+//!   goes back comes to its own claims and sends them again.
+//! - **A stop or a crash forgets nothing that a checkpoint has passed.** The ids of settled events are
+//!   on disk before the checkpoint that covers them ([`sidecar`]), as long as the disk takes them; one
+//!   that does not is counted and stops nobody.
+//! - **Its memory is bounded** by `deduplicate.ids` and allocated at once ([`memory`]); beyond the
+//!   bound the oldest ids of the source that has the most are forgotten, beyond `deduplicate.window` all,
+//!   and a repeat that comes later than that is delivered a second time.
+//!
+//! Bottom up: [`identity`] (what an event is known by), [`index`] (who owns which id), [`format`]
+//! (ids as bytes), [`sidecar`] (a source's files), [`recall`] (all files into the index, at start),
+//! [`claims`] (what a forwarder holds), [`prepared`] (a transaction's ids, until it is committed),
+//! [`key`] (the secret of the hashes), [`versions`] (files of a later program).
+
+mod claims;
+mod format;
+mod identity;
+mod index;
+mod key;
+mod prepared;
+mod recall;
+mod sidecar;
+mod versions;
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use self::index::Index;
+use crate::{
+    observe::metrics::Metrics,
+    source::{SourceName, UnixMillis},
+    spool::disk::Disk,
+};
+
+pub use self::{
+    claims::{Claim, Claims},
+    identity::{Id, Key},
+    prepared::Attempt,
+    versions::{NewerIds, check_versions},
+};
+
+/// `deduplicate`: how far back repeats are recognised. Either at zero: not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long an id is known.
+    pub window: Duration,
+    /// How many ids of all sources together are known; fits into 32 bits.
+    pub ids: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        // Adobe sends again for 24 hours.
+        Self { window: Duration::from_secs(26 * 60 * 60), ids: 1_000_000 }
+    }
+}
+
+impl Settings {
+    pub const OFF: Self = Self { window: Duration::ZERO, ids: 0 };
+
+    pub fn is_off(&self) -> bool {
+        self.window.is_zero() || self.ids == 0
+    }
+
+    /// Bytes of memory that the index takes at most, but for 4 KiB a source.
+    pub fn memory(&self) -> u64 {
+        if self.is_off() { 0 } else { index::memory(self.ids, 0) }
+    }
+}
+
+/// What all forwarders of a process share.
+pub struct Deduplicator {
+    settings: Settings,
+    disk: Arc<dyn Disk>,
+    key: Key,
+    /// Of the sources that are configured and of those that once were: their events came too.
+    sources: Vec<recall::Source>,
+    /// Made, and filled from the files, by whoever claims first: the others wait for it, and nobody
+    /// who only receives does.
+    index: OnceLock<Mutex<Index>>,
+    metrics: Metrics,
+}
+
+impl Deduplicator {
+    /// `directory` is `spool.directory`, `sources` are the configured ones. Reads the key and no
+    /// ids; trouble with the key costs the memory of what was delivered before, nothing else.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        directory: &Path,
+        settings: Settings,
+        sources: &[SourceName],
+        metrics: &Metrics,
+    ) -> Arc<Self> {
+        let key = if settings.is_off() { Key::NONE } else { key::load(&*disk, directory) };
+        let sources = recall::sources(&*disk, directory, sources);
+        metrics.deduplicate_ids_limit.set(if settings.is_off() { 0 } else { settings.ids as i64 });
+        let (index, metrics) = (OnceLock::new(), metrics.clone());
+        Arc::new(Self { settings, disk, key, sources, index, metrics })
+    }
+
+    /// The view of one of the configured sources.
+    pub fn claims(self: &Arc<Self>, source: &SourceName) -> Claims {
+        let number = self.sources.iter().position(|known| known.name == *source);
+        Claims::new(self.clone(), number.expect("every configured source was named at the opening"))
+    }
+
+    fn index(&self, now: UnixMillis) -> MutexGuard<'_, Index> {
+        let index = self.index.get_or_init(|| {
+            let mut index = Index::new(self.settings.ids, self.settings.window, self.sources.len());
+            recall::fill(&mut index, self, now);
+            Mutex::new(index)
+        });
+        index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

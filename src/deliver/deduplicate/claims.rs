@@ -1,0 +1,238 @@
+//! What a forwarder holds of deduplication: claims for its source, and the ids of what it has settled
+//! until they are saved.
+
+use std::{io, ops::Range, sync::Arc};
+
+use prometheus::IntCounter;
+
+use super::{
+    Deduplicator,
+    identity::{Id, Rule},
+    index::{Claimed, Owner},
+    prepared::{Attempt, Prepared},
+    sidecar::{self, Sidecar},
+};
+use crate::{
+    event::Event,
+    source::{Origin, UnixMillis},
+    spool::position::Position,
+};
+
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The event is to be forwarded; its id is saved once it is settled. None: it has no id.
+    Granted(Option<Id>),
+    /// Another event with this id was delivered, or will be: nothing is to be done with this one.
+    Repeat,
+}
+
+/// One source's view of a [`Deduplicator`].
+pub struct Claims {
+    shared: Arc<Deduplicator>,
+    /// The source's number.
+    source: u32,
+    /// Ids of events that were settled since the last save: as many as a quarter of a second settles.
+    settled: Vec<Id>,
+    sidecar: Sidecar,
+    prepared: Prepared,
+    /// The last save failed, and people were told.
+    failing: bool,
+    /// Of the delivery whose events are claimed.
+    origin: Origin,
+}
+
+impl Claims {
+    pub(super) fn new(shared: Arc<Deduplicator>, number: usize) -> Self {
+        let (disk, folder) = (shared.disk.clone(), &shared.sources[number].folder);
+        let sidecar = Sidecar::new(disk.clone(), folder, shared.settings, &shared.key);
+        let prepared = Prepared::new(disk, sidecar::folder_in(folder), &shared.key);
+        let source = u32::try_from(number).expect("there are less than 2^32 sources");
+        Self {
+            shared,
+            source,
+            settled: Vec::new(),
+            sidecar,
+            prepared,
+            failing: false,
+            origin: Origin::Sender,
+        }
+    }
+
+    /// Reads what was saved before this process, unless another source has or is just at it; then it
+    /// waits. Without it the first claim does so.
+    pub fn recall(&self, now: UnixMillis) {
+        if !self.shared.settings.is_off() {
+            drop(self.shared.index(now));
+        }
+    }
+
+    /// How the delivery came whose events are claimed next: what back-fill brings is counted, so that
+    /// one sees what the webhook had missed.
+    pub fn come_from(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
+    /// Whether nothing is ever taken for a repeat.
+    pub fn are_off(&self) -> bool {
+        self.shared.settings.is_off()
+    }
+
+    /// Asks for the event at `position`, as often as a lane comes to it.
+    pub fn claim(&mut self, event: &Event<'_>, position: Position, now: UnixMillis) -> Claim {
+        let id = match self.shared.settings.is_off() {
+            true => None,
+            false => self.shared.key.id(event),
+        };
+        let Some(id) = id else {
+            self.count("unidentified");
+            return Claim::Granted(None);
+        };
+        let owner = Owner { source: self.source, position };
+        let claimed = self.claim_id(id, event, owner, now);
+        match claimed {
+            Claimed::First => {
+                self.count("missed");
+                Claim::Granted(Some(id))
+            }
+            Claimed::Own => Claim::Granted(Some(id)),
+            Claimed::Taken { by } => {
+                self.count("known");
+                self.repeats_of(by).inc();
+                Claim::Repeat
+            }
+        }
+    }
+
+    fn claim_id(&self, id: Id, event: &Event<'_>, owner: Owner, now: UnixMillis) -> Claimed {
+        let mut index = self.shared.index(now);
+        // Delivered by a program that did not count its type.
+        if index.may_know_without_type(now)
+            && let Some(before) = self.shared.key.id_without_type(event)
+            && let Some(by) = index.source_of(before, now)
+        {
+            return Claimed::Taken { by };
+        }
+        index.claim(id, owner, now)
+    }
+
+    /// An element of the delivery is no event.
+    pub fn none(&self) {
+        self.count("refused");
+    }
+
+    /// Counts an event that back-fill brought. One without an id counts each time it is read.
+    fn count(&self, result: &str) {
+        if self.origin == Origin::Journal {
+            let labels = [self.name(), result];
+            self.shared.metrics.journal_events.with_label_values(&labels).inc();
+        }
+    }
+
+    /// An event is delivered, a dead letter, or in quarantine.
+    pub fn settled(&mut self, id: Option<Id>) {
+        self.settled.extend(id);
+    }
+
+    /// A transaction is about to be committed with what was settled since the last save. Should this
+    /// process not live to save it, [`Claims::take_over`] finds it.
+    pub fn prepare(&mut self, attempt: Attempt, now: UnixMillis) {
+        if self.settled.is_empty() {
+            return;
+        }
+        let written = self.prepared.write(attempt, &self.settled, now);
+        self.tell(written, self.settled.len());
+    }
+
+    /// Claims for good what was prepared for `committed`, which is the last that was committed, and
+    /// saves it.
+    pub fn take_over(&mut self, committed: Attempt, now: UnixMillis) {
+        if self.are_off() {
+            return;
+        }
+        match self.prepared.read(committed) {
+            Ok((rule, ids)) => {
+                let owner = Owner::settled_before(self.source);
+                let mut index = self.shared.index(now);
+                if rule == Rule::WithoutType {
+                    index.expect_without_type(now);
+                }
+                for id in &ids {
+                    index.claim(*id, owner, now);
+                }
+                drop(index);
+                self.save_ids(rule, &ids, now);
+            }
+            Err(error) => tracing::warn!(
+                source = self.name(), %error,
+                "ids of events that were delivered last can't be read: a repeat of theirs is delivered \
+                 again",
+            ),
+        }
+        // What stays has a name that is nobody's.
+        if let Err(error) = self.prepared.clear() {
+            tracing::debug!(source = self.name(), %error, "old ids can't be removed");
+        }
+    }
+
+    /// The transaction with what was settled since the last save was taken back.
+    pub fn forget_unsaved(&mut self) {
+        self.settled.clear();
+    }
+
+    /// Deliveries of this source can't be read any more: whoever comes with their events may have
+    /// them. Some of those may be settled, and then a repeat of them is delivered: better than one
+    /// that is lost.
+    pub fn release(&mut self, sequences: Range<u64>, now: UnixMillis) {
+        if !self.shared.settings.is_off() {
+            self.shared.index(now).release(self.source, &sequences);
+        }
+    }
+
+    /// Saves the ids of what was settled, before a checkpoint passes it. Durable when it returns,
+    /// unless the disk does not take them: then they are counted and let go, since a checkpoint that
+    /// waited for them would keep the very space occupied that they need.
+    pub fn save(&mut self, now: UnixMillis) {
+        let settled = std::mem::take(&mut self.settled);
+        self.save_ids(Rule::WithType, &settled, now);
+        self.settled = settled; // its memory
+        self.settled.clear();
+    }
+
+    fn save_ids(&mut self, rule: Rule, ids: &[Id], now: UnixMillis) {
+        if ids.is_empty() {
+            return;
+        }
+        let saved = self.sidecar.save(rule, ids, now);
+        self.tell(saved, ids.len());
+        let (index, metrics) = (self.shared.index(now), &self.shared.metrics);
+        metrics.deduplicate_ids.set(index.len() as i64);
+        metrics.deduplicate_oldest_seconds.set((index.oldest().unwrap_or(0) / 1000) as i64);
+    }
+
+    /// People hear of ids that can't be saved, once.
+    fn tell(&mut self, saved: io::Result<()>, ids: usize) {
+        let (source, metrics) = (self.name(), &self.shared.metrics);
+        let failing = saved.is_err();
+        if let Err(error) = saved {
+            metrics.deduplicate_unsaved.with_label_values(&[source]).inc_by(ids as u64);
+            if !self.failing {
+                tracing::warn!(
+                    source, %error, ids,
+                    "ids of delivered events can't be saved: a repeat of these events that comes \
+                     after a restart is delivered again",
+                );
+            }
+        }
+        self.failing = failing;
+    }
+
+    fn name(&self) -> &str {
+        self.shared.sources[self.source as usize].name.as_str()
+    }
+
+    fn repeats_of(&self, owner: u32) -> IntCounter {
+        let owner = self.shared.sources[owner as usize].name.as_str();
+        self.shared.metrics.duplicates.with_label_values(&[self.name(), owner])
+    }
+}

@@ -1,0 +1,84 @@
+//! The thread that drives a forwarder in production.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::{ForwardError, Forwarder, Now, Progress};
+use crate::{kafka::produce::Sink, runtime::retry::Retry, spool::Spool};
+
+/// How long one wait lasts at most: how late a stop or a timer can be noticed.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// How long the sink is waited for while records are on their way.
+const SINK_WAIT: Duration = Duration::from_millis(5);
+
+/// How long a stop waits for answers even of a cluster that seems to be away.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// Runs until `stop` gives a deadline; then settles what is on its way, until that deadline, saves
+/// the checkpoint and returns. An error is one that only a person can put right. A cluster that is away is not waited for: the spool has everything.
+pub fn run<S: Sink>(
+    forwarder: &mut Forwarder<S>,
+    spool: &Spool,
+    stop: &dyn Fn() -> Option<Instant>,
+) -> Result<(), ForwardError> {
+    let mut troubles = Retry::new(Duration::from_millis(250), Duration::from_secs(5));
+    let mut patience = Duration::ZERO;
+    while stop().is_none() {
+        match forwarder.step(now(), patience) {
+            Ok(progress) => {
+                troubles.reset();
+                patience = match progress {
+                    Progress::Moved => Duration::ZERO,
+                    Progress::CaughtUp if forwarder.is_at_rest() => {
+                        spool.wait_for_more(forwarder.next_sequence(), WAIT);
+                        Duration::ZERO
+                    }
+                    Progress::CaughtUp | Progress::Waiting => SINK_WAIT,
+                };
+            }
+            Err(error) if error.is_final() => return Err(error),
+            Err(error) => {
+                report(spool, &error);
+                pause(troubles.next_delay(), stop);
+            }
+        }
+    }
+
+    let deadline = stop().unwrap_or_else(Instant::now);
+    // After a quiet time the cluster has been silent too, and only these records wake it.
+    let grace = Instant::now() + GRACE;
+    let worth_waiting =
+        |forwarder: &Forwarder<S>| Instant::now() < grace || !forwarder.cluster_is_away();
+    while Instant::now() < deadline && worth_waiting(forwarder) {
+        match forwarder.finish(now(), SINK_WAIT) {
+            Ok(true) => break,
+            Ok(false) => {}
+            Err(error) if error.is_final() => return Err(error),
+            Err(error) => {
+                report(spool, &error);
+                break;
+            }
+        }
+    }
+    if let Err(error) = forwarder.save_checkpoint(now()) {
+        report(spool, &error);
+    }
+    Ok(())
+}
+
+fn report(spool: &Spool, error: &ForwardError) {
+    tracing::error!(source = %spool.source(), %error, "forwarding waits and tries again");
+}
+
+fn pause(delay: Duration, stop: &dyn Fn() -> Option<Instant>) {
+    let end = Instant::now() + delay;
+    while Instant::now() < end && stop().is_none() {
+        std::thread::sleep(WAIT.min(delay));
+    }
+}
+
+/// The time of a step that happens now.
+pub fn now() -> Now {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { instant: Instant::now(), unix: unix.as_millis() as u64 }
+}

@@ -1,0 +1,187 @@
+//! The topics that one forwarder has written or tried to, interned, with what it knows of each.
+
+use std::{collections::HashMap, time::Duration};
+
+use prometheus::IntCounter;
+
+use super::pace::Pace;
+use crate::{
+    event::Stream, observe::metrics::Metrics, runtime::retry::Retry, source::SourceName,
+    spool::position::Position,
+};
+
+/// A topic's place in the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct TopicId(u32);
+
+/// A topic counts as silent once others are answered and it is not, for this long at least.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// What the forwarder knows of one topic.
+pub(super) struct Topic {
+    pub name: String,
+    /// The sink said that it can be written; asked again after trouble.
+    pub ready: bool,
+    /// Records that the sink has.
+    pub outstanding: usize,
+    /// Their bytes.
+    bytes: usize,
+    /// Once so much is answered ([`Pace::mark`]) it had its turn since one was acknowledged last, or since it
+    /// had none on its way; and how long the last one took.
+    turn: u64,
+    latency: Duration,
+    /// Records that it has acknowledged.
+    pub acknowledged: u64,
+    /// Records in the transaction that are acknowledged and not committed.
+    pub uncommitted: u64,
+    /// How long its records had been on their way when resets took them back, without any
+    /// acknowledgement since: the troubles of others must not hide that it hangs.
+    pub waited: Duration,
+    /// Up to here the main lane sends its records one at a time: one of them was refused, and there was
+    /// no lane left that could find out which.
+    pub alone_before: Position,
+    /// How long to wait before it is tried again; none while it is well.
+    pub retry: Option<Retry>,
+    /// `millrace_events_delivered_total` of this source and topic.
+    pub delivered: IntCounter,
+}
+
+/// Bounded by `topics.limit`: names beyond it are never entered.
+pub(super) struct Topics {
+    source: SourceName,
+    metrics: Metrics,
+    by_name: HashMap<String, TopicId>,
+    topics: Vec<Topic>,
+    /// `millrace_stream_events_total` of this source, in the order of [`Stream::ALL`].
+    streams: [IntCounter; Stream::ALL.len()],
+    /// Of these, what is acknowledged in a transaction that is not committed.
+    uncommitted_of: [u64; Stream::ALL.len()],
+}
+
+impl Topics {
+    pub fn new(source: SourceName, metrics: Metrics) -> Self {
+        let labels = |stream: Stream| [source.as_str().to_owned(), stream.as_str().to_owned()];
+        let counter = |stream| metrics.stream_events.with_label_values(&labels(stream));
+        let streams = Stream::ALL.map(counter);
+        Self {
+            source,
+            metrics,
+            by_name: HashMap::new(),
+            topics: Vec::new(),
+            streams,
+            uncommitted_of: Default::default(),
+        }
+    }
+
+    /// An event of `stream` was acknowledged.
+    pub fn count(&self, stream: Stream) {
+        self.streams[stream as usize].inc();
+    }
+
+    /// The same, in a transaction: it counts once that is committed.
+    pub fn count_uncommitted(&mut self, stream: Stream) {
+        self.uncommitted_of[stream as usize] += 1;
+    }
+
+    pub fn find(&self, name: &str) -> Option<TopicId> {
+        self.by_name.get(name).copied()
+    }
+
+    pub fn enter(&mut self, name: &str) -> TopicId {
+        if let Some(id) = self.find(name) {
+            return id;
+        }
+        let id = TopicId(self.topics.len() as u32);
+        let delivered = self.metrics.events.with_label_values(&[self.source.as_str(), name]);
+        self.topics.push(Topic {
+            name: name.into(),
+            ready: false,
+            outstanding: 0,
+            bytes: 0,
+            turn: 0,
+            latency: Duration::ZERO,
+            acknowledged: 0,
+            uncommitted: 0,
+            waited: Duration::ZERO,
+            alone_before: Position::start_of(0),
+            retry: None,
+            delivered,
+        });
+        self.by_name.insert(name.into(), id);
+        id
+    }
+
+    pub fn get(&self, id: TopicId) -> &Topic {
+        &self.topics[id.0 as usize]
+    }
+
+    pub fn get_mut(&mut self, id: TopicId) -> &mut Topic {
+        &mut self.topics[id.0 as usize]
+    }
+
+    /// The sink has a record of this size.
+    pub fn sent(&mut self, id: TopicId, bytes: usize, mark: u64) {
+        let topic = self.get_mut(id);
+        if topic.outstanding == 0 {
+            topic.turn = mark;
+        }
+        topic.outstanding += 1;
+        topic.bytes += bytes;
+    }
+
+    /// The sink has a record of this size no more.
+    pub fn comes_back(&mut self, id: TopicId, bytes: usize) {
+        let topic = self.get_mut(id);
+        topic.outstanding -= 1;
+        topic.bytes = topic.bytes.saturating_sub(bytes);
+    }
+
+    /// A record was acknowledged that the sink was given `latency` ago.
+    pub fn acknowledged(&mut self, id: TopicId, latency: Duration, mark: u64) {
+        let topic = self.get_mut(id);
+        (topic.turn, topic.latency) = (mark, latency);
+    }
+
+    /// Bytes on their way of topics that had their turn and were not answered, for twice as long as they or
+    /// others take, while others were. On a slow path a topic only waits for its turn.
+    pub fn silent_bytes(&self, pace: &Pace) -> usize {
+        let Some(answered_at) = pace.answered_at() else { return 0 };
+        let is_silent = |topic: &&Topic| {
+            let patience = SILENCE.max(2 * topic.latency.max(pace.latency()));
+            let had_its_turn = pace.reached(topic.turn);
+            topic.outstanding > 0 && had_its_turn.is_some_and(|at| answered_at > at + patience)
+        };
+        self.topics.iter().filter(is_silent).map(|topic| topic.bytes).sum()
+    }
+
+    /// Records of all topics that the sink has.
+    pub fn outstanding(&self) -> usize {
+        self.topics.iter().map(|topic| topic.outstanding).sum()
+    }
+
+    /// The transaction is committed.
+    pub fn count_delivered(&mut self) {
+        for (stream, uncommitted) in self.streams.iter().zip(&mut self.uncommitted_of) {
+            stream.inc_by(std::mem::take(uncommitted));
+        }
+        for topic in self.topics.iter_mut().filter(|topic| topic.uncommitted > 0) {
+            topic.delivered.inc_by(std::mem::take(&mut topic.uncommitted));
+        }
+    }
+
+    /// The transaction was taken back.
+    pub fn nothing_delivered(&mut self) {
+        self.topics.iter_mut().for_each(|topic| topic.uncommitted = 0);
+        self.uncommitted_of = Default::default();
+    }
+
+    /// None is to blame for the time of an outage.
+    pub fn forgive_waiting(&mut self) {
+        self.topics.iter_mut().for_each(|topic| topic.waited = Duration::ZERO);
+    }
+
+    /// After the sink was renewed it has nothing.
+    pub fn nothing_outstanding(&mut self) {
+        self.topics.iter_mut().for_each(|topic| (topic.outstanding, topic.bytes) = (0, 0));
+    }
+}

@@ -1,0 +1,299 @@
+//! The window: what one lane handed to the sink and has not seen settled, in the order of the spool.
+//!
+//! Its oldest unsettled slot is how far the lane is delivered. Slots settle in any order and leave
+//! from the front, so every operation of the everyday path is constant time and allocates nothing.
+
+use std::{collections::VecDeque, time::Instant};
+
+use super::{refuse::TOPIC_LIMIT, topics::TopicId};
+use crate::{
+    deliver::deduplicate::Id, event::Stream, kafka::produce::Token, spool::position::Position,
+};
+
+/// Bits of a token that count slots; the bits above name the lane.
+const INDEX_BITS: u32 = 40;
+const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
+
+/// What the client library needs for a record and its headers beside their bytes; counted so that many small records
+/// can't outgrow the configured queue.
+pub(super) const RECORD_OVERHEAD: usize = 1024;
+
+/// Events that may stand in a lane's window, settled ones behind an unsettled one included: they
+/// take memory, and a crash repeats them.
+pub(super) const SLOTS: usize = 1 << 18;
+
+/// One event on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Slot {
+    pub position: Position,
+    /// Where its record goes: the dead-letter topic for a dead letter.
+    pub topic: TopicId,
+    /// The event's own topic; none for what is no event and for a topic that is not known.
+    pub belongs_to: Option<TopicId>,
+    /// What it is known by, to be remembered once it is settled; none for what is never a repeat.
+    pub identity: Option<Id>,
+    /// Bytes that it takes in the sink's queue.
+    pub size: usize,
+    pub since: Instant,
+    /// After which answers it should have had its own (`pace.rs`).
+    pub turn: u64,
+    pub carries: Carries,
+    pub state: State,
+    /// What is wrong with it, should its dead letter have to be written again.
+    pub error: Option<Box<str>>,
+}
+
+impl Slot {
+    /// Whether the event may be one of `topic`'s. A name over the limit of topics is not
+    /// remembered, so what was refused for that may be any topic's that was made since.
+    pub fn may_belong_to(&self, topic: TopicId) -> bool {
+        match self.belongs_to {
+            Some(own) => own == topic,
+            None => self.is_over_limit(),
+        }
+    }
+
+    pub fn is_over_limit(&self) -> bool {
+        matches!(self.carries, Carries::DeadLetter { reason: TOPIC_LIMIT, .. })
+    }
+}
+
+/// What the record of a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carries {
+    Event(Stream),
+    /// A dead letter, with the reason that metrics count; or only a pointer to quarantine.
+    DeadLetter {
+        reason: &'static str,
+        pointer: bool,
+    },
+}
+
+impl Carries {
+    pub fn is_event(self) -> bool {
+        matches!(self, Self::Event(_))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The sink has it.
+    Outstanding,
+    /// The sink gave it back; it must be sent again.
+    Failed,
+    /// Refused: it is to become a dead letter, or to go to quarantine.
+    Refused,
+    /// Delivered, dead-lettered or in quarantine.
+    Settled,
+    /// Not delivered: the lane of its held topic reads it again.
+    Left,
+}
+
+impl State {
+    /// Whether the lane may pass it.
+    pub fn is_done(self) -> bool {
+        match self {
+            Self::Outstanding | Self::Failed | Self::Refused => false,
+            Self::Settled | Self::Left => true,
+        }
+    }
+}
+
+/// Which lane a slot belongs to; never reused while one of its tokens may be outstanding.
+pub(super) type LaneId = u16;
+
+#[derive(Debug)]
+pub(super) struct Window {
+    lane: LaneId,
+    slots: VecDeque<Slot>,
+    /// The index of the front slot; counts on for ever and wraps within `INDEX_MASK`.
+    front: usize,
+    /// Bytes of all slots that are not settled.
+    bytes: usize,
+}
+
+impl Window {
+    pub fn new(lane: LaneId) -> Self {
+        Self::starting_at(lane, 0)
+    }
+
+    fn starting_at(lane: LaneId, front: usize) -> Self {
+        Self { lane, slots: VecDeque::new(), front, bytes: 0 }
+    }
+
+    /// The token that the next pushed slot will have.
+    pub fn next_token(&self) -> Token {
+        self.token_at(self.slots.len())
+    }
+
+    fn token_at(&self, offset: usize) -> Token {
+        let index = self.front.wrapping_add(offset) & INDEX_MASK;
+        (usize::from(self.lane) << INDEX_BITS) | index
+    }
+
+    pub fn lane(&self) -> LaneId {
+        self.lane
+    }
+
+    pub fn push(&mut self, mut slot: Slot) {
+        slot.size += RECORD_OVERHEAD;
+        self.bytes += slot.size;
+        self.slots.push_back(slot);
+    }
+
+    pub fn lane_of(token: Token) -> LaneId {
+        // The bits above `INDEX_BITS` are what `next_token` put there.
+        (token >> INDEX_BITS) as LaneId
+    }
+
+    pub fn slot(&mut self, token: Token) -> Option<&mut Slot> {
+        let offset = (token & INDEX_MASK).wrapping_sub(self.front) & INDEX_MASK;
+        self.slots.get_mut(offset)
+    }
+
+    pub fn get(&self, token: Token) -> Option<&Slot> {
+        let offset = (token & INDEX_MASK).wrapping_sub(self.front) & INDEX_MASK;
+        self.slots.get(offset)
+    }
+
+    /// The slot's event is delivered, a dead letter, or in quarantine.
+    pub fn settle(&mut self, token: Token) {
+        self.finish(token, State::Settled);
+    }
+
+    /// The slot's event is left to another lane.
+    pub fn leave(&mut self, token: Token) {
+        self.finish(token, State::Left);
+    }
+
+    /// Leaves all slots of which `is_meant` holds and that are not done.
+    pub fn take_out(&mut self, is_meant: impl Fn(&Slot) -> bool) -> Vec<Slot> {
+        let slots = self.slots.iter().enumerate();
+        let meant = slots.filter(|(_, slot)| !slot.state.is_done() && is_meant(slot));
+        let taken: Vec<_> =
+            meant.map(|(offset, slot)| (self.token_at(offset), slot.clone())).collect();
+        taken.iter().for_each(|(token, _)| self.leave(*token));
+        taken.into_iter().map(|(_, slot)| slot).collect()
+    }
+
+    fn finish(&mut self, token: Token, state: State) {
+        let Some(slot) = self.slot(token) else { return };
+        if !slot.state.is_done() {
+            slot.state = state;
+            let size = slot.size;
+            self.bytes -= size;
+        }
+        while self.slots.front().is_some_and(|slot| slot.state.is_done()) {
+            self.slots.pop_front();
+            self.front = (self.front + 1) & INDEX_MASK;
+        }
+    }
+
+    /// Slots from the oldest one that is not done on, those behind it that are done included.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The oldest slot that is not done: always the front one.
+    pub fn oldest(&self) -> Option<&Slot> {
+        self.slots.front()
+    }
+
+    /// The oldest slot that is not done and does not merely wait to become a dead letter.
+    pub fn oldest_on_its_way(&self) -> Option<&Slot> {
+        let mut slots = self.slots.iter();
+        slots.find(|slot| !slot.state.is_done() && slot.state != State::Refused)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Bytes of all slots that are not done.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter()
+    }
+
+    /// Forgets every slot, for a reader that goes back. Tokens are not reused.
+    pub fn clear(&mut self) {
+        self.front = self.front.wrapping_add(self.slots.len()) & INDEX_MASK;
+        self.slots.clear();
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(sequence: u64) -> Slot {
+        Slot {
+            position: Position::start_of(sequence),
+            topic: TopicId::default(),
+            belongs_to: None,
+            identity: None,
+            size: 10,
+            since: Instant::now(),
+            turn: 0,
+            carries: Carries::Event(Stream::Other),
+            state: State::Outstanding,
+            error: None,
+        }
+    }
+
+    fn push(window: &mut Window, sequence: u64) -> Token {
+        let token = window.next_token();
+        window.push(slot(sequence));
+        token
+    }
+
+    #[test]
+    fn the_oldest_unsettled_slot_stands_in_front() {
+        let mut window = Window::new(3);
+        let tokens: Vec<_> = (1..=3).map(|sequence| push(&mut window, sequence)).collect();
+        window.settle(tokens[1]);
+        assert_eq!(window.oldest().unwrap().position, Position::start_of(1));
+        window.settle(tokens[0]);
+        assert_eq!(window.oldest().unwrap().position, Position::start_of(3));
+        window.settle(tokens[2]);
+        assert!(window.is_empty());
+        assert_eq!(window.bytes(), 0);
+    }
+
+    #[test]
+    fn tokens_survive_the_wrap_around_of_their_index() {
+        let mut window = Window::starting_at(7, INDEX_MASK - 1);
+        let tokens: Vec<_> = (1..=4).map(|sequence| push(&mut window, sequence)).collect();
+        for (sequence, token) in (1..).zip(&tokens) {
+            assert_eq!(Window::lane_of(*token), 7);
+            assert_eq!(window.slot(*token).unwrap().position, Position::start_of(sequence));
+        }
+        for token in tokens {
+            window.settle(token);
+        }
+        assert!(window.is_empty());
+    }
+
+    #[test]
+    fn a_token_from_before_a_clear_names_nothing() {
+        let mut window = Window::new(1);
+        let old = push(&mut window, 1);
+        window.clear();
+        push(&mut window, 1);
+        assert!(window.slot(old).is_none());
+    }
+
+    #[test]
+    fn settling_twice_counts_once() {
+        let mut window = Window::new(1);
+        push(&mut window, 1);
+        let second = push(&mut window, 2);
+        window.settle(second);
+        window.settle(second);
+        assert_eq!(window.bytes(), 10 + RECORD_OVERHEAD);
+    }
+}

@@ -1,0 +1,205 @@
+//! Tokens that say nothing by themselves: the provider is asked about each (RFC 7662).
+//!
+//! What it says is kept for a while: that a token is good for as long as is configured, and never
+//! beyond its expiry; that it is not for [`BAD_KEPT`] only, since a token may be newer than what the
+//! provider's nodes know.
+//!
+//! Few questions are open at a time. A token that was good before has places of its own ([`KNOWN`]),
+//! and never waits behind a stranger's; tokens of which nothing is known take turns (`turns.rs`) at
+//! [`STRANGE`] places. A request that has no place in time, and one that comes while the provider is
+//! down, is answered that it should come again.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{Method, Url, header::ACCEPT};
+use serde::Deserialize;
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+
+use super::{
+    cache::{Digest, Verdicts},
+    claims::{Claims, Expected, Voucher},
+    flaw::{Denial, Flaw},
+};
+use crate::{
+    config::{IntrospectionAuth, Secret},
+    ingest::authenticate::{
+        caller::Caller,
+        moment::Moment,
+        turns::{Turn, Turns},
+    },
+    observe::metrics::Metrics,
+    runtime::{
+        fetch::{self, Client, Limits},
+        reload::Current,
+    },
+    source::SourceName,
+};
+
+const BAD_KEPT: Duration = Duration::from_secs(10);
+
+/// Open questions about tokens that were good before, and about others.
+const KNOWN: usize = 8;
+const STRANGE: usize = 24;
+
+/// How long to wait for a place among them: with the answer that follows it is within the time of a
+/// request, unless the provider is slow.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// RFC 6749 has client ids and secrets encoded as in forms before they are put into `Basic`.
+const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*');
+
+pub(super) struct Introspection {
+    url: Url,
+    client_id: String,
+    client_secret: Current<Secret>,
+    good_kept: Duration,
+    expected: Expected,
+    client: Client,
+    source: SourceName,
+    metrics: Metrics,
+    known: Semaphore,
+    strange: Turns,
+    verdicts: Mutex<Verdicts>,
+}
+
+/// What is held while a question is open.
+enum Place<'a> {
+    Known(#[expect(dead_code, reason = "held for what dropping it does")] Permit<'a>),
+    Strange(#[expect(dead_code, reason = "held for what dropping it does")] Turn),
+}
+
+/// The semaphore is never closed.
+type Permit<'a> = Result<SemaphorePermit<'a>, AcquireError>;
+
+#[derive(Deserialize)]
+struct Answer {
+    active: bool,
+    #[serde(flatten)]
+    claims: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Introspection {
+    pub fn new(
+        config: &IntrospectionAuth,
+        expected: Expected,
+        client: Client,
+        source: &SourceName,
+        metrics: &Metrics,
+    ) -> Self {
+        for result in ["ok", "failed"] {
+            metrics.identity_requests.with_label_values(&[
+                source.as_str(),
+                "introspection",
+                result,
+            ]);
+        }
+        Self {
+            url: config.url.clone(),
+            client_id: config.client_id.clone(),
+            client_secret: Current::new(config.client_secret.clone()),
+            good_kept: config.keep,
+            expected,
+            client,
+            source: source.clone(),
+            metrics: metrics.clone(),
+            known: Semaphore::new(KNOWN),
+            strange: Turns::new(STRANGE, Duration::ZERO),
+            verdicts: Mutex::new(Verdicts::new()),
+        }
+    }
+
+    /// What we show to the provider, to be replaced.
+    pub fn client_secret(&self) -> &Current<Secret> {
+        &self.client_secret
+    }
+
+    pub async fn check(&self, token: &str, caller: Caller, now: Moment) -> Result<(), Denial> {
+        let digest = self.verdicts().digest(token);
+        if let Some(known) = self.known(&digest, now) {
+            return Ok(known?);
+        }
+        let place = tokio::time::timeout(PATIENCE, self.place(&digest, caller, now)).await;
+        let Ok(_place) = place else {
+            return Err(self.undecided("too many tokens are being asked about"));
+        };
+        // Somebody may have asked about the same one meanwhile.
+        if let Some(known) = self.known(&digest, now) {
+            return Ok(known?);
+        }
+        let asked = self.ask(token).await;
+        let result = if asked.is_ok() { "ok" } else { "failed" };
+        let labels = [self.source.as_str(), "introspection", result];
+        self.metrics.identity_requests.with_label_values(&labels).inc();
+        let answer = asked.map_err(|reason| self.undecided(&reason))?;
+        let (verdict, until) = self.judge(answer, now);
+        self.verdicts().keep(digest, verdict, until);
+        Ok(verdict?)
+    }
+
+    /// A place among the open questions.
+    async fn place(&self, digest: &Digest, caller: Caller, now: Moment) -> Place<'_> {
+        let was_good = self.verdicts().was_good(digest, now.instant);
+        if was_good {
+            Place::Known(self.known.acquire().await)
+        } else {
+            Place::Strange(self.strange.wait(caller).await)
+        }
+    }
+
+    fn known(&self, digest: &Digest, now: Moment) -> Option<Result<(), Flaw>> {
+        self.verdicts().of(digest, now.instant)
+    }
+
+    /// The error is for a person.
+    async fn ask(&self, token: &str) -> Result<Answer, String> {
+        let encoded = |text: &str| utf8_percent_encode(text, FORM).to_string();
+        let request = self
+            .client
+            .request(Method::POST, self.url.clone())
+            .basic_auth(encoded(&self.client_id), Some(encoded(self.client_secret.get().expose())))
+            .header(ACCEPT, "application/json")
+            .form(&[("token", token), ("token_type_hint", "access_token")])
+            .build()
+            .map_err(|_| "the question could not be put into a request")?;
+        let answer =
+            self.client.send(request, Limits::SMALL).await.map_err(|error| error.to_string())?;
+        match answer.status.as_u16() {
+            200 => serde_json::from_slice(&answer.body)
+                .map_err(|_| "the answer does not say whether the token is active".into()),
+            status @ (401 | 403) => Err(format!("{status}: it does not know our own credentials")),
+            status => Err(format!("it answers {status}")),
+        }
+    }
+
+    /// The verdict, and until when it holds.
+    fn judge(&self, answer: Answer, now: Moment) -> (Result<(), Flaw>, Instant) {
+        let bad_until = now.instant + BAD_KEPT;
+        if !answer.active {
+            return (Err(Flaw::Inactive), bad_until);
+        }
+        let Ok(claims) = serde_json::from_value::<Claims>(answer.claims.into()) else {
+            return (Err(Flaw::Malformed), bad_until);
+        };
+        if let Err(flaw) = self.expected.check(&claims, Voucher::Provider, now.unix_seconds) {
+            return (Err(flaw), bad_until);
+        }
+        // Within what is configured; an expiry that no clock can hold is beyond it, too.
+        let left =
+            claims.exp.map(|exp| exp - now.unix_seconds as f64 + self.expected.leeway as f64);
+        let left = left.map(|left| left.clamp(0.0, self.good_kept.as_secs_f64()));
+        let kept = left.map_or(self.good_kept, Duration::from_secs_f64);
+        (Ok(()), now.instant + kept)
+    }
+
+    fn undecided(&self, reason: &str) -> Denial {
+        Denial::Undecided(format!("introspection at {}: {reason}", fetch::Place::of(&self.url)))
+    }
+
+    fn verdicts(&self) -> MutexGuard<'_, Verdicts> {
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,382 @@
+//! Which keys are known, and when one may be fetched. It fetches nothing itself and is told the time.
+//!
+//! - A key is used for at most [`CACHED`], and fetched again from [`REFRESHED`] on: while it is used, and
+//!   if it is [`Standing::Proven`] also while it is not ([`Cache::due`]).
+//! - One fetch at a time for a path ([`Landing`]); all others that need the key wait for its end
+//!   ([`Flight`]).
+//! - After a fetch that failed there is a pause, so that a host that is down is asked every few
+//!   seconds and not for every delivery.
+//! - Paths are the sender's text, so a path has a [`Standing`]. One that nothing speaks for is fetched
+//!   only by a request that had its turn ([`Answer::Turn`], [`Cache::begin`]); a path whose key proved a
+//!   delivery of ours, and one that came along in such a delivery, wait for no stranger. Each standing has
+//!   places of its own, and of too many the one goes that was not used for the longest time.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+
+use super::{PublicKey, Unavailable, path::KeyPath};
+use crate::ingest::authenticate::bucket::Bucket;
+
+/// Adobe's rule.
+pub const CACHED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A quarter of the time is left for a host that is down.
+pub const REFRESHED: Duration = Duration::from_secs(18 * 60 * 60);
+
+/// Until a fetch that failed is tried again, by whether that may help. Longer than a fetch takes, so
+/// that nobody who waited for one begins another.
+const PAUSE: Duration = Duration::from_secs(5);
+const LONG_PAUSE: Duration = Duration::from_secs(30);
+
+/// While a known key can still be used there is no haste.
+const REFRESH_PAUSE: Duration = Duration::from_secs(60);
+
+/// A path whose key has proved nothing for so long is a stranger's again. Adobe's journal, and with it
+/// the interest in a registration that went silent, ends after this time.
+pub(super) const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How often it is worth a write that a key has proved one more delivery.
+const NOTED: Duration = Duration::from_secs(60 * 60);
+
+/// Paths that come along in deliveries of ours, beside the path that proved them: so many at once, then
+/// one each. A header is not signed, so a copy of one delivery can carry any path.
+const INTRODUCED_AT_ONCE: u32 = 8;
+const INTRODUCED_EACH: Duration = Duration::from_secs(60);
+
+/// The other end of a fetch: changes, or is gone, when it has ended.
+pub(super) type Flight = watch::Receiver<bool>;
+
+/// A fetch that was begun, and must be ended by [`Cache::landed`].
+#[derive(Debug)]
+pub(super) struct Landing {
+    pub path: KeyPath,
+    /// Whether a delivery of ours speaks for the path.
+    pub is_trusted: bool,
+    began: Instant,
+    ended: watch::Sender<bool>,
+}
+
+/// What is known about a path.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub answer: Answer,
+    /// To be fetched now, whether anybody waits for it or not.
+    pub fetch: Option<Landing>,
+}
+
+#[derive(Debug)]
+pub(super) enum Answer {
+    Key(Arc<PublicKey>),
+    Wait(Flight),
+    /// Nothing speaks for this path: [`Cache::begin`], after a turn.
+    Turn,
+    Unavailable(Unavailable),
+}
+
+/// What speaks for a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Strange,
+    /// It came along in a delivery that another key proved.
+    Introduced,
+    /// Its key proved a delivery that was meant for us.
+    Proven {
+        last: Instant,
+        /// The last time that is written down.
+        noted: Instant,
+    },
+}
+
+/// A proven path, as it is kept for the next process.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub path: KeyPath,
+    pub proved: Instant,
+    /// The key, and when the fetch that brought it began.
+    pub key: Option<(Arc<PublicKey>, Instant)>,
+}
+
+/// What follows from a delivery that was meant for us.
+#[derive(Debug, Default)]
+pub(super) struct Vouched {
+    /// Whether there is something new to keep for the next process.
+    pub is_news: bool,
+    pub fetch: Option<Landing>,
+}
+
+pub(super) struct Cache {
+    places: HashMap<KeyPath, Place>,
+    introductions: Bucket,
+}
+
+struct Place {
+    standing: Standing,
+    known: Option<Known>,
+    failed: Option<Failed>,
+    flight: Option<Flight>,
+    used: Instant,
+}
+
+struct Known {
+    key: Arc<PublicKey>,
+    fetched: Instant,
+}
+
+struct Failed {
+    why: Unavailable,
+    at: Instant,
+}
+
+/// Places that have a bound of their own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Proven,
+    Introduced,
+    StrangeWithKey,
+    StrangeWithout,
+}
+
+impl Kind {
+    const ALL: [Self; 4] =
+        [Self::Proven, Self::Introduced, Self::StrangeWithKey, Self::StrangeWithout];
+
+    const fn places(self) -> usize {
+        match self {
+            Self::Proven => 32,
+            Self::Introduced => 16,
+            Self::StrangeWithKey => 64,
+            Self::StrangeWithout => 256,
+        }
+    }
+}
+
+impl Cache {
+    pub fn new() -> Self {
+        let introductions = Bucket::new(INTRODUCED_AT_ONCE, INTRODUCED_EACH);
+        Self { places: HashMap::new(), introductions }
+    }
+
+    /// The key of `path`, if it is at most `age` old, or how to come by it.
+    pub fn ask(&mut self, path: &KeyPath, age: Duration, now: Instant) -> Asked {
+        let Some(place) = self.places.get_mut(path) else {
+            return Asked { answer: Answer::Turn, fetch: None };
+        };
+        place.used = now;
+        place.ask(path, age.min(CACHED), now)
+    }
+
+    /// The key of `path` and a fetch that is due, if it can be had without waiting.
+    pub fn at_hand(
+        &mut self,
+        path: &KeyPath,
+        now: Instant,
+    ) -> Option<(Arc<PublicKey>, Option<Landing>)> {
+        let is_known = |place: &Place| place.known(CACHED, now).is_some();
+        if !self.places.get(path).is_some_and(is_known) {
+            return None;
+        }
+        match self.ask(path, CACHED, now) {
+            Asked { answer: Answer::Key(key), fetch } => Some((key, fetch)),
+            _ => None,
+        }
+    }
+
+    /// The fetch of a stranger's path, for a request that had its turn; none where it is not needed any
+    /// more.
+    pub fn begin(&mut self, path: &KeyPath, now: Instant) -> Option<Landing> {
+        let place = self.places.entry(path.clone()).or_insert_with(|| Place::new(now));
+        let landing = matches!(place.ask(path, CACHED, now).answer, Answer::Turn)
+            .then(|| place.begin(path, now));
+        self.keep_bounds(now);
+        landing
+    }
+
+    /// The end of a fetch; whether there is something new to keep for the next process.
+    pub fn landed(&mut self, landing: Landing, result: Result<PublicKey, Unavailable>) -> bool {
+        let Landing { path, began, ended, .. } = landing;
+        let mut is_news = false;
+        // Its place may have gone to another path meanwhile.
+        if let Some(place) = self.places.get_mut(&path) {
+            place.flight = None;
+            match result {
+                Ok(key) => {
+                    // From the beginning of the fetch: no key is older than it is taken for.
+                    place.known = Some(Known { key: Arc::new(key), fetched: began });
+                    place.failed = None;
+                    is_news = place.kind() == Kind::Proven;
+                }
+                Err(why) => place.failed = Some(Failed { why, at: began }),
+            }
+        }
+        self.keep_bounds(began);
+        ended.send_replace(true);
+        is_news
+    }
+
+    /// The key of `path` has proved a delivery that was meant for us, in which `beside` came along.
+    pub fn vouch(&mut self, path: &KeyPath, beside: Option<&KeyPath>, now: Instant) -> Vouched {
+        let mut vouched = Vouched::default();
+        if let Some(place) = self.places.get_mut(path) {
+            vouched.is_news = place.has_proved(now);
+        }
+        if let Some(beside) = beside {
+            vouched.fetch = self.introduce(beside, now);
+        }
+        self.keep_bounds(now);
+        vouched
+    }
+
+    fn introduce(&mut self, path: &KeyPath, now: Instant) -> Option<Landing> {
+        let standing = self.places.get(path).map(|place| place.standing);
+        match standing {
+            Some(Standing::Proven { .. }) => return None,
+            Some(Standing::Introduced) => {}
+            Some(Standing::Strange) | None if !self.introductions.take(now) => return None,
+            Some(Standing::Strange) | None => {}
+        }
+        let place = self.places.entry(path.clone()).or_insert_with(|| Place::new(now));
+        place.standing = Standing::Introduced;
+        place.used = now;
+        // It is kept ready for the day on which the other key is gone.
+        place.is_due(now).then(|| place.begin(path, now))
+    }
+
+    /// The fetches of proven keys that are due, whether the keys are used at the moment or not.
+    pub fn due(&mut self, now: Instant) -> Vec<Landing> {
+        let mut fetches = Vec::new();
+        for (path, place) in &mut self.places {
+            let Standing::Proven { last, .. } = place.standing else { continue };
+            if now.saturating_duration_since(last) >= FORGOTTEN {
+                place.standing = Standing::Strange;
+            } else if place.is_due(now) {
+                fetches.push(place.begin(path, now));
+            }
+        }
+        self.keep_bounds(now);
+        fetches
+    }
+
+    /// What the next process should know.
+    pub fn kept(&self) -> Vec<Kept> {
+        let kept = self.places.iter().filter_map(|(path, place)| {
+            let Standing::Proven { last: proved, .. } = place.standing else { return None };
+            let key = place.known.as_ref().map(|known| (known.key.clone(), known.fetched));
+            Some(Kept { path: path.clone(), proved, key })
+        });
+        kept.collect()
+    }
+
+    /// Takes over what another process has kept. What is known already stays as it is.
+    pub fn remember(&mut self, kept: Vec<Kept>, now: Instant) {
+        for Kept { path, proved, key } in kept {
+            self.places.entry(path).or_insert_with(|| Place {
+                standing: Standing::Proven { last: proved, noted: proved },
+                known: key.map(|(key, fetched)| Known { key, fetched }),
+                ..Place::new(proved)
+            });
+        }
+        self.keep_bounds(now);
+    }
+
+    /// Takes away what has not been used for the longest time, of each kind that there is too much of.
+    fn keep_bounds(&mut self, now: Instant) {
+        for kind in Kind::ALL {
+            while self.places.values().filter(|place| place.kind() == kind).count() > kind.places()
+            {
+                let oldest = self
+                    .places
+                    .iter()
+                    .filter(|(_, place)| place.kind() == kind && !place.is_flying())
+                    .max_by_key(|(_, place)| now.saturating_duration_since(place.used))
+                    .map(|(path, _)| path.clone());
+                // What is being fetched stays until it is known of which kind it is.
+                let Some(oldest) = oldest else { break };
+                self.places.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl Place {
+    fn new(now: Instant) -> Self {
+        Self { standing: Standing::Strange, known: None, failed: None, flight: None, used: now }
+    }
+
+    fn kind(&self) -> Kind {
+        match self.standing {
+            Standing::Proven { .. } => Kind::Proven,
+            Standing::Introduced => Kind::Introduced,
+            Standing::Strange if self.known.is_some() => Kind::StrangeWithKey,
+            Standing::Strange => Kind::StrangeWithout,
+        }
+    }
+
+    /// The key, if it is at most `age` old.
+    fn known(&self, age: Duration, now: Instant) -> Option<&Known> {
+        self.known.as_ref().filter(|known| now.saturating_duration_since(known.fetched) < age)
+    }
+
+    fn ask(&mut self, path: &KeyPath, age: Duration, now: Instant) -> Asked {
+        if let Some(known) = self.known(age, now) {
+            let answer = Answer::Key(known.key.clone());
+            let fetch = self.is_due(now).then(|| self.begin(path, now));
+            return Asked { answer, fetch };
+        }
+        if let Some(flight) = self.flight.clone().filter(|_| self.is_flying()) {
+            return Asked { answer: Answer::Wait(flight), fetch: None };
+        }
+        if let Some(failed) = self.failed.as_ref().filter(|_| !self.may_fetch(now)) {
+            return Asked { answer: Answer::Unavailable(failed.why.clone()), fetch: None };
+        }
+        if self.kind() == Kind::StrangeWithout {
+            return Asked { answer: Answer::Turn, fetch: None };
+        }
+        let landing = self.begin(path, now);
+        Asked { answer: Answer::Wait(landing.ended.subscribe()), fetch: Some(landing) }
+    }
+
+    fn begin(&mut self, path: &KeyPath, now: Instant) -> Landing {
+        let (ended, flight) = watch::channel(false);
+        self.flight = Some(flight);
+        let is_trusted = self.standing != Standing::Strange;
+        Landing { path: path.clone(), is_trusted, began: now, ended }
+    }
+
+    /// Whether that is worth a write.
+    fn has_proved(&mut self, now: Instant) -> bool {
+        let noted = match self.standing {
+            Standing::Proven { noted, .. } if now.saturating_duration_since(noted) < NOTED => noted,
+            _ => now,
+        };
+        self.standing = Standing::Proven { last: now, noted };
+        noted == now
+    }
+
+    /// Whether there is no key, or one that is to be fetched ahead of its end.
+    fn is_due(&self, now: Instant) -> bool {
+        let since = |then| now.saturating_duration_since(then);
+        let rested = self.failed.as_ref().is_none_or(|failed| since(failed.at) >= REFRESH_PAUSE);
+        self.known(REFRESHED, now).is_none() && rested && !self.is_flying()
+    }
+
+    /// A fetch whose task is gone without having ended it flies no longer.
+    fn is_flying(&self) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.has_changed().is_ok())
+    }
+
+    fn may_fetch(&self, now: Instant) -> bool {
+        !self.is_flying()
+            && self.failed.as_ref().is_none_or(|failed| {
+                let pause = if failed.why.is_worth_retrying() { PAUSE } else { LONG_PAUSE };
+                now.saturating_duration_since(failed.at) >= pause
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! A shared token, in the `Authorization` header or in a query parameter.
+//!
+//! What is presented is compared with every configured token, always all of them, as keyed SHA-256
+//! digests of one length: the time tells neither how much of a token was right nor which one.
+//! Ambiguity is refused: two `Authorization` headers, or the query parameter twice.
+//!
+//! The scheme's name is compared without regard to case. `Basic` takes the token as the credentials
+//! themselves, or as the `user:password` inside of them. In the query a `+` may mean itself or a
+//! space (RFC 3986 says one, HTML forms the other, and Marketo does not say which it writes), so
+//! both readings are tried.
+
+use std::sync::Arc;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{HeaderMap, header::AUTHORIZATION};
+use percent_encoding::percent_decode;
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+use uuid::Uuid;
+
+use super::{BadCredentials, KnownTo, Proof};
+use crate::{
+    config::{HeaderScheme, Secret, TokenAuth},
+    runtime::reload::Current,
+};
+
+type Digested = [u8; 32];
+
+/// The tokens that a source accepts and where it looks for them. Clones share the tokens.
+#[derive(Clone)]
+pub struct Tokens {
+    /// Random, of this process alone: digests of tokens can't be prepared elsewhere.
+    key: [u8; 16],
+    accepted: Current<Arc<[Digested]>>,
+    scheme: HeaderScheme,
+    query_parameter: Option<String>,
+}
+
+impl Tokens {
+    pub fn new(auth: &TokenAuth) -> Self {
+        let key = Uuid::new_v4().into_bytes();
+        Self {
+            key,
+            accepted: Current::new(digests(&key, &auth.tokens)),
+            scheme: auth.header_scheme,
+            query_parameter: auth.query_parameter.clone(),
+        }
+    }
+
+    /// From now on these are accepted and no others. A request meets the old ones or the new ones,
+    /// never some of both.
+    pub fn replace(&self, tokens: &[Secret]) {
+        self.accepted.set(digests(&self.key, tokens));
+    }
+
+    /// Judges the head of a request. `query` is what follows the `?`, still percent-encoded.
+    pub fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+    ) -> Result<Proof, BadCredentials> {
+        let mut presented = Vec::new();
+        let mut authorizations = headers.get_all(AUTHORIZATION).iter();
+        if let Some(value) = authorizations.next() {
+            self.in_header(value.as_bytes(), &mut presented);
+        }
+        if authorizations.next().is_some() {
+            return Err(BadCredentials);
+        }
+        if let (Some(name), Some(query)) = (&self.query_parameter, query) {
+            in_query(name, query, &mut presented)?;
+        }
+        let accepted = self.accepted.get();
+        let fits = |text: &Vec<u8>| {
+            let text = digest(&self.key, text);
+            accepted.iter().fold(Choice::from(0), |any, token| any | token.ct_eq(&text))
+        };
+        let fits = presented.iter().fold(Choice::from(0), |any, text| any | fits(text));
+        if bool::from(fits) { Ok(Proof::of(KnownTo::Us)) } else { Err(BadCredentials) }
+    }
+
+    /// For `WWW-Authenticate`.
+    pub fn challenge(&self) -> &'static str {
+        match self.scheme {
+            HeaderScheme::Bearer | HeaderScheme::Bare => "Bearer realm=\"millrace\"",
+            HeaderScheme::Basic => "Basic realm=\"millrace\"",
+        }
+    }
+
+    fn in_header(&self, value: &[u8], presented: &mut Vec<Vec<u8>>) {
+        match self.scheme {
+            HeaderScheme::Bare => presented.push(value.to_vec()),
+            HeaderScheme::Bearer => {
+                presented.extend(after_scheme(value, b"bearer").map(<[u8]>::to_vec));
+            }
+            HeaderScheme::Basic => {
+                let Some(credentials) = after_scheme(value, b"basic") else { return };
+                presented.push(credentials.to_vec());
+                presented.extend(BASE64_STANDARD.decode(credentials));
+            }
+        }
+    }
+}
+
+fn digests(key: &[u8; 16], tokens: &[Secret]) -> Arc<[Digested]> {
+    tokens.iter().map(|token| digest(key, token.expose().as_bytes())).collect()
+}
+
+fn digest(key: &[u8; 16], text: &[u8]) -> Digested {
+    Sha256::new().chain_update(key).chain_update(text).finalize().into()
+}
+
+/// What follows the scheme and at least one space.
+fn after_scheme<'a>(value: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
+    let (name, rest) = value.split_at_checked(scheme.len())?;
+    (name.eq_ignore_ascii_case(scheme) && rest.first() == Some(&b' ')).then(|| rest.trim_ascii())
+}
+
+fn in_query(name: &str, query: &str, presented: &mut Vec<Vec<u8>>) -> Result<(), BadCredentials> {
+    let mut values = query.split('&').filter_map(|pair| {
+        let (found, value) = pair.split_once('=')?;
+        percent_decode(found.as_bytes()).eq(name.bytes()).then_some(value)
+    });
+    if let Some(value) = values.next() {
+        presented.push(percent_decode(value.as_bytes()).collect());
+        presented.push(percent_decode(value.replace('+', " ").as_bytes()).collect());
+    }
+    if values.next().is_some() { Err(BadCredentials) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(scheme: HeaderScheme, query_parameter: Option<&str>) -> Tokens {
+        let secret = |text: &str| Secret::new(text).unwrap();
+        Tokens::new(&TokenAuth {
+            tokens: vec![secret("first"), secret("user:00123"), secret("a+b c")],
+            header_scheme: scheme,
+            query_parameter: query_parameter.map(str::to_owned),
+        })
+    }
+
+    fn accepts(tokens: &Tokens, authorization: &[&str], query: Option<&str>) -> bool {
+        let mut headers = HeaderMap::new();
+        for value in authorization {
+            headers.append(AUTHORIZATION, value.parse().unwrap());
+        }
+        tokens.authenticate(&headers, query).is_ok()
+    }
+
+    #[test]
+    fn a_bearer_token_is_accepted_whatever_the_case_of_its_scheme() {
+        let tokens = tokens(HeaderScheme::Bearer, None);
+        for good in ["Bearer first", "bearer first", "BEARER  first", "Bearer user:00123"] {
+            assert!(accepts(&tokens, &[good], None), "{good}");
+        }
+        for bad in [
+            "first",
+            "Bearer",
+            "Bearer ",
+            "Bearerfirst",
+            "Bearer First",
+            "Bearer first2",
+            "Basic first",
+            "Bearer first first",
+            "Bearer fir",
+            "",
+        ] {
+            assert!(!accepts(&tokens, &[bad], None), "{bad}");
+        }
+        assert!(!accepts(&tokens, &[], None));
+    }
+
+    #[test]
+    fn basic_takes_the_token_as_it_is_or_as_user_and_password() {
+        let tokens = tokens(HeaderScheme::Basic, None);
+        assert!(accepts(&tokens, &["Basic first"], None));
+        assert!(accepts(&tokens, &["basic dXNlcjowMDEyMw=="], None), "base64 of user:00123");
+        assert!(!accepts(&tokens, &["Basic dXNlcjowMDEyNA=="], None), "another password");
+        assert!(!accepts(&tokens, &["Bearer first"], None));
+        assert!(tokens.challenge().starts_with("Basic "));
+    }
+
+    #[test]
+    fn replaced_tokens_hold_for_every_clone_and_the_old_ones_no_more() {
+        let in_use = tokens(HeaderScheme::Bearer, None);
+        in_use.clone().replace(&[Secret::new("second").unwrap()]);
+        assert!(accepts(&in_use, &["Bearer second"], None));
+        assert!(!accepts(&in_use, &["Bearer first"], None));
+    }
+
+    #[test]
+    fn bare_takes_the_whole_header() {
+        let tokens = tokens(HeaderScheme::Bare, None);
+        assert!(accepts(&tokens, &["first"], None));
+        assert!(accepts(&tokens, &["a+b c"], None));
+        assert!(!accepts(&tokens, &["Bearer first"], None));
+    }
+
+    #[test]
+    fn two_authorization_headers_are_refused_even_when_both_are_right() {
+        let tokens = tokens(HeaderScheme::Bearer, Some("token"));
+        let twice = ["Bearer first", "Bearer first"];
+        assert!(!accepts(&tokens, &twice, None));
+        assert!(!accepts(&tokens, &twice, Some("token=first")));
+    }
+
+    #[test]
+    fn a_query_parameter_counts_only_where_it_is_configured() {
+        let (with, without) =
+            (tokens(HeaderScheme::Bearer, Some("token")), tokens(HeaderScheme::Bearer, None));
+        assert!(accepts(&with, &[], Some("a=b&token=first")));
+        assert!(accepts(&with, &["Bearer something-else"], Some("token=first")));
+        assert!(!accepts(&without, &[], Some("token=first")));
+        for bad in ["", "token", "token=", "Token=first", "token=first2", "xtoken=first"] {
+            assert!(!accepts(&with, &[], Some(bad)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_query_parameter_given_twice_is_refused() {
+        let tokens = tokens(HeaderScheme::Bearer, Some("token"));
+        assert!(!accepts(&tokens, &[], Some("token=first&token=first")));
+        assert!(!accepts(&tokens, &[], Some("token=wrong&token=first")));
+    }
+
+    #[test]
+    fn a_query_parameter_is_decoded_and_its_plus_is_read_both_ways() {
+        let tokens = tokens(HeaderScheme::Bearer, Some("api key"));
+        assert!(accepts(&tokens, &[], Some("api%20key=%66irst")));
+        assert!(accepts(&tokens, &[], Some("api%20key=a+b%20c")), "a plus that means itself");
+        assert!(accepts(&tokens, &[], Some("api%20key=a%2Bb+c")), "a plus that means a space");
+        assert!(!accepts(&tokens, &[], Some("api%20key=%zz")));
+    }
+}

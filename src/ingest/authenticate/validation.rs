@@ -1,0 +1,255 @@
+//! The address that Adobe I/O wants opened within five minutes, before it sends to a registration.
+//!
+//! Anybody can post one, so an address other than Adobe's own is neither opened nor shown to a person
+//! who might open it. Adobe's own is logged for a person, whole: its query is what the person needs, it
+//! is of no use but for this one registration, and of none five minutes later. It is opened by this
+//! program only where that was configured, since opening it accepts a registration that somebody else
+//! may have made: its events are then refused by their recipient (`client_ids`).
+//!
+//! How often either happens is bounded, and nothing of Adobe's own form is dropped in silence: each
+//! address takes a turn (`turns.rs`), so that a flood of them does not hide the genuine one, and happens
+//! once. One that has no turn in time is answered that it should come again.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use reqwest::{Method, Url};
+use sha2::{Digest, Sha256};
+
+use super::{
+    bucket::Bucket,
+    caller::Caller,
+    turns::{Turn, Turns},
+};
+use crate::{
+    observe::metrics::Metrics,
+    runtime::fetch::{Client, FetchError, Limits, Place},
+    source::SourceName,
+};
+
+/// The one address that is opened, up to its query.
+pub const ADOBES: &str = "https://csm.adobe.io/csm/registrations/validate";
+
+/// Lines about addresses that are not Adobe's: so many at once, then one each.
+const FOREIGN_AT_ONCE: u32 = 5;
+const FOREIGN_EACH: Duration = Duration::from_secs(60);
+
+/// Turns of Adobe's own: so many at once, each for at least so long. In a flood the operator has four lines a
+/// second to look through, with the addresses of those that asked.
+const AT_ONCE: usize = 8;
+const REST: Duration = Duration::from_secs(2);
+
+/// How long to wait for one.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Addresses that are remembered, so that each happens once.
+const REMEMBERED: usize = 4096;
+
+/// What may become of an address, for metrics.
+const RESULTS: [&str; 6] = ["foreign", "logged", "opened", "repeated", "too-many", "failed"];
+
+/// What is remembered of an address.
+type Seen = [u8; 32];
+
+const FOR_A_PERSON: &str = "Adobe I/O asks whether it may send here: if you have just made, changed \
+                            or enabled this registration, open the address within 5 minutes";
+
+/// What becomes of such addresses for one source.
+pub struct Validation(Arc<Inner>);
+
+struct Inner {
+    source: SourceName,
+    address: String,
+    /// With which it is opened; a person opens it without.
+    opens: Option<Client>,
+    turns: Turns,
+    /// The oldest first.
+    seen: Mutex<VecDeque<Seen>>,
+    foreign: Mutex<Bucket>,
+    metrics: Metrics,
+}
+
+/// There are so many addresses that this one was neither logged nor opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many validation URLs")]
+pub struct TooMany;
+
+impl Validation {
+    /// For `source`. Addresses are opened by `opens`, or logged for a person.
+    pub fn new(source: SourceName, opens: Option<Client>, metrics: &Metrics) -> Self {
+        Self::at(ADOBES, source, opens, metrics)
+    }
+
+    /// With another address in place of Adobe's.
+    pub fn at(address: &str, source: SourceName, opens: Option<Client>, metrics: &Metrics) -> Self {
+        for result in RESULTS {
+            metrics.validations.with_label_values(&[source.as_str(), result]);
+        }
+        Self(Arc::new(Inner {
+            source,
+            address: address.to_owned(),
+            opens,
+            turns: Turns::new(AT_ONCE, REST),
+            seen: Mutex::default(),
+            foreign: Mutex::new(Bucket::new(FOREIGN_AT_ONCE, FOREIGN_EACH)),
+            metrics: metrics.clone(),
+        }))
+    }
+
+    /// `caller` has posted this address. Comes back when it is logged, or is about to be opened.
+    pub async fn asked(&self, text: &str, caller: Caller, now: Instant) -> Result<(), TooMany> {
+        let this = &self.0;
+        let Some(url) = adobes(text, &this.address) else {
+            this.is_foreign(now);
+            return Ok(());
+        };
+        let seen: Seen = Sha256::digest(url.as_str()).into();
+        if this.seen().contains(&seen) {
+            this.count("repeated");
+            return Ok(());
+        }
+        let turn = tokio::time::timeout(PATIENCE, this.turns.wait(caller)).await;
+        let Ok(turn) = turn else {
+            this.count("too-many");
+            return Err(TooMany);
+        };
+        // The same one may have had its turn meanwhile.
+        if !this.remember(seen) {
+            this.count("repeated");
+            return Ok(());
+        }
+        match &this.opens {
+            None => {
+                this.count("logged");
+                let (source, client) = (&this.source, caller.address.map(tracing::field::display));
+                tracing::error!(%source, %url, client, "{FOR_A_PERSON}");
+            }
+            Some(client) => {
+                this.count("opened");
+                let (this, client) = (this.clone(), client.clone());
+                tokio::spawn(async move { this.open(&client, url, seen, turn).await });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Nothing that is kept from anybody: Adobe asks with no such address.
+    fn is_foreign(&self, now: Instant) {
+        self.count("foreign");
+        let source = &self.source;
+        if self.foreign.lock().unwrap_or_else(PoisonError::into_inner).take(now) {
+            tracing::warn!(%source, "a validation URL was posted that is not Adobe's");
+        }
+    }
+
+    /// Whether it is new.
+    fn remember(&self, address: Seen) -> bool {
+        let mut seen = self.seen();
+        let is_new = !seen.contains(&address);
+        if is_new {
+            seen.push_back(address);
+            if seen.len() > REMEMBERED {
+                seen.pop_front();
+            }
+        }
+        is_new
+    }
+
+    fn seen(&self) -> MutexGuard<'_, VecDeque<Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, result: &'static str) {
+        self.metrics.validations.with_label_values(&[self.source.as_str(), result]).inc();
+    }
+
+    /// Opens it; the turn lasts for as long.
+    async fn open(&self, client: &Client, url: Url, seen: Seen, _turn: Turn) {
+        let source = &self.source;
+        let request = reqwest::Request::new(Method::GET, url.clone());
+        let answer = client.send(request, Limits::SMALL).await;
+        let answer = answer.and_then(|answer| match answer.status {
+            status if status.is_success() => Ok(()),
+            status => Err(FetchError::Status { place: Place::of(&url), status }),
+        });
+        match answer {
+            Ok(()) => tracing::info!(%source, "a registration at Adobe I/O was validated"),
+            Err(error) => {
+                self.count("failed");
+                // Posted once more it is tried once more.
+                self.seen().retain(|other| *other != seen);
+                tracing::error!(%source, %error, %url, "{FOR_A_PERSON}");
+            }
+        }
+    }
+}
+
+/// `text` as an address, if it is `address` with a query behind it, and nothing of it can be read in
+/// another way.
+fn adobes(text: &str, address: &str) -> Option<Url> {
+    let query = text.strip_prefix(address)?.strip_prefix('?')?;
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&b);
+    let url: Url = text.parse().ok()?;
+    // A parser that took away or changed anything would have another text to show.
+    let same = url.as_str() == text || url.as_str().replace("%27", "'") == text;
+    (query.bytes().all(legal) && same).then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adobes_own_address_is_taken_with_its_query() {
+        for query in ["id=1&challenge=2", "id=a%2Bb&challenge=A-Z_~.", "x=/?:@!$'()*,;"] {
+            let url = format!("{ADOBES}?{query}");
+            assert!(adobes(&url, ADOBES).is_some(), "{url}");
+        }
+    }
+
+    #[test]
+    fn no_other_host_scheme_port_or_path_is_opened() {
+        let tail = "csm.adobe.io/csm/registrations/validate?id=1&challenge=2";
+        for text in [
+            format!("http://{tail}"),
+            format!("HTTPS://{tail}"),
+            format!("ftp://{tail}"),
+            format!("https://user@{tail}"),
+            format!("https://user:password@{tail}"),
+            format!("https://evil.test/{tail}"),
+            format!("https://evil.test\\@{tail}"),
+            format!("https:\\\\{tail}"),
+            format!("https:///{tail}"),
+            format!(" https://{tail}"),
+            format!("https://{tail} "),
+            format!("https://{tail}#fragment"),
+            format!("https://{tail}\n"),
+            format!("ht\ttps://{tail}"),
+            format!("https://{tail}\u{e9}"),
+            format!("https://{tail}<script>"),
+            "https://csm.adobe.io:443/csm/registrations/validate?id=1".into(),
+            "https://csm.adobe.io:8443/csm/registrations/validate?id=1".into(),
+            "https://csm.adobe.io.evil.test/csm/registrations/validate?id=1".into(),
+            "https://csm.adobe.io./csm/registrations/validate?id=1".into(),
+            "https://csm.adobe.io@evil.test/csm/registrations/validate?id=1".into(),
+            "https://CSM.adobe.io/csm/registrations/validate?id=1".into(),
+            "https://csm%2eadobe.io/csm/registrations/validate?id=1".into(),
+            "https://csm.adobe.io/csm/registrations/validate".into(),
+            "https://csm.adobe.io/csm/registrations/validate/?id=1".into(),
+            "https://csm.adobe.io/csm/registrations/validate/../../x?id=1".into(),
+            "https://csm.adobe.io/csm/registrations/validatex?id=1".into(),
+            "https://csm.adobe.io/csm/./registrations/validate?id=1".into(),
+            "https://csm.adobe.io//csm/registrations/validate?id=1".into(),
+            "https://csm.adobe.io/csm/registrations/%76alidate?id=1".into(),
+            "https://csm.adobe.io/csm/registrations/validate?id=1\n.evil.test".into(),
+            String::new(),
+        ] {
+            assert_eq!(adobes(&text, ADOBES), None, "{text:?}");
+        }
+    }
+}

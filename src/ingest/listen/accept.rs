@@ -1,0 +1,124 @@
+//! Accepts connections, gives each its place, and sees them out.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tracing::{debug, info, warn};
+
+use super::{
+    Handler,
+    activity::{Activity, Patience},
+    connection::{self, Http},
+    connection_limit::{ConnectionLimit, FullUntil, Slot},
+    report::Report,
+    tls::Tls,
+};
+use crate::runtime::shutdown::{Phase, Shutdown};
+
+/// After an error of `accept` that concerns no connection (no file descriptors left).
+const BREATH: Duration = Duration::from_millis(100);
+
+/// How often that is worth a line in the log.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// What a listener grants.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub patience: Patience,
+    pub connections: usize,
+    /// Largest head of a request, in bytes; at least 8 KiB.
+    pub header_limit: usize,
+    /// How long connections may take to end once asked to.
+    pub close_within: Duration,
+    /// Serves until the shutdown has reached this.
+    pub until: Phase,
+    /// Without it, plain HTTP.
+    pub tls: Option<Tls>,
+}
+
+/// Serves connections of `listener` until `rules.until`; resolves when all of them have ended.
+pub async fn accept<H: Handler>(
+    listener: TcpListener,
+    rules: Rules,
+    handler: Arc<H>,
+    report: Report,
+    shutdown: Shutdown,
+) {
+    let limit = ConnectionLimit::new(rules.connections, handler.sources());
+    let mut warned: Option<Instant> = None;
+    let http = Arc::new(Http::new(rules.clone(), handler, report.clone(), shutdown.clone()));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    // Answers are small and each is awaited.
+                    let _ = stream.set_nodelay(true);
+                    let (activity, slot) = room(&limit).await;
+                    let http = http.clone();
+                    connections.spawn(async move {
+                        http.welcome(stream, peer.ip(), activity).await;
+                        drop(slot);
+                    });
+                }
+                Err(error) if concerns_one_connection(&error) => {
+                    debug!(%error, "a connection ended before it was accepted");
+                }
+                Err(error) => {
+                    let now = Instant::now();
+                    if warned.is_none_or(|at| now - at >= QUIET) {
+                        warned = Some(now);
+                        warn!(%error, "no connection can be accepted; the limit of open files may be too low");
+                    }
+                    limit.give_back_one(now);
+                    sleep(BREATH).await;
+                }
+            },
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    warn!(%error, "a connection's task failed");
+                }
+            }
+            () = shutdown.reached(rules.until) => break,
+        }
+    }
+    drop(listener);
+    see_out(connections, &rules).await;
+}
+
+/// Room for one connection, and what that does. Those that come meanwhile wait in the listener's queue.
+async fn room(limit: &ConnectionLimit) -> (Arc<Activity>, Slot) {
+    loop {
+        let now = Instant::now();
+        let activity = Arc::new(Activity::new(now));
+        match limit.take(&activity, now) {
+            Ok(slot) => return (activity, slot),
+            Err(FullUntil(then)) => sleep_until(then).await,
+        }
+    }
+}
+
+async fn see_out(mut connections: JoinSet<()>, rules: &Rules) {
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    // Each connection bounds itself; this is for the one that does not.
+    if timeout(rules.close_within + 2 * connection::LINGER, all_ended).await.is_err() {
+        info!(open = connections.len(), "connections that did not end in time are cut");
+        connections.shutdown().await;
+    }
+}
+
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | ConnectionRefused | Interrupted)
+}
+
+/// Binds, with the address in the error.
+pub async fn bind(address: SocketAddr, key: &str) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        io::Error::new(error.kind(), format!("`{key}`: can't listen on {address}: {error}"))
+    })
+}

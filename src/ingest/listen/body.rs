@@ -1,0 +1,338 @@
+//! Reads a request's body: never more of it than the limits say, never longer than the deadline,
+//! and never more of all bodies at once than the budget.
+//!
+//! The memory is paid for from the budget (`budget.rs`) before it is taken: the head and what belongs to
+//! any request first, and then the body as it comes, whatever was announced. A body that is inflated grows
+//! while there is room. Once there is none it gives back all of its inflated part, is measured, and
+//! waits for exactly what it needs: so no body holds a part of that and waits for the rest.
+
+use std::{sync::Arc, thread, time::SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, header::CONTENT_LENGTH};
+use http_body_util::BodyExt;
+use hyper::body::Frame;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    budget::{Budget, NoRoomNow, Reservation},
+    inflate::{Coding, NotInflated, inflate, measure},
+    reply::Outcome,
+    shares::Party,
+};
+use crate::{config::Listen, source::UnixMillis};
+
+/// The memory of a body begins with this many bytes, if it may be as large, and then doubles.
+const FIRST_STEP: u64 = 16 * 1024;
+
+/// What a request takes beside its head and its body: its task and what the HTTP library has for it.
+const REQUEST: u64 = 4 * 1024;
+
+/// Who sends a body, as far as its head has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// A sender that has proved that it is one of this source.
+    Known(Party),
+    /// Anybody: the body is what has to prove it. It gives way when the budget runs out.
+    Stranger,
+}
+
+impl From {
+    fn party(self) -> Party {
+        match self {
+            Self::Known(party) => party,
+            Self::Stranger => Party::STRANGERS,
+        }
+    }
+}
+
+/// What bodies may be. Clones share the budget.
+#[derive(Clone)]
+pub struct Limits {
+    wire: u64,
+    inflated: u64,
+    budget: Budget,
+    /// How many bodies of a party are inflated at the same time: the processor is shared, too.
+    inflating: Arc<[Semaphore]>,
+}
+
+impl Limits {
+    /// The same, for bodies of at most `wire` bytes.
+    pub fn at_most(&self, wire: u64) -> Self {
+        Self { wire: wire.min(self.wire), ..self.clone() }
+    }
+
+    /// For bodies of strangers alone.
+    pub fn new(config: &Listen) -> Self {
+        Self::shared(config, 0)
+    }
+
+    /// With a share of the budget for each of so many sources.
+    pub fn shared(config: &Listen, sources: usize) -> Self {
+        let at_once = thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+        Self {
+            wire: config.body_limit,
+            inflated: config.body_limit_inflated,
+            budget: Budget::new(config.body_budget, sources),
+            inflating: (0..=sources).map(|_| Semaphore::new(at_once)).collect(),
+        }
+    }
+}
+
+/// A whole body as it came over the wire: what a signature is over.
+pub struct WireBody {
+    pub bytes: Bytes,
+    /// When the last byte came.
+    pub received: Instant,
+    received_at: UnixMillis,
+    from: From,
+    pub reservation: Reservation,
+}
+
+/// A whole body, its content-coding taken off if that could be done.
+pub struct Body {
+    pub bytes: Bytes,
+    /// Whether `bytes` are still in the coding that `Content-Encoding` says.
+    pub still_coded: bool,
+    /// When the last byte came.
+    pub received_at: UnixMillis,
+    pub reservation: Reservation,
+}
+
+/// Reads all of `body` and leaves its content-coding alone, since whoever sent it may still turn out
+/// to be a stranger, and a stranger's bomb is never inflated. The error is the outcome to answer with.
+pub async fn read<B>(
+    headers: &HeaderMap,
+    body: B,
+    limits: &Limits,
+    from: From,
+    deadline: Instant,
+) -> Result<WireBody, Outcome>
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+{
+    let mut reservation = limits.budget.reserve(from.party());
+    let wire = read_wire(headers, body, limits, deadline, &mut reservation).await?;
+    reservation.is_complete();
+    Ok(WireBody {
+        bytes: wire.into(),
+        received: Instant::now(),
+        received_at: unix_millis(SystemTime::now()),
+        from,
+        reservation,
+    })
+}
+
+/// What came of an attempt to inflate a body.
+enum Inflated {
+    Done(Body),
+    /// There was no room; it would be this many bytes.
+    Needs(u64, Parts),
+}
+
+/// What an attempt to inflate a body works with.
+struct Parts {
+    coding: Coding,
+    wire: Bytes,
+    received_at: UnixMillis,
+    reservation: Reservation,
+    limit: u64,
+    /// Bytes of the budget before anything was inflated.
+    before: u64,
+}
+
+impl WireBody {
+    /// Takes the content-coding off.
+    pub async fn inflated(
+        self,
+        headers: &HeaderMap,
+        limits: &Limits,
+        deadline: Instant,
+    ) -> Result<Body, Outcome> {
+        let Self { bytes: wire, received_at, from, reservation, .. } = self;
+        let coding = Coding::of(headers);
+        if matches!(coding, Coding::Identity | Coding::Unknown) {
+            let still_coded = coding == Coding::Unknown;
+            return Ok(Body { bytes: wire, still_coded, received_at, reservation });
+        }
+        let before = reservation.bytes();
+        let mut parts =
+            Parts { coding, wire, received_at, reservation, limit: limits.inflated, before };
+        loop {
+            let turn = limits.inflating[from.party().index()].acquire();
+            let turn = timeout_at(deadline, turn).await.map_err(|_| Outcome::OverBudget)?;
+            // Large bodies take milliseconds, and bombs more: not on a thread that serves others.
+            let attempt = tokio::task::spawn_blocking(move || parts.inflate());
+            let attempt = attempt.await.map_err(|_| Outcome::Internal)??;
+            // A body that waits for room lets others inflate theirs.
+            drop(turn);
+            match attempt {
+                Inflated::Done(body) => return Ok(body),
+                Inflated::Needs(bytes, again) => {
+                    parts = again;
+                    let all = parts.before.saturating_add(bytes);
+                    parts.reservation.grow_to(all, deadline).await?;
+                    parts.limit = bytes;
+                }
+            }
+        }
+    }
+}
+
+impl Parts {
+    fn inflate(mut self) -> Result<Inflated, Outcome> {
+        let Self { coding, limit, before, .. } = self;
+        let reservation = &mut self.reservation;
+        let grow = &mut |bytes| reservation.try_to_grow_to(before.saturating_add(bytes));
+        let (bytes, still_coded, held) = match inflate(coding, &self.wire, limit, grow) {
+            Ok(inflated) => {
+                let held = inflated.capacity() as u64;
+                (inflated.into(), false, held)
+            }
+            Err(NotInflated::Corrupt) => (self.wire, true, before),
+            Err(NotInflated::TooLarge) => return Err(Outcome::InflatedTooLarge),
+            Err(NotInflated::NoRoom(NoRoomNow)) => return self.measured(),
+        };
+        self.reservation.shrink_to(held);
+        let Self { received_at, reservation, .. } = self;
+        Ok(Inflated::Done(Body { bytes, still_coded, received_at, reservation }))
+    }
+
+    /// Gives back what was inflated, and says how much it would be in all.
+    fn measured(mut self) -> Result<Inflated, Outcome> {
+        self.reservation.shrink_to(self.before);
+        match measure::<NoRoomNow>(self.coding, &self.wire, self.limit) {
+            Ok(bytes) => Ok(Inflated::Needs(bytes, self)),
+            // To be found corrupt it needs as much memory as came out of it until then: none is kept.
+            Err(NotInflated::Corrupt | NotInflated::NoRoom(NoRoomNow)) => {
+                let Self { wire: bytes, received_at, reservation, .. } = self;
+                Ok(Inflated::Done(Body { bytes, still_coded: true, received_at, reservation }))
+            }
+            Err(NotInflated::TooLarge) => Err(Outcome::InflatedTooLarge),
+        }
+    }
+}
+
+async fn read_wire<B>(
+    headers: &HeaderMap,
+    mut body: B,
+    limits: &Limits,
+    deadline: Instant,
+    reservation: &mut Reservation,
+) -> Result<Vec<u8>, Outcome>
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+{
+    let declared = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > limits.wire) {
+        return Err(Outcome::BodyTooLarge);
+    }
+    let beside = REQUEST + length_of(headers);
+    let mut capacity = declared.unwrap_or(0).min(FIRST_STEP);
+    reservation.grow_to(beside + capacity, deadline).await?;
+    let mut wire = Vec::with_capacity(capacity as usize);
+    loop {
+        let Some(frame) = next_frame(&mut body, reservation, deadline).await? else {
+            break;
+        };
+        // Trailers are of no interest.
+        let Ok(piece) = frame.into_data() else { continue };
+        let needed = (wire.len() + piece.len()) as u64;
+        if needed > limits.wire {
+            return Err(Outcome::BodyTooLarge);
+        }
+        reservation.came(piece.len() as u64);
+        if needed > capacity {
+            let most = declared.unwrap_or(limits.wire).clamp(needed, limits.wire);
+            capacity = needed.max(capacity * 2).max(FIRST_STEP).min(most);
+            reservation.grow_to(beside + capacity, deadline).await?;
+            wire.reserve_exact(capacity as usize - wire.len());
+        }
+        wire.extend_from_slice(&piece);
+    }
+    // An HTTP/1 body that ends early is an error above; this is for whatever else may carry one.
+    if declared.is_some_and(|length| length != wire.len() as u64) {
+        return Err(Outcome::BodyBroken);
+    }
+    Ok(wire)
+}
+
+/// About the memory that they take.
+fn length_of(headers: &HeaderMap) -> u64 {
+    headers.iter().map(|(name, value)| (name.as_str().len() + value.len()) as u64).sum()
+}
+
+/// The next piece, if it comes in time and no other body needs the room more.
+async fn next_frame<B>(
+    body: &mut B,
+    reservation: &Reservation,
+    deadline: Instant,
+) -> Result<Option<Frame<Bytes>>, Outcome>
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+{
+    let frame = tokio::select! {
+        biased;
+        frame = timeout_at(deadline, body.frame()) => frame.map_err(|_| Outcome::BodyTimeout)?,
+        () = reservation.evicted() => return Err(Outcome::OverBudget),
+    };
+    frame.transpose().map_err(|_| Outcome::BodyBroken)
+}
+
+fn unix_millis(time: SystemTime) -> UnixMillis {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, time::Duration};
+
+    use flate2::{Compression, write::GzEncoder};
+    use http::header::CONTENT_ENCODING;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    fn gzip(body: &[u8]) -> Bytes {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(body).unwrap();
+        encoder.finish().unwrap().into()
+    }
+
+    /// Each would fit, one after the other; all at once they have parts that together fill the budget.
+    #[tokio::test]
+    async fn compressed_bodies_that_need_more_than_there_is_take_turns() {
+        let limits = Limits::shared(
+            &Listen {
+                body_limit: MIB,
+                body_limit_inflated: 4 * MIB,
+                body_budget: 6 * MIB,
+                ..Listen::default()
+            },
+            1,
+        );
+        let headers = HeaderMap::from_iter([(CONTENT_ENCODING, "gzip".parse().unwrap())]);
+        let bytes = gzip(&vec![b' '; 4 * MIB as usize]);
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let mut bodies = JoinSet::new();
+        for _ in 0..24 {
+            let (limits, headers, bytes) = (limits.clone(), headers.clone(), bytes.clone());
+            bodies.spawn(async move {
+                let from = From::Known(Party::source(0));
+                let body = http_body_util::Full::new(bytes);
+                let body = read(&headers, body, &limits, from, deadline).await?;
+                let body = body.inflated(&headers, &limits, deadline).await?;
+                Ok::<_, Outcome>(body.bytes.len() as u64)
+            });
+        }
+        while let Some(inflated) = bodies.join_next().await {
+            assert_eq!(inflated.unwrap(), Ok(4 * MIB));
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! One connection, from its first byte to its orderly end.
+
+use std::{
+    io,
+    net::IpAddr,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+    time::{Instant, sleep_until, timeout},
+};
+use tracing::debug;
+
+use super::{
+    Handler,
+    accept::Rules,
+    activity::{Activity, Overdue},
+    client::Peer,
+    doubt,
+    reply::Outcome,
+    report::Report,
+    tls::Unwelcome,
+    wire::Wire,
+};
+use crate::{ingest::authenticate::certificate::Presented, runtime::shutdown::Shutdown};
+
+/// How long a connection that we end may go on sending before it is cut. Closing a socket with unread
+/// bytes resets it, and a reset may overtake the answer that was just written.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+
+/// How many bytes it may send meanwhile: somebody we know, and somebody we do not.
+const SENDER: u64 = 4 * 1024 * 1024;
+const STRANGER: u64 = 64 * 1024;
+
+/// The least that `listen.header_limit` has to have for each header of a request.
+const BYTES_A_HEADER: usize = 16;
+
+/// Requests at once on one HTTP/2 connection.
+const STREAMS: u32 = 64;
+
+/// What one HTTP/2 connection may have in our memory that no request has read yet, over all its streams. It
+/// is the window, so it limits a distant sender: 2 MB, the largest batch that Adobe sends, takes 1.6 s
+/// where a round trip takes 100 ms.
+const UNREAD: u32 = 128 * 1024;
+
+/// Serves connections, one [`Http::serve`] each.
+pub(super) struct Http<H> {
+    rules: Rules,
+    library: auto::Builder<TokioExecutor>,
+    handler: Arc<H>,
+    report: Report,
+    shutdown: Shutdown,
+}
+
+enum End {
+    /// The library is done, for good or ill.
+    Over(Result<(), Box<dyn std::error::Error + Send + Sync>>),
+    Overdue(Overdue),
+    /// Asked to end, and did not in time.
+    Abandoned,
+}
+
+impl<H: Handler> Http<H> {
+    pub(super) fn new(rules: Rules, handler: Arc<H>, report: Report, shutdown: Shutdown) -> Self {
+        let library = library(&rules);
+        Self { rules, library, handler, report, shutdown }
+    }
+
+    /// A connection that was just accepted: TLS first, where that is due.
+    pub(super) async fn welcome(&self, stream: TcpStream, peer: IpAddr, activity: Arc<Activity>) {
+        let Some(tls) = &self.rules.tls else {
+            return self.serve(stream, peer, activity, None).await;
+        };
+        match tls.welcome(stream, &self.rules, &activity, &self.shutdown).await {
+            Ok((stream, presented)) => self.serve(stream, peer, activity, presented).await,
+            Err(Unwelcome::Plain(stream)) => {
+                self.report.connection(peer, &Outcome::PlainHttp);
+                farewell(stream, Some(&Outcome::PlainHttp), STRANGER).await;
+            }
+            Err(Unwelcome::Failed(outcome, why)) => {
+                self.report.connection_because(peer, &outcome, &why);
+            }
+            Err(Unwelcome::Gone) => {}
+        }
+    }
+
+    /// `presented` is what the TLS handshake has proved, if there was one.
+    pub(super) async fn serve<S>(
+        &self,
+        stream: S,
+        peer: IpAddr,
+        activity: Arc<Activity>,
+        presented: Option<Presented>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (wire, stream) = Wire::new(stream, activity.clone());
+        let end = self.converse(wire, &activity, peer, presented).await;
+        let outcome = outcome(&end, &activity);
+        if let Some(outcome) = &outcome {
+            self.report.connection(peer, outcome);
+        }
+        let Ok(stream) = Arc::try_unwrap(stream).map(Mutex::into_inner) else { return };
+        let stream = stream.unwrap_or_else(PoisonError::into_inner);
+        match end {
+            End::Over(_) if activity.is_proven() => farewell(stream, None, SENDER).await,
+            End::Over(_) => farewell(stream, None, STRANGER).await,
+            End::Overdue(why) if activity.speaks_http1() => {
+                // Somebody else already waits for an evicted connection's place.
+                let most = if why == Overdue::Evicted { 0 } else { STRANGER };
+                farewell(stream, outcome.as_ref(), most).await;
+            }
+            End::Overdue(_) | End::Abandoned => {}
+        }
+    }
+
+    async fn converse<S>(
+        &self,
+        wire: Wire<S>,
+        activity: &Arc<Activity>,
+        peer: IpAddr,
+        presented: Option<Presented>,
+    ) -> End
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            if let Some(presented) = &presented {
+                request.extensions_mut().insert(presented.clone());
+            }
+            request.extensions_mut().insert(Peer(peer));
+            let (handler, activity) = (self.handler.clone(), activity.clone());
+            let report = self.report.clone();
+            async move {
+                let answer = match doubt::is_in_doubt(request.headers()) {
+                    false => answer(&*handler, request, &activity).await,
+                    true => refuse(&report, peer, &request, &activity),
+                };
+                Ok::<_, std::convert::Infallible>(answer)
+            }
+        });
+        let mut connection = pin!(self.library.serve_connection(TokioIo::new(wire), service));
+        // When it is cut, once it was asked to end; and whether that was for being idle.
+        let (mut cut_at, mut idle, mut closing) = (None::<Instant>, false, false);
+        loop {
+            tokio::select! {
+                result = connection.as_mut() => return End::Over(result),
+                overdue = activity.overdue(self.rules.patience), if !idle => {
+                    if overdue != Overdue::Idle {
+                        return End::Overdue(overdue);
+                    }
+                    idle = true;
+                    cut_at = Some(Instant::now() + LINGER);
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = self.shutdown.reached(self.rules.until), if !closing => {
+                    closing = true;
+                    cut_at = cut_at.or(Some(Instant::now() + self.rules.close_within));
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = sleep_until(cut_at.unwrap_or_else(Instant::now)), if cut_at.is_some() => {
+                    return End::Abandoned;
+                }
+            }
+        }
+    }
+}
+
+async fn answer<H: Handler>(
+    handler: &H,
+    mut request: Request<Incoming>,
+    activity: &Arc<Activity>,
+) -> http::Response<super::Answer> {
+    let in_flight = activity.request(request.version());
+    request.extensions_mut().insert(activity.clone());
+    let response = handler.answer(request).await;
+    activity.answers();
+    drop(in_flight);
+    response
+}
+
+/// To a head that is read differently by others.
+fn refuse(
+    report: &Report,
+    peer: IpAddr,
+    request: &Request<Incoming>,
+    activity: &Activity,
+) -> http::Response<super::Answer> {
+    report.connection(peer, &Outcome::Unreadable);
+    activity.answers();
+    Outcome::Unreadable.reply().response(request.version())
+}
+
+/// Headers that one request may have over HTTP/1: the library has memory for as many before it has read
+/// one. A head within its limit of bytes has fewer, unless its lines are shorter than any real ones.
+fn headers(header_limit: usize) -> usize {
+    // More than the library's own map of headers takes would be a panic there.
+    (header_limit / BYTES_A_HEADER).clamp(100, 16 * 1024)
+}
+
+fn library(rules: &Rules) -> auto::Builder<TokioExecutor> {
+    let mut library = auto::Builder::new(TokioExecutor::new());
+    library
+        .http1()
+        .timer(TokioTimer::new())
+        // Counts idle time too; `Activity` tells the two apart.
+        .header_read_timeout(None)
+        // A sender that closes its own half after the request still gets its answer.
+        .half_close(true)
+        .max_headers(headers(rules.header_limit))
+        .max_buf_size(rules.header_limit.max(8192));
+    library
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(rules.header_limit).unwrap_or(u32::MAX))
+        // What a connection may have in our memory before anybody reads it.
+        .adaptive_window(false)
+        .initial_stream_window_size(UNREAD)
+        .initial_connection_window_size(UNREAD)
+        .max_send_buf_size(16 * 1024)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(64)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10));
+    library
+}
+
+/// What to report about a connection's end; `None` for an ordinary one.
+fn outcome(end: &End, activity: &Activity) -> Option<Outcome> {
+    if activity.had_too_large_a_head() {
+        return Some(Outcome::HeadTooLarge);
+    }
+    match end {
+        End::Overdue(Overdue::Head) => Some(Outcome::HeadTimeout),
+        End::Overdue(Overdue::Evicted) => Some(Outcome::TooManyConnections),
+        End::Overdue(Overdue::Idle) | End::Abandoned | End::Over(Ok(())) => None,
+        End::Over(Err(error)) => {
+            debug!(%error, "a connection ended with an error");
+            let error = error.downcast_ref::<hyper::Error>()?;
+            match () {
+                () if error.is_parse_too_large() => Some(Outcome::HeadTooLarge),
+                () if error.is_parse() => Some(Outcome::Unreadable),
+                () => None,
+            }
+        }
+    }
+}
+
+/// Ends a stream so that what was written arrives: says `last_words`, closes our half, and reads
+/// what still comes, at most `most` bytes and [`LINGER`] long.
+pub(super) async fn farewell<S>(mut stream: S, last_words: Option<&Outcome>, most: u64)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let goodbye = async {
+        if let Some(outcome) = last_words {
+            stream.write_all(&outcome.reply().raw()).await?;
+        }
+        stream.shutdown().await?;
+        tokio::io::copy(&mut (&mut stream).take(most), &mut tokio::io::sink()).await?;
+        Ok::<_, io::Error>(())
+    };
+    // Whatever fails here, the connection is gone afterwards, and that is all it is for.
+    let _ = timeout(LINGER, goodbye).await;
+}

@@ -1,0 +1,193 @@
+//! Says what became of requests and connections: a metric each, and a log line at the level that
+//! the table gives it, naming the configuration key to change.
+//!
+//! Lines of one kind come at most once a second a source, with a count of those left out: a flood
+//! must not become a flood of lines. Neither queries nor headers nor bodies are ever logged; they
+//! carry secrets.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tracing::{Level, debug, error, info, warn};
+
+use super::reply::Outcome;
+use crate::observe::metrics::Metrics;
+
+/// The label of requests that no configured source stands for.
+pub const UNKNOWN: &str = "unknown";
+
+const QUIET: Duration = Duration::from_secs(1);
+
+/// What a request is called, for a person who follows it; whatever is there is harmless in a log.
+#[derive(Clone, Copy, Default)]
+pub struct Names<'a> {
+    pub request_id: Option<&'a str>,
+    pub adobe_delivery_id: Option<&'a str>,
+    pub adobe_event_id: Option<&'a str>,
+    /// Who sent it, as far as that can be believed.
+    pub client: Option<IpAddr>,
+    /// Where the delivery is in the spool.
+    pub position: Option<u64>,
+}
+
+#[derive(Clone)]
+pub struct Report {
+    /// Which listener this is about, e.g. `deliveries`.
+    listener: &'static str,
+    pub metrics: Metrics,
+    notices: Arc<Notices>,
+}
+
+impl Report {
+    pub fn new(listener: &'static str, metrics: &Metrics) -> Self {
+        Self { listener, metrics: metrics.clone(), notices: Arc::default() }
+    }
+
+    /// A request was answered, or lost its asker. `detail` is for a person and holds no secret.
+    pub fn request(&self, source: &str, outcome: &Outcome, detail: &str, names: &Names<'_>) {
+        let label = outcome.reply().label;
+        self.metrics.deliveries.with_label_values(&[source, label]).inc();
+        if let Some(accepted) = outcome.as_a_try() {
+            self.metrics.tries.count(source, accepted);
+        }
+        self.log("request", source, outcome, detail, names);
+    }
+
+    /// An authenticated sender says that it sent this before.
+    pub fn repeated(&self, source: &str) {
+        self.metrics.repeated_deliveries.with_label_values(&[source]).inc();
+    }
+
+    /// A connection ended before a request was read from it.
+    pub fn connection(&self, peer: IpAddr, outcome: &Outcome) {
+        self.connection_because(peer, outcome, "");
+    }
+
+    /// As [`Report::connection`], with more for a person.
+    pub fn connection_because(&self, peer: IpAddr, outcome: &Outcome, why: &str) {
+        let label = outcome.reply().label;
+        self.metrics.connections_refused.with_label_values(&[label]).inc();
+        let separator = if why.is_empty() { "" } else { ": " };
+        let detail = format!("from {peer}{separator}{why}");
+        self.log("connection", UNKNOWN, outcome, &detail, &Names::default());
+    }
+
+    fn log(
+        &self,
+        what: &'static str,
+        source: &str,
+        outcome: &Outcome,
+        detail: &str,
+        names: &Names<'_>,
+    ) {
+        let Names { request_id, adobe_delivery_id, adobe_event_id, client, position } = *names;
+        let client = client.map(tracing::field::display);
+        let reply = outcome.reply();
+        let (listener, status, key) = (self.listener, reply.status.as_u16(), reply.key.as_deref());
+        if reply.level == Level::DEBUG {
+            debug!(
+                listener,
+                source,
+                client,
+                outcome = reply.label,
+                status,
+                detail,
+                request_id,
+                position,
+                adobe_delivery_id,
+                adobe_event_id,
+                "{what} answered"
+            );
+            return;
+        }
+        let Some(left_out) = self.notices.admit(reply.label, source, Instant::now()) else {
+            return;
+        };
+        let key = key.map(|key| key_of(key, source));
+        let client = client.map(tracing::field::display);
+        // What says nothing is left away.
+        let detail = (!detail.is_empty()).then_some(detail);
+        let left_out = (left_out > 0).then_some(left_out);
+        macro_rules! line {
+            ($level:ident) => {
+                $level!(
+                    listener,
+                    source,
+                    client,
+                    outcome = reply.label,
+                    status,
+                    key,
+                    detail,
+                    left_out,
+                    request_id,
+                    adobe_delivery_id,
+                    adobe_event_id,
+                    "{what} refused: {}",
+                    reply.text
+                )
+            };
+        }
+        match reply.level {
+            Level::ERROR => line!(error),
+            Level::WARN => line!(warn),
+            _ => line!(info),
+        }
+    }
+}
+
+/// The table knows keys of sources as `sources.<name>.…`; here it is known which one.
+fn key_of(key: &str, source: &str) -> String {
+    if source == UNKNOWN { key.into() } else { key.replace("<name>", source) }
+}
+
+/// When which line was last written. Its size is bounded by outcomes times configured sources.
+#[derive(Default)]
+struct Notices(Mutex<HashMap<(&'static str, String), Notice>>);
+
+struct Notice {
+    written: Instant,
+    left_out: u64,
+}
+
+impl Notices {
+    /// How many lines were left out since the last one, or `None` when this one is to be left out.
+    fn admit(&self, label: &'static str, source: &str, now: Instant) -> Option<u64> {
+        let mut notices = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(notice) = notices.get_mut(&(label, source.to_owned())) else {
+            notices.insert((label, source.to_owned()), Notice { written: now, left_out: 0 });
+            return Some(0);
+        };
+        if now.saturating_duration_since(notice.written) < QUIET {
+            notice.left_out += 1;
+            return None;
+        }
+        notice.written = now;
+        Some(std::mem::take(&mut notice.left_out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_to_change_is_the_sources_own() {
+        assert_eq!(key_of("sources.<name>.auth.tokens", "leads"), "sources.leads.auth.tokens");
+        assert_eq!(key_of("sources.<name>.kind", UNKNOWN), "sources.<name>.kind");
+        assert_eq!(key_of("listen.body_limit", "leads"), "listen.body_limit");
+    }
+
+    #[test]
+    fn a_flood_is_one_line_a_second_that_counts_the_others() {
+        let (notices, began) = (Notices::default(), Instant::now());
+        assert_eq!(notices.admit("spool-full", "leads", began), Some(0));
+        assert_eq!(notices.admit("spool-full", "leads", began), None);
+        assert_eq!(notices.admit("spool-full", "leads", began + QUIET / 2), None);
+        assert_eq!(notices.admit("spool-full", "audit", began), Some(0), "another source");
+        assert_eq!(notices.admit("spool-full", "leads", began + QUIET), Some(2));
+    }
+}

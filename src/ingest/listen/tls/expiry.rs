@@ -1,0 +1,204 @@
+//! From when to when the certificate is valid: metrics, and a line in the log ahead of its end and while
+//! it is not valid yet.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::CertificateDer;
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+
+use crate::observe::metrics::Metrics;
+
+/// How long ahead people are told; for a certificate that lives shortly, a quarter of its life.
+/// What renews certificates by itself does so with a third of their life left.
+const AHEAD: u64 = 14 * DAY;
+
+/// How often.
+const EVERY: Duration = Duration::from_secs(DAY);
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// From when to when a chain is valid, in Unix seconds: as long as all of its certificates are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Validity {
+    from: u64,
+    until: u64,
+}
+
+impl Validity {
+    /// `None` when one of them can't be read.
+    pub fn of(chain: &[CertificateDer<'_>]) -> Option<Self> {
+        let each = chain.iter().map(|der| {
+            let (_, certificate) = X509Certificate::from_der(der).ok()?;
+            let validity = certificate.validity();
+            let seconds = |time: i64| u64::try_from(time).unwrap_or(0);
+            Some(Self {
+                from: seconds(validity.not_before.timestamp()),
+                until: seconds(validity.not_after.timestamp()),
+            })
+        });
+        let both =
+            |a: Self, b: Self| Self { from: a.from.max(b.from), until: a.until.min(b.until) };
+        let all: Option<Vec<_>> = each.collect();
+        all?.into_iter().reduce(both)
+    }
+
+    /// Goes on from the file of a certificate that is not valid at `now`.
+    pub fn at(self, now: SystemTime) -> Result<(), String> {
+        let now = unix(now);
+        let date = |seconds| {
+            humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
+        };
+        if now < self.from {
+            return Err(format!(
+                "holds a certificate that is not valid before {}",
+                date(self.from)
+            ));
+        }
+        if now >= self.until {
+            return Err(format!("holds a certificate that expired on {}", date(self.until)));
+        }
+        Ok(())
+    }
+
+    /// What it is time to speak of.
+    fn worth_a_word(self, now: u64) -> Option<Word> {
+        let ahead = AHEAD.min(self.until.saturating_sub(self.from) / 4);
+        if now < self.from {
+            return Some(Word::ValidIn(self.from - now));
+        }
+        match self.until.saturating_sub(now) {
+            0 => Some(Word::Expired),
+            left if left <= ahead => Some(Word::ExpiresIn(left)),
+            _ => None,
+        }
+    }
+}
+
+/// Times in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    ValidIn(u64),
+    ExpiresIn(u64),
+    Expired,
+}
+
+fn unix(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Tells when the certificate in use expires, and while it is not valid yet.
+pub(super) struct Reminder {
+    validity: Validity,
+    told: Option<SystemTime>,
+    metrics: Metrics,
+}
+
+impl Reminder {
+    pub fn new(validity: Validity, metrics: &Metrics) -> Self {
+        let mut reminder = Self { validity, told: None, metrics: metrics.clone() };
+        reminder.is_now(validity);
+        reminder
+    }
+
+    /// Another certificate is in use.
+    pub fn is_now(&mut self, validity: Validity) {
+        let seconds = |time| i64::try_from(time).unwrap_or(i64::MAX);
+        let Metrics { tls_certificate_expiry, tls_certificate_start, .. } = &self.metrics;
+        tls_certificate_expiry.with_label_values(&[KEY]).set(seconds(validity.until));
+        tls_certificate_start.with_label_values(&[KEY]).set(seconds(validity.from));
+        self.validity = validity;
+        self.told = None;
+    }
+
+    pub fn remind(&mut self, now: SystemTime) {
+        let Some(word) = self.validity.worth_a_word(unix(now)) else { return };
+        let quiet = |told| now.duration_since(told).is_ok_and(|since| since < EVERY);
+        if self.told.is_some_and(quiet) {
+            return;
+        }
+        self.told = Some(now);
+        match word {
+            Word::ValidIn(seconds) => tracing::error!(
+                key = KEY,
+                hours_until = seconds.div_ceil(3600),
+                "the TLS certificate is not valid yet: senders can't connect before it is, or until \
+                 there is another one; compare this machine's clock"
+            ),
+            Word::Expired => tracing::error!(
+                key = KEY,
+                "the TLS certificate has expired: senders can't connect until there is another one"
+            ),
+            Word::ExpiresIn(left) => tracing::warn!(
+                key = KEY,
+                hours_left = left / 3600,
+                "the TLS certificate expires soon; a new one is taken up by itself once it is there"
+            ),
+        }
+    }
+}
+
+const KEY: &str = "listen.tls.certificate_file";
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    fn certificate(from: (i32, u8, u8), until: (i32, u8, u8)) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(vec!["here".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(from.0, from.1, from.2);
+        params.not_after = date_time_ymd(until.0, until.1, until.2);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_chain_is_valid_while_all_of_it_is() {
+        let leaf = certificate((2026, 1, 2), (2027, 1, 1));
+        let issuer = certificate((2026, 1, 1), (2026, 7, 1));
+        let validity = Validity::of(&[leaf, issuer]).unwrap();
+        assert_eq!(validity, Validity { from: 1_767_312_000, until: 1_782_864_000 });
+        assert_eq!(Validity::of(&[CertificateDer::from(vec![1, 2, 3])]), None);
+    }
+
+    #[test]
+    fn a_certificate_out_of_its_time_is_named_with_the_date() {
+        let at = |day: u64| UNIX_EPOCH + Duration::from_secs(day * DAY);
+        let validity = Validity { from: 10 * DAY, until: 20 * DAY };
+        assert_eq!(validity.at(at(10)), Ok(()));
+        assert!(validity.at(at(9)).unwrap_err().ends_with("not valid before 1970-01-11T00:00:00Z"));
+        assert!(validity.at(at(20)).unwrap_err().ends_with("expired on 1970-01-21T00:00:00Z"));
+    }
+
+    #[test]
+    fn people_are_told_two_weeks_ahead_or_for_the_last_quarter_of_a_short_life() {
+        let year = Validity { from: 0, until: 365 * DAY };
+        assert_eq!(year.worth_a_word(351 * DAY - 1), None);
+        assert_eq!(year.worth_a_word(351 * DAY), Some(Word::ExpiresIn(14 * DAY)));
+        assert_eq!(year.worth_a_word(365 * DAY), Some(Word::Expired));
+        assert_eq!(year.worth_a_word(400 * DAY), Some(Word::Expired));
+        let day = Validity { from: 0, until: DAY };
+        assert_eq!(day.worth_a_word(DAY * 3 / 4 - 1), None);
+        assert_eq!(day.worth_a_word(DAY * 3 / 4), Some(Word::ExpiresIn(DAY / 4)));
+        let later = Validity { from: 10 * DAY, until: 365 * DAY };
+        assert_eq!(later.worth_a_word(9 * DAY), Some(Word::ValidIn(DAY)));
+        assert_eq!(later.worth_a_word(10 * DAY), None);
+    }
+
+    #[test]
+    fn a_reminder_comes_once_a_day_and_anew_for_another_certificate() {
+        let at = |day: u64| UNIX_EPOCH + Duration::from_secs(day * DAY);
+        let mut reminder = Reminder::new(Validity { from: 0, until: 365 * DAY }, &Metrics::new());
+        let told = |reminder: &mut Reminder, now| {
+            let before = reminder.told;
+            reminder.remind(now);
+            reminder.told != before
+        };
+        assert!(!told(&mut reminder, at(300)));
+        assert!(told(&mut reminder, at(352)));
+        assert!(!told(&mut reminder, at(352) + Duration::from_secs(60)));
+        assert!(told(&mut reminder, at(353)));
+        reminder.is_now(Validity { from: 0, until: 366 * DAY });
+        assert!(told(&mut reminder, at(353) + Duration::from_secs(60)));
+    }
+}

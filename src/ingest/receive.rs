@@ -1,0 +1,232 @@
+//! The front half: a request becomes a durable delivery, and only then a 200.
+//!
+//! ```text
+//! route → authenticate (by the head, so that a stranger's body is never read) → read
+//!       → authenticate (by the body, where that is signed) → inflate → append → reply
+//! ```
+//! A source of Adobe I/O's also answers questions, and looks whom a delivery is meant for
+//! (`receive/adobe.rs`).
+//!
+//! Once the spool has been handed a body nothing here cancels it, neither a sender that hangs up nor
+//! the request's deadline: at the worst it is stored and was not answered 200, so it comes again.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, request::Parts};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::{
+    config::Listen,
+    ingest::{
+        authenticate::{Admission, caller::Caller, oauth::token_endpoint::TokenEndpoint},
+        listen::{
+            Answer, Handler,
+            activity::Activity,
+            body::{self, Limits},
+            client::{Peer, Proxies},
+            reply::Outcome,
+            report::{Report, UNKNOWN},
+            shares::Party,
+        },
+    },
+    observe::{
+        metrics::Metrics,
+        traces::{Span, Traces},
+    },
+    source::SourceName,
+};
+
+mod adobe;
+mod asker;
+mod ids;
+mod kept;
+mod path;
+mod source;
+mod token;
+
+use self::{asker::Asker, ids::Ids, path::Asks, token::TokenRequests};
+
+pub use adobe::AdobeIo;
+pub use source::{Append, Source, Store};
+
+/// A source, and what it is called where sources share something.
+struct Sharing {
+    source: Source,
+    party: Party,
+}
+
+/// Answers the requests of all sources.
+pub struct Receiver {
+    sources: HashMap<SourceName, Sharing>,
+    limits: Limits,
+    request_timeout: Duration,
+    report: Report,
+    proxies: Proxies,
+    token_requests: Option<TokenRequests>,
+    traces: Traces,
+}
+
+impl Receiver {
+    pub fn new(
+        sources: impl IntoIterator<Item = Source>,
+        config: &Listen,
+        metrics: &Metrics,
+    ) -> Self {
+        let numbered = sources.into_iter().enumerate().map(|(number, source)| {
+            (source.name.clone(), Sharing { source, party: Party::source(number) })
+        });
+        let sources: HashMap<_, _> = numbered.collect();
+        Self {
+            limits: Limits::shared(config, sources.len()),
+            sources,
+            request_timeout: config.request_timeout,
+            report: Report::new("deliveries", metrics),
+            proxies: Proxies::new(&config.trusted_proxies),
+            token_requests: None,
+            traces: Traces::default(),
+        }
+    }
+
+    /// The same, which gives out tokens as well.
+    pub fn with_token_endpoint(self, endpoint: Option<TokenEndpoint>) -> Self {
+        Self { token_requests: endpoint.map(TokenRequests::new), ..self }
+    }
+
+    /// The same, which makes spans.
+    pub fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
+    }
+
+    /// The story of a delivery.
+    async fn receive<B>(
+        &self,
+        Sharing { source, party }: &Sharing,
+        request: Request<B>,
+        asker: &mut Asker<'_>,
+    ) -> Result<Outcome, Outcome>
+    where
+        B: hyper::body::Body<Data = Bytes> + Unpin,
+    {
+        let deadline = Instant::now() + self.request_timeout;
+        let (head, body) = request.into_parts();
+        let admission = match source.admit(&head, deadline).await {
+            Ok(admission) => admission,
+            Err(refused) => {
+                return self.question(source, &head, body, deadline).await.ok_or(refused);
+            }
+        };
+        let from = match &admission {
+            // Whoever Adobe I/O delivers to has its certificate behind it: the recipient is not checked yet.
+            Admission::Proven(proof) if proof.is_shared() => body::From::Stranger,
+            Admission::Proven(_) => body::From::Known(*party),
+            Admission::Signed(_) => body::From::Stranger,
+        };
+        if matches!(from, body::From::Known(_)) {
+            keep(&head, *party);
+        }
+        let body = body::read(&head.headers, body, &self.limits, from, deadline).await?;
+        asker.body_came(body.received, body.bytes.len());
+        let body = match source.question(&head, body).await {
+            Ok(answer) => return Ok(answer),
+            Err(body) => body,
+        };
+        let proof = tokio::select! {
+            proof = source.prove(admission, &body.bytes, deadline) => proof?,
+            () = body.reservation.evicted() => return Err(Outcome::OverBudget),
+        };
+        let mut body = body.inflated(&head.headers, &self.limits, deadline).await?;
+        if let Some(adobe) = source.adobe.as_ref().filter(|_| proof.is_shared()) {
+            adobe.is_meant_for_us(&body).await?;
+            proof.was_meant_for_us(Instant::now().into());
+        }
+        // Only now nothing about it is a stranger's any more.
+        body.reservation.belongs_to(*party);
+        keep(&head, *party);
+        if kept::is_repeat(&head.headers) {
+            self.report.repeated(source.name.as_str());
+        }
+        let mut kept = kept::worth_keeping(&head.headers, body.still_coded, asker.ids.request());
+        if proof.is_shared() {
+            kept::has_no_origin(&mut kept);
+        }
+        if let Some((parent, state)) = asker.span.as_parent() {
+            kept::is_child_of(&mut kept, parent, state);
+        }
+        asker.stored_at = Some(source.append(kept, body, proof, deadline).await?);
+        Ok(Outcome::Stored)
+    }
+
+    /// The source that a request is for, or what to answer without one.
+    fn route<B>(&self, request: &Request<B>) -> Result<(&Sharing, Asks), Outcome> {
+        let (name, asks) = path::read(request)?;
+        let source = self.sources.get(&name).ok_or(Outcome::UnknownSource)?;
+        Ok((source, asks))
+    }
+
+    /// The answer of a source, and where the delivery is if it was stored.
+    async fn ask(
+        &self,
+        sharing: &Sharing,
+        asks: Asks,
+        request: Request<Incoming>,
+        ids: &Ids,
+    ) -> (Outcome, Option<u64>) {
+        let source = &sharing.source;
+        let span = match asks {
+            Asks::ToDeliver => self.traces.delivery(source.name.as_str(), request.headers()),
+            Asks::WhetherItIsThere => Span::default(),
+        };
+        let mut asker = Asker::new(&self.report, &source.name, ids, span);
+        let outcome = match asks {
+            Asks::ToDeliver => self.receive(sharing, request, &mut asker).await,
+            Asks::WhetherItIsThere => Ok(source.probe(&request)),
+        };
+        let outcome = outcome.unwrap_or_else(|refused| refused);
+        let stored_at = asker.stored_at;
+        asker.answered(&outcome);
+        (outcome, stored_at)
+    }
+}
+
+/// A number that no other open connection has.
+fn connection<B>(request: &Request<B>) -> usize {
+    let activity = request.extensions().get::<Arc<Activity>>();
+    activity.map_or(0, |activity| Arc::as_ptr(activity).addr())
+}
+
+/// A sender of `party` is on this connection.
+fn keep(head: &Parts, party: Party) {
+    if let Some(connection) = head.extensions.get::<Arc<Activity>>() {
+        connection.belongs_to(party);
+    }
+}
+
+impl Handler for Receiver {
+    fn sources(&self) -> usize {
+        self.sources.len()
+    }
+
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Answer> {
+        let peer = request.extensions().get::<Peer>();
+        let client = peer.map(|peer| self.proxies.client(*peer, request.headers()));
+        let caller = Caller { address: client, connection: connection(&request) };
+        request.extensions_mut().insert(caller);
+        if let Some(tokens) = self.token_requests.as_ref().filter(|it| it.are_at(&request)) {
+            return tokens.answer(request, client, self.request_timeout, &self.report).await;
+        }
+        let (version, ids) = (request.version(), Ids::of(request.headers(), client));
+        let (outcome, stored_at) = match self.route(&request) {
+            Ok((sharing, asks)) => self.ask(sharing, asks, request, &ids).await,
+            Err(outcome) => {
+                let path = path::named(request.uri().path());
+                self.report.request(UNKNOWN, &outcome, &path, &ids.names(None));
+                (outcome, None)
+            }
+        };
+        let mut response = outcome.reply().response(version);
+        ids.answer(response.headers_mut(), stored_at);
+        response
+    }
+}

@@ -1,0 +1,124 @@
+//! What a source of Adobe I/O's has beside its gate: it answers questions, and it looks whom a
+//! delivery is meant for.
+//!
+//! Adobe's keys and its client certificate are the same for all of its customers. So a good signature
+//! says that Adobe I/O sent this, and not that it was sent to us: anybody may point a registration of
+//! theirs at our address. Every event has to name one of our client ids and no other, unless its sender is
+//! known by a token of ours. A body whose recipients can't be read is not known to be ours, and is not
+//! stored: the signature covers no header, so a `Content-Encoding` may be anybody's.
+
+use std::{collections::HashSet, sync::Arc};
+
+use bytes::Bytes;
+use http::{Method, Request, request::Parts};
+use tokio::time::Instant;
+
+use super::{Receiver, Source};
+use crate::{
+    deliver::decode::adobe::{CHALLENGE_LIMIT, NotOurs, Unnamed, check_recipients, validation_url},
+    ingest::{
+        authenticate::{
+            caller::Caller,
+            challenge::challenge,
+            validation::{TooMany, Validation},
+        },
+        listen::{
+            body::{self, Body, From, WireBody},
+            reply::Outcome,
+        },
+    },
+};
+
+/// Larger bodies take milliseconds to look through: not on a thread that serves others.
+const LARGE: usize = 256 * 1024;
+
+/// A `Content-Encoding` that nothing could be made of. No signature covers it.
+const STILL_CODED: &str = "the body is not in the coding that its Content-Encoding names, or that is \
+                           not supported: look for what adds the header on the way";
+
+pub struct AdobeIo {
+    client_ids: Arc<HashSet<String>>,
+    validation: Validation,
+}
+
+impl AdobeIo {
+    pub fn new(client_ids: impl IntoIterator<Item = String>, validation: Validation) -> Self {
+        Self { client_ids: Arc::new(client_ids.into_iter().collect()), validation }
+    }
+
+    /// To a GET with this query.
+    fn challenge(&self, query: &str) -> Option<Outcome> {
+        challenge(query).map(|value| Outcome::Challenge { value })
+    }
+
+    /// To a POST of this address.
+    async fn validation(&self, head: &Parts, url: &str) -> Outcome {
+        let caller = head.extensions.get::<Caller>().copied().unwrap_or_default();
+        match self.validation.asked(url, caller, Instant::now().into()).await {
+            Ok(()) => Outcome::Validation,
+            Err(TooMany) => Outcome::ValidationLater,
+        }
+    }
+
+    /// A body that can't be read is not known to be ours: any customer of Adobe's can have one signed.
+    pub(super) async fn is_meant_for_us(&self, body: &Body) -> Result<(), Outcome> {
+        if body.still_coded {
+            return Err(Outcome::RecipientUnreadable { reason: STILL_CODED.into() });
+        }
+        if body.bytes.len() < LARGE {
+            return check(&body.bytes, &self.client_ids);
+        }
+        let (bytes, client_ids): (Bytes, _) = (body.bytes.clone(), self.client_ids.clone());
+        let checked = tokio::task::spawn_blocking(move || check(&bytes, &client_ids));
+        checked.await.map_err(|_| Outcome::Internal)?
+    }
+}
+
+impl Source {
+    /// What to answer to whoever asks whether this source is there.
+    pub(super) fn probe<B>(&self, request: &Request<B>) -> Outcome {
+        let challenge = (request.method() == Method::GET)
+            .then(|| self.adobe.as_ref()?.challenge(request.uri().query()?))
+            .flatten();
+        challenge.unwrap_or(Outcome::Probe)
+    }
+
+    /// What to answer to a body that is no delivery; or the body. It is given up before anything is
+    /// waited for.
+    pub(super) async fn question(&self, head: &Parts, body: WireBody) -> Result<Outcome, WireBody> {
+        let Some(adobe) = &self.adobe else { return Err(body) };
+        let Some(url) = validation_url(&body.bytes) else { return Err(body) };
+        drop(body);
+        Ok(adobe.validation(head, &url).await)
+    }
+}
+
+impl Receiver {
+    /// Whoever is refused may still be Adobe I/O with a question, which is a small body.
+    pub(super) async fn question<B>(
+        &self,
+        source: &Source,
+        head: &Parts,
+        body: B,
+        deadline: Instant,
+    ) -> Option<Outcome>
+    where
+        B: hyper::body::Body<Data = Bytes> + Unpin,
+    {
+        source.adobe.as_ref()?;
+        let limits = self.limits.at_most(CHALLENGE_LIMIT as u64);
+        let body = body::read(&head.headers, body, &limits, From::Stranger, deadline).await.ok()?;
+        source.question(head, body).await.ok()
+    }
+}
+
+fn check(body: &[u8], client_ids: &HashSet<String>) -> Result<(), Outcome> {
+    check_recipients(body, client_ids, Unnamed::Refused).map_err(|not_ours| match not_ours {
+        NotOurs::Foreign { .. } | NotOurs::Unnamed { .. } => {
+            Outcome::ForeignRecipient { reason: not_ours.to_string() }
+        }
+        NotOurs::Unreadable(_) => Outcome::RecipientUnreadable {
+            reason: format!("{not_ours}: look for what changes bodies on the way"),
+        },
+    })
+}

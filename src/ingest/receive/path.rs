@@ -1,0 +1,102 @@
+//! What a request is for, by its path and its method.
+
+use http::{Method, Request};
+
+use crate::{ingest::listen::reply::Outcome, source::SourceName};
+
+/// What a request wants of the source that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    ToDeliver,
+    WhetherItIsThere,
+}
+
+/// The source that a request names, whether there is one or not, or what to answer without one.
+pub(super) fn read<B>(request: &Request<B>) -> Result<(SourceName, Asks), Outcome> {
+    let beneath = match request.uri().path().strip_prefix("/v1") {
+        Some("") => "",
+        Some(rest) if rest.starts_with('/') => &rest[1..],
+        _ => return Err(Outcome::NotFound),
+    };
+    let asks = match *request.method() {
+        Method::POST => Asks::ToDeliver,
+        Method::GET | Method::HEAD | Method::OPTIONS => Asks::WhetherItIsThere,
+        _ => return Err(Outcome::MethodNotAllowed),
+    };
+    // Only the exact name, with or without a slash behind it: nothing is decoded or resolved.
+    let name = SourceName::new(beneath.strip_suffix('/').unwrap_or(beneath));
+    Ok((name.ok_or(Outcome::UnknownSource)?, asks))
+}
+
+/// A path for the log, if it is of the form that a source has: any other may hold a secret.
+pub(super) fn named(path: &str) -> String {
+    let name = path.strip_prefix("/v1/").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    match name.and_then(SourceName::new) {
+        Some(name) => format!("/v1/{name}"),
+        None => format!("a path of {} bytes that no source can have", path.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(method: &str, uri: &str) -> Result<(String, Asks), Outcome> {
+        let request = Request::builder().method(method).uri(uri).body(()).unwrap();
+        super::read(&request).map(|(name, asks)| (name.to_string(), asks))
+    }
+
+    #[test]
+    fn only_the_exact_name_is_a_source() {
+        for good in ["/v1/leads", "/v1/leads/", "/v1/leads?a=/../b", "http://host/v1/leads"] {
+            assert_eq!(read("POST", good), Ok(("leads".into(), Asks::ToDeliver)), "{good}");
+        }
+        for unknown in [
+            "/v1/Leads",
+            "/v1/leads//",
+            "/v1//leads",
+            "/v1/%6ceads",
+            "/v1/leads%2f",
+            "/v1/x/../leads",
+            "/v1/",
+            "/v1",
+            "/v1/leads/x",
+            "/v1/leads;x",
+        ] {
+            assert_eq!(read("POST", unknown).err(), Some(Outcome::UnknownSource), "{unknown}");
+        }
+        for outside in [
+            "/",
+            "/leads",
+            "/v10/leads",
+            "/v1leads",
+            "//v1/leads",
+            "/V1/leads",
+            "/x/../v1/leads",
+            "*",
+        ] {
+            assert_eq!(read("POST", outside).err(), Some(Outcome::NotFound), "{outside}");
+        }
+    }
+
+    #[test]
+    fn probes_are_answered_and_what_no_sender_does_is_not() {
+        for probe in ["GET", "HEAD", "OPTIONS"] {
+            let asked = read(probe, "/v1/leads");
+            assert_eq!(asked, Ok(("leads".into(), Asks::WhetherItIsThere)), "{probe}");
+        }
+        for other in ["PUT", "DELETE", "PATCH", "TRACE", "post", "BREW"] {
+            for path in ["/v1/leads", "/v1/Leads"] {
+                assert_eq!(read(other, path), Err(Outcome::MethodNotAllowed), "{other} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_is_logged_only_when_it_can_be_a_sources() {
+        assert_eq!(named("/v1/leeds/"), "/v1/leeds");
+        for other in ["/v1/leads%3Ftoken=hunter2", "/hunter2", "/v1/leads/hunter2"] {
+            assert!(!named(other).contains("hunter2"), "{other}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! `POST /oauth/token`: the HTTP around [`TokenEndpoint`].
+//!
+//! It answers from the one table like everything else, with the bodies and the headers that RFC 6749
+//! wants: JSON, and nothing that a proxy might keep. Bodies are small and have a budget of their own,
+//! so a crowd here takes no memory from deliveries.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, header, request::Parts};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::{
+    config::Listen,
+    ingest::{
+        authenticate::{
+            moment::Moment,
+            oauth::token_endpoint::{Granted, Rejected, TokenEndpoint},
+        },
+        listen::{
+            Answer,
+            activity::Activity,
+            body::{self, Limits},
+            reply::Outcome,
+            report::{Names, Report},
+        },
+    },
+};
+
+const PATH: &str = "/oauth/token";
+
+/// In place of a source in metrics and logs; no source can be called so.
+const LABEL: &str = "/oauth/token";
+
+/// Bytes of a request's body, and of all of them at once.
+const BODY_LIMIT: u64 = 8 * 1024;
+const BODY_BUDGET: u64 = 1024 * 1024;
+
+/// The endpoint, and what bodies may be there.
+pub(super) struct TokenRequests {
+    endpoint: TokenEndpoint,
+    limits: Limits,
+}
+
+impl TokenRequests {
+    pub fn new(endpoint: TokenEndpoint) -> Self {
+        let limits = Limits::new(&Listen {
+            body_limit: BODY_LIMIT,
+            body_limit_inflated: BODY_LIMIT,
+            body_budget: BODY_BUDGET,
+            ..Listen::default()
+        });
+        Self { endpoint, limits }
+    }
+
+    pub fn are_at<B>(&self, request: &Request<B>) -> bool {
+        request.uri().path() == PATH
+    }
+
+    pub async fn answer(
+        &self,
+        request: Request<Incoming>,
+        client: Option<IpAddr>,
+        patience: Duration,
+        report: &Report,
+    ) -> Response<Answer> {
+        let version = request.version();
+        let (head, body) = request.into_parts();
+        let (outcome, json) = match self.grant(&head, body, Instant::now() + patience).await {
+            Ok(granted) => (Outcome::TokenIssued, token(&granted)),
+            Err(outcome) => {
+                let json = refusal(&outcome);
+                (outcome, json)
+            }
+        };
+        let names = Names { client, ..Names::default() };
+        report.request(LABEL, &outcome, outcome.detail(), &names);
+        let mut response = outcome.reply().response(version).map(|_| Answer::new(json.into()));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+        if outcome == Outcome::MethodNotAllowed {
+            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        }
+        response
+    }
+
+    async fn grant<B>(&self, head: &Parts, body: B, deadline: Instant) -> Result<Granted, Outcome>
+    where
+        B: hyper::body::Body<Data = Bytes> + Unpin,
+    {
+        if head.method != Method::POST {
+            return Err(Outcome::MethodNotAllowed);
+        }
+        let from = body::From::Stranger;
+        let body = match body::read(&head.headers, body, &self.limits, from, deadline).await {
+            // No limit of ours that an operator could raise: no request for a token is as large.
+            Err(Outcome::BodyTooLarge | Outcome::InflatedTooLarge) => {
+                return Err(Rejected::InvalidRequest.into());
+            }
+            read => read?,
+        };
+        let granted = self.endpoint.grant(&head.headers, &body.bytes, Moment::now())?;
+        if let Some(connection) = head.extensions.get::<Arc<Activity>>() {
+            connection.prove();
+        }
+        Ok(granted)
+    }
+}
+
+impl From<Rejected> for Outcome {
+    fn from(rejected: Rejected) -> Self {
+        match rejected {
+            Rejected::InvalidClient => Self::UnknownClient,
+            Rejected::InvalidRequest => Self::BadTokenRequest { error: "invalid_request" },
+            Rejected::UnsupportedGrantType => {
+                Self::BadTokenRequest { error: "unsupported_grant_type" }
+            }
+            Rejected::NotSigned => Self::Internal,
+        }
+    }
+}
+
+fn token(Granted { access_token, lifetime }: &Granted) -> String {
+    let expires_in = lifetime.as_secs();
+    serde_json::json!({
+        "access_token": access_token, "token_type": "Bearer", "expires_in": expires_in,
+    })
+    .to_string()
+}
+
+/// RFC 6749 has no word for "later" here, and this one at its other endpoint.
+fn refusal(outcome: &Outcome) -> String {
+    let error = match outcome {
+        Outcome::UnknownClient => "invalid_client",
+        Outcome::BadTokenRequest { error } => error,
+        Outcome::MethodNotAllowed => "invalid_request",
+        _ => "temporarily_unavailable",
+    };
+    serde_json::json!({ "error": error }).to_string()
+}

@@ -1,0 +1,153 @@
+//! Health and metrics, on an address of their own.
+//!
+//! - `/livez` fails when only a new start can help: a poisoned spool.
+//! - `/readyz` says "deliveries can be taken durably". It fails while starting and stopping, on a
+//!   poisoned spool, and when the volume is below its reserve. Never because Kafka is away: that
+//!   would stop the very traffic which the spool is there to keep.
+//! - `/metrics` is Prometheus' text.
+//!
+//! It serves until the very end ([`Phase::Stopped`]), so that a stop can be watched.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use crate::{
+    ingest::listen::{
+        Answer, Handler,
+        accept::{Rules, accept},
+        activity::Patience,
+        report::Report,
+    },
+    observe::metrics::Metrics,
+    runtime::shutdown::{Phase, Shutdown},
+};
+
+/// What the service knows about itself; each is a sentence for a person, or `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why deliveries can't be taken yet.
+    pub starting: Option<String>,
+    /// Which spool is poisoned, and by what.
+    pub poisoned: Option<String>,
+    /// Which volume is below its reserve.
+    pub below_reserve: Option<String>,
+}
+
+/// Where the answers come from. Asked on every request, so it must be quick.
+pub trait State: Send + Sync + 'static {
+    fn health(&self) -> Health;
+
+    /// Brings gauges up to date before they are read.
+    fn refresh(&self, _metrics: &Metrics) {}
+}
+
+impl<F: Fn() -> Health + Send + Sync + 'static> State for F {
+    fn health(&self) -> Health {
+        self()
+    }
+}
+
+/// Serves health and metrics until the shutdown has reached [`Phase::Stopped`].
+pub async fn serve(
+    listener: TcpListener,
+    state: Arc<dyn State>,
+    metrics: Metrics,
+    shutdown: Shutdown,
+) {
+    let rules = Rules {
+        patience: Patience {
+            header_timeout: Duration::from_secs(5),
+            // Nobody proves anything here; a scraper opens a new connection when it is late.
+            idle: Duration::from_secs(5),
+        },
+        connections: 64,
+        header_limit: 16 * 1024,
+        close_within: Duration::from_secs(1),
+        until: Phase::Stopped,
+        tls: None,
+    };
+    let report = Report::new("admin", &metrics);
+    let handler = Arc::new(Admin { state, metrics, shutdown: shutdown.clone() });
+    accept(listener, rules, handler, report, shutdown).await;
+}
+
+struct Admin {
+    state: Arc<dyn State>,
+    metrics: Metrics,
+    shutdown: Shutdown,
+}
+
+impl Handler for Admin {
+    fn sources(&self) -> usize {
+        0
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+        }
+        match request.uri().path() {
+            "/livez" => self.verdict(self.why_not_alive()),
+            "/readyz" => self.verdict(self.why_not_ready()),
+            "/metrics" => {
+                self.state.refresh(&self.metrics);
+                response(
+                    StatusCode::OK,
+                    "text/plain; version=0.0.4; charset=utf-8",
+                    self.metrics.render(),
+                )
+            }
+            _ => plain(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n"),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Verdict {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<String>,
+}
+
+impl Admin {
+    fn why_not_alive(&self) -> Vec<String> {
+        self.state.health().poisoned.into_iter().collect()
+    }
+
+    fn why_not_ready(&self) -> Vec<String> {
+        let Health { starting, poisoned, below_reserve } = self.state.health();
+        let stopping = self.shutdown.has_reached(Phase::Draining).then(|| "stopping".to_owned());
+        [stopping, starting, poisoned, below_reserve].into_iter().flatten().collect()
+    }
+
+    fn verdict(&self, reasons: Vec<String>) -> Response<Answer> {
+        let (code, status) = match reasons.is_empty() {
+            true => (StatusCode::OK, "ok"),
+            false => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        };
+        let verdict = Verdict { status, reasons };
+        let json = serde_json::to_string(&verdict).expect("strings always serialize");
+        response(code, "application/json", json + "\n")
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Answer> {
+    response(status, "text/plain; charset=utf-8", text)
+}
+
+fn response(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Answer> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
