@@ -18,13 +18,17 @@ use millrace::{
     ingest::authenticate::Proof,
     observe::metrics::Metrics,
     source::SourceName,
-    spool::{self, Spool, Writer, disk::RealDisk, position::Position},
+    spool::{self, OpenError, Spool, Writer, disk::RealDisk, position::Position},
 };
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::wait;
+
 /// When the first delivery of each source came; each comes a second after the one before.
 pub const FIRST_AT: u64 = 1_770_000_000_000;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Folder(TempDir);
 
@@ -90,7 +94,15 @@ impl Folder {
 
     /// Opens the spool of `name` as a service does: with the lock, which the ends hold.
     pub fn open(&self, name: &str) -> (Writer, Spool) {
-        let folder = spool::Folder::open(Arc::new(RealDisk), &self.config()).unwrap();
+        // A program that another test starts has this process's locks, too, until its exec.
+        let folder =
+            wait::until_some("a lock that no child holds", PATIENCE, || match spool::Folder::open(
+                Arc::new(RealDisk),
+                &self.config(),
+            ) {
+                Err(OpenError::Locked { .. }) => None,
+                outcome => Some(outcome.unwrap()),
+            });
         let checkpoint = self.checkpoint_file(name).load().unwrap();
         let delivered = checkpoint.as_ref().map(Checkpoint::delivered);
         folder.spool(&source(name), None, &Metrics::new(), delivered).unwrap()
