@@ -29,12 +29,9 @@
 //! of one spool), [`recovery`], [`writer`], [`reader`], [`retention`] (what happens to them).
 //! [`viewer`] stands aside: it looks at a folder that somebody else may hold, and writes nothing.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -181,7 +178,7 @@ impl Spool {
             return Err(AppendError::TooLarge { spool: self.shared.source.clone() });
         }
         let (answer, answered) = oneshot::channel();
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let queue = self.queue.lock().clone();
         let queue = queue.ok_or_else(|| self.shared.no_writer())?;
         let waiting = Waiting { delivery, answer };
         queue.send(waiting).await.map_err(|_| self.shared.no_writer())?;
@@ -242,6 +239,6 @@ impl Spool {
     /// No more appends; the writer finishes what is queued and ends.
     pub fn close(&self) {
         self.shared.close();
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.queue.lock().take();
     }
 }

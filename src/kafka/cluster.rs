@@ -5,13 +5,11 @@
 //! many clients notice.
 
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tracing::{error, info, warn};
 
@@ -79,7 +77,7 @@ impl Cluster {
     }
 
     pub(super) fn is_away(&self) -> bool {
-        self.trouble().away_since.is_some()
+        self.trouble.lock().away_since.is_some()
     }
 
     /// A client's complaint (librdkafka's error callback).
@@ -88,7 +86,7 @@ impl Cluster {
             self.suspected.store(true, Ordering::Relaxed);
             return;
         }
-        let mut trouble = self.trouble();
+        let mut trouble = self.trouble.lock();
         // A refused login says more than the closed connections that follow it.
         if errors::needs_a_person(code) || !trouble.needs_a_person {
             trouble.reason = reason.into();
@@ -98,7 +96,7 @@ impl Cluster {
 
     /// The last complaint, for a person to read.
     pub(super) fn last_complaint(&self) -> Option<String> {
-        let trouble = self.trouble();
+        let trouble = self.trouble.lock();
         (!trouble.reason.is_empty()).then(|| trouble.reason.clone())
     }
 
@@ -106,7 +104,7 @@ impl Cluster {
     pub(super) fn is_there(&self) {
         self.answered();
         self.suspected.store(false, Ordering::Relaxed);
-        let mut trouble = self.trouble();
+        let mut trouble = self.trouble.lock();
         let away_since = trouble.away_since.take();
         trouble.needs_a_person = false;
         trouble.reason.clear();
@@ -122,7 +120,7 @@ impl Cluster {
         if self.silence().is_some_and(|silence| silence < ASK_AFTER) {
             return; // Somebody else had an answer meanwhile.
         }
-        let mut trouble = self.trouble();
+        let mut trouble = self.trouble.lock();
         if trouble.away_since.is_some() {
             return;
         }
@@ -143,11 +141,6 @@ impl Cluster {
     fn since(&self, time: &AtomicU64) -> Option<Duration> {
         let time = time.load(Ordering::Relaxed);
         (time > 0).then(|| Duration::from_millis(self.now().saturating_sub(time)))
-    }
-
-    fn trouble(&self) -> MutexGuard<'_, Trouble> {
-        // Every change is complete in itself, so a panic elsewhere leaves nothing half done.
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

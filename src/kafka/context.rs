@@ -6,12 +6,13 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use rdkafka::{
     ClientContext, Message,
     config::RDKafkaLogLevel,
@@ -237,7 +238,7 @@ fn kept_out<'a>(facility: &str, line: &'a str) -> Option<(&'a str, &'a str)> {
 impl Reports {
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change is complete in itself, so a panic elsewhere leaves nothing half done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -7,10 +7,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use prometheus::{Histogram, IntCounterVec};
 use serde::Deserialize;
 
@@ -110,7 +110,7 @@ impl Watch {
 
     /// The source has a new client, which counts from zero.
     pub(super) fn begins_anew(&self) {
-        self.said().clear();
+        self.said.lock().clear();
     }
 
     /// A record was acknowledged that was handed over at `since`.
@@ -132,7 +132,7 @@ impl Watch {
     /// Whether a broker has the client wait. That is known when the next statistics come, and holds from
     /// then on for as long as was said: rather too long than too short.
     pub(super) fn is_throttled(&self) -> bool {
-        self.throttled_until().is_some_and(|until| Instant::now() < until)
+        self.throttled_until.lock().is_some_and(|until| Instant::now() < until)
     }
 
     fn note_throttle(&self, statistics: &Statistics) {
@@ -141,12 +141,8 @@ impl Watch {
         let Some(longest) = longest.map(Duration::from_millis) else { return };
         tracing::debug!(source = self.source, ?longest, "a broker throttles the client");
         let until = Instant::now() + longest.min(THROTTLE);
-        let mut throttled_until = self.throttled_until();
+        let mut throttled_until = self.throttled_until.lock();
         *throttled_until = (*throttled_until).max(Some(until));
-    }
-
-    fn throttled_until(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.throttled_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn show(&self, statistics: Statistics) {
@@ -156,7 +152,7 @@ impl Watch {
         kafka.queue_bytes.with_label_values(&[source]).set(statistics.msg_size);
         kafka.queue_limit_bytes.with_label_values(&[source]).set(statistics.msg_size_max);
 
-        let mut said = self.said();
+        let mut said = self.said.lock();
         for broker in statistics.brokers.values() {
             let is_known = said.contains_key(&broker.nodeid);
             let was_there = broker.nodeid >= 0 && broker.connects > 0;
@@ -186,10 +182,6 @@ impl Watch {
             add(&kafka.request_errors, before.errors, now.errors);
             add(&kafka.disconnects, before.disconnects, now.disconnects);
         }
-    }
-
-    fn said(&self) -> std::sync::MutexGuard<'_, BTreeMap<i32, Counts>> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -242,7 +234,7 @@ mod tests {
         say(0);
         assert!(watch.is_throttled(), "the time that it said is not over");
         say(i64::MAX);
-        let until = watch.throttled_until().expect("it is throttled");
+        let until = watch.throttled_until.lock().expect("it is throttled");
         assert!(until <= Instant::now() + THROTTLE, "it is bounded");
     }
 

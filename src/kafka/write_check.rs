@@ -2,11 +2,9 @@
 //! topic takes. A broker looks at the permission first and at the size then, so it refuses the
 //! record either way, and says why.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rdkafka::{
     ClientContext,
     admin::{AdminClient, AdminOptions, ResourceSpecifier},
@@ -90,7 +88,7 @@ struct Answers(Mutex<Option<Option<Code>>>);
 
 impl Answers {
     fn take(&self) -> Option<Option<Code>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 }
 
@@ -101,6 +99,6 @@ impl ProducerContext for Answers {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         let code = result.as_ref().err().and_then(|(error, _)| error.rdkafka_error_code());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);
+        *self.0.lock() = Some(code);
     }
 }

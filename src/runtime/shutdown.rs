@@ -6,13 +6,9 @@
 //! metrics may go too. Tasks wait for a phase with [`Shutdown::reached`], threads with
 //! [`Shutdown::wait`] or by looking at [`Shutdown::phase`].
 
-use std::{
-    future::Future,
-    io,
-    sync::{Arc, Condvar, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
+use parking_lot::{Condvar, Mutex};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -57,7 +53,7 @@ impl Shutdown {
 
     /// Goes forward to `phase`; does nothing when it is already there or further.
     pub fn advance(&self, phase: Phase) {
-        let _gate = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let _gate = self.0.gate.lock();
         let moved = self.0.phase.send_if_modified(|current| {
             let moves = *current < phase;
             *current = phase.max(*current);
@@ -76,9 +72,9 @@ impl Shutdown {
 
     /// Blocks a thread until `phase` is reached or `timeout` has passed; says whether it is reached.
     pub fn wait(&self, phase: Phase, timeout: Duration) -> bool {
-        let gate = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gate = self.0.gate.lock();
         let waiting = |(): &mut ()| !self.has_reached(phase);
-        let _ = self.0.changed.wait_timeout_while(gate, timeout, waiting);
+        self.0.changed.wait_while_for(&mut gate, waiting, timeout);
         self.has_reached(phase)
     }
 

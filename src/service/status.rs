@@ -2,9 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     time::Instant,
 };
+
+use parking_lot::Mutex;
 
 use super::growth::{Growth, seconds, seconds_of_common};
 use crate::{
@@ -65,7 +67,7 @@ impl admin::State for Status {
     fn refresh(&self, metrics: &Metrics) {
         let Some((folder, spools)) = self.opened.get() else { return };
         let now = Instant::now();
-        let mut backlogs = self.backlogs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut backlogs = self.backlogs.lock();
         // A volume that doesn't answer is health's to tell; the gauges keep what they said.
         if let Ok(available) = folder.available_space() {
             metrics.volume_available_bytes.set(gauge(available));

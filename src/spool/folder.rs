@@ -4,9 +4,10 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
 };
 
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{
@@ -108,7 +109,7 @@ impl Folder {
         let extent = extent_file.read(disk)?.filter(|extent| is_of(extent, id, source));
         let known = Known { delivered, extent };
         let recovered = {
-            let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut troubles = self.troubles.lock();
             let trouble = troubles.entry(source.clone()).or_default();
             let recovered = recovery::recover(disk, &segments, &generations, id, known, trouble)
                 .map_err(|error| identity.judge(error))?;
@@ -182,12 +183,12 @@ impl Folder {
 
     /// The spools that are open.
     pub(super) fn spools(&self) -> Vec<Arc<Shared>> {
-        let spools = self.spools.lock().unwrap_or_else(PoisonError::into_inner);
+        let spools = self.spools.lock();
         spools.iter().filter_map(Weak::upgrade).collect()
     }
 
     fn register(&self, shared: &Arc<Shared>) {
-        let mut spools = self.spools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spools = self.spools.lock();
         spools.retain(|spool| spool.strong_count() > 0);
         spools.push(Arc::downgrade(shared));
     }

@@ -4,13 +4,9 @@
 //! removes segments, with input and output) and `ledger` (short). The writer owns its file alone and
 //! needs neither while it writes and syncs.
 
-use std::{
-    io,
-    path::PathBuf,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use prometheus::{Histogram, IntCounter, IntGauge};
 use uuid::Uuid;
 
@@ -304,10 +300,8 @@ impl Shared {
     pub fn wait_for_more(&self, than: u64, timeout: Duration) -> bool {
         let waiting =
             |book: &mut Book| book.ledger.durable_end() <= than && !book.ended && !book.poisoned;
-        let (book, _) = self
-            .changed
-            .wait_timeout_while(self.book(), timeout, waiting)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut book = self.book();
+        self.changed.wait_while_for(&mut book, waiting, timeout);
         book.ledger.durable_end() > than
     }
 
@@ -346,7 +340,7 @@ impl Shared {
 
     fn book(&self) -> MutexGuard<'_, Book> {
         // A panic elsewhere leaves plain numbers behind; the writer's own panic poisons the spool.
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock()
     }
 }
 

@@ -19,12 +19,13 @@ use std::{
     path::{Path, PathBuf},
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use reqwest::Url;
 use tokio::sync::watch;
 
@@ -155,7 +156,7 @@ impl PublicKeys {
     pub fn keep_in(&self, disk: Arc<dyn Disk>, directory: &Path, now: Moment) {
         let Origin::Host { base, .. } = &self.0.origin else { return };
         let file = KeyFile::new(disk, directory, base.to_string(), now);
-        self.0.cache().remember(file.read(), now.instant);
+        self.0.cache.lock().remember(file.read(), now.instant);
         // Set once: a service has one spool folder.
         let _ = self.0.file.set(Mutex::new(file));
     }
@@ -173,7 +174,7 @@ impl PublicKeys {
 
     /// Begins what is due: fetches of proven keys, and a write that failed. Within a runtime.
     pub fn renew(&self, now: Instant) {
-        for landing in self.0.cache().due(now) {
+        for landing in self.0.cache.lock().due(now) {
             self.fetch(Some(landing), None);
         }
         self.0.write();
@@ -198,7 +199,7 @@ impl PublicKeys {
         // ended without a word, because the process does.
         while flights < 2 {
             let now = now + came.elapsed();
-            let Asked { answer, fetch } = self.0.cache().ask(path, age, now);
+            let Asked { answer, fetch } = self.0.cache.lock().ask(path, age, now);
             self.fetch(fetch, None);
             match answer {
                 Answer::Key(key) => return Ok(key),
@@ -222,7 +223,7 @@ impl PublicKeys {
                     };
                     had_a_turn = turn.is_some();
                     if let Some(turn) = turn {
-                        let fetch = self.0.cache().begin(path, now + came.elapsed());
+                        let fetch = self.0.cache.lock().begin(path, now + came.elapsed());
                         self.fetch(fetch, Some(turn));
                     }
                 }
@@ -234,7 +235,7 @@ impl PublicKeys {
 
     /// The key at `path`, if nothing has to be waited for.
     pub(super) fn at_hand(&self, path: &KeyPath, now: Instant) -> Option<Arc<PublicKey>> {
-        let (key, fetch) = self.0.cache().at_hand(path, now)?;
+        let (key, fetch) = self.0.cache.lock().at_hand(path, now)?;
         self.fetch(fetch, None);
         Some(key)
     }
@@ -250,7 +251,7 @@ impl PublicKeys {
         if self.are_local() {
             return;
         }
-        let Vouched { is_news, fetch } = self.0.cache().vouch(path, beside, now);
+        let Vouched { is_news, fetch } = self.0.cache.lock().vouch(path, beside, now);
         self.fetch(fetch, None);
         if is_news {
             self.0.is_unwritten.store(true, SeqCst);
@@ -273,7 +274,7 @@ impl Shared {
     async fn fetch(self: &Arc<Self>, landing: Landing) {
         let result = self.read(&landing.path).await;
         self.log(&landing, &result);
-        let is_news = self.cache().landed(landing, result);
+        let is_news = self.cache.lock().landed(landing, result);
         self.landings.send_replace(());
         if is_news {
             self.is_unwritten.store(true, SeqCst);
@@ -283,7 +284,7 @@ impl Shared {
 
     /// Strangers have as many lines as an operator may want to read.
     fn log(&self, landing: &Landing, result: &Result<PublicKey, Unavailable>) {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.lock();
         let is_shown = landing.is_trusted || lines.take(Instant::now());
         match result {
             _ if !is_shown => tracing::debug!(path = %landing.path, "a key was asked for"),
@@ -308,16 +309,12 @@ impl Shared {
         tokio::task::spawn_blocking(move || {
             let Some(file) = shared.file.get() else { return };
             // One writer at a time, and each with the latest there is.
-            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut file = file.lock();
             if shared.is_unwritten.swap(false, SeqCst) {
-                let kept = shared.cache().kept();
+                let kept = shared.cache.lock().kept();
                 let is_written = file.write(&kept);
                 shared.is_unwritten.fetch_or(!is_written, SeqCst);
             }
         });
-    }
-
-    fn cache(&self) -> MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,10 +13,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
 use super::caller::{Caller, Network};
@@ -68,7 +69,7 @@ impl Turns {
 
     /// A turn, if one is free and no other request waits for it.
     pub fn take(&self) -> Option<Turn> {
-        let mut state = self.state();
+        let mut state = self.0.state.lock();
         let is_free = state.free > 0 && state.waiting.is_empty();
         state.free -= usize::from(is_free);
         is_free.then(|| self.turn())
@@ -77,7 +78,7 @@ impl Turns {
     /// Waits for a turn, perhaps without an end: the caller has a deadline of its own.
     pub async fn wait(&self, caller: Caller) -> Turn {
         let mut place = {
-            let mut state = self.state();
+            let mut state = self.0.state.lock();
             let id = state.next;
             state.next += 1;
             let (grant, granted) = oneshot::channel();
@@ -98,13 +99,9 @@ impl Turns {
     }
 
     fn end(&self) {
-        let mut state = self.state();
+        let mut state = self.0.state.lock();
         state.free += 1;
         state.grant();
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,7 +123,7 @@ impl Drop for Turn {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut state = self.turns.state();
+        let mut state = self.turns.0.state.lock();
         state.waiting.retain(|waiting| waiting.id != self.id);
         drop(state);
         // A turn that was granted and not taken up; after it was taken up there is nothing to receive.

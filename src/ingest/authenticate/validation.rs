@@ -12,10 +12,11 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use reqwest::{Method, Url};
 use sha2::{Digest, Sha256};
 
@@ -107,7 +108,7 @@ impl Validation {
             return Ok(());
         };
         let seen: Seen = Sha256::digest(url.as_str()).into();
-        if this.seen().contains(&seen) {
+        if this.seen.lock().contains(&seen) {
             this.count("repeated");
             return Ok(());
         }
@@ -142,14 +143,14 @@ impl Inner {
     fn is_foreign(&self, now: Instant) {
         self.count("foreign");
         let source = &self.source;
-        if self.foreign.lock().unwrap_or_else(PoisonError::into_inner).take(now) {
+        if self.foreign.lock().take(now) {
             tracing::warn!(%source, "a validation URL was posted that is not Adobe's");
         }
     }
 
     /// Whether it is new.
     fn remember(&self, address: Seen) -> bool {
-        let mut seen = self.seen();
+        let mut seen = self.seen.lock();
         let is_new = !seen.contains(&address);
         if is_new {
             seen.push_back(address);
@@ -158,10 +159,6 @@ impl Inner {
             }
         }
         is_new
-    }
-
-    fn seen(&self) -> MutexGuard<'_, VecDeque<Seen>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count(&self, result: &'static str) {
@@ -182,7 +179,7 @@ impl Inner {
             Err(error) => {
                 self.count("failed");
                 // Posted once more it is tried once more.
-                self.seen().retain(|other| *other != seen);
+                self.seen.lock().retain(|other| *other != seen);
                 tracing::error!(%source, %error, %url, "{FOR_A_PERSON}");
             }
         }

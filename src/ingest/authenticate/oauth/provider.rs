@@ -13,11 +13,12 @@
 //! - What the provider sends is bounded: in bytes, in time, and in keys.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use jsonwebtoken::Algorithm;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{
@@ -104,7 +105,7 @@ impl Provider {
 
     /// Has the keys looked up, so that the first delivery does not wait for them.
     pub fn prepare(&self, now: Instant) {
-        self.keys.begin(&mut self.keys.state(), now);
+        self.keys.begin(&mut self.keys.state.lock(), now);
     }
 
     pub async fn check(&self, jwt: &Jwt<'_>, now: Moment) -> Result<(), Denial> {
@@ -142,7 +143,7 @@ impl Keys {
     /// The keys that may be used now.
     async fn current(self: &Arc<Self>, now: Instant) -> Result<Arc<KeySet>, Denial> {
         let mut ended = {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             if let Some((keys, age)) = state.usable(now) {
                 if age >= REFRESHED && state.may_look_up(now, REFRESH_PAUSE) {
                     self.begin(&mut state, now);
@@ -157,14 +158,14 @@ impl Keys {
         if let Some(ended) = &mut ended {
             let _ = ended.changed().await;
         }
-        let state = self.state();
+        let state = self.state.lock();
         state.usable(now).map(|(keys, _)| keys).ok_or_else(|| self.unavailable(&state))
     }
 
     /// Keys that were looked up no earlier than a token came, at `now`.
     async fn looked_up_after(self: &Arc<Self>, now: Instant) -> Result<Arc<KeySet>, Denial> {
         let mut ended = {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             if let Some(known) = state.known.as_ref().filter(|known| known.since >= now) {
                 return Ok(known.keys.clone());
             }
@@ -177,7 +178,7 @@ impl Keys {
             }
         };
         let _ = ended.changed().await;
-        let state = self.state();
+        let state = self.state.lock();
         match (&state.last, &state.known) {
             (Some(LookUp { failed: None, .. }), Some(known)) => Ok(known.keys.clone()),
             _ => Err(self.unavailable(&state)),
@@ -202,7 +203,7 @@ impl Keys {
             .identity_requests
             .with_label_values(&[self.source.as_str(), "keys", result])
             .inc();
-        let mut state = self.state();
+        let mut state = self.state.lock();
         match found {
             Ok(keys) => {
                 state.known = Some(Known { keys: Arc::new(keys), since: began });
@@ -234,10 +235,6 @@ impl Keys {
 
     fn undecided(&self, reason: &str) -> Denial {
         Denial::Undecided(format!("identity provider {}: {reason}", self.at))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
