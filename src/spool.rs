@@ -24,9 +24,10 @@
 //! - **One source of truth**: the files. What is in memory ([`ledger`]) is rebuilt from their names
 //!   and sizes and from reading the last one.
 //!
-//! Bottom up, each layer knows those above it in this list and no other: [`disk`] (bytes), [`frame`]
-//! and [`segment`] (the format), [`walk`] (frames and damage of one file), [`ledger`] (the segments
-//! of one spool), [`recovery`], [`writer`], [`reader`], [`retention`] (what happens to them).
+//! Bottom up, in layers of which none knows a later one: [`disk`] (bytes), [`frame`] and [`segment`] (the
+//! format), [`walk`] (frames and damage of one file), [`ledger`] (the segments of one spool). Above them
+//! [`recovery`], [`shared`] (the state of one open spool), [`retention`], [`writer`], [`queue`] and
+//! [`reader`] work on that state, and [`folder`] opens it.
 //! [`viewer`] stands aside: it looks at a folder that somebody else may hold, and writes nothing.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

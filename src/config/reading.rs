@@ -211,7 +211,8 @@ impl Reading {
         })
     }
 
-    /// Any value at all, for whoever has rules of their own; `show` says how much of it is shown.
+    /// A value of any form. `read` gives what it means and as much of it as may be shown, or the problem and
+    /// its remedy.
     pub fn any<T>(
         &mut self,
         section: &mut Section,

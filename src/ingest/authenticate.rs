@@ -13,6 +13,7 @@ mod bucket;
 pub mod caller;
 pub mod certificate;
 pub mod challenge;
+mod digest;
 pub mod moment;
 pub mod oauth;
 pub mod proof;

@@ -32,7 +32,8 @@ pub struct Folder {
     /// For segments; everything else is written to `reserved`.
     pub(super) disk: Arc<dyn Disk>,
     reserved: Arc<dyn Disk>,
-    /// Both, once a spool is open, go nowhere else.
+    /// What `reserved` writes through, and what looks after the folders of `disk`: a write goes to the folder
+    /// of the start, or fails.
     anchored: AnchoredDisk,
     /// What the name of the lock must lead to; `None` on a disk whose locks have no file.
     lock_anchor: Option<Anchor>,

@@ -216,7 +216,8 @@ impl Reader {
             tracing::error!(
                 source = %self.shared.source, segment = %segment.display(),
                 from = found.range.from, to = found.range.to, holes = ?found.holes,
-                "the disk can't read a part of the spool, and it is passed by: look after the disk                  (its kernel log and SMART values), and move the volume"
+                "the disk cannot read a part of the spool, which is skipped: check the disk (kernel \
+                 log, SMART values), and move the volume"
             );
         }
         let whole = found.range;

@@ -6,8 +6,8 @@
 
 use std::fmt::Write as _;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::catalogue::{Catalogue, Topic};
 use crate::config::{self, Config};
@@ -74,10 +74,10 @@ fn resource_name(topic: &str) -> String {
     if !name.is_empty() {
         name.push('-');
     }
-    let hash = Sha256::digest(topic.as_bytes());
+    let hash = digest(&SHA256, topic.as_bytes());
     // A topic's name has at most 249 characters.
     name.truncate(253 - 8);
-    for byte in &hash[..4] {
+    for byte in &hash.as_ref()[..4] {
         let _ = write!(name, "{byte:02x}");
     }
     name

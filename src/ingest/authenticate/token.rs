@@ -14,24 +14,23 @@ use std::sync::Arc;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
 use percent_encoding::percent_decode;
-use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
 use uuid::Uuid;
 
-use super::{BadCredentials, KnownTo, Proof};
+use super::{
+    BadCredentials, KnownTo, Proof,
+    digest::{Digest, is_among, sha256},
+};
 use crate::{
     config::{HeaderScheme, Secret, TokenAuth},
     runtime::reload::Current,
 };
-
-type Digested = [u8; 32];
 
 /// The tokens that a source accepts and where it looks for them. Clones share the tokens.
 #[derive(Clone)]
 pub struct Tokens {
     /// Random, of this process alone: digests of tokens can't be prepared elsewhere.
     key: [u8; 16],
-    accepted: Current<Arc<[Digested]>>,
+    accepted: Current<Arc<[Digest]>>,
     scheme: HeaderScheme,
     query_parameter: Option<String>,
 }
@@ -71,12 +70,9 @@ impl Tokens {
             in_query(name, query, &mut presented)?;
         }
         let accepted = self.accepted.get();
-        let fits = |text: &Vec<u8>| {
-            let text = digest(&self.key, text);
-            accepted.iter().fold(Choice::from(0), |any, token| any | token.ct_eq(&text))
-        };
-        let fits = presented.iter().fold(Choice::from(0), |any, text| any | fits(text));
-        if bool::from(fits) { Ok(Proof::of(KnownTo::Us)) } else { Err(BadCredentials) }
+        let fits = |text: &Vec<u8>| is_among(&accepted, &digest(&self.key, text));
+        let fits = presented.iter().fold(false, |any, text| any | fits(text));
+        if fits { Ok(Proof::of(KnownTo::Us)) } else { Err(BadCredentials) }
     }
 
     /// For `WWW-Authenticate`.
@@ -102,12 +98,12 @@ impl Tokens {
     }
 }
 
-fn digests(key: &[u8; 16], tokens: &[Secret]) -> Arc<[Digested]> {
+fn digests(key: &[u8; 16], tokens: &[Secret]) -> Arc<[Digest]> {
     tokens.iter().map(|token| digest(key, token.expose().as_bytes())).collect()
 }
 
-fn digest(key: &[u8; 16], text: &[u8]) -> Digested {
-    Sha256::new().chain_update(key).chain_update(text).finalize().into()
+fn digest(key: &[u8; 16], text: &[u8]) -> Digest {
+    sha256(&[key, text])
 }
 
 /// What follows the scheme and at least one space.

@@ -18,11 +18,11 @@ use std::{
 
 use parking_lot::Mutex;
 use reqwest::{Method, Url};
-use sha2::{Digest, Sha256};
 
 use super::{
     bucket::Bucket,
     caller::Caller,
+    digest::{Digest, sha256},
     turns::{Turn, Turns},
 };
 use crate::{
@@ -52,9 +52,6 @@ const REMEMBERED: usize = 4096;
 /// What may become of an address, for metrics.
 const RESULTS: [&str; 6] = ["foreign", "logged", "opened", "repeated", "too-many", "failed"];
 
-/// What is remembered of an address.
-type Seen = [u8; 32];
-
 const FOR_A_PERSON: &str = "Adobe I/O asks whether it may send here: if you have just made, changed \
                             or enabled this registration, open the address within 5 minutes";
 
@@ -68,7 +65,7 @@ struct Inner {
     opens: Option<Client>,
     turns: Turns,
     /// The oldest first.
-    seen: Mutex<VecDeque<Seen>>,
+    seen: Mutex<VecDeque<Digest>>,
     foreign: Mutex<Bucket>,
     metrics: Metrics,
 }
@@ -107,7 +104,7 @@ impl Validation {
             this.is_foreign(now);
             return Ok(());
         };
-        let seen: Seen = Sha256::digest(url.as_str()).into();
+        let seen = sha256(&[url.as_str().as_bytes()]);
         if this.seen.lock().contains(&seen) {
             this.count("repeated");
             return Ok(());
@@ -149,7 +146,7 @@ impl Inner {
     }
 
     /// Whether it is new.
-    fn remember(&self, address: Seen) -> bool {
+    fn remember(&self, address: Digest) -> bool {
         let mut seen = self.seen.lock();
         let is_new = !seen.contains(&address);
         if is_new {
@@ -166,7 +163,7 @@ impl Inner {
     }
 
     /// Opens it; the turn lasts for as long.
-    async fn open(&self, client: &Client, url: Url, seen: Seen, _turn: Turn) {
+    async fn open(&self, client: &Client, url: Url, seen: Digest, _turn: Turn) {
         let source = &self.source;
         let request = reqwest::Request::new(Method::GET, url.clone());
         let answer = client.send(request, Limits::SMALL).await;

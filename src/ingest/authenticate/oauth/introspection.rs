@@ -18,7 +18,7 @@ use serde::Deserialize;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 use super::{
-    cache::{Digest, Verdicts},
+    cache::Verdicts,
     claims::{Claims, Expected, Voucher},
     flaw::{Denial, Flaw},
 };
@@ -26,6 +26,7 @@ use crate::{
     config::{IntrospectionAuth, Secret},
     ingest::authenticate::{
         caller::Caller,
+        digest::Digest,
         moment::Moment,
         turns::{Turn, Turns},
     },
