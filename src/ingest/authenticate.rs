@@ -18,6 +18,7 @@ pub mod moment;
 pub mod oauth;
 pub mod proof;
 pub mod public_keys;
+mod refresh;
 pub mod token;
 mod turns;
 pub mod validation;

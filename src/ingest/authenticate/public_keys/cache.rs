@@ -2,8 +2,7 @@
 //!
 //! - A key is used for at most [`CACHED`], and fetched again from [`REFRESHED`] on: while it is used, and
 //!   if it is [`Standing::Proven`] also while it is not ([`Cache::due`]).
-//! - One fetch at a time for a path ([`Landing`]); all others that need the key wait for its end
-//!   ([`Flight`]).
+//! - One fetch at a time for a path, and all others that need the key wait for its end ([`Refreshed`]).
 //! - After a fetch that failed there is a pause, so that a host that is down is asked every few
 //!   seconds and not for every delivery.
 //! - Paths are the sender's text, so a path has a [`Standing`]. One that nothing speaks for is fetched
@@ -17,10 +16,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::watch;
-
 use super::{PublicKey, Unavailable, path::KeyPath};
-use crate::ingest::authenticate::bucket::Bucket;
+use crate::ingest::authenticate::{
+    bucket::Bucket,
+    refresh::{self, InFlight, Known, Refreshed},
+};
 
 /// Adobe's rule.
 pub const CACHED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -48,17 +48,13 @@ const NOTED: Duration = Duration::from_secs(60 * 60);
 const INTRODUCED_AT_ONCE: u32 = 8;
 const INTRODUCED_EACH: Duration = Duration::from_secs(60);
 
-/// The other end of a fetch: changes, or is gone, when it has ended.
-pub(super) type Flight = watch::Receiver<bool>;
-
-/// A fetch that was begun, and must be ended by [`Cache::landed`].
+/// A fetch that was begun, and must be ended by [`Cache::end`].
 #[derive(Debug)]
-pub(super) struct Landing {
+pub(super) struct Fetch {
     pub path: KeyPath,
     /// Whether a delivery of ours speaks for the path.
     pub is_trusted: bool,
-    began: Instant,
-    ended: watch::Sender<bool>,
+    begun: refresh::Fetch,
 }
 
 /// What is known about a path.
@@ -66,13 +62,13 @@ pub(super) struct Landing {
 pub(super) struct Asked {
     pub answer: Answer,
     /// To be fetched now, whether anybody waits for it or not.
-    pub fetch: Option<Landing>,
+    pub fetch: Option<Fetch>,
 }
 
 #[derive(Debug)]
 pub(super) enum Answer {
     Key(Arc<PublicKey>),
-    Wait(Flight),
+    Wait(InFlight),
     /// Nothing speaks for this path: [`Cache::begin`], after a turn.
     Turn,
     Unavailable(Unavailable),
@@ -106,7 +102,7 @@ pub(super) struct Kept {
 pub(super) struct Vouched {
     /// Whether there is something new to keep for the next process.
     pub is_news: bool,
-    pub fetch: Option<Landing>,
+    pub fetch: Option<Fetch>,
 }
 
 pub(super) struct Cache {
@@ -116,20 +112,8 @@ pub(super) struct Cache {
 
 struct Place {
     standing: Standing,
-    known: Option<Known>,
-    failed: Option<Failed>,
-    flight: Option<Flight>,
+    key: Refreshed<PublicKey, Unavailable>,
     used: Instant,
-}
-
-struct Known {
-    key: Arc<PublicKey>,
-    fetched: Instant,
-}
-
-struct Failed {
-    why: Unavailable,
-    at: Instant,
 }
 
 /// Places that have a bound of their own.
@@ -175,8 +159,8 @@ impl Cache {
         &mut self,
         path: &KeyPath,
         now: Instant,
-    ) -> Option<(Arc<PublicKey>, Option<Landing>)> {
-        let is_known = |place: &Place| place.known(CACHED, now).is_some();
+    ) -> Option<(Arc<PublicKey>, Option<Fetch>)> {
+        let is_known = |place: &Place| place.key.known(CACHED, now).is_some();
         if !self.places.get(path).is_some_and(is_known) {
             return None;
         }
@@ -188,33 +172,23 @@ impl Cache {
 
     /// The fetch of a stranger's path, for a request that had its turn; none where it is not needed any
     /// more.
-    pub fn begin(&mut self, path: &KeyPath, now: Instant) -> Option<Landing> {
+    pub fn begin(&mut self, path: &KeyPath, now: Instant) -> Option<Fetch> {
         let place = self.places.entry(path.clone()).or_insert_with(|| Place::new(now));
-        let landing = matches!(place.ask(path, CACHED, now).answer, Answer::Turn)
+        let fetch = matches!(place.ask(path, CACHED, now).answer, Answer::Turn)
             .then(|| place.begin(path, now));
         self.keep_bounds(now);
-        landing
+        fetch
     }
 
     /// The end of a fetch; whether there is something new to keep for the next process.
-    pub fn landed(&mut self, landing: Landing, result: Result<PublicKey, Unavailable>) -> bool {
-        let Landing { path, began, ended, .. } = landing;
+    pub fn end(&mut self, fetch: Fetch, result: Result<PublicKey, Unavailable>) -> bool {
         let mut is_news = false;
         // Its place may have gone to another path meanwhile.
-        if let Some(place) = self.places.get_mut(&path) {
-            place.flight = None;
-            match result {
-                Ok(key) => {
-                    // From the beginning of the fetch: no key is older than it is taken for.
-                    place.known = Some(Known { key: Arc::new(key), fetched: began });
-                    place.failed = None;
-                    is_news = place.kind() == Kind::Proven;
-                }
-                Err(why) => place.failed = Some(Failed { why, at: began }),
-            }
+        if let Some(place) = self.places.get_mut(&fetch.path) {
+            is_news = result.is_ok() && place.kind() == Kind::Proven;
+            place.key.end(&fetch.begun, result);
         }
-        self.keep_bounds(began);
-        ended.send_replace(true);
+        self.keep_bounds(fetch.begun.began());
         is_news
     }
 
@@ -231,7 +205,7 @@ impl Cache {
         vouched
     }
 
-    fn introduce(&mut self, path: &KeyPath, now: Instant) -> Option<Landing> {
+    fn introduce(&mut self, path: &KeyPath, now: Instant) -> Option<Fetch> {
         let standing = self.places.get(path).map(|place| place.standing);
         match standing {
             Some(Standing::Proven { .. }) => return None,
@@ -247,7 +221,7 @@ impl Cache {
     }
 
     /// The fetches of proven keys that are due, whether the keys are used at the moment or not.
-    pub fn due(&mut self, now: Instant) -> Vec<Landing> {
+    pub fn due(&mut self, now: Instant) -> Vec<Fetch> {
         let mut fetches = Vec::new();
         for (path, place) in &mut self.places {
             let Standing::Proven { last, .. } = place.standing else { continue };
@@ -265,7 +239,7 @@ impl Cache {
     pub fn kept(&self) -> Vec<Kept> {
         let kept = self.places.iter().filter_map(|(path, place)| {
             let Standing::Proven { last: proved, .. } = place.standing else { return None };
-            let key = place.known.as_ref().map(|known| (known.key.clone(), known.fetched));
+            let key = place.key.last_known().map(|known| (known.value.clone(), known.since));
             Some(Kept { path: path.clone(), proved, key })
         });
         kept.collect()
@@ -276,7 +250,7 @@ impl Cache {
         for Kept { path, proved, key } in kept {
             self.places.entry(path).or_insert_with(|| Place {
                 standing: Standing::Proven { last: proved, noted: proved },
-                known: key.map(|(key, fetched)| Known { key, fetched }),
+                key: Refreshed::new(key.map(|(value, since)| Known { value, since })),
                 ..Place::new(proved)
             });
         }
@@ -291,7 +265,7 @@ impl Cache {
                 let oldest = self
                     .places
                     .iter()
-                    .filter(|(_, place)| place.kind() == kind && !place.is_flying())
+                    .filter(|(_, place)| place.kind() == kind && place.key.in_flight().is_none())
                     .max_by_key(|(_, place)| now.saturating_duration_since(place.used))
                     .map(|(path, _)| path.clone());
                 // What is being fetched stays until it is known of which kind it is.
@@ -304,47 +278,43 @@ impl Cache {
 
 impl Place {
     fn new(now: Instant) -> Self {
-        Self { standing: Standing::Strange, known: None, failed: None, flight: None, used: now }
+        Self { standing: Standing::Strange, key: Refreshed::new(None), used: now }
     }
 
     fn kind(&self) -> Kind {
         match self.standing {
             Standing::Proven { .. } => Kind::Proven,
             Standing::Introduced => Kind::Introduced,
-            Standing::Strange if self.known.is_some() => Kind::StrangeWithKey,
+            Standing::Strange if self.key.last_known().is_some() => Kind::StrangeWithKey,
             Standing::Strange => Kind::StrangeWithout,
         }
     }
 
-    /// The key, if it is at most `age` old.
-    fn known(&self, age: Duration, now: Instant) -> Option<&Known> {
-        self.known.as_ref().filter(|known| now.saturating_duration_since(known.fetched) < age)
-    }
-
     fn ask(&mut self, path: &KeyPath, age: Duration, now: Instant) -> Asked {
-        if let Some(known) = self.known(age, now) {
-            let answer = Answer::Key(known.key.clone());
+        if let Some(known) = self.key.known(age, now) {
+            let answer = Answer::Key(known.value.clone());
             let fetch = self.is_due(now).then(|| self.begin(path, now));
             return Asked { answer, fetch };
         }
-        if let Some(flight) = self.flight.clone().filter(|_| self.is_flying()) {
-            return Asked { answer: Answer::Wait(flight), fetch: None };
+        if let Some(in_flight) = self.key.in_flight() {
+            return Asked { answer: Answer::Wait(in_flight), fetch: None };
         }
-        if let Some(failed) = self.failed.as_ref().filter(|_| !self.may_fetch(now)) {
-            return Asked { answer: Answer::Unavailable(failed.why.clone()), fetch: None };
+        if let Some(why) = self.key.failure() {
+            let pause = if why.is_worth_retrying() { PAUSE } else { LONG_PAUSE };
+            if !self.key.may_begin(pause, now) {
+                return Asked { answer: Answer::Unavailable(why.clone()), fetch: None };
+            }
         }
         if self.kind() == Kind::StrangeWithout {
             return Asked { answer: Answer::Turn, fetch: None };
         }
-        let landing = self.begin(path, now);
-        Asked { answer: Answer::Wait(landing.ended.subscribe()), fetch: Some(landing) }
+        let fetch = self.begin(path, now);
+        Asked { answer: Answer::Wait(fetch.begun.in_flight()), fetch: Some(fetch) }
     }
 
-    fn begin(&mut self, path: &KeyPath, now: Instant) -> Landing {
-        let (ended, flight) = watch::channel(false);
-        self.flight = Some(flight);
+    fn begin(&mut self, path: &KeyPath, now: Instant) -> Fetch {
         let is_trusted = self.standing != Standing::Strange;
-        Landing { path: path.clone(), is_trusted, began: now, ended }
+        Fetch { path: path.clone(), is_trusted, begun: self.key.begin(now) }
     }
 
     /// Whether that is worth a write.
@@ -359,22 +329,8 @@ impl Place {
 
     /// Whether there is no key, or one that is to be fetched ahead of its end.
     fn is_due(&self, now: Instant) -> bool {
-        let since = |then| now.saturating_duration_since(then);
-        let rested = self.failed.as_ref().is_none_or(|failed| since(failed.at) >= REFRESH_PAUSE);
-        self.known(REFRESHED, now).is_none() && rested && !self.is_flying()
-    }
-
-    /// A fetch whose task is gone without having ended it flies no longer.
-    fn is_flying(&self) -> bool {
-        self.flight.as_ref().is_some_and(|flight| flight.has_changed().is_ok())
-    }
-
-    fn may_fetch(&self, now: Instant) -> bool {
-        !self.is_flying()
-            && self.failed.as_ref().is_none_or(|failed| {
-                let pause = if failed.why.is_worth_retrying() { PAUSE } else { LONG_PAUSE };
-                now.saturating_duration_since(failed.at) >= pause
-            })
+        let pause = if self.key.failure().is_some() { REFRESH_PAUSE } else { Duration::ZERO };
+        self.key.known(REFRESHED, now).is_none() && self.key.may_begin(pause, now)
     }
 }
 
