@@ -107,7 +107,12 @@ fn allow(address: &str, what: &[&str]) {
 fn what_check_advises_for_exactly_once_delivery_comes_in_one_round_and_is_enough() {
     let settings = [("allow.everyone.if.no.acl.found", "false"), ("super.users", "User:ANONYMOUS")];
     let settings = settings.map(|(name, value)| (name, value.to_owned())).to_vec();
-    let broker = Broker::start_with(&Options { access_control: true, passwords: true, settings });
+    let broker = Broker::start_with(&Options {
+        access_control: true,
+        passwords: true,
+        settings,
+        ..Options::default()
+    });
     broker.set_password("mill", "a-password");
     let address = broker.address();
     for topic in ["asked.dead-letter", "marketo.checkpoints"] {
