@@ -352,7 +352,7 @@ fn found(topic: &MetadataTopic, advice: &Advice) -> Found {
         }
         Some(Code::TopicAuthorizationFailed) => Found::As(TopicReport::Trouble(format!(
             "topic `{name}` may not be seen, if it exists; run: {}",
-            advice.allow_write(name)
+            advice.allow_unseen(name)
         ))),
         Some(code) => Found::As(TopicReport::Trouble(format!("topic `{name}`: {code}"))),
     }
