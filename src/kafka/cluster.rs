@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -15,7 +15,7 @@ use std::{
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tracing::{error, info, warn};
 
-use super::errors;
+use super::{addresses::Told, errors};
 
 #[derive(Debug)]
 pub(super) struct Cluster {
@@ -29,6 +29,8 @@ pub(super) struct Cluster {
     /// A client lost all its brokers; nobody has looked since.
     suspected: AtomicBool,
     trouble: Mutex<Trouble>,
+    /// Which brokers the cluster named first, for those who ask for that.
+    named: OnceLock<Told>,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +38,8 @@ struct Trouble {
     /// The last thing that a client complained of.
     reason: String,
     needs_a_person: bool,
+    /// The last connection that failed, where no client complained.
+    failed: String,
     away_since: Option<Instant>,
 }
 
@@ -53,6 +57,7 @@ impl Cluster {
             busy: AtomicU64::new(0),
             suspected: AtomicBool::new(false),
             trouble: Mutex::default(),
+            named: OnceLock::new(),
         }
     }
 
@@ -96,10 +101,28 @@ impl Cluster {
         }
     }
 
-    /// The last complaint, for a person to read.
+    /// A client says which brokers the cluster names.
+    pub(super) fn names(&self, told: Option<Told>) {
+        if let Some(told) = told {
+            // The first time is the one that counts.
+            let _ = self.named.set(told);
+        }
+    }
+
+    pub(super) fn named(&self) -> Option<&Told> {
+        self.named.get()
+    }
+
+    /// A connection of a client's failed, for this reason.
+    pub(super) fn failed(&self, reason: &str) {
+        self.trouble().failed = reason.into();
+    }
+
+    /// The last complaint, or else why the last connection failed, for a person to read.
     pub(super) fn last_complaint(&self) -> Option<String> {
         let trouble = self.trouble();
-        (!trouble.reason.is_empty()).then(|| trouble.reason.clone())
+        let known = [&trouble.reason, &trouble.failed].into_iter().find(|known| !known.is_empty());
+        known.cloned()
     }
 
     /// The cluster was asked and answered.
@@ -117,14 +140,14 @@ impl Cluster {
         }
     }
 
-    /// The cluster was asked and did not answer.
-    pub(super) fn is_not_there(&self, error: &str) {
+    /// The cluster was asked and did not answer. Whether that is news.
+    pub(super) fn is_not_there(&self, error: &str) -> bool {
         if self.silence().is_some_and(|silence| silence < ASK_AFTER) {
-            return; // Somebody else had an answer meanwhile.
+            return false; // Somebody else had an answer meanwhile.
         }
         let mut trouble = self.trouble();
         if trouble.away_since.is_some() {
-            return;
+            return false;
         }
         trouble.away_since = Some(Instant::now());
         let reason = if trouble.reason.is_empty() { error } else { &trouble.reason };
@@ -134,6 +157,7 @@ impl Cluster {
         } else {
             warn!(brokers = self.name, reason, "{text}");
         }
+        true
     }
 
     fn now(&self) -> u64 {
@@ -189,6 +213,7 @@ mod tests {
         let cluster = Cluster::new("b:9092");
         cluster.complained(Code::Authentication, "SASL authentication failed");
         cluster.complained(Code::BrokerTransportFailure, "disconnected");
+        cluster.failed("disconnected");
         assert_eq!(cluster.last_complaint().as_deref(), Some("SASL authentication failed"));
     }
 }
