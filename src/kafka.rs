@@ -16,6 +16,7 @@ mod access;
 mod addresses;
 mod advice;
 mod by_name;
+mod cause;
 mod cluster;
 mod collision;
 mod committed;

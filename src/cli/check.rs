@@ -1,6 +1,7 @@
 //! `millrace check`: all mistakes of the configuration at once, or what it amounts to.
 
 mod machine;
+mod stored;
 
 use std::{ffi::OsString, io::Write};
 

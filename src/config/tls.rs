@@ -34,21 +34,21 @@ pub(super) fn read(reading: &mut Reading, listen: &mut Section) -> Option<Option
     let authority = reading.optional(&mut section, "client_ca_file", &FILE);
     reading.end(section);
     let (certificate, private, client_ca_file) = (certificate?, private?, authority?);
-    // The other file stands for the missing one meanwhile, so that it is looked at, too.
-    let missing = |reading: &mut Reading, name: &str, other: Option<PathBuf>| {
-        let remedy = "TLS needs both, listen.tls.certificate_file and listen.tls.key_file.";
-        reading.mistakes.at(&key.child(name), "is missing", remedy);
-        let file = other?;
-        Some(Some(Tls { certificate_file: file.clone(), key_file: file, client_ca_file: None }))
+    // Another file stands for a missing one meanwhile, so that those that are there are looked at, too.
+    let Some(other) = [&certificate, &private, &client_ca_file].into_iter().find_map(Clone::clone)
+    else {
+        return Some(None);
     };
-    match (certificate, private) {
-        (Some(certificate_file), Some(key_file)) => {
-            Some(Some(Tls { certificate_file, key_file, client_ca_file }))
-        }
-        (None, None) if client_ca_file.is_none() => Some(None),
-        (Some(certificate), None) => missing(reading, "key_file", Some(certificate)),
-        (None, private) => missing(reading, "certificate_file", private),
-    }
+    let mut needed = |name: &str, file: Option<PathBuf>| {
+        file.unwrap_or_else(|| {
+            let remedy = "TLS needs both, listen.tls.certificate_file and listen.tls.key_file.";
+            reading.mistakes.at(&key.child(name), "is missing", remedy);
+            other.clone()
+        })
+    };
+    let certificate_file = needed("certificate_file", certificate);
+    let key_file = needed("key_file", private);
+    Some(Some(Tls { certificate_file, key_file, client_ca_file }))
 }
 
 /// `sources.<name>.auth.certificate`; `Some(None)` where the source takes none.

@@ -1,49 +1,186 @@
-//! Whether the addresses that a cluster names can be reached: brokers tell every client where they
-//! are, and what they tell may be good elsewhere alone (another network, a name that is not resolved).
+//! Whether a broker of the cluster answers at each address that the cluster names: brokers tell every client
+//! where they are, and what they tell may be good elsewhere alone (another network, a name that is not
+//! resolved), or lead to something that is no broker, or to none that speaks as this client does.
+//!
+//! First a name and a connection, then a question in Kafka's protocol with everything that the client is set
+//! to (TLS, a password). A few brokers are looked at at once, and none behind those where one is in trouble: the
+//! time is that of a few, however many there are.
 
 use std::{
-    io,
+    collections::HashMap,
+    fmt, io,
     net::{TcpStream, ToSocketAddrs},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
-/// How long looking takes in all: to resolve a name, and to open a connection.
-const WITHIN: Duration = Duration::from_secs(3);
+use rdkafka::producer::Producer;
+use serde::Deserialize;
 
-/// Those of `brokers` that can't be reached, each with the reason.
-pub(super) fn unreachable(brokers: &[(String, u16)]) -> Vec<String> {
-    let end = Instant::now() + WITHIN;
-    let threads: Vec<_> = brokers.iter().cloned().map(look).collect();
-    let answer = |((host, port), answer): (&(String, u16), mpsc::Receiver<io::Result<()>>)| {
-        let left = end.saturating_duration_since(Instant::now());
-        let problem = match answer.recv_timeout(left) {
-            Ok(Ok(())) => return None,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no connection within {} s", WITHIN.as_secs()),
+use super::{
+    cause,
+    cluster::Cluster,
+    context::{asking, drain},
+    properties,
+};
+use crate::config;
+
+/// How long a name and a connection may take.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long an answer may take, at least.
+const ANSWER: Duration = Duration::from_secs(5);
+/// Of brokers at once: each has threads of its own.
+const TOGETHER: usize = 16;
+/// For the cluster's id, which comes with the answer.
+const ID: Duration = Duration::from_millis(500);
+
+/// A broker where the cluster says that it is. Displays as `host:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    pub id: i32,
+    pub host: String,
+    pub port: u16,
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// Which brokers a cluster names, as a client was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    /// In the order of their ids.
+    pub brokers: Vec<Named>,
+    /// Since the client was made.
+    pub after: Duration,
+}
+
+/// What the library's statistics say of it; `None` while it was told of no broker.
+pub(super) fn told(json: &[u8]) -> Option<Told> {
+    #[derive(Deserialize)]
+    struct Statistics {
+        /// In microseconds.
+        age: u64,
+        brokers: HashMap<String, Broker>,
+    }
+    #[derive(Deserialize)]
+    struct Broker {
+        nodeid: i32,
+        nodename: String,
+        source: String,
+    }
+    let statistics: Statistics = serde_json::from_slice(json).ok()?;
+    let named = |broker: Broker| {
+        let (host, port) = broker.nodename.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let is_told = broker.source == "learned" && broker.nodeid >= 0;
+        is_told.then_some(Named { id: broker.nodeid, host, port: port.parse().ok()? })
+    };
+    let mut brokers: Vec<_> = statistics.brokers.into_values().filter_map(named).collect();
+    brokers.sort_by_key(|broker| broker.id);
+    let after = Duration::from_micros(statistics.age);
+    (!brokers.is_empty()).then_some(Told { brokers, after })
+}
+
+/// What brokers are asked, and what the cluster said that named them.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    pub kafka: config::Kafka,
+    /// A topic; an answer about one is small.
+    pub topic: String,
+    pub cluster_id: Option<String>,
+    /// How long an answer may take; it is longer on a line that is known to be slow.
+    pub within: Duration,
+}
+
+impl Question {
+    /// After an answer of the cluster that took so long, of at most `timeout`.
+    pub fn patience(took: Duration, timeout: Duration) -> Duration {
+        (4 * took).clamp(ANSWER, timeout.max(ANSWER))
+    }
+}
+
+/// Those of `brokers` where no broker of the cluster answers, each with the reason.
+pub(super) fn unreachable(question: &Question, brokers: &[Named]) -> Vec<String> {
+    let mut left = brokers.len();
+    for group in brokers.chunks(TOGETHER) {
+        left -= group.len();
+        let mut found = look_at(question, group);
+        if !found.is_empty() {
+            if left > 0 {
+                found.push(format!("and {left} others were not looked at"));
+            }
+            return found;
+        }
+    }
+    Vec::new()
+}
+
+fn look_at(question: &Question, brokers: &[Named]) -> Vec<String> {
+    let within = CONNECT.as_secs();
+    let connected =
+        all_at_once(brokers, CONNECT, |broker| connect(&broker).map_err(|e| e.to_string()));
+    let connected = connected
+        .into_iter()
+        .map(|answer| answer.unwrap_or_else(|| Err(format!("no connection within {within} s"))));
+    let (mut open, mut found) = (Vec::new(), Vec::new());
+    for (broker, connected) in brokers.iter().zip(connected) {
+        match connected {
+            Ok(()) => open.push(broker.clone()),
+            Err(why) => found.push((broker.id, broker.clone(), why)),
+        }
+    }
+    let ask = {
+        let question = question.clone();
+        move |broker: Named| ask(&question, &broker)
+    };
+    // A little longer than the question itself, which knows why there is no answer.
+    let answers = all_at_once(&open, question.within + ID + ID, ask);
+    for (broker, answer) in open.iter().zip(answers) {
+        if let Err(why) = answer.unwrap_or_else(|| Err(silent(question.within))) {
+            found.push((broker.id, broker.clone(), why));
+        }
+    }
+    found.sort_by_key(|(id, ..)| *id);
+    found.iter().map(|(id, at, why)| format!("broker {id} at {at} ({why})")).collect()
+}
+
+type Answer = Result<(), String>;
+
+/// What `look` says of each of `brokers`; nothing where it says nothing in time.
+fn all_at_once(
+    brokers: &[Named],
+    within: Duration,
+    look: impl Fn(Named) -> Answer + Clone + Send + 'static,
+) -> Vec<Option<Answer>> {
+    let end = Instant::now() + within;
+    let start = |broker: &Named| {
+        let (send, receive) = mpsc::channel();
+        let (look, broker) = (look.clone(), broker.clone());
+        let look = move || {
+            // Too late, perhaps: then there is no listener.
+            let _ = send.send(look(broker));
         };
-        Some(format!("{host}:{port} ({problem})"))
+        // On a thread of its own: the resolver knows no time limit. Without a thread the sender is dropped,
+        // and the broker counts as one that does not answer.
+        let _ = thread::Builder::new().name("kafka-address".into()).spawn(look);
+        receive
     };
-    brokers.iter().zip(threads).filter_map(answer).collect()
+    let threads: Vec<mpsc::Receiver<Answer>> = brokers.iter().map(start).collect();
+    let left = || end.saturating_duration_since(Instant::now());
+    threads.iter().map(|answer| answer.recv_timeout(left()).ok()).collect()
 }
 
-/// On a thread of its own: the resolver knows no time limit.
-fn look((host, port): (String, u16)) -> mpsc::Receiver<io::Result<()>> {
-    let (send, receive) = mpsc::channel();
-    let look = move || {
-        // Too late, perhaps: then there is no listener.
-        let _ = send.send(connect(&host, port));
-    };
-    // Without a thread the sender is dropped, and the broker counts as one that does not answer.
-    let _ = thread::Builder::new().name("kafka-address".into()).spawn(look);
-    receive
-}
-
-fn connect(host: &str, port: u16) -> io::Result<()> {
+fn connect(broker: &Named) -> io::Result<()> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, WITHIN) {
+    for address in (broker.host.as_str(), broker.port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECT) {
             Ok(_) => return Ok(()),
             Err(error) => last = error,
         }
@@ -51,25 +188,115 @@ fn connect(host: &str, port: u16) -> io::Result<()> {
     Err(last)
 }
 
+/// By a client that knows this address alone.
+fn ask(question: &Question, broker: &Named) -> Answer {
+    let Question { kafka, topic, cluster_id, within } = question;
+    let cluster = Arc::new(Cluster::new(&kafka.bootstrap_servers));
+    let mut native = properties::client(kafka);
+    native.set("bootstrap.servers", broker.to_string());
+    let client = asking(native, &cluster).map_err(|error| properties::describe(&error))?;
+    let answer = client.client().fetch_metadata(Some(topic), *within);
+    drain(&client); // The reason for a failure comes as an event.
+    // An answer of this broker's is the one that names others; the next one may be another broker's.
+    if answer.is_err() && cluster.named().is_none() {
+        // A time-out of the library's says no more than that there was no answer.
+        let complaint = cluster.last_complaint().filter(|reason| !reason.contains("imed out"));
+        return Err(complaint.map_or_else(|| silent(*within), |reason| cause::with(kafka, reason)));
+    }
+    match (cluster_id, client.client().fetch_cluster_id(ID)) {
+        (Some(ours), Some(other)) if *ours != other => {
+            Err(format!("a broker of another cluster answers: {other}, and this is {ours}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn silent(within: Duration) -> String {
+    let seconds = within.as_secs();
+    format!("it accepts connections and does not answer within {seconds} s")
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::kafka::MockCluster;
+
+    fn question(cluster_id: Option<&str>) -> Question {
+        let kafka = config::Kafka {
+            bootstrap_servers: "b:9092".into(),
+            properties: Default::default(),
+            queue_size: 1,
+            delivery: Default::default(),
+        };
+        let (topic, cluster_id) = ("t".into(), cluster_id.map(str::to_owned));
+        Question { kafka, topic, cluster_id, within: Duration::from_secs(5) }
+    }
+
+    fn named(id: i32, address: &str) -> Named {
+        let (host, port) = address.rsplit_once(':').unwrap();
+        Named { id, host: host.into(), port: port.parse().unwrap() }
+    }
 
     #[test]
     fn an_address_that_refuses_or_has_no_name_is_named_with_the_reason() {
-        let open = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = open.local_addr().unwrap().port();
-        let brokers = [("127.0.0.1".to_owned(), port), ("no-such-host.invalid".to_owned(), 9092)];
-        let found = unreachable(&brokers);
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].starts_with("no-such-host.invalid:9092 ("), "{found:?}");
-        drop(open);
-        let found = unreachable(&brokers[..1]);
-        assert!(
-            found[0].starts_with(&format!("127.0.0.1:{port} (Connection refused")),
-            "{found:?}"
-        );
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let brokers = [named(7, &gone.to_string()), named(3, "no-such-host.invalid:9092")];
+        let found = unreachable(&question(None), &brokers);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("broker 3 at no-such-host.invalid:9092 ("), "{found:?}");
+        let refused = format!("broker 7 at {gone} (Connection refused");
+        assert!(found[1].starts_with(&refused), "{found:?}");
+    }
+
+    #[test]
+    fn of_three_brokers_the_one_that_accepts_and_does_not_answer_is_named() {
+        let cluster = MockCluster::start(2).unwrap();
+        let mut brokers: Vec<_> =
+            (1..).zip(cluster.bootstrap().split(',')).map(|(id, at)| named(id, at)).collect();
+        assert_eq!(unreachable(&question(None), &brokers), Vec::<String>::new());
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap().to_string();
+        brokers.insert(1, named(9, &address));
+        let found = unreachable(&question(None), &brokers);
+        let reason = "it accepts connections and does not answer within 5 s";
+        assert_eq!(found, [format!("broker 9 at {address} ({reason})")]);
+    }
+
+    #[test]
+    fn a_broker_of_another_cluster_is_no_broker_of_this_one() {
+        let cluster = MockCluster::start(1).unwrap();
+        let brokers = [named(1, cluster.bootstrap())];
+        let found = unreachable(&question(Some("this-one")), &brokers);
+        assert!(found[0].contains("a broker of another cluster answers"), "{found:?}");
+    }
+
+    #[test]
+    fn what_comes_behind_brokers_in_trouble_is_not_looked_at() {
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let brokers: Vec<_> = (1..=20).map(|id| named(id, &gone)).collect();
+        let found = unreachable(&question(None), &brokers);
+        assert_eq!(found.len(), TOGETHER + 1);
+        assert_eq!(found[TOGETHER], "and 4 others were not looked at");
+    }
+
+    #[test]
+    fn brokers_that_a_client_was_told_of_are_those_that_have_an_id() {
+        let json = br#"{"age":1500000,"brokers":{
+            "b:9092/bootstrap":{"nodeid":-1,"nodename":"b:9092","source":"configured"},
+            "GroupCoordinator":{"nodeid":2,"nodename":"","source":"logical"},
+            "[::1]:9093/2":{"nodeid":2,"nodename":"[::1]:9093","source":"learned"},
+            "c:9092/1":{"nodeid":1,"nodename":"c:9092","source":"learned"}}}"#;
+        let brokers = vec![named(1, "c:9092"), Named { id: 2, host: "::1".into(), port: 9093 }];
+        assert_eq!(told(json), Some(Told { brokers, after: Duration::from_millis(1500) }));
+        assert_eq!(told(br#"{"age":1,"brokers":{}}"#), None);
+        assert_eq!(told(b"{"), None);
+    }
+
+    #[test]
+    fn an_address_of_ip_version_6_is_written_as_clients_take_it() {
+        let broker = Named { id: 1, host: "::1".into(), port: 9092 };
+        assert_eq!(broker.to_string(), "[::1]:9092");
     }
 }

@@ -16,6 +16,7 @@ pub(super) struct Advice {
     replication_factor: i32,
     settings: Vec<(String, String)>,
     transactional_id_prefix: String,
+    makes_topics: bool,
     /// The topic that is also read, with exactly-once delivery.
     checkpoints: Option<String>,
 }
@@ -36,6 +37,7 @@ impl Advice {
                 .map(|topics| topics.config.clone().into_iter().collect())
                 .unwrap_or_default(),
             transactional_id_prefix: kafka.delivery.transactional_id_prefix.clone(),
+            makes_topics: topics.is_some_and(|topics| topics.create),
             checkpoints: topics
                 .filter(|_| kafka.delivery.is_exactly_once())
                 .map(|topics| topics.checkpoints.clone()),
@@ -72,21 +74,22 @@ impl Advice {
         self.allow("--operation Write --operation Describe", &ids)
     }
 
-    /// The line that lets this service make `topic`.
+    /// The line that lets this service make `topic`, and write to it then.
     pub(super) fn allow_create(&self, topic: &str) -> String {
-        self.allow_topic("--operation Create --operation Describe", topic)
+        self.allow_topic("--operation Create --operation Write --operation Describe", topic)
+    }
+
+    /// The line for a topic that may not be seen: it may have to be made first.
+    pub(super) fn allow_unseen(&self, topic: &str) -> String {
+        if self.makes_topics { self.allow_create(topic) } else { self.allow_write(topic) }
     }
 
     fn allow_topic(&self, operations: &str, topic: &str) -> String {
         let resource = format!("--topic '{topic}'");
-        if self.checkpoints.as_deref() != Some(topic) {
-            return self.allow(operations, &resource);
+        match self.checkpoints.as_deref() == Some(topic) {
+            true => self.allow(&format!("--operation Read {operations}"), &resource),
+            false => self.allow(operations, &resource),
         }
-        let missing = ["--operation Read", "--operation Write"];
-        let missing = missing.into_iter().filter(|operation| !operations.contains(operation));
-        let all =
-            missing.fold(operations.to_owned(), |all, operation| format!("{operation} {all}"));
-        self.allow(&all, &resource)
     }
 
     /// The line that lets this service write idempotently (needed up to Kafka 2.8).
@@ -134,5 +137,12 @@ mod tests {
             "kafka-acls.sh --bootstrap-server b1:9092,b2:9092 --command-config admin.properties \
              --add --allow-principal 'User:mill' --operation Write --operation Describe --topic 't'"
         );
+        let both = "--operation Create --operation Write --operation Describe --topic 't'";
+        for line in [advice.allow_create("t"), advice.allow_unseen("t")] {
+            assert!(line.ends_with(both), "{line}");
+        }
+        let by_hand = config::Topics { create: false, ..topics };
+        let advice = Advice::new(&kafka, Some(&by_hand));
+        assert_eq!(advice.allow_unseen("t"), advice.allow_write("t"));
     }
 }

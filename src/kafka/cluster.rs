@@ -5,7 +5,10 @@
 //! many clients notice.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -13,7 +16,7 @@ use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tracing::{error, info, warn};
 
-use super::errors;
+use super::{addresses::Told, errors};
 
 #[derive(Debug)]
 pub(super) struct Cluster {
@@ -27,6 +30,8 @@ pub(super) struct Cluster {
     /// A client lost all its brokers; nobody has looked since.
     suspected: AtomicBool,
     trouble: Mutex<Trouble>,
+    /// Which brokers the cluster named first, for those who ask for that.
+    named: OnceLock<Told>,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +39,8 @@ struct Trouble {
     /// The last thing that a client complained of.
     reason: String,
     needs_a_person: bool,
+    /// The last connection that failed, where no client complained.
+    failed: String,
     away_since: Option<Instant>,
 }
 
@@ -51,6 +58,7 @@ impl Cluster {
             busy: AtomicU64::new(0),
             suspected: AtomicBool::new(false),
             trouble: Mutex::default(),
+            named: OnceLock::new(),
         }
     }
 
@@ -94,10 +102,28 @@ impl Cluster {
         }
     }
 
-    /// The last complaint, for a person to read.
+    /// A client says which brokers the cluster names.
+    pub(super) fn names(&self, told: Option<Told>) {
+        if let Some(told) = told {
+            // The first time is the one that counts.
+            let _ = self.named.set(told);
+        }
+    }
+
+    pub(super) fn named(&self) -> Option<&Told> {
+        self.named.get()
+    }
+
+    /// A connection of a client's failed, for this reason.
+    pub(super) fn failed(&self, reason: &str) {
+        self.trouble.lock().failed = reason.into();
+    }
+
+    /// The last complaint, or else why the last connection failed, for a person to read.
     pub(super) fn last_complaint(&self) -> Option<String> {
         let trouble = self.trouble.lock();
-        (!trouble.reason.is_empty()).then(|| trouble.reason.clone())
+        let known = [&trouble.reason, &trouble.failed].into_iter().find(|known| !known.is_empty());
+        known.cloned()
     }
 
     /// The cluster was asked and answered.
@@ -115,14 +141,14 @@ impl Cluster {
         }
     }
 
-    /// The cluster was asked and did not answer.
-    pub(super) fn is_not_there(&self, error: &str) {
+    /// The cluster was asked and did not answer. Whether that is news.
+    pub(super) fn is_not_there(&self, error: &str) -> bool {
         if self.silence().is_some_and(|silence| silence < ASK_AFTER) {
-            return; // Somebody else had an answer meanwhile.
+            return false; // Somebody else had an answer meanwhile.
         }
         let mut trouble = self.trouble.lock();
         if trouble.away_since.is_some() {
-            return;
+            return false;
         }
         trouble.away_since = Some(Instant::now());
         let reason = if trouble.reason.is_empty() { error } else { &trouble.reason };
@@ -132,6 +158,7 @@ impl Cluster {
         } else {
             warn!(brokers = self.name, reason, "{text}");
         }
+        true
     }
 
     fn now(&self) -> u64 {
@@ -182,6 +209,7 @@ mod tests {
         let cluster = Cluster::new("b:9092");
         cluster.complained(Code::Authentication, "SASL authentication failed");
         cluster.complained(Code::BrokerTransportFailure, "disconnected");
+        cluster.failed("disconnected");
         assert_eq!(cluster.last_complaint().as_deref(), Some("SASL authentication failed"));
     }
 }

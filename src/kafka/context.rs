@@ -14,7 +14,7 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 use rdkafka::{
-    ClientContext, Message,
+    ClientConfig, ClientContext, Message,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode as Code},
     producer::{BaseProducer, DeliveryResult, Producer, ProducerContext},
@@ -24,6 +24,7 @@ use tracing::{debug, error, warn};
 use crate::kafka::produce::{Failure, Outcome, Token};
 
 use super::{
+    addresses,
     cluster::Cluster,
     errors::{self, is_brokers_word, is_missing_topic},
     gate::Gate,
@@ -98,6 +99,20 @@ impl<R> Context<R> {
     }
 }
 
+/// How soon a client says which brokers the cluster names.
+const NAMES_WITHIN: &str = "500";
+
+/// A client that asks for a short time, and that hears which brokers the cluster names although none of
+/// them answers: the library gives up the addresses that it was given once it knows others.
+pub(super) fn asking(
+    mut native: ClientConfig,
+    cluster: &Arc<Cluster>,
+) -> Result<BaseProducer<Asking>, KafkaError> {
+    native
+        .set("statistics.interval.ms", NAMES_WITHIN)
+        .create_with_context(Asking::new(Arc::clone(cluster)))
+}
+
 /// Handles every event that waits, without blocking.
 pub(super) fn drain<R: TakeReport>(client: &BaseProducer<Context<R>>) {
     let events = &client.context().events;
@@ -113,13 +128,13 @@ pub(super) fn drain<R: TakeReport>(client: &BaseProducer<Context<R>>) {
 impl<R: TakeReport> ClientContext for Context<R> {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         self.count();
-        self.reports.hear(facility, line);
+        self.reports.hear(&self.cluster, facility, line);
         log(level, facility, line);
     }
 
     fn stats_raw(&self, json: &[u8]) {
         self.count();
-        self.reports.statistics(json);
+        self.reports.statistics(&self.cluster, json);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -142,21 +157,30 @@ pub(super) trait TakeReport: Send + Sync {
     fn take(&self, result: &DeliveryResult<'_>, slot: usize);
 
     /// Takes what the client says of itself from time to time.
-    fn statistics(&self, json: &[u8]);
+    fn statistics(&self, cluster: &Cluster, json: &[u8]);
 
     /// A line of the library's log.
-    fn hear(&self, _facility: &str, _line: &str) {}
+    fn hear(&self, cluster: &Cluster, facility: &str, line: &str);
 }
 
 /// A client that only asks sends no records.
 impl TakeReport for () {
     fn take(&self, _: &DeliveryResult<'_>, _: usize) {}
 
-    fn statistics(&self, _: &[u8]) {}
+    fn statistics(&self, cluster: &Cluster, json: &[u8]) {
+        cluster.names(addresses::told(json));
+    }
+
+    fn hear(&self, cluster: &Cluster, facility: &str, line: &str) {
+        // A connection that a broker ends is no error of the library's, and stands in its log alone.
+        if facility == "FAIL" {
+            cluster.failed(line.split_once("]: ").map_or(line, |(_thread, line)| line));
+        }
+    }
 }
 
 impl TakeReport for Reports {
-    fn hear(&self, facility: &str, line: &str) {
+    fn hear(&self, _: &Cluster, facility: &str, line: &str) {
         let Some((topic, why)) = kept_out(facility, line) else { return };
         self.state().kept_out.push((topic.into(), why.into()));
     }
@@ -216,7 +240,7 @@ impl TakeReport for Reports {
         }
     }
 
-    fn statistics(&self, json: &[u8]) {
+    fn statistics(&self, _: &Cluster, json: &[u8]) {
         if let Some(watch) = &self.watch {
             watch.statistics(json);
         }

@@ -66,7 +66,7 @@ pub fn ensure_topics(
 ) -> Result<Vec<(String, Ensured)>, ProbeError> {
     let maker = AdminMaker::new(kafka, topics)
         .map_err(|error| ProbeError::Config(format!("no thread for the admin client: {error}")))?;
-    let mut cluster = Asked { kafka, maker, patience };
+    let mut cluster = Asked { kafka, maker, patience, is_first: true };
     let mut ensured = ensure(&mut cluster, topics, names, patience)?;
     let take = |name: &String| {
         let unknown = || Ensured::Refused(format!("topic `{name}`: the cluster did not answer"));
@@ -88,11 +88,14 @@ struct Asked<'a> {
     kafka: &'a config::Kafka,
     maker: AdminMaker,
     patience: Duration,
+    /// Nothing was asked yet.
+    is_first: bool,
 }
 
 impl Ask for Asked<'_> {
     fn shown(&mut self, names: &[String]) -> Result<HashMap<String, Shown>, ProbeError> {
-        probe::shown(self.kafka, names, self.patience)
+        let is_first = std::mem::take(&mut self.is_first);
+        probe::shown(self.kafka, names, self.patience, is_first)
     }
 
     fn settings(&mut self, names: &[String]) -> HashMap<String, Result<Settings, NoSettings>> {

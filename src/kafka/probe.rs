@@ -19,11 +19,12 @@ use uuid::Uuid;
 use crate::config;
 
 use super::{
-    addresses,
+    addresses::{self, Named, Question},
     advice::Advice,
     by_name::{self, Patience},
+    cause,
     cluster::Cluster,
-    context::{Asking, drain},
+    context::{Asking, asking, drain},
     ensure::{self, Shown},
     errors, properties, read_check,
     topics::{AdminMaker, Made},
@@ -34,6 +35,8 @@ use super::{
 /// How long one try for the first answer may take, and the listing of all topics.
 const EACH_QUESTION: Duration = Duration::from_secs(3);
 const LISTING: Duration = Duration::from_secs(50);
+/// For the first answer of a cluster that is in trouble.
+const ADDRESSES: Duration = Duration::from_secs(10);
 
 /// What a cluster said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,9 +78,10 @@ pub enum ProbeError {
     #[error("no answer from {brokers} within {seconds} s: {reason}")]
     NoAnswer { brokers: String, seconds: u64, reason: String },
     #[error(
-        "the cluster answers at {brokers}, and names addresses that can't be reached from here: \
-         {addresses}; correct advertised.listeners of the brokers, the names' resolution or the \
-         network: events go to these addresses"
+        "the cluster answers at {brokers}, and names addresses where no broker of it answers from here: \
+         {addresses}; events go to these addresses: correct advertised.listeners of the brokers, the names' \
+         resolution, or what is in between (a firewall, a proxy, a port with TLS where plain text is \
+         expected, or the reverse)"
     )]
     Unreachable { brokers: String, addresses: String },
 }
@@ -90,15 +94,14 @@ pub fn probe(
     timeout: Duration,
 ) -> Result<Report, ProbeError> {
     let cluster = Arc::new(Cluster::new(&kafka.bootstrap_servers));
-    let client: BaseProducer<Asking> = properties::client(kafka)
-        .create_with_context(Asking::new(Arc::clone(&cluster)))
+    let client = asking(properties::client(kafka), &cluster)
         .map_err(|error| ProbeError::Config(properties::describe(&error)))?;
     let advice = Advice::new(kafka, Some(topics));
 
-    let brokers = first_answer(&client, &cluster, kafka, &topics.dead_letter, timeout)?;
+    let brokers = reachable(&client, &cluster, kafka, &topics.dead_letter, timeout)?;
     let mut report = Report {
         cluster_id: client.client().fetch_cluster_id(Duration::from_secs(1)),
-        brokers,
+        brokers: brokers.iter().map(ToString::to_string).collect(),
         topics: Vec::new(),
     };
     let mut missing = Vec::new();
@@ -189,10 +192,9 @@ pub fn existing_topics(
     timeout: Duration,
 ) -> Result<Vec<String>, ProbeError> {
     let cluster = Arc::new(Cluster::new(&kafka.bootstrap_servers));
-    let client: BaseProducer<Asking> = properties::client(kafka)
-        .create_with_context(Asking::new(Arc::clone(&cluster)))
+    let client = asking(properties::client(kafka), &cluster)
         .map_err(|error| ProbeError::Config(properties::describe(&error)))?;
-    first_answer(&client, &cluster, kafka, &topics.dead_letter, timeout)?;
+    reachable(&client, &cluster, kafka, &topics.dead_letter, timeout)?;
     if prefix.is_empty() {
         return Ok(Vec::new());
     }
@@ -205,18 +207,21 @@ pub fn existing_topics(
     Ok(names.filter(|name| name.starts_with(prefix)).collect())
 }
 
-/// Those of `names` that the cluster shows.
+/// Those of `names` that the cluster shows. The first question of several also looks at its addresses.
 pub(super) fn shown(
     kafka: &config::Kafka,
     names: &[String],
     timeout: Duration,
+    is_first: bool,
 ) -> Result<HashMap<String, Shown>, ProbeError> {
     let Some(first) = names.first() else { return Ok(HashMap::new()) };
     let cluster = Arc::new(Cluster::new(&kafka.bootstrap_servers));
-    let client: BaseProducer<Asking> = properties::client(kafka)
-        .create_with_context(Asking::new(Arc::clone(&cluster)))
+    let client = asking(properties::client(kafka), &cluster)
         .map_err(|error| ProbeError::Config(properties::describe(&error)))?;
-    first_answer(&client, &cluster, kafka, first, timeout)?;
+    match is_first {
+        true => reachable(&client, &cluster, kafka, first, timeout)?,
+        false => first_answer(&client, &cluster, kafka, first, timeout, &mut || Ok(()))?,
+    };
     let shown = |topic: &MetadataTopic| match topic.error().map(Code::from) {
         Some(code) => ensure::trouble(topic.name(), code),
         None => Some(Shown::Topic {
@@ -234,20 +239,74 @@ pub(super) fn shown(
     Ok(found.into_iter().filter_map(|(name, shown)| Some((name, shown?))).collect())
 }
 
+/// Says so where a cluster that does not answer names addresses where no broker answers: what else is told
+/// names `kafka.bootstrap_servers` alone.
+pub(super) fn warn_of_addresses(kafka: &config::Kafka, topic: &str) {
+    let cluster = Arc::new(Cluster::new(&kafka.bootstrap_servers));
+    // What else is wrong with the cluster is told by who waits for it.
+    let Ok(client) = asking(properties::client(kafka), &cluster) else { return };
+    let found = reachable(&client, &cluster, kafka, topic, ADDRESSES);
+    if let Err(error @ ProbeError::Unreachable { .. }) = found {
+        tracing::warn!("{error}");
+    }
+}
+
 enum Found {
     As(TopicReport),
     Missing,
 }
 
-/// Waits for the cluster, and looks whether the addresses that it names can be reached; returns them.
+/// Waits for the cluster, and looks whether a broker answers at each address that it names; returns these.
 /// Asks about `topic`, since a listing of all topics may take long.
+fn reachable(
+    client: &BaseProducer<Asking>,
+    cluster: &Cluster,
+    kafka: &config::Kafka,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Vec<Named>, ProbeError> {
+    let look = |brokers: &[Named], after: Duration| {
+        let question = Question {
+            kafka: kafka.clone(),
+            topic: topic.to_owned(),
+            within: Question::patience(after, timeout),
+            cluster_id: client.client().fetch_cluster_id(Duration::from_secs(1)),
+        };
+        let unreachable = addresses::unreachable(&question, brokers);
+        if unreachable.is_empty() {
+            return Ok(());
+        }
+        let (brokers, addresses) = (kafka.bootstrap_servers.clone(), unreachable.join(", "));
+        Err(ProbeError::Unreachable { brokers, addresses })
+    };
+    let asked = Instant::now();
+    let mut is_looked_at = false;
+    let brokers = first_answer(client, cluster, kafka, topic, timeout, &mut || {
+        // Of a cluster that names brokers where none answers there is no second answer.
+        match cluster.named() {
+            Some(told) if !is_looked_at => {
+                is_looked_at = true;
+                look(&told.brokers, told.after)
+            }
+            _ => Ok(()),
+        }
+    })?;
+    if !is_looked_at {
+        look(&brokers, asked.elapsed())?;
+    }
+    Ok(brokers)
+}
+
+/// Waits for the cluster; returns the brokers that it names, in the order of their ids. After each try in
+/// vain, `unanswered` may end it.
 fn first_answer(
     client: &BaseProducer<Asking>,
     cluster: &Cluster,
     kafka: &config::Kafka,
     topic: &str,
     timeout: Duration,
-) -> Result<Vec<String>, ProbeError> {
+    unanswered: &mut dyn FnMut() -> Result<(), ProbeError>,
+) -> Result<Vec<Named>, ProbeError> {
     let end = Instant::now() + timeout;
     loop {
         let left = end.saturating_duration_since(Instant::now());
@@ -256,53 +315,27 @@ fn first_answer(
         drain(client); // The reason for a failure comes as an event.
         let error = match answer {
             Ok(metadata) => {
-                let mut brokers: Vec<_> = metadata.brokers().iter().collect();
-                brokers.sort_by_key(|broker| broker.id());
-                let address = |broker: &&MetadataBroker| {
-                    (broker.host().to_owned(), u16::try_from(broker.port()).unwrap_or(0))
+                let named = |broker: &MetadataBroker| Named {
+                    id: broker.id(),
+                    host: broker.host().to_owned(),
+                    port: u16::try_from(broker.port()).unwrap_or(0),
                 };
-                let brokers: Vec<_> = brokers.iter().map(address).collect();
-                return reachable(kafka, &brokers);
+                let mut brokers: Vec<_> = metadata.brokers().iter().map(named).collect();
+                brokers.sort_by_key(|broker| broker.id);
+                return Ok(brokers);
             }
             Err(error) => error,
         };
+        unanswered()?;
         if left.is_zero() {
+            let reason = cluster.last_complaint().unwrap_or_else(|| error.to_string());
             return Err(ProbeError::NoAnswer {
                 brokers: kafka.bootstrap_servers.clone(),
                 seconds: timeout.as_secs(),
-                reason: with_cause(
-                    kafka,
-                    cluster.last_complaint().unwrap_or_else(|| error.to_string()),
-                ),
+                reason: cause::with(kafka, reason),
             });
         }
     }
-}
-
-/// A TLS listener ends a connection without encryption, or answers in its own protocol: the library takes the
-/// beginning of that for an absurd length, or has no word for it but that the transport failed. (A connection
-/// that is refused has one.)
-fn with_cause(kafka: &config::Kafka, reason: String) -> String {
-    let is_told = reason.contains("security.protocol") || properties::is_encrypted(kafka);
-    let is_like_tls = ["Invalid response size", "isconnected", "transport failure"]
-        .iter()
-        .any(|text| reason.contains(text));
-    match is_like_tls && !is_told {
-        true => format!(
-            "{reason}; a likely cause: this port expects TLS, and kafka.properties.security_protocol is not \
-             SSL or SASL_SSL"
-        ),
-        false => reason,
-    }
-}
-
-fn reachable(kafka: &config::Kafka, brokers: &[(String, u16)]) -> Result<Vec<String>, ProbeError> {
-    let unreachable = addresses::unreachable(brokers);
-    if !unreachable.is_empty() {
-        let brokers = kafka.bootstrap_servers.clone();
-        return Err(ProbeError::Unreachable { brokers, addresses: unreachable.join(", ") });
-    }
-    Ok(brokers.iter().map(|(host, port)| format!("{host}:{port}")).collect())
 }
 
 fn found(topic: &MetadataTopic, advice: &Advice) -> Found {
@@ -319,7 +352,7 @@ fn found(topic: &MetadataTopic, advice: &Advice) -> Found {
         }
         Some(Code::TopicAuthorizationFailed) => Found::As(TopicReport::Trouble(format!(
             "topic `{name}` may not be seen, if it exists; run: {}",
-            advice.allow_write(name)
+            advice.allow_unseen(name)
         ))),
         Some(code) => Found::As(TopicReport::Trouble(format!("topic `{name}`: {code}"))),
     }

@@ -38,7 +38,7 @@ use super::{
     by_name::{self, Patience},
     cluster::Cluster,
     context::{Asking, drain},
-    errors, properties,
+    errors, probe, properties,
 };
 use directory::{Answers, Directory, Found, Rules};
 use lister::{Lister, Result as Listed};
@@ -116,7 +116,8 @@ impl Topics {
             wake: Condvar::new(),
         });
         let patience = Patience::new(ANSWER_WITHIN, SLOW_ANSWER_WITHIN);
-        let worker = Worker { shared: Arc::clone(&shared), maker, patience, asked: 0 };
+        let worker =
+            Worker { shared: Arc::clone(&shared), maker, patience, asked: 0, looking: None };
         let (running, ended) = mpsc::channel();
         thread::Builder::new().name("kafka-topics".into()).spawn(move || {
             worker.run();
@@ -234,6 +235,7 @@ struct Worker {
     patience: Patience,
     /// Names that the client in use was asked about.
     asked: usize,
+    looking: Option<thread::JoinHandle<()>>,
 }
 
 impl Worker {
@@ -343,6 +345,17 @@ impl Worker {
         self.ask(client, &[topic]);
     }
 
+    /// A cluster may well answer, and name addresses where no broker does.
+    fn look_at_addresses(&mut self) {
+        if self.looking.as_ref().is_some_and(|looking| !looking.is_finished()) {
+            return;
+        }
+        let (_, kafka) = self.shared.access.get();
+        let topic = self.shared.read(|directory| directory.any().to_owned());
+        let look = move || probe::warn_of_addresses(&kafka, &topic);
+        self.looking = thread::Builder::new().name("kafka-address".into()).spawn(look).ok();
+    }
+
     /// What the cluster says about each of `topics`; those that got no answer are left out.
     fn ask(&mut self, client: &BaseProducer<Asking>, topics: &[String]) -> Answers {
         self.asked += topics.len();
@@ -352,7 +365,11 @@ impl Worker {
         drain(client); // What went wrong meanwhile comes as events.
         match error {
             None => self.shared.cluster.is_there(),
-            Some(error) => self.shared.cluster.is_not_there(&error.to_string()),
+            Some(error) => {
+                if self.shared.cluster.is_not_there(&error.to_string()) {
+                    self.look_at_addresses();
+                }
+            }
         }
         answers.into_iter().collect()
     }

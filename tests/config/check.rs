@@ -145,6 +145,28 @@ fn one_file_of_tls_alone_is_looked_at_too_and_a_spool_below_a_file_is_one_mistak
 }
 
 #[test]
+fn an_authority_of_clients_is_looked_at_though_certificate_and_key_are_missing() {
+    let folder = Folder::with(&[("empty", ""), ("text", "no PEM"), ("half", "-----BEGIN CERT")]);
+    for (file, problem) in [
+        ("missing", "can't be read: No such file"),
+        ("", "can't be read: Is a directory"),
+        ("empty", "holds no certificate in PEM"),
+        ("text", "holds no certificate in PEM"),
+        ("half", "is no PEM, or only a part of it"),
+    ] {
+        let file = folder.text(file);
+        let authority = ("MILLRACE_LISTEN__TLS__CLIENT_CA_FILE", &file[..]);
+        for (more, count) in [(None, 3), (Some(("MILLRACE_LISTEN__TLS__KEY_FILE", "/no")), 3)] {
+            let all: Vec<_> = SMALL.into_iter().chain([authority]).chain(more).collect();
+            let text = run(&["check"], &all, &PLAIN).errors;
+            assert!(text.starts_with(&format!("{count} mistakes")), "{text}");
+            let named = format!("listen.tls.client_ca_file ({}) names `{file}`", authority.0);
+            assert!(text.contains(&format!("{named}, which {problem}")), "{text}");
+        }
+    }
+}
+
+#[test]
 fn check_lists_all_mistakes_and_ends_with_1() {
     let more = [("MILLRACE_TOPICS__LIMIT", "x"), ("MILLRACE_SPOOL__SIZE_LIMIT", "8000000TiB")];
     let ended = run(&["check"], &more, &PLAIN);

@@ -14,4 +14,5 @@ mod printed_again;
 mod round_trip;
 mod rules;
 mod secrets;
+mod stored;
 mod tls;

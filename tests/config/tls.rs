@@ -26,12 +26,17 @@ fn half_of_it_is_a_mistake() {
     for (given, missing) in [
         (vec![CERTIFICATE], "listen.tls.key_file"),
         (vec![KEY], "listen.tls.certificate_file"),
-        (vec![AUTHORITY], "listen.tls.certificate_file"),
         (vec![AUTHORITY, CERTIFICATE], "listen.tls.key_file"),
     ] {
         let text = mistake(&given);
         assert!(text.starts_with(missing) && text.contains("is missing"), "{text}");
     }
+    let text = bad(&[AUTHORITY]);
+    for missing in ["listen.tls.certificate_file (", "listen.tls.key_file ("] {
+        assert!(text.contains(missing), "{text}");
+    }
+    // The names wait for nothing else.
+    assert_eq!(mistake(&[AUTHORITY, CERTIFICATE, (NAMES, "a")]).matches("is missing").count(), 1);
 }
 
 #[test]

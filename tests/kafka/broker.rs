@@ -53,8 +53,22 @@ pub struct Options {
     pub access_control: bool,
     /// There is a second address that asks for a password (SASL with SCRAM-SHA-512).
     pub passwords: bool,
+    /// There are these addresses as well; not together with `passwords`.
+    pub listeners: Vec<Listener>,
     /// Further broker settings, which win over ours.
     pub settings: Vec<(&'static str, String)>,
+}
+
+/// One more address that a broker listens on.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// In capitals.
+    pub name: &'static str,
+    /// `PLAINTEXT` or `SSL`.
+    pub protocol: &'static str,
+    pub port: u16,
+    /// Where those who come to this one are told that the broker is.
+    pub advertised: String,
 }
 
 pub struct Broker {
@@ -248,6 +262,9 @@ fn launch(count: u32, options: &Options) -> Vec<Broker> {
             if options.passwords {
                 text += &with_passwords(port, guarded, controller);
             }
+            if !options.listeners.is_empty() {
+                text += &with_listeners(port, controller, &options.listeners);
+            }
             fs::write(settings_file(folder.path()), text).expect("a temporary file can be written");
             format(id, folder.path());
             Broker { id, port, guarded, process: run(folder.path()), folder }
@@ -314,6 +331,21 @@ fn with_passwords(port: u16, guarded: u16, controller: u16) -> String {
          sasl.enabled.mechanisms=SCRAM-SHA-512\n\
          listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config=\
          org.apache.kafka.common.security.scram.ScramLoginModule required;\n"
+    )
+}
+
+/// The same with listeners of a test's own.
+fn with_listeners(port: u16, controller: u16, listeners: &[Listener]) -> String {
+    let mut open = format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}");
+    let mut told = format!("PLAINTEXT://127.0.0.1:{port}");
+    let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
+    for Listener { name, protocol, port, advertised } in listeners {
+        open += &format!(",{name}://127.0.0.1:{port}");
+        told += &format!(",{name}://{advertised}");
+        protocols += &format!(",{name}:{protocol}");
+    }
+    format!(
+        "listeners={open}\nadvertised.listeners={told}\nlistener.security.protocol.map={protocols}\n"
     )
 }
 

@@ -85,6 +85,14 @@ fn check_says_which_topic_may_not_be_written_and_writes_nothing() {
     }
 }
 
+/// As the user `mill`, at the address that asks for a password.
+const LOGIN: [(&str, &str); 4] = [
+    ("MILLRACE_KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SASL_PLAINTEXT"),
+    ("MILLRACE_KAFKA__PROPERTIES__SASL_MECHANISM", "SCRAM-SHA-512"),
+    ("MILLRACE_KAFKA__PROPERTIES__SASL_USERNAME", "mill"),
+    ("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD", "a-password"),
+];
+
 /// Every line of Kafka's tools in `text`, run by who may do everything.
 fn follow(text: &str, address: &str) -> usize {
     let mut lines: Vec<_> =
@@ -104,10 +112,44 @@ fn allow(address: &str, what: &[&str]) {
 }
 
 #[test]
+fn what_check_advises_for_a_topic_that_is_to_be_made_is_enough_to_write_to_it() {
+    let settings = [("allow.everyone.if.no.acl.found", "false"), ("super.users", "User:ANONYMOUS")];
+    let settings = settings.map(|(name, value)| (name, value.to_owned())).to_vec();
+    let broker = Broker::start_with(&Options {
+        access_control: true,
+        passwords: true,
+        settings,
+        ..Options::default()
+    });
+    broker.set_password("mill", "a-password");
+    let address = broker.address();
+    let check = || check_as(&LOGIN, &broker.guarded_address(), "at-least-once");
+    let (fine, text) = check();
+    assert!(
+        !fine && text.contains("topic `asked.dead-letter` may not be seen, if it exists"),
+        "{text}"
+    );
+    assert_eq!(follow(&text, &address), 1, "{text}");
+    let (fine, text) = check();
+    assert!(fine && text.contains("topic asked.dead-letter will be created"), "{text}");
+    // To find out whether a topic may be written takes its limit, which may be read with this right.
+    let limit = ["--operation", "DescribeConfigs", "--topic", "asked.dead-letter"];
+    allow(&address, &[&["--add", "--allow-principal", "User:mill"][..], &limit].concat());
+    admin::create_topic(&address, "asked.dead-letter", 1);
+    let (fine, text) = check();
+    assert!(fine && text.contains("topic asked.dead-letter has 1 partitions"), "{text}");
+}
+
+#[test]
 fn what_check_advises_for_exactly_once_delivery_comes_in_one_round_and_is_enough() {
     let settings = [("allow.everyone.if.no.acl.found", "false"), ("super.users", "User:ANONYMOUS")];
     let settings = settings.map(|(name, value)| (name, value.to_owned())).to_vec();
-    let broker = Broker::start_with(&Options { access_control: true, passwords: true, settings });
+    let broker = Broker::start_with(&Options {
+        access_control: true,
+        passwords: true,
+        settings,
+        ..Options::default()
+    });
     broker.set_password("mill", "a-password");
     let address = broker.address();
     for topic in ["asked.dead-letter", "marketo.checkpoints"] {
@@ -121,15 +163,7 @@ fn what_check_advises_for_exactly_once_delivery_comes_in_one_round_and_is_enough
     may_write(&["--topic", "marketo.checkpoints"]);
     // One single id is none that a spool will have.
     may_write(&["--transactional-id", "millrace-check"]);
-    let check = || {
-        let login = [
-            ("MILLRACE_KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SASL_PLAINTEXT"),
-            ("MILLRACE_KAFKA__PROPERTIES__SASL_MECHANISM", "SCRAM-SHA-512"),
-            ("MILLRACE_KAFKA__PROPERTIES__SASL_USERNAME", "mill"),
-            ("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD", "a-password"),
-        ];
-        check_as(&login, &broker.guarded_address(), "exactly-once")
-    };
+    let check = || check_as(&LOGIN, &broker.guarded_address(), "exactly-once");
     let (fine, text) = check();
     assert!(!fine, "{text}");
     assert!(

@@ -39,7 +39,12 @@ const CONSUMING: &str = "deploy/CONSUMING.md";
 fn every_command_of_the_documents_does_what_they_say() {
     let settings = [("allow.everyone.if.no.acl.found", "false"), ("super.users", "User:ANONYMOUS")];
     let settings = settings.map(|(name, value)| (name, value.to_owned())).to_vec();
-    let broker = Broker::start_with(&Options { access_control: true, passwords: true, settings });
+    let broker = Broker::start_with(&Options {
+        access_control: true,
+        passwords: true,
+        settings,
+        ..Options::default()
+    });
     broker.set_password("millrace", "a-password");
     let journal = Adobe::new(3, 2);
     let mut person = Person::new(&broker);

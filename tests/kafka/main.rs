@@ -21,6 +21,7 @@ use support::played;
 // The tests.
 mod set_up;
 
+mod advertised;
 mod backfill;
 mod bridge_killed;
 mod check_connect;

@@ -5,6 +5,7 @@ use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path, time::SystemTime};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+use super::stored;
 use crate::{
     config::{Config, Key, Mistake, Place},
     ingest::listen::tls::{Tls, TlsError},
@@ -15,10 +16,15 @@ use crate::{
 const ENTRIES: usize = 1000;
 
 pub(super) fn mistakes(config: &Config) -> Vec<Mistake> {
-    let spool = spool_folder(&config.spool.directory).err();
-    let spool = spool.map(|problem| {
-        let remedy = "Name a folder that this process may write to, or make it one.";
-        mistake("spool.directory", problem, remedy)
+    let spool = match spool_folder(&config.spool.directory) {
+        Ok(()) => stored::problems(config),
+        Err(problem) => {
+            vec![(problem, "Name a folder that this process may write to, or make it one.")]
+        }
+    };
+    let spool = spool.into_iter().map(|(problem, remedy)| {
+        let key = "spool.directory";
+        mistake(key, problem, remedy)
     });
     let keys = config.adobe.keys_folder.as_deref();
     let keys = keys.and_then(|folder| keys_folder(folder).err()).map(|problem| {
