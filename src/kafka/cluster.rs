@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tracing::{error, info, warn};
 
-use super::{addresses::Told, errors};
+use super::{errors, inspect::NamedBrokers};
 
 #[derive(Debug)]
 pub(super) struct Cluster {
@@ -31,7 +31,7 @@ pub(super) struct Cluster {
     suspected: AtomicBool,
     trouble: Mutex<Trouble>,
     /// Which brokers the cluster named first, for those who ask for that.
-    named: OnceLock<Told>,
+    named: OnceLock<NamedBrokers>,
 }
 
 #[derive(Debug, Default)]
@@ -103,14 +103,14 @@ impl Cluster {
     }
 
     /// A client says which brokers the cluster names.
-    pub(super) fn names(&self, told: Option<Told>) {
-        if let Some(told) = told {
+    pub(super) fn names(&self, named: Option<NamedBrokers>) {
+        if let Some(named) = named {
             // The first time is the one that counts.
-            let _ = self.named.set(told);
+            let _ = self.named.set(named);
         }
     }
 
-    pub(super) fn named(&self) -> Option<&Told> {
+    pub(super) fn named(&self) -> Option<&NamedBrokers> {
         self.named.get()
     }
 

@@ -24,10 +24,10 @@ use tracing::{debug, error, warn};
 use crate::kafka::produce::{Failure, Outcome, Token};
 
 use super::{
-    addresses,
     cluster::Cluster,
     errors::{self, is_brokers_word, is_missing_topic},
     gate::Gate,
+    inspect,
     pending::Pending,
     topics::Topics,
     watch::Watch,
@@ -168,7 +168,7 @@ impl TakeReport for () {
     fn take(&self, _: &DeliveryResult<'_>, _: usize) {}
 
     fn statistics(&self, cluster: &Cluster, json: &[u8]) {
-        cluster.names(addresses::told(json));
+        cluster.names(inspect::named_brokers(json));
     }
 
     fn hear(&self, cluster: &Cluster, facility: &str, line: &str) {

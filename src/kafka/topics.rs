@@ -38,7 +38,7 @@ use super::{
     by_name::{self, Patience},
     cluster::Cluster,
     context::{Asking, drain},
-    errors, probe, properties,
+    errors, inspect, properties,
 };
 use directory::{Answers, Directory, Found, Rules};
 use lister::{Lister, Result as Listed};
@@ -352,7 +352,7 @@ impl Worker {
         }
         let (_, kafka) = self.shared.access.get();
         let topic = self.shared.read(|directory| directory.any().to_owned());
-        let look = move || probe::warn_of_addresses(&kafka, &topic);
+        let look = move || inspect::warn_of_addresses(&kafka, &topic);
         self.looking = thread::Builder::new().name("kafka-address".into()).spawn(look).ok();
     }
 
