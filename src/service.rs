@@ -24,7 +24,7 @@ mod status;
 pub mod versions;
 mod ways;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -67,7 +67,7 @@ use crate::{
         reload::{EVERY, Reload, Reloader},
         shutdown::{Phase, Shutdown},
     },
-    spool::{self, Folder, OpenError, SpoolState, disk::RealDisk},
+    spool::{Folder, OpenError, SpoolState, disk::RealDisk},
 };
 
 pub use self::drain::{DrainEnd, DrainError, Left, drain};
@@ -198,7 +198,7 @@ pub async fn start(
         shutdown.clone(),
     ));
     let names = config.sources.iter().map(|source| source.name.clone());
-    let quarantines = Quarantines::new(&folder, names, config.spool.quarantine_keep, &metrics);
+    let quarantines = Quarantines::new(&folder, names, config.quarantine.keep, &metrics);
     quarantines.spawn(folder.disk().clone(), shutdown.clone());
     status.ready(folder, sources.iter().map(|source| source.spool.clone()).collect());
     tracing::info!(listener = "deliveries", address = %deliveries_at, "listening");
@@ -285,7 +285,7 @@ fn open(
 ) -> Result<Opened, StartError> {
     status::limits(config, metrics);
     let router = Router::new(&config.topics.name)?;
-    let folder = Folder::open(Arc::new(RealDisk), &spool_config(config))?;
+    let folder = Folder::open(Arc::new(RealDisk), &config.spool)?;
     versions::check(folder.disk(), &config.spool.directory)?;
     let prefix = router.literal_prefix();
     let topics = match maker {
@@ -320,21 +320,6 @@ fn open(
     let aside = failed.iter().map(|(source, error)| SetAside::new(source, error, metrics));
     let set_aside = aside.collect();
     Ok(Opened { folder, topics, sources, set_aside })
-}
-
-fn spool_config(config: &Config) -> spool::Config {
-    let spool = &config.spool;
-    spool::Config {
-        directory: PathBuf::from(&spool.directory),
-        size_limit: spool.size_limit,
-        source_limits: config.sources.iter().map(|source| source.size_limit).collect(),
-        reserve: spool.reserve,
-        reserve_held: config::Spool::least_reserve(config.listen.body_limit_inflated)
-            .min(spool.reserve),
-        keep_delivered_age: spool.keep_delivered_age,
-        keep_delivered_size: spool.keep_delivered_size,
-        segment_size: spool.segment_size,
-    }
 }
 
 impl Running {

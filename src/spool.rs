@@ -97,6 +97,23 @@ pub struct Config {
     pub segment_size: u64,
 }
 
+impl Default for Config {
+    /// Of one source, with no other limit than that of all.
+    fn default() -> Self {
+        const GIB: u64 = 1024 * 1024 * 1024;
+        Self {
+            directory: "/var/lib/millrace".into(),
+            size_limit: 10 * GIB,
+            source_limits: Vec::new(),
+            reserve: GIB / 4,
+            reserve_held: 0,
+            keep_delivered_age: Duration::from_secs(24 * 60 * 60),
+            keep_delivered_size: GIB,
+            segment_size: SEGMENT_SIZE,
+        }
+    }
+}
+
 /// 64 MiB: large enough that making and removing segments is rare, small enough that the last one is
 /// read in well under a second at start.
 pub const SEGMENT_SIZE: u64 = 64 * 1024 * 1024;

@@ -88,6 +88,33 @@ impl Reading {
         }
     }
 
+    /// Puts what is written in the place of the default in `target`, which stays after a mistake.
+    pub fn set<T: Clone>(
+        &mut self,
+        section: &mut Section,
+        name: &str,
+        kind: &Kind<T>,
+        target: &mut T,
+    ) {
+        if let Some(value) = self.leaf(section, name, kind, target.clone()) {
+            *target = value;
+        }
+    }
+
+    /// As [`Reading::set`], of one of a few names.
+    pub fn set_choice<T: Copy>(
+        &mut self,
+        section: &mut Section,
+        name: &str,
+        all: &[T],
+        name_of: fn(T) -> &'static str,
+        target: &mut T,
+    ) {
+        if let Some(value) = self.choice(section, name, all, name_of, Some(*target)) {
+            *target = value;
+        }
+    }
+
     /// `Some(None)` where the key is absent, and may be.
     pub fn optional<T>(
         &mut self,

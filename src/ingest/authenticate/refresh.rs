@@ -16,8 +16,8 @@ pub struct Refreshed<T, E> {
     known: Option<Known<T>>,
     /// Why the last fetch that ended brought nothing.
     failure: Option<E>,
-    /// When the last fetch began.
-    began: Option<Instant>,
+    /// When the last fetch that ended began.
+    last: Option<Instant>,
     in_flight: Option<watch::Receiver<()>>,
 }
 
@@ -40,7 +40,7 @@ pub struct InFlight(watch::Receiver<()>);
 
 impl<T, E> Refreshed<T, E> {
     pub fn new(known: Option<Known<T>>) -> Self {
-        Self { known, failure: None, began: None, in_flight: None }
+        Self { known, failure: None, last: None, in_flight: None }
     }
 
     /// The value, whatever its age.
@@ -63,16 +63,15 @@ impl<T, E> Refreshed<T, E> {
         in_flight.map(InFlight)
     }
 
-    /// Whether no fetch is under way, and none began within `pause`.
+    /// Whether no fetch is under way, and the last one began `pause` ago or earlier.
     pub fn may_begin(&self, pause: Duration, now: Instant) -> bool {
         let has_rested = |began| now.saturating_duration_since(began) >= pause;
-        self.in_flight().is_none() && self.began.is_none_or(has_rested)
+        self.in_flight().is_none() && self.last.is_none_or(has_rested)
     }
 
     pub fn begin(&mut self, now: Instant) -> Fetch {
         let (ended, in_flight) = watch::channel(());
         self.in_flight = Some(in_flight);
-        self.began = Some(now);
         Fetch { began: now, ended }
     }
 
@@ -85,6 +84,7 @@ impl<T, E> Refreshed<T, E> {
             }
             Err(why) => self.failure = Some(why),
         }
+        self.last = Some(fetch.began);
         self.in_flight = None;
     }
 }
