@@ -9,20 +9,20 @@
 //! the spools finish what was accepted, the forwarders settle what is on its way for at most
 //! `shutdown.flush`, and the rest stays in the spool.
 
+mod adobe;
 pub mod core_dumps;
+mod disk_forecast;
 mod drain;
 mod front;
-mod growth;
 mod oauth;
 pub mod open_files;
-mod patience;
+mod open_retry;
 mod quarantines;
 mod reload;
 mod set_aside;
 mod source;
 mod status;
 pub mod versions;
-mod ways;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -32,13 +32,13 @@ use tokio::{
 };
 
 use self::{
+    adobe::AdobeParts,
     oauth::OAuthParts,
     quarantines::Quarantines,
     reload::{ClientSecretFile, KafkaSecrets},
     set_aside::SetAside,
     source::RunningSource,
     status::Status,
-    ways::Ways,
 };
 use crate::{
     config::{self, Config},
@@ -63,7 +63,7 @@ use crate::{
         traces::{Exporter, Traces},
     },
     runtime::{
-        fetch::Place,
+        fetch::ShownUrl,
         reload::{EVERY, Reload, Reloader},
         shutdown::{Phase, Shutdown},
     },
@@ -147,7 +147,7 @@ pub async fn start(
     let (tls, renewal) = tls.unzip();
     metrics.announce_connections(labels::OF_A_CONNECTION);
     metrics.announce_outcomes(UNKNOWN, labels::OF_NO_SOURCE);
-    let ways = Ways::new(&config, &metrics).map_err(StartError::Fetch)?;
+    let adobe = AdobeParts::new(&config, &metrics).map_err(StartError::Fetch)?;
     let oauth = OAuthParts::new(&config, &metrics).map_err(StartError::Fetch)?;
     let (deliveries, deliveries_at) = bind("listen.address", config.listen.address).await?;
     let (admin, admin_at) = bind("admin.address", config.admin.address).await?;
@@ -161,12 +161,12 @@ pub async fn start(
     let traces = exporter.as_ref().map(Exporter::traces).unwrap_or_default();
     let opened = open_in_background(config.clone(), maker, &metrics, &traces).await;
     let opened = opened.and_then(|Opened { folder, topics, sources, set_aside }| {
-        ways.keep_keys_in(folder.disk(), &config.spool.directory);
+        adobe.keep_keys_in(folder.disk(), &config.spool.directory);
         let running = sources.iter().map(|source| (&source.front, source.store()));
         let aside = set_aside.iter().map(|source| (&source.front, source.store()));
         let fronts: Vec<_> = running.chain(aside).collect();
         let receivers =
-            fronts.iter().map(|(front, store)| front.receiver(&ways, &oauth, store.clone()));
+            fronts.iter().map(|(front, store)| front.receiver(&adobe, &oauth, store.clone()));
         let receivers: Vec<_> = receivers.collect();
         let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
         reloads.extend(renewal.map(boxed));
@@ -223,7 +223,7 @@ fn exporter(traces: &config::Traces, metrics: &Metrics) -> Option<Exporter> {
         config::Traces::Unusable(problem) => problem.clone(),
         config::Traces::To(endpoint) => match Exporter::start(endpoint, metrics) {
             Ok(exporter) => {
-                tracing::info!(collector = %Place::of(endpoint), "making spans");
+                tracing::info!(collector = %ShownUrl::of(endpoint), "making spans");
                 return Some(exporter);
             }
             Err(error) => error.to_string(),
@@ -297,7 +297,7 @@ fn open(
     let names: Vec<_> = config.sources.iter().map(|source| source.name.clone()).collect();
     let (disk, directory) = (folder.disk().clone(), &config.spool.directory);
     let deduplicator = Deduplicator::open(disk, directory, config.deduplicate, &names, metrics);
-    let parts = source::Surroundings {
+    let parts = source::SourceContext {
         config,
         folder: &folder,
         deduplicator: &deduplicator,

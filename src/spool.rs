@@ -55,6 +55,7 @@ mod identity;
 mod ledger;
 pub mod position;
 mod queue;
+mod read_retry;
 mod reader;
 mod recovery;
 mod reserve;
@@ -62,7 +63,6 @@ mod retention;
 mod segment;
 mod shared;
 mod tail;
-mod trouble;
 pub mod viewer;
 mod walk;
 mod writer;
@@ -98,15 +98,15 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// Of one source, with no other limit than that of all.
+    /// For one source, which has no other limit than that of all, and the largest body by default.
     fn default() -> Self {
         const GIB: u64 = 1024 * 1024 * 1024;
         Self {
             directory: "/var/lib/millrace".into(),
             size_limit: 10 * GIB,
-            source_limits: Vec::new(),
+            source_limits: vec![None],
             reserve: GIB / 4,
-            reserve_held: 0,
+            reserve_held: 66 * GIB / 1024,
             keep_delivered_age: Duration::from_secs(24 * 60 * 60),
             keep_delivered_size: GIB,
             segment_size: SEGMENT_SIZE,

@@ -25,7 +25,7 @@ use self::{
     follow::{Ended, Follow},
     foreign::Foreign,
     intake::Intake,
-    state::State,
+    state::StateFile,
 };
 use super::{
     ConfigFile, Context, Exit, print, program, progress::Bar, recipients::client_ids, text,
@@ -97,7 +97,7 @@ struct Plan {
     journal: Journal,
     intake: Intake,
     counts: Counts,
-    state: Option<State>,
+    state: Option<StateFile>,
     start: Start,
     foreign: Foreign,
     follow: bool,
@@ -115,7 +115,7 @@ impl Plan {
         let client = Client::new().map_err(|error| format!("the HTTP client: {error}"))?;
         let to = options.to.clone().unwrap_or_else(|| here(config.listen.address));
         let admin = options.admin.clone().unwrap_or_else(|| here(config.admin.address));
-        let state = options.state.clone().map(State::new);
+        let state = options.state.clone().map(StateFile::new);
         let saved = match &state {
             Some(state) => state.load().map_err(|error| error.to_string())?,
             None => None,
@@ -159,7 +159,7 @@ impl Plan {
         if delivered > 0 {
             print(errors, counted(&counts, before, delivered).await);
         }
-        let foreign = follower.foreign().told();
+        let foreign = follower.foreign().describe();
         print(errors, &foreign);
         if follower.met_a_gap() {
             print(

@@ -92,9 +92,9 @@ fn traces(traces: &Traces) -> String {
         Traces::To(endpoint) if endpoint.port() == Some(GRPC) => format!(
             "spans go to {}: port {GRPC} is by custom gRPC's, which is not spoken here; OTLP over HTTP has \
              4318 at most collectors",
-            fetch::Place::of(endpoint)
+            fetch::ShownUrl::of(endpoint)
         ),
-        Traces::To(endpoint) => format!("spans go to {}", fetch::Place::of(endpoint)),
+        Traces::To(endpoint) => format!("spans go to {}", fetch::ShownUrl::of(endpoint)),
         Traces::Unusable(problem) => format!("no spans are made: {problem}"),
     }
 }

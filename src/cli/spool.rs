@@ -39,7 +39,7 @@ enum Tool {
 
 /// Where the spool is, and what of it.
 #[derive(Args)]
-struct Place {
+struct Selection {
     #[command(flatten)]
     file: ConfigFile,
 
@@ -82,7 +82,7 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
 }
 
 /// The spool folder; or the exit code, and what to say.
-fn find(place: &Place, context: &Context<'_>) -> Result<Found, (u8, String)> {
+fn find(place: &Selection, context: &Context<'_>) -> Result<Found, (u8, String)> {
     let directory = match &place.directory {
         Some(directory) => directory.clone(),
         None => {

@@ -17,7 +17,7 @@ mod tests;
 
 use clap::{Args, ValueEnum};
 
-use self::{catalogue::Catalogue, known::Ids, strimzi::Place};
+use self::{catalogue::Catalogue, known::Ids, strimzi::Target};
 use super::{ConfigFile, Context, Exit, print};
 
 /// Show which topics this configuration leads to and what is in them, or make them
@@ -90,7 +90,7 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
         }
         Format::Strimzi => {
             let cluster = options.cluster.as_deref().unwrap_or_default();
-            let place = Place { cluster, namespace: options.namespace.as_deref() };
+            let place = Target { cluster, namespace: options.namespace.as_deref() };
             print(out, strimzi::resources(&config, &catalogue, &place));
         }
     }

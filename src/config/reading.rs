@@ -143,7 +143,7 @@ impl Reading {
                 return Some(Some(parsed));
             }
             Ok((Err(problem), text)) => {
-                self.mistakes.at(&key, told(&key, &text, &problem), kind.expected);
+                self.mistakes.at(&key, describe(&key, &text, &problem), kind.expected);
             }
             // Reported when it was read.
             Err(_) if matches!(value, Value::Empty(..)) => {}
@@ -177,7 +177,9 @@ impl Reading {
         };
         let found = written.and_then(|text| {
             let same = |one: &&T| name_of(**one).eq_ignore_ascii_case(&text);
-            all.iter().find(same).ok_or_else(|| told(&key, &text, "which is none of the choices"))
+            all.iter()
+                .find(same)
+                .ok_or_else(|| describe(&key, &text, "which is none of the choices"))
         });
         match (found, value) {
             (Ok(found), Some(value)) => {
@@ -361,7 +363,7 @@ const SHOWN: usize = 100;
 
 /// Quotes the value, but nothing below `auth`, `oauth` and `tls`, where a secret may have slipped into the
 /// wrong place, except under the names that take none. What looks like a password in a URL stays hidden.
-fn told(key: &Key, value: &str, problem: &str) -> String {
+fn describe(key: &Key, value: &str, problem: &str) -> String {
     let is_among = |names: &[&str], name: &String| names.contains(&&**name);
     let harmless = key.segments().last().is_some_and(|name| is_among(&HARMLESS, name))
         && !value.contains('@')

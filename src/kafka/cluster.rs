@@ -29,13 +29,13 @@ pub(super) struct Cluster {
     busy: AtomicU64,
     /// A client lost all its brokers; nobody has looked since.
     suspected: AtomicBool,
-    trouble: Mutex<Trouble>,
+    trouble: Mutex<Outage>,
     /// Which brokers the cluster named first, for those who ask for that.
     named: OnceLock<NamedBrokers>,
 }
 
 #[derive(Debug, Default)]
-struct Trouble {
+struct Outage {
     /// The last thing that a client complained of.
     reason: String,
     needs_a_person: bool,

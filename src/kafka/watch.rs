@@ -109,7 +109,7 @@ impl Watch {
     }
 
     /// The source has a new client, which counts from zero.
-    pub(super) fn begins_anew(&self) {
+    pub(super) fn reset_counts(&self) {
         self.said.lock().clear();
     }
 
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(timeouts(), 2);
         watch.statistics(said(3, "UP").as_bytes());
         assert_eq!(timeouts(), 3, "a client says what it has counted in all");
-        watch.begins_anew();
+        watch.reset_counts();
         watch.statistics(said(1, "DOWN").as_bytes());
         assert_eq!(timeouts(), 4);
         assert_eq!(kafka.request_errors.with_label_values(&["leads", "1"]).get(), 6);

@@ -135,20 +135,16 @@ impl Watched {
         match result {
             Err(problem) => {
                 metrics.reloads.with_label_values(&[key, "failed"]).inc();
-                tracing::error!(
-                    key,
-                    problem,
-                    "what changed can't be used; what was read before is"
-                );
+                tracing::error!(key, problem, "reload failed; keeping the previous value");
                 self.failed = Some(now);
             }
             Ok(new) => {
                 let failed = self.failed.take().is_some();
                 if new {
                     metrics.reloads.with_label_values(&[key, "done"]).inc();
-                    tracing::info!(key, "what changed is in use");
+                    tracing::info!(key, "reloaded");
                 } else if failed {
-                    tracing::info!(key, "what is in use is in the files again");
+                    tracing::info!(key, "the files hold the value in use again");
                 }
             }
         }

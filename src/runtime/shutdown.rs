@@ -87,7 +87,7 @@ impl Shutdown {
         }
         self.drain(delay, async {
             let name = signals.next().await;
-            info!(signal = name, "asked again: `shutdown.delay` is cut short");
+            info!(signal = name, "second signal; `shutdown.delay` ends now");
         })
         .await;
     }
@@ -95,7 +95,7 @@ impl Shutdown {
     /// [`Phase::Draining`] for `delay`, or until `hurry` resolves; then [`Phase::Closing`].
     pub async fn drain(&self, delay: Duration, hurry: impl Future<Output = ()>) {
         self.advance(Phase::Draining);
-        info!(?delay, "not ready any more; requests are still taken during `shutdown.delay`");
+        info!(?delay, "no longer ready; requests are still accepted during `shutdown.delay`");
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             () = hurry => {}

@@ -71,7 +71,7 @@ impl Quarantines {
                 }
                 Err(error) => {
                     let folder = quarantine.folder().display();
-                    tracing::warn!(%source, %folder, %error, "the quarantine can't be looked at");
+                    tracing::warn!(%source, %folder, %error, "the quarantine can't be read");
                 }
             }
         }

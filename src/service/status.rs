@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::growth::{Growth, seconds, seconds_of_common};
+use super::disk_forecast::{BacklogGrowth, seconds, seconds_of_common};
 use crate::{
     config::Config,
     observe::{
@@ -29,8 +29,8 @@ pub(super) struct Status {
 /// How they grow, from scrape to scrape.
 #[derive(Default)]
 struct Backlogs {
-    total: Growth,
-    sources: BTreeMap<String, Growth>,
+    total: BacklogGrowth,
+    sources: BTreeMap<String, BacklogGrowth>,
 }
 
 impl Status {

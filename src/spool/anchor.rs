@@ -165,7 +165,7 @@ pub fn id_to_watch(disk: &dyn Disk, file: &dyn DiskFile, path: &Path) -> Option<
     let id = id.filter(|id| named.is_err() || matches!(named, Ok(named) if named == Some(*id)));
     if id.is_none() {
         let path = path.display();
-        tracing::warn!(%path, "the file system does not tell which file this is: its removal is not noticed");
+        tracing::warn!(%path, "the file system reports no file identity; removal of this file goes unnoticed");
     }
     id
 }

@@ -19,11 +19,11 @@ use super::{
     extent::{Extent, ExtentFile},
     identity::IdentityFile,
     position::Position,
+    read_retry::ReadRetry,
     recovery::{self, Known},
     reserve::{Reserve, ReservedDisk},
     retention,
     shared::Shared,
-    trouble::Trouble,
 };
 use crate::{observe::metrics::Metrics, source::SourceName};
 
@@ -45,7 +45,7 @@ pub struct Folder {
     pub(super) kept: Budget,
     spools: Mutex<Vec<Weak<Shared>>>,
     /// What could not be read when a spool was to be opened, until it is.
-    troubles: Mutex<BTreeMap<SourceName, Trouble>>,
+    troubles: Mutex<BTreeMap<SourceName, ReadRetry>>,
     _lock: Lock,
 }
 
@@ -138,7 +138,7 @@ impl Folder {
         let backlog = shared.backlog();
         tracing::info!(
             %source, spool = %id, undelivered = backlog.deliveries, bytes = backlog.bytes,
-            "spool is open"
+            "opened spool"
         );
         Ok(super::queue::connect(shared, recovered.active))
     }

@@ -14,7 +14,7 @@ use super::{
     disk::{self, DiskFile},
     folder::Folder,
     frame::{HEAD_LENGTH, Head},
-    ledger::{Low, Mark, Place, Removable},
+    ledger::{Lookup, Low, Mark, Removable},
     position::Position,
     segment::HEADER_LENGTH,
     shared::Shared,
@@ -111,8 +111,8 @@ fn remove(shared: &Shared, delivering: &mut Delivering, segment: Removable) -> i
 fn locate(shared: &Shared, delivering: &mut Delivering, position: Position) -> Low {
     let nowhere = Low { position, generation: 0, offset: 0, received_at: None };
     let (generation, mark, end) = match shared.look(|ledger| ledger.place(position.sequence)) {
-        Place::Segment { generation, mark, end } => (generation, mark, end),
-        Place::NotYet => {
+        Lookup::Segment { generation, mark, end } => (generation, mark, end),
+        Lookup::NotYet => {
             // All is delivered: the last segment counts as such to its end.
             let last = shared.look(|ledger| ledger.last_segment());
             return last.map_or(nowhere, |(generation, offset)| Low {
@@ -121,7 +121,7 @@ fn locate(shared: &Shared, delivering: &mut Delivering, position: Position) -> L
                 ..nowhere
             });
         }
-        Place::Missing { .. } | Place::Removed { .. } => return nowhere,
+        Lookup::Missing { .. } | Lookup::Removed { .. } => return nowhere,
     };
     let before = shared.look(|ledger| ledger.low());
     let mut offset = mark.offset;

@@ -88,7 +88,7 @@ impl Segment {
 
 /// Where a delivery's frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct FramePosition {
     /// Names the segment.
     pub first_sequence: u64,
     /// Bytes from its beginning.
@@ -152,7 +152,10 @@ impl Viewer {
             let header =
                 self.disk.open_to_read(&path).and_then(|file| recovery::read_header(&*file));
             if let Ok(Err(NoHeader::Newer { version })) = header {
-                return Err(OpenError::NewerFormat { path, found: segment::told(version) });
+                return Err(OpenError::NewerFormat {
+                    path,
+                    found: segment::describe_version(version),
+                });
             }
         }
         Ok(())
@@ -169,7 +172,11 @@ impl Viewer {
 
     /// Finds deliveries by following the frames' heads, without looking at checksums. What lies
     /// behind damage is not found, and neither is what was removed.
-    pub fn find(&self, segments: &[Segment], sequences: &BTreeSet<u64>) -> BTreeMap<u64, Place> {
+    pub fn find(
+        &self,
+        segments: &[Segment],
+        sequences: &BTreeSet<u64>,
+    ) -> BTreeMap<u64, FramePosition> {
         let mut found = BTreeMap::new();
         for segment in segments {
             let first = segment.first_sequence;
@@ -188,7 +195,10 @@ impl Viewer {
                 }
                 if head.sequence == sequence {
                     let received_at = head.received_at;
-                    found.insert(sequence, Place { first_sequence: first, offset, received_at });
+                    found.insert(
+                        sequence,
+                        FramePosition { first_sequence: first, offset, received_at },
+                    );
                 }
                 if head.sequence < sequence {
                     offset += head.frame_length();

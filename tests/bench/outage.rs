@@ -21,7 +21,7 @@ use std::{
 use millrace::{
     config::{
         Admin, Adobe, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, OAuth, Secret,
-        SourceConfig, Spool, TokenAuth, Topics, Traces, least_reserve,
+        SourceConfig, Spool, TokenAuth, Topics, Traces,
     },
     kafka::MockCluster,
     runtime::shutdown::{Phase, Shutdown},
@@ -238,12 +238,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
     Config {
         listen: Listen { address: anywhere, ..Listen::default() },
         admin: Admin { address: anywhere },
-        spool: Spool {
-            directory: folder.join("spool"),
-            source_limits: vec![None],
-            reserve_held: least_reserve(Listen::default().body_limit_inflated),
-            ..Spool::default()
-        },
+        spool: Spool { directory: folder.join("spool"), ..Spool::default() },
         quarantine: Default::default(),
         kafka: Kafka {
             bootstrap_servers: bootstrap.into(),

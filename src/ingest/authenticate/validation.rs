@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     observe::metrics::Metrics,
-    runtime::fetch::{Client, FetchError, Limits, Place},
+    runtime::fetch::{Client, FetchError, Limits, ShownUrl},
     source::SourceName,
 };
 
@@ -141,7 +141,7 @@ impl Inner {
         self.count("foreign");
         let source = &self.source;
         if self.foreign.lock().take(now) {
-            tracing::warn!(%source, "a validation URL was posted that is not Adobe's");
+            tracing::warn!(%source, "a request carried a validation URL that is not Adobe's");
         }
     }
 
@@ -169,7 +169,7 @@ impl Inner {
         let answer = client.send(request, Limits::SMALL).await;
         let answer = answer.and_then(|answer| match answer.status {
             status if status.is_success() => Ok(()),
-            status => Err(FetchError::Status { place: Place::of(&url), status }),
+            status => Err(FetchError::Status { place: ShownUrl::of(&url), status }),
         });
         match answer {
             Ok(()) => tracing::info!(%source, "a registration at Adobe I/O was validated"),

@@ -66,7 +66,7 @@ pub(super) struct Introspection {
 }
 
 /// What is held while a question is open.
-enum Place<'a> {
+enum HeldTurn<'a> {
     Known(#[expect(dead_code, reason = "held for what dropping it does")] Permit<'a>),
     Strange(#[expect(dead_code, reason = "held for what dropping it does")] Turn),
 }
@@ -140,12 +140,12 @@ impl Introspection {
     }
 
     /// A place among the open questions.
-    async fn place(&self, digest: &Digest, caller: Caller, now: Moment) -> Place<'_> {
+    async fn place(&self, digest: &Digest, caller: Caller, now: Moment) -> HeldTurn<'_> {
         let was_good = self.verdicts.lock().was_good(digest, now.instant);
         if was_good {
-            Place::Known(self.known.acquire().await)
+            HeldTurn::Known(self.known.acquire().await)
         } else {
-            Place::Strange(self.strange.wait(caller).await)
+            HeldTurn::Strange(self.strange.wait(caller).await)
         }
     }
 
@@ -195,6 +195,6 @@ impl Introspection {
     }
 
     fn undecided(&self, reason: &str) -> Denial {
-        Denial::Undecided(format!("introspection at {}: {reason}", fetch::Place::of(&self.url)))
+        Denial::Undecided(format!("introspection at {}: {reason}", fetch::ShownUrl::of(&self.url)))
     }
 }

@@ -8,7 +8,7 @@
 //! - Paths are the sender's text, so a path has a [`Standing`]. One that nothing speaks for is fetched
 //!   only by a request that had its turn ([`Answer::Turn`], [`Cache::begin`]); a path whose key proved a
 //!   delivery of ours, and one that came along in such a delivery, wait for no stranger. Each standing has
-//!   places of its own, and of too many the one goes that was not used for the longest time.
+//!   entries of its own, and of too many the one goes that was not used for the longest time.
 
 use std::{
     collections::HashMap,
@@ -106,11 +106,11 @@ pub(super) struct Vouched {
 }
 
 pub(super) struct Cache {
-    places: HashMap<KeyPath, Place>,
+    entries: HashMap<KeyPath, PathEntry>,
     introductions: Bucket,
 }
 
-struct Place {
+struct PathEntry {
     standing: Standing,
     key: Refreshed<PublicKey, Unavailable>,
     used: Instant,
@@ -129,7 +129,7 @@ impl Kind {
     const ALL: [Self; 4] =
         [Self::Proven, Self::Introduced, Self::StrangeWithKey, Self::StrangeWithout];
 
-    const fn places(self) -> usize {
+    const fn entries(self) -> usize {
         match self {
             Self::Proven => 32,
             Self::Introduced => 16,
@@ -142,16 +142,16 @@ impl Kind {
 impl Cache {
     pub fn new() -> Self {
         let introductions = Bucket::new(INTRODUCED_AT_ONCE, INTRODUCED_EACH);
-        Self { places: HashMap::new(), introductions }
+        Self { entries: HashMap::new(), introductions }
     }
 
     /// The key of `path`, if it is at most `age` old, or how to come by it.
     pub fn ask(&mut self, path: &KeyPath, age: Duration, now: Instant) -> Asked {
-        let Some(place) = self.places.get_mut(path) else {
+        let Some(entry) = self.entries.get_mut(path) else {
             return Asked { answer: Answer::Turn, fetch: None };
         };
-        place.used = now;
-        place.ask(path, age.min(CACHED), now)
+        entry.used = now;
+        entry.ask(path, age.min(CACHED), now)
     }
 
     /// The key of `path` and a fetch that is due, if it can be had without waiting.
@@ -160,8 +160,8 @@ impl Cache {
         path: &KeyPath,
         now: Instant,
     ) -> Option<(Arc<PublicKey>, Option<Fetch>)> {
-        let is_known = |place: &Place| place.key.known(CACHED, now).is_some();
-        if !self.places.get(path).is_some_and(is_known) {
+        let is_known = |entry: &PathEntry| entry.key.known(CACHED, now).is_some();
+        if !self.entries.get(path).is_some_and(is_known) {
             return None;
         }
         match self.ask(path, CACHED, now) {
@@ -173,9 +173,9 @@ impl Cache {
     /// The fetch of a stranger's path, for a request that had its turn; none where it is not needed any
     /// more.
     pub fn begin(&mut self, path: &KeyPath, now: Instant) -> Option<Fetch> {
-        let place = self.places.entry(path.clone()).or_insert_with(|| Place::new(now));
-        let fetch = matches!(place.ask(path, CACHED, now).answer, Answer::Turn)
-            .then(|| place.begin(path, now));
+        let entry = self.entries.entry(path.clone()).or_insert_with(|| PathEntry::new(now));
+        let fetch = matches!(entry.ask(path, CACHED, now).answer, Answer::Turn)
+            .then(|| entry.begin(path, now));
         self.keep_bounds(now);
         fetch
     }
@@ -183,10 +183,10 @@ impl Cache {
     /// The end of a fetch; whether there is something new to keep for the next process.
     pub fn end(&mut self, fetch: Fetch, result: Result<PublicKey, Unavailable>) -> bool {
         let mut is_news = false;
-        // Its place may have gone to another path meanwhile.
-        if let Some(place) = self.places.get_mut(&fetch.path) {
-            is_news = result.is_ok() && place.kind() == Kind::Proven;
-            place.key.end(&fetch.begun, result);
+        // Its entry may have gone to another path meanwhile.
+        if let Some(entry) = self.entries.get_mut(&fetch.path) {
+            is_news = result.is_ok() && entry.kind() == Kind::Proven;
+            entry.key.end(&fetch.begun, result);
         }
         self.keep_bounds(fetch.begun.began());
         is_news
@@ -195,8 +195,8 @@ impl Cache {
     /// The key of `path` has proved a delivery that was meant for us, in which `beside` came along.
     pub fn vouch(&mut self, path: &KeyPath, beside: Option<&KeyPath>, now: Instant) -> Vouched {
         let mut vouched = Vouched::default();
-        if let Some(place) = self.places.get_mut(path) {
-            vouched.is_news = place.has_proved(now);
+        if let Some(entry) = self.entries.get_mut(path) {
+            vouched.is_news = entry.has_proved(now);
         }
         if let Some(beside) = beside {
             vouched.fetch = self.introduce(beside, now);
@@ -206,29 +206,29 @@ impl Cache {
     }
 
     fn introduce(&mut self, path: &KeyPath, now: Instant) -> Option<Fetch> {
-        let standing = self.places.get(path).map(|place| place.standing);
+        let standing = self.entries.get(path).map(|entry| entry.standing);
         match standing {
             Some(Standing::Proven { .. }) => return None,
             Some(Standing::Introduced) => {}
             Some(Standing::Strange) | None if !self.introductions.take(now) => return None,
             Some(Standing::Strange) | None => {}
         }
-        let place = self.places.entry(path.clone()).or_insert_with(|| Place::new(now));
-        place.standing = Standing::Introduced;
-        place.used = now;
+        let entry = self.entries.entry(path.clone()).or_insert_with(|| PathEntry::new(now));
+        entry.standing = Standing::Introduced;
+        entry.used = now;
         // It is kept ready for the day on which the other key is gone.
-        place.is_due(now).then(|| place.begin(path, now))
+        entry.is_due(now).then(|| entry.begin(path, now))
     }
 
     /// The fetches of proven keys that are due, whether the keys are used at the moment or not.
     pub fn due(&mut self, now: Instant) -> Vec<Fetch> {
         let mut fetches = Vec::new();
-        for (path, place) in &mut self.places {
-            let Standing::Proven { last, .. } = place.standing else { continue };
+        for (path, entry) in &mut self.entries {
+            let Standing::Proven { last, .. } = entry.standing else { continue };
             if now.saturating_duration_since(last) >= FORGOTTEN {
-                place.standing = Standing::Strange;
-            } else if place.is_due(now) {
-                fetches.push(place.begin(path, now));
+                entry.standing = Standing::Strange;
+            } else if entry.is_due(now) {
+                fetches.push(entry.begin(path, now));
             }
         }
         self.keep_bounds(now);
@@ -237,9 +237,9 @@ impl Cache {
 
     /// What the next process should know.
     pub fn kept(&self) -> Vec<Kept> {
-        let kept = self.places.iter().filter_map(|(path, place)| {
-            let Standing::Proven { last: proved, .. } = place.standing else { return None };
-            let key = place.key.last_known().map(|known| (known.value.clone(), known.since));
+        let kept = self.entries.iter().filter_map(|(path, entry)| {
+            let Standing::Proven { last: proved, .. } = entry.standing else { return None };
+            let key = entry.key.last_known().map(|known| (known.value.clone(), known.since));
             Some(Kept { path: path.clone(), proved, key })
         });
         kept.collect()
@@ -248,10 +248,10 @@ impl Cache {
     /// Takes over what another process has kept. What is known already stays as it is.
     pub fn remember(&mut self, kept: Vec<Kept>, now: Instant) {
         for Kept { path, proved, key } in kept {
-            self.places.entry(path).or_insert_with(|| Place {
+            self.entries.entry(path).or_insert_with(|| PathEntry {
                 standing: Standing::Proven { last: proved, noted: proved },
                 key: Refreshed::new(key.map(|(value, since)| Known { value, since })),
-                ..Place::new(proved)
+                ..PathEntry::new(proved)
             });
         }
         self.keep_bounds(now);
@@ -260,23 +260,24 @@ impl Cache {
     /// Takes away what has not been used for the longest time, of each kind that there is too much of.
     fn keep_bounds(&mut self, now: Instant) {
         for kind in Kind::ALL {
-            while self.places.values().filter(|place| place.kind() == kind).count() > kind.places()
+            while self.entries.values().filter(|entry| entry.kind() == kind).count()
+                > kind.entries()
             {
                 let oldest = self
-                    .places
+                    .entries
                     .iter()
-                    .filter(|(_, place)| place.kind() == kind && place.key.in_flight().is_none())
-                    .max_by_key(|(_, place)| now.saturating_duration_since(place.used))
+                    .filter(|(_, entry)| entry.kind() == kind && entry.key.in_flight().is_none())
+                    .max_by_key(|(_, entry)| now.saturating_duration_since(entry.used))
                     .map(|(path, _)| path.clone());
                 // What is being fetched stays until it is known of which kind it is.
                 let Some(oldest) = oldest else { break };
-                self.places.remove(&oldest);
+                self.entries.remove(&oldest);
             }
         }
     }
 }
 
-impl Place {
+impl PathEntry {
     fn new(now: Instant) -> Self {
         Self { standing: Standing::Strange, key: Refreshed::new(None), used: now }
     }

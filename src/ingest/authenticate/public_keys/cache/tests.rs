@@ -121,7 +121,7 @@ fn a_flood_of_unknown_paths_takes_few_places_and_known_keys_stay() {
         let fetch = cache.begin(&path(&n.to_string()), now).unwrap();
         cache.end(fetch, Err(Unavailable::NotThere));
     }
-    assert_eq!(cache.places.len(), 1 + Kind::StrangeWithout.places());
+    assert_eq!(cache.entries.len(), 1 + Kind::StrangeWithout.entries());
     assert!(has_key(&cache.ask(&known, CACHED, began + SECOND)));
 }
 
@@ -134,7 +134,7 @@ fn of_too_many_known_keys_the_one_that_was_used_last_stays() {
         cache.end(fetch, Ok(key_of_everybody()));
         assert!(has_key(&cache.ask(&known, CACHED, now)));
     }
-    assert!(cache.places.len() <= Kind::StrangeWithKey.places() + 1, "{}", cache.places.len());
+    assert!(cache.entries.len() <= Kind::StrangeWithKey.entries() + 1, "{}", cache.entries.len());
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn the_path_beside_a_proven_one_is_fetched_ahead_without_a_turn_and_at_a_bounded
         cache.vouch(&known, Some(&other), began + REFRESH_PAUSE).fetch.is_some()
     });
     assert_eq!(copies.count(), INTRODUCED_AT_ONCE as usize);
-    assert!(cache.places.len() <= 1 + Kind::Introduced.places());
+    assert!(cache.entries.len() <= 1 + Kind::Introduced.entries());
 }
 
 #[test]

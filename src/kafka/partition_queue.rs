@@ -8,7 +8,7 @@
 //! heard of for long (`producer.id.expiration.ms`), so after a pause the next record goes alone again.
 //!
 //! Which partition a record will be in is worked out as the library does it. Should the count of
-//! partitions have changed, delivery reports tell, and until it is known anew nothing goes but alone.
+//! partitions have changed, delivery reports tell, and until it is known again each record goes alone.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -23,9 +23,9 @@ use super::partition;
 /// After such a pause the next record goes alone; brokers remember a producer for a day by default.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 
-/// A partition of a topic, as the gate numbers them.
+/// A partition of a topic, as [`PartitionQueues`] numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Door {
+pub(super) struct PartitionKey {
     topic: usize,
     partition: u32,
 }
@@ -42,18 +42,18 @@ pub(super) struct Waiting {
 
 /// Of one producer: another one is new to every broker.
 #[derive(Debug, Default)]
-pub(super) struct Gate {
+pub(super) struct PartitionQueues {
     numbers: HashMap<Arc<str>, usize>,
     topics: Vec<Topic>,
     /// Doors at which somebody may be able to go.
-    opened: Vec<Door>,
+    ready: Vec<PartitionKey>,
 }
 
 #[derive(Debug)]
 struct Topic {
     name: Arc<str>,
     /// Whether there are as many partitions as here, as far as is known. If not, the topic comes to rest
-    /// before they are counted anew, since records of one key must not take two doors at once.
+    /// before they are counted again, since records of one key must not be on their way to two partitions.
     counted: bool,
     /// How many records the library has.
     under_way: usize,
@@ -67,29 +67,29 @@ struct Partition {
     /// When it last acknowledged a record of this producer.
     acknowledged: Option<Instant>,
     under_way: usize,
-    line: VecDeque<Waiting>,
+    queue: VecDeque<Waiting>,
 }
 
-impl Gate {
-    /// The door for a record; `count` says how many partitions a topic has, where that is known.
-    pub fn door(
+impl PartitionQueues {
+    /// The partition for a record; `count` says how many partitions a topic has, where that is known.
+    pub fn target(
         &mut self,
         topic: &str,
         key: Option<&[u8]>,
         count: impl FnOnce(&str) -> Option<u32>,
-    ) -> Door {
+    ) -> PartitionKey {
         let number = match self.numbers.get(topic) {
             Some(number) => *number,
             None => self.add(topic),
         };
-        self.count_anew(number, count);
-        Door { topic: number, partition: self.topics[number].partition_of(key) }
+        self.recount(number, count);
+        PartitionKey { topic: number, partition: self.topics[number].partition_of(key) }
     }
 
     /// The partition of a record without a key, as the library has to be told; of the others it knows.
-    pub fn chosen(&self, door: Door, key: Option<&[u8]>) -> Option<i32> {
-        let is_chosen = key.is_none() && self.topics[door.topic].counted;
-        is_chosen.then_some(door.partition).and_then(|partition| partition.try_into().ok())
+    pub fn chosen(&self, target: PartitionKey, key: Option<&[u8]>) -> Option<i32> {
+        let is_chosen = key.is_none() && self.topics[target.topic].counted;
+        is_chosen.then_some(target.partition).and_then(|partition| partition.try_into().ok())
     }
 
     fn add(&mut self, name: &str) -> usize {
@@ -101,7 +101,7 @@ impl Gate {
     }
 
     /// Counts the partitions of a topic that has to be counted and has come to rest.
-    fn count_anew(&mut self, number: usize, count: impl FnOnce(&str) -> Option<u32>) {
+    fn recount(&mut self, number: usize, count: impl FnOnce(&str) -> Option<u32>) {
         let topic = &mut self.topics[number];
         if topic.counted || topic.under_way > 0 {
             return;
@@ -110,90 +110,91 @@ impl Gate {
         topic.counted = true;
         let before = std::mem::take(&mut topic.partitions);
         topic.partitions.resize_with(count as usize, Partition::default);
-        self.opened.retain(|door| door.topic != number);
-        // Those with one key stood in one line.
-        for record in before.into_iter().flat_map(|partition| partition.line) {
+        self.ready.retain(|target| target.topic != number);
+        // Those with one key stood in one queue.
+        for record in before.into_iter().flat_map(|partition| partition.queue) {
             let partition = topic.partition_of(record.key.as_deref());
-            topic.partitions[partition as usize].line.push_back(record);
-            self.opened.push(Door { topic: number, partition });
+            topic.partitions[partition as usize].queue.push_back(record);
+            self.ready.push(PartitionKey { topic: number, partition });
         }
     }
 
     /// Whether a record may go now; then it is under way.
-    pub fn passes(&mut self, door: Door, now: Instant) -> bool {
-        let (topic, partition) = self.at(door);
-        let passes = partition.line.is_empty() && is_open(topic, partition, now);
-        self.topics[door.topic].goes(door.partition, passes)
+    pub fn may_send(&mut self, target: PartitionKey, now: Instant) -> bool {
+        let (topic, partition) = self.at(target);
+        let may_send = partition.queue.is_empty() && is_open(topic, partition, now);
+        self.topics[target.topic].goes(target.partition, may_send)
     }
 
-    /// It goes once those before it have gone and the door is open.
-    pub fn stand_in_line(&mut self, door: Door, record: Waiting) {
-        self.topics[door.topic].partition(door.partition).line.push_back(record);
+    /// It goes once those before it have gone and the partition takes another one.
+    pub fn enqueue(&mut self, target: PartitionKey, record: Waiting) {
+        self.topics[target.topic].partition(target.partition).queue.push_back(record);
     }
 
-    /// The next record that may go, with its topic; then it is under way. `count` as for [`Gate::door`].
+    /// The next record that may go, with its topic; then it is under way. `count` as for [`PartitionQueues::target`].
     pub fn next(
         &mut self,
         now: Instant,
         count: impl Fn(&str) -> Option<u32>,
-    ) -> Option<(Door, Arc<str>, Waiting)> {
-        while let Some(door) = self.opened.last().copied() {
-            self.count_anew(door.topic, &count);
-            let door = *self.opened.last()?;
-            let (topic, partition) = self.at(door);
-            if is_open(topic, partition, now) && !partition.line.is_empty() {
-                let topic = &mut self.topics[door.topic];
-                topic.goes(door.partition, true);
-                let record = topic.partition(door.partition).line.pop_front()?;
-                return Some((door, Arc::clone(&topic.name), record));
+    ) -> Option<(PartitionKey, Arc<str>, Waiting)> {
+        while let Some(target) = self.ready.last().copied() {
+            self.recount(target.topic, &count);
+            let target = *self.ready.last()?;
+            let (topic, partition) = self.at(target);
+            if is_open(topic, partition, now) && !partition.queue.is_empty() {
+                let topic = &mut self.topics[target.topic];
+                topic.goes(target.partition, true);
+                let record = topic.partition(target.partition).queue.pop_front()?;
+                return Some((target, Arc::clone(&topic.name), record));
             }
-            self.opened.pop();
+            self.ready.pop();
         }
         None
     }
 
-    /// The library had no room for it: it is the first in line again.
-    pub fn comes_back(&mut self, door: Door, record: Waiting) {
-        let topic = &mut self.topics[door.topic];
-        topic.settles(door.partition);
-        topic.partition(door.partition).line.push_front(record);
-        self.opened.push(door);
+    /// The library had no room for it: it is the first in queue again.
+    pub fn requeue(&mut self, target: PartitionKey, record: Waiting) {
+        let topic = &mut self.topics[target.topic];
+        topic.settles(target.partition);
+        topic.partition(target.partition).queue.push_front(record);
+        self.ready.push(target);
     }
 
     /// A record is not under way any more; `by` is the partition that acknowledged it, if one did.
     /// Returns whether it is another one than was thought.
-    pub fn settled(&mut self, door: Door, by: Option<u32>, now: Instant) -> bool {
-        let topic = &mut self.topics[door.topic];
-        topic.settles(door.partition);
-        let is_another = by.is_some_and(|by| by != door.partition);
+    pub fn settled(&mut self, target: PartitionKey, by: Option<u32>, now: Instant) -> bool {
+        let topic = &mut self.topics[target.topic];
+        topic.settles(target.partition);
+        let is_another = by.is_some_and(|by| by != target.partition);
         if is_another {
             topic.counted = false;
         } else if by.is_some() {
-            topic.partition(door.partition).acknowledged = Some(now);
+            topic.partition(target.partition).acknowledged = Some(now);
         }
         if topic.counted {
-            if !topic.partition(door.partition).line.is_empty() {
-                self.opened.push(door);
+            if !topic.partition(target.partition).queue.is_empty() {
+                self.ready.push(target);
             }
         } else if topic.under_way == 0 {
-            let lines = (0..).zip(&topic.partitions).filter(|(_, it)| !it.line.is_empty());
-            let doors = lines.map(|(partition, _)| Door { topic: door.topic, partition });
-            self.opened.extend(doors);
+            let lines = (0..).zip(&topic.partitions).filter(|(_, it)| !it.queue.is_empty());
+            let targets =
+                lines.map(|(partition, _)| PartitionKey { topic: target.topic, partition });
+            self.ready.extend(targets);
         }
         is_another
     }
 
     /// Nobody waits any more; returns where those who did stand in
     /// [`Pending`](super::pending::Pending).
-    pub fn send_home(&mut self) -> Vec<usize> {
-        self.opened.clear();
+    pub fn drain(&mut self) -> Vec<usize> {
+        self.ready.clear();
         let partitions = self.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
-        partitions.flat_map(|partition| partition.line.drain(..)).map(|it| it.slot).collect()
+        partitions.flat_map(|partition| partition.queue.drain(..)).map(|it| it.slot).collect()
     }
 
-    fn at(&self, door: Door) -> (&Topic, &Partition) {
-        let topic = &self.topics[door.topic];
-        (topic, &topic.partitions[door.partition as usize])
+    fn at(&self, target: PartitionKey) -> (&Topic, &Partition) {
+        let topic = &self.topics[target.topic];
+        (topic, &topic.partitions[target.partition as usize])
     }
 }
 
@@ -242,62 +243,62 @@ mod tests {
         Waiting { slot, key, value, headers: OwnedHeaders::new() }
     }
 
-    /// A gate, how many partitions its topic has, and a clock.
+    /// The queues, how many partitions the topic has, and a clock.
     struct Case {
-        gate: Gate,
+        queues: PartitionQueues,
         count: Option<u32>,
         now: Instant,
     }
 
     impl Case {
         fn new(count: u32) -> Self {
-            Self { gate: Gate::default(), count: Some(count), now: Instant::now() }
+            Self { queues: PartitionQueues::default(), count: Some(count), now: Instant::now() }
         }
 
         /// Whether it goes at once.
-        fn send(&mut self, slot: usize, key: &str) -> (Door, bool) {
-            let door = self.gate.door(TOPIC, Some(key.as_bytes()), |_| self.count);
-            let passes = self.gate.passes(door, self.now);
-            if !passes {
-                self.gate.stand_in_line(door, record(slot, key));
+        fn send(&mut self, slot: usize, key: &str) -> (PartitionKey, bool) {
+            let target = self.queues.target(TOPIC, Some(key.as_bytes()), |_| self.count);
+            let may_send = self.queues.may_send(target, self.now);
+            if !may_send {
+                self.queues.enqueue(target, record(slot, key));
             }
-            (door, passes)
+            (target, may_send)
         }
 
         /// The slots of those that may go now.
-        fn go(&mut self) -> Vec<(Door, usize)> {
-            let next = || self.gate.next(self.now, |_| self.count);
-            std::iter::from_fn(next).map(|(door, _, record)| (door, record.slot)).collect()
+        fn go(&mut self) -> Vec<(PartitionKey, usize)> {
+            let next = || self.queues.next(self.now, |_| self.count);
+            std::iter::from_fn(next).map(|(target, _, record)| (target, record.slot)).collect()
         }
 
-        fn acknowledge(&mut self, door: Door) {
-            assert!(!self.gate.settled(door, Some(door.partition), self.now));
+        fn acknowledge(&mut self, target: PartitionKey) {
+            assert!(!self.queues.settled(target, Some(target.partition), self.now));
         }
     }
 
     #[test]
     fn what_comes_while_the_first_is_under_way_waits_for_it_in_order() {
         let mut case = Case::new(1);
-        let (door, passes) = case.send(0, "a");
-        assert!(passes);
+        let (target, may_send) = case.send(0, "a");
+        assert!(may_send);
         for slot in 1..4 {
             assert!(!case.send(slot, "a").1);
         }
         assert_eq!(case.go(), []);
-        case.acknowledge(door);
-        assert!(!case.send(4, "a").1, "not before those in line");
-        assert_eq!(case.go(), [(door, 1), (door, 2), (door, 3), (door, 4)]);
+        case.acknowledge(target);
+        assert!(!case.send(4, "a").1, "not before those in queue");
+        assert_eq!(case.go(), [(target, 1), (target, 2), (target, 3), (target, 4)]);
         assert!(case.send(5, "a").1, "and then any number at a time");
     }
 
     #[test]
     fn one_partition_does_not_wait_for_another() {
         let mut case = Case::new(16);
-        let doors: Vec<_> = (0..40).map(|n| case.send(n, &format!("key-{n}"))).collect();
+        let targets: Vec<_> = (0..40).map(|n| case.send(n, &format!("key-{n}"))).collect();
         let mut seen = Vec::new();
-        for (door, passes) in doors {
-            assert_eq!(passes, !seen.contains(&door), "the first of each partition");
-            seen.push(door);
+        for (target, may_send) in targets {
+            assert_eq!(may_send, !seen.contains(&target), "the first of each partition");
+            seen.push(target);
         }
     }
 
@@ -306,41 +307,44 @@ mod tests {
         let mut case = Case::new(3);
         let mut seen = Vec::new();
         for _ in 0..6 {
-            let door = case.gate.door(TOPIC, None, |_| case.count);
-            assert_eq!(case.gate.chosen(door, None), Some(door.partition.try_into().unwrap()));
-            assert_eq!(case.gate.chosen(door, Some(b"a")), None);
-            seen.push(door.partition);
+            let target = case.queues.target(TOPIC, None, |_| case.count);
+            assert_eq!(
+                case.queues.chosen(target, None),
+                Some(target.partition.try_into().unwrap())
+            );
+            assert_eq!(case.queues.chosen(target, Some(b"a")), None);
+            seen.push(target.partition);
         }
         assert_eq!(seen, [1, 2, 0, 1, 2, 0]);
-        let mut unknown = Gate::default();
-        let door = unknown.door(TOPIC, None, |_| None);
-        assert_eq!(unknown.chosen(door, None), None, "the partitions are not known");
+        let mut unknown = PartitionQueues::default();
+        let target = unknown.target(TOPIC, None, |_| None);
+        assert_eq!(unknown.chosen(target, None), None, "the partitions are not known");
     }
 
     #[test]
     fn a_first_record_that_fails_opens_to_one_more() {
         let mut case = Case::new(1);
-        let (door, _) = case.send(0, "a");
+        let (target, _) = case.send(0, "a");
         case.send(1, "a");
         case.send(2, "a");
-        case.gate.settled(door, None, case.now);
-        assert_eq!(case.go(), [(door, 1)]);
-        case.acknowledge(door);
-        assert_eq!(case.go(), [(door, 2)]);
+        case.queues.settled(target, None, case.now);
+        assert_eq!(case.go(), [(target, 1)]);
+        case.acknowledge(target);
+        assert_eq!(case.go(), [(target, 2)]);
     }
 
     #[test]
     fn after_a_pause_a_record_goes_alone_again() {
         let mut case = Case::new(1);
-        let (door, _) = case.send(0, "a");
-        case.acknowledge(door);
+        let (target, _) = case.send(0, "a");
+        case.acknowledge(target);
         assert!(case.send(1, "a").1 && case.send(2, "a").1);
         case.now += KNOWN_FOR;
         assert!(!case.send(3, "a").1, "nobody knows whether the broker knows us");
-        case.acknowledge(door);
-        assert_eq!(case.go(), [(door, 3)]);
-        case.acknowledge(door);
-        case.acknowledge(door);
+        case.acknowledge(target);
+        assert_eq!(case.go(), [(target, 3)]);
+        case.acknowledge(target);
+        case.acknowledge(target);
         case.now += KNOWN_FOR;
         assert!(case.send(4, "a").1);
         assert!(!case.send(5, "a").1);
@@ -349,31 +353,31 @@ mod tests {
     #[test]
     fn another_count_of_partitions_shows_and_lets_a_topic_come_to_rest_first() {
         let mut case = Case::new(1);
-        let (door, _) = case.send(0, "a");
-        case.acknowledge(door);
+        let (target, _) = case.send(0, "a");
+        case.acknowledge(target);
         let keys: Vec<_> = (1..20).map(|slot| format!("key-{slot}")).collect();
         assert!(case.send(1, &keys[0]).1 && case.send(2, &keys[1]).1);
         case.count = None; // it is being looked up
-        assert!(case.gate.settled(door, Some(2), case.now), "there are more than one");
+        assert!(case.queues.settled(target, Some(2), case.now), "there are more than one");
         for slot in 3..20 {
             assert!(!case.send(slot, &keys[slot - 1]).1);
         }
         assert_eq!(case.go(), [], "the other one is still under way");
-        case.acknowledge(door);
-        assert_eq!(case.go(), [(door, 3)], "alone while nobody knows the count");
+        case.acknowledge(target);
+        assert_eq!(case.go(), [(target, 3)], "alone while nobody knows the count");
         case.count = Some(4);
         assert_eq!(case.go(), []);
-        case.acknowledge(door);
+        case.acknowledge(target);
         let gone = case.go();
-        let mut doors: Vec<_> = gone.iter().map(|(door, _)| door.partition).collect();
-        doors.sort_unstable();
-        assert_eq!(doors, [0, 1, 2, 3], "the first of each");
-        for (door, _) in gone {
-            case.acknowledge(door);
+        let mut targets: Vec<_> = gone.iter().map(|(target, _)| target.partition).collect();
+        targets.sort_unstable();
+        assert_eq!(targets, [0, 1, 2, 3], "the first of each");
+        for (target, _) in gone {
+            case.acknowledge(target);
         }
         let rest = case.go();
         assert_eq!(rest.len(), 12);
-        let of = |partition| rest.iter().filter(move |(door, _)| door.partition == partition);
+        let of = |partition| rest.iter().filter(move |(target, _)| target.partition == partition);
         for partition in 0..4 {
             assert!(of(partition).is_sorted_by_key(|(_, slot)| *slot));
         }
@@ -382,12 +386,12 @@ mod tests {
     #[test]
     fn what_the_library_had_no_room_for_is_the_first_again() {
         let mut case = Case::new(1);
-        let (door, _) = case.send(0, "a");
+        let (target, _) = case.send(0, "a");
         (1..4).for_each(|slot| assert!(!case.send(slot, "a").1));
-        case.acknowledge(door);
-        let (door, _, first) = case.gate.next(case.now, |_| None).unwrap();
-        case.gate.comes_back(door, first);
-        assert_eq!(case.go(), [(door, 1), (door, 2), (door, 3)]);
+        case.acknowledge(target);
+        let (target, _, first) = case.queues.next(case.now, |_| None).unwrap();
+        case.queues.requeue(target, first);
+        assert_eq!(case.go(), [(target, 1), (target, 2), (target, 3)]);
     }
 
     #[test]
@@ -396,10 +400,10 @@ mod tests {
         for slot in 0..9 {
             case.send(slot, &format!("key-{}", slot % 3));
         }
-        let mut home = case.gate.send_home();
+        let mut home = case.queues.drain();
         home.sort_unstable();
         assert!(!home.is_empty() && home.is_sorted_by(|a, b| a < b));
-        assert!(case.gate.send_home().is_empty());
+        assert!(case.queues.drain().is_empty());
         assert_eq!(case.go(), []);
     }
 }
