@@ -15,6 +15,7 @@ mod disk_forecast;
 mod drain;
 mod front;
 mod oauth;
+mod open;
 pub mod open_files;
 mod open_retry;
 mod quarantines;
@@ -34,19 +35,15 @@ use tokio::{
 use self::{
     adobe::AdobeParts,
     oauth::OAuthParts,
+    open::{Opened, open_in_background},
     quarantines::Quarantines,
     reload::{ClientSecretFile, KafkaSecrets},
-    set_aside::SetAside,
     source::RunningSource,
     status::Status,
 };
 use crate::{
     config::{self, Config},
-    deliver::{
-        checkpoint::CheckpointError,
-        deduplicate::{Deduplicator, NewerIds},
-        route::{Router, TemplateError},
-    },
+    deliver::{checkpoint::CheckpointError, deduplicate::NewerIds, route::TemplateError},
     ingest::{
         listen::{
             self,
@@ -57,17 +54,13 @@ use crate::{
         receive::Receiver,
     },
     kafka::{TopicMaker, Topics},
-    observe::{
-        admin,
-        metrics::Metrics,
-        traces::{Exporter, Traces},
-    },
+    observe::{admin, metrics::Metrics, traces::Exporter},
     runtime::{
         fetch::ShownUrl,
         reload::{EVERY, Reload, Reloader},
         shutdown::{Phase, Shutdown},
     },
-    spool::{Folder, OpenError, SpoolState, disk::RealDisk},
+    spool::{OpenError, SpoolState},
 };
 
 pub use self::drain::{DrainEnd, DrainError, Left, drain};
@@ -253,73 +246,6 @@ async fn bind(
         Ok((listener, address))
     };
     bound.await.map_err(|source| StartError::Bind { key, address, source })
-}
-
-/// What a start has opened.
-struct Opened {
-    folder: Arc<Folder>,
-    topics: Arc<Topics>,
-    sources: Vec<RunningSource>,
-    /// Those that could not be opened; empty if none could, which is an error.
-    set_aside: Vec<SetAside>,
-}
-
-/// Disk and threads, while the runtime goes on with other things.
-async fn open_in_background(
-    config: Config,
-    maker: Option<Box<dyn TopicMaker>>,
-    metrics: &Metrics,
-    traces: &Traces,
-) -> Result<Opened, StartError> {
-    let (metrics, traces) = (metrics.clone(), traces.clone());
-    let opened = tokio::task::spawn_blocking(move || open(&config, maker, &metrics, &traces));
-    opened.await.map_err(|panic| StartError::Thread(std::io::Error::other(panic)))?
-}
-
-/// The blocking part of a start: disk and threads.
-fn open(
-    config: &Config,
-    maker: Option<Box<dyn TopicMaker>>,
-    metrics: &Metrics,
-    traces: &Traces,
-) -> Result<Opened, StartError> {
-    status::limits(config, metrics);
-    let router = Router::new(&config.topics.name)?;
-    let folder = Folder::open(Arc::new(RealDisk), &config.spool)?;
-    versions::check(folder.disk(), &config.spool.directory)?;
-    let prefix = router.literal_prefix();
-    let topics = match maker {
-        Some(maker) => Topics::start_with(&config.kafka, &config.topics, prefix, maker),
-        None => Topics::start(&config.kafka, &config.topics, prefix),
-    };
-    let topics = topics.map_err(StartError::Thread)?;
-    topics.divide_among(config.sources.len());
-    let names: Vec<_> = config.sources.iter().map(|source| source.name.clone()).collect();
-    let (disk, directory) = (folder.disk().clone(), &config.spool.directory);
-    let deduplicator = Deduplicator::open(disk, directory, config.deduplicate, &names, metrics);
-    let parts = source::SourceContext {
-        config,
-        folder: &folder,
-        deduplicator: &deduplicator,
-        topics: &topics,
-        router: &router,
-        metrics,
-        traces,
-    };
-    let (mut sources, mut failed) = (Vec::new(), Vec::new());
-    for source in &config.sources {
-        match RunningSource::open(source, &parts) {
-            Ok(opened) => sources.push(opened),
-            Err(error) if error.is_of_one_source() => failed.push((source, error)),
-            Err(error) => return Err(error),
-        }
-    }
-    if sources.is_empty() && !failed.is_empty() {
-        return Err(failed.swap_remove(0).1);
-    }
-    let aside = failed.iter().map(|(source, error)| SetAside::new(source, error, metrics));
-    let set_aside = aside.collect();
-    Ok(Opened { folder, topics, sources, set_aside })
 }
 
 impl Running {
