@@ -35,6 +35,7 @@ mod lanes;
 mod letters;
 mod over_limit;
 mod pace;
+mod passed;
 mod pump;
 mod quarantine;
 mod refuse;

@@ -42,6 +42,15 @@ pub struct Repeats {
     pub needless: usize,
 }
 
+/// Records that a start may bring again.
+#[derive(Debug, Default)]
+pub struct MayRepeat {
+    pub all: usize,
+    /// Of events whose copies have known places. Where one lies that was not acknowledged is not known, so
+    /// it counts as ahead of a checkpoint that has passed it.
+    pub known: usize,
+}
+
 impl Books {
     pub fn acknowledged(&mut self, ids: &[String], source: usize, sequence: u64) {
         for (index, id) in (0..).zip(ids) {
@@ -91,8 +100,13 @@ impl Books {
 
     /// A process starts from `saved`: what is there and not behind it may come again. Of an event only
     /// once, however many copies are read again: the first has its id. Returns how many may.
-    pub fn begin_at(&mut self, saved: &Saved, seen: &Seen, sent: &BTreeMap<String, Sent>) -> usize {
-        let mut all = 0;
+    pub fn begin_at(
+        &mut self,
+        saved: &Saved,
+        seen: &Seen,
+        sent: &BTreeMap<String, Sent>,
+    ) -> MayRepeat {
+        let mut may_repeat = MayRepeat::default();
         for id in seen.records.keys() {
             let event = &sent[id];
             let places = self.positions.get(id).map_or(&[][..], Vec::as_slice);
@@ -103,9 +117,10 @@ impl Books {
                 false => ahead,
             };
             *self.due.entry(id.clone()).or_default() += due;
-            all += due;
+            may_repeat.all += due;
+            may_repeat.known += if perhaps == 0 { due } else { 0 };
         }
-        all
+        may_repeat
     }
 
     /// As [`Books::begin_at`] where nothing that is there may come again, unless its id was lost.
@@ -208,7 +223,7 @@ fn a_start_may_repeat_as_many_copies_without_an_id_as_were_sent_and_no_more() {
     books.acknowledged(std::slice::from_ref(&id), 0, 1);
     // Two in one group that failed, and that the next process finds in its spool.
     (0..2).for_each(|_| books.unanswered(std::slice::from_ref(&id)));
-    assert_eq!(books.begin_at(&vec![None, None], &records(3), &sent), 3);
+    assert_eq!(books.begin_at(&vec![None, None], &records(3), &sent).all, 3);
     assert_eq!(books.repeats(&records(6), &sent).needless, 0);
     assert_eq!(books.repeats(&records(7), &sent).needless, 1);
 }

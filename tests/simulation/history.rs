@@ -7,6 +7,7 @@ mod copies;
 mod dead_letters;
 mod directed;
 mod endings;
+mod forgotten;
 mod limit;
 mod made_again;
 mod one_too_many;

@@ -167,11 +167,15 @@ const KEPT_WITH_SWITCHING: [u64; 5] = [
 const KEPT_WITH_REPEATS: [u64; 0] = [];
 
 /// Seeds that found something with what `conditions.rs` adds.
-const KEPT_WITH_CONDITIONS: [(Senders, Delivery, u64); 3] = [
+const KEPT_WITH_CONDITIONS: [(Senders, Delivery, u64); 5] = [
     (Senders::One, Delivery::AtLeastOnce, 20000132), // a held topic that was deleted was never made again
     (Senders::One, Delivery::Switching, 20000245),   // the same
     // The oracle counted one copy of what has no id, where two were not acknowledged and came again.
     (Senders::TwoThatRepeat, Delivery::AtLeastOnce, 30008939),
+    // A dead letter was taken for a repeat of itself after a crash, then forgotten, and sent behind later ones.
+    (Senders::TwoThatRepeat, Delivery::AtLeastOnce, 50000528),
+    // The oracle took what was not acknowledged, and was there and delivered, for what may come again.
+    (Senders::One, Delivery::Switching, 70006274),
 ];
 
 /// What became of one history.

@@ -22,6 +22,10 @@ impl SettledAhead {
         self.settled.insert((position, topic));
     }
 
+    pub fn len(&self) -> usize {
+        self.settled.len()
+    }
+
     pub fn contains(&self, position: Position) -> bool {
         let mut from_there = self.settled.range((position, TopicId::default())..);
         from_there.next().is_some_and(|(found, _)| *found == position)

@@ -49,6 +49,9 @@ impl<S: Sink> Forwarder<S> {
         self.saved_at = Some(now.instant);
         self.forget_what_is_behind();
         let mut checkpoint = self.position();
+        for id in self.over_limit.ids_passed_by(&checkpoint) {
+            self.claims.settled(Some(id));
+        }
         self.claims.save(now.unix);
         if checkpoint != self.saved {
             checkpoint.written_at = now.unix;

@@ -4,7 +4,8 @@
 //! forwarder read it once more; by then its topic may be there, and it would come behind later events of its
 //! key (I4). So a topic is not written before all earlier events of this kind are out of the way: those that
 //! wait to become dead letters are read again and go to the topic first, and those that are dead letters are waited
-//! for until a checkpoint has passed them.
+//! for until a checkpoint has passed them. Only with that checkpoint their ids are saved: a process that knew the
+//! id of one would pass it over after a crash, write its topic, and could find it forgotten after the next one.
 //!
 //! In exactly-once delivery both go by themselves: a dead letter is committed together with what comes behind it.
 
@@ -14,13 +15,24 @@ use std::{
 };
 
 use super::{Forwarder, Now, take::Taken, window::LaneId};
-use crate::{deliver::checkpoint::Checkpoint, kafka::produce::Sink, spool::position::Position};
+use crate::{
+    deliver::{checkpoint::Checkpoint, deduplicate::Id},
+    kafka::produce::Sink,
+    spool::position::Position,
+};
 
-/// Positions that no checkpoint has passed, each with a hash of the topic's name: names over the limit are as many
-/// as senders like, and kept nowhere.
+/// Events that no checkpoint has passed.
 #[derive(Debug, Default)]
 pub(super) struct OverLimit {
-    events: BTreeMap<Position, u64>,
+    events: BTreeMap<Position, OneTooMany>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OneTooMany {
+    /// A hash of the topic's name: names over the limit are as many as senders like, and kept nowhere.
+    name: u64,
+    /// The id of one that is settled, to be saved.
+    settled: Option<Id>,
 }
 
 /// What of a topic must be out of the way before its next event is sent.
@@ -36,13 +48,24 @@ pub(super) enum Earlier {
 impl OverLimit {
     fn before(&self, name: &str, end: Position) -> impl Iterator<Item = Position> {
         let name = hash(name);
-        let events = self.events.range(..end).filter(move |(_, of)| **of == name);
+        let events = self.events.range(..end).filter(move |(_, of)| of.name == name);
         events.map(|(position, _)| *position)
     }
 
     pub fn is_empty_of(&self, name: &str) -> bool {
         let name = hash(name);
-        self.events.values().all(|of| *of != name)
+        self.events.values().all(|of| of.name != name)
+    }
+
+    fn note(&mut self, position: Position, name: &str) {
+        self.events.insert(position, OneTooMany { name: hash(name), settled: None });
+    }
+
+    /// The ids of those that `checkpoint` passes, to be saved before it.
+    pub fn ids_passed_by(&mut self, checkpoint: &Checkpoint) -> Vec<Id> {
+        let is_ahead = is_ahead_of(checkpoint);
+        let passed = self.events.iter_mut().filter(|(position, of)| !is_ahead(**position, of.name));
+        passed.filter_map(|(_, of)| of.settled.take()).collect()
     }
 
     /// Forgets what `saved` has passed: nothing reads it again.
@@ -50,10 +73,16 @@ impl OverLimit {
         if self.events.is_empty() {
             return;
         }
-        let held: BTreeMap<_, _> =
-            saved.held.iter().map(|held| (hash(&held.topic), held.position)).collect();
-        self.events.retain(|position, name| position >= held.get(name).unwrap_or(&saved.low));
+        let is_ahead = is_ahead_of(saved);
+        self.events.retain(|position, of| is_ahead(*position, of.name));
     }
+}
+
+/// Which positions, of the topic with this hash of its name, `checkpoint` has not passed.
+fn is_ahead_of(checkpoint: &Checkpoint) -> impl Fn(Position, u64) -> bool {
+    let (low, held) = (checkpoint.low, checkpoint.held.iter());
+    let held: BTreeMap<_, _> = held.map(|held| (hash(&held.topic), held.position)).collect();
+    move |position, name| position >= *held.get(&name).unwrap_or(&low)
 }
 
 fn hash(name: &str) -> u64 {
@@ -66,7 +95,15 @@ impl<S: Sink> Forwarder<S> {
     /// The event at `position` is one whose topic is one too many.
     pub(super) fn note_over_limit(&mut self, position: Position, name: &str) {
         if self.transaction.is_none() {
-            self.over_limit.events.insert(position, hash(name));
+            self.over_limit.note(position, name);
+        }
+    }
+
+    /// The event at `position` is where it can stay, and its id is to be saved.
+    pub(super) fn settle_id(&mut self, position: Position, identity: Option<Id>) {
+        match self.over_limit.events.get_mut(&position) {
+            Some(event) => event.settled = identity,
+            None => self.claims.settled(identity),
         }
     }
 
@@ -118,7 +155,7 @@ mod tests {
     fn what_a_checkpoint_has_passed_is_forgotten_unless_its_topic_is_held_further_back() {
         let mut over_limit = OverLimit::default();
         for (sequence, name) in [(1, "a"), (2, "b"), (3, "b"), (5, "a")] {
-            over_limit.events.insert(at(sequence), hash(name));
+            over_limit.note(at(sequence), name);
         }
         let held = vec![Held { topic: "b".into(), position: at(3) }];
         let saved = Checkpoint { low: at(4), held, ..Checkpoint::beginning(Uuid::from_u128(5)) };

@@ -150,7 +150,7 @@ impl<S: Sink> Forwarder<S> {
             Letter::Quarantined => {
                 let topic = topic.unwrap_or(self.dead_letters);
                 self.settled_ahead.insert(letter.position, topic);
-                self.claims.settled(identity);
+                self.settle_id(letter.position, identity);
                 Taken::Passed
             }
             Letter::Waits => {

@@ -144,7 +144,9 @@ impl<S: Sink> Forwarder<S> {
         {
             transaction.dealt_with.push(position);
         }
-        self.claims.settled(slot.and_then(|(_, _, identity)| identity));
+        if let Some((position, _, identity)) = slot {
+            self.settle_id(position, identity);
+        }
         if let Some((position, Some(topic), _)) = slot
             && Window::lane_of(token) == MAIN
             && self.held.contains_key(&topic)

@@ -99,10 +99,13 @@ impl<S: Sink> Forwarder<S> {
         if self.settled_ahead.contains(position) {
             return Ok(Taken::Passed);
         }
+        if !self.may_take_over(id, known) {
+            return Ok(self.rest(id, now));
+        }
         // Only here, where this very lane answers for the event: a claim is a promise to settle it.
         let identity = match self.claims.claim(event, position, now.unix) {
             Claim::Granted(identity) => identity,
-            Claim::Repeat => return Ok(Taken::Passed),
+            Claim::Repeat => return Ok(self.pass_over(id, known, position, event, now)),
         };
         if let Some((reason, error)) = self.is_known_as_refused(position) {
             let source = self.spool.source().clone();

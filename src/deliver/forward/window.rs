@@ -136,8 +136,10 @@ impl Window {
     }
 
     pub fn push(&mut self, mut slot: Slot) {
-        slot.size += RECORD_OVERHEAD;
-        self.bytes += slot.size;
+        if !slot.state.is_done() {
+            slot.size += RECORD_OVERHEAD;
+            self.bytes += slot.size;
+        }
         self.slots.push_back(slot);
     }
 

@@ -6,19 +6,22 @@ use std::time::Duration;
 use super::{Delivery, History, QUARANTINE_AFTER, Senders, TOPICS};
 use crate::{
     cluster::{DEAD_LETTERS, Trouble},
-    sender::Fate,
+    sender::{Fate, Sent},
 };
 
 const KEY: &str = "M:1";
-const A_STEP: Duration = Duration::from_millis(4);
+pub(super) const A_STEP: Duration = Duration::from_millis(4);
 
-fn topic(number: usize) -> String {
+pub(super) fn topic(number: usize) -> String {
     format!("sim.lead-activity.{}", TOPICS[number])
 }
 
 /// A history in which nothing happens by itself, with one topic, which is as many as may be.
 fn with_one_topic(delivery: Delivery) -> History {
-    let mut history = History::new(1, Senders::One, delivery);
+    start_with_one_topic(History::new(1, Senders::One, delivery))
+}
+
+pub(super) fn start_with_one_topic(mut history: History) -> History {
     (history.queue, history.window) = (1_000, 1 << 20);
     history.config.size_limit = 1 << 20;
     history.all_is_well();
@@ -30,11 +33,12 @@ fn with_one_topic(delivery: Delivery) -> History {
 }
 
 /// Takes in one event with `KEY` for this topic, and returns its id.
-fn append_one(history: &mut History, topic: &str) -> String {
+pub(super) fn append_one(history: &mut History, topic: &str) -> String {
     let place = Fate::Topic { topic: topic.into(), key: KEY.into() };
     let batch = loop {
         let batch = history.sender.batch(0);
-        if matches!(&batch.ids[..], [id] if history.sender.sent[id].fate == place) {
+        let is_meant = |sent: &Sent| sent.fate == place && matches!(sent.copies[..], [(0, _)]);
+        if matches!(&batch.ids[..], [id] if is_meant(&history.sender.sent[id])) {
             break batch;
         }
     };
@@ -47,7 +51,7 @@ fn dead_letters_fail(history: &mut History) {
     history.cluster.borrow_mut().troubles.insert(DEAD_LETTERS.into(), Trouble::Failing);
 }
 
-fn made_by_hand(history: &mut History, topic: &str) {
+pub(super) fn made_by_hand(history: &mut History, topic: &str) {
     history.cluster.borrow_mut().topics.entry(topic.into()).or_default();
 }
 
@@ -56,7 +60,7 @@ fn waiting(history: &History) -> i64 {
 }
 
 /// In steps so short that nothing that waits goes to quarantine meanwhile.
-fn step_until(history: &mut History, is_done: impl Fn(&History) -> bool) {
+pub(super) fn step_until(history: &mut History, is_done: impl Fn(&History) -> bool) {
     for _ in 0..QUARANTINE_AFTER.as_millis() / 5 {
         if is_done(history) {
             return;
@@ -66,14 +70,14 @@ fn step_until(history: &mut History, is_done: impl Fn(&History) -> bool) {
     panic!("not done in time");
 }
 
-fn replace_the_producer(history: &mut History) {
+pub(super) fn replace_the_producer(history: &mut History) {
     let before = history.cluster.borrow().counters.renewals;
     history.cluster.borrow_mut().fatal_per_mille = 1_000;
     step_until(history, |history| history.cluster.borrow().counters.renewals > before);
     history.cluster.borrow_mut().fatal_per_mille = 0;
 }
 
-fn crash(history: &mut History) {
+pub(super) fn crash(history: &mut History) {
     history.end_processes();
     history.disk.kill();
     history.start_process();

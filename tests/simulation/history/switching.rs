@@ -48,11 +48,11 @@ impl History {
             _ => {}
         }
         if std::mem::take(&mut self.has_settled_all) {
-            assert_eq!(may_repeat, 0, "a stop in order leaves what may come again");
+            assert_eq!(may_repeat.known, 0, "a stop in order leaves what may come again");
             if was_exactly_once.is_some_and(|before| before != self.exactly_once) {
                 self.count("switched after a stop in order with all settled");
             }
-        } else if may_repeat > 0 {
+        } else if may_repeat.all > 0 {
             self.count("start that may repeat something");
         }
         self.exactly_once_before = Some(self.exactly_once);
