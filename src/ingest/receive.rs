@@ -225,7 +225,7 @@ impl Handler for Receiver {
                 (outcome, None)
             }
         };
-        let mut response = outcome.reply().response(version);
+        let mut response = outcome.response(version);
         ids.answer(response.headers_mut(), stored_at);
         response
     }

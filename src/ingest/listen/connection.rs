@@ -198,7 +198,7 @@ fn refuse(
 ) -> http::Response<super::Answer> {
     report.connection(peer, &Outcome::Unreadable);
     activity.answers();
-    Outcome::Unreadable.reply().response(request.version())
+    Outcome::Unreadable.response(request.version())
 }
 
 /// Headers that one request may have over HTTP/1: the library has memory for as many before it has read
@@ -265,7 +265,7 @@ where
 {
     let goodbye = async {
         if let Some(outcome) = last_words {
-            stream.write_all(&outcome.reply().raw()).await?;
+            stream.write_all(&outcome.raw()).await?;
         }
         stream.shutdown().await?;
         tokio::io::copy(&mut (&mut stream).take(most), &mut tokio::io::sink()).await?;

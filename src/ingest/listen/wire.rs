@@ -107,7 +107,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                 Outgoing::Http1 => match automatic_answer(bytes) {
                     None => return this.write_inner(cx, bytes),
                     Some((0, outcome)) => {
-                        this.outgoing = Outgoing::Substitute(outcome.reply().raw(), 0);
+                        this.outgoing = Outgoing::Substitute(outcome.raw(), 0);
                     }
                     Some((start, _)) => return this.write_inner(cx, &bytes[..start]),
                 },

@@ -47,20 +47,21 @@ impl<'a> Asker<'a> {
         if !self.span.is_on() {
             return;
         }
-        let (span, reply) = (&mut self.span, outcome.reply());
+        let span = &mut self.span;
+        let row = outcome.row();
         span.set("http.request.method", "POST");
         span.set("http.route", "/v1/{source}");
         span.set("url.path", format!("/v1/{}", self.source));
-        span.set("millrace.outcome", reply.label);
+        span.set("millrace.outcome", row.label);
         span.set("millrace.request_id", self.ids.request().to_owned());
         if let Some(position) = self.stored_at {
             span.set("millrace.position", position.to_string());
         }
         if *outcome != Outcome::ClientGone {
-            span.set("http.response.status_code", i64::from(reply.status.as_u16()));
+            span.set("http.response.status_code", i64::from(row.status.as_u16()));
         }
-        if reply.status.is_server_error() || *outcome == Outcome::ClientGone {
-            span.set("error.type", reply.label);
+        if row.status.is_server_error() || *outcome == Outcome::ClientGone {
+            span.set("error.type", row.label);
             span.fail();
         }
     }
