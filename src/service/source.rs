@@ -58,7 +58,7 @@ impl RunningSource {
         let Surroundings { config, folder, deduplicator, topics, router, metrics, traces } = around;
         metrics.announce(source.name.as_str(), source.kind.as_str());
         metrics.announce_outcomes(source.name.as_str(), reply::labels(Scope::Source));
-        metrics.announce_refusals(source.name.as_str(), dead_letter::REASONS);
+        metrics.announce_dead_letters(source.name.as_str(), dead_letter::REASONS);
         let directory = folder.source_directory(&source.name);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
         checkpoint.check_fence()?;
