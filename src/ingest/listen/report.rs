@@ -22,7 +22,7 @@ pub const UNKNOWN: &str = "unknown";
 
 const QUIET: Duration = Duration::from_secs(1);
 
-/// What a request is called, for a person who follows it; whatever is there is harmless in a log.
+/// How a request can be followed in logs; each of these is harmless in one.
 #[derive(Clone, Copy, Default)]
 pub struct Names<'a> {
     pub request_id: Option<&'a str>,
@@ -38,7 +38,7 @@ pub struct Names<'a> {
 pub struct Report {
     /// Which listener this is about, e.g. `deliveries`.
     listener: &'static str,
-    pub metrics: Metrics,
+    metrics: Metrics,
     notices: Arc<Notices>,
 }
 
@@ -47,7 +47,7 @@ impl Report {
         Self { listener, metrics: metrics.clone(), notices: Arc::default() }
     }
 
-    /// A request was answered, or lost its asker. `detail` is for a person and holds no secret.
+    /// A request was answered, or its client disconnected. `detail` is for the log and holds no secret.
     pub fn request(&self, source: &str, outcome: &Outcome, detail: &str, names: &Names<'_>) {
         let label = outcome.row().label;
         self.metrics.deliveries.with_label_values(&[source, label]).inc();
@@ -57,17 +57,12 @@ impl Report {
         self.log("request", source, outcome, detail, names);
     }
 
-    /// An authenticated sender says that it sent this before.
-    pub fn repeated(&self, source: &str) {
-        self.metrics.repeated_deliveries.with_label_values(&[source]).inc();
-    }
-
     /// A connection ended before a request was read from it.
     pub fn connection(&self, peer: IpAddr, outcome: &Outcome) {
         self.connection_because(peer, outcome, "");
     }
 
-    /// As [`Report::connection`], with more for a person.
+    /// As [`Report::connection`], with more for the log.
     pub fn connection_because(&self, peer: IpAddr, outcome: &Outcome, why: &str) {
         let label = outcome.row().label;
         self.metrics.connections_refused.with_label_values(&[label]).inc();
