@@ -124,7 +124,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                 }
                 Outgoing::Over => return Poll::Ready(Ok(bytes.len())),
                 Outgoing::Http2(frames) => {
-                    let (mut ahead, mut passed) = (*frames, *frames);
+                    let mut ahead = *frames;
+                    let mut passed = *frames;
                     let allowed = ahead.pass(bytes, this.activity.answered());
                     if allowed == 0 && !bytes.is_empty() {
                         this.activity.head_was_too_large();

@@ -1,4 +1,4 @@
-//! Metrics that are there before there is anything to tell.
+//! Metrics that are shown at zero before anything is counted.
 //!
 //! A rate needs its beginning: a counter that appears with its first increment has, for Prometheus, not
 //! increased, and an alert on it misses the one time that mattered. So everything whose labels can be

@@ -2,8 +2,8 @@
 //!
 //! Senders have rules on that. Adobe I/O disables a registration after 10 or more tries in 24 hours of
 //! which 80 % failed; Marketo pauses a subscription after 3 failed tries in a row. A counter would not
-//! show how near that is, since it begins anew with each process and says nothing of order. How many
-//! more failures in a row it would take is told too: of the tries that came to this process, which are
+//! show how near that is, since it begins at zero with each process and says nothing of order. How many
+//! more failures in a row it would take is shown too: of the tries that came to this process, which are
 //! fewer than the sender's where there are several replicas.
 
 use std::{
@@ -37,7 +37,7 @@ enum Rule {
 }
 
 impl Tries {
-    /// Only the tries of announced sources count, so that nobody can make us remember names.
+    /// Only the tries of announced sources count, so that a stranger can't make us remember names.
     pub(super) fn announce(&self, source: &str, kind: &str) {
         let rule = if kind == "adobe-io" { Rule::Share } else { Rule::Row };
         self.with_sources(|sources, _| {

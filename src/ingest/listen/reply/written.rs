@@ -52,7 +52,8 @@ impl Outcome {
     /// The same answer as HTTP/1.1 on the wire, for when no HTTP library will write it. It always
     /// ends the connection.
     pub fn raw(&self) -> Vec<u8> {
-        let (row, text) = (self.row(), self.text());
+        let row = self.row();
+        let text = self.text();
         let mut head = format!(
             "HTTP/1.1 {}\r\ncontent-type: text/plain\r\ncontent-length: {}\r\nconnection: close\r\n",
             row.status,
