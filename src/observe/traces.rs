@@ -1,7 +1,7 @@
 //! Spans, for collectors of traces by OTLP: one for each delivery to a source, and one for its forwarding.
 //!
 //! Off unless the environment names a collector (`config::Traces`); then a [`Span`] is empty, and everything
-//! done to it is nothing. When on, a span costs its asker a push to a bounded queue: the SDK's own thread sends
+//! done to it is nothing. When on, a span costs its request a push to a bounded queue: the SDK's own thread sends
 //! them, and whatever is wrong with the collector loses spans, which are counted, and nothing else. Neither
 //! headers nor bodies nor queries are ever attributes; they carry secrets.
 

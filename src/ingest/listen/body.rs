@@ -116,7 +116,7 @@ where
 {
     let mut reservation = limits.budget.reserve(from.party());
     let wire = read_wire(headers, body, limits, deadline, &mut reservation).await?;
-    reservation.is_complete();
+    reservation.set_complete();
     Ok(WireBody {
         bytes: wire.into(),
         received: Instant::now(),

@@ -96,7 +96,7 @@ impl Reservation {
     }
 
     /// The body is whole: it can't be slow any more. A stranger's still gives way until it is known.
-    pub(super) fn is_complete(&self) {
+    pub(super) fn set_complete(&self) {
         if self.party != Party::STRANGERS {
             self.progress.set_complete();
         }

@@ -84,11 +84,11 @@ impl<H: Handler> Http<H> {
         match tls.welcome(stream, &self.rules, &activity, &self.shutdown).await {
             Ok((stream, presented)) => self.serve(stream, peer, activity, presented).await,
             Err(Unwelcome::Plain(stream)) => {
-                self.report.connection(peer, &Outcome::PlainHttp);
+                self.report.connection(peer, &Outcome::PlainHttp, "");
                 linger_close(stream, Some(&Outcome::PlainHttp), STRANGER).await;
             }
             Err(Unwelcome::Failed(outcome, why)) => {
-                self.report.connection_because(peer, &outcome, &why);
+                self.report.connection(peer, &outcome, &why);
             }
             Err(Unwelcome::Gone) => {}
         }
@@ -108,7 +108,7 @@ impl<H: Handler> Http<H> {
         let end = self.converse(wire, &activity, peer, presented).await;
         let outcome = outcome(&end, &activity);
         if let Some(outcome) = &outcome {
-            self.report.connection(peer, outcome);
+            self.report.connection(peer, outcome, "");
         }
         let Ok(stream) = Arc::try_unwrap(stream).map(Mutex::into_inner) else { return };
         let stream = stream.unwrap_or_else(PoisonError::into_inner);
@@ -199,7 +199,7 @@ fn refuse(
     request: &Request<Incoming>,
     activity: &Activity,
 ) -> http::Response<super::Answer> {
-    report.connection(peer, &Outcome::Unreadable);
+    report.connection(peer, &Outcome::Unreadable, "");
     activity.answers();
     Outcome::Unreadable.response(request.version())
 }

@@ -58,12 +58,8 @@ impl Report {
     }
 
     /// A connection ended before a request was read from it.
-    pub fn connection(&self, peer: IpAddr, outcome: &Outcome) {
-        self.connection_because(peer, outcome, "");
-    }
-
-    /// As [`Report::connection`], with more for the log.
-    pub fn connection_because(&self, peer: IpAddr, outcome: &Outcome, why: &str) {
+    /// `why` is more for the log, or empty.
+    pub fn connection(&self, peer: IpAddr, outcome: &Outcome, why: &str) {
         let label = outcome.row().label;
         self.metrics.connections_refused.with_label_values(&[label]).inc();
         let separator = if why.is_empty() { "" } else { ": " };
