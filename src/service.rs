@@ -47,7 +47,7 @@ use crate::{
     ingest::{
         listen::{
             self,
-            reply::labels,
+            reply::{self, Scope},
             report::UNKNOWN,
             tls::{Tls, TlsError},
         },
@@ -138,8 +138,8 @@ pub async fn start(
     let metrics = Metrics::new();
     let tls = config.listen.tls.as_ref().map(|files| Tls::open(files, &metrics)).transpose()?;
     let (tls, renewal) = tls.unzip();
-    metrics.announce_connections(labels::OF_A_CONNECTION);
-    metrics.announce_outcomes(UNKNOWN, labels::OF_NO_SOURCE);
+    metrics.announce_connections(reply::labels(Scope::Connection));
+    metrics.announce_outcomes(UNKNOWN, reply::labels(Scope::NoSource));
     let adobe = AdobeParts::new(&config, &metrics).map_err(StartError::Fetch)?;
     let oauth = OAuthParts::new(&config, &metrics).map_err(StartError::Fetch)?;
     let (deliveries, deliveries_at) = bind("listen.address", config.listen.address).await?;

@@ -19,7 +19,10 @@ use crate::{
         quarantine::Quarantine,
         route::Router,
     },
-    ingest::{listen::reply::labels, receive::Store},
+    ingest::{
+        listen::reply::{self, Scope},
+        receive::Store,
+    },
     kafka::{Identity, Producer, Topics, Watch, produce::Sink},
     observe::{metrics::Metrics, traces::Traces},
     runtime::shutdown::{Phase, Shutdown},
@@ -55,8 +58,8 @@ impl RunningSource {
         let SourceContext { config, folder, deduplicator, topics, router, metrics, traces } =
             around;
         metrics.announce(source.name.as_str(), source.kind.as_str());
-        metrics.announce_outcomes(source.name.as_str(), labels::OF_A_SOURCE);
-        metrics.announce_refusals(source.name.as_str(), dead_letter::REASONS);
+        metrics.announce_outcomes(source.name.as_str(), reply::labels(Scope::Source));
+        metrics.announce_dead_letters(source.name.as_str(), dead_letter::REASONS);
         let directory = folder.source_directory(&source.name);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
         checkpoint.check_fence()?;

@@ -109,7 +109,7 @@ impl Writer {
         let length = outcome.map_err(|trouble| self.refuse(trouble, begin))?;
         let end = begin + group.len() as u64;
         shared.publish(claim, length, end, first.delivery().received_at)?;
-        shared.gauges.sync_seconds.observe(started.elapsed().as_secs_f64());
+        shared.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
         Ok((begin..end).collect())
     }
 

@@ -71,8 +71,13 @@ impl ConnectionLimit {
         let common = limit.saturating_sub(strangers + each * sources);
         // Strangers have what the sources leave, which is at least their quarter.
         let ledger = Ledger::new(sources, 0, each as u64, common as u64, 0);
-        let (strangers_open, senders) = (BTreeMap::new(), BTreeMap::new());
-        let open = Open { count: 0, next: 0, strangers: strangers_open, senders, ledger };
+        let open = Open {
+            count: 0,
+            next: 0,
+            strangers: BTreeMap::new(),
+            senders: BTreeMap::new(),
+            ledger,
+        };
         Self(Arc::new(Inner { limit, open: Mutex::new(open) }))
     }
 

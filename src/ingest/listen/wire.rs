@@ -107,7 +107,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                 Outgoing::Http1 => match automatic_answer(bytes) {
                     None => return this.write_inner(cx, bytes),
                     Some((0, outcome)) => {
-                        this.outgoing = Outgoing::Substitute(outcome.reply().raw(), 0);
+                        this.outgoing = Outgoing::Substitute(outcome.raw(), 0);
                     }
                     Some((start, _)) => return this.write_inner(cx, &bytes[..start]),
                 },
@@ -124,7 +124,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                 }
                 Outgoing::Over => return Poll::Ready(Ok(bytes.len())),
                 Outgoing::Http2(frames) => {
-                    let (mut ahead, mut passed) = (*frames, *frames);
+                    let mut ahead = *frames;
+                    let mut passed = *frames;
                     let allowed = ahead.pass(bytes, this.activity.answered());
                     if allowed == 0 && !bytes.is_empty() {
                         this.activity.head_was_too_large();

@@ -63,7 +63,7 @@ impl Writer {
             self.active = Some(active);
             return Err(trouble);
         }
-        self.shared.gauges.put_back.inc();
+        self.shared.metrics.spool_put_back.inc();
         tracing::error!(
             source = %self.shared.source, segment = %path.display(), bytes = active.length,
             "a segment was removed or replaced while it was written: what is acknowledged of it is put \

@@ -156,7 +156,7 @@ fn server(
         Some(verifier) => {
             let mut server =
                 builder.with_client_cert_verifier(verifier).with_cert_resolver(identity);
-            // A resumed session would bring a certificate that nobody looks at again.
+            // A resumed session would bring a certificate that is not checked again.
             server.session_storage = Arc::new(NoServerSessionStorage {});
             server.send_tls13_tickets = 0;
             server
