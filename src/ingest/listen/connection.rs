@@ -1,12 +1,8 @@
 //! One connection, from its first byte to its orderly end.
 
-use std::{
-    io,
-    net::IpAddr,
-    pin::pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
 
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
@@ -111,7 +107,6 @@ impl<H: Handler> Http<H> {
             self.report.connection(peer, outcome, "");
         }
         let Ok(stream) = Arc::try_unwrap(stream).map(Mutex::into_inner) else { return };
-        let stream = stream.unwrap_or_else(PoisonError::into_inner);
         match end {
             End::Over(_) if activity.is_proven() => linger_close(stream, None, SENDER).await,
             End::Over(_) => linger_close(stream, None, STRANGER).await,

@@ -14,11 +14,9 @@
 //! long as there is room. So thousands of slow or idle connections push each other out, and no source
 //! pushes out what another one is guaranteed.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use tokio::time::Instant;
 
@@ -109,7 +107,7 @@ impl ConnectionLimit {
 
 impl Inner {
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 

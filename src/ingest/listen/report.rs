@@ -8,9 +8,11 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 use tracing::{Level, debug, error, info, warn};
 
@@ -130,7 +132,7 @@ struct Notice {
 impl Notices {
     /// How many lines were left out since the last one, or `None` when this one is to be left out.
     fn admit(&self, label: &'static str, source: &str, now: Instant) -> Option<u64> {
-        let mut notices = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notices = self.0.lock();
         let Some(notice) = notices.get_mut(&(label, source.to_owned())) else {
             notices.insert((label, source.to_owned()), Notice { written: now, left_out: 0 });
             return Some(0);

@@ -24,9 +24,11 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -61,7 +63,7 @@ impl<S> Wire<S> {
     }
 
     fn stream(&self) -> MutexGuard<'_, S> {
-        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stream.lock()
     }
 }
 
@@ -112,7 +114,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                     Some((start, _)) => return this.write_inner(cx, &bytes[..start]),
                 },
                 Outgoing::Substitute(own, written) => {
-                    let mut stream = this.stream.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut stream = this.stream.lock();
                     while *written < own.len() {
                         match ready!(Pin::new(&mut *stream).poll_write(cx, &own[*written..]))? {
                             0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

@@ -8,9 +8,11 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 use super::Metrics;
 
@@ -72,7 +74,7 @@ impl Tries {
     }
 
     fn with_sources(&self, act: impl FnOnce(&mut BTreeMap<String, Window>, Duration)) {
-        let mut sources = self.0.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sources = self.0.sources.lock();
         act(&mut sources, self.0.began.elapsed());
     }
 }

@@ -3,11 +3,13 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use http::{Request, Response};
@@ -126,7 +128,7 @@ impl Losses {
 
     fn lost(&self, why: &str, spans: usize) {
         self.metrics.trace_spans_dropped.with_label_values(&[why]).inc_by(spans as u64);
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = self.trouble.lock();
         if trouble.logged.is_some_and(|at| at.elapsed() < QUIET) {
             return;
         }
@@ -142,7 +144,7 @@ impl Losses {
     }
 
     fn because(&self, reason: String) {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).reason = Some(reason);
+        self.trouble.lock().reason = Some(reason);
     }
 }
 
