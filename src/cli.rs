@@ -38,9 +38,9 @@ use crate::{
     service::{DrainEnd, Left},
 };
 
-/// From Marketo Data Streams and Adobe I/O Events to Kafka, and nothing is lost on the way.
+/// Delivers Marketo Data Streams and Adobe I/O Events to Kafka without losing an event.
 ///
-/// Deliveries are answered once they are on the disk, and reach Kafka whenever it is there.
+/// Each delivery is stored on disk before it is answered, and forwarded when Kafka is available.
 #[derive(Parser)]
 #[command(name = "millrace", version)]
 #[command(after_help = "\

@@ -93,9 +93,9 @@ pub enum StartError {
     Catalog(String),
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("starting a thread: {0}")]
+    #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
-    #[error("preparing to fetch keys: {0}")]
+    #[error("cannot set up the client that fetches keys: {0}")]
     Fetch(String),
 }
 
@@ -104,7 +104,7 @@ pub enum StartError {
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     #[error(
-        "the spool of source `{source_name}` is poisoned: a write or sync failed, and only a new start reads the disk again"
+        "spool of source `{source_name}` is poisoned: a write or sync failed; only a restart reads the disk again"
     )]
     Poisoned { source_name: String },
     #[error("source `{source_name}`: {problem}")]
@@ -216,13 +216,13 @@ fn exporter(traces: &config::Traces, metrics: &Metrics) -> Option<Exporter> {
         config::Traces::Unusable(problem) => problem.clone(),
         config::Traces::To(endpoint) => match Exporter::start(endpoint, metrics) {
             Ok(exporter) => {
-                tracing::info!(collector = %ShownUrl::of(endpoint), "making spans");
+                tracing::info!(collector = %ShownUrl::of(endpoint), "tracing enabled; exporting spans");
                 return Some(exporter);
             }
             Err(error) => error.to_string(),
         },
     };
-    tracing::warn!(problem, "no spans are made");
+    tracing::warn!(problem, "tracing disabled");
     None
 }
 
@@ -267,7 +267,7 @@ impl Running {
             broken = self.something_breaks() => Some(broken),
         };
         if let Some(error) = &broken {
-            tracing::error!(%error, "stopping at once");
+            tracing::error!(%error, "stopping immediately");
             self.shutdown.advance(Phase::Closing);
         }
 
@@ -280,7 +280,7 @@ impl Running {
         }
         self.shutdown.advance(Phase::Stopped);
         let _ = self.administering.await;
-        tracing::info!("stopped");
+        tracing::info!("service stopped");
         match broken {
             None => Ok(()),
             Some(error) => Err(error),

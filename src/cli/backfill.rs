@@ -37,16 +37,16 @@ use crate::{
     source::SourceKind,
 };
 
-/// Bring what the webhook missed from Adobe's journal to the topics
+/// Deliver events that the webhook missed, from Adobe's journal
 ///
 /// Reads the journal of an adobe-io source (`sources.<name>.journal`; Adobe keeps seven days) from
-/// --since on, and delivers what it finds to the running service. What had come by the webhook is
-/// known there by its id and dropped, within deduplicate.window. An event without an id can't be
-/// matched and is delivered in any case. What names another recipient than the source's client ids is
-/// not delivered, and is named. At the end it says how much the webhook had missed.
+/// --since on, and delivers its events to the running service. Within deduplicate.window, the
+/// service drops events that the webhook already received, by their ids. An event without an id is
+/// always delivered. An event for a recipient that is not in the source's client ids is reported,
+/// not delivered. At the end, reports how many events the webhook missed.
 ///
-/// Exit codes: 0 everything was delivered; 1 not everything, and the text says why; 2 the command
-/// line or the configuration is wrong.
+/// Exit codes: 0 all events were delivered; 1 some were not, with the reason; 2 the command line or
+/// the configuration is wrong.
 #[derive(Args)]
 #[command(group = ArgGroup::new("start").required(true).multiple(true).args(["since", "state"]))]
 pub(super) struct Options {
@@ -57,24 +57,24 @@ pub(super) struct Options {
     #[command(flatten)]
     file: ConfigFile,
 
-    /// How far back to begin (`2h`, `1day`); with --state, only where that file is not there yet
+    /// How far back to begin (`2h`, `1day`); with --state, only if that file does not exist yet
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     since: Option<Duration>,
 
-    /// Where the place in the journal is kept, so that the next run goes on there
+    /// File that stores the position in the journal; the next run continues there
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 
-    /// The running service; without it, listen.address on this machine
+    /// URL of the running service. Default: listen.address on this machine
     #[arg(long, value_name = "URL")]
     to: Option<Url>,
 
-    /// Its health and metrics, to be asked how much was missed; without it, admin.address on this
+    /// URL of its health and metrics, to count missed events. Default: admin.address on this
     /// machine
     #[arg(long, value_name = "URL")]
     admin: Option<Url>,
 
-    /// At the journal's end wait for more, until SIGTERM
+    /// At the end of the journal, wait for new events until SIGTERM
     #[arg(long)]
     follow: bool,
 }
@@ -109,7 +109,7 @@ impl Plan {
         let source = config.sources.iter().find(|source| source.name.as_str() == name);
         let source = source.ok_or_else(|| {
             let names: Vec<_> = config.sources.iter().map(|source| source.name.as_str()).collect();
-            format!("no source is called `{name}`; there are: {}", names.join(", "))
+            format!("no source is named `{name}`; configured sources: {}", names.join(", "))
         })?;
         let (journal, auth) = prerequisites(source)?;
         let client = Client::new().map_err(|error| format!("the HTTP client: {error}"))?;
@@ -194,7 +194,7 @@ fn prerequisites(source: &SourceConfig) -> Result<(&config::Journal, &config::To
         ));
     }
     let journal = source.journal.as_ref().ok_or_else(|| {
-        format!("source `{name}` has no journal: set sources.{name}.journal.url and its neighbours")
+        format!("source `{name}` has no journal: set sources.{name}.journal.url and the other journal keys")
     })?;
     let auth = source.auth.tokens.as_ref().ok_or_else(|| {
         format!(
@@ -224,19 +224,16 @@ async fn counted(counts: &Counts, before: Option<Counted>, delivered: u64) -> St
     };
     match counts.wait_for(before, delivered, COUNTING).await {
         Ok(Counted { missed, known, unidentified, refused }) => format!(
-            "{} had not come by the webhook, {} had\n{}{}",
+            "{} missed by the webhook, {} already received\n{}{}",
             events(missed),
             text::count(known),
             match unidentified {
                 0 => String::new(),
-                n => format!(
-                    "{} without an id can't be matched and may have come before\n",
-                    events(n)
-                ),
+                n => format!("{} without an id cannot be matched and may be repeats\n", events(n)),
             },
             match refused {
                 0 => String::new(),
-                n => format!("{} could not be understood: see the dead letters\n", events(n)),
+                n => format!("{} could not be decoded: see the dead letters\n", events(n)),
             }
         ),
         Err(_) => {

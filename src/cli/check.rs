@@ -14,14 +14,14 @@ use crate::{
 
 /// Check the configuration without starting anything
 ///
-/// Lists every mistake with its key (exit code 1), or prints the configuration in effect as TOML,
-/// each value with where it came from, secrets hidden (exit code 0).
+/// Lists every mistake with its key (exit code 1), or prints the configuration in effect as TOML
+/// with the origin of each value and secrets hidden (exit code 0).
 #[derive(Args)]
 pub(super) struct Options {
     #[command(flatten)]
     file: ConfigFile,
 
-    /// Also ask Kafka whether it is there and whether the topics may be written
+    /// Also connect to Kafka and check the permission to write the topics
     #[arg(long)]
     connect: bool,
 }
@@ -68,7 +68,7 @@ fn memory(config: &Config) -> String {
         return "repeated events are not recognised (deduplicate.window = 0)".into();
     }
     let memory = text::bytes(settings.memory());
-    format!("to recognise repeated events (deduplicate.ids = {}): {memory} of memory", settings.ids)
+    format!("for deduplication (deduplicate.ids = {}): {memory} of memory", settings.ids)
 }
 
 /// How long a transaction may last, which follows another key where it is not written.
@@ -79,7 +79,7 @@ fn transactions(config: &Config) -> Option<String> {
         Some(_) => "kafka.transaction_timeout",
         None => "twice forward.hold_after",
     };
-    delivery.is_exactly_once().then(|| format!("a transaction may last {lasts} s ({follows})"))
+    delivery.is_exactly_once().then(|| format!("transaction timeout {lasts} s ({follows})"))
 }
 
 /// Of OTLP.
@@ -88,13 +88,13 @@ const GRPC: u16 = 4317;
 /// Where spans go. The address without what may be a secret of it; the collector's headers, never.
 fn traces(traces: &Traces) -> String {
     match traces {
-        Traces::Off => "no spans are made: no variable OTEL_* asks for them".into(),
+        Traces::Off => "tracing disabled: no variable OTEL_* asks for it".into(),
         Traces::To(endpoint) if endpoint.port() == Some(GRPC) => format!(
             "spans go to {}: port {GRPC} is by custom gRPC's, which is not spoken here; OTLP over HTTP has \
              4318 at most collectors",
             fetch::ShownUrl::of(endpoint)
         ),
         Traces::To(endpoint) => format!("spans go to {}", fetch::ShownUrl::of(endpoint)),
-        Traces::Unusable(problem) => format!("no spans are made: {problem}"),
+        Traces::Unusable(problem) => format!("tracing disabled: {problem}"),
     }
 }

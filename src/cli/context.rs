@@ -11,8 +11,8 @@ use crate::config::{self, Config, Loaded, Log, Mistakes, OfMachine, Questions};
 /// Where the configuration is.
 #[derive(Args)]
 pub(super) struct ConfigFile {
-    /// The configuration file, in TOML. Without it, the one that MILLRACE_CONFIG names, or none:
-    /// the environment alone is enough
+    /// The configuration file, in TOML. Default: the file that MILLRACE_CONFIG names; else the
+    /// environment alone
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

@@ -47,28 +47,29 @@ use crate::{
     service::{self, Running},
 };
 
-/// Show it all on this machine: Marketo and Adobe I/O push, topics fill, an outage costs nothing
+/// Run a local demo: simulated senders, topics, and a broker outage without loss
 ///
-/// Starts an in-memory broker, the service, a few Marketo subscriptions and Adobe I/O, takes the broker away
-/// half-way and brings it back. Ends with a summary; the exit code is 0 only if nothing was lost.
+/// Starts an in-memory broker, the service, a few simulated Marketo subscriptions and Adobe I/O,
+/// stops the broker half-way and restarts it. Ends with a summary; the exit code is 0 only if
+/// nothing was lost.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Options {
     /// How long batches are sent
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     #[arg(conflicts_with = "forever")]
     duration: Duration,
-    /// Go on until Ctrl-C; the broker goes away for 15 s of every minute. Takes about 40 MB of
-    /// memory more a day, for counting
+    /// Run until Ctrl-C; the broker is down for 15 s of every minute. Memory grows by about 40 MB a
+    /// day, for counting
     #[arg(long)]
     forever: bool,
-    /// How many Marketo subscriptions push
+    /// Number of Marketo subscriptions
     #[arg(long, value_name = "N", default_value_t = 3)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
     subscriptions: u16,
-    /// From one batch of a subscription to the next
+    /// Time from one batch of a subscription to the next
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     interval: Duration,
-    /// The same seed makes the same activities
+    /// Random seed; the same seed gives the same activities
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 }
@@ -143,7 +144,7 @@ async fn demo(
     let keys = Keys::generate("Demo").map_err(|error| error.to_string())?;
     let keys_folder = folder.join("keys");
     adobe::keys::write(&keys, &keys_folder)
-        .map_err(|error| format!("writing Adobe's public keys: {error}"))?;
+        .map_err(|error| format!("cannot write Adobe's public keys: {error}"))?;
     let config = bridge::config(&broker, folder, &keys_folder);
     // One partition keeps a demo of days small: the broker holds the last 5 MB of each in memory.
     let maker = broker.topic_maker(if options.forever { 1 } else { 3 });
@@ -214,9 +215,9 @@ impl Demo<'_> {
                 "  {subscriptions} 100 to 500 activities every {interval} each, and Adobe I/O signed"
             ),
             format!(
-                "  batches of up to 20 events; what fails is sent again after {retry} and 1 s (really: minutes);"
+                "  batches of up to 20 events; failed batches are retried after {retry} and 1 s (real senders: minutes);"
             ),
-            format!("  the broker is away for {outage}"),
+            format!("  the broker is down for {outage}"),
             String::new(),
             format!("  Marketo   {}", endpoints.marketo),
             format!("  Adobe I/O {}", endpoints.adobe),

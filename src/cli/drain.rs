@@ -18,17 +18,17 @@ use crate::{
     },
 };
 
-/// Bring everything that is stored to Kafka, and take nothing new
+/// Forward all stored deliveries to Kafka, and accept no new ones
 ///
-/// Nothing listens meanwhile: no deliveries, no health, no metrics. Held topics are waited for. The
-/// exit code is 0 only when nothing is left; otherwise (the deadline, SIGTERM) what is left is named,
-/// stays in the spool, and the exit code is 1. Needs the folder for itself: stop the service first.
+/// Opens no ports: no deliveries, no health, no metrics. Waits for held topics. Exit code 0:
+/// nothing is left. Exit code 1 (deadline or SIGTERM): the remaining deliveries are reported and
+/// stay in the spool. Needs exclusive use of the folder: stop the service first.
 #[derive(Args)]
 pub(super) struct Options {
     #[command(flatten)]
     file: ConfigFile,
 
-    /// Give up after this long (`90s`, `1h 30m`); without it, go on however long Kafka is away
+    /// Give up after this time (`90s`, `1h 30m`). Default: wait for Kafka without a limit
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     deadline: Option<Duration>,
 }
@@ -136,7 +136,7 @@ impl Progress {
             });
         } else if self.logged.elapsed() >= LINE {
             self.logged = Instant::now();
-            tracing::info!(deliveries, bytes, held_topics = held, "draining; left");
+            tracing::info!(deliveries, bytes, held_topics = held, "draining; remaining");
         }
     }
 }

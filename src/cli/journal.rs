@@ -47,13 +47,13 @@ pub struct Journal {
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// Comes back by itself; `after` is when, if the journal said so.
-    #[error("the journal can't be read at the moment: {what}")]
+    #[error("cannot read the journal at the moment: {what}")]
     Passing { what: String, after: Option<Duration> },
     /// Somebody must change something.
-    #[error("the journal refuses: {what}")]
+    #[error("the journal refused the request: {what}")]
     Refused { what: String },
     /// An answer that is none of a journal.
-    #[error("{place} does not answer as a journal does: {what}")]
+    #[error("{place} did not send a valid journal response: {what}")]
     Strange { place: ShownUrl, what: String },
 }
 

@@ -114,7 +114,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, String> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("starting the runtime: {error}"))
+        .map_err(|error| format!("cannot start the runtime: {error}"))
 }
 
 fn signals() -> Result<Signals, String> {

@@ -33,14 +33,14 @@ use self::{
 use super::{ConfigFile, Context, Exit, print, progress::Bar, spool::source_name, text};
 use crate::{config::Config, source::SourceName};
 
-/// Send kept events to their topics once more
+/// Send stored events to their topics again
 ///
-/// They are decoded and routed as the configuration says now, and keep their ce_id. Begin with
-/// --dry-run: it says how many events would go to which topic, and sends nothing. The service may run
-/// meanwhile; replayed events come behind what their topics have already.
+/// Events are decoded and routed by the current configuration, and keep their ce_id. Begin with
+/// --dry-run: it shows how many events would go to which topic, and sends nothing. The service may
+/// keep running; replayed events are appended to their topics.
 ///
-/// Exit codes: 0 everything that was chosen was sent; 1 something was not, and is named; 2 the command
-/// line or the configuration is wrong.
+/// Exit codes: 0 all selected events were sent; 1 some were not, and are listed; 2 the command line
+/// or the configuration is wrong.
 #[derive(Args)]
 pub(super) struct Options {
     #[command(subcommand)]
@@ -68,7 +68,7 @@ struct Common {
     dry_run: bool,
 }
 
-/// What is on the dead-letter topic, from its beginning to where it ends now
+/// Dead letters on their topic, from its beginning to its current end
 ///
 /// Dead letters stay on the topic. One that is still refused is named and not sent anywhere.
 #[derive(Args)]
@@ -85,7 +85,7 @@ struct DeadLetters {
     common: Common,
 }
 
-/// What is in the quarantine of a source
+/// Items in the quarantine of a source
 ///
 /// Items stay there: remove them yourself once they are where they belong. Damaged ranges of the
 /// spool are passed over, since nobody knows what is in them.

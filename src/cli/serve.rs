@@ -5,10 +5,10 @@ use clap::Args;
 use super::{ConfigFile, Context, Exit};
 use crate::{config, service::open_files};
 
-/// Run the service: take deliveries, keep them, and bring them to Kafka
+/// Run the service: receive deliveries, store them, and forward them to Kafka
 ///
-/// Stops in order on SIGTERM. A mistake in the configuration ends it at once (exit code 2), with
-/// all mistakes listed.
+/// Shuts down gracefully on SIGTERM. If the configuration is wrong, lists all mistakes and exits
+/// with code 2.
 #[derive(Args)]
 pub(super) struct Options {
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     match (context.program.serve)(config) {
         Ok(()) => Ok(0),
         Err(problem) => {
-            tracing::error!("the service ended: {problem}");
+            tracing::error!("service failed: {problem}");
             Ok(1)
         }
     }

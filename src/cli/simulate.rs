@@ -107,7 +107,7 @@ fn show(bar: &mut Bar, cast: &Cast, elapsed: Duration, options: &Options, act: A
         let waiting = all.undecided().deliveries;
         let what = if act == Act::Settling { "settling: " } else { "" };
         format!(
-            "{what}{} sent, {} delivered, {} lost, {} under way  p99 {p99}",
+            "{what}{} sent, {} delivered, {} lost, {} in flight  p99 {p99}",
             text::count(all.sent.deliveries),
             text::count(all.delivered.deliveries),
             text::count(all.lost.deliveries),

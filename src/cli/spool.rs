@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Look into the spool folder, while the service runs or when it doesn't
+/// Inspect the spool folder, while the service runs or is stopped
 ///
 /// These commands take no lock and write nothing to the folder. They need to be allowed to read it:
 /// its files belong to the user whom the service runs as.
@@ -43,11 +43,11 @@ struct Selection {
     #[command(flatten)]
     file: ConfigFile,
 
-    /// The spool folder itself (`spool.directory`), so that no configuration is needed
+    /// The spool folder (`spool.directory`); no configuration is needed then
     #[arg(long, value_name = "FOLDER", conflicts_with = "config")]
     directory: Option<PathBuf>,
 
-    /// This source alone; may be given several times. Without it, all that have a spool there
+    /// Only this source; may be repeated. Default: all sources that have a spool there
     #[arg(long = "source", value_name = "NAME", value_parser = source_name)]
     sources: Vec<SourceName>,
 }
@@ -97,12 +97,12 @@ fn find(place: &Selection, context: &Context<'_>) -> Result<Found, (u8, String)>
     let there = viewer::known_sources(&*disk, &directory).map_err(|error| {
         let cause = with_causes(&error);
         let remedy = "name the folder of the service's `spool.directory` with --directory";
-        (1, format!("there is no spool to read in {shown} ({cause}): {remedy}"))
+        (1, format!("no readable spool in {shown} ({cause}): {remedy}"))
     })?;
     if let Some(missing) = place.sources.iter().find(|source| !there.contains(source)) {
         let names: Vec<_> = there.iter().map(SourceName::as_str).collect();
         let names = if names.is_empty() { "none".into() } else { names.join(", ") };
-        let problem = format!("source `{missing}` has no spool in {shown}; those there: {names}");
+        let problem = format!("source `{missing}` has no spool in {shown}; spools found: {names}");
         return Err((1, problem));
     }
     let mut sources = there;

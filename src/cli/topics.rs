@@ -20,34 +20,34 @@ use clap::{Args, ValueEnum};
 use self::{catalogue::Catalogue, known::Ids, strimzi::Target};
 use super::{ConfigFile, Context, Exit, print};
 
-/// Show which topics this configuration leads to and what is in them, or make them
+/// Show the topics of this configuration and what they contain, or create them
 ///
-/// Lists a topic for every type of event that the sources are known to send. Types that nobody knows
-/// yet, and custom activities that --activity-type doesn't name, have topics by the same rule.
+/// Lists a topic for every event type that the sources are known to send. Unknown types, and custom
+/// activities not given with --activity-type, get topics by the same rule.
 ///
-/// Exit codes: 0 all is well; 1 --create could not make a topic, or found one that differs, or asked
-/// in vain; 2 the command line or the configuration is wrong.
+/// Exit codes: 0 success; 1 --create could not create a topic, found one that differs, or got no
+/// answer; 2 the command line or the configuration is wrong.
 #[derive(Args)]
 pub(super) struct Options {
     #[command(flatten)]
     file: ConfigFile,
 
-    /// A table for people; JSON; an AsyncAPI 3.0 document, in JSON; or KafkaTopic resources for
-    /// Strimzi 0.49 and newer, in YAML
+    /// A table; JSON; an AsyncAPI 3.0 document, in JSON; or KafkaTopic resources for Strimzi 0.49
+    /// and newer, in YAML
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
     format: Format,
 
-    /// Make those topics that are missing, as topics.partitions, topics.replication_factor and
-    /// topics.config say. What exists and differs is named, and never changed
+    /// Create missing topics as set by topics.partitions, topics.replication_factor and
+    /// topics.config. Existing topics that differ are listed, never changed
     #[arg(long, conflicts_with = "format")]
     create: bool,
 
-    /// Also the topic of this activity type: a custom activity (100000 and more), or a new one; may
-    /// be given several times
+    /// Include the topic of this activity type: a custom activity (100000 and more) or a new one;
+    /// may be repeated
     #[arg(long = "activity-type", value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     activity_types: Vec<i64>,
 
-    /// The Marketo instance, where topics.name has {munchkin_id}; may be given several times
+    /// The Marketo instance, if topics.name contains {munchkin_id}; may be repeated
     #[arg(long = "munchkin-id", value_name = "ID")]
     munchkin_ids: Vec<String>,
 

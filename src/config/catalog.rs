@@ -89,7 +89,7 @@ impl Keys {
                 (key, "is no id that can be named".into(), remedy)
             }
             OverrideError::NotAName { id, name: text } => {
-                let problem = format!("is `{}`, which makes no name for a topic", printable(text));
+                let problem = format!("is `{}`, which gives no valid topic name", printable(text));
                 (name(id), problem, NAME.expected)
             }
             OverrideError::NoName { id } => {
@@ -101,7 +101,8 @@ impl Keys {
             }
             OverrideError::AliasTaken { id, alias: text, other } => {
                 let text = printable(text);
-                let problem = format!("holds `{text}`, which activity type {other} has already");
+                let problem =
+                    format!("contains `{text}`, which activity type {other} already uses");
                 (alias(id), problem, "Leave it to one of them.")
             }
         }

@@ -84,7 +84,7 @@ fn servers(value: &Value) -> Result<(String, String), (String, String)> {
     if !bad.is_empty() {
         let (bad, which) =
             (bad.join(" and "), if bad.len() > 1 { "are no hosts" } else { "is no host" });
-        return Err(wrong(format!("has {bad} in it, which {which} with a port alone")));
+        return Err(wrong(format!("contains {bad}, which {which} with a port but no host")));
     }
     let servers = servers.join(",");
     let shown = string(&servers);
@@ -285,7 +285,7 @@ fn ask(reading: &mut Reading, key: &Key, kafka: &Kafka, validate: Validate, cons
         {
             found = true;
             let problem =
-                format!("is not taken by the Kafka client: {}", hide(&problem, name, kafka));
+                format!("is rejected by the Kafka client: {}", hide(&problem, name, kafka));
             reading.mistakes.at(&key.child(name), problem, remedy);
         }
     }
@@ -297,7 +297,7 @@ fn ask(reading: &mut Reading, key: &Key, kafka: &Kafka, validate: Validate, cons
             Some(name) => (key.child(name), "is"),
             None => (key.clone(), "are"),
         };
-        let problem = format!("{verb} not taken by the Kafka client: {problem}");
+        let problem = format!("{verb} not accepted by the Kafka client: {problem}");
         reading.mistakes.at(&key, problem, remedy);
     }
 }

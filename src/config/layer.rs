@@ -123,7 +123,7 @@ fn from_file(
                 read(&text).map_err(wrong)
             })
         }
-        Err(what) => Err((format!("is {what}, where the path of a file was due"), NAME_ONE.into())),
+        Err(what) => Err((format!("is {what}; expected the path of a file"), NAME_ONE.into())),
     };
     let value = content.unwrap_or_else(|(problem, remedy)| {
         mistakes.at(&key, problem, remedy);

@@ -317,7 +317,7 @@ fn secrets(value: &Value, least: usize) -> Result<(Vec<Secret>, String), (String
         return Err(wrong("holds `-----BEGIN`, which begins a key or a certificate".into()));
     }
     if list.iter().any(|text| stripped(text).len() < least) {
-        return Err(wrong(format!("holds a secret of less than {least} bytes")));
+        return Err(wrong(format!("contains a secret shorter than {least} bytes")));
     }
     let shown = vec![HIDDEN; list.len()].join(", ");
     let secrets: Vec<Secret> = list.into_iter().filter_map(Secret::new).collect();

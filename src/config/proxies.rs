@@ -42,11 +42,11 @@ fn network(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
     let address = text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse());
     match address {
-        Ok(network) if network.prefix_len() == 0 => {
-            Err(format!("holds `{text}`, which is everybody: anybody could call himself anything"))
-        }
+        Ok(network) if network.prefix_len() == 0 => Err(format!(
+            "contains `{text}`, which matches every address: any client could fake its address"
+        )),
         Ok(network) => Ok(network.trunc()),
-        Err(_) => Err(format!("holds `{text}`, which is neither an address nor a network")),
+        Err(_) => Err(format!("contains `{text}`, which is neither an IP address nor a network")),
     }
 }
 

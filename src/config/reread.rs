@@ -75,7 +75,7 @@ pub fn kafka(kafka: &Kafka, validate: Validate<'_>) -> Result<Kafka, String> {
         if let Some((name, problem)) = security::unreadable_files(&now).into_iter().next() {
             return format!("kafka.properties.\"{name}\" {problem}");
         }
-        format!("the Kafka client does not take the properties: {}", hide(&problem, "", &now))
+        format!("the Kafka client rejects the properties: {}", hide(&problem, "", &now))
     })?;
     Ok(now)
 }

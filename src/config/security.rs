@@ -72,7 +72,7 @@ impl<'a> Found<'a> {
             [] => String::new(),
             others => format!("; so are {}", others.join(", ")),
         };
-        self.wrong(first, format!("is refused: this build has {what}{others}"), OTHERS);
+        self.wrong(first, format!("is not supported: this build has {what}{others}"), OTHERS);
     }
 
     fn with_sasl(&self) -> bool {
@@ -99,8 +99,7 @@ impl<'a> Found<'a> {
             }
             [(name, mechanism)] => {
                 if !is_known_to_be_lacking(mechanism) {
-                    let problem =
-                        format!("is `{mechanism}`, a mechanism that librdkafka does not know");
+                    let problem = format!("is `{mechanism}`, which librdkafka does not support");
                     self.wrong(name, problem, MECHANISMS);
                 } else if mechanism == "OAUTHBEARER" && !self.lacks_any() {
                     let problem = "is refused: OAUTHBEARER gets its tokens by OIDC, which this \
@@ -121,7 +120,7 @@ impl<'a> Found<'a> {
     fn credentials(&mut self, mechanism: &str) {
         for credential in ["sasl.username", "sasl.password"] {
             if self.with_sasl() && !self.properties.contains_key(credential) {
-                let problem = format!("is missing, and {mechanism} needs it");
+                let problem = format!("is missing; {mechanism} requires it");
                 self.wrong(credential, problem, "Set it, or put it into a file (…_FILE).");
             }
         }
@@ -147,14 +146,14 @@ impl<'a> Found<'a> {
         let sasl = ["sasl.username", "sasl.password"];
         let tls = ["ssl.ca.location", "ssl.certificate.location", "ssl.keystore.location"];
         if !self.with_sasl() && sasl.iter().all(|name| self.properties.contains_key(*name)) {
-            let problem = format!("is set, and {protocol}: no password is asked for");
+            let problem = format!("is set, but {protocol}: no password is used");
             let remedy = "Set security.protocol to SASL_SSL (or SASL_PLAINTEXT), or take it away.";
             self.wrong("sasl.password", problem, remedy);
         }
         if !self.with_tls()
             && let Some(name) = tls.iter().find(|name| self.properties.contains_key(**name))
         {
-            let problem = format!("is set, and {protocol}: nothing is encrypted");
+            let problem = format!("is set, but {protocol}: the connection is not encrypted");
             self.wrong(name, problem, "Set security.protocol to SSL or SASL_SSL, or take it away.");
         }
     }

@@ -65,7 +65,7 @@ const TOPIC: Kind<String> = Kind {
 const TEMPLATE: Kind<String> = Kind {
     parse: |text| match Router::new(text) {
         Ok(_) => Ok(text.into()),
-        Err(error) => Err(format!("which is no template of topic names: {error}").into()),
+        Err(error) => Err(format!("which is not a valid topic name template: {error}").into()),
     },
     expected: "Write letters, digits, `.`, `_`, `-`, and the placeholders {stream}, {type}, \
                {source}, {munchkin_id} and {activity_type_id}.",

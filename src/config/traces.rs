@@ -55,17 +55,19 @@ pub(super) fn read(environment: &[(OsString, OsString)]) -> Traces {
     if let Some(name) = PROTOCOLS.into_iter().find(|name| value(name).is_some())
         && !is(name, "http/protobuf")
     {
-        return Traces::Unusable(format!("{name} is not `http/protobuf`, the one that there is"));
+        return Traces::Unusable(format!(
+            "{name} is not `http/protobuf`, the only supported value"
+        ));
     }
     if let Some(name) = COMPRESSIONS.into_iter().find(|name| value(name).is_some())
         && !is(name, "none")
     {
-        return Traces::Unusable(format!("{name} is not `none`, the one that there is"));
+        return Traces::Unusable(format!("{name} is not `none`, the only supported value"));
     }
     match url.parse::<Url>() {
         Ok(url) if url.has_host() && ["http", "https"].contains(&url.scheme()) => Traces::To(url),
         // Not the text: it may hold a password.
-        _ => Traces::Unusable(format!("{name} is no URL with http or https")),
+        _ => Traces::Unusable(format!("{name} is not an http or https URL")),
     }
 }
 

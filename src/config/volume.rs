@@ -18,7 +18,7 @@ pub fn fits(spool: &Spool, size_of: impl Fn(&Path) -> io::Result<u64>) -> Result
     };
     let size = size_of(&spool.directory).map_err(|error| {
         let problem =
-            format!("is `{}`, whose volume does not answer: {error}", spool.directory.display());
+            format!("is `{}`, whose volume cannot be queried: {error}", spool.directory.display());
         mistake("spool.directory", problem, "Name a folder on a volume that is there.")
     })?;
     if spool.size_limit.saturating_add(spool.reserve) <= size {
@@ -28,13 +28,13 @@ pub fn fits(spool: &Spool, size_of: impl Fn(&Path) -> io::Result<u64>) -> Result
     if spool.reserve >= size {
         let name = spool.directory.display();
         let (reserve, size) = (bytes(spool.reserve), bytes(size));
-        let problem = format!("is {reserve}, while the volume of `{name}` has {size} in all");
+        let problem = format!("is {reserve}, but the volume of `{name}` has only {size} in total");
         return Err(mistake("spool.reserve", problem, "Lower it, or enlarge the volume."));
     }
     Err(mistake(
         "spool.size_limit",
         format!(
-            "is {} and spool.reserve {}, while the volume of `{}` has {} in all",
+            "is {} and spool.reserve is {}, but the volume of `{}` has only {} in total",
             bytes(spool.size_limit),
             bytes(spool.reserve),
             spool.directory.display(),
@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(fits(&spool(9 * GIB, GIB), |_| Ok(10 * GIB)), Ok(()));
         let mistake = fits(&spool(10 * GIB, GIB), |_| Ok(10 * GIB)).unwrap_err().to_string();
         assert!(mistake.starts_with("spool.size_limit (MILLRACE_SPOOL__SIZE_LIMIT)"), "{mistake}");
-        assert!(mistake.contains("10.0 GiB in all"), "{mistake}");
+        assert!(mistake.contains("10.0 GiB in total"), "{mistake}");
         let mistake = fits(&spool(GIB, 10 * GIB), |_| Ok(10 * GIB)).unwrap_err().to_string();
         assert!(mistake.starts_with("spool.reserve (MILLRACE_SPOOL__RESERVE)"), "{mistake}");
         assert!(fits(&spool(u64::MAX, GIB), |_| Ok(u64::MAX - 1)).is_err());

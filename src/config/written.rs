@@ -144,11 +144,11 @@ pub(super) fn list(value: &Value) -> Result<Vec<String>, String> {
     if let Value::Array(_, values) = value {
         let element = |value| match quoted(value) {
             Ok(text) => Ok(text.into_owned()),
-            Err(what) => Err(format!("holds {what}, where every element is text")),
+            Err(what) => Err(format!("contains {what}; every element must be text")),
         };
         return values.iter().map(element).collect();
     }
-    let text = quoted(value).map_err(|what| format!("is {what}, where a list was due"))?;
+    let text = quoted(value).map_err(|what| format!("is {what}; expected a list"))?;
     let text = stripped(&text);
     if text.starts_with("[\"") || text.starts_with('[') && text.ends_with(']') {
         // Not the error itself: it may quote what it stumbled over.

@@ -95,11 +95,11 @@ pub enum CheckpointError {
     )]
     Version { path: PathBuf, found: u32, reads: u32 },
     #[error(
-        "{path} says: {what}. If this instance is the one that is to go on, stop the other one and remove that file"
+        "{path} says: {what}. If this instance is the right one, stop the other one and remove this file"
     )]
     Fenced { path: PathBuf, what: String },
     #[error(
-        "checkpoint {path} belongs to spool {found}, but the segments beside it are of spool {expected}: the folder was mixed up"
+        "checkpoint {path} belongs to spool {found}, but the segments beside it belong to spool {expected}: files of two spools are mixed"
     )]
     OtherSpool { path: PathBuf, found: Uuid, expected: Uuid },
 }

@@ -153,11 +153,11 @@ pub enum Progress {
 /// Why a step stopped. Nothing is lost by it: the step can be tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
-    #[error("reading the spool: {0}")]
+    #[error("cannot read the spool: {0}")]
     Read(#[from] ReadError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    #[error("writing to quarantine: {0}")]
+    #[error("cannot write to quarantine: {0}")]
     Quarantine(std::io::Error),
     #[error(
         "{what}: this one stops, since each event is to be delivered once. Let one of them go on, and \

@@ -20,15 +20,17 @@ pub const NAME_LIMIT: usize = 249;
 pub enum TemplateError {
     #[error("it is empty")]
     Empty,
-    #[error("`{placeholder}` at {position} is no placeholder")]
+    #[error("`{placeholder}` at {position} is not a known placeholder")]
     UnknownPlaceholder { position: usize, placeholder: String },
     #[error("the brace at {position} is never closed")]
     Unclosed { position: usize },
-    #[error("`{character}` at {position} can't be part of a topic's name")]
+    #[error("`{character}` at {position} is not allowed in a topic name")]
     IllegalCharacter { position: usize, character: char },
-    #[error("`{name}` can't be the name of a topic")]
+    #[error("`{name}` is not a valid topic name")]
     Reserved { name: String },
-    #[error("{length} characters of text leave no room: a topic's name has at most {NAME_LIMIT}")]
+    #[error(
+        "{length} characters of fixed text are too many: a topic name has at most {NAME_LIMIT}"
+    )]
     TooLong { length: usize },
 }
 
@@ -268,7 +270,7 @@ mod tests {
         assert_eq!(error(&format!("{long}{{type}}")), TemplateError::TooLong { length });
         let length = NAME_LIMIT + 1;
         assert_eq!(error(&format!("{long}m")), TemplateError::TooLong { length });
-        assert_eq!(error("marketo.{typ}").to_string(), "`{typ}` at 8 is no placeholder");
+        assert_eq!(error("marketo.{typ}").to_string(), "`{typ}` at 8 is not a known placeholder");
     }
 
     #[test]

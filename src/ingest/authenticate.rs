@@ -67,7 +67,7 @@ pub enum Refusal {
     #[error("bad token: {flaw}")]
     BadToken { flaw: Flaw },
     /// Nobody can tell at the moment. `reason` is for a person and holds no secret.
-    #[error("undecided: {reason}")]
+    #[error("credentials cannot be checked now: {reason}")]
     Undecided { reason: String },
 }
 

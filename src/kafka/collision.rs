@@ -18,7 +18,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// What to say of `topic`, which was refused as an invalid name.
 pub(super) fn describe(client: &ClientConfig, topic: &str) -> String {
-    let what = format!("topic `{topic}` could not be made");
+    let what = format!("cannot create topic `{topic}`");
     match existing(client, topic) {
         Some(other) => format!(
             "{what}: `{other}` exists, and Kafka takes names that differ in `.` and `_` alone for one \

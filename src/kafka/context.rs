@@ -192,7 +192,7 @@ impl TakeReport for Reports {
             // may be wrong (decision 17).
             Ok(message) => {
                 let text =
-                    format!("a broker never said that it has a record for {}", message.topic());
+                    format!("the broker did not acknowledge a record for {}", message.topic());
                 Some((Code::NoError, Failure::Passing(text)))
             }
             Err((error, message)) => {

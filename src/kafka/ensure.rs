@@ -59,7 +59,7 @@ pub fn ensure_topics(
     patience: Duration,
 ) -> Result<Vec<(String, Ensured)>, InspectError> {
     let maker = AdminMaker::new(kafka, topics).map_err(|error| {
-        InspectError::Config(format!("no thread for the admin client: {error}"))
+        InspectError::Config(format!("cannot start the thread of the admin client: {error}"))
     })?;
     let mut cluster = Asked { kafka, topics, maker, patience, is_first: true };
     let mut ensured = ensure(&mut cluster, topics, names, patience)?;
@@ -195,7 +195,7 @@ fn compare(
                 continue;
             }
             (_, Some(Err(NoSettings::Because(why)))) => Ensured::Refused(format!(
-                "topic `{name}` is there, and its settings can't be compared: {why}"
+                "topic `{name}` exists, but its settings cannot be compared: {why}"
             )),
             _ => Ensured::Refused(format!("topic `{name}`: the cluster did not answer")),
         };
@@ -238,7 +238,9 @@ fn differences(
     }
     let least = settings.get("min.insync.replicas").and_then(|least| least.parse::<usize>().ok());
     if let Some(least) = least.filter(|least| *least > replicas) {
-        let wanted = format!("at most {replicas}, its replicas, or nothing can be written");
+        let wanted = format!(
+            "at most {replicas}, its number of replicas; otherwise no record can be written"
+        );
         differ("min.insync.replicas", &least.to_string(), &wanted);
     }
     differences

@@ -29,7 +29,7 @@ pub(super) fn failure(code: Code, topic: &str, advice: &Advice) -> Failure {
         // Of a batch the library says no more than this, also when it is about timestamps: what the
         // one record is refused for, it says when the record is sent alone.
         Code::InvalidRecord | Code::InvalidDifferentRecord => Failure::Refused(text(&format!(
-            "; the record is not what the topic takes, or its timestamp is wrong: {CLOCK}"
+            "; the topic does not accept this record, or its timestamp is wrong: {CLOCK}"
         ))),
         Code::PolicyViolation | Code::UnsupportedForMessageFormat | Code::InvalidTopic => {
             Failure::Refused(text(""))
@@ -77,7 +77,7 @@ pub(super) fn kept_out(topic: &str, why: &str, advice: &Advice) -> Failure {
 
 /// The producer as a whole is beyond repair, for this reason of the library's.
 pub(super) fn fatal(code: Code, reason: &str, advice: &Advice) -> Failure {
-    let mut text = format!("the Kafka producer can't go on: {reason}");
+    let mut text = format!("the Kafka producer failed permanently: {reason}");
     // Kafka 2.8 and later give a producer id to whoever may write to any topic at all.
     if code == Code::ClusterAuthorizationFailed {
         text.push_str("; let this service write to its topics, or (up to Kafka 2.8) run: ");

@@ -205,7 +205,7 @@ pub fn inspect(
     let there: Vec<_> = there.map(|(name, _)| name.clone()).collect();
     for name in may_write::denied(kafka, &there, timeout) {
         let run = advice.allow_write(&name);
-        report.trouble(&name, format!("topic `{name}` may not be written; run: {run}"));
+        report.trouble(&name, format!("no permission to write to topic `{name}`; run: {run}"));
     }
     let name = &topics.checkpoints;
     let is_there = |(topic, info): &(String, TopicInfo)| topic == name && info.exists();
@@ -214,7 +214,7 @@ pub fn inspect(
         && may_read::is_denied(kafka, name, timeout)
     {
         let run = advice.allow_write(name);
-        report.trouble(name, format!("topic `{name}` may not be read; run: {run}"));
+        report.trouble(name, format!("no permission to read topic `{name}`; run: {run}"));
     }
     Ok(report)
 }
@@ -235,7 +235,7 @@ fn try_to_make(
     report: &mut Report,
 ) -> Result<(), InspectError> {
     let maker = AdminMaker::new(kafka, topics).map_err(|error| {
-        InspectError::Config(format!("no thread for the admin client: {error}"))
+        InspectError::Config(format!("cannot start the thread of the admin client: {error}"))
     })?;
     for (name, made) in maker.validate(missing) {
         let text = match made {
@@ -260,7 +260,7 @@ pub fn existing_topics(
         return Ok(Vec::new());
     }
     let metadata = inspector.client.client().fetch_metadata(None, LISTING).map_err(|error| {
-        inspector.no_answer(LISTING, format!("its topics could not be listed: {error}"))
+        inspector.no_answer(LISTING, format!("the cluster's topics could not be listed: {error}"))
     })?;
     let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
     Ok(names.filter(|name| name.starts_with(prefix)).collect())
@@ -288,7 +288,7 @@ pub fn may_have_transactions(
         .map_err(|error| properties::describe(&error))?;
     client.init_transactions(timeout).map_err(|error| {
         let prefix = &kafka.delivery.transactional_id_prefix;
-        let trouble = format!("no transactions with ids that begin with `{prefix}`: {error}");
+        let trouble = format!("cannot use transactional ids with the prefix `{prefix}`: {error}");
         if error.rdkafka_error_code() == Some(Code::TransactionalIdAuthorizationFailed) {
             let run = Advice::new(kafka, Some(topics)).allow_transactions();
             return format!("{trouble}; run: {run}");

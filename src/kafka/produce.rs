@@ -24,7 +24,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// Taken back by [`Sink::purge`] or [`Sink::renew`] before it was acknowledged.
-    #[error("taken back before it was acknowledged")]
+    #[error("removed from the producer queue before it was acknowledged")]
     Purged,
     /// About the topic or the cluster, and it may pass: hold the topic and try again.
     #[error("{0}")]
@@ -42,7 +42,7 @@ pub enum Failure {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// The sink's queue is full: poll, then try again.
-    #[error("the queue is full")]
+    #[error("the producer queue is full")]
     QueueFull,
     #[error(transparent)]
     Failed(Failure),

@@ -51,7 +51,7 @@ impl ReadRecord {
 
 /// The cluster could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("reading from Kafka: {0}")]
+#[error("cannot read from Kafka: {0}")]
 pub struct ReadError(String);
 
 /// Reads everything there is, in order within a partition.

@@ -291,7 +291,7 @@ impl Worker {
                 || native.create_with_context(Asking::new(Arc::clone(cluster))),
                 |error, tries| {
                     let error = properties::describe(error);
-                    warn!(error, tries, "no Kafka client could be made; trying again");
+                    warn!(error, tries, "cannot create a Kafka client; retrying");
                 },
             )
             .ok()
@@ -334,7 +334,7 @@ impl Worker {
         debug!(topics = ?missing, "making topics");
         for (topic, made) in self.maker.make(&missing) {
             if made == Made::Created {
-                info!(topic, "topic made");
+                info!(topic, "topic created");
             }
             self.shared.write(|directory| directory.made(&topic, made, Instant::now()));
         }

@@ -131,7 +131,8 @@ impl Transactions {
                 }
                 Err(error) => {
                     drain(client);
-                    let text = format!("taking over as {}: {error}", self.identity.id);
+                    let text =
+                        format!("cannot take over transactional id {}: {error}", self.identity.id);
                     if !is_retriable(&error) {
                         let advice = advice(&error, &self.identity, topics);
                         self.log_once(&format!("{text}{advice}"));
@@ -168,7 +169,10 @@ impl Transactions {
                 let text = properties::describe(&error);
                 if error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed) {
                     let run = topics.advice().allow_write(&self.identity.topic);
-                    self.log_once(&format!("reading {}: {text}; run: {run}", self.identity.topic));
+                    self.log_once(&format!(
+                        "cannot read {}: {text}; run: {run}",
+                        self.identity.topic
+                    ));
                 }
                 debug!(error = text, "the checkpoints can't be read yet");
                 thread::sleep(SLICE);
@@ -264,7 +268,7 @@ impl Transactions {
         if self.logged != text {
             error!(
                 transactional_id = self.identity.id,
-                "nothing is delivered yet, deliveries stay in the spool: {text}"
+                "forwarding cannot start; deliveries stay in the spool: {text}"
             );
             self.logged = text.into();
         }
@@ -321,7 +325,7 @@ pub(super) fn end_with(client: &Client, stage: Stage) {
         match client.abort_transaction(SHORT_SLICE) {
             Err(error) if is_retriable(&error) && Instant::now() < end => drain(client),
             Err(error) => {
-                warn!(%error, "a transaction could not be taken back; its time runs out");
+                warn!(%error, "cannot abort a transaction; the cluster ends it at its timeout");
                 return;
             }
             Ok(()) => return,

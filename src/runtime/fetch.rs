@@ -42,7 +42,7 @@ pub enum FetchError {
     /// No connection, no TLS, or an answer that broke off.
     #[error("{place}: {reason}")]
     Unreachable { place: ShownUrl, reason: String },
-    #[error("{place} sends more than {limit} bytes")]
+    #[error("{place} sent more than {limit} bytes")]
     TooLarge { place: ShownUrl, limit: usize },
     #[error("{place} answers {status}")]
     Status { place: ShownUrl, status: StatusCode },

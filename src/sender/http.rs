@@ -54,7 +54,7 @@ impl Endpoint {
     pub fn new(url: &str) -> Result<Self, String> {
         let url: Url = url.parse().map_err(|error| format!("{url} is no URL: {error}"))?;
         if !["http", "https"].contains(&url.scheme()) {
-            return Err(format!("{url} begins neither with http:// nor with https://"));
+            return Err(format!("{url} must begin with http:// or https://"));
         }
         // A request is sent once: what becomes of it is what is being looked at.
         let client = Client::builder()

@@ -45,7 +45,7 @@ pub fn raise(config: &mut Config) -> Result<(), TooFew> {
     if before.current != before.maximum
         && let Err(error) = setrlimit(Resource::Nofile, raised)
     {
-        tracing::warn!(%error, "the limit of open files could not be raised");
+        tracing::warn!(%error, "cannot raise the open-file limit");
     }
     // Without a limit there is none to be short of.
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);

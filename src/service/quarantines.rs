@@ -62,7 +62,7 @@ impl Quarantines {
                     metrics.quarantine_removed.inc_by(swept.removed);
                     if swept.removed > 0 {
                         let items = swept.removed;
-                        tracing::warn!(%source, items, "removed from quarantine by quarantine.keep");
+                        tracing::warn!(%source, items, "removed from quarantine: older than quarantine.keep");
                     }
                 }
                 Err(error) => {

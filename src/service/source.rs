@@ -157,18 +157,18 @@ impl RunningSource {
         let name = self.spool.source().clone();
         self.spool.close();
         if self.writer.join().is_err() {
-            tracing::error!(source = %name, "the spool's writer panicked");
+            tracing::error!(source = %name, "spool writer panicked");
         }
         self.stop.advance(Phase::Closing);
         if self.forwarder.join().is_err() {
-            tracing::error!(source = %name, "the forwarder panicked");
+            tracing::error!(source = %name, "forwarder panicked");
         }
         let left = self.spool.undelivered();
         tracing::info!(
             source = %name,
             undelivered_deliveries = left.deliveries,
             undelivered_bytes = left.bytes,
-            "the source has stopped; what is undelivered stays in the spool",
+            "source stopped; undelivered events stay in the spool",
         );
     }
 }

@@ -55,7 +55,7 @@ impl admin::State for Status {
         let below_reserve = match folder.has_reserve() {
             Ok(true) => None,
             Ok(false) => Some("the volume of spool.directory is below spool.reserve".into()),
-            Err(error) => Some(format!("the volume of spool.directory can't be asked: {error}")),
+            Err(error) => Some(format!("cannot query the volume of spool.directory: {error}")),
         };
         Health {
             starting: None,

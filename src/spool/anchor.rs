@@ -61,7 +61,7 @@ impl Anchor {
 
     fn is_not_the_same(&self, what: &str) -> io::Error {
         let path = self.path.display();
-        io::Error::other(format!("{path} {what} since the start: is the volume there?"))
+        io::Error::other(format!("{path} {what} since the start: is the volume mounted?"))
     }
 }
 

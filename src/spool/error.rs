@@ -15,7 +15,7 @@ pub enum OpenError {
          another `spool.directory`"
     )]
     Locked { directory: PathBuf },
-    #[error("the spool of `{spool}` is open already in this process")]
+    #[error("spool of `{spool}` is already open in this process")]
     AlreadyOpen { spool: SourceName },
     #[error(
         "{path} is written in a newer format ({found}): start the newer version again, or let it drain \
@@ -94,10 +94,10 @@ pub enum AppendError {
     #[error("spool of `{spool}` is closed")]
     Closed { spool: SourceName },
     /// Its files need an operator, and the other sources go on.
-    #[error("source `{spool}` is set aside: its files need an operator, see the log")]
+    #[error("source `{spool}` is set aside: its files are not usable, see the log")]
     SetAside { spool: SourceName },
     /// Headers over 64 KiB or a body over 4 GiB: no limit to change, the format ends there.
-    #[error("a delivery for `{spool}` doesn't fit into a frame (headers 64 KiB, body 4 GiB)")]
+    #[error("delivery for `{spool}` exceeds the frame size (headers 64 KiB, body 4 GiB)")]
     TooLarge { spool: SourceName },
 }
 
@@ -105,20 +105,20 @@ pub enum AppendError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Limit {
     #[error(
-        "undelivered bytes reach `spool.size_limit` ({bytes} bytes), or what it leaves to this source"
+        "undelivered bytes reach `spool.size_limit` ({bytes} bytes) or this source's share of it"
     )]
     Total { bytes: u64 },
     #[error("its undelivered bytes reach `sources.<name>.size_limit` ({bytes} bytes)")]
     Source { bytes: u64 },
-    #[error("the volume has no more than `spool.reserve` ({bytes} bytes) left")]
+    #[error("free space on the volume is down to `spool.reserve` ({bytes} bytes)")]
     Reserve { bytes: u64 },
     #[error("the volume of `spool.directory` has no space left")]
     Volume,
-    #[error("the process or the machine may open no more files (`ulimit -n`)")]
+    #[error("the process or the machine reached its open-file limit (`ulimit -n`)")]
     Files,
-    #[error("the machine has no memory left for its files")]
+    #[error("the machine has no memory left for file operations")]
     Memory,
-    #[error("a new file can't be begun in its folder below `spool.directory`")]
+    #[error("cannot create a new file in the source's folder below `spool.directory`")]
     Folder,
 }
 

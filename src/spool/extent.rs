@@ -98,7 +98,7 @@ impl ExtentFile {
         match serde_json::from_str(json) {
             Ok(Versioned { version: VERSION }) => {}
             Ok(Versioned { version }) => {
-                let found = format!("version {version}, this program reads {VERSION}");
+                let found = format!("format version {version}, but this program reads {VERSION}");
                 return Err(OpenError::NewerFormat { path: self.0.clone(), found });
             }
             Err(error) => return Ok(self.tells_nothing(&error)),

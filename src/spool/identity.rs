@@ -66,7 +66,7 @@ impl IdentityFile<'_> {
                 Ok(found) => Ok(Some(found)),
                 Err(Flaw::Newer { version }) => Err(OpenError::NewerFormat {
                     path: self.path.to_owned(),
-                    found: format!("version {version}, this program reads {VERSION}"),
+                    found: format!("format version {version}, but this program reads {VERSION}"),
                 }),
                 Err(Flaw::Damaged(what)) => Err(self.unusable(&format!("is damaged ({what})"))),
             },
@@ -87,9 +87,9 @@ impl IdentityFile<'_> {
         let OpenError::Foreign { expected, .. } = &foreign else { return foreign };
         match self.owners().contains(expected) {
             true => foreign,
-            false => {
-                self.unusable(&format!("says {expected}, and none of the segments beside it does"))
-            }
+            false => self.unusable(&format!(
+                "names spool {expected}, but no segment beside it belongs to that spool"
+            )),
         }
     }
 
@@ -98,7 +98,7 @@ impl IdentityFile<'_> {
         if !found.is_sealed
             && let Err(error) = self.write(found.spool)
         {
-            tracing::warn!(%error, "the identity has no checksum yet");
+            tracing::warn!(%error, "spool identity file has no checksum yet");
         }
     }
 
@@ -113,7 +113,7 @@ impl IdentityFile<'_> {
             [] => "restore it from a copy, or move the source's folder away".into(),
             [spool] => {
                 let plain = text(*spool);
-                format!("the headers of the segments say {spool}: write `{plain}` into it")
+                format!("the segment headers name spool {spool}: write `{plain}` into this file")
             }
             _ => "the segments beside it are of several spools: the folder was mixed up".into(),
         };

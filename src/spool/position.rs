@@ -33,7 +33,9 @@ impl FromStr for Position {
         let (sequence, index) = text.split_once('.').unwrap_or((text, "0"));
         match (sequence.parse(), index.parse()) {
             (Ok(sequence), Ok(index)) => Ok(Self { sequence, index }),
-            _ => Err(format!("`{text}` is no position: expected sequence.index, as in 42.7")),
+            _ => Err(format!(
+                "`{text}` is not a position: expected sequence.index, for example 42.7"
+            )),
         }
     }
 }

@@ -146,7 +146,7 @@ fn report_missing(segments: &Path, end: u64, known: &Known, free_from: u64) {
     {
         tracing::warn!(
             %segments, end, %checkpoint,
-            "the checkpoint is ahead of the spool; numbering goes on behind it"
+            "checkpoint is ahead of the spool; numbering continues after the checkpoint"
         );
         return;
     }

@@ -58,7 +58,7 @@ impl Reserve {
         if !self.take() {
             tracing::warn!(
                 directory = %self.directory.display(), bytes = self.size,
-                "there is no room for the reserve of the spool: no delivery is taken before there is"
+                "no space for spool.reserve; deliveries are refused until there is"
             );
         }
     }
@@ -138,7 +138,7 @@ impl Reserve {
         if let Err(error) = &outcome
             && error.kind() != io::ErrorKind::NotFound
         {
-            tracing::warn!(%error, "a file of the reserve can't be removed");
+            tracing::warn!(%error, "cannot remove a file of spool.reserve");
         }
         outcome.is_ok()
     }

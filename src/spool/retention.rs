@@ -96,7 +96,7 @@ fn remove(shared: &Shared, delivering: &mut Delivering, segment: Removable) -> i
             shared.change(|ledger| {
                 ledger.add_segment(segment.generation, segment.length, segment.written_at);
             });
-            tracing::warn!(path = %path.display(), %error, "a delivered segment can't be removed");
+            tracing::warn!(path = %path.display(), %error, "cannot remove a delivered segment");
             return Err(error);
         }
     }

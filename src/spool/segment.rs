@@ -93,7 +93,7 @@ impl Header {
 
 /// A version that is not this one, for a person.
 pub fn describe_version(version: u16) -> String {
-    format!("version {version}, this program reads {VERSION}")
+    format!("format version {version}, but this program reads {VERSION}")
 }
 
 /// How much of a file [`Header::parse`] may want to see: headers of later versions may be longer.

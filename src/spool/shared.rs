@@ -240,7 +240,7 @@ impl Shared {
         if !was_poisoned {
             tracing::error!(
                 source = %self.source,
-                "spool is poisoned, it accepts nothing more until the process restarts: {reason}"
+                "spool is poisoned; deliveries are refused until the process restarts: {reason}"
             );
         }
         self.changed.notify_all();

@@ -166,7 +166,9 @@ fn what_the_catalogue_refuses_is_a_mistake_at_its_key() {
         ("MILLRACE_CATALOG__ALIASES__13", "Datenwert"),
         ("MILLRACE_CATALOG__ALIASES__14", "daten wert"),
     ]);
-    assert!(text.contains("catalog.aliases.14 (MILLRACE_CATALOG__ALIASES__14) holds `daten wert`"));
+    assert!(
+        text.contains("catalog.aliases.14 (MILLRACE_CATALOG__ALIASES__14) contains `daten wert`")
+    );
     assert!(text.contains("activity_types.14 (MILLRACE_CATALOG__ACTIVITY_TYPES__14) is missing"));
     assert!(text.starts_with("2 mistakes"), "{text}");
 }

@@ -148,8 +148,12 @@ fn what_is_wrong_with_the_endpoint_is_told() {
     let cases: [(&[(&str, &str)], &str, &str); 7] = [
         (&[(key, KEY)], "oauth.clients", "is missing"),
         (&[(client, SECRET)], "oauth.signing_keys", "is missing"),
-        (&[(key, "short"), (client, SECRET)], "oauth.signing_keys", "less than 32 bytes"),
-        (&[(key, KEY), (client, "short")], "oauth.clients.marketo.secrets", "less than 16 bytes"),
+        (&[(key, "short"), (client, SECRET)], "oauth.signing_keys", "shorter than 32 bytes"),
+        (
+            &[(key, KEY), (client, "short")],
+            "oauth.clients.marketo.secrets",
+            "shorter than 16 bytes",
+        ),
         (&[("MILLRACE_OAUTH__TOKEN_LIFETIME", "10s")], "oauth.token_lifetime", "below a minute"),
         (&[("MILLRACE_OAUTH__TOKEN_LIFETIME", "25h")], "oauth.token_lifetime", "above a day"),
         (

@@ -79,12 +79,12 @@ fn check_names_each_file_of_a_spool_that_would_set_its_source_aside_and_what_to_
         (
             |leads| fs::write(leads.join("identity"), "").unwrap(),
             "leads/identity can't be used: it is damaged",
-            "the headers of the segments say",
+            "the segment headers name spool",
         ),
         (
             |leads| fs::remove_file(leads.join("identity")).unwrap(),
             "leads/identity can't be used: it is missing, and there are segments beside it",
-            "the headers of the segments say",
+            "the segment headers name spool",
         ),
         (
             |leads| fs::write(leads.join("checkpoint"), "{}").unwrap(),
@@ -97,12 +97,12 @@ fn check_names_each_file_of_a_spool_that_would_set_its_source_aside_and_what_to_
                 fs::write(leads.join("identity"), other).unwrap();
             },
             "leads/checkpoint belongs to spool",
-            "the folder was mixed up",
+            "files of two spools are mixed",
         ),
         (
             |leads| fs::write(leads.join("fenced"), "another instance delivers").unwrap(),
             "leads/fenced says: another instance delivers",
-            "stop the other one and remove that file",
+            "stop the other one and remove this file",
         ),
     ];
     for (harm, problem, remedy) in harms {
@@ -121,7 +121,10 @@ fn check_names_a_file_of_a_later_version_which_no_start_goes_on_with() {
     let spool = Spool::new();
     fs::write(spool.leads().join("identity"), sealed(r#"{"version":2,"new":true}"#)).unwrap();
     let said = spool.checked();
-    assert!(said.contains("leads/identity is written in a newer format (version 2"), "{said}");
+    assert!(
+        said.contains("leads/identity is written in a newer format (format version 2"),
+        "{said}"
+    );
     assert!(said.contains("no start goes on with this folder"), "{said}");
 }
 

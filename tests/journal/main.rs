@@ -91,7 +91,7 @@ fn it_says_how_much_the_webhook_had_missed() {
     let service = Service::new().knows(7).without_id(1);
     let told = exits(&backfill(&adobe, &service, &["--since", "2h"]), 0);
     assert!(told.contains("10 events delivered from the journal"), "{told}");
-    assert!(told.contains("2 events had not come by the webhook, 7 had"), "{told}");
+    assert!(told.contains("2 events missed by the webhook, 7 already received"), "{told}");
     assert!(told.contains("1 event without an id"), "{told}");
 }
 

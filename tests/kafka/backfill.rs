@@ -27,7 +27,7 @@ fn what_the_webhook_missed_comes_from_the_journal_and_nothing_comes_twice() {
 
     let told = backfill(&bridge, &address, &journal);
 
-    assert!(told.contains("3 events had not come by the webhook, 2 had"), "{told}");
+    assert!(told.contains("3 events missed by the webhook, 2 already received"), "{told}");
     bridge.wait_until_drained(PATIENCE);
     let records = read_topic(&address, &format!("{prefix}.lead-activity.openemail"));
     let mut ids: Vec<_> = records.iter().map(|record| record.header("ce_id")).collect();
@@ -35,7 +35,7 @@ fn what_the_webhook_missed_comes_from_the_journal_and_nothing_comes_twice() {
     ids.sort_unstable();
 
     let again = backfill(&bridge, &address, &journal);
-    assert!(again.contains("0 events had not come by the webhook, 5 had"), "{again}");
+    assert!(again.contains("0 events missed by the webhook, 5 already received"), "{again}");
     bridge.wait_until_drained(PATIENCE);
     assert_eq!(read_topic(&address, &format!("{prefix}.lead-activity.openemail")).len(), 5);
 }

@@ -307,10 +307,10 @@ fn a_pointer_leads_to_an_item_of_its_sources_quarantine_and_to_nothing_else() {
 
     assert!(out.starts_with("0 events sent\n"), "{out}{errors}");
     for (position, what) in [
-        ("11.0", "not in the quarantine of its source"),
-        ("12.0", "not in the quarantine of its source"),
+        ("11.0", "not a file in the quarantine folder of its source"),
+        ("12.0", "not a file in the quarantine folder of its source"),
         ("13.0", "symbolic link"),
-        ("14.0", "not in the quarantine of its source"),
+        ("14.0", "not a file in the quarantine folder of its source"),
         ("15.0", "bytes instead of"),
         ("16.0", "SHA-256"),
     ] {

@@ -45,7 +45,7 @@ fn a_source_that_has_no_spool_is_told_with_those_that_have() {
     for tool in ["inspect", "verify", "export"] {
         let ended = folder.tool(&[tool, "--source", "leeds"]);
         assert_eq!((ended.code, &ended.out[..]), (1, ""));
-        assert!(ended.errors.contains("those there: leads, other-leads"), "{}", ended.errors);
+        assert!(ended.errors.contains("spools found: leads, other-leads"), "{}", ended.errors);
     }
 }
 

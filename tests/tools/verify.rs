@@ -176,7 +176,11 @@ fn a_newer_format_is_refused_and_not_taken_for_damage() {
     fs::write(&first, bytes).unwrap();
     let ended = verify(&folder);
     assert_eq!(ended.code, 1);
-    assert!(ended.out.contains("newer format (version 2, this program reads 1)"), "{}", ended.out);
+    assert!(
+        ended.out.contains("newer format (format version 2, but this program reads 1)"),
+        "{}",
+        ended.out
+    );
 }
 
 #[test]

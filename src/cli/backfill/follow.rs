@@ -49,7 +49,7 @@ pub(super) enum FollowError {
     Intake(#[from] IntakeError),
     #[error(transparent)]
     State(#[from] StateError),
-    #[error("signal handlers: {0}")]
+    #[error("cannot install signal handlers: {0}")]
     Signals(std::io::Error),
 }
 
@@ -127,7 +127,11 @@ impl Follow {
                 }
                 Err(JournalError::Passing { what, after }) => {
                     let pause = after.unwrap_or_else(|| pauses.next_delay());
-                    tracing::warn!(what, again_in_seconds = pause.as_secs_f32(), "the journal");
+                    tracing::warn!(
+                        what,
+                        again_in_seconds = pause.as_secs_f32(),
+                        "reading the journal failed"
+                    );
                     tokio::time::sleep(pause).await;
                 }
                 Err(final_error) => return Err(final_error.into()),

@@ -90,7 +90,7 @@ impl Intake {
             Some(Ok(tokens)) => tokens.into_iter().next(),
             Some(Err(problem)) => {
                 let key = "auth.tokens_file";
-                tracing::warn!(key, problem, "what was read before is in use");
+                tracing::warn!(key, problem, "reload failed; keeping the previous value");
                 None
             }
         };

@@ -8,7 +8,7 @@ pub(super) struct StateFile {
 
 /// Why the place is not known, or not kept.
 #[derive(Debug, thiserror::Error)]
-#[error("--state {}: {source}", .file.display())]
+#[error("state file --state {}: {source}", .file.display())]
 pub(super) struct StateError {
     file: PathBuf,
     source: io::Error,
@@ -60,6 +60,9 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_written_is_named() {
         let error = StateFile::new("/no/such/folder/place".into()).save("x").unwrap_err();
-        assert!(error.to_string().starts_with("--state /no/such/folder/place: "), "{error}");
+        assert!(
+            error.to_string().starts_with("state file --state /no/such/folder/place: "),
+            "{error}"
+        );
     }
 }

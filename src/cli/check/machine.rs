@@ -55,7 +55,7 @@ fn mistake(key: &str, problem: String, remedy: &str) -> Mistake {
 fn spool_folder(folder: &Path) -> Result<(), String> {
     let name = folder.display();
     match fs::metadata(folder) {
-        Ok(found) if !found.is_dir() => Err(format!("is `{name}`, which is no folder")),
+        Ok(found) if !found.is_dir() => Err(format!("is `{name}`, which is not a folder")),
         Ok(_) => {
             may_write(folder).map_err(|why| format!("is `{name}`, {why}"))?;
             let mut left = ENTRIES;
@@ -70,13 +70,13 @@ fn spool_folder(folder: &Path) -> Result<(), String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let parent = folder.ancestors().skip(1).map(here).find(|parent| parent.exists());
             let Some(parent) = parent else { return Ok(()) };
-            let not_made = format!("is `{name}`, which is not there and can't be made");
+            let not_made = format!("is `{name}`, which does not exist and cannot be created");
             if !parent.is_dir() {
-                return Err(format!("{not_made}: `{}` is no folder", parent.display()));
+                return Err(format!("{not_made}: `{}` is not a folder", parent.display()));
             }
             may_write(parent).map_err(|why| format!("{not_made} in `{}`, {why}", parent.display()))
         }
-        Err(error) => Err(format!("is `{name}`, which can't be looked at: {error}")),
+        Err(error) => Err(format!("is `{name}`, which cannot be accessed: {error}")),
     }
 }
 
@@ -111,7 +111,7 @@ fn keys_folder(folder: &Path) -> Result<(), String> {
     match fs::read_dir(folder) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            Err(format!("is `{name}`, which is no folder"))
+            Err(format!("is `{name}`, which is not a folder"))
         }
         Err(error) => Err(format!("is `{name}`, which can't be read: {error}")),
     }
@@ -119,7 +119,7 @@ fn keys_folder(folder: &Path) -> Result<(), String> {
 
 /// Goes on from a path.
 fn may_write(path: &Path) -> Result<(), String> {
-    let found = fs::metadata(path).map_err(|error| format!("which can't be looked at: {error}"))?;
+    let found = fs::metadata(path).map_err(|error| format!("which cannot be accessed: {error}"))?;
     let mut access = Access::READ_OK | Access::WRITE_OK;
     if found.is_dir() {
         access |= Access::EXEC_OK;
@@ -129,7 +129,7 @@ fn may_write(path: &Path) -> Result<(), String> {
     Err(match error {
         rustix::io::Errno::ROFS => "which is on a volume that can only be read".into(),
         rustix::io::Errno::ACCESS if found.uid() != me => format!(
-            "which belongs to user {}, and this process, as user {me}, may not write to it",
+            "which belongs to user {}; this process (user {me}) is not allowed to write to it",
             found.uid()
         ),
         rustix::io::Errno::ACCESS => {
@@ -157,10 +157,10 @@ mod tests {
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         let problem = spool_folder(&file).unwrap_err();
-        assert!(problem.ends_with("/file`, which is no folder"), "{problem}");
+        assert!(problem.ends_with("/file`, which is not a folder"), "{problem}");
         assert!(spool_folder(&file.join("below")).is_err());
         let problem = keys_folder(&file).unwrap_err();
-        assert!(problem.ends_with("/file`, which is no folder"), "{problem}");
+        assert!(problem.ends_with("/file`, which is not a folder"), "{problem}");
         let problem = keys_folder(&folder.path().join("missing")).unwrap_err();
         assert!(problem.contains("which can't be read: No such file"), "{problem}");
     }

@@ -81,7 +81,7 @@ impl Summary {
             return (
                 Tone::Good,
                 format!(
-                    "Nothing lost: all of {acknowledged} that were acknowledged are on their topics, in order."
+                    "Nothing lost: {acknowledged} acknowledged, all on their topics and in order."
                 ),
             );
         }
@@ -89,7 +89,7 @@ impl Summary {
             return (Tone::Bad, "Nothing was acknowledged.".into());
         }
         let text = format!(
-            "Of {acknowledged} that were acknowledged, {} are on no topic and {} are out of order.",
+            "{acknowledged} acknowledged: {} missing from the topics, {} out of order.",
             count(tally.lost),
             count(tally.out_of_order)
         );
@@ -114,12 +114,12 @@ mod tests {
     fn only_a_run_that_lost_nothing_is_good() {
         let fine = Tally { sent: 1200, acknowledged: 1000, on_topics: 1000, ..Tally::default() };
         let (good, text) = verdict(fine, &[]);
-        assert!(good && text.contains("Nothing lost: all of 1,000 events"), "{text}");
+        assert!(good && text.contains("Nothing lost: 1,000 events acknowledged"), "{text}");
         assert!(text.contains("  events on topics             1,000\n"), "{text}");
         assert!(text.contains("  Marketo accepted                 0\n"), "{text}");
 
         let (good, text) = verdict(Tally { lost: 2, ..fine }, &[]);
-        assert!(!good && text.contains("2 are on no topic"), "{text}");
+        assert!(!good && text.contains("2 missing from the topics"), "{text}");
         assert!(!verdict(Tally { out_of_order: 1, ..fine }, &[]).0);
         let (good, text) = verdict(Tally::default(), &[]);
         assert!(!good && text.contains("Nothing was acknowledged"), "{text}");

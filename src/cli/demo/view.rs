@@ -116,7 +116,7 @@ impl View {
                     }
                     Broker::Away(back) => {
                         let back = clock(back + Duration::from_secs(1));
-                        let text = format!("{elapsed}{end}: THE BROKER IS AWAY, back in {back}");
+                        let text = format!("{elapsed}{end}: THE BROKER IS DOWN, back in {back}");
                         (Tone::Bad, text)
                     }
                 }
@@ -227,7 +227,7 @@ mod tests {
         let end = Some(Duration::from_secs(30));
         let away = view(Stage::Sending(Broker::Away(Duration::from_secs(3)), end));
         let shown = text(away.lines(24));
-        assert!(shown.contains("14 s of 30 s: THE BROKER IS AWAY, back in 4 s"), "{shown}");
+        assert!(shown.contains("14 s of 30 s: THE BROKER IS DOWN, back in 4 s"), "{shown}");
         assert!(shown.contains("  Marketo   2 sent, 1 answered 200\n"), "{shown}");
         assert!(shown.contains("broker there  p50  0.84 ms  p99  0.84 ms  (1 answer)"), "{shown}");
         assert!(shown.contains("1.5 KiB in 1 delivery"), "{shown}");

@@ -82,7 +82,7 @@ impl Access {
             Some(Ok(now)) => now,
             Some(Err(problem)) => {
                 let key = "journal.client_secret_file";
-                tracing::warn!(key, problem, "what was read before is in use");
+                tracing::warn!(key, problem, "reload failed; keeping the previous value");
                 known.clone()
             }
         }

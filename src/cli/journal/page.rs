@@ -107,7 +107,10 @@ fn next(page: &Url, headers: &HeaderMap) -> Result<Option<Url>, JournalError> {
     if next.origin() == page.origin() || is_adobes(page) && is_adobes(&next) {
         Ok(Some(next))
     } else {
-        Err(strange(&format!("its next page is at {}, which is not Adobe's", ShownUrl::of(&next))))
+        Err(strange(&format!(
+            "its next page is at {}, which is not an Adobe address",
+            ShownUrl::of(&next)
+        )))
     }
 }
 

@@ -67,7 +67,7 @@ fn letter(
     let position =
         record.header("millrace-position").and_then(|text| text.parse::<Position>().ok());
     let (Some(source), Some(position)) = (source, position) else {
-        replay.player.problem(format!("{place}: no dead letter of millrace"));
+        replay.player.problem(format!("{place}: not a dead letter of millrace"));
         return Ok(());
     };
     let reason = record.header("millrace-reason").unwrap_or_default();

@@ -86,10 +86,12 @@ fn item(folder: &Folder, name: &str, reasons: &[String]) -> Result<Option<Item>,
     let in_file = |extension: &str, error: String| format!("{}: {error}", file(extension));
     let label = folder.label(file("json").as_ref()).map_err(|error| in_file("json", error))?;
     let label: Label = serde_json::from_slice(&label)
-        .map_err(|error| format!("its label can't be read: {error}"))?;
+        .map_err(|error| format!("its metadata file cannot be read: {error}"))?;
     if label.version != 1 {
         let other = label.version;
-        return Err(format!("its label is of version {other}, which this program does not know"));
+        return Err(format!(
+            "its metadata file has version {other}, which this program does not support"
+        ));
     }
     if label.reason == DAMAGE || !(reasons.is_empty() || reasons.contains(&label.reason)) {
         return Ok(None);

@@ -56,12 +56,16 @@ impl Folder {
         };
         let folder = self.0.display();
         let here = fs::canonicalize(&self.0).map_err(|error| {
-            of_it(format!("there is no quarantine of its source ({folder}: {error}): {ELSEWHERE}"))
+            of_it(format!(
+                "quarantine folder of its source not found ({folder}: {error}): {ELSEWHERE}"
+            ))
         })?;
         let there =
             fs::canonicalize(parent).map_err(|error| of_it(format!("{error}: {ELSEWHERE}")))?;
         if here != there {
-            return Err(of_it(format!("that is not in the quarantine of its source ({folder})")));
+            return Err(of_it(format!(
+                "not a file in the quarantine folder of its source ({folder})"
+            )));
         }
         self.bytes(Path::new(name), expected).map_err(of_it)
     }
@@ -74,7 +78,7 @@ impl Folder {
         let (file, length) = self.open(name)?;
         if length != expected.length {
             let told = expected.length;
-            return Err(format!("it has {length} bytes instead of the {told} that were put there"));
+            return Err(format!("the file has {length} bytes instead of {told}"));
         }
         let bytes = read(file, length).map_err(|error| error.to_string())?;
         if !hex(digest(&SHA256, &bytes).as_ref()).eq_ignore_ascii_case(expected.sha256) {
@@ -88,7 +92,7 @@ impl Folder {
         let (file, length) = self.open(name)?;
         match length {
             0..=LABEL_LIMIT => read(file, length).map_err(|error| error.to_string()),
-            _ => Err(format!("no label has {length} bytes")),
+            _ => Err(format!("{length} bytes is not a possible size of a metadata file")),
         }
     }
 
@@ -182,7 +186,7 @@ mod tests {
             "/etc/passwd",
             "/dev/zero",
         ] {
-            says(world.read(outside), "not in the quarantine of its source");
+            says(world.read(outside), "not a file in the quarantine folder of its source");
         }
         for none in ["", "/", "spool/leads/quarantine/.."] {
             let read = world.folder.pointed(none, &Expected { length: 8, sha256: "" });
@@ -212,7 +216,7 @@ mod tests {
         let world = World::new();
         let (item, sha256) =
             ("spool/leads/quarantine/1.bytes", hex(digest(&SHA256, BYTES).as_ref()));
-        says(world.read_as(item, 7, &sha256), "8 bytes instead of the 7");
+        says(world.read_as(item, 7, &sha256), "8 bytes instead of 7");
         says(world.read_as(item, 8, "00"), "SHA-256");
         says(world.read_as(item, 1 << 40, &sha256), "no delivery has");
         assert!(world.read_as(item, 8, &sha256.to_uppercase()).is_ok());

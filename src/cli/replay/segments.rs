@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// What a spool still has of its deliveries (spool.keep_delivered), delivered or not
+/// Deliveries that a spool still contains (spool.keep_delivered), delivered or not
 ///
 /// Undelivered ones among them reach their topics anyway: end with --to or --until before them, as
 /// `millrace spool inspect` shows, if they should not come twice.
@@ -30,7 +30,7 @@ pub(super) struct Options {
     #[arg(value_name = "SOURCE", value_parser = source_name)]
     source: SourceName,
 
-    /// Begin with this position (`42.7`, or `42` for all of the delivery)
+    /// Begin with this position (`42.7`, or `42` for the whole delivery)
     #[arg(long, value_name = "POSITION")]
     from: Option<Position>,
 
@@ -113,7 +113,9 @@ fn read(
     let spool = viewer.id().unwrap_or_default();
     let Some(mut scan) = viewer.scan(segment).map_err(|error| with_causes(&error))? else {
         let first = segment.first_sequence;
-        replay.player.problem(format!("the segment from {first} on was removed meanwhile"));
+        replay
+            .player
+            .problem(format!("the segment that starts at {first} was removed in the meantime"));
         return Ok(());
     };
     loop {
@@ -127,7 +129,7 @@ fn read(
                 }
             }
             Some(Seen::Damage(damage)) => {
-                replay.player.problem(format!("passed over damage: {damage}"))
+                replay.player.problem(format!("skipped damaged range: {damage}"))
             }
             Some(Seen::Unfinished { .. }) => {}
             None => return Ok(()),

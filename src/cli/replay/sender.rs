@@ -35,7 +35,7 @@ impl Sender {
         let router =
             Router::new(&config.topics.name).map_err(|error| format!("topics.name: {error}"))?;
         let topics = Topics::start(&config.kafka, &config.topics, router.literal_prefix())
-            .map_err(|error| format!("starting a thread: {error}"))?;
+            .map_err(|error| format!("cannot start a thread: {error}"))?;
         let queue = config.kafka.queue_size;
         let mut producer = Producer::new(&config.kafka, queue, Arc::clone(&topics));
         producer.renew(&|| true).map_err(|error| error.to_string())?;
@@ -60,7 +60,7 @@ impl Sender {
                 }
                 TopicState::Unavailable(why) => return Ok(Err(Failure::Passing(why))),
                 TopicState::OverLimit => {
-                    let why = format!("{} would be one topic more than topics.limit", record.topic);
+                    let why = format!("creating {} would exceed topics.limit", record.topic);
                     return Ok(Err(Failure::Refused(why)));
                 }
             }

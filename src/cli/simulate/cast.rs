@@ -51,7 +51,7 @@ impl Cast {
             Ok::<_, String>(Marketo { endpoint, authorization, account: Arc::default() })
         });
         let adobe = if options.plays_adobe() { Some(adobe(options, run).await?) } else { None };
-        let clock = Clock::start().map_err(|error| format!("starting a thread: {error}"))?;
+        let clock = Clock::start().map_err(|error| format!("cannot start a thread: {error}"))?;
         Ok(Self { marketo: marketo.transpose()?, adobe, run, clock })
     }
 
@@ -198,11 +198,11 @@ async fn adobe(options: &Options, run: u32) -> Result<Adobe, String> {
     let keys = Arc::new(Keys::generate(&format!("{run:08x}")).map_err(|error| error.to_string())?);
     if let Some(folder) = &options.keys_folder {
         adobe::keys::write(&keys, folder)
-            .map_err(|error| format!("the keys' folder {}: {error}", folder.display()))?;
+            .map_err(|error| format!("keys folder {}: {error}", folder.display()))?;
     }
     let server = KeyServer::start(Arc::clone(&keys), options.keys_listen)
         .await
-        .map_err(|error| format!("the keys' server at {}: {error}", options.keys_listen))?;
+        .map_err(|error| format!("key server at {}: {error}", options.keys_listen))?;
     let registration = Arc::new(Registration::new(&adobe_rules(options)));
     Ok(Adobe { endpoint, keys, server, registration, refused: None, account: Arc::default() })
 }

@@ -9,62 +9,62 @@ use crate::sender::adobe::{Shapes, Spelling};
 /// The variable that may carry Marketo's token.
 const TOKEN: &str = "SIMULATE_TOKEN";
 
-/// Play Marketo and Adobe I/O against an endpoint
+/// Simulate Marketo and Adobe I/O against an endpoint
 ///
 /// Sends deliveries on a fixed schedule, each sender by its own rules (deadlines, retries, pauses),
-/// and ends with a report: answer times, counted from when each request was due, and what a real
-/// sender would have done. The exit code is 0 only if everything was delivered, and nothing would
-/// have been lost, paused or disabled.
+/// then prints a report: answer times, measured from the scheduled time of each request, and what a
+/// real sender would have done. The exit code is 0 only if all events were delivered and no real
+/// sender would have lost events, paused or been disabled.
 #[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct Options {
-    /// Where deliveries go, http or https
+    /// URL that receives the deliveries, http or https
     #[arg(long, value_name = "URL")]
     pub to: String,
-    /// Who sends
+    /// Sender to simulate
     #[arg(long = "as", value_name = "SENDER")]
     pub sender: Sender,
-    /// Where Adobe's deliveries go, if both send and not to the same place
+    /// URL for Adobe's deliveries, if both send and the URLs differ
     #[arg(long, value_name = "URL")]
     pub adobe_to: Option<String>,
 
-    /// Deliveries a second of each sender, on a schedule that no answer changes. Without it, one
-    /// every two seconds a connection
+    /// Deliveries per second of each sender, independent of the answers. Default: one every two
+    /// seconds per connection
     #[arg(long, value_name = "N", value_parser = rate)]
     pub rate: Option<f64>,
-    /// Connections of each sender; Marketo's are one subscription each
+    /// Connections of each sender; for Marketo, one subscription per connection
     #[arg(long, value_name = "N", default_value_t = 4)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub connections: u16,
     /// How long new deliveries are sent
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub duration: Duration,
-    /// How long what failed may then still be sent again
+    /// How long failed deliveries may then still be retried
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = humantime::parse_duration)]
     pub settle: Duration,
-    /// Plays the senders' minutes and hours so many times faster; 60 makes a minute a second
+    /// Factor that shortens the senders' minutes and hours; with 60, a minute takes a second
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = rate)]
     pub time_scale: f64,
-    /// Events in a delivery, as `300` or `100-500`. Of Adobe's, 1 is an event without an array around
-    /// it. Without it, 100 to 500 from Marketo and 1 to 20 from Adobe
+    /// Events per delivery, as `300` or `100-500`. For Adobe, 1 is an event without an array around
+    /// it. Default: 100 to 500 from Marketo and 1 to 20 from Adobe
     #[arg(long, value_name = "N", value_parser = range)]
     pub events_per_delivery: Option<RangeInclusive<u32>>,
-    /// Makes so many deliveries a connection ahead, and sends these again and again: for loads that
-    /// making and signing them would be the limit of. Their ids repeat
+    /// Prepares this many deliveries per connection and sends them repeatedly: for loads where
+    /// creating and signing deliveries would be the bottleneck. Their ids repeat
     #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     pub prepare: Option<u16>,
-    /// The same seed makes the same events
+    /// Random seed; the same seed gives the same events
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
-    /// Marketo's token; without it, the one in SIMULATE_TOKEN
+    /// File with Marketo's token. Default: the token in SIMULATE_TOKEN
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// What stands before the token in the Authorization header
+    /// Scheme before the token in the Authorization header
     #[arg(long, value_name = "WORD", default_value = "Bearer")]
     pub token_scheme: TokenScheme,
 
-    /// The recipient that Adobe's events name
+    /// Recipient client id in Adobe's events
     #[arg(long, value_name = "ID", default_value = "millrace-simulate")]
     pub client_id: String,
     /// How Adobe's own ids are spelled: eventid, event_id, or both at once
@@ -73,10 +73,10 @@ pub(in crate::cli) struct Options {
     /// Writes Adobe's public keys below this folder, as prod/keys/<file>
     #[arg(long, value_name = "FOLDER")]
     pub keys_folder: Option<PathBuf>,
-    /// Where Adobe's public keys are served over HTTP, as /prod/keys/<file>
+    /// Address that serves Adobe's public keys over HTTP, as /prod/keys/<file>
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub keys_listen: SocketAddr,
-    /// Does not ask for Adobe's challenge first
+    /// Skips Adobe's challenge at the start
     #[arg(long)]
     pub no_challenge: bool,
 
@@ -155,8 +155,9 @@ impl Options {
             return Ok(None);
         }
         let token = match &self.token_file {
-            Some(file) => fs::read_to_string(file)
-                .map_err(|error| format!("the token file {}: {error}", file.display()))?,
+            Some(file) => fs::read_to_string(file).map_err(|error| {
+                format!("cannot read the token file {}: {error}", file.display())
+            })?,
             None => {
                 let found = environment.iter().find(|(name, _)| name == TOKEN);
                 let (_, token) = found.ok_or_else(|| {

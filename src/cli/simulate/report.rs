@@ -88,7 +88,7 @@ impl Report {
                 text::counted(account.tries, "request", "requests"),
             ),
         );
-        line("rate", format!("{:.1}/s of {:.1}/s asked for", self.achieved(sent), self.rate));
+        line("rate", format!("{:.1}/s of {:.1}/s requested", self.achieved(sent), self.rate));
         line("delivered", account.delivered.to_string());
         let mut answers: Vec<String> = account
             .answers

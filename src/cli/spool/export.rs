@@ -16,22 +16,22 @@ use crate::{
     },
 };
 
-/// Write what is stored to standard output, one JSON object a line and delivery
+/// Write stored deliveries to standard output, one JSON object per line
 ///
-/// Delivered or not: everything that the segments still hold, source after source, each in order.
-/// `body` is the body as text when it is JSON, and otherwise it is `body_base64`. Bodies are personal
-/// data: mind where they go.
-/// Damaged ranges are passed over, named on standard error, and make the exit code 1.
+/// Writes all deliveries that the segments still contain, delivered or not, source by source, each
+/// in order. A JSON body is text in `body`; any other body is in `body_base64`. Bodies are personal
+/// data: protect the output. Damaged ranges are skipped and listed on standard error, and the exit
+/// code is then 1.
 #[derive(Args)]
 pub(super) struct Options {
     #[command(flatten)]
     pub place: Selection,
 
-    /// Begin with this position (`42.7`, or `42` for all of the delivery)
+    /// Begin with this position (`42.7`, or `42` for the whole delivery)
     #[arg(long, value_name = "POSITION")]
     from: Option<Position>,
 
-    /// End before this position: `43` is the first delivery that is left out
+    /// End before this position: with `43`, delivery 43 is not included
     #[arg(long, value_name = "POSITION")]
     to: Option<Position>,
 }
@@ -65,7 +65,7 @@ pub(super) fn run(
     if let (Some(from), Some(to)) = (options.from, options.to)
         && from >= to
     {
-        let problem = format!("--from {from} is not before --to {to}: nothing lies between them\n");
+        let problem = format!("--from {from} is not before --to {to}: the range is empty\n");
         print(errors, problem);
         return 2;
     }
@@ -172,7 +172,7 @@ impl Export<'_> {
                 Ok(Some(Seen::Damage(damage))) => {
                     let lost = damage.first_sequence..damage.next_sequence;
                     if self.concerns(lost.start, lost.end) && !lost.is_empty() {
-                        self.complain(format_args!("passed over damage: {damage}"));
+                        self.complain(format_args!("skipped damaged range: {damage}"));
                     }
                 }
                 Ok(Some(Seen::Unfinished { .. })) => {}

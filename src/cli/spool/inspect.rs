@@ -13,13 +13,13 @@ use crate::{
 
 /// Show segments, positions, backlog, held topics and quarantine of each source
 ///
-/// Exit code 1 when something could not be read or is damaged; the rest is shown all the same.
+/// Exit code 1 if a part could not be read or is damaged; the rest is still shown.
 #[derive(Args)]
 pub(super) struct Options {
     #[command(flatten)]
     pub place: Selection,
 
-    /// As one JSON object, with bytes, milliseconds and RFC 3339 times
+    /// Print one JSON object, with bytes, milliseconds and RFC 3339 times
     #[arg(long)]
     json: bool,
 }

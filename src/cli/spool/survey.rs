@@ -156,7 +156,7 @@ impl Survey {
             match scan.next() {
                 Ok(Some(Seen::Damage(damage))) => self
                     .problems
-                    .push(format!("damage: {damage}; `millrace spool verify` tells all of it")),
+                    .push(format!("damage: {damage}; `millrace spool verify` lists all damage")),
                 Ok(Some(Seen::Delivery(_) | Seen::Unfinished { .. })) => {}
                 Ok(None) => break,
                 Err(error) => {

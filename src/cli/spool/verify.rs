@@ -16,10 +16,10 @@ use crate::{
     },
 };
 
-/// Check every frame of every segment; exit code 1 when something is damaged
+/// Check every frame of every segment; exit code 1 if a frame is damaged
 ///
-/// Names each damaged range: the file, its bytes, and the deliveries that were there. A write that
-/// is under way or was cut short by a crash is no damage: nobody was told that it is stored.
+/// Lists each damaged range: the file, its bytes, and the deliveries that were there. A write that
+/// is in progress or was interrupted by a crash is not damage: it was never acknowledged.
 #[derive(Args)]
 pub(super) struct Options {
     #[command(flatten)]

@@ -34,7 +34,7 @@ pub(super) fn catalogue(config: &Config, catalogue: &Catalogue) -> String {
 pub(super) fn settings(topics: &config::Topics) -> String {
     let number = |number: i32, one: &str, many: &str| match u64::try_from(number) {
         Ok(number) => text::counted(number, one, many),
-        Err(_) => format!("the cluster's own number of {many}"),
+        Err(_) => format!("the cluster's default number of {many}"),
     };
     let mut all = vec![
         number(topics.partitions, "partition", "partitions"),

@@ -59,15 +59,13 @@ pub enum OverrideError {
          activities and always called custom-<id>, as Adobe's events tell them apart by id alone"
     )]
     NotAStandardId { id: i64 },
-    #[error(
-        "activity type {id}: `{name}` has no letter or digit that a topic could be named after"
-    )]
+    #[error("activity type {id}: `{name}` has no letter or digit for a topic name")]
     NotAName { id: i64, name: String },
-    #[error("activity type {id} is not listed, so it needs a name beside its aliases")]
+    #[error("activity type {id} is not built in: give it a name in addition to its aliases")]
     NoName { id: i64 },
     #[error("activity type {id}: an alias is empty")]
     EmptyAlias { id: i64 },
-    #[error("activity type {id}: the alias `{alias}` already stands for activity type {other}")]
+    #[error("activity type {id}: the alias `{alias}` is already used by activity type {other}")]
     AliasTaken { id: i64, alias: String, other: i64 },
 }
 

@@ -80,7 +80,7 @@ fn split(body: &str) -> Result<(MunchkinId<'_>, Vec<Element<'_>>), Undecodable> 
         };
         if twice {
             let (name, at) = (name.quoted, offset(body, name.quoted));
-            let error = format!("{name} stands a second time at byte {at}");
+            let error = format!("duplicate {name} at byte {at}");
             flaw.get_or_insert(Undecodable::new("duplicate-member", error));
         }
         Ok(())

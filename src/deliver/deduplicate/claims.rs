@@ -171,7 +171,7 @@ impl Claims {
         }
         // What stays has a name that is nobody's.
         if let Err(error) = self.prepared.clear() {
-            tracing::debug!(source = self.name(), %error, "old ids can't be removed");
+            tracing::debug!(source = self.name(), %error, "cannot remove old event ids");
         }
     }
 

@@ -39,7 +39,7 @@ pub struct Contents {
 pub enum Unreadable {
     #[error("its header is damaged")]
     Header,
-    #[error("its format has version {found}, this program reads {VERSION}")]
+    #[error("its format version is {found}, but this program reads {VERSION}")]
     Version { found: u32 },
     #[error("its ids were hashed with another key")]
     OtherKey,

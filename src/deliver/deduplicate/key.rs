@@ -28,9 +28,9 @@ pub fn load(disk: &dyn Disk, directory: &Path) -> Key {
                 tracing::warn!(path = %path.display(), "the key of the saved ids is damaged; a new one was made");
                 store(disk, &path)
             }
-            Err(Unusable::Version(found)) => {
-                Err(format!("it has version {found}, this program reads {VERSION}"))
-            }
+            Err(Unusable::Version(found)) => Err(format!(
+                "the file has format version {found}, but this program reads {VERSION}"
+            )),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => store(disk, &path),
         Err(error) => Err(error.to_string()),

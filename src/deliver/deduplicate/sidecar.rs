@@ -121,7 +121,7 @@ impl Sidecar {
 
     fn begin(&self, rule: Rule, number: u64) -> io::Result<Open> {
         if let Err(error) = self.remove_old(number) {
-            tracing::warn!(folder = %self.folder.display(), %error, "old ids can't be removed");
+            tracing::warn!(folder = %self.folder.display(), %error, "cannot remove old event ids");
         }
         let file = self.disk.create_new(&path(&self.folder, number))?;
         Ok(Open { number, rule, file, length: 0 })

@@ -40,7 +40,7 @@ impl<S: Sink> Forwarder<S> {
         let known = match (slot.carries, failure) {
             (_, Failure::Purged) => return,
             (_, Failure::Fatal(error)) => {
-                tracing::warn!(source = %self.spool.source(), error, "the transaction can't go on");
+                tracing::warn!(source = %self.spool.source(), error, "transaction failed; aborting it");
                 return;
             }
             // Alone in its batch: it is this record that is refused, not another one beside it.
@@ -129,7 +129,7 @@ impl<S: Sink> Forwarder<S> {
             return Ok(false);
         };
         if let Err(error) = self.has_committed(attempt, "committed-late", now) {
-            tracing::warn!(source = %self.spool.source(), %error, "what is committed can't be saved yet");
+            tracing::warn!(source = %self.spool.source(), %error, "cannot save the committed position yet");
         }
         Ok(true)
     }

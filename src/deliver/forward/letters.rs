@@ -149,7 +149,7 @@ impl<S: Sink> Forwarder<S> {
                 source = %self.spool.source(),
                 topic,
                 why,
-                "dead letters could not be written now",
+                "cannot write dead letters at the moment",
             ),
         }
         self.letters.looked_at = true;
@@ -252,7 +252,7 @@ impl<S: Sink> Forwarder<S> {
             topic = self.settings.dead_letter_topic,
             why,
             quarantine_after = ?self.settings.quarantine_after,
-            "dead letters can't be written: {what}",
+            "cannot write dead letters: {what}",
         );
     }
 
@@ -309,7 +309,7 @@ impl<S: Sink> Forwarder<S> {
             self.letters.since = None;
             if std::mem::replace(&mut self.letters.told, Told::Nothing) != Told::Nothing {
                 let topic = &self.settings.dead_letter_topic;
-                tracing::info!(source = %self.spool.source(), topic, "dead letters are written again");
+                tracing::info!(source = %self.spool.source(), topic, "writing dead letters resumed");
             }
         }
     }

@@ -75,7 +75,7 @@ impl<S: Sink> Forwarder<S> {
                     // Trouble of one lane (an unreadable old segment) must not stop the others.
                     let until = self.wait_for(topic, now);
                     let source = self.spool.source();
-                    tracing::warn!(%source, topic = self.topics.get(topic).name, %error, "a held topic can't move on");
+                    tracing::warn!(%source, topic = self.topics.get(topic).name, %error, "held topic cannot resume yet");
                     if let Some(held) = self.held.get_mut(&topic) {
                         held.phase = Phase::Waiting { until };
                     }
@@ -119,7 +119,7 @@ impl<S: Sink> Forwarder<S> {
                 if held.is_back(main_low) {
                     if held.in_trouble {
                         let (source, name) = (self.spool.source(), &self.topics.get(topic).name);
-                        tracing::info!(%source, topic = name, "a held topic is back");
+                        tracing::info!(%source, topic = name, "held topic resumed");
                     }
                     self.topics.get_mut(topic).retry = None;
                     self.close_lane(topic);

@@ -35,7 +35,7 @@ impl<S: Sink> Forwarder<S> {
             reason = letter.reason,
             error = letter.error,
             path = %kept.path.display(),
-            "an event is in quarantine",
+            "event written to quarantine",
         );
         Ok(kept)
     }
@@ -58,7 +58,7 @@ impl<S: Sink> Forwarder<S> {
             %source,
             damage = %damage,
             path = %kept.path.display(),
-            "a range of the spool is damaged: its bytes are in quarantine, its events are missing",
+            "range of the spool is damaged: bytes copied to quarantine, events not delivered",
         );
         Ok(())
     }

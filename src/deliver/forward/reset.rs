@@ -264,13 +264,13 @@ impl<S: Sink> Forwarder<S> {
                 .inc_by(unanswered as u64);
             tracing::warn!(
                 %source, unanswered,
-                "records were sent and never answered; they are sent again, and may be there twice",
+                "unacknowledged records are sent again; the topic may contain them twice",
             );
         }
         self.metrics.producer_renewals.with_label_values(&[source.as_str()]).inc();
         let end = Instant::now() + RENEWAL_PATIENCE;
         if let Err(error) = self.sink.renew(&|| Instant::now() >= end) {
-            tracing::error!(%source, %error, "the producer can't be replaced yet");
+            tracing::error!(%source, %error, "cannot replace the Kafka producer yet");
             self.needs_reset = true;
         }
         self.settle_what_is_known(now);

@@ -176,7 +176,7 @@ impl<S: Sink> Forwarder<S> {
         match failure {
             Failure::Purged => self.needs_reset = true,
             Failure::Fatal(error) => {
-                tracing::warn!(source = %self.spool.source(), error, "the producer must be replaced");
+                tracing::warn!(source = %self.spool.source(), error, "replacing the Kafka producer");
                 self.needs_reset = true;
             }
             // Alone in its batch: it is this record that is refused, not another one beside it.

@@ -77,7 +77,7 @@ pub(super) fn fence(
     metrics.transactions.with_label_values(&[source.as_str(), "fenced"]).inc();
     if let Err(error) = checkpoint.fence(&what, found.writer) {
         // It stops all the same: what it has sent is taken back, and nothing may go on from there.
-        tracing::error!(%source, %error, "this could not be noted for the next start");
+        tracing::error!(%source, %error, "cannot record this error for the next start");
     }
     ForwardError::Fenced { what }
 }

@@ -283,7 +283,7 @@ impl<S: Sink> Forwarder<S> {
         let limit = self.sink.record_limit();
         if size > limit {
             let error = format!(
-                "the record has {size} bytes and kafka.properties.message.max.bytes allows {limit}"
+                "the record has {size} bytes, but kafka.properties.message.max.bytes allows {limit}"
             );
             let (name, source) = (name.clone(), self.spool.source().clone());
             let letter = refuse::event(&source, position, event, &name, refuse::TOO_LARGE, &error);

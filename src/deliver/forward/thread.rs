@@ -67,7 +67,7 @@ pub fn run<S: Sink>(
 }
 
 fn report(spool: &Spool, error: &ForwardError) {
-    tracing::error!(source = %spool.source(), %error, "forwarding waits and tries again");
+    tracing::error!(source = %spool.source(), %error, "forwarding failed; retrying");
 }
 
 fn pause(delay: Duration, stop: &dyn Fn() -> Option<Instant>) {

@@ -202,7 +202,7 @@ impl<S: Sink> Forwarder<S> {
             Commit::Failed(error) => {
                 tracing::warn!(
                     source = %self.spool.source(), %error,
-                    "a transaction may not have been committed: the topic of checkpoints will tell",
+                    "commit result of a transaction unknown; reading it from the checkpoint topic",
                 );
                 self.needs_reset = true;
                 Ok(Some(Progress::Moved))

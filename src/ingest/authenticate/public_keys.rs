@@ -61,19 +61,19 @@ const LINES_EACH: Duration = Duration::from_secs(10);
 /// Why a key can't be had now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
-    #[error("there is no such key")]
+    #[error("the public key does not exist")]
     NotThere,
-    #[error("what is there is no public RSA key of at least 2048 bits")]
+    #[error("the content is not a public RSA key of at least 2048 bits")]
     NotAKey,
     #[error("{reason}")]
     NotFetched { is_worth_retrying: bool, reason: String },
-    #[error("its file can't be read: {0}")]
+    #[error("the public key's file cannot be read: {0}")]
     Unreadable(String),
     /// A flood, or a mistake.
-    #[error("too many unknown keys are asked for at the same time")]
+    #[error("too many requests for unknown keys at the same time")]
     TooManyUnknown,
     /// The sender names a place that no key is fetched from.
-    #[error("a key's path is none that keys are fetched from")]
+    #[error("the key's path is not one that keys are fetched from")]
     ForeignPath,
 }
 
@@ -289,8 +289,10 @@ impl Shared {
         let is_shown = fetch.is_trusted || lines.take(Instant::now());
         match result {
             _ if !is_shown => tracing::debug!(path = %fetch.path, "a key was asked for"),
-            Ok(_) => tracing::info!(path = %fetch.path, "a public key was fetched"),
-            Err(why) => tracing::warn!(path = %fetch.path, reason = %why, "no public key"),
+            Ok(_) => tracing::info!(path = %fetch.path, "public key fetched"),
+            Err(why) => {
+                tracing::warn!(path = %fetch.path, reason = %why, "no public key available")
+            }
         }
     }
 

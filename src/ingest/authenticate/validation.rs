@@ -172,7 +172,7 @@ impl Inner {
             status => Err(FetchError::Status { place: ShownUrl::of(&url), status }),
         });
         match answer {
-            Ok(()) => tracing::info!(%source, "a registration at Adobe I/O was validated"),
+            Ok(()) => tracing::info!(%source, "Adobe I/O registration validated"),
             Err(error) => {
                 self.count("failed");
                 // Posted once more it is tried once more.

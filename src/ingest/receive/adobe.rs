@@ -119,7 +119,7 @@ fn check(body: &[u8], client_ids: &HashSet<String>) -> Result<(), Outcome> {
             Outcome::ForeignRecipient { reason: not_ours.to_string() }
         }
         NotOurs::Unreadable(_) => Outcome::RecipientUnreadable {
-            reason: format!("{not_ours}: look for what changes bodies on the way"),
+            reason: format!("{not_ours}: check whether a proxy changes request bodies"),
         },
     })
 }

@@ -34,7 +34,7 @@ pub(super) fn named(path: &str) -> String {
     let name = path.strip_prefix("/v1/").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
     match name.and_then(SourceName::new) {
         Some(name) => format!("/v1/{name}"),
-        None => format!("a path of {} bytes that no source can have", path.len()),
+        None => format!("path of {} bytes, not a valid path of a source", path.len()),
     }
 }
 

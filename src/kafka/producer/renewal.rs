@@ -53,7 +53,7 @@ impl Producer {
             || native.create_with_context(Producing::new(Arc::clone(topics), self.watch.clone())),
             |error, tries| {
                 let error = properties::describe(error);
-                warn!(error, tries, "no Kafka producer could be made; trying again");
+                warn!(error, tries, "cannot create a Kafka producer; retrying");
             },
         );
         self.stale = false;

@@ -240,7 +240,7 @@ impl Directory {
                 }
                 Found::Hidden => {
                     let text = format!(
-                        "topic `{topic}` may not be seen, if it exists; run: {}",
+                        "topic `{topic}` does not exist or is not visible; run: {}",
                         self.advice.allow_write(topic)
                     );
                     self.postpone(topic, Some(Why::Unavailable(text)), now);

@@ -117,7 +117,7 @@ fn list(kafka: &config::Kafka, cluster: &Arc<Cluster>, within: Duration) -> Opti
             warn!(
                 error,
                 seconds,
-                "the cluster's topics could not be listed; new topics wait, and the next try may take longer"
+                "cannot list the cluster's topics; new topics wait, and the next try may take longer"
             );
             None
         }

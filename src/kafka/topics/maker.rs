@@ -102,7 +102,7 @@ impl AdminMaker {
                 let made = |topic: &String| match &error {
                     KafkaError::AdminOp(code) => self.made(topic, *code),
                     KafkaError::AdminOpCreation(_) | KafkaError::Nul(_) => {
-                        Made::Refused(format!("topic `{topic}` could not be made: {error}"))
+                        Made::Refused(format!("cannot create topic `{topic}`: {error}"))
                     }
                     other => Made::NotYet(properties::describe(other)),
                 };
@@ -138,13 +138,13 @@ impl AdminMaker {
     }
 
     fn made(&self, topic: &str, code: Code) -> Made {
-        let what = format!("topic `{topic}` could not be made: {code}");
+        let what = format!("cannot create topic `{topic}`: {code}");
         match code {
             Code::NoError => Made::Created,
             Code::TopicAlreadyExists => Made::Exists,
             Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
                 Made::Refused(format!(
-                    "{what}; run: {} (or let somebody make it: {})",
+                    "{what}; run: {} (or have the topic created: {})",
                     self.advice.allow_create(topic),
                     self.advice.create(topic)
                 ))

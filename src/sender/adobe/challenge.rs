@@ -17,7 +17,7 @@ pub async fn ask(endpoint: &Endpoint, value: &str, timeout: Duration) -> Result<
     let content_type = page.content_type.unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("text/plain") {
-        return Err(format!("it comes back as {content_type:?} and not as text/plain"));
+        return Err(format!("the answer has content type {content_type:?} instead of text/plain"));
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ struct Key {
 pub const FOLDER: &str = "/prod/keys/";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the cryptography library fails")]
+#[error("cryptography library error")]
 pub struct KeyError;
 
 impl Keys {

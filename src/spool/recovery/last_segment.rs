@@ -61,7 +61,7 @@ impl LastSegment {
             }
             Err(NoHeader::Damaged) if length > HEADER_LENGTH => {
                 let segment = segment.path.display();
-                tracing::warn!(%segment, "damaged segment header; frames are kept");
+                tracing::warn!(%segment, "damaged segment header; keeping its frames");
             }
             Err(NoHeader::Damaged) => {
                 let segment_path = segment.path.display();
@@ -213,9 +213,10 @@ impl LastSegment {
         match error {
             WalkError::Io { offset, error } => self.unread(offset, error, trouble),
             WalkError::NotConfined { offset } => OpenError::BadDisk { path, offset },
-            WalkError::UnknownCodec { offset, codec } => {
-                OpenError::NewerFormat { path, found: format!("codec {codec} at byte {offset}") }
-            }
+            WalkError::UnknownCodec { offset, codec } => OpenError::NewerFormat {
+                path,
+                found: format!("unknown codec {codec} at byte {offset}"),
+            },
         }
     }
 

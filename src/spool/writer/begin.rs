@@ -28,7 +28,7 @@ impl Writer {
                 && let Err(error) = disk.remove(&path)
             {
                 // The next try finds it.
-                tracing::warn!(path = %path.display(), %error, "an empty segment can't be removed");
+                tracing::warn!(path = %path.display(), %error, "cannot remove an empty segment");
             }
             return Err(trouble);
         }

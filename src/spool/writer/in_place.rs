@@ -87,7 +87,7 @@ impl Writer {
         // Not knowing is no reason to refuse.
         let (Ok(Stands::Same) | Err(_)) = self.shared.folders_stand() else {
             let segments = self.shared.segments.display();
-            let what = format!("{segments} was removed or replaced under the process");
+            let what = format!("{segments} was removed or replaced while in use");
             return Err(NotWritten::Broken(what));
         };
         Ok(())
@@ -155,7 +155,7 @@ impl Writer {
         let path = self.shared.segment_path(active.generation);
         let was = active.length;
         if active.generation < begin && self.begin_segment(begin).is_err() {
-            tracing::error!(segment = %path.display(), next = begin, "no new segment can be begun");
+            tracing::error!(segment = %path.display(), next = begin, "cannot create a new segment");
         }
         self.shared.poison(&format!(
             "{} was cut from {was} bytes to {length} under the process: deliveries that were acknowledged are \

@@ -278,7 +278,10 @@ async fn neither_the_token_nor_our_own_secret_is_logged() {
     assert_eq!(deliver(&front, "other-hunter2").await.status, 503);
     let text = lines.text();
     let ours: Vec<_> = text.lines().filter(|line| line.contains("millrace::")).collect();
-    assert!(ours.iter().any(|line| line.contains("does not know our own credentials")), "{text}");
+    assert!(
+        ours.iter().any(|line| line.contains("rejects this service's client credentials")),
+        "{text}"
+    );
     for secret in ["hunter2", "s3cret", &BASE64_STANDARD.encode("millrace%20id:s3")[..20]] {
         assert!(!ours.iter().any(|line| line.contains(secret)), "{secret}:\n{text}");
     }

@@ -96,7 +96,7 @@ fn bad(rsa: &Signer, ec: &Signer, issuer: &str) -> Vec<(&'static str, String, &'
         ),
         ("critical headers", headed("crit", json!(["b64"]), Algorithm::RS256), "critical"),
         ("no expiry", changed("exp", Value::Null), "expiry"),
-        ("an expiry of text", changed("exp", "4102444800".into()), "no token"),
+        ("an expiry of text", changed("exp", "4102444800".into()), "not a token"),
         ("expired", changed("exp", (now.unix_seconds - 61).into()), "expired"),
         ("not yet valid", changed("nbf", (now.unix_seconds + 90).into()), "not valid yet"),
         ("issued in the future", changed("iat", (now.unix_seconds + 90).into()), "not valid yet"),
@@ -105,10 +105,10 @@ fn bad(rsa: &Signer, ec: &Signer, issuer: &str) -> Vec<(&'static str, String, &'
         ("another issuer", changed("iss", "https://evil.test".into()), "issuer"),
         ("nearly the issuer", changed("iss", format!("{issuer}/").into()), "issuer"),
         ("another client", changed("azp", "another".into()), "client"),
-        ("claims that are no object", rsa.sign(&json!([1])), "no token"),
-        ("no token", "abc.def.ghi".into(), "no token"),
-        ("opaque", "0123456789".into(), "no token"),
-        ("five parts", format!("{token}.a.b"), "no token"),
+        ("claims that are no object", rsa.sign(&json!([1])), "not a token"),
+        ("no token", "abc.def.ghi".into(), "not a token"),
+        ("opaque", "0123456789".into(), "not a token"),
+        ("five parts", format!("{token}.a.b"), "not a token"),
     ]
 }
 

@@ -58,12 +58,10 @@ impl KeysAt {
 
 fn published(body: &[u8], issuer: &str) -> Result<Url, String> {
     let document: Document = serde_json::from_slice(body)
-        .map_err(|_| format!("/{DOCUMENT} has no issuer with a jwks_uri"))?;
+        .map_err(|_| format!("/{DOCUMENT} lacks issuer or jwks_uri"))?;
     if document.issuer != issuer {
         let named: String = document.issuer.chars().take(200).collect();
-        return Err(format!(
-            "/{DOCUMENT} is of the issuer {named:?}, and {issuer:?} is configured"
-        ));
+        return Err(format!("/{DOCUMENT} names issuer {named:?}, but {issuer:?} is configured"));
     }
     let keys: Url = document.jwks_uri.parse().map_err(|_| "the jwks_uri is no URL")?;
     match is_trustworthy(&keys) {

@@ -4,13 +4,13 @@
 /// says. The sender learns only that the token is no good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
-    #[error("it is no token that this source could check")]
+    #[error("it is not a token that this source can check")]
     Malformed,
-    #[error("its algorithm is not the one of the key")]
+    #[error("its algorithm does not match the key")]
     Algorithm,
-    #[error("it has critical headers, which are not understood here")]
+    #[error("it has critical headers (`crit`), which are not supported")]
     Critical,
-    #[error("the provider has no such key")]
+    #[error("its signing key is not known at the provider")]
     UnknownKey,
     #[error("its signature is wrong")]
     Signature,
@@ -20,13 +20,13 @@ pub enum Flaw {
     Expired,
     #[error("it is not valid yet: compare the clocks")]
     NotYetValid,
-    #[error("it is from another issuer")]
+    #[error("its issuer (`iss`) is not the configured issuer")]
     Issuer,
-    #[error("it is for another audience")]
+    #[error("its audience (`aud`) is not configured for this source")]
     Audience,
-    #[error("it was given to a client that may not deliver here")]
+    #[error("it was issued to a client that is not allowed for this source")]
     Client,
-    #[error("it lacks a scope")]
+    #[error("a required scope is missing")]
     Scope,
     #[error("the provider says that it is not active")]
     Inactive,

@@ -169,7 +169,9 @@ impl Introspection {
         match answer.status.as_u16() {
             200 => serde_json::from_slice(&answer.body)
                 .map_err(|_| "the answer does not say whether the token is active".into()),
-            status @ (401 | 403) => Err(format!("{status}: it does not know our own credentials")),
+            status @ (401 | 403) => {
+                Err(format!("{status}: it rejects this service's client credentials"))
+            }
             status => Err(format!("it answers {status}")),
         }
     }

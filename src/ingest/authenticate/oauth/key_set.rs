@@ -19,11 +19,11 @@ const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum KeySetError {
-    #[error("no key set")]
+    #[error("not a JSON Web Key Set")]
     NotASet,
-    #[error("more than {LIMIT} keys")]
+    #[error("key set has more than {LIMIT} keys")]
     TooMany,
-    #[error("no key for RS256, ES256 or EdDSA")]
+    #[error("key set has no key for RS256, ES256 or EdDSA")]
     NoneOfUse,
 }
 

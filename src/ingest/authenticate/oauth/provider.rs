@@ -195,7 +195,7 @@ impl Keys {
             Err(reason) => tracing::warn!(
                 source = %self.source, provider = %self.at, reason,
                 has_keys = set.known(KEPT, fetch.began()).is_some(),
-                "the identity provider's keys could not be looked up"
+                "cannot fetch the identity provider's keys"
             ),
         }
         set.end(fetch, found);

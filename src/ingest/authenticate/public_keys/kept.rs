@@ -47,11 +47,11 @@ pub(super) struct KeyFile {
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum Unusable {
-    #[error("it is damaged")]
+    #[error("the file is damaged")]
     Damaged,
-    #[error("it has version {0}, this program reads {VERSION}")]
+    #[error("the file has format version {0}, but this program reads {VERSION}")]
     Version(u32),
-    #[error("its keys are from another host")]
+    #[error("the keys in the file are from another host")]
     OtherHost,
 }
 
@@ -93,7 +93,7 @@ impl KeyFile {
         };
         tracing::warn!(
             path = %self.path.display(), problem,
-            "kept public keys can't be used; fetching them again"
+            "cached public keys are not usable; fetching them again"
         );
         Vec::new()
     }
@@ -116,7 +116,7 @@ impl KeyFile {
         {
             tracing::warn!(
                 path = %self.path.display(), %error,
-                "public keys could not be written; a restart has to fetch them"
+                "cannot cache public keys on disk; a restart must fetch them"
             );
         }
         written.is_ok()

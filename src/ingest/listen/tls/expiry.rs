@@ -50,12 +50,12 @@ impl Validity {
         };
         if now < self.from {
             return Err(format!(
-                "holds a certificate that is not valid before {}",
+                "contains a certificate that is not valid before {}",
                 date(self.from)
             ));
         }
         if now >= self.until {
-            return Err(format!("holds a certificate that expired on {}", date(self.until)));
+            return Err(format!("contains a certificate that expired on {}", date(self.until)));
         }
         Ok(())
     }

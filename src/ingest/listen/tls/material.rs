@@ -121,7 +121,7 @@ fn identity(
     CertifiedKey::from_der(chain, private, provider).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
             let path = certificate.path.display();
-            key.wrong(&format!("holds a key that does not fit the certificate in `{path}`"))
+            key.wrong(&format!("contains a key that does not match the certificate in `{path}`"))
         }
         rustls::Error::InvalidCertificate(_) => certificate.wrong(UNREADABLE),
         _ => key.wrong("holds a private key of a kind that can't be used"),
@@ -139,7 +139,9 @@ fn verifier(
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .allow_unauthenticated()
         .build()
-        .map_err(|error| authority.wrong(&format!("can't be an authority: {error}")))
+        .map_err(|error| {
+            authority.wrong(&format!("cannot be used as a certificate authority: {error}"))
+        })
 }
 
 fn server(

@@ -333,7 +333,7 @@ fn a_topic_that_may_not_be_seen_is_tried_to_make_or_named_with_what_to_run() {
     directory.state(0, "marketo.dead", now);
     directory.settle(&hidden(), now);
     let Some(TopicState::Unavailable(text)) = directory.known("marketo.dead") else { panic!() };
-    assert!(text.contains("may not be seen") && text.contains("kafka-acls.sh"), "{text}");
+    assert!(text.contains("not visible") && text.contains("kafka-acls.sh"), "{text}");
 }
 
 #[test]
