@@ -7,7 +7,10 @@ use uuid::Uuid;
 
 use super::{ForwardError, Parts};
 use crate::{
-    deliver::checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Origin},
+    deliver::{
+        checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Origin},
+        deduplicate::Attempt,
+    },
     kafka::produce::Sink,
     observe::metrics::Metrics,
     spool::{Spool, position::Position},
@@ -49,6 +52,16 @@ impl Start {
                 Err(fence(&parts.checkpoint, &found, number, &parts.spool, &parts.metrics))
             }
         }
+    }
+
+    /// Ids of delivered events are saved after the commit that delivers them, so a crash in between leaves some
+    /// unsaved although the topic of checkpoints has passed them. They were prepared before it, under this name.
+    /// Reading them from the spool would be wrong: what this source passed over as a repeat of another
+    /// one's event is behind the checkpoint too, and the other one may still have to deliver it.
+    pub(super) fn unsaved(&self) -> Option<Attempt> {
+        let Checkpoint { number, writer, .. } = self.found.as_ref()?;
+        let is_behind = self.file.as_ref().is_none_or(|file| file.number < *number);
+        writer.filter(|_| is_behind).map(|writer| Attempt { number: *number, writer })
     }
 
     /// The later of both.
