@@ -343,3 +343,6 @@ impl<S: Sink> Forwarder<S> {
         self.out.cluster_is_away()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -383,3 +383,6 @@ fn in_order(mut refused: Vec<Refused>) -> Vec<Refused> {
     refused.sort_by_key(|refused| refused.position);
     refused
 }
+
+#[cfg(test)]
+mod tests;

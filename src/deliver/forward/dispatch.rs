@@ -159,19 +159,7 @@ impl<S: Sink> Forwarder<S> {
     ) -> Result<Dispatched, ForwardError> {
         let Candidate { lane, position, .. } = candidate;
         match self.out.topic_state(name) {
-            TopicState::Ready => {
-                match self.guarantee.earlier_over_limit(name, position, &self.lanes) {
-                    Earlier::Nothing => {
-                        let is_ready = self.guarantee.is_under_limit(position, name);
-                        let topic = self.out.topics_mut().enter(name);
-                        self.out.topics_mut().set_ready(topic, is_ready);
-                        self.send(candidate, topic, event, now)
-                    }
-                    Earlier::Unsettled => Ok(self.go_back_to_earlier(lane, now)),
-                    Earlier::NotPassed if lane != MAIN => Ok(self.rest(lane, now)),
-                    Earlier::NotPassed => Ok(self.wait_for_creation(name, position, now)),
-                }
-            }
+            TopicState::Ready => self.send_to_ready_topic(candidate, event, name, now),
             TopicState::OverLimit => {
                 self.guarantee.note_over_limit(position, name);
                 let error = format!(
@@ -199,6 +187,28 @@ impl<S: Sink> Forwarder<S> {
                 }
                 Ok(Dispatched::Wait)
             }
+        }
+    }
+
+    /// The topic can be written, once those of its events are out of the way that were one topic too many before.
+    fn send_to_ready_topic(
+        &mut self,
+        candidate: Candidate,
+        event: &Event<'_>,
+        name: &str,
+        now: Now,
+    ) -> Result<Dispatched, ForwardError> {
+        let Candidate { lane, position, .. } = candidate;
+        match self.guarantee.earlier_over_limit(name, position, &self.lanes) {
+            Earlier::Nothing => {
+                let is_ready = self.guarantee.is_under_limit(position, name);
+                let topic = self.out.topics_mut().enter(name);
+                self.out.topics_mut().set_ready(topic, is_ready);
+                self.send(candidate, topic, event, now)
+            }
+            Earlier::Unsettled => Ok(self.go_back_to_earlier(lane, now)),
+            Earlier::NotPassed if lane != MAIN => Ok(self.rest(lane, now)),
+            Earlier::NotPassed => Ok(self.wait_for_creation(name, position, now)),
         }
     }
 

@@ -45,7 +45,7 @@ use {
     refusals::Refusals,
 };
 
-/// While a backlog is brought in, nobody waits for its last event: commits come so many times later,
+/// While a backlog is brought in, no reader waits for its last event: commits come so many times later,
 /// up to so late. Not while a topic is held: its probe rests on commits. Well below the time after
 /// which the cluster gives a transaction up.
 const BEHIND: u32 = 4;
@@ -308,7 +308,7 @@ impl ExactlyOnce {
         owners: &mut Owners<'_, S>,
         now: Now,
     ) -> Result<bool, ForwardError> {
-        // Nothing of it is left, or nobody knows: the next start looks.
+        // Nothing of it is left, or that is not known: the next start looks.
         if !self.writer.took_over() || owners.out.must_renew() {
             return Ok(true);
         }

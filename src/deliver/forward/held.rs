@@ -20,7 +20,7 @@ pub(super) struct HeldTopic {
     is_in_doubt: bool,
     /// In a transaction: its next record is a probe, and waits for its turn.
     probe_waits: bool,
-    /// It failed, so people were told and want to hear when it is back; not merely being created.
+    /// Its failure was logged, so its return is logged as well; not so while it is merely being created.
     is_reported: bool,
     failed_probes: u32,
     hanging_probes: u32,
@@ -118,7 +118,7 @@ impl HeldTopic {
         self.alone_before = self.alone_before.max(end);
     }
 
-    /// It failed; `true` when people were not told yet.
+    /// It failed; `true` when that was not logged yet.
     pub fn report(&mut self) -> bool {
         !std::mem::replace(&mut self.is_reported, true)
     }
@@ -212,7 +212,44 @@ fn is_time_for_another_client(failed_probes: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::tests::{at, clock, place},
+        *,
+    };
+
+    #[test]
+    fn a_held_topic_waits_probes_catches_up_and_drains_and_only_then_is_it_back() {
+        let (place, now) = (place(), clock());
+        let lane = Lane::new(1, place.spool.reader(3), at(3));
+        let mut held = HeldTopic::new(lane, Phase::Waiting { until: now(1).instant });
+        held.accepted();
+        assert!(held.is_out_of_order(), "nothing was sent");
+        held.begin_probe();
+        assert!(held.must_probe() && held.covers(at(9)));
+        held.caught_up(at(9));
+        assert_eq!(held.phase(), Phase::Draining, "there was nothing to send");
+        held.begin_probe();
+        held.send_singly(at(5));
+        held.accepted();
+        assert_eq!(held.phase(), Phase::Probing, "single records are sent up to there");
+        held.lane_mut().pass(5);
+        held.accepted();
+        assert_eq!(held.phase(), Phase::CatchingUp);
+        held.caught_up(at(5));
+        assert!(held.covers(at(4)) && !held.covers(at(5)));
+        assert!(!held.is_back(at(4)) && held.is_back(at(5)));
+    }
+
+    #[test]
+    fn it_is_reported_once_and_a_lane_that_replaces_another_remembers_that() {
+        let place = place();
+        let lane = |id| Lane::new(id, place.spool.reader(3), at(3));
+        let mut held = HeldTopic::new(lane(1), Phase::Probing);
+        assert!(held.report() && !held.report());
+        let mut again = HeldTopic::new(lane(2), Phase::Probing);
+        again.remember(&held);
+        assert!(!again.report());
+    }
 
     #[test]
     fn another_client_is_tried_ever_more_rarely_and_never_given_up() {

@@ -445,3 +445,6 @@ impl Lanes {
         held.collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,3 +146,38 @@ impl Link {
         self.answering_time(slot.since.max(excused), now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::{clock, place, slot, topics},
+        *,
+    };
+
+    #[test]
+    fn time_in_which_the_cluster_is_silent_or_has_the_client_wait_is_no_records_age() {
+        let (place, now) = (place(), clock());
+        let mut link = Link::new(Duration::from_secs(30), 1 << 20);
+        let slot = slot(topics(&place).enter("a"), 1, now(0));
+        assert_eq!(link.age(&slot, now(9)), Duration::ZERO, "it was never there");
+        assert!(!link.watch(false, false, now(10)));
+        assert_eq!(link.age(&slot, now(19)), Duration::from_secs(9));
+        link.watch(true, false, now(20));
+        link.watch(false, false, now(24));
+        assert_eq!(link.age(&slot, now(30)), Duration::from_secs(16));
+        assert!(link.watch(false, true, now(31)), "an outage begins");
+        assert!(!link.watch(false, true, now(32)), "it goes on");
+        assert_eq!(link.age(&slot, now(40)), Duration::ZERO);
+    }
+
+    #[test]
+    fn held_topics_have_a_quarter_of_the_window_and_an_empty_lane_has_room_for_one_record() {
+        let link = Link::new(Duration::from_secs(30), 8000);
+        let (mut window, now) = (Window::new(1), clock());
+        assert!(link.has_room(&window, Some(9000), 9000), "it is empty");
+        let place = place();
+        window.push(slot(topics(&place).enter("a"), 1, now(0)));
+        assert!(link.has_room(&window, Some(1024), 0) && !link.has_room(&window, Some(2001), 0));
+        assert!(link.has_room(&window, None, 0), "three quarters are the main lane's");
+    }
+}

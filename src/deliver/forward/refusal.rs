@@ -45,7 +45,7 @@ impl Stage {
 pub(super) struct Refusal<'a> {
     /// A short word for programs.
     pub reason: &'static str,
-    /// A sentence for people.
+    /// A sentence for the operator.
     pub error: &'a str,
     pub position: Position,
     /// Where it would have gone, as far as that is known.

@@ -88,22 +88,8 @@ impl<S: Sink> Forwarder<S> {
         if stage == Stage::Quarantine {
             return self.quarantine(refusal, now);
         }
-        let may_send = !self.dead_letters.rests(self.out.topics(), now)
-            && (!self.dead_letters.is_failing() || self.guarantee.may_probe_dead_letters(now));
-        if !may_send {
-            return self.wait_or_quarantine(refusal, now);
-        }
-        match self.out.topic_state(self.dead_letters.topic()) {
-            TopicState::Ready => {}
-            TopicState::Pending => {
-                self.dead_letters.is_being_looked_up(self.out.look_up_pause(), now);
-                return self.wait_or_quarantine(refusal, now);
-            }
-            TopicState::OverLimit => return self.quarantine(refusal, now),
-            TopicState::Unavailable(why) => {
-                self.dead_letters.failed(&why, &self.lanes, &self.out, now);
-                return self.wait_or_quarantine(refusal, now);
-            }
+        if let Some(instead) = self.blocked(refusal, now)? {
+            return Ok(instead);
         }
         // Before its pointer: that tells where it is.
         let pointer = match stage {
@@ -131,6 +117,30 @@ impl<S: Sink> Forwarder<S> {
                 self.wait_or_quarantine(refusal, now)
             }
         }
+    }
+
+    /// What becomes of a refused event instead, if no dead letter can be written now.
+    fn blocked(
+        &mut self,
+        refusal: &Refusal<'_>,
+        now: Now,
+    ) -> Result<Option<Written>, ForwardError> {
+        let may_send = !self.dead_letters.rests(self.out.topics(), now)
+            && (!self.dead_letters.is_failing() || self.guarantee.may_probe_dead_letters(now));
+        if !may_send {
+            return self.wait_or_quarantine(refusal, now).map(Some);
+        }
+        match self.out.topic_state(self.dead_letters.topic()) {
+            TopicState::Ready => return Ok(None),
+            TopicState::Pending => {
+                self.dead_letters.is_being_looked_up(self.out.look_up_pause(), now);
+            }
+            TopicState::OverLimit => return self.quarantine(refusal, now).map(Some),
+            TopicState::Unavailable(why) => {
+                self.dead_letters.failed(&why, &self.lanes, &self.out, now);
+            }
+        }
+        self.wait_or_quarantine(refusal, now).map(Some)
     }
 
     fn wait_or_quarantine(&self, refusal: &Refusal<'_>, now: Now) -> Result<Written, ForwardError> {

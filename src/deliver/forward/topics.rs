@@ -248,3 +248,48 @@ impl Topics {
         self.uncommitted_of = Default::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{at, place, topics};
+    use super::*;
+
+    #[test]
+    fn the_pause_before_a_topic_is_tried_again_grows_until_it_is_well() {
+        let mut topics = topics(&place());
+        let a = topics.enter("a");
+        assert_eq!(topics.next_pause(a), FIRST_PAUSE);
+        assert!(topics.next_pause(a) > FIRST_PAUSE);
+        topics.is_well(a);
+        assert_eq!(topics.next_pause(a), FIRST_PAUSE);
+    }
+
+    #[test]
+    fn a_record_waits_for_another_one_only_where_they_are_sent_singly() {
+        let mut topics = topics(&place());
+        let a = topics.enter("a");
+        topics.sent(a, 10, 0);
+        assert!(!topics.waits_for_another(a, at(3)));
+        topics.send_singly(a, at(4));
+        assert!(topics.waits_for_another(a, at(3)) && !topics.waits_for_another(a, at(4)));
+        topics.comes_back(a, 10);
+        assert!(!topics.waits_for_another(a, at(3)));
+    }
+
+    #[test]
+    fn what_a_transaction_delivers_counts_once_it_is_committed() {
+        let place = place();
+        let mut topics = topics(&place);
+        let a = topics.enter("a");
+        let counted = || place.metrics.events.with_label_values(&["leads", "a"]).get();
+        topics.count_uncommitted(a, Stream::Other);
+        topics.aborted();
+        topics.count_uncommitted(a, Stream::Other);
+        assert_eq!(counted(), 0);
+        topics.committed();
+        topics.committed();
+        assert_eq!(counted(), 1);
+        topics.count(a, Stream::Other);
+        assert_eq!(counted(), 2);
+    }
+}
