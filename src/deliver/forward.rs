@@ -272,7 +272,7 @@ impl<S: Sink> Forwarder<S> {
         }
         let resumed = self.resume_held(now);
         let advanced = self.advance(now)?;
-        if advanced == Progress::CaughtUp && self.has_nothing_to_do() {
+        if advanced == Progress::CaughtUp && self.is_idle() {
             self.dead_letters.caught_up();
         }
         Ok(if settled || resumed { Progress::Moved } else { advanced })
@@ -316,8 +316,8 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// Whether nothing is left of what the lanes have looked at, and none has to look at it again.
-    fn has_nothing_to_do(&self) -> bool {
-        self.lanes.nothing_is_on_its_way() && self.lanes.are_level() && self.has_committed_all()
+    fn is_idle(&self) -> bool {
+        self.lanes.are_idle() && self.lanes.are_level() && self.has_committed_all()
     }
 
     fn has_committed_all(&self) -> bool {

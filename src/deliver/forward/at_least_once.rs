@@ -89,7 +89,7 @@ impl AtLeastOnce {
                 let mut waiting = Waiting::new(answer.token, reason, error, stage);
                 match failure {
                     Failure::Refused(_)
-                        if answer.is_alone && !owners.dead_letters.has_failed_just_now(now) =>
+                        if answer.is_alone && !owners.dead_letters.failed_just_now(now) =>
                     {
                         waiting.stage = stage.after_refusal();
                     }
@@ -166,7 +166,7 @@ impl AtLeastOnce {
         now: Now,
     ) -> Result<(), ForwardError> {
         let Owners { source, out, lanes, dead_letters, saved } = owners;
-        debug_assert!(lanes.every_event_has_one(), "the main lane owes what it would pass");
+        debug_assert!(lanes.are_disjoint(), "the main lane owes what it would pass");
         saved.begin(now);
         lanes.forget_behind();
         let checkpoint = Self::position(lanes, dead_letters, out.topics(), saved);
@@ -202,7 +202,7 @@ fn hold_again<S: Sink>(owners: &mut Owners<'_, S>, answer: &Answer, why: &str, n
         lanes.remember_settled_after(slot);
         if let Some(held) = lanes.held_mut(slot.topic) {
             held.lane_mut().rewind(slot.position);
-            if held.needs_another_client() {
+            if held.needs_new_client() {
                 out.renew_later();
             }
         }

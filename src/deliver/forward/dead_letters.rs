@@ -236,7 +236,7 @@ impl DeadLetterQueue {
     }
 
     /// Whether the dead-letter topic can be written is not known yet.
-    pub fn is_being_looked_up(&mut self, pause: Duration, now: Now) {
+    pub fn look_up_later(&mut self, pause: Duration, now: Now) {
         self.rest(now, pause);
     }
 
@@ -246,14 +246,14 @@ impl DeadLetterQueue {
     }
 
     /// Whether another one of the same batch has failed already.
-    pub fn has_failed_just_now(&self, now: Now) -> bool {
+    pub fn failed_just_now(&self, now: Now) -> bool {
         self.probe_at.is_some_and(|at| now.instant < at)
     }
 
     /// A dead letter could not be written, and it may pass.
     pub fn failed<S: Sink>(&mut self, why: &str, lanes: &Lanes, out: &Out<S>, now: Now) {
         // What was on its way together fails together.
-        if !self.has_failed_just_now(now) {
+        if !self.failed_just_now(now) {
             let pause = self.pauses.next_delay();
             self.rest(now, pause);
         }

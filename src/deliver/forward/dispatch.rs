@@ -114,13 +114,14 @@ impl<S: Sink> Forwarder<S> {
         };
         let candidate = Candidate { identity, ..candidate };
         if let Some(known) = self.guarantee.known(position) {
-            let (reason, error) = (known.reason, known.error.clone());
+            let reason = known.reason;
+            let error = known.error.clone();
             let refusal = Refusal::of_event(position, event, name, reason, &error);
             return self.refuse(&candidate, &refusal, now);
         }
         match topic.filter(|topic| self.out.topics().is_ready(*topic)) {
             Some(topic) => self.send(candidate, topic, event, now),
-            None => self.send_to_new_topic(candidate, event, name, now),
+            None => self.send_to_new(candidate, event, name, now),
         }
     }
 
@@ -150,7 +151,7 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// The topic was never written, or has failed: ask before writing.
-    fn send_to_new_topic(
+    fn send_to_new(
         &mut self,
         candidate: Candidate,
         event: &Event<'_>,
@@ -159,7 +160,7 @@ impl<S: Sink> Forwarder<S> {
     ) -> Result<Dispatched, ForwardError> {
         let Candidate { lane, position, .. } = candidate;
         match self.out.topic_state(name) {
-            TopicState::Ready => self.send_to_ready_topic(candidate, event, name, now),
+            TopicState::Ready => self.send_to_ready(candidate, event, name, now),
             TopicState::OverLimit => {
                 self.guarantee.note_over_limit(position, name);
                 let error = format!(
@@ -191,7 +192,7 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// The topic can be written, once those of its events are out of the way that were one topic too many before.
-    fn send_to_ready_topic(
+    fn send_to_ready(
         &mut self,
         candidate: Candidate,
         event: &Event<'_>,
@@ -206,14 +207,14 @@ impl<S: Sink> Forwarder<S> {
                 self.out.topics_mut().set_ready(topic, is_ready);
                 self.send(candidate, topic, event, now)
             }
-            Earlier::Unsettled => Ok(self.go_back_to_earlier(lane, now)),
+            Earlier::Unsettled => Ok(self.rewind_to_earlier(lane, now)),
             Earlier::NotPassed if lane != MAIN => Ok(self.rest(lane, now)),
             Earlier::NotPassed => Ok(self.wait_for_creation(name, position, now)),
         }
     }
 
     /// The topic is there by now, and earlier events of its kind are unsettled: they go to it first.
-    fn go_back_to_earlier(&mut self, lane: LaneId, now: Now) -> Dispatched {
+    fn rewind_to_earlier(&mut self, lane: LaneId, now: Now) -> Dispatched {
         if !self.dead_letters.is_failing() {
             return self.rest(lane, now); // their dead letters are on their way
         }

@@ -150,7 +150,7 @@ impl ExactlyOnce {
         Probe::Later
     }
 
-    pub fn may_probe_dead_letters(&mut self, now: Now) -> bool {
+    pub fn may_probe_queue(&mut self, now: Now) -> bool {
         let may_probe = self.may_probe(now);
         self.probes.dead_letter_waits |= may_probe == MayProbe::Soon;
         may_probe == MayProbe::Now
@@ -242,7 +242,7 @@ impl ExactlyOnce {
                 owners.out.record_failed(slot, Trouble::passing(why));
             }
             (Carries::DeadLetter { reason, pointer }, Failure::Refused(_))
-                if answer.is_alone && !owners.dead_letters.has_failed_just_now(now) =>
+                if answer.is_alone && !owners.dead_letters.failed_just_now(now) =>
             {
                 let stage = if pointer { Stage::Pointer } else { Stage::DeadLetter };
                 let error = slot.error.as_deref().unwrap_or_default().into();
@@ -257,7 +257,7 @@ impl ExactlyOnce {
     }
 
     /// Whether refused events may become dead letters now: not in a transaction that ends.
-    pub fn may_write_dead_letters(&mut self) -> bool {
+    pub fn may_write(&mut self) -> bool {
         if !self.transaction.is_ending {
             self.probes.dead_letter_waits = false;
         }

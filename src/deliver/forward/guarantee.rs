@@ -130,10 +130,10 @@ impl Guarantee {
     }
 
     /// Whether a dead letter may be sent to a topic that fails.
-    pub fn may_probe_dead_letters(&mut self, now: Now) -> bool {
+    pub fn may_probe_queue(&mut self, now: Now) -> bool {
         match self {
             Self::AtLeastOnce(_) => true,
-            Self::ExactlyOnce(it) => it.may_probe_dead_letters(now),
+            Self::ExactlyOnce(it) => it.may_probe_queue(now),
         }
     }
 
@@ -261,10 +261,10 @@ impl Guarantee {
     }
 
     /// Whether refused events may become dead letters now.
-    pub fn may_write_dead_letters(&mut self) -> bool {
+    pub fn may_write(&mut self) -> bool {
         match self {
             Self::AtLeastOnce(it) => !it.waits_for_answers(),
-            Self::ExactlyOnce(it) => it.may_write_dead_letters(),
+            Self::ExactlyOnce(it) => it.may_write(),
         }
     }
 

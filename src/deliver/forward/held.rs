@@ -134,9 +134,9 @@ impl HeldTopic {
 
     /// A probe has failed. Whether the client itself should be replaced before the next one: what it
     /// believes of the topic (its leader, its epoch) may be old news, of which it will never let go.
-    pub fn needs_another_client(&mut self) -> bool {
+    pub fn needs_new_client(&mut self) -> bool {
         self.failed_probes += 1;
-        is_time_for_another_client(self.failed_probes)
+        is_client_due(self.failed_probes)
     }
 
     /// A probe got no answer.
@@ -204,7 +204,7 @@ impl HeldTopic {
     }
 }
 
-fn is_time_for_another_client(failed_probes: u32) -> bool {
+fn is_client_due(failed_probes: u32) -> bool {
     let rounds = failed_probes / FAILED_PROBES;
     let is_round = failed_probes.is_multiple_of(FAILED_PROBES);
     is_round && (rounds.is_power_of_two() || failed_probes.is_multiple_of(FAILED_PROBES_AT_MOST))
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn another_client_is_tried_ever_more_rarely_and_never_given_up() {
-        let tried: Vec<_> = (1..=300).filter(|n| is_time_for_another_client(*n)).collect();
+        let tried: Vec<_> = (1..=300).filter(|n| is_client_due(*n)).collect();
         assert_eq!(tried, [3, 6, 12, 24, 48, 96, 192, 288]);
     }
 }

@@ -208,7 +208,7 @@ impl Lanes {
     }
 
     /// Everything that any lane has looked at is settled.
-    pub fn nothing_is_on_its_way(&self) -> bool {
+    pub fn are_idle(&self) -> bool {
         self.windows().all(Window::is_empty)
     }
 
@@ -274,7 +274,8 @@ impl Lanes {
 
     /// Forgets what no lane can come to any more.
     pub fn forget_behind(&mut self) {
-        let (low, held) = (self.main.low(), &self.held);
+        let low = self.main.low();
+        let held = &self.held;
         self.acked_ahead.keep(|position, topic| {
             position >= low || held.get(&topic).is_some_and(|held| position >= held.lane().low())
         });
@@ -291,7 +292,7 @@ impl Lanes {
     }
 
     /// The main lane passes what a held topic's lane covers, so it must owe none of it.
-    pub fn every_event_has_one(&self) -> bool {
+    pub fn are_disjoint(&self) -> bool {
         self.main.owed().all(|slot| {
             let held = slot.belongs_to.and_then(|topic| self.held.get(&topic));
             held.is_none_or(|held| !held.covers(slot.position))
@@ -381,7 +382,8 @@ impl Lanes {
         let Some(held) = self.held.get_mut(&hold.topic) else { return };
         if held.report() {
             self.holds.inc();
-            let (source, name) = (self.spool.source(), topics.name(hold.topic));
+            let source = self.spool.source();
+            let name = topics.name(hold.topic);
             tracing::warn!(%source, topic = name, position = %hold.from, why = hold.why, "a topic is held");
         }
     }

@@ -55,8 +55,7 @@ pub(super) enum NotSent {
     Wait,
 }
 
-/// Topics that failed, and the number of records that each had acknowledged by then, with how long the oldest
-/// of the others has waited.
+/// Of each topic with records on their way, how many it had acknowledged, and how long the oldest had waited.
 pub(super) type Ages = BTreeMap<TopicId, (u64, Duration)>;
 
 pub(super) struct Out<S> {
@@ -179,7 +178,8 @@ impl<S: Sink> Out<S> {
         token: Token,
     ) -> Result<usize, SendError> {
         let letter = refusal.letter(&self.source, origin);
-        let (sink, topic) = (&mut self.sink, &self.dead_letter_topic);
+        let sink = &mut self.sink;
+        let topic = &self.dead_letter_topic;
         let trace: Vec<_> = self.encoder.of_the_delivery().collect();
         letter.with_record(topic, &trace, pointer, |record| {
             sink.send(record, token).map(|()| record.size())
@@ -241,16 +241,15 @@ impl<S: Sink> Out<S> {
 
     /// Whether a slot has been on its way for longer than `hold_after` of a cluster that answers.
     pub fn is_overdue(&self, slot: &Slot, now: Now) -> bool {
-        slot.state == State::Outstanding && self.has_waited_too_long(slot, now)
+        slot.state == State::Outstanding && self.has_expired(slot, now)
     }
 
     /// The same for one that the sink has or gave back.
     pub fn was_overdue(&self, slot: &Slot, now: Now) -> bool {
-        matches!(slot.state, State::Outstanding | State::Failed)
-            && self.has_waited_too_long(slot, now)
+        matches!(slot.state, State::Outstanding | State::Failed) && self.has_expired(slot, now)
     }
 
-    fn has_waited_too_long(&self, slot: &Slot, now: Now) -> bool {
+    fn has_expired(&self, slot: &Slot, now: Now) -> bool {
         let waited = self.topics.waited(slot.topic) + self.link.age(slot, now);
         waited > self.link.hold_after()
     }
@@ -340,7 +339,8 @@ impl<S: Sink> Out<S> {
 
     /// Replaces the producer whose records were waited for for long enough.
     pub fn replace_producer(&mut self) {
-        let (source, unanswered) = (&self.source, self.topics.outstanding());
+        let source = &self.source;
+        let unanswered = self.topics.outstanding();
         if unanswered > 0 {
             self.unanswered.inc_by(unanswered as u64);
             tracing::warn!(

@@ -60,7 +60,8 @@ impl<S: Sink> Forwarder<S> {
             return guarantee.answered_late(&mut owners, &answer, &outcome, now);
         }
         let slot = &answer.slot;
-        let (topic, lane) = (owners.out.topics().name(slot.topic), Window::lane_of(token));
+        let topic = owners.out.topics().name(slot.topic);
+        let lane = Window::lane_of(token);
         tracing::trace!(position = %slot.position, topic, lane, ?outcome, "answered");
         match outcome {
             Outcome::Delivered => guarantee.delivered(&mut owners, &answer),
@@ -99,7 +100,8 @@ impl<S: Sink> Owners<'_, S> {
             Carries::Event(_) if self.lanes.held(slot.topic).is_some() => {}
             Carries::Event(_) => self.out.topics_mut().is_well(slot.topic),
             Carries::DeadLetter { reason, .. } => {
-                let (source, position) = (self.source.name(), slot.position);
+                let source = self.source.name();
+                let position = slot.position;
                 tracing::debug!(%source, %position, reason, "a dead letter is written");
                 self.dead_letters.arrived(self.out.topics());
             }

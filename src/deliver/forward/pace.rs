@@ -83,7 +83,8 @@ impl Pace {
             self.now.delivered += bytes as u64;
             self.latency = latency;
         }
-        let (totals, peak) = (self.now, self.peak);
+        let totals = self.now;
+        let peak = self.peak;
         self.peak = self.handed_over.saturating_sub(totals.answered);
         match self.ticks.back_mut() {
             Some(tick) if now < tick.begin + self.hold_after / TICK => {

@@ -100,7 +100,8 @@ impl<S: Sink> Forwarder<S> {
                 Ok(resumed) => moved |= resumed,
                 Err(error) => {
                     // Trouble of one lane (an unreadable old segment) must not stop the others.
-                    let (source, name) = (self.source.name(), self.out.topics().name(topic));
+                    let source = self.source.name();
+                    let name = self.out.topics().name(topic);
                     tracing::warn!(%source, topic = name, %error, "a held topic can't move on");
                     self.lanes.wait(topic, self.out.topics_mut(), now);
                 }
@@ -128,7 +129,7 @@ impl<S: Sink> Forwarder<S> {
                 }
                 for _ in 0..DELIVERIES_A_TURN {
                     let turn = self.turn(lane, 1, now)?;
-                    if turn != Turn::Moved || !self.still_looks_for_probe(topic) {
+                    if turn != Turn::Moved || !self.lacks_probe(topic) {
                         return Ok(self.after_turn(topic, turn));
                     }
                 }
@@ -141,7 +142,8 @@ impl<S: Sink> Forwarder<S> {
             }
             Phase::Draining if held.is_back(main_low) => {
                 if held.is_reported() {
-                    let (source, name) = (self.source.name(), self.out.topics().name(topic));
+                    let source = self.source.name();
+                    let name = self.out.topics().name(topic);
                     tracing::info!(%source, topic = name, "a held topic is back");
                 }
                 self.out.topics_mut().is_well(topic);
@@ -164,7 +166,7 @@ impl<S: Sink> Forwarder<S> {
         }
     }
 
-    fn still_looks_for_probe(&self, topic: TopicId) -> bool {
+    fn lacks_probe(&self, topic: TopicId) -> bool {
         let looks =
             |held: &HeldTopic| held.phase() == Phase::Probing && held.lane().window().is_empty();
         self.lanes.held(topic).is_some_and(looks)

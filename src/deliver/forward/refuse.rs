@@ -91,7 +91,7 @@ impl<S: Sink> Forwarder<S> {
         if let Some(instead) = self.blocked(refusal, now)? {
             return Ok(instead);
         }
-        // Before its pointer: that tells where it is.
+        // Durable before its pointer is sent: that says where the bytes are.
         let pointer = match stage {
             Stage::Pointer => Some(self.source.quarantine(refusal, now)?),
             Stage::DeadLetter | Stage::Quarantine => None,
@@ -126,14 +126,14 @@ impl<S: Sink> Forwarder<S> {
         now: Now,
     ) -> Result<Option<Written>, ForwardError> {
         let may_send = !self.dead_letters.rests(self.out.topics(), now)
-            && (!self.dead_letters.is_failing() || self.guarantee.may_probe_dead_letters(now));
+            && (!self.dead_letters.is_failing() || self.guarantee.may_probe_queue(now));
         if !may_send {
             return self.wait_or_quarantine(refusal, now).map(Some);
         }
         match self.out.topic_state(self.dead_letters.topic()) {
             TopicState::Ready => return Ok(None),
             TopicState::Pending => {
-                self.dead_letters.is_being_looked_up(self.out.look_up_pause(), now);
+                self.dead_letters.look_up_later(self.out.look_up_pause(), now);
             }
             TopicState::OverLimit => return self.quarantine(refusal, now).map(Some),
             TopicState::Unavailable(why) => {
@@ -157,7 +157,7 @@ impl<S: Sink> Forwarder<S> {
 
     /// Turns waiting events into dead letters, or puts them into quarantine.
     pub(super) fn write_waiting(&mut self, now: Now) -> Result<(), ForwardError> {
-        if !self.guarantee.may_write_dead_letters() {
+        if !self.guarantee.may_write() {
             return Ok(());
         }
         for _ in 0..self.dead_letters.len().min(A_TURN) {

@@ -99,7 +99,9 @@ pub(super) fn read(json: &[u8], spool: Uuid) -> Result<Checkpoint, ForwardError>
     let place = Path::new("(on the topic of checkpoints)");
     let found = Checkpoint::from_json(place, json)?;
     if found.spool != spool {
-        let (path, found, expected) = (place.into(), found.spool, spool);
+        let path = place.into();
+        let found = found.spool;
+        let expected = spool;
         return Err(CheckpointError::OtherSpool { path, found, expected }.into());
     }
     Ok(found)

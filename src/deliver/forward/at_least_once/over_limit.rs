@@ -100,7 +100,8 @@ impl OverLimit {
 
 /// Which positions, of the topic with this hash of its name, `checkpoint` has not passed.
 fn is_ahead_of(checkpoint: &Checkpoint) -> impl Fn(Position, u64) -> bool {
-    let (low, held) = (checkpoint.low, checkpoint.held.iter());
+    let low = checkpoint.low;
+    let held = checkpoint.held.iter();
     let held: BTreeMap<_, _> = held.map(|held| (hash(&held.topic), held.position)).collect();
     move |position, name| position >= *held.get(&name).unwrap_or(&low)
 }

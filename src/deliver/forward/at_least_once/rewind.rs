@@ -73,14 +73,14 @@ impl Rewind {
         if out.cluster_is_away() {
             return hold_after; // nothing else could be done meanwhile
         }
-        if self.waits_for_silent_topics_alone(out) {
+        if self.is_down_to_silent(out) {
             return SILENT_ANSWER.min(hold_after);
         }
         let slow = (2 * out.link().latency()).min(hold_after * SLOW_AT_MOST);
         NEXT_ANSWER.min(hold_after).max(slow)
     }
 
-    fn waits_for_silent_topics_alone<S: Sink>(&self, out: &Out<S>) -> bool {
+    fn is_down_to_silent<S: Sink>(&self, out: &Out<S>) -> bool {
         let topics = out.topics();
         let still_silent = |(topic, acknowledged): (&TopicId, &u64)| {
             let is_same = topics.acknowledgements(*topic) == *acknowledged;
@@ -99,6 +99,7 @@ impl AtLeastOnce {
         let Owners { out, lanes, dead_letters, .. } = owners;
         out.remember_ages(&ages);
         let put_back = dead_letters.take_put_back(lanes, out.topics());
+        // Before any window is cleared.
         lanes.remember_settled();
 
         let starts = Starts::new(&failed, lanes);
@@ -142,6 +143,7 @@ impl AtLeastOnce {
             return None;
         }
         owners.out.replace_producer();
+        // A delivery that came in meanwhile would be sent again.
         self.settle_known(owners, now);
         owners.out.nothing_outstanding();
         self.rewind.take().map(|it| it.ages)

@@ -67,7 +67,7 @@ fn what_was_put_back_is_named_until_it_is_settled_and_holds_no_lane_back() {
     lanes.settle(first.token);
     let left = queue.take_put_back(&mut lanes, out.topics());
     assert_eq!(left, [refused(2, None)]);
-    assert!(lanes.nothing_is_on_its_way());
+    assert!(lanes.are_idle());
 }
 
 #[test]

@@ -167,6 +167,7 @@ impl ExactlyOnce {
         self.last = took_over.then_some(now.instant);
         self.committed = checkpoint;
         owners.lanes.forget_behind();
+        // Ids before the file: an event behind a checkpoint must be known by its id after a crash.
         source.save_ids(now);
         self.save(owners, now)
     }

@@ -44,7 +44,7 @@ impl ExactlyOnce {
             owners.out.topics_mut().aborted();
             self.begin();
         }
-        // The next to commit shows that it is this process that goes on.
+        // Also after a commit that has happened: the next to commit shows that it is this process that goes on.
         self.transaction.is_urgent = true;
         Rewind::new(&self.committed, owners).lanes(owners, now);
         Ok(())
@@ -73,7 +73,8 @@ impl ExactlyOnce {
         let found = read(&found, source.spool().id())?;
         if self.writer.is_overtaken_by(&found) {
             let last = self.committed.number;
-            let (file, spool) = (owners.saved.file(), source.spool());
+            let file = owners.saved.file();
+            let spool = source.spool();
             return Err(fence(file, &found, last, spool, source.metrics()));
         }
         let is_found =
@@ -174,7 +175,7 @@ impl<'a> Rewind<'a> {
         out.topics_mut().ask_before_next(topic);
         lanes.report(hold, out.topics());
         let Some(held) = lanes.held_mut(topic) else { return };
-        if held.needs_another_client() {
+        if held.needs_new_client() {
             out.refresh();
             out.renew_later();
         }

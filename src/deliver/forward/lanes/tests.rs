@@ -83,7 +83,7 @@ fn what_the_main_lane_settles_of_a_held_topic_is_not_sent_again_by_the_topics_la
     lanes.push(MAIN, slot(a, 3, now(0)));
     assert!(lanes.owes(Some(a), None) && !lanes.owes(Some(a), Some(at(3))));
     lanes.hold(hold(a, 2), &mut topics, now(0));
-    assert!(!lanes.every_event_has_one(), "the main lane owes what the topic's lane covers");
+    assert!(!lanes.are_disjoint(), "the main lane owes what the topic's lane covers");
     assert_eq!(lanes.settle(token).unwrap().position, at(3));
-    assert!(lanes.is_acked(at(3)) && lanes.nothing_is_on_its_way());
+    assert!(lanes.is_acked(at(3)) && lanes.are_idle());
 }
