@@ -8,6 +8,7 @@ pub mod journal;
 
 mod backfill;
 mod check;
+mod context;
 mod demo;
 mod drain;
 mod logging;
@@ -25,13 +26,13 @@ mod topics;
 use std::{
     ffi::OsString,
     io::{self, Write},
-    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
+use self::context::{ConfigFile, Context, Exit};
 use crate::{
     config::{Config, Kafka},
     service::{DrainEnd, Left},
@@ -61,15 +62,6 @@ enum Command {
     Simulate(Box<simulate::Options>),
     Spool(spool::Options),
     Topics(topics::Options),
-}
-
-/// Where the configuration is.
-#[derive(Args)]
-struct ConfigFile {
-    /// The configuration file, in TOML. Without it, the one that MILLRACE_CONFIG names, or none:
-    /// the environment alone is enough
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
 }
 
 /// What the commands need of the rest of the program. Arguments, so that tests can stand in.
@@ -105,32 +97,8 @@ pub fn run(
     out: &mut dyn Write,
     errors: &mut dyn Write,
 ) -> u8 {
-    match Cli::try_parse_from(arguments) {
-        Ok(Cli { command: Command::Demo(options) }) => demo::run(&options, errors),
-        Ok(Cli { command: Command::Serve(options) }) => {
-            serve::run(options, environment, program, errors)
-        }
-        Ok(Cli { command: Command::Check(options) }) => {
-            check::run(options, environment, program, out, errors)
-        }
-        Ok(Cli { command: Command::Drain(options) }) => {
-            drain::run(options, environment, program, errors)
-        }
-        Ok(Cli { command: Command::Simulate(options) }) => {
-            simulate::run(&options, environment, out, errors)
-        }
-        Ok(Cli { command: Command::Replay(options) }) => {
-            replay::run(options, environment, program, out, errors)
-        }
-        Ok(Cli { command: Command::Backfill(options) }) => {
-            backfill::run(options, environment, errors)
-        }
-        Ok(Cli { command: Command::Spool(options) }) => {
-            spool::run(options, environment, out, errors)
-        }
-        Ok(Cli { command: Command::Topics(options) }) => {
-            topics::run(&options, environment, program, out, errors)
-        }
+    let command = match Cli::try_parse_from(arguments) {
+        Ok(Cli { command }) => command,
         // Help and version are "errors" too; where they belong, and their code, clap knows.
         Err(error) => {
             if error.use_stderr() {
@@ -138,9 +106,23 @@ pub fn run(
             } else {
                 print(out, error.render());
             }
-            u8::try_from(error.exit_code()).unwrap_or(2)
+            return u8::try_from(error.exit_code()).unwrap_or(2);
         }
-    }
+    };
+    let environment = environment.into_iter().collect();
+    let context = &mut Context { program, environment, out, errors };
+    let ended = match command {
+        Command::Backfill(options) => backfill::run(options, context),
+        Command::Check(options) => check::run(options, context),
+        Command::Demo(options) => demo::run(&options, context),
+        Command::Drain(options) => drain::run(options, context),
+        Command::Replay(options) => replay::run(options, context),
+        Command::Serve(options) => serve::run(options, context),
+        Command::Simulate(options) => simulate::run(&options, context),
+        Command::Spool(options) => spool::run(options, context),
+        Command::Topics(options) => topics::run(&options, context),
+    };
+    ended.unwrap_or_else(|code| code)
 }
 
 /// An error with its causes, in one line.

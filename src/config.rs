@@ -13,31 +13,37 @@
 //!
 //! `config/default.toml` documents every key; a test holds it against this code.
 
+mod admin;
 mod adobe;
 mod catalog;
 mod deduplicate;
+mod delivery;
 mod effective;
 mod environment;
 mod file;
+mod forward;
 mod journal;
 mod kafka;
 mod layer;
 mod leaf;
 mod lines;
+mod listen;
 mod log;
 mod meaning;
 mod mistake;
 mod nearest;
 mod oauth;
 mod proxies;
+mod quarantine;
 mod reading;
 mod reread;
-mod rules;
 mod secret;
 mod security;
+mod shutdown;
 mod sources;
-mod stages;
+mod spool;
 mod tls;
+mod topics;
 mod traces;
 mod volume;
 mod written;
@@ -47,20 +53,29 @@ use std::{ffi::OsString, fmt, io, path::Path};
 use reading::Reading;
 use written::Written;
 
+pub use crate::spool::Config as Spool;
+
+pub use admin::Admin;
 pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
+pub use delivery::{Delivery, Guarantee};
 pub use effective::Entry;
-pub use kafka::is_a_choice;
+pub use forward::Forward;
+pub use journal::Journal;
+pub use kafka::{Kafka, is_a_choice};
+pub use listen::Listen;
 pub use log::{Log, LogFilter, LogFormat};
 pub use mistake::{Key, Mistake, Mistakes, Place};
 pub use oauth::{IntrospectionAuth, OAuth, OAuthAuth, is_trustworthy};
+pub use quarantine::Quarantine;
 pub use reread::{
     kafka as kafka_again, oauth as oauth_again, secret as secret_again, tokens as tokens_again,
 };
 pub use secret::Secret;
-pub use stages::{
-    Admin, Auth, CertificateAuth, Delivery, Forward, Guarantee, HeaderScheme, Journal, Kafka,
-    Listen, Shutdown, SourceConfig, Spool, Tls, TokenAuth, Topics,
-};
+pub use shutdown::Shutdown;
+pub use sources::{Auth, HeaderScheme, SourceConfig, TokenAuth};
+pub use spool::least_reserve;
+pub use tls::{CertificateAuth, Tls};
+pub use topics::Topics;
 pub use traces::Traces;
 pub use volume::{fits, size_of_volume};
 
@@ -70,6 +85,7 @@ pub struct Config {
     pub listen: Listen,
     pub admin: Admin,
     pub spool: Spool,
+    pub quarantine: Quarantine,
     pub kafka: Kafka,
     pub topics: Topics,
     pub forward: Forward,

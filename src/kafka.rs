@@ -5,7 +5,7 @@
 //!   With an [`Identity`] it is transactional.
 //! - [`Topics`] knows which topics exist and makes the missing ones, on a thread of its own. One a
 //!   process, shared by all producers. It also finds out whether the cluster is away.
-//! - [`probe`](probe()) asks a cluster once, for `check --connect`; [`ensure_topics`] makes what is
+//! - [`inspect`](inspect()) asks a cluster once, for `check --connect`; [`ensure_topics`] makes what is
 //!   missing, for `topics --create`.
 //! - [`Reader`] reads topics from their beginning: how the demo counts what arrived.
 //! - [`MockCluster`] is librdkafka's in-process cluster, for the demo and for fast tests.
@@ -13,7 +13,6 @@
 pub mod produce;
 
 mod access;
-mod addresses;
 mod advice;
 mod by_name;
 mod cause;
@@ -23,23 +22,23 @@ mod committed;
 mod context;
 mod ensure;
 mod errors;
-mod gate;
+mod inspect;
 mod mock;
 mod partition;
+mod partition_queue;
 mod pending;
-mod probe;
 mod producer;
 mod properties;
-mod read_check;
 mod reader;
 mod topics;
 mod transactions;
 mod watch;
-mod write_check;
 
 pub use ensure::{Difference, Ensured, ensure_topics};
+pub use inspect::{
+    InspectError, Report, TopicInfo, existing_topics, inspect, may_have_transactions,
+};
 pub use mock::{Fault, MockCluster, MockError};
-pub use probe::{ProbeError, Report, TopicReport, existing_topics, may_have_transactions, probe};
 pub use producer::Producer;
 pub use properties::{is_secured, validate as validate_properties};
 pub use reader::{ReadError, ReadRecord, Reader, Select};

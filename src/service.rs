@@ -9,22 +9,23 @@
 //! the spools finish what was accepted, the forwarders settle what is on its way for at most
 //! `shutdown.flush`, and the rest stays in the spool.
 
+mod adobe;
 pub mod core_dumps;
+mod disk_forecast;
 mod drain;
 mod front;
-mod growth;
 mod oauth;
+mod open;
 pub mod open_files;
-mod patience;
+mod open_retry;
 mod quarantines;
 mod reload;
 mod set_aside;
 mod source;
 mod status;
 pub mod versions;
-mod ways;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -32,42 +33,34 @@ use tokio::{
 };
 
 use self::{
+    adobe::AdobeParts,
     oauth::OAuthParts,
+    open::{Opened, open_in_background},
     quarantines::Quarantines,
     reload::{ClientSecretFile, KafkaSecrets},
-    set_aside::SetAside,
     source::RunningSource,
     status::Status,
-    ways::Ways,
 };
 use crate::{
     config::{self, Config},
-    deliver::{
-        checkpoint::CheckpointError,
-        deduplicate::{Deduplicator, NewerIds},
-        route::{Router, TemplateError},
-    },
+    deliver::{checkpoint::CheckpointError, deduplicate::NewerIds, route::TemplateError},
     ingest::{
         listen::{
             self,
-            reply::labels,
+            reply::{self, Scope},
             report::UNKNOWN,
             tls::{Tls, TlsError},
         },
         receive::Receiver,
     },
     kafka::{TopicMaker, Topics},
-    observe::{
-        admin,
-        metrics::Metrics,
-        traces::{Exporter, Traces},
-    },
+    observe::{admin, metrics::Metrics, traces::Exporter},
     runtime::{
-        fetch::Place,
+        fetch::ShownUrl,
         reload::{EVERY, Reload, Reloader},
         shutdown::{Phase, Shutdown},
     },
-    spool::{self, Folder, OpenError, SpoolState, disk::RealDisk},
+    spool::{OpenError, SpoolState},
 };
 
 pub use self::drain::{DrainEnd, DrainError, Left, drain};
@@ -145,9 +138,9 @@ pub async fn start(
     let metrics = Metrics::new();
     let tls = config.listen.tls.as_ref().map(|files| Tls::open(files, &metrics)).transpose()?;
     let (tls, renewal) = tls.unzip();
-    metrics.announce_connections(labels::OF_A_CONNECTION);
-    metrics.announce_outcomes(UNKNOWN, labels::OF_NO_SOURCE);
-    let ways = Ways::new(&config, &metrics).map_err(StartError::Fetch)?;
+    metrics.announce_connections(reply::labels(Scope::Connection));
+    metrics.announce_outcomes(UNKNOWN, reply::labels(Scope::NoSource));
+    let adobe = AdobeParts::new(&config, &metrics).map_err(StartError::Fetch)?;
     let oauth = OAuthParts::new(&config, &metrics).map_err(StartError::Fetch)?;
     let (deliveries, deliveries_at) = bind("listen.address", config.listen.address).await?;
     let (admin, admin_at) = bind("admin.address", config.admin.address).await?;
@@ -161,12 +154,12 @@ pub async fn start(
     let traces = exporter.as_ref().map(Exporter::traces).unwrap_or_default();
     let opened = open_in_background(config.clone(), maker, &metrics, &traces).await;
     let opened = opened.and_then(|Opened { folder, topics, sources, set_aside }| {
-        ways.keep_keys_in(folder.disk(), &config.spool.directory);
+        adobe.keep_keys_in(folder.disk(), &config.spool.directory);
         let running = sources.iter().map(|source| (&source.front, source.store()));
         let aside = set_aside.iter().map(|source| (&source.front, source.store()));
         let fronts: Vec<_> = running.chain(aside).collect();
         let receivers =
-            fronts.iter().map(|(front, store)| front.receiver(&ways, &oauth, store.clone()));
+            fronts.iter().map(|(front, store)| front.receiver(&adobe, &oauth, store.clone()));
         let receivers: Vec<_> = receivers.collect();
         let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
         reloads.extend(renewal.map(boxed));
@@ -198,7 +191,7 @@ pub async fn start(
         shutdown.clone(),
     ));
     let names = config.sources.iter().map(|source| source.name.clone());
-    let quarantines = Quarantines::new(&folder, names, config.spool.quarantine_keep, &metrics);
+    let quarantines = Quarantines::new(&folder, names, config.quarantine.keep, &metrics);
     quarantines.spawn(folder.disk().clone(), shutdown.clone());
     status.ready(folder, sources.iter().map(|source| source.spool.clone()).collect());
     tracing::info!(listener = "deliveries", address = %deliveries_at, "listening");
@@ -223,7 +216,7 @@ fn exporter(traces: &config::Traces, metrics: &Metrics) -> Option<Exporter> {
         config::Traces::Unusable(problem) => problem.clone(),
         config::Traces::To(endpoint) => match Exporter::start(endpoint, metrics) {
             Ok(exporter) => {
-                tracing::info!(collector = %Place::of(endpoint), "making spans");
+                tracing::info!(collector = %ShownUrl::of(endpoint), "making spans");
                 return Some(exporter);
             }
             Err(error) => error.to_string(),
@@ -253,88 +246,6 @@ async fn bind(
         Ok((listener, address))
     };
     bound.await.map_err(|source| StartError::Bind { key, address, source })
-}
-
-/// What a start has opened.
-struct Opened {
-    folder: Arc<Folder>,
-    topics: Arc<Topics>,
-    sources: Vec<RunningSource>,
-    /// Those that could not be opened; empty if none could, which is an error.
-    set_aside: Vec<SetAside>,
-}
-
-/// Disk and threads, while the runtime goes on with other things.
-async fn open_in_background(
-    config: Config,
-    maker: Option<Box<dyn TopicMaker>>,
-    metrics: &Metrics,
-    traces: &Traces,
-) -> Result<Opened, StartError> {
-    let (metrics, traces) = (metrics.clone(), traces.clone());
-    let opened = tokio::task::spawn_blocking(move || open(&config, maker, &metrics, &traces));
-    opened.await.map_err(|panic| StartError::Thread(std::io::Error::other(panic)))?
-}
-
-/// The blocking part of a start: disk and threads.
-fn open(
-    config: &Config,
-    maker: Option<Box<dyn TopicMaker>>,
-    metrics: &Metrics,
-    traces: &Traces,
-) -> Result<Opened, StartError> {
-    status::limits(config, metrics);
-    let router = Router::new(&config.topics.name)?;
-    let folder = Folder::open(Arc::new(RealDisk), &spool_config(config))?;
-    versions::check(folder.disk(), &config.spool.directory)?;
-    let prefix = router.literal_prefix();
-    let topics = match maker {
-        Some(maker) => Topics::start_with(&config.kafka, &config.topics, prefix, maker),
-        None => Topics::start(&config.kafka, &config.topics, prefix),
-    };
-    let topics = topics.map_err(StartError::Thread)?;
-    topics.divide_among(config.sources.len());
-    let names: Vec<_> = config.sources.iter().map(|source| source.name.clone()).collect();
-    let (disk, directory) = (folder.disk().clone(), &config.spool.directory);
-    let deduplicator = Deduplicator::open(disk, directory, config.deduplicate, &names, metrics);
-    let parts = source::Surroundings {
-        config,
-        folder: &folder,
-        deduplicator: &deduplicator,
-        topics: &topics,
-        router: &router,
-        metrics,
-        traces,
-    };
-    let (mut sources, mut failed) = (Vec::new(), Vec::new());
-    for source in &config.sources {
-        match RunningSource::open(source, &parts) {
-            Ok(opened) => sources.push(opened),
-            Err(error) if error.is_of_one_source() => failed.push((source, error)),
-            Err(error) => return Err(error),
-        }
-    }
-    if sources.is_empty() && !failed.is_empty() {
-        return Err(failed.swap_remove(0).1);
-    }
-    let aside = failed.iter().map(|(source, error)| SetAside::new(source, error, metrics));
-    let set_aside = aside.collect();
-    Ok(Opened { folder, topics, sources, set_aside })
-}
-
-fn spool_config(config: &Config) -> spool::Config {
-    let spool = &config.spool;
-    spool::Config {
-        directory: PathBuf::from(&spool.directory),
-        size_limit: spool.size_limit,
-        source_limits: config.sources.iter().map(|source| source.size_limit).collect(),
-        reserve: spool.reserve,
-        reserve_held: config::Spool::least_reserve(config.listen.body_limit_inflated)
-            .min(spool.reserve),
-        keep_delivered_age: spool.keep_delivered_age,
-        keep_delivered_size: spool.keep_delivered_size,
-        segment_size: spool.segment_size,
-    }
 }
 
 impl Running {

@@ -24,17 +24,15 @@
 //! - **One source of truth**: the files. What is in memory ([`ledger`]) is rebuilt from their names
 //!   and sizes and from reading the last one.
 //!
-//! Bottom up, each layer knows those above it in this list and no other: [`disk`] (bytes), [`frame`]
-//! and [`segment`] (the format), [`walk`] (frames and damage of one file), [`ledger`] (the segments
-//! of one spool), [`recovery`], [`writer`], [`reader`], [`retention`] (what happens to them).
+//! Bottom up, in layers of which none knows a later one: [`disk`] (bytes), [`frame`] and [`segment`] (the
+//! format), [`walk`] (frames and damage of one file), [`ledger`] (the segments of one spool). Above them
+//! [`recovery`], [`shared`] (the state of one open spool), [`retention`], [`writer`], [`queue`] and
+//! [`reader`] work on that state, and [`folder`] opens it.
 //! [`viewer`] stands aside: it looks at a folder that somebody else may hold, and writes nothing.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -57,6 +55,7 @@ mod identity;
 mod ledger;
 pub mod position;
 mod queue;
+mod read_retry;
 mod reader;
 mod recovery;
 mod reserve;
@@ -64,7 +63,6 @@ mod retention;
 mod segment;
 mod shared;
 mod tail;
-mod trouble;
 pub mod viewer;
 mod walk;
 mod writer;
@@ -97,6 +95,23 @@ pub struct Config {
     pub keep_delivered_size: u64,
     /// Where a segment ends; a delivery larger than that gets one alone.
     pub segment_size: u64,
+}
+
+impl Default for Config {
+    /// For one source, which has no other limit than that of all, and the largest body by default.
+    fn default() -> Self {
+        const GIB: u64 = 1024 * 1024 * 1024;
+        Self {
+            directory: "/var/lib/millrace".into(),
+            size_limit: 10 * GIB,
+            source_limits: vec![None],
+            reserve: GIB / 4,
+            reserve_held: 66 * GIB / 1024,
+            keep_delivered_age: Duration::from_secs(24 * 60 * 60),
+            keep_delivered_size: GIB,
+            segment_size: SEGMENT_SIZE,
+        }
+    }
 }
 
 /// 64 MiB: large enough that making and removing segments is rare, small enough that the last one is
@@ -181,7 +196,7 @@ impl Spool {
             return Err(AppendError::TooLarge { spool: self.shared.source.clone() });
         }
         let (answer, answered) = oneshot::channel();
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let queue = self.queue.lock().clone();
         let queue = queue.ok_or_else(|| self.shared.no_writer())?;
         let waiting = Waiting { delivery, answer };
         queue.send(waiting).await.map_err(|_| self.shared.no_writer())?;
@@ -242,6 +257,6 @@ impl Spool {
     /// No more appends; the writer finishes what is queued and ends.
     pub fn close(&self) {
         self.shared.close();
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.queue.lock().take();
     }
 }

@@ -15,7 +15,7 @@ mod foreign;
 mod intake;
 mod state;
 
-use std::{ffi::OsString, io::Write, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args};
 use reqwest::Url;
@@ -25,9 +25,11 @@ use self::{
     follow::{Ended, Follow},
     foreign::Foreign,
     intake::Intake,
-    state::State,
+    state::StateFile,
 };
-use super::{ConfigFile, logging, print, program, progress::Bar, recipients::client_ids, text};
+use super::{
+    ConfigFile, Context, Exit, print, program, progress::Bar, recipients::client_ids, text,
+};
 use crate::{
     cli::journal::{Credentials, Journal, Start},
     config::{self, Config, Questions, SourceConfig},
@@ -80,39 +82,14 @@ pub(super) struct Options {
 /// How long the service may take to look at what was delivered before it is counted.
 const COUNTING: Duration = Duration::from_secs(60);
 
-pub(super) fn run(
-    options: Options,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-    errors: &mut dyn Write,
-) -> u8 {
-    let file = options.file.config.as_deref();
-    let config = match config::load_with(file, environment, &Questions::NONE) {
-        Ok(loaded) => loaded.config,
-        Err(mistakes) => {
-            print(errors, mistakes);
-            return 2;
-        }
-    };
-    let plan = match Plan::new(&options, &config) {
-        Ok(plan) => plan,
-        Err(problem) => {
-            print(errors, format_args!("backfill: {problem}\n"));
-            return 2;
-        }
-    };
+pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
+    let config = context.load_with(&options.file, &Questions::NONE)?;
+    let plan = Plan::new(&options, &config);
+    let plan = plan.map_err(|problem| context.end("backfill", problem, 2))?;
     let bar = Bar::new();
-    if let Err(problem) = logging::init_beside(&config.log, bar.beside()) {
-        print(errors, format_args!("the log could not be started: {problem}\n"));
-        return 1;
-    }
-    let runtime = match program::runtime() {
-        Ok(runtime) => runtime,
-        Err(problem) => {
-            print(errors, format_args!("backfill: {problem}\n"));
-            return 1;
-        }
-    };
-    runtime.block_on(plan.carry_out(bar, errors))
+    context.start_log(&config.log, Some(&bar))?;
+    let runtime = program::runtime().map_err(|problem| context.end("backfill", problem, 1))?;
+    Ok(runtime.block_on(plan.carry_out(bar, context.errors)))
 }
 
 /// What was typed and configured, as the parts that do it.
@@ -120,7 +97,7 @@ struct Plan {
     journal: Journal,
     intake: Intake,
     counts: Counts,
-    state: Option<State>,
+    state: Option<StateFile>,
     start: Start,
     foreign: Foreign,
     follow: bool,
@@ -138,7 +115,7 @@ impl Plan {
         let client = Client::new().map_err(|error| format!("the HTTP client: {error}"))?;
         let to = options.to.clone().unwrap_or_else(|| here(config.listen.address));
         let admin = options.admin.clone().unwrap_or_else(|| here(config.admin.address));
-        let state = options.state.clone().map(State::new);
+        let state = options.state.clone().map(StateFile::new);
         let saved = match &state {
             Some(state) => state.load().map_err(|error| error.to_string())?,
             None => None,
@@ -182,7 +159,7 @@ impl Plan {
         if delivered > 0 {
             print(errors, counted(&counts, before, delivered).await);
         }
-        let foreign = follower.foreign().told();
+        let foreign = follower.foreign().describe();
         print(errors, &foreign);
         if follower.met_a_gap() {
             print(

@@ -3,11 +3,9 @@
 mod machine;
 mod stored;
 
-use std::{ffi::OsString, io::Write};
-
 use clap::Args;
 
-use super::{ConfigFile, Program, print, text};
+use super::{ConfigFile, Context, Exit, print, text};
 use crate::{
     config::{self, Config, Questions, Traces},
     runtime::fetch,
@@ -28,22 +26,15 @@ pub(super) struct Options {
     connect: bool,
 }
 
-pub(super) fn run(
-    options: Options,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-    program: &Program<'_>,
-    out: &mut dyn Write,
-    errors: &mut dyn Write,
-) -> u8 {
-    let questions = Questions { kafka: program.validate, volume: Some(&config::size_of_volume) };
-    let file = options.file.config.as_deref();
-    let loaded = match config::load_on(file, environment, &questions, &machine::mistakes) {
-        Ok(loaded) => loaded,
-        Err(mistakes) => {
-            print(errors, mistakes);
-            return 1;
-        }
-    };
+pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
+    let validate = context.program.validate;
+    let questions = Questions { kafka: validate, volume: Some(&config::size_of_volume) };
+    let loaded = context.read(&options.file, &questions, &machine::mistakes);
+    let loaded = loaded.map_err(|mistakes| {
+        print(context.errors, mistakes);
+        1
+    })?;
+    let out = &mut *context.out;
     print(out, &loaded);
     print(out, format_args!("\n# {}\n", memory(&loaded.config)));
     print(out, format_args!("# {}\n", traces(&loaded.config.traces)));
@@ -54,18 +45,18 @@ pub(super) fn run(
         print(out, format_args!("# {too_few}\n"));
     }
     if !options.connect {
-        return 0;
+        return Ok(0);
     }
-    match (program.probe)(&loaded.config) {
+    match (context.program.probe)(&loaded.config) {
         // As a comment: what is on standard output stays TOML.
         Ok(report) => {
             let lines: String = report.lines().map(|line| format!("# {line}\n")).collect();
             print(out, format_args!("\n{lines}"));
-            0
+            Ok(0)
         }
         Err(trouble) => {
-            print(errors, format_args!("{}\n", trouble.trim_end()));
-            1
+            print(context.errors, format_args!("{}\n", trouble.trim_end()));
+            Ok(1)
         }
     }
 }
@@ -101,9 +92,9 @@ fn traces(traces: &Traces) -> String {
         Traces::To(endpoint) if endpoint.port() == Some(GRPC) => format!(
             "spans go to {}: port {GRPC} is by custom gRPC's, which is not spoken here; OTLP over HTTP has \
              4318 at most collectors",
-            fetch::Place::of(endpoint)
+            fetch::ShownUrl::of(endpoint)
         ),
-        Traces::To(endpoint) => format!("spans go to {}", fetch::Place::of(endpoint)),
+        Traces::To(endpoint) => format!("spans go to {}", fetch::ShownUrl::of(endpoint)),
         Traces::Unusable(problem) => format!("no spans are made: {problem}"),
     }
 }

@@ -17,7 +17,6 @@ mod summary;
 mod view;
 
 use std::{
-    io::Write,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -36,7 +35,7 @@ use self::{
     summary::Summary,
     view::{Backlog, Stage, Tone, View},
 };
-use super::{print, text};
+use super::{Context, Exit, text};
 use crate::{
     kafka::MockCluster,
     runtime::shutdown::{Phase, Shutdown},
@@ -89,14 +88,9 @@ const TICK: Duration = Duration::from_millis(50);
 const FOREVER_PERIOD: Duration = Duration::from_secs(60);
 
 /// Runs the demo; the terminal is its own meanwhile. Returns the exit code.
-pub(super) fn run(options: &Options, errors: &mut dyn Write) -> u8 {
-    match try_run(options) {
-        Ok(good) => u8::from(!good),
-        Err(error) => {
-            print(errors, format_args!("demo: {error}\n"));
-            1
-        }
-    }
+pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
+    let good = try_run(options).map_err(|error| context.end("demo", error, 1))?;
+    Ok(u8::from(!good))
 }
 
 fn try_run(options: &Options) -> Result<bool, String> {

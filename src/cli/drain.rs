@@ -1,7 +1,6 @@
 //! `millrace drain`: empties the spool without taking anything new.
 
 use std::{
-    ffi::OsString,
     io::Write,
     sync::Arc,
     time::{Duration, Instant},
@@ -9,9 +8,9 @@ use std::{
 
 use clap::Args;
 
-use super::{ConfigFile, Program, logging, print, progress::Bar, spool, text};
+use super::{ConfigFile, Context, Exit, print, progress::Bar, spool, text};
 use crate::{
-    config::{self, Config, Questions},
+    config::Config,
     service::{DrainEnd, Left},
     spool::{
         disk::{Disk, RealDisk},
@@ -37,47 +36,27 @@ pub(super) struct Options {
 /// Where nobody sees a bar, how often a line of the log says how far it is.
 const LINE: Duration = Duration::from_secs(10);
 
-pub(super) fn run(
-    options: Options,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-    program: &Program<'_>,
-    errors: &mut dyn Write,
-) -> u8 {
-    let questions = Questions { kafka: program.validate, volume: None };
-    let config = match config::load_with(options.file.config.as_deref(), environment, &questions) {
-        Ok(loaded) => loaded.config,
-        Err(mistakes) => {
-            print(errors, mistakes);
-            return 2;
-        }
-    };
+pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
+    let config = context.load(&options.file)?;
     let mut progress = Progress::new();
-    if let Err(problem) = logging::init_beside(&config.log, progress.bar.beside()) {
-        print(errors, format_args!("the log could not be started: {problem}\n"));
-        return 1;
-    }
+    context.start_log(&config.log, Some(&progress.bar))?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let ended = (program.drain)(config.clone(), options.deadline, &mut |left| progress.show(left));
+    let ended =
+        (context.program.drain)(config.clone(), options.deadline, &mut |left| progress.show(left));
     progress.bar.clear();
-    let end = match ended {
-        Ok(end) => end,
-        Err(problem) => {
-            print(errors, format_args!("drain: {problem}\n"));
-            return 1;
-        }
-    };
-    let left = report(&disk, &config, errors);
+    let end = ended.map_err(|problem| context.end("drain", problem, 1))?;
+    let left = report(&disk, &config, context.errors);
     let why = match end {
         DrainEnd::Empty if left => "what is named above can't be forwarded with this configuration",
         DrainEnd::Empty => {
-            print(errors, "drained: nothing is left to forward\n");
-            return 0;
+            print(context.errors, "drained: nothing is left to forward\n");
+            return Ok(0);
         }
         DrainEnd::Deadline => "the deadline has passed",
         DrainEnd::Stopped => "stopped by a signal",
     };
-    print(errors, format_args!("not drained: {why}; what is left stays in the spool\n"));
-    1
+    print(context.errors, format_args!("not drained: {why}; what is left stays in the spool\n"));
+    Ok(1)
 }
 
 /// Names what is in the folder still: backlog, also of sources that are not configured (any more),

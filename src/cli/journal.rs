@@ -17,7 +17,7 @@ pub use self::{
     access::{Access, Credentials},
     page::{Element, Page},
 };
-use crate::runtime::fetch::{Client, FetchError, Limits, Place};
+use crate::runtime::fetch::{Client, FetchError, Limits, ShownUrl};
 
 /// A page has as many events as Adobe likes; the largest seen are a few MB.
 const PAGE: Limits = Limits { time: Duration::from_secs(60), bytes: 64 * 1024 * 1024 };
@@ -54,7 +54,7 @@ pub enum JournalError {
     Refused { what: String },
     /// An answer that is none of a journal.
     #[error("{place} does not answer as a journal does: {what}")]
-    Strange { place: Place, what: String },
+    Strange { place: ShownUrl, what: String },
 }
 
 impl JournalError {

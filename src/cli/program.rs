@@ -6,7 +6,7 @@ use super::{Program, with_causes};
 use crate::{
     config::{Config, Kafka},
     deliver::route::Router,
-    kafka::{self, TopicReport},
+    kafka::{self, TopicInfo},
     runtime::shutdown::{Phase, Shutdown, Signals},
     service::{self, DrainEnd, DrainError, Left, StartError},
     spool::OpenError,
@@ -35,7 +35,7 @@ fn probe(config: &Config) -> Result<String, String> {
     if exactly_once && !names.contains(&config.topics.checkpoints) {
         names.push(config.topics.checkpoints.clone());
     }
-    let report = kafka::probe(&config.kafka, &config.topics, &names, PROBE)
+    let report = kafka::inspect(&config.kafka, &config.topics, &names, PROBE)
         .map_err(|error| error.to_string())?;
 
     let mut text = String::new();
@@ -44,21 +44,21 @@ fn probe(config: &Config) -> Result<String, String> {
     let _ = writeln!(text, "Kafka cluster {cluster}, brokers {}", report.brokers.join(", "));
     for (topic, found) in &report.topics {
         let _ = match found {
-            TopicReport::Exists { partitions, leaderless: 0 } => {
+            TopicInfo::Exists { partitions, leaderless: 0, .. } => {
                 writeln!(text, "topic {topic} has {partitions} partitions")
             }
-            TopicReport::Exists { partitions, leaderless } => {
+            TopicInfo::Exists { partitions, leaderless, .. } => {
                 writeln!(
                     text,
                     "topic {topic}: {leaderless} of {partitions} partitions have no leader"
                 )
             }
-            TopicReport::WillBeMade if exactly_once && *topic == config.topics.checkpoints => {
+            TopicInfo::Missing if exactly_once && *topic == config.topics.checkpoints => {
                 let read = "whether it may be read shows once it is there";
                 writeln!(text, "topic {topic} will be created when needed; {read}")
             }
-            TopicReport::WillBeMade => writeln!(text, "topic {topic} will be created when needed"),
-            TopicReport::Trouble(trouble) => writeln!(text, "{trouble}"),
+            TopicInfo::Missing => writeln!(text, "topic {topic} will be created when needed"),
+            TopicInfo::Trouble(trouble) => writeln!(text, "{trouble}"),
         };
     }
     let mut fine = report.topics.iter().all(|(_, topic)| topic.is_fine());

@@ -23,8 +23,6 @@ mod sender;
 #[cfg(test)]
 mod tests;
 
-use std::{ffi::OsString, io::Write};
-
 use clap::{Args, Subcommand};
 
 use self::{
@@ -32,11 +30,8 @@ use self::{
     player::{Player, Source},
     sender::Sender,
 };
-use super::{ConfigFile, Program, logging, print, progress::Bar, spool::source_name, text};
-use crate::{
-    config::{self, Config, Questions},
-    source::SourceName,
-};
+use super::{ConfigFile, Context, Exit, print, progress::Bar, spool::source_name, text};
+use crate::{config::Config, source::SourceName};
 
 /// Send kept events to their topics once more
 ///
@@ -108,38 +103,17 @@ struct Quarantine {
     common: Common,
 }
 
-pub(super) fn run(
-    options: Options,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-    program: &Program<'_>,
-    out: &mut dyn Write,
-    errors: &mut dyn Write,
-) -> u8 {
+pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     let common = match &options.from {
         From::Segments(options) => &options.common,
         From::DeadLetters(options) => &options.common,
         From::Quarantine(options) => &options.common,
     };
-    let questions = Questions { kafka: program.validate, volume: None };
-    let config = match config::load_with(common.file.config.as_deref(), environment, &questions) {
-        Ok(loaded) => loaded.config,
-        Err(mistakes) => {
-            print(errors, mistakes);
-            return 2;
-        }
-    };
+    let config = context.load(&common.file)?;
     let bar = Bar::new();
-    if let Err(problem) = logging::init_beside(&config.log, bar.beside()) {
-        print(errors, format_args!("the log could not be started: {problem}\n"));
-        return 1;
-    }
-    let mut replay = match Replay::new(&config, common, bar) {
-        Ok(replay) => replay,
-        Err(problem) => {
-            print(errors, format_args!("replay: {problem}\n"));
-            return 1;
-        }
-    };
+    context.start_log(&config.log, Some(&bar))?;
+    let replay = Replay::new(&config, common, bar);
+    let mut replay = replay.map_err(|problem| context.end("replay", problem, 1))?;
     let read = match &options.from {
         From::Segments(options) => segments::replay(options, &config, &mut replay),
         From::DeadLetters(options) => {
@@ -149,7 +123,7 @@ pub(super) fn run(
             quarantine::replay(&options.source, &options.reasons, &config, &mut replay)
         }
     };
-    replay.finish(read, common.dry_run, out, errors)
+    Ok(replay.finish(read, common.dry_run, context))
 }
 
 /// A replay under way.
@@ -170,26 +144,19 @@ impl Replay {
     }
 
     /// Waits for what is on its way, and says what became of everything.
-    fn finish(
-        mut self,
-        read: Result<(), String>,
-        dry_run: bool,
-        out: &mut dyn Write,
-        errors: &mut dyn Write,
-    ) -> u8 {
+    fn finish(mut self, read: Result<(), String>, dry_run: bool, context: &mut Context<'_>) -> u8 {
         let waited = self.player.settle(&mut |left| {
             self.bar.show(0, 1, || format!("{} on their way", text::count(left as u64)));
         });
         self.bar.clear();
         let totals = self.player.totals();
-        print(out, totals.table(dry_run));
+        print(context.out, totals.table(dry_run));
         for problem in totals.problems() {
-            print(errors, format_args!("replay: {problem}\n"));
+            context.end("replay", problem, 1);
         }
         let mut code = u8::from(!totals.is_whole());
         for problem in [read.err(), waited.err()].into_iter().flatten() {
-            print(errors, format_args!("replay: {problem}\n"));
-            code = 1;
+            code = context.end("replay", problem, 1);
         }
         code
     }

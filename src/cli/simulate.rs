@@ -8,7 +8,6 @@ mod options;
 mod report;
 
 use std::{
-    ffi::OsString,
     io::Write,
     time::{Duration, Instant},
 };
@@ -20,45 +19,27 @@ use self::{
     cast::Cast,
     report::{Report, Run},
 };
-use super::{print, progress::Bar, text};
+use super::{Context, Exit, print, program, progress::Bar, text};
 use crate::sender::Act;
 
 /// From one look at the play to the next.
 const TICK: Duration = Duration::from_millis(50);
 
-pub(super) fn run(
-    options: &Options,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-    out: &mut dyn Write,
-    errors: &mut dyn Write,
-) -> u8 {
-    let token = match options.token(environment) {
-        Ok(token) => token,
-        Err(trouble) => {
-            print(errors, format_args!("simulate: {trouble}\n"));
-            return 2;
-        }
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            print(errors, format_args!("simulate: starting the runtime: {error}\n"));
-            return 2;
-        }
-    };
-    match runtime.block_on(simulate(options, token.as_deref(), errors)) {
+pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
+    let token = options.token(&context.environment);
+    let token = token.map_err(|trouble| context.end("simulate", trouble, 2))?;
+    let runtime = program::runtime().map_err(|problem| context.end("simulate", problem, 2))?;
+    match runtime.block_on(simulate(options, token.as_deref(), context.errors)) {
         Ok(report) => {
+            let out = &mut *context.out;
             if options.json {
                 print(out, format_args!("{}\n", report.json()));
             } else {
                 print(out, report.text());
             }
-            u8::from(!report.is_good())
+            Ok(u8::from(!report.is_good()))
         }
-        Err(trouble) => {
-            print(errors, format_args!("simulate: {trouble}\n"));
-            2
-        }
+        Err(trouble) => Err(context.end("simulate", trouble, 2)),
     }
 }
 

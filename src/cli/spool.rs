@@ -5,14 +5,14 @@ mod inspect;
 mod survey;
 mod verify;
 
-use std::{ffi::OsString, io::Write, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
 
 pub(super) use self::survey::{Survey, survey};
-use super::{ConfigFile, print, with_causes};
+use super::{ConfigFile, Context, Exit, print, with_causes};
 use crate::{
-    config::{self, Questions},
+    config::Questions,
     source::SourceName,
     spool::{
         disk::{Disk, RealDisk},
@@ -39,7 +39,7 @@ enum Tool {
 
 /// Where the spool is, and what of it.
 #[derive(Args)]
-struct Place {
+struct Selection {
     #[command(flatten)]
     file: ConfigFile,
 
@@ -64,41 +64,29 @@ struct Found {
     sources: Vec<SourceName>,
 }
 
-pub(super) fn run(
-    options: Options,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-    out: &mut dyn Write,
-    errors: &mut dyn Write,
-) -> u8 {
+pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     let place = match &options.tool {
         Tool::Inspect(options) => &options.place,
         Tool::Verify(options) => &options.place,
         Tool::Export(options) => &options.place,
     };
-    let found = match find(place, environment) {
-        Ok(found) => found,
-        Err((code, problem)) => {
-            print(errors, format_args!("{}\n", problem.trim_end()));
-            return code;
-        }
-    };
-    match options.tool {
-        Tool::Inspect(options) => inspect::run(&options, &found, out),
-        Tool::Verify(_) => verify::run(&found, out),
-        Tool::Export(options) => export::run(&options, &found, out, errors),
-    }
+    let found = find(place, context).map_err(|(code, problem)| {
+        print(context.errors, format_args!("{}\n", problem.trim_end()));
+        code
+    })?;
+    Ok(match options.tool {
+        Tool::Inspect(options) => inspect::run(&options, &found, context.out),
+        Tool::Verify(_) => verify::run(&found, context.out),
+        Tool::Export(options) => export::run(&options, &found, context.out, context.errors),
+    })
 }
 
 /// The spool folder; or the exit code, and what to say.
-fn find(
-    place: &Place,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Found, (u8, String)> {
+fn find(place: &Selection, context: &Context<'_>) -> Result<Found, (u8, String)> {
     let directory = match &place.directory {
         Some(directory) => directory.clone(),
         None => {
-            let loaded =
-                config::load_with(place.file.config.as_deref(), environment, &Questions::NONE);
+            let loaded = context.read(&place.file, &Questions::NONE, &|_| Vec::new());
             let hint = "Or name the spool folder itself: --directory FOLDER.";
             let loaded = loaded.map_err(|mistakes| (2, format!("{mistakes}\n{hint}")))?;
             loaded.config.spool.directory

@@ -15,13 +15,10 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::{ffi::OsString, io::Write};
-
 use clap::{Args, ValueEnum};
 
-use self::{catalogue::Catalogue, known::Ids, strimzi::Place};
-use super::{ConfigFile, Program, print};
-use crate::config::{self, Questions};
+use self::{catalogue::Catalogue, known::Ids, strimzi::Target};
+use super::{ConfigFile, Context, Exit, print};
 
 /// Show which topics this configuration leads to and what is in them, or make them
 ///
@@ -71,39 +68,20 @@ enum Format {
     Strimzi,
 }
 
-pub(super) fn run(
-    options: &Options,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-    program: &Program<'_>,
-    out: &mut dyn Write,
-    errors: &mut dyn Write,
-) -> u8 {
-    let questions = Questions { kafka: program.validate, volume: None };
-    let file = options.file.config.as_deref();
-    let config = match config::load_with(file, environment, &questions) {
-        Ok(loaded) => loaded.config,
-        Err(mistakes) => {
-            print(errors, mistakes);
-            return 2;
-        }
-    };
+pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
+    let config = context.load(&options.file)?;
     let ids = Ids { activity_types: &options.activity_types, munchkin_ids: &options.munchkin_ids };
-    let catalogue = match Catalogue::new(&config, &ids) {
-        Ok(catalogue) => catalogue,
-        Err(problem) => {
-            print(errors, format_args!("topics: {problem}\n"));
-            return 2;
-        }
-    };
+    let catalogue = Catalogue::new(&config, &ids);
+    let catalogue = catalogue.map_err(|problem| context.end("topics", problem, 2))?;
     let needs_names = options.create || options.format == Format::Strimzi;
     if needs_names && catalogue.depends_on_munchkin_id() {
         let problem = "topics.name has {munchkin_id}: name your instances with --munchkin-id";
-        print(errors, format_args!("topics: {problem}\n"));
-        return 2;
+        return Err(context.end("topics", problem, 2));
     }
     if options.create {
-        return create::run(&config, &catalogue, out, errors);
+        return create::run(&config, &catalogue, context);
     }
+    let out = &mut *context.out;
     match options.format {
         Format::Table => print(out, tables::catalogue(&config, &catalogue)),
         Format::Json => print(out, format_args!("{:#}\n", json::document(&config, &catalogue))),
@@ -112,15 +90,15 @@ pub(super) fn run(
         }
         Format::Strimzi => {
             let cluster = options.cluster.as_deref().unwrap_or_default();
-            let place = Place { cluster, namespace: options.namespace.as_deref() };
+            let place = Target { cluster, namespace: options.namespace.as_deref() };
             print(out, strimzi::resources(&config, &catalogue, &place));
         }
     }
     // Beside what a program reads; the table has them itself.
     if options.format != Format::Table {
         for note in &catalogue.notes {
-            print(errors, format_args!("topics: {note}\n"));
+            print(context.errors, format_args!("topics: {note}\n"));
         }
     }
-    0
+    Ok(0)
 }

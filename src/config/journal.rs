@@ -8,10 +8,22 @@ use super::{
     leaf::{HTTPS_URL, Kind, string},
     reading::{Reading, Section},
     secret::Secret,
-    stages::Journal,
     written::quoted,
 };
 use crate::source::SourceKind;
+
+/// `sources.<name>.journal`: the registration's journal, and Adobe's OAuth server-to-server
+/// credential for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    pub url: Url,
+    /// The IMS organization, `…@AdobeOrg`.
+    pub organization_id: String,
+    pub client_id: String,
+    pub client_secret: Secret,
+    pub token_url: Url,
+    pub scopes: Vec<String>,
+}
 
 /// Adobe's own.
 const TOKEN_URL: &str = "https://ims-na1.adobelogin.com/ims/token/v3";

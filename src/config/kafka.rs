@@ -9,15 +9,36 @@ use std::collections::BTreeMap;
 use figment::value::Value;
 
 use super::{
+    Config,
+    delivery::{self, Delivery},
     effective::HIDDEN,
-    leaf::{Kind, NONZERO_DURATION, SIZE, string},
-    mistake::Key,
+    leaf::{SIZE, string},
+    mistake::{Key, Mistakes},
     reading::{Reading, Section},
     secret::{Secret, Unfit, one_line, placeholder},
     security,
-    stages::{Delivery, Guarantee, Kafka},
     written::{list, quoted, text},
 };
+
+/// librdkafka's own `message.max.bytes`.
+const RECORD: u64 = 1_000_000;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kafka {
+    /// `host:port`, several separated by commas.
+    pub bootstrap_servers: String,
+    /// Further properties of librdkafka under their own names (`security.protocol`). None of them
+    /// breaks a promise, and any of them may be a secret.
+    pub properties: BTreeMap<String, Secret>,
+    /// Bytes in the queues of all producers together.
+    pub queue_size: u64,
+    pub delivery: Delivery,
+}
+
+impl Kafka {
+    /// `kafka.queue_size` where nothing else is said.
+    pub const QUEUE_SIZE: u64 = 64 * 1024 * 1024;
+}
 
 /// Says whether the client library takes the properties; connects to nothing. The text names the
 /// property.
@@ -29,7 +50,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section, validate: Validate
     let mut section = reading.section(root, "kafka");
     let bootstrap_servers = reading.any(&mut section, "bootstrap_servers", servers);
     let queue_size = reading.leaf(&mut section, "queue_size", &SIZE, Kafka::QUEUE_SIZE);
-    let delivery = delivery(reading, &mut section);
+    let delivery = delivery::read(reading, &mut section);
     let mut map = reading.section(&mut section, "properties");
     let key = map.key.clone();
     reading.end(section);
@@ -51,32 +72,6 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section, validate: Validate
     };
     ask(reading, &key, &kafka, validate, consistent);
     kafka
-}
-
-const PREFIX: Kind<String> = Kind {
-    parse: |text| match text.len() <= 200 && text.bytes().all(|b| b.is_ascii_graphic()) {
-        true => Ok(text.into()),
-        false => Err("which can't begin a transactional.id".into()),
-    },
-    expected: "Write up to 200 letters, digits and signs, or nothing.",
-    show: |text| string(text),
-};
-
-fn delivery(reading: &mut Reading, section: &mut Section) -> Delivery {
-    let default = Delivery::default();
-    let (all, name) = (&Guarantee::ALL, Guarantee::as_str);
-    let guarantee = reading.choice(section, "delivery", all, name, Some(default.guarantee));
-    let interval =
-        reading.leaf(section, "commit_interval", &NONZERO_DURATION, default.commit_interval);
-    let timeout = reading.optional(section, "transaction_timeout", &NONZERO_DURATION);
-    let prefix = default.transactional_id_prefix.clone();
-    let prefix = reading.leaf(section, "transactional_id_prefix", &PREFIX, prefix);
-    Delivery {
-        guarantee: guarantee.unwrap_or(default.guarantee),
-        commit_interval: interval.unwrap_or(default.commit_interval),
-        transaction_timeout: timeout.unwrap_or_default(),
-        transactional_id_prefix: prefix.unwrap_or(default.transactional_id_prefix),
-    }
 }
 
 fn servers(value: &Value) -> Result<(String, String), (String, String)> {
@@ -314,4 +309,17 @@ pub(super) fn hide(text: &str, name: &str, kafka: &Kafka) -> String {
     let text = text.strip_prefix(&prefix).unwrap_or(text).trim_end_matches('.').replace('\n', "; ");
     let secrets = kafka.properties.iter().filter(|(name, _)| is_sensitive(name));
     secrets.fold(text, |text, (_, secret)| text.replace(secret.expose(), "***"))
+}
+
+pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
+    delivery::check(config, mistakes);
+    let Config { kafka, sources, .. } = config;
+    let record = kafka.properties.get("message.max.bytes");
+    let record = record.and_then(|text| text.expose().parse().ok()).unwrap_or(RECORD);
+    if kafka.queue_size / (sources.len() as u64).max(1) < 2 * record {
+        let problem = "leaves a source less than two records of the largest size \
+                       (message.max.bytes), which it could then never send";
+        let remedy = "Raise it; the sources share it evenly.";
+        mistakes.at(&Key::new("kafka.queue_size"), problem, remedy);
+    }
 }

@@ -20,7 +20,7 @@ pub(super) struct Kind<T> {
 pub(super) const SIZE: Kind<u64> = Kind {
     parse: |text| match text.parse::<ByteSize>() {
         Ok(ByteSize(u64::MAX)) => Err("which is larger than any disk".into()),
-        Ok(ByteSize(0)) => Err("and nothing fits into that".into()),
+        Ok(ByteSize(0)) => Err("and must be larger than zero".into()),
         Ok(ByteSize(bytes)) => Ok(bytes),
         Err(_) => Err("which is no size".into()),
     },
@@ -82,7 +82,7 @@ fn whole<'a>(number: u64, units: &[(&'a str, u64)]) -> Option<(u64, &'a str)> {
 
 pub(super) const NONZERO_DURATION: Kind<Duration> = Kind {
     parse: |text| match (DURATION.parse)(text) {
-        Ok(Duration::ZERO) => Err("and nothing gets done in no time".into()),
+        Ok(Duration::ZERO) => Err("and must be longer than zero".into()),
         other => other,
     },
     ..DURATION

@@ -7,12 +7,12 @@ use figment::value::Value;
 use reqwest::Url;
 
 use super::{
+    SourceConfig,
     effective::HIDDEN,
     leaf::{DURATION, Kind, NONZERO_DURATION, string},
     mistake::{Key, Mistakes},
     reading::{Reading, Section},
     secret::{PEM, Secret, placeholder, stripped},
-    stages::SourceConfig,
     written::{list, quoted},
 };
 use crate::source::SourceName;

@@ -88,6 +88,33 @@ impl Reading {
         }
     }
 
+    /// Puts what is written in the place of the default in `target`, which stays after a mistake.
+    pub fn set<T: Clone>(
+        &mut self,
+        section: &mut Section,
+        name: &str,
+        kind: &Kind<T>,
+        target: &mut T,
+    ) {
+        if let Some(value) = self.leaf(section, name, kind, target.clone()) {
+            *target = value;
+        }
+    }
+
+    /// As [`Reading::set`], of one of a few names.
+    pub fn set_choice<T: Copy>(
+        &mut self,
+        section: &mut Section,
+        name: &str,
+        all: &[T],
+        name_of: fn(T) -> &'static str,
+        target: &mut T,
+    ) {
+        if let Some(value) = self.choice(section, name, all, name_of, Some(*target)) {
+            *target = value;
+        }
+    }
+
     /// `Some(None)` where the key is absent, and may be.
     pub fn optional<T>(
         &mut self,
@@ -116,7 +143,7 @@ impl Reading {
                 return Some(Some(parsed));
             }
             Ok((Err(problem), text)) => {
-                self.mistakes.at(&key, told(&key, &text, &problem), kind.expected);
+                self.mistakes.at(&key, describe(&key, &text, &problem), kind.expected);
             }
             // Reported when it was read.
             Err(_) if matches!(value, Value::Empty(..)) => {}
@@ -150,7 +177,9 @@ impl Reading {
         };
         let found = written.and_then(|text| {
             let same = |one: &&T| name_of(**one).eq_ignore_ascii_case(&text);
-            all.iter().find(same).ok_or_else(|| told(&key, &text, "which is none of the choices"))
+            all.iter()
+                .find(same)
+                .ok_or_else(|| describe(&key, &text, "which is none of the choices"))
         });
         match (found, value) {
             (Ok(found), Some(value)) => {
@@ -211,7 +240,8 @@ impl Reading {
         })
     }
 
-    /// Any value at all, for whoever has rules of their own; `show` says how much of it is shown.
+    /// A value of any form. `read` gives what it means and as much of it as may be shown, or the problem and
+    /// its remedy.
     pub fn any<T>(
         &mut self,
         section: &mut Section,
@@ -333,7 +363,7 @@ const SHOWN: usize = 100;
 
 /// Quotes the value, but nothing below `auth`, `oauth` and `tls`, where a secret may have slipped into the
 /// wrong place, except under the names that take none. What looks like a password in a URL stays hidden.
-fn told(key: &Key, value: &str, problem: &str) -> String {
+fn describe(key: &Key, value: &str, problem: &str) -> String {
     let is_among = |names: &[&str], name: &String| names.contains(&&**name);
     let harmless = key.segments().last().is_some_and(|name| is_among(&HARMLESS, name))
         && !value.contains('@')

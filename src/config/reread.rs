@@ -6,12 +6,12 @@ use std::path::Path;
 use figment::value::Value;
 
 use super::{
+    Kafka,
     kafka::{Validate, hide, property},
     layer::{one_a_line, secret_file},
     oauth::{self, OAuth},
     secret::Secret,
     security, sources,
-    stages::Kafka,
 };
 
 /// The tokens in `file`.

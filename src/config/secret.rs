@@ -8,7 +8,7 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use subtle::ConstantTimeEq;
+use aws_lc_rs::constant_time;
 
 /// What is printed in place of a secret.
 const PLACEHOLDER: &str = "***";
@@ -81,7 +81,7 @@ impl Secret {
 
     /// Whether `presented` is this secret, in a time that depends on the lengths alone.
     pub fn matches(&self, presented: &[u8]) -> bool {
-        self.text.as_bytes().ct_eq(presented).into()
+        constant_time::verify_slices_are_equal(self.text.as_bytes(), presented).is_ok()
     }
 }
 

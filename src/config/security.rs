@@ -9,9 +9,9 @@ use std::{
 };
 
 use super::{
+    Kafka,
     mistake::{Key, Mistakes},
     secret::Secret,
-    stages::Kafka,
 };
 
 type Properties = BTreeMap<String, Secret>;

@@ -5,19 +5,84 @@ use std::collections::BTreeMap;
 use figment::value::Value;
 
 use super::{
-    adobe, catalog,
+    Config,
+    adobe::{self, AdobeAuth},
+    catalog,
     effective::HIDDEN,
-    journal,
+    journal::{self, Journal},
     leaf::{Kind, SIZE, string},
-    mistake::Key,
-    oauth,
+    mistake::{Key, Mistakes},
+    oauth::{self, OAuthAuth},
     reading::{Reading, Section},
     secret::{PEM, Secret, placeholder},
-    stages::{Auth, HeaderScheme, SourceConfig, TokenAuth},
-    tls,
+    tls::{self, CertificateAuth},
     written::list,
 };
-use crate::source::{SourceKind, SourceName};
+use crate::{
+    deliver::decode::catalog::Override,
+    source::{SourceKind, SourceName},
+};
+
+/// `sources.<name>`: one sender, at `POST /v1/<name>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceConfig {
+    pub name: SourceName,
+    pub kind: SourceKind,
+    pub auth: Auth,
+    /// For back-fill, of `adobe-io` sources alone.
+    pub journal: Option<Journal>,
+    /// Undelivered bytes of this source alone, below `spool.size_limit`.
+    pub size_limit: Option<u64>,
+    /// Names and aliases of activity types by id, over the catalogue's, which takes them. Written
+    /// once for all sources, under `catalog`.
+    pub activity_types: BTreeMap<i64, Override>,
+}
+
+/// `sources.<name>.auth`: how the sender shows who it is. At least one way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Auth {
+    pub tokens: Option<TokenAuth>,
+    pub oauth: Option<OAuthAuth>,
+    pub certificate: Option<CertificateAuth>,
+    /// Signatures, for a source of kind `adobe-io`, and whose events they have to be.
+    pub adobe: Option<AdobeAuth>,
+}
+
+/// A token in the head of the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenAuth {
+    /// Any of these is accepted; at least one. None of them has control characters, or white space
+    /// at either end.
+    pub tokens: Vec<Secret>,
+    pub header_scheme: HeaderScheme,
+    /// Name of the query parameter that may carry the token instead of the header.
+    pub query_parameter: Option<String>,
+}
+
+/// What stands before the token in the `Authorization` header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeaderScheme {
+    /// `Authorization: Bearer <token>`
+    #[default]
+    Bearer,
+    /// `Authorization: Basic <token>`
+    Basic,
+    /// `Authorization: <token>`
+    Bare,
+}
+
+impl HeaderScheme {
+    pub const ALL: [Self; 3] = [Self::Bearer, Self::Basic, Self::Bare];
+
+    /// The name that configuration uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::Basic => "Basic",
+            Self::Bare => "bare",
+        }
+    }
+}
 
 const QUERY_PARAMETER: Kind<String> = Kind {
     parse: |text| {
@@ -140,4 +205,22 @@ pub(super) fn tokens(value: &Value) -> Result<(Vec<Secret>, String), (String, St
     }
     let shown = vec![HIDDEN; tokens.len()].join(", ");
     Ok((tokens, format!("[{shown}]")))
+}
+
+/// The limits of sources, against those of all.
+pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
+    let Config { listen, spool, sources, .. } = config;
+    for source in sources {
+        let Some(limit) = source.size_limit else { continue };
+        let key = Key::new(&format!("sources.{}.size_limit", source.name));
+        if limit > spool.size_limit {
+            let problem = "is above spool.size_limit, the limit of all sources together";
+            mistakes.at(&key, problem, "Lower it, or raise spool.size_limit.");
+        }
+        if limit <= listen.body_limit_inflated {
+            let problem =
+                "is not above listen.body_limit_inflated, so one body could fill it for ever";
+            mistakes.at(&key, problem, "Raise it, or lower listen.body_limit_inflated.");
+        }
+    }
 }

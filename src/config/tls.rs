@@ -5,12 +5,29 @@ use std::path::PathBuf;
 use figment::value::Value;
 
 use super::{
+    Listen, SourceConfig,
     leaf::{Kind, string},
     mistake::{Key, Mistakes},
     reading::{Reading, Section},
-    stages::{CertificateAuth, Listen, SourceConfig, Tls},
     written::list,
 };
+
+/// `listen.tls`: files in PEM, read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate, then those that lead to its authority.
+    pub certificate_file: PathBuf,
+    pub key_file: PathBuf,
+    /// The authorities whose certificates clients may present.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// A client certificate of an authority in `listen.tls.client_ca_file`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateAuth {
+    /// Any of these is accepted; at least one.
+    pub names: Vec<String>,
+}
 
 /// Whether it is there and fit for use, the listener says.
 const FILE: Kind<PathBuf> = Kind {

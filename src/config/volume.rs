@@ -4,8 +4,8 @@
 use std::{io, path::Path};
 
 use super::{
+    Spool,
     mistake::{Key, Mistake, Place},
-    stages::Spool,
 };
 
 /// A mistake when the undelivered bytes and the reserve together may be more than the volume has.

@@ -152,13 +152,6 @@ impl Checkpoint {
         held.chain(refused).fold(self.low, Position::min)
     }
 
-    /// Whether the event at `position`, whose own topic this is, is settled.
-    pub fn has_passed(&self, position: Position, topic: Option<&str>) -> bool {
-        let held = self.held.iter().find(|held| Some(held.topic.as_str()) == topic);
-        let end = held.map_or(self.low, |held| held.position);
-        position < end && self.refused.iter().all(|refused| refused.position != position)
-    }
-
     /// The highest position that it names.
     pub fn highest(&self) -> Position {
         self.held.iter().map(|held| held.position).fold(self.low, Position::max)
@@ -258,8 +251,6 @@ mod tests {
         let read = Checkpoint::from_json(Path::new("c"), waiting.to_json().as_bytes()).unwrap();
         assert_eq!(read.refused, waiting.refused);
         assert_eq!(read.lowest(), Position { sequence: 3, index: 1 });
-        assert!(!read.has_passed(Position { sequence: 3, index: 1 }, None));
-        assert!(read.has_passed(Position { sequence: 3, index: 2 }, None));
     }
 
     #[test]

@@ -39,9 +39,11 @@ mod versions;
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 use self::index::Index;
 use crate::{
@@ -128,6 +130,6 @@ impl Deduplicator {
             recall::fill(&mut index, self, now);
             Mutex::new(index)
         });
-        index.lock().unwrap_or_else(PoisonError::into_inner)
+        index.lock()
     }
 }

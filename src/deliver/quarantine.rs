@@ -14,8 +14,8 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::digest::{Context, SHA256, digest};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::{
     deliver::dead_letter::{DeadLetter, Quarantined},
@@ -140,7 +140,7 @@ impl Quarantine {
     pub fn keep(&self, letter: &DeadLetter<'_>, now: UnixMillis) -> io::Result<Quarantined> {
         let Position { sequence, index } = letter.position;
         let name = format!("{sequence:020}-{index:05}-{}", letter.reason);
-        let sha256 = hex(&Sha256::digest(letter.original));
+        let sha256 = hex(digest(&SHA256, letter.original).as_ref());
         let length = letter.original.len() as u64;
         let label = Label {
             version: 1,
@@ -169,11 +169,11 @@ impl Quarantine {
     ) -> io::Result<Quarantined> {
         let segment = damage.segment.file_stem().unwrap_or_default().to_string_lossy();
         let name = format!("damage-{segment}-{:012}", damage.from);
-        let mut digest = Sha256::new();
+        let mut digest = Context::new(&SHA256);
         for piece in damage.pieces() {
-            digest.update(piece?);
+            digest.update(&piece?);
         }
-        let sha256 = hex(&digest.finalize());
+        let sha256 = hex(digest.finish().as_ref());
         let error = damage.to_string();
         let label = Label {
             version: 1,

@@ -1,6 +1,6 @@
 //! Which topic an event goes to: a template, filled in.
 //!
-//! `marketo.{stream}.{type}` with the placeholders [`PLACEHOLDERS`]. Whatever the sender put into an
+//! `marketo.{stream}.{type}` with the placeholders of [`Part`]. Whatever the sender put into an
 //! event, the name is one that Kafka accepts: characters outside `[a-zA-Z0-9._-]` of a value become
 //! `-` (case is kept: topic names differ by case, and so do munchkin ids as they are written), an
 //! empty or missing value is `none`, and a name of more than [`NAME_LIMIT`] characters is cut and
@@ -8,16 +8,12 @@
 
 use std::fmt::Write;
 
-use sha2::{Digest, Sha256};
+use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::{event::Event, source::SourceName};
 
 /// The longest name that Kafka accepts.
 pub const NAME_LIMIT: usize = 249;
-
-/// What a template may hold beside literal characters.
-pub const PLACEHOLDERS: [&str; 5] =
-    ["{stream}", "{type}", "{source}", "{munchkin_id}", "{activity_type_id}"];
 
 /// Why a text is no template. Positions are bytes from 0.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -172,10 +168,10 @@ fn push_value(buffer: &mut String, value: &str) {
 
 /// Cuts a name of legal (so single-byte) characters to the limit, a hash of the whole at its end.
 fn shorten(name: &mut String) {
-    let hash = Sha256::digest(name.as_bytes());
+    let hash = digest(&SHA256, name.as_bytes());
     name.truncate(NAME_LIMIT - 1 - 16);
     name.push('-');
-    for byte in &hash[..8] {
+    for byte in &hash.as_ref()[..8] {
         write!(name, "{byte:02x}").expect("a String takes any text");
     }
 }

@@ -13,10 +13,12 @@ mod bucket;
 pub mod caller;
 pub mod certificate;
 pub mod challenge;
+mod digest;
 pub mod moment;
 pub mod oauth;
 pub mod proof;
 pub mod public_keys;
+mod refresh;
 pub mod token;
 mod turns;
 pub mod validation;
@@ -90,15 +92,15 @@ impl Gate {
         let (caller, now) = (head.extensions.get::<Caller>().copied(), Moment::now());
         let caller = caller.unwrap_or_default();
         if let Some(certificate) = &self.certificate
-            && let Ok(proof) = certificate.authenticate(head.extensions.get::<Presented>())
+            && let Some(proof) = certificate.authenticate(head.extensions.get::<Presented>())
         {
             return Ok(Admission::Proven(proof));
         }
         let mut refusal = Refusal::BadCredentials { challenge: "Bearer realm=\"millrace\"" };
         if let Some(tokens) = &self.tokens {
             match tokens.authenticate(&head.headers, head.uri.query()) {
-                Ok(proof) => return Ok(Admission::Proven(proof)),
-                Err(_) => refusal = Refusal::BadCredentials { challenge: tokens.challenge() },
+                Some(proof) => return Ok(Admission::Proven(proof)),
+                None => refusal = Refusal::BadCredentials { challenge: tokens.challenge() },
             }
         }
         if let Some(oauth) = &self.oauth {
@@ -116,11 +118,6 @@ impl Gate {
         Err(refusal)
     }
 }
-
-/// Whoever sent this is nobody that the source knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("bad credentials")]
-pub struct BadCredentials;
 
 #[cfg(test)]
 mod tests {

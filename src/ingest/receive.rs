@@ -32,21 +32,21 @@ use crate::{
         },
     },
     observe::{
-        metrics::Metrics,
+        metrics::{Metrics, SourceMetrics},
         traces::{Span, Traces},
     },
     source::SourceName,
 };
 
 mod adobe;
-mod asker;
 mod ids;
 mod kept;
 mod path;
+mod request_log;
 mod source;
 mod token;
 
-use self::{asker::Asker, ids::Ids, path::Asks, token::TokenRequests};
+use self::{ids::Ids, path::Intent, request_log::RequestLog, token::TokenRequests};
 
 pub use adobe::AdobeIo;
 pub use source::{Append, Source, Store};
@@ -55,6 +55,7 @@ pub use source::{Append, Source, Store};
 struct Sharing {
     source: Source,
     party: Party,
+    metrics: SourceMetrics,
 }
 
 /// Answers the requests of all sources.
@@ -75,7 +76,8 @@ impl Receiver {
         metrics: &Metrics,
     ) -> Self {
         let numbered = sources.into_iter().enumerate().map(|(number, source)| {
-            (source.name.clone(), Sharing { source, party: Party::source(number) })
+            let metrics = metrics.source(source.name.as_str());
+            (source.name.clone(), Sharing { source, party: Party::source(number), metrics })
         });
         let sources: HashMap<_, _> = numbered.collect();
         Self {
@@ -102,23 +104,23 @@ impl Receiver {
     /// The story of a delivery.
     async fn receive<B>(
         &self,
-        Sharing { source, party }: &Sharing,
+        Sharing { source, party, metrics }: &Sharing,
         request: Request<B>,
-        asker: &mut Asker<'_>,
+        log: &mut RequestLog<'_>,
     ) -> Result<Outcome, Outcome>
     where
         B: hyper::body::Body<Data = Bytes> + Unpin,
     {
         let deadline = Instant::now() + self.request_timeout;
-        let (head, body) = request.into_parts();
+        let (head, incoming) = request.into_parts();
         let admission = match source.admit(&head, deadline).await {
             Ok(admission) => admission,
             Err(refused) => {
-                return self.question(source, &head, body, deadline).await.ok_or(refused);
+                return self.question(source, &head, incoming, deadline).await.ok_or(refused);
             }
         };
         let from = match &admission {
-            // Whoever Adobe I/O delivers to has its certificate behind it: the recipient is not checked yet.
+            // Adobe I/O's certificate proves the sender and not the recipient, which is not checked yet.
             Admission::Proven(proof) if proof.is_shared() => body::From::Stranger,
             Admission::Proven(_) => body::From::Known(*party),
             Admission::Signed(_) => body::From::Stranger,
@@ -126,66 +128,66 @@ impl Receiver {
         if matches!(from, body::From::Known(_)) {
             keep(&head, *party);
         }
-        let body = body::read(&head.headers, body, &self.limits, from, deadline).await?;
-        asker.body_came(body.received, body.bytes.len());
-        let body = match source.question(&head, body).await {
+        let wire = body::read(&head.headers, incoming, &self.limits, from, deadline).await?;
+        log.body_came(wire.received, wire.bytes.len());
+        let wire = match source.question(&head, wire).await {
             Ok(answer) => return Ok(answer),
-            Err(body) => body,
+            Err(delivery) => delivery,
         };
         let proof = tokio::select! {
-            proof = source.prove(admission, &body.bytes, deadline) => proof?,
-            () = body.reservation.evicted() => return Err(Outcome::OverBudget),
+            proof = source.prove(admission, &wire.bytes, deadline) => proof?,
+            () = wire.reservation.evicted() => return Err(Outcome::OverBudget),
         };
-        let mut body = body.inflated(&head.headers, &self.limits, deadline).await?;
+        let mut body = wire.inflated(&head.headers, &self.limits, deadline).await?;
         if let Some(adobe) = source.adobe.as_ref().filter(|_| proof.is_shared()) {
             adobe.is_meant_for_us(&body).await?;
             proof.was_meant_for_us(Instant::now().into());
         }
-        // Only now nothing about it is a stranger's any more.
+        // Only now the delivery and its memory are known to be this source's.
         body.reservation.belongs_to(*party);
         keep(&head, *party);
         if kept::is_repeat(&head.headers) {
-            self.report.repeated(source.name.as_str());
+            metrics.repeated_deliveries.inc();
         }
-        let mut kept = kept::worth_keeping(&head.headers, body.still_coded, asker.ids.request());
+        let mut kept = kept::worth_keeping(&head.headers, body.still_coded, log.ids.request());
         if proof.is_shared() {
             kept::has_no_origin(&mut kept);
         }
-        if let Some((parent, state)) = asker.span.as_parent() {
+        if let Some((parent, state)) = log.span.as_parent() {
             kept::is_child_of(&mut kept, parent, state);
         }
-        asker.stored_at = Some(source.append(kept, body, proof, deadline).await?);
+        log.stored_at = Some(source.append(kept, body, proof, deadline).await?);
         Ok(Outcome::Stored)
     }
 
     /// The source that a request is for, or what to answer without one.
-    fn route<B>(&self, request: &Request<B>) -> Result<(&Sharing, Asks), Outcome> {
-        let (name, asks) = path::read(request)?;
+    fn route<B>(&self, request: &Request<B>) -> Result<(&Sharing, Intent), Outcome> {
+        let (name, intent) = path::read(request)?;
         let source = self.sources.get(&name).ok_or(Outcome::UnknownSource)?;
-        Ok((source, asks))
+        Ok((source, intent))
     }
 
     /// The answer of a source, and where the delivery is if it was stored.
     async fn ask(
         &self,
         sharing: &Sharing,
-        asks: Asks,
+        intent: Intent,
         request: Request<Incoming>,
         ids: &Ids,
     ) -> (Outcome, Option<u64>) {
         let source = &sharing.source;
-        let span = match asks {
-            Asks::ToDeliver => self.traces.delivery(source.name.as_str(), request.headers()),
-            Asks::WhetherItIsThere => Span::default(),
+        let span = match intent {
+            Intent::Deliver => self.traces.delivery(source.name.as_str(), request.headers()),
+            Intent::Probe => Span::default(),
         };
-        let mut asker = Asker::new(&self.report, &source.name, ids, span);
-        let outcome = match asks {
-            Asks::ToDeliver => self.receive(sharing, request, &mut asker).await,
-            Asks::WhetherItIsThere => Ok(source.probe(&request)),
+        let mut log = RequestLog::new(&self.report, sharing, ids, span);
+        let outcome = match intent {
+            Intent::Deliver => self.receive(sharing, request, &mut log).await,
+            Intent::Probe => Ok(source.probe(&request)),
         };
         let outcome = outcome.unwrap_or_else(|refused| refused);
-        let stored_at = asker.stored_at;
-        asker.answered(&outcome);
+        let stored_at = log.stored_at;
+        log.answered(&outcome);
         (outcome, stored_at)
     }
 }
@@ -216,16 +218,17 @@ impl Handler for Receiver {
         if let Some(tokens) = self.token_requests.as_ref().filter(|it| it.are_at(&request)) {
             return tokens.answer(request, client, self.request_timeout, &self.report).await;
         }
-        let (version, ids) = (request.version(), Ids::of(request.headers(), client));
+        let version = request.version();
+        let ids = Ids::of(request.headers(), client);
         let (outcome, stored_at) = match self.route(&request) {
-            Ok((sharing, asks)) => self.ask(sharing, asks, request, &ids).await,
+            Ok((sharing, intent)) => self.ask(sharing, intent, request, &ids).await,
             Err(outcome) => {
                 let path = path::named(request.uri().path());
                 self.report.request(UNKNOWN, &outcome, &path, &ids.names(None));
                 (outcome, None)
             }
         };
-        let mut response = outcome.reply().response(version);
+        let mut response = outcome.response(version);
         ids.answer(response.headers_mut(), stored_at);
         response
     }

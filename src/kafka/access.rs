@@ -4,9 +4,11 @@
 //! whether the [`Access`] is still the one that it was made with, and makes a new one if not.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicU64, Ordering},
 };
+
+use parking_lot::Mutex;
 
 use crate::config;
 
@@ -28,12 +30,12 @@ impl Access {
 
     /// With the generation that it is of.
     pub fn get(&self) -> (u64, Arc<config::Kafka>) {
-        let kafka = self.kafka.lock().unwrap_or_else(PoisonError::into_inner);
+        let kafka = self.kafka.lock();
         (self.generation(), kafka.clone())
     }
 
     pub fn renew(&self, kafka: config::Kafka) {
-        let mut current = self.kafka.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.kafka.lock();
         *current = Arc::new(kafka);
         self.generation.fetch_add(1, Ordering::SeqCst);
     }

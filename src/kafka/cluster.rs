@@ -6,16 +6,17 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
+        OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tracing::{error, info, warn};
 
-use super::{addresses::Told, errors};
+use super::{errors, inspect::NamedBrokers};
 
 #[derive(Debug)]
 pub(super) struct Cluster {
@@ -28,13 +29,13 @@ pub(super) struct Cluster {
     busy: AtomicU64,
     /// A client lost all its brokers; nobody has looked since.
     suspected: AtomicBool,
-    trouble: Mutex<Trouble>,
+    trouble: Mutex<Outage>,
     /// Which brokers the cluster named first, for those who ask for that.
-    named: OnceLock<Told>,
+    named: OnceLock<NamedBrokers>,
 }
 
 #[derive(Debug, Default)]
-struct Trouble {
+struct Outage {
     /// The last thing that a client complained of.
     reason: String,
     needs_a_person: bool,
@@ -84,7 +85,7 @@ impl Cluster {
     }
 
     pub(super) fn is_away(&self) -> bool {
-        self.trouble().away_since.is_some()
+        self.trouble.lock().away_since.is_some()
     }
 
     /// A client's complaint (librdkafka's error callback).
@@ -93,7 +94,7 @@ impl Cluster {
             self.suspected.store(true, Ordering::Relaxed);
             return;
         }
-        let mut trouble = self.trouble();
+        let mut trouble = self.trouble.lock();
         // A refused login says more than the closed connections that follow it.
         if errors::needs_a_person(code) || !trouble.needs_a_person {
             trouble.reason = reason.into();
@@ -102,25 +103,25 @@ impl Cluster {
     }
 
     /// A client says which brokers the cluster names.
-    pub(super) fn names(&self, told: Option<Told>) {
-        if let Some(told) = told {
+    pub(super) fn names(&self, named: Option<NamedBrokers>) {
+        if let Some(named) = named {
             // The first time is the one that counts.
-            let _ = self.named.set(told);
+            let _ = self.named.set(named);
         }
     }
 
-    pub(super) fn named(&self) -> Option<&Told> {
+    pub(super) fn named(&self) -> Option<&NamedBrokers> {
         self.named.get()
     }
 
     /// A connection of a client's failed, for this reason.
     pub(super) fn failed(&self, reason: &str) {
-        self.trouble().failed = reason.into();
+        self.trouble.lock().failed = reason.into();
     }
 
     /// The last complaint, or else why the last connection failed, for a person to read.
     pub(super) fn last_complaint(&self) -> Option<String> {
-        let trouble = self.trouble();
+        let trouble = self.trouble.lock();
         let known = [&trouble.reason, &trouble.failed].into_iter().find(|known| !known.is_empty());
         known.cloned()
     }
@@ -129,7 +130,7 @@ impl Cluster {
     pub(super) fn is_there(&self) {
         self.answered();
         self.suspected.store(false, Ordering::Relaxed);
-        let mut trouble = self.trouble();
+        let mut trouble = self.trouble.lock();
         let away_since = trouble.away_since.take();
         trouble.needs_a_person = false;
         trouble.reason.clear();
@@ -145,7 +146,7 @@ impl Cluster {
         if self.silence().is_some_and(|silence| silence < ASK_AFTER) {
             return false; // Somebody else had an answer meanwhile.
         }
-        let mut trouble = self.trouble();
+        let mut trouble = self.trouble.lock();
         if trouble.away_since.is_some() {
             return false;
         }
@@ -167,11 +168,6 @@ impl Cluster {
     fn since(&self, time: &AtomicU64) -> Option<Duration> {
         let time = time.load(Ordering::Relaxed);
         (time > 0).then(|| Duration::from_millis(self.now().saturating_sub(time)))
-    }
-
-    fn trouble(&self) -> MutexGuard<'_, Trouble> {
-        // Every change is complete in itself, so a panic elsewhere leaves nothing half done.
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,12 +6,13 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use rdkafka::{
     ClientConfig, ClientContext, Message,
     config::RDKafkaLogLevel,
@@ -23,10 +24,10 @@ use tracing::{debug, error, warn};
 use crate::kafka::produce::{Failure, Outcome, Token};
 
 use super::{
-    addresses,
     cluster::Cluster,
     errors::{self, is_brokers_word, is_missing_topic},
-    gate::Gate,
+    inspect,
+    partition_queue::PartitionQueues,
     pending::Pending,
     topics::Topics,
     watch::Watch,
@@ -52,13 +53,13 @@ pub(super) type Producing = Context<Reports>;
 pub(super) struct Reports {
     topics: Arc<Topics>,
     watch: Option<Arc<Watch>>,
-    state: Mutex<State>,
+    state: Mutex<ProducerState>,
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct ProducerState {
     pub(super) pending: Pending,
-    pub(super) gate: Gate,
+    pub(super) queues: PartitionQueues,
     pub(super) outcomes: Vec<(Token, Outcome)>,
     /// Something failed since the last look.
     pub(super) failed: bool,
@@ -81,13 +82,13 @@ impl Producing {
     pub(super) fn new(topics: Arc<Topics>, watch: Option<Arc<Watch>>) -> Self {
         let cluster = Arc::clone(topics.cluster());
         if let Some(watch) = &watch {
-            watch.begins_anew();
+            watch.reset_counts();
         }
         let reports = Reports { topics, watch, state: Mutex::default() };
         Self { cluster, events: AtomicU64::new(0), reports }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, ProducerState> {
         self.reports.state()
     }
 }
@@ -167,7 +168,7 @@ impl TakeReport for () {
     fn take(&self, _: &DeliveryResult<'_>, _: usize) {}
 
     fn statistics(&self, cluster: &Cluster, json: &[u8]) {
-        cluster.names(addresses::told(json));
+        cluster.names(inspect::named_brokers(json));
     }
 
     fn hear(&self, cluster: &Cluster, facility: &str, line: &str) {
@@ -259,24 +260,24 @@ fn kept_out<'a>(facility: &str, line: &'a str) -> Option<(&'a str, &'a str)> {
 }
 
 impl Reports {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ProducerState> {
         // Every change is complete in itself, so a panic elsewhere leaves nothing half done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
-impl State {
+impl ProducerState {
     /// A record of the library's has its outcome; `by` is the partition that acknowledged it, if one
-    /// did. Its token, and whether that is another partition than the gate thought.
+    /// did. Its token, and whether that is another partition than it was sent to.
     pub(super) fn settle(&mut self, slot: usize, by: Option<u32>) -> Option<(Token, bool)> {
-        let (token, door) = self.pending.remove(slot)?;
-        let settled = door.map(|door| self.gate.settled(door, by, Instant::now()));
+        let (token, target) = self.pending.remove(slot)?;
+        let settled = target.map(|target| self.queues.settled(target, by, Instant::now()));
         Some((token, settled.unwrap_or_default()))
     }
 
-    /// What waits at the gate is taken back.
-    pub(super) fn send_home(&mut self) {
-        for slot in self.gate.send_home() {
+    /// Records that wait for their turn are taken back.
+    pub(super) fn drain_queues(&mut self) {
+        for slot in self.queues.drain() {
             let purged = self.pending.remove(slot).map(|(token, _)| token);
             let outcome = |token| (token, Outcome::Failed(Failure::Purged));
             self.outcomes.extend(purged.map(outcome));
@@ -286,7 +287,7 @@ impl State {
     /// Everything that has an outcome, and a purge for everything that has none. Reports that come
     /// later find nobody.
     pub(super) fn close(&mut self) -> Vec<(Token, Outcome)> {
-        self.send_home();
+        self.drain_queues();
         let mut outcomes = std::mem::take(&mut self.outcomes);
         let purged = self.pending.take_all().into_iter();
         outcomes.extend(purged.map(|token| (token, Outcome::Failed(Failure::Purged))));
@@ -332,7 +333,7 @@ mod tests {
 
     #[test]
     fn closing_gives_every_record_its_one_outcome() {
-        let mut state = State::default();
+        let mut state = ProducerState::default();
         let slots: Vec<_> =
             (0..4).map(|token| state.pending.insert(token, 1, Instant::now())).collect();
         state.pending.remove(slots[2]);
@@ -363,7 +364,7 @@ mod tests {
 
     #[test]
     fn nobody_purged_what_a_fatal_producer_emptied_out() {
-        let mut state = State::default();
+        let mut state = ProducerState::default();
         state.outcomes.push((0, Outcome::Delivered));
         state.outcomes.push((1, Outcome::Failed(Failure::Purged)));
         state.outcomes.push((2, Outcome::Failed(Failure::Refused("too large".into()))));

@@ -10,19 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{
-    admin::{AdminClient, AdminOptions, ResourceSpecifier},
-    client::DefaultClientContext,
-    config::RDKafkaLogLevel,
-    error::RDKafkaErrorCode as Code,
-};
-
 use crate::config;
 
 use super::{
-    errors, probe,
-    probe::ProbeError,
-    properties,
+    inspect::{
+        InspectError, Inspector, TopicInfo,
+        settings::{NoSettings, Settings, settings},
+    },
     topics::{AdminMaker, Made, TopicMaker, of_checkpoints},
 };
 
@@ -63,10 +57,11 @@ pub fn ensure_topics(
     topics: &config::Topics,
     names: &[String],
     patience: Duration,
-) -> Result<Vec<(String, Ensured)>, ProbeError> {
-    let maker = AdminMaker::new(kafka, topics)
-        .map_err(|error| ProbeError::Config(format!("no thread for the admin client: {error}")))?;
-    let mut cluster = Asked { kafka, maker, patience, is_first: true };
+) -> Result<Vec<(String, Ensured)>, InspectError> {
+    let maker = AdminMaker::new(kafka, topics).map_err(|error| {
+        InspectError::Config(format!("no thread for the admin client: {error}"))
+    })?;
+    let mut cluster = Asked { kafka, topics, maker, patience, is_first: true };
     let mut ensured = ensure(&mut cluster, topics, names, patience)?;
     let take = |name: &String| {
         let unknown = || Ensured::Refused(format!("topic `{name}`: the cluster did not answer"));
@@ -78,7 +73,7 @@ pub fn ensure_topics(
 /// What is asked of a cluster.
 trait Ask {
     /// Those of `names` that it shows.
-    fn shown(&mut self, names: &[String]) -> Result<HashMap<String, Shown>, ProbeError>;
+    fn shown(&mut self, names: &[String]) -> Result<HashMap<String, TopicInfo>, InspectError>;
     /// The settings of each of `names`.
     fn settings(&mut self, names: &[String]) -> HashMap<String, Result<Settings, NoSettings>>;
     fn make(&mut self, names: &[String]) -> Vec<(String, Made)>;
@@ -86,6 +81,7 @@ trait Ask {
 
 struct Asked<'a> {
     kafka: &'a config::Kafka,
+    topics: &'a config::Topics,
     maker: AdminMaker,
     patience: Duration,
     /// Nothing was asked yet.
@@ -93,9 +89,15 @@ struct Asked<'a> {
 }
 
 impl Ask for Asked<'_> {
-    fn shown(&mut self, names: &[String]) -> Result<HashMap<String, Shown>, ProbeError> {
-        let is_first = std::mem::take(&mut self.is_first);
-        probe::shown(self.kafka, names, self.patience, is_first)
+    fn shown(&mut self, names: &[String]) -> Result<HashMap<String, TopicInfo>, InspectError> {
+        let Some(first) = names.first() else { return Ok(HashMap::new()) };
+        let inspector = Inspector::new(self.kafka, Some(self.topics))?;
+        // The first question also looks at the addresses that the cluster names.
+        match std::mem::take(&mut self.is_first) {
+            true => inspector.reach(first, self.patience)?,
+            false => inspector.first_answer(first, self.patience, &mut || Ok(()))?,
+        };
+        inspector.shown(names, self.patience)
     }
 
     fn settings(&mut self, names: &[String]) -> HashMap<String, Result<Settings, NoSettings>> {
@@ -112,7 +114,7 @@ fn ensure(
     topics: &config::Topics,
     names: &[String],
     patience: Duration,
-) -> Result<HashMap<String, Ensured>, ProbeError> {
+) -> Result<HashMap<String, Ensured>, InspectError> {
     let mut found = cluster.shown(names)?;
     let (mut there, mut missing): (Vec<_>, Vec<_>) =
         names.iter().cloned().partition(|name| found.contains_key(name));
@@ -163,20 +165,13 @@ fn never_shown(name: String) -> (String, Ensured) {
     (name, Ensured::Refused(why))
 }
 
-/// A topic that the cluster shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Shown {
-    Topic { partitions: usize, replicas: usize },
-    Trouble(String),
-}
-
 /// Adds what becomes of those of `there` that the cluster shows; returns those that it does not show,
 /// or not on every broker yet.
 fn compare(
     cluster: &mut impl Ask,
     topics: &config::Topics,
     there: &[String],
-    found: &HashMap<String, Shown>,
+    found: &HashMap<String, TopicInfo>,
     ensured: &mut HashMap<String, Ensured>,
 ) -> Vec<String> {
     let (there, mut unseen): (Vec<_>, Vec<_>) =
@@ -185,8 +180,8 @@ fn compare(
     let checkpoints = of_checkpoints(topics);
     for name in there {
         let result = match (found.get(&name), settings.get(&name)) {
-            (Some(Shown::Trouble(trouble)), _) => Ensured::Refused(trouble.clone()),
-            (Some(Shown::Topic { partitions, replicas }), Some(Ok(settings))) => {
+            (Some(TopicInfo::Trouble(trouble)), _) => Ensured::Refused(trouble.clone()),
+            (Some(TopicInfo::Exists { partitions, replicas, .. }), Some(Ok(settings))) => {
                 let topics = if name == topics.checkpoints { &checkpoints } else { topics };
                 let differences = differences(topics, *partitions, *replicas, settings);
                 if differences.is_empty() {
@@ -207,55 +202,6 @@ fn compare(
         ensured.insert(name, result);
     }
     unseen
-}
-
-/// A topic's settings in effect, under Kafka's own names.
-type Settings = HashMap<String, String>;
-
-/// Why a topic's settings are not known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum NoSettings {
-    /// The broker that was asked does not know the topic.
-    NotThereYet,
-    Because(String),
-}
-
-fn settings(
-    kafka: &config::Kafka,
-    names: &[String],
-    patience: Duration,
-) -> HashMap<String, Result<Settings, NoSettings>> {
-    let because = |why: &str| Err(NoSettings::Because(why.to_owned()));
-    let all = |why: &str| names.iter().map(|name| (name.clone(), because(why))).collect();
-    if names.is_empty() {
-        return HashMap::new();
-    }
-    let mut native = properties::client(kafka);
-    native.set_log_level(RDKafkaLogLevel::Emerg);
-    let admin: AdminClient<DefaultClientContext> = match native.create() {
-        Ok(admin) => admin,
-        Err(error) => return all(&properties::describe(&error)),
-    };
-    let runtime = match tokio::runtime::Builder::new_current_thread().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return all(&error.to_string()),
-    };
-    let resources: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-    let options = AdminOptions::new().request_timeout(Some(patience));
-    let described = match runtime.block_on(admin.describe_configs(&resources, &options)) {
-        Ok(described) => described,
-        Err(error) => return all(&properties::describe(&error)),
-    };
-    let read = |described: Result<rdkafka::admin::ConfigResource, Code>| match described {
-        Ok(resource) => {
-            let entries = resource.entries.into_iter();
-            Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect())
-        }
-        Err(Code::TopicAuthorizationFailed) => because("the principal needs DescribeConfigs on it"),
-        Err(code) if errors::is_missing_topic(code) => Err(NoSettings::NotThereYet),
-        Err(code) => because(&code.to_string()),
-    };
-    names.iter().cloned().zip(described.into_iter().map(read)).collect()
 }
 
 fn differences(
@@ -298,18 +244,6 @@ fn differences(
     differences
 }
 
-/// What a code says of a topic that is shown with one; `None` where it is simply not there.
-pub(super) fn trouble(name: &str, code: Code) -> Option<Shown> {
-    let text = match code {
-        code if errors::is_missing_topic(code) => return None,
-        Code::TopicAuthorizationFailed => {
-            format!("topic `{name}` may not be seen: the principal needs Describe on it")
-        }
-        code => format!("topic `{name}`: {code}"),
-    };
-    Some(Shown::Trouble(text))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,13 +260,14 @@ mod tests {
     }
 
     impl Ask for Lagging {
-        fn shown(&mut self, names: &[String]) -> Result<HashMap<String, Shown>, ProbeError> {
+        fn shown(&mut self, names: &[String]) -> Result<HashMap<String, TopicInfo>, InspectError> {
             if self.shown_after > 0 {
                 self.shown_after -= 1;
                 return Ok(HashMap::new());
             }
             let there = names.iter().filter(|name| self.topics.contains(&name.as_str()));
-            let topic = |name: &String| (name.clone(), Shown::Topic { partitions: 1, replicas: 1 });
+            let info = TopicInfo::Exists { partitions: 1, replicas: 1, leaderless: 0 };
+            let topic = |name: &String| (name.clone(), info.clone());
             Ok(there.map(topic).collect())
         }
 

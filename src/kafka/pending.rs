@@ -7,31 +7,31 @@
 
 use std::time::Instant;
 
-use super::gate::Door;
+use super::partition_queue::PartitionKey;
 use crate::kafka::produce::Token;
 
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    slots: Vec<Slot>,
+    slots: Vec<PendingRecord>,
     free: Vec<usize>,
     bytes: u64,
     count: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+struct PendingRecord {
     token: Token,
     /// 0 is an empty slot; a record weighs something always.
     weight: u32,
     since: Instant,
-    /// Through which it went to the library; `None` before, and for what passes no gate.
-    door: Option<Door>,
+    /// To which it went; `None` before, and for a record that waits in no queue.
+    target: Option<PartitionKey>,
 }
 
 impl Pending {
     /// Remembers `token` and returns its slot.
     pub(super) fn insert(&mut self, token: Token, weight: u32, since: Instant) -> usize {
-        let slot = Slot { token, weight: weight.max(1), since, door: None };
+        let slot = PendingRecord { token, weight: weight.max(1), since, target: None };
         self.bytes += u64::from(slot.weight);
         self.count += 1;
         match self.free.pop() {
@@ -52,27 +52,27 @@ impl Pending {
     }
 
     /// A record goes to the library.
-    pub(super) fn goes_through(&mut self, index: usize, door: Door) {
+    pub(super) fn sent_to(&mut self, index: usize, target: PartitionKey) {
         if let Some(slot) = self.slots.get_mut(index) {
-            slot.door = Some(door);
+            slot.target = Some(target);
         }
     }
 
     /// It does not, yet.
-    pub(super) fn comes_back(&mut self, index: usize) {
+    pub(super) fn requeue(&mut self, index: usize) {
         if let Some(slot) = self.slots.get_mut(index) {
-            slot.door = None;
+            slot.target = None;
         }
     }
 
-    /// Empties a slot; `None` if it was empty. Says through which door its record went.
-    pub(super) fn remove(&mut self, index: usize) -> Option<(Token, Option<Door>)> {
+    /// Empties a slot; `None` if it was empty. Says to which partition its record went.
+    pub(super) fn remove(&mut self, index: usize) -> Option<(Token, Option<PartitionKey>)> {
         let slot = self.slots.get_mut(index).filter(|slot| slot.weight > 0)?;
         self.bytes -= u64::from(slot.weight);
         self.count -= 1;
         slot.weight = 0;
         self.free.push(index);
-        Some((slot.token, slot.door))
+        Some((slot.token, slot.target))
     }
 
     /// Empties every slot.

@@ -113,8 +113,8 @@ pub trait Sink {
     /// block.
     fn topic(&mut self, topic: &str) -> TopicState;
 
-    /// Milliseconds since the cluster last answered anything at all; `None` if it never did.
-    /// Tells a topic in trouble from a cluster that is away.
+    /// For how long the cluster has not answered anything; `None` if it never did. Distinguishes a topic
+    /// in trouble from a cluster that is away.
     fn cluster_silence(&self) -> Option<Duration>;
 
     /// Whether a broker has this client wait now, for the sake of a quota: that nothing is acknowledged

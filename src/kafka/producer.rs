@@ -32,7 +32,7 @@ use crate::{
 use super::{
     context::{Producing, drain},
     errors,
-    gate::Waiting,
+    partition_queue::Waiting,
     properties,
     topics::Topics,
     transactions::{self, CHECKPOINT, Identity, Transactions},
@@ -163,13 +163,13 @@ impl Producer {
             let count = |topic: &str| self.topics.partitions(topic);
             let next = {
                 let state = &mut *client.context().state();
-                state.gate.next(Instant::now(), count).map(|(door, topic, record)| {
-                    state.pending.goes_through(record.slot, door);
-                    let partition = state.gate.chosen(door, record.key.as_deref());
-                    (door, topic, partition, record)
+                state.queues.next(Instant::now(), count).map(|(target, topic, record)| {
+                    state.pending.sent_to(record.slot, target);
+                    let partition = state.queues.chosen(target, record.key.as_deref());
+                    (target, topic, partition, record)
                 })
             };
-            let Some((door, topic, partition, mut record)) = next else { return };
+            let Some((target, topic, partition, mut record)) = next else { return };
             let mut message = BaseRecord::with_opaque_to(&topic, record.slot)
                 .payload(&*record.value)
                 .headers(record.headers);
@@ -180,8 +180,8 @@ impl Producer {
             let mut state = client.context().state();
             if matches!(error, KafkaError::MessageProduction(Code::QueueFull)) {
                 record.headers = message.headers.unwrap_or_default();
-                state.pending.comes_back(record.slot);
-                state.gate.comes_back(door, record);
+                state.pending.requeue(record.slot);
+                state.queues.requeue(target, record);
                 return;
             }
             let settled = state.settle(record.slot, None);
@@ -246,19 +246,19 @@ impl Sink for Producer {
             }
             let slot = state.pending.insert(token, weight, now);
             let count = |topic: &str| self.topics.partitions(topic);
-            let door = state.gate.door(record.topic, record.key, count);
-            if !state.gate.passes(door, now) {
+            let target = state.queues.target(record.topic, record.key, count);
+            if !state.queues.may_send(target, now) {
                 if record.size() > self.record_limit + ROOM {
                     // As the library says at once.
                     state.pending.remove(slot);
                     let (code, advice) = (Code::MessageSizeTooLarge, self.topics.advice());
                     return Err(SendError::Failed(errors::failure(code, record.topic, advice)));
                 }
-                state.gate.stand_in_line(door, waiting(record, slot));
+                state.queues.enqueue(target, waiting(record, slot));
                 return Ok(());
             }
-            state.pending.goes_through(slot, door);
-            (slot, state.gate.chosen(door, record.key))
+            state.pending.sent_to(slot, target);
+            (slot, state.queues.chosen(target, record.key))
         };
         let mut message = BaseRecord::with_opaque_to(record.topic, slot)
             // Never null: an empty slice still has an address, so librdkafka sees an empty value.
@@ -297,7 +297,7 @@ impl Sink for Producer {
     fn purge(&mut self) {
         self.purged = true;
         if let Some(client) = &self.client {
-            client.context().state().send_home();
+            client.context().state().drain_queues();
             // Not waiting: a broker's thread may sit in a name lookup for as long as that takes.
             client.purge(PurgeConfig::default().queue().non_blocking());
         }

@@ -18,7 +18,7 @@ mod shares;
 use std::{
     io,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -26,6 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::{Condvar, Mutex, RwLock};
 use rdkafka::{error::RDKafkaErrorCode as Code, metadata::MetadataTopic, producer::BaseProducer};
 use tracing::{debug, info, warn};
 
@@ -37,7 +38,7 @@ use super::{
     by_name::{self, Patience},
     cluster::Cluster,
     context::{Asking, drain},
-    errors, probe, properties,
+    errors, inspect, properties,
 };
 use directory::{Answers, Directory, Found, Rules};
 use lister::{Lister, Result as Listed};
@@ -195,7 +196,7 @@ impl Drop for Topics {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.shared.wake();
-        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let ended = self.ended.get_mut();
         // It may be waiting for an answer that does not come. Nothing is ever sent.
         let _ = ended.recv_timeout(LAST_QUESTION);
     }
@@ -203,29 +204,22 @@ impl Drop for Topics {
 
 impl Shared {
     fn read<T>(&self, look: impl FnOnce(&Directory) -> T) -> T {
-        look(&self.directory.read().unwrap_or_else(PoisonError::into_inner))
+        look(&self.directory.read())
     }
 
     fn write<T>(&self, change: impl FnOnce(&mut Directory) -> T) -> T {
-        change(&mut self.directory.write().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn woken(&self) -> MutexGuard<'_, bool> {
-        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
+        change(&mut self.directory.write())
     }
 
     fn wake(&self) {
-        *self.woken() = true;
+        *self.woken.lock() = true;
         self.wake.notify_one();
     }
 
     /// Waits to be woken, at most for `timeout`.
     fn wait(&self, timeout: Duration) {
-        let woken = self.woken();
-        let (mut woken, _) = self
-            .wake
-            .wait_timeout_while(woken, timeout, |woken| !*woken)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut woken = self.woken.lock();
+        self.wake.wait_while_for(&mut woken, |woken| !*woken, timeout);
         *woken = false;
     }
 
@@ -358,7 +352,7 @@ impl Worker {
         }
         let (_, kafka) = self.shared.access.get();
         let topic = self.shared.read(|directory| directory.any().to_owned());
-        let look = move || probe::warn_of_addresses(&kafka, &topic);
+        let look = move || inspect::warn_of_addresses(&kafka, &topic);
         self.looking = thread::Builder::new().name("kafka-address".into()).spawn(look).ok();
     }
 

@@ -51,8 +51,8 @@ pub(super) struct Transactions {
     pub found: Option<Vec<u8>>,
     /// Since when it has been looked for.
     looks_since: Instant,
-    /// The last trouble that people were told of.
-    told: String,
+    /// The last problem that was logged.
+    logged: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub(super) const CHECKPOINT: Token = Token::MAX;
 
 /// How long one call of the library may take: how late a stop is noticed.
 const SLICE: Duration = Duration::from_millis(100);
-/// How much longer than a transaction may last people are not told that one seems to have no end.
+/// How much longer than a transaction may last it is not logged that one seems to have no end.
 const GRACE: Duration = Duration::from_secs(30);
 /// Delivery reports are served between calls that wait for them.
 const SHORT_SLICE: Duration = Duration::from_millis(5);
@@ -82,18 +82,18 @@ type Client = BaseProducer<Producing>;
 
 impl Transactions {
     pub fn new(identity: Identity) -> Self {
-        let (looks_since, told) = (Instant::now(), String::new());
-        Self { identity, stage: Stage::New, reader: None, found: None, looks_since, told }
+        let (looks_since, logged) = (Instant::now(), String::new());
+        Self { identity, stage: Stage::New, reader: None, found: None, looks_since, logged }
     }
 
     /// Of a client that replaces another one.
-    pub fn begin_anew(&mut self) {
+    pub fn reclaim(&mut self) {
         self.stage = Stage::New;
         self.reader = None;
     }
 
     /// The client is of no more use.
-    pub fn must_begin_anew(&mut self) {
+    pub fn must_reclaim(&mut self) {
         self.stage = Stage::Ending;
     }
 
@@ -134,7 +134,7 @@ impl Transactions {
                     let text = format!("taking over as {}: {error}", self.identity.id);
                     if !is_retriable(&error) {
                         let advice = advice(&error, &self.identity, topics);
-                        self.tell(&format!("{text}{advice}"));
+                        self.log_once(&format!("{text}{advice}"));
                         return Err(Failure::Fatal(text));
                     }
                     if give_up() {
@@ -151,7 +151,7 @@ impl Transactions {
             match topics.state(&self.identity.topic) {
                 TopicState::Ready => {}
                 TopicState::Unavailable(why) => {
-                    self.tell(&why);
+                    self.log_once(&why);
                     thread::sleep(SLICE);
                     continue;
                 }
@@ -168,7 +168,7 @@ impl Transactions {
                 let text = properties::describe(&error);
                 if error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed) {
                     let run = topics.advice().allow_write(&self.identity.topic);
-                    self.tell(&format!("reading {}: {text}; run: {run}", self.identity.topic));
+                    self.log_once(&format!("reading {}: {text}; run: {run}", self.identity.topic));
                 }
                 debug!(error = text, "the checkpoints can't be read yet");
                 thread::sleep(SLICE);
@@ -176,14 +176,14 @@ impl Transactions {
                 && self.looks_since.elapsed() > self.identity.timeout + GRACE
             {
                 // Whoever had a transaction there has lost it by now. See decision 12.
-                self.tell(&format!(
+                self.log_once(&format!(
                     "{} can't be read to its end, as if a transaction on it had none; \
                      `kafka-transactions.sh find-hanging` names such a transaction, and `abort` ends it",
                     self.identity.topic
                 ));
             }
         }
-        self.told.clear();
+        self.logged.clear();
         Ok(())
     }
 
@@ -211,7 +211,7 @@ impl Transactions {
             Stage::Open => {}
             Stage::New | Stage::Alone | Stage::Ending => return false,
         }
-        client.context().state().send_home();
+        client.context().state().drain_queues();
         loop {
             match client.abort_transaction(SHORT_SLICE) {
                 Ok(()) => break,
@@ -259,14 +259,14 @@ impl Transactions {
         }
     }
 
-    /// People hear of each trouble once.
-    fn tell(&mut self, text: &str) {
-        if self.told != text {
+    /// Logs each problem once.
+    fn log_once(&mut self, text: &str) {
+        if self.logged != text {
             error!(
                 transactional_id = self.identity.id,
                 "nothing is delivered yet, deliveries stay in the spool: {text}"
             );
-            self.told = text.into();
+            self.logged = text.into();
         }
     }
 }

@@ -7,14 +7,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use prometheus::{Histogram, IntCounterVec};
+use parking_lot::Mutex;
+use prometheus::IntCounterVec;
 use serde::Deserialize;
 
-use crate::observe::metrics::Metrics;
+use crate::observe::metrics::{Metrics, SourceMetrics};
 
 /// More brokers than this are not shown: a source's producer speaks to those that lead its partitions.
 const BROKERS: usize = 256;
@@ -26,7 +26,7 @@ const THROTTLE: Duration = Duration::from_secs(120);
 pub struct Watch {
     source: String,
     metrics: Metrics,
-    produce_seconds: Histogram,
+    of_source: SourceMetrics,
     /// What the client said last, by the number of the broker.
     said: Mutex<BTreeMap<i32, Counts>>,
     /// Until when a broker may read nothing from the client.
@@ -98,24 +98,23 @@ fn no_broker() -> i32 {
 
 impl Watch {
     pub fn new(source: &str, metrics: &Metrics) -> Self {
-        let produce_seconds = metrics.kafka.produce_seconds.with_label_values(&[source]);
         Self {
             source: source.into(),
             metrics: metrics.clone(),
-            produce_seconds,
+            of_source: metrics.source(source),
             said: Mutex::default(),
             throttled_until: Mutex::default(),
         }
     }
 
     /// The source has a new client, which counts from zero.
-    pub(super) fn begins_anew(&self) {
-        self.said().clear();
+    pub(super) fn reset_counts(&self) {
+        self.said.lock().clear();
     }
 
     /// A record was acknowledged that was handed over at `since`.
     pub(super) fn acknowledged(&self, since: Instant) {
-        self.produce_seconds.observe(since.elapsed().as_secs_f64());
+        self.of_source.produce_seconds.observe(since.elapsed().as_secs_f64());
     }
 
     /// librdkafka's statistics, as it gives them.
@@ -132,7 +131,7 @@ impl Watch {
     /// Whether a broker has the client wait. That is known when the next statistics come, and holds from
     /// then on for as long as was said: rather too long than too short.
     pub(super) fn is_throttled(&self) -> bool {
-        self.throttled_until().is_some_and(|until| Instant::now() < until)
+        self.throttled_until.lock().is_some_and(|until| Instant::now() < until)
     }
 
     fn note_throttle(&self, statistics: &Statistics) {
@@ -141,22 +140,17 @@ impl Watch {
         let Some(longest) = longest.map(Duration::from_millis) else { return };
         tracing::debug!(source = self.source, ?longest, "a broker throttles the client");
         let until = Instant::now() + longest.min(THROTTLE);
-        let mut throttled_until = self.throttled_until();
+        let mut throttled_until = self.throttled_until.lock();
         *throttled_until = (*throttled_until).max(Some(until));
     }
 
-    fn throttled_until(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.throttled_until.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn show(&self, statistics: Statistics) {
-        let kafka = &self.metrics.kafka;
-        let source = self.source.as_str();
-        kafka.queue_records.with_label_values(&[source]).set(statistics.msg_cnt);
-        kafka.queue_bytes.with_label_values(&[source]).set(statistics.msg_size);
-        kafka.queue_limit_bytes.with_label_values(&[source]).set(statistics.msg_size_max);
+        self.of_source.kafka_queue_records.set(statistics.msg_cnt);
+        self.of_source.kafka_queue_bytes.set(statistics.msg_size);
+        self.of_source.kafka_queue_limit_bytes.set(statistics.msg_size_max);
 
-        let mut said = self.said();
+        let metrics = &self.metrics;
+        let mut said = self.said.lock();
         for broker in statistics.brokers.values() {
             let is_known = said.contains_key(&broker.nodeid);
             let was_there = broker.nodeid >= 0 && broker.connects > 0;
@@ -171,25 +165,21 @@ impl Watch {
             };
             let before = said.insert(broker.nodeid, now).unwrap_or_default();
             let number = broker.nodeid.to_string();
-            let labels = [source, number.as_str()];
-            kafka
-                .broker_connected
+            let labels = [self.source.as_str(), number.as_str()];
+            metrics
+                .kafka_broker_connected
                 .with_label_values(&labels)
                 .set(i64::from(matches!(broker.state.as_str(), "UP" | "UPDATE")));
             let seconds = broker.rtt.p99 as f64 / 1e6;
-            kafka.round_trip_seconds.with_label_values(&labels).set(seconds);
+            metrics.kafka_round_trip_seconds.with_label_values(&labels).set(seconds);
             let add = |counter: &IntCounterVec, before: u64, now: u64| {
                 counter.with_label_values(&labels).inc_by(now.saturating_sub(before));
             };
-            add(&kafka.request_timeouts, before.timeouts, now.timeouts);
-            add(&kafka.request_retries, before.retries, now.retries);
-            add(&kafka.request_errors, before.errors, now.errors);
-            add(&kafka.disconnects, before.disconnects, now.disconnects);
+            add(&metrics.kafka_request_timeouts, before.timeouts, now.timeouts);
+            add(&metrics.kafka_request_retries, before.retries, now.retries);
+            add(&metrics.kafka_request_errors, before.errors, now.errors);
+            add(&metrics.kafka_disconnects, before.disconnects, now.disconnects);
         }
-    }
-
-    fn said(&self) -> std::sync::MutexGuard<'_, BTreeMap<i32, Counts>> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -211,19 +201,21 @@ mod tests {
     fn what_a_client_counts_is_added_up_over_all_clients_of_a_source() {
         let metrics = Metrics::new();
         let watch = Watch::new("leads", &metrics);
-        let kafka = &metrics.kafka;
-        let timeouts = || kafka.request_timeouts.with_label_values(&["leads", "1"]).get();
+        let timeouts = || metrics.kafka_request_timeouts.with_label_values(&["leads", "1"]).get();
         watch.statistics(said(2, "UP").as_bytes());
         assert_eq!(timeouts(), 2);
         watch.statistics(said(3, "UP").as_bytes());
         assert_eq!(timeouts(), 3, "a client says what it has counted in all");
-        watch.begins_anew();
+        watch.reset_counts();
         watch.statistics(said(1, "DOWN").as_bytes());
         assert_eq!(timeouts(), 4);
-        assert_eq!(kafka.request_errors.with_label_values(&["leads", "1"]).get(), 6);
-        assert_eq!(kafka.broker_connected.with_label_values(&["leads", "1"]).get(), 0);
-        assert_eq!(kafka.round_trip_seconds.with_label_values(&["leads", "1"]).get(), 0.0025);
-        assert_eq!(kafka.queue_bytes.with_label_values(&["leads"]).get(), 70);
+        assert_eq!(metrics.kafka_request_errors.with_label_values(&["leads", "1"]).get(), 6);
+        assert_eq!(metrics.kafka_broker_connected.with_label_values(&["leads", "1"]).get(), 0);
+        assert_eq!(
+            metrics.kafka_round_trip_seconds.with_label_values(&["leads", "1"]).get(),
+            0.0025
+        );
+        assert_eq!(metrics.kafka_queue_bytes.with_label_values(&["leads"]).get(), 70);
     }
 
     #[test]
@@ -242,7 +234,7 @@ mod tests {
         say(0);
         assert!(watch.is_throttled(), "the time that it said is not over");
         say(i64::MAX);
-        let until = watch.throttled_until().expect("it is throttled");
+        let until = watch.throttled_until.lock().expect("it is throttled");
         assert!(until <= Instant::now() + THROTTLE, "it is bounded");
     }
 
@@ -259,12 +251,10 @@ mod tests {
     #[test]
     fn what_can_not_be_read_changes_nothing() {
         let metrics = Metrics::new();
-        let before = metrics.render();
-        Metrics::new();
         let watch = Watch::new("leads", &metrics);
+        let before = metrics.render();
         watch.statistics(b"{\"brokers\":1}");
         watch.statistics(b"");
-        let count = |text: &str| text.matches("millrace_kafka_queue").count();
-        assert_eq!(count(&metrics.render()), count(&before));
+        assert_eq!(metrics.render(), before);
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     runtime::shutdown::{Phase, Shutdown},
 };
 
-/// What the service knows about itself; each is a sentence for a person, or `None`.
+/// What the service knows about itself; each is a sentence for operators, or `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
     /// Why deliveries can't be taken yet.
@@ -63,7 +63,7 @@ pub async fn serve(
     let rules = Rules {
         patience: Patience {
             header_timeout: Duration::from_secs(5),
-            // Nobody proves anything here; a scraper opens a new connection when it is late.
+            // No client authenticates here; a scraper opens a new connection when it is late.
             idle: Duration::from_secs(5),
         },
         connections: 64,

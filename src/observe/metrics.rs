@@ -1,380 +1,244 @@
-//! What the service counts, in Prometheus' terms: every metric, its unit and its labels in one place.
+//! What the service counts, in Prometheus' terms: every metric is a row of the table here.
+//!
+//! A row has a comment (its help, and its meaning in `deploy/METRICS.md`, which a test holds against the
+//! table), the field that it is in [`Metrics`], its further labels, its type and its name. Those of the
+//! process are shown from the start, those of a source from [`Metrics::announce`] on, and those with further
+//! labels once a value of these is known (`metrics/announce.rs`).
 //!
 //! Label values are bounded: sources are configured, topics are limited (`topics.limit`), outcomes
 //! and reasons are words from this program.
 
 mod announce;
-mod kafka;
-mod make;
+mod row;
 mod tries;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::{
-    Encoder, GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
+use prometheus::{Encoder, Gauge, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
+
+use self::row::{metrics, row};
+
+pub use self::{
+    row::{Metric, Row},
+    tries::Tries,
 };
-
-use self::make::Maker;
-
-pub use self::{kafka::Kafka, tries::Tries};
-
-/// Handles to every metric; clones share the same counters.
-#[derive(Clone)]
-pub struct Metrics {
-    registry: Registry,
-    /// Answered requests, by source and outcome (`reply::Outcome`'s words).
-    pub deliveries: IntCounterVec,
-    /// The last 24 hours as the sender sees them, by source.
-    pub tries: Tries,
-    /// Deliveries whose sender says that it tried before, by source.
-    pub repeated_deliveries: IntCounterVec,
-    /// From the last byte of the request to the answer, in seconds, by source.
-    pub answer_seconds: HistogramVec,
-    /// Requests that never reached a source: too many connections, time-outs before the head.
-    pub connections_refused: IntCounterVec,
-    /// One group commit: write and fdatasync, in seconds, by source.
-    pub sync_seconds: HistogramVec,
-    /// Undelivered bytes, by source.
-    pub spool_bytes: IntGaugeVec,
-    /// What `spool_bytes` may reach, by source.
-    pub spool_limit_bytes: IntGaugeVec,
-    /// Undelivered deliveries, by source.
-    pub spool_deliveries: IntGaugeVec,
-    /// How long until there is no room for more at the rate of the last minutes, by source; infinite
-    /// while it does not grow.
-    pub spool_seconds_until_full: GaugeVec,
-    /// Bytes that the volume of the spool has left, and what of them deliveries never take.
-    pub volume_available_bytes: IntGauge,
-    pub volume_reserve_bytes: IntGauge,
-    /// When the oldest undelivered delivery came, in Unix seconds; 0 when there is none.
-    pub spool_oldest_seconds: IntGaugeVec,
-    /// 1 when a sync failed and the spool acknowledges nothing more, by source.
-    pub spool_poisoned: IntGaugeVec,
-    /// Ranges of damaged bytes that were skipped and copied to quarantine, by source.
-    pub spool_damage: IntCounterVec,
-    /// Segments that were removed or replaced under the process and put back, by source.
-    pub spool_put_back: IntCounterVec,
-    /// 1 for a source that is set aside: it takes and delivers nothing, and the others go on.
-    pub source_set_aside: IntGaugeVec,
-    /// Items in the quarantine folder, their bytes, and when the oldest came, by source.
-    pub quarantine_items: IntGaugeVec,
-    pub quarantine_bytes: IntGaugeVec,
-    pub quarantine_oldest_seconds: IntGaugeVec,
-    /// Items that were removed since they were older than `quarantine.keep`, by source.
-    pub quarantine_removed: IntCounterVec,
-    /// Events acknowledged by Kafka, by source and topic.
-    pub events: IntCounterVec,
-    /// The same, by source and stream.
-    pub stream_events: IntCounterVec,
-    /// What librdkafka says of itself and of its brokers.
-    pub kafka: Kafka,
-    /// Dead letters acknowledged by Kafka, by source and reason.
-    pub dead_letters: IntCounterVec,
-    /// Refused events that wait for the dead-letter topic, by source.
-    pub dead_letters_waiting: IntGaugeVec,
-    /// Events written to quarantine, by source and reason.
-    pub quarantined: IntCounterVec,
-    /// Events that back-fill brought from Adobe's journal, by source and result: `missed` by the
-    /// webhook, `known` since it had brought them, `unidentified` since they have no id, `refused`.
-    pub journal_events: IntCounterVec,
-    /// Topics held at this moment, by source.
-    pub held_topics: IntGaugeVec,
-    /// What `held_topics` may reach; a source that has reached it waits.
-    pub held_topics_limit: IntGauge,
-    /// Times a topic was held, by source.
-    pub holds: IntCounterVec,
-    pub unanswered_records: IntCounterVec,
-    /// Producers replaced after a purge, a fatal error or a change of secrets, by source.
-    pub producer_renewals: IntCounterVec,
-    /// Ends of transactions in exactly-once delivery, by source and outcome: `committed`,
-    /// `committed-late` (without an answer), `aborted`, `fenced`.
-    pub transactions: IntCounterVec,
-    /// Constant 1: the kind of each source.
-    pub source_info: IntGaugeVec,
-    /// Records handed to the client library and not yet answered, by source.
-    pub in_flight: IntGaugeVec,
-    /// When the certificate in use expires, in Unix seconds, by the configuration key of its file.
-    pub tls_certificate_expiry: IntGaugeVec,
-    /// When it begins to be valid.
-    pub tls_certificate_start: IntGaugeVec,
-    /// Files that changed and were read again, by configuration key and outcome.
-    pub reloads: IntCounterVec,
-    /// 0 while what is in the files of a configuration key can't be used and what was read before is.
-    pub last_reload_successful: IntGaugeVec,
-    /// Fetches of the keys that Adobe I/O signs with, by result.
-    pub key_fetches: IntCounterVec,
-    /// Validation URLs of Adobe I/O's registrations, by source and what was done with them.
-    pub validations: IntCounterVec,
-    /// Events passed over because another one had their id, by source and by the other one's source.
-    /// One that is read again counts again.
-    pub duplicates: IntCounterVec,
-    /// Ids that are known, of all sources together.
-    pub deduplicate_ids: IntGauge,
-    /// What `deduplicate_ids` may reach; 0 when repeats are not recognised.
-    pub deduplicate_ids_limit: IntGauge,
-    /// When the oldest known id came, in Unix seconds; 0 when there is none.
-    pub deduplicate_oldest_seconds: IntGauge,
-    /// Ids of delivered events that could not be saved, by source.
-    pub deduplicate_unsaved: IntCounterVec,
-    /// Files of ids that could not be read to their end, by source.
-    pub deduplicate_unreadable: IntCounterVec,
-    /// Questions to identity providers, by source, what was asked for and result.
-    pub identity_requests: IntCounterVec,
-    /// Spans that no collector got, by why; there only while spans are made.
-    pub trace_spans_dropped: IntCounterVec,
-}
 
 /// What became of the events that `millrace backfill` brought, which reads it.
 pub const JOURNAL_EVENTS: &str = "millrace_journal_events_total";
 
+metrics! {
+    process:
+
+    /// When the process began.
+    start_time_seconds: IntGauge = "millrace_start_time_seconds";
+
+    /// What the volume of the spool has left.
+    volume_available_bytes: IntGauge = "millrace_volume_available_bytes";
+
+    /// What of the volume deliveries never take; below it the service is not ready.
+    volume_reserve_bytes: IntGauge = "millrace_volume_reserve_bytes";
+
+    /// How many topics of a source may be held; beyond it the source waits.
+    held_topics_limit: IntGauge = "millrace_held_topics_limit";
+
+    /// Ids of delivered events that are known, of all sources together.
+    deduplicate_ids: IntGauge = "millrace_deduplicate_ids";
+
+    /// How many ids may be known; 0 when repeats are not recognised.
+    deduplicate_ids_limit: IntGauge = "millrace_deduplicate_ids_limit";
+
+    /// When the oldest known id came, of the source with the most: its repeats from before are delivered
+    /// again.
+    deduplicate_oldest_seconds: IntGauge = "millrace_deduplicate_oldest_id_timestamp_seconds";
+
+    source:
+
+    /// Deliveries whose sender says that it tried before (x-adobe-retry-count).
+    repeated_deliveries: IntCounter = "millrace_repeated_deliveries_total";
+
+    /// Time from the last byte of a request to its answer.
+    answer_seconds: Histogram = "millrace_answer_seconds";
+
+    /// Time of one group commit (write and fdatasync).
+    sync_seconds: Histogram = "millrace_spool_sync_seconds";
+
+    /// Bytes in the spool that are not delivered yet.
+    spool_bytes: IntGauge = "millrace_spool_undelivered_bytes";
+
+    /// What the undelivered bytes of a source may reach.
+    spool_limit_bytes: IntGauge = "millrace_spool_limit_bytes";
+
+    /// Deliveries in the spool that are not delivered yet.
+    spool_deliveries: IntGauge = "millrace_spool_undelivered_deliveries";
+
+    /// Until there is no room for more at the rate of the last minutes; infinite while the spool does not
+    /// grow.
+    spool_seconds_until_full: Gauge = "millrace_spool_seconds_until_full";
+
+    /// When the oldest undelivered delivery came; 0 when there is none.
+    spool_oldest_seconds: IntGauge = "millrace_spool_oldest_undelivered_timestamp_seconds";
+
+    /// 1 when a sync failed and the spool acknowledges nothing more.
+    spool_poisoned: IntGauge = "millrace_spool_poisoned";
+
+    /// Damaged ranges skipped and copied to quarantine.
+    spool_damage: IntCounter = "millrace_spool_damaged_ranges_total";
+
+    /// Segments removed or replaced under the process, and put back from the open file.
+    spool_put_back: IntCounter = "millrace_spool_segments_put_back_total";
+
+    /// 1 while the source takes and delivers nothing, since its files need an operator.
+    source_set_aside: IntGauge = "millrace_source_set_aside";
+
+    /// Items in the quarantine folder.
+    quarantine_items: IntGauge = "millrace_quarantine_items";
+
+    /// Bytes of the items in the quarantine folder.
+    quarantine_bytes: IntGauge = "millrace_quarantine_bytes";
+
+    /// When the oldest item came into the quarantine folder; 0 when it is empty.
+    quarantine_oldest_seconds: IntGauge = "millrace_quarantine_oldest_item_timestamp_seconds";
+
+    /// Items removed from the quarantine folder, older than quarantine.keep.
+    quarantine_removed: IntCounter = "millrace_quarantine_removed_total";
+
+    /// Refused events that wait for the dead-letter topic.
+    dead_letters_waiting: IntGauge = "millrace_dead_letters_waiting";
+
+    /// Topics held at this moment.
+    held_topics: IntGauge = "millrace_held_topics";
+
+    /// Times that a topic was held.
+    holds: IntCounter = "millrace_topic_holds_total";
+
+    /// Records that were sent and never answered, and so were sent again: each may be there twice.
+    unanswered_records: IntCounter = "millrace_unanswered_records_total";
+
+    /// Producers replaced after a purge, a fatal error or a change of secrets.
+    producer_renewals: IntCounter = "millrace_producer_renewals_total";
+
+    /// Records handed to the Kafka client and not yet answered.
+    in_flight: IntGauge = "millrace_records_in_flight";
+
+    /// Ids of delivered events that could not be saved for the next start.
+    deduplicate_unsaved: IntCounter = "millrace_deduplicate_unsaved_ids_total";
+
+    /// Files of ids that could not be read to their end at the start.
+    deduplicate_unreadable: IntCounter = "millrace_deduplicate_unreadable_files_total";
+
+    /// Time from handing a record to the Kafka client to its acknowledgement.
+    produce_seconds: Histogram = "millrace_produce_seconds";
+
+    /// Records in the queue of the Kafka client.
+    kafka_queue_records: IntGauge = "millrace_kafka_queue_records";
+
+    /// Bytes in the queue of the Kafka client, as it counts them.
+    kafka_queue_bytes: IntGauge = "millrace_kafka_queue_bytes";
+
+    /// What the bytes in the queue of the Kafka client may reach.
+    kafka_queue_limit_bytes: IntGauge = "millrace_kafka_queue_limit_bytes";
+
+    labelled:
+
+    /// Constant 1, labelled with the version.
+    build_info[version]: IntGauge = "millrace_build_info";
+
+    /// Answered requests by source and outcome (the words of src/ANSWERS.md).
+    deliveries[source, outcome]: IntCounter = "millrace_deliveries_total";
+
+    /// Connections turned away before a request was read, by reason.
+    connections_refused[reason]: IntCounter = "millrace_connections_refused_total";
+
+    /// Events acknowledged by Kafka.
+    events[source, topic]: IntCounter = "millrace_events_delivered_total";
+
+    /// Events acknowledged by Kafka, by stream.
+    stream_events[source, stream]: IntCounter = "millrace_stream_events_total";
+
+    /// Dead letters acknowledged by Kafka, by reason.
+    dead_letters[source, reason]: IntCounter = "millrace_dead_letters_total";
+
+    /// Events and damaged ranges written to the quarantine folder, by reason.
+    quarantined[source, reason]: IntCounter = "millrace_quarantined_total";
+
+    /// Events brought from the journal: missed by the webhook, known, unidentified (without an id), or
+    /// refused.
+    journal_events[source, result]: IntCounter = JOURNAL_EVENTS;
+
+    /// Constant 1, labelled with the kind of each source.
+    source_info[source, kind]: IntGauge = "millrace_source_info";
+
+    /// Ends of transactions in exactly-once delivery: committed, committed-late (without an answer),
+    /// aborted, fenced.
+    transactions[source, outcome]: IntCounter = "millrace_transactions_total";
+
+    /// When the certificate in use expires, by the key of its file.
+    tls_certificate_expiry[key]: IntGauge = "millrace_tls_certificate_expiry_timestamp_seconds";
+
+    /// When the certificate in use begins to be valid, by the key of its file.
+    tls_certificate_start[key]: IntGauge = "millrace_tls_certificate_start_timestamp_seconds";
+
+    /// Files that changed and were read again, by key and outcome.
+    reloads[key, outcome]: IntCounter = "millrace_reloads_total";
+
+    /// 0 while the files of a configuration key can't be used and their previous content is, by key.
+    last_reload_successful[key]: IntGauge = "millrace_last_reload_successful";
+
+    /// Fetches of the keys that Adobe I/O signs with, by result.
+    key_fetches[result]: IntCounter = "millrace_public_key_fetches_total";
+
+    /// Validation URLs of Adobe I/O's registrations, by what was done with them.
+    validations[source, result]: IntCounter = "millrace_adobe_validations_total";
+
+    /// Events passed over because another one had their id, by that one's source (owner).
+    duplicates[source, owner]: IntCounter = "millrace_duplicates_total";
+
+    /// Questions to identity providers (keys, introspection), by result (ok, failed).
+    identity_requests[source, question, result]: IntCounter = "millrace_identity_requests_total";
+
+    /// Spans that no collector got, by why (queue-full, not-accepted, stopped).
+    trace_spans_dropped[reason]: IntCounter = "millrace_trace_spans_dropped_total";
+
+    /// 1 while there is a connection to the broker.
+    kafka_broker_connected[source, broker]: IntGauge = "millrace_kafka_broker_connected";
+
+    /// The 99th percentile of the times that requests to the broker took lately.
+    kafka_round_trip_seconds[source, broker]: Gauge = "millrace_kafka_round_trip_seconds";
+
+    /// Requests that the broker did not answer in time.
+    kafka_request_timeouts[source, broker]: IntCounter = "millrace_kafka_request_timeouts_total";
+
+    /// Requests other than those with records that were sent to the broker once more.
+    kafka_request_retries[source, broker]: IntCounter = "millrace_kafka_request_retries_total";
+
+    /// Requests to the broker that could not be sent, and answers that could not be read.
+    kafka_request_errors[source, broker]: IntCounter = "millrace_kafka_request_errors_total";
+
+    /// Connections to the broker that ended.
+    kafka_disconnects[source, broker]: IntCounter = "millrace_kafka_disconnects_total";
+
+    /// Tries of the last 24 hours as the sender counts them, by result (accepted, failed).
+    sender_tries[source, result]: IntGauge = "millrace_sender_tries";
+
+    /// Failed tries since the last one that was accepted.
+    sender_failed_in_a_row[source]: IntGauge = "millrace_sender_failed_in_a_row";
+
+    /// Failed tries in a row from now on that make the sender pause or disable its subscription.
+    sender_failures_left[source]: IntGauge = "millrace_sender_failures_left";
+}
+
 impl Metrics {
     pub fn new() -> Self {
-        let registry = Registry::new();
-        let make = Maker(&registry);
-        let counter = |name: &str, help: &str, labels: &[&str]| make.counter(name, help, labels);
-        let gauge = |name: &str, help: &str, labels: &[&str]| make.gauge(name, help, labels);
-        let one_gauge = |name: &str, help: &str| make.single(name, help);
-        let histogram = |name: &str, help: &str| make.seconds(name, help, &["source"]);
-        let build =
-            gauge("millrace_build_info", "Constant 1, labelled with the version.", &["version"]);
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let single = one_gauge;
-        let start = single("millrace_start_time_seconds", "When the process began.");
+        let metrics = Self::registered();
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        start.set(now.as_secs().try_into().unwrap_or(i64::MAX));
-        Self {
-            deliveries: counter(
-                "millrace_deliveries_total",
-                "Answered requests by source and outcome.",
-                &["source", "outcome"],
-            ),
-            tries: make.register(Tries::new()),
-            repeated_deliveries: counter(
-                "millrace_repeated_deliveries_total",
-                "Deliveries whose sender says that it tried before (x-adobe-retry-count).",
-                &["source"],
-            ),
-            answer_seconds: histogram(
-                "millrace_answer_seconds",
-                "Time from the last byte of a request to its answer.",
-            ),
-            connections_refused: counter(
-                "millrace_connections_refused_total",
-                "Connections turned away before a request was read, by reason.",
-                &["reason"],
-            ),
-            sync_seconds: histogram(
-                "millrace_spool_sync_seconds",
-                "Time of one group commit (write and fdatasync).",
-            ),
-            spool_bytes: gauge(
-                "millrace_spool_undelivered_bytes",
-                "Bytes in the spool that are not delivered yet.",
-                &["source"],
-            ),
-            spool_limit_bytes: gauge(
-                "millrace_spool_limit_bytes",
-                "What the undelivered bytes of a source may reach.",
-                &["source"],
-            ),
-            spool_deliveries: gauge(
-                "millrace_spool_undelivered_deliveries",
-                "Deliveries in the spool that are not delivered yet.",
-                &["source"],
-            ),
-            spool_seconds_until_full: make.fraction(
-                "millrace_spool_seconds_until_full",
-                "Until there is no room for more at the rate of the last minutes.",
-                &["source"],
-            ),
-            volume_available_bytes: single(
-                "millrace_volume_available_bytes",
-                "What the volume of the spool has left.",
-            ),
-            volume_reserve_bytes: single(
-                "millrace_volume_reserve_bytes",
-                "What of the volume deliveries never take; below it the service is not ready.",
-            ),
-            spool_oldest_seconds: gauge(
-                "millrace_spool_oldest_undelivered_timestamp_seconds",
-                "When the oldest undelivered delivery came; 0 when there is none.",
-                &["source"],
-            ),
-            spool_poisoned: gauge(
-                "millrace_spool_poisoned",
-                "1 when a sync failed and the spool acknowledges nothing more.",
-                &["source"],
-            ),
-            spool_damage: counter(
-                "millrace_spool_damaged_ranges_total",
-                "Damaged ranges skipped and copied to quarantine.",
-                &["source"],
-            ),
-            spool_put_back: counter(
-                "millrace_spool_segments_put_back_total",
-                "Segments removed or replaced under the process, and put back from the open file.",
-                &["source"],
-            ),
-            source_set_aside: gauge(
-                "millrace_source_set_aside",
-                "1 while the source takes and delivers nothing, since its files need an operator.",
-                &["source"],
-            ),
-            quarantine_items: gauge(
-                "millrace_quarantine_items",
-                "Items in the quarantine folder.",
-                &["source"],
-            ),
-            quarantine_bytes: gauge(
-                "millrace_quarantine_bytes",
-                "Bytes of the items in the quarantine folder.",
-                &["source"],
-            ),
-            quarantine_oldest_seconds: gauge(
-                "millrace_quarantine_oldest_item_timestamp_seconds",
-                "When the oldest item came into the quarantine folder; 0 when it is empty.",
-                &["source"],
-            ),
-            quarantine_removed: counter(
-                "millrace_quarantine_removed_total",
-                "Items removed from the quarantine folder, older than quarantine.keep.",
-                &["source"],
-            ),
-            events: counter(
-                "millrace_events_delivered_total",
-                "Events acknowledged by Kafka.",
-                &["source", "topic"],
-            ),
-            stream_events: counter(
-                "millrace_stream_events_total",
-                "Events acknowledged by Kafka, by stream.",
-                &["source", "stream"],
-            ),
-            kafka: Kafka::new(&make),
-            dead_letters: counter(
-                "millrace_dead_letters_total",
-                "Dead letters acknowledged by Kafka, by reason.",
-                &["source", "reason"],
-            ),
-            dead_letters_waiting: gauge(
-                "millrace_dead_letters_waiting",
-                "Refused events that wait for the dead-letter topic.",
-                &["source"],
-            ),
-            quarantined: counter(
-                "millrace_quarantined_total",
-                "Events and damaged ranges written to the quarantine folder, by reason.",
-                &["source", "reason"],
-            ),
-            journal_events: counter(
-                JOURNAL_EVENTS,
-                "Events brought from the journal: missed by the webhook, known, or unidentified.",
-                &["source", "result"],
-            ),
-            held_topics: gauge("millrace_held_topics", "Topics held at this moment.", &["source"]),
-            held_topics_limit: single(
-                "millrace_held_topics_limit",
-                "How many topics of a source may be held; beyond it the source waits.",
-            ),
-            source_info: gauge(
-                "millrace_source_info",
-                "Constant 1, labelled with the kind of each source.",
-                &["source", "kind"],
-            ),
-            holds: counter("millrace_topic_holds_total", "Times a topic was held.", &["source"]),
-            unanswered_records: counter(
-                "millrace_unanswered_records_total",
-                "Records that were sent and never answered, and so were sent again: each may be there twice.",
-                &["source"],
-            ),
-            producer_renewals: counter(
-                "millrace_producer_renewals_total",
-                "Producers replaced after a purge, a fatal error or a change of secrets.",
-                &["source"],
-            ),
-            transactions: counter(
-                "millrace_transactions_total",
-                "Ends of transactions in exactly-once delivery.",
-                &["source", "outcome"],
-            ),
-            in_flight: gauge(
-                "millrace_records_in_flight",
-                "Records handed to the Kafka client and not yet answered.",
-                &["source"],
-            ),
-            tls_certificate_expiry: gauge(
-                "millrace_tls_certificate_expiry_timestamp_seconds",
-                "When the certificate in use expires, by the key of its file.",
-                &["key"],
-            ),
-            tls_certificate_start: gauge(
-                "millrace_tls_certificate_start_timestamp_seconds",
-                "When the certificate in use begins to be valid, by the key of its file.",
-                &["key"],
-            ),
-            reloads: counter(
-                "millrace_reloads_total",
-                "Files that changed and were read again, by key and outcome.",
-                &["key", "outcome"],
-            ),
-            last_reload_successful: gauge(
-                "millrace_last_reload_successful",
-                "0 while changed files can't be used and what was read before is, by key.",
-                &["key"],
-            ),
-            key_fetches: counter(
-                "millrace_public_key_fetches_total",
-                "Fetches of the keys that Adobe I/O signs with, by result.",
-                &["result"],
-            ),
-            validations: counter(
-                "millrace_adobe_validations_total",
-                "Validation URLs of Adobe I/O's registrations, by what was done with them.",
-                &["source", "result"],
-            ),
-            duplicates: counter(
-                "millrace_duplicates_total",
-                "Events passed over because another one had their id, by that one's source (owner).",
-                &["source", "owner"],
-            ),
-            deduplicate_ids: one_gauge(
-                "millrace_deduplicate_ids",
-                "Ids of delivered events that are known, of all sources together.",
-            ),
-            deduplicate_ids_limit: one_gauge(
-                "millrace_deduplicate_ids_limit",
-                "How many ids may be known; 0 when repeats are not recognised.",
-            ),
-            deduplicate_oldest_seconds: one_gauge(
-                "millrace_deduplicate_oldest_id_timestamp_seconds",
-                "When the oldest known id came, of the source with the most: its repeats from before are delivered again.",
-            ),
-            deduplicate_unsaved: counter(
-                "millrace_deduplicate_unsaved_ids_total",
-                "Ids of delivered events that could not be saved for the next start.",
-                &["source"],
-            ),
-            deduplicate_unreadable: counter(
-                "millrace_deduplicate_unreadable_files_total",
-                "Files of ids that could not be read to their end at the start.",
-                &["source"],
-            ),
-            identity_requests: counter(
-                "millrace_identity_requests_total",
-                "Questions to identity providers (keys, introspection), by result (ok, failed).",
-                &["source", "question", "result"],
-            ),
-            trace_spans_dropped: counter(
-                "millrace_trace_spans_dropped_total",
-                "Spans that no collector got, by why (queue-full, not-accepted, stopped).",
-                &["reason"],
-            ),
-            registry,
-        }
+        metrics.start_time_seconds.set(now.as_secs().try_into().unwrap_or(i64::MAX));
+        metrics
     }
 
     /// The exposition text (`text/plain; version=0.0.4`).
     pub fn render(&self) -> String {
+        self.tries.show(self);
         let mut text = Vec::new();
         // Encoding writes to memory and the names are static: it can't fail.
         TextEncoder::new().encode(&self.registry.gather(), &mut text).unwrap_or_default();

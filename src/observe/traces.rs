@@ -1,7 +1,7 @@
-//! Spans, for whoever collects traces by OTLP: one for each delivery to a source, and one for its forwarding.
+//! Spans, for collectors of traces by OTLP: one for each delivery to a source, and one for its forwarding.
 //!
 //! Off unless the environment names a collector (`config::Traces`); then a [`Span`] is empty, and everything
-//! done to it is nothing. When on, a span costs its asker a push to a bounded queue: the SDK's own thread sends
+//! done to it is nothing. When on, a span costs its request a push to a bounded queue: the SDK's own thread sends
 //! them, and whatever is wrong with the collector loses spans, which are counted, and nothing else. Neither
 //! headers nor bodies nor queries are ever attributes; they carry secrets.
 
@@ -99,7 +99,8 @@ impl Span {
     /// By which others are children of this one, `traceparent` and `tracestate`, if it is going to be exported.
     pub fn as_parent(&self) -> Option<(String, String)> {
         let context = self.0.as_ref()?.span_context();
-        let (trace, span) = (context.trace_id(), context.span_id());
+        let trace = context.trace_id();
+        let span = context.span_id();
         let state = || context.trace_state().header();
         context.is_sampled().then(|| (format!("00-{trace}-{span}-01"), state()))
     }

@@ -38,14 +38,14 @@ pub struct Answer {
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     #[error("{place} did not answer within {} s", .limit.as_secs_f32())]
-    Timeout { place: Place, limit: Duration },
+    Timeout { place: ShownUrl, limit: Duration },
     /// No connection, no TLS, or an answer that broke off.
     #[error("{place}: {reason}")]
-    Unreachable { place: Place, reason: String },
+    Unreachable { place: ShownUrl, reason: String },
     #[error("{place} sends more than {limit} bytes")]
-    TooLarge { place: Place, limit: usize },
+    TooLarge { place: ShownUrl, limit: usize },
     #[error("{place} answers {status}")]
-    Status { place: Place, status: StatusCode },
+    Status { place: ShownUrl, status: StatusCode },
 }
 
 impl FetchError {
@@ -64,9 +64,9 @@ impl FetchError {
 
 /// An address as it may be shown: without query, fragment, user and password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Place(String);
+pub struct ShownUrl(String);
 
-impl Place {
+impl ShownUrl {
     pub fn of(url: &Url) -> Self {
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let host = url.host_str().unwrap_or_default();
@@ -74,13 +74,13 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ShownUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for ShownUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -108,7 +108,7 @@ impl Client {
         let answer = self.send(Request::new(Method::GET, url.clone()), limits).await?;
         match answer.status {
             StatusCode::OK => Ok(answer.body),
-            status => Err(FetchError::Status { place: Place::of(url), status }),
+            status => Err(FetchError::Status { place: ShownUrl::of(url), status }),
         }
     }
 
@@ -119,7 +119,7 @@ impl Client {
 
     /// Sends `request` and reads the whole answer.
     pub async fn send(&self, request: Request, limits: Limits) -> Result<Answer, FetchError> {
-        let place = Place::of(request.url());
+        let place = ShownUrl::of(request.url());
         let answered = tokio::time::timeout(limits.time, self.exchange(request, limits.bytes));
         let answered = answered
             .await

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use sha2::{Digest as _, Sha256};
+use aws_lc_rs::digest;
 
 use crate::{
     observe::metrics::Metrics,
@@ -57,18 +57,18 @@ pub struct Digest([u8; 32]);
 
 impl Digest {
     pub fn of(files: &[PathBuf]) -> Self {
-        let mut digest = Sha256::new();
+        let mut digest = digest::Context::new(&digest::SHA256);
         for file in files {
             let mut bytes = Vec::new();
             let read = File::open(file).and_then(|f| f.take(FILE_LIMIT).read_to_end(&mut bytes));
             if let Err(error) = read {
                 bytes = format!("{:?}", error.kind()).into();
-                digest.update([0]);
+                digest.update(&[0]);
             }
-            digest.update((bytes.len() as u64).to_le_bytes());
-            digest.update(bytes);
+            digest.update(&(bytes.len() as u64).to_le_bytes());
+            digest.update(&bytes);
         }
-        Self(digest.finalize().into())
+        Self(digest.finish().as_ref().try_into().expect("SHA-256 has 32 bytes"))
     }
 }
 
@@ -135,20 +135,16 @@ impl Watched {
         match result {
             Err(problem) => {
                 metrics.reloads.with_label_values(&[key, "failed"]).inc();
-                tracing::error!(
-                    key,
-                    problem,
-                    "what changed can't be used; what was read before is"
-                );
+                tracing::error!(key, problem, "reload failed; keeping the previous value");
                 self.failed = Some(now);
             }
             Ok(new) => {
                 let failed = self.failed.take().is_some();
                 if new {
                     metrics.reloads.with_label_values(&[key, "done"]).inc();
-                    tracing::info!(key, "what changed is in use");
+                    tracing::info!(key, "reloaded");
                 } else if failed {
-                    tracing::info!(key, "what is in use is in the files again");
+                    tracing::info!(key, "the files hold the value in use again");
                 }
             }
         }

@@ -6,13 +6,9 @@
 //! metrics may go too. Tasks wait for a phase with [`Shutdown::reached`], threads with
 //! [`Shutdown::wait`] or by looking at [`Shutdown::phase`].
 
-use std::{
-    future::Future,
-    io,
-    sync::{Arc, Condvar, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
+use parking_lot::{Condvar, Mutex};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -57,7 +53,7 @@ impl Shutdown {
 
     /// Goes forward to `phase`; does nothing when it is already there or further.
     pub fn advance(&self, phase: Phase) {
-        let _gate = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let _gate = self.0.gate.lock();
         let moved = self.0.phase.send_if_modified(|current| {
             let moves = *current < phase;
             *current = phase.max(*current);
@@ -76,9 +72,9 @@ impl Shutdown {
 
     /// Blocks a thread until `phase` is reached or `timeout` has passed; says whether it is reached.
     pub fn wait(&self, phase: Phase, timeout: Duration) -> bool {
-        let gate = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gate = self.0.gate.lock();
         let waiting = |(): &mut ()| !self.has_reached(phase);
-        let _ = self.0.changed.wait_timeout_while(gate, timeout, waiting);
+        self.0.changed.wait_while_for(&mut gate, waiting, timeout);
         self.has_reached(phase)
     }
 
@@ -91,7 +87,7 @@ impl Shutdown {
         }
         self.drain(delay, async {
             let name = signals.next().await;
-            info!(signal = name, "asked again: `shutdown.delay` is cut short");
+            info!(signal = name, "second signal; `shutdown.delay` ends now");
         })
         .await;
     }
@@ -99,7 +95,7 @@ impl Shutdown {
     /// [`Phase::Draining`] for `delay`, or until `hurry` resolves; then [`Phase::Closing`].
     pub async fn drain(&self, delay: Duration, hurry: impl Future<Output = ()>) {
         self.advance(Phase::Draining);
-        info!(?delay, "not ready any more; requests are still taken during `shutdown.delay`");
+        info!(?delay, "no longer ready; requests are still accepted during `shutdown.delay`");
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             () = hurry => {}

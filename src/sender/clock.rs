@@ -1,15 +1,9 @@
 //! Waking up on time. The runtime's own timers go off up to a millisecond late, which is more than
 //! many an answer takes; so the last stretch is waited for by a thread of its own.
 
-use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
-    io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
-    time::Duration,
-};
+use std::{cmp::Reverse, collections::BinaryHeap, io, sync::Arc, thread, time::Duration};
 
+use parking_lot::{Condvar, Mutex};
 use tokio::{sync::oneshot, time::Instant};
 
 /// Clones share the thread, which ends with the last of them.
@@ -59,7 +53,7 @@ impl Clock {
         let (ring, rung) = oneshot::channel();
         {
             let shared = &self.0.0;
-            let mut alarms = shared.lock();
+            let mut alarms = shared.alarms.lock();
             alarms.set += 1;
             let alarm = Alarm { at, number: alarms.set, ring };
             let soonest = alarms.due.peek().is_none_or(|Reverse(first)| alarm < *first);
@@ -75,34 +69,28 @@ impl Clock {
 
 impl Shared {
     fn run(&self) {
-        let mut alarms = self.lock();
+        let mut alarms = self.alarms.lock();
         while !alarms.over {
             let now = Instant::now();
             let next = alarms.due.peek().map(|Reverse(alarm)| alarm.at);
-            alarms = match next {
-                None => self.changed.wait(alarms).unwrap_or_else(PoisonError::into_inner),
+            match next {
+                None => self.changed.wait(&mut alarms),
                 Some(at) if at > now => {
-                    let waited = self.changed.wait_timeout(alarms, at - now);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
+                    self.changed.wait_for(&mut alarms, at - now);
                 }
                 Some(_) => {
                     if let Some(Reverse(alarm)) = alarms.due.pop() {
                         let _ = alarm.ring.send(()); // Whoever waited may have given up.
                     }
-                    alarms
                 }
-            };
+            }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Alarms> {
-        self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.lock().over = true;
+        self.0.alarms.lock().over = true;
         self.0.changed.notify_one();
     }
 }

@@ -122,7 +122,7 @@ fn left(spools: &[Spool], metrics: &Metrics) -> Vec<Left> {
     let left = spools.iter().map(|spool| Left {
         source: spool.source().clone(),
         backlog: spool.undelivered(),
-        held_topics: metrics.held_topics.with_label_values(&[spool.source().as_str()]).get(),
+        held_topics: metrics.source(spool.source().as_str()).held_topics.get(),
     });
     left.collect()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{oauth::OAuthParts, reload::TokenFile, ways::Ways};
+use super::{adobe::AdobeParts, oauth::OAuthParts, reload::TokenFile};
 use crate::{
     config::{Auth, SourceConfig},
     ingest::{
@@ -27,7 +27,7 @@ impl Front {
     /// The front half's view of this source.
     pub fn receiver(
         &self,
-        ways: &Ways,
+        adobe: &AdobeParts,
         oauth: &OAuthParts,
         store: Arc<dyn Store>,
     ) -> receive::Source {
@@ -36,10 +36,10 @@ impl Front {
             gate: Gate {
                 tokens: self.tokens.clone(),
                 certificate: self.auth.certificate.as_ref().map(Certificate::new),
-                signature: ways.signature(&self.auth),
+                signature: adobe.signature(&self.auth),
                 oauth: oauth.way(&self.name, &self.auth),
             },
-            adobe: ways.adobe_io(&self.name, &self.auth),
+            adobe: adobe.adobe_io(&self.name, &self.auth),
             store,
         }
     }

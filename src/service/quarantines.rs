@@ -53,17 +53,13 @@ impl Quarantines {
         for (source, quarantine) in &self.folders {
             match quarantine.sweep(self.keep, now) {
                 Ok(swept) => {
-                    let label = &[source.as_str()];
-                    let set = |gauge: &prometheus::IntGaugeVec, value: u64| {
-                        gauge
-                            .with_label_values(label)
-                            .set(i64::try_from(value).unwrap_or(i64::MAX));
-                    };
-                    set(&self.metrics.quarantine_items, swept.contents.items);
-                    set(&self.metrics.quarantine_bytes, swept.contents.bytes);
+                    let metrics = self.metrics.source(source.as_str());
+                    let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+                    metrics.quarantine_items.set(gauge(swept.contents.items));
+                    metrics.quarantine_bytes.set(gauge(swept.contents.bytes));
                     let oldest = swept.oldest.unwrap_or(0) / 1000;
-                    set(&self.metrics.quarantine_oldest_seconds, oldest);
-                    self.metrics.quarantine_removed.with_label_values(label).inc_by(swept.removed);
+                    metrics.quarantine_oldest_seconds.set(gauge(oldest));
+                    metrics.quarantine_removed.inc_by(swept.removed);
                     if swept.removed > 0 {
                         let items = swept.removed;
                         tracing::warn!(%source, items, "removed from quarantine by quarantine.keep");
@@ -71,7 +67,7 @@ impl Quarantines {
                 }
                 Err(error) => {
                     let folder = quarantine.folder().display();
-                    tracing::warn!(%source, %folder, %error, "the quarantine can't be looked at");
+                    tracing::warn!(%source, %folder, %error, "the quarantine can't be read");
                 }
             }
         }

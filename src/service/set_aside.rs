@@ -38,7 +38,7 @@ impl SetAside {
 
 /// Says that `source` is set aside.
 pub(super) fn report(source: &SourceName, why: &dyn std::fmt::Display, metrics: &Metrics) {
-    metrics.source_set_aside.with_label_values(&[source.as_str()]).set(1);
+    metrics.source(source.as_str()).source_set_aside.set(1);
     tracing::error!(
         %source, %why,
         "this source is set aside: its deliveries are answered 503 and nothing of it is delivered, until \

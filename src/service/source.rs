@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{StartError, front::Front, patience::open_patiently, set_aside};
+use super::{StartError, front::Front, open_retry::open_with_retries, set_aside};
 use crate::{
     config::{Config, SourceConfig},
     deliver::{
@@ -19,7 +19,10 @@ use crate::{
         quarantine::Quarantine,
         route::Router,
     },
-    ingest::{listen::reply::labels, receive::Store},
+    ingest::{
+        listen::reply::{self, Scope},
+        receive::Store,
+    },
     kafka::{Identity, Producer, Topics, Watch, produce::Sink},
     observe::{metrics::Metrics, traces::Traces},
     runtime::shutdown::{Phase, Shutdown},
@@ -27,7 +30,7 @@ use crate::{
 };
 
 /// What all sources share.
-pub(super) struct Surroundings<'a> {
+pub(super) struct SourceContext<'a> {
     pub config: &'a Config,
     pub folder: &'a Arc<Folder>,
     pub deduplicator: &'a Arc<Deduplicator>,
@@ -51,17 +54,18 @@ pub(super) struct RunningSource {
 }
 
 impl RunningSource {
-    pub fn open(source: &SourceConfig, around: &Surroundings<'_>) -> Result<Self, StartError> {
-        let Surroundings { config, folder, deduplicator, topics, router, metrics, traces } = around;
+    pub fn open(source: &SourceConfig, around: &SourceContext<'_>) -> Result<Self, StartError> {
+        let SourceContext { config, folder, deduplicator, topics, router, metrics, traces } =
+            around;
         metrics.announce(source.name.as_str(), source.kind.as_str());
-        metrics.announce_outcomes(source.name.as_str(), labels::OF_A_SOURCE);
-        metrics.announce_refusals(source.name.as_str(), dead_letter::REASONS);
+        metrics.announce_outcomes(source.name.as_str(), reply::labels(Scope::Source));
+        metrics.announce_dead_letters(source.name.as_str(), dead_letter::REASONS);
         let directory = folder.source_directory(&source.name);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
         checkpoint.check_fence()?;
         let saved = checkpoint.load()?;
         let delivered = saved.as_ref().map(Checkpoint::delivered);
-        let (writer, spool) = open_patiently(&source.name, || {
+        let (writer, spool) = open_with_retries(&source.name, || {
             folder.spool(&source.name, source.size_limit, metrics, delivered)
         })?;
         if let Some(saved) = &saved {
@@ -135,7 +139,7 @@ impl RunningSource {
         }
     }
 
-    /// Why nothing of this source is delivered any more, if a person has to look at it.
+    /// Why its forwarder stopped, if an operator has to act on it.
     pub fn problem(&self) -> Option<String> {
         self.problem.get().map(ToString::to_string)
     }
@@ -200,7 +204,7 @@ impl RunningForwarder {
             let (problem, source) = (self.problem.clone(), parts.spool.source().clone());
             parts.claims.recall(disk.now());
             if let Err(error) = self.work(parts, end, flush) {
-                tracing::error!(%source, %error, "nothing of this source is delivered any more");
+                tracing::error!(%source, %error, "forwarder stopped; this source is no longer delivered");
                 // The thread ends here: it is set once.
                 let _ = problem.set(error);
             }

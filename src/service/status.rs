@@ -2,11 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     time::Instant,
 };
 
-use super::growth::{Growth, seconds, seconds_of_common};
+use parking_lot::Mutex;
+
+use super::disk_forecast::{BacklogGrowth, seconds, seconds_of_common};
 use crate::{
     config::Config,
     observe::{
@@ -27,8 +29,8 @@ pub(super) struct Status {
 /// How they grow, from scrape to scrape.
 #[derive(Default)]
 struct Backlogs {
-    total: Growth,
-    sources: BTreeMap<String, Growth>,
+    total: BacklogGrowth,
+    sources: BTreeMap<String, BacklogGrowth>,
 }
 
 impl Status {
@@ -65,7 +67,7 @@ impl admin::State for Status {
     fn refresh(&self, metrics: &Metrics) {
         let Some((folder, spools)) = self.opened.get() else { return };
         let now = Instant::now();
-        let mut backlogs = self.backlogs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut backlogs = self.backlogs.lock();
         // A volume that doesn't answer is health's to tell; the gauges keep what they said.
         if let Ok(available) = folder.available_space() {
             metrics.volume_available_bytes.set(gauge(available));
@@ -84,13 +86,13 @@ impl admin::State for Status {
         let parts: Vec<_> = sources.iter().map(|(room, rate)| (room.guaranteed, *rate)).collect();
         let common_full = seconds_of_common(&parts, folder.room_in_common());
         for (spool, (room, rate)) in spools.iter().zip(sources) {
-            let (source, backlog) = (spool.source().as_str(), spool.undelivered());
-            let oldest = metrics.spool_oldest_seconds.with_label_values(&[source]);
-            oldest.set(gauge(backlog.oldest.unwrap_or(0) / 1000));
+            let metrics = metrics.source(spool.source().as_str());
+            let oldest = spool.undelivered().oldest.unwrap_or(0);
+            metrics.spool_oldest_seconds.set(gauge(oldest / 1000));
             // It is full at its own limit, or with the volume, or once its part and what is common are used up.
             let limit_full = seconds(room.guaranteed, rate).max(common_full);
-            let until_full = metrics.spool_seconds_until_full.with_label_values(&[source]);
-            until_full.set(seconds(room.own, rate).min(volume_full).min(limit_full));
+            let until_full = seconds(room.own, rate).min(volume_full).min(limit_full);
+            metrics.spool_seconds_until_full.set(until_full);
         }
     }
 }

@@ -9,8 +9,10 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
+
+use parking_lot::Mutex;
 
 use super::disk::{Disk, DiskFile, FileId, FileInfo, Lock};
 use crate::source::UnixMillis;
@@ -77,14 +79,14 @@ impl AnchoredDisk {
 
     /// From now on `anchor` is looked at.
     pub fn hold(&self, anchor: Anchor) {
-        let mut anchors = self.anchors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut anchors = self.anchors.lock();
         anchors.retain(|held| held.path != anchor.path);
         anchors.push(anchor);
     }
 
     fn check(&self, path: &Path) -> io::Result<()> {
         let on_the_way: Vec<_> = {
-            let anchors = self.anchors.lock().unwrap_or_else(PoisonError::into_inner);
+            let anchors = self.anchors.lock();
             anchors.iter().filter(|anchor| path.starts_with(&anchor.path)).cloned().collect()
         };
         on_the_way.iter().try_for_each(|anchor| anchor.check(&*self.disk))
@@ -163,7 +165,7 @@ pub fn id_to_watch(disk: &dyn Disk, file: &dyn DiskFile, path: &Path) -> Option<
     let id = id.filter(|id| named.is_err() || matches!(named, Ok(named) if named == Some(*id)));
     if id.is_none() {
         let path = path.display();
-        tracing::warn!(%path, "the file system does not tell which file this is: its removal is not noticed");
+        tracing::warn!(%path, "the file system reports no file identity; removal of this file goes unnoticed");
     }
     id
 }

@@ -367,7 +367,7 @@ fn lock_directory_of(path: &Path) -> io::Result<Option<fs::File>> {
         Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
         // Some network file systems lock no folders.
         Err(fs::TryLockError::Error(error)) => {
-            tracing::debug!(%error, "the folder is held by its lock file alone");
+            tracing::debug!(%error, "the folder is locked by its lock file alone");
             Ok(None)
         }
     }

@@ -76,7 +76,7 @@ impl ExtentFile {
     pub fn not_noted(&self, error: &io::Error) {
         tracing::warn!(
             path = %self.0.display(), %error,
-            "which segment was begun last is not noted: if it goes missing, no start can tell"
+            "cannot record the last segment; if it goes missing, a start does not notice"
         );
     }
 
@@ -111,7 +111,7 @@ impl ExtentFile {
 
     fn tells_nothing(&self, why: &dyn std::fmt::Display) -> Option<Extent> {
         let path = self.0.display();
-        tracing::warn!(%path, %why, "which segment was begun last can't be told");
+        tracing::warn!(%path, %why, "the record of the last segment can't be used");
         None
     }
 }

@@ -4,9 +4,10 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
 };
 
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{
@@ -18,11 +19,11 @@ use super::{
     extent::{Extent, ExtentFile},
     identity::IdentityFile,
     position::Position,
+    read_retry::ReadRetry,
     recovery::{self, Known},
     reserve::{Reserve, ReservedDisk},
     retention,
     shared::Shared,
-    trouble::Trouble,
 };
 use crate::{observe::metrics::Metrics, source::SourceName};
 
@@ -31,7 +32,8 @@ pub struct Folder {
     /// For segments; everything else is written to `reserved`.
     pub(super) disk: Arc<dyn Disk>,
     reserved: Arc<dyn Disk>,
-    /// Both, once a spool is open, go nowhere else.
+    /// What `reserved` writes through, and what looks after the folders of `disk`: a write goes to the folder
+    /// of the start, or fails.
     anchored: AnchoredDisk,
     /// What the name of the lock must lead to; `None` on a disk whose locks have no file.
     lock_anchor: Option<Anchor>,
@@ -43,7 +45,7 @@ pub struct Folder {
     pub(super) kept: Budget,
     spools: Mutex<Vec<Weak<Shared>>>,
     /// What could not be read when a spool was to be opened, until it is.
-    troubles: Mutex<BTreeMap<SourceName, Trouble>>,
+    troubles: Mutex<BTreeMap<SourceName, ReadRetry>>,
     _lock: Lock,
 }
 
@@ -108,7 +110,7 @@ impl Folder {
         let extent = extent_file.read(disk)?.filter(|extent| is_of(extent, id, source));
         let known = Known { delivered, extent };
         let recovered = {
-            let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut troubles = self.troubles.lock();
             let trouble = troubles.entry(source.clone()).or_default();
             let recovered = recovery::recover(disk, &segments, &generations, id, known, trouble)
                 .map_err(|error| identity.judge(error))?;
@@ -136,7 +138,7 @@ impl Folder {
         let backlog = shared.backlog();
         tracing::info!(
             %source, spool = %id, undelivered = backlog.deliveries, bytes = backlog.bytes,
-            "spool is open"
+            "opened spool"
         );
         Ok(super::queue::connect(shared, recovered.active))
     }
@@ -182,12 +184,12 @@ impl Folder {
 
     /// The spools that are open.
     pub(super) fn spools(&self) -> Vec<Arc<Shared>> {
-        let spools = self.spools.lock().unwrap_or_else(PoisonError::into_inner);
+        let spools = self.spools.lock();
         spools.iter().filter_map(Weak::upgrade).collect()
     }
 
     fn register(&self, shared: &Arc<Shared>) {
-        let mut spools = self.spools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spools = self.spools.lock();
         spools.retain(|spool| spool.strong_count() > 0);
         spools.push(Arc::downgrade(shared));
     }

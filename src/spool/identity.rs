@@ -55,7 +55,7 @@ impl IdentityFile<'_> {
         }
         let found = Found { spool: Uuid::new_v4(), is_sealed: true };
         self.write(found.spool)?;
-        tracing::info!(path = %self.path.display(), spool = %found.spool, "a new spool is made");
+        tracing::info!(path = %self.path.display(), spool = %found.spool, "created a new spool");
         Ok(found)
     }
 

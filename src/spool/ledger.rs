@@ -56,7 +56,7 @@ pub struct Low {
 
 /// Where a sequence is to be looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Lookup {
     /// Not written yet.
     NotYet,
     /// In this segment, not before this mark.
@@ -180,21 +180,21 @@ impl Ledger {
         self.low = low;
     }
 
-    pub fn place(&self, sequence: u64) -> Place {
+    pub fn place(&self, sequence: u64) -> Lookup {
         if sequence >= self.durable_end {
-            return Place::NotYet;
+            return Lookup::NotYet;
         }
         if let Some((&generation, segment)) = self.segments.range(..=sequence).next_back() {
             let marks = &segment.marks;
             let mark = marks[marks.partition_point(|mark| mark.sequence <= sequence).max(1) - 1];
-            return Place::Segment { generation, mark, end: self.end_of(generation, segment) };
+            return Lookup::Segment { generation, mark, end: self.end_of(generation, segment) };
         }
         let first = self.first_generation().unwrap_or(self.durable_end);
         let removed = self.removed_below.min(first);
         if sequence < removed {
-            Place::Removed { next: removed }
+            Lookup::Removed { next: removed }
         } else {
-            Place::Missing { next: first }
+            Lookup::Missing { next: first }
         }
     }
 

@@ -10,7 +10,7 @@
 //! folder that is gone is waited for; where another one stands, the spool is poisoned.
 //!
 //! What the disk does not give back is waited for; when it stays so, and only there, it is damage
-//! like any other (`trouble.rs`, `walk/unreadable.rs`).
+//! like any other (`read_retry.rs`, `walk/unreadable.rs`).
 
 use std::{
     io,
@@ -26,11 +26,11 @@ use super::{
     disk::{self, DiskFile},
     error::ReadError,
     frame,
-    ledger::{Beyond, Mark, Place},
+    ledger::{Beyond, Lookup, Mark},
+    read_retry::ReadRetry,
     recovery,
     segment::NoHeader,
     shared::Shared,
-    trouble::Trouble,
     walk::{End, Frame, Range, Step, Unreadable, Walk, WalkError},
 };
 
@@ -40,7 +40,7 @@ pub struct Reader {
     next: u64,
     /// The segment that is open, and how far it may be read.
     open: Option<(Walk, End)>,
-    trouble: Trouble,
+    trouble: ReadRetry,
 }
 
 /// What comes next in a spool.
@@ -55,7 +55,7 @@ pub enum Next {
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, from_sequence: u64) -> Self {
-        Self { shared, next: from_sequence, open: None, trouble: Trouble::default() }
+        Self { shared, next: from_sequence, open: None, trouble: ReadRetry::default() }
     }
 
     /// The sequence that [`Reader::next`] will give out or report next.
@@ -115,12 +115,12 @@ impl Reader {
     /// Opens the segment that holds the next sequence; or what is to be said instead.
     fn enter(&mut self) -> Result<Option<Next>, ReadError> {
         match self.shared.look(|ledger| ledger.place(self.next)) {
-            Place::NotYet => Ok(Some(Next::CaughtUp)),
-            Place::Removed { next } => {
+            Lookup::NotYet => Ok(Some(Next::CaughtUp)),
+            Lookup::Removed { next } => {
                 self.next = next;
                 Ok(None)
             }
-            Place::Missing { next } => {
+            Lookup::Missing { next } => {
                 let segment = self.shared.segment_path(self.next);
                 let io = |error| ReadError::Io { segment: segment.clone(), offset: 0, error };
                 self.shared.check_folders().map_err(io)?;
@@ -128,7 +128,7 @@ impl Reader {
                 self.next = next;
                 Ok(Some(Next::Damage(damage)))
             }
-            Place::Segment { generation, mark, end } => self.open(generation, mark, end),
+            Lookup::Segment { generation, mark, end } => self.open(generation, mark, end),
         }
     }
 
@@ -216,7 +216,8 @@ impl Reader {
             tracing::error!(
                 source = %self.shared.source, segment = %segment.display(),
                 from = found.range.from, to = found.range.to, holes = ?found.holes,
-                "the disk can't read a part of the spool, and it is passed by: look after the disk                  (its kernel log and SMART values), and move the volume"
+                "the disk cannot read a part of the spool, which is skipped: check the disk (kernel \
+                 log, SMART values), and move the volume"
             );
         }
         let whole = found.range;
@@ -277,7 +278,7 @@ pub(super) fn has_header_of(
         },
         Ok(Err(NoHeader::Damaged)) => Ok(false),
         Ok(Err(NoHeader::Newer { version })) => {
-            let found = super::segment::told(version);
+            let found = super::segment::describe_version(version);
             Err(ReadError::NewerFormat { segment, offset: 0, found })
         }
         Err(error) => Err(ReadError::Io { segment, offset: 0, error }),

@@ -16,12 +16,12 @@
 //!   acknowledged. It is begun again under the same name.
 //! - *The disk can't read a part of it*: that may pass, so opening fails, and whoever opens comes
 //!   again ([`OpenError::is_worth_retrying`]). What stays unreadable is treated as a reader treats it
-//!   (`trouble.rs`, `walk/unreadable.rs`): small and alone it is damage like any other. Then nothing
+//!   (`read_retry.rs`, `walk/unreadable.rs`): small and alone it is damage like any other. Then nothing
 //!   is cut, and where no whole frame stands behind it the next number is behind as many as its bytes
 //!   have room for.
 //!
 //! After a killed process (not a lost machine) whole frames may be in the page cache only, and after a failed
-//! sync even be taken for written there; they are written anew (`recovery/anew.rs`) and synced before anybody reads them. Numbers never go back behind the highest position of the checkpoint: after a
+//! sync even be taken for written there; they are written again (`recovery/rewrite_tail.rs`) and synced before anybody reads them. Numbers never go back behind the highest position of the checkpoint: after a
 //! failed sync the page cache may hold a frame that the disk does not, long enough to be delivered.
 //!
 //! What the files alone can't tell, a last segment that is missing or cut at the end of a frame, others
@@ -43,14 +43,14 @@ use super::{
     extent::Extent,
     ledger::Ledger,
     position::Position,
+    read_retry::ReadRetry,
     segment::{self, Header, NoHeader},
-    trouble::Trouble,
     writer::Active,
 };
 use crate::source::UnixMillis;
 
-mod anew;
 mod last_segment;
+mod rewrite_tail;
 
 use last_segment::LastSegment;
 
@@ -105,7 +105,7 @@ pub fn recover(
     generations: &[u64],
     id: Uuid,
     known: Known,
-    trouble: &mut Trouble,
+    trouble: &mut ReadRetry,
 ) -> Result<Recovered, OpenError> {
     let mut ledger = Ledger::new();
     let mut active = None;

@@ -14,10 +14,12 @@ use std::{
     io::{self, IoSlice},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
+
+use parking_lot::Mutex;
 
 use super::disk::{self, Disk, DiskFile, FileId, FileInfo, Lock};
 use crate::source::UnixMillis;
@@ -71,7 +73,7 @@ impl Reserve {
         if self.is_held.load(Relaxed) {
             return true;
         }
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         let is_held = match self.allocate() {
             Ok(is_held) => is_held,
             Err(error) => {
@@ -86,7 +88,7 @@ impl Reserve {
 
     /// Gives one file of it to a write that found no space; whether there was one.
     fn release_one(&self) -> bool {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         if self.is_held.swap(false, Relaxed) {
             tracing::warn!(
                 directory = %self.directory.display(), bytes = self.size,

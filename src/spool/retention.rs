@@ -8,16 +8,13 @@
 //!
 //! Delivered segments also give way early when the volume runs short, whichever spool's they are.
 
-use std::{
-    io,
-    sync::{Arc, MutexGuard, PoisonError},
-};
+use std::{io, sync::Arc};
 
 use super::{
     disk::{self, DiskFile},
     folder::Folder,
     frame::{HEAD_LENGTH, Head},
-    ledger::{Low, Mark, Place, Removable},
+    ledger::{Lookup, Low, Mark, Removable},
     position::Position,
     segment::HEADER_LENGTH,
     shared::Shared,
@@ -39,7 +36,7 @@ pub fn delivered(shared: &Shared, low: Position) {
 
 /// Looks up where `low` is, and counts from there. Beyond the end means the end.
 pub fn set_low(shared: &Shared, low: Position) {
-    let mut delivering = delivering(shared);
+    let mut delivering = shared.delivering.lock();
     loop {
         let durable_end = shared.look(|ledger| ledger.durable_end());
         let position = low.min(Position::start_of(durable_end));
@@ -67,7 +64,7 @@ pub fn make_room(folder: &Folder) -> bool {
     let Some((segment, shared)) = candidates.min_by_key(|(segment, _)| segment.written_at) else {
         return false;
     };
-    let mut delivering = delivering(&shared);
+    let mut delivering = shared.delivering.lock();
     let unchanged = shared.look(|ledger| ledger.removable()) == Some(segment);
     // If somebody else has just removed it, there is room too.
     !unchanged || remove(&shared, &mut delivering, segment).is_ok()
@@ -75,7 +72,7 @@ pub fn make_room(folder: &Folder) -> bool {
 
 fn remove_expired(shared: &Shared) {
     let config = &shared.folder.config;
-    let mut delivering = delivering(shared);
+    let mut delivering = shared.delivering.lock();
     while let Some(segment) = shared.look(|ledger| ledger.removable()) {
         let age = shared.disk().now().saturating_sub(segment.written_at);
         let expired = u128::from(age) > config.keep_delivered_age.as_millis();
@@ -114,8 +111,8 @@ fn remove(shared: &Shared, delivering: &mut Delivering, segment: Removable) -> i
 fn locate(shared: &Shared, delivering: &mut Delivering, position: Position) -> Low {
     let nowhere = Low { position, generation: 0, offset: 0, received_at: None };
     let (generation, mark, end) = match shared.look(|ledger| ledger.place(position.sequence)) {
-        Place::Segment { generation, mark, end } => (generation, mark, end),
-        Place::NotYet => {
+        Lookup::Segment { generation, mark, end } => (generation, mark, end),
+        Lookup::NotYet => {
             // All is delivered: the last segment counts as such to its end.
             let last = shared.look(|ledger| ledger.last_segment());
             return last.map_or(nowhere, |(generation, offset)| Low {
@@ -124,7 +121,7 @@ fn locate(shared: &Shared, delivering: &mut Delivering, position: Position) -> L
                 ..nowhere
             });
         }
-        Place::Missing { .. } | Place::Removed { .. } => return nowhere,
+        Lookup::Missing { .. } | Lookup::Removed { .. } => return nowhere,
     };
     let before = shared.look(|ledger| ledger.low());
     let mut offset = mark.offset;
@@ -169,8 +166,4 @@ fn open(
     let file = shared.disk().open_to_read(&shared.segment_path(generation))?;
     delivering.file = Some((generation, file.clone()));
     Ok(file)
-}
-
-fn delivering(shared: &Shared) -> MutexGuard<'_, Delivering> {
-    shared.delivering.lock().unwrap_or_else(PoisonError::into_inner)
 }

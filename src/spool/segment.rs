@@ -92,7 +92,7 @@ impl Header {
 }
 
 /// A version that is not this one, for a person.
-pub fn told(version: u16) -> String {
+pub fn describe_version(version: u16) -> String {
     format!("version {version}, this program reads {VERSION}")
 }
 

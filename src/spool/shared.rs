@@ -4,14 +4,9 @@
 //! removes segments, with input and output) and `ledger` (short). The writer owns its file alone and
 //! needs neither while it writes and syncs.
 
-use std::{
-    io,
-    path::PathBuf,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use prometheus::{Histogram, IntCounter, IntGauge};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use uuid::Uuid;
 
 use super::{
@@ -26,7 +21,7 @@ use super::{
     segment,
 };
 use crate::{
-    observe::metrics::Metrics,
+    observe::metrics::{Metrics, SourceMetrics},
     source::{SourceName, UnixMillis},
 };
 
@@ -42,7 +37,7 @@ pub struct Shared {
     pub source_limit: Option<u64>,
     /// Of `spool.size_limit`, for this source alone.
     guaranteed: u64,
-    pub gauges: Gauges,
+    pub metrics: SourceMetrics,
     pub delivering: Mutex<Delivering>,
     book: Mutex<Book>,
     changed: Condvar,
@@ -69,16 +64,6 @@ impl Book {
     }
 }
 
-/// This source's metrics.
-pub struct Gauges {
-    bytes: IntGauge,
-    deliveries: IntGauge,
-    oldest_seconds: IntGauge,
-    poisoned: IntGauge,
-    pub put_back: IntCounter,
-    pub sync_seconds: Histogram,
-}
-
 /// Room in the budgets for a group that is being written; given back when dropped.
 pub struct Claim<'a> {
     shared: &'a Shared,
@@ -95,10 +80,11 @@ impl Shared {
         ledger: Ledger,
         metrics: &Metrics,
     ) -> Self {
-        let gauges = Gauges::new(metrics, &source);
+        let metrics = metrics.source(source.as_str());
+        metrics.spool_poisoned.set(0);
         let guaranteed = folder.total.guaranteed(source_limit);
         let limit = source_limit.unwrap_or(u64::MAX).min(folder.total.most(guaranteed));
-        metrics.spool_limit_bytes.with_label_values(&[source.as_str()]).set(gauge_value(limit));
+        metrics.spool_limit_bytes.set(gauge_value(limit));
         let book = Book {
             ledger,
             claimed: 0,
@@ -118,7 +104,7 @@ impl Shared {
             folder,
             source_limit,
             guaranteed,
-            gauges,
+            metrics,
             delivering: Mutex::default(),
             book: Mutex::new(book),
             changed: Condvar::new(),
@@ -250,7 +236,7 @@ impl Shared {
     /// After this nothing is acknowledged any more.
     pub fn poison(&self, reason: &str) -> AppendError {
         let was_poisoned = std::mem::replace(&mut self.book().poisoned, true);
-        self.gauges.poisoned.set(1);
+        self.metrics.spool_poisoned.set(1);
         if !was_poisoned {
             tracing::error!(
                 source = %self.source,
@@ -304,10 +290,8 @@ impl Shared {
     pub fn wait_for_more(&self, than: u64, timeout: Duration) -> bool {
         let waiting =
             |book: &mut Book| book.ledger.durable_end() <= than && !book.ended && !book.poisoned;
-        let (book, _) = self
-            .changed
-            .wait_timeout_while(self.book(), timeout, waiting)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut book = self.book();
+        self.changed.wait_while_for(&mut book, waiting, timeout);
         book.ledger.durable_end() > than
     }
 
@@ -338,15 +322,15 @@ impl Shared {
         if bytes_now < bytes {
             book.full = false;
         }
-        self.gauges.bytes.set(gauge_value(bytes_now));
-        self.gauges.deliveries.set(gauge_value(book.ledger.undelivered_deliveries()));
+        self.metrics.spool_bytes.set(gauge_value(bytes_now));
+        self.metrics.spool_deliveries.set(gauge_value(book.ledger.undelivered_deliveries()));
         let oldest = book.ledger.low().received_at.unwrap_or(0);
-        self.gauges.oldest_seconds.set(gauge_value(oldest / 1000));
+        self.metrics.spool_oldest_seconds.set(gauge_value(oldest / 1000));
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
         // A panic elsewhere leaves plain numbers behind; the writer's own panic poisons the spool.
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock()
     }
 }
 
@@ -364,22 +348,6 @@ impl Drop for Claim<'_> {
         let held = book.held();
         book.claimed -= self.bytes;
         shared.folder.total.replace(shared.guaranteed, held, book.held());
-    }
-}
-
-impl Gauges {
-    fn new(metrics: &Metrics, source: &SourceName) -> Self {
-        let label = &[source.as_str()];
-        let poisoned = metrics.spool_poisoned.with_label_values(label);
-        poisoned.set(0);
-        Self {
-            bytes: metrics.spool_bytes.with_label_values(label),
-            deliveries: metrics.spool_deliveries.with_label_values(label),
-            oldest_seconds: metrics.spool_oldest_seconds.with_label_values(label),
-            poisoned,
-            put_back: metrics.spool_put_back.with_label_values(label),
-            sync_seconds: metrics.sync_seconds.with_label_values(label),
-        }
     }
 }
 

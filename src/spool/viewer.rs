@@ -5,6 +5,8 @@
 //! is synced. The end of the segment that is being written is looked at once more before anything
 //! is said about it, and a write that never ended is told from damage as recovery tells it.
 
+mod scan;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -14,18 +16,17 @@ use std::{
 
 use uuid::Uuid;
 
+pub use self::scan::{Scan, Seen};
 use super::{
-    StoredDelivery, anchor,
+    anchor,
     damage::Damage,
-    disk::{self, Disk, DiskFile},
+    disk::{self, Disk},
     error::{OpenError, ReadError},
     extent::ExtentFile,
-    frame,
     identity::IdentityFile,
     reader, recovery, retention,
     segment::{self, HEADER_LENGTH, NoHeader},
-    tail,
-    walk::{End, Range, Step, Unreadable, Walk, WalkError},
+    walk::{End, Range, Unreadable, Walk},
 };
 use crate::source::{SourceName, UnixMillis};
 
@@ -88,7 +89,7 @@ impl Segment {
 
 /// Where a delivery's frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct FramePosition {
     /// Names the segment.
     pub first_sequence: u64,
     /// Bytes from its beginning.
@@ -152,7 +153,10 @@ impl Viewer {
             let header =
                 self.disk.open_to_read(&path).and_then(|file| recovery::read_header(&*file));
             if let Ok(Err(NoHeader::Newer { version })) = header {
-                return Err(OpenError::NewerFormat { path, found: segment::told(version) });
+                return Err(OpenError::NewerFormat {
+                    path,
+                    found: segment::describe_version(version),
+                });
             }
         }
         Ok(())
@@ -169,7 +173,11 @@ impl Viewer {
 
     /// Finds deliveries by following the frames' heads, without looking at checksums. What lies
     /// behind damage is not found, and neither is what was removed.
-    pub fn find(&self, segments: &[Segment], sequences: &BTreeSet<u64>) -> BTreeMap<u64, Place> {
+    pub fn find(
+        &self,
+        segments: &[Segment],
+        sequences: &BTreeSet<u64>,
+    ) -> BTreeMap<u64, FramePosition> {
         let mut found = BTreeMap::new();
         for segment in segments {
             let first = segment.first_sequence;
@@ -188,7 +196,10 @@ impl Viewer {
                 }
                 if head.sequence == sequence {
                     let received_at = head.received_at;
-                    found.insert(sequence, Place { first_sequence: first, offset, received_at });
+                    found.insert(
+                        sequence,
+                        FramePosition { first_sequence: first, offset, received_at },
+                    );
                 }
                 if head.sequence < sequence {
                     offset += head.frame_length();
@@ -241,159 +252,4 @@ fn or_gone(error: OpenError, disk: &dyn Disk, segments: &Path, extent: &ExtentFi
         return OpenError::Gone { segments: segments.to_owned(), extent: extent.path().to_owned() };
     }
     error
-}
-
-/// Goes through one segment and checks every frame.
-#[derive(Debug)]
-pub struct Scan {
-    source: SourceName,
-    path: PathBuf,
-    file: Arc<dyn DiskFile>,
-    walk: Walk,
-    end: End,
-    /// What is to be said of the header.
-    header: Option<Seen>,
-    offset: u64,
-}
-
-/// What is in a segment.
-#[derive(Debug)]
-pub enum Seen {
-    Delivery(StoredDelivery),
-    /// What is there is not what was written.
-    Damage(Damage),
-    /// Bytes `from..to` at the end of the last segment: a write that is not done, or was cut short by
-    /// a crash. Nobody was told that it is stored; the next start cuts it off.
-    Unfinished {
-        from: u64,
-        to: u64,
-    },
-}
-
-impl Scan {
-    /// What comes next; `None` at the end.
-    #[expect(clippy::should_implement_trait, reason = "it fails, and is not done then")]
-    pub fn next(&mut self) -> Result<Option<Seen>, ReadError> {
-        if let Some(header) = self.header.take() {
-            return Ok(Some(header));
-        }
-        loop {
-            match self.walk.step(self.end) {
-                Ok(Step::Frame(frame)) => {
-                    let sequence = frame.head.sequence;
-                    self.offset = frame.offset + frame.bytes.len() as u64;
-                    let seen = match frame::decode(&frame.head, &frame.bytes, &self.source) {
-                        Some(delivery) => Seen::Delivery(StoredDelivery { sequence, delivery }),
-                        None => {
-                            let (from, to) = (frame.offset, self.offset);
-                            self.damage(Range { from, to, first: sequence, next: sequence + 1 })
-                        }
-                    };
-                    return Ok(Some(seen));
-                }
-                Ok(Step::Broken(range)) if range.next == u64::MAX => {
-                    if let Some(seen) = self.tail(range)? {
-                        self.offset = range.to;
-                        return Ok(Some(seen));
-                    }
-                }
-                Ok(Step::Broken(range)) => {
-                    self.offset = range.to;
-                    return Ok(Some(self.damage(range)));
-                }
-                Ok(Step::End) => return Ok(None),
-                Err(error) => {
-                    if let WalkError::Io { error, .. } = &error
-                        && disk::is_unreadable(error)
-                        && let Some(damage) = self.unreadable()?
-                    {
-                        return Ok(Some(damage));
-                    }
-                    let (at, expected) = (self.offset, self.walk.expected());
-                    let is_short = matches!(&error, WalkError::Io { error, .. }
-                        if error.kind() == io::ErrorKind::UnexpectedEof);
-                    if !(is_short && self.has_changed(at, expected)?) {
-                        return Err(reader::failed(error, self.path.clone()));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Bytes of the segment that were looked at, header included.
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// The sequence behind what was looked at.
-    pub fn next_sequence(&self) -> u64 {
-        self.walk.expected()
-    }
-
-    /// What the disk can't read here, if it is no more than a service would pass by.
-    fn unreadable(&mut self) -> Result<Option<Seen>, ReadError> {
-        let found = self.walk.pass_unreadable(self.end);
-        let found = found.map_err(|error| reader::failed(error, self.path.clone()))?;
-        let Some(mut found) = found else { return Ok(None) };
-        let range = &mut found.range;
-        self.offset = range.to;
-        if range.next == u64::MAX {
-            // To the end of the last segment: nobody knows what was there.
-            range.next = range.first;
-            let generation = self.walk.generation();
-            self.walk = Walk::new(self.file.clone(), generation, range.to, range.first);
-        }
-        let damage = Damage::unreadable(self.path.clone(), found, self.file.clone());
-        Ok(Some(Seen::Damage(damage)))
-    }
-
-    /// What the broken end of the last segment is; `None` when it has changed meanwhile.
-    fn tail(&mut self, range: Range) -> Result<Option<Seen>, ReadError> {
-        if self.has_changed(range.from, range.first)? {
-            return Ok(None);
-        }
-        let generation = self.walk.generation();
-        self.walk = Walk::new(self.file.clone(), generation, range.from, range.first);
-        let claim = match tail::is_unfinished(&*self.file, generation, range) {
-            Ok(true) => None,
-            Ok(false) => {
-                let claim = self.walk.highest_claim(range.from, self.end);
-                Some(claim.map_err(|error| reader::failed(error, self.path.clone()))?)
-            }
-            // Cut while we looked at it.
-            Err(error)
-                if error.kind() == io::ErrorKind::UnexpectedEof
-                    && self.has_changed(range.from, range.first)? =>
-            {
-                return Ok(None);
-            }
-            Err(error) => return Err(self.io(range.from, error)),
-        };
-        let next = claim.map_or(range.first, |claim| claim.unwrap_or(range.first) + 1);
-        self.walk = Walk::new(self.file.clone(), generation, range.to, next);
-        Ok(Some(match claim {
-            None => Seen::Unfinished { from: range.from, to: range.to },
-            Some(_) => self.damage(Range { next, ..range }),
-        }))
-    }
-
-    /// Whether the file has grown or was cut since its length was looked up; if so, the walk begins
-    /// again at `offset`, where the frame `expected` is due.
-    fn has_changed(&mut self, offset: u64, expected: u64) -> Result<bool, ReadError> {
-        let length = self.file.len().map_err(|error| self.io(offset, error))?;
-        let changed = length != self.end.offset;
-        if changed {
-            self.end.offset = length;
-            self.walk = Walk::new(self.file.clone(), self.walk.generation(), offset, expected);
-        }
-        Ok(changed)
-    }
-
-    fn damage(&self, range: Range) -> Seen {
-        Seen::Damage(Damage::new(self.path.clone(), range, self.file.clone()))
-    }
-
-    fn io(&self, offset: u64, error: io::Error) -> ReadError {
-        ReadError::Io { segment: self.path.clone(), offset, error }
-    }
 }

@@ -126,8 +126,9 @@ impl Walk {
             self.expected = frame.head.sequence + 1;
             return Ok(Step::Frame(frame));
         }
-        let (to, next) =
-            self.next_valid(from, end)?.unwrap_or((end.offset, end.sequence.max(self.expected)));
+        let head = self.head_at(from, end.offset)?;
+        let found = self.next_valid(from, head, from + 1, end)?;
+        let (to, next) = found.unwrap_or((end.offset, end.sequence.max(self.expected)));
         let broken = Range { from, to, first: self.expected, next };
         (self.offset, self.expected) = (to, next);
         Ok(Step::Broken(broken))
@@ -182,15 +183,22 @@ impl Walk {
         Ok(Head::parse(&bytes))
     }
 
-    /// Offset and sequence of the first valid frame behind the broken one at `from`.
-    fn next_valid(&mut self, from: u64, end: End) -> Result<Option<(u64, u64)>, WalkError> {
-        if let Some(head) = self.head_at(from, end.offset)? {
-            let behind = from.saturating_add(head.frame_length());
-            if let Some(sequence) = self.valid_at(behind, from, end)? {
-                return Ok(Some((behind, sequence)));
-            }
+    /// Offset and sequence of the first valid frame from `search` on that can follow the broken one at
+    /// `from`. Its `head`, where one can be read, is believed about the length first.
+    fn next_valid(
+        &mut self,
+        from: u64,
+        head: Option<Head>,
+        search: u64,
+        end: End,
+    ) -> Result<Option<(u64, u64)>, WalkError> {
+        let behind = head.map(|head| from.saturating_add(head.frame_length()));
+        if let Some(behind) = behind.filter(|behind| *behind >= search)
+            && let Some(sequence) = self.valid_at(behind, from, end)?
+        {
+            return Ok(Some((behind, sequence)));
         }
-        let mut at = from + 1;
+        let mut at = search;
         while let Some(hit) = self.next_magic(at, end.offset)? {
             if let Some(sequence) = self.valid_at(hit, from, end)? {
                 return Ok(Some((hit, sequence)));

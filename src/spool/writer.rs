@@ -61,7 +61,7 @@ pub struct Active {
 }
 
 /// Why a group is not on disk.
-enum Trouble {
+enum NotWritten {
     /// It may fit later. With what the disk said.
     Short(Limit, String),
     /// The segment's name leads to another file, or to none.
@@ -98,10 +98,10 @@ impl Writer {
         let begin = shared.look(|ledger| ledger.durable_end());
         let mut outcome = self.store(group, begin, bytes);
         match outcome {
-            Err(Trouble::Short(Limit::Volume, _)) if retention::make_room(&shared.folder) => {
+            Err(NotWritten::Short(Limit::Volume, _)) if retention::make_room(&shared.folder) => {
                 outcome = self.store(group, begin, bytes);
             }
-            Err(Trouble::Displaced) => {
+            Err(NotWritten::Displaced) => {
                 outcome = self.put_back().and_then(|()| self.store(group, begin, bytes));
             }
             _ => {}
@@ -109,7 +109,7 @@ impl Writer {
         let length = outcome.map_err(|trouble| self.refuse(trouble, begin))?;
         let end = begin + group.len() as u64;
         shared.publish(claim, length, end, first.delivery().received_at)?;
-        shared.gauges.sync_seconds.observe(started.elapsed().as_secs_f64());
+        shared.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
         Ok((begin..end).collect())
     }
 
@@ -132,7 +132,7 @@ impl Writer {
                 Ok(_) => return Ok(()),
                 Err(error) => {
                     // Not knowing is no reason to refuse: the write itself will tell.
-                    tracing::debug!(%error, "the volume's free space can't be told");
+                    tracing::debug!(%error, "cannot determine the free space of the volume");
                     return Ok(());
                 }
             }
@@ -143,18 +143,23 @@ impl Writer {
     }
 
     /// What a group that is not on disk means for the spool.
-    fn refuse(&self, trouble: Trouble, begin: u64) -> AppendError {
+    fn refuse(&self, trouble: NotWritten, begin: u64) -> AppendError {
         match trouble {
-            Trouble::Short(limit, why) => self.shared.full_because(limit, &why),
+            NotWritten::Short(limit, why) => self.shared.full_because(limit, &why),
             // A second time at once: somebody is at work in the folder.
-            Trouble::Displaced => self.shared.full(Limit::Folder),
-            Trouble::Shortened { length } => self.shortened(length, begin),
-            Trouble::Broken(reason) => self.shared.poison(&reason),
+            NotWritten::Displaced => self.shared.full(Limit::Folder),
+            NotWritten::Shortened { length } => self.shortened(length, begin),
+            NotWritten::Broken(reason) => self.shared.poison(&reason),
         }
     }
 
     /// Writes and syncs; the segment's length with the group in it.
-    fn store(&mut self, group: &[Authenticated], begin: u64, bytes: u64) -> Result<u64, Trouble> {
+    fn store(
+        &mut self,
+        group: &[Authenticated],
+        begin: u64,
+        bytes: u64,
+    ) -> Result<u64, NotWritten> {
         let mut active = match self.active.take() {
             Some(active) if !self.is_due_to_roll(&active, bytes) => active,
             Some(full) => {
@@ -187,7 +192,7 @@ impl Writer {
         active: &Active,
         group: &[Authenticated],
         begin: u64,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), NotWritten> {
         self.check_length(active)?;
         self.heads.clear();
         let mut ends = Vec::with_capacity(group.len());
@@ -207,28 +212,28 @@ impl Writer {
         active.file.sync_data().map_err(|error| self.broken("syncing", active.generation, &error))
     }
 
-    fn after_failed_write(&self, active: &Active, error: &io::Error) -> Trouble {
+    fn after_failed_write(&self, active: &Active, error: &io::Error) -> NotWritten {
         let Some(limit) = Limit::of_shortage(error) else {
             return self.broken("writing", active.generation, error);
         };
         match self.cut_back(active) {
-            Ok(()) => Trouble::Short(limit, error.to_string()),
+            Ok(()) => NotWritten::Short(limit, error.to_string()),
             Err(trouble) => trouble,
         }
     }
 
     /// Cuts what was written behind the last whole frame.
-    fn cut_back(&self, active: &Active) -> Result<(), Trouble> {
+    fn cut_back(&self, active: &Active) -> Result<(), NotWritten> {
         active.file.set_len(active.length).map_err(|error| match Limit::of_shortage(&error) {
             // It is cut before the next write.
-            Some(limit) => Trouble::Short(limit, error.to_string()),
+            Some(limit) => NotWritten::Short(limit, error.to_string()),
             None => self.broken("cutting back", active.generation, &error),
         })
     }
 
-    fn broken(&self, doing: &str, generation: u64, error: &io::Error) -> Trouble {
+    fn broken(&self, doing: &str, generation: u64, error: &io::Error) -> NotWritten {
         let path = self.shared.segment_path(generation);
-        Trouble::Broken(format!("{doing} {} failed: {error}", path.display()))
+        NotWritten::Broken(format!("{doing} {} failed: {error}", path.display()))
     }
 }
 

@@ -239,6 +239,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         listen: Listen { address: anywhere, ..Listen::default() },
         admin: Admin { address: anywhere },
         spool: Spool { directory: folder.join("spool"), ..Spool::default() },
+        quarantine: Default::default(),
         kafka: Kafka {
             bootstrap_servers: bootstrap.into(),
             properties: BTreeMap::new(),

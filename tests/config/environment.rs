@@ -109,8 +109,9 @@ fn the_spool_is_set_by_the_environment() {
             reserve: 80 * MIB,
             keep_delivered_age: Duration::from_secs(7 * 86400),
             keep_delivered_size: 0,
-            quarantine_keep: Some(Duration::from_secs(90 * 86400)),
             segment_size: 64 * 1024,
+            source_limits: vec![None],
+            reserve_held: 66 * MIB,
         }
     );
 }

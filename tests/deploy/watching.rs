@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
-use millrace::kafka::MockCluster;
+use millrace::{ingest::listen::reply, kafka::MockCluster};
 use serde_json::Value;
 
 use crate::{
@@ -133,8 +133,8 @@ fn every_series_that_an_alert_asks_for_is_there_before_anything_has_happened() {
     let mut count = 0;
     for alert in alerts() {
         let expression = alert["expr"].as_str().expect("each alert has an expression");
-        for (name, label, words) in selectors(expression) {
-            if OF_WHAT_IS_CONFIGURED.contains(&name.as_str()) {
+        for Matcher { metric: name, label, excludes, words } in matchers(expression) {
+            if excludes || OF_WHAT_IS_CONFIGURED.contains(&name.as_str()) {
                 continue;
             }
             for word in &words {
@@ -151,24 +151,69 @@ fn every_series_that_an_alert_asks_for_is_there_before_anything_has_happened() {
     assert!(count > 40, "{count} series");
 }
 
-/// The metrics of an expression, each label of their selectors with the words that it may have; one
-/// without a selector has an empty one.
-fn selectors(expression: &str) -> Vec<(String, String, Vec<String>)> {
+#[test]
+fn expressions_name_outcomes_that_exist_and_what_is_called_refused_was_not_answered_200() {
+    let answered: BTreeSet<_> =
+        reply::TABLE.iter().filter(|row| row.status == 200).map(|row| row.label).collect();
+    let alerts = alerts().into_iter().map(|alert| alert["expr"].clone());
+    for expression in alerts.chain(dashboard_expressions()) {
+        let expression = expression.as_str().expect("each alert and target has an expression");
+        for Matcher { metric, label, excludes, words } in matchers(expression) {
+            let is_outcome = (metric == "millrace_deliveries_total" && label == "outcome")
+                || (metric == "millrace_connections_refused_total" && label == "reason");
+            if !is_outcome {
+                continue;
+            }
+            for word in &words {
+                assert!(
+                    reply::TABLE.iter().any(|row| row.label == word),
+                    "no row of src/ingest/listen/reply.rs is called `{word}`: correct {expression}"
+                );
+            }
+            let words: BTreeSet<_> = words.iter().map(String::as_str).collect();
+            assert!(
+                !excludes || words == answered,
+                "leave out each outcome that is answered 200, {answered:?}, in {expression}"
+            );
+        }
+    }
+}
+
+fn dashboard_expressions() -> Vec<Value> {
+    let dashboard: Value = serde_json::from_str(&read(DASHBOARD)).expect("it is JSON");
+    let panels = dashboard["panels"].as_array().expect("a list");
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    targets.map(|target| target["expr"].clone()).collect()
+}
+
+/// A metric of an expression, and a label of its selector with the words that it may have, or may not.
+struct Matcher {
+    metric: String,
+    label: String,
+    excludes: bool,
+    words: Vec<String>,
+}
+
+/// Those of an expression; a metric by itself is one with an empty word of an empty label.
+fn matchers(expression: &str) -> Vec<Matcher> {
     let mut found = Vec::new();
     for (at, _) in expression.match_indices("millrace_") {
         let rest = &expression[at..];
         let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
         let (name, rest) = rest.split_at(end.unwrap_or(rest.len()));
         let within = rest.strip_prefix('{').and_then(|rest| rest.split('}').next());
-        found.push((name.to_owned(), String::new(), vec![String::new()]));
-        for matcher in within.unwrap_or_default().split(", ") {
-            // What must not be has no words.
-            let Some((label, words)) = matcher.split_once("=").filter(|_| !matcher.contains('!'))
-            else {
-                continue;
-            };
-            let words = words.trim_start_matches('~').trim_matches('"').split('|');
-            found.push((name.to_owned(), label.to_owned(), words.map(str::to_owned).collect()));
+        let matcher = |label: &str, excludes, words: &str| Matcher {
+            metric: name.to_owned(),
+            label: label.to_owned(),
+            excludes,
+            words: words.split('|').map(str::to_owned).collect(),
+        };
+        found.push(matcher("", false, ""));
+        for text in within.unwrap_or_default().split(", ") {
+            let Some(end) = text.find(['=', '!']) else { continue };
+            let (label, words) = text.split_at(end);
+            let excludes = words.starts_with('!');
+            found.push(matcher(label, excludes, words.trim_matches(['=', '!', '~', '"'])));
         }
     }
     found
@@ -219,12 +264,10 @@ fn exported() -> String {
 
 #[test]
 fn every_query_of_the_dashboard_is_one_that_prometheus_understands() {
-    let dashboard: Value = serde_json::from_str(&read(DASHBOARD)).expect("it is JSON");
-    let panels = dashboard["panels"].as_array().expect("a list");
     let mut rules = String::from("groups:\n  - name: dashboard\n    rules:\n");
     let mut count = 0;
-    for target in panels.iter().flat_map(|panel| panel["targets"].as_array()).flatten() {
-        let query = target["expr"].as_str().expect("each target has a query");
+    for expression in dashboard_expressions() {
+        let query = expression.as_str().expect("each target has a query");
         let query = query.replace("$__rate_interval", "1m").replace("$source", ".*");
         let query = query.replace("$instance", ".*");
         assert!(!query.contains('$'), "{query} has a variable that the dashboard has not");

@@ -2,8 +2,8 @@
 
 use std::{fs, process::Output, time::Duration};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use crate::{
     broker,
@@ -277,7 +277,11 @@ fn a_pointer_leads_to_an_item_of_its_sources_quarantine_and_to_nothing_else() {
         fs::write(file, &event).unwrap();
     }
     std::os::unix::fs::symlink(&beside, &link).unwrap();
-    let sha256: String = Sha256::digest(&event).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256: String = digest(&SHA256, event.as_bytes())
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let point = |position: &str, path: &str, length: usize, sha256: &str| {
         let headers = [
             ("millrace-source", "io"),

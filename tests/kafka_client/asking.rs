@@ -7,7 +7,7 @@ use std::{
 
 use millrace::{
     config,
-    kafka::{Fault, MockCluster, ProbeError, Reader, Select, TopicReport, probe, produce::Sink},
+    kafka::{Fault, InspectError, MockCluster, Reader, Select, TopicInfo, inspect, produce::Sink},
 };
 
 use crate::rig::{Rig, kafka};
@@ -21,14 +21,14 @@ fn the_probe_reports_brokers_and_topics() {
     let config = config::Topics { create: false, ..config::Topics::default() };
     let names = ["marketo.there", "marketo.missing", "marketo.secret"].map(String::from);
     let kafka = kafka(cluster.bootstrap(), &[]);
-    let report = probe(&kafka, &config, &names, Duration::from_secs(5)).unwrap();
+    let report = inspect(&kafka, &config, &names, Duration::from_secs(5)).unwrap();
     assert_eq!(report.brokers.len(), 2);
     assert!(report.cluster_id.is_some());
-    assert_eq!(report.topics[0].1, TopicReport::Exists { partitions: 3, leaderless: 0 });
+    assert_eq!(report.topics[0].1, TopicInfo::Exists { partitions: 3, replicas: 1, leaderless: 0 });
     assert!(report.topics[0].1.is_fine());
-    let TopicReport::Trouble(text) = &report.topics[1].1 else { panic!("{report:?}") };
+    let TopicInfo::Trouble(text) = &report.topics[1].1 else { panic!("{report:?}") };
     assert!(text.contains("topics.create is off") && text.contains("kafka-topics.sh"), "{text}");
-    let TopicReport::Trouble(text) = &report.topics[2].1 else { panic!("{report:?}") };
+    let TopicInfo::Trouble(text) = &report.topics[2].1 else { panic!("{report:?}") };
     assert!(text.contains("kafka-acls.sh"), "{text}");
 }
 
@@ -36,9 +36,10 @@ fn the_probe_reports_brokers_and_topics() {
 fn the_probe_of_a_cluster_that_is_away_ends_in_time_and_says_why() {
     let kafka = kafka("127.0.0.1:1", &[]);
     let start = Instant::now();
-    let error = probe(&kafka, &config::Topics::default(), &[], Duration::from_secs(2)).unwrap_err();
+    let error =
+        inspect(&kafka, &config::Topics::default(), &[], Duration::from_secs(2)).unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
-    let ProbeError::NoAnswer { brokers, reason, .. } = &error else { panic!("{error}") };
+    let InspectError::NoAnswer { brokers, reason, .. } = &error else { panic!("{error}") };
     assert_eq!(brokers, "127.0.0.1:1");
     assert!(reason.contains("refused"), "{error}");
 }
@@ -56,7 +57,7 @@ fn a_port_that_answers_in_tls_is_a_likely_cause_and_named_with_its_property() {
     });
     let probe = |properties: &[(&str, &str)]| {
         let kafka = kafka(&address, properties);
-        probe(&kafka, &config::Topics::default(), &[], Duration::from_secs(2))
+        inspect(&kafka, &config::Topics::default(), &[], Duration::from_secs(2))
             .unwrap_err()
             .to_string()
     };
@@ -69,7 +70,7 @@ fn a_port_that_answers_in_tls_is_a_likely_cause_and_named_with_its_property() {
 fn the_probe_of_an_empty_cluster_finds_no_topic() {
     let cluster = MockCluster::start(1).unwrap();
     let kafka = kafka(cluster.bootstrap(), &[]);
-    let report = probe(&kafka, &config::Topics::default(), &[], Duration::from_secs(5)).unwrap();
+    let report = inspect(&kafka, &config::Topics::default(), &[], Duration::from_secs(5)).unwrap();
     assert_eq!(report.topics, []);
 }
 

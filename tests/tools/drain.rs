@@ -267,7 +267,7 @@ fn sigterm_ends_the_process_cleanly_with_what_is_left() {
     let folder = Folder::new();
     folder.append("leads", (1..=20).map(batch));
     let mut drain = Drain::start(&[], environment(&folder, NOBODY));
-    drain.wait_for("spool is open");
+    drain.wait_for("opened spool");
     drain.process.signal(rustix::process::Signal::TERM);
     let (code, errors) = drain.end();
     assert_eq!(code, Some(1), "{errors}");

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::{
     foreign::Foreign,
     intake::{Intake, IntakeError},
-    state::{State, StateError},
+    state::{StateError, StateFile},
 };
 use crate::{
     cli::journal::{Element, Journal, JournalError, Page, Start},
@@ -26,7 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 pub(super) struct Follow {
     journal: Journal,
     intake: Intake,
-    state: Option<State>,
+    state: Option<StateFile>,
     /// Whether the journal's end is a place to wait at.
     waits: bool,
     foreign: Foreign,
@@ -57,7 +57,7 @@ impl Follow {
     pub fn new(
         journal: Journal,
         intake: Intake,
-        state: Option<State>,
+        state: Option<StateFile>,
         foreign: Foreign,
         waits: bool,
     ) -> Self {

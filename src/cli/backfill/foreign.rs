@@ -41,7 +41,7 @@ impl Foreign {
     }
 
     /// Empty when all of them were ours.
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         if self.count == 0 {
             return String::new();
         }

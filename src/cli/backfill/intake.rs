@@ -9,7 +9,7 @@ use reqwest::{Method, Url};
 use crate::{
     config::{self, HeaderScheme, Secret, TokenAuth},
     runtime::{
-        fetch::{Client, Limits, Place},
+        fetch::{Client, Limits, ShownUrl},
         retry::Retry,
     },
     source::{JOURNAL, ORIGIN_HEADER, SourceName},
@@ -30,7 +30,7 @@ pub(super) struct Intake {
 #[derive(Debug, thiserror::Error)]
 #[error("{place} answers {status}: {advice}")]
 pub(super) struct IntakeError {
-    place: Place,
+    place: ShownUrl,
     status: StatusCode,
     advice: &'static str,
 }
@@ -76,8 +76,8 @@ impl Intake {
             };
             let pause = after.unwrap_or_else(|| pauses.next_delay()).min(LONGEST_PAUSE);
             tracing::warn!(
-                to = %Place::of(&self.url), what, again_in_seconds = pause.as_secs_f32(),
-                "the service does not take a delivery at the moment",
+                to = %ShownUrl::of(&self.url), what, again_in_seconds = pause.as_secs_f32(),
+                "the service did not accept a delivery; retrying",
             );
             tokio::time::sleep(pause).await;
         }
@@ -115,6 +115,6 @@ impl Intake {
             StatusCode::NOT_FOUND => "check --to: this is no millrace, or not its root",
             _ => "check --to",
         };
-        IntakeError { place: Place::of(&self.url), status, advice }
+        IntakeError { place: ShownUrl::of(&self.url), status, advice }
     }
 }

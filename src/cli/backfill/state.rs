@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::PathBuf};
 
-pub(super) struct State {
+pub(super) struct StateFile {
     file: PathBuf,
 }
 
@@ -14,7 +14,7 @@ pub(super) struct StateError {
     source: io::Error,
 }
 
-impl State {
+impl StateFile {
     pub fn new(file: PathBuf) -> Self {
         Self { file }
     }
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn the_place_is_kept_from_one_run_to_the_next() {
         let folder = tempfile::tempdir().unwrap();
-        let state = State::new(folder.path().join("place"));
+        let state = StateFile::new(folder.path().join("place"));
         assert_eq!(state.load().unwrap(), None);
         state.save("penguin:1.a,2").unwrap();
         state.save("penguin:7").unwrap();
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_written_is_named() {
-        let error = State::new("/no/such/folder/place".into()).save("x").unwrap_err();
+        let error = StateFile::new("/no/such/folder/place".into()).save("x").unwrap_err();
         assert!(error.to_string().starts_with("--state /no/such/folder/place: "), "{error}");
     }
 }

@@ -1,9 +1,8 @@
 //! What the demo knows, shared by those who send, those who read and the one who shows it.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::BTreeSet;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::sender::{Answered, Attempt, Ledger, Statistics};
 
@@ -40,7 +39,7 @@ impl Books {
 
     pub fn lock(&self) -> MutexGuard<'_, Inner> {
         // Whoever panicked did so while counting; the counts are still worth showing.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     pub fn broker_is_away(&self, away: bool) {

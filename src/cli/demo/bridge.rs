@@ -7,6 +7,7 @@ use crate::{
     config::{
         Admin, Adobe, AdobeAuth, Auth, Config, Forward, HeaderScheme, Kafka, Listen, Log, OAuth,
         Secret, Shutdown, SourceConfig, Spool, TokenAuth, Topics, Traces, ValidationUrl,
+        least_reserve,
     },
     deliver::deduplicate::Settings,
     kafka::MockCluster,
@@ -35,6 +36,7 @@ pub fn kafka(broker: &MockCluster) -> Kafka {
 /// As in production, but for addresses, folders, sizes and a stop that waits for nobody. Adobe's public
 /// keys are in `keys`.
 pub fn config(broker: &MockCluster, folder: &Path, keys: &Path) -> Config {
+    let reserve = least_reserve(Listen::default().body_limit_inflated);
     let anywhere = (Ipv4Addr::LOCALHOST, 0).into();
     Config {
         listen: Listen { address: anywhere, ..Listen::default() },
@@ -42,13 +44,15 @@ pub fn config(broker: &MockCluster, folder: &Path, keys: &Path) -> Config {
         spool: Spool {
             directory: folder.join("spool"),
             size_limit: GIB,
-            reserve: Spool::least_reserve(Listen::default().body_limit_inflated),
+            reserve,
             // What was delivered goes with the next segment: a demo that runs for days stays small.
             keep_delivered_age: Duration::ZERO,
             keep_delivered_size: 0,
             segment_size: 8 * MIB,
-            quarantine_keep: None,
+            source_limits: vec![None; 2],
+            reserve_held: reserve,
         },
+        quarantine: Default::default(),
         kafka: kafka(broker),
         topics: Topics::default(),
         forward: Forward::default(),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::JournalError;
 use crate::{
     config::{self, Secret},
-    runtime::fetch::{Client, Limits, Place},
+    runtime::fetch::{Client, Limits, ShownUrl},
 };
 
 /// A token is renewed this long before it ends, so that none ends on the way.
@@ -101,7 +101,7 @@ impl Access {
         let request = request
             .map_err(|error| JournalError::Refused { what: error.without_url().to_string() })?;
         let answer = self.client.send(request, Limits::SMALL).await?;
-        let place = Place::of(token_url);
+        let place = ShownUrl::of(token_url);
         match answer.status {
             StatusCode::OK => {}
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::JournalError;
-use crate::runtime::fetch::{Answer, Place};
+use crate::runtime::fetch::{Answer, ShownUrl};
 
 /// Longest wait that is believed.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -36,7 +36,7 @@ pub struct Element {
 
 pub(super) fn read(url: &Url, answer: Answer, now: SystemTime) -> Result<Page, JournalError> {
     let after = || retry_after(&answer.headers, now);
-    let place = || Place::of(url);
+    let place = || ShownUrl::of(url);
     match answer.status {
         StatusCode::OK => {
             let elements = elements(&answer.body)
@@ -97,7 +97,8 @@ fn elements(body: &Bytes) -> Result<Vec<Element>, String> {
 fn next(page: &Url, headers: &HeaderMap) -> Result<Option<Url>, JournalError> {
     let links = headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok());
     let Some(target) = links.flat_map(link_values).find_map(next_target) else { return Ok(None) };
-    let strange = |what: &str| JournalError::Strange { place: Place::of(page), what: what.into() };
+    let strange =
+        |what: &str| JournalError::Strange { place: ShownUrl::of(page), what: what.into() };
     let next = page.join(target).map_err(|_| strange("its next page has no address"))?;
     let is_adobes = |url: &Url| {
         let host = url.host_str().unwrap_or_default();
@@ -106,7 +107,7 @@ fn next(page: &Url, headers: &HeaderMap) -> Result<Option<Url>, JournalError> {
     if next.origin() == page.origin() || is_adobes(page) && is_adobes(&next) {
         Ok(Some(next))
     } else {
-        Err(strange(&format!("its next page is at {}, which is not Adobe's", Place::of(&next))))
+        Err(strange(&format!("its next page is at {}, which is not Adobe's", ShownUrl::of(&next))))
     }
 }
 

@@ -11,8 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
-use sha2::{Digest, Sha256};
 
 use crate::{config::Config, deliver::quarantine::hex, source::SourceName};
 
@@ -77,7 +77,7 @@ impl Folder {
             return Err(format!("it has {length} bytes instead of the {told} that were put there"));
         }
         let bytes = read(file, length).map_err(|error| error.to_string())?;
-        if !hex(&Sha256::digest(&bytes)).eq_ignore_ascii_case(expected.sha256) {
+        if !hex(digest(&SHA256, &bytes).as_ref()).eq_ignore_ascii_case(expected.sha256) {
             return Err("its bytes are not those that were put there (SHA-256)".into());
         }
         Ok(bytes)
@@ -148,7 +148,7 @@ mod tests {
         }
 
         fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-            self.read_as(path, BYTES.len() as u64, &hex(&Sha256::digest(BYTES)))
+            self.read_as(path, BYTES.len() as u64, &hex(digest(&SHA256, BYTES).as_ref()))
         }
 
         fn read_as(&self, path: &str, length: u64, sha256: &str) -> Result<Vec<u8>, String> {
@@ -210,7 +210,8 @@ mod tests {
     #[test]
     fn bytes_that_are_not_those_that_were_put_there_are_no_event() {
         let world = World::new();
-        let (item, sha256) = ("spool/leads/quarantine/1.bytes", hex(&Sha256::digest(BYTES)));
+        let (item, sha256) =
+            ("spool/leads/quarantine/1.bytes", hex(digest(&SHA256, BYTES).as_ref()));
         says(world.read_as(item, 7, &sha256), "8 bytes instead of the 7");
         says(world.read_as(item, 8, "00"), "SHA-256");
         says(world.read_as(item, 1 << 40, &sha256), "no delivery has");

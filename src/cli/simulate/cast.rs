@@ -1,10 +1,11 @@
 //! Who plays: endpoints, keys, accounts, and the lanes of each sender.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use super::options::Options;
@@ -122,12 +123,12 @@ impl Cast {
     pub fn accounts(&self) -> Vec<(&'static str, Account, Vec<Consequence>)> {
         let mut accounts = Vec::new();
         if let Some(marketo) = &self.marketo {
-            let account = lock(&marketo.account).clone();
+            let account = marketo.account.lock().clone();
             let consequences = account::of_marketo(&account);
             accounts.push(("marketo", account, consequences));
         }
         if let Some(adobe) = &self.adobe {
-            let account = lock(&adobe.account).clone();
+            let account = adobe.account.lock().clone();
             let consequences = match &adobe.refused {
                 Some(why) => vec![Consequence::Refused(why.clone())],
                 None => account::of_adobe(&account, adobe.registration.worst()),
@@ -141,14 +142,14 @@ impl Cast {
     pub fn all(&self) -> Account {
         let mut all = Account::default();
         for account in self.each() {
-            all.add(&lock(account));
+            all.add(&account.lock());
         }
         all
     }
 
     /// Deliveries that each sender has sent so far.
     pub fn sent(&self) -> Vec<u64> {
-        self.each().map(|account| lock(account).sent.deliveries).collect()
+        self.each().map(|account| account.lock().sent.deliveries).collect()
     }
 
     fn each(&self) -> impl Iterator<Item = &Arc<Mutex<Account>>> {
@@ -186,15 +187,10 @@ impl Stage<'_> {
                 return;
             };
             let Some(began) = began else { return };
-            let hear = |attempt: &Attempt<'_>| lock(&account).hear(attempt);
+            let hear = |attempt: &Attempt<'_>| account.lock().hear(attempt);
             play(maker, manner, &endpoint, &clock, began, act, hear).await;
         });
     }
-}
-
-fn lock(account: &Mutex<Account>) -> MutexGuard<'_, Account> {
-    // Whoever panicked did so while counting; the counts are still worth showing.
-    account.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn adobe(options: &Options, run: u32) -> Result<Adobe, String> {

@@ -150,10 +150,7 @@ impl Options {
 
     /// The whole of the Authorization header; `None` if Marketo does not play. The errors' texts say
     /// nothing of the token.
-    pub fn token(
-        &self,
-        environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Option<String>, String> {
+    pub fn token(&self, environment: &[(OsString, OsString)]) -> Result<Option<String>, String> {
         if !self.plays_marketo() {
             return Ok(None);
         }
@@ -161,11 +158,11 @@ impl Options {
             Some(file) => fs::read_to_string(file)
                 .map_err(|error| format!("the token file {}: {error}", file.display()))?,
             None => {
-                let found = environment.into_iter().find(|(name, _)| name == TOKEN);
+                let found = environment.iter().find(|(name, _)| name == TOKEN);
                 let (_, token) = found.ok_or_else(|| {
                     format!("Marketo needs a token: name a file with --token-file, or set {TOKEN}")
                 })?;
-                token.into_string().map_err(|_| format!("{TOKEN} is no text"))?
+                token.clone().into_string().map_err(|_| format!("{TOKEN} is no text"))?
             }
         };
         let token = token.trim();

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
 use serde::{Serialize, Serializer, de::IgnoredAny, ser::SerializeMap};
 
-use super::{Found, Place, rfc3339, survey::load_checkpoint, with_causes};
+use super::{Found, Selection, rfc3339, survey::load_checkpoint, with_causes};
 use crate::{
     cli::print,
     spool::{
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Args)]
 pub(super) struct Options {
     #[command(flatten)]
-    pub place: Place,
+    pub place: Selection,
 
     /// Begin with this position (`42.7`, or `42` for all of the delivery)
     #[arg(long, value_name = "POSITION")]

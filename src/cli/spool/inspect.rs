@@ -5,7 +5,7 @@ use std::{fmt::Write as _, io::Write, time::Duration};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Found, Place, Survey, rfc3339, survey};
+use super::{Found, Selection, Survey, rfc3339, survey};
 use crate::{
     cli::{print, table::Table, text},
     source::UnixMillis,
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Args)]
 pub(super) struct Options {
     #[command(flatten)]
-    pub place: Place,
+    pub place: Selection,
 
     /// As one JSON object, with bytes, milliseconds and RFC 3339 times
     #[arg(long)]

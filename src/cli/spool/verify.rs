@@ -4,7 +4,7 @@ use std::{fmt::Display, io::Write};
 
 use clap::Args;
 
-use super::{Found, Place, survey::load_checkpoint, with_causes};
+use super::{Found, Selection, survey::load_checkpoint, with_causes};
 use crate::{
     cli::{print, progress::Bar, text},
     deliver::deduplicate,
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Args)]
 pub(super) struct Options {
     #[command(flatten)]
-    pub place: Place,
+    pub place: Selection,
 }
 
 pub(super) fn run(found: &Found, out: &mut dyn Write) -> u8 {

@@ -1,10 +1,10 @@
 //! `millrace topics --create`: makes what is missing, and says what is there and differs.
 
-use std::{io::Write, time::Duration};
+use std::time::Duration;
 
 use super::{catalogue::Catalogue, tables::settings};
 use crate::{
-    cli::{print, table::Table, text},
+    cli::{Context, Exit, print, table::Table, text},
     config::Config,
     kafka::{self, Ensured},
 };
@@ -12,20 +12,11 @@ use crate::{
 /// How long the cluster may take to answer at all, and then to make the topics.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(super) fn run(
-    config: &Config,
-    catalogue: &Catalogue,
-    out: &mut dyn Write,
-    errors: &mut dyn Write,
-) -> u8 {
+pub(super) fn run(config: &Config, catalogue: &Catalogue, context: &mut Context<'_>) -> Exit {
     let names: Vec<_> = catalogue.named().map(|topic| topic.name.clone()).collect();
-    let ensured = match kafka::ensure_topics(&config.kafka, &config.topics, &names, PATIENCE) {
-        Ok(ensured) => ensured,
-        Err(error) => {
-            print(errors, format_args!("topics: {error}\n"));
-            return 1;
-        }
-    };
+    let ensured = kafka::ensure_topics(&config.kafka, &config.topics, &names, PATIENCE)
+        .map_err(|error| context.end("topics", error, 1))?;
+    let out = &mut *context.out;
     let mut table = Table::of_text(&["topic", "", ""]);
     let (mut made, mut differ, mut refused) = (0, 0, 0);
     for (topic, ensured) in &ensured {
@@ -61,7 +52,7 @@ pub(super) fn run(
         );
     }
     for note in &catalogue.notes {
-        print(errors, format_args!("topics: {note}\n"));
+        print(context.errors, format_args!("topics: {note}\n"));
     }
-    u8::from(differ > 0 || refused > 0)
+    Ok(u8::from(differ > 0 || refused > 0))
 }

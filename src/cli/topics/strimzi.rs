@@ -6,25 +6,25 @@
 
 use std::fmt::Write as _;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::catalogue::{Catalogue, Topic};
 use crate::config::{self, Config};
 
 /// Where the resources belong.
-pub(super) struct Place<'a> {
+pub(super) struct Target<'a> {
     pub cluster: &'a str,
     pub namespace: Option<&'a str>,
 }
 
 /// YAML, a document for each topic whose name is known.
-pub(super) fn resources(config: &Config, catalogue: &Catalogue, place: &Place<'_>) -> String {
+pub(super) fn resources(config: &Config, catalogue: &Catalogue, place: &Target<'_>) -> String {
     let one = |topic: &Topic| resource(&topic.name, &topic.made_with(&config.topics), place);
     catalogue.named().map(one).collect()
 }
 
-fn resource(topic: &str, topics: &config::Topics, place: &Place<'_>) -> String {
+fn resource(topic: &str, topics: &config::Topics, place: &Target<'_>) -> String {
     let name = resource_name(topic);
     // Texts are written as JSON, which YAML takes, whatever is in them. Writing to a String can't fail.
     let text = |text: &str| Value::from(text).to_string();
@@ -74,10 +74,10 @@ fn resource_name(topic: &str) -> String {
     if !name.is_empty() {
         name.push('-');
     }
-    let hash = Sha256::digest(topic.as_bytes());
+    let hash = digest(&SHA256, topic.as_bytes());
     // A topic's name has at most 249 characters.
     name.truncate(253 - 8);
-    for byte in &hash[..4] {
+    for byte in &hash.as_ref()[..4] {
         let _ = write!(name, "{byte:02x}");
     }
     name

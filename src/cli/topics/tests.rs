@@ -5,7 +5,7 @@ use super::{
     catalogue::{Catalogue, Role, Topic},
     json,
     known::Ids,
-    strimzi::{self, Place},
+    strimzi::{self, Target},
     tables,
 };
 use crate::config::{self, Config};
@@ -163,7 +163,7 @@ fn a_strimzi_resource_says_what_was_configured_and_leaves_the_rest_to_the_cluste
     ];
     let config = config(&[&PUSH, &topics]);
     let all = catalogue(&config, &NOBODY);
-    let place = Place { cluster: "my-cluster", namespace: Some("kafka") };
+    let place = Target { cluster: "my-cluster", namespace: Some("kafka") };
     let yaml = strimzi::resources(&config, &all, &place);
     let resource = |name: &str, topic: &str| {
         format!(
@@ -183,7 +183,7 @@ fn exactly_once_delivery_has_a_topic_of_its_own_that_is_made_in_its_own_way() {
     let config = config(&[&PUSH, &exactly]);
     let all = catalogue(&config, &NOBODY);
     assert_eq!(all.topics.last().unwrap().name, "marketo.checkpoints");
-    let place = Place { cluster: "c", namespace: None };
+    let place = Target { cluster: "c", namespace: None };
     let yaml = strimzi::resources(&config, &all, &place);
     let (_, resource) = yaml.split_once("topicName: \"marketo.checkpoints\"\n").unwrap();
     assert!(

@@ -151,7 +151,7 @@ impl Writers {
             }
             Err(what) => {
                 let path = self.path.display();
-                tracing::warn!(%path, what, "who wrote to the topic of checkpoints is not known");
+                tracing::warn!(%path, what, "cannot read which processes wrote to the topic of checkpoints");
                 Ok(None)
             }
         }

@@ -8,8 +8,11 @@
 //! here where its name is another name of a listed type, or none that is known and its id is listed. So
 //! both forms meet under one type, also where configuration gave it a name of its own.
 
+mod documented;
+
 use std::{borrow::Cow, collections::BTreeMap};
 
+use self::documented::{DOCUMENTED, OTHER_NAMES};
 use super::naming::{self, CUSTOM_ACTIVITY, FIRST_CUSTOM_ID};
 use crate::event::Word;
 
@@ -88,15 +91,16 @@ impl Default for Catalog {
 impl Catalog {
     /// The types that Adobe documents.
     pub fn builtin() -> Self {
-        let types = BUILTIN.iter().map(|(id, name)| (*id, ActivityType::standard(name))).collect();
-        let names = BUILTIN.iter().chain(OTHER_NAMES);
+        let types =
+            DOCUMENTED.iter().map(|(id, name)| (*id, ActivityType::standard(name))).collect();
+        let names = DOCUMENTED.iter().chain(OTHER_NAMES);
         let documented = names.map(|(id, name)| (naming::compact(name), *id)).collect();
         Self { types, aliases: BTreeMap::new(), documented }
     }
 
     /// Ids and names of the types that Adobe documents, in the order of the ids.
     pub fn documented() -> &'static [(i64, &'static str)] {
-        BUILTIN
+        DOCUMENTED
     }
 
     /// The types that Adobe documents, with `overrides` put over them or added; the last one of an
@@ -200,82 +204,6 @@ impl Catalog {
 fn is_name(text: &str) -> bool {
     text.contains(|c: char| c.is_ascii_alphanumeric()) && !text.contains(char::is_control)
 }
-
-/// Names that Adobe's documents have for listed types beside those of the list.
-const OTHER_NAMES: &[(i64, &str)] = &[(147, "Fill Out LinkedIn Lead Gen Form")];
-
-/// Ids and names, in the order of the ids.
-#[rustfmt::skip]
-const BUILTIN: &[(i64, &str)] = &[
-    (1, "Visit Webpage"),
-    (2, "Fill Out Form"),
-    (3, "Click Link"),
-    (6, "Send Email"),
-    (7, "Email Delivered"),
-    (8, "Email Bounced"),
-    (9, "Unsubscribe Email"),
-    (10, "Open Email"),
-    (11, "Click Email"),
-    (12, "New Lead"),
-    (13, "Change Data Value"),
-    (19, "Sync Lead to SFDC"),
-    (21, "Convert Lead"),
-    (22, "Change Score"),
-    (23, "Change Owner"),
-    (24, "Add To List"),
-    (25, "Remove from List"),
-    (26, "SFDC Activity"),
-    (27, "Email Bounced Soft"),
-    (28, "Sync Lead Updates to SFDC"),
-    (29, "Delete Lead from SFDC"),
-    (30, "SFDC Activity Updated"),
-    (31, "SFDC Merge Leads"),
-    (32, "Merge Leads"),
-    (34, "Add to Opportunity"),
-    (35, "Remove from Opportunity"),
-    (36, "Update Opportunity"),
-    (37, "Delete Lead"),
-    (38, "Send Alert"),
-    (39, "Send Sales Email"),
-    (40, "Open Sales Email"),
-    (41, "Click Sales Email"),
-    (42, "Add to SFDC Campaign"),
-    (43, "Remove from SFDC Campaign"),
-    (44, "Change Status in SFDC Campaign"),
-    (45, "Receive Sales Email"),
-    (46, "Interesting Moment"),
-    (47, "Request Campaign"),
-    (48, "Sales Email Bounced"),
-    (100, "Change Lead Partition"),
-    (101, "Change Revenue Stage"),
-    (102, "Change Revenue Stage Manually"),
-    (104, "Change Status In Progression"),
-    (106, "Enrich with Data.com"),
-    (108, "Change Segment"),
-    (110, "Call Webhook"),
-    (111, "Send Forward to Friend Email"),
-    (112, "Receive Forward to Friend Email"),
-    (113, "Add To Nurture"),
-    (114, "Change Nurture Track"),
-    (115, "Change Nurture Cadence"),
-    (123, "Change Program Member Data"),
-    (131, "Fill Out Facebook Lead Ads Form"),
-    (132, "Click RTP Call to Action"),
-    (133, "Click Predictive Content"),
-    (145, "Push Lead to Marketo"),
-    (147, "Fill Out Linked Lead Gen Form"),
-    (300, "Sync Lead to Microsoft"),
-    (400, "Share Content"),
-    (401, "Vote in Poll"),
-    (402, "Sign Up for Referral Offer"),
-    (403, "Achieve Goal In Referral"),
-    (405, "Click Shared Link"),
-    (406, "Win Sweepstakes"),
-    (407, "Enter Sweepstakes"),
-    (408, "Disqualify Sweepstakes"),
-    (409, "Earn Entry In Social App"),
-    (410, "Refer to Social App"),
-];
 
 #[cfg(test)]
 mod tests {

@@ -141,7 +141,7 @@ impl Claims {
             return;
         }
         let written = self.prepared.write(attempt, &self.settled, now);
-        self.tell(written, self.settled.len());
+        self.log_once(written, self.settled.len());
     }
 
     /// Claims for good what was prepared for `committed`, which is the last that was committed, and
@@ -204,14 +204,14 @@ impl Claims {
             return;
         }
         let saved = self.sidecar.save(rule, ids, now);
-        self.tell(saved, ids.len());
+        self.log_once(saved, ids.len());
         let (index, metrics) = (self.shared.index(now), &self.shared.metrics);
         metrics.deduplicate_ids.set(index.len() as i64);
         metrics.deduplicate_oldest_seconds.set((index.oldest().unwrap_or(0) / 1000) as i64);
     }
 
-    /// People hear of ids that can't be saved, once.
-    fn tell(&mut self, saved: io::Result<()>, ids: usize) {
+    /// Logs once that ids cannot be saved.
+    fn log_once(&mut self, saved: io::Result<()>, ids: usize) {
         let (source, metrics) = (self.name(), &self.shared.metrics);
         let failing = saved.is_err();
         if let Err(error) = saved {

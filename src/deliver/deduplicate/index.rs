@@ -72,12 +72,12 @@ impl Entry {
 
 /// The place of an entry, counted from 1, or 0 if it is empty; and which ids may be there.
 #[derive(Clone, Copy, Debug, Default)]
-struct Slot {
+struct IndexEntry {
     place: u32,
     tag: u32,
 }
 
-impl Slot {
+impl IndexEntry {
     const EMPTY: Self = Self { place: 0, tag: 0 };
 
     fn is_empty(self) -> bool {
@@ -90,7 +90,7 @@ pub struct Index {
     /// In milliseconds.
     window: u64,
     queues: Queues,
-    table: Vec<Slot>,
+    table: Vec<IndexEntry>,
     /// Time does not go back here.
     latest: UnixMillis,
     /// Until when ids are known that were made without the type of their event.
@@ -104,7 +104,7 @@ const fn slots(limit: usize) -> usize {
 
 /// Bytes that an index of `limit` ids takes, of so many sources.
 pub const fn memory(limit: usize, sources: usize) -> u64 {
-    (queues::memory(limit, sources) + slots(limit) * size_of::<Slot>()) as u64
+    (queues::memory(limit, sources) + slots(limit) * size_of::<IndexEntry>()) as u64
 }
 
 impl Index {
@@ -116,7 +116,7 @@ impl Index {
             limit,
             window,
             queues: Queues::new(limit, window, sources),
-            table: vec![Slot::EMPTY; slots(limit)],
+            table: vec![IndexEntry::EMPTY; slots(limit)],
             latest: 0,
             without_type_until: 0,
         }
@@ -197,7 +197,7 @@ impl Index {
         while !self.table[slot].is_empty() {
             slot = self.after(slot);
         }
-        self.table[slot] = Slot { place: place as u32 + 1, tag }; // the limit fits into 32 bits
+        self.table[slot] = IndexEntry { place: place as u32 + 1, tag }; // the limit fits into 32 bits
     }
 
     fn drop_oldest(&mut self, source: u32) {
@@ -229,7 +229,7 @@ impl Index {
             }
             next = self.after(next);
         }
-        self.table[hole] = Slot::EMPTY;
+        self.table[hole] = IndexEntry::EMPTY;
     }
 
     /// The place of the entry of `id`.

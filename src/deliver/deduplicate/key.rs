@@ -25,7 +25,7 @@ pub fn load(disk: &dyn Disk, directory: &Path) -> Key {
         Ok(bytes) => match read(&bytes) {
             Ok(key) => return key,
             Err(Unusable::Damaged) => {
-                tracing::warn!(path = %path.display(), "the key of the saved ids is damaged: a new one is made");
+                tracing::warn!(path = %path.display(), "the key of the saved ids is damaged; a new one was made");
                 store(disk, &path)
             }
             Err(Unusable::Version(found)) => {

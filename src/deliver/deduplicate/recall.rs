@@ -61,7 +61,7 @@ pub fn fill(index: &mut Index, of: &Deduplicator, now: UnixMillis) {
             index.claim(id, Owner::settled_before(files.source), at.min(now));
         }
     }
-    tracing::info!(ids = index.len(), "the ids of what was delivered before are known");
+    tracing::info!(ids = index.len(), "loaded the ids of delivered events");
 }
 
 /// One source's files, read one at a time.
@@ -124,7 +124,7 @@ impl<'a> Files<'a> {
         self.of.metrics.deduplicate_unreadable.with_label_values(&[source]).inc();
         tracing::warn!(
             source, path = %path.display(), %why,
-            "ids of delivered events can't be read: their repeats are delivered again",
+            "ids of delivered events can't be read; repeats of these events are delivered again",
         );
     }
 }

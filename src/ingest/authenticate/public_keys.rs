@@ -19,17 +19,18 @@ use std::{
     path::{Path, PathBuf},
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use reqwest::Url;
 use tokio::sync::watch;
 
 use self::{
-    cache::{Answer, Asked, Cache, Landing, Vouched},
+    cache::{Answer, Asked, Cache, Fetch, Vouched},
     kept::KeyFile,
     origin::Origin,
 };
@@ -107,7 +108,7 @@ struct Shared {
     origin: Origin,
     cache: Mutex<Cache>,
     /// Changes with the end of each fetch.
-    landings: watch::Sender<()>,
+    fetched: watch::Sender<()>,
     lines: Mutex<Bucket>,
     /// Where keys are kept for the next process.
     file: OnceLock<Mutex<KeyFile>>,
@@ -142,7 +143,7 @@ impl PublicKeys {
         Self(Arc::new(Shared {
             origin,
             cache: Mutex::new(Cache::new()),
-            landings: watch::Sender::new(()),
+            fetched: watch::Sender::new(()),
             lines: Mutex::new(Bucket::new(LINES_AT_ONCE, LINES_EACH)),
             file: OnceLock::new(),
             is_unwritten: AtomicBool::new(false),
@@ -155,7 +156,7 @@ impl PublicKeys {
     pub fn keep_in(&self, disk: Arc<dyn Disk>, directory: &Path, now: Moment) {
         let Origin::Host { base, .. } = &self.0.origin else { return };
         let file = KeyFile::new(disk, directory, base.to_string(), now);
-        self.0.cache().remember(file.read(), now.instant);
+        self.0.cache.lock().remember(file.read(), now.instant);
         // Set once: a service has one spool folder.
         let _ = self.0.file.set(Mutex::new(file));
     }
@@ -173,8 +174,8 @@ impl PublicKeys {
 
     /// Begins what is due: fetches of proven keys, and a write that failed. Within a runtime.
     pub fn renew(&self, now: Instant) {
-        for landing in self.0.cache().due(now) {
-            self.fetch(Some(landing), None);
+        for fetch in self.0.cache.lock().due(now) {
+            self.fetch(Some(fetch), None);
         }
         self.0.write();
     }
@@ -191,24 +192,25 @@ impl PublicKeys {
             return self.0.read(path).await.map(Arc::new);
         }
         let came = tokio::time::Instant::now();
-        let mut landings = self.0.landings.subscribe();
+        let mut fetched = self.0.fetched.subscribe();
         let mut turn = pin!(asker.turns.wait(asker.caller));
-        let (mut had_a_turn, mut flights) = (false, 0);
-        // What a fetch has brought is young enough by the same clock; a third flight would be one that
-        // ended without a word, because the process does.
-        while flights < 2 {
+        let mut had_a_turn = false;
+        let mut waits = 0;
+        // What a fetch has brought is young enough by the same clock; a third fetch would be one that
+        // ended without a result, because the process ends.
+        while waits < 2 {
             let now = now + came.elapsed();
-            let Asked { answer, fetch } = self.0.cache().ask(path, age, now);
+            let Asked { answer, fetch } = self.0.cache.lock().ask(path, age, now);
             self.fetch(fetch, None);
             match answer {
                 Answer::Key(key) => return Ok(key),
                 Answer::Unavailable(why) => return Err(why),
-                Answer::Wait(mut flight) => {
+                Answer::Wait(in_flight) => {
                     // What comes of its own accord needs no turn; one that was granted meanwhile would
                     // be kept from others.
                     turn.set(asker.turns.wait(asker.caller));
-                    let _ = flight.wait_for(|ended| *ended).await;
-                    flights += 1;
+                    in_flight.ended().await;
+                    waits += 1;
                 }
                 Answer::Turn if had_a_turn => break,
                 Answer::Turn => {
@@ -217,12 +219,12 @@ impl PublicKeys {
                         true => tokio::select! {
                             turn = &mut turn => Some(turn),
                             // Another request may have brought this very key.
-                            _ = landings.changed() => None,
+                            _ = fetched.changed() => None,
                         },
                     };
                     had_a_turn = turn.is_some();
                     if let Some(turn) = turn {
-                        let fetch = self.0.cache().begin(path, now + came.elapsed());
+                        let fetch = self.0.cache.lock().begin(path, now + came.elapsed());
                         self.fetch(fetch, Some(turn));
                     }
                 }
@@ -234,7 +236,7 @@ impl PublicKeys {
 
     /// The key at `path`, if nothing has to be waited for.
     pub(super) fn at_hand(&self, path: &KeyPath, now: Instant) -> Option<Arc<PublicKey>> {
-        let (key, fetch) = self.0.cache().at_hand(path, now)?;
+        let (key, fetch) = self.0.cache.lock().at_hand(path, now)?;
         self.fetch(fetch, None);
         Some(key)
     }
@@ -250,7 +252,7 @@ impl PublicKeys {
         if self.are_local() {
             return;
         }
-        let Vouched { is_news, fetch } = self.0.cache().vouch(path, beside, now);
+        let Vouched { is_news, fetch } = self.0.cache.lock().vouch(path, beside, now);
         self.fetch(fetch, None);
         if is_news {
             self.0.is_unwritten.store(true, SeqCst);
@@ -258,23 +260,23 @@ impl PublicKeys {
         }
     }
 
-    /// Has the key of a landing fetched; a turn lasts for as long.
-    fn fetch(&self, landing: Option<Landing>, turn: Option<Turn>) {
-        let Some(landing) = landing else { return };
+    /// Does what was begun; a turn lasts for as long.
+    fn fetch(&self, fetch: Option<Fetch>, turn: Option<Turn>) {
+        let Some(fetch) = fetch else { return };
         let shared = self.0.clone();
         tokio::spawn(async move {
-            shared.fetch(landing).await;
+            shared.fetch(fetch).await;
             drop(turn);
         });
     }
 }
 
 impl Shared {
-    async fn fetch(self: &Arc<Self>, landing: Landing) {
-        let result = self.read(&landing.path).await;
-        self.log(&landing, &result);
-        let is_news = self.cache().landed(landing, result);
-        self.landings.send_replace(());
+    async fn fetch(self: &Arc<Self>, fetch: Fetch) {
+        let result = self.read(&fetch.path).await;
+        self.log(&fetch, &result);
+        let is_news = self.cache.lock().end(fetch, result);
+        self.fetched.send_replace(());
         if is_news {
             self.is_unwritten.store(true, SeqCst);
             self.write();
@@ -282,13 +284,13 @@ impl Shared {
     }
 
     /// Strangers have as many lines as an operator may want to read.
-    fn log(&self, landing: &Landing, result: &Result<PublicKey, Unavailable>) {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_shown = landing.is_trusted || lines.take(Instant::now());
+    fn log(&self, fetch: &Fetch, result: &Result<PublicKey, Unavailable>) {
+        let mut lines = self.lines.lock();
+        let is_shown = fetch.is_trusted || lines.take(Instant::now());
         match result {
-            _ if !is_shown => tracing::debug!(path = %landing.path, "a key was asked for"),
-            Ok(_) => tracing::info!(path = %landing.path, "a public key was fetched"),
-            Err(why) => tracing::warn!(path = %landing.path, reason = %why, "no public key"),
+            _ if !is_shown => tracing::debug!(path = %fetch.path, "a key was asked for"),
+            Ok(_) => tracing::info!(path = %fetch.path, "a public key was fetched"),
+            Err(why) => tracing::warn!(path = %fetch.path, reason = %why, "no public key"),
         }
     }
 
@@ -308,16 +310,12 @@ impl Shared {
         tokio::task::spawn_blocking(move || {
             let Some(file) = shared.file.get() else { return };
             // One writer at a time, and each with the latest there is.
-            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut file = file.lock();
             if shared.is_unwritten.swap(false, SeqCst) {
-                let kept = shared.cache().kept();
+                let kept = shared.cache.lock().kept();
                 let is_written = file.write(&kept);
                 shared.is_unwritten.fetch_or(!is_written, SeqCst);
             }
         });
-    }
-
-    fn cache(&self) -> MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,10 +13,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
 use super::caller::{Caller, Network};
@@ -30,7 +31,7 @@ pub(super) struct Turns(Arc<Shared>);
 
 struct Shared {
     rest: Duration,
-    state: Mutex<State>,
+    queue: Mutex<Queue>,
 }
 
 /// A turn: it ends when this is dropped, and not before its rest.
@@ -39,7 +40,7 @@ pub(super) struct Turn {
     began: Instant,
 }
 
-struct State {
+struct Queue {
     free: usize,
     waiting: Vec<Waiting>,
     next: u64,
@@ -53,7 +54,7 @@ struct Waiting {
 }
 
 /// A place among those that wait. Dropping it gives it up, or the turn that came too late.
-struct Place<'a> {
+struct QueuePlace<'a> {
     turns: &'a Turns,
     id: u64,
     granted: oneshot::Receiver<()>,
@@ -62,30 +63,30 @@ struct Place<'a> {
 impl Turns {
     /// `at_once` at a time, each for at least `rest`.
     pub fn new(at_once: usize, rest: Duration) -> Self {
-        let state = State { free: at_once, waiting: Vec::new(), next: 0 };
-        Self(Arc::new(Shared { rest, state: Mutex::new(state) }))
+        let queue = Queue { free: at_once, waiting: Vec::new(), next: 0 };
+        Self(Arc::new(Shared { rest, queue: Mutex::new(queue) }))
     }
 
     /// A turn, if one is free and no other request waits for it.
     pub fn take(&self) -> Option<Turn> {
-        let mut state = self.state();
-        let is_free = state.free > 0 && state.waiting.is_empty();
-        state.free -= usize::from(is_free);
+        let mut queue = self.0.queue.lock();
+        let is_free = queue.free > 0 && queue.waiting.is_empty();
+        queue.free -= usize::from(is_free);
         is_free.then(|| self.turn())
     }
 
     /// Waits for a turn, perhaps without an end: the caller has a deadline of its own.
     pub async fn wait(&self, caller: Caller) -> Turn {
         let mut place = {
-            let mut state = self.state();
-            let id = state.next;
-            state.next += 1;
+            let mut queue = self.0.queue.lock();
+            let id = queue.next;
+            queue.next += 1;
             let (grant, granted) = oneshot::channel();
             let (network, connection) = (caller.network(), caller.connection);
-            state.waiting.push(Waiting { id, network, connection, granted: grant });
-            state.push_out();
-            state.grant();
-            Place { turns: self, id, granted }
+            queue.waiting.push(Waiting { id, network, connection, granted: grant });
+            queue.push_out();
+            queue.grant();
+            QueuePlace { turns: self, id, granted }
         };
         match (&mut place.granted).await {
             Ok(()) => self.turn(),
@@ -98,13 +99,9 @@ impl Turns {
     }
 
     fn end(&self) {
-        let mut state = self.state();
-        state.free += 1;
-        state.grant();
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut queue = self.0.queue.lock();
+        queue.free += 1;
+        queue.grant();
     }
 }
 
@@ -124,11 +121,11 @@ impl Drop for Turn {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueuePlace<'_> {
     fn drop(&mut self) {
-        let mut state = self.turns.state();
-        state.waiting.retain(|waiting| waiting.id != self.id);
-        drop(state);
+        let mut queue = self.turns.0.queue.lock();
+        queue.waiting.retain(|waiting| waiting.id != self.id);
+        drop(queue);
         // A turn that was granted and not taken up; after it was taken up there is nothing to receive.
         if self.granted.try_recv().is_ok() {
             self.turns.end();
@@ -136,7 +133,7 @@ impl Drop for Place<'_> {
     }
 }
 
-impl State {
+impl Queue {
     fn grant(&mut self) {
         while self.free > 0
             && let Some(chosen) = self.choose()

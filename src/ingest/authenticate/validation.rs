@@ -12,21 +12,22 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use reqwest::{Method, Url};
-use sha2::{Digest, Sha256};
 
 use super::{
     bucket::Bucket,
     caller::Caller,
+    digest::{Digest, sha256},
     turns::{Turn, Turns},
 };
 use crate::{
     observe::metrics::Metrics,
-    runtime::fetch::{Client, FetchError, Limits, Place},
+    runtime::fetch::{Client, FetchError, Limits, ShownUrl},
     source::SourceName,
 };
 
@@ -51,9 +52,6 @@ const REMEMBERED: usize = 4096;
 /// What may become of an address, for metrics.
 const RESULTS: [&str; 6] = ["foreign", "logged", "opened", "repeated", "too-many", "failed"];
 
-/// What is remembered of an address.
-type Seen = [u8; 32];
-
 const FOR_A_PERSON: &str = "Adobe I/O asks whether it may send here: if you have just made, changed \
                             or enabled this registration, open the address within 5 minutes";
 
@@ -67,7 +65,7 @@ struct Inner {
     opens: Option<Client>,
     turns: Turns,
     /// The oldest first.
-    seen: Mutex<VecDeque<Seen>>,
+    seen: Mutex<VecDeque<Digest>>,
     foreign: Mutex<Bucket>,
     metrics: Metrics,
 }
@@ -106,8 +104,8 @@ impl Validation {
             this.is_foreign(now);
             return Ok(());
         };
-        let seen: Seen = Sha256::digest(url.as_str()).into();
-        if this.seen().contains(&seen) {
+        let seen = sha256(&[url.as_str().as_bytes()]);
+        if this.seen.lock().contains(&seen) {
             this.count("repeated");
             return Ok(());
         }
@@ -142,14 +140,14 @@ impl Inner {
     fn is_foreign(&self, now: Instant) {
         self.count("foreign");
         let source = &self.source;
-        if self.foreign.lock().unwrap_or_else(PoisonError::into_inner).take(now) {
-            tracing::warn!(%source, "a validation URL was posted that is not Adobe's");
+        if self.foreign.lock().take(now) {
+            tracing::warn!(%source, "a request carried a validation URL that is not Adobe's");
         }
     }
 
     /// Whether it is new.
-    fn remember(&self, address: Seen) -> bool {
-        let mut seen = self.seen();
+    fn remember(&self, address: Digest) -> bool {
+        let mut seen = self.seen.lock();
         let is_new = !seen.contains(&address);
         if is_new {
             seen.push_back(address);
@@ -160,29 +158,25 @@ impl Inner {
         is_new
     }
 
-    fn seen(&self) -> MutexGuard<'_, VecDeque<Seen>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn count(&self, result: &'static str) {
         self.metrics.validations.with_label_values(&[self.source.as_str(), result]).inc();
     }
 
     /// Opens it; the turn lasts for as long.
-    async fn open(&self, client: &Client, url: Url, seen: Seen, _turn: Turn) {
+    async fn open(&self, client: &Client, url: Url, seen: Digest, _turn: Turn) {
         let source = &self.source;
         let request = reqwest::Request::new(Method::GET, url.clone());
         let answer = client.send(request, Limits::SMALL).await;
         let answer = answer.and_then(|answer| match answer.status {
             status if status.is_success() => Ok(()),
-            status => Err(FetchError::Status { place: Place::of(&url), status }),
+            status => Err(FetchError::Status { place: ShownUrl::of(&url), status }),
         });
         match answer {
             Ok(()) => tracing::info!(%source, "a registration at Adobe I/O was validated"),
             Err(error) => {
                 self.count("failed");
                 // Posted once more it is tried once more.
-                self.seen().retain(|other| *other != seen);
+                self.seen.lock().retain(|other| *other != seen);
                 tracing::error!(%source, %error, %url, "{FOR_A_PERSON}");
             }
         }

@@ -1,4 +1,4 @@
-//! Accepts connections, gives each its place, and sees them out.
+//! Accepts connections, gives each its place, and drains them at the end.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -66,13 +66,13 @@ pub async fn accept<H: Handler>(
                     });
                 }
                 Err(error) if concerns_one_connection(&error) => {
-                    debug!(%error, "a connection ended before it was accepted");
+                    debug!(%error, "connection ended before it was accepted");
                 }
                 Err(error) => {
                     let now = Instant::now();
                     if warned.is_none_or(|at| now - at >= QUIET) {
                         warned = Some(now);
-                        warn!(%error, "no connection can be accepted; the limit of open files may be too low");
+                        warn!(%error, "cannot accept connections; the limit of open files may be too low");
                     }
                     limit.give_back_one(now);
                     sleep(BREATH).await;
@@ -80,14 +80,14 @@ pub async fn accept<H: Handler>(
             },
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended {
-                    warn!(%error, "a connection's task failed");
+                    warn!(%error, "connection task failed");
                 }
             }
             () = shutdown.reached(rules.until) => break,
         }
     }
     drop(listener);
-    see_out(connections, &rules).await;
+    drain(connections, &rules).await;
 }
 
 /// Room for one connection, and what that does. Those that come meanwhile wait in the listener's queue.
@@ -102,11 +102,11 @@ async fn room(limit: &ConnectionLimit) -> (Arc<Activity>, Slot) {
     }
 }
 
-async fn see_out(mut connections: JoinSet<()>, rules: &Rules) {
+async fn drain(mut connections: JoinSet<()>, rules: &Rules) {
     let all_ended = async { while connections.join_next().await.is_some() {} };
-    // Each connection bounds itself; this is for the one that does not.
+    // Each connection has a limit of its own; this one is for a connection that exceeds it.
     if timeout(rules.close_within + 2 * connection::LINGER, all_ended).await.is_err() {
-        info!(open = connections.len(), "connections that did not end in time are cut");
+        info!(open = connections.len(), "closing connections that outlived the drain timeout");
         connections.shutdown().await;
     }
 }

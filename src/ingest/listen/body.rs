@@ -31,12 +31,12 @@ const FIRST_STEP: u64 = 16 * 1024;
 /// What a request takes beside its head and its body: its task and what the HTTP library has for it.
 const REQUEST: u64 = 4 * 1024;
 
-/// Who sends a body, as far as its head has told.
+/// Who sends a body, as far as its head says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
     /// A sender that has proved that it is one of this source.
     Known(Party),
-    /// Anybody: the body is what has to prove it. It gives way when the budget runs out.
+    /// Not known yet: the body has to prove its sender. It gives way when the budget runs out.
     Stranger,
 }
 
@@ -102,7 +102,7 @@ pub struct Body {
     pub reservation: Reservation,
 }
 
-/// Reads all of `body` and leaves its content-coding alone, since whoever sent it may still turn out
+/// Reads all of `body` and leaves its content-coding alone, since its sender may still turn out
 /// to be a stranger, and a stranger's bomb is never inflated. The error is the outcome to answer with.
 pub async fn read<B>(
     headers: &HeaderMap,
@@ -116,7 +116,7 @@ where
 {
     let mut reservation = limits.budget.reserve(from.party());
     let wire = read_wire(headers, body, limits, deadline, &mut reservation).await?;
-    reservation.is_complete();
+    reservation.set_complete();
     Ok(WireBody {
         bytes: wire.into(),
         received: Instant::now(),

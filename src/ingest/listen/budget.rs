@@ -1,7 +1,7 @@
 //! How many bytes of requests are in memory at once, over all connections (`listen.body_budget`).
 //!
 //! A [`Reservation`] is made before the memory is taken and given back when it goes: the receiver
-//! keeps it until the spool has the bytes. `budget/pool.rs` decides who gets what:
+//! keeps it until the spool has the bytes. `budget/pool.rs` decides what each body gets:
 //!
 //! - Each source has a guaranteed share, strangers have one of their own, and what is beyond is common.
 //! - Bodies that wait are served in a fixed order, and the oldest of them has a reserve that only one
@@ -12,25 +12,31 @@
 //! - So memory is above the budget by what is missing of one body of a sender and one of a stranger at
 //!   most, and that only while they are the only ones that go on.
 //! - Slow bodies give way while another one waits: strangers the slowest first, and those of the source
-//!   that is furthest beyond its guarantee if they bring less than [`pool::SLOW`].
+//!   that is furthest beyond its guarantee if they bring less than `SLOW` (`budget/pool/eviction.rs`).
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep, sleep_until},
 };
 
-use self::pool::{Asked, Pool, Progress};
+use self::{
+    pool::{Asked, Pool},
+    progress::Progress,
+};
 use super::{reply::Outcome, shares::Party};
 
 mod pool;
+mod progress;
 
 /// How often a body that waits looks whether another one can give way by now.
 const LOOK: Duration = Duration::from_millis(25);
@@ -59,7 +65,7 @@ impl Budget {
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {
-        self.0.pool.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.pool.lock()
     }
 }
 
@@ -92,16 +98,16 @@ impl Reservation {
     }
 
     /// The body is whole: it can't be slow any more. A stranger's still gives way until it is known.
-    pub(super) fn is_complete(&self) {
+    pub(super) fn set_complete(&self) {
         if self.party != Party::STRANGERS {
-            self.progress.is_complete();
+            self.progress.set_complete();
         }
     }
 
     /// The delivery has passed every check: it is one of `party`, as far as that has room, and nothing
     /// takes its memory away any more.
     pub fn belongs_to(&mut self, party: Party) {
-        self.progress.is_complete();
+        self.progress.set_complete();
         if self.party == Party::STRANGERS && self.budget.pool().transfer(self.id, party) {
             self.party = party;
         }

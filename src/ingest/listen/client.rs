@@ -6,7 +6,7 @@
 //! trusted proxies the header is nothing, and the caller is who holds the other end of the connection.
 //!
 //! `Forwarded` (RFC 7239) is not read: a proxy that writes one of the two passes the other on as it came,
-//! so whoever reads both believes anybody.
+//! so a program that reads both believes any caller.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -16,7 +16,7 @@ use std::{
 use http::HeaderMap;
 use ipnet::IpNet;
 
-/// Proxies in a row, beyond which nobody looks.
+/// Proxies in a row that are looked at.
 const HOPS: usize = 16;
 
 const HEADER: &str = "x-forwarded-for";
@@ -79,7 +79,7 @@ mod tests {
     const OURS: &[&str] = &["10.0.0.0/8", "2001:db8:1::/48"];
 
     #[test]
-    fn nobody_is_believed_who_is_not_configured() {
+    fn a_proxy_that_is_not_configured_is_not_believed() {
         assert_eq!(client(&[], "10.0.0.1", &["1.1.1.1"]), "10.0.0.1");
         assert_eq!(client(OURS, "192.0.2.7", &["1.1.1.1"]), "192.0.2.7");
         assert_eq!(client(OURS, "10.0.0.1", &[]), "10.0.0.1");
@@ -130,6 +130,6 @@ mod tests {
         let line = vec!["10.0.0.2"; 100_000].join(",");
         assert_eq!(client(OURS, "10.0.0.1", &[&line]), "10.0.0.2");
         let line = format!("192.0.2.7{}", ",10.0.0.2".repeat(HOPS));
-        assert_eq!(client(OURS, "10.0.0.1", &[&line]), "10.0.0.2", "nobody looks that far");
+        assert_eq!(client(OURS, "10.0.0.1", &[&line]), "10.0.0.2", "too far to look");
     }
 }

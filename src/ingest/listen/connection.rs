@@ -1,12 +1,8 @@
 //! One connection, from its first byte to its orderly end.
 
-use std::{
-    io,
-    net::IpAddr,
-    pin::pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
 
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
@@ -38,7 +34,7 @@ use crate::{ingest::authenticate::certificate::Presented, runtime::shutdown::Shu
 /// bytes resets it, and a reset may overtake the answer that was just written.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
-/// How many bytes it may send meanwhile: somebody we know, and somebody we do not.
+/// How many bytes it may send meanwhile: a known sender, and a stranger.
 const SENDER: u64 = 4 * 1024 * 1024;
 const STRANGER: u64 = 64 * 1024;
 
@@ -84,11 +80,11 @@ impl<H: Handler> Http<H> {
         match tls.welcome(stream, &self.rules, &activity, &self.shutdown).await {
             Ok((stream, presented)) => self.serve(stream, peer, activity, presented).await,
             Err(Unwelcome::Plain(stream)) => {
-                self.report.connection(peer, &Outcome::PlainHttp);
-                farewell(stream, Some(&Outcome::PlainHttp), STRANGER).await;
+                self.report.connection(peer, &Outcome::PlainHttp, "");
+                linger_close(stream, Some(&Outcome::PlainHttp), STRANGER).await;
             }
             Err(Unwelcome::Failed(outcome, why)) => {
-                self.report.connection_because(peer, &outcome, &why);
+                self.report.connection(peer, &outcome, &why);
             }
             Err(Unwelcome::Gone) => {}
         }
@@ -108,17 +104,16 @@ impl<H: Handler> Http<H> {
         let end = self.converse(wire, &activity, peer, presented).await;
         let outcome = outcome(&end, &activity);
         if let Some(outcome) = &outcome {
-            self.report.connection(peer, outcome);
+            self.report.connection(peer, outcome, "");
         }
         let Ok(stream) = Arc::try_unwrap(stream).map(Mutex::into_inner) else { return };
-        let stream = stream.unwrap_or_else(PoisonError::into_inner);
         match end {
-            End::Over(_) if activity.is_proven() => farewell(stream, None, SENDER).await,
-            End::Over(_) => farewell(stream, None, STRANGER).await,
+            End::Over(_) if activity.is_proven() => linger_close(stream, None, SENDER).await,
+            End::Over(_) => linger_close(stream, None, STRANGER).await,
             End::Overdue(why) if activity.speaks_http1() => {
-                // Somebody else already waits for an evicted connection's place.
+                // A new connection already waits for an evicted one's place.
                 let most = if why == Overdue::Evicted { 0 } else { STRANGER };
-                farewell(stream, outcome.as_ref(), most).await;
+                linger_close(stream, outcome.as_ref(), most).await;
             }
             End::Overdue(_) | End::Abandoned => {}
         }
@@ -139,7 +134,8 @@ impl<H: Handler> Http<H> {
                 request.extensions_mut().insert(presented.clone());
             }
             request.extensions_mut().insert(Peer(peer));
-            let (handler, activity) = (self.handler.clone(), activity.clone());
+            let handler = self.handler.clone();
+            let activity = activity.clone();
             let report = self.report.clone();
             async move {
                 let answer = match doubt::is_in_doubt(request.headers()) {
@@ -151,7 +147,9 @@ impl<H: Handler> Http<H> {
         });
         let mut connection = pin!(self.library.serve_connection(TokioIo::new(wire), service));
         // When it is cut, once it was asked to end; and whether that was for being idle.
-        let (mut cut_at, mut idle, mut closing) = (None::<Instant>, false, false);
+        let mut cut_at = None::<Instant>;
+        let mut idle = false;
+        let mut closing = false;
         loop {
             tokio::select! {
                 result = connection.as_mut() => return End::Over(result),
@@ -196,9 +194,9 @@ fn refuse(
     request: &Request<Incoming>,
     activity: &Activity,
 ) -> http::Response<super::Answer> {
-    report.connection(peer, &Outcome::Unreadable);
+    report.connection(peer, &Outcome::Unreadable, "");
     activity.answers();
-    Outcome::Unreadable.reply().response(request.version())
+    Outcome::Unreadable.response(request.version())
 }
 
 /// Headers that one request may have over HTTP/1: the library has memory for as many before it has read
@@ -224,7 +222,7 @@ fn library(rules: &Rules) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(u32::try_from(rules.header_limit).unwrap_or(u32::MAX))
-        // What a connection may have in our memory before anybody reads it.
+        // What a connection may have in our memory before it is read.
         .adaptive_window(false)
         .initial_stream_window_size(UNREAD)
         .initial_connection_window_size(UNREAD)
@@ -246,7 +244,7 @@ fn outcome(end: &End, activity: &Activity) -> Option<Outcome> {
         End::Overdue(Overdue::Evicted) => Some(Outcome::TooManyConnections),
         End::Overdue(Overdue::Idle) | End::Abandoned | End::Over(Ok(())) => None,
         End::Over(Err(error)) => {
-            debug!(%error, "a connection ended with an error");
+            debug!(%error, "connection ended with an error");
             let error = error.downcast_ref::<hyper::Error>()?;
             match () {
                 () if error.is_parse_too_large() => Some(Outcome::HeadTooLarge),
@@ -257,20 +255,20 @@ fn outcome(end: &End, activity: &Activity) -> Option<Outcome> {
     }
 }
 
-/// Ends a stream so that what was written arrives: says `last_words`, closes our half, and reads
+/// Ends a stream so that what was written arrives: writes `answer`, closes our half, and reads
 /// what still comes, at most `most` bytes and [`LINGER`] long.
-pub(super) async fn farewell<S>(mut stream: S, last_words: Option<&Outcome>, most: u64)
+pub(super) async fn linger_close<S>(mut stream: S, answer: Option<&Outcome>, most: u64)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let goodbye = async {
-        if let Some(outcome) = last_words {
-            stream.write_all(&outcome.reply().raw()).await?;
+    let closing = async {
+        if let Some(outcome) = answer {
+            stream.write_all(&outcome.raw()).await?;
         }
         stream.shutdown().await?;
         tokio::io::copy(&mut (&mut stream).take(most), &mut tokio::io::sink()).await?;
         Ok::<_, io::Error>(())
     };
     // Whatever fails here, the connection is gone afterwards, and that is all it is for.
-    let _ = timeout(LINGER, goodbye).await;
+    let _ = timeout(LINGER, closing).await;
 }

@@ -14,11 +14,9 @@
 //! long as there is room. So thousands of slow or idle connections push each other out, and no source
 //! pushes out what another one is guaranteed.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use tokio::time::Instant;
 
@@ -71,8 +69,13 @@ impl ConnectionLimit {
         let common = limit.saturating_sub(strangers + each * sources);
         // Strangers have what the sources leave, which is at least their quarter.
         let ledger = Ledger::new(sources, 0, each as u64, common as u64, 0);
-        let (strangers_open, senders) = (BTreeMap::new(), BTreeMap::new());
-        let open = Open { count: 0, next: 0, strangers: strangers_open, senders, ledger };
+        let open = Open {
+            count: 0,
+            next: 0,
+            strangers: BTreeMap::new(),
+            senders: BTreeMap::new(),
+            ledger,
+        };
         Self(Arc::new(Inner { limit, open: Mutex::new(open) }))
     }
 
@@ -104,7 +107,7 @@ impl ConnectionLimit {
 
 impl Inner {
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 

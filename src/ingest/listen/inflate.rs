@@ -56,96 +56,53 @@ pub fn inflate<E>(
     limit: u64,
     grow: &mut dyn FnMut(u64) -> Result<(), E>,
 ) -> Result<Vec<u8>, NotInflated<E>> {
-    let mut inflated = Growing { bytes: Vec::new(), limit, grow };
-    decode(coding, body, limit, &mut inflated)?;
-    Ok(inflated.bytes)
+    attempts(coding, body, |format| {
+        let mut inflated = Vec::new();
+        decode(format, body, limit, &mut |piece| {
+            let needed = inflated.len() + piece.len();
+            if needed > inflated.capacity() {
+                // Doubling, so that copying stays cheap, but never past what the limit allows.
+                let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+                let capacity = (needed.max(PIECE) * 2).min(limit);
+                grow(capacity as u64)?;
+                inflated.reserve_exact(capacity - inflated.len());
+            }
+            inflated.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(inflated)
+    })
 }
 
 /// How many bytes [`inflate`] would give. Takes the same time, and no memory.
 pub fn measure<E>(coding: Coding, body: &[u8], limit: u64) -> Result<u64, NotInflated<E>> {
-    let mut counted = Counting(0);
-    decode(coding, body, limit, &mut counted)?;
-    Ok(counted.0)
+    attempts(coding, body, |format| decode(format, body, limit, &mut |_| Ok(())))
 }
 
-/// Where inflated bytes go to.
-trait Sink<E> {
-    fn length(&self) -> u64;
-    fn put(&mut self, piece: &[u8]) -> Result<(), E>;
-    fn clear(&mut self);
+/// What a body of some coding may be.
+#[derive(Clone, Copy)]
+enum Format {
+    Gzip,
+    Zlib,
+    RawDeflate,
 }
 
-struct Growing<'a, E> {
-    bytes: Vec<u8>,
-    limit: u64,
-    grow: &'a mut dyn FnMut(u64) -> Result<(), E>,
-}
-
-impl<E> Sink<E> for Growing<'_, E> {
-    fn length(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    fn put(&mut self, piece: &[u8]) -> Result<(), E> {
-        let needed = self.bytes.len() + piece.len();
-        if needed > self.bytes.capacity() {
-            // Doubling, so that copying stays cheap, but never past what the limit allows.
-            let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-            let capacity = (needed.max(PIECE) * 2).min(limit);
-            (self.grow)(capacity as u64)?;
-            self.bytes.reserve_exact(capacity - self.bytes.len());
-        }
-        self.bytes.extend_from_slice(piece);
-        Ok(())
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-    }
-}
-
-struct Counting(u64);
-
-impl<E> Sink<E> for Counting {
-    fn length(&self) -> u64 {
-        self.0
-    }
-
-    fn put(&mut self, piece: &[u8]) -> Result<(), E> {
-        self.0 += piece.len() as u64;
-        Ok(())
-    }
-
-    fn clear(&mut self) {
-        self.0 = 0;
-    }
-}
-
-fn decode<E>(
+/// The first result that is not corrupt, of what `body` may be.
+fn attempts<T, E>(
     coding: Coding,
     body: &[u8],
-    limit: u64,
-    sink: &mut dyn Sink<E>,
-) -> Result<(), NotInflated<E>> {
+    mut attempt: impl FnMut(Format) -> Result<T, NotInflated<E>>,
+) -> Result<T, NotInflated<E>> {
     match coding {
         Coding::Identity | Coding::Unknown => Err(NotInflated::Corrupt),
-        Coding::Gzip => take(MultiGzDecoder::new(body), |d| d.into_inner(), limit, sink),
-        Coding::Deflate if looks_like_zlib(body) => {
-            match take(ZlibDecoder::new(body), |d| d.into_inner(), limit, sink) {
-                // Two bytes of raw deflate may look like a zlib header.
-                Err(NotInflated::Corrupt) => {
-                    sink.clear();
-                    raw_deflate(body, limit, sink)
-                }
-                result => result,
-            }
-        }
-        Coding::Deflate => raw_deflate(body, limit, sink),
+        Coding::Gzip => attempt(Format::Gzip),
+        Coding::Deflate if looks_like_zlib(body) => match attempt(Format::Zlib) {
+            // Two bytes of raw deflate may look like a zlib header.
+            Err(NotInflated::Corrupt) => attempt(Format::RawDeflate),
+            result => result,
+        },
+        Coding::Deflate => attempt(Format::RawDeflate),
     }
-}
-
-fn raw_deflate<E>(body: &[u8], limit: u64, sink: &mut dyn Sink<E>) -> Result<(), NotInflated<E>> {
-    take(DeflateDecoder::new(body), |d| d.into_inner(), limit, sink)
 }
 
 /// RFC 1950: method 8, and the first two bytes are a multiple of 31.
@@ -153,26 +110,45 @@ fn looks_like_zlib(body: &[u8]) -> bool {
     matches!(body, [a, b, ..] if a & 0x0f == 8 && u16::from_be_bytes([*a, *b]) % 31 == 0)
 }
 
+/// Takes a piece of the inflated body, or refuses it.
+type Put<'a, E> = &'a mut dyn FnMut(&[u8]) -> Result<(), E>;
+
+/// Gives all of the inflated body to `put`, and says how long it is.
+fn decode<E>(
+    format: Format,
+    body: &[u8],
+    limit: u64,
+    put: Put<'_, E>,
+) -> Result<u64, NotInflated<E>> {
+    match format {
+        Format::Gzip => take(MultiGzDecoder::new(body), |d| d.into_inner(), limit, put),
+        Format::Zlib => take(ZlibDecoder::new(body), |d| d.into_inner(), limit, put),
+        Format::RawDeflate => take(DeflateDecoder::new(body), |d| d.into_inner(), limit, put),
+    }
+}
+
 fn take<'a, D: Read, E>(
     mut decoder: D,
     rest: impl FnOnce(D) -> &'a [u8],
     limit: u64,
-    sink: &mut dyn Sink<E>,
-) -> Result<(), NotInflated<E>> {
+    put: Put<'_, E>,
+) -> Result<u64, NotInflated<E>> {
     let mut piece = vec![0; PIECE];
+    let mut length = 0;
     loop {
-        let length = match decoder.read(&mut piece) {
+        let read = match decoder.read(&mut piece) {
             Ok(0) => break,
-            Ok(length) => length,
+            Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => return Err(NotInflated::Corrupt),
         };
-        if sink.length() + length as u64 > limit {
+        length += read as u64;
+        if length > limit {
             return Err(NotInflated::TooLarge);
         }
-        sink.put(&piece[..length]).map_err(NotInflated::NoRoom)?;
+        put(&piece[..read]).map_err(NotInflated::NoRoom)?;
     }
-    if rest(decoder).is_empty() { Ok(()) } else { Err(NotInflated::Corrupt) }
+    if rest(decoder).is_empty() { Ok(length) } else { Err(NotInflated::Corrupt) }
 }
 
 #[cfg(test)]

@@ -5,102 +5,214 @@
 //! may pass is 503 with `Retry-After`, a limit that a body exceeds and a source that a rollout has
 //! not brought yet among them. 401 is for bad credentials; 404 and 405 are for requests that no
 //! sender makes; 400 is for requests to our own token endpoint, as RFC 6749 has it.
+//!
+//! A row has a comment (the column "what was wrong" of `src/ANSWERS.md`), a name, and its answer: seconds
+//! for `Retry-After` or a status, the word for metrics and logs, the level of the line in the log, and the
+//! answer's text. Everything else derives from the rows; tests hold `src/ANSWERS.md` against them, and the
+//! dashboard and the alerts.
 
-use http::header;
+use std::borrow::Cow;
+
 use tracing::Level;
 
-pub mod labels;
 mod row;
+mod written;
 
-pub use row::Reply;
+use self::row::{BASIC, INVALID_TOKEN, METHODS, later, ok, outcomes, refuse};
+pub use self::row::{Row, Scope};
 
-/// RFC 6750 has a word for it, and nothing more is told.
-const INVALID_TOKEN: &str = "Bearer realm=\"millrace\", error=\"invalid_token\"";
+outcomes! {
+    Source:
 
-/// What became of a request or of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Durable: the only outcome that takes responsibility from the sender.
-    Stored,
-    /// A source was asked whether it is there.
-    Probe,
-    /// Adobe I/O asked whether somebody is there who knows how to answer: with this value.
-    Challenge {
-        value: String,
-    },
-    /// Adobe I/O asked to have an address opened.
-    Validation,
-    /// The same, among so many others that it was neither logged nor opened.
-    ValidationLater,
-    /// `challenge` is the scheme that the source accepts, for `WWW-Authenticate`.
-    BadCredentials {
-        challenge: &'static str,
-    },
-    /// A bearer token is no good. What is wrong with it is for the log.
-    BadToken {
-        reason: String,
-    },
-    /// Whether the credentials are good can't be told now.
-    Undecided {
-        reason: String,
-    },
-    /// A client of our own token endpoint got its token.
-    TokenIssued,
-    /// Nobody whom our own token endpoint knows.
-    UnknownClient,
-    /// `error` is RFC 6749's word for what is wrong with a request for a token.
-    BadTokenRequest {
-        error: &'static str,
-    },
-    /// Adobe I/O sent it, and for somebody else. Our own client id may be wrong.
-    ForeignRecipient {
-        reason: String,
-    },
-    /// Adobe I/O sent it, and for whom can't be read.
-    RecipientUnreadable {
-        reason: String,
-    },
-    /// `key` is the limit that was reached, as configuration calls it.
-    SpoolFull {
-        key: String,
-    },
-    /// The append took longer than the request may. It goes on: a repeat, never a loss.
-    SpoolSlow,
-    /// Larger than a frame of the spool may be.
-    SpoolTooLarge,
-    /// A sync failed; nothing is acknowledged until the process starts anew.
-    Poisoned,
-    /// The files of this one source need an operator.
-    SetAside,
-    Closing,
-    BodyTooLarge,
-    InflatedTooLarge,
-    BodyTimeout,
-    /// The body ended before its end or its framing was wrong; mostly a sender that hung up.
-    BodyBroken,
-    OverBudget,
-    UnknownSource,
-    NotFound,
-    MethodNotAllowed,
-    TooManyConnections,
-    HeadTimeout,
-    HeadTooLarge,
-    /// Not HTTP, or HTTP whose meaning is in doubt (two lengths).
-    Unreadable,
-    /// HTTP without the TLS that is due here.
-    PlainHttp,
-    /// No TLS connection came to be: no version or cipher in common, or the peer said no.
-    Handshake,
-    /// The client's certificate is not from the configured authority, or not valid now.
-    ClientCertificate,
-    /// Hung up before there was an answer. Nobody sees this one's status.
-    ClientGone,
-    /// A panic: our own mistake.
-    Internal,
+    /// Nothing: the delivery is synced to the disk
+    Stored => ok("stored", "stored");
+
+    /// Nothing: a GET, HEAD or OPTIONS asked whether the source is there
+    Probe => ok("probe", "this source is configured");
+
+    /// Nothing: Adobe I/O asked with a GET whether it may send, and got its value back
+    Challenge { value: String } => ok("challenge", "");
+
+    /// Nothing: Adobe I/O wants an address opened within 5 minutes; it is in the log, or opened where
+    /// `validation_url = "open"`
+    Validation => ok("validation", "to be opened");
+
+    /// So many validation URLs come at the same time that this one was neither logged nor opened
+    ValidationLater => later(10, "validation-later", Level::WARN, "too many validation URLs")
+        .question("Adobe I/O asks again");
+
+    /// No signature is good, no token known
+    BadCredentials { challenge: &'static str } =>
+        refuse(401, "bad-credentials", Level::WARN, "bad credentials")
+        .key("sources.<name>.auth")
+        .note("a sender that is ours has the wrong token, or something on the way changed the body");
+
+    /// A bearer token is not valid: expired, of another issuer, audience or client, or its signature is
+    /// wrong; the log says which
+    BadToken { reason: String } => refuse(401, "bad-token", Level::WARN, "bad token")
+        .key("sources.<name>.auth.oauth")
+        .header(INVALID_TOKEN)
+        .note("but Adobe I/O signs and sends no tokens, and Marketo gets itself a new one");
+
+    /// A key is not available now, or its path is not one that keys are fetched from; an identity
+    /// provider gives no answer; or too many unknown keys or tokens come at the same time, and this one
+    /// was not checked
+    Undecided { reason: String } =>
+        later(30, "undecided", Level::WARN, "credentials can't be checked now")
+        .key("sources.<name>.auth");
+
+    /// Adobe I/O's signature is good, but an event names none of our `client_ids`, or another recipient
+    /// beside them, however deep: the list is wrong, or another customer pointed a registration here
+    ForeignRecipient { reason: String } =>
+        later(300, "foreign-recipient", Level::ERROR, "meant for somebody else")
+        .key("sources.<name>.auth.client_ids");
+
+    /// Adobe I/O's signature is good, but its recipient can't be read: the body is no JSON (also nested
+    /// too deep, or not UTF-8), or not in the coding that `Content-Encoding` names. A signature covers no
+    /// header, and each customer of Adobe's can have bodies signed, so it is not known to be ours.
+    RecipientUnreadable { reason: String } =>
+        later(300, "recipient-unreadable", Level::ERROR,
+              "the recipient can't be read, so the delivery was not stored");
+
+    /// The undelivered bytes have reached a limit, or the disk has no space, or the process no more files
+    /// or memory
+    SpoolFull { key: String } => later(30, "spool-full", Level::ERROR, "the spool is full");
+
+    /// The disk took longer than `listen.request_timeout`
+    SpoolSlow => later(10, "spool-slow", Level::WARN, "the spool took too long")
+        .key("listen.request_timeout")
+        .note("often ours as well, and then it comes twice");
+
+    /// Larger than a frame of the spool
+    SpoolTooLarge => later(300, "spool-too-large", Level::ERROR, "larger than a delivery may be")
+        .key("listen.body_limit_inflated")
+        .note("until a limit is raised");
+
+    /// A sync failed, and nothing is acknowledged before a restart
+    Poisoned => later(30, "poisoned", Level::ERROR, "the spool needs a restart")
+        .key("spool.directory");
+
+    /// The files of this one source can't be used, and need an operator; the other sources go on
+    SetAside => later(60, "set-aside", Level::ERROR, "this source needs an operator")
+        .key("spool.directory")
+        .note("until an operator has repaired the source");
+
+    /// The process is stopping
+    Closing => later(5, "closing", Level::INFO, "shutting down").and_close();
+
+    /// The body exceeds `listen.body_limit`
+    BodyTooLarge => later(300, "body-too-large", Level::ERROR, "the body exceeds the limit")
+        .key("listen.body_limit")
+        .note("until the limit is raised")
+        .and_close();
+
+    /// The body exceeds `listen.body_limit_inflated` without its compression
+    InflatedTooLarge =>
+        later(300, "inflated-too-large", Level::ERROR, "the inflated body is too large")
+        .key("listen.body_limit_inflated")
+        .note("until the limit is raised");
+
+    /// The body took longer than `listen.request_timeout`
+    BodyTimeout => later(10, "body-timeout", Level::WARN, "the body took too long")
+        .key("listen.request_timeout")
+        .and_close();
+
+    /// The body ended early (mostly a sender that hung up), or its framing is wrong
+    BodyBroken => later(5, "body-broken", Level::INFO, "the body could not be read").and_close();
+
+    /// More bodies at the same time than `listen.body_budget` has room for, or a slow one gave way
+    /// ([`SHARES.md`](SHARES.md))
+    OverBudget => later(5, "over-budget", Level::WARN, "too many bodies at the same time")
+        .key("listen.body_budget")
+        .and_close();
+
+    /// The sender hung up before there was an answer, so no status is sent
+    ClientGone => later(5, "client-gone", Level::INFO, "hung up")
+        .note("perhaps ours as well, and then it comes twice")
+        .and_close();
+
+    /// A panic: a mistake of this program
+    Internal => later(30, "internal", Level::ERROR, "an internal mistake").and_close();
+
+    NoSource:
+
+    /// No source has this name, or not yet: a rollout may bring it
+    UnknownSource => later(60, "unknown-source", Level::WARN, "no such source yet")
+        .key("sources.<name>.kind")
+        .and_close();
+
+    /// A path beside `/v1/` that no sender asks for
+    NotFound => refuse(404, "not-found", Level::DEBUG, "not found")
+        .note("the sender has a wrong address");
+
+    /// A method that no sender uses
+    MethodNotAllowed => refuse(405, "method-not-allowed", Level::DEBUG, "method not allowed")
+        .header(METHODS)
+        .note("no sender does this");
+
+    TokenEndpoint:
+
+    /// Nothing: a client of `oauth.clients` got a token at `/oauth/token`
+    TokenIssued => ok("token-issued", "token issued");
+
+    /// Id or secret of no client, at `/oauth/token`
+    UnknownClient => refuse(401, "unknown-client", Level::WARN, "invalid_client")
+        .key("oauth.clients")
+        .header(BASIC);
+
+    /// No request for a token as RFC 6749 has it, at `/oauth/token`
+    BadTokenRequest { error: &'static str } =>
+        refuse(400, "bad-token-request", Level::WARN, "");
+
+    Connection:
+
+    /// More connections than `listen.connections`, and no delivery on this one has passed every check
+    /// ([`SHARES.md`](SHARES.md))
+    TooManyConnections =>
+        later(10, "too-many-connections", Level::WARN, "too many connections")
+        .key("listen.connections")
+        .and_close();
+
+    /// The head of the request took longer than `listen.header_timeout`
+    HeadTimeout => later(10, "head-timeout", Level::WARN, "the head of the request took too long")
+        .key("listen.header_timeout")
+        .and_close();
+
+    /// The head of the request exceeds `listen.header_limit`, or has more headers than that allows
+    HeadTooLarge =>
+        later(300, "head-too-large", Level::WARN, "the head of the request is too large")
+        .key("listen.header_limit")
+        .and_close();
+
+    /// Not HTTP, or HTTP whose meaning is in doubt: two lengths, two hosts, a transfer coding other than
+    /// `chunked`
+    Unreadable => later(60, "unreadable", Level::WARN, "not a request that can be read")
+        .and_close();
+
+    /// Plain HTTP, where TLS is due (`listen.tls`)
+    PlainHttp => later(60, "plain-http", Level::WARN, "this address takes HTTPS alone")
+        .key("listen.tls")
+        .note("until its address is `https`")
+        .and_close();
+
+    /// No TLS connection: no version or cipher in common, or the sender refused it; no status is sent
+    Handshake => later(60, "tls-handshake", Level::WARN, "no TLS connection").and_close();
+
+    /// A client certificate of another authority, or expired, or not valid yet; no status is sent
+    ClientCertificate =>
+        later(60, "client-certificate", Level::WARN, "client certificate not accepted")
+        .key("listen.tls.client_ca_file")
+        .and_close();
 }
 
+/// The words of the outcomes that `scope` can have: metrics show them from the start.
+pub fn labels(scope: Scope) -> impl Iterator<Item = &'static str> {
+    TABLE.iter().filter(move |row| row.scope == scope).map(|row| row.label)
+}
+
+/// What a single case adds to its row.
 impl Outcome {
-    /// More for the log, of a single case. No secret.
+    /// More for the log. No secret.
     pub fn detail(&self) -> &str {
         match self {
             Self::BadToken { reason }
@@ -111,244 +223,34 @@ impl Outcome {
         }
     }
 
-    pub fn reply(&self) -> Reply {
-        use Level as L;
+    /// The configuration key that would change it.
+    pub fn key(&self) -> Option<&str> {
         match self {
-            Self::Stored => Reply::ok("stored", "stored"),
-            Self::Probe => Reply::ok("probe", "ready"),
-            Self::Challenge { value } => {
-                Reply { text: value.clone().into(), ..Reply::ok("challenge", "") }
-            }
-            Self::Validation => Reply::ok("validation", "to be opened"),
-            Self::ValidationLater => {
-                Reply::later(10, "validation-later", L::WARN, "too many validation URLs")
-            }
-            Self::BadCredentials { challenge } => Reply {
-                header: Some((header::WWW_AUTHENTICATE, challenge)),
-                ..Reply::refuse(401, "bad-credentials", L::WARN, "bad credentials")
-                    .key("sources.<name>.auth")
-            },
-            Self::BadToken { .. } => Reply {
-                header: Some((header::WWW_AUTHENTICATE, INVALID_TOKEN)),
-                ..Reply::refuse(401, "bad-token", L::WARN, "bad token")
-                    .key("sources.<name>.auth.oauth")
-            },
-            Self::Undecided { .. } => {
-                Reply::later(30, "undecided", L::WARN, "credentials can't be checked now")
-                    .key("sources.<name>.auth")
-            }
-            Self::TokenIssued => Reply::ok("token-issued", "token issued"),
-            Self::UnknownClient => Reply {
-                header: Some((header::WWW_AUTHENTICATE, "Basic realm=\"millrace\"")),
-                ..Reply::refuse(401, "unknown-client", L::WARN, "invalid_client")
-                    .key("oauth.clients")
-            },
-            Self::BadTokenRequest { error } => {
-                Reply::refuse(400, "bad-token-request", L::WARN, error)
-            }
-            Self::ForeignRecipient { .. } => {
-                Reply::later(300, "foreign-recipient", L::ERROR, "meant for somebody else")
-                    .key("sources.<name>.auth.client_ids")
-            }
-            Self::RecipientUnreadable { .. } => Reply::later(
-                300,
-                "recipient-unreadable",
-                L::ERROR,
-                "the recipient can't be read, so the delivery was not stored",
-            ),
-            Self::SpoolFull { key } => {
-                Reply::later(30, "spool-full", L::ERROR, "the spool is full").key(key.clone())
-            }
-            Self::SpoolSlow => Reply::later(10, "spool-slow", L::WARN, "the spool took too long")
-                .key("listen.request_timeout"),
-            Self::SpoolTooLarge => {
-                Reply::later(300, "spool-too-large", L::ERROR, "larger than a delivery may be")
-                    .key("listen.body_limit_inflated")
-            }
-            Self::Poisoned => Reply::later(30, "poisoned", L::ERROR, "the spool needs a restart")
-                .key("spool.directory"),
-            Self::SetAside => {
-                Reply::later(60, "set-aside", L::ERROR, "this source needs an operator")
-                    .key("spool.directory")
-            }
-            Self::Closing => Reply::later(5, "closing", L::INFO, "shutting down").and_close(),
-            Self::BodyTooLarge => {
-                Reply::later(300, "body-too-large", L::ERROR, "the body exceeds the limit")
-                    .key("listen.body_limit")
-                    .and_close()
-            }
-            Self::InflatedTooLarge => {
-                Reply::later(300, "inflated-too-large", L::ERROR, "the inflated body is too large")
-                    .key("listen.body_limit_inflated")
-            }
-            Self::BodyTimeout => {
-                Reply::later(10, "body-timeout", L::WARN, "the body took too long")
-                    .key("listen.request_timeout")
-                    .and_close()
-            }
-            Self::BodyBroken => {
-                Reply::later(5, "body-broken", L::INFO, "the body could not be read").and_close()
-            }
-            Self::OverBudget => {
-                Reply::later(5, "over-budget", L::WARN, "too many bodies at the same time")
-                    .key("listen.body_budget")
-                    .and_close()
-            }
-            Self::UnknownSource => {
-                Reply::later(60, "unknown-source", L::WARN, "no such source yet")
-                    .key("sources.<name>.kind")
-                    .and_close()
-            }
-            Self::NotFound => Reply::refuse(404, "not-found", L::DEBUG, "not found"),
-            Self::MethodNotAllowed => Reply {
-                header: Some((header::ALLOW, "GET, HEAD, OPTIONS, POST")),
-                ..Reply::refuse(405, "method-not-allowed", L::DEBUG, "method not allowed")
-            },
-            Self::TooManyConnections => {
-                Reply::later(10, "too-many-connections", L::WARN, "too many connections")
-                    .key("listen.connections")
-                    .and_close()
-            }
-            Self::HeadTimeout => {
-                Reply::later(10, "head-timeout", L::WARN, "the head of the request took too long")
-                    .key("listen.header_timeout")
-                    .and_close()
-            }
-            Self::HeadTooLarge => {
-                Reply::later(300, "head-too-large", L::WARN, "the head of the request is too large")
-                    .key("listen.header_limit")
-                    .and_close()
-            }
-            Self::Unreadable => {
-                Reply::later(60, "unreadable", L::WARN, "not a request that can be read")
-                    .and_close()
-            }
-            Self::PlainHttp => {
-                Reply::later(60, "plain-http", L::WARN, "this address takes HTTPS alone")
-                    .key("listen.tls")
-                    .and_close()
-            }
-            Self::Handshake => {
-                Reply::later(60, "tls-handshake", L::WARN, "no TLS connection").and_close()
-            }
-            Self::ClientCertificate => Reply::later(
-                60,
-                "client-certificate",
-                L::WARN,
-                "the client's certificate is no good",
-            )
-            .key("listen.tls.client_ca_file")
-            .and_close(),
-            Self::ClientGone => Reply::later(5, "client-gone", L::INFO, "hung up").and_close(),
-            Self::Internal => {
-                Reply::later(30, "internal", L::ERROR, "an internal mistake").and_close()
-            }
+            Self::SpoolFull { key } => Some(key),
+            _ => self.row().key,
         }
     }
-}
 
-impl Outcome {
+    /// The answer's body: one line, without anything that strangers may not know.
+    pub fn text(&self) -> Cow<'static, str> {
+        match self {
+            Self::Challenge { value } => value.clone().into(),
+            Self::BadTokenRequest { error } => (*error).into(),
+            _ => self.row().text.into(),
+        }
+    }
+
     /// Whether the sender counts it as a delivery that was accepted, or as one that failed; `None`
     /// where nothing was delivered.
     pub fn as_a_try(&self) -> Option<bool> {
+        let row = self.row();
         match self {
             Self::Stored => Some(true),
-            Self::NotFound | Self::MethodNotAllowed | Self::ValidationLater => None,
-            _ if self.reply().status.is_success() => None,
+            _ if row.scope != Scope::Source || row.is_question => None,
             _ => Some(false),
         }
     }
 }
 
 #[cfg(test)]
-mod answers;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    pub(super) fn every_outcome() -> Vec<Outcome> {
-        use Outcome::*;
-        vec![
-            Stored,
-            Probe,
-            Challenge { value: "8ec8d794".into() },
-            Validation,
-            ValidationLater,
-            BadCredentials { challenge: "Bearer" },
-            BadToken { reason: "expired".into() },
-            Undecided { reason: "no key".into() },
-            TokenIssued,
-            UnknownClient,
-            BadTokenRequest { error: "invalid_request" },
-            ForeignRecipient { reason: "somebody".into() },
-            RecipientUnreadable { reason: "not JSON".into() },
-            SpoolFull { key: "spool.size_limit".into() },
-            SpoolSlow,
-            SpoolTooLarge,
-            Poisoned,
-            SetAside,
-            Closing,
-            BodyTooLarge,
-            InflatedTooLarge,
-            BodyTimeout,
-            BodyBroken,
-            OverBudget,
-            UnknownSource,
-            NotFound,
-            MethodNotAllowed,
-            TooManyConnections,
-            HeadTimeout,
-            HeadTooLarge,
-            Unreadable,
-            PlainHttp,
-            Handshake,
-            ClientCertificate,
-            ClientGone,
-            Internal,
-        ]
-    }
-
-    #[test]
-    fn what_may_pass_is_503_with_retry_after_and_only_four_statuses_are_4xx() {
-        for outcome in every_outcome() {
-            let reply = outcome.reply();
-            let expected = match outcome {
-                Outcome::Stored
-                | Outcome::Probe
-                | Outcome::Challenge { .. }
-                | Outcome::Validation
-                | Outcome::TokenIssued => 200,
-                Outcome::BadTokenRequest { .. } => 400,
-                Outcome::BadCredentials { .. } | Outcome::BadToken { .. } => 401,
-                Outcome::UnknownClient => 401,
-                Outcome::NotFound => 404,
-                Outcome::MethodNotAllowed => 405,
-                _ => 503,
-            };
-            assert_eq!(reply.status.as_u16(), expected, "{outcome:?}");
-            assert_eq!(reply.retry_after.is_some(), expected == 503, "{outcome:?}");
-        }
-    }
-
-    #[test]
-    fn a_sender_counts_what_it_delivered_and_no_probe() {
-        let tries = |accepted| {
-            let is = move |outcome: &Outcome| outcome.as_a_try() == accepted;
-            every_outcome().into_iter().filter(is).collect::<Vec<_>>()
-        };
-        assert_eq!(tries(Some(true)), [Outcome::Stored]);
-        for question in [Outcome::Probe, Outcome::Validation, Outcome::NotFound] {
-            assert!(tries(None).contains(&question), "{question:?}");
-        }
-        assert!(tries(Some(false)).contains(&Outcome::ClientGone), "it had no answer");
-    }
-
-    #[test]
-    fn every_outcome_has_a_label_of_its_own() {
-        let mut labels: Vec<_> = every_outcome().iter().map(|o| o.reply().label).collect();
-        labels.sort_unstable();
-        labels.dedup();
-        assert_eq!(labels.len(), every_outcome().len());
-    }
-}
+mod tests;

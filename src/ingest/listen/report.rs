@@ -8,9 +8,11 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 use tracing::{Level, debug, error, info, warn};
 
@@ -22,7 +24,7 @@ pub const UNKNOWN: &str = "unknown";
 
 const QUIET: Duration = Duration::from_secs(1);
 
-/// What a request is called, for a person who follows it; whatever is there is harmless in a log.
+/// How a request can be followed in logs; each of these is harmless in one.
 #[derive(Clone, Copy, Default)]
 pub struct Names<'a> {
     pub request_id: Option<&'a str>,
@@ -38,7 +40,7 @@ pub struct Names<'a> {
 pub struct Report {
     /// Which listener this is about, e.g. `deliveries`.
     listener: &'static str,
-    pub metrics: Metrics,
+    metrics: Metrics,
     notices: Arc<Notices>,
 }
 
@@ -47,9 +49,9 @@ impl Report {
         Self { listener, metrics: metrics.clone(), notices: Arc::default() }
     }
 
-    /// A request was answered, or lost its asker. `detail` is for a person and holds no secret.
+    /// A request was answered, or its client disconnected. `detail` is for the log and holds no secret.
     pub fn request(&self, source: &str, outcome: &Outcome, detail: &str, names: &Names<'_>) {
-        let label = outcome.reply().label;
+        let label = outcome.row().label;
         self.metrics.deliveries.with_label_values(&[source, label]).inc();
         if let Some(accepted) = outcome.as_a_try() {
             self.metrics.tries.count(source, accepted);
@@ -57,19 +59,10 @@ impl Report {
         self.log("request", source, outcome, detail, names);
     }
 
-    /// An authenticated sender says that it sent this before.
-    pub fn repeated(&self, source: &str) {
-        self.metrics.repeated_deliveries.with_label_values(&[source]).inc();
-    }
-
     /// A connection ended before a request was read from it.
-    pub fn connection(&self, peer: IpAddr, outcome: &Outcome) {
-        self.connection_because(peer, outcome, "");
-    }
-
-    /// As [`Report::connection`], with more for a person.
-    pub fn connection_because(&self, peer: IpAddr, outcome: &Outcome, why: &str) {
-        let label = outcome.reply().label;
+    /// `why` is more for the log, or empty.
+    pub fn connection(&self, peer: IpAddr, outcome: &Outcome, why: &str) {
+        let label = outcome.row().label;
         self.metrics.connections_refused.with_label_values(&[label]).inc();
         let separator = if why.is_empty() { "" } else { ": " };
         let detail = format!("from {peer}{separator}{why}");
@@ -84,57 +77,40 @@ impl Report {
         detail: &str,
         names: &Names<'_>,
     ) {
-        let Names { request_id, adobe_delivery_id, adobe_event_id, client, position } = *names;
-        let client = client.map(tracing::field::display);
-        let reply = outcome.reply();
-        let (listener, status, key) = (self.listener, reply.status.as_u16(), reply.key.as_deref());
-        if reply.level == Level::DEBUG {
-            debug!(
-                listener,
-                source,
-                client,
-                outcome = reply.label,
-                status,
-                detail,
-                request_id,
-                position,
-                adobe_delivery_id,
-                adobe_event_id,
-                "{what} answered"
-            );
-            return;
-        }
-        let Some(left_out) = self.notices.admit(reply.label, source, Instant::now()) else {
-            return;
-        };
-        let key = key.map(|key| key_of(key, source));
-        let client = client.map(tracing::field::display);
-        // What says nothing is left away.
-        let detail = (!detail.is_empty()).then_some(detail);
+        let row = outcome.row();
+        let is_ordinary = row.level == Level::DEBUG;
+        let now = Instant::now();
+        let left_out =
+            if is_ordinary { Some(0) } else { self.notices.admit(row.label, source, now) };
+        let Some(left_out) = left_out else { return };
+        // Empty fields are left away.
         let left_out = (left_out > 0).then_some(left_out);
+        let detail = (!detail.is_empty()).then_some(detail);
+        let key = outcome.key().map(|key| key_of(key, source));
         macro_rules! line {
-            ($level:ident) => {
+            ($level:ident, $message:literal $(, $text:expr)?) => {
                 $level!(
-                    listener,
+                    listener = self.listener,
                     source,
-                    client,
-                    outcome = reply.label,
-                    status,
+                    client = names.client.map(tracing::field::display),
+                    outcome = row.label,
+                    status = row.status.as_u16(),
                     key,
                     detail,
                     left_out,
-                    request_id,
-                    adobe_delivery_id,
-                    adobe_event_id,
-                    "{what} refused: {}",
-                    reply.text
+                    request_id = names.request_id,
+                    position = names.position,
+                    adobe_delivery_id = names.adobe_delivery_id,
+                    adobe_event_id = names.adobe_event_id,
+                    $message, what $(, $text)?
                 )
             };
         }
-        match reply.level {
-            Level::ERROR => line!(error),
-            Level::WARN => line!(warn),
-            _ => line!(info),
+        match row.level {
+            Level::ERROR => line!(error, "{} refused: {}", outcome.text()),
+            Level::WARN => line!(warn, "{} refused: {}", outcome.text()),
+            Level::INFO => line!(info, "{} refused: {}", outcome.text()),
+            _ => line!(debug, "{} answered"),
         }
     }
 }
@@ -156,7 +132,7 @@ struct Notice {
 impl Notices {
     /// How many lines were left out since the last one, or `None` when this one is to be left out.
     fn admit(&self, label: &'static str, source: &str, now: Instant) -> Option<u64> {
-        let mut notices = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notices = self.0.lock();
         let Some(notice) = notices.get_mut(&(label, source.to_owned())) else {
             notices.insert((label, source.to_owned()), Notice { written: now, left_out: 0 });
             return Some(0);

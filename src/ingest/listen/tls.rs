@@ -8,7 +8,7 @@
 //!   names in a good one go with every request of the connection.
 //! - Certificate, key and authority are read again when their files change ([`Tls::renewal`]).
 //!   Connections that are open keep what they began with.
-//! - Who speaks plain HTTP is told so, in plain HTTP; that answer is a 503 as well.
+//! - A client that speaks plain HTTP is answered in plain HTTP, with a 503 that says so.
 //!
 //! The cryptography is aws-lc's, named here and never taken from the process's default.
 
@@ -48,7 +48,7 @@ pub struct Tls {
 pub(super) enum Unwelcome {
     /// It speaks no TLS; here it is back, with nothing read from it.
     Plain(TcpStream),
-    /// Reported with this outcome, and why, as far as a log may tell.
+    /// Reported with this outcome, and why, for the log.
     Failed(Outcome, String),
     /// It hung up before it said anything, or the service closes.
     Gone,
@@ -118,7 +118,7 @@ fn failed(error: io::Error) -> Unwelcome {
             Unwelcome::Failed(Outcome::ClientCertificate, error.to_string())
         }
         Some(error) => Unwelcome::Failed(Outcome::Handshake, error.to_string()),
-        // A load balancer that only looks whether somebody listens does this all the time.
+        // Health checks of a load balancer connect and hang up all the time.
         None => Unwelcome::Gone,
     }
 }

@@ -24,9 +24,11 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -61,7 +63,7 @@ impl<S> Wire<S> {
     }
 
     fn stream(&self) -> MutexGuard<'_, S> {
-        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stream.lock()
     }
 }
 
@@ -107,12 +109,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                 Outgoing::Http1 => match automatic_answer(bytes) {
                     None => return this.write_inner(cx, bytes),
                     Some((0, outcome)) => {
-                        this.outgoing = Outgoing::Substitute(outcome.reply().raw(), 0);
+                        this.outgoing = Outgoing::Substitute(outcome.raw(), 0);
                     }
                     Some((start, _)) => return this.write_inner(cx, &bytes[..start]),
                 },
                 Outgoing::Substitute(own, written) => {
-                    let mut stream = this.stream.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut stream = this.stream.lock();
                     while *written < own.len() {
                         match ready!(Pin::new(&mut *stream).poll_write(cx, &own[*written..]))? {
                             0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -124,7 +126,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                 }
                 Outgoing::Over => return Poll::Ready(Ok(bytes.len())),
                 Outgoing::Http2(frames) => {
-                    let (mut ahead, mut passed) = (*frames, *frames);
+                    let mut ahead = *frames;
+                    let mut passed = *frames;
                     let allowed = ahead.pass(bytes, this.activity.answered());
                     if allowed == 0 && !bytes.is_empty() {
                         this.activity.head_was_too_large();

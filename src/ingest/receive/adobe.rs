@@ -2,10 +2,10 @@
 //! delivery is meant for.
 //!
 //! Adobe's keys and its client certificate are the same for all of its customers. So a good signature
-//! says that Adobe I/O sent this, and not that it was sent to us: anybody may point a registration of
-//! theirs at our address. Every event has to name one of our client ids and no other, unless its sender is
+//! says that Adobe I/O sent this, and not that it was sent to us: each of them may point a registration
+//! at our address. Every event has to name one of our client ids and no other, unless its sender is
 //! known by a token of ours. A body whose recipients can't be read is not known to be ours, and is not
-//! stored: the signature covers no header, so a `Content-Encoding` may be anybody's.
+//! stored: the signature covers no header, so a stranger may have added a `Content-Encoding`.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -68,14 +68,15 @@ impl AdobeIo {
         if body.bytes.len() < LARGE {
             return check(&body.bytes, &self.client_ids);
         }
-        let (bytes, client_ids): (Bytes, _) = (body.bytes.clone(), self.client_ids.clone());
+        let bytes: Bytes = body.bytes.clone();
+        let client_ids = self.client_ids.clone();
         let checked = tokio::task::spawn_blocking(move || check(&bytes, &client_ids));
         checked.await.map_err(|_| Outcome::Internal)?
     }
 }
 
 impl Source {
-    /// What to answer to whoever asks whether this source is there.
+    /// The answer to a request that asks whether this source is there.
     pub(super) fn probe<B>(&self, request: &Request<B>) -> Outcome {
         let challenge = (request.method() == Method::GET)
             .then(|| self.adobe.as_ref()?.challenge(request.uri().query()?))
@@ -94,7 +95,7 @@ impl Source {
 }
 
 impl Receiver {
-    /// Whoever is refused may still be Adobe I/O with a question, which is a small body.
+    /// A refused request may still be a question of Adobe I/O's, which is a small body.
     pub(super) async fn question<B>(
         &self,
         source: &Source,

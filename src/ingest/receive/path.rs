@@ -6,26 +6,27 @@ use crate::{ingest::listen::reply::Outcome, source::SourceName};
 
 /// What a request wants of the source that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asks {
-    ToDeliver,
-    WhetherItIsThere,
+pub(super) enum Intent {
+    Deliver,
+    /// Asks whether the source is there.
+    Probe,
 }
 
 /// The source that a request names, whether there is one or not, or what to answer without one.
-pub(super) fn read<B>(request: &Request<B>) -> Result<(SourceName, Asks), Outcome> {
+pub(super) fn read<B>(request: &Request<B>) -> Result<(SourceName, Intent), Outcome> {
     let beneath = match request.uri().path().strip_prefix("/v1") {
         Some("") => "",
         Some(rest) if rest.starts_with('/') => &rest[1..],
         _ => return Err(Outcome::NotFound),
     };
-    let asks = match *request.method() {
-        Method::POST => Asks::ToDeliver,
-        Method::GET | Method::HEAD | Method::OPTIONS => Asks::WhetherItIsThere,
+    let intent = match *request.method() {
+        Method::POST => Intent::Deliver,
+        Method::GET | Method::HEAD | Method::OPTIONS => Intent::Probe,
         _ => return Err(Outcome::MethodNotAllowed),
     };
     // Only the exact name, with or without a slash behind it: nothing is decoded or resolved.
     let name = SourceName::new(beneath.strip_suffix('/').unwrap_or(beneath));
-    Ok((name.ok_or(Outcome::UnknownSource)?, asks))
+    Ok((name.ok_or(Outcome::UnknownSource)?, intent))
 }
 
 /// A path for the log, if it is of the form that a source has: any other may hold a secret.
@@ -41,15 +42,15 @@ pub(super) fn named(path: &str) -> String {
 mod tests {
     use super::*;
 
-    fn read(method: &str, uri: &str) -> Result<(String, Asks), Outcome> {
+    fn read(method: &str, uri: &str) -> Result<(String, Intent), Outcome> {
         let request = Request::builder().method(method).uri(uri).body(()).unwrap();
-        super::read(&request).map(|(name, asks)| (name.to_string(), asks))
+        super::read(&request).map(|(name, intent)| (name.to_string(), intent))
     }
 
     #[test]
     fn only_the_exact_name_is_a_source() {
         for good in ["/v1/leads", "/v1/leads/", "/v1/leads?a=/../b", "http://host/v1/leads"] {
-            assert_eq!(read("POST", good), Ok(("leads".into(), Asks::ToDeliver)), "{good}");
+            assert_eq!(read("POST", good), Ok(("leads".into(), Intent::Deliver)), "{good}");
         }
         for unknown in [
             "/v1/Leads",
@@ -83,7 +84,7 @@ mod tests {
     fn probes_are_answered_and_what_no_sender_does_is_not() {
         for probe in ["GET", "HEAD", "OPTIONS"] {
             let asked = read(probe, "/v1/leads");
-            assert_eq!(asked, Ok(("leads".into(), Asks::WhetherItIsThere)), "{probe}");
+            assert_eq!(asked, Ok(("leads".into(), Intent::Probe)), "{probe}");
         }
         for other in ["PUT", "DELETE", "PATCH", "TRACE", "post", "BREW"] {
             for path in ["/v1/leads", "/v1/Leads"] {

@@ -83,7 +83,8 @@ impl Source {
             headers,
             body: body.bytes,
         };
-        let (store, reservation) = (self.store.clone(), body.reservation);
+        let store = self.store.clone();
+        let reservation = body.reservation;
         // A task of its own: it outlives a sender that hangs up, and its part of the budget with it.
         let append = tokio::spawn(async move {
             let result = store.append(Authenticated::new(delivery, proof)).await;

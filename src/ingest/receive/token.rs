@@ -76,7 +76,7 @@ impl TokenRequests {
         };
         let names = Names { client, ..Names::default() };
         report.request(LABEL, &outcome, outcome.detail(), &names);
-        let mut response = outcome.reply().response(version).map(|_| Answer::new(json.into()));
+        let mut response = outcome.response(version).map(|_| Answer::new(json.into()));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -80,17 +80,17 @@ impl Producer {
                 return Ok(());
             }
         } else {
-            transactions.must_begin_anew();
+            transactions.must_reclaim();
         }
         if self.client.is_none() || !transactions.is_taking_over() {
-            transactions.begin_anew();
+            transactions.reclaim();
             self.replace(Some(&transactions.identity), give_up)?;
         }
         let Some(client) = &self.client else { return Err(Failure::Purged) };
         let taken = transactions.take_over(client, &self.config, &self.topics, give_up);
         if let Err(Failure::Fatal(_)) = &taken {
             self.fatal = true;
-            transactions.must_begin_anew();
+            transactions.must_reclaim();
         }
         taken
     }
@@ -99,9 +99,9 @@ impl Producer {
     pub(super) fn retire(&mut self) -> Option<mpsc::Receiver<()>> {
         let client = self.client.take()?;
         if let Some(transactions) = &mut self.transactions {
-            transactions.begin_anew();
+            transactions.reclaim();
         }
-        client.context().state().send_home();
+        client.context().state().drain_queues();
         client.purge(PurgeConfig::default().queue().inflight().non_blocking());
         let end = Instant::now() + LAST_REPORTS;
         loop {

@@ -4,6 +4,10 @@
 //! `topics.limit` needs a listing of all: a missing topic that counts waits for one before it is made.
 //! A topic that exists waits for no listing. Of what the limit leaves, each source has its share ([`Shares`]).
 
+mod limit;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     time::{Duration, Instant},
@@ -346,10 +350,6 @@ impl Directory {
         }
     }
 
-    pub(super) fn counted(&self) -> usize {
-        self.counted.len()
-    }
-
     /// A topic to ask about for a sign of life: one that is there, if one is known.
     pub(super) fn any(&self) -> &str {
         let ready = |(topic, entry)| matches!(entry, &Entry::Ready { .. }).then_some(topic);
@@ -364,57 +364,9 @@ impl Directory {
             }
         }
     }
-
-    /// One that counts already, since it was made a moment ago and no listing shows it yet, is not
-    /// one more.
-    fn is_over_limit(&self, topic: &str, source: Source, being_made: &[String]) -> bool {
-        let is_new = |topic: &str| self.rules.counts(topic) && !self.counted.contains(topic);
-        if !is_new(topic) {
-            return false;
-        }
-        let new = being_made.iter().filter(|topic| is_new(topic));
-        let new: Vec<_> = new.map(|topic| self.source_of(topic)).collect();
-        let kept = self.shares.kept_from(source, &new);
-        self.counted.len() + new.len() + kept >= self.rules.limit
-    }
-
-    /// The source that a topic is looked up for.
-    fn source_of(&self, topic: &str) -> Source {
-        match self.entries.get(topic) {
-            Some(Entry::Look { source, .. }) => *source,
-            _ => 0,
-        }
-    }
-
-    /// Counts again. A topic made just now, by us or by somebody else, may not be listed yet: it goes on counting.
-    fn count(&mut self, listing: &Answers) {
-        let (entries, since) = (&self.entries, &self.counted_since);
-        let not_listed_yet = |topic: &String| {
-            let entry = entries.get(topic);
-            let unseen =
-                matches!(entry, Some(Entry::Look { .. } | Entry::Ready { partitions: None }));
-            unseen || since.contains(topic)
-        };
-        self.counted.retain(not_listed_yet);
-        let ours = |topic: &&String| topic.starts_with(&self.rules.prefix);
-        let found = listing.keys().filter(ours);
-        self.counted.extend(found.filter(|topic| self.rules.counts(topic)).cloned());
-    }
-
-    /// Whether it did not count before.
-    fn count_one(&mut self, topic: &str) -> bool {
-        if !self.rules.counts(topic) {
-            return false;
-        }
-        self.counted_since.insert(topic.into());
-        self.counted.insert(topic.into())
-    }
 }
 
 fn look(source: Source, due: Instant, why: Why) -> Entry {
     let retry = Retry::new(Duration::from_millis(50), Duration::from_secs(20));
     Entry::Look { due: Some(due), why, retry, source }
 }
-
-#[cfg(test)]
-mod tests;

@@ -75,21 +75,21 @@ impl Rig {
 fn an_end_of_the_checkpoints_that_never_comes_is_said_with_what_to_do_until_it_is_there() {
     let mut rig = Rig::looking_for(Duration::from_secs(41));
     rig.look_in_vain();
-    let told = rig.transactions.told.clone();
-    assert!(told.contains("t.checkpoints can't be read to its end"), "{told}");
-    assert!(told.contains("kafka-transactions.sh find-hanging"), "{told}");
-    assert!(told.contains("`abort` ends it"), "{told}");
+    let logged = rig.transactions.logged.clone();
+    assert!(logged.contains("t.checkpoints can't be read to its end"), "{logged}");
+    assert!(logged.contains("kafka-transactions.sh find-hanging"), "{logged}");
+    assert!(logged.contains("`abort` ends it"), "{logged}");
 
     rig.cluster.clear_fetch_faults().unwrap();
     rig.look(usize::MAX).unwrap();
     assert_eq!(rig.transactions.stage, Stage::Ready);
     assert_eq!(rig.transactions.found.as_deref(), Some(STORED.as_bytes()));
-    assert_eq!(rig.transactions.told, "", "the next trouble is a new one");
+    assert_eq!(rig.transactions.logged, "", "the next trouble is a new one");
 }
 
 #[test]
 fn the_time_that_another_instances_transaction_may_take_to_end_is_nothing_to_tell_of() {
     let mut rig = Rig::looking_for(Duration::from_secs(20));
     rig.look_in_vain();
-    assert_eq!(rig.transactions.told, "");
+    assert_eq!(rig.transactions.logged, "");
 }

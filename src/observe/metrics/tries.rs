@@ -2,36 +2,31 @@
 //!
 //! Senders have rules on that. Adobe I/O disables a registration after 10 or more tries in 24 hours of
 //! which 80 % failed; Marketo pauses a subscription after 3 failed tries in a row. A counter would not
-//! show how near that is, since it begins anew with each process and says nothing of order. How many
-//! more failures in a row it would take is told too: of the tries that came to this process, which are
+//! show how near that is, since it begins at zero with each process and says nothing of order. How many
+//! more failures in a row it would take is shown too: of the tries that came to this process, which are
 //! fewer than the sender's where there are several replicas.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use prometheus::{
-    IntGaugeVec, Opts,
-    core::{Collector, Desc},
-    proto::MetricFamily,
-};
+use parking_lot::Mutex;
+
+use super::Metrics;
 
 /// The window is made of slots; what it covers is exact to one of them.
 const SLOT: Duration = Duration::from_secs(15 * 60);
 const SLOTS: usize = 24 * 4;
 
-/// By source. Asked for by Prometheus itself, so that old tries leave the window without new ones.
+/// By source.
 #[derive(Clone)]
 pub struct Tries(Arc<Inner>);
 
 struct Inner {
     began: Instant,
     sources: Mutex<BTreeMap<String, Window>>,
-    tries: IntGaugeVec,
-    failed_in_a_row: IntGaugeVec,
-    failures_left: IntGaugeVec,
 }
 
 /// When a sender gives up on us.
@@ -44,29 +39,7 @@ enum Rule {
 }
 
 impl Tries {
-    pub(super) fn new() -> prometheus::Result<Self> {
-        let tries = Opts::new(
-            "millrace_sender_tries",
-            "Tries of the last 24 hours as the sender counts them, by result.",
-        );
-        let failed_in_a_row = Opts::new(
-            "millrace_sender_failed_in_a_row",
-            "Failed tries since the last one that was accepted.",
-        );
-        let failures_left = Opts::new(
-            "millrace_sender_failures_left",
-            "Failed tries in a row from now on that make the sender pause or disable its subscription.",
-        );
-        Ok(Self(Arc::new(Inner {
-            began: Instant::now(),
-            sources: Mutex::default(),
-            tries: IntGaugeVec::new(tries, &["source", "result"])?,
-            failed_in_a_row: IntGaugeVec::new(failed_in_a_row, &["source"])?,
-            failures_left: IntGaugeVec::new(failures_left, &["source"])?,
-        })))
-    }
-
-    /// Only the tries of announced sources count, so that nobody can make us remember names.
+    /// Only the tries of announced sources count, so that a stranger can't make us remember names.
     pub(super) fn announce(&self, source: &str, kind: &str) {
         let rule = if kind == "adobe-io" { Rule::Share } else { Rule::Row };
         self.with_sources(|sources, _| {
@@ -83,32 +56,32 @@ impl Tries {
         });
     }
 
-    fn with_sources(&self, act: impl FnOnce(&mut BTreeMap<String, Window>, Duration)) {
-        let mut sources = self.0.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        act(&mut sources, self.0.began.elapsed());
-    }
-}
-
-impl Collector for Tries {
-    fn desc(&self) -> Vec<&Desc> {
-        [self.0.tries.desc(), self.0.failed_in_a_row.desc(), self.0.failures_left.desc()].concat()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
+    /// Before the metrics are read, so that old tries leave the window without new ones.
+    pub(super) fn show(&self, metrics: &Metrics) {
         self.with_sources(|sources, now| {
             for (source, window) in sources {
                 let Slot { accepted, failed } = window.total(now);
                 for (result, count) in [("accepted", accepted), ("failed", failed)] {
-                    self.0.tries.with_label_values(&[source.as_str(), result]).set(count);
+                    metrics.sender_tries.with_label_values(&[source.as_str(), result]).set(count);
                 }
-                let left = self.0.failures_left.with_label_values(&[source.as_str()]);
+                let source = [source.as_str()];
+                let in_a_row = metrics.sender_failed_in_a_row.with_label_values(&source);
+                in_a_row.set(window.failed_in_a_row);
+                let left = metrics.sender_failures_left.with_label_values(&source);
                 left.set(window.failures_left(accepted, failed));
-                let failed = self.0.failed_in_a_row.with_label_values(&[source.as_str()]);
-                failed.set(window.failed_in_a_row);
             }
         });
-        [self.0.tries.collect(), self.0.failed_in_a_row.collect(), self.0.failures_left.collect()]
-            .concat()
+    }
+
+    fn with_sources(&self, act: impl FnOnce(&mut BTreeMap<String, Window>, Duration)) {
+        let mut sources = self.0.sources.lock();
+        act(&mut sources, self.0.began.elapsed());
+    }
+}
+
+impl Default for Tries {
+    fn default() -> Self {
+        Self(Arc::new(Inner { began: Instant::now(), sources: Mutex::default() }))
     }
 }
 
@@ -213,12 +186,16 @@ mod tests {
 
     #[test]
     fn only_announced_sources_are_remembered() {
-        let tries = Tries::new().unwrap();
-        tries.announce("leads", "adobe-io");
-        tries.count("leads", false);
-        tries.count("a-strangers-idea", false);
-        let text = format!("{:?}", tries.collect());
-        assert!(text.contains("leads") && !text.contains("stranger"), "{text}");
+        let metrics = Metrics::new();
+        metrics.announce("leads", "adobe-io");
+        metrics.tries.count("leads", false);
+        metrics.tries.count("a-strangers-idea", false);
+        let text = metrics.render();
+        assert!(
+            text.contains(r#"millrace_sender_tries{result="failed",source="leads"} 1"#),
+            "{text}"
+        );
+        assert!(!text.contains("stranger"), "{text}");
     }
 
     #[test]

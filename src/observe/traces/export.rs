@@ -3,11 +3,13 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use http::{Request, Response};
@@ -113,7 +115,7 @@ struct Losses {
 #[derive(Default)]
 struct Trouble {
     reason: Option<String>,
-    told: Option<Instant>,
+    logged: Option<Instant>,
 }
 
 impl Losses {
@@ -126,23 +128,23 @@ impl Losses {
 
     fn lost(&self, why: &str, spans: usize) {
         self.metrics.trace_spans_dropped.with_label_values(&[why]).inc_by(spans as u64);
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if trouble.told.is_some_and(|at| at.elapsed() < QUIET) {
+        let mut trouble = self.trouble.lock();
+        if trouble.logged.is_some_and(|at| at.elapsed() < QUIET) {
             return;
         }
-        trouble.told = Some(Instant::now());
+        trouble.logged = Some(Instant::now());
         let collector = trouble.reason.take();
         drop(trouble);
         tracing::warn!(
             why,
             spans,
             collector,
-            "spans are lost, and nothing else; millrace_trace_spans_dropped_total counts them"
+            "trace spans dropped; deliveries are not affected; millrace_trace_spans_dropped_total counts them"
         );
     }
 
     fn because(&self, reason: String) {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).reason = Some(reason);
+        self.trouble.lock().reason = Some(reason);
     }
 }
 

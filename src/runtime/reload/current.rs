@@ -1,6 +1,8 @@
 //! A value that is replaced as a whole while others use it.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 /// Clones share the value.
 #[derive(Debug, Default)]
@@ -12,11 +14,11 @@ impl<T: Clone> Current<T> {
     }
 
     pub fn get(&self) -> T {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().clone()
     }
 
     pub fn set(&self, value: T) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = value;
+        *self.0.write() = value;
     }
 }
 

@@ -5,11 +5,9 @@
 //! it is disabled: nothing is sent until a person enables it again, and what was missed is in the
 //! journal alone.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
+
+use parking_lot::Mutex;
 
 use super::Rules;
 
@@ -79,7 +77,7 @@ impl Registration {
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
-        act(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.inner.lock())
     }
 }
 

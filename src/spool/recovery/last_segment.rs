@@ -5,16 +5,16 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use uuid::Uuid;
 
-use super::{anew::Anew, failed, read_header, write_header};
+use super::{failed, read_header, rewrite_tail::TailRewriter, write_header};
 use crate::spool::{
     anchor,
     disk::{self, Disk, DiskFile},
     error::OpenError,
     frame::HEAD_LENGTH,
     ledger::{Ledger, Mark},
+    read_retry::ReadRetry,
     segment::{self, HEADER_LENGTH, NoHeader},
     tail,
-    trouble::Trouble,
     walk::{End, Range, Step, Walk, WalkError},
     writer::Active,
 };
@@ -35,7 +35,7 @@ impl LastSegment {
         path: PathBuf,
         generation: u64,
         id: Uuid,
-        trouble: &mut Trouble,
+        trouble: &mut ReadRetry,
     ) -> Result<Self, OpenError> {
         let file = disk.open_to_write(&path).map_err(failed("opening", &path))?;
         let length = file.len().map_err(failed("looking at", &path))?;
@@ -56,7 +56,7 @@ impl LastSegment {
             }
             Ok(_) => {}
             Err(NoHeader::Newer { version }) => {
-                let found = segment::told(version);
+                let found = segment::describe_version(version);
                 return Err(OpenError::NewerFormat { path: segment.path, found });
             }
             Err(NoHeader::Damaged) if length > HEADER_LENGTH => {
@@ -85,7 +85,7 @@ impl LastSegment {
         self,
         disk: &dyn Disk,
         ledger: &mut Ledger,
-        trouble: &mut Trouble,
+        trouble: &mut ReadRetry,
     ) -> Result<(Option<Active>, u64), OpenError> {
         let mut walk =
             Walk::new(self.file.clone(), self.generation, HEADER_LENGTH, self.generation);
@@ -93,7 +93,7 @@ impl LastSegment {
         ledger.add_segment(self.generation, self.length, info.written_at);
         let end = End { offset: self.length, sequence: u64::MAX };
         let mut is_readable = true;
-        let mut anew = Anew::new(self.file.clone());
+        let mut rewriter = TailRewriter::new(self.file.clone());
         let tail = loop {
             let expected = walk.expected();
             let step = match walk.step(end) {
@@ -107,7 +107,9 @@ impl LastSegment {
                 Step::Frame(frame) => {
                     let mark = Mark { sequence: frame.head.sequence, offset: frame.offset };
                     ledger.note(self.generation, mark);
-                    anew.write(frame.offset, frame.bytes).map_err(failed("writing", &self.path))?;
+                    rewriter
+                        .write(frame.offset, frame.bytes)
+                        .map_err(failed("writing", &self.path))?;
                 }
                 Step::Broken(range) if range.next == u64::MAX => break Some((range, expected)),
                 Step::Broken(range) => tracing::warn!(
@@ -122,11 +124,11 @@ impl LastSegment {
             Some((range, expected)) if is_readable => self.end_before(range, expected, trouble)?,
             Some((range, expected)) => (self.length, behind_all_of(range, expected), false),
         };
-        anew.finish().map_err(failed("writing", &self.path))?;
-        if anew.no_space {
+        rewriter.finish().map_err(failed("writing", &self.path))?;
+        if rewriter.no_space {
             tracing::warn!(
                 segment = %self.path.display(),
-                "there is no space to write the last segment anew: if a sync has failed before, what it \
+                "there is no space to write the last segment again: if a sync has failed before, what it \
                  left in memory alone may be lost with the power"
             );
         }
@@ -143,7 +145,7 @@ impl LastSegment {
         &self,
         tail: Range,
         expected: u64,
-        trouble: &mut Trouble,
+        trouble: &mut ReadRetry,
     ) -> Result<(u64, u64, bool), OpenError> {
         let is_unfinished = match tail::is_unfinished(&*self.file, self.generation, tail) {
             Ok(is_unfinished) => is_unfinished,
@@ -154,7 +156,7 @@ impl LastSegment {
             tracing::warn!(
                 segment = %self.path.display(), from = tail.from, to = tail.to,
                 bytes = tail.to - tail.from, last_known_good = expected - 1,
-                "an incomplete write at the end is cut: as far as can be told it was never acknowledged"
+                "removed an incomplete write at the end; as far as can be determined it was never acknowledged"
             );
             self.file.set_len(tail.from).map_err(failed("cutting", &self.path))?;
             return Ok((tail.from, expected, true));
@@ -177,7 +179,7 @@ impl LastSegment {
         walk: &mut Walk,
         end: End,
         error: WalkError,
-        trouble: &mut Trouble,
+        trouble: &mut ReadRetry,
     ) -> Result<Range, OpenError> {
         let offset = walk.offset();
         match &error {
@@ -202,11 +204,11 @@ impl LastSegment {
     }
 
     /// Whether this has been waited for long enough.
-    fn is_given_up(&self, offset: u64, error: &io::Error, trouble: &mut Trouble) -> bool {
+    fn is_given_up(&self, offset: u64, error: &io::Error, trouble: &mut ReadRetry) -> bool {
         disk::is_unreadable(error) && trouble.failed(self.generation, offset)
     }
 
-    fn failed(&self, error: WalkError, trouble: &Trouble) -> OpenError {
+    fn failed(&self, error: WalkError, trouble: &ReadRetry) -> OpenError {
         let path = self.path.clone();
         match error {
             WalkError::Io { offset, error } => self.unread(offset, error, trouble),
@@ -217,7 +219,7 @@ impl LastSegment {
         }
     }
 
-    fn unread(&self, offset: u64, error: io::Error, trouble: &Trouble) -> OpenError {
+    fn unread(&self, offset: u64, error: io::Error, trouble: &ReadRetry) -> OpenError {
         let path = self.path.clone();
         match disk::is_unreadable(&error) {
             true if trouble.is_too_much() => OpenError::BadDisk { path, offset },

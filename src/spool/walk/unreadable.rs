@@ -46,7 +46,9 @@ impl Walk {
                 if holes.is_empty() && self.frame_at(from, end)?.is_some() {
                     return Ok(None);
                 }
-                if let Some(found) = self.first_valid(from, search.max(from + 1), end)? {
+                // The head may lie in the hole.
+                let head = self.head_at(from, end.offset).unwrap_or_default();
+                if let Some(found) = self.next_valid(from, head, search.max(from + 1), end)? {
                     break found;
                 }
             }
@@ -70,32 +72,6 @@ impl Walk {
             Ok(None) => true,
             Err(_) => false,
         }
-    }
-
-    /// The first valid frame from `search` on that can follow damage that began at `from`.
-    fn first_valid(
-        &mut self,
-        from: u64,
-        search: u64,
-        end: End,
-    ) -> Result<Option<(u64, u64)>, WalkError> {
-        // The length of the frame that is hit is believed first, where it can be read.
-        if let Ok(Some(head)) = self.head_at(from, end.offset) {
-            let behind = from.saturating_add(head.frame_length());
-            if behind >= search
-                && let Some(sequence) = self.valid_at(behind, from, end)?
-            {
-                return Ok(Some((behind, sequence)));
-            }
-        }
-        let mut at = search;
-        while let Some(hit) = self.next_magic(at, end.offset)? {
-            if let Some(sequence) = self.valid_at(hit, from, end)? {
-                return Ok(Some((hit, sequence)));
-            }
-            at = hit + 1;
-        }
-        Ok(None)
     }
 
     /// The first range from `from` on that can't be read, in whole blocks; no longer than what may

@@ -5,7 +5,7 @@
 
 use std::{io, path::Path, sync::Arc};
 
-use super::{Active, Trouble, Writer};
+use super::{Active, NotWritten, Writer};
 use crate::spool::{
     anchor,
     disk::{self, DiskFile},
@@ -16,7 +16,7 @@ use crate::spool::{
 
 impl Writer {
     /// A new segment for `generation`, durable with its name.
-    pub(super) fn begin_segment(&self, generation: u64) -> Result<Active, Trouble> {
+    pub(super) fn begin_segment(&self, generation: u64) -> Result<Active, NotWritten> {
         let path = self.shared.segment_path(generation);
         let disk = self.shared.disk();
         self.check_place()?;
@@ -24,7 +24,7 @@ impl Writer {
         // From here on its name is watched: what is removed before the first sync is noticed behind it.
         let id = anchor::id_to_watch(disk, &*file, &path);
         if let Err(trouble) = self.make_durable(&*file, generation) {
-            if !matches!(trouble, Trouble::Broken(_))
+            if !matches!(trouble, NotWritten::Broken(_))
                 && let Err(error) = disk.remove(&path)
             {
                 // The next try finds it.
@@ -33,7 +33,7 @@ impl Writer {
             return Err(trouble);
         }
         self.shared.change(|ledger| ledger.add_segment(generation, HEADER_LENGTH, disk.now()));
-        tracing::debug!(source = %self.shared.source, generation, "a new segment is begun");
+        tracing::debug!(source = %self.shared.source, generation, "began a new segment");
         Ok(Active { file, generation, length: HEADER_LENGTH, id })
     }
 
@@ -52,7 +52,7 @@ impl Writer {
         }
     }
 
-    fn make_durable(&self, file: &dyn DiskFile, generation: u64) -> Result<(), Trouble> {
+    fn make_durable(&self, file: &dyn DiskFile, generation: u64) -> Result<(), NotWritten> {
         let disk = self.shared.disk();
         recovery::write_header(file, generation, self.shared.id, disk.now())
             .map_err(|error| self.not_begun(generation, &error))?;
@@ -62,7 +62,7 @@ impl Writer {
             .map_err(|error| self.not_synced("syncing the folder of", generation, &error))?;
         self.shared.extent.note(disk, self.shared.extent_at(generation)).or_else(|error| {
             match Limit::of_shortage(&error) {
-                Some(limit) => Err(Trouble::Short(limit, error.to_string())),
+                Some(limit) => Err(NotWritten::Short(limit, error.to_string())),
                 None => {
                     self.shared.extent.not_noted(&error);
                     Ok(())
@@ -71,13 +71,13 @@ impl Writer {
         })
     }
 
-    fn not_begun(&self, generation: u64, error: &io::Error) -> Trouble {
+    fn not_begun(&self, generation: u64, error: &io::Error) -> NotWritten {
         let path = self.shared.segment_path(generation);
         let limit = Limit::of_shortage(error).unwrap_or(Limit::Folder);
-        Trouble::Short(limit, format!("{}: {error}", path.display()))
+        NotWritten::Short(limit, format!("{}: {error}", path.display()))
     }
 
-    fn not_synced(&self, doing: &str, generation: u64, error: &io::Error) -> Trouble {
+    fn not_synced(&self, doing: &str, generation: u64, error: &io::Error) -> NotWritten {
         match disk::is_shortage(error) {
             true => self.not_begun(generation, error),
             false => self.broken(doing, generation, error),

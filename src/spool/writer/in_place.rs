@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Active, Trouble, Writer};
+use super::{Active, NotWritten, Writer};
 use crate::spool::{
     anchor::{Stands, is_gone},
     disk::{self, DiskFile},
@@ -28,34 +28,34 @@ const LOCK_LOOKED_AT_EVERY: u64 = 1000;
 
 impl Writer {
     /// Whether the segment's name leads to the file that was written.
-    pub(super) fn check_in_place(&self, active: &Active) -> Result<(), Trouble> {
+    pub(super) fn check_in_place(&self, active: &Active) -> Result<(), NotWritten> {
         let Some(id) = active.id else { return Ok(()) };
         match self.shared.disk().info(&self.shared.segment_path(active.generation)) {
             Ok(info) if info.id == Some(id) && info.length < active.length => {
-                Err(Trouble::Shortened { length: info.length })
+                Err(NotWritten::Shortened { length: info.length })
             }
             Ok(info) if info.id == Some(id) => Ok(()),
-            Ok(_) => Err(Trouble::Displaced),
-            Err(error) if is_gone(&error) => Err(Trouble::Displaced),
+            Ok(_) => Err(NotWritten::Displaced),
+            Err(error) if is_gone(&error) => Err(NotWritten::Displaced),
             // Not knowing is no reason to refuse.
             Err(_) => Ok(()),
         }
     }
 
     /// Whether it ends where the last whole frame does. What a failed write left behind is cut.
-    pub(super) fn check_length(&self, active: &Active) -> Result<(), Trouble> {
+    pub(super) fn check_length(&self, active: &Active) -> Result<(), NotWritten> {
         if active.id.is_none() {
             return Ok(());
         }
         match active.file.len() {
-            Ok(length) if length < active.length => Err(Trouble::Shortened { length }),
+            Ok(length) if length < active.length => Err(NotWritten::Shortened { length }),
             Ok(length) if length > active.length => self.cut_back(active),
             _ => Ok(()),
         }
     }
 
     /// Puts the acknowledged part of the segment back under its name. It is not written any more.
-    pub(super) fn put_back(&mut self) -> Result<(), Trouble> {
+    pub(super) fn put_back(&mut self) -> Result<(), NotWritten> {
         let Some(active) = self.active.take() else { return Ok(()) };
         let path = self.shared.segment_path(active.generation);
         if let Err(trouble) = self.check_folder().and_then(|()| self.copy(&active, &path)) {
@@ -63,7 +63,7 @@ impl Writer {
             self.active = Some(active);
             return Err(trouble);
         }
-        self.shared.gauges.put_back.inc();
+        self.shared.metrics.spool_put_back.inc();
         tracing::error!(
             source = %self.shared.source, segment = %path.display(), bytes = active.length,
             "a segment was removed or replaced while it was written: what is acknowledged of it is put \
@@ -76,34 +76,34 @@ impl Writer {
     pub(in crate::spool) fn leave_in_place(&mut self) {
         let Some(active) = &self.active else { return };
         if active.length > HEADER_LENGTH
-            && let Err(Trouble::Displaced) = self.check_in_place(active)
+            && let Err(NotWritten::Displaced) = self.check_in_place(active)
             && let Err(trouble) = self.put_back()
         {
             self.refuse(trouble, self.shared.look(|ledger| ledger.durable_end()));
         }
     }
 
-    fn check_folder(&self) -> Result<(), Trouble> {
+    fn check_folder(&self) -> Result<(), NotWritten> {
         // Not knowing is no reason to refuse.
         let (Ok(Stands::Same) | Err(_)) = self.shared.folders_stand() else {
             let segments = self.shared.segments.display();
             let what = format!("{segments} was removed or replaced under the process");
-            return Err(Trouble::Broken(what));
+            return Err(NotWritten::Broken(what));
         };
         Ok(())
     }
 
     /// Before a segment is begun. A folder that is gone may come back, and nothing is in doubt.
-    pub(super) fn check_place(&self) -> Result<(), Trouble> {
+    pub(super) fn check_place(&self) -> Result<(), NotWritten> {
         if let Ok(Stands::Gone) = self.shared.folders_stand() {
             let segments = self.shared.segments.display();
-            return Err(Trouble::Short(Limit::Folder, format!("{segments} is gone")));
+            return Err(NotWritten::Short(Limit::Folder, format!("{segments} is gone")));
         }
         self.check_folder().and_then(|()| self.check_lock())
     }
 
     /// Whether the lock still keeps a second process away; not looked at again within a second.
-    pub(super) fn check_lock_now_and_then(&mut self) -> Result<(), Trouble> {
+    pub(super) fn check_lock_now_and_then(&mut self) -> Result<(), NotWritten> {
         let now = self.shared.disk().now();
         if now.abs_diff(self.lock_looked_at) < LOCK_LOOKED_AT_EVERY {
             return Ok(());
@@ -112,21 +112,21 @@ impl Writer {
         self.check_lock()
     }
 
-    fn check_lock(&self) -> Result<(), Trouble> {
+    fn check_lock(&self) -> Result<(), NotWritten> {
         if self.shared.folder.has_lost_its_lock() {
             let what = "the file `lock` of `spool.directory` was removed or replaced under the process: another one \
                         may write to the same folder";
-            return Err(Trouble::Broken(what.to_owned()));
+            return Err(NotWritten::Broken(what.to_owned()));
         }
         Ok(())
     }
 
     /// Aside first, so that the name never leads to half of it. What has the name now is kept beside it.
-    fn copy(&self, active: &Active, path: &Path) -> Result<(), Trouble> {
+    fn copy(&self, active: &Active, path: &Path) -> Result<(), NotWritten> {
         let disk = self.shared.disk();
         let aside = beside(path, "aside");
         let failed = |error: io::Error| match Limit::of_shortage(&error) {
-            Some(limit) => Trouble::Short(limit, error.to_string()),
+            Some(limit) => NotWritten::Short(limit, error.to_string()),
             None => self.broken("putting back", active.generation, &error),
         };
         match disk.rename(path, &beside(path, "replaced")) {

@@ -40,7 +40,7 @@ async fn what_is_no_challenge_is_an_ordinary_probe() {
         &long,
     ] {
         let reply = rig.get(target).await;
-        assert_eq!((reply.status, reply.text()), (200, "ready"), "{target}");
+        assert_eq!((reply.status, reply.text()), (200, "this source is configured"), "{target}");
     }
     let elsewhere = rig.get("/v1/other?challenge=x").await;
     assert_eq!((elsewhere.status, elsewhere.text()), (503, "no such source yet"));
@@ -50,7 +50,7 @@ async fn what_is_no_challenge_is_an_ordinary_probe() {
 async fn a_source_of_another_kind_repeats_nothing_and_has_no_questions() {
     let front = Front::start().await;
     let reply = front.ask("GET /v1/leads?challenge=x HTTP/1.1\r\nhost: here\r\n\r\n").await;
-    assert_eq!((reply.status, reply.text()), (200, "ready"));
+    assert_eq!((reply.status, reply.text()), (200, "this source is configured"));
     let body = r#"{"validationUrl":"https://csm.adobe.io/csm/registrations/validate?id=1"}"#;
     assert_eq!(front.deliver(body).await.status, 200);
     assert_eq!(front.store.bodies(), [body.as_bytes()], "it means nothing there");

@@ -124,7 +124,7 @@ fn the_memory_of_a_million_ids_is_what_it_says() {
     assert_eq!(size_of::<Entry>(), 32);
     assert_eq!(memory(1_000_000, 0), 42_918_736);
     let index = index_of(4, 1000);
-    let taken = index.queues.allocated() + index.table.len() * size_of::<Slot>();
+    let taken = index.queues.allocated() + index.table.len() * size_of::<IndexEntry>();
     assert_eq!(taken as u64, memory(1000, 4));
 }
 

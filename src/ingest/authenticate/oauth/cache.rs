@@ -10,18 +10,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::flaw::Flaw;
+use crate::ingest::authenticate::digest::{Digest, sha256};
 
 /// For the good, and as many for the bad.
 const PLACES: usize = 4096;
 
 /// How long a token that counts no more is told from a stranger's.
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
-
-pub(super) type Digest = [u8; 32];
 
 pub(super) struct Verdicts {
     key: [u8; 16],
@@ -36,7 +34,7 @@ impl Verdicts {
     }
 
     pub fn digest(&self, token: &str) -> Digest {
-        Sha256::new().chain_update(self.key).chain_update(token).finalize().into()
+        sha256(&[&self.key, token.as_bytes()])
     }
 
     pub fn of(&self, token: &Digest, now: Instant) -> Option<Result<(), Flaw>> {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::key_set::KeySet;
 use crate::{
     config::is_trustworthy,
-    runtime::fetch::{Client, Limits, Place},
+    runtime::fetch::{Client, Limits, ShownUrl},
 };
 
 const DOCUMENT: &str = ".well-known/openid-configuration";
@@ -52,7 +52,7 @@ impl KeysAt {
             }
         };
         let body = client.get(&url, Limits::SMALL).await.map_err(|e| e.to_string())?;
-        KeySet::parse(&body).map_err(|error| format!("{} has {error}", Place::of(&url)))
+        KeySet::parse(&body).map_err(|error| format!("{} has {error}", ShownUrl::of(&url)))
     }
 }
 
@@ -68,15 +68,15 @@ fn published(body: &[u8], issuer: &str) -> Result<Url, String> {
     let keys: Url = document.jwks_uri.parse().map_err(|_| "the jwks_uri is no URL")?;
     match is_trustworthy(&keys) {
         true => Ok(keys),
-        false => Err(format!("the jwks_uri {} is not https", Place::of(&keys))),
+        false => Err(format!("the jwks_uri {} is not https", ShownUrl::of(&keys))),
     }
 }
 
 impl fmt::Display for KeysAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url(url) => Place::of(url).fmt(f),
-            Self::Issuer { document, .. } => Place::of(document).fmt(f),
+            Self::Url(url) => ShownUrl::of(url).fmt(f),
+            Self::Issuer { document, .. } => ShownUrl::of(document).fmt(f),
         }
     }
 }

@@ -9,18 +9,16 @@
 //! [`STRANGE`] places. A request that has no place in time, and one that comes while the provider is
 //! down, is answered that it should come again.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, Url, header::ACCEPT};
 use serde::Deserialize;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 use super::{
-    cache::{Digest, Verdicts},
+    cache::Verdicts,
     claims::{Claims, Expected, Voucher},
     flaw::{Denial, Flaw},
 };
@@ -28,6 +26,7 @@ use crate::{
     config::{IntrospectionAuth, Secret},
     ingest::authenticate::{
         caller::Caller,
+        digest::Digest,
         moment::Moment,
         turns::{Turn, Turns},
     },
@@ -67,7 +66,7 @@ pub(super) struct Introspection {
 }
 
 /// What is held while a question is open.
-enum Place<'a> {
+enum HeldTurn<'a> {
     Known(#[expect(dead_code, reason = "held for what dropping it does")] Permit<'a>),
     Strange(#[expect(dead_code, reason = "held for what dropping it does")] Turn),
 }
@@ -118,7 +117,7 @@ impl Introspection {
     }
 
     pub async fn check(&self, token: &str, caller: Caller, now: Moment) -> Result<(), Denial> {
-        let digest = self.verdicts().digest(token);
+        let digest = self.verdicts.lock().digest(token);
         if let Some(known) = self.known(&digest, now) {
             return Ok(known?);
         }
@@ -136,22 +135,22 @@ impl Introspection {
         self.metrics.identity_requests.with_label_values(&labels).inc();
         let answer = asked.map_err(|reason| self.undecided(&reason))?;
         let (verdict, until) = self.judge(answer, now);
-        self.verdicts().keep(digest, verdict, until);
+        self.verdicts.lock().keep(digest, verdict, until);
         Ok(verdict?)
     }
 
     /// A place among the open questions.
-    async fn place(&self, digest: &Digest, caller: Caller, now: Moment) -> Place<'_> {
-        let was_good = self.verdicts().was_good(digest, now.instant);
+    async fn place(&self, digest: &Digest, caller: Caller, now: Moment) -> HeldTurn<'_> {
+        let was_good = self.verdicts.lock().was_good(digest, now.instant);
         if was_good {
-            Place::Known(self.known.acquire().await)
+            HeldTurn::Known(self.known.acquire().await)
         } else {
-            Place::Strange(self.strange.wait(caller).await)
+            HeldTurn::Strange(self.strange.wait(caller).await)
         }
     }
 
     fn known(&self, digest: &Digest, now: Moment) -> Option<Result<(), Flaw>> {
-        self.verdicts().of(digest, now.instant)
+        self.verdicts.lock().of(digest, now.instant)
     }
 
     /// The error is for a person.
@@ -196,10 +195,6 @@ impl Introspection {
     }
 
     fn undecided(&self, reason: &str) -> Denial {
-        Denial::Undecided(format!("introspection at {}: {reason}", fetch::Place::of(&self.url)))
-    }
-
-    fn verdicts(&self) -> MutexGuard<'_, Verdicts> {
-        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner)
+        Denial::Undecided(format!("introspection at {}: {reason}", fetch::ShownUrl::of(&self.url)))
     }
 }

@@ -13,12 +13,12 @@
 //! - What the provider sends is bounded: in bytes, in time, and in keys.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use jsonwebtoken::Algorithm;
-use tokio::sync::watch;
+use parking_lot::Mutex;
 
 use super::{
     claims::{Expected, Voucher},
@@ -28,7 +28,12 @@ use super::{
     key_set::KeySet,
 };
 use crate::{
-    ingest::authenticate::moment::Moment, observe::metrics::Metrics, runtime::fetch::Client,
+    ingest::authenticate::{
+        moment::Moment,
+        refresh::{Fetch, Refreshed},
+    },
+    observe::metrics::Metrics,
+    runtime::fetch::Client,
     source::SourceName,
 };
 
@@ -57,29 +62,10 @@ struct Keys {
     client: Client,
     source: SourceName,
     metrics: Metrics,
-    state: Mutex<State>,
+    set: Mutex<KeysOfProvider>,
 }
 
-#[derive(Default)]
-struct State {
-    known: Option<Known>,
-    last: Option<LookUp>,
-    /// Whether the look-up that landed last had failed.
-    is_failing: bool,
-}
-
-struct Known {
-    keys: Arc<KeySet>,
-    /// When the look-up that brought them began.
-    since: Instant,
-}
-
-struct LookUp {
-    began: Instant,
-    failed: Option<String>,
-    /// Its other end goes with the look-up.
-    ended: watch::Receiver<()>,
-}
+type KeysOfProvider = Refreshed<KeySet, String>;
 
 impl Provider {
     pub fn new(
@@ -97,14 +83,14 @@ impl Provider {
             client,
             source: source.clone(),
             metrics: metrics.clone(),
-            state: Mutex::default(),
+            set: Mutex::new(Refreshed::new(None)),
         };
         Self { expected, keys: Arc::new(keys) }
     }
 
     /// Has the keys looked up, so that the first delivery does not wait for them.
     pub fn prepare(&self, now: Instant) {
-        self.keys.begin(&mut self.keys.state(), now);
+        self.keys.begin(&mut self.keys.set.lock(), now);
     }
 
     pub async fn check(&self, jwt: &Jwt<'_>, now: Moment) -> Result<(), Denial> {
@@ -141,123 +127,86 @@ fn from(keys: &KeySet, jwt: &Jwt<'_>) -> Result<super::claims::Claims, Flaw> {
 impl Keys {
     /// The keys that may be used now.
     async fn current(self: &Arc<Self>, now: Instant) -> Result<Arc<KeySet>, Denial> {
-        let mut ended = {
-            let mut state = self.state();
-            if let Some((keys, age)) = state.usable(now) {
-                if age >= REFRESHED && state.may_look_up(now, REFRESH_PAUSE) {
-                    self.begin(&mut state, now);
+        let in_flight = {
+            let mut set = self.set.lock();
+            if let Some(keys) = set.known(KEPT, now).map(|known| known.value.clone()) {
+                if set.known(REFRESHED, now).is_none() && set.may_begin(REFRESH_PAUSE, now) {
+                    self.begin(&mut set, now);
                 }
                 return Ok(keys);
             }
-            if state.may_look_up(now, PAUSE) {
-                self.begin(&mut state, now);
+            if set.may_begin(PAUSE, now) {
+                self.begin(&mut set, now);
             }
-            state.last.as_ref().map(|look_up| look_up.ended.clone())
+            set.in_flight()
         };
-        if let Some(ended) = &mut ended {
-            let _ = ended.changed().await;
+        if let Some(in_flight) = in_flight {
+            in_flight.ended().await;
         }
-        let state = self.state();
-        state.usable(now).map(|(keys, _)| keys).ok_or_else(|| self.unavailable(&state))
+        let set = self.set.lock();
+        let known = set.known(KEPT, now).map(|known| known.value.clone());
+        known.ok_or_else(|| self.unavailable(&set))
     }
 
     /// Keys that were looked up no earlier than a token came, at `now`.
     async fn looked_up_after(self: &Arc<Self>, now: Instant) -> Result<Arc<KeySet>, Denial> {
-        let mut ended = {
-            let mut state = self.state();
-            if let Some(known) = state.known.as_ref().filter(|known| known.since >= now) {
-                return Ok(known.keys.clone());
+        let in_flight = {
+            let mut set = self.set.lock();
+            if let Some(known) = set.last_known().filter(|known| known.since >= now) {
+                return Ok(known.value.clone());
             }
-            if state.may_look_up(now, UNKNOWN_PAUSE) {
-                self.begin(&mut state, now);
+            if set.may_begin(UNKNOWN_PAUSE, now) {
+                self.begin(&mut set, now);
             }
-            match &state.last {
-                Some(look_up) if look_up.is_under_way() => look_up.ended.clone(),
-                _ => return Err(self.undecided("its keys were looked up a moment ago")),
-            }
+            let a_moment_ago = || self.undecided("its keys were looked up a moment ago");
+            set.in_flight().ok_or_else(a_moment_ago)?
         };
-        let _ = ended.changed().await;
-        let state = self.state();
-        match (&state.last, &state.known) {
-            (Some(LookUp { failed: None, .. }), Some(known)) => Ok(known.keys.clone()),
-            _ => Err(self.unavailable(&state)),
+        in_flight.ended().await;
+        let set = self.set.lock();
+        match (set.failure(), set.last_known()) {
+            (None, Some(known)) => Ok(known.value.clone()),
+            _ => Err(self.unavailable(&set)),
         }
     }
 
-    fn begin(self: &Arc<Self>, state: &mut State, now: Instant) {
-        let (landed, ended) = watch::channel(());
-        state.last = Some(LookUp { began: now, failed: None, ended });
+    fn begin(self: &Arc<Self>, set: &mut KeysOfProvider, now: Instant) {
+        let fetch = set.begin(now);
         let keys = self.clone();
         tokio::spawn(async move {
             let found = tokio::time::timeout(WITHIN, keys.at.look_up(&keys.client)).await;
             let slow = || format!("{} s were not enough", WITHIN.as_secs());
-            keys.land(found.unwrap_or_else(|_| Err(slow())), now);
-            drop(landed);
+            keys.end(&fetch, found.unwrap_or_else(|_| Err(slow())));
         });
     }
 
-    fn land(&self, found: Result<KeySet, String>, began: Instant) {
+    fn end(&self, fetch: &Fetch, found: Result<KeySet, String>) {
         let result = if found.is_ok() { "ok" } else { "failed" };
         self.metrics
             .identity_requests
             .with_label_values(&[self.source.as_str(), "keys", result])
             .inc();
-        let mut state = self.state();
-        match found {
-            Ok(keys) => {
-                state.known = Some(Known { keys: Arc::new(keys), since: began });
-                if std::mem::take(&mut state.is_failing) {
-                    tracing::info!(
-                        source = %self.source, provider = %self.at,
-                        "the identity provider's keys are there again"
-                    );
-                }
-            }
-            Err(reason) => {
-                tracing::warn!(
-                    source = %self.source, provider = %self.at, reason,
-                    has_keys = state.usable(began).is_some(),
-                    "the identity provider's keys could not be looked up"
-                );
-                state.is_failing = true;
-                if let Some(last) = &mut state.last {
-                    last.failed = Some(reason);
-                }
-            }
+        let mut set = self.set.lock();
+        match &found {
+            Ok(_) if set.failure().is_some() => tracing::info!(
+                source = %self.source, provider = %self.at,
+                "the identity provider's keys are available again"
+            ),
+            Ok(_) => {}
+            Err(reason) => tracing::warn!(
+                source = %self.source, provider = %self.at, reason,
+                has_keys = set.known(KEPT, fetch.began()).is_some(),
+                "the identity provider's keys could not be looked up"
+            ),
         }
+        set.end(fetch, found);
     }
 
-    fn unavailable(&self, state: &State) -> Denial {
-        let failed = state.last.as_ref().and_then(|look_up| look_up.failed.as_deref());
-        self.undecided(failed.unwrap_or("its keys are not known yet"))
+    fn unavailable(&self, set: &KeysOfProvider) -> Denial {
+        let failure = set.failure().map(String::as_str);
+        self.undecided(failure.unwrap_or("its keys are not known yet"))
     }
 
     fn undecided(&self, reason: &str) -> Denial {
         Denial::Undecided(format!("identity provider {}: {reason}", self.at))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// The keys, unless they are too old, and their age.
-    fn usable(&self, now: Instant) -> Option<(Arc<KeySet>, Duration)> {
-        let known = self.known.as_ref()?;
-        let age = now.saturating_duration_since(known.since);
-        (age < KEPT).then(|| (known.keys.clone(), age))
-    }
-
-    fn may_look_up(&self, now: Instant, pause: Duration) -> bool {
-        self.last.as_ref().is_none_or(|last| {
-            !last.is_under_way() && now.saturating_duration_since(last.began) >= pause
-        })
-    }
-}
-
-impl LookUp {
-    fn is_under_way(&self) -> bool {
-        self.ended.has_changed().is_ok()
     }
 }

@@ -13,18 +13,17 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
 use percent_encoding::percent_decode;
-use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
 use uuid::Uuid;
 
 use super::built_in::BuiltIn;
 use crate::{
     config::{self, Secret},
-    ingest::authenticate::moment::Moment,
+    ingest::authenticate::{
+        digest::{Digest, is_among, sha256},
+        moment::Moment,
+    },
     runtime::reload::Current,
 };
-
-type Digested = [u8; 32];
 
 /// The secrets of each client, by its id.
 type Clients = BTreeMap<String, Vec<Secret>>;
@@ -39,7 +38,7 @@ pub struct TokenEndpoint {
     /// Random, of this process alone.
     key: [u8; 16],
     /// One for each secret of each client.
-    accepted: Current<Arc<[Digested]>>,
+    accepted: Current<Arc<[Digest]>>,
 }
 
 /// A token.
@@ -112,13 +111,11 @@ impl TokenEndpoint {
     fn knows(&self, (id, secret): &Credentials) -> bool {
         // A configured id has no NUL, which stands between the two in what is digested.
         let presented = digest(&self.key, id, secret);
-        let is_there = |any, one: &Digested| any | one.ct_eq(&presented);
-        let accepted = self.accepted.get();
-        (!id.contains(&0)) & bool::from(accepted.iter().fold(Choice::from(0), is_there))
+        (!id.contains(&0)) & is_among(&self.accepted.get(), &presented)
     }
 }
 
-fn digests(key: &[u8; 16], clients: &Clients) -> Arc<[Digested]> {
+fn digests(key: &[u8; 16], clients: &Clients) -> Arc<[Digest]> {
     let of_client = |(id, secrets): (&String, &Vec<Secret>)| {
         let of_secret = |secret: &Secret| digest(key, id.as_bytes(), secret.expose().as_bytes());
         secrets.iter().map(of_secret).collect::<Vec<_>>()
@@ -126,9 +123,8 @@ fn digests(key: &[u8; 16], clients: &Clients) -> Arc<[Digested]> {
     clients.iter().flat_map(of_client).collect()
 }
 
-fn digest(key: &[u8; 16], id: &[u8], secret: &[u8]) -> Digested {
-    let sha = Sha256::new().chain_update(key).chain_update(id).chain_update([0]);
-    sha.chain_update(secret).finalize().into()
+fn digest(key: &[u8; 16], id: &[u8], secret: &[u8]) -> Digest {
+    sha256(&[key, id, &[0], secret])
 }
 
 /// Both readings of `Basic`, where it is used.

@@ -2,14 +2,13 @@
 //!
 //! - A key is used for at most [`CACHED`], and fetched again from [`REFRESHED`] on: while it is used, and
 //!   if it is [`Standing::Proven`] also while it is not ([`Cache::due`]).
-//! - One fetch at a time for a path ([`Landing`]); all others that need the key wait for its end
-//!   ([`Flight`]).
+//! - One fetch at a time for a path, and all others that need the key wait for its end ([`Refreshed`]).
 //! - After a fetch that failed there is a pause, so that a host that is down is asked every few
 //!   seconds and not for every delivery.
 //! - Paths are the sender's text, so a path has a [`Standing`]. One that nothing speaks for is fetched
 //!   only by a request that had its turn ([`Answer::Turn`], [`Cache::begin`]); a path whose key proved a
 //!   delivery of ours, and one that came along in such a delivery, wait for no stranger. Each standing has
-//!   places of its own, and of too many the one goes that was not used for the longest time.
+//!   entries of its own, and of too many the one goes that was not used for the longest time.
 
 use std::{
     collections::HashMap,
@@ -17,10 +16,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::watch;
-
 use super::{PublicKey, Unavailable, path::KeyPath};
-use crate::ingest::authenticate::bucket::Bucket;
+use crate::ingest::authenticate::{
+    bucket::Bucket,
+    refresh::{self, InFlight, Known, Refreshed},
+};
 
 /// Adobe's rule.
 pub const CACHED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -48,17 +48,13 @@ const NOTED: Duration = Duration::from_secs(60 * 60);
 const INTRODUCED_AT_ONCE: u32 = 8;
 const INTRODUCED_EACH: Duration = Duration::from_secs(60);
 
-/// The other end of a fetch: changes, or is gone, when it has ended.
-pub(super) type Flight = watch::Receiver<bool>;
-
-/// A fetch that was begun, and must be ended by [`Cache::landed`].
+/// A fetch that was begun, and must be ended by [`Cache::end`].
 #[derive(Debug)]
-pub(super) struct Landing {
+pub(super) struct Fetch {
     pub path: KeyPath,
     /// Whether a delivery of ours speaks for the path.
     pub is_trusted: bool,
-    began: Instant,
-    ended: watch::Sender<bool>,
+    begun: refresh::Fetch,
 }
 
 /// What is known about a path.
@@ -66,13 +62,13 @@ pub(super) struct Landing {
 pub(super) struct Asked {
     pub answer: Answer,
     /// To be fetched now, whether anybody waits for it or not.
-    pub fetch: Option<Landing>,
+    pub fetch: Option<Fetch>,
 }
 
 #[derive(Debug)]
 pub(super) enum Answer {
     Key(Arc<PublicKey>),
-    Wait(Flight),
+    Wait(InFlight),
     /// Nothing speaks for this path: [`Cache::begin`], after a turn.
     Turn,
     Unavailable(Unavailable),
@@ -106,30 +102,18 @@ pub(super) struct Kept {
 pub(super) struct Vouched {
     /// Whether there is something new to keep for the next process.
     pub is_news: bool,
-    pub fetch: Option<Landing>,
+    pub fetch: Option<Fetch>,
 }
 
 pub(super) struct Cache {
-    places: HashMap<KeyPath, Place>,
+    entries: HashMap<KeyPath, PathEntry>,
     introductions: Bucket,
 }
 
-struct Place {
+struct PathEntry {
     standing: Standing,
-    known: Option<Known>,
-    failed: Option<Failed>,
-    flight: Option<Flight>,
+    key: Refreshed<PublicKey, Unavailable>,
     used: Instant,
-}
-
-struct Known {
-    key: Arc<PublicKey>,
-    fetched: Instant,
-}
-
-struct Failed {
-    why: Unavailable,
-    at: Instant,
 }
 
 /// Places that have a bound of their own.
@@ -145,7 +129,7 @@ impl Kind {
     const ALL: [Self; 4] =
         [Self::Proven, Self::Introduced, Self::StrangeWithKey, Self::StrangeWithout];
 
-    const fn places(self) -> usize {
+    const fn entries(self) -> usize {
         match self {
             Self::Proven => 32,
             Self::Introduced => 16,
@@ -158,16 +142,16 @@ impl Kind {
 impl Cache {
     pub fn new() -> Self {
         let introductions = Bucket::new(INTRODUCED_AT_ONCE, INTRODUCED_EACH);
-        Self { places: HashMap::new(), introductions }
+        Self { entries: HashMap::new(), introductions }
     }
 
     /// The key of `path`, if it is at most `age` old, or how to come by it.
     pub fn ask(&mut self, path: &KeyPath, age: Duration, now: Instant) -> Asked {
-        let Some(place) = self.places.get_mut(path) else {
+        let Some(entry) = self.entries.get_mut(path) else {
             return Asked { answer: Answer::Turn, fetch: None };
         };
-        place.used = now;
-        place.ask(path, age.min(CACHED), now)
+        entry.used = now;
+        entry.ask(path, age.min(CACHED), now)
     }
 
     /// The key of `path` and a fetch that is due, if it can be had without waiting.
@@ -175,9 +159,9 @@ impl Cache {
         &mut self,
         path: &KeyPath,
         now: Instant,
-    ) -> Option<(Arc<PublicKey>, Option<Landing>)> {
-        let is_known = |place: &Place| place.known(CACHED, now).is_some();
-        if !self.places.get(path).is_some_and(is_known) {
+    ) -> Option<(Arc<PublicKey>, Option<Fetch>)> {
+        let is_known = |entry: &PathEntry| entry.key.known(CACHED, now).is_some();
+        if !self.entries.get(path).is_some_and(is_known) {
             return None;
         }
         match self.ask(path, CACHED, now) {
@@ -188,41 +172,31 @@ impl Cache {
 
     /// The fetch of a stranger's path, for a request that had its turn; none where it is not needed any
     /// more.
-    pub fn begin(&mut self, path: &KeyPath, now: Instant) -> Option<Landing> {
-        let place = self.places.entry(path.clone()).or_insert_with(|| Place::new(now));
-        let landing = matches!(place.ask(path, CACHED, now).answer, Answer::Turn)
-            .then(|| place.begin(path, now));
+    pub fn begin(&mut self, path: &KeyPath, now: Instant) -> Option<Fetch> {
+        let entry = self.entries.entry(path.clone()).or_insert_with(|| PathEntry::new(now));
+        let fetch = matches!(entry.ask(path, CACHED, now).answer, Answer::Turn)
+            .then(|| entry.begin(path, now));
         self.keep_bounds(now);
-        landing
+        fetch
     }
 
     /// The end of a fetch; whether there is something new to keep for the next process.
-    pub fn landed(&mut self, landing: Landing, result: Result<PublicKey, Unavailable>) -> bool {
-        let Landing { path, began, ended, .. } = landing;
+    pub fn end(&mut self, fetch: Fetch, result: Result<PublicKey, Unavailable>) -> bool {
         let mut is_news = false;
-        // Its place may have gone to another path meanwhile.
-        if let Some(place) = self.places.get_mut(&path) {
-            place.flight = None;
-            match result {
-                Ok(key) => {
-                    // From the beginning of the fetch: no key is older than it is taken for.
-                    place.known = Some(Known { key: Arc::new(key), fetched: began });
-                    place.failed = None;
-                    is_news = place.kind() == Kind::Proven;
-                }
-                Err(why) => place.failed = Some(Failed { why, at: began }),
-            }
+        // Its entry may have gone to another path meanwhile.
+        if let Some(entry) = self.entries.get_mut(&fetch.path) {
+            is_news = result.is_ok() && entry.kind() == Kind::Proven;
+            entry.key.end(&fetch.begun, result);
         }
-        self.keep_bounds(began);
-        ended.send_replace(true);
+        self.keep_bounds(fetch.begun.began());
         is_news
     }
 
     /// The key of `path` has proved a delivery that was meant for us, in which `beside` came along.
     pub fn vouch(&mut self, path: &KeyPath, beside: Option<&KeyPath>, now: Instant) -> Vouched {
         let mut vouched = Vouched::default();
-        if let Some(place) = self.places.get_mut(path) {
-            vouched.is_news = place.has_proved(now);
+        if let Some(entry) = self.entries.get_mut(path) {
+            vouched.is_news = entry.has_proved(now);
         }
         if let Some(beside) = beside {
             vouched.fetch = self.introduce(beside, now);
@@ -231,30 +205,30 @@ impl Cache {
         vouched
     }
 
-    fn introduce(&mut self, path: &KeyPath, now: Instant) -> Option<Landing> {
-        let standing = self.places.get(path).map(|place| place.standing);
+    fn introduce(&mut self, path: &KeyPath, now: Instant) -> Option<Fetch> {
+        let standing = self.entries.get(path).map(|entry| entry.standing);
         match standing {
             Some(Standing::Proven { .. }) => return None,
             Some(Standing::Introduced) => {}
             Some(Standing::Strange) | None if !self.introductions.take(now) => return None,
             Some(Standing::Strange) | None => {}
         }
-        let place = self.places.entry(path.clone()).or_insert_with(|| Place::new(now));
-        place.standing = Standing::Introduced;
-        place.used = now;
+        let entry = self.entries.entry(path.clone()).or_insert_with(|| PathEntry::new(now));
+        entry.standing = Standing::Introduced;
+        entry.used = now;
         // It is kept ready for the day on which the other key is gone.
-        place.is_due(now).then(|| place.begin(path, now))
+        entry.is_due(now).then(|| entry.begin(path, now))
     }
 
     /// The fetches of proven keys that are due, whether the keys are used at the moment or not.
-    pub fn due(&mut self, now: Instant) -> Vec<Landing> {
+    pub fn due(&mut self, now: Instant) -> Vec<Fetch> {
         let mut fetches = Vec::new();
-        for (path, place) in &mut self.places {
-            let Standing::Proven { last, .. } = place.standing else { continue };
+        for (path, entry) in &mut self.entries {
+            let Standing::Proven { last, .. } = entry.standing else { continue };
             if now.saturating_duration_since(last) >= FORGOTTEN {
-                place.standing = Standing::Strange;
-            } else if place.is_due(now) {
-                fetches.push(place.begin(path, now));
+                entry.standing = Standing::Strange;
+            } else if entry.is_due(now) {
+                fetches.push(entry.begin(path, now));
             }
         }
         self.keep_bounds(now);
@@ -263,9 +237,9 @@ impl Cache {
 
     /// What the next process should know.
     pub fn kept(&self) -> Vec<Kept> {
-        let kept = self.places.iter().filter_map(|(path, place)| {
-            let Standing::Proven { last: proved, .. } = place.standing else { return None };
-            let key = place.known.as_ref().map(|known| (known.key.clone(), known.fetched));
+        let kept = self.entries.iter().filter_map(|(path, entry)| {
+            let Standing::Proven { last: proved, .. } = entry.standing else { return None };
+            let key = entry.key.last_known().map(|known| (known.value.clone(), known.since));
             Some(Kept { path: path.clone(), proved, key })
         });
         kept.collect()
@@ -274,10 +248,10 @@ impl Cache {
     /// Takes over what another process has kept. What is known already stays as it is.
     pub fn remember(&mut self, kept: Vec<Kept>, now: Instant) {
         for Kept { path, proved, key } in kept {
-            self.places.entry(path).or_insert_with(|| Place {
+            self.entries.entry(path).or_insert_with(|| PathEntry {
                 standing: Standing::Proven { last: proved, noted: proved },
-                known: key.map(|(key, fetched)| Known { key, fetched }),
-                ..Place::new(proved)
+                key: Refreshed::new(key.map(|(value, since)| Known { value, since })),
+                ..PathEntry::new(proved)
             });
         }
         self.keep_bounds(now);
@@ -286,65 +260,62 @@ impl Cache {
     /// Takes away what has not been used for the longest time, of each kind that there is too much of.
     fn keep_bounds(&mut self, now: Instant) {
         for kind in Kind::ALL {
-            while self.places.values().filter(|place| place.kind() == kind).count() > kind.places()
+            while self.entries.values().filter(|entry| entry.kind() == kind).count()
+                > kind.entries()
             {
                 let oldest = self
-                    .places
+                    .entries
                     .iter()
-                    .filter(|(_, place)| place.kind() == kind && !place.is_flying())
-                    .max_by_key(|(_, place)| now.saturating_duration_since(place.used))
+                    .filter(|(_, entry)| entry.kind() == kind && entry.key.in_flight().is_none())
+                    .max_by_key(|(_, entry)| now.saturating_duration_since(entry.used))
                     .map(|(path, _)| path.clone());
                 // What is being fetched stays until it is known of which kind it is.
                 let Some(oldest) = oldest else { break };
-                self.places.remove(&oldest);
+                self.entries.remove(&oldest);
             }
         }
     }
 }
 
-impl Place {
+impl PathEntry {
     fn new(now: Instant) -> Self {
-        Self { standing: Standing::Strange, known: None, failed: None, flight: None, used: now }
+        Self { standing: Standing::Strange, key: Refreshed::new(None), used: now }
     }
 
     fn kind(&self) -> Kind {
         match self.standing {
             Standing::Proven { .. } => Kind::Proven,
             Standing::Introduced => Kind::Introduced,
-            Standing::Strange if self.known.is_some() => Kind::StrangeWithKey,
+            Standing::Strange if self.key.last_known().is_some() => Kind::StrangeWithKey,
             Standing::Strange => Kind::StrangeWithout,
         }
     }
 
-    /// The key, if it is at most `age` old.
-    fn known(&self, age: Duration, now: Instant) -> Option<&Known> {
-        self.known.as_ref().filter(|known| now.saturating_duration_since(known.fetched) < age)
-    }
-
     fn ask(&mut self, path: &KeyPath, age: Duration, now: Instant) -> Asked {
-        if let Some(known) = self.known(age, now) {
-            let answer = Answer::Key(known.key.clone());
+        if let Some(known) = self.key.known(age, now) {
+            let answer = Answer::Key(known.value.clone());
             let fetch = self.is_due(now).then(|| self.begin(path, now));
             return Asked { answer, fetch };
         }
-        if let Some(flight) = self.flight.clone().filter(|_| self.is_flying()) {
-            return Asked { answer: Answer::Wait(flight), fetch: None };
+        if let Some(in_flight) = self.key.in_flight() {
+            return Asked { answer: Answer::Wait(in_flight), fetch: None };
         }
-        if let Some(failed) = self.failed.as_ref().filter(|_| !self.may_fetch(now)) {
-            return Asked { answer: Answer::Unavailable(failed.why.clone()), fetch: None };
+        if let Some(why) = self.key.failure() {
+            let pause = if why.is_worth_retrying() { PAUSE } else { LONG_PAUSE };
+            if !self.key.may_begin(pause, now) {
+                return Asked { answer: Answer::Unavailable(why.clone()), fetch: None };
+            }
         }
         if self.kind() == Kind::StrangeWithout {
             return Asked { answer: Answer::Turn, fetch: None };
         }
-        let landing = self.begin(path, now);
-        Asked { answer: Answer::Wait(landing.ended.subscribe()), fetch: Some(landing) }
+        let fetch = self.begin(path, now);
+        Asked { answer: Answer::Wait(fetch.begun.in_flight()), fetch: Some(fetch) }
     }
 
-    fn begin(&mut self, path: &KeyPath, now: Instant) -> Landing {
-        let (ended, flight) = watch::channel(false);
-        self.flight = Some(flight);
+    fn begin(&mut self, path: &KeyPath, now: Instant) -> Fetch {
         let is_trusted = self.standing != Standing::Strange;
-        Landing { path: path.clone(), is_trusted, began: now, ended }
+        Fetch { path: path.clone(), is_trusted, begun: self.key.begin(now) }
     }
 
     /// Whether that is worth a write.
@@ -359,22 +330,8 @@ impl Place {
 
     /// Whether there is no key, or one that is to be fetched ahead of its end.
     fn is_due(&self, now: Instant) -> bool {
-        let since = |then| now.saturating_duration_since(then);
-        let rested = self.failed.as_ref().is_none_or(|failed| since(failed.at) >= REFRESH_PAUSE);
-        self.known(REFRESHED, now).is_none() && rested && !self.is_flying()
-    }
-
-    /// A fetch whose task is gone without having ended it flies no longer.
-    fn is_flying(&self) -> bool {
-        self.flight.as_ref().is_some_and(|flight| flight.has_changed().is_ok())
-    }
-
-    fn may_fetch(&self, now: Instant) -> bool {
-        !self.is_flying()
-            && self.failed.as_ref().is_none_or(|failed| {
-                let pause = if failed.why.is_worth_retrying() { PAUSE } else { LONG_PAUSE };
-                now.saturating_duration_since(failed.at) >= pause
-            })
+        let pause = if self.key.failure().is_some() { REFRESH_PAUSE } else { Duration::ZERO };
+        self.key.known(REFRESHED, now).is_none() && self.key.may_begin(pause, now)
     }
 }
 

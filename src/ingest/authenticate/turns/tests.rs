@@ -9,41 +9,41 @@ fn caller(address: [u8; 4], connection: usize) -> Caller {
 }
 
 /// Puts a request among those that wait; it is there for as long as the other end is.
-fn push(state: &mut State, caller: Caller) -> (u64, oneshot::Receiver<()>) {
+fn push(queue: &mut Queue, caller: Caller) -> (u64, oneshot::Receiver<()>) {
     let (grant, granted) = oneshot::channel();
-    let (id, network) = (state.next, caller.network());
-    state.next += 1;
-    state.waiting.push(Waiting { id, network, connection: caller.connection, granted: grant });
+    let (id, network) = (queue.next, caller.network());
+    queue.next += 1;
+    queue.waiting.push(Waiting { id, network, connection: caller.connection, granted: grant });
     (id, granted)
 }
 
-fn empty() -> State {
-    State { free: 0, waiting: Vec::new(), next: 0 }
+fn empty() -> Queue {
+    Queue { free: 0, waiting: Vec::new(), next: 0 }
 }
 
 /// How many turns it takes until the request `id` has one, while the crowd fills up its ranks.
-fn turns_until(state: &mut State, id: u64, crowd: impl Fn(u64) -> Caller) -> usize {
+fn turns_until(queue: &mut Queue, id: u64, crowd: impl Fn(u64) -> Caller) -> usize {
     for turn in 1..10_000 {
-        if state.choose().is_some_and(|chosen| chosen.id == id) {
+        if queue.choose().is_some_and(|chosen| chosen.id == id) {
             return turn;
         }
-        let caller = crowd(state.next);
-        drop(push(state, caller));
+        let caller = crowd(queue.next);
+        drop(push(queue, caller));
     }
     panic!("it never has a turn")
 }
 
 #[test]
 fn a_crowd_in_one_network_takes_no_more_turns_than_one_client_elsewhere() {
-    let mut state = empty();
+    let mut queue = empty();
     for connection in 0..300 {
-        drop(push(&mut state, caller([192, 0, 2, connection as u8], connection)));
+        drop(push(&mut queue, caller([192, 0, 2, connection as u8], connection)));
     }
     let of_the_crowd = |number: u64| caller([192, 0, 2, number as u8], number as usize);
     let mut turns = 0;
     for _ in 0..20 {
-        let (quiet, _end) = push(&mut state, caller([203, 0, 113, 1], 1));
-        turns += turns_until(&mut state, quiet, of_the_crowd);
+        let (quiet, _end) = push(&mut queue, caller([203, 0, 113, 1], 1));
+        turns += turns_until(&mut queue, quiet, of_the_crowd);
     }
     // Two are expected for each; one in line behind the crowd would need 300.
     assert!(turns < 20 * 8, "{turns}");
@@ -51,14 +51,14 @@ fn a_crowd_in_one_network_takes_no_more_turns_than_one_client_elsewhere() {
 
 #[test]
 fn a_connection_with_many_requests_has_no_more_than_another_one_of_its_network() {
-    let mut state = empty();
+    let mut queue = empty();
     for _ in 0..300 {
-        drop(push(&mut state, caller([192, 0, 2, 1], 1)));
+        drop(push(&mut queue, caller([192, 0, 2, 1], 1)));
     }
     let mut turns = 0;
     for _ in 0..20 {
-        let (quiet, _end) = push(&mut state, caller([192, 0, 2, 1], 2));
-        turns += turns_until(&mut state, quiet, |_| caller([192, 0, 2, 1], 1));
+        let (quiet, _end) = push(&mut queue, caller([192, 0, 2, 1], 2));
+        turns += turns_until(&mut queue, quiet, |_| caller([192, 0, 2, 1], 1));
     }
     assert!(turns < 20 * 8, "{turns}");
 }
@@ -66,14 +66,14 @@ fn a_connection_with_many_requests_has_no_more_than_another_one_of_its_network()
 #[test]
 fn among_many_networks_each_turn_is_a_chance_and_the_last_to_come_has_the_same_one() {
     let network = |number: u64| caller([10, (number % 50) as u8, 0, 1], number as usize);
-    let mut state = empty();
+    let mut queue = empty();
     for number in 0..100 {
-        drop(push(&mut state, network(number)));
+        drop(push(&mut queue, network(number)));
     }
     let mut turns = 0;
     for _ in 0..40 {
-        let (quiet, _end) = push(&mut state, caller([203, 0, 113, 1], 1));
-        turns += turns_until(&mut state, quiet, network);
+        let (quiet, _end) = push(&mut queue, caller([203, 0, 113, 1], 1));
+        turns += turns_until(&mut queue, quiet, network);
     }
     // 51 networks: 51 turns are expected for each, with a deviation of 8 for the mean of 40.
     let mean = turns / 40;
@@ -82,14 +82,14 @@ fn among_many_networks_each_turn_is_a_chance_and_the_last_to_come_has_the_same_o
 
 #[test]
 fn beyond_the_limit_the_largest_network_loses_and_no_other() {
-    let mut state = empty();
-    let (quiet, _end) = push(&mut state, caller([203, 0, 113, 1], 1));
+    let mut queue = empty();
+    let (quiet, _end) = push(&mut queue, caller([203, 0, 113, 1], 1));
     for connection in 0..3 * LIMIT {
-        drop(push(&mut state, caller([192, 0, 2, 1], connection)));
-        state.push_out();
+        drop(push(&mut queue, caller([192, 0, 2, 1], connection)));
+        queue.push_out();
     }
-    assert_eq!(state.waiting.len(), LIMIT);
-    assert!(state.waiting.iter().any(|waiting| waiting.id == quiet));
+    assert_eq!(queue.waiting.len(), LIMIT);
+    assert!(queue.waiting.iter().any(|waiting| waiting.id == quiet));
 }
 
 #[tokio::test]

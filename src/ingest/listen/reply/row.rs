@@ -1,139 +1,151 @@
-//! A row of the table, and how it is written as an answer.
+//! What a row of the table says, and the macro that makes [`Outcome`](super::Outcome) of all of them.
 
-use std::borrow::Cow;
-
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, Version, header};
-use http_body_util::Full;
-use hyper::ext::ReasonPhrase;
+use http::StatusCode;
 use tracing::Level;
 
-/// The reason phrase of our own 400, by which `wire.rs` tells it from the HTTP library's.
-const OWN_400: ReasonPhrase = ReasonPhrase::from_static(b"Not To Be Granted");
+/// RFC 6750 has a word for it, and no more is said.
+pub(super) const INVALID_TOKEN: (&str, &str) =
+    ("www-authenticate", "Bearer realm=\"millrace\", error=\"invalid_token\"");
 
-/// A row of the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub(super) const BASIC: (&str, &str) = ("www-authenticate", "Basic realm=\"millrace\"");
+
+pub(super) const METHODS: (&str, &str) = ("allow", "GET, HEAD, OPTIONS, POST");
+
+/// What has an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// A request to a configured source.
+    Source,
+    /// A request to anything else.
+    NoSource,
+    /// A request to our own token endpoint.
+    TokenEndpoint,
+    /// A connection, before a request was read.
+    Connection,
+}
+
+/// What is the same for each case of an outcome.
+#[derive(Debug)]
+pub struct Row {
+    /// The word for it in metrics and logs.
+    pub label: &'static str,
+    pub scope: Scope,
+    /// What was wrong, for `src/ANSWERS.md`.
+    pub wrong: &'static str,
     pub status: StatusCode,
     /// Seconds, for `Retry-After`.
     pub retry_after: Option<u32>,
     /// One more header.
-    pub header: Option<(HeaderName, &'static str)>,
+    pub header: Option<(&'static str, &'static str)>,
     /// Whether an HTTP/1 connection ends with this answer.
     pub close: bool,
-    /// The word for it in metrics and logs.
-    pub label: &'static str,
     /// What an operator must do about it.
     pub level: Level,
-    /// The configuration key that would change it.
-    pub key: Option<Cow<'static, str>>,
-    /// The answer's body: one line, and nothing a stranger may not know.
-    pub text: Cow<'static, str>,
+    /// The configuration key that would change it. `<name>` is the source's.
+    pub key: Option<&'static str>,
+    pub text: &'static str,
+    /// Whether there was no delivery, and so none that failed.
+    pub is_question: bool,
+    /// More about what becomes of the event, for `src/ANSWERS.md`.
+    pub note: &'static str,
 }
 
-impl Reply {
-    fn new(status: u16, label: &'static str, level: Level, text: &'static str) -> Self {
-        let status = StatusCode::from_u16(status).expect("the table's codes are valid");
-        let (retry_after, header, close, key) = (None, None, false, None);
-        let text = text.into();
-        Self { status, retry_after, header, close, label, level, key, text }
+/// Accepted, or answered.
+pub(super) const fn ok(label: &'static str, text: &'static str) -> Row {
+    Row { is_question: true, ..new(StatusCode::OK, label, Level::DEBUG, text) }
+}
+
+/// A final no. The connection ends with it: a stranger shall not keep one.
+pub(super) const fn refuse(
+    status: u16,
+    label: &'static str,
+    level: Level,
+    text: &'static str,
+) -> Row {
+    let Ok(status) = StatusCode::from_u16(status) else { panic!("no status") };
+    new(status, label, level, text).and_close()
+}
+
+/// Ours, or passing: the sender comes again.
+pub(super) const fn later(
+    seconds: u32,
+    label: &'static str,
+    level: Level,
+    text: &'static str,
+) -> Row {
+    Row { retry_after: Some(seconds), ..new(StatusCode::SERVICE_UNAVAILABLE, label, level, text) }
+}
+
+const fn new(status: StatusCode, label: &'static str, level: Level, text: &'static str) -> Row {
+    Row {
+        label,
+        scope: Scope::Source,
+        wrong: "",
+        status,
+        retry_after: None,
+        header: None,
+        close: false,
+        level,
+        key: None,
+        text,
+        is_question: false,
+        note: "",
+    }
+}
+
+impl Row {
+    pub(super) const fn key(self, key: &'static str) -> Self {
+        Self { key: Some(key), ..self }
     }
 
-    pub(super) fn ok(label: &'static str, text: &'static str) -> Self {
-        Self::new(200, label, Level::DEBUG, text)
+    pub(super) const fn header(self, header: (&'static str, &'static str)) -> Self {
+        Self { header: Some(header), ..self }
     }
 
-    /// A final no. The connection ends with it: a stranger shall not keep one.
-    pub(super) fn refuse(
-        status: u16,
-        label: &'static str,
-        level: Level,
-        text: &'static str,
-    ) -> Self {
-        Self::new(status, label, level, text).and_close()
-    }
-
-    pub(super) fn later(
-        seconds: u32,
-        label: &'static str,
-        level: Level,
-        text: &'static str,
-    ) -> Self {
-        Self { retry_after: Some(seconds), ..Self::new(503, label, level, text) }
-    }
-
-    pub(super) fn key(self, key: impl Into<Cow<'static, str>>) -> Self {
-        Self { key: Some(key.into()), ..self }
-    }
-
-    pub(super) fn and_close(self) -> Self {
+    pub(super) const fn and_close(self) -> Self {
         Self { close: true, ..self }
     }
 
-    pub fn response(&self, version: Version) -> Response<Full<Bytes>> {
-        let text = match &self.text {
-            Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
-            Cow::Owned(text) => text.clone().into(),
-        };
-        let mut response = Response::new(Full::new(text));
-        *response.status_mut() = self.status;
-        if self.status == StatusCode::BAD_REQUEST {
-            response.extensions_mut().insert(OWN_400);
-        }
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        // An answer may repeat what a stranger wrote: no browser shall take it for anything but text.
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Some(seconds) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, seconds.into());
-        }
-        if let Some((name, value)) = &self.header {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        // HTTP/2 has no such header; its connections end by GOAWAY.
-        if self.close && version < Version::HTTP_2 {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+    pub(super) const fn note(self, note: &'static str) -> Self {
+        Self { note, ..self }
     }
 
-    /// The same answer as HTTP/1.1 on the wire, for when no HTTP library will write it. It always
-    /// ends the connection.
-    pub fn raw(&self) -> Vec<u8> {
-        let mut text = format!(
-            "HTTP/1.1 {}\r\ncontent-type: text/plain\r\ncontent-length: {}\r\nconnection: close\r\n",
-            self.status,
-            self.text.len()
-        );
-        if let Some(seconds) = self.retry_after {
-            text += &format!("retry-after: {seconds}\r\n");
-        }
-        if let Some((name, value)) = &self.header {
-            text += &format!("{name}: {value}\r\n");
-        }
-        (text + "\r\n" + &self.text).into_bytes()
+    /// There was no delivery in it.
+    pub(super) const fn question(self, note: &'static str) -> Self {
+        Self { is_question: true, note, ..self }
+    }
+
+    pub(super) const fn about(self, scope: Scope, wrong: &'static str) -> Self {
+        Self { scope, wrong: wrong.trim_ascii(), ..self }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use http::Version;
+/// `Scope: /// what was wrong` `Name => row;` and so on: the enum, its rows, and a list of these.
+macro_rules! outcomes {
+    ($($scope:ident: $(
+        $(#[doc = $wrong:literal])+
+        $name:ident $({ $field:ident: $kind:ty })? => $row:expr;
+    )+)+) => {
+        /// What became of a request or of a connection; the comments say what was wrong.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Outcome {$($(
+            $(#[doc = $wrong])+
+            $name $({ $field: $kind })?,
+        )+)+}
 
-    use crate::ingest::listen::reply::Outcome;
+        impl Outcome {
+            pub fn row(&self) -> &'static Row {
+                match self {$($(
+                    Self::$name { .. } => {
+                        const { &$row.about(Scope::$scope, concat!($($wrong),+)) }
+                    }
+                )+)+}
+            }
+        }
 
-    #[test]
-    fn the_raw_answer_says_what_the_table_says() {
-        let raw = String::from_utf8(Outcome::HeadTooLarge.reply().raw()).unwrap();
-        assert!(raw.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{raw}");
-        assert!(raw.contains("\r\nretry-after: 300\r\n"), "{raw}");
-        assert!(raw.contains("\r\nconnection: close\r\n"), "{raw}");
-        assert!(raw.ends_with("\r\n\r\nthe head of the request is too large"), "{raw}");
-    }
-
-    #[test]
-    fn http_2_has_no_connection_header() {
-        let reply = Outcome::BodyTooLarge.reply();
-        let has_close = |version| reply.response(version).headers().contains_key("connection");
-        assert!(has_close(Version::HTTP_11) && !has_close(Version::HTTP_2));
-    }
+        /// All rows.
+        pub const TABLE: &[Row] = &[$($($row.about(Scope::$scope, concat!($($wrong),+)),)+)+];
+    };
 }
+
+pub(super) use outcomes;

@@ -8,7 +8,7 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use crate::observe::metrics::Metrics;
 
-/// How long ahead people are told; for a certificate that lives shortly, a quarter of its life.
+/// How long ahead the log warns; for a certificate that lives shortly, a quarter of its life.
 /// What renews certificates by itself does so with a third of their life left.
 const AHEAD: u64 = 14 * DAY;
 
@@ -60,15 +60,15 @@ impl Validity {
         Ok(())
     }
 
-    /// What it is time to speak of.
-    fn worth_a_word(self, now: u64) -> Option<Word> {
+    /// What the log should say of it at `now`.
+    fn notice(self, now: u64) -> Option<Notice> {
         let ahead = AHEAD.min(self.until.saturating_sub(self.from) / 4);
         if now < self.from {
-            return Some(Word::ValidIn(self.from - now));
+            return Some(Notice::ValidIn(self.from - now));
         }
         match self.until.saturating_sub(now) {
-            0 => Some(Word::Expired),
-            left if left <= ahead => Some(Word::ExpiresIn(left)),
+            0 => Some(Notice::Expired),
+            left if left <= ahead => Some(Notice::ExpiresIn(left)),
             _ => None,
         }
     }
@@ -76,7 +76,7 @@ impl Validity {
 
 /// Times in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
+enum Notice {
     ValidIn(u64),
     ExpiresIn(u64),
     Expired,
@@ -89,13 +89,13 @@ fn unix(time: SystemTime) -> u64 {
 /// Tells when the certificate in use expires, and while it is not valid yet.
 pub(super) struct Reminder {
     validity: Validity,
-    told: Option<SystemTime>,
+    reminded: Option<SystemTime>,
     metrics: Metrics,
 }
 
 impl Reminder {
     pub fn new(validity: Validity, metrics: &Metrics) -> Self {
-        let mut reminder = Self { validity, told: None, metrics: metrics.clone() };
+        let mut reminder = Self { validity, reminded: None, metrics: metrics.clone() };
         reminder.is_now(validity);
         reminder
     }
@@ -107,31 +107,31 @@ impl Reminder {
         tls_certificate_expiry.with_label_values(&[KEY]).set(seconds(validity.until));
         tls_certificate_start.with_label_values(&[KEY]).set(seconds(validity.from));
         self.validity = validity;
-        self.told = None;
+        self.reminded = None;
     }
 
     pub fn remind(&mut self, now: SystemTime) {
-        let Some(word) = self.validity.worth_a_word(unix(now)) else { return };
-        let quiet = |told| now.duration_since(told).is_ok_and(|since| since < EVERY);
-        if self.told.is_some_and(quiet) {
+        let Some(notice) = self.validity.notice(unix(now)) else { return };
+        let quiet = |reminded| now.duration_since(reminded).is_ok_and(|since| since < EVERY);
+        if self.reminded.is_some_and(quiet) {
             return;
         }
-        self.told = Some(now);
-        match word {
-            Word::ValidIn(seconds) => tracing::error!(
+        self.reminded = Some(now);
+        match notice {
+            Notice::ValidIn(seconds) => tracing::error!(
                 key = KEY,
                 hours_until = seconds.div_ceil(3600),
-                "the TLS certificate is not valid yet: senders can't connect before it is, or until \
-                 there is another one; compare this machine's clock"
+                "TLS certificate not valid yet; senders cannot connect until it is valid or replaced; \
+                 check this machine's clock"
             ),
-            Word::Expired => tracing::error!(
+            Notice::Expired => tracing::error!(
                 key = KEY,
-                "the TLS certificate has expired: senders can't connect until there is another one"
+                "TLS certificate expired; senders cannot connect until it is replaced"
             ),
-            Word::ExpiresIn(left) => tracing::warn!(
+            Notice::ExpiresIn(left) => tracing::warn!(
                 key = KEY,
                 hours_left = left / 3600,
-                "the TLS certificate expires soon; a new one is taken up by itself once it is there"
+                "TLS certificate expires soon; a replacement is loaded without a restart"
             ),
         }
     }
@@ -173,32 +173,32 @@ mod tests {
     #[test]
     fn people_are_told_two_weeks_ahead_or_for_the_last_quarter_of_a_short_life() {
         let year = Validity { from: 0, until: 365 * DAY };
-        assert_eq!(year.worth_a_word(351 * DAY - 1), None);
-        assert_eq!(year.worth_a_word(351 * DAY), Some(Word::ExpiresIn(14 * DAY)));
-        assert_eq!(year.worth_a_word(365 * DAY), Some(Word::Expired));
-        assert_eq!(year.worth_a_word(400 * DAY), Some(Word::Expired));
+        assert_eq!(year.notice(351 * DAY - 1), None);
+        assert_eq!(year.notice(351 * DAY), Some(Notice::ExpiresIn(14 * DAY)));
+        assert_eq!(year.notice(365 * DAY), Some(Notice::Expired));
+        assert_eq!(year.notice(400 * DAY), Some(Notice::Expired));
         let day = Validity { from: 0, until: DAY };
-        assert_eq!(day.worth_a_word(DAY * 3 / 4 - 1), None);
-        assert_eq!(day.worth_a_word(DAY * 3 / 4), Some(Word::ExpiresIn(DAY / 4)));
+        assert_eq!(day.notice(DAY * 3 / 4 - 1), None);
+        assert_eq!(day.notice(DAY * 3 / 4), Some(Notice::ExpiresIn(DAY / 4)));
         let later = Validity { from: 10 * DAY, until: 365 * DAY };
-        assert_eq!(later.worth_a_word(9 * DAY), Some(Word::ValidIn(DAY)));
-        assert_eq!(later.worth_a_word(10 * DAY), None);
+        assert_eq!(later.notice(9 * DAY), Some(Notice::ValidIn(DAY)));
+        assert_eq!(later.notice(10 * DAY), None);
     }
 
     #[test]
     fn a_reminder_comes_once_a_day_and_anew_for_another_certificate() {
         let at = |day: u64| UNIX_EPOCH + Duration::from_secs(day * DAY);
         let mut reminder = Reminder::new(Validity { from: 0, until: 365 * DAY }, &Metrics::new());
-        let told = |reminder: &mut Reminder, now| {
-            let before = reminder.told;
+        let is_reminded = |reminder: &mut Reminder, now| {
+            let before = reminder.reminded;
             reminder.remind(now);
-            reminder.told != before
+            reminder.reminded != before
         };
-        assert!(!told(&mut reminder, at(300)));
-        assert!(told(&mut reminder, at(352)));
-        assert!(!told(&mut reminder, at(352) + Duration::from_secs(60)));
-        assert!(told(&mut reminder, at(353)));
+        assert!(!is_reminded(&mut reminder, at(300)));
+        assert!(is_reminded(&mut reminder, at(352)));
+        assert!(!is_reminded(&mut reminder, at(352) + Duration::from_secs(60)));
+        assert!(is_reminded(&mut reminder, at(353)));
         reminder.is_now(Validity { from: 0, until: 366 * DAY });
-        assert!(told(&mut reminder, at(353) + Duration::from_secs(60)));
+        assert!(is_reminded(&mut reminder, at(353) + Duration::from_secs(60)));
     }
 }

@@ -11,6 +11,7 @@ use std::{
     time::SystemTime,
 };
 
+use ::aws_lc_rs::digest;
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -19,7 +20,6 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
-use sha2::{Digest, Sha256};
 
 use super::expiry::Validity;
 use crate::config;
@@ -61,12 +61,16 @@ impl Material {
         let verifier = authority.as_ref().map(|authority| verifier(authority, &provider));
         let server = server(identity, verifier.transpose()?, provider);
 
-        let mut digest = Sha256::new();
+        let mut digest = digest::Context::new(&digest::SHA256);
         for source in [Some(&certificate), Some(&key), authority.as_ref()].into_iter().flatten() {
-            digest.update((source.bytes.len() as u64).to_le_bytes());
+            digest.update(&(source.bytes.len() as u64).to_le_bytes());
             digest.update(&source.bytes);
         }
-        Ok(Self { server: Arc::new(server), validity, digest: digest.finalize().into() })
+        Ok(Self {
+            server: Arc::new(server),
+            validity,
+            digest: digest.finish().as_ref().try_into().expect("32 bytes"),
+        })
     }
 }
 
@@ -152,7 +156,7 @@ fn server(
         Some(verifier) => {
             let mut server =
                 builder.with_client_cert_verifier(verifier).with_cert_resolver(identity);
-            // A resumed session would bring a certificate that nobody looks at again.
+            // A resumed session would bring a certificate that is not checked again.
             server.session_storage = Arc::new(NoServerSessionStorage {});
             server.send_tls13_tickets = 0;
             server

@@ -18,7 +18,7 @@ fn knowing() -> (Cache, KeyPath, Instant) {
     let (now, path) = (Instant::now(), path("known"));
     let mut cache = Cache::new();
     let fetch = cache.begin(&path, now).unwrap();
-    cache.landed(fetch, Ok(key()));
+    cache.end(fetch, Ok(key()));
     (cache, path, now)
 }
 
@@ -31,14 +31,14 @@ fn whoever_asks_while_a_key_is_fetched_waits_for_that_fetch() {
     let now = Instant::now();
     let mut cache = Cache::new();
     let fetch = cache.begin(&path("k"), now).unwrap();
-    let Asked { answer: Answer::Wait(flight), fetch: None } =
+    let Asked { answer: Answer::Wait(in_flight), fetch: None } =
         cache.ask(&path("k"), CACHED, now + SECOND)
     else {
         panic!("a second fetch, or no wait")
     };
-    assert!(!*flight.borrow());
-    cache.landed(fetch, Ok(key()));
-    assert!(*flight.borrow());
+    assert!(!in_flight.is_over());
+    cache.end(fetch, Ok(key()));
+    assert!(in_flight.is_over());
     assert!(has_key(&cache.ask(&path("k"), CACHED, now + SECOND)));
 }
 
@@ -52,12 +52,12 @@ fn a_key_is_refreshed_ahead_of_its_end_once_and_used_meanwhile_and_never_beyond_
     let again = cache.ask(&path, CACHED, began + REFRESHED + SECOND);
     assert!(has_key(&again) && again.fetch.is_none(), "one at a time");
     let fetch = asked.fetch.take().unwrap();
-    cache.landed(fetch, Err(Unavailable::NotThere));
+    cache.end(fetch, Err(Unavailable::NotThere));
     let soon = cache.ask(&path, CACHED, began + REFRESHED + REFRESH_PAUSE - SECOND);
     assert!(has_key(&soon) && soon.fetch.is_none(), "a pause after a failure");
     let later = cache.ask(&path, CACHED, began + REFRESHED + REFRESH_PAUSE);
     assert!(has_key(&later));
-    cache.landed(later.fetch.unwrap(), Err(Unavailable::NotThere));
+    cache.end(later.fetch.unwrap(), Err(Unavailable::NotThere));
     assert!(has_key(&cache.ask(&path, CACHED, began + CACHED - SECOND)));
     let expired = cache.ask(&path, CACHED, began + CACHED);
     assert!(matches!(expired.answer, Answer::Wait(_)), "{expired:?}");
@@ -71,7 +71,7 @@ fn a_fresh_key_is_fetched_again_only_when_it_is_older_than_asked_for() {
     assert!(has_key(&cache.ask(&path, 60 * SECOND, began + 59 * SECOND)));
     let asked = cache.ask(&path, 60 * SECOND, began + 60 * SECOND);
     assert!(!has_key(&asked));
-    cache.landed(asked.fetch.unwrap(), Ok(key()));
+    cache.end(asked.fetch.unwrap(), Ok(key()));
     let asked = cache.ask(&path, 60 * SECOND, began + 119 * SECOND);
     assert!(has_key(&asked) && asked.fetch.is_none());
 }
@@ -81,7 +81,7 @@ fn after_a_failure_there_is_a_pause_that_says_why() {
     let now = Instant::now();
     let mut cache = Cache::new();
     let fetch = cache.begin(&path("k"), now).unwrap();
-    cache.landed(fetch, Err(Unavailable::NotThere));
+    cache.end(fetch, Err(Unavailable::NotThere));
     let asked = cache.ask(&path("k"), CACHED, now + LONG_PAUSE - SECOND);
     assert!(matches!(asked.answer, Answer::Unavailable(Unavailable::NotThere)));
     assert!(cache.begin(&path("k"), now + LONG_PAUSE).is_some());
@@ -105,10 +105,10 @@ fn a_path_that_nothing_speaks_for_is_fetched_only_after_a_turn_and_once() {
     let mut cache = Cache::new();
     assert!(wants_a_turn(&cache.ask(&path("k"), CACHED, now)));
     assert!(wants_a_turn(&cache.ask(&path("k"), CACHED, now)));
-    let landing = cache.begin(&path("k"), now).unwrap();
-    assert!(!landing.is_trusted);
+    let fetch = cache.begin(&path("k"), now).unwrap();
+    assert!(!fetch.is_trusted);
     assert!(cache.begin(&path("k"), now).is_none(), "it is being fetched");
-    cache.landed(landing, Err(Unavailable::NotThere));
+    cache.end(fetch, Err(Unavailable::NotThere));
     assert!(cache.begin(&path("k"), now + SECOND).is_none(), "there is a pause");
     assert!(cache.begin(&path("k"), now + LONG_PAUSE).is_some());
 }
@@ -118,10 +118,10 @@ fn a_flood_of_unknown_paths_takes_few_places_and_known_keys_stay() {
     let (mut cache, known, began) = knowing();
     for n in 0..2_000u32 {
         let now = began + n * Duration::from_millis(1);
-        let landing = cache.begin(&path(&n.to_string()), now).unwrap();
-        cache.landed(landing, Err(Unavailable::NotThere));
+        let fetch = cache.begin(&path(&n.to_string()), now).unwrap();
+        cache.end(fetch, Err(Unavailable::NotThere));
     }
-    assert_eq!(cache.places.len(), 1 + Kind::StrangeWithout.places());
+    assert_eq!(cache.entries.len(), 1 + Kind::StrangeWithout.entries());
     assert!(has_key(&cache.ask(&known, CACHED, began + SECOND)));
 }
 
@@ -131,10 +131,10 @@ fn of_too_many_known_keys_the_one_that_was_used_last_stays() {
     for n in 1..200 {
         let now = began + n * SECOND;
         let fetch = cache.begin(&path(&n.to_string()), now).unwrap();
-        cache.landed(fetch, Ok(key_of_everybody()));
+        cache.end(fetch, Ok(key_of_everybody()));
         assert!(has_key(&cache.ask(&known, CACHED, now)));
     }
-    assert!(cache.places.len() <= Kind::StrangeWithKey.places() + 1, "{}", cache.places.len());
+    assert!(cache.entries.len() <= Kind::StrangeWithKey.entries() + 1, "{}", cache.entries.len());
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_key_that_proved_a_delivery_of_ours_stays_when_strangers_name_any_number_of_
     assert!(cache.vouch(&known, None, began).is_news);
     for n in 1..200 {
         let fetch = cache.begin(&path(&n.to_string()), began + n * SECOND).unwrap();
-        cache.landed(fetch, Ok(key_of_everybody()));
+        cache.end(fetch, Ok(key_of_everybody()));
     }
     assert!(has_key(&cache.ask(&known, CACHED, began + 200 * SECOND)));
 }
@@ -153,12 +153,12 @@ fn a_proven_path_needs_no_turn_when_its_key_is_gone() {
     let (mut cache, known, began) = knowing();
     cache.vouch(&known, None, began);
     let late = began + 2 * CACHED;
-    let Asked { answer: Answer::Wait(_), fetch: Some(landing) } = cache.ask(&known, CACHED, late)
+    let Asked { answer: Answer::Wait(_), fetch: Some(fetch) } = cache.ask(&known, CACHED, late)
     else {
         panic!("no fetch")
     };
-    assert!(landing.is_trusted);
-    assert!(cache.landed(landing, Ok(key_of_everybody())), "news for the next process");
+    assert!(fetch.is_trusted);
+    assert!(cache.end(fetch, Ok(key_of_everybody())), "news for the next process");
 }
 
 #[test]
@@ -170,8 +170,8 @@ fn a_proven_key_is_renewed_ahead_of_its_end_whether_it_is_used_or_not() {
     let fetches = cache.due(began + REFRESHED);
     assert_eq!(fetches.iter().map(|it| &it.path).collect::<Vec<_>>(), [&known]);
     assert!(cache.due(began + REFRESHED).is_empty(), "one at a time");
-    for landing in fetches {
-        cache.landed(landing, Err(Unavailable::NotThere));
+    for fetch in fetches {
+        cache.end(fetch, Err(Unavailable::NotThere));
     }
     assert!(cache.due(began + REFRESHED + REFRESH_PAUSE - SECOND).is_empty());
     assert_eq!(cache.due(began + REFRESHED + REFRESH_PAUSE).len(), 1);
@@ -181,26 +181,26 @@ fn a_proven_key_is_renewed_ahead_of_its_end_whether_it_is_used_or_not() {
 #[test]
 fn the_path_beside_a_proven_one_is_fetched_ahead_without_a_turn_and_at_a_bounded_rate() {
     let (mut cache, known, began) = knowing();
-    let landing = cache.vouch(&known, Some(&path("second")), began).fetch.unwrap();
-    assert!(landing.is_trusted);
-    cache.landed(landing, Err(Unavailable::NotThere));
+    let fetch = cache.vouch(&known, Some(&path("second")), began).fetch.unwrap();
+    assert!(fetch.is_trusted);
+    cache.end(fetch, Err(Unavailable::NotThere));
     assert!(cache.vouch(&known, Some(&path("second")), began).fetch.is_none(), "a pause");
     let again = cache.vouch(&known, Some(&path("second")), began + REFRESH_PAUSE);
-    cache.landed(again.fetch.unwrap(), Ok(key_of_everybody()));
+    cache.end(again.fetch.unwrap(), Ok(key_of_everybody()));
     assert!(has_key(&cache.ask(&path("second"), CACHED, began + REFRESH_PAUSE)));
     let copies = (0..1000).filter(|n| {
         let other = path(&format!("copy-{n}"));
         cache.vouch(&known, Some(&other), began + REFRESH_PAUSE).fetch.is_some()
     });
     assert_eq!(copies.count(), INTRODUCED_AT_ONCE as usize);
-    assert!(cache.places.len() <= 1 + Kind::Introduced.places());
+    assert!(cache.entries.len() <= 1 + Kind::Introduced.entries());
 }
 
 #[test]
 fn what_is_kept_is_remembered_by_the_next_process_and_no_stranger_is() {
     let (mut cache, known, began) = knowing();
     let stranger = cache.begin(&path("stranger"), began).unwrap();
-    cache.landed(stranger, Ok(key_of_everybody()));
+    cache.end(stranger, Ok(key_of_everybody()));
     assert!(cache.kept().is_empty());
     assert!(cache.vouch(&known, None, began).is_news);
     assert!(!cache.vouch(&known, None, began + NOTED - SECOND).is_news, "not with each delivery");

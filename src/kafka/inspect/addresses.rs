@@ -18,13 +18,15 @@ use std::{
 use rdkafka::producer::Producer;
 use serde::Deserialize;
 
-use super::{
-    cause,
-    cluster::Cluster,
-    context::{asking, drain},
-    properties,
+use crate::{
+    config,
+    kafka::{
+        cause,
+        cluster::Cluster,
+        context::{asking, drain},
+        properties,
+    },
 };
-use crate::config;
 
 /// How long a name and a connection may take.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -37,7 +39,7 @@ const ID: Duration = Duration::from_millis(500);
 
 /// A broker where the cluster says that it is. Displays as `host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Named {
+pub struct Named {
     pub id: i32,
     pub host: String,
     pub port: u16,
@@ -54,7 +56,7 @@ impl fmt::Display for Named {
 
 /// Which brokers a cluster names, as a client was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Told {
+pub struct NamedBrokers {
     /// In the order of their ids.
     pub brokers: Vec<Named>,
     /// Since the client was made.
@@ -62,7 +64,7 @@ pub(super) struct Told {
 }
 
 /// What the library's statistics say of it; `None` while it was told of no broker.
-pub(super) fn told(json: &[u8]) -> Option<Told> {
+pub fn named_brokers(json: &[u8]) -> Option<NamedBrokers> {
     #[derive(Deserialize)]
     struct Statistics {
         /// In microseconds.
@@ -85,12 +87,12 @@ pub(super) fn told(json: &[u8]) -> Option<Told> {
     let mut brokers: Vec<_> = statistics.brokers.into_values().filter_map(named).collect();
     brokers.sort_by_key(|broker| broker.id);
     let after = Duration::from_micros(statistics.age);
-    (!brokers.is_empty()).then_some(Told { brokers, after })
+    (!brokers.is_empty()).then_some(NamedBrokers { brokers, after })
 }
 
 /// What brokers are asked, and what the cluster said that named them.
 #[derive(Clone, Debug)]
-pub(super) struct Question {
+pub struct Question {
     pub kafka: config::Kafka,
     /// A topic; an answer about one is small.
     pub topic: String,
@@ -107,7 +109,7 @@ impl Question {
 }
 
 /// Those of `brokers` where no broker of the cluster answers, each with the reason.
-pub(super) fn unreachable(question: &Question, brokers: &[Named]) -> Vec<String> {
+pub fn unreachable(question: &Question, brokers: &[Named]) -> Vec<String> {
     let mut left = brokers.len();
     for group in brokers.chunks(TOGETHER) {
         left -= group.len();
@@ -289,9 +291,12 @@ mod tests {
             "[::1]:9093/2":{"nodeid":2,"nodename":"[::1]:9093","source":"learned"},
             "c:9092/1":{"nodeid":1,"nodename":"c:9092","source":"learned"}}}"#;
         let brokers = vec![named(1, "c:9092"), Named { id: 2, host: "::1".into(), port: 9093 }];
-        assert_eq!(told(json), Some(Told { brokers, after: Duration::from_millis(1500) }));
-        assert_eq!(told(br#"{"age":1,"brokers":{}}"#), None);
-        assert_eq!(told(b"{"), None);
+        assert_eq!(
+            named_brokers(json),
+            Some(NamedBrokers { brokers, after: Duration::from_millis(1500) })
+        );
+        assert_eq!(named_brokers(br#"{"age":1,"brokers":{}}"#), None);
+        assert_eq!(named_brokers(b"{"), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Opens as long as that is worth another try: a path to a disk comes back. When a bad sector has been
 /// waited for long enough, the spool itself knows.
-pub(super) fn open_patiently<T>(
+pub(super) fn open_with_retries<T>(
     source: &SourceName,
     mut open: impl FnMut() -> Result<T, OpenError>,
 ) -> Result<T, OpenError> {
@@ -18,7 +18,7 @@ pub(super) fn open_patiently<T>(
     loop {
         match open() {
             Err(error) if error.is_worth_retrying() => {
-                tracing::error!(%source, %error, "the spool is not open yet; it is tried again");
+                tracing::error!(%source, %error, "the spool could not be opened; retrying");
                 pauses.wait(&|| false);
             }
             ended => return ended,
@@ -36,7 +36,7 @@ mod tests {
     fn opened(tries: Vec<Result<u32, OpenError>>) -> (Result<u32, OpenError>, usize) {
         let mut tries = tries.into_iter();
         let source = SourceName::new("leads").unwrap();
-        let ended = open_patiently(&source, || tries.next().unwrap());
+        let ended = open_with_retries(&source, || tries.next().unwrap());
         (ended, tries.len())
     }
 

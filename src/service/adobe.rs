@@ -17,7 +17,7 @@ use crate::{
     spool::disk::Disk,
 };
 
-pub(super) struct Ways {
+pub(super) struct AdobeParts {
     /// Where some source is Adobe I/O's.
     keys: Option<PublicKeys>,
     /// Where anything is fetched: a cluster that reaches nobody needs no certificates to trust.
@@ -25,7 +25,7 @@ pub(super) struct Ways {
     metrics: Metrics,
 }
 
-impl Ways {
+impl AdobeParts {
     pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, String> {
         let adobe: Vec<&AdobeAuth> =
             config.sources.iter().filter_map(|source| source.auth.adobe.as_ref()).collect();

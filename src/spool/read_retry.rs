@@ -13,17 +13,17 @@ const MOST_PLACES: usize = 16;
 
 /// What a reader could not read.
 #[derive(Debug, Default)]
-pub struct Trouble {
+pub struct ReadRetry {
     /// The block at which reading failed last, and how often in a row.
-    at: Option<Place>,
+    at: Option<Spot>,
     failures: u32,
-    passed: BTreeSet<Place>,
+    passed: BTreeSet<Spot>,
 }
 
 /// A segment's generation, and the number of a block in it.
-type Place = (u64, u64);
+type Spot = (u64, u64);
 
-impl Trouble {
+impl ReadRetry {
     /// Notes that reading went on.
     pub fn over(&mut self) {
         self.at = None;
@@ -57,13 +57,13 @@ impl Trouble {
 mod tests {
     use super::*;
 
-    fn fails_until_given_up(trouble: &mut Trouble, offset: u64) -> bool {
+    fn fails_until_given_up(trouble: &mut ReadRetry, offset: u64) -> bool {
         (1..PATIENCE).all(|_| !trouble.failed(1, offset)) && trouble.failed(1, offset)
     }
 
     #[test]
     fn only_one_place_that_fails_again_and_again_is_given_up() {
-        let mut trouble = Trouble::default();
+        let mut trouble = ReadRetry::default();
         assert!((0..100).all(|n| !trouble.failed(1, n % 2 * BLOCK)));
         assert!(fails_until_given_up(&mut trouble, 7 * BLOCK));
         assert!(trouble.failed(1, 7 * BLOCK + 1), "and so is the rest of the block");
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_reader_passes_by_so_many_places_and_no_more() {
-        let mut trouble = Trouble::default();
+        let mut trouble = ReadRetry::default();
         for n in 0..MOST_PLACES as u64 {
             assert!(fails_until_given_up(&mut trouble, n * BLOCK));
             assert!(trouble.passed(1, n * BLOCK));

@@ -2,21 +2,17 @@
 //! topic takes. A broker looks at the permission first and at the size then, so it refuses the
 //! record either way, and says why.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rdkafka::{
     ClientContext,
-    admin::{AdminClient, AdminOptions, ResourceSpecifier},
-    client::DefaultClientContext,
-    error::{KafkaError, RDKafkaErrorCode as Code},
+    error::RDKafkaErrorCode as Code,
     producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
 };
 
-use super::properties;
-use crate::config;
+use super::settings::{NoSettings, Settings, settings};
+use crate::{config, kafka::properties};
 
 /// Topics that take records larger than this are not asked: the record would have to be larger still.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -26,7 +22,7 @@ const MORE: usize = 1024;
 /// Those of `names` that exist and may not be written. What can't be told (no permission to read a
 /// topic's settings, a cluster in trouble) is not among them.
 pub(super) fn denied(kafka: &config::Kafka, names: &[String], timeout: Duration) -> Vec<String> {
-    let limits = limits(kafka, names, timeout).unwrap_or_default();
+    let limits = limits(kafka, names, timeout);
     let Some(largest) = limits.iter().map(|(_, limit)| *limit).max() else { return Vec::new() };
     let mut native = properties::client(kafka);
     native
@@ -64,24 +60,12 @@ pub(super) fn denied(kafka: &config::Kafka, names: &[String], timeout: Duration)
 }
 
 /// The largest record that each topic takes, in bytes, where that can be told.
-fn limits(
-    kafka: &config::Kafka,
-    names: &[String],
-    timeout: Duration,
-) -> Result<Vec<(String, usize)>, KafkaError> {
-    let admin: AdminClient<DefaultClientContext> = properties::client(kafka).create()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let Ok(runtime) = runtime else { return Ok(Vec::new()) };
-    let topics: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-    let options = AdminOptions::new().request_timeout(Some(timeout));
-    let described = runtime.block_on(admin.describe_configs(&topics, &options))?;
-    let limit = |(name, resource): (&String, Result<rdkafka::admin::ConfigResource, Code>)| {
-        let entries = resource.ok()?.entries;
-        let entry = entries.into_iter().find(|entry| entry.name == "max.message.bytes")?;
-        let limit = entry.value?.parse().ok().filter(|limit| *limit <= LARGEST)?;
-        Some((name.clone(), limit))
+fn limits(kafka: &config::Kafka, names: &[String], timeout: Duration) -> Vec<(String, usize)> {
+    let limit = |(name, settings): (String, Result<Settings, NoSettings>)| {
+        let limit = settings.ok()?.get("max.message.bytes")?.parse().ok();
+        Some((name, limit.filter(|limit| *limit <= LARGEST)?))
     };
-    Ok(names.iter().zip(described).filter_map(limit).collect())
+    settings(kafka, names, timeout).into_iter().filter_map(limit).collect()
 }
 
 /// What became of the one record that is on its way: no code when it was, after all, taken.
@@ -90,7 +74,7 @@ struct Answers(Mutex<Option<Option<Code>>>);
 
 impl Answers {
     fn take(&self) -> Option<Option<Code>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 }
 
@@ -101,6 +85,6 @@ impl ProducerContext for Answers {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         let code = result.as_ref().err().and_then(|(error, _)| error.rdkafka_error_code());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);
+        *self.0.lock() = Some(code);
     }
 }

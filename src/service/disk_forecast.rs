@@ -14,9 +14,9 @@ const LEAST: Duration = Duration::from_secs(60);
 
 /// What a backlog was at each look of the last minutes; bounded by [`WINDOW`] and [`APART`].
 #[derive(Default)]
-pub(super) struct Growth(VecDeque<(Instant, u64)>);
+pub(super) struct BacklogGrowth(VecDeque<(Instant, u64)>);
 
-impl Growth {
+impl BacklogGrowth {
     /// Bytes a second by which a backlog of `bytes` now has grown over the window; 0 while it does not grow.
     pub fn rate(&mut self, now: Instant, bytes: u64) -> f64 {
         while self.0.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > WINDOW) {
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn room_for_ten_times_the_growth_of_ten_minutes_lasts_a_hundred() {
-        let (mut growth, began) = (Growth::default(), Instant::now());
+        let (mut growth, began) = (BacklogGrowth::default(), Instant::now());
         assert_eq!(seconds(10_000, growth.rate(began, 1000)), f64::INFINITY);
         let rate = growth.rate(began + 10 * MINUTE, 2000);
         assert_eq!(seconds(10_000, rate), 6000.0);
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn what_shrinks_or_stays_or_has_just_begun_is_never_full() {
-        let (mut growth, began) = (Growth::default(), Instant::now());
+        let (mut growth, began) = (BacklogGrowth::default(), Instant::now());
         for (passed, bytes) in [(0, 1000), (30, 9000), (120, 1000), (180, 500)] {
             let now = began + Duration::from_secs(passed);
             assert_eq!(seconds(10, growth.rate(now, bytes)), f64::INFINITY, "{passed}");
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn only_the_last_minutes_count_however_often_one_looks() {
-        let (mut growth, began) = (Growth::default(), Instant::now());
+        let (mut growth, began) = (BacklogGrowth::default(), Instant::now());
         for second in 0..4000 {
             // It has grown by a byte a second in the first 2000, and not since.
             let now = began + Duration::from_secs(second);

@@ -10,8 +10,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode as Code},
 };
 
-use super::properties;
-use crate::config;
+use crate::{config, kafka::properties};
 
 /// `false` also where that does not show (a cluster in trouble, no answer in time).
 pub(super) fn is_denied(kafka: &config::Kafka, topic: &str, timeout: Duration) -> bool {

@@ -18,7 +18,7 @@ use crate::spool::disk::{self, DiskFile};
 const AT_ONCE: u64 = 1024 * 1024;
 
 /// Frames that stand one behind the other and are still to be written.
-pub(super) struct Anew {
+pub(super) struct TailRewriter {
     file: Arc<dyn DiskFile>,
     from: u64,
     to: u64,
@@ -27,7 +27,7 @@ pub(super) struct Anew {
     pub no_space: bool,
 }
 
-impl Anew {
+impl TailRewriter {
     pub fn new(file: Arc<dyn DiskFile>) -> Self {
         Self { file, from: 0, to: 0, frames: Vec::new(), no_space: false }
     }

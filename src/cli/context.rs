@@ -1,0 +1,78 @@
+//! What each command is given: the rest of the program, the environment and the two outputs; and what each of
+//! them does first with these.
+
+use std::{ffi::OsString, fmt::Display, io::Write, path::PathBuf};
+
+use clap::Args;
+
+use super::{Program, logging, print, progress::Bar};
+use crate::config::{self, Config, Loaded, Log, Mistakes, OfMachine, Questions};
+
+/// Where the configuration is.
+#[derive(Args)]
+pub(super) struct ConfigFile {
+    /// The configuration file, in TOML. Without it, the one that MILLRACE_CONFIG names, or none:
+    /// the environment alone is enough
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+pub(super) struct Context<'a> {
+    pub program: &'a Program<'a>,
+    pub environment: Vec<(OsString, OsString)>,
+    pub out: &'a mut dyn Write,
+    pub errors: &'a mut dyn Write,
+}
+
+/// The exit code of a command; `Err` is that of one that ended before its end.
+pub(super) type Exit = Result<u8, u8>;
+
+impl Context<'_> {
+    /// The configuration, of which the Kafka client takes the properties. Mistakes in it are printed, and end
+    /// the command with 2.
+    pub fn load(&mut self, file: &ConfigFile) -> Result<Config, u8> {
+        self.load_with(file, &Questions { kafka: self.program.validate, volume: None })
+    }
+
+    /// As [`Context::load`], with these questions.
+    pub fn load_with(
+        &mut self,
+        file: &ConfigFile,
+        questions: &Questions<'_>,
+    ) -> Result<Config, u8> {
+        let loaded = self.read(file, questions, &|_| Vec::new());
+        loaded.map(|loaded| loaded.config).map_err(|mistakes| {
+            print(self.errors, mistakes);
+            2
+        })
+    }
+
+    /// What [`Context::load`] reads, for a caller that shows mistakes in its own way.
+    pub fn read(
+        &self,
+        file: &ConfigFile,
+        questions: &Questions<'_>,
+        machine: OfMachine<'_>,
+    ) -> Result<Loaded, Mistakes> {
+        let environment = self.environment.iter().cloned();
+        config::load_on(file.config.as_deref(), environment, questions, machine)
+    }
+
+    /// Starts the log on standard error, above `bar` where there is one.
+    pub fn start_log(&mut self, log: &Log, bar: Option<&Bar>) -> Result<(), u8> {
+        let started = match bar {
+            Some(bar) => logging::init_beside(log, bar.beside()),
+            None => logging::init(log),
+        };
+        started.map_err(|problem| {
+            print(self.errors, format_args!("the log could not be started: {problem}\n"));
+            1
+        })
+    }
+
+    /// Says why `command` ends with `code`.
+    pub fn end(&mut self, command: &str, problem: impl Display, code: u8) -> u8 {
+        print(self.errors, format_args!("{command}: {problem}\n"));
+        code
+    }
+}

@@ -1,0 +1,111 @@
+//! `topics`: which topics there are, and how they come to be.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Config,
+    leaf::{COUNT, FLAG, Kind, PARTITIONS, REPLICAS, string},
+    mistake::{Key, Mistakes},
+    reading::{Reading, Section},
+    written::text,
+};
+use crate::deliver::{
+    encode::Mode,
+    route::{Router, is_topic_name},
+};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics {
+    /// Template with the placeholders `{stream}`, `{type}`, `{source}`, `{munchkin_id}` and
+    /// `{activity_type_id}`.
+    pub name: String,
+    /// How records carry events.
+    pub mode: Mode,
+    /// Whether missing topics are created.
+    pub create: bool,
+    /// Partitions of a created topic; -1 is the cluster's own default.
+    pub partitions: i32,
+    /// Replicas of a created topic, at most `i16::MAX`; -1 is the cluster's own default.
+    pub replication_factor: i32,
+    /// Settings of a created topic under Kafka's own names (`retention.ms`).
+    pub config: BTreeMap<String, String>,
+    /// How many topics events may go to; beyond that they become dead letters.
+    pub limit: usize,
+    /// The topic for what cannot become a record of its own topic.
+    pub dead_letter: String,
+    /// The topic of checkpoints, for exactly-once delivery.
+    pub checkpoints: String,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self {
+            name: "marketo.{stream}.{type}".into(),
+            mode: Mode::default(),
+            create: true,
+            partitions: -1,
+            replication_factor: -1,
+            config: BTreeMap::new(),
+            limit: 500,
+            dead_letter: "marketo.dead-letter".into(),
+            checkpoints: "marketo.checkpoints".into(),
+        }
+    }
+}
+
+const TOPIC: Kind<String> = Kind {
+    parse: |text| match is_topic_name(text) {
+        true => Ok(text.into()),
+        false => Err("which is no name of a topic".into()),
+    },
+    expected: "Write 1 to 249 letters, digits, `.`, `_` and `-`, and not `.` or `..` alone.",
+    show: |text| string(text),
+};
+
+const TEMPLATE: Kind<String> = Kind {
+    parse: |text| match Router::new(text) {
+        Ok(_) => Ok(text.into()),
+        Err(error) => Err(format!("which is no template of topic names: {error}").into()),
+    },
+    expected: "Write letters, digits, `.`, `_`, `-`, and the placeholders {stream}, {type}, \
+               {source}, {munchkin_id} and {activity_type_id}.",
+    show: |text| string(text),
+};
+
+pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Topics {
+    let mut topics = Topics::default();
+    let mut section = reading.section(root, "topics");
+    let s = &mut section;
+    reading.set(s, "name", &TEMPLATE, &mut topics.name);
+    reading.set_choice(s, "mode", &Mode::ALL, Mode::as_str, &mut topics.mode);
+    reading.set(s, "create", &FLAG, &mut topics.create);
+    reading.set(s, "partitions", &PARTITIONS, &mut topics.partitions);
+    reading.set(s, "replication_factor", &REPLICAS, &mut topics.replication_factor);
+    reading.set(s, "limit", &COUNT, &mut topics.limit);
+    reading.set(s, "dead_letter", &TOPIC, &mut topics.dead_letter);
+    reading.set(s, "checkpoints", &TOPIC, &mut topics.checkpoints);
+    let mut map = reading.section(s, "config");
+    reading.end(section);
+    for name in map.names() {
+        let value = reading.any(&mut map, &name, |value| match text(value) {
+            Ok(text) => Ok((text.clone().into_owned(), string(&text))),
+            Err(what) => Err((format!("is {what}"), "Write it as text, in quotes.".into())),
+        });
+        topics.config.extend(value.map(|value| (name, value)));
+    }
+    topics
+}
+
+pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
+    let topics = &config.topics;
+    let remedy = "Choose a topic of its own.";
+    if topics.name == topics.dead_letter {
+        let problem = "is the topic of all events too (topics.name)";
+        mistakes.at(&Key::new("topics.dead_letter"), problem, remedy);
+    }
+    if topics.checkpoints == topics.dead_letter || topics.checkpoints == topics.name {
+        let problem =
+            "is the topic of something else too, and nothing but checkpoints may be there";
+        mistakes.at(&Key::new("topics.checkpoints"), problem, remedy);
+    }
+}

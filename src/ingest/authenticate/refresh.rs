@@ -1,0 +1,113 @@
+//! A value of another host, which is kept for a while and fetched again, by one fetch at a time.
+//!
+//! It fetches nothing itself and is told the time: [`Refreshed::begin`] gives a [`Fetch`], and who holds that
+//! ends it by [`Refreshed::end`], or by dropping it. All others that need the value wait for its end
+//! ([`InFlight`]). How long a value is good for, and how long the pause after a failure lasts, is the
+//! caller's to say, since that differs by what the value is.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+
+pub struct Refreshed<T, E> {
+    known: Option<Known<T>>,
+    /// Why the last fetch that ended brought nothing.
+    failure: Option<E>,
+    /// When the last fetch that ended began.
+    last: Option<Instant>,
+    in_flight: Option<watch::Receiver<()>>,
+}
+
+pub struct Known<T> {
+    pub value: Arc<T>,
+    /// When the fetch that brought it began: no value is older than it is taken for.
+    pub since: Instant,
+}
+
+/// A fetch that was begun.
+#[derive(Debug)]
+pub struct Fetch {
+    began: Instant,
+    ended: watch::Sender<()>,
+}
+
+/// The other end of a fetch.
+#[derive(Debug)]
+pub struct InFlight(watch::Receiver<()>);
+
+impl<T, E> Refreshed<T, E> {
+    pub fn new(known: Option<Known<T>>) -> Self {
+        Self { known, failure: None, last: None, in_flight: None }
+    }
+
+    /// The value, whatever its age.
+    pub fn last_known(&self) -> Option<&Known<T>> {
+        self.known.as_ref()
+    }
+
+    /// The value, if it is younger than `age`.
+    pub fn known(&self, age: Duration, now: Instant) -> Option<&Known<T>> {
+        self.known.as_ref().filter(|known| now.saturating_duration_since(known.since) < age)
+    }
+
+    pub fn failure(&self) -> Option<&E> {
+        self.failure.as_ref()
+    }
+
+    pub fn in_flight(&self) -> Option<InFlight> {
+        // A fetch whose task is gone without having ended it flies no longer.
+        let in_flight = self.in_flight.clone().filter(|ended| ended.has_changed().is_ok());
+        in_flight.map(InFlight)
+    }
+
+    /// Whether no fetch is under way, and the last one began `pause` ago or earlier.
+    pub fn may_begin(&self, pause: Duration, now: Instant) -> bool {
+        let has_rested = |began| now.saturating_duration_since(began) >= pause;
+        self.in_flight().is_none() && self.last.is_none_or(has_rested)
+    }
+
+    pub fn begin(&mut self, now: Instant) -> Fetch {
+        let (ended, in_flight) = watch::channel(());
+        self.in_flight = Some(in_flight);
+        Fetch { began: now, ended }
+    }
+
+    /// A fetch that failed takes nothing away from what is known.
+    pub fn end(&mut self, fetch: &Fetch, result: Result<T, E>) {
+        match result {
+            Ok(value) => {
+                self.known = Some(Known { value: Arc::new(value), since: fetch.began });
+                self.failure = None;
+            }
+            Err(why) => self.failure = Some(why),
+        }
+        self.last = Some(fetch.began);
+        self.in_flight = None;
+    }
+}
+
+impl Fetch {
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// For who waits for a fetch that it has begun itself.
+    pub fn in_flight(&self) -> InFlight {
+        InFlight(self.ended.subscribe())
+    }
+}
+
+impl InFlight {
+    pub async fn ended(mut self) {
+        // Nothing is ever sent: the sender goes with the fetch.
+        let _ = self.0.changed().await;
+    }
+
+    #[cfg(test)]
+    pub fn is_over(&self) -> bool {
+        self.0.has_changed().is_err()
+    }
+}

@@ -1,0 +1,97 @@
+//! The table keeps its own rule, and `src/ANSWERS.md` says what the table says: what the senders make of a
+//! status follows from their published rules.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+const ANSWERS: &str = include_str!("../../../ANSWERS.md");
+
+#[test]
+fn what_may_pass_is_503_with_retry_after_and_only_these_are_refused_for_good() {
+    let mut final_ones = BTreeSet::new();
+    for row in TABLE {
+        assert_eq!(row.retry_after.is_some(), row.status == 503, "{row:?}");
+        if row.status != 200 && row.status != 503 {
+            final_ones.insert((row.status.as_u16(), row.label));
+        }
+    }
+    let expected = [
+        (400, "bad-token-request"),
+        (401, "bad-credentials"),
+        (401, "bad-token"),
+        (401, "unknown-client"),
+        (404, "not-found"),
+        (405, "method-not-allowed"),
+    ];
+    assert_eq!(
+        final_ones,
+        expected.into(),
+        "Adobe I/O never repeats after a 4xx: use `later` for whatever may pass or may be our own mistake"
+    );
+}
+
+#[test]
+fn every_outcome_has_a_label_of_its_own() {
+    let mut labels = BTreeSet::new();
+    for row in TABLE {
+        assert!(labels.insert(row.label), "two rows are called `{}`: rename one", row.label);
+    }
+}
+
+#[test]
+fn a_sender_counts_what_it_delivered_and_no_question() {
+    assert_eq!(Outcome::Stored.as_a_try(), Some(true));
+    for question in [Outcome::Probe, Outcome::ValidationLater, Outcome::NotFound] {
+        assert_eq!(question.as_a_try(), None, "{question:?}");
+    }
+    for failed in [Outcome::SpoolSlow, Outcome::BadCredentials { challenge: "Bearer" }] {
+        assert_eq!(failed.as_a_try(), Some(false), "{failed:?}");
+    }
+    assert_eq!(Outcome::ClientGone.as_a_try(), Some(false), "it had no answer");
+}
+
+/// Adobe I/O tries again after 429 and 5xx other than 505, and after no answer.
+fn adobe(row: &Row) -> &'static str {
+    match row.status.as_u16() {
+        _ if row.scope == Scope::TokenEndpoint => "does not ask",
+        200..=299 => "is done",
+        429 | 500..=504 | 506..=599 => "again",
+        _ => "gives up",
+    }
+}
+
+/// Of Marketo only 200 is known to be taken for a yes.
+fn marketo(row: &Row) -> &'static str {
+    if row.status == 200 { "is done" } else { "again" }
+}
+
+fn event(row: &Row) -> &'static str {
+    match row.status.as_u16() {
+        _ if row.label == "stored" => "ours",
+        _ if row.is_question || row.scope == Scope::TokenEndpoint => "none",
+        400..=499 => "lost to the webhook",
+        _ => "the sender's",
+    }
+}
+
+fn line(row: &Row) -> String {
+    let note = if row.note.is_empty() { String::new() } else { format!(": {}", row.note) };
+    let (label, wrong, status) = (row.label, row.wrong, row.status.as_str());
+    let [adobe, marketo, event] = [adobe(row), marketo(row), event(row)];
+    format!("| `{label}` | {wrong} | {status} | {adobe} | {marketo} | {event}{note} |")
+}
+
+#[test]
+fn the_document_of_answers_has_the_rows_of_the_table() {
+    let lines = ANSWERS.lines().skip_while(|line| !line.starts_with("| outcome |")).skip(2);
+    let written: Vec<_> = lines.take_while(|line| line.starts_with('|')).collect();
+    let due: Vec<_> = TABLE.iter().map(line).collect();
+    for row in &due {
+        assert!(written.contains(&row.as_str()), "put this row into src/ANSWERS.md:\n{row}");
+    }
+    for row in &written {
+        assert!(due.iter().any(|due| due == row), "remove this row from src/ANSWERS.md:\n{row}");
+    }
+    assert_eq!(written, due, "give the rows of src/ANSWERS.md the order of the table in reply.rs");
+}

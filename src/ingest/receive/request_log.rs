@@ -1,0 +1,72 @@
+//! Reports each request of a source exactly once, even if the client disconnects before its answer.
+
+use tokio::time::Instant;
+
+use super::{Sharing, ids::Ids};
+use crate::{
+    ingest::listen::{reply::Outcome, report::Report},
+    observe::traces::Span,
+};
+
+/// What is known of a request until its end; it is reported when this is dropped.
+pub(super) struct RequestLog<'a> {
+    report: &'a Report,
+    source: &'a Sharing,
+    pub ids: &'a Ids,
+    body_came: Option<Instant>,
+    pub stored_at: Option<u64>,
+    outcome: Outcome,
+    pub span: Span,
+}
+
+impl<'a> RequestLog<'a> {
+    pub fn new(report: &'a Report, source: &'a Sharing, ids: &'a Ids, span: Span) -> Self {
+        let outcome = Outcome::ClientGone;
+        Self { report, source, ids, body_came: None, stored_at: None, outcome, span }
+    }
+
+    pub fn body_came(&mut self, at: Instant, bytes: usize) {
+        self.body_came = Some(at);
+        self.span.set("http.request.body.size", i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    pub fn answered(mut self, outcome: &Outcome) {
+        self.outcome = outcome.clone();
+    }
+
+    /// The span: by OpenTelemetry's names, where it has them.
+    fn describe(&mut self) {
+        if !self.span.is_on() {
+            return;
+        }
+        let span = &mut self.span;
+        let row = self.outcome.row();
+        span.set("http.request.method", "POST");
+        span.set("http.route", "/v1/{source}");
+        span.set("url.path", format!("/v1/{}", self.source.source.name));
+        span.set("millrace.outcome", row.label);
+        span.set("millrace.request_id", self.ids.request().to_owned());
+        if let Some(position) = self.stored_at {
+            span.set("millrace.position", position.to_string());
+        }
+        if self.outcome != Outcome::ClientGone {
+            span.set("http.response.status_code", i64::from(row.status.as_u16()));
+        }
+        if row.status.is_server_error() {
+            span.set("error.type", row.label);
+            span.fail();
+        }
+    }
+}
+
+impl Drop for RequestLog<'_> {
+    fn drop(&mut self) {
+        self.describe();
+        let source = self.source.source.name.as_str();
+        let names = self.ids.names(self.stored_at);
+        self.report.request(source, &self.outcome, self.outcome.detail(), &names);
+        if let Some(at) = self.body_came.filter(|_| self.outcome != Outcome::ClientGone) {
+            self.source.metrics.answer_seconds.observe(at.elapsed().as_secs_f64());
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The first record of a partition goes alone.
+//!
+//! A broker that knows nothing of a producer takes any sequence number for its first: when the first
+//! request fails in passing (the partition was made a moment ago, its leader has just changed) while a
+//! second one is under way, the second is taken, and the library then calls the first delivered as well
+//! (decision 17). So a partition acknowledges its first record before a second one is handed to the
+//! library; what comes meanwhile waits here, in order. Brokers forget a producer that they have not
+//! heard of for long (`producer.id.expiration.ms`), so after a pause the next record goes alone again.
+//!
+//! Which partition a record will be in is worked out as the library does it. Should the count of
+//! partitions have changed, delivery reports tell, and until it is known again each record goes alone.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rdkafka::message::OwnedHeaders;
+
+use super::partition;
+
+/// After such a pause the next record goes alone; brokers remember a producer for a day by default.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+
+/// A partition of a topic, as [`PartitionQueues`] numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PartitionKey {
+    topic: usize,
+    partition: u32,
+}
+
+/// A record that waits until it may go.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// Where it stands in [`Pending`](super::pending::Pending).
+    pub slot: usize,
+    pub key: Option<Box<[u8]>>,
+    pub value: Box<[u8]>,
+    pub headers: OwnedHeaders,
+}
+
+/// Of one producer: another one is new to every broker.
+#[derive(Debug, Default)]
+pub(super) struct PartitionQueues {
+    numbers: HashMap<Arc<str>, usize>,
+    topics: Vec<Topic>,
+    /// Doors at which somebody may be able to go.
+    ready: Vec<PartitionKey>,
+}
+
+#[derive(Debug)]
+struct Topic {
+    name: Arc<str>,
+    /// Whether there are as many partitions as here, as far as is known. If not, the topic comes to rest
+    /// before they are counted again, since records of one key must not be on their way to two partitions.
+    counted: bool,
+    /// How many records the library has.
+    under_way: usize,
+    partitions: Vec<Partition>,
+    /// Where the next record without a key goes: they take turns.
+    turn: u32,
+}
+
+#[derive(Debug, Default)]
+struct Partition {
+    /// When it last acknowledged a record of this producer.
+    acknowledged: Option<Instant>,
+    under_way: usize,
+    queue: VecDeque<Waiting>,
+}
+
+impl PartitionQueues {
+    /// The partition for a record; `count` says how many partitions a topic has, where that is known.
+    pub fn target(
+        &mut self,
+        topic: &str,
+        key: Option<&[u8]>,
+        count: impl FnOnce(&str) -> Option<u32>,
+    ) -> PartitionKey {
+        let number = match self.numbers.get(topic) {
+            Some(number) => *number,
+            None => self.add(topic),
+        };
+        self.recount(number, count);
+        PartitionKey { topic: number, partition: self.topics[number].partition_of(key) }
+    }
+
+    /// The partition of a record without a key, as the library has to be told; of the others it knows.
+    pub fn chosen(&self, target: PartitionKey, key: Option<&[u8]>) -> Option<i32> {
+        let is_chosen = key.is_none() && self.topics[target.topic].counted;
+        is_chosen.then_some(target.partition).and_then(|partition| partition.try_into().ok())
+    }
+
+    fn add(&mut self, name: &str) -> usize {
+        let name: Arc<str> = name.into();
+        self.numbers.insert(Arc::clone(&name), self.topics.len());
+        let partitions = vec![Partition::default()];
+        self.topics.push(Topic { name, counted: false, under_way: 0, partitions, turn: 0 });
+        self.topics.len() - 1
+    }
+
+    /// Counts the partitions of a topic that has to be counted and has come to rest.
+    fn recount(&mut self, number: usize, count: impl FnOnce(&str) -> Option<u32>) {
+        let topic = &mut self.topics[number];
+        if topic.counted || topic.under_way > 0 {
+            return;
+        }
+        let Some(count) = count(&topic.name).filter(|count| *count > 0) else { return };
+        topic.counted = true;
+        let before = std::mem::take(&mut topic.partitions);
+        topic.partitions.resize_with(count as usize, Partition::default);
+        self.ready.retain(|target| target.topic != number);
+        // Those with one key stood in one queue.
+        for record in before.into_iter().flat_map(|partition| partition.queue) {
+            let partition = topic.partition_of(record.key.as_deref());
+            topic.partitions[partition as usize].queue.push_back(record);
+            self.ready.push(PartitionKey { topic: number, partition });
+        }
+    }
+
+    /// Whether a record may go now; then it is under way.
+    pub fn may_send(&mut self, target: PartitionKey, now: Instant) -> bool {
+        let (topic, partition) = self.at(target);
+        let may_send = partition.queue.is_empty() && is_open(topic, partition, now);
+        self.topics[target.topic].goes(target.partition, may_send)
+    }
+
+    /// It goes once those before it have gone and the partition takes another one.
+    pub fn enqueue(&mut self, target: PartitionKey, record: Waiting) {
+        self.topics[target.topic].partition(target.partition).queue.push_back(record);
+    }
+
+    /// The next record that may go, with its topic; then it is under way. `count` as for [`PartitionQueues::target`].
+    pub fn next(
+        &mut self,
+        now: Instant,
+        count: impl Fn(&str) -> Option<u32>,
+    ) -> Option<(PartitionKey, Arc<str>, Waiting)> {
+        while let Some(target) = self.ready.last().copied() {
+            self.recount(target.topic, &count);
+            let target = *self.ready.last()?;
+            let (topic, partition) = self.at(target);
+            if is_open(topic, partition, now) && !partition.queue.is_empty() {
+                let topic = &mut self.topics[target.topic];
+                topic.goes(target.partition, true);
+                let record = topic.partition(target.partition).queue.pop_front()?;
+                return Some((target, Arc::clone(&topic.name), record));
+            }
+            self.ready.pop();
+        }
+        None
+    }
+
+    /// The library had no room for it: it is the first in queue again.
+    pub fn requeue(&mut self, target: PartitionKey, record: Waiting) {
+        let topic = &mut self.topics[target.topic];
+        topic.settles(target.partition);
+        topic.partition(target.partition).queue.push_front(record);
+        self.ready.push(target);
+    }
+
+    /// A record is not under way any more; `by` is the partition that acknowledged it, if one did.
+    /// Returns whether it is another one than was thought.
+    pub fn settled(&mut self, target: PartitionKey, by: Option<u32>, now: Instant) -> bool {
+        let topic = &mut self.topics[target.topic];
+        topic.settles(target.partition);
+        let is_another = by.is_some_and(|by| by != target.partition);
+        if is_another {
+            topic.counted = false;
+        } else if by.is_some() {
+            topic.partition(target.partition).acknowledged = Some(now);
+        }
+        if topic.counted {
+            if !topic.partition(target.partition).queue.is_empty() {
+                self.ready.push(target);
+            }
+        } else if topic.under_way == 0 {
+            let lines = (0..).zip(&topic.partitions).filter(|(_, it)| !it.queue.is_empty());
+            let targets =
+                lines.map(|(partition, _)| PartitionKey { topic: target.topic, partition });
+            self.ready.extend(targets);
+        }
+        is_another
+    }
+
+    /// Nobody waits any more; returns where those who did stand in
+    /// [`Pending`](super::pending::Pending).
+    pub fn drain(&mut self) -> Vec<usize> {
+        self.ready.clear();
+        let partitions = self.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+        partitions.flat_map(|partition| partition.queue.drain(..)).map(|it| it.slot).collect()
+    }
+
+    fn at(&self, target: PartitionKey) -> (&Topic, &Partition) {
+        let topic = &self.topics[target.topic];
+        (topic, &topic.partitions[target.partition as usize])
+    }
+}
+
+impl Topic {
+    fn partition_of(&mut self, key: Option<&[u8]>) -> u32 {
+        let count = u32::try_from(self.partitions.len()).unwrap_or(u32::MAX);
+        let Some(key) = key else {
+            self.turn = self.turn.wrapping_add(1);
+            return self.turn % count;
+        };
+        partition::of_key(key, count)
+    }
+
+    fn partition(&mut self, partition: u32) -> &mut Partition {
+        &mut self.partitions[partition as usize]
+    }
+
+    fn goes(&mut self, partition: u32, goes: bool) -> bool {
+        self.under_way += usize::from(goes);
+        self.partition(partition).under_way += usize::from(goes);
+        goes
+    }
+
+    fn settles(&mut self, partition: u32) {
+        self.under_way -= 1;
+        self.partition(partition).under_way -= 1;
+    }
+}
+
+fn is_open(topic: &Topic, partition: &Partition, now: Instant) -> bool {
+    if !topic.counted {
+        return topic.under_way == 0;
+    }
+    let known = |at: Instant| now.saturating_duration_since(at) < KNOWN_FOR;
+    partition.under_way == 0 || partition.acknowledged.is_some_and(known)
+}
+
+#[cfg(test)]
+mod tests;

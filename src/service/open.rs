@@ -1,0 +1,84 @@
+//! The part of a start that blocks: the folder, the spools, and the threads of each source.
+
+use std::sync::Arc;
+
+use super::{
+    StartError,
+    set_aside::SetAside,
+    source::{RunningSource, SourceContext},
+    status, versions,
+};
+use crate::{
+    config::Config,
+    deliver::{deduplicate::Deduplicator, route::Router},
+    kafka::{TopicMaker, Topics},
+    observe::{metrics::Metrics, traces::Traces},
+    spool::{Folder, disk::RealDisk},
+};
+
+/// What a start has opened.
+pub(super) struct Opened {
+    pub folder: Arc<Folder>,
+    pub topics: Arc<Topics>,
+    pub sources: Vec<RunningSource>,
+    /// Those that could not be opened; empty if none could, which is an error.
+    pub set_aside: Vec<SetAside>,
+}
+
+/// Disk and threads, while the runtime goes on with other things.
+pub(super) async fn open_in_background(
+    config: Config,
+    maker: Option<Box<dyn TopicMaker>>,
+    metrics: &Metrics,
+    traces: &Traces,
+) -> Result<Opened, StartError> {
+    let (metrics, traces) = (metrics.clone(), traces.clone());
+    let opened = tokio::task::spawn_blocking(move || open(&config, maker, &metrics, &traces));
+    opened.await.map_err(|panic| StartError::Thread(std::io::Error::other(panic)))?
+}
+
+/// The blocking part of a start: disk and threads.
+pub(super) fn open(
+    config: &Config,
+    maker: Option<Box<dyn TopicMaker>>,
+    metrics: &Metrics,
+    traces: &Traces,
+) -> Result<Opened, StartError> {
+    status::limits(config, metrics);
+    let router = Router::new(&config.topics.name)?;
+    let folder = Folder::open(Arc::new(RealDisk), &config.spool)?;
+    versions::check(folder.disk(), &config.spool.directory)?;
+    let prefix = router.literal_prefix();
+    let topics = match maker {
+        Some(maker) => Topics::start_with(&config.kafka, &config.topics, prefix, maker),
+        None => Topics::start(&config.kafka, &config.topics, prefix),
+    };
+    let topics = topics.map_err(StartError::Thread)?;
+    topics.divide_among(config.sources.len());
+    let names: Vec<_> = config.sources.iter().map(|source| source.name.clone()).collect();
+    let (disk, directory) = (folder.disk().clone(), &config.spool.directory);
+    let deduplicator = Deduplicator::open(disk, directory, config.deduplicate, &names, metrics);
+    let parts = SourceContext {
+        config,
+        folder: &folder,
+        deduplicator: &deduplicator,
+        topics: &topics,
+        router: &router,
+        metrics,
+        traces,
+    };
+    let (mut sources, mut failed) = (Vec::new(), Vec::new());
+    for source in &config.sources {
+        match RunningSource::open(source, &parts) {
+            Ok(opened) => sources.push(opened),
+            Err(error) if error.is_of_one_source() => failed.push((source, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    if sources.is_empty() && !failed.is_empty() {
+        return Err(failed.swap_remove(0).1);
+    }
+    let aside = failed.iter().map(|(source, error)| SetAside::new(source, error, metrics));
+    let set_aside = aside.collect();
+    Ok(Opened { folder, topics, sources, set_aside })
+}
