@@ -1,108 +1,99 @@
 //! The back half: from the spool to Kafka, one forwarder a source.
 //!
 //! [`Forwarder::step`] is the whole story: settle what the sink answered, let held topics come back,
-//! move the main lane on, save the checkpoint (`checkpoint.rs`). Everything is synchronous and time is
+//! move the main lane on, save the checkpoint. Everything is synchronous and time is
 //! an argument, so a thread drives it in production and a simulation drives it in tests.
+//!
+//! Its state has owners, which take each other as arguments: what the source brings (`source.rs`), what goes out
+//! (`out.rs`), the lanes (`lanes.rs`), the dead letters that wait (`dead_letters.rs`), the checkpoint on the disk
+//! (`saved.rs`). What differs between at least once and exactly once is behind one enum (`guarantee.rs`). An event's
+//! way leads through `read.rs`, `dispatch.rs` and, if it can't go to its topic, `refuse.rs`; the answer to its record
+//! comes back through `outcomes.rs`.
 //!
 //! What it promises: I2 (each event ends on its topic, as a dead letter or in quarantine, and the
 //! checkpoint never passes one that has not), I4 (order within topic and key), I8 (a topic or event
-//! in trouble stops no other). How trouble is met:
+//! that fails stops no other). How failures are met:
 //!
-//! - The sink retries whatever is the cluster's trouble; the window fills and the lane waits.
+//! - The sink retries a failure of the cluster; the window fills and the lane waits.
 //! - A topic that fails by itself is held (`held.rs`) and comes back on a lane of its own.
-//! - An event that is refused for good becomes a dead letter (`refuse.rs`; `rejected.rs` where it was
-//!   sent before); while that can't be written it waits, and in the end it goes to quarantine
-//!   (`letters.rs`); if that can't be written either, the source waits.
+//! - An event that is refused for good becomes a dead letter (`refuse.rs`); while that can't be written it waits, and
+//!   in the end it goes to quarantine (`dead_letters.rs`); if that can't be written either, the source waits.
 //! - An event that another source, or an earlier delivery, has brought already is passed over
 //!   (`deduplicate`).
 //! - When records behind a failed one may still be sent, everything unsent is taken back, what is in
 //!   flight is waited for, the producer is replaced and the lanes go back to their oldest unsettled
-//!   event (`reset.rs`). What was delivered meanwhile is remembered and not sent again.
-//! - A path that is slow is no trouble of any topic: what is on its way is bounded by time (`pace.rs`), and
+//!   event (`at_least_once/rewind.rs`). What was delivered meanwhile is remembered and not sent again.
+//! - A path that is slow is no failure of any topic: what is on its way is bounded by time (`pace.rs`), and
 //!   the time for which a broker has the client wait counts against none (`throttled.rs`).
 //!
-//! Exactly-once delivery (`transaction.rs`) has the same lanes; any trouble takes them back to the last
-//! commit (`abort.rs`), and a topic in trouble is asked in a transaction of its own (`asking.rs`).
+//! Exactly-once delivery (`exactly_once.rs`) has the same lanes; any failure takes them back to the last
+//! commit, and a topic that failed is probed in a transaction of its own.
 
-mod abort;
-mod ahead;
-mod asking;
-mod catch_up;
-mod checkpoint;
+mod acked_ahead;
+mod at_least_once;
+mod dead_letters;
+mod dispatch;
+mod exactly_once;
+mod guarantee;
 mod held;
 mod lane;
 mod lanes;
-mod letters;
-mod over_limit;
+mod link;
+mod out;
+mod outcomes;
 mod pace;
-mod passed;
-mod pump;
-mod quarantine;
+mod read;
+mod refusal;
 mod refuse;
-mod rejected;
-mod reset;
-mod settle;
+mod saved;
+mod source;
 mod spans;
 mod start;
-mod take;
 mod thread;
 mod throttled;
 mod topics;
-mod transaction;
 mod window;
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use self::{
-    ahead::SettledAhead,
-    held::{HeldTopic, Phase},
-    lane::Lane,
-    letters::Letters,
-    over_limit::OverLimit,
-    pace::Pace,
-    reset::{GoingBack, Trouble},
-    spans::Spans,
-    throttled::Throttled,
-    topics::{TopicId, Topics},
-    transaction::Transaction,
-    window::LaneId,
+    at_least_once::AtLeastOnce, dead_letters::DeadLetterQueue, exactly_once::ExactlyOnce,
+    guarantee::Guarantee, held::Phase, lanes::Lanes, out::Out, saved::Saved, source::Source,
+    spans::Spans, window::LaneId,
 };
 use crate::{
     deliver::{
         checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Held},
         decode::Rules,
         deduplicate::Claims,
-        encode::{Encoder, Mode},
+        encode::Mode,
         quarantine::Quarantine,
         route::Router,
     },
-    event::Decoded,
-    kafka::produce::{Outcome, Sink, Token},
+    kafka::produce::Sink,
     observe::{metrics::Metrics, traces::Traces},
-    runtime::retry::Retry,
-    source::{Origin, SourceKind, UnixMillis},
+    source::{SourceKind, UnixMillis},
     spool::{ReadError, Spool, position::Position},
 };
 
+pub use exactly_once::Transactions;
 pub use start::Start;
 pub use thread::{now, run};
-pub use transaction::Transactions;
 
 /// The main lane's id; held topics get the others.
 const MAIN: LaneId = 0;
 
-/// A cluster that has said nothing for this long counts as away: nobody is to blame but the cluster.
+/// A cluster that has said nothing for this long counts as away: no topic is to blame.
 const CLUSTER_SILENCE: Duration = Duration::from_secs(5);
 
-/// How long a topic in trouble is left alone before it is tried again: at first, and at most.
+/// How long a topic that failed is left alone before it is tried again: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What a forwarder is told.
+/// How a forwarder is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub kind: SourceKind,
@@ -185,57 +176,22 @@ impl ForwardError {
 
 /// Forwards one spool through one sink.
 pub struct Forwarder<S> {
-    settings: Settings,
-    spool: Spool,
-    sink: S,
-    rules: Arc<Rules>,
-    router: Router,
-    encoder: Encoder,
-    /// Of the delivery that is dealt with, for its dead letters.
-    origin: Origin,
-    quarantine: Quarantine,
-    checkpoint: CheckpointFile,
-    claims: Claims,
-    metrics: Metrics,
-
-    main: Lane,
-    held: BTreeMap<TopicId, HeldTopic>,
-    lanes: BTreeMap<LaneId, TopicId>,
-    last_lane: LaneId,
-    topics: Topics,
-    dead_letters: TopicId,
-    settled_ahead: SettledAhead,
-    letters: Letters,
-    /// In at-least-once delivery alone.
-    over_limit: OverLimit,
-    /// Topics that failed with other records of theirs still on the way; met by a reset.
-    troubled: BTreeMap<TopicId, Trouble>,
-    needs_reset: bool,
-    /// A reset is under way: what is in flight is waited for, and nothing is sent.
-    going_back: Option<GoingBack>,
-    pace: Pace,
-    throttled: Throttled,
-    /// Bytes of records that may be on their way now.
-    window_bytes: usize,
-    /// Of these on their way, what topics have that are not answered while others are.
-    silent_bytes: usize,
-
-    /// The main lane rests until then: a topic should be held, and too many are.
-    paused_until: Option<Instant>,
-    pauses: Retry,
-    /// The event whose topic is being created, and since when the main lane waits for it.
-    creating: Option<(Position, Instant)>,
-    /// Since when the cluster has been answering without a long silence.
-    cluster_alive_since: Option<Instant>,
-    /// In exactly-once delivery alone.
-    transaction: Option<Transaction>,
-    saved: Checkpoint,
-    saved_at: Option<Instant>,
-    outcomes: Vec<(Token, Outcome)>,
-    topic_name: String,
-    /// Memory for the events of the next delivery.
-    events: Vec<Decoded<'static>>,
+    source: Source,
+    out: Out<S>,
+    lanes: Lanes,
+    dead_letters: DeadLetterQueue,
+    guarantee: Guarantee,
+    saved: Saved,
     spans: Spans,
+}
+
+/// Every owner but the guarantee, lent to it for one call.
+struct Owners<'a, S> {
+    source: &'a mut Source,
+    out: &'a mut Out<S>,
+    lanes: &'a mut Lanes,
+    dead_letters: &'a mut DeadLetterQueue,
+    saved: &'a mut Saved,
 }
 
 impl<S: Sink> Forwarder<S> {
@@ -243,7 +199,7 @@ impl<S: Sink> Forwarder<S> {
     pub fn new(settings: Settings, parts: Parts<S>, start: &Start, now: Now) -> Self {
         let Parts { spool, sink, rules, router, checkpoint, quarantine, claims, metrics } = parts;
         let saved = start.checkpoint().unwrap_or_else(|| Checkpoint::beginning(spool.id()));
-        let (saved, again) = saved.for_routing(&routing(&router, &rules));
+        let (saved, again) = saved.for_routing(&source::routing(&router, &rules));
         if again {
             tracing::warn!(
                 source = %spool.source(), from = %saved.low,
@@ -251,58 +207,39 @@ impl<S: Sink> Forwarder<S> {
                  theirs is delivered again",
             );
         }
-        let mut topics = Topics::new(spool.source().clone(), metrics.clone());
-        let dead_letters = topics.enter(&settings.dead_letter_topic);
-        let transactions = settings.transactions.clone();
-        let transaction = transactions
-            .map(|settings| Transaction::new(settings, saved.clone(), start.found.as_ref()));
+        let mut out = Out::new(sink, &settings, &spool, &metrics);
+        let dead_letters = out.topics_mut().enter(&settings.dead_letter_topic);
+        let guarantee = Guarantee::new(&settings, &saved, start);
+        let most = guarantee.most_waiting(out.record_limit());
         let mut forwarder = Self {
-            main: Lane::new(MAIN, spool.reader(saved.low.sequence), saved.low),
-            encoder: Encoder::new(settings.mode),
-            origin: Origin::Sender,
-            pace: Pace::new(settings.hold_after),
-            throttled: Throttled::new(settings.hold_after),
-            window_bytes: settings.window_bytes,
-            silent_bytes: 0,
-            settings,
-            sink,
-            rules,
-            router,
-            quarantine,
-            checkpoint,
-            claims,
-            metrics,
-            held: BTreeMap::new(),
-            lanes: BTreeMap::new(),
-            last_lane: MAIN,
-            topics,
-            dead_letters,
-            settled_ahead: SettledAhead::default(),
-            letters: Letters::new(),
-            over_limit: OverLimit::default(),
-            troubled: BTreeMap::new(),
-            needs_reset: false,
-            going_back: None,
-            paused_until: None,
-            pauses: Retry::without_jitter(FIRST_PAUSE, LONGEST_PAUSE),
-            creating: None,
-            cluster_alive_since: None,
-            transaction,
-            saved_at: None,
-            outcomes: Vec::new(),
-            topic_name: String::new(),
-            events: Vec::new(),
+            dead_letters: DeadLetterQueue::new(dead_letters, most, &settings, &spool, &metrics),
+            lanes: Lanes::new(&spool, saved.low, dead_letters, settings.held_topics, &metrics),
+            guarantee,
+            out,
+            source: Source::new(
+                settings.kind,
+                spool,
+                (rules, router),
+                (claims, quarantine),
+                metrics,
+            ),
+            saved: Saved::new(checkpoint, saved.clone()),
             spans: Spans::default(),
-            spool,
-            saved: saved.clone(),
         };
-        for Held { topic, position } in saved.held {
-            let topic = forwarder.topics.enter(&topic);
-            forwarder.open_lane(topic, position, Phase::Probing, "held before the restart");
-        }
-        forwarder.put_back_refused(&saved.refused, now);
-        forwarder.remember_what_was_committed(start, now);
+        forwarder.take_up(&saved, start, now);
         forwarder
+    }
+
+    /// What was held is held, and what waited waits.
+    fn take_up(&mut self, saved: &Checkpoint, start: &Start, now: Now) {
+        let topics = self.out.topics_mut();
+        for Held { topic, position } in &saved.held {
+            self.lanes.open(topics.enter(topic), *position, Phase::Probing);
+        }
+        self.dead_letters.put_back(&saved.refused, &mut self.lanes, topics, now);
+        if let Some(committed) = start.unsaved() {
+            self.source.take_over_ids(committed, now);
+        }
     }
 
     /// The same, which makes spans.
@@ -310,11 +247,16 @@ impl<S: Sink> Forwarder<S> {
         Self { spans: Spans::new(traces), ..self }
     }
 
+    fn split(&mut self) -> (&mut Guarantee, Owners<'_, S>) {
+        let Self { source, out, lanes, dead_letters, guarantee, saved, .. } = self;
+        (guarantee, Owners { source, out, lanes, dead_letters, saved })
+    }
+
     /// One round of work. Waits at most `patience` for the sink when there is nothing else to do.
     pub fn step(&mut self, now: Now, patience: Duration) -> Result<Progress, ForwardError> {
         let worked = self.work(now, patience);
         // Also when something is in the way: what was settled before frees space on the disk.
-        let saved = self.save_checkpoint_now_and_then(now);
+        let saved = self.save_when_due(now);
         // What stops the work comes first: that another instance goes on must not be forgotten for a disk's sake.
         let progress = worked?;
         saved?;
@@ -322,18 +264,16 @@ impl<S: Sink> Forwarder<S> {
     }
 
     fn work(&mut self, now: Now, patience: Duration) -> Result<Progress, ForwardError> {
-        self.look_at_dead_letter_topic();
+        self.dead_letters.look_up_topic(&mut self.out);
         let settled = self.settle(now, patience)?;
-        if self.going_back.is_some() {
-            return Ok(Progress::Waiting);
-        }
-        if let Some(progress) = self.end_transaction(now)? {
+        let (guarantee, mut owners) = self.split();
+        if let Some(progress) = guarantee.goes_first(&mut owners, now)? {
             return Ok(progress);
         }
-        let resumed = self.resume_held_topics(now);
+        let resumed = self.resume_held(now);
         let advanced = self.advance(now)?;
-        if advanced == Progress::CaughtUp && self.nothing_is_on_its_way() && self.owes_nothing() {
-            self.letters.nobody_waits();
+        if advanced == Progress::CaughtUp && self.is_idle() {
+            self.dead_letters.caught_up();
         }
         Ok(if settled || resumed { Progress::Moved } else { advanced })
     }
@@ -342,47 +282,67 @@ impl<S: Sink> Forwarder<S> {
     /// way any more.
     pub fn finish(&mut self, now: Now, patience: Duration) -> Result<bool, ForwardError> {
         let settled = self.settle(now, patience);
-        let saved = self.save_checkpoint_now_and_then(now);
+        let saved = self.save_when_due(now);
         settled?;
         saved?;
-        if self.transaction.is_some() {
-            return self.finish_transaction(now);
-        }
-        // What waits for the dead-letter topic is read again after the next start.
-        let refused = self.letters.is_empty() || self.letters.are_in_trouble();
-        Ok(self.topics.outstanding() == 0 && refused)
+        let (guarantee, mut owners) = self.split();
+        guarantee.finish(&mut owners, now)
+    }
+
+    /// What would be saved now; in exactly-once delivery what is committed.
+    pub fn position(&self) -> Checkpoint {
+        let topics = self.out.topics();
+        self.guarantee.position(&self.lanes, &self.dead_letters, topics, &self.saved)
+    }
+
+    /// Brings the checkpoint on the disk up to what is delivered.
+    pub fn save_checkpoint(&mut self, now: Now) -> Result<(), ForwardError> {
+        let (guarantee, mut owners) = self.split();
+        guarantee.save(&mut owners, now)
+    }
+
+    fn save_when_due(&mut self, now: Now) -> Result<(), ForwardError> {
+        if self.saved.is_due(now) { self.save_checkpoint(now) } else { Ok(()) }
     }
 
     /// Records that the sink has and has not answered.
     pub fn outstanding(&self) -> usize {
-        self.topics.outstanding()
+        self.out.topics().outstanding()
     }
 
     /// Whether nothing is on its way, and nothing waits for a commit.
     fn is_at_rest(&self) -> bool {
-        let uncommitted = self.transaction.as_ref().is_some_and(|it| !it.is_empty());
-        self.outstanding() == 0 && !uncommitted
+        self.outstanding() == 0 && self.guarantee.is_empty()
+    }
+
+    /// Whether nothing is left of what the lanes have looked at, and none has to look at it again.
+    fn is_idle(&self) -> bool {
+        self.lanes.are_idle() && self.lanes.are_level() && self.has_committed_all()
+    }
+
+    fn has_committed_all(&self) -> bool {
+        self.guarantee.is_drained(&self.lanes, &self.dead_letters, self.out.topics())
     }
 
     /// Whether every durable event is settled, those of held topics included.
     pub fn is_drained(&self) -> bool {
-        let everything = Position::start_of(self.spool.durable_end());
-        let all = self.held.is_empty() && self.main.low() >= everything && self.letters.is_empty();
-        all && self.transaction.as_ref().is_none_or(|it| it.is_empty() && !self.has_moved())
+        let everything = Position::start_of(self.source.spool().durable_end());
+        self.lanes.len_held() == 0
+            && self.lanes.main().low() >= everything
+            && self.dead_letters.is_empty()
+            && self.has_committed_all()
     }
 
     /// The first delivery that the main lane has not looked at.
     pub fn next_sequence(&self) -> u64 {
-        self.main.next().sequence
+        self.lanes.main().next().sequence
     }
 
     /// Whether the cluster has been silent for so long that waiting for it is pointless.
     pub fn cluster_is_away(&self) -> bool {
-        self.sink.cluster_silence().is_none_or(|silence| silence > CLUSTER_SILENCE)
+        self.out.cluster_is_away()
     }
 }
 
-/// Names what decides about topics; another text for what may name an event's topic otherwise.
-fn routing(router: &Router, rules: &Rules) -> String {
-    format!("{:08x}", crc32c::crc32c(format!("{router:?} {rules:?}").as_bytes()))
-}
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,15 @@
 //! A lane: one pass over the spool. The main lane carries every topic that is not held; a held topic
-//! comes back on a lane of its own.
+//! comes back on a lane of its own (`held.rs`).
 
-use super::window::{LaneId, Window};
+use super::window::{LaneId, Slot, Window};
 use crate::spool::{Next, ReadError, Reader, StoredDelivery, position::Position};
 
 pub(super) struct Lane {
     reader: Reader,
-    /// The first event that this lane has not looked at.
     next: Position,
     /// The delivery that `next` lies in, once it was read.
     current: Option<StoredDelivery>,
-    pub window: Window,
+    window: Window,
 }
 
 impl Lane {
@@ -18,6 +17,23 @@ impl Lane {
     pub fn new(id: LaneId, mut reader: Reader, from: Position) -> Self {
         reader.seek(from.sequence);
         Self { reader, next: from, current: None, window: Window::new(id) }
+    }
+
+    pub fn id(&self) -> LaneId {
+        self.window.lane()
+    }
+
+    pub fn window(&self) -> &Window {
+        &self.window
+    }
+
+    pub fn window_mut(&mut self) -> &mut Window {
+        &mut self.window
+    }
+
+    /// Its events that are not done.
+    pub fn owed(&self) -> impl Iterator<Item = &Slot> {
+        self.window.iter().filter(|slot| !slot.state.is_done())
     }
 
     /// The first event that this lane has not looked at.
@@ -50,7 +66,7 @@ impl Lane {
         self.next = Position::start_of(next_sequence);
     }
 
-    /// What was read at `sequence` could not be dealt with: it comes once more.
+    /// The delivery at `sequence` could not be dealt with: it comes once more.
     pub fn read_again_from(&mut self, sequence: u64) {
         self.reader.seek(sequence);
     }

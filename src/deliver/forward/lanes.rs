@@ -1,81 +1,452 @@
-//! Which lanes there are: the main one, and one for each held topic.
+//! Which lanes there are, the main one and one for each held topic, and what they need not send again.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use prometheus::{IntCounter, IntGauge};
 
 use super::{
-    Forwarder, MAIN,
+    FIRST_PAUSE, LONGEST_PAUSE, MAIN, Now,
+    acked_ahead::AckedAhead,
     held::{HeldTopic, Phase},
     lane::Lane,
-    topics::TopicId,
-    window::{LaneId, Slot, Window},
+    topics::{TopicId, Topics},
+    window::{LaneId, SLOTS, Slot, State, Window},
 };
 use crate::{
-    kafka::produce::{Sink, Token},
-    spool::position::Position,
+    deliver::{checkpoint::Held, deduplicate::Id},
+    kafka::produce::Token,
+    observe::metrics::Metrics,
+    runtime::retry::Retry,
+    spool::{Spool, position::Position},
 };
 
-impl<S: Sink> Forwarder<S> {
-    pub(super) fn lane(&self, id: LaneId) -> Option<&Lane> {
+/// How long the others wait for a topic that is being created.
+const CREATION_PATIENCE: Duration = Duration::from_millis(500);
+
+pub(super) struct Lanes {
+    spool: Spool,
+    main: Lane,
+    held: BTreeMap<TopicId, HeldTopic>,
+    by_id: BTreeMap<LaneId, TopicId>,
+    last_id: LaneId,
+    acked_ahead: AckedAhead,
+    /// Stands for the topic of an event whose topic is not known.
+    unknown: TopicId,
+    /// Most topics held at once; beyond it the main lane waits.
+    most_held: usize,
+    /// The main lane rests until then: a topic should be held, and too many are; or one is looked up.
+    paused_until: Option<Instant>,
+    pauses: Retry,
+    /// The event whose topic is being created, and since when the main lane waits for it.
+    creating: Option<(Position, Instant)>,
+    held_topics: IntGauge,
+    holds: IntCounter,
+}
+
+/// A topic to be left to a lane of its own.
+#[derive(Clone, Copy)]
+pub(super) struct Hold<'a> {
+    pub topic: TopicId,
+    /// Its oldest event that is not settled.
+    pub from: Position,
+    pub why: &'a str,
+    /// One record of a batch was refused: single ones up to here show which. The topic itself is well.
+    pub alone_before: Option<Position>,
+}
+
+/// A slot that was settled.
+#[derive(Clone, Copy)]
+pub(super) struct Settled {
+    pub position: Position,
+    pub identity: Option<Id>,
+}
+
+impl Lanes {
+    /// The main lane begins at `from`; dead letters of events without a known topic count as of `unknown`.
+    pub fn new(
+        spool: &Spool,
+        from: Position,
+        unknown: TopicId,
+        most_held: usize,
+        metrics: &Metrics,
+    ) -> Self {
+        let labels = [spool.source().as_str()];
+        Self {
+            main: Lane::new(MAIN, spool.reader(from.sequence), from),
+            held: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            last_id: MAIN,
+            acked_ahead: AckedAhead::default(),
+            unknown,
+            most_held,
+            paused_until: None,
+            pauses: Retry::without_jitter(FIRST_PAUSE, LONGEST_PAUSE),
+            creating: None,
+            held_topics: metrics.held_topics.with_label_values(&labels),
+            holds: metrics.holds.with_label_values(&labels),
+            spool: spool.clone(),
+        }
+    }
+
+    pub fn main(&self) -> &Lane {
+        &self.main
+    }
+
+    pub fn main_mut(&mut self) -> &mut Lane {
+        &mut self.main
+    }
+
+    pub fn lane(&self, id: LaneId) -> Option<&Lane> {
         match id {
             MAIN => Some(&self.main),
-            other => self.held.get(self.lanes.get(&other)?).map(|held| &held.lane),
+            other => self.held.get(self.by_id.get(&other)?).map(HeldTopic::lane),
         }
     }
 
-    pub(super) fn lane_mut(&mut self, id: LaneId) -> Option<&mut Lane> {
+    pub fn lane_mut(&mut self, id: LaneId) -> Option<&mut Lane> {
         match id {
             MAIN => Some(&mut self.main),
-            other => self.held.get_mut(self.lanes.get(&other)?).map(|held| &mut held.lane),
+            other => self.held.get_mut(self.by_id.get(&other)?).map(HeldTopic::lane_mut),
         }
     }
 
-    /// Everything that any lane has looked at is settled.
-    pub(super) fn nothing_is_on_its_way(&self) -> bool {
-        self.main.window.is_empty() && self.held.values().all(|held| held.lane.window.is_empty())
+    pub fn held(&self, topic: TopicId) -> Option<&HeldTopic> {
+        self.held.get(&topic)
     }
 
-    pub(super) fn window_of(&mut self, token: Token) -> Option<&mut Window> {
-        self.lane_mut(Window::lane_of(token)).map(|lane| &mut lane.window)
+    pub fn held_mut(&mut self, topic: TopicId) -> Option<&mut HeldTopic> {
+        self.held.get_mut(&topic)
+    }
+
+    pub fn all_held(&self) -> impl Iterator<Item = (TopicId, &HeldTopic)> {
+        self.held.iter().map(|(topic, held)| (*topic, held))
+    }
+
+    pub fn all_held_mut(&mut self) -> impl Iterator<Item = (TopicId, &mut HeldTopic)> {
+        self.held.iter_mut().map(|(topic, held)| (*topic, held))
+    }
+
+    /// How many topics are held.
+    pub fn len_held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// The token that the next record of lane `id` will have.
+    pub fn next_token(&self, id: LaneId) -> Option<Token> {
+        self.lane(id).map(|lane| lane.window().next_token())
+    }
+
+    /// Gives an event its place in the window of lane `id`.
+    pub fn push(&mut self, id: LaneId, slot: Slot) {
+        if let Some(lane) = self.lane_mut(id) {
+            lane.window_mut().push(slot);
+        }
     }
 
     /// What `token` stands for; nothing if a lane went back since.
-    pub(super) fn slot(&mut self, token: Token) -> Option<&mut Slot> {
-        self.window_of(token)?.slot(token)
+    pub fn slot(&self, token: Token) -> Option<&Slot> {
+        self.lane(Window::lane_of(token))?.window().get(token)
     }
 
-    pub(super) fn open_lane(&mut self, topic: TopicId, from: Position, phase: Phase, why: &str) {
-        let mut id = self.last_lane;
+    pub fn slot_mut(&mut self, token: Token) -> Option<&mut Slot> {
+        self.lane_mut(Window::lane_of(token))?.window_mut().slot(token)
+    }
+
+    pub fn set_state(&mut self, token: Token, state: State) {
+        if let Some(slot) = self.slot_mut(token) {
+            slot.state = state;
+        }
+    }
+
+    /// The slot's event is where it can stay: its lane may go on.
+    pub fn settle(&mut self, token: Token) -> Option<Settled> {
+        let id = Window::lane_of(token);
+        let window = self.lane_mut(id)?.window_mut();
+        let slot = window.slot(token).map(|slot| (slot.position, slot.belongs_to, slot.identity));
+        window.settle(token);
+        if let Some((position, Some(topic), _)) = slot
+            && id == MAIN
+            && self.held.contains_key(&topic)
+        {
+            // Should the topic's old lane go back, it comes to what the main one took over.
+            self.acked_ahead.insert(position, topic);
+        }
+        if let Some(held) = self.by_id.get(&id).and_then(|topic| self.held.get_mut(topic)) {
+            held.accepted();
+        }
+        slot.map(|(position, _, identity)| Settled { position, identity })
+    }
+
+    fn windows(&self) -> impl Iterator<Item = &Window> {
+        let held = self.held.values().map(|held| held.lane().window());
+        std::iter::once(self.main.window()).chain(held)
+    }
+
+    /// What any lane handed to the sink.
+    pub fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.windows().flat_map(Window::iter)
+    }
+
+    /// The windows in which nothing may hang: it would take the others' room. A probe of a held topic
+    /// may take its time, unless `with_probes`; but a dead letter may not take the topic's.
+    pub fn watched(&self, with_probes: bool) -> impl Iterator<Item = &Window> {
+        let held = self.held.values().filter(move |held| {
+            let oldest = held.lane().window().oldest_on_its_way();
+            with_probes
+                || held.phase() != Phase::Probing
+                || oldest.is_some_and(|oldest| !oldest.carries.is_event())
+        });
+        std::iter::once(self.main.window()).chain(held.map(|held| held.lane().window()))
+    }
+
+    /// Bytes on the lanes of all held topics.
+    pub fn held_bytes(&self) -> usize {
+        self.held.values().map(|held| held.lane().window().bytes()).sum()
+    }
+
+    /// Everything that any lane has looked at is settled.
+    pub fn are_idle(&self) -> bool {
+        self.windows().all(Window::is_empty)
+    }
+
+    /// No lane is behind the main one. A lane that went back owes what its window has forgotten.
+    pub fn are_level(&self) -> bool {
+        self.held.values().all(|held| held.lane().next() >= self.main.next())
+    }
+
+    /// Leaves the slots of which `is_meant` holds and that are not done.
+    pub fn take_out(&mut self, is_meant: impl Fn(&Slot) -> bool) {
+        self.main.window_mut().take_out(&is_meant);
+        for held in self.held.values_mut() {
+            held.lane_mut().window_mut().take_out(&is_meant);
+        }
+    }
+
+    /// Whether lane `id` has nothing to do for this event of `topic`: it is another lane's, or acknowledged before.
+    pub fn passes(&self, id: LaneId, topic: Option<TopicId>, position: Position) -> bool {
+        let is_anothers = match id {
+            MAIN => topic
+                .and_then(|topic| self.held.get(&topic))
+                .is_some_and(|held| held.covers(position)),
+            other => topic.as_ref() != self.by_id.get(&other),
+        };
+        is_anothers || self.is_acked(position)
+    }
+
+    /// Whether the event was settled before a lane went back.
+    pub fn is_acked(&self, position: Position) -> bool {
+        self.acked_ahead.contains(position)
+    }
+
+    /// The event of `topic` is settled, and a lane may come to it once more.
+    pub fn remember_acked(&mut self, position: Position, topic: Option<TopicId>) {
+        self.acked_ahead.insert(position, topic.unwrap_or(self.unknown));
+    }
+
+    /// Whether there is room to remember one more event that the main lane passes over for the topic's own lane.
+    pub fn may_remember(&self) -> bool {
+        self.acked_ahead.len() < SLOTS
+    }
+
+    /// What is settled is not to be sent again by lanes that go back.
+    pub fn remember_settled(&mut self) {
+        let lanes = self.held.values().map(|held| held.lane().window());
+        let slots = std::iter::once(self.main.window()).chain(lanes).flat_map(Window::iter);
+        for slot in slots.filter(|slot| slot.state == State::Settled) {
+            self.acked_ahead.insert(slot.position, slot.belongs_to.unwrap_or(self.unknown));
+        }
+    }
+
+    /// The failed slot's topic gets a lane that comes to these again; they are not to be sent again.
+    pub fn remember_settled_after(&mut self, failed: &Slot) {
+        let lane = self.held.get(&failed.topic).map(|held| held.lane().window());
+        let slots = self.main.window().iter().chain(lane.into_iter().flat_map(Window::iter));
+        for slot in slots {
+            let is_same = slot.belongs_to == failed.belongs_to && slot.position > failed.position;
+            if is_same && slot.state == State::Settled {
+                self.acked_ahead.insert(slot.position, failed.topic);
+            }
+        }
+    }
+
+    /// Forgets what no lane can come to any more.
+    pub fn forget_behind(&mut self) {
+        let low = self.main.low();
+        let held = &self.held;
+        self.acked_ahead.keep(|position, topic| {
+            position >= low || held.get(&topic).is_some_and(|held| position >= held.lane().low())
+        });
+    }
+
+    /// Whether something of `topic` is on the main lane or on the topic's own and not done, beside
+    /// the event at `but`: a lane that begins behind it would leave it to none. For a topic that is not known
+    /// by name that is what was refused as one topic too many.
+    pub fn owes(&self, topic: Option<TopicId>, but: Option<Position>) -> bool {
+        let Some(topic) = topic else { return self.main.owed().any(Slot::is_over_limit) };
+        let own = self.held.get(&topic).into_iter().flat_map(|held| held.lane().owed());
+        let main = self.main.owed().filter(|slot| slot.may_belong_to(topic));
+        main.chain(own).any(|slot| Some(slot.position) != but)
+    }
+
+    /// The main lane passes what a held topic's lane covers, so it must owe none of it.
+    pub fn are_disjoint(&self) -> bool {
+        self.main.owed().all(|slot| {
+            let held = slot.belongs_to.and_then(|topic| self.held.get(&topic));
+            held.is_none_or(|held| !held.covers(slot.position))
+        })
+    }
+
+    /// Opens a lane of its own for `topic`.
+    pub fn open(&mut self, topic: TopicId, from: Position, phase: Phase) -> &mut HeldTopic {
+        let mut id = self.last_id;
         loop {
             id = id.wrapping_add(1);
-            if id != MAIN && !self.lanes.contains_key(&id) {
+            if id != MAIN && !self.by_id.contains_key(&id) {
                 break;
             }
         }
-        self.last_lane = id;
-        self.close_lane(topic);
-        self.lanes.insert(id, topic);
-        self.settled_ahead.may_be_of(topic, from, self.dead_letters);
+        self.last_id = id;
+        self.close(topic);
+        self.by_id.insert(id, topic);
+        self.acked_ahead.may_be_of(topic, from, self.unknown);
         let lane = Lane::new(id, self.spool.reader(from.sequence), from);
-        let held = HeldTopic::new(lane, phase, why);
-        self.held.insert(topic, held);
-        self.show_held();
+        self.held_topics.set(self.held.len() as i64 + 1);
+        self.held.entry(topic).or_insert(HeldTopic::new(lane, phase))
+    }
+
+    pub fn close(&mut self, topic: TopicId) {
+        self.held.remove(&topic);
+        self.by_id.retain(|_, of| *of != topic);
+        self.pauses.reset();
+        self.held_topics.set(self.held.len() as i64);
+    }
+
+    /// Closes the lanes of all held topics, and forgets what was settled; gives back what they were.
+    pub fn close_all(&mut self) -> BTreeMap<TopicId, HeldTopic> {
+        self.by_id.clear();
+        self.acked_ahead = AckedAhead::default();
+        let before = std::mem::take(&mut self.held);
+        self.held_topics.set(0);
+        before
     }
 
     /// Whether one more topic may be held. If not, the main lane waits at `stands` for a held topic to
     /// come back; so lanes that have nothing to read before it don't count: they would wait for the
     /// main lane, and it for them.
-    pub(super) fn lanes_are_left(&self, stands: Position) -> bool {
-        let behind = |held: &&HeldTopic| held.phase != Phase::Draining && held.lane.next() < stands;
-        self.held.values().filter(behind).count() < self.settings.held_topics
+    pub fn are_left(&self, stands: Position) -> bool {
+        let is_behind =
+            |held: &&HeldTopic| held.phase() != Phase::Draining && held.lane().next() < stands;
+        self.held.values().filter(is_behind).count() < self.most_held
     }
 
-    pub(super) fn close_lane(&mut self, topic: TopicId) {
-        self.held.remove(&topic);
-        self.lanes.retain(|_, lane_topic| *lane_topic != topic);
-        self.pauses.reset();
-        self.show_held();
+    /// Whether the topic has a lane of its own, or may have one. If not, the main lane rests for a while; where
+    /// one record of a batch is refused it rather finds out which, and sends the topic's records singly.
+    pub fn may_hold(&mut self, hold: Hold<'_>, topics: &mut Topics, now: Now) -> bool {
+        if self.held.contains_key(&hold.topic) || self.are_left(hold.from) {
+            return true;
+        }
+        if let Some(end) = hold.alone_before {
+            topics.send_singly(hold.topic, end);
+            return false;
+        }
+        if self.paused_until.is_none() {
+            tracing::error!(
+                source = %self.spool.source(),
+                topic = topics.name(hold.topic),
+                why = hold.why,
+                held = self.held.len(),
+                "one more topic can't be written and forward.held_topics are held already: the \
+                 source waits",
+            );
+        }
+        self.paused_until = Some(now.instant + self.pauses.next_delay());
+        false
     }
 
-    pub(super) fn show_held(&self) {
-        let source = self.spool.source().as_str();
-        self.metrics.held_topics.with_label_values(&[source]).set(self.held.len() as i64);
+    /// Leaves the topic to a lane of its own.
+    pub fn hold(&mut self, hold: Hold<'_>, topics: &mut Topics, now: Now) {
+        let until = now.instant + topics.next_pause(hold.topic);
+        topics.ask_before_next(hold.topic);
+        let held = self.open(hold.topic, hold.from, Phase::Waiting { until });
+        if let Some(end) = hold.alone_before {
+            held.send_singly(end);
+        }
+        self.report(hold, topics);
+    }
+
+    /// Logs once that a held topic fails.
+    pub fn report(&mut self, hold: Hold<'_>, topics: &Topics) {
+        let Some(held) = self.held.get_mut(&hold.topic) else { return };
+        if held.report() {
+            self.holds.inc();
+            let source = self.spool.source();
+            let name = topics.name(hold.topic);
+            tracing::warn!(%source, topic = name, position = %hold.from, why = hold.why, "a topic is held");
+        }
+    }
+
+    /// The topic has failed once more: its lane waits.
+    pub fn wait(&mut self, topic: TopicId, topics: &mut Topics, now: Now) {
+        let until = now.instant + topics.next_pause(topic);
+        if let Some(held) = self.held.get_mut(&topic) {
+            held.wait(until);
+        }
+    }
+
+    /// Lane `id` rests until then.
+    pub fn rest(&mut self, id: LaneId, until: Instant) {
+        if id == MAIN {
+            self.paused_until = Some(until);
+        } else if let Some(held) = self.by_id.get(&id).and_then(|it| self.held.get_mut(it)) {
+            held.wait(until);
+        }
+    }
+
+    /// Whether the main lane rests.
+    pub fn is_paused(&self, now: Now) -> bool {
+        self.paused_until.is_some_and(|until| now.instant < until)
+    }
+
+    /// The main lane has moved on.
+    pub fn end_pause(&mut self) {
+        self.paused_until = None;
+    }
+
+    /// The main lane waits for the topic of the event at `position`, which is being created. It takes a moment,
+    /// and the next events want new topics too; a topic that takes longer is held. Holding all
+    /// at once would make each of them read the spool for itself. `false` once it has waited for long enough.
+    pub fn waits_for_creation(&mut self, position: Position, now: Now) -> bool {
+        let since = match self.creating {
+            Some((waiting, since)) if waiting == position => since,
+            _ => now.instant,
+        };
+        self.creating = Some((position, since));
+        now.instant < since + CREATION_PATIENCE || !self.are_left(position)
+    }
+
+    /// Whether the main lane has begun just now to wait for the topic of this event.
+    pub fn began_waiting_at(&self, position: Position, now: Now) -> bool {
+        self.creating == Some((position, now.instant))
+    }
+
+    /// The held topics, as a checkpoint names them, but for those that are back.
+    pub fn named(
+        &self,
+        topics: &Topics,
+        is_back: impl Fn(&HeldTopic) -> bool,
+        position: impl Fn(&Lane) -> Position,
+    ) -> Vec<Held> {
+        let held = self.held.iter().filter(|(_, held)| !is_back(held));
+        let held = held.map(|(topic, held)| Held {
+            topic: topics.name(*topic).to_owned(),
+            position: position(held.lane()),
+        });
+        held.collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! How fast the sink answers, and what follows from it: how much may be on its way, and whether a record
 //! has had its turn.
 //!
-//! A slow path (a thin line, a quota) is not a topic in trouble. So the lanes hand over no more than is
+//! A slow path (a thin line, a quota) is not a topic that fails. So the lanes hand over no more than is
 //! acknowledged within a part of `hold_after`, and the time in which other records were answered counts
 //! against no record that still waited behind them. Both follow from the acknowledgements alone, which
 //! every sink has, and need nothing of the client library.
@@ -83,7 +83,8 @@ impl Pace {
             self.now.delivered += bytes as u64;
             self.latency = latency;
         }
-        let (totals, peak) = (self.now, self.peak);
+        let totals = self.now;
+        let peak = self.peak;
         self.peak = self.handed_over.saturating_sub(totals.answered);
         match self.ticks.back_mut() {
             Some(tick) if now < tick.begin + self.hold_after / TICK => {

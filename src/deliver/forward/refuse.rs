@@ -1,258 +1,26 @@
-//! Refusing: what can't go to its topic becomes a dead letter, and what can't be a dead letter goes
-//! to quarantine.
+//! Refusing: an event that can't go to its topic becomes a dead letter, and goes to quarantine if it can't be one;
+//! while the dead-letter topic fails, it waits (`dead_letters.rs`).
 
 use super::{
     ForwardError, Forwarder, Now,
-    letters::Stay,
-    rejected::Rejected,
-    take::{Sent, Taken},
-    topics::TopicId,
-    window::{Carries, LaneId, State},
+    dead_letters::{Stay, Waiting},
+    dispatch::{Candidate, Dispatched},
+    refusal::{Refusal, Stage, index_of},
+    window::{Carries, Slot, State},
 };
 use crate::{
-    deliver::{dead_letter::DeadLetter, decode::Undecodable, deduplicate::Id},
-    event::{Decoded, Event, Refused},
+    deliver::deduplicate::Claim,
+    event::Event,
     kafka::produce::{Failure, SendError, Sink, Token, TopicState},
-    source::{Origin, SourceName},
-    spool::position::Position,
+    spool::{Next, StoredDelivery},
 };
 
-/// The reason of an event that is larger than a record may be.
-pub(super) const TOO_LARGE: &str = "too-large";
-
-/// The reason of an event whose topic would be one more than `topics.limit` allows.
-pub(super) const TOPIC_LIMIT: &str = "topic-limit";
-
-/// What a dead letter's headers take at most beside its value, and its reserve.
-const LETTER_OVERHEAD: usize = 4096;
-
-/// What is to be tried next with a refused event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
-    /// A dead letter with the original bytes.
-    Letter,
-    /// Quarantine, and a dead letter that points there.
-    Pointer,
-    /// Quarantine alone.
-    Quarantine,
-}
-
-/// The dead letter of a body in which no events could be found.
-pub(super) fn whole_body<'a>(
-    source: &'a SourceName,
-    position: Position,
-    undecodable: &'a Undecodable,
-    body: &'a [u8],
-) -> DeadLetter<'a> {
-    DeadLetter {
-        reason: undecodable.reason,
-        error: &undecodable.error,
-        source,
-        origin: Origin::Sender,
-        position,
-        original_topic: None,
-        key: None,
-        original: body,
-    }
-}
-
-/// The dead letter of an element that is no event.
-pub(super) fn element<'a>(
-    source: &'a SourceName,
-    position: Position,
-    refused: &'a Refused<'_>,
-) -> DeadLetter<'a> {
-    DeadLetter {
-        reason: refused.reason,
-        error: &refused.error,
-        source,
-        origin: Origin::Sender,
-        position,
-        original_topic: None,
-        key: refused.key.as_deref().map(str::as_bytes),
-        original: refused.original,
-    }
-}
-
-/// The dead letter of an event that its topic does not take.
-pub(super) fn event<'a>(
-    source: &'a SourceName,
-    position: Position,
-    event: &'a Event<'_>,
-    topic: &'a str,
-    reason: &'a str,
-    error: &'a str,
-) -> DeadLetter<'a> {
-    DeadLetter {
-        reason,
-        error,
-        source,
-        origin: Origin::Sender,
-        position,
-        original_topic: Some(topic),
-        key: event.key.as_deref().map(str::as_bytes),
-        original: event.original,
-    }
-}
-
-pub(super) fn index_of(item: &Decoded<'_>) -> u32 {
-    match item {
-        Ok(event) => event.index,
-        Err(refused) => refused.index,
-    }
-}
-
-fn slot_of(
-    letter: &DeadLetter<'_>,
-    topic: Option<TopicId>,
-    identity: Option<Id>,
-    reason: &'static str,
-    stage: Stage,
-    size: usize,
-) -> Sent {
-    let carries = Carries::DeadLetter { reason, pointer: stage == Stage::Pointer };
-    Sent {
-        position: letter.position,
-        topic,
-        identity,
-        size,
-        carries,
-        error: Some(letter.error.into()),
-    }
-}
-
-impl<S: Sink> Forwarder<S> {
-    /// Sends `letter` on lane `id`, or puts it into quarantine. `topic` is the event's own, as far as
-    /// it is known, and `identity` what it is known by, if it is an event.
-    pub(super) fn refuse(
-        &mut self,
-        id: LaneId,
-        topic: Option<TopicId>,
-        identity: Option<Id>,
-        letter: &DeadLetter<'_>,
-        reason: &'static str,
-        now: Now,
-    ) -> Result<Taken, ForwardError> {
-        let Some(token) = self.lane(id).map(|lane| lane.window.next_token()) else {
-            return Ok(Taken::Wait);
-        };
-        let stage = if self.is_too_large(letter) { Stage::Pointer } else { Stage::Letter };
-        let stage = stage.max(self.known_stage(letter.position));
-        let sent = match self.letter_has_failed(letter.position) && stage != Stage::Quarantine {
-            true => self.wait_or_keep(letter, now)?,
-            false => self.send_letter(letter, token, stage, now)?,
-        };
-        Ok(match sent {
-            Letter::Sent { size } => {
-                self.sent(id, slot_of(letter, topic, identity, reason, stage, size), now);
-                Taken::Sent
-            }
-            Letter::Quarantined => {
-                let topic = topic.unwrap_or(self.dead_letters);
-                self.settled_ahead.insert(letter.position, topic);
-                self.settle_id(letter.position, identity);
-                Taken::Passed
-            }
-            Letter::Waits => {
-                let slot = slot_of(letter, topic, identity, reason, stage, 0);
-                self.push(id, slot, State::Refused, now);
-                let error = letter.error.into();
-                let rejected = Rejected { token, reason, error, stage, anew: false };
-                self.letters.waiting.push_back(rejected);
-                Taken::Sent
-            }
-            Letter::NoRoom => self.rest(id, now),
-            Letter::Wait => Taken::Wait,
-        })
-    }
-
-    /// What has to be tried at least, after what failed in an earlier transaction.
-    pub(super) fn known_stage(&self, position: Position) -> Stage {
-        let known = self.transaction.as_ref().and_then(|it| it.refused.get(&position));
-        known.map_or(Stage::Letter, |known| known.stage)
-    }
-
-    /// An event that was refused in a transaction that was taken back.
-    pub(super) fn is_known_as_refused(&self, position: Position) -> Option<(&'static str, String)> {
-        let known = self.transaction.as_ref()?.refused.get(&position)?;
-        Some((known.reason, known.error.clone()))
-    }
-
-    /// Whether the letter would be larger than a record may be.
-    pub(super) fn is_too_large(&self, letter: &DeadLetter<'_>) -> bool {
-        let key = letter.key.map_or(0, <[u8]>::len);
-        letter.original.len() + key + LETTER_OVERHEAD > self.sink.record_limit()
-    }
-
-    pub(super) fn send_letter(
-        &mut self,
-        letter: &DeadLetter<'_>,
-        token: Token,
-        stage: Stage,
-        now: Now,
-    ) -> Result<Letter, ForwardError> {
-        if stage == Stage::Quarantine {
-            return self.keep(letter, now);
-        }
-        if self.letters_rest(now) || !self.letter_may_ask(now) {
-            return self.wait_or_keep(letter, now);
-        }
-        match self.sink.topic(&self.settings.dead_letter_topic) {
-            TopicState::Ready => {}
-            TopicState::Pending => {
-                self.letters_are_looked_up(now);
-                return self.wait_or_keep(letter, now);
-            }
-            TopicState::OverLimit => return self.keep(letter, now),
-            TopicState::Unavailable(why) => {
-                self.letters_failed(now, &why);
-                return self.wait_or_keep(letter, now);
-            }
-        }
-        let pointer = match stage {
-            Stage::Pointer => Some(self.quarantine(letter, now)?),
-            Stage::Letter | Stage::Quarantine => None,
-        };
-        let letter = &DeadLetter { origin: self.origin, ..*letter };
-        let (sink, topic) = (&mut self.sink, &self.settings.dead_letter_topic);
-        let trace: Vec<_> = self.encoder.of_the_delivery().collect();
-        let (size, sent) = letter.with_record(topic, &trace, pointer.as_ref(), |record| {
-            (record.size(), sink.send(record, token))
-        });
-        match sent {
-            Ok(()) => {
-                if self.letters.are_in_trouble() {
-                    self.asks(now);
-                }
-                Ok(Letter::Sent { size })
-            }
-            Err(SendError::QueueFull) => Ok(Letter::Wait),
-            Err(SendError::Failed(Failure::Fatal(_) | Failure::Purged)) => {
-                self.needs_reset = true;
-                Ok(Letter::Wait)
-            }
-            Err(SendError::Failed(Failure::Refused(_))) if pointer.is_some() => {
-                Ok(Letter::Quarantined)
-            }
-            Err(SendError::Failed(Failure::Refused(_))) => self.keep(letter, now),
-            Err(SendError::Failed(Failure::Passing(why))) => {
-                self.letters_failed(now, &why);
-                self.wait_or_keep(letter, now)
-            }
-        }
-    }
-
-    fn wait_or_keep(&mut self, letter: &DeadLetter<'_>, now: Now) -> Result<Letter, ForwardError> {
-        match self.may_stay(now) {
-            Stay::Waits => Ok(Letter::Waits),
-            Stay::NoRoom => Ok(Letter::NoRoom),
-            Stay::Quarantine => self.keep(letter, now),
-        }
-    }
-}
+/// Refused events that are dealt with in one step: each is read and decoded again.
+const A_TURN: usize = 16;
 
 /// What became of a dead letter.
-pub(super) enum Letter {
+enum Written {
+    /// Its record is on its way.
     Sent {
         size: usize,
     },
@@ -262,5 +30,249 @@ pub(super) enum Letter {
     /// The same, and too many wait already.
     NoRoom,
     /// The sink is busy.
-    Wait,
+    Busy,
+}
+
+fn carries(reason: &'static str, stage: Stage) -> Carries {
+    Carries::DeadLetter { reason, pointer: stage == Stage::Pointer }
+}
+
+impl<S: Sink> Forwarder<S> {
+    /// Sends a dead letter of the candidate, or puts it into quarantine.
+    pub(super) fn refuse(
+        &mut self,
+        candidate: &Candidate,
+        refusal: &Refusal<'_>,
+        now: Now,
+    ) -> Result<Dispatched, ForwardError> {
+        let Candidate { lane, position, topic, identity } = *candidate;
+        let Some(token) = self.lanes.next_token(lane) else { return Ok(Dispatched::Wait) };
+        let stage = refusal.first_stage(self.out.record_limit());
+        let stage = stage.max(self.guarantee.known_stage(position));
+        let has_failed = self.dead_letters.is_failing() && self.guarantee.has_failed(position);
+        let written = match has_failed && stage != Stage::Quarantine {
+            true => self.wait_or_quarantine(refusal, now)?,
+            false => self.write(refusal, token, stage, now)?,
+        };
+        let slot = candidate.slot(self.dead_letters.id(), carries(refusal.reason, stage), now);
+        let slot = Slot { error: Some(refusal.error.into()), ..slot };
+        Ok(match written {
+            Written::Sent { size } => {
+                self.sent(lane, slot, size);
+                Dispatched::Sent
+            }
+            Written::Quarantined => {
+                self.lanes.remember_acked(position, topic);
+                self.guarantee.settle_id(position, identity, &mut self.source);
+                Dispatched::Passed
+            }
+            Written::Waits => {
+                self.lanes.push(lane, Slot { state: State::Refused, ..slot });
+                let error = refusal.error.into();
+                self.dead_letters.push(Waiting::new(token, refusal.reason, error, stage));
+                Dispatched::Sent
+            }
+            Written::NoRoom => self.rest(lane, now),
+            Written::Busy => Dispatched::Wait,
+        })
+    }
+
+    /// Writes a dead letter, as far as `stage` allows.
+    fn write(
+        &mut self,
+        refusal: &Refusal<'_>,
+        token: Token,
+        stage: Stage,
+        now: Now,
+    ) -> Result<Written, ForwardError> {
+        if stage == Stage::Quarantine {
+            return self.quarantine(refusal, now);
+        }
+        if let Some(instead) = self.blocked(refusal, now)? {
+            return Ok(instead);
+        }
+        // Durable before its pointer is sent: that says where the bytes are.
+        let pointer = match stage {
+            Stage::Pointer => Some(self.source.quarantine(refusal, now)?),
+            Stage::DeadLetter | Stage::Quarantine => None,
+        };
+        match self.out.send_dead_letter(refusal, self.source.origin(), pointer.as_ref(), token) {
+            Ok(size) => {
+                if self.dead_letters.is_failing() {
+                    self.guarantee.probe_sent(now);
+                }
+                Ok(Written::Sent { size })
+            }
+            Err(SendError::QueueFull) => Ok(Written::Busy),
+            Err(SendError::Failed(Failure::Fatal(_) | Failure::Purged)) => {
+                self.out.renew_later();
+                Ok(Written::Busy)
+            }
+            Err(SendError::Failed(Failure::Refused(_))) if pointer.is_some() => {
+                Ok(Written::Quarantined)
+            }
+            Err(SendError::Failed(Failure::Refused(_))) => self.quarantine(refusal, now),
+            Err(SendError::Failed(Failure::Passing(why))) => {
+                self.dead_letters.failed(&why, &self.lanes, &self.out, now);
+                self.wait_or_quarantine(refusal, now)
+            }
+        }
+    }
+
+    /// What becomes of a refused event instead, if no dead letter can be written now.
+    fn blocked(
+        &mut self,
+        refusal: &Refusal<'_>,
+        now: Now,
+    ) -> Result<Option<Written>, ForwardError> {
+        let may_send = !self.dead_letters.rests(self.out.topics(), now)
+            && (!self.dead_letters.is_failing() || self.guarantee.may_probe_queue(now));
+        if !may_send {
+            return self.wait_or_quarantine(refusal, now).map(Some);
+        }
+        match self.out.topic_state(self.dead_letters.topic()) {
+            TopicState::Ready => return Ok(None),
+            TopicState::Pending => {
+                self.dead_letters.look_up_later(self.out.look_up_pause(), now);
+            }
+            TopicState::OverLimit => return self.quarantine(refusal, now).map(Some),
+            TopicState::Unavailable(why) => {
+                self.dead_letters.failed(&why, &self.lanes, &self.out, now);
+            }
+        }
+        self.wait_or_quarantine(refusal, now).map(Some)
+    }
+
+    fn wait_or_quarantine(&self, refusal: &Refusal<'_>, now: Now) -> Result<Written, ForwardError> {
+        match self.dead_letters.stay(&self.lanes, &self.out, now) {
+            Stay::Waits => Ok(Written::Waits),
+            Stay::NoRoom => Ok(Written::NoRoom),
+            Stay::Quarantine => self.quarantine(refusal, now),
+        }
+    }
+
+    fn quarantine(&self, refusal: &Refusal<'_>, now: Now) -> Result<Written, ForwardError> {
+        self.source.quarantine(refusal, now).map(|_| Written::Quarantined)
+    }
+
+    /// Turns waiting events into dead letters, or puts them into quarantine.
+    pub(super) fn write_waiting(&mut self, now: Now) -> Result<(), ForwardError> {
+        if !self.guarantee.may_write() {
+            return Ok(());
+        }
+        for _ in 0..self.dead_letters.len().min(A_TURN) {
+            let Some(waiting) = self.dead_letters.pop() else { break };
+            let rests = waiting.stage != Stage::Quarantine
+                && self.dead_letters.rests(self.out.topics(), now)
+                && self.dead_letters.stay(&self.lanes, &self.out, now) != Stay::Quarantine;
+            if rests {
+                self.dead_letters.push_front(waiting);
+                break;
+            }
+            match self.retry(&waiting, now) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.dead_letters.push_front(waiting);
+                    break;
+                }
+                Err(error) => {
+                    self.dead_letters.push(waiting);
+                    return Err(error);
+                }
+            }
+        }
+        self.dead_letters.stop_reading();
+        Ok(())
+    }
+
+    /// Reads and decodes one again, and sends its dead letter; `false` when it has to go on waiting.
+    fn retry(&mut self, waiting: &Waiting, now: Now) -> Result<bool, ForwardError> {
+        // Without a slot a lane that went back reads it again.
+        let Some(position) = self.lanes.slot(waiting.token).map(|slot| slot.position) else {
+            return Ok(true);
+        };
+        let stored = match self.dead_letters.read(self.source.spool(), position.sequence)? {
+            Next::Delivery(stored) => stored,
+            Next::Damage(damage) => {
+                self.source.quarantine_damage(&damage, now)?;
+                if let Some(slot) = self.lanes.slot_mut(waiting.token) {
+                    slot.identity = None; // it was given up: another event may have it
+                }
+                self.settled(waiting.token);
+                return Ok(true);
+            }
+            Next::CaughtUp => return Ok(false), // it was read from there, so it is there
+        };
+        self.source.come_back_to(&stored);
+        self.out.come_with(&stored.delivery.headers);
+        self.rewrite(waiting, &stored, now)
+    }
+
+    /// Finds the waiting event in its delivery, and sends its dead letter.
+    fn rewrite(
+        &mut self,
+        waiting: &Waiting,
+        stored: &StoredDelivery,
+        now: Now,
+    ) -> Result<bool, ForwardError> {
+        let Some(position) = self.lanes.slot(waiting.token).map(|slot| slot.position) else {
+            return Ok(true);
+        };
+        let rules = self.source.rules();
+        let mut items = Vec::new();
+        let verdict = self.source.decode(&rules, stored, &mut items);
+        let item = items.iter().find(|item| index_of(item) == position.index);
+        let topic;
+        let refusal = match (&verdict, item) {
+            (Err(undecodable), _) => Refusal::of_body(position, undecodable, &stored.delivery.body),
+            (Ok(()), Some(Err(refused))) => Refusal::of_element(position, refused),
+            (Ok(()), Some(Ok(found))) if self.is_owed(waiting, found, now) => {
+                topic = self.source.take_topic(found);
+                Refusal::of_event(position, found, &topic, waiting.reason, &waiting.error)
+            }
+            (Ok(()), Some(Ok(_)) | None) => {
+                self.settled(waiting.token);
+                return Ok(true);
+            }
+        };
+        let stage = waiting.stage.max(self.guarantee.known_stage(position));
+        let stage = stage.max(refusal.first_stage(self.out.record_limit()));
+        match self.write(&refusal, waiting.token, stage, now)? {
+            Written::Busy | Written::Waits | Written::NoRoom => return Ok(false),
+            Written::Quarantined => self.settled(waiting.token),
+            Written::Sent { .. } => self.rewritten(waiting, carries(refusal.reason, stage), now),
+        }
+        Ok(true)
+    }
+
+    /// Whether the event is still this lane's to settle. One that was not found out by this run of
+    /// the lane has to claim its id first, which another one's may be by now.
+    fn is_owed(&mut self, waiting: &Waiting, event: &Event<'_>, now: Now) -> bool {
+        if !waiting.must_reclaim {
+            return true;
+        }
+        let Some(slot) = self.lanes.slot_mut(waiting.token) else { return false };
+        let Claim::Granted(identity) = self.source.claim(event, slot.position, now) else {
+            return false;
+        };
+        slot.identity = identity;
+        true
+    }
+
+    fn settled(&mut self, token: Token) {
+        let settled = self.lanes.settle(token);
+        self.guarantee.settled(settled, &mut self.source);
+    }
+
+    /// The dead letter of an event that has waited is on its way.
+    fn rewritten(&mut self, waiting: &Waiting, carries: Carries, now: Now) {
+        let Some(slot) = self.lanes.slot_mut(waiting.token) else { return };
+        slot.topic = self.dead_letters.id();
+        slot.turn = self.out.sent(slot.topic, slot.size);
+        slot.carries = carries;
+        slot.state = State::Outstanding;
+        slot.error = Some(waiting.error.as_str().into());
+        slot.since = now.instant;
+        self.guarantee.sent();
+    }
 }

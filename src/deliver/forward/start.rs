@@ -7,7 +7,10 @@ use uuid::Uuid;
 
 use super::{ForwardError, Parts};
 use crate::{
-    deliver::checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Origin},
+    deliver::{
+        checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Origin},
+        deduplicate::Attempt,
+    },
     kafka::produce::Sink,
     observe::metrics::Metrics,
     spool::{Spool, position::Position},
@@ -51,6 +54,16 @@ impl Start {
         }
     }
 
+    /// Ids of delivered events are saved after the commit that delivers them, so a crash in between leaves some
+    /// unsaved although the topic of checkpoints has passed them. They were prepared before it, under this name.
+    /// Reading them from the spool would be wrong: what this source passed over as a repeat of another
+    /// one's event is behind the checkpoint too, and the other one may still have to deliver it.
+    pub(super) fn unsaved(&self) -> Option<Attempt> {
+        let Checkpoint { number, writer, .. } = self.found.as_ref()?;
+        let is_behind = self.file.as_ref().is_none_or(|file| file.number < *number);
+        writer.filter(|_| is_behind).map(|writer| Attempt { number: *number, writer })
+    }
+
     /// The later of both.
     pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
         match (self.file.clone(), self.found.clone()) {
@@ -86,7 +99,9 @@ pub(super) fn read(json: &[u8], spool: Uuid) -> Result<Checkpoint, ForwardError>
     let place = Path::new("(on the topic of checkpoints)");
     let found = Checkpoint::from_json(place, json)?;
     if found.spool != spool {
-        let (path, found, expected) = (place.into(), found.spool, spool);
+        let path = place.into();
+        let found = found.spool;
+        let expected = spool;
         return Err(CheckpointError::OtherSpool { path, found, expected }.into());
     }
     Ok(found)

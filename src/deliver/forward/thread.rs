@@ -15,7 +15,7 @@ const SINK_WAIT: Duration = Duration::from_millis(5);
 const GRACE: Duration = Duration::from_millis(250);
 
 /// Runs until `stop` gives a deadline; then settles what is on its way, until that deadline, saves
-/// the checkpoint and returns. An error is one that only a person can put right. A cluster that is away is not waited for: the spool has everything.
+/// the checkpoint and returns. An error is one that only an operator can put right. A cluster that is away is not waited for: the spool has everything.
 pub fn run<S: Sink>(
     forwarder: &mut Forwarder<S>,
     spool: &Spool,

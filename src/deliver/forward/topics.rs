@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use prometheus::IntCounter;
 
-use super::pace::Pace;
+use super::{FIRST_PAUSE, LONGEST_PAUSE, pace::Pace};
 use crate::{
     event::Stream, observe::metrics::Metrics, runtime::retry::Retry, source::SourceName,
     spool::position::Position,
@@ -18,32 +18,25 @@ pub(super) struct TopicId(u32);
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// What the forwarder knows of one topic.
-pub(super) struct Topic {
-    pub name: String,
-    /// The sink said that it can be written; asked again after trouble.
-    pub ready: bool,
-    /// Records that the sink has.
-    pub outstanding: usize,
-    /// Their bytes.
+struct Topic {
+    name: String,
+    is_ready: bool,
+    /// Records that the sink has, and their bytes.
+    outstanding: usize,
     bytes: usize,
     /// Once so much is answered ([`Pace::mark`]) it had its turn since one was acknowledged last, or since it
     /// had none on its way; and how long the last one took.
     turn: u64,
     latency: Duration,
-    /// Records that it has acknowledged.
-    pub acknowledged: u64,
+    acknowledged: u64,
     /// Records in the transaction that are acknowledged and not committed.
-    pub uncommitted: u64,
-    /// How long its records had been on their way when resets took them back, without any
-    /// acknowledgement since: the troubles of others must not hide that it hangs.
-    pub waited: Duration,
-    /// Up to here the main lane sends its records one at a time: one of them was refused, and there was
-    /// no lane left that could find out which.
-    pub alone_before: Position,
+    uncommitted: u64,
+    waited: Duration,
+    alone_before: Position,
     /// How long to wait before it is tried again; none while it is well.
-    pub retry: Option<Retry>,
+    retry: Option<Retry>,
     /// `millrace_events_delivered_total` of this source and topic.
-    pub delivered: IntCounter,
+    delivered: IntCounter,
 }
 
 /// Bounded by `topics.limit`: names beyond it are never entered.
@@ -73,16 +66,6 @@ impl Topics {
         }
     }
 
-    /// An event of `stream` was acknowledged.
-    pub fn count(&self, stream: Stream) {
-        self.streams[stream as usize].inc();
-    }
-
-    /// The same, in a transaction: it counts once that is committed.
-    pub fn count_uncommitted(&mut self, stream: Stream) {
-        self.uncommitted_of[stream as usize] += 1;
-    }
-
     pub fn find(&self, name: &str) -> Option<TopicId> {
         self.by_name.get(name).copied()
     }
@@ -95,7 +78,7 @@ impl Topics {
         let delivered = self.metrics.events.with_label_values(&[self.source.as_str(), name]);
         self.topics.push(Topic {
             name: name.into(),
-            ready: false,
+            is_ready: false,
             outstanding: 0,
             bytes: 0,
             turn: 0,
@@ -111,12 +94,54 @@ impl Topics {
         id
     }
 
-    pub fn get(&self, id: TopicId) -> &Topic {
+    fn get(&self, id: TopicId) -> &Topic {
         &self.topics[id.0 as usize]
     }
 
-    pub fn get_mut(&mut self, id: TopicId) -> &mut Topic {
+    fn get_mut(&mut self, id: TopicId) -> &mut Topic {
         &mut self.topics[id.0 as usize]
+    }
+
+    pub fn name(&self, id: TopicId) -> &str {
+        &self.get(id).name
+    }
+
+    /// Whether the sink said that it can be written, and nothing has failed of it since.
+    pub fn is_ready(&self, id: TopicId) -> bool {
+        self.get(id).is_ready
+    }
+
+    pub fn set_ready(&mut self, id: TopicId, is_ready: bool) {
+        self.get_mut(id).is_ready = is_ready;
+    }
+
+    /// A topic that fails may have been deleted: the sink is asked before its next record, and makes it again. Also
+    /// where no lane is left to hold it.
+    pub fn ask_before_next(&mut self, id: TopicId) {
+        self.set_ready(id, false);
+    }
+
+    /// The main lane sends its records one at a time up to `end`: one of them was refused, and there was no lane
+    /// left that could find out which.
+    pub fn send_singly(&mut self, id: TopicId, end: Position) {
+        let topic = self.get_mut(id);
+        topic.alone_before = topic.alone_before.max(end);
+    }
+
+    /// Whether its record at `position` is to be sent singly, and another one is on its way.
+    pub fn waits_for_another(&self, id: TopicId, position: Position) -> bool {
+        let topic = self.get(id);
+        position < topic.alone_before && topic.outstanding > 0
+    }
+
+    /// How long to wait before it is tried again: longer each time, until it is well.
+    pub fn next_pause(&mut self, id: TopicId) -> Duration {
+        let new = || Retry::without_jitter(FIRST_PAUSE, LONGEST_PAUSE);
+        self.get_mut(id).retry.get_or_insert_with(new).next_delay()
+    }
+
+    pub fn is_well(&mut self, id: TopicId) {
+        self.get_mut(id).retry = None;
     }
 
     /// The sink has a record of this size.
@@ -139,7 +164,33 @@ impl Topics {
     /// A record was acknowledged that the sink was given `latency` ago.
     pub fn acknowledged(&mut self, id: TopicId, latency: Duration, mark: u64) {
         let topic = self.get_mut(id);
-        (topic.turn, topic.latency) = (mark, latency);
+        topic.turn = mark;
+        topic.latency = latency;
+        topic.acknowledged += 1;
+        topic.waited = Duration::ZERO;
+    }
+
+    /// Records that it has acknowledged.
+    pub fn acknowledgements(&self, id: TopicId) -> u64 {
+        self.get(id).acknowledged
+    }
+
+    /// Records of it that the sink has.
+    pub fn outstanding_of(&self, id: TopicId) -> usize {
+        self.get(id).outstanding
+    }
+
+    /// Records of all topics that the sink has.
+    pub fn outstanding(&self) -> usize {
+        self.topics.iter().map(|topic| topic.outstanding).sum()
+    }
+
+    /// After the sink was renewed it has nothing.
+    pub fn nothing_outstanding(&mut self) {
+        for topic in &mut self.topics {
+            topic.outstanding = 0;
+            topic.bytes = 0;
+        }
     }
 
     /// Bytes on their way of topics that had their turn and were not answered, for twice as long as they or
@@ -154,13 +205,35 @@ impl Topics {
         self.topics.iter().filter(is_silent).map(|topic| topic.bytes).sum()
     }
 
-    /// Records of all topics that the sink has.
-    pub fn outstanding(&self) -> usize {
-        self.topics.iter().map(|topic| topic.outstanding).sum()
+    /// How long its records had been on their way when the lanes went back, without any acknowledgement since:
+    /// the failures of others must not hide that it hangs.
+    pub fn waited(&self, id: TopicId) -> Duration {
+        self.get(id).waited
+    }
+
+    pub fn set_waited(&mut self, id: TopicId, waited: Duration) {
+        self.get_mut(id).waited = waited;
+    }
+
+    /// None is to blame for the time of an outage.
+    pub fn forgive_waiting(&mut self) {
+        self.topics.iter_mut().for_each(|topic| topic.waited = Duration::ZERO);
+    }
+
+    /// An event of `stream` is delivered.
+    pub fn count(&mut self, id: TopicId, stream: Stream) {
+        self.streams[stream as usize].inc();
+        self.get(id).delivered.inc();
+    }
+
+    /// An event of `stream` will be delivered, once the transaction is committed.
+    pub fn count_uncommitted(&mut self, id: TopicId, stream: Stream) {
+        self.uncommitted_of[stream as usize] += 1;
+        self.get_mut(id).uncommitted += 1;
     }
 
     /// The transaction is committed.
-    pub fn count_delivered(&mut self) {
+    pub fn committed(&mut self) {
         for (stream, uncommitted) in self.streams.iter().zip(&mut self.uncommitted_of) {
             stream.inc_by(std::mem::take(uncommitted));
         }
@@ -170,18 +243,53 @@ impl Topics {
     }
 
     /// The transaction was taken back.
-    pub fn nothing_delivered(&mut self) {
+    pub fn aborted(&mut self) {
         self.topics.iter_mut().for_each(|topic| topic.uncommitted = 0);
         self.uncommitted_of = Default::default();
     }
+}
 
-    /// None is to blame for the time of an outage.
-    pub fn forgive_waiting(&mut self) {
-        self.topics.iter_mut().for_each(|topic| topic.waited = Duration::ZERO);
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{at, place, topics};
+    use super::*;
+
+    #[test]
+    fn the_pause_before_a_topic_is_tried_again_grows_until_it_is_well() {
+        let mut topics = topics(&place());
+        let a = topics.enter("a");
+        assert_eq!(topics.next_pause(a), FIRST_PAUSE);
+        assert!(topics.next_pause(a) > FIRST_PAUSE);
+        topics.is_well(a);
+        assert_eq!(topics.next_pause(a), FIRST_PAUSE);
     }
 
-    /// After the sink was renewed it has nothing.
-    pub fn nothing_outstanding(&mut self) {
-        self.topics.iter_mut().for_each(|topic| (topic.outstanding, topic.bytes) = (0, 0));
+    #[test]
+    fn a_record_waits_for_another_one_only_where_they_are_sent_singly() {
+        let mut topics = topics(&place());
+        let a = topics.enter("a");
+        topics.sent(a, 10, 0);
+        assert!(!topics.waits_for_another(a, at(3)));
+        topics.send_singly(a, at(4));
+        assert!(topics.waits_for_another(a, at(3)) && !topics.waits_for_another(a, at(4)));
+        topics.comes_back(a, 10);
+        assert!(!topics.waits_for_another(a, at(3)));
+    }
+
+    #[test]
+    fn what_a_transaction_delivers_counts_once_it_is_committed() {
+        let place = place();
+        let mut topics = topics(&place);
+        let a = topics.enter("a");
+        let counted = || place.metrics.events.with_label_values(&["leads", "a"]).get();
+        topics.count_uncommitted(a, Stream::Other);
+        topics.aborted();
+        topics.count_uncommitted(a, Stream::Other);
+        assert_eq!(counted(), 0);
+        topics.committed();
+        topics.committed();
+        assert_eq!(counted(), 1);
+        topics.count(a, Stream::Other);
+        assert_eq!(counted(), 2);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use super::{refuse::TOPIC_LIMIT, topics::TopicId};
+use super::{refusal::TOPIC_LIMIT, topics::TopicId};
 use crate::{
     deliver::deduplicate::Id, event::Stream, kafka::produce::Token, spool::position::Position,
 };
@@ -32,7 +32,7 @@ pub(super) struct Slot {
     pub belongs_to: Option<TopicId>,
     /// What it is known by, to be remembered once it is settled; none for what is never a repeat.
     pub identity: Option<Id>,
-    /// Bytes that it takes in the sink's queue.
+    /// Bytes that it takes in the sink's queue, [`RECORD_OVERHEAD`] included.
     pub size: usize,
     pub since: Instant,
     /// After which answers it should have had its own (`pace.rs`).
@@ -135,9 +135,8 @@ impl Window {
         self.lane
     }
 
-    pub fn push(&mut self, mut slot: Slot) {
+    pub fn push(&mut self, slot: Slot) {
         if !slot.state.is_done() {
-            slot.size += RECORD_OVERHEAD;
             self.bytes += slot.size;
         }
         self.slots.push_back(slot);
@@ -169,13 +168,11 @@ impl Window {
     }
 
     /// Leaves all slots of which `is_meant` holds and that are not done.
-    pub fn take_out(&mut self, is_meant: impl Fn(&Slot) -> bool) -> Vec<Slot> {
+    pub fn take_out(&mut self, is_meant: impl Fn(&Slot) -> bool) {
         let slots = self.slots.iter().enumerate();
         let meant = slots.filter(|(_, slot)| !slot.state.is_done() && is_meant(slot));
-        let taken: Vec<_> =
-            meant.map(|(offset, slot)| (self.token_at(offset), slot.clone())).collect();
-        taken.iter().for_each(|(token, _)| self.leave(*token));
-        taken.into_iter().map(|(_, slot)| slot).collect()
+        let tokens: Vec<_> = meant.map(|(offset, _)| self.token_at(offset)).collect();
+        tokens.into_iter().for_each(|token| self.leave(token));
     }
 
     fn finish(&mut self, token: Token, state: State) {
@@ -238,7 +235,7 @@ mod tests {
             topic: TopicId::default(),
             belongs_to: None,
             identity: None,
-            size: 10,
+            size: 10 + RECORD_OVERHEAD,
             since: Instant::now(),
             turn: 0,
             carries: Carries::Event(Stream::Other),

@@ -14,16 +14,15 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use super::{Forwarder, Now, take::Taken, window::LaneId};
+use super::Lanes;
 use crate::{
     deliver::{checkpoint::Checkpoint, deduplicate::Id},
-    kafka::produce::Sink,
     spool::position::Position,
 };
 
 /// Events that no checkpoint has passed.
 #[derive(Debug, Default)]
-pub(super) struct OverLimit {
+pub(in super::super) struct OverLimit {
     events: BTreeMap<Position, OneTooMany>,
 }
 
@@ -37,7 +36,7 @@ struct OneTooMany {
 
 /// What of a topic must be out of the way before its next event is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Earlier {
+pub(in super::super) enum Earlier {
     Nothing,
     /// An event waits to become a dead letter, or its dead letter is on its way.
     Unsettled,
@@ -52,13 +51,34 @@ impl OverLimit {
         events.map(|(position, _)| *position)
     }
 
-    pub fn is_empty_of(&self, name: &str) -> bool {
+    /// The event at `position` is one whose topic is one too many.
+    pub fn note(&mut self, position: Position, name: &str) {
+        self.events.insert(position, OneTooMany { name: hash(name), settled: None });
+    }
+
+    /// The event at `position` is sent to its topic after all. `true` when none of the topic is left.
+    pub fn remove(&mut self, position: Position, name: &str) -> bool {
+        self.events.remove(&position);
         let name = hash(name);
         self.events.values().all(|of| of.name != name)
     }
 
-    fn note(&mut self, position: Position, name: &str) {
-        self.events.insert(position, OneTooMany { name: hash(name), settled: None });
+    /// The event at `position` is where it can stay: `true` when its id is saved with the checkpoint that passes it.
+    pub fn settle(&mut self, position: Position, identity: Option<Id>) -> bool {
+        let event = self.events.get_mut(&position);
+        event.map(|event| event.settled = identity).is_some()
+    }
+
+    /// What has to be out of the way before the event of this topic at `position` is sent.
+    pub fn earlier(&self, name: &str, position: Position, lanes: &Lanes) -> Earlier {
+        let mut earlier = Earlier::Nothing;
+        for position in self.before(name, position) {
+            if lanes.slots().any(|slot| slot.position == position && !slot.state.is_done()) {
+                return Earlier::Unsettled;
+            }
+            earlier = Earlier::NotPassed;
+        }
+        earlier
     }
 
     /// The ids of those that `checkpoint` passes, to be saved before it.
@@ -80,7 +100,8 @@ impl OverLimit {
 
 /// Which positions, of the topic with this hash of its name, `checkpoint` has not passed.
 fn is_ahead_of(checkpoint: &Checkpoint) -> impl Fn(Position, u64) -> bool {
-    let (low, held) = (checkpoint.low, checkpoint.held.iter());
+    let low = checkpoint.low;
+    let held = checkpoint.held.iter();
     let held: BTreeMap<_, _> = held.map(|held| (hash(&held.topic), held.position)).collect();
     move |position, name| position >= *held.get(&name).unwrap_or(&low)
 }
@@ -89,55 +110,6 @@ fn hash(name: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     hasher.finish()
-}
-
-impl<S: Sink> Forwarder<S> {
-    /// The event at `position` is one whose topic is one too many.
-    pub(super) fn note_over_limit(&mut self, position: Position, name: &str) {
-        if self.transaction.is_none() {
-            self.over_limit.note(position, name);
-        }
-    }
-
-    /// The event at `position` is where it can stay, and its id is to be saved.
-    pub(super) fn settle_id(&mut self, position: Position, identity: Option<Id>) {
-        match self.over_limit.events.get_mut(&position) {
-            Some(event) => event.settled = identity,
-            None => self.claims.settled(identity),
-        }
-    }
-
-    /// It is sent to its topic after all.
-    pub(super) fn is_under_limit(&mut self, position: Position) {
-        self.over_limit.events.remove(&position);
-    }
-
-    /// What has to be out of the way before the event of this topic at `position` is sent.
-    pub(super) fn earlier_over_limit(&self, name: &str, position: Position) -> Earlier {
-        let mut earlier = Earlier::Nothing;
-        for position in self.over_limit.before(name, position) {
-            if self.is_unsettled(position) {
-                return Earlier::Unsettled;
-            }
-            earlier = Earlier::NotPassed;
-        }
-        earlier
-    }
-
-    fn is_unsettled(&self, position: Position) -> bool {
-        let lanes = self.held.values().map(|held| &held.lane.window);
-        let mut slots = std::iter::once(&self.main.window).chain(lanes).flat_map(|it| it.iter());
-        slots.any(|slot| slot.position == position && !slot.state.is_done())
-    }
-
-    /// The topic is there by now, and earlier events of its kind are unsettled: they go to it first.
-    pub(super) fn go_back_to_over_limit(&mut self, id: LaneId, now: Now) -> Taken {
-        if !self.letters.are_in_trouble() {
-            return self.rest(id, now); // their dead letters are on their way
-        }
-        self.needs_reset = true;
-        Taken::Wait
-    }
 }
 
 #[cfg(test)]

@@ -12,11 +12,11 @@ use crate::spool::position::Position;
 /// Positions, each with the topics that its event may be of. Bounded by what windows and held lanes
 /// hold.
 #[derive(Debug, Default)]
-pub(super) struct SettledAhead {
+pub(super) struct AckedAhead {
     settled: BTreeSet<(Position, TopicId)>,
 }
 
-impl SettledAhead {
+impl AckedAhead {
     /// `topic` is the dead-letter topic for what belongs to none, or to one that is not known.
     pub fn insert(&mut self, position: Position, topic: TopicId) {
         self.settled.insert((position, topic));

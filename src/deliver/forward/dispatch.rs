@@ -1,0 +1,336 @@
+//! Dispatching one event: which topic it goes to, whether that can be written now, and the sending.
+
+use super::{
+    ForwardError, Forwarder, MAIN, Now,
+    at_least_once::Earlier,
+    guarantee::Probe,
+    held::Phase,
+    lanes::Hold,
+    out::{CREATION_PAUSE, NotSent, Trouble},
+    refusal::{Refusal, TOPIC_LIMIT},
+    topics::TopicId,
+    window::{Carries, LaneId, RECORD_OVERHEAD, Slot, State},
+};
+use crate::{
+    deliver::deduplicate::{Claim, Id},
+    event::{Decoded, Event},
+    kafka::produce::{Sink, TopicState},
+    spool::position::Position,
+};
+
+/// An event, or an element or a body in its place, that a lane has come to.
+#[derive(Clone, Copy)]
+pub(super) struct Candidate {
+    pub lane: LaneId,
+    pub position: Position,
+    /// The event's own topic, as far as it is known.
+    pub topic: Option<TopicId>,
+    /// What it is known by, if it is an event with an id.
+    pub identity: Option<Id>,
+}
+
+/// What became of one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dispatched {
+    /// A record of it is on its way.
+    Sent,
+    /// There is nothing to send: another lane's, settled before, a repeat, or in quarantine.
+    Passed,
+    /// Not now: come back to this very event.
+    Wait,
+}
+
+impl Candidate {
+    pub fn new(lane: LaneId, position: Position) -> Self {
+        Self { lane, position, topic: None, identity: None }
+    }
+
+    /// Its place in the window, with a record for `topic`, which the sink does not have yet.
+    pub fn slot(&self, topic: TopicId, carries: Carries, now: Now) -> Slot {
+        Slot {
+            position: self.position,
+            topic,
+            belongs_to: self.topic,
+            identity: self.identity,
+            size: RECORD_OVERHEAD,
+            since: now.instant,
+            turn: 0,
+            carries,
+            state: State::Outstanding,
+            error: None,
+        }
+    }
+}
+
+impl<S: Sink> Forwarder<S> {
+    /// One event, or what was found in its place.
+    pub(super) fn dispatch(
+        &mut self,
+        lane: LaneId,
+        position: Position,
+        item: &Decoded<'_>,
+        now: Now,
+    ) -> Result<Dispatched, ForwardError> {
+        let candidate = Candidate::new(lane, position);
+        match item {
+            Ok(event) => {
+                let name = self.source.take_topic(event);
+                let topic = self.out.topics().find(&name);
+                let dispatched =
+                    self.dispatch_event(Candidate { topic, ..candidate }, event, &name, now);
+                self.source.give_topic_back(name);
+                dispatched
+            }
+            Err(_) if lane != MAIN || self.lanes.is_acked(position) => Ok(Dispatched::Passed),
+            Err(refused) => {
+                self.source.is_no_event();
+                self.refuse(&candidate, &Refusal::of_element(position, refused), now)
+            }
+        }
+    }
+
+    fn dispatch_event(
+        &mut self,
+        candidate: Candidate,
+        event: &Event<'_>,
+        name: &str,
+        now: Now,
+    ) -> Result<Dispatched, ForwardError> {
+        let Candidate { lane, position, topic, .. } = candidate;
+        if self.lanes.passes(lane, topic, position) {
+            return Ok(Dispatched::Passed);
+        }
+        let still_held = self.guarantee.still_held(lane, topic, &self.lanes);
+        if still_held.is_some() && !self.lanes.may_remember() {
+            return Ok(self.rest(lane, now));
+        }
+        // Only here, where this very lane answers for the event: a claim is a promise to settle it.
+        let identity = match self.source.claim(event, position, now) {
+            Claim::Granted(identity) => identity,
+            Claim::Repeat => {
+                self.pass_over(&candidate, still_held, event, now);
+                return Ok(Dispatched::Passed);
+            }
+        };
+        let candidate = Candidate { identity, ..candidate };
+        if let Some(known) = self.guarantee.known(position) {
+            let reason = known.reason;
+            let error = known.error.clone();
+            let refusal = Refusal::of_event(position, event, name, reason, &error);
+            return self.refuse(&candidate, &refusal, now);
+        }
+        match topic.filter(|topic| self.out.topics().is_ready(*topic)) {
+            Some(topic) => self.send(candidate, topic, event, now),
+            None => self.send_to_new(candidate, event, name, now),
+        }
+    }
+
+    /// There is nothing to do for a repeat: another event with its id is delivered, or will be. But ids are
+    /// forgotten, and a lane that goes back by then would take it for a new event and send it behind later ones of
+    /// its key (I4); what it repeats may be a dead letter. So it is remembered as an event that this forwarder
+    /// has settled itself, for as long as a lane can come back to it.
+    fn pass_over(
+        &mut self,
+        candidate: &Candidate,
+        still_held: Option<TopicId>,
+        event: &Event<'_>,
+        now: Now,
+    ) {
+        if !self.guarantee.remembers_repeats() {
+            return;
+        }
+        if still_held.is_some() {
+            self.lanes.remember_acked(candidate.position, still_held);
+        }
+        // A lane goes back as far as its oldest event that is not done.
+        if self.lanes.lane(candidate.lane).is_some_and(|lane| !lane.window().is_empty()) {
+            let topic = candidate.topic.unwrap_or(self.dead_letters.id());
+            let slot = candidate.slot(topic, Carries::Event(event.stream), now);
+            self.lanes.push(candidate.lane, Slot { state: State::Settled, ..slot });
+        }
+    }
+
+    /// The topic was never written, or has failed: ask before writing.
+    fn send_to_new(
+        &mut self,
+        candidate: Candidate,
+        event: &Event<'_>,
+        name: &str,
+        now: Now,
+    ) -> Result<Dispatched, ForwardError> {
+        let Candidate { lane, position, .. } = candidate;
+        match self.out.topic_state(name) {
+            TopicState::Ready => self.send_to_ready(candidate, event, name, now),
+            TopicState::OverLimit => {
+                self.guarantee.note_over_limit(position, name);
+                let error = format!(
+                    "topic `{name}` would be one more than topics.limit allows: create it by hand \
+                     or raise the limit"
+                );
+                let refusal = Refusal::of_event(position, event, name, TOPIC_LIMIT, &error);
+                self.refuse(&candidate, &refusal, now)
+            }
+            // Which topics there are is not known while the cluster is away.
+            TopicState::Pending if lane != MAIN || self.out.cluster_is_away() => {
+                Ok(self.rest(lane, now))
+            }
+            TopicState::Pending => Ok(self.wait_for_creation(name, position, now)),
+            TopicState::Unavailable(why) if lane == MAIN => {
+                Ok(self.hold_unavailable(name, position, &why, now))
+            }
+            TopicState::Unavailable(why) => {
+                let topic = self.out.topics_mut().enter(name);
+                let hold = Hold { topic, from: position, why: &why, alone_before: None };
+                self.lanes.wait(topic, self.out.topics_mut(), now);
+                self.lanes.report(hold, self.out.topics());
+                if let Some(held) = self.lanes.held_mut(topic) {
+                    held.doubt();
+                }
+                Ok(Dispatched::Wait)
+            }
+        }
+    }
+
+    /// The topic can be written, once those of its events are out of the way that were one topic too many before.
+    fn send_to_ready(
+        &mut self,
+        candidate: Candidate,
+        event: &Event<'_>,
+        name: &str,
+        now: Now,
+    ) -> Result<Dispatched, ForwardError> {
+        let Candidate { lane, position, .. } = candidate;
+        match self.guarantee.earlier_over_limit(name, position, &self.lanes) {
+            Earlier::Nothing => {
+                let is_ready = self.guarantee.is_under_limit(position, name);
+                let topic = self.out.topics_mut().enter(name);
+                self.out.topics_mut().set_ready(topic, is_ready);
+                self.send(candidate, topic, event, now)
+            }
+            Earlier::Unsettled => Ok(self.rewind_to_earlier(lane, now)),
+            Earlier::NotPassed if lane != MAIN => Ok(self.rest(lane, now)),
+            Earlier::NotPassed => Ok(self.wait_for_creation(name, position, now)),
+        }
+    }
+
+    /// The topic is there by now, and earlier events of its kind are unsettled: they go to it first.
+    fn rewind_to_earlier(&mut self, lane: LaneId, now: Now) -> Dispatched {
+        if !self.dead_letters.is_failing() {
+            return self.rest(lane, now); // their dead letters are on their way
+        }
+        self.out.renew_later();
+        Dispatched::Wait
+    }
+
+    /// One topic is being created; the others of the delivery can be in the same breath.
+    pub(super) fn ask_for_topics(&mut self, items: &[Decoded<'_>]) {
+        for event in items.iter().flatten() {
+            let name = self.source.take_topic(event);
+            if self.out.topics().find(&name).is_none() {
+                self.out.topic_state(&name);
+            }
+            self.source.give_topic_back(name);
+        }
+    }
+
+    /// The lane rests for the moment that looking up a topic takes.
+    pub(super) fn rest(&mut self, lane: LaneId, now: Now) -> Dispatched {
+        self.lanes.rest(lane, now.instant + self.out.look_up_pause());
+        Dispatched::Wait
+    }
+
+    /// Topics are created off the line of the others.
+    fn wait_for_creation(&mut self, name: &str, position: Position, now: Now) -> Dispatched {
+        if self.lanes.waits_for_creation(position, now) {
+            return self.rest(MAIN, now);
+        }
+        if self.owes(name) {
+            return self.wait_for_owed(name, "being created", now);
+        }
+        let topic = self.out.topics_mut().enter(name);
+        let until = now.instant + CREATION_PAUSE;
+        self.lanes.open(topic, position, Phase::Waiting { until }).trust();
+        Dispatched::Passed
+    }
+
+    fn hold_unavailable(
+        &mut self,
+        name: &str,
+        position: Position,
+        why: &str,
+        now: Now,
+    ) -> Dispatched {
+        if self.owes(name) {
+            return self.wait_for_owed(name, why, now);
+        }
+        let topic = self.out.topics_mut().enter(name);
+        let hold = Hold { topic, from: position, why, alone_before: None };
+        if !self.lanes.may_hold(hold, self.out.topics_mut(), now) {
+            return Dispatched::Wait;
+        }
+        self.lanes.hold(hold, self.out.topics_mut(), now);
+        Dispatched::Passed
+    }
+
+    /// Whether dead letters of the topic's earlier events are on their way: it is not held before
+    /// they are settled, since its lane would begin behind them.
+    fn owes(&self, name: &str) -> bool {
+        self.lanes.owes(self.out.topics().find(name), None)
+    }
+
+    /// Its dead letters are settled in a moment; or not, and then a rewind knows where it begins.
+    fn wait_for_owed(&mut self, name: &str, why: &str, now: Now) -> Dispatched {
+        if !self.dead_letters.is_failing() {
+            return self.rest(MAIN, now);
+        }
+        let topic = self.out.topics_mut().enter(name);
+        self.out.topic_failed(topic, Trouble::passing(why));
+        Dispatched::Wait
+    }
+
+    fn send(
+        &mut self,
+        candidate: Candidate,
+        topic: TopicId,
+        event: &Event<'_>,
+        now: Now,
+    ) -> Result<Dispatched, ForwardError> {
+        let candidate = Candidate { topic: Some(topic), ..candidate };
+        let Candidate { lane, position, .. } = candidate;
+        let Some(token) = self.lanes.next_token(lane) else { return Ok(Dispatched::Wait) };
+        let probe = match lane {
+            MAIN => Probe::None,
+            _ => self.guarantee.probe(topic, &mut self.lanes, now),
+        };
+        let waits = lane == MAIN && self.out.topics().waits_for_another(topic, position);
+        if waits || probe == Probe::Later {
+            return Ok(Dispatched::Wait);
+        }
+        match self.out.send(topic, position, event, token) {
+            Ok(size) => {
+                if probe == Probe::Now {
+                    self.guarantee.probe_sent(now);
+                }
+                let slot = candidate.slot(topic, Carries::Event(event.stream), now);
+                self.sent(lane, slot, size);
+                Ok(Dispatched::Sent)
+            }
+            Err(NotSent::Wait) => Ok(Dispatched::Wait),
+            Err(NotSent::Refused(reason, error)) => {
+                let name = self.out.topics().name(topic).to_owned();
+                let refusal = Refusal::of_event(position, event, &name, reason, &error);
+                self.refuse(&candidate, &refusal, now)
+            }
+        }
+    }
+
+    /// The sink has a record of lane `id`: it gets its place in the window.
+    pub(super) fn sent(&mut self, id: LaneId, slot: Slot, size: usize) {
+        let size = size + RECORD_OVERHEAD;
+        let turn = self.out.sent(slot.topic, size);
+        self.guarantee.sent();
+        let topic = self.out.topics().name(slot.topic);
+        tracing::trace!(position = %slot.position, topic, lane = id, "sent");
+        self.lanes.push(id, Slot { size, turn, ..slot });
+    }
+}

@@ -1,0 +1,92 @@
+//! Probes: whether a topic that failed is well again is found out with one record.
+//! Its failure would take everybody's work back, so it has a transaction of its own: what there is is
+//! committed first, and the others make way until there is an answer, for a second at most. A probe that
+//! often finds no answer is sent less often, so that the others have most of the time.
+
+use std::time::{Duration, Instant};
+
+use crate::deliver::forward::{Now, link::Link};
+
+/// How long a probe is waited for while the others make way.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many times as long the others have after one that failed.
+const OTHERS_TIME: u32 = 5;
+
+#[derive(Debug, Default)]
+pub(super) struct Probes {
+    /// Since when the transaction has held nothing but probes.
+    sent_at: Option<Instant>,
+    /// A dead letter is a probe, and waits for its turn.
+    pub(super) dead_letter_waits: bool,
+    again_at: Option<Instant>,
+}
+
+/// When a probe may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MayProbe {
+    Now,
+    /// As soon as the transaction has ended.
+    Soon,
+    /// Others have their time first.
+    TooSoon {
+        until: Instant,
+    },
+}
+
+impl Probes {
+    /// `is_alone`: it would share the transaction with none but probes.
+    pub fn may_send(&self, is_alone: bool, now: Now) -> MayProbe {
+        match self.again_at.filter(|at| now.instant < *at) {
+            Some(until) => MayProbe::TooSoon { until },
+            None if is_alone => MayProbe::Now,
+            None => MayProbe::Soon,
+        }
+    }
+
+    /// A probe is on its way.
+    pub fn sent(&mut self, now: Now) {
+        self.sent_at.get_or_insert(now.instant);
+    }
+
+    pub fn is_sent(&self) -> bool {
+        self.sent_at.is_some()
+    }
+
+    /// The transaction is taken back: if it was one of probes, the others have their time now.
+    pub fn failed(&mut self, now: Now) {
+        if let Some(since) = self.sent_at {
+            self.again_at = Some(now.instant + OTHERS_TIME * (now.instant - since));
+        }
+    }
+
+    /// The transaction has ended.
+    pub fn end(&mut self) {
+        self.sent_at = None;
+    }
+}
+
+/// On a slow path an answer takes its time.
+pub(super) fn patience(link: &Link) -> Duration {
+    PATIENCE.max(2 * link.latency()).min(link.hold_after())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_probe_that_failed_the_others_have_most_of_the_time() {
+        let start = Instant::now();
+        let at = |seconds| Now { instant: start + Duration::from_secs(seconds), unix: 0 };
+        let mut probes = Probes::default();
+        assert_eq!(probes.may_send(false, at(0)), MayProbe::Soon, "others are in the transaction");
+        assert_eq!(probes.may_send(true, at(0)), MayProbe::Now);
+        probes.sent(at(0));
+        probes.failed(at(1));
+        probes.end();
+        let until = start + Duration::from_secs(6);
+        assert_eq!(probes.may_send(true, at(5)), MayProbe::TooSoon { until });
+        assert_eq!(probes.may_send(true, at(6)), MayProbe::Now);
+    }
+}

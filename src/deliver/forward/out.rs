@@ -1,0 +1,374 @@
+//! What goes out: the sink, how records are made for it, and what is known of the topics and of the path to them.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use prometheus::{IntCounter, IntGauge};
+use uuid::Uuid;
+
+use super::{
+    CLUSTER_SILENCE, Now, Settings,
+    link::Link,
+    refusal::{REFUSED, Refusal, TOO_LARGE},
+    topics::{TopicId, Topics},
+    window::{Slot, State},
+};
+use crate::{
+    deliver::{dead_letter::Quarantined, encode::Encoder},
+    event::Event,
+    kafka::produce::{Commit, Failure, Outcome, SendError, Sink, Token, TopicState},
+    observe::metrics::Metrics,
+    record::Record,
+    source::{Origin, SourceName},
+    spool::{Spool, position::Position},
+};
+
+/// How soon a topic that is being created is asked for again; and while the cluster is away.
+pub(super) const CREATION_PAUSE: Duration = Duration::from_millis(20);
+const AWAY_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a new producer is waited for before it is tried once more in the next step: a stop that
+/// comes meanwhile is late by this much at most.
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why a topic must be held.
+#[derive(Clone, Debug)]
+pub(super) struct Trouble {
+    pub why: String,
+    /// One record of a batch was refused for good: send them singly to find out which.
+    pub one_at_a_time: bool,
+}
+
+impl Trouble {
+    pub fn passing(why: impl Into<String>) -> Self {
+        Self { why: why.into(), one_at_a_time: false }
+    }
+}
+
+/// Why a record is not on its way.
+pub(super) enum NotSent {
+    /// It never will be: the reason, and what is wrong.
+    Refused(&'static str, String),
+    /// Come back to it.
+    Wait,
+}
+
+/// Of each topic with records on their way, how many it had acknowledged, and how long the oldest had waited.
+pub(super) type Ages = BTreeMap<TopicId, (u64, Duration)>;
+
+pub(super) struct Out<S> {
+    source: SourceName,
+    spool: Uuid,
+    sink: S,
+    encoder: Encoder,
+    topics: Topics,
+    link: Link,
+    dead_letter_topic: String,
+    /// Memory for the next answers.
+    outcomes: Vec<(Token, Outcome)>,
+    /// Topics that failed with other records of theirs still on the way: the lanes go back for them.
+    failed: BTreeMap<TopicId, Trouble>,
+    /// The sink has to be renewed, and the lanes go back.
+    must_renew: bool,
+    in_flight: IntGauge,
+    unanswered: IntCounter,
+    renewals: IntCounter,
+}
+
+impl<S: Sink> Out<S> {
+    pub fn new(sink: S, settings: &Settings, spool: &Spool, metrics: &Metrics) -> Self {
+        let labels = [spool.source().as_str()];
+        Self {
+            source: spool.source().clone(),
+            spool: spool.id(),
+            sink,
+            encoder: Encoder::new(settings.mode),
+            topics: Topics::new(spool.source().clone(), metrics.clone()),
+            link: Link::new(settings.hold_after, settings.window_bytes),
+            dead_letter_topic: settings.dead_letter_topic.clone(),
+            outcomes: Vec::new(),
+            failed: BTreeMap::new(),
+            must_renew: false,
+            in_flight: metrics.in_flight.with_label_values(&labels),
+            unanswered: metrics.unanswered_records.with_label_values(&labels),
+            renewals: metrics.producer_renewals.with_label_values(&labels),
+        }
+    }
+
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    pub fn topics_mut(&mut self) -> &mut Topics {
+        &mut self.topics
+    }
+
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    pub fn record_limit(&self) -> usize {
+        self.sink.record_limit()
+    }
+
+    /// Whether the cluster has been silent for so long that waiting for it is pointless.
+    pub fn cluster_is_away(&self) -> bool {
+        self.sink.cluster_silence().is_none_or(|silence| silence > CLUSTER_SILENCE)
+    }
+
+    /// Each time a lane asks for a topic, it decodes its delivery: not often while the cluster can't answer.
+    pub fn look_up_pause(&self) -> Duration {
+        if self.cluster_is_away() { AWAY_PAUSE } else { CREATION_PAUSE }
+    }
+
+    /// Whether a topic can be written; starts looking it up.
+    pub fn topic_state(&mut self, name: &str) -> TopicState {
+        self.sink.topic(name)
+    }
+
+    /// The kept headers of the delivery whose records come next.
+    pub fn come_with(&mut self, headers: &[(String, String)]) {
+        self.encoder.come_with(headers);
+    }
+
+    /// Hands the record of `event` to the sink, and says how large it is.
+    pub fn send(
+        &mut self,
+        topic: TopicId,
+        position: Position,
+        event: &Event<'_>,
+        token: Token,
+    ) -> Result<usize, NotSent> {
+        let name = self.topics.name(topic);
+        let encoded = self.encoder.encode(name, self.spool, position, event);
+        let record = encoded.record();
+        let size = record.size();
+        let limit = self.sink.record_limit();
+        if size > limit {
+            let error = format!(
+                "the record has {size} bytes, but kafka.properties.message.max.bytes allows {limit}"
+            );
+            return Err(NotSent::Refused(TOO_LARGE, error));
+        }
+        match self.sink.send(&record, token) {
+            Ok(()) => Ok(size),
+            Err(SendError::QueueFull) => Err(NotSent::Wait),
+            Err(SendError::Failed(Failure::Refused(error))) => {
+                Err(NotSent::Refused(REFUSED, error))
+            }
+            Err(SendError::Failed(Failure::Passing(why))) => {
+                self.topic_failed(topic, Trouble::passing(why));
+                Err(NotSent::Wait)
+            }
+            Err(SendError::Failed(Failure::Fatal(_) | Failure::Purged)) => {
+                self.must_renew = true;
+                Err(NotSent::Wait)
+            }
+        }
+    }
+
+    /// Hands a dead letter to the sink, and says how large its record is.
+    pub fn send_dead_letter(
+        &mut self,
+        refusal: &Refusal<'_>,
+        origin: Origin,
+        pointer: Option<&Quarantined>,
+        token: Token,
+    ) -> Result<usize, SendError> {
+        let letter = refusal.letter(&self.source, origin);
+        let sink = &mut self.sink;
+        let topic = &self.dead_letter_topic;
+        let trace: Vec<_> = self.encoder.of_the_delivery().collect();
+        letter.with_record(topic, &trace, pointer, |record| {
+            sink.send(record, token).map(|()| record.size())
+        })
+    }
+
+    /// Notes that the sink has a record of `size` bytes, and says after which answers its turn comes.
+    pub fn sent(&mut self, topic: TopicId, size: usize) -> u64 {
+        self.topics.sent(topic, size, self.link.mark());
+        self.link.hand_over(size)
+    }
+
+    /// Whether a failure would be of this record alone. The last one of a failed batch only looks alone: the others
+    /// failed before it.
+    pub fn fails_alone(&self, slot: &Slot) -> bool {
+        let is_only_one = self.topics.outstanding_of(slot.topic) == 1;
+        is_only_one && !self.failed.contains_key(&slot.topic) && !self.must_renew
+    }
+
+    /// The sink says what became of a record. `true` when a broker did.
+    pub fn answered(&mut self, slot: &Slot, outcome: &Outcome, now: Now) -> bool {
+        let latency = self.link.answering_time(slot.since, now);
+        self.topics.comes_back(slot.topic, slot.size);
+        let is_answer = self.link.answered(slot, outcome, latency, now);
+        if *outcome == Outcome::Delivered {
+            self.topics.acknowledged(slot.topic, latency, self.link.mark());
+        }
+        is_answer
+    }
+
+    /// What the sink has answered, to be given back with [`Out::recycle`].
+    pub fn poll(&mut self, patience: Duration) -> Vec<(Token, Outcome)> {
+        let mut outcomes = std::mem::take(&mut self.outcomes);
+        self.sink.poll(patience, &mut outcomes);
+        outcomes
+    }
+
+    pub fn recycle(&mut self, outcomes: Vec<(Token, Outcome)>) {
+        self.outcomes = outcomes;
+    }
+
+    /// Notes since when the cluster has answered without a long silence, so that a topic is not
+    /// blamed for an outage that is just over.
+    pub fn watch_cluster(&mut self, now: Now) {
+        let is_away = self.cluster_is_away();
+        if self.link.watch(self.sink.is_throttled(), is_away, now) {
+            self.topics.forgive_waiting();
+        }
+    }
+
+    /// Finds out how much may be on its way now.
+    pub fn measure(&mut self, now: Now) {
+        self.link.measure(&self.topics, now);
+    }
+
+    pub fn show_in_flight(&self) {
+        self.in_flight.set(self.topics.outstanding() as i64);
+    }
+
+    /// Whether a slot has been on its way for longer than `hold_after` of a cluster that answers.
+    pub fn is_overdue(&self, slot: &Slot, now: Now) -> bool {
+        slot.state == State::Outstanding && self.has_expired(slot, now)
+    }
+
+    /// The same for one that the sink has or gave back.
+    pub fn was_overdue(&self, slot: &Slot, now: Now) -> bool {
+        matches!(slot.state, State::Outstanding | State::Failed) && self.has_expired(slot, now)
+    }
+
+    fn has_expired(&self, slot: &Slot, now: Now) -> bool {
+        let waited = self.topics.waited(slot.topic) + self.link.age(slot, now);
+        waited > self.link.hold_after()
+    }
+
+    /// Of each topic with records on their way, how many it has acknowledged and how long the oldest
+    /// has waited.
+    pub fn ages<'a>(&self, slots: impl Iterator<Item = &'a Slot>, now: Now) -> Ages {
+        let mut ages = Ages::new();
+        for slot in slots.filter(|slot| slot.state == State::Outstanding) {
+            let acknowledged = self.topics.acknowledgements(slot.topic);
+            let (_, age) = ages.entry(slot.topic).or_insert((acknowledged, Duration::ZERO));
+            *age = self.link.age(slot, now).max(*age);
+        }
+        ages
+    }
+
+    /// A record that is taken back is sent again and looks new; a topic that has not acknowledged anything
+    /// meanwhile is as old as before, until it is found out to hang.
+    pub fn remember_ages(&mut self, ages: &Ages) {
+        for (topic, (acknowledged, age)) in ages {
+            let waited = self.topics.waited(*topic) + *age;
+            let hangs = waited > self.link.hold_after();
+            let is_same = self.topics.acknowledgements(*topic) == *acknowledged && !hangs;
+            self.topics.set_waited(*topic, if is_same { waited } else { Duration::ZERO });
+        }
+    }
+
+    /// The topic is to be held, and the lanes go back for that.
+    pub fn topic_failed(&mut self, topic: TopicId, trouble: Trouble) {
+        self.failed.entry(topic).or_insert(trouble);
+    }
+
+    /// The same for one that a record has failed of.
+    pub fn record_failed(&mut self, slot: &Slot, trouble: Trouble) {
+        if !trouble.one_at_a_time {
+            self.topics.ask_before_next(slot.topic);
+        }
+        self.topic_failed(slot.topic, trouble);
+    }
+
+    pub fn take_failed(&mut self) -> BTreeMap<TopicId, Trouble> {
+        std::mem::take(&mut self.failed)
+    }
+
+    pub fn put_back_failed(&mut self, failed: BTreeMap<TopicId, Trouble>) {
+        self.failed = failed;
+    }
+
+    /// Whether the lanes have to go back.
+    pub fn has_failed(&self) -> bool {
+        self.must_renew || !self.failed.is_empty()
+    }
+
+    /// The sink has to be renewed, and the lanes go back.
+    pub fn renew_later(&mut self) {
+        self.must_renew = true;
+    }
+
+    pub fn must_renew(&self) -> bool {
+        self.must_renew
+    }
+
+    /// Whether its credentials were replaced: then it is renewed as if it had failed.
+    pub fn is_outdated(&mut self) -> bool {
+        let is_outdated = self.sink.wants_renewal();
+        self.must_renew |= is_outdated;
+        is_outdated
+    }
+
+    /// What the client believes of the cluster may be old news.
+    pub fn refresh(&mut self) {
+        self.sink.refresh();
+    }
+
+    /// Takes back what the sink has not sent yet.
+    pub fn purge(&mut self) {
+        self.sink.purge();
+    }
+
+    /// Replaces the producer; without success it is tried again with the next step.
+    pub fn renew(&mut self) -> Result<(), Failure> {
+        let end = Instant::now() + RENEWAL_PATIENCE;
+        let renewed = self.sink.renew(&|| Instant::now() >= end);
+        self.must_renew = renewed.is_err();
+        renewed
+    }
+
+    /// Replaces the producer whose records were waited for for long enough.
+    pub fn replace_producer(&mut self) {
+        let source = &self.source;
+        let unanswered = self.topics.outstanding();
+        if unanswered > 0 {
+            self.unanswered.inc_by(unanswered as u64);
+            tracing::warn!(
+                %source, unanswered,
+                "unacknowledged records are sent again; the topic may contain them twice",
+            );
+        }
+        self.renewals.inc();
+        if let Err(error) = self.renew() {
+            tracing::error!(source = %self.source, %error, "cannot replace the Kafka producer yet");
+        }
+    }
+
+    /// After the sink was renewed it has nothing.
+    pub fn nothing_outstanding(&mut self) {
+        self.topics.nothing_outstanding();
+        self.link.nothing_outstanding();
+    }
+
+    pub fn commit(&mut self, checkpoint: &Record<'_>, patience: Duration) -> Commit {
+        self.sink.commit(checkpoint, patience)
+    }
+
+    /// The last checkpoint that was committed, if the sink had to look it up.
+    pub fn committed(&mut self) -> Option<Vec<u8>> {
+        self.sink.committed()
+    }
+}
+
+#[cfg(test)]
+mod tests;

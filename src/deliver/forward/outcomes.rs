@@ -1,0 +1,153 @@
+//! Outcomes: what the sink answered, applied to the windows, and whether the lanes have to go back for it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    ForwardError, Forwarder, Now, Owners,
+    dead_letters::Waiting,
+    lanes::Settled,
+    out::Trouble,
+    topics::TopicId,
+    window::{Carries, Slot, State, Window},
+};
+use crate::{
+    kafka::produce::{Outcome, Sink, Token},
+    spool::position::Position,
+};
+
+/// An outcome of a record that was on its way.
+pub(super) struct Answer {
+    pub token: Token,
+    pub slot: Slot,
+    /// No other record of its topic is on its way, and none has failed just now.
+    pub is_alone: bool,
+    /// It comes from a broker: the record was not merely taken back.
+    pub is_by_broker: bool,
+}
+
+/// What has been on its way for too long.
+pub(super) struct Overdue {
+    pub topics: BTreeMap<TopicId, Trouble>,
+    /// Events whose dead letters were.
+    pub dead_letters: Vec<Position>,
+}
+
+impl<S: Sink> Forwarder<S> {
+    /// Polls the sink and acts on each outcome; `true` when there were any.
+    pub(super) fn settle(&mut self, now: Now, patience: Duration) -> Result<bool, ForwardError> {
+        self.out.watch_cluster(now);
+        let mut outcomes = self.out.poll(patience);
+        let any = !outcomes.is_empty();
+        for (token, outcome) in outcomes.drain(..) {
+            self.answered(token, outcome, now);
+        }
+        self.out.recycle(outcomes);
+        self.out.measure(now);
+        let written = self.write_waiting(now);
+        if self.must_rewind(now) {
+            let (guarantee, mut owners) = self.split();
+            guarantee.rewind(&mut owners, now)?;
+        }
+        self.out.show_in_flight();
+        self.spans.end_before(self.lanes.main().low(), self.lanes.len_held());
+        written.map(|()| any)
+    }
+
+    fn answered(&mut self, token: Token, outcome: Outcome, now: Now) {
+        let (guarantee, mut owners) = self.split();
+        let Some(answer) = owners.answer(token, &outcome, now) else { return };
+        if guarantee.waits_for_answers() {
+            return guarantee.answered_late(&mut owners, &answer, &outcome, now);
+        }
+        let slot = &answer.slot;
+        let topic = owners.out.topics().name(slot.topic);
+        let lane = Window::lane_of(token);
+        tracing::trace!(position = %slot.position, topic, lane, ?outcome, "answered");
+        match outcome {
+            Outcome::Delivered => guarantee.delivered(&mut owners, &answer),
+            Outcome::Failed(failure) => {
+                owners.lanes.set_state(token, State::Failed);
+                guarantee.failed(&mut owners, &answer, failure, now);
+            }
+        }
+    }
+
+    /// Whether the lanes have to go back: records failed, or make no progress although the cluster answers.
+    fn must_rewind(&mut self, now: Now) -> bool {
+        let is_outdated = self.out.is_outdated();
+        let (guarantee, mut owners) = self.split();
+        // Asked in any case: probes that hang are counted.
+        let hangs = guarantee.probe_hangs(&mut owners, is_outdated, now);
+        let with_probes = guarantee.watches_probes();
+        hangs || owners.out.has_failed() || owners.is_stuck(with_probes, now)
+    }
+}
+
+impl<S: Sink> Owners<'_, S> {
+    /// What an outcome is about; nothing if it is from before a rewind.
+    pub fn answer(&mut self, token: Token, outcome: &Outcome, now: Now) -> Option<Answer> {
+        let slot = self.lanes.slot(token).filter(|slot| slot.state == State::Outstanding)?.clone();
+        let is_alone = self.out.fails_alone(&slot);
+        let is_by_broker = self.out.answered(&slot, outcome, now);
+        Some(Answer { token, slot, is_alone, is_by_broker })
+    }
+
+    /// The record is on its topic, or will be once a transaction is committed.
+    pub fn delivered(&mut self, answer: &Answer) -> Option<Settled> {
+        let slot = &answer.slot;
+        match slot.carries {
+            // A held topic is well when it is back, not when one record got through.
+            Carries::Event(_) if self.lanes.held(slot.topic).is_some() => {}
+            Carries::Event(_) => self.out.topics_mut().is_well(slot.topic),
+            Carries::DeadLetter { reason, .. } => {
+                let source = self.source.name();
+                let position = slot.position;
+                tracing::debug!(%source, %position, reason, "a dead letter is written");
+                self.dead_letters.arrived(self.out.topics());
+            }
+        }
+        self.lanes.settle(answer.token)
+    }
+
+    /// The slot's event is to become a dead letter, or to go to quarantine.
+    pub fn refused(&mut self, waiting: Waiting) {
+        self.lanes.set_state(waiting.token, State::Refused);
+        self.dead_letters.push(waiting);
+    }
+
+    /// A dead letter could not be written, and it may pass.
+    pub fn dead_letter_failed(&mut self, why: &str, now: Now) {
+        self.dead_letters.failed(why, self.lanes, self.out, now);
+    }
+
+    /// Whether the oldest record of a lane makes no progress although the cluster answers.
+    fn is_stuck(&self, with_probes: bool, now: Now) -> bool {
+        let mut oldest = self.lanes.watched(with_probes).filter_map(Window::oldest_on_its_way);
+        oldest.any(|oldest| self.out.is_overdue(oldest, now))
+    }
+
+    /// The topics that failed, and those without progress although the cluster answers.
+    pub fn overdue(&mut self, with_probes: bool, now: Now) -> Overdue {
+        let why =
+            "no acknowledgement for longer than forward.hold_after, while the cluster answers";
+        let mut overdue = Overdue { topics: self.out.take_failed(), dead_letters: Vec::new() };
+        let slots = self.lanes.watched(with_probes).flat_map(Window::iter);
+        let stuck: Vec<_> = slots
+            .filter(|slot| self.out.was_overdue(slot, now))
+            .map(|slot| (slot.carries, slot.topic, slot.position))
+            .collect();
+        if !stuck.is_empty() {
+            // It may hang since the client takes the cluster for what it no longer is.
+            self.out.refresh();
+        }
+        for (carries, topic, position) in stuck {
+            if carries.is_event() {
+                overdue.topics.entry(topic).or_insert(Trouble::passing(why));
+            } else {
+                overdue.dead_letters.push(position);
+                self.dead_letter_failed(why, now);
+            }
+        }
+        overdue
+    }
+}

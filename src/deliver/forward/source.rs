@@ -1,0 +1,211 @@
+//! What one source brings: its spool, how its deliveries are read, what its events are known by, and where they go
+//! that can't go anywhere else.
+//!
+//! Quarantine takes what can't be a dead letter, and what the disk has spoilt: it waits there for an operator.
+
+use std::sync::Arc;
+
+use prometheus::IntCounterVec;
+
+use super::{ForwardError, Now, refusal::Refusal};
+use crate::{
+    deliver::{
+        dead_letter::Quarantined,
+        decode::{Rules, Undecodable, decode, recycle},
+        deduplicate::{Attempt, Claim, Claims, Id},
+        quarantine::Quarantine,
+        route::Router,
+    },
+    event::{Decoded, Event},
+    observe::metrics::Metrics,
+    source::{Origin, SourceKind, SourceName},
+    spool::{Damage, Spool, StoredDelivery, position::Position},
+};
+
+/// Memory for more events than this is not kept from one delivery for the next.
+const EVENTS_KEPT: usize = 1024;
+
+pub(super) struct Source {
+    kind: SourceKind,
+    spool: Spool,
+    rules: Arc<Rules>,
+    router: Router,
+    claims: Claims,
+    quarantine: Quarantine,
+    metrics: Metrics,
+    /// Of the delivery that is dealt with, for its dead letters.
+    origin: Origin,
+    /// Memory for the name of the next event's topic, and for the events of the next delivery.
+    topic: String,
+    events: Vec<Decoded<'static>>,
+}
+
+impl Source {
+    pub fn new(
+        kind: SourceKind,
+        spool: Spool,
+        (rules, router): (Arc<Rules>, Router),
+        (claims, quarantine): (Claims, Quarantine),
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            kind,
+            spool,
+            rules,
+            router,
+            claims,
+            quarantine,
+            metrics,
+            origin: Origin::Sender,
+            topic: String::new(),
+            events: Vec::new(),
+        }
+    }
+
+    pub fn name(&self) -> &SourceName {
+        self.spool.source()
+    }
+
+    pub fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules.clone()
+    }
+
+    /// Deals with a delivery that a lane has read.
+    pub fn come_to(&mut self, stored: &StoredDelivery) {
+        self.come_back_to(stored);
+        self.claims.come_from(self.origin);
+    }
+
+    /// The same for one of which an event still waits.
+    pub fn come_back_to(&mut self, stored: &StoredDelivery) {
+        self.origin = Origin::of(&stored.delivery.headers);
+    }
+
+    /// Memory for [`Source::decode`].
+    pub fn take_memory<'b>(&mut self) -> Vec<Decoded<'b>> {
+        recycle(std::mem::take(&mut self.events))
+    }
+
+    pub fn give_memory_back(&mut self, events: Vec<Decoded<'_>>) {
+        if events.capacity() <= EVENTS_KEPT {
+            self.events = recycle(events);
+        }
+    }
+
+    /// The events of a delivery, which is read with `rules`, this source's.
+    pub fn decode<'a>(
+        &self,
+        rules: &'a Rules,
+        stored: &'a StoredDelivery,
+        events: &mut Vec<Decoded<'a>>,
+    ) -> Result<(), Undecodable> {
+        let delivery = &stored.delivery;
+        decode(self.kind, rules, &delivery.body, &delivery.headers, events)
+    }
+
+    /// The name of an event's topic, to be given back with [`Source::give_topic_back`].
+    pub fn take_topic(&mut self, event: &Event<'_>) -> String {
+        let mut name = std::mem::take(&mut self.topic);
+        self.router.topic(self.spool.source(), event, &mut name);
+        name
+    }
+
+    pub fn give_topic_back(&mut self, name: String) {
+        self.topic = name;
+    }
+
+    /// Asks for the event at `position`. A claim is a promise to settle it.
+    pub fn claim(&mut self, event: &Event<'_>, position: Position, now: Now) -> Claim {
+        self.claims.claim(event, position, now.unix)
+    }
+
+    /// An element of the delivery is no event.
+    pub fn is_no_event(&self) {
+        self.claims.none();
+    }
+
+    /// The event with this id is where it can stay.
+    pub fn settled(&mut self, id: Option<Id>) {
+        self.claims.settled(id);
+    }
+
+    /// A transaction is about to be committed with what was settled since the last save.
+    pub fn prepare_ids(&mut self, attempt: Attempt, now: Now) {
+        self.claims.prepare(attempt, now.unix);
+    }
+
+    /// Ids of what was committed just before a crash count as saved.
+    pub fn take_over_ids(&mut self, committed: Attempt, now: Now) {
+        self.claims.take_over(committed, now.unix);
+    }
+
+    /// The transaction was taken back.
+    pub fn forget_unsaved_ids(&mut self) {
+        self.claims.forget_unsaved();
+    }
+
+    pub fn save_ids(&mut self, now: Now) {
+        self.claims.save(now.unix);
+    }
+
+    /// One more of what a metric counts for this source.
+    pub fn count(&self, counters: &IntCounterVec, what: &str) {
+        self.count_by(counters, what, 1);
+    }
+
+    pub fn count_by(&self, counters: &IntCounterVec, what: &str, n: u64) {
+        counters.with_label_values(&[self.name().as_str(), what]).inc_by(n);
+    }
+
+    /// Keeps the original of a refused event, and says where.
+    pub fn quarantine(&self, refusal: &Refusal<'_>, now: Now) -> Result<Quarantined, ForwardError> {
+        let letter = refusal.letter(self.name(), self.origin);
+        let kept = self.quarantine.keep(&letter, now.unix).map_err(ForwardError::Quarantine)?;
+        self.count(&self.metrics.quarantined, letter.reason);
+        tracing::warn!(
+            source = %letter.source,
+            position = %letter.position,
+            reason = letter.reason,
+            error = letter.error,
+            path = %kept.path.display(),
+            "event written to quarantine",
+        );
+        Ok(kept)
+    }
+
+    /// A range of the spool that can't be read as deliveries: no event will come of it.
+    pub fn quarantine_damage(&mut self, damage: &Damage, now: Now) -> Result<(), ForwardError> {
+        self.claims.release(damage.first_sequence..damage.next_sequence, now.unix);
+        let source = self.spool.source();
+        let kept = self
+            .quarantine
+            .keep_damage(source, damage, now.unix)
+            .map_err(ForwardError::Quarantine)?;
+        self.metrics.spool_damage.with_label_values(&[source.as_str()]).inc();
+        self.count(&self.metrics.quarantined, "damage");
+        tracing::error!(
+            %source,
+            damage = %damage,
+            path = %kept.path.display(),
+            "range of the spool is damaged: bytes copied to quarantine, events not delivered",
+        );
+        Ok(())
+    }
+}
+
+/// Names what decides about topics; another text for what may name an event's topic otherwise.
+pub(super) fn routing(router: &Router, rules: &Rules) -> String {
+    format!("{:08x}", crc32c::crc32c(format!("{router:?} {rules:?}").as_bytes()))
+}
