@@ -124,3 +124,52 @@ fn more_refused_events_than_there_is_room_for_stop_no_other() {
     }
     assert!(everything_else_is_on_its_topic(&history), "the others wait for the dead letters");
 }
+
+/// Takes in deliveries of one event that is refused, until there are so many that `is_meant`.
+fn append_refused(
+    history: &mut History,
+    times: usize,
+    is_meant: impl Fn(Option<&str>) -> bool,
+) -> Vec<String> {
+    let mut ids = Vec::new();
+    while ids.len() < times {
+        let batch = history.sender.batch(0);
+        let [id] = &batch.ids[..] else { continue };
+        let sent = &history.sender.sent[id];
+        if sent.fate != Fate::Refused || !is_meant(sent.topic.as_deref()) {
+            continue;
+        }
+        let sequences = history.processes[0].writer.append_group(&[batch.delivery]).expect("room");
+        history.books.acknowledged(&batch.ids, 0, sequences[0]);
+        ids.push(batch.ids[0].clone());
+    }
+    ids
+}
+
+/// A topic lags, and one of its events is found out to be refused when it comes back: behind it in the spool there
+/// are dead letters that were written long ago.
+#[test]
+fn a_refusal_that_is_found_late_repeats_no_later_dead_letter() {
+    let mut history = calm();
+    history.config.size_limit = 1 << 20;
+    history.start_process();
+    let lagging = "sim.lead-activity.filloutform".to_owned();
+    history.cluster.borrow_mut().troubles.insert(lagging.clone(), Trouble::Failing);
+    let late = append_refused(&mut history, 1, |topic| topic == Some(&lagging));
+    let others = append_refused(&mut history, 5, |topic| topic != Some(&lagging));
+    history.step_until(|history| {
+        let seen = history.look();
+        others.iter().all(|id| seen.dead_lettered.contains(id) || seen.quarantined.contains(id))
+    });
+    (0..100).for_each(|_| history.quiet_step(Duration::from_millis(5)));
+    assert!(
+        history.processes[0].forwarder.position().held.iter().any(|held| held.topic == lagging)
+    );
+    history.all_is_well();
+    history.drain();
+    let seen = history.look();
+    assert!(seen.dead_lettered.contains(&late[0]) || seen.quarantined.contains(&late[0]));
+    let again: Vec<_> = seen.records.iter().filter(|(_, records)| **records > 1).collect();
+    assert!(again.is_empty(), "there more than once although nothing crashed: {again:?}");
+    history.check(true);
+}
