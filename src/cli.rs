@@ -2,18 +2,21 @@
 //!
 //! Exit codes: 0 all is well; 1 `check` or a tool found something, the service could not go on,
 //! `drain` left something, or `simulate` found a reason for a sender to complain; 2 the command line
-//! or, for all but `check`, the configuration is wrong.
+//! or, for all but `check`, the configuration is wrong (of `config` and `man`, what was asked for is not there).
 
 pub mod journal;
 
 mod backfill;
 mod check;
+mod completions;
 mod demo;
 mod drain;
 mod logging;
+mod man;
 mod program;
 mod progress;
 mod recipients;
+mod reference;
 mod replay;
 mod serve;
 mod simulate;
@@ -30,7 +33,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
     config::{Config, Kafka},
@@ -44,7 +47,7 @@ use crate::{
 #[command(name = "millrace", version)]
 #[command(after_help = "\
 Configuration is a TOML file, or the environment, or both; the environment goes over the file.
-config/default.toml in the source documents every key.")]
+`millrace config` prints every key with its default.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -57,7 +60,10 @@ enum Command {
     Replay(replay::Options),
     Serve(serve::Options),
     Check(check::Options),
+    Completions(completions::Options),
+    Config(reference::Options),
     Drain(drain::Options),
+    Man(man::Options),
     Simulate(Box<simulate::Options>),
     Spool(spool::Options),
     Topics(topics::Options),
@@ -131,6 +137,13 @@ pub fn run(
         Ok(Cli { command: Command::Topics(options) }) => {
             topics::run(&options, environment, program, out, errors)
         }
+        Ok(Cli { command: Command::Completions(options) }) => {
+            completions::run(&options, Cli::command(), out)
+        }
+        Ok(Cli { command: Command::Man(options) }) => {
+            man::run(&options, Cli::command(), out, errors)
+        }
+        Ok(Cli { command: Command::Config(options) }) => reference::run(&options, out, errors),
         // Help and version are "errors" too; where they belong, and their code, clap knows.
         Err(error) => {
             if error.use_stderr() {
