@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, process::Command};
 
 use crate::{
-    made::made,
+    made::{made, make},
     root::Root,
     tools::{read, run},
 };
@@ -136,6 +136,21 @@ fn the_archive_has_one_folder_with_a_program_that_runs_and_what_installs_it_by_h
     assert_eq!(has("default.toml"), read("config/default.toml").as_bytes());
     assert!(!has("man/millrace.1.gz").is_empty() && !has("completions/_millrace").is_empty());
     assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 1);
+}
+
+#[test]
+fn the_same_binary_gives_the_same_packages_byte_for_byte() {
+    let (first, folder) = (made(), tempfile::tempdir().expect("a temporary folder can be made"));
+    make(THIS, folder.path());
+    let mut files = 0;
+    for entry in fs::read_dir(folder.path()).expect("it is made") {
+        let again = entry.expect("it can be listed").path();
+        let name = again.file_name().expect("a file").to_string_lossy().into_owned();
+        let same = fs::read(first.file(THIS, &name)).ok() == fs::read(&again).ok();
+        assert!(same, "{name}");
+        files += 1;
+    }
+    assert_eq!(files, 3);
 }
 
 #[test]

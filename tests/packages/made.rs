@@ -30,9 +30,9 @@ pub fn made() -> &'static Made {
     })
 }
 
-/// Both the same, but for the version.
+/// Both the same, but for the version. One at a time: they are laid out in the same place.
 #[track_caller]
-fn make(version: &str, folder: &Path) {
+pub fn make(version: &str, folder: &Path) {
     let mut script = Command::new(repository(".ci/release/packages"));
     script.env("PACKAGE_VERSION", version).env("PACKAGE_COMPRESSION", "fast");
     // That of the test's own build is no business of theirs.
