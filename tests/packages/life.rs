@@ -184,17 +184,24 @@ fn a_deb_keeps_a_backlog_through_upgrade_removal_and_purge() {
     assert_eq!(machine.segments(), 1);
 }
 
+/// As UPGRADING.md has it for what was installed by hand before.
 #[test]
-fn a_deb_that_was_never_started_leaves_nothing() {
+fn a_deb_keeps_the_configuration_that_it_finds_and_leaves_nothing_if_it_was_never_started() {
     let machine = Machine { root: Root::new(), kind: &DEB };
-    machine.install(DEB.install, THIS);
-    fs::create_dir(machine.root.path("/var/lib/millrace")).expect("a folder can be made");
+    let root = &machine.root;
+    let (folder, file) = (root.path("/etc/millrace"), "/etc/millrace/environment");
+    fs::create_dir(&folder).expect("a folder can be made");
+    fs::write(root.path(file), "MILLRACE_LOG__FORMAT=text\n").expect("it can be written");
+    machine.install(&["dpkg", "--force-confold", "--install"], THIS);
+    assert_eq!(root.read(file), "MILLRACE_LOG__FORMAT=text\n");
+
+    fs::create_dir(root.path("/var/lib/millrace")).expect("a folder can be made");
     let said = machine.apply(&["dpkg", "--purge"], "millrace");
     assert!(!said.contains("stays"), "{said}");
     for place in
         ["/var/lib/millrace", "/etc/millrace", "/usr/bin/millrace", "/usr/share/doc/millrace"]
     {
-        assert!(!machine.root.path(place).exists(), "{place}");
+        assert!(!root.path(place).exists(), "{place}");
     }
 }
 
