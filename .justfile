@@ -27,6 +27,10 @@ deny:
 test *what:
     tests/run {{ what }}
 
+# The Dockerfile, built and run in a container engine (root).
+image:
+    tests/image
+
 # The main job in 30 seconds.
 demo:
     cargo run --release -- demo

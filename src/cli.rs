@@ -2,19 +2,22 @@
 //!
 //! Exit codes: 0 all is well; 1 `check` or a tool found something, the service could not go on,
 //! `drain` left something, or `simulate` found a reason for a sender to complain; 2 the command line
-//! or, for all but `check`, the configuration is wrong.
+//! or, for all but `check`, the configuration is wrong (of `config` and `man`, what was asked for is not there).
 
 pub mod journal;
 
 mod backfill;
 mod check;
+mod completions;
 mod context;
 mod demo;
 mod drain;
 mod logging;
+mod man;
 mod program;
 mod progress;
 mod recipients;
+mod reference;
 mod replay;
 mod serve;
 mod simulate;
@@ -30,7 +33,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::context::{ConfigFile, Context, Exit};
 use crate::{
@@ -44,8 +47,8 @@ use crate::{
 #[derive(Parser)]
 #[command(name = "millrace", version)]
 #[command(after_help = "\
-Configuration is a TOML file, or the environment, or both; the environment goes over the file.
-config/default.toml in the source documents every key.")]
+Configuration is a TOML file, or the environment, or both; the environment overrides the file.
+`millrace config` prints every key with its default.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -58,7 +61,10 @@ enum Command {
     Replay(replay::Options),
     Serve(serve::Options),
     Check(check::Options),
+    Completions(completions::Options),
+    Config(reference::Options),
     Drain(drain::Options),
+    Man(man::Options),
     Simulate(Box<simulate::Options>),
     Spool(spool::Options),
     Topics(topics::Options),
@@ -114,8 +120,15 @@ pub fn run(
     let ended = match command {
         Command::Backfill(options) => backfill::run(options, context),
         Command::Check(options) => check::run(options, context),
+        Command::Completions(options) => {
+            Ok(completions::run(&options, Cli::command(), context.out))
+        }
+        Command::Config(options) => Ok(reference::run(&options, context.out, context.errors)),
         Command::Demo(options) => demo::run(&options, context),
         Command::Drain(options) => drain::run(options, context),
+        Command::Man(options) => {
+            Ok(man::run(&options, Cli::command(), context.out, context.errors))
+        }
         Command::Replay(options) => replay::run(options, context),
         Command::Serve(options) => serve::run(options, context),
         Command::Simulate(options) => simulate::run(&options, context),

@@ -1,5 +1,5 @@
 //! Dockerfile and compose, as they stand. There is no container engine here: what can be looked at
-//! without one is, and `container` runs what the Dockerfile makes.
+//! without one is, `container` runs what the Dockerfile makes, and `tests/image` has an engine.
 
 use std::{fs, process::Command};
 

@@ -1,0 +1,48 @@
+//! `millrace completions`: what a shell needs to complete this command line.
+
+use std::io::Write;
+
+use clap::{Args, Command};
+use clap_complete::Shell;
+
+use super::print;
+
+/// Print completions of this command line for a shell
+///
+/// The packages for Debian and for RPM distributions install those of bash, zsh and fish. By hand, for bash:
+/// `millrace completions bash >/etc/bash_completion.d/millrace`.
+#[derive(Args)]
+pub(super) struct Options {
+    /// The shell that is to read them
+    #[arg(value_name = "SHELL", value_enum)]
+    shell: Shell,
+}
+
+pub(super) fn run(options: &Options, mut command: Command, out: &mut dyn Write) -> u8 {
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(options.shell, &mut command, name, &mut script);
+    print(out, String::from_utf8_lossy(&script));
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, ValueEnum};
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn each_shell_is_told_of_each_command() {
+        for shell in Shell::value_variants() {
+            let mut out = Vec::new();
+            assert_eq!(run(&Options { shell: *shell }, Cli::command(), &mut out), 0);
+            let script = String::from_utf8(out).expect("it is text");
+            for command in Cli::command().get_subcommands() {
+                assert!(script.contains(command.get_name()), "{shell}: {}", command.get_name());
+            }
+            assert!(script.contains("connect"), "{shell} is told of no option");
+        }
+    }
+}

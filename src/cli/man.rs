@@ -1,0 +1,162 @@
+//! `millrace man`: the manual pages of this command line, made of the same texts as its help.
+
+use std::{
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Command};
+use clap_mangen::Man;
+
+use super::print;
+
+/// Print the manual page of a command, or write all of them into a folder
+///
+/// `millrace man | man --local-file -` shows the first of them. The packages for Debian and for RPM
+/// distributions install them all.
+///
+/// Exit codes: 0 all is well; 1 the folder can't be written; 2 there is no such command.
+#[derive(Args)]
+pub(super) struct Options {
+    /// The command whose page is wanted, as in `millrace man spool inspect`; without it, the page of millrace
+    #[arg(value_name = "COMMAND")]
+    of: Vec<String>,
+
+    /// Write the page of each command into this folder, which is made where it is missing
+    #[arg(long, value_name = "FOLDER", conflicts_with = "of")]
+    directory: Option<PathBuf>,
+}
+
+pub(super) fn run(
+    options: &Options,
+    command: Command,
+    out: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> u8 {
+    if let Some(folder) = &options.directory {
+        return match write_all(command, folder) {
+            Ok(()) => 0,
+            Err(error) => {
+                let folder = folder.display();
+                print(
+                    errors,
+                    format_args!("the manual pages can't be written to {folder}: {error}\n"),
+                );
+                1
+            }
+        };
+    }
+    match page(command, &options.of) {
+        Some(page) => {
+            print(out, page);
+            0
+        }
+        None => {
+            let words = options.of.join(" ");
+            print(
+                errors,
+                format_args!(
+                    "millrace has no command `{words}`; `millrace help` lists the commands\n"
+                ),
+            );
+            2
+        }
+    }
+}
+
+fn write_all(command: Command, folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(command, folder)
+}
+
+/// `None` where a word of `of` is no command of the one before it.
+fn page(command: Command, of: &[String]) -> Option<String> {
+    let mut command = command.disable_help_subcommand(true);
+    // Gives each command the name that its page has: `millrace-spool-inspect`.
+    command.build();
+    let mut command = &command;
+    for word in of {
+        command = command.find_subcommand(word)?;
+    }
+    let mut page = Vec::new();
+    // Writing to memory can't fail.
+    let _ = Man::new(command.clone()).render(&mut page);
+    Some(String::from_utf8_lossy(&page).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    /// Exit code, standard output, standard error.
+    fn ran(options: &Options) -> (u8, String, String) {
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        let code = run(options, Cli::command(), &mut out, &mut errors);
+        let text = |bytes| String::from_utf8(bytes).expect("it is text");
+        (code, text(out), text(errors))
+    }
+
+    fn of(words: &[&str]) -> Options {
+        Options { of: words.iter().map(|word| (*word).to_owned()).collect(), directory: None }
+    }
+
+    #[test]
+    fn a_folder_gets_one_page_for_each_command_and_each_is_what_is_printed_for_its_words() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let place = folder.path().join("man/man1");
+        let options = Options { of: Vec::new(), directory: Some(place.clone()) };
+        assert_eq!(ran(&options), (0, String::new(), String::new()));
+        let mut pages = Vec::new();
+        for entry in fs::read_dir(&place).expect("it is made") {
+            let path = entry.expect("it can be listed").path();
+            let text = fs::read_to_string(&path).expect("it can be read");
+            pages.push(path.file_stem().expect("a name").to_string_lossy().into_owned());
+            let name = pages.last().expect("it is there");
+            let words: Vec<_> = name.split('-').skip(1).collect();
+            // No command has a hyphen in its name but for `replay dead-letters`.
+            let words = if name == "millrace-replay-dead-letters" {
+                vec!["replay", "dead-letters"]
+            } else {
+                words
+            };
+            assert_eq!(ran(&of(&words)), (0, text, String::new()), "{name}");
+        }
+        for page in ["millrace", "millrace-serve", "millrace-spool-inspect", "millrace-man"] {
+            assert!(pages.iter().any(|found| found == page), "{pages:?}");
+        }
+        assert!(!pages.iter().any(|page| page.contains("help")), "{pages:?}");
+    }
+
+    #[test]
+    fn a_page_says_what_the_help_says() {
+        let (code, page, _) = ran(&of(&["check"]));
+        assert_eq!(code, 0);
+        for part in [".TH", "millrace\\-check", "Check the configuration", "\\-\\-connect"] {
+            assert!(page.contains(part), "{part} in {page}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_none_has_no_page() {
+        let (code, out, errors) = ran(&of(&["spool", "mend"]));
+        assert_eq!((code, out.as_str()), (2, ""));
+        assert_eq!(
+            errors,
+            "millrace has no command `spool mend`; `millrace help` lists the commands\n"
+        );
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+        let folder = file.path().join("man1");
+        let options = Options { of: Vec::new(), directory: Some(folder.clone()) };
+        let (code, _, errors) = ran(&options);
+        assert_eq!(code, 1);
+        assert!(errors.contains(&folder.display().to_string()), "{errors}");
+    }
+}
