@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn a_section_comes_with_the_comment_before_it_and_with_what_is_below_it() {
         let oauth = part("oauth").expect("a section");
-        assert!(oauth.starts_with("# The service's own tokens, for senders"), "{oauth}");
+        assert!(oauth.starts_with("# Tokens that the service issues itself, for"), "{oauth}");
         assert!(oauth.contains("\n\n# One table for each client; its name is the client's id"));
         assert!(oauth.contains("#[oauth.clients.marketo]\n"), "{oauth}");
         let spool = part("spool").expect("a section");

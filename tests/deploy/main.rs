@@ -11,6 +11,7 @@
 //! - `container`: the Dockerfile's own steps, and what they make run as the chart runs it
 //! - `unit`: the systemd unit
 //! - `topics`: what `millrace topics` prints for AsyncAPI's tools and for Strimzi
+//! - `quotes`: that the runbook quotes what the program says
 //! - `documents`: the manifest of the README
 
 #[path = "../support/mod.rs"]
@@ -28,6 +29,7 @@ mod container;
 mod documents;
 mod drain;
 mod image;
+mod quotes;
 mod topics;
 mod unit;
 mod values;
