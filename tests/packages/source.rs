@@ -34,7 +34,8 @@ fn the_package_has_what_the_program_is_built_of_and_its_documents_and_nothing_el
             "README.md",
             "SECURITY.md",
             "UPGRADING.md",
-            "build.rs"
+            "build.rs",
+            "deploy/METRICS.md"
         ]
     );
 
