@@ -14,6 +14,7 @@ mod demo;
 mod drain;
 mod logging;
 mod man;
+mod output;
 mod program;
 mod progress;
 mod recipients;
@@ -35,7 +36,10 @@ use std::{
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use self::context::{ConfigFile, Context, Exit};
+use self::{
+    context::{ConfigFile, Context, Exit},
+    output::Output,
+};
 use crate::{
     config::{Config, Kafka},
     service::{DrainEnd, Left},
@@ -103,20 +107,32 @@ pub fn run(
     out: &mut dyn Write,
     errors: &mut dyn Write,
 ) -> u8 {
+    let mut output = Output::new(out);
+    let environment = environment.into_iter().collect();
+    let code = command(arguments, Context { program, environment, out: &mut output, errors });
+    match output.failure() {
+        Some(error) => {
+            print(errors, format_args!("millrace: the output is not complete: {error}\n"));
+            code.max(1)
+        }
+        None => code,
+    }
+}
+
+fn command(arguments: impl IntoIterator<Item = OsString>, mut context: Context<'_>) -> u8 {
+    let context = &mut context;
     let command = match Cli::try_parse_from(arguments) {
         Ok(Cli { command }) => command,
         // Help and version are "errors" too; where they belong, and their code, clap knows.
         Err(error) => {
             if error.use_stderr() {
-                print(errors, error.render());
+                print(context.errors, error.render());
             } else {
-                print(out, error.render());
+                print(context.out, error.render());
             }
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    let environment = environment.into_iter().collect();
-    let context = &mut Context { program, environment, out, errors };
     let ended = match command {
         Command::Backfill(options) => backfill::run(options, context),
         Command::Check(options) => check::run(options, context),

@@ -47,11 +47,13 @@ impl fmt::Display for Difference {
 
 /// Topics that are made in one request: a broker makes each partition's files before it answers.
 const TOGETHER: usize = 20;
+/// How long the cluster may take to answer at all: as long as `check --connect` gives it.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
 /// Between two tries to make what the cluster could not make just now.
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Sees to it that each of `names` is there, as `topics` has it; one answer for each, in order. The
-/// cluster may take `patience` to answer at all, and as long again until it shows what was made.
+/// cluster may take `patience` for each later answer, and as long again until it shows what was made.
 pub fn ensure_topics(
     kafka: &config::Kafka,
     topics: &config::Topics,
@@ -94,7 +96,7 @@ impl Ask for Asked<'_> {
         let inspector = Inspector::new(self.kafka, Some(self.topics))?;
         // The first question also looks at the addresses that the cluster names.
         match std::mem::take(&mut self.is_first) {
-            true => inspector.reach(first, self.patience)?,
+            true => inspector.reach(first, self.patience.min(FIRST_ANSWER))?,
             false => inspector.first_answer(first, self.patience, &mut || Ok(()))?,
         };
         inspector.shown(names, self.patience)
@@ -159,7 +161,7 @@ fn ensure(
 
 fn never_shown(name: String) -> (String, Ensured) {
     let why = format!(
-        "topic `{name}` exists, or may not be made, and may not be seen: the principal needs Describe \
+        "topic `{name}` is not visible, or the principal is not allowed to create it: it needs Describe \
          and Create on it"
     );
     (name, Ensured::Refused(why))

@@ -76,7 +76,7 @@ impl TopicInfo {
             Some(Code::LeaderNotAvailable) => format!("topic `{name}` has no leader now"),
             Some(Code::TopicAuthorizationFailed) => {
                 let run = advice.allow_unseen(name);
-                format!("topic `{name}` may not be seen, if it exists; run: {run}")
+                format!("topic `{name}` does not exist or is not visible; run: {run}")
             }
             Some(code) => format!("topic `{name}`: {code}"),
         };

@@ -32,6 +32,7 @@ use super::{
     disk::{self, DiskFile, FileId},
     error::{AppendError, Limit},
     frame,
+    position::Position,
     queue::Queue,
     retention,
     segment::HEADER_LENGTH,
@@ -98,7 +99,7 @@ impl Writer {
         let begin = shared.look(|ledger| ledger.durable_end());
         let mut outcome = self.store(group, begin, bytes);
         match outcome {
-            Err(NotWritten::Short(Limit::Volume, _)) if retention::make_room(&shared.folder) => {
+            Err(NotWritten::Short(Limit::Volume, _)) if self.make_room() => {
                 outcome = self.store(group, begin, bytes);
             }
             Err(NotWritten::Displaced) => {
@@ -115,12 +116,13 @@ impl Writer {
 
     /// Full if writing `bytes` would leave the volume below its reserve, even after delivered
     /// segments have given way.
-    fn keep_reserve(&self, bytes: u64) -> Result<(), AppendError> {
-        let folder = &self.shared.folder;
+    fn keep_reserve(&mut self, bytes: u64) -> Result<(), AppendError> {
+        let shared = self.shared.clone();
+        let folder = &shared.folder;
         let reserve = folder.config.reserve;
         while !folder.reserve.take() {
-            if !retention::make_room(folder) {
-                return Err(self.shared.full(Limit::Reserve { bytes: reserve }));
+            if !self.make_room() {
+                return Err(shared.full(Limit::Reserve { bytes: reserve }));
             }
         }
         if reserve == 0 {
@@ -136,10 +138,37 @@ impl Writer {
                     return Ok(());
                 }
             }
-            if !retention::make_room(folder) {
-                return Err(self.shared.full(Limit::Reserve { bytes: reserve }));
+            if !self.make_room() {
+                return Err(shared.full(Limit::Reserve { bytes: reserve }));
             }
         }
+    }
+
+    /// Removes one delivered segment, if there is one. The last segment of this spool is one too, once all of
+    /// it is delivered: on a small volume it may be all that the space went to.
+    fn make_room(&mut self) -> bool {
+        let folder = self.shared.folder.clone();
+        retention::make_room(&folder) || (self.leave_delivered() && retention::make_room(&folder))
+    }
+
+    /// Begins a new segment if all of the last one is delivered, so that the last one can be removed.
+    fn leave_delivered(&mut self) -> bool {
+        let Some(active) = &self.active else { return false };
+        let end = self.shared.look(|ledger| ledger.durable_end());
+        let low = self.shared.look(|ledger| ledger.low().position);
+        let is_delivered = active.length > HEADER_LENGTH && low >= Position::start_of(end);
+        if !is_delivered || self.check_in_place(active).is_err() {
+            return false;
+        }
+        match self.begin_segment(end) {
+            Ok(begun) => self.active = Some(begun),
+            Err(NotWritten::Broken(reason)) => {
+                self.shared.poison(&reason);
+                return false;
+            }
+            Err(_) => return false,
+        }
+        true
     }
 
     /// What a group that is not on disk means for the spool.

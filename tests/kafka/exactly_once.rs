@@ -192,7 +192,7 @@ fn of_two_bridges_with_the_same_spool_the_second_goes_on_and_the_first_ends_for_
     let tool = first.tool(&["serve"]);
     assert!(!tool.status.success(), "a supervisor's restart doesn't stop the second one");
     let text = String::from_utf8_lossy(&tool.stderr).into_owned();
-    assert!(text.contains("remove that file"), "{text}");
+    assert!(text.contains("remove this file"), "{text}");
 
     deliver(&second, &mut subscription, &mut ledger, 2);
     second.wait_until_drained(PATIENCE);

@@ -131,7 +131,7 @@ fn a_spool_whose_copy_another_instance_has_delivered_is_not_drained_and_the_tool
     assert!(refused.contains("another instance goes on with a copy of spool"), "{refused}");
     let (undelivered, problems) = inspect(&first, 1);
     assert_eq!(undelivered, 1, "as far as this one knows");
-    let told = "stop the other one and remove that file";
+    let told = "stop the other one and remove this file";
     assert!(problems.iter().any(|problem| problem.contains(told)), "{problems:?}");
     let refused = exits(&first.tool(&["drain"]), 1);
     assert!(refused.contains(told), "{refused}");

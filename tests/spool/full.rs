@@ -181,6 +181,27 @@ fn delivered_segments_give_way_to_the_reserve_oldest_first_and_undelivered_ones_
 }
 
 #[test]
+fn a_last_segment_that_is_delivered_gives_way_too_before_and_after_a_restart() {
+    let disk = SimulatedDisk::new(1);
+    let config = Config { reserve: 10_000, ..config() };
+    let (mut writer, spool) = try_open(&disk, &config, None).unwrap();
+    append_series(&mut writer, 1..3, 200);
+    disk.set_capacity(disk.used() + 10_100);
+    assert_eq!(limit(append(&mut writer, body(3, 200))), Limit::Reserve { bytes: 10_000 });
+    spool.delivered(Position::start_of(3));
+    append_series(&mut writer, 3..5, 200);
+    assert_eq!(segments(&disk), [3]);
+
+    disk.set_capacity(disk.used() + 10_100);
+    drop((writer, spool));
+    let (mut writer, spool) = try_open(&disk, &config, None).unwrap();
+    spool.delivered(Position::start_of(5));
+    append_series(&mut writer, 5..6, 200);
+    assert_eq!(segments(&disk), [5]);
+    assert_reads_series(&spool, 5..6, 200);
+}
+
+#[test]
 fn a_full_volume_is_full_and_not_poison_and_leaves_no_part_of_a_frame() {
     let disk = SimulatedDisk::new(1);
     let (mut writer, spool) = open(&disk);
