@@ -14,7 +14,7 @@ fn each_text_that_the_runbook_quotes_is_said_by_the_program_or_is_a_heading() {
     let mut known = one_line(&code(Path::new("src")));
     for document in HEADINGS {
         let headings =
-            read(document).lines().filter(|line| line.starts_with('#')).collect::<String>();
+            read(document).lines().filter(|line| line.starts_with(['#', '*'])).collect::<String>();
         known += &headings;
     }
     known += &read(DASHBOARD);

@@ -68,5 +68,8 @@ fn name_of(record: &Stored) -> Option<&str> {
 
 fn text(saved: &Checkpoint) -> String {
     let Checkpoint { low, held, refused, number, .. } = saved;
+    // Without the sentence for people, which may be worded in another way.
+    let refused: Vec<_> =
+        refused.iter().map(|it| (it.position, it.topic.as_deref(), it.reason.as_str())).collect();
     format!("{low:?} {held:?} {refused:?} {number}")
 }
