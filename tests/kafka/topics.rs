@@ -1,8 +1,14 @@
 //! `millrace topics --create` against a real broker.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
-use crate::{admin, broker, consumers::topics, support::bridge::TOKEN};
+use crate::{
+    admin, broker,
+    consumers::topics,
+    support::{bridge::TOKEN, wait},
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs it; returns whether it was content, and what it printed.
 fn create(address: &str, prefix: &str, settings: &[(&str, &str)]) -> (Option<i32>, String) {
@@ -34,14 +40,17 @@ fn missing_topics_are_made_and_those_that_differ_are_named_and_left_alone() {
     assert_eq!(code, Some(1), "one differs: {text}");
     assert!(text.contains("partitions: 1, wanted 2; retention.ms: "), "{text}");
     assert!(text.contains("5 topics: 4 made, 1 differ, 0 failed"), "{text}");
-    let made = topics(&address);
+    // A broker lists what it was told of a moment later.
     for name in ["lead-activity", "notification", "observability", "dead-letter"] {
-        assert_eq!(made.get(&format!("{prefix}.{name}")), Some(&2), "{name}");
+        let topic = format!("{prefix}.{name}");
+        wait::until(name, PATIENCE, || topics(&address).get(&topic) == Some(&2));
     }
-    assert_eq!(made.get(&audit), Some(&1));
+    assert_eq!(topics(&address).get(&audit), Some(&1));
 
     admin::delete_topic(&address, &audit);
-    assert_eq!(create(&address, &prefix, &settings).0, Some(0));
+    wait::until("a topic that is gone", PATIENCE, || !topics(&address).contains_key(&audit));
+    let (code, text) = create(&address, &prefix, &settings);
+    assert_eq!(code, Some(0), "{text}");
     let (code, text) = create(&address, &prefix, &settings);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("0 made, 0 differ, 0 failed"), "{text}");
