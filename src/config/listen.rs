@@ -39,7 +39,7 @@ pub struct Listen {
     pub connections: usize,
     /// Largest head of a request, in bytes; at least 8 KiB.
     pub header_limit: usize,
-    /// Whose `x-forwarded-for` is believed; nobody's by default.
+    /// Proxies whose `x-forwarded-for` is believed; none by default.
     pub trusted_proxies: Vec<IpNet>,
     /// `None` is plain HTTP.
     pub tls: Option<Tls>,
