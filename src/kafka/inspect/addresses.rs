@@ -196,7 +196,7 @@ fn ask(question: &Question, broker: &Named) -> Answer {
     let cluster = Arc::new(Cluster::new(&kafka.bootstrap_servers));
     let mut native = properties::client(kafka);
     native.set("bootstrap.servers", broker.to_string());
-    let client = asking(native, &cluster).map_err(|error| properties::describe(&error))?;
+    let client = asking(kafka, native, &cluster).map_err(|error| properties::describe(&error))?;
     let answer = client.client().fetch_metadata(Some(topic), *within);
     drain(&client); // The reason for a failure comes as an event.
     // An answer of this broker's is the one that names others; the next one may be another broker's.

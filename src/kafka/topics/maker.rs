@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     config,
-    kafka::{advice::Advice, collision, errors, properties},
+    kafka::{advice::Advice, collision, errors, login::Given, properties},
 };
 
 /// Makes topics. Called from the directory's thread, and may block it.
@@ -39,6 +39,7 @@ pub enum Made {
 /// Makes topics through `CreateTopics`.
 pub(in crate::kafka) struct AdminMaker {
     native: ClientConfig,
+    kafka: config::Kafka,
     topics: config::Topics,
     advice: Advice,
     runtime: Runtime,
@@ -70,6 +71,7 @@ impl AdminMaker {
     ) -> io::Result<Self> {
         Ok(Self {
             native: native(kafka),
+            kafka: kafka.clone(),
             topics: topics.clone(),
             advice: Advice::new(kafka, Some(topics)),
             // The library's futures wake themselves: neither timers nor sockets are needed.
@@ -119,6 +121,9 @@ impl AdminMaker {
         validate_only: bool,
     ) -> Result<Vec<TopicResult>, KafkaError> {
         let admin: AdminClient<Quiet> = self.native.create_with_context(Quiet)?;
+        if let Err(problem) = Given::to_client_of(&self.kafka).first(admin.inner()) {
+            return Err(KafkaError::ClientCreation(problem));
+        }
         let settings = &self.topics.config;
         let new = |topic| {
             let replicas = TopicReplication::Fixed(self.topics.replication_factor);
@@ -159,7 +164,7 @@ impl AdminMaker {
                 "{what}; change topics.partitions, topics.replication_factor or topics.config to \
                  what the cluster's policy allows"
             )),
-            Code::InvalidTopic => Made::Refused(collision::describe(&self.native, topic)),
+            Code::InvalidTopic => Made::Refused(collision::describe(&self.kafka, &self.native, topic)),
             Code::UnsupportedVersion | Code::UnsupportedFeature => {
                 Made::Refused(format!("{what}; run: {}", self.advice.create(topic)))
             }
@@ -184,6 +189,7 @@ impl TopicMaker for AdminMaker {
 
     fn renew(&mut self, kafka: &config::Kafka) {
         self.native = native(kafka);
+        self.kafka = kafka.clone();
     }
 }
 
