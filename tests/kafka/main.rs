@@ -9,6 +9,7 @@ mod admin;
 mod broker;
 mod consumers;
 mod jars;
+mod identity;
 mod ledger;
 mod slow_line;
 
@@ -41,4 +42,6 @@ mod repeats;
 mod replaced_password;
 mod replay;
 mod shares;
+mod token_trouble;
+mod tokens;
 mod topics;
