@@ -240,7 +240,7 @@ fn try_to_make(
     for (name, made) in maker.validate(missing) {
         let text = match made {
             Made::Created | Made::Exists => continue,
-            Made::NotYet(text) | Made::Refused(text) => text,
+            Made::NotYet(text) | Made::NoAnswer(text) | Made::Refused(text) => text,
         };
         report.trouble(&name, text);
     }

@@ -34,6 +34,7 @@ mod exactly_once;
 mod full_spool;
 mod held_topic;
 mod large_cluster;
+mod no_kafka;
 mod once_tools;
 mod outage;
 mod payloads;

@@ -32,6 +32,8 @@ pub enum Made {
     Exists,
     /// The cluster's trouble: tried again soon, and nobody need do anything.
     NotYet(String),
+    /// The request itself got no answer. Tried again soon as well, by whom has the time.
+    NoAnswer(String),
     /// Tried again with backoff; the text says what to do.
     Refused(String),
 }
@@ -106,7 +108,10 @@ impl AdminMaker {
                     KafkaError::AdminOpCreation(_) | KafkaError::Nul(_) => {
                         Made::Refused(format!("cannot create topic `{topic}`: {error}"))
                     }
-                    other => Made::NotYet(properties::describe(other)),
+                    other => Made::NoAnswer(format!(
+                        "cannot create topic `{topic}`: {}",
+                        properties::describe(other)
+                    )),
                 };
                 topics.iter().map(|topic| (topic.clone(), made(topic))).collect()
             }
@@ -176,7 +181,12 @@ impl AdminMaker {
             | Code::CoordinatorNotAvailable
             | Code::BrokerNotAvailable
             | Code::LeaderNotAvailable => Made::NotYet(what),
-            code if !errors::is_brokers_word(code) => Made::NotYet(what),
+            code if !errors::is_brokers_word(code) => Made::NoAnswer(format!(
+                "{what}: the cluster answers, and its controller does not within {} s; look at the \
+                 controller, or run: {}",
+                REQUEST.as_secs(),
+                self.advice.create(topic)
+            )),
             _ => Made::Refused(format!("{what}; run: {}", self.advice.create(topic))),
         }
     }
