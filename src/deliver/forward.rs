@@ -38,6 +38,7 @@ mod guarantee;
 mod held;
 mod lane;
 mod lanes;
+mod latency;
 mod link;
 mod out;
 mod outcomes;

@@ -56,6 +56,7 @@ impl AtLeastOnce {
                 owners.source.count(&owners.source.metrics().dead_letters, reason);
             }
         }
+        owners.source.latency_mut().delivered(slot.received_at, answer.at);
         if let Some(settled) = owners.delivered(answer) {
             self.settle_id(settled.position, settled.identity, owners.source);
         }

@@ -15,6 +15,7 @@ use crate::{
     deliver::deduplicate::{Claim, Id},
     event::{Decoded, Event},
     kafka::produce::{Sink, TopicState},
+    source::UnixMillis,
     spool::position::Position,
 };
 
@@ -27,6 +28,8 @@ pub(super) struct Candidate {
     pub topic: Option<TopicId>,
     /// What it is known by, if it is an event with an id.
     pub identity: Option<Id>,
+    /// When its delivery was received.
+    pub received_at: UnixMillis,
 }
 
 /// What became of one event.
@@ -41,8 +44,8 @@ pub(super) enum Dispatched {
 }
 
 impl Candidate {
-    pub fn new(lane: LaneId, position: Position) -> Self {
-        Self { lane, position, topic: None, identity: None }
+    pub fn new(lane: LaneId, position: Position, received_at: UnixMillis) -> Self {
+        Self { lane, position, topic: None, identity: None, received_at }
     }
 
     /// Its place in the window, with a record for `topic`, which the sink does not have yet.
@@ -54,6 +57,7 @@ impl Candidate {
             identity: self.identity,
             size: RECORD_OVERHEAD,
             since: now.instant,
+            received_at: self.received_at,
             turn: 0,
             carries,
             state: State::Outstanding,
@@ -71,7 +75,7 @@ impl<S: Sink> Forwarder<S> {
         item: &Decoded<'_>,
         now: Now,
     ) -> Result<Dispatched, ForwardError> {
-        let candidate = Candidate::new(lane, position);
+        let candidate = Candidate::new(lane, position, self.source.received_at());
         match item {
             Ok(event) => {
                 let name = self.source.take_topic(event);

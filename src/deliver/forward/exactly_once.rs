@@ -204,6 +204,7 @@ impl ExactlyOnce {
             Carries::Event(stream) => owners.out.topics_mut().count_uncommitted(slot.topic, stream),
             Carries::DeadLetter { reason, .. } => self.refusals.count(reason),
         }
+        owners.source.latency_mut().acknowledged(slot.received_at, answer.at);
         if let Some(settled) = owners.delivered(answer) {
             self.dealt_with(settled.position);
             owners.source.settled(settled.identity);

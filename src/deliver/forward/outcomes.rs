@@ -23,6 +23,7 @@ pub(super) struct Answer {
     pub is_alone: bool,
     /// It comes from a broker: the record was not merely taken back.
     pub is_by_broker: bool,
+    pub at: Now,
 }
 
 /// What has been on its way for too long.
@@ -43,6 +44,7 @@ impl<S: Sink> Forwarder<S> {
         }
         self.out.recycle(outcomes);
         self.out.measure(now);
+        self.source.latency_mut().flush();
         let written = self.write_waiting(now);
         if self.must_rewind(now) {
             let (guarantee, mut owners) = self.split();
@@ -89,7 +91,7 @@ impl<S: Sink> Owners<'_, S> {
         let slot = self.lanes.slot(token).filter(|slot| slot.state == State::Outstanding)?.clone();
         let is_alone = self.out.fails_alone(&slot);
         let is_by_broker = self.out.answered(&slot, outcome, now);
-        Some(Answer { token, slot, is_alone, is_by_broker })
+        Some(Answer { token, slot, is_alone, is_by_broker, at: now })
     }
 
     /// The record is on its topic, or will be once a transaction is committed.

@@ -285,7 +285,11 @@ impl<S: Sink> Forwarder<S> {
             return Handled::finished();
         }
         let refusal = Refusal::of_body(position, undecodable, &stored.delivery.body);
-        match self.refuse(&Candidate::new(scope.lane, position), &refusal, now) {
+        match self.refuse(
+            &Candidate::new(scope.lane, position, self.source.received_at()),
+            &refusal,
+            now,
+        ) {
             Ok(Dispatched::Wait) => Handled::waits_at(scope.first),
             Ok(Dispatched::Sent | Dispatched::Passed) => Handled::finished(),
             Err(error) => Handled::failed_at(scope.first, error),

@@ -45,7 +45,7 @@ impl<S: Sink> Forwarder<S> {
         refusal: &Refusal<'_>,
         now: Now,
     ) -> Result<Dispatched, ForwardError> {
-        let Candidate { lane, position, topic, identity } = *candidate;
+        let Candidate { lane, position, topic, identity, .. } = *candidate;
         let Some(token) = self.lanes.next_token(lane) else { return Ok(Dispatched::Wait) };
         let stage = refusal.first_stage(self.out.record_limit());
         let stage = stage.max(self.guarantee.known_stage(position));

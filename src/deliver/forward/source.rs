@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use prometheus::IntCounterVec;
 
-use super::{ForwardError, Now, refusal::Refusal};
+use super::{ForwardError, Now, latency::Latency, refusal::Refusal};
 use crate::{
     deliver::{
         dead_letter::Quarantined,
@@ -18,7 +18,7 @@ use crate::{
     },
     event::{Decoded, Event},
     observe::metrics::Metrics,
-    source::{Origin, SourceKind, SourceName},
+    source::{Origin, SourceKind, SourceName, UnixMillis},
     spool::{Damage, Spool, StoredDelivery, position::Position},
 };
 
@@ -33,8 +33,10 @@ pub(super) struct Source {
     claims: Claims,
     quarantine: Quarantine,
     metrics: Metrics,
-    /// Of the delivery that is dealt with, for its dead letters.
+    latency: Latency,
+    /// Of the delivery that is dealt with: where it came from, for its dead letters, and when.
     origin: Origin,
+    received_at: UnixMillis,
     /// Memory for the name of the next event's topic, and for the events of the next delivery.
     topic: String,
     events: Vec<Decoded<'static>>,
@@ -48,6 +50,7 @@ impl Source {
         (claims, quarantine): (Claims, Quarantine),
         metrics: Metrics,
     ) -> Self {
+        let latency = Latency::new(spool.source().as_str(), &metrics);
         Self {
             kind,
             spool,
@@ -55,8 +58,10 @@ impl Source {
             router,
             claims,
             quarantine,
+            latency,
             metrics,
             origin: Origin::Sender,
+            received_at: 0,
             topic: String::new(),
             events: Vec::new(),
         }
@@ -78,6 +83,14 @@ impl Source {
         self.origin
     }
 
+    pub fn received_at(&self) -> UnixMillis {
+        self.received_at
+    }
+
+    pub fn latency_mut(&mut self) -> &mut Latency {
+        &mut self.latency
+    }
+
     pub fn rules(&self) -> Arc<Rules> {
         self.rules.clone()
     }
@@ -91,6 +104,7 @@ impl Source {
     /// The same for one of which an event still waits.
     pub fn come_back_to(&mut self, stored: &StoredDelivery) {
         self.origin = Origin::of(&stored.delivery.headers);
+        self.received_at = stored.delivery.received_at;
     }
 
     /// Memory for [`Source::decode`].

@@ -83,6 +83,7 @@ pub fn slot(topic: TopicId, sequence: u64, now: Now) -> window::Slot {
         identity: None,
         size: window::RECORD_OVERHEAD,
         since: now.instant,
+        received_at: now.unix,
         turn: 0,
         carries: window::Carries::Event(Stream::Other),
         state: window::State::Outstanding,

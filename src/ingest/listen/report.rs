@@ -13,7 +13,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-
+use prometheus::IntGauge;
 use tracing::{Level, debug, error, info, warn};
 
 use super::reply::Outcome;
@@ -47,6 +47,19 @@ pub struct Report {
 impl Report {
     pub fn new(listener: &'static str, metrics: &Metrics) -> Self {
         Self { listener, metrics: metrics.clone(), notices: Arc::default() }
+    }
+
+    /// A connection is open until what this gives is dropped.
+    pub fn opened(&self) -> Opened {
+        let open = self.metrics.connections.with_label_values(&[self.listener]);
+        open.inc();
+        Opened(open)
+    }
+
+    /// How many connections there may be.
+    pub fn limit(&self, connections: usize) {
+        let limit = i64::try_from(connections).unwrap_or(i64::MAX);
+        self.metrics.connections_limit.with_label_values(&[self.listener]).set(limit);
     }
 
     /// A request was answered, or its client disconnected. `detail` is for the log and holds no secret.
@@ -112,6 +125,15 @@ impl Report {
             Level::INFO => line!(info, "{} refused: {}", outcome.text()),
             _ => line!(debug, "{} answered"),
         }
+    }
+}
+
+/// An open connection, for its gauge.
+pub struct Opened(IntGauge);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

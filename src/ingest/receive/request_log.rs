@@ -27,6 +27,7 @@ impl<'a> RequestLog<'a> {
 
     pub fn body_came(&mut self, at: Instant, bytes: usize) {
         self.body_came = Some(at);
+        self.source.metrics.received_bytes.inc_by(bytes as u64);
         self.span.set("http.request.body.size", i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 

@@ -157,6 +157,7 @@ impl ExactlyOnce {
         let source = &mut *owners.source;
         source.count(&source.metrics().transactions, outcome);
         owners.out.topics_mut().committed();
+        source.latency_mut().committed(now);
         for (reason, letters) in self.refusals.counts() {
             source.count_by(&source.metrics().dead_letters, reason, letters);
         }

@@ -42,6 +42,7 @@ impl ExactlyOnce {
             source.count(&source.metrics().transactions, "aborted");
             source.forget_unsaved_ids();
             owners.out.topics_mut().aborted();
+            owners.source.latency_mut().taken_back();
             self.begin();
         }
         // Also after a commit that has happened: the next to commit shows that it is this process that goes on.
