@@ -9,17 +9,20 @@
 //! and reasons are words from this program.
 
 mod announce;
+mod exemplars;
+mod openmetrics;
 mod process;
 mod row;
 mod tries;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::{Counter, Encoder, Gauge, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::{Counter, Encoder, Gauge, Histogram, IntCounter, IntGauge, Registry, TextEncoder, proto::MetricFamily};
 
 use self::row::{metrics, row};
 
 pub use self::{
+    exemplars::Exemplars,
     row::{LongHistogram, Metric, Row},
     tries::Tries,
 };
@@ -282,13 +285,31 @@ impl Metrics {
         metrics
     }
 
-    /// The exposition text (`text/plain; version=0.0.4`).
-    pub fn render(&self) -> String {
+    /// What a scraper with this `Accept` gets: the media type and the text.
+    pub fn exposition(&self, accept: &str) -> (&'static str, String) {
+        if openmetrics::is_asked_for(accept) {
+            (openmetrics::MEDIA_TYPE, self.render_openmetrics())
+        } else {
+            ("text/plain; version=0.0.4; charset=utf-8", self.render())
+        }
+    }
+
+    /// All of them as they are now.
+    pub fn gather(&self) -> Vec<MetricFamily> {
         self.tries.show(self);
         process::refresh(self);
+        self.registry.gather()
+    }
+
+    pub(super) fn render_openmetrics(&self) -> String {
+        openmetrics::render(&self.gather(), &self.exemplars)
+    }
+
+    /// The exposition text (`text/plain; version=0.0.4`).
+    pub fn render(&self) -> String {
         let mut text = Vec::new();
         // Encoding writes to memory and the names are static: it can't fail.
-        TextEncoder::new().encode(&self.registry.gather(), &mut text).unwrap_or_default();
+        TextEncoder::new().encode(&self.gather(), &mut text).unwrap_or_default();
         String::from_utf8(text).unwrap_or_default()
     }
 }

@@ -96,6 +96,12 @@ impl Span {
         }
     }
 
+    /// The id of its trace, if it is going to be exported.
+    pub fn trace_id(&self) -> Option<String> {
+        let context = self.0.as_ref()?.span_context();
+        context.is_sampled().then(|| context.trace_id().to_string())
+    }
+
     /// By which others are children of this one, `traceparent` and `tracestate`, if it is going to be exported.
     pub fn as_parent(&self) -> Option<(String, String)> {
         let context = self.0.as_ref()?.span_context();

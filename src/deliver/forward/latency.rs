@@ -7,7 +7,10 @@
 use prometheus::local::LocalHistogram;
 
 use super::Now;
-use crate::{observe::metrics::Metrics, source::UnixMillis};
+use crate::{
+    observe::metrics::{Exemplars, Metrics},
+    source::UnixMillis,
+};
 
 pub(super) struct Latency {
     /// Until the broker's acknowledgement.
@@ -16,12 +19,17 @@ pub(super) struct Latency {
     delivered: LocalHistogram,
     /// Acknowledged within the open transaction: when they were received, and how many.
     uncommitted: Vec<(UnixMillis, u64)>,
+    source: String,
+    exemplars: Exemplars,
 }
 
 impl Latency {
     pub fn new(source: &str, metrics: &Metrics) -> Self {
+        let exemplars = metrics.exemplars.clone();
         let metrics = metrics.source(source);
         Self {
+            source: source.to_owned(),
+            exemplars,
             acknowledged: metrics.acknowledged_seconds.0.local(),
             delivered: metrics.delivered_seconds.0.local(),
             uncommitted: Vec::new(),
@@ -56,6 +64,13 @@ impl Latency {
 
     pub fn taken_back(&mut self) {
         self.uncommitted.clear();
+    }
+
+    /// The trace of a delivery all of whose events are settled.
+    pub fn exemplar(&self, received_at: UnixMillis, trace: String, now: Now) {
+        if let Some(seconds) = seconds(received_at, now) {
+            self.exemplars.note("millrace_delivered_seconds", &self.source, seconds, trace);
+        }
     }
 
     /// Shows what was measured.

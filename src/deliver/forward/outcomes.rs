@@ -51,7 +51,9 @@ impl<S: Sink> Forwarder<S> {
             guarantee.rewind(&mut owners, now)?;
         }
         self.out.show_in_flight();
-        self.spans.end_before(self.lanes.main().low(), self.lanes.len_held());
+        let latency = self.source.latency_mut();
+        let note = |received_at, trace| latency.exemplar(received_at, trace, now);
+        self.spans.end_before(self.lanes.main().low(), self.lanes.len_held(), note);
         written.map(|()| any)
     }
 

@@ -72,6 +72,11 @@ impl Report {
         self.log("request", source, outcome, detail, names);
     }
 
+    /// The trace of a request whose value a histogram has counted.
+    pub fn exemplar(&self, metric: &'static str, source: &str, value: f64, trace: String) {
+        self.metrics.exemplars.note(metric, source, value, trace);
+    }
+
     /// A connection ended before a request was read from it.
     /// `why` is more for the log, or empty.
     pub fn connection(&self, peer: IpAddr, outcome: &Outcome, why: &str) {

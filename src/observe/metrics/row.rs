@@ -115,6 +115,8 @@ macro_rules! metrics {
             registry: Registry,
             /// What the sender of each source has seen of late.
             pub tries: Tries,
+            /// Traces of some of the values that histograms count.
+            pub exemplars: Exemplars,
             $($(#[doc = $of_process])+ pub $process: $process_type,)+
             $($(#[doc = $of_source])+ pub $source: <$source_type as Metric>::Family,)+
             $($(#[doc = $of_family])+ pub $family: <$family_type as Metric>::Family,)+
@@ -146,6 +148,7 @@ macro_rules! metrics {
                     $($source: <$source_type>::register(next(), &registry),)+
                     $($family: <$family_type>::register(next(), &registry),)+
                     tries: Tries::default(),
+                    exemplars: Exemplars::default(),
                     registry,
                 }
             }
