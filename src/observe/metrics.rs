@@ -17,7 +17,10 @@ mod tries;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::{Counter, Encoder, Gauge, Histogram, IntCounter, IntGauge, Registry, TextEncoder, proto::MetricFamily};
+use prometheus::{
+    Counter, Encoder, Gauge, Histogram, IntCounter, IntGauge, Registry, TextEncoder,
+    proto::MetricFamily,
+};
 
 use self::row::{metrics, row};
 

@@ -15,6 +15,7 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::{propagation::TraceContextPropagator, trace};
 
+pub(super) use self::export::resource;
 pub use self::export::{Exporter, SetUpError};
 
 /// Makes spans; clones make them for the same exporter. By default there is none.

@@ -175,7 +175,8 @@ mod tests {
         ] {
             assert!(lines.contains(&due), "{due}\n{text}");
         }
-        let with = r#"millrace_answer_seconds_bucket{source="leads",le="0.5"} 1 # {trace_id="0af70af7"#;
+        let with =
+            r#"millrace_answer_seconds_bucket{source="leads",le="0.5"} 1 # {trace_id="0af70af7"#;
         assert_eq!(lines.iter().filter(|line| line.starts_with(with)).count(), 1, "{text}");
         assert_eq!(text.matches("trace_id").count(), 1, "{text}");
         assert_eq!(lines.last(), Some(&"# EOF"));
