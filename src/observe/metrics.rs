@@ -290,6 +290,7 @@ impl Metrics {
 
     /// What a scraper with this `Accept` gets: the media type and the text.
     pub fn exposition(&self, accept: &str) -> (&'static str, String) {
+        process::refresh(self);
         if openmetrics::is_asked_for(accept) {
             (openmetrics::MEDIA_TYPE, self.render_openmetrics())
         } else {
@@ -298,9 +299,14 @@ impl Metrics {
     }
 
     /// All of them as they are now.
-    pub fn gather(&self) -> Vec<MetricFamily> {
-        self.tries.show(self);
+    pub fn snapshot(&self) -> Vec<MetricFamily> {
         process::refresh(self);
+        self.gather()
+    }
+
+    /// All that this program counts itself.
+    fn gather(&self) -> Vec<MetricFamily> {
+        self.tries.show(self);
         self.registry.gather()
     }
 

@@ -146,7 +146,7 @@ fn request(metrics: &Metrics, resource: &Resource) -> ExportMetricsServiceReques
         version: env!("CARGO_PKG_VERSION").into(),
         ..InstrumentationScope::default()
     };
-    let metrics = metrics.gather().iter().map(|family| times.metric(family)).collect();
+    let metrics = metrics.snapshot().iter().map(|family| times.metric(family)).collect();
     let scope_metrics = vec![ScopeMetrics { scope: Some(scope), metrics, ..Default::default() }];
     let resource = Some(resource.clone());
     let resource_metrics =
@@ -248,7 +248,7 @@ mod tests {
         of.received_bytes.inc_by(17);
         let request = request(&metrics, &Resource::default());
         let pushed = &request.resource_metrics[0].scope_metrics[0].metrics;
-        assert_eq!(pushed.len(), metrics.gather().len());
+        assert_eq!(pushed.len(), metrics.snapshot().len());
         let find = |name| pushed.iter().find(|metric| metric.name == name).unwrap();
         let Some(Data::Histogram(answers)) = &find("millrace_answer_seconds").data else {
             panic!()
