@@ -43,6 +43,9 @@ mod tests {
                 assert!(script.contains(command.get_name()), "{shell}: {}", command.get_name());
             }
             assert!(script.contains("connect"), "{shell} is told of no option");
+            // PowerShell's and Elvish's have options alone.
+            let with_values = matches!(shell, Shell::Bash | Shell::Zsh | Shell::Fish);
+            assert!(!with_values || script.contains("listen.tls"), "{shell}: sections of `config`");
         }
     }
 }
