@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_foot_of_each_page_has_the_program_and_its_version() {
-        let foot = concat!("\"millrace ", env!("CARGO_PKG_VERSION"), "\" \"millrace\"");
+        let foot = concat!("\"millrace ", env!("CARGO_PKG_VERSION"), "\" millrace");
         for words in [&[][..], &["spool", "inspect"], &["config"]] {
             let (_, page, _) = ran(&of(words));
             let head = page.lines().find(|line| line.starts_with(".TH")).expect("a head");

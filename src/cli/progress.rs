@@ -3,7 +3,6 @@
 //! Errors of writing are passed over: nothing depends on what is shown.
 
 use std::{
-    env,
     io::{self, Write},
     sync::{
         Arc,
@@ -13,6 +12,8 @@ use std::{
 };
 
 use console::Term;
+
+use super::colours;
 
 /// From one picture to the next.
 const FRAME: Duration = Duration::from_millis(100);
@@ -29,8 +30,7 @@ pub struct Bar {
 
 impl Bar {
     pub fn new() -> Self {
-        let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let term = Some(Term::stderr()).filter(|term| term.is_term() && !dumb);
+        let term = Some(Term::stderr()).filter(|term| term.is_term() && colours::can_redraw());
         Self { term, last: None, drawn: Arc::default() }
     }
 
