@@ -11,6 +11,7 @@ mod check;
 mod colours;
 mod completions;
 mod context;
+mod dead_letters;
 mod demo;
 mod drain;
 mod logging;
@@ -28,6 +29,8 @@ mod table;
 mod text;
 mod topics;
 mod version;
+mod when;
+mod width;
 
 use std::{
     ffi::OsString,
@@ -74,6 +77,7 @@ enum Command {
     Check(check::Options),
     Completions(completions::Options),
     Config(reference::Options),
+    DeadLetters(dead_letters::Options),
     Drain(drain::Options),
     Man(man::Options),
     Simulate(Box<simulate::Options>),
@@ -145,7 +149,10 @@ fn command(arguments: impl IntoIterator<Item = OsString>, mut context: Context<'
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let command = match Cli::try_parse_from(&arguments) {
         Ok(Cli { verbose: true, .. }) => {
-            print(context.errors, "--verbose goes with --version alone; `log.filter` sets what is logged\n");
+            print(
+                context.errors,
+                "--verbose goes with --version alone; `log.filter` sets what is logged\n",
+            );
             return 2;
         }
         Ok(Cli { command, .. }) => command,
@@ -161,7 +168,11 @@ fn command(arguments: impl IntoIterator<Item = OsString>, mut context: Context<'
                 false => (&mut *context.out, context.colours.out),
             };
             let text = error.render();
-            if colours { print(to, text.ansi()) } else { print(to, text) }
+            if colours {
+                print(to, text.ansi())
+            } else {
+                print(to, text)
+            }
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
@@ -172,6 +183,7 @@ fn command(arguments: impl IntoIterator<Item = OsString>, mut context: Context<'
             Ok(completions::run(&options, Cli::command(), context.out))
         }
         Command::Config(options) => Ok(reference::run(&options, context.out, context.errors)),
+        Command::DeadLetters(options) => dead_letters::run(options, context),
         Command::Demo(options) => demo::run(&options, context),
         Command::Drain(options) => drain::run(options, context),
         Command::Man(options) => {

@@ -2,6 +2,18 @@
 
 use std::fmt::Write;
 
+/// The first characters of `text`, and `…` where there are more than `width`.
+pub fn cut(text: &str, width: usize) -> String {
+    match text.char_indices().nth(width) {
+        None => text.to_owned(),
+        Some(_) => {
+            let mut cut: String = text.chars().take(width.saturating_sub(1)).collect();
+            cut.push('…');
+            cut
+        }
+    }
+}
+
 /// A table whose columns are as wide as their widest cell; the first is set to the left, the others
 /// to the right.
 pub struct Table {
