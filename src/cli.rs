@@ -6,6 +6,7 @@
 
 pub mod journal;
 
+mod admin;
 mod backfill;
 mod check;
 mod colours;
@@ -22,11 +23,14 @@ mod progress;
 mod recipients;
 mod reference;
 mod replay;
+mod send;
 mod serve;
 mod simulate;
 mod spool;
 mod table;
+mod tap;
 mod text;
+mod top;
 mod topics;
 mod version;
 mod when;
@@ -73,6 +77,7 @@ enum Command {
     Backfill(backfill::Options),
     Demo(demo::Options),
     Replay(replay::Options),
+    Send(send::Options),
     Serve(serve::Options),
     Check(check::Options),
     Completions(completions::Options),
@@ -82,6 +87,8 @@ enum Command {
     Man(man::Options),
     Simulate(Box<simulate::Options>),
     Spool(spool::Options),
+    Tap(tap::Options),
+    Top(top::Options),
     Topics(topics::Options),
 }
 
@@ -190,9 +197,12 @@ fn command(arguments: impl IntoIterator<Item = OsString>, mut context: Context<'
             Ok(man::run(&options, Cli::command(), context.out, context.errors))
         }
         Command::Replay(options) => replay::run(options, context),
+        Command::Send(options) => send::run(&options, context),
         Command::Serve(options) => serve::run(options, context),
         Command::Simulate(options) => simulate::run(&options, context),
         Command::Spool(options) => spool::run(options, context),
+        Command::Tap(options) => tap::run(&options, context),
+        Command::Top(options) => top::run(&options, context),
         Command::Topics(options) => topics::run(&options, context),
     };
     ended.unwrap_or_else(|code| code)

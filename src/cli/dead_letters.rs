@@ -43,7 +43,7 @@ enum Command {
 
 /// Which letters.
 #[derive(Args, Clone, Debug, Default)]
-pub(super) struct Filter {
+pub(super) struct Which {
     /// This source alone; may be given several times
     #[arg(long = "source", value_name = "NAME", value_parser = source_name)]
     sources: Vec<SourceName>,
@@ -58,7 +58,7 @@ pub(super) struct Filter {
     since: Option<UnixMillis>,
 }
 
-impl Filter {
+impl Which {
     fn is_empty(&self) -> bool {
         self.sources.is_empty() && self.reasons.is_empty() && self.since.is_none()
     }
@@ -83,7 +83,7 @@ struct Replay {
     positions: Vec<Chosen>,
 
     #[command(flatten)]
-    filter: Filter,
+    filter: Which,
 
     /// Every dead letter that is on the topic
     #[arg(long, conflicts_with_all = ["positions", "sources", "reasons", "since"])]

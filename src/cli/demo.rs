@@ -25,10 +25,10 @@ use std::{
 use clap::Args;
 use tokio::{sync::watch, task::JoinSet};
 
+pub(super) use self::interrupts::Interrupts;
 use self::{
     books::Books,
     consumer::Consumer,
-    interrupts::Interrupts,
     outage::{Broker, Outages},
     screen::Screen,
     senders::{Endpoints, RETRY_AFTER},

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use clap::Args;
 use serde_json::json;
 
-use super::{Filter, Look};
+use super::{Look, Which};
 use crate::{
     cli::{
         Context, Exit, print,
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Args)]
 pub(super) struct Options {
     #[command(flatten)]
-    filter: Filter,
+    filter: Which,
 
     /// The newest so many letters; 0 for all, of which the newest 100,000 are listed
     #[arg(long, value_name = "N", default_value_t = 50)]

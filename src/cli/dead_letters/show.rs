@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
 use serde_json::json;
 
-use super::{Filter, Look, list};
+use super::{Look, Which, list};
 use crate::{
     cli::{
         Context, Exit,
@@ -28,7 +28,7 @@ pub(super) struct Options {
     position: Chosen,
 
     #[command(flatten)]
-    filter: Filter,
+    filter: Which,
 
     /// Print the original bytes alone, all of them and as they are
     #[arg(long, conflicts_with = "json")]
