@@ -29,6 +29,7 @@ mod simulate;
 mod spool;
 mod table;
 mod tap;
+mod terminal;
 mod text;
 mod top;
 mod topics;

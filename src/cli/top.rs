@@ -4,7 +4,6 @@
 //! is shown comes from the admin API alone.
 
 mod keys;
-mod terminal;
 mod view;
 
 use std::{
@@ -15,8 +14,7 @@ use std::{
 use clap::Args;
 
 use self::{
-    keys::{Key, Page, State},
-    terminal::Terminal,
+    keys::{Page, State},
     view::View,
 };
 use super::{
@@ -25,7 +23,9 @@ use super::{
         Admin, Place,
         answers::{DeadLetters, Status},
     },
-    colours, print, program, width,
+    colours, print, program,
+    terminal::{Key, Terminal},
+    width,
 };
 
 /// Show what a running service does: sources, topics, refusals

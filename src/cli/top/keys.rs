@@ -1,5 +1,7 @@
 //! What keys do to the picture.
 
+use crate::cli::terminal::Key;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Page {
     #[default]
@@ -17,20 +19,6 @@ pub enum Sort {
     In,
     Backlog,
     Refused,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
-    Letter(char),
-    Enter,
-    Escape,
-    Backspace,
-    Up,
-    Down,
-    PageUp,
-    PageDown,
-    Resize,
-    Interrupt,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,14 +2,12 @@
 
 use std::{cmp::Reverse, time::Duration};
 
-use super::{
-    keys::{Page, Sort, State},
-    terminal::Line,
-};
+use super::keys::{Page, Sort, State};
 use crate::cli::{
     admin::answers::{DeadLetters, Held, Source, Status, Topic},
     colours::Tone,
     table::{cut, cut_middle},
+    terminal::Line,
     text, when,
 };
 

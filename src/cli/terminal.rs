@@ -12,8 +12,22 @@ use crossterm::{
     execute, queue, terminal,
 };
 
-use super::keys::Key;
-use crate::cli::colours::{Tone, painted};
+use super::colours::{Tone, painted};
+
+/// What was pressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    Letter(char),
+    Enter,
+    Escape,
+    Backspace,
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    Resize,
+    Interrupt,
+}
 
 /// A line in parts, each with its tone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
