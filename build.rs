@@ -13,18 +13,19 @@ fn main() {
     if is_native && of("CARGO_CFG_TARGET_ENV") == "gnu" && glibc().is_some_and(|it| it >= SINCE) {
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
-    println!("cargo::rustc-env=MILLRACE_COMMIT={}", commit(&of("PROFILE")));
-    println!("cargo::rustc-env=MILLRACE_OPENSSL={}", openssl(&of("DEP_OPENSSL_VERSION_NUMBER")));
-    println!("cargo::rustc-env=MILLRACE_TARGET={}", of("TARGET"));
-    println!("cargo::rustc-env=MILLRACE_PROFILE={}", of("PROFILE"));
+    // None begins with `MILLRACE_`: a program that cargo runs has them too, and those are configuration.
+    println!("cargo::rustc-env=BUILD_COMMIT={}", commit(&of("PROFILE")));
+    println!("cargo::rustc-env=BUILD_OPENSSL={}", openssl(&of("DEP_OPENSSL_VERSION_NUMBER")));
+    println!("cargo::rustc-env=BUILD_TARGET={}", of("TARGET"));
+    println!("cargo::rustc-env=BUILD_PROFILE={}", of("PROFILE"));
 }
 
-/// The commit: as `MILLRACE_COMMIT` says (a build without the repository), as `cargo package` wrote it down, or as git
+/// The commit: as `BUILD_COMMIT` says (a build without the repository), as `cargo package` wrote it down, or as git
 /// says. A development build would be compiled again with each commit, and is not told.
 fn commit(profile: &str) -> String {
-    println!("cargo::rerun-if-env-changed=MILLRACE_COMMIT");
+    println!("cargo::rerun-if-env-changed=BUILD_COMMIT");
     let is_commit = |text: &str| text.len() >= 7 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if let Some(given) = env::var("MILLRACE_COMMIT").ok().filter(|text| is_commit(text.trim())) {
+    if let Some(given) = env::var("BUILD_COMMIT").ok().filter(|text| is_commit(text.trim())) {
         return given.trim().to_owned();
     }
     if let Ok(packed) = fs::read_to_string(".cargo_vcs_info.json") {

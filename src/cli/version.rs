@@ -14,7 +14,7 @@ pub(super) fn is_verbose(arguments: &[std::ffi::OsString]) -> bool {
 }
 
 pub(super) fn verbose() -> String {
-    let openssl = match env!("MILLRACE_OPENSSL") {
+    let openssl = match env!("BUILD_OPENSSL") {
         "" => "unknown",
         version => version,
     };
@@ -30,9 +30,9 @@ pub(super) fn verbose() -> String {
         "millrace {}\ncommit: {}\nlibrdkafka: {}\nOpenSSL: {openssl} ({from}; for connections to Kafka)\n\
          features: {features}\ntarget: {}\nbuild: {}\n",
         env!("CARGO_PKG_VERSION"),
-        env!("MILLRACE_COMMIT"),
+        env!("BUILD_COMMIT"),
         kafka::library_version(),
-        env!("MILLRACE_TARGET"),
-        env!("MILLRACE_PROFILE"),
+        env!("BUILD_TARGET"),
+        env!("BUILD_PROFILE"),
     )
 }

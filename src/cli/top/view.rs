@@ -83,13 +83,11 @@ impl View<'_> {
     /// Sources have what topics do not need, and at least half.
     fn overview(&self, columns: usize, room: usize) -> Vec<Line> {
         let (sources, topics) = (self.sources(columns), self.topics(columns));
-        let half = (room / 2).max(4);
-        let for_topics =
-            topics.len().min(room.saturating_sub(sources.len() + 1).max(room - half.min(room)));
-        let for_sources = room.saturating_sub(for_topics + 1);
+        let least = room.saturating_sub(topics.len() + 1).max(room / 2);
+        let for_sources = sources.len().min(least);
         let mut lines = self.scroll(sources, for_sources);
         lines.push(Line::default());
-        lines.extend(fit(topics, for_topics));
+        lines.extend(fit(topics, room.saturating_sub(for_sources + 1)));
         lines
     }
 
