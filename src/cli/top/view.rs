@@ -230,28 +230,27 @@ impl View<'_> {
         lines
     }
 
+    /// Two lines each: how often, and what to change.
     fn refusals(&self, columns: usize) -> Vec<Line> {
-        let head = format!(
-            "{:<14} {:<22} {:>7} {:>8} {:>9}  CHANGE",
-            "SOURCE", "REASON", "MINUTE", "HOUR", "TOTAL"
-        );
+        let row = |name: &str, reason: &str, minute: &str, hour: &str, total: &str| {
+            let (name, reason) = (cut_middle(name, 16), cut(reason, 28));
+            format!("{name:<16} {reason:<28} {minute:>8} {hour:>9} {total:>11}")
+        };
+        let head = row("SOURCE", "REASON", "MINUTE", "HOUR", "TOTAL");
         let mut lines = vec![Line::of(Tone::Accent, head)];
         let of_sources = self.status.sources.iter().flat_map(|source| {
             source.refused.iter().map(move |refused| (source.name.as_str(), refused))
         });
         let of_others = self.status.others.refused.iter().map(|refused| ("unknown", refused));
         for (name, refused) in of_sources.chain(of_others).filter(|(name, _)| self.is_shown(name)) {
-            let (minute, hour) = (text::count(refused.last_minute), text::count(refused.last_hour));
-            let (total, key) =
-                (text::count(refused.total), refused.key.clone().unwrap_or_default());
-            let (name, reason) = (cut(&shown(name), 14), cut(&shown(&refused.reason), 22));
-            let line = format!(
-                "{name:<14} {reason:<22} {minute:>7} {hour:>8} {total:>9}  {}",
-                shown(&key)
-            );
+            let [minute, hour, total] =
+                [refused.last_minute, refused.last_hour, refused.total].map(text::count);
+            let line = row(&shown(name), &shown(&refused.reason), &minute, &hour, &total);
             let tone = if refused.last_minute > 0 { Tone::Warn } else { Tone::Plain };
             lines.push(Line::of(tone, cut(&line, columns)));
-            lines.push(Line::of(Tone::Faint, cut(&format!("  {}", shown(&refused.text)), columns)));
+            let key = refused.key.as_ref().map(|key| format!("→ {}  ", shown(key)));
+            let why = format!("  {}{}", key.unwrap_or_default(), shown(&refused.text));
+            lines.push(Line::of(Tone::Faint, cut(&why, columns)));
         }
         if lines.len() == 1 {
             lines.push(Line::of(Tone::Faint, "nothing was refused"));
