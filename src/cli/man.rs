@@ -168,7 +168,7 @@ mod tests {
     /// `dead-letters` is one word.
     fn with_hyphens<'a>(words: &[&'a str]) -> Vec<&'a str> {
         let joined = |word: &&'a str| if *word == "dead" { "dead-letters" } else { *word };
-        words.iter().filter(|word| **word != "letters").map(|word| joined(word)).collect()
+        words.iter().filter(|word| **word != "letters").map(joined).collect()
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::{
     fs::File,
     io::{Read, Write},
     num::NonZero,
-    os::fd::OwnedFd,
     process::ExitStatus,
     sync::{Arc, Mutex},
     thread,
@@ -56,7 +55,7 @@ impl Terminal {
         let process = process::spawn(command);
         let shown = Arc::new(Mutex::new(vt100::Parser::new(some(rows), some(columns), 0)));
         let written = Arc::new(Mutex::new(Vec::new()));
-        let side = File::from(OwnedFd::from(side));
+        let side = File::from(side);
         let mut reads = side.try_clone().unwrap();
         let (parser, bytes) = (Arc::clone(&shown), Arc::clone(&written));
         thread::spawn(move || {
