@@ -200,11 +200,12 @@ impl View<'_> {
         }
     }
 
+    /// Two lines each: which, and the letter's own words.
     fn dead_letters(&self, columns: usize) -> Vec<Line> {
-        let head = format!(
-            "{:<19}  {:<14} {:<10} {:<18} WORDS",
-            "TIME (UTC)", "SOURCE", "POSITION", "REASON"
-        );
+        let row = |at: &str, source: &str, position: &str, reason: &str| {
+            format!("{at:<19}  {:<24} {position:<12} {}", cut_middle(source, 24), cut(reason, 20))
+        };
+        let head = row("TIME (UTC)", "SOURCE", "POSITION", "REASON");
         let mut lines = vec![Line::of(Tone::Accent, head)];
         let Some(letters) = self.letters else {
             lines.push(Line::of(Tone::Faint, "reading …"));
@@ -218,14 +219,11 @@ impl View<'_> {
         }
         for letter in letters.letters.iter().filter(|letter| self.is_shown(&letter.source)) {
             let at = letter.at.map(when::shown).unwrap_or_else(|| "-".into());
-            let (source, reason) =
-                (cut(&shown(&letter.source), 14), cut(&shown(&letter.reason), 18));
-            let line = format!(
-                "{at:<19}  {source:<14} {:<10} {reason:<18} {}",
-                shown(&letter.position),
-                shown(&letter.error)
-            );
-            lines.push(Line::of(Tone::Plain, cut(&line, columns)));
+            let [source, position, reason] =
+                [&letter.source, &letter.position, &letter.reason].map(|text| shown(text));
+            lines.push(Line::of(Tone::Plain, cut(&row(&at, &source, &position, &reason), columns)));
+            let words = format!("  {}", shown(&letter.error));
+            lines.push(Line::of(Tone::Faint, cut(&words, columns)));
         }
         lines
     }
