@@ -67,6 +67,7 @@ pub use kafka::{Kafka, is_a_choice};
 pub use listen::Listen;
 pub use log::{Log, LogFilter, LogFormat};
 pub use mistake::{Key, Mistake, Mistakes, Place};
+pub use nearest::nearest;
 pub use oauth::{IntrospectionAuth, OAuth, OAuthAuth, is_trustworthy};
 pub use pushed_metrics::{MetricsCollector, PushedMetrics};
 pub use quarantine::Quarantine;

@@ -19,6 +19,7 @@ mod open;
 pub mod open_files;
 mod open_retry;
 mod quarantines;
+mod readiness;
 mod reload;
 mod set_aside;
 mod source;
@@ -154,6 +155,7 @@ pub async fn start(
     let administering =
         tokio::spawn(admin::serve(admin, status.clone(), metrics.clone(), shutdown.clone()));
     tracing::info!(listener = "admin", address = %admin_at, "listening");
+    readiness::spawn(status.clone(), shutdown.clone());
 
     let kafka_secrets = KafkaSecrets::new(&config.kafka);
     let exporter = exporter(&config.traces, &metrics);

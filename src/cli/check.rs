@@ -47,6 +47,9 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     if let Err(too_few) = open_files::check(&loaded.config) {
         print(out, format_args!("# {too_few}\n"));
     }
+    for repair in stored::repairs(&loaded.config) {
+        print(out, format_args!("# {repair}\n"));
+    }
     if !options.connect {
         return Ok(0);
     }
