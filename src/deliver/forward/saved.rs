@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ForwardError, Now, source::Source};
+use super::{Now, Result, source::Source};
 use crate::deliver::checkpoint::{Checkpoint, CheckpointFile};
 
 /// How long the checkpoint may lag behind what is settled.
@@ -38,7 +38,7 @@ impl Saved {
     }
 
     /// Writes `checkpoint`, and how far the spool was durable by then: the file alone knows that.
-    pub fn store(&mut self, checkpoint: Checkpoint, source: &Source) -> Result<(), ForwardError> {
+    pub fn store(&mut self, checkpoint: Checkpoint, source: &Source) -> Result<()> {
         let stored = source.spool().durable_end();
         self.file.store(&Checkpoint { stored, ..checkpoint.clone() })?;
         self.last = checkpoint;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use prometheus::IntCounterVec;
 
-use super::{ForwardError, Now, refusal::Refusal};
+use super::{ForwardError, Now, Result, refusal::Refusal};
 use crate::{
     deliver::{
         dead_letter::Quarantined,
@@ -170,7 +170,7 @@ impl Source {
     }
 
     /// Keeps the original of a refused event, and says where.
-    pub fn quarantine(&self, refusal: &Refusal<'_>, now: Now) -> Result<Quarantined, ForwardError> {
+    pub fn quarantine(&self, refusal: &Refusal<'_>, now: Now) -> Result<Quarantined> {
         let letter = refusal.letter(self.name(), self.origin);
         let kept = self.quarantine.keep(&letter, now.unix).map_err(ForwardError::Quarantine)?;
         self.count(&self.metrics.quarantined, letter.reason);
@@ -186,7 +186,7 @@ impl Source {
     }
 
     /// A range of the spool that can't be read as deliveries: no event will come of it.
-    pub fn quarantine_damage(&mut self, damage: &Damage, now: Now) -> Result<(), ForwardError> {
+    pub fn quarantine_damage(&mut self, damage: &Damage, now: Now) -> Result<()> {
         self.claims.release(damage.first_sequence..damage.next_sequence, now.unix);
         let source = self.spool.source();
         let kept = self
