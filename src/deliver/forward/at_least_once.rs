@@ -9,8 +9,8 @@ mod rewind;
 use super::{
     MAIN, Now, Owners, Result,
     dead_letters::{DeadLetterQueue, Waiting},
-    held::{HeldTopic, Phase},
-    lanes::{Hold, Lanes},
+    held::{HeldTopic, Hold, Phase},
+    lanes::Lanes,
     out::Trouble,
     outcomes::Answer,
     refusal::{REFUSED, Stage},

@@ -7,7 +7,7 @@ use prometheus::{IntCounter, IntGauge};
 use super::{
     MAIN, Now,
     acked_ahead::AckedAhead,
-    held::{HeldTopic, Phase},
+    held::{HeldTopic, Hold, Phase},
     lane::Lane,
     pauses::Pauses,
     topics::{TopicId, Topics},
@@ -33,17 +33,6 @@ pub(super) struct Lanes {
     pauses: Pauses,
     held_topics: IntGauge,
     holds: IntCounter,
-}
-
-/// A topic to be left to a lane of its own.
-#[derive(Clone, Copy)]
-pub(super) struct Hold<'a> {
-    pub topic: TopicId,
-    /// Its oldest event that is not settled.
-    pub from: Position,
-    pub why: &'a str,
-    /// One record of a batch was refused: single ones up to here show which. The topic itself is well.
-    pub alone_before: Option<Position>,
 }
 
 /// A slot that was settled.
@@ -282,12 +271,9 @@ impl Lanes {
 
     /// Opens a lane of its own for `topic`.
     pub fn open(&mut self, topic: TopicId, from: Position, phase: Phase) -> &mut HeldTopic {
-        let mut id = self.last_id;
-        loop {
+        let mut id = self.last_id.wrapping_add(1);
+        while id == MAIN || self.by_id.contains_key(&id) {
             id = id.wrapping_add(1);
-            if id != MAIN && !self.by_id.contains_key(&id) {
-                break;
-            }
         }
         self.last_id = id;
         self.close(topic);
@@ -309,9 +295,8 @@ impl Lanes {
     pub fn close_all(&mut self) -> BTreeMap<TopicId, HeldTopic> {
         self.by_id.clear();
         self.acked_ahead.clear();
-        let before = std::mem::take(&mut self.held);
         self.held_topics.set(0);
-        before
+        std::mem::take(&mut self.held)
     }
 
     /// Whether one more topic may be held. If not, the main lane waits at `stands` for a held topic to
