@@ -79,7 +79,7 @@ mod tests {
         let mut topics = topics(&place());
         let [unknown, a] = ["dead", "a"].map(|name| topics.enter(name));
         let mut ahead = AckedAhead::new(unknown);
-        [at(2), at(4)].map(|position| ahead.insert(position, None));
+        [at(2), at(4)].into_iter().for_each(|position| ahead.insert(position, None));
         ahead.may_be_of(a, at(3));
         ahead.keep(|_, topic| topic == a);
         assert!(ahead.contains(at(4)) && !ahead.contains(at(2)), "its lane begins behind that");

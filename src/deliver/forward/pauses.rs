@@ -79,7 +79,7 @@ mod tests {
         assert!(pauses.is_paused(now(0)) && !pauses.is_paused(now(60)));
         pauses.end();
         assert!(!pauses.is_paused(now(0)));
-        (0..10).for_each(|_| drop(pauses.back_off(now(0))));
+        assert!((0..10).filter(|_| pauses.back_off(now(0))).count() == 1);
         assert!(pauses.is_paused(now(9)));
         pauses.reset();
         assert!(!pauses.back_off(now(0)) && !pauses.is_paused(now(1)));
