@@ -1,11 +1,10 @@
 //! Dispatching one event: which topic it goes to, whether that can be written now, and the sending.
 
 use super::{
-    ForwardError, Forwarder, MAIN, Now,
+    Forwarder, MAIN, Now, Result,
     at_least_once::Earlier,
     guarantee::Probe,
-    held::Phase,
-    lanes::Hold,
+    held::{Hold, Phase},
     out::{CREATION_PAUSE, NotSent, Trouble},
     refusal::{Refusal, TOPIC_LIMIT},
     topics::TopicId,
@@ -74,7 +73,7 @@ impl<S: Sink> Forwarder<S> {
         position: Position,
         item: &Decoded<'_>,
         now: Now,
-    ) -> Result<Dispatched, ForwardError> {
+    ) -> Result<Dispatched> {
         let candidate = Candidate::new(lane, position, self.source.received_at());
         match item {
             Ok(event) => {
@@ -99,7 +98,7 @@ impl<S: Sink> Forwarder<S> {
         event: &Event<'_>,
         name: &str,
         now: Now,
-    ) -> Result<Dispatched, ForwardError> {
+    ) -> Result<Dispatched> {
         let Candidate { lane, position, topic, .. } = candidate;
         if self.lanes.passes(lane, topic, position) {
             return Ok(Dispatched::Passed);
@@ -161,7 +160,7 @@ impl<S: Sink> Forwarder<S> {
         event: &Event<'_>,
         name: &str,
         now: Now,
-    ) -> Result<Dispatched, ForwardError> {
+    ) -> Result<Dispatched> {
         let Candidate { lane, position, .. } = candidate;
         match self.out.topic_state(name) {
             TopicState::Ready => self.send_to_ready(candidate, event, name, now),
@@ -202,7 +201,7 @@ impl<S: Sink> Forwarder<S> {
         event: &Event<'_>,
         name: &str,
         now: Now,
-    ) -> Result<Dispatched, ForwardError> {
+    ) -> Result<Dispatched> {
         let Candidate { lane, position, .. } = candidate;
         match self.guarantee.earlier_over_limit(name, position, &self.lanes) {
             Earlier::Nothing => {
@@ -245,7 +244,8 @@ impl<S: Sink> Forwarder<S> {
 
     /// Topics are created off the line of the others.
     fn wait_for_creation(&mut self, name: &str, position: Position, now: Now) -> Dispatched {
-        if self.lanes.waits_for_creation(position, now) {
+        let waits = self.lanes.pauses_mut().waits_for_creation(position, now);
+        if waits || !self.lanes.are_left(position) {
             return self.rest(MAIN, now);
         }
         if self.owes(name) {
@@ -298,7 +298,7 @@ impl<S: Sink> Forwarder<S> {
         topic: TopicId,
         event: &Event<'_>,
         now: Now,
-    ) -> Result<Dispatched, ForwardError> {
+    ) -> Result<Dispatched> {
         let candidate = Candidate { topic: Some(topic), ..candidate };
         let Candidate { lane, position, .. } = candidate;
         let Some(token) = self.lanes.next_token(lane) else { return Ok(Dispatched::Wait) };

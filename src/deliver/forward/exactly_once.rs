@@ -21,10 +21,11 @@ mod rewind;
 use std::time::{Duration, Instant};
 
 use super::{
-    ForwardError, Now, Owners, Progress,
+    Now, Owners, Progress, Result,
     dead_letters::DeadLetterQueue,
     guarantee::Probe,
-    lanes::{Hold, Lanes},
+    held::Hold,
+    lanes::Lanes,
     out::Trouble,
     outcomes::Answer,
     refusal::{REFUSED, Stage},
@@ -304,11 +305,7 @@ impl ExactlyOnce {
     }
 
     /// For a stop: whether nothing is left to commit.
-    pub fn finish<S: Sink>(
-        &mut self,
-        owners: &mut Owners<'_, S>,
-        now: Now,
-    ) -> Result<bool, ForwardError> {
+    pub fn finish<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<bool> {
         // Nothing of it is left, or that is not known: the next start looks.
         if !self.writer.took_over() || owners.out.must_renew() {
             return Ok(true);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    ForwardError, Forwarder, Now, Owners,
+    Forwarder, Now, Owners, Result,
     dead_letters::Waiting,
     lanes::Settled,
     out::Trouble,
@@ -35,7 +35,7 @@ pub(super) struct Overdue {
 
 impl<S: Sink> Forwarder<S> {
     /// Polls the sink and acts on each outcome; `true` when there were any.
-    pub(super) fn settle(&mut self, now: Now, patience: Duration) -> Result<bool, ForwardError> {
+    pub(super) fn settle(&mut self, now: Now, patience: Duration) -> Result<bool> {
         self.out.watch_cluster(now);
         let mut outcomes = self.out.poll(patience);
         let any = !outcomes.is_empty();
