@@ -19,7 +19,7 @@ use rdkafka::{
 
 use crate::config;
 
-use super::properties;
+use super::{login::Given, properties};
 
 /// Which topics to read. New topics and partitions are picked up as they appear.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,7 @@ pub struct ReadError(String);
 /// Reads everything there is, in order within a partition.
 pub struct Reader {
     consumer: BaseConsumer,
+    given: Given,
     select: Select,
     /// By topic and partition: the offset after the last record read.
     next: HashMap<(String, i32), i64>,
@@ -74,13 +75,18 @@ impl Reader {
         let mut native = properties::reader(kafka);
         // Whoever writes to the cluster tells of its troubles already.
         native.set_log_level(RDKafkaLogLevel::Emerg);
-        let consumer = native.create().map_err(|error| ReadError(properties::describe(&error)))?;
-        Ok(Self { consumer, select, next: HashMap::new(), looked: None })
+        let consumer: BaseConsumer =
+            native.create().map_err(|error| ReadError(properties::describe(&error)))?;
+        let given = Given::to_client_of(kafka);
+        // Reading goes on trying, as with a cluster that is away.
+        let _ = given.first(consumer.client());
+        Ok(Self { consumer, given, select, next: HashMap::new(), looked: None })
     }
 
     /// Reads up to `most` records, waiting at most `timeout` for the first. While the cluster is
     /// away there are none.
     pub fn read(&mut self, most: usize, timeout: Duration) -> Result<Vec<ReadRecord>, ReadError> {
+        let _ = self.given.renew(self.consumer.client());
         if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
             // Away is not an error: the next look may find it.
             let _ = self.look();
