@@ -64,7 +64,8 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section, validate: Validate
     }
     // What is wrong with the properties shall not have to wait for the servers.
     let bootstrap_servers = bootstrap_servers.unwrap_or_else(|| "localhost:9092".into());
-    let written = security::Written { names: &names, properties: &properties, servers: &bootstrap_servers };
+    let written =
+        security::Written { names: &names, properties: &properties, servers: &bootstrap_servers };
     let consistent = security::check(&mut reading.mistakes, &key, written);
     let kafka = Kafka {
         bootstrap_servers,

@@ -160,7 +160,8 @@ pub(super) fn region_of(servers: &str) -> Option<String> {
     let rest = host.strip_suffix(".cn").unwrap_or(host).strip_suffix(".amazonaws.com")?;
     let (rest, region) = rest.rsplit_once('.')?;
     let service = rest.rsplit_once('.')?.1;
-    (["kafka", "kafka-serverless"].contains(&service) && is_region(region)).then(|| region.to_owned())
+    (["kafka", "kafka-serverless"].contains(&service) && is_region(region))
+        .then(|| region.to_owned())
 }
 
 /// `eu-west-1`

@@ -19,7 +19,8 @@ type Properties = BTreeMap<String, Secret>;
 const MECHANISMS: &str = "Write SCRAM-SHA-512, SCRAM-SHA-256, PLAIN, OAUTHBEARER or AWS_MSK_IAM.";
 const OTHERS: &str = "Use sasl.mechanism SCRAM-SHA-512, SCRAM-SHA-256, PLAIN, OAUTHBEARER or AWS_MSK_IAM, or \
                       certificates; a build with `--features gssapi` has Kerberos.";
-const CREDENTIALS_ALONE: &str = "Use client credentials: sasl.oauthbearer.client.id and client.secret.";
+const CREDENTIALS_ALONE: &str =
+    "Use client credentials: sasl.oauthbearer.client.id and client.secret.";
 
 /// What is in the section, by name and by value, and whom it is for.
 #[derive(Clone, Copy)]
@@ -35,7 +36,11 @@ pub(super) fn check(mistakes: &mut Mistakes, key: &Key, written: Written<'_>) ->
     let before = mistakes.len();
     let Written { names, properties, servers } = written;
     let mut found = Found { mistakes, key, written: names, properties, servers };
-    found.lacking("no other grant of OpenID than client credentials", &is_other_grant, CREDENTIALS_ALONE);
+    found.lacking(
+        "no other grant of OpenID than client credentials",
+        &is_other_grant,
+        CREDENTIALS_ALONE,
+    );
     if !cfg!(feature = "gssapi") {
         found.lacking("no Kerberos (GSSAPI)", &is_kerberos, OTHERS);
     }
@@ -136,7 +141,9 @@ impl<'a> Found<'a> {
         if self.is("enable.sasl.oauthbearer.unsecure.jwt", "true") || self.lacks_any() {
             return;
         }
-        if let Some(method) = self.get(login::METHOD).filter(|method| !method.eq_ignore_ascii_case("oidc")) {
+        if let Some(method) =
+            self.get(login::METHOD).filter(|method| !method.eq_ignore_ascii_case("oidc"))
+        {
             let problem = format!("is `{method}`, and tokens come from an OpenID provider");
             self.wrong(login::METHOD, problem, "Write oidc, or take it away.");
         }
@@ -167,7 +174,11 @@ impl<'a> Found<'a> {
         }
         for (alias, name) in login::ALIASES {
             if [alias, name].iter().all(|name| self.properties.contains_key(*name)) {
-                self.wrong(alias, format!("is given beside {name}, its other name"), "Keep one of them.");
+                self.wrong(
+                    alias,
+                    format!("is given beside {name}, its other name"),
+                    "Keep one of them.",
+                );
             }
         }
         self.useless_token(&[login::TOKEN_URL, login::CLIENT_SECRET]);
@@ -189,7 +200,11 @@ impl<'a> Found<'a> {
         }
         if self.is("security.protocol", "SASL_PLAINTEXT") {
             let problem = "is SASL_PLAINTEXT, and MSK takes IAM's tokens over TLS alone";
-            self.wrong("security.protocol", problem, "Write SASL_SSL; the port is 9098 (9198 from outside).");
+            self.wrong(
+                "security.protocol",
+                problem,
+                "Write SASL_SSL; the port is 9098 (9198 from outside).",
+            );
         } else if !self.with_sasl() {
             self.useless_token(&[mechanism]);
         }
@@ -221,14 +236,19 @@ impl<'a> Found<'a> {
         if let Some(name) = found.cloned() {
             let problem = format!("is set, but sasl.mechanism is {mechanism}: it is not used");
             let needed = if name == login::REGION { login::MSK_IAM } else { "OAUTHBEARER" };
-            self.wrong(&name, problem, &format!("Set sasl.mechanism to {needed}, or take it away."));
+            self.wrong(
+                &name,
+                problem,
+                &format!("Set sasl.mechanism to {needed}, or take it away."),
+            );
         }
     }
 
     /// Modules of OpenSSL that a program with an OpenSSL of its own can't load.
     fn providers(&mut self) {
         let wanted = self.get("ssl.providers").unwrap_or_default();
-        let is_fips = wanted.split(',').any(|provider| provider.trim().eq_ignore_ascii_case("fips"));
+        let is_fips =
+            wanted.split(',').any(|provider| provider.trim().eq_ignore_ascii_case("fips"));
         if is_fips && cfg!(feature = "openssl-vendored") {
             let problem = "asks for `fips`, a module of OpenSSL that has to be installed and validated on this \
                            machine, and this build has an OpenSSL of its own that loads no modules";
@@ -260,12 +280,16 @@ impl<'a> Found<'a> {
             Some(protocol) => format!("security.protocol is {}", protocol.to_uppercase()),
             None => "security.protocol is not set (so it is PLAINTEXT)".to_owned(),
         };
-        let sasl = ["sasl.username", "sasl.password"];
+        let sasl = ["sasl.password", "sasl.mechanism", "sasl.mechanisms", "sasl.username"];
         let tls = ["ssl.ca.location", "ssl.certificate.location", "ssl.keystore.location"];
-        if !self.with_sasl() && sasl.iter().all(|name| self.properties.contains_key(*name)) {
+        if !self.with_sasl()
+            && let Some(name) = sasl.iter().find(|name| self.properties.contains_key(**name))
+            // This build has none of these, which is reported.
+            && !self.lacks_any()
+        {
             let problem = format!("is set, but {protocol}: no password is used");
             let remedy = "Set security.protocol to SASL_SSL (or SASL_PLAINTEXT), or take it away.";
-            self.wrong("sasl.password", problem, remedy);
+            self.wrong(name, problem, remedy);
         }
         if !self.with_tls()
             && let Some(name) = tls.iter().find(|name| self.properties.contains_key(**name))

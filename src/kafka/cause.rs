@@ -35,7 +35,8 @@ fn plain(reason: &str) -> String {
 
 /// A broker refused what this program showed.
 fn login(kafka: &config::Kafka, reason: &str) -> Option<String> {
-    if reason.contains("mechanism handshake failed") || reason.contains("nsupported SASL mechanism") {
+    if reason.contains("mechanism handshake failed") || reason.contains("nsupported SASL mechanism")
+    {
         return Some(
             "the listener takes other mechanisms: check sasl.mechanism, and whether this port is the one \
              for it"
@@ -90,7 +91,9 @@ fn protocol(kafka: &config::Kafka, reason: &str) -> Option<&'static str> {
         .iter()
         .any(|text| reason.contains(text));
     if answer == Some(*b"HTTP") {
-        return Some("this port speaks HTTP, and no protocol of Kafka's: check kafka.bootstrap_servers");
+        return Some(
+            "this port speaks HTTP, and no protocol of Kafka's: check kafka.bootstrap_servers",
+        );
     }
     if is_text {
         return Some(
@@ -99,14 +102,16 @@ fn protocol(kafka: &config::Kafka, reason: &str) -> Option<&'static str> {
     }
     if is_encrypted {
         // Not one byte of TLS came back.
-        let no_tls = ["wrong version number", "packet length too long", "http request", "unknown protocol"];
+        let no_tls =
+            ["wrong version number", "packet length too long", "http request", "unknown protocol"];
         if no_tls.iter().any(|text| reason.contains(text)) {
             return Some(
                 "this port speaks no TLS: use the port of the brokers' TLS listener, or set \
                  security.protocol to PLAINTEXT (SASL_PLAINTEXT with a password)",
             );
         }
-        let is_cut = reason.contains("isconnected: SSL") || reason.contains("PLAINTEXT broker listener");
+        let is_cut =
+            reason.contains("isconnected: SSL") || reason.contains("PLAINTEXT broker listener");
         return is_cut.then_some(
             "a likely cause: this port speaks no TLS, and kafka.properties.security_protocol is SSL or \
              SASL_SSL; or it asks for a client's certificate",
@@ -162,7 +167,10 @@ mod tests {
         let kafka = kafka(&[("security.protocol", "ssl")]);
         let reason = "ssl://b:9092/bootstrap: SSL handshake failed: error:0A00010B:SSL routines::wrong version number";
         let told = with(&kafka, reason.into());
-        assert!(told.contains("speaks no TLS: use the port") && told.contains("PLAINTEXT"), "{told}");
+        assert!(
+            told.contains("speaks no TLS: use the port") && told.contains("PLAINTEXT"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -283,8 +283,7 @@ pub fn may_have_transactions(
     let cluster = Arc::new(Cluster::new(&kafka.bootstrap_servers));
     let mut native = properties::transactional(kafka, 1 << 20, &identity);
     native.set_log_level(RDKafkaLogLevel::Emerg);
-    let client = ready(kafka, &native, &cluster)
-        .map_err(|error| properties::describe(&error))?;
+    let client = ready(kafka, &native, &cluster).map_err(|error| properties::describe(&error))?;
     client.init_transactions(timeout).map_err(|error| {
         let prefix = &kafka.delivery.transactional_id_prefix;
         let trouble = format!("cannot use transactional ids with the prefix `{prefix}`: {error}");

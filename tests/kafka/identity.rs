@@ -8,7 +8,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use base64::{Engine as _, prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD}};
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use jsonwebtoken::{Algorithm, EncodingKey, jwk::Jwk};
 use parking_lot::Mutex;
 use rcgen::{KeyPair, PKCS_RSA_SHA256};
@@ -70,7 +73,8 @@ impl Provider {
         let answering = Arc::clone(&state);
         let address = played::serve(move |request: &Request| {
             if request.method == "GET" {
-                let keys: Vec<_> = answering.lock().keys.iter().map(|(_, jwk)| jwk.clone()).collect();
+                let keys: Vec<_> =
+                    answering.lock().keys.iter().map(|(_, jwk)| jwk.clone()).collect();
                 return Some(json_of(&json!({ "keys": keys })));
             }
             let answer = answering.lock().answer(request);
@@ -122,20 +126,33 @@ impl Provider {
             port,
             advertised: advertised.clone(),
         };
-        let handler = "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler";
+        let handler =
+            "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler";
         let login = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;";
         let settings = vec![
             ("sasl.enabled.mechanisms", "OAUTHBEARER".to_owned()),
             ("listener.name.tokens.oauthbearer.sasl.jaas.config", login.to_owned()),
-            ("listener.name.tokens.oauthbearer.sasl.server.callback.handler.class", handler.to_owned()),
+            (
+                "listener.name.tokens.oauthbearer.sasl.server.callback.handler.class",
+                handler.to_owned(),
+            ),
             (
                 "listener.name.tokens.oauthbearer.sasl.oauthbearer.jwks.endpoint.url",
                 format!("{}/keys", self.address),
             ),
-            ("listener.name.tokens.oauthbearer.sasl.oauthbearer.expected.audience", AUDIENCE.to_owned()),
+            (
+                "listener.name.tokens.oauthbearer.sasl.oauthbearer.expected.audience",
+                AUDIENCE.to_owned(),
+            ),
             // Keys that were not there before are asked for again at once.
-            ("listener.name.tokens.oauthbearer.sasl.oauthbearer.jwks.endpoint.refresh.ms", "1000".to_owned()),
-            ("listener.name.tokens.oauthbearer.connections.max.reauth.ms", reauthenticate.to_string()),
+            (
+                "listener.name.tokens.oauthbearer.sasl.oauthbearer.jwks.endpoint.refresh.ms",
+                "1000".to_owned(),
+            ),
+            (
+                "listener.name.tokens.oauthbearer.connections.max.reauth.ms",
+                reauthenticate.to_string(),
+            ),
         ];
         let options = Options { listeners: vec![listener], settings, ..Options::default() };
         (Broker::start_with(&options), advertised)

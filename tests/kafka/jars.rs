@@ -51,7 +51,10 @@ pub fn broker(settings: &Path) -> Command {
     let text = fs::read_to_string(settings).unwrap_or_default();
     if let Some((_, keys)) = text.lines().find_map(|line| line.split_once(".jwks.endpoint.url=")) {
         // Kafka fetches keys from no address that its machine does not name.
-        command.env("JDK_JAVA_OPTIONS", format!("-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={keys}"));
+        command.env(
+            "JDK_JAVA_OPTIONS",
+            format!("-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={keys}"),
+        );
     }
     command
 }

@@ -8,8 +8,8 @@ mod support;
 mod admin;
 mod broker;
 mod consumers;
-mod jars;
 mod identity;
+mod jars;
 mod ledger;
 mod slow_line;
 
@@ -28,6 +28,7 @@ mod bridge_killed;
 mod check_connect;
 mod clean_stop;
 mod cloudevents_sdk;
+mod dead_letters;
 mod deliveries_arrive;
 mod documents;
 mod exactly_once;

@@ -43,8 +43,7 @@ fn http() -> String {
 /// Shows a certificate for `name`; returns the address and the certificate.
 fn tls(name: &str) -> (String, String) {
     let key = KeyPair::generate().unwrap();
-    let certificate =
-        CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
+    let certificate = CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
     let pem = certificate.pem();
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -85,7 +84,8 @@ fn check(servers: &[&str], properties: &[(&str, &str)]) -> String {
 /// What is said of `address` alone.
 #[track_caller]
 fn of<'a>(problem: &'a str, address: &str) -> &'a str {
-    let (_, said) = problem.split_once(&format!("{address} (")).unwrap_or_else(|| panic!("{problem}"));
+    let (_, said) =
+        problem.split_once(&format!("{address} (")).unwrap_or_else(|| panic!("{problem}"));
     said.split("), ").next().unwrap()
 }
 

@@ -23,7 +23,10 @@ fn settings(broker: &str, prefix: &str, provider: &Provider, secret: &Path) -> S
     Settings::new(broker, prefix)
         .set("KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SASL_PLAINTEXT")
         .set("KAFKA__PROPERTIES__SASL_MECHANISM", "OAUTHBEARER")
-        .set("KAFKA__PROPERTIES__SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL", format!("{}/token", provider.address))
+        .set(
+            "KAFKA__PROPERTIES__SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL",
+            format!("{}/token", provider.address),
+        )
         .set("KAFKA__PROPERTIES__SASL_OAUTHBEARER_CLIENT_ID", CLIENT)
         .set("KAFKA__PROPERTIES__SASL_OAUTHBEARER_CLIENT_SECRET_FILE", secret.to_string_lossy())
         .set("KAFKA__PROPERTIES__SASL_OAUTHBEARER_SCOPE", "kafka")
@@ -92,7 +95,9 @@ fn tokens_come_and_go(prefix: &str, delivery: &str) {
     });
     provider.is(Mood::Well);
     bridge.wait_until_drained(PATIENCE);
-    wait::until("the end of the trouble", PATIENCE, || log().contains("token for Kafka fetched again"));
+    wait::until("the end of the trouble", PATIENCE, || {
+        log().contains("token for Kafka fetched again")
+    });
 
     ledger.compare(&broker.address()).assert_whole(prefix);
     let asked = provider.asked();

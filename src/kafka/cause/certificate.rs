@@ -29,11 +29,16 @@ pub(super) fn what_is_wrong(host: &str, port: u16) -> Option<String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs() as i64;
     let validity = certificate.validity();
     if validity.not_after.timestamp() < now {
-        return Some(format!("the broker's certificate expired ({}): have it renewed", validity.not_after));
+        return Some(format!(
+            "the broker's certificate expired ({}): have it renewed",
+            validity.not_after
+        ));
     }
     if validity.not_before.timestamp() > now {
         let from = validity.not_before;
-        return Some(format!("the broker's certificate is not valid before {from}: check the clocks"));
+        return Some(format!(
+            "the broker's certificate is not valid before {from}: check the clocks"
+        ));
     }
     let names = names(&certificate);
     if !names.iter().any(|name| is_for(name, host)) {
@@ -54,7 +59,8 @@ pub(super) fn what_is_wrong(host: &str, port: u16) -> Option<String> {
 
 fn fetch(host: &str, port: u16) -> Option<Vec<u8>> {
     let addresses = (host, port).to_socket_addrs().ok()?;
-    let mut tcp = addresses.into_iter().find_map(|at| TcpStream::connect_timeout(&at, WITHIN).ok())?;
+    let mut tcp =
+        addresses.into_iter().find_map(|at| TcpStream::connect_timeout(&at, WITHIN).ok())?;
     tcp.set_read_timeout(Some(WITHIN)).ok()?;
     tcp.set_write_timeout(Some(WITHIN)).ok()?;
     let seen = Arc::new(Seen::default());
@@ -79,8 +85,10 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
         let name = |name: &GeneralName<'_>| match name {
             GeneralName::DNSName(name) => Some((*name).to_owned()),
             GeneralName::IPAddress(bytes) => {
-                let v4 = <[u8; 4]>::try_from(*bytes).map(|it| std::net::IpAddr::from(it).to_string());
-                let v6 = <[u8; 16]>::try_from(*bytes).map(|it| std::net::IpAddr::from(it).to_string());
+                let v4 =
+                    <[u8; 4]>::try_from(*bytes).map(|it| std::net::IpAddr::from(it).to_string());
+                let v6 =
+                    <[u8; 16]>::try_from(*bytes).map(|it| std::net::IpAddr::from(it).to_string());
                 v4.or(v6).ok()
             }
             _ => None,

@@ -283,7 +283,8 @@ mod tests {
         brokers.insert(1, named(9, &address));
         let found = unreachable(&question(None), &brokers);
         assert_eq!(found.len(), 1, "{found:?}");
-        let said = format!("broker 9 at {address} (it accepts connections and does not answer within 5 s");
+        let said =
+            format!("broker 9 at {address} (it accepts connections and does not answer within 5 s");
         assert!(found[0].starts_with(&said), "{found:?}");
     }
 

@@ -71,7 +71,8 @@ impl Inspector<'_> {
     fn why(&self, topic: &str, error: &KafkaError) -> String {
         let complaint = self.cluster.last_complaint();
         let servers = addresses::servers(&self.kafka.bootstrap_servers);
-        let is_token = complaint.as_ref().is_some_and(|reason| reason.contains("no token for Kafka"));
+        let is_token =
+            complaint.as_ref().is_some_and(|reason| reason.contains("no token for Kafka"));
         let says_enough = complaint.as_ref().is_some_and(|reason| !reason.contains("imed out"));
         if is_token || servers.is_empty() || (servers.len() == 1 && says_enough) {
             return cause::with(self.kafka, complaint.unwrap_or_else(|| error.to_string()));

@@ -73,6 +73,9 @@ mod tests {
         for part in parts {
             assert!(address.contains(part), "{address}");
         }
-        assert!(!format!("{token:?} {credentials:?}").contains("a/session"), "a secret is never shown");
+        assert!(
+            !format!("{token:?} {credentials:?}").contains("a/session"),
+            "a secret is never shown"
+        );
     }
 }

@@ -19,10 +19,7 @@ const PRINCIPAL: &str = "millrace";
 const SAID: usize = 512;
 
 /// From now on `client` authenticates with `token`.
-pub(super) fn hand_over<C: ClientContext>(
-    client: &Client<C>,
-    token: &Token,
-) -> Result<(), String> {
+pub(super) fn hand_over<C: ClientContext>(client: &Client<C>, token: &Token) -> Result<(), String> {
     let zero = |_| "the token has a zero byte in it".to_owned();
     let text = CString::new(token.text.expose()).map_err(zero)?;
     let principal = CString::new(PRINCIPAL).map_err(zero)?;
@@ -33,7 +30,10 @@ pub(super) fn hand_over<C: ClientContext>(
     let ends = token.ends.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let ends = i64::try_from(ends).unwrap_or(i64::MAX);
     let mut said = [0 as c_char; SAID];
-    #[allow(unsafe_code, reason = "librdkafka's function has no safe wrapper, see the module's head")]
+    #[allow(
+        unsafe_code,
+        reason = "librdkafka's function has no safe wrapper, see the module's head"
+    )]
     // SAFETY: the client is borrowed, so it is there for the whole call, and the function may be called from any
     // thread. Texts end with a zero byte, and they and the array outlive the call, which copies them; none is
     // written to. `said` has the size that is told.

@@ -11,10 +11,8 @@ pub(super) fn said(text: &str, secrets: &[&str]) -> String {
         .iter()
         .filter(|secret| !secret.is_empty())
         .fold(text.to_owned(), |text, secret| text.replace(secret, "***"));
-    let line: String = hidden
-        .chars()
-        .map(|c| if c.is_control() || c.is_whitespace() { ' ' } else { c })
-        .collect();
+    let line: String =
+        hidden.chars().map(|c| if c.is_control() || c.is_whitespace() { ' ' } else { c }).collect();
     let words = line.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     match words.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &words[..end]),
@@ -30,9 +28,9 @@ pub(super) fn unreachable(error: &FetchError, authorities: &str, address: &str) 
         FetchError::Unreachable { .. } if is_certificate => {
             format!("check the provider's certificate, and {authorities} for who may sign it")
         }
-        FetchError::Timeout { .. } => format!(
-            "check {address}, and what is in between (a firewall, HTTPS_PROXY, NO_PROXY)"
-        ),
+        FetchError::Timeout { .. } => {
+            format!("check {address}, and what is in between (a firewall, HTTPS_PROXY, NO_PROXY)")
+        }
         _ => format!("check {address}"),
     };
     format!("{text}; {remedy}")

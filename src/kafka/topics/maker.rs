@@ -169,7 +169,9 @@ impl AdminMaker {
                 "{what}; change topics.partitions, topics.replication_factor or topics.config to \
                  what the cluster's policy allows"
             )),
-            Code::InvalidTopic => Made::Refused(collision::describe(&self.kafka, &self.native, topic)),
+            Code::InvalidTopic => {
+                Made::Refused(collision::describe(&self.kafka, &self.native, topic))
+            }
             Code::UnsupportedVersion | Code::UnsupportedFeature => {
                 Made::Refused(format!("{what}; run: {}", self.advice.create(topic)))
             }

@@ -102,10 +102,12 @@ async fn of_web_identity(
     let answer = send(&client, request, Limits::SMALL, "the way to STS").await?;
     let body = String::from_utf8_lossy(&answer.body);
     if answer.status != StatusCode::OK {
-        let parts = ["Code", "Message"].map(|name| said(element(&body, name).unwrap_or_default(), &[token]));
+        let parts = ["Code", "Message"]
+            .map(|name| said(element(&body, name).unwrap_or_default(), &[token]));
         let (place, status) = (ShownUrl::of(&url), answer.status);
         let parts = parts.iter().filter(|part| !part.is_empty()).map(String::as_str);
-        let parts = [status.to_string().as_str()].into_iter().chain(parts).collect::<Vec<_>>().join(", ");
+        let parts =
+            [status.to_string().as_str()].into_iter().chain(parts).collect::<Vec<_>>().join(", ");
         return Err(format!(
             "{place} gives no credentials for the role {role}: {parts}; check the trust of the role \
              (AWS_ROLE_ARN) in this service account"
@@ -168,7 +170,8 @@ async fn of_agent(variable: Variable<'_>, url: Url) -> Result<Credentials, Strin
     if let Some(token) = &token {
         request = request.header(http::header::AUTHORIZATION, token.trim());
     }
-    let answer = send(&client, request, Limits::SMALL, "AWS_CONTAINER_CREDENTIALS_FULL_URI").await?;
+    let answer =
+        send(&client, request, Limits::SMALL, "AWS_CONTAINER_CREDENTIALS_FULL_URI").await?;
     handed(&url, &answer, "check the role that this task or pod is associated with")
 }
 
@@ -215,7 +218,8 @@ fn handed(url: &Url, answer: &Answer, remedy: &str) -> Result<Credentials, Strin
     }
     // Not the error of the parser: it may quote a secret.
     let handed: Option<Handed> = serde_json::from_slice(&answer.body).ok();
-    let it = handed.ok_or_else(|| format!("{place} does not answer with JSON of credentials; {remedy}"))?;
+    let it = handed
+        .ok_or_else(|| format!("{place} does not answer with JSON of credentials; {remedy}"))?;
     made(&place, it.access_key_id, it.secret_access_key, it.token, it.expiration)
 }
 

@@ -55,7 +55,10 @@ fn the_end_of_a_token_is_what_the_provider_says_or_the_token_itself() {
     assert_eq!(ends(r#"{"access_token":"t","expires_in":"60"}"#), Ok(1060));
     let claims = URL_SAFE_NO_PAD.encode(r#"{"exp":5000}"#);
     assert_eq!(ends(&format!(r#"{{"access_token":"h.{claims}.s"}}"#)), Ok(5000));
-    assert_eq!(ends(r#"{"access_token":"t","expires_in":99999999999}"#), Ok(1000 + LONGEST.as_secs()));
+    assert_eq!(
+        ends(r#"{"access_token":"t","expires_in":99999999999}"#),
+        Ok(1000 + LONGEST.as_secs())
+    );
     for strange in ["", "{}", r#"{"access_token":""}"#, r#"{"access_token":"hunter2"}"#] {
         let problem = ends(strange).unwrap_err();
         assert!(!problem.contains("hunter2"), "{problem}");

@@ -84,14 +84,15 @@ async fn a_service_accounts_token_is_exchanged_at_sts() {
     .await;
     let places = Places { sts: Some(leaked(sts)), ..Places::REAL };
     let file = file.to_str().unwrap();
-    let asked = |role| {
-        [("AWS_WEB_IDENTITY_TOKEN_FILE", file), ("AWS_ROLE_ARN", role)]
-    };
+    let asked = |role| [("AWS_WEB_IDENTITY_TOKEN_FILE", file), ("AWS_ROLE_ARN", role)];
     let credentials = found(&asked("arn:aws:iam::1:role/mill"), &places).await.unwrap();
     assert_eq!(credentials.session_token.unwrap().expose(), "hunter3");
     assert_eq!(credentials.ends, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_440_941_760)));
     let problem = found(&asked("arn:aws:iam::1:role/other"), &places).await.unwrap_err();
-    assert!(problem.contains("403") && problem.contains("AccessDenied, Not authorized: ***"), "{problem}");
+    assert!(
+        problem.contains("403") && problem.contains("AccessDenied, Not authorized: ***"),
+        "{problem}"
+    );
     assert!(problem.contains("AWS_ROLE_ARN"), "{problem}");
     let problem = found(&asked("x")[..1], &places).await.unwrap_err();
     assert!(problem.contains("AWS_ROLE_ARN is not"), "{problem}");
@@ -99,11 +100,12 @@ async fn a_service_accounts_token_is_exchanged_at_sts() {
 
 #[tokio::test]
 async fn an_agent_of_a_task_or_a_pod_is_shown_the_token_of_its_file() {
-    let agent = played(|request| match request.to_ascii_lowercase().contains("authorization: pod-token") {
-        true => (200, HANDED.into()),
-        false => (401, "who are you".into()),
-    })
-    .await;
+    let agent =
+        played(|request| match request.to_ascii_lowercase().contains("authorization: pod-token") {
+            true => (200, HANDED.into()),
+            false => (401, "who are you".into()),
+        })
+        .await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     std::fs::write(&file, "pod-token\n").unwrap();
@@ -117,7 +119,10 @@ async fn an_agent_of_a_task_or_a_pod_is_shown_the_token_of_its_file() {
     assert!(problem.contains("401") && problem.contains("who are you"), "{problem}");
 
     let places = Places { ecs: leaked(agent), ..Places::REAL };
-    let relative = [("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/x"), ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "pod-token")];
+    let relative = [
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/x"),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "pod-token"),
+    ];
     assert_eq!(found(&relative, &places).await.unwrap().access_key_id, "ASIAX");
     let elsewhere = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://192.0.2.1/x?y=hunter2")];
     let problem = found(&elsewhere, &places).await.unwrap_err();
@@ -131,21 +136,30 @@ async fn the_machines_metadata_are_asked_in_their_second_version() {
         let with_session = request.contains("x-aws-ec2-metadata-token: a-session");
         match request.split(' ').nth(1).unwrap() {
             "/latest/api/token" if request.starts_with("put") => (200, "a-session".into()),
-            "/latest/meta-data/iam/security-credentials/" if with_session => (200, "a-role\n".into()),
-            "/latest/meta-data/iam/security-credentials/a-role" if with_session => (200, HANDED.into()),
+            "/latest/meta-data/iam/security-credentials/" if with_session => {
+                (200, "a-role\n".into())
+            }
+            "/latest/meta-data/iam/security-credentials/a-role" if with_session => {
+                (200, HANDED.into())
+            }
             _ => (401, String::new()),
         }
     })
     .await;
     let variables = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", machine.as_str())];
-    assert_eq!(found(&variables, &Places::REAL).await.unwrap().secret_access_key.expose(), "hunter2");
+    assert_eq!(
+        found(&variables, &Places::REAL).await.unwrap().secret_access_key.expose(),
+        "hunter2"
+    );
 }
 
 #[tokio::test]
 async fn without_any_credentials_every_place_is_named() {
     let off = [("AWS_EC2_METADATA_DISABLED", "true")];
     let problem = found(&off, &Places::REAL).await.unwrap_err();
-    for name in ["AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"] {
+    for name in
+        ["AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+    {
         assert!(problem.contains(name), "{problem}");
     }
     let places = Places { machine: "http://127.0.0.1:1", ..Places::REAL };

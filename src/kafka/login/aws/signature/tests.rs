@@ -6,7 +6,12 @@ use std::time::UNIX_EPOCH;
 use super::*;
 
 /// The name in the suite; query, session token, hash of the canonical request, signature.
-type Vector = (&'static str, &'static [(&'static str, &'static str)], Option<&'static str>, [&'static str; 2]);
+type Vector = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    Option<&'static str>,
+    [&'static str; 2],
+);
 
 const UNRESERVED: &str = "-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
