@@ -45,6 +45,7 @@ use crate::{
     config::{self, Config},
     deliver::{checkpoint::CheckpointError, deduplicate::NewerIds, route::TemplateError},
     ingest::{
+        authenticate::token::Neighbours,
         listen::{
             self,
             reply::{self, Scope},
@@ -140,6 +141,8 @@ pub async fn start(
     let (tls, renewal) = tls.unzip();
     metrics.announce_connections(reply::labels(Scope::Connection));
     metrics.announce_outcomes(UNKNOWN, reply::labels(Scope::NoSource));
+    metrics.announce_refusals(UNKNOWN, reply::reasons(Scope::NoSource));
+    metrics.announce_refusals(UNKNOWN, reply::reasons(Scope::Connection));
     let adobe = AdobeParts::new(&config, &metrics).map_err(StartError::Fetch)?;
     let oauth = OAuthParts::new(&config, &metrics).map_err(StartError::Fetch)?;
     let (deliveries, deliveries_at) = bind("listen.address", config.listen.address).await?;
@@ -158,8 +161,10 @@ pub async fn start(
         let running = sources.iter().map(|source| (&source.front, source.store()));
         let aside = set_aside.iter().map(|source| (&source.front, source.store()));
         let fronts: Vec<_> = running.chain(aside).collect();
-        let receivers =
-            fronts.iter().map(|(front, store)| front.receiver(&adobe, &oauth, store.clone()));
+        let neighbours = Neighbours::new(fronts.iter().filter_map(|(front, _)| front.tokens()));
+        let receivers = fronts
+            .iter()
+            .map(|(front, store)| front.receiver(&adobe, &oauth, &neighbours, store.clone()));
         let receivers: Vec<_> = receivers.collect();
         let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
         reloads.extend(renewal.map(boxed));

@@ -9,7 +9,9 @@
 //! and reasons are words from this program.
 
 mod announce;
+pub mod recent;
 mod row;
+pub mod settled;
 mod tries;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,7 +21,9 @@ use prometheus::{Encoder, Gauge, Histogram, IntCounter, IntGauge, Registry, Text
 use self::row::{metrics, row};
 
 pub use self::{
+    recent::{Recent, Request},
     row::{Metric, Row},
+    settled::Settled,
     tries::Tries,
 };
 
@@ -145,6 +149,9 @@ metrics! {
 
     /// Answered requests by source and outcome (the words of src/ANSWERS.md).
     deliveries[source, outcome]: IntCounter = "millrace_deliveries_total";
+
+    /// Refused requests and connections by source and reason (the words of /api/v1/words).
+    refusals[source, reason]: IntCounter = "millrace_refusals_total";
 
     /// Connections turned away before a request was read, by reason.
     connections_refused[reason]: IntCounter = "millrace_connections_refused_total";

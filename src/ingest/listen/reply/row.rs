@@ -94,6 +94,11 @@ const fn new(status: StatusCode, label: &'static str, level: Level, text: &'stat
 }
 
 impl Row {
+    /// Whether something was refused.
+    pub fn is_refusal(&self) -> bool {
+        self.status != StatusCode::OK
+    }
+
     pub(super) const fn key(self, key: &'static str) -> Self {
         Self { key: Some(key), ..self }
     }
@@ -124,13 +129,13 @@ impl Row {
 macro_rules! outcomes {
     ($($scope:ident: $(
         $(#[doc = $wrong:literal])+
-        $name:ident $({ $field:ident: $kind:ty })? => $row:expr;
+        $name:ident $({ $($field:ident: $kind:ty),+ })? => $row:expr;
     )+)+) => {
         /// What became of a request or of a connection; the comments say what was wrong.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Outcome {$($(
             $(#[doc = $wrong])+
-            $name $({ $field: $kind })?,
+            $name $({ $($field: $kind),+ })?,
         )+)+}
 
         impl Outcome {

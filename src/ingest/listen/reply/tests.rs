@@ -45,7 +45,8 @@ fn a_sender_counts_what_it_delivered_and_no_question() {
     for question in [Outcome::Probe, Outcome::ValidationLater, Outcome::NotFound] {
         assert_eq!(question.as_a_try(), None, "{question:?}");
     }
-    for failed in [Outcome::SpoolSlow, Outcome::BadCredentials { challenge: "Bearer" }] {
+    let why = Why::new(reason::Reason::NoAuthorization, "");
+    for failed in [Outcome::SpoolSlow, Outcome::BadCredentials { challenge: "Bearer", why }] {
         assert_eq!(failed.as_a_try(), Some(false), "{failed:?}");
     }
     assert_eq!(Outcome::ClientGone.as_a_try(), Some(false), "it had no answer");
