@@ -1,5 +1,6 @@
 //! What an operator sees: the admin port, metrics and traces.
 
 pub mod admin;
+pub mod api;
 pub mod metrics;
 pub mod traces;

@@ -1,10 +1,11 @@
-//! Health and metrics, on an address of their own.
+//! Health, metrics and the API, on an address of their own.
 //!
 //! - `/livez` fails when only a new start can help: a poisoned spool.
 //! - `/readyz` says "deliveries can be taken durably". It fails while starting and stopping, on a
 //!   poisoned spool, and when the volume is below its reserve. Never because Kafka is away: that
 //!   would stop the very traffic which the spool is there to keep.
 //! - `/metrics` is Prometheus' text.
+//! - `/api/` is the API (`observe/api.rs`).
 //!
 //! It serves until the very end ([`Phase::Stopped`]), so that a stop can be watched.
 
@@ -19,12 +20,15 @@ use tokio::net::TcpListener;
 
 use crate::{
     ingest::listen::{
-        Answer, Handler,
+        Handler,
         accept::{Rules, accept},
         activity::Patience,
         report::Report,
     },
-    observe::metrics::Metrics,
+    observe::{
+        api::{Api, ApiBody, Backend, access::Access, guard},
+        metrics::Metrics,
+    },
     runtime::shutdown::{Phase, Shutdown},
 };
 
@@ -45,6 +49,11 @@ pub trait State: Send + Sync + 'static {
 
     /// Brings gauges up to date before they are read.
     fn refresh(&self, _metrics: &Metrics) {}
+
+    /// What the API shows, once it is there.
+    fn backend(&self) -> Option<Arc<dyn Backend>> {
+        None
+    }
 }
 
 impl<F: Fn() -> Health + Send + Sync + 'static> State for F {
@@ -53,11 +62,12 @@ impl<F: Fn() -> Health + Send + Sync + 'static> State for F {
     }
 }
 
-/// Serves health and metrics until the shutdown has reached [`Phase::Stopped`].
+/// Serves health, metrics and the API until the shutdown has reached [`Phase::Stopped`].
 pub async fn serve(
     listener: TcpListener,
     state: Arc<dyn State>,
     metrics: Metrics,
+    access: Arc<Access>,
     shutdown: Shutdown,
 ) {
     let rules = Rules {
@@ -73,7 +83,10 @@ pub async fn serve(
         tls: None,
     };
     let report = Report::new("admin", &metrics);
-    let handler = Arc::new(Admin { state, metrics, shutdown: shutdown.clone() });
+    let known = state.clone();
+    let backend = move || known.backend();
+    let api = Api::new(access, metrics.clone(), backend, shutdown.clone());
+    let handler = Arc::new(Admin { state, metrics, shutdown: shutdown.clone(), api });
     accept(listener, rules, handler, report, shutdown).await;
 }
 
@@ -81,14 +94,20 @@ struct Admin {
     state: Arc<dyn State>,
     metrics: Metrics,
     shutdown: Shutdown,
+    api: Arc<Api>,
 }
 
 impl Handler for Admin {
+    type Body = ApiBody;
+
     fn sources(&self) -> usize {
         0
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<ApiBody> {
+        if request.uri().path().starts_with("/api/") {
+            return self.api.answer(request).await;
+        }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
         }
@@ -103,7 +122,10 @@ impl Handler for Admin {
                     self.metrics.render(),
                 )
             }
-            _ => plain(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n"),
+            _ => plain(
+                StatusCode::NOT_FOUND,
+                "there are /livez, /readyz, /metrics and /api/v1/openapi.json\n",
+            ),
         }
     }
 }
@@ -126,7 +148,7 @@ impl Admin {
         [stopping, starting, poisoned, below_reserve].into_iter().flatten().collect()
     }
 
-    fn verdict(&self, reasons: Vec<String>) -> Response<Answer> {
+    fn verdict(&self, reasons: Vec<String>) -> Response<ApiBody> {
         let (code, status) = match reasons.is_empty() {
             true => (StatusCode::OK, "ok"),
             false => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
@@ -137,7 +159,7 @@ impl Admin {
     }
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Answer> {
+fn plain(status: StatusCode, text: &'static str) -> Response<ApiBody> {
     response(status, "text/plain; charset=utf-8", text)
 }
 
@@ -145,8 +167,9 @@ fn response(
     status: StatusCode,
     content_type: &'static str,
     body: impl Into<Bytes>,
-) -> Response<Answer> {
-    let mut response = Response::new(Full::new(body.into()));
+) -> Response<ApiBody> {
+    let mut response = Response::new(Full::new(body.into()).into());
+    guard(response.headers_mut());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response

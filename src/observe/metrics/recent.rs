@@ -8,7 +8,7 @@
 //! seen. Of one kind (source and reason) [`A_SECOND`] are remembered in a second, and the others are counted.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     net::IpAddr,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -21,6 +21,9 @@ pub const KEPT: usize = 500;
 
 /// Refused requests of one kind that are remembered in one second.
 const A_SECOND: u64 = 20;
+
+/// Addresses to open, of one source; each is as long as a small body at the most.
+const CHALLENGES: usize = 5;
 
 /// Bytes of an id, and of what one case adds to its reason.
 const ID: usize = 64;
@@ -92,6 +95,8 @@ struct Inner {
     last: HashMap<String, Last>,
     /// By source and reason: bounded by what is announced, as the words of reasons are.
     kinds: HashMap<&'static str, HashMap<String, Kind>>,
+    /// Addresses that Adobe I/O wants opened, by source, with when they came.
+    challenges: HashMap<String, VecDeque<(String, u64)>>,
 }
 
 #[derive(Default)]
@@ -172,6 +177,23 @@ impl Recent {
         found.sort_unstable_by_key(|it| it.number);
         let too_many = found.len().saturating_sub(limit);
         (found.drain(too_many..).cloned().collect(), inner.last_number)
+    }
+
+    /// Adobe I/O wants this address opened, by an operator.
+    pub fn challenge(&self, source: &str, url: &str) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut inner = self.0.lock();
+        let all = inner.challenges.entry(source.to_owned()).or_default();
+        all.push_back((url.to_owned(), u64::try_from(now.as_millis()).unwrap_or(u64::MAX)));
+        if all.len() > CHALLENGES {
+            all.pop_front();
+        }
+    }
+
+    /// Those of `source`, with when they came.
+    pub fn challenges(&self, source: &str) -> Vec<(String, u64)> {
+        let inner = self.0.lock();
+        inner.challenges.get(source).into_iter().flatten().cloned().collect()
     }
 
     pub fn last_number(&self) -> u64 {
