@@ -1,6 +1,7 @@
 //! What an operator sees: the admin port, metrics and traces.
 
 pub mod admin;
+pub mod api;
 pub mod console;
 pub mod metrics;
 pub mod traces;

@@ -206,6 +206,8 @@ fn keep(head: &Parts, party: Party) {
 }
 
 impl Handler for Receiver {
+    type Body = Answer;
+
     fn sources(&self) -> usize {
         self.sources.len()
     }

@@ -7,14 +7,15 @@
 //!   script, style or handler that stands in a page.
 //! - A page is bounded: 50 rows, 1,000 characters of a body in a list.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header, request::Parts};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use maud::Markup;
 use serde::de::DeserializeOwned;
 
+use super::api;
 use self::{
     model::{Problem, Session, Status, Words},
     page::{Frame, Place, Theme},
@@ -44,6 +45,25 @@ const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; f
 /// What pages ask: the API, by its paths and with the head of the page's own request.
 pub trait Api: Send + Sync + 'static {
     fn get(&self, path: &str, head: &Parts) -> impl Future<Output = (StatusCode, Bytes)> + Send;
+}
+
+impl Api for Arc<api::Api> {
+    async fn get(&self, path: &str, head: &Parts) -> (StatusCode, Bytes) {
+        let mut of_page = head.clone();
+        of_page.method = Method::GET;
+        of_page.uri = at_path(&head.uri, path);
+        let (said, body) = self.answer_head(&of_page).await.into_parts();
+        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        (said.status, body)
+    }
+}
+
+/// The same host as a request of HTTP/2 names in its address, and another path.
+fn at_path(uri: &Uri, path: &str) -> Uri {
+    let mut parts = uri.clone().into_parts();
+    // A path that is none is one that the API does not have.
+    parts.path_and_query = path.parse().ok();
+    Uri::from_parts(parts).unwrap_or_default()
 }
 
 /// Answers what the console has; other paths are others'.

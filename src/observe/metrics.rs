@@ -9,17 +9,23 @@
 //! and reasons are words from this program.
 
 mod announce;
+pub mod recent;
 mod row;
+pub mod settled;
 mod tries;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::{Encoder, Gauge, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::{
+    Encoder, Gauge, Histogram, IntCounter, IntGauge, Registry, TextEncoder, core::Collector,
+};
 
 use self::row::{metrics, row};
 
 pub use self::{
+    recent::{Recent, Request},
     row::{Metric, Row},
+    settled::Settled,
     tries::Tries,
 };
 
@@ -146,6 +152,9 @@ metrics! {
     /// Answered requests by source and outcome (the words of src/ANSWERS.md).
     deliveries[source, outcome]: IntCounter = "millrace_deliveries_total";
 
+    /// Refused requests and connections by source and reason (the words of /api/v1/words).
+    refusals[source, reason]: IntCounter = "millrace_refusals_total";
+
     /// Connections turned away before a request was read, by reason.
     connections_refused[reason]: IntCounter = "millrace_connections_refused_total";
 
@@ -234,6 +243,17 @@ impl Metrics {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         metrics.start_time_seconds.set(now.as_secs().try_into().unwrap_or(i64::MAX));
         metrics
+    }
+
+    /// The gauges of a family, by the value of one label.
+    pub fn labelled_gauges(&self, family: &dyn Collector, label: &str) -> Vec<(String, f64)> {
+        let families = family.collect();
+        let all = families.iter().flat_map(|family| family.get_metric());
+        let named = all.filter_map(|metric| {
+            let pair = metric.get_label().iter().find(|pair| pair.name() == label)?;
+            Some((pair.value().to_owned(), metric.get_gauge().get_value()))
+        });
+        named.collect()
     }
 
     /// The exposition text (`text/plain; version=0.0.4`).

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     deliver::{checkpoint::Held, deduplicate::Id},
     kafka::produce::Token,
-    observe::metrics::Metrics,
+    observe::metrics::{Metrics, settled},
     runtime::retry::Retry,
     spool::{Spool, position::Position},
 };
@@ -42,6 +42,8 @@ pub(super) struct Lanes {
     pauses: Retry,
     /// The event whose topic is being created, and since when the main lane waits for it.
     creating: Option<(Position, Instant)>,
+    /// Where the console finds why a topic is held.
+    settled: settled::OfSource,
     held_topics: IntGauge,
     holds: IntCounter,
 }
@@ -88,6 +90,7 @@ impl Lanes {
             held_topics: metrics.held_topics.with_label_values(&labels),
             holds: metrics.holds.with_label_values(&labels),
             spool: spool.clone(),
+            settled: metrics.settled.of(labels[0]),
         }
     }
 
@@ -380,6 +383,7 @@ impl Lanes {
     /// Logs once that a held topic fails.
     pub fn report(&mut self, hold: Hold<'_>, topics: &Topics) {
         let Some(held) = self.held.get_mut(&hold.topic) else { return };
+        self.settled.held(topics.name(hold.topic), &hold.why.to_string());
         if held.report() {
             self.holds.inc();
             let source = self.spool.source();

@@ -17,7 +17,7 @@ use crate::{
         route::Router,
     },
     event::{Decoded, Event},
-    observe::metrics::Metrics,
+    observe::metrics::{Metrics, settled},
     source::{Origin, SourceKind, SourceName},
     spool::{Damage, Spool, StoredDelivery, position::Position},
 };
@@ -33,6 +33,7 @@ pub(super) struct Source {
     claims: Claims,
     quarantine: Quarantine,
     metrics: Metrics,
+    settled: settled::OfSource,
     /// Of the delivery that is dealt with, for its dead letters.
     origin: Origin,
     /// Memory for the name of the next event's topic, and for the events of the next delivery.
@@ -48,6 +49,7 @@ impl Source {
         (claims, quarantine): (Claims, Quarantine),
         metrics: Metrics,
     ) -> Self {
+        let settled = metrics.settled.of(spool.source().as_str());
         Self {
             kind,
             spool,
@@ -59,6 +61,7 @@ impl Source {
             origin: Origin::Sender,
             topic: String::new(),
             events: Vec::new(),
+            settled,
         }
     }
 
@@ -72,6 +75,11 @@ impl Source {
 
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// What became of the last events.
+    pub fn remembered(&self) -> &settled::OfSource {
+        &self.settled
     }
 
     pub fn origin(&self) -> Origin {
@@ -128,7 +136,11 @@ impl Source {
 
     /// Asks for the event at `position`. A claim is a promise to settle it.
     pub fn claim(&mut self, event: &Event<'_>, position: Position, now: Now) -> Claim {
-        self.claims.claim(event, position, now.unix)
+        let claim = self.claims.claim(event, position, now.unix);
+        if matches!(claim, Claim::Repeat) {
+            self.settled.repeat((position.sequence, position.index));
+        }
+        claim
     }
 
     /// An element of the delivery is no event.
@@ -174,6 +186,8 @@ impl Source {
         let letter = refusal.letter(self.name(), self.origin);
         let kept = self.quarantine.keep(&letter, now.unix).map_err(ForwardError::Quarantine)?;
         self.count(&self.metrics.quarantined, letter.reason);
+        let Position { sequence, index } = letter.position;
+        self.settled.quarantined((sequence, index), letter.reason);
         tracing::warn!(
             source = %letter.source,
             position = %letter.position,

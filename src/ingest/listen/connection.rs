@@ -140,7 +140,7 @@ impl<H: Handler> Http<H> {
             async move {
                 let answer = match doubt::is_in_doubt(request.headers()) {
                     false => answer(&*handler, request, &activity).await,
-                    true => refuse(&report, peer, &request, &activity),
+                    true => refuse(&report, peer, &request, &activity).map(Into::into),
                 };
                 Ok::<_, std::convert::Infallible>(answer)
             }
@@ -178,7 +178,7 @@ async fn answer<H: Handler>(
     handler: &H,
     mut request: Request<Incoming>,
     activity: &Arc<Activity>,
-) -> http::Response<super::Answer> {
+) -> http::Response<H::Body> {
     let in_flight = activity.request(request.version());
     request.extensions_mut().insert(activity.clone());
     let response = handler.answer(request).await;

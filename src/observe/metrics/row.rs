@@ -91,6 +91,10 @@ macro_rules! metrics {
             registry: Registry,
             /// What the sender of each source has seen of late.
             pub tries: Tries,
+            /// The last requests.
+            pub recent: Recent,
+            /// What became of the last events.
+            pub settled: Settled,
             $($(#[doc = $of_process])+ pub $process: $process_type,)+
             $($(#[doc = $of_source])+ pub $source: <$source_type as Metric>::Family,)+
             $($(#[doc = $of_family])+ pub $family: <$family_type as Metric>::Family,)+
@@ -122,6 +126,8 @@ macro_rules! metrics {
                     $($source: <$source_type>::register(next(), &registry),)+
                     $($family: <$family_type>::register(next(), &registry),)+
                     tries: Tries::default(),
+                    recent: Recent::default(),
+                    settled: Settled::default(),
                     registry,
                 }
             }

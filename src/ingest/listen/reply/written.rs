@@ -16,7 +16,7 @@ impl Outcome {
     /// One more header.
     fn header(&self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::BadCredentials { challenge } => Some(("www-authenticate", challenge)),
+            Self::BadCredentials { challenge, .. } => Some(("www-authenticate", challenge)),
             _ => self.row().header,
         }
     }
