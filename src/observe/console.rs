@@ -15,12 +15,12 @@ use http_body_util::{BodyExt as _, Full};
 use maud::Markup;
 use serde::de::DeserializeOwned;
 
-use super::api;
 use self::{
     model::{Problem, Session, Status, Words},
     page::{Frame, Place, Theme},
     pages::{dead_letters, deliveries, delivery, overview, path, problem, replay, sign_in, test},
 };
+use super::api;
 
 mod assets;
 mod link;

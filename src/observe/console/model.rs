@@ -12,7 +12,6 @@ pub type Time = u64;
 
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Access {
-    pub needs_token: bool,
     pub signed_in: bool,
     pub may_change: bool,
     pub has_tokens: bool,
@@ -52,8 +51,6 @@ pub struct WayIn {
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Tries {
-    pub accepted: u64,
-    pub failed: u64,
     pub failed_in_a_row: u64,
     pub failures_left: u64,
     pub then: String,
@@ -64,14 +61,12 @@ pub struct Backlog {
     pub deliveries: u64,
     pub bytes: u64,
     pub oldest: Option<Time>,
-    pub limit_bytes: u64,
     pub seconds_until_full: Option<f64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Held {
     pub topic: String,
-    pub source: String,
     pub since: Time,
     pub why: String,
 }
@@ -95,7 +90,6 @@ pub struct History {
     pub refused: Vec<f64>,
     pub delivered: Vec<f64>,
     pub dead_letters: Vec<f64>,
-    pub repeats: Vec<f64>,
     pub backlog_bytes: Vec<f64>,
 }
 
@@ -106,7 +100,6 @@ pub struct Rates {
     pub stored: f64,
     pub refused: f64,
     pub delivered: f64,
-    pub dead_letters: f64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -116,7 +109,6 @@ pub struct Source {
     pub path: String,
     pub state: String,
     pub ways_in: Vec<WayIn>,
-    pub last_request: Option<Time>,
     pub last_stored: Option<Time>,
     pub outcomes_24h: BTreeMap<String, u64>,
     pub tries: Tries,
@@ -147,7 +139,6 @@ pub struct Kafka {
     pub connected: u64,
     pub brokers: u64,
     pub away: bool,
-    pub bootstrap_servers: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -181,7 +172,6 @@ pub struct Delivery {
     pub number: u64,
     pub at: Time,
     pub source: String,
-    pub what: String,
     pub outcome: String,
     pub status: u16,
     pub reason: Option<String>,
@@ -297,8 +287,6 @@ pub struct Replay {
     pub state: String,
     pub client: String,
     pub started: Time,
-    pub ended: Option<Time>,
-    pub read: u64,
     pub selected: u64,
     pub sent: u64,
     pub failed: u64,
@@ -316,7 +304,6 @@ pub struct Replays {
 #[derive(Clone, Debug, Deserialize)]
 pub struct OutcomeWord {
     pub outcome: String,
-    pub wrong: String,
     pub adobe: String,
     pub marketo: String,
     pub event: String,
