@@ -21,6 +21,7 @@ pub mod open_files;
 mod open_retry;
 mod quarantines;
 mod reload;
+pub(crate) mod replay;
 mod set_aside;
 mod source;
 mod status;
