@@ -14,6 +14,7 @@ mod api;
 pub mod core_dumps;
 mod disk_forecast;
 mod drain;
+pub(crate) mod examples;
 mod front;
 mod oauth;
 mod open;

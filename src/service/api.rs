@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use self::{dead_letters::DeadLetters, replays::Replays};
@@ -37,6 +38,8 @@ pub(super) struct Known {
     rates: Rates,
     letters: DeadLetters,
     replays: Replays,
+    /// Held by a test delivery.
+    test: Mutex<()>,
     /// Which has this.
     status: Weak<Status>,
     shutdown: Shutdown,
@@ -59,6 +62,7 @@ impl Known {
             rates: Rates::default(),
             letters: DeadLetters::default(),
             replays: Replays::default(),
+            test: Mutex::default(),
             status: Arc::downgrade(status),
             shutdown: shutdown.clone(),
         });

@@ -97,8 +97,6 @@ pub(crate) struct Player {
     filter: Filter,
     sender: Option<Sender>,
     topic: String,
-    /// Where all events go instead of their own topics.
-    only_topic: Option<String>,
     totals: Totals,
 }
 
@@ -136,7 +134,6 @@ impl Player {
             filter,
             sender,
             topic: String::new(),
-            only_topic: None,
             totals: Totals::default(),
         })
     }
@@ -188,10 +185,7 @@ impl Player {
         if !(self.filter)(event) {
             return Ok(());
         }
-        let topic = match &self.only_topic {
-            Some(topic) => topic.as_str(),
-            None => self.router.topic(name, event, &mut self.topic),
-        };
+        let topic = self.router.topic(name, event, &mut self.topic);
         let mark = self.totals.results.len();
         let mut problem = None;
         if let Some(sender) = &mut self.sender {
@@ -267,11 +261,6 @@ impl Player {
             self.totals.problem(format!("an event for {topic} was not delivered: {failure}"));
         }
         ended
-    }
-
-    /// The same, whose events all go to `topic`.
-    pub fn to_topic(self, topic: &str) -> Self {
-        Self { only_topic: Some(topic.to_owned()), ..self }
     }
 
     pub fn totals(&self) -> &Totals {
