@@ -12,26 +12,26 @@
 //! Nothing is taken away from where it was, and no lock is needed: a service may be at work beside
 //! it. Replayed events come behind what the topic has already.
 
-mod body;
 mod filter;
 mod letters;
-mod player;
 mod quarantine;
-mod quarantined;
+mod report;
 mod segments;
-mod sender;
 #[cfg(test)]
 mod tests;
 
 use clap::{Args, Subcommand};
 
-use self::{
-    filter::Filter,
-    player::{Player, Source},
-    sender::Sender,
-};
+use self::filter::Filter;
 use super::{ConfigFile, Context, Exit, print, progress::Bar, spool::source_name, text};
-use crate::{config::Config, source::SourceName};
+use crate::{
+    config::Config,
+    service::replay::{
+        player::{Player, Source},
+        sender::Sender,
+    },
+    source::SourceName,
+};
 
 /// Send stored events to their topics again
 ///
@@ -140,6 +140,7 @@ impl Replay {
             false => Some(Sender::new(config)?),
         };
         let filter = common.filter.clone();
+        let filter = Box::new(move |event: &crate::event::Event<'_>| filter.takes(event));
         Ok(Self { player: Player::new(config, sources, filter, sender)?, bar })
     }
 
@@ -150,8 +151,8 @@ impl Replay {
         });
         self.bar.clear();
         let totals = self.player.totals();
-        print(context.out, totals.table(dry_run));
-        for problem in totals.problems() {
+        print(context.out, report::table(totals, dry_run));
+        for problem in report::problems(totals) {
             context.end("replay", problem, 1);
         }
         let mut code = u8::from(!totals.is_whole());

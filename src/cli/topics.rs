@@ -8,7 +8,7 @@ mod asyncapi;
 mod catalogue;
 mod create;
 mod json;
-mod known;
+use crate::service::examples as known;
 mod schemas;
 mod strimzi;
 mod tables;

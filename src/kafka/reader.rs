@@ -35,6 +35,8 @@ pub struct ReadRecord {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
+    /// When it was written, in milliseconds since 1970, if the broker says it.
+    pub timestamp: Option<i64>,
     pub key: Option<Vec<u8>>,
     /// `None` is a null value, which is not an empty one.
     pub value: Option<Vec<u8>>,
@@ -61,6 +63,7 @@ pub struct Reader {
     /// By topic and partition: the offset after the last record read.
     next: HashMap<(String, i32), i64>,
     looked: Option<Instant>,
+    begin: Offset,
 }
 
 /// How often the reader looks for new topics.
@@ -73,7 +76,12 @@ impl Reader {
         // Whoever writes to the cluster tells of its troubles already.
         native.set_log_level(RDKafkaLogLevel::Emerg);
         let consumer = native.create().map_err(|error| ReadError(properties::describe(&error)))?;
-        Ok(Self { consumer, select, next: HashMap::new(), looked: None })
+        Ok(Self { consumer, select, next: HashMap::new(), looked: None, begin: Offset::Beginning })
+    }
+
+    /// The same, which begins with the newest `most` records of each partition.
+    pub fn of_newest(self, most: i64) -> Self {
+        Self { begin: Offset::OffsetTail(most), ..self }
     }
 
     /// Reads up to `most` records, waiting at most `timeout` for the first. While the cluster is
@@ -150,7 +158,7 @@ impl Reader {
             }
             for partition in topic.partitions() {
                 if let Entry::Vacant(entry) = self.next.entry((name.to_owned(), partition.id())) {
-                    new.add_partition_offset(name, partition.id(), Offset::Beginning)?;
+                    new.add_partition_offset(name, partition.id(), self.begin)?;
                     entry.insert(0);
                 }
             }
@@ -174,6 +182,7 @@ fn read(message: &BorrowedMessage<'_>) -> ReadRecord {
         topic: message.topic().to_owned(),
         partition: message.partition(),
         offset: message.offset(),
+        timestamp: message.timestamp().to_millis(),
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
         headers: headers

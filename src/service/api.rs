@@ -1,8 +1,11 @@
 //! What the API of the admin listener tells of this service.
 
 mod banners;
+mod dead_letters;
 mod delivery;
+mod replays;
 mod status;
+mod test_delivery;
 mod words;
 
 use std::{
@@ -10,8 +13,10 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use serde_json::{Value, json};
+use parking_lot::Mutex;
+use serde_json::Value;
 
+use self::{dead_letters::DeadLetters, replays::Replays};
 use super::status::Status;
 use crate::{
     config::Config,
@@ -31,6 +36,10 @@ pub(super) struct Known {
     router: Router,
     spools: Vec<Spool>,
     rates: Rates,
+    letters: DeadLetters,
+    replays: Replays,
+    /// Held by a test delivery.
+    test: Mutex<()>,
     /// Which has this.
     status: Weak<Status>,
     shutdown: Shutdown,
@@ -51,6 +60,9 @@ impl Known {
             router,
             spools,
             rates: Rates::default(),
+            letters: DeadLetters::default(),
+            replays: Replays::default(),
+            test: Mutex::default(),
             status: Arc::downgrade(status),
             shutdown: shutdown.clone(),
         });
@@ -89,27 +101,23 @@ impl Backend for Known {
         delivery::delivery(self, source, position, bodies)
     }
 
-    fn dead_letters(&self, _: &api::Letters, _: bool) -> Result<Value, Problem> {
-        Err(not_yet())
+    fn dead_letters(&self, question: &api::Letters, bodies: bool) -> Result<Value, Problem> {
+        self.letters.answer(&self.config, question, bodies)
     }
 
     fn replays(&self) -> Value {
-        json!({ "replays": [] })
+        self.replays.all()
     }
 
-    fn replay(&self, _: &str) -> Result<Value, Problem> {
-        Err(Problem::new("unknown", "There is no such replay."))
+    fn replay(&self, id: &str) -> Result<Value, Problem> {
+        self.replays.one(id)
     }
 
-    fn begin_replay(&self, _: Value, _: IpAddr) -> Result<Value, Problem> {
-        Err(not_yet())
+    fn begin_replay(&self, request: Value, client: IpAddr) -> Result<Value, Problem> {
+        self.replays.begin(&self.config, request, client, &self.shutdown)
     }
 
-    fn test_delivery(&self, _: Value, _: IpAddr) -> Result<Value, Problem> {
-        Err(not_yet())
+    fn test_delivery(&self, request: Value, client: IpAddr) -> Result<Value, Problem> {
+        test_delivery::send(self, request, client)
     }
-}
-
-fn not_yet() -> Problem {
-    Problem::new("unavailable", "This version does not answer that yet.")
 }

@@ -7,10 +7,11 @@ use std::{
 
 use clap::Args;
 
-use super::{Common, Replay, player::Item};
+use super::{Common, Replay};
 use crate::{
     cli::{spool::source_name, text, with_causes},
     config::Config,
+    service::replay::player::Item,
     source::{SourceName, UnixMillis},
     spool::{
         StoredDelivery,

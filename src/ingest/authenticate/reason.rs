@@ -168,10 +168,13 @@ impl Why {
     /// Of two ways that both refuse, the one that the sender tried tells more than one that it did not; what both
     /// say is kept.
     pub(super) fn or(self, other: Self) -> Self {
-        let detail = match (self.detail.is_empty(), other.detail.is_empty()) {
-            (true, _) => other.detail,
-            (_, true) => self.detail,
-            _ => format!("{}; {}", self.detail, other.detail),
+        // Where a way is not configured, nothing was missing.
+        if self.detail.is_empty() {
+            return other;
+        }
+        let detail = match other.detail.is_empty() {
+            true => self.detail,
+            false => format!("{}; {}", self.detail, other.detail),
         };
         let reason = match (self.reason.is_absence(), other.reason.is_absence()) {
             (true, false) | (false, false) => other.reason,

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Bytes of a body that are shown.
-const SHOWN: usize = 10 * 1024;
+pub(super) const SHOWN: usize = 10 * 1024;
 /// Events that are shown.
 const EVENTS: usize = 1000;
 

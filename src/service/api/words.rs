@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::test_delivery;
+
 use crate::{
     config::Config,
     deliver::dead_letter,
@@ -32,7 +34,10 @@ pub(super) fn words(config: &Config) -> Value {
     let others = others.map(|row| {
         json!({ "reason": row.label, "outcome": row.label, "text": format!("{}.", row.wrong), "key": row.key })
     });
-    let types = config.sources.iter().map(|source| (source.name.to_string(), json!([])));
+    let types = config
+        .sources
+        .iter()
+        .map(|source| (source.name.to_string(), json!(test_delivery::types(source))));
     let types: serde_json::Map<_, _> = types.collect();
     json!({
         "outcomes": outcomes,
