@@ -37,13 +37,13 @@ fn a_script_in_a_type_a_header_a_path_or_a_body_is_shown_and_never_runs() {
         browser.open(address);
         let seen = browser.run(
             "return { hacked: document.title.includes('hacked'), scripts: [...document.scripts].filter(it => !it.src).length,
-              foreign: document.querySelectorAll('main img, main script, main [onerror], [style], style').length,
+              foreign: [...document.querySelectorAll('main img, main script, main [onerror], [style], style')].map(it => it.outerHTML.slice(0, 200)),
               text: document.body.innerText }",
             &[],
         );
         assert_eq!(
             (&seen["hacked"], &seen["scripts"], &seen["foreign"]),
-            (&json!(false), &json!(0), &json!(0)),
+            (&json!(false), &json!(0), &json!([])),
             "{address}"
         );
         is_shown |= seen["text"].as_str().is_some_and(|text| text.contains("document.title="));

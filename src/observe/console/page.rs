@@ -5,7 +5,6 @@ use maud::{DOCTYPE, Markup, html};
 use super::{
     assets,
     model::{Access, Status},
-    text,
 };
 
 /// The pages that the way between them names.
@@ -126,7 +125,7 @@ impl Frame<'_> {
                             a href=(link) aria-current=[(place == self.place).then_some("page")] {
                                 (name)
                                 @if place == Place::Overview && attention > 0 {
-                                    " " span.number.bad aria-label=(text::of(attention as u64, "problem")) { (attention) }
+                                    " " span.number.bad { (attention) span.unseen { " " (if attention == 1 { "problem" } else { "problems" }) } }
                                 }
                             }
                         }

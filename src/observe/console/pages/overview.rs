@@ -60,7 +60,7 @@ fn figures(status: &Status) -> Markup {
 pub fn figure(name: &str, value: &str, unit: &str, plot: Markup) -> Markup {
     html! {
         div.figure data-key=(name) {
-            h3 { (name) }
+            p.name { (name) }
             p.value { span.num { (value) } " " span.unit { (unit) } }
             (plot)
         }
@@ -86,7 +86,7 @@ fn card(source: &Source, now: Time) -> Markup {
             div.give {
                 span.label { "Give to the sender" }
                 code.url { span.quiet { "https://<public host>" } (source.path) }
-                button.small.script-only type="button" data-copy=(source.path) aria-label=(format!("Copy the path of {}", source.name)) { "Copy path" }
+                button.small.script-only type="button" data-copy=(source.path) aria-label=(format!("Copy path of {}", source.name)) { "Copy path" }
             }
             ul.ways aria-label="Ways in" {
                 @for way in &source.ways_in { li { (parts::prose(&way.text)) " " (parts::key(&way.key)) } }
