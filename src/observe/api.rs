@@ -30,7 +30,7 @@ use self::{
 pub use self::{body::ApiBody, view::delivery};
 use crate::{
     config::Console,
-    ingest::listen::{activity::Activity, client::Peer},
+    ingest::listen::{activity::Activity, client::Peer, reply::OWN_400},
     observe::metrics::{Metrics, recent::Remembered},
     runtime::shutdown::Shutdown,
 };
@@ -182,6 +182,10 @@ impl Api {
         let mut response = answered.unwrap_or_else(|problem| {
             let json = json!({ "error": problem.error, "text": problem.text });
             let mut response = whole(problem.status(), &json);
+            if problem.status() == StatusCode::BAD_REQUEST {
+                // Any other 400 is the HTTP library's, which senders are not to see.
+                response.extensions_mut().insert(OWN_400);
+            }
             if problem.status() == StatusCode::UNAUTHORIZED {
                 let challenge = HeaderValue::from_static("Bearer realm=\"millrace admin\"");
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

@@ -21,7 +21,10 @@ mod row;
 mod written;
 
 use self::row::{BASIC, INVALID_TOKEN, METHODS, later, ok, outcomes, refuse};
-pub use self::row::{Row, Scope};
+pub use self::{
+    row::{Row, Scope},
+    written::OWN_400,
+};
 
 outcomes! {
     Source:

@@ -10,7 +10,7 @@ use hyper::ext::ReasonPhrase;
 use super::Outcome;
 
 /// The reason phrase of our own 400, by which `wire.rs` tells it from the HTTP library's.
-const OWN_400: ReasonPhrase = ReasonPhrase::from_static(b"Not To Be Granted");
+pub const OWN_400: ReasonPhrase = ReasonPhrase::from_static(b"Not To Be Granted");
 
 impl Outcome {
     /// One more header.
