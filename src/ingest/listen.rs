@@ -91,6 +91,7 @@ pub async fn serve<H: Handler>(
         close_within: config.request_timeout + Duration::from_secs(1),
         until: Phase::Closing,
         tls,
+        to_senders: true,
     };
     accept(listener, rules, handler, Report::new("deliveries", &metrics), shutdown).await;
 }

@@ -84,6 +84,7 @@ pub async fn serve(
         close_within: Duration::from_secs(1),
         until: Phase::Stopped,
         tls: None,
+        to_senders: false,
     };
     let report = Report::new("admin", &metrics);
     let known = state.clone();

@@ -6,9 +6,9 @@ use crate::{
     broker,
     browser::Browser,
     pages::PAGES,
-    stage::{ADMIN, PATIENCE, SCRIPT, Stage, deliver, settings},
+    stage::{ADMIN, ADOBE, PATIENCE, SCRIPT, Stage, deliver, settings},
     support::{
-        bridge::{Bridge, LEADS},
+        bridge::{Bridge, LEADS, TOKEN},
         wait,
     },
 };
@@ -49,6 +49,22 @@ fn a_script_in_a_type_a_header_a_path_or_a_body_is_shown_and_never_runs() {
         is_shown |= seen["text"].as_str().is_some_and(|text| text.contains("document.title="));
     }
     assert!(is_shown, "it is there as text: {SCRIPT}");
+}
+
+#[test]
+fn a_status_line_in_a_body_ends_no_answer_and_a_question_that_is_none_is_told_so() {
+    let stage = Stage::shared();
+    let mut client = stage.bridge.client();
+    let body = "HTTP/1.1 400 Bad Request\r\n\r\nHTTP/1.1 431 Too Large\r\n\r\nthe end";
+    let headers = [format!("authorization: Bearer {TOKEN}")];
+    let answer = client.request("POST", ADOBE, &headers, body.as_bytes()).expect("an answer");
+    let position = answer.header("millrace-position").expect("a position").to_owned();
+    let page =
+        stage.bridge.admin().get(&format!("/deliveries/adobe/{position}")).expect("an answer");
+    assert!(page.status == 200 && page.text().contains("the end"), "{}", page.text());
+    assert!(page.text().ends_with("</html>"));
+    let page = stage.bridge.admin().get("/deliveries?before=none").expect("an answer");
+    assert!(page.status == 400 && page.text().contains("<h1>"), "{} {}", page.status, page.text());
 }
 
 #[test]

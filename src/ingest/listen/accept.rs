@@ -38,6 +38,9 @@ pub struct Rules {
     pub until: Phase,
     /// Without it, plain HTTP.
     pub tls: Option<Tls>,
+    /// Whether those that ask are senders, to whom a 4xx of the HTTP library's own would be final: [`Wire`](super::wire) then
+    /// looks for one in what goes out. Elsewhere answers pass as they are, 400s and texts of strangers included.
+    pub to_senders: bool,
 }
 
 /// Serves connections of `listener` until `rules.until`; resolves when all of them have ended.

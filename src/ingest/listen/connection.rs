@@ -100,7 +100,7 @@ impl<H: Handler> Http<H> {
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (wire, stream) = Wire::new(stream, activity.clone());
+        let (wire, stream) = Wire::new(stream, activity.clone(), self.rules.to_senders);
         let end = self.converse(wire, &activity, peer, presented).await;
         let outcome = outcome(&end, &activity);
         if let Some(outcome) = &outcome {
