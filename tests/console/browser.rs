@@ -194,6 +194,20 @@ impl Browser {
         })
     }
 
+    /// Of the first of these elements; a page that is brought up to date may take one away meanwhile.
+    #[track_caller]
+    fn of_element(&self, selector: &str, method: &str, what: &str, body: &Value) -> Value {
+        wait::until_some(&format!("an element {selector} that stays"), PATIENCE, || {
+            let element = self.element(selector);
+            let path = format!("/session/{}/element/{element}/{what}", self.session);
+            match try_call(method, &path, body) {
+                Ok(value) => Some(value),
+                Err(error) if error.starts_with("stale element") => None,
+                Err(error) => panic!("{method} {path}: {error}"),
+            }
+        })
+    }
+
     #[track_caller]
     pub fn count(&self, selector: &str) -> usize {
         self.elements(selector).len()
@@ -202,29 +216,24 @@ impl Browser {
     /// The text of the page's content, as it is seen.
     #[track_caller]
     pub fn content(&self) -> String {
-        let main = self.element("main");
-        let text = self.get(&format!("/element/{main}/text"));
-        text.as_str().expect("a text").to_owned()
+        self.text("main")
     }
 
     /// The text of the first of these elements.
     #[track_caller]
     pub fn text(&self, selector: &str) -> String {
-        let element = self.element(selector);
-        let text = self.get(&format!("/element/{element}/text"));
+        let text = self.of_element(selector, "GET", "text", &Value::Null);
         text.as_str().expect("a text").to_owned()
     }
 
     #[track_caller]
     pub fn click(&self, selector: &str) {
-        let element = self.element(selector);
-        self.post(&format!("/element/{element}/click"), &json!({}));
+        self.of_element(selector, "POST", "click", &json!({}));
     }
 
     #[track_caller]
     pub fn write(&self, selector: &str, text: &str) {
-        let element = self.element(selector);
-        self.post(&format!("/element/{element}/value"), &json!({ "text": text }));
+        self.of_element(selector, "POST", "value", &json!({ "text": text }));
     }
 
     /// Presses a key, wherever the focus is.
@@ -272,17 +281,21 @@ impl Drop for Browser {
 
 #[track_caller]
 fn call(method: &str, path: &str, body: &Value) -> Value {
+    try_call(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+}
+
+/// An error is WebDriver's own word and its first line.
+#[track_caller]
+fn try_call(method: &str, path: &str, body: &Value) -> Result<Value, String> {
     let text = if method == "GET" { String::new() } else { body.to_string() };
     let headers = ["content-type: application/json".to_owned()];
     let answer = Client::new(driver().address).request(method, path, &headers, text.as_bytes());
     let answer = answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
     let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let value = &said["value"];
-    assert!(
-        answer.status == 200,
-        "{method} {path}: {} {}",
-        value["error"],
-        value["message"].as_str().unwrap_or_default().lines().next().unwrap_or_default()
-    );
-    value.clone()
+    if answer.status == 200 {
+        return Ok(value.clone());
+    }
+    let message = value["message"].as_str().unwrap_or_default().lines().next().unwrap_or_default();
+    Err(format!("{}: {message}", value["error"].as_str().unwrap_or_default()))
 }

@@ -108,6 +108,21 @@ fn a_page_is_kept_up_to_date_and_a_pause_holds_it() {
 }
 
 #[test]
+fn a_page_that_is_left_gives_its_stream_back_at_once() {
+    let stage = Stage::shared();
+    let browser = stage.browser();
+    // More than there may be at the same time.
+    for _ in 0..20 {
+        browser.open("/deliveries");
+        wait::until("a stream", PATIENCE, || {
+            let shown = browser.text("#live");
+            assert!(!shown.contains("no connection"), "{shown}");
+            shown == "live"
+        });
+    }
+}
+
+#[test]
 fn an_outage_of_kafka_is_a_banner_with_its_runbook_heading_and_a_backlog_that_grows() {
     let mut kafka = Broker::start();
     let bridge = Bridge::start(settings(&kafka.address(), &broker::own_prefix("away")));

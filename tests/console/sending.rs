@@ -74,7 +74,7 @@ fn dead_letters_are_chosen_tried_and_sent_and_each_has_its_result() {
 
 #[test]
 fn a_letter_that_still_has_no_topic_is_told_apart_in_the_dry_run() {
-    let stage = Stage::play("still-bad");
+    let stage = Stage::shared();
     let browser = stage.operator();
     browser.open("/dead-letters?reason=not-an-object");
     browser.wait_for("not-an-object");

@@ -214,7 +214,7 @@ fn library(rules: &Rules) -> auto::Builder<TokioExecutor> {
         // Counts idle time too; `Activity` tells the two apart.
         .header_read_timeout(None)
         // A sender that closes its own half after the request still gets its answer.
-        .half_close(true)
+        .half_close(rules.to_senders)
         .max_headers(headers(rules.header_limit))
         .max_buf_size(rules.header_limit.max(8192));
     library

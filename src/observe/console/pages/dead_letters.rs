@@ -113,7 +113,7 @@ fn row(letter: &DeadLetter, may_send: bool) -> Markup {
             (parts::cell("Position", "c-num", html! { a href=(link::delivery(&letter.source, &letter.position)) { (letter.position) } }))
             (parts::cell("Reason", "c-name", html! { (parts::broken(&letter.reason)) }))
             (parts::cell("Error", "wide", html! {
-                (letter.error)
+                (parts::prose(&letter.error))
                 span.why {
                     @if let Some(topic) = &letter.original_topic { "for " span.mono { (parts::broken(topic)) } " · " }
                     @if let Some(key) = &letter.key { "key " span.mono { (parts::broken(key)) } " · " }

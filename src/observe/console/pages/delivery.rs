@@ -116,7 +116,7 @@ fn row(event: &Event) -> Markup {
                 @if let Some(id) = &event.id { span.why.mono { "ce_id " (parts::broken(id)) } }
                 @if more { span.why {
                     @if let Some(reason) = &event.reason { strong { (reason) } " " }
-                    @if let Some(error) = &event.error { (error) " " }
+                    @if let Some(error) = &event.error { (parts::prose(error)) " " }
                     @if let Some(note) = &event.note { (note) }
                 } }
             }))

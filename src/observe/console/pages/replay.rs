@@ -122,7 +122,7 @@ fn row(it: &ReplayResult) -> Markup {
                 @match &it.topic { Some(topic) => span.mono { (parts::broken(topic)) }, None => span.quiet { "–" } }
                 @if it.reason.is_some() || it.error.is_some() { span.why {
                     @if let Some(reason) = &it.reason { strong { (reason) } " " }
-                    @if let Some(error) = &it.error { (error) }
+                    @if let Some(error) = &it.error { (parts::prose(error)) }
                 } }
             }))
             (parts::cell("Partition", "c-short", parts::maybe(it.partition.map(|it| it.to_string()).as_deref())))
