@@ -12,6 +12,8 @@ fn pictures_are_written_to_a_folder_that_is_asked_for() {
     if let Some(folder) = &folder {
         fs::create_dir_all(folder).expect("a folder can be made");
     }
+    browser.wait_for("Refused, and why");
+    browser.wait_for("1 of 1 broker");
     for theme in ["light", "dark"] {
         browser.prefer(theme);
         // Without a folder one is enough: that a picture can be taken.

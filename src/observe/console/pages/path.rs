@@ -66,7 +66,7 @@ fn lane(lane: &Lane<'_>, status: &Status) -> Markup {
                 (stage("Checked", "refused a second", &text::rate(rates.refused),
                     plot::bars(&history.refused, "bad", "Refused"),
                     html! { a href=(refused) { "Refused, and why" } }))
-                (stage("Stored", "on the disk a second", &text::rate(rates.stored),
+                (stage("Stored", "a second, on disk", &text::rate(rates.stored),
                     plot::bars(&history.stored, "ok", "Stored"),
                     html! { "200 is answered here" }))
                 (stage("Backlog", "waiting", &text::bytes(lane.backlog.1),
