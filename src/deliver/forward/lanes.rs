@@ -383,7 +383,7 @@ impl Lanes {
     /// Logs once that a held topic fails.
     pub fn report(&mut self, hold: Hold<'_>, topics: &Topics) {
         let Some(held) = self.held.get_mut(&hold.topic) else { return };
-        self.settled.held(topics.name(hold.topic), &hold.why.to_string());
+        self.settled.held(topics.name(hold.topic), hold.why);
         if held.report() {
             self.holds.inc();
             let source = self.spool.source();
