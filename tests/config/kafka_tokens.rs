@@ -35,7 +35,9 @@ fn problems(text: &str) -> Result<config::Config, String> {
     // The servers of the environment would go over those of the file.
     let variables = environment(&[]).into_iter();
     let variables: Vec<_> = variables
-        .filter(|(name, _)| !text.contains("bootstrap_servers") || !name.to_string_lossy().contains("BOOTSTRAP"))
+        .filter(|(name, _)| {
+            !text.contains("bootstrap_servers") || !name.to_string_lossy().contains("BOOTSTRAP")
+        })
         .collect();
     let loaded = config::load_with(Some(&file), variables, &questions);
     loaded.map(|loaded| loaded.config).map_err(|mistakes| mistakes.to_string())
@@ -69,7 +71,12 @@ fn each_mistake_of_client_credentials_is_named_with_its_key_and_line() {
         (without("client_id"), "client.id", 0, "is missing"),
         (without("endpoint_url"), "token.endpoint.url", 0, "is missing"),
         (instead("https://id.test", "http://id.test"), "token.endpoint.url", 5, "is not https"),
-        (instead("https://id", "https://a:hunter3@id"), "token.endpoint.url", 5, "a user or a password"),
+        (
+            instead("https://id", "https://a:hunter3@id"),
+            "token.endpoint.url",
+            5,
+            "a user or a password",
+        ),
         (instead("https://id.test/token", "id.test"), "token.endpoint.url", 5, "is no URL"),
         (instead("'oidc'", "'magic'"), "method", 4, "is `magic`"),
         (instead("logicalCluster=", "logical-cluster="), "extensions", 10, "not of letters alone"),
@@ -86,7 +93,12 @@ fn each_mistake_of_client_credentials_is_named_with_its_key_and_line() {
             11,
             "names `/nowhere/ca.pem`, which can't be read",
         ),
-        (own("aws_region = 'eu-west-1'"), "aws.region", 11, "sasl.mechanism is OAUTHBEARER: it is not used"),
+        (
+            own("aws_region = 'eu-west-1'"),
+            "aws.region",
+            11,
+            "sasl.mechanism is OAUTHBEARER: it is not used",
+        ),
         (instead("'SASL_SSL'", "'SSL'"), "token.endpoint.url", 5, "no token is used"),
         (instead("'OAUTHBEARER'", "'SCRAM-SHA-512'"), "client.id", 6, "it is not used"),
     ] {
