@@ -20,7 +20,6 @@ mod man;
 mod output;
 mod program;
 mod progress;
-mod recipients;
 mod reference;
 mod replay;
 mod send;

@@ -58,7 +58,7 @@ use written::Written;
 
 pub use crate::spool::Config as Spool;
 
-pub use admin::Admin;
+pub use admin::{Admin, Console};
 pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
 pub use delivery::{Delivery, Guarantee};
 pub use effective::Entry;

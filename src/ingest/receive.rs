@@ -209,6 +209,8 @@ fn keep(head: &Parts, party: Party) {
 }
 
 impl Handler for Receiver {
+    type Body = Answer;
+
     fn sources(&self) -> usize {
         self.sources.len()
     }

@@ -67,6 +67,8 @@ pub(super) struct ProducerState {
     pub(super) pending: Pending,
     pub(super) queues: PartitionQueues,
     pub(super) outcomes: Vec<(Token, Outcome)>,
+    /// Partition and offset of those that were delivered; taken with the outcomes.
+    pub(super) places: Vec<(Token, i32, i64)>,
     /// Something failed since the last look.
     pub(super) failed: bool,
     /// A broker said something since the last look.
@@ -264,6 +266,9 @@ impl TakeReport for Reports {
             if let (true, Ok(message)) = (is_elsewhere, result) {
                 // Its partitions are not as many as they were.
                 self.topics.mark_missing(message.topic());
+            }
+            if let (None, Ok(message)) = (&failure, result) {
+                state.places.push((token, message.partition(), message.offset()));
             }
             let outcome = match failure {
                 None => Outcome::Delivered,

@@ -64,6 +64,7 @@ pub struct Reader {
     /// By topic and partition: the offset after the last record read.
     next: HashMap<(String, i32), i64>,
     looked: Option<Instant>,
+    begin: Offset,
 }
 
 /// How often the reader looks for new topics.
@@ -80,7 +81,13 @@ impl Reader {
         let given = Given::to_client_of(kafka);
         // Reading goes on trying, as with a cluster that is away.
         let _ = given.first(consumer.client());
-        Ok(Self { consumer, given, select, next: HashMap::new(), looked: None })
+        let begin = Offset::Beginning;
+        Ok(Self { consumer, given, select, next: HashMap::new(), looked: None, begin })
+    }
+
+    /// The same, which begins with the newest `most` records of each partition.
+    pub fn of_newest(self, most: i64) -> Self {
+        Self { begin: Offset::OffsetTail(most), ..self }
     }
 
     /// Reads up to `most` records, waiting at most `timeout` for the first. While the cluster is
@@ -158,7 +165,7 @@ impl Reader {
             }
             for partition in topic.partitions() {
                 if let Entry::Vacant(entry) = self.next.entry((name.to_owned(), partition.id())) {
-                    new.add_partition_offset(name, partition.id(), Offset::Beginning)?;
+                    new.add_partition_offset(name, partition.id(), self.begin)?;
                     entry.insert(0);
                 }
             }

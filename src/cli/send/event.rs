@@ -6,9 +6,9 @@ use clap::ValueEnum;
 use uuid::Uuid;
 
 use crate::{
-    cli::topics::known::{self, Ids},
     config::{Auth, SourceConfig},
     deliver::decode::{self, Catalog, Rules},
+    service::examples::{self as known, Ids},
     source::{SourceKind, SourceName},
 };
 
