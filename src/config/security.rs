@@ -226,7 +226,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Whoever wrote these believes that a token is used.
+    /// Reports properties of a token login that the protocol makes no use of.
     fn useless_token(&mut self, names: &[&str]) {
         let protocol = self.get("security.protocol").map(str::to_uppercase);
         if self.with_sasl() || protocol.as_deref().is_some_and(|protocol| !is_protocol(protocol)) {

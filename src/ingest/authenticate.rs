@@ -68,7 +68,7 @@ pub enum Refusal {
     /// A bearer token is no good.
     #[error("bad token: {}", why.detail)]
     BadToken { why: Why },
-    /// Nobody can tell at the moment.
+    /// The credentials cannot be checked at the moment: the fault is ours or passes.
     #[error("credentials cannot be checked now: {}", why.detail)]
     Undecided { why: Why },
 }

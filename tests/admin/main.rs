@@ -5,3 +5,6 @@ mod access;
 mod answers;
 mod reasons;
 mod support;
+#[path = "../support/wait.rs"]
+#[allow(dead_code, reason = "shared with other suites")]
+mod wait;

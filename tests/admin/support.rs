@@ -4,11 +4,13 @@ use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use reqwest::{Client, Method, StatusCode, header::HeaderMap};
 use serde_json::Value;
+
+use crate::wait;
 
 pub const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 
@@ -87,15 +89,9 @@ impl Service {
 
     /// What `look` finds in the log, once it does.
     pub fn eventually<T>(&self, look: impl Fn(&[String]) -> Option<T>) -> T {
-        let began = Instant::now();
-        loop {
-            let log = self.log.lock().unwrap().clone();
-            if let Some(found) = look(&log) {
-                return found;
-            }
-            assert!(began.elapsed() < Duration::from_secs(60), "{log:#?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until_some("a line of the log", Duration::from_secs(60), || {
+            look(&self.log.lock().unwrap())
+        })
     }
 
     pub async fn deliver(&self, source: &str, headers: &[(&str, &str)], body: &str) -> Answer {

@@ -12,7 +12,7 @@ use std::{
     process::Stdio,
     sync::OnceLock,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -249,19 +249,8 @@ impl Browser {
     /// Waits until the page's content has this text, and prints the page when it never does.
     #[track_caller]
     pub fn wait_for(&self, text: &str) {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let shown = self.content();
-            if shown.contains(text) {
-                return;
-            }
-            assert!(
-                Instant::now() < end,
-                "waited in vain for {text:?} on {}; it shows:\n{shown}",
-                self.path()
-            );
-            thread::sleep(Duration::from_millis(50));
-        }
+        let what = format!("{text:?} on {}", self.path());
+        wait::until(&what, PATIENCE, || self.content().contains(text));
     }
 
     /// A PNG of the page: of what is seen, or of all of it.
