@@ -20,6 +20,8 @@ pub enum Scope {
     NoSource,
     /// A request to our own token endpoint.
     TokenEndpoint,
+    /// A question of a load balancer about the whole service: no metric counts it, and no line tells of it.
+    Health,
     /// A connection, before a request was read.
     Connection,
 }

@@ -54,7 +54,7 @@ fn a_sender_counts_what_it_delivered_and_no_question() {
 /// Adobe I/O tries again after 429 and 5xx other than 505, and after no answer.
 fn adobe(row: &Row) -> &'static str {
     match row.status.as_u16() {
-        _ if row.scope == Scope::TokenEndpoint => "does not ask",
+        _ if matches!(row.scope, Scope::TokenEndpoint | Scope::Health) => "does not ask",
         200..=299 => "is done",
         429 | 500..=504 | 506..=599 => "again",
         _ => "gives up",
@@ -63,7 +63,11 @@ fn adobe(row: &Row) -> &'static str {
 
 /// Of Marketo only 200 is known to be taken for a yes.
 fn marketo(row: &Row) -> &'static str {
-    if row.status == 200 { "is done" } else { "again" }
+    match row.status.as_u16() {
+        _ if row.scope == Scope::Health => "does not ask",
+        200 => "is done",
+        _ => "again",
+    }
 }
 
 fn event(row: &Row) -> &'static str {
