@@ -78,7 +78,9 @@ fn code(error: &DrainError) -> u8 {
         DrainError::Runtime(_)
         | DrainError::Start(_)
         | DrainError::Service(ServiceError::Forwarding { .. }) => STUCK,
-        DrainError::Service(ServiceError::Poisoned { .. } | ServiceError::ThreadEnded { .. }) => LEFT,
+        DrainError::Service(ServiceError::Poisoned { .. } | ServiceError::ThreadEnded { .. }) => {
+            LEFT
+        }
     }
 }
 

@@ -103,10 +103,12 @@ mod tests {
         let asks = |method: &str, uri: &str| {
             is_health(&Request::builder().method(method).uri(uri).body(()).unwrap())
         };
-        for (method, uri) in [("GET", "/"), ("HEAD", "/"), ("GET", "/?a=b"), ("GET", "http://host")] {
+        for (method, uri) in [("GET", "/"), ("HEAD", "/"), ("GET", "/?a=b"), ("GET", "http://host")]
+        {
             assert!(asks(method, uri), "{method} {uri}");
         }
-        for (method, uri) in [("POST", "/"), ("OPTIONS", "*"), ("GET", "//"), ("GET", "/v1/leads")] {
+        for (method, uri) in [("POST", "/"), ("OPTIONS", "*"), ("GET", "//"), ("GET", "/v1/leads")]
+        {
             assert!(!asks(method, uri), "{method} {uri}");
         }
     }
