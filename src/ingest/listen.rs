@@ -55,7 +55,16 @@ pub type Answer = http_body_util::Full<bytes::Bytes>;
 
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Answer>> + Send;
+    /// What an answer's body is made of: [`Answer`], where all of it is there at once.
+    type Body: hyper::body::Body<Data = bytes::Bytes, Error = std::convert::Infallible>
+        + From<Answer>
+        + Send
+        + 'static;
+
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// How many sources share the connections and bodies.
     fn sources(&self) -> usize;
@@ -78,6 +87,7 @@ pub async fn serve<H: Handler>(
         close_within: config.request_timeout + Duration::from_secs(1),
         until: Phase::Closing,
         tls,
+        to_senders: true,
     };
     accept(listener, rules, handler, Report::new("deliveries", &metrics), shutdown).await;
 }

@@ -81,8 +81,10 @@ impl Receiver {
             (source.name.clone(), Sharing { source, party: Party::source(number), metrics })
         });
         let sources: HashMap<_, _> = numbered.collect();
+        let budget = i64::try_from(config.body_budget).unwrap_or(i64::MAX);
+        metrics.body_budget_bytes.set(budget);
         Self {
-            limits: Limits::shared(config, sources.len()),
+            limits: Limits::shared(config, sources.len(), &metrics.body_budget_used_bytes),
             sources,
             request_timeout: config.request_timeout,
             report: Report::new("deliveries", metrics),
@@ -101,7 +103,8 @@ impl Receiver {
 
     /// The same, which gives out tokens as well.
     pub fn with_token_endpoint(self, endpoint: Option<TokenEndpoint>) -> Self {
-        Self { token_requests: endpoint.map(TokenRequests::new), ..self }
+        let token_requests = endpoint.map(|endpoint| TokenRequests::new(endpoint, &self.limits));
+        Self { token_requests, ..self }
     }
 
     /// The same, which makes spans.
@@ -218,6 +221,8 @@ fn keep(head: &Parts, party: Party) {
 }
 
 impl Handler for Receiver {
+    type Body = Answer;
+
     fn sources(&self) -> usize {
         self.sources.len()
     }

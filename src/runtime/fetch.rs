@@ -93,14 +93,22 @@ pub struct Client(reqwest::Client);
 impl Client {
     /// Fails when the system's certificates can't be read.
     pub fn new() -> Result<Self, String> {
-        reqwest::Client::builder()
-            .redirect(Policy::none())
-            .referer(false)
-            .pool_max_idle_per_host(2)
-            .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map(Self)
-            .map_err(|error| innermost(&error))
+        built(reqwest::Client::builder())
+    }
+
+    /// Trusts the certificates in `pem`, and those that they signed, and no others.
+    pub fn trusting(pem: &[u8]) -> Result<Self, String> {
+        let certificates =
+            reqwest::Certificate::from_pem_bundle(pem).map_err(|error| innermost(&error))?;
+        if certificates.is_empty() {
+            return Err("no certificate in PEM is in it".into());
+        }
+        built(reqwest::Client::builder().tls_certs_only(certificates))
+    }
+
+    /// Through no proxy: for addresses that mean something on this machine alone.
+    pub fn direct() -> Result<Self, String> {
+        built(reqwest::Client::builder().no_proxy())
     }
 
     /// The body that a GET of `url` is answered with, if the status is 200.
@@ -132,6 +140,18 @@ impl Client {
         })
     }
 
+    /// Sends `request` and waits for the head of the answer, whose body goes on for as long as it is read.
+    pub async fn stream(&self, request: Request, within: Duration) -> Result<Stream, FetchError> {
+        let place = ShownUrl::of(request.url());
+        match tokio::time::timeout(within, self.0.execute(request)).await {
+            Err(_) => Err(FetchError::Timeout { place, limit: within }),
+            Ok(Err(error)) => {
+                Err(FetchError::Unreachable { place, reason: innermost(&error.without_url()) })
+            }
+            Ok(Ok(response)) => Ok(Stream { place, response }),
+        }
+    }
+
     async fn exchange(&self, request: Request, limit: usize) -> Result<Answer, Broken> {
         let mut response = self.0.execute(request).await?;
         let mut body = BytesMut::new();
@@ -144,6 +164,37 @@ impl Client {
         let headers = std::mem::take(response.headers_mut());
         Ok(Answer { status: response.status(), headers, body: body.freeze() })
     }
+}
+
+/// An answer that goes on.
+pub struct Stream {
+    place: ShownUrl,
+    response: reqwest::Response,
+}
+
+impl Stream {
+    pub fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// The next piece; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        self.response.chunk().await.map_err(|error| FetchError::Unreachable {
+            place: self.place.clone(),
+            reason: innermost(&error.without_url()),
+        })
+    }
+}
+
+fn built(builder: reqwest::ClientBuilder) -> Result<Client, String> {
+    builder
+        .redirect(Policy::none())
+        .referer(false)
+        .pool_max_idle_per_host(2)
+        .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map(Client)
+        .map_err(|error| innermost(&error))
 }
 
 enum Broken {

@@ -237,7 +237,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
     let anywhere = (Ipv4Addr::LOCALHOST, 0).into();
     Config {
         listen: Listen { address: anywhere, ..Listen::default() },
-        admin: Admin { address: anywhere },
+        admin: Admin { address: anywhere, ..Admin::default() },
         spool: Spool { directory: folder.join("spool"), ..Spool::default() },
         quarantine: Default::default(),
         kafka: Kafka {
@@ -258,5 +258,6 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         },
         log: Log::default(),
         traces: Traces::Off,
+        pushed_metrics: Default::default(),
     }
 }

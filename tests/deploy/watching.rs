@@ -137,8 +137,7 @@ fn alerts_and_dashboard_ask_for_metrics_that_the_service_exports() {
 }
 
 /// What only a service with a certificate, files, an identity provider or a broker shows.
-const OF_WHAT_IS_CONFIGURED: [&str; 5] = [
-    "millrace_delivered_seconds",
+const OF_WHAT_IS_CONFIGURED: [&str; 4] = [
     "millrace_tls_certificate_expiry_timestamp_seconds",
     "millrace_last_reload_successful",
     "millrace_identity_requests_total",

@@ -6,8 +6,10 @@ use std::{
 };
 
 use millrace::{
+    config,
     observe::{
         admin::{self, Health},
+        api::access::Access,
         metrics::Metrics,
     },
     runtime::shutdown::{Phase, Shutdown},
@@ -32,7 +34,13 @@ impl Admin {
         };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let (address, shutdown) = (listener.local_addr().unwrap(), Shutdown::new());
-        let serving = admin::serve(listener, state, Metrics::new(), shutdown.clone());
+        let serving = admin::serve(
+            listener,
+            state,
+            Metrics::new(),
+            Arc::new(Access::new(&config::Admin::default(), address)),
+            shutdown.clone(),
+        );
         Self { address, health, shutdown, served: tokio::spawn(serving) }
     }
 

@@ -1,0 +1,193 @@
+//! What senders are known to send: an example body of each type of event, as its sender writes it.
+//!
+//! Ids, types and members are the published ones; values are made up. Types beyond these lists are
+//! valid, and get topics by the same rules.
+
+use crate::{
+    config::SourceConfig,
+    deliver::decode::{
+        Catalog,
+        naming::{self, FIRST_CUSTOM_ID},
+    },
+    source::SourceKind,
+};
+
+/// Stands for the custom activities that nobody named.
+pub(crate) const SOME_CUSTOM_ID: i64 = 100_001;
+/// Stands for the Marketo instances that nobody named.
+pub(crate) const SOME_MUNCHKIN_ID: &str = "999-XYZ-000";
+
+/// What no list can know.
+pub(crate) struct Ids<'a> {
+    pub activity_types: &'a [i64],
+    pub munchkin_ids: &'a [String],
+}
+
+/// One body with one event.
+pub(crate) struct Example {
+    /// What people call its type.
+    pub name: String,
+    /// It stands for every custom activity that was not named.
+    pub any_custom: bool,
+    pub body: String,
+}
+
+/// An example of every type that `source` is known to send.
+pub(crate) fn examples(source: &SourceConfig, ids: &Ids<'_>) -> Vec<Example> {
+    let some = [SOME_MUNCHKIN_ID.to_owned()];
+    let munchkin_ids = if ids.munchkin_ids.is_empty() { &some } else { ids.munchkin_ids };
+    munchkin_ids.iter().flat_map(|munchkin_id| of_instance(source, ids, munchkin_id)).collect()
+}
+
+fn of_instance(source: &SourceConfig, ids: &Ids<'_>, munchkin_id: &str) -> Vec<Example> {
+    let mut found = Vec::new();
+    let mut add = |name: String, any_custom, body| {
+        found.push(Example { name, any_custom, body });
+    };
+    for Activity { id, name, any_custom } in activities(source, ids) {
+        let body = match source.kind {
+            SourceKind::MarketoLeadActivity => pushed(munchkin_id, id, name.as_deref()),
+            SourceKind::AdobeIo => {
+                let ce_type = if id >= FIRST_CUSTOM_ID {
+                    naming::CUSTOM_ACTIVITY.to_owned()
+                } else if let Some(name) = &name {
+                    naming::standard_activity(name)
+                } else {
+                    continue; // Adobe's type is made of a name.
+                };
+                let data = activity(munchkin_id, id, name.as_deref());
+                flat(&ce_type, naming::LEAD_ACTIVITY_SOURCE, &data)
+            }
+        };
+        let name = if any_custom { "any custom activity".into() } else { name.unwrap_or_default() };
+        add(name, any_custom, body);
+    }
+    if source.kind == SourceKind::AdobeIo {
+        for component in COMPONENTS {
+            let ce_type = format!("{AUDIT}{}", naming::compact(component));
+            add((*component).into(), false, wrapped(&ce_type, &audit(munchkin_id, component)));
+        }
+        for (kind, name) in NOTIFICATIONS {
+            let ce_type = format!("{NOTIFICATION}{kind}");
+            add((*name).into(), false, wrapped(&ce_type, &notification(munchkin_id, kind)));
+        }
+        for kind in OBSERVABILITY {
+            let ce_type = format!("com.adobe.platform.marketo.observability.{kind}");
+            let data = format!(r#"{{"munchkinId":"{munchkin_id}"}}"#);
+            add((*kind).into(), false, flat(&ce_type, "urn:data_ingestion_service", &data));
+        }
+    }
+    found
+}
+
+struct Activity {
+    id: i64,
+    name: Option<String>,
+    any_custom: bool,
+}
+
+/// The documented activity types, those that configuration adds, and those that were named, as senders
+/// call them: the catalogue gives a documented type the name of configuration.
+fn activities(source: &SourceConfig, ids: &Ids<'_>) -> Vec<Activity> {
+    let configured = |id: i64| source.activity_types.get(&id)?.name.clone();
+    let mut all: Vec<_> = Catalog::documented().iter().map(|(id, _)| *id).collect();
+    all.extend(source.activity_types.keys().chain(ids.activity_types));
+    all.sort_unstable();
+    all.dedup();
+    let mut found: Vec<_> = all
+        .into_iter()
+        .map(|id| {
+            let documented = Catalog::documented().iter().find(|(listed, _)| *listed == id);
+            let name = match (documented, configured(id)) {
+                (Some((_, name)), _) => Some((*name).to_owned()),
+                (None, configured) => configured,
+            };
+            Activity { id, name, any_custom: false }
+        })
+        .collect();
+    if ids.activity_types.iter().all(|id| *id < FIRST_CUSTOM_ID) {
+        found.push(Activity { id: SOME_CUSTOM_ID, name: None, any_custom: true });
+    }
+    found
+}
+
+/// Marketo's own push of one activity.
+fn pushed(munchkin_id: &str, id: i64, name: Option<&str>) -> String {
+    let members = members(id, name);
+    format!(
+        r#"{{"munchkinId":"{munchkin_id}","activities":[{{"marketoGUID":"{ID}","leadId":4711,{members}}}]}}"#
+    )
+}
+
+/// The data of Adobe I/O's event of the same activity.
+fn activity(munchkin_id: &str, id: i64, name: Option<&str>) -> String {
+    format!(r#"{{"munchkinId":"{munchkin_id}","leadId":"4711",{}}}"#, members(id, name))
+}
+
+fn members(id: i64, name: Option<&str>) -> String {
+    let name = serde_json::Value::from(name.unwrap_or("A custom activity"));
+    format!(
+        r#""activityDate":"{TIME}","activityTypeId":{id},"activityType":{name},"activityLogItemId":9001,"primaryAttributeValueId":12,"primaryAttributeValue":"an asset","attributes":[{{"name":"Step ID","dataType":"integer","value":7}}]"#
+    )
+}
+
+fn audit(munchkin_id: &str, component: &str) -> String {
+    format!(
+        r#"{{"componentId":55,"componentType":"{component}","eventAction":"edit","munchkinId":"{munchkin_id}","imsOrgId":"0123456789ABCDEF@AdobeOrg","userId":"a@example.com"}}"#
+    )
+}
+
+fn notification(munchkin_id: &str, kind: &str) -> String {
+    format!(r#"{{"munchkinId":"{munchkin_id}","componentType":"{kind}"}}"#)
+}
+
+fn flat(ce_type: &str, source: &str, data: &str) -> String {
+    format!(
+        r#"{{"eventid":"{OWN_ID}","specversion":"1.0","type":"{ce_type}","source":"{source}","id":"{ID}","time":"{TIME}","datacontenttype":"application/json","data":{data},"recipientclientid":"{CLIENT}"}}"#
+    )
+}
+
+fn wrapped(ce_type: &str, data: &str) -> String {
+    format!(
+        r#"{{"eventid":"{OWN_ID}","event":{{"body":{{"specversion":"1.0","type":"{ce_type}","source":"urn:mlm","time":"{TIME}","datacontenttype":"application/json","dataschema":"V2.0","data":{data}}}}},"recipientclientid":"{CLIENT}"}}"#
+    )
+}
+
+pub(crate) const ID: &str = "0b5e1c86-6f0a-4b7e-9a55-7d9f3c2e1a04";
+pub(crate) const OWN_ID: &str = "5d1c77aa-3e61-4c3e-8f0b-2f4f7a90b6d2";
+pub(crate) const CLIENT: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const TIME: &str = "2026-03-02T09:59:58Z";
+const AUDIT: &str = "com.adobe.platform.marketo.audit.user.";
+const NOTIFICATION: &str = "com.adobe.platform.marketo.notification.";
+
+const COMPONENTS: &[&str] = &[
+    "Default Program",
+    "Email",
+    "Email Batch Program",
+    "Email Template",
+    "Engagement Program",
+    "Event Program",
+    "Folder",
+    "Form",
+    "Landing Page",
+    "Landing Page Template",
+    "List",
+    "Login",
+    "Marketing Folder",
+    "Nurture Program",
+    "Role",
+    "Segment",
+    "Segmentation",
+    "Smart Campaign",
+    "Smart List",
+    "Snippet",
+    "User",
+];
+
+const NOTIFICATIONS: &[(&str, &str)] = &[
+    ("campaign_abort", "Campaign abort"),
+    ("campaign_failure", "Campaign failure"),
+    ("web_services", "Web services"),
+];
+
+const OBSERVABILITY: &[&str] = &["metrics", "results", "status"];

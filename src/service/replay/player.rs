@@ -1,0 +1,310 @@
+//! Bodies into records: decodes, filters, routes, encodes and hands on, and keeps the books.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use uuid::Uuid;
+
+use super::{recipients::client_ids, sender::Sender};
+use crate::{
+    config::{Config, SourceConfig},
+    deliver::{
+        decode::{
+            self, Catalog, Rules,
+            adobe::{NotOurs, Unnamed, check_recipients},
+        },
+        encode::Encoder,
+        route::Router,
+    },
+    event::{Decoded, Event},
+    source::{Origin, SourceKind, SourceName},
+    spool::position::Position,
+};
+
+/// How many events that could not be sent are named one by one.
+const NAMED: usize = 20;
+
+/// Events of which it is told one by one what became of them.
+const RESULTS: usize = 10_000;
+
+/// Which events of those that were read.
+pub(crate) type Filter = Box<dyn Fn(&Event<'_>) -> bool + Send>;
+
+/// What became of one event.
+#[derive(Clone, Debug)]
+pub(crate) struct EventResult {
+    pub source: SourceName,
+    pub position: Position,
+    pub result: &'static str,
+    pub topic: Option<String>,
+    pub place: Option<(i32, i64)>,
+    pub reason: Option<String>,
+    pub error: Option<String>,
+}
+
+/// How the bodies of one source are read.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub name: SourceName,
+    pub kind: SourceKind,
+    rules: Arc<Rules>,
+    /// Whom its events have to be meant for, if they say it.
+    client_ids: Option<Arc<HashSet<String>>>,
+}
+
+impl Source {
+    pub fn new(source: &SourceConfig) -> Result<Self, String> {
+        let catalog = Catalog::with_overrides(source.activity_types.clone()).map_err(|errors| {
+            let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            format!("catalog.activity_types: {}", errors.join("; "))
+        })?;
+        let rules = Arc::new(Rules::from(catalog));
+        let client_ids = client_ids(source).map(Arc::new);
+        Ok(Self { name: source.name.clone(), kind: source.kind, rules, client_ids })
+    }
+
+    /// The test that a delivery had to pass when it came. From our journal come events that name no recipient.
+    fn check(&self, item: &Item<'_>) -> Result<(), NotOurs> {
+        let Some(client_ids) = &self.client_ids else { return Ok(()) };
+        let unnamed = match Origin::of(item.headers) {
+            Origin::Journal => Unnamed::Allowed,
+            Origin::Sender => Unnamed::Refused,
+        };
+        check_recipients(item.body, client_ids, unnamed)
+    }
+}
+
+/// One body, and where it stood.
+pub(crate) struct Item<'a> {
+    pub source: &'a SourceName,
+    /// The spool's id: events without an id of their own are named after it.
+    pub spool: Uuid,
+    /// Of the first event in the body.
+    pub position: Position,
+    /// Events before it are left out, and those at or behind `to`.
+    pub from: Option<Position>,
+    pub to: Option<Position>,
+    pub headers: &'a [(String, String)],
+    pub body: &'a [u8],
+}
+
+pub(crate) struct Player {
+    sources: HashMap<SourceName, Source>,
+    router: Router,
+    encoder: Encoder,
+    filter: Filter,
+    sender: Option<Sender>,
+    topic: String,
+    totals: Totals,
+}
+
+/// What became of everything that was read.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    /// Events sent (or, in a dry run, to be sent) by topic.
+    pub sent: BTreeMap<String, u64>,
+    /// Bodies that are not known to be meant for us, by what was found.
+    pub refused: BTreeMap<&'static str, u64>,
+    pub problems: Vec<String>,
+    /// Beyond those that are named.
+    pub unnamed: u64,
+    /// The first ones, in the order in which they were read.
+    pub results: Vec<EventResult>,
+    pub results_left_out: u64,
+    /// Events that were selected, and that failed.
+    pub selected: u64,
+    pub failed: u64,
+}
+
+impl Player {
+    pub fn new(
+        config: &Config,
+        sources: Vec<Source>,
+        filter: Filter,
+        sender: Option<Sender>,
+    ) -> Result<Self, String> {
+        let router =
+            Router::new(&config.topics.name).map_err(|error| format!("topics.name: {error}"))?;
+        Ok(Self {
+            sources: sources.into_iter().map(|source| (source.name.clone(), source)).collect(),
+            router,
+            encoder: Encoder::new(config.topics.mode),
+            filter,
+            sender,
+            topic: String::new(),
+            totals: Totals::default(),
+        })
+    }
+
+    pub fn source(&self, name: &SourceName) -> Option<Source> {
+        self.sources.get(name).cloned()
+    }
+
+    /// Replays the events of one body. What can't be replayed is noted and stops nothing; the error
+    /// says that nothing can be sent any more.
+    pub fn play(&mut self, item: &Item<'_>) -> Result<(), String> {
+        let Item { source: name, position: first, headers, body, .. } = *item;
+        let Some(source) = self.source(name) else {
+            self.failed(name, first, None, format!("source `{name}` is not configured"));
+            return Ok(());
+        };
+        let mut events = Vec::new();
+        self.encoder.come_with(headers);
+        if let Err(error) = decode::decode(source.kind, &source.rules, body, headers, &mut events) {
+            let (reason, error) = (error.reason, error.to_string());
+            self.failed(name, first, Some(reason), error);
+            return Ok(());
+        }
+        if let Err(not_ours) = source.check(item) {
+            self.totals.refused(item, &not_ours);
+            return Ok(());
+        }
+        for decoded in &events {
+            self.play_one(item, decoded)?;
+        }
+        Ok(())
+    }
+
+    fn play_one(&mut self, item: &Item<'_>, decoded: &Decoded<'_>) -> Result<(), String> {
+        let name = item.source;
+        let index = decoded.as_ref().map_or_else(|refused| refused.index, |event| event.index);
+        let position = Position { index: item.position.index + index, ..item.position };
+        if item.from.is_some_and(|from| position < from) || item.to.is_some_and(|to| position >= to)
+        {
+            return Ok(());
+        }
+        let event = match decoded {
+            Ok(event) => event,
+            Err(refused) => {
+                self.failed(name, position, Some(refused.reason), refused.error.clone());
+                return Ok(());
+            }
+        };
+        if !(self.filter)(event) {
+            return Ok(());
+        }
+        let topic = self.router.topic(name, event, &mut self.topic);
+        let mark = self.totals.results.len();
+        let mut problem = None;
+        if let Some(sender) = &mut self.sender {
+            let encoded = self.encoder.encode(topic, item.spool, position, event);
+            problem = sender.send(&encoded.record(), mark)?.err();
+        }
+        let topic = topic.to_owned();
+        if let Some(problem) = problem {
+            self.failed(name, position, None, problem.to_string());
+            return Ok(());
+        }
+        let result = if self.sender.is_some() { "on-its-way" } else { "would-send" };
+        *self.totals.sent.entry(topic.clone()).or_default() += 1;
+        self.totals.selected += 1;
+        self.totals.result(EventResult {
+            source: name.clone(),
+            position,
+            result,
+            topic: Some(topic),
+            place: None,
+            reason: None,
+            error: None,
+        });
+        Ok(())
+    }
+
+    /// An event, or a body, was not replayed.
+    pub fn failed(
+        &mut self,
+        source: &SourceName,
+        position: Position,
+        reason: Option<&str>,
+        error: String,
+    ) {
+        let behind = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        self.totals.problem(format!("{source} {position}: {error}{behind}"));
+        self.totals.selected += 1;
+        self.totals.failed += 1;
+        self.totals.result(EventResult {
+            source: source.clone(),
+            position,
+            result: if reason.is_some() { "refused" } else { "failed" },
+            topic: None,
+            place: None,
+            reason: reason.map(str::to_owned),
+            error: Some(error),
+        });
+    }
+
+    /// Notes what was not replayed, and why.
+    pub fn problem(&mut self, problem: String) {
+        self.totals.problem(problem);
+    }
+
+    /// Waits until everything that was sent is acknowledged or refused. `progress` hears how many are
+    /// left.
+    pub fn settle(&mut self, progress: &mut dyn FnMut(usize)) -> Result<(), String> {
+        let Some(sender) = &mut self.sender else { return Ok(()) };
+        let ended = sender.settle(progress);
+        for (mark, place) in sender.delivered() {
+            if let Some(result) = self.totals.results.get_mut(mark) {
+                (result.result, result.place) = ("sent", place);
+            }
+        }
+        for (topic, failure, mark) in sender.failures() {
+            if let Some(sent) = self.totals.sent.get_mut(&topic) {
+                *sent -= 1;
+            }
+            self.totals.failed += 1;
+            if let Some(result) = self.totals.results.get_mut(mark) {
+                (result.result, result.error) = ("failed", Some(failure.to_string()));
+            }
+            self.totals.problem(format!("an event for {topic} was not delivered: {failure}"));
+        }
+        ended
+    }
+
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+}
+
+impl Totals {
+    fn refused(&mut self, item: &Item<'_>, not_ours: &NotOurs) {
+        let (source, position, reason) = (item.source, item.position, not_ours.reason());
+        self.selected += 1;
+        self.failed += 1;
+        self.result(EventResult {
+            source: source.clone(),
+            position,
+            result: "refused",
+            topic: None,
+            place: None,
+            reason: Some(reason.to_owned()),
+            error: Some(not_ours.to_string()),
+        });
+        *self.refused.entry(reason).or_default() += 1;
+        let key = format!("sources.{source}.auth.client_ids");
+        self.problem(format!(
+            "{source} {position}: {not_ours}: not known to be for {key} ({reason})"
+        ));
+    }
+
+    fn result(&mut self, result: EventResult) {
+        match self.results.len() < RESULTS {
+            true => self.results.push(result),
+            false => self.results_left_out += 1,
+        }
+    }
+
+    fn problem(&mut self, problem: String) {
+        match self.problems.len() < NAMED {
+            true => self.problems.push(problem),
+            false => self.unnamed += 1,
+        }
+    }
+
+    /// Whether everything that was chosen was, or would be, sent.
+    pub fn is_whole(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
