@@ -22,6 +22,8 @@ const OTHERS: &str = "Use sasl.mechanism SCRAM-SHA-512, SCRAM-SHA-256, PLAIN, OA
 const CREDENTIALS_ALONE: &str =
     "Use client credentials: sasl.oauthbearer.client.id and client.secret.";
 
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+
 /// What is in the section, by name and by value, and whom it is for.
 #[derive(Clone, Copy)]
 pub(super) struct Written<'a> {
@@ -167,6 +169,20 @@ impl<'a> Found<'a> {
             let remedy = "Write name=value, several with commas, as in \
                           `logicalCluster=lkc-1,identityPoolId=pool-1`.";
             self.wrong(login::EXTENSIONS, problem, remedy);
+        }
+        if let Some(file) = self.get(login::CA_FILE) {
+            let problem = match std::fs::read_to_string(file) {
+                Err(error) => Some(format!("names `{file}`, which can't be read: {error}")),
+                Ok(text) if !text.contains(CERTIFICATE) => {
+                    Some(format!("names `{file}`, which holds no certificate in PEM"))
+                }
+                Ok(_) => None,
+            };
+            if let Some(problem) = problem {
+                let remedy =
+                    "Name a file with the certificate of the authority that signs the provider's.";
+                self.wrong(login::CA_FILE, problem, remedy);
+            }
         }
         let both = [login::CA_FILE, login::CA_PEM];
         if both.iter().all(|name| self.properties.contains_key(*name)) {
@@ -320,7 +336,6 @@ fn is_kerberos(name: &str, value: &str) -> bool {
 /// says no more than a code of OpenSSL.
 pub(super) fn unreadable_files(kafka: &Kafka) -> BTreeMap<String, String> {
     let names = [
-        login::CA_FILE,
         "ssl.ca.location",
         "ssl.certificate.location",
         "ssl.crl.location",

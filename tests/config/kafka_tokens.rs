@@ -100,7 +100,7 @@ fn each_mistake_of_client_credentials_is_named_with_its_key_and_line() {
             "sasl.mechanism is OAUTHBEARER: it is not used",
         ),
         (instead("'SASL_SSL'", "'SSL'"), "token.endpoint.url", 5, "no token is used"),
-        (instead("'OAUTHBEARER'", "'SCRAM-SHA-512'"), "client.id", 6, "it is not used"),
+        (instead("'OAUTHBEARER'", "'SCRAM-SHA-512'"), "audience", 9, "it is not used"),
     ] {
         let problem = problems(&text).unwrap_err();
         assert!(problem.contains(key) && problem.contains(said), "{problem}");
@@ -133,6 +133,27 @@ fn awss_tokens_need_a_region_and_tls_and_their_mistakes_have_lines_too() {
         let problem = problems(&text).unwrap_err();
         assert!(problem.contains(key) && problem.contains(said), "{problem}");
         assert!(line == 0 || problem.contains(&format!("line {line}")), "{line}: {problem}");
+    }
+}
+
+#[test]
+fn every_form_of_configuration_in_the_documents_is_accepted_by_the_library_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (secret, ca) = (folder.path().join("secret"), folder.path().join("ca.pem"));
+    std::fs::write(&secret, "hunter2").unwrap();
+    let pair = rcgen::generate_simple_self_signed(["id.test".to_owned()]).unwrap();
+    std::fs::write(&ca, pair.cert.pem()).unwrap();
+    let text = include_str!("../../deploy/KAFKA.md");
+    let blocks: Vec<_> =
+        text.split("```toml\n").skip(1).map(|it| it.split("```").next().unwrap()).collect();
+    assert!(blocks.len() >= 8, "{}", blocks.len());
+    for block in blocks {
+        let block = block
+            .replace("/run/secrets/kafka", &secret.to_string_lossy())
+            .replace("/run/secrets/ca.pem", &ca.to_string_lossy());
+        let config = problems(&block).unwrap_or_else(|problem| panic!("{block}: {problem}"));
+        let tokens = block.contains("OAUTHBEARER") || block.contains("AWS_MSK_IAM");
+        assert_eq!(config.kafka.login().is_some(), tokens, "{block}");
     }
 }
 

@@ -148,11 +148,10 @@ const KEPT_WITH_TRANSACTIONS_AND_REPEATS: [u64; 1] = [
 ];
 
 /// Seeds that found something with two instances.
-const KEPT_WITH_COPIES: [u64; 4] = [
+const KEPT_WITH_COPIES: [u64; 3] = [
     121,       // one that was shut out while its disk was full went on
     307213,    // a refused record stopped others while as many topics were held as may be
     606797,    // one that was shut out went on, since its checkpoint could not be saved either
-    120003712, // the same: of 12,000 new ones the first that shows it since the forwarder was divided
 ];
 
 /// Seeds that found something between the modes.

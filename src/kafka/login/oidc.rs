@@ -65,8 +65,8 @@ pub(super) async fn fetch(oidc: &Oidc) -> Result<Token, String> {
 
 /// Made for each token: a file of authorities may have been replaced, and tokens are fetched seldom.
 fn client(oidc: &Oidc) -> Result<Client, String> {
-    let own = match &oidc.authorities {
-        None => return Client::new(),
+    match &oidc.authorities {
+        None => Client::new(),
         Some(Authorities::Pem(text)) => Client::trusting(text.as_bytes())
             .map_err(|problem| format!("kafka.properties.\"https.ca.pem\": {problem}")),
         Some(Authorities::File(file)) => std::fs::read(file)
@@ -76,8 +76,7 @@ fn client(oidc: &Oidc) -> Result<Client, String> {
                 let file = file.display();
                 format!("kafka.properties.\"https.ca.location\" names `{file}`: {problem}")
             }),
-    };
-    own
+    }
 }
 
 async fn ask(client: &Client, oidc: &Oidc, in_header: bool) -> Result<Answer, String> {
