@@ -212,7 +212,10 @@ pub async fn start(
     };
 
     let receiver = Receiver::new(receivers, &config.listen, &metrics).traced(traces);
-    let receiver = Arc::new(receiver.with_token_endpoint(oauth.token_endpoint()));
+    let receiver = receiver.with_token_endpoint(oauth.token_endpoint());
+    let (health, until) = (status.clone(), shutdown.clone());
+    let receiver = receiver.telling(move || admin::why_not_ready(&*health, &until).is_empty());
+    let receiver = Arc::new(receiver);
     let listening = tokio::spawn(listen::serve(
         tls,
         deliveries,

@@ -38,10 +38,6 @@ pub mod shares;
 pub mod tls;
 mod wire;
 
-/// How long a sender that has authenticated may leave its connection idle. Marketo pushes every two
-/// seconds; load balancers keep theirs for a minute.
-const IDLE: Duration = Duration::from_secs(75);
-
 /// Sockets that a listener with this limit of connections may have at once: those that have to end come
 /// on top.
 pub fn sockets(connections: usize) -> usize {
@@ -85,7 +81,7 @@ pub async fn serve<H: Handler>(
     shutdown: Shutdown,
 ) {
     let rules = Rules {
-        patience: Patience { header_timeout: config.header_timeout, idle: IDLE },
+        patience: Patience { header_timeout: config.header_timeout, idle: config.idle_timeout },
         connections: config.connections,
         header_limit: config.header_limit,
         close_within: config.request_timeout + Duration::from_secs(1),

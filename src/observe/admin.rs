@@ -65,6 +65,13 @@ impl<F: Fn() -> Health + Send + Sync + 'static> State for F {
     }
 }
 
+/// Why deliveries can't be taken durably; empty where they can.
+pub fn why_not_ready(state: &dyn State, shutdown: &Shutdown) -> Vec<String> {
+    let Health { starting, poisoned, below_reserve } = state.health();
+    let stopping = shutdown.has_reached(Phase::Draining).then(|| "stopping".to_owned());
+    [stopping, starting, poisoned, below_reserve].into_iter().flatten().collect()
+}
+
 /// Serves health, metrics and the API until the shutdown has reached [`Phase::Stopped`].
 pub async fn serve(
     listener: TcpListener,
@@ -156,9 +163,7 @@ impl Admin {
     }
 
     fn why_not_ready(&self) -> Vec<String> {
-        let Health { starting, poisoned, below_reserve } = self.state.health();
-        let stopping = self.shutdown.has_reached(Phase::Draining).then(|| "stopping".to_owned());
-        [stopping, starting, poisoned, below_reserve].into_iter().flatten().collect()
+        why_not_ready(&*self.state, &self.shutdown)
     }
 
     fn verdict(&self, reasons: Vec<String>) -> Response<ApiBody> {

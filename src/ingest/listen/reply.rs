@@ -169,6 +169,14 @@ outcomes! {
     BadTokenRequest { error: &'static str } =>
         refuse(400, "bad-token-request", Level::WARN, "");
 
+    Health:
+
+    /// Nothing: a GET or HEAD of `/` asked whether deliveries can be stored, and they can
+    Ready => ok("ready", "ready");
+
+    /// Deliveries can't be stored now; `/readyz` of the admin address says why, to those who may know
+    NotReady => later(5, "not-ready", Level::DEBUG, "not ready").question("");
+
     Connection:
 
     /// More connections than `listen.connections`, and no delivery on this one has passed every check

@@ -20,6 +20,8 @@ pub enum Scope {
     NoSource,
     /// A request to our own token endpoint.
     TokenEndpoint,
+    /// A question of a load balancer about the whole service: no metric counts it, and no line tells of it.
+    Health,
     /// A connection, before a request was read.
     Connection,
 }
@@ -102,7 +104,7 @@ impl Row {
     /// What Adobe I/O does: it tries again after 429 and 5xx other than 505, and after no answer.
     pub fn adobe(&self) -> &'static str {
         match self.status.as_u16() {
-            _ if self.scope == Scope::TokenEndpoint => "does not ask",
+            _ if matches!(self.scope, Scope::TokenEndpoint | Scope::Health) => "does not ask",
             200..=299 => "is done",
             429 | 500..=504 | 506..=599 => "again",
             _ => "gives up",
@@ -111,7 +113,11 @@ impl Row {
 
     /// What Marketo does: only 200 is known to be taken for a yes.
     pub fn marketo(&self) -> &'static str {
-        if self.status == StatusCode::OK { "is done" } else { "again" }
+        match self.status {
+            _ if self.scope == Scope::Health => "does not ask",
+            StatusCode::OK => "is done",
+            _ => "again",
+        }
     }
 
     /// Where the event is then.
