@@ -102,17 +102,19 @@ const FILTER: Kind<LogFilter> = Kind {
     show: |filter| string(filter.as_str()),
 };
 
-pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Option<Log> {
+pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Log {
     let default = Log::default();
     let mut section = reading.section(root, "log");
     let s = &mut section;
     let format =
         reading.choice(s, "format", &LogFormat::ALL, LogFormat::as_str, Some(default.format));
-    let filter = reading.leaf(s, "filter", &FILTER, default.filter);
+    let filter = reading.leaf(s, "filter", &FILTER, default.filter.clone());
     let mut outage_interval = default.outage_interval;
     reading.set(s, "outage_interval", &NONZERO_DURATION, &mut outage_interval);
     reading.end(section);
-    Some(Log { format: format?, filter: filter?, outage_interval })
+    // Each by itself: mistakes are told in the format that was asked for, whatever is wrong with the rest.
+    let (format, filter) = (format.unwrap_or(default.format), filter.unwrap_or(default.filter));
+    Log { format, filter, outage_interval }
 }
 
 #[cfg(test)]

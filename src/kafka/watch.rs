@@ -142,7 +142,10 @@ impl Watch {
         let longest = longest.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
         let Some(longest) = longest.map(Duration::from_millis) else { return };
         let length = readable::length(longest);
-        tracing::debug!(source = self.source, "a broker throttles the client, for {length} at a time");
+        tracing::debug!(
+            source = self.source,
+            "a broker throttles the client, for {length} at a time"
+        );
         let until = Instant::now() + longest.min(THROTTLE);
         let mut throttled_until = self.throttled_until.lock();
         *throttled_until = (*throttled_until).max(Some(until));

@@ -10,15 +10,15 @@ pub fn length(length: Duration) -> String {
     if length < Duration::from_secs(1) {
         return format!("{} ms", length.as_millis());
     }
-    // Rounded first, so that no minute has 60 seconds.
-    let tenths = (length + Duration::from_millis(50)).as_millis() / 100;
+    // Cut off and not rounded: no minute has 60 seconds, and a field beside it in seconds says the same.
+    let tenths = length.as_millis() / 100;
     if tenths < 100 {
         return match tenths % 10 {
             0 => format!("{} s", tenths / 10),
             rest => format!("{}.{rest} s", tenths / 10),
         };
     }
-    let seconds = (length + Duration::from_millis(500)).as_secs();
+    let seconds = length.as_secs();
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3600 => two((seconds / 60, "min"), (seconds % 60, "s")),
@@ -69,11 +69,11 @@ mod tests {
             (999, "999 ms"),
             (1000, "1 s"),
             (1520, "1.5 s"),
-            (9970, "10 s"),
+            (9970, "9.9 s"),
             (59_400, "59 s"),
-            (59_700, "1 min"),
+            (59_700, "59 s"),
             (125_003, "2 min 5 s"),
-            (3_599_900, "1 h"),
+            (3_600_900, "1 h"),
             (11_040_000, "3 h 4 min"),
             (93_600_000, "26 h"),
             (183_600_000, "2 d 3 h"),

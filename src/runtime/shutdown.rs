@@ -98,7 +98,10 @@ impl Shutdown {
     pub async fn drain(&self, delay: Duration, hurry: impl Future<Output = ()>) {
         self.advance(Phase::Draining);
         let (delay_seconds, length) = (delay.as_secs_f64(), readable::length(delay));
-        info!(delay_seconds, "no longer ready; requests are still accepted for {length} (`shutdown.delay`)");
+        info!(
+            delay_seconds,
+            "no longer ready; requests are still accepted for {length} (`shutdown.delay`)"
+        );
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             () = hurry => {}

@@ -75,10 +75,18 @@ fn what_is_full_or_does_not_grow_or_is_not_there_is_said_so() {
     };
     played.at(Duration::ZERO, 8, 10);
     let full = text(played.at(5 * MINUTE, 18, 0));
-    assert!(full.ends_with("; spool.size_limit is used up, and deliveries are answered 503"), "{full}");
+    assert!(
+        full.ends_with("; spool.size_limit is used up, and deliveries are answered 503"),
+        "{full}"
+    );
     played.at(Duration::ZERO, 8, 10);
     let stays = text(played.at(21 * MINUTE, 8, 10));
-    assert!(stays.ends_with("(8.0 MiB) wait in the spool, the oldest for 21 min; they do not become more"), "{stays}");
+    assert!(
+        stays.ends_with(
+            "(8.0 MiB) wait in the spool, the oldest for 21 min; they do not become more"
+        ),
+        "{stays}"
+    );
     let nothing = text(played.at(27 * MINUTE, 0, 18));
     assert_eq!(nothing, "Kafka has not answered for 27 min; no delivery waits in the spool");
 }
