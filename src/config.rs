@@ -36,6 +36,7 @@ mod oauth;
 mod proxies;
 mod quarantine;
 mod reading;
+mod registry;
 mod reread;
 mod secret;
 mod security;
@@ -67,8 +68,10 @@ pub use log::{Log, LogFilter, LogFormat};
 pub use mistake::{Key, Mistake, Mistakes, Place};
 pub use oauth::{IntrospectionAuth, OAuth, OAuthAuth, is_trustworthy};
 pub use quarantine::Quarantine;
+pub use registry::{Credentials, Register, SchemaRegistry, SubjectBy};
 pub use reread::{
-    kafka as kafka_again, oauth as oauth_again, secret as secret_again, tokens as tokens_again,
+    kafka as kafka_again, oauth as oauth_again, secret as secret_again,
+    registry as registry_again, tokens as tokens_again,
 };
 pub use secret::Secret;
 pub use shutdown::Shutdown;
@@ -87,6 +90,8 @@ pub struct Config {
     pub spool: Spool,
     pub quarantine: Quarantine,
     pub kafka: Kafka,
+    /// Where values have a schema that a registry knows; a section of `kafka`.
+    pub schema_registry: Option<SchemaRegistry>,
     pub topics: Topics,
     pub forward: Forward,
     pub oauth: OAuth,

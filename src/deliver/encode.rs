@@ -5,7 +5,11 @@
 //! event's in both modes. Behind an event's own headers come those of its delivery's trace, if
 //! it has one. The value is never null: on a compacted topic that would delete.
 
+mod avro;
 mod binary;
+pub mod design;
+mod fields;
+pub mod flat;
 mod headers;
 mod media_type;
 mod structured;
@@ -16,8 +20,9 @@ use std::fmt::Write;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use uuid::Uuid;
 
-use self::{headers::Headers, trace::Trace};
+use self::{design::Design, headers::Headers, trace::Trace};
 use crate::{
+    deliver::schema::{Format, ID_HEADER, IdPlace, Spelled},
     event::{Attributes, Coding, Event, Pieces},
     record::Record,
     spool::position::Position,
@@ -113,6 +118,59 @@ impl Encoder {
             headers.add(name, value);
         }
         Encoded { topic, key: event.key.as_deref().map(str::as_bytes), value, headers }
+    }
+
+    /// The same by a schema, whose id stands where `with` says.
+    pub fn encode_with<'b>(
+        &'b mut self,
+        topic: &'b str,
+        (spool, position): (Uuid, Position),
+        event: &'b Event<'b>,
+        with: &'b With<'b>,
+    ) -> Encoded<'b> {
+        self.id.clear();
+        if event.attributes.id.is_none() {
+            let Position { sequence, index } = position;
+            write!(self.id, "{spool}:{sequence}:{index}").expect("a String takes any text");
+        }
+        let id = event.attributes.id.as_deref().unwrap_or(&self.id);
+        binary::names(&event.attributes, &mut self.names);
+        self.content_type.clear();
+        self.content_type.push_str(with.content_type());
+        let mut headers = binary::headers(id, &self.names, &self.content_type, event);
+        if with.place == IdPlace::Header {
+            headers.add_bytes(ID_HEADER, with.id.as_slice());
+        }
+        for (name, value) in self.trace.headers() {
+            headers.add(name, value);
+        }
+        let data = spell(&event.value, &mut self.scratch);
+        self.value.clear();
+        if with.place == IdPlace::Value {
+            self.value.extend_from_slice(with.id.as_slice());
+        }
+        with.design.write(id, event, data, &mut self.value);
+        let key = event.key.as_deref().map(str::as_bytes);
+        Encoded { topic, key, value: &self.value, headers }
+    }
+}
+
+/// What a value with a schema is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct With<'a> {
+    pub design: &'a Design,
+    pub id: Spelled,
+    pub place: IdPlace,
+}
+
+impl With<'_> {
+    /// What the value is to a reader that knows no registry: an id in front of it is no JSON.
+    fn content_type(&self) -> &'static str {
+        match (self.design.format(), self.place) {
+            (Format::Avro, _) => "application/avro",
+            (Format::JsonSchema, IdPlace::Header) => "application/json",
+            (Format::JsonSchema, IdPlace::Value) => "application/octet-stream",
+        }
     }
 }
 

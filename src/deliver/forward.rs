@@ -46,6 +46,7 @@ mod read;
 mod refusal;
 mod refuse;
 mod saved;
+mod schemas;
 mod source;
 mod spans;
 mod start;
@@ -80,6 +81,7 @@ use crate::{
 };
 
 pub use exactly_once::Transactions;
+pub use schemas::Schemas;
 pub use start::Start;
 pub use thread::{now, run};
 
@@ -245,6 +247,11 @@ impl<S: Sink> Forwarder<S> {
     /// The same, which makes spans.
     pub fn traced(self, traces: Traces) -> Self {
         Self { spans: Spans::new(traces), ..self }
+    }
+
+    /// The same, whose values have schemas.
+    pub fn with_schemas(self, schemas: Schemas) -> Self {
+        Self { out: self.out.with_schemas(schemas), ..self }
     }
 
     fn split(&mut self) -> (&mut Guarantee, Owners<'_, S>) {

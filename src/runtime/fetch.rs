@@ -90,17 +90,41 @@ impl fmt::Debug for ShownUrl {
 #[derive(Clone, Debug)]
 pub struct Client(reqwest::Client);
 
+/// Whom a client believes, and what it shows of itself, beyond what the system says. All in PEM.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trust<'a> {
+    /// Authorities in place of the system's.
+    pub authorities: Option<&'a [u8]>,
+    /// A certificate and its key.
+    pub identity: Option<&'a [u8]>,
+}
+
 impl Client {
     /// Fails when the system's certificates can't be read.
     pub fn new() -> Result<Self, String> {
-        reqwest::Client::builder()
+        Self::trusting(Trust::default())
+    }
+
+    /// A client for a host with an authority of its own, or one that asks for a certificate.
+    pub fn trusting(trust: Trust<'_>) -> Result<Self, String> {
+        let mut builder = reqwest::Client::builder()
             .redirect(Policy::none())
             .referer(false)
             .pool_max_idle_per_host(2)
-            .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map(Self)
-            .map_err(|error| innermost(&error))
+            .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")));
+        if let Some(pem) = trust.authorities {
+            let authorities = reqwest::Certificate::from_pem_bundle(pem);
+            let authorities = authorities.map_err(|error| innermost(&error))?;
+            if authorities.is_empty() {
+                return Err("the file of authorities has no certificate in PEM".into());
+            }
+            builder = builder.tls_certs_only(authorities);
+        }
+        if let Some(pem) = trust.identity {
+            let identity = reqwest::Identity::from_pem(pem).map_err(|error| innermost(&error))?;
+            builder = builder.identity(identity);
+        }
+        builder.build().map(Self).map_err(|error| innermost(&error))
     }
 
     /// The body that a GET of `url` is answered with, if the status is 200.

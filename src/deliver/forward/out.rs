@@ -12,6 +12,7 @@ use super::{
     CLUSTER_SILENCE, Now, Settings,
     link::Link,
     refusal::{REFUSED, Refusal, TOO_LARGE},
+    schemas::Schemas,
     topics::{TopicId, Topics},
     window::{Slot, State},
 };
@@ -63,6 +64,8 @@ pub(super) struct Out<S> {
     spool: Uuid,
     sink: S,
     encoder: Encoder,
+    /// Where values have schemas.
+    schemas: Option<Schemas>,
     topics: Topics,
     link: Link,
     dead_letter_topic: String,
@@ -85,6 +88,7 @@ impl<S: Sink> Out<S> {
             spool: spool.id(),
             sink,
             encoder: Encoder::new(settings.mode),
+            schemas: None,
             topics: Topics::new(spool.source().clone(), metrics.clone()),
             link: Link::new(settings.hold_after, settings.window_bytes),
             dead_letter_topic: settings.dead_letter_topic.clone(),
@@ -128,6 +132,25 @@ impl<S: Sink> Out<S> {
         self.sink.topic(name)
     }
 
+    /// The same, for an event: a topic is not ready for one whose schema has no id yet.
+    pub fn topic_state_for(&mut self, name: &str, event: &Event<'_>) -> TopicState {
+        match (self.sink.topic(name), &mut self.schemas) {
+            (TopicState::Ready, Some(schemas)) => schemas.state(name, event),
+            (state, _) => state,
+        }
+    }
+
+    /// Whether the record of an event of the topic can be made.
+    pub fn has_schema(&self, topic: TopicId, event: &Event<'_>) -> bool {
+        let has = |schemas: &Schemas| schemas.find(self.topics.name(topic), event).is_some();
+        self.schemas.as_ref().is_none_or(has)
+    }
+
+    /// From now on values have schemas.
+    pub fn with_schemas(self, schemas: Schemas) -> Self {
+        Self { schemas: Some(schemas), ..self }
+    }
+
     /// The kept headers of the delivery whose records come next.
     pub fn come_with(&mut self, headers: &[(String, String)]) {
         self.encoder.come_with(headers);
@@ -142,7 +165,14 @@ impl<S: Sink> Out<S> {
         token: Token,
     ) -> Result<usize, NotSent> {
         let name = self.topics.name(topic);
-        let encoded = self.encoder.encode(name, self.spool, position, event);
+        let with = self.schemas.as_ref().map(|schemas| schemas.find(name, event));
+        let encoded = match &with {
+            None => self.encoder.encode(name, self.spool, position, event),
+            Some(Some(with)) => {
+                self.encoder.encode_with(name, (self.spool, position), event, with)
+            }
+            Some(None) => return Err(NotSent::Wait), // it was there a moment ago
+        };
         let record = encoded.record();
         let size = record.size();
         let limit = self.sink.record_limit();
