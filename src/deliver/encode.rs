@@ -6,6 +6,7 @@
 //! it has one. The value is never null: on a compacted topic that would delete.
 
 mod binary;
+pub mod flat;
 mod headers;
 mod media_type;
 mod structured;
