@@ -75,10 +75,12 @@ impl RunningSource {
             checkpoint.writers().begin(saved.as_ref(), spool.durable_end())?;
         }
 
+        let catalog = catalog(source)?;
         let queue = config.kafka.queue_size / config.sources.len().max(1) as u64;
         let settings = Settings {
             kind: source.kind,
             mode: config.topics.mode,
+            choices: config.choices(source, &catalog),
             dead_letter_topic: config.topics.dead_letter.clone(),
             hold_after: config.forward.hold_after,
             held_topics: config.forward.held_topics,
@@ -104,7 +106,7 @@ impl RunningSource {
         let parts = Parts {
             spool: spool.clone(),
             sink,
-            rules: Arc::new(Rules::from(catalog(source)?)),
+            rules: Arc::new(Rules::from(catalog)),
             router: (*router).clone(),
             checkpoint,
             quarantine: Quarantine::new(folder.disk().clone(), &directory),

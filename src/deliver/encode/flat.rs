@@ -85,3 +85,6 @@ impl<'a> Flat<'a> {
         self.others.iter().map(|other| (&self.names[other.name.clone()], &other.value))
     }
 }
+
+#[cfg(test)]
+mod tests;

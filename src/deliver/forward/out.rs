@@ -22,7 +22,7 @@ use crate::{
     observe::metrics::Metrics,
     record::Record,
     source::{Origin, SourceName},
-    spool::{Spool, position::Position},
+    spool::{Spool, StoredDelivery, position::Position},
 };
 
 /// How soon a topic that is being created is asked for again; and while the cluster is away.
@@ -84,7 +84,7 @@ impl<S: Sink> Out<S> {
             source: spool.source().clone(),
             spool: spool.id(),
             sink,
-            encoder: Encoder::new(settings.mode),
+            encoder: Encoder::of(settings.mode, settings.choices.clone()),
             topics: Topics::new(spool.source().clone(), metrics.clone()),
             link: Link::new(settings.hold_after, settings.window_bytes),
             dead_letter_topic: settings.dead_letter_topic.clone(),
@@ -128,9 +128,10 @@ impl<S: Sink> Out<S> {
         self.sink.topic(name)
     }
 
-    /// The kept headers of the delivery whose records come next.
-    pub fn come_with(&mut self, headers: &[(String, String)]) {
-        self.encoder.come_with(headers);
+    /// The delivery whose records come next.
+    pub fn come_with(&mut self, stored: &StoredDelivery) {
+        self.encoder.come_with(&stored.delivery.headers);
+        self.encoder.received_at(stored.delivery.received_at);
     }
 
     /// Hands the record of `event` to the sink, and says how large it is.
