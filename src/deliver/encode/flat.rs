@@ -41,6 +41,7 @@ use smallvec::SmallVec;
 pub use self::{
     read::Flattener,
     shape::{Column, Scope, Shape, Shapes},
+    standard::types as published_types,
     types::{ActivityType, AttributeType, TypesError},
     value::{Kind, Text, Value},
 };

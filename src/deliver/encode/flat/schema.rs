@@ -24,6 +24,38 @@ pub fn json_schema(shape: &Shape, title: &str) -> Json {
     })
 }
 
+/// The same for [`super::connect`]'s envelope, whose schema is this one and no other.
+pub fn json_schema_of_connect(shape: &Shape, title: &str) -> Json {
+    let schema: Json = serde_json::from_str(shape.connect_schema()).unwrap_or_default();
+    let property = |column: &Column| {
+        let mut property = property(column);
+        if let Kind::DateTime | Kind::Date = column.kind {
+            property = json!({ "type": ["integer", "null"] });
+        }
+        (column.name.to_string(), property)
+    };
+    let mut properties: serde_json::Map<_, _> = shape.columns().iter().map(property).collect();
+    properties.insert(OTHERS.into(), json!({ "type": ["string", "null"] }));
+    let required = shape.columns().iter().filter(|column| column.is_required);
+    let required: Vec<_> = required.map(|column| column.name.as_str()).collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        "type": "object",
+        "properties": {
+            "schema": {"const": schema},
+            "payload": {
+                "type": "object",
+                "properties": properties,
+                "required": required,
+                "additionalProperties": false,
+            },
+        },
+        "required": ["schema", "payload"],
+        "additionalProperties": false,
+    })
+}
+
 fn property(column: &Column) -> Json {
     let (name, format) = match column.kind {
         Kind::Text => ("string", None),

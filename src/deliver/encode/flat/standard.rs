@@ -8,7 +8,7 @@ use super::{
     Kind::{self, Boolean as B, DateTime as D, Integer as I, Text as T},
 };
 
-pub(super) fn types() -> Vec<ActivityType> {
+pub fn types() -> Vec<ActivityType> {
     let attribute = |(name, kind): &(&str, Kind)| AttributeType {
         name: (*name).into(),
         api_name: None,
