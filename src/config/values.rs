@@ -95,9 +95,13 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
             let remedy = "Set topics.mode to `binary`, or take this away.";
             mistakes.at(&key.child("value"), problem, remedy);
         }
-        // A value that is flat elsewhere takes the envelope of all topics.
-        let is_of_all = *key == Key::new("topics");
-        let has_flat = if is_of_all { is_any_flat } else { is_flat(choice) };
+        // A value that is flat elsewhere takes the envelope of all topics, and a pattern's takes any source's value.
+        let is_of_source = key.segments().first().is_some_and(|first| first == "sources");
+        let has_flat = match written.value {
+            Some(value) if *key != Key::new("topics") => value == ValueForm::Flat,
+            _ if is_of_source => is_flat(choice),
+            _ => is_any_flat,
+        };
         if written.envelope == Some(Surrounding::Connect) && !has_flat {
             let problem = "is `connect`, and the value is `data`, which has no schema";
             mistakes.at(&key.child("envelope"), problem, "Set value to `flat`, or take this away.");
