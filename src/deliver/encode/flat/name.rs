@@ -55,6 +55,10 @@ pub fn snake(text: &str, out: &mut String) {
     let is_long = out.len() - start > LIMIT;
     if is_lossy || is_long {
         out.truncate(out.len().min(start + LIMIT - CHECKSUM));
+        // A cut behind a word's end leaves its `_`.
+        while out[start..].ends_with('_') {
+            out.pop();
+        }
         // Writing to a String can't fail.
         let _ = write!(out, "_{:08x}", crc32c::crc32c(text.as_bytes()));
     }
