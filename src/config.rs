@@ -46,6 +46,7 @@ mod spool;
 mod tls;
 mod topics;
 mod traces;
+mod values;
 mod volume;
 mod written;
 

@@ -5,7 +5,7 @@
 use super::{
     Config, OfMachine, Questions, admin, adobe, deduplicate, forward, kafka, listen, log,
     mistake::Mistakes, oauth, quarantine, reading::Reading, shutdown, sources, spool, tls, topics,
-    traces::Traces, volume,
+    traces::Traces, values, volume,
 };
 
 /// Every section is read in any case, for the sake of its own mistakes, and what could not be read counts
@@ -64,9 +64,15 @@ fn combinations(
 ) {
     let mut found = Mistakes::default();
     tls::rules(&config.listen, &config.sources, &mut found);
-    for check in
-        [listen::check, admin::check, spool::check, topics::check, sources::check, kafka::check]
-    {
+    for check in [
+        listen::check,
+        admin::check,
+        spool::check,
+        topics::check,
+        values::check,
+        sources::check,
+        kafka::check,
+    ] {
         check(config, &mut found);
     }
     oauth::check(&config.oauth, &config.sources, &mut found);

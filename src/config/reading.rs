@@ -195,6 +195,21 @@ impl Reading {
         }
     }
 
+    /// As [`Reading::choice`]; `Some(None)` where the key is absent, and may be.
+    pub fn optional_choice<T: Copy>(
+        &mut self,
+        section: &mut Section,
+        name: &str,
+        all: &[T],
+        name_of: fn(T) -> &'static str,
+    ) -> Option<Option<T>> {
+        if !section.values.contains_key(name) {
+            self.note(section.key.child(name), None, DEFAULT.into());
+            return Some(None);
+        }
+        self.choice(section, name, all, name_of, None).map(Some)
+    }
+
     /// A list of texts, none of them empty.
     pub fn list(
         &mut self,

@@ -16,7 +16,7 @@ use super::{
     written::quoted,
 };
 use crate::deliver::{
-    encode::Mode,
+    encode::choice::{Choice, Surrounding, ValueForm},
     schema::{Format, IdPlace},
 };
 
@@ -218,15 +218,22 @@ fn secret(value: &figment::value::Value) -> Result<(Secret, String), (String, St
 }
 
 pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
-    let Some(registry) = &config.schema_registry else { return };
-    if config.topics.mode == Mode::Structured {
-        let problem = "is `structured`, and a value with a schema (kafka.schema_registry) has its attributes as fields";
-        mistakes.at(&Key::new("topics.mode"), problem, "Write `binary`, or take kafka.schema_registry away.");
+    if config.schema_registry.is_none() {
+        return;
     }
-    if registry.subject == SubjectBy::TopicName && !config.topics.name.contains("{type}") {
-        let problem = "is `topic-name`, and topics.name has no {type}: events of several types share a topic, \
-                       and a subject has one schema";
-        let remedy = "Write `record-name`, or put {type} into topics.name.";
-        mistakes.at(&Key::new("kafka.schema_registry.subject"), problem, remedy);
+    let all = config.topics.choice;
+    let of_sources = config.sources.iter().map(|source| source.choice.over(all));
+    let of_patterns = config.topics.values.values().map(|choice| choice.over(all));
+    let choices: Vec<_> = of_sources.chain(of_patterns).chain([all]).collect();
+    let flat = |choice: &&Choice| choice.value == ValueForm::Flat;
+    if !choices.iter().any(|choice| flat(&choice)) {
+        let problem = "is set, and no topic has values with a schema";
+        let remedy = "Set topics.value to `flat`, or take kafka.schema_registry away.";
+        mistakes.at(&Key::new("kafka.schema_registry.url"), problem, remedy);
+    }
+    if choices.iter().filter(flat).any(|choice| choice.envelope == Surrounding::Connect) {
+        let problem = "is `connect` for some topics, and kafka.schema_registry gives their values a schema already";
+        let remedy = "Take one of both away.";
+        mistakes.at(&Key::new("topics.envelope"), problem, remedy);
     }
 }

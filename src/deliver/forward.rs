@@ -70,7 +70,7 @@ use crate::{
         checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Held},
         decode::Rules,
         deduplicate::Claims,
-        encode::Mode,
+        encode::{Mode, choice::Choices},
         quarantine::Quarantine,
         route::Router,
     },
@@ -101,6 +101,8 @@ pub struct Settings {
     pub kind: SourceKind,
     /// How records carry events.
     pub mode: Mode,
+    /// What their values and timestamps are.
+    pub choices: Choices,
     pub dead_letter_topic: String,
     /// A topic without progress for this long, while the cluster answers, is held.
     pub hold_after: Duration,

@@ -15,7 +15,7 @@ use crate::{
         dead_letter,
         decode::{Catalog, Rules},
         deduplicate::Deduplicator,
-        encode::design::Designs,
+        encode::choice::Choices,
         forward::{self, ForwardError, Forwarder, Parts, Schemas, Settings, Start, Transactions},
         quarantine::Quarantine,
         registry::Registry,
@@ -79,10 +79,12 @@ impl RunningSource {
             checkpoint.writers().begin(saved.as_ref(), spool.durable_end())?;
         }
 
+        let catalog = catalog(source)?;
         let queue = config.kafka.queue_size / config.sources.len().max(1) as u64;
         let settings = Settings {
             kind: source.kind,
             mode: config.topics.mode,
+            choices: config.choices(source, &catalog),
             dead_letter_topic: config.topics.dead_letter.clone(),
             hold_after: config.forward.hold_after,
             held_topics: config.forward.held_topics,
@@ -108,7 +110,7 @@ impl RunningSource {
         let parts = Parts {
             spool: spool.clone(),
             sink,
-            rules: Arc::new(Rules::from(catalog(source)?)),
+            rules: Arc::new(Rules::from(catalog)),
             router: (*router).clone(),
             checkpoint,
             quarantine: Quarantine::new(folder.disk().clone(), &directory),
@@ -117,7 +119,8 @@ impl RunningSource {
         };
         let (stop, problem) = (Shutdown::new(), Arc::default());
         let schemas = config.schema_registry.as_ref().zip(around.registry);
-        let schemas = schemas.map(|(config, registry)| schemas_of(config, registry));
+        let schemas =
+            schemas.map(|(config, registry)| schemas_of(config, registry, &settings.choices));
         let running = RunningForwarder {
             settings,
             schemas,
@@ -180,10 +183,9 @@ impl RunningSource {
     }
 }
 
-fn schemas_of(config: &SchemaRegistry, registry: &Arc<Registry>) -> Schemas {
-    let designs = Arc::new(Designs::new(config.format));
+fn schemas_of(config: &SchemaRegistry, registry: &Arc<Registry>, choices: &Choices) -> Schemas {
     let is_by_topic = config.subject == SubjectBy::TopicName;
-    Schemas::new(registry.clone(), designs, config.id, is_by_topic)
+    Schemas::new(registry.clone(), choices.clone(), (config.format, config.id), is_by_topic)
 }
 
 fn catalog(source: &SourceConfig) -> Result<Catalog, StartError> {

@@ -233,6 +233,8 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         journal: None,
         size_limit: None,
         activity_types: BTreeMap::new(),
+        described_types: Default::default(),
+        choice: Default::default(),
     };
     let anywhere = (Ipv4Addr::LOCALHOST, 0).into();
     Config {

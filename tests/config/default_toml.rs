@@ -21,10 +21,12 @@ fn keys(entries: &[Entry]) -> BTreeSet<String> {
     entries.iter().map(|entry| entry.key.toml()).collect()
 }
 
-/// The examples name a file with a password.
+/// The examples name a file with a password, and one with types.
 fn folder_with_examples() -> Folder {
-    let folder = Folder::with(&[("password", "p\n")]);
+    let folder =
+        Folder::with(&[("password", "p\n"), ("types.json", "{\"success\":true,\"result\":[]}")]);
     let text = with_examples().replace("/run/secrets/kafka", &folder.text("password"));
+    let text = text.replace("/etc/millrace/types.json", &folder.text("types.json"));
     std::fs::write(folder.path("config.toml"), text).unwrap();
     folder
 }

@@ -16,3 +16,4 @@ mod rules;
 mod secrets;
 mod stored;
 mod tls;
+mod values;

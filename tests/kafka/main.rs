@@ -41,4 +41,5 @@ mod repeats;
 mod replaced_password;
 mod replay;
 mod shares;
+mod timestamps;
 mod topics;

@@ -78,6 +78,8 @@ fn source(name: &str, kind: SourceKind, auth: Auth) -> SourceConfig {
         journal: None,
         size_limit: None,
         activity_types: BTreeMap::new(),
+        described_types: Default::default(),
+        choice: Default::default(),
     }
 }
 

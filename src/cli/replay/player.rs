@@ -16,7 +16,7 @@ use crate::{
             self, Catalog, Rules,
             adobe::{NotOurs, Unnamed, check_recipients},
         },
-        encode::Encoder,
+        encode::{Encoder, choice::Choices},
         route::Router,
     },
     event::Decoded,
@@ -35,17 +35,20 @@ pub(super) struct Source {
     rules: Arc<Rules>,
     /// Whom its events have to be meant for, if they say it.
     client_ids: Option<Arc<HashSet<String>>>,
+    /// What its records are.
+    choices: Choices,
 }
 
 impl Source {
-    pub fn new(source: &SourceConfig) -> Result<Self, String> {
+    pub fn new(config: &Config, source: &SourceConfig) -> Result<Self, String> {
         let catalog = Catalog::with_overrides(source.activity_types.clone()).map_err(|errors| {
             let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
             format!("catalog.activity_types: {}", errors.join("; "))
         })?;
+        let choices = config.choices(source, &catalog);
         let rules = Arc::new(Rules::from(catalog));
         let client_ids = client_ids(source).map(Arc::new);
-        Ok(Self { name: source.name.clone(), kind: source.kind, rules, client_ids })
+        Ok(Self { name: source.name.clone(), kind: source.kind, rules, client_ids, choices })
     }
 
     /// The test that a delivery had to pass when it came. From our journal come events that name no recipient.
@@ -76,7 +79,8 @@ pub(super) struct Item<'a> {
 pub(super) struct Player {
     sources: HashMap<SourceName, Source>,
     router: Router,
-    encoder: Encoder,
+    /// One for each source.
+    encoders: HashMap<SourceName, Encoder>,
     filter: Filter,
     sender: Option<Sender>,
     topic: String,
@@ -104,10 +108,12 @@ impl Player {
     ) -> Result<Self, String> {
         let router =
             Router::new(&config.topics.name).map_err(|error| format!("topics.name: {error}"))?;
+        let encoder = |source: &Source| Encoder::of(config.topics.mode, source.choices.clone());
+        let encoders = sources.iter().map(|source| (source.name.clone(), encoder(source)));
         Ok(Self {
+            encoders: encoders.collect(),
             sources: sources.into_iter().map(|source| (source.name.clone(), source)).collect(),
             router,
-            encoder: Encoder::new(config.topics.mode),
             filter,
             sender,
             topic: String::new(),
@@ -128,7 +134,9 @@ impl Player {
             return Ok(());
         };
         let mut events = Vec::new();
-        self.encoder.come_with(headers);
+        if let Some(encoder) = self.encoders.get_mut(name) {
+            encoder.come_with(headers);
+        }
         if let Err(error) = decode::decode(source.kind, &source.rules, body, headers, &mut events) {
             self.totals.problem(format!("{name} {first}: {error} ({})", error.reason));
             return Ok(());
@@ -163,8 +171,8 @@ impl Player {
             return Ok(());
         }
         let topic = self.router.topic(name, event, &mut self.topic);
-        if let Some(sender) = &mut self.sender {
-            let encoded = self.encoder.encode(topic, item.spool, position, event);
+        if let (Some(sender), Some(encoder)) = (&mut self.sender, self.encoders.get_mut(name)) {
+            let encoded = encoder.encode(topic, item.spool, position, event);
             if let Err(problem) = sender.send(&encoded.record())? {
                 self.totals.problem(format!("{name} {position}: {problem}"));
                 return Ok(());

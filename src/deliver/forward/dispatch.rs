@@ -120,7 +120,7 @@ impl<S: Sink> Forwarder<S> {
             return self.refuse(&candidate, &refusal, now);
         }
         let is_ready = |topic: &TopicId| {
-            self.out.topics().is_ready(*topic) && self.out.has_schema(*topic, event)
+            self.out.topics().is_ready(*topic) && self.out.has_schema(*topic)
         };
         match topic.filter(is_ready) {
             Some(topic) => self.send(candidate, topic, event, now),
@@ -230,7 +230,7 @@ impl<S: Sink> Forwarder<S> {
         for event in items.iter().flatten() {
             let name = self.source.take_topic(event);
             let topic = self.out.topics().find(&name);
-            if topic.is_none_or(|topic| !self.out.has_schema(topic, event)) {
+            if topic.is_none_or(|topic| !self.out.has_schema(topic)) {
                 self.out.topic_state_for(&name, event);
             }
             self.source.give_topic_back(name);

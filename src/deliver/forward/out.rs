@@ -12,7 +12,7 @@ use super::{
     CLUSTER_SILENCE, Now, Settings,
     link::Link,
     refusal::{REFUSED, Refusal, TOO_LARGE},
-    schemas::Schemas,
+    schemas::{Need, Schemas},
     topics::{TopicId, Topics},
     window::{Slot, State},
 };
@@ -23,7 +23,7 @@ use crate::{
     observe::metrics::Metrics,
     record::Record,
     source::{Origin, SourceName},
-    spool::{Spool, position::Position},
+    spool::{Spool, StoredDelivery, position::Position},
 };
 
 /// How soon a topic that is being created is asked for again; and while the cluster is away.
@@ -87,7 +87,7 @@ impl<S: Sink> Out<S> {
             source: spool.source().clone(),
             spool: spool.id(),
             sink,
-            encoder: Encoder::new(settings.mode),
+            encoder: Encoder::of(settings.mode, settings.choices.clone()),
             schemas: None,
             topics: Topics::new(spool.source().clone(), metrics.clone()),
             link: Link::new(settings.hold_after, settings.window_bytes),
@@ -141,9 +141,10 @@ impl<S: Sink> Out<S> {
     }
 
     /// Whether the record of an event of the topic can be made.
-    pub fn has_schema(&self, topic: TopicId, event: &Event<'_>) -> bool {
-        let has = |schemas: &Schemas| schemas.find(self.topics.name(topic), event).is_some();
-        self.schemas.as_ref().is_none_or(has)
+    pub fn has_schema(&self, topic: TopicId) -> bool {
+        let is_open =
+            |schemas: &Schemas| matches!(schemas.need(self.topics.name(topic)), Need::Open);
+        !self.schemas.as_ref().is_some_and(is_open)
     }
 
     /// From now on values have schemas.
@@ -151,9 +152,10 @@ impl<S: Sink> Out<S> {
         Self { schemas: Some(schemas), ..self }
     }
 
-    /// The kept headers of the delivery whose records come next.
-    pub fn come_with(&mut self, headers: &[(String, String)]) {
-        self.encoder.come_with(headers);
+    /// The delivery whose records come next.
+    pub fn come_with(&mut self, stored: &StoredDelivery) {
+        self.encoder.come_with(&stored.delivery.headers);
+        self.encoder.received_at(stored.delivery.received_at);
     }
 
     /// Hands the record of `event` to the sink, and says how large it is.
@@ -165,14 +167,12 @@ impl<S: Sink> Out<S> {
         token: Token,
     ) -> Result<usize, NotSent> {
         let name = self.topics.name(topic);
-        let with = self.schemas.as_ref().map(|schemas| schemas.find(name, event));
-        let encoded = match &with {
-            None => self.encoder.encode(name, self.spool, position, event),
-            Some(Some(with)) => {
-                self.encoder.encode_with(name, (self.spool, position), event, with)
-            }
-            Some(None) => return Err(NotSent::Wait), // it was there a moment ago
+        let with = match self.schemas.as_ref().map_or(Need::None, |schemas| schemas.need(name)) {
+            Need::None => None,
+            Need::Met(with) => Some(with),
+            Need::Open => return Err(NotSent::Wait), // it was met a moment ago
         };
+        let encoded = self.encoder.encode_with(with.as_ref(), name, self.spool, position, event);
         let record = encoded.record();
         let size = record.size();
         let limit = self.sink.record_limit();

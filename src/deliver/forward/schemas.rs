@@ -1,89 +1,95 @@
-//! The schemas of the events that one forwarder sends: which one is an event's, and whether it has an id.
+//! The schemas of the topics that one forwarder writes: which one is a topic's, and whether it has an id.
 //!
-//! An event whose schema has none is not ready to be sent, and neither is what comes behind it on its topic: the topic is
-//! held, as one that does not exist is (`dispatch.rs`), and comes back in order. Nothing here waits.
+//! A topic whose schema has none is not ready to be written, and is held as one that does not exist is (`dispatch.rs`): it
+//! comes back in order once the id is there, and the others go on. Nothing here waits.
 
 use std::{collections::HashMap, sync::Arc};
-
-use smol_str::SmolStr;
 
 use crate::{
     deliver::{
         encode::{
             With,
-            design::{Design, Designs},
+            choice::{Choices, ValueForm},
+            flat::schema,
         },
-        schema::{Answer, IdPlace, SchemaIds, SchemaState, Wanted},
+        schema::{Answer, Format, IdPlace, SchemaIds, SchemaState, Wanted},
     },
-    event::{Event, Stream},
+    event::Event,
     kafka::produce::TopicState,
 };
 
-/// What the values of a forwarder's records are, and where their schemas get their ids.
+/// Where the schemas of flat values get their ids, and where records have these.
 pub struct Schemas {
     ids: Arc<dyn SchemaIds>,
-    designs: Arc<Designs>,
+    choices: Choices,
+    format: Format,
     place: IdPlace,
     /// Whether a subject is named after its topic; else it is after its schema.
     is_by_topic: bool,
-    /// Bounded: topics are by `topics.limit`, and so are the types of each by the designs.
-    topics: HashMap<SmolStr, OfTopic>,
+    /// Of each topic that was written; `None` where it has no schema. Bounded by `topics.limit`.
+    topics: HashMap<String, Option<Answer>>,
 }
 
-/// The schemas of one topic, of each stream by the event type.
-type OfTopic = [HashMap<SmolStr, Entry>; Stream::ALL.len()];
-
-struct Entry {
-    design: Arc<Design>,
-    answer: Answer,
+/// What a record of a topic needs of a registry.
+pub(super) enum Need {
+    None,
+    /// It is not known, or there is no id yet.
+    Open,
+    Met(With),
 }
 
 impl Schemas {
+    /// `choices` says which topics have flat values; the others have no schema.
     pub fn new(
         ids: Arc<dyn SchemaIds>,
-        designs: Arc<Designs>,
-        place: IdPlace,
+        choices: Choices,
+        (format, place): (Format, IdPlace),
         is_by_topic: bool,
     ) -> Self {
-        Self { ids, designs, place, is_by_topic, topics: HashMap::new() }
+        Self { ids, choices, format, place, is_by_topic, topics: HashMap::new() }
     }
 
-    /// The event's schema, if it has an id.
-    pub(super) fn find(&self, topic: &str, event: &Event<'_>) -> Option<With<'_>> {
-        let entry = self.entry(topic, event)?;
-        let id = entry.answer.id()?.spell(self.place);
-        Some(With { design: &entry.design, id, place: self.place })
+    pub(super) fn need(&self, topic: &str) -> Need {
+        match self.topics.get(topic) {
+            None => Need::Open,
+            Some(None) => Need::None,
+            Some(Some(answer)) => match answer.id() {
+                None => Need::Open,
+                Some(id) => {
+                    let (format, place) = (self.format, self.place);
+                    Need::Met(With { format, id: id.spell(place), place })
+                }
+            },
+        }
     }
 
-    /// Whether the event's schema has an id; begins to ask for it.
+    /// Whether the topic that `event` goes to has the id of its schema; begins to ask for it.
     pub(super) fn state(&mut self, topic: &str, event: &Event<'_>) -> TopicState {
-        let state = match self.entry(topic, event) {
-            Some(entry) => entry.answer.state(),
-            None => self.enter(topic, event),
-        };
-        match state {
+        if !self.topics.contains_key(topic) {
+            let answer = self.want(topic, event);
+            self.topics.insert(topic.to_owned(), answer);
+        }
+        let Some(Some(answer)) = self.topics.get(topic) else { return TopicState::Ready };
+        match answer.state() {
             SchemaState::Known(_) => TopicState::Ready,
             SchemaState::Pending => TopicState::Pending,
             SchemaState::Unavailable(why) => TopicState::Unavailable(why.to_string()),
         }
     }
 
-    fn entry(&self, topic: &str, event: &Event<'_>) -> Option<&Entry> {
-        self.topics.get(topic)?[event.stream as usize].get(self.designs.type_of(event))
-    }
-
-    fn enter(&mut self, topic: &str, event: &Event<'_>) -> SchemaState {
-        let design = self.designs.of(event);
-        let subject = match self.is_by_topic {
-            true => format!("{topic}-value").into(),
-            false => design.name.clone(),
+    fn want(&self, topic: &str, event: &Event<'_>) -> Option<Answer> {
+        if self.choices.of(topic).value != ValueForm::Flat {
+            return None;
+        }
+        // All events of a topic have one shape.
+        let shape = self.choices.shapes()?.of(event);
+        let record = schema::avro_name(topic);
+        let text = match self.format {
+            Format::JsonSchema => schema::json_schema(shape, topic),
+            Format::Avro => schema::avro(shape, &record),
         };
-        let text = design.text.clone();
-        let answer = self.ids.want(Wanted { subject, format: self.designs.format(), text });
-        let state = answer.state();
-        let of_topic = self.topics.entry(topic.into()).or_default();
-        let event_type = SmolStr::from(self.designs.type_of(event));
-        of_topic[event.stream as usize].insert(event_type, Entry { design, answer });
-        state
+        let subject = if self.is_by_topic { format!("{topic}-value") } else { record };
+        let text = text.to_string().into();
+        Some(self.ids.want(Wanted { subject: subject.into(), format: self.format, text }))
     }
 }

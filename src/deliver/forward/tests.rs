@@ -13,7 +13,7 @@ use super::{
     window,
 };
 use crate::{
-    deliver::encode::Mode,
+    deliver::encode::{Mode, choice::Choices},
     event::Stream,
     kafka::produce::{Commit, Failure, Outcome, SendError, Sink, Token, TopicState},
     observe::metrics::Metrics,
@@ -52,6 +52,7 @@ pub fn settings() -> Settings {
     Settings {
         kind: SourceKind::MarketoLeadActivity,
         mode: Mode::Binary,
+        choices: Choices::default(),
         dead_letter_topic: "dead".into(),
         hold_after: Duration::from_secs(30),
         held_topics: 2,
