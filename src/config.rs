@@ -71,8 +71,8 @@ pub use oauth::{IntrospectionAuth, OAuth, OAuthAuth, is_trustworthy};
 pub use quarantine::Quarantine;
 pub use registry::{Credentials, Register, SchemaRegistry, SubjectBy};
 pub use reread::{
-    kafka as kafka_again, oauth as oauth_again, secret as secret_again,
-    registry as registry_again, tokens as tokens_again,
+    kafka as kafka_again, oauth as oauth_again, registry as registry_again, secret as secret_again,
+    tokens as tokens_again,
 };
 pub use secret::Secret;
 pub use shutdown::Shutdown;

@@ -182,7 +182,11 @@ pub(super) fn read(reading: &mut Reading, kafka: &mut Section) -> Option<Option<
         (None, None) => None,
         (certificate, _) => {
             let name = if certificate.is_some() { "key_file" } else { "certificate_file" };
-            wrong(name, "is missing", "A client certificate takes both certificate_file and key_file.");
+            wrong(
+                name,
+                "is missing",
+                "A client certificate takes both certificate_file and key_file.",
+            );
             return None;
         }
     };
@@ -191,8 +195,13 @@ pub(super) fn read(reading: &mut Reading, kafka: &mut Section) -> Option<Option<
         return None;
     };
     if credentials != Credentials::None && !is_trustworthy(&url) {
-        let problem = "is not https, and a password or a token would go over the network in clear text";
-        wrong("url", problem, "Write an https address; http with credentials is for this machine alone.");
+        let problem =
+            "is not https, and a password or a token would go over the network in clear text";
+        wrong(
+            "url",
+            problem,
+            "Write an https address; http with credentials is for this machine alone.",
+        );
         return None;
     }
     let ca_file = ca_file?;

@@ -59,9 +59,10 @@ pub(super) fn open(
     let names: Vec<_> = config.sources.iter().map(|source| source.name.clone()).collect();
     let (disk, directory) = (folder.disk().clone(), &config.spool.directory);
     let deduplicator = Deduplicator::open(disk, directory, config.deduplicate, &names, metrics);
-    let registry = config.schema_registry.as_ref().map(|registry| {
-        Registry::start(registry, folder.disk().clone(), directory, metrics)
-    });
+    let registry = config
+        .schema_registry
+        .as_ref()
+        .map(|registry| Registry::start(registry, folder.disk().clone(), directory, metrics));
     let registry = registry.transpose().map_err(StartError::Registry)?;
     let parts = SourceContext {
         config,

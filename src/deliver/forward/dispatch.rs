@@ -119,9 +119,8 @@ impl<S: Sink> Forwarder<S> {
             let refusal = Refusal::of_event(position, event, name, reason, &error);
             return self.refuse(&candidate, &refusal, now);
         }
-        let is_ready = |topic: &TopicId| {
-            self.out.topics().is_ready(*topic) && self.out.has_schema(*topic)
-        };
+        let is_ready =
+            |topic: &TopicId| self.out.topics().is_ready(*topic) && self.out.has_schema(*topic);
         match topic.filter(is_ready) {
             Some(topic) => self.send(candidate, topic, event, now),
             None => self.send_to_new(candidate, event, name, now),

@@ -24,8 +24,7 @@ use crate::{
 const JSON: &str = "application/vnd.schemaregistry.v1+json";
 
 /// What needs no escape in one segment of a path.
-const SEGMENT: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// How much of what the registry says is told.
 const QUOTED: usize = 300;
@@ -62,14 +61,8 @@ pub(super) enum NoIdKind {
 }
 
 impl NoIdKind {
-    pub const ALL: [Self; 6] = [
-        Self::Away,
-        Self::Incompatible,
-        Self::Denied,
-        Self::Missing,
-        Self::Invalid,
-        Self::Failed,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Away, Self::Incompatible, Self::Denied, Self::Missing, Self::Invalid, Self::Failed];
 
     /// As metrics call it.
     pub fn as_str(self) -> &'static str {
@@ -119,8 +112,7 @@ impl Asker {
                 Some(pem)
             }
         };
-        let trust =
-            Trust { authorities: authorities.as_deref(), identity: identity.as_deref() };
+        let trust = Trust { authorities: authorities.as_deref(), identity: identity.as_deref() };
         let client = Client::trusting(trust)
             .map_err(|error| format!("the certificates of kafka.schema_registry: {error}"))?;
         Ok(Self {
@@ -221,7 +213,9 @@ impl Asker {
             ),
             422 => (
                 NoIdKind::Invalid,
-                format!("the schema registry calls the schema of subject `{subject}` invalid (422{said})"),
+                format!(
+                    "the schema registry calls the schema of subject `{subject}` invalid (422{said})"
+                ),
             ),
             _ => (
                 NoIdKind::Failed,
@@ -233,7 +227,8 @@ impl Asker {
 
 /// What the registry says for a person, in one line and not at length; with what stands before it.
 fn quoted(body: &[u8]) -> String {
-    let Ok(Said { error_code, message: Some(message) }) = serde_json::from_slice::<Said>(body) else {
+    let Ok(Said { error_code, message: Some(message) }) = serde_json::from_slice::<Said>(body)
+    else {
         return String::new();
     };
     let code = error_code.map(|code| format!(", error {code}")).unwrap_or_default();

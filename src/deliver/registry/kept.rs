@@ -182,7 +182,8 @@ mod tests {
     }
 
     fn ids() -> Vec<(Name, SchemaId)> {
-        let name = |subject: &str| Name { subject: subject.into(), format: Format::Avro, sha256: [7; 32] };
+        let name =
+            |subject: &str| Name { subject: subject.into(), format: Format::Avro, sha256: [7; 32] };
         let id = |number, guid| SchemaId { number, guid };
         vec![(name("a"), id(1, None)), (name("b"), id(2, Some(Uuid::from_u128(3))))]
     }

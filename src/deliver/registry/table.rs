@@ -190,7 +190,8 @@ impl Table {
             Ok(id) => {
                 let before = self.kept.insert(entry.name.clone(), id);
                 change.must_save = before != Some(id);
-                change.replaced = before.filter(|before| before.number != id.number).map(|it| (it, id));
+                change.replaced =
+                    before.filter(|before| before.number != id.number).map(|it| (it, id));
                 change.is_well_again = std::mem::take(&mut entry.is_reported);
                 entry.is_confirmed = true;
                 entry.answer.set(SchemaState::Known(id));
@@ -235,8 +236,7 @@ impl Table {
 
     /// Ids to be kept: of all that is wanted, and of what was kept before as far as there is room.
     pub fn to_keep(&self, most: usize) -> Vec<(Name, SchemaId)> {
-        let wanted: BTreeMap<_, _> =
-            self.entries.values().map(|entry| (&entry.name, ())).collect();
+        let wanted: BTreeMap<_, _> = self.entries.values().map(|entry| (&entry.name, ())).collect();
         let (now, before): (Vec<_>, Vec<_>) =
             self.kept.iter().partition(|(name, _)| wanted.contains_key(name));
         let all = now.into_iter().chain(before).take(most);

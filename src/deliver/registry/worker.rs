@@ -97,7 +97,11 @@ fn report(wanted: &Wanted, reason: Option<&str>, change: &Change) {
     if let Some((refusal, is_known)) = &change.refusal {
         let reason = &*refusal.text;
         match is_known {
-            false => tracing::warn!(subject, reason, "schema registry refuses a schema; its topic is held"),
+            false => tracing::warn!(
+                subject,
+                reason,
+                "schema registry refuses a schema; its topic is held"
+            ),
             true => tracing::warn!(
                 subject,
                 reason,

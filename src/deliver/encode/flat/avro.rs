@@ -71,7 +71,9 @@ impl Writer<'_> {
     fn value(&mut self, kind: Kind, value: &Value<'_>) {
         match (kind, value) {
             (Kind::Integer, Value::Number(digits)) => self.long(digits.parse().unwrap_or_default()),
-            (Kind::Number, Value::Number(digits)) => self.double(digits.parse().unwrap_or_default()),
+            (Kind::Number, Value::Number(digits)) => {
+                self.double(digits.parse().unwrap_or_default())
+            }
             (Kind::DateTime, value) => self.long(value.unix_millis().unwrap_or_default()),
             (Kind::Date, value) => self.long(value.unix_days().unwrap_or_default().into()),
             (_, Value::Boolean(value)) => self.boolean(*value),
@@ -99,7 +101,9 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_the_specification_has_them() {
-        for (value, bytes) in [(0, "00"), (-1, "01"), (1, "02"), (-2, "03"), (63, "7e"), (-64, "7f"), (64, "8001")] {
+        for (value, bytes) in
+            [(0, "00"), (-1, "01"), (1, "02"), (-2, "03"), (63, "7e"), (-64, "7f"), (64, "8001")]
+        {
             let hex: String =
                 written(|it| it.long(value)).iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(hex, bytes, "{value}");
@@ -117,7 +121,13 @@ mod tests {
 
     #[test]
     fn a_union_says_first_which_of_its_types_comes() {
-        assert_eq!(written(Writer::null), [0]);
-        assert_eq!(written(|it| { it.not_null(); it.boolean(true) }), [2, 1]);
+        assert_eq!(written(|it| it.null()), [0]);
+        assert_eq!(
+            written(|it| {
+                it.not_null();
+                it.boolean(true)
+            }),
+            [2, 1]
+        );
     }
 }
