@@ -126,10 +126,14 @@ const USER: Kind<String> = Kind {
     show: |text| string(text),
 };
 
+/// Keys with a default.
+const DEFAULTS: [&str; 5] = ["format", "subject", "register", "id", "limit"];
+
 /// `Some(None)` where there is no registry; `None` after a mistake.
 pub(super) fn read(reading: &mut Reading, kafka: &mut Section) -> Option<Option<SchemaRegistry>> {
     let mut section = reading.section(kafka, "schema_registry");
-    let is_configured = !section.names().is_empty();
+    // What has a default may stand there without meaning anything.
+    let is_configured = section.names().iter().any(|name| !DEFAULTS.contains(&name.as_str()));
     let (key, s) = (section.key.clone(), &mut section);
     let url = reading.optional(s, "url", &URL);
     let (mut format, mut subject) = (Format::default(), SubjectBy::default());
@@ -150,7 +154,7 @@ pub(super) fn read(reading: &mut Reading, kafka: &mut Section) -> Option<Option<
     let key_file = reading.optional(s, "key_file", &FILE);
     reading.end(section);
     if !is_configured {
-        reading.idle(&key, &["format", "subject", "register", "id", "limit"]);
+        reading.idle(&key, &DEFAULTS);
         return Some(None);
     }
     let (username, password, token) = (username?, password?, token?);
@@ -234,15 +238,11 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     let of_sources = config.sources.iter().map(|source| source.choice.over(all));
     let of_patterns = config.topics.values.values().map(|choice| choice.over(all));
     let choices: Vec<_> = of_sources.chain(of_patterns).chain([all]).collect();
-    let flat = |choice: &&Choice| choice.value == ValueForm::Flat;
-    if !choices.iter().any(|choice| flat(&choice)) {
-        let problem = "is set, and no topic has values with a schema";
+    let has_schema =
+        |choice: &Choice| choice.value == ValueForm::Flat && choice.envelope == Surrounding::None;
+    if !choices.iter().any(has_schema) {
+        let problem = "is set, and no topic has flat values without an envelope, which alone have a schema there";
         let remedy = "Set topics.value to `flat`, or take kafka.schema_registry away.";
         mistakes.at(&Key::new("kafka.schema_registry.url"), problem, remedy);
-    }
-    if choices.iter().filter(flat).any(|choice| choice.envelope == Surrounding::Connect) {
-        let problem = "is `connect` for some topics, and kafka.schema_registry gives their values a schema already";
-        let remedy = "Take one of both away.";
-        mistakes.at(&Key::new("topics.envelope"), problem, remedy);
     }
 }

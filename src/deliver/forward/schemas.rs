@@ -9,7 +9,7 @@ use crate::{
     deliver::{
         encode::{
             With,
-            choice::{Choices, ValueForm},
+            choice::{Choices, Surrounding, ValueForm},
             flat::schema,
         },
         schema::{Answer, Format, IdPlace, SchemaIds, SchemaState, Wanted},
@@ -78,7 +78,9 @@ impl Schemas {
     }
 
     fn want(&self, topic: &str, event: &Event<'_>) -> Option<Answer> {
-        if self.choices.of(topic).value != ValueForm::Flat {
+        let choice = self.choices.of(topic);
+        // With an envelope a value has its schema in itself.
+        if choice.value != ValueForm::Flat || choice.envelope != Surrounding::None {
             return None;
         }
         // All events of a topic have one shape.
