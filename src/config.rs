@@ -34,6 +34,7 @@ mod mistake;
 mod nearest;
 mod oauth;
 mod proxies;
+mod pushed_metrics;
 mod quarantine;
 mod reading;
 mod reread;
@@ -42,6 +43,7 @@ mod security;
 mod shutdown;
 mod sources;
 mod spool;
+mod telemetry;
 mod tls;
 mod topics;
 mod traces;
@@ -66,7 +68,9 @@ pub use kafka::{Kafka, is_a_choice};
 pub use listen::Listen;
 pub use log::{Log, LogFilter, LogFormat};
 pub use mistake::{Key, Mistake, Mistakes, Place};
+pub use nearest::nearest;
 pub use oauth::{IntrospectionAuth, OAuth, OAuthAuth, is_trustworthy};
+pub use pushed_metrics::{MetricsCollector, PushedMetrics};
 pub use quarantine::Quarantine;
 pub use reread::{
     kafka as kafka_again, oauth as oauth_again, secret as secret_again, tokens as tokens_again,
@@ -99,6 +103,7 @@ pub struct Config {
     pub log: Log,
     /// From the variables `OTEL_*` alone.
     pub traces: Traces,
+    pub pushed_metrics: PushedMetrics,
 }
 
 /// A configuration, and what its keys are set to. Displays as TOML without the secrets, each line
@@ -167,6 +172,7 @@ pub fn load_on<K: Into<OsString>, V: Into<OsString>>(
     let variables: Vec<(OsString, OsString)> =
         environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
     let traces = traces::read(&variables);
+    let pushed_metrics = pushed_metrics::read(&variables);
     let mut environment = environment::read(variables, &mut mistakes);
     let file = file.or(environment.file.as_deref());
     let mut file = file.map(|path| file::read(path, &mut mistakes));
@@ -189,7 +195,7 @@ pub fn load_on<K: Into<OsString>, V: Into<OsString>>(
     }
     mistakes.locate(|key| written.place(key.segments()));
     match mistakes.is_empty() {
-        true => Ok(Loaded { config: Config { traces, ..config }, entries }),
+        true => Ok(Loaded { config: Config { traces, pushed_metrics, ..config }, entries }),
         false => Err(mistakes),
     }
 }

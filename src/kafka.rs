@@ -45,3 +45,8 @@ pub use reader::{ReadError, ReadRecord, Reader, Select};
 pub use topics::{Made, TopicMaker, Topics, of_checkpoints};
 pub use transactions::Identity;
 pub use watch::Watch;
+
+/// The version of librdkafka in this program.
+pub fn library_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}

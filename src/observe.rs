@@ -2,4 +2,5 @@
 
 pub mod admin;
 pub mod metrics;
+pub mod push;
 pub mod traces;

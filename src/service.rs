@@ -19,6 +19,7 @@ mod open;
 pub mod open_files;
 mod open_retry;
 mod quarantines;
+mod readiness;
 mod reload;
 mod set_aside;
 mod source;
@@ -54,7 +55,12 @@ use crate::{
         receive::Receiver,
     },
     kafka::{TopicMaker, Topics},
-    observe::{admin, metrics::Metrics, traces::Exporter},
+    observe::{
+        admin,
+        metrics::Metrics,
+        push::{Collector, Push},
+        traces::Exporter,
+    },
     runtime::{
         fetch::ShownUrl,
         reload::{EVERY, Reload, Reloader},
@@ -125,6 +131,7 @@ pub struct Running {
     sources: Vec<RunningSource>,
     topics: Arc<Topics>,
     exporter: Option<Exporter>,
+    push: Option<Push>,
     listening: JoinHandle<()>,
     administering: JoinHandle<()>,
 }
@@ -148,9 +155,11 @@ pub async fn start(
     let administering =
         tokio::spawn(admin::serve(admin, status.clone(), metrics.clone(), shutdown.clone()));
     tracing::info!(listener = "admin", address = %admin_at, "listening");
+    readiness::spawn(status.clone(), shutdown.clone());
 
     let kafka_secrets = KafkaSecrets::new(&config.kafka);
     let exporter = exporter(&config.traces, &metrics);
+    let push = push(&config.pushed_metrics, &metrics);
     let traces = exporter.as_ref().map(Exporter::traces).unwrap_or_default();
     let opened = open_in_background(config.clone(), maker, &metrics, &traces).await;
     let opened = opened.and_then(|Opened { folder, topics, sources, set_aside }| {
@@ -204,6 +213,7 @@ pub async fn start(
         sources,
         topics,
         exporter,
+        push,
         listening,
         administering,
     })
@@ -223,6 +233,28 @@ fn exporter(traces: &config::Traces, metrics: &Metrics) -> Option<Exporter> {
         },
     };
     tracing::warn!(problem, "tracing disabled");
+    None
+}
+
+/// Trouble with metrics that are pushed is no trouble of the service's either.
+fn push(pushed: &config::PushedMetrics, metrics: &Metrics) -> Option<Push> {
+    let problem = match pushed {
+        config::PushedMetrics::Off => return None,
+        config::PushedMetrics::Unusable(problem) => problem.clone(),
+        config::PushedMetrics::To(collector) => {
+            let config::MetricsCollector { url, headers, interval, timeout } =
+                (**collector).clone();
+            let place = ShownUrl::of(&url);
+            match Push::start(Collector { url, headers, interval, timeout }, metrics.clone()) {
+                Ok(push) => {
+                    tracing::info!(collector = %place, ?interval, "metrics are pushed by OTLP");
+                    return Some(push);
+                }
+                Err(problem) => problem,
+            }
+        }
+    };
+    tracing::warn!(problem, "metrics are not pushed; they can be read at /metrics");
     None
 }
 
@@ -277,6 +309,9 @@ impl Running {
         drop(self.topics);
         if let Some(exporter) = self.exporter {
             exporter.stop().await;
+        }
+        if let Some(push) = self.push {
+            push.stop().await;
         }
         self.shutdown.advance(Phase::Stopped);
         let _ = self.administering.await;

@@ -8,7 +8,7 @@ mod asyncapi;
 mod catalogue;
 mod create;
 mod json;
-mod known;
+pub(super) mod known;
 mod schemas;
 mod strimzi;
 mod tables;

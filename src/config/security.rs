@@ -143,12 +143,16 @@ impl<'a> Found<'a> {
             Some(protocol) => format!("security.protocol is {}", protocol.to_uppercase()),
             None => "security.protocol is not set (so it is PLAINTEXT)".to_owned(),
         };
-        let sasl = ["sasl.username", "sasl.password"];
+        let sasl = ["sasl.password", "sasl.mechanism", "sasl.mechanisms", "sasl.username"];
         let tls = ["ssl.ca.location", "ssl.certificate.location", "ssl.keystore.location"];
-        if !self.with_sasl() && sasl.iter().all(|name| self.properties.contains_key(*name)) {
+        if !self.with_sasl()
+            && let Some(name) = sasl.iter().find(|name| self.properties.contains_key(**name))
+            // This build has none of these, which is reported.
+            && !self.lacks_any()
+        {
             let problem = format!("is set, but {protocol}: no password is used");
             let remedy = "Set security.protocol to SASL_SSL (or SASL_PLAINTEXT), or take it away.";
-            self.wrong("sasl.password", problem, remedy);
+            self.wrong(name, problem, remedy);
         }
         if !self.with_tls()
             && let Some(name) = tls.iter().find(|name| self.properties.contains_key(**name))

@@ -80,8 +80,10 @@ impl Receiver {
             (source.name.clone(), Sharing { source, party: Party::source(number), metrics })
         });
         let sources: HashMap<_, _> = numbered.collect();
+        let budget = i64::try_from(config.body_budget).unwrap_or(i64::MAX);
+        metrics.body_budget_bytes.set(budget);
         Self {
-            limits: Limits::shared(config, sources.len()),
+            limits: Limits::shared(config, sources.len(), &metrics.body_budget_used_bytes),
             sources,
             request_timeout: config.request_timeout,
             report: Report::new("deliveries", metrics),
@@ -93,7 +95,8 @@ impl Receiver {
 
     /// The same, which gives out tokens as well.
     pub fn with_token_endpoint(self, endpoint: Option<TokenEndpoint>) -> Self {
-        Self { token_requests: endpoint.map(TokenRequests::new), ..self }
+        let token_requests = endpoint.map(|endpoint| TokenRequests::new(endpoint, &self.limits));
+        Self { token_requests, ..self }
     }
 
     /// The same, which makes spans.

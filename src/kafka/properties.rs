@@ -167,7 +167,7 @@ pub(super) fn is_encrypted(kafka: &config::Kafka) -> bool {
 pub fn validate(properties: &BTreeMap<String, Secret>) -> Result<(), String> {
     let mut mistakes = Vec::new();
     for (name, value) in properties {
-        if let Err(error) = ClientConfig::new().set(name, value.expose()).create_native_config() {
+        if let Err(error) = empty().set(name, value.expose()).create_native_config() {
             mistakes.push(describe(&error));
         }
     }
@@ -232,12 +232,25 @@ fn layered<'a>(
     } else {
         RDKafkaLogLevel::Info
     };
-    let mut config = ClientConfig::new();
+    let mut config = empty();
     config.set_log_level(level);
     for (name, value) in properties {
         config.set(name, value);
     }
     config
+}
+
+/// Where each client begins.
+fn empty() -> ClientConfig {
+    keep_openssl();
+    ClientConfig::new()
+}
+
+/// Lets OpenSSL keep its tables until the process is gone. It would give them back at `exit`, when a client
+/// whose listing was given up may be about to authenticate on a thread of librdkafka: a segmentation fault.
+/// The first initialization of a process decides, so this comes before librdkafka's own.
+pub(super) fn keep_openssl() {
+    openssl_sys::init();
 }
 
 fn canonical(name: &str) -> &str {

@@ -35,6 +35,8 @@ pub struct ReadRecord {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
+    /// When it was written, in milliseconds since 1970, where the broker says.
+    pub at: Option<i64>,
     pub key: Option<Vec<u8>>,
     /// `None` is a null value, which is not an empty one.
     pub value: Option<Vec<u8>>,
@@ -174,6 +176,7 @@ fn read(message: &BorrowedMessage<'_>) -> ReadRecord {
         topic: message.topic().to_owned(),
         partition: message.partition(),
         offset: message.offset(),
+        at: message.timestamp().to_millis(),
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
         headers: headers

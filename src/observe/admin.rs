@@ -97,11 +97,10 @@ impl Handler for Admin {
             "/readyz" => self.verdict(self.why_not_ready()),
             "/metrics" => {
                 self.state.refresh(&self.metrics);
-                response(
-                    StatusCode::OK,
-                    "text/plain; version=0.0.4; charset=utf-8",
-                    self.metrics.render(),
-                )
+                let accept = request.headers().get(header::ACCEPT);
+                let accept = accept.and_then(|it| it.to_str().ok()).unwrap_or_default();
+                let (media_type, text) = self.metrics.exposition(accept);
+                response(StatusCode::OK, media_type, text)
             }
             _ => plain(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n"),
         }

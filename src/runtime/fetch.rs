@@ -132,6 +132,18 @@ impl Client {
         })
     }
 
+    /// Sends `request` and waits for the head of the answer, whose body goes on for as long as it is read.
+    pub async fn stream(&self, request: Request, within: Duration) -> Result<Stream, FetchError> {
+        let place = ShownUrl::of(request.url());
+        match tokio::time::timeout(within, self.0.execute(request)).await {
+            Err(_) => Err(FetchError::Timeout { place, limit: within }),
+            Ok(Err(error)) => {
+                Err(FetchError::Unreachable { place, reason: innermost(&error.without_url()) })
+            }
+            Ok(Ok(response)) => Ok(Stream { place, response }),
+        }
+    }
+
     async fn exchange(&self, request: Request, limit: usize) -> Result<Answer, Broken> {
         let mut response = self.0.execute(request).await?;
         let mut body = BytesMut::new();
@@ -143,6 +155,26 @@ impl Client {
         }
         let headers = std::mem::take(response.headers_mut());
         Ok(Answer { status: response.status(), headers, body: body.freeze() })
+    }
+}
+
+/// An answer that goes on.
+pub struct Stream {
+    place: ShownUrl,
+    response: reqwest::Response,
+}
+
+impl Stream {
+    pub fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// The next piece; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        self.response.chunk().await.map_err(|error| FetchError::Unreachable {
+            place: self.place.clone(),
+            reason: innermost(&error.without_url()),
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    config::{self, Secret, TokenAuth},
+    config::{self, HeaderScheme, Secret, TokenAuth},
     ingest::{
         authenticate::{
             oauth::{built_in::BuiltIn, token_endpoint::TokenEndpoint},
@@ -23,6 +23,7 @@ use crate::{
 pub(super) struct TokenFile {
     key: String,
     file: PathBuf,
+    scheme: HeaderScheme,
     in_use: Vec<Secret>,
     tokens: Tokens,
 }
@@ -32,7 +33,8 @@ impl TokenFile {
     pub fn new(source: &str, auth: &TokenAuth, tokens: &Tokens) -> Option<Self> {
         let file = auth.tokens.first()?.file()?.to_owned();
         let key = format!("sources.{source}.auth.tokens_file");
-        Some(Self { key, file, in_use: auth.tokens.clone(), tokens: tokens.clone() })
+        let (scheme, in_use) = (auth.header_scheme, auth.tokens.clone());
+        Some(Self { key, file, scheme, in_use, tokens: tokens.clone() })
     }
 }
 
@@ -46,7 +48,7 @@ impl Reload for TokenFile {
     }
 
     fn reload(&mut self) -> Result<bool, String> {
-        let tokens = config::tokens_again(&self.file)?;
+        let tokens = config::tokens_again(&self.file, self.scheme)?;
         if tokens == self.in_use {
             return Ok(false);
         }

@@ -260,5 +260,6 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         },
         log: Log::default(),
         traces: Traces::Off,
+        pushed_metrics: Default::default(),
     }
 }

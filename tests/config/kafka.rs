@@ -103,7 +103,7 @@ fn a_mechanism_with_passwords_needs_both_name_and_password() {
         ("MILLRACE_KAFKA__PROPERTIES__SASL_MECHANISM", "PLAIN"),
     ]);
     assert!(text.contains("sasl.username") && text.contains("sasl.password"), "{text}");
-    let text = mistake(&[
+    let text = bad(&[
         ("MILLRACE_KAFKA__PROPERTIES__SASL_MECHANISM", "PLAIN"),
         ("MILLRACE_KAFKA__PROPERTIES__SASL_MECHANISMS", "PLAIN"),
     ]);
@@ -113,10 +113,10 @@ fn a_mechanism_with_passwords_needs_both_name_and_password() {
 /// Stands in for the client library: knows two names, and stops at the first that it does not know.
 fn library(kafka: &Kafka) -> Result<(), String> {
     for (name, value) in &kafka.properties {
-        if name == "sasl.password" && value.expose() == "hunter3" {
+        if name == "ssl.key.password" && value.expose() == "hunter3" {
             return Err(format!("Invalid value \"{}\" for \"{name}\"", value.expose()));
         }
-        if !["linger.ms", "client.id", "sasl.password"].contains(&&name[..]) {
+        if !["linger.ms", "client.id", "ssl.key.password"].contains(&&name[..]) {
             return Err(format!("No such configuration property: \"{name}\""));
         }
     }
@@ -140,14 +140,14 @@ fn every_name_that_the_client_library_does_not_know_is_a_mistake_of_its_own() {
         ("MILLRACE_KAFKA__PROPERTIES__LINGER_MS", "5"),
         ("MILLRACE_KAFKA__PROPERTIES__LINGRE_MS", "5"),
         ("MILLRACE_KAFKA__PROPERTIES__COLOUR", "red"),
-        ("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD", "hunter3"),
+        ("MILLRACE_KAFKA__PROPERTIES__SSL_KEY_PASSWORD", "hunter3"),
         ("MILLRACE_KAFKA__PROPERTIES__ACKS", "1"),
         ("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", ""),
     ])
     .unwrap_err();
     assert_eq!(mistakes.len(), 5, "{mistakes}");
     let text = mistakes.to_string();
-    for name in ["lingre.ms", "colour", "sasl.password", "acks"] {
+    for name in ["lingre.ms", "colour", "ssl.key.password", "acks"] {
         assert!(text.contains(&format!("kafka.properties.{name} (")), "{text}");
     }
     assert!(!text.contains("hunter3") && text.contains("\"***\""), "{text}");
@@ -231,6 +231,16 @@ fn credentials_that_the_protocol_makes_no_use_of_are_a_mistake() {
         (&[&credentials[..], &[(protocol, "SSL")]].concat(), "security.protocol is SSL"),
         (&[&ca[..], &[(protocol, "SASL_PLAINTEXT")], &credentials].concat(), "is SASL_PLAINTEXT"),
         (&ca[..], "the connection is not encrypted"),
+        // One of them alone: the others are missing, and so is the protocol.
+        (
+            &credentials[..1],
+            "sasl.mechanism (MILLRACE_KAFKA__PROPERTIES__SASL_MECHANISM) is set, but",
+        ),
+        (&credentials[1..2], "sasl.username"),
+        (
+            &credentials[2..],
+            "sasl.password (MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD) is set, but",
+        ),
     ] {
         let text = mistake(more);
         assert!(text.contains(said), "{text}");

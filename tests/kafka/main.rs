@@ -27,6 +27,7 @@ mod bridge_killed;
 mod check_connect;
 mod clean_stop;
 mod cloudevents_sdk;
+mod dead_letters;
 mod deliveries_arrive;
 mod documents;
 mod exactly_once;

@@ -66,6 +66,7 @@ pub fn config(broker: &MockCluster, folder: &Path, keys: &Path) -> Config {
         shutdown: Shutdown { delay: Duration::ZERO, flush: Duration::from_secs(2) },
         log: Log::default(),
         traces: Traces::Off,
+        pushed_metrics: Default::default(),
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Kept<'a> {
     pub position: Position,
     /// Why it was refused.
     pub reason: &'a str,
+    /// The words with which it was refused, where they are kept.
+    pub error: Option<&'a str>,
     /// As in the header of that name.
     pub origin: Option<&'a str>,
     pub key: &'a [u8],
@@ -48,7 +50,7 @@ impl Kept<'_> {
         let origin = self.origin.map(|origin| (ORIGIN_HEADER.to_owned(), origin.to_owned()));
         let kind = replay.player.source(self.source).map(|source| source.kind);
         let body = match kind {
-            Some(SourceKind::MarketoLeadActivity) => legacy(self.key, self.original),
+            Some(SourceKind::MarketoLeadActivity) => legacy(self),
             _ => Cow::Borrowed(self.original),
         };
         replay.player.play(&Item {
@@ -63,10 +65,17 @@ impl Kept<'_> {
     }
 }
 
-fn legacy<'a>(key: &[u8], original: &'a [u8]) -> Cow<'a, [u8]> {
+/// A whole body is played as it stands, so that its error has the offset of its letter. It is one if events are in it, or
+/// if it is refused as the letter was: an element of a list would not be.
+fn legacy<'a>(kept: &Kept<'a>) -> Cow<'a, [u8]> {
+    let Kept { key, original, reason, error, .. } = *kept;
     let kind = SourceKind::MarketoLeadActivity;
-    let is_whole = decode::decode(kind, &decode::Rules::default(), original, &[], &mut Vec::new());
-    if is_whole.err().is_none_or(|error| NO_JSON.contains(&error.reason)) {
+    let decoded = decode::decode(kind, &decode::Rules::default(), original, &[], &mut Vec::new());
+    let is_whole = decoded.err().is_none_or(|refused| {
+        let is_the_same = |error: &str| refused.reason == reason && refused.to_string() == error;
+        NO_JSON.contains(&refused.reason) || error.is_some_and(is_the_same)
+    });
+    if is_whole {
         return Cow::Borrowed(original);
     }
     let key = String::from_utf8_lossy(key);
@@ -86,15 +95,49 @@ fn legacy<'a>(key: &[u8], original: &'a [u8]) -> Cow<'a, [u8]> {
 mod tests {
     use super::*;
 
+    /// As a letter that was refused with `reason` and `error`.
+    fn body(key: &[u8], original: &[u8], reason: &str, error: Option<&str>) -> Vec<u8> {
+        let source = &SourceName::new("leads").unwrap();
+        let position = Position { sequence: 7, index: 0 };
+        let spool = Uuid::nil();
+        let origin = None;
+        let kept = Kept { source, spool, position, reason, error, origin, key, original };
+        legacy(&kept).into_owned()
+    }
+
+    fn refused(key: &[u8], original: &[u8]) -> Vec<u8> {
+        body(key, original, "refused", None)
+    }
+
     #[test]
     fn an_activity_gets_the_munchkin_id_of_its_key_and_a_whole_body_stays_as_it_is() {
-        let body = legacy(b"999-XYZ-000:7", br#"{"leadId":7}"#);
-        assert_eq!(&*body, br#"{"munchkinId":"999-XYZ-000","activities":[{"leadId":7}]}"#);
-        assert_eq!(&*legacy(b"", b"7"), br#"{"activities":[7]}"#);
-        assert_eq!(&*legacy(b"", b"{broken"), b"{broken", "so that its errors are where they were");
+        let with_id = refused(b"999-XYZ-000:7", br#"{"leadId":7}"#);
+        assert_eq!(with_id, br#"{"munchkinId":"999-XYZ-000","activities":[{"leadId":7}]}"#);
+        assert_eq!(refused(b"", b"7"), br#"{"activities":[7]}"#);
+        let errors_stay = "so that its errors are where they were";
+        assert_eq!(refused(b"", b"{broken"), b"{broken", "{errors_stay}");
         let whole = br#"{"munchkinId":"m","activities":[]}"#;
-        assert_eq!(&*legacy(b"m", whole), whole);
+        assert_eq!(refused(b"m", whole), whole);
         let marked = [b"\xef\xbb\xbf", &whole[..]].concat();
-        assert_eq!(&*legacy(b"", &marked), marked);
+        assert_eq!(refused(b"", &marked), marked);
+    }
+
+    #[test]
+    fn a_whole_body_is_refused_with_the_words_of_its_letter_whatever_is_wrong_with_it() {
+        let kind = SourceKind::MarketoLeadActivity;
+        for original in [
+            &b"this is no JSON"[..],
+            b"[1,2]",
+            b"{}",
+            br#"{"activities":7}"#,
+            br#"{"munchkinId":"a","munchkinId":"b","activities":[]}"#,
+            "[".repeat(200).as_bytes(),
+        ] {
+            let rules = decode::Rules::default();
+            let decoded = decode::decode(kind, &rules, original, &[], &mut Vec::new());
+            let letter = decoded.expect_err("it is refused");
+            let again = body(b"", original, letter.reason, Some(&letter.to_string()));
+            assert_eq!(again, original, "{letter}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Filter, Sender};
 use crate::{
-    cli::{recipients::client_ids, text},
+    cli::{recipients::client_ids, table::Table, text},
     config::{Config, SourceConfig},
     deliver::{
         decode::{
@@ -245,8 +245,12 @@ impl Totals {
         let total: u64 = self.sent.values().sum();
         let verb = if dry_run { "would be sent" } else { "sent" };
         let mut text = format!("{} {verb}\n", text::counted(total, "event", "events"));
-        for (topic, events) in self.sent.iter().filter(|(_, events)| **events > 0) {
-            text += &format!("  {topic}  {}\n", text::count(*events));
+        let sent = self.sent.iter().filter(|(_, events)| **events > 0);
+        let mut table = Table::new(&["topic", "events"]);
+        let rows = sent.map(|(topic, events)| [topic.clone(), text::count(*events)]);
+        rows.for_each(|row| table.row(row));
+        if total > 0 {
+            text += &table.render("  ");
         }
         text
     }

@@ -19,6 +19,8 @@ struct Label {
     position: String,
     reason: String,
     #[serde(default)]
+    error: Option<String>,
+    #[serde(default)]
     key: Option<String>,
     #[serde(default)]
     origin: Option<String>,
@@ -47,7 +49,9 @@ pub(super) fn replay(
                 let (reason, origin) = (&label.reason, label.origin.as_deref());
                 let key = label.key.as_deref().unwrap_or_default().as_bytes();
                 let original = &original;
-                Kept { source, spool, position, reason, origin, key, original }.play(replay)?;
+                let error = label.error.as_deref();
+                Kept { source, spool, position, reason, error, origin, key, original }
+                    .play(replay)?;
             }
             Err(problem) => replay.player.problem(format!("{name}: {problem}")),
         }

@@ -76,6 +76,7 @@ fn kept(replay: &mut Replay, source: &str, reason: &str, origin: Option<&str>, o
         spool: Uuid::nil(),
         position: Position { sequence: 7, index: 0 },
         reason,
+        error: None,
         origin,
         key: b"",
         original: original.as_bytes(),

@@ -49,6 +49,7 @@ pub async fn accept<H: Handler>(
     shutdown: Shutdown,
 ) {
     let limit = ConnectionLimit::new(rules.connections, handler.sources());
+    report.limit(rules.connections);
     let mut warned: Option<Instant> = None;
     let http = Arc::new(Http::new(rules.clone(), handler, report.clone(), shutdown.clone()));
     let mut connections = JoinSet::new();
@@ -60,9 +61,10 @@ pub async fn accept<H: Handler>(
                     let _ = stream.set_nodelay(true);
                     let (activity, slot) = room(&limit).await;
                     let http = http.clone();
+                    let opened = report.opened();
                     connections.spawn(async move {
                         http.welcome(stream, peer.ip(), activity).await;
-                        drop(slot);
+                        drop((slot, opened));
                     });
                 }
                 Err(error) if concerns_one_connection(&error) => {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-
+use prometheus::IntGauge;
 use tracing::{Level, debug, error, info, warn};
 
 use super::reply::Outcome;
@@ -49,6 +49,19 @@ impl Report {
         Self { listener, metrics: metrics.clone(), notices: Arc::default() }
     }
 
+    /// A connection is open until what this gives is dropped.
+    pub fn opened(&self) -> Opened {
+        let open = self.metrics.connections.with_label_values(&[self.listener]);
+        open.inc();
+        Opened(open)
+    }
+
+    /// How many connections there may be.
+    pub fn limit(&self, connections: usize) {
+        let limit = i64::try_from(connections).unwrap_or(i64::MAX);
+        self.metrics.connections_limit.with_label_values(&[self.listener]).set(limit);
+    }
+
     /// A request was answered, or its client disconnected. `detail` is for the log and holds no secret.
     pub fn request(&self, source: &str, outcome: &Outcome, detail: &str, names: &Names<'_>) {
         let label = outcome.row().label;
@@ -57,6 +70,11 @@ impl Report {
             self.metrics.tries.count(source, accepted);
         }
         self.log("request", source, outcome, detail, names);
+    }
+
+    /// The trace of a request whose value a histogram has counted.
+    pub fn exemplar(&self, metric: &'static str, source: &str, value: f64, trace: String) {
+        self.metrics.exemplars.note(metric, source, value, trace);
     }
 
     /// A connection ended before a request was read from it.
@@ -112,6 +130,15 @@ impl Report {
             Level::INFO => line!(info, "{} refused: {}", outcome.text()),
             _ => line!(debug, "{} answered"),
         }
+    }
+}
+
+/// An open connection, for its gauge.
+pub struct Opened(IntGauge);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -27,6 +27,7 @@ impl<'a> RequestLog<'a> {
 
     pub fn body_came(&mut self, at: Instant, bytes: usize) {
         self.body_came = Some(at);
+        self.source.metrics.received_bytes.inc_by(bytes as u64);
         self.span.set("http.request.body.size", i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
@@ -66,7 +67,11 @@ impl Drop for RequestLog<'_> {
         let names = self.ids.names(self.stored_at);
         self.report.request(source, &self.outcome, self.outcome.detail(), &names);
         if let Some(at) = self.body_came.filter(|_| self.outcome != Outcome::ClientGone) {
-            self.source.metrics.answer_seconds.observe(at.elapsed().as_secs_f64());
+            let seconds = at.elapsed().as_secs_f64();
+            self.source.metrics.answer_seconds.observe(seconds);
+            if let Some(trace) = self.span.trace_id() {
+                self.report.exemplar("millrace_answer_seconds", source, seconds, trace);
+            }
         }
     }
 }
