@@ -2,7 +2,8 @@
 //!
 //! Exit codes: 0 all is well; 1 `check` or a tool found something, the service could not go on,
 //! `drain` left something, or `simulate` found a reason for a sender to complain; 2 the command line
-//! or, for all but `check`, the configuration is wrong (of `config` and `man`, what was asked for is not there).
+//! or, for all but `check`, the configuration is wrong (of `config` and `man`, what was asked for is not there);
+//! of `drain`, 3 another process holds the folder, and 4 an operator is needed.
 
 pub mod journal;
 
@@ -20,7 +21,6 @@ mod man;
 mod output;
 mod program;
 mod progress;
-mod recipients;
 mod reference;
 mod replay;
 mod send;
@@ -53,7 +53,7 @@ use self::{
 };
 use crate::{
     config::{Config, Kafka},
-    service::{DrainEnd, Left},
+    service::{DrainEnd, DrainError, Left},
 };
 
 /// Delivers Marketo Data Streams and Adobe I/O Events to Kafka without losing an event.
@@ -108,7 +108,7 @@ pub struct Program<'a> {
 
 /// See [`service::drain`](crate::service::drain).
 pub type Drain =
-    dyn Fn(Config, Option<Duration>, &mut dyn FnMut(&[Left])) -> Result<DrainEnd, String>;
+    dyn Fn(Config, Option<Duration>, &mut dyn FnMut(&[Left])) -> Result<DrainEnd, DrainError>;
 
 /// The process's own arguments, environment and outputs.
 pub fn main() -> ExitCode {

@@ -29,6 +29,7 @@ mod leaf;
 mod lines;
 mod listen;
 mod log;
+mod login;
 mod meaning;
 mod mistake;
 mod nearest;
@@ -58,7 +59,7 @@ use written::Written;
 
 pub use crate::spool::Config as Spool;
 
-pub use admin::Admin;
+pub use admin::{Admin, Console};
 pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
 pub use delivery::{Delivery, Guarantee};
 pub use effective::Entry;
@@ -67,6 +68,7 @@ pub use journal::Journal;
 pub use kafka::{Kafka, is_a_choice};
 pub use listen::Listen;
 pub use log::{Log, LogFilter, LogFormat};
+pub use login::{Authorities, Login, MSK_IAM, Msk, Oidc, is_of_login};
 pub use mistake::{Key, Mistake, Mistakes, Place};
 pub use nearest::nearest;
 pub use oauth::{IntrospectionAuth, OAuth, OAuthAuth, is_trustworthy};

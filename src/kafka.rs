@@ -23,6 +23,7 @@ mod context;
 mod ensure;
 mod errors;
 mod inspect;
+mod login;
 mod mock;
 mod partition;
 mod partition_queue;

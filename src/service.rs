@@ -10,9 +10,11 @@
 //! `shutdown.flush`, and the rest stays in the spool.
 
 mod adobe;
+mod api;
 pub mod core_dumps;
 mod disk_forecast;
 mod drain;
+pub(crate) mod examples;
 mod front;
 mod oauth;
 mod open;
@@ -21,6 +23,7 @@ mod open_retry;
 mod quarantines;
 mod readiness;
 mod reload;
+pub(crate) mod replay;
 mod set_aside;
 mod source;
 mod status;
@@ -35,17 +38,23 @@ use tokio::{
 
 use self::{
     adobe::AdobeParts,
+    api::Known,
     oauth::OAuthParts,
     open::{Opened, open_in_background},
     quarantines::Quarantines,
-    reload::{ClientSecretFile, KafkaSecrets},
+    reload::{AdminTokens, ClientSecretFile, KafkaSecrets},
     source::RunningSource,
     status::Status,
 };
 use crate::{
     config::{self, Config},
-    deliver::{checkpoint::CheckpointError, deduplicate::NewerIds, route::TemplateError},
+    deliver::{
+        checkpoint::CheckpointError,
+        deduplicate::NewerIds,
+        route::{Router, TemplateError},
+    },
     ingest::{
+        authenticate::token::Neighbours,
         listen::{
             self,
             reply::{self, Scope},
@@ -57,6 +66,7 @@ use crate::{
     kafka::{TopicMaker, Topics},
     observe::{
         admin,
+        api::access::Access,
         metrics::Metrics,
         push::{Collector, Push},
         traces::Exporter,
@@ -147,13 +157,22 @@ pub async fn start(
     let (tls, renewal) = tls.unzip();
     metrics.announce_connections(reply::labels(Scope::Connection));
     metrics.announce_outcomes(UNKNOWN, reply::labels(Scope::NoSource));
+    metrics.announce_refusals(UNKNOWN, reply::reasons(Scope::NoSource));
+    metrics.announce_refusals(UNKNOWN, reply::reasons(Scope::Connection));
     let adobe = AdobeParts::new(&config, &metrics).map_err(StartError::Fetch)?;
     let oauth = OAuthParts::new(&config, &metrics).map_err(StartError::Fetch)?;
     let (deliveries, deliveries_at) = bind("listen.address", config.listen.address).await?;
     let (admin, admin_at) = bind("admin.address", config.admin.address).await?;
     let status = Arc::new(Status::default());
-    let administering =
-        tokio::spawn(admin::serve(admin, status.clone(), metrics.clone(), shutdown.clone()));
+    let access = Arc::new(Access::new(&config.admin, admin_at));
+    let router = Router::new(&config.topics.name)?;
+    let administering = tokio::spawn(admin::serve(
+        admin,
+        status.clone(),
+        metrics.clone(),
+        access.clone(),
+        shutdown.clone(),
+    ));
     tracing::info!(listener = "admin", address = %admin_at, "listening");
     readiness::spawn(status.clone(), shutdown.clone());
 
@@ -167,12 +186,15 @@ pub async fn start(
         let running = sources.iter().map(|source| (&source.front, source.store()));
         let aside = set_aside.iter().map(|source| (&source.front, source.store()));
         let fronts: Vec<_> = running.chain(aside).collect();
-        let receivers =
-            fronts.iter().map(|(front, store)| front.receiver(&adobe, &oauth, store.clone()));
+        let neighbours = Neighbours::new(fronts.iter().filter_map(|(front, _)| front.tokens()));
+        let receivers = fronts
+            .iter()
+            .map(|(front, store)| front.receiver(&adobe, &oauth, &neighbours, store.clone()));
         let receivers: Vec<_> = receivers.collect();
         let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
         reloads.extend(renewal.map(boxed));
         reloads.extend(fronts.iter().filter_map(|(front, _)| front.token_file()).map(boxed));
+        reloads.extend(AdminTokens::new(&config.admin, &access).map(boxed));
         reloads.extend(oauth.files(&config.oauth).map(boxed));
         reloads.extend(receivers.iter().filter_map(ClientSecretFile::new).map(boxed));
         reloads.extend(kafka_secrets.renewing(&topics).map(boxed));
@@ -190,7 +212,10 @@ pub async fn start(
     };
 
     let receiver = Receiver::new(receivers, &config.listen, &metrics).traced(traces);
-    let receiver = Arc::new(receiver.with_token_endpoint(oauth.token_endpoint()));
+    let receiver = receiver.with_token_endpoint(oauth.token_endpoint());
+    let (health, until) = (status.clone(), shutdown.clone());
+    let receiver = receiver.telling(move || admin::why_not_ready(&*health, &until).is_empty());
+    let receiver = Arc::new(receiver);
     let listening = tokio::spawn(listen::serve(
         tls,
         deliveries,
@@ -202,7 +227,9 @@ pub async fn start(
     let names = config.sources.iter().map(|source| source.name.clone());
     let quarantines = Quarantines::new(&folder, names, config.quarantine.keep, &metrics);
     quarantines.spawn(folder.disk().clone(), shutdown.clone());
-    status.ready(folder, sources.iter().map(|source| source.spool.clone()).collect());
+    let spools: Vec<_> = sources.iter().map(|source| source.spool.clone()).collect();
+    let known = Known::new(&config, router, &metrics, spools.clone(), &status, &shutdown);
+    status.ready(folder, spools, known);
     tracing::info!(listener = "deliveries", address = %deliveries_at, "listening");
     Ok(Running {
         deliveries: deliveries_at,

@@ -12,29 +12,25 @@
 //! Nothing is taken away from where it was, and no lock is needed: a service may be at work beside
 //! it. Replayed events come behind what the topic has already.
 
-mod body;
 mod filter;
 pub(super) mod letters;
-mod player;
 mod quarantine;
-mod quarantined;
+mod report;
 mod segments;
-mod sender;
 #[cfg(test)]
 mod tests;
 
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 
-use self::{
-    filter::Filter,
-    letters::Selection,
-    player::{Player, Source},
-    sender::Sender,
-};
+use self::{filter::Filter, letters::Selection};
 use super::{ConfigFile, Context, Exit, print, progress::Bar, spool::source_name, text, when};
 use crate::{
     config::Config,
     deliver::dead_letter::REASONS,
+    service::replay::{
+        player::{Player, Source},
+        sender::Sender,
+    },
     source::{SourceName, UnixMillis},
 };
 
@@ -176,6 +172,7 @@ impl Replay {
             false => Some(Sender::new(config)?),
         };
         let filter = common.filter.clone();
+        let filter = Box::new(move |event: &crate::event::Event<'_>| filter.takes(event));
         Ok(Self { player: Player::new(config, sources, filter, sender)?, bar })
     }
 
@@ -186,8 +183,8 @@ impl Replay {
         });
         self.bar.clear();
         let totals = self.player.totals();
-        print(context.out, totals.table(dry_run));
-        for problem in totals.problems() {
+        print(context.out, report::table(totals, dry_run));
+        for problem in report::problems(totals) {
             context.end("replay", problem, 1);
         }
         let mut code = u8::from(!totals.is_whole());

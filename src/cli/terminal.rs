@@ -14,7 +14,7 @@ use crossterm::{
 
 use super::colours::{Tone, painted};
 
-/// What was pressed.
+/// A key press, or another event of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     Letter(char),
@@ -78,7 +78,7 @@ impl Terminal {
         self.drawn.clear();
     }
 
-    /// Draws the lines that are not those of the last picture. What can't be written is not seen, and no more.
+    /// Draws the lines that differ from the last picture. A failed write is ignored: the next picture is drawn anyway.
     pub fn draw(&mut self, lines: impl FnOnce(usize, usize) -> Vec<Line>) {
         let (rows, columns) = Term::stdout().size();
         let (rows, columns) = (usize::from(rows), usize::from(columns));

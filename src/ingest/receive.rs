@@ -67,6 +67,7 @@ pub struct Receiver {
     proxies: Proxies,
     token_requests: Option<TokenRequests>,
     traces: Traces,
+    is_ready: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Receiver {
@@ -90,7 +91,14 @@ impl Receiver {
             proxies: Proxies::new(&config.trusted_proxies),
             token_requests: None,
             traces: Traces::default(),
+            is_ready: Box::new(|| true),
         }
+    }
+
+    /// The same, which tells load balancers what `is_ready` says. Asked on each of their requests, so it must
+    /// be quick.
+    pub fn telling(self, is_ready: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { is_ready: Box::new(is_ready), ..self }
     }
 
     /// The same, which gives out tokens as well.
@@ -170,6 +178,10 @@ impl Receiver {
         Ok((source, intent))
     }
 
+    fn health(&self) -> Outcome {
+        if (self.is_ready)() { Outcome::Ready } else { Outcome::NotReady }
+    }
+
     /// The answer of a source, and where the delivery is if it was stored.
     async fn ask(
         &self,
@@ -209,6 +221,8 @@ fn keep(head: &Parts, party: Party) {
 }
 
 impl Handler for Receiver {
+    type Body = Answer;
+
     fn sources(&self) -> usize {
         self.sources.len()
     }
@@ -216,6 +230,12 @@ impl Handler for Receiver {
     async fn answer(&self, mut request: Request<Incoming>) -> Response<Answer> {
         let peer = request.extensions().get::<Peer>();
         let client = peer.map(|peer| self.proxies.client(*peer, request.headers()));
+        if peer.is_some_and(|peer| self.proxies.are_at(*peer))
+            && let Some(connection) = request.extensions().get::<Arc<Activity>>()
+        {
+            // It keeps connections for whatever comes next, so this one is not a stranger's.
+            connection.prove();
+        }
         let caller = Caller { address: client, connection: connection(&request) };
         request.extensions_mut().insert(caller);
         if let Some(tokens) = self.token_requests.as_ref().filter(|it| it.are_at(&request)) {
@@ -224,6 +244,7 @@ impl Handler for Receiver {
         let version = request.version();
         let ids = Ids::of(request.headers(), client);
         let (outcome, stored_at) = match self.route(&request) {
+            _ if path::is_health(&request) => (self.health(), None),
             Ok((sharing, intent)) => self.ask(sharing, intent, request, &ids).await,
             Err(outcome) => {
                 let path = path::named(request.uri().path());

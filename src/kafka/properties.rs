@@ -75,8 +75,6 @@ const ALIASES: &[(&str, &str)] = &[
     ("compression.type", "compression.codec"),
     ("request.required.acks", "acks"),
     ("delivery.timeout.ms", "message.timeout.ms"),
-    ("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.id"),
-    ("sasl.oauthbearer.client.credentials.client.secret", "sasl.oauthbearer.client.secret"),
 ];
 
 /// librdkafka's own default for `message.max.bytes`.
@@ -166,7 +164,7 @@ pub(super) fn is_encrypted(kafka: &config::Kafka) -> bool {
 /// (files that are missing, mechanisms that this build lacks). Values never show in the error.
 pub fn validate(properties: &BTreeMap<String, Secret>) -> Result<(), String> {
     let mut mistakes = Vec::new();
-    for (name, value) in properties {
+    for (name, value) in properties.iter().filter(|(name, _)| !config::is_of_login(name)) {
         if let Err(error) = empty().set(name, value.expose()).create_native_config() {
             mistakes.push(describe(&error));
         }
@@ -209,8 +207,12 @@ fn layered<'a>(
 ) -> ClientConfig {
     let mut properties: BTreeMap<&str, String> =
         defaults.map(|(name, value)| (*name, String::from(*value))).collect();
-    for (name, value) in &kafka.properties {
+    for (name, value) in kafka.properties.iter().filter(|(name, _)| !config::is_of_login(name)) {
         properties.insert(canonical(name), value.expose().into());
+    }
+    // AWS's name for it. The tokens come from `login`, whatever they are made of.
+    if properties.get("sasl.mechanisms").is_some_and(|mechanism| mechanism == config::MSK_IAM) {
+        properties.insert("sasl.mechanisms", "OAUTHBEARER".into());
     }
     for (name, ceiling) in ceilings {
         let user = properties.get(name).and_then(|value| value.parse::<u64>().ok());

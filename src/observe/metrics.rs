@@ -12,21 +12,25 @@ mod announce;
 mod exemplars;
 mod openmetrics;
 mod process;
+pub mod recent;
 mod row;
+pub mod settled;
 mod tries;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{
     Counter, Encoder, Gauge, Histogram, IntCounter, IntGauge, Registry, TextEncoder,
-    proto::MetricFamily,
+    core::Collector, proto::MetricFamily,
 };
 
 use self::row::{metrics, row};
 
 pub use self::{
     exemplars::Exemplars,
+    recent::{Recent, Request},
     row::{LongHistogram, Metric, Row},
+    settled::Settled,
     tries::Tries,
 };
 
@@ -190,6 +194,9 @@ metrics! {
     /// Answered requests by source and outcome (the words of src/ANSWERS.md).
     deliveries[source, outcome]: IntCounter = "millrace_deliveries_total";
 
+    /// Refused requests and connections by source and reason (the words of /api/v1/words).
+    refusals[source, reason]: IntCounter = "millrace_refusals_total";
+
     /// Open connections, by listener (deliveries, admin).
     connections[listener]: IntGauge = "millrace_connections";
 
@@ -312,6 +319,17 @@ impl Metrics {
 
     pub(super) fn render_openmetrics(&self) -> String {
         openmetrics::render(&self.gather(), &self.exemplars)
+    }
+
+    /// The gauges of a family, by the value of one label.
+    pub fn labelled_gauges(&self, family: &dyn Collector, label: &str) -> Vec<(String, f64)> {
+        let families = family.collect();
+        let all = families.iter().flat_map(|family| family.get_metric());
+        let named = all.filter_map(|metric| {
+            let pair = metric.get_label().iter().find(|pair| pair.name() == label)?;
+            Some((pair.value().to_owned(), metric.get_gauge().get_value()))
+        });
+        named.collect()
     }
 
     /// The exposition text (`text/plain; version=0.0.4`).

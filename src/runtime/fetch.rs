@@ -93,14 +93,22 @@ pub struct Client(reqwest::Client);
 impl Client {
     /// Fails when the system's certificates can't be read.
     pub fn new() -> Result<Self, String> {
-        reqwest::Client::builder()
-            .redirect(Policy::none())
-            .referer(false)
-            .pool_max_idle_per_host(2)
-            .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map(Self)
-            .map_err(|error| innermost(&error))
+        built(reqwest::Client::builder())
+    }
+
+    /// Trusts the certificates in `pem`, and those that they signed, and no others.
+    pub fn trusting(pem: &[u8]) -> Result<Self, String> {
+        let certificates =
+            reqwest::Certificate::from_pem_bundle(pem).map_err(|error| innermost(&error))?;
+        if certificates.is_empty() {
+            return Err("no certificate in PEM is in it".into());
+        }
+        built(reqwest::Client::builder().tls_certs_only(certificates))
+    }
+
+    /// Through no proxy: for addresses that mean something on this machine alone.
+    pub fn direct() -> Result<Self, String> {
+        built(reqwest::Client::builder().no_proxy())
     }
 
     /// The body that a GET of `url` is answered with, if the status is 200.
@@ -176,6 +184,17 @@ impl Stream {
             reason: innermost(&error.without_url()),
         })
     }
+}
+
+fn built(builder: reqwest::ClientBuilder) -> Result<Client, String> {
+    builder
+        .redirect(Policy::none())
+        .referer(false)
+        .pool_max_idle_per_host(2)
+        .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map(Client)
+        .map_err(|error| innermost(&error))
 }
 
 enum Broken {

@@ -16,6 +16,7 @@ use crate::{
         receive,
     },
     kafka::{self, Topics},
+    observe::api::access::Access,
     runtime::reload::{Current, Digest, Reload},
 };
 
@@ -54,6 +55,40 @@ impl Reload for TokenFile {
         }
         self.tokens.replace(&tokens);
         self.in_use = tokens;
+        Ok(true)
+    }
+}
+
+/// The tokens of the admin listener.
+pub(super) struct AdminTokens {
+    file: PathBuf,
+    access: Arc<Access>,
+}
+
+impl AdminTokens {
+    /// `None` where the tokens are in no file of their own.
+    pub fn new(admin: &config::Admin, access: &Arc<Access>) -> Option<Self> {
+        let file = admin.tokens.first()?.file()?.to_owned();
+        Some(Self { file, access: access.clone() })
+    }
+}
+
+impl Reload for AdminTokens {
+    fn key(&self) -> &str {
+        "admin.tokens_file"
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
+    }
+
+    fn reload(&mut self) -> Result<bool, String> {
+        let tokens = config::tokens_again(&self.file, HeaderScheme::Bearer)?;
+        if tokens == self.access.tokens().get() {
+            return Ok(false);
+        }
+        self.access.tokens().set(tokens);
+        self.access.end_sessions();
         Ok(true)
     }
 }

@@ -239,7 +239,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
     let anywhere = (Ipv4Addr::LOCALHOST, 0).into();
     Config {
         listen: Listen { address: anywhere, ..Listen::default() },
-        admin: Admin { address: anywhere },
+        admin: Admin { address: anywhere, ..Admin::default() },
         spool: Spool { directory: folder.join("spool"), ..Spool::default() },
         quarantine: Default::default(),
         kafka: Kafka {

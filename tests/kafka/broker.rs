@@ -64,7 +64,7 @@ pub struct Options {
 pub struct Listener {
     /// In capitals.
     pub name: &'static str,
-    /// `PLAINTEXT` or `SSL`.
+    /// `PLAINTEXT`, `SSL` or `SASL_PLAINTEXT`.
     pub protocol: &'static str,
     pub port: u16,
     /// Where those who come to this one are told that the broker is.

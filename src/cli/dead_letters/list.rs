@@ -7,13 +7,8 @@ use serde_json::json;
 
 use super::{Look, Which};
 use crate::{
-    cli::{
-        Context, Exit, print,
-        progress::Bar,
-        replay::letters::{self, Letter},
-        table::cut,
-        text, when, width,
-    },
+    cli::{Context, Exit, print, progress::Bar, replay::letters, table::cut, text, when, width},
+    service::replay::letters::Letter,
     source::UnixMillis,
 };
 
@@ -113,15 +108,15 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
 /// A letter for programs, with the members of the API's `DeadLetter`, without the body.
 pub(super) fn of(letter: &Letter<'_>) -> serde_json::Value {
     json!({
-        "partition": letter.partition,
-        "offset": letter.offset,
+        "partition": letter.record.partition,
+        "offset": letter.record.offset,
         "at": letter.at,
         "source": letter.source.as_str(),
         "position": letter.position.to_string(),
         "reason": letter.reason,
         "error": letter.error,
         "original_topic": letter.original_topic,
-        "key": letter.key.map(String::from_utf8_lossy),
+        "key": letter.key().map(String::from_utf8_lossy),
         "quarantined": letter.is_pointer,
     })
 }

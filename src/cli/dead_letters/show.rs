@@ -11,10 +11,11 @@ use crate::{
         colours::{Tone, painted},
         print,
         progress::Bar,
-        replay::letters::{self, Chosen, Letter, ReadLetter},
+        replay::letters::{self, Chosen, ReadLetter},
         text, when,
     },
     config::Config,
+    service::replay::letters::Letter,
 };
 
 /// Show one dead letter: why it is one, where it came from, and its original bytes
@@ -136,11 +137,14 @@ fn for_people(letter: &Letter<'_>, config: &Config, colours: bool) -> String {
     line("words", letter.error);
     line("time", &letter.at.map(|at| when::shown(at) + " UTC").unwrap_or_else(|| "-".into()));
     line("topic", letter.original_topic.unwrap_or("- (not known: it could not be decoded)"));
-    if let Some(key) = letter.key {
+    if let Some(key) = letter.key() {
         line("key", &String::from_utf8_lossy(key));
     }
     let topic = &config.topics.dead_letter;
-    line("letter", &format!("{topic}, partition {}, offset {}", letter.partition, letter.offset));
+    line(
+        "letter",
+        &format!("{topic}, partition {}, offset {}", letter.record.partition, letter.record.offset),
+    );
     let place = if letter.is_pointer { " (from quarantine)" } else { "" };
     match letter.original(config) {
         Ok(bytes) => {

@@ -40,7 +40,7 @@ pub fn config(broker: &MockCluster, folder: &Path, keys: &Path) -> Config {
     let anywhere = (Ipv4Addr::LOCALHOST, 0).into();
     Config {
         listen: Listen { address: anywhere, ..Listen::default() },
-        admin: Admin { address: anywhere },
+        admin: Admin { address: anywhere, ..Admin::default() },
         spool: Spool {
             directory: folder.join("spool"),
             size_limit: GIB,

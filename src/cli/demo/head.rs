@@ -72,7 +72,7 @@ fn wrapped(words: &[String], columns: usize) -> Vec<String> {
     lines
 }
 
-/// One that nobody else of the demo sends.
+/// A delivery with one event of a type that the demo itself does not send.
 pub fn event() -> String {
     format!(
         r#"{{"munchkinId":"{}","activities":[{{"marketoGUID":"sent-by-hand","leadId":4711,"activityTypeId":46,"activityType":"Interesting Moment","attributes":[]}}]}}"#,

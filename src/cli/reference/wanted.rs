@@ -18,7 +18,7 @@ const OPEN: [&str; 4] =
 /// Keys of the same last name that are offered.
 const OFFERED: usize = 4;
 
-/// What was asked for, as the reference spells it.
+/// A key or section that the user asked for, as the reference spells it.
 pub(super) struct Wanted {
     pub name: String,
     /// An example's name in the reference, and the one that was asked for (`sources.leads`, `sources.audience`).

@@ -4,13 +4,17 @@ use std::{fs, io, path::Path};
 
 use serde::Deserialize;
 
-use super::{
-    Replay,
-    body::Kept,
-    letters::spool_id,
-    quarantined::{Expected, Folder},
+use super::Replay;
+use crate::{
+    config::Config,
+    service::replay::{
+        body::Kept,
+        letters::spool_id,
+        quarantined::{Expected, Folder},
+    },
+    source::SourceName,
+    spool::position::Position,
 };
-use crate::{config::Config, source::SourceName, spool::position::Position};
 
 /// Of `<name>.json`, what a replay needs. `quarantine.rs` writes it.
 #[derive(Deserialize)]
@@ -51,7 +55,7 @@ pub(super) fn replay(
                 let original = &original;
                 let error = label.error.as_deref();
                 Kept { source, spool, position, reason, error, origin, key, original }
-                    .play(replay)?;
+                    .play(&mut replay.player)?;
             }
             Err(problem) => replay.player.problem(format!("{name}: {problem}")),
         }

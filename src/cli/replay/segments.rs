@@ -4,10 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 
-use super::{Common, Replay, player::Item};
+use super::{Common, Replay};
 use crate::{
     cli::{spool::source_name, text, when, with_causes},
     config::Config,
+    service::replay::player::Item,
     source::{SourceName, UnixMillis},
     spool::{
         StoredDelivery,

@@ -6,12 +6,12 @@ use clap::ValueEnum;
 use uuid::Uuid;
 
 use crate::{
-    cli::topics::known::{self, Ids},
     config::{Auth, SourceConfig},
     deliver::{
         decode::{self, Catalog, Rules},
         encode::choice::PartialChoice,
     },
+    service::examples::{self as known, Ids},
     source::{SourceKind, SourceName},
 };
 

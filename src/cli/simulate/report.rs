@@ -151,7 +151,7 @@ impl Report {
     }
 }
 
-/// What was answered most among what was not accepted, and where its cause shows.
+/// The most frequent answer that is no 2xx, or the most frequent failure without an answer, and where its cause shows.
 fn look_at(account: &Account) -> Option<String> {
     let refused =
         account.answers.statuses.iter().filter(|(status, _)| !(200..300).contains(*status));

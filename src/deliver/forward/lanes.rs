@@ -16,7 +16,7 @@ use super::{
 use crate::{
     deliver::{checkpoint::Held, deduplicate::Id},
     kafka::produce::Token,
-    observe::metrics::Metrics,
+    observe::metrics::{Metrics, settled},
     spool::{Spool, position::Position},
 };
 
@@ -31,6 +31,8 @@ pub(super) struct Lanes {
     most_held: usize,
     /// Of the main lane.
     pauses: Pauses,
+    /// Where the console finds why a topic is held.
+    settled: settled::OfSource,
     held_topics: IntGauge,
     holds: IntCounter,
 }
@@ -63,6 +65,7 @@ impl Lanes {
             held_topics: metrics.held_topics.with_label_values(&labels),
             holds: metrics.holds.with_label_values(&labels),
             spool: spool.clone(),
+            settled: metrics.settled.of(labels[0]),
         }
     }
 
@@ -345,6 +348,7 @@ impl Lanes {
     /// Logs once that a held topic fails.
     pub fn report(&mut self, hold: Hold<'_>, topics: &Topics) {
         let Some(held) = self.held.get_mut(&hold.topic) else { return };
+        self.settled.held(topics.name(hold.topic), hold.why);
         if held.report() {
             self.holds.inc();
             let source = self.spool.source();

@@ -99,6 +99,9 @@ impl<S: Sink> Owners<'_, S> {
     /// The record is on its topic, or will be once a transaction is committed.
     pub fn delivered(&mut self, answer: &Answer) -> Option<Settled> {
         let slot = &answer.slot;
+        let at = (slot.position.sequence, slot.position.index);
+        let (topic, place) = (self.out.topics().name(slot.topic), self.out.place(answer.token));
+        self.source.remembered().delivered(at, topic, place, slot.carries.reason());
         match slot.carries {
             // A held topic is well when it is back, not when one record got through.
             Carries::Event(_) if self.lanes.held(slot.topic).is_some() => {}

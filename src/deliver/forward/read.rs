@@ -146,6 +146,7 @@ impl<S: Sink> Forwarder<S> {
                     let name = self.out.topics().name(topic);
                     tracing::info!(%source, topic = name, "held topic resumed");
                 }
+                self.source.remembered().is_back(self.out.topics().name(topic));
                 self.out.topics_mut().is_well(topic);
                 self.lanes.close(topic);
                 Ok(true)

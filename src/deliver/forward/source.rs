@@ -17,7 +17,7 @@ use crate::{
         route::Router,
     },
     event::{Decoded, Event},
-    observe::metrics::Metrics,
+    observe::metrics::{Metrics, settled},
     source::{Origin, SourceKind, SourceName, UnixMillis},
     spool::{Damage, Spool, StoredDelivery, position::Position},
 };
@@ -34,6 +34,7 @@ pub(super) struct Source {
     quarantine: Quarantine,
     metrics: Metrics,
     latency: Latency,
+    settled: settled::OfSource,
     /// Of the delivery that is dealt with: where it came from, for its dead letters, and when.
     origin: Origin,
     received_at: UnixMillis,
@@ -51,6 +52,7 @@ impl Source {
         metrics: Metrics,
     ) -> Self {
         let latency = Latency::new(spool.source().as_str(), &metrics);
+        let settled = metrics.settled.of(spool.source().as_str());
         Self {
             kind,
             spool,
@@ -64,6 +66,7 @@ impl Source {
             received_at: 0,
             topic: String::new(),
             events: Vec::new(),
+            settled,
         }
     }
 
@@ -77,6 +80,11 @@ impl Source {
 
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// What became of the last events.
+    pub fn remembered(&self) -> &settled::OfSource {
+        &self.settled
     }
 
     pub fn origin(&self) -> Origin {
@@ -142,7 +150,11 @@ impl Source {
 
     /// Asks for the event at `position`. A claim is a promise to settle it.
     pub fn claim(&mut self, event: &Event<'_>, position: Position, now: Now) -> Claim {
-        self.claims.claim(event, position, now.unix)
+        let claim = self.claims.claim(event, position, now.unix);
+        if matches!(claim, Claim::Repeat) {
+            self.settled.repeat((position.sequence, position.index));
+        }
+        claim
     }
 
     /// An element of the delivery is no event.
@@ -188,6 +200,8 @@ impl Source {
         let letter = refusal.letter(self.name(), self.origin);
         let kept = self.quarantine.keep(&letter, now.unix).map_err(ForwardError::Quarantine)?;
         self.count(&self.metrics.quarantined, letter.reason);
+        let Position { sequence, index } = letter.position;
+        self.settled.quarantined((sequence, index), letter.reason);
         tracing::warn!(
             source = %letter.source,
             position = %letter.position,

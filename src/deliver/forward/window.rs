@@ -76,6 +76,14 @@ impl Carries {
     pub fn is_event(self) -> bool {
         matches!(self, Self::Event(_))
     }
+
+    /// Of a dead letter.
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Event(_) => None,
+            Self::DeadLetter { reason, .. } => Some(reason),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

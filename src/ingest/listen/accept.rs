@@ -38,6 +38,10 @@ pub struct Rules {
     pub until: Phase,
     /// Without it, plain HTTP.
     pub tls: Option<Tls>,
+    /// Whether those that ask are senders. To them a 4xx of the HTTP library's own would be final, so [`Wire`](super::wire)
+    /// looks for one in what goes out; and their hanging up cancels nothing. Elsewhere answers pass as they are, and end
+    /// with their connection: a browser that leaves a page leaves its stream of events, too.
+    pub to_senders: bool,
 }
 
 /// Serves connections of `listener` until `rules.until`; resolves when all of them have ended.

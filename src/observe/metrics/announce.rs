@@ -17,6 +17,7 @@ impl Metrics {
     pub fn announce(&self, source: &str, kind: &str) {
         self.source_info.with_label_values(&[source, kind]).set(1);
         self.tries.announce(source, kind);
+        self.recent.announce(source);
         self.source(source).spool_seconds_until_full.set(f64::INFINITY);
         for outcome in TRANSACTION_OUTCOMES {
             self.transactions.with_label_values(&[source, outcome]);
@@ -33,6 +34,13 @@ impl Metrics {
     pub fn announce_outcomes<'a>(&self, source: &str, outcomes: impl IntoIterator<Item = &'a str>) {
         for outcome in outcomes {
             self.deliveries.with_label_values(&[source, outcome]);
+        }
+    }
+
+    /// Why requests to a source may be refused.
+    pub fn announce_refusals<'a>(&self, source: &str, reasons: impl IntoIterator<Item = &'a str>) {
+        for reason in reasons {
+            self.refusals.with_label_values(&[source, reason]);
         }
     }
 
@@ -90,6 +98,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.announce("adobe", "adobe-io");
         metrics.announce_outcomes("adobe", ["stored"]);
+        metrics.announce_refusals("adobe", ["token-unknown"]);
         metrics.announce_connections(["unreadable"]);
         metrics.announce_dead_letters("adobe", ["undecodable"]);
         let text = metrics.render();

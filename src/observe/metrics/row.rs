@@ -117,6 +117,10 @@ macro_rules! metrics {
             pub tries: Tries,
             /// Traces of some of the values that histograms count.
             pub exemplars: Exemplars,
+            /// The last requests.
+            pub recent: Recent,
+            /// What became of the last events.
+            pub settled: Settled,
             $($(#[doc = $of_process])+ pub $process: $process_type,)+
             $($(#[doc = $of_source])+ pub $source: <$source_type as Metric>::Family,)+
             $($(#[doc = $of_family])+ pub $family: <$family_type as Metric>::Family,)+
@@ -149,6 +153,8 @@ macro_rules! metrics {
                     $($family: <$family_type>::register(next(), &registry),)+
                     tries: Tries::default(),
                     exemplars: Exemplars::default(),
+                    recent: Recent::default(),
+                    settled: Settled::default(),
                     registry,
                 }
             }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
-use super::{Replay, player::Item};
+use super::player::{Item, Player};
 use crate::{
     deliver::decode,
     source::{ORIGIN_HEADER, SourceKind, SourceName},
@@ -23,7 +23,7 @@ const NO_JSON: [&str; 3] = ["empty-body", "not-utf8", "not-json"];
 const STILL_CODED: &str = "content-coding";
 
 /// One refused event, as it was kept.
-pub(super) struct Kept<'a> {
+pub(crate) struct Kept<'a> {
     pub source: &'a SourceName,
     pub spool: Uuid,
     pub position: Position,
@@ -38,22 +38,23 @@ pub(super) struct Kept<'a> {
 }
 
 impl Kept<'_> {
-    pub fn play(&self, replay: &mut Replay) -> Result<(), String> {
+    pub fn play(&self, player: &mut Player) -> Result<(), String> {
         if self.reason == STILL_CODED {
             let Self { source, position, .. } = self;
-            replay.player.problem(format!(
-                "{source} {position}: the body is still in its content-coding, which is not known \
-                 ({STILL_CODED}): take it off yourself, and deliver the body with a token"
-            ));
+            let problem = format!(
+                "the body is still in its content-coding, which is not known ({STILL_CODED}): take it off \
+                 yourself, and deliver the body with a token"
+            );
+            player.failed(source, *position, Some(STILL_CODED), problem);
             return Ok(());
         }
         let origin = self.origin.map(|origin| (ORIGIN_HEADER.to_owned(), origin.to_owned()));
-        let kind = replay.player.source(self.source).map(|source| source.kind);
+        let kind = player.source(self.source).map(|source| source.kind);
         let body = match kind {
             Some(SourceKind::MarketoLeadActivity) => legacy(self),
             _ => Cow::Borrowed(self.original),
         };
-        replay.player.play(&Item {
+        player.play(&Item {
             source: self.source,
             spool: self.spool,
             position: self.position,
