@@ -2,14 +2,18 @@
 //!
 //! Exit codes: 0 all is well; 1 `check` or a tool found something, the service could not go on,
 //! `drain` left something, or `simulate` found a reason for a sender to complain; 2 the command line
-//! or, for all but `check`, the configuration is wrong (of `config` and `man`, what was asked for is not there).
+//! or, for all but `check`, the configuration is wrong (of `config` and `man`, what was asked for is not there);
+//! of `drain`, 3 another process holds the folder, and 4 an operator is needed.
 
 pub mod journal;
 
+mod admin;
 mod backfill;
 mod check;
+mod colours;
 mod completions;
 mod context;
+mod dead_letters;
 mod demo;
 mod drain;
 mod logging;
@@ -17,15 +21,21 @@ mod man;
 mod output;
 mod program;
 mod progress;
-mod recipients;
 mod reference;
 mod replay;
+mod send;
 mod serve;
 mod simulate;
 mod spool;
 mod table;
+mod tap;
+mod terminal;
 mod text;
+mod top;
 mod topics;
+mod version;
+mod when;
+mod width;
 
 use std::{
     ffi::OsString,
@@ -34,26 +44,31 @@ use std::{
     time::Duration,
 };
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use self::{
+    colours::Colours,
     context::{ConfigFile, Context, Exit},
     output::Output,
 };
 use crate::{
     config::{Config, Kafka},
-    service::{DrainEnd, Left},
+    service::{DrainEnd, DrainError, Left},
 };
 
 /// Delivers Marketo Data Streams and Adobe I/O Events to Kafka without losing an event.
 ///
 /// Each delivery is stored on disk before it is answered, and forwarded when Kafka is available.
 #[derive(Parser)]
-#[command(name = "millrace", version)]
+#[command(name = "millrace", version, styles = colours::HELP)]
 #[command(after_help = "\
 Configuration is a TOML file, or the environment, or both; the environment overrides the file.
 `millrace config` prints every key with its default.")]
 struct Cli {
+    /// With --version: also the commit, and what the program is built of
+    #[arg(short = 'v', long)]
+    verbose: bool,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -63,14 +78,18 @@ enum Command {
     Backfill(backfill::Options),
     Demo(demo::Options),
     Replay(replay::Options),
+    Send(send::Options),
     Serve(serve::Options),
     Check(check::Options),
     Completions(completions::Options),
     Config(reference::Options),
+    DeadLetters(dead_letters::Options),
     Drain(drain::Options),
     Man(man::Options),
     Simulate(Box<simulate::Options>),
     Spool(spool::Options),
+    Tap(tap::Options),
+    Top(top::Options),
     Topics(topics::Options),
 }
 
@@ -89,17 +108,19 @@ pub struct Program<'a> {
 
 /// See [`service::drain`](crate::service::drain).
 pub type Drain =
-    dyn Fn(Config, Option<Duration>, &mut dyn FnMut(&[Left])) -> Result<DrainEnd, String>;
+    dyn Fn(Config, Option<Duration>, &mut dyn FnMut(&[Left])) -> Result<DrainEnd, DrainError>;
 
 /// The process's own arguments, environment and outputs.
 pub fn main() -> ExitCode {
     let (out, errors) = (&mut io::stdout(), &mut io::stderr());
     let program = &program::PRODUCTION;
     crate::service::core_dumps::switch_off();
-    ExitCode::from(run(std::env::args_os(), std::env::vars_os(), program, out, errors))
+    let colours = Colours::of_process();
+    let (arguments, environment) = (std::env::args_os(), std::env::vars_os());
+    ExitCode::from(run_in(arguments, environment, program, out, errors, colours))
 }
 
-/// Runs one command; returns the exit code.
+/// Runs one command without colours; returns the exit code.
 pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -107,9 +128,21 @@ pub fn run(
     out: &mut dyn Write,
     errors: &mut dyn Write,
 ) -> u8 {
+    run_in(arguments, environment, program, out, errors, Colours::default())
+}
+
+fn run_in(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    program: &Program<'_>,
+    out: &mut dyn Write,
+    errors: &mut dyn Write,
+    colours: Colours,
+) -> u8 {
     let mut output = Output::new(out);
     let environment = environment.into_iter().collect();
-    let code = command(arguments, Context { program, environment, out: &mut output, errors });
+    let context = Context { program, environment, out: &mut output, errors, colours };
+    let code = command(arguments, context);
     match output.failure() {
         Some(error) => {
             print(errors, format_args!("millrace: the output is not complete: {error}\n"));
@@ -121,14 +154,32 @@ pub fn run(
 
 fn command(arguments: impl IntoIterator<Item = OsString>, mut context: Context<'_>) -> u8 {
     let context = &mut context;
-    let command = match Cli::try_parse_from(arguments) {
-        Ok(Cli { command }) => command,
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let command = match Cli::try_parse_from(&arguments) {
+        Ok(Cli { verbose: true, .. }) => {
+            print(
+                context.errors,
+                "--verbose goes with --version alone; `log.filter` sets what is logged\n",
+            );
+            return 2;
+        }
+        Ok(Cli { command, .. }) => command,
         // Help and version are "errors" too; where they belong, and their code, clap knows.
         Err(error) => {
-            if error.use_stderr() {
-                print(context.errors, error.render());
+            let is_version = error.kind() == ErrorKind::DisplayVersion;
+            if is_version && version::is_verbose(&arguments) {
+                print(context.out, version::verbose());
+                return 0;
+            }
+            let (to, colours) = match error.use_stderr() {
+                true => (&mut *context.errors, context.colours.errors),
+                false => (&mut *context.out, context.colours.out),
+            };
+            let text = error.render();
+            if colours {
+                print(to, text.ansi())
             } else {
-                print(context.out, error.render());
+                print(to, text)
             }
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
@@ -140,15 +191,19 @@ fn command(arguments: impl IntoIterator<Item = OsString>, mut context: Context<'
             Ok(completions::run(&options, Cli::command(), context.out))
         }
         Command::Config(options) => Ok(reference::run(&options, context.out, context.errors)),
+        Command::DeadLetters(options) => dead_letters::run(options, context),
         Command::Demo(options) => demo::run(&options, context),
         Command::Drain(options) => drain::run(options, context),
         Command::Man(options) => {
             Ok(man::run(&options, Cli::command(), context.out, context.errors))
         }
         Command::Replay(options) => replay::run(options, context),
+        Command::Send(options) => send::run(&options, context),
         Command::Serve(options) => serve::run(options, context),
         Command::Simulate(options) => simulate::run(&options, context),
         Command::Spool(options) => spool::run(options, context),
+        Command::Tap(options) => tap::run(&options, context),
+        Command::Top(options) => top::run(&options, context),
         Command::Topics(options) => topics::run(&options, context),
     };
     ended.unwrap_or_else(|code| code)

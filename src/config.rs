@@ -29,11 +29,13 @@ mod leaf;
 mod lines;
 mod listen;
 mod log;
+mod login;
 mod meaning;
 mod mistake;
 mod nearest;
 mod oauth;
 mod proxies;
+mod pushed_metrics;
 mod quarantine;
 mod reading;
 mod registry;
@@ -43,6 +45,7 @@ mod security;
 mod shutdown;
 mod sources;
 mod spool;
+mod telemetry;
 mod tls;
 mod topics;
 mod traces;
@@ -57,7 +60,7 @@ use written::Written;
 
 pub use crate::spool::Config as Spool;
 
-pub use admin::Admin;
+pub use admin::{Admin, Console};
 pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
 pub use delivery::{Delivery, Guarantee};
 pub use effective::Entry;
@@ -66,8 +69,11 @@ pub use journal::Journal;
 pub use kafka::{Kafka, is_a_choice};
 pub use listen::Listen;
 pub use log::{Log, LogFilter, LogFormat};
+pub use login::{Authorities, Login, MSK_IAM, Msk, Oidc, is_of_login};
 pub use mistake::{Key, Mistake, Mistakes, Place};
+pub use nearest::nearest;
 pub use oauth::{IntrospectionAuth, OAuth, OAuthAuth, is_trustworthy};
+pub use pushed_metrics::{MetricsCollector, PushedMetrics};
 pub use quarantine::Quarantine;
 pub use registry::{Credentials, Register, SchemaRegistry, SubjectBy};
 pub use reread::{
@@ -104,6 +110,7 @@ pub struct Config {
     pub log: Log,
     /// From the variables `OTEL_*` alone.
     pub traces: Traces,
+    pub pushed_metrics: PushedMetrics,
 }
 
 /// A configuration, and what its keys are set to. Displays as TOML without the secrets, each line
@@ -172,6 +179,7 @@ pub fn load_on<K: Into<OsString>, V: Into<OsString>>(
     let variables: Vec<(OsString, OsString)> =
         environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
     let traces = traces::read(&variables);
+    let pushed_metrics = pushed_metrics::read(&variables);
     let mut environment = environment::read(variables, &mut mistakes);
     let file = file.or(environment.file.as_deref());
     let mut file = file.map(|path| file::read(path, &mut mistakes));
@@ -194,7 +202,7 @@ pub fn load_on<K: Into<OsString>, V: Into<OsString>>(
     }
     mistakes.locate(|key| written.place(key.segments()));
     match mistakes.is_empty() {
-        true => Ok(Loaded { config: Config { traces, ..config }, entries }),
+        true => Ok(Loaded { config: Config { traces, pushed_metrics, ..config }, entries }),
         false => Err(mistakes),
     }
 }

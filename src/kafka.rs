@@ -23,6 +23,7 @@ mod context;
 mod ensure;
 mod errors;
 mod inspect;
+mod login;
 mod mock;
 mod partition;
 mod partition_queue;
@@ -45,3 +46,8 @@ pub use reader::{ReadError, ReadRecord, Reader, Select};
 pub use topics::{Made, TopicMaker, Topics, of_checkpoints};
 pub use transactions::Identity;
 pub use watch::Watch;
+
+/// The version of librdkafka in this program.
+pub fn library_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}

@@ -10,16 +10,20 @@
 //! `shutdown.flush`, and the rest stays in the spool.
 
 mod adobe;
+mod api;
 pub mod core_dumps;
 mod disk_forecast;
 mod drain;
+pub(crate) mod examples;
 mod front;
 mod oauth;
 mod open;
 pub mod open_files;
 mod open_retry;
 mod quarantines;
+mod readiness;
 mod reload;
+pub(crate) mod replay;
 mod set_aside;
 mod source;
 mod status;
@@ -34,17 +38,23 @@ use tokio::{
 
 use self::{
     adobe::AdobeParts,
+    api::Known,
     oauth::OAuthParts,
     open::{Opened, open_in_background},
     quarantines::Quarantines,
-    reload::{ClientSecretFile, KafkaSecrets},
+    reload::{AdminTokens, ClientSecretFile, KafkaSecrets},
     source::RunningSource,
     status::Status,
 };
 use crate::{
     config::{self, Config},
-    deliver::{checkpoint::CheckpointError, deduplicate::NewerIds, route::TemplateError},
+    deliver::{
+        checkpoint::CheckpointError,
+        deduplicate::NewerIds,
+        route::{Router, TemplateError},
+    },
     ingest::{
+        authenticate::token::Neighbours,
         listen::{
             self,
             reply::{self, Scope},
@@ -54,7 +64,13 @@ use crate::{
         receive::Receiver,
     },
     kafka::{TopicMaker, Topics},
-    observe::{admin, metrics::Metrics, traces::Exporter},
+    observe::{
+        admin,
+        api::access::Access,
+        metrics::Metrics,
+        push::{Collector, Push},
+        traces::Exporter,
+    },
     runtime::{
         fetch::ShownUrl,
         reload::{EVERY, Reload, Reloader},
@@ -127,6 +143,7 @@ pub struct Running {
     sources: Vec<RunningSource>,
     topics: Arc<Topics>,
     exporter: Option<Exporter>,
+    push: Option<Push>,
     listening: JoinHandle<()>,
     administering: JoinHandle<()>,
 }
@@ -142,17 +159,28 @@ pub async fn start(
     let (tls, renewal) = tls.unzip();
     metrics.announce_connections(reply::labels(Scope::Connection));
     metrics.announce_outcomes(UNKNOWN, reply::labels(Scope::NoSource));
+    metrics.announce_refusals(UNKNOWN, reply::reasons(Scope::NoSource));
+    metrics.announce_refusals(UNKNOWN, reply::reasons(Scope::Connection));
     let adobe = AdobeParts::new(&config, &metrics).map_err(StartError::Fetch)?;
     let oauth = OAuthParts::new(&config, &metrics).map_err(StartError::Fetch)?;
     let (deliveries, deliveries_at) = bind("listen.address", config.listen.address).await?;
     let (admin, admin_at) = bind("admin.address", config.admin.address).await?;
     let status = Arc::new(Status::default());
-    let administering =
-        tokio::spawn(admin::serve(admin, status.clone(), metrics.clone(), shutdown.clone()));
+    let access = Arc::new(Access::new(&config.admin, admin_at));
+    let router = Router::new(&config.topics.name)?;
+    let administering = tokio::spawn(admin::serve(
+        admin,
+        status.clone(),
+        metrics.clone(),
+        access.clone(),
+        shutdown.clone(),
+    ));
     tracing::info!(listener = "admin", address = %admin_at, "listening");
+    readiness::spawn(status.clone(), shutdown.clone());
 
     let kafka_secrets = KafkaSecrets::new(&config.kafka);
     let exporter = exporter(&config.traces, &metrics);
+    let push = push(&config.pushed_metrics, &metrics);
     let traces = exporter.as_ref().map(Exporter::traces).unwrap_or_default();
     let opened = open_in_background(config.clone(), maker, &metrics, &traces).await;
     let opened = opened.and_then(|Opened { folder, topics, registry, sources, set_aside }| {
@@ -160,12 +188,15 @@ pub async fn start(
         let running = sources.iter().map(|source| (&source.front, source.store()));
         let aside = set_aside.iter().map(|source| (&source.front, source.store()));
         let fronts: Vec<_> = running.chain(aside).collect();
-        let receivers =
-            fronts.iter().map(|(front, store)| front.receiver(&adobe, &oauth, store.clone()));
+        let neighbours = Neighbours::new(fronts.iter().filter_map(|(front, _)| front.tokens()));
+        let receivers = fronts
+            .iter()
+            .map(|(front, store)| front.receiver(&adobe, &oauth, &neighbours, store.clone()));
         let receivers: Vec<_> = receivers.collect();
         let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
         reloads.extend(renewal.map(boxed));
         reloads.extend(fronts.iter().filter_map(|(front, _)| front.token_file()).map(boxed));
+        reloads.extend(AdminTokens::new(&config.admin, &access).map(boxed));
         reloads.extend(oauth.files(&config.oauth).map(boxed));
         reloads.extend(receivers.iter().filter_map(ClientSecretFile::new).map(boxed));
         reloads.extend(kafka_secrets.renewing(&topics).map(boxed));
@@ -186,7 +217,10 @@ pub async fn start(
     };
 
     let receiver = Receiver::new(receivers, &config.listen, &metrics).traced(traces);
-    let receiver = Arc::new(receiver.with_token_endpoint(oauth.token_endpoint()));
+    let receiver = receiver.with_token_endpoint(oauth.token_endpoint());
+    let (health, until) = (status.clone(), shutdown.clone());
+    let receiver = receiver.telling(move || admin::why_not_ready(&*health, &until).is_empty());
+    let receiver = Arc::new(receiver);
     let listening = tokio::spawn(listen::serve(
         tls,
         deliveries,
@@ -198,7 +232,9 @@ pub async fn start(
     let names = config.sources.iter().map(|source| source.name.clone());
     let quarantines = Quarantines::new(&folder, names, config.quarantine.keep, &metrics);
     quarantines.spawn(folder.disk().clone(), shutdown.clone());
-    status.ready(folder, sources.iter().map(|source| source.spool.clone()).collect());
+    let spools: Vec<_> = sources.iter().map(|source| source.spool.clone()).collect();
+    let known = Known::new(&config, router, &metrics, spools.clone(), &status, &shutdown);
+    status.ready(folder, spools, known);
     tracing::info!(listener = "deliveries", address = %deliveries_at, "listening");
     Ok(Running {
         deliveries: deliveries_at,
@@ -209,6 +245,7 @@ pub async fn start(
         sources,
         topics,
         exporter,
+        push,
         listening,
         administering,
     })
@@ -228,6 +265,28 @@ fn exporter(traces: &config::Traces, metrics: &Metrics) -> Option<Exporter> {
         },
     };
     tracing::warn!(problem, "tracing disabled");
+    None
+}
+
+/// Trouble with metrics that are pushed is no trouble of the service's either.
+fn push(pushed: &config::PushedMetrics, metrics: &Metrics) -> Option<Push> {
+    let problem = match pushed {
+        config::PushedMetrics::Off => return None,
+        config::PushedMetrics::Unusable(problem) => problem.clone(),
+        config::PushedMetrics::To(collector) => {
+            let config::MetricsCollector { url, headers, interval, timeout } =
+                (**collector).clone();
+            let place = ShownUrl::of(&url);
+            match Push::start(Collector { url, headers, interval, timeout }, metrics.clone()) {
+                Ok(push) => {
+                    tracing::info!(collector = %place, ?interval, "metrics are pushed by OTLP");
+                    return Some(push);
+                }
+                Err(problem) => problem,
+            }
+        }
+    };
+    tracing::warn!(problem, "metrics are not pushed; they can be read at /metrics");
     None
 }
 
@@ -282,6 +341,9 @@ impl Running {
         drop(self.topics);
         if let Some(exporter) = self.exporter {
             exporter.stop().await;
+        }
+        if let Some(push) = self.push {
+            push.stop().await;
         }
         self.shutdown.advance(Phase::Stopped);
         let _ = self.administering.await;

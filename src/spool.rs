@@ -236,6 +236,11 @@ impl Spool {
         retention::delivered(&self.shared, low);
     }
 
+    /// The lowest position that is not delivered, as the checkpoint has it.
+    pub fn lowest(&self) -> Position {
+        self.shared.look(|ledger| ledger.lowest())
+    }
+
     pub fn undelivered(&self) -> Backlog {
         self.shared.backlog()
     }

@@ -27,13 +27,12 @@ use self::{
     intake::Intake,
     state::StateFile,
 };
-use super::{
-    ConfigFile, Context, Exit, print, program, progress::Bar, recipients::client_ids, text,
-};
+use super::{ConfigFile, Context, Exit, print, program, progress::Bar, text};
 use crate::{
     cli::journal::{Credentials, Journal, Start},
     config::{self, Config, Questions, SourceConfig},
     runtime::fetch::Client,
+    service::replay::recipients::client_ids,
     source::SourceKind,
 };
 

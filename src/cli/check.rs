@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{ConfigFile, Context, Exit, print, text};
 use crate::{
-    config::{self, Config, Questions, Traces},
+    config::{self, Config, PushedMetrics, Questions, Traces},
     runtime::fetch,
     service::open_files,
 };
@@ -38,11 +38,17 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     print(out, &loaded);
     print(out, format_args!("\n# {}\n", memory(&loaded.config)));
     print(out, format_args!("# {}\n", traces(&loaded.config.traces)));
+    if let Some(line) = pushed_metrics(&loaded.config.pushed_metrics) {
+        print(out, format_args!("# {line}\n"));
+    }
     if let Some(transactions) = transactions(&loaded.config) {
         print(out, format_args!("# {transactions}\n"));
     }
     if let Err(too_few) = open_files::check(&loaded.config) {
         print(out, format_args!("# {too_few}\n"));
+    }
+    for repair in stored::repairs(&loaded.config) {
+        print(out, format_args!("# {repair}\n"));
     }
     if !options.connect {
         return Ok(0);
@@ -96,5 +102,17 @@ fn traces(traces: &Traces) -> String {
         ),
         Traces::To(endpoint) => format!("spans go to {}", fetch::ShownUrl::of(endpoint)),
         Traces::Unusable(problem) => format!("tracing disabled: {problem}"),
+    }
+}
+
+fn pushed_metrics(metrics: &PushedMetrics) -> Option<String> {
+    match metrics {
+        PushedMetrics::Off => None,
+        PushedMetrics::To(collector) => {
+            let place = fetch::ShownUrl::of(&collector.url);
+            let every = humantime::format_duration(collector.interval);
+            Some(format!("metrics are pushed to {place} every {every}"))
+        }
+        PushedMetrics::Unusable(problem) => Some(format!("metrics are not pushed: {problem}")),
     }
 }

@@ -23,7 +23,27 @@ pub(super) fn run(options: &Options, mut command: Command, out: &mut dyn Write) 
     let mut script = Vec::new();
     clap_complete::generate(options.shell, &mut command, name, &mut script);
     print(out, String::from_utf8_lossy(&script));
+    if options.shell == Shell::Fish {
+        print(out, words_for_fish(&command));
+    }
     0
+}
+
+/// The generator tells fish of options alone, and of no word that stands by itself.
+fn words_for_fish(command: &Command) -> String {
+    let name = command.get_name();
+    let mut lines = String::new();
+    for below in command.get_subcommands() {
+        let words = below.get_positionals().flat_map(|argument| argument.get_possible_values());
+        let words: Vec<_> = words.map(|word| word.get_name().to_owned()).collect();
+        if !words.is_empty() {
+            let (word, words) = (below.get_name(), words.join(" "));
+            lines.push_str(&format!(
+                "complete -c {name} -n \"__fish_seen_subcommand_from {word}\" -f -a \"{words}\"\n"
+            ));
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -43,6 +63,9 @@ mod tests {
                 assert!(script.contains(command.get_name()), "{shell}: {}", command.get_name());
             }
             assert!(script.contains("connect"), "{shell} is told of no option");
+            // PowerShell's and Elvish's have options alone.
+            let with_values = matches!(shell, Shell::Bash | Shell::Zsh | Shell::Fish);
+            assert!(!with_values || script.contains("listen.tls"), "{shell}: sections of `config`");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{ffi::OsString, fmt::Display, io::Write, path::PathBuf};
 
 use clap::Args;
 
-use super::{Program, logging, print, progress::Bar};
+use super::{Program, colours::Colours, logging, print, progress::Bar};
 use crate::config::{self, Config, Loaded, Log, Mistakes, OfMachine, Questions};
 
 /// Where the configuration is.
@@ -22,6 +22,7 @@ pub(super) struct Context<'a> {
     pub environment: Vec<(OsString, OsString)>,
     pub out: &'a mut dyn Write,
     pub errors: &'a mut dyn Write,
+    pub colours: Colours,
 }
 
 /// The exit code of a command; `Err` is that of one that ended before its end.

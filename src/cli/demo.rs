@@ -8,6 +8,7 @@
 mod books;
 mod bridge;
 mod consumer;
+mod head;
 mod interrupts;
 mod logs;
 mod outage;
@@ -23,17 +24,19 @@ use std::{
 };
 
 use clap::Args;
+use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinSet};
 
+pub(super) use self::interrupts::Interrupts;
 use self::{
     books::Books,
     consumer::Consumer,
-    interrupts::Interrupts,
+    head::Head,
     outage::{Broker, Outages},
     screen::Screen,
     senders::{Endpoints, RETRY_AFTER},
     summary::Summary,
-    view::{Backlog, Stage, Tone, View},
+    view::{Backlog, Rates, Stage, Tone, View},
 };
 use super::{Context, Exit, text};
 use crate::{
@@ -42,7 +45,6 @@ use crate::{
     sender::{
         Act, Ledger,
         adobe::{self, Keys},
-        generator::munchkin_id,
     },
     service::{self, Running},
 };
@@ -131,6 +133,7 @@ struct Demo<'a> {
     books: Arc<Books>,
     began: Instant,
     broker_is_away: bool,
+    rates: Mutex<Rates>,
 }
 
 async fn demo(
@@ -161,9 +164,10 @@ async fn demo(
     let began = Instant::now();
     let endpoints = Endpoints::of(service.deliveries);
     let keys = Arc::new(keys);
-    let broker_is_away = false;
-    let mut demo = Demo { options, broker, service, endpoints, keys, books, began, broker_is_away };
-    demo.introduce(screen, log);
+    let (broker_is_away, rates) = (false, Mutex::default());
+    let mut demo =
+        Demo { options, broker, service, endpoints, keys, books, began, broker_is_away, rates };
+    demo.introduce(screen, folder, log)?;
     demo.push(screen, &mut interrupts).await?;
     let mut troubles = Vec::from_iter(demo.drain(screen, &mut interrupts).await);
     troubles.extend(read_to_the_end(consumer, &mut interrupts).await);
@@ -195,8 +199,16 @@ fn run_number(seed: u64) -> u32 {
 }
 
 impl Demo<'_> {
-    fn introduce(&self, screen: &mut Screen, log: &Path) {
+    fn introduce(&self, screen: &mut Screen, folder: &Path, log: &Path) -> Result<(), String> {
         let Self { options, service, endpoints, broker, .. } = self;
+        if screen.is_live() {
+            let head = Head::write(folder, endpoints, service.admin, broker.bootstrap());
+            let head = head.map_err(|error| format!("writing an event to send: {error}"))?;
+            screen.open(move |columns| head.lines(columns));
+        }
+        if screen.is_live() {
+            return Ok(());
+        }
         let subscriptions = match options.subscriptions {
             1 => "1 Marketo subscription pushes".into(),
             n => format!("{n} Marketo subscriptions push"),
@@ -221,6 +233,7 @@ impl Demo<'_> {
             String::new(),
             format!("  Marketo   {}", endpoints.marketo),
             format!("  Adobe I/O {}", endpoints.adobe),
+            format!("  console   http://{}/", service.admin),
             format!("  health    http://{0}/readyz  http://{0}/metrics", service.admin),
             format!("  broker    {}  (in memory, for the demo only)", broker.bootstrap()),
             format!("  log       {}", log.display()),
@@ -235,9 +248,8 @@ impl Demo<'_> {
         ] {
             screen.say(Tone::Plain, &line);
         }
-        if !screen.is_live() {
-            screen.say(Tone::Plain, "");
-        }
+        screen.say(Tone::Plain, "");
+        Ok(())
     }
 
     /// Lets the subscriptions push for as long as it was asked for.
@@ -258,6 +270,9 @@ impl Demo<'_> {
             let broker = outages.broker(elapsed);
             self.set_broker(broker != Broker::There, screen)?;
             screen.show(|| self.view(Stage::Sending(broker, end)));
+            if screen.is_ended() {
+                break;
+            }
             tokio::select! {
                 () = tokio::time::sleep(TICK) => {}
                 () = interrupts.next() => break,
@@ -318,6 +333,9 @@ impl Demo<'_> {
                 ));
             }
             screen.show(|| self.view(Stage::Draining));
+            if screen.is_ended() {
+                return Some(format!("Interrupted: {}.", left()));
+            }
             tokio::select! {
                 () = tokio::time::sleep(TICK) => {}
                 () = interrupts.next() => return Some(format!("Interrupted: {}.", left())),
@@ -326,8 +344,9 @@ impl Demo<'_> {
     }
 
     fn conclude(&self, screen: &mut Screen, troubles: Vec<String>) -> bool {
-        screen.show_now(&self.view(Stage::Done(troubles.is_empty())));
-        screen.keep();
+        let view = self.view(Stage::Done(troubles.is_empty()));
+        screen.show_now(&view);
+        screen.keep(&view);
         let books = self.books.lock();
         let summary = Summary { tally: books.ledger.tally(), troubles };
         for (tone, line) in summary.lines(&books, !screen.is_live()) {
@@ -337,7 +356,8 @@ impl Demo<'_> {
     }
 
     fn view(&self, stage: Stage) -> View {
-        View::new(&self.books.lock(), self.began.elapsed(), stage, self.backlog())
+        let (elapsed, mut rates) = (self.began.elapsed(), self.rates.lock());
+        View::new(&self.books.lock(), elapsed, stage, self.backlog(), &mut rates)
     }
 
     fn backlog(&self) -> Backlog {
@@ -348,19 +368,13 @@ impl Demo<'_> {
 
 /// A line for a shell; it can be pasted as it is.
 fn curl(endpoint: &str) -> String {
-    let body = format!(
-        r#"{{"munchkinId":"{}","activities":[{{"marketoGUID":"sent-by-hand","leadId":4711,"activityTypeId":46,"activityType":"Interesting Moment","attributes":[]}}]}}"#,
-        munchkin_id(0)
-    );
-    let token = bridge::TOKEN;
+    let (token, body) = (bridge::TOKEN, head::event());
     format!(
         "curl -i '{endpoint}' -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{body}'"
     )
 }
 
 fn kcat(bootstrap: &str) -> String {
-    format!(
-        r"kcat -b {bootstrap} -C -t {}lead-activity.visitwebpage -o beginning -f '%k  %h\n%s\n\n'",
-        bridge::TOPIC_PREFIX
-    )
+    let topic = head::topic();
+    format!(r"kcat -b {bootstrap} -C -t {topic} -o beginning -f '%k  %h\n%s\n\n'")
 }

@@ -8,11 +8,12 @@ use std::{
 
 use clap::Args;
 
-use super::{ConfigFile, Context, Exit, print, progress::Bar, spool, text};
+use super::{ConfigFile, Context, Exit, print, progress::Bar, spool, text, with_causes};
 use crate::{
     config::Config,
-    service::{DrainEnd, Left},
+    service::{DrainEnd, DrainError, Left, ServiceError, StartError},
     spool::{
+        OpenError,
         disk::{Disk, RealDisk},
         viewer,
     },
@@ -20,9 +21,13 @@ use crate::{
 
 /// Forward all stored deliveries to Kafka, and accept no new ones
 ///
-/// Opens no ports: no deliveries, no health, no metrics. Waits for held topics. Exit code 0:
-/// nothing is left. Exit code 1 (deadline or SIGTERM): the remaining deliveries are reported and
-/// stay in the spool. Needs exclusive use of the folder: stop the service first.
+/// Opens no ports: no deliveries, no health, no metrics. Waits for held topics. Needs exclusive use of
+/// the folder: stop the service first.
+///
+/// Exit codes: 0 nothing is left; 1 something is left, and is reported (the deadline has passed, SIGTERM, a
+/// source that is not configured, or a failure that another start may repair); 2 the command line or the
+/// configuration is wrong; 3 another process holds the folder, try again when it has ended; 4 the drain
+/// cannot start, or a source cannot be forwarded, until an operator has done what the error says.
 #[derive(Args)]
 pub(super) struct Options {
     #[command(flatten)]
@@ -32,6 +37,13 @@ pub(super) struct Options {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     deadline: Option<Duration>,
 }
+
+/// Deliveries are left.
+const LEFT: u8 = 1;
+/// Another process holds the folder.
+const HELD: u8 = 3;
+/// Needs an operator.
+const STUCK: u8 = 4;
 
 /// Where nobody sees a bar, how often a line of the log says how far it is.
 const LINE: Duration = Duration::from_secs(10);
@@ -44,7 +56,7 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     let ended =
         (context.program.drain)(config.clone(), options.deadline, &mut |left| progress.show(left));
     progress.bar.clear();
-    let end = ended.map_err(|problem| context.end("drain", problem, 1))?;
+    let end = ended.map_err(|error| context.end("drain", describe(&error), code(&error)))?;
     let left = report(&disk, &config, context.errors);
     let why = match end {
         DrainEnd::Empty if left => "what is named above can't be forwarded with this configuration",
@@ -56,7 +68,31 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
         DrainEnd::Stopped => "stopped by a signal",
     };
     print(context.errors, format_args!("not drained: {why}; what is left stays in the spool\n"));
-    Ok(1)
+    Ok(LEFT)
+}
+
+/// What a script, or a Job of Kubernetes, does about it: come again later, or leave it to an operator.
+fn code(error: &DrainError) -> u8 {
+    match error {
+        DrainError::Start(StartError::Spool(OpenError::Locked { .. })) => HELD,
+        DrainError::Runtime(_)
+        | DrainError::Start(_)
+        | DrainError::Service(ServiceError::Forwarding { .. }) => STUCK,
+        DrainError::Service(ServiceError::Poisoned { .. } | ServiceError::ThreadEnded { .. }) => {
+            LEFT
+        }
+    }
+}
+
+fn describe(error: &DrainError) -> String {
+    match error {
+        DrainError::Start(StartError::Spool(OpenError::Locked { directory })) => format!(
+            "{} is held by another process: stop it (`millrace serve` of this folder, or \
+             another `millrace drain`; SIGTERM is enough), wait for its end, and drain again",
+            directory.display()
+        ),
+        error => with_causes(error),
+    }
 }
 
 /// Names what is in the folder still: backlog, also of sources that are not configured (any more),

@@ -10,6 +10,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use super::colours;
 use crate::config::{Log, LogFormat};
 
 /// Once a process; an error if somebody else was first.
@@ -23,7 +24,8 @@ where
     W: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static,
 {
     let terminal = io::stderr().is_terminal();
-    let text = || fmt::layer().with_writer(stderr.clone()).with_ansi(terminal);
+    let colours = colours::are_wanted(terminal);
+    let text = || fmt::layer().with_writer(stderr.clone()).with_ansi(colours);
     let json = || fmt::layer().with_writer(stderr.clone()).json().flatten_event(true);
     let (text, json) =
         if is_json(log.format, terminal) { (None, Some(json())) } else { (Some(text()), None) };

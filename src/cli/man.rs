@@ -1,8 +1,9 @@
 //! `millrace man`: the manual pages of this command line, made of the same texts as its help.
 
 use std::{
-    fs, io,
-    io::Write,
+    fs,
+    io::{self, Write},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -37,12 +38,8 @@ pub(super) fn run(
     if let Some(folder) = &options.directory {
         return match write_all(command, folder) {
             Ok(()) => 0,
-            Err(error) => {
-                let folder = folder.display();
-                print(
-                    errors,
-                    format_args!("the manual pages can't be written to {folder}: {error}\n"),
-                );
+            Err(problem) => {
+                print(errors, format_args!("man: {problem}\n"));
                 1
             }
         };
@@ -65,15 +62,56 @@ pub(super) fn run(
     }
 }
 
-fn write_all(command: Command, folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(command, folder)
+/// A page is there as a whole or not at all: each is written beside its place, and then moved there.
+fn write_all(command: Command, folder: &Path) -> Result<(), String> {
+    let named = folder.display();
+    let cannot = |what: &str, error: &io::Error| format!("cannot {what} {named}: {error}");
+    if folder.exists() && !folder.is_dir() {
+        return Err(format!("{named} is not a folder: name one that the pages may be written to"));
+    }
+    fs::create_dir_all(folder).map_err(|error| cannot("make the folder", &error))?;
+    for page in pages(command) {
+        let place = folder.join(page.get_filename());
+        write_page(&page, folder, &place).map_err(|error| {
+            format!("cannot write {}: {error}; it was left as it was", place.display())
+        })?;
+    }
+    Ok(())
+}
+
+fn write_page(page: &Man, folder: &Path, place: &Path) -> io::Result<()> {
+    let readable = fs::Permissions::from_mode(0o644);
+    let mut file =
+        tempfile::Builder::new().prefix(".millrace-").permissions(readable).tempfile_in(folder)?;
+    page.render(&mut file)?;
+    file.flush()?;
+    file.persist(place)?;
+    Ok(())
+}
+
+/// Of `command`, which is built already. By itself the page would have the command's own name in its foot.
+fn man(command: Command) -> Man {
+    Man::new(command).source(concat!("millrace ", env!("CARGO_PKG_VERSION"))).manual("millrace")
+}
+
+/// One for each command.
+fn pages(command: Command) -> Vec<Man> {
+    let mut command = command.disable_help_subcommand(true);
+    // Gives each command the name that its page has: `millrace-spool-inspect`.
+    command.build();
+    let mut commands = vec![command];
+    let mut pages = Vec::new();
+    while let Some(command) = commands.pop() {
+        let below = command.get_subcommands().filter(|below| !below.is_hide_set());
+        commands.extend(below.cloned());
+        pages.push(man(command));
+    }
+    pages
 }
 
 /// `None` where a word of `of` is no command of the one before it.
 fn page(command: Command, of: &[String]) -> Option<String> {
     let mut command = command.disable_help_subcommand(true);
-    // Gives each command the name that its page has: `millrace-spool-inspect`.
     command.build();
     let mut command = &command;
     for word in of {
@@ -81,7 +119,7 @@ fn page(command: Command, of: &[String]) -> Option<String> {
     }
     let mut page = Vec::new();
     // Writing to memory can't fail.
-    let _ = Man::new(command.clone()).render(&mut page);
+    let _ = man(command.clone()).render(&mut page);
     Some(String::from_utf8_lossy(&page).into_owned())
 }
 
@@ -117,18 +155,30 @@ mod tests {
             pages.push(path.file_stem().expect("a name").to_string_lossy().into_owned());
             let name = pages.last().expect("it is there");
             let words: Vec<_> = name.split('-').skip(1).collect();
-            // No command has a hyphen in its name but for `replay dead-letters`.
-            let words = if name == "millrace-replay-dead-letters" {
-                vec!["replay", "dead-letters"]
-            } else {
-                words
-            };
+            // Of two ways to cut a name with a hyphen in it, one is a command.
+            let words = if ran(&of(&words)).0 == 0 { words } else { with_hyphens(&words) };
             assert_eq!(ran(&of(&words)), (0, text, String::new()), "{name}");
         }
         for page in ["millrace", "millrace-serve", "millrace-spool-inspect", "millrace-man"] {
             assert!(pages.iter().any(|found| found == page), "{pages:?}");
         }
         assert!(!pages.iter().any(|page| page.contains("help")), "{pages:?}");
+    }
+
+    /// `dead-letters` is one word.
+    fn with_hyphens<'a>(words: &[&'a str]) -> Vec<&'a str> {
+        let joined = |word: &&'a str| if *word == "dead" { "dead-letters" } else { *word };
+        words.iter().filter(|word| **word != "letters").map(joined).collect()
+    }
+
+    #[test]
+    fn the_foot_of_each_page_has_the_program_and_its_version() {
+        let foot = concat!("\"millrace ", env!("CARGO_PKG_VERSION"), "\" millrace");
+        for words in [&[][..], &["spool", "inspect"], &["config"]] {
+            let (_, page, _) = ran(&of(words));
+            let head = page.lines().find(|line| line.starts_with(".TH")).expect("a head");
+            assert!(head.ends_with(foot), "{head}");
+        }
     }
 
     #[test]
@@ -154,9 +204,28 @@ mod tests {
     fn a_folder_that_cannot_be_made_is_named() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
         let folder = file.path().join("man1");
-        let options = Options { of: Vec::new(), directory: Some(folder.clone()) };
+        for (folder, what) in [(file.path().to_owned(), "is not a folder"), (folder, "cannot make")]
+        {
+            let options = Options { of: Vec::new(), directory: Some(folder.clone()) };
+            let (code, _, errors) = ran(&options);
+            assert_eq!(code, 1);
+            assert!(errors.contains(&folder.display().to_string()), "{errors}");
+            assert!(errors.contains(what), "{errors}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_written_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        // No file takes the place of a folder.
+        let place = folder.path().join("millrace.1");
+        fs::create_dir(&place).expect("it can be made");
+        let options = Options { of: Vec::new(), directory: Some(folder.path().to_owned()) };
         let (code, _, errors) = ran(&options);
         assert_eq!(code, 1);
-        assert!(errors.contains(&folder.display().to_string()), "{errors}");
+        assert!(errors.contains(&place.display().to_string()), "{errors}");
+        let left = fs::read_dir(folder.path()).expect("it can be listed");
+        let left: Vec<_> = left.map(|entry| entry.expect("an entry").file_name()).collect();
+        assert!(left.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{left:?}");
     }
 }

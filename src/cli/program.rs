@@ -2,14 +2,13 @@
 
 use std::{fmt::Write, time::Duration};
 
-use super::{Program, with_causes};
+use super::Program;
 use crate::{
     config::{Config, Kafka},
     deliver::route::Router,
     kafka::{self, TopicInfo},
     runtime::shutdown::{Phase, Shutdown, Signals},
-    service::{self, DrainEnd, DrainError, Left, StartError},
-    spool::OpenError,
+    service::{self, DrainEnd, DrainError, Left},
 };
 
 /// How long `check --connect` waits for the cluster's first answer.
@@ -88,25 +87,17 @@ fn drain(
     config: Config,
     deadline: Option<Duration>,
     progress: &mut dyn FnMut(&[Left]),
-) -> Result<DrainEnd, String> {
-    runtime()?.block_on(async {
+) -> Result<DrainEnd, DrainError> {
+    runtime().map_err(DrainError::Runtime)?.block_on(async {
         let shutdown = Shutdown::new();
-        let mut signals = signals()?;
+        let mut signals = signals().map_err(DrainError::Runtime)?;
         let stop = shutdown.clone();
         tokio::spawn(async move {
             let name = signals.next().await;
             tracing::info!(signal = name, "stopping");
             stop.advance(Phase::Closing);
         });
-        let drained = service::drain(config, None, shutdown, deadline, progress).await;
-        drained.map_err(|error| match error {
-            DrainError::Start(StartError::Spool(OpenError::Locked { directory })) => format!(
-                "{} is held by another process: stop it (`millrace serve` of this folder, or \
-                 another `millrace drain`; SIGTERM is enough), wait for its end, and drain again",
-                directory.display()
-            ),
-            error => with_causes(&error),
-        })
+        service::drain(config, None, shutdown, deadline, progress).await
     })
 }
 

@@ -3,7 +3,6 @@
 //! Errors of writing are passed over: nothing depends on what is shown.
 
 use std::{
-    env,
     io::{self, Write},
     sync::{
         Arc,
@@ -14,10 +13,13 @@ use std::{
 
 use console::Term;
 
+use super::colours;
+
 /// From one picture to the next.
 const FRAME: Duration = Duration::from_millis(100);
-/// Characters of the bar itself.
-const WIDTH: u64 = 30;
+/// Characters of the bar itself, where there is room; and how few are still one.
+const WIDTH: usize = 30;
+const LEAST: usize = 6;
 
 /// One line that is redrawn in place.
 pub struct Bar {
@@ -29,8 +31,7 @@ pub struct Bar {
 
 impl Bar {
     pub fn new() -> Self {
-        let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let term = Some(Term::stderr()).filter(|term| term.is_term() && !dumb);
+        let term = Some(Term::stderr()).filter(|term| term.is_term() && colours::can_redraw());
         Self { term, last: None, drawn: Arc::default() }
     }
 
@@ -47,7 +48,7 @@ impl Bar {
         }
         self.last = Some(Instant::now());
         let columns = usize::from(term.size().1).max(20) - 1;
-        let line: String = line(done, total, &text()).chars().take(columns).collect();
+        let line = line(done, total, &text(), columns);
         let _ = term.clear_line();
         let _ = term.write_str(&line);
         self.drawn.store(true, Ordering::Relaxed);
@@ -92,18 +93,26 @@ impl Write for Beside {
     }
 }
 
-/// `[=====>    ]  52%  text`
-fn line(done: u64, total: u64, text: &str) -> String {
+/// `[=====>    ]  52%  text`, in at most `columns`: the text matters more than the bar, which gives way to it.
+fn line(done: u64, total: u64, text: &str, columns: usize) -> String {
     let done = done.min(total);
     let parts = |of: u64| {
         if total == 0 { of } else { (u128::from(done) * u128::from(of) / u128::from(total)) as u64 }
     };
-    let filled = parts(WIDTH) as usize;
-    let mut bar = "=".repeat(filled);
-    if filled < WIDTH as usize {
-        bar.push('>');
-    }
-    format!("[{bar:<width$}] {:>3}%  {text}", parts(100), width = WIDTH as usize)
+    let percent = parts(100);
+    let room = columns.saturating_sub(text.chars().count() + "[]  100%  ".len());
+    let width = room.min(WIDTH);
+    let line = if width < LEAST {
+        format!("{percent:>3}%  {text}")
+    } else {
+        let filled = parts(width as u64) as usize;
+        let mut bar = "=".repeat(filled);
+        if filled < width {
+            bar.push('>');
+        }
+        format!("[{bar:<width$}] {percent:>3}%  {text}")
+    };
+    line.chars().take(columns).collect()
 }
 
 #[cfg(test)]
@@ -112,6 +121,7 @@ mod tests {
 
     #[test]
     fn the_bar_fills_up_and_never_runs_over() {
+        let line = |done, total, text| line(done, total, text, 100);
         assert_eq!(line(0, 10, "x"), format!("[>{}]   0%  x", " ".repeat(29)));
         assert_eq!(line(5, 10, "x"), format!("[{}>{}]  50%  x", "=".repeat(15), " ".repeat(14)));
         for done in [10, 11] {
@@ -119,5 +129,17 @@ mod tests {
         }
         assert_eq!(line(0, 0, "x"), line(10, 10, "x"));
         assert_eq!(line(u64::MAX, u64::MAX, "x"), line(10, 10, "x"));
+    }
+
+    #[test]
+    fn the_bar_gives_way_to_the_text_and_no_line_is_wider_than_the_terminal() {
+        let text = "12,345 sent, 12,300 delivered, 0 lost, 45 in flight  p99 0.84 ms";
+        let shown = line(5, 10, text, 79);
+        assert!(shown.ends_with(text) && !shown.contains('['), "{shown}");
+        let shown = line(5, 10, text, 90);
+        assert!(shown.ends_with(text) && shown.starts_with("[="), "{shown}");
+        for columns in [0, 1, 20, 79, 80, 200] {
+            assert!(line(5, 10, text, columns).chars().count() <= columns);
+        }
     }
 }

@@ -1,8 +1,13 @@
 //! `millrace config`: the reference of the configuration, which is `config/default.toml` as it stands.
 
-use std::io::Write;
+mod wanted;
 
-use clap::Args;
+use std::{ffi::OsStr, io::Write};
+
+use clap::{
+    Arg, Args, Command,
+    builder::{NonEmptyStringValueParser, PossibleValue, TypedValueParser},
+};
 
 use super::print;
 
@@ -13,10 +18,34 @@ use super::print;
 #[derive(Args)]
 pub(super) struct Options {
     /// A part of it alone: a section with what is below it (`spool`, `listen.tls`), or one key
-    /// (`spool.size_limit`)
-    #[arg(value_name = "SECTION or KEY")]
+    /// (`spool.size_limit`), also in the environment's spelling (`MILLRACE_SPOOL__SIZE_LIMIT`)
+    #[arg(value_name = "SECTION or KEY", hide_possible_values = true, value_parser = Names)]
     of: Option<String>,
 }
+
+/// Takes any word; offers the sections, to a shell that completes.
+#[derive(Clone)]
+struct Names;
+
+impl TypedValueParser for Names {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        NonEmptyStringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(sections().into_iter().map(|section| PossibleValue::new(section.name))))
+    }
+}
+
+/// The name of a section or of a key.
+type Place = String;
 
 /// The whole of it.
 const REFERENCE: &str = include_str!("../../config/default.toml");
@@ -26,22 +55,47 @@ pub(super) fn run(options: &Options, out: &mut dyn Write, errors: &mut dyn Write
         print(out, REFERENCE);
         return 0;
     };
-    match part(name) {
+    match asked(name) {
         Some(part) => {
             print(out, part);
             0
         }
         None => {
-            let sections: Vec<_> = sections().iter().map(|section| section.name).collect();
-            print(
-                errors,
-                format_args!(
-                    "the reference has no section and no key `{name}`. Sections: {}\n",
-                    sections.join(", ")
-                ),
-            );
+            print(errors, format_args!("{}\n", unknown(name)));
             2
         }
+    }
+}
+
+/// The part that `name` asks for, with the operator's names in its headers.
+fn asked(name: &str) -> Option<String> {
+    let wanted = wanted::find(name, &|name| part(name).is_some())?;
+    let part = part(&wanted.name)?;
+    let remark = wanted.remark.map(|remark| format!("# {remark}\n")).unwrap_or_default();
+    let Some((example, own)) = &wanted.renamed else { return Some(remark + &part) };
+    let renamed = part.lines().map(|line| match header(line) {
+        Some(_) => line.replacen(example.as_str(), own, 1) + "\n",
+        None => format!("{line}\n"),
+    });
+    Some(remark + &renamed.collect::<String>())
+}
+
+fn unknown(name: &str) -> String {
+    let sections = sections();
+    let of_section = |section: &Section| {
+        let keys = section.lines.iter().filter_map(|line| key(line));
+        let keys = keys.map(|key| format!("{}.{key}", section.name)).collect::<Vec<_>>();
+        [vec![section.name.to_owned()], keys].concat()
+    };
+    let places: Vec<Place> = sections.iter().flat_map(of_section).collect();
+    let problem = format!("the reference has no section and no key `{name}`");
+    match &wanted::guesses(name, &places)[..] {
+        [] => {
+            let names: Vec<_> = sections.iter().map(|section| section.name).collect();
+            format!("{problem}. Sections: {}", names.join(", "))
+        }
+        [guess] => format!("{problem}. Did you mean `{guess}`?"),
+        guesses => format!("{problem}. Did you mean one of `{}`?", guesses.join("`, `")),
     }
 }
 
@@ -167,6 +221,60 @@ mod tests {
         assert!(!spool.contains("[quarantine]"), "{spool}");
         // No section has this name; some are below it.
         assert!(part("sources").expect("sections").contains("#[sources.audit.journal]"));
+    }
+
+    #[test]
+    fn a_key_is_found_by_the_names_that_an_operator_has_at_hand() {
+        for (name, header, end) in [
+            ("MILLRACE_SPOOL__SIZE_LIMIT", "[spool]", "size_limit = \"10GiB\"\n"),
+            ("SPOOL__SIZE_LIMIT", "[spool]", "size_limit = \"10GiB\"\n"),
+            ("sources.user-audit.size_limit", "[sources.user-audit]", "#size_limit = \"5GiB\"\n"),
+            ("sources.x.auth.client_ids", "[sources.x.auth]", "abcdef\"]\n"),
+            ("sources.x.journal.url", "[sources.x.journal]", "\n"),
+            (
+                "MILLRACE_SOURCES__USER_AUDIT__AUTH__HEADER_SCHEME",
+                "[sources.user-audit.auth]",
+                "\n",
+            ),
+            ("oauth.clients.other.secrets", "[oauth.clients.other]", "\n"),
+            (
+                "kafka.properties.sasl.username",
+                "[kafka.properties]",
+                "#sasl_username = \"millrace\"\n",
+            ),
+            ("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD", "[kafka.properties]", "\n"),
+            ("MILLRACE_KAFKA__PROPERTIES__LINGER_MS", "[kafka.properties]", "\n"),
+            ("catalog.activity_types.46", "[catalog.activity_types]", "\n"),
+        ] {
+            let printed = asked(name).unwrap_or_else(|| panic!("{name}"));
+            assert!(printed.contains(header) && printed.ends_with(end), "{name}: {printed}");
+        }
+        for name in ["sources.leads.auth.tokens_file", "MILLRACE_SOURCES__X__AUTH__TOKENS_FILE"] {
+            let printed = asked(name).expect("it is there");
+            assert!(printed.starts_with("# tokens_file is the path of a file"), "{printed}");
+        }
+        for name in ["oauth.signing_keys_file", "sources.x.journal.client_secret_file"] {
+            assert!(asked(name).is_some(), "{name}");
+        }
+        assert!(
+            asked("sources.user-audit").expect("a source").contains("[sources.user-audit.auth")
+        );
+    }
+
+    #[test]
+    fn a_slip_is_answered_with_the_name_that_was_meant() {
+        for (name, guess) in [
+            ("spool.sise_limit", "Did you mean `spool.size_limit`?"),
+            ("spol", "Did you mean `spool`?"),
+            ("MILLRACE_SPOOL__SIZE_LIMITS", "Did you mean `spool.size_limit`?"),
+            ("sources.user-audit.size_limt", "Did you mean `sources.user-audit.size_limit`?"),
+            ("size_limit", "one of `spool.size_limit`, `sources.leads.size_limit`"),
+            ("hold_aftr", "`forward.hold_after`"),
+        ] {
+            let said = unknown(name);
+            assert!(said.contains(guess), "{name}: {said}");
+        }
+        assert!(unknown("quux").contains("Sections: listen, "), "{}", unknown("quux"));
     }
 
     #[test]

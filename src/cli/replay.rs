@@ -12,26 +12,27 @@
 //! Nothing is taken away from where it was, and no lock is needed: a service may be at work beside
 //! it. Replayed events come behind what the topic has already.
 
-mod body;
 mod filter;
-mod letters;
-mod player;
+pub(super) mod letters;
 mod quarantine;
-mod quarantined;
+mod report;
 mod segments;
-mod sender;
 #[cfg(test)]
 mod tests;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::PossibleValuesParser};
 
-use self::{
-    filter::Filter,
-    player::{Player, Source},
-    sender::Sender,
+use self::{filter::Filter, letters::Selection};
+use super::{ConfigFile, Context, Exit, print, progress::Bar, spool::source_name, text, when};
+use crate::{
+    config::Config,
+    deliver::dead_letter::REASONS,
+    service::replay::{
+        player::{Player, Source},
+        sender::Sender,
+    },
+    source::{SourceName, UnixMillis},
 };
-use super::{ConfigFile, Context, Exit, print, progress::Bar, spool::source_name, text};
-use crate::{config::Config, source::SourceName};
 
 /// Send stored events to their topics again
 ///
@@ -56,7 +57,7 @@ enum From {
 
 /// What is the same wherever events are kept.
 #[derive(Args)]
-struct Common {
+pub(super) struct Common {
     #[command(flatten)]
     file: ConfigFile,
 
@@ -70,7 +71,8 @@ struct Common {
 
 /// Dead letters on their topic, from its beginning to its current end
 ///
-/// Dead letters stay on the topic. One that is still refused is named and not sent anywhere.
+/// Dead letters stay on the topic. One that is still refused is named and not sent anywhere. `millrace dead-letters`
+/// lists and shows them, and replays them by position.
 #[derive(Args)]
 struct DeadLetters {
     /// This source alone; may be given several times
@@ -78,11 +80,23 @@ struct DeadLetters {
     sources: Vec<SourceName>,
 
     /// What was refused for this reason alone (`millrace-reason`); may be given several times
-    #[arg(long = "reason", value_name = "WORD")]
+    #[arg(long = "reason", value_name = "WORD", hide_possible_values = true)]
+    #[arg(value_parser = PossibleValuesParser::new(REASONS))]
     reasons: Vec<String>,
+
+    /// Letters that were written at this time or later: RFC 3339, or how long ago (`2h`)
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    since: Option<UnixMillis>,
 
     #[command(flatten)]
     common: Common,
+}
+
+impl DeadLetters {
+    fn selection(&self) -> Selection {
+        let (sources, reasons) = (self.sources.clone(), self.reasons.clone());
+        Selection { sources, reasons, since: self.since, positions: Vec::new() }
+    }
 }
 
 /// Items in the quarantine of a source
@@ -96,11 +110,27 @@ struct Quarantine {
     source: SourceName,
 
     /// What was refused for this reason alone; may be given several times
-    #[arg(long = "reason", value_name = "WORD")]
+    #[arg(long = "reason", value_name = "WORD", hide_possible_values = true)]
+    #[arg(value_parser = PossibleValuesParser::new(REASONS))]
     reasons: Vec<String>,
 
     #[command(flatten)]
     common: Common,
+}
+
+/// For `millrace dead-letters replay`.
+pub(super) fn replay_letters(
+    selection: &Selection,
+    common: &Common,
+    context: &mut Context<'_>,
+) -> Exit {
+    let config = context.load(&common.file)?;
+    let bar = Bar::new();
+    context.start_log(&config.log, Some(&bar))?;
+    let replay = Replay::new(&config, common, bar);
+    let mut replay = replay.map_err(|problem| context.end("replay", problem, 1))?;
+    let read = letters::replay(selection, &config, &mut replay);
+    Ok(replay.finish(read, common.dry_run, context))
 }
 
 pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
@@ -116,9 +146,7 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     let mut replay = replay.map_err(|problem| context.end("replay", problem, 1))?;
     let read = match &options.from {
         From::Segments(options) => segments::replay(options, &config, &mut replay),
-        From::DeadLetters(options) => {
-            letters::replay(&options.sources, &options.reasons, &config, &mut replay)
-        }
+        From::DeadLetters(options) => letters::replay(&options.selection(), &config, &mut replay),
         From::Quarantine(options) => {
             quarantine::replay(&options.source, &options.reasons, &config, &mut replay)
         }
@@ -144,6 +172,7 @@ impl Replay {
             false => Some(Sender::new(config)?),
         };
         let filter = common.filter.clone();
+        let filter = Box::new(move |event: &crate::event::Event<'_>| filter.takes(event));
         Ok(Self { player: Player::new(config, sources, filter, sender)?, bar })
     }
 
@@ -154,8 +183,8 @@ impl Replay {
         });
         self.bar.clear();
         let totals = self.player.totals();
-        print(context.out, totals.table(dry_run));
-        for problem in totals.problems() {
+        print(context.out, report::table(totals, dry_run));
+        for problem in report::problems(totals) {
             context.end("replay", problem, 1);
         }
         let mut code = u8::from(!totals.is_whole());

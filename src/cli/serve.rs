@@ -1,5 +1,7 @@
 //! `millrace serve`: the service.
 
+mod sources;
+
 use clap::Args;
 
 use super::{ConfigFile, Context, Exit};
@@ -26,6 +28,7 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     if let Err(too_few) = open_files::raise(&mut config) {
         tracing::warn!("{too_few}");
     }
+    sources::report(&config);
     match (context.program.serve)(config) {
         Ok(()) => Ok(0),
         Err(problem) => {

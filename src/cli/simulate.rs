@@ -14,7 +14,7 @@ use std::{
 
 use tokio::{sync::watch, task::JoinSet};
 
-pub(super) use self::options::Options;
+pub(super) use self::options::{Options, TokenScheme};
 use self::{
     cast::Cast,
     report::{Report, Run},

@@ -2,6 +2,30 @@
 
 use std::fmt::Write;
 
+/// The first characters of `text`, and `…` where there are more than `width`.
+pub fn cut(text: &str, width: usize) -> String {
+    match text.char_indices().nth(width) {
+        None => text.to_owned(),
+        Some(_) => {
+            let mut cut: String = text.chars().take(width.saturating_sub(1)).collect();
+            cut.push('…');
+            cut
+        }
+    }
+}
+
+/// As [`cut`], in the middle: names that begin alike differ at their ends.
+pub fn cut_middle(text: &str, width: usize) -> String {
+    let length = text.chars().count();
+    if length <= width {
+        return text.to_owned();
+    }
+    let before = width.saturating_sub(1) / 3;
+    let after = width.saturating_sub(1) - before;
+    let (start, end) = (text.chars().take(before), text.chars().skip(length - after));
+    start.chain(['…']).chain(end).collect()
+}
+
 /// A table whose columns are as wide as their widest cell; the first is set to the left, the others
 /// to the right.
 pub struct Table {
@@ -55,6 +79,13 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cut_name_keeps_its_end_and_a_cut_text_its_beginning() {
+        assert_eq!((cut("abcdef", 4).as_str(), cut("abcd", 4).as_str()), ("abc…", "abcd"));
+        assert_eq!(cut_middle("abcdefghij", 7), "ab…ghij");
+        assert_eq!((cut_middle("ab", 2).as_str(), cut_middle("abc", 1).as_str()), ("ab", "…"));
+    }
 
     #[test]
     fn columns_stand_below_each_other() {

@@ -49,6 +49,24 @@ pub fn clock(duration: Duration) -> String {
     }
 }
 
+/// `text` in one line: what moves a terminal's cursor is shown as `�`. Names and words come from strangers.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if is_harmless(c) { c } else { '\u{fffd}' }).collect()
+}
+
+/// As [`printable`], with its line breaks and tabs.
+pub fn printable_lines(text: &str) -> String {
+    text.chars()
+        .map(|c| if is_harmless(c) || "\n\t".contains(c) { c } else { '\u{fffd}' })
+        .collect()
+}
+
+/// Neither a control character nor one that turns the direction of what follows.
+fn is_harmless(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,6 @@ mod asyncapi;
 mod catalogue;
 mod create;
 mod json;
-mod known;
 mod schemas;
 mod strimzi;
 mod tables;
@@ -18,8 +17,9 @@ mod value_schemas;
 
 use clap::{Args, ValueEnum};
 
-use self::{catalogue::Catalogue, known::Ids, strimzi::Target};
+use self::{catalogue::Catalogue, strimzi::Target};
 use super::{ConfigFile, Context, Exit, print};
+use crate::service::examples as known;
 
 /// Show the topics of this configuration and what they contain, or create them
 ///
@@ -73,7 +73,8 @@ enum Format {
 
 pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
     let config = context.load(&options.file)?;
-    let ids = Ids { activity_types: &options.activity_types, munchkin_ids: &options.munchkin_ids };
+    let ids =
+        known::Ids { activity_types: &options.activity_types, munchkin_ids: &options.munchkin_ids };
     let catalogue = Catalogue::new(&config, &ids);
     let catalogue = catalogue.map_err(|problem| context.end("topics", problem, 2))?;
     let needs_names = options.create || options.format == Format::Strimzi;

@@ -1,23 +1,65 @@
-//! `admin`: where health and metrics are.
+//! `admin`: where health, metrics and the API are, and who may use it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::{
     Config,
-    leaf::ADDRESS,
+    leaf::{ADDRESS, FLAG},
     mistake::{Key, Mistakes},
     reading::{Reading, Section},
+    secret::Secret,
+    sources,
+    topics::TOPIC,
 };
 
-/// `admin`: health and metrics.
+/// `admin`: health, metrics and the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     pub address: SocketAddr,
+    /// Any of these lets its owner read, wherever that is not free, and change. Without one nothing can be changed.
+    pub tokens: Vec<Secret>,
+    /// Names beside IP addresses and `localhost` by which the listener may be called.
+    pub hosts: Vec<String>,
+    /// Whether the API shows bodies.
+    pub bodies: bool,
+    pub console: Console,
+    /// Where test deliveries end.
+    pub test_topic: String,
+}
+
+/// What the console may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Console {
+    Off,
+    /// It shows.
+    #[default]
+    Read,
+    /// It shows, replays, and sends test deliveries.
+    Replay,
+}
+
+impl Console {
+    pub const ALL: [Self; 3] = [Self::Off, Self::Read, Self::Replay];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Read => "read",
+            Self::Replay => "replay",
+        }
+    }
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { address: (Ipv4Addr::LOCALHOST, 9090).into() }
+        Self {
+            address: (Ipv4Addr::LOCALHOST, 9090).into(),
+            tokens: Vec::new(),
+            hosts: Vec::new(),
+            bodies: false,
+            console: Console::default(),
+            test_topic: "marketo.test".into(),
+        }
     }
 }
 
@@ -25,6 +67,14 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Admin {
     let mut admin = Admin::default();
     let mut section = reading.section(root, "admin");
     reading.set(&mut section, "address", &ADDRESS, &mut admin.address);
+    let tokens = reading.any_optional(&mut section, "tokens", sources::tokens);
+    let with_file = reading.with_file(&section.key.child("tokens"));
+    let tokens = tokens.flatten().unwrap_or_default();
+    admin.tokens = tokens.into_iter().map(with_file).collect();
+    admin.hosts = reading.list(&mut section, "hosts", Vec::new()).unwrap_or_default();
+    reading.set(&mut section, "bodies", &FLAG, &mut admin.bodies);
+    reading.set_choice(&mut section, "console", &Console::ALL, Console::as_str, &mut admin.console);
+    reading.set(&mut section, "test_topic", &TOPIC, &mut admin.test_topic);
     reading.end(section);
     admin
 }
@@ -37,5 +87,10 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     if deliveries.port() == admin.port() && admin.port() != 0 && same_ip {
         let problem = "has the port of listen.address";
         mistakes.at(&Key::new("admin.address"), problem, "Choose another port.");
+    }
+    let topics = &config.topics;
+    if [&topics.dead_letter, &topics.checkpoints].contains(&&config.admin.test_topic) {
+        let problem = "is topics.dead_letter or topics.checkpoints";
+        mistakes.at(&Key::new("admin.test_topic"), problem, "Choose another topic.");
     }
 }

@@ -68,10 +68,13 @@ pub(super) fn read(
         let value = value.map(reading.with_file(&key.child(name)));
         properties.extend(value.map(|value| (name.clone(), value)));
     }
-    let consistent = security::check(&mut reading.mistakes, &key, &names, &properties);
+    // What is wrong with the properties shall not have to wait for the servers.
+    let bootstrap_servers = bootstrap_servers.unwrap_or_else(|| "localhost:9092".into());
+    let written =
+        security::Written { names: &names, properties: &properties, servers: &bootstrap_servers };
+    let consistent = security::check(&mut reading.mistakes, &key, written);
     let kafka = Kafka {
-        // What is wrong with the properties shall not have to wait for the servers.
-        bootstrap_servers: bootstrap_servers.unwrap_or_else(|| "localhost:9092".into()),
+        bootstrap_servers,
         properties,
         queue_size: queue_size.unwrap_or(Kafka::QUEUE_SIZE),
         delivery,
@@ -153,8 +156,20 @@ pub(super) fn is_sensitive(name: &str) -> bool {
     ["password", "passphrase", "secret", "key", "jaas", "token", "pem", "credential", "oauthbearer"]
         .iter()
         .any(|word| name.contains(word))
-        && !["sasl.oauthbearer.method", "enable.sasl.oauthbearer.unsecure.jwt"].contains(&name)
+        && !OPEN.contains(&name)
 }
+
+/// Names that sound like a secret's.
+const OPEN: [&str; 8] = [
+    "enable.sasl.oauthbearer.unsecure.jwt",
+    "sasl.oauthbearer.audience",
+    "sasl.oauthbearer.client.credentials.client.id",
+    "sasl.oauthbearer.client.id",
+    "sasl.oauthbearer.grant.type",
+    "sasl.oauthbearer.method",
+    "sasl.oauthbearer.scope",
+    "sasl.oauthbearer.token.endpoint.url",
+];
 
 const TAKE_AWAY: &str = "Take it away.";
 

@@ -54,6 +54,10 @@ pub(super) fn settle(layer: &mut Layer, mistakes: &mut Mistakes) {
         let key = Key::of(&["oauth", "clients", name]);
         from_file(client, &key, "secrets_file", "secrets", one_a_line, files, mistakes);
     }
+    if let Some(admin) = table(values, &["admin"]) {
+        let key = Key::of(&["admin"]);
+        from_file(admin, &key, "tokens_file", "tokens", one_a_line, files, mistakes);
+    }
     let Some(sources) = table(values, &["sources"]) else { return };
     for (name, source) in sources {
         let Value::Dict(_, source) = source else { continue };

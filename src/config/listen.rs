@@ -33,6 +33,8 @@ pub struct Listen {
     pub body_budget: u64,
     /// How long the head of a request may take.
     pub header_timeout: Duration,
+    /// How long a connection may be idle on which a sender has shown who it is.
+    pub idle_timeout: Duration,
     /// How long a request may take in all, the sync of the spool included.
     pub request_timeout: Duration,
     /// Open connections at once.
@@ -56,6 +58,8 @@ impl Default for Listen {
             // Marketo waits 20 s, Adobe 10 s with the connection's set-up included. A sender that
             // has hung up learns nothing from an answer, so ours comes before the shorter of both.
             request_timeout: Duration::from_secs(8),
+            // Marketo pushes every two seconds; most load balancers keep theirs for a minute.
+            idle_timeout: Duration::from_secs(75),
             connections: 1000,
             header_limit: 32 * 1024,
             trusted_proxies: Vec::new(),
@@ -73,6 +77,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Listen {
     reading.set(s, "body_limit_inflated", &SIZE, &mut listen.body_limit_inflated);
     reading.set(s, "body_budget", &SIZE, &mut listen.body_budget);
     reading.set(s, "header_timeout", &NONZERO_DURATION, &mut listen.header_timeout);
+    reading.set(s, "idle_timeout", &NONZERO_DURATION, &mut listen.idle_timeout);
     reading.set(s, "request_timeout", &NONZERO_DURATION, &mut listen.request_timeout);
     reading.set(s, "connections", &COUNT, &mut listen.connections);
     let mut header_limit = listen.header_limit as u64;

@@ -4,8 +4,8 @@
 
 use super::{
     Config, OfMachine, Questions, admin, adobe, deduplicate, forward, kafka, listen, log,
-    mistake::Mistakes, oauth, quarantine, reading::Reading, shutdown, sources, spool, tls, topics,
-    traces::Traces, values, volume,
+    mistake::Mistakes, oauth, pushed_metrics::PushedMetrics, quarantine, reading::Reading,
+    shutdown, sources, spool, tls, topics, traces::Traces, values, volume,
 };
 
 /// Every section is read in any case, for the sake of its own mistakes, and what could not be read counts
@@ -31,7 +31,9 @@ pub(super) fn read(
     let log = log::read(reading, &mut root).unwrap_or_default();
     reading.end(root);
     reading.report_unknown();
+    // Read from variables of their own (`config.rs`).
     let traces = Traces::Off;
+    let pushed_metrics = PushedMetrics::Off;
     let mut config = Config {
         listen,
         admin,
@@ -48,6 +50,7 @@ pub(super) fn read(
         shutdown,
         log,
         traces,
+        pushed_metrics,
     };
     spool::complete(&mut config);
     combinations(&config, reading, questions, machine);

@@ -3,7 +3,7 @@
 use super::mistake::Key;
 
 /// The nearest of `known`, if any is near enough to be worth a guess.
-pub(super) fn nearest<'a>(unknown: &Key, known: &'a [Key]) -> Option<&'a Key> {
+pub fn nearest<'a>(unknown: &Key, known: &'a [Key]) -> Option<&'a Key> {
     let written = flat(unknown);
     // One underscore where two were due, or a dot where an underscore was due.
     if let Some(key) = known.iter().find(|key| flat(key) == written) {

@@ -12,12 +12,15 @@ use super::{
     oauth::{self, OAuth},
     registry::{Credentials, SchemaRegistry},
     secret::Secret,
-    security, sources,
+    security,
+    sources::{self, HeaderScheme},
 };
 
-/// The tokens in `file`.
-pub fn tokens(file: &Path) -> Result<Vec<Secret>, String> {
-    list(file, sources::tokens)
+/// The tokens in `file`, of a source that takes them behind `scheme`.
+pub fn tokens(file: &Path, scheme: HeaderScheme) -> Result<Vec<Secret>, String> {
+    let tokens = list(file, sources::tokens)?;
+    sources::carried(&tokens, scheme).map_err(|(problem, _)| which(file, &problem))?;
+    Ok(tokens)
 }
 
 /// `oauth` with those secrets that are in files as they are there now.

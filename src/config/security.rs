@@ -9,31 +9,46 @@ use std::{
 };
 
 use super::{
-    Kafka,
+    Kafka, login,
     mistake::{Key, Mistakes},
     secret::Secret,
 };
 
 type Properties = BTreeMap<String, Secret>;
 
-const MECHANISMS: &str = "Write SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN.";
-const OTHERS: &str = "Use sasl.mechanism SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN, or certificates.";
+const MECHANISMS: &str = "Write SCRAM-SHA-512, SCRAM-SHA-256, PLAIN, OAUTHBEARER or AWS_MSK_IAM.";
+const OTHERS: &str = "Use sasl.mechanism SCRAM-SHA-512, SCRAM-SHA-256, PLAIN, OAUTHBEARER or AWS_MSK_IAM, or \
+                      certificates; a build with `--features gssapi` has Kerberos.";
+const CREDENTIALS_ALONE: &str =
+    "Use client credentials: sasl.oauthbearer.client.id and client.secret.";
+
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+
+/// What is in the section, by name and by value, and whom it is for.
+#[derive(Clone, Copy)]
+pub(super) struct Written<'a> {
+    /// Those that are here and not among `properties` were reported.
+    pub names: &'a [String],
+    pub properties: &'a Properties,
+    pub servers: &'a str,
+}
 
 /// Says whether all is well.
-///
-/// Properties that are among `written` and not among `properties` were reported.
-pub(super) fn check(
-    mistakes: &mut Mistakes,
-    key: &Key,
-    written: &[String],
-    properties: &Properties,
-) -> bool {
+pub(super) fn check(mistakes: &mut Mistakes, key: &Key, written: Written<'_>) -> bool {
     let before = mistakes.len();
-    let mut found = Found { mistakes, key, written, properties };
-    found.lacking("no OIDC (it would need libcurl)", &is_oidc);
-    found.lacking("no Kerberos (GSSAPI)", &is_kerberos);
+    let Written { names, properties, servers } = written;
+    let mut found = Found { mistakes, key, written: names, properties, servers };
+    found.lacking(
+        "no other grant of OpenID than client credentials",
+        &is_other_grant,
+        CREDENTIALS_ALONE,
+    );
+    if !cfg!(feature = "gssapi") {
+        found.lacking("no Kerberos (GSSAPI)", &is_kerberos, OTHERS);
+    }
     found.mechanism();
     found.unused();
+    found.providers();
     mistakes.len() == before
 }
 
@@ -42,6 +57,7 @@ struct Found<'a> {
     key: &'a Key,
     written: &'a [String],
     properties: &'a Properties,
+    servers: &'a str,
 }
 
 impl<'a> Found<'a> {
@@ -62,7 +78,7 @@ impl<'a> Found<'a> {
     }
 
     /// What this build lacks comes once, however many properties are about it.
-    fn lacking(&mut self, what: &str, is_about_it: &dyn Fn(&str, &str) -> bool) {
+    fn lacking(&mut self, what: &str, is_about_it: &dyn Fn(&str, &str) -> bool, remedy: &str) {
         let about_it = |(name, value): (&String, &Secret)| {
             is_about_it(name, value.expose()).then(|| name.clone())
         };
@@ -72,7 +88,7 @@ impl<'a> Found<'a> {
             [] => String::new(),
             others => format!("; so are {}", others.join(", ")),
         };
-        self.wrong(first, format!("is not supported: this build has {what}{others}"), OTHERS);
+        self.wrong(first, format!("is not supported: this build has {what}{others}"), remedy);
     }
 
     fn with_sasl(&self) -> bool {
@@ -88,6 +104,7 @@ impl<'a> Found<'a> {
         let given: Vec<_> =
             names.iter().filter_map(|name| Some((*name, self.get(name)?))).collect();
         match given[..] {
+            [] if cfg!(feature = "gssapi") => {}
             [] if self.with_sasl() && !self.lacks_any() => {
                 let problem = "is missing: the default, GSSAPI (Kerberos), is not in this build";
                 self.wrong("sasl.mechanism", problem, MECHANISMS);
@@ -97,18 +114,12 @@ impl<'a> Found<'a> {
             [(_, mechanism @ ("PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512"))] => {
                 self.credentials(mechanism);
             }
+            [(_, "OAUTHBEARER")] => self.tokens(),
+            [(name, login::MSK_IAM)] => self.msk(name),
+            [(_, mechanism)] if mechanism.eq_ignore_ascii_case("GSSAPI") => {}
             [(name, mechanism)] => {
-                if !is_known_to_be_lacking(mechanism) {
-                    let problem = format!("is `{mechanism}`, which librdkafka does not support");
-                    self.wrong(name, problem, MECHANISMS);
-                } else if mechanism == "OAUTHBEARER" && !self.lacks_any() {
-                    let problem = "is refused: OAUTHBEARER gets its tokens by OIDC, which this \
-                                   build has not (it would need libcurl)";
-                    let unsecured = self.is("enable.sasl.oauthbearer.unsecure.jwt", "true");
-                    if !unsecured {
-                        self.wrong(name, problem, MECHANISMS);
-                    }
-                }
+                let problem = format!("is `{mechanism}`, which is no mechanism of this program's");
+                self.wrong(name, problem, MECHANISMS);
             }
             _ => {
                 let problem = "is given twice, as sasl.mechanism and as sasl.mechanisms";
@@ -126,10 +137,149 @@ impl<'a> Found<'a> {
         }
     }
 
+    /// Of OAUTHBEARER.
+    fn tokens(&mut self) {
+        // The library makes these tokens itself, for tests.
+        if self.is("enable.sasl.oauthbearer.unsecure.jwt", "true") || self.lacks_any() {
+            return;
+        }
+        if let Some(method) =
+            self.get(login::METHOD).filter(|method| !method.eq_ignore_ascii_case("oidc"))
+        {
+            let problem = format!("is `{method}`, and tokens come from an OpenID provider");
+            self.wrong(login::METHOD, problem, "Write oidc, or take it away.");
+        }
+        for (name, what) in [
+            (login::TOKEN_URL, "the address that gives tokens"),
+            (login::CLIENT_ID, "who this service is for the provider"),
+            (login::CLIENT_SECRET, "the secret of the client"),
+        ] {
+            let aliases = login::ALIASES.iter().filter(|(_, meant)| *meant == name);
+            let mut names = aliases.map(|(alias, _)| *alias).chain([name]);
+            if self.with_sasl() && !names.any(|name| self.properties.contains_key(name)) {
+                let problem = format!("is missing; OAUTHBEARER requires it: {what}");
+                self.wrong(name, problem, "Set it, or put it into a file (…_FILE).");
+            }
+        }
+        if let Some(Err(problem)) = self.get(login::TOKEN_URL).map(login::token_url) {
+            let remedy = "Write the provider's https address; http is for this machine alone.";
+            self.wrong(login::TOKEN_URL, format!("is {problem}"), remedy);
+        }
+        if let Some(Err(problem)) = self.get(login::EXTENSIONS).map(login::extensions) {
+            let remedy = "Write name=value, several with commas, as in \
+                          `logicalCluster=lkc-1,identityPoolId=pool-1`.";
+            self.wrong(login::EXTENSIONS, problem, remedy);
+        }
+        if let Some(file) = self.get(login::CA_FILE) {
+            let problem = match std::fs::read_to_string(file) {
+                Err(error) => Some(format!("names `{file}`, which can't be read: {error}")),
+                Ok(text) if !text.contains(CERTIFICATE) => {
+                    Some(format!("names `{file}`, which holds no certificate in PEM"))
+                }
+                Ok(_) => None,
+            };
+            if let Some(problem) = problem {
+                let remedy =
+                    "Name a file with the certificate of the authority that signs the provider's.";
+                self.wrong(login::CA_FILE, problem, remedy);
+            }
+        }
+        let both = [login::CA_FILE, login::CA_PEM];
+        if both.iter().all(|name| self.properties.contains_key(*name)) {
+            self.wrong(login::CA_PEM, "is given beside https.ca.location", "Keep one of them.");
+        }
+        for (alias, name) in login::ALIASES {
+            if [alias, name].iter().all(|name| self.properties.contains_key(*name)) {
+                self.wrong(
+                    alias,
+                    format!("is given beside {name}, its other name"),
+                    "Keep one of them.",
+                );
+            }
+        }
+        self.useless_token(&[login::TOKEN_URL, login::CLIENT_SECRET]);
+    }
+
+    /// Of Amazon MSK.
+    fn msk(&mut self, mechanism: &str) {
+        match self.get(login::REGION) {
+            Some(region) if !login::is_region(region) => {
+                let problem = format!("is `{region}`, which is no region of AWS");
+                self.wrong(login::REGION, problem, "Write the cluster's region, as in eu-west-1.");
+            }
+            None if login::region_of(self.servers).is_none() => {
+                let problem = "is missing; AWS_MSK_IAM requires it, since kafka.bootstrap_servers are no \
+                               names of MSK's, which say the region";
+                self.wrong(login::REGION, problem, "Write the cluster's region, as in eu-west-1.");
+            }
+            _ => {}
+        }
+        if self.is("security.protocol", "SASL_PLAINTEXT") {
+            let problem = "is SASL_PLAINTEXT, and MSK takes IAM's tokens over TLS alone";
+            self.wrong(
+                "security.protocol",
+                problem,
+                "Write SASL_SSL; the port is 9098 (9198 from outside).",
+            );
+        } else if !self.with_sasl() {
+            self.useless_token(&[mechanism]);
+        }
+    }
+
+    /// Reports properties of a token login that the protocol makes no use of.
+    fn useless_token(&mut self, names: &[&str]) {
+        let protocol = self.get("security.protocol").map(str::to_uppercase);
+        if self.with_sasl() || protocol.as_deref().is_some_and(|protocol| !is_protocol(protocol)) {
+            return;
+        }
+        let protocol = protocol.unwrap_or_else(|| "not set (so it is PLAINTEXT)".to_owned());
+        if let Some(name) = names.iter().find(|name| self.properties.contains_key(**name)) {
+            let problem = format!("is set, but security.protocol is {protocol}: no token is used");
+            self.wrong(name, problem, "Set security.protocol to SASL_SSL, or take it away.");
+        }
+    }
+
+    /// Properties of another mechanism's tokens.
+    fn unused_tokens(&mut self) {
+        let mechanism = self.get("sasl.mechanism").or_else(|| self.get("sasl.mechanisms"));
+        let mechanism = mechanism.unwrap_or("not set").to_owned();
+        let unused: &[&str] = match mechanism.as_str() {
+            "OAUTHBEARER" => &[login::REGION],
+            login::MSK_IAM => &login::OF_OIDC,
+            _ => &[&login::OF_OIDC[..], &[login::REGION]].concat(),
+        };
+        let found = self.properties.keys().find(|name| unused.contains(&login::canonical(name)));
+        if let Some(name) = found.cloned() {
+            let problem = format!("is set, but sasl.mechanism is {mechanism}: it is not used");
+            let needed = if name == login::REGION { login::MSK_IAM } else { "OAUTHBEARER" };
+            self.wrong(
+                &name,
+                problem,
+                &format!("Set sasl.mechanism to {needed}, or take it away."),
+            );
+        }
+    }
+
+    /// Modules of OpenSSL that a program with an OpenSSL of its own can't load.
+    fn providers(&mut self) {
+        let wanted = self.get("ssl.providers").unwrap_or_default();
+        let is_fips =
+            wanted.split(',').any(|provider| provider.trim().eq_ignore_ascii_case("fips"));
+        if is_fips && cfg!(feature = "openssl-vendored") {
+            let problem = "asks for `fips`, a module of OpenSSL that has to be installed and validated on this \
+                           machine, and this build has an OpenSSL of its own that loads no modules";
+            let remedy = "Take it away, or build with `--no-default-features` on a system whose OpenSSL has \
+                          the module (the part of this program that receives deliveries uses AWS-LC, not in \
+                          its FIPS mode).";
+            self.wrong("ssl.providers", problem, remedy);
+        }
+    }
+
     /// Whether something that this build lacks was reported.
     fn lacks_any(&self) -> bool {
         let lacks = |(name, value): (&String, &Secret)| {
-            is_oidc(name, value.expose()) || is_kerberos(name, value.expose())
+            is_other_grant(name, value.expose())
+                || !cfg!(feature = "gssapi") && is_kerberos(name, value.expose())
         };
         self.properties.iter().any(lacks)
     }
@@ -137,18 +287,25 @@ impl<'a> Found<'a> {
     /// Credentials, certificates and authorities that the protocol makes no use of: the operator who wrote them
     /// believes that the connection is protected.
     fn unused(&mut self) {
+        if !self.lacks_any() {
+            self.unused_tokens();
+        }
         let protocol = match self.get("security.protocol") {
             // What is wrong with another one, the library says.
             Some(protocol) if !is_protocol(protocol) => return,
             Some(protocol) => format!("security.protocol is {}", protocol.to_uppercase()),
             None => "security.protocol is not set (so it is PLAINTEXT)".to_owned(),
         };
-        let sasl = ["sasl.username", "sasl.password"];
+        let sasl = ["sasl.password", "sasl.mechanism", "sasl.mechanisms", "sasl.username"];
         let tls = ["ssl.ca.location", "ssl.certificate.location", "ssl.keystore.location"];
-        if !self.with_sasl() && sasl.iter().all(|name| self.properties.contains_key(*name)) {
+        if !self.with_sasl()
+            && let Some(name) = sasl.iter().find(|name| self.properties.contains_key(**name))
+            // This build has none of these, which is reported.
+            && !self.lacks_any()
+        {
             let problem = format!("is set, but {protocol}: no password is used");
             let remedy = "Set security.protocol to SASL_SSL (or SASL_PLAINTEXT), or take it away.";
-            self.wrong("sasl.password", problem, remedy);
+            self.wrong(name, problem, remedy);
         }
         if !self.with_tls()
             && let Some(name) = tls.iter().find(|name| self.properties.contains_key(**name))
@@ -164,16 +321,10 @@ fn is_protocol(name: &str) -> bool {
     all.iter().any(|one| one.eq_ignore_ascii_case(name))
 }
 
-fn is_known_to_be_lacking(mechanism: &str) -> bool {
-    mechanism == "OAUTHBEARER" || mechanism.eq_ignore_ascii_case("GSSAPI")
-}
-
-fn is_oidc(name: &str, value: &str) -> bool {
+fn is_other_grant(name: &str, value: &str) -> bool {
     let rest = name.strip_prefix("sasl.oauthbearer.").unwrap_or_default();
-    let of_oidc = ["client.", "scope", "extensions", "token.", "grant.", "assertion", "metadata."];
-    of_oidc.iter().any(|prefix| rest.starts_with(prefix))
-        || name.starts_with("https.ca.")
-        || rest == "method" && value.eq_ignore_ascii_case("oidc")
+    ["assertion.", "metadata."].iter().any(|prefix| rest.starts_with(prefix))
+        || name == login::GRANT && !value.eq_ignore_ascii_case("client_credentials")
 }
 
 fn is_kerberos(name: &str, value: &str) -> bool {

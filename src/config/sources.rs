@@ -181,6 +181,9 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
         reading.mistakes.at(&key.child("tokens"), problem, "Set it, or take the journal away.");
     }
     let header_scheme = header_scheme?;
+    if let Some(Err((problem, remedy))) = tokens.as_ref().map(|it| carried(it, header_scheme)) {
+        reading.mistakes.at(&key.child("tokens"), problem, remedy);
+    }
     let tokens = tokens.map(|tokens| tokens.into_iter().map(with_file).collect());
     let tokens = tokens.map(|tokens| TokenAuth { tokens, header_scheme, query_parameter });
     Some(SourceConfig {
@@ -220,6 +223,35 @@ pub(super) fn tokens(value: &Value) -> Result<(Vec<Secret>, String), (String, St
     }
     let shown = vec![HIDDEN; tokens.len()].join(", ");
     Ok((tokens, format!("[{shown}]")))
+}
+
+/// Whether a header with `scheme` can carry each of the tokens: the scheme is no part of them. Neither text quotes a
+/// token.
+pub(super) fn carried(tokens: &[Secret], scheme: HeaderScheme) -> Result<(), (String, String)> {
+    let word = scheme.as_str();
+    if scheme == HeaderScheme::Bare {
+        return Ok(());
+    }
+    for token in tokens.iter().map(Secret::expose) {
+        let first = token.split(char::is_whitespace).next().unwrap_or_default();
+        if first.len() == token.len() {
+            continue;
+        }
+        if HeaderScheme::ALL.iter().any(|it| it.as_str().eq_ignore_ascii_case(first)) {
+            return Err((
+                format!("holds a token that begins with `{first} `, the scheme of the header"),
+                "Write what follows it alone; header_scheme says which scheme comes before it."
+                    .into(),
+            ));
+        }
+        return Err((
+            format!("holds a token with white space in it, which no header with {word} carries"),
+            "Write one token a line, without the white space. With `header_scheme = \"bare\"` a token is the \
+             whole header."
+                .into(),
+        ));
+    }
+    Ok(())
 }
 
 /// The limits of sources, against those of all.

@@ -63,7 +63,7 @@ impl Default for Topics {
     }
 }
 
-const TOPIC: Kind<String> = Kind {
+pub(super) const TOPIC: Kind<String> = Kind {
     parse: |text| match is_topic_name(text) {
         true => Ok(text.into()),
         false => Err("which is no name of a topic".into()),

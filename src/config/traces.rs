@@ -7,6 +7,8 @@ use std::{ffi::OsString, fmt};
 
 use reqwest::Url;
 
+use super::telemetry::Variables;
+
 /// What the environment says of traces.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum Traces {
@@ -30,50 +32,28 @@ impl fmt::Debug for Traces {
     }
 }
 
-const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
-const COMPRESSIONS: [&str; 2] =
-    ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"];
-
 pub(super) fn read(environment: &[(OsString, OsString)]) -> Traces {
-    // An empty variable is none, says OpenTelemetry's specification.
-    let value = |name: &str| {
-        let found = environment.iter().find(|(n, _)| n == name)?;
-        found.1.to_str().map(str::trim).filter(|value| !value.is_empty())
-    };
-    let is = |name, what: &str| value(name).is_some_and(|v| v.eq_ignore_ascii_case(what));
-    if is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none") {
+    let variables = Variables(environment);
+    if variables.is("OTEL_SDK_DISABLED", "true") || variables.is("OTEL_TRACES_EXPORTER", "none") {
         return Traces::Off;
     }
-    let (name, url) = match (value(TRACES_ENDPOINT), value(ENDPOINT)) {
-        (Some(url), _) => (TRACES_ENDPOINT, url.to_owned()),
-        (None, Some(url)) => (ENDPOINT, format!("{}/v1/traces", url.trim_end_matches('/'))),
-        (None, None) => return Traces::Off,
-    };
-    // Said of all signals, it may be meant for another program.
-    if let Some(name) = PROTOCOLS.into_iter().find(|name| value(name).is_some())
-        && !is(name, "http/protobuf")
-    {
-        return Traces::Unusable(format!(
-            "{name} is not `http/protobuf`, the only supported value"
-        ));
-    }
-    if let Some(name) = COMPRESSIONS.into_iter().find(|name| value(name).is_some())
-        && !is(name, "none")
-    {
-        return Traces::Unusable(format!("{name} is not `none`, the only supported value"));
-    }
-    match url.parse::<Url>() {
-        Ok(url) if url.has_host() && ["http", "https"].contains(&url.scheme()) => Traces::To(url),
-        // Not the text: it may hold a password.
-        _ => Traces::Unusable(format!("{name} is not an http or https URL")),
+    match variables.endpoint("TRACES", "v1/traces") {
+        Ok(None) => Traces::Off,
+        Ok(Some(url)) => Traces::To(url),
+        Err(why) => Traces::Unusable(why),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    const PROTOCOLS: [&str; 2] =
+        ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+    const COMPRESSIONS: [&str; 2] =
+        ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"];
 
     fn of(variables: &[(&str, &str)]) -> Traces {
         let variables: Vec<_> = variables.iter().map(|(n, v)| (n.into(), v.into())).collect();

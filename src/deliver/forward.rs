@@ -38,10 +38,12 @@ mod guarantee;
 mod held;
 mod lane;
 mod lanes;
+mod latency;
 mod link;
 mod out;
 mod outcomes;
 mod pace;
+mod pauses;
 mod read;
 mod refusal;
 mod refuse;
@@ -178,6 +180,8 @@ impl ForwardError {
     }
 }
 
+type Result<T, E = ForwardError> = std::result::Result<T, E>;
+
 /// Forwards one spool through one sink.
 pub struct Forwarder<S> {
     source: Source,
@@ -262,7 +266,7 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// One round of work. Waits at most `patience` for the sink when there is nothing else to do.
-    pub fn step(&mut self, now: Now, patience: Duration) -> Result<Progress, ForwardError> {
+    pub fn step(&mut self, now: Now, patience: Duration) -> Result<Progress> {
         let worked = self.work(now, patience);
         // Also when something is in the way: what was settled before frees space on the disk.
         let saved = self.save_when_due(now);
@@ -272,7 +276,7 @@ impl<S: Sink> Forwarder<S> {
         Ok(progress)
     }
 
-    fn work(&mut self, now: Now, patience: Duration) -> Result<Progress, ForwardError> {
+    fn work(&mut self, now: Now, patience: Duration) -> Result<Progress> {
         self.dead_letters.look_up_topic(&mut self.out);
         let settled = self.settle(now, patience)?;
         let (guarantee, mut owners) = self.split();
@@ -289,7 +293,7 @@ impl<S: Sink> Forwarder<S> {
 
     /// Like [`Forwarder::step`], but takes nothing new: for a stop. `true` when nothing is on its
     /// way any more.
-    pub fn finish(&mut self, now: Now, patience: Duration) -> Result<bool, ForwardError> {
+    pub fn finish(&mut self, now: Now, patience: Duration) -> Result<bool> {
         let settled = self.settle(now, patience);
         let saved = self.save_when_due(now);
         settled?;
@@ -305,12 +309,12 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// Brings the checkpoint on the disk up to what is delivered.
-    pub fn save_checkpoint(&mut self, now: Now) -> Result<(), ForwardError> {
+    pub fn save_checkpoint(&mut self, now: Now) -> Result<()> {
         let (guarantee, mut owners) = self.split();
         guarantee.save(&mut owners, now)
     }
 
-    fn save_when_due(&mut self, now: Now) -> Result<(), ForwardError> {
+    fn save_when_due(&mut self, now: Now) -> Result<()> {
         if self.saved.is_due(now) { self.save_checkpoint(now) } else { Ok(()) }
     }
 

@@ -18,12 +18,11 @@ pub mod moment;
 pub mod oauth;
 pub mod proof;
 pub mod public_keys;
+pub mod reason;
 mod refresh;
 pub mod token;
 mod turns;
 pub mod validation;
-
-use std::fmt;
 
 use http::request::Parts;
 
@@ -32,9 +31,10 @@ use self::{
     caller::Caller,
     certificate::{Certificate, Presented},
     moment::Moment,
-    oauth::{OAuth, flaw::Flaw},
+    oauth::OAuth,
     proof::KnownTo,
-    token::Tokens,
+    reason::{Reason, Why},
+    token::{Neighbours, Tokens},
 };
 
 pub use proof::Proof;
@@ -46,6 +46,8 @@ pub struct Gate {
     pub certificate: Option<Certificate>,
     pub signature: Option<AdobeSignature>,
     pub oauth: Option<OAuth>,
+    /// The tokens of the other sources, to tell operators that a sender has the wrong address.
+    pub neighbours: Neighbours,
 }
 
 /// What the head of a request has settled.
@@ -61,27 +63,38 @@ pub enum Admission {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Whoever sent this is nobody that the source knows. `challenge` is for `WWW-Authenticate`.
-    #[error("bad credentials")]
-    BadCredentials { challenge: &'static str },
+    #[error("bad credentials: {}", why.detail)]
+    BadCredentials { challenge: &'static str, why: Why },
     /// A bearer token is no good.
-    #[error("bad token: {flaw}")]
-    BadToken { flaw: Flaw },
-    /// Nobody can tell at the moment. `reason` is for a person and holds no secret.
-    #[error("credentials cannot be checked now: {reason}")]
-    Undecided { reason: String },
+    #[error("bad token: {}", why.detail)]
+    BadToken { why: Why },
+    /// The credentials cannot be checked at the moment: the fault is ours or passes.
+    #[error("credentials cannot be checked now: {}", why.detail)]
+    Undecided { why: Why },
 }
 
 impl Refusal {
-    fn undecided(reason: &impl fmt::Display) -> Self {
-        Self::Undecided { reason: reason.to_string() }
+    fn undecided(reason: Reason, detail: impl Into<String>) -> Self {
+        Self::Undecided { why: Why::new(reason, detail) }
     }
 
     /// What two ways come to that both refuse. While one of them can't tell, nobody is refused for
     /// good.
     fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Undecided { why }, _) | (_, Self::Undecided { why }) => Self::Undecided { why },
+            (before, Self::BadCredentials { challenge, why }) => {
+                Self::BadCredentials { challenge, why: before.why().or(why) }
+            }
+            (before, Self::BadToken { why }) => Self::BadToken { why: before.why().or(why) },
+        }
+    }
+
+    fn why(self) -> Why {
         match self {
-            Self::Undecided { .. } => self,
-            _ => other,
+            Self::BadCredentials { why, .. } | Self::BadToken { why } | Self::Undecided { why } => {
+                why
+            }
         }
     }
 }
@@ -91,16 +104,18 @@ impl Gate {
     pub async fn admit(&self, head: &Parts) -> Result<Admission, Refusal> {
         let (caller, now) = (head.extensions.get::<Caller>().copied(), Moment::now());
         let caller = caller.unwrap_or_default();
+        let presented = head.extensions.get::<Presented>();
         if let Some(certificate) = &self.certificate
-            && let Some(proof) = certificate.authenticate(head.extensions.get::<Presented>())
+            && let Some(proof) = certificate.authenticate(presented)
         {
             return Ok(Admission::Proven(proof));
         }
-        let mut refusal = Refusal::BadCredentials { challenge: "Bearer realm=\"millrace\"" };
+        let refused = |challenge, why| Refusal::BadCredentials { challenge, why };
+        let mut refusal = refused(CHALLENGE, self.without_certificate(presented));
         if let Some(tokens) = &self.tokens {
-            match tokens.authenticate(&head.headers, head.uri.query()) {
-                Some(proof) => return Ok(Admission::Proven(proof)),
-                None => refusal = Refusal::BadCredentials { challenge: tokens.challenge() },
+            match tokens.authenticate(&head.headers, head.uri.query(), &self.neighbours) {
+                Ok(proof) => return Ok(Admission::Proven(proof)),
+                Err(why) => refusal = refusal.or(refused(tokens.challenge(), why)),
             }
         }
         if let Some(oauth) = &self.oauth {
@@ -117,7 +132,21 @@ impl Gate {
         }
         Err(refusal)
     }
+
+    /// Why the certificate of the connection, or the lack of one, opens nothing here.
+    fn without_certificate(&self, presented: Option<&Presented>) -> Why {
+        match (&self.certificate, presented) {
+            (Some(_), Some(_)) => {
+                Why::new(Reason::CertificateName, "no name of the client certificate is accepted")
+            }
+            (Some(_), None) => Why::new(Reason::NoCertificate, "no client certificate"),
+            (None, _) => Why::new(Reason::NoCertificate, ""),
+        }
+    }
 }
+
+/// Where no way in has another one.
+const CHALLENGE: &str = "Bearer realm=\"millrace\"";
 
 #[cfg(test)]
 mod tests {
@@ -125,10 +154,11 @@ mod tests {
 
     #[test]
     fn a_way_that_can_not_tell_is_not_outvoted_by_one_that_refuses() {
-        let undecided = Refusal::Undecided { reason: "the provider is down".into() };
-        let refused = Refusal::BadCredentials { challenge: "Bearer" };
+        let undecided = Refusal::undecided(Reason::ProviderUnavailable, "the provider is down");
+        let why = Why::new(Reason::NoAuthorization, "no header");
+        let refused = Refusal::BadCredentials { challenge: "Bearer", why };
         assert_eq!(undecided.clone().or(refused.clone()), undecided);
         assert_eq!(refused.clone().or(undecided.clone()), undecided);
-        assert_eq!(refused.clone().or(refused.clone()), refused);
+        assert!(matches!(refused.clone().or(refused), Refusal::BadCredentials { .. }));
     }
 }

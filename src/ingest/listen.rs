@@ -38,10 +38,6 @@ pub mod shares;
 pub mod tls;
 mod wire;
 
-/// How long a sender that has authenticated may leave its connection idle. Marketo pushes every two
-/// seconds; load balancers keep theirs for a minute.
-const IDLE: Duration = Duration::from_secs(75);
-
 /// Sockets that a listener with this limit of connections may have at once: those that have to end come
 /// on top.
 pub fn sockets(connections: usize) -> usize {
@@ -59,7 +55,16 @@ pub type Answer = http_body_util::Full<bytes::Bytes>;
 
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Answer>> + Send;
+    /// What an answer's body is made of: [`Answer`], where all of it is there at once.
+    type Body: hyper::body::Body<Data = bytes::Bytes, Error = std::convert::Infallible>
+        + From<Answer>
+        + Send
+        + 'static;
+
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// How many sources share the connections and bodies.
     fn sources(&self) -> usize;
@@ -76,12 +81,13 @@ pub async fn serve<H: Handler>(
     shutdown: Shutdown,
 ) {
     let rules = Rules {
-        patience: Patience { header_timeout: config.header_timeout, idle: IDLE },
+        patience: Patience { header_timeout: config.header_timeout, idle: config.idle_timeout },
         connections: config.connections,
         header_limit: config.header_limit,
         close_within: config.request_timeout + Duration::from_secs(1),
         until: Phase::Closing,
         tls,
+        to_senders: true,
     };
     accept(listener, rules, handler, Report::new("deliveries", &metrics), shutdown).await;
 }

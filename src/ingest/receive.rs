@@ -67,6 +67,7 @@ pub struct Receiver {
     proxies: Proxies,
     token_requests: Option<TokenRequests>,
     traces: Traces,
+    is_ready: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Receiver {
@@ -80,20 +81,30 @@ impl Receiver {
             (source.name.clone(), Sharing { source, party: Party::source(number), metrics })
         });
         let sources: HashMap<_, _> = numbered.collect();
+        let budget = i64::try_from(config.body_budget).unwrap_or(i64::MAX);
+        metrics.body_budget_bytes.set(budget);
         Self {
-            limits: Limits::shared(config, sources.len()),
+            limits: Limits::shared(config, sources.len(), &metrics.body_budget_used_bytes),
             sources,
             request_timeout: config.request_timeout,
             report: Report::new("deliveries", metrics),
             proxies: Proxies::new(&config.trusted_proxies),
             token_requests: None,
             traces: Traces::default(),
+            is_ready: Box::new(|| true),
         }
+    }
+
+    /// The same, which tells load balancers what `is_ready` says. Asked on each of their requests, so it must
+    /// be quick.
+    pub fn telling(self, is_ready: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { is_ready: Box::new(is_ready), ..self }
     }
 
     /// The same, which gives out tokens as well.
     pub fn with_token_endpoint(self, endpoint: Option<TokenEndpoint>) -> Self {
-        Self { token_requests: endpoint.map(TokenRequests::new), ..self }
+        let token_requests = endpoint.map(|endpoint| TokenRequests::new(endpoint, &self.limits));
+        Self { token_requests, ..self }
     }
 
     /// The same, which makes spans.
@@ -167,6 +178,10 @@ impl Receiver {
         Ok((source, intent))
     }
 
+    fn health(&self) -> Outcome {
+        if (self.is_ready)() { Outcome::Ready } else { Outcome::NotReady }
+    }
+
     /// The answer of a source, and where the delivery is if it was stored.
     async fn ask(
         &self,
@@ -206,6 +221,8 @@ fn keep(head: &Parts, party: Party) {
 }
 
 impl Handler for Receiver {
+    type Body = Answer;
+
     fn sources(&self) -> usize {
         self.sources.len()
     }
@@ -213,6 +230,12 @@ impl Handler for Receiver {
     async fn answer(&self, mut request: Request<Incoming>) -> Response<Answer> {
         let peer = request.extensions().get::<Peer>();
         let client = peer.map(|peer| self.proxies.client(*peer, request.headers()));
+        if peer.is_some_and(|peer| self.proxies.are_at(*peer))
+            && let Some(connection) = request.extensions().get::<Arc<Activity>>()
+        {
+            // It keeps connections for whatever comes next, so this one is not a stranger's.
+            connection.prove();
+        }
         let caller = Caller { address: client, connection: connection(&request) };
         request.extensions_mut().insert(caller);
         if let Some(tokens) = self.token_requests.as_ref().filter(|it| it.are_at(&request)) {
@@ -221,6 +244,7 @@ impl Handler for Receiver {
         let version = request.version();
         let ids = Ids::of(request.headers(), client);
         let (outcome, stored_at) = match self.route(&request) {
+            _ if path::is_health(&request) => (self.health(), None),
             Ok((sharing, intent)) => self.ask(sharing, intent, request, &ids).await,
             Err(outcome) => {
                 let path = path::named(request.uri().path());

@@ -4,12 +4,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rdkafka::{ClientConfig, producer::BaseProducer};
+use rdkafka::ClientConfig;
+
+use crate::config;
 
 use super::{
     by_name::{self, Patience},
     cluster::Cluster,
-    context::Asking,
+    context::ready,
 };
 
 /// A name with more dots and underscores has too many neighbours to ask about each.
@@ -17,9 +19,9 @@ const MOST: u32 = 6;
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// What to say of `topic`, which was refused as an invalid name.
-pub(super) fn describe(client: &ClientConfig, topic: &str) -> String {
+pub(super) fn describe(kafka: &config::Kafka, client: &ClientConfig, topic: &str) -> String {
     let what = format!("cannot create topic `{topic}`");
-    match existing(client, topic) {
+    match existing(kafka, client, topic) {
         Some(other) => format!(
             "{what}: `{other}` exists, and Kafka takes names that differ in `.` and `_` alone for one \
              topic; change topics.name, or delete `{other}`"
@@ -31,9 +33,9 @@ pub(super) fn describe(client: &ClientConfig, topic: &str) -> String {
     }
 }
 
-fn existing(client: &ClientConfig, topic: &str) -> Option<String> {
+fn existing(kafka: &config::Kafka, client: &ClientConfig, topic: &str) -> Option<String> {
     let cluster = Arc::new(Cluster::new(""));
-    let client: BaseProducer<Asking> = client.create_with_context(Asking::new(cluster)).ok()?;
+    let client = ready(kafka, client, &cluster).ok()?;
     let (answers, _) =
         by_name::ask(&client, &neighbours(topic), &mut Patience::of(ANSWER_WITHIN), |topic| {
             topic.is_some_and(|topic| topic.error().is_none())

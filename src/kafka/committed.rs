@@ -13,7 +13,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode as Code},
 };
 
-use super::properties;
+use super::{login::Given, properties};
 use crate::config;
 
 /// The end of a partition is no error that anybody wants to read of.
@@ -35,6 +35,8 @@ pub(super) struct Committed {
     committed: BaseConsumer<Quiet>,
     /// Sees also what is in open transactions: how far there is anything to wait for.
     all: BaseConsumer<Quiet>,
+    /// To the two of them.
+    given: [Given; 2],
     /// Partitions, each with the offset up to which it must be read.
     ends: Option<Vec<(i32, i64)>>,
     /// Partitions that are not read to their end yet, once reading has begun.
@@ -56,6 +58,7 @@ impl Committed {
             key: key.into(),
             committed: consumer("read_committed")?,
             all: consumer("read_uncommitted")?,
+            given: [Given::to_client_of(kafka), Given::to_client_of(kafka)],
             ends: None,
             reading: None,
             found: Vec::new(),
@@ -65,6 +68,10 @@ impl Committed {
     /// Goes on reading, for about `patience`. Every record of the key (compaction leaves some), once
     /// all is read.
     pub fn read(&mut self, patience: Duration) -> Result<Option<Vec<Vec<u8>>>, KafkaError> {
+        for (given, consumer) in self.given.iter().zip([&self.committed, &self.all]) {
+            // The producer beside them tells what is wrong.
+            let _ = given.renew(consumer.client());
+        }
         if self.ends.is_none() {
             self.ends = Some(self.ends_of(&self.all)?);
         }

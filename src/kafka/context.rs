@@ -21,12 +21,16 @@ use rdkafka::{
 };
 use tracing::{debug, error, warn};
 
-use crate::kafka::produce::{Failure, Outcome, Token};
+use crate::{
+    config,
+    kafka::produce::{Failure, Outcome, Token},
+};
 
 use super::{
     cluster::Cluster,
     errors::{self, is_brokers_word, is_missing_topic},
     inspect,
+    login::Given,
     partition_queue::PartitionQueues,
     pending::Pending,
     topics::Topics,
@@ -40,6 +44,8 @@ use super::{
 pub(super) struct Context<R> {
     cluster: Arc<Cluster>,
     events: AtomicU64,
+    /// By which the client gets in.
+    given: Given,
     reports: R,
 }
 
@@ -61,6 +67,8 @@ pub(super) struct ProducerState {
     pub(super) pending: Pending,
     pub(super) queues: PartitionQueues,
     pub(super) outcomes: Vec<(Token, Outcome)>,
+    /// Partition and offset of those that were delivered; taken with the outcomes.
+    pub(super) places: Vec<(Token, i32, i64)>,
     /// Something failed since the last look.
     pub(super) failed: bool,
     /// A broker said something since the last look.
@@ -73,19 +81,26 @@ pub(super) struct ProducerState {
 }
 
 impl Asking {
-    pub(super) fn new(cluster: Arc<Cluster>) -> Self {
-        Self { cluster, events: AtomicU64::new(0), reports: () }
+    /// Of a client of `kafka`.
+    pub(super) fn new(kafka: &config::Kafka, cluster: Arc<Cluster>) -> Self {
+        let given = Given::to_client_of(kafka);
+        Self { cluster, events: AtomicU64::new(0), given, reports: () }
     }
 }
 
 impl Producing {
-    pub(super) fn new(topics: Arc<Topics>, watch: Option<Arc<Watch>>) -> Self {
+    pub(super) fn new(
+        kafka: &config::Kafka,
+        topics: Arc<Topics>,
+        watch: Option<Arc<Watch>>,
+    ) -> Self {
         let cluster = Arc::clone(topics.cluster());
         if let Some(watch) = &watch {
             watch.reset_counts();
         }
         let reports = Reports { topics, watch, state: Mutex::default() };
-        Self { cluster, events: AtomicU64::new(0), reports }
+        let given = Given::to_client_of(kafka);
+        Self { cluster, events: AtomicU64::new(0), given, reports }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, ProducerState> {
@@ -105,22 +120,42 @@ const NAMES_WITHIN: &str = "500";
 /// A client that asks for a short time, and that hears which brokers the cluster names although none of
 /// them answers: the library gives up the addresses that it was given once it knows others.
 pub(super) fn asking(
+    kafka: &config::Kafka,
     mut native: ClientConfig,
     cluster: &Arc<Cluster>,
 ) -> Result<BaseProducer<Asking>, KafkaError> {
-    native
-        .set("statistics.interval.ms", NAMES_WITHIN)
-        .create_with_context(Asking::new(Arc::clone(cluster)))
+    native.set("statistics.interval.ms", NAMES_WITHIN);
+    ready(kafka, &native, cluster)
+}
+
+/// A client that is asked at once: where brokers ask for a token, it has one, or its cluster knows why not.
+pub(super) fn ready(
+    kafka: &config::Kafka,
+    native: &ClientConfig,
+    cluster: &Arc<Cluster>,
+) -> Result<BaseProducer<Asking>, KafkaError> {
+    let client: BaseProducer<Asking> =
+        native.create_with_context(Asking::new(kafka, Arc::clone(cluster)))?;
+    if let Err(problem) = client.context().given.first(client.client()) {
+        cluster.complained(Code::Authentication, &problem);
+    }
+    Ok(client)
 }
 
 /// Handles every event that waits, without blocking.
 pub(super) fn drain<R: TakeReport>(client: &BaseProducer<Context<R>>) {
-    let events = &client.context().events;
+    let Context { events, given, cluster, .. } = &**client.context();
+    if let Err(problem) = given.renew(client.client()) {
+        cluster.complained(Code::Authentication, &problem);
+    }
+    // The library's wish for a token is an event as well, which comes first and is not counted.
+    let mut uncounted = u32::from(given.has_tokens());
     loop {
         let before = events.load(Ordering::Relaxed);
         client.poll(Duration::ZERO);
         if events.load(Ordering::Relaxed) == before {
-            return;
+            let Some(left) = uncounted.checked_sub(1) else { return };
+            uncounted = left;
         }
     }
 }
@@ -231,6 +266,9 @@ impl TakeReport for Reports {
             if let (true, Ok(message)) = (is_elsewhere, result) {
                 // Its partitions are not as many as they were.
                 self.topics.mark_missing(message.topic());
+            }
+            if let (None, Ok(message)) = (&failure, result) {
+                state.places.push((token, message.partition(), message.offset()));
             }
             let outcome = match failure {
                 None => Outcome::Delivered,

@@ -78,6 +78,7 @@ trait Ask {
     fn shown(&mut self, names: &[String]) -> Result<HashMap<String, TopicInfo>, InspectError>;
     /// The settings of each of `names`.
     fn settings(&mut self, names: &[String]) -> HashMap<String, Result<Settings, NoSettings>>;
+    /// In one request.
     fn make(&mut self, names: &[String]) -> Vec<(String, Made)>;
 }
 
@@ -103,11 +104,11 @@ impl Ask for Asked<'_> {
     }
 
     fn settings(&mut self, names: &[String]) -> HashMap<String, Result<Settings, NoSettings>> {
-        settings(self.kafka, names, self.patience)
+        settings(self.kafka, names, self.patience.min(FIRST_ANSWER))
     }
 
     fn make(&mut self, names: &[String]) -> Vec<(String, Made)> {
-        names.chunks(TOGETHER).flat_map(|names| self.maker.make(names)).collect()
+        self.maker.make(names)
     }
 }
 
@@ -127,7 +128,7 @@ fn ensure(
         let is_over = Instant::now() >= end;
         let mut unseen = compare(cluster, topics, &there, &found, &mut ensured);
         let mut again = Vec::new();
-        for (name, made) in if missing.is_empty() { Vec::new() } else { cluster.make(&missing) } {
+        for (name, made) in make(cluster, &missing) {
             let result = match made {
                 Made::Created => Ensured::Made,
                 // A try that got no answer has made it.
@@ -141,7 +142,9 @@ fn ensure(
                     again.push(name);
                     continue;
                 }
-                Made::NotYet(why) | Made::Refused(why) => Ensured::Refused(why),
+                Made::NotYet(why) | Made::NoAnswer(why) | Made::Refused(why) => {
+                    Ensured::Refused(why)
+                }
             };
             ensured.insert(name, result);
         }
@@ -157,6 +160,19 @@ fn ensure(
         there = unseen;
         missing = again;
     }
+}
+
+/// In as many requests as it takes; behind one without an answer there is no other.
+fn make(cluster: &mut impl Ask, names: &[String]) -> Vec<(String, Made)> {
+    let mut all = Vec::new();
+    for names in names.chunks(TOGETHER) {
+        if let Some((_, silent @ Made::NoAnswer(_))) = all.last().cloned() {
+            all.extend(names.iter().map(|name| (name.clone(), silent.clone())));
+            continue;
+        }
+        all.extend(cluster.make(names));
+    }
+    all
 }
 
 fn never_shown(name: String) -> (String, Ensured) {
@@ -254,6 +270,37 @@ mod tests {
 
     fn of(settings: &[(&str, &str)]) -> Settings {
         settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    }
+
+    /// A cluster whose controller answers nothing.
+    struct Silent {
+        requests: usize,
+    }
+
+    impl Ask for Silent {
+        fn shown(&mut self, _: &[String]) -> Result<HashMap<String, TopicInfo>, InspectError> {
+            Ok(HashMap::new())
+        }
+
+        fn settings(&mut self, _: &[String]) -> HashMap<String, Result<Settings, NoSettings>> {
+            HashMap::new()
+        }
+
+        fn make(&mut self, names: &[String]) -> Vec<(String, Made)> {
+            self.requests += 1;
+            names.iter().map(|name| (name.clone(), Made::NoAnswer("silence".into()))).collect()
+        }
+    }
+
+    #[test]
+    fn a_controller_that_does_not_answer_is_asked_once_however_many_topics_there_are() {
+        let mut silent = Silent { requests: 0 };
+        let names: Vec<_> = (0..5 * TOGETHER).map(|n| format!("t.{n}")).collect();
+        let topics = config::Topics::default();
+        let ensured = ensure(&mut silent, &topics, &names, Duration::from_secs(60)).unwrap();
+        assert_eq!(silent.requests, 1);
+        let refused = Ensured::Refused("silence".into());
+        assert!(ensured.len() == names.len() && ensured.values().all(|it| *it == refused));
     }
 
     /// A cluster that has `topics` and shows them after so many questions.

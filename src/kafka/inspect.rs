@@ -21,7 +21,7 @@ use super::{
     advice::Advice,
     by_name::{self, Patience},
     cluster::Cluster,
-    context::{Asking, asking, drain},
+    context::{Asking, asking, drain, ready},
     errors, properties,
     topics::{AdminMaker, Made},
     transactions::Identity,
@@ -123,7 +123,7 @@ impl<'a> Inspector<'a> {
         topics: Option<&config::Topics>,
     ) -> Result<Self, InspectError> {
         let cluster = Arc::new(Cluster::new(&kafka.bootstrap_servers));
-        let client = asking(properties::client(kafka), &cluster)
+        let client = asking(kafka, properties::client(kafka), &cluster)
             .map_err(|error| InspectError::Config(properties::describe(&error)))?;
         Ok(Self { kafka, advice: Advice::new(kafka, topics), cluster, client })
     }
@@ -240,7 +240,7 @@ fn try_to_make(
     for (name, made) in maker.validate(missing) {
         let text = match made {
             Made::Created | Made::Exists => continue,
-            Made::NotYet(text) | Made::Refused(text) => text,
+            Made::NotYet(text) | Made::NoAnswer(text) | Made::Refused(text) => text,
         };
         report.trouble(&name, text);
     }
@@ -282,10 +282,8 @@ pub fn may_have_transactions(
     };
     let cluster = Arc::new(Cluster::new(&kafka.bootstrap_servers));
     let mut native = properties::transactional(kafka, 1 << 20, &identity);
-    let client: BaseProducer<Asking> = native
-        .set_log_level(RDKafkaLogLevel::Emerg)
-        .create_with_context(Asking::new(cluster))
-        .map_err(|error| properties::describe(&error))?;
+    native.set_log_level(RDKafkaLogLevel::Emerg);
+    let client = ready(kafka, &native, &cluster).map_err(|error| properties::describe(&error))?;
     client.init_transactions(timeout).map_err(|error| {
         let prefix = &kafka.delivery.transactional_id_prefix;
         let trouble = format!("cannot use transactional ids with the prefix `{prefix}`: {error}");

@@ -29,7 +29,10 @@ use rdkafka::{
 
 use crate::config::Secret;
 
-use super::topics::{Made, TopicMaker};
+use super::{
+    properties,
+    topics::{Made, TopicMaker},
+};
 
 type Command = Box<dyn FnOnce(&Native<'static, DefaultProducerContext>) + Send>;
 
@@ -83,6 +86,7 @@ impl MockCluster {
         let (commands, queue) = mpsc::channel::<Command>();
         let (started, wait) = mpsc::channel::<Result<String, MockError>>();
         let run = move || {
+            properties::keep_openssl();
             let cluster = match Native::new(i32::from(brokers)) {
                 Ok(cluster) => cluster,
                 Err(error) => {

@@ -84,6 +84,11 @@ pub trait Sink {
     /// Appends the outcomes that have come in, waiting at most `timeout` for the first.
     fn poll(&mut self, timeout: Duration, outcomes: &mut Vec<(Token, Outcome)>);
 
+    /// Where the record lies that the last poll has called delivered: its partition and offset, if the sink knows.
+    fn place(&self, _token: Token) -> Option<(i32, i64)> {
+        None
+    }
+
     /// Takes back what has not been sent yet; each such record's outcome is [`Failure::Purged`].
     /// After a purge the sink accepts nothing until it is renewed.
     fn purge(&mut self);

@@ -10,6 +10,7 @@
 mod renewal;
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::Arc,
     thread,
@@ -62,6 +63,8 @@ pub struct Producer {
     stale: bool,
     /// Outcomes of a client that was let go.
     left_over: Vec<(Token, Outcome)>,
+    /// Where the records of the last poll lie.
+    places: HashMap<Token, (i32, i64)>,
     /// For clients that can't be made, and for those that turn fatal one after the other.
     retry: Retry,
 }
@@ -102,6 +105,7 @@ impl Producer {
             fatal: false,
             stale: false,
             left_over: Vec::new(),
+            places: HashMap::new(),
             retry: Retry::new(Duration::from_millis(100), Duration::from_secs(10)),
         }
     }
@@ -138,6 +142,7 @@ impl Producer {
         let Some(client) = &self.client else { return };
         drain(client);
         let mut state = client.context().state();
+        self.places.extend(state.places.drain(..).map(|(token, at, offset)| (token, (at, offset))));
         if std::mem::take(&mut state.failed)
             && !self.purged
             && let Some((code, reason)) = client.client().fatal_error()
@@ -280,6 +285,7 @@ impl Sink for Producer {
     fn poll(&mut self, timeout: Duration, outcomes: &mut Vec<(Token, Outcome)>) {
         let end = Instant::now() + timeout;
         let before = outcomes.len();
+        self.places.clear();
         loop {
             self.collect(outcomes);
             let left = end.saturating_duration_since(Instant::now());
@@ -294,6 +300,10 @@ impl Sink for Producer {
         if outcomes[before..].iter().any(delivered) {
             self.retry.reset();
         }
+    }
+
+    fn place(&self, token: Token) -> Option<(i32, i64)> {
+        self.places.get(&token).copied()
     }
 
     fn purge(&mut self) {

@@ -75,8 +75,6 @@ const ALIASES: &[(&str, &str)] = &[
     ("compression.type", "compression.codec"),
     ("request.required.acks", "acks"),
     ("delivery.timeout.ms", "message.timeout.ms"),
-    ("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.id"),
-    ("sasl.oauthbearer.client.credentials.client.secret", "sasl.oauthbearer.client.secret"),
 ];
 
 /// librdkafka's own default for `message.max.bytes`.
@@ -166,8 +164,8 @@ pub(super) fn is_encrypted(kafka: &config::Kafka) -> bool {
 /// (files that are missing, mechanisms that this build lacks). Values never show in the error.
 pub fn validate(properties: &BTreeMap<String, Secret>) -> Result<(), String> {
     let mut mistakes = Vec::new();
-    for (name, value) in properties {
-        if let Err(error) = ClientConfig::new().set(name, value.expose()).create_native_config() {
+    for (name, value) in properties.iter().filter(|(name, _)| !config::is_of_login(name)) {
+        if let Err(error) = empty().set(name, value.expose()).create_native_config() {
             mistakes.push(describe(&error));
         }
     }
@@ -209,8 +207,12 @@ fn layered<'a>(
 ) -> ClientConfig {
     let mut properties: BTreeMap<&str, String> =
         defaults.map(|(name, value)| (*name, String::from(*value))).collect();
-    for (name, value) in &kafka.properties {
+    for (name, value) in kafka.properties.iter().filter(|(name, _)| !config::is_of_login(name)) {
         properties.insert(canonical(name), value.expose().into());
+    }
+    // AWS's name for it. The tokens come from `login`, whatever they are made of.
+    if properties.get("sasl.mechanisms").is_some_and(|mechanism| mechanism == config::MSK_IAM) {
+        properties.insert("sasl.mechanisms", "OAUTHBEARER".into());
     }
     for (name, ceiling) in ceilings {
         let user = properties.get(name).and_then(|value| value.parse::<u64>().ok());
@@ -232,12 +234,25 @@ fn layered<'a>(
     } else {
         RDKafkaLogLevel::Info
     };
-    let mut config = ClientConfig::new();
+    let mut config = empty();
     config.set_log_level(level);
     for (name, value) in properties {
         config.set(name, value);
     }
     config
+}
+
+/// Where each client begins.
+fn empty() -> ClientConfig {
+    keep_openssl();
+    ClientConfig::new()
+}
+
+/// Lets OpenSSL keep its tables until the process is gone. It would give them back at `exit`, when a client
+/// whose listing was given up may be about to authenticate on a thread of librdkafka: a segmentation fault.
+/// The first initialization of a process decides, so this comes before librdkafka's own.
+pub(super) fn keep_openssl() {
+    openssl_sys::init();
 }
 
 fn canonical(name: &str) -> &str {

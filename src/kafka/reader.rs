@@ -19,7 +19,7 @@ use rdkafka::{
 
 use crate::config;
 
-use super::properties;
+use super::{login::Given, properties};
 
 /// Which topics to read. New topics and partitions are picked up as they appear.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct ReadRecord {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
+    /// When it was written, in milliseconds since 1970, where the broker says.
+    pub at: Option<i64>,
     pub key: Option<Vec<u8>>,
     /// `None` is a null value, which is not an empty one.
     pub value: Option<Vec<u8>>,
@@ -57,10 +59,12 @@ pub struct ReadError(String);
 /// Reads everything there is, in order within a partition.
 pub struct Reader {
     consumer: BaseConsumer,
+    given: Given,
     select: Select,
     /// By topic and partition: the offset after the last record read.
     next: HashMap<(String, i32), i64>,
     looked: Option<Instant>,
+    begin: Offset,
 }
 
 /// How often the reader looks for new topics.
@@ -72,13 +76,24 @@ impl Reader {
         let mut native = properties::reader(kafka);
         // Whoever writes to the cluster tells of its troubles already.
         native.set_log_level(RDKafkaLogLevel::Emerg);
-        let consumer = native.create().map_err(|error| ReadError(properties::describe(&error)))?;
-        Ok(Self { consumer, select, next: HashMap::new(), looked: None })
+        let consumer: BaseConsumer =
+            native.create().map_err(|error| ReadError(properties::describe(&error)))?;
+        let given = Given::to_client_of(kafka);
+        // Reading goes on trying, as with a cluster that is away.
+        let _ = given.first(consumer.client());
+        let begin = Offset::Beginning;
+        Ok(Self { consumer, given, select, next: HashMap::new(), looked: None, begin })
+    }
+
+    /// The same, which begins with the newest `most` records of each partition.
+    pub fn of_newest(self, most: i64) -> Self {
+        Self { begin: Offset::OffsetTail(most), ..self }
     }
 
     /// Reads up to `most` records, waiting at most `timeout` for the first. While the cluster is
     /// away there are none.
     pub fn read(&mut self, most: usize, timeout: Duration) -> Result<Vec<ReadRecord>, ReadError> {
+        let _ = self.given.renew(self.consumer.client());
         if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
             // Away is not an error: the next look may find it.
             let _ = self.look();
@@ -150,7 +165,7 @@ impl Reader {
             }
             for partition in topic.partitions() {
                 if let Entry::Vacant(entry) = self.next.entry((name.to_owned(), partition.id())) {
-                    new.add_partition_offset(name, partition.id(), Offset::Beginning)?;
+                    new.add_partition_offset(name, partition.id(), self.begin)?;
                     entry.insert(0);
                 }
             }
@@ -174,6 +189,7 @@ fn read(message: &BorrowedMessage<'_>) -> ReadRecord {
         topic: message.topic().to_owned(),
         partition: message.partition(),
         offset: message.offset(),
+        at: message.timestamp().to_millis(),
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
         headers: headers

@@ -37,7 +37,7 @@ use super::{
     advice::Advice,
     by_name::{self, Patience},
     cluster::Cluster,
-    context::{Asking, drain},
+    context::{Asking, drain, ready},
     errors, inspect, properties,
 };
 use directory::{Answers, Directory, Found, Rules};
@@ -288,7 +288,7 @@ impl Worker {
         Retry::new(Duration::from_millis(100), Duration::from_secs(10))
             .until(
                 &|| self.shared.is_closing(),
-                || native.create_with_context(Asking::new(Arc::clone(cluster))),
+                || ready(kafka, &native, cluster),
                 |error, tries| {
                     let error = properties::describe(error);
                     warn!(error, tries, "cannot create a Kafka client; retrying");

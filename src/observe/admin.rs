@@ -1,10 +1,12 @@
-//! Health and metrics, on an address of their own.
+//! Health, metrics and the API, on an address of their own.
 //!
 //! - `/livez` fails when only a new start can help: a poisoned spool.
 //! - `/readyz` says "deliveries can be taken durably". It fails while starting and stopping, on a
 //!   poisoned spool, and when the volume is below its reserve. Never because Kafka is away: that
 //!   would stop the very traffic which the spool is there to keep.
 //! - `/metrics` is Prometheus' text.
+//! - `/api/` is the API (`observe/api.rs`).
+//! - `/` and what it links to is the console (`observe/console.rs`), unless `admin.console` is `off`.
 //!
 //! It serves until the very end ([`Phase::Stopped`]), so that a stop can be watched.
 
@@ -18,13 +20,18 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 
 use crate::{
+    config,
     ingest::listen::{
-        Answer, Handler,
+        Handler,
         accept::{Rules, accept},
         activity::Patience,
         report::Report,
     },
-    observe::metrics::Metrics,
+    observe::{
+        api::{Api, ApiBody, Backend, access::Access, guard},
+        console::Console,
+        metrics::Metrics,
+    },
     runtime::shutdown::{Phase, Shutdown},
 };
 
@@ -45,6 +52,11 @@ pub trait State: Send + Sync + 'static {
 
     /// Brings gauges up to date before they are read.
     fn refresh(&self, _metrics: &Metrics) {}
+
+    /// What the API shows, once it is there.
+    fn backend(&self) -> Option<Arc<dyn Backend>> {
+        None
+    }
 }
 
 impl<F: Fn() -> Health + Send + Sync + 'static> State for F {
@@ -53,11 +65,19 @@ impl<F: Fn() -> Health + Send + Sync + 'static> State for F {
     }
 }
 
-/// Serves health and metrics until the shutdown has reached [`Phase::Stopped`].
+/// Why deliveries can't be taken durably; empty where they can.
+pub fn why_not_ready(state: &dyn State, shutdown: &Shutdown) -> Vec<String> {
+    let Health { starting, poisoned, below_reserve } = state.health();
+    let stopping = shutdown.has_reached(Phase::Draining).then(|| "stopping".to_owned());
+    [stopping, starting, poisoned, below_reserve].into_iter().flatten().collect()
+}
+
+/// Serves health, metrics and the API until the shutdown has reached [`Phase::Stopped`].
 pub async fn serve(
     listener: TcpListener,
     state: Arc<dyn State>,
     metrics: Metrics,
+    access: Arc<Access>,
     shutdown: Shutdown,
 ) {
     let rules = Rules {
@@ -71,9 +91,15 @@ pub async fn serve(
         close_within: Duration::from_secs(1),
         until: Phase::Stopped,
         tls: None,
+        to_senders: false,
     };
     let report = Report::new("admin", &metrics);
-    let handler = Arc::new(Admin { state, metrics, shutdown: shutdown.clone() });
+    let known = state.clone();
+    let backend = move || known.backend();
+    let has_console = access.console != config::Console::Off;
+    let api = Api::new(access, metrics.clone(), backend, shutdown.clone());
+    let console = has_console.then(|| Console::new(api.clone()));
+    let handler = Arc::new(Admin { state, metrics, shutdown: shutdown.clone(), api, console });
     accept(listener, rules, handler, report, shutdown).await;
 }
 
@@ -81,14 +107,28 @@ struct Admin {
     state: Arc<dyn State>,
     metrics: Metrics,
     shutdown: Shutdown,
+    api: Arc<Api>,
+    console: Option<Console<Arc<Api>>>,
 }
 
 impl Handler for Admin {
+    type Body = ApiBody;
+
     fn sources(&self) -> usize {
         0
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<ApiBody> {
+        if request.uri().path().starts_with("/api/") {
+            return self.api.answer(request).await;
+        }
+        if let Some(console) = &self.console {
+            let (head, body) = request.into_parts();
+            if let Some(page) = console.answer(&head).await {
+                return page.map(ApiBody::from);
+            }
+            request = Request::from_parts(head, body);
+        }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
         }
@@ -97,13 +137,15 @@ impl Handler for Admin {
             "/readyz" => self.verdict(self.why_not_ready()),
             "/metrics" => {
                 self.state.refresh(&self.metrics);
-                response(
-                    StatusCode::OK,
-                    "text/plain; version=0.0.4; charset=utf-8",
-                    self.metrics.render(),
-                )
+                let accept = request.headers().get(header::ACCEPT);
+                let accept = accept.and_then(|it| it.to_str().ok()).unwrap_or_default();
+                let (media_type, text) = self.metrics.exposition(accept);
+                response(StatusCode::OK, media_type, text)
             }
-            _ => plain(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n"),
+            _ => plain(
+                StatusCode::NOT_FOUND,
+                "there are /livez, /readyz, /metrics and /api/v1/openapi.json\n",
+            ),
         }
     }
 }
@@ -121,12 +163,10 @@ impl Admin {
     }
 
     fn why_not_ready(&self) -> Vec<String> {
-        let Health { starting, poisoned, below_reserve } = self.state.health();
-        let stopping = self.shutdown.has_reached(Phase::Draining).then(|| "stopping".to_owned());
-        [stopping, starting, poisoned, below_reserve].into_iter().flatten().collect()
+        why_not_ready(&*self.state, &self.shutdown)
     }
 
-    fn verdict(&self, reasons: Vec<String>) -> Response<Answer> {
+    fn verdict(&self, reasons: Vec<String>) -> Response<ApiBody> {
         let (code, status) = match reasons.is_empty() {
             true => (StatusCode::OK, "ok"),
             false => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
@@ -137,7 +177,7 @@ impl Admin {
     }
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Answer> {
+fn plain(status: StatusCode, text: &'static str) -> Response<ApiBody> {
     response(status, "text/plain; charset=utf-8", text)
 }
 
@@ -145,8 +185,9 @@ fn response(
     status: StatusCode,
     content_type: &'static str,
     body: impl Into<Bytes>,
-) -> Response<Answer> {
-    let mut response = Response::new(Full::new(body.into()));
+) -> Response<ApiBody> {
+    let mut response = Response::new(Full::new(body.into()).into());
+    guard(response.headers_mut());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response

@@ -9,17 +9,28 @@
 //! and reasons are words from this program.
 
 mod announce;
+mod exemplars;
+mod openmetrics;
+mod process;
+pub mod recent;
 mod row;
+pub mod settled;
 mod tries;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::{Encoder, Gauge, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::{
+    Counter, Encoder, Gauge, Histogram, IntCounter, IntGauge, Registry, TextEncoder,
+    core::Collector, proto::MetricFamily,
+};
 
 use self::row::{metrics, row};
 
 pub use self::{
-    row::{Metric, Row},
+    exemplars::Exemplars,
+    recent::{Recent, Request},
+    row::{LongHistogram, Metric, Row},
+    settled::Settled,
     tries::Tries,
 };
 
@@ -31,6 +42,27 @@ metrics! {
 
     /// When the process began.
     start_time_seconds: IntGauge = "millrace_start_time_seconds";
+
+    /// When the process began, under the name that all Prometheus clients use.
+    process_start_time_seconds: IntGauge = "process_start_time_seconds";
+
+    /// Processor time of the process, of users and system.
+    process_cpu_seconds: Counter = "process_cpu_seconds_total";
+
+    /// Resident memory of the process.
+    process_resident_memory_bytes: IntGauge = "process_resident_memory_bytes";
+
+    /// Virtual memory of the process.
+    process_virtual_memory_bytes: IntGauge = "process_virtual_memory_bytes";
+
+    /// Open file descriptors.
+    process_open_fds: IntGauge = "process_open_fds";
+
+    /// How many file descriptors may be open.
+    process_max_fds: IntGauge = "process_max_fds";
+
+    /// Threads of the process.
+    process_threads: IntGauge = "process_threads";
 
     /// What the volume of the spool has left.
     volume_available_bytes: IntGauge = "millrace_volume_available_bytes";
@@ -54,10 +86,19 @@ metrics! {
     /// Schemas that the registry has given no id for, so that their topics are held.
     schemas_missing: IntGauge = "millrace_schemas_missing";
 
+    /// Bytes of bodies that are in memory until they are stored.
+    body_budget_used_bytes: IntGauge = "millrace_body_budget_used_bytes";
+
+    /// How many bytes of bodies may be in memory (listen.body_budget).
+    body_budget_bytes: IntGauge = "millrace_body_budget_bytes";
+
     source:
 
     /// Deliveries whose sender says that it tried before (x-adobe-retry-count).
     repeated_deliveries: IntCounter = "millrace_repeated_deliveries_total";
+
+    /// Bytes of bodies that came whole, as they were sent (compressed ones before they are inflated).
+    received_bytes: IntCounter = "millrace_received_bytes_total";
 
     /// Time from the last byte of a request to its answer.
     answer_seconds: Histogram = "millrace_answer_seconds";
@@ -141,6 +182,13 @@ metrics! {
     /// What the bytes in the queue of the Kafka client may reach.
     kafka_queue_limit_bytes: IntGauge = "millrace_kafka_queue_limit_bytes";
 
+    /// Time from the receipt of a delivery to the acknowledgement of each of its events by Kafka.
+    acknowledged_seconds: LongHistogram = "millrace_acknowledged_seconds";
+
+    /// Time from the receipt of a delivery until each of its events counts as delivered: its acknowledgement,
+    /// and in exactly-once delivery the commit.
+    delivered_seconds: LongHistogram = "millrace_delivered_seconds";
+
     labelled:
 
     /// Constant 1, labelled with the version.
@@ -148,6 +196,15 @@ metrics! {
 
     /// Answered requests by source and outcome (the words of src/ANSWERS.md).
     deliveries[source, outcome]: IntCounter = "millrace_deliveries_total";
+
+    /// Refused requests and connections by source and reason (the words of /api/v1/words).
+    refusals[source, reason]: IntCounter = "millrace_refusals_total";
+
+    /// Open connections, by listener (deliveries, admin).
+    connections[listener]: IntGauge = "millrace_connections";
+
+    /// How many connections a listener may have (listen.connections).
+    connections_limit[listener]: IntGauge = "millrace_connections_limit";
 
     /// Connections turned away before a request was read, by reason.
     connections_refused[reason]: IntCounter = "millrace_connections_refused_total";
@@ -238,16 +295,54 @@ impl Metrics {
         let metrics = Self::registered();
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        metrics.start_time_seconds.set(now.as_secs().try_into().unwrap_or(i64::MAX));
+        let now = now.as_secs().try_into().unwrap_or(i64::MAX);
+        metrics.start_time_seconds.set(now);
+        metrics.process_start_time_seconds.set(now);
         metrics
+    }
+
+    /// What a scraper with this `Accept` gets: the media type and the text.
+    pub fn exposition(&self, accept: &str) -> (&'static str, String) {
+        process::refresh(self);
+        if openmetrics::is_asked_for(accept) {
+            (openmetrics::MEDIA_TYPE, self.render_openmetrics())
+        } else {
+            ("text/plain; version=0.0.4; charset=utf-8", self.render())
+        }
+    }
+
+    /// All of them as they are now.
+    pub fn snapshot(&self) -> Vec<MetricFamily> {
+        process::refresh(self);
+        self.gather()
+    }
+
+    /// All that this program counts itself.
+    fn gather(&self) -> Vec<MetricFamily> {
+        self.tries.show(self);
+        self.registry.gather()
+    }
+
+    pub(super) fn render_openmetrics(&self) -> String {
+        openmetrics::render(&self.gather(), &self.exemplars)
+    }
+
+    /// The gauges of a family, by the value of one label.
+    pub fn labelled_gauges(&self, family: &dyn Collector, label: &str) -> Vec<(String, f64)> {
+        let families = family.collect();
+        let all = families.iter().flat_map(|family| family.get_metric());
+        let named = all.filter_map(|metric| {
+            let pair = metric.get_label().iter().find(|pair| pair.name() == label)?;
+            Some((pair.value().to_owned(), metric.get_gauge().get_value()))
+        });
+        named.collect()
     }
 
     /// The exposition text (`text/plain; version=0.0.4`).
     pub fn render(&self) -> String {
-        self.tries.show(self);
         let mut text = Vec::new();
         // Encoding writes to memory and the names are static: it can't fail.
-        TextEncoder::new().encode(&self.registry.gather(), &mut text).unwrap_or_default();
+        TextEncoder::new().encode(&self.gather(), &mut text).unwrap_or_default();
         String::from_utf8(text).unwrap_or_default()
     }
 }

@@ -15,6 +15,7 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::{propagation::TraceContextPropagator, trace};
 
+pub(super) use self::export::resource;
 pub use self::export::{Exporter, SetUpError};
 
 /// Makes spans; clones make them for the same exporter. By default there is none.
@@ -94,6 +95,12 @@ impl Span {
         if let Some(span) = &mut self.0 {
             span.set_status(Status::error(""));
         }
+    }
+
+    /// The id of its trace, if it is going to be exported.
+    pub fn trace_id(&self) -> Option<String> {
+        let context = self.0.as_ref()?.span_context();
+        context.is_sampled().then(|| context.trace_id().to_string())
     }
 
     /// By which others are children of this one, `traceparent` and `tracestate`, if it is going to be exported.

@@ -99,24 +99,27 @@ pub struct Trust<'a> {
     pub identity: Option<&'a [u8]>,
 }
 
+impl<'a> Trust<'a> {
+    /// The certificates in `pem`, those that they signed, and no others.
+    pub fn authorities(pem: &'a [u8]) -> Self {
+        Self { authorities: Some(pem), identity: None }
+    }
+}
+
 impl Client {
     /// Fails when the system's certificates can't be read.
     pub fn new() -> Result<Self, String> {
         Self::trusting(Trust::default())
     }
 
-    /// A client for a host with an authority of its own, or one that asks for a certificate.
+    /// Fails when one of the PEM texts has no certificate, or can't be read.
     pub fn trusting(trust: Trust<'_>) -> Result<Self, String> {
-        let mut builder = reqwest::Client::builder()
-            .redirect(Policy::none())
-            .referer(false)
-            .pool_max_idle_per_host(2)
-            .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")));
+        let mut builder = reqwest::Client::builder();
         if let Some(pem) = trust.authorities {
             let authorities = reqwest::Certificate::from_pem_bundle(pem);
             let authorities = authorities.map_err(|error| innermost(&error))?;
             if authorities.is_empty() {
-                return Err("the file of authorities has no certificate in PEM".into());
+                return Err("no certificate in PEM is in it".into());
             }
             builder = builder.tls_certs_only(authorities);
         }
@@ -124,7 +127,12 @@ impl Client {
             let identity = reqwest::Identity::from_pem(pem).map_err(|error| innermost(&error))?;
             builder = builder.identity(identity);
         }
-        builder.build().map(Self).map_err(|error| innermost(&error))
+        built(builder)
+    }
+
+    /// Through no proxy: for addresses that mean something on this machine alone.
+    pub fn direct() -> Result<Self, String> {
+        built(reqwest::Client::builder().no_proxy())
     }
 
     /// The body that a GET of `url` is answered with, if the status is 200.
@@ -156,6 +164,18 @@ impl Client {
         })
     }
 
+    /// Sends `request` and waits for the head of the answer, whose body goes on for as long as it is read.
+    pub async fn stream(&self, request: Request, within: Duration) -> Result<Stream, FetchError> {
+        let place = ShownUrl::of(request.url());
+        match tokio::time::timeout(within, self.0.execute(request)).await {
+            Err(_) => Err(FetchError::Timeout { place, limit: within }),
+            Ok(Err(error)) => {
+                Err(FetchError::Unreachable { place, reason: innermost(&error.without_url()) })
+            }
+            Ok(Ok(response)) => Ok(Stream { place, response }),
+        }
+    }
+
     async fn exchange(&self, request: Request, limit: usize) -> Result<Answer, Broken> {
         let mut response = self.0.execute(request).await?;
         let mut body = BytesMut::new();
@@ -168,6 +188,37 @@ impl Client {
         let headers = std::mem::take(response.headers_mut());
         Ok(Answer { status: response.status(), headers, body: body.freeze() })
     }
+}
+
+/// An answer that goes on.
+pub struct Stream {
+    place: ShownUrl,
+    response: reqwest::Response,
+}
+
+impl Stream {
+    pub fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// The next piece; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        self.response.chunk().await.map_err(|error| FetchError::Unreachable {
+            place: self.place.clone(),
+            reason: innermost(&error.without_url()),
+        })
+    }
+}
+
+fn built(builder: reqwest::ClientBuilder) -> Result<Client, String> {
+    builder
+        .redirect(Policy::none())
+        .referer(false)
+        .pool_max_idle_per_host(2)
+        .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map(Client)
+        .map_err(|error| innermost(&error))
 }
 
 enum Broken {

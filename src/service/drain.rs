@@ -39,6 +39,9 @@ pub struct Left {
 /// Why a drain could not go on. What is undelivered is in the spool.
 #[derive(Debug, thiserror::Error)]
 pub enum DrainError {
+    /// What the process needs before anything is opened.
+    #[error("{0}")]
+    Runtime(String),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]

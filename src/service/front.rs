@@ -6,7 +6,11 @@ use super::{adobe::AdobeParts, oauth::OAuthParts, reload::TokenFile};
 use crate::{
     config::{Auth, SourceConfig},
     ingest::{
-        authenticate::{Gate, certificate::Certificate, token::Tokens},
+        authenticate::{
+            Gate,
+            certificate::Certificate,
+            token::{Neighbours, Tokens},
+        },
         receive::{self, Store},
     },
     source::SourceName,
@@ -29,6 +33,7 @@ impl Front {
         &self,
         adobe: &AdobeParts,
         oauth: &OAuthParts,
+        neighbours: &Neighbours,
         store: Arc<dyn Store>,
     ) -> receive::Source {
         receive::Source {
@@ -38,10 +43,16 @@ impl Front {
                 certificate: self.auth.certificate.as_ref().map(Certificate::new),
                 signature: adobe.signature(&self.auth),
                 oauth: oauth.way(&self.name, &self.auth),
+                neighbours: neighbours.of(&self.name),
             },
             adobe: adobe.adobe_io(&self.name, &self.auth),
             store,
         }
+    }
+
+    /// Its tokens, for the other sources to tell.
+    pub fn tokens(&self) -> Option<(SourceName, Tokens)> {
+        Some((self.name.clone(), self.tokens.clone()?))
     }
 
     /// What of this source is read again when its file changes.

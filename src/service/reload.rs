@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    config::{self, Secret, TokenAuth},
+    config::{self, HeaderScheme, Secret, TokenAuth},
     ingest::{
         authenticate::{
             oauth::{built_in::BuiltIn, token_endpoint::TokenEndpoint},
@@ -16,6 +16,7 @@ use crate::{
         receive,
     },
     kafka::{self, Topics},
+    observe::api::access::Access,
     runtime::reload::{Current, Digest, Reload},
 };
 
@@ -23,6 +24,7 @@ use crate::{
 pub(super) struct TokenFile {
     key: String,
     file: PathBuf,
+    scheme: HeaderScheme,
     in_use: Vec<Secret>,
     tokens: Tokens,
 }
@@ -32,7 +34,8 @@ impl TokenFile {
     pub fn new(source: &str, auth: &TokenAuth, tokens: &Tokens) -> Option<Self> {
         let file = auth.tokens.first()?.file()?.to_owned();
         let key = format!("sources.{source}.auth.tokens_file");
-        Some(Self { key, file, in_use: auth.tokens.clone(), tokens: tokens.clone() })
+        let (scheme, in_use) = (auth.header_scheme, auth.tokens.clone());
+        Some(Self { key, file, scheme, in_use, tokens: tokens.clone() })
     }
 }
 
@@ -46,12 +49,46 @@ impl Reload for TokenFile {
     }
 
     fn reload(&mut self) -> Result<bool, String> {
-        let tokens = config::tokens_again(&self.file)?;
+        let tokens = config::tokens_again(&self.file, self.scheme)?;
         if tokens == self.in_use {
             return Ok(false);
         }
         self.tokens.replace(&tokens);
         self.in_use = tokens;
+        Ok(true)
+    }
+}
+
+/// The tokens of the admin listener.
+pub(super) struct AdminTokens {
+    file: PathBuf,
+    access: Arc<Access>,
+}
+
+impl AdminTokens {
+    /// `None` where the tokens are in no file of their own.
+    pub fn new(admin: &config::Admin, access: &Arc<Access>) -> Option<Self> {
+        let file = admin.tokens.first()?.file()?.to_owned();
+        Some(Self { file, access: access.clone() })
+    }
+}
+
+impl Reload for AdminTokens {
+    fn key(&self) -> &str {
+        "admin.tokens_file"
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
+    }
+
+    fn reload(&mut self) -> Result<bool, String> {
+        let tokens = config::tokens_again(&self.file, HeaderScheme::Bearer)?;
+        if tokens == self.access.tokens().get() {
+            return Ok(false);
+        }
+        self.access.tokens().set(tokens);
+        self.access.end_sessions();
         Ok(true)
     }
 }

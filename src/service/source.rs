@@ -63,6 +63,7 @@ impl RunningSource {
             around;
         metrics.announce(source.name.as_str(), source.kind.as_str());
         metrics.announce_outcomes(source.name.as_str(), reply::labels(Scope::Source));
+        metrics.announce_refusals(source.name.as_str(), reply::reasons(Scope::Source));
         metrics.announce_dead_letters(source.name.as_str(), dead_letter::REASONS);
         let directory = folder.source_directory(&source.name);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);

@@ -8,11 +8,13 @@ use std::{
 
 use parking_lot::Mutex;
 
+use super::api::Known;
 use super::disk_forecast::{BacklogGrowth, seconds, seconds_of_common};
 use crate::{
     config::Config,
     observe::{
         admin::{self, Health},
+        api::Backend,
         metrics::Metrics,
     },
     spool::{Folder, Spool, SpoolState},
@@ -22,6 +24,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Status {
     opened: OnceLock<(Arc<Folder>, Vec<Spool>)>,
+    known: OnceLock<Arc<Known>>,
     poisoned: OnceLock<String>,
     backlogs: Mutex<Backlogs>,
 }
@@ -34,8 +37,9 @@ struct Backlogs {
 }
 
 impl Status {
-    pub fn ready(&self, folder: Arc<Folder>, spools: Vec<Spool>) {
+    pub fn ready(&self, folder: Arc<Folder>, spools: Vec<Spool>, known: Arc<Known>) {
         // It is called once.
+        let _ = self.known.set(known);
         let _ = self.opened.set((folder, spools));
     }
 
@@ -45,6 +49,10 @@ impl Status {
 }
 
 impl admin::State for Status {
+    fn backend(&self) -> Option<Arc<dyn Backend>> {
+        self.known.get().map(|known| known.clone() as Arc<dyn Backend>)
+    }
+
     fn health(&self) -> Health {
         let Some((folder, spools)) = self.opened.get() else {
             let starting = Some("the spools are being recovered".into());

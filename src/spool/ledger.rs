@@ -139,6 +139,11 @@ impl Ledger {
         self.low
     }
 
+    /// Everything before it is delivered.
+    pub fn lowest(&self) -> Position {
+        self.low.position
+    }
+
     pub fn undelivered_bytes(&self) -> u64 {
         self.undelivered_bytes
     }

@@ -43,12 +43,17 @@ pub struct Shared {
     changed: Condvar,
 }
 
+/// How long no append was refused when the log says that there is room again, in milliseconds.
+const QUIET: UnixMillis = 5000;
+
 /// What the mutex guards.
 struct Book {
     ledger: Ledger,
     /// Bytes being written: promised to the budget, not in the ledger yet.
     claimed: u64,
     full: bool,
+    /// When an append was refused last, if the log says still that the spool is full.
+    refused_at: Option<UnixMillis>,
     poisoned: bool,
     closed: bool,
     /// Closed since this source can't go on, while the process does.
@@ -89,6 +94,7 @@ impl Shared {
             ledger,
             claimed: 0,
             full: false,
+            refused_at: None,
             poisoned: false,
             closed: false,
             set_aside: false,
@@ -186,10 +192,18 @@ impl Shared {
         book.ledger.grow(length, durable_end, first_received_at, now);
         book.claimed -= claim.bytes;
         book.full = false;
+        // Small deliveries may fit in between larger ones that do not: that is one time of being full.
+        let has_room = book.refused_at.is_some_and(|at| now.saturating_sub(at) >= QUIET);
+        if has_room {
+            book.refused_at = None;
+        }
         // The claim's bytes pass into the ledger; the total holds them all the while.
         self.recount(&mut book, claim.bytes);
         std::mem::forget(claim);
         drop(book);
+        if has_room {
+            tracing::info!(source = %self.source, "spool has room again; deliveries are accepted");
+        }
         self.changed.notify_all();
         Ok(())
     }
@@ -220,14 +234,17 @@ impl Shared {
 
     /// The same, with what the disk said.
     pub fn full_because(&self, limit: Limit, why: &str) -> AppendError {
+        let now = self.disk().now();
         let mut book = self.book();
         if book.poisoned {
             return AppendError::Poisoned { spool: self.source.clone() };
         }
-        let was_full = std::mem::replace(&mut book.full, true);
+        book.full = true;
+        let is_told = book.refused_at.replace(now).is_some();
         drop(book);
-        if !was_full {
+        if !is_told {
             let key = limit.key(&self.source);
+            let why = (!why.is_empty()).then_some(why);
             tracing::warn!(source = %self.source, key, why, "spool is full: {limit}");
         }
         AppendError::Full { spool: self.source.clone(), limit }

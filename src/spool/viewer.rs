@@ -56,6 +56,18 @@ pub fn sources(disk: &dyn Disk, directory: &Path) -> Result<Vec<SourceName>, Ope
     Ok(sources)
 }
 
+/// The id in the identity of a source's spool, whose segments are gone.
+pub fn id_without_segments(
+    disk: &dyn Disk,
+    directory: &Path,
+    source: &SourceName,
+) -> Result<Option<Uuid>, OpenError> {
+    let folder = directory.join(source.as_str());
+    let (path, segments) = (&folder.join("identity"), &folder.join("segments"));
+    let identity = IdentityFile { disk, path, segments, generations: &[] };
+    Ok(identity.read()?.map(|found| found.spool))
+}
+
 /// One source's spool, seen from outside.
 #[derive(Debug)]
 pub struct Viewer {

@@ -239,7 +239,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
     let anywhere = (Ipv4Addr::LOCALHOST, 0).into();
     Config {
         listen: Listen { address: anywhere, ..Listen::default() },
-        admin: Admin { address: anywhere },
+        admin: Admin { address: anywhere, ..Admin::default() },
         spool: Spool { directory: folder.join("spool"), ..Spool::default() },
         quarantine: Default::default(),
         schema_registry: None,
@@ -261,5 +261,6 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         },
         log: Log::default(),
         traces: Traces::Off,
+        pushed_metrics: Default::default(),
     }
 }

@@ -63,6 +63,7 @@ fn listen_and_admin_are_set_by_the_environment() {
         ("MILLRACE_LISTEN__BODY_BUDGET", "3145728"),
         ("MILLRACE_LISTEN__HEADER_TIMEOUT", "1s"),
         ("MILLRACE_LISTEN__REQUEST_TIMEOUT", "1500ms"),
+        ("MILLRACE_LISTEN__IDLE_TIMEOUT", "1h 5m"),
         ("MILLRACE_LISTEN__CONNECTIONS", "17"),
         ("MILLRACE_LISTEN__HEADER_LIMIT", "16KiB"),
         ("MILLRACE_LISTEN__TRUSTED_PROXIES", "10.1.2.3/8, 192.0.2.7,2001:db8::/32"),
@@ -77,6 +78,7 @@ fn listen_and_admin_are_set_by_the_environment() {
             body_budget: 3 * MIB,
             header_timeout: Duration::from_secs(1),
             request_timeout: Duration::from_millis(1500),
+            idle_timeout: Duration::from_secs(3900),
             connections: 17,
             header_limit: 16 * 1024,
             trusted_proxies: vec![

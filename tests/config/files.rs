@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millrace::config::{self, Config};
+use millrace::config::{self, Config, HeaderScheme};
 
 use crate::given::{Folder, bad, environment, good, loaded, mistake, tokens_of, with_file};
 
@@ -104,7 +104,7 @@ fn a_secret_without_quotes_is_a_mistake() {
     for file in [
         "sources.other = { kind = 'marketo-lead-activity', auth = { tokens = [987654] } }",
         "sources.other = { kind = 'marketo-lead-activity', auth = { tokens = 987654 } }",
-        "kafka.properties.sasl_password = 987654",
+        "kafka.properties.ssl_key_password = 987654",
     ] {
         let text = with_file(file, &[]).unwrap_err().to_string();
         assert!(text.contains("a number without quotes"), "{text}");
@@ -138,10 +138,10 @@ fn every_property_comes_from_a_file_too_and_its_blank_ends_are_cut() {
         ("pem", "# mine\n-----BEGIN X-----\nabc\n-----END X-----\n\n"),
     ]);
     let config = good(&[
-        ("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD_FILE", &folder.text("password")),
+        ("MILLRACE_KAFKA__PROPERTIES__SSL_KEY_PASSWORD_FILE", &folder.text("password")),
         ("MILLRACE_KAFKA__PROPERTIES__SSL_KEY_PEM_FILE", &folder.text("pem")),
     ]);
-    assert_eq!(config.kafka.properties["sasl.password"].expose(), "00123");
+    assert_eq!(config.kafka.properties["ssl.key.password"].expose(), "00123");
     let pem = "# mine\n-----BEGIN X-----\nabc\n-----END X-----";
     assert_eq!(config.kafka.properties["ssl.key.pem"].expose(), pem);
     assert_eq!(config.kafka.properties.len(), 2);
@@ -151,10 +151,10 @@ fn every_property_comes_from_a_file_too_and_its_blank_ends_are_cut() {
 fn a_secret_of_the_environment_is_what_it_would_be_in_a_file() {
     let config = good(&[
         ("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "\u{feff}one, two \n"),
-        ("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD", "\u{feff}00123 \n"),
+        ("MILLRACE_KAFKA__PROPERTIES__SSL_KEY_PASSWORD", "\u{feff}00123 \n"),
     ]);
     assert_eq!(tokens(&config), ["one", "two"]);
-    assert_eq!(config.kafka.properties["sasl.password"].expose(), "00123");
+    assert_eq!(config.kafka.properties["ssl.key.password"].expose(), "00123");
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_line_that_looks_like_a_comment_is_no_secret_and_is_named_by_its_number() {
         let path = folder.text(name);
         for variable in [
             "MILLRACE_SOURCES__LEADS__AUTH__TOKENS_FILE",
-            "MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD_FILE",
+            "MILLRACE_KAFKA__PROPERTIES__SSL_KEY_PASSWORD_FILE",
         ] {
             let mut variables = environment(&[(variable, &path[..])]);
             variables.retain(|(name, _)| name != "MILLRACE_SOURCES__LEADS__AUTH__TOKENS");
@@ -176,7 +176,7 @@ fn a_line_that_looks_like_a_comment_is_no_secret_and_is_named_by_its_number() {
             assert!(text.contains(&problem), "{text}");
             assert!(!text.contains("Xyzzy"), "{text}");
         }
-        let again = config::tokens_again(&folder.path(name)).unwrap_err();
+        let again = config::tokens_again(&folder.path(name), HeaderScheme::Bearer).unwrap_err();
         assert!(again.contains(&format!("line {line}")), "{again}");
     }
     let config = good(&[("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "#5,b")]);
@@ -187,7 +187,7 @@ fn a_line_that_looks_like_a_comment_is_no_secret_and_is_named_by_its_number() {
 fn the_configuration_file_names_files_of_secrets_too() {
     let folder = Folder::with(&[("password", "p\n"), ("tokens", "t\n")]);
     let file = format!(
-        "[kafka.properties]\nsasl_password_file = '{}'\n
+        "[kafka.properties]\nssl_key_password_file = '{}'\n
          [sources.leads]\nkind = 'marketo-lead-activity'\nauth.tokens_file = '{}'\n",
         folder.text("password"),
         folder.text("tokens"),
@@ -195,7 +195,7 @@ fn the_configuration_file_names_files_of_secrets_too() {
     let folder = Folder::with(&[("config.toml", &file)]);
     let least = [("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", "a:9092")];
     let config = config::load(Some(&folder.path("config.toml")), least).unwrap();
-    assert_eq!(config.kafka.properties["sasl.password"].expose(), "p");
+    assert_eq!(config.kafka.properties["ssl.key.password"].expose(), "p");
     assert_eq!(tokens(&config), ["t"]);
 }
 
@@ -205,10 +205,10 @@ fn a_secret_and_its_file_together_are_a_mistake() {
     let text = mistake(&[("MILLRACE_SOURCES__LEADS__AUTH__TOKENS_FILE", &folder.text("tokens"))]);
     assert!(text.contains("is given twice, as tokens and as tokens_file"), "{text}");
     let text = bad(&[
-        ("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD", "p"),
-        ("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD_FILE", &folder.text("tokens")),
+        ("MILLRACE_KAFKA__PROPERTIES__SSL_KEY_PASSWORD", "p"),
+        ("MILLRACE_KAFKA__PROPERTIES__SSL_KEY_PASSWORD_FILE", &folder.text("tokens")),
     ]);
-    assert!(text.contains("kafka.properties.sasl.password"), "{text}");
+    assert!(text.contains("kafka.properties.ssl.key.password"), "{text}");
     assert!(text.contains("is given twice"), "{text}");
 }
 
@@ -302,7 +302,7 @@ fn a_source_in_the_file_is_spelled_as_its_path() {
 fn a_secret_knows_the_file_that_it_came_from_and_none_when_the_environment_went_over_it() {
     let folder = Folder::with(&[("config.toml", ""), ("tokens", "a\nb\n"), ("password", "p")]);
     let text = format!(
-        "sources.leads.auth.tokens_file = '{}'\nkafka.properties.sasl_password_file = '{}'",
+        "sources.leads.auth.tokens_file = '{}'\nkafka.properties.ssl_key_password_file = '{}'",
         folder.text("tokens"),
         folder.text("password"),
     );
@@ -317,7 +317,7 @@ fn a_secret_knows_the_file_that_it_came_from_and_none_when_the_environment_went_
         tokens.iter().map(|token| token.file().map(|file| file.to_owned())).collect::<Vec<_>>()
     };
     assert_eq!(file(&config), [Some(folder.path("tokens")), Some(folder.path("tokens"))]);
-    let password = &config.kafka.properties["sasl.password"];
+    let password = &config.kafka.properties["ssl.key.password"];
     assert_eq!(password.file(), Some(&*folder.path("password")));
 
     let mut over = rest.to_vec();
@@ -330,7 +330,7 @@ fn a_secret_knows_the_file_that_it_came_from_and_none_when_the_environment_went_
 fn secrets_are_read_again_by_the_rules_that_held_before() {
     let folder =
         Folder::with(&[("tokens", "a\nb\n"), ("empty", ""), ("bell", "a\x07"), ("p", "new\n")]);
-    let again = |name: &str| config::tokens_again(&folder.path(name));
+    let again = |name: &str| config::tokens_again(&folder.path(name), HeaderScheme::Bearer);
     let tokens = again("tokens").unwrap();
     assert_eq!(tokens.iter().map(|token| token.expose()).collect::<Vec<_>>(), ["a", "b"]);
     for name in ["empty", "bell", "not-there"] {
@@ -343,10 +343,10 @@ fn secrets_are_read_again_by_the_rules_that_held_before() {
 
     let file = folder.text("p");
     let mut kafka =
-        good(&[("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD_FILE", file.as_str())]).kafka;
+        good(&[("MILLRACE_KAFKA__PROPERTIES__SSL_KEY_PASSWORD_FILE", file.as_str())]).kafka;
     std::fs::write(&file, "newer\n").unwrap();
     kafka = config::kafka_again(&kafka, &|_| Ok(())).unwrap();
-    assert_eq!(kafka.properties["sasl.password"].expose(), "newer");
+    assert_eq!(kafka.properties["ssl.key.password"].expose(), "newer");
     let refused = config::kafka_again(&kafka, &|_| Err("no: newer".into())).unwrap_err();
     assert!(refused.ends_with("no: ***"), "{refused}");
 }

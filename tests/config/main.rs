@@ -8,6 +8,7 @@ mod environment;
 mod files;
 mod given;
 mod kafka;
+mod kafka_tokens;
 mod mistakes;
 mod oauth;
 mod printed_again;

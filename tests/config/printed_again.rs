@@ -1,6 +1,6 @@
 //! What `check` prints is saved and read: it works as it stands, or it is refused.
 
-use millrace::config::{self, Questions};
+use millrace::config::{self, HeaderScheme, Questions};
 
 use crate::given::{Folder, loaded};
 
@@ -65,7 +65,7 @@ fn what_is_printed_in_place_of_a_secret_is_no_secret_wherever_it_is_written() {
         }
     }
     for problem in [
-        config::tokens_again(&folder.path("hidden")).unwrap_err(),
+        config::tokens_again(&folder.path("hidden"), HeaderScheme::Bearer).unwrap_err(),
         config::secret_again(&folder.path("hidden")).unwrap_err(),
     ] {
         assert!(problem.contains("`***`"), "{problem}");

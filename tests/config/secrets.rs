@@ -1,12 +1,17 @@
 //! Secrets are never shown.
 
+use millrace::config::{self, HeaderScheme};
+
 use crate::given::{Folder, good, load, loaded};
 
 const SECRET: &str = "Xyzzy-4711";
 
-fn secrets() -> [(&'static str, &'static str); 12] {
+fn secrets() -> [(&'static str, &'static str); 15] {
     [
         ("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "Xyzzy-4711,Xyzzy-4711-next"),
+        ("MILLRACE_KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SASL_SSL"),
+        ("MILLRACE_KAFKA__PROPERTIES__SASL_MECHANISM", "PLAIN"),
+        ("MILLRACE_KAFKA__PROPERTIES__SASL_USERNAME", "millrace"),
         ("MILLRACE_KAFKA__PROPERTIES__SASL_PASSWORD", SECRET),
         ("MILLRACE_KAFKA__PROPERTIES__SSL_KEY_PASSWORD", SECRET),
         ("MILLRACE_KAFKA__PROPERTIES__SSL_KEY_PEM", SECRET),
@@ -114,5 +119,28 @@ fn a_broken_file_shows_none_of_its_secrets() {
         let mistakes = loaded(Some(&folder), &[]).expect_err(line);
         let text = format!("{mistakes} {mistakes:?}");
         assert!(!text.contains(SECRET), "{text}");
+    }
+}
+
+#[test]
+fn a_token_that_no_header_of_its_scheme_carries_is_a_mistake_that_quotes_none_of_it() {
+    let folder = Folder::with(&[("scheme", "Bearer hunter2\n"), ("blank", "hunter2 hunter3\n")]);
+    let text_of = |file: &str, scheme: &str| {
+        let (path, name) = (folder.text(file), "MILLRACE_SOURCES__X__AUTH__TOKENS_FILE");
+        let kind = ("MILLRACE_SOURCES__X__KIND", "marketo-lead-activity");
+        let scheme = ("MILLRACE_SOURCES__X__AUTH__HEADER_SCHEME", scheme);
+        load(&[kind, scheme, (name, &path)]).map_err(|mistakes| mistakes.to_string())
+    };
+    for (name, problem) in [
+        ("scheme", "begins with `Bearer `, the scheme of the header"),
+        ("blank", "white space in it, which no header with Bearer carries"),
+    ] {
+        let text = text_of(name, "Bearer").unwrap_err();
+        assert!(text.contains("sources.x.auth.tokens"), "{text}");
+        assert!(text.contains(problem) && !text.contains("hunter"), "{text}");
+        let again = config::tokens_again(&folder.path(name), HeaderScheme::Bearer).unwrap_err();
+        assert!(again.contains(problem) && !again.contains("hunter"), "{again}");
+        // There the token is the whole header.
+        assert!(text_of(name, "bare").is_ok());
     }
 }

@@ -58,6 +58,25 @@ impl Spool {
     fn checked(&self) -> String {
         self.checked_under(&[])
     }
+
+    /// What `check` prints of a good one that has `sources`.
+    fn printed(&self, more: &[(&'static str, &'static str)]) -> (bool, String) {
+        let spool = self.0.path().to_str().unwrap();
+        let variables = [
+            ("MILLRACE_SPOOL__DIRECTORY", spool),
+            ("MILLRACE_SPOOL__SIZE_LIMIT", "200MiB"),
+            ("MILLRACE_SPOOL__RESERVE", "66MiB"),
+        ];
+        let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
+            .arg("check")
+            .env_clear()
+            .envs(environment(&variables))
+            .envs(more.iter().copied())
+            .output()
+            .expect("the program starts");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    }
 }
 
 /// The text with its checksum, as an identity file has it.
@@ -111,9 +130,36 @@ fn check_names_each_file_of_a_spool_that_would_set_its_source_aside_and_what_to_
         let said = spool.checked();
         assert!(said.starts_with("1 mistake in the configuration"), "{said}");
         assert!(said.contains("spool.directory (MILLRACE_SPOOL__DIRECTORY) is `"), "{said}");
-        assert!(said.contains("a start sets source `leads` aside: "), "{said}");
+        assert!(said.contains("a start ends, since no source is left: `leads`: "), "{said}");
         assert!(said.contains(problem) && said.contains(remedy), "{said}");
     }
+}
+
+#[test]
+fn check_says_what_a_start_makes_of_it_where_another_source_is_left() {
+    let spool = Spool::new();
+    fs::write(spool.leads().join("checkpoint"), "{}").unwrap();
+    let (good, said) = spool.printed(&[
+        ("MILLRACE_SOURCES__OTHER__KIND", "marketo-lead-activity"),
+        ("MILLRACE_SOURCES__OTHER__AUTH__TOKENS", "a-token"),
+    ]);
+    assert!(!good && said.contains("a start sets source `leads` aside: "), "{said}");
+}
+
+#[test]
+fn segments_that_are_gone_are_what_a_start_repairs() {
+    let spool = Spool::new();
+    // As a start of this program would have left it.
+    let extent = spool.0.path().join("leads.extent");
+    fs::write(&extent, "").unwrap();
+    fs::remove_dir_all(spool.leads().join("segments")).unwrap();
+    let (good, said) = spool.printed(&[]);
+    assert!(good && said.contains("\n# source `leads`: "), "{said}");
+    assert!(said.contains("A start goes on all the same"), "{said}");
+    // The checkpoint belongs to no spool now, and that does end a start.
+    fs::remove_file(spool.leads().join("identity")).unwrap();
+    let (good, said) = spool.printed(&[]);
+    assert!(!good && said.contains("no source is left: `leads`: "), "{said}");
 }
 
 #[test]

@@ -140,7 +140,9 @@ fn an_event_of_observability_is_not_passed_over_for_one_of_another_type() {
 
 #[test]
 fn what_was_prepared_before_an_upgrade_is_known_for_good_once_it_is_committed() {
-    let disk = with(&[]);
+    // No other file of before tells a later start to expect such ids.
+    let disk = with(&["c"]);
+    disk.vanish(&saved());
     let name = format!("{:020}-{}.prepared", ATTEMPT.number, ATTEMPT.writer.simple());
     put(&disk, &directory().join("leads/ids").join(name), file(&disk, &["a"]));
     let mut process = Process::start(&disk, SETTINGS);

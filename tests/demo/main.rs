@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "../support/mod.rs"]
+mod support;
+mod terminal;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,

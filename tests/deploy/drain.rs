@@ -44,7 +44,6 @@ fn a_drain_job_comes_after_the_scaling_and_gives_way_to_the_spools_own_pod() {
     assert_eq!(*hooks, "post-upgrade,post-rollback");
     let pod = &job["spec"]["template"]["spec"];
     assert_eq!(pod["containers"][0]["args"], json!(["drain", "--deadline=100s"]));
-    assert_eq!(job["spec"]["activeDeadlineSeconds"], 160);
     let rule = &job["spec"]["podFailurePolicy"]["rules"][0];
     assert_eq!(rule["action"], "FailJob");
     assert_eq!(rule["onPodConditions"][0]["type"], "DisruptionTarget");
@@ -56,6 +55,48 @@ fn a_drain_job_comes_after_the_scaling_and_gives_way_to_the_spools_own_pod() {
     let service = manifests.pods()[0];
     assert_eq!(pod["containers"][0]["env"], service["containers"][0]["env"]);
     assert_eq!(pod["volumes"][1], service["volumes"][0]);
+}
+
+#[test]
+fn a_job_ends_before_helm_gives_up_and_after_the_program_may_take() {
+    // Helm waits 5 minutes for a hook, unless it is told otherwise.
+    let cases = [(&["drain.ordinals=[1]"][..], 10), (&[r#"config.shutdown.flush="1m""#], 60)];
+    for (changes, flush) in cases {
+        let changes: Vec<_> = changes.iter().copied().chain(["drain.ordinals=[1]"]).collect();
+        let manifests = manifests(INSTALLATIONS[0], &changes);
+        let job = &manifests.the("Job")["spec"];
+        let most = job["activeDeadlineSeconds"].as_i64().expect("it has a deadline");
+        let argument = job["template"]["spec"]["containers"][0]["args"][1].as_str();
+        let argument = argument.and_then(|text| text.strip_prefix("--deadline="));
+        let forwarding = argument.and_then(|text| text.strip_suffix('s')?.parse::<i64>().ok());
+        let forwarding = forwarding.expect("the program has a deadline");
+        assert!(most >= forwarding + flush + 30, "{most} s for {forwarding} s and {flush} s");
+        assert!(flush > 10 || most < 300, "{most} s");
+        // Helm does not delete the Job of a hook that failed, not even with the release.
+        assert!(job["ttlSecondsAfterFinished"].is_i64());
+    }
+}
+
+#[test]
+fn a_job_tries_again_only_where_that_can_help() {
+    let manifests = manifests(INSTALLATIONS[0], &["drain.ordinals=[1]"]);
+    let rules = &manifests.the("Job")["spec"]["podFailurePolicy"]["rules"];
+    let action_of = |code: i64| {
+        let rules = rules.as_array().expect("a list").iter();
+        let mut of_code = rules.filter(|rule| {
+            let on = &rule["onExitCodes"];
+            on["operator"] == "In"
+                && on["values"].as_array().is_some_and(|values| values.contains(&json!(code)))
+        });
+        of_code.next().map(|rule| rule["action"].clone())
+    };
+    // Left over at the deadline, a wrong configuration, an operator is needed.
+    for code in [1, 2, 4] {
+        assert_eq!(action_of(code), Some(json!("FailJob")), "{code}");
+    }
+    // Another process holds the folder: it may be the pod that is just ending.
+    assert_eq!(action_of(3), Some(json!("Ignore")));
+    assert_eq!(action_of(101), None, "a crash is tried again");
 }
 
 #[test]

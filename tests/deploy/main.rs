@@ -4,6 +4,7 @@
 //!
 //! - `chart`: the manifests that the chart makes of several files of values (tests/deploy/values)
 //! - `drain`: among these, the Jobs for retained volumes
+//! - `examples`: the examples of the chart's README, rendered
 //! - `values`: what it refuses, and that each value is documented and does something
 //! - `configuration`: that its variables are ones that the program takes, with the meaning they had
 //! - `watching`: alerts, dashboard and runbook, against what the service really exports
@@ -28,6 +29,7 @@ mod configuration;
 mod container;
 mod documents;
 mod drain;
+mod examples;
 mod image;
 mod quotes;
 mod topics;

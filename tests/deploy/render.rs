@@ -19,6 +19,12 @@ pub fn template(files: &[&str], changes: &[&str]) -> Ended {
     helm(tool("helm"), &["template", "release"], files, changes)
 }
 
+/// `helm template` of the least installation under another name than `release`.
+#[track_caller]
+pub fn named(release: &str, changes: &[&str]) -> Ended {
+    helm(tool("helm"), &["template", release], INSTALLATIONS[0], changes)
+}
+
 /// Runs `helm lint`; what is said is what is wrong.
 #[track_caller]
 pub fn lint(files: &[&str]) -> Ended {

@@ -33,6 +33,22 @@ fn a_wrong_value_is_refused_with_its_key() {
         (r#"ingress={"enabled":true,"host":"a.example"}"#, "ingress.tlsSecretName"),
         (r#"persistence.size="9Gi""#, "persistence.size"),
         (r#"fullnameOverride="1x""#, "fullnameOverride"),
+        (r#"nameOverride="My.x""#, "/nameOverride"),
+        (r#"drain.priorityClass={"create":true,"name":"A"}"#, "/drain/priorityClass/name"),
+        (r#"updateStrategy={"type":"Recreate"}"#, "/updateStrategy/type"),
+        (r#"service.externalTrafficPolicy="local""#, "/service/externalTrafficPolicy"),
+        (r#"service.loadBalancerSourceRanges="10.0.0.0/8""#, "/service/loadBalancerSourceRanges"),
+        (r#"hostAliases=[{"hostnames":["a"]}]"#, "/hostAliases/0"),
+        (r#"extraContainers=[{"image":"a"}]"#, "/extraContainers/0"),
+        (r#"initContainers={"name":"a"}"#, "/initContainers"),
+        (r#"dnsPolicy="first""#, "/dnsPolicy"),
+        (r#"commonLabels={"a":1}"#, "/commonLabels/a"),
+        (r#"monitor.relabelings=[{"targetlabel":"a"}]"#, "/monitor/relabelings/0"),
+        (r#"networkPolicy.extraEgress={"ports":[]}"#, "/networkPolicy/extraEgress"),
+        (r#"podDisruptionBudget.maxUnavailable="half""#, "/podDisruptionBudget/maxUnavailable"),
+        (r#"ingress={"enabled":true,"host":"https://a.example"}"#, "/ingress/host"),
+        (r#"prometheusRule.runbookUrl="wiki""#, "/prometheusRule/runbookUrl"),
+        (r#"prometheusRule.alerts={"MillraceDown":{"off":true}}"#, "/prometheusRule/alerts"),
         ("httpRoute.enabled=true", "/httpRoute/hostnames"),
         (r#"monitor.kind="Probe""#, "/monitor/kind"),
         (r#"service.port="http""#, "/service/port"),
@@ -93,7 +109,7 @@ fn compare(path: &str, values: &Value, schema: &Value) {
         let is_documented = values.contains_key(name)
             || (path.is_empty() && name == "global")
             || path.starts_with(".config")
-            || path == ".resources";
+            || [".resources", ".dnsConfig", ".updateStrategy"].contains(&path);
         assert!(is_documented, "{path}.{name} is not in values.yaml");
     }
 }

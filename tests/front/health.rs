@@ -1,20 +1,22 @@
-//! `/livez`, `/readyz` and `/metrics`.
+//! `/livez`, `/readyz` and `/metrics`, and what load balancers are told on the deliveries' port.
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
 };
 
 use millrace::{
+    config,
     observe::{
         admin::{self, Health},
+        api::access::Access,
         metrics::Metrics,
     },
     runtime::shutdown::{Phase, Shutdown},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::support::{Raw, Reply, within};
+use crate::support::{Front, Raw, Reply, within};
 
 struct Admin {
     address: SocketAddr,
@@ -32,7 +34,13 @@ impl Admin {
         };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let (address, shutdown) = (listener.local_addr().unwrap(), Shutdown::new());
-        let serving = admin::serve(listener, state, Metrics::new(), shutdown.clone());
+        let serving = admin::serve(
+            listener,
+            state,
+            Metrics::new(),
+            Arc::new(Access::new(&config::Admin::default(), address)),
+            shutdown.clone(),
+        );
         Self { address, health, shutdown, served: tokio::spawn(serving) }
     }
 
@@ -89,4 +97,27 @@ async fn metrics_are_prometheus_text_and_nothing_else_is_there() {
     let mut raw = Raw::connect(admin.address).await;
     raw.send("POST /livez HTTP/1.1\r\nhost: here\r\ncontent-length: 0\r\n\r\n").await;
     assert_eq!(raw.reply().await.status, 405);
+}
+
+#[tokio::test]
+async fn a_load_balancer_is_told_on_the_deliveries_port_whether_to_send_and_nothing_more() {
+    let front = Front::start().await;
+    let ask = async |method: &str| {
+        let request = format!("{method} / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n");
+        let mut raw = front.connect().await;
+        raw.send(request).await;
+        String::from_utf8(raw.rest().await).unwrap()
+    };
+    for (ready, status, text) in [(true, "200", "ready"), (false, "503", "not ready")] {
+        front.ready.store(ready, Ordering::SeqCst);
+        let answer = ask("GET").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.ends_with(&format!("\r\n\r\n{text}")), "{answer}");
+        let head = ask("HEAD").await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        assert!(head.ends_with("\r\n\r\n"), "{head}");
+    }
+    assert!(ask("POST").await.starts_with("HTTP/1.1 404 "));
+    // Load balancers ask all the time: these are no deliveries.
+    assert!(!front.metrics.render().contains("ready\""), "{}", front.metrics.render());
 }

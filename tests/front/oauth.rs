@@ -25,7 +25,8 @@ use millrace::{
         Gate, Refusal,
         caller::Caller,
         moment::Moment,
-        oauth::{OAuth, built_in::BuiltIn, flaw::Flaw},
+        oauth::{OAuth, built_in::BuiltIn},
+        reason::Reason,
     },
     observe::metrics::Metrics,
     runtime::fetch::Client,
@@ -66,7 +67,7 @@ async fn deliver(front: &Front, token: &str) -> Reply {
 #[derive(Debug, PartialEq, Eq)]
 enum Said {
     Yes,
-    No(Flaw),
+    No(Reason),
     Later,
 }
 
@@ -75,7 +76,7 @@ async fn ask(oauth: &OAuth, token: &str, now: Moment) -> Said {
     headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
     match crate::support::within(oauth.authenticate(&headers, Caller::default(), now)).await {
         Ok(_) => Said::Yes,
-        Err(Refusal::BadToken { flaw }) => Said::No(flaw),
+        Err(Refusal::BadToken { why }) => Said::No(why.reason),
         Err(Refusal::Undecided { .. }) => Said::Later,
         Err(other) => panic!("{other}"),
     }

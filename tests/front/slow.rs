@@ -60,6 +60,34 @@ async fn a_sender_may_be_idle_for_longer_than_a_head_may_take_and_a_stranger_may
 }
 
 #[tokio::test]
+async fn a_sender_is_idle_for_as_long_as_is_configured_and_no_longer() {
+    let front = Front::with(|config| config.idle_timeout = SHORT).await;
+    let mut sender = front.connect().await;
+    sender.send(post("{}", "")).await;
+    assert_eq!(sender.reply().await.status, 200);
+    let began = Instant::now();
+    assert!(sender.is_closed().await);
+    assert!(began.elapsed() >= SHORT / 2, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_connection_of_a_trusted_proxy_is_kept_before_anything_was_delivered_on_it() {
+    let front = Front::with(|config| {
+        config.header_timeout = SHORT;
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let mut proxy = front.connect().await;
+    proxy.send("GET / HTTP/1.1\r\nhost: here\r\n\r\n").await;
+    assert_eq!(proxy.reply().await.status, 200);
+    // A stranger's connection that begins later has ended by then.
+    let mut stranger = front.connect().await;
+    assert!(stranger.is_closed().await);
+    proxy.send(post("{}", "")).await;
+    assert_eq!(proxy.reply().await.status, 200);
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_in_time_is_503() {
     let front = Front::with(|config| config.request_timeout = SHORT).await;
     let mut slow = front.connect().await;

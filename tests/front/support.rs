@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -112,6 +115,8 @@ pub struct Front {
     pub metrics: Metrics,
     pub shutdown: Shutdown,
     pub served: JoinHandle<()>,
+    /// What a load balancer is told.
+    pub ready: Arc<AtomicBool>,
 }
 
 impl Front {
@@ -193,12 +198,14 @@ impl Front {
         });
         let sources = sources(Arc::new(store.clone()), &metrics);
         let receiver = Receiver::new(sources, &config, &metrics).with_token_endpoint(endpoint);
-        let receiver = Arc::new(receiver);
+        let ready = Arc::new(AtomicBool::new(true));
+        let told = ready.clone();
+        let receiver = Arc::new(receiver.telling(move || told.load(Ordering::SeqCst)));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (counted, until) = (metrics.clone(), shutdown.clone());
         let serving = listen::serve(tls, listener, config, receiver, counted, until);
-        Self { address, store, metrics, shutdown, served: tokio::spawn(serving) }
+        Self { address, store, metrics, shutdown, served: tokio::spawn(serving), ready }
     }
 
     pub async fn connect(&self) -> Raw {

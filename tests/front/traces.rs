@@ -14,7 +14,8 @@ use millrace::{
     service::{self, Running},
 };
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::ExportTraceServiceRequest,
+    collector::{metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest},
+    metrics::v1::metric::Data,
     trace::v1::{Span, span::SpanKind, status::StatusCode},
 };
 use prost::Message;
@@ -255,4 +256,40 @@ async fn without_a_collector_that_can_be_spoken_to_nothing_is_traced() {
         assert!(!metrics.render().contains("millrace_trace_"), "{variables:?}");
     }
     assert!(collector.got.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_are_pushed_to_a_collector_that_takes_them_and_one_that_refuses_delays_nothing() {
+    for status in [200, 503] {
+        let collector = Collector::start(Says::Status(status));
+        let cluster = MockCluster::start(1).unwrap();
+        let to = format!("{}/v1/metrics", collector.endpoint);
+        let service = Service::start(
+            Some(&cluster),
+            &[
+                ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", &to),
+                ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2"),
+                ("OTEL_METRIC_EXPORT_INTERVAL", "1000"),
+            ],
+        )
+        .await;
+        assert_eq!(service.deliver("hunter2", "").await.status, 200);
+        eventually(|| service.running.backlog().1 == 0).await;
+        eventually(|| !collector.got.lock().unwrap().is_empty()).await;
+        service.stop().await;
+
+        // The last one is from the stop, when both events were delivered.
+        let last = collector.got.lock().unwrap().last().cloned().unwrap();
+        assert_eq!(last.target, "/v1/metrics");
+        let pushed = ExportMetricsServiceRequest::decode(&last.body[..]).unwrap();
+        let of = &pushed.resource_metrics[0];
+        let attributes = &of.resource.as_ref().unwrap().attributes;
+        assert_eq!(text(attributes, "service.name"), "millrace");
+        let metrics = &of.scope_metrics[0].metrics;
+        let find = |name| metrics.iter().find(|it| it.name == name).and_then(|it| it.data.as_ref());
+        let Some(Data::Histogram(delivered)) = find("millrace_delivered_seconds") else { panic!() };
+        assert_eq!(delivered.data_points[0].count, 2, "{delivered:?}");
+        let Some(Data::Sum(received)) = find("millrace_received_bytes_total") else { panic!() };
+        assert!(received.is_monotonic);
+    }
 }

@@ -64,7 +64,7 @@ pub struct Options {
 pub struct Listener {
     /// In capitals.
     pub name: &'static str,
-    /// `PLAINTEXT` or `SSL`.
+    /// `PLAINTEXT`, `SSL` or `SASL_PLAINTEXT`.
     pub protocol: &'static str,
     pub port: u16,
     /// Where those who come to this one are told that the broker is.
@@ -110,11 +110,12 @@ impl Broker {
         format!("127.0.0.1:{}", self.guarded)
     }
 
-    /// From now on new connections of `user` need this password.
+    /// From now on new connections of `user` need this password. They have as much to compute for it as
+    /// Kafka allows, so that a process may end meanwhile.
     #[track_caller]
     pub fn set_password(&self, user: &str, password: &str) {
         let (address, password) =
-            (self.address(), format!("SCRAM-SHA-512=[iterations=4096,password={password}]"));
+            (self.address(), format!("SCRAM-SHA-512=[iterations=16384,password={password}]"));
         let arguments = ["--bootstrap-server", &address, "--alter", "--add-config", &password];
         let of_user = ["--entity-type", "users", "--entity-name", user];
         jars::tool("kafka.admin.ConfigCommand", &[&arguments[..], &of_user].concat());

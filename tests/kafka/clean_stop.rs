@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    broker::{self, Broker},
+    broker::{self, Broker, Options},
     ledger::Ledger,
     support::{
         batches::Subscription,
@@ -67,4 +67,26 @@ fn kafka_being_away_delays_no_stop_and_the_rest_stays_in_the_spool() {
     bridge.restart();
     bridge.wait_until_drained(PATIENCE);
     ledger.compare(&broker.address()).assert_whole("stopped without Kafka");
+}
+
+/// A listing of the cluster that is no longer needed is left alone, and its client may be computing the proof
+/// of its password when the process exits.
+#[test]
+fn a_process_that_ends_while_a_client_authenticates_has_its_own_exit_code() {
+    let broker = Broker::start_with(&Options { passwords: true, ..Options::default() });
+    broker.set_password("millrace", "a-password");
+    let settings = Settings::new(&broker.guarded_address(), "stop-login")
+        .set("KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SASL_PLAINTEXT")
+        .set("KAFKA__PROPERTIES__SASL_MECHANISM", "SCRAM-SHA-512")
+        .set("KAFKA__PROPERTIES__SASL_USERNAME", "millrace")
+        .set("KAFKA__PROPERTIES__SASL_PASSWORD", "a-password");
+    let mut bridge = Bridge::start(settings);
+    bridge.terminate();
+    assert!(bridge.wait(PATIENCE).success());
+
+    for round in 0..60 {
+        let ended = bridge.tool(&["drain", "--deadline", "60s"]);
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "round {round}: {}: {said}", ended.status);
+    }
 }

@@ -131,6 +131,13 @@ fn every_command_of_the_documents_does_what_they_say() {
     let resources = person.read("topics.yaml");
     assert!(resources.contains("topicName: \"marketo.user-audit.email\""), "{resources}");
 
+    // What the admin listener says of it all.
+    let (_, admin) = bridge.addresses();
+    person.replaces("http://127.0.0.1:9090", &format!("http://{admin}"));
+    let refused = person.types(README, "/api/v1/deliveries?outcome=refused");
+    assert!(refused.contains("\"deliveries\"") || refused.contains("\"requests\""), "{refused}");
+    person.types_until(README, "/api/v1/events", &["event: status"]);
+
     bridge.terminate();
     assert!(bridge.wait(PATIENCE).success());
     person.types(README, "millrace drain");

@@ -53,6 +53,17 @@ fn a_full_spool_answers_503_with_retry_after_and_takes_deliveries_again_when_the
     });
     assert_eq!(answer.status, 200);
     ledger.acknowledged(refused);
+    let lines = |text: &str| bridge.log().iter().filter(|line| line.contains(text)).count();
+    // It is told when nothing was refused for a while, so that a spool at its limit fills no log.
+    wait::until("the log to tell of room", PATIENCE, || {
+        let batch = subscription.batch_of(1);
+        if client.deliver(LEADS, TOKEN, &batch.body).expect("an answer").status == 200 {
+            ledger.acknowledged(batch);
+        }
+        lines("spool has room again") > 0
+    });
+    assert_eq!((lines("\"spool is full: "), lines("spool has room again")), (1, 1), "once each");
+    assert_eq!(lines("\"why\":\"\""), 0, "a line has no field without a value");
     bridge.wait_until_drained(PATIENCE);
     let comparison = ledger.compare(&broker.address());
     comparison.assert_whole("a full spool");

@@ -1,7 +1,7 @@
 //! Apache Kafka's own programs: the jars that tests/run fetched, and how to run a class of them.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -48,6 +48,14 @@ fn java(mut command: Command, heap: &str, class: &str) -> Command {
 pub fn broker(settings: &Path) -> Command {
     let mut command = java(process::tied("java"), "384m", "kafka.Kafka");
     command.arg(settings);
+    let text = fs::read_to_string(settings).unwrap_or_default();
+    if let Some((_, keys)) = text.lines().find_map(|line| line.split_once(".jwks.endpoint.url=")) {
+        // Kafka fetches keys from no address that its machine does not name.
+        command.env(
+            "JDK_JAVA_OPTIONS",
+            format!("-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={keys}"),
+        );
+    }
     command
 }
 

@@ -32,6 +32,12 @@ fn deliver(bridge: &Bridge, body: &str) {
     bridge.wait_until_drained(PATIENCE);
 }
 
+/// What is printed of one topic.
+fn table(head: &str, topic: &str, events: u64) -> String {
+    let width = topic.len();
+    format!("{head}\n  {:<width$}  events\n  {topic}  {events:>6}\n", "topic")
+}
+
 fn told(records: &[Record]) -> Vec<(String, String, Vec<u8>)> {
     let told = |record: &Record| {
         let (key, id) = (record.key_text().to_owned(), record.header("ce_id").to_owned());
@@ -55,7 +61,7 @@ fn kept_segments_are_replayed_with_the_same_keys_ids_and_values() {
 
     let arguments = ["replay", "segments", "leads", "--type", "clicklink"];
     let (out, _) = exits(&bridge.tool(&arguments), 0);
-    assert_eq!(out, format!("2 events sent\n  {topic}  2\n"));
+    assert_eq!(out, table("2 events sent", &topic, 2));
     assert_eq!(told(&read_topic(&address, &topic)), [once.clone(), once].concat());
     let others = read_topic(&address, &format!("{prefix}.lead-activity.openemail"));
     assert_eq!(others.len(), 1, "what was not chosen is not sent");
@@ -95,7 +101,7 @@ fn dead_letters_reach_their_topic_once_the_configuration_lets_them() {
     let (out, errors) = exits(&wider, 1);
 
     let topic = format!("{prefix}.lead-activity.openemail");
-    assert_eq!(out, format!("1 event sent\n  {topic}  1\n"));
+    assert_eq!(out, table("1 event sent", &topic, 1));
     assert!(errors.contains("leads 1.2: ") && errors.contains("(not-an-object)"), "{errors}");
     let [record] = &read_topic(&address, &topic)[..] else { panic!("one record on {topic}") };
     assert_eq!((record.key_text(), record.header("ce_id")), ("999-XYZ-000:7", "o1"));
@@ -122,14 +128,14 @@ fn quarantined_events_are_replayed_from_their_files() {
 
     let (out, _) = exits(&bridge.tool(&["replay", "quarantine", "leads", "--dry-run"]), 0);
     let topic = format!("{prefix}.lead-activity.clicklink");
-    assert_eq!(out, format!("1 event would be sent\n  {topic}  1\n"));
+    assert_eq!(out, table("1 event would be sent", &topic, 1));
     let (out, errors) = exits(&bridge.tool(&["replay", "quarantine", "leads"]), 1);
     assert!(out.starts_with("0 events sent\n"), "it is as large as before: {out}");
     assert!(errors.contains("leads 1.0") || errors.contains("not delivered"), "{errors}");
 
     // The letter on the topic has only a pointer, which is followed.
     let (out, _) = exits(&bridge.tool(&["replay", "dead-letters", "--dry-run"]), 0);
-    assert_eq!(out, format!("1 event would be sent\n  {topic}  1\n"));
+    assert_eq!(out, table("1 event would be sent", &topic, 1));
 }
 
 #[test]

@@ -35,8 +35,9 @@ pub fn blocks() -> Vec<Block> {
     DOCUMENTS.iter().flat_map(|document| of(document)).collect()
 }
 
+/// Those of one document.
 #[track_caller]
-fn of(document: &'static str) -> Vec<Block> {
+pub fn of(document: &'static str) -> Vec<Block> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{document}: {error}"));
     let mut blocks = Vec::new();

@@ -16,4 +16,5 @@ pub mod http;
 pub mod played;
 pub mod ports;
 pub mod process;
+pub mod terminal;
 pub mod wait;

@@ -281,7 +281,7 @@ fn the_process_says_what_to_stop_when_the_folder_is_held() {
     let folder = Folder::with(&[("leads", 1)]);
     let _held = folder.open("leads");
     let (code, errors) = Drain::start(&[], environment(&folder, NOBODY)).end();
-    assert_eq!(code, Some(1), "{errors}");
+    assert_eq!(code, Some(3), "{errors}");
     for word in [folder.path().to_str().unwrap(), "stop it (`millrace serve`", "SIGTERM"] {
         assert!(errors.contains(word), "{word} in\n{errors}");
     }
@@ -305,4 +305,13 @@ fn a_mistake_in_the_configuration_ends_it_with_2() {
     let (code, errors) = Drain::start(&[], environment).end();
     assert_eq!(code, Some(2), "{errors}");
     assert!(errors.contains("spool.reserve"), "{errors}");
+}
+
+#[test]
+fn a_folder_that_needs_an_operator_ends_it_with_4() {
+    let folder = Folder::with(&[("leads", 3)]);
+    std::fs::write(folder.path().join("leads/identity"), "no identity").unwrap();
+    let (code, errors) = Drain::start(&[], environment(&folder, NOBODY)).end();
+    assert_eq!(code, Some(4), "{errors}");
+    assert!(errors.contains("identity"), "{errors}");
 }

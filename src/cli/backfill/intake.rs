@@ -85,7 +85,8 @@ impl Intake {
 
     /// With the token as its file has it now, if it has one: with --follow it may be replaced meanwhile.
     fn authorization(&self) -> HeaderValue {
-        let now = match self.token.file().map(config::tokens_again) {
+        let again = |file| config::tokens_again(file, self.scheme);
+        let now = match self.token.file().map(again) {
             None => None,
             Some(Ok(tokens)) => tokens.into_iter().next(),
             Some(Err(problem)) => {

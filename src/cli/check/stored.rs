@@ -4,6 +4,8 @@
 
 use std::{io, sync::Arc};
 
+use uuid::Uuid;
+
 use crate::{
     config::Config,
     deliver::checkpoint::CheckpointFile,
@@ -12,7 +14,7 @@ use crate::{
     spool::{
         OpenError,
         disk::{Disk, RealDisk},
-        viewer::Viewer,
+        viewer::{self, Viewer},
     },
 };
 
@@ -25,15 +27,34 @@ pub(super) fn problems(config: &Config) -> Vec<(String, &'static str)> {
         let remedy = "Until then no start goes on with this folder.";
         return vec![(format!("is `{name}`: {newer}"), remedy)];
     }
-    let stored = |source: &SourceName| {
-        let why = stored(&disk, config, source).err()?;
-        let problem = format!("is `{name}`, and a start sets source `{source}` aside: {why}");
-        Some((
-            problem,
+    let stored = |source: &SourceName| Some((source.clone(), stored(&disk, config, source).err()?));
+    let stopped: Vec<_> = config.sources.iter().filter_map(|source| stored(&source.name)).collect();
+    let is_all = stopped.len() == config.sources.len();
+    let told = stopped.into_iter().map(|(source, why)| match is_all {
+        true => (
+            format!("is `{name}`, and a start ends, since no source is left: `{source}`: {why}"),
+            "Until then no start goes on.",
+        ),
+        false => (
+            format!("is `{name}`, and a start sets source `{source}` aside: {why}"),
             "Until then its deliveries are answered 503, and nothing of it is delivered.",
+        ),
+    });
+    told.collect()
+}
+
+/// What a start repairs by itself and an operator should know of before.
+pub(super) fn repairs(config: &Config) -> Vec<String> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let gone = |source: &SourceName| {
+        let opened = Viewer::open(disk.clone(), &config.spool.directory, source);
+        let Err(gone @ OpenError::Gone { .. }) = opened else { return None };
+        Some(format!(
+            "source `{source}`: {gone}. A start goes on all the same: it begins new segments behind the \
+             numbers of those that are gone, and reports these as damage"
         ))
     };
-    config.sources.iter().filter_map(|source| stored(&source.name)).collect()
+    config.sources.iter().filter_map(|source| gone(&source.name)).collect()
 }
 
 /// In the order in which a start looks.
@@ -46,6 +67,12 @@ fn stored(disk: &Arc<dyn Disk>, config: &Config, source: &SourceName) -> Result<
         Ok(viewer) => viewer.id(),
         // A start makes what was never there.
         Err(OpenError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => None,
+        // And what is gone (`repairs`), for the spool that the identity names.
+        Err(OpenError::Gone { .. }) => {
+            let id = viewer::id_without_segments(&**disk, directory, source)?;
+            // It makes a new one where there is none, which a checkpoint does not belong to.
+            id.or_else(|| saved.is_some().then(Uuid::nil))
+        }
         Err(error) => return Err(error.into()),
     };
     match (saved, spool) {

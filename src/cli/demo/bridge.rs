@@ -40,7 +40,7 @@ pub fn config(broker: &MockCluster, folder: &Path, keys: &Path) -> Config {
     let anywhere = (Ipv4Addr::LOCALHOST, 0).into();
     Config {
         listen: Listen { address: anywhere, ..Listen::default() },
-        admin: Admin { address: anywhere },
+        admin: Admin { address: anywhere, ..Admin::default() },
         spool: Spool {
             directory: folder.join("spool"),
             size_limit: GIB,
@@ -67,6 +67,7 @@ pub fn config(broker: &MockCluster, folder: &Path, keys: &Path) -> Config {
         shutdown: Shutdown { delay: Duration::ZERO, flush: Duration::from_secs(2) },
         log: Log::default(),
         traces: Traces::Off,
+        pushed_metrics: Default::default(),
     }
 }
 

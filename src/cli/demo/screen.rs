@@ -1,26 +1,34 @@
-//! Where the demo prints: a terminal whose last lines are redrawn in place, or plain lines.
+//! Where the demo shows itself: a terminal that it has to itself until its end, or plain lines.
 //!
-//! Errors of writing are passed over: whoever closed the pipe does not want to read on, and the
-//! demo's result is its exit code.
+//! On a terminal the head with the addresses and the commands never scrolls away, and everything fits again when the
+//! size changes. At the end the terminal is as it was, and what is worth keeping is printed there.
+//!
+//! Errors of writing are passed over: the reader who closed the pipe does not want to read on, and the demo's result is
+//! its exit code.
 
-use std::{
-    env,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use console::{Style, Term};
+use console::Term;
 
 use super::view::{Line, Tone, View};
+use crate::cli::{
+    colours::{self, painted},
+    terminal::{self, Key, Terminal},
+};
 
 pub struct Screen {
     term: Term,
     /// Redraws in place.
     live: bool,
+    terminal: Option<Terminal>,
     colours: bool,
-    /// Lines of the last frame that stand on the terminal.
-    drawn: usize,
+    head: Head,
     last: Option<Instant>,
+    ended: bool,
 }
+
+/// The head for a width.
+type Head = Box<dyn Fn(usize) -> Vec<Line> + Send + Sync>;
 
 /// From one frame to the next.
 const FRAME: Duration = Duration::from_millis(200);
@@ -30,22 +38,45 @@ const LINE: Duration = Duration::from_secs(1);
 impl Screen {
     pub fn new() -> Self {
         let term = Term::buffered_stdout();
-        let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let live = term.is_term() && !dumb;
-        let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { term, live, colours: live && !no_colour, drawn: 0, last: None }
+        let live = term.is_term() && colours::can_redraw();
+        let colours = colours::are_wanted(term.is_term());
+        let head: Head = Box::new(|_| Vec::new());
+        Self { term, live, terminal: None, colours, head, last: None, ended: false }
     }
 
     pub fn is_live(&self) -> bool {
         self.live
     }
 
-    /// Prints a line that stays, above what is redrawn.
+    /// Takes the terminal, and keeps `head` at its top.
+    pub fn open(&mut self, head: impl Fn(usize) -> Vec<Line> + Send + Sync + 'static) {
+        self.head = Box::new(head);
+        self.terminal = Terminal::open(self.colours).ok();
+        self.live = self.terminal.is_some();
+    }
+
+    /// Prints a line that stays.
     pub fn say(&mut self, tone: Tone, text: &str) {
-        let _ = self.term.clear_last_lines(std::mem::take(&mut self.drawn));
-        let _ = self.term.write_line(&self.dressed(tone, text));
+        self.close();
+        let _ = self.term.write_line(&painted(tone, text, self.colours));
         let _ = self.term.flush();
         self.last = None;
+    }
+
+    /// Whether a key has ended it since the last question.
+    pub fn is_ended(&mut self) -> bool {
+        let Some(terminal) = &mut self.terminal else { return false };
+        for key in terminal.keys() {
+            match key {
+                Key::Letter('q') | Key::Interrupt => self.ended = true,
+                Key::Resize => {
+                    terminal.forget();
+                    self.last = None;
+                }
+                _ => {}
+            }
+        }
+        std::mem::take(&mut self.ended)
     }
 
     /// Shows `view`, unless the last one is too young.
@@ -58,45 +89,36 @@ impl Screen {
     }
 
     pub fn show_now(&mut self, view: &View) {
-        if self.live {
-            let (rows, _) = self.term.size();
-            let lines = view.lines(usize::from(rows));
-            self.draw(&lines);
-        } else {
-            let _ = self.term.write_line(&view.line());
+        match &mut self.terminal {
+            Some(terminal) => terminal.draw(|columns, rows| {
+                let lines = view.lines(&(self.head)(columns), rows);
+                lines.into_iter().map(|(tone, text)| terminal::Line::of(tone, text)).collect()
+            }),
+            None if self.live => {}
+            None => {
+                let _ = self.term.write_line(&view.line());
+                let _ = self.term.flush();
+            }
+        }
+    }
+
+    /// Gives the terminal back, with the last view on it.
+    pub fn keep(&mut self, view: &View) {
+        if self.terminal.is_none() {
+            return;
+        }
+        self.close();
+        let columns = usize::from(self.term.size().1).max(20);
+        let mut lines = view.lines(&(self.head)(columns), usize::MAX);
+        // The keys are those of the terminal that was.
+        lines.pop();
+        for (tone, text) in lines {
+            let _ = self.term.write_line(&painted(tone, &text, self.colours));
         }
         let _ = self.term.flush();
     }
 
-    /// What was drawn last stays where it is.
-    pub fn keep(&mut self) {
-        self.drawn = 0;
-    }
-
-    fn draw(&mut self, lines: &[Line]) {
-        let (_, columns) = self.term.size();
-        let columns = usize::from(columns).max(20) - 1;
-        let _ = self.term.move_cursor_up(std::mem::take(&mut self.drawn));
-        for (tone, text) in lines {
-            // A line that wraps would be two to go up over.
-            let text: String = text.chars().take(columns).collect();
-            let _ = self.term.clear_line();
-            let _ = self.term.write_line(&self.dressed(*tone, &text));
-        }
-        let _ = self.term.clear_to_end_of_screen();
-        self.drawn = lines.len();
-    }
-
-    fn dressed(&self, tone: Tone, text: &str) -> String {
-        let style = match tone {
-            Tone::Plain => return text.to_owned(),
-            Tone::Faint => Style::new().dim(),
-            Tone::Good => Style::new().green().bold(),
-            Tone::Bad => Style::new().red().bold(),
-        };
-        if !self.colours {
-            return text.to_owned();
-        }
-        style.force_styling(true).apply_to(text).to_string()
+    fn close(&mut self) {
+        self.terminal = None;
     }
 }

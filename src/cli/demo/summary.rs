@@ -5,8 +5,11 @@ use crate::sender::Tally;
 use super::{
     books::Inner,
     text::{count, counted, time},
-    view::{Line, Tone, times, topics},
+    view::{Line, Tone, times},
 };
+
+/// Topics that are named.
+const TOPICS: usize = 12;
 
 /// The demo's result.
 pub struct Summary {
@@ -27,10 +30,21 @@ impl Summary {
         let mut plain = |text: String| lines.push((Tone::Plain, text));
         plain(String::new());
         if with_topics {
-            let mut all: Vec<_> =
-                books.ledger.topics().map(|(name, n)| (name.to_owned(), n)).collect();
+            let all = books.ledger.topics();
+            let mut all: Vec<_> = all.map(|(name, records)| (name.to_owned(), records)).collect();
             all.sort_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
-            topics(&all, 12).into_iter().for_each(|(_, text)| plain(text));
+            let width = all.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+            for (name, records) in all.iter().take(TOPICS) {
+                plain(format!("  {name:<width$}  {:>9}", count(*records)));
+            }
+            if let Some(rest) = all.get(TOPICS..).filter(|rest| !rest.is_empty()) {
+                let records = rest.iter().map(|(_, records)| records).sum();
+                plain(format!(
+                    "  {:<width$}  {:>9}",
+                    format!("{} more", rest.len()),
+                    count(records)
+                ));
+            }
             plain(String::new());
         }
         plain("Summary (on topics: counted by a consumer that read them)".into());

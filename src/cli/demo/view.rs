@@ -1,8 +1,13 @@
 //! One moment of the demo, as lines for a terminal or as a single line.
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use crate::sender::Statistics;
+
+pub use crate::cli::colours::Tone;
 
 use super::{
     books::{Inner, Side},
@@ -19,8 +24,16 @@ pub struct View {
     pub backlog: Backlog,
     pub acknowledged: u64,
     pub on_topics: u64,
-    /// Name and records, the fullest first.
-    pub topics: Vec<(String, u64)>,
+    /// The fullest first.
+    pub topics: Vec<Topic>,
+}
+
+/// What is on one topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topic {
+    pub name: String,
+    pub records: u64,
+    pub per_second: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,22 +53,18 @@ pub struct Backlog {
     pub deliveries: u64,
 }
 
-/// How a line looks where colours are wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
-    Plain,
-    Faint,
-    Good,
-    Bad,
-}
-
 pub type Line = (Tone, String);
 
 impl View {
-    pub fn new(books: &Inner, elapsed: Duration, stage: Stage, backlog: Backlog) -> Self {
-        let mut topics: Vec<_> =
-            books.ledger.topics().map(|(name, records)| (name.to_owned(), records)).collect();
-        topics.sort_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
+    pub fn new(
+        books: &Inner,
+        elapsed: Duration,
+        stage: Stage,
+        backlog: Backlog,
+        rates: &mut Rates,
+    ) -> Self {
+        let all = books.ledger.topics().map(|(name, records)| (name.to_owned(), records));
+        let topics = rates.of(elapsed, all.collect());
         Self {
             elapsed,
             stage,
@@ -63,14 +72,16 @@ impl View {
             all: books.all(),
             backlog,
             acknowledged: books.ledger.acknowledged_events(),
-            on_topics: topics.iter().map(|(_, records)| records).sum(),
+            on_topics: topics.iter().map(|topic| topic.records).sum(),
             topics,
         }
     }
 
-    /// At most `rows` lines (but never fewer than it takes to say what is going on).
-    pub fn lines(&self, rows: usize) -> Vec<Line> {
-        let mut lines = vec![(Tone::Plain, String::new()), self.headline()];
+    /// At most `rows` lines (but never fewer than it takes to say what is going on): what is going on first, then
+    /// `head`, which stays where it is, the numbers, and the topics.
+    pub fn lines(&self, head: &[Line], rows: usize) -> Vec<Line> {
+        let mut lines = vec![self.headline()];
+        lines.extend_from_slice(head);
         for side in &self.senders {
             lines.push((tone(side), format!("  {:<9} {}", side.name, deliveries(side))));
         }
@@ -79,10 +90,22 @@ impl View {
             (Tone::Plain, format!("            {}", times("broker away ", &self.all.away))),
             (Tone::Plain, format!("  backlog   {}", self.backlog())),
             (Tone::Plain, format!("  events    {}", self.events())),
-            (Tone::Plain, String::new()),
         ]);
         let room = rows.saturating_sub(lines.len() + 1).max(3);
-        lines.extend(topics(&self.topics, room));
+        let (shown, rest) = self.topics.split_at(self.topics.len().min(room));
+        lines.extend(topics(shown));
+        let what = match self.stage {
+            Stage::Sending(..) => "q ends it, with a summary",
+            Stage::Draining | Stage::Done(_) => "q ends it now",
+        };
+        let more = match rest.len() {
+            0 => String::new(),
+            n => {
+                let records = rest.iter().map(|topic| topic.records).sum();
+                format!("; {n} more topics with {}", counted(records, "record", "records"))
+            }
+        };
+        lines.push((Tone::Faint, format!("{what}{more}")));
         lines
     }
 
@@ -176,21 +199,48 @@ pub fn times(label: &str, statistics: &Statistics) -> String {
     }
 }
 
-/// The fullest topics, as many as `room` lines hold, and what did not fit in one line more.
-pub fn topics(topics: &[(String, u64)], room: usize) -> Vec<Line> {
-    let shown = if topics.len() <= room { topics.len() } else { room.saturating_sub(1) };
-    let width = topics[..shown].iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    let mut lines: Vec<Line> = topics[..shown]
-        .iter()
-        .map(|(name, records)| (Tone::Plain, format!("  {name:<width$}  {:>9}", count(*records))))
-        .collect();
-    let rest = &topics[shown..];
-    if !rest.is_empty() {
-        let records: u64 = rest.iter().map(|(_, records)| records).sum();
-        let more = format!("{} more", rest.len());
-        lines.push((Tone::Faint, format!("  {more:<width$}  {:>9}", count(records))));
+/// A line each: name, records, and how many came in a second.
+pub fn topics(topics: &[Topic]) -> Vec<Line> {
+    let width = topics.iter().map(|topic| topic.name.len()).max().unwrap_or_default();
+    let line = |topic: &Topic| {
+        let Topic { name, records, per_second } = topic;
+        (Tone::Plain, format!("  {name:<width$}  {:>11}  {per_second:>7.0}/s", count(*records)))
+    };
+    topics.iter().map(line).collect()
+}
+
+/// How many records came to each topic in the last seconds.
+#[derive(Debug, Default)]
+pub struct Rates(VecDeque<(Duration, HashMap<String, u64>)>);
+
+impl Rates {
+    /// From the oldest look that is kept to this one.
+    const OVER: Duration = Duration::from_secs(5);
+    const BETWEEN: Duration = Duration::from_millis(500);
+
+    fn of(&mut self, now: Duration, topics: Vec<(String, u64)>) -> Vec<Topic> {
+        while self.0.len() > 1 && self.0.front().is_some_and(|(at, _)| now - *at > Self::OVER) {
+            self.0.pop_front();
+        }
+        let before = self.0.front();
+        let rate = |name: &String, records: u64| {
+            let Some((at, counts)) = before else { return 0.0 };
+            let new = records.saturating_sub(counts.get(name).copied().unwrap_or_default());
+            new as f64 / (now - *at).as_secs_f64().max(0.1)
+        };
+        let mut found: Vec<_> = topics
+            .iter()
+            .map(|(name, records)| {
+                let (name, records, per_second) = (name.clone(), *records, rate(name, *records));
+                Topic { name, records, per_second }
+            })
+            .collect();
+        found.sort_by(|a, b| b.records.cmp(&a.records).then_with(|| a.name.cmp(&b.name)));
+        if self.0.back().is_none_or(|(at, _)| now - *at >= Self::BETWEEN) {
+            self.0.push_back((now, topics.into_iter().collect()));
+        }
+        found
     }
-    lines
 }
 
 #[cfg(test)]
@@ -214,8 +264,16 @@ mod tests {
             backlog: Backlog { bytes: 1536, deliveries: 1 },
             acknowledged: 1200,
             on_topics: 1100,
-            topics: (1..=30).rev().map(|n| (format!("marketo.topic-{n:02}"), n)).collect(),
+            topics: (1..=30).rev().map(topic).collect(),
         }
+    }
+
+    fn topic(n: u64) -> Topic {
+        Topic { name: format!("marketo.topic-{n:02}"), records: n, per_second: 2.4 }
+    }
+
+    fn head() -> Vec<Line> {
+        (1..=6).map(|n| (Tone::Plain, format!("head {n}"))).collect()
     }
 
     fn text(lines: Vec<Line>) -> String {
@@ -226,7 +284,7 @@ mod tests {
     fn it_says_when_the_broker_is_away_and_for_how_long() {
         let end = Some(Duration::from_secs(30));
         let away = view(Stage::Sending(Broker::Away(Duration::from_secs(3)), end));
-        let shown = text(away.lines(24));
+        let shown = text(away.lines(&[], 24));
         assert!(shown.contains("14 s of 30 s: THE BROKER IS DOWN, back in 4 s"), "{shown}");
         assert!(shown.contains("  Marketo   2 sent, 1 answered 200\n"), "{shown}");
         assert!(shown.contains("broker there  p50  0.84 ms  p99  0.84 ms  (1 answer)"), "{shown}");
@@ -237,19 +295,31 @@ mod tests {
     }
 
     #[test]
-    fn topics_that_do_not_fit_are_summed_up() {
-        let lines = view(Stage::Draining).lines(24);
-        assert!(lines.len() < 24);
+    fn eighty_by_twentyfour_has_the_whole_head_and_ten_topics_with_rates() {
+        let lines = view(Stage::Draining).lines(&head(), 24);
+        assert_eq!(lines.len(), 24);
+        assert!(lines.iter().all(|(_, line)| line.chars().count() <= 80), "{lines:?}");
         let shown = text(lines);
-        assert!(shown.contains("marketo.topic-30"), "{shown}");
-        assert!(shown.contains("  17 more                 153\n"), "{shown}");
-        let all = topics(&view(Stage::Done(true)).topics, 30);
-        assert!(all.len() == 30 && !text(all).contains("more"));
+        assert!(shown.contains("head 6\n") && shown.contains("marketo.topic-21  "), "{shown}");
+        assert!(shown.contains("  marketo.topic-30           30        2/s\n"), "{shown}");
+        assert!(shown.ends_with("; 20 more topics with 210 records\n"), "{shown}");
+        let all = view(Stage::Done(true)).lines(&[], 60);
+        assert!(!text(all).contains("more topics"));
+    }
+
+    #[test]
+    fn a_rate_is_that_of_the_last_seconds() {
+        let mut rates = Rates::default();
+        let mut at = |second: u64, records: u64| {
+            rates.of(Duration::from_secs(second), vec![("t".into(), records)])[0].per_second
+        };
+        assert_eq!([at(0, 0), at(1, 10), at(2, 20), at(5, 50)], [0.0, 10.0, 10.0, 10.0]);
+        assert_eq!(at(60, 50), 0.0);
     }
 
     #[test]
     fn a_tiny_terminal_still_gets_the_state() {
-        let shown = text(view(Stage::Draining).lines(5));
+        let shown = text(view(Stage::Draining).lines(&[], 5));
         assert!(shown.contains("the spool drains") && shown.contains("backlog"), "{shown}");
     }
 }

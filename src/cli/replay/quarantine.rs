@@ -4,13 +4,17 @@ use std::{fs, io, path::Path};
 
 use serde::Deserialize;
 
-use super::{
-    Replay,
-    body::Kept,
-    letters::spool_id,
-    quarantined::{Expected, Folder},
+use super::Replay;
+use crate::{
+    config::Config,
+    service::replay::{
+        body::Kept,
+        letters::spool_id,
+        quarantined::{Expected, Folder},
+    },
+    source::SourceName,
+    spool::position::Position,
 };
-use crate::{config::Config, source::SourceName, spool::position::Position};
 
 /// Of `<name>.json`, what a replay needs. `quarantine.rs` writes it.
 #[derive(Deserialize)]
@@ -18,6 +22,8 @@ struct Label {
     version: u32,
     position: String,
     reason: String,
+    #[serde(default)]
+    error: Option<String>,
     #[serde(default)]
     key: Option<String>,
     #[serde(default)]
@@ -47,7 +53,9 @@ pub(super) fn replay(
                 let (reason, origin) = (&label.reason, label.origin.as_deref());
                 let key = label.key.as_deref().unwrap_or_default().as_bytes();
                 let original = &original;
-                Kept { source, spool, position, reason, origin, key, original }.play(replay)?;
+                let error = label.error.as_deref();
+                Kept { source, spool, position, reason, error, origin, key, original }
+                    .play(&mut replay.player)?;
             }
             Err(problem) => replay.player.problem(format!("{name}: {problem}")),
         }

@@ -1,16 +1,14 @@
 //! From the segments that a spool still has.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 
-use super::{Common, Replay, player::Item};
+use super::{Common, Replay};
 use crate::{
-    cli::{spool::source_name, text, with_causes},
+    cli::{spool::source_name, text, when, with_causes},
     config::Config,
+    service::replay::player::Item,
     source::{SourceName, UnixMillis},
     spool::{
         StoredDelivery,
@@ -39,25 +37,15 @@ pub(super) struct Options {
     to: Option<Position>,
 
     /// Deliveries that came at this time or later: RFC 3339, or how long ago (`2h`)
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
     since: Option<UnixMillis>,
 
     /// Deliveries that came before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
     until: Option<UnixMillis>,
 
     #[command(flatten)]
     pub(super) common: Common,
-}
-
-fn time(text: &str) -> Result<UnixMillis, String> {
-    let time = match humantime::parse_duration(text) {
-        Ok(ago) => SystemTime::now().checked_sub(ago),
-        Err(_) => humantime::parse_rfc3339_weak(text).ok(),
-    };
-    let since = time.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-    let since = since.ok_or("write it as 2026-03-02T10:00:00Z, or how long ago as in 2h")?;
-    Ok(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Options {
@@ -154,21 +142,4 @@ fn play(
         headers: &stored.delivery.headers,
         body: &stored.delivery.body,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_rfc_3339_or_how_long_ago() {
-        assert_eq!(time("2026-03-02T10:00:00Z"), Ok(1_772_445_600_000));
-        assert_eq!(time("1970-01-01 00:00:01"), Ok(1000));
-        let ago = time("2h").unwrap();
-        let now = time("0s").unwrap();
-        assert!((7_190_000..7_210_000).contains(&(now - ago)), "{ago} {now}");
-        for bad in ["", "yesterday", "10:00", "2026-03-02"] {
-            assert!(time(bad).is_err() || bad == "2026-03-02", "{bad}");
-        }
-    }
 }

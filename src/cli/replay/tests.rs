@@ -2,10 +2,9 @@
 
 use uuid::Uuid;
 
-use super::{
-    Replay,
+use super::Replay;
+use crate::service::replay::{
     body::Kept,
-    filter::Filter,
     player::{Item, Player, Source},
 };
 use crate::{
@@ -43,15 +42,16 @@ fn replay() -> Replay {
         .map(|source| Source::new(&config, source))
         .collect::<Result<_, _>>()
         .unwrap();
-    let player = Player::new(&config, sources, Filter::default(), None).unwrap();
+    let player =
+        Player::new(&config, sources, Box::new(|_: &crate::event::Event<'_>| true), None).unwrap();
     Replay { player, bar: Bar::new() }
 }
 
 /// Events that would be sent, and what is said about the others.
 fn outcome(replay: &Replay) -> (String, Vec<String>) {
     let totals = replay.player.totals();
-    let sent = totals.table(true).lines().next().unwrap_or_default().to_owned();
-    (sent.replace(" would be sent", ""), totals.problems().collect())
+    let sent = super::report::table(totals, true).lines().next().unwrap_or_default().to_owned();
+    (sent.replace(" would be sent", ""), super::report::problems(totals).collect())
 }
 
 /// As from a segment.
@@ -76,11 +76,12 @@ fn kept(replay: &mut Replay, source: &str, reason: &str, origin: Option<&str>, o
         spool: Uuid::nil(),
         position: Position { sequence: 7, index: 0 },
         reason,
+        error: None,
         origin,
         key: b"",
         original: original.as_bytes(),
     };
-    kept.play(replay).unwrap();
+    kept.play(&mut replay.player).unwrap();
 }
 
 #[test]

@@ -166,15 +166,30 @@ impl Options {
                 token.clone().into_string().map_err(|_| format!("{TOKEN} is no text"))?
             }
         };
+        self.token_scheme.header(&token).map(Some)
+    }
+}
+
+impl TokenScheme {
+    /// The whole of the header with `token`. The errors' texts say nothing of it.
+    pub fn header(self, token: &str) -> Result<String, String> {
         let token = token.trim();
+        let first = token.split(char::is_whitespace).next().unwrap_or_default();
         if token.is_empty() {
             return Err("the token is empty".into());
         }
-        Ok(Some(match self.token_scheme {
-            TokenScheme::Bearer => format!("Bearer {token}"),
-            TokenScheme::Basic => format!("Basic {token}"),
-            TokenScheme::Bare => token.to_owned(),
-        }))
+        if self != Self::Bare && first.len() < token.len() {
+            return Err(
+                "the token has white space in it: write the token alone, without the scheme; \
+                        --token-scheme says which comes before it"
+                    .into(),
+            );
+        }
+        Ok(match self {
+            Self::Bearer => format!("Bearer {token}"),
+            Self::Basic => format!("Basic {token}"),
+            Self::Bare => token.to_owned(),
+        })
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Run {
 pub struct Report {
     run: Run,
     rate: f64,
+    /// Whether the rate was asked for.
+    has_rate: bool,
     connections: u16,
     time_scale: f64,
     seed: u64,
@@ -37,6 +39,7 @@ impl Report {
         Self {
             run,
             rate: options.rate(),
+            has_rate: options.rate.is_some(),
             connections: options.connections,
             time_scale: options.time_scale,
             seed: options.seed,
@@ -60,10 +63,14 @@ impl Report {
             for consequence in consequences {
                 let _ = writeln!(text, "  a real one      {consequence}");
             }
+            if let Some(look) = look_at(account) {
+                let _ = writeln!(text, "  look at         {look}");
+            }
         }
         let share = 100.0 * self.cores();
         let _ = writeln!(text, "the generator took {share:.0} % of one core");
-        if self.is_limited() {
+        // Without a rate the pace is the sender's own, and small times have large shares.
+        if self.has_rate && self.is_limited() {
             text.push_str(
                 "the generator itself was late by more than a tenth of the answers' p99: it is part \
                  of what was measured (try --prepare, fewer connections, or a machine of its own)\n",
@@ -141,6 +148,32 @@ impl Report {
             let p99 = |times: &Times| times.quantile(0.99).unwrap_or_default();
             p99(&account.lag) * 10 > p99(&account.answers.times)
         })
+    }
+}
+
+/// The most frequent answer that is no 2xx, or the most frequent failure without an answer, and where its cause shows.
+fn look_at(account: &Account) -> Option<String> {
+    let refused =
+        account.answers.statuses.iter().filter(|(status, _)| !(200..300).contains(*status));
+    let most = refused.max_by_key(|(_, n)| **n);
+    let silent = account.silences.iter().max_by_key(|(_, n)| **n);
+    let tap = "`millrace tap --outcome refused` beside the service names the reason of each";
+    match (most, silent) {
+        (Some((status, n)), _) => {
+            let hint = match *status {
+                401 | 403 => "the token, or the source's auth",
+                404 => "the URL: its path is /v1/<source>",
+                400..500 => "the request, or a proxy before the service",
+                502 | 504 => "a proxy before the service, which answers itself",
+                _ => "a full spool, a limit, or a signature or recipient that is not accepted",
+            };
+            Some(format!("{} × {status}: {hint}; {tap}", text::count(*n)))
+        }
+        (None, Some((why, n))) => Some(format!(
+            "{} × no answer ({why}): the URL, the network, or the service's log",
+            text::count(*n)
+        )),
+        (None, None) => None,
     }
 }
 

@@ -6,24 +6,41 @@
 
 use std::collections::BTreeSet;
 
-use super::topics::TopicId;
+use super::{
+    topics::TopicId,
+    window::{SLOTS, Slot, State},
+};
 use crate::spool::position::Position;
 
 /// Positions, each with the topics that its event may be of. Bounded by what windows and held lanes
 /// hold.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct AckedAhead {
     settled: BTreeSet<(Position, TopicId)>,
+    /// Stands for the topic of what belongs to none, or to one that is not known.
+    unknown: TopicId,
 }
 
 impl AckedAhead {
-    /// `topic` is the dead-letter topic for what belongs to none, or to one that is not known.
-    pub fn insert(&mut self, position: Position, topic: TopicId) {
-        self.settled.insert((position, topic));
+    pub fn new(unknown: TopicId) -> Self {
+        Self { settled: BTreeSet::new(), unknown }
     }
 
-    pub fn len(&self) -> usize {
-        self.settled.len()
+    /// The event of `topic` is settled, and a lane may come to it once more.
+    pub fn insert(&mut self, position: Position, topic: Option<TopicId>) {
+        self.settled.insert((position, topic.unwrap_or(self.unknown)));
+    }
+
+    /// What of these is settled is not to be sent again.
+    pub fn insert_settled<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
+        for slot in slots.filter(|slot| slot.state == State::Settled) {
+            self.insert(slot.position, slot.belongs_to);
+        }
+    }
+
+    /// Whether there is room for one more event that the main lane passes over for the topic's own lane.
+    pub fn has_room(&self) -> bool {
+        self.settled.len() < SLOTS
     }
 
     pub fn contains(&self, position: Position) -> bool {
@@ -33,9 +50,9 @@ impl AckedAhead {
 
     /// `topic` has a lane that begins at `from`. What was refused as one topic too many has no known
     /// topic, and may be this one's, so that its lane comes to it: it stays for that lane too.
-    pub fn may_be_of(&mut self, topic: TopicId, from: Position, unknown: TopicId) {
+    pub fn may_be_of(&mut self, topic: TopicId, from: Position) {
         let there = self.settled.range((from, TopicId::default())..);
-        let there = there.filter(|(_, of)| *of == unknown);
+        let there = there.filter(|(_, of)| *of == self.unknown);
         let may_be: Vec<_> = there.map(|(position, _)| (*position, topic)).collect();
         self.settled.extend(may_be);
     }
@@ -43,5 +60,41 @@ impl AckedAhead {
     /// Forgets what no lane can come to any more.
     pub fn keep(&mut self, mut is_ahead: impl FnMut(Position, TopicId) -> bool) {
         self.settled.retain(|(position, topic)| is_ahead(*position, *topic));
+    }
+
+    pub fn clear(&mut self) {
+        self.settled.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::{at, clock, place, slot, topics},
+        *,
+    };
+
+    #[test]
+    fn what_was_settled_without_a_known_topic_stays_for_each_lane_that_may_come_to_it() {
+        let mut topics = topics(&place());
+        let [unknown, a] = ["dead", "a"].map(|name| topics.enter(name));
+        let mut ahead = AckedAhead::new(unknown);
+        [at(2), at(4)].into_iter().for_each(|position| ahead.insert(position, None));
+        ahead.may_be_of(a, at(3));
+        ahead.keep(|_, topic| topic == a);
+        assert!(ahead.contains(at(4)) && !ahead.contains(at(2)), "its lane begins behind that");
+        ahead.clear();
+        assert!(!ahead.contains(at(4)));
+    }
+
+    #[test]
+    fn of_a_window_only_what_is_settled_is_remembered() {
+        let (mut topics, now) = (topics(&place()), clock());
+        let [unknown, a] = ["dead", "a"].map(|name| topics.enter(name));
+        let mut ahead = AckedAhead::new(unknown);
+        let settled = Slot { state: State::Settled, ..slot(a, 3, now(0)) };
+        let left = Slot { state: State::Left, ..slot(a, 4, now(0)) };
+        ahead.insert_settled([&settled, &left, &slot(a, 5, now(0))].into_iter());
+        assert_eq!([3, 4, 5].map(|sequence| ahead.contains(at(sequence))), [true, false, false]);
     }
 }

@@ -7,10 +7,10 @@ mod over_limit;
 mod rewind;
 
 use super::{
-    ForwardError, MAIN, Now, Owners,
+    MAIN, Now, Owners, Result,
     dead_letters::{DeadLetterQueue, Waiting},
-    held::{HeldTopic, Phase},
-    lanes::{Hold, Lanes},
+    held::{HeldTopic, Hold, Phase},
+    lanes::Lanes,
     out::Trouble,
     outcomes::Answer,
     refusal::{REFUSED, Stage},
@@ -56,6 +56,7 @@ impl AtLeastOnce {
                 owners.source.count(&owners.source.metrics().dead_letters, reason);
             }
         }
+        owners.source.latency_mut().delivered(slot.received_at, answer.at);
         if let Some(settled) = owners.delivered(answer) {
             self.settle_id(settled.position, settled.identity, owners.source);
         }
@@ -160,11 +161,7 @@ impl AtLeastOnce {
     }
 
     /// Writes the checkpoint if it changed, and lets the spool remove what lies behind it.
-    pub fn save<S: Sink>(
-        &mut self,
-        owners: &mut Owners<'_, S>,
-        now: Now,
-    ) -> Result<(), ForwardError> {
+    pub fn save<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<()> {
         let Owners { source, out, lanes, dead_letters, saved } = owners;
         debug_assert!(lanes.are_disjoint(), "the main lane owes what it would pass");
         saved.begin(now);

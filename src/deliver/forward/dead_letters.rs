@@ -316,6 +316,7 @@ impl DeadLetterQueue {
                 identity: None,
                 size: RECORD_OVERHEAD,
                 since: now.instant,
+                received_at: 0,
                 turn: 0,
                 carries: Carries::DeadLetter { reason, pointer: false },
                 state: State::Refused,

@@ -1,11 +1,10 @@
 //! Dispatching one event: which topic it goes to, whether that can be written now, and the sending.
 
 use super::{
-    ForwardError, Forwarder, MAIN, Now,
+    Forwarder, MAIN, Now, Result,
     at_least_once::Earlier,
     guarantee::Probe,
-    held::Phase,
-    lanes::Hold,
+    held::{Hold, Phase},
     out::{CREATION_PAUSE, NotSent, Trouble},
     refusal::{Refusal, TOPIC_LIMIT},
     topics::TopicId,
@@ -15,6 +14,7 @@ use crate::{
     deliver::deduplicate::{Claim, Id},
     event::{Decoded, Event},
     kafka::produce::{Sink, TopicState},
+    source::UnixMillis,
     spool::position::Position,
 };
 
@@ -27,6 +27,8 @@ pub(super) struct Candidate {
     pub topic: Option<TopicId>,
     /// What it is known by, if it is an event with an id.
     pub identity: Option<Id>,
+    /// When its delivery was received.
+    pub received_at: UnixMillis,
 }
 
 /// What became of one event.
@@ -41,8 +43,8 @@ pub(super) enum Dispatched {
 }
 
 impl Candidate {
-    pub fn new(lane: LaneId, position: Position) -> Self {
-        Self { lane, position, topic: None, identity: None }
+    pub fn new(lane: LaneId, position: Position, received_at: UnixMillis) -> Self {
+        Self { lane, position, topic: None, identity: None, received_at }
     }
 
     /// Its place in the window, with a record for `topic`, which the sink does not have yet.
@@ -54,6 +56,7 @@ impl Candidate {
             identity: self.identity,
             size: RECORD_OVERHEAD,
             since: now.instant,
+            received_at: self.received_at,
             turn: 0,
             carries,
             state: State::Outstanding,
@@ -70,8 +73,8 @@ impl<S: Sink> Forwarder<S> {
         position: Position,
         item: &Decoded<'_>,
         now: Now,
-    ) -> Result<Dispatched, ForwardError> {
-        let candidate = Candidate::new(lane, position);
+    ) -> Result<Dispatched> {
+        let candidate = Candidate::new(lane, position, self.source.received_at());
         match item {
             Ok(event) => {
                 let name = self.source.take_topic(event);
@@ -95,7 +98,7 @@ impl<S: Sink> Forwarder<S> {
         event: &Event<'_>,
         name: &str,
         now: Now,
-    ) -> Result<Dispatched, ForwardError> {
+    ) -> Result<Dispatched> {
         let Candidate { lane, position, topic, .. } = candidate;
         if self.lanes.passes(lane, topic, position) {
             return Ok(Dispatched::Passed);
@@ -159,7 +162,7 @@ impl<S: Sink> Forwarder<S> {
         event: &Event<'_>,
         name: &str,
         now: Now,
-    ) -> Result<Dispatched, ForwardError> {
+    ) -> Result<Dispatched> {
         let Candidate { lane, position, .. } = candidate;
         match self.out.topic_state_for(name, event) {
             TopicState::Ready => self.send_to_ready(candidate, event, name, now),
@@ -200,7 +203,7 @@ impl<S: Sink> Forwarder<S> {
         event: &Event<'_>,
         name: &str,
         now: Now,
-    ) -> Result<Dispatched, ForwardError> {
+    ) -> Result<Dispatched> {
         let Candidate { lane, position, .. } = candidate;
         match self.guarantee.earlier_over_limit(name, position, &self.lanes) {
             Earlier::Nothing => {
@@ -244,7 +247,8 @@ impl<S: Sink> Forwarder<S> {
 
     /// Topics are created off the line of the others.
     fn wait_for_creation(&mut self, name: &str, position: Position, now: Now) -> Dispatched {
-        if self.lanes.waits_for_creation(position, now) {
+        let waits = self.lanes.pauses_mut().waits_for_creation(position, now);
+        if waits || !self.lanes.are_left(position) {
             return self.rest(MAIN, now);
         }
         if self.owes(name) {
@@ -297,7 +301,7 @@ impl<S: Sink> Forwarder<S> {
         topic: TopicId,
         event: &Event<'_>,
         now: Now,
-    ) -> Result<Dispatched, ForwardError> {
+    ) -> Result<Dispatched> {
         let candidate = Candidate { topic: Some(topic), ..candidate };
         let Candidate { lane, position, .. } = candidate;
         let Some(token) = self.lanes.next_token(lane) else { return Ok(Dispatched::Wait) };

@@ -21,10 +21,11 @@ mod rewind;
 use std::time::{Duration, Instant};
 
 use super::{
-    ForwardError, Now, Owners, Progress,
+    Now, Owners, Progress, Result,
     dead_letters::DeadLetterQueue,
     guarantee::Probe,
-    lanes::{Hold, Lanes},
+    held::Hold,
+    lanes::Lanes,
     out::Trouble,
     outcomes::Answer,
     refusal::{REFUSED, Stage},
@@ -204,6 +205,7 @@ impl ExactlyOnce {
             Carries::Event(stream) => owners.out.topics_mut().count_uncommitted(slot.topic, stream),
             Carries::DeadLetter { reason, .. } => self.refusals.count(reason),
         }
+        owners.source.latency_mut().acknowledged(slot.received_at, answer.at);
         if let Some(settled) = owners.delivered(answer) {
             self.dealt_with(settled.position);
             owners.source.settled(settled.identity);
@@ -303,11 +305,7 @@ impl ExactlyOnce {
     }
 
     /// For a stop: whether nothing is left to commit.
-    pub fn finish<S: Sink>(
-        &mut self,
-        owners: &mut Owners<'_, S>,
-        now: Now,
-    ) -> Result<bool, ForwardError> {
+    pub fn finish<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<bool> {
         // Nothing of it is left, or that is not known: the next start looks.
         if !self.writer.took_over() || owners.out.must_renew() {
             return Ok(true);

@@ -2,7 +2,7 @@
 //! is asked here, and nowhere else.
 
 use super::{
-    AtLeastOnce, ExactlyOnce, ForwardError, MAIN, Now, Owners, Progress, Settings, Start,
+    AtLeastOnce, ExactlyOnce, MAIN, Now, Owners, Progress, Result, Settings, Start,
     at_least_once::Earlier,
     dead_letters::DeadLetterQueue,
     exactly_once::Known,
@@ -232,11 +232,7 @@ impl Guarantee {
     }
 
     /// Takes the lanes back; over many steps if need be.
-    pub fn rewind<S: Sink>(
-        &mut self,
-        owners: &mut Owners<'_, S>,
-        now: Now,
-    ) -> Result<(), ForwardError> {
+    pub fn rewind<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<()> {
         match self {
             Self::AtLeastOnce(it) => {
                 it.rewind(owners, now);
@@ -253,7 +249,7 @@ impl Guarantee {
         &mut self,
         owners: &mut Owners<'_, S>,
         now: Now,
-    ) -> Result<Option<Progress>, ForwardError> {
+    ) -> Result<Option<Progress>> {
         match self {
             Self::AtLeastOnce(it) => Ok(it.waits_for_answers().then_some(Progress::Waiting)),
             Self::ExactlyOnce(it) => it.commit(owners, now),
@@ -321,11 +317,7 @@ impl Guarantee {
     }
 
     /// Brings the file up to what is delivered.
-    pub fn save<S: Sink>(
-        &mut self,
-        owners: &mut Owners<'_, S>,
-        now: Now,
-    ) -> Result<(), ForwardError> {
+    pub fn save<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<()> {
         match self {
             Self::AtLeastOnce(it) => it.save(owners, now),
             Self::ExactlyOnce(it) => it.save(owners, now),
@@ -333,11 +325,7 @@ impl Guarantee {
     }
 
     /// For a stop: whether nothing is left to do.
-    pub fn finish<S: Sink>(
-        &mut self,
-        owners: &mut Owners<'_, S>,
-        now: Now,
-    ) -> Result<bool, ForwardError> {
+    pub fn finish<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<bool> {
         match self {
             Self::AtLeastOnce(_) => {
                 // What waits for the dead-letter topic is read again after the next start.

@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use super::{lane::Lane, window::State};
+use super::{lane::Lane, topics::TopicId, window::State};
 use crate::spool::position::Position;
 
 pub(super) struct HeldTopic {
@@ -33,6 +33,17 @@ const FAILED_PROBES_AT_MOST: u32 = 96;
 
 /// A probe that hangs is waited for so many times as long at most.
 const PATIENCE_AT_MOST: u32 = 16;
+
+/// A topic to be left to a lane of its own.
+#[derive(Clone, Copy)]
+pub(super) struct Hold<'a> {
+    pub topic: TopicId,
+    /// Its oldest event that is not settled.
+    pub from: Position,
+    pub why: &'a str,
+    /// One record of a batch was refused: single ones up to here show which. The topic itself is well.
+    pub alone_before: Option<Position>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {

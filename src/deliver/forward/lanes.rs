@@ -1,30 +1,24 @@
 //! Which lanes there are, the main one and one for each held topic, and what they need not send again.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use prometheus::{IntCounter, IntGauge};
 
 use super::{
-    FIRST_PAUSE, LONGEST_PAUSE, MAIN, Now,
+    MAIN, Now,
     acked_ahead::AckedAhead,
-    held::{HeldTopic, Phase},
+    held::{HeldTopic, Hold, Phase},
     lane::Lane,
+    pauses::Pauses,
     topics::{TopicId, Topics},
-    window::{LaneId, SLOTS, Slot, State, Window},
+    window::{LaneId, Slot, State, Window},
 };
 use crate::{
     deliver::{checkpoint::Held, deduplicate::Id},
     kafka::produce::Token,
-    observe::metrics::Metrics,
-    runtime::retry::Retry,
+    observe::metrics::{Metrics, settled},
     spool::{Spool, position::Position},
 };
-
-/// How long the others wait for a topic that is being created.
-const CREATION_PATIENCE: Duration = Duration::from_millis(500);
 
 pub(super) struct Lanes {
     spool: Spool,
@@ -33,28 +27,14 @@ pub(super) struct Lanes {
     by_id: BTreeMap<LaneId, TopicId>,
     last_id: LaneId,
     acked_ahead: AckedAhead,
-    /// Stands for the topic of an event whose topic is not known.
-    unknown: TopicId,
     /// Most topics held at once; beyond it the main lane waits.
     most_held: usize,
-    /// The main lane rests until then: a topic should be held, and too many are; or one is looked up.
-    paused_until: Option<Instant>,
-    pauses: Retry,
-    /// The event whose topic is being created, and since when the main lane waits for it.
-    creating: Option<(Position, Instant)>,
+    /// Of the main lane.
+    pauses: Pauses,
+    /// Where the console finds why a topic is held.
+    settled: settled::OfSource,
     held_topics: IntGauge,
     holds: IntCounter,
-}
-
-/// A topic to be left to a lane of its own.
-#[derive(Clone, Copy)]
-pub(super) struct Hold<'a> {
-    pub topic: TopicId,
-    /// Its oldest event that is not settled.
-    pub from: Position,
-    pub why: &'a str,
-    /// One record of a batch was refused: single ones up to here show which. The topic itself is well.
-    pub alone_before: Option<Position>,
 }
 
 /// A slot that was settled.
@@ -79,15 +59,13 @@ impl Lanes {
             held: BTreeMap::new(),
             by_id: BTreeMap::new(),
             last_id: MAIN,
-            acked_ahead: AckedAhead::default(),
-            unknown,
+            acked_ahead: AckedAhead::new(unknown),
             most_held,
-            paused_until: None,
-            pauses: Retry::without_jitter(FIRST_PAUSE, LONGEST_PAUSE),
-            creating: None,
+            pauses: Pauses::new(),
             held_topics: metrics.held_topics.with_label_values(&labels),
             holds: metrics.holds.with_label_values(&labels),
             spool: spool.clone(),
+            settled: metrics.settled.of(labels[0]),
         }
     }
 
@@ -172,7 +150,7 @@ impl Lanes {
             && self.held.contains_key(&topic)
         {
             // Should the topic's old lane go back, it comes to what the main one took over.
-            self.acked_ahead.insert(position, topic);
+            self.acked_ahead.insert(position, Some(topic));
         }
         if let Some(held) = self.by_id.get(&id).and_then(|topic| self.held.get_mut(topic)) {
             held.accepted();
@@ -243,33 +221,28 @@ impl Lanes {
 
     /// The event of `topic` is settled, and a lane may come to it once more.
     pub fn remember_acked(&mut self, position: Position, topic: Option<TopicId>) {
-        self.acked_ahead.insert(position, topic.unwrap_or(self.unknown));
+        self.acked_ahead.insert(position, topic);
     }
 
     /// Whether there is room to remember one more event that the main lane passes over for the topic's own lane.
     pub fn may_remember(&self) -> bool {
-        self.acked_ahead.len() < SLOTS
+        self.acked_ahead.has_room()
     }
 
     /// What is settled is not to be sent again by lanes that go back.
     pub fn remember_settled(&mut self) {
         let lanes = self.held.values().map(|held| held.lane().window());
-        let slots = std::iter::once(self.main.window()).chain(lanes).flat_map(Window::iter);
-        for slot in slots.filter(|slot| slot.state == State::Settled) {
-            self.acked_ahead.insert(slot.position, slot.belongs_to.unwrap_or(self.unknown));
-        }
+        let windows = std::iter::once(self.main.window()).chain(lanes);
+        self.acked_ahead.insert_settled(windows.flat_map(Window::iter));
     }
 
     /// The failed slot's topic gets a lane that comes to these again; they are not to be sent again.
     pub fn remember_settled_after(&mut self, failed: &Slot) {
         let lane = self.held.get(&failed.topic).map(|held| held.lane().window());
         let slots = self.main.window().iter().chain(lane.into_iter().flat_map(Window::iter));
-        for slot in slots {
-            let is_same = slot.belongs_to == failed.belongs_to && slot.position > failed.position;
-            if is_same && slot.state == State::Settled {
-                self.acked_ahead.insert(slot.position, failed.topic);
-            }
-        }
+        let is_same =
+            |slot: &&Slot| slot.belongs_to == failed.belongs_to && slot.position > failed.position;
+        self.acked_ahead.insert_settled(slots.filter(is_same));
     }
 
     /// Forgets what no lane can come to any more.
@@ -301,17 +274,14 @@ impl Lanes {
 
     /// Opens a lane of its own for `topic`.
     pub fn open(&mut self, topic: TopicId, from: Position, phase: Phase) -> &mut HeldTopic {
-        let mut id = self.last_id;
-        loop {
+        let mut id = self.last_id.wrapping_add(1);
+        while id == MAIN || self.by_id.contains_key(&id) {
             id = id.wrapping_add(1);
-            if id != MAIN && !self.by_id.contains_key(&id) {
-                break;
-            }
         }
         self.last_id = id;
         self.close(topic);
         self.by_id.insert(id, topic);
-        self.acked_ahead.may_be_of(topic, from, self.unknown);
+        self.acked_ahead.may_be_of(topic, from);
         let lane = Lane::new(id, self.spool.reader(from.sequence), from);
         self.held_topics.set(self.held.len() as i64 + 1);
         self.held.entry(topic).or_insert(HeldTopic::new(lane, phase))
@@ -327,10 +297,9 @@ impl Lanes {
     /// Closes the lanes of all held topics, and forgets what was settled; gives back what they were.
     pub fn close_all(&mut self) -> BTreeMap<TopicId, HeldTopic> {
         self.by_id.clear();
-        self.acked_ahead = AckedAhead::default();
-        let before = std::mem::take(&mut self.held);
+        self.acked_ahead.clear();
         self.held_topics.set(0);
-        before
+        std::mem::take(&mut self.held)
     }
 
     /// Whether one more topic may be held. If not, the main lane waits at `stands` for a held topic to
@@ -352,7 +321,7 @@ impl Lanes {
             topics.send_singly(hold.topic, end);
             return false;
         }
-        if self.paused_until.is_none() {
+        if self.pauses.back_off(now) {
             tracing::error!(
                 source = %self.spool.source(),
                 topic = topics.name(hold.topic),
@@ -362,7 +331,6 @@ impl Lanes {
                  source waits",
             );
         }
-        self.paused_until = Some(now.instant + self.pauses.next_delay());
         false
     }
 
@@ -380,6 +348,7 @@ impl Lanes {
     /// Logs once that a held topic fails.
     pub fn report(&mut self, hold: Hold<'_>, topics: &Topics) {
         let Some(held) = self.held.get_mut(&hold.topic) else { return };
+        self.settled.held(topics.name(hold.topic), hold.why);
         if held.report() {
             self.holds.inc();
             let source = self.spool.source();
@@ -399,37 +368,19 @@ impl Lanes {
     /// Lane `id` rests until then.
     pub fn rest(&mut self, id: LaneId, until: Instant) {
         if id == MAIN {
-            self.paused_until = Some(until);
+            self.pauses.rest(until);
         } else if let Some(held) = self.by_id.get(&id).and_then(|it| self.held.get_mut(it)) {
             held.wait(until);
         }
     }
 
-    /// Whether the main lane rests.
-    pub fn is_paused(&self, now: Now) -> bool {
-        self.paused_until.is_some_and(|until| now.instant < until)
+    /// When the main lane rests.
+    pub fn pauses(&self) -> &Pauses {
+        &self.pauses
     }
 
-    /// The main lane has moved on.
-    pub fn end_pause(&mut self) {
-        self.paused_until = None;
-    }
-
-    /// The main lane waits for the topic of the event at `position`, which is being created. It takes a moment,
-    /// and the next events want new topics too; a topic that takes longer is held. Holding all
-    /// at once would make each of them read the spool for itself. `false` once it has waited for long enough.
-    pub fn waits_for_creation(&mut self, position: Position, now: Now) -> bool {
-        let since = match self.creating {
-            Some((waiting, since)) if waiting == position => since,
-            _ => now.instant,
-        };
-        self.creating = Some((position, since));
-        now.instant < since + CREATION_PATIENCE || !self.are_left(position)
-    }
-
-    /// Whether the main lane has begun just now to wait for the topic of this event.
-    pub fn began_waiting_at(&self, position: Position, now: Now) -> bool {
-        self.creating == Some((position, now.instant))
+    pub fn pauses_mut(&mut self) -> &mut Pauses {
+        &mut self.pauses
     }
 
     /// The held topics, as a checkpoint names them, but for those that are back.

@@ -247,6 +247,11 @@ impl<S: Sink> Out<S> {
         outcomes
     }
 
+    /// Where a record of the last poll lies.
+    pub fn place(&self, token: Token) -> Option<(i32, i64)> {
+        self.sink.place(token)
+    }
+
     pub fn recycle(&mut self, outcomes: Vec<(Token, Outcome)>) {
         self.outcomes = outcomes;
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    ForwardError, Forwarder, Now, Owners,
+    Forwarder, Now, Owners, Result,
     dead_letters::Waiting,
     lanes::Settled,
     out::Trouble,
@@ -23,6 +23,7 @@ pub(super) struct Answer {
     pub is_alone: bool,
     /// It comes from a broker: the record was not merely taken back.
     pub is_by_broker: bool,
+    pub at: Now,
 }
 
 /// What has been on its way for too long.
@@ -34,7 +35,7 @@ pub(super) struct Overdue {
 
 impl<S: Sink> Forwarder<S> {
     /// Polls the sink and acts on each outcome; `true` when there were any.
-    pub(super) fn settle(&mut self, now: Now, patience: Duration) -> Result<bool, ForwardError> {
+    pub(super) fn settle(&mut self, now: Now, patience: Duration) -> Result<bool> {
         self.out.watch_cluster(now);
         let mut outcomes = self.out.poll(patience);
         let any = !outcomes.is_empty();
@@ -43,13 +44,16 @@ impl<S: Sink> Forwarder<S> {
         }
         self.out.recycle(outcomes);
         self.out.measure(now);
+        self.source.latency_mut().flush();
         let written = self.write_waiting(now);
         if self.must_rewind(now) {
             let (guarantee, mut owners) = self.split();
             guarantee.rewind(&mut owners, now)?;
         }
         self.out.show_in_flight();
-        self.spans.end_before(self.lanes.main().low(), self.lanes.len_held());
+        let latency = self.source.latency_mut();
+        let note = |received_at, trace| latency.exemplar(received_at, trace, now);
+        self.spans.end_before(self.lanes.main().low(), self.lanes.len_held(), note);
         written.map(|()| any)
     }
 
@@ -89,12 +93,15 @@ impl<S: Sink> Owners<'_, S> {
         let slot = self.lanes.slot(token).filter(|slot| slot.state == State::Outstanding)?.clone();
         let is_alone = self.out.fails_alone(&slot);
         let is_by_broker = self.out.answered(&slot, outcome, now);
-        Some(Answer { token, slot, is_alone, is_by_broker })
+        Some(Answer { token, slot, is_alone, is_by_broker, at: now })
     }
 
     /// The record is on its topic, or will be once a transaction is committed.
     pub fn delivered(&mut self, answer: &Answer) -> Option<Settled> {
         let slot = &answer.slot;
+        let at = (slot.position.sequence, slot.position.index);
+        let (topic, place) = (self.out.topics().name(slot.topic), self.out.place(answer.token));
+        self.source.remembered().delivered(at, topic, place, slot.carries.reason());
         match slot.carries {
             // A held topic is well when it is back, not when one record got through.
             Carries::Event(_) if self.lanes.held(slot.topic).is_some() => {}

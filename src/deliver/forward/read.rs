@@ -1,7 +1,7 @@
 //! Reading: a lane's turn. It reads deliveries, finds the events in them and dispatches each.
 
 use super::{
-    ForwardError, Forwarder, MAIN, Now, Progress,
+    ForwardError, Forwarder, MAIN, Now, Progress, Result,
     dispatch::{Candidate, Dispatched},
     held::{HeldTopic, Phase},
     refusal::{Refusal, index_of},
@@ -66,13 +66,13 @@ impl Handled {
 
 impl<S: Sink> Forwarder<S> {
     /// Moves the main lane on.
-    pub(super) fn advance(&mut self, now: Now) -> Result<Progress, ForwardError> {
-        if self.lanes.is_paused(now) || self.makes_way() {
+    pub(super) fn advance(&mut self, now: Now) -> Result<Progress> {
+        if self.lanes.pauses().is_paused(now) || self.makes_way() {
             return Ok(Progress::Waiting);
         }
         for handled in 0..DELIVERIES_A_TURN {
             match self.turn(MAIN, usize::MAX, now)? {
-                Turn::Moved => self.lanes.end_pause(),
+                Turn::Moved => self.lanes.pauses_mut().end(),
                 Turn::CaughtUp => {
                     self.guarantee.caught_up();
                     if handled == 0 {
@@ -110,7 +110,7 @@ impl<S: Sink> Forwarder<S> {
         moved
     }
 
-    fn resume(&mut self, topic: TopicId, now: Now) -> Result<bool, ForwardError> {
+    fn resume(&mut self, topic: TopicId, now: Now) -> Result<bool> {
         let main_low = self.lanes.main().low();
         let makes_way = self.makes_way();
         let Some(held) = self.lanes.held_mut(topic) else { return Ok(false) };
@@ -146,6 +146,7 @@ impl<S: Sink> Forwarder<S> {
                     let name = self.out.topics().name(topic);
                     tracing::info!(%source, topic = name, "held topic resumed");
                 }
+                self.source.remembered().is_back(self.out.topics().name(topic));
                 self.out.topics_mut().is_well(topic);
                 self.lanes.close(topic);
                 Ok(true)
@@ -174,7 +175,7 @@ impl<S: Sink> Forwarder<S> {
 
     /// Handles (the rest of) one delivery on lane `id`, sending at most `records`. A held topic's
     /// lane passes what is not of that topic, and stops where the main lane stands.
-    fn turn(&mut self, id: LaneId, records: usize, now: Now) -> Result<Turn, ForwardError> {
+    fn turn(&mut self, id: LaneId, records: usize, now: Now) -> Result<Turn> {
         let end = (id != MAIN).then(|| self.lanes.main().next());
         let Some(lane) = self.lanes.lane_mut(id) else { return Ok(Turn::CaughtUp) };
         if end.is_some_and(|end| lane.next() >= end) {
@@ -256,7 +257,7 @@ impl<S: Sink> Forwarder<S> {
                 Ok(Dispatched::Sent) => sent += 1,
                 Ok(Dispatched::Passed) => {}
                 Ok(Dispatched::Wait) => {
-                    if scope.lane == MAIN && self.lanes.began_waiting_at(position, now) {
+                    if scope.lane == MAIN && self.lanes.pauses().began_waiting_at(position, now) {
                         self.ask_for_topics(events);
                     }
                     let has_moved = index != scope.first;
@@ -285,7 +286,11 @@ impl<S: Sink> Forwarder<S> {
             return Handled::finished();
         }
         let refusal = Refusal::of_body(position, undecodable, &stored.delivery.body);
-        match self.refuse(&Candidate::new(scope.lane, position), &refusal, now) {
+        match self.refuse(
+            &Candidate::new(scope.lane, position, self.source.received_at()),
+            &refusal,
+            now,
+        ) {
             Ok(Dispatched::Wait) => Handled::waits_at(scope.first),
             Ok(Dispatched::Sent | Dispatched::Passed) => Handled::finished(),
             Err(error) => Handled::failed_at(scope.first, error),

@@ -2,7 +2,7 @@
 //! while the dead-letter topic fails, it waits (`dead_letters.rs`).
 
 use super::{
-    ForwardError, Forwarder, Now,
+    Forwarder, Now, Result,
     dead_letters::{Stay, Waiting},
     dispatch::{Candidate, Dispatched},
     refusal::{Refusal, Stage, index_of},
@@ -44,8 +44,8 @@ impl<S: Sink> Forwarder<S> {
         candidate: &Candidate,
         refusal: &Refusal<'_>,
         now: Now,
-    ) -> Result<Dispatched, ForwardError> {
-        let Candidate { lane, position, topic, identity } = *candidate;
+    ) -> Result<Dispatched> {
+        let Candidate { lane, position, topic, identity, .. } = *candidate;
         let Some(token) = self.lanes.next_token(lane) else { return Ok(Dispatched::Wait) };
         let stage = refusal.first_stage(self.out.record_limit());
         let stage = stage.max(self.guarantee.known_stage(position));
@@ -84,7 +84,7 @@ impl<S: Sink> Forwarder<S> {
         token: Token,
         stage: Stage,
         now: Now,
-    ) -> Result<Written, ForwardError> {
+    ) -> Result<Written> {
         if stage == Stage::Quarantine {
             return self.quarantine(refusal, now);
         }
@@ -120,11 +120,7 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// What becomes of a refused event instead, if no dead letter can be written now.
-    fn blocked(
-        &mut self,
-        refusal: &Refusal<'_>,
-        now: Now,
-    ) -> Result<Option<Written>, ForwardError> {
+    fn blocked(&mut self, refusal: &Refusal<'_>, now: Now) -> Result<Option<Written>> {
         let may_send = !self.dead_letters.rests(self.out.topics(), now)
             && (!self.dead_letters.is_failing() || self.guarantee.may_probe_queue(now));
         if !may_send {
@@ -143,7 +139,7 @@ impl<S: Sink> Forwarder<S> {
         self.wait_or_quarantine(refusal, now).map(Some)
     }
 
-    fn wait_or_quarantine(&self, refusal: &Refusal<'_>, now: Now) -> Result<Written, ForwardError> {
+    fn wait_or_quarantine(&self, refusal: &Refusal<'_>, now: Now) -> Result<Written> {
         match self.dead_letters.stay(&self.lanes, &self.out, now) {
             Stay::Waits => Ok(Written::Waits),
             Stay::NoRoom => Ok(Written::NoRoom),
@@ -151,12 +147,12 @@ impl<S: Sink> Forwarder<S> {
         }
     }
 
-    fn quarantine(&self, refusal: &Refusal<'_>, now: Now) -> Result<Written, ForwardError> {
+    fn quarantine(&self, refusal: &Refusal<'_>, now: Now) -> Result<Written> {
         self.source.quarantine(refusal, now).map(|_| Written::Quarantined)
     }
 
     /// Turns waiting events into dead letters, or puts them into quarantine.
-    pub(super) fn write_waiting(&mut self, now: Now) -> Result<(), ForwardError> {
+    pub(super) fn write_waiting(&mut self, now: Now) -> Result<()> {
         if !self.guarantee.may_write() {
             return Ok(());
         }
@@ -186,7 +182,7 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// Reads and decodes one again, and sends its dead letter; `false` when it has to go on waiting.
-    fn retry(&mut self, waiting: &Waiting, now: Now) -> Result<bool, ForwardError> {
+    fn retry(&mut self, waiting: &Waiting, now: Now) -> Result<bool> {
         // Without a slot a lane that went back reads it again.
         let Some(position) = self.lanes.slot(waiting.token).map(|slot| slot.position) else {
             return Ok(true);
@@ -209,12 +205,7 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// Finds the waiting event in its delivery, and sends its dead letter.
-    fn rewrite(
-        &mut self,
-        waiting: &Waiting,
-        stored: &StoredDelivery,
-        now: Now,
-    ) -> Result<bool, ForwardError> {
+    fn rewrite(&mut self, waiting: &Waiting, stored: &StoredDelivery, now: Now) -> Result<bool> {
         let Some(position) = self.lanes.slot(waiting.token).map(|slot| slot.position) else {
             return Ok(true);
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use prometheus::IntCounterVec;
 
-use super::{ForwardError, Now, refusal::Refusal};
+use super::{ForwardError, Now, Result, latency::Latency, refusal::Refusal};
 use crate::{
     deliver::{
         dead_letter::Quarantined,
@@ -17,8 +17,8 @@ use crate::{
         route::Router,
     },
     event::{Decoded, Event},
-    observe::metrics::Metrics,
-    source::{Origin, SourceKind, SourceName},
+    observe::metrics::{Metrics, settled},
+    source::{Origin, SourceKind, SourceName, UnixMillis},
     spool::{Damage, Spool, StoredDelivery, position::Position},
 };
 
@@ -33,8 +33,11 @@ pub(super) struct Source {
     claims: Claims,
     quarantine: Quarantine,
     metrics: Metrics,
-    /// Of the delivery that is dealt with, for its dead letters.
+    latency: Latency,
+    settled: settled::OfSource,
+    /// Of the delivery that is dealt with: where it came from, for its dead letters, and when.
     origin: Origin,
+    received_at: UnixMillis,
     /// Memory for the name of the next event's topic, and for the events of the next delivery.
     topic: String,
     events: Vec<Decoded<'static>>,
@@ -48,6 +51,8 @@ impl Source {
         (claims, quarantine): (Claims, Quarantine),
         metrics: Metrics,
     ) -> Self {
+        let latency = Latency::new(spool.source().as_str(), &metrics);
+        let settled = metrics.settled.of(spool.source().as_str());
         Self {
             kind,
             spool,
@@ -55,10 +60,13 @@ impl Source {
             router,
             claims,
             quarantine,
+            latency,
             metrics,
             origin: Origin::Sender,
+            received_at: 0,
             topic: String::new(),
             events: Vec::new(),
+            settled,
         }
     }
 
@@ -74,8 +82,21 @@ impl Source {
         &self.metrics
     }
 
+    /// What became of the last events.
+    pub fn remembered(&self) -> &settled::OfSource {
+        &self.settled
+    }
+
     pub fn origin(&self) -> Origin {
         self.origin
+    }
+
+    pub fn received_at(&self) -> UnixMillis {
+        self.received_at
+    }
+
+    pub fn latency_mut(&mut self) -> &mut Latency {
+        &mut self.latency
     }
 
     pub fn rules(&self) -> Arc<Rules> {
@@ -91,6 +112,7 @@ impl Source {
     /// The same for one of which an event still waits.
     pub fn come_back_to(&mut self, stored: &StoredDelivery) {
         self.origin = Origin::of(&stored.delivery.headers);
+        self.received_at = stored.delivery.received_at;
     }
 
     /// Memory for [`Source::decode`].
@@ -128,7 +150,11 @@ impl Source {
 
     /// Asks for the event at `position`. A claim is a promise to settle it.
     pub fn claim(&mut self, event: &Event<'_>, position: Position, now: Now) -> Claim {
-        self.claims.claim(event, position, now.unix)
+        let claim = self.claims.claim(event, position, now.unix);
+        if matches!(claim, Claim::Repeat) {
+            self.settled.repeat((position.sequence, position.index));
+        }
+        claim
     }
 
     /// An element of the delivery is no event.
@@ -170,10 +196,12 @@ impl Source {
     }
 
     /// Keeps the original of a refused event, and says where.
-    pub fn quarantine(&self, refusal: &Refusal<'_>, now: Now) -> Result<Quarantined, ForwardError> {
+    pub fn quarantine(&self, refusal: &Refusal<'_>, now: Now) -> Result<Quarantined> {
         let letter = refusal.letter(self.name(), self.origin);
         let kept = self.quarantine.keep(&letter, now.unix).map_err(ForwardError::Quarantine)?;
         self.count(&self.metrics.quarantined, letter.reason);
+        let Position { sequence, index } = letter.position;
+        self.settled.quarantined((sequence, index), letter.reason);
         tracing::warn!(
             source = %letter.source,
             position = %letter.position,
@@ -186,7 +214,7 @@ impl Source {
     }
 
     /// A range of the spool that can't be read as deliveries: no event will come of it.
-    pub fn quarantine_damage(&mut self, damage: &Damage, now: Now) -> Result<(), ForwardError> {
+    pub fn quarantine_damage(&mut self, damage: &Damage, now: Now) -> Result<()> {
         self.claims.release(damage.first_sequence..damage.next_sequence, now.unix);
         let source = self.spool.source();
         let kept = self
@@ -208,4 +236,50 @@ impl Source {
 /// Names what decides about topics; another text for what may name an event's topic otherwise.
 pub(super) fn routing(router: &Router, rules: &Rules) -> String {
     format!("{:08x}", crc32c::crc32c(format!("{router:?} {rules:?}").as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::{at, clock, place, source},
+        *,
+    };
+
+    fn quarantined(metrics: &Metrics) -> u64 {
+        metrics.quarantined.with_label_values(&["leads", "not-json"]).get()
+    }
+
+    #[test]
+    fn a_refused_body_is_counted_once_it_lies_in_quarantine_and_a_disk_without_it_is_an_error() {
+        let (place, now) = (place(), clock());
+        let undecodable = Undecodable { reason: "not-json", error: "a comma is missing".into() };
+        let refusal = Refusal::of_body(at(3), &undecodable, b"body");
+        let source = source(&place);
+        let folder = place.folder.path().join("quarantine");
+        std::fs::write(&folder, "in the way").unwrap();
+        let failed = source.quarantine(&refusal, now(0));
+        assert!(matches!(failed, Err(ForwardError::Quarantine(_))));
+        assert_eq!(quarantined(&place.metrics), 0);
+        std::fs::remove_file(&folder).unwrap();
+        let kept = source.quarantine(&refusal, now(0)).unwrap();
+        assert!(kept.path.starts_with(&folder) && kept.path.exists());
+        assert_eq!(quarantined(&place.metrics), 1);
+    }
+
+    #[test]
+    fn memory_is_kept_from_delivery_to_delivery_but_not_that_of_a_huge_one() {
+        let mut source = source(&place());
+        source.give_memory_back(Vec::with_capacity(EVENTS_KEPT));
+        assert!(source.take_memory().capacity() >= EVENTS_KEPT);
+        source.give_memory_back(Vec::with_capacity(EVENTS_KEPT + 1));
+        assert_eq!(source.take_memory().capacity(), 0);
+    }
+
+    #[test]
+    fn another_template_is_another_routing() {
+        let rules = Rules::default();
+        let named = |template| routing(&Router::new(template).unwrap(), &rules);
+        assert_eq!(named("marketo.{type}"), named("marketo.{type}"));
+        assert_ne!(named("marketo.{type}"), named("marketo.{stream}"));
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use crate::{
     observe::traces::{Span, Traces},
+    source::UnixMillis,
     spool::{StoredDelivery, position::Position},
 };
 
@@ -14,8 +15,8 @@ const LIMIT: usize = 1024;
 #[derive(Default)]
 pub(super) struct Spans {
     traces: Traces,
-    /// By sequence number, oldest first.
-    open: VecDeque<(u64, Span)>,
+    /// By sequence number, oldest first, with the receipt of the delivery.
+    open: VecDeque<(u64, UnixMillis, Span)>,
 }
 
 impl Spans {
@@ -30,7 +31,7 @@ impl Spans {
     /// The main lane has found `events` in `stored`, `refused` of them dead letters. One that is read again
     /// has its span.
     pub fn begin(&mut self, stored: &StoredDelivery, events: usize, refused: usize) {
-        let known = self.open.back().is_some_and(|(last, _)| *last >= stored.sequence);
+        let known = self.open.back().is_some_and(|(last, ..)| *last >= stored.sequence);
         if known || self.open.len() >= LIMIT {
             return;
         }
@@ -40,13 +41,21 @@ impl Spans {
         span.set("millrace.position", stored.sequence.to_string());
         span.set("millrace.events", number(events));
         span.set("millrace.events.refused", number(refused));
-        self.open.push_back((stored.sequence, span));
+        self.open.push_back((stored.sequence, delivery.received_at, span));
     }
 
-    /// Everything before `low` is settled.
-    pub fn end_before(&mut self, low: Position, held_topics: usize) {
-        while self.open.front().is_some_and(|(sequence, _)| *sequence < low.sequence) {
-            let Some((_, mut span)) = self.open.pop_front() else { return };
+    /// Everything before `low` is settled. `note` is given when the deliveries were received, and their traces.
+    pub fn end_before(
+        &mut self,
+        low: Position,
+        held_topics: usize,
+        mut note: impl FnMut(UnixMillis, String),
+    ) {
+        while self.open.front().is_some_and(|(sequence, ..)| *sequence < low.sequence) {
+            let Some((_, received_at, mut span)) = self.open.pop_front() else { return };
+            if let Some(trace) = span.trace_id() {
+                note(received_at, trace);
+            }
             span.set("millrace.held_topics", i64::try_from(held_topics).unwrap_or(i64::MAX));
             span.set("millrace.settled", true);
         }
@@ -56,7 +65,7 @@ impl Spans {
 /// A stop came first: they are delivered after the next start.
 impl Drop for Spans {
     fn drop(&mut self) {
-        for (_, span) in &mut self.open {
+        for (.., span) in &mut self.open {
             span.set("millrace.settled", false);
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use super::{ForwardError, Parts};
+use super::{ForwardError, Parts, Result};
 use crate::{
     deliver::{
         checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Origin},
@@ -36,7 +36,7 @@ impl Start {
         file: Option<Checkpoint>,
         parts: &mut Parts<S>,
         end: u64,
-    ) -> Result<Self, ForwardError> {
+    ) -> Result<Self> {
         let spool = parts.spool.id();
         let found = parts.sink.committed().map(|json| read(&json, spool)).transpose()?;
         let Some(found) = found else { return Ok(Self { file, found }) };
@@ -95,7 +95,7 @@ pub(super) fn fence(
     ForwardError::Fenced { what }
 }
 
-pub(super) fn read(json: &[u8], spool: Uuid) -> Result<Checkpoint, ForwardError> {
+pub(super) fn read(json: &[u8], spool: Uuid) -> Result<Checkpoint> {
     let place = Path::new("(on the topic of checkpoints)");
     let found = Checkpoint::from_json(place, json)?;
     if found.spool != spool {

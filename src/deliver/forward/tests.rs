@@ -9,24 +9,35 @@ use std::{
 use super::{
     Now, Settings,
     out::{Out, Trouble},
+    source::Source,
     topics::{TopicId, Topics},
     window,
 };
 use crate::{
-    deliver::encode::{Mode, choice::Choices},
+    deliver::{
+        decode::Rules,
+        deduplicate::{self, Deduplicator},
+        encode::{Mode, choice::Choices},
+        quarantine::Quarantine,
+        route::Router,
+    },
     event::Stream,
     kafka::produce::{Commit, Failure, Outcome, SendError, Sink, Token, TopicState},
     observe::metrics::Metrics,
     record::Record,
     source::{SourceKind, SourceName},
-    spool::{self, Folder, SEGMENT_SIZE, Spool, disk::RealDisk, position::Position},
+    spool::{
+        self, Folder, SEGMENT_SIZE, Spool,
+        disk::{Disk, RealDisk},
+        position::Position,
+    },
 };
 
 /// A spool without deliveries.
 pub struct Place {
     pub spool: Spool,
     pub metrics: Metrics,
-    _folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 pub fn place() -> Place {
@@ -45,7 +56,7 @@ pub fn place() -> Place {
     let folder = Folder::open(Arc::new(RealDisk), &config).unwrap();
     let source = SourceName::new("leads").unwrap();
     let (_writer, spool) = folder.spool(&source, None, &metrics, None).unwrap();
-    Place { spool, metrics, _folder: directory }
+    Place { spool, metrics, folder: directory }
 }
 
 pub fn settings() -> Settings {
@@ -66,6 +77,23 @@ pub fn topics(place: &Place) -> Topics {
     Topics::new(place.spool.source().clone(), place.metrics.clone())
 }
 
+/// A source whose quarantine is the folder `quarantine` of the place.
+pub fn source(place: &Place) -> Source {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let folder = place.folder.path();
+    let names = [place.spool.source().clone()];
+    let settings = deduplicate::Settings::default();
+    let all = Deduplicator::open(disk.clone(), folder, settings, &names, &place.metrics);
+    let router = Router::new("marketo.{source}").unwrap();
+    Source::new(
+        SourceKind::MarketoLeadActivity,
+        place.spool.clone(),
+        (Arc::new(Rules::default()), router),
+        (all.claims(&names[0]), Quarantine::new(disk, &folder.join("quarantine"))),
+        place.metrics.clone(),
+    )
+}
+
 pub fn at(sequence: u64) -> Position {
     Position::start_of(sequence)
 }
@@ -84,6 +112,7 @@ pub fn slot(topic: TopicId, sequence: u64, now: Now) -> window::Slot {
         identity: None,
         size: window::RECORD_OVERHEAD,
         since: now.instant,
+        received_at: now.unix,
         turn: 0,
         carries: window::Carries::Event(Stream::Other),
         state: window::State::Outstanding,

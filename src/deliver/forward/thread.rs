@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::{ForwardError, Forwarder, Now, Progress};
+use super::{ForwardError, Forwarder, Now, Progress, Result};
 use crate::{kafka::produce::Sink, runtime::retry::Retry, spool::Spool};
 
 /// How long one wait lasts at most: how late a stop or a timer can be noticed.
@@ -20,7 +20,7 @@ pub fn run<S: Sink>(
     forwarder: &mut Forwarder<S>,
     spool: &Spool,
     stop: &dyn Fn() -> Option<Instant>,
-) -> Result<(), ForwardError> {
+) -> Result<()> {
     let mut troubles = Retry::new(Duration::from_millis(250), Duration::from_secs(5));
     let mut patience = Duration::ZERO;
     while stop().is_none() {

@@ -7,7 +7,8 @@ use std::{collections::VecDeque, time::Instant};
 
 use super::{refusal::TOPIC_LIMIT, topics::TopicId};
 use crate::{
-    deliver::deduplicate::Id, event::Stream, kafka::produce::Token, spool::position::Position,
+    deliver::deduplicate::Id, event::Stream, kafka::produce::Token, source::UnixMillis,
+    spool::position::Position,
 };
 
 /// Bits of a token that count slots; the bits above name the lane.
@@ -35,6 +36,8 @@ pub(super) struct Slot {
     /// Bytes that it takes in the sink's queue, [`RECORD_OVERHEAD`] included.
     pub size: usize,
     pub since: Instant,
+    /// When its delivery was received; 0 where that is not known any more.
+    pub received_at: UnixMillis,
     /// After which answers it should have had its own (`pace.rs`).
     pub turn: u64,
     pub carries: Carries,
@@ -72,6 +75,14 @@ pub(super) enum Carries {
 impl Carries {
     pub fn is_event(self) -> bool {
         matches!(self, Self::Event(_))
+    }
+
+    /// Of a dead letter.
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Event(_) => None,
+            Self::DeadLetter { reason, .. } => Some(reason),
+        }
     }
 }
 
@@ -237,6 +248,7 @@ mod tests {
             identity: None,
             size: 10 + RECORD_OVERHEAD,
             since: Instant::now(),
+            received_at: 0,
             turn: 0,
             carries: Carries::Event(Stream::Other),
             state: State::Outstanding,

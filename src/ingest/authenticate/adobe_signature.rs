@@ -29,6 +29,7 @@ use super::{
     caller::Caller,
     proof::Voucher,
     public_keys::{Asker, CACHED, KeyPath, PublicKeys, Unavailable},
+    reason::{Reason, Why},
     turns::Turns,
 };
 
@@ -53,8 +54,6 @@ const LARGE: usize = 512 * 1024;
 
 /// For `WWW-Authenticate`.
 const CHALLENGE: &str = "Signature realm=\"millrace\"";
-
-const BAD: Refusal = Refusal::BadCredentials { challenge: CHALLENGE };
 
 /// The way in for whoever Adobe I/O signs for.
 pub struct AdobeSignature {
@@ -83,9 +82,20 @@ impl AdobeSignature {
             return Ok(signed);
         }
         if pairs.iter().any(|pair| matches!(pair, Pair::ForeignPath)) {
-            return Err(Refusal::undecided(&Unavailable::ForeignPath));
+            return Err(Refusal::undecided(
+                Reason::KeyPathForeign,
+                Unavailable::ForeignPath.to_string(),
+            ));
         }
-        Err(BAD)
+        let is_there =
+            |(signature, path)| headers.contains_key(signature) || headers.contains_key(path);
+        Err(bad(match PAIRS.into_iter().any(is_there) {
+            true => Why::new(
+                Reason::SignatureUnreadable,
+                "no pair of a signature and a key's path can be read",
+            ),
+            false => Why::new(Reason::NoSignature, "no signature header"),
+        }))
     }
 }
 
@@ -156,7 +166,7 @@ enum Verdict {
     Good,
     Bad,
     /// Why that can't be told.
-    Unknown(String),
+    Unknown(Why),
 }
 
 impl Signed {
@@ -176,22 +186,22 @@ impl Signed {
         match found {
             Ok(()) => Ok(()),
             Err(why) => other.await.map_err(|other| {
-                let why = why.or(other).unwrap_or_else(|| Unavailable::NotThere.to_string());
-                Refusal::undecided(&why)
+                let why = why.or(other).unwrap_or_else(|| because(&Unavailable::NotThere));
+                Refusal::Undecided { why }
             }),
         }
     }
 
     /// Has a pair's key ready, or says why not; a pair that is none has no reason.
-    async fn look_up(&self, pair: &Pair, now: Instant) -> Result<(), Option<String>> {
+    async fn look_up(&self, pair: &Pair, now: Instant) -> Result<(), Option<Why>> {
         let path = match pair {
             Pair::Useless => return Err(None),
-            Pair::ForeignPath => return Err(Some(Unavailable::ForeignPath.to_string())),
+            Pair::ForeignPath => return Err(Some(because(&Unavailable::ForeignPath))),
             Pair::Usable { path, .. } => path,
         };
         let asker = Asker { turns: &self.turns, caller: self.caller, may_wait: true };
         let found = self.keys.key(path, CACHED, now, &asker).await;
-        found.map(|_key| ()).map_err(|why| Some(format!("{path}: {why}")))
+        found.map(|_key| ()).map_err(|why| Some(because_of(path, &why)))
     }
 
     /// Holds the body against the signatures: its bytes as they came, before anything was taken off.
@@ -221,9 +231,21 @@ impl Signed {
         };
         match verdict {
             Verdict::Good => Ok(self.proof(pair)),
-            Verdict::Unknown(why) => Err(Refusal::undecided(&why)),
-            Verdict::Bad => Err(BAD),
+            Verdict::Unknown(why) => Err(Refusal::Undecided { why }),
+            Verdict::Bad => Err(bad(self.mismatch())),
         }
+    }
+
+    /// Which of the signatures don't fit the body.
+    fn mismatch(&self) -> Why {
+        let detail = match self.pairs.each_ref().map(|pair| matches!(pair, Pair::Usable { .. })) {
+            [true, true] => "signature 1 and 2 do not fit the body",
+            [true, false] => {
+                "signature 1 does not fit the body, and there is no other that can be read"
+            }
+            _ => "signature 2 does not fit the body, and there is no other that can be read",
+        };
+        Why::new(Reason::SignatureMismatch, detail)
     }
 
     /// Of a delivery that this pair proves.
@@ -250,7 +272,7 @@ impl Signed {
     ) -> Verdict {
         let (signature, path) = match pair {
             Pair::Useless => return Verdict::Bad,
-            Pair::ForeignPath => return Verdict::Unknown(Unavailable::ForeignPath.to_string()),
+            Pair::ForeignPath => return Verdict::Unknown(because(&Unavailable::ForeignPath)),
             Pair::Usable { signature, path } => (signature, path),
         };
         let asker = Asker { turns: &self.turns, caller: self.caller, may_wait: false };
@@ -259,7 +281,7 @@ impl Signed {
             // The key first, so that nobody has a body digested for a key that isn't there.
             let key = match self.keys.key(path, *age, now, &asker).await {
                 Ok(key) => key,
-                Err(why) => return Verdict::Unknown(format!("{path}: {why}")),
+                Err(why) => return Verdict::Unknown(because_of(path, &why)),
             };
             if key.verifies(digest.get_or_init(|| digest_of(body)).await, signature) {
                 return Verdict::Good;
@@ -277,6 +299,24 @@ impl Verdict {
             (Self::Bad, Self::Bad) => Self::Bad,
         }
     }
+}
+
+fn bad(why: Why) -> Refusal {
+    Refusal::BadCredentials { challenge: CHALLENGE, why }
+}
+
+/// Why a key is not to be had.
+fn because(why: &Unavailable) -> Why {
+    let reason = match why {
+        Unavailable::ForeignPath => Reason::KeyPathForeign,
+        Unavailable::TooManyUnknown => Reason::KeyTooMany,
+        _ => Reason::KeyUnavailable,
+    };
+    Why::new(reason, why.to_string())
+}
+
+fn because_of(path: &KeyPath, why: &Unavailable) -> Why {
+    Why { detail: format!("{path}: {why}"), ..because(why) }
 }
 
 async fn digest_of(body: &Bytes) -> Digest {

@@ -25,7 +25,7 @@ use self::{
     jwt::Jwt,
     provider::Provider,
 };
-use super::{KnownTo, Proof, Refusal, caller::Caller, moment::Moment};
+use super::{KnownTo, Proof, Refusal, caller::Caller, moment::Moment, reason::Why};
 use crate::{
     config::{OAuthAuth, Secret},
     observe::metrics::Metrics,
@@ -103,12 +103,17 @@ impl OAuth {
         now: Moment,
     ) -> Result<Proof, Refusal> {
         let Some(token) = bearer::token(headers) else {
-            return Err(Refusal::BadCredentials { challenge: CHALLENGE });
+            return Err(Refusal::BadCredentials {
+                challenge: CHALLENGE,
+                why: bearer::none(headers),
+            });
         };
         match self.check(token, caller, now).await {
             Ok(()) => Ok(Proof::of(KnownTo::Us)),
-            Err(Denial::Invalid(flaw)) => Err(Refusal::BadToken { flaw }),
-            Err(Denial::Undecided(reason)) => Err(Refusal::Undecided { reason }),
+            Err(Denial::Invalid(flaw)) => {
+                Err(Refusal::BadToken { why: Why::new(flaw.reason(), flaw.to_string()) })
+            }
+            Err(Denial::Undecided(reason, detail)) => Err(Refusal::undecided(reason, detail)),
         }
     }
 

@@ -9,7 +9,7 @@
 //! space (RFC 3986 says one, HTML forms the other, and Marketo does not say which it writes), so
 //! both readings are tried.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
@@ -19,17 +19,17 @@ use uuid::Uuid;
 use super::{
     KnownTo, Proof,
     digest::{Digest, is_among, sha256},
+    reason::{Reason, Why},
 };
 use crate::{
     config::{HeaderScheme, Secret, TokenAuth},
     runtime::reload::Current,
+    source::SourceName,
 };
 
 /// The tokens that a source accepts and where it looks for them. Clones share the tokens.
 #[derive(Clone)]
 pub struct Tokens {
-    /// Random, of this process alone: digests of tokens can't be prepared elsewhere.
-    key: [u8; 16],
     accepted: Current<Arc<[Digest]>>,
     scheme: HeaderScheme,
     query_parameter: Option<String>,
@@ -37,10 +37,8 @@ pub struct Tokens {
 
 impl Tokens {
     pub fn new(auth: &TokenAuth) -> Self {
-        let key = Uuid::new_v4().into_bytes();
         Self {
-            key,
-            accepted: Current::new(digests(&key, &auth.tokens)),
+            accepted: Current::new(digests(&auth.tokens)),
             scheme: auth.header_scheme,
             query_parameter: auth.query_parameter.clone(),
         }
@@ -49,26 +47,67 @@ impl Tokens {
     /// From now on these are accepted and no others. A request meets the old ones or the new ones,
     /// never some of both.
     pub fn replace(&self, tokens: &[Secret]) {
-        self.accepted.set(digests(&self.key, tokens));
+        self.accepted.set(digests(tokens));
     }
 
     /// The proof that the head of a request has one of the accepted tokens. `query` is what follows the `?`, still percent-encoded.
-    pub fn authenticate(&self, headers: &HeaderMap, query: Option<&str>) -> Option<Proof> {
+    ///
+    /// Otherwise why not, for operators. The other sources' tokens (`neighbours`) are looked through whenever these
+    /// don't fit, always all of them, so that the time tells nothing of them either.
+    pub fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        neighbours: &Neighbours,
+    ) -> Result<Proof, Why> {
         let mut presented = Vec::new();
         let mut authorizations = headers.get_all(AUTHORIZATION).iter();
-        if let Some(value) = authorizations.next() {
+        let authorization = authorizations.next();
+        if let Some(value) = authorization {
             self.in_header(value.as_bytes(), &mut presented);
         }
         if authorizations.next().is_some() {
-            return None;
+            return Err(Why::new(Reason::TwoTokens, "two `Authorization` headers"));
         }
-        if let (Some(name), Some(query)) = (&self.query_parameter, query) {
-            in_query(name, query, &mut presented)?;
+        if let (Some(name), Some(query)) = (&self.query_parameter, query)
+            && in_query(name, query, &mut presented).is_none()
+        {
+            return Err(Why::new(Reason::TwoTokens, "the query parameter stands there twice"));
         }
+        let digests: Vec<_> = presented.iter().map(|text| digest(text)).collect();
         let accepted = self.accepted.get();
-        let fits = |text: &Vec<u8>| is_among(&accepted, &digest(&self.key, text));
-        let fits = presented.iter().fold(false, |any, text| any | fits(text));
-        fits.then(|| Proof::of(KnownTo::Us))
+        if are_any_among(&accepted, &digests) {
+            return Ok(Proof::of(KnownTo::Us));
+        }
+        Err(match (presented.is_empty(), authorization) {
+            (true, None) => Why::new(Reason::NoAuthorization, self.nothing()),
+            (true, Some(value)) => Why::new(Reason::WrongScheme, self.scheme_of(value.as_bytes())),
+            (false, _) => neighbours.know(&digests, accepted.len()),
+        })
+    }
+
+    fn nothing(&self) -> String {
+        match &self.query_parameter {
+            Some(name) => {
+                format!("neither an `Authorization` header nor the query parameter `{name}`")
+            }
+            None => "no `Authorization` header".into(),
+        }
+    }
+
+    /// What the header has in place of what is due. Of a stranger's words only schemes that are known are told.
+    fn scheme_of(&self, value: &[u8]) -> String {
+        let due = match self.scheme {
+            HeaderScheme::Bearer => "Bearer",
+            HeaderScheme::Basic => "Basic",
+            HeaderScheme::Bare => "",
+        };
+        let has = |scheme: &&str| after_scheme(value, scheme.as_bytes()).is_some();
+        match ["Basic", "Bearer", "Digest", "Negotiate", "Token"].iter().find(|scheme| has(scheme))
+        {
+            Some(scheme) => format!("scheme `{scheme}` where `{due}` is due"),
+            None => format!("no known scheme where `{due}` is due"),
+        }
     }
 
     /// For `WWW-Authenticate`.
@@ -94,12 +133,52 @@ impl Tokens {
     }
 }
 
-fn digests(key: &[u8; 16], tokens: &[Secret]) -> Arc<[Digest]> {
-    tokens.iter().map(|token| digest(key, token.expose().as_bytes())).collect()
+/// The tokens of several sources.
+#[derive(Clone, Default)]
+pub struct Neighbours(Arc<[(SourceName, Tokens)]>);
+
+impl Neighbours {
+    pub fn new(all: impl IntoIterator<Item = (SourceName, Tokens)>) -> Self {
+        Self(all.into_iter().collect())
+    }
+
+    /// All but those of `source`.
+    pub fn of(&self, source: &SourceName) -> Self {
+        Self::new(self.0.iter().filter(|(name, _)| name != source).cloned())
+    }
+
+    /// Why a source with `accepted` tokens takes none of these: each token of every other one is compared.
+    fn know(&self, presented: &[Digest], accepted: usize) -> Why {
+        let mut owner = None;
+        for (source, tokens) in &*self.0 {
+            if are_any_among(&tokens.accepted.get(), presented) {
+                owner = Some(source);
+            }
+        }
+        match owner {
+            Some(source) => Why::new(
+                Reason::TokenOfOtherSource,
+                format!("the token is one of source `{source}`"),
+            ),
+            None => Why::new(Reason::TokenUnknown, format!("none of {accepted} tokens")),
+        }
+    }
 }
 
-fn digest(key: &[u8; 16], text: &[u8]) -> Digest {
-    sha256(&[key, text])
+/// Whether one of `presented` is among `accepted`; the time does not tell which.
+fn are_any_among(accepted: &[Digest], presented: &[Digest]) -> bool {
+    presented.iter().fold(false, |any, digest| any | is_among(accepted, digest))
+}
+
+fn digests(tokens: &[Secret]) -> Arc<[Digest]> {
+    tokens.iter().map(|token| digest(token.expose().as_bytes())).collect()
+}
+
+/// One digest serves every source. Its key is random, of this process alone: digests of tokens can't be prepared
+/// elsewhere.
+fn digest(text: &[u8]) -> Digest {
+    static KEY: LazyLock<[u8; 16]> = LazyLock::new(|| Uuid::new_v4().into_bytes());
+    sha256(&[&*KEY, text])
 }
 
 /// What follows the scheme and at least one space.
@@ -138,7 +217,7 @@ mod tests {
         for value in authorization {
             headers.append(AUTHORIZATION, value.parse().unwrap());
         }
-        tokens.authenticate(&headers, query).is_some()
+        tokens.authenticate(&headers, query, &Neighbours::default()).is_ok()
     }
 
     #[test]

@@ -122,6 +122,7 @@ impl Validation {
         match &this.opens {
             None => {
                 this.count("logged");
+                this.metrics.recent.challenge(this.source.as_str(), url.as_str());
                 let (source, client) = (&this.source, caller.address.map(tracing::field::display));
                 tracing::error!(%source, %url, client, "{FOR_A_PERSON}");
             }
@@ -175,6 +176,7 @@ impl Inner {
             Ok(()) => tracing::info!(%source, "Adobe I/O registration validated"),
             Err(error) => {
                 self.count("failed");
+                self.metrics.recent.challenge(source.as_str(), url.as_str());
                 // Posted once more it is tried once more.
                 self.seen.lock().retain(|other| *other != seen);
                 tracing::error!(%source, %error, %url, "{FOR_A_PERSON}");

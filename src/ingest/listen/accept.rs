@@ -38,6 +38,10 @@ pub struct Rules {
     pub until: Phase,
     /// Without it, plain HTTP.
     pub tls: Option<Tls>,
+    /// Whether those that ask are senders. To them a 4xx of the HTTP library's own would be final, so [`Wire`](super::wire)
+    /// looks for one in what goes out; and their hanging up cancels nothing. Elsewhere answers pass as they are, and end
+    /// with their connection: a browser that leaves a page leaves its stream of events, too.
+    pub to_senders: bool,
 }
 
 /// Serves connections of `listener` until `rules.until`; resolves when all of them have ended.
@@ -49,6 +53,7 @@ pub async fn accept<H: Handler>(
     shutdown: Shutdown,
 ) {
     let limit = ConnectionLimit::new(rules.connections, handler.sources());
+    report.limit(rules.connections);
     let mut warned: Option<Instant> = None;
     let http = Arc::new(Http::new(rules.clone(), handler, report.clone(), shutdown.clone()));
     let mut connections = JoinSet::new();
@@ -60,9 +65,10 @@ pub async fn accept<H: Handler>(
                     let _ = stream.set_nodelay(true);
                     let (activity, slot) = room(&limit).await;
                     let http = http.clone();
+                    let opened = report.opened();
                     connections.spawn(async move {
                         http.welcome(stream, peer.ip(), activity).await;
-                        drop(slot);
+                        drop((slot, opened));
                     });
                 }
                 Err(error) if concerns_one_connection(&error) => {

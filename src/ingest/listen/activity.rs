@@ -3,8 +3,8 @@
 //!
 //! - The head of a request has `header_timeout` from its first byte; the first one of a connection
 //!   has it from the connection's beginning.
-//! - A connection on which a delivery was accepted, or on which a client has shown who it is, may then be
-//!   idle for `idle`, a stranger's only for `header_timeout`.
+//! - A connection on which a delivery was accepted, on which a client has shown who it is, or which a
+//!   trusted proxy opened, may then be idle for `idle`, a stranger's only for `header_timeout`.
 //! - A request that is being served is not watched here: it has a deadline of its own.
 //!
 //! HTTP/2 heads are not timed one by one, because a ping looks like the beginning of one; the first

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
+use prometheus::IntGauge;
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout_at},
@@ -65,18 +66,18 @@ impl Limits {
         Self { wire: wire.min(self.wire), ..self.clone() }
     }
 
-    /// For bodies of strangers alone.
-    pub fn new(config: &Listen) -> Self {
-        Self::shared(config, 0)
+    /// For bodies of strangers alone, which are shown together with those of these limits.
+    pub fn apart(&self, config: &Listen) -> Self {
+        Self::shared(config, 0, self.budget.used())
     }
 
-    /// With a share of the budget for each of so many sources.
-    pub fn shared(config: &Listen, sources: usize) -> Self {
+    /// With a share of the budget for each of so many sources. `used` shows how much of it is in memory.
+    pub fn shared(config: &Listen, sources: usize, used: &IntGauge) -> Self {
         let at_once = thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
         Self {
             wire: config.body_limit,
             inflated: config.body_limit_inflated,
-            budget: Budget::new(config.body_budget, sources),
+            budget: Budget::new(config.body_budget, sources, used),
             inflating: (0..=sources).map(|_| Semaphore::new(at_once)).collect(),
         }
     }
@@ -296,6 +297,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::observe::metrics::Metrics;
 
     const MIB: u64 = 1024 * 1024;
 
@@ -316,6 +318,7 @@ mod tests {
                 ..Listen::default()
             },
             1,
+            &Metrics::new().body_budget_used_bytes,
         );
         let headers = HeaderMap::from_iter([(CONTENT_ENCODING, "gzip".parse().unwrap())]);
         let bytes = gzip(&vec![b' '; 4 * MIB as usize]);

@@ -23,6 +23,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard};
+use prometheus::IntGauge;
 
 use tokio::{
     sync::oneshot,
@@ -49,12 +50,19 @@ struct Inner {
     pool: Mutex<Pool>,
     /// The number of the next body: the order in which bodies began.
     next: AtomicU64,
+    /// Where the bytes in use are shown.
+    used: IntGauge,
 }
 
 impl Budget {
-    pub(super) fn new(bytes: u64, sources: usize) -> Self {
+    /// `used` shows how many bytes are in memory.
+    pub(super) fn new(bytes: u64, sources: usize, used: &IntGauge) -> Self {
         let pool = Mutex::new(Pool::new(bytes, sources));
-        Self(Arc::new(Inner { pool, next: AtomicU64::new(0) }))
+        Self(Arc::new(Inner { pool, next: AtomicU64::new(0), used: used.clone() }))
+    }
+
+    pub(super) fn used(&self) -> &IntGauge {
+        &self.0.used
     }
 
     /// Nothing yet, for a body that `party` sends.
@@ -124,11 +132,11 @@ impl Reservation {
             (more, pool.ask(self.id, self.party, more, &self.progress))
         };
         match asked {
-            (more, Asked::Granted) => self.held += more,
+            (more, Asked::Granted) => self.holds(more),
             (_, Asked::Refused) => return Err(Outcome::OverBudget),
             (more, Asked::Waits(granted)) => {
                 self.wait(granted, deadline).await?;
-                self.held += more;
+                self.holds(more);
             }
         }
         Ok(())
@@ -141,14 +149,21 @@ impl Reservation {
         if more > 0 && !pool.take_now(self.id, self.party, more, &self.progress) {
             return Err(NoRoomNow);
         }
-        self.held += more;
+        drop(pool);
+        self.holds(more);
         Ok(())
+    }
+
+    fn holds(&mut self, more: u64) {
+        self.held += more;
+        self.budget.0.used.add(more as i64);
     }
 
     pub(super) fn shrink_to(&mut self, bytes: u64) {
         let less = self.held.saturating_sub(bytes);
         if less > 0 {
             self.held -= less;
+            self.budget.0.used.sub(less as i64);
             self.budget.pool().give_back(self.id, less);
         }
     }
@@ -179,6 +194,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        self.budget.0.used.sub(self.held as i64);
         // What was granted and never looked at counts as well.
         self.budget.pool().leave(self.id);
     }

@@ -50,6 +50,11 @@ impl Proxies {
         client
     }
 
+    /// Whether one of them opened the connection from `peer`.
+    pub fn are_at(&self, Peer(peer): Peer) -> bool {
+        self.trusts(peer.to_canonical())
+    }
+
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }

@@ -100,7 +100,7 @@ impl<H: Handler> Http<H> {
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (wire, stream) = Wire::new(stream, activity.clone());
+        let (wire, stream) = Wire::new(stream, activity.clone(), self.rules.to_senders);
         let end = self.converse(wire, &activity, peer, presented).await;
         let outcome = outcome(&end, &activity);
         if let Some(outcome) = &outcome {
@@ -140,7 +140,7 @@ impl<H: Handler> Http<H> {
             async move {
                 let answer = match doubt::is_in_doubt(request.headers()) {
                     false => answer(&*handler, request, &activity).await,
-                    true => refuse(&report, peer, &request, &activity),
+                    true => refuse(&report, peer, &request, &activity).map(Into::into),
                 };
                 Ok::<_, std::convert::Infallible>(answer)
             }
@@ -178,7 +178,7 @@ async fn answer<H: Handler>(
     handler: &H,
     mut request: Request<Incoming>,
     activity: &Arc<Activity>,
-) -> http::Response<super::Answer> {
+) -> http::Response<H::Body> {
     let in_flight = activity.request(request.version());
     request.extensions_mut().insert(activity.clone());
     let response = handler.answer(request).await;
@@ -214,7 +214,7 @@ fn library(rules: &Rules) -> auto::Builder<TokioExecutor> {
         // Counts idle time too; `Activity` tells the two apart.
         .header_read_timeout(None)
         // A sender that closes its own half after the request still gets its answer.
-        .half_close(true)
+        .half_close(rules.to_senders)
         .max_headers(headers(rules.header_limit))
         .max_buf_size(rules.header_limit.max(8192));
     library

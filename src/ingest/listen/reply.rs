@@ -15,11 +15,16 @@ use std::borrow::Cow;
 
 use tracing::Level;
 
+use crate::ingest::authenticate::reason::{self, Why};
+
 mod row;
 mod written;
 
 use self::row::{BASIC, INVALID_TOKEN, METHODS, later, ok, outcomes, refuse};
-pub use self::row::{Row, Scope};
+pub use self::{
+    row::{Row, Scope},
+    written::OWN_400,
+};
 
 outcomes! {
     Source:
@@ -42,14 +47,14 @@ outcomes! {
         .question("Adobe I/O asks again");
 
     /// No signature is good, no token known
-    BadCredentials { challenge: &'static str } =>
+    BadCredentials { challenge: &'static str, why: Why } =>
         refuse(401, "bad-credentials", Level::WARN, "bad credentials")
         .key("sources.<name>.auth")
         .note("a sender that is ours has the wrong token, or something on the way changed the body");
 
     /// A bearer token is not valid: expired, of another issuer, audience or client, or its signature is
     /// wrong; the log says which
-    BadToken { reason: String } => refuse(401, "bad-token", Level::WARN, "bad token")
+    BadToken { why: Why } => refuse(401, "bad-token", Level::WARN, "bad token")
         .key("sources.<name>.auth.oauth")
         .header(INVALID_TOKEN)
         .note("but Adobe I/O signs and sends no tokens, and Marketo gets itself a new one");
@@ -57,20 +62,20 @@ outcomes! {
     /// A key is not available now, or its path is not one that keys are fetched from; an identity
     /// provider gives no answer; or too many unknown keys or tokens come at the same time, and this one
     /// was not checked
-    Undecided { reason: String } =>
+    Undecided { why: Why } =>
         later(30, "undecided", Level::WARN, "credentials can't be checked now")
         .key("sources.<name>.auth");
 
     /// Adobe I/O's signature is good, but an event names none of our `client_ids`, or another recipient
     /// beside them, however deep: the list is wrong, or another customer pointed a registration here
-    ForeignRecipient { reason: String } =>
+    ForeignRecipient { why: Why } =>
         later(300, "foreign-recipient", Level::ERROR, "meant for somebody else")
         .key("sources.<name>.auth.client_ids");
 
     /// Adobe I/O's signature is good, but its recipient can't be read: the body is no JSON (also nested
     /// too deep, or not UTF-8), or not in the coding that `Content-Encoding` names. A signature covers no
     /// header, and each customer of Adobe's can have bodies signed, so it is not known to be ours.
-    RecipientUnreadable { reason: String } =>
+    RecipientUnreadable { why: Why } =>
         later(300, "recipient-unreadable", Level::ERROR,
               "the recipient can't be read, so the delivery was not stored");
 
@@ -164,6 +169,14 @@ outcomes! {
     BadTokenRequest { error: &'static str } =>
         refuse(400, "bad-token-request", Level::WARN, "");
 
+    Health:
+
+    /// Nothing: a GET or HEAD of `/` asked whether deliveries can be stored, and they can
+    Ready => ok("ready", "ready");
+
+    /// Deliveries can't be stored now; `/readyz` of the admin address says why, to those who may know
+    NotReady => later(5, "not-ready", Level::DEBUG, "not ready").question("");
+
     Connection:
 
     /// More connections than `listen.connections`, and no delivery on this one has passed every check
@@ -210,24 +223,46 @@ pub fn labels(scope: Scope) -> impl Iterator<Item = &'static str> {
     TABLE.iter().filter(move |row| row.scope == scope).map(|row| row.label)
 }
 
+/// The words of the reasons for which `scope` can refuse: metrics show them from the start.
+pub fn reasons(scope: Scope) -> impl Iterator<Item = &'static str> {
+    let rows = TABLE.iter().filter(move |row| row.scope == scope && row.is_refusal());
+    rows.flat_map(|row| {
+        let mut own = reason::TABLE.iter().filter(|it| it.outcome == row.label).peekable();
+        let label = own.peek().is_none().then_some(row.label);
+        own.map(|reason| reason.word).chain(label)
+    })
+}
+
 /// What a single case adds to its row.
 impl Outcome {
     /// More for the log. No secret.
     pub fn detail(&self) -> &str {
+        self.why().map_or("", |why| &why.detail)
+    }
+
+    fn why(&self) -> Option<&Why> {
         match self {
-            Self::BadToken { reason }
-            | Self::Undecided { reason }
-            | Self::ForeignRecipient { reason }
-            | Self::RecipientUnreadable { reason } => reason,
-            _ => "",
+            Self::BadCredentials { why, .. }
+            | Self::BadToken { why }
+            | Self::Undecided { why }
+            | Self::ForeignRecipient { why }
+            | Self::RecipientUnreadable { why } => Some(why),
+            _ => None,
         }
+    }
+
+    /// Why it was refused: a word of [`reasons`]. `None` where it was not.
+    pub fn reason(&self) -> Option<&'static str> {
+        let row = self.row();
+        let word = self.why().map_or(row.label, |why| why.reason.row().word);
+        row.is_refusal().then_some(word)
     }
 
     /// The configuration key that would change it.
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::SpoolFull { key } => Some(key),
-            _ => self.row().key,
+            _ => self.why().map(|why| why.reason.row().key).or(self.row().key),
         }
     }
 

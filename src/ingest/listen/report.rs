@@ -1,8 +1,8 @@
 //! Says what became of requests and connections: a metric each, and a log line at the level that
 //! the table gives it, naming the configuration key to change.
 //!
-//! Lines of one kind come at most once a second a source, with a count of those left out: a flood
-//! must not become a flood of lines. Neither queries nor headers nor bodies are ever logged; they
+//! Lines of one kind (a source and a reason) come at most once a second, with a count of those left out: a
+//! flood must not become a flood of lines. Neither queries nor headers nor bodies are ever logged; they
 //! carry secrets.
 
 use std::{
@@ -13,11 +13,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
-
+use prometheus::IntGauge;
 use tracing::{Level, debug, error, info, warn};
 
 use super::reply::Outcome;
-use crate::observe::metrics::Metrics;
+use crate::observe::metrics::{Metrics, Request};
 
 /// The label of requests that no configured source stands for.
 pub const UNKNOWN: &str = "unknown";
@@ -34,6 +34,10 @@ pub struct Names<'a> {
     pub client: Option<IpAddr>,
     /// Where the delivery is in the spool.
     pub position: Option<u64>,
+    /// Of the body as it came over the wire.
+    pub bytes: usize,
+    /// From the last byte of the body on.
+    pub took: Option<Duration>,
 }
 
 #[derive(Clone)]
@@ -49,14 +53,49 @@ impl Report {
         Self { listener, metrics: metrics.clone(), notices: Arc::default() }
     }
 
+    /// A connection is open until what this gives is dropped.
+    pub fn opened(&self) -> Opened {
+        let open = self.metrics.connections.with_label_values(&[self.listener]);
+        open.inc();
+        Opened(open)
+    }
+
+    /// How many connections there may be.
+    pub fn limit(&self, connections: usize) {
+        let limit = i64::try_from(connections).unwrap_or(i64::MAX);
+        self.metrics.connections_limit.with_label_values(&[self.listener]).set(limit);
+    }
+
     /// A request was answered, or its client disconnected. `detail` is for the log and holds no secret.
     pub fn request(&self, source: &str, outcome: &Outcome, detail: &str, names: &Names<'_>) {
         let label = outcome.row().label;
         self.metrics.deliveries.with_label_values(&[source, label]).inc();
+        self.count_refusal(source, outcome);
+        self.metrics.recent.push(&Request {
+            source,
+            what: "request",
+            outcome: label,
+            status: if *outcome == Outcome::ClientGone { 0 } else { outcome.row().status.as_u16() },
+            reason: outcome.reason(),
+            detail,
+            key: outcome.key().unwrap_or_default(),
+            client: names.client,
+            request_id: names.request_id.unwrap_or_default(),
+            adobe_delivery_id: names.adobe_delivery_id.unwrap_or_default(),
+            adobe_event_id: names.adobe_event_id.unwrap_or_default(),
+            position: names.position,
+            bytes: names.bytes,
+            took: names.took,
+        });
         if let Some(accepted) = outcome.as_a_try() {
             self.metrics.tries.count(source, accepted);
         }
         self.log("request", source, outcome, detail, names);
+    }
+
+    /// The trace of a request whose value a histogram has counted.
+    pub fn exemplar(&self, metric: &'static str, source: &str, value: f64, trace: String) {
+        self.metrics.exemplars.note(metric, source, value, trace);
     }
 
     /// A connection ended before a request was read from it.
@@ -64,9 +103,26 @@ impl Report {
     pub fn connection(&self, peer: IpAddr, outcome: &Outcome, why: &str) {
         let label = outcome.row().label;
         self.metrics.connections_refused.with_label_values(&[label]).inc();
+        self.count_refusal(UNKNOWN, outcome);
         let separator = if why.is_empty() { "" } else { ": " };
         let detail = format!("from {peer}{separator}{why}");
+        self.metrics.recent.push(&Request {
+            source: UNKNOWN,
+            what: "connection",
+            outcome: label,
+            reason: outcome.reason(),
+            detail: why,
+            key: outcome.key().unwrap_or_default(),
+            client: Some(peer),
+            ..Request::default()
+        });
         self.log("connection", UNKNOWN, outcome, &detail, &Names::default());
+    }
+
+    fn count_refusal(&self, source: &str, outcome: &Outcome) {
+        if let Some(reason) = outcome.reason() {
+            self.metrics.refusals.with_label_values(&[source, reason]).inc();
+        }
     }
 
     fn log(
@@ -80,8 +136,9 @@ impl Report {
         let row = outcome.row();
         let is_ordinary = row.level == Level::DEBUG;
         let now = Instant::now();
-        let left_out =
-            if is_ordinary { Some(0) } else { self.notices.admit(row.label, source, now) };
+        let reason = outcome.reason();
+        let kind = reason.unwrap_or(row.label);
+        let left_out = if is_ordinary { Some(0) } else { self.notices.admit(kind, source, now) };
         let Some(left_out) = left_out else { return };
         // Empty fields are left away.
         let left_out = (left_out > 0).then_some(left_out);
@@ -94,6 +151,7 @@ impl Report {
                     source,
                     client = names.client.map(tracing::field::display),
                     outcome = row.label,
+                    reason,
                     status = row.status.as_u16(),
                     key,
                     detail,
@@ -115,12 +173,21 @@ impl Report {
     }
 }
 
+/// An open connection, for its gauge.
+pub struct Opened(IntGauge);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// The table knows keys of sources as `sources.<name>.…`; here it is known which one.
 fn key_of(key: &str, source: &str) -> String {
     if source == UNKNOWN { key.into() } else { key.replace("<name>", source) }
 }
 
-/// When which line was last written. Its size is bounded by outcomes times configured sources.
+/// When which line was last written. Its size is bounded by reasons times configured sources.
 #[derive(Default)]
 struct Notices(Mutex<HashMap<(&'static str, String), Notice>>);
 

@@ -45,6 +45,8 @@ pub struct Wire<S> {
 }
 
 enum Outgoing {
+    /// Those that ask are no senders.
+    AsItIs,
     /// Nothing written yet.
     Unknown,
     Http1,
@@ -56,10 +58,11 @@ enum Outgoing {
 }
 
 impl<S> Wire<S> {
-    /// The wire, and the other handle to its stream.
-    pub fn new(stream: S, activity: Arc<Activity>) -> (Self, Arc<Mutex<S>>) {
+    /// The wire, and the other handle to its stream. Only what goes out to senders is looked at.
+    pub fn new(stream: S, activity: Arc<Activity>, to_senders: bool) -> (Self, Arc<Mutex<S>>) {
         let stream = Arc::new(Mutex::new(stream));
-        (Self { stream: stream.clone(), activity, outgoing: Outgoing::Unknown }, stream)
+        let outgoing = if to_senders { Outgoing::Unknown } else { Outgoing::AsItIs };
+        (Self { stream: stream.clone(), activity, outgoing }, stream)
     }
 
     fn stream(&self) -> MutexGuard<'_, S> {
@@ -106,6 +109,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                         false => Outgoing::Http2(Frames::default()),
                     };
                 }
+                Outgoing::AsItIs => return this.write_inner(cx, bytes),
                 Outgoing::Http1 => match automatic_answer(bytes) {
                     None => return this.write_inner(cx, bytes),
                     Some((0, outcome)) => {

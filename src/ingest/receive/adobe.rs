@@ -20,6 +20,7 @@ use crate::{
         authenticate::{
             caller::Caller,
             challenge::challenge,
+            reason::{Reason, Why, masked},
             validation::{TooMany, Validation},
         },
         listen::{
@@ -63,7 +64,8 @@ impl AdobeIo {
     /// A body that can't be read is not known to be ours: any customer of Adobe's can have one signed.
     pub(super) async fn is_meant_for_us(&self, body: &Body) -> Result<(), Outcome> {
         if body.still_coded {
-            return Err(Outcome::RecipientUnreadable { reason: STILL_CODED.into() });
+            let why = Why::new(Reason::RecipientCoded, STILL_CODED);
+            return Err(Outcome::RecipientUnreadable { why });
         }
         if body.bytes.len() < LARGE {
             return check(&body.bytes, &self.client_ids);
@@ -115,11 +117,17 @@ impl Receiver {
 
 fn check(body: &[u8], client_ids: &HashSet<String>) -> Result<(), Outcome> {
     check_recipients(body, client_ids, Unnamed::Refused).map_err(|not_ours| match not_ours {
-        NotOurs::Foreign { .. } | NotOurs::Unnamed { .. } => {
-            Outcome::ForeignRecipient { reason: not_ours.to_string() }
+        NotOurs::Foreign { index, name } => {
+            let detail = format!("event {index} is for `{}`", masked(&name));
+            Outcome::ForeignRecipient { why: Why::new(Reason::RecipientForeign, detail) }
         }
-        NotOurs::Unreadable(_) => Outcome::RecipientUnreadable {
-            reason: format!("{not_ours}: check whether a proxy changes request bodies"),
-        },
+        NotOurs::Unnamed { .. } => {
+            let why = Why::new(Reason::RecipientMissing, not_ours.to_string());
+            Outcome::ForeignRecipient { why }
+        }
+        NotOurs::Unreadable(_) => {
+            let detail = format!("{not_ours}: check whether a proxy changes request bodies");
+            Outcome::RecipientUnreadable { why: Why::new(Reason::RecipientUnreadable, detail) }
+        }
     })
 }

@@ -57,6 +57,7 @@ impl Ids {
             adobe_event_id: harmless(self.adobe_event.as_ref()),
             client: self.client,
             position,
+            ..Names::default()
         }
     }
 

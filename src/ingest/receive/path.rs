@@ -29,6 +29,11 @@ pub(super) fn read<B>(request: &Request<B>) -> Result<(SourceName, Intent), Outc
     Ok((name.ok_or(Outcome::UnknownSource)?, intent))
 }
 
+/// Whether a load balancer asks about the service.
+pub(super) fn is_health<B>(request: &Request<B>) -> bool {
+    request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
 /// A path for the log, if it is of the form that a source has: any other may hold a secret.
 pub(super) fn named(path: &str) -> String {
     let name = path.strip_prefix("/v1/").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
@@ -90,6 +95,21 @@ mod tests {
             for path in ["/v1/leads", "/v1/Leads"] {
                 assert_eq!(read(other, path), Err(Outcome::MethodNotAllowed), "{other} {path}");
             }
+        }
+    }
+
+    #[test]
+    fn only_a_question_of_the_root_is_about_health() {
+        let asks = |method: &str, uri: &str| {
+            is_health(&Request::builder().method(method).uri(uri).body(()).unwrap())
+        };
+        for (method, uri) in [("GET", "/"), ("HEAD", "/"), ("GET", "/?a=b"), ("GET", "http://host")]
+        {
+            assert!(asks(method, uri), "{method} {uri}");
+        }
+        for (method, uri) in [("POST", "/"), ("OPTIONS", "*"), ("GET", "//"), ("GET", "/v1/leads")]
+        {
+            assert!(!asks(method, uri), "{method} {uri}");
         }
     }
 

@@ -4,7 +4,10 @@ use tokio::time::Instant;
 
 use super::{Sharing, ids::Ids};
 use crate::{
-    ingest::listen::{reply::Outcome, report::Report},
+    ingest::listen::{
+        reply::Outcome,
+        report::{Names, Report},
+    },
     observe::traces::Span,
 };
 
@@ -14,6 +17,7 @@ pub(super) struct RequestLog<'a> {
     source: &'a Sharing,
     pub ids: &'a Ids,
     body_came: Option<Instant>,
+    bytes: usize,
     pub stored_at: Option<u64>,
     outcome: Outcome,
     pub span: Span,
@@ -22,11 +26,13 @@ pub(super) struct RequestLog<'a> {
 impl<'a> RequestLog<'a> {
     pub fn new(report: &'a Report, source: &'a Sharing, ids: &'a Ids, span: Span) -> Self {
         let outcome = Outcome::ClientGone;
-        Self { report, source, ids, body_came: None, stored_at: None, outcome, span }
+        Self { report, source, ids, body_came: None, bytes: 0, stored_at: None, outcome, span }
     }
 
     pub fn body_came(&mut self, at: Instant, bytes: usize) {
         self.body_came = Some(at);
+        self.source.metrics.received_bytes.inc_by(bytes as u64);
+        self.bytes = bytes;
         self.span.set("http.request.body.size", i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
@@ -63,10 +69,15 @@ impl Drop for RequestLog<'_> {
     fn drop(&mut self) {
         self.describe();
         let source = self.source.source.name.as_str();
-        let names = self.ids.names(self.stored_at);
+        let took = self.body_came.map(|at| at.elapsed());
+        let names = Names { bytes: self.bytes, took, ..self.ids.names(self.stored_at) };
         self.report.request(source, &self.outcome, self.outcome.detail(), &names);
-        if let Some(at) = self.body_came.filter(|_| self.outcome != Outcome::ClientGone) {
-            self.source.metrics.answer_seconds.observe(at.elapsed().as_secs_f64());
+        if let Some(took) = took.filter(|_| self.outcome != Outcome::ClientGone) {
+            let seconds = took.as_secs_f64();
+            self.source.metrics.answer_seconds.observe(seconds);
+            if let Some(trace) = self.span.trace_id() {
+                self.report.exemplar("millrace_answer_seconds", source, seconds, trace);
+            }
         }
     }
 }

@@ -10,7 +10,10 @@ use super::AdobeIo;
 use crate::{
     delivery::{Authenticated, Delivery},
     ingest::{
-        authenticate::{Admission, Gate, Proof, Refusal},
+        authenticate::{
+            Admission, Gate, Proof, Refusal,
+            reason::{Reason, Why},
+        },
         listen::{body::Body, reply::Outcome},
     },
     source::SourceName,
@@ -48,7 +51,9 @@ impl Source {
         head: &Parts,
         deadline: Instant,
     ) -> Result<Admission, Outcome> {
-        let slow = |_| Outcome::Undecided { reason: "it took too long to find out".into() };
+        let slow = |_| Outcome::Undecided {
+            why: Why::new(Reason::CheckSlow, "it took too long to find out"),
+        };
         Ok(timeout_at(deadline, self.gate.admit(head)).await.map_err(slow)??)
     }
 
@@ -63,7 +68,9 @@ impl Source {
             Admission::Proven(proof) => Ok(proof),
             Admission::Signed(signed) => {
                 let proof = timeout_at(deadline, signed.prove(body, Instant::now().into())).await;
-                let slow = || Outcome::Undecided { reason: "keys came too slowly".into() };
+                let slow = || Outcome::Undecided {
+                    why: Why::new(Reason::CheckSlow, "keys came too slowly"),
+                };
                 Ok(proof.map_err(|_| slow())??)
             }
         }
@@ -103,9 +110,9 @@ impl Source {
 impl From<Refusal> for Outcome {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::BadCredentials { challenge } => Self::BadCredentials { challenge },
-            Refusal::BadToken { flaw } => Self::BadToken { reason: flaw.to_string() },
-            Refusal::Undecided { reason } => Self::Undecided { reason },
+            Refusal::BadCredentials { challenge, why } => Self::BadCredentials { challenge, why },
+            Refusal::BadToken { why } => Self::BadToken { why },
+            Refusal::Undecided { why } => Self::Undecided { why },
         }
     }
 }

@@ -44,8 +44,9 @@ pub(super) struct TokenRequests {
 }
 
 impl TokenRequests {
-    pub fn new(endpoint: TokenEndpoint) -> Self {
-        let limits = Limits::new(&Listen {
+    /// Bodies have a budget of their own beside that of `deliveries`.
+    pub fn new(endpoint: TokenEndpoint, deliveries: &Limits) -> Self {
+        let limits = deliveries.apart(&Listen {
             body_limit: BODY_LIMIT,
             body_limit_inflated: BODY_LIMIT,
             body_budget: BODY_BUDGET,

@@ -10,13 +10,19 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode as Code},
 };
 
-use crate::{config, kafka::properties};
+use crate::{
+    config,
+    kafka::{login::Given, properties},
+};
 
 /// `false` also where that does not show (a cluster in trouble, no answer in time).
 pub(super) fn is_denied(kafka: &config::Kafka, topic: &str, timeout: Duration) -> bool {
     let mut native = properties::reader(kafka);
     native.set("enable.partition.eof", "true").set_log_level(RDKafkaLogLevel::Emerg);
     let Ok(consumer) = native.create::<BaseConsumer>() else { return false };
+    if Given::to_client_of(kafka).first(consumer.client()).is_err() {
+        return false;
+    }
     let mut end_of_topic = TopicPartitionList::new();
     let added = end_of_topic.add_partition_offset(topic, 0, Offset::End);
     if added.and_then(|()| consumer.assign(&end_of_topic)).is_err() {

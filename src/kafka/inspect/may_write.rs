@@ -12,7 +12,10 @@ use rdkafka::{
 };
 
 use super::settings::{NoSettings, Settings, settings};
-use crate::{config, kafka::properties};
+use crate::{
+    config,
+    kafka::{login::Given, properties},
+};
 
 /// Topics that take records larger than this are not asked: the record would have to be larger still.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -35,6 +38,9 @@ pub(super) fn denied(kafka: &config::Kafka, names: &[String], timeout: Duration)
     else {
         return Vec::new();
     };
+    if Given::to_client_of(kafka).first(producer.client()).is_err() {
+        return Vec::new();
+    }
     let end = Instant::now() + timeout;
     let mut denied = Vec::new();
     for (name, limit) in &limits {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::{metadata::MetadataBroker, producer::Producer};
+use rdkafka::{error::KafkaError, metadata::MetadataBroker, producer::Producer};
 
 use super::{
     InspectError, Inspector,
@@ -66,6 +66,30 @@ impl Inspector<'_> {
         Ok(brokers)
     }
 
+    /// Why no bootstrap server answers: of a single one what the client complained of, if it says anything;
+    /// otherwise each of them is asked alone, all at the same time, since a client tells of one of them.
+    fn why(&self, topic: &str, error: &KafkaError) -> String {
+        let complaint = self.cluster.last_complaint();
+        let servers = addresses::servers(&self.kafka.bootstrap_servers);
+        let is_token =
+            complaint.as_ref().is_some_and(|reason| reason.contains("no token for Kafka"));
+        let says_enough = complaint.as_ref().is_some_and(|reason| !reason.contains("imed out"));
+        if is_token || servers.is_empty() || (servers.len() == 1 && says_enough) {
+            return cause::with(self.kafka, complaint.unwrap_or_else(|| error.to_string()));
+        }
+        let question = Question {
+            kafka: self.kafka.clone(),
+            topic: topic.to_owned(),
+            within: Question::patience(Duration::ZERO, EACH_QUESTION),
+            cluster_id: None,
+        };
+        let found = addresses::unreachable(&question, &servers);
+        match found.is_empty() {
+            true => cause::with(self.kafka, complaint.unwrap_or_else(|| error.to_string())),
+            false => found.join(", "),
+        }
+    }
+
     /// Waits for the cluster; returns the brokers that it names, in the order of their ids. After each try in
     /// vain, `unanswered` may end it.
     pub fn first_answer(
@@ -95,8 +119,7 @@ impl Inspector<'_> {
             };
             unanswered()?;
             if left.is_zero() {
-                let reason = self.cluster.last_complaint().unwrap_or_else(|| error.to_string());
-                return Err(self.no_answer(timeout, cause::with(self.kafka, reason)));
+                return Err(self.no_answer(timeout, self.why(topic, &error)));
             }
         }
     }

@@ -11,7 +11,7 @@ use rdkafka::{
 
 use crate::{
     config,
-    kafka::{errors, properties},
+    kafka::{errors, login::Given, properties},
 };
 
 /// A topic's settings in effect, under Kafka's own names.
@@ -42,6 +42,9 @@ pub fn settings(
         Ok(admin) => admin,
         Err(error) => return all(&properties::describe(&error)),
     };
+    if let Err(problem) = Given::to_client_of(kafka).first(admin.inner()) {
+        return all(&problem);
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().build() {
         Ok(runtime) => runtime,
         Err(error) => return all(&error.to_string()),

@@ -50,7 +50,13 @@ impl Producer {
         let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(10));
         let made = retry.until(
             give_up,
-            || native.create_with_context(Producing::new(Arc::clone(topics), self.watch.clone())),
+            || {
+                native.create_with_context(Producing::new(
+                    &self.config,
+                    Arc::clone(topics),
+                    self.watch.clone(),
+                ))
+            },
             |error, tries| {
                 let error = properties::describe(error);
                 warn!(error, tries, "cannot create a Kafka producer; retrying");

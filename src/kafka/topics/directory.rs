@@ -345,7 +345,7 @@ impl Directory {
                 self.entries.insert(topic.into(), Entry::Ready { partitions: None });
                 self.recount = Some(now + SHOWN_SOON);
             }
-            Made::NotYet(_) => self.postpone(topic, None, now),
+            Made::NotYet(_) | Made::NoAnswer(_) => self.postpone(topic, None, now),
             Made::Refused(text) => self.postpone(topic, Some(Why::Unavailable(text)), now),
         }
     }

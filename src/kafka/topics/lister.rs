@@ -10,10 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{
-    error::KafkaError,
-    producer::{BaseProducer, Producer},
-};
+use rdkafka::{error::KafkaError, producer::Producer};
 use tracing::warn;
 
 use super::{
@@ -26,7 +23,7 @@ use crate::{
     kafka::{
         by_name::Patience,
         cluster::Cluster,
-        context::{Asking, drain},
+        context::{drain, ready},
         properties,
     },
     runtime::retry::Retry,
@@ -132,8 +129,7 @@ fn ask(
     let mut native = properties::client(kafka);
     // Otherwise the connection is closed in the middle of a long answer.
     native.set("socket.timeout.ms", within.as_millis().to_string());
-    let client: BaseProducer<Asking> =
-        native.create_with_context(Asking::new(Arc::clone(cluster)))?;
+    let client = ready(kafka, &native, cluster)?;
     let asked = Instant::now();
     let metadata = client.client().fetch_metadata(None, within);
     drain(&client);

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     config,
-    kafka::{advice::Advice, collision, errors, properties},
+    kafka::{advice::Advice, collision, errors, login::Given, properties},
 };
 
 /// Makes topics. Called from the directory's thread, and may block it.
@@ -32,6 +32,8 @@ pub enum Made {
     Exists,
     /// The cluster's trouble: tried again soon, and nobody need do anything.
     NotYet(String),
+    /// The request itself got no answer. Tried again soon as well, by whom has the time.
+    NoAnswer(String),
     /// Tried again with backoff; the text says what to do.
     Refused(String),
 }
@@ -39,6 +41,7 @@ pub enum Made {
 /// Makes topics through `CreateTopics`.
 pub(in crate::kafka) struct AdminMaker {
     native: ClientConfig,
+    kafka: config::Kafka,
     topics: config::Topics,
     advice: Advice,
     runtime: Runtime,
@@ -70,6 +73,7 @@ impl AdminMaker {
     ) -> io::Result<Self> {
         Ok(Self {
             native: native(kafka),
+            kafka: kafka.clone(),
             topics: topics.clone(),
             advice: Advice::new(kafka, Some(topics)),
             // The library's futures wake themselves: neither timers nor sockets are needed.
@@ -104,7 +108,10 @@ impl AdminMaker {
                     KafkaError::AdminOpCreation(_) | KafkaError::Nul(_) => {
                         Made::Refused(format!("cannot create topic `{topic}`: {error}"))
                     }
-                    other => Made::NotYet(properties::describe(other)),
+                    other => Made::NoAnswer(format!(
+                        "cannot create topic `{topic}`: {}",
+                        properties::describe(other)
+                    )),
                 };
                 topics.iter().map(|topic| (topic.clone(), made(topic))).collect()
             }
@@ -119,6 +126,9 @@ impl AdminMaker {
         validate_only: bool,
     ) -> Result<Vec<TopicResult>, KafkaError> {
         let admin: AdminClient<Quiet> = self.native.create_with_context(Quiet)?;
+        if let Err(problem) = Given::to_client_of(&self.kafka).first(admin.inner()) {
+            return Err(KafkaError::ClientCreation(problem));
+        }
         let settings = &self.topics.config;
         let new = |topic| {
             let replicas = TopicReplication::Fixed(self.topics.replication_factor);
@@ -159,7 +169,9 @@ impl AdminMaker {
                 "{what}; change topics.partitions, topics.replication_factor or topics.config to \
                  what the cluster's policy allows"
             )),
-            Code::InvalidTopic => Made::Refused(collision::describe(&self.native, topic)),
+            Code::InvalidTopic => {
+                Made::Refused(collision::describe(&self.kafka, &self.native, topic))
+            }
             Code::UnsupportedVersion | Code::UnsupportedFeature => {
                 Made::Refused(format!("{what}; run: {}", self.advice.create(topic)))
             }
@@ -171,7 +183,12 @@ impl AdminMaker {
             | Code::CoordinatorNotAvailable
             | Code::BrokerNotAvailable
             | Code::LeaderNotAvailable => Made::NotYet(what),
-            code if !errors::is_brokers_word(code) => Made::NotYet(what),
+            code if !errors::is_brokers_word(code) => Made::NoAnswer(format!(
+                "{what}: the cluster answers, and its controller does not within {} s; look at the \
+                 controller, or run: {}",
+                REQUEST.as_secs(),
+                self.advice.create(topic)
+            )),
             _ => Made::Refused(format!("{what}; run: {}", self.advice.create(topic))),
         }
     }
@@ -184,6 +201,7 @@ impl TopicMaker for AdminMaker {
 
     fn renew(&mut self, kafka: &config::Kafka) {
         self.native = native(kafka);
+        self.kafka = kafka.clone();
     }
 }
 

@@ -37,7 +37,7 @@ impl Rig {
         let settings = config::Topics::default();
         let maker = cluster.topic_maker(1);
         let topics = Topics::start_with(&kafka, &settings, "t.", maker).unwrap();
-        let context = Producing::new(Arc::clone(&topics), None);
+        let context = Producing::new(&kafka, Arc::clone(&topics), None);
         let native = properties::producer(&kafka, kafka.queue_size);
         let client = native.create_with_context(context).unwrap();
         let mut transactions = Transactions::new(Identity {

@@ -17,6 +17,7 @@ impl Metrics {
     pub fn announce(&self, source: &str, kind: &str) {
         self.source_info.with_label_values(&[source, kind]).set(1);
         self.tries.announce(source, kind);
+        self.recent.announce(source);
         self.source(source).spool_seconds_until_full.set(f64::INFINITY);
         for outcome in TRANSACTION_OUTCOMES {
             self.transactions.with_label_values(&[source, outcome]);
@@ -33,6 +34,13 @@ impl Metrics {
     pub fn announce_outcomes<'a>(&self, source: &str, outcomes: impl IntoIterator<Item = &'a str>) {
         for outcome in outcomes {
             self.deliveries.with_label_values(&[source, outcome]);
+        }
+    }
+
+    /// Why requests to a source may be refused.
+    pub fn announce_refusals<'a>(&self, source: &str, reasons: impl IntoIterator<Item = &'a str>) {
+        for reason in reasons {
+            self.refusals.with_label_values(&[source, reason]);
         }
     }
 
@@ -64,7 +72,9 @@ mod tests {
 
     /// What no announcement here can show: the words of its labels are known to a module of its own, which
     /// announces them, or to nobody before there are topics, brokers and files.
-    const ELSEWHERE: [&str; 17] = [
+    const ELSEWHERE: [&str; 19] = [
+        "millrace_connections",
+        "millrace_connections_limit",
         "millrace_events_delivered_total",
         "millrace_stream_events_total",
         "millrace_tls_certificate_expiry_timestamp_seconds",
@@ -89,6 +99,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.announce("adobe", "adobe-io");
         metrics.announce_outcomes("adobe", ["stored"]);
+        metrics.announce_refusals("adobe", ["token-unknown"]);
         metrics.announce_connections(["unreadable"]);
         metrics.announce_dead_letters("adobe", ["undecodable"]);
         let text = metrics.render();
@@ -106,8 +117,7 @@ mod tests {
     #[test]
     fn the_document_of_metrics_has_the_rows_of_the_table() {
         let document = include_str!("../../../deploy/METRICS.md");
-        let lines: Vec<_> =
-            document.lines().filter(|line| line.starts_with("| `millrace_")).collect();
+        let lines: Vec<_> = document.lines().filter(|line| line.starts_with("| `")).collect();
         let due = |Row { name, kind, labels, help }: &Row| {
             let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
             format!("| `{name}` | {kind} | {} | {help} |", labels.join(", "))

@@ -2,8 +2,8 @@
 //! in the first test that makes them.
 
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, core::Collector,
+    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
+    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
 };
 
 /// From a tenth of a millisecond to what a sender waits at most.
@@ -11,6 +11,16 @@ const SECONDS: [f64; 16] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0,
 ];
+
+/// From a few milliseconds, a sync and a round trip, to the days of an outage.
+const LONG_SECONDS: [f64; 20] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0,
+    3600.0, 14_400.0, 43_200.0, 86_400.0, 259_200.0,
+];
+
+/// A histogram of times that may be as long as an outage.
+#[derive(Clone)]
+pub struct LongHistogram(pub Histogram);
 
 /// A metric, by its name for Prometheus.
 #[derive(Debug)]
@@ -57,9 +67,23 @@ macro_rules! metric {
 }
 
 metric!(IntCounter, IntCounterVec, "counter", plain);
+metric!(Counter, CounterVec, "counter", plain);
 metric!(IntGauge, IntGaugeVec, "gauge", plain);
 metric!(Gauge, GaugeVec, "gauge", plain);
 metric!(Histogram, HistogramVec, "histogram", seconds);
+
+impl Metric for LongHistogram {
+    type Family = HistogramVec;
+    const KIND: &'static str = Histogram::KIND;
+
+    fn family(row: &Row) -> prometheus::Result<HistogramVec> {
+        HistogramVec::new(seconds(row).buckets(LONG_SECONDS.to_vec()), row.labels)
+    }
+
+    fn of(family: &HistogramVec, values: &[&str]) -> Self {
+        Self(family.with_label_values(values))
+    }
+}
 
 fn plain(row: &Row) -> Opts {
     Opts::new(row.name, row.help)
@@ -91,6 +115,12 @@ macro_rules! metrics {
             registry: Registry,
             /// What the sender of each source has seen of late.
             pub tries: Tries,
+            /// Traces of some of the values that histograms count.
+            pub exemplars: Exemplars,
+            /// The last requests.
+            pub recent: Recent,
+            /// What became of the last events.
+            pub settled: Settled,
             $($(#[doc = $of_process])+ pub $process: $process_type,)+
             $($(#[doc = $of_source])+ pub $source: <$source_type as Metric>::Family,)+
             $($(#[doc = $of_family])+ pub $family: <$family_type as Metric>::Family,)+
@@ -122,6 +152,9 @@ macro_rules! metrics {
                     $($source: <$source_type>::register(next(), &registry),)+
                     $($family: <$family_type>::register(next(), &registry),)+
                     tries: Tries::default(),
+                    exemplars: Exemplars::default(),
+                    recent: Recent::default(),
+                    settled: Settled::default(),
                     registry,
                 }
             }

@@ -57,7 +57,7 @@ impl Tries {
     }
 
     /// Before the metrics are read, so that old tries leave the window without new ones.
-    pub(super) fn show(&self, metrics: &Metrics) {
+    pub fn show(&self, metrics: &Metrics) {
         self.with_sources(|sources, now| {
             for (source, window) in sources {
                 let Slot { accepted, failed } = window.total(now);

@@ -95,7 +95,7 @@ impl Exporter {
 }
 
 /// Who we are, unless the environment says otherwise.
-fn resource() -> Resource {
+pub fn resource() -> Resource {
     const NAME: Key = Key::from_static_str("service.name");
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
     let found = Resource::builder().build();

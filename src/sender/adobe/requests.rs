@@ -53,6 +53,16 @@ impl Requests {
     }
 }
 
+/// The headers of signatures of `body` alone.
+pub fn signed(keys: &Keys, body: &[u8]) -> Result<HeaderMap, KeyError> {
+    let mut headers = HeaderMap::new();
+    let signatures = SIGNATURES.into_iter().zip(keys.sign(body)?);
+    for (name, value) in signatures.chain(KEY_PATHS.into_iter().zip(keys.paths())) {
+        insert(&mut headers, name, &value);
+    }
+    Ok(headers)
+}
+
 /// What no header can carry is left out.
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {

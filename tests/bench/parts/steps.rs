@@ -18,8 +18,11 @@ use millrace::{
     delivery::{Authenticated, Delivery},
     event::Decoded,
     ingest::authenticate::{
-        Proof, adobe_signature::AdobeSignature, caller::Caller, public_keys::PublicKeys,
-        token::Tokens,
+        Proof,
+        adobe_signature::AdobeSignature,
+        caller::Caller,
+        public_keys::PublicKeys,
+        token::{Neighbours, Tokens},
     },
     observe::metrics::Metrics,
     sender::adobe::{Keys, keys},
@@ -299,7 +302,7 @@ fn token() -> Part {
     let mut headers = HeaderMap::new();
     headers.insert("authorization", HeaderValue::from_static("Bearer bench-token"));
     let step = move || {
-        black_box(tokens.authenticate(black_box(&headers), None).unwrap());
+        black_box(tokens.authenticate(black_box(&headers), None, &Neighbours::default()).unwrap());
     };
     Part { step: Box::new(step), bytes: 0, events: 1 }
 }

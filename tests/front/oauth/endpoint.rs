@@ -10,7 +10,8 @@ use millrace::{
     ingest::authenticate::{
         Gate,
         moment::Moment,
-        oauth::{OAuth, built_in::BuiltIn, flaw::Flaw, token_endpoint::TokenEndpoint},
+        oauth::{OAuth, built_in::BuiltIn, token_endpoint::TokenEndpoint},
+        reason::Reason,
     },
 };
 use serde_json::{Value, json};
@@ -220,7 +221,10 @@ async fn a_token_ends_with_its_time() {
     let granted = endpoint.grant(&http::HeaderMap::new(), form("").as_bytes(), now).unwrap();
     let after = |seconds| now.later(Duration::from_secs(seconds));
     assert_eq!(ask(&oauth, &granted.access_token, after(929)).await, Said::Yes);
-    assert_eq!(ask(&oauth, &granted.access_token, after(930)).await, Said::No(Flaw::Expired));
+    assert_eq!(
+        ask(&oauth, &granted.access_token, after(930)).await,
+        Said::No(Reason::TokenExpired)
+    );
 }
 
 #[tokio::test]
@@ -243,21 +247,25 @@ async fn nobody_else_makes_our_tokens_and_ours_pass_for_nobody_elses() {
     };
     assert_eq!(ask(&both, &hmac(KEY, "at+jwt"), now).await, Said::Yes, "as we make it");
     for (what, token, flaw) in [
-        ("our claims signed by the provider", signer.sign(&ours), Flaw::Issuer),
-        ("HMAC with the provider's key", hmac(&signer.public_pem, "at+jwt"), Flaw::Signature),
-        ("another kind of token under our key", hmac(KEY, "JWT"), Flaw::Malformed),
+        ("our claims signed by the provider", signer.sign(&ours), Reason::TokenIssuer),
+        (
+            "HMAC with the provider's key",
+            hmac(&signer.public_pem, "at+jwt"),
+            Reason::TokenSignature,
+        ),
+        ("another kind of token under our key", hmac(KEY, "JWT"), Reason::TokenMalformed),
         (
             "no algorithm",
             message(&json!({ "alg": "none", "typ": "at+jwt" }), &ours) + ".",
-            Flaw::Algorithm,
+            Reason::TokenAlgorithm,
         ),
     ] {
         assert_eq!(ask(&both, &token, now).await, Said::No(flaw), "{what}");
     }
     let theirs = signer.sign(&claims(&provider.issuer, now));
     assert_eq!(ask(&both, &theirs, now).await, Said::Yes);
-    assert_eq!(ask(&accepting(&built_in), &theirs, now).await, Said::No(Flaw::Malformed));
+    assert_eq!(ask(&accepting(&built_in), &theirs, now).await, Said::No(Reason::TokenMalformed));
     let provider_alone = oauth(&provider.signed(), Some(&built_in));
     let said = ask(&provider_alone, &hmac(KEY, "at+jwt"), now).await;
-    assert_eq!(said, Said::No(Flaw::Algorithm), "a source without clients of its own");
+    assert_eq!(said, Said::No(Reason::TokenAlgorithm), "a source without clients of its own");
 }

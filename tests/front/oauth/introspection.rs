@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use millrace::ingest::authenticate::{caller::Caller, moment::Moment, oauth::flaw::Flaw};
+use millrace::ingest::authenticate::{caller::Caller, moment::Moment, reason::Reason};
 use serde_json::json;
 use tracing::Level;
 
@@ -112,7 +112,7 @@ async fn a_good_token_is_not_remembered_beyond_its_expiry() {
     assert_eq!(ask(&oauth, TOKEN, now).await, Said::Yes);
     assert_eq!(ask(&oauth, TOKEN, now.later(19 * SECOND)).await, Said::Yes);
     assert_eq!(times(&provider), 1);
-    assert_eq!(ask(&oauth, TOKEN, now.later(20 * SECOND)).await, Said::No(Flaw::Expired));
+    assert_eq!(ask(&oauth, TOKEN, now.later(20 * SECOND)).await, Said::No(Reason::TokenExpired));
     assert_eq!(times(&provider), 2);
 }
 
@@ -120,9 +120,9 @@ async fn a_good_token_is_not_remembered_beyond_its_expiry() {
 async fn a_bad_token_is_asked_about_again_soon_since_it_may_only_have_been_too_new() {
     let provider = IdentityProvider::start(&[]);
     let (oauth, now) = (oauth(&provider.asking(), None), Moment::now());
-    assert_eq!(ask(&oauth, TOKEN, now).await, Said::No(Flaw::Inactive));
+    assert_eq!(ask(&oauth, TOKEN, now).await, Said::No(Reason::TokenInactive));
     provider.says(TOKEN, json!({ "active": true, "client_id": CLIENT }));
-    assert_eq!(ask(&oauth, TOKEN, now.later(9 * SECOND)).await, Said::No(Flaw::Inactive));
+    assert_eq!(ask(&oauth, TOKEN, now.later(9 * SECOND)).await, Said::No(Reason::TokenInactive));
     assert_eq!(times(&provider), 1);
     assert_eq!(ask(&oauth, TOKEN, now.later(10 * SECOND)).await, Said::Yes);
 }

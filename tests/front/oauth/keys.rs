@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millrace::ingest::authenticate::{Gate, moment::Moment, oauth::flaw::Flaw};
+use millrace::ingest::authenticate::{Gate, moment::Moment, reason::Reason};
 use serde_json::{Value, json};
 
 use super::{
@@ -80,7 +80,7 @@ async fn keys_are_looked_up_again_before_they_get_old_and_no_delivery_waits_for_
     // The withdrawn key is not there any more once the look-up has landed.
     let much_later = later.later(10 * SECOND);
     within(async {
-        while ask(&oauth, &withdrawn, much_later).await != Said::No(Flaw::UnknownKey) {
+        while ask(&oauth, &withdrawn, much_later).await != Said::No(Reason::TokenKeyUnknown) {
             tokio::task::yield_now().await;
         }
     })
@@ -117,7 +117,7 @@ async fn a_flood_of_unknown_keys_has_them_looked_up_once_and_hinders_nobody() {
         said.push(ask(&oauth, &token(&stranger, &provider, now), now).await);
         assert_eq!(ask(&oauth, &good, now).await, Said::Yes);
     }
-    assert_eq!(said[0], Said::No(Flaw::UnknownKey), "it was looked up");
+    assert_eq!(said[0], Said::No(Reason::TokenKeyUnknown), "it was looked up");
     assert!(said[1..].iter().all(|said| *said == Said::Later), "a key may be new: {said:?}");
     assert_eq!(provider.asked(KEYS).len(), 2);
 }
@@ -221,7 +221,7 @@ async fn keys_that_are_no_good_are_passed_over_and_never_used() {
     for (number, (signer, _)) in (1..).zip(&unusable) {
         let now = now.later(number * 10 * SECOND);
         let said = ask(&oauth, &token(signer, &provider, now), now).await;
-        assert_eq!(said, Said::No(Flaw::UnknownKey), "{}", signer.kid);
+        assert_eq!(said, Said::No(Reason::TokenKeyUnknown), "{}", signer.kid);
     }
 }
 

@@ -50,6 +50,9 @@ impl History {
         let volume = self.volumes.len();
         self.volumes.push(disk.clone());
         self.books.copied(self.volume, volume);
+        // A bit that flipped before is wrong in the copy too, where the next one must be told from it.
+        let whole = self.whole.get(&self.volume).cloned().unwrap_or_default();
+        self.whole.insert(volume, whole);
         tracing::debug!(self.volume, volume, "copied");
         self.count("volume copied");
         let (processes, metrics) = (Vec::new(), Metrics::new());

@@ -7,6 +7,11 @@
 {{- define "millrace.name" -}}
 {{- $part := include "millrace.part" . }}
 {{- $own := ternary .Release.Name (printf "%s-%s" .Release.Name $part) (or (eq $part "millrace") (contains $part .Release.Name)) }}
+{{- /* Helm takes `my.x` and `1x` as names of releases; a Service takes no dots, and begins with a letter. */}}
+{{- $own = replace "." "-" $own }}
+{{- if not (regexMatch "^[a-z]" $own) }}
+{{- $own = printf "%s-%s" $part $own }}
+{{- end }}
 {{- $name := default $own .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}
 {{- fail (printf "the name %q is none for a Service, which begins with a letter and has letters, digits and `-`: set fullnameOverride" $name) }}

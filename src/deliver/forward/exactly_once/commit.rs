@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{ExactlyOnce, ForwardError, Lanes, Now, Owners, Progress, Sink, Topics};
+use super::{ExactlyOnce, Lanes, Now, Owners, Progress, Result, Sink, Topics};
 use crate::{
     deliver::{
         checkpoint::{Checkpoint, Held},
@@ -76,7 +76,7 @@ impl ExactlyOnce {
         &mut self,
         owners: &mut Owners<'_, S>,
         now: Now,
-    ) -> Result<Option<Progress>, ForwardError> {
+    ) -> Result<Option<Progress>> {
         if owners.out.must_renew() {
             return Ok(Some(Progress::Waiting)); // it can't be taken back yet
         }
@@ -119,11 +119,7 @@ impl ExactlyOnce {
 
     /// The checkpoint to commit, with the ids on disk that go with it. A later start must know whom to take for
     /// this volume's own, and that from the first commit on.
-    fn prepare<S: Sink>(
-        &mut self,
-        owners: &mut Owners<'_, S>,
-        now: Now,
-    ) -> Result<Checkpoint, ForwardError> {
+    fn prepare<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<Checkpoint> {
         let Writer { id, found, took_over } = self.writer;
         if !took_over {
             owners.saved.file().writers().enter(id, found.and_then(|(writer, _)| writer))?;
@@ -154,10 +150,11 @@ impl ExactlyOnce {
         outcome: &str,
         owners: &mut Owners<'_, S>,
         now: Now,
-    ) -> Result<(), ForwardError> {
+    ) -> Result<()> {
         let source = &mut *owners.source;
         source.count(&source.metrics().transactions, outcome);
         owners.out.topics_mut().committed();
+        source.latency_mut().committed(now);
         for (reason, letters) in self.refusals.counts() {
             source.count_by(&source.metrics().dead_letters, reason, letters);
         }
@@ -174,11 +171,7 @@ impl ExactlyOnce {
     }
 
     /// Brings the file up to what is committed. It may lag behind that, and never be ahead.
-    pub fn save<S: Sink>(
-        &mut self,
-        owners: &mut Owners<'_, S>,
-        now: Now,
-    ) -> Result<(), ForwardError> {
+    pub fn save<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<()> {
         let Owners { source, saved, .. } = owners;
         saved.begin(now);
         if self.committed != *saved.last() {

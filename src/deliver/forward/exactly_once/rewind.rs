@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ExactlyOnce, ForwardError, Hold, Now, Owners, Position, Sink, TopicId, Trouble};
+use super::{ExactlyOnce, Hold, Now, Owners, Position, Result, Sink, TopicId, Trouble};
 use crate::deliver::{
     checkpoint::{Checkpoint, Held},
     forward::{
@@ -21,11 +21,7 @@ use crate::deliver::{
 impl ExactlyOnce {
     /// Takes the transaction back, and everything to the last commit. As long as the sink can't be
     /// renewed nothing else happens; it is tried again with the next step.
-    pub fn rewind<S: Sink>(
-        &mut self,
-        owners: &mut Owners<'_, S>,
-        now: Now,
-    ) -> Result<(), ForwardError> {
+    pub fn rewind<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<()> {
         owners.out.renew_later();
         if !std::mem::replace(&mut self.is_rewinding, true) {
             self.probes.failed(now);
@@ -42,6 +38,7 @@ impl ExactlyOnce {
             source.count(&source.metrics().transactions, "aborted");
             source.forget_unsaved_ids();
             owners.out.topics_mut().aborted();
+            owners.source.latency_mut().taken_back();
             self.begin();
         }
         // Also after a commit that has happened: the next to commit shows that it is this process that goes on.
@@ -63,11 +60,7 @@ impl ExactlyOnce {
 
     /// Looks at what the sink has found on the topic of checkpoints, if it had to look: whether the commit has
     /// happened all the same.
-    fn has_happened<S: Sink>(
-        &mut self,
-        owners: &mut Owners<'_, S>,
-        now: Now,
-    ) -> Result<bool, ForwardError> {
+    fn has_happened<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<bool> {
         let Some(found) = owners.out.committed() else { return Ok(false) };
         let source = &*owners.source;
         let found = read(&found, source.spool().id())?;

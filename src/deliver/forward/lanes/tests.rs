@@ -50,9 +50,9 @@ fn beyond_the_limit_of_held_topics_the_main_lane_rests_unless_single_records_can
     assert!(lanes.may_hold(hold(a, 3), &mut topics, now(0)), "it is held already");
     let singly = Hold { alone_before: Some(at(7)), ..hold(b, 3) };
     assert!(!lanes.may_hold(singly, &mut topics, now(0)));
-    assert!(!lanes.is_paused(now(0)));
+    assert!(!lanes.pauses().is_paused(now(0)));
     assert!(!lanes.may_hold(hold(b, 3), &mut topics, now(0)));
-    assert!(lanes.is_paused(now(0)) && !lanes.is_paused(now(60)));
+    assert!(lanes.pauses().is_paused(now(0)) && !lanes.pauses().is_paused(now(60)));
     assert!(
         lanes.are_left(at(2)),
         "a lane that has nothing to read before the main one does not count"

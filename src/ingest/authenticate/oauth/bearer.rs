@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, header::AUTHORIZATION};
 
+use crate::ingest::authenticate::reason::{Reason, Why};
+
 /// No token is longer: what a provider writes into one is a few kilobytes.
 const LIMIT: usize = 16 * 1024;
 
@@ -16,6 +18,22 @@ pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, rest) = value.split_once(' ')?;
     let token = rest.trim_matches(' ');
     (scheme.eq_ignore_ascii_case("bearer") && is_token(token)).then_some(token)
+}
+
+/// Why there is none, for operators.
+pub(super) fn none(headers: &HeaderMap) -> Why {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Why::new(Reason::NoAuthorization, "no `Authorization` header"),
+        (_, Some(_)) => Why::new(Reason::TwoTokens, "two `Authorization` headers"),
+        (Some(value), None) => {
+            let scheme = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
+            match scheme.eq_ignore_ascii_case(b"bearer") {
+                true => Why::new(Reason::WrongScheme, "what follows `Bearer` is no token"),
+                false => Why::new(Reason::WrongScheme, "another scheme where `Bearer` is due"),
+            }
+        }
+    }
 }
 
 /// The grammar's `b64token`: so nothing in it needs escaping, wherever it goes.

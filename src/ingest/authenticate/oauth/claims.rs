@@ -92,7 +92,10 @@ impl Expected {
         let (now, leeway) = (now as f64, self.leeway as f64);
         match claims.exp {
             None if voucher == Voucher::Signature => return Err(Flaw::NoExpiry),
-            Some(exp) if exp + leeway <= now => return Err(Flaw::Expired),
+            // A cast of a float ends at the bounds of the number.
+            Some(exp) if exp + leeway <= now => {
+                return Err(Flaw::Expired { unix_seconds: exp as u64 });
+            }
             _ => {}
         }
         // A token from the future: somebody's clock is wrong, or its maker's intent is.
@@ -164,8 +167,8 @@ mod tests {
     fn each_expectation_is_held() {
         for (bad, flaw) in [
             (r#"{"exp": null}"#, Flaw::NoExpiry),
-            (r#"{"exp": 1799999940}"#, Flaw::Expired),
-            (r#"{"exp": -1}"#, Flaw::Expired),
+            (r#"{"exp": 1799999940}"#, Flaw::Expired { unix_seconds: 1799999940 }),
+            (r#"{"exp": -1}"#, Flaw::Expired { unix_seconds: 0 }),
             (r#"{"nbf": 1800000061}"#, Flaw::NotYetValid),
             (r#"{"iat": 1800000061}"#, Flaw::NotYetValid),
             (r#"{"iss": "https://id.example.com"}"#, Flaw::Issuer),
@@ -188,7 +191,7 @@ mod tests {
         assert_eq!(check(r#"{"iss": null, "exp": null}"#, Voucher::Provider), Ok(()));
         for (bad, flaw) in [
             (r#"{"iss": "https://evil.test/"}"#, Flaw::Issuer),
-            (r#"{"exp": 1799999940}"#, Flaw::Expired),
+            (r#"{"exp": 1799999940}"#, Flaw::Expired { unix_seconds: 1799999940 }),
             (r#"{"aud": null}"#, Flaw::Audience),
         ] {
             assert_eq!(check(bad, Voucher::Provider), Err(flaw), "{bad}");

@@ -1,5 +1,7 @@
 //! Why a token does not get through.
 
+use crate::ingest::authenticate::reason::Reason;
+
 /// What is wrong with a token, for the log: it tells which check failed and nothing that the token
 /// says. The sender learns only that the token is no good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,8 +18,8 @@ pub enum Flaw {
     Signature,
     #[error("it has no expiry")]
     NoExpiry,
-    #[error("it has expired")]
-    Expired,
+    #[error("it expired at {}", at(*.unix_seconds))]
+    Expired { unix_seconds: u64 },
     #[error("it is not valid yet: compare the clocks")]
     NotYetValid,
     #[error("its issuer (`iss`) is not the configured issuer")]
@@ -32,12 +34,43 @@ pub enum Flaw {
     Inactive,
 }
 
+impl Flaw {
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Malformed => Reason::TokenMalformed,
+            Self::Algorithm => Reason::TokenAlgorithm,
+            Self::Critical => Reason::TokenCritical,
+            Self::UnknownKey => Reason::TokenKeyUnknown,
+            Self::Signature => Reason::TokenSignature,
+            Self::NoExpiry => Reason::TokenNoExpiry,
+            Self::Expired { .. } => Reason::TokenExpired,
+            Self::NotYetValid => Reason::TokenNotYetValid,
+            Self::Issuer => Reason::TokenIssuer,
+            Self::Audience => Reason::TokenAudience,
+            Self::Client => Reason::TokenClient,
+            Self::Scope => Reason::TokenScope,
+            Self::Inactive => Reason::TokenInactive,
+        }
+    }
+}
+
+/// A time of the token's. It need not be one that a calendar has.
+fn at(unix_seconds: u64) -> String {
+    let time = std::time::SystemTime::UNIX_EPOCH
+        .checked_add(std::time::Duration::from_secs(unix_seconds))
+        .filter(|_| unix_seconds < 253_402_300_800);
+    match time {
+        Some(time) => humantime::format_rfc3339_seconds(time).to_string(),
+        None => "a time beyond the calendar".into(),
+    }
+}
+
 /// The end of a check that did not go well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Denial {
     Invalid(Flaw),
     /// Somebody else had to be asked and gave no answer. For a person; holds no secret.
-    Undecided(String),
+    Undecided(Reason, String),
 }
 
 impl From<Flaw> for Denial {

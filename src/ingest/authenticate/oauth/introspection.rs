@@ -28,6 +28,7 @@ use crate::{
         caller::Caller,
         digest::Digest,
         moment::Moment,
+        reason::Reason,
         turns::{Turn, Turns},
     },
     observe::metrics::Metrics,
@@ -123,7 +124,9 @@ impl Introspection {
         }
         let place = tokio::time::timeout(PATIENCE, self.place(&digest, caller, now)).await;
         let Ok(_place) = place else {
-            return Err(self.undecided("too many tokens are being asked about"));
+            return Err(
+                self.undecided(Reason::TokenTooMany, "too many tokens are being asked about")
+            );
         };
         // Somebody may have asked about the same one meanwhile.
         if let Some(known) = self.known(&digest, now) {
@@ -133,7 +136,8 @@ impl Introspection {
         let result = if asked.is_ok() { "ok" } else { "failed" };
         let labels = [self.source.as_str(), "introspection", result];
         self.metrics.identity_requests.with_label_values(&labels).inc();
-        let answer = asked.map_err(|reason| self.undecided(&reason))?;
+        let answer =
+            asked.map_err(|reason| self.undecided(Reason::ProviderUnavailable, &reason))?;
         let (verdict, until) = self.judge(answer, now);
         self.verdicts.lock().keep(digest, verdict, until);
         Ok(verdict?)
@@ -196,7 +200,8 @@ impl Introspection {
         (Ok(()), now.instant + kept)
     }
 
-    fn undecided(&self, reason: &str) -> Denial {
-        Denial::Undecided(format!("introspection at {}: {reason}", fetch::ShownUrl::of(&self.url)))
+    fn undecided(&self, reason: Reason, detail: &str) -> Denial {
+        let at = fetch::ShownUrl::of(&self.url);
+        Denial::Undecided(reason, format!("introspection at {at}: {detail}"))
     }
 }

@@ -30,6 +30,7 @@ use super::{
 use crate::{
     ingest::authenticate::{
         moment::Moment,
+        reason::Reason,
         refresh::{Fetch, Refreshed},
     },
     observe::metrics::Metrics,
@@ -207,6 +208,7 @@ impl Keys {
     }
 
     fn undecided(&self, reason: &str) -> Denial {
-        Denial::Undecided(format!("identity provider {}: {reason}", self.at))
+        let detail = format!("identity provider {}: {reason}", self.at);
+        Denial::Undecided(Reason::ProviderUnavailable, detail)
     }
 }

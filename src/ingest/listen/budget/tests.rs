@@ -5,6 +5,7 @@ use std::{
 };
 
 use super::*;
+use crate::observe::metrics::Metrics;
 
 const KIB: u64 = 1024;
 const ONE: fn() -> Party = || Party::source(0);
@@ -12,7 +13,7 @@ const OTHER: fn() -> Party = || Party::source(1);
 
 /// Of 64 KiB: 4 guaranteed to strangers and 4 to their small bodies, 4 to each of two sources, 8 in each reserve, 32 common.
 fn budget() -> Budget {
-    Budget::new(64 * KIB, 2)
+    Budget::new(64 * KIB, 2, &Metrics::new().body_budget_used_bytes)
 }
 
 fn soon() -> Instant {
@@ -197,7 +198,7 @@ async fn a_body_that_stops_waiting_leaves_nothing_behind() {
 
 /// Of 64 MiB, with large bodies of strangers that hold all they can get and wait for more.
 async fn full_of_large_ones() -> (Budget, Vec<Reservation>) {
-    let budget = Budget::new(1024 * 64 * KIB, 1);
+    let budget = Budget::new(1024 * 64 * KIB, 1, &Metrics::new().body_budget_used_bytes);
     let mut large = Vec::new();
     let mut reservation = budget.reserve(Party::STRANGERS);
     while reservation.try_to_grow_to(512 * KIB).is_ok() {
@@ -270,7 +271,7 @@ async fn among_strangers_that_wait_a_small_one_is_next_and_the_largest_gives_way
 
 #[tokio::test]
 async fn a_small_stranger_comes_through_where_small_ones_that_trickle_hold_all_there_is() {
-    let budget = Budget::new(1024 * 64 * KIB, 1);
+    let budget = Budget::new(1024 * 64 * KIB, 1, &Metrics::new().body_budget_used_bytes);
     let mut trickling = Vec::new();
     let mut next = budget.reserve(Party::STRANGERS);
     while next.try_to_grow_to(64 * KIB).is_ok() {

@@ -20,6 +20,8 @@ pub enum Scope {
     NoSource,
     /// A request to our own token endpoint.
     TokenEndpoint,
+    /// A question of a load balancer about the whole service: no metric counts it, and no line tells of it.
+    Health,
     /// A connection, before a request was read.
     Connection,
 }
@@ -94,6 +96,40 @@ const fn new(status: StatusCode, label: &'static str, level: Level, text: &'stat
 }
 
 impl Row {
+    /// Whether something was refused.
+    pub fn is_refusal(&self) -> bool {
+        self.status != StatusCode::OK
+    }
+
+    /// What Adobe I/O does: it tries again after 429 and 5xx other than 505, and after no answer.
+    pub fn adobe(&self) -> &'static str {
+        match self.status.as_u16() {
+            _ if matches!(self.scope, Scope::TokenEndpoint | Scope::Health) => "does not ask",
+            200..=299 => "is done",
+            429 | 500..=504 | 506..=599 => "again",
+            _ => "gives up",
+        }
+    }
+
+    /// What Marketo does: only 200 is known to be taken for a yes.
+    pub fn marketo(&self) -> &'static str {
+        match self.status {
+            _ if self.scope == Scope::Health => "does not ask",
+            StatusCode::OK => "is done",
+            _ => "again",
+        }
+    }
+
+    /// Where the event is then.
+    pub fn event(&self) -> &'static str {
+        match self.status.as_u16() {
+            _ if self.label == "stored" => "ours",
+            _ if self.is_question || self.scope == Scope::TokenEndpoint => "none",
+            400..=499 => "lost to the webhook",
+            _ => "the sender's",
+        }
+    }
+
     pub(super) const fn key(self, key: &'static str) -> Self {
         Self { key: Some(key), ..self }
     }
@@ -124,13 +160,13 @@ impl Row {
 macro_rules! outcomes {
     ($($scope:ident: $(
         $(#[doc = $wrong:literal])+
-        $name:ident $({ $field:ident: $kind:ty })? => $row:expr;
+        $name:ident $({ $($field:ident: $kind:ty),+ })? => $row:expr;
     )+)+) => {
         /// What became of a request or of a connection; the comments say what was wrong.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Outcome {$($(
             $(#[doc = $wrong])+
-            $name $({ $field: $kind })?,
+            $name $({ $($field: $kind),+ })?,
         )+)+}
 
         impl Outcome {

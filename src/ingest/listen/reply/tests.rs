@@ -45,40 +45,17 @@ fn a_sender_counts_what_it_delivered_and_no_question() {
     for question in [Outcome::Probe, Outcome::ValidationLater, Outcome::NotFound] {
         assert_eq!(question.as_a_try(), None, "{question:?}");
     }
-    for failed in [Outcome::SpoolSlow, Outcome::BadCredentials { challenge: "Bearer" }] {
+    let why = Why::new(reason::Reason::NoAuthorization, "");
+    for failed in [Outcome::SpoolSlow, Outcome::BadCredentials { challenge: "Bearer", why }] {
         assert_eq!(failed.as_a_try(), Some(false), "{failed:?}");
     }
     assert_eq!(Outcome::ClientGone.as_a_try(), Some(false), "it had no answer");
 }
 
-/// Adobe I/O tries again after 429 and 5xx other than 505, and after no answer.
-fn adobe(row: &Row) -> &'static str {
-    match row.status.as_u16() {
-        _ if row.scope == Scope::TokenEndpoint => "does not ask",
-        200..=299 => "is done",
-        429 | 500..=504 | 506..=599 => "again",
-        _ => "gives up",
-    }
-}
-
-/// Of Marketo only 200 is known to be taken for a yes.
-fn marketo(row: &Row) -> &'static str {
-    if row.status == 200 { "is done" } else { "again" }
-}
-
-fn event(row: &Row) -> &'static str {
-    match row.status.as_u16() {
-        _ if row.label == "stored" => "ours",
-        _ if row.is_question || row.scope == Scope::TokenEndpoint => "none",
-        400..=499 => "lost to the webhook",
-        _ => "the sender's",
-    }
-}
-
 fn line(row: &Row) -> String {
     let note = if row.note.is_empty() { String::new() } else { format!(": {}", row.note) };
     let (label, wrong, status) = (row.label, row.wrong, row.status.as_str());
-    let [adobe, marketo, event] = [adobe(row), marketo(row), event(row)];
+    let [adobe, marketo, event] = [row.adobe(), row.marketo(), row.event()];
     format!("| `{label}` | {wrong} | {status} | {adobe} | {marketo} | {event}{note} |")
 }
 

@@ -10,13 +10,13 @@ use hyper::ext::ReasonPhrase;
 use super::Outcome;
 
 /// The reason phrase of our own 400, by which `wire.rs` tells it from the HTTP library's.
-const OWN_400: ReasonPhrase = ReasonPhrase::from_static(b"Not To Be Granted");
+pub const OWN_400: ReasonPhrase = ReasonPhrase::from_static(b"Not To Be Granted");
 
 impl Outcome {
     /// One more header.
     fn header(&self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::BadCredentials { challenge } => Some(("www-authenticate", challenge)),
+            Self::BadCredentials { challenge, .. } => Some(("www-authenticate", challenge)),
             _ => self.row().header,
         }
     }

@@ -7,9 +7,8 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Filter, Sender};
+use super::{recipients::client_ids, sender::Sender};
 use crate::{
-    cli::{recipients::client_ids, text},
     config::{Config, SourceConfig},
     deliver::{
         decode::{
@@ -19,7 +18,7 @@ use crate::{
         encode::{Encoder, choice::Choices},
         route::Router,
     },
-    event::Decoded,
+    event::{Decoded, Event},
     source::{Origin, SourceKind, SourceName},
     spool::position::Position,
 };
@@ -27,9 +26,27 @@ use crate::{
 /// How many events that could not be sent are named one by one.
 const NAMED: usize = 20;
 
+/// Events of which it is told one by one what became of them.
+const RESULTS: usize = 10_000;
+
+/// Which events of those that were read.
+pub(crate) type Filter = Box<dyn Fn(&Event<'_>) -> bool + Send>;
+
+/// What became of one event.
+#[derive(Clone, Debug)]
+pub(crate) struct EventResult {
+    pub source: SourceName,
+    pub position: Position,
+    pub result: &'static str,
+    pub topic: Option<String>,
+    pub place: Option<(i32, i64)>,
+    pub reason: Option<String>,
+    pub error: Option<String>,
+}
+
 /// How the bodies of one source are read.
 #[derive(Clone)]
-pub(super) struct Source {
+pub(crate) struct Source {
     pub name: SourceName,
     pub kind: SourceKind,
     rules: Arc<Rules>,
@@ -63,7 +80,7 @@ impl Source {
 }
 
 /// One body, and where it stood.
-pub(super) struct Item<'a> {
+pub(crate) struct Item<'a> {
     pub source: &'a SourceName,
     /// The spool's id: events without an id of their own are named after it.
     pub spool: Uuid,
@@ -76,7 +93,7 @@ pub(super) struct Item<'a> {
     pub body: &'a [u8],
 }
 
-pub(super) struct Player {
+pub(crate) struct Player {
     sources: HashMap<SourceName, Source>,
     router: Router,
     /// One for each source.
@@ -89,14 +106,20 @@ pub(super) struct Player {
 
 /// What became of everything that was read.
 #[derive(Debug, Default)]
-pub(super) struct Totals {
+pub(crate) struct Totals {
     /// Events sent (or, in a dry run, to be sent) by topic.
-    sent: BTreeMap<String, u64>,
+    pub sent: BTreeMap<String, u64>,
     /// Bodies that are not known to be meant for us, by what was found.
-    refused: BTreeMap<&'static str, u64>,
-    problems: Vec<String>,
+    pub refused: BTreeMap<&'static str, u64>,
+    pub problems: Vec<String>,
     /// Beyond those that are named.
-    unnamed: u64,
+    pub unnamed: u64,
+    /// The first ones, in the order in which they were read.
+    pub results: Vec<EventResult>,
+    pub results_left_out: u64,
+    /// Events that were selected, and that failed.
+    pub selected: u64,
+    pub failed: u64,
 }
 
 impl Player {
@@ -130,7 +153,7 @@ impl Player {
     pub fn play(&mut self, item: &Item<'_>) -> Result<(), String> {
         let Item { source: name, position: first, headers, body, .. } = *item;
         let Some(source) = self.source(name) else {
-            self.totals.problem(format!("{name} {first}: source `{name}` is not configured"));
+            self.failed(name, first, None, format!("source `{name}` is not configured"));
             return Ok(());
         };
         let mut events = Vec::new();
@@ -138,7 +161,8 @@ impl Player {
             encoder.come_with(headers);
         }
         if let Err(error) = decode::decode(source.kind, &source.rules, body, headers, &mut events) {
-            self.totals.problem(format!("{name} {first}: {error} ({})", error.reason));
+            let (reason, error) = (error.reason, error.to_string());
+            self.failed(name, first, Some(reason), error);
             return Ok(());
         }
         if let Err(not_ours) = source.check(item) {
@@ -162,24 +186,61 @@ impl Player {
         let event = match decoded {
             Ok(event) => event,
             Err(refused) => {
-                let reason = refused.reason;
-                self.totals.problem(format!("{name} {position}: {} ({reason})", refused.error));
+                self.failed(name, position, Some(refused.reason), refused.error.clone());
                 return Ok(());
             }
         };
-        if !self.filter.takes(event) {
+        if !(self.filter)(event) {
             return Ok(());
         }
         let topic = self.router.topic(name, event, &mut self.topic);
+        let mark = self.totals.results.len();
+        let mut problem = None;
         if let (Some(sender), Some(encoder)) = (&mut self.sender, self.encoders.get_mut(name)) {
             let encoded = encoder.encode(topic, item.spool, position, event);
-            if let Err(problem) = sender.send(&encoded.record())? {
-                self.totals.problem(format!("{name} {position}: {problem}"));
-                return Ok(());
-            }
+            problem = sender.send(&encoded.record(), mark)?.err();
         }
-        *self.totals.sent.entry(topic.to_owned()).or_default() += 1;
+        let topic = topic.to_owned();
+        if let Some(problem) = problem {
+            self.failed(name, position, None, problem.to_string());
+            return Ok(());
+        }
+        let result = if self.sender.is_some() { "on-its-way" } else { "would-send" };
+        *self.totals.sent.entry(topic.clone()).or_default() += 1;
+        self.totals.selected += 1;
+        self.totals.result(EventResult {
+            source: name.clone(),
+            position,
+            result,
+            topic: Some(topic),
+            place: None,
+            reason: None,
+            error: None,
+        });
         Ok(())
+    }
+
+    /// An event, or a body, was not replayed.
+    pub fn failed(
+        &mut self,
+        source: &SourceName,
+        position: Position,
+        reason: Option<&str>,
+        error: String,
+    ) {
+        let behind = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        self.totals.problem(format!("{source} {position}: {error}{behind}"));
+        self.totals.selected += 1;
+        self.totals.failed += 1;
+        self.totals.result(EventResult {
+            source: source.clone(),
+            position,
+            result: if reason.is_some() { "refused" } else { "failed" },
+            topic: None,
+            place: None,
+            reason: reason.map(str::to_owned),
+            error: Some(error),
+        });
     }
 
     /// Notes what was not replayed, and why.
@@ -192,9 +253,18 @@ impl Player {
     pub fn settle(&mut self, progress: &mut dyn FnMut(usize)) -> Result<(), String> {
         let Some(sender) = &mut self.sender else { return Ok(()) };
         let ended = sender.settle(progress);
-        for (topic, failure) in sender.failures() {
+        for (mark, place) in sender.delivered() {
+            if let Some(result) = self.totals.results.get_mut(mark) {
+                (result.result, result.place) = ("sent", place);
+            }
+        }
+        for (topic, failure, mark) in sender.failures() {
             if let Some(sent) = self.totals.sent.get_mut(&topic) {
                 *sent -= 1;
+            }
+            self.totals.failed += 1;
+            if let Some(result) = self.totals.results.get_mut(mark) {
+                (result.result, result.error) = ("failed", Some(failure.to_string()));
             }
             self.totals.problem(format!("an event for {topic} was not delivered: {failure}"));
         }
@@ -209,11 +279,29 @@ impl Player {
 impl Totals {
     fn refused(&mut self, item: &Item<'_>, not_ours: &NotOurs) {
         let (source, position, reason) = (item.source, item.position, not_ours.reason());
+        self.selected += 1;
+        self.failed += 1;
+        self.result(EventResult {
+            source: source.clone(),
+            position,
+            result: "refused",
+            topic: None,
+            place: None,
+            reason: Some(reason.to_owned()),
+            error: Some(not_ours.to_string()),
+        });
         *self.refused.entry(reason).or_default() += 1;
         let key = format!("sources.{source}.auth.client_ids");
         self.problem(format!(
             "{source} {position}: {not_ours}: not known to be for {key} ({reason})"
         ));
+    }
+
+    fn result(&mut self, result: EventResult) {
+        match self.results.len() < RESULTS {
+            true => self.results.push(result),
+            false => self.results_left_out += 1,
+        }
     }
 
     fn problem(&mut self, problem: String) {
@@ -226,28 +314,5 @@ impl Totals {
     /// Whether everything that was chosen was, or would be, sent.
     pub fn is_whole(&self) -> bool {
         self.problems.is_empty()
-    }
-
-    pub fn problems(&self) -> impl Iterator<Item = String> {
-        let others = (self.unnamed > 0).then(|| {
-            let others = text::counted(self.unnamed, "event is", "events are");
-            format!("{others} not replayed either")
-        });
-        let refused = self.refused.iter().map(|(reason, bodies)| {
-            let bodies = text::counted(*bodies, "body was", "bodies were");
-            format!("{bodies} refused ({reason}), and stays where it is")
-        });
-        self.problems.iter().cloned().chain(others).chain(refused)
-    }
-
-    /// Topics with their events, for people.
-    pub fn table(&self, dry_run: bool) -> String {
-        let total: u64 = self.sent.values().sum();
-        let verb = if dry_run { "would be sent" } else { "sent" };
-        let mut text = format!("{} {verb}\n", text::counted(total, "event", "events"));
-        for (topic, events) in self.sent.iter().filter(|(_, events)| **events > 0) {
-            text += &format!("  {topic}  {}\n", text::count(*events));
-        }
-        text
     }
 }

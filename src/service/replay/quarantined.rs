@@ -28,10 +28,10 @@ const SHOWN: usize = 200;
 const ELSEWHERE: &str = "replay it where the spool.directory is that was written to";
 
 /// The quarantine folder of one source.
-pub(super) struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 /// What was written down about a file's bytes when they were put there.
-pub(super) struct Expected<'a> {
+pub(crate) struct Expected<'a> {
     pub length: u64,
     /// In hexadecimal.
     pub sha256: &'a str,

@@ -16,18 +16,18 @@ use crate::{
 };
 
 /// Stands for the custom activities that nobody named.
-pub(super) const SOME_CUSTOM_ID: i64 = 100_001;
+pub(crate) const SOME_CUSTOM_ID: i64 = 100_001;
 /// Stands for the Marketo instances that nobody named.
-pub(super) const SOME_MUNCHKIN_ID: &str = "999-XYZ-000";
+pub(crate) const SOME_MUNCHKIN_ID: &str = "999-XYZ-000";
 
 /// What no list can know.
-pub(super) struct Ids<'a> {
+pub(crate) struct Ids<'a> {
     pub activity_types: &'a [i64],
     pub munchkin_ids: &'a [String],
 }
 
 /// One body with one event.
-pub(super) struct Example {
+pub(crate) struct Example {
     /// What people call its type.
     pub name: String,
     /// It stands for every custom activity that was not named.
@@ -36,7 +36,7 @@ pub(super) struct Example {
 }
 
 /// An example of every type that `source` is known to send.
-pub(super) fn examples(source: &SourceConfig, ids: &Ids<'_>) -> Vec<Example> {
+pub(crate) fn examples(source: &SourceConfig, ids: &Ids<'_>) -> Vec<Example> {
     let some = [SOME_MUNCHKIN_ID.to_owned()];
     let munchkin_ids = if ids.munchkin_ids.is_empty() { &some } else { ids.munchkin_ids };
     munchkin_ids.iter().flat_map(|munchkin_id| of_instance(source, ids, munchkin_id)).collect()
@@ -213,10 +213,10 @@ fn wrapped(ce_type: &str, data: &str) -> String {
     )
 }
 
-const ID: &str = "0b5e1c86-6f0a-4b7e-9a55-7d9f3c2e1a04";
-const OWN_ID: &str = "5d1c77aa-3e61-4c3e-8f0b-2f4f7a90b6d2";
-const CLIENT: &str = "0123456789abcdef0123456789abcdef";
-const TIME: &str = "2026-03-02T09:59:58Z";
+pub(crate) const ID: &str = "0b5e1c86-6f0a-4b7e-9a55-7d9f3c2e1a04";
+pub(crate) const OWN_ID: &str = "5d1c77aa-3e61-4c3e-8f0b-2f4f7a90b6d2";
+pub(crate) const CLIENT: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const TIME: &str = "2026-03-02T09:59:58Z";
 const AUDIT: &str = "com.adobe.platform.marketo.audit.user.";
 const NOTIFICATION: &str = "com.adobe.platform.marketo.notification.";
 

@@ -6,7 +6,7 @@ use crate::{config::SourceConfig, source::SourceKind};
 
 /// The client ids that an event of `source` may name; `None` where events name no recipient. Those in
 /// the journal may name the credential that reads it.
-pub(super) fn client_ids(source: &SourceConfig) -> Option<HashSet<String>> {
+pub(crate) fn client_ids(source: &SourceConfig) -> Option<HashSet<String>> {
     if source.kind != SourceKind::AdobeIo {
         return None;
     }

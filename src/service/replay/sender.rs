@@ -20,12 +20,13 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(60);
 const SLICE: Duration = Duration::from_millis(50);
 
-pub(super) struct Sender {
+pub(crate) struct Sender {
     producer: Producer,
     next: Token,
     /// The topic of each record on its way.
-    pending: HashMap<Token, String>,
-    failed: Vec<(String, Failure)>,
+    pending: HashMap<Token, (String, usize)>,
+    delivered: Vec<(usize, Option<(i32, i64)>)>,
+    failed: Vec<(String, Failure, usize)>,
     outcomes: Vec<(Token, Outcome)>,
     progress_at: Instant,
 }
@@ -43,14 +44,19 @@ impl Sender {
             producer,
             next: 0,
             pending: HashMap::new(),
+            delivered: Vec::new(),
             failed: Vec::new(),
             outcomes: Vec::new(),
             progress_at: Instant::now(),
         })
     }
 
-    /// Queues `record`. The inner error is about this record alone; the outer one ends the replay.
-    pub fn send(&mut self, record: &Record<'_>) -> Result<Result<(), Failure>, String> {
+    /// Queues `record`, which the caller knows by `mark`. The inner error is about this record alone; the outer one ends the replay.
+    pub fn send(
+        &mut self,
+        record: &Record<'_>,
+        mark: usize,
+    ) -> Result<Result<(), Failure>, String> {
         loop {
             match self.producer.topic(record.topic) {
                 TopicState::Ready => {}
@@ -66,7 +72,7 @@ impl Sender {
             }
             match self.producer.send(record, self.next) {
                 Ok(()) => {
-                    self.pending.insert(self.next, record.topic.to_owned());
+                    self.pending.insert(self.next, (record.topic.to_owned(), mark));
                     self.next += 1;
                     return Ok(Ok(()));
                 }
@@ -87,8 +93,13 @@ impl Sender {
     }
 
     /// The topics of those that failed, and why.
-    pub fn failures(&mut self) -> Vec<(String, Failure)> {
+    pub fn failures(&mut self) -> Vec<(String, Failure, usize)> {
         std::mem::take(&mut self.failed)
+    }
+
+    /// Where those are that were delivered.
+    pub fn delivered(&mut self) -> Vec<(usize, Option<(i32, i64)>)> {
+        std::mem::take(&mut self.delivered)
     }
 
     fn wait(&mut self) -> Result<(), String> {
@@ -97,9 +108,10 @@ impl Sender {
             self.progress_at = Instant::now();
         }
         for (token, outcome) in self.outcomes.drain(..) {
-            let topic = self.pending.remove(&token).unwrap_or_default();
-            if let Outcome::Failed(failure) = outcome {
-                self.failed.push((topic, failure));
+            let (topic, mark) = self.pending.remove(&token).unwrap_or_default();
+            match outcome {
+                Outcome::Failed(failure) => self.failed.push((topic, failure, mark)),
+                Outcome::Delivered => self.delivered.push((mark, self.producer.place(token))),
             }
         }
         if self.progress_at.elapsed() < PATIENCE {

@@ -1,0 +1,120 @@
+//! `millrace dead-letters`: looks at the dead-letter topic, letter by letter, and sends events from it once more.
+//!
+//! The topic is read from its beginning to its current end, by partition; nothing of it is taken away. What is kept in
+//! memory is bounded: the letters that are listed, or the one that is shown. The words about a letter are those that it
+//! carries itself.
+
+mod list;
+mod show;
+
+use clap::{Args, Subcommand, builder::PossibleValuesParser};
+
+use super::{
+    ConfigFile, Context, Exit,
+    replay::{
+        self,
+        letters::{Chosen, Selection},
+    },
+    spool::source_name,
+    when,
+};
+use crate::{
+    deliver::dead_letter::REASONS,
+    source::{SourceName, UnixMillis},
+};
+
+/// List dead letters, show one, or send their events to their topics again
+///
+/// A dead letter is an event that could not go to its topic, on the topic `topics.dead_letter`. `list` says why, `show`
+/// prints one with its original bytes, and `replay` decodes and routes it by the current configuration. Dead letters
+/// stay on the topic.
+#[derive(Args)]
+pub(super) struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    List(list::Options),
+    Show(show::Options),
+    Replay(Replay),
+}
+
+/// Which letters.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Which {
+    /// This source alone; may be given several times
+    #[arg(long = "source", value_name = "NAME", value_parser = source_name)]
+    sources: Vec<SourceName>,
+
+    /// This reason alone (`millrace-reason`); may be given several times
+    #[arg(long = "reason", value_name = "WORD", hide_possible_values = true)]
+    #[arg(value_parser = PossibleValuesParser::new(REASONS))]
+    reasons: Vec<String>,
+
+    /// Letters that were written at this time or later: RFC 3339, or how long ago (`2h`)
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    since: Option<UnixMillis>,
+}
+
+impl Which {
+    fn is_empty(&self) -> bool {
+        self.sources.is_empty() && self.reasons.is_empty() && self.since.is_none()
+    }
+
+    fn selection(&self, positions: Vec<Chosen>) -> Selection {
+        let Self { sources, reasons, since } = self.clone();
+        Selection { sources, reasons, since, positions }
+    }
+}
+
+/// Send the events of dead letters to their topics again
+///
+/// Name positions, as `list` shows them, or a filter, or --all. Begin with --dry-run: it says what would go where, and
+/// sends nothing. A letter that is still refused is named with the reason, and is not sent anywhere.
+///
+/// Exit codes: 0 all selected events were sent; 1 some were not, and are listed; 2 the command line or the
+/// configuration is wrong.
+#[derive(Args)]
+struct Replay {
+    /// These letters alone: `42.7`, `42` for all of that delivery, `leads/42.7` where sources share a position
+    #[arg(value_name = "POSITION")]
+    positions: Vec<Chosen>,
+
+    #[command(flatten)]
+    filter: Which,
+
+    /// Every dead letter that is on the topic
+    #[arg(long, conflicts_with_all = ["positions", "sources", "reasons", "since"])]
+    all: bool,
+
+    #[command(flatten)]
+    common: replay::Common,
+}
+
+pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
+    match options.command {
+        Command::List(options) => list::run(&options, context),
+        Command::Show(options) => show::run(&options, context),
+        Command::Replay(Replay { positions, filter, all, common }) => {
+            if positions.is_empty() && filter.is_empty() && !all {
+                let problem =
+                    "name positions (`millrace dead-letters list` shows them), a filter, or --all";
+                return Err(context.end("dead-letters replay", problem, 2));
+            }
+            replay::replay_letters(&filter.selection(positions), &common, context)
+        }
+    }
+}
+
+/// What the two commands have that only look.
+#[derive(Args)]
+struct Look {
+    #[command(flatten)]
+    file: ConfigFile,
+
+    /// Print JSON, one object a line
+    #[arg(long)]
+    json: bool,
+}

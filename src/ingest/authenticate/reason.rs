@@ -1,0 +1,235 @@
+//! Why a request was refused, for operators alone: the closed list of reasons behind the outcomes that are about
+//! credentials and recipients. Every other outcome is a reason of its own.
+//!
+//! The sender learns none of it: its answer is the outcome's. A reason is a word for the log, for the metric
+//! `millrace_refusals_total` and for the API, with a sentence for operators and the configuration key to change.
+//! What one case adds to it ([`Why::detail`]) is of this program's own words and of the configuration: no secret, and
+//! nothing that a stranger wrote, but a recipient's masked name.
+
+/// What is the same for each case of a reason.
+#[derive(Debug)]
+pub struct Row {
+    /// The word for it in logs, metrics and the API.
+    pub word: &'static str,
+    /// The label of the outcome that the request is answered with.
+    pub outcome: &'static str,
+    /// A sentence for operators.
+    pub text: &'static str,
+    /// The configuration key to change; `<name>` is the source's.
+    pub key: &'static str,
+}
+
+/// `"outcome": /// sentence` `Name => "word", "key";`
+macro_rules! reasons {
+    ($($outcome:literal: $($(#[doc = $text:literal])+ $name:ident => $word:literal, $key:literal;)+)+) => {
+        /// See the rows.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {$($($(#[doc = $text])+ $name,)+)+}
+
+        impl Reason {
+            pub fn row(self) -> &'static Row {
+                match self {$($(Self::$name => {
+                    const { &Row { word: $word, outcome: $outcome, text: concat!($($text),+).trim_ascii(), key: $key } }
+                })+)+}
+            }
+        }
+
+        /// All rows.
+        pub const TABLE: &[Row] = &[$($(
+            Row { word: $word, outcome: $outcome, text: concat!($($text),+).trim_ascii(), key: $key },
+        )+)+];
+    };
+}
+
+reasons! {
+    "bad-credentials":
+
+    /// The request has no `Authorization` header (and no token in the query parameter, where one is configured).
+    NoAuthorization => "no-authorization", "sources.<name>.auth.tokens";
+
+    /// The `Authorization` header has another scheme than the one that is due, or none.
+    WrongScheme => "wrong-scheme", "sources.<name>.auth.header_scheme";
+
+    /// The request has two `Authorization` headers, or the query parameter twice: it is not clear which one counts.
+    TwoTokens => "two-tokens", "sources.<name>.auth.tokens";
+
+    /// The request has a token, and it is none of those that this source knows.
+    TokenUnknown => "token-unknown", "sources.<name>.auth.tokens";
+
+    /// The token is not known to this source, but to another one: the sender probably has the wrong URL.
+    TokenOfOtherSource => "token-of-other-source", "sources.<name>.auth.tokens";
+
+    /// The connection has no client certificate, and the source knows no other way in that the request has taken.
+    NoCertificate => "no-certificate", "listen.tls.client_ca_file";
+
+    /// The client certificate is valid, and none of its names is accepted by this source.
+    CertificateName => "certificate-name", "sources.<name>.auth.certificate.names";
+
+    /// The request has no signature headers of Adobe I/O's.
+    NoSignature => "no-signature", "sources.<name>.auth.client_ids";
+
+    /// The signature headers can't be read: one of a pair is missing, stands there twice, or is no base64.
+    SignatureUnreadable => "signature-unreadable", "sources.<name>.auth.client_ids";
+
+    /// No signature fits the body: something on the way changed it, or it was not Adobe I/O that signed it.
+    SignatureMismatch => "signature-mismatch", "adobe.keys_url";
+
+    "bad-token":
+
+    /// The bearer token is not of a form that this source can check.
+    TokenMalformed => "token-malformed", "sources.<name>.auth.oauth";
+
+    /// The token's algorithm does not match the provider's key.
+    TokenAlgorithm => "token-algorithm", "sources.<name>.auth.oauth.jwks_url";
+
+    /// The token has critical headers (`crit`), which are not supported.
+    TokenCritical => "token-critical", "sources.<name>.auth.oauth";
+
+    /// The key that signed the token is not known at the provider.
+    TokenKeyUnknown => "token-key-unknown", "sources.<name>.auth.oauth.issuer";
+
+    /// The token's signature is wrong.
+    TokenSignature => "token-signature", "sources.<name>.auth.oauth.issuer";
+
+    /// The token has no expiry.
+    TokenNoExpiry => "token-no-expiry", "sources.<name>.auth.oauth.issuer";
+
+    /// The token has expired.
+    TokenExpired => "token-expired", "sources.<name>.auth.oauth.leeway";
+
+    /// The token is not valid yet: compare the clocks.
+    TokenNotYetValid => "token-not-yet-valid", "sources.<name>.auth.oauth.leeway";
+
+    /// The token's issuer (`iss`) is not the configured one.
+    TokenIssuer => "token-issuer", "sources.<name>.auth.oauth.issuer";
+
+    /// The token's audience (`aud`) is none that is configured.
+    TokenAudience => "token-audience", "sources.<name>.auth.oauth.audience";
+
+    /// The token was issued to a client that may not deliver to this source.
+    TokenClient => "token-client", "sources.<name>.auth.oauth.client_ids";
+
+    /// The token lacks a required scope.
+    TokenScope => "token-scope", "sources.<name>.auth.oauth.scopes";
+
+    /// The provider says that the token is not active.
+    TokenInactive => "token-inactive", "sources.<name>.auth.oauth.introspection.url";
+
+    "undecided":
+
+    /// The request names a public key at a path that keys are not fetched from.
+    KeyPathForeign => "key-path-foreign", "adobe.keys_url";
+
+    /// The public key that the request names is not to be had: it does not exist, is no key, or was not fetched.
+    KeyUnavailable => "key-unavailable", "adobe.keys_url";
+
+    /// Too many requests name unknown public keys at the same time.
+    KeyTooMany => "key-too-many", "adobe.keys_url";
+
+    /// The identity provider gives no answer that can be used.
+    ProviderUnavailable => "provider-unavailable", "sources.<name>.auth.oauth.issuer";
+
+    /// Too many unknown tokens have to be asked about at the same time.
+    TokenTooMany => "token-too-many", "sources.<name>.auth.oauth.introspection.url";
+
+    /// The check of the credentials took longer than a request may.
+    CheckSlow => "check-slow", "listen.request_timeout";
+
+    "foreign-recipient":
+
+    /// An event is for a recipient that is none of our client ids: the list is wrong, or another customer's
+    /// registration points here.
+    RecipientForeign => "recipient-foreign", "sources.<name>.auth.client_ids";
+
+    /// An event names no recipient.
+    RecipientMissing => "recipient-missing", "sources.<name>.auth.client_ids";
+
+    "recipient-unreadable":
+
+    /// The body is no JSON that its recipient could be read from: check whether a proxy changes request bodies.
+    RecipientUnreadable => "recipient-not-json", "sources.<name>.auth.client_ids";
+
+    /// The body is not in the coding that its `Content-Encoding` names: look for what adds the header on the way.
+    RecipientCoded => "recipient-coded", "sources.<name>.auth.client_ids";
+}
+
+/// The reason of one refusal, and what this case adds to it: no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    pub reason: Reason,
+    pub detail: String,
+}
+
+impl Why {
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+
+    /// Of two ways that both refuse, the one that the sender tried tells more than one that it did not; what both
+    /// say is kept.
+    pub(super) fn or(self, other: Self) -> Self {
+        // Where a way is not configured, nothing was missing.
+        if self.detail.is_empty() {
+            return other;
+        }
+        let detail = match other.detail.is_empty() {
+            true => self.detail,
+            false => format!("{}; {}", self.detail, other.detail),
+        };
+        let reason = match (self.reason.is_absence(), other.reason.is_absence()) {
+            (true, false) | (false, false) => other.reason,
+            (_, true) => self.reason,
+        };
+        Self { reason, detail }
+    }
+}
+
+impl Reason {
+    /// Whether the sender did not even try this way.
+    fn is_absence(self) -> bool {
+        matches!(self, Self::NoAuthorization | Self::NoCertificate | Self::NoSignature)
+    }
+}
+
+/// A name that a stranger wrote, so that its owner knows it again and others do not learn it.
+pub fn masked(name: &str) -> String {
+    let legal = |c: &char| c.is_ascii_alphanumeric() || "-_.@".contains(*c);
+    let shown: Vec<char> = name.chars().take(4).filter(legal).collect();
+    let count = name.chars().count();
+    if count <= 8 {
+        return format!("… ({count} characters)");
+    }
+    format!("{}… ({count} characters)", shown.iter().collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_word_of_its_own_and_a_sentence() {
+        let mut words = BTreeSet::new();
+        for row in TABLE {
+            assert!(words.insert(row.word), "two reasons are called `{}`", row.word);
+            assert!(row.text.ends_with('.') && !row.key.is_empty(), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn the_way_that_the_sender_tried_tells_more_than_one_that_it_did_not() {
+        let none = || Why::new(Reason::NoSignature, "no signature header");
+        let tried = || Why::new(Reason::TokenUnknown, "none of 2 tokens");
+        assert_eq!(none().or(tried()).reason, Reason::TokenUnknown);
+        assert_eq!(tried().or(none()).reason, Reason::TokenUnknown);
+        assert_eq!(tried().or(none()).detail, "none of 2 tokens; no signature header");
+    }
+
+    #[test]
+    fn a_foreign_name_is_masked() {
+        assert_eq!(masked("4f2e9c11aab7@AdobeOrg"), "4f2e… (21 characters)");
+        assert_eq!(masked("secret"), "… (6 characters)");
+        assert!(!masked("\u{1b}[2Jabcdefgh").contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,358 @@
+//! Who may use the API.
+//!
+//! - `Host` has to be an IP address, `localhost` or one of `admin.hosts`, on each request: a web page whose name an
+//!   attacker lets point here (DNS rebinding) is no way in.
+//! - Reading needs nothing where the listener's own address is a loopback one, and a token elsewhere.
+//! - Changing needs a token always. With a cookie it also needs an `Origin`, which must be the `Host` that was asked.
+//!
+//! Tokens are compared in a time that does not tell which one or how much of it was right. A right token passes
+//! however many wrong ones its address has sent: behind one proxy all clients have one address, and a stranger there
+//! must not shut out the operators. So tokens have to be long and random. The memory for addresses and sessions is bounded.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use http::{HeaderMap, Uri, header};
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use super::Problem;
+use crate::{
+    config::{Admin, Console, Secret},
+    runtime::reload::Current,
+};
+
+/// How long a session lasts, and how many there are.
+pub const SESSION: Duration = Duration::from_secs(12 * 60 * 60);
+const SESSIONS: usize = 64;
+
+/// Wrong tokens of one address in a minute; beyond it the answer says to wait.
+const ATTEMPTS: u32 = 10;
+const MINUTE: Duration = Duration::from_secs(60);
+/// Addresses with a wrong token.
+const ADDRESSES: usize = 1024;
+
+pub const COOKIE: &str = "millrace-session";
+
+pub struct Access {
+    tokens: Current<Vec<Secret>>,
+    hosts: Vec<String>,
+    is_local: bool,
+    pub bodies: bool,
+    pub console: Console,
+    /// By the digest of the cookie's value.
+    sessions: Mutex<HashMap<[u8; 32], Instant>>,
+    attempts: Mutex<HashMap<IpAddr, (Instant, u32)>>,
+}
+
+/// What a request may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    pub signed_in: bool,
+    by_cookie: bool,
+}
+
+impl Granted {
+    pub(super) fn new(signed_in: bool, by_cookie: bool) -> Self {
+        Self { signed_in, by_cookie }
+    }
+
+    pub fn is_by_cookie(self) -> bool {
+        self.by_cookie
+    }
+}
+
+impl Access {
+    /// `address` is where the listener really is.
+    pub fn new(admin: &Admin, address: SocketAddr) -> Self {
+        Self {
+            tokens: Current::new(admin.tokens.clone()),
+            hosts: admin.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            is_local: address.ip().to_canonical().is_loopback(),
+            bodies: admin.bodies,
+            console: admin.console,
+            sessions: Mutex::default(),
+            attempts: Mutex::default(),
+        }
+    }
+
+    /// What checks tokens, to be replaced when their file changes. Sessions of before end with that.
+    pub fn tokens(&self) -> &Current<Vec<Secret>> {
+        &self.tokens
+    }
+
+    pub fn end_sessions(&self) {
+        self.sessions.lock().clear();
+    }
+
+    pub fn needs_token(&self) -> bool {
+        !self.is_local
+    }
+
+    pub fn has_tokens(&self) -> bool {
+        !self.tokens.get().is_empty()
+    }
+
+    /// Whether the request names this listener as itself.
+    pub fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+        match host(uri, headers) {
+            Some(host) if self.is_ours(&host) => Ok(()),
+            _ => Err(Problem::new(
+                "foreign-host",
+                "The request's Host is no IP address, not localhost, and none of `admin.hosts`.",
+            )),
+        }
+    }
+
+    fn is_ours(&self, authority: &str) -> bool {
+        let Ok(authority) = authority.parse::<http::uri::Authority>() else { return false };
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let name = name.to_ascii_lowercase();
+        name == "localhost"
+            || name.parse::<IpAddr>().is_ok()
+            || self.hosts.iter().any(|it| *it == name || *it == authority.as_str())
+    }
+
+    /// Who asks. A token that is wrong is refused, also where none is needed.
+    pub fn who(&self, headers: &HeaderMap, client: IpAddr) -> Result<Granted, Problem> {
+        if let Some(value) = headers.get(header::AUTHORIZATION) {
+            let token = value.as_bytes().split_at_checked("bearer ".len());
+            let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
+            let token = token.map_or(&b""[..], |(_, token)| token.trim_ascii());
+            self.check_token(token, client)?;
+            return Ok(Granted { signed_in: true, by_cookie: false });
+        }
+        let signed_in = cookie(headers).is_some_and(|value| self.is_session(value));
+        Ok(Granted { signed_in, by_cookie: signed_in })
+    }
+
+    /// Whether `token` is one of ours.
+    pub fn check_token(&self, token: &[u8], client: IpAddr) -> Result<(), Problem> {
+        let fits = |any, ours: &Secret| any | ours.matches(token);
+        if self.tokens.get().iter().fold(false, fits) {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let mut attempts = self.attempts.lock();
+        let is_over = |(since, _): &(Instant, u32)| now.duration_since(*since) >= MINUTE;
+        if attempts.get(&client).is_some_and(|it| !is_over(it) && it.1 >= ATTEMPTS) {
+            return Err(Problem::new("too-many-attempts", "Too many wrong tokens: wait a minute."));
+        }
+        if attempts.len() >= ADDRESSES {
+            attempts.retain(|_, it| !is_over(it));
+            if attempts.len() >= ADDRESSES {
+                attempts.clear();
+            }
+        }
+        let attempt = attempts.entry(client).or_insert((now, 0));
+        if is_over(attempt) {
+            *attempt = (now, 0);
+        }
+        attempt.1 += 1;
+        Err(Problem::new("wrong-token", "The token is none of `admin.tokens`."))
+    }
+
+    pub fn check_read(&self, granted: Granted) -> Result<(), Problem> {
+        match granted.signed_in || self.is_local {
+            true => Ok(()),
+            false => Err(Problem::new(
+                "no-token",
+                "Reading needs a token of `admin.tokens` here: send `Authorization: Bearer <token>`, or sign in.",
+            )),
+        }
+    }
+
+    pub fn check_change(
+        &self,
+        granted: Granted,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<(), Problem> {
+        self.check_origin(uri, headers, granted.by_cookie)?;
+        match granted.signed_in {
+            true => Ok(()),
+            false => Err(Problem::new(
+                "no-token",
+                "Changing needs a token of `admin.tokens`: send `Authorization: Bearer <token>`, or sign in.",
+            )),
+        }
+    }
+
+    /// An `Origin` has to be what was asked, or one of `admin.hosts`; a browser's session has to have one.
+    pub fn check_origin(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        is_due: bool,
+    ) -> Result<(), Problem> {
+        let foreign =
+            || Problem::new("foreign-origin", "The request comes from a page of another origin.");
+        let Some(origin) = headers.get(header::ORIGIN) else {
+            return if is_due { Err(foreign()) } else { Ok(()) };
+        };
+        let origin =
+            origin.to_str().ok().and_then(|it| it.split_once("://")).ok_or_else(foreign)?;
+        let is_http = matches!(origin.0, "http" | "https");
+        let is_same = host(uri, headers).is_some_and(|host| host.eq_ignore_ascii_case(origin.1));
+        let is_configured = self.hosts.iter().any(|it| it.eq_ignore_ascii_case(origin.1));
+        if is_http && (is_same || is_configured) { Ok(()) } else { Err(foreign()) }
+    }
+
+    /// A new session's cookie.
+    pub fn begin_session(&self) -> String {
+        let value = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        let now = Instant::now();
+        let mut sessions = self.sessions.lock();
+        sessions.retain(|_, until| *until > now);
+        if sessions.len() >= SESSIONS {
+            let oldest = sessions.iter().min_by_key(|(_, until)| **until).map(|(key, _)| *key);
+            oldest.and_then(|key| sessions.remove(&key));
+        }
+        sessions.insert(digested(&value), now + SESSION);
+        let seconds = SESSION.as_secs();
+        format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}")
+    }
+
+    pub fn end_session(&self, headers: &HeaderMap) -> String {
+        if let Some(value) = cookie(headers) {
+            self.sessions.lock().remove(&digested(value));
+        }
+        format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0")
+    }
+
+    fn is_session(&self, value: &str) -> bool {
+        let until = self.sessions.lock().get(&digested(value)).copied();
+        until.is_some_and(|until| until > Instant::now())
+    }
+}
+
+fn digested(value: &str) -> [u8; 32] {
+    let digest = digest(&SHA256, value.as_bytes());
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+/// The authority that was asked; HTTP/2 has it in the address.
+fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let header = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    header.or(uri.authority().map(|it| it.as_str())).map(str::to_owned)
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs =
+        lines.flat_map(|line| line.split(';')).filter_map(|it| it.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "an-admin-token";
+
+    fn access(address: &str) -> Access {
+        let admin = Admin {
+            tokens: vec![Secret::new(TOKEN).unwrap()],
+            hosts: vec!["millrace.internal".into()],
+            ..Admin::default()
+        };
+        Access::new(&admin, address.parse().unwrap())
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn client() -> IpAddr {
+        "192.0.2.1".parse().unwrap()
+    }
+
+    #[test]
+    fn only_addresses_localhost_and_configured_names_are_hosts() {
+        let access = access("127.0.0.1:9090");
+        let is_ours = |host| access.check_host(&Uri::from_static("/"), &headers(&[("host", host)]));
+        for ours in
+            ["127.0.0.1:9090", "localhost:9090", "[::1]:9090", "10.0.0.7", "Millrace.internal"]
+        {
+            assert!(is_ours(ours).is_ok(), "{ours}");
+        }
+        for foreign in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:9090"] {
+            assert!(is_ours(foreign).is_err(), "{foreign}");
+        }
+        assert!(access.check_host(&Uri::from_static("/"), &HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn reading_is_free_on_loopback_alone_and_changing_nowhere() {
+        let unknown = Granted { signed_in: false, by_cookie: false };
+        let (local, public) = (access("127.0.0.1:9090"), access("0.0.0.0:9090"));
+        assert!(local.check_read(unknown).is_ok());
+        assert!(public.check_read(unknown).is_err());
+        for access in [local, public] {
+            let uri = Uri::from_static("/");
+            assert!(access.check_change(unknown, &uri, &HeaderMap::new()).is_err());
+            let bearer = headers(&[("authorization", "Bearer an-admin-token")]);
+            let granted = access.who(&bearer, client()).unwrap();
+            assert!(access.check_read(granted).is_ok());
+            assert!(access.check_change(granted, &uri, &bearer).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_session_changes_nothing_from_another_origin_or_from_none() {
+        let access = access("127.0.0.1:9090");
+        let cookie = access.begin_session();
+        let cookie = cookie.split(';').next().unwrap();
+        let change = |origin: Option<&str>| {
+            let mut all = headers(&[("host", "localhost:9090"), ("cookie", cookie)]);
+            if let Some(origin) = origin {
+                all.insert("origin", origin.parse().unwrap());
+            }
+            let granted = access.who(&all, client()).unwrap();
+            assert!(granted.signed_in);
+            access.check_change(granted, &Uri::from_static("/"), &all)
+        };
+        assert!(change(Some("http://localhost:9090")).is_ok());
+        assert!(change(Some("https://millrace.internal")).is_ok());
+        for foreign in ["http://localhost:9091", "http://evil.example", "null", "file://x"] {
+            assert!(change(Some(foreign)).is_err(), "{foreign}");
+        }
+        assert!(change(None).is_err());
+    }
+
+    #[test]
+    fn a_session_ends_when_it_is_ended_and_there_are_not_too_many() {
+        let access = access("127.0.0.1:9090");
+        let cookies: Vec<_> = (0..2 * SESSIONS).map(|_| access.begin_session()).collect();
+        assert_eq!(access.sessions.lock().len(), SESSIONS);
+        let last = headers(&[("cookie", cookies.last().unwrap().split(';').next().unwrap())]);
+        assert!(access.who(&last, client()).unwrap().signed_in);
+        access.end_session(&last);
+        assert!(!access.who(&last, client()).unwrap().signed_in);
+    }
+
+    #[test]
+    fn wrong_tokens_of_an_address_are_told_to_wait_and_shut_out_no_right_one() {
+        let access = access("127.0.0.1:9090");
+        for _ in 0..ATTEMPTS {
+            assert_eq!(access.check_token(b"wrong", client()).unwrap_err().error, "wrong-token");
+        }
+        let late = access.check_token(b"wrong", client()).unwrap_err();
+        assert_eq!(late.error, "too-many-attempts");
+        assert!(access.check_token(TOKEN.as_bytes(), client()).is_ok(), "behind the same proxy");
+        let other = |n: u32| IpAddr::from(std::net::Ipv4Addr::from(n));
+        assert!(access.check_token(TOKEN.as_bytes(), other(1)).is_ok());
+        for n in 0..3 * ADDRESSES as u32 {
+            let _ = access.check_token(b"wrong", other(n));
+        }
+        assert!(access.attempts.lock().len() <= ADDRESSES);
+    }
+}

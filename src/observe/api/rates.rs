@@ -1,0 +1,250 @@
+//! Rates and counts of late, from the counters: nothing is counted twice, and no event pays for it.
+//!
+//! The counters are looked at every [`EVERY`]. What is kept of each that ever counted: the last minute by looks, the
+//! last hour by minutes, the last day by quarters of an hour. Labels are bounded, and so is this.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use prometheus::core::Collector;
+
+use crate::observe::metrics::Metrics;
+
+pub const EVERY: Duration = Duration::from_secs(5);
+/// Steps of the last hour.
+pub const MINUTES: usize = 60;
+const LOOKS: usize = 13;
+const QUARTERS: usize = 96;
+const QUARTER: u64 = 15;
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// Requests, by source and outcome.
+    Outcome,
+    /// Refusals, by source and reason.
+    Refusal,
+    /// Events, by source and topic.
+    Event,
+    /// Dead letters and events in quarantine, by source and reason.
+    Dead,
+    Repeat,
+    /// Undelivered bytes of a source, which are no count.
+    Backlog,
+}
+
+type Key = (What, String, String);
+
+#[derive(Default)]
+pub struct Rates(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    began: Option<Instant>,
+    /// Minutes since then.
+    minute: u64,
+    series: BTreeMap<Key, Series>,
+    looks: VecDeque<Instant>,
+}
+
+/// Totals at looks back, the newest last.
+#[derive(Clone, Default)]
+struct Series {
+    now: f64,
+    looks: VecDeque<f64>,
+    minutes: VecDeque<f64>,
+    quarters: VecDeque<f64>,
+}
+
+/// Sums of late.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Late {
+    pub total: f64,
+    pub per_second: f64,
+    pub last_minute: f64,
+    pub last_day: f64,
+    /// The oldest minute first; the last one is under way.
+    pub minutes: Vec<f64>,
+}
+
+impl Rates {
+    pub fn look(&self, metrics: &Metrics) {
+        self.take(Instant::now(), read(metrics));
+    }
+
+    fn take(&self, now: Instant, totals: BTreeMap<Key, f64>) {
+        let mut inner = self.0.lock();
+        let began = *inner.began.get_or_insert(now);
+        let minute = now.duration_since(began).as_secs() / 60;
+        let passed = minute.saturating_sub(inner.minute).min(QUARTER * QUARTERS as u64);
+        let quarters = (minute / QUARTER).saturating_sub(inner.minute / QUARTER);
+        inner.minute = minute;
+        inner.looks.push_back(now);
+        if inner.looks.len() > LOOKS {
+            inner.looks.pop_front();
+        }
+        let looks = inner.looks.len();
+        for (key, total) in totals {
+            inner.series.entry(key).or_default().now = total;
+        }
+        for series in inner.series.values_mut() {
+            // Ends of minutes that went by: the total then is not known better than the last look.
+            for _ in 0..passed.min(MINUTES as u64) {
+                let last = series.looks.back().copied().unwrap_or_default();
+                push(&mut series.minutes, last, MINUTES);
+            }
+            for _ in 0..quarters.min(QUARTERS as u64) {
+                let last = series.looks.back().copied().unwrap_or_default();
+                push(&mut series.quarters, last, QUARTERS);
+            }
+            push(&mut series.looks, series.now, looks);
+        }
+    }
+
+    /// Of all that `wanted` takes: kind, source, and the further label.
+    pub fn sum(&self, wanted: impl Fn(What, &str, &str) -> bool) -> Late {
+        let inner = self.0.lock();
+        let mut late = Late {
+            total: 0.0,
+            per_second: 0.0,
+            last_minute: 0.0,
+            last_day: 0.0,
+            minutes: vec![0.0; MINUTES],
+        };
+        // The look that is nearest to ten seconds ago.
+        let back = inner.looks.len().saturating_sub(1).min(2);
+        let since = inner.looks.len().checked_sub(1 + back).and_then(|at| inner.looks.get(at));
+        let seconds =
+            since.zip(inner.looks.back()).map(|(a, b)| b.duration_since(*a).as_secs_f64());
+        for ((_, _, _), series) in inner.series.iter().filter(|((w, a, b), _)| wanted(*w, a, b)) {
+            late.total += series.now;
+            let before =
+                series.looks.len().checked_sub(1 + back).map_or(0.0, |at| series.looks[at]);
+            if let Some(seconds) = seconds.filter(|seconds| *seconds > 0.0) {
+                late.per_second += (series.now - before).max(0.0) / seconds;
+            }
+            let minute_ago = match series.looks.len() < inner.looks.len() {
+                true => 0.0,
+                false => series.looks.front().copied().unwrap_or(0.0),
+            };
+            let is_young = inner.looks.len() < LOOKS;
+            late.last_minute += series.now - if is_young { 0.0 } else { minute_ago };
+            let day = series.quarters.len() >= QUARTERS;
+            late.last_day += series.now - if day { series.quarters[0] } else { 0.0 };
+            let ends = series.minutes.iter().chain([&series.now]);
+            let first = (MINUTES + 1).saturating_sub(series.minutes.len() + 1);
+            let mut before = 0.0;
+            for (at, end) in ends.enumerate() {
+                let place = (first + at).checked_sub(1);
+                if let Some(place) = place.filter(|place| *place < MINUTES) {
+                    late.minutes[place] += (end - before).max(0.0);
+                }
+                before = *end;
+            }
+        }
+        late
+    }
+
+    /// The values themselves at the ends of minutes, for what is no count.
+    pub fn values(&self, wanted: impl Fn(What, &str) -> bool) -> Vec<f64> {
+        let inner = self.0.lock();
+        let mut values = vec![0.0; MINUTES];
+        for (_, series) in inner.series.iter().filter(|((w, a, _), _)| wanted(*w, a)) {
+            let ends = series.minutes.iter().chain([&series.now]).rev();
+            for (value, end) in values.iter_mut().rev().zip(ends) {
+                *value += end;
+            }
+        }
+        values
+    }
+
+    /// The further labels of what was ever counted, of one source.
+    pub fn labels(&self, what: What, source: &str) -> Vec<String> {
+        let inner = self.0.lock();
+        let all = inner.series.keys().filter(|(w, a, _)| *w == what && a == source);
+        all.map(|(_, _, label)| label.clone()).collect()
+    }
+
+    /// All pairs of a source and a further label.
+    pub fn pairs(&self, what: What) -> Vec<(String, String)> {
+        let inner = self.0.lock();
+        let all = inner.series.keys().filter(|(w, _, _)| *w == what);
+        all.map(|(_, source, label)| (source.clone(), label.clone())).collect()
+    }
+}
+
+fn push(ring: &mut VecDeque<f64>, value: f64, limit: usize) {
+    ring.push_back(value);
+    while ring.len() > limit {
+        ring.pop_front();
+    }
+}
+
+/// What counts anything at all.
+fn read(metrics: &Metrics) -> BTreeMap<Key, f64> {
+    let mut totals = BTreeMap::new();
+    let mut take = |what, family: &dyn Collector, label: &str| {
+        for family in family.collect() {
+            for metric in family.get_metric() {
+                let of = |name: &str| {
+                    let pair = metric.get_label().iter().find(|pair| pair.name() == name);
+                    pair.map(|pair| pair.value().to_owned()).unwrap_or_default()
+                };
+                let value = metric.get_counter().get_value() + metric.get_gauge().get_value();
+                if value > 0.0 || what == What::Backlog {
+                    let label = if label.is_empty() { String::new() } else { of(label) };
+                    *totals.entry((what, of("source"), label)).or_default() += value;
+                }
+            }
+        }
+    };
+    take(What::Outcome, &metrics.deliveries, "outcome");
+    take(What::Refusal, &metrics.refusals, "reason");
+    take(What::Event, &metrics.events, "topic");
+    take(What::Dead, &metrics.dead_letters, "reason");
+    take(What::Dead, &metrics.quarantined, "reason");
+    take(What::Repeat, &metrics.duplicates, "");
+    take(What::Backlog, &metrics.spool_bytes, "");
+    totals
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totals(n: f64) -> BTreeMap<Key, f64> {
+        [((What::Event, "leads".to_owned(), "a".to_owned()), n)].into()
+    }
+
+    #[test]
+    fn rates_minutes_and_days_are_differences_of_totals() {
+        let (rates, began) = (Rates::default(), Instant::now());
+        // One a second for two hours.
+        for at in 0..=(2 * 3600 / 5) {
+            rates.take(began + EVERY * at, totals(f64::from(at) * 5.0));
+        }
+        let late = rates.sum(|what, source, _| what == What::Event && source == "leads");
+        assert_eq!(late.total, 7200.0);
+        assert!((late.per_second - 1.0).abs() < 0.01, "{late:?}");
+        assert!((late.last_minute - 60.0).abs() < 1.0, "{late:?}");
+        assert_eq!(late.last_day, 7200.0);
+        assert_eq!(late.minutes.len(), MINUTES);
+        assert!(late.minutes[1..MINUTES - 1].iter().all(|n| (n - 60.0).abs() < 1.0), "{late:?}");
+        let total: f64 = late.minutes.iter().sum();
+        assert!((3500.0..=3600.0).contains(&total), "{total}");
+    }
+
+    #[test]
+    fn what_was_counted_a_day_ago_leaves_the_day() {
+        let (rates, began) = (Rates::default(), Instant::now());
+        rates.take(began, totals(5.0));
+        for hour in 1..=26_u32 {
+            rates.take(began + Duration::from_secs(3600) * hour, totals(6.0));
+        }
+        let late = rates.sum(|_, _, _| true);
+        assert_eq!((late.last_day, late.last_minute, late.total), (0.0, 0.0, 6.0));
+    }
+}

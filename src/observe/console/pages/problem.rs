@@ -1,0 +1,16 @@
+//! Why a page can't be shown.
+
+use maud::{Markup, html};
+
+use crate::observe::console::model::Problem;
+
+pub fn page(problem: &Problem) -> Markup {
+    html! {
+        section.card.sign-in {
+            h1 { "This page can't be shown" }
+            p { (problem.text) }
+            p.quiet { (problem.error) }
+            p { a.button href="/" { "Overview" } }
+        }
+    }
+}

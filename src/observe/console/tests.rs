@@ -1,0 +1,185 @@
+//! The pages of the API's examples, and of objects that are out to do harm.
+
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// Answers as the examples of the document do.
+struct Examples(Mutex<Value>);
+
+impl Examples {
+    fn document() -> Value {
+        serde_json::from_str(include_str!("../api/openapi.json")).unwrap()
+    }
+}
+
+impl Api for Examples {
+    async fn get(&self, path: &str, _: &Parts) -> (StatusCode, Bytes) {
+        let path = path.split('?').next().unwrap();
+        let template = match path.split('/').collect::<Vec<_>>()[..] {
+            ["", "api", "v1", "deliveries", _, _] => "/api/v1/deliveries/{source}/{position}",
+            ["", "api", "v1", "replays", _] => "/api/v1/replays/{id}",
+            _ => path,
+        };
+        let document = self.0.lock().unwrap();
+        let answer = &document["paths"][template]["get"]["responses"]["200"]["content"]["application/json"]
+            ["example"];
+        match answer {
+            Value::Null => (
+                StatusCode::NOT_FOUND,
+                Bytes::from_static(br#"{"error":"unknown","text":"There is none."}"#),
+            ),
+            answer => (StatusCode::OK, Bytes::from(answer.to_string())),
+        }
+    }
+}
+
+const PAGES: [&str; 9] = [
+    "/",
+    "/path",
+    "/path?topics=all",
+    "/deliveries",
+    "/deliveries/leads/42",
+    "/dead-letters",
+    "/replays/r-1",
+    "/test",
+    "/sign-in",
+];
+
+fn head(method: &str, address: &str) -> Parts {
+    http::Request::builder().method(method).uri(address).body(()).unwrap().into_parts().0
+}
+
+fn ask(console: &Console<Examples>, address: &str) -> (StatusCode, HeaderMap, String) {
+    use http_body_util::BodyExt as _;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let answer = console.answer(&head("GET", address)).await.expect("a path of the console's");
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (head.status, head.headers, String::from_utf8(body.to_vec()).unwrap())
+    })
+}
+
+#[test]
+fn each_page_is_made_of_the_examples_of_the_api() {
+    let console = Console::new(Examples(Mutex::new(Examples::document())));
+    for address in PAGES {
+        let (status, headers, page) = ask(&console, address);
+        assert_eq!(status, StatusCode::OK, "{address}: {page}");
+        assert_eq!(headers[header::CONTENT_SECURITY_POLICY], POLICY);
+        assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+        assert!(page.len() < 60_000, "{address}: {}", page.len());
+    }
+    let (_, _, overview) = ask(&console, "/");
+    for shown in [
+        "Adobe I/O asks whether it may send here",
+        "validate?id=",
+        "MillraceValidationWaits",
+        "after 3 failures",
+        "topic authorization failed",
+    ] {
+        assert!(overview.contains(shown), "{shown}");
+    }
+}
+
+/// Each text of the examples that no program reads, with a script in it.
+fn poisoned(value: &mut Value) {
+    const KEPT: [&str; 13] = [
+        "state", "level", "kind", "console", "delivery", "result", "from", "id", "link", "what",
+        "outcome", "position", "next",
+    ];
+    match value {
+        Value::String(text) => text.push_str(SCRIPT),
+        Value::Array(values) => values.iter_mut().for_each(poisoned),
+        Value::Object(members) => {
+            for (name, value) in members.iter_mut() {
+                if !(value.is_string() && KEPT.contains(&name.as_str())) {
+                    poisoned(value);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+const SCRIPT: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>";
+
+#[test]
+fn a_script_in_any_text_that_is_shown_is_text() {
+    let mut document = Examples::document();
+    for (_, path) in document["paths"].as_object_mut().unwrap() {
+        let example =
+            &mut path["get"]["responses"]["200"]["content"]["application/json"]["example"];
+        poisoned(example);
+    }
+    document["paths"]["/api/v1/status"]["get"]["responses"]["200"]["content"]["application/json"]
+        ["example"]["banners"][0]["link"] = json!("javascript:alert(1)");
+    let console = Console::new(Examples(Mutex::new(document)));
+    for address in PAGES {
+        let (status, _, page) = ask(&console, address);
+        assert_eq!(status, StatusCode::OK, "{address}: {page}");
+        assert!(!page.contains("<script>") && !page.contains("<img"), "{address}");
+        assert!(!page.contains("javascript:"), "{address}");
+        // One script, from a file, and no style or handler in the page.
+        assert_eq!(page.matches("<script").count(), 1, "{address}");
+        assert!(
+            !page.contains(" style=") && !page.contains("<style") && !page.contains(" onload="),
+            "{address}"
+        );
+    }
+}
+
+#[test]
+fn what_the_api_refuses_is_a_page_or_the_sign_in() {
+    struct Refuses(StatusCode, &'static str);
+    impl Api for Refuses {
+        async fn get(&self, _: &str, _: &Parts) -> (StatusCode, Bytes) {
+            (self.0, Bytes::from_static(self.1.as_bytes()))
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let no_token =
+            Console::new(Refuses(StatusCode::UNAUTHORIZED, r#"{"error":"no-token","text":""}"#));
+        let answer = no_token.answer(&head("GET", "/deliveries?source=leads")).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+        assert_eq!(
+            answer.headers()[header::LOCATION],
+            "/sign-in?to=%2Fdeliveries%3Fsource%3Dleads"
+        );
+
+        let foreign = Console::new(Refuses(
+            StatusCode::FORBIDDEN,
+            r#"{"error":"foreign-host","text":"<b>no</b>"}"#,
+        ));
+        let answer = foreign.answer(&head("GET", "/")).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+        assert!(foreign.answer(&head("GET", "/livez")).await.is_none());
+        let answer = foreign.answer(&head("POST", "/")).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+    });
+}
+
+#[test]
+fn no_page_leaves_out_the_escaping() {
+    let pre_escaped = concat!("Pre", "Escaped");
+    for (name, code) in [
+        ("parts", include_str!("parts.rs")),
+        ("page", include_str!("page.rs")),
+        ("plot", include_str!("plot.rs")),
+        ("overview", include_str!("pages/overview.rs")),
+        ("path", include_str!("pages/path.rs")),
+        ("deliveries", include_str!("pages/deliveries.rs")),
+        ("delivery", include_str!("pages/delivery.rs")),
+        ("dead_letters", include_str!("pages/dead_letters.rs")),
+        ("replay", include_str!("pages/replay.rs")),
+        ("test", include_str!("pages/test.rs")),
+        ("sign_in", include_str!("pages/sign_in.rs")),
+        ("problem", include_str!("pages/problem.rs")),
+    ] {
+        assert!(!code.contains(pre_escaped), "{name}");
+    }
+}

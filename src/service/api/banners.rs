@@ -1,0 +1,165 @@
+//! What needs an operator, the most urgent first; each with its heading in `deploy/RUNBOOK.md`.
+
+use serde_json::{Value, json};
+
+use super::{Known, status::now};
+use crate::{observe::admin::Health, source::SourceKind};
+
+/// A certificate that ends within two weeks is worth a word.
+const CERTIFICATE: u64 = 14 * 24 * 3600;
+/// A spool that is full within an hour is.
+const FULL: f64 = 3600.0;
+/// Adobe's time for an address to be opened.
+const VALIDATION: u64 = 5 * 60 * 1000;
+
+struct Banner<'a> {
+    kind: &'a str,
+    level: &'a str,
+    runbook: &'a str,
+    text: String,
+    source: Option<&'a str>,
+    key: Option<String>,
+    link: Option<String>,
+    since: Option<u64>,
+    until: Option<u64>,
+}
+
+impl<'a> Banner<'a> {
+    fn new(kind: &'a str, level: &'a str, runbook: &'a str, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self {
+            kind,
+            level,
+            runbook,
+            text,
+            source: None,
+            key: None,
+            link: None,
+            since: None,
+            until: None,
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "kind": self.kind, "level": self.level, "text": self.text, "runbook": self.runbook,
+            "source": self.source, "key": self.key, "link": self.link,
+            "since": self.since, "until": self.until,
+        })
+    }
+}
+
+pub(super) fn banners(known: &Known, health: &Health, is_away: bool) -> Vec<Value> {
+    let metrics = &known.metrics;
+    let mut all = Vec::new();
+    if let Some(source) = &health.poisoned {
+        let text =
+            format!("A write or sync of the spool of `{source}` failed: restart the process.");
+        all.push(Banner::new("poisoned", "error", "MillraceSpoolPoisoned", text).json());
+    }
+    if let Some(text) = &health.below_reserve {
+        let banner = Banner::new("below-reserve", "error", "MillraceVolumeBelowReserve", text);
+        all.push(Banner { key: Some("spool.reserve".into()), ..banner }.json());
+    }
+    for source in &known.config.sources {
+        let name = source.name.as_str();
+        of_source(known, name, source.kind, &mut all);
+    }
+    if is_away {
+        let text = "None of the brokers answers: deliveries are kept in the spool until one does.";
+        let banner = Banner::new("kafka-away", "warning", "MillraceBehind", text);
+        all.push(Banner { key: Some("kafka.bootstrap_servers".into()), ..banner }.json());
+    }
+    let at = now() / 1000;
+    for (key, expiry) in metrics.labelled_gauges(&metrics.tls_certificate_expiry, "key") {
+        let expiry = expiry as u64;
+        if expiry > 0 && expiry < at + CERTIFICATE {
+            let (level, text) = match expiry <= at {
+                true => ("error", "The certificate in use has expired."),
+                false => ("warning", "The certificate in use expires within two weeks."),
+            };
+            let banner =
+                Banner::new("certificate-expires", level, "MillraceCertificateExpires", text);
+            all.push(Banner { key: Some(key), until: Some(expiry * 1000), ..banner }.json());
+        }
+    }
+    for (key, good) in metrics.labelled_gauges(&metrics.last_reload_successful, "key") {
+        if good == 0.0 {
+            let text =
+                "The files of this key changed and can't be used: their previous content is.";
+            let banner = Banner::new("reload-failed", "error", "MillraceReloadFailed", text);
+            all.push(Banner { key: Some(key), ..banner }.json());
+        }
+    }
+    let urgency = |banner: &Value| match banner["level"].as_str() {
+        Some("error") => 0,
+        Some("warning") => 1,
+        _ => 2,
+    };
+    all.sort_by_key(urgency);
+    all
+}
+
+fn of_source(known: &Known, name: &str, kind: SourceKind, all: &mut Vec<Value>) {
+    let metrics = &known.metrics;
+    let of_source = |banner: Banner<'_>| Banner { source: Some(name), ..banner }.json();
+    if metrics.source_set_aside.with_label_values(&[name]).get() == 1 {
+        let text = "The files of this source can't be used: the log says why.";
+        all.push(of_source(Banner::new("set-aside", "error", "MillraceSourceSetAside", text)));
+    }
+    for (url, since) in metrics.recent.challenges(name) {
+        let until = since + VALIDATION;
+        if until > now() {
+            let text = "Adobe I/O asks whether it may send here: if you have just made, changed or enabled this \
+                        registration, open the address within 5 minutes.";
+            let banner = Banner::new("validation-waits", "error", "MillraceValidationWaits", text);
+            all.push(of_source(Banner {
+                key: Some(format!("sources.{name}.auth.validation_url")),
+                link: Some(url),
+                since: Some(since),
+                until: Some(until),
+                ..banner
+            }));
+        }
+    }
+    let left = metrics.sender_failures_left.with_label_values(&[name]).get();
+    let failed = metrics.sender_failed_in_a_row.with_label_values(&[name]).get();
+    let (few, text, runbook) = match kind {
+        SourceKind::AdobeIo => {
+            (3, "Adobe I/O disables the registration", "MillraceAdobeWillDisable")
+        }
+        SourceKind::MarketoLeadActivity => {
+            (1, "Marketo pauses the subscription", "MillraceMarketoWillPause")
+        }
+    };
+    if failed > 0 && left <= few {
+        let text = format!("{text} after {left} more failed tries.");
+        all.push(of_source(Banner::new("sender-gives-up", "error", runbook, text)));
+    }
+    let full = metrics.spool_seconds_until_full.with_label_values(&[name]).get();
+    if full < FULL {
+        let text = format!("The spool is full in {} minutes at this rate.", (full / 60.0).floor());
+        let banner = Banner::new("spool-fills-up", "warning", "MillraceSpoolFillsUp", text);
+        all.push(of_source(Banner { key: Some("spool.size_limit".into()), ..banner }));
+    }
+    if metrics.held_topics.with_label_values(&[name]).get() > 0 {
+        for (topic, held) in metrics.settled.of(name).held_topics() {
+            let text = format!("The topic {topic} is held: {}.", held.why);
+            let banner = Banner::new("topic-held", "warning", "MillraceTopicHeld", text);
+            all.push(of_source(Banner { since: Some(held.since), ..banner }));
+        }
+    }
+    if metrics.dead_letters_waiting.with_label_values(&[name]).get() > 0 {
+        let text = "Refused events wait for the dead-letter topic.";
+        all.push(of_source(Banner::new(
+            "dead-letters-wait",
+            "warning",
+            "MillraceDeadLettersWait",
+            text,
+        )));
+    }
+    if metrics.quarantine_items.with_label_values(&[name]).get() > 0 {
+        let text = "The quarantine folder has items: they are the only copies of these events.";
+        all.push(of_source(Banner::new("quarantined", "warning", "MillraceQuarantined", text)));
+    }
+}

@@ -1,0 +1,109 @@
+//! A dead letter, as it is on its topic.
+
+use std::{borrow::Cow, path::Path, sync::Arc};
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{
+    body::Kept,
+    player::Player,
+    quarantined::{Expected, Folder},
+};
+use crate::{
+    config::Config,
+    kafka::ReadRecord,
+    source::{ORIGIN_HEADER, SourceName, UnixMillis},
+    spool::{disk::RealDisk, position::Position, viewer::Viewer},
+};
+
+/// What `dead_letter.rs` writes where the original is too large for a record.
+#[derive(Deserialize)]
+struct Pointer<'a> {
+    #[serde(borrow)]
+    quarantine_path: Cow<'a, str>,
+    length: u64,
+    #[serde(borrow)]
+    sha256: Cow<'a, str>,
+}
+
+/// What was refused, as the record on the dead-letter topic tells it.
+pub(crate) struct Letter<'a> {
+    pub record: &'a ReadRecord,
+    pub at: Option<UnixMillis>,
+    pub source: SourceName,
+    pub position: Position,
+    pub reason: &'a str,
+    /// The letter's own words.
+    pub error: &'a str,
+    pub original_topic: Option<&'a str>,
+    /// Whether the value only points to the original, in quarantine.
+    pub is_pointer: bool,
+}
+
+impl<'a> Letter<'a> {
+    /// `None` where it is no dead letter of ours.
+    pub fn of(record: &'a ReadRecord) -> Option<Self> {
+        Some(Self {
+            record,
+            at: record.at.and_then(|at| u64::try_from(at).ok()),
+            source: record.header("millrace-source").and_then(SourceName::new)?,
+            position: record.header("millrace-position")?.parse().ok()?,
+            reason: record.header("millrace-reason").unwrap_or_default(),
+            error: record.header("millrace-error").unwrap_or_default(),
+            original_topic: record.header("millrace-original-topic"),
+            is_pointer: record.header("millrace-quarantined").is_some(),
+        })
+    }
+
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.record.key.as_deref()
+    }
+
+    /// The bytes that were refused; those in quarantine are read from there.
+    pub fn original(&self, config: &Config) -> Result<Cow<'a, [u8]>, String> {
+        let value = self.record.value.as_deref().unwrap_or_default();
+        match self.is_pointer {
+            true => pointed(&Folder::of(config, &self.source), value).map(Cow::Owned),
+            false => Ok(Cow::Borrowed(value)),
+        }
+    }
+
+    /// Replays it. The error says that nothing can be sent any more.
+    pub fn play(&self, config: &Config, player: &mut Player) -> Result<(), String> {
+        let Self { source, position, reason, error, .. } = self;
+        let original = match self.original(config) {
+            Ok(bytes) => bytes,
+            Err(problem) => {
+                player.failed(source, *position, None, problem);
+                return Ok(());
+            }
+        };
+        let kept = Kept {
+            source,
+            spool: spool_id(&config.spool.directory, source),
+            position: *position,
+            reason,
+            error: Some(error),
+            origin: self.record.header(ORIGIN_HEADER),
+            key: self.key().unwrap_or_default(),
+            original: &original,
+        };
+        kept.play(player)
+    }
+}
+
+/// The original, where only a pointer to it could be sent.
+fn pointed(folder: &Folder, value: &[u8]) -> Result<Vec<u8>, String> {
+    let pointer: Pointer = serde_json::from_slice(value)
+        .map_err(|_| "it points to the quarantine in a way that can't be read".to_owned())?;
+    let expected = Expected { length: pointer.length, sha256: &pointer.sha256 };
+    folder.pointed(&pointer.quarantine_path, &expected)
+}
+
+/// The id of a source's spool, if that is on this machine. Events with an id of their own don't need
+/// it.
+pub(crate) fn spool_id(directory: &Path, source: &SourceName) -> Uuid {
+    let viewer = Viewer::open(Arc::new(RealDisk), directory, source);
+    viewer.ok().and_then(|viewer| viewer.id()).unwrap_or_default()
+}

@@ -1,0 +1,134 @@
+//! `millrace dead-letters` and `send` beside a running service, with a real broker: listed, shown, tried, sent.
+
+use std::{process::Output, time::Duration};
+
+use serde_json::Value;
+
+use crate::{
+    broker,
+    consumers::{produce_with_headers, read_topic},
+    support::bridge::{Bridge, LEADS, Settings, TOKEN},
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const NO_JSON: &str = "this is no JSON";
+const WORDS: &str = "not JSON: unexpected text at byte 2";
+
+#[track_caller]
+fn exits(output: &Output, code: i32) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, errors) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{out}{errors}");
+    (out, errors)
+}
+
+#[track_caller]
+fn deliver(bridge: &Bridge, body: &str) {
+    assert_eq!(bridge.client().deliver(LEADS, TOKEN, body.as_bytes()).unwrap().status, 200);
+    bridge.wait_until_drained(PATIENCE);
+}
+
+#[test]
+fn a_letter_is_listed_shown_and_tried_in_its_own_words_and_sent_when_it_can_be() {
+    let (address, prefix) = (broker::shared(), broker::own_prefix("letters-one"));
+    let bridge = Bridge::start(Settings::new(&address, &prefix).set("TOPICS__LIMIT", "1"));
+    deliver(&bridge, NO_JSON);
+    deliver(
+        &bridge,
+        r#"{"munchkinId":"999-XYZ-000","activities":[
+        {"marketoGUID":"c1","leadId":1,"activityTypeId":3},
+        {"marketoGUID":"o1","leadId":7,"activityTypeId":10}, 17]}"#,
+    );
+    let (out, errors) = exits(&bridge.tool(&["dead-letters", "list"]), 0);
+    assert!(out.contains(&format!("leads   1.0       not-json       {WORDS}\n")), "{out}");
+    assert!(out.contains("\n3 dead letters on ") && errors.is_empty(), "{out}{errors}");
+    let (out, _) =
+        exits(&bridge.tool(&["dead-letters", "list", "--reason", "not-json", "--json"]), 0);
+    let letter: Value = serde_json::from_str(&out).expect("one line of JSON");
+    assert_eq!((&letter["position"], &letter["error"]), (&"1.0".into(), &WORDS.into()));
+    let (out, _) = exits(&bridge.tool(&["dead-letters", "list", "--since", "0s"]), 0);
+    assert!(out.starts_with("no dead letter on "), "{out}");
+    let (_, errors) = exits(&bridge.tool(&["dead-letters", "list", "--reason", "no-json"]), 2);
+    assert!(errors.contains("not-json") && errors.contains("topic-limit"), "{errors}");
+
+    let (out, _) = exits(&bridge.tool(&["dead-letters", "show", "1.0"]), 0);
+    assert!(out.contains(WORDS) && out.contains(NO_JSON), "{out}");
+    let (out, _) = exits(&bridge.tool(&["dead-letters", "show", "leads/1.0", "--raw"]), 0);
+    assert_eq!(out, NO_JSON);
+    let (_, errors) = exits(&bridge.tool(&["dead-letters", "show", "2"]), 1);
+    assert!(errors.contains("leads/2.1 leads/2.2"), "{errors}");
+    let (_, errors) = exits(&bridge.tool(&["dead-letters", "show", "77"]), 1);
+    assert!(errors.contains("no dead letter at 77"), "{errors}");
+
+    let (_, errors) = exits(&bridge.tool(&["dead-letters", "replay"]), 2);
+    assert!(errors.contains("--all"), "{errors}");
+    let (out, errors) = exits(&bridge.tool(&["dead-letters", "replay", "1.0", "--dry-run"]), 1);
+    assert!(
+        out.starts_with("0 events") && errors.contains(&format!("{WORDS} (not-json)")),
+        "{errors}"
+    );
+    let wider = [("TOPICS__LIMIT", "10")];
+    let (_, errors) = exits(&bridge.tool_with(&wider, &["dead-letters", "replay", "2.1", "9"]), 1);
+    assert!(errors.contains("9: no dead letter at this position fits"), "{errors}");
+    let records = read_topic(&address, &format!("{prefix}.lead-activity.openemail"));
+    assert_eq!(records.len(), 1, "the one that was named is sent, and no other");
+}
+
+#[test]
+fn ten_thousand_letters_are_counted_and_the_newest_are_listed() {
+    let (address, prefix) = (broker::shared(), broker::own_prefix("letters-many"));
+    let bridge = Bridge::start(Settings::new(&address, &prefix));
+    let elements = vec!["17"; 10_000].join(",");
+    deliver(&bridge, &format!(r#"{{"munchkinId":"999-XYZ-000","activities":[{elements}]}}"#));
+    let (out, _) = exits(&bridge.tool(&["dead-letters", "list", "--limit", "20"]), 0);
+    assert!(
+        out.contains("\n10,000 dead letters on ") && out.contains("10,000 not-an-object"),
+        "{out}"
+    );
+    assert_eq!(out.matches(" leads ").count(), 20, "{out}");
+    let (out, _) = exits(&bridge.tool(&["dead-letters", "show", "1.9999"]), 0);
+    assert!(out.contains("original  2 B\n\n17\n"), "{out}");
+}
+
+#[test]
+fn a_letter_of_strangers_is_counted_and_moves_no_cursor() {
+    let (address, prefix) = (broker::shared(), broker::own_prefix("letters-strange"));
+    let bridge = Bridge::start(Settings::new(&address, &prefix));
+    deliver(&bridge, NO_JSON);
+    let headers = [
+        ("millrace-source", "leads"),
+        ("millrace-position", "5.0"),
+        ("millrace-reason", "\u{1b}[2J"),
+        ("millrace-error", "\u{1b}]0;title\u{7}"),
+    ];
+    let topic = format!("{prefix}.dead-letter");
+    produce_with_headers(&address, &topic, &headers, b"\x1b[31mvalue");
+    produce_with_headers(&address, &topic, &[], b"no letter");
+    let (out, errors) = exits(&bridge.tool(&["dead-letters", "list"]), 0);
+    assert!(!out.contains('\u{1b}') && out.contains("2 dead letters"), "{out:?}");
+    assert!(
+        errors.contains("1 record is on ") && errors.contains("no dead letter of millrace"),
+        "{errors}"
+    );
+    let (out, _) = exits(&bridge.tool(&["dead-letters", "show", "5.0"]), 0);
+    assert!(!out.contains('\u{1b}') && !out.contains('\u{7}'), "{out:?}");
+}
+
+#[test]
+fn an_event_that_is_sent_by_hand_is_on_its_topic() {
+    let (address, prefix) = (broker::shared(), broker::own_prefix("send"));
+    let bridge = Bridge::start(Settings::new(&address, &prefix));
+    let to = format!("http://{}{LEADS}", bridge.deliveries());
+    let send =
+        ["send", "--to", &to, "--as", "marketo", "--type", "openemail", "--admin", "127.0.0.1:1"];
+    let token = bridge.spool().join("token-of-the-test");
+    std::fs::write(&token, TOKEN).unwrap();
+    let with_token = [&send[..], &["--token-file", token.to_str().unwrap()]].concat();
+    let (out, _) = exits(&bridge.tool(&with_token), 0);
+    std::fs::remove_file(&token).unwrap();
+    assert!(out.contains("HTTP 200") && out.contains("accepted at position 1 of `leads`"), "{out}");
+    bridge.wait_until_drained(PATIENCE);
+    let records = read_topic(&address, &format!("{prefix}.lead-activity.openemail"));
+    let [record] = &records[..] else { panic!("one record: {records:?}") };
+    assert!(out.contains(record.header("ce_id")), "{out}");
+}
