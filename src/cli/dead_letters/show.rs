@@ -4,14 +4,14 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
 use serde_json::json;
 
-use super::{Look, Which, list};
+use super::{Look, list};
 use crate::{
     cli::{
         Context, Exit,
         colours::{Tone, painted},
         print,
         progress::Bar,
-        replay::letters::{self, Chosen, ReadLetter},
+        replay::letters::{self, Chosen, ReadLetter, Which},
         text, when,
     },
     config::Config,

@@ -2,10 +2,13 @@
 
 use std::{fmt, str::FromStr};
 
+use clap::{Args, builder::PossibleValuesParser};
+
 use super::Replay;
 use crate::{
-    cli::{progress::Bar, spool::source_name, text},
+    cli::{progress::Bar, spool::source_name, text, when},
     config::Config,
+    deliver::dead_letter::REASONS,
     kafka::ReadRecord,
     service::replay::letters::{self, Letter, Newest},
     source::{SourceName, UnixMillis},
@@ -61,6 +64,34 @@ impl Chosen {
         self.source.as_ref().is_none_or(|source| *source == letter.source)
             && self.sequence == letter.position.sequence
             && self.index.is_none_or(|index| index == letter.position.index)
+    }
+}
+
+/// Which letters, on the command line.
+#[derive(Args, Clone, Debug, Default)]
+pub(in crate::cli) struct Which {
+    /// This source alone; may be given several times
+    #[arg(long = "source", value_name = "NAME", value_parser = source_name)]
+    sources: Vec<SourceName>,
+
+    /// This reason alone (`millrace-reason`); may be given several times
+    #[arg(long = "reason", value_name = "WORD", hide_possible_values = true)]
+    #[arg(value_parser = PossibleValuesParser::new(REASONS))]
+    reasons: Vec<String>,
+
+    /// Letters that were written at this time or later: RFC 3339, or how long ago (`2h`)
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    since: Option<UnixMillis>,
+}
+
+impl Which {
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty() && self.reasons.is_empty() && self.since.is_none()
+    }
+
+    pub fn selection(&self, positions: Vec<Chosen>) -> Selection {
+        let Self { sources, reasons, since } = self.clone();
+        Selection { sources, reasons, since, positions }
     }
 }
 
