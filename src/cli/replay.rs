@@ -114,9 +114,8 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
             replay_letters(&filter.selection(Vec::new()), &common, context)
         }
         From::Quarantine(Quarantine { source, reasons, common }) => {
-            let read = |config: &_, replay: &mut _| {
-                quarantine::replay(&source, &reasons, config, replay)
-            };
+            let read =
+                |config: &_, replay: &mut _| quarantine::replay(&source, &reasons, config, replay);
             replay(&common, context, &read)
         }
     }

@@ -60,6 +60,8 @@ struct Broker {
     #[serde(default)]
     state: String,
     #[serde(default)]
+    source: String,
+    #[serde(default)]
     connects: u64,
     #[serde(default)]
     disconnects: u64,
@@ -150,6 +152,9 @@ impl Watch {
         self.of_source.kafka_queue_limit_bytes.set(statistics.msg_size_max);
 
         let metrics = &self.metrics;
+        if let Some(is_there) = contact(&statistics.brokers) {
+            metrics.contact.note(&self.source, is_there);
+        }
         let mut said = self.said.lock();
         for broker in statistics.brokers.values() {
             let is_known = said.contains_key(&broker.nodeid);
@@ -169,7 +174,7 @@ impl Watch {
             metrics
                 .kafka_broker_connected
                 .with_label_values(&labels)
-                .set(i64::from(matches!(broker.state.as_str(), "UP" | "UPDATE")));
+                .set(i64::from(broker.is_up()));
             let seconds = broker.rtt.p99 as f64 / 1e6;
             metrics.kafka_round_trip_seconds.with_label_values(&labels).set(seconds);
             let add = |counter: &IntCounterVec, before: u64, now: u64| {
@@ -180,6 +185,31 @@ impl Watch {
             add(&metrics.kafka_request_errors, before.errors, now.errors);
             add(&metrics.kafka_disconnects, before.disconnects, now.disconnects);
         }
+    }
+}
+
+impl Broker {
+    fn is_up(&self) -> bool {
+        matches!(self.state.as_str(), "UP" | "UPDATE")
+    }
+
+    /// Whether an attempt to connect has ended without success. `connects` counts attempts, the one under way included.
+    fn has_failed(&self) -> bool {
+        match self.state.as_str() {
+            // Not needed at the moment.
+            "" | "INIT" => false,
+            "DOWN" | "TRY_CONNECT" => self.connects > 0,
+            _ => !self.is_up() && self.connects > 1,
+        }
+    }
+}
+
+/// Whether a broker answers, of those that have an address; `None` where no attempt has ended yet.
+fn contact(brokers: &HashMap<String, Broker>) -> Option<bool> {
+    let with_address = || brokers.values().filter(|broker| broker.source != "internal");
+    match with_address().any(Broker::is_up) {
+        true => Some(true),
+        false => with_address().any(Broker::has_failed).then_some(false),
     }
 }
 
@@ -246,6 +276,33 @@ mod tests {
         let of_brokers = text.lines().filter(|line| line.starts_with("millrace_kafka_broker_c"));
         let lines: Vec<_> = of_brokers.collect();
         assert_eq!(lines, [r#"millrace_kafka_broker_connected{broker="1",source="leads"} 1"#]);
+    }
+
+    #[test]
+    fn contact_is_lost_once_an_attempt_has_failed_and_none_is_up() {
+        let seen = |brokers: &[(&str, u64, &str)]| {
+            let all = brokers.iter().enumerate().map(|(n, (state, connects, source))| {
+                let broker =
+                    format!(r#"{{"state":"{state}","connects":{connects},"source":"{source}"}}"#);
+                (n.to_string(), serde_json::from_str(&broker).unwrap())
+            });
+            contact(&all.collect())
+        };
+        let internal = ("UP", 0, "internal");
+        for untried in
+            [("INIT", 0), ("TRY_CONNECT", 0), ("CONNECT", 1), ("APIVERSION_QUERY", 1), ("INIT", 3)]
+        {
+            assert_eq!(
+                contact(&[internal, (untried.0, untried.1, "configured")]),
+                None,
+                "{untried:?}"
+            );
+        }
+        for failed in [("DOWN", 1), ("TRY_CONNECT", 1), ("CONNECT", 2), ("SSL_HANDSHAKE", 7)] {
+            let failed = (failed.0, failed.1, "configured");
+            assert_eq!(seen(&[internal, failed]), Some(false), "{failed:?}");
+            assert_eq!(seen(&[failed, ("UP", 1, "learned")]), Some(true), "{failed:?}");
+        }
     }
 
     #[test]

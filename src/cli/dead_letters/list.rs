@@ -7,7 +7,13 @@ use serde_json::json;
 
 use super::Look;
 use crate::{
-    cli::{Context, Exit, print, progress::Bar, replay::letters::{self, Which}, table::cut, text, when, width},
+    cli::{
+        Context, Exit, print,
+        progress::Bar,
+        replay::letters::{self, Which},
+        table::cut,
+        text, when, width,
+    },
     service::replay::letters::Letter,
     source::UnixMillis,
 };

@@ -306,8 +306,15 @@ pub struct OutcomeWord {
     pub outcome: String,
     pub adobe: String,
     pub marketo: String,
-    pub event: String,
+    pub event: EventWord,
     pub key: Option<String>,
+}
+
+/// Where the event is then, by its sender.
+#[derive(Clone, Debug, Deserialize)]
+pub struct EventWord {
+    pub adobe: String,
+    pub marketo: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]

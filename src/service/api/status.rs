@@ -51,7 +51,7 @@ pub(super) fn status(known: &Known, access: Value) -> Value {
         *by_name.entry(broker).or_default() |= connected > 0.0;
     }
     let connected = by_name.values().filter(|it| **it).count();
-    let is_away = connected == 0;
+    let is_away = metrics.contact.is_lost();
     let sources: Vec<_> = known.config.sources.iter().map(|it| source(known, it)).collect();
     let all = |what: What| known.rates.sum(|it, _, _| it == what);
     json!({
@@ -69,7 +69,7 @@ pub(super) fn status(known: &Known, access: Value) -> Value {
             "bootstrap_servers": known.config.kafka.bootstrap_servers,
         },
         "access": access,
-        "banners": banners::banners(known, &health, is_away),
+        "banners": banners::banners(known, &health, stopping.is_some()),
         "sources": sources,
         "others": others(known),
         "topics": topics(known),

@@ -70,7 +70,7 @@ pub fn figure(name: &str, value: &str, unit: &str, plot: Markup) -> Markup {
 fn card(source: &Source, now: Time) -> Markup {
     let tone = match source.state.as_str() {
         "ok" => "ok",
-        "starting" | "closed" => "quiet",
+        "closed" => "quiet",
         "full" => "warn",
         _ => "bad",
     };
