@@ -49,6 +49,7 @@ mod tls;
 mod topics;
 mod traces;
 mod volume;
+mod ways_in;
 mod written;
 
 use std::{ffi::OsString, fmt, io, path::Path};
@@ -84,6 +85,7 @@ pub use tls::{CertificateAuth, Tls};
 pub use topics::Topics;
 pub use traces::Traces;
 pub use volume::{fits, size_of_volume};
+pub use ways_in::WayIn;
 
 /// Everything the service needs to know; made by [`load`], never changed afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]

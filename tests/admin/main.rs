@@ -9,6 +9,7 @@ mod reasons;
 #[path = "../front/adobe/signer.rs"]
 #[allow(dead_code, reason = "shared with other suites")]
 mod signer;
+mod signing_in;
 mod support;
 #[path = "../support/wait.rs"]
 #[allow(dead_code, reason = "shared with other suites")]

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::observe::api;
+
 /// Milliseconds since 1970.
 pub type Time = u64;
 
@@ -28,6 +30,12 @@ pub struct Session {
 pub struct Problem {
     pub error: String,
     pub text: String,
+}
+
+impl From<api::Problem> for Problem {
+    fn from(problem: api::Problem) -> Self {
+        Self { error: problem.error.to_owned(), text: problem.text }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
