@@ -7,6 +7,7 @@
 //! - `examples`: the examples of the chart's README, rendered
 //! - `values`: what it refuses, and that each value is documented and does something
 //! - `configuration`: that its variables are ones that the program takes, with the meaning they had
+//! - `console`: that nothing from outside reaches the admin port, and that it asks for a token
 //! - `watching`: alerts, dashboard and runbook, against what the service really exports
 //! - `image`: Dockerfile, compose and the binary's libraries
 //! - `container`: the Dockerfile's own steps, and what they make run as the chart runs it
@@ -26,6 +27,7 @@ mod tools;
 
 mod chart;
 mod configuration;
+mod console;
 mod container;
 mod documents;
 mod drain;
