@@ -8,6 +8,7 @@ pub mod access;
 mod answer;
 mod body;
 mod events;
+pub mod objects;
 mod question;
 pub mod rates;
 mod session;

@@ -126,13 +126,16 @@ fn gives_up(source: &Source) -> &str {
 fn failures_left(source: &Source) -> Markup {
     let left = source.tries.failures_left;
     let tone = match left {
-        0 => "bad-text",
-        1..3 if source.tries.failed_in_a_row > 0 => "warn-text",
+        Some(0) => "bad-text",
+        Some(1..3) if source.tries.failed_in_a_row > 0 => "warn-text",
         _ => "",
     };
     html! {
-        @if left == 0 { span.bad-text { "by now" } }
-        @else { span class=(tone) { "after " (text::of(left, "failure")) } }
+        @match left {
+            Some(0) => span.bad-text { "by now" },
+            Some(left) => span class=(tone) { "after " (text::of(left, "failure")) },
+            None => span.quiet { "–" },
+        }
     }
 }
 
