@@ -13,6 +13,8 @@ use crate::support::Service;
 const EVENTS: &str = "/api/v1/events";
 /// As many streams as there may be, but for one.
 const SLOW: usize = 15;
+const SENDERS: u64 = 8;
+const EACH: u64 = 25;
 /// A machine under load takes long to fill the buffers between two sockets.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -54,15 +56,26 @@ async fn a_reader_that_takes_nothing_is_dropped_and_holds_up_no_delivery_and_no_
     });
     let body =
         format!(r#"{{"munchkinId":"999-XYZ-000","activities":[{}]}}"#, vec!["7"; 10].join(","));
-    let headers = [("authorization", "Bearer good-token")];
     let began = Instant::now();
     let mut sent: u64 = 0;
     let again = loop {
-        for _ in 0..50 {
-            let answer = service.deliver("leads", &headers, &body).await;
-            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
-            sent += 1;
+        // Many, with long ids: buffers between two sockets take megabytes.
+        let mut senders = tokio::task::JoinSet::new();
+        for _ in 0..SENDERS {
+            let to = format!("http://{}/v1/leads", service.deliveries);
+            let id = "i".repeat(100);
+            let request = service.client.post(to).body(body.clone()).bearer_auth("good-token");
+            let request = request.header("x-request-id", &id).header("x-adobe-delivery-id", &id);
+            let request = request.header("x-adobe-event-id", &id);
+            senders.spawn(async move {
+                for _ in 0..EACH {
+                    let answer = request.try_clone().unwrap().send().await.unwrap();
+                    assert_eq!(answer.status(), StatusCode::OK);
+                }
+            });
         }
+        senders.join_all().await;
+        sent += SENDERS * EACH;
         let answer = service.client.get(&url).send().await.unwrap();
         if answer.status() == StatusCode::OK {
             break answer;
