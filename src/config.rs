@@ -51,6 +51,7 @@ mod topics;
 mod traces;
 mod values;
 mod volume;
+mod ways_in;
 mod written;
 
 use std::{ffi::OsString, fmt, io, path::Path};
@@ -88,6 +89,7 @@ pub use tls::{CertificateAuth, Tls};
 pub use topics::Topics;
 pub use traces::Traces;
 pub use volume::{fits, size_of_volume};
+pub use ways_in::WayIn;
 
 /// Everything the service needs to know; made by [`load`], never changed afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -32,8 +32,9 @@ pub(super) struct Status {
 impl Status {
     pub fn ready(&self, folder: Arc<Folder>, spools: Vec<Spool>, known: Arc<Known>) {
         // It is called once.
-        let _ = self.known.set(known);
         let _ = self.opened.set((folder, spools));
+        // What the API tells is never that of a start.
+        let _ = self.known.set(known);
     }
 
     pub fn poisoned(&self, source: &str) {

@@ -4,14 +4,14 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
 use serde_json::json;
 
-use super::{Look, Which, list};
+use super::{Look, list};
 use crate::{
     cli::{
         Context, Exit,
         colours::{Tone, painted},
         print,
         progress::Bar,
-        replay::letters::{self, Chosen, ReadLetter},
+        replay::letters::{self, Chosen, ReadLetter, Which},
         text, when,
     },
     config::Config,
@@ -73,7 +73,7 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
     Ok(0)
 }
 
-/// Letters that fit, one of each event: of one event the later letter is the one that holds.
+/// Letters that fit, one of each event: the newest, which a replay sends.
 #[derive(Default)]
 struct Found {
     letters: Vec<(String, ReadLetter)>,
@@ -84,7 +84,12 @@ impl Found {
     fn add(&mut self, letter: &Letter<'_>, read: impl FnOnce() -> ReadLetter) {
         let place = format!("{}/{}", letter.source, letter.position);
         match self.letters.iter().position(|(other, _)| *other == place) {
-            Some(earlier) => self.letters[earlier].1 = read(),
+            Some(at) => {
+                let other = self.letters[at].1.letter().map(|other| other.place());
+                if other < Some(letter.place()) {
+                    self.letters[at].1 = read();
+                }
+            }
             None if self.letters.len() < MOST => self.letters.push((place, read())),
             None => self.more = true,
         }

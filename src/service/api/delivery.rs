@@ -36,6 +36,9 @@ pub(super) fn delivery(
     let name = SourceName::new(source).ok_or_else(unknown)?;
     let config = known.config.sources.iter().find(|it| it.name == name).ok_or_else(unknown)?;
     let spool = known.spool(&name);
+    if sequence == 0 {
+        return Err(Problem::new("unknown", "Deliveries are numbered from 1."));
+    }
     if spool.is_some_and(|spool| sequence >= spool.durable_end()) {
         return Err(Problem::new("unknown", format!("`{source}` has no delivery {sequence} yet.")));
     }
@@ -47,13 +50,21 @@ pub(super) fn delivery(
     let request = request.first().map(api::delivery);
     let remembered = known.metrics.settled.of(source).of_delivery(sequence);
     let Some(stored) = read(known, &name, sequence)? else {
+        // Since what was read the forwarder may have come past it.
+        let note = match spool.map(|spool| spool.lowest().sequence > sequence) {
+            Some(true) => "It is delivered, and no longer in the spool (spool.keep_delivered).",
+            Some(false) => {
+                "It can't be read in the spool: `millrace spool verify` tells what is damaged there."
+            }
+            None => "It is not in the spool of this source, which is set aside.",
+        };
         let events: Vec<_> =
             remembered.values().map(|it| event(it.at.1, sequence, Some(it), true)).collect();
         return Ok(json!({
             "source": source, "position": sequence.to_string(), "state": "removed",
             "received_at": null, "headers": [], "bytes": 0, "events": events, "events_left_out": 0,
             "undecodable": null, "request": request, "body": null,
-            "note": "It is delivered, and no longer in the spool (spool.keep_delivered).",
+            "note": note,
         }));
     };
     let delivery = &stored.delivery;
