@@ -42,7 +42,7 @@ use self::{
     oauth::OAuthParts,
     open::{Opened, open_in_background},
     quarantines::Quarantines,
-    reload::{AdminTokens, ClientSecretFile, KafkaSecrets},
+    reload::{AdminTokens, ClientSecretFile, FieldKey, KafkaSecrets},
     source::RunningSource,
     status::Status,
 };
@@ -197,6 +197,7 @@ pub async fn start(
         reloads.extend(AdminTokens::new(&config.admin, &access).map(boxed));
         reloads.extend(oauth.files(&config.oauth).map(boxed));
         reloads.extend(receivers.iter().filter_map(ClientSecretFile::new).map(boxed));
+        reloads.extend(FieldKey::all(&config.fields).into_iter().map(boxed));
         reloads.extend(kafka_secrets.renewing(&topics).map(boxed));
         let reloader = Reloader::new(reloads, &metrics);
         reloader.spawn(EVERY, shutdown.clone()).map_err(StartError::Thread)?;

@@ -171,6 +171,46 @@ impl Reload for ClientSecretFile {
     }
 }
 
+/// The key of a rule on fields.
+pub(super) struct FieldKey {
+    key: String,
+    in_use: config::KeyFile,
+}
+
+impl FieldKey {
+    /// Those of all rules.
+    pub fn all(fields: &config::FieldRules) -> Vec<Self> {
+        let of = |file: &config::KeyFile| {
+            let key = format!("fields.{}.key_file", file.name);
+            Self { key, in_use: file.clone() }
+        };
+        fields.keys.iter().map(of).collect()
+    }
+}
+
+impl Reload for FieldKey {
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.in_use.secret.file().map(Path::to_owned).into_iter().collect()
+    }
+
+    fn reload(&mut self) -> Result<bool, String> {
+        let Some(file) = self.in_use.secret.file() else { return Ok(false) };
+        let now = config::hmac_key_again(file)?;
+        if now == self.in_use.secret {
+            return Ok(false);
+        }
+        if !self.in_use.key.replace(now.expose().as_bytes()) {
+            return Err("is too short for a key".into());
+        }
+        self.in_use.secret = now;
+        Ok(true)
+    }
+}
+
 /// Properties that name files which librdkafka reads by itself, once, when a client is made.
 const READ_BY_THE_LIBRARY: [&str; 5] = [
     "ssl.ca.location",

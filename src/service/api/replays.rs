@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::status::now;
 use crate::{
     config::Config,
+    deliver::decode::fields::Came,
     event::Event,
     kafka::{Reader, Select},
     observe::api::{self, Problem},
@@ -382,6 +383,7 @@ impl Job {
                             to,
                             headers: &stored.delivery.headers,
                             body: &stored.delivery.body,
+                            came: Came::FromSender,
                         })?;
                     }
                 }
