@@ -14,9 +14,7 @@ use super::{
 use crate::{
     deliver::decode::{
         Catalog, Fields, Rules,
-        fields::{
-            Action, Encoding, HmacKey, KEY_LENGTH, Rule, Target, TargetError, TypePattern,
-        },
+        fields::{Action, Encoding, HmacKey, KEY_LENGTH, Rule, Target, TargetError, TypePattern},
     },
     source::SourceName,
 };
@@ -156,7 +154,13 @@ fn rule(
         let problem = "is set, and action is not `hmac`";
         reading.mistakes.at(&key.child("encoding"), problem, "Take it away.");
     }
-    Some(Rule { name: name.to_owned(), target: target?, sources: sources?, types: types?, action: action? })
+    Some(Rule {
+        name: name.to_owned(),
+        target: target?,
+        sources: sources?,
+        types: types?,
+        action: action?,
+    })
 }
 
 fn sources(reading: &mut Reading, key: &Key, names: &[String]) -> Option<Vec<SourceName>> {

@@ -149,7 +149,12 @@ fn screen_event(
 
 impl Screened<'_> {
     /// The body, as far as it may be shown: `None` where something of it is held back, or would be refused.
-    pub fn shown(&self, kind: SourceKind, rules: &Rules, headers: &[(String, String)]) -> Option<&[u8]> {
+    pub fn shown(
+        &self,
+        kind: SourceKind,
+        rules: &Rules,
+        headers: &[(String, String)],
+    ) -> Option<&[u8]> {
         if rules.fields.is_empty() {
             return Some(&self.body);
         }

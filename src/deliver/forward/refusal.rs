@@ -78,11 +78,7 @@ impl<'a> Refusal<'a> {
     }
 
     /// Of an element that is no event, or that a rule on fields could not be applied to.
-    pub fn of_element(
-        position: Position,
-        refused: &'a Refused<'_>,
-        originals: Originals,
-    ) -> Self {
+    pub fn of_element(position: Position, refused: &'a Refused<'_>, originals: Originals) -> Self {
         Self {
             reason: refused.reason,
             error: &refused.error,
@@ -150,9 +146,8 @@ mod tests {
     fn a_body_larger_than_a_record_is_pointed_at_and_a_refused_pointer_stays_in_quarantine() {
         let undecodable = Undecodable { reason: "not-json", error: "a comma is missing".into() };
         let body = [b'x'; 6000];
-        let of = |originals| {
-            Refusal::of_body(Position::start_of(1), &undecodable, &body, originals)
-        };
+        let of =
+            |originals| Refusal::of_body(Position::start_of(1), &undecodable, &body, originals);
         let refusal = of(Originals::MayBeSent);
         assert_eq!(refusal.first_stage(20_000), Stage::DeadLetter);
         assert_eq!(of(Originals::StayHere).first_stage(20_000), Stage::Pointer);

@@ -92,7 +92,13 @@ impl Open {
         let reader = Reader::open(&config.kafka, Select::Topics(vec![topic]));
         let reader = reader.map_err(|error| Problem::new("unavailable", error.to_string()))?;
         let reader = reader.of_newest(i64::try_from(KEPT).unwrap_or(i64::MAX));
-        Ok(Self { reader, letters: VecDeque::new(), bodies: 0, asked: Instant::now(), shown: Shown::by(config) })
+        Ok(Self {
+            reader,
+            letters: VecDeque::new(),
+            bodies: 0,
+            asked: Instant::now(),
+            shown: Shown::by(config),
+        })
     }
 
     /// Reads what is new; whether that was all.

@@ -16,8 +16,7 @@ use crate::{
 };
 
 /// What is said in the place of a body that may not be shown.
-pub(crate) const NOT_SHOWN: &str =
-    "The body is not shown: a rule of `fields` can't be applied to it. The spool or the quarantine has it as it came.";
+pub(crate) const NOT_SHOWN: &str = "The body is not shown: a rule of `fields` can't be applied to it. The spool or the quarantine has it as it came.";
 
 /// How the bodies of each source are shown.
 pub(crate) struct Shown {
@@ -111,7 +110,9 @@ mod tests {
     #[test]
     fn an_original_is_shown_as_its_record_would_have_it_or_not_at_all() {
         let activity = |value: &str| {
-            format!(r#"{{"activityTypeId":1,"leadId":7,"attributes":[{{"name":"Email","value":{value}}}]}}"#)
+            format!(
+                r#"{{"activityTypeId":1,"leadId":7,"attributes":[{{"name":"Email","value":{value}}}]}}"#
+            )
         };
         let came = activity("\"a@b\"");
         let with_rule = shown(RULE);

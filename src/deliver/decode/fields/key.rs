@@ -106,7 +106,8 @@ mod tests {
     #[test]
     fn it_is_hmac_sha_256_as_rfc_4231_has_it() {
         let key = HmacKey::new(&[0xaa; 131]).unwrap();
-        let signed = key.sign(b"Test Using Larger Than Block-Size Key - Hash Key First", Encoding::Hex);
+        let signed =
+            key.sign(b"Test Using Larger Than Block-Size Key - Hash Key First", Encoding::Hex);
         assert_eq!(signed, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
         let signed = key.sign(b"", Encoding::Base64Url);
         assert_eq!(signed.len(), 43);

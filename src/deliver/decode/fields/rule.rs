@@ -1,6 +1,6 @@
 //! One rule: which field, of which events, and what becomes of it.
 
-use super::{HmacKey, Encoding};
+use super::{Encoding, HmacKey};
 use crate::{event::Stream, source::SourceName};
 
 /// A rule of `[fields]`.
@@ -65,7 +65,9 @@ pub enum Target {
 pub enum TargetError {
     #[error("which has no letter and no digit in one of its names")]
     Nameless,
-    #[error("which the event's {0} is made of: without it records would lose their order or their identity")]
+    #[error(
+        "which the event's {0} is made of: without it records would lose their order or their identity"
+    )]
     Needed(&'static str),
 }
 
@@ -231,14 +233,20 @@ mod tests {
             TypePattern::new(pattern).unwrap().matches(stream, event_type)
         };
         let lead = Stream::LeadActivity;
-        for (pattern, event_type) in
-            [("*", "a"), ("clicklink", "clicklink"), ("custom-*", "custom-100001"), ("lead-activity.*", "a")]
-        {
+        for (pattern, event_type) in [
+            ("*", "a"),
+            ("clicklink", "clicklink"),
+            ("custom-*", "custom-100001"),
+            ("lead-activity.*", "a"),
+        ] {
             assert!(matches(pattern, lead, event_type), "{pattern} {event_type}");
         }
-        for (pattern, event_type) in
-            [("clicklink", "clicklinks"), ("custom-*", "clicklink"), ("user-audit.*", "a"), ("user-audit.a", "a")]
-        {
+        for (pattern, event_type) in [
+            ("clicklink", "clicklinks"),
+            ("custom-*", "clicklink"),
+            ("user-audit.*", "a"),
+            ("user-audit.a", "a"),
+        ] {
             assert!(!matches(pattern, lead, event_type), "{pattern} {event_type}");
         }
         for text in ["", "A", "a*b", "a.b.c", "ä"] {
@@ -248,7 +256,9 @@ mod tests {
 
     #[test]
     fn what_key_id_type_and_time_are_made_of_is_no_target() {
-        for text in ["leadId", "lead_id", "MUNCHKIN ID", "marketoGUID", "activityTypeId", "componentId"] {
+        for text in
+            ["leadId", "lead_id", "MUNCHKIN ID", "marketoGUID", "activityTypeId", "componentId"]
+        {
             assert!(matches!(Target::path(text), Err(TargetError::Needed(_))), "{text}");
             assert!(matches!(Target::attribute(text), Err(TargetError::Needed(_))), "{text}");
         }

@@ -15,10 +15,7 @@ use super::{
     value::Kind,
 };
 use crate::{
-    deliver::decode::{
-        Catalog, Fields,
-        fields::Effect,
-    },
+    deliver::decode::{Catalog, Fields, fields::Effect},
     event::{Event, Stream},
 };
 
@@ -267,12 +264,7 @@ impl Shapes {
     /// The shapes of topics of `scope`. `types` are those that the customer's own Marketo describes; they go over the
     /// published ones. `catalog` says what topics call them.
     /// `fields` are the rules of the source.
-    pub fn new(
-        scope: Scope,
-        catalog: &Catalog,
-        types: &[ActivityType],
-        fields: &Fields,
-    ) -> Self {
+    pub fn new(scope: Scope, catalog: &Catalog, types: &[ActivityType], fields: &Fields) -> Self {
         let mut activities = HashMap::<String, Shape>::new();
         let published = standard::types();
         let is_described = |id: i64| types.iter().any(|described| described.id == id);
