@@ -277,3 +277,32 @@ impl Reload for KafkaAccess {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::decode::fields::{Encoding, HmacKey};
+
+    #[test]
+    fn the_key_of_a_rule_is_replaced_as_its_file_is_and_a_short_one_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        let (first, second) = ("a".repeat(32), "b".repeat(32));
+        std::fs::write(&file, &first).unwrap();
+        let secret = config::hmac_key_again(&file).unwrap();
+        let key = HmacKey::new(first.as_bytes()).unwrap();
+        let keys = vec![config::KeyFile { name: "email".into(), secret, key: key.clone() }];
+        let fields = config::FieldRules { keys, ..config::FieldRules::default() };
+        let mut reload = FieldKey::all(&fields).remove(0);
+        let sign = || key.sign(b"x", Encoding::Hex);
+        let before = sign();
+        assert_eq!((reload.key(), reload.files()), ("fields.email.key_file", vec![file.clone()]));
+        assert_eq!(reload.reload(), Ok(false));
+        std::fs::write(&file, "short").unwrap();
+        assert!(reload.reload().unwrap_err().contains("less than 32 bytes"));
+        assert_eq!(sign(), before);
+        std::fs::write(&file, &second).unwrap();
+        assert_eq!((reload.reload(), reload.reload()), (Ok(true), Ok(false)));
+        assert_eq!(sign(), HmacKey::new(second.as_bytes()).unwrap().sign(b"x", Encoding::Hex));
+    }
+}

@@ -20,6 +20,7 @@ mod edit;
 mod key;
 mod nested;
 mod rule;
+mod strictest;
 mod walk;
 
 use std::{borrow::Cow, fmt, sync::Arc};

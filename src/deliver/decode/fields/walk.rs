@@ -13,6 +13,7 @@ use super::{
     edit::{Edits, Span},
     nested,
     rule::{ATTRIBUTES, OF_THE_ENVELOPE, is_called},
+    strictest::{Strictest, stricter},
 };
 use crate::{
     deliver::decode::{
@@ -186,7 +187,7 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         if place == Place::Envelope {
             return self.member_of_envelope(cursor, &text);
         }
-        let mut found = self.by_name.iter().find_all(|(_, name)| is_called(&text, name));
+        let mut found = self.by_name.iter().strictest(|(_, name)| is_called(&text, name));
         let mut next = Live::new();
         for (rule, names) in live {
             match names {
@@ -232,7 +233,7 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
             }
         } else if OF_THE_ENVELOPE.iter().any(|known| is(known)) {
             cursor.skip()?;
-        } else if let Some(rule) = self.by_name.iter().find_all(|(_, it)| is_called(name, it)) {
+        } else if let Some(rule) = self.by_name.iter().strictest(|(_, it)| is_called(name, it)) {
             let spelled = cursor.skip()?;
             return Ok(self.apply(rule, spelled));
         } else {
@@ -303,7 +304,7 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         }
         // If it has two names, either counts.
         let is_called_so = |name: &str| names.iter().flatten().any(|it| is_called(it, name));
-        let mut found = self.by_name.iter().find_all(|(_, name)| is_called_so(name));
+        let mut found = self.by_name.iter().strictest(|(_, name)| is_called_so(name));
         let mut within = Live::new();
         for (rule, names) in live {
             match names {
@@ -394,26 +395,5 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         let range = self.range(spelled);
         self.edits.change(&rule.action, spelled, range);
         false
-    }
-}
-
-fn stricter<'r>(found: Option<&'r Rule>, rule: &'r Rule) -> Option<&'r Rule> {
-    match found {
-        Some(found) if found.action.strictness() >= rule.action.strictness() => Some(found),
-        _ => Some(rule),
-    }
-}
-
-/// The strictest of those that fit; of equally strict ones the first.
-trait FindAll<'r> {
-    fn find_all(self, fits: impl Fn(&(&'r Rule, &'r str)) -> bool) -> Option<&'r Rule>;
-}
-
-impl<'r, 'i, I: Iterator<Item = &'i (&'r Rule, &'r str)>> FindAll<'r> for I
-where
-    'r: 'i,
-{
-    fn find_all(self, fits: impl Fn(&(&'r Rule, &'r str)) -> bool) -> Option<&'r Rule> {
-        self.filter(|it| fits(it)).fold(None, |found, (rule, _)| stricter(found, rule))
     }
 }
