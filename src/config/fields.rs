@@ -110,22 +110,27 @@ fn rule(
     let secret = reading.any_optional(section, "key_file", key_file);
     let encoding = reading.optional_choice(section, "encoding", &Encoding::ALL, Encoding::as_str);
 
-    let target = match (path?, attribute?) {
-        (Some((_, target)), None) | (None, Some((_, target))) => Some(target),
-        (Some(_), Some(_)) => {
+    // Each part is read before any of them ends it: all mistakes of a rule are told at once.
+    let sources = sources.and_then(|names| self::sources(reading, &key.child("sources"), &names));
+    let types = types.and_then(|texts| self::types(reading, &key.child("types"), &texts));
+    let target = match (path, attribute) {
+        (Some(Some((_, target))), Some(None)) | (Some(None), Some(Some((_, target)))) => {
+            Some(target)
+        }
+        (Some(Some(_)), Some(Some(_))) => {
             let remedy = "Take one of them away; two rules can have two fields.";
             let problem = "is given, and so is `path`: a rule names one field";
             reading.mistakes.at(&key.child("attribute"), problem, remedy);
             None
         }
-        (None, None) => {
+        (Some(None), Some(None)) => {
             let problem = "is missing, and so is `attribute`: the rule names no field";
             reading.mistakes.at(&key.child("path"), problem, "Set one of them.");
             None
         }
+        // What is wrong with it was said.
+        (None, _) | (_, None) => None,
     };
-    let sources = sources.and_then(|names| self::sources(reading, &key.child("sources"), &names));
-    let types = types.and_then(|texts| self::types(reading, &key.child("types"), &texts));
     let (what, secret, encoding) = (what?, secret?, encoding?);
     let action = match (what, secret) {
         (What::Drop, None) => Some(Action::Drop),

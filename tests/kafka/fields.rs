@@ -274,7 +274,7 @@ fn masked_is_found_nowhere(name: &str, form: &[(&str, &str)]) {
     let values: BTreeSet<_> = third.iter().map(Record::value_bytes).collect();
     assert_eq!(values.len(), 1, "what was signed once is not signed again");
 
-    let exported = bridge.tool(&["spool", "export", "leads"]);
+    let exported = bridge.tool(&["spool", "export", "--source", "leads"]);
     assert!(has_canary(&exported.stdout), "the spool has deliveries as they came");
     let kept =
         bridge.files(".bytes").into_iter().filter(|path| has_canary(&fs::read(path).unwrap()));
