@@ -107,9 +107,8 @@ impl Target {
         if names.iter().any(String::is_empty) {
             return Err(TargetError::Nameless);
         }
-        match &names[..] {
-            [one] => needed(one)?,
-            _ => {}
+        if let [one] = &names[..] {
+            needed(one)?;
         }
         Ok(Self::Path(names))
     }
