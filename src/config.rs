@@ -20,6 +20,7 @@ mod deduplicate;
 mod delivery;
 mod effective;
 mod environment;
+mod fields;
 mod file;
 mod forward;
 mod journal;
@@ -65,6 +66,7 @@ pub use admin::{Admin, Console};
 pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
 pub use delivery::{Delivery, Guarantee};
 pub use effective::Entry;
+pub use fields::{FieldRules, KeyFile, hmac_key_again};
 pub use forward::Forward;
 pub use journal::Journal;
 pub use kafka::{Kafka, is_a_choice};
@@ -103,6 +105,7 @@ pub struct Config {
     pub schema_registry: Option<SchemaRegistry>,
     pub topics: Topics,
     pub forward: Forward,
+    pub fields: FieldRules,
     pub oauth: OAuth,
     pub adobe: Adobe,
     pub deduplicate: crate::deliver::deduplicate::Settings,

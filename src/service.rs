@@ -43,7 +43,7 @@ use self::{
     oauth::OAuthParts,
     open::{Opened, open_in_background},
     quarantines::Quarantines,
-    reload::{AdminTokens, ClientSecretFile, KafkaSecrets},
+    reload::{AdminTokens, ClientSecretFile, FieldKey, KafkaSecrets},
     source::RunningSource,
     status::Status,
 };
@@ -201,6 +201,7 @@ pub async fn start(
         reloads.extend(AdminTokens::new(&config.admin, &access).map(boxed));
         reloads.extend(oauth.files(&config.oauth).map(boxed));
         reloads.extend(receivers.iter().filter_map(ClientSecretFile::new).map(boxed));
+        reloads.extend(FieldKey::all(&config.fields).into_iter().map(boxed));
         reloads.extend(kafka_secrets.renewing(&topics).map(boxed));
         let access = registry.as_ref().zip(config.schema_registry.as_ref());
         let access = access.and_then(|(registry, config)| registry.renewing(config));

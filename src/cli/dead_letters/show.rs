@@ -20,6 +20,8 @@ use crate::{
 
 /// Show one dead letter: why it is one, where it came from, and its original bytes
 ///
+/// The rules of `fields` are applied to what is shown; where they can't be, it is not shown.
+///
 /// Exit codes: 0 it was found; 1 there is none at this position, or Kafka can't be read; 2 the command line or the
 /// configuration is wrong.
 #[derive(Args)]
@@ -61,7 +63,7 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
     let letter = chosen.map_err(|problem| context.end("dead-letters", problem, 1))?;
     let Some(letter) = letter.letter() else { return Ok(1) };
     if options.raw {
-        let original = letter.original(&config);
+        let original = letter.shown(&config);
         let original = original.map_err(|problem| context.end("dead-letters", problem, 1))?;
         // What is not written is told at the end.
         let _ = context.out.write_all(&original).and_then(|()| context.out.flush());
@@ -113,7 +115,7 @@ impl Found {
 
 fn for_programs(letter: &Letter<'_>, config: &Config) -> serde_json::Value {
     let mut value = list::of(letter);
-    match letter.original(config) {
+    match letter.shown(config) {
         Ok(bytes) => {
             let is_cut = bytes.len() > SHOWN;
             let beginning = &bytes[..bytes.len().min(SHOWN)];
@@ -151,7 +153,7 @@ fn for_people(letter: &Letter<'_>, config: &Config, colours: bool) -> String {
         &format!("{topic}, partition {}, offset {}", letter.record.partition, letter.record.offset),
     );
     let place = if letter.is_pointer { " (from quarantine)" } else { "" };
-    match letter.original(config) {
+    match letter.shown(config) {
         Ok(bytes) => {
             line("original", &format!("{}{place}", text::bytes(bytes.len() as u64)));
             lines.push('\n');

@@ -7,11 +7,15 @@ use serde_json::{Value, json};
 
 use super::Known;
 use crate::{
-    deliver::decode::{self, Catalog, Rules},
+    deliver::decode::{
+        Catalog,
+        fields::{Came, screen},
+    },
     observe::{
         api::{self, Problem},
         metrics::settled::{End, Event},
     },
+    service::replay::shown::{NOT_SHOWN, Shown},
     source::SourceName,
     spool::{
         StoredDelivery,
@@ -70,10 +74,11 @@ pub(super) fn delivery(
     let delivery = &stored.delivery;
     let catalog = Catalog::with_overrides(config.activity_types.clone())
         .map_err(|_| Problem::new("unavailable", "catalog.activity_types can't be used."))?;
-    let rules = Rules::from(catalog);
+    let rules = known.config.decoding(config, catalog);
     let mut decoded = Vec::new();
-    let result =
-        decode::decode(config.kind, &rules, &delivery.body, &delivery.headers, &mut decoded);
+    let headers = &delivery.headers;
+    let screened = screen(config.kind, &rules, &delivery.body, headers, Came::FromSender);
+    let result = screened.decode(config.kind, &rules, headers, &mut decoded);
     let is_final = !known.config.kafka.delivery.is_exactly_once();
     let mut topic = String::new();
     let mut events = Vec::new();
@@ -111,7 +116,9 @@ pub(super) fn delivery(
     let waits = events.iter().any(|it| it["state"] == "on-its-way");
     let is_settled = lowest.sequence > sequence || !waits;
     let left_out = decoded.len().saturating_sub(EVENTS);
-    let body = bodies.then(|| body(&delivery.body));
+    let shown = Shown::by(&known.config).delivery(&name, &delivery.body, &delivery.headers);
+    let note = (bodies && shown.is_none()).then_some(NOT_SHOWN);
+    let body = shown.filter(|_| bodies).map(|shown| body(&shown));
     let headers: Vec<_> =
         delivery.headers.iter().map(|(name, value)| json!([name, value])).collect();
     Ok(json!({
@@ -126,7 +133,7 @@ pub(super) fn delivery(
         "undecodable": undecodable.map(|it| json!({ "reason": it.reason, "error": it.error })),
         "request": request,
         "body": body,
-        "note": null,
+        "note": note,
     }))
 }
 

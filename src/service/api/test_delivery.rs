@@ -15,7 +15,10 @@ use super::Known;
 use crate::{
     config::{Config, SourceConfig},
     deliver::{
-        decode::{self, Catalog, Rules},
+        decode::{
+            self, Catalog, Rules,
+            fields::{Came, screen},
+        },
         encode::Encoder,
     },
     observe::api::Problem,
@@ -50,11 +53,13 @@ pub(super) fn send(known: &Known, request: Value, client: IpAddr) -> Result<Valu
     let source = source.ok_or_else(|| Problem::new("unknown", "There is no such source."))?;
     let rules =
         rules(source).ok_or_else(|| Problem::new("unavailable", "The catalog can't be used."))?;
+    let rules = Rules { fields: known.config.fields.rules.of(&source.name), ..rules };
     let began = Instant::now();
     for example in all(source) {
         let body = example.fresh(Uuid::new_v4(), SystemTime::now());
         let mut events = Vec::new();
-        if decode::decode(source.kind, &rules, body.as_bytes(), &[], &mut events).is_err() {
+        let screened = screen(source.kind, &rules, body.as_bytes(), &[], Came::FromSender);
+        if screened.decode(source.kind, &rules, &[], &mut events).is_err() {
             continue;
         }
         let Some(Ok(event)) = events.first() else { continue };

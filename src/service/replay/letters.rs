@@ -15,6 +15,7 @@ use super::{
     body::Kept,
     player::Player,
     quarantined::{Expected, Folder},
+    shown::{NOT_SHOWN, Shown},
 };
 use crate::{
     config::Config,
@@ -87,25 +88,35 @@ impl<'a> Letter<'a> {
 
     /// Replays it. The error says that nothing can be sent any more.
     pub fn play(&self, config: &Config, player: &mut Player) -> Result<(), String> {
-        let Self { source, position, reason, error, .. } = self;
         let original = match self.original(config) {
             Ok(bytes) => bytes,
             Err(problem) => {
-                player.failed(source, *position, None, problem);
+                player.failed(&self.source, self.position, None, problem);
                 return Ok(());
             }
         };
-        let kept = Kept {
-            source,
-            spool: spool_id(&config.spool.directory, source),
-            position: *position,
-            reason,
-            error: Some(error),
+        self.kept(spool_id(&config.spool.directory, &self.source), &original).play(player)
+    }
+
+    /// What was refused, as far as it may be shown; the error says why it is not.
+    pub fn shown(&self, config: &Config) -> Result<Cow<'a, [u8]>, String> {
+        let original = self.original(config)?;
+        let shown = Shown::by(config).original(&self.kept(Uuid::nil(), &original));
+        shown.map(|body| Cow::Owned(body.into_owned())).ok_or_else(|| NOT_SHOWN.to_owned())
+    }
+
+    /// With `original`, the bytes that were refused.
+    pub fn kept<'k>(&'k self, spool: Uuid, original: &'k [u8]) -> Kept<'k> {
+        Kept {
+            source: &self.source,
+            spool,
+            position: self.position,
+            reason: self.reason,
+            error: Some(self.error),
             origin: self.record.header(ORIGIN_HEADER),
             key: self.key().unwrap_or_default(),
-            original: &original,
-        };
-        kept.play(player)
+            original,
+        }
     }
 }
 
