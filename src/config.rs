@@ -41,6 +41,7 @@ mod reading;
 mod reread;
 mod secret;
 mod security;
+mod selection;
 mod shutdown;
 mod sources;
 mod spool;
@@ -78,6 +79,7 @@ pub use reread::{
     kafka as kafka_again, oauth as oauth_again, secret as secret_again, tokens as tokens_again,
 };
 pub use secret::Secret;
+pub use selection::guess;
 pub use shutdown::Shutdown;
 pub use sources::{Auth, HeaderScheme, SourceConfig, TokenAuth};
 pub use spool::least_reserve;

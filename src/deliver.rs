@@ -6,5 +6,7 @@ pub mod decode;
 pub mod deduplicate;
 pub mod encode;
 pub mod forward;
+pub mod in_force;
 pub mod quarantine;
 pub mod route;
+pub mod select;

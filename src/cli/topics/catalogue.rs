@@ -159,6 +159,13 @@ fn notes(config: &Config, topics: &[Topic]) -> Vec<String> {
         let what = "each Marketo instance has topics of its own";
         notes.push(format!("{what} ({MUNCHKIN}): name yours with --munchkin-id"));
     }
+    let selects = |source: &&SourceConfig| !source.selection.is_all();
+    for source in config.sources.iter().filter(selects) {
+        let name = &source.name;
+        notes.push(format!(
+            "what source {name} leaves out is not listed (munchkin_ids, include and exclude below sources.{name})"
+        ));
+    }
     let (count, limit) =
         (topics.iter().filter(|topic| !topic.is_open()).count(), config.topics.limit);
     if count > limit {
@@ -182,7 +189,7 @@ impl Filler {
     /// Puts the event of `example` where the service would.
     fn add(
         &mut self,
-        SourceConfig { kind, name: source, .. }: &SourceConfig,
+        SourceConfig { kind, name: source, selection, .. }: &SourceConfig,
         rules: &Rules,
         choices: &Choices,
         example: &Example,
@@ -194,6 +201,9 @@ impl Filler {
         decode::decode(*kind, rules, body, &[], &mut events).map_err(|error| wrong(&error))?;
         for event in events {
             let event = event.map_err(|refused| wrong(&refused.error))?;
+            if selection.leaves_out(&event).is_some() {
+                continue;
+            }
             let mut buffer = String::new();
             let topic = self.router.topic(source, &event, &mut buffer);
             let choice = choices.of(topic);
@@ -202,7 +212,8 @@ impl Filler {
             let mut encoder = Encoder::of(self.mode, choices.clone());
             let encoded = encoder.encode(topic, Uuid::nil(), Position::start_of(1), &event);
             let record = Written::from(&encoded.record());
-            let name = self.named(topic, example);
+            let names_none = selection.munchkin_ids.is_empty();
+            let name = self.named(topic, example, names_none);
             let found = Event {
                 stream: event.stream,
                 name: example.name.clone(),
@@ -227,12 +238,12 @@ impl Filler {
     }
 
     /// The topic's name, with what stands for ids that nobody named.
-    fn named(&self, topic: &str, example: &Example) -> String {
+    fn named(&self, topic: &str, example: &Example, any_instance: bool) -> String {
         let mut name = topic.to_owned();
         if example.any_custom {
             name = name.replace(&SOME_CUSTOM_ID.to_string(), CUSTOM);
         }
-        if self.any_instance {
+        if self.any_instance && any_instance {
             name = name.replace(SOME_MUNCHKIN_ID, MUNCHKIN);
         }
         name

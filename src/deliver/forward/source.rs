@@ -7,14 +7,21 @@ use std::sync::Arc;
 
 use prometheus::IntCounterVec;
 
-use super::{ForwardError, Now, Result, latency::Latency, refusal::Refusal};
+use super::{
+    ForwardError, Now, Result,
+    latency::Latency,
+    left_out::{self, LeftOuts},
+    refusal::Refusal,
+};
 use crate::{
     deliver::{
         dead_letter::Quarantined,
         decode::{Rules, Undecodable, decode, recycle},
         deduplicate::{Attempt, Claim, Claims, Id},
+        in_force::InForce,
         quarantine::Quarantine,
         route::Router,
+        select::LeftOut,
     },
     event::{Decoded, Event},
     observe::metrics::{Metrics, settled},
@@ -32,6 +39,7 @@ pub(super) struct Source {
     router: Router,
     claims: Claims,
     quarantine: Quarantine,
+    left_out: LeftOuts,
     metrics: Metrics,
     latency: Latency,
     settled: settled::OfSource,
@@ -45,7 +53,7 @@ pub(super) struct Source {
 
 impl Source {
     pub fn new(
-        kind: SourceKind,
+        (kind, selections): (SourceKind, InForce),
         spool: Spool,
         (rules, router): (Arc<Rules>, Router),
         (claims, quarantine): (Claims, Quarantine),
@@ -60,6 +68,7 @@ impl Source {
             router,
             claims,
             quarantine,
+            left_out: LeftOuts::new(selections, metrics.left_out.clone()),
             latency,
             metrics,
             origin: Origin::Sender,
@@ -146,6 +155,19 @@ impl Source {
 
     pub fn give_topic_back(&mut self, name: String) {
         self.topic = name;
+    }
+
+    /// Why this source does not take the event of the delivery `sequence`, if it does not.
+    pub fn leaves_out(&self, sequence: u64, event: &Event<'_>) -> Option<LeftOut> {
+        self.left_out.why(sequence, event)
+    }
+
+    /// The main lane has come to an event that is not taken.
+    pub fn left_out(&mut self, event: &Event<'_>, position: Position, why: LeftOut, now: Now) {
+        if self.left_out.note(self.spool.source(), event, position, why, now) {
+            left_out::remember(&self.settled, position, why);
+            self.claims.left_out();
+        }
     }
 
     /// Asks for the event at `position`. A claim is a promise to settle it.
