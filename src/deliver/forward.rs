@@ -70,6 +70,7 @@ use self::{
 use crate::{
     deliver::{
         checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Held},
+        dead_letter::Convention,
         decode::Rules,
         deduplicate::Claims,
         encode::{Mode, choice::Choices},
@@ -108,6 +109,8 @@ pub struct Settings {
     /// Which events are taken.
     pub selections: InForce,
     pub dead_letter_topic: String,
+    /// Whose names the headers of dead letters have beside ours.
+    pub dead_letter_headers: Vec<Convention>,
     /// A topic without progress for this long, while the cluster answers, is held.
     pub hold_after: Duration,
     /// Most topics held at once; beyond it the source waits.

@@ -98,6 +98,7 @@ impl RunningSource {
             choices: config.choices(source, &catalog),
             selections,
             dead_letter_topic: config.topics.dead_letter.clone(),
+            dead_letter_headers: config.topics.dead_letter_headers.clone(),
             hold_after: config.forward.hold_after,
             held_topics: config.forward.held_topics,
             quarantine_after: config.forward.quarantine_after,

@@ -295,5 +295,6 @@ pub(super) fn dead_letter(config: &Config) -> Written {
         key: Some(SOME_MUNCHKIN_ID.as_bytes()),
         original: b"\"not an activity\"",
     };
-    letter.with_record(&config.topics.dead_letter, &[], None, |record| Written::from(record))
+    let alike: Vec<_> = letter.by_convention(&config.topics.dead_letter_headers).collect();
+    letter.with_record(&config.topics.dead_letter, &alike, None, |record| Written::from(record))
 }

@@ -67,6 +67,7 @@ pub fn settings() -> Settings {
         choices: Choices::default(),
         selections: InForce::default(),
         dead_letter_topic: "dead".into(),
+        dead_letter_headers: Vec::new(),
         hold_after: Duration::from_secs(30),
         held_topics: 2,
         quarantine_after: Duration::from_secs(60),

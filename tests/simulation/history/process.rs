@@ -220,6 +220,7 @@ impl History {
             choices: Default::default(),
             selections,
             dead_letter_topic: DEAD_LETTERS.into(),
+            dead_letter_headers: Vec::new(),
             hold_after: self.hold_after,
             held_topics: HELD_TOPICS,
             quarantine_after: QUARANTINE_AFTER,
