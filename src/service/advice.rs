@@ -213,3 +213,82 @@ fn disagreements(sources: &[(&SourceConfig, Vec<Known>)]) -> Vec<String> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The configuration of a legacy source `leads` and one of Adobe I/O, with these settings.
+    fn config(more: &[(&str, &str)]) -> Config {
+        let environment = [
+            ("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", "b:9092"),
+            ("MILLRACE_SOURCES__LEADS__KIND", "marketo-lead-activity"),
+            ("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "hunter2"),
+            ("MILLRACE_SOURCES__IO__KIND", "adobe-io"),
+            ("MILLRACE_SOURCES__IO__AUTH__CLIENT_IDS", "us"),
+        ];
+        let all = environment.iter().chain(more).copied();
+        crate::config::load(None, all).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    }
+
+    #[test]
+    fn a_plain_configuration_needs_no_advice() {
+        assert_eq!((advice(&config(&[])), selections(&config(&[]))), (Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn what_matches_no_known_type_is_named_with_what_was_probably_meant() {
+        let found = advice(&config(&[
+            ("MILLRACE_SOURCES__LEADS__INCLUDE__TYPES", "clicklnk,open*,custom-100077"),
+            ("MILLRACE_SOURCES__IO__EXCLUDE__ACTIVITY_TYPE_IDS", "3,99998,100077"),
+        ]));
+        let [id, word] = &found[..] else { panic!("{found:?}") };
+        assert!(word.contains("sources.leads.include.types has `clicklnk`"), "{word}");
+        assert!(word.ends_with("did you mean `clicklink`?"), "{word}");
+        assert!(id.contains("sources.io.exclude.activity_type_ids has 99998"), "{id}");
+    }
+
+    #[test]
+    fn a_source_that_takes_nothing_is_told_of() {
+        let found = advice(&config(&[("MILLRACE_SOURCES__LEADS__INCLUDE__STREAMS", "user-audit")]));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("sources.leads takes none of the event types"), "{found:?}");
+    }
+
+    #[test]
+    fn sources_that_share_topics_and_write_other_records_are_told_of() {
+        let flat = ("MILLRACE_SOURCES__LEADS__VALUE", "flat");
+        let found = advice(&config(&[flat]));
+        let [one] = &found[..] else { panic!("{found:?}") };
+        assert!(one.starts_with("sources io and leads write to the same topics ("), "{one}");
+        assert!(one.contains("value is `data` and `flat`"), "{one}");
+        for apart in [
+            ("MILLRACE_TOPICS__NAME", "m.{source}.{type}"),
+            ("MILLRACE_SOURCES__IO__EXCLUDE__STREAMS", "lead-activity"),
+            ("MILLRACE_SOURCES__IO__VALUE", "flat"),
+        ] {
+            assert_eq!(advice(&config(&[flat, apart])), [""; 0], "{apart:?}");
+        }
+        let instances = [
+            flat,
+            ("MILLRACE_TOPICS__NAME", "m.{munchkin_id}.{type}"),
+            ("MILLRACE_SOURCES__LEADS__MUNCHKIN_IDS", "111-AAA-222"),
+        ];
+        assert_eq!(advice(&config(&instances)).len(), 1, "the other one takes any instance");
+        let other = ("MILLRACE_SOURCES__IO__MUNCHKIN_IDS", "333-BBB-444");
+        assert_eq!(advice(&config(&[&instances[..], &[other]].concat())), [""; 0]);
+    }
+
+    #[test]
+    fn a_selection_says_how_much_it_takes() {
+        let some = [
+            ("MILLRACE_SOURCES__LEADS__EXCLUDE__TYPES", "clicklink"),
+            ("MILLRACE_SOURCES__LEADS__MUNCHKIN_IDS", "111-AAA-222"),
+        ];
+        let found = selections(&config(&some));
+        let [one] = &found[..] else { panic!("{found:?}") };
+        let is_told = one.starts_with("sources.leads takes ")
+            && one.ends_with("of the instances 111-AAA-222; left out: clicklink");
+        assert!(is_told, "{one}");
+    }
+}
