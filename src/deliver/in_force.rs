@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn a_source_that_never_left_anything_out_has_no_file() {
         let place = Place::new();
-        assert_eq!(left_out(&place.begin(&Selection::default(), 5), 0..9), []);
+        assert_eq!(left_out(&place.begin(&Selection::default(), 5), 0..9), [0_u64; 0]);
         assert!(place.content().is_none());
     }
 
@@ -327,7 +327,7 @@ mod tests {
         let place = Place::new();
         place.begin(&without("click*"), 1);
         let other = place.file.begin(Uuid::from_u128(8), &Selection::default(), 5, None).unwrap();
-        assert_eq!(left_out(&other, 0..9), []);
+        assert_eq!(left_out(&other, 0..9), [0_u64; 0]);
         let path = place.folder.path().join("selections");
         place.begin(&without("click*"), 1);
         let mut bytes = place.content().unwrap();
