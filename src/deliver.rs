@@ -8,5 +8,7 @@ pub mod encode;
 pub mod forward;
 pub mod in_force;
 pub mod quarantine;
+pub mod registry;
 pub mod route;
+pub mod schema;
 pub mod select;

@@ -20,7 +20,7 @@ pub(super) fn read(
     let admin = admin::read(reading, &mut root);
     let spool = spool::read(reading, &mut root);
     let quarantine = quarantine::read(reading, &mut root);
-    let kafka = kafka::read(reading, &mut root, questions.kafka);
+    let (kafka, schema_registry) = kafka::read(reading, &mut root, questions.kafka);
     let topics = topics::read(reading, &mut root);
     let forward = forward::read(reading, &mut root);
     let adobe = adobe::read(reading, &mut root);
@@ -40,6 +40,7 @@ pub(super) fn read(
         spool,
         quarantine,
         kafka,
+        schema_registry,
         topics,
         forward,
         adobe,

@@ -366,6 +366,9 @@ const REQUIRED: &str = "It has no default: set it.";
 /// Whether the value may come from a file of its own.
 fn is_secret(key: &Key) -> bool {
     let secrets = ["tokens", "signing_keys", "secrets", "client_secret"];
+    if key.segments().iter().any(|name| &**name == "schema_registry") {
+        return key.segments().last().is_some_and(|name| ["password", "token"].contains(&&**name));
+    }
     key.segments().last().is_some_and(|name| secrets.contains(&&**name))
 }
 

@@ -25,6 +25,7 @@ use self::{
     trace::Trace,
 };
 use crate::{
+    deliver::schema::{Format, ID_HEADER, IdPlace, Spelled},
     event::{Attributes, Coding, Event, Pieces},
     record::Record,
     spool::position::Position,
@@ -115,6 +116,18 @@ impl Encoder {
         position: Position,
         event: &'b Event<'b>,
     ) -> Encoded<'b> {
+        self.encode_with(None, topic, spool, position, event)
+    }
+
+    /// The same; a flat value is written by the schema that `with` names.
+    pub fn encode_with<'b>(
+        &'b mut self,
+        with: Option<&'b With>,
+        topic: &'b str,
+        spool: Uuid,
+        position: Position,
+        event: &'b Event<'b>,
+    ) -> Encoded<'b> {
         self.id.clear();
         if event.attributes.id.is_none() {
             let Position { sequence, index } = position;
@@ -126,12 +139,27 @@ impl Encoder {
         let (value, mut headers) = match (shapes, self.mode) {
             (Some(shapes), _) => {
                 binary::names(&event.attributes, &mut self.names);
-                let headers = binary::flat_headers(id, &self.names, event);
+                let content_type = with.map_or(binary::FLAT, With::content_type);
+                let mut headers = binary::flat_headers(id, &self.names, content_type, event);
                 let flat = self.flattener.flatten(shapes.of(event), id, event);
                 self.value.clear();
-                match choice.envelope {
-                    Surrounding::None => flat::json::write(&flat, &mut self.value),
-                    Surrounding::Connect => {
+                match with {
+                    Some(With { id, place: IdPlace::Value, .. }) => {
+                        self.value.extend_from_slice(id.as_slice());
+                    }
+                    Some(With { id, place: IdPlace::Header, .. }) => {
+                        headers.add_bytes(ID_HEADER, id.as_slice());
+                    }
+                    None => {}
+                }
+                match (with.map(|with| with.format), choice.envelope) {
+                    (Some(Format::Avro), _) => {
+                        flat::avro::write(&flat, &mut self.scratch, &mut self.value);
+                    }
+                    (Some(Format::JsonSchema), _) | (None, Surrounding::None) => {
+                        flat::json::write(&flat, &mut self.value);
+                    }
+                    (None, Surrounding::Connect) => {
                         flat::connect::write(&flat, &mut self.scratch, &mut self.value);
                     }
                 }
@@ -153,6 +181,25 @@ impl Encoder {
         }
         let timestamp = choice.timestamp.of(event.attributes.time.as_deref(), self.received);
         Encoded { topic, key: event.key.as_deref().map(str::as_bytes), value, headers, timestamp }
+    }
+}
+
+/// The schema by which a flat value is written, and its id.
+#[derive(Clone, Copy, Debug)]
+pub struct With {
+    pub format: Format,
+    pub id: Spelled,
+    pub place: IdPlace,
+}
+
+impl With {
+    /// What the value is to a reader that knows no registry: with an id in front of it, it is no JSON.
+    fn content_type(&self) -> &'static str {
+        match (self.format, self.place) {
+            (Format::Avro, _) => "application/avro",
+            (Format::JsonSchema, IdPlace::Header) => "application/json",
+            (Format::JsonSchema, IdPlace::Value) => "application/octet-stream",
+        }
     }
 }
 

@@ -49,6 +49,7 @@ mod read;
 mod refusal;
 mod refuse;
 mod saved;
+mod schemas;
 mod source;
 mod spans;
 mod start;
@@ -85,6 +86,7 @@ use crate::{
 };
 
 pub use exactly_once::Transactions;
+pub use schemas::Schemas;
 pub use start::Start;
 pub use thread::{now, run};
 
@@ -258,6 +260,11 @@ impl<S: Sink> Forwarder<S> {
     /// The same, which makes spans.
     pub fn traced(self, traces: Traces) -> Self {
         Self { spans: Spans::new(traces), ..self }
+    }
+
+    /// The same, whose values have schemas.
+    pub fn with_schemas(self, schemas: Schemas) -> Self {
+        Self { out: self.out.with_schemas(schemas), ..self }
     }
 
     fn split(&mut self) -> (&mut Guarantee, Owners<'_, S>) {

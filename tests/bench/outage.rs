@@ -242,6 +242,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         admin: Admin { address: anywhere, ..Admin::default() },
         spool: Spool { directory: folder.join("spool"), ..Spool::default() },
         quarantine: Default::default(),
+        schema_registry: None,
         kafka: Kafka {
             bootstrap_servers: bootstrap.into(),
             properties: BTreeMap::new(),

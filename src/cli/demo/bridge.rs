@@ -54,6 +54,7 @@ pub fn config(broker: &MockCluster, folder: &Path, keys: &Path) -> Config {
         },
         quarantine: Default::default(),
         kafka: kafka(broker),
+        schema_registry: None,
         topics: Topics::default(),
         forward: Forward::default(),
         adobe: Adobe { keys_folder: Some(keys.to_owned()), ..Adobe::default() },

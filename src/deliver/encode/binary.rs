@@ -52,9 +52,17 @@ pub(super) fn headers<'b>(
     headers_of(id, names, if is_made { Some(content_type) } else { came }, event)
 }
 
-/// The headers of a record whose value is the flat form of the event, which is JSON whatever the data was.
-pub(super) fn flat_headers<'b>(id: &'b str, names: &'b str, event: &'b Event<'b>) -> Headers<'b> {
-    headers_of(id, names, Some("application/json"), event)
+/// The `content-type` of a flat value without a schema.
+pub(super) const FLAT: &str = "application/json";
+
+/// The headers of a record whose value is the flat form of the event, of a type of its own whatever the data was.
+pub(super) fn flat_headers<'b>(
+    id: &'b str,
+    names: &'b str,
+    content_type: &'static str,
+    event: &'b Event<'b>,
+) -> Headers<'b> {
+    headers_of(id, names, Some(content_type), event)
 }
 
 fn headers_of<'b>(

@@ -24,6 +24,7 @@
 //! the order of the [`Shape`], which all records of a topic have in common, and others in the sender's order. A format
 //! with a schema writes the listed ones as columns and the others as one text, `others`, in JSON ([`json::others`]).
 
+pub mod avro;
 pub mod connect;
 pub mod json;
 pub mod name;
