@@ -39,6 +39,7 @@ use tokio::{
 
 use self::{
     adobe::AdobeParts,
+    advice::Advice,
     api::Known,
     oauth::OAuthParts,
     open::{Opened, open_in_background},
@@ -169,7 +170,7 @@ pub async fn start(
     let status = Arc::new(Status::default());
     let access = Arc::new(Access::new(&config.admin, admin_at));
     let router = Router::new(&config.topics.name)?;
-    advice::log(&config);
+    Advice::of(&config).log();
     let administering = tokio::spawn(admin::serve(
         admin,
         status.clone(),

@@ -35,6 +35,9 @@ use crate::{
 /// The version of the format.
 const VERSION: u32 = 1;
 
+/// The number of a spool's first delivery.
+const FIRST: u64 = 1;
+
 /// Most selections that are remembered. Each lasts as long as something of its time is undelivered.
 const MOST: usize = 100;
 
@@ -61,7 +64,7 @@ impl InForce {
     /// The selection of `today` counts from `end` on. Nothing before `low` is asked for any more.
     fn begin(&mut self, today: &Selection, end: u64, low: u64) {
         if self.selections.is_empty() {
-            self.selections.push((0, Selection::default()));
+            self.selections.push((FIRST, Selection::default()));
         }
         // Nothing came while these were in force.
         self.selections.retain(|(from, _)| *from < end);

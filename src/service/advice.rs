@@ -30,43 +30,56 @@ struct Known {
     choice: Choice,
 }
 
-/// One sentence for each thing that is probably not meant. Nothing where the configuration can't be used anyway.
-pub(crate) fn advice(config: &Config) -> Vec<String> {
-    let sources = known(config);
+/// What there is to say of a configuration. Nothing where it can't be used anyway.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Advice {
+    /// One sentence for each thing that is probably not meant.
+    pub doubts: Vec<String>,
+    /// One sentence for each source that leaves something out: how much of what is known.
+    pub selections: Vec<String>,
+}
+
+impl Advice {
+    pub fn of(config: &Config) -> Self {
+        let (first, sources) = (config.sources.first(), &config.sources);
+        let is_alike = |it: &SourceConfig| first.is_none_or(|first| it.choice == first.choice);
+        // Then there is nothing to find, and a start need not look.
+        if sources.iter().all(|source| source.selection.is_all() && is_alike(source)) {
+            return Self::default();
+        }
+        let sources = known(config);
+        let selects = sources.iter().filter(|(source, _)| !source.selection.is_all());
+        let selections = selects.map(|(source, types)| selection(source, types)).collect();
+        let mut doubts: Vec<_> =
+            sources.iter().flat_map(|(source, types)| of_source(source, types)).collect();
+        doubts.extend(disagreements(&sources));
+        Self { doubts, selections }
+    }
+
+    /// Says it in the log.
+    pub fn log(&self) {
+        for doubt in &self.doubts {
+            tracing::warn!(doubt, "the configuration may not mean what it says");
+        }
+        for selection in &self.selections {
+            tracing::info!(selection, "a source leaves events out");
+        }
+    }
+}
+
+fn of_source(source: &SourceConfig, types: &[Known]) -> Vec<String> {
+    let (name, selection) = (&source.name, &source.selection);
     let mut found = Vec::new();
-    for (source, types) in &sources {
-        let selection = &source.selection;
-        for (name, named) in [("include", &selection.include), ("exclude", &selection.exclude)] {
-            let key = format!("sources.{}.{name}", source.name);
-            found.extend(unknown(&key, named, types));
-        }
-        if !types.is_empty() && types.iter().all(|it| !it.is_taken) {
-            let name = &source.name;
-            found.push(format!(
-                "sources.{name} takes none of the event types that are known: include and exclude below it \
-                 leave out all of them"
-            ));
-        }
+    for (list, named) in [("include", &selection.include), ("exclude", &selection.exclude)] {
+        found.extend(unknown(&format!("sources.{name}.{list}"), named, types));
     }
-    found.extend(disagreements(&sources));
+    if !types.is_empty() && types.iter().all(|it| !it.is_taken) {
+        found.push(format!(
+            "sources.{name} takes none of the event types that are known: include and exclude below it leave \
+             out all of them"
+        ));
+    }
     found
-}
-
-/// The same in the log.
-pub(super) fn log(config: &Config) {
-    for advice in advice(config) {
-        tracing::warn!(advice, "the configuration may not mean what it says");
-    }
-    for selection in selections(config) {
-        tracing::info!(selection, "a source leaves events out");
-    }
-}
-
-/// One sentence for each source that leaves something out: how much of what is known.
-pub(crate) fn selections(config: &Config) -> Vec<String> {
-    let sources = known(config);
-    let selects = sources.iter().filter(|(source, _)| !source.selection.is_all());
-    selects.map(|(source, types)| selection(source, types)).collect()
 }
 
 fn selection(source: &SourceConfig, types: &[Known]) -> String {
@@ -229,6 +242,14 @@ mod tests {
         ];
         let all = environment.iter().chain(more).copied();
         crate::config::load(None, all).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    }
+
+    fn advice(config: &Config) -> Vec<String> {
+        Advice::of(config).doubts
+    }
+
+    fn selections(config: &Config) -> Vec<String> {
+        Advice::of(config).selections
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn a_replay_and_the_lists_of_topics_go_by_the_configuration_of_today() {
     let (address, prefix) = (broker::shared(), broker::own_prefix("left-out-replay"));
     let on = Topics { address: address.clone(), prefix: prefix.clone() };
     let bridge = Bridge::start(settings(&address, &prefix));
-    deliver(&bridge, LEADS, PUSH);
+    deliver(&bridge, LEADS, &PUSH.replace(", 17", ""));
     let arguments = ["replay", "segments", "leads", "--type", "openemail", "--dry-run"];
     let text = out(&bridge.tool(&arguments));
     assert_eq!(text, "0 events would be sent\n1 event left out by sources.leads.exclude.types\n");

@@ -17,7 +17,6 @@ use super::Now;
 use crate::{
     deliver::{in_force::InForce, select::LeftOut},
     event::Event,
-    observe::metrics::settled,
     source::SourceName,
     spool::position::Position,
 };
@@ -88,7 +87,7 @@ impl LeftOuts {
             activity_type_id = event.activity_type_id,
             munchkin_id,
             key = %format_args!("sources.{source}.{}", why.key()),
-            "events are left out: this key says so, and the fields describe the last of them",
+            "events are left out; the fields describe the last one",
         );
     }
 }
@@ -97,11 +96,6 @@ impl LeftOuts {
 fn shown(id: &str) -> String {
     let legal = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '?' };
     id.chars().take(24).map(legal).collect()
-}
-
-/// As it is remembered for the console.
-pub(super) fn remember(settled: &settled::OfSource, position: Position, why: LeftOut) {
-    settled.left_out((position.sequence, position.index), why.key());
 }
 
 #[cfg(test)]

@@ -7,12 +7,7 @@ use std::sync::Arc;
 
 use prometheus::IntCounterVec;
 
-use super::{
-    ForwardError, Now, Result,
-    latency::Latency,
-    left_out::{self, LeftOuts},
-    refusal::Refusal,
-};
+use super::{ForwardError, Now, Result, latency::Latency, left_out::LeftOuts, refusal::Refusal};
 use crate::{
     deliver::{
         dead_letter::Quarantined,
@@ -165,7 +160,7 @@ impl Source {
     /// The main lane has come to an event that is not taken.
     pub fn left_out(&mut self, event: &Event<'_>, position: Position, why: LeftOut, now: Now) {
         if self.left_out.note(self.spool.source(), event, position, why, now) {
-            left_out::remember(&self.settled, position, why);
+            self.settled.left_out((position.sequence, position.index), why.key());
             self.claims.left_out();
         }
     }
