@@ -285,7 +285,7 @@ fn what_no_source_takes_is_not_listed_and_instances_that_are_named_have_topics_o
     let instances = config_of(&[
         ("SOURCES__LEADS__MUNCHKIN_IDS", "111-AAA-222,333-BBB-444"),
         ("TOPICS__NAME", "{munchkin_id}.{type}"),
-        ("SOURCES__IO__EXCLUDE__STREAMS", "lead-activity,observability,notification"),
+        ("SOURCES__IO__INCLUDE__STREAMS", "other"),
     ]);
     assert_eq!(listed(&instances), ["111-AAA-222.clicklink", "333-BBB-444.clicklink"]);
 }
