@@ -6,6 +6,7 @@ pub mod decode;
 pub mod deduplicate;
 pub mod encode;
 pub mod forward;
+pub mod lead_state;
 pub mod quarantine;
 pub mod registry;
 pub mod route;

@@ -287,6 +287,7 @@ mod tests {
             headers: Vec::new(),
             value: Pieces::from(value),
             original: value,
+            lead_state: None,
         }
     }
 
