@@ -147,6 +147,7 @@ fn topics_are_set_by_the_environment() {
             limit: 9,
             dead_letter: "dead".into(),
             checkpoints: "far".into(),
+            lead_state: Some("states".into()),
         }
     );
 }

@@ -35,6 +35,7 @@ mod exactly_once;
 mod full_spool;
 mod held_topic;
 mod large_cluster;
+mod lead_states;
 mod no_kafka;
 mod once_tools;
 mod outage;

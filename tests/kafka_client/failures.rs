@@ -21,7 +21,7 @@ fn fails_with(fault: Fault) -> Failure {
     let Outcome::Failed(failure) = rig.outcomes.remove(&0).unwrap() else { panic!("delivered") };
     // One record's failure is not the next one's, once the library has asked about the topic again.
     let record =
-        Record { topic: TOPIC, key: Some(b"key"), value: b"value", headers: &[], timestamp: None };
+        Record { topic: TOPIC, key: Some(b"key"), value: Some(b"value"), headers: &[], timestamp: None };
     let failed = std::time::Instant::now();
     until("the topic", || rig.producer.send(&record, 1).is_ok());
     eprintln!("{fault:?}: sent again after {:?}", failed.elapsed());

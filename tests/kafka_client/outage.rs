@@ -111,7 +111,7 @@ fn without_a_cluster_everything_is_pending_and_nothing_blocks() {
     let record = millrace::record::Record {
         topic: TOPIC,
         key: Some(b"k"),
-        value: b"v",
+        value: Some(b"v"),
         headers: &[],
         timestamp: None,
     };

@@ -39,7 +39,7 @@ fn an_empty_value_is_empty_and_not_null() {
     let mut rig = Rig::new();
     rig.ready(TOPIC);
     let record =
-        Record { topic: TOPIC, key: Some(b"key"), value: b"", headers: &[], timestamp: None };
+        Record { topic: TOPIC, key: Some(b"key"), value: Some(b""), headers: &[], timestamp: None };
     rig.producer.send(&record, 0).unwrap();
     let never_allocated = Vec::new();
     rig.producer.send(&Record { value: &never_allocated, ..record }, 1).unwrap();

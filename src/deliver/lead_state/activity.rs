@@ -63,9 +63,9 @@ impl Activity {
         let (mut field, mut losing) = (None, Vec::new());
         match kind {
             Kind::Created | Kind::Deleted => {}
-            Kind::Changed => field = Some(with_found(event, Found::change)?),
+            Kind::Changed => field = Some(with_found(event, |found| found.change())?),
             Kind::Merged => {
-                losing = with_found(event, Found::losing)?;
+                losing = with_found(event, |found| found.losing())?;
                 losing.retain(|id| *id != lead);
                 if losing.is_empty() {
                     return Err(NO_MERGE_IDS);

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 
 use super::Known;
 use crate::{
-    deliver::decode::{self, Catalog, Rules},
+    deliver::{
+        decode::{self, Catalog, Rules},
+        lead_state,
+    },
     observe::{
         api::{self, Problem},
         metrics::settled::{End, Event},
@@ -63,6 +66,10 @@ pub(super) fn delivery(
     let mut decoded = Vec::new();
     let result =
         decode::decode(config.kind, &rules, &delivery.body, &delivery.headers, &mut decoded);
+    let lead_states = known.config.topics.lead_state.as_deref();
+    if lead_states.is_some() && result.is_ok() {
+        lead_state::append(&mut decoded, &mut Vec::new());
+    }
     let is_final = !known.config.kafka.delivery.is_exactly_once();
     let mut topic = String::new();
     let mut events = Vec::new();
@@ -82,7 +89,10 @@ pub(super) fn delivery(
                 json["stream"] = it.stream.as_str().into();
                 json["id"] = it.attributes.id.as_deref().into();
                 if json["topic"].is_null() {
-                    json["topic"] = known.router.topic(&name, it, &mut topic).into();
+                    json["topic"] = match lead_states.filter(|_| it.lead_state.is_some()) {
+                        Some(of_states) => of_states.into(),
+                        None => known.router.topic(&name, it, &mut topic).into(),
+                    };
                 }
             }
             Err(refused) => {
