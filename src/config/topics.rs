@@ -125,7 +125,8 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         mistakes.at(&Key::new("topics.checkpoints"), problem, remedy);
     }
     if let Some(lead_state) = &topics.lead_state {
-        let mut wrong = |problem: &str| mistakes.at(&Key::new("topics.lead_state"), problem, remedy);
+        let mut wrong =
+            |problem: &str| mistakes.at(&Key::new("topics.lead_state"), problem, remedy);
         let others = [&topics.dead_letter, &topics.checkpoints, &config.admin.test_topic];
         let sources = config.sources.iter().map(|source| &source.name);
         if others.contains(&lead_state) {

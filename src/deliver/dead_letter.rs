@@ -108,7 +108,13 @@ impl DeadLetter<'_> {
                 json.as_bytes()
             }
         };
-        send(&Record { topic, key: self.key, value: Some(value), headers: &headers, timestamp: None })
+        send(&Record {
+            topic,
+            key: self.key,
+            value: Some(value),
+            headers: &headers,
+            timestamp: None,
+        })
     }
 }
 

@@ -182,7 +182,9 @@ fn may_be<'s>(
     match part {
         Part::Literal(literal) => begins(literal),
         Part::Stream => Stream::ALL.iter().any(|stream| begins(stream.as_str())),
-        Part::Type => made_of(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'),
+        Part::Type => {
+            made_of(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        }
         Part::Source => sources.clone().any(|source| begins(source.as_str())),
         Part::MunchkinId => made_of(|byte| is_legal(char::from(byte))),
         Part::ActivityTypeId => {

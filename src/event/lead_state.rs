@@ -33,9 +33,13 @@ pub enum LeadChange {
     /// Each part has the new value of one attribute.
     Changed,
     /// It took over these leads.
-    Merged { losing: Vec<String> },
+    Merged {
+        losing: Vec<String>,
+    },
     /// It went into another lead: a tombstone that points to it.
-    MergedInto { surviving: String },
+    MergedInto {
+        surviving: String,
+    },
     /// A tombstone.
     Deleted,
 }

@@ -266,8 +266,7 @@ impl Sink for Producer {
             state.pending.sent_to(slot, target);
             (slot, state.queues.chosen(target, record.key))
         };
-        let mut message =
-            BaseRecord::with_opaque_to(record.topic, slot).headers(headers(record));
+        let mut message = BaseRecord::with_opaque_to(record.topic, slot).headers(headers(record));
         // An empty value is not null: an empty slice still has an address, so librdkafka sees an empty value.
         message.payload = record.value;
         message.key = record.key;

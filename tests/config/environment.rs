@@ -131,6 +131,7 @@ fn topics_are_set_by_the_environment() {
         ("MILLRACE_TOPICS__LIMIT", "9"),
         ("MILLRACE_TOPICS__DEAD_LETTER", "dead"),
         ("MILLRACE_TOPICS__CHECKPOINTS", "far"),
+        ("MILLRACE_TOPICS__LEAD_STATE", "states"),
     ]);
     let settings = [("retention.ms", "1000"), ("min.insync.replicas", "2")];
     assert_eq!(

@@ -28,12 +28,20 @@ fn activity(id: &str, type_id: u32, lead: u32, rest: &str) -> String {
 }
 
 fn change(id: &str, lead: u32, name: &str, value: &str) -> String {
-    let attributes = format!(r#"[{{"name":"New Value","value":{value}}},{{"name":"Old Value","value":"secret"}}]"#);
-    activity(id, 13, lead, &format!(r#","primaryAttributeValue":"{name}","attributes":{attributes}"#))
+    let attributes = format!(
+        r#"[{{"name":"New Value","value":{value}}},{{"name":"Old Value","value":"secret"}}]"#
+    );
+    activity(
+        id,
+        13,
+        lead,
+        &format!(r#","primaryAttributeValue":"{name}","attributes":{attributes}"#),
+    )
 }
 
 fn push(activities: &[String]) -> Vec<u8> {
-    format!(r#"{{"munchkinId":"999-XYZ-000","activities":[{}]}}"#, activities.join(",")).into_bytes()
+    format!(r#"{{"munchkinId":"999-XYZ-000","activities":[{}]}}"#, activities.join(","))
+        .into_bytes()
 }
 
 /// `key state [value]` of each record of one key.
@@ -84,7 +92,8 @@ fn what_a_lead_lives_through_is_on_its_own_topic_and_no_event_has_a_null_value()
     ]);
     let merge = r#","attributes":[{"name":"Merge IDs","value":"[2]"}]"#;
     let second = push(&[change("b1", 2, "Country", "null"), activity("m1", 32, 1, merge)]);
-    let third = push(&[activity("d1", 37, 1, ""), activity("d2", 37, 1, "").replace("\"leadId\":1,", "")]);
+    let third =
+        push(&[activity("d1", 37, 1, ""), activity("d2", 37, 1, "").replace("\"leadId\":1,", "")]);
     // The second one comes once more: no state is sent again.
     for body in [&first, &second, &second, &third] {
         assert_eq!(client.deliver(LEADS, TOKEN, body).unwrap().status, 200);
@@ -102,7 +111,10 @@ fn what_a_lead_lives_through_is_on_its_own_topic_and_no_event_has_a_null_value()
             "deleted null",
         ]
     );
-    assert_eq!(of_lead(&records, 2), ["created c2 null", r#"changed b1 {"Country":null}"#, "merged-into null"]);
+    assert_eq!(
+        of_lead(&records, 2),
+        ["created c2 null", r#"changed b1 {"Country":null}"#, "merged-into null"]
+    );
     assert_eq!(records.len(), 7);
     let pointers = records.iter().filter(|it| it.value.is_none() && it.key_text().ends_with(":2"));
     let pointers: Vec<_> = pointers.map(|it| it.header("millrace-merged-into")).collect();

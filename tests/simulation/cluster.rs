@@ -491,7 +491,11 @@ impl Sink for Producer {
             headers,
         };
         assert!(record.value.is_some() || stored.is_tombstone(), "a null value of an event");
-        assert!(!stored.is_tombstone() || record.topic == STATES, "a tombstone on {}", record.topic);
+        assert!(
+            !stored.is_tombstone() || record.topic == STATES,
+            "a tombstone on {}",
+            record.topic
+        );
         cluster.trace.sent(record.topic, &stored);
         if !cluster.may_repeat {
             self.sent.send(token, record.topic, &stored);

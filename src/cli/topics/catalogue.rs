@@ -304,8 +304,7 @@ pub(super) fn lead_states(config: &Config) -> Vec<Written> {
     let rules = Rules::default();
     let mut items = Vec::new();
     let body = ACTIVITIES.as_bytes();
-    let decoded =
-        decode::decode(SourceKind::MarketoLeadActivity, &rules, body, &[], &mut items);
+    let decoded = decode::decode(SourceKind::MarketoLeadActivity, &rules, body, &[], &mut items);
     debug_assert!(decoded.is_ok(), "{decoded:?}");
     lead_state::append(&mut items, &mut Vec::new());
     let mut encoder = Encoder::new(config.topics.mode);

@@ -100,10 +100,13 @@ pub(super) fn lead_state_headers() -> Value {
     let mut properties = Map::from_iter([
         ("ce_specversion".to_owned(), json!({"const": "1.0"})),
         ("ce_source".to_owned(), json!({"const": LEAD_STATE_SOURCE})),
-        ("ce_type".to_owned(), json!({"enum": [
-            "millrace.lead-state.created", "millrace.lead-state.changed", "millrace.lead-state.merged",
-            "millrace.lead-state.merged-into", "millrace.lead-state.deleted",
-        ]})),
+        (
+            "ce_type".to_owned(),
+            json!({"enum": [
+                "millrace.lead-state.created", "millrace.lead-state.changed", "millrace.lead-state.merged",
+                "millrace.lead-state.merged-into", "millrace.lead-state.deleted",
+            ]}),
+        ),
     ]);
     for (name, what) in [
         ("content-type", "application/json; a tombstone has none"),

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use prometheus::IntCounterVec;
 
-use super::{ForwardError, Now, Result, latency::Latency, lead_states::LeadStates, refusal::Refusal};
+use super::{
+    ForwardError, Now, Result, latency::Latency, lead_states::LeadStates, refusal::Refusal,
+};
 use crate::{
     deliver::{
         dead_letter::Quarantined,

@@ -67,10 +67,7 @@ pub(super) enum Carries {
     /// An event of this stream; or a lead's state, which counts as none.
     Event(Option<Stream>),
     /// A dead letter, with the reason that metrics count; or only a pointer to quarantine.
-    DeadLetter {
-        reason: &'static str,
-        pointer: bool,
-    },
+    DeadLetter { reason: &'static str, pointer: bool },
 }
 
 impl Carries {

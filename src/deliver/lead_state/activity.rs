@@ -117,20 +117,18 @@ impl<'t> Found<'t> {
     fn in_text(text: &'t str) -> Option<Self> {
         let mut found = Self::default();
         let mut cursor = Cursor::new(text);
-        let read = cursor.object(|cursor, name| {
-            match name.text().as_deref() {
-                Some("attributes") if cursor.peek() == Some(b'[') => {
-                    found.is_ambiguous |= found.has_attributes;
-                    found.has_attributes = true;
-                    cursor.array(|cursor| found.attribute(cursor))
-                }
-                Some("primaryAttributeValue") => {
-                    let value = cursor.skip()?;
-                    found.is_ambiguous |= found.primary.replace(value).is_some();
-                    Ok(())
-                }
-                _ => cursor.skip().map(drop),
+        let read = cursor.object(|cursor, name| match name.text().as_deref() {
+            Some("attributes") if cursor.peek() == Some(b'[') => {
+                found.is_ambiguous |= found.has_attributes;
+                found.has_attributes = true;
+                cursor.array(|cursor| found.attribute(cursor))
             }
+            Some("primaryAttributeValue") => {
+                let value = cursor.skip()?;
+                found.is_ambiguous |= found.primary.replace(value).is_some();
+                Ok(())
+            }
+            _ => cursor.skip().map(drop),
         });
         read.is_ok().then_some(found)
     }
@@ -193,7 +191,8 @@ impl<'t> Found<'t> {
             false => spelled.to_owned(),
         };
         let ids = ids.trim();
-        let inner = ids.strip_prefix('[').and_then(|ids| ids.strip_suffix(']')).unwrap_or(ids).trim();
+        let inner =
+            ids.strip_prefix('[').and_then(|ids| ids.strip_suffix(']')).unwrap_or(ids).trim();
         if inner.is_empty() {
             return Err(NO_MERGE_IDS);
         }

@@ -41,8 +41,14 @@ fn activity(id: &str, type_id: u32, lead: u32, rest: &str) -> String {
 }
 
 fn change(id: &str, lead: u32, name: &str, value: &str) -> String {
-    let attributes = format!(r#"[{{"name":"Old Value","value":"x"}},{{"name":"New Value","value":{value}}}]"#);
-    activity(id, 13, lead, &format!(r#","primaryAttributeValue":"{name}","attributes":{attributes}"#))
+    let attributes =
+        format!(r#"[{{"name":"Old Value","value":"x"}},{{"name":"New Value","value":{value}}}]"#);
+    activity(
+        id,
+        13,
+        lead,
+        &format!(r#","primaryAttributeValue":"{name}","attributes":{attributes}"#),
+    )
 }
 
 fn merge(id: &str, lead: u32, ids: &str) -> String {
@@ -78,7 +84,8 @@ fn changes_of_a_lead_are_one_record_and_nothing_of_another_state_comes_before_it
 #[test]
 fn a_merge_is_a_tombstone_of_each_losing_lead_and_a_record_of_the_other() {
     for ids in [r#""[7,8]""#, r#""7, 8""#, "[7,8]", r#"["7","8"]"#, r#""[7,1,8,7]""#] {
-        let (shown, _) = states(&[&change("a", 7, "x", "1"), &merge("b", 1, ids), &change("c", 7, "x", "2")]);
+        let (shown, _) =
+            states(&[&change("a", 7, "x", "1"), &merge("b", 1, ids), &change("c", 7, "x", "2")]);
         assert_eq!(
             shown,
             [
@@ -96,10 +103,14 @@ fn a_merge_is_a_tombstone_of_each_losing_lead_and_a_record_of_the_other() {
 #[test]
 fn what_cannot_be_read_makes_no_state_and_says_why() {
     let without_lead = r#"{"marketoGUID":"a","activityTypeId":37}"#;
-    let twice = r#","attributes":[{"name":"Merge IDs","value":"1"},{"name":"merge ids","value":"2"}]"#;
+    let twice =
+        r#","attributes":[{"name":"Merge IDs","value":"1"},{"name":"merge ids","value":"2"}]"#;
     let unnamed = r#","attributes":[{"name":"New Value","value":1}]"#;
     let empty = r#","primaryAttributeValue":"x","attributes":[]"#;
-    let many = format!("\"{}\"", (2..=MAX_MERGED + 2).map(|id| id.to_string()).collect::<Vec<_>>().join(","));
+    let many = format!(
+        "\"{}\"",
+        (2..=MAX_MERGED + 2).map(|id| id.to_string()).collect::<Vec<_>>().join(",")
+    );
     for (activity, reason) in [
         (without_lead.to_owned(), "no-lead"),
         (activity("a", 13, 1, ""), "no-attributes"),

@@ -88,7 +88,9 @@ impl History {
                 });
             };
             for id in ids {
-                let Some(Life { lead, type_id, losing }) = &self.sender.sent[id].life else { continue };
+                let Some(Life { lead, type_id, losing }) = &self.sender.sent[id].life else {
+                    continue;
+                };
                 match type_id {
                     12 => push(&mut all, *lead, "created", id),
                     37 => push(&mut all, *lead, "deleted", id),
@@ -118,7 +120,8 @@ impl History {
         let expected = self.expected();
         let records: Vec<Stored> = self.cluster.borrow().records(STATES).cloned().collect();
         for record in &records {
-            let word = record.header("ce_type").and_then(|of| of.strip_prefix("millrace.lead-state."));
+            let word =
+                record.header("ce_type").and_then(|of| of.strip_prefix("millrace.lead-state."));
             let word = word.expect("a type of a state");
             let is_null = record.value.is_empty();
             assert_eq!(is_null, matches!(word, "merged-into" | "deleted"), "{record:?}");
@@ -130,11 +133,18 @@ impl History {
         }
         if drained {
             let word = |record: &Stored| record.header("ce_type").unwrap_or_default().to_owned();
-            let many = |record: &Stored| record.value.windows(6).filter(|it| *it == b"event-").count() > 2;
+            let many =
+                |record: &Stored| record.value.windows(6).filter(|it| *it == b"event-").count() > 2;
             for (what, times) in [
                 ("state of a lead", records.len()),
-                ("tombstone of a deleted lead", records.iter().filter(|it| word(it).ends_with("deleted")).count()),
-                ("tombstone of a merged lead", records.iter().filter(|it| word(it).ends_with("merged-into")).count()),
+                (
+                    "tombstone of a deleted lead",
+                    records.iter().filter(|it| word(it).ends_with("deleted")).count(),
+                ),
+                (
+                    "tombstone of a merged lead",
+                    records.iter().filter(|it| word(it).ends_with("merged-into")).count(),
+                ),
                 ("changes in one state", records.iter().filter(|it| many(it)).count()),
             ] {
                 *self.counters.entry(what).or_default() += times as u64;
@@ -175,7 +185,8 @@ impl History {
         if !drained {
             return;
         }
-        for state in expected.iter().filter(|it| it.parts.iter().all(|id| self.books.is_whole(id))) {
+        for state in expected.iter().filter(|it| it.parts.iter().all(|id| self.books.is_whole(id)))
+        {
             assert!(seen.contains(&state.ce_id()), "{state:?} is nowhere");
         }
         // What was acknowledged is all there, and nothing came out of turn: so the last is the last.
@@ -185,7 +196,12 @@ impl History {
     }
 
     /// Senders that repeat: of an event that came more than once one state alone is made.
-    fn check_states_that_may_repeat(&self, expected: &[Expected], records: &[Stored], drained: bool) {
+    fn check_states_that_may_repeat(
+        &self,
+        expected: &[Expected],
+        records: &[Stored],
+        drained: bool,
+    ) {
         let mut made: BTreeMap<(String, u8), Vec<&Expected>> = BTreeMap::new();
         for state in expected {
             for part in &state.parts {
