@@ -145,11 +145,11 @@ impl Source {
         events: &mut Vec<Decoded<'a>>,
     ) -> Result<(), Undecodable> {
         let delivery = &stored.delivery;
-        decode(self.kind, rules, &delivery.body, &delivery.headers, events)?;
+        let verdict = decode(self.kind, rules, &delivery.body, &delivery.headers, events);
         if let Some(states) = &mut self.lead_states {
-            states.append(events);
+            states.append(events); // of a body without events there are none
         }
-        Ok(())
+        verdict
     }
 
     /// The delivery that was decoded last is finished.
