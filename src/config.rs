@@ -203,6 +203,6 @@ pub fn load_on<K: Into<OsString>, V: Into<OsString>>(
     mistakes.locate(|key| written.place(key.segments()));
     match mistakes.is_empty() {
         true => Ok(Loaded { config: Config { traces, pushed_metrics, ..config }, entries }),
-        false => Err(mistakes),
+        false => Err(mistakes.of_log(config.log.format)),
     }
 }

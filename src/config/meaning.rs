@@ -28,7 +28,7 @@ pub(super) fn read(
     let oauth = oauth::read(reading, &mut root);
     let sources = sources::read(reading, &mut root);
     let shutdown = shutdown::read(reading, &mut root);
-    let log = log::read(reading, &mut root).unwrap_or_default();
+    let log = log::read(reading, &mut root);
     reading.end(root);
     reading.report_unknown();
     // Read from variables of their own (`config.rs`).

@@ -14,7 +14,10 @@ use parking_lot::Mutex;
 use prometheus::IntCounterVec;
 use serde::Deserialize;
 
-use crate::observe::metrics::{Metrics, SourceMetrics};
+use crate::{
+    observe::metrics::{Metrics, SourceMetrics},
+    runtime::readable,
+};
 
 /// More brokers than this are not shown: a source's producer speaks to those that lead its partitions.
 const BROKERS: usize = 256;
@@ -138,7 +141,11 @@ impl Watch {
         let longest = statistics.brokers.values().map(|broker| broker.throttle.max).max();
         let longest = longest.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
         let Some(longest) = longest.map(Duration::from_millis) else { return };
-        tracing::debug!(source = self.source, ?longest, "a broker throttles the client");
+        let length = readable::length(longest);
+        tracing::debug!(
+            source = self.source,
+            "a broker throttles the client, for {length} at a time"
+        );
         let until = Instant::now() + longest.min(THROTTLE);
         let mut throttled_until = self.throttled_until.lock();
         *throttled_until = (*throttled_until).max(Some(until));
