@@ -7,6 +7,7 @@ pub mod deduplicate;
 pub mod encode;
 pub mod forward;
 pub mod in_force;
+pub mod lead_state;
 pub mod quarantine;
 pub mod registry;
 pub mod route;

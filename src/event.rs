@@ -1,8 +1,12 @@
 //! An event: one activity or CloudEvent inside a delivery, as ranges of the delivery's body.
 
+mod lead_state;
+
 use std::{borrow::Cow, fmt, ops::Deref};
 
 use smol_str::{SmolStr, SmolStrBuilder};
+
+pub use lead_state::{LEAD_STATE_SOURCE, LeadChange, LeadState, MERGED_INTO_HEADER, Part};
 
 /// The four products of Data Streams, and whatever else Adobe may send one day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -302,6 +306,15 @@ pub struct Event<'a> {
     pub value: Pieces<'a>,
     /// The event's own bytes, as they stand in the body.
     pub original: &'a [u8],
+    /// It is no event of the sender's, but the state of a lead, made of such.
+    pub lead_state: Option<Box<LeadState<'a>>>,
+}
+
+impl Event<'_> {
+    /// The stream whose events it counts as; none of a lead's state, whose event counts already.
+    pub fn counts_as(&self) -> Option<Stream> {
+        self.lead_state.is_none().then_some(self.stream)
+    }
 }
 
 /// One element of a delivery that cannot become an event. The others of the delivery go on.

@@ -37,13 +37,14 @@ mod watch;
 
 pub use ensure::{Difference, Ensured, ensure_topics};
 pub use inspect::{
-    InspectError, Report, TopicInfo, existing_topics, inspect, may_have_transactions,
+    InspectError, Report, TopicInfo, existing_topics, inspect, is_not_compacted,
+    may_have_transactions,
 };
 pub use mock::{Fault, MockCluster, MockError};
 pub use producer::Producer;
 pub use properties::{is_secured, validate as validate_properties};
 pub use reader::{ReadError, ReadRecord, Reader, Select};
-pub use topics::{Made, TopicMaker, Topics, of_checkpoints};
+pub use topics::{Made, TopicMaker, Topics, of_checkpoints, of_lead_states};
 pub use transactions::Identity;
 pub use watch::Watch;
 

@@ -34,6 +34,8 @@ fn probe(config: &Config) -> Result<String, String> {
     if exactly_once && !names.contains(&config.topics.checkpoints) {
         names.push(config.topics.checkpoints.clone());
     }
+    let lead_state = config.topics.lead_state.as_ref();
+    names.extend(lead_state.filter(|topic| !names.contains(topic)).cloned());
     let report = kafka::inspect(&config.kafka, &config.topics, &names, PROBE)
         .map_err(|error| error.to_string())?;
 
@@ -59,6 +61,19 @@ fn probe(config: &Config) -> Result<String, String> {
             TopicInfo::Missing => writeln!(text, "topic {topic} will be created when needed"),
             TopicInfo::Trouble(trouble) => writeln!(text, "{trouble}"),
         };
+    }
+    let exists = |name: &&String| {
+        let found = report.topics.iter().find(|(topic, _)| topic == *name);
+        matches!(found, Some((_, TopicInfo::Exists { .. })))
+    };
+    if let Some(topic) = lead_state.filter(exists)
+        && let Some(policy) = kafka::is_not_compacted(&config.kafka, topic, PROBE)
+    {
+        let _ = writeln!(
+            text,
+            "warning: topic {topic} (topics.lead_state) has cleanup.policy={policy}: states of leads are kept by \
+             time or size and not by lead, and those of deleted leads stay until then; set cleanup.policy=compact"
+        );
     }
     let mut fine = report.topics.iter().all(|(_, topic)| topic.is_fine());
     if exactly_once {

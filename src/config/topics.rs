@@ -48,6 +48,8 @@ pub struct Topics {
     pub dead_letter_headers: Vec<Convention>,
     /// The topic of checkpoints, for exactly-once delivery.
     pub checkpoints: String,
+    /// The topic of lead states, if they are wanted.
+    pub lead_state: Option<String>,
 }
 
 impl Default for Topics {
@@ -65,6 +67,7 @@ impl Default for Topics {
             dead_letter: "marketo.dead-letter".into(),
             dead_letter_headers: Vec::new(),
             checkpoints: "marketo.checkpoints".into(),
+            lead_state: None,
         }
     }
 }
@@ -103,6 +106,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Topics {
     reading.set(s, "dead_letter", &TOPIC, &mut topics.dead_letter);
     conventions(reading, s, &mut topics.dead_letter_headers);
     reading.set(s, "checkpoints", &TOPIC, &mut topics.checkpoints);
+    topics.lead_state = reading.optional(s, "lead_state", &TOPIC).flatten();
     let mut map = reading.section(s, "config");
     reading.end(section);
     for name in map.names() {
@@ -152,5 +156,22 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         let problem =
             "is the topic of something else too, and nothing but checkpoints may be there";
         mistakes.at(&Key::new("topics.checkpoints"), problem, remedy);
+    }
+    if let Some(lead_state) = &topics.lead_state {
+        let mut wrong =
+            |problem: &str| mistakes.at(&Key::new("topics.lead_state"), problem, remedy);
+        let others = [&topics.dead_letter, &topics.checkpoints, &config.admin.test_topic];
+        let sources = config.sources.iter().map(|source| &source.name);
+        if others.contains(&lead_state) {
+            wrong(
+                "is topics.dead_letter, topics.checkpoints or admin.test_topic, and a compacted topic \
+                 deletes what is there by key",
+            );
+        } else if Router::new(&topics.name).is_ok_and(|it| it.may_name(lead_state, sources)) {
+            wrong(
+                "is a topic that events may go to by topics.name: where it is compacted, a lead's state \
+                 would delete them",
+            );
+        }
     }
 }

@@ -14,8 +14,12 @@ use crate::{
     spool::position::Position,
 };
 
+/// The reason of a lead's state. Its original is the last of the activities that it is made of, which has a record of
+/// its own on its own topic: a replay must not send that again.
+pub const LEAD_STATE: &str = "lead-state";
+
 /// Every [`DeadLetter::reason`]: those of decoding, then those of the forwarder.
-pub const REASONS: [&str; 24] = [
+pub const REASONS: [&str; 25] = [
     "content-coding",
     "empty-body",
     "not-utf8",
@@ -40,6 +44,7 @@ pub const REASONS: [&str; 24] = [
     "too-large",
     "topic-limit",
     "refused",
+    LEAD_STATE,
 ];
 
 /// Whose names dead letters may use beside ours, for programs that know those. Only what is true is said: an event that
@@ -155,7 +160,13 @@ impl<'a> DeadLetter<'a> {
                 json.as_bytes()
             }
         };
-        send(&Record { topic, key: self.key, value, headers: &headers, timestamp: None })
+        send(&Record {
+            topic,
+            key: self.key,
+            value: Some(value),
+            headers: &headers,
+            timestamp: None,
+        })
     }
 }
 
@@ -207,7 +218,7 @@ mod tests {
         letter(&source).with_record("dead", &[("traceparent", "00-1-2-01")], None, |record| {
             assert_eq!(
                 (record.topic, record.key, record.value),
-                ("dead", Some(&b"999-XYZ-000:1"[..]), &b"{broken"[..])
+                ("dead", Some(&b"999-XYZ-000:1"[..]), Some(&b"{broken"[..]))
             );
             let headers: Vec<_> = record
                 .headers
@@ -261,7 +272,7 @@ mod tests {
         let source = SourceName::new("leads").unwrap();
         let quarantined = Quarantined { path: "/q/3.4".into(), length: 7, sha256: "ab".into() };
         letter(&source).with_record("dead", &[], Some(&quarantined), |record| {
-            let value: serde_json::Value = serde_json::from_slice(record.value).unwrap();
+            let value: serde_json::Value = serde_json::from_slice(record.value.unwrap()).unwrap();
             let expected = serde_json::json!({
                 "quarantine_path": "/q/3.4", "position": "3.4", "length": 7, "sha256": "ab",
             });

@@ -3,12 +3,14 @@
 //!
 //! An event without an id gets `<spool>:<sequence>:<index>`, the same on every replay. The key is the
 //! event's in both modes. Behind an event's own headers come those of its delivery's trace, if
-//! it has one. The value is never null: on a compacted topic that would delete.
+//! it has one. The value of an event is never null: on a compacted topic that would delete. The state of a lead
+//! ([`lead_state`]) has a form of its own, and no value where the lead is gone.
 
 mod binary;
 pub mod choice;
 pub mod flat;
 mod headers;
+mod lead_state;
 mod media_type;
 mod structured;
 mod trace;
@@ -26,7 +28,7 @@ use self::{
 };
 use crate::{
     deliver::schema::{Format, ID_HEADER, IdPlace, Spelled},
-    event::{Attributes, Coding, Event, Pieces},
+    event::{Attributes, Coding, Event, LeadState, Pieces},
     record::Record,
     spool::position::Position,
 };
@@ -128,6 +130,9 @@ impl Encoder {
         position: Position,
         event: &'b Event<'b>,
     ) -> Encoded<'b> {
+        if let Some(state) = event.lead_state.as_deref() {
+            return self.encode_lead_state(state, topic, spool, position, event);
+        }
         self.id.clear();
         if event.attributes.id.is_none() {
             let Position { sequence, index } = position;
@@ -180,7 +185,42 @@ impl Encoder {
             headers.add(name, value);
         }
         let timestamp = choice.timestamp.of(event.attributes.time.as_deref(), self.received);
-        Encoded { topic, key: event.key.as_deref().map(str::as_bytes), value, headers, timestamp }
+        let key = event.key.as_deref().map(str::as_bytes);
+        Encoded { topic, key, value: Some(value), headers, timestamp }
+    }
+
+    /// The record of a lead's state, which has one form in every mode.
+    fn encode_lead_state<'b>(
+        &'b mut self,
+        state: &LeadState<'_>,
+        topic: &'b str,
+        spool: Uuid,
+        position: Position,
+        event: &'b Event<'b>,
+    ) -> Encoded<'b> {
+        self.id.clear();
+        if event.attributes.id.is_none() {
+            let Position { sequence, index } = position;
+            write!(self.id, "{spool}:{sequence}:{index}").expect("a String takes any text");
+        }
+        let id = event.attributes.id.as_deref().unwrap_or(&self.id);
+        let value = match state.change.is_tombstone() {
+            true => None,
+            false => {
+                lead_state::value(spool, position.sequence, state, event, &mut self.value);
+                Some(self.value.as_slice())
+            }
+        };
+        self.names.clear();
+        self.content_type.clear();
+        let mut headers = binary::headers(id, &self.names, &self.content_type, event);
+        for (name, value) in self.trace.headers() {
+            headers.add(name, value);
+        }
+        let timestamp = self.choices.of(topic).timestamp;
+        let timestamp = timestamp.of(event.attributes.time.as_deref(), self.received);
+        let key = event.key.as_deref().map(str::as_bytes);
+        Encoded { topic, key, value, headers, timestamp }
     }
 }
 
@@ -208,7 +248,7 @@ impl With {
 pub struct Encoded<'b> {
     topic: &'b str,
     key: Option<&'b [u8]>,
-    value: &'b [u8],
+    value: Option<&'b [u8]>,
     headers: Headers<'b>,
     timestamp: Option<i64>,
 }
@@ -287,6 +327,7 @@ mod tests {
             headers: Vec::new(),
             value: Pieces::from(value),
             original: value,
+            lead_state: None,
         }
     }
 
@@ -368,17 +409,17 @@ mod tests {
         let mut encoder = Encoder::new(Mode::Binary);
         let mut event = event(Attributes::default(), b"one");
         let encoded = encoder.encode("topic", Uuid::nil(), POSITION, &event);
-        assert_eq!(encoded.record().value, b"one");
+        assert_eq!(encoded.record().value, Some(&b"one"[..]));
         assert_eq!((encoded.record().topic, encoded.record().key), ("topic", Some(&b"a key"[..])));
         event.value.push(b" and ");
         event.value.push(b"");
         event.value.push(b"two");
         let encoded = encoder.encode("topic", Uuid::nil(), POSITION, &event);
-        assert_eq!(encoded.record().value, b"one and two");
+        assert_eq!(encoded.record().value, Some(&b"one and two"[..]));
         event.value = Pieces::default();
         event.key = None;
         let encoded = encoder.encode("topic", Uuid::nil(), POSITION, &event);
-        assert_eq!((encoded.record().key, encoded.record().value), (None, &b""[..]));
+        assert_eq!((encoded.record().key, encoded.record().value), (None, Some(&b""[..])));
     }
 
     #[test]
@@ -426,7 +467,7 @@ mod tests {
             let record = encoded.record();
             assert_eq!((record.topic, record.key), ("topic", Some(&b"a key"[..])));
             assert_eq!(
-                record.value,
+                record.value.unwrap(),
                 concat!(
                     r#"{"specversion":"1.0","id":"00000000-0000-0000-0000-000000000000:42:7","#,
                     r#""source":"","type":"","millracemunchkinid":"999-XYZ-000","data":{}}"#

@@ -39,6 +39,7 @@ mod held;
 mod lane;
 mod lanes;
 mod latency;
+mod lead_states;
 mod left_out;
 mod link;
 mod out;
@@ -265,6 +266,11 @@ impl<S: Sink> Forwarder<S> {
     /// The same, whose values have schemas.
     pub fn with_schemas(self, schemas: Schemas) -> Self {
         Self { out: self.out.with_schemas(schemas), ..self }
+    }
+
+    /// The same, which sends the states of leads to this topic.
+    pub fn with_lead_states(self, topic: String) -> Self {
+        Self { source: self.source.with_lead_states(topic), ..self }
     }
 
     fn split(&mut self) -> (&mut Guarantee, Owners<'_, S>) {

@@ -248,6 +248,7 @@ mod tests {
             headers: Vec::new(),
             value: Pieces::default(),
             original: b"",
+            lead_state: None,
         }
     }
 

@@ -10,7 +10,10 @@ use std::fmt::Write;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::{event::Event, source::SourceName};
+use crate::{
+    event::{Event, Stream},
+    source::SourceName,
+};
 
 /// The longest name that Kafka accepts.
 pub const NAME_LIMIT: usize = 249;
@@ -139,11 +142,53 @@ impl Router {
         buffer
     }
 
+    /// Whether an event of one of `sources` may go to the topic `name`. It may be said of one too many, but of none too
+    /// few: of a name that was cut only its end is known.
+    pub fn may_name<'s>(
+        &self,
+        name: &str,
+        sources: impl Iterator<Item = &'s SourceName> + Clone,
+    ) -> bool {
+        let is_cut = name.len() == NAME_LIMIT && name.starts_with(self.literal_prefix());
+        // What a template makes of dots alone has other characters.
+        is_cut || may_be(&self.parts, name, sources)
+    }
+
     /// What every topic of this template begins with; empty when it begins with a placeholder.
     pub fn literal_prefix(&self) -> &str {
         match self.parts.first() {
             Some(Part::Literal(literal)) => literal,
             _ => "",
+        }
+    }
+}
+
+/// Whether `parts`, filled in, may spell `rest`.
+fn may_be<'s>(
+    parts: &[Part],
+    rest: &str,
+    sources: impl Iterator<Item = &'s SourceName> + Clone,
+) -> bool {
+    let Some((part, parts)) = parts.split_first() else { return rest.is_empty() };
+    let begins = |text: &str| {
+        let behind = rest.strip_prefix(text);
+        behind.is_some_and(|behind| may_be(parts, behind, sources.clone()))
+    };
+    // As many of the first characters as there may be; at least one, since what is empty is `none`.
+    let made_of = |is_part: fn(u8) -> bool| {
+        let length = rest.bytes().take_while(|byte| is_part(*byte)).count();
+        (1..=length).any(|end| may_be(parts, &rest[end..], sources.clone()))
+    };
+    match part {
+        Part::Literal(literal) => begins(literal),
+        Part::Stream => Stream::ALL.iter().any(|stream| begins(stream.as_str())),
+        Part::Type => {
+            made_of(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        }
+        Part::Source => sources.clone().any(|source| begins(source.as_str())),
+        Part::MunchkinId => made_of(|byte| is_legal(char::from(byte))),
+        Part::ActivityTypeId => {
+            begins("none") || made_of(|byte| byte.is_ascii_digit() || byte == b'-')
         }
     }
 }
@@ -181,7 +226,7 @@ fn shorten(name: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Attributes, Pieces, Stream};
+    use crate::event::{Attributes, Pieces};
 
     fn event<'a>(munchkin_id: &'a str, event_type: &'a str) -> Event<'a> {
         Event {
@@ -195,6 +240,7 @@ mod tests {
             headers: Vec::new(),
             value: Pieces::default(),
             original: b"",
+            lead_state: None,
         }
     }
 
@@ -281,6 +327,40 @@ mod tests {
         for name in ["", ".", "..", "a b", "ä", "{type}", &"a".repeat(NAME_LIMIT + 1)] {
             assert!(!is_topic_name(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_name_that_events_may_have_is_told_from_one_that_none_has() {
+        let sources = [SourceName::new("leads").unwrap()];
+        let may = |template: &str| {
+            Router::new(template).unwrap().may_name("marketo.lead-state", sources.iter())
+        };
+        for template in [
+            "marketo.lead-state",
+            "marketo.{type}",
+            "{munchkin_id}",
+            "marketo.{munchkin_id}",
+            "marketo.{munchkin_id}-{type}",
+            "{munchkin_id}.lead-state",
+        ] {
+            assert!(may(template), "{template}");
+        }
+        for template in [
+            "marketo.{stream}.{type}",
+            "marketo.{stream}",
+            "marketo.{source}",
+            "marketo.{activity_type_id}",
+            "marketo",
+            "marketo.lead-state.{type}",
+            "{munchkin_id}.{stream}",
+        ] {
+            assert!(!may(template), "{template}");
+        }
+        let of_a_source = Router::new("x.{source}-{type}").unwrap();
+        assert!(of_a_source.may_name("x.leads-a", sources.iter()));
+        assert!(!of_a_source.may_name("x.others-a", sources.iter()));
+        let long = "m".repeat(NAME_LIMIT);
+        assert!(Router::new("m{type}").unwrap().may_name(&long, sources.iter()));
     }
 
     #[test]

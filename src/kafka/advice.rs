@@ -19,6 +19,8 @@ pub(super) struct Advice {
     makes_topics: bool,
     /// The topic that is also read, with exactly-once delivery.
     checkpoints: Option<String>,
+    /// The topic that is made compacted.
+    lead_state: Option<String>,
 }
 
 impl Advice {
@@ -41,6 +43,7 @@ impl Advice {
             checkpoints: topics
                 .filter(|_| kafka.delivery.is_exactly_once())
                 .map(|topics| topics.checkpoints.clone()),
+            lead_state: topics.and_then(|topics| topics.lead_state.clone()),
         }
     }
 
@@ -53,7 +56,14 @@ impl Advice {
         if self.replication_factor > 0 {
             let _ = write!(line, " --replication-factor {}", self.replication_factor);
         }
+        let is_compacted = self.lead_state.as_deref() == Some(topic);
+        if is_compacted {
+            line.push_str(" --config 'cleanup.policy=compact'");
+        }
         for (name, value) in &self.settings {
+            if is_compacted && name == "cleanup.policy" {
+                continue;
+            }
             let _ = write!(line, " --config '{name}={value}'");
         }
         line

@@ -17,7 +17,7 @@ use super::{
         InspectError, Inspector, TopicInfo,
         settings::{NoSettings, Settings, settings},
     },
-    topics::{AdminMaker, Made, TopicMaker, of_checkpoints},
+    topics::{AdminMaker, Made, TopicMaker, of_checkpoints, of_lead_states},
 };
 
 /// What became of one topic.
@@ -195,12 +195,16 @@ fn compare(
     let (there, mut unseen): (Vec<_>, Vec<_>) =
         there.iter().cloned().partition(|name| found.contains_key(name));
     let settings = cluster.settings(&there);
-    let checkpoints = of_checkpoints(topics);
+    let (checkpoints, lead_states) = (of_checkpoints(topics), of_lead_states(topics));
     for name in there {
         let result = match (found.get(&name), settings.get(&name)) {
             (Some(TopicInfo::Trouble(trouble)), _) => Ensured::Refused(trouble.clone()),
             (Some(TopicInfo::Exists { partitions, replicas, .. }), Some(Ok(settings))) => {
-                let topics = if name == topics.checkpoints { &checkpoints } else { topics };
+                let topics = match name {
+                    _ if name == topics.checkpoints => &checkpoints,
+                    _ if topics.lead_state.as_ref() == Some(&name) => &lead_states,
+                    _ => topics,
+                };
                 let differences = differences(topics, *partitions, *replicas, settings);
                 if differences.is_empty() {
                     Ensured::AsWanted

@@ -219,6 +219,15 @@ pub fn inspect(
     Ok(report)
 }
 
+/// A setting of `topic` that keeps its records from being what they are for; nothing where that is not known.
+pub fn is_not_compacted(kafka: &config::Kafka, topic: &str, timeout: Duration) -> Option<String> {
+    let names = [topic.to_owned()];
+    let mut settings = settings::settings(kafka, &names, timeout);
+    let settings = settings.remove(topic)?.ok()?;
+    let policy = settings.get("cleanup.policy")?;
+    (!policy.split(',').any(|policy| policy.trim() == "compact")).then(|| policy.clone())
+}
+
 impl Report {
     fn trouble(&mut self, name: &str, text: String) {
         if let Some((_, topic)) = self.topics.iter_mut().find(|(topic, _)| topic == name) {

@@ -36,7 +36,8 @@ pub(super) struct Waiting {
     /// Where it stands in [`Pending`](super::pending::Pending).
     pub slot: usize,
     pub key: Option<Box<[u8]>>,
-    pub value: Box<[u8]>,
+    /// None of a tombstone.
+    pub value: Option<Box<[u8]>>,
     pub headers: OwnedHeaders,
     pub timestamp: Option<i64>,
 }

@@ -175,9 +175,9 @@ impl Producer {
                 })
             };
             let Some((target, topic, partition, mut record)) = next else { return };
-            let mut message = BaseRecord::with_opaque_to(&topic, record.slot)
-                .payload(&*record.value)
-                .headers(record.headers);
+            let mut message =
+                BaseRecord::with_opaque_to(&topic, record.slot).headers(record.headers);
+            message.payload = record.value.as_deref();
             message.key = record.key.as_deref();
             message.partition = partition;
             message.timestamp = record.timestamp;
@@ -230,7 +230,7 @@ fn headers(record: &Record<'_>) -> OwnedHeaders {
 }
 
 fn waiting(record: &Record<'_>, slot: usize) -> Waiting {
-    let (key, value) = (record.key.map(Into::into), record.value.into());
+    let (key, value) = (record.key.map(Into::into), record.value.map(Into::into));
     Waiting { slot, key, value, headers: headers(record), timestamp: record.timestamp }
 }
 
@@ -266,10 +266,9 @@ impl Sink for Producer {
             state.pending.sent_to(slot, target);
             (slot, state.queues.chosen(target, record.key))
         };
-        let mut message = BaseRecord::with_opaque_to(record.topic, slot)
-            // Never null: an empty slice still has an address, so librdkafka sees an empty value.
-            .payload(record.value)
-            .headers(headers(record));
+        let mut message = BaseRecord::with_opaque_to(record.topic, slot).headers(headers(record));
+        // An empty value is not null: an empty slice still has an address, so librdkafka sees an empty value.
+        message.payload = record.value;
         message.key = record.key;
         message.partition = partition;
         message.timestamp = record.timestamp;

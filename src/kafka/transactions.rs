@@ -243,7 +243,8 @@ impl Transactions {
                 return Commit::Failed(failure);
             }
             let slot = client.context().state().pending.insert(CHECKPOINT, 1, Instant::now());
-            let mut message = BaseRecord::with_opaque_to(record.topic, slot).payload(record.value);
+            let mut message = BaseRecord::with_opaque_to(record.topic, slot);
+            message.payload = record.value;
             message.key = record.key;
             if let Err((error, _)) = client.send(message) {
                 client.context().state().pending.remove(slot);

@@ -231,6 +231,9 @@ metrics! {
     /// left-out (not taken), or refused.
     journal_events[source, result]: IntCounter = JOURNAL_EVENTS;
 
+    /// Activities of a lead's life of which no state could be made, by reason (topics.lead_state).
+    lead_states_missing[source, reason]: IntCounter = "millrace_lead_states_missing_total";
+
     /// Constant 1, labelled with the kind of each source.
     source_info[source, kind]: IntGauge = "millrace_source_info";
 

@@ -18,6 +18,7 @@ use crate::{
         encode::choice::Choices,
         forward::{self, ForwardError, Forwarder, Parts, Schemas, Settings, Start, Transactions},
         in_force::InForceFile,
+        lead_state,
         quarantine::Quarantine,
         registry::Registry,
         route::Router,
@@ -68,6 +69,9 @@ impl RunningSource {
         metrics.announce_refusals(source.name.as_str(), reply::reasons(Scope::Source));
         metrics.announce_dead_letters(source.name.as_str(), dead_letter::REASONS);
         metrics.announce_left_out(source.name.as_str(), LeftOut::ALL.map(LeftOut::as_str));
+        if config.topics.lead_state.is_some() {
+            metrics.announce_missing_lead_states(source.name.as_str(), lead_state::REASONS);
+        }
         let directory = folder.source_directory(&source.name);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
         checkpoint.check_fence()?;
@@ -141,6 +145,7 @@ impl RunningSource {
         let running = RunningForwarder {
             settings,
             schemas,
+            lead_states: config.topics.lead_state.clone(),
             saved,
             stop: stop.clone(),
             problem,
@@ -216,6 +221,7 @@ fn catalog(source: &SourceConfig) -> Result<Catalog, StartError> {
 struct RunningForwarder {
     settings: Settings,
     schemas: Option<Schemas>,
+    lead_states: Option<String>,
     saved: Option<Checkpoint>,
     stop: Shutdown,
     problem: Arc<OnceLock<ForwardError>>,
@@ -252,7 +258,7 @@ impl RunningForwarder {
         end: u64,
         flush: Duration,
     ) -> Result<(), ForwardError> {
-        let Self { settings, schemas, saved, stop, traces, .. } = self;
+        let Self { settings, schemas, lead_states, saved, stop, traces, .. } = self;
         let spool = parts.spool.clone();
         let stopping = || stop.has_reached(Phase::Closing);
         while let Err(error) = parts.sink.renew(&stopping) {
@@ -270,6 +276,9 @@ impl RunningForwarder {
             Some(schemas) => forwarder.with_schemas(schemas),
             None => forwarder,
         };
+        if let Some(topic) = lead_states {
+            forwarder = forwarder.with_lead_states(topic);
+        }
         let deadline = OnceCell::new();
         forward::run(&mut forwarder, &spool, &|| {
             stopping().then(|| *deadline.get_or_init(|| Instant::now() + flush))

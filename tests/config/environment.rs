@@ -132,6 +132,7 @@ fn topics_are_set_by_the_environment() {
         ("MILLRACE_TOPICS__DEAD_LETTER", "dead"),
         ("MILLRACE_TOPICS__DEAD_LETTER_HEADERS", "connect"),
         ("MILLRACE_TOPICS__CHECKPOINTS", "far"),
+        ("MILLRACE_TOPICS__LEAD_STATE", "states"),
     ]);
     let settings = [("retention.ms", "1000"), ("min.insync.replicas", "2")];
     assert_eq!(
@@ -149,6 +150,7 @@ fn topics_are_set_by_the_environment() {
             dead_letter: "dead".into(),
             dead_letter_headers: vec![Convention::Connect],
             checkpoints: "far".into(),
+            lead_state: Some("states".into()),
         }
     );
 }

@@ -6,7 +6,7 @@ const EXACTLY_ONCE: (&str, &str) = ("MILLRACE_KAFKA__DELIVERY", "exactly-once");
 
 #[test]
 fn combinations_that_would_break_a_promise_are_refused() {
-    let cases: [(&[(&str, &str)], &str); 24] = [
+    let cases: [(&[(&str, &str)], &str); 26] = [
         (&[("MILLRACE_LISTEN__BODY_BUDGET", "64MB")], "listen.body_limit_inflated"),
         (
             &[
@@ -42,6 +42,8 @@ fn combinations_that_would_break_a_promise_are_refused() {
         (&[("MILLRACE_SOURCES__LEADS__SIZE_LIMIT", "11GiB")], "sources.leads.size_limit"),
         (&[("MILLRACE_SOURCES__LEADS__SIZE_LIMIT", "64MiB")], "sources.leads.size_limit"),
         (&[("MILLRACE_TOPICS__CHECKPOINTS", "marketo.dead-letter")], "topics.checkpoints"),
+        (&[("MILLRACE_TOPICS__LEAD_STATE", "marketo.dead-letter")], "topics.lead_state"),
+        (&[("MILLRACE_TOPICS__LEAD_STATE", "marketo.lead-activity.newlead")], "topics.lead_state"),
         (&[("MILLRACE_KAFKA__PROPERTIES__TRANSACTION_TIMEOUT_MS", "1")], "kafka.properties"),
         (&[EXACTLY_ONCE, ("MILLRACE_FORWARD__HOLD_AFTER", "8m")], "forward.hold_after"),
         (&[EXACTLY_ONCE, ("MILLRACE_KAFKA__COMMIT_INTERVAL", "20s")], "kafka.commit_interval"),

@@ -36,7 +36,7 @@ fn allocations(load: impl Fn(usize) -> Load, events: usize, mode: Mode) -> u64 {
                 let position = Position { sequence: 1, index: event.index };
                 let topic = router.topic(&source, event, &mut topic);
                 let encoded = encoder.encode(topic, Uuid::nil(), position, event);
-                assert!(!encoded.record().value.is_empty());
+                assert!(!encoded.record().value.unwrap().is_empty());
             }
             spare = recycle(out);
         }

@@ -40,7 +40,7 @@ fn records(kind: SourceKind, mode: Mode, body: &str) -> String {
         lines.push(format!("{} {key}", record.topic));
         let headers = record.headers.iter();
         lines.extend(headers.map(|(name, value)| format!("  {name}: {}", text(value))));
-        lines.push(format!("  {}", text(record.value)));
+        lines.push(format!("  {}", text(record.value.unwrap())));
     }
     lines.join("\n") + "\n"
 }

@@ -42,6 +42,7 @@ fn main() {
             headers: Vec::new(),
             value: Pieces::default(),
             original: b"",
+            lead_state: None,
         };
         claims[source].claim(
             &event,

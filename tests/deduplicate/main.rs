@@ -40,6 +40,7 @@ fn event(id: Option<&str>) -> Event<'_> {
         headers: Vec::new(),
         value: Pieces::from(b"{}".as_slice()),
         original: b"{}",
+        lead_state: None,
     }
 }
 

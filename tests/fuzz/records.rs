@@ -28,7 +28,7 @@ pub fn make(kind: SourceKind, body: &[u8]) {
             let position = Position { sequence: 1, index: event.index };
             let encoded = encoder.encode(topic, Uuid::nil(), position, event);
             if mode == Mode::Structured {
-                let value = encoded.record().value;
+                let value = encoded.record().value.unwrap_or_default();
                 serde_json::from_slice::<serde::de::IgnoredAny>(value).expect("it is JSON");
             }
         }

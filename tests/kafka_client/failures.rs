@@ -20,8 +20,13 @@ fn fails_with(fault: Fault) -> Failure {
     rig.poll_until(1);
     let Outcome::Failed(failure) = rig.outcomes.remove(&0).unwrap() else { panic!("delivered") };
     // One record's failure is not the next one's, once the library has asked about the topic again.
-    let record =
-        Record { topic: TOPIC, key: Some(b"key"), value: b"value", headers: &[], timestamp: None };
+    let record = Record {
+        topic: TOPIC,
+        key: Some(b"key"),
+        value: Some(b"value"),
+        headers: &[],
+        timestamp: None,
+    };
     let failed = std::time::Instant::now();
     until("the topic", || rig.producer.send(&record, 1).is_ok());
     eprintln!("{fault:?}: sent again after {:?}", failed.elapsed());
@@ -55,16 +60,16 @@ fn a_record_too_large_for_the_library_is_refused_before_it_is_queued() {
     let mut record = Record {
         topic: TOPIC,
         key: Some(b"key"),
-        value: &value,
+        value: Some(&value),
         headers: &headers,
         timestamp: None,
     };
-    record.value = &value[..limit - (record.size() - value.len())];
+    record.value = Some(&value[..limit - (record.size() - value.len())]);
     assert_eq!(record.size(), limit);
     rig.producer.send(&record, 0).unwrap();
 
     let value = vec![7; 1_000_000];
-    record.value = &value;
+    record.value = Some(&value);
     let refused = rig.producer.send(&record, 1);
     assert!(matches!(refused, Err(SendError::Failed(Failure::Refused(_)))), "{refused:?}");
     rig.poll_until(1);

@@ -111,7 +111,7 @@ fn without_a_cluster_everything_is_pending_and_nothing_blocks() {
     let record = millrace::record::Record {
         topic: TOPIC,
         key: Some(b"k"),
-        value: b"v",
+        value: Some(b"v"),
         headers: &[],
         timestamp: None,
     };
@@ -137,7 +137,7 @@ fn the_queue_is_bounded_while_the_cluster_is_away() {
     let record = millrace::record::Record {
         topic: TOPIC,
         key: Some(b"k"),
-        value: &[7; 1000],
+        value: Some(&[7; 1000]),
         headers: &[],
         timestamp: None,
     };
@@ -160,7 +160,7 @@ fn the_full_queue_of_one_source_takes_nothing_from_the_queue_of_another() {
     let record = millrace::record::Record {
         topic: TOPIC,
         key: Some(b"k"),
-        value: &[7; 1000],
+        value: Some(&[7; 1000]),
         headers: &[],
         timestamp: None,
     };

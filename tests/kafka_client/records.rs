@@ -18,7 +18,7 @@ fn key_value_and_headers_arrive_as_they_were_in_order() {
     let record = Record {
         topic: TOPIC,
         key: Some(b"999-XYZ-000:4711"),
-        value: b"{\"a\":1}",
+        value: Some(b"{\"a\":1}"),
         headers: &headers,
         timestamp: None,
     };
@@ -28,24 +28,25 @@ fn key_value_and_headers_arrive_as_they_were_in_order() {
     assert_eq!(read.len(), 1);
     assert_eq!(read[0].topic, TOPIC);
     assert_eq!(read[0].key.as_deref(), record.key);
-    assert_eq!(read[0].value.as_deref(), Some(record.value));
+    assert_eq!(read[0].value.as_deref(), record.value);
     let expected: Vec<_> = headers.iter().map(|(n, v)| (String::from(*n), v.to_vec())).collect();
     assert_eq!(read[0].headers, expected);
     assert_eq!(read[0].header("ce_id"), Some("0b5e"));
 }
 
 #[test]
-fn an_empty_value_is_empty_and_not_null() {
+fn an_empty_value_is_empty_and_none_is_null() {
     let mut rig = Rig::new();
     rig.ready(TOPIC);
     let record =
-        Record { topic: TOPIC, key: Some(b"key"), value: b"", headers: &[], timestamp: None };
+        Record { topic: TOPIC, key: Some(b"key"), value: Some(b""), headers: &[], timestamp: None };
     rig.producer.send(&record, 0).unwrap();
     let never_allocated = Vec::new();
-    rig.producer.send(&Record { value: &never_allocated, ..record }, 1).unwrap();
-    rig.poll_until(2);
+    rig.producer.send(&Record { value: Some(&never_allocated), ..record }, 1).unwrap();
+    rig.producer.send(&Record { value: None, ..record }, 2).unwrap();
+    rig.poll_until(3);
     let values: Vec<_> = rig.read_all().into_iter().map(|record| record.value).collect();
-    assert_eq!(values, [Some(vec![]), Some(vec![])]);
+    assert_eq!(values, [Some(vec![]), Some(vec![]), None]);
 }
 
 #[test]
@@ -60,7 +61,7 @@ fn records_without_a_key_have_null_for_it_and_take_turns_at_the_partitions() {
         let record = Record {
             topic: TOPIC,
             key: None,
-            value: value.as_bytes(),
+            value: Some(value.as_bytes()),
             headers: &[],
             timestamp: None,
         };

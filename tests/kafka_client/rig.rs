@@ -82,7 +82,7 @@ impl Rig {
         let record = Record {
             topic,
             key: Some(key.as_bytes()),
-            value: value.as_bytes(),
+            value: Some(value.as_bytes()),
             headers: &[],
             timestamp: None,
         };

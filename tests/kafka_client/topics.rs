@@ -127,7 +127,7 @@ fn a_topic_that_a_producer_misses_is_looked_up_and_made_again() {
         let record = millrace::record::Record {
             topic,
             key: Some(b"key"),
-            value: b"value",
+            value: Some(b"value"),
             headers: &[],
             timestamp: None,
         };

@@ -60,7 +60,7 @@ fn each<T>(
         let encoded = encoder.encode("topic", Uuid::nil(), position, event);
         let record = encoded.record();
         let headers = record.headers.iter().copied();
-        see(Message::new(record.key, record.value, headers), event)
+        see(Message::new(record.key, record.value.unwrap(), headers), event)
     });
     records.collect()
 }

@@ -190,6 +190,12 @@ impl Books {
         self.positions.contains_key(id) && !self.is_safe(id, seen)
     }
 
+    /// Whether it was acknowledged, is to be delivered by a process that goes on, and nothing has hurt it.
+    pub fn is_whole(&self, id: &str) -> bool {
+        let is_hurt = self.spoilt.contains(id) || self.healed.contains(id);
+        self.positions.contains_key(id) && self.is_owed(id) && !is_hurt
+    }
+
     fn is_safe(&self, id: &str, seen: &Seen) -> bool {
         seen.anywhere(id) || self.spoilt.contains(id) && seen.damaged_ranges > 0
     }
@@ -236,6 +242,7 @@ fn a_start_may_repeat_as_many_copies_without_an_id_as_were_sent_and_no_more() {
         taken: 3,
         fate: Fate::Refused,
         topic: None,
+        life: None,
         value: Vec::new(),
         original: Vec::new(),
     };

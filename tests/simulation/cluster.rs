@@ -39,6 +39,12 @@ impl Stored {
         let (_, value) = self.headers.iter().find(|(header, _)| header == name)?;
         std::str::from_utf8(value).ok()
     }
+
+    /// Whether it has no value, by what it says it is.
+    pub fn is_tombstone(&self) -> bool {
+        let is = self.header("ce_type").and_then(|of| of.strip_prefix("millrace.lead-state."));
+        matches!(is, Some("merged-into" | "deleted"))
+    }
 }
 
 /// How a topic misbehaves.
@@ -453,6 +459,9 @@ const PARTITIONS: u8 = 2;
 /// The dead-letter topic of the simulation.
 pub const DEAD_LETTERS: &str = "dead";
 
+/// The topic of lead states, where a history has them.
+pub const STATES: &str = "states";
+
 fn contains(bytes: &[u8], what: &[u8]) -> bool {
     bytes.windows(what.len()).any(|window| window == what)
 }
@@ -478,9 +487,15 @@ impl Sink for Producer {
             record.headers.iter().map(|(name, value)| ((*name).into(), value.to_vec())).collect();
         let stored = Stored {
             key: record.key.unwrap_or_default().into(),
-            value: record.value.into(),
+            value: record.value.unwrap_or_default().into(),
             headers,
         };
+        assert!(record.value.is_some() || stored.is_tombstone(), "a null value of an event");
+        assert!(
+            !stored.is_tombstone() || record.topic == STATES,
+            "a tombstone on {}",
+            record.topic
+        );
         cluster.trace.sent(record.topic, &stored);
         if !cluster.may_repeat {
             self.sent.send(token, record.topic, &stored);
@@ -585,9 +600,10 @@ impl Sink for Producer {
         if lags.as_ref().map_or(is_there, |listed| listed.contains(topic)) {
             return TopicState::Ready;
         }
-        let counted = cluster.topics.keys().filter(|name| *name != DEAD_LETTERS);
+        let is_own = |name: &str| [DEAD_LETTERS, STATES].contains(&name);
+        let counted = cluster.topics.keys().filter(|name| !is_own(name));
         let counted = counted.filter(|name| is_listed(name)).count();
-        if counted >= cluster.limit && topic != DEAD_LETTERS {
+        if counted >= cluster.limit && !is_own(topic) {
             cluster.counters.over_limit += 1;
             return TopicState::OverLimit;
         }

@@ -8,6 +8,7 @@ mod dead_letters;
 mod directed;
 mod endings;
 mod forgotten;
+mod lead_states;
 mod left_out;
 mod limit;
 mod made_again;
@@ -419,7 +420,7 @@ impl History {
         let seen = self.look();
         self.books.nothing_is_passed(&self.saved(), &seen, &self.sender.sent);
         self.books.nothing_is_passed(&self.committed(), &seen, &self.sender.sent);
-        let cluster = &self.cluster.borrow().counters;
+        let cluster = &self.cluster.borrow().counters.clone();
         let repeats = self.books.repeats(&seen, &self.sender.sent);
         let forgets = self.repeats() && !self.has_memory_for_all();
         assert!(
@@ -427,6 +428,9 @@ impl History {
             "{repeats:?}, and {} acknowledgements were lost",
             cluster.lost_acknowledgements
         );
+        if self.sender.has_lives() {
+            self.check_lead_states(drained);
+        }
         if drained {
             self.books.everything_arrived(&seen);
             if self.repeats() {

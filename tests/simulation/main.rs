@@ -259,10 +259,42 @@ fn no_history_that_switches_between_the_modes_breaks_a_promise() {
     run_all(Senders::One, Delivery::Switching, 60, &KEPT_WITH_SWITCHING, &RARE_WITH_SWITCHING);
 }
 
+/// What the histories with states of leads must reach besides.
+const RARE_WITH_LEAD_STATES: [&str; 4] = [
+    "changes in one state",
+    "state of a lead",
+    "tombstone of a deleted lead",
+    "tombstone of a merged lead",
+];
+
+#[test]
+fn no_history_with_lead_states_loses_one_or_sends_one_out_of_turn() {
+    for (senders, delivery) in [
+        (Senders::One, Delivery::AtLeastOnce),
+        (Senders::One, Delivery::ExactlyOnce),
+        (Senders::TwoThatRepeat, Delivery::AtLeastOnce),
+        (Senders::TwoThatRepeat, Delivery::ExactlyOnce),
+    ] {
+        run_those(senders, delivery, true, 60, &[], &RARE_WITH_LEAD_STATES);
+    }
+}
+
 fn run_all(senders: Senders, delivery: Delivery, histories: u64, kept: &[u64], rare: &[&str]) {
+    run_those(senders, delivery, false, histories, kept, rare);
+}
+
+fn run_those(
+    senders: Senders,
+    delivery: Delivery,
+    lead_states: bool,
+    histories: u64,
+    kept: &[u64],
+    rare: &[&str],
+) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let later =
         KEPT_WITH_CONDITIONS.iter().filter(|(of, mode, _)| (*of, *mode) == (senders, delivery));
+    let later = later.filter(|_| !lead_states);
     let kept_later: Vec<u64> = later.map(|(.., seed)| *seed).collect();
     let seeds: Vec<_> = match number("SIMULATION_SEED") {
         Some(seed) => {
@@ -285,6 +317,9 @@ fn run_all(senders: Senders, delivery: Delivery, histories: u64, kept: &[u64], r
         let mut history = History::new(seed, senders, delivery);
         if !kept.contains(&seed) {
             history = history.with_conditions().with_selections(seed);
+        }
+        if lead_states {
+            history = history.with_lead_states();
         }
         if traces.is_some() {
             history = history.traced();
@@ -321,7 +356,7 @@ fn run_all(senders: Senders, delivery: Delivery, histories: u64, kept: &[u64], r
             let repeats = matches!(delivery, Delivery::AtLeastOnce | Delivery::Switching);
             repeats || !NEVER_WITH_TRANSACTIONS.contains(*what)
         };
-        let counted = rare.iter().chain(total.keys().filter(reachable));
+        let counted = rare.iter().chain(total.keys().filter(reachable).filter(|_| !lead_states));
         let never: Vec<_> = counted.filter(|what| times(what) == 0).collect();
         assert!(never.is_empty(), "no history reached {never:?}");
     }

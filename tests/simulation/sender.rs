@@ -36,9 +36,20 @@ pub struct Sent {
     pub fate: Fate,
     /// The topic that it is routed to, whatever becomes of it there.
     pub topic: Option<String>,
+    /// What it says about a lead's life.
+    pub life: Option<Life>,
     /// The bytes that a record, a dead letter or a quarantined file must consist of.
     pub value: Vec<u8>,
     pub original: Vec<u8>,
+}
+
+/// What an activity says about the life of a lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Life {
+    pub lead: u8,
+    pub type_id: u32,
+    /// Of a merge.
+    pub losing: Vec<u8>,
 }
 
 /// A delivery and the ids of the events in it.
@@ -58,6 +69,10 @@ pub struct Sender {
     /// The topic of which each source leaves the events out, and how many it was sent of such.
     excluded: Vec<Option<String>>,
     pub left_out: Vec<u64>,
+    /// Whether activities are those of leads' lives.
+    lives: bool,
+    /// What each delivery had in it: the number of the source, what orders it, and the ids.
+    pub delivered: Vec<(usize, u64, Vec<String>)>,
     /// Everything ever handed to the spool, acknowledged or not, by a text unique to it.
     pub sent: BTreeMap<String, Sent>,
 }
@@ -93,8 +108,29 @@ impl Sender {
     pub fn new(seed: u64, sources: Vec<SourceName>, repeats: bool) -> Self {
         let (random, sent) = (Rng::with_seed(seed), BTreeMap::new());
         let (excluded, left_out) = (vec![None; sources.len()], vec![0; sources.len()]);
-        let past = Vec::new();
-        Self { random, sources, deliveries: 0, repeats, past, excluded, left_out, sent }
+        let (past, delivered, lives) = (Vec::new(), Vec::new(), false);
+        let deliveries = 0;
+        Self {
+            random,
+            sources,
+            deliveries,
+            repeats,
+            past,
+            excluded,
+            left_out,
+            lives,
+            delivered,
+            sent,
+        }
+    }
+
+    /// Sends what leads live through from now on.
+    pub fn send_lives(&mut self) {
+        self.lives = true;
+    }
+
+    pub fn has_lives(&self) -> bool {
+        self.lives
     }
 
     /// A delivery for the source with this number.
@@ -147,6 +183,7 @@ impl Sender {
             sent.copies.push((source, self.deliveries * 1000 + index));
             sent.taken += usize::from(!is_left_out);
         }
+        self.delivered.push((source, self.deliveries, ids.clone()));
         let delivery = Delivery {
             source: self.sources[source].clone(),
             received_at: 1_700_000_000_000 + self.deliveries,
@@ -212,7 +249,12 @@ impl Sender {
             2 => "x".repeat(TOO_LARGE),
             _ => String::new(),
         };
-        let rest = format!(r#""activityTypeId":{type_id},"text":"{text}","id":"{id}""#);
+        let life = self.lives.then(|| self.life(lead));
+        let (event_type, rest) = match &life {
+            Some(life) => (event_type_of(life), of_life(life, id)),
+            None => (event_type, format!(r#""activityTypeId":{type_id}"#)),
+        };
+        let rest = format!(r#"{rest},"text":"{text}","id":"{id}""#);
         let original = format!(r#"{{"marketoGUID":"{id}","leadId":{lead},{rest}}}"#);
         let value = format!(r#"{{"munchkinId":"M","leadId":"{lead}",{rest}}}"#);
         let topic = format!("sim.lead-activity.{event_type}");
@@ -222,7 +264,18 @@ impl Sender {
             _ => Fate::Topic { topic: topic.clone(), key: format!("M:{lead}") },
         };
         self.remember(id, fate, Some((topic, value.into())), original.clone().into());
+        self.sent.get_mut(id).expect("it was remembered").life = life;
         original
+    }
+
+    fn life(&mut self, lead: u8) -> Life {
+        let type_id = [13, 13, 13, 13, 12, 32, 37, 3][self.random.usize(..8)];
+        let others: Vec<u8> = (1..4).filter(|other| *other != lead).collect();
+        let losing = match type_id {
+            32 => others[self.random.usize(..2)..].to_vec(),
+            _ => Vec::new(),
+        };
+        Life { lead, type_id, losing }
     }
 
     /// `routed` is the topic that it is for, and the value of its record there.
@@ -234,9 +287,34 @@ impl Sender {
         original: Vec<u8>,
     ) {
         let (topic, value) = routed.map_or((None, original.clone()), |(t, value)| (Some(t), value));
-        self.sent
-            .insert(id.into(), Sent { copies: Vec::new(), taken: 0, fate, topic, value, original });
+        let sent = Sent { copies: Vec::new(), taken: 0, fate, topic, life: None, value, original };
+        self.sent.insert(id.into(), sent);
     }
+}
+
+fn event_type_of(life: &Life) -> &'static str {
+    match life.type_id {
+        12 => "newlead",
+        13 => "changedatavalue",
+        32 => "mergeleads",
+        37 => "deletelead",
+        _ => "clicklink",
+    }
+}
+
+/// Members of an activity. Each change is of an attribute of its own, so that each is found again in a state.
+fn of_life(life: &Life, id: &str) -> String {
+    let Life { type_id, losing, .. } = life;
+    let attribute = |name: &str, value: &str| format!(r#"[{{"name":"{name}","value":{value}}}]"#);
+    let more = match type_id {
+        13 => {
+            let value = attribute("New Value", "[1, \"x\"]");
+            format!(r#","primaryAttributeValue":"{id}","attributes":{value}"#)
+        }
+        32 => format!(r#","attributes":{}"#, attribute("Merge IDs", &format!("\"{losing:?}\""))),
+        _ => String::new(),
+    };
+    format!(r#""activityTypeId":{type_id}{more}"#)
 }
 
 /// The id in any bytes that the sender made: it stands in every event, once, in a known form.

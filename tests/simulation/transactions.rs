@@ -80,8 +80,9 @@ impl Transaction {
     }
 
     pub fn commit(&mut self, cluster: &mut Cluster, record: &Record<'_>) -> Commit {
-        let again = self.asked.replace(record.value.to_vec());
-        assert!(again.is_none_or(|value| value == record.value), "another record");
+        let value = record.value.unwrap_or_default();
+        let again = self.asked.replace(value.to_vec());
+        assert!(again.is_none_or(|before| before == value), "another record");
         if self.is_fenced(cluster) {
             cluster.counters.fenced += 1;
             return Commit::Failed(Failure::Fatal("fenced".into()));
@@ -108,8 +109,8 @@ impl Transaction {
         }
         let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
         assert_eq!(key, self.spool);
-        cluster.committed.insert((key.clone(), self.volume), record.value.to_vec());
-        cluster.checkpoints.insert(key, record.value.to_vec());
+        cluster.committed.insert((key.clone(), self.volume), value.to_vec());
+        cluster.checkpoints.insert(key, value.to_vec());
         if cluster.chance(3) {
             cluster.counters.lost_commits += 1;
             return Commit::Failed(Failure::Fatal("no answer".into()));

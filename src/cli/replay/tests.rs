@@ -137,3 +137,15 @@ fn what_is_still_coded_is_not_read_as_text() {
     kept(&mut replay, "leads", "refused", None, push);
     assert_eq!(outcome(&replay).0, "1 event", "a push names no recipient");
 }
+
+#[test]
+fn a_state_of_a_lead_is_not_replayed_and_neither_is_the_event_that_its_dead_letter_has() {
+    let mut replay = replay();
+    let activity = r#"{"leadId":7,"activityTypeId":37,"munchkinId":"m"}"#;
+    kept(&mut replay, "leads", "lead-state", None, activity);
+    let (sent, problems) = outcome(&replay);
+    assert_eq!((sent.as_str(), problems.len()), ("0 events", 1), "{problems:?}");
+    assert!(problems[0].contains("not replayed"), "{problems:?}");
+    kept(&mut replay, "leads", "refused", None, activity);
+    assert_eq!(outcome(&replay).0, "1 event", "the event itself is");
+}

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     config::{self, Config},
     deliver::encode::Mode,
+    event::Stream,
 };
 
 /// The version of AsyncAPI's bindings for Kafka.
@@ -77,6 +78,10 @@ impl Parts {
             let record = catalogue::dead_letter(config);
             messages.push((format!("{channel}.deadLetter"), dead_letter(&record)));
         }
+        if topic.role == Role::LeadStates {
+            let records = catalogue::lead_states(config);
+            messages.push((format!("{channel}.leadState"), lead_state(&records)));
+        }
         let names: Vec<_> = messages.iter().map(|(name, _)| name.clone()).collect();
         self.messages.extend(messages);
         let refer = |place: &str, name: &String| json!({ "$ref": format!("{place}/{name}") });
@@ -91,7 +96,7 @@ impl Parts {
         let mut shown = json!({
             "address": topic.name,
             "messages": held.collect::<Map<_, _>>(),
-            "bindings": {"kafka": binding(&config.topics, topic)},
+            "bindings": {"kafka": binding(&topic.made_with(&config.topics), topic)},
         });
         if topic.is_open() {
             let what = |placeholder: &str| match placeholder {
@@ -158,6 +163,25 @@ fn dead_letter(record: &Written) -> Value {
             "bindingVersion": BINDING,
         }},
         "examples": [{"headers": headers(record), "payload": record.value}],
+    })
+}
+
+fn lead_state(records: &[Written]) -> Value {
+    let examples: Vec<_> = records
+        .iter()
+        .map(|record| json!({"headers": headers(record), "payload": value(record)}))
+        .collect();
+    json!({
+        "name": "lead-state",
+        "title": "Lead state",
+        "contentType": "application/json",
+        "headers": schemas::lead_state_headers(),
+        "payload": schemas::lead_state(),
+        "bindings": {"kafka": {
+            "key": {"type": "string", "description": key(Stream::LeadActivity)},
+            "bindingVersion": BINDING,
+        }},
+        "examples": examples,
     })
 }
 

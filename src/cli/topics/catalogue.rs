@@ -18,12 +18,13 @@ use crate::{
             choice::{Choice, Choices, ValueForm},
             flat::Shape,
         },
+        lead_state,
         route::Router,
     },
     event::Stream,
     kafka,
     record::Record,
-    source::{Origin, SourceName},
+    source::{Origin, SourceKind, SourceName},
     spool::position::Position,
 };
 
@@ -50,6 +51,8 @@ pub(super) struct Topic {
 pub(super) enum Role {
     Events,
     DeadLetters,
+    /// What became of each lead.
+    LeadStates,
     /// Of exactly-once delivery; nobody else's business.
     Checkpoints,
 }
@@ -88,6 +91,7 @@ impl Topic {
     pub fn made_with<'a>(&self, topics: &'a config::Topics) -> Cow<'a, config::Topics> {
         match self.role {
             Role::Events | Role::DeadLetters => Cow::Borrowed(topics),
+            Role::LeadStates => Cow::Owned(kafka::of_lead_states(topics)),
             Role::Checkpoints => Cow::Owned(kafka::of_checkpoints(topics)),
         }
     }
@@ -145,6 +149,7 @@ fn own_topics(config: &Config) -> Vec<Topic> {
         shape: None,
     };
     let mut topics = vec![own(&config.topics.dead_letter, Role::DeadLetters)];
+    topics.extend(config.topics.lead_state.as_ref().map(|name| own(name, Role::LeadStates)));
     if config.kafka.delivery.guarantee == Guarantee::ExactlyOnce {
         topics.push(own(&config.topics.checkpoints, Role::Checkpoints));
     }
@@ -281,7 +286,7 @@ impl From<&Record<'_>> for Written {
         Self {
             key: record.key.map(text),
             headers: headers.map(|(name, value)| ((*name).to_owned(), text(value))).collect(),
-            value: text(record.value),
+            value: record.value.map(text).unwrap_or_default(),
         }
     }
 }
@@ -301,4 +306,35 @@ pub(super) fn dead_letter(config: &Config) -> Written {
     };
     let alike: Vec<_> = letter.by_convention(&config.topics.dead_letter_headers).collect();
     letter.with_record(&config.topics.dead_letter, &alike, None, |record| Written::from(record))
+}
+
+/// What states of leads look like: a record with a value of each kind, and a tombstone.
+pub(super) fn lead_states(config: &Config) -> Vec<Written> {
+    const ACTIVITIES: &str = r#"{"munchkinId":"999-XYZ-000","activities":[
+        {"marketoGUID":"0b5e0001","leadId":4711,"activityDate":"2026-03-02T09:59:56Z","activityTypeId":12},
+        {"marketoGUID":"0b5e0002","leadId":4711,"activityDate":"2026-03-02T09:59:58Z","activityTypeId":13,
+         "primaryAttributeValue":"Lead Status","attributes":[{"name":"New Value","value":"MQL"}]},
+        {"marketoGUID":"0b5e0003","leadId":4711,"activityDate":"2026-03-02T10:00:00Z","activityTypeId":32,
+         "attributes":[{"name":"Merge IDs","value":"[4712]"}]}]}"#;
+    let Some(topic) = &config.topics.lead_state else { return Vec::new() };
+    let rules = Rules::default();
+    let mut items = Vec::new();
+    let body = ACTIVITIES.as_bytes();
+    let decoded = crate::deliver::decode::decode(
+        SourceKind::MarketoLeadActivity,
+        &rules,
+        body,
+        &[],
+        &mut items,
+    );
+    debug_assert!(decoded.is_ok(), "{decoded:?}");
+    lead_state::append(&mut items, &mut Vec::new(), |_| true);
+    let mut encoder = Encoder::new(config.topics.mode);
+    let states = items.iter().flatten().filter(|event| event.lead_state.is_some());
+    states
+        .map(|event| {
+            let position = Position { sequence: 42, index: event.index };
+            Written::from(&encoder.encode(topic, Uuid::nil(), position, event).record())
+        })
+        .collect()
 }

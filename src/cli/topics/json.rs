@@ -6,7 +6,7 @@ use super::{
     catalogue::{self, Catalogue, Event, Role, Topic, Written},
     tables::key,
 };
-use crate::{config::Config, source::SourceName};
+use crate::{config::Config, event::LEAD_STATE_SOURCE, source::SourceName};
 
 pub(super) fn document(config: &Config, catalogue: &Catalogue) -> Value {
     let topics = catalogue.topics.iter().map(|topic| of(config, topic)).collect::<Vec<_>>();
@@ -29,12 +29,17 @@ fn of(config: &Config, topic: &Topic) -> Value {
         "holds": match topic.role {
             Role::Events => "events",
             Role::DeadLetters => "dead-letters",
+            Role::LeadStates => "lead-states",
             Role::Checkpoints => "checkpoints",
         },
         "events": topic.events.iter().map(event).collect::<Vec<_>>(),
     });
     if topic.role == Role::DeadLetters {
         shown["record"] = record(&catalogue::dead_letter(config));
+    }
+    if topic.role == Role::LeadStates {
+        let records = catalogue::lead_states(config);
+        shown["records"] = records.iter().map(record).collect::<Vec<_>>().into();
     }
     shown
 }
@@ -63,5 +68,13 @@ pub(super) fn headers(record: &Written) -> Map<String, Value> {
 }
 
 pub(super) fn value(record: &Written) -> Value {
+    // Only a tombstone has no value.
+    if record.value.is_empty() && record.headers.iter().any(|(name, it)| is_state(name, it)) {
+        return Value::Null;
+    }
     serde_json::from_str(&record.value).unwrap_or_else(|_| record.value.as_str().into())
+}
+
+fn is_state(name: &str, value: &str) -> bool {
+    name == "ce_source" && value == LEAD_STATE_SOURCE
 }

@@ -9,7 +9,7 @@ use crate::{
         decode::{Fields, fields::Effect},
         encode::Mode,
     },
-    event::Stream,
+    event::{LEAD_STATE_SOURCE, MERGED_INTO_HEADER, Stream},
 };
 
 /// The schemas of data that events refer to, by name, as the rules on fields leave it.
@@ -92,6 +92,58 @@ fn published() -> Value {
         },
         "other": {"description": "A type that nobody knows yet"},
     })
+}
+
+/// The value of a lead's state: null of a tombstone.
+pub(super) fn lead_state() -> Value {
+    let text = |what: &str| json!({"type": ["string", "null"], "description": what});
+    json!({
+        "type": ["object", "null"],
+        "description": "What the last activities of a lead's life say; null where the lead is gone. It is not the whole lead",
+        "required": ["munchkin_id", "lead_id", "state", "activity_id"],
+        "properties": {
+            "munchkin_id": munchkin_id(),
+            "lead_id": {"type": "string", "description": "As the key has it"},
+            "state": {"enum": ["created", "changed", "merged"]},
+            "activity_id": {"type": "string", "description": "The ce_id of the last activity that made it"},
+            "activity_type_id": {"type": "integer", "enum": [12, 13, 32]},
+            "activity_time": text("When that activity happened, RFC 3339; null where that is not certain"),
+            "changed": {
+                "type": "object",
+                "description": "Of `changed`: the last new value of each attribute that this delivery has changed",
+                "additionalProperties": true,
+            },
+            "merged": {
+                "type": "array",
+                "description": "Of `merged`: the leads that this one took over",
+                "items": {"type": "string"},
+            },
+        },
+    })
+}
+
+pub(super) fn lead_state_headers() -> Value {
+    let named = |name: &str| format!("ce_{name}");
+    let mut properties = Map::from_iter([
+        ("ce_specversion".to_owned(), json!({"const": "1.0"})),
+        ("ce_source".to_owned(), json!({"const": LEAD_STATE_SOURCE})),
+        (
+            "ce_type".to_owned(),
+            json!({"enum": [
+                "millrace.lead-state.created", "millrace.lead-state.changed", "millrace.lead-state.merged",
+                "millrace.lead-state.merged-into", "millrace.lead-state.deleted",
+            ]}),
+        ),
+    ]);
+    for (name, what) in [
+        ("content-type", "application/json; a tombstone has none"),
+        ("ce_id", "The ce_id of the last activity, a colon and the lead"),
+        ("ce_time", "When that activity happened, RFC 3339; absent where that is not certain"),
+        (MERGED_INTO_HEADER, "Of a tombstone: the lead that took over"),
+    ] {
+        properties.insert(name.to_owned(), json!({"type": "string", "description": what}));
+    }
+    json!({"type": "object", "required": REQUIRED.map(named), "properties": properties})
 }
 
 fn munchkin_id() -> Value {

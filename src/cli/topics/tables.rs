@@ -56,6 +56,7 @@ pub(super) fn key(stream: Stream) -> &'static str {
 fn contents(topic: &Topic) -> String {
     match (topic.role, topic.events.as_slice()) {
         (Role::DeadLetters, _) => "what can't go to its own topic".into(),
+        (Role::LeadStates, _) => "what became of each lead; compacted".into(),
         (Role::Checkpoints, _) => "how far each spool is delivered".into(),
         (Role::Events, [event]) => match event.activity_type_id {
             Some(id) if !event.any_custom && event.name.is_empty() => format!("activity type {id}"),
@@ -88,6 +89,7 @@ fn keys(topic: &Topic) -> String {
     match topic.role {
         Role::Events => keys.join(" or "),
         Role::DeadLetters => "its event's".into(),
+        Role::LeadStates => key(Stream::LeadActivity).into(),
         Role::Checkpoints => "the spool's UUID".into(),
     }
 }

@@ -195,6 +195,31 @@ fn exactly_once_delivery_has_a_topic_of_its_own_that_is_made_in_its_own_way() {
 }
 
 #[test]
+fn states_of_leads_have_a_compacted_topic_with_a_schema_and_examples_of_their_own() {
+    let states = [("TOPICS__LEAD_STATE", "marketo.lead-state"), ("TOPICS__VALUE", "flat")];
+    let config = config(&[&PUSH, &states]);
+    let all = catalogue(&config, &NOBODY);
+    assert_eq!(all.topics.last().unwrap().role, Role::LeadStates);
+    let place = Target { cluster: "c", namespace: None };
+    let yaml = strimzi::resources(&config, &all, &place);
+    let (_, resource) = yaml.split_once("topicName: \"marketo.lead-state\"\n").unwrap();
+    assert!(resource.contains("\"cleanup.policy\": \"compact\""), "{resource}");
+    let document = asyncapi::document(&config, &all);
+    let message = &document["components"]["messages"]["marketo.lead-state.leadState"];
+    let payloads: Vec<_> =
+        message["examples"].as_array().unwrap().iter().map(|it| &it["payload"]).collect();
+    assert_eq!(payloads.len(), 4, "{payloads:?}");
+    assert_eq!(payloads[1]["changed"], serde_json::json!({"Lead Status": "MQL"}));
+    assert!(payloads[2].is_null(), "a tombstone");
+    assert_eq!(payloads[3]["merged"], serde_json::json!(["4712"]));
+    let schema = &value_schemas::json_schemas(&config, &all)["marketo.lead-state"];
+    let members = schema["properties"].as_object().unwrap();
+    for payload in payloads.into_iter().filter_map(Value::as_object) {
+        assert!(payload.keys().all(|name| members.contains_key(name)), "{payload:?}");
+    }
+}
+
+#[test]
 fn each_flat_topic_has_a_schema_that_its_example_keeps_to_and_lists_all_of_its_members() {
     let config = config(&[&PUSH, &ADOBE, &[("TOPICS__VALUE", "flat")]]);
     let all = catalogue(&config, &NOBODY);

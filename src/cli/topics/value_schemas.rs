@@ -13,7 +13,8 @@ use crate::{
 
 /// JSON Schemas of the values that records have by this configuration.
 pub(super) fn json_schemas(config: &Config, catalogue: &Catalogue) -> Value {
-    let topics = catalogue.topics.iter().filter(|topic| topic.role == Role::Events);
+    let is_listed = |topic: &&Topic| matches!(topic.role, Role::Events | Role::LeadStates);
+    let topics = catalogue.topics.iter().filter(is_listed);
     topics
         .map(|topic| (topic.name.clone(), json_schema(config, topic)))
         .collect::<Map<_, _>>()
@@ -22,6 +23,9 @@ pub(super) fn json_schemas(config: &Config, catalogue: &Catalogue) -> Value {
 
 /// The same of one topic.
 pub(super) fn json_schema(config: &Config, topic: &Topic) -> Value {
+    if topic.role == Role::LeadStates {
+        return titled(schemas::lead_state(), topic);
+    }
     let fields = &config.fields.rules;
     let Some(shape) = &topic.shape else {
         let mut all: Vec<_> = topic
@@ -30,18 +34,22 @@ pub(super) fn json_schema(config: &Config, topic: &Topic) -> Value {
             .map(|event| schemas::whole(config.topics.mode, event, fields))
             .collect();
         all.dedup();
-        let mut schema = match all.pop() {
+        let schema = match all.pop() {
             Some(one) if all.is_empty() => one,
             last => json!({ "anyOf": all.into_iter().chain(last).collect::<Vec<_>>() }),
         };
-        schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
-        schema["title"] = topic.name.as_str().into();
-        return schema;
+        return titled(schema, topic);
     };
     match topic.choice.envelope {
         Surrounding::None => schema::json_schema(shape, &topic.name),
         Surrounding::Connect => schema::json_schema_of_connect(shape, &topic.name),
     }
+}
+
+fn titled(mut schema: Value, topic: &Topic) -> Value {
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    schema["title"] = topic.name.as_str().into();
+    schema
 }
 
 /// Avro's schemas of the topics whose values are flat; the others have none.

@@ -120,6 +120,7 @@ fn event<'a>(rules: &'a Rules, element: &Element<'a>, index: u32) -> Result<Even
         headers,
         value,
         original: element.original.as_bytes(),
+        lead_state: None,
     })
 }
 

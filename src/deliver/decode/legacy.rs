@@ -211,6 +211,7 @@ fn event<'a>(
         headers,
         value,
         original: original.as_bytes(),
+        lead_state: None,
     })
 }
 

@@ -1,7 +1,12 @@
 //! What a forwarder holds of deduplication: claims for its source, and the ids of what it has settled
 //! until they are saved.
 
-use std::{io, ops::Range, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    ops::Range,
+    sync::Arc,
+};
 
 use prometheus::IntCounter;
 
@@ -13,7 +18,7 @@ use super::{
     sidecar::{self, Sidecar},
 };
 use crate::{
-    event::Event,
+    event::{Event, LeadState},
     source::{Origin, UnixMillis},
     spool::position::Position,
 };
@@ -34,6 +39,9 @@ pub struct Claims {
     source: u32,
     /// Ids of events that were settled since the last save: as many as a quarter of a second settles.
     settled: Vec<Id>,
+    /// Of states of leads that are made of several events: by the id of the first, the sequence number and the other
+    /// ids, which are settled with it. As many as are on their way.
+    together: HashMap<Id, (u64, Vec<Id>)>,
     sidecar: Sidecar,
     prepared: Prepared,
     /// The last save failed, and people were told.
@@ -52,6 +60,7 @@ impl Claims {
             shared,
             source,
             settled: Vec::new(),
+            together: HashMap::new(),
             sidecar,
             prepared,
             failing: false,
@@ -104,6 +113,49 @@ impl Claims {
         }
     }
 
+    /// Asks for the state of a lead at `position`: for each of its parts, since each may be the part of another
+    /// state, of a repeat of its event. `kept` gets for each part whether it is to be in the record.
+    pub fn claim_state(
+        &mut self,
+        event: &Event<'_>,
+        state: &LeadState<'_>,
+        position: Position,
+        now: UnixMillis,
+        kept: &mut Vec<bool>,
+    ) -> Claim {
+        kept.clear();
+        if self.shared.settings.is_off() {
+            kept.resize(state.parts.len(), true);
+            return Claim::Granted(None);
+        }
+        let owner = Owner { source: self.source, position };
+        let mut ids = Vec::new();
+        let mut seen = HashSet::new();
+        for part in &state.parts {
+            let Some(id) = self.shared.key.id_of_part(event, state, part) else {
+                kept.push(true);
+                continue;
+            };
+            let claimed = self.shared.index(now).claim(id, owner, now);
+            // Its event may stand twice in the delivery.
+            let is_kept = !matches!(claimed, Claimed::Taken { .. }) && seen.insert(id);
+            kept.push(is_kept);
+            if is_kept {
+                ids.push(id);
+            }
+        }
+        if !kept.contains(&true) {
+            return Claim::Repeat;
+        }
+        let mut ids = ids.into_iter();
+        let first = ids.next();
+        let others: Vec<_> = ids.collect();
+        if let Some(first) = first.filter(|_| !others.is_empty()) {
+            self.together.insert(first, (position.sequence, others));
+        }
+        Claim::Granted(first)
+    }
+
     fn claim_id(&self, id: Id, event: &Event<'_>, owner: Owner, now: UnixMillis) -> Claimed {
         let mut index = self.shared.index(now);
         // Delivered by a program that did not count its type.
@@ -137,6 +189,11 @@ impl Claims {
     /// An event is delivered, a dead letter, or in quarantine.
     pub fn settled(&mut self, id: Option<Id>) {
         self.settled.extend(id);
+        if !self.together.is_empty()
+            && let Some((_, others)) = id.and_then(|id| self.together.remove(&id))
+        {
+            self.settled.extend(others);
+        }
     }
 
     /// A transaction is about to be committed with what was settled since the last save. Should this
@@ -189,6 +246,7 @@ impl Claims {
     /// them. Some of those may be settled, and then a repeat of them is delivered: better than one
     /// that is lost.
     pub fn release(&mut self, sequences: Range<u64>, now: UnixMillis) {
+        self.together.retain(|_, (sequence, _)| !sequences.contains(sequence));
         if !self.shared.settings.is_off() {
             self.shared.index(now).release(self.source, &sequences);
         }

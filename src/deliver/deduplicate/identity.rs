@@ -7,11 +7,14 @@
 //! not know the key can look for two that do. The hashes are on disk: the bytes that are hashed, and
 //! their order, never change without a new rule, which the files of ids name.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use crate::event::{Event, Stream};
+use crate::event::{Event, LeadChange, LeadState, Part, Stream};
+
+/// The text more that the id of a lead's state is the hash of; behind it the lead that was merged.
+const STATE_OF: &str = "lead-state:";
 
 /// What one event is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +43,24 @@ impl Key {
         let id = attributes.id.as_deref()?;
         let (munchkin_id, ce_type) = (event.munchkin_id.as_deref(), &attributes.r#type);
         Some(self.hash([munchkin_id, Some(&attributes.source), Some(ce_type), Some(id)]))
+    }
+
+    /// What a part of a lead's state is known by: what its event is, and one text more, so that no event of a sender
+    /// has the same. `None` where its event has no id.
+    pub(super) fn id_of_part(
+        &self,
+        event: &Event<'_>,
+        state: &LeadState<'_>,
+        part: &Part<'_>,
+    ) -> Option<Id> {
+        let id = part.id.as_deref()?;
+        // A merge makes a state of each of its leads.
+        let of = match &state.change {
+            LeadChange::MergedInto { .. } => Cow::from(format!("{STATE_OF}{}", state.lead_id)),
+            _ => STATE_OF.into(),
+        };
+        let (munchkin_id, source) = (event.munchkin_id.as_deref(), &*part.source);
+        Some(self.hash([munchkin_id, Some(source), Some(&part.r#type), Some(id), Some(&of)]))
     }
 
     /// What it was known by before its type counted. `None` where that says too little: one id of the
@@ -107,6 +128,7 @@ mod tests {
             headers: Vec::new(),
             value: Pieces::default(),
             original: b"",
+            lead_state: None,
         }
     }
 

@@ -150,6 +150,7 @@ mod tests {
             headers,
             value,
             original: b"",
+            lead_state: None,
         };
         let mut out = b"what was here before".to_vec();
         super::value("i", &event, &mut Vec::new(), &mut out);

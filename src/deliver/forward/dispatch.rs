@@ -131,7 +131,9 @@ impl<S: Sink> Forwarder<S> {
             return Ok(self.rest(lane, now));
         }
         // Only here, where this very lane answers for the event: a claim is a promise to settle it.
-        let identity = match self.source.claim(event, position, now) {
+        let (claim, with_less) = self.source.claim(event, position, now);
+        let event = with_less.as_deref().unwrap_or(event);
+        let identity = match claim {
             Claim::Granted(identity) => identity,
             Claim::Repeat => {
                 self.pass_over(&candidate, still_held, event, now);
@@ -173,7 +175,7 @@ impl<S: Sink> Forwarder<S> {
         // A lane goes back as far as its oldest event that is not done.
         if self.lanes.lane(candidate.lane).is_some_and(|lane| !lane.window().is_empty()) {
             let topic = candidate.topic.unwrap_or(self.dead_letters.id());
-            let slot = candidate.slot(topic, Carries::Event(event.stream), now);
+            let slot = candidate.slot(topic, Carries::Event(event.counts_as()), now);
             self.lanes.push(candidate.lane, Slot { state: State::Settled, ..slot });
         }
     }
@@ -344,7 +346,7 @@ impl<S: Sink> Forwarder<S> {
                 if probe == Probe::Now {
                     self.guarantee.probe_sent(now);
                 }
-                let slot = candidate.slot(topic, Carries::Event(event.stream), now);
+                let slot = candidate.slot(topic, Carries::Event(event.counts_as()), now);
                 self.sent(lane, slot, size);
                 Ok(Dispatched::Sent)
             }

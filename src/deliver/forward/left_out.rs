@@ -118,6 +118,7 @@ mod tests {
             headers: Vec::new(),
             value: Pieces::default(),
             original: b"",
+            lead_state: None,
         }
     }
 

@@ -236,6 +236,9 @@ impl<S: Sink> Forwarder<S> {
             Err(undecodable) => self.refuse_body(scope, stored, &undecodable, now),
         };
         self.source.give_memory_back(events);
+        if scope.lane == MAIN && handled.next.is_none() {
+            self.source.is_finished(now);
+        }
         handled
     }
 

@@ -1,7 +1,10 @@
 //! Refusals: why an event can't go where it belongs, and what is tried with it instead.
 
 use crate::{
-    deliver::{dead_letter::DeadLetter, decode::Undecodable},
+    deliver::{
+        dead_letter::{self, DeadLetter},
+        decode::Undecodable,
+    },
     event::{Decoded, Event, Refused},
     source::{Origin, SourceName},
     spool::position::Position,
@@ -12,6 +15,10 @@ pub(super) const TOO_LARGE: &str = "too-large";
 
 /// The reason of an event whose topic would be one more than `topics.limit` allows.
 pub(super) const TOPIC_LIMIT: &str = "topic-limit";
+
+/// The reason of a lead's state that can't be written, whatever its error says: a replay tells by it that there is no
+/// event to be sent again.
+pub(super) const LEAD_STATE: &str = dead_letter::LEAD_STATE;
 
 /// The reason of an event that Kafka refuses for good.
 pub(super) const REFUSED: &str = "refused";
@@ -99,6 +106,7 @@ impl<'a> Refusal<'a> {
         error: &'a str,
     ) -> Self {
         let key = event.key.as_deref().map(str::as_bytes);
+        let reason = if event.lead_state.is_some() { LEAD_STATE } else { reason };
         let (original, originals) = (event.original, Originals::MayBeSent);
         Self { reason, error, position, topic: Some(topic), key, original, originals }
     }

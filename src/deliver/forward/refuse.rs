@@ -247,7 +247,7 @@ impl<S: Sink> Forwarder<S> {
             return true;
         }
         let Some(slot) = self.lanes.slot_mut(waiting.token) else { return false };
-        let Claim::Granted(identity) = self.source.claim(event, slot.position, now) else {
+        let (Claim::Granted(identity), _) = self.source.claim(event, slot.position, now) else {
             return false;
         };
         slot.identity = identity;

@@ -78,6 +78,10 @@ impl Schemas {
     }
 
     fn want(&self, topic: &str, event: &Event<'_>) -> Option<Answer> {
+        // A lead's state has one form, whatever is chosen for its topic.
+        if event.lead_state.is_some() {
+            return None;
+        }
         let choice = self.choices.of(topic);
         // With an envelope a value has its schema in itself.
         if choice.value != ValueForm::Flat || choice.envelope != Surrounding::None {

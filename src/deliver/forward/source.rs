@@ -10,6 +10,7 @@ use prometheus::IntCounterVec;
 use super::{
     ForwardError, Now, Result,
     latency::Latency,
+    lead_states::LeadStates,
     left_out::LeftOuts,
     refusal::{Originals, Refusal},
 };
@@ -53,6 +54,8 @@ pub(super) struct Source {
     /// Memory for the name of the next event's topic, and for the events of the next delivery.
     topic: String,
     events: Vec<Decoded<'static>>,
+    /// Where the states of leads go, if they are wanted.
+    lead_states: Option<LeadStates>,
 }
 
 impl Source {
@@ -80,7 +83,14 @@ impl Source {
             topic: String::new(),
             events: Vec::new(),
             settled,
+            lead_states: None,
         }
+    }
+
+    /// From now on the states of leads go to `topic`.
+    pub fn with_lead_states(mut self, topic: String) -> Self {
+        self.lead_states = Some(LeadStates::new(topic));
+        self
     }
 
     pub fn name(&self) -> &SourceName {
@@ -146,15 +156,28 @@ impl Source {
         screen(self.kind, rules, &delivery.body, &delivery.headers, Came::FromSender)
     }
 
-    /// The events of a delivery, which is read with `rules`, this source's.
+    /// The events of a delivery, which is read with `rules`, this source's; behind them what is made of them.
     pub fn decode<'a>(
-        &self,
+        &mut self,
         rules: &'a Rules,
         stored: &StoredDelivery,
         screened: &'a Screened<'_>,
         events: &mut Vec<Decoded<'a>>,
     ) -> Result<(), Undecodable> {
-        screened.decode(self.kind, rules, &stored.delivery.headers, events)
+        let verdict = screened.decode(self.kind, rules, &stored.delivery.headers, events);
+        if let Some(states) = &mut self.lead_states {
+            // Of a body without events there are none, and none of an event that is not taken.
+            let left_out = &self.left_out;
+            states.append(events, |event| left_out.why(stored.sequence, event).is_none());
+        }
+        verdict
+    }
+
+    /// The delivery that was decoded last is finished.
+    pub fn is_finished(&mut self, now: Now) {
+        if let Some(states) = &mut self.lead_states {
+            states.tell_missing(self.spool.source(), &self.metrics, now);
+        }
     }
 
     /// What of a refused element or body may leave this machine.
@@ -168,7 +191,13 @@ impl Source {
     /// The name of an event's topic, to be given back with [`Source::give_topic_back`].
     pub fn take_topic(&mut self, event: &Event<'_>) -> String {
         let mut name = std::mem::take(&mut self.topic);
-        self.router.topic(self.spool.source(), event, &mut name);
+        match &self.lead_states {
+            Some(states) if event.lead_state.is_some() => {
+                name.clear();
+                name.push_str(states.topic());
+            }
+            _ => _ = self.router.topic(self.spool.source(), event, &mut name),
+        }
         name
     }
 
@@ -178,6 +207,10 @@ impl Source {
 
     /// Why this source does not take the event of the delivery `sequence`, if it does not.
     pub fn leaves_out(&self, sequence: u64, event: &Event<'_>) -> Option<LeftOut> {
+        // A lead's state is made of events that are taken.
+        if event.lead_state.is_some() {
+            return None;
+        }
         self.left_out.why(sequence, event)
     }
 
@@ -189,13 +222,30 @@ impl Source {
         }
     }
 
-    /// Asks for the event at `position`. A claim is a promise to settle it.
-    pub fn claim(&mut self, event: &Event<'_>, position: Position, now: Now) -> Claim {
-        let claim = self.claims.claim(event, position, now.unix);
+    /// Asks for the event at `position`. A claim is a promise to settle it. Of a lead's state with parts that are
+    /// repeats there is another one, with less, to be sent in its place.
+    pub fn claim<'a>(
+        &mut self,
+        event: &Event<'a>,
+        position: Position,
+        now: Now,
+    ) -> (Claim, Option<Box<Event<'a>>>) {
+        let mut with_less = None;
+        let claim = match (event.lead_state.as_deref(), &mut self.lead_states) {
+            (Some(state), Some(states)) => {
+                let kept = states.kept_mut();
+                let claim = self.claims.claim_state(event, state, position, now.unix, kept);
+                if kept.contains(&false) {
+                    with_less = event.with_parts(|place| kept[place]).map(Box::new);
+                }
+                claim
+            }
+            _ => self.claims.claim(event, position, now.unix),
+        };
         if matches!(claim, Claim::Repeat) {
             self.settled.repeat((position.sequence, position.index));
         }
-        claim
+        (claim, with_less)
     }
 
     /// An element of the delivery is no event.

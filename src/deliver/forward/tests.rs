@@ -117,7 +117,7 @@ pub fn slot(topic: TopicId, sequence: u64, now: Now) -> window::Slot {
         since: now.instant,
         received_at: now.unix,
         turn: 0,
-        carries: window::Carries::Event(Stream::Other),
+        carries: window::Carries::Event(Some(Stream::Other)),
         state: window::State::Outstanding,
         error: None,
     }

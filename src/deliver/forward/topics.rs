@@ -220,15 +220,19 @@ impl Topics {
         self.topics.iter_mut().for_each(|topic| topic.waited = Duration::ZERO);
     }
 
-    /// An event of `stream` is delivered.
-    pub fn count(&mut self, id: TopicId, stream: Stream) {
-        self.streams[stream as usize].inc();
+    /// An event of `stream` is delivered, or a record that counts as none.
+    pub fn count(&mut self, id: TopicId, stream: Option<Stream>) {
+        if let Some(stream) = stream {
+            self.streams[stream as usize].inc();
+        }
         self.get(id).delivered.inc();
     }
 
-    /// An event of `stream` will be delivered, once the transaction is committed.
-    pub fn count_uncommitted(&mut self, id: TopicId, stream: Stream) {
-        self.uncommitted_of[stream as usize] += 1;
+    /// The same, once the transaction is committed.
+    pub fn count_uncommitted(&mut self, id: TopicId, stream: Option<Stream>) {
+        if let Some(stream) = stream {
+            self.uncommitted_of[stream as usize] += 1;
+        }
         self.get_mut(id).uncommitted += 1;
     }
 
@@ -282,14 +286,14 @@ mod tests {
         let mut topics = topics(&place);
         let a = topics.enter("a");
         let counted = || place.metrics.events.with_label_values(&["leads", "a"]).get();
-        topics.count_uncommitted(a, Stream::Other);
+        topics.count_uncommitted(a, Some(Stream::Other));
         topics.aborted();
-        topics.count_uncommitted(a, Stream::Other);
+        topics.count_uncommitted(a, Some(Stream::Other));
         assert_eq!(counted(), 0);
         topics.committed();
         topics.committed();
         assert_eq!(counted(), 1);
-        topics.count(a, Stream::Other);
+        topics.count(a, Some(Stream::Other));
         assert_eq!(counted(), 2);
     }
 }

@@ -64,12 +64,10 @@ impl Slot {
 /// What the record of a slot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Carries {
-    Event(Stream),
+    /// An event of this stream; or a lead's state, which counts as none.
+    Event(Option<Stream>),
     /// A dead letter, with the reason that metrics count; or only a pointer to quarantine.
-    DeadLetter {
-        reason: &'static str,
-        pointer: bool,
-    },
+    DeadLetter { reason: &'static str, pointer: bool },
 }
 
 impl Carries {
@@ -250,7 +248,7 @@ mod tests {
             since: Instant::now(),
             received_at: 0,
             turn: 0,
-            carries: Carries::Event(Stream::Other),
+            carries: Carries::Event(Some(Stream::Other)),
             state: State::Outstanding,
             error: None,
         }

@@ -3,7 +3,7 @@ use super::*;
 const TOPIC: &str = "marketo.lead-activity.a";
 
 fn record(slot: usize, key: &str) -> Waiting {
-    let (key, value) = (Some(key.as_bytes().into()), [].into());
+    let (key, value) = (Some(key.as_bytes().into()), Some([].into()));
     Waiting { slot, key, value, headers: OwnedHeaders::new(), timestamp: None }
 }
 

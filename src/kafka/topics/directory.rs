@@ -30,15 +30,18 @@ pub(super) struct Rules {
     pub limit: usize,
     /// What every topic of the template begins with.
     pub prefix: String,
-    /// Exempt from the limit, as the topic of checkpoints is.
+    /// Exempt from the limit, as the topics of checkpoints and of lead states are.
     pub dead_letter: String,
     pub checkpoints: String,
+    pub lead_state: Option<String>,
 }
 
 impl Rules {
     /// Whether events are routed to `topic`.
     fn counts(&self, topic: &str) -> bool {
-        topic != self.dead_letter && topic != self.checkpoints
+        topic != self.dead_letter
+            && topic != self.checkpoints
+            && self.lead_state.as_deref() != Some(topic)
     }
 }
 

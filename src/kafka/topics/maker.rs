@@ -61,6 +61,13 @@ pub fn of_checkpoints(topics: &config::Topics) -> config::Topics {
     config::Topics { partitions: 1, config: settings.into(), ..topics.clone() }
 }
 
+/// How the topic of lead states is made: the last state of each lead is enough.
+pub fn of_lead_states(topics: &config::Topics) -> config::Topics {
+    let mut of_states = topics.clone();
+    of_states.config.insert("cleanup.policy".into(), "compact".into());
+    of_states
+}
+
 /// For the whole request, the search for the controller included.
 const REQUEST: Duration = Duration::from_secs(8);
 /// How long the controller may take until the topics are there.
@@ -130,6 +137,7 @@ impl AdminMaker {
             return Err(KafkaError::ClientCreation(problem));
         }
         let settings = &self.topics.config;
+        let lead_states = of_lead_states(&self.topics).config;
         let new = |topic| {
             let replicas = TopicReplication::Fixed(self.topics.replication_factor);
             if topic == self.topics.checkpoints {
@@ -137,6 +145,9 @@ impl AdminMaker {
                 return CHECKPOINTS.iter().fold(new, |new, (name, value)| new.set(name, value));
             }
             let new = NewTopic::new(topic, self.topics.partitions, replicas);
+            if self.topics.lead_state.as_deref() == Some(topic) {
+                return lead_states.iter().fold(new, |new, (name, value)| new.set(name, value));
+            }
             settings.iter().fold(new, |new, (name, value)| new.set(name, value))
         };
         let new: Vec<_> = topics.iter().map(|topic| new(topic.as_str())).collect();

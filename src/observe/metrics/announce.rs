@@ -51,6 +51,17 @@ impl Metrics {
         }
     }
 
+    /// Why no state of a lead may be made of an activity.
+    pub fn announce_missing_lead_states<'a>(
+        &self,
+        source: &str,
+        reasons: impl IntoIterator<Item = &'a str>,
+    ) {
+        for reason in reasons {
+            self.lead_states_missing.with_label_values(&[source, reason]);
+        }
+    }
+
     /// Why an event of the source may become a dead letter, or go to quarantine.
     pub fn announce_dead_letters<'a>(
         &self,

@@ -12,6 +12,7 @@ use crate::{
             Catalog,
             fields::{Came, screen},
         },
+        lead_state,
         select::LeftOut,
     },
     observe::{
@@ -82,6 +83,12 @@ pub(super) fn delivery(
     let headers = &delivery.headers;
     let screened = screen(config.kind, &rules, &delivery.body, headers, Came::FromSender);
     let result = screened.decode(config.kind, &rules, headers, &mut decoded);
+    let lead_states = known.config.topics.lead_state.as_deref();
+    if lead_states.is_some() && result.is_ok() {
+        let is_taken =
+            |event: &crate::event::Event<'_>| config.selection.leaves_out(event).is_none();
+        lead_state::append(&mut decoded, &mut Vec::new(), is_taken);
+    }
     let is_final = !known.config.kafka.delivery.is_exactly_once();
     let mut topic = String::new();
     let mut events = Vec::new();
@@ -100,11 +107,14 @@ pub(super) fn delivery(
                 json["type"] = (*it.event_type).into();
                 json["stream"] = it.stream.as_str().into();
                 json["id"] = it.attributes.id.as_deref().into();
-                let left_out = config.selection.leaves_out(it);
+                let left_out = config.selection.leaves_out(it).filter(|_| it.lead_state.is_none());
                 if let Some(why) = left_out {
                     json["note"] = left_out_note(&name, why, found).into();
                 } else if json["topic"].is_null() && json["state"] != "left-out" {
-                    json["topic"] = known.router.topic(&name, it, &mut topic).into();
+                    json["topic"] = match lead_states.filter(|_| it.lead_state.is_some()) {
+                        Some(of_states) => of_states.into(),
+                        None => known.router.topic(&name, it, &mut topic).into(),
+                    };
                 }
             }
             Err(refused) => {

@@ -10,7 +10,10 @@ use uuid::Uuid;
 
 use super::player::{Item, Player};
 use crate::{
-    deliver::decode::{self, fields::Came},
+    deliver::{
+        dead_letter::LEAD_STATE,
+        decode::{self, fields::Came},
+    },
     source::{ORIGIN_HEADER, SourceKind, SourceName},
     spool::position::Position,
 };
@@ -64,6 +67,13 @@ impl<'a> Kept<'a> {
                  yourself, and deliver the body with a token"
             );
             player.failed(source, *position, Some(STILL_CODED), problem);
+            return Ok(());
+        }
+        if self.reason == LEAD_STATE {
+            let Self { source, position, .. } = self;
+            let problem = "it is the state of a lead, and not an event: a state is not replayed, since it could \
+                           take the place of a newer one; the event that it was made of has its own topic";
+            player.failed(source, *position, Some(LEAD_STATE), problem.to_owned());
             return Ok(());
         }
         let origin = self.origin.map(|origin| (ORIGIN_HEADER.to_owned(), origin.to_owned()));

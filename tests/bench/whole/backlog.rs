@@ -120,7 +120,7 @@ pub fn records() -> Vec<OwnedRecord> {
             OwnedRecord {
                 topic: record.topic.to_owned(),
                 key: record.key.map(<[u8]>::to_vec),
-                value: record.value.to_vec(),
+                value: record.value.unwrap_or_default().to_vec(),
                 headers: headers.map(|(name, value)| ((*name).into(), value.to_vec())).collect(),
             }
         })

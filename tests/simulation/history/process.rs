@@ -22,7 +22,7 @@ use millrace::{
 use super::{Delivery, HELD_TOPICS, History, Process, QUARANTINE_AFTER, RECORD_LIMIT};
 use crate::{
     books::Saved,
-    cluster::{DEAD_LETTERS, Producer},
+    cluster::{DEAD_LETTERS, Producer, STATES},
     simulated_disk::SimulatedDisk,
 };
 
@@ -253,7 +253,12 @@ impl History {
             true => Start::with_topic(saved, &mut parts, end)?,
             false => Start::from_file(saved),
         };
-        Ok(Process { writer, spool, forwarder: Forwarder::new(settings, parts, &start, now) })
+        let forwarder = Forwarder::new(settings, parts, &start, now);
+        let forwarder = match self.sender.has_lives() {
+            true => forwarder.with_lead_states(STATES.into()),
+            false => forwarder,
+        };
+        Ok(Process { writer, spool, forwarder })
     }
 }
 

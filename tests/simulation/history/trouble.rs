@@ -20,6 +20,9 @@ impl History {
 
     /// A topic of the sender's, now and then the one of dead letters.
     pub(super) fn random_topic(&mut self) -> String {
+        if self.sender.has_lives() {
+            return self.random_topic_of_lives();
+        }
         let topic = format!("sim.lead-activity.{}", TOPICS[self.random.usize(..TOPICS.len())]);
         if self.random.u8(..8) == 0 { DEAD_LETTERS.into() } else { topic }
     }

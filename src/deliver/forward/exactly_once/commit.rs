@@ -96,7 +96,7 @@ impl ExactlyOnce {
         let record = Record {
             topic: &self.settings.topic,
             key: Some(key.as_bytes()),
-            value: value.as_bytes(),
+            value: Some(value.as_bytes()),
             headers: &[],
             timestamp: None,
         };

@@ -21,6 +21,7 @@ fn directory(create: bool, limit: usize) -> Directory {
         prefix: "marketo.".into(),
         dead_letter: "marketo.dead".into(),
         checkpoints: "marketo.checkpoints".into(),
+        lead_state: None,
     };
     Directory::new(rules, Advice::new(&kafka, None))
 }
