@@ -76,7 +76,7 @@ impl History {
         let mut all = Vec::new();
         for (source, delivery, ids) in &self.sender.delivered {
             let first = all.len();
-            let mut push = |all: &mut Vec<Expected>, lead, word, id: &str| {
+            let push = |all: &mut Vec<Expected>, lead, word, id: &str| {
                 all.push(Expected {
                     ordinal: (*delivery, all.len() - first),
                     source: *source,
