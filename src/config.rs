@@ -38,6 +38,7 @@ mod proxies;
 mod pushed_metrics;
 mod quarantine;
 mod reading;
+mod registry;
 mod reread;
 mod secret;
 mod security;
@@ -48,6 +49,7 @@ mod telemetry;
 mod tls;
 mod topics;
 mod traces;
+mod values;
 mod volume;
 mod written;
 
@@ -73,8 +75,10 @@ pub use nearest::nearest;
 pub use oauth::{IntrospectionAuth, OAuth, OAuthAuth, is_trustworthy};
 pub use pushed_metrics::{MetricsCollector, PushedMetrics};
 pub use quarantine::Quarantine;
+pub use registry::{Credentials, Register, SchemaRegistry, SubjectBy};
 pub use reread::{
-    kafka as kafka_again, oauth as oauth_again, secret as secret_again, tokens as tokens_again,
+    kafka as kafka_again, oauth as oauth_again, registry as registry_again, secret as secret_again,
+    tokens as tokens_again,
 };
 pub use secret::Secret;
 pub use shutdown::Shutdown;
@@ -93,6 +97,8 @@ pub struct Config {
     pub spool: Spool,
     pub quarantine: Quarantine,
     pub kafka: Kafka,
+    /// Where values have a schema that a registry knows; a section of `kafka`.
+    pub schema_registry: Option<SchemaRegistry>,
     pub topics: Topics,
     pub forward: Forward,
     pub oauth: OAuth,

@@ -7,4 +7,6 @@ pub mod deduplicate;
 pub mod encode;
 pub mod forward;
 pub mod quarantine;
+pub mod registry;
 pub mod route;
+pub mod schema;

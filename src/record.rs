@@ -10,6 +10,8 @@ pub struct Record<'a> {
     pub value: &'a [u8],
     /// Names and values in the order in which they are written.
     pub headers: &'a [(&'a str, &'a [u8])],
+    /// Milliseconds since 1970; without one it is the time at which the client takes the record.
+    pub timestamp: Option<i64>,
 }
 
 impl Record<'_> {

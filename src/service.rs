@@ -113,6 +113,8 @@ pub enum StartError {
     Thread(std::io::Error),
     #[error("cannot set up the client that fetches keys: {0}")]
     Fetch(String),
+    #[error("kafka.schema_registry: {0}")]
+    Registry(String),
 }
 
 /// Why a running service ended otherwise than by a clean stop. The process must exit non-zero;
@@ -181,7 +183,7 @@ pub async fn start(
     let push = push(&config.pushed_metrics, &metrics);
     let traces = exporter.as_ref().map(Exporter::traces).unwrap_or_default();
     let opened = open_in_background(config.clone(), maker, &metrics, &traces).await;
-    let opened = opened.and_then(|Opened { folder, topics, sources, set_aside }| {
+    let opened = opened.and_then(|Opened { folder, topics, registry, sources, set_aside }| {
         adobe.keep_keys_in(folder.disk(), &config.spool.directory);
         let running = sources.iter().map(|source| (&source.front, source.store()));
         let aside = set_aside.iter().map(|source| (&source.front, source.store()));
@@ -198,6 +200,9 @@ pub async fn start(
         reloads.extend(oauth.files(&config.oauth).map(boxed));
         reloads.extend(receivers.iter().filter_map(ClientSecretFile::new).map(boxed));
         reloads.extend(kafka_secrets.renewing(&topics).map(boxed));
+        let access = registry.as_ref().zip(config.schema_registry.as_ref());
+        let access = access.and_then(|(registry, config)| registry.renewing(config));
+        reloads.extend(access.map(boxed));
         let reloader = Reloader::new(reloads, &metrics);
         reloader.spawn(EVERY, shutdown.clone()).map_err(StartError::Thread)?;
         drop(fronts);

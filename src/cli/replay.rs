@@ -162,7 +162,11 @@ struct Replay {
 
 impl Replay {
     fn new(config: &Config, common: &Common, bar: Bar) -> Result<Self, String> {
-        let sources = config.sources.iter().map(Source::new).collect::<Result<_, _>>()?;
+        let sources = config
+            .sources
+            .iter()
+            .map(|source| Source::new(config, source))
+            .collect::<Result<_, _>>()?;
         let sender = match common.dry_run {
             true => None,
             false => Some(Sender::new(config)?),

@@ -2,7 +2,7 @@
 //!
 //! Nothing of it is a second opinion: an example of each type of event that a source is known to send
 //! ([`known`]) goes through the service's own decoding, routing and encoding ([`catalogue`]), and what
-//! comes out is shown in one of four forms.
+//! comes out is shown in one of six forms.
 
 mod asyncapi;
 mod catalogue;
@@ -13,6 +13,7 @@ mod strimzi;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod value_schemas;
 
 use clap::{Args, ValueEnum};
 
@@ -32,8 +33,8 @@ pub(super) struct Options {
     #[command(flatten)]
     file: ConfigFile,
 
-    /// A table; JSON; an AsyncAPI 3.0 document, in JSON; or KafkaTopic resources for Strimzi 0.49
-    /// and newer, in YAML
+    /// A table; JSON; an AsyncAPI 3.0 document, in JSON; KafkaTopic resources for Strimzi 0.49 and
+    /// newer, in YAML; or the schema of each topic's values, as JSON Schema or (of flat values) as Avro
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
     format: Format,
 
@@ -66,6 +67,8 @@ enum Format {
     Json,
     Asyncapi,
     Strimzi,
+    Jsonschema,
+    Avro,
 }
 
 pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
@@ -88,6 +91,17 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
         Format::Json => print(out, format_args!("{:#}\n", json::document(&config, &catalogue))),
         Format::Asyncapi => {
             print(out, format_args!("{:#}\n", asyncapi::document(&config, &catalogue)));
+        }
+        Format::Jsonschema => {
+            print(out, format_args!("{:#}\n", value_schemas::json_schemas(&config, &catalogue)));
+        }
+        Format::Avro => {
+            print(out, format_args!("{:#}\n", value_schemas::avro(&catalogue)));
+            let without = value_schemas::without_avro(&catalogue);
+            if without > 0 {
+                let note = "topics have no schema in Avro, since topics.value is `data` for them";
+                print(context.errors, format_args!("topics: {without} {note}\n"));
+            }
         }
         Format::Strimzi => {
             let cluster = options.cluster.as_deref().unwrap_or_default();

@@ -1,14 +1,17 @@
 //! `catalog`: what activity types are called, beside or instead of what the catalogue has.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs::File, io::Read, sync::Arc};
 
 use super::{
     leaf::{Kind, string},
     mistake::Key,
     reading::{Reading, Section},
-    written::list,
+    written::{list, text},
 };
-use crate::deliver::decode::catalog::{Catalog, Override, OverrideError};
+use crate::deliver::{
+    decode::catalog::{Catalog, Override, OverrideError},
+    encode::flat::{ActivityType, types},
+};
 
 /// What may be a name, the catalogue says.
 const NAME: Kind<String> = Kind {
@@ -17,10 +20,40 @@ const NAME: Kind<String> = Kind {
     show: |text| string(text),
 };
 
-/// `catalog.activity_types.<id>` and `catalog.aliases.<id>`; `None` after a mistake.
-pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Option<BTreeMap<i64, Override>> {
+/// Marketo's answer for 200 types takes 200 KB.
+const TYPES_FILE_LIMIT: u64 = 16 << 20;
+
+/// `catalog.types_file`, read.
+fn described(reading: &mut Reading, section: &mut Section) -> Arc<[ActivityType]> {
+    let described = reading.any_optional(section, "types_file", |value| {
+        let remedy = || {
+            "Save the answer of GET /rest/v1/activities/types.json of your Marketo instance there."
+                .to_owned()
+        };
+        let path = text(value).map_err(|what| (format!("is {what}"), remedy()))?;
+        let wrong = |what: String| (format!("names the file `{path}`, which {what}"), remedy());
+        let file = File::open(&*path).map_err(|error| wrong(format!("can't be read: {error}")))?;
+        let mut answer = String::new();
+        let read = file.take(TYPES_FILE_LIMIT + 1).read_to_string(&mut answer);
+        read.map_err(|error| wrong(format!("can't be read: {error}")))?;
+        if answer.len() as u64 > TYPES_FILE_LIMIT {
+            return Err(wrong("is larger than 16 MiB".into()));
+        }
+        let types = types::read(&answer).map_err(|error| wrong(error.to_string()))?;
+        Ok((types, string(&path)))
+    });
+    described.flatten().unwrap_or_default().into()
+}
+
+/// `catalog.activity_types.<id>` and `catalog.aliases.<id>`, `None` after a mistake, and the types of
+/// `catalog.types_file`.
+pub(super) fn read(
+    reading: &mut Reading,
+    root: &mut Section,
+) -> (Option<BTreeMap<i64, Override>>, Arc<[ActivityType]>) {
     let before = reading.mistakes.len();
     let mut section = reading.section(root, "catalog");
+    let described = described(reading, &mut section);
     let mut names = reading.section(&mut section, "activity_types");
     let mut aliases = reading.section(&mut section, "aliases");
     reading.end(section);
@@ -54,7 +87,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Option<BTreeMap
             reading.mistakes.at(&key, problem, remedy);
         }
     }
-    (reading.mistakes.len() == before).then_some(overrides)
+    ((reading.mistakes.len() == before).then_some(overrides), described)
 }
 
 fn id(reading: &mut Reading, parent: &Key, written: &str) -> Option<i64> {

@@ -15,6 +15,7 @@ use super::{
     leaf::{SIZE, string},
     mistake::{Key, Mistakes},
     reading::{Reading, Section},
+    registry::{self, SchemaRegistry},
     secret::{Secret, Unfit, one_line, placeholder},
     security,
     written::{list, quoted, text},
@@ -46,11 +47,16 @@ pub type Validate<'a> = &'a dyn Fn(&Kafka) -> Result<(), String>;
 
 const SERVERS: &str = "Write host:port, several with commas, as in `kafka-1:9092,kafka-2:9092`.";
 
-pub(super) fn read(reading: &mut Reading, root: &mut Section, validate: Validate) -> Kafka {
+pub(super) fn read(
+    reading: &mut Reading,
+    root: &mut Section,
+    validate: Validate,
+) -> (Kafka, Option<SchemaRegistry>) {
     let mut section = reading.section(root, "kafka");
     let bootstrap_servers = reading.any(&mut section, "bootstrap_servers", servers);
     let queue_size = reading.leaf(&mut section, "queue_size", &SIZE, Kafka::QUEUE_SIZE);
     let delivery = delivery::read(reading, &mut section);
+    let schema_registry = registry::read(reading, &mut section).flatten();
     let mut map = reading.section(&mut section, "properties");
     let key = map.key.clone();
     reading.end(section);
@@ -74,7 +80,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section, validate: Validate
         delivery,
     };
     ask(reading, &key, &kafka, validate, consistent);
-    kafka
+    (kafka, schema_registry)
 }
 
 fn servers(value: &Value) -> Result<(String, String), (String, String)> {
@@ -328,6 +334,7 @@ pub(super) fn hide(text: &str, name: &str, kafka: &Kafka) -> String {
 
 pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     delivery::check(config, mistakes);
+    registry::check(config, mistakes);
     let Config { kafka, sources, .. } = config;
     let record = kafka.properties.get("message.max.bytes");
     let record = record.and_then(|text| text.expose().parse().ok()).unwrap_or(RECORD);

@@ -39,6 +39,12 @@ pub(super) fn settle(layer: &mut Layer, mistakes: &mut Mistakes) {
             from_file(properties, &key, &name, target, |text| Ok(text.into()), files, mistakes);
         }
     }
+    if let Some(registry) = table(values, &["kafka", "schema_registry"]) {
+        let key = Key::of(&["kafka", "schema_registry"]);
+        for (name, target) in [("password_file", "password"), ("token_file", "token")] {
+            from_file(registry, &key, name, target, |text| Ok(text.into()), files, mistakes);
+        }
+    }
     if let Some(oauth) = table(values, &["oauth"]) {
         let key = Key::of(&["oauth"]);
         from_file(oauth, &key, "signing_keys_file", "signing_keys", one_a_line, files, mistakes);

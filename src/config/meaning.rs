@@ -5,7 +5,7 @@
 use super::{
     Config, OfMachine, Questions, admin, adobe, deduplicate, forward, kafka, listen, log,
     mistake::Mistakes, oauth, pushed_metrics::PushedMetrics, quarantine, reading::Reading,
-    shutdown, sources, spool, tls, topics, traces::Traces, volume,
+    shutdown, sources, spool, tls, topics, traces::Traces, values, volume,
 };
 
 /// Every section is read in any case, for the sake of its own mistakes, and what could not be read counts
@@ -20,7 +20,7 @@ pub(super) fn read(
     let admin = admin::read(reading, &mut root);
     let spool = spool::read(reading, &mut root);
     let quarantine = quarantine::read(reading, &mut root);
-    let kafka = kafka::read(reading, &mut root, questions.kafka);
+    let (kafka, schema_registry) = kafka::read(reading, &mut root, questions.kafka);
     let topics = topics::read(reading, &mut root);
     let forward = forward::read(reading, &mut root);
     let adobe = adobe::read(reading, &mut root);
@@ -40,6 +40,7 @@ pub(super) fn read(
         spool,
         quarantine,
         kafka,
+        schema_registry,
         topics,
         forward,
         adobe,
@@ -66,9 +67,15 @@ fn combinations(
 ) {
     let mut found = Mistakes::default();
     tls::rules(&config.listen, &config.sources, &mut found);
-    for check in
-        [listen::check, admin::check, spool::check, topics::check, sources::check, kafka::check]
-    {
+    for check in [
+        listen::check,
+        admin::check,
+        spool::check,
+        topics::check,
+        values::check,
+        sources::check,
+        kafka::check,
+    ] {
         check(config, &mut found);
     }
     oauth::check(&config.oauth, &config.sources, &mut found);

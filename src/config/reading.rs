@@ -195,6 +195,21 @@ impl Reading {
         }
     }
 
+    /// As [`Reading::choice`]; `Some(None)` where the key is absent, and may be.
+    pub fn optional_choice<T: Copy>(
+        &mut self,
+        section: &mut Section,
+        name: &str,
+        all: &[T],
+        name_of: fn(T) -> &'static str,
+    ) -> Option<Option<T>> {
+        if !section.values.contains_key(name) {
+            self.note(section.key.child(name), None, DEFAULT.into());
+            return Some(None);
+        }
+        self.choice(section, name, all, name_of, None).map(Some)
+    }
+
     /// A list of texts, none of them empty.
     pub fn list(
         &mut self,
@@ -351,6 +366,9 @@ const REQUIRED: &str = "It has no default: set it.";
 /// Whether the value may come from a file of its own.
 fn is_secret(key: &Key) -> bool {
     let secrets = ["tokens", "signing_keys", "secrets", "client_secret"];
+    if key.segments().iter().any(|name| &**name == "schema_registry") {
+        return key.segments().last().is_some_and(|name| ["password", "token"].contains(&&**name));
+    }
     key.segments().last().is_some_and(|name| secrets.contains(&&**name))
 }
 

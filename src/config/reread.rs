@@ -10,6 +10,7 @@ use super::{
     kafka::{Validate, hide, property},
     layer::{one_a_line, secret_file},
     oauth::{self, OAuth},
+    registry::{Credentials, SchemaRegistry},
     secret::Secret,
     security,
     sources::{self, HeaderScheme},
@@ -80,6 +81,18 @@ pub fn kafka(kafka: &Kafka, validate: Validate<'_>) -> Result<Kafka, String> {
         }
         format!("the Kafka client rejects the properties: {}", hide(&problem, "", &now))
     })?;
+    Ok(now)
+}
+
+/// `registry` with those secrets that are in files as they are there now.
+pub fn registry(registry: &SchemaRegistry) -> Result<SchemaRegistry, String> {
+    let mut now = registry.clone();
+    if let Credentials::Password { password: held, .. } | Credentials::Token(held) =
+        &mut now.credentials
+        && let Some(file) = held.file().map(Path::to_owned)
+    {
+        *held = secret(&file)?;
+    }
     Ok(now)
 }
 

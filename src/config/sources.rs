@@ -1,6 +1,6 @@
 //! `sources`: who may deliver.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use figment::value::Value;
 
@@ -16,10 +16,14 @@ use super::{
     reading::{Reading, Section},
     secret::{PEM, Secret, placeholder},
     tls::{self, CertificateAuth},
+    values,
     written::list,
 };
 use crate::{
-    deliver::decode::catalog::Override,
+    deliver::{
+        decode::catalog::Override,
+        encode::{choice::PartialChoice, flat::ActivityType},
+    },
     source::{SourceKind, SourceName},
 };
 
@@ -36,6 +40,10 @@ pub struct SourceConfig {
     /// Names and aliases of activity types by id, over the catalogue's, which takes them. Written
     /// once for all sources, under `catalog`.
     pub activity_types: BTreeMap<i64, Override>,
+    /// What Marketo says that activities have (`catalog.types_file`), for all sources too.
+    pub described_types: Arc<[ActivityType]>,
+    /// What the records of this source are, where it is not what all records are.
+    pub choice: PartialChoice,
 }
 
 /// `sources.<name>.auth`: how the sender shows who it is. At least one way.
@@ -99,7 +107,7 @@ const QUERY_PARAMETER: Kind<String> = Kind {
 
 /// Those that had no mistakes.
 pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Vec<SourceConfig> {
-    let activity_types = catalog::read(reading, root);
+    let (activity_types, described_types) = catalog::read(reading, root);
     let mut section = reading.section(root, "sources");
     let names = section.names();
     if names.is_empty() {
@@ -112,7 +120,11 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Vec<SourceConfi
         sources.extend(source(reading, &mut section, name));
     }
     let activity_types = activity_types.unwrap_or_default();
-    let with_types = |source| SourceConfig { activity_types: activity_types.clone(), ..source };
+    let with_types = |source| SourceConfig {
+        activity_types: activity_types.clone(),
+        described_types: described_types.clone(),
+        ..source
+    };
     sources.into_iter().map(with_types).collect()
 }
 
@@ -127,6 +139,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     }
     let kind = reading.choice(&mut section, "kind", &SourceKind::ALL, SourceKind::as_str, None);
     let size_limit = reading.optional(&mut section, "size_limit", &SIZE);
+    let choice = values::read_partial(reading, &mut section);
     let mut auth = reading.section(&mut section, "auth");
     let adobe = adobe::read_auth(reading, &mut auth, kind);
     let certificate = tls::names(reading, &mut auth);
@@ -180,6 +193,8 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
         journal,
         size_limit: size_limit?,
         activity_types: BTreeMap::new(),
+        described_types: Arc::default(),
+        choice,
     })
 }
 

@@ -30,7 +30,7 @@ pub struct CertificateAuth {
 }
 
 /// Whether it is there and fit for use, the listener says.
-const FILE: Kind<PathBuf> = Kind {
+pub(super) const FILE: Kind<PathBuf> = Kind {
     parse: |text| match text {
         "" => Err("which names no file".into()),
         _ if text.contains(char::is_control) || text.contains("-----") => {

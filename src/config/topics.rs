@@ -7,10 +7,14 @@ use super::{
     leaf::{COUNT, FLAG, Kind, PARTITIONS, REPLICAS, string},
     mistake::{Key, Mistakes},
     reading::{Reading, Section},
+    values,
     written::text,
 };
 use crate::deliver::{
-    encode::Mode,
+    encode::{
+        Mode,
+        choice::{Choice, PartialChoice, Pattern},
+    },
     route::{Router, is_topic_name},
 };
 
@@ -21,6 +25,10 @@ pub struct Topics {
     pub name: String,
     /// How records carry events.
     pub mode: Mode,
+    /// What records are.
+    pub choice: Choice,
+    /// The same for topics of a pattern.
+    pub values: BTreeMap<Pattern, PartialChoice>,
     /// Whether missing topics are created.
     pub create: bool,
     /// Partitions of a created topic; -1 is the cluster's own default.
@@ -42,6 +50,8 @@ impl Default for Topics {
         Self {
             name: "marketo.{stream}.{type}".into(),
             mode: Mode::default(),
+            choice: Choice::default(),
+            values: BTreeMap::new(),
             create: true,
             partitions: -1,
             replication_factor: -1,
@@ -78,6 +88,8 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Topics {
     let s = &mut section;
     reading.set(s, "name", &TEMPLATE, &mut topics.name);
     reading.set_choice(s, "mode", &Mode::ALL, Mode::as_str, &mut topics.mode);
+    values::read(reading, s, &mut topics.choice);
+    topics.values = values::read_patterns(reading, s);
     reading.set(s, "create", &FLAG, &mut topics.create);
     reading.set(s, "partitions", &PARTITIONS, &mut topics.partitions);
     reading.set(s, "replication_factor", &REPLICAS, &mut topics.replication_factor);

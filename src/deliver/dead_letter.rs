@@ -103,7 +103,7 @@ impl DeadLetter<'_> {
                 json.as_bytes()
             }
         };
-        send(&Record { topic, key: self.key, value, headers: &headers })
+        send(&Record { topic, key: self.key, value, headers: &headers, timestamp: None })
     }
 }
 

@@ -15,7 +15,7 @@
 
 pub mod adobe;
 pub mod catalog;
-mod json;
+pub(super) mod json;
 mod legacy;
 pub mod naming;
 mod scalar;

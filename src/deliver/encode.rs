@@ -1,11 +1,13 @@
 //! An event as a Kafka record: the CloudEvents Kafka protocol binding 1.0, in the [`Mode`] that is
-//! configured.
+//! configured. Its value is the event's data, or what is [chosen](choice) for its topic.
 //!
 //! An event without an id gets `<spool>:<sequence>:<index>`, the same on every replay. The key is the
 //! event's in both modes. Behind an event's own headers come those of its delivery's trace, if
 //! it has one. The value is never null: on a compacted topic that would delete.
 
 mod binary;
+pub mod choice;
+pub mod flat;
 mod headers;
 mod media_type;
 mod structured;
@@ -16,8 +18,14 @@ use std::fmt::Write;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use uuid::Uuid;
 
-use self::{headers::Headers, trace::Trace};
+use self::{
+    choice::{Choices, Surrounding, ValueForm},
+    flat::Flattener,
+    headers::Headers,
+    trace::Trace,
+};
 use crate::{
+    deliver::schema::{Format, ID_HEADER, IdPlace, Spelled},
     event::{Attributes, Coding, Event, Pieces},
     record::Record,
     spool::position::Position,
@@ -58,10 +66,19 @@ pub struct Encoder {
     names: String,
     content_type: String,
     trace: Trace,
+    choices: Choices,
+    flattener: Flattener,
+    received: Option<u64>,
 }
 
 impl Encoder {
+    /// Of records whose values are the events' data.
     pub fn new(mode: Mode) -> Self {
+        Self::of(mode, Choices::default())
+    }
+
+    /// Of records as `choices` has them. A flat value is in binary mode in any case.
+    pub fn of(mode: Mode, choices: Choices) -> Self {
         Self {
             mode,
             value: Vec::new(),
@@ -70,12 +87,20 @@ impl Encoder {
             names: String::new(),
             content_type: String::new(),
             trace: Trace::default(),
+            choices,
+            flattener: Flattener::default(),
+            received: None,
         }
     }
 
     /// The kept headers of the delivery whose events come next.
     pub fn come_with(&mut self, headers: &[(String, String)]) {
         self.trace.read(headers);
+    }
+
+    /// When that delivery was received, in milliseconds since 1970.
+    pub fn received_at(&mut self, millis: u64) {
+        self.received = Some(millis);
     }
 
     /// Headers of the delivery that each record of it has, dead letters too.
@@ -91,20 +116,62 @@ impl Encoder {
         position: Position,
         event: &'b Event<'b>,
     ) -> Encoded<'b> {
+        self.encode_with(None, topic, spool, position, event)
+    }
+
+    /// The same; a flat value is written by the schema that `with` names.
+    pub fn encode_with<'b>(
+        &'b mut self,
+        with: Option<&'b With>,
+        topic: &'b str,
+        spool: Uuid,
+        position: Position,
+        event: &'b Event<'b>,
+    ) -> Encoded<'b> {
         self.id.clear();
         if event.attributes.id.is_none() {
             let Position { sequence, index } = position;
             write!(self.id, "{spool}:{sequence}:{index}").expect("a String takes any text");
         }
         let id = event.attributes.id.as_deref().unwrap_or(&self.id);
-        let (value, mut headers) = match self.mode {
-            Mode::Binary => {
+        let choice = self.choices.of(topic);
+        let shapes = self.choices.shapes().filter(|_| choice.value == ValueForm::Flat);
+        let (value, mut headers) = match (shapes, self.mode) {
+            (Some(shapes), _) => {
+                binary::names(&event.attributes, &mut self.names);
+                let content_type = with.map_or(binary::FLAT, With::content_type);
+                let mut headers = binary::flat_headers(id, &self.names, content_type, event);
+                let flat = self.flattener.flatten(shapes.of(event), id, event);
+                self.value.clear();
+                match with {
+                    Some(With { id, place: IdPlace::Value, .. }) => {
+                        self.value.extend_from_slice(id.as_slice());
+                    }
+                    Some(With { id, place: IdPlace::Header, .. }) => {
+                        headers.add_bytes(ID_HEADER, id.as_slice());
+                    }
+                    None => {}
+                }
+                match (with.map(|with| with.format), choice.envelope) {
+                    (Some(Format::Avro), _) => {
+                        flat::avro::write(&flat, &mut self.scratch, &mut self.value);
+                    }
+                    (Some(Format::JsonSchema), _) | (None, Surrounding::None) => {
+                        flat::json::write(&flat, &mut self.value);
+                    }
+                    (None, Surrounding::Connect) => {
+                        flat::connect::write(&flat, &mut self.scratch, &mut self.value);
+                    }
+                }
+                (self.value.as_slice(), headers)
+            }
+            (None, Mode::Binary) => {
                 binary::names(&event.attributes, &mut self.names);
                 binary::content_type(&event.attributes, &mut self.content_type);
                 let headers = binary::headers(id, &self.names, &self.content_type, event);
                 (spell(&event.value, &mut self.value), headers)
             }
-            Mode::Structured => {
+            (None, Mode::Structured) => {
                 structured::value(id, event, &mut self.scratch, &mut self.value);
                 (self.value.as_slice(), structured::headers(event))
             }
@@ -112,7 +179,27 @@ impl Encoder {
         for (name, value) in self.trace.headers() {
             headers.add(name, value);
         }
-        Encoded { topic, key: event.key.as_deref().map(str::as_bytes), value, headers }
+        let timestamp = choice.timestamp.of(event.attributes.time.as_deref(), self.received);
+        Encoded { topic, key: event.key.as_deref().map(str::as_bytes), value, headers, timestamp }
+    }
+}
+
+/// The schema by which a flat value is written, and its id.
+#[derive(Clone, Copy, Debug)]
+pub struct With {
+    pub format: Format,
+    pub id: Spelled,
+    pub place: IdPlace,
+}
+
+impl With {
+    /// What the value is to a reader that knows no registry: with an id in front of it, it is no JSON.
+    fn content_type(&self) -> &'static str {
+        match (self.format, self.place) {
+            (Format::Avro, _) => "application/avro",
+            (Format::JsonSchema, IdPlace::Header) => "application/json",
+            (Format::JsonSchema, IdPlace::Value) => "application/octet-stream",
+        }
     }
 }
 
@@ -123,6 +210,7 @@ pub struct Encoded<'b> {
     key: Option<&'b [u8]>,
     value: &'b [u8],
     headers: Headers<'b>,
+    timestamp: Option<i64>,
 }
 
 impl Encoded<'_> {
@@ -132,6 +220,7 @@ impl Encoded<'_> {
             key: self.key,
             value: self.value,
             headers: self.headers.as_slice(),
+            timestamp: self.timestamp,
         }
     }
 }

@@ -48,6 +48,7 @@ mod read;
 mod refusal;
 mod refuse;
 mod saved;
+mod schemas;
 mod source;
 mod spans;
 mod start;
@@ -71,7 +72,7 @@ use crate::{
         checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Held},
         decode::Rules,
         deduplicate::Claims,
-        encode::Mode,
+        encode::{Mode, choice::Choices},
         quarantine::Quarantine,
         route::Router,
     },
@@ -82,6 +83,7 @@ use crate::{
 };
 
 pub use exactly_once::Transactions;
+pub use schemas::Schemas;
 pub use start::Start;
 pub use thread::{now, run};
 
@@ -101,6 +103,8 @@ pub struct Settings {
     pub kind: SourceKind,
     /// How records carry events.
     pub mode: Mode,
+    /// What their values and timestamps are.
+    pub choices: Choices,
     pub dead_letter_topic: String,
     /// A topic without progress for this long, while the cluster answers, is held.
     pub hold_after: Duration,
@@ -249,6 +253,11 @@ impl<S: Sink> Forwarder<S> {
     /// The same, which makes spans.
     pub fn traced(self, traces: Traces) -> Self {
         Self { spans: Spans::new(traces), ..self }
+    }
+
+    /// The same, whose values have schemas.
+    pub fn with_schemas(self, schemas: Schemas) -> Self {
+        Self { out: self.out.with_schemas(schemas), ..self }
     }
 
     fn split(&mut self) -> (&mut Guarantee, Owners<'_, S>) {

@@ -9,8 +9,10 @@ use crate::kafka::produce::Failure;
 
 use super::advice::Advice;
 
-const CLOCK: &str = "compare this machine's clock with the brokers', and see \
-                     message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic";
+const CLOCK: &str = "the topic's settings message.timestamp.before.max.ms and message.timestamp.after.max.ms \
+                     allow no such timestamp: raise them, or, if topics.timestamp (or timestamp in topics.values \
+                     or of the source) is `event` or `received`, set it to `produced`; if it is `produced`, compare \
+                     this machine's clock with the brokers'";
 
 /// What `code`, reported for one record of `topic`, means.
 pub(super) fn failure(code: Code, topic: &str, advice: &Advice) -> Failure {

@@ -38,6 +38,7 @@ pub(super) struct Waiting {
     pub key: Option<Box<[u8]>>,
     pub value: Box<[u8]>,
     pub headers: OwnedHeaders,
+    pub timestamp: Option<i64>,
 }
 
 /// Of one producer: another one is new to every broker.

@@ -180,6 +180,7 @@ impl Producer {
                 .headers(record.headers);
             message.key = record.key.as_deref();
             message.partition = partition;
+            message.timestamp = record.timestamp;
             let Err((error, message)) = client.send(message) else { continue };
 
             let mut state = client.context().state();
@@ -230,7 +231,7 @@ fn headers(record: &Record<'_>) -> OwnedHeaders {
 
 fn waiting(record: &Record<'_>, slot: usize) -> Waiting {
     let (key, value) = (record.key.map(Into::into), record.value.into());
-    Waiting { slot, key, value, headers: headers(record) }
+    Waiting { slot, key, value, headers: headers(record), timestamp: record.timestamp }
 }
 
 impl Sink for Producer {
@@ -271,6 +272,7 @@ impl Sink for Producer {
             .headers(headers(record));
         message.key = record.key;
         message.partition = partition;
+        message.timestamp = record.timestamp;
         let Err((error, _)) = client.send(message) else { return Ok(()) };
 
         client.context().state().settle(slot, None);

@@ -83,6 +83,9 @@ metrics! {
     /// again.
     deduplicate_oldest_seconds: IntGauge = "millrace_deduplicate_oldest_id_timestamp_seconds";
 
+    /// Schemas that the registry has given no id for, so that their topics are held.
+    schemas_missing: IntGauge = "millrace_schemas_missing";
+
     /// Bytes of bodies that are in memory until they are stored.
     body_budget_used_bytes: IntGauge = "millrace_body_budget_used_bytes";
 
@@ -252,6 +255,9 @@ metrics! {
 
     /// Questions to identity providers (keys, introspection), by result (ok, failed).
     identity_requests[source, question, result]: IntCounter = "millrace_identity_requests_total";
+
+    /// Answers of the schema registry, by outcome (found, away, incompatible, denied, missing, invalid, failed).
+    schema_requests[outcome]: IntCounter = "millrace_schema_registry_requests_total";
 
     /// Spans that no collector got, by why (queue-full, not-accepted, stopped).
     trace_spans_dropped[reason]: IntCounter = "millrace_trace_spans_dropped_total";

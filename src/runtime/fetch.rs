@@ -90,20 +90,44 @@ impl fmt::Debug for ShownUrl {
 #[derive(Clone, Debug)]
 pub struct Client(reqwest::Client);
 
+/// Whom a client believes, and what it shows of itself, beyond what the system says. All in PEM.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trust<'a> {
+    /// Authorities in place of the system's.
+    pub authorities: Option<&'a [u8]>,
+    /// A certificate and its key.
+    pub identity: Option<&'a [u8]>,
+}
+
+impl<'a> Trust<'a> {
+    /// The certificates in `pem`, those that they signed, and no others.
+    pub fn authorities(pem: &'a [u8]) -> Self {
+        Self { authorities: Some(pem), identity: None }
+    }
+}
+
 impl Client {
     /// Fails when the system's certificates can't be read.
     pub fn new() -> Result<Self, String> {
-        built(reqwest::Client::builder())
+        Self::trusting(Trust::default())
     }
 
-    /// Trusts the certificates in `pem`, and those that they signed, and no others.
-    pub fn trusting(pem: &[u8]) -> Result<Self, String> {
-        let certificates =
-            reqwest::Certificate::from_pem_bundle(pem).map_err(|error| innermost(&error))?;
-        if certificates.is_empty() {
-            return Err("no certificate in PEM is in it".into());
+    /// Fails when one of the PEM texts has no certificate, or can't be read.
+    pub fn trusting(trust: Trust<'_>) -> Result<Self, String> {
+        let mut builder = reqwest::Client::builder();
+        if let Some(pem) = trust.authorities {
+            let authorities = reqwest::Certificate::from_pem_bundle(pem);
+            let authorities = authorities.map_err(|error| innermost(&error))?;
+            if authorities.is_empty() {
+                return Err("no certificate in PEM is in it".into());
+            }
+            builder = builder.tls_certs_only(authorities);
         }
-        built(reqwest::Client::builder().tls_certs_only(certificates))
+        if let Some(pem) = trust.identity {
+            let identity = reqwest::Identity::from_pem(pem).map_err(|error| innermost(&error))?;
+            builder = builder.identity(identity);
+        }
+        built(builder)
     }
 
     /// Through no proxy: for addresses that mean something on this machine alone.

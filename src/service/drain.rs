@@ -62,10 +62,13 @@ pub async fn drain(
     let began = Instant::now();
     let metrics = Metrics::new();
     let kafka_secrets = KafkaSecrets::new(&config.kafka);
+    let registry_config = config.schema_registry.clone();
     let opened = open_in_background(config, maker, &metrics, &Traces::default()).await?;
-    let Opened { folder: _folder, topics, sources, set_aside } = opened;
+    let Opened { folder: _folder, topics, registry, sources, set_aside } = opened;
     let renewing = kafka_secrets.renewing(&topics).map(boxed);
-    let mut reloader = Reloader::new(renewing.into_iter().collect(), &metrics);
+    let access = registry.as_ref().zip(registry_config.as_ref());
+    let access = access.and_then(|(registry, config)| registry.renewing(config)).map(boxed);
+    let mut reloader = Reloader::new(renewing.into_iter().chain(access).collect(), &metrics);
     let mut looked = Instant::now();
     let spools: Vec<_> = sources.iter().map(|source| source.spool.clone()).collect();
     let ended = loop {

@@ -5,9 +5,12 @@
 
 use crate::{
     config::SourceConfig,
-    deliver::decode::{
-        Catalog,
-        naming::{self, FIRST_CUSTOM_ID},
+    deliver::{
+        decode::{
+            Catalog,
+            naming::{self, FIRST_CUSTOM_ID},
+        },
+        encode::flat::{ActivityType, AttributeType, Kind, published_types},
     },
     source::SourceKind,
 };
@@ -40,13 +43,14 @@ pub(crate) fn examples(source: &SourceConfig, ids: &Ids<'_>) -> Vec<Example> {
 }
 
 fn of_instance(source: &SourceConfig, ids: &Ids<'_>, munchkin_id: &str) -> Vec<Example> {
+    let described = &*source.described_types;
     let mut found = Vec::new();
     let mut add = |name: String, any_custom, body| {
         found.push(Example { name, any_custom, body });
     };
     for Activity { id, name, any_custom } in activities(source, ids) {
         let body = match source.kind {
-            SourceKind::MarketoLeadActivity => pushed(munchkin_id, id, name.as_deref()),
+            SourceKind::MarketoLeadActivity => pushed(munchkin_id, id, name.as_deref(), described),
             SourceKind::AdobeIo => {
                 let ce_type = if id >= FIRST_CUSTOM_ID {
                     naming::CUSTOM_ACTIVITY.to_owned()
@@ -55,7 +59,7 @@ fn of_instance(source: &SourceConfig, ids: &Ids<'_>, munchkin_id: &str) -> Vec<E
                 } else {
                     continue; // Adobe's type is made of a name.
                 };
-                let data = activity(munchkin_id, id, name.as_deref());
+                let data = activity(munchkin_id, id, name.as_deref(), described);
                 flat(&ce_type, naming::LEAD_ACTIVITY_SOURCE, &data)
             }
         };
@@ -92,6 +96,7 @@ fn activities(source: &SourceConfig, ids: &Ids<'_>) -> Vec<Activity> {
     let configured = |id: i64| source.activity_types.get(&id)?.name.clone();
     let mut all: Vec<_> = Catalog::documented().iter().map(|(id, _)| *id).collect();
     all.extend(source.activity_types.keys().chain(ids.activity_types));
+    all.extend(source.described_types.iter().map(|described| described.id));
     all.sort_unstable();
     all.dedup();
     let mut found: Vec<_> = all
@@ -100,7 +105,12 @@ fn activities(source: &SourceConfig, ids: &Ids<'_>) -> Vec<Activity> {
             let documented = Catalog::documented().iter().find(|(listed, _)| *listed == id);
             let name = match (documented, configured(id)) {
                 (Some((_, name)), _) => Some((*name).to_owned()),
-                (None, configured) => configured,
+                (None, Some(configured)) => Some(configured),
+                (None, None) => source
+                    .described_types
+                    .iter()
+                    .find(|described| described.id == id)
+                    .map(|described| described.name.clone()),
             };
             Activity { id, name, any_custom: false }
         })
@@ -112,23 +122,73 @@ fn activities(source: &SourceConfig, ids: &Ids<'_>) -> Vec<Activity> {
 }
 
 /// Marketo's own push of one activity.
-fn pushed(munchkin_id: &str, id: i64, name: Option<&str>) -> String {
-    let members = members(id, name);
+fn pushed(munchkin_id: &str, id: i64, name: Option<&str>, described: &[ActivityType]) -> String {
+    let members = members(id, name, described);
     format!(
         r#"{{"munchkinId":"{munchkin_id}","activities":[{{"marketoGUID":"{ID}","leadId":4711,{members}}}]}}"#
     )
 }
 
 /// The data of Adobe I/O's event of the same activity.
-fn activity(munchkin_id: &str, id: i64, name: Option<&str>) -> String {
-    format!(r#"{{"munchkinId":"{munchkin_id}","leadId":"4711",{}}}"#, members(id, name))
+fn activity(munchkin_id: &str, id: i64, name: Option<&str>, described: &[ActivityType]) -> String {
+    let members = members(id, name, described);
+    format!(r#"{{"munchkinId":"{munchkin_id}","leadId":"4711",{members}}}"#)
 }
 
-fn members(id: i64, name: Option<&str>) -> String {
+fn members(id: i64, name: Option<&str>, described: &[ActivityType]) -> String {
     let name = serde_json::Value::from(name.unwrap_or("A custom activity"));
     format!(
-        r#""activityDate":"{TIME}","activityTypeId":{id},"activityType":{name},"activityLogItemId":9001,"primaryAttributeValueId":12,"primaryAttributeValue":"an asset","attributes":[{{"name":"Step ID","dataType":"integer","value":7}}]"#
+        r#""activityDate":"{TIME}","activityTypeId":{id},"activityType":{name},"activityLogItemId":9001,"primaryAttributeValueId":12,"primaryAttributeValue":"an asset","attributes":[{}]"#,
+        attributes(id, described).join(",")
     )
+}
+
+/// Attributes of an activity of this type, as far as they are known: by what the customer's Marketo says, else by what
+/// is published. Values are made up.
+fn attributes(id: i64, described: &[ActivityType]) -> Vec<String> {
+    let published = published_types();
+    let mut known = described.iter().chain(&published);
+    let Some(known) = known.find(|known| known.id == id) else {
+        return Vec::new();
+    };
+    let attribute = |attribute: &AttributeType| {
+        let (data_type, value) = match attribute.kind {
+            Kind::Text => ("string", serde_json::Value::from(text_for(&attribute.name))),
+            Kind::Integer => ("integer", 7.into()),
+            Kind::Number => ("float", 1.5.into()),
+            Kind::Boolean => ("boolean", true.into()),
+            Kind::DateTime => ("datetime", TIME.into()),
+            Kind::Date => ("date", "2026-03-02".into()),
+        };
+        let name = serde_json::Value::from(attribute.name.as_str());
+        format!(r#"{{"name":{name},"dataType":"{data_type}","value":{value}}}"#)
+    };
+    known.attributes.iter().map(attribute).collect()
+}
+
+/// What may stand in an attribute of this name.
+fn text_for(name: &str) -> &'static str {
+    let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+    match name {
+        "Client IP Address" => "198.51.100.7",
+        "User Agent" => "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0.0.0",
+        "Query Parameters" => "utm_source=newsletter",
+        "Link ID" => "12",
+        "Source" | "Merge Source" => "Web form fillout",
+        "Reason" => "Changed by campaign Scoring.Behaviour",
+        "Form Fields" => "a:0:{}",
+        "Device" => "iPhone",
+        "Platform" => "iOS",
+        "Change Value" => "+5",
+        "Merge IDs" => "[1000123,1000321]",
+        _ if ends(&["URL", "Link"]) => "https://www.example.com/pricing",
+        _ if ends(&["Email", "Recipient", "Sender", "by", "Owner", "User"]) => {
+            "someone@example.com"
+        }
+        _ if ends(&["Status", "Stage", "Value"]) => "Engaged",
+        _ if ends(&["ID", "IDs"]) => "00Q5e00000AbCdE",
+        _ => "an example",
+    }
 }
 
 fn audit(munchkin_id: &str, component: &str) -> String {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    deliver::{deduplicate::Deduplicator, route::Router},
+    deliver::{deduplicate::Deduplicator, registry::Registry, route::Router},
     kafka::{TopicMaker, Topics},
     observe::{metrics::Metrics, traces::Traces},
     spool::{Folder, disk::RealDisk},
@@ -20,6 +20,7 @@ use crate::{
 pub(super) struct Opened {
     pub folder: Arc<Folder>,
     pub topics: Arc<Topics>,
+    pub registry: Option<Arc<Registry>>,
     pub sources: Vec<RunningSource>,
     /// Those that could not be opened; empty if none could, which is an error.
     pub set_aside: Vec<SetAside>,
@@ -58,11 +59,17 @@ pub(super) fn open(
     let names: Vec<_> = config.sources.iter().map(|source| source.name.clone()).collect();
     let (disk, directory) = (folder.disk().clone(), &config.spool.directory);
     let deduplicator = Deduplicator::open(disk, directory, config.deduplicate, &names, metrics);
+    let registry = config
+        .schema_registry
+        .as_ref()
+        .map(|registry| Registry::start(registry, folder.disk().clone(), directory, metrics));
+    let registry = registry.transpose().map_err(StartError::Registry)?;
     let parts = SourceContext {
         config,
         folder: &folder,
         deduplicator: &deduplicator,
         topics: &topics,
+        registry: registry.as_ref(),
         router: &router,
         metrics,
         traces,
@@ -80,5 +87,5 @@ pub(super) fn open(
     }
     let aside = failed.iter().map(|(source, error)| SetAside::new(source, error, metrics));
     let set_aside = aside.collect();
-    Ok(Opened { folder, topics, sources, set_aside })
+    Ok(Opened { folder, topics, registry, sources, set_aside })
 }

@@ -58,7 +58,8 @@ impl StartError {
             | Self::Catalog(_)
             | Self::Tls(_)
             | Self::Thread(_)
-            | Self::Fetch(_) => false,
+            | Self::Fetch(_)
+            | Self::Registry(_) => false,
         }
     }
 }

@@ -9,14 +9,16 @@ use std::{
 
 use super::{StartError, front::Front, open_retry::open_with_retries, set_aside};
 use crate::{
-    config::{Config, SourceConfig},
+    config::{Config, SchemaRegistry, SourceConfig, SubjectBy},
     deliver::{
         checkpoint::{Checkpoint, CheckpointFile},
         dead_letter,
         decode::{Catalog, Rules},
         deduplicate::Deduplicator,
-        forward::{self, ForwardError, Forwarder, Parts, Settings, Start, Transactions},
+        encode::choice::Choices,
+        forward::{self, ForwardError, Forwarder, Parts, Schemas, Settings, Start, Transactions},
         quarantine::Quarantine,
+        registry::Registry,
         route::Router,
     },
     ingest::{
@@ -35,6 +37,8 @@ pub(super) struct SourceContext<'a> {
     pub folder: &'a Arc<Folder>,
     pub deduplicator: &'a Arc<Deduplicator>,
     pub topics: &'a Arc<Topics>,
+    /// Where values have schemas.
+    pub registry: Option<&'a Arc<Registry>>,
     pub router: &'a Router,
     pub metrics: &'a Metrics,
     pub traces: &'a Traces,
@@ -55,7 +59,7 @@ pub(super) struct RunningSource {
 
 impl RunningSource {
     pub fn open(source: &SourceConfig, around: &SourceContext<'_>) -> Result<Self, StartError> {
-        let SourceContext { config, folder, deduplicator, topics, router, metrics, traces } =
+        let SourceContext { config, folder, deduplicator, topics, router, metrics, traces, .. } =
             around;
         metrics.announce(source.name.as_str(), source.kind.as_str());
         metrics.announce_outcomes(source.name.as_str(), reply::labels(Scope::Source));
@@ -76,10 +80,12 @@ impl RunningSource {
             checkpoint.writers().begin(saved.as_ref(), spool.durable_end())?;
         }
 
+        let catalog = catalog(source)?;
         let queue = config.kafka.queue_size / config.sources.len().max(1) as u64;
         let settings = Settings {
             kind: source.kind,
             mode: config.topics.mode,
+            choices: config.choices(source, &catalog),
             dead_letter_topic: config.topics.dead_letter.clone(),
             hold_after: config.forward.hold_after,
             held_topics: config.forward.held_topics,
@@ -105,7 +111,7 @@ impl RunningSource {
         let parts = Parts {
             spool: spool.clone(),
             sink,
-            rules: Arc::new(Rules::from(catalog(source)?)),
+            rules: Arc::new(Rules::from(catalog)),
             router: (*router).clone(),
             checkpoint,
             quarantine: Quarantine::new(folder.disk().clone(), &directory),
@@ -113,8 +119,12 @@ impl RunningSource {
             metrics: (*metrics).clone(),
         };
         let (stop, problem) = (Shutdown::new(), Arc::default());
+        let schemas = config.schema_registry.as_ref().zip(around.registry);
+        let schemas =
+            schemas.map(|(config, registry)| schemas_of(config, registry, &settings.choices));
         let running = RunningForwarder {
             settings,
+            schemas,
             saved,
             stop: stop.clone(),
             problem,
@@ -174,6 +184,11 @@ impl RunningSource {
     }
 }
 
+fn schemas_of(config: &SchemaRegistry, registry: &Arc<Registry>, choices: &Choices) -> Schemas {
+    let is_by_topic = config.subject == SubjectBy::TopicName;
+    Schemas::new(registry.clone(), choices.clone(), (config.format, config.id), is_by_topic)
+}
+
 fn catalog(source: &SourceConfig) -> Result<Catalog, StartError> {
     Catalog::with_overrides(source.activity_types.clone()).map_err(|errors| {
         let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
@@ -184,6 +199,7 @@ fn catalog(source: &SourceConfig) -> Result<Catalog, StartError> {
 /// What the forwarder's thread begins with.
 struct RunningForwarder {
     settings: Settings,
+    schemas: Option<Schemas>,
     saved: Option<Checkpoint>,
     stop: Shutdown,
     problem: Arc<OnceLock<ForwardError>>,
@@ -220,7 +236,7 @@ impl RunningForwarder {
         end: u64,
         flush: Duration,
     ) -> Result<(), ForwardError> {
-        let Self { settings, saved, stop, traces, .. } = self;
+        let Self { settings, schemas, saved, stop, traces, .. } = self;
         let spool = parts.spool.clone();
         let stopping = || stop.has_reached(Phase::Closing);
         while let Err(error) = parts.sink.renew(&stopping) {
@@ -233,7 +249,11 @@ impl RunningForwarder {
             None => Start::from_file(saved),
             Some(_) => Start::with_topic(saved, &mut parts, end)?,
         };
-        let mut forwarder = Forwarder::new(settings, parts, &start, forward::now()).traced(traces);
+        let forwarder = Forwarder::new(settings, parts, &start, forward::now()).traced(traces);
+        let mut forwarder = match schemas {
+            Some(schemas) => forwarder.with_schemas(schemas),
+            None => forwarder,
+        };
         let deadline = OnceCell::new();
         forward::run(&mut forwarder, &spool, &|| {
             stopping().then(|| *deadline.get_or_init(|| Instant::now() + flush))

@@ -233,6 +233,8 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         journal: None,
         size_limit: None,
         activity_types: BTreeMap::new(),
+        described_types: Default::default(),
+        choice: Default::default(),
     };
     let anywhere = (Ipv4Addr::LOCALHOST, 0).into();
     Config {
@@ -240,6 +242,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         admin: Admin { address: anywhere, ..Admin::default() },
         spool: Spool { directory: folder.join("spool"), ..Spool::default() },
         quarantine: Default::default(),
+        schema_registry: None,
         kafka: Kafka {
             bootstrap_servers: bootstrap.into(),
             properties: BTreeMap::new(),

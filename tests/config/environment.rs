@@ -138,6 +138,8 @@ fn topics_are_set_by_the_environment() {
         Topics {
             name: "{source}.{munchkin_id}.{activity_type_id}".into(),
             mode: Mode::Structured,
+            choice: Default::default(),
+            values: Default::default(),
             create: false,
             partitions: 12,
             replication_factor: 3,

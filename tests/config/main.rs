@@ -17,3 +17,4 @@ mod rules;
 mod secrets;
 mod stored;
 mod tls;
+mod values;

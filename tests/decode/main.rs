@@ -17,6 +17,7 @@
 mod bodies;
 
 mod adobe;
+mod flat;
 mod harmless;
 mod legacy;
 mod malformed;

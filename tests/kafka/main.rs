@@ -44,6 +44,7 @@ mod repeats;
 mod replaced_password;
 mod replay;
 mod shares;
+mod timestamps;
 mod token_trouble;
 mod tokens;
 mod topics;

@@ -20,7 +20,8 @@ fn fails_with(fault: Fault) -> Failure {
     rig.poll_until(1);
     let Outcome::Failed(failure) = rig.outcomes.remove(&0).unwrap() else { panic!("delivered") };
     // One record's failure is not the next one's, once the library has asked about the topic again.
-    let record = Record { topic: TOPIC, key: Some(b"key"), value: b"value", headers: &[] };
+    let record =
+        Record { topic: TOPIC, key: Some(b"key"), value: b"value", headers: &[], timestamp: None };
     let failed = std::time::Instant::now();
     until("the topic", || rig.producer.send(&record, 1).is_ok());
     eprintln!("{fault:?}: sent again after {:?}", failed.elapsed());
@@ -51,7 +52,13 @@ fn a_record_too_large_for_the_library_is_refused_before_it_is_queued() {
     let limit = rig.producer.record_limit();
     let value = vec![7; limit];
     let headers = [("ce_id", &b"1"[..]), ("content-type", b"application/json")];
-    let mut record = Record { topic: TOPIC, key: Some(b"key"), value: &value, headers: &headers };
+    let mut record = Record {
+        topic: TOPIC,
+        key: Some(b"key"),
+        value: &value,
+        headers: &headers,
+        timestamp: None,
+    };
     record.value = &value[..limit - (record.size() - value.len())];
     assert_eq!(record.size(), limit);
     rig.producer.send(&record, 0).unwrap();

@@ -108,8 +108,13 @@ fn without_a_cluster_everything_is_pending_and_nothing_blocks() {
     let mut producer = Producer::new(&kafka, 1 << 20, topics);
     producer.renew(&|| false).unwrap();
     assert_eq!(producer.topic(TOPIC), TopicState::Pending);
-    let record =
-        millrace::record::Record { topic: TOPIC, key: Some(b"k"), value: b"v", headers: &[] };
+    let record = millrace::record::Record {
+        topic: TOPIC,
+        key: Some(b"k"),
+        value: b"v",
+        headers: &[],
+        timestamp: None,
+    };
     producer.send(&record, 0).unwrap();
     let mut outcomes = Vec::new();
     producer.poll(Duration::ZERO, &mut outcomes);
@@ -129,8 +134,13 @@ fn the_queue_is_bounded_while_the_cluster_is_away() {
     let topics = Topics::start(&kafka, &Default::default(), "marketo.").unwrap();
     let mut producer = Producer::new(&kafka, 1 << 20, topics);
     producer.renew(&|| false).unwrap();
-    let record =
-        millrace::record::Record { topic: TOPIC, key: Some(b"k"), value: &[7; 1000], headers: &[] };
+    let record = millrace::record::Record {
+        topic: TOPIC,
+        key: Some(b"k"),
+        value: &[7; 1000],
+        headers: &[],
+        timestamp: None,
+    };
     let mut sent = 0;
     until("a full queue", || {
         let full =
@@ -147,8 +157,13 @@ fn the_full_queue_of_one_source_takes_nothing_from_the_queue_of_another() {
     rig.ready(TOPIC);
     let mut stuck = Producer::new(&kafka("127.0.0.1:1", &[]), 1 << 20, rig.topics.clone());
     stuck.renew(&|| false).unwrap();
-    let record =
-        millrace::record::Record { topic: TOPIC, key: Some(b"k"), value: &[7; 1000], headers: &[] };
+    let record = millrace::record::Record {
+        topic: TOPIC,
+        key: Some(b"k"),
+        value: &[7; 1000],
+        headers: &[],
+        timestamp: None,
+    };
     let mut sent = 0;
     until("a full queue", || {
         let full = stuck.send(&record, sent) == Err(millrace::kafka::produce::SendError::QueueFull);

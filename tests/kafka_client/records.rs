@@ -20,6 +20,7 @@ fn key_value_and_headers_arrive_as_they_were_in_order() {
         key: Some(b"999-XYZ-000:4711"),
         value: b"{\"a\":1}",
         headers: &headers,
+        timestamp: None,
     };
     rig.producer.send(&record, 0).unwrap();
     rig.poll_until(1);
@@ -37,7 +38,8 @@ fn key_value_and_headers_arrive_as_they_were_in_order() {
 fn an_empty_value_is_empty_and_not_null() {
     let mut rig = Rig::new();
     rig.ready(TOPIC);
-    let record = Record { topic: TOPIC, key: Some(b"key"), value: b"", headers: &[] };
+    let record =
+        Record { topic: TOPIC, key: Some(b"key"), value: b"", headers: &[], timestamp: None };
     rig.producer.send(&record, 0).unwrap();
     let never_allocated = Vec::new();
     rig.producer.send(&Record { value: &never_allocated, ..record }, 1).unwrap();
@@ -55,7 +57,13 @@ fn records_without_a_key_have_null_for_it_and_take_turns_at_the_partitions() {
     let records = 30;
     for token in 0..records {
         let value = token.to_string();
-        let record = Record { topic: TOPIC, key: None, value: value.as_bytes(), headers: &[] };
+        let record = Record {
+            topic: TOPIC,
+            key: None,
+            value: value.as_bytes(),
+            headers: &[],
+            timestamp: None,
+        };
         rig.producer.send(&record, token).unwrap();
     }
     rig.poll_until(records);

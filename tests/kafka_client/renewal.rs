@@ -11,7 +11,8 @@ use millrace::{
 use crate::rig::{Rig, by_key};
 
 const TOPIC: &str = "marketo.lead-activity.a";
-const RECORD: Record<'_> = Record { topic: TOPIC, key: Some(b"k"), value: b"v", headers: &[] };
+const RECORD: Record<'_> =
+    Record { topic: TOPIC, key: Some(b"k"), value: b"v", headers: &[], timestamp: None };
 
 #[test]
 fn purged_records_get_one_outcome_each_and_are_sent_again_in_order() {

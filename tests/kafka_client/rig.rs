@@ -79,8 +79,13 @@ impl Rig {
     /// Sends one record, waiting for room in the queue. What the library knows to fail at once has its
     /// outcome like the others, which learn it later: which of the two it is depends on the machine.
     pub fn send(&mut self, topic: &str, key: &str, value: &str, token: Token) {
-        let record =
-            Record { topic, key: Some(key.as_bytes()), value: value.as_bytes(), headers: &[] };
+        let record = Record {
+            topic,
+            key: Some(key.as_bytes()),
+            value: value.as_bytes(),
+            headers: &[],
+            timestamp: None,
+        };
         loop {
             match self.producer.send(&record, token) {
                 Ok(()) => return,

@@ -124,8 +124,13 @@ fn a_topic_that_a_producer_misses_is_looked_up_and_made_again() {
     assert_eq!(*made.lock().unwrap(), [topic]);
     until("a delivery", || {
         let token = rig.outcomes.len();
-        let record =
-            millrace::record::Record { topic, key: Some(b"key"), value: b"value", headers: &[] };
+        let record = millrace::record::Record {
+            topic,
+            key: Some(b"key"),
+            value: b"value",
+            headers: &[],
+            timestamp: None,
+        };
         if millrace::kafka::produce::Sink::send(&mut rig.producer, &record, token).is_ok() {
             rig.poll_until(token + 1);
         }

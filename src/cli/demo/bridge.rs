@@ -54,6 +54,7 @@ pub fn config(broker: &MockCluster, folder: &Path, keys: &Path) -> Config {
         },
         quarantine: Default::default(),
         kafka: kafka(broker),
+        schema_registry: None,
         topics: Topics::default(),
         forward: Forward::default(),
         adobe: Adobe { keys_folder: Some(keys.to_owned()), ..Adobe::default() },
@@ -78,6 +79,8 @@ fn source(name: &str, kind: SourceKind, auth: Auth) -> SourceConfig {
         journal: None,
         size_limit: None,
         activity_types: BTreeMap::new(),
+        described_types: Default::default(),
+        choice: Default::default(),
     }
 }
 

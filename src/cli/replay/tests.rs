@@ -36,7 +36,12 @@ fn replay() -> Replay {
     let variables = variables.map(|(key, value)| (format!("MILLRACE_{key}"), value.to_owned()));
     let config = config::load(None, variables);
     let config = config.unwrap();
-    let sources = config.sources.iter().map(Source::new).collect::<Result<_, _>>().unwrap();
+    let sources = config
+        .sources
+        .iter()
+        .map(|source| Source::new(&config, source))
+        .collect::<Result<_, _>>()
+        .unwrap();
     let player =
         Player::new(&config, sources, Box::new(|_: &crate::event::Event<'_>| true), None).unwrap();
     Replay { player, bar: Bar::new() }

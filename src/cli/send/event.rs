@@ -1,13 +1,16 @@
 //! The one event: an example of its type, with ids and a time of its own.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use clap::ValueEnum;
 use uuid::Uuid;
 
 use crate::{
     config::{Auth, SourceConfig},
-    deliver::decode::{self, Catalog, Rules},
+    deliver::{
+        decode::{self, Catalog, Rules},
+        encode::choice::PartialChoice,
+    },
     service::examples::{self as known, Ids},
     source::{SourceKind, SourceName},
 };
@@ -38,6 +41,8 @@ pub(super) fn make(
         journal: None,
         size_limit: None,
         activity_types: BTreeMap::new(),
+        described_types: Arc::default(),
+        choice: PartialChoice::default(),
     };
     let ids = Ids { activity_types: &activity_types, munchkin_ids: &[] };
     let rules = Rules::from(Catalog::default());

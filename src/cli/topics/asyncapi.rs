@@ -8,6 +8,7 @@ use super::{
     json::{headers, value},
     schemas,
     tables::key,
+    value_schemas,
 };
 use crate::{
     config::{self, Config},
@@ -70,7 +71,7 @@ impl Parts {
         let mut messages: Vec<_> = topic
             .events
             .iter()
-            .map(|event| (of_event(&channel, event), message(config, event)))
+            .map(|event| (of_event(&channel, event), message(config, topic, event)))
             .collect();
         if topic.role == Role::DeadLetters {
             let record = catalogue::dead_letter(config);
@@ -118,11 +119,15 @@ fn of_event(channel: &str, event: &Event) -> String {
     format!("{channel}.{}.{event_type}", event.stream.as_str())
 }
 
-fn message(config: &Config, event: &Event) -> Value {
+fn message(config: &Config, topic: &Topic, event: &Event) -> Value {
     let mode = config.topics.mode;
     let content_type = match mode {
         Mode::Binary => "application/json",
         Mode::Structured => "application/cloudevents+json",
+    };
+    let payload = match &topic.shape {
+        Some(_) => value_schemas::json_schema(config, topic),
+        None => schemas::payload(mode, event),
     };
     let title = if event.name.is_empty() { &event.event_type } else { &event.name };
     json!({
@@ -130,7 +135,7 @@ fn message(config: &Config, event: &Event) -> Value {
         "title": title,
         "contentType": content_type,
         "headers": schemas::headers(mode, event),
-        "payload": schemas::payload(mode, event),
+        "payload": payload,
         "bindings": {"kafka": {
             "key": {"type": KEY, "description": key(event.stream)},
             "bindingVersion": BINDING,

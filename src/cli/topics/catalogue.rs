@@ -6,17 +6,21 @@ use uuid::Uuid;
 
 use super::known::{self, Example, Ids, SOME_CUSTOM_ID, SOME_MUNCHKIN_ID};
 use crate::{
-    config::{self, Config, Guarantee},
+    config::{self, Config, Guarantee, SourceConfig},
     deliver::{
         dead_letter::DeadLetter,
         decode::{self, Catalog, Rules},
-        encode::{Encoder, Mode},
+        encode::{
+            Encoder, Mode,
+            choice::{Choice, Choices, ValueForm},
+            flat::Shape,
+        },
         route::Router,
     },
     event::Stream,
     kafka,
     record::Record,
-    source::{Origin, SourceKind, SourceName},
+    source::{Origin, SourceName},
     spool::position::Position,
 };
 
@@ -33,6 +37,10 @@ pub(super) struct Topic {
     pub role: Role,
     /// In the order in which they are known; of a dead-letter topic there are none.
     pub events: Vec<Event>,
+    /// What its records are.
+    pub choice: Choice,
+    /// The columns of its values, where they are flat.
+    pub shape: Option<Shape>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,9 +109,11 @@ impl Catalogue {
         };
         for source in &config.sources {
             let catalog = Catalog::with_overrides(source.activity_types.clone());
-            let rules = Rules::from(catalog.map_err(|_| "catalog.activity_types is wrong")?);
+            let catalog = catalog.map_err(|_| "catalog.activity_types is wrong")?;
+            let choices = config.choices(source, &catalog);
+            let rules = Rules::from(catalog);
             for example in known::examples(source, ids) {
-                filler.add(source.kind, &source.name, &rules, &example)?;
+                filler.add(source, &rules, &choices, &example)?;
             }
         }
         let mut topics: Vec<_> = filler.topics.into_values().collect();
@@ -124,7 +134,13 @@ impl Catalogue {
 
 /// The topics that the service has beside those of events.
 fn own_topics(config: &Config) -> Vec<Topic> {
-    let own = |name: &String, role| Topic { name: name.clone(), role, events: Vec::new() };
+    let own = |name: &String, role| Topic {
+        name: name.clone(),
+        role,
+        events: Vec::new(),
+        choice: Choice::default(),
+        shape: None,
+    };
     let mut topics = vec![own(&config.topics.dead_letter, Role::DeadLetters)];
     if config.kafka.delivery.guarantee == Guarantee::ExactlyOnce {
         topics.push(own(&config.topics.checkpoints, Role::Checkpoints));
@@ -166,21 +182,24 @@ impl Filler {
     /// Puts the event of `example` where the service would.
     fn add(
         &mut self,
-        kind: SourceKind,
-        source: &SourceName,
+        SourceConfig { kind, name: source, .. }: &SourceConfig,
         rules: &Rules,
+        choices: &Choices,
         example: &Example,
     ) -> Result<(), String> {
         let wrong =
             |what: &dyn std::fmt::Display| format!("the example of {}: {what}", example.name);
         let mut events = Vec::new();
         let body = example.body.as_bytes();
-        decode::decode(kind, rules, body, &[], &mut events).map_err(|error| wrong(&error))?;
+        decode::decode(*kind, rules, body, &[], &mut events).map_err(|error| wrong(&error))?;
         for event in events {
             let event = event.map_err(|refused| wrong(&refused.error))?;
             let mut buffer = String::new();
             let topic = self.router.topic(source, &event, &mut buffer);
-            let mut encoder = Encoder::new(self.mode);
+            let choice = choices.of(topic);
+            let shapes = choices.shapes().filter(|_| choice.value == ValueForm::Flat);
+            let shape = shapes.map(|shapes| shapes.of(&event).clone());
+            let mut encoder = Encoder::of(self.mode, choices.clone());
             let encoded = encoder.encode(topic, Uuid::nil(), Position::start_of(1), &event);
             let record = Written::from(&encoded.record());
             let name = self.named(topic, example);
@@ -195,7 +214,13 @@ impl Filler {
                 sources: vec![source.clone()],
                 record,
             };
-            let new = || Topic { name: name.clone(), role: Role::Events, events: Vec::new() };
+            let new = || Topic {
+                name: name.clone(),
+                role: Role::Events,
+                events: Vec::new(),
+                choice,
+                shape,
+            };
             self.topics.entry(name.clone()).or_insert_with(new).hold(found);
         }
         Ok(())

@@ -78,6 +78,17 @@ pub(super) fn name_of(stream: Stream) -> &'static str {
     }
 }
 
+/// The schema of a record's value, with nothing that it refers to left out.
+pub(super) fn whole(mode: Mode, event: &Event) -> Value {
+    let data = data_schemas()[name_of(event.stream)].clone();
+    let mut schema = payload(mode, event);
+    match mode {
+        Mode::Binary => schema = data,
+        Mode::Structured => schema["properties"]["data"] = data,
+    }
+    schema
+}
+
 /// The value of a record.
 pub(super) fn payload(mode: Mode, event: &Event) -> Value {
     let data = json!({ "$ref": format!("#/components/schemas/{}", name_of(event.stream)) });

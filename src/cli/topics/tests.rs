@@ -6,7 +6,7 @@ use super::{
     json,
     known::Ids,
     strimzi::{self, Target},
-    tables,
+    tables, value_schemas,
 };
 use crate::config::{self, Config};
 
@@ -192,4 +192,72 @@ fn exactly_once_delivery_has_a_topic_of_its_own_that_is_made_in_its_own_way() {
     );
     let document = asyncapi::document(&config, &all).to_string();
     assert!(!document.contains("marketo.checkpoints"), "it is nobody else's business");
+}
+
+#[test]
+fn each_flat_topic_has_a_schema_that_its_example_keeps_to_and_lists_all_of_its_members() {
+    let config = config(&[&PUSH, &ADOBE, &[("TOPICS__VALUE", "flat")]]);
+    let all = catalogue(&config, &NOBODY);
+    let schemas = value_schemas::json_schemas(&config, &all);
+    let avro = value_schemas::avro(&all);
+    assert_eq!(value_schemas::without_avro(&all), 0);
+    for topic in all.topics.iter().filter(|topic| topic.role == Role::Events) {
+        let schema = &schemas[&topic.name];
+        for event in &topic.events {
+            let value: Value = serde_json::from_str(&event.record.value).unwrap();
+            for (name, member) in value.as_object().unwrap() {
+                let types = &schema["properties"][name]["type"];
+                let is = |wanted: &Value| match wanted.as_str().unwrap() {
+                    "string" => member.is_string(),
+                    "integer" => member.is_i64(),
+                    "number" => member.is_number(),
+                    "boolean" => member.is_boolean(),
+                    _ => member.is_null(),
+                };
+                let types = types.as_array().cloned().unwrap_or_else(|| vec![types.clone()]);
+                assert!(types.iter().any(is), "{}: {name} {member} {schema}", topic.name);
+            }
+            assert!(value["id"].is_string() && value["time"].is_string(), "{value}");
+        }
+        let fields = avro[&topic.name]["fields"].as_array().unwrap();
+        assert_eq!(fields.len(), schema["properties"].as_object().unwrap().len() + 1);
+        assert_eq!(fields.last().unwrap()["name"], "others");
+    }
+    let clicks = &schemas["marketo.lead-activity.clicklink"]["properties"];
+    assert_eq!(clicks["webpage_id"]["type"], serde_json::json!(["integer", "null"]));
+    assert_eq!(avro["marketo.lead-activity.clicklink"]["name"], "clicklink");
+    assert_eq!(avro["marketo.lead-activity.clicklink"]["namespace"], "marketo.lead_activity");
+}
+
+#[test]
+fn a_topic_of_connect_has_the_schema_of_its_envelope_and_a_topic_of_data_the_one_of_its_data() {
+    let flat = [("TOPICS__VALUE", "flat"), ("TOPICS__ENVELOPE", "connect")];
+    let connect = config(&[&PUSH, &flat]);
+    let all = catalogue(&connect, &NOBODY);
+    let schema = &value_schemas::json_schemas(&connect, &all)["marketo.lead-activity.clicklink"];
+    let example = &topic(&all, "marketo.lead-activity.clicklink").events[0].record.value;
+    let example: Value = serde_json::from_str(example).unwrap();
+    assert_eq!(schema["properties"]["schema"]["const"], example["schema"]);
+
+    let data = config(&[&PUSH, &ADOBE]);
+    let all = catalogue(&data, &NOBODY);
+    let schemas = value_schemas::json_schemas(&data, &all);
+    let members = &schemas["marketo.user-audit.email"]["properties"];
+    assert_eq!(members["componentId"]["type"], "integer");
+    assert_eq!(value_schemas::avro(&all), serde_json::json!({}));
+    assert_eq!(value_schemas::without_avro(&all), 68 + 1 + 21 + 6);
+}
+
+#[test]
+fn an_example_has_the_attributes_of_its_type() {
+    let config = config(&[&PUSH]);
+    let all = catalogue(&config, &NOBODY);
+    let names = |topic_name: &str| -> Vec<String> {
+        let value = &topic(&all, topic_name).events[0].record.value;
+        let value: Value = serde_json::from_str(value).unwrap();
+        let attributes = value["attributes"].as_array().unwrap();
+        attributes.iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("marketo.lead-activity.addtonurture"), ["Track ID", "Track Name"]);
+    assert!(names("marketo.lead-activity.clicklink").contains(&"Webpage ID".to_owned()));
 }

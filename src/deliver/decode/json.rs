@@ -42,17 +42,17 @@ pub(super) fn is_space(byte: u8) -> bool {
 }
 
 /// The name of a member.
-#[derive(Clone, Copy)]
-pub(super) struct Name<'a> {
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Name<'a> {
     /// As it is spelled, quotes and escapes included.
-    pub(super) quoted: &'a str,
+    pub(in super::super) quoted: &'a str,
     /// Nothing in it is escaped.
     is_plain: bool,
 }
 
 impl<'a> Name<'a> {
     /// What it says; `None` when it is no Unicode (half a surrogate pair).
-    pub(super) fn text(self) -> Option<Cow<'a, str>> {
+    pub(in super::super) fn text(self) -> Option<Cow<'a, str>> {
         match self.is_plain {
             true => Some(Cow::Borrowed(&self.quoted[1..self.quoted.len() - 1])),
             false => serde_json::from_str(self.quoted).ok().map(Cow::Owned),
@@ -61,25 +61,25 @@ impl<'a> Name<'a> {
 }
 
 /// A place in a body. Each method reads one thing from there and moves behind it.
-pub(super) struct Cursor<'a> {
+pub(in super::super) struct Cursor<'a> {
     body: &'a str,
     at: usize,
     depth: usize,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(body: &'a str) -> Self {
+    pub(in super::super) fn new(body: &'a str) -> Self {
         Self { body, at: 0, depth: 0 }
     }
 
     /// The next byte that is not white space, without taking it.
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(in super::super) fn peek(&mut self) -> Option<u8> {
         self.at = scan::space(self.body.as_bytes(), self.at);
         self.body.as_bytes().get(self.at).copied()
     }
 
     /// A value nobody looks into, well-formed nevertheless: its range of the body.
-    pub(super) fn skip(&mut self) -> Result<&'a str, Undecodable> {
+    pub(in super::super) fn skip(&mut self) -> Result<&'a str, Undecodable> {
         let limit = MAX_DEPTH - self.depth;
         self.peek();
         match scan::value(self.body.as_bytes(), self.at, limit) {
@@ -112,7 +112,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// What is left of the body.
-    pub(super) fn rest(&self) -> &'a str {
+    pub(in super::super) fn rest(&self) -> &'a str {
         &self.body[self.at..]
     }
 
@@ -145,7 +145,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// An object, and its range of the body; `member` gets each name and must take exactly the value.
-    pub(super) fn object(
+    pub(in super::super) fn object(
         &mut self,
         mut member: impl FnMut(&mut Self, Name<'a>) -> Result<(), Undecodable>,
     ) -> Result<&'a str, Undecodable> {
@@ -175,7 +175,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// An array; `element` must take exactly one value each time.
-    pub(super) fn array(
+    pub(in super::super) fn array(
         &mut self,
         mut element: impl FnMut(&mut Self) -> Result<(), Undecodable>,
     ) -> Result<(), Undecodable> {

@@ -43,15 +43,38 @@ pub(super) fn content_type(attributes: &Attributes<'_>, made: &mut String) {
 /// `names` are those that [`names`] has made, and `content_type` is what [`content_type`] has.
 pub(super) fn headers<'b>(
     id: &'b str,
-    mut names: &'b str,
+    names: &'b str,
     content_type: &'b str,
+    event: &'b Event<'b>,
+) -> Headers<'b> {
+    let came = event.attributes.datacontenttype.as_deref();
+    let is_made = !content_type.is_empty();
+    headers_of(id, names, if is_made { Some(content_type) } else { came }, event)
+}
+
+/// The `content-type` of a flat value without a schema.
+pub(super) const FLAT: &str = "application/json";
+
+/// The headers of a record whose value is the flat form of the event, of a type of its own whatever the data was.
+pub(super) fn flat_headers<'b>(
+    id: &'b str,
+    names: &'b str,
+    content_type: &'static str,
+    event: &'b Event<'b>,
+) -> Headers<'b> {
+    headers_of(id, names, Some(content_type), event)
+}
+
+fn headers_of<'b>(
+    id: &'b str,
+    mut names: &'b str,
+    content_type: Option<&'b str>,
     event: &'b Event<'b>,
 ) -> Headers<'b> {
     let attributes = &event.attributes;
     let came = attributes.datacontenttype.as_deref();
-    let is_made = !content_type.is_empty();
     let mut headers = Headers::default();
-    headers.add_some("content-type", if is_made { Some(content_type) } else { came });
+    headers.add_some("content-type", content_type);
     headers.add("ce_specversion", "1.0");
     headers.add("ce_id", id);
     headers.add("ce_source", &attributes.source);
@@ -67,7 +90,7 @@ pub(super) fn headers<'b>(
     for (name, value) in &event.headers {
         headers.add(name, value);
     }
-    headers.add_some(CONTENT_TYPE_HEADER, came.filter(|_| is_made));
+    headers.add_some(CONTENT_TYPE_HEADER, came.filter(|_| content_type != came));
     headers
 }
 

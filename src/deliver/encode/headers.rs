@@ -10,7 +10,11 @@ pub(super) struct Headers<'b> {
 
 impl<'b> Headers<'b> {
     pub(super) fn add(&mut self, name: &'b str, value: &'b str) {
-        let header = (name, value.as_bytes());
+        self.add_bytes(name, value.as_bytes());
+    }
+
+    pub(super) fn add_bytes(&mut self, name: &'b str, value: &'b [u8]) {
+        let header = (name, value);
         if let Some(place) = self.few.get_mut(self.used) {
             *place = header;
             self.used += 1;

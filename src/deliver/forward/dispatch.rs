@@ -122,7 +122,9 @@ impl<S: Sink> Forwarder<S> {
             let refusal = Refusal::of_event(position, event, name, reason, &error);
             return self.refuse(&candidate, &refusal, now);
         }
-        match topic.filter(|topic| self.out.topics().is_ready(*topic)) {
+        let is_ready =
+            |topic: &TopicId| self.out.topics().is_ready(*topic) && self.out.has_schema(*topic);
+        match topic.filter(is_ready) {
             Some(topic) => self.send(candidate, topic, event, now),
             None => self.send_to_new(candidate, event, name, now),
         }
@@ -162,7 +164,7 @@ impl<S: Sink> Forwarder<S> {
         now: Now,
     ) -> Result<Dispatched> {
         let Candidate { lane, position, .. } = candidate;
-        match self.out.topic_state(name) {
+        match self.out.topic_state_for(name, event) {
             TopicState::Ready => self.send_to_ready(candidate, event, name, now),
             TopicState::OverLimit => {
                 self.guarantee.note_over_limit(position, name);
@@ -229,8 +231,9 @@ impl<S: Sink> Forwarder<S> {
     pub(super) fn ask_for_topics(&mut self, items: &[Decoded<'_>]) {
         for event in items.iter().flatten() {
             let name = self.source.take_topic(event);
-            if self.out.topics().find(&name).is_none() {
-                self.out.topic_state(&name);
+            let topic = self.out.topics().find(&name);
+            if topic.is_none_or(|topic| !self.out.has_schema(topic)) {
+                self.out.topic_state_for(&name, event);
             }
             self.source.give_topic_back(name);
         }

@@ -12,6 +12,7 @@ use super::{
     CLUSTER_SILENCE, Now, Settings,
     link::Link,
     refusal::{REFUSED, Refusal, TOO_LARGE},
+    schemas::{Need, Schemas},
     topics::{TopicId, Topics},
     window::{Slot, State},
 };
@@ -22,7 +23,7 @@ use crate::{
     observe::metrics::Metrics,
     record::Record,
     source::{Origin, SourceName},
-    spool::{Spool, position::Position},
+    spool::{Spool, StoredDelivery, position::Position},
 };
 
 /// How soon a topic that is being created is asked for again; and while the cluster is away.
@@ -63,6 +64,8 @@ pub(super) struct Out<S> {
     spool: Uuid,
     sink: S,
     encoder: Encoder,
+    /// Where values have schemas.
+    schemas: Option<Schemas>,
     topics: Topics,
     link: Link,
     dead_letter_topic: String,
@@ -84,7 +87,8 @@ impl<S: Sink> Out<S> {
             source: spool.source().clone(),
             spool: spool.id(),
             sink,
-            encoder: Encoder::new(settings.mode),
+            encoder: Encoder::of(settings.mode, settings.choices.clone()),
+            schemas: None,
             topics: Topics::new(spool.source().clone(), metrics.clone()),
             link: Link::new(settings.hold_after, settings.window_bytes),
             dead_letter_topic: settings.dead_letter_topic.clone(),
@@ -128,9 +132,30 @@ impl<S: Sink> Out<S> {
         self.sink.topic(name)
     }
 
-    /// The kept headers of the delivery whose records come next.
-    pub fn come_with(&mut self, headers: &[(String, String)]) {
-        self.encoder.come_with(headers);
+    /// The same, for an event: a topic is not ready for one whose schema has no id yet.
+    pub fn topic_state_for(&mut self, name: &str, event: &Event<'_>) -> TopicState {
+        match (self.sink.topic(name), &mut self.schemas) {
+            (TopicState::Ready, Some(schemas)) => schemas.state(name, event),
+            (state, _) => state,
+        }
+    }
+
+    /// Whether the record of an event of the topic can be made.
+    pub fn has_schema(&self, topic: TopicId) -> bool {
+        let is_open =
+            |schemas: &Schemas| matches!(schemas.need(self.topics.name(topic)), Need::Open);
+        !self.schemas.as_ref().is_some_and(is_open)
+    }
+
+    /// From now on values have schemas.
+    pub fn with_schemas(self, schemas: Schemas) -> Self {
+        Self { schemas: Some(schemas), ..self }
+    }
+
+    /// The delivery whose records come next.
+    pub fn come_with(&mut self, stored: &StoredDelivery) {
+        self.encoder.come_with(&stored.delivery.headers);
+        self.encoder.received_at(stored.delivery.received_at);
     }
 
     /// Hands the record of `event` to the sink, and says how large it is.
@@ -142,7 +167,12 @@ impl<S: Sink> Out<S> {
         token: Token,
     ) -> Result<usize, NotSent> {
         let name = self.topics.name(topic);
-        let encoded = self.encoder.encode(name, self.spool, position, event);
+        let with = match self.schemas.as_ref().map_or(Need::None, |schemas| schemas.need(name)) {
+            Need::None => None,
+            Need::Met(with) => Some(with),
+            Need::Open => return Err(NotSent::Wait), // it was met a moment ago
+        };
+        let encoded = self.encoder.encode_with(with.as_ref(), name, self.spool, position, event);
         let record = encoded.record();
         let size = record.size();
         let limit = self.sink.record_limit();

@@ -223,7 +223,7 @@ impl<S: Sink> Forwarder<S> {
         let rules = self.source.rules();
         let mut events = self.source.take_memory();
         self.source.come_to(stored);
-        self.out.come_with(&stored.delivery.headers);
+        self.out.come_with(stored);
         let verdict = self.source.decode(&rules, stored, &mut events);
         if scope.lane == MAIN && self.spans.are_on() {
             let refused = events.iter().filter(|event| event.is_err()).count();

@@ -200,7 +200,7 @@ impl<S: Sink> Forwarder<S> {
             Next::CaughtUp => return Ok(false), // it was read from there, so it is there
         };
         self.source.come_back_to(&stored);
-        self.out.come_with(&stored.delivery.headers);
+        self.out.come_with(&stored);
         self.rewrite(waiting, &stored, now)
     }
 

@@ -17,7 +17,7 @@ use crate::{
     deliver::{
         decode::Rules,
         deduplicate::{self, Deduplicator},
-        encode::Mode,
+        encode::{Mode, choice::Choices},
         quarantine::Quarantine,
         route::Router,
     },
@@ -63,6 +63,7 @@ pub fn settings() -> Settings {
     Settings {
         kind: SourceKind::MarketoLeadActivity,
         mode: Mode::Binary,
+        choices: Choices::default(),
         dead_letter_topic: "dead".into(),
         hold_after: Duration::from_secs(30),
         held_topics: 2,

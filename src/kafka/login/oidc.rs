@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::{Authorities, Oidc, Secret},
-    runtime::fetch::{Answer, Client, Limits, ShownUrl},
+    runtime::fetch::{Answer, Client, Limits, ShownUrl, Trust},
 };
 
 /// A provider that says a thousand years means "long enough".
@@ -67,11 +67,11 @@ pub(super) async fn fetch(oidc: &Oidc) -> Result<Token, String> {
 fn client(oidc: &Oidc) -> Result<Client, String> {
     match &oidc.authorities {
         None => Client::new(),
-        Some(Authorities::Pem(text)) => Client::trusting(text.as_bytes())
+        Some(Authorities::Pem(text)) => Client::trusting(Trust::authorities(text.as_bytes()))
             .map_err(|problem| format!("kafka.properties.\"https.ca.pem\": {problem}")),
         Some(Authorities::File(file)) => std::fs::read(file)
             .map_err(|error| error.to_string())
-            .and_then(|pem| Client::trusting(&pem))
+            .and_then(|pem| Client::trusting(Trust::authorities(&pem)))
             .map_err(|problem| {
                 let file = file.display();
                 format!("kafka.properties.\"https.ca.location\" names `{file}`: {problem}")

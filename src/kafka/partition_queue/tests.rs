@@ -4,7 +4,7 @@ const TOPIC: &str = "marketo.lead-activity.a";
 
 fn record(slot: usize, key: &str) -> Waiting {
     let (key, value) = (Some(key.as_bytes().into()), [].into());
-    Waiting { slot, key, value, headers: OwnedHeaders::new() }
+    Waiting { slot, key, value, headers: OwnedHeaders::new(), timestamp: None }
 }
 
 /// The queues, how many partitions the topic has, and a clock.

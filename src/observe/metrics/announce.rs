@@ -72,7 +72,7 @@ mod tests {
 
     /// What no announcement here can show: the words of its labels are known to a module of its own, which
     /// announces them, or to nobody before there are topics, brokers and files.
-    const ELSEWHERE: [&str; 18] = [
+    const ELSEWHERE: [&str; 19] = [
         "millrace_connections",
         "millrace_connections_limit",
         "millrace_events_delivered_total",
@@ -90,6 +90,7 @@ mod tests {
         "millrace_kafka_request_retries_total",
         "millrace_kafka_request_errors_total",
         "millrace_kafka_disconnects_total",
+        "millrace_schema_registry_requests_total",
         "millrace_trace_spans_dropped_total",
     ];
 

@@ -236,7 +236,11 @@ impl Choice {
 
 impl Job {
     fn run(&self, config: &Config, choice: &Choice, shutdown: &Shutdown) -> Result<(), String> {
-        let sources = config.sources.iter().map(Source::new).collect::<Result<_, _>>()?;
+        let sources = config
+            .sources
+            .iter()
+            .map(|source| Source::new(config, source))
+            .collect::<Result<_, _>>()?;
         let sender = if self.dry_run { None } else { Some(Sender::new(config)?) };
         let wanted = choice.event_type.clone();
         let filter: Filter = Box::new(move |event: &Event<'_>| {

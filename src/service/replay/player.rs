@@ -15,7 +15,7 @@ use crate::{
             self, Catalog, Rules,
             adobe::{NotOurs, Unnamed, check_recipients},
         },
-        encode::Encoder,
+        encode::{Encoder, choice::Choices},
         route::Router,
     },
     event::{Decoded, Event},
@@ -52,17 +52,20 @@ pub(crate) struct Source {
     rules: Arc<Rules>,
     /// Whom its events have to be meant for, if they say it.
     client_ids: Option<Arc<HashSet<String>>>,
+    /// What its records are.
+    choices: Choices,
 }
 
 impl Source {
-    pub fn new(source: &SourceConfig) -> Result<Self, String> {
+    pub fn new(config: &Config, source: &SourceConfig) -> Result<Self, String> {
         let catalog = Catalog::with_overrides(source.activity_types.clone()).map_err(|errors| {
             let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
             format!("catalog.activity_types: {}", errors.join("; "))
         })?;
+        let choices = config.choices(source, &catalog);
         let rules = Arc::new(Rules::from(catalog));
         let client_ids = client_ids(source).map(Arc::new);
-        Ok(Self { name: source.name.clone(), kind: source.kind, rules, client_ids })
+        Ok(Self { name: source.name.clone(), kind: source.kind, rules, client_ids, choices })
     }
 
     /// The test that a delivery had to pass when it came. From our journal come events that name no recipient.
@@ -93,7 +96,8 @@ pub(crate) struct Item<'a> {
 pub(crate) struct Player {
     sources: HashMap<SourceName, Source>,
     router: Router,
-    encoder: Encoder,
+    /// One for each source.
+    encoders: HashMap<SourceName, Encoder>,
     filter: Filter,
     sender: Option<Sender>,
     topic: String,
@@ -127,10 +131,12 @@ impl Player {
     ) -> Result<Self, String> {
         let router =
             Router::new(&config.topics.name).map_err(|error| format!("topics.name: {error}"))?;
+        let encoder = |source: &Source| Encoder::of(config.topics.mode, source.choices.clone());
+        let encoders = sources.iter().map(|source| (source.name.clone(), encoder(source)));
         Ok(Self {
+            encoders: encoders.collect(),
             sources: sources.into_iter().map(|source| (source.name.clone(), source)).collect(),
             router,
-            encoder: Encoder::new(config.topics.mode),
             filter,
             sender,
             topic: String::new(),
@@ -151,7 +157,9 @@ impl Player {
             return Ok(());
         };
         let mut events = Vec::new();
-        self.encoder.come_with(headers);
+        if let Some(encoder) = self.encoders.get_mut(name) {
+            encoder.come_with(headers);
+        }
         if let Err(error) = decode::decode(source.kind, &source.rules, body, headers, &mut events) {
             let (reason, error) = (error.reason, error.to_string());
             self.failed(name, first, Some(reason), error);
@@ -188,8 +196,8 @@ impl Player {
         let topic = self.router.topic(name, event, &mut self.topic);
         let mark = self.totals.results.len();
         let mut problem = None;
-        if let Some(sender) = &mut self.sender {
-            let encoded = self.encoder.encode(topic, item.spool, position, event);
+        if let (Some(sender), Some(encoder)) = (&mut self.sender, self.encoders.get_mut(name)) {
+            let encoded = encoder.encode(topic, item.spool, position, event);
             problem = sender.send(&encoded.record(), mark)?.err();
         }
         let topic = topic.to_owned();

@@ -7,8 +7,12 @@ use http::{HeaderMap, HeaderValue};
 use millrace::{
     config::{HeaderScheme, Secret, TokenAuth},
     deliver::{
-        decode::{Rules, decode, recycle},
-        encode::{Encoder, Mode},
+        decode::{Catalog, Rules, decode, recycle},
+        encode::{
+            Encoder, Mode,
+            choice::{Choice, Choices, Surrounding, ValueForm},
+            flat::{Scope, Shapes},
+        },
         route::Router,
     },
     delivery::{Authenticated, Delivery},
@@ -41,11 +45,15 @@ pub const NAMES: &[&str] = &[
     "route",
     "encode-binary",
     "encode-structured",
+    "encode-flat",
+    "encode-connect",
     "all-legacy",
     "all-custom",
     "all-adobe",
     "all-wrapped",
     "all-structured",
+    "all-flat",
+    "all-flat-adobe",
     "frame-150k",
     "frame-2k",
     "append-150k",
@@ -75,11 +83,16 @@ pub fn part(name: &str) -> Part {
         "route" => route(),
         "encode-binary" => encode(Mode::Binary),
         "encode-structured" => encode(Mode::Structured),
+        "encode-flat" => encode_with(flat(Surrounding::None)),
+        "encode-connect" => encode_with(flat(Surrounding::Connect)),
         "all-legacy" => all(Load::legacy(EVENTS), Mode::Binary),
         "all-custom" => all(Load::legacy_custom(EVENTS), Mode::Binary),
         "all-adobe" => all(Load::adobe(EVENTS), Mode::Binary),
         "all-wrapped" => all(Load::wrapped(EVENTS), Mode::Binary),
         "all-structured" => all(Load::legacy(EVENTS), Mode::Structured),
+        // Beside `all-legacy` and `all-adobe`, whose values are `data`.
+        "all-flat" => all_with(Load::legacy(EVENTS), flat(Surrounding::None)),
+        "all-flat-adobe" => all_with(Load::adobe(EVENTS), flat(Surrounding::None)),
         "frame-150k" => append(Where::Nowhere, 7, 150_000),
         "frame-2k" => append(Where::Nowhere, 64, 2_000),
         "append-150k" => append(Where::Disk, 7, 150_000),
@@ -115,8 +128,19 @@ fn split(load: Load) -> Part {
 
 /// The way of an event from the spool to the client library.
 fn all(load: Load, mode: Mode) -> Part {
+    all_with(load, Encoder::new(mode))
+}
+
+/// Of records whose values are flat.
+fn flat(envelope: Surrounding) -> Encoder {
+    let choice = Choice { value: ValueForm::Flat, envelope, ..Choice::default() };
+    let shapes = || Shapes::new(Scope::Type, &Catalog::builtin(), &[]);
+    Encoder::of(Mode::Binary, Choices::new(choice, [], shapes))
+}
+
+fn all_with(load: Load, mut encoder: Encoder) -> Part {
     let (bytes, rules, router, source) = (load.bytes(), Rules::default(), router(), source());
-    let (mut encoder, mut topic) = (Encoder::new(mode), String::new());
+    let mut topic = String::new();
     let mut spare = Vec::new();
     let step = move || {
         for body in &load.bodies {
@@ -156,7 +180,11 @@ fn route() -> Part {
 }
 
 fn encode(mode: Mode) -> Part {
-    let ((bytes, events), mut encoder) = (events(), Encoder::new(mode));
+    encode_with(Encoder::new(mode))
+}
+
+fn encode_with(mut encoder: Encoder) -> Part {
+    let (bytes, events) = events();
     let step = move || {
         for event in events.iter().flatten() {
             let position = Position { sequence: 1, index: event.index };

@@ -208,6 +208,7 @@ impl History {
         let settings = Settings {
             kind: SourceKind::MarketoLeadActivity,
             mode: Mode::Binary,
+            choices: Default::default(),
             dead_letter_topic: DEAD_LETTERS.into(),
             hold_after: self.hold_after,
             held_topics: HELD_TOPICS,

@@ -98,6 +98,7 @@ impl ExactlyOnce {
             key: Some(key.as_bytes()),
             value: value.as_bytes(),
             headers: &[],
+            timestamp: None,
         };
         match owners.out.commit(&record, PATIENCE) {
             Commit::Pending => Ok(Some(Progress::Waiting)),

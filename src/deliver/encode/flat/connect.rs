@@ -1,0 +1,75 @@
+//! The envelope of Kafka Connect's JSON converter (`value.converter.schemas.enable`, its default): a schema and a
+//! payload.
+//!
+//! All records of a topic have one schema, their shape's, and a last field `others` for what the shape does not
+//! list. A sink that may change its table (`auto.evolve`, `schema.evolution=basic`) adds a column when a type in
+//! `catalog.types_file` has a new attribute. Dates and times are Connect's `Timestamp` and `Date`, which sinks make
+//! typed columns of. A time with a fraction finer than they hold is text in `others`, as is text that is no Unicode.
+
+use serde_json::{Value as Json, json};
+
+use super::{Column, Flat, Kind, OTHERS, Value, json};
+
+const TIMESTAMP: &str = "org.apache.kafka.connect.data.Timestamp";
+const DATE: &str = "org.apache.kafka.connect.data.Date";
+
+/// The schema of `columns`, and of the others.
+pub(super) fn schema(columns: &[Column]) -> Json {
+    let field = |name: &str, kind, is_required: bool| {
+        let mut field = match kind {
+            Kind::Text => json!({ "type": "string" }),
+            Kind::Integer => json!({ "type": "int64" }),
+            Kind::Number => json!({ "type": "double" }),
+            Kind::Boolean => json!({ "type": "boolean" }),
+            Kind::DateTime => json!({ "type": "int64", "name": TIMESTAMP, "version": 1 }),
+            Kind::Date => json!({ "type": "int32", "name": DATE, "version": 1 }),
+        };
+        field["optional"] = (!is_required).into();
+        field["field"] = name.into();
+        field
+    };
+    let mut fields: Vec<_> =
+        columns.iter().map(|it| field(&it.name, it.kind, it.is_required)).collect();
+    fields.push(field(OTHERS, Kind::Text, false));
+    json!({ "type": "struct", "fields": fields, "optional": false })
+}
+
+/// Whether a column of a schema can hold `value` exactly.
+pub fn fits(column: &Column, value: &Value<'_>) -> bool {
+    match (column.kind, value) {
+        (_, Value::Null) => true,
+        (Kind::DateTime, value) => value.unix_millis().is_some(),
+        (Kind::Date, value) => value.unix_days().is_some(),
+        (_, Value::Text(text)) => text.plain().is_some(),
+        _ => true,
+    }
+}
+
+/// Writes the record's value behind what is in `out`; `scratch` is for the others.
+pub fn write(flat: &Flat<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"schema\":");
+    out.extend_from_slice(flat.shape().connect_schema().as_bytes());
+    out.extend_from_slice(b",\"payload\":");
+    let mut object = json::Object::begin(out);
+    for (column, value) in flat.listed() {
+        let Some(value) = value.filter(|value| fits(column, value)) else { continue };
+        let number = match column.kind {
+            Kind::DateTime => value.unix_millis(),
+            Kind::Date => value.unix_days().map(i64::from),
+            _ => None,
+        };
+        match number {
+            Some(number) => {
+                object.name(&column.name).extend_from_slice(number.to_string().as_bytes())
+            }
+            None => object.member(&column.name, value),
+        }
+    }
+    scratch.clear();
+    if json::others(flat, fits, scratch) {
+        let text = std::str::from_utf8(scratch).expect("JSON is made of text");
+        json::string(text, object.name(OTHERS));
+    }
+    object.end();
+    out.push(b'}');
+}

@@ -1,0 +1,277 @@
+//! The columns that all records of a topic have in common, and where each member and attribute belongs.
+//!
+//! They are made of the catalogue alone (Marketo's published types, or the answer of its API in
+//! `catalog.types_file`), never of what has come so far: so two replicas have the same ones, and so has the service
+//! after a restart.
+
+use std::collections::HashMap;
+
+use smol_str::SmolStr;
+
+use super::{
+    name::snake,
+    standard,
+    types::{ActivityType, AttributeType},
+    value::Kind,
+};
+use crate::{
+    deliver::decode::Catalog,
+    event::{Event, Stream},
+};
+
+/// A listed field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    pub name: SmolStr,
+    pub kind: Kind,
+    /// Each record has it.
+    pub is_required: bool,
+}
+
+/// Places of the columns that each shape begins with.
+pub(super) const ID: usize = 0;
+pub(super) const SOURCE: usize = 1;
+pub(super) const TYPE: usize = 2;
+pub(super) const TIME: usize = 3;
+pub(super) const MUNCHKIN_ID: usize = 4;
+
+/// The columns of a topic's records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    columns: Vec<Column>,
+    /// By the names that the sender writes.
+    members: Vec<(SmolStr, usize)>,
+    attributes: Vec<Listed>,
+    /// As `{"type":"struct",…}`.
+    connect: String,
+}
+
+/// An attribute that has a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Listed {
+    /// As the sender writes it.
+    name: SmolStr,
+    /// The same as a field's name, for other spellings.
+    snake: SmolStr,
+    column: usize,
+}
+
+/// Members of an activity that every type has.
+const ACTIVITY: &[(&str, Kind)] = &[
+    ("leadId", Kind::Integer),
+    ("activityTypeId", Kind::Integer),
+    ("activityType", Kind::Text),
+    ("activityDate", Kind::DateTime),
+    ("activityLogItemId", Kind::Integer),
+    ("campaignId", Kind::Integer),
+    ("primaryAttributeValueId", Kind::Integer),
+    ("primaryAttributeValue", Kind::Text),
+];
+
+const AUDIT: &[(&str, Kind)] = &[
+    ("componentId", Kind::Integer),
+    ("componentType", Kind::Text),
+    ("eventAction", Kind::Text),
+    ("imsOrgId", Kind::Text),
+    ("user", Kind::Integer),
+    ("userId", Kind::Text),
+];
+
+const NOTIFICATION: &[(&str, Kind)] = &[
+    ("componentType", Kind::Text),
+    ("subType", Kind::Text),
+    ("eventAction", Kind::Text),
+    ("imsOrgId", Kind::Text),
+];
+
+impl Shape {
+    /// The columns that all events of `streams` have.
+    fn common(streams: &[Stream]) -> Self {
+        let mut shape = Self::default();
+        for (name, is_required) in [("id", true), ("source", true), ("type", true)] {
+            shape.column(name, Kind::Text, is_required);
+        }
+        shape.column("time", Kind::DateTime, false);
+        shape.member("munchkinId", Kind::Text);
+        for stream in streams {
+            let members = match stream {
+                Stream::LeadActivity => ACTIVITY,
+                Stream::UserAudit => AUDIT,
+                Stream::Notification => NOTIFICATION,
+                Stream::Observability | Stream::Other => &[],
+            };
+            members.iter().for_each(|(name, kind)| shape.member(name, *kind));
+        }
+        shape
+    }
+
+    fn finished(mut self) -> Self {
+        self.connect = super::connect::schema(&self.columns).to_string();
+        self
+    }
+
+    fn column(&mut self, name: &str, kind: Kind, is_required: bool) -> usize {
+        self.columns.push(Column { name: name.into(), kind, is_required });
+        self.columns.len() - 1
+    }
+
+    fn member(&mut self, written: &str, kind: Kind) {
+        if self.members.iter().all(|(known, _)| known != written) {
+            let mut name = String::new();
+            snake(written, &mut name);
+            let column = self.column(&name, kind, false);
+            self.members.push((written.into(), column));
+        }
+    }
+
+    /// Adds what activities of one more type have. Of two kinds for one name it is text.
+    fn attribute(&mut self, attribute: &AttributeType) {
+        let mut snaked = String::new();
+        snake(&attribute.name, &mut snaked);
+        let known = self.attributes.iter().find(|listed| listed.snake == snaked);
+        let column = match known.map(|listed| listed.column) {
+            Some(column) => {
+                if self.columns[column].kind != attribute.kind {
+                    self.columns[column].kind = Kind::Text;
+                }
+                column
+            }
+            None => {
+                let mut name = snaked.clone();
+                if self.find(&name).is_some() || name == super::OTHERS {
+                    name.insert_str(0, "attribute_");
+                }
+                if self.find(&name).is_some() {
+                    return;
+                }
+                self.column(&name, attribute.kind, false)
+            }
+        };
+        for written in [Some(&attribute.name), attribute.api_name.as_ref()].into_iter().flatten() {
+            if self.attributes.iter().all(|listed| listed.name != *written) {
+                let mut snaked = String::new();
+                snake(written, &mut snaked);
+                self.attributes.push(Listed {
+                    name: written.as_str().into(),
+                    snake: snaked.into(),
+                    column,
+                });
+            }
+        }
+    }
+
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The schema that Kafka Connect's JSON converter reads.
+    pub fn connect_schema(&self) -> &str {
+        &self.connect
+    }
+
+    /// The column that is called so.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The column of the member that the sender calls `written`. `next` is where it is probably found.
+    pub(super) fn of_member(&self, written: &str, next: &mut usize) -> Option<usize> {
+        let at = position(&self.members, *next, |(name, _)| name == written)?;
+        *next = at + 1;
+        Some(self.members[at].1)
+    }
+
+    /// The same for an attribute. Senders write them in one order.
+    pub(super) fn of_attribute(&self, written: &str, next: &mut usize) -> Option<usize> {
+        let at = position(&self.attributes, *next, |listed| listed.name == written)?;
+        *next = at + 1;
+        Some(self.attributes[at].column)
+    }
+
+    /// The column of an attribute in another spelling.
+    pub(super) fn of_snake(&self, snaked: &str) -> Option<usize> {
+        self.attributes.iter().find(|listed| listed.snake == snaked).map(|listed| listed.column)
+    }
+}
+
+/// Looks from `next` to the end first, then from the beginning.
+fn position<T>(all: &[T], next: usize, is_it: impl Fn(&T) -> bool) -> Option<usize> {
+    let next = next.min(all.len());
+    let behind = all[next..].iter().position(&is_it).map(|at| next + at);
+    behind.or_else(|| all[..next].iter().position(&is_it))
+}
+
+/// What a topic holds, by the template of its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Events of one type (`{stream}` and `{type}`): the type's own columns.
+    #[default]
+    Type,
+    /// Events of one stream: the columns that all of them have. Attributes are others.
+    Stream,
+    /// All events.
+    All,
+}
+
+impl Scope {
+    /// The scope of a topic template.
+    pub fn of_template(template: &str) -> Self {
+        match (template.contains("{stream}"), template.contains("{type}")) {
+            (true, true) => Self::Type,
+            (true, false) => Self::Stream,
+            (false, _) => Self::All,
+        }
+    }
+}
+
+/// The shapes of all topics.
+#[derive(Clone, Debug)]
+pub struct Shapes {
+    scope: Scope,
+    /// Of lead activities, by event type.
+    activities: HashMap<String, Shape>,
+    /// Of every other event, in the order of [`Stream::ALL`].
+    streams: [Shape; 5],
+    all: Shape,
+}
+
+impl Shapes {
+    /// The shapes of topics of `scope`. `types` are those that the customer's own Marketo describes; they go over the
+    /// published ones. `catalog` says what topics call them.
+    pub fn new(scope: Scope, catalog: &Catalog, types: &[ActivityType]) -> Self {
+        let mut activities = HashMap::<String, Shape>::new();
+        let published = standard::types();
+        let is_described = |id: i64| types.iter().any(|described| described.id == id);
+        let published = published.iter().filter(|listed| !is_described(listed.id));
+        for listed in types.iter().chain(published) {
+            let Some(called) = catalog.activity_type(Some(listed.id), Some(&listed.name)) else {
+                continue;
+            };
+            let new = || Shape::common(&[Stream::LeadActivity]);
+            let shape = activities.entry(called.event_type.to_string()).or_insert_with(new);
+            listed.attributes.iter().for_each(|attribute| shape.attribute(attribute));
+        }
+        Self {
+            scope,
+            activities: activities.into_iter().map(|(name, it)| (name, it.finished())).collect(),
+            streams: Stream::ALL.map(|stream| Shape::common(&[stream]).finished()),
+            all: Shape::common(&Stream::ALL).finished(),
+        }
+    }
+
+    /// The shape of the topic that `event` goes to.
+    pub fn of(&self, event: &Event<'_>) -> &Shape {
+        self.of_type(event.stream, &event.event_type)
+    }
+
+    /// The same, of a type of events.
+    pub fn of_type(&self, stream: Stream, event_type: &str) -> &Shape {
+        match (self.scope, stream) {
+            (Scope::All, _) => &self.all,
+            (Scope::Type, Stream::LeadActivity) => {
+                self.activities.get(event_type).unwrap_or(&self.streams[0])
+            }
+            (Scope::Type | Scope::Stream, _) => &self.streams[stream as usize],
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! A value of a field: what kinds there are, and how a value of the sender's is read as one.
+//!
+//! Nothing is rounded and nothing is guessed at. A number is its digits as the sender wrote them, a text is the bytes
+//! between the sender's quotes. A value that is not of the field's kind is no value of the field
+//! ([`Value::read`] is `None`), and the caller keeps it as text beside it.
+
+use std::borrow::Cow;
+
+use crate::deliver::decode::time;
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Text; of an object or an array, its JSON as text.
+    Text,
+    /// A whole number of 64 bits.
+    Integer,
+    /// A number, whose digits a reader may round to a double.
+    Number,
+    Boolean,
+    /// A date and a time of RFC 3339, with an offset.
+    DateTime,
+    /// A day of RFC 3339 (`2026-03-02`).
+    Date,
+}
+
+impl Kind {
+    /// The kind that Marketo's name of a data type stands for. Every name that is none of these is text, as are
+    /// `string`, `email`, `href`, `phone` and the like.
+    pub fn of_data_type(name: &str) -> Self {
+        match name {
+            "integer" | "score" => Self::Integer,
+            "float" | "currency" | "percent" | "double" | "number" => Self::Number,
+            "boolean" => Self::Boolean,
+            "datetime" => Self::DateTime,
+            "date" => Self::Date,
+            _ => Self::Text,
+        }
+    }
+
+    /// The kind of a value that nobody has described.
+    pub fn of_json(spelled: &str) -> Self {
+        match spelled.as_bytes().first() {
+            Some(b'-' | b'0'..=b'9') if is_integer(spelled).is_some() => Self::Integer,
+            Some(b'-' | b'0'..=b'9') if is_finite(spelled) => Self::Number,
+            Some(b't' | b'f') => Self::Boolean,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// A field's value. Its field's kind says which of these can come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    Null,
+    Boolean(bool),
+    /// A number of JSON, in the sender's digits; of an [`Kind::Integer`] without a point or an exponent.
+    Number(&'a str),
+    /// Text; of [`Kind::DateTime`] and [`Kind::Date`] in the form of RFC 3339.
+    Text(Text<'a>),
+    /// An object or an array as the sender spelled it: the value is this text itself.
+    Json(&'a str),
+}
+
+/// A text, in one of the ways in which it can be at hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text<'a> {
+    /// What stands between the quotes of a JSON string, escapes included.
+    Spelled(&'a str),
+    /// The text itself.
+    Plain(Cow<'a, str>),
+}
+
+impl<'a> Text<'a> {
+    /// The text itself; `None` when the sender wrote half a surrogate pair, which is no Unicode.
+    pub fn plain(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Plain(text) => Some(Cow::Borrowed(text)),
+            Self::Spelled(inner) if memchr::memchr(b'\\', inner.as_bytes()).is_none() => {
+                Some(Cow::Borrowed(inner))
+            }
+            Self::Spelled(inner) => {
+                serde_json::from_str(&format!("\"{inner}\"")).ok().map(Cow::Owned)
+            }
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Plain(Cow::Borrowed(text))
+    }
+}
+
+impl<'a> Value<'a> {
+    /// A text that is no JSON.
+    pub fn plain(text: &'a str) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// The value `spelled` in JSON, as one of `kind`; `None` if it is not of that kind. An empty text where no text
+    /// is due says nothing: it is null, as everywhere here.
+    pub fn read(kind: Kind, spelled: &'a str) -> Option<Self> {
+        let bytes = spelled.as_bytes();
+        if bytes == b"null" {
+            return Some(Self::Null);
+        }
+        let inner = match bytes {
+            [b'"', .., b'"'] => Some(&spelled[1..spelled.len() - 1]),
+            _ => None,
+        };
+        if kind == Kind::Text {
+            return Some(match (inner, bytes.first()) {
+                (Some(inner), _) => Self::Text(Text::Spelled(inner)),
+                (None, Some(b'{' | b'[')) => Self::Json(spelled),
+                (None, _) => Self::plain(spelled),
+            });
+        }
+        if inner == Some("") {
+            return Some(Self::Null);
+        }
+        let scalar = inner.unwrap_or(spelled);
+        match kind {
+            Kind::Integer => is_integer(scalar).map(Self::Number),
+            Kind::Number => {
+                (is_number(scalar) && is_finite(scalar)).then_some(Self::Number(scalar))
+            }
+            Kind::Boolean => boolean(scalar).map(Self::Boolean),
+            Kind::DateTime => {
+                let text = Text::Spelled(inner?);
+                let made = match text {
+                    Text::Spelled(inner) if memchr::memchr(b'\\', inner.as_bytes()).is_none() => {
+                        time::to_rfc3339(Cow::Borrowed(inner))?
+                    }
+                    escaped => time::to_rfc3339(escaped.plain()?)?.into_owned().into(),
+                };
+                Some(Self::Text(Text::Plain(made)))
+            }
+            Kind::Date => is_day(inner?).then(|| Self::plain(scalar)),
+            Kind::Text => None,
+        }
+    }
+
+    /// A date and time, in whole milliseconds since 1970; `None` of any other value, and where the fraction is
+    /// finer.
+    pub fn unix_millis(&self) -> Option<i64> {
+        let Self::Text(Text::Plain(text)) = self else { return None };
+        let instant: jiff::Timestamp = text.parse().ok()?;
+        (instant.subsec_nanosecond() % 1_000_000 == 0).then(|| instant.as_millisecond())
+    }
+
+    /// A day, counted from 1970-01-01.
+    pub fn unix_days(&self) -> Option<i32> {
+        let Self::Text(Text::Plain(text)) = self else { return None };
+        let day: jiff::civil::Date = text.parse().ok()?;
+        let epoch = jiff::civil::date(1970, 1, 1);
+        epoch.until(day).ok().map(|span| span.get_days())
+    }
+}
+
+/// A whole number of 64 bits: its digits, without a fraction of zeros (`4711.0` is the number 4711 to every reader).
+fn is_integer(text: &str) -> Option<&str> {
+    let whole = match text.split_once('.') {
+        Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|byte| byte == b'0') => {
+            whole
+        }
+        Some(_) => return None,
+        None => text,
+    };
+    let digits = whole.strip_prefix('-').unwrap_or(whole);
+    let is_right = match digits.as_bytes() {
+        [b'0'] => true,
+        [b'1'..=b'9', more @ ..] => more.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    (is_right && (digits.len() < 19 || whole.parse::<i64>().is_ok())).then_some(whole)
+}
+
+/// Whether `text` is a number as JSON spells it.
+fn is_number(text: &str) -> bool {
+    matches!(text.as_bytes().first(), Some(b'-' | b'0'..=b'9'))
+        && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
+        && !text.ends_with(char::is_whitespace)
+}
+
+/// Whether a double can hold a number of JSON at all.
+fn is_finite(number: &str) -> bool {
+    // Without an exponent it takes more than 300 digits.
+    let may_be_large =
+        number.len() > 300 || memchr::memchr2(b'e', b'E', number.as_bytes()).is_some();
+    !may_be_large || number.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" => Some(true),
+        "0" => Some(false),
+        _ if text.eq_ignore_ascii_case("true") => Some(true),
+        _ if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether `text` is a day that the calendar has.
+fn is_day(text: &str) -> bool {
+    let mut whole = *b"0000-00-00T00:00:00Z";
+    text.len() == 10 && {
+        whole[..10].copy_from_slice(text.as_bytes());
+        std::str::from_utf8(&whole).is_ok_and(time::is_readable)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! Ids of schemas from a Schema Registry (Confluent's API), asked for off every forwarder's line.
+//!
+//! One a process, shared by all sources. [`Registry::want`] never blocks: a thread of its own asks the registry, several
+//! subjects at a time, and puts each answer where all that wait for it read it. A registry that is away, hangs or
+//! says no costs nothing but time: the reason stands in the answer, so that the topic is held by its forwarder as any
+//! topic in trouble is, and the registry is asked again with growing pauses, without an end. While it does not
+//! answer at all, one question at a time is put to it.
+//!
+//! Ids are also kept on the disk (`kept.rs`). One from there is used at once, so that a start with the registry away
+//! delivers; it is asked for again in the background, since a registry may have been set up anew.
+//!
+//! Why no client library: `schema_registry_converter` brings an HTTP client of its own (redirects, no bound on an answer,
+//! proxies and certificates by other rules than `runtime::fetch`), blocks or awaits in the call that encodes, where a
+//! forwarder must not wait, keeps failures until it is told to forget them, and knows neither ids in headers nor
+//! UUIDs. Three requests of JSON are all that there is to it.
+
+mod ask;
+mod kept;
+mod table;
+mod worker;
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use self::{ask::Asker, kept::IdFile, table::Table, worker::Worker};
+use super::schema::{Answer, SchemaIds, Wanted};
+use crate::{
+    config,
+    observe::metrics::Metrics,
+    runtime::reload::{Current, Digest, Reload},
+    spool::disk::Disk,
+};
+
+/// How long the end waits for the thread.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
+/// The registry; dropping it ends its thread.
+pub struct Registry {
+    shared: Arc<Shared>,
+    /// Closed when the thread has ended.
+    ended: Mutex<mpsc::Receiver<()>>,
+}
+
+struct Shared {
+    table: Mutex<Table>,
+    asker: Current<Arc<Asker>>,
+    wake: Notify,
+    closing: AtomicBool,
+}
+
+impl Registry {
+    /// Starts the thread. Ids are kept in `directory` on `disk`. Fails where certificates can't be read.
+    pub fn start(
+        config: &config::SchemaRegistry,
+        disk: Arc<dyn Disk>,
+        directory: &Path,
+        metrics: &Metrics,
+    ) -> Result<Arc<Self>, String> {
+        let asker = Arc::new(Asker::new(config)?);
+        let file = IdFile::new(disk, directory, config.url.to_string());
+        let table = Table::new(config.limit, file.read(), metrics);
+        let shared = Arc::new(Shared {
+            table: Mutex::new(table),
+            asker: Current::new(asker),
+            wake: Notify::new(),
+            closing: AtomicBool::new(false),
+        });
+        let worker = Worker::new(Arc::clone(&shared), file, metrics);
+        let ended = spawn(worker).map_err(|error| error.to_string())?;
+        Ok(Arc::new(Self { shared, ended: Mutex::new(ended) }))
+    }
+
+    /// What puts new secrets and certificates into use; `None` where nothing comes from a file.
+    pub fn renewing(&self, config: &config::SchemaRegistry) -> Option<Access> {
+        // The start has read them before; what changed since comes out at the first look.
+        let certificates_read = Digest::of(&config.files().cloned().collect::<Vec<_>>());
+        let shared = Arc::clone(&self.shared);
+        let access = Access { config: config.clone(), certificates_read, shared };
+        (!access.files().is_empty()).then_some(access)
+    }
+}
+
+fn spawn(worker: Worker) -> io::Result<mpsc::Receiver<()>> {
+    let (running, ended) = mpsc::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name("schema-registry".into()).spawn(move || {
+        runtime.block_on(worker.run());
+        // A look-up of a host's name may hang: the process does not wait for it.
+        runtime.shutdown_background();
+        drop(running);
+    })?;
+    Ok(ended)
+}
+
+impl SchemaIds for Registry {
+    fn want(&self, wanted: Wanted) -> Answer {
+        let (answer, is_new) = self.shared.table.lock().want(wanted);
+        if is_new {
+            self.shared.wake.notify_one();
+        }
+        answer
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::Relaxed);
+        self.shared.wake.notify_one();
+        let _ = self.ended.get_mut().recv_timeout(LAST_WORD);
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").finish_non_exhaustive()
+    }
+}
+
+/// The secrets and certificates that the registry is asked with.
+pub struct Access {
+    config: config::SchemaRegistry,
+    certificates_read: Digest,
+    shared: Arc<Shared>,
+}
+
+impl Access {
+    fn certificates(&self) -> Vec<PathBuf> {
+        self.config.files().cloned().collect()
+    }
+
+    fn secret_file(&self) -> Option<PathBuf> {
+        let (config::Credentials::Password { password: secret, .. }
+        | config::Credentials::Token(secret)) = &self.config.credentials
+        else {
+            return None;
+        };
+        secret.file().map(Path::to_owned)
+    }
+}
+
+impl Reload for Access {
+    fn key(&self) -> &str {
+        "kafka.schema_registry"
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.config.files().cloned().chain(self.secret_file()).collect()
+    }
+
+    fn reload(&mut self) -> Result<bool, String> {
+        let now = config::registry_again(&self.config)?;
+        let read = Digest::of(&self.certificates());
+        if now == self.config && read == self.certificates_read {
+            return Ok(false);
+        }
+        let asker = Asker::new(&now)?;
+        self.shared.asker.set(Arc::new(asker));
+        self.config = now;
+        self.certificates_read = read;
+        // What was refused may be granted now.
+        self.shared.table.lock().ask_all_now();
+        self.shared.wake.notify_one();
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! What is delivered with a schema is read back and validated by Confluent's own client.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::Value;
+
+use crate::{
+    activities::{self, Sent},
+    apicurio::Registry,
+    broker, python,
+    support::bridge::{Bridge, LEADS, Settings, TOKEN},
+};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub fn settings(broker: &str, registry: &Registry, prefix: &str, format: &str) -> Settings {
+    Settings::new(broker, prefix)
+        .set("TOPICS__VALUE", "flat")
+        .set("TOPICS__PARTITIONS", "1")
+        .set("KAFKA__SCHEMA_REGISTRY__URL", registry.url())
+        .set("KAFKA__SCHEMA_REGISTRY__FORMAT", format)
+}
+
+/// Posts one activity of each type, and reads all of them back.
+#[track_caller]
+fn round_trip(
+    registry: &Registry,
+    address: &str,
+    prefix: &str,
+    format: &str,
+    settings: Settings,
+) -> Vec<Value> {
+    let bridge = Bridge::start(settings);
+    let (body, sent) = activities::all(0);
+    assert_eq!(bridge.client().deliver(LEADS, TOKEN, &body).unwrap().status, 200);
+    bridge.wait_until_drained(PATIENCE);
+    assert_eq!(bridge.metric("millrace_dead_letters_total", &[]), 0.0);
+    assert_eq!(bridge.metric("millrace_schemas_missing", &[]), 0.0);
+    let read = python::read(address, &registry.url(), format, sent.len(), &topics(prefix, &sent));
+    compare(&read, &sent);
+    read
+}
+
+pub fn topics(prefix: &str, sent: &[Sent]) -> Vec<String> {
+    let mut topics: Vec<_> =
+        sent.iter().map(|it| format!("{prefix}.lead-activity.{}", it.event_type)).collect();
+    topics.sort();
+    topics.dedup();
+    topics
+}
+
+#[track_caller]
+pub fn compare(read: &[Value], sent: &[Sent]) {
+    let by_id: BTreeMap<_, _> =
+        read.iter().map(|record| (record["value"]["id"].as_str().unwrap(), record)).collect();
+    assert_eq!(by_id.len(), sent.len());
+    for Sent { id, event_type, members } in sent {
+        let record = by_id.get(id.as_str()).unwrap_or_else(|| panic!("{id} is missing"));
+        assert!(record["topic"].as_str().unwrap().ends_with(&format!(".{event_type}")), "{record}");
+        for (name, expected) in members {
+            // An attribute gives way to a member of the same name.
+            let found = record["value"].get(format!("attribute_{name}"));
+            let found = found.or_else(|| record["value"].get(name));
+            let found = found.unwrap_or_else(|| panic!("{id} has no {name}: {record}"));
+            assert!(is_same(found, expected), "{id} {name}: {found}, not {expected}");
+        }
+    }
+}
+
+/// As values: a time in Avro is an instant, whose spelling is the reader's.
+fn is_same(found: &Value, expected: &Value) -> bool {
+    if found == expected {
+        return true;
+    }
+    let instant = |value: &Value| value.as_str()?.parse::<jiff::Timestamp>().ok();
+    match (instant(found), instant(expected)) {
+        (Some(found), Some(expected)) => found == expected,
+        _ => found.as_f64().is_some_and(|found| expected.as_f64() == Some(found)),
+    }
+}
+
+#[test]
+fn each_published_type_is_read_back_and_validated_in_both_formats_and_both_modes_of_delivery() {
+    let (registry, address) = (Registry::start(), broker::shared());
+    for format in ["avro", "json-schema"] {
+        for delivery in ["at-least-once", "exactly-once"] {
+            let prefix = broker::own_prefix(&format!("{format}-{delivery}"));
+            let settings = settings(&address, &registry, &prefix, format)
+                .set("KAFKA__DELIVERY", delivery)
+                .set("TOPICS__CHECKPOINTS", format!("{prefix}.checkpoints"));
+            let read = round_trip(&registry, &address, &prefix, format, settings);
+            assert!(read.iter().all(|record| !record["headers"].to_string().contains("schema_id")));
+        }
+    }
+}
+
+#[test]
+fn with_the_id_in_a_header_the_value_is_as_it_is_without_a_registry_and_is_read_all_the_same() {
+    let (registry, address) = (Registry::start(), broker::shared());
+    for format in ["avro", "json-schema"] {
+        let prefix = broker::own_prefix(&format!("{format}-header"));
+        let settings = settings(&address, &registry, &prefix, format)
+            .set("KAFKA__SCHEMA_REGISTRY__ID", "header")
+            .set("KAFKA__SCHEMA_REGISTRY__SUBJECT", "record-name");
+        let read = round_trip(&registry, &address, &prefix, format, settings);
+        assert!(read.iter().all(|it| it["headers"].to_string().contains("__value_schema_id")));
+        let (_, subjects) = registry.request("GET", "/subjects", "");
+        assert!(subjects.contains(".lead_activity.clicklink\"") && !subjects.contains("-value"));
+        if format == "json-schema" {
+            let topic = format!("{prefix}.lead-activity.clicklink");
+            let records = crate::consumers::read_topic(&address, &topic);
+            assert!(records[0].value_bytes().starts_with(b"{\"id\":"));
+        }
+    }
+}
