@@ -3,7 +3,7 @@
     sender.py URL BOOKS STOP TOKEN [NAME=...]
 
 A delivery is three lead activities. One that is not answered 2xx is sent again after a second (Marketo waits longer), with the
-same ids, until it is: to whichever pod the Service then leads. Every fourth delivery uses a connection that is kept.
+same ids, until it is: to whichever pod the Service then leads. One of the four senders keeps its connection.
 When the file STOP exists, no new delivery begins; those without a 2xx still have 120 seconds. BOOKS then has a line for each
 delivery: {"ids": [...], "tries": [[seconds since the start, seconds it took, status or name of the failure], ...]}.
 """
