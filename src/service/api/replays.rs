@@ -23,7 +23,6 @@ use self::{
 use super::status::now;
 use crate::{
     config::Config,
-    deliver::decode::fields::Came,
     event::Event,
     observe::api::Problem,
     runtime::shutdown::{Phase, Shutdown},

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{Choice, choice::From};
 use crate::{
     config::Config,
+    deliver::decode::fields::Came,
     service::replay::{
         letters::{self, Letter, Newest, spool_id},
         player::{Item, Player},
@@ -94,6 +95,7 @@ impl Read<'_> {
                             to,
                             headers: &delivery.headers,
                             body: &delivery.body,
+                            came: Came::FromSender,
                         })?;
                     }
                     read += 1;
