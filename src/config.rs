@@ -43,6 +43,7 @@ mod registry;
 mod reread;
 mod secret;
 mod security;
+mod selection;
 mod shutdown;
 mod sources;
 mod spool;
@@ -84,6 +85,7 @@ pub use reread::{
     tokens as tokens_again,
 };
 pub use secret::Secret;
+pub use selection::guess;
 pub use shutdown::Shutdown;
 pub use sources::{Auth, HeaderScheme, SourceConfig, TokenAuth};
 pub use spool::least_reserve;

@@ -10,6 +10,7 @@
 //! `shutdown.flush`, and the rest stays in the spool.
 
 mod adobe;
+pub(crate) mod advice;
 mod api;
 pub mod core_dumps;
 mod disk_forecast;
@@ -39,6 +40,7 @@ use tokio::{
 
 use self::{
     adobe::AdobeParts,
+    advice::Advice,
     api::Known,
     oauth::OAuthParts,
     open::{Opened, open_in_background},
@@ -170,6 +172,7 @@ pub async fn start(
     let status = Arc::new(Status::default());
     let access = Arc::new(Access::new(&config.admin, admin_at));
     let router = Router::new(&config.topics.name)?;
+    Advice::of(&config).log();
     let administering = tokio::spawn(admin::serve(
         admin,
         status.clone(),

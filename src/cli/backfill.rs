@@ -222,13 +222,17 @@ async fn counted(counts: &Counts, before: Option<Counted>, delivered: u64) -> St
             .to_owned();
     };
     match counts.wait_for(before, delivered, COUNTING).await {
-        Ok(Counted { missed, known, unidentified, refused }) => format!(
-            "{} missed by the webhook, {} already received\n{}{}",
+        Ok(Counted { missed, known, unidentified, left_out, refused }) => format!(
+            "{} missed by the webhook, {} already received\n{}{}{}",
             events(missed),
             text::count(known),
             match unidentified {
                 0 => String::new(),
                 n => format!("{} without an id cannot be matched and may be repeats\n", events(n)),
+            },
+            match left_out {
+                0 => String::new(),
+                n => format!("{} left out by the source's configuration\n", events(n)),
             },
             match refused {
                 0 => String::new(),

@@ -9,7 +9,7 @@ use super::{ConfigFile, Context, Exit, print, text};
 use crate::{
     config::{self, Config, PushedMetrics, Questions, Traces},
     runtime::{fetch, readable},
-    service::open_files,
+    service::{advice::Advice, open_files},
 };
 
 /// Check the configuration without starting anything
@@ -46,6 +46,13 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     }
     if let Err(too_few) = open_files::check(&loaded.config) {
         print(out, format_args!("# {too_few}\n"));
+    }
+    let advice = Advice::of(&loaded.config);
+    for selection in &advice.selections {
+        print(out, format_args!("# {selection}\n"));
+    }
+    for doubt in &advice.doubts {
+        print(out, format_args!("# warning: {doubt}\n"));
     }
     for repair in stored::repairs(&loaded.config) {
         print(out, format_args!("# {repair}\n"));

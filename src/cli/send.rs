@@ -210,6 +210,10 @@ fn landed(detail: &DeliveryDetail, position: &str, colours: bool) -> (bool, Stri
                 (Tone::Good, format!("delivered to {topic}; the offset is not remembered"))
             }
             "repeat" => (Tone::Warn, "passed over: another event had its id".into()),
+            "left-out" => (
+                Tone::Warn,
+                format!("left out by {}", event.reason.as_deref().unwrap_or("the configuration")),
+            ),
             "on-its-way" => (
                 Tone::Warn,
                 format!("still on its way to {topic}: `millrace top` shows what holds it up"),
@@ -220,7 +224,7 @@ fn landed(detail: &DeliveryDetail, position: &str, colours: bool) -> (bool, Stri
         let line =
             format!("{}  {}", event.position, painted(tone, &text::printable(&what), colours));
         text += &format!("{line}\n");
-        if let Some(reason) = &event.reason {
+        if let Some(reason) = event.reason.as_ref().filter(|_| event.state != "left-out") {
             text += &format!(
                 "see it: millrace dead-letters show {} --reason {reason}\n",
                 event.position

@@ -15,6 +15,7 @@ use super::{
     oauth::{self, OAuthAuth},
     reading::{Reading, Section},
     secret::{PEM, Secret, placeholder},
+    selection,
     tls::{self, CertificateAuth},
     values,
     written::list,
@@ -23,6 +24,7 @@ use crate::{
     deliver::{
         decode::catalog::Override,
         encode::{choice::PartialChoice, flat::ActivityType},
+        select::Selection,
     },
     source::{SourceKind, SourceName},
 };
@@ -44,6 +46,8 @@ pub struct SourceConfig {
     pub described_types: Arc<[ActivityType]>,
     /// What the records of this source are, where it is not what all records are.
     pub choice: PartialChoice,
+    /// Which of its events are brought to Kafka.
+    pub selection: Selection,
 }
 
 /// `sources.<name>.auth`: how the sender shows who it is. At least one way.
@@ -140,6 +144,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     let kind = reading.choice(&mut section, "kind", &SourceKind::ALL, SourceKind::as_str, None);
     let size_limit = reading.optional(&mut section, "size_limit", &SIZE);
     let choice = values::read_partial(reading, &mut section);
+    let selection = selection::read(reading, &mut section);
     let mut auth = reading.section(&mut section, "auth");
     let adobe = adobe::read_auth(reading, &mut auth, kind);
     let certificate = tls::names(reading, &mut auth);
@@ -195,6 +200,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
         activity_types: BTreeMap::new(),
         described_types: Arc::default(),
         choice,
+        selection: selection?,
     })
 }
 

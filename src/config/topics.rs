@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use figment::value::Value;
+
 use super::{
     Config,
     leaf::{COUNT, FLAG, Kind, PARTITIONS, REPLICAS, string},
     mistake::{Key, Mistakes},
     reading::{Reading, Section},
     values,
-    written::text,
+    written::{list, text},
 };
 use crate::deliver::{
+    dead_letter::Convention,
     encode::{
         Mode,
         choice::{Choice, PartialChoice, Pattern},
@@ -41,6 +44,8 @@ pub struct Topics {
     pub limit: usize,
     /// The topic for what cannot become a record of its own topic.
     pub dead_letter: String,
+    /// Whose names the headers of dead letters have beside ours.
+    pub dead_letter_headers: Vec<Convention>,
     /// The topic of checkpoints, for exactly-once delivery.
     pub checkpoints: String,
 }
@@ -58,6 +63,7 @@ impl Default for Topics {
             config: BTreeMap::new(),
             limit: 500,
             dead_letter: "marketo.dead-letter".into(),
+            dead_letter_headers: Vec::new(),
             checkpoints: "marketo.checkpoints".into(),
         }
     }
@@ -95,6 +101,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Topics {
     reading.set(s, "replication_factor", &REPLICAS, &mut topics.replication_factor);
     reading.set(s, "limit", &COUNT, &mut topics.limit);
     reading.set(s, "dead_letter", &TOPIC, &mut topics.dead_letter);
+    conventions(reading, s, &mut topics.dead_letter_headers);
     reading.set(s, "checkpoints", &TOPIC, &mut topics.checkpoints);
     let mut map = reading.section(s, "config");
     reading.end(section);
@@ -106,6 +113,32 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Topics {
         topics.config.extend(value.map(|value| (name, value)));
     }
     topics
+}
+
+fn conventions(reading: &mut Reading, section: &mut Section, target: &mut Vec<Convention>) {
+    let show = |all: &Vec<Convention>| {
+        let names: Vec<_> = all.iter().map(|convention| string(convention.as_str())).collect();
+        format!("[{}]", names.join(", "))
+    };
+    let read = |value: &Value| {
+        let remedy = "Write a list with `spring`, `connect`, both, or nothing in it.";
+        let wrong = |problem: String| (problem, remedy.to_owned());
+        let mut found = Vec::new();
+        for name in list(value).map_err(wrong)?.iter().filter(|name| !name.is_empty()) {
+            let same = |it: &Convention| it.as_str().eq_ignore_ascii_case(name);
+            let convention = Convention::ALL.into_iter().find(same);
+            let convention =
+                convention.ok_or_else(|| wrong(format!("has `{name}`, which is none of them")))?;
+            if !found.contains(&convention) {
+                found.push(convention);
+            }
+        }
+        Ok(found)
+    };
+    let name = "dead_letter_headers";
+    if let Some(conventions) = reading.any_or(section, name, target.clone(), read, show) {
+        *target = conventions;
+    }
 }
 
 pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {

@@ -42,6 +42,45 @@ pub const REASONS: [&str; 24] = [
     "refused",
 ];
 
+/// Whose names dead letters may use beside ours, for programs that know those. Only what is true is said: an event that
+/// was in no topic before has no partition, offset or timestamp there, and no Java exception or connector stands behind
+/// it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Convention {
+    /// Of Spring for Apache Kafka.
+    Spring,
+    /// Of Kafka Connect.
+    Connect,
+}
+
+impl Convention {
+    pub const ALL: [Self; 2] = [Self::Spring, Self::Connect];
+
+    /// The name that configuration uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Spring => "spring",
+            Self::Connect => "connect",
+        }
+    }
+
+    /// Where the event would have gone.
+    fn topic(self) -> &'static str {
+        match self {
+            Self::Spring => "kafka_dlt-original-topic",
+            Self::Connect => "__connect.errors.topic",
+        }
+    }
+
+    /// What is wrong with it.
+    fn message(self) -> &'static str {
+        match self {
+            Self::Spring => "kafka_dlt-exception-message",
+            Self::Connect => "__connect.errors.exception.message",
+        }
+    }
+}
+
 /// An item that is in quarantine, durably.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {
@@ -70,7 +109,19 @@ pub struct DeadLetter<'a> {
     pub original: &'a [u8],
 }
 
-impl DeadLetter<'_> {
+impl<'a> DeadLetter<'a> {
+    /// The headers of `conventions`, for [`DeadLetter::with_record`].
+    pub fn by_convention(
+        &self,
+        conventions: &[Convention],
+    ) -> impl Iterator<Item = (&'static str, &'a str)> {
+        let (topic, error) = (self.original_topic, self.error);
+        conventions.iter().flat_map(move |convention| {
+            let topic = topic.map(|topic| (convention.topic(), topic));
+            topic.into_iter().chain([(convention.message(), error)])
+        })
+    }
+
     /// Shows the dead letter as a record for `topic` to `send`, with `more` headers. With `pointer`, the
     /// value says where in quarantine the original bytes are.
     pub fn with_record<T>(
@@ -175,6 +226,25 @@ mod tests {
                 ]
             );
         });
+    }
+
+    #[test]
+    fn by_the_conventions_of_others_a_dead_letter_says_what_is_true_and_no_more() {
+        let source = SourceName::new("leads").unwrap();
+        let letter = letter(&source);
+        let headers: Vec<_> = letter.by_convention(&Convention::ALL).collect();
+        let (topic, error) = ("marketo.lead-activity.clicklink", "expected `,` at byte 12");
+        let expected = [
+            ("kafka_dlt-original-topic", topic),
+            ("kafka_dlt-exception-message", error),
+            ("__connect.errors.topic", topic),
+            ("__connect.errors.exception.message", error),
+        ];
+        assert_eq!(headers, expected);
+        assert_eq!(letter.by_convention(&[]).count(), 0);
+        let nowhere = DeadLetter { original_topic: None, ..letter };
+        let headers: Vec<_> = nowhere.by_convention(&[Convention::Spring]).collect();
+        assert_eq!(headers, [("kafka_dlt-exception-message", error)]);
     }
 
     #[test]

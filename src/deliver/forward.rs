@@ -19,7 +19,7 @@
 //! - An event that is refused for good becomes a dead letter (`refuse.rs`); while that can't be written it waits, and
 //!   in the end it goes to quarantine (`dead_letters.rs`); if that can't be written either, the source waits.
 //! - An event that another source, or an earlier delivery, has brought already is passed over
-//!   (`deduplicate`).
+//!   (`deduplicate`), and so is one that the source does not take (`left_out.rs`).
 //! - When records behind a failed one may still be sent, everything unsent is taken back, what is in
 //!   flight is waited for, the producer is replaced and the lanes go back to their oldest unsettled
 //!   event (`at_least_once/rewind.rs`). What was delivered meanwhile is remembered and not sent again.
@@ -39,6 +39,7 @@ mod held;
 mod lane;
 mod lanes;
 mod latency;
+mod left_out;
 mod link;
 mod out;
 mod outcomes;
@@ -70,9 +71,11 @@ use self::{
 use crate::{
     deliver::{
         checkpoint::{Checkpoint, CheckpointError, CheckpointFile, Held},
+        dead_letter::Convention,
         decode::Rules,
         deduplicate::Claims,
         encode::{Mode, choice::Choices},
+        in_force::InForce,
         quarantine::Quarantine,
         route::Router,
     },
@@ -105,7 +108,11 @@ pub struct Settings {
     pub mode: Mode,
     /// What their values and timestamps are.
     pub choices: Choices,
+    /// Which events are taken.
+    pub selections: InForce,
     pub dead_letter_topic: String,
+    /// Whose names the headers of dead letters have beside ours.
+    pub dead_letter_headers: Vec<Convention>,
     /// A topic without progress for this long, while the cluster answers, is held.
     pub hold_after: Duration,
     /// Most topics held at once; beyond it the source waits.
@@ -225,7 +232,7 @@ impl<S: Sink> Forwarder<S> {
             guarantee,
             out,
             source: Source::new(
-                settings.kind,
+                (settings.kind, settings.selections),
                 spool,
                 (rules, router),
                 (claims, quarantine),

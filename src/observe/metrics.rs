@@ -223,8 +223,12 @@ metrics! {
     /// Events and damaged ranges written to the quarantine folder, by reason.
     quarantined[source, reason]: IntCounter = "millrace_quarantined_total";
 
-    /// Events brought from the journal: missed by the webhook, known, unidentified (without an id), or
-    /// refused.
+    /// Events that the source does not take, by the kind of key that says so: instance (munchkin_ids),
+    /// not-included (include), stream, type, id (exclude).
+    left_out[source, why]: IntCounter = "millrace_events_left_out_total";
+
+    /// Events brought from the journal: missed by the webhook, known, unidentified (without an id),
+    /// left-out (not taken), or refused.
     journal_events[source, result]: IntCounter = JOURNAL_EVENTS;
 
     /// Constant 1, labelled with the kind of each source.

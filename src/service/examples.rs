@@ -48,10 +48,13 @@ impl Example {
     }
 }
 
-/// An example of every type that `source` is known to send.
+/// An example of every type that `source` is known to send, of each instance that is named: by `ids`, or else by the
+/// source itself.
 pub(crate) fn examples(source: &SourceConfig, ids: &Ids<'_>) -> Vec<Example> {
     let some = [SOME_MUNCHKIN_ID.to_owned()];
-    let munchkin_ids = if ids.munchkin_ids.is_empty() { &some } else { ids.munchkin_ids };
+    let own = source.selection.munchkin_ids.as_slice();
+    let own = if own.is_empty() { some.as_slice() } else { own };
+    let munchkin_ids = if ids.munchkin_ids.is_empty() { own } else { ids.munchkin_ids };
     munchkin_ids.iter().flat_map(|munchkin_id| of_instance(source, ids, munchkin_id)).collect()
 }
 

@@ -2,7 +2,8 @@
 //! the admin listener have in common.
 //!
 //! An event is decoded and routed by the configuration of today, has the `ce_id` that it had, and has to pass the test
-//! of its recipients again.
+//! of its recipients again. What its source does not take by then (`munchkin_ids`, `include`, `exclude`) is left out, and
+//! told of.
 
 pub(crate) mod body;
 pub(crate) mod letters;

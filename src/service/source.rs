@@ -17,9 +17,11 @@ use crate::{
         deduplicate::Deduplicator,
         encode::choice::Choices,
         forward::{self, ForwardError, Forwarder, Parts, Schemas, Settings, Start, Transactions},
+        in_force::InForceFile,
         quarantine::Quarantine,
         registry::Registry,
         route::Router,
+        select::LeftOut,
     },
     ingest::{
         listen::reply::{self, Scope},
@@ -65,6 +67,7 @@ impl RunningSource {
         metrics.announce_outcomes(source.name.as_str(), reply::labels(Scope::Source));
         metrics.announce_refusals(source.name.as_str(), reply::reasons(Scope::Source));
         metrics.announce_dead_letters(source.name.as_str(), dead_letter::REASONS);
+        metrics.announce_left_out(source.name.as_str(), LeftOut::ALL.map(LeftOut::as_str));
         let directory = folder.source_directory(&source.name);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
         checkpoint.check_fence()?;
@@ -80,13 +83,26 @@ impl RunningSource {
             checkpoint.writers().begin(saved.as_ref(), spool.durable_end())?;
         }
 
+        let in_force = InForceFile::new(folder.disk().clone(), &directory);
+        let selections =
+            in_force.begin(spool.id(), &source.selection, spool.durable_end(), saved.as_ref())?;
+        if let Some(from) = selections.changes_at() {
+            tracing::info!(
+                source = %source.name, from,
+                "what the source takes was changed: undelivered deliveries before this position go by \
+                 what it took when they came",
+            );
+        }
+
         let catalog = catalog(source)?;
         let queue = config.kafka.queue_size / config.sources.len().max(1) as u64;
         let settings = Settings {
             kind: source.kind,
             mode: config.topics.mode,
             choices: config.choices(source, &catalog),
+            selections,
             dead_letter_topic: config.topics.dead_letter.clone(),
+            dead_letter_headers: config.topics.dead_letter_headers.clone(),
             hold_after: config.forward.hold_after,
             held_topics: config.forward.held_topics,
             quarantine_after: config.forward.quarantine_after,

@@ -11,6 +11,7 @@ use crate::{
     deliver::{
         checkpoint::{CheckpointError, CheckpointFile},
         deduplicate,
+        in_force::InForceFile,
     },
     source::SourceName,
     spool::{
@@ -27,7 +28,7 @@ pub fn check(disk: &Arc<dyn Disk>, directory: &Path) -> Result<(), StartError> {
     sources.iter().try_for_each(|source| check_source(disk, directory, source))
 }
 
-/// Identity, segments, checkpoint, writers and ids of one source.
+/// Identity, segments, checkpoint, writers, selections and ids of one source.
 pub fn check_source(
     disk: &Arc<dyn Disk>,
     directory: &Path,
@@ -45,5 +46,6 @@ pub fn check_source(
     if let Err(newer @ CheckpointError::Version { .. }) = checkpoint.writers().check_version() {
         return Err(newer.into());
     }
+    InForceFile::new(disk.clone(), &directory.join(source.as_str())).check_version()?;
     Ok(deduplicate::check_versions(&**disk, directory, source)?)
 }

@@ -235,6 +235,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         activity_types: BTreeMap::new(),
         described_types: Default::default(),
         choice: Default::default(),
+        selection: Default::default(),
     };
     let anywhere = (Ipv4Addr::LOCALHOST, 0).into();
     Config {

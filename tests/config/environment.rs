@@ -7,7 +7,7 @@ use millrace::{
         self, Admin, Delivery, Forward, HeaderScheme, Kafka, Listen, Log, LogFormat, Shutdown,
         Spool, Topics,
     },
-    deliver::{decode::catalog::Override, encode::Mode},
+    deliver::{dead_letter::Convention, decode::catalog::Override, encode::Mode},
     source::SourceKind,
 };
 
@@ -130,6 +130,7 @@ fn topics_are_set_by_the_environment() {
         ("MILLRACE_TOPICS__CONFIG__MIN_INSYNC_REPLICAS", "2"),
         ("MILLRACE_TOPICS__LIMIT", "9"),
         ("MILLRACE_TOPICS__DEAD_LETTER", "dead"),
+        ("MILLRACE_TOPICS__DEAD_LETTER_HEADERS", "connect"),
         ("MILLRACE_TOPICS__CHECKPOINTS", "far"),
     ]);
     let settings = [("retention.ms", "1000"), ("min.insync.replicas", "2")];
@@ -146,6 +147,7 @@ fn topics_are_set_by_the_environment() {
             config: BTreeMap::from(settings.map(|(name, value)| (name.into(), value.into()))),
             limit: 9,
             dead_letter: "dead".into(),
+            dead_letter_headers: vec![Convention::Connect],
             checkpoints: "far".into(),
         }
     );

@@ -16,6 +16,7 @@ mod printed_again;
 mod round_trip;
 mod rules;
 mod secrets;
+mod selection;
 mod stored;
 mod tls;
 mod values;

@@ -113,10 +113,10 @@ fn parse_headers(text: &str) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = Vec::new();
     for piece in text.split(',') {
         let is_name = |name: &str| {
-            name.starts_with(|c: char| c.is_ascii_lowercase())
+            name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
                 && name
                     .chars()
-                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c))
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-.".contains(c))
         };
         match piece.split_once('=').filter(|(name, _)| is_name(name)) {
             Some((name, value)) => headers.push((name.to_owned(), value.to_owned())),

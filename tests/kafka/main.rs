@@ -36,6 +36,7 @@ mod fields;
 mod full_spool;
 mod held_topic;
 mod large_cluster;
+mod left_out;
 mod no_kafka;
 mod once_tools;
 mod outage;

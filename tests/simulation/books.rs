@@ -28,6 +28,8 @@ pub struct Books {
     /// How many more records than one there may be of an event: one for each process that began
     /// before it although it was there already.
     due: BTreeMap<String, usize>,
+    /// How many copies were acknowledged that their source does not take, by event.
+    left_out: BTreeMap<String, u64>,
     /// Spools of instances that stopped for good, since another one goes on with a copy.
     stopped: BTreeSet<usize>,
     /// Ids of delivered events were lost: none of them need be known after a start.
@@ -53,10 +55,30 @@ pub struct MayRepeat {
 
 impl Books {
     pub fn acknowledged(&mut self, ids: &[String], source: usize, sequence: u64) {
+        self.acknowledged_but(ids, source, sequence, |_| false);
+    }
+
+    /// The same, where some of them are left out.
+    pub fn acknowledged_but(
+        &mut self,
+        ids: &[String],
+        source: usize,
+        sequence: u64,
+        is_left_out: impl Fn(&str) -> bool,
+    ) {
         for (index, id) in (0..).zip(ids) {
+            if is_left_out(id) {
+                *self.left_out.entry(id.clone()).or_default() += 1;
+                continue;
+            }
             let place = (source, Position { sequence, index });
             self.positions.entry(id.clone()).or_default().push(place);
         }
+    }
+
+    /// How many copies were left out and can be read.
+    pub fn left_out(&self) -> u64 {
+        self.left_out.iter().filter(|(id, _)| !self.spoilt.contains(*id)).map(|(_, n)| n).sum()
     }
 
     /// What lies in spool `from` lies in spool `to` as well.
@@ -211,6 +233,7 @@ fn a_start_may_repeat_as_many_copies_without_an_id_as_were_sent_and_no_more() {
     let id = "event-1-0".to_owned();
     let event = Sent {
         copies: vec![(0, 1), (1, 2), (1, 3)],
+        taken: 3,
         fate: Fate::Refused,
         topic: None,
         value: Vec::new(),

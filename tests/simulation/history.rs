@@ -8,6 +8,7 @@ mod dead_letters;
 mod directed;
 mod endings;
 mod forgotten;
+mod left_out;
 mod limit;
 mod made_again;
 mod one_too_many;
@@ -35,7 +36,10 @@ use millrace::{
     spool::{AppendError, Config, Spool, Writer},
 };
 
-use self::copies::Instance;
+use self::{
+    copies::Instance,
+    left_out::{Excluded, Selections},
+};
 use crate::{
     books::{Books, Saved},
     cluster::{Cluster, Producer},
@@ -123,6 +127,9 @@ pub struct History {
     steps: usize,
     /// What `conditions.rs` has happens in this history.
     has_conditions: bool,
+    /// What the sources take, and how that changes.
+    selections: Selections,
+    excluded: Vec<Excluded>,
     start: Instant,
     pub counters: Counters,
 }
@@ -170,6 +177,8 @@ impl History {
             commit_interval: Duration::from_millis(200),
             steps: STEPS,
             has_conditions: false,
+            selections: Selections::default(),
+            excluded: vec![None; names.len()],
             start: Instant::now(),
             counters: Counters::new(),
         }
@@ -284,13 +293,16 @@ impl History {
                 tracing::debug!(?ids, ?sequences, "acknowledged");
                 let spool = self.number_of(source);
                 for (ids, sequence) in ids.iter().zip(sequences) {
-                    self.books.acknowledged(ids, spool, sequence);
+                    let left_out = |id: &str| self.sender.is_excluded(source, id);
+                    self.books.acknowledged_but(ids, spool, sequence, left_out);
                 }
             }
             Err(AppendError::Full { .. }) => self.count("spool full"),
             Err(AppendError::Poisoned { .. }) => {
                 self.count("poison");
-                ids.iter().for_each(|ids| self.books.unanswered(ids));
+                let taken = |id: &&String| !self.sender.is_excluded(source, id);
+                let taken: Vec<_> = ids.iter().flatten().filter(taken).cloned().collect();
+                self.books.unanswered(&taken);
                 self.crash();
             }
             Err(error) => panic!("an append: {error}"),

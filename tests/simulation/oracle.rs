@@ -51,6 +51,7 @@ pub fn look(
             }
             let id = record.header("ce_id").expect("every event has an id");
             let event = sent.get(id).unwrap_or_else(|| panic!("{id} was never sent"));
+            assert!(event.taken > 0, "{id} on {topic} was to be left out");
             assert_eq!(record.value, event.value, "the value of {id}");
             let place = Fate::Topic {
                 topic: topic.clone(),
@@ -95,6 +96,7 @@ fn look_at_dead_letter(
     let event = sent.get(&id).unwrap_or_else(|| panic!("{id} was never sent"));
     let one_too_many = record.header("millrace-reason") == Some("topic-limit");
     assert!(event.fate == Fate::Refused || one_too_many, "{id} is a dead letter");
+    assert!(event.taken > 0, "{id} was to be left out, and is a dead letter");
     assert_eq!(record.value, event.original, "the original bytes of {id}");
     *seen.records.entry(id.clone()).or_default() += 1;
     seen.dead_lettered.insert(id);
@@ -115,6 +117,7 @@ fn look_at_quarantine(
         }
         let id = id_in(&bytes).expect("an event in quarantine has its original");
         let event = sent.get(&id).unwrap_or_else(|| panic!("{id} was never sent"));
+        assert!(event.taken > 0, "{id} was to be left out, and is in quarantine");
         assert_eq!(bytes, event.original, "the original bytes of {id}");
         seen.quarantined.insert(id);
     }

@@ -31,6 +31,8 @@ pub struct Sent {
     /// Every time that it was sent: the number of the source, and what orders all events of a history
     /// as the source's spool orders them.
     pub copies: Vec<(usize, u64)>,
+    /// How many of them their source takes.
+    pub taken: usize,
     pub fate: Fate,
     /// The topic that it is routed to, whatever becomes of it there.
     pub topic: Option<String>,
@@ -53,6 +55,9 @@ pub struct Sender {
     repeats: bool,
     /// The bodies so far, with the ids in them.
     past: Vec<(Vec<u8>, Vec<String>)>,
+    /// The topic of which each source leaves the events out, and how many it was sent of such.
+    excluded: Vec<Option<String>>,
+    pub left_out: Vec<u64>,
     /// Everything ever handed to the spool, acknowledged or not, by a text unique to it.
     pub sent: BTreeMap<String, Sent>,
 }
@@ -87,7 +92,9 @@ impl Sent {
 impl Sender {
     pub fn new(seed: u64, sources: Vec<SourceName>, repeats: bool) -> Self {
         let (random, sent) = (Rng::with_seed(seed), BTreeMap::new());
-        Self { random, sources, deliveries: 0, repeats, past: Vec::new(), sent }
+        let (excluded, left_out) = (vec![None; sources.len()], vec![0; sources.len()]);
+        let past = Vec::new();
+        Self { random, sources, deliveries: 0, repeats, past, excluded, left_out, sent }
     }
 
     /// A delivery for the source with this number.
@@ -114,10 +121,31 @@ impl Sender {
         Some(self.deliver(source, body, ids))
     }
 
+    /// The last delivery once more, through another source.
+    pub fn last_again(&mut self, source: usize) -> Batch {
+        let (body, ids) = self.past.last().cloned().expect("one was made");
+        self.deliveries += 1;
+        self.deliver(source, body, ids)
+    }
+
+    /// From now on the source leaves out what is for this topic.
+    pub fn excludes(&mut self, source: usize, topic: Option<String>) {
+        self.excluded[source] = topic;
+    }
+
+    /// Whether the source leaves the event out that it is sent now. What is no event has no topic.
+    pub fn is_excluded(&self, source: usize, id: &str) -> bool {
+        let topic = self.sent.get(id).and_then(|sent| sent.topic.as_ref());
+        topic.is_some() && topic == self.excluded[source].as_ref()
+    }
+
     pub fn deliver(&mut self, source: usize, body: Vec<u8>, ids: Vec<String>) -> Batch {
         for (index, id) in (0..).zip(&ids) {
+            let is_left_out = self.is_excluded(source, id);
+            self.left_out[source] += u64::from(is_left_out);
             let sent = self.sent.get_mut(id).expect("it was made before");
             sent.copies.push((source, self.deliveries * 1000 + index));
+            sent.taken += usize::from(!is_left_out);
         }
         let delivery = Delivery {
             source: self.sources[source].clone(),
@@ -206,7 +234,8 @@ impl Sender {
         original: Vec<u8>,
     ) {
         let (topic, value) = routed.map_or((None, original.clone()), |(t, value)| (Some(t), value));
-        self.sent.insert(id.into(), Sent { copies: Vec::new(), fate, topic, value, original });
+        self.sent
+            .insert(id.into(), Sent { copies: Vec::new(), taken: 0, fate, topic, value, original });
     }
 }
 

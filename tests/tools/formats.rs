@@ -295,7 +295,7 @@ fn raise_version(path: PathBuf, checksum_at: Option<usize>) -> PathBuf {
 type Change = fn(&Folder) -> PathBuf;
 
 /// Each with the latest version of its format that this program reads.
-const LATER: [(&str, u32, Change); 8] = [
+const LATER: [(&str, u32, Change); 9] = [
     ("identity", 1, |folder| {
         let path = folder.path().join("leads/identity");
         let covered = r#"{"version":2,"surprise":true"#;
@@ -314,6 +314,12 @@ const LATER: [(&str, u32, Change); 8] = [
     }),
     ("writers", 1, |folder| {
         let path = folder.path().join("leads/writers");
+        let json = r#"{"version":2,"surprise":true}"#;
+        fs::write(&path, format!("{json}\n{:08x}\n", crc32c::crc32c(json.as_bytes()))).unwrap();
+        path
+    }),
+    ("selections", 1, |folder| {
+        let path = folder.path().join("leads/selections");
         let json = r#"{"version":2,"surprise":true}"#;
         fs::write(&path, format!("{json}\n{:08x}\n", crc32c::crc32c(json.as_bytes()))).unwrap();
         path

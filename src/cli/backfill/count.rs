@@ -29,6 +29,8 @@ pub(super) struct Counted {
     pub known: u64,
     /// They have no id, so nobody knows.
     pub unidentified: u64,
+    /// The source does not take them.
+    pub left_out: u64,
     /// They are no events: dead letters.
     pub refused: u64,
 }
@@ -80,12 +82,13 @@ impl Counted {
             missed: self.missed.checked_sub(before.missed)?,
             known: self.known.checked_sub(before.known)?,
             unidentified: self.unidentified.checked_sub(before.unidentified)?,
+            left_out: self.left_out.checked_sub(before.left_out)?,
             refused: self.refused.checked_sub(before.refused)?,
         })
     }
 
     fn all(self) -> u64 {
-        self.missed + self.known + self.unidentified + self.refused
+        self.missed + self.known + self.unidentified + self.left_out + self.refused
     }
 }
 
@@ -104,6 +107,7 @@ fn parse(text: &str, source: &str) -> Counted {
             ("missed", &mut counted.missed),
             ("known", &mut counted.known),
             ("unidentified", &mut counted.unidentified),
+            ("left-out", &mut counted.left_out),
             ("refused", &mut counted.refused),
         ];
         for (result, count) in results {
@@ -126,12 +130,16 @@ mod tests {
 millrace_journal_events_total{result=\"missed\",source=\"io\"} 3
 millrace_journal_events_total{result=\"known\",source=\"io\"} 40
 millrace_journal_events_total{result=\"unidentified\",source=\"io\"} 5
+millrace_journal_events_total{result=\"left-out\",source=\"io\"} 7
 millrace_journal_events_total{result=\"refused\",source=\"io\"} 1
 millrace_journal_events_total{result=\"missed\",source=\"io2\"} 99
 millrace_events_total{source=\"io\",topic=\"t\"} 7
 ";
         let counted = parse(text, "io");
-        assert_eq!(counted, Counted { missed: 3, known: 40, unidentified: 5, refused: 1 });
+        assert_eq!(
+            counted,
+            Counted { missed: 3, known: 40, unidentified: 5, left_out: 7, refused: 1 }
+        );
         assert_eq!(parse(text, "other"), Counted::default());
         assert_eq!(Counted::default().since(counted), None, "a restart is noticed");
     }

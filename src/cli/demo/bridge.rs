@@ -82,6 +82,7 @@ fn source(name: &str, kind: SourceKind, auth: Auth) -> SourceConfig {
         activity_types: BTreeMap::new(),
         described_types: Default::default(),
         choice: Default::default(),
+        selection: Default::default(),
     }
 }
 

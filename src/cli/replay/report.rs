@@ -29,5 +29,8 @@ pub(super) fn table(totals: &Totals, dry_run: bool) -> String {
     if total > 0 {
         text += &table.render("  ");
     }
+    for (key, events) in &totals.left_out {
+        text += &format!("{} left out by {key}\n", text::counted(*events, "event", "events"));
+    }
     text
 }

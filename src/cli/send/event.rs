@@ -10,6 +10,7 @@ use crate::{
     deliver::{
         decode::{self, Catalog, Rules},
         encode::choice::PartialChoice,
+        select::Selection,
     },
     service::examples::{self as known, Ids},
     source::{SourceKind, SourceName},
@@ -43,6 +44,7 @@ pub(super) fn make(
         activity_types: BTreeMap::new(),
         described_types: Arc::default(),
         choice: PartialChoice::default(),
+        selection: Selection::default(),
     };
     let ids = Ids { activity_types: &activity_types, munchkin_ids: &[] };
     let rules = Rules::from(Catalog::default());

@@ -162,6 +162,13 @@ fn notes(config: &Config, topics: &[Topic]) -> Vec<String> {
         let what = "each Marketo instance has topics of its own";
         notes.push(format!("{what} ({MUNCHKIN}): name yours with --munchkin-id"));
     }
+    let selects = |source: &&SourceConfig| !source.selection.is_all();
+    for source in config.sources.iter().filter(selects) {
+        let name = &source.name;
+        notes.push(format!(
+            "what source {name} leaves out is not listed (munchkin_ids, include and exclude below sources.{name})"
+        ));
+    }
     let (count, limit) =
         (topics.iter().filter(|topic| !topic.is_open()).count(), config.topics.limit);
     if count > limit {
@@ -185,7 +192,7 @@ impl Filler {
     /// Puts the event of `example` where the service would.
     fn add(
         &mut self,
-        SourceConfig { kind, name: source, .. }: &SourceConfig,
+        SourceConfig { kind, name: source, selection, .. }: &SourceConfig,
         rules: &Rules,
         choices: &Choices,
         example: &Example,
@@ -198,6 +205,9 @@ impl Filler {
         screened.decode(*kind, rules, &[], &mut events).map_err(|error| wrong(&error))?;
         for event in events {
             let event = event.map_err(|refused| wrong(&refused.error))?;
+            if selection.leaves_out(&event).is_some() {
+                continue;
+            }
             let mut buffer = String::new();
             let topic = self.router.topic(source, &event, &mut buffer);
             let choice = choices.of(topic);
@@ -206,7 +216,8 @@ impl Filler {
             let mut encoder = Encoder::of(self.mode, choices.clone());
             let encoded = encoder.encode(topic, Uuid::nil(), Position::start_of(1), &event);
             let record = Written::from(&encoded.record());
-            let name = self.named(topic, example);
+            let names_none = selection.munchkin_ids.is_empty();
+            let name = self.named(topic, example, names_none);
             let found = Event {
                 stream: event.stream,
                 name: example.name.clone(),
@@ -231,12 +242,12 @@ impl Filler {
     }
 
     /// The topic's name, with what stands for ids that nobody named.
-    fn named(&self, topic: &str, example: &Example) -> String {
+    fn named(&self, topic: &str, example: &Example, any_instance: bool) -> String {
         let mut name = topic.to_owned();
         if example.any_custom {
             name = name.replace(&SOME_CUSTOM_ID.to_string(), CUSTOM);
         }
-        if self.any_instance {
+        if self.any_instance && any_instance {
             name = name.replace(SOME_MUNCHKIN_ID, MUNCHKIN);
         }
         name
@@ -288,5 +299,6 @@ pub(super) fn dead_letter(config: &Config) -> Written {
         key: Some(SOME_MUNCHKIN_ID.as_bytes()),
         original: b"\"not an activity\"",
     };
-    letter.with_record(&config.topics.dead_letter, &[], None, |record| Written::from(record))
+    let alike: Vec<_> = letter.by_convention(&config.topics.dead_letter_headers).collect();
+    letter.with_record(&config.topics.dead_letter, &alike, None, |record| Written::from(record))
 }

@@ -314,3 +314,31 @@ fn schemas_and_examples_know_what_rules_leave_of_a_field() {
 fn data_schema(member: &str) -> Value {
     super::schemas::data_schemas(&Default::default())["leadActivity"]["properties"][member].clone()
 }
+
+#[test]
+fn what_no_source_takes_is_not_listed_and_instances_that_are_named_have_topics_of_their_own() {
+    let only_clicks: [(&str, &str); 3] = [
+        ("SOURCES__LEADS__INCLUDE__TYPES", "clicklink"),
+        ("SOURCES__IO__EXCLUDE__STREAMS", "lead-activity,observability"),
+        ("SOURCES__IO__EXCLUDE__TYPES", "com.adobe.platform.marketo.audit.*"),
+    ];
+    let config_of = |more: &[(&str, &str)]| config(&[&PUSH, &ADOBE, &only_clicks, more]);
+    let listed = |config: &Config| -> Vec<String> {
+        let all = catalogue(config, &NOBODY);
+        let events = all.topics.iter().filter(|topic| topic.role == Role::Events);
+        let names = events.map(|topic| topic.name.trim_start_matches("marketo.").to_owned());
+        names.filter(|name| !name.starts_with("notification")).collect()
+    };
+    let config = config_of(&[]);
+    assert_eq!(listed(&config), ["lead-activity.clicklink"]);
+    let document = asyncapi::document(&config, &catalogue(&config, &NOBODY)).to_string();
+    assert!(document.contains("clicklink") && !document.contains("openemail"));
+    let notes = catalogue(&config, &NOBODY).notes;
+    assert!(notes.iter().any(|note| note.contains("what source leads leaves out")), "{notes:?}");
+    let instances = config_of(&[
+        ("SOURCES__LEADS__MUNCHKIN_IDS", "111-AAA-222,333-BBB-444"),
+        ("TOPICS__NAME", "{munchkin_id}.{type}"),
+        ("SOURCES__IO__INCLUDE__STREAMS", "other"),
+    ]);
+    assert_eq!(listed(&instances), ["111-AAA-222.clicklink", "333-BBB-444.clicklink"]);
+}

@@ -121,6 +121,11 @@ impl Claims {
         self.count("refused");
     }
 
+    /// The source does not take the event: nothing is claimed, so that another one may.
+    pub fn left_out(&self) {
+        self.count("left-out");
+    }
+
     /// Counts an event that back-fill brought. One without an id counts each time it is read.
     fn count(&self, result: &str) {
         if self.origin == Origin::Journal {

@@ -11,7 +11,10 @@ use super::{
     window::{Carries, LaneId, RECORD_OVERHEAD, Slot, State},
 };
 use crate::{
-    deliver::deduplicate::{Claim, Id},
+    deliver::{
+        deduplicate::{Claim, Id},
+        select::LeftOut,
+    },
     event::{Decoded, Event},
     kafka::produce::{Sink, TopicState},
     source::UnixMillis,
@@ -36,7 +39,7 @@ pub(super) struct Candidate {
 pub(super) enum Dispatched {
     /// A record of it is on its way.
     Sent,
-    /// There is nothing to send: another lane's, settled before, a repeat, or in quarantine.
+    /// There is nothing to send: another lane's, settled before, a repeat, not taken, or in quarantine.
     Passed,
     /// Not now: come back to this very event.
     Wait,
@@ -77,6 +80,9 @@ impl<S: Sink> Forwarder<S> {
         let candidate = Candidate::new(lane, position, self.source.received_at());
         match item {
             Ok(event) => {
+                if let Some(why) = self.source.leaves_out(position.sequence, event) {
+                    return Ok(self.leave_out(lane, position, event, why, now));
+                }
                 let name = self.source.take_topic(event);
                 let topic = self.out.topics().find(&name);
                 let dispatched =
@@ -92,6 +98,21 @@ impl<S: Sink> Forwarder<S> {
                 self.refuse(&candidate, &refusal, now)
             }
         }
+    }
+
+    /// Nothing is to be done with it. Before any claim: another source may take the event, and needs its id.
+    fn leave_out(
+        &mut self,
+        lane: LaneId,
+        position: Position,
+        event: &Event<'_>,
+        why: LeftOut,
+        now: Now,
+    ) -> Dispatched {
+        if lane == MAIN {
+            self.source.left_out(event, position, why, now);
+        }
+        Dispatched::Passed
     }
 
     fn dispatch_event(
@@ -230,8 +251,11 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// One topic is being created; the others of the delivery can be in the same breath.
-    pub(super) fn ask_for_topics(&mut self, items: &[Decoded<'_>]) {
+    pub(super) fn ask_for_topics(&mut self, sequence: u64, items: &[Decoded<'_>]) {
         for event in items.iter().flatten() {
+            if self.source.leaves_out(sequence, event).is_some() {
+                continue;
+            }
             let name = self.source.take_topic(event);
             let topic = self.out.topics().find(&name);
             if topic.is_none_or(|topic| !self.out.has_schema(topic)) {

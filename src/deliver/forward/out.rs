@@ -17,7 +17,10 @@ use super::{
     window::{Slot, State},
 };
 use crate::{
-    deliver::{dead_letter::Quarantined, encode::Encoder},
+    deliver::{
+        dead_letter::{Convention, Quarantined},
+        encode::Encoder,
+    },
     event::Event,
     kafka::produce::{Commit, Failure, Outcome, SendError, Sink, Token, TopicState},
     observe::metrics::Metrics,
@@ -69,6 +72,8 @@ pub(super) struct Out<S> {
     topics: Topics,
     link: Link,
     dead_letter_topic: String,
+    /// Whose names dead letters use beside ours.
+    conventions: Vec<Convention>,
     /// Memory for the next answers.
     outcomes: Vec<(Token, Outcome)>,
     /// Topics that failed with other records of theirs still on the way: the lanes go back for them.
@@ -92,6 +97,7 @@ impl<S: Sink> Out<S> {
             topics: Topics::new(spool.source().clone(), metrics.clone()),
             link: Link::new(settings.hold_after, settings.window_bytes),
             dead_letter_topic: settings.dead_letter_topic.clone(),
+            conventions: settings.dead_letter_headers.clone(),
             outcomes: Vec::new(),
             failed: BTreeMap::new(),
             must_renew: false,
@@ -210,8 +216,9 @@ impl<S: Sink> Out<S> {
         let letter = refusal.letter(&self.source, origin);
         let sink = &mut self.sink;
         let topic = &self.dead_letter_topic;
-        let trace: Vec<_> = self.encoder.of_the_delivery().collect();
-        letter.with_record(topic, &trace, pointer, |record| {
+        let alike = letter.by_convention(&self.conventions);
+        let more: Vec<_> = self.encoder.of_the_delivery().chain(alike).collect();
+        letter.with_record(topic, &more, pointer, |record| {
             sink.send(record, token).map(|()| record.size())
         })
     }

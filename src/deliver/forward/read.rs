@@ -259,7 +259,7 @@ impl<S: Sink> Forwarder<S> {
                 Ok(Dispatched::Passed) => {}
                 Ok(Dispatched::Wait) => {
                     if scope.lane == MAIN && self.lanes.pauses().began_waiting_at(position, now) {
-                        self.ask_for_topics(events);
+                        self.ask_for_topics(sequence, events);
                     }
                     let has_moved = index != scope.first;
                     return if has_moved {

@@ -10,6 +10,7 @@ use prometheus::IntCounterVec;
 use super::{
     ForwardError, Now, Result,
     latency::Latency,
+    left_out::LeftOuts,
     refusal::{Originals, Refusal},
 };
 use crate::{
@@ -21,8 +22,10 @@ use crate::{
             recycle,
         },
         deduplicate::{Attempt, Claim, Claims, Id},
+        in_force::InForce,
         quarantine::Quarantine,
         route::Router,
+        select::LeftOut,
     },
     event::{Decoded, Event},
     observe::metrics::{Metrics, settled},
@@ -40,6 +43,7 @@ pub(super) struct Source {
     router: Router,
     claims: Claims,
     quarantine: Quarantine,
+    left_out: LeftOuts,
     metrics: Metrics,
     latency: Latency,
     settled: settled::OfSource,
@@ -53,7 +57,7 @@ pub(super) struct Source {
 
 impl Source {
     pub fn new(
-        kind: SourceKind,
+        (kind, selections): (SourceKind, InForce),
         spool: Spool,
         (rules, router): (Arc<Rules>, Router),
         (claims, quarantine): (Claims, Quarantine),
@@ -68,6 +72,7 @@ impl Source {
             router,
             claims,
             quarantine,
+            left_out: LeftOuts::new(selections, metrics.left_out.clone()),
             latency,
             metrics,
             origin: Origin::Sender,
@@ -169,6 +174,19 @@ impl Source {
 
     pub fn give_topic_back(&mut self, name: String) {
         self.topic = name;
+    }
+
+    /// Why this source does not take the event of the delivery `sequence`, if it does not.
+    pub fn leaves_out(&self, sequence: u64, event: &Event<'_>) -> Option<LeftOut> {
+        self.left_out.why(sequence, event)
+    }
+
+    /// The main lane has come to an event that is not taken.
+    pub fn left_out(&mut self, event: &Event<'_>, position: Position, why: LeftOut, now: Now) {
+        if self.left_out.note(self.spool.source(), event, position, why, now) {
+            self.settled.left_out((position.sequence, position.index), why.key());
+            self.claims.left_out();
+        }
     }
 
     /// Asks for the event at `position`. A claim is a promise to settle it.

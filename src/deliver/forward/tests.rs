@@ -18,6 +18,7 @@ use crate::{
         decode::Rules,
         deduplicate::{self, Deduplicator},
         encode::{Mode, choice::Choices},
+        in_force::InForce,
         quarantine::Quarantine,
         route::Router,
     },
@@ -64,7 +65,9 @@ pub fn settings() -> Settings {
         kind: SourceKind::MarketoLeadActivity,
         mode: Mode::Binary,
         choices: Choices::default(),
+        selections: InForce::default(),
         dead_letter_topic: "dead".into(),
+        dead_letter_headers: Vec::new(),
         hold_after: Duration::from_secs(30),
         held_topics: 2,
         quarantine_after: Duration::from_secs(60),
@@ -86,7 +89,7 @@ pub fn source(place: &Place) -> Source {
     let all = Deduplicator::open(disk.clone(), folder, settings, &names, &place.metrics);
     let router = Router::new("marketo.{source}").unwrap();
     Source::new(
-        SourceKind::MarketoLeadActivity,
+        (SourceKind::MarketoLeadActivity, InForce::default()),
         place.spool.clone(),
         (Arc::new(Rules::default()), router),
         (all.claims(&names[0]), Quarantine::new(disk, &folder.join("quarantine"))),

@@ -7,7 +7,7 @@
 use super::Metrics;
 
 /// What back-fill makes of an event.
-const JOURNAL_RESULTS: [&str; 4] = ["missed", "known", "unidentified", "refused"];
+const JOURNAL_RESULTS: [&str; 5] = ["missed", "known", "unidentified", "left-out", "refused"];
 
 /// What becomes of a transaction.
 const TRANSACTION_OUTCOMES: [&str; 4] = ["committed", "committed-late", "aborted", "fenced"];
@@ -63,6 +63,13 @@ impl Metrics {
         }
         self.quarantined.with_label_values(&[source, "damage"]);
     }
+
+    /// Why an event of the source may be left out.
+    pub fn announce_left_out<'a>(&self, source: &str, reasons: impl IntoIterator<Item = &'a str>) {
+        for reason in reasons {
+            self.left_out.with_label_values(&[source, reason]);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +109,7 @@ mod tests {
         metrics.announce_refusals("adobe", ["token-unknown"]);
         metrics.announce_connections(["unreadable"]);
         metrics.announce_dead_letters("adobe", ["undecodable"]);
+        metrics.announce_left_out("adobe", ["instance"]);
         let text = metrics.render();
         for Row { name, labels, .. } in TABLE {
             let is_shown = text.contains(&format!("# TYPE {name} "));

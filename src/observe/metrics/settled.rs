@@ -1,5 +1,6 @@
 //! What became of the last events of each source: on which topic, partition and offset each lies, or why it became
-//! a dead letter, went to quarantine, or was passed over. And which topics are held, with why.
+//! a dead letter, went to quarantine, was passed over,
+//! or was left out. And which topics are held, with why.
 //!
 //! The forwarder pushes it behind the spool, a few bytes an event; topics' names are kept once. The memory is bounded:
 //! [`KEPT`] events a source.
@@ -39,6 +40,10 @@ pub enum End {
     },
     /// Another event had its id.
     Repeat,
+    /// The source does not take it, by this key below `sources.<name>`.
+    LeftOut {
+        key: &'static str,
+    },
 }
 
 /// An event that is settled.
@@ -105,6 +110,10 @@ impl OfSource {
 
     pub fn repeat(&self, at: At) {
         self.0.lock().push(at, End::Repeat);
+    }
+
+    pub fn left_out(&self, at: At, key: &'static str) {
+        self.0.lock().push(at, End::LeftOut { key });
     }
 
     /// A topic is held, or still is.

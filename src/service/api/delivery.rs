@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 
 use super::Known;
 use crate::{
-    deliver::decode::{
-        Catalog,
-        fields::{Came, screen},
+    deliver::{
+        decode::{
+            Catalog,
+            fields::{Came, screen},
+        },
+        select::LeftOut,
     },
     observe::{
         api::{self, Problem},
@@ -97,7 +100,10 @@ pub(super) fn delivery(
                 json["type"] = (*it.event_type).into();
                 json["stream"] = it.stream.as_str().into();
                 json["id"] = it.attributes.id.as_deref().into();
-                if json["topic"].is_null() {
+                let left_out = config.selection.leaves_out(it);
+                if let Some(why) = left_out {
+                    json["note"] = left_out_note(&name, why, found).into();
+                } else if json["topic"].is_null() && json["state"] != "left-out" {
                     json["topic"] = known.router.topic(&name, it, &mut topic).into();
                 }
             }
@@ -166,9 +172,22 @@ fn event(index: u32, sequence: u64, found: Option<&Event>, is_final: bool) -> Va
             "quarantined"
         }
         End::Repeat => "repeat",
+        End::LeftOut { key } => {
+            json["reason"] = (*key).into();
+            "left-out"
+        }
     };
     json["state"] = state.into();
     json
+}
+
+/// What today's configuration says of an event; what became of it may have been decided by another one.
+fn left_out_note(source: &SourceName, why: LeftOut, found: Option<&Event>) -> String {
+    let key = format!("sources.{source}.{}", why.key());
+    match found.map(|it| &it.end) {
+        Some(End::LeftOut { .. }) => format!("It is left out: {key} says so."),
+        _ => format!("By the configuration of today it would be left out ({key})."),
+    }
 }
 
 /// The delivery, if it is still there.

@@ -18,6 +18,7 @@ use crate::{
         },
         encode::{Encoder, choice::Choices},
         route::Router,
+        select::{LeftOut, Selection},
     },
     event::{Decoded, Event},
     source::{Origin, SourceKind, SourceName},
@@ -55,6 +56,8 @@ pub(crate) struct Source {
     client_ids: Option<Arc<HashSet<String>>>,
     /// What its records are.
     choices: Choices,
+    /// Which of its events are taken.
+    selection: Selection,
 }
 
 impl Source {
@@ -66,7 +69,8 @@ impl Source {
         let choices = config.choices(source, &catalog);
         let rules = Arc::new(config.decoding(source, catalog));
         let client_ids = client_ids(source).map(Arc::new);
-        Ok(Self { name: source.name.clone(), kind: source.kind, rules, client_ids, choices })
+        let (name, kind, selection) = (source.name.clone(), source.kind, source.selection.clone());
+        Ok(Self { name, kind, rules, client_ids, choices, selection })
     }
 
     /// `body` without what no reader may see, by the rules of today.
@@ -124,6 +128,8 @@ pub(crate) struct Totals {
     pub sent: BTreeMap<String, u64>,
     /// Bodies that are not known to be meant for us, by what was found.
     pub refused: BTreeMap<&'static str, u64>,
+    /// Events that their source does not take, by the key that says so.
+    pub left_out: BTreeMap<String, u64>,
     pub problems: Vec<String>,
     /// Beyond those that are named.
     pub unnamed: u64,
@@ -184,12 +190,17 @@ impl Player {
             return Ok(());
         }
         for decoded in &events {
-            self.play_one(item, decoded)?;
+            self.play_one(&source, item, decoded)?;
         }
         Ok(())
     }
 
-    fn play_one(&mut self, item: &Item<'_>, decoded: &Decoded<'_>) -> Result<(), String> {
+    fn play_one(
+        &mut self,
+        source: &Source,
+        item: &Item<'_>,
+        decoded: &Decoded<'_>,
+    ) -> Result<(), String> {
         let name = item.source;
         let index = decoded.as_ref().map_or_else(|refused| refused.index, |event| event.index);
         let position = Position { index: item.position.index + index, ..item.position };
@@ -205,6 +216,10 @@ impl Player {
             }
         };
         if !(self.filter)(event) {
+            return Ok(());
+        }
+        if let Some(why) = source.selection.leaves_out(event) {
+            self.totals.left_out(name, position, why);
             return Ok(());
         }
         let topic = self.router.topic(name, event, &mut self.topic);
@@ -309,6 +324,22 @@ impl Totals {
         self.problem(format!(
             "{source} {position}: {not_ours}: not known to be for {key} ({reason})"
         ));
+    }
+
+    /// It is left out by today's configuration, as the service would leave it out.
+    fn left_out(&mut self, source: &SourceName, position: Position, why: LeftOut) {
+        let key = format!("sources.{source}.{}", why.key());
+        self.selected += 1;
+        self.result(EventResult {
+            source: source.clone(),
+            position,
+            result: "left-out",
+            topic: None,
+            place: None,
+            reason: Some(why.key().to_owned()),
+            error: Some(format!("left out by {key}")),
+        });
+        *self.left_out.entry(key).or_default() += 1;
     }
 
     fn result(&mut self, result: EventResult) {

@@ -88,6 +88,7 @@ impl History {
         let again = self.cluster.borrow().counters.stored - stored;
         assert_eq!(again, 0, "a crash after a quiet end repeats {again} records");
         self.end_processes();
+        self.all_left_out_was_counted();
     }
 
     pub(super) fn drain(&mut self) {

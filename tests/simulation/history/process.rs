@@ -9,6 +9,7 @@ use millrace::{
         deduplicate::Deduplicator,
         encode::Mode,
         forward::{ForwardError, Forwarder, Parts, Settings, Start, Transactions},
+        in_force::{InForce, InForceFile},
         quarantine::Quarantine,
         route::Router,
     },
@@ -66,6 +67,7 @@ impl History {
         for (what, times) in counted.into_iter().filter(|(_, times)| *times > 0) {
             *self.counters.entry(what).or_default() += times;
         }
+        self.count_left_out();
         self.processes.clear();
         self.metrics = Metrics::new();
     }
@@ -128,6 +130,7 @@ impl History {
     pub(super) fn try_to_start(&mut self) -> Result<(), ForwardError> {
         self.disk.no_more_faults();
         self.exactly_once = self.next_mode();
+        self.selections_change();
         let quiet = self.cluster.borrow().quiet;
         if self.delivery == Delivery::Copied && !quiet && self.random.u8(..6) == 0 {
             self.dies_before_it_takes_over()?;
@@ -164,7 +167,8 @@ impl History {
         source: usize,
         saved: Option<&Checkpoint>,
         folder: &Arc<Folder>,
-    ) -> Result<(Writer, Spool, CheckpointFile), ForwardError> {
+    ) -> Result<(Writer, Spool, CheckpointFile, InForce), ForwardError> {
+        let selection = self.selection(source);
         let source = &self.sources[source];
         let directory = folder.source_directory(source);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
@@ -175,7 +179,9 @@ impl History {
         if self.exactly_once {
             checkpoint.writers().begin(saved, spool.durable_end())?;
         }
-        Ok((writer, spool, checkpoint))
+        let file = InForceFile::new(folder.disk().clone(), &directory);
+        let in_force = file.begin(spool.id(), &selection, spool.durable_end(), saved)?;
+        Ok((writer, spool, checkpoint, in_force))
     }
 
     /// Deliveries are taken while Kafka is waited for.
@@ -184,11 +190,13 @@ impl History {
         let disk = Arc::new(self.disk.clone());
         let folder = Folder::open(disk, &self.config).expect("the folder opens");
         let saved = load(&folder, &self.sources[0]);
-        let (mut writer, _spool, _) = self.open_source(0, saved.as_ref(), &folder)?;
+        let (mut writer, _spool, ..) = self.open_source(0, saved.as_ref(), &folder)?;
         let batch = self.batch(0);
         if let Ok(sequences) = writer.append_group(&[batch.delivery]) {
             tracing::debug!(?batch.ids, ?sequences, "acknowledged by one that dies");
-            self.books.acknowledged(&batch.ids, self.number_of(0), sequences[0]);
+            let left_out = |id: &str| self.sender.is_excluded(0, id);
+            let spool = self.volume * self.sources.len();
+            self.books.acknowledged_but(&batch.ids, spool, sequences[0], left_out);
             self.count("died before it took over");
         }
         self.disk.kill();
@@ -202,14 +210,17 @@ impl History {
         folder: &Arc<Folder>,
         deduplicator: &Arc<Deduplicator>,
     ) -> Result<Process, ForwardError> {
-        let (writer, spool, checkpoint) = self.open_source(source, saved.as_ref(), folder)?;
+        let (writer, spool, checkpoint, selections) =
+            self.open_source(source, saved.as_ref(), folder)?;
         let source = &self.sources[source];
         let directory = folder.source_directory(source);
         let settings = Settings {
             kind: SourceKind::MarketoLeadActivity,
             mode: Mode::Binary,
             choices: Default::default(),
+            selections,
             dead_letter_topic: DEAD_LETTERS.into(),
+            dead_letter_headers: Vec::new(),
             hold_after: self.hold_after,
             held_topics: HELD_TOPICS,
             quarantine_after: QUARANTINE_AFTER,

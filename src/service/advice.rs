@@ -1,0 +1,315 @@
+//! What the configuration may not have meant: nothing of it is a mistake, since senders may send what no list knows.
+//!
+//! Events of every known type go through the service's own decoding, selection and routing, as in the catalogue of
+//! topics.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::examples::{Example, Ids, SOME_MUNCHKIN_ID, examples};
+use crate::{
+    config::{Config, SourceConfig, guess},
+    deliver::{
+        decode::{self, Catalog, Rules, naming::FIRST_CUSTOM_ID},
+        encode::choice::{Choice, Pattern},
+        route::Router,
+        select::Named,
+    },
+    source::SourceName,
+};
+
+/// Names of types that are listed one by one.
+const LISTED: usize = 12;
+
+/// One known type of event, as a source would have it.
+struct Known {
+    event_type: String,
+    ce_type: String,
+    activity_type_id: Option<i64>,
+    is_taken: bool,
+    topic: String,
+    choice: Choice,
+}
+
+/// What there is to say of a configuration. Nothing where it can't be used anyway.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Advice {
+    /// One sentence for each thing that is probably not meant.
+    pub doubts: Vec<String>,
+    /// One sentence for each source that leaves something out: how much of what is known.
+    pub selections: Vec<String>,
+}
+
+impl Advice {
+    pub fn of(config: &Config) -> Self {
+        let (first, sources) = (config.sources.first(), &config.sources);
+        let is_alike = |it: &SourceConfig| first.is_none_or(|first| it.choice == first.choice);
+        // Then there is nothing to find, and a start need not look.
+        if sources.iter().all(|source| source.selection.is_all() && is_alike(source)) {
+            return Self::default();
+        }
+        let sources = known(config);
+        let selects = sources.iter().filter(|(source, _)| !source.selection.is_all());
+        let selections = selects.map(|(source, types)| selection(source, types)).collect();
+        let mut doubts: Vec<_> =
+            sources.iter().flat_map(|(source, types)| of_source(source, types)).collect();
+        doubts.extend(disagreements(&sources));
+        Self { doubts, selections }
+    }
+
+    /// Says it in the log.
+    pub fn log(&self) {
+        for doubt in &self.doubts {
+            tracing::warn!(doubt, "the configuration may not mean what it says");
+        }
+        for selection in &self.selections {
+            tracing::info!(selection, "a source leaves events out");
+        }
+    }
+}
+
+fn of_source(source: &SourceConfig, types: &[Known]) -> Vec<String> {
+    let (name, selection) = (&source.name, &source.selection);
+    let mut found = Vec::new();
+    for (list, named) in [("include", &selection.include), ("exclude", &selection.exclude)] {
+        found.extend(unknown(&format!("sources.{name}.{list}"), named, types));
+    }
+    if !types.is_empty() && types.iter().all(|it| !it.is_taken) {
+        found.push(format!(
+            "sources.{name} takes none of the event types that are known: include and exclude below it leave \
+             out all of them"
+        ));
+    }
+    found
+}
+
+fn selection(source: &SourceConfig, types: &[Known]) -> String {
+    let name = &source.name;
+    let all: BTreeSet<_> = types.iter().map(|it| it.event_type.as_str()).collect();
+    let taken: BTreeSet<_> =
+        types.iter().filter(|it| it.is_taken).map(|it| it.event_type.as_str()).collect();
+    let left_out: Vec<_> = all.difference(&taken).copied().collect();
+    let mut text =
+        format!("sources.{name} takes {} of the {} known event types", taken.len(), all.len());
+    let ids = &source.selection.munchkin_ids;
+    if !ids.is_empty() {
+        text += &format!(", of the instances {}", listed(ids.iter().map(String::as_str)));
+    }
+    if !left_out.is_empty() {
+        text += &format!("; left out: {}", listed(left_out));
+    }
+    text
+}
+
+fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.into_iter().collect();
+    let more = names.len().saturating_sub(LISTED);
+    let shown = names[..names.len() - more].join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
+/// What the sources are known to send.
+fn known(config: &Config) -> Vec<(&SourceConfig, Vec<Known>)> {
+    let Ok(router) = Router::new(&config.topics.name) else { return Vec::new() };
+    // Two sources can meet in the topics of any instance that one of them names.
+    let named = config.sources.iter().flat_map(|source| source.selection.munchkin_ids.clone());
+    let mut munchkin_ids: BTreeSet<String> = named.collect();
+    let names_all = config.sources.iter().all(|source| !source.selection.munchkin_ids.is_empty());
+    if !names_all {
+        munchkin_ids.insert(SOME_MUNCHKIN_ID.into());
+    }
+    let mut munchkin_ids: Vec<_> = munchkin_ids.into_iter().collect();
+    if !config.topics.name.contains("{munchkin_id}") {
+        // One that each source takes, if there is such a one, tells as much.
+        munchkin_ids.clear();
+    }
+    let mut found = Vec::new();
+    for source in &config.sources {
+        let Ok(catalog) = Catalog::with_overrides(source.activity_types.clone()) else { continue };
+        let choices = config.choices(source, &catalog);
+        let rules = Rules::from(catalog);
+        let mut types = Vec::new();
+        let ids = Ids { activity_types: &[], munchkin_ids: &munchkin_ids };
+        for Example { body, .. } in examples(source, &ids) {
+            let mut events = Vec::new();
+            let decoded = decode::decode(source.kind, &rules, body.as_bytes(), &[], &mut events);
+            if decoded.is_err() {
+                continue;
+            }
+            for event in events.iter().flatten() {
+                let mut topic = String::new();
+                router.topic(&source.name, event, &mut topic);
+                let choice = choices.of(&topic);
+                types.push(Known {
+                    event_type: event.event_type.to_string(),
+                    ce_type: event.attributes.r#type.to_string(),
+                    activity_type_id: event.activity_type_id,
+                    is_taken: source.selection.leaves_out(event).is_none(),
+                    topic,
+                    choice,
+                });
+            }
+        }
+        found.push((source, types));
+    }
+    found
+}
+
+/// What is named and matches nothing that is known.
+fn unknown(key: &str, named: &Named, types: &[Known]) -> Vec<String> {
+    let mut found = Vec::new();
+    for pattern in &named.types {
+        let is_it = |it: &Known| pattern.matches(&it.event_type) || pattern.matches(&it.ce_type);
+        if types.iter().any(is_it) || is_of_custom(pattern) {
+            continue;
+        }
+        let word = pattern.as_str();
+        let guess = guess(word, types.iter().map(|it| it.event_type.as_str()));
+        let guess = guess.map(|guess| format!(": did you mean `{guess}`?")).unwrap_or_default();
+        found.push(format!(
+            "{key}.types has `{word}`, which matches no type that this source is known to send{guess}"
+        ));
+    }
+    for id in &named.activity_type_ids {
+        if *id < FIRST_CUSTOM_ID && types.iter().all(|it| it.activity_type_id != Some(*id)) {
+            found.push(format!(
+                "{key}.activity_type_ids has {id}, which is no activity type that this source is known to send"
+            ));
+        }
+    }
+    found
+}
+
+/// Whether it is meant for custom activities, of which no list has all ids.
+fn is_of_custom(pattern: &Pattern) -> bool {
+    pattern.as_str().starts_with("custom-")
+}
+
+/// Sources whose records differ, in the same topics.
+fn disagreements(sources: &[(&SourceConfig, Vec<Known>)]) -> Vec<String> {
+    let mut by_topic: BTreeMap<&str, BTreeMap<&SourceName, Choice>> = BTreeMap::new();
+    for (source, types) in sources {
+        for it in types.iter().filter(|it| it.is_taken) {
+            by_topic.entry(&it.topic).or_default().insert(&source.name, it.choice);
+        }
+    }
+    // Of two sources, the topics that they disagree about, with what they choose for the first.
+    let mut pairs: BTreeMap<(&SourceName, &SourceName), Vec<(&str, Choice, Choice)>> =
+        BTreeMap::new();
+    for (topic, choices) in by_topic {
+        let mut all = choices.into_iter();
+        let Some((first, choice)) = all.next() else { continue };
+        for (other, others) in all.filter(|(_, others)| *others != choice) {
+            pairs.entry((first, other)).or_default().push((topic, choice, others));
+        }
+    }
+    let mut found = Vec::new();
+    for ((one, two), topics) in pairs {
+        let (topic, of_one, of_two) = topics[0];
+        let more = match topics.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let differ: Vec<_> = [
+            ("value", of_one.value.as_str(), of_two.value.as_str()),
+            ("envelope", of_one.envelope.as_str(), of_two.envelope.as_str()),
+            ("timestamp", of_one.timestamp.as_str(), of_two.timestamp.as_str()),
+        ]
+        .into_iter()
+        .filter(|(_, a, b)| a != b)
+        .map(|(key, a, b)| format!("{key} is `{a}` and `{b}`"))
+        .collect();
+        found.push(format!(
+            "sources {one} and {two} write to the same topics ({topic}{more}), and their records differ: {}. Set \
+             the same for both, or put {{source}} into topics.name",
+            differ.join(", ")
+        ));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The configuration of a legacy source `leads` and one of Adobe I/O, with these settings.
+    fn config(more: &[(&str, &str)]) -> Config {
+        let environment = [
+            ("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", "b:9092"),
+            ("MILLRACE_SOURCES__LEADS__KIND", "marketo-lead-activity"),
+            ("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "hunter2"),
+            ("MILLRACE_SOURCES__IO__KIND", "adobe-io"),
+            ("MILLRACE_SOURCES__IO__AUTH__CLIENT_IDS", "us"),
+        ];
+        let all = environment.iter().chain(more).copied();
+        crate::config::load(None, all).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    }
+
+    fn advice(config: &Config) -> Vec<String> {
+        Advice::of(config).doubts
+    }
+
+    fn selections(config: &Config) -> Vec<String> {
+        Advice::of(config).selections
+    }
+
+    #[test]
+    fn a_plain_configuration_needs_no_advice() {
+        assert_eq!((advice(&config(&[])), selections(&config(&[]))), (Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn what_matches_no_known_type_is_named_with_what_was_probably_meant() {
+        let found = advice(&config(&[
+            ("MILLRACE_SOURCES__LEADS__INCLUDE__TYPES", "clicklnk,open*,custom-100077"),
+            ("MILLRACE_SOURCES__IO__EXCLUDE__ACTIVITY_TYPE_IDS", "3,99998,100077"),
+        ]));
+        let [id, word] = &found[..] else { panic!("{found:?}") };
+        assert!(word.contains("sources.leads.include.types has `clicklnk`"), "{word}");
+        assert!(word.ends_with("did you mean `clicklink`?"), "{word}");
+        assert!(id.contains("sources.io.exclude.activity_type_ids has 99998"), "{id}");
+    }
+
+    #[test]
+    fn a_source_that_takes_nothing_is_told_of() {
+        let found = advice(&config(&[("MILLRACE_SOURCES__LEADS__INCLUDE__STREAMS", "user-audit")]));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("sources.leads takes none of the event types"), "{found:?}");
+    }
+
+    #[test]
+    fn sources_that_share_topics_and_write_other_records_are_told_of() {
+        let flat = ("MILLRACE_SOURCES__LEADS__VALUE", "flat");
+        let found = advice(&config(&[flat]));
+        let [one] = &found[..] else { panic!("{found:?}") };
+        assert!(one.starts_with("sources io and leads write to the same topics ("), "{one}");
+        assert!(one.contains("value is `data` and `flat`"), "{one}");
+        for apart in [
+            ("MILLRACE_TOPICS__NAME", "m.{source}.{type}"),
+            ("MILLRACE_SOURCES__IO__EXCLUDE__STREAMS", "lead-activity"),
+            ("MILLRACE_SOURCES__IO__VALUE", "flat"),
+        ] {
+            assert_eq!(advice(&config(&[flat, apart])), [""; 0], "{apart:?}");
+        }
+        let instances = [
+            flat,
+            ("MILLRACE_TOPICS__NAME", "m.{munchkin_id}.{type}"),
+            ("MILLRACE_SOURCES__LEADS__MUNCHKIN_IDS", "111-AAA-222"),
+        ];
+        assert_eq!(advice(&config(&instances)).len(), 1, "the other one takes any instance");
+        let other = ("MILLRACE_SOURCES__IO__MUNCHKIN_IDS", "333-BBB-444");
+        assert_eq!(advice(&config(&[&instances[..], &[other]].concat())), [""; 0]);
+    }
+
+    #[test]
+    fn a_selection_says_how_much_it_takes() {
+        let some = [
+            ("MILLRACE_SOURCES__LEADS__EXCLUDE__TYPES", "clicklink"),
+            ("MILLRACE_SOURCES__LEADS__MUNCHKIN_IDS", "111-AAA-222"),
+        ];
+        let found = selections(&config(&some));
+        let [one] = &found[..] else { panic!("{found:?}") };
+        let is_told = one.starts_with("sources.leads takes ")
+            && one.ends_with("of the instances 111-AAA-222; left out: clicklink");
+        assert!(is_told, "{one}");
+    }
+}
