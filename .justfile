@@ -31,6 +31,10 @@ test *what:
 image:
     tests/image
 
+# The chart on a real Kubernetes (root).
+kubernetes:
+    tests/kubernetes/run
+
 # The main job in 30 seconds.
 demo:
     cargo run --release -- demo

@@ -17,6 +17,26 @@ async fn draining_still_takes_deliveries_and_closing_takes_no_connections() {
     assert!(TcpStream::connect(front.address).await.is_err());
 }
 
+/// A sender that keeps its connection, as proxies do, would else send its next delivery in the moment in which this
+/// side closes.
+#[tokio::test]
+async fn while_it_drains_a_kept_connection_is_told_to_close_with_its_next_answer() {
+    let front = Front::start().await;
+    let mut kept = front.connect().await;
+    kept.send(post("{}", "")).await;
+    assert_eq!(kept.reply().await.header("connection"), None);
+    front.shutdown.advance(Phase::Draining);
+    kept.send(post("{}", "")).await;
+    let reply = kept.reply().await;
+    assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
+    assert!(kept.is_closed().await);
+    // So is one whose request is refused; and a new connection is still taken.
+    let mut refused = front.connect().await;
+    refused.send(post("{}", "").replace("length: 2", "length: 2\r\ncontent-length: 2")).await;
+    assert_eq!(refused.reply().await.header("connection"), Some("close"));
+    assert_eq!(front.deliver("{}").await.status, 200);
+}
+
 #[tokio::test]
 async fn idle_connections_end_and_a_request_in_flight_is_finished_and_told_to_close() {
     let front = Front::start().await;

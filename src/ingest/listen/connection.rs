@@ -4,7 +4,7 @@ use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
-use http::Request;
+use http::{HeaderValue, Request, Version, header::CONNECTION};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -28,7 +28,10 @@ use super::{
     tls::Unwelcome,
     wire::Wire,
 };
-use crate::{ingest::authenticate::certificate::Presented, runtime::shutdown::Shutdown};
+use crate::{
+    ingest::authenticate::certificate::Presented,
+    runtime::shutdown::{Phase, Shutdown},
+};
 
 /// How long a connection that we end may go on sending before it is cut. Closing a socket with unread
 /// bytes resets it, and a reset may overtake the answer that was just written.
@@ -137,11 +140,18 @@ impl<H: Handler> Http<H> {
             let handler = self.handler.clone();
             let activity = activity.clone();
             let report = self.report.clone();
+            // Idle connections are closed when the delay is over, and a sender that uses one at that moment gets no
+            // answer. HTTP/2 has GOAWAY, by which a sender knows what was not taken.
+            let told = request.version() < Version::HTTP_2 && self.rules.to_senders;
+            let shutdown = told.then(|| self.shutdown.clone());
             async move {
-                let answer = match doubt::is_in_doubt(request.headers()) {
+                let mut answer = match doubt::is_in_doubt(request.headers()) {
                     false => answer(&*handler, request, &activity).await,
                     true => refuse(&report, peer, &request, &activity).map(Into::into),
                 };
+                if shutdown.is_some_and(|shutdown| shutdown.has_reached(Phase::Draining)) {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 Ok::<_, std::convert::Infallible>(answer)
             }
         });
