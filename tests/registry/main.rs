@@ -15,10 +15,13 @@ mod consumers;
 #[path = "../kafka/jars.rs"]
 mod jars;
 
-mod activities;
 mod apicurio;
+mod connect;
+mod events;
+mod postgresql;
 mod python;
 
 // The tests.
 mod read_back;
+mod sink;
 mod trouble;

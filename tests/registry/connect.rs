@@ -1,0 +1,122 @@
+//! Kafka Connect in standalone mode, with Debezium's JDBC sink.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    fmt::Write as _,
+    fs::{self, File},
+    path::PathBuf,
+    process::Stdio,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{
+    http::Client,
+    ports,
+    process::{self, Process},
+    wait,
+};
+
+/// It starts in 10 s on idle cores.
+const START: Duration = Duration::from_secs(240);
+
+pub type Properties = BTreeMap<&'static str, String>;
+
+pub struct Connect {
+    port: u16,
+    folder: TempDir,
+    process: Process,
+}
+
+impl Connect {
+    /// A worker with one connector, whose name is the group of its consumers.
+    #[track_caller]
+    pub fn start(brokers: &str, name: &str, connector: &Properties) -> Self {
+        let folder = tempfile::Builder::new().prefix("millrace-test-connect-").tempdir();
+        let folder = folder.expect("a temporary folder can be made");
+        let port = ports::free();
+        let worker = [
+            ("bootstrap.servers", brokers.to_owned()),
+            ("listeners", format!("http://127.0.0.1:{port}")),
+            ("offset.storage.file.filename", folder.path().join("offsets").display().to_string()),
+            // Every connector names its own.
+            ("key.converter", "org.apache.kafka.connect.storage.StringConverter".into()),
+            ("value.converter", "org.apache.kafka.connect.json.JsonConverter".into()),
+            ("plugin.discovery", "only_scan".into()),
+            ("consumer.metadata.max.age.ms", "1000".into()),
+            ("offset.flush.interval.ms", "2000".into()),
+        ];
+        let mut connector = connector.clone();
+        connector.insert("name", name.to_owned());
+        write(&folder, "worker.properties", worker);
+        write(&folder, "connector.properties", connector);
+        let process = run(&folder);
+        let mut connect = Self { port, folder, process };
+        wait::until("a connector that runs", START, || {
+            assert!(connect.process.ended().is_none(), "{}", connect.log());
+            connect.states(name).is_some_and(|states| states == ["RUNNING", "RUNNING"])
+        });
+        connect
+    }
+
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Of the connector and of its tasks.
+    fn states(&self, name: &str) -> Option<Vec<String>> {
+        let mut client = Client::new(([127, 0, 0, 1], self.port).into());
+        let answer = client.get(&format!("/connectors/{name}/status")).ok()?;
+        let status: Value = serde_json::from_slice(&answer.body).ok()?;
+        let tasks = status["tasks"].as_array()?.iter();
+        let all = std::iter::once(&status["connector"]).chain(tasks);
+        Some(all.filter_map(|it| it["state"].as_str().map(str::to_owned)).collect())
+    }
+
+    /// Panics where a task has failed.
+    #[track_caller]
+    pub fn assert_well(&self, name: &str) {
+        let states = self.states(name).unwrap_or_default();
+        assert!(!states.iter().any(|state| state == "FAILED"), "{}", self.log());
+    }
+
+    fn log(&self) -> String {
+        let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let lines: Vec<_> = log.lines().filter(|line| !line.contains(" INFO ")).collect();
+        lines[lines.len().saturating_sub(80)..].join("\n")
+    }
+}
+
+fn write(folder: &TempDir, name: &str, all: impl IntoIterator<Item = (&'static str, String)>) {
+    let text = all.into_iter().fold(String::new(), |mut text, (key, value)| {
+        // A backslash is an escape in this format.
+        writeln!(text, "{key}={}", value.replace('\\', "\\\\")).expect("text can be appended to");
+        text
+    });
+    fs::write(folder.path().join(name), text).expect("a temporary file can be written");
+}
+
+fn run(folder: &TempDir) -> Process {
+    let Some(jars) = env::var_os("TEST_CONNECT_JARS") else {
+        panic!(
+            "these tests need Kafka Connect: run them with `tests/run registry`, which fetches it"
+        );
+    };
+    let log = File::create(folder.path().join("log")).expect("a log can be made");
+    let setup = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/setup/log4j2.xml");
+    let mut command = process::tied("java");
+    command
+        .args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"])
+        .arg(PathBuf::from(jars).join("*"))
+        .arg(format!("-Dlog4j2.configurationFile={}", setup.display()))
+        .arg("org.apache.kafka.connect.cli.ConnectStandalone")
+        .args(["worker.properties", "connector.properties"])
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("the log can be shared"))
+        .stderr(log);
+    process::spawn(command)
+}
