@@ -28,13 +28,14 @@ pub type Properties = BTreeMap<&'static str, String>;
 pub struct Connect {
     port: u16,
     folder: TempDir,
+    names: Vec<String>,
     process: Process,
 }
 
 impl Connect {
-    /// A worker with one connector, whose name is the group of its consumers.
+    /// A worker with `connectors`. A name is the group of a connector's consumers: another one begins at the beginning.
     #[track_caller]
-    pub fn start(brokers: &str, name: &str, connector: &Properties) -> Self {
+    pub fn start(brokers: &str, connectors: &[(&str, Properties)]) -> Self {
         let folder = tempfile::Builder::new().prefix("millrace-test-connect-").tempdir();
         let folder = folder.expect("a temporary folder can be made");
         let port = ports::free();
@@ -49,15 +50,22 @@ impl Connect {
             ("consumer.metadata.max.age.ms", "1000".into()),
             ("offset.flush.interval.ms", "2000".into()),
         ];
-        let mut connector = connector.clone();
-        connector.insert("name", name.to_owned());
         write(&folder, "worker.properties", worker);
-        write(&folder, "connector.properties", connector);
-        let process = run(&folder);
-        let mut connect = Self { port, folder, process };
-        wait::until("a connector that runs", START, || {
+        let mut files = vec!["worker.properties".to_owned()];
+        for (name, properties) in connectors {
+            let mut properties = properties.clone();
+            properties.insert("name", (*name).to_owned());
+            files.push(format!("{name}.properties"));
+            write(&folder, files.last().expect("it was just added"), properties);
+        }
+        let process = run(&folder, &files);
+        let names = connectors.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let mut connect = Self { port, folder, names, process };
+        wait::until("connectors that run", START, || {
             assert!(connect.process.ended().is_none(), "{}", connect.log());
-            connect.states(name).is_some_and(|states| states == ["RUNNING", "RUNNING"])
+            let is_running =
+                |name: &String| connect.states(name).is_some_and(|it| it == ["RUNNING", "RUNNING"]);
+            connect.names.iter().all(is_running)
         });
         connect
     }
@@ -78,9 +86,9 @@ impl Connect {
 
     /// Panics where a task has failed.
     #[track_caller]
-    pub fn assert_well(&self, name: &str) {
-        let states = self.states(name).unwrap_or_default();
-        assert!(!states.iter().any(|state| state == "FAILED"), "{}", self.log());
+    pub fn assert_well(&self) {
+        let mut states = self.names.iter().filter_map(|name| self.states(name)).flatten();
+        assert!(!states.any(|state| state == "FAILED"), "{}", self.log());
     }
 
     fn log(&self) -> String {
@@ -99,7 +107,7 @@ fn write(folder: &TempDir, name: &str, all: impl IntoIterator<Item = (&'static s
     fs::write(folder.path().join(name), text).expect("a temporary file can be written");
 }
 
-fn run(folder: &TempDir) -> Process {
+fn run(folder: &TempDir, files: &[String]) -> Process {
     let Some(jars) = env::var_os("TEST_CONNECT_JARS") else {
         panic!(
             "these tests need Kafka Connect: run them with `tests/run registry`, which fetches it"
@@ -113,7 +121,7 @@ fn run(folder: &TempDir) -> Process {
         .arg(PathBuf::from(jars).join("*"))
         .arg(format!("-Dlog4j2.configurationFile={}", setup.display()))
         .arg("org.apache.kafka.connect.cli.ConnectStandalone")
-        .args(["worker.properties", "connector.properties"])
+        .args(files)
         .current_dir(folder.path())
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("the log can be shared"))

@@ -73,10 +73,10 @@ impl PostgreSql {
         printed.lines().map(|line| serde_json::from_str(line).expect("a row is JSON")).collect()
     }
 
-    /// Rows in all tables of the sink, and how many ids they have.
+    /// Rows in all tables whose names begin so, and how many ids they have.
     #[track_caller]
-    pub fn counts(&self) -> (u64, u64) {
-        let tables = self.tables().into_iter();
+    pub fn counts(&self, tables: &str) -> (u64, u64) {
+        let tables = self.tables().into_iter().filter(|name| name.starts_with(tables));
         let each: Vec<_> = tables.map(|table| format!("select id from \"{table}\"")).collect();
         if each.is_empty() {
             return (0, 0);

@@ -12,10 +12,7 @@ use crate::{
     events::Sent,
     postgresql::PostgreSql,
     read_back::{compare_values, post_all, settings},
-    support::{
-        bridge::{Bridge, Settings},
-        wait,
-    },
+    support::{bridge::Bridge, wait},
 };
 
 /// Of a hundred thousand events with two cores.
@@ -26,14 +23,19 @@ fn rounds() -> usize {
     if env::var_os("TEST_LONG").is_some() { 1064 } else { 6 }
 }
 
-fn sink(database: &PostgreSql, prefix: &str) -> Properties {
-    let topics = prefix.replace('.', "\\.");
-    BTreeMap::from([
+/// A connector for the topics of one bridge.
+fn sink(
+    database: &PostgreSql,
+    prefix: &str,
+    tables: &str,
+    more: &[(&'static str, String)],
+) -> Properties {
+    let mut properties = BTreeMap::from([
         ("connector.class", "io.debezium.connector.jdbc.JdbcSinkConnector".to_owned()),
         ("tasks.max", "1".into()),
         (
             "topics.regex",
-            format!("{topics}\\.(lead-activity|user-audit|notification|observability)\\..*"),
+            format!("{prefix}\\.(lead-activity|user-audit|notification|observability)\\..*"),
         ),
         ("connection.url", database.url()),
         ("connection.username", "test".into()),
@@ -45,77 +47,90 @@ fn sink(database: &PostgreSql, prefix: &str) -> Properties {
         ("quote.identifiers", "true".into()),
         ("transforms", "table".into()),
         ("transforms.table.type", "org.apache.kafka.connect.transforms.RegexRouter".into()),
-        ("transforms.table.regex", format!("{topics}\\.(.*)")),
-        ("transforms.table.replacement", "$1".into()),
-    ])
+        ("transforms.table.regex", format!("{prefix}\\.(.*)")),
+        ("transforms.table.replacement", format!("{tables}.$1")),
+    ]);
+    properties.extend(more.iter().cloned());
+    properties
 }
 
-/// A broker, a bridge and a sink; the registry is dead while the broker is.
-#[track_caller]
-fn into_tables(
-    prefix: &str,
-    settings: impl FnOnce(&str) -> Settings,
-    more: &Properties,
-    mut registry: Option<&mut Registry>,
-) {
-    let mut broker = Broker::start();
+#[test]
+fn each_event_is_once_in_its_table_by_connects_envelope_and_by_avro_whoever_is_killed() {
+    let (mut registry, mut broker, database) =
+        (Registry::start(), Broker::start(), PostgreSql::start());
     let address = broker.address();
-    let database = PostgreSql::start();
-    let bridge = Bridge::start(settings(&address));
-    let first = post_all(&bridge, 0);
-    bridge.wait_until_drained(PATIENCE);
-    let mut connector = sink(&database, prefix);
-    connector.extend(more.clone());
-    let mut connect = Connect::start(&address, "sink", &connector);
-    let until_rows = |connect: &Connect, name: &str, rows: usize| {
-        wait::until("each event in its table", PATIENCE, || {
-            connect.assert_well(name);
-            database.counts().0 == rows as u64
-        });
-    };
-    until_rows(&connect, "sink", first.len());
+    let [json, avro] = ["json", "avro"].map(broker::own_prefix);
+    let bridges = [
+        settings(&address, &registry.url(), &json, "json-schema")
+            .without("KAFKA__SCHEMA_REGISTRY__URL")
+            .set("TOPICS__ENVELOPE", "connect"),
+        settings(&address, &registry.url(), &avro, "avro"),
+    ]
+    .map(Bridge::start);
+    let first = post_to_all(&bridges, 0);
+    bridges.iter().for_each(|bridge| bridge.wait_until_drained(PATIENCE));
 
+    let as_json = [("value.converter", "org.apache.kafka.connect.json.JsonConverter".to_owned())];
+    let as_avro = [
+        ("value.converter", "io.apicurio.registry.utils.converter.AvroConverter".to_owned()),
+        ("value.converter.apicurio.registry.url", registry.native_url()),
+        ("value.converter.apicurio.registry.as-confluent", "true".into()),
+        ("value.converter.apicurio.registry.use-id", "contentId".into()),
+        ("value.converter.apicurio.registry.headers.enabled", "false".into()),
+    ];
+    let json = sink(&database, &json, "json", &as_json);
+    let avro = sink(&database, &avro, "avro", &as_avro);
+    let mut connect = Connect::start(&address, &[("json", json.clone()), ("avro", avro.clone())]);
+    until_rows(&database, &connect, 2 * first.len());
+
+    // While both are dead, and after them.
     let rounds = rounds();
     let mut last = Vec::new();
     broker.kill();
-    if let Some(registry) = &mut registry {
-        registry.kill();
-    }
-    (1..rounds / 2).for_each(|round| drop(post_all(&bridge, round)));
+    registry.kill();
+    (1..rounds / 2).for_each(|round| drop(post_to_all(&bridges, round)));
     broker.relaunch();
-    if let Some(registry) = &mut registry {
-        registry.restart();
-    }
+    registry.restart();
     broker.wait_until_ready(1);
-    (rounds / 2..rounds).for_each(|round| last = post_all(&bridge, round));
-    bridge.wait_until_drained(PATIENCE);
-    assert_eq!(bridge.metric("millrace_dead_letters_total", &[]), 0.0);
-    let all = rounds * first.len();
-    until_rows(&connect, "sink", all);
-    assert_eq!(database.counts(), (all as u64, all as u64), "rows, and ids");
-    first.iter().chain(&last).for_each(|sent| compare_row(&database, sent));
-    assert_types(&database);
-
-    // All of it once more: what is there already is written over.
+    connect.assert_well();
+    // The sink dies too; its successor begins at the beginning, so that what is there is written over.
     connect.kill();
-    let lost = format!("delete from \"{}\" where id like '0-%'", table(&first[0].topic));
-    database.run(&lost);
-    let last_topic = &first.last().expect("there are events").topic;
-    database.run(&format!("delete from \"{}\"", table(last_topic)));
-    assert_eq!(database.counts().0 as usize, all - 1 - rounds);
-    let again = Connect::start(&address, "again", &connector);
-    until_rows(&again, "again", all);
-    assert_eq!(database.counts(), (all as u64, all as u64), "rows, and ids");
-}
-
-/// The table of a topic.
-fn table(topic: &str) -> String {
-    topic.replace('.', "_")
+    for tables in ["json", "avro"] {
+        database.run(&format!("delete from \"{tables}_observability_metrics\""));
+    }
+    (rounds / 2..rounds).for_each(|round| last = post_to_all(&bridges, round));
+    let connect = Connect::start(&address, &[("json-again", json), ("avro-again", avro)]);
+    let all = 2 * rounds * first.len();
+    until_rows(&database, &connect, all);
+    for bridge in &bridges {
+        bridge.wait_until_drained(PATIENCE);
+        assert_eq!(bridge.metric("millrace_dead_letters_total", &[]), 0.0);
+    }
+    for tables in ["json", "avro"] {
+        let each = (rounds * first.len()) as u64;
+        assert_eq!(database.counts(tables), (each, each), "rows, and ids");
+        first.iter().chain(&last).for_each(|sent| compare_row(&database, tables, sent));
+        assert_types(&database, tables);
+    }
 }
 
 #[track_caller]
-fn compare_row(database: &PostgreSql, Sent { id, topic, members }: &Sent) {
-    let rows = database.rows(&format!("select * from \"{}\" where id = '{id}'", table(topic)));
+fn post_to_all(bridges: &[Bridge], round: usize) -> Vec<Sent> {
+    bridges.iter().map(|bridge| post_all(bridge, round)).last().expect("there is a bridge")
+}
+
+#[track_caller]
+fn until_rows(database: &PostgreSql, connect: &Connect, rows: usize) {
+    wait::until("each event in its table", PATIENCE, || {
+        connect.assert_well();
+        database.counts("").0 == rows as u64
+    });
+}
+
+#[track_caller]
+fn compare_row(database: &PostgreSql, tables: &str, Sent { id, topic, members }: &Sent) {
+    let table = format!("{tables}_{}", topic.replace('.', "_"));
+    let rows = database.rows(&format!("select * from \"{table}\" where id = '{id}'"));
     let [row] = rows.as_slice() else { panic!("{id} is in {} rows", rows.len()) };
     let mut row = row.clone();
     // The database's own spelling of a moment, which is one of UTC there.
@@ -132,7 +147,7 @@ fn compare_row(database: &PostgreSql, Sent { id, topic, members }: &Sent) {
 
 /// Numbers, booleans and times are such in the database.
 #[track_caller]
-fn assert_types(database: &PostgreSql) {
+fn assert_types(database: &PostgreSql, tables: &str) {
     let rows = database.rows(
         "select table_name, column_name, data_type from information_schema.columns \
          where table_schema = 'public'",
@@ -155,35 +170,8 @@ fn assert_types(database: &PostgreSql) {
         ("observability_metrics.others", "text"),
     ] {
         let (table, name) = column.split_once('.').expect("a table and a column");
-        let kind = found.get(&(table.to_owned(), name.to_owned()));
+        let kind = found.get(&(format!("{tables}_{table}"), name.to_owned()));
         let kind = kind.unwrap_or_else(|| panic!("no {column} in {found:?}"));
         assert!(kind.starts_with(expected), "{column} is {kind}");
     }
-}
-
-#[test]
-fn with_connects_envelope_each_event_is_once_in_its_table_after_the_broker_was_killed() {
-    let prefix = broker::own_prefix("envelope");
-    let settings = |address: &str| {
-        let plain = settings(address, "http://127.0.0.1:1", &prefix, "json-schema");
-        plain.without("KAFKA__SCHEMA_REGISTRY__URL").set("TOPICS__ENVELOPE", "connect")
-    };
-    let more = [("value.converter", "org.apache.kafka.connect.json.JsonConverter".to_owned())];
-    into_tables(&prefix, settings, &BTreeMap::from(more), None);
-}
-
-#[test]
-fn with_avro_each_event_is_once_in_its_table_after_broker_and_registry_were_killed() {
-    let prefix = broker::own_prefix("avro");
-    let mut registry = Registry::start();
-    let url = registry.url();
-    let settings = |address: &str| settings(address, &url, &prefix, "avro");
-    let more = [
-        ("value.converter", "io.apicurio.registry.utils.converter.AvroConverter".to_owned()),
-        ("value.converter.apicurio.registry.url", registry.native_url()),
-        ("value.converter.apicurio.registry.as-confluent", "true".into()),
-        ("value.converter.apicurio.registry.use-id", "contentId".into()),
-        ("value.converter.apicurio.registry.headers.enabled", "false".into()),
-    ];
-    into_tables(&prefix, settings, &BTreeMap::from(more), Some(&mut registry));
 }
