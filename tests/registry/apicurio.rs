@@ -33,6 +33,10 @@ impl Registry {
         registry
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where Confluent's API is.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/apis/ccompat/v7", self.port)

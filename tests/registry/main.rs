@@ -18,10 +18,12 @@ mod jars;
 mod apicurio;
 mod connect;
 mod events;
+mod gate;
 mod postgresql;
 mod python;
 
 // The tests.
 mod read_back;
+mod refused;
 mod sink;
 mod trouble;

@@ -138,3 +138,26 @@ fn with_the_id_in_a_header_the_value_is_as_it_is_without_a_registry_and_is_read_
         }
     }
 }
+
+#[test]
+fn the_timestamp_of_a_record_is_the_one_that_its_setting_names() {
+    let (registry, address) = (Registry::start(), broker::shared());
+    let millis = || jiff::Timestamp::now().as_millisecond();
+    let event = "2026-03-02T09:59:58Z".parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    for (mode, is_event) in [("event", true), ("received", false), ("produced", false)] {
+        let prefix = broker::own_prefix(mode);
+        let settings =
+            settings(&address, &registry.url(), &prefix, "avro").set("TOPICS__TIMESTAMP", mode);
+        let before = millis();
+        let read = round_trip(&registry, &address, &prefix, "avro", settings);
+        let after = millis();
+        let activities =
+            read.iter().filter(|record| record["topic"].to_string().contains(".lead-activity."));
+        for record in activities {
+            let found = record["timestamp"].as_i64().unwrap();
+            let is_right =
+                if is_event { found == event } else { (before..=after).contains(&found) };
+            assert!(is_right, "{mode}: {record}");
+        }
+    }
+}

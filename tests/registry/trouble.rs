@@ -15,7 +15,7 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn activity(id: usize, activity_type_id: u32, name: &str) -> Vec<u8> {
+pub fn activity(id: usize, activity_type_id: u32, name: &str) -> Vec<u8> {
     format!(
         r#"{{"munchkinId":"999-XYZ-000","activities":[{{"marketoGUID":"g-{id}","leadId":4711,"activityDate":"2026-03-02T09:59:58Z","activityTypeId":{activity_type_id},"activityType":"{name}","attributes":[]}}]}}"#
     )
@@ -23,7 +23,7 @@ fn activity(id: usize, activity_type_id: u32, name: &str) -> Vec<u8> {
 }
 
 #[track_caller]
-fn post(bridge: &Bridge, body: &[u8]) {
+pub fn post(bridge: &Bridge, body: &[u8]) {
     assert_eq!(bridge.client().deliver(LEADS, TOKEN, body).unwrap().status, 200);
 }
 

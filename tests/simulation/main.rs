@@ -15,6 +15,7 @@ mod conditions;
 mod damage;
 mod history;
 mod oracle;
+mod registry;
 mod sender;
 mod sent_once;
 mod trace;
@@ -67,6 +68,14 @@ const RARE_CONDITIONS: [&str; 7] = [
     "topic made again",
     "topic made by hand",
     "topic that was not listed yet",
+];
+
+/// What `registry.rs` brings into a quarter of the histories of each kind.
+const RARE_WITH_REGISTRY: [&str; 4] = [
+    "all but one topic whose schema has no id",
+    "schema id from the disk",
+    "schema id that came late",
+    "schema refused for a while",
 ];
 
 /// What the histories with two senders that repeat must reach besides.
@@ -207,10 +216,10 @@ fn one_seed_is_one_history_each_time() {
         (Senders::One, Delivery::Copied),
         (Senders::One, Delivery::Switching),
     ] {
-        let trace =
-            |seed| run(History::new(seed, senders, delivery).with_conditions().traced()).trace;
-        let first: Vec<_> = (0..3).map(trace).collect();
-        let second: Vec<_> = (0..3).map(trace).collect();
+        let history = |seed| History::new(seed, senders, delivery).with_conditions();
+        let trace = |seed| run(history(seed).with_registry(seed).traced()).trace;
+        let first: Vec<_> = (0..5).map(trace).collect();
+        let second: Vec<_> = (0..5).map(trace).collect();
         assert_eq!(first, second, "{senders:?}, {delivery:?}");
         let different: std::collections::BTreeSet<_> = first.iter().collect();
         assert_eq!(different.len(), first.len(), "{senders:?}, {delivery:?}");
@@ -219,7 +228,8 @@ fn one_seed_is_one_history_each_time() {
 
 #[test]
 fn no_history_with_one_sender_breaks_a_promise() {
-    let rare: Vec<_> = RARE.iter().chain(&RARE_CONDITIONS).copied().collect();
+    let rare = RARE.iter().chain(&RARE_CONDITIONS).chain(&RARE_WITH_REGISTRY);
+    let rare: Vec<_> = rare.copied().collect();
     run_all(Senders::One, Delivery::AtLeastOnce, 300, &KEPT, &rare);
 }
 
@@ -282,6 +292,10 @@ fn run_all(senders: Senders, delivery: Delivery, histories: u64, kept: &[u64], r
         let mut history = History::new(seed, senders, delivery);
         if !kept.contains(&seed) {
             history = history.with_conditions();
+        }
+        // Kept seeds go on meaning what they meant.
+        if !kept.contains(&seed) && !kept_later.contains(&seed) {
+            history = history.with_registry(seed);
         }
         if traces.is_some() {
             history = history.traced();

@@ -208,7 +208,7 @@ impl History {
         let settings = Settings {
             kind: SourceKind::MarketoLeadActivity,
             mode: Mode::Binary,
-            choices: Default::default(),
+            choices: self.choices(),
             dead_letter_topic: DEAD_LETTERS.into(),
             hold_after: self.hold_after,
             held_topics: HELD_TOPICS,
@@ -242,7 +242,8 @@ impl History {
             true => Start::with_topic(saved, &mut parts, end)?,
             false => Start::from_file(saved),
         };
-        Ok(Process { writer, spool, forwarder: Forwarder::new(settings, parts, &start, now) })
+        let forwarder = self.with_schemas(Forwarder::new(settings, parts, &start, now));
+        Ok(Process { writer, spool, forwarder })
     }
 }
 
