@@ -1,7 +1,6 @@
 //! Kafka Connect in standalone mode, with Debezium's JDBC sink.
 
 use std::{
-    collections::BTreeMap,
     env,
     fmt::Write as _,
     fs::{self, File},
@@ -23,7 +22,8 @@ use crate::support::{
 /// It starts in 10 s on idle cores.
 const START: Duration = Duration::from_secs(240);
 
-pub type Properties = BTreeMap<&'static str, String>;
+/// As the file has them.
+pub type Properties = String;
 
 pub struct Connect {
     port: u16,
@@ -50,13 +50,16 @@ impl Connect {
             ("consumer.metadata.max.age.ms", "1000".into()),
             ("offset.flush.interval.ms", "2000".into()),
         ];
-        write(&folder, "worker.properties", worker);
+        let worker = worker.iter().fold(String::new(), |mut text, (key, value)| {
+            writeln!(text, "{key}={value}").expect("text can be appended to");
+            text
+        });
+        write(&folder, "worker.properties", &worker);
         let mut files = vec!["worker.properties".to_owned()];
         for (name, properties) in connectors {
-            let mut properties = properties.clone();
-            properties.insert("name", (*name).to_owned());
             files.push(format!("{name}.properties"));
-            write(&folder, files.last().expect("it was just added"), properties);
+            let named = properties.replacen("name=marketo", &format!("name={name}"), 1);
+            write(&folder, &format!("{name}.properties"), &named);
         }
         let process = run(&folder, &files);
         let names = connectors.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -98,12 +101,7 @@ impl Connect {
     }
 }
 
-fn write(folder: &TempDir, name: &str, all: impl IntoIterator<Item = (&'static str, String)>) {
-    let text = all.into_iter().fold(String::new(), |mut text, (key, value)| {
-        // A backslash is an escape in this format.
-        writeln!(text, "{key}={}", value.replace('\\', "\\\\")).expect("text can be appended to");
-        text
-    });
+fn write(folder: &TempDir, name: &str, text: &str) {
     fs::write(folder.path().join(name), text).expect("a temporary file can be written");
 }
 

@@ -24,6 +24,7 @@ mod python;
 
 // The tests.
 mod read_back;
+mod recipes;
 mod refused;
 mod sink;
 mod trouble;

@@ -146,8 +146,10 @@ fn the_timestamp_of_a_record_is_the_one_that_its_setting_names() {
     let event = "2026-03-02T09:59:58Z".parse::<jiff::Timestamp>().unwrap().as_millisecond();
     for (mode, is_event) in [("event", true), ("received", false), ("produced", false)] {
         let prefix = broker::own_prefix(mode);
-        let settings =
-            settings(&address, &registry.url(), &prefix, "avro").set("TOPICS__TIMESTAMP", mode);
+        let settings = settings(&address, &registry.url(), &prefix, "avro")
+            .set("TOPICS__TIMESTAMP", mode)
+            // What is that old is deleted at once otherwise.
+            .set("TOPICS__CONFIG__RETENTION_MS", "-1");
         let before = millis();
         let read = round_trip(&registry, &address, &prefix, "avro", settings);
         let after = millis();

@@ -12,7 +12,7 @@ use crate::{
     events::Sent,
     postgresql::PostgreSql,
     read_back::{compare_values, post_all, settings},
-    support::{bridge::Bridge, wait},
+    support::{bridge::Bridge, documents, wait},
 };
 
 /// Of a hundred thousand events with two cores.
@@ -23,35 +23,34 @@ fn rounds() -> usize {
     if env::var_os("TEST_LONG").is_some() { 1064 } else { 6 }
 }
 
-/// A connector for the topics of one bridge.
+const CONSUMING: &str = "deploy/CONSUMING.md";
+
+/// The connector of the document, for the topics of one bridge and with its tables' names apart.
 fn sink(
     database: &PostgreSql,
     prefix: &str,
     tables: &str,
-    more: &[(&'static str, String)],
+    converter: Option<(&str, &str)>,
 ) -> Properties {
-    let mut properties = BTreeMap::from([
-        ("connector.class", "io.debezium.connector.jdbc.JdbcSinkConnector".to_owned()),
-        ("tasks.max", "1".into()),
-        (
-            "topics.regex",
-            format!("{prefix}\\.(lead-activity|user-audit|notification|observability)\\..*"),
-        ),
-        ("connection.url", database.url()),
-        ("connection.username", "test".into()),
-        ("connection.password", "none".into()),
-        ("insert.mode", "upsert".into()),
-        ("primary.key.mode", "record_value".into()),
-        ("primary.key.fields", "id".into()),
-        ("schema.evolution", "basic".into()),
-        ("quote.identifiers", "true".into()),
-        ("transforms", "table".into()),
-        ("transforms.table.type", "org.apache.kafka.connect.transforms.RegexRouter".into()),
-        ("transforms.table.regex", format!("{prefix}\\.(.*)")),
-        ("transforms.table.replacement", format!("{tables}.$1")),
-    ]);
-    properties.extend(more.iter().cloned());
-    properties
+    let blocks = documents::of(CONSUMING);
+    let mut text = documents::the(&blocks, CONSUMING, "JdbcSinkConnector").text.clone();
+    if let Some((block, registry)) = converter {
+        let last = text.lines().next_back().expect("it has lines").to_owned();
+        let more = &documents::the(&blocks, CONSUMING, block).text;
+        text =
+            text.replace(&last, &more.replace("http://registry:8080/apis/registry/v2", registry));
+    }
+    for (written, typed) in [
+        ("jdbc:postgresql://postgres:5432/marketo", &*database.url()),
+        ("${file:/run/secrets/postgres.properties:password}", "none"),
+        ("username=marketo", "username=test"),
+        ("marketo\\\\.", &format!("{prefix}\\\\.")),
+        ("replacement=$1", &format!("replacement={tables}.$1")),
+    ] {
+        assert!(text.contains(written), "{written} in {text}");
+        text = text.replace(written, typed);
+    }
+    text
 }
 
 #[test]
@@ -70,16 +69,9 @@ fn each_event_is_once_in_its_table_by_connects_envelope_and_by_avro_whoever_is_k
     let first = post_to_all(&bridges, 0);
     bridges.iter().for_each(|bridge| bridge.wait_until_drained(PATIENCE));
 
-    let as_json = [("value.converter", "org.apache.kafka.connect.json.JsonConverter".to_owned())];
-    let as_avro = [
-        ("value.converter", "io.apicurio.registry.utils.converter.AvroConverter".to_owned()),
-        ("value.converter.apicurio.registry.url", registry.native_url()),
-        ("value.converter.apicurio.registry.as-confluent", "true".into()),
-        ("value.converter.apicurio.registry.use-id", "contentId".into()),
-        ("value.converter.apicurio.registry.headers.enabled", "false".into()),
-    ];
-    let json = sink(&database, &json, "json", &as_json);
-    let avro = sink(&database, &avro, "avro", &as_avro);
+    let json = sink(&database, &json, "json", None);
+    let native = registry.native_url();
+    let avro = sink(&database, &avro, "avro", Some(("converter.AvroConverter\n", &native)));
     let mut connect = Connect::start(&address, &[("json", json.clone()), ("avro", avro.clone())]);
     until_rows(&database, &connect, 2 * first.len());
 

@@ -9,11 +9,12 @@ use millrace::{
     deliver::{
         decode::{Catalog, Rules, decode, recycle},
         encode::{
-            Encoder, Mode,
+            Encoder, Mode, With,
             choice::{Choice, Choices, Surrounding, ValueForm},
             flat::{Scope, Shapes},
         },
         route::Router,
+        schema::{Format, IdPlace, SchemaId},
     },
     delivery::{Authenticated, Delivery},
     event::Decoded,
@@ -47,6 +48,8 @@ pub const NAMES: &[&str] = &[
     "encode-structured",
     "encode-flat",
     "encode-connect",
+    "encode-avro",
+    "encode-json-schema",
     "all-legacy",
     "all-custom",
     "all-adobe",
@@ -54,6 +57,9 @@ pub const NAMES: &[&str] = &[
     "all-structured",
     "all-flat",
     "all-flat-adobe",
+    "all-connect",
+    "all-avro",
+    "all-json-schema",
     "frame-150k",
     "frame-2k",
     "append-150k",
@@ -85,6 +91,10 @@ pub fn part(name: &str) -> Part {
         "encode-structured" => encode(Mode::Structured),
         "encode-flat" => encode_with(flat(Surrounding::None)),
         "encode-connect" => encode_with(flat(Surrounding::Connect)),
+        "encode-avro" => encode_as(flat(Surrounding::None), Some(schema(Format::Avro))),
+        "encode-json-schema" => {
+            encode_as(flat(Surrounding::None), Some(schema(Format::JsonSchema)))
+        }
         "all-legacy" => all(Load::legacy(EVENTS), Mode::Binary),
         "all-custom" => all(Load::legacy_custom(EVENTS), Mode::Binary),
         "all-adobe" => all(Load::adobe(EVENTS), Mode::Binary),
@@ -93,6 +103,9 @@ pub fn part(name: &str) -> Part {
         // Beside `all-legacy` and `all-adobe`, whose values are `data`.
         "all-flat" => all_with(Load::legacy(EVENTS), flat(Surrounding::None)),
         "all-flat-adobe" => all_with(Load::adobe(EVENTS), flat(Surrounding::None)),
+        "all-connect" => all_with(Load::legacy(EVENTS), flat(Surrounding::Connect)),
+        "all-avro" => all_as(Format::Avro),
+        "all-json-schema" => all_as(Format::JsonSchema),
         "frame-150k" => append(Where::Nowhere, 7, 150_000),
         "frame-2k" => append(Where::Nowhere, 64, 2_000),
         "append-150k" => append(Where::Disk, 7, 150_000),
@@ -138,7 +151,21 @@ fn flat(envelope: Surrounding) -> Encoder {
     Encoder::of(Mode::Binary, Choices::new(choice, [], shapes))
 }
 
-fn all_with(load: Load, mut encoder: Encoder) -> Part {
+/// What a record needs of a schema whose id is known.
+fn schema(format: Format) -> With {
+    let (id, place) = (SchemaId { number: 7, guid: None }, IdPlace::Value);
+    With { format, id: id.spell(place), place }
+}
+
+fn all_as(format: Format) -> Part {
+    all_of(Load::legacy(EVENTS), flat(Surrounding::None), Some(schema(format)))
+}
+
+fn all_with(load: Load, encoder: Encoder) -> Part {
+    all_of(load, encoder, None)
+}
+
+fn all_of(load: Load, mut encoder: Encoder, with: Option<With>) -> Part {
     let (bytes, rules, router, source) = (load.bytes(), Rules::default(), router(), source());
     let mut topic = String::new();
     let mut spare = Vec::new();
@@ -149,7 +176,9 @@ fn all_with(load: Load, mut encoder: Encoder) -> Part {
             for event in out.iter().flatten() {
                 let position = Position { sequence: 1, index: event.index };
                 let topic = router.topic(&source, event, &mut topic);
-                black_box(encoder.encode(topic, Uuid::nil(), position, event).record());
+                let with = with.as_ref();
+                let encoded = encoder.encode_with(with, topic, Uuid::nil(), position, event);
+                black_box(encoded.record());
             }
             spare = recycle(out);
         }
@@ -183,12 +212,17 @@ fn encode(mode: Mode) -> Part {
     encode_with(Encoder::new(mode))
 }
 
-fn encode_with(mut encoder: Encoder) -> Part {
+fn encode_with(encoder: Encoder) -> Part {
+    encode_as(encoder, None)
+}
+
+fn encode_as(mut encoder: Encoder, with: Option<With>) -> Part {
     let (bytes, events) = events();
     let step = move || {
         for event in events.iter().flatten() {
             let position = Position { sequence: 1, index: event.index };
-            let encoded = encoder.encode("topic", Uuid::nil(), position, black_box(event));
+            let (with, event) = (with.as_ref(), black_box(event));
+            let encoded = encoder.encode_with(with, "topic", Uuid::nil(), position, event);
             black_box(encoded.record());
         }
     };
