@@ -20,6 +20,7 @@ mod deduplicate;
 mod delivery;
 mod effective;
 mod environment;
+mod fields;
 mod file;
 mod forward;
 mod journal;
@@ -51,6 +52,7 @@ mod topics;
 mod traces;
 mod values;
 mod volume;
+mod ways_in;
 mod written;
 
 use std::{ffi::OsString, fmt, io, path::Path};
@@ -64,6 +66,7 @@ pub use admin::{Admin, Console};
 pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
 pub use delivery::{Delivery, Guarantee};
 pub use effective::Entry;
+pub use fields::{FieldRules, KeyFile, hmac_key_again};
 pub use forward::Forward;
 pub use journal::Journal;
 pub use kafka::{Kafka, is_a_choice};
@@ -88,6 +91,7 @@ pub use tls::{CertificateAuth, Tls};
 pub use topics::Topics;
 pub use traces::Traces;
 pub use volume::{fits, size_of_volume};
+pub use ways_in::WayIn;
 
 /// Everything the service needs to know; made by [`load`], never changed afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +105,7 @@ pub struct Config {
     pub schema_registry: Option<SchemaRegistry>,
     pub topics: Topics,
     pub forward: Forward,
+    pub fields: FieldRules,
     pub oauth: OAuth,
     pub adobe: Adobe,
     pub deduplicate: crate::deliver::deduplicate::Settings,
@@ -203,6 +208,6 @@ pub fn load_on<K: Into<OsString>, V: Into<OsString>>(
     mistakes.locate(|key| written.place(key.segments()));
     match mistakes.is_empty() {
         true => Ok(Loaded { config: Config { traces, pushed_metrics, ..config }, entries }),
-        false => Err(mistakes),
+        false => Err(mistakes.of_log(config.log.format)),
     }
 }

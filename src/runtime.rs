@@ -1,6 +1,8 @@
-//! What all parts use: HTTP outwards, files that are read again, retries and the order to stop.
+//! What all parts use: HTTP outwards, files that are read again, retries, the order to stop, and how numbers are
+//! said.
 
 pub mod fetch;
+pub mod readable;
 pub mod reload;
 pub mod retry;
 pub mod shutdown;

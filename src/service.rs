@@ -20,6 +20,7 @@ mod oauth;
 mod open;
 pub mod open_files;
 mod open_retry;
+mod outage;
 mod quarantines;
 mod readiness;
 mod reload;
@@ -42,7 +43,7 @@ use self::{
     oauth::OAuthParts,
     open::{Opened, open_in_background},
     quarantines::Quarantines,
-    reload::{AdminTokens, ClientSecretFile, KafkaSecrets},
+    reload::{AdminTokens, ClientSecretFile, FieldKey, KafkaSecrets},
     source::RunningSource,
     status::Status,
 };
@@ -73,6 +74,7 @@ use crate::{
     },
     runtime::{
         fetch::ShownUrl,
+        readable,
         reload::{EVERY, Reload, Reloader},
         shutdown::{Phase, Shutdown},
     },
@@ -199,6 +201,7 @@ pub async fn start(
         reloads.extend(AdminTokens::new(&config.admin, &access).map(boxed));
         reloads.extend(oauth.files(&config.oauth).map(boxed));
         reloads.extend(receivers.iter().filter_map(ClientSecretFile::new).map(boxed));
+        reloads.extend(FieldKey::all(&config.fields).into_iter().map(boxed));
         reloads.extend(kafka_secrets.renewing(&topics).map(boxed));
         let access = registry.as_ref().zip(config.schema_registry.as_ref());
         let access = access.and_then(|(registry, config)| registry.renewing(config));
@@ -234,6 +237,8 @@ pub async fn start(
     quarantines.spawn(folder.disk().clone(), shutdown.clone());
     let spools: Vec<_> = sources.iter().map(|source| source.spool.clone()).collect();
     let known = Known::new(&config, router, &metrics, spools.clone(), &status, &shutdown);
+    let interval = config.log.outage_interval;
+    outage::spawn(interval, &topics, folder.clone(), spools.clone(), shutdown.clone());
     status.ready(folder, spools, known);
     tracing::info!(listener = "deliveries", address = %deliveries_at, "listening");
     Ok(Running {
@@ -279,7 +284,8 @@ fn push(pushed: &config::PushedMetrics, metrics: &Metrics) -> Option<Push> {
             let place = ShownUrl::of(&url);
             match Push::start(Collector { url, headers, interval, timeout }, metrics.clone()) {
                 Ok(push) => {
-                    tracing::info!(collector = %place, ?interval, "metrics are pushed by OTLP");
+                    let (seconds, every) = (interval.as_secs_f64(), readable::length(interval));
+                    tracing::info!(collector = %place, interval_seconds = seconds, "metrics are pushed by OTLP, every {every}");
                     return Some(push);
                 }
                 Err(problem) => problem,

@@ -4,7 +4,6 @@
 //! Members that this program does not know are passed over, and those that are missing are empty: the two may be of
 //! different versions. What is read is bounded.
 
-pub mod answers;
 pub mod events;
 
 use std::{fs, path::PathBuf, time::Duration};
@@ -15,6 +14,7 @@ use reqwest::{Request, Url};
 use serde::de::DeserializeOwned;
 
 use super::{ConfigFile, Context};
+pub use crate::observe::api::objects as answers;
 use crate::{
     config::{self, Questions},
     runtime::fetch::{Answer, Client, FetchError, Limits, Stream},
@@ -113,7 +113,7 @@ impl Admin {
 
     fn refused(&self, status: StatusCode, answer: Option<&Answer>) -> String {
         let place = self.place();
-        let why = answer.and_then(|it| serde_json::from_slice::<answers::Error>(&it.body).ok());
+        let why = answer.and_then(|it| serde_json::from_slice::<answers::Problem>(&it.body).ok());
         let why = why.map(|why| format!(": {}", why.text)).unwrap_or_default();
         let hint = match (status, &self.authorization) {
             (StatusCode::UNAUTHORIZED, None) => {

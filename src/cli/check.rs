@@ -8,7 +8,7 @@ use clap::Args;
 use super::{ConfigFile, Context, Exit, print, text};
 use crate::{
     config::{self, Config, PushedMetrics, Questions, Traces},
-    runtime::fetch,
+    runtime::{fetch, readable},
     service::open_files,
 };
 
@@ -80,12 +80,12 @@ fn memory(config: &Config) -> String {
 /// How long a transaction may last, which follows another key where it is not written.
 fn transactions(config: &Config) -> Option<String> {
     let delivery = &config.kafka.delivery;
-    let lasts = delivery.transaction_timeout(&config.forward).as_secs();
+    let lasts = readable::length(delivery.transaction_timeout(&config.forward));
     let follows = match delivery.transaction_timeout {
         Some(_) => "kafka.transaction_timeout",
         None => "twice forward.hold_after",
     };
-    delivery.is_exactly_once().then(|| format!("transaction timeout {lasts} s ({follows})"))
+    delivery.is_exactly_once().then(|| format!("transaction timeout {lasts} ({follows})"))
 }
 
 /// Of OTLP.

@@ -35,6 +35,19 @@ impl Context<'_> {
         self.load_with(file, &Questions { kafka: self.program.validate, volume: None })
     }
 
+    /// As [`Context::load`], for a command whose standard error is a log: mistakes are lines of it where it is JSON.
+    pub fn load_and_log(&mut self, file: &ConfigFile) -> Result<Config, u8> {
+        let questions = Questions { kafka: self.program.validate, volume: None };
+        let loaded = self.read(file, &questions, &|_| Vec::new());
+        loaded.map(|loaded| loaded.config).map_err(|mistakes| {
+            match logging::as_lines(&mistakes) {
+                Some(lines) => print(self.errors, lines),
+                None => print(self.errors, mistakes),
+            }
+            2
+        })
+    }
+
     /// As [`Context::load`], with these questions.
     pub fn load_with(
         &mut self,

@@ -7,20 +7,14 @@
 mod list;
 mod show;
 
-use clap::{Args, Subcommand, builder::PossibleValuesParser};
+use clap::{Args, Subcommand};
 
 use super::{
     ConfigFile, Context, Exit,
     replay::{
         self,
-        letters::{Chosen, Selection},
+        letters::{Chosen, Which},
     },
-    spool::source_name,
-    when,
-};
-use crate::{
-    deliver::dead_letter::REASONS,
-    source::{SourceName, UnixMillis},
 };
 
 /// List dead letters, show one, or send their events to their topics again
@@ -39,34 +33,6 @@ enum Command {
     List(list::Options),
     Show(show::Options),
     Replay(Replay),
-}
-
-/// Which letters.
-#[derive(Args, Clone, Debug, Default)]
-pub(super) struct Which {
-    /// This source alone; may be given several times
-    #[arg(long = "source", value_name = "NAME", value_parser = source_name)]
-    sources: Vec<SourceName>,
-
-    /// This reason alone (`millrace-reason`); may be given several times
-    #[arg(long = "reason", value_name = "WORD", hide_possible_values = true)]
-    #[arg(value_parser = PossibleValuesParser::new(REASONS))]
-    reasons: Vec<String>,
-
-    /// Letters that were written at this time or later: RFC 3339, or how long ago (`2h`)
-    #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    since: Option<UnixMillis>,
-}
-
-impl Which {
-    fn is_empty(&self) -> bool {
-        self.sources.is_empty() && self.reasons.is_empty() && self.since.is_none()
-    }
-
-    fn selection(&self, positions: Vec<Chosen>) -> Selection {
-        let Self { sources, reasons, since } = self.clone();
-        Selection { sources, reasons, since, positions }
-    }
 }
 
 /// Send the events of dead letters to their topics again

@@ -41,7 +41,10 @@ use self::{
 use super::{Context, Exit, text};
 use crate::{
     kafka::MockCluster,
-    runtime::shutdown::{Phase, Shutdown},
+    runtime::{
+        readable,
+        shutdown::{Phase, Shutdown},
+    },
     sender::{
         Act, Ledger,
         adobe::{self, Keys},
@@ -327,7 +330,8 @@ impl Demo<'_> {
             };
             if began.elapsed() > DRAIN_WITHIN {
                 return Some(format!(
-                    "After {DRAIN_WITHIN:?} {} ({}).",
+                    "After {} {} ({}).",
+                    readable::length(DRAIN_WITHIN),
                     left(),
                     text::bytes(bytes)
                 ));

@@ -2,8 +2,12 @@
 //!
 //! Secrets are safe here because they have no way to print, not because lines are searched for them.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    sync::Arc,
+};
 
+use parking_lot::Mutex;
 use tracing_subscriber::{
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
@@ -11,7 +15,7 @@ use tracing_subscriber::{
 };
 
 use super::colours;
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, Mistake, Mistakes};
 
 /// Once a process; an error if somebody else was first.
 pub(super) fn init(log: &Log) -> Result<(), String> {
@@ -31,6 +35,40 @@ where
         if is_json(log.format, terminal) { (None, Some(json())) } else { (Some(text()), None) };
     let lines = tracing_subscriber::registry().with(log.filter.targets()).with(text).with(json);
     lines.try_init().map_err(|error| error.to_string())
+}
+
+/// Mistakes of the configuration as lines of the log, where those are JSON: what collects them reads nothing else, and
+/// the log itself needs a configuration. `None` where it is text, which an operator reads at once.
+pub(super) fn as_lines(mistakes: &Mistakes) -> Option<String> {
+    if !is_json(mistakes.log_format(), io::stderr().is_terminal()) {
+        return None;
+    }
+    let written = Arc::<Mutex<Vec<u8>>>::default();
+    let writer = Shared(written.clone());
+    let lines = fmt::layer().with_writer(move || writer.clone()).json().flatten_event(true);
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
+        for mistake in mistakes.iter() {
+            let Mistake { place, problem, remedy } = mistake;
+            tracing::error!(key = mistake.key(), remedy, "{place} {problem}");
+        }
+    });
+    let lines = std::mem::take(&mut *written.lock());
+    Some(String::from_utf8_lossy(&lines).into_owned())
+}
+
+/// Keeps what is written.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn is_json(format: LogFormat, terminal: bool) -> bool {

@@ -22,8 +22,11 @@ mod tests;
 
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 
-use self::{filter::Filter, letters::Selection};
-use super::{ConfigFile, Context, Exit, print, progress::Bar, spool::source_name, text, when};
+use self::{
+    filter::Filter,
+    letters::{Selection, Which},
+};
+use super::{ConfigFile, Context, Exit, print, progress::Bar, spool::source_name, text};
 use crate::{
     config::Config,
     deliver::dead_letter::REASONS,
@@ -31,7 +34,7 @@ use crate::{
         player::{Player, Source},
         sender::Sender,
     },
-    source::{SourceName, UnixMillis},
+    source::SourceName,
 };
 
 /// Send stored events to their topics again
@@ -75,28 +78,11 @@ pub(super) struct Common {
 /// lists and shows them, and replays them by position.
 #[derive(Args)]
 struct DeadLetters {
-    /// This source alone; may be given several times
-    #[arg(long = "source", value_name = "NAME", value_parser = source_name)]
-    sources: Vec<SourceName>,
-
-    /// What was refused for this reason alone (`millrace-reason`); may be given several times
-    #[arg(long = "reason", value_name = "WORD", hide_possible_values = true)]
-    #[arg(value_parser = PossibleValuesParser::new(REASONS))]
-    reasons: Vec<String>,
-
-    /// Letters that were written at this time or later: RFC 3339, or how long ago (`2h`)
-    #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    since: Option<UnixMillis>,
+    #[command(flatten)]
+    filter: Which,
 
     #[command(flatten)]
     common: Common,
-}
-
-impl DeadLetters {
-    fn selection(&self) -> Selection {
-        let (sources, reasons) = (self.sources.clone(), self.reasons.clone());
-        Selection { sources, reasons, since: self.since, positions: Vec::new() }
-    }
 }
 
 /// Items in the quarantine of a source
@@ -118,39 +104,44 @@ struct Quarantine {
     common: Common,
 }
 
-/// For `millrace dead-letters replay`.
+pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
+    match options.from {
+        From::Segments(options) => {
+            let read = |config: &_, replay: &mut _| segments::replay(&options, config, replay);
+            replay(&options.common, context, &read)
+        }
+        From::DeadLetters(DeadLetters { filter, common }) => {
+            replay_letters(&filter.selection(Vec::new()), &common, context)
+        }
+        From::Quarantine(Quarantine { source, reasons, common }) => {
+            let read =
+                |config: &_, replay: &mut _| quarantine::replay(&source, &reasons, config, replay);
+            replay(&common, context, &read)
+        }
+    }
+}
+
+/// For `millrace dead-letters replay` too.
 pub(super) fn replay_letters(
     selection: &Selection,
     common: &Common,
     context: &mut Context<'_>,
+) -> Exit {
+    replay(common, context, &|config, replay| letters::replay(selection, config, replay))
+}
+
+/// Replays what `read` brings.
+fn replay(
+    common: &Common,
+    context: &mut Context<'_>,
+    read: &dyn Fn(&Config, &mut Replay) -> Result<(), String>,
 ) -> Exit {
     let config = context.load(&common.file)?;
     let bar = Bar::new();
     context.start_log(&config.log, Some(&bar))?;
     let replay = Replay::new(&config, common, bar);
     let mut replay = replay.map_err(|problem| context.end("replay", problem, 1))?;
-    let read = letters::replay(selection, &config, &mut replay);
-    Ok(replay.finish(read, common.dry_run, context))
-}
-
-pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
-    let common = match &options.from {
-        From::Segments(options) => &options.common,
-        From::DeadLetters(options) => &options.common,
-        From::Quarantine(options) => &options.common,
-    };
-    let config = context.load(&common.file)?;
-    let bar = Bar::new();
-    context.start_log(&config.log, Some(&bar))?;
-    let replay = Replay::new(&config, common, bar);
-    let mut replay = replay.map_err(|problem| context.end("replay", problem, 1))?;
-    let read = match &options.from {
-        From::Segments(options) => segments::replay(options, &config, &mut replay),
-        From::DeadLetters(options) => letters::replay(&options.selection(), &config, &mut replay),
-        From::Quarantine(options) => {
-            quarantine::replay(&options.source, &options.reasons, &config, &mut replay)
-        }
-    };
+    let read = read(&config, &mut replay);
     Ok(replay.finish(read, common.dry_run, context))
 }
 

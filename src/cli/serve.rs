@@ -9,8 +9,8 @@ use crate::{config, service::open_files};
 
 /// Run the service: receive deliveries, store them, and forward them to Kafka
 ///
-/// Shuts down gracefully on SIGTERM. If the configuration is wrong, lists all mistakes and exits
-/// with code 2.
+/// Shuts down gracefully on SIGTERM. If the configuration is wrong, lists all mistakes, in the log's
+/// format, and exits with code 2.
 #[derive(Args)]
 pub(super) struct Options {
     #[command(flatten)]
@@ -18,7 +18,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
-    let mut config = context.load(&options.file)?;
+    let mut config = context.load_and_log(&options.file)?;
     context.start_log(&config.log, None)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     // A full disk is answered as a full spool is, so nothing breaks; but it will surprise someone.

@@ -143,6 +143,9 @@ async fn show(options: &Options, admin: &Admin, delivery: &Delivery, context: &m
             let end = if body.cut { " …" } else { "" };
             print(context.out, format_args!("{}{end}\n", text::printable_lines(words.trim_end())));
         }
+        Some(Ok(DeliveryDetail { note: Some(note), .. })) => {
+            print(context.out, format_args!("  (no body: {})\n", text::printable(&note)));
+        }
         Some(Ok(_)) => {
             print(context.out, "  (the service shows no bodies: admin.bodies = true lets it)\n");
         }

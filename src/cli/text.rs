@@ -2,30 +2,7 @@
 
 use std::time::Duration;
 
-use bytesize::ByteSize;
-
-/// `12,345`
-pub fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `12,345 events`, `1 event`
-pub fn counted(n: u64, one: &str, many: &str) -> String {
-    format!("{} {}", count(n), if n == 1 { one } else { many })
-}
-
-/// `1.3 MiB`
-pub fn bytes(n: u64) -> String {
-    ByteSize::b(n).display().iec().to_string()
-}
+pub use crate::runtime::readable::{bytes, count, counted};
 
 /// `0.84 ms`, `1.30 s`
 pub fn time(duration: Duration) -> String {

@@ -1,12 +1,12 @@
 //! `log`: what is logged to standard error, and how.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    leaf::{Kind, string},
+    leaf::{Kind, NONZERO_DURATION, string},
     reading::{Reading, Section},
 };
 
@@ -15,11 +15,17 @@ use super::{
 pub struct Log {
     pub format: LogFormat,
     pub filter: LogFilter,
+    /// How often the log tells of an outage of Kafka while it lasts.
+    pub outage_interval: Duration,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Auto, filter: LogFilter::default() }
+        Self {
+            format: LogFormat::Auto,
+            filter: LogFilter::default(),
+            outage_interval: Duration::from_secs(5 * 60),
+        }
     }
 }
 
@@ -96,15 +102,19 @@ const FILTER: Kind<LogFilter> = Kind {
     show: |filter| string(filter.as_str()),
 };
 
-pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Option<Log> {
+pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Log {
     let default = Log::default();
     let mut section = reading.section(root, "log");
     let s = &mut section;
     let format =
         reading.choice(s, "format", &LogFormat::ALL, LogFormat::as_str, Some(default.format));
-    let filter = reading.leaf(s, "filter", &FILTER, default.filter);
+    let filter = reading.leaf(s, "filter", &FILTER, default.filter.clone());
+    let mut outage_interval = default.outage_interval;
+    reading.set(s, "outage_interval", &NONZERO_DURATION, &mut outage_interval);
     reading.end(section);
-    Some(Log { format: format?, filter: filter? })
+    // Each by itself: mistakes are told in the format that was asked for, whatever is wrong with the rest.
+    let (format, filter) = (format.unwrap_or(default.format), filter.unwrap_or(default.filter));
+    Log { format, filter, outage_interval }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! repaired.
 
 use super::{
-    Config, OfMachine, Questions, admin, adobe, deduplicate, forward, kafka, listen, log,
+    Config, OfMachine, Questions, admin, adobe, deduplicate, fields, forward, kafka, listen, log,
     mistake::Mistakes, oauth, pushed_metrics::PushedMetrics, quarantine, reading::Reading,
     shutdown, sources, spool, tls, topics, traces::Traces, values, volume,
 };
@@ -23,12 +23,13 @@ pub(super) fn read(
     let (kafka, schema_registry) = kafka::read(reading, &mut root, questions.kafka);
     let topics = topics::read(reading, &mut root);
     let forward = forward::read(reading, &mut root);
+    let fields = fields::read(reading, &mut root);
     let adobe = adobe::read(reading, &mut root);
     let deduplicate = deduplicate::read(reading, &mut root).unwrap_or_default();
     let oauth = oauth::read(reading, &mut root);
     let sources = sources::read(reading, &mut root);
     let shutdown = shutdown::read(reading, &mut root);
-    let log = log::read(reading, &mut root).unwrap_or_default();
+    let log = log::read(reading, &mut root);
     reading.end(root);
     reading.report_unknown();
     // Read from variables of their own (`config.rs`).
@@ -43,6 +44,7 @@ pub(super) fn read(
         schema_registry,
         topics,
         forward,
+        fields,
         adobe,
         deduplicate,
         oauth,
@@ -73,6 +75,7 @@ fn combinations(
         spool::check,
         topics::check,
         values::check,
+        fields::check,
         sources::check,
         kafka::check,
     ] {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::log::LogFormat;
+
 /// Where a value stands, in both spellings: `spool.size_limit` in the file,
 /// `MILLRACE_SPOOL__SIZE_LIMIT` in the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,7 +96,7 @@ pub struct Mistake {
 
 impl Mistake {
     /// As in the file.
-    fn key(&self) -> Option<String> {
+    pub fn key(&self) -> Option<String> {
         match &self.place {
             Place::Key(key) | Place::Written(key, _) => Some(key.toml()),
             Place::File(_) | Place::Variable(_) => None,
@@ -122,7 +124,11 @@ impl fmt::Display for Mistake {
 
 /// All mistakes of a configuration, in the order in which they were met.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mistakes(Vec<Mistake>);
+pub struct Mistakes {
+    all: Vec<Mistake>,
+    /// The log's, as far as it could be read: in it they are told where they belong into the log.
+    log_format: LogFormat,
+}
 
 impl Mistakes {
     pub(super) fn add(
@@ -135,7 +141,7 @@ impl Mistakes {
     }
 
     pub(super) fn push(&mut self, mistake: Mistake) {
-        self.0.push(mistake);
+        self.all.push(mistake);
     }
 
     pub(super) fn at(&mut self, key: &Key, problem: impl Into<String>, remedy: impl Into<String>) {
@@ -144,28 +150,28 @@ impl Mistakes {
 
     /// Adds those of `found` that neither are about a key with a mistake, nor name one.
     pub(super) fn add_unless_about_these(&mut self, found: Self) {
-        let keys: Vec<String> = self.0.iter().filter_map(|mistake| mistake.key()).collect();
+        let keys: Vec<String> = self.all.iter().filter_map(|mistake| mistake.key()).collect();
         let is_about_these = |mistake: &Mistake| {
             let text = format!("{} {}", mistake.problem, mistake.remedy);
             let is_of = |key: &String| keys.iter().any(|wrong| is_at_or_below(wrong, key));
             mistake.key().iter().any(is_of) || keys.iter().any(|key| names(&text, key))
         };
-        self.0.extend(found.0.into_iter().filter(|mistake| !is_about_these(mistake)));
+        self.all.extend(found.all.into_iter().filter(|mistake| !is_about_these(mistake)));
     }
 
     /// Whether there is one at this key.
     pub(super) fn are_about(&self, key: &str) -> bool {
-        self.0.iter().any(|mistake| mistake.key().as_deref() == Some(key))
+        self.all.iter().any(|mistake| mistake.key().as_deref() == Some(key))
     }
 
     /// Forgets what is said to be missing: it may stand in a file that could not be read.
     pub(super) fn forget_missing(&mut self) {
-        self.0.retain(|mistake| !mistake.problem.starts_with("is missing"));
+        self.all.retain(|mistake| !mistake.problem.starts_with("is missing"));
     }
 
     /// Adds to each key where it is written, as far as `written` knows.
     pub(super) fn locate(&mut self, written: impl Fn(&Key) -> Option<String>) {
-        for mistake in &mut self.0 {
+        for mistake in &mut self.all {
             if let Place::Key(key) = &mistake.place
                 && let Some(place) = written(key)
             {
@@ -174,26 +180,35 @@ impl Mistakes {
         }
     }
 
+    pub(super) fn of_log(self, log_format: LogFormat) -> Self {
+        Self { log_format, ..self }
+    }
+
+    /// `log.format`, or its default where that is a mistake too.
+    pub fn log_format(&self) -> LogFormat {
+        self.log_format
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
-        self.0.iter()
+        self.all.iter()
     }
 }
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.len() {
+        match self.all.len() {
             1 => writeln!(f, "1 mistake in the configuration:")?,
             n => writeln!(f, "{n} mistakes in the configuration:")?,
         }
-        for mistake in &self.0 {
+        for mistake in &self.all {
             write!(f, "\n{mistake}\n")?;
         }
         Ok(())

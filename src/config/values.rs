@@ -114,7 +114,8 @@ impl Config {
     pub fn choices(&self, source: &SourceConfig, catalog: &Catalog) -> Choices {
         let scope = Scope::of_template(&self.topics.name);
         Choices::new(source.choice.over(self.topics.choice), self.topics.values.clone(), || {
-            Shapes::new(scope, catalog, &source.described_types)
+            let fields = self.fields.rules.of(&source.name);
+            Shapes::new(scope, catalog, &source.described_types, &fields)
         })
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Every [`DeadLetter::reason`]: those of decoding, then those of the forwarder.
-pub const REASONS: [&str; 23] = [
+pub const REASONS: [&str; 24] = [
     "content-coding",
     "empty-body",
     "not-utf8",
@@ -36,6 +36,7 @@ pub const REASONS: [&str; 23] = [
     "missing-type",
     "missing-source",
     "unusable-id",
+    "field-rule",
     "too-large",
     "topic-limit",
     "refused",

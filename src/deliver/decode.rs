@@ -15,6 +15,7 @@
 
 pub mod adobe;
 pub mod catalog;
+pub mod fields;
 pub(super) mod json;
 mod legacy;
 pub mod naming;
@@ -23,9 +24,12 @@ mod scan;
 pub mod time;
 mod uri;
 
+use std::fmt;
+
 use crate::{delivery::content_coding, event::Decoded, source::SourceKind};
 
 pub use catalog::Catalog;
+pub use fields::Fields;
 pub use json::MAX_DEPTH;
 pub use legacy::MUNCHKIN_ID_HEADER;
 
@@ -34,10 +38,21 @@ pub use legacy::MUNCHKIN_ID_HEADER;
 pub const MAX_EVENTS: usize = 100_000;
 
 /// What configuration decides about decoding.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Rules {
     pub catalog: Catalog,
     pub legacy_value: LegacyValue,
+    /// What no reader may see. [`decode`] knows nothing of them: a body is [screened](fields::screen) before.
+    pub fields: Fields,
+}
+
+/// What an event's topic may depend on, which the rules on fields are no part of.
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { catalog, legacy_value, fields: _ } = self;
+        let mut shown = f.debug_struct("Rules");
+        shown.field("catalog", catalog).field("legacy_value", legacy_value).finish()
+    }
 }
 
 impl From<Catalog> for Rules {

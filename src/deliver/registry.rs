@@ -10,7 +10,7 @@
 //! delivers; it is asked for again in the background, since a registry may have been set up anew.
 //!
 //! Why no client library: `schema_registry_converter` asks in the call that encodes, where a forwarder must not wait, keeps
-//! refusals until it is told to forget them, and brings 69 crates (`decisions/0025-schema-registry.md`). Two requests
+//! refusals until it is told to forget them, and brings 69 crates (`decisions/0026-schema-registry.md`). Two requests
 //! of JSON are all that there is to it.
 
 mod ask;

@@ -17,6 +17,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use tracing::{error, info, warn};
 
 use super::{errors, inspect::NamedBrokers};
+use crate::runtime::readable;
 
 #[derive(Debug)]
 pub(super) struct Cluster {
@@ -85,7 +86,12 @@ impl Cluster {
     }
 
     pub(super) fn is_away(&self) -> bool {
-        self.trouble.lock().away_since.is_some()
+        self.away_for().is_some()
+    }
+
+    /// How long it has not answered; `None` while it does, as far as is known.
+    pub(super) fn away_for(&self) -> Option<Duration> {
+        self.trouble.lock().away_since.map(|since| since.elapsed())
     }
 
     /// A client's complaint (librdkafka's error callback).
@@ -136,8 +142,9 @@ impl Cluster {
         trouble.reason.clear();
         drop(trouble);
         if let Some(since) = away_since {
-            let seconds = since.elapsed().as_secs_f32();
-            info!(brokers = self.name, away_seconds = seconds, "Kafka answers again");
+            let away = since.elapsed();
+            let (brokers, away_seconds) = (&self.name, away.as_secs());
+            info!(brokers, away_seconds, "Kafka answers again, after {}", readable::length(away));
         }
     }
 

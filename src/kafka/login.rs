@@ -30,7 +30,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::{self, Login, Secret},
-    runtime::retry::Retry,
+    runtime::{readable, retry::Retry},
 };
 
 /// One token, and how long brokers take it.
@@ -157,10 +157,10 @@ impl Shared {
                 Ok(token) => {
                     retry.reset();
                     let lifetime = token.ends.duration_since(now).unwrap_or_default();
-                    let seconds = lifetime.as_secs();
+                    let lifetime_seconds = lifetime.as_secs();
                     match logged.take() {
-                        Some(_) => info!(seconds, "token for Kafka fetched again"),
-                        None => tracing::debug!(seconds, "token for Kafka fetched"),
+                        Some(_) => info!(lifetime_seconds, "token for Kafka fetched again"),
+                        None => tracing::debug!(lifetime_seconds, "token for Kafka fetched"),
                     }
                     self.fetched(token);
                     (lifetime - lifetime / LEFT).max(FIRST_RETRY)
@@ -172,7 +172,15 @@ impl Shared {
                     let left = self.left(now);
                     if is_news && !self.closing.load(Ordering::Relaxed) {
                         let seconds_left = left.as_secs();
-                        warn!(problem, seconds_left, "no new token for Kafka; retrying");
+                        warn!(
+                            problem,
+                            seconds_left,
+                            "no new token for Kafka; retrying; {}",
+                            match seconds_left {
+                                0 => "the last one has ended".to_owned(),
+                                _ => format!("the last one ends in {}", readable::length(left)),
+                            }
+                        );
                         logged = Some((problem.clone(), Instant::now()));
                     }
                     self.failed(problem);

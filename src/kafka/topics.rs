@@ -172,6 +172,11 @@ impl Topics {
         self.shared.cluster.silence()
     }
 
+    /// How long an outage has lasted; `None` while there is none.
+    pub fn cluster_away_for(&self) -> Option<Duration> {
+        self.shared.cluster.away_for()
+    }
+
     pub(super) fn cluster(&self) -> &Arc<Cluster> {
         &self.shared.cluster
     }

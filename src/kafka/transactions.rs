@@ -29,6 +29,7 @@ use crate::{
     config,
     kafka::produce::{Commit, Failure, Token, TopicState},
     record::Record,
+    runtime::readable,
 };
 
 /// Who a transactional producer is.
@@ -307,9 +308,9 @@ fn advice(error: &KafkaError, identity: &Identity, topics: &Topics) -> String {
             format!("; run: {}", topics.advice().allow_transactions())
         }
         Some(Code::InvalidTransactionTimeout) => format!(
-            "; transactions may last {} s (kafka.transaction_timeout, or twice forward.hold_after), and \
+            "; transactions may last {} (kafka.transaction_timeout, or twice forward.hold_after), and \
              transaction.max.timeout.ms of the brokers is less: lower the one or raise the other",
-            identity.timeout.as_secs()
+            readable::length(identity.timeout)
         ),
         _ => String::new(),
     }

@@ -7,6 +7,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,10 @@ use parking_lot::Mutex;
 use prometheus::IntCounterVec;
 use serde::Deserialize;
 
-use crate::observe::metrics::{Metrics, SourceMetrics};
+use crate::{
+    observe::metrics::{Metrics, SourceMetrics},
+    runtime::readable,
+};
 
 /// More brokers than this are not shown: a source's producer speaks to those that lead its partitions.
 const BROKERS: usize = 256;
@@ -29,6 +33,8 @@ pub struct Watch {
     of_source: SourceMetrics,
     /// What the client said last, by the number of the broker.
     said: Mutex<BTreeMap<i32, Counts>>,
+    /// Whether a broker was there when the client said something last.
+    was_up: AtomicBool,
     /// Until when a broker may read nothing from the client.
     throttled_until: Mutex<Option<Instant>>,
 }
@@ -59,6 +65,8 @@ struct Broker {
     nodeid: i32,
     #[serde(default)]
     state: String,
+    #[serde(default)]
+    source: String,
     #[serde(default)]
     connects: u64,
     #[serde(default)]
@@ -103,6 +111,7 @@ impl Watch {
             metrics: metrics.clone(),
             of_source: metrics.source(source),
             said: Mutex::default(),
+            was_up: AtomicBool::default(),
             throttled_until: Mutex::default(),
         }
     }
@@ -138,7 +147,11 @@ impl Watch {
         let longest = statistics.brokers.values().map(|broker| broker.throttle.max).max();
         let longest = longest.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
         let Some(longest) = longest.map(Duration::from_millis) else { return };
-        tracing::debug!(source = self.source, ?longest, "a broker throttles the client");
+        let length = readable::length(longest);
+        tracing::debug!(
+            source = self.source,
+            "a broker throttles the client, for {length} at a time"
+        );
         let until = Instant::now() + longest.min(THROTTLE);
         let mut throttled_until = self.throttled_until.lock();
         *throttled_until = (*throttled_until).max(Some(until));
@@ -150,6 +163,11 @@ impl Watch {
         self.of_source.kafka_queue_limit_bytes.set(statistics.msg_size_max);
 
         let metrics = &self.metrics;
+        let is_there = contact(&statistics.brokers, self.was_up.load(Ordering::Relaxed));
+        self.was_up.store(is_there == Some(true), Ordering::Relaxed);
+        if let Some(is_there) = is_there {
+            metrics.contact.note(&self.source, is_there);
+        }
         let mut said = self.said.lock();
         for broker in statistics.brokers.values() {
             let is_known = said.contains_key(&broker.nodeid);
@@ -169,7 +187,7 @@ impl Watch {
             metrics
                 .kafka_broker_connected
                 .with_label_values(&labels)
-                .set(i64::from(matches!(broker.state.as_str(), "UP" | "UPDATE")));
+                .set(i64::from(broker.is_up()));
             let seconds = broker.rtt.p99 as f64 / 1e6;
             metrics.kafka_round_trip_seconds.with_label_values(&labels).set(seconds);
             let add = |counter: &IntCounterVec, before: u64, now: u64| {
@@ -180,6 +198,32 @@ impl Watch {
             add(&metrics.kafka_request_errors, before.errors, now.errors);
             add(&metrics.kafka_disconnects, before.disconnects, now.disconnects);
         }
+    }
+}
+
+impl Broker {
+    fn is_up(&self) -> bool {
+        matches!(self.state.as_str(), "UP" | "UPDATE")
+    }
+
+    /// Whether an attempt to connect has ended without success. `connects` counts attempts, the one under way included.
+    fn has_failed(&self, was_up: bool) -> bool {
+        match self.state.as_str() {
+            // Nothing asks for it. With no broker at all one is tried each second, so it was tried since what was said before.
+            "" | "INIT" => !was_up && self.connects > 0,
+            "DOWN" | "TRY_CONNECT" => self.connects > 0,
+            _ => !self.is_up() && self.connects > 1,
+        }
+    }
+}
+
+/// Whether a broker answers, of those that have an address; `None` where no attempt has ended yet. `was_up` is whether one
+/// did when the client said something before.
+fn contact(brokers: &HashMap<String, Broker>, was_up: bool) -> Option<bool> {
+    let with_address = || brokers.values().filter(|broker| broker.source != "internal");
+    match with_address().any(Broker::is_up) {
+        true => Some(true),
+        false => with_address().any(|broker| broker.has_failed(was_up)).then_some(false),
     }
 }
 
@@ -246,6 +290,49 @@ mod tests {
         let of_brokers = text.lines().filter(|line| line.starts_with("millrace_kafka_broker_c"));
         let lines: Vec<_> = of_brokers.collect();
         assert_eq!(lines, [r#"millrace_kafka_broker_connected{broker="1",source="leads"} 1"#]);
+    }
+
+    #[test]
+    fn contact_is_lost_once_an_attempt_has_failed_and_none_is_up() {
+        let seen = |was_up: bool, brokers: &[(&str, u64, &str)]| {
+            let all = brokers.iter().enumerate().map(|(n, (state, connects, source))| {
+                let broker =
+                    format!(r#"{{"state":"{state}","connects":{connects},"source":"{source}"}}"#);
+                (n.to_string(), serde_json::from_str(&broker).unwrap())
+            });
+            contact(&all.collect(), was_up)
+        };
+        let internal = ("UP", 0, "internal");
+        for untried in
+            [("INIT", 0), ("TRY_CONNECT", 0), ("CONNECT", 1), ("APIVERSION_QUERY", 1), ("INIT", 3)]
+        {
+            assert_eq!(
+                seen(true, &[internal, (untried.0, untried.1, "configured")]),
+                None,
+                "{untried:?}"
+            );
+        }
+        for failed in [("DOWN", 1), ("TRY_CONNECT", 1), ("CONNECT", 2), ("SSL_HANDSHAKE", 7)] {
+            let failed = (failed.0, failed.1, "configured");
+            assert_eq!(seen(false, &[internal, failed]), Some(false), "{failed:?}");
+            assert_eq!(seen(true, &[internal, failed]), Some(false), "{failed:?}");
+            assert_eq!(seen(true, &[failed, ("UP", 1, "learned")]), Some(true), "{failed:?}");
+        }
+    }
+
+    #[test]
+    fn a_source_without_traffic_finds_out_too_that_its_brokers_are_away() {
+        let metrics = Metrics::new();
+        let watch = Watch::new("leads", &metrics);
+        let say = |state: &str, connects: u64| {
+            let broker = format!(r#"{{"state":"{state}","connects":{connects}}}"#);
+            watch.statistics(format!(r#"{{"brokers":{{"b":{broker}}}}}"#).as_bytes());
+            metrics.contact.is_lost()
+        };
+        assert!(!say("INIT", 0) && !say("UP", 1));
+        assert!(!say("INIT", 1), "an idle connection was closed");
+        assert!(say("INIT", 6));
+        assert!(!say("UP", 7));
     }
 
     #[test]

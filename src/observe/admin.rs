@@ -118,16 +118,15 @@ impl Handler for Admin {
         0
     }
 
-    async fn answer(&self, mut request: Request<Incoming>) -> Response<ApiBody> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<ApiBody> {
         if request.uri().path().starts_with("/api/") {
             return self.api.answer(request).await;
         }
-        if let Some(console) = &self.console {
+        if let Some(console) =
+            self.console.as_ref().filter(|_| Console::<Arc<Api>>::has(request.uri().path()))
+        {
             let (head, body) = request.into_parts();
-            if let Some(page) = console.answer(&head).await {
-                return page.map(ApiBody::from);
-            }
-            request = Request::from_parts(head, body);
+            return console.answer(&head, body).await.map(ApiBody::from);
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");

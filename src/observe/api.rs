@@ -5,33 +5,43 @@
 //! What the service knows is behind [`Backend`]; who may ask is settled here (`access`).
 
 pub mod access;
+mod answer;
 mod body;
 mod events;
+pub mod objects;
+mod question;
 pub mod rates;
+mod session;
 mod view;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
-    time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
-use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 
 use self::{
     access::{Access, Granted},
+    answer::{bad, ok, refusal, text, whole},
     events::{Stream, WAITING},
+    question::Query,
+    session::json_body,
 };
-pub use self::{body::ApiBody, view::delivery};
+pub use self::{
+    answer::guard,
+    body::ApiBody,
+    question::{Wanted, time},
+    session::read_body,
+    view::delivery,
+};
 use crate::{
     config::Console,
-    ingest::listen::{activity::Activity, client::Peer, reply::OWN_400},
-    observe::metrics::{Metrics, recent::Remembered},
+    ingest::listen::{activity::Activity, client::Peer},
+    observe::metrics::Metrics,
     runtime::shutdown::Shutdown,
 };
 
@@ -41,8 +51,6 @@ pub const DOCUMENT: &str = include_str!("api/openapi.json");
 const STREAMS: usize = 16;
 /// Looks into the spool and at Kafka at the same time.
 const LOOKS: usize = 4;
-const BODY: usize = 1024 * 1024;
-const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the service knows. Those that say so block: they are called on a thread for that.
 pub trait Backend: Send + Sync + 'static {
@@ -90,7 +98,7 @@ impl Problem {
         Self { error, text: text.into() }
     }
 
-    fn status(&self) -> StatusCode {
+    pub fn status(&self) -> StatusCode {
         match self.error {
             "no-token" | "wrong-token" => StatusCode::UNAUTHORIZED,
             "foreign-host" | "foreign-origin" => StatusCode::FORBIDDEN,
@@ -101,31 +109,6 @@ impl Problem {
             "unavailable" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }
-    }
-}
-
-/// Which requests.
-#[derive(Clone, Debug, Default)]
-pub struct Wanted {
-    source: Option<String>,
-    outcome: Option<String>,
-    reason: Option<String>,
-    since: u64,
-}
-
-impl Wanted {
-    fn takes(&self, it: &Remembered) -> bool {
-        let is = |wanted: &Option<String>, value: &str| {
-            wanted.as_deref().is_none_or(|wanted| wanted == value)
-        };
-        let outcome = match self.outcome.as_deref() {
-            Some("refused") => it.reason.is_some(),
-            _ => is(&self.outcome, it.outcome),
-        };
-        outcome
-            && is(&self.source, &it.source)
-            && is(&self.reason, it.reason.unwrap_or_default())
-            && it.at >= self.since
     }
 }
 
@@ -179,26 +162,14 @@ impl Api {
         body: Option<Incoming>,
     ) -> Response<ApiBody> {
         let answered = self.route(head, body).await;
-        let mut response = answered.unwrap_or_else(|problem| {
-            let json = json!({ "error": problem.error, "text": problem.text });
-            let mut response = whole(problem.status(), &json);
-            if problem.status() == StatusCode::BAD_REQUEST {
-                // Any other 400 is the HTTP library's, which senders are not to see.
-                response.extensions_mut().insert(OWN_400);
-            }
-            if problem.status() == StatusCode::UNAUTHORIZED {
-                let challenge = HeaderValue::from_static("Bearer realm=\"millrace admin\"");
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-            }
-            response
-        });
+        let mut response = answered.unwrap_or_else(|problem| refusal(&problem));
         guard(response.headers_mut());
         response
     }
 
     async fn route(self: &Arc<Self>, head: &Parts, body: Option<Incoming>) -> Answered {
         self.access.check_host(&head.uri, &head.headers)?;
-        let client = head.extensions.get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |it| it.0);
+        let client = client_of(head);
         let path = head.uri.path().strip_prefix("/api/v1/").unwrap_or_default();
         let parts: Vec<_> = path.split('/').collect();
         if parts == ["session"] {
@@ -300,33 +271,6 @@ impl Api {
         })
     }
 
-    async fn session(&self, head: &Parts, body: Option<Incoming>, client: IpAddr) -> Answered {
-        self.access.check_origin(&head.uri, &head.headers, false)?;
-        match head.method {
-            Method::GET | Method::HEAD => {
-                let granted = self.access.who(&head.headers, client)?;
-                Ok(ok(&json!({ "access": self.describe(granted) })))
-            }
-            Method::POST => {
-                let json = json_body(head, body).await?;
-                let token = json.get("token").and_then(Value::as_str);
-                let token = token.ok_or_else(|| bad("`token` is missing"))?;
-                self.access.check_token(token.as_bytes(), client)?;
-                let granted = Granted::by_cookie();
-                let mut response = ok(&json!({ "access": self.describe(granted) }));
-                set_cookie(&mut response, &self.access.begin_session());
-                tracing::info!(%client, "signed in at the admin listener");
-                Ok(response)
-            }
-            Method::DELETE => {
-                let mut response = text(StatusCode::NO_CONTENT, "application/json", "");
-                set_cookie(&mut response, &self.access.end_session(&head.headers));
-                Ok(response)
-            }
-            _ => Err(Problem::new("method-not-allowed", "There is no such method.")),
-        }
-    }
-
     fn deliveries(&self, query: &Query) -> Answered {
         let (wanted, limit) = (query.wanted()?, query.limit()?);
         let before = query.get("before").map_or(Ok(u64::MAX), |it| it.parse());
@@ -368,121 +312,6 @@ impl Api {
     }
 }
 
-impl Granted {
-    /// Of a session that begins.
-    fn by_cookie() -> Self {
-        Self::new(true, true)
-    }
-}
-
-/// What each answer has, so that no page of another origin can show, embed or read it.
-pub fn guard(headers: &mut http::HeaderMap) {
-    for (name, value) in [
-        ("cache-control", "no-store"),
-        (
-            "content-security-policy",
-            "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-        ),
-        ("x-content-type-options", "nosniff"),
-        ("x-frame-options", "DENY"),
-        ("referrer-policy", "no-referrer"),
-        ("cross-origin-resource-policy", "same-origin"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-}
-
-async fn json_body(head: &Parts, body: Option<Incoming>) -> Result<Value, Problem> {
-    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
-    let is_json = kind
-        .is_some_and(|it| it.split(';').next().is_some_and(|it| it.trim() == "application/json"));
-    if !is_json {
-        return Err(Problem::new("not-json", "Send `Content-Type: application/json`."));
-    }
-    let body = body.ok_or_else(|| bad("it has no body"))?;
-    let read = tokio::time::timeout(BODY_WITHIN, Limited::new(body, BODY).collect()).await;
-    let read = read.map_err(|_| bad("the body took too long"))?;
-    let bytes = read
-        .map_err(|_| Problem::new("too-large", "The body is cut short, or larger than 1 MiB."))?;
-    let json = serde_json::from_slice(&bytes.to_bytes());
-    json.map_err(|error| Problem::new("not-json", format!("The body is no JSON: {error}.")))
-}
-
-fn bad(text: &str) -> Problem {
-    Problem::new("bad-request", format!("The question can't be understood: {text}."))
-}
-
-fn ok(json: &Value) -> Response<ApiBody> {
-    whole(StatusCode::OK, json)
-}
-
-fn whole(status: StatusCode, json: &Value) -> Response<ApiBody> {
-    text(status, "application/json", json.to_string() + "\n")
-}
-
-fn text(
-    status: StatusCode,
-    content_type: &'static str,
-    body: impl Into<Bytes>,
-) -> Response<ApiBody> {
-    let mut response = Response::new(ApiBody::Whole(Full::new(body.into())));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-}
-
-fn set_cookie(response: &mut Response<ApiBody>, cookie: &str) {
-    if let Ok(value) = HeaderValue::from_str(cookie) {
-        response.headers_mut().insert(header::SET_COOKIE, value);
-    }
-}
-
-/// The parameters of a question.
-struct Query(Vec<(String, String)>);
-
-impl Query {
-    fn of(head: &Parts) -> Self {
-        let query = head.uri.query().unwrap_or_default();
-        let pairs = reqwest::Url::parse(&format!("http://x/?{query}"));
-        Self(pairs.map(|url| url.query_pairs().into_owned().collect()).unwrap_or_default())
-    }
-
-    fn get(&self, name: &str) -> Option<String> {
-        let found = self.0.iter().find(|(it, value)| it == name && !value.is_empty());
-        found.map(|(_, value)| value.clone())
-    }
-
-    fn since(&self) -> Result<u64, Problem> {
-        self.get("since").map_or(Ok(0), |text| time(&text))
-    }
-
-    fn limit(&self) -> Result<usize, Problem> {
-        let limit = self.get("limit").map_or(Ok(100), |it| it.parse::<usize>());
-        let limit = limit.ok().filter(|it| (1..=1000).contains(it));
-        limit.ok_or_else(|| bad("`limit` is from 1 to 1000"))
-    }
-
-    fn wanted(&self) -> Result<Wanted, Problem> {
-        Ok(Wanted {
-            source: self.get("source"),
-            outcome: self.get("outcome"),
-            reason: self.get("reason"),
-            since: self.since()?,
-        })
-    }
-}
-
-/// Milliseconds since 1970, of these, of RFC 3339, or of how long ago.
-pub fn time(text: &str) -> Result<u64, Problem> {
-    if let Ok(millis) = text.parse::<u64>() {
-        return Ok(millis);
-    }
-    let time = match humantime::parse_duration(text) {
-        Ok(ago) => SystemTime::now().checked_sub(ago),
-        Err(_) => humantime::parse_rfc3339_weak(text).ok(),
-    };
-    let since = time.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-    let since = since
-        .ok_or_else(|| bad("write a time as 2026-03-02T10:00:00Z, or how long ago as in 2h"))?;
-    Ok(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+fn client_of(head: &Parts) -> IpAddr {
+    head.extensions.get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |it| it.0)
 }

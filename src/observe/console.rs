@@ -1,6 +1,7 @@
 //! The console: pages for operators on the admin listener, of the same data as the API's.
 //!
-//! - A page is whole without JavaScript; the one script keeps it up to date, and sends what is to change to the API.
+//! - A page is whole without JavaScript, and signing in and out are ordinary forms; the one script keeps a page up to date,
+//!   and sends what is to change to the API.
 //! - Each page asks the API, within the process and with the head of its own request. So `Host`, token and session count
 //!   here as they do there, and a page shows nothing that the API would not.
 //! - Everything is escaped: pages are made by `maud`, which escapes by default, and the policy below lets a browser run no
@@ -12,6 +13,7 @@ use std::{future::Future, sync::Arc};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header, request::Parts};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Body;
 use maud::Markup;
 use serde::de::DeserializeOwned;
 
@@ -39,12 +41,22 @@ use self::question::Question;
 /// Rows on a page of deliveries and of dead letters.
 const ROWS: &str = "50";
 
+const SIGN_OUT: &str = "/sign-out";
+/// Bytes of a form.
+const FORM: usize = 16 * 1024;
+
 /// `script-src`, `style-src` and the others follow `default-src`: what stands in a page is never run.
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 /// What pages ask: the API, by its paths and with the head of the page's own request.
 pub trait Api: Send + Sync + 'static {
     fn get(&self, path: &str, head: &Parts) -> impl Future<Output = (StatusCode, Bytes)> + Send;
+
+    /// The cookie of a session that a form's token begins.
+    fn sign_in(&self, token: &str, head: &Parts) -> Result<String, api::Problem>;
+
+    /// The cookie that ends it.
+    fn sign_out(&self, head: &Parts) -> Result<String, api::Problem>;
 }
 
 impl Api for Arc<api::Api> {
@@ -55,6 +67,14 @@ impl Api for Arc<api::Api> {
         let (said, body) = self.answer_head(&of_page).await.into_parts();
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         (said.status, body)
+    }
+
+    fn sign_in(&self, token: &str, head: &Parts) -> Result<String, api::Problem> {
+        api::Api::sign_in(self, token, head)
+    }
+
+    fn sign_out(&self, head: &Parts) -> Result<String, api::Problem> {
+        api::Api::sign_out(self, head)
     }
 }
 
@@ -84,32 +104,64 @@ impl<A: Api> Console<A> {
         Self { api }
     }
 
-    /// `None` where the path is none of the console's.
-    pub async fn answer(&self, head: &Parts) -> Option<Response<Full<Bytes>>> {
+    /// Whether the path is one of the console's.
+    pub fn has(path: &str) -> bool {
+        assets::at(path).is_some() || path == SIGN_OUT || Page::at(path).is_some()
+    }
+
+    pub async fn answer<B>(&self, head: &Parts, body: B) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let path = head.uri.path();
         if let Some(asset) = assets::at(path) {
-            return Some(of_asset(asset));
+            return of_asset(asset);
         }
-        let place = Page::at(path)?;
-        if !matches!(head.method, Method::GET | Method::HEAD) {
-            return Some(html_answer(StatusCode::METHOD_NOT_ALLOWED, String::new()));
-        }
-        let question = Question::of(head.uri.query());
         let theme = Theme::of(question::cookie(&head.headers, "millrace-theme"));
-        Some(match self.page(&place, &question, theme, head).await {
+        let place = Page::at(path);
+        match (&head.method, place) {
+            (&Method::POST, Some(Page::SignIn)) => self.sign_in(theme, head, body).await,
+            (&Method::POST, None) if path == SIGN_OUT => match self.api.sign_out(head) {
+                Ok(cookie) => with_cookie(see_other("/"), &cookie),
+                Err(problem) => of_problem(theme, problem.status(), &problem.into()),
+            },
+            (&Method::GET | &Method::HEAD, Some(place)) => self.shown(&place, theme, head).await,
+            _ => html_answer(StatusCode::METHOD_NOT_ALLOWED, String::new()),
+        }
+    }
+
+    /// The form of the page "Sign in".
+    async fn sign_in<B>(&self, theme: Theme, head: &Parts, body: B) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let form = match api::read_body(body, FORM).await {
+            Ok(form) => Question::of(std::str::from_utf8(&form).ok()),
+            Err(problem) => return of_problem(theme, problem.status(), &problem.into()),
+        };
+        let to = form.of_name("to");
+        match self.api.sign_in(&form.of_name("token"), head) {
+            Ok(cookie) => with_cookie(see_other(question::own_path(&to)), &cookie),
+            Err(problem) if problem.status() == StatusCode::FORBIDDEN => {
+                of_problem(theme, problem.status(), &problem.into())
+            }
+            Err(problem) => {
+                let content = sign_in::form(question::own_path(&to), Some(&problem.text));
+                let page = bare(theme, "Sign in").around(&content);
+                html_answer(problem.status(), page.into_string())
+            }
+        }
+    }
+
+    async fn shown(&self, place: &Page, theme: Theme, head: &Parts) -> Response<Full<Bytes>> {
+        let question = Question::of(head.uri.query());
+        match self.page(place, &question, theme, head).await {
             Ok(page) => html_answer(StatusCode::OK, page.into_string()),
             Err(Failure::SignIn) => to_sign_in(&head.uri),
-            Err(Failure::Refused(status, problem)) => {
-                let frame = Frame {
-                    theme,
-                    status: None,
-                    place: Place::Nowhere,
-                    title: "Problem",
-                    live: None,
-                };
-                html_answer(status, frame.around(&problem::page(&problem)).into_string())
-            }
-        })
+            Err(Failure::Refused(status, problem)) => of_problem(theme, status, &problem),
+        }
     }
 
     async fn page(
@@ -121,11 +173,8 @@ impl<A: Api> Console<A> {
     ) -> Result<Markup, Failure> {
         if matches!(page, Page::SignIn) {
             let Session { access } = self.ask("/api/v1/session", head).await?;
-            let frame =
-                Frame { theme, status: None, place: Place::Nowhere, title: "Sign in", live: None };
-            return Ok(
-                frame.around(&sign_in::page(&access, question::own_path(&question.of_name("to"))))
-            );
+            let content = sign_in::page(&access, question::own_path(&question.of_name("to")));
+            return Ok(bare(theme, "Sign in").around(&content));
         }
         let status: Status = self.ask("/api/v1/status", head).await?;
         let each_second = || Some("/api/v1/events?only=status".to_owned());
@@ -279,10 +328,32 @@ fn html_answer(status: StatusCode, page: String) -> Response<Full<Bytes>> {
 fn to_sign_in(uri: &Uri) -> Response<Full<Bytes>> {
     let to = uri.path_and_query().map_or("/", |it| it.as_str());
     let link = link::query("/sign-in", &[("to", Some(to).filter(|to| *to != "/"))]);
+    see_other(&link)
+}
+
+/// To a path of ours.
+fn see_other(path: &str) -> Response<Full<Bytes>> {
     let mut answer = html_answer(StatusCode::SEE_OTHER, String::new());
-    let link = HeaderValue::try_from(link).unwrap_or(HeaderValue::from_static("/sign-in"));
-    answer.headers_mut().insert(header::LOCATION, link);
+    let path = HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static("/"));
+    answer.headers_mut().insert(header::LOCATION, path);
     answer
+}
+
+fn with_cookie(mut answer: Response<Full<Bytes>>, cookie: &str) -> Response<Full<Bytes>> {
+    if let Ok(cookie) = HeaderValue::try_from(cookie) {
+        answer.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    answer
+}
+
+/// A page without what only those see who may read.
+fn bare(theme: Theme, title: &str) -> Frame<'_> {
+    Frame { theme, status: None, place: Place::Nowhere, title, live: None }
+}
+
+fn of_problem(theme: Theme, status: StatusCode, problem: &Problem) -> Response<Full<Bytes>> {
+    let page = bare(theme, "Problem").around(&problem::page(problem));
+    html_answer(status, page.into_string())
 }
 
 fn of_asset(asset: &assets::Asset) -> Response<Full<Bytes>> {

@@ -9,6 +9,7 @@
 //! and reasons are words from this program.
 
 mod announce;
+mod contact;
 mod exemplars;
 mod openmetrics;
 mod process;
@@ -27,6 +28,7 @@ use prometheus::{
 use self::row::{metrics, row};
 
 pub use self::{
+    contact::Contact,
     exemplars::Exemplars,
     recent::{Recent, Request},
     row::{LongHistogram, Metric, Row},

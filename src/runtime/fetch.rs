@@ -12,6 +12,8 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use reqwest::{Method, Request, Url, redirect::Policy};
 
+use super::readable;
+
 /// How much of it, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -37,7 +39,7 @@ pub struct Answer {
 /// Why nothing, or nothing of use, came back.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    #[error("{place} did not answer within {} s", .limit.as_secs_f32())]
+    #[error("{place} did not answer within {}", readable::length(*.limit))]
     Timeout { place: ShownUrl, limit: Duration },
     /// No connection, no TLS, or an answer that broke off.
     #[error("{place}: {reason}")]

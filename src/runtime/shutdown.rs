@@ -15,6 +15,8 @@ use tokio::{
 };
 use tracing::info;
 
+use super::readable;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     Running,
@@ -95,7 +97,11 @@ impl Shutdown {
     /// [`Phase::Draining`] for `delay`, or until `hurry` resolves; then [`Phase::Closing`].
     pub async fn drain(&self, delay: Duration, hurry: impl Future<Output = ()>) {
         self.advance(Phase::Draining);
-        info!(?delay, "no longer ready; requests are still accepted during `shutdown.delay`");
+        let (delay_seconds, length) = (delay.as_secs_f64(), readable::length(delay));
+        info!(
+            delay_seconds,
+            "no longer ready; requests are still accepted for {length} (`shutdown.delay`)"
+        );
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             () = hurry => {}

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use reqwest::{Client, Response, Url, redirect::Policy};
 
+use crate::runtime::readable;
+
 /// What came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -120,7 +122,7 @@ async fn read(answer: &mut Response) -> Result<Bytes, reqwest::Error> {
 }
 
 fn no_answer_within(timeout: Duration) -> String {
-    format!("no answer within {timeout:?}")
+    format!("no answer within {}", readable::length(timeout))
 }
 
 /// The error and what caused it, in one line.
@@ -209,7 +211,7 @@ mod tests {
     async fn a_request_that_is_never_answered_ends_with_the_time_out() {
         let (listener, endpoint) = server().await;
         let answer = endpoint.post(HeaderMap::new(), "1".into(), Duration::from_millis(50)).await;
-        assert!(matches!(&answer, Answer::None(why) if why.contains("50ms")), "{answer:?}");
+        assert!(matches!(&answer, Answer::None(why) if why.contains("50 ms")), "{answer:?}");
         drop(listener);
     }
 

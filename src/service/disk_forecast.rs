@@ -1,20 +1,22 @@
 //! How fast a backlog grows, and so how long there is room for it.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
+
+use crate::spool::Room;
 
 /// Over how long the rate is taken: a burst is no trend.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Looks that come sooner than this after the last one are not kept.
 const APART: Duration = Duration::from_secs(10);
 /// Before there is this much to go by, nothing is said.
-const LEAST: Duration = Duration::from_secs(60);
+pub(super) const LEAST: Duration = Duration::from_secs(60);
 
 /// What a backlog was at each look of the last minutes; bounded by [`WINDOW`] and [`APART`].
 #[derive(Default)]
-pub(super) struct BacklogGrowth(VecDeque<(Instant, u64)>);
+struct BacklogGrowth(VecDeque<(Instant, u64)>);
 
 impl BacklogGrowth {
     /// Bytes a second by which a backlog of `bytes` now has grown over the window; 0 while it does not grow.
@@ -36,7 +38,7 @@ impl BacklogGrowth {
 }
 
 /// Seconds until `room` is used up at `rate`: infinite where nothing uses it, 0 where nothing is left.
-pub(super) fn seconds(room: u64, rate: f64) -> f64 {
+fn seconds(room: u64, rate: f64) -> f64 {
     match (room, rate) {
         (0, _) => 0.0,
         (_, rate) if rate <= 0.0 => f64::INFINITY,
@@ -46,7 +48,7 @@ pub(super) fn seconds(room: u64, rate: f64) -> f64 {
 
 /// Seconds until several have used up what they have in `common`. Each takes of it once its own part
 /// is used up: `parts` are what is left of each, and at what rate it is used.
-pub(super) fn seconds_of_common(parts: &[(u64, f64)], common: u64) -> f64 {
+fn seconds_of_common(parts: &[(u64, f64)], common: u64) -> f64 {
     let mut begins: Vec<_> =
         parts.iter().map(|(part, rate)| (seconds(*part, *rate), *rate)).collect();
     begins.sort_by(|(a, _), (b, _)| a.total_cmp(b));
@@ -62,6 +64,73 @@ pub(super) fn seconds_of_common(parts: &[(u64, f64)], common: u64) -> f64 {
         (left, _) if left <= 0.0 => 0.0,
         (_, together) if together <= 0.0 => f64::INFINITY,
         (left, together) => at + left / together,
+    }
+}
+
+/// What one source has, and may still take.
+#[derive(Clone, Debug)]
+pub(super) struct Taken {
+    pub source: String,
+    /// Its undelivered bytes.
+    pub bytes: u64,
+    pub room: Room,
+}
+
+/// What all sources together may still take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    /// Of the volume; `None` where it does not tell.
+    pub volume: Option<u64>,
+    /// Of `spool.size_limit`, what is guaranteed to no source.
+    pub common: u64,
+}
+
+/// When a source takes no more deliveries, if it goes on as it does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Full {
+    /// Infinite where nothing grows.
+    pub seconds: f64,
+    pub of: Bound,
+}
+
+/// What is reached then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    Source,
+    Volume,
+    Total,
+}
+
+/// How backlogs grow, from look to look.
+#[derive(Default)]
+pub(super) struct Backlogs {
+    total: BacklogGrowth,
+    sources: BTreeMap<String, BacklogGrowth>,
+}
+
+impl Backlogs {
+    /// Looks, and says of each source, in their order, when it will be full.
+    pub fn forecast(&mut self, now: Instant, sources: &[Taken], left: Left) -> Vec<Full> {
+        let rate_of_all = self.total.rate(now, sources.iter().map(|it| it.bytes).sum());
+        let volume = left.volume.map_or(f64::INFINITY, |room| seconds(room, rate_of_all));
+        let rates = sources.iter().map(|it| {
+            let growth = self.sources.entry(it.source.clone()).or_default();
+            (it.room, growth.rate(now, it.bytes))
+        });
+        let rates: Vec<_> = rates.collect();
+        let parts: Vec<_> = rates.iter().map(|(room, rate)| (room.guaranteed, *rate)).collect();
+        let common = seconds_of_common(&parts, left.common);
+        let one = |(room, rate): &(Room, f64)| {
+            // It is full at its own limit, or with the volume, or once its part and what is common are used up.
+            let bounds = [
+                Full { seconds: seconds(room.own, *rate), of: Bound::Source },
+                Full { seconds: volume, of: Bound::Volume },
+                Full { seconds: seconds(room.guaranteed, *rate).max(common), of: Bound::Total },
+            ];
+            let [first, ..] = bounds;
+            bounds.iter().fold(first, |a, b| if b.seconds < a.seconds { *b } else { a })
+        };
+        rates.iter().map(one).collect()
     }
 }
 

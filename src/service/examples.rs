@@ -3,6 +3,10 @@
 //! Ids, types and members are the published ones; values are made up. Types beyond these lists are
 //! valid, and get topics by the same rules.
 
+use std::time::SystemTime;
+
+use uuid::Uuid;
+
 use crate::{
     config::SourceConfig,
     deliver::{
@@ -33,6 +37,15 @@ pub(crate) struct Example {
     /// It stands for every custom activity that was not named.
     pub any_custom: bool,
     pub body: String,
+}
+
+impl Example {
+    /// The body with ids and a time of its own, so that it is a repeat of no other.
+    pub fn fresh(&self, id: Uuid, time: SystemTime) -> String {
+        let time = humantime::format_rfc3339_seconds(time).to_string();
+        let (id, own_id) = (id.to_string(), Uuid::new_v4().to_string());
+        self.body.replace(OWN_ID, &own_id).replace(ID, &id).replace(TIME, &time)
+    }
 }
 
 /// An example of every type that `source` is known to send.

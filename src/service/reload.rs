@@ -171,6 +171,46 @@ impl Reload for ClientSecretFile {
     }
 }
 
+/// The key of a rule on fields.
+pub(super) struct FieldKey {
+    key: String,
+    in_use: config::KeyFile,
+}
+
+impl FieldKey {
+    /// Those of all rules.
+    pub fn all(fields: &config::FieldRules) -> Vec<Self> {
+        let of = |file: &config::KeyFile| {
+            let key = format!("fields.{}.key_file", file.name);
+            Self { key, in_use: file.clone() }
+        };
+        fields.keys.iter().map(of).collect()
+    }
+}
+
+impl Reload for FieldKey {
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.in_use.secret.file().map(Path::to_owned).into_iter().collect()
+    }
+
+    fn reload(&mut self) -> Result<bool, String> {
+        let Some(file) = self.in_use.secret.file() else { return Ok(false) };
+        let now = config::hmac_key_again(file)?;
+        if now == self.in_use.secret {
+            return Ok(false);
+        }
+        if !self.in_use.key.replace(now.expose().as_bytes()) {
+            return Err("is too short for a key".into());
+        }
+        self.in_use.secret = now;
+        Ok(true)
+    }
+}
+
 /// Properties that name files which librdkafka reads by itself, once, when a client is made.
 const READ_BY_THE_LIBRARY: [&str; 5] = [
     "ssl.ca.location",
@@ -235,5 +275,34 @@ impl Reload for KafkaAccess {
         secrets.in_use = now;
         secrets.library_read = library_read;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::decode::fields::{Encoding, HmacKey};
+
+    #[test]
+    fn the_key_of_a_rule_is_replaced_as_its_file_is_and_a_short_one_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        let (first, second) = ("a".repeat(32), "b".repeat(32));
+        std::fs::write(&file, &first).unwrap();
+        let secret = config::hmac_key_again(&file).unwrap();
+        let key = HmacKey::new(first.as_bytes()).unwrap();
+        let keys = vec![config::KeyFile { name: "email".into(), secret, key: key.clone() }];
+        let fields = config::FieldRules { keys, ..config::FieldRules::default() };
+        let mut reload = FieldKey::all(&fields).remove(0);
+        let sign = || key.sign(b"x", Encoding::Hex);
+        let before = sign();
+        assert_eq!((reload.key(), reload.files()), ("fields.email.key_file", vec![file.clone()]));
+        assert_eq!(reload.reload(), Ok(false));
+        std::fs::write(&file, "short").unwrap();
+        assert!(reload.reload().unwrap_err().contains("less than 32 bytes"));
+        assert_eq!(sign(), before);
+        std::fs::write(&file, &second).unwrap();
+        assert_eq!((reload.reload(), reload.reload()), (Ok(true), Ok(false)));
+        assert_eq!(sign(), HmacKey::new(second.as_bytes()).unwrap().sign(b"x", Encoding::Hex));
     }
 }

@@ -10,3 +10,4 @@ pub(crate) mod player;
 pub(crate) mod quarantined;
 pub(crate) mod recipients;
 pub(crate) mod sender;
+pub(crate) mod shown;

@@ -13,7 +13,7 @@ use crate::{
     deliver::{
         checkpoint::{Checkpoint, CheckpointFile},
         dead_letter,
-        decode::{Catalog, Rules},
+        decode::Catalog,
         deduplicate::Deduplicator,
         encode::choice::Choices,
         forward::{self, ForwardError, Forwarder, Parts, Schemas, Settings, Start, Transactions},
@@ -111,7 +111,7 @@ impl RunningSource {
         let parts = Parts {
             spool: spool.clone(),
             sink,
-            rules: Arc::new(Rules::from(catalog)),
+            rules: Arc::new(config.decoding(source, catalog)),
             router: (*router).clone(),
             checkpoint,
             quarantine: Quarantine::new(folder.disk().clone(), &directory),

@@ -1,7 +1,6 @@
 //! What health and metrics ask about.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, OnceLock},
     time::Instant,
 };
@@ -9,7 +8,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::api::Known;
-use super::disk_forecast::{BacklogGrowth, seconds, seconds_of_common};
+use super::disk_forecast::{Backlogs, Left, Taken};
 use crate::{
     config::Config,
     observe::{
@@ -26,21 +25,16 @@ pub(super) struct Status {
     opened: OnceLock<(Arc<Folder>, Vec<Spool>)>,
     known: OnceLock<Arc<Known>>,
     poisoned: OnceLock<String>,
+    /// How they grow, from scrape to scrape.
     backlogs: Mutex<Backlogs>,
-}
-
-/// How they grow, from scrape to scrape.
-#[derive(Default)]
-struct Backlogs {
-    total: BacklogGrowth,
-    sources: BTreeMap<String, BacklogGrowth>,
 }
 
 impl Status {
     pub fn ready(&self, folder: Arc<Folder>, spools: Vec<Spool>, known: Arc<Known>) {
         // It is called once.
-        let _ = self.known.set(known);
         let _ = self.opened.set((folder, spools));
+        // What the API tells is never that of a start.
+        let _ = self.known.set(known);
     }
 
     pub fn poisoned(&self, source: &str) {
@@ -74,35 +68,30 @@ impl admin::State for Status {
 
     fn refresh(&self, metrics: &Metrics) {
         let Some((folder, spools)) = self.opened.get() else { return };
-        let now = Instant::now();
-        let mut backlogs = self.backlogs.lock();
         // A volume that doesn't answer is health's to tell; the gauges keep what they said.
         if let Ok(available) = folder.available_space() {
             metrics.volume_available_bytes.set(gauge(available));
         }
-        let total = spools.iter().map(|spool| spool.undelivered().bytes).sum();
-        let rate_of_all = backlogs.total.rate(now, total);
-        let volume_full = match folder.room_on_volume() {
-            Ok(room) => seconds(room, rate_of_all),
-            Err(_) => f64::INFINITY,
-        };
-        let sources = spools.iter().map(|spool| {
-            let growth = backlogs.sources.entry(spool.source().to_string()).or_default();
-            (spool.room(), growth.rate(now, spool.undelivered().bytes))
-        });
-        let sources: Vec<_> = sources.collect();
-        let parts: Vec<_> = sources.iter().map(|(room, rate)| (room.guaranteed, *rate)).collect();
-        let common_full = seconds_of_common(&parts, folder.room_in_common());
-        for (spool, (room, rate)) in spools.iter().zip(sources) {
+        let (sources, left) = room(folder, spools);
+        let full = self.backlogs.lock().forecast(Instant::now(), &sources, left);
+        for (spool, full) in spools.iter().zip(full) {
             let metrics = metrics.source(spool.source().as_str());
             let oldest = spool.undelivered().oldest.unwrap_or(0);
             metrics.spool_oldest_seconds.set(gauge(oldest / 1000));
-            // It is full at its own limit, or with the volume, or once its part and what is common are used up.
-            let limit_full = seconds(room.guaranteed, rate).max(common_full);
-            let until_full = seconds(room.own, rate).min(volume_full).min(limit_full);
-            metrics.spool_seconds_until_full.set(until_full);
+            metrics.spool_seconds_until_full.set(full.seconds);
         }
     }
+}
+
+/// What each of them has and may still take.
+pub(super) fn room(folder: &Folder, spools: &[Spool]) -> (Vec<Taken>, Left) {
+    let taken = spools.iter().map(|spool| Taken {
+        source: spool.source().to_string(),
+        bytes: spool.undelivered().bytes,
+        room: spool.room(),
+    });
+    let left = Left { volume: folder.room_on_volume().ok(), common: folder.room_in_common() };
+    (taken.collect(), left)
 }
 
 /// What the gauges of the process may reach.

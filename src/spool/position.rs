@@ -18,6 +18,11 @@ impl Position {
     pub fn start_of(sequence: u64) -> Self {
         Self { sequence, index: 0 }
     }
+
+    /// The next event of the same delivery; `None` behind the last one that a position can name.
+    pub fn next_event(self) -> Option<Self> {
+        Some(Self { index: self.index.checked_add(1)?, ..self })
+    }
 }
 
 impl fmt::Display for Position {

@@ -65,6 +65,7 @@ async fn each_answer_is_as_the_document_describes_it() {
     let error = json!({ "$ref": "#/components/schemas/Error" });
     for (path, status) in [
         ("/api/v1/deliveries/leads/2", 404),
+        ("/api/v1/deliveries/leads/0", 404),
         ("/api/v1/deliveries/nobody/1", 404),
         ("/api/v1/deliveries/leads/x", 400),
         ("/api/v1/deliveries?limit=0", 400),

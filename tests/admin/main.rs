@@ -2,8 +2,14 @@
 //! in the log, in the metric and in the API, each answer is as the document describes it, and strangers get nothing.
 
 mod access;
+mod advice;
 mod answers;
+mod banners;
 mod reasons;
+#[path = "../front/adobe/signer.rs"]
+#[allow(dead_code, reason = "shared with other suites")]
+mod signer;
+mod signing_in;
 mod support;
 #[path = "../support/wait.rs"]
 #[allow(dead_code, reason = "shared with other suites")]

@@ -14,6 +14,8 @@ use crate::wait;
 
 pub const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 
+const PATIENCE: Duration = Duration::from_secs(60);
+
 pub struct Service {
     child: Child,
     pub deliveries: String,
@@ -38,7 +40,13 @@ impl Answer {
 impl Service {
     /// Two sources of Marketo's and one of Adobe's; `more` are further variables.
     pub fn start(more: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let mut service = Self::begin(tempfile::tempdir().unwrap(), more);
+        service.deliveries = service.address("deliveries");
+        service
+    }
+
+    /// The same, which need not come so far as to take deliveries. `folder` has the spools, and Adobe's keys.
+    pub fn begin(folder: tempfile::TempDir, more: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
         command.arg("serve").env_clear().stderr(Stdio::piped()).stdout(Stdio::null());
         for (name, value) in [
@@ -73,25 +81,43 @@ impl Service {
         let client = Client::builder().no_proxy().build().unwrap();
         let (deliveries, admin) = Default::default();
         let mut service = Self { child, deliveries, admin, client, log, _folder: folder };
-        let address = |line: &str| {
-            let line: Value = serde_json::from_str(line).ok()?;
-            (line["message"] == "listening").then_some(())?;
-            Some((line["listener"].as_str()?.to_owned(), line["address"].as_str()?.to_owned()))
-        };
-        for name in ["admin", "deliveries"] {
-            let found = service.eventually(|log| {
-                log.iter().filter_map(|line| address(line)).find(|(listener, _)| listener == name)
-            });
-            if name == "admin" { service.admin = found.1 } else { service.deliveries = found.1 }
-        }
+        service.admin = service.address("admin");
         service
+    }
+
+    /// Where the listener of this name is, once it is there.
+    fn address(&self, listener: &str) -> String {
+        self.eventually(|log| {
+            let mut lines = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let line =
+                lines.find(|it| it["message"] == "listening" && it["listener"] == listener)?;
+            Some(line["address"].as_str()?.to_owned())
+        })
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The banner of this kind, once it is there.
+    pub async fn banner(&self, kind: &str) -> Value {
+        let looks = async {
+            loop {
+                let status = self.get("/api/v1/status").await.json();
+                let banners = status["banners"].as_array().cloned().unwrap_or_default();
+                if let Some(banner) = banners.into_iter().find(|it| it["kind"] == kind) {
+                    return banner;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, looks).await;
+        found.unwrap_or_else(|_| panic!("no banner is `{kind}`"))
     }
 
     /// What `look` finds in the log, once it does.
     pub fn eventually<T>(&self, look: impl Fn(&[String]) -> Option<T>) -> T {
-        wait::until_some("a line of the log", Duration::from_secs(60), || {
-            look(&self.log.lock().unwrap())
-        })
+        wait::until_some("a line of the log", PATIENCE, || look(&self.log.lock().unwrap()))
     }
 
     pub async fn deliver(&self, source: &str, headers: &[(&str, &str)], body: &str) -> Answer {

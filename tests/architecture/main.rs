@@ -352,3 +352,29 @@ fn a_circle_of_rows_is_found() {
     table.insert("b::c".into(), vec!["b::c".into()]);
     assert_eq!(circle(&table), Some(vec!["b::c"]));
 }
+
+/// Names that lengths of time have.
+const LENGTHS: [&str; 12] = [
+    "after", "age", "delay", "elapsed", "interval", "length", "lifetime", "longest", "pause",
+    "timeout", "wait", "within",
+];
+
+#[test]
+fn no_log_line_and_no_error_shows_a_length_of_time_in_the_language_of_the_code() {
+    let mut found = Vec::new();
+    for file in sources(Path::new("src")) {
+        let code = fs::read_to_string(&file).expect("a readable file");
+        for line in without_tests(&code).lines() {
+            let is_debug = |name: &&str| {
+                [format!("?{name},"), format!("?{name})"), format!("{{{name}:?}}")]
+                    .iter()
+                    .any(|shown| line.contains(shown))
+            };
+            // 125.003 s, and 2.0000001 in a field.
+            if line.contains("as_secs_f32") || LENGTHS.iter().any(is_debug) {
+                found.push(format!("{}: {}", file.display(), line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "say it by `runtime::readable::length`:\n{}", found.join("\n"));
+}

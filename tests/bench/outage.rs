@@ -251,6 +251,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         },
         topics: Topics::default(),
         forward: Forward::default(),
+        fields: Default::default(),
         adobe: Adobe::default(),
         deduplicate: millrace::deliver::deduplicate::Settings::default(),
         oauth: OAuth::default(),

@@ -103,9 +103,12 @@ fn check_says_how_long_a_transaction_lasts_and_that_a_port_is_grpcs() {
         |variables: &[(&str, &str)]| run(&["check"], &[&SMALL[..], variables].concat(), &PLAIN).out;
     let once = ("MILLRACE_KAFKA__DELIVERY", "exactly-once");
     let text = said(&[once]);
-    assert!(text.contains("# transaction timeout 60 s (twice forward.hold_after)"), "{text}");
+    assert!(text.contains("# transaction timeout 1 min (twice forward.hold_after)"), "{text}");
     let text = said(&[once, ("MILLRACE_KAFKA__TRANSACTION_TIMEOUT", "90s")]);
-    assert!(text.contains("# transaction timeout 90 s (kafka.transaction_timeout)"), "{text}");
+    assert!(
+        text.contains("# transaction timeout 1 min 30 s (kafka.transaction_timeout)"),
+        "{text}"
+    );
     assert!(!said(&[]).contains("transaction timeout"));
     let text = said(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317")]);
     assert!(text.contains("port 4317 is by custom gRPC's"), "{text}");
@@ -320,7 +323,8 @@ fn check_connects_when_asked_to() {
 
 #[test]
 fn serve_ends_with_2_on_a_mistake_and_lists_all() {
-    let more = [("MILLRACE_TOPICS__LIMIT", "x"), ("MILLRACE_COLOUR", "red")];
+    let text = ("MILLRACE_LOG__FORMAT", "text");
+    let more = [text, ("MILLRACE_TOPICS__LIMIT", "x"), ("MILLRACE_COLOUR", "red")];
     let ended = run(&["serve"], &more, &PLAIN);
     assert_eq!((ended.code, &ended.out[..]), (2, ""));
     assert!(ended.errors.starts_with("2 mistakes in the configuration:"), "{}", ended.errors);

@@ -21,12 +21,14 @@ fn keys(entries: &[Entry]) -> BTreeSet<String> {
     entries.iter().map(|entry| entry.key.toml()).collect()
 }
 
-/// The examples name a file with a password, and one with types.
+/// The examples name a file with a password, one with types, and one with a key.
 fn folder_with_examples() -> Folder {
     let folder =
         Folder::with(&[("password", "p\n"), ("types.json", "{\"success\":true,\"result\":[]}")]);
+    std::fs::write(folder.path("fields.key"), "k".repeat(32)).unwrap();
     let text = with_examples().replace("/run/secrets/kafka", &folder.text("password"));
     let text = text.replace("/etc/millrace/types.json", &folder.text("types.json"));
+    let text = text.replace("/etc/millrace/fields.key", &folder.text("fields.key"));
     let text = text.replace("/run/secrets/registry\"", &format!("{}\"", folder.text("password")));
     // It stands in the place of name and password.
     let text = text.replace("token_file = \"/run/secrets/registry-token\"\n", "");
@@ -51,6 +53,7 @@ fn the_file_has_every_key_and_no_other() {
     // The examples have a source of each kind; what both have is explained once.
     let of_any_source = |key: &str| match key.split('.').collect::<Vec<_>>().as_slice() {
         ["sources", _, rest @ ..] => format!("sources.*.{}", rest.join(".")),
+        ["fields", _, rest @ ..] => format!("fields.*.{}", rest.join(".")),
         _ => key.to_owned(),
     };
     let is_there = |e: &&Entry| e.origin != "default";

@@ -213,7 +213,8 @@ fn the_other_sections_are_set_by_the_environment() {
     let flush = Duration::from_millis(250);
     assert_eq!(config.shutdown, Shutdown { delay: Duration::ZERO, flush });
     let filter = "warn,millrace::spool=trace".parse().unwrap();
-    assert_eq!(config.log, Log { format: LogFormat::Json, filter });
+    let outage_interval = Duration::from_secs(90);
+    assert_eq!(config.log, Log { format: LogFormat::Json, filter, outage_interval });
     let named = |name: &str, aliases: &[&str]| Override {
         name: Some(name.into()),
         aliases: aliases.iter().map(ToString::to_string).collect(),

@@ -5,6 +5,7 @@ mod all_at_once;
 mod check;
 mod default_toml;
 mod environment;
+mod fields;
 mod files;
 mod given;
 mod kafka;

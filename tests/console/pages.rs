@@ -165,4 +165,8 @@ fn without_javascript_every_table_can_be_read() {
     assert!(browser.content().contains(&stage.topic("clicklink")));
     browser.open("/");
     assert!(browser.content().contains("/v1/leads"));
+    // Signing in and out are forms.
+    stage::sign_in(&browser);
+    browser.click("[data-sign-out]");
+    wait::until("a session that has ended", PATIENCE, || browser.count("a[href='/sign-in']") == 1);
 }

@@ -115,6 +115,13 @@ fn a_test_delivery_ends_on_a_topic_of_its_own_and_is_marked() {
         records[0].headers
     );
     assert!(browser.text("[data-test=leads] .result").contains(records[0].header("ce_id")));
+    // Another one is no repeat of it.
+    browser.click("[data-test=leads] button");
+    let topic = format!("{}.test", stage.prefix);
+    wait::until("a second record", PATIENCE, || read_topic(&stage.kafka, &topic).len() == 2);
+    let ids: std::collections::BTreeSet<_> =
+        read_topic(&stage.kafka, &topic).iter().map(|it| it.header("ce_id").to_owned()).collect();
+    assert_eq!(ids.len(), 2, "{ids:?}");
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn assert_equal(data: &Value, flat: &Value, is_activity: bool) {
 
 fn check(kind: SourceKind, bodies: impl Iterator<Item = Vec<u8>>) -> BTreeMap<Stream, usize> {
     let (rules, mut flattener) = (Rules::default(), Flattener::default());
-    let shapes = Shapes::new(Scope::Type, &Catalog::builtin(), &[]);
+    let shapes = Shapes::new(Scope::Type, &Catalog::builtin(), &[], &Default::default());
     let mut types = BTreeMap::<_, usize>::new();
     let mut seen = std::collections::BTreeSet::new();
     for body in bodies {

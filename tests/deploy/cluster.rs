@@ -1,5 +1,5 @@
 //! As much of a Kubernetes API as Helm asks for when it renders for a cluster: which kinds there are,
-//! and which claims of volumes. Nothing else exists there.
+//! which claims of volumes, and the set of the release. Nothing else exists there.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -18,6 +18,9 @@ const KINDS: [(&str, &[&str]); 5] = [
     ("policy", &["PodDisruptionBudget"]),
     ("scheduling.k8s.io", &["PriorityClass"]),
 ];
+
+/// Of the release's set.
+pub const UID: &str = "3f0d4a52-5b0c-4c3a-9d2e-6a1f6f0b7c11";
 
 pub struct Cluster {
     folder: TempDir,
@@ -95,6 +98,21 @@ fn resource(path: &str, claims: &[&str]) -> Option<Value> {
             let items: Vec<_> = claims.iter().map(claim).collect();
             json!({"kind": "PersistentVolumeClaimList", "apiVersion": "v1", "items": items})
         }
+        "/apis/apps/v1/namespaces/space/statefulsets/release" => json!({
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": {
+                "name": "release",
+                "namespace": "space",
+                "uid": UID,
+                // It is Helm's, or Helm would not touch it.
+                "labels": {"app.kubernetes.io/managed-by": "Helm"},
+                "annotations": {
+                    "meta.helm.sh/release-name": "release",
+                    "meta.helm.sh/release-namespace": "space",
+                },
+            },
+        }),
         "/api/v1" => kinds("v1", KINDS[0].1),
         _ => {
             let group = path.strip_prefix("/apis/")?.strip_suffix("/v1")?;

@@ -84,6 +84,8 @@ fn built() -> Built {
                     }
                 }
             }
+            // Behind what is fetched, so that another commit fetches nothing; before the build, which reads it.
+            "ARG" => assert_eq!((rest.as_str(), replaced), ("BUILD_COMMIT", 0)),
             other => panic!("{other} in the build: what becomes of it?"),
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    cluster::Cluster,
+    cluster::{self, Cluster},
     render::{INSTALLATIONS, manifests, manifests_for},
 };
 
@@ -34,6 +34,24 @@ fn an_upgrade_finds_the_releases_own_volumes_and_drains_those_beyond_the_replica
     let manifests = manifests_for(&cluster, INSTALLATIONS[0]);
     let jobs: Vec<_> = manifests.of_kind("Job").map(|job| &job["metadata"]["name"]).collect();
     assert_eq!(jobs, ["release-drain-1", "release-drain-10"]);
+}
+
+#[test]
+fn a_job_that_failed_goes_with_its_release() {
+    // Helm leaves the Jobs of failed hooks alone; Kubernetes deletes what belongs to a set that is gone.
+    let cluster = Cluster::with_claims(&["spool-release-1"]);
+    let manifests = manifests_for(&cluster, INSTALLATIONS[0]);
+    let owner = json!([{
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "name": "release",
+        "uid": cluster::UID,
+        "blockOwnerDeletion": false,
+    }]);
+    assert_eq!(manifests.the("Job")["metadata"]["ownerReferences"], owner);
+    // Without a cluster to ask there is no identity to name.
+    let rendered = crate::render::manifests(INSTALLATIONS[0], &["drain.ordinals=[1]"]);
+    assert!(rendered.the("Job")["metadata"]["ownerReferences"].is_null());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::{fs, process::Command};
 use serde_json::Value;
 
 use crate::{
+    dockerfile::stages,
     program::check,
     tools::{read, repository, run, tool, yaml},
 };
@@ -37,6 +38,46 @@ fn the_image_is_built_with_a_rust_that_the_package_allows() {
     let image = value_of(&read("deploy/Dockerfile"), "RUST_IMAGE=rust:");
     let least = value_of(&read("Cargo.toml"), "rust-version = \"");
     assert!(image >= least, "{image:?} and {least:?}");
+}
+
+#[test]
+fn a_build_of_an_image_is_told_its_commit_since_it_has_no_repository() {
+    let build = &stages()[0];
+    let at = |wanted: &dyn Fn(&str, &str) -> bool| {
+        build.instructions.iter().position(|(keyword, rest)| wanted(keyword, rest))
+    };
+    let told = at(&|keyword, rest| keyword == "ARG" && rest == "BUILD_COMMIT");
+    let built = at(&|keyword, rest| keyword == "RUN" && rest.contains("cargo build "));
+    assert!(told.is_some() && told < built, "ARG BUILD_COMMIT before the build");
+    assert!(
+        !read("deploy/Dockerfile.dockerignore").contains("!.git"),
+        "the repository is not copied"
+    );
+
+    // Whoever builds one passes it: the release, its bill of materials, the test, and the documents.
+    let files = [
+        (".github/workflows/release.yml", "docker buildx build ", "BUILD_COMMIT=$GITHUB_SHA", 2),
+        ("deploy/README.md", "docker build ", "BUILD_COMMIT=$(git rev-parse HEAD)", 1),
+        (
+            "deploy/helm/millrace/README.md",
+            "docker build ",
+            "BUILD_COMMIT=$(git rev-parse HEAD)",
+            1,
+        ),
+        ("deploy/Dockerfile", "docker build ", "BUILD_COMMIT=$(git rev-parse HEAD)", 1),
+        ("tests/image", "\"${build[@]}\" --tag", "BUILD_COMMIT=", 1),
+    ];
+    for (file, builds, passes, times) in files {
+        let text = read(file).replace("\\\n", " ");
+        // The Dockerfile names a second build, of the bill of materials alone.
+        let lines =
+            text.lines().filter(|line| line.contains(builds) && !line.contains("# the bill"));
+        let lines: Vec<_> = lines.collect();
+        assert_eq!(lines.len(), times, "{file}: {lines:#?}");
+        for line in lines {
+            assert!(line.contains(passes), "{file}: {line}");
+        }
+    }
 }
 
 fn compose() -> Value {

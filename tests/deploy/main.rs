@@ -7,7 +7,9 @@
 //! - `examples`: the examples of the chart's README, rendered
 //! - `values`: what it refuses, and that each value is documented and does something
 //! - `configuration`: that its variables are ones that the program takes, with the meaning they had
+//! - `console`: that nothing from outside reaches the admin port, and that it asks for a token
 //! - `watching`: alerts, dashboard and runbook, against what the service really exports
+//! - `dashboard`: the dashboard by Grafana's own types (tests/setup/dashboard-schema)
 //! - `image`: Dockerfile, compose and the binary's libraries
 //! - `container`: the Dockerfile's own steps, and what they make run as the chart runs it
 //! - `unit`: the systemd unit
@@ -26,7 +28,9 @@ mod tools;
 
 mod chart;
 mod configuration;
+mod console;
 mod container;
+mod dashboard;
 mod documents;
 mod drain;
 mod examples;

@@ -5,9 +5,13 @@ use std::{process::Output, time::Duration};
 use serde_json::Value;
 
 use crate::{
+    admin::create_topic,
     broker,
     consumers::{produce_with_headers, read_topic},
-    support::bridge::{Bridge, LEADS, Settings, TOKEN},
+    support::{
+        bridge::{Bridge, LEADS, Settings, TOKEN},
+        wait,
+    },
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -88,6 +92,71 @@ fn ten_thousand_letters_are_counted_and_the_newest_are_listed() {
     assert_eq!(out.matches(" leads ").count(), 20, "{out}");
     let (out, _) = exits(&bridge.tool(&["dead-letters", "show", "1.9999"]), 0);
     assert!(out.contains("original  2 B\n\n17\n"), "{out}");
+}
+
+/// As a spool that began again after its volume was lost writes them: other events, at the same position.
+fn put_letter(address: &str, topic: &str, guid: &str) {
+    let headers = [
+        ("millrace-source", "leads"),
+        ("millrace-position", "5.0"),
+        ("millrace-reason", "topic-limit"),
+        ("millrace-error", "no room"),
+    ];
+    let body = format!(
+        r#"{{"munchkinId":"999-XYZ-000","activities":[{{"marketoGUID":"{guid}","leadId":1,"activityTypeId":3}}]}}"#
+    );
+    produce_with_headers(address, topic, &headers, body.as_bytes());
+}
+
+fn ids(address: &str, topic: &str) -> Vec<String> {
+    read_topic(address, topic).iter().map(|it| it.header("ce_id").to_owned()).collect()
+}
+
+#[test]
+fn of_several_letters_at_one_position_the_newest_is_shown_and_sent_by_the_terminal_and_by_the_api()
+{
+    let (address, prefix) = (broker::shared(), broker::own_prefix("letters-newest"));
+    let topic = format!("{prefix}.dead-letter");
+    // On several partitions the order of reading is none of time.
+    create_topic(&address, &topic, 3);
+    for guid in ["oldest", "older", "old", "newest"] {
+        put_letter(&address, &topic, guid);
+    }
+    let bridge = Bridge::start(Settings::new(&address, &prefix).set("ADMIN__TOKENS", TOKEN));
+    let (out, _) = exits(&bridge.tool(&["dead-letters", "show", "5.0", "--raw"]), 0);
+    assert!(out.contains("newest"), "{out}");
+    let sent = format!("{prefix}.lead-activity.clicklink");
+    exits(&bridge.tool(&["dead-letters", "replay", "5.0"]), 0);
+    assert_eq!(ids(&address, &sent), ["newest"], "by the terminal");
+
+    let replay = |request: &str| {
+        let headers =
+            [format!("authorization: Bearer {TOKEN}"), "content-type: application/json".to_owned()];
+        let mut admin = bridge.admin();
+        let begun = admin.request("POST", "/api/v1/replays", &headers, request.as_bytes()).unwrap();
+        assert_eq!(begun.status, 202, "{}", begun.text());
+        let begun: Value = serde_json::from_str(&begun.text()).expect("JSON");
+        let path = format!("/api/v1/replays/{}", begun["id"].as_str().expect("an id"));
+        wait::until_some("the end of a replay", PATIENCE, || {
+            let replay = bridge.admin().get(&path).ok()?.text();
+            let replay: Value = serde_json::from_str(&replay).expect("JSON");
+            (replay["state"] != "running").then_some(replay)
+        })
+    };
+    let of_one = r#"{"positions":[{"source":"leads","position":"5.0"}],"dry_run":false}"#;
+    let replayed = replay(of_one);
+    assert_eq!((&replayed["sent"], &replayed["failed"]), (&1.into(), &0.into()), "{replayed}");
+    assert_eq!(ids(&address, &sent), ["newest"; 2], "by the API");
+    let of_delivery = r#"{"positions":[{"source":"leads","position":"5"}],"dry_run":false}"#;
+    assert_eq!(replay(of_delivery)["sent"], 1);
+    assert_eq!(ids(&address, &sent), ["newest"; 3], "a whole delivery");
+    // They may be other events: none is left out of a filter.
+    assert_eq!(replay(r#"{"filter":{"reason":"topic-limit"}}"#)["sent"], 4);
+    // Positions that can't be are told so, and hold up no later replay.
+    let odd = r#"{"from":"spool","positions":[{"source":"leads","position":"18446744073709551615"},
+        {"source":"leads","position":"1.4294967295"}]}"#;
+    assert_eq!(replay(odd)["failed"], 2);
+    assert_eq!(replay(odd)["failed"], 2);
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod dead_letters;
 mod deliveries_arrive;
 mod documents;
 mod exactly_once;
+mod fields;
 mod full_spool;
 mod held_topic;
 mod large_cluster;

@@ -112,7 +112,9 @@ fn pass(
     let request = read_request(&mut stream)?;
     let right = format!("Basic {}", STANDARD.encode(format!("{USER}:{PASSWORD}")));
     let refusal = match *says.lock().unwrap() {
-        _ if !request.contains(&right) => Some((401, r#"{"error_code":40101,"message":"who?"}"#)),
+        _ if !request.contains(&right) => {
+            Some((401, r#"{"error_code":40101,"message":"unknown user"}"#))
+        }
         told => told,
     };
     let answer = match refusal {

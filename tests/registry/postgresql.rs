@@ -162,7 +162,7 @@ impl Programs {
         command
     }
 
-    /// As a user that is not root to the program, whoever runs the tests; the files are root's nevertheless.
+    /// As a user that is not root to the program, also where root runs the tests; the files are root's nevertheless.
     fn unprivileged(&self, program: &str) -> Command {
         let program = self.programs.join(program);
         if !rustix::process::geteuid().is_root() {

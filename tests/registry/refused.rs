@@ -20,7 +20,7 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Waits until the topic is held for a reason that has all of `words`, whoever is asked.
+/// Waits until the topic is held for a reason that has all of `words`, in the API and in the log.
 #[track_caller]
 fn until_held(bridge: &Bridge, topic: &str, words: &[&str]) {
     let has_all = |text: &str| text.contains(topic) && words.iter().all(|word| text.contains(word));
@@ -109,7 +109,7 @@ fn wrong_passwords_and_refusals_hold_a_topic_behind_tls_with_own_authority_and_c
     until_held(
         &bridge,
         &topic,
-        &["401, error 40101: who?", "check kafka.schema_registry.username"],
+        &["401, error 40101: unknown user", "check kafka.schema_registry.username"],
     );
 
     // The right password, and then the registry itself says no.

@@ -1,5 +1,5 @@
 //! Flat values in a database: Kafka Connect with Debezium's JDBC sink makes a table of each topic in PostgreSQL, upserts by
-//! `id`, and has each event once, whoever of them all was killed on the way.
+//! `id`, and has each event once, although broker, registry and sink are killed on the way.
 
 use std::{collections::BTreeMap, env, time::Duration};
 
@@ -54,7 +54,7 @@ fn sink(
 }
 
 #[test]
-fn each_event_is_once_in_its_table_by_connects_envelope_and_by_avro_whoever_is_killed() {
+fn each_event_is_once_in_its_table_in_both_forms_after_broker_registry_and_sink_were_killed() {
     let (mut registry, mut broker, database) =
         (Registry::start(), Broker::start(), PostgreSql::start());
     let address = broker.address();

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use fastrand::Rng;
 use millrace::deliver::{
-    decode::Catalog,
+    decode::{Catalog, Fields},
     encode::{
         choice::{Choice, Choices, ValueForm},
         flat::{Scope, Shapes},
@@ -39,7 +39,7 @@ struct State {
 impl Registry {
     pub fn new(seed: u64) -> Arc<Self> {
         let choice = Choice { value: ValueForm::Flat, ..Choice::default() };
-        let shapes = || Shapes::new(Scope::Type, &Catalog::builtin(), &[]);
+        let shapes = || Shapes::new(Scope::Type, &Catalog::builtin(), &[], &Fields::default());
         let state = State {
             random: Rng::with_seed(seed),
             is_away: false,

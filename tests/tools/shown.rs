@@ -74,7 +74,7 @@ fn a_start_says_where_deliveries_go_and_how_senders_prove_themselves() {
     let line =
         log.iter().find(|line| line.contains("deliveries of this source are taken")).unwrap();
     assert!(line.contains("/v1/leads") && line.contains("prefix.{stream}.{type}"), "{line}");
-    assert!(line.contains("`Authorization: Bearer <token>`, the token"), "{line}");
+    assert!(line.contains("`Authorization: Bearer <token>` with the token"), "{line}");
     wait::until("readiness is told", Duration::from_secs(60), || {
         bridge.log().iter().any(|line| line.contains("\"message\":\"ready\""))
     });

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     cli::journal::{Element, Journal, JournalError, Page, Start},
-    runtime::{retry::Retry, shutdown::Signals},
+    runtime::{readable, retry::Retry, shutdown::Signals},
 };
 
 /// What Adobe puts into a batch at most, in events and about in bytes.
@@ -129,8 +129,9 @@ impl Follow {
                     let pause = after.unwrap_or_else(|| pauses.next_delay());
                     tracing::warn!(
                         what,
-                        again_in_seconds = pause.as_secs_f32(),
-                        "reading the journal failed"
+                        again_in_seconds = pause.as_secs_f64(),
+                        "reading the journal failed; trying again in {}",
+                        readable::length(pause)
                     );
                     tokio::time::sleep(pause).await;
                 }

@@ -10,6 +10,7 @@ use crate::{
     config::{self, HeaderScheme, Secret, TokenAuth},
     runtime::{
         fetch::{Client, Limits, ShownUrl},
+        readable,
         retry::Retry,
     },
     source::{JOURNAL, ORIGIN_HEADER, SourceName},
@@ -76,8 +77,8 @@ impl Intake {
             };
             let pause = after.unwrap_or_else(|| pauses.next_delay()).min(LONGEST_PAUSE);
             tracing::warn!(
-                to = %ShownUrl::of(&self.url), what, again_in_seconds = pause.as_secs_f32(),
-                "the service did not accept a delivery; retrying",
+                to = %ShownUrl::of(&self.url), what, again_in_seconds = pause.as_secs_f64(),
+                "the service did not accept a delivery; trying again in {}", readable::length(pause),
             );
             tokio::time::sleep(pause).await;
         }

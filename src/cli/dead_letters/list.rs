@@ -5,9 +5,15 @@ use std::collections::{BTreeMap, VecDeque};
 use clap::Args;
 use serde_json::json;
 
-use super::{Look, Which};
+use super::Look;
 use crate::{
-    cli::{Context, Exit, print, progress::Bar, replay::letters, table::cut, text, when, width},
+    cli::{
+        Context, Exit, print,
+        progress::Bar,
+        replay::letters::{self, Which},
+        table::cut,
+        text, when, width,
+    },
     service::replay::letters::Letter,
     source::UnixMillis,
 };

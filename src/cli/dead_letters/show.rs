@@ -4,14 +4,14 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
 use serde_json::json;
 
-use super::{Look, Which, list};
+use super::{Look, list};
 use crate::{
     cli::{
         Context, Exit,
         colours::{Tone, painted},
         print,
         progress::Bar,
-        replay::letters::{self, Chosen, ReadLetter},
+        replay::letters::{self, Chosen, ReadLetter, Which},
         text, when,
     },
     config::Config,
@@ -19,6 +19,8 @@ use crate::{
 };
 
 /// Show one dead letter: why it is one, where it came from, and its original bytes
+///
+/// The rules of `fields` are applied to what is shown; where they can't be, it is not shown.
 ///
 /// Exit codes: 0 it was found; 1 there is none at this position, or Kafka can't be read; 2 the command line or the
 /// configuration is wrong.
@@ -61,7 +63,7 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
     let letter = chosen.map_err(|problem| context.end("dead-letters", problem, 1))?;
     let Some(letter) = letter.letter() else { return Ok(1) };
     if options.raw {
-        let original = letter.original(&config);
+        let original = letter.shown(&config);
         let original = original.map_err(|problem| context.end("dead-letters", problem, 1))?;
         // What is not written is told at the end.
         let _ = context.out.write_all(&original).and_then(|()| context.out.flush());
@@ -73,7 +75,7 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
     Ok(0)
 }
 
-/// Letters that fit, one of each event: of one event the later letter is the one that holds.
+/// Letters that fit, one of each event: the newest, which a replay sends.
 #[derive(Default)]
 struct Found {
     letters: Vec<(String, ReadLetter)>,
@@ -84,7 +86,12 @@ impl Found {
     fn add(&mut self, letter: &Letter<'_>, read: impl FnOnce() -> ReadLetter) {
         let place = format!("{}/{}", letter.source, letter.position);
         match self.letters.iter().position(|(other, _)| *other == place) {
-            Some(earlier) => self.letters[earlier].1 = read(),
+            Some(at) => {
+                let other = self.letters[at].1.letter().map(|other| other.place());
+                if other < Some(letter.place()) {
+                    self.letters[at].1 = read();
+                }
+            }
             None if self.letters.len() < MOST => self.letters.push((place, read())),
             None => self.more = true,
         }
@@ -108,7 +115,7 @@ impl Found {
 
 fn for_programs(letter: &Letter<'_>, config: &Config) -> serde_json::Value {
     let mut value = list::of(letter);
-    match letter.original(config) {
+    match letter.shown(config) {
         Ok(bytes) => {
             let is_cut = bytes.len() > SHOWN;
             let beginning = &bytes[..bytes.len().min(SHOWN)];
@@ -146,7 +153,7 @@ fn for_people(letter: &Letter<'_>, config: &Config, colours: bool) -> String {
         &format!("{topic}, partition {}, offset {}", letter.record.partition, letter.record.offset),
     );
     let place = if letter.is_pointer { " (from quarantine)" } else { "" };
-    match letter.original(config) {
+    match letter.shown(config) {
         Ok(bytes) => {
             line("original", &format!("{}{place}", text::bytes(bytes.len() as u64)));
             lines.push('\n');

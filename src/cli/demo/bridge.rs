@@ -57,6 +57,7 @@ pub fn config(broker: &MockCluster, folder: &Path, keys: &Path) -> Config {
         schema_registry: None,
         topics: Topics::default(),
         forward: Forward::default(),
+        fields: Default::default(),
         adobe: Adobe { keys_folder: Some(keys.to_owned()), ..Adobe::default() },
         deduplicate: Settings::default(),
         oauth: OAuth::default(),

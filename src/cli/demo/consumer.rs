@@ -17,6 +17,7 @@ use std::{
 use crate::{
     config,
     kafka::{ReadError, ReadRecord, Reader, Select},
+    runtime::readable,
 };
 
 use super::books::Books;
@@ -55,9 +56,10 @@ impl Consumer {
         self.finish.store(true, Ordering::Release);
         match self.finished.recv_timeout(within) {
             Ok(result) => result.map_err(|error| error.to_string()),
-            Err(RecvTimeoutError::Timeout) => {
-                Err(format!("The topics were not read to their ends within {within:?}."))
-            }
+            Err(RecvTimeoutError::Timeout) => Err(format!(
+                "The topics were not read to their ends within {}.",
+                readable::length(within)
+            )),
             Err(RecvTimeoutError::Disconnected) => Err("The consumer ended early.".into()),
         }
     }

@@ -1,20 +1,22 @@
 //! From the dead-letter topic; and what `millrace dead-letters` reads of it.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr};
+
+use clap::{Args, builder::PossibleValuesParser};
 
 use super::Replay;
 use crate::{
-    cli::{progress::Bar, spool::source_name, text},
+    cli::{progress::Bar, spool::source_name, text, when},
     config::Config,
-    kafka::{ReadRecord, Reader, Select},
-    service::replay::letters::Letter,
+    deliver::dead_letter::REASONS,
+    kafka::ReadRecord,
+    service::replay::letters::{self, Letter, Newest},
     source::{SourceName, UnixMillis},
     spool::position::Position,
 };
 
-/// Records taken at once, each of which may have a megabyte, and how long the first is waited for.
+/// Records taken at once, each of which may have a megabyte.
 const MOST: usize = 32;
-const WAIT: Duration = Duration::from_millis(250);
 
 /// A record that is a letter, kept.
 pub(in crate::cli) struct ReadLetter(pub ReadRecord);
@@ -65,6 +67,34 @@ impl Chosen {
     }
 }
 
+/// Which letters, on the command line.
+#[derive(Args, Clone, Debug, Default)]
+pub(in crate::cli) struct Which {
+    /// This source alone; may be given several times
+    #[arg(long = "source", value_name = "NAME", value_parser = source_name)]
+    sources: Vec<SourceName>,
+
+    /// This reason alone (`millrace-reason`); may be given several times
+    #[arg(long = "reason", value_name = "WORD", hide_possible_values = true)]
+    #[arg(value_parser = PossibleValuesParser::new(REASONS))]
+    reasons: Vec<String>,
+
+    /// Letters that were written at this time or later: RFC 3339, or how long ago (`2h`)
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    since: Option<UnixMillis>,
+}
+
+impl Which {
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty() && self.reasons.is_empty() && self.since.is_none()
+    }
+
+    pub fn selection(&self, positions: Vec<Chosen>) -> Selection {
+        let Self { sources, reasons, since } = self.clone();
+        Selection { sources, reasons, since, positions }
+    }
+}
+
 /// Which letters: all that are given must fit.
 #[derive(Clone, Debug, Default)]
 pub(in crate::cli) struct Selection {
@@ -89,21 +119,16 @@ pub(in crate::cli) fn each(
     bar: &mut Bar,
     see: &mut dyn FnMut(&ReadRecord) -> Result<(), String>,
 ) -> Result<(), String> {
-    let topic = config.topics.dead_letter.clone();
-    let mut reader = Reader::open(&config.kafka, Select::Topics(vec![topic]))
-        .map_err(|error| error.to_string())?;
     let mut read = 0;
-    loop {
-        let records = reader.read(MOST, WAIT).map_err(|error| error.to_string())?;
-        if records.is_empty() && reader.is_at_end().map_err(|error| error.to_string())? {
-            return Ok(());
-        }
+    letters::each(config, MOST, &mut |records| {
         records.iter().try_for_each(&mut *see)?;
         read += records.len() as u64;
         bar.show(0, 1, || text::counted(read, "dead letter read", "dead letters read"));
-    }
+        Ok(())
+    })
 }
 
+/// Of positions that were named only the newest letters are sent, as `show` shows them; a filter takes each letter.
 pub(super) fn replay(
     selection: &Selection,
     config: &Config,
@@ -111,19 +136,26 @@ pub(super) fn replay(
 ) -> Result<(), String> {
     let mut missing = selection.positions.clone();
     let mut bar = Bar::new();
+    let mut newest = Newest::default();
+    if !missing.is_empty() {
+        each(config, &mut bar, &mut |record| {
+            let letter = Letter::of(record).filter(|letter| selection.takes(letter));
+            letter.iter().for_each(|letter| newest.note(letter));
+            Ok(())
+        })?;
+    }
     each(config, &mut bar, &mut |record| {
         let Some(letter) = Letter::of(record) else {
             let place = format!("partition {} offset {}", record.partition, record.offset);
             replay.player.problem(format!("{place}: not a dead letter of millrace"));
             return Ok(());
         };
-        match selection.takes(&letter) {
-            true => {
-                missing.retain(|chosen| !chosen.is(&letter));
-                letter.play(config, &mut replay.player)
-            }
-            false => Ok(()),
+        let is_chosen = selection.positions.is_empty() || newest.take(&letter);
+        if !is_chosen || !selection.takes(&letter) {
+            return Ok(());
         }
+        missing.retain(|chosen| !chosen.is(&letter));
+        letter.play(config, &mut replay.player)
     })?;
     for chosen in missing {
         replay.player.problem(format!("{chosen}: no dead letter at this position fits"));

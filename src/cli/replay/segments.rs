@@ -8,6 +8,7 @@ use super::{Common, Replay};
 use crate::{
     cli::{spool::source_name, text, when, with_causes},
     config::Config,
+    deliver::decode::fields::Came,
     service::replay::player::Item,
     source::{SourceName, UnixMillis},
     spool::{
@@ -141,5 +142,6 @@ fn play(
         to: options.to,
         headers: &stored.delivery.headers,
         body: &stored.delivery.body,
+        came: Came::FromSender,
     })
 }

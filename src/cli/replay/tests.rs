@@ -10,6 +10,7 @@ use crate::service::replay::{
 use crate::{
     cli::progress::Bar,
     config,
+    deliver::decode::fields::Came,
     source::{JOURNAL, ORIGIN_HEADER, SourceName},
     spool::position::Position,
 };
@@ -65,6 +66,7 @@ fn body(replay: &mut Replay, headers: &[(&str, &str)], body: &str) {
         to: None,
         headers: &headers.collect::<Vec<_>>(),
         body: body.as_bytes(),
+        came: Came::FromSender,
     };
     replay.player.play(&item).unwrap();
 }

@@ -52,14 +52,9 @@ pub(super) fn make(
         let decoded = decode::decode(kind, &rules, example.body.as_bytes(), &[], &mut events);
         let Some(Ok(event)) = events.first().filter(|_| decoded.is_ok()) else { continue };
         if event.event_type == event_type {
-            let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
             let client_id = serde_json::Value::from(client_id).to_string();
-            return Ok(example
-                .body
-                .replace(known::OWN_ID, &Uuid::new_v4().to_string())
-                .replace(known::ID, &id.to_string())
-                .replace(known::TIME, &now)
-                .replace(&format!("\"{}\"", known::CLIENT), &client_id));
+            let body = example.fresh(id, SystemTime::now());
+            return Ok(body.replace(&format!("\"{}\"", known::CLIENT), &client_id));
         }
         types.push(event.event_type.to_string());
     }

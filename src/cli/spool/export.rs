@@ -20,7 +20,7 @@ use crate::{
 ///
 /// Writes all deliveries that the segments still contain, delivered or not, source by source, each
 /// in order. A JSON body is text in `body`; any other body is in `body_base64`. Bodies are personal
-/// data: protect the output. Damaged ranges are skipped and listed on standard error, and the exit
+/// data, as they came: no rule of `fields` is applied. Protect the output. Damaged ranges are skipped and listed on standard error, and the exit
 /// code is then 1.
 #[derive(Args)]
 pub(super) struct Options {

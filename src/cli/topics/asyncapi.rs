@@ -45,7 +45,7 @@ pub(super) fn document(config: &Config, catalogue: &Catalogue) -> Value {
         "servers": servers(&config.kafka),
         "channels": channels,
         "operations": operations,
-        "components": {"messages": messages, "schemas": schemas::data_schemas()},
+        "components": {"messages": messages, "schemas": schemas::data_schemas(&config.fields.rules)},
     })
 }
 
@@ -146,7 +146,7 @@ fn message(config: &Config, topic: &Topic, event: &Event) -> Value {
 
 fn dead_letter(record: &Written) -> Value {
     let payload = "The event, or the whole body, byte for byte; of what is larger than a record may be, \
-                   JSON that says where it is";
+                   or what no rule on fields could be applied to, JSON that says where it is";
     json!({
         "name": "dead-letter",
         "title": "Dead letter",

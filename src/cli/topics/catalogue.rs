@@ -9,7 +9,10 @@ use crate::{
     config::{self, Config, Guarantee, SourceConfig},
     deliver::{
         dead_letter::DeadLetter,
-        decode::{self, Catalog, Rules},
+        decode::{
+            Catalog, Rules,
+            fields::{Came, screen},
+        },
         encode::{
             Encoder, Mode,
             choice::{Choice, Choices, ValueForm},
@@ -111,7 +114,7 @@ impl Catalogue {
             let catalog = Catalog::with_overrides(source.activity_types.clone());
             let catalog = catalog.map_err(|_| "catalog.activity_types is wrong")?;
             let choices = config.choices(source, &catalog);
-            let rules = Rules::from(catalog);
+            let rules = config.decoding(source, catalog);
             for example in known::examples(source, ids) {
                 filler.add(source, &rules, &choices, &example)?;
             }
@@ -191,7 +194,8 @@ impl Filler {
             |what: &dyn std::fmt::Display| format!("the example of {}: {what}", example.name);
         let mut events = Vec::new();
         let body = example.body.as_bytes();
-        decode::decode(*kind, rules, body, &[], &mut events).map_err(|error| wrong(&error))?;
+        let screened = screen(*kind, rules, body, &[], Came::FromSender);
+        screened.decode(*kind, rules, &[], &mut events).map_err(|error| wrong(&error))?;
         for event in events {
             let event = event.map_err(|refused| wrong(&refused.error))?;
             let mut buffer = String::new();

@@ -4,10 +4,40 @@
 use serde_json::{Map, Value, json};
 
 use super::catalogue::{Event, Written};
-use crate::{deliver::encode::Mode, event::Stream};
+use crate::{
+    deliver::{
+        decode::{Fields, fields::Effect},
+        encode::Mode,
+    },
+    event::Stream,
+};
 
-/// The schemas of data that events refer to, by name.
-pub(super) fn data_schemas() -> Value {
+/// The schemas of data that events refer to, by name, as the rules on fields leave it.
+pub(super) fn data_schemas(fields: &Fields) -> Value {
+    let mut schemas = published();
+    // What is a rule for some sources is none for others of the same topic.
+    let everywhere = fields.iter().filter(|rule| rule.sources.is_empty()).cloned().collect();
+    let everywhere = Fields::new(everywhere);
+    for stream in Stream::ALL {
+        let schema = schemas.get_mut(name_of(stream));
+        let members = schema.and_then(|it| it.get_mut("properties")?.as_object_mut());
+        let Some(members) = members else { continue };
+        members.retain(|name, schema| {
+            let field = (name.as_str(), false);
+            let somewhere = || fields.effect(stream, None, field).map(|_| Effect::MayBeText);
+            match everywhere.effect(stream, None, field).or_else(somewhere) {
+                Some(Effect::Absent) => return false,
+                Some(Effect::Text) => schema["type"] = "string".into(),
+                Some(Effect::MayBeText) => schema["type"] = json!([schema["type"], "string"]),
+                None => {}
+            }
+            true
+        });
+    }
+    schemas
+}
+
+fn published() -> Value {
     json!({
         "leadActivity": {
             "type": "object",
@@ -79,8 +109,8 @@ pub(super) fn name_of(stream: Stream) -> &'static str {
 }
 
 /// The schema of a record's value, with nothing that it refers to left out.
-pub(super) fn whole(mode: Mode, event: &Event) -> Value {
-    let data = data_schemas()[name_of(event.stream)].clone();
+pub(super) fn whole(mode: Mode, event: &Event, fields: &Fields) -> Value {
+    let data = data_schemas(fields)[name_of(event.stream)].clone();
     let mut schema = payload(mode, event);
     match mode {
         Mode::Binary => schema = data,
@@ -169,7 +199,7 @@ const DEAD_LETTER: &[(&str, &str)] = &[
     ("millrace-original-topic", "Where it would have gone, as far as that is known"),
     (
         "millrace-quarantined",
-        "The value says where the original is: it is larger than a record may be",
+        "The value says where the original is: it is larger than a record may be, or no rule on fields could be applied",
     ),
 ];
 

@@ -261,3 +261,56 @@ fn an_example_has_the_attributes_of_its_type() {
     assert_eq!(names("marketo.lead-activity.addtonurture"), ["Track ID", "Track Name"]);
     assert!(names("marketo.lead-activity.clicklink").contains(&"Webpage ID".to_owned()));
 }
+
+#[test]
+fn schemas_and_examples_know_what_rules_leave_of_a_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "k".repeat(32)).unwrap();
+    let rules = [
+        ("FIELDS__IP__ATTRIBUTE", "Client IP Address"),
+        ("FIELDS__IP__ACTION", "drop"),
+        ("FIELDS__LINK__PATH", "attributes.Link ID"),
+        ("FIELDS__LINK__ACTION", "hmac"),
+        ("FIELDS__LINK__KEY_FILE", key.to_str().unwrap()),
+        ("FIELDS__VALUE__PATH", "primaryAttributeValueId"),
+        ("FIELDS__VALUE__ACTION", "mask"),
+        ("FIELDS__LOG__PATH", "activityLogItemId"),
+        ("FIELDS__LOG__ACTION", "drop"),
+    ];
+    let name = "marketo.lead-activity.clicklink";
+    let data = config(&[&PUSH, &rules]);
+    let schema = &value_schemas::json_schemas(&data, &catalogue(&data, &NOBODY))[name];
+    assert!(schema["properties"]["activityLogItemId"].is_null(), "{schema}");
+    assert_eq!(schema["properties"]["primaryAttributeValueId"]["type"], "string");
+    assert_eq!(schema["properties"]["campaignId"], data_schema("campaignId"));
+
+    let flat = config(&[&PUSH, &rules, &[("TOPICS__VALUE", "flat")]]);
+    let all = catalogue(&flat, &NOBODY);
+    let [event] = topic(&all, name).events.as_slice() else { panic!("one type") };
+    let value: Value = serde_json::from_str(&event.record.value).unwrap();
+    assert!(value.get("client_ip_address").is_none(), "{value}");
+    assert_eq!(value["link_id"].as_str().map(str::len), Some(64), "{value}");
+    let schemas = [
+        value_schemas::json_schemas(&flat, &all)[name].clone(),
+        value_schemas::avro(&all)[name].clone(),
+    ];
+    for schema in schemas {
+        let text = schema.to_string();
+        assert!(
+            !text.contains("client_ip_address") && !text.contains("activity_log_item_id"),
+            "{text}"
+        );
+    }
+    let shape = topic(&all, name).shape.as_ref().unwrap();
+    let kind = |name: &str| shape.columns().iter().find(|it| it.name == name).map(|it| it.kind);
+    use crate::deliver::encode::flat::Kind;
+    assert_eq!(kind("link_id"), Some(Kind::Text));
+    assert_eq!(kind("primary_attribute_value_id"), Some(Kind::Text));
+    assert_eq!(kind("lead_id"), Some(Kind::Integer));
+}
+
+/// What is published of a member of a lead activity.
+fn data_schema(member: &str) -> Value {
+    super::schemas::data_schemas(&Default::default())["leadActivity"]["properties"][member].clone()
+}

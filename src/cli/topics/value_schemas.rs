@@ -22,9 +22,13 @@ pub(super) fn json_schemas(config: &Config, catalogue: &Catalogue) -> Value {
 
 /// The same of one topic.
 pub(super) fn json_schema(config: &Config, topic: &Topic) -> Value {
+    let fields = &config.fields.rules;
     let Some(shape) = &topic.shape else {
-        let mut all: Vec<_> =
-            topic.events.iter().map(|event| schemas::whole(config.topics.mode, event)).collect();
+        let mut all: Vec<_> = topic
+            .events
+            .iter()
+            .map(|event| schemas::whole(config.topics.mode, event, fields))
+            .collect();
         all.dedup();
         let mut schema = match all.pop() {
             Some(one) if all.is_empty() => one,

@@ -239,7 +239,8 @@ mod tests {
         let pattern = |text| Pattern::new(text).unwrap();
         let all =
             [(pattern("m.*"), flat), (pattern("m.lead.*"), late), (pattern("m.lead.x"), flat)];
-        let shapes = || Shapes::new(Default::default(), &Default::default(), &[]);
+        let shapes =
+            || Shapes::new(Default::default(), &Default::default(), &[], &Default::default());
         let choices = Choices::new(Choice::default(), all, shapes);
         let of = |topic| (choices.of(topic).value, choices.of(topic).timestamp);
         assert_eq!(of("m.audit"), (ValueForm::Flat, Timestamp::Produced));

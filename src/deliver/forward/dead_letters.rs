@@ -270,7 +270,7 @@ impl DeadLetterQueue {
             source = %self.source,
             topic = self.topic,
             why,
-            quarantine_after = ?self.quarantine_after,
+            quarantine_after_seconds = self.quarantine_after.as_secs(),
             "cannot write dead letters: {what}",
         );
     }

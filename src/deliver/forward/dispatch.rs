@@ -87,7 +87,9 @@ impl<S: Sink> Forwarder<S> {
             Err(_) if lane != MAIN || self.lanes.is_acked(position) => Ok(Dispatched::Passed),
             Err(refused) => {
                 self.source.is_no_event();
-                self.refuse(&candidate, &Refusal::of_element(position, refused), now)
+                let originals = self.source.originals();
+                let refusal = Refusal::of_element(position, refused, originals);
+                self.refuse(&candidate, &refusal, now)
             }
         }
     }

@@ -221,10 +221,11 @@ impl<S: Sink> Forwarder<S> {
         }
 
         let rules = self.source.rules();
+        let screened = self.source.screen(&rules, stored);
         let mut events = self.source.take_memory();
         self.source.come_to(stored);
         self.out.come_with(stored);
-        let verdict = self.source.decode(&rules, stored, &mut events);
+        let verdict = self.source.decode(&rules, stored, &screened, &mut events);
         if scope.lane == MAIN && self.spans.are_on() {
             let refused = events.iter().filter(|event| event.is_err()).count();
             self.spans.begin(stored, events.len(), refused + usize::from(verdict.is_err()));
@@ -285,7 +286,8 @@ impl<S: Sink> Forwarder<S> {
         if scope.lane != MAIN || self.lanes.is_acked(position) {
             return Handled::finished();
         }
-        let refusal = Refusal::of_body(position, undecodable, &stored.delivery.body);
+        let originals = self.source.originals();
+        let refusal = Refusal::of_body(position, undecodable, &stored.delivery.body, originals);
         match self.refuse(
             &Candidate::new(scope.lane, position, self.source.received_at()),
             &refusal,

@@ -40,6 +40,16 @@ impl Stage {
     }
 }
 
+/// Whether bytes in which no event was found may be sent. Rules on fields were applied to events alone: in other bytes no
+/// rule knows what stands where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Originals {
+    /// There are no rules.
+    MayBeSent,
+    /// They go to quarantine, and what is sent points there.
+    StayHere,
+}
+
 /// A refused event, or a body without events.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refusal<'a> {
@@ -52,17 +62,23 @@ pub(super) struct Refusal<'a> {
     topic: Option<&'a str>,
     key: Option<&'a [u8]>,
     original: &'a [u8],
+    originals: Originals,
 }
 
 impl<'a> Refusal<'a> {
     /// Of a body in which no events could be found.
-    pub fn of_body(position: Position, undecodable: &'a Undecodable, body: &'a [u8]) -> Self {
+    pub fn of_body(
+        position: Position,
+        undecodable: &'a Undecodable,
+        body: &'a [u8],
+        originals: Originals,
+    ) -> Self {
         let Undecodable { reason, error } = undecodable;
-        Self { reason, error, position, topic: None, key: None, original: body }
+        Self { reason, error, position, topic: None, key: None, original: body, originals }
     }
 
-    /// Of an element that is no event.
-    pub fn of_element(position: Position, refused: &'a Refused<'_>) -> Self {
+    /// Of an element that is no event, or that a rule on fields could not be applied to.
+    pub fn of_element(position: Position, refused: &'a Refused<'_>, originals: Originals) -> Self {
         Self {
             reason: refused.reason,
             error: &refused.error,
@@ -70,10 +86,11 @@ impl<'a> Refusal<'a> {
             topic: None,
             key: refused.key.as_deref().map(str::as_bytes),
             original: refused.original,
+            originals,
         }
     }
 
-    /// Of an event that its topic does not take.
+    /// Of an event that its topic does not take. Its original has been screened.
     pub fn of_event(
         position: Position,
         event: &'a Event<'_>,
@@ -82,14 +99,16 @@ impl<'a> Refusal<'a> {
         error: &'a str,
     ) -> Self {
         let key = event.key.as_deref().map(str::as_bytes);
-        Self { reason, error, position, topic: Some(topic), key, original: event.original }
+        let (original, originals) = (event.original, Originals::MayBeSent);
+        Self { reason, error, position, topic: Some(topic), key, original, originals }
     }
 
     /// What to try first, where records have at most `limit` bytes.
     pub fn first_stage(&self, limit: usize) -> Stage {
         let key = self.key.map_or(0, <[u8]>::len);
         let is_too_large = self.original.len() + key + OVERHEAD > limit;
-        if is_too_large { Stage::Pointer } else { Stage::DeadLetter }
+        let stays = self.originals == Originals::StayHere;
+        if is_too_large || stays { Stage::Pointer } else { Stage::DeadLetter }
     }
 
     pub fn letter(&self, source: &'a SourceName, origin: Origin) -> DeadLetter<'a> {
@@ -127,8 +146,11 @@ mod tests {
     fn a_body_larger_than_a_record_is_pointed_at_and_a_refused_pointer_stays_in_quarantine() {
         let undecodable = Undecodable { reason: "not-json", error: "a comma is missing".into() };
         let body = [b'x'; 6000];
-        let refusal = Refusal::of_body(Position::start_of(1), &undecodable, &body);
+        let of =
+            |originals| Refusal::of_body(Position::start_of(1), &undecodable, &body, originals);
+        let refusal = of(Originals::MayBeSent);
         assert_eq!(refusal.first_stage(20_000), Stage::DeadLetter);
+        assert_eq!(of(Originals::StayHere).first_stage(20_000), Stage::Pointer);
         let stage = refusal.first_stage(10_000);
         assert_eq!(stage, Stage::Pointer);
         assert_eq!(stage.after_refusal(), Stage::Quarantine);

@@ -210,13 +210,17 @@ impl<S: Sink> Forwarder<S> {
             return Ok(true);
         };
         let rules = self.source.rules();
+        let screened = self.source.screen(&rules, stored);
+        let originals = self.source.originals();
         let mut items = Vec::new();
-        let verdict = self.source.decode(&rules, stored, &mut items);
+        let verdict = self.source.decode(&rules, stored, &screened, &mut items);
         let item = items.iter().find(|item| index_of(item) == position.index);
         let topic;
         let refusal = match (&verdict, item) {
-            (Err(undecodable), _) => Refusal::of_body(position, undecodable, &stored.delivery.body),
-            (Ok(()), Some(Err(refused))) => Refusal::of_element(position, refused),
+            (Err(undecodable), _) => {
+                Refusal::of_body(position, undecodable, &stored.delivery.body, originals)
+            }
+            (Ok(()), Some(Err(refused))) => Refusal::of_element(position, refused, originals),
             (Ok(()), Some(Ok(found))) if self.is_owed(waiting, found, now) => {
                 topic = self.source.take_topic(found);
                 Refusal::of_event(position, found, &topic, waiting.reason, &waiting.error)

@@ -7,11 +7,19 @@ use std::sync::Arc;
 
 use prometheus::IntCounterVec;
 
-use super::{ForwardError, Now, Result, latency::Latency, refusal::Refusal};
+use super::{
+    ForwardError, Now, Result,
+    latency::Latency,
+    refusal::{Originals, Refusal},
+};
 use crate::{
     deliver::{
         dead_letter::Quarantined,
-        decode::{Rules, Undecodable, decode, recycle},
+        decode::{
+            Rules, Undecodable,
+            fields::{Came, Screened, screen},
+            recycle,
+        },
         deduplicate::{Attempt, Claim, Claims, Id},
         quarantine::Quarantine,
         route::Router,
@@ -126,15 +134,30 @@ impl Source {
         }
     }
 
+    /// The body of a delivery without what no reader may see, by `rules`, this source's. Nothing that is sent is made of
+    /// the body itself.
+    pub fn screen<'a>(&self, rules: &Rules, stored: &'a StoredDelivery) -> Screened<'a> {
+        let delivery = &stored.delivery;
+        screen(self.kind, rules, &delivery.body, &delivery.headers, Came::FromSender)
+    }
+
     /// The events of a delivery, which is read with `rules`, this source's.
     pub fn decode<'a>(
         &self,
         rules: &'a Rules,
-        stored: &'a StoredDelivery,
+        stored: &StoredDelivery,
+        screened: &'a Screened<'_>,
         events: &mut Vec<Decoded<'a>>,
     ) -> Result<(), Undecodable> {
-        let delivery = &stored.delivery;
-        decode(self.kind, rules, &delivery.body, &delivery.headers, events)
+        screened.decode(self.kind, rules, &stored.delivery.headers, events)
+    }
+
+    /// What of a refused element or body may leave this machine.
+    pub fn originals(&self) -> Originals {
+        match self.rules.fields.is_empty() {
+            true => Originals::MayBeSent,
+            false => Originals::StayHere,
+        }
     }
 
     /// The name of an event's topic, to be given back with [`Source::give_topic_back`].
@@ -253,7 +276,7 @@ mod tests {
     fn a_refused_body_is_counted_once_it_lies_in_quarantine_and_a_disk_without_it_is_an_error() {
         let (place, now) = (place(), clock());
         let undecodable = Undecodable { reason: "not-json", error: "a comma is missing".into() };
-        let refusal = Refusal::of_body(at(3), &undecodable, b"body");
+        let refusal = Refusal::of_body(at(3), &undecodable, b"body", Originals::MayBeSent);
         let source = source(&place);
         let folder = place.folder.path().join("quarantine");
         std::fs::write(&folder, "in the way").unwrap();

@@ -1,7 +1,7 @@
 //! The one table that turns outcomes into answers.
 //!
-//! Its rule comes from the senders (Adobe I/O and Marketo): a 4xx is final, the event is lost to the
-//! webhook, and it counts towards a paused subscription. So everything that may be our own doing or
+//! Its rule comes from the senders: for Adobe I/O a 4xx is final, the event is lost to the webhook; for Marketo
+//! it is a failed try, which counts towards a paused subscription. So everything that may be our own doing or
 //! may pass is 503 with `Retry-After`, a limit that a body exceeds and a source that a rollout has
 //! not brought yet among them. 401 is for bad credentials; 404 and 405 are for requests that no
 //! sender makes; 400 is for requests to our own token endpoint, as RFC 6749 has it.
@@ -141,14 +141,14 @@ outcomes! {
 
     NoSource:
 
-    /// No source has this name, or not yet: a rollout may bring it
+    /// No source has this name: the URL at the sender is wrong (it ends in `/v1/` and the name of a source), or a
+    /// rollout has not brought the source yet
     UnknownSource => later(60, "unknown-source", Level::WARN, "no such source yet")
-        .key("sources.<name>.kind")
         .and_close();
 
-    /// A path beside `/v1/` that no sender asks for
+    /// A path that is not `/v1/` and the name of a source
     NotFound => refuse(404, "not-found", Level::DEBUG, "not found")
-        .note("the sender has a wrong address");
+        .note("the sender has a wrong URL");
 
     /// A method that no sender uses
     MethodNotAllowed => refuse(405, "method-not-allowed", Level::DEBUG, "method not allowed")

@@ -182,9 +182,10 @@ impl Drop for Opened {
     }
 }
 
-/// The table knows keys of sources as `sources.<name>.…`; here it is known which one.
+/// The table knows keys of sources as `sources.<name>.…`; here it is known which one. What belongs to no source has
+/// none of these keys.
 fn key_of(key: &str, source: &str) -> String {
-    if source == UNKNOWN { key.into() } else { key.replace("<name>", source) }
+    key.replace("<name>", source)
 }
 
 /// When which line was last written. Its size is bounded by reasons times configured sources.
@@ -220,7 +221,6 @@ mod tests {
     #[test]
     fn the_key_to_change_is_the_sources_own() {
         assert_eq!(key_of("sources.<name>.auth.tokens", "leads"), "sources.leads.auth.tokens");
-        assert_eq!(key_of("sources.<name>.kind", UNKNOWN), "sources.<name>.kind");
         assert_eq!(key_of("listen.body_limit", "leads"), "listen.body_limit");
     }
 

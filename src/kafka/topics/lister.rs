@@ -114,7 +114,7 @@ fn list(kafka: &config::Kafka, cluster: &Arc<Cluster>, within: Duration) -> Opti
             warn!(
                 error,
                 seconds,
-                "cannot list the cluster's topics; new topics wait, and the next try may take longer"
+                "cannot list the cluster's topics within {seconds} s; new topics wait, and the next try may take longer"
             );
             None
         }

@@ -101,7 +101,7 @@ impl Frame<'_> {
                             }
                             @if let Some(status) = self.status {
                                 @if signed_in {
-                                    button.plain.script-only type="button" data-sign-out="" { "Sign out" }
+                                    form method="post" action="/sign-out" { button.plain type="submit" data-sign-out="" { "Sign out" } }
                                 } @else if status.access.has_tokens && self.place != Place::Nowhere {
                                     a.plain href="/sign-in" { "Sign in" }
                                 }

@@ -34,6 +34,14 @@ impl Api for Examples {
             answer => (StatusCode::OK, Bytes::from(answer.to_string())),
         }
     }
+
+    fn sign_in(&self, _: &str, _: &Parts) -> Result<String, api::Problem> {
+        Err(api::Problem::new("wrong-token", "It is none."))
+    }
+
+    fn sign_out(&self, _: &Parts) -> Result<String, api::Problem> {
+        Ok(String::new())
+    }
 }
 
 const PAGES: [&str; 9] = [
@@ -52,11 +60,15 @@ fn head(method: &str, address: &str) -> Parts {
     http::Request::builder().method(method).uri(address).body(()).unwrap().into_parts().0
 }
 
+fn nothing() -> Full<Bytes> {
+    Full::default()
+}
+
 fn ask(console: &Console<Examples>, address: &str) -> (StatusCode, HeaderMap, String) {
     use http_body_util::BodyExt as _;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let answer = console.answer(&head("GET", address)).await.expect("a path of the console's");
+        let answer = console.answer(&head("GET", address), nothing()).await;
         let (head, body) = answer.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (head.status, head.headers, String::from_utf8(body.to_vec()).unwrap())
@@ -139,12 +151,20 @@ fn what_the_api_refuses_is_a_page_or_the_sign_in() {
         async fn get(&self, _: &str, _: &Parts) -> (StatusCode, Bytes) {
             (self.0, Bytes::from_static(self.1.as_bytes()))
         }
+
+        fn sign_in(&self, _: &str, _: &Parts) -> Result<String, api::Problem> {
+            Err(api::Problem::new("wrong-token", "It is none."))
+        }
+
+        fn sign_out(&self, _: &Parts) -> Result<String, api::Problem> {
+            Ok(String::new())
+        }
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let no_token =
             Console::new(Refuses(StatusCode::UNAUTHORIZED, r#"{"error":"no-token","text":""}"#));
-        let answer = no_token.answer(&head("GET", "/deliveries?source=leads")).await.unwrap();
+        let answer = no_token.answer(&head("GET", "/deliveries?source=leads"), nothing()).await;
         assert_eq!(answer.status(), StatusCode::SEE_OTHER);
         assert_eq!(
             answer.headers()[header::LOCATION],
@@ -155,10 +175,10 @@ fn what_the_api_refuses_is_a_page_or_the_sign_in() {
             StatusCode::FORBIDDEN,
             r#"{"error":"foreign-host","text":"<b>no</b>"}"#,
         ));
-        let answer = foreign.answer(&head("GET", "/")).await.unwrap();
+        let answer = foreign.answer(&head("GET", "/"), nothing()).await;
         assert_eq!(answer.status(), StatusCode::FORBIDDEN);
-        assert!(foreign.answer(&head("GET", "/livez")).await.is_none());
-        let answer = foreign.answer(&head("POST", "/")).await.unwrap();
+        assert!(!Console::<Refuses>::has("/livez"));
+        let answer = foreign.answer(&head("POST", "/"), nothing()).await;
         assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
     });
 }

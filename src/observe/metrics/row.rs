@@ -121,6 +121,8 @@ macro_rules! metrics {
             pub recent: Recent,
             /// What became of the last events.
             pub settled: Settled,
+            /// Whether Kafka answers.
+            pub contact: Contact,
             $($(#[doc = $of_process])+ pub $process: $process_type,)+
             $($(#[doc = $of_source])+ pub $source: <$source_type as Metric>::Family,)+
             $($(#[doc = $of_family])+ pub $family: <$family_type as Metric>::Family,)+
@@ -155,6 +157,7 @@ macro_rules! metrics {
                     exemplars: Exemplars::default(),
                     recent: Recent::default(),
                     settled: Settled::default(),
+                    contact: Contact::default(),
                     registry,
                 }
             }

@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Known, status::now};
-use crate::{observe::admin::Health, source::SourceKind};
+use super::{Known, status::now, words};
+use crate::{
+    observe::{admin::Health, api::rates::What},
+    source::SourceKind,
+};
 
 /// A certificate that ends within two weeks is worth a word.
 const CERTIFICATE: u64 = 14 * 24 * 3600;
@@ -49,9 +52,15 @@ impl<'a> Banner<'a> {
     }
 }
 
-pub(super) fn banners(known: &Known, health: &Health, is_away: bool) -> Vec<Value> {
+pub(super) fn banners(known: &Known, health: &Health, is_stopping: bool) -> Vec<Value> {
     let metrics = &known.metrics;
     let mut all = Vec::new();
+    if is_stopping {
+        let text = "The service stops: it takes deliveries for shutdown.delay, and forwards what it can for shutdown.flush. \
+                    The rest stays in the spool.";
+        let banner = Banner::new("stopping", "info", "Stopping", text);
+        all.push(Banner { key: Some("shutdown".into()), ..banner }.json());
+    }
     if let Some(source) = &health.poisoned {
         let text =
             format!("A write or sync of the spool of `{source}` failed: restart the process.");
@@ -65,7 +74,7 @@ pub(super) fn banners(known: &Known, health: &Health, is_away: bool) -> Vec<Valu
         let name = source.name.as_str();
         of_source(known, name, source.kind, &mut all);
     }
-    if is_away {
+    if metrics.contact.is_lost() {
         let text = "None of the brokers answers: deliveries are kept in the spool until one does.";
         let banner = Banner::new("kafka-away", "warning", "MillraceBehind", text);
         all.push(Banner { key: Some("kafka.bootstrap_servers".into()), ..banner }.json());
@@ -100,6 +109,21 @@ pub(super) fn banners(known: &Known, health: &Health, is_away: bool) -> Vec<Valu
     all
 }
 
+/// A reason for which signed deliveries were refused within the last hour, since they may be somebody else's.
+fn foreign_recipients(known: &Known, name: &str) -> Option<String> {
+    let is_foreign = |reason: &String| {
+        ["foreign-recipient", "recipient-unreadable"].contains(&words::meaning(reason, name).2)
+    };
+    let is_late = |reason: &String| {
+        let late = known
+            .rates
+            .sum(|what, source, it| what == What::Refusal && source == name && it == reason);
+        late.minutes.iter().sum::<f64>() > 0.0
+    };
+    let reasons = known.rates.labels(What::Refusal, name);
+    reasons.into_iter().find(|reason| is_foreign(reason) && is_late(reason))
+}
+
 fn of_source(known: &Known, name: &str, kind: SourceKind, all: &mut Vec<Value>) {
     let metrics = &known.metrics;
     let of_source = |banner: Banner<'_>| Banner { source: Some(name), ..banner }.json();
@@ -121,6 +145,14 @@ fn of_source(known: &Known, name: &str, kind: SourceKind, all: &mut Vec<Value>) 
                 ..banner
             }));
         }
+    }
+    if let Some(reason) = foreign_recipients(known, name) {
+        let text = format!(
+            "Signed deliveries of the last hour are not known to be for this source ({reason})."
+        );
+        let banner = Banner::new("foreign-recipient", "error", "MillraceForeignRecipient", text);
+        let key = Some(format!("sources.{name}.auth.client_ids"));
+        all.push(of_source(Banner { key, ..banner }));
     }
     let left = metrics.sender_failures_left.with_label_values(&[name]).get();
     let failed = metrics.sender_failed_in_a_row.with_label_values(&[name]).get();

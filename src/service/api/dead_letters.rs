@@ -10,13 +10,14 @@ use std::{
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::delivery::{SHOWN, body};
 use crate::{
     config::Config,
     kafka::{ReadRecord, Reader, Select},
     observe::api::{self, Problem},
-    service::replay::letters::Letter,
+    service::replay::{letters::Letter, shown::Shown},
 };
 
 /// Letters that are kept; of each partition as many are read at first.
@@ -39,6 +40,7 @@ struct Open {
     letters: VecDeque<Kept>,
     bodies: usize,
     asked: Instant,
+    shown: Shown,
 }
 
 struct Kept {
@@ -90,7 +92,13 @@ impl Open {
         let reader = Reader::open(&config.kafka, Select::Topics(vec![topic]));
         let reader = reader.map_err(|error| Problem::new("unavailable", error.to_string()))?;
         let reader = reader.of_newest(i64::try_from(KEPT).unwrap_or(i64::MAX));
-        Ok(Self { reader, letters: VecDeque::new(), bodies: 0, asked: Instant::now() })
+        Ok(Self {
+            reader,
+            letters: VecDeque::new(),
+            bodies: 0,
+            asked: Instant::now(),
+            shown: Shown::by(config),
+        })
     }
 
     /// Reads what is new; whether that was all.
@@ -116,7 +124,12 @@ impl Open {
         let text = |text: &str| text.chars().take(TEXT).collect::<String>();
         let value = record.value.as_deref().unwrap_or_default();
         // One byte more than is shown, so that it is known to be cut.
-        let body = bodies.then(|| value[..value.len().min(SHOWN + 1)].to_vec());
+        let cut = |value: &[u8]| value[..value.len().min(SHOWN + 1)].to_vec();
+        let body = match letter.is_pointer {
+            _ if !bodies => None,
+            true => Some(cut(value)),
+            false => self.shown.original(&letter.kept(Uuid::nil(), value)).map(|it| cut(&it)),
+        };
         self.bodies += body.as_ref().map_or(0, Vec::len);
         self.letters.push_back(Kept {
             partition: record.partition,

@@ -7,11 +7,15 @@ use serde_json::{Value, json};
 
 use super::Known;
 use crate::{
-    deliver::decode::{self, Catalog, Rules},
+    deliver::decode::{
+        Catalog,
+        fields::{Came, screen},
+    },
     observe::{
         api::{self, Problem},
         metrics::settled::{End, Event},
     },
+    service::replay::shown::{NOT_SHOWN, Shown},
     source::SourceName,
     spool::{
         StoredDelivery,
@@ -36,6 +40,9 @@ pub(super) fn delivery(
     let name = SourceName::new(source).ok_or_else(unknown)?;
     let config = known.config.sources.iter().find(|it| it.name == name).ok_or_else(unknown)?;
     let spool = known.spool(&name);
+    if sequence == 0 {
+        return Err(Problem::new("unknown", "Deliveries are numbered from 1."));
+    }
     if spool.is_some_and(|spool| sequence >= spool.durable_end()) {
         return Err(Problem::new("unknown", format!("`{source}` has no delivery {sequence} yet.")));
     }
@@ -47,22 +54,31 @@ pub(super) fn delivery(
     let request = request.first().map(api::delivery);
     let remembered = known.metrics.settled.of(source).of_delivery(sequence);
     let Some(stored) = read(known, &name, sequence)? else {
+        // Since what was read the forwarder may have come past it.
+        let note = match spool.map(|spool| spool.lowest().sequence > sequence) {
+            Some(true) => "It is delivered, and no longer in the spool (spool.keep_delivered).",
+            Some(false) => {
+                "It can't be read in the spool: `millrace spool verify` tells what is damaged there."
+            }
+            None => "It is not in the spool of this source, which is set aside.",
+        };
         let events: Vec<_> =
             remembered.values().map(|it| event(it.at.1, sequence, Some(it), true)).collect();
         return Ok(json!({
             "source": source, "position": sequence.to_string(), "state": "removed",
             "received_at": null, "headers": [], "bytes": 0, "events": events, "events_left_out": 0,
             "undecodable": null, "request": request, "body": null,
-            "note": "It is delivered, and no longer in the spool (spool.keep_delivered).",
+            "note": note,
         }));
     };
     let delivery = &stored.delivery;
     let catalog = Catalog::with_overrides(config.activity_types.clone())
         .map_err(|_| Problem::new("unavailable", "catalog.activity_types can't be used."))?;
-    let rules = Rules::from(catalog);
+    let rules = known.config.decoding(config, catalog);
     let mut decoded = Vec::new();
-    let result =
-        decode::decode(config.kind, &rules, &delivery.body, &delivery.headers, &mut decoded);
+    let headers = &delivery.headers;
+    let screened = screen(config.kind, &rules, &delivery.body, headers, Came::FromSender);
+    let result = screened.decode(config.kind, &rules, headers, &mut decoded);
     let is_final = !known.config.kafka.delivery.is_exactly_once();
     let mut topic = String::new();
     let mut events = Vec::new();
@@ -100,7 +116,9 @@ pub(super) fn delivery(
     let waits = events.iter().any(|it| it["state"] == "on-its-way");
     let is_settled = lowest.sequence > sequence || !waits;
     let left_out = decoded.len().saturating_sub(EVENTS);
-    let body = bodies.then(|| body(&delivery.body));
+    let shown = Shown::by(&known.config).delivery(&name, &delivery.body, &delivery.headers);
+    let note = (bodies && shown.is_none()).then_some(NOT_SHOWN);
+    let body = shown.filter(|_| bodies).map(|shown| body(&shown));
     let headers: Vec<_> =
         delivery.headers.iter().map(|(name, value)| json!([name, value])).collect();
     Ok(json!({
@@ -115,7 +133,7 @@ pub(super) fn delivery(
         "undecodable": undecodable.map(|it| json!({ "reason": it.reason, "error": it.error })),
         "request": request,
         "body": body,
-        "note": null,
+        "note": note,
     }))
 }
 

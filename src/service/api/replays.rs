@@ -1,103 +1,46 @@
 //! Replays that were asked for by the API: one at a time, in the background, each in the log.
 
+mod choice;
+mod read;
+
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
 };
 
 use parking_lot::Mutex;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::{
+    choice::{Choice, From, Request},
+    read::Read,
+};
 use super::status::now;
 use crate::{
     config::Config,
     event::Event,
-    kafka::{Reader, Select},
-    observe::api::{self, Problem},
+    observe::api::Problem,
     runtime::shutdown::{Phase, Shutdown},
     service::replay::{
-        letters::{Letter, spool_id},
-        player::{EventResult, Filter, Item, Player, Source},
+        player::{EventResult, Filter, Player, Source},
         sender::Sender,
     },
-    source::{SourceName, UnixMillis},
-    spool::{
-        disk::RealDisk,
-        position::Position,
-        viewer::{Seen, Viewer},
-    },
+    source::UnixMillis,
 };
 
 /// Replays that are remembered.
 const REMEMBERED: usize = 20;
-const AT_ONCE: usize = 500;
-const WAIT: Duration = Duration::from_millis(250);
 
 #[derive(Default)]
 pub(super) struct Replays {
     jobs: Mutex<VecDeque<Arc<Job>>>,
     last: AtomicU64,
     is_busy: Arc<AtomicBool>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum From {
-    #[default]
-    DeadLetters,
-    Spool,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
-    #[serde(default)]
-    from: From,
-    positions: Option<Vec<Chosen>>,
-    filter: Option<Selection>,
-    #[serde(default = "yes")]
-    dry_run: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Chosen {
-    source: String,
-    position: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Selection {
-    source: Option<String>,
-    reason: Option<String>,
-    since: Option<String>,
-    until: Option<String>,
-    #[serde(rename = "type")]
-    event_type: Option<String>,
-}
-
-/// What is chosen, understood.
-struct Choice {
-    from: From,
-    /// Whole deliveries have no index.
-    positions: Option<BTreeSet<(SourceName, Position, bool)>>,
-    source: Option<SourceName>,
-    reason: Option<String>,
-    since: UnixMillis,
-    until: UnixMillis,
-    event_type: Option<String>,
 }
 
 struct Job {
@@ -115,10 +58,25 @@ struct State {
     read: u64,
     selected: u64,
     failed: u64,
-    sent: std::collections::BTreeMap<String, u64>,
+    sent: BTreeMap<String, u64>,
     results: Vec<EventResult>,
     left_out: u64,
     problem: Option<String>,
+}
+
+/// The one replay that is under way; given back however it ends.
+struct Turn(Arc<AtomicBool>);
+
+impl Turn {
+    fn of(is_busy: &Arc<AtomicBool>) -> Option<Self> {
+        (!is_busy.swap(true, Ordering::SeqCst)).then(|| Self(is_busy.clone()))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 impl Replays {
@@ -143,9 +101,9 @@ impl Replays {
         let request: Request = serde_json::from_value(request)
             .map_err(|error| Problem::new("bad-request", format!("{error}.")))?;
         let choice = Choice::of(&request)?;
-        if self.is_busy.swap(true, Ordering::SeqCst) {
-            return Err(Problem::new("too-many", "Another replay is under way: wait for its end."));
-        }
+        let turn = Turn::of(&self.is_busy).ok_or_else(|| {
+            Problem::new("too-many", "Another replay is under way: wait for its end.")
+        })?;
         let id = format!("r-{}", self.last.fetch_add(1, Ordering::SeqCst) + 1);
         let (from, dry_run) = (request.from, request.dry_run);
         let state = Mutex::default();
@@ -161,8 +119,9 @@ impl Replays {
             jobs.truncate(REMEMBERED);
         }
         let answer = job.json(true);
-        let (config, shutdown, is_busy) = (config.clone(), shutdown.clone(), self.is_busy.clone());
+        let (config, shutdown) = (config.clone(), shutdown.clone());
         let work = move || {
+            let _turn = turn;
             let problem = job.run(&config, &choice, &shutdown).err();
             let mut state = job.state.lock();
             state.ended = Some(now());
@@ -171,66 +130,12 @@ impl Replays {
                 replay = job.id, %client, dry_run, selected = state.selected, failed = state.failed,
                 problem = state.problem, "a replay has ended"
             );
-            is_busy.store(false, Ordering::SeqCst);
         };
         if let Err(error) = thread::Builder::new().name("replay".into()).spawn(work) {
-            self.is_busy.store(false, Ordering::SeqCst);
-            return Err(Problem::new(
-                "unavailable",
-                format!("No thread could be started: {error}."),
-            ));
+            let text = format!("No thread could be started: {error}.");
+            return Err(Problem::new("unavailable", text));
         }
         Ok(answer)
-    }
-}
-
-impl Choice {
-    fn of(request: &Request) -> Result<Self, Problem> {
-        let bad = |text: &str| Problem::new("bad-request", text);
-        let source =
-            |text: &str| SourceName::new(text).ok_or_else(|| bad("That is no source's name."));
-        let filter = request.filter.clone().unwrap_or_default();
-        if request.positions.is_some() == request.filter.is_some() {
-            return Err(bad("Give either `positions` or `filter`."));
-        }
-        if request.from == From::Spool && request.positions.is_none() && filter.source.is_none() {
-            return Err(bad("A filter for the spool needs a `source`."));
-        }
-        if request.from == From::Spool && filter.reason.is_some() {
-            return Err(bad("`reason` is for dead letters."));
-        }
-        let positions = request.positions.as_ref().map(|all| {
-            let one = |it: &Chosen| {
-                let position = it.position.parse::<Position>();
-                let position = position.map_err(|_| bad("Write a position as `42.7`, or `42`."))?;
-                Ok((source(&it.source)?, position, !it.position.contains('.')))
-            };
-            match all.len() {
-                1..=10_000 => all.iter().map(one).collect::<Result<_, Problem>>(),
-                _ => Err(bad("Give from 1 to 10,000 positions.")),
-            }
-        });
-        Ok(Self {
-            from: request.from,
-            positions: positions.transpose()?,
-            source: filter.source.as_deref().map(source).transpose()?,
-            reason: filter.reason,
-            since: filter.since.as_deref().map_or(Ok(0), api::time)?,
-            until: filter.until.as_deref().map_or(Ok(u64::MAX), api::time)?,
-            event_type: filter.event_type,
-        })
-    }
-
-    /// Whether a body that begins there is looked into.
-    fn wants(&self, source: &SourceName, position: Position, reason: &str, at: UnixMillis) -> bool {
-        if let Some(positions) = &self.positions {
-            let whole = (source.clone(), Position::start_of(position.sequence), true);
-            return positions.contains(&(source.clone(), position, false))
-                || positions.contains(&whole);
-        }
-        self.source.as_ref().is_none_or(|it| it == source)
-            && self.reason.as_deref().is_none_or(|it| it == reason)
-            && (self.since..self.until).contains(&at)
     }
 }
 
@@ -247,14 +152,14 @@ impl Job {
             wanted.as_deref().is_none_or(|wanted| wanted == &*event.event_type)
         });
         let mut player = Player::new(config, sources, filter, sender)?;
-        let stop = || match shutdown.has_reached(Phase::Closing) {
-            true => Err("the service stops".to_owned()),
-            false => Ok(()),
+        let mut progress = |player: &Player, read| {
+            self.publish(player, read);
+            match shutdown.has_reached(Phase::Closing) {
+                true => Err("the service stops".to_owned()),
+                false => Ok(()),
+            }
         };
-        let read = match choice.from {
-            From::DeadLetters => self.letters(config, choice, &mut player, &stop),
-            From::Spool => self.spool(config, choice, &mut player, &stop),
-        };
+        let read = Read { config, choice, player: &mut player, progress: &mut progress }.run();
         let settled = player.settle(&mut |_| {});
         self.publish(&player, 0);
         let mut state = self.state.lock();
@@ -270,126 +175,6 @@ impl Job {
         state.selected = totals.selected;
         state.failed = totals.failed;
         state.sent = totals.sent.clone();
-    }
-
-    /// Each chosen position once: the newest letter of it would be another copy of the same event.
-    fn letters(
-        &self,
-        config: &Config,
-        choice: &Choice,
-        player: &mut Player,
-        stop: &dyn Fn() -> Result<(), String>,
-    ) -> Result<(), String> {
-        let topic = config.topics.dead_letter.clone();
-        let mut reader = Reader::open(&config.kafka, Select::Topics(vec![topic]))
-            .map_err(|error| error.to_string())?;
-        let mut found = BTreeSet::new();
-        loop {
-            stop()?;
-            let records = reader.read(AT_ONCE, WAIT).map_err(|error| error.to_string())?;
-            if records.is_empty() && reader.is_at_end().map_err(|error| error.to_string())? {
-                break;
-            }
-            for letter in records.iter().filter_map(Letter::of) {
-                let at = letter.record.at.and_then(|at| at.try_into().ok()).unwrap_or(0);
-                if !choice.wants(&letter.source, letter.position, letter.reason, at) {
-                    continue;
-                }
-                let is_new = found.insert((letter.source.clone(), letter.position));
-                if is_new || choice.positions.is_none() {
-                    letter.play(config, player)?;
-                }
-            }
-            self.publish(player, records.len() as u64);
-        }
-        self.missing(choice, &found, player);
-        Ok(())
-    }
-
-    fn missing(
-        &self,
-        choice: &Choice,
-        found: &BTreeSet<(SourceName, Position)>,
-        player: &mut Player,
-    ) {
-        for (source, position, is_whole) in choice.positions.iter().flatten() {
-            let from = Position::start_of(position.sequence);
-            let behind = Position::start_of(position.sequence + 1);
-            let is_found = match is_whole {
-                true => {
-                    found.range((source.clone(), from)..(source.clone(), behind)).next().is_some()
-                }
-                false => found.contains(&(source.clone(), *position)),
-            };
-            if !is_found {
-                player.failed(source, *position, None, "it was not found".into());
-            }
-        }
-    }
-
-    fn spool(
-        &self,
-        config: &Config,
-        choice: &Choice,
-        player: &mut Player,
-        stop: &dyn Fn() -> Result<(), String>,
-    ) -> Result<(), String> {
-        let mut found = BTreeSet::new();
-        let all = choice.positions.iter().flatten().map(|(source, ..)| source);
-        let sources: BTreeSet<_> = all.chain(&choice.source).cloned().collect();
-        for source in sources {
-            let directory = &config.spool.directory;
-            let viewer = Viewer::open(Arc::new(RealDisk), directory, &source)
-                .map_err(|it| it.to_string())?;
-            let spool = spool_id(directory, &source);
-            for segment in viewer.segments().map_err(|it| it.to_string())? {
-                let Some(mut scan) = viewer.scan(&segment).map_err(|it| it.to_string())? else {
-                    continue;
-                };
-                while let Some(seen) = scan.next().map_err(|it| it.to_string())? {
-                    stop()?;
-                    let Seen::Delivery(stored) = seen else { continue };
-                    self.state.lock().read += 1;
-                    let first = Position::start_of(stored.sequence);
-                    let chosen = choice.positions.as_ref().map(|all| {
-                        let is_it = |it: &&(SourceName, Position, bool)| {
-                            it.0 == source && it.1.sequence == stored.sequence
-                        };
-                        all.iter().filter(is_it).map(|it| (it.1, it.2)).collect::<Vec<_>>()
-                    });
-                    let is_filtered = choice.wants(&source, first, "", stored.delivery.received_at);
-                    let ranges: Vec<(Option<Position>, Option<Position>)> = match chosen {
-                        None if is_filtered => vec![(None, None)],
-                        None => Vec::new(),
-                        Some(chosen) => chosen
-                            .into_iter()
-                            .map(|(position, is_whole)| match is_whole {
-                                true => (None, None),
-                                false => {
-                                    let end = Position { index: position.index + 1, ..position };
-                                    (Some(position), Some(end))
-                                }
-                            })
-                            .collect(),
-                    };
-                    for (from, to) in ranges {
-                        found.insert((source.clone(), from.unwrap_or(first)));
-                        player.play(&Item {
-                            source: &source,
-                            spool,
-                            position: first,
-                            from,
-                            to,
-                            headers: &stored.delivery.headers,
-                            body: &stored.delivery.body,
-                        })?;
-                    }
-                }
-                self.publish(player, 0);
-            }
-        }
-        self.missing(choice, &found, player);
-        Ok(())
     }
 
     fn json(&self, with_results: bool) -> Value {
@@ -414,7 +199,7 @@ impl Job {
         };
         json!({
             "id": self.id,
-            "from": if self.from == From::Spool { "spool" } else { "dead-letters" },
+            "from": self.from.as_str(),
             "dry_run": self.dry_run,
             "state": state_word,
             "client": self.client.to_string(),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Known, banners, words};
 use crate::{
-    config::{HeaderScheme, SourceConfig},
+    config::{SourceConfig, WayIn},
     observe::{
         admin::State,
         api::rates::{Late, What},
@@ -51,7 +51,7 @@ pub(super) fn status(known: &Known, access: Value) -> Value {
         *by_name.entry(broker).or_default() |= connected > 0.0;
     }
     let connected = by_name.values().filter(|it| **it).count();
-    let is_away = connected == 0;
+    let is_away = metrics.contact.is_lost();
     let sources: Vec<_> = known.config.sources.iter().map(|it| source(known, it)).collect();
     let all = |what: What| known.rates.sum(|it, _, _| it == what);
     json!({
@@ -69,7 +69,7 @@ pub(super) fn status(known: &Known, access: Value) -> Value {
             "bootstrap_servers": known.config.kafka.bootstrap_servers,
         },
         "access": access,
-        "banners": banners::banners(known, &health, is_away),
+        "banners": banners::banners(known, &health, stopping.is_some()),
         "sources": sources,
         "others": others(known),
         "topics": topics(known),
@@ -153,7 +153,7 @@ fn source(known: &Known, source: &SourceConfig) -> Value {
         "kind": source.kind.as_str(),
         "path": format!("/v1/{name}"),
         "state": state,
-        "ways_in": ways_in(source),
+        "ways_in": source.ways_in().iter().map(way_in).collect::<Vec<_>>(),
         "last_request": none(last.request),
         "last_stored": none(last.stored),
         "outcomes_24h": outcomes,
@@ -264,46 +264,6 @@ fn topics(known: &Known) -> Vec<Value> {
     all.into_iter().map(|(_, json)| json).collect()
 }
 
-fn ways_in(source: &SourceConfig) -> Vec<Value> {
-    let key = |name: &str| format!("sources.{}.auth.{name}", source.name);
-    let way =
-        |way: &str, text: String, key: String| json!({ "way": way, "text": text, "key": key });
-    let mut all = Vec::new();
-    if let Some(auth) = &source.auth.tokens {
-        let count = auth.tokens.len();
-        let tokens = if count == 1 { "the token".into() } else { format!("one of {count} tokens") };
-        let scheme = match auth.header_scheme {
-            HeaderScheme::Bearer => "Bearer <token>",
-            HeaderScheme::Basic => "Basic <token>",
-            HeaderScheme::Bare => "<token>",
-        };
-        all.push(way("token", format!("`Authorization: {scheme}` with {tokens}"), key("tokens")));
-        if let Some(name) = &auth.query_parameter {
-            all.push(way(
-                "query-token",
-                format!("the query parameter `{name}` with {tokens}"),
-                key("query_parameter"),
-            ));
-        }
-    }
-    if let Some(certificate) = &source.auth.certificate {
-        let text =
-            format!("a client certificate with one of the names {}", certificate.names.join(", "));
-        all.push(way("certificate", text, key("certificate.names")));
-    }
-    if source.auth.adobe.is_some() {
-        let text = "a signature of Adobe I/O's, for one of our client ids";
-        all.push(way("adobe-signature", text.into(), key("client_ids")));
-    }
-    if let Some(oauth) = &source.auth.oauth {
-        if oauth.issuer.is_some() || oauth.introspection.is_some() {
-            let text = "`Authorization: Bearer <token>` with a token of the identity provider's";
-            all.push(way("oauth", text.into(), key("oauth")));
-        }
-        if !oauth.built_in_clients.is_empty() {
-            let text = "`Authorization: Bearer <token>` with a token of POST /oauth/token";
-            all.push(way("built-in-token", text.into(), key("oauth.built_in_clients")));
-        }
-    }
-    all
+fn way_in(WayIn { way, text, key }: &WayIn) -> Value {
+    json!({ "way": way, "text": text, "key": key })
 }

@@ -1,7 +1,11 @@
 //! A test delivery at a button's press: one event as the sender would write it, decoded and encoded as a delivery of
-//! its source, on a topic of its own (`admin.test_topic`), with the header [`HEADER`]. It does not pass the spool.
+//! its source, on a topic of its own (`admin.test_topic`), with the header [`HEADER`] and ids of its own. It does not pass
+//! the spool.
 
-use std::{net::IpAddr, time::Instant};
+use std::{
+    net::IpAddr,
+    time::{Instant, SystemTime},
+};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,7 +15,10 @@ use super::Known;
 use crate::{
     config::{Config, SourceConfig},
     deliver::{
-        decode::{self, Catalog, Rules},
+        decode::{
+            self, Catalog, Rules,
+            fields::{Came, screen},
+        },
         encode::Encoder,
     },
     observe::api::Problem,
@@ -46,10 +53,13 @@ pub(super) fn send(known: &Known, request: Value, client: IpAddr) -> Result<Valu
     let source = source.ok_or_else(|| Problem::new("unknown", "There is no such source."))?;
     let rules =
         rules(source).ok_or_else(|| Problem::new("unavailable", "The catalog can't be used."))?;
+    let rules = Rules { fields: known.config.fields.rules.of(&source.name), ..rules };
     let began = Instant::now();
-    for Example { body, .. } in all(source) {
+    for example in all(source) {
+        let body = example.fresh(Uuid::new_v4(), SystemTime::now());
         let mut events = Vec::new();
-        if decode::decode(source.kind, &rules, body.as_bytes(), &[], &mut events).is_err() {
+        let screened = screen(source.kind, &rules, body.as_bytes(), &[], Came::FromSender);
+        if screened.decode(source.kind, &rules, &[], &mut events).is_err() {
             continue;
         }
         let Some(Ok(event)) = events.first() else { continue };

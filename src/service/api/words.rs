@@ -21,7 +21,10 @@ pub(super) fn words(config: &Config) -> Value {
                 "wrong": row.wrong,
                 "adobe": row.adobe(),
                 "marketo": row.marketo(),
-                "event": format!("{}{note}", row.event()),
+                "event": {
+                    "adobe": format!("{}{note}", row.event_of_adobe()),
+                    "marketo": format!("{}{note}", row.event_of_marketo()),
+                },
                 "key": row.key,
             })
         })

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::player::{Item, Player};
 use crate::{
-    deliver::decode,
+    deliver::decode::{self, fields::Came},
     source::{ORIGIN_HEADER, SourceKind, SourceName},
     spool::position::Position,
 };
@@ -37,7 +37,25 @@ pub(crate) struct Kept<'a> {
     pub original: &'a [u8],
 }
 
-impl Kept<'_> {
+/// The reasons of events whose topics did not take them. What is kept of these had the rules on fields applied to it.
+const OF_EVENTS: [&str; 3] = ["too-large", "topic-limit", "refused"];
+
+impl<'a> Kept<'a> {
+    /// The body of a delivery with what was kept.
+    pub fn body(&self, kind: Option<SourceKind>) -> Cow<'a, [u8]> {
+        match kind {
+            Some(SourceKind::MarketoLeadActivity) => legacy(self),
+            _ => Cow::Borrowed(self.original),
+        }
+    }
+
+    pub fn came(&self) -> Came {
+        match OF_EVENTS.contains(&self.reason) {
+            true => Came::Screened,
+            false => Came::FromSender,
+        }
+    }
+
     pub fn play(&self, player: &mut Player) -> Result<(), String> {
         if self.reason == STILL_CODED {
             let Self { source, position, .. } = self;
@@ -50,10 +68,7 @@ impl Kept<'_> {
         }
         let origin = self.origin.map(|origin| (ORIGIN_HEADER.to_owned(), origin.to_owned()));
         let kind = player.source(self.source).map(|source| source.kind);
-        let body = match kind {
-            Some(SourceKind::MarketoLeadActivity) => legacy(self),
-            _ => Cow::Borrowed(self.original),
-        };
+        let body = self.body(kind);
         player.play(&Item {
             source: self.source,
             spool: self.spool,
@@ -62,6 +77,7 @@ impl Kept<'_> {
             to: None,
             headers: origin.as_slice(),
             body: &body,
+            came: self.came(),
         })
     }
 }

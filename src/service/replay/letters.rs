@@ -1,6 +1,12 @@
-//! A dead letter, as it is on its topic.
+//! A dead letter, as it is on its topic; all of them, and the newest of each event.
 
-use std::{borrow::Cow, path::Path, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Deserialize;
 use uuid::Uuid;
@@ -9,10 +15,11 @@ use super::{
     body::Kept,
     player::Player,
     quarantined::{Expected, Folder},
+    shown::{NOT_SHOWN, Shown},
 };
 use crate::{
     config::Config,
-    kafka::ReadRecord,
+    kafka::{ReadRecord, Reader, Select},
     source::{ORIGIN_HEADER, SourceName, UnixMillis},
     spool::{disk::RealDisk, position::Position, viewer::Viewer},
 };
@@ -56,6 +63,16 @@ impl<'a> Letter<'a> {
         })
     }
 
+    /// Which event it is of.
+    pub fn event(&self) -> (SourceName, Position) {
+        (self.source.clone(), self.position)
+    }
+
+    pub fn place(&self) -> Place {
+        let ReadRecord { partition, offset, .. } = *self.record;
+        Place { at: self.at, partition, offset }
+    }
+
     pub fn key(&self) -> Option<&'a [u8]> {
         self.record.key.as_deref()
     }
@@ -71,25 +88,97 @@ impl<'a> Letter<'a> {
 
     /// Replays it. The error says that nothing can be sent any more.
     pub fn play(&self, config: &Config, player: &mut Player) -> Result<(), String> {
-        let Self { source, position, reason, error, .. } = self;
         let original = match self.original(config) {
             Ok(bytes) => bytes,
             Err(problem) => {
-                player.failed(source, *position, None, problem);
+                player.failed(&self.source, self.position, None, problem);
                 return Ok(());
             }
         };
-        let kept = Kept {
-            source,
-            spool: spool_id(&config.spool.directory, source),
-            position: *position,
-            reason,
-            error: Some(error),
+        self.kept(spool_id(&config.spool.directory, &self.source), &original).play(player)
+    }
+
+    /// What was refused, as far as it may be shown; the error says why it is not.
+    pub fn shown(&self, config: &Config) -> Result<Cow<'a, [u8]>, String> {
+        let original = self.original(config)?;
+        let shown = Shown::by(config).original(&self.kept(Uuid::nil(), &original));
+        shown.map(|body| Cow::Owned(body.into_owned())).ok_or_else(|| NOT_SHOWN.to_owned())
+    }
+
+    /// With `original`, the bytes that were refused.
+    pub fn kept<'k>(&'k self, spool: Uuid, original: &'k [u8]) -> Kept<'k> {
+        Kept {
+            source: &self.source,
+            spool,
+            position: self.position,
+            reason: self.reason,
+            error: Some(self.error),
             origin: self.record.header(ORIGIN_HEADER),
             key: self.key().unwrap_or_default(),
-            original: &original,
-        };
-        kept.play(player)
+            original,
+        }
+    }
+}
+
+/// How long the first of several records is waited for.
+const WAIT: Duration = Duration::from_millis(250);
+
+/// Shows the records of the dead-letter topic to `see`, at most `at_once` together, from the topic's beginning to its
+/// current end. While the cluster is away there are none. An error of `see` ends it.
+pub(crate) fn each(
+    config: &Config,
+    at_once: usize,
+    see: &mut dyn FnMut(&[ReadRecord]) -> Result<(), String>,
+) -> Result<(), String> {
+    let topic = config.topics.dead_letter.clone();
+    let mut reader = Reader::open(&config.kafka, Select::Topics(vec![topic]))
+        .map_err(|error| error.to_string())?;
+    loop {
+        let records = reader.read(at_once, WAIT).map_err(|error| error.to_string())?;
+        see(&records)?;
+        if records.is_empty() && reader.is_at_end().map_err(|error| error.to_string())? {
+            return Ok(());
+        }
+    }
+}
+
+/// Where a letter is; the later one is the greater one. Time comes first: copies may be on several partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    at: Option<UnixMillis>,
+    partition: i32,
+    offset: i64,
+}
+
+/// The newest letter of each event. Several letters have one position after a repeat, and where a new spool counts
+/// from the beginning.
+///
+/// The topic is read twice: once to note what is newest, once to take it. So no letter is kept.
+#[derive(Debug, Default)]
+pub(crate) struct Newest {
+    places: BTreeMap<(SourceName, Position), Place>,
+    taken: BTreeSet<(SourceName, Position)>,
+}
+
+impl Newest {
+    pub fn note(&mut self, letter: &Letter<'_>) {
+        let place = letter.place();
+        let newest = self.places.entry(letter.event()).or_insert(place);
+        *newest = place.max(*newest);
+    }
+
+    /// Whether `letter` is the newest of its event.
+    pub fn take(&mut self, letter: &Letter<'_>) -> bool {
+        let event = letter.event();
+        let is_newest = self.places.get(&event) == Some(&letter.place());
+        if is_newest {
+            self.taken.insert(event);
+        }
+        is_newest
+    }
+
+    pub fn taken(&self) -> &BTreeSet<(SourceName, Position)> {
+        &self.taken
     }
 }
 

@@ -12,8 +12,9 @@ use crate::{
     config::{Config, SourceConfig},
     deliver::{
         decode::{
-            self, Catalog, Rules,
+            Catalog, Rules,
             adobe::{NotOurs, Unnamed, check_recipients},
+            fields::{Came, Screened, screen},
         },
         encode::{Encoder, choice::Choices},
         route::Router,
@@ -63,9 +64,19 @@ impl Source {
             format!("catalog.activity_types: {}", errors.join("; "))
         })?;
         let choices = config.choices(source, &catalog);
-        let rules = Arc::new(Rules::from(catalog));
+        let rules = Arc::new(config.decoding(source, catalog));
         let client_ids = client_ids(source).map(Arc::new);
         Ok(Self { name: source.name.clone(), kind: source.kind, rules, client_ids, choices })
+    }
+
+    /// `body` without what no reader may see, by the rules of today.
+    pub fn screen<'a>(
+        &self,
+        body: &'a [u8],
+        headers: &[(String, String)],
+        came: Came,
+    ) -> Screened<'a> {
+        screen(self.kind, &self.rules, body, headers, came)
     }
 
     /// The test that a delivery had to pass when it came. From our journal come events that name no recipient.
@@ -91,6 +102,8 @@ pub(crate) struct Item<'a> {
     pub to: Option<Position>,
     pub headers: &'a [(String, String)],
     pub body: &'a [u8],
+    /// Whether the body was kept as it was sent, or as a record had it.
+    pub came: Came,
 }
 
 pub(crate) struct Player {
@@ -156,11 +169,12 @@ impl Player {
             self.failed(name, first, None, format!("source `{name}` is not configured"));
             return Ok(());
         };
+        let screened = source.screen(body, headers, item.came);
         let mut events = Vec::new();
         if let Some(encoder) = self.encoders.get_mut(name) {
             encoder.come_with(headers);
         }
-        if let Err(error) = decode::decode(source.kind, &source.rules, body, headers, &mut events) {
+        if let Err(error) = screened.decode(source.kind, &source.rules, headers, &mut events) {
             let (reason, error) = (error.reason, error.to_string());
             self.failed(name, first, Some(reason), error);
             return Ok(());

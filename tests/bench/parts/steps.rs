@@ -7,7 +7,11 @@ use http::{HeaderMap, HeaderValue};
 use millrace::{
     config::{HeaderScheme, Secret, TokenAuth},
     deliver::{
-        decode::{Catalog, Rules, decode, recycle},
+        decode::{
+            Catalog, Fields, Rules, decode,
+            fields::{Action, Came, Encoding, HmacKey, Rule, Target, screen},
+            recycle,
+        },
         encode::{
             Encoder, Mode, With,
             choice::{Choice, Choices, Surrounding, ValueForm},
@@ -60,6 +64,9 @@ pub const NAMES: &[&str] = &[
     "all-connect",
     "all-avro",
     "all-json-schema",
+    "all-legacy-hmac",
+    "all-adobe-hmac",
+    "all-legacy-rule-unmet",
     "frame-150k",
     "frame-2k",
     "append-150k",
@@ -106,6 +113,16 @@ pub fn part(name: &str) -> Part {
         "all-connect" => all_with(Load::legacy(EVENTS), flat(Surrounding::Connect)),
         "all-avro" => all_as(Format::Avro),
         "all-json-schema" => all_as(Format::JsonSchema),
+        // Beside these two: one rule on a field that each event has, and on one that none has.
+        "all-legacy-hmac" => {
+            all_by(Load::legacy(EVENTS), Encoder::new(Mode::Binary), hmac("Client IP Address"))
+        }
+        "all-adobe-hmac" => {
+            all_by(Load::adobe(EVENTS), Encoder::new(Mode::Binary), hmac("Client IP Address"))
+        }
+        "all-legacy-rule-unmet" => {
+            all_by(Load::legacy(EVENTS), Encoder::new(Mode::Binary), hmac("Email Address"))
+        }
         "frame-150k" => append(Where::Nowhere, 7, 150_000),
         "frame-2k" => append(Where::Nowhere, 64, 2_000),
         "append-150k" => append(Where::Disk, 7, 150_000),
@@ -147,7 +164,7 @@ fn all(load: Load, mode: Mode) -> Part {
 /// Of records whose values are flat.
 fn flat(envelope: Surrounding) -> Encoder {
     let choice = Choice { value: ValueForm::Flat, envelope, ..Choice::default() };
-    let shapes = || Shapes::new(Scope::Type, &Catalog::builtin(), &[]);
+    let shapes = || Shapes::new(Scope::Type, &Catalog::builtin(), &[], &Fields::default());
     Encoder::of(Mode::Binary, Choices::new(choice, [], shapes))
 }
 
@@ -158,21 +175,37 @@ fn schema(format: Format) -> With {
 }
 
 fn all_as(format: Format) -> Part {
-    all_of(Load::legacy(EVENTS), flat(Surrounding::None), Some(schema(format)))
+    let with = Some(schema(format));
+    all_of(Load::legacy(EVENTS), flat(Surrounding::None), Rules::default(), with)
 }
 
 fn all_with(load: Load, encoder: Encoder) -> Part {
-    all_of(load, encoder, None)
+    all_by(load, encoder, Rules::default())
 }
 
-fn all_of(load: Load, mut encoder: Encoder, with: Option<With>) -> Part {
-    let (bytes, rules, router, source) = (load.bytes(), Rules::default(), router(), source());
+/// One rule on what is called so.
+fn hmac(name: &str) -> Rules {
+    let action = Action::Hmac(HmacKey::new(&[7; 32]).unwrap(), Encoding::Hex);
+    let target = Target::attribute(name).unwrap();
+    let rule =
+        Rule { name: name.to_owned(), target, sources: Vec::new(), types: Vec::new(), action };
+    Rules { fields: Fields::new(vec![rule]), ..Rules::default() }
+}
+
+fn all_by(load: Load, encoder: Encoder, rules: Rules) -> Part {
+    all_of(load, encoder, rules, None)
+}
+
+fn all_of(load: Load, mut encoder: Encoder, rules: Rules, with: Option<With>) -> Part {
+    let (bytes, router, source) = (load.bytes(), router(), source());
     let mut topic = String::new();
     let mut spare = Vec::new();
     let step = move || {
         for body in &load.bodies {
+            let body = black_box(body.as_bytes());
+            let screened = screen(load.kind, &rules, body, &[], Came::FromSender);
             let mut out = recycle(std::mem::take(&mut spare));
-            decode(load.kind, &rules, black_box(body.as_bytes()), &[], &mut out).unwrap();
+            screened.decode(load.kind, &rules, &[], &mut out).unwrap();
             for event in out.iter().flatten() {
                 let position = Position { sequence: 1, index: event.index };
                 let topic = router.topic(&source, event, &mut topic);

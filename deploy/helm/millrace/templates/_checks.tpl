@@ -5,6 +5,16 @@
 {{- if lt (include "millrace.bytes" .Values.persistence.size | int64) $wanted }}
 {{- fail (printf "persistence.size: %s is less than config.spool.size_limit and config.spool.reserve together (%d bytes). A larger volume, or a lower limit." .Values.persistence.size $wanted) }}
 {{- end }}
+{{- $admin := .Values.config.admin }}
+{{- if regexMatch "^(127[.]|\\[(::1|(::ffff:)?127[.][0-9.]+)\\])" $admin.address }}
+{{- fail (printf "config.admin.address: probes come from outside of the pod and do not reach %s, and behind a port-forward the console would ask for no token. Write 0.0.0.0 or [::] with the port." $admin.address) }}
+{{- end }}
+{{- if eq (include "millrace.port" $admin.address) (include "millrace.port" .Values.config.listen.address) }}
+{{- fail "config.admin.address: the port is that of config.listen.address, which the Service for deliveries has. The console needs one of its own." }}
+{{- end }}
+{{- if and (eq (toString $admin.console) "replay") (not $admin.tokens_file) (not .Values.extraEnv) (not .Values.envFrom) }}
+{{- fail "config.admin.tokens_file: a console that replays (config.admin.console) needs a token to sign in. Put one into a Secret, and write tokens_file: {secret: NAME, key: KEY}" }}
+{{- end }}
 {{- if and .Values.ingress.enabled (not .Values.ingress.tlsSecretName) (not .Values.ingress.annotations) }}
 {{- fail "ingress.tlsSecretName: Adobe and Marketo send over TLS only. Name the Secret with the certificate, or the annotation by which your load balancer finds its own (ingress.annotations)." }}
 {{- end }}

@@ -12,7 +12,7 @@ fn source(n: usize, name: &str) -> Source {
             oldest: Some(1_772_445_600_000 - n as u64 * 60_000),
             seconds_until_full: Some(n as f64 * 1000.0),
         },
-        tries: Tries { failures_left: Some(3), then: None },
+        tries: Tries { failures_left: Some(3), ..Tries::default() },
         ..Source::default()
     }
 }
@@ -25,6 +25,7 @@ fn status(sources: usize) -> Status {
         history: (0..60).map(|m| (m % 7) as f64).collect(),
         held: (n == 3)
             .then(|| Held { why: "topic authorization failed".into(), ..Held::default() }),
+        ..Topic::default()
     };
     let name = |n| format!("source-with-a-name-that-is-as-long-as-a-name-may-be-{n:02}-xxxxxxxxx");
     let mut sources: Vec<_> = (0..sources).map(|n| source(n, &name(n))).collect();

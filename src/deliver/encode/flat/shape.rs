@@ -15,7 +15,7 @@ use super::{
     value::Kind,
 };
 use crate::{
-    deliver::decode::Catalog,
+    deliver::decode::{Catalog, Fields, fields::Effect},
     event::{Event, Stream},
 };
 
@@ -85,14 +85,14 @@ const NOTIFICATION: &[(&str, Kind)] = &[
 ];
 
 impl Shape {
-    /// The columns that all events of `streams` have.
-    fn common(streams: &[Stream]) -> Self {
+    /// The columns that all events of `streams` have, as `fields` leaves them.
+    fn common(streams: &[Stream], fields: &Of<'_>) -> Self {
         let mut shape = Self::default();
         for (name, is_required) in [("id", true), ("source", true), ("type", true)] {
             shape.column(name, Kind::Text, is_required);
         }
         shape.column("time", Kind::DateTime, false);
-        shape.member("munchkinId", Kind::Text);
+        shape.member("munchkinId", Kind::Text, fields);
         for stream in streams {
             let members = match stream {
                 Stream::LeadActivity => ACTIVITY,
@@ -100,7 +100,7 @@ impl Shape {
                 Stream::Notification => NOTIFICATION,
                 Stream::Observability | Stream::Other => &[],
             };
-            members.iter().for_each(|(name, kind)| shape.member(name, *kind));
+            members.iter().for_each(|(name, kind)| shape.member(name, *kind, fields));
         }
         shape
     }
@@ -115,7 +115,8 @@ impl Shape {
         self.columns.len() - 1
     }
 
-    fn member(&mut self, written: &str, kind: Kind) {
+    fn member(&mut self, written: &str, kind: Kind, fields: &Of<'_>) {
+        let Some(kind) = fields.kind(kind, (written, false)) else { return };
         if self.members.iter().all(|(known, _)| known != written) {
             let mut name = String::new();
             snake(written, &mut name);
@@ -125,13 +126,14 @@ impl Shape {
     }
 
     /// Adds what activities of one more type have. Of two kinds for one name it is text.
-    fn attribute(&mut self, attribute: &AttributeType) {
+    fn attribute(&mut self, attribute: &AttributeType, fields: &Of<'_>) {
+        let Some(kind) = fields.kind(attribute.kind, (&attribute.name, true)) else { return };
         let mut snaked = String::new();
         snake(&attribute.name, &mut snaked);
         let known = self.attributes.iter().find(|listed| listed.snake == snaked);
         let column = match known.map(|listed| listed.column) {
             Some(column) => {
-                if self.columns[column].kind != attribute.kind {
+                if self.columns[column].kind != kind {
                     self.columns[column].kind = Kind::Text;
                 }
                 column
@@ -144,7 +146,7 @@ impl Shape {
                 if self.find(&name).is_some() {
                     return;
                 }
-                self.column(&name, attribute.kind, false)
+                self.column(&name, kind, false)
             }
         };
         for written in [Some(&attribute.name), attribute.api_name.as_ref()].into_iter().flatten() {
@@ -224,6 +226,29 @@ impl Scope {
     }
 }
 
+/// What the rules on fields leave of the events of a topic.
+struct Of<'a> {
+    fields: &'a Fields,
+    stream: Option<Stream>,
+    event_type: Option<&'a str>,
+}
+
+impl Of<'_> {
+    /// What a member's or an attribute's column is. `None`: it has none, since it is in no record.
+    fn kind(&self, kind: Kind, field: (&str, bool)) -> Option<Kind> {
+        let of = |stream| self.fields.effect(stream, self.event_type, field);
+        let effect = match self.stream {
+            Some(stream) => of(stream),
+            None => Stream::ALL.into_iter().filter_map(of).max(),
+        };
+        match effect {
+            Some(Effect::Absent) => None,
+            Some(Effect::Text | Effect::MayBeText) => Some(Kind::Text),
+            None => Some(kind),
+        }
+    }
+}
+
 /// The shapes of all topics.
 #[derive(Clone, Debug)]
 pub struct Shapes {
@@ -238,7 +263,8 @@ pub struct Shapes {
 impl Shapes {
     /// The shapes of topics of `scope`. `types` are those that the customer's own Marketo describes; they go over the
     /// published ones. `catalog` says what topics call them.
-    pub fn new(scope: Scope, catalog: &Catalog, types: &[ActivityType]) -> Self {
+    /// `fields` are the rules of the source.
+    pub fn new(scope: Scope, catalog: &Catalog, types: &[ActivityType], fields: &Fields) -> Self {
         let mut activities = HashMap::<String, Shape>::new();
         let published = standard::types();
         let is_described = |id: i64| types.iter().any(|described| described.id == id);
@@ -247,15 +273,21 @@ impl Shapes {
             let Some(called) = catalog.activity_type(Some(listed.id), Some(&listed.name)) else {
                 continue;
             };
-            let new = || Shape::common(&[Stream::LeadActivity]);
+            let event_type = Some(&*called.event_type);
+            let of = Of { fields, stream: Some(Stream::LeadActivity), event_type };
+            let new = || Shape::common(&[Stream::LeadActivity], &of);
             let shape = activities.entry(called.event_type.to_string()).or_insert_with(new);
-            listed.attributes.iter().for_each(|attribute| shape.attribute(attribute));
+            listed.attributes.iter().for_each(|attribute| shape.attribute(attribute, &of));
         }
         Self {
             scope,
             activities: activities.into_iter().map(|(name, it)| (name, it.finished())).collect(),
-            streams: Stream::ALL.map(|stream| Shape::common(&[stream]).finished()),
-            all: Shape::common(&Stream::ALL).finished(),
+            streams: Stream::ALL.map(|stream| {
+                let of = Of { fields, stream: Some(stream), event_type: None };
+                Shape::common(&[stream], &of).finished()
+            }),
+            all: Shape::common(&Stream::ALL, &Of { fields, stream: None, event_type: None })
+                .finished(),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
 fn shapes(scope: Scope) -> Shapes {
     let custom = r#"{"success":true,"result":[{"id":100001,"name":"Attended Webinar","attributes":[
         {"name":"Minutes","apiName":"mins","dataType":"integer"},{"name":"Rating","dataType":"float"}]}]}"#;
-    Shapes::new(scope, &Catalog::builtin(), &types::read(custom).unwrap())
+    Shapes::new(scope, &Catalog::builtin(), &types::read(custom).unwrap(), &Default::default())
 }
 
 fn all(

@@ -11,6 +11,9 @@ pub(super) const BASIC: (&str, &str) = ("www-authenticate", "Basic realm=\"millr
 
 pub(super) const METHODS: (&str, &str) = ("allow", "GET, HEAD, OPTIONS, POST");
 
+/// For Adobe I/O a 4xx is final.
+const LOST: &str = "lost to the webhook";
+
 /// What has an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -120,13 +123,21 @@ impl Row {
         }
     }
 
-    /// Where the event is then.
-    pub fn event(&self) -> &'static str {
+    /// Where an event of Adobe I/O's is then.
+    pub fn event_of_adobe(&self) -> &'static str {
         match self.status.as_u16() {
             _ if self.label == "stored" => "ours",
             _ if self.is_question || self.scope == Scope::TokenEndpoint => "none",
-            400..=499 => "lost to the webhook",
+            400..=499 => LOST,
             _ => "the sender's",
+        }
+    }
+
+    /// Where an event of Marketo's is then: whatever was answered, Marketo's queue has it for as long as it tries.
+    pub fn event_of_marketo(&self) -> &'static str {
+        match self.event_of_adobe() {
+            LOST => "the sender's",
+            other => other,
         }
     }
 

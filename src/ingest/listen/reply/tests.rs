@@ -40,6 +40,22 @@ fn every_outcome_has_a_label_of_its_own() {
 }
 
 #[test]
+fn an_event_is_lost_only_where_its_sender_does_not_come_again() {
+    for row in TABLE.iter().filter(|row| row.scope != Scope::TokenEndpoint) {
+        let is_lost = |event: &str| event.contains("lost");
+        assert_eq!(is_lost(row.event_of_adobe()), row.adobe() == "gives up", "{row:?}");
+        assert_eq!(is_lost(row.event_of_marketo()), row.marketo() == "gives up", "{row:?}");
+    }
+}
+
+#[test]
+fn what_belongs_to_no_source_has_no_key_of_a_source() {
+    for row in TABLE.iter().filter(|row| row.scope != Scope::Source) {
+        assert!(row.key.is_none_or(|key| !key.contains("<name>")), "{row:?}");
+    }
+}
+
+#[test]
 fn a_sender_counts_what_it_delivered_and_no_question() {
     assert_eq!(Outcome::Stored.as_a_try(), Some(true));
     for question in [Outcome::Probe, Outcome::ValidationLater, Outcome::NotFound] {
@@ -55,7 +71,11 @@ fn a_sender_counts_what_it_delivered_and_no_question() {
 fn line(row: &Row) -> String {
     let note = if row.note.is_empty() { String::new() } else { format!(": {}", row.note) };
     let (label, wrong, status) = (row.label, row.wrong, row.status.as_str());
-    let [adobe, marketo, event] = [row.adobe(), row.marketo(), row.event()];
+    let [adobe, marketo] = [row.adobe(), row.marketo()];
+    let event = match (row.event_of_adobe(), row.event_of_marketo()) {
+        (adobe, marketo) if adobe == marketo => adobe.to_owned(),
+        (adobe, marketo) => format!("Adobe I/O's: {adobe}; Marketo's: {marketo}"),
+    };
     format!("| `{label}` | {wrong} | {status} | {adobe} | {marketo} | {event}{note} |")
 }
 

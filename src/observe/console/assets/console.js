@@ -201,30 +201,6 @@
       setTimeout(() => (button.textContent = "Copy path"), 1500);
     });
 
-  const signing = () => {
-    const form = document.getElementById("sign-in-form");
-    const out = document.querySelector("[data-sign-out]");
-    if (out)
-      out.addEventListener("click", async () => {
-        await send("DELETE", "/session");
-        location.assign("/");
-      });
-    if (!form) return;
-    const problem = document.getElementById("sign-in-problem");
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      problem.textContent = "";
-      try {
-        const answer = await send("POST", "/session", { token: form.elements.token.value });
-        if (answer.ok) return location.assign(form.dataset.to);
-        problem.textContent = await problemOf(answer);
-      } catch {
-        problem.textContent = "The service does not answer.";
-      }
-      form.elements.token.select();
-    });
-  };
-
   // ---- Sending -------------------------------------------------------------------------------------------------
 
   // Pairs of a name and a text, as a list of facts.
@@ -380,7 +356,6 @@
     live();
     filters();
     copy();
-    signing();
     tests();
     replays();
   });

@@ -136,7 +136,15 @@ pub fn why(delivery: &Delivery, status: &Status, words: &Words) -> Markup {
                 p.then {
                     @if kind != Some("marketo-lead-activity") { span { "Adobe I/O: " (row.adobe) } }
                     @if kind != Some("adobe-io") { span { "Marketo: " (row.marketo) } }
-                    span { "The event: " (row.event) }
+                    @match kind {
+                        Some("marketo-lead-activity") => span { "The event: " (row.event.marketo) },
+                        Some(_) => span { "The event: " (row.event.adobe) },
+                        None if row.event.adobe == row.event.marketo => span { "The event: " (row.event.adobe) },
+                        None => {
+                            span { "An event of Adobe I/O's: " (row.event.adobe) }
+                            span { "An event of Marketo's: " (row.event.marketo) }
+                        }
+                    }
                 }
             }
             @if key.is_some() || delivery.request_id.is_some() || delivery.left_out > 0 {

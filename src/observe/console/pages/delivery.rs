@@ -73,7 +73,7 @@ pub fn page(status: &Status, words: &Words, found: &DeliveryDetail, all: bool) -
             h2 { "Body" }
             @match &found.body {
                 Some(body) => (parts::body(body)),
-                None => p.quiet { @if status.access.bodies { "It is no longer in the spool." } @else { "Bodies are shown where " code { "admin.bodies = true" } "." } },
+                None => p.quiet { @if status.access.bodies && found.bytes > 0 { "It is not shown." } @else if status.access.bodies { "It is no longer in the spool." } @else { "Bodies are shown where " code { "admin.bodies = true" } "." } },
             }
         }
     }

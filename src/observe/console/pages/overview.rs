@@ -70,7 +70,7 @@ pub fn figure(name: &str, value: &str, unit: &str, plot: Markup) -> Markup {
 fn card(source: &Source, now: Time) -> Markup {
     let tone = match source.state.as_str() {
         "ok" => "ok",
-        "starting" | "closed" => "quiet",
+        "closed" => "quiet",
         "full" => "warn",
         _ => "bad",
     };
@@ -126,13 +126,16 @@ fn gives_up(source: &Source) -> &str {
 fn failures_left(source: &Source) -> Markup {
     let left = source.tries.failures_left;
     let tone = match left {
-        0 => "bad-text",
-        1..3 if source.tries.failed_in_a_row > 0 => "warn-text",
+        Some(0) => "bad-text",
+        Some(1..3) if source.tries.failed_in_a_row > 0 => "warn-text",
         _ => "",
     };
     html! {
-        @if left == 0 { span.bad-text { "by now" } }
-        @else { span class=(tone) { "after " (text::of(left, "failure")) } }
+        @match left {
+            Some(0) => span.bad-text { "by now" },
+            Some(left) => span class=(tone) { "after " (text::of(left, "failure")) },
+            None => span.quiet { "–" },
+        }
     }
 }
 

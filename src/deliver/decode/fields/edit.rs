@@ -1,0 +1,92 @@
+//! Changes to a body: ranges, and what stands there instead. Every byte between them stays the sender's.
+
+use std::{borrow::Cow, ops::Range};
+
+use super::{Action, Came, MASK};
+
+/// Of one body.
+pub(super) struct Edits {
+    came: Came,
+    edits: Vec<(Range<usize>, Cow<'static, str>)>,
+}
+
+/// A member or an element where it stands.
+pub(super) struct Span {
+    pub range: Range<usize>,
+    pub is_dropped: bool,
+}
+
+impl Edits {
+    pub fn new(came: Came) -> Self {
+        Self { came, edits: Vec::new() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.edits.len()
+    }
+
+    pub fn truncate(&mut self, length: usize) {
+        self.edits.truncate(length);
+    }
+
+    pub fn replace(&mut self, range: Range<usize>, text: impl Into<Cow<'static, str>>) {
+        self.edits.push((range, text.into()));
+    }
+
+    /// The value `spelled`, which stands at `range`, becomes what `action` makes of it. A value that is `null` says
+    /// nothing, and stays.
+    pub fn change(&mut self, action: &Action, spelled: &str, range: Range<usize>) {
+        debug_assert!(*action != Action::Drop, "what is dropped is a span");
+        if spelled == "null" {
+            return;
+        }
+        let (key, encoding) = match action {
+            Action::Drop | Action::Mask => return self.replace(range, format!("\"{MASK}\"")),
+            Action::Hmac(key, encoding) => (key, *encoding),
+        };
+        let text = match spelled.starts_with('"') {
+            // Half a surrogate pair has no text: it is signed as it is spelled.
+            true => serde_json::from_str::<Cow<'_, str>>(spelled).unwrap_or(Cow::Borrowed(spelled)),
+            false => Cow::Borrowed(spelled),
+        };
+        if self.came == Came::Screened && encoding.may_have_written(&text) {
+            return;
+        }
+        self.replace(range, format!("\"{}\"", key.sign(text.as_bytes(), encoding)));
+    }
+
+    /// Takes out those of `spans`, neighbours in one object or array, that are dropped, each with one comma.
+    pub fn drop_of(&mut self, spans: &[Span]) {
+        let mut last_kept: Option<usize> = None;
+        for (place, span) in spans.iter().enumerate() {
+            if !span.is_dropped {
+                last_kept = Some(span.range.end);
+                continue;
+            }
+            let range = match (last_kept, spans.get(place + 1)) {
+                // The comma before it, which stands behind the last one that is kept or dropped.
+                (Some(_), _) => spans[place - 1].range.end..span.range.end,
+                (None, Some(next)) => span.range.start..next.range.start,
+                (None, None) => span.range.clone(),
+            };
+            self.replace(range, "");
+        }
+    }
+
+    /// `body` with all changes.
+    pub fn applied_to(mut self, body: &[u8]) -> Cow<'_, [u8]> {
+        if self.edits.is_empty() {
+            return Cow::Borrowed(body);
+        }
+        self.edits.sort_by_key(|(range, _)| range.start);
+        let mut changed = Vec::with_capacity(body.len() + self.edits.len() * 64);
+        let mut at = 0;
+        for (range, text) in &self.edits {
+            changed.extend_from_slice(&body[at..range.start]);
+            changed.extend_from_slice(text.as_bytes());
+            at = range.end;
+        }
+        changed.extend_from_slice(&body[at..]);
+        changed.into()
+    }
+}

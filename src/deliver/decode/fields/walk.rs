@@ -1,0 +1,399 @@
+//! Finds the fields of one element that rules name, and writes down what becomes of them.
+//!
+//! One pass over an element that is known to be well-formed. In an activity of Marketo's all of it is data; around the
+//! data of a CloudEvent stands its envelope, in which `data`, `event` and `body` lead on, and other members are what
+//! rules by name may change, but for what CloudEvents needs.
+
+use std::{fmt, ops::Range};
+
+use smallvec::SmallVec;
+
+use super::{
+    Action, Rule, Target,
+    edit::{Edits, Span},
+    nested,
+    rule::{ATTRIBUTES, OF_THE_ENVELOPE, is_called},
+    strictest::{Strictest, stricter},
+};
+use crate::{
+    deliver::decode::{
+        Undecodable,
+        json::{Cursor, Name},
+        scalar::Scalar,
+    },
+    source::SourceKind,
+};
+
+/// A rule that can't be applied.
+#[derive(Debug)]
+pub(super) struct Held {
+    rule: String,
+    why: &'static str,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the rule fields.{} can't be applied: {}", self.rule, self.why)
+    }
+}
+
+/// Applies `rules` to `element`, a piece of `body`.
+pub(super) fn walk<'r>(
+    kind: SourceKind,
+    rules: impl Iterator<Item = &'r Rule>,
+    element: &[u8],
+    body: &[u8],
+    edits: &mut Edits,
+) -> Result<(), Held> {
+    let mut paths = Live::new();
+    let mut by_name = Vec::new();
+    for rule in rules {
+        match &rule.target {
+            Target::Path(names) => paths.push((rule, names.as_slice())),
+            Target::Attribute(name) => by_name.push((rule, name.as_str())),
+        }
+    }
+    let first = paths.first().map(|(rule, _)| *rule).or_else(|| Some(by_name.first()?.0));
+    let Some(first) = first else { return Ok(()) };
+    // Pieces of a body that was decoded.
+    let element = std::str::from_utf8(element).unwrap_or_default();
+    let base = element.as_ptr().addr() - body.as_ptr().addr();
+    let mut walk = Walk { element, base, paths, by_name, first, edits, held: None };
+    let mut cursor = Cursor::new(element);
+    let whole = match kind {
+        SourceKind::MarketoLeadActivity => {
+            let paths = walk.paths.clone();
+            walk.value(&mut cursor, &paths, Place::Data)
+        }
+        SourceKind::AdobeIo => walk.value(&mut cursor, &Live::new(), Place::Envelope),
+    };
+    if whole.is_err() {
+        walk.hold(first, "it can't be read to its end");
+    }
+    walk.held.map_or(Ok(()), Err)
+}
+
+/// Whether `rules` by name find anything in `text`, which is JSON. `None`: it is none.
+pub(super) fn finds<'r>(by_name: &[(&'r Rule, &'r str)], text: &str) -> Option<Option<&'r Rule>> {
+    let Some((first, _)) = by_name.first() else { return Some(None) };
+    let mut edits = Edits::new(super::Came::FromSender);
+    let (paths, by_name) = (Live::new(), by_name.to_vec());
+    let mut walk =
+        Walk { element: text, base: 0, paths, by_name, first, edits: &mut edits, held: None };
+    let mut cursor = Cursor::new(text);
+    walk.value(&mut cursor, &Live::new(), Place::Data).ok()?;
+    cursor.peek().is_none().then_some(())?;
+    let found = walk.held.is_some() || walk.edits.len() > 0;
+    Some(found.then_some(*first))
+}
+
+/// Rules by path that may still be met, each with the names that are left; at least one.
+type Live<'r> = SmallVec<[(&'r Rule, &'r [String]); 4]>;
+
+/// What is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// An object around the data of a CloudEvent.
+    Envelope,
+    /// The data, or something in it.
+    Data,
+    /// The value of a member called `attributes`.
+    Attributes,
+}
+
+struct Walk<'a, 'r, 'e> {
+    element: &'a str,
+    /// Where the element begins in its body.
+    base: usize,
+    paths: Live<'r>,
+    by_name: Vec<(&'r Rule, &'r str)>,
+    /// The one that is named where any of them could be meant.
+    first: &'r Rule,
+    edits: &'e mut Edits,
+    held: Option<Held>,
+}
+
+type Read = Result<(), Undecodable>;
+
+impl<'a, 'r> Walk<'a, 'r, '_> {
+    fn hold(&mut self, rule: &Rule, why: &'static str) {
+        self.held.get_or_insert_with(|| Held { rule: rule.name.clone(), why });
+    }
+
+    /// Where `part`, a piece of the element, begins in the body.
+    fn at(&self, part: &str) -> usize {
+        self.base + (part.as_ptr().addr() - self.element.as_ptr().addr())
+    }
+
+    fn range(&self, part: &str) -> Range<usize> {
+        let start = self.at(part);
+        start..start + part.len()
+    }
+
+    /// The value at the cursor, with the rules that lead into it.
+    fn value(&mut self, cursor: &mut Cursor<'a>, live: &Live<'r>, place: Place) -> Read {
+        match cursor.peek() {
+            Some(b'{') => self.object(cursor, live, place),
+            Some(b'[') => self.array(cursor, live, place),
+            Some(b'"') => {
+                let spelled = cursor.skip()?;
+                self.text(spelled, live, place);
+                Ok(())
+            }
+            _ => cursor.skip().map(drop),
+        }
+    }
+
+    /// Text where something else could have been.
+    fn text(&mut self, spelled: &'a str, live: &Live<'r>, place: Place) {
+        if spelled == "\"\"" {
+            return;
+        }
+        if let Some((rule, _)) = live.first() {
+            return self.hold(rule, "its path leads into text");
+        }
+        if let (Place::Attributes, Some((rule, _))) = (place, self.by_name.first()) {
+            return self.hold(rule, "`attributes` is text");
+        }
+        if let Some(rule) = nested::found(spelled, &self.by_name) {
+            self.hold(rule, "it may be in text that has the form of JSON");
+        }
+    }
+
+    fn object(&mut self, cursor: &mut Cursor<'a>, live: &Live<'r>, place: Place) -> Read {
+        let mut spans = SmallVec::<[Span; 16]>::new();
+        cursor.object(|cursor, name| {
+            let is_dropped = self.member(cursor, name, live, place)?;
+            let range = self.at(name.quoted)..self.at(cursor.rest());
+            spans.push(Span { range, is_dropped });
+            Ok(())
+        })?;
+        self.edits.drop_of(&spans);
+        Ok(())
+    }
+
+    /// One member, with the cursor at its value. `true`: it is to be dropped.
+    fn member(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        name: Name<'a>,
+        live: &Live<'r>,
+        place: Place,
+    ) -> Result<bool, Undecodable> {
+        let Some(text) = name.text() else {
+            self.hold(self.first, "a name is no Unicode");
+            return cursor.skip().map(|_| false);
+        };
+        if place == Place::Envelope {
+            return self.member_of_envelope(cursor, &text);
+        }
+        let mut found = self.by_name.iter().strictest(|(_, name)| is_called(&text, name));
+        let mut next = Live::new();
+        for (rule, names) in live {
+            match names {
+                [last] if is_called(&text, last) => found = stricter(found, rule),
+                [first, left @ ..] if is_called(&text, first) => next.push((rule, left)),
+                _ => {}
+            }
+        }
+        if let Some(rule) = found {
+            let spelled = cursor.skip()?;
+            return Ok(self.apply(rule, spelled));
+        }
+        let place = if is_called(&text, ATTRIBUTES) { Place::Attributes } else { Place::Data };
+        self.value(cursor, &next, place)?;
+        Ok(false)
+    }
+
+    fn member_of_envelope(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        name: &str,
+    ) -> Result<bool, Undecodable> {
+        let none = Live::new();
+        let is = |known| is_called(name, known);
+        if is("data") {
+            let paths = self.paths.clone();
+            if cursor.peek() == Some(b'"') {
+                self.unreadable(cursor.skip()?, "its data is text");
+                return Ok(false);
+            }
+            self.value(cursor, &paths, Place::Data)?;
+        } else if is("database64") {
+            self.unreadable(cursor.skip()?, "its data is in base64");
+        } else if is("event") || is("body") {
+            match cursor.peek() {
+                Some(b'{' | b'[') => self.value(cursor, &none, Place::Envelope)?,
+                _ => {
+                    let spelled = cursor.skip()?;
+                    if nested::may_be_json(spelled) {
+                        self.unreadable(spelled, "the event may be in text");
+                    }
+                }
+            }
+        } else if OF_THE_ENVELOPE.iter().any(|known| is(known)) {
+            cursor.skip()?;
+        } else if let Some(rule) = self.by_name.iter().strictest(|(_, it)| is_called(name, it)) {
+            let spelled = cursor.skip()?;
+            return Ok(self.apply(rule, spelled));
+        } else {
+            let place = if is(ATTRIBUTES) { Place::Attributes } else { Place::Data };
+            self.value(cursor, &none, place)?;
+        }
+        Ok(false)
+    }
+
+    /// A value in which no rule could find anything, unless it says nothing.
+    fn unreadable(&mut self, spelled: &str, why: &'static str) {
+        if spelled.starts_with(['"', '{', '[']) && spelled != "\"\"" {
+            self.hold(self.first, why);
+        }
+    }
+
+    fn array(&mut self, cursor: &mut Cursor<'a>, live: &Live<'r>, place: Place) -> Read {
+        let mut spans = SmallVec::<[Span; 16]>::new();
+        cursor.array(|cursor| {
+            let is_object = cursor.peek() == Some(b'{');
+            let start = self.at(cursor.rest());
+            let is_dropped = match place {
+                Place::Envelope => {
+                    self.value(cursor, live, place)?;
+                    false
+                }
+                _ if is_object => self.element(cursor, live, place)?,
+                Place::Attributes if self.looks_into_attributes(live) => {
+                    cursor.skip()?;
+                    self.hold(self.first, "an element of `attributes` is no object");
+                    false
+                }
+                _ => {
+                    self.value(cursor, live, place)?;
+                    false
+                }
+            };
+            spans.push(Span { range: start..self.at(cursor.rest()), is_dropped });
+            Ok(())
+        })?;
+        self.edits.drop_of(&spans);
+        Ok(())
+    }
+
+    fn looks_into_attributes(&self, live: &Live<'r>) -> bool {
+        !live.is_empty() || !self.by_name.is_empty()
+    }
+
+    /// An object in an array, which may have a name of its own. `true`: it is to be dropped.
+    fn element(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        live: &Live<'r>,
+        place: Place,
+    ) -> Result<bool, Undecodable> {
+        let mut members = SmallVec::<[(Name<'a>, &'a str); 4]>::new();
+        cursor.object(|cursor, name| {
+            members.push((name, cursor.skip()?));
+            Ok(())
+        })?;
+        let is = |name: &Name<'a>, known: &str| name.text().is_some_and(|it| is_called(&it, known));
+        let names = members.iter().filter(|(name, _)| is(name, "name"));
+        let names: SmallVec<[_; 1]> =
+            names.map(|(_, spelled)| Scalar::of(Some(spelled)).text()).collect();
+        let is_odd = names.is_empty() || names.iter().any(Option::is_none);
+        if place == Place::Attributes && is_odd && self.looks_into_attributes(live) {
+            self.hold(self.first, "an element of `attributes` has no name that is text");
+        }
+        // If it has two names, either counts.
+        let is_called_so = |name: &str| names.iter().flatten().any(|it| is_called(it, name));
+        let mut found = self.by_name.iter().strictest(|(_, name)| is_called_so(name));
+        let mut within = Live::new();
+        for (rule, names) in live {
+            match names {
+                [last] if is_called_so(last) => found = stricter(found, rule),
+                [first, left @ ..] if is_called_so(first) => within.push((rule, left)),
+                _ => {}
+            }
+        }
+        if let Some(rule) = found {
+            return Ok(self.attribute(rule, &members));
+        }
+        let is_named = !is_odd;
+        let mut spans = SmallVec::<[Span; 4]>::new();
+        for (name, spelled) in &members {
+            let mut cursor = Cursor::new(spelled);
+            let mut live = live.clone();
+            let is_own = is_named && ["name", "datatype", "value"].iter().any(|it| is(name, it));
+            let is_dropped = if is_own {
+                // No rule by name means the members that make an attribute; one by path may.
+                self.own_member(&mut cursor, *name, &mut live, &within)?
+            } else {
+                self.member(&mut cursor, *name, &live, Place::Data)?
+            };
+            let range = self.at(name.quoted)..self.range(spelled).end;
+            spans.push(Span { range, is_dropped });
+        }
+        self.edits.drop_of(&spans);
+        Ok(false)
+    }
+
+    /// `name`, `dataType` or `value` of an attribute that no rule names.
+    fn own_member(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        name: Name<'a>,
+        live: &mut Live<'r>,
+        within: &Live<'r>,
+    ) -> Result<bool, Undecodable> {
+        let text = name.text().unwrap_or_default();
+        let mut found = None;
+        let mut next = Live::new();
+        for (rule, names) in live.iter() {
+            match names {
+                [last] if is_called(&text, last) => found = stricter(found, rule),
+                [first, left @ ..] if is_called(&text, first) => next.push((rule, left)),
+                _ => {}
+            }
+        }
+        if let Some(rule) = found {
+            let spelled = cursor.skip()?;
+            return Ok(self.apply(rule, spelled));
+        }
+        if is_called(&text, "value") {
+            next.extend(within.iter().copied());
+        }
+        self.value(cursor, &next, Place::Data)?;
+        Ok(false)
+    }
+
+    /// An attribute that a rule names: all of it but its name. Its data type is that of what is there now.
+    fn attribute(&mut self, rule: &Rule, members: &[(Name<'a>, &'a str)]) -> bool {
+        if rule.action == Action::Drop {
+            return true;
+        }
+        for (name, spelled) in members {
+            let Some(text) = name.text() else {
+                self.hold(rule, "a name is no Unicode");
+                return false;
+            };
+            if is_called(&text, "name") {
+                continue;
+            }
+            let range = self.range(spelled);
+            if !is_called(&text, "datatype") {
+                self.edits.change(&rule.action, spelled, range);
+            } else if !["\"string\"", "\"text\"", "null"].contains(spelled) {
+                self.edits.replace(range, "\"string\"");
+            }
+        }
+        false
+    }
+
+    /// `true`: the member is to be dropped.
+    fn apply(&mut self, rule: &Rule, spelled: &'a str) -> bool {
+        if rule.action == Action::Drop {
+            return true;
+        }
+        let range = self.range(spelled);
+        self.edits.change(&rule.action, spelled, range);
+        false
+    }
+}

@@ -1,0 +1,225 @@
+//! Says in the log, every few minutes of an outage of Kafka, how much of each source waits in the spool, for how long,
+//! and when there is no room for more (`log.outage_interval`).
+//!
+//! That an outage begins and ends is told where it is noticed (`kafka/cluster.rs`). This is for an operator who comes in
+//! between: whether there is time until tomorrow is the first question, and the log answers it without a dashboard.
+
+use std::{
+    sync::{Arc, Weak},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use super::{
+    disk_forecast::{Backlogs, Bound, Full, LEAST, Left, Taken},
+    status::room,
+};
+use crate::{
+    kafka::Topics,
+    runtime::{
+        readable::{bytes, counted, length},
+        shutdown::{Phase, Shutdown},
+    },
+    source::UnixMillis,
+    spool::{Backlog, Folder, Spool},
+};
+
+/// From one look to the next, so that the rate of the first minutes is known.
+const EVERY: Duration = Duration::from_secs(1);
+const YEAR: f64 = 365.0 * 86_400.0;
+
+/// Looks until the stop begins: what is left then is told by the stop itself.
+pub(super) fn spawn(
+    interval: Duration,
+    topics: &Arc<Topics>,
+    folder: Arc<Folder>,
+    spools: Vec<Spool>,
+    shutdown: Shutdown,
+) {
+    let topics = Arc::downgrade(topics);
+    tokio::spawn(async move {
+        let mut outage = Outage::new(interval);
+        loop {
+            tokio::select! {
+                () = shutdown.reached(Phase::Closing) => return,
+                () = tokio::time::sleep(EVERY.min(interval)) => {}
+            }
+            let Some(away) = Weak::upgrade(&topics).map(|topics| topics.cluster_away_for()) else {
+                return;
+            };
+            let now = Now { instant: Instant::now(), unix: unix() };
+            for line in outage.look(away, now, || measure(&folder, &spools)) {
+                line.log();
+            }
+        }
+    });
+}
+
+fn unix() -> UnixMillis {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.as_millis() as UnixMillis
+}
+
+fn measure(folder: &Folder, spools: &[Spool]) -> Measured {
+    let (taken, left) = room(folder, spools);
+    let backlogs = spools.iter().map(Spool::undelivered);
+    Measured { sources: taken.into_iter().zip(backlogs).collect(), left }
+}
+
+#[derive(Clone, Copy)]
+struct Now {
+    instant: Instant,
+    unix: UnixMillis,
+}
+
+struct Measured {
+    sources: Vec<(Taken, Backlog)>,
+    left: Left,
+}
+
+/// One outage after the other.
+struct Outage {
+    interval: Duration,
+    /// The one that lasts.
+    current: Option<Current>,
+}
+
+struct Current {
+    began: Instant,
+    /// When the next lines are due.
+    due: Instant,
+    /// Of this outage alone: before it there was no backlog that grew.
+    backlogs: Backlogs,
+}
+
+impl Outage {
+    fn new(interval: Duration) -> Self {
+        Self { interval, current: None }
+    }
+
+    /// What the log says now, if anything. `away` is how long Kafka has not answered.
+    fn look(
+        &mut self,
+        away: Option<Duration>,
+        now: Now,
+        measure: impl FnOnce() -> Measured,
+    ) -> Vec<Line> {
+        let Some(away) = away else {
+            self.current = None;
+            return Vec::new();
+        };
+        let interval = self.interval;
+        let current = self.current.get_or_insert_with(|| Current {
+            began: now.instant,
+            due: now.instant + interval.saturating_sub(away),
+            backlogs: Backlogs::default(),
+        });
+        let Measured { sources, left } = measure();
+        let (taken, backlogs): (Vec<_>, Vec<_>) = sources.into_iter().unzip();
+        let full = current.backlogs.forecast(now.instant, &taken, left);
+        if now.instant < current.due {
+            return Vec::new();
+        }
+        current.due = now.instant + interval;
+        let is_rate_known = now.instant.saturating_duration_since(current.began) >= LEAST;
+        let waiting = taken.iter().zip(&backlogs).zip(full);
+        let waiting = waiting.filter(|((_, backlog), _)| backlog.deliveries > 0);
+        let line = |((taken, backlog), full): ((&Taken, &Backlog), Full)| {
+            Line::of(&taken.source, away, *backlog, full, is_rate_known, now.unix)
+        };
+        let lines: Vec<_> = waiting.map(line).collect();
+        if lines.is_empty() { vec![Line::of_nothing(away)] } else { lines }
+    }
+}
+
+/// A line of the log: for an operator the text, for programs the numbers.
+#[derive(Debug, PartialEq)]
+struct Line {
+    source: Option<String>,
+    away_seconds: u64,
+    undelivered_bytes: u64,
+    undelivered_deliveries: u64,
+    oldest_seconds: Option<u64>,
+    /// Where it grows.
+    seconds_until_full: Option<u64>,
+    text: String,
+}
+
+impl Line {
+    fn of(
+        source: &str,
+        away: Duration,
+        backlog: Backlog,
+        full: Full,
+        is_rate_known: bool,
+        now: UnixMillis,
+    ) -> Self {
+        let oldest = backlog.oldest.map(|at| Duration::from_millis(now.saturating_sub(at)));
+        let age = oldest.map(|age| format!(", the oldest for {}", length(age)));
+        let key = match full.of {
+            Bound::Source => format!("sources.{source}.size_limit"),
+            Bound::Volume => "the room on the volume of spool.directory".to_owned(),
+            Bound::Total => "spool.size_limit".to_owned(),
+        };
+        let room = match full.seconds {
+            0.0 => format!("; {key} is used up, and deliveries are answered 503"),
+            seconds if seconds > YEAR && seconds.is_finite() => {
+                format!("; {key} lasts for more than a year at this rate")
+            }
+            seconds if seconds.is_finite() => {
+                let left = length(Duration::from_secs_f64(seconds.ceil()));
+                format!("; {key} is used up in {left} at this rate")
+            }
+            _ if is_rate_known => "; they do not become more".to_owned(),
+            _ => String::new(),
+        };
+        let (wait, number) = match backlog.deliveries {
+            1 => ("waits", "1 delivery".to_owned()),
+            many => ("wait", counted(many, "delivery", "deliveries")),
+        };
+        let text = format!(
+            "Kafka has not answered for {}: {number} ({}) {wait} in the spool{}{room}",
+            length(away),
+            bytes(backlog.bytes),
+            age.unwrap_or_default(),
+        );
+        Self {
+            source: Some(source.to_owned()),
+            away_seconds: away.as_secs(),
+            undelivered_bytes: backlog.bytes,
+            undelivered_deliveries: backlog.deliveries,
+            oldest_seconds: oldest.map(|age| age.as_secs()),
+            seconds_until_full: full.seconds.is_finite().then_some(full.seconds as u64),
+            text,
+        }
+    }
+
+    fn of_nothing(away: Duration) -> Self {
+        let away_for = length(away);
+        Self {
+            source: None,
+            away_seconds: away.as_secs(),
+            undelivered_bytes: 0,
+            undelivered_deliveries: 0,
+            oldest_seconds: None,
+            seconds_until_full: None,
+            text: format!("Kafka has not answered for {away_for}; no delivery waits in the spool"),
+        }
+    }
+
+    fn log(&self) {
+        let Self { away_seconds, undelivered_bytes, undelivered_deliveries, .. } = *self;
+        tracing::warn!(
+            source = self.source,
+            away_seconds,
+            undelivered_bytes,
+            undelivered_deliveries,
+            oldest_seconds = self.oldest_seconds,
+            seconds_until_full = self.seconds_until_full,
+            "{}",
+            self.text
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;
