@@ -9,10 +9,9 @@
 //! Ids are also kept on the disk (`kept.rs`). One from there is used at once, so that a start with the registry away
 //! delivers; it is asked for again in the background, since a registry may have been set up anew.
 //!
-//! Why no client library: `schema_registry_converter` brings an HTTP client of its own (redirects, no bound on an answer,
-//! proxies and certificates by other rules than `runtime::fetch`), blocks or awaits in the call that encodes, where a
-//! forwarder must not wait, keeps failures until it is told to forget them, and knows neither ids in headers nor
-//! UUIDs. Three requests of JSON are all that there is to it.
+//! Why no client library: `schema_registry_converter` asks in the call that encodes, where a forwarder must not wait, keeps
+//! refusals until it is told to forget them, and brings 69 crates (`decisions/0027-schema-registry.md`). Two requests
+//! of JSON are all that there is to it.
 
 mod ask;
 mod kept;

@@ -371,7 +371,7 @@ fn no_log_line_and_no_error_shows_a_length_of_time_in_the_language_of_the_code()
                     .any(|shown| line.contains(shown))
             };
             // 125.003 s, and 2.0000001 in a field.
-            if line.contains("as_secs_f32") || LENGTHS.iter().any(|name| is_debug(&name)) {
+            if line.contains("as_secs_f32") || LENGTHS.iter().any(is_debug) {
                 found.push(format!("{}: {}", file.display(), line.trim()));
             }
         }

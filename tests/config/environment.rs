@@ -208,6 +208,7 @@ fn the_other_sections_are_set_by_the_environment() {
         ("MILLRACE_SHUTDOWN__FLUSH", "250ms"),
         ("MILLRACE_LOG__FORMAT", "json"),
         ("MILLRACE_LOG__FILTER", "warn,millrace::spool=trace"),
+        ("MILLRACE_LOG__OUTAGE_INTERVAL", "90s"),
         ("MILLRACE_CATALOG__ACTIVITY_TYPES__13", "Change Data Value"),
         ("MILLRACE_CATALOG__ACTIVITY_TYPES__1300", "Visited the Booth"),
         ("MILLRACE_CATALOG__ALIASES__13", "Datenwert ändern,Modifier la valeur"),

@@ -25,7 +25,7 @@ use crate::{
     jars,
     support::{
         bridge::{Bridge, Settings},
-        documents::{self, Block, MANIFESTS, NOT_RUN},
+        documents::{self, Block, MANIFESTS, NOT_RUN, WITH_REGISTRY},
         process, wait,
     },
 };
@@ -341,7 +341,7 @@ impl Person {
     #[track_caller]
     fn has_typed_everything(&self) {
         let others = NOT_RUN.iter().map(|(document, text, _)| (*document, *text));
-        let others = others.chain(MANIFESTS.iter().copied());
+        let others = others.chain(MANIFESTS.iter().chain(WITH_REGISTRY).copied());
         let others: Vec<_> = others
             .map(|(document, text)| documents::the(&self.blocks, document, text))
             .map(|block| (block.document, block.line))

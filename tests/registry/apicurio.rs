@@ -33,9 +33,18 @@ impl Registry {
         registry
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where Confluent's API is.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/apis/ccompat/v7", self.port)
+    }
+
+    /// Where its own API is, for clients of its own.
+    pub fn native_url(&self) -> String {
+        format!("http://127.0.0.1:{}/apis/registry/v2", self.port)
     }
 
     pub fn kill(&mut self) {

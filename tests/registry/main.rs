@@ -15,10 +15,16 @@ mod consumers;
 #[path = "../kafka/jars.rs"]
 mod jars;
 
-mod activities;
 mod apicurio;
+mod connect;
+mod events;
+mod gate;
+mod postgresql;
 mod python;
 
 // The tests.
 mod read_back;
+mod recipes;
+mod refused;
+mod sink;
 mod trouble;

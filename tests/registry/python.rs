@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::process;
 
-/// Each record of `topics`, with `topic`, `value` and the names of its `headers`; panics unless there are `count` and
+/// Each record of `topics`, with `topic`, `value`, `timestamp` and the names of its `headers`; panics unless there are `count` and
 /// each of them is what its schema says.
 #[track_caller]
 pub fn read(

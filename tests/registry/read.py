@@ -7,7 +7,7 @@ import datetime
 import json
 import sys
 
-from confluent_kafka import Consumer
+from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer
@@ -52,6 +52,9 @@ while seen < int(count):
     value = deserialize(message.value(), context)
     value = {name: plain(member) for name, member in value.items()}
     names = [name for name, _ in message.headers()]
-    print(json.dumps({"topic": message.topic(), "value": value, "headers": names}))
+    kind, timestamp = message.timestamp()
+    assert kind == TIMESTAMP_CREATE_TIME
+    record = {"topic": message.topic(), "value": value, "headers": names, "timestamp": timestamp}
+    print(json.dumps(record))
     seen += 1
 consumer.close()

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use crate::{
-    activities,
     apicurio::Registry,
     broker::{self, own_prefix},
-    consumers, python,
+    consumers, events, python,
     read_back::{compare, settings, topics},
     support::{
         bridge::{Bridge, LEADS, TOKEN},
@@ -16,7 +15,7 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn activity(id: usize, activity_type_id: u32, name: &str) -> Vec<u8> {
+pub fn activity(id: usize, activity_type_id: u32, name: &str) -> Vec<u8> {
     format!(
         r#"{{"munchkinId":"999-XYZ-000","activities":[{{"marketoGUID":"g-{id}","leadId":4711,"activityDate":"2026-03-02T09:59:58Z","activityTypeId":{activity_type_id},"activityType":"{name}","attributes":[]}}]}}"#
     )
@@ -24,7 +23,7 @@ fn activity(id: usize, activity_type_id: u32, name: &str) -> Vec<u8> {
 }
 
 #[track_caller]
-fn post(bridge: &Bridge, body: &[u8]) {
+pub fn post(bridge: &Bridge, body: &[u8]) {
     assert_eq!(bridge.client().deliver(LEADS, TOKEN, body).unwrap().status, 200);
 }
 
@@ -36,7 +35,7 @@ fn count(address: &str, topic: &str) -> usize {
 fn while_the_registry_is_away_or_hangs_known_schemas_go_on_and_new_ones_come_through_in_order() {
     let (mut registry, address) = (Registry::start(), broker::shared());
     let prefix = own_prefix("outage");
-    let mut bridge = Bridge::start(settings(&address, &registry, &prefix, "avro"));
+    let mut bridge = Bridge::start(settings(&address, &registry.url(), &prefix, "avro"));
     let topic = |name: &str| format!("{prefix}.lead-activity.{name}");
     post(&bridge, &activity(0, 3, "Click Link"));
     bridge.wait_until_drained(PATIENCE);
@@ -93,8 +92,8 @@ fn a_schema_that_the_registry_refuses_holds_its_topic_alone_until_it_is_allowed(
         assert_eq!(registry.request("PUT", &format!("/config/{subject}"), &level).0, 200);
     };
     rule("BACKWARD");
-    let bridge = Bridge::start(settings(&address, &registry, &prefix, "avro"));
-    let (body, sent) = activities::all(0);
+    let bridge = Bridge::start(settings(&address, &registry.url(), &prefix, "avro"));
+    let (body, sent) = events::activities(0);
     post(&bridge, &body);
     let delivered = || bridge.metric("millrace_events_delivered_total", &[]) as usize;
     wait::until("all others", PATIENCE, || delivered() == sent.len() - 1);

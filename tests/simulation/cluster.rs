@@ -11,6 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Bound,
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,6 +22,7 @@ use millrace::{
 
 use crate::{
     conditions::{Conditions, LateAnswers},
+    registry::Registry,
     sent_once::SentOnce,
     trace::Trace,
     transactions::Transaction,
@@ -114,6 +116,8 @@ pub struct Cluster {
     pub may_repeat: bool,
     pub counters: Counters,
     pub conditions: Conditions,
+    /// Where values have their schemas from, in histories with flat values.
+    pub registry: Option<Arc<Registry>>,
     pub trace: Trace,
 }
 
@@ -144,6 +148,7 @@ impl Cluster {
             may_repeat: false,
             counters: Counters::default(),
             conditions: Conditions::new(!seed),
+            registry: None,
             trace: Trace::default(),
         }))
     }

@@ -14,6 +14,7 @@ mod limit;
 mod made_again;
 mod one_too_many;
 mod process;
+mod schemas;
 mod slow;
 mod switching;
 mod trouble;
@@ -244,6 +245,7 @@ impl History {
                 self.something_with_copies();
             }
             self.conditions_change();
+            self.registry_goes_on();
             self.one_thing();
             self.trace_checkpoints();
             if step % STEPS_A_CHECK == 0 {
@@ -469,7 +471,8 @@ impl History {
                 .chain(copied.then_some(of_copies).into_iter().flatten());
             let conditions = &self.cluster.borrow().conditions.reached;
             let conditions = conditions.iter().map(|(what, times)| (*what, *times as usize));
-            for (what, times) in reached.chain(conditions) {
+            let registry = self.reached_by_registry();
+            for (what, times) in reached.chain(conditions).chain(registry) {
                 *self.counters.entry(what).or_default() += times as u64;
             }
         }

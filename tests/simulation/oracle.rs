@@ -55,7 +55,10 @@ pub fn look(
             let id = record.header("ce_id").expect("every event has an id");
             let event = sent.get(id).unwrap_or_else(|| panic!("{id} was never sent"));
             assert!(event.taken > 0, "{id} on {topic} was to be left out");
-            assert_eq!(record.value, event.value, "the value of {id}");
+            match &cluster.registry {
+                None => assert_eq!(record.value, event.value, "the value of {id}"),
+                Some(registry) => registry.check(topic, id, &record.value, &event.value),
+            }
             let place = Fate::Topic {
                 topic: topic.clone(),
                 key: String::from_utf8_lossy(&record.key).into_owned(),

@@ -1,6 +1,6 @@
 //! What people are told to type: the fenced blocks of the documents that are for users, as they stand.
 //!
-//! Each block belongs to somebody: `tests/kafka/documents.rs` runs it, `tests/deploy/documents.rs` looks
+//! Each block belongs to somebody: `tests/kafka/documents.rs` or `tests/registry` runs it, `tests/deploy/documents.rs` looks
 //! at it, or it is in [`NOT_RUN`], with the reason. One that belongs to nobody fails a test.
 
 use std::{fs, path::Path};
@@ -18,6 +18,17 @@ pub const NOT_RUN: &[(&str, &str, &str)] = &[(
 
 /// What `tests/deploy` holds against a schema.
 pub const MANIFESTS: &[(&str, &str)] = &[("README.md", "kind: KafkaUser")];
+
+/// What `tests/registry` types: it has a registry, Kafka Connect and a database.
+#[allow(dead_code, reason = "not all suites with documents look at these")]
+pub const WITH_REGISTRY: &[(&str, &str)] = &[
+    ("deploy/CONSUMING.md", "import AvroDeserializer"),
+    ("deploy/CONSUMING.md", "python read_avro.py"),
+    ("deploy/CONSUMING.md", "public class ReadAvro"),
+    ("deploy/CONSUMING.md", "ReadAvro.java kafka:9092"),
+    ("deploy/CONSUMING.md", "JdbcSinkConnector"),
+    ("deploy/CONSUMING.md", "converter.AvroConverter\n"),
+];
 
 #[derive(Clone, Debug)]
 pub struct Block {

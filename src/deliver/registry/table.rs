@@ -50,8 +50,8 @@ struct Entry {
     is_asked: bool,
     due: Instant,
     retry: Retry,
-    /// A failure of it was logged.
-    is_reported: bool,
+    /// Which refusal of it was logged last.
+    reported: Option<NoIdKind>,
 }
 
 pub(super) struct Table {
@@ -125,7 +125,7 @@ impl Table {
             is_asked: false,
             due: Instant::now(),
             retry: Retry::new(FIRST_PAUSE, LONGEST_PAUSE),
-            is_reported: false,
+            reported: None,
         };
         self.entries.insert(wanted, entry);
         self.show();
@@ -192,7 +192,7 @@ impl Table {
                 change.must_save = before != Some(id);
                 change.replaced =
                     before.filter(|before| before.number != id.number).map(|it| (it, id));
-                change.is_well_again = std::mem::take(&mut entry.is_reported);
+                change.is_well_again = entry.reported.take().is_some();
                 entry.is_confirmed = true;
                 entry.answer.set(SchemaState::Known(id));
             }
@@ -202,7 +202,8 @@ impl Table {
                 if !is_known {
                     entry.answer.set(SchemaState::Unavailable(no_id.text.clone()));
                 }
-                if !is_away && !std::mem::replace(&mut entry.is_reported, true) {
+                // One after the other, each is another thing to do for an operator.
+                if !is_away && entry.reported.replace(no_id.kind) != Some(no_id.kind) {
                     change.refusal = Some((no_id, is_known));
                 }
             }
@@ -229,7 +230,7 @@ impl Table {
             return;
         }
         // What the registry has refused waits for its own time.
-        for entry in self.entries.values_mut().filter(|entry| !entry.is_reported) {
+        for entry in self.entries.values_mut().filter(|entry| entry.reported.is_none()) {
             entry.due = entry.due.min(now);
         }
     }

@@ -228,6 +228,20 @@ fn a_subject_that_is_refused_keeps_none_from_being_asked_about() {
 }
 
 #[test]
+fn a_refusal_for_another_reason_is_reported_again() {
+    use NoIdKind::{Denied, Invalid};
+    let mut table = Table::new(10, BTreeMap::new(), &Metrics::new());
+    let mut now = Instant::now() + Duration::from_secs(1);
+    table.want(wanted("s"));
+    for (kind, is_reported) in [(Denied, true), (Denied, false), (Invalid, true), (Denied, true)] {
+        let asked = table.next(now).unwrap();
+        let change = table.answered(&asked, Err(NoId { kind, text: "no".into() }), now);
+        assert_eq!(change.refusal.is_some(), is_reported, "{kind:?}");
+        now += Duration::from_secs(60);
+    }
+}
+
+#[test]
 fn schemas_beyond_the_limit_are_refused_with_the_key_to_raise() {
     let mut table = Table::new(1, BTreeMap::new(), &Metrics::new());
     table.want(wanted("a"));

@@ -121,6 +121,7 @@ mod tests {
         metrics.announce_connections(["unreadable"]);
         metrics.announce_dead_letters("adobe", ["undecodable"]);
         metrics.announce_left_out("adobe", ["instance"]);
+        metrics.announce_missing_lead_states("adobe", ["too-many"]);
         let text = metrics.render();
         for Row { name, labels, .. } in TABLE {
             let is_shown = text.contains(&format!("# TYPE {name} "));

@@ -13,11 +13,12 @@ use millrace::{
             recycle,
         },
         encode::{
-            Encoder, Mode,
+            Encoder, Mode, With,
             choice::{Choice, Choices, Surrounding, ValueForm},
             flat::{Scope, Shapes},
         },
         route::Router,
+        schema::{Format, IdPlace, SchemaId},
     },
     delivery::{Authenticated, Delivery},
     event::Decoded,
@@ -51,6 +52,8 @@ pub const NAMES: &[&str] = &[
     "encode-structured",
     "encode-flat",
     "encode-connect",
+    "encode-avro",
+    "encode-json-schema",
     "all-legacy",
     "all-custom",
     "all-adobe",
@@ -58,6 +61,9 @@ pub const NAMES: &[&str] = &[
     "all-structured",
     "all-flat",
     "all-flat-adobe",
+    "all-connect",
+    "all-avro",
+    "all-json-schema",
     "all-legacy-hmac",
     "all-adobe-hmac",
     "all-legacy-rule-unmet",
@@ -92,6 +98,10 @@ pub fn part(name: &str) -> Part {
         "encode-structured" => encode(Mode::Structured),
         "encode-flat" => encode_with(flat(Surrounding::None)),
         "encode-connect" => encode_with(flat(Surrounding::Connect)),
+        "encode-avro" => encode_as(flat(Surrounding::None), Some(schema(Format::Avro))),
+        "encode-json-schema" => {
+            encode_as(flat(Surrounding::None), Some(schema(Format::JsonSchema)))
+        }
         "all-legacy" => all(Load::legacy(EVENTS), Mode::Binary),
         "all-custom" => all(Load::legacy_custom(EVENTS), Mode::Binary),
         "all-adobe" => all(Load::adobe(EVENTS), Mode::Binary),
@@ -100,6 +110,9 @@ pub fn part(name: &str) -> Part {
         // Beside `all-legacy` and `all-adobe`, whose values are `data`.
         "all-flat" => all_with(Load::legacy(EVENTS), flat(Surrounding::None)),
         "all-flat-adobe" => all_with(Load::adobe(EVENTS), flat(Surrounding::None)),
+        "all-connect" => all_with(Load::legacy(EVENTS), flat(Surrounding::Connect)),
+        "all-avro" => all_as(Format::Avro),
+        "all-json-schema" => all_as(Format::JsonSchema),
         // Beside these two: one rule on a field that each event has, and on one that none has.
         "all-legacy-hmac" => {
             all_by(Load::legacy(EVENTS), Encoder::new(Mode::Binary), hmac("Client IP Address"))
@@ -155,6 +168,17 @@ fn flat(envelope: Surrounding) -> Encoder {
     Encoder::of(Mode::Binary, Choices::new(choice, [], shapes))
 }
 
+/// What a record needs of a schema whose id is known.
+fn schema(format: Format) -> With {
+    let (id, place) = (SchemaId { number: 7, guid: None }, IdPlace::Value);
+    With { format, id: id.spell(place), place }
+}
+
+fn all_as(format: Format) -> Part {
+    let with = Some(schema(format));
+    all_of(Load::legacy(EVENTS), flat(Surrounding::None), Rules::default(), with)
+}
+
 fn all_with(load: Load, encoder: Encoder) -> Part {
     all_by(load, encoder, Rules::default())
 }
@@ -168,7 +192,11 @@ fn hmac(name: &str) -> Rules {
     Rules { fields: Fields::new(vec![rule]), ..Rules::default() }
 }
 
-fn all_by(load: Load, mut encoder: Encoder, rules: Rules) -> Part {
+fn all_by(load: Load, encoder: Encoder, rules: Rules) -> Part {
+    all_of(load, encoder, rules, None)
+}
+
+fn all_of(load: Load, mut encoder: Encoder, rules: Rules, with: Option<With>) -> Part {
     let (bytes, router, source) = (load.bytes(), router(), source());
     let mut topic = String::new();
     let mut spare = Vec::new();
@@ -181,7 +209,9 @@ fn all_by(load: Load, mut encoder: Encoder, rules: Rules) -> Part {
             for event in out.iter().flatten() {
                 let position = Position { sequence: 1, index: event.index };
                 let topic = router.topic(&source, event, &mut topic);
-                black_box(encoder.encode(topic, Uuid::nil(), position, event).record());
+                let with = with.as_ref();
+                let encoded = encoder.encode_with(with, topic, Uuid::nil(), position, event);
+                black_box(encoded.record());
             }
             spare = recycle(out);
         }
@@ -215,12 +245,17 @@ fn encode(mode: Mode) -> Part {
     encode_with(Encoder::new(mode))
 }
 
-fn encode_with(mut encoder: Encoder) -> Part {
+fn encode_with(encoder: Encoder) -> Part {
+    encode_as(encoder, None)
+}
+
+fn encode_as(mut encoder: Encoder, with: Option<With>) -> Part {
     let (bytes, events) = events();
     let step = move || {
         for event in events.iter().flatten() {
             let position = Position { sequence: 1, index: event.index };
-            let encoded = encoder.encode("topic", Uuid::nil(), position, black_box(event));
+            let (with, event) = (with.as_ref(), black_box(event));
+            let encoded = encoder.encode_with(with, "topic", Uuid::nil(), position, event);
             black_box(encoded.record());
         }
     };

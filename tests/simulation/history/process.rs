@@ -217,7 +217,7 @@ impl History {
         let settings = Settings {
             kind: SourceKind::MarketoLeadActivity,
             mode: Mode::Binary,
-            choices: Default::default(),
+            choices: self.choices(),
             selections,
             dead_letter_topic: DEAD_LETTERS.into(),
             dead_letter_headers: Vec::new(),
@@ -253,7 +253,7 @@ impl History {
             true => Start::with_topic(saved, &mut parts, end)?,
             false => Start::from_file(saved),
         };
-        let forwarder = Forwarder::new(settings, parts, &start, now);
+        let forwarder = self.with_schemas(Forwarder::new(settings, parts, &start, now));
         let forwarder = match self.sender.has_lives() {
             true => forwarder.with_lead_states(STATES.into()),
             false => forwarder,

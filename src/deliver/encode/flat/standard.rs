@@ -2,10 +2,20 @@
 //!
 //! Marketo publishes no list of them, only examples: what is here is what activities of these types usually carry. An
 //! attribute that is missing here is a field nevertheless, by its `dataType`.
+//!
+//! What published texts confirm:
+//! - name by name, with the data types: Fill Out Form (Adobe's documentation of `activities/types.json`), Visit Webpage and Send
+//!   Email (answers of instances that others have published);
+//! - the data types by Adobe's field groups for Marketo's activities (Experience Data Model), which call attributes otherwise: Change Score,
+//!   Change Status In Progression, Merge Leads, Interesting Moment, New Lead but for the created date (a date and time there, a day in
+//!   Marketo), and what Click Link, Unsubscribe Email, Open Email and Click Email tell of page and device;
+//! - the names alone, by a document of Marketo's: `Bot Activity Pattern`.
+//!
+//! Everything else is unconfirmed, and each type may have more.
 
 use super::{
     ActivityType, AttributeType,
-    Kind::{self, Boolean as B, DateTime as D, Integer as I, Text as T},
+    Kind::{self, Boolean as B, DateTime as D, Integer as I, Number as N, Text as T},
 };
 
 pub fn types() -> Vec<ActivityType> {
@@ -22,7 +32,14 @@ pub fn types() -> Vec<ActivityType> {
     STANDARD.iter().map(one).collect()
 }
 
-const EMAIL: &[(&str, Kind)] = &[
+const SENT: &[(&str, Kind)] = &[
+    ("Campaign Run ID", I),
+    ("Choice Number", I),
+    ("Has Predictive", B),
+    ("Step ID", I),
+    ("Test Variant", I),
+];
+const DELIVERED: &[(&str, Kind)] = &[
     ("Campaign Run ID", I),
     ("Choice Number", I),
     ("Has Predictive", B),
@@ -53,8 +70,8 @@ const STANDARD: &[(i64, &str, &[(&str, Kind)])] = &[
     (1, "Visit Webpage", &[("Client IP Address", T), ("Query Parameters", T), ("Referrer URL", T), ("Search Engine", T), ("Search Query", T), ("User Agent", T), ("Webpage URL", T)]),
     (2, "Fill Out Form", &[("Client IP Address", T), ("Form Fields", T), ("Query Parameters", T), ("Referrer URL", T), ("User Agent", T), ("Webpage ID", I)]),
     (3, "Click Link", &[("Client IP Address", T), ("Link ID", T), ("Query Parameters", T), ("Referrer URL", T), ("User Agent", T), ("Webpage ID", I)]),
-    (6, "Send Email", EMAIL),
-    (7, "Email Delivered", EMAIL),
+    (6, "Send Email", SENT),
+    (7, "Email Delivered", DELIVERED),
     (8, "Email Bounced", BOUNCE),
     (9, "Unsubscribe Email", &[("Campaign Run ID", I), ("Client IP Address", T), ("Form Fields", T), ("Has Predictive", B), ("Query Parameters", T), ("Referrer URL", T), ("Test Variant", I), ("User Agent", T), ("Webform ID", I), ("Webpage ID", I)]),
     (10, "Open Email", &[("Bot Activity Pattern", T), ("Browser", T), ("Campaign Run ID", I), ("Choice Number", I), ("Device", T), ("Has Predictive", B), ("Is Bot Activity", B), ("Is Mobile Device", B), ("Platform", T), ("Step ID", I), ("Test Variant", I), ("User Agent", T)]),
@@ -63,7 +80,7 @@ const STANDARD: &[(i64, &str, &[(&str, Kind)])] = &[
     (13, "Change Data Value", &[("New Value", T), ("Old Value", T), ("Reason", T), ("Source", T), ("API Method Name", T), ("Modifying User", T), ("Request ID", T)]),
     (19, "Sync Lead to SFDC", &[]),
     (21, "Convert Lead", &[("Assign To", T), ("SFDC Account ID", T), ("SFDC Contact ID", T), ("SFDC Opportunity ID", T)]),
-    (22, "Change Score", &[("Change Value", T), ("New Value", I), ("Old Value", I), ("Priority", I), ("Reason", T), ("Relative Score", I), ("Relative Urgency", I), ("Urgency", T)]),
+    (22, "Change Score", &[("Change Value", T), ("New Value", I), ("Old Value", I), ("Priority", I), ("Reason", T), ("Relative Score", I), ("Relative Urgency", I), ("Urgency", N)]),
     (23, "Change Owner", &[("New Owner", T), ("Old Owner", T), ("Reason", T)]),
     (24, "Add To List", LIST),
     (25, "Remove from List", LIST),
