@@ -8,6 +8,7 @@ use super::with_causes;
 use crate::{
     deliver::{
         checkpoint::{Checkpoint, CheckpointFile},
+        in_force::InForceFile,
         quarantine::{Contents, Quarantine},
     },
     service::versions,
@@ -132,6 +133,8 @@ pub fn load_checkpoint(
     let file = CheckpointFile::new(disk.clone(), folder);
     let loaded = file.load().map_err(|error| error.to_string())?;
     file.writers().check_version().map_err(|error| error.to_string())?;
+    let selections = InForceFile::new(disk.clone(), folder);
+    selections.check_version().map_err(|error| error.to_string())?;
     if let (Some(checkpoint), Some(id)) = (&loaded, id) {
         file.check(checkpoint, id).map_err(|error| error.to_string())?;
     }

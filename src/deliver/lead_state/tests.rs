@@ -161,3 +161,19 @@ fn a_state_with_less_is_named_after_the_last_part_that_is_left() {
     assert_eq!((less.index, &less.key), (whole.index, &whole.key));
     assert_eq!(whole.with_parts(|_| false), None);
 }
+
+#[test]
+fn an_event_that_the_source_does_not_take_makes_no_state_and_is_not_missed() {
+    let body = format!(
+        r#"{{"munchkinId":"999-XYZ-000","activities":[{},{}]}}"#,
+        activity("a", 12, 1, ""),
+        activity("b", 37, 2, "")
+    );
+    let (mut items, mut missing) = (Vec::new(), Vec::new());
+    let rules = Rules::default();
+    decode(SourceKind::MarketoLeadActivity, &rules, body.as_bytes(), &[], &mut items).unwrap();
+    append(&mut items, &mut missing, |event| event.activity_type_id != Some(37));
+    let of_states: Vec<_> = items[2..].iter().flatten().map(|event| event.key.clone()).collect();
+    assert_eq!((of_states.len(), missing.len()), (1, 0));
+    assert_eq!(of_states[0].as_deref(), Some("999-XYZ-000:1"));
+}
