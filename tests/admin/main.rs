@@ -10,6 +10,7 @@ mod reasons;
 #[allow(dead_code, reason = "shared with other suites")]
 mod signer;
 mod signing_in;
+mod slow_readers;
 mod support;
 #[path = "../support/wait.rs"]
 #[allow(dead_code, reason = "shared with other suites")]

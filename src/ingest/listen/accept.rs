@@ -25,6 +25,10 @@ const BREATH: Duration = Duration::from_millis(100);
 /// How often that is worth a line in the log.
 const QUIET: Duration = Duration::from_secs(10);
 
+/// Bytes of an answer that the kernel takes from us before its reader does, where the readers are no senders. Without a
+/// limit they are megabytes, and a stream of events whose reader is stuck would look like one that is read.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// What a listener grants.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -54,6 +58,14 @@ pub async fn accept<H: Handler>(
 ) {
     let limit = ConnectionLimit::new(rules.connections, handler.sources());
     report.limit(rules.connections);
+    if !rules.to_senders {
+        // Its connections inherit it.
+        if let Err(error) =
+            rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER)
+        {
+            warn!(%error, "the send buffers of the admin listener are as large as the system makes them");
+        }
+    }
     let mut warned: Option<Instant> = None;
     let http = Arc::new(Http::new(rules.clone(), handler, report.clone(), shutdown.clone()));
     let mut connections = JoinSet::new();
