@@ -127,7 +127,7 @@ const RARE_WITH_SWITCHING: [&str; 6] = [
 const NEVER_WITH_TRANSACTIONS: [&str; 1] = ["repeat"];
 
 /// Seeds that found something with one sender; they are run each time. Kept seeds are histories without what
-/// `conditions.rs` adds, unless they stand in [`KEPT_WITH_CONDITIONS`].
+/// `conditions.rs` adds, unless they stand in one of the lists below.
 const KEPT: [u64; 16] = [
     1,      // repeats that no crash explains
     112,    // a failing topic stopped the others
@@ -188,6 +188,12 @@ const KEPT_WITH_CONDITIONS: [(Senders, Delivery, u64); 5] = [
     (Senders::TwoThatRepeat, Delivery::AtLeastOnce, 50000528),
     // The oracle took what was not acknowledged, and was there and delivered, for what may come again.
     (Senders::One, Delivery::Switching, 70006274),
+];
+
+/// Seeds that found something with a registry.
+const KEPT_WITH_REGISTRY: [(Senders, Delivery, u64); 1] = [
+    // Of two instances with one identity neither could commit: the registry stood still, and the spools were full.
+    (Senders::One, Delivery::Copied, 140000241),
 ];
 
 /// What became of one history.
@@ -301,10 +307,12 @@ fn run_those(
     rare: &[&str],
 ) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let later =
-        KEPT_WITH_CONDITIONS.iter().filter(|(of, mode, _)| (*of, *mode) == (senders, delivery));
-    let later = later.filter(|_| !lead_states);
-    let kept_later: Vec<u64> = later.map(|(.., seed)| *seed).collect();
+    let of_this_kind = |kept: &[(Senders, Delivery, u64)]| -> Vec<u64> {
+        let those = kept.iter().filter(|(of, mode, _)| (*of, *mode) == (senders, delivery));
+        those.filter(|_| !lead_states).map(|(.., seed)| *seed).collect()
+    };
+    let kept_later = of_this_kind(&KEPT_WITH_CONDITIONS);
+    let kept_last = of_this_kind(&KEPT_WITH_REGISTRY);
     let seeds: Vec<_> = match number("SIMULATION_SEED") {
         Some(seed) => {
             let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).try_init();
@@ -313,7 +321,7 @@ fn run_those(
         None => {
             let first = number("SIMULATION_FIRST").unwrap_or(0);
             let range = first..first + number("SIMULATION_SEEDS").unwrap_or(histories);
-            let later = kept_later.iter().chain(kept).copied();
+            let later = kept_last.iter().chain(&kept_later).chain(kept).copied();
             later.filter(|seed| !range.contains(seed)).chain(range.clone()).collect()
         }
     };

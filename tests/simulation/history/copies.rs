@@ -139,6 +139,7 @@ impl History {
         assert_eq!(self.delivery, Delivery::Copied);
         for _ in 0..ROUNDS {
             self.all_is_well();
+            self.registry_goes_on();
             if self.processes.is_empty() {
                 self.start_process();
             }
