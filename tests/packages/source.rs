@@ -83,6 +83,6 @@ fn the_package_is_packed_without_a_complaint_and_is_small() {
     assert!(complaints.is_empty(), "{complaints:#?}");
     let name = format!("package/millrace-{}.crate", env!("CARGO_PKG_VERSION"));
     let size = fs::metadata(target.path().join(name)).expect("it is packed").len();
-    // All of it is source and documents. What is not would be noticed: tests alone have two megabytes.
+    // All of it is source and documents. What is not would be noticed: with the tests it has more.
     assert!(size < 3 << 19, "{size} bytes");
 }
