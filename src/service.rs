@@ -51,11 +51,7 @@ use self::{
 };
 use crate::{
     config::{self, Config},
-    deliver::{
-        checkpoint::CheckpointError,
-        deduplicate::NewerIds,
-        route::{Router, TemplateError},
-    },
+    deliver::{checkpoint::CheckpointError, deduplicate::NewerIds, route::TemplateError},
     ingest::{
         authenticate::token::Neighbours,
         listen::{
@@ -171,7 +167,7 @@ pub async fn start(
     let (admin, admin_at) = bind("admin.address", config.admin.address).await?;
     let status = Arc::new(Status::default());
     let access = Arc::new(Access::new(&config.admin, admin_at));
-    let router = Router::new(&config.topics.name)?;
+    let router = config.router()?;
     Advice::of(&config).log();
     let administering = tokio::spawn(admin::serve(
         admin,

@@ -18,7 +18,7 @@ use crate::deliver::{
         Mode,
         choice::{Choice, PartialChoice, Pattern},
     },
-    route::{Router, is_topic_name},
+    route::{Router, TemplateError, is_topic_name},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +142,15 @@ fn conventions(reading: &mut Reading, section: &mut Section, target: &mut Vec<Co
     let name = "dead_letter_headers";
     if let Some(conventions) = reading.any_or(section, name, target.clone(), read, show) {
         *target = conventions;
+    }
+}
+
+impl Config {
+    /// Names the topics of events by `topics.name`, and never one of the program's own: what a sender calls a type could
+    /// else lead to the checkpoints.
+    pub fn router(&self) -> Result<Router, TemplateError> {
+        let own = [&self.topics.dead_letter, &self.topics.checkpoints, &self.admin.test_topic];
+        Router::new(&self.topics.name).map(|router| router.apart_from(own))
     }
 }
 

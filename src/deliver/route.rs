@@ -4,9 +4,10 @@
 //! event, the name is one that Kafka accepts: characters outside `[a-zA-Z0-9._-]` of a value become
 //! `-` (case is kept: topic names differ by case, and so do munchkin ids as they are written), an
 //! empty or missing value is `none`, and a name of more than [`NAME_LIMIT`] characters is cut and
-//! ends in a hash of the whole, so that two long names stay two topics.
+//! ends in a hash of the whole, so that two long names stay two topics. A name that is one of the program's own topics (its
+//! checkpoints, dead letters, test deliveries) gets a `-` behind it: a sender chooses types, and must not write there.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -43,9 +44,19 @@ pub fn is_topic_name(name: &str) -> bool {
 }
 
 /// Names topics after one template.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Router {
     parts: Vec<Part>,
+    /// Topics that no event goes to.
+    own: Vec<String>,
+}
+
+/// A checkpoint says by this text how its events were routed: it is that of the template alone, so that a topic of our own
+/// with another name changes no event's topic.
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router").field("parts", &self.parts).finish()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,10 +115,15 @@ impl Router {
             [Part::Literal(name)] if is_reserved(name) => {
                 Err(TemplateError::Reserved { name: name.clone() })
             }
-            [Part::Literal(_)] if length <= NAME_LIMIT => Ok(Self { parts }),
+            [Part::Literal(_)] if length <= NAME_LIMIT => Ok(Self { parts, own: Vec::new() }),
             _ if length >= NAME_LIMIT => Err(TemplateError::TooLong { length }),
-            _ => Ok(Self { parts }),
+            _ => Ok(Self { parts, own: Vec::new() }),
         }
+    }
+
+    /// The same, which sends no event to these topics of our own.
+    pub fn apart_from<'t>(self, own: impl IntoIterator<Item = &'t String>) -> Self {
+        Self { own: own.into_iter().cloned().collect(), ..self }
     }
 
     /// The topic of `event`, written into `buffer`.
@@ -138,6 +154,12 @@ impl Router {
         } else if is_reserved(buffer) {
             // Only a value made of dots alone leads here.
             *buffer = buffer.replace('.', "-");
+        }
+        while self.own.contains(buffer) {
+            buffer.push('-');
+            if buffer.len() > NAME_LIMIT {
+                shorten(buffer);
+            }
         }
         buffer
     }
@@ -317,6 +339,21 @@ mod tests {
         let length = NAME_LIMIT + 1;
         assert_eq!(error(&format!("{long}m")), TemplateError::TooLong { length });
         assert_eq!(error("marketo.{typ}").to_string(), "`{typ}` at 8 is not a known placeholder");
+    }
+
+    #[test]
+    fn no_event_goes_to_a_topic_of_our_own_whatever_its_type_is_called() {
+        let own = ["m.checkpoints".to_owned(), "m.checkpoints-".to_owned()];
+        let template = Router::new("m.{type}").unwrap();
+        let routing = format!("{template:?}");
+        let router = template.apart_from(&own);
+        let source = SourceName::new("leads").unwrap();
+        let topic = |event_type| {
+            router.topic(&source, &event("999-XYZ-000", event_type), &mut String::new()).to_owned()
+        };
+        assert_eq!(topic("checkpoints"), "m.checkpoints--");
+        assert_eq!(topic("clicklink"), "m.clicklink");
+        assert_eq!(format!("{router:?}"), routing, "checkpoints of before stay good");
     }
 
     #[test]

@@ -11,7 +11,6 @@ use crate::{
     deliver::{
         decode::{self, Catalog, Rules, naming::FIRST_CUSTOM_ID},
         encode::choice::{Choice, Pattern},
-        route::Router,
         select::Named,
     },
     source::SourceName,
@@ -109,7 +108,7 @@ fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 
 /// What the sources are known to send.
 fn known(config: &Config) -> Vec<(&SourceConfig, Vec<Known>)> {
-    let Ok(router) = Router::new(&config.topics.name) else { return Vec::new() };
+    let Ok(router) = config.router() else { return Vec::new() };
     // Two sources can meet in the topics of any instance that one of them names.
     let named = config.sources.iter().flat_map(|source| source.selection.munchkin_ids.clone());
     let mut munchkin_ids: BTreeSet<String> = named.collect();

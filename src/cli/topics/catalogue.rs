@@ -109,7 +109,7 @@ impl Topic {
 impl Catalogue {
     pub fn new(config: &Config, ids: &Ids<'_>) -> Result<Self, String> {
         let mut filler = Filler {
-            router: Router::new(&config.topics.name).map_err(|error| error.to_string())?,
+            router: config.router().map_err(|error| error.to_string())?,
             mode: config.topics.mode,
             any_instance: ids.munchkin_ids.is_empty(),
             topics: BTreeMap::new(),

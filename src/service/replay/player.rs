@@ -148,8 +148,7 @@ impl Player {
         filter: Filter,
         sender: Option<Sender>,
     ) -> Result<Self, String> {
-        let router =
-            Router::new(&config.topics.name).map_err(|error| format!("topics.name: {error}"))?;
+        let router = config.router().map_err(|error| format!("topics.name: {error}"))?;
         let encoder = |source: &Source| Encoder::of(config.topics.mode, source.choices.clone());
         let encoders = sources.iter().map(|source| (source.name.clone(), encoder(source)));
         Ok(Self {
