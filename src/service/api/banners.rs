@@ -156,22 +156,18 @@ fn of_source(known: &Known, name: &str, kind: SourceKind, all: &mut Vec<Value>) 
     }
     let left = metrics.sender_failures_left.with_label_values(&[name]).get();
     let failed = metrics.sender_failed_in_a_row.with_label_values(&[name]).get();
-    let (few, text, runbook) = match kind {
-        SourceKind::AdobeIo => {
-            (3, "Adobe I/O disables the registration", "MillraceAdobeWillDisable")
-        }
-        SourceKind::MarketoLeadActivity => {
-            (1, "Marketo pauses the subscription", "MillraceMarketoWillPause")
-        }
+    let (few, runbook) = match kind {
+        SourceKind::AdobeIo => (3, "MillraceAdobeWillDisable"),
+        SourceKind::MarketoLeadActivity => (1, "MillraceMarketoWillPause"),
     };
     if failed > 0 && left <= few {
-        let text = format!("{text} after {left} more failed tries.");
+        let text = gives_up(kind, left);
         all.push(of_source(Banner::new("sender-gives-up", "error", runbook, text)));
     }
     let full = metrics.spool_seconds_until_full.with_label_values(&[name]).get();
     if full < FULL {
-        let text = format!("The spool is full in {} minutes at this rate.", (full / 60.0).floor());
-        let banner = Banner::new("spool-fills-up", "warning", "MillraceSpoolFillsUp", text);
+        let (level, text) = fills_up(full);
+        let banner = Banner::new("spool-fills-up", level, "MillraceSpoolFillsUp", text);
         all.push(of_source(Banner { key: Some("spool.size_limit".into()), ..banner }));
     }
     if metrics.held_topics.with_label_values(&[name]).get() > 0 {
@@ -193,5 +189,52 @@ fn of_source(known: &Known, name: &str, kind: SourceKind, all: &mut Vec<Value>) 
     if metrics.quarantine_items.with_label_values(&[name]).get() > 0 {
         let text = "The quarantine folder has items: they are the only copies of these events.";
         all.push(of_source(Banner::new("quarantined", "warning", "MillraceQuarantined", text)));
+    }
+}
+
+/// What the sender does when `left` tries more fail.
+fn gives_up(kind: SourceKind, left: i64) -> String {
+    let (sender, does, has_done) = match kind {
+        SourceKind::AdobeIo => {
+            ("Adobe I/O", "disables the registration", "has disabled the registration")
+        }
+        SourceKind::MarketoLeadActivity => {
+            ("Marketo", "pauses the subscription", "has paused the subscription")
+        }
+    };
+    match left {
+        ..=0 => format!(
+            "{sender} {has_done} by now, or does at the next failed try: enough of its tries failed."
+        ),
+        1 => format!("{sender} {does} after 1 more failed try."),
+        left => format!("{sender} {does} after {left} more failed tries."),
+    }
+}
+
+/// Of a spool that is full in so many seconds.
+fn fills_up(seconds: f64) -> (&'static str, String) {
+    let minutes = (seconds / 60.0).floor();
+    match seconds {
+        ..=0.0 => ("error", "The spool is full: deliveries are refused with 503.".into()),
+        _ if minutes < 1.0 => ("warning", "The spool is full in less than a minute.".into()),
+        _ if minutes < 2.0 => ("warning", "The spool is full in 1 minute at this rate.".into()),
+        _ => ("warning", format!("The spool is full in {minutes} minutes at this rate.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_spool_and_a_sender_without_tries_left_have_no_number() {
+        let (level, text) = fills_up(0.0);
+        assert_eq!((level, &*text), ("error", "The spool is full: deliveries are refused with 503."));
+        assert_eq!(fills_up(59.0).1, "The spool is full in less than a minute.");
+        assert_eq!(fills_up(180.0).1, "The spool is full in 3 minutes at this rate.");
+        let text = gives_up(SourceKind::MarketoLeadActivity, 0);
+        assert!(text.starts_with("Marketo has paused the subscription by now, or does"), "{text}");
+        let text = gives_up(SourceKind::AdobeIo, 1);
+        assert_eq!(text, "Adobe I/O disables the registration after 1 more failed try.");
     }
 }
