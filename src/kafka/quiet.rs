@@ -3,10 +3,7 @@
 //! answers.
 
 use rdkafka::{
-    ClientContext,
-    config::RDKafkaLogLevel,
-    consumer::ConsumerContext,
-    error::KafkaError,
+    ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError,
 };
 
 pub(super) struct Quiet;

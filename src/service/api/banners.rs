@@ -70,14 +70,14 @@ pub(super) fn banners(known: &Known, health: &Health, is_stopping: bool) -> Vec<
         let banner = Banner::new("below-reserve", "error", "MillraceVolumeBelowReserve", text);
         all.push(Banner { key: Some("spool.reserve".into()), ..banner }.json());
     }
-    for source in &known.config.sources {
-        let name = source.name.as_str();
-        of_source(known, name, source.kind, &mut all);
-    }
     if metrics.contact.is_lost() {
         let text = "None of the brokers answers: deliveries are kept in the spool until one does.";
         let banner = Banner::new("kafka-away", "warning", "MillraceBehind", text);
         all.push(Banner { key: Some("kafka.bootstrap_servers".into()), ..banner }.json());
+    }
+    for source in &known.config.sources {
+        let name = source.name.as_str();
+        of_source(known, name, source.kind, &mut all);
     }
     let at = now() / 1000;
     for (key, expiry) in metrics.labelled_gauges(&metrics.tls_certificate_expiry, "key") {
@@ -100,13 +100,18 @@ pub(super) fn banners(known: &Known, health: &Health, is_stopping: bool) -> Vec<
             all.push(Banner { key: Some(key), ..banner }.json());
         }
     }
-    let urgency = |banner: &Value| match banner["level"].as_str() {
-        Some("error") => 0,
-        Some("warning") => 1,
-        _ => 2,
-    };
     all.sort_by_key(urgency);
     all
+}
+
+/// The lowest comes first.
+fn urgency(banner: &Value) -> u8 {
+    match (banner["kind"].as_str(), banner["level"].as_str()) {
+        // No error, since nothing is lost; but a spool that is full and a sender that gives up follow from it.
+        (Some("kafka-away"), _) | (_, Some("error")) => 0,
+        (_, Some("warning")) => 1,
+        _ => 2,
+    }
 }
 
 /// A reason for which signed deliveries were refused within the last hour, since they may be somebody else's.
@@ -227,9 +232,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn that_no_broker_answers_comes_before_what_follows_from_it() {
+        let banner = |kind, level| Banner::new(kind, level, "", "").json();
+        let mut all = [
+            banner("topic-held", "warning"),
+            banner("kafka-away", "warning"),
+            banner("spool-fills-up", "error"),
+        ];
+        all.sort_by_key(urgency);
+        let kinds: Vec<_> = all.iter().map(|it| it["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["kafka-away", "spool-fills-up", "topic-held"]);
+    }
+
+    #[test]
     fn a_full_spool_and_a_sender_without_tries_left_have_no_number() {
         let (level, text) = fills_up(0.0);
-        assert_eq!((level, &*text), ("error", "The spool is full: deliveries are refused with 503."));
+        assert_eq!(
+            (level, &*text),
+            ("error", "The spool is full: deliveries are refused with 503.")
+        );
         assert_eq!(fills_up(59.0).1, "The spool is full in less than a minute.");
         assert_eq!(fills_up(180.0).1, "The spool is full in 3 minutes at this rate.");
         let text = gives_up(SourceKind::MarketoLeadActivity, 0);

@@ -29,7 +29,10 @@ fn measured(sources: &[(&str, u64)], left: u64) -> Measured {
         let room = Room { own: u64::MAX, guaranteed: 0 };
         let (bytes, deliveries) = (waiting * MIB, waiting * 4);
         let oldest = (*waiting > 0).then_some(0);
-        (Taken { source: (*source).into(), bytes, room, is_full: false }, Backlog { bytes, deliveries, oldest })
+        (
+            Taken { source: (*source).into(), bytes, room, is_full: false },
+            Backlog { bytes, deliveries, oldest },
+        )
     };
     let left = Left { volume: Some(u64::MAX), common: left * MIB };
     Measured { sources: sources.iter().map(one).collect(), left }
