@@ -30,6 +30,7 @@ mod partition_queue;
 mod pending;
 mod producer;
 mod properties;
+mod quiet;
 mod reader;
 mod topics;
 mod transactions;

@@ -20,7 +20,7 @@ use super::{
 /// Reads along at the admin listener of a running service until Ctrl-C. At most 200 a second are shown; how many were
 /// left out is said.
 ///
-/// Exit codes: 0 stopped by Ctrl-C; 1 the service can't be reached, or the stream has ended; 2 the command line is
+/// Exit codes: 0 stopped by Ctrl-C; 1 the service can't be reached, does not know the source or the outcome, or the stream has ended; 2 the command line is
 /// wrong.
 #[derive(Args)]
 pub(super) struct Options {
@@ -68,6 +68,12 @@ async fn tap(options: &Options, admin: &Admin, context: &mut Context<'_>) -> Res
     let mut query = vec![("only", "delivery")];
     query.extend(options.source.as_deref().map(|source| ("source", source)));
     query.extend(options.outcome.as_deref().map(|outcome| ("outcome", outcome)));
+    // A word that the service does not know is refused with those that it knows; a stream has no room for that.
+    let mut asked = query.split_off(1);
+    asked.push(("limit", "1"));
+    admin.get::<Remembered>("/api/v1/deliveries", &asked).await?;
+    asked.pop();
+    query.extend(asked);
     // Opened first, so that nothing is missed between the two.
     let mut stream = admin.events(&query).await?;
     let mut last = 0;

@@ -33,6 +33,11 @@ use super::{
 /// Keys: s sorts, / filters, d opens dead letters, r opens refusals, arrows scroll, q ends. Without a terminal, lines
 /// are printed at each interval.
 ///
+/// Columns: FULL IN is when the spool takes no more deliveries at the present rate. REF/m is how many requests were
+/// refused in the last minute. LEFT is how many more tries may fail, with none accepted in between, until the sender
+/// gives up: Adobe I/O disables the registration, Marketo pauses the subscription. At 0 it has done so by now, or does
+/// at the next failure.
+///
 /// Exit codes: 0 ended by q or Ctrl-C, or printed once; 1 the service can't be reached; 2 the command line is wrong.
 #[derive(Args)]
 pub(super) struct Options {

@@ -91,9 +91,14 @@ fn servers(value: &Value) -> Result<(String, String), (String, String)> {
         |bad: &String| format!("`{}`", bad.rsplit_once('@').map_or(&**bad, |(_, host)| host));
     let bad: Vec<_> = servers.iter().filter(|server| !is_server(server)).map(shown).collect();
     if !bad.is_empty() {
-        let (bad, which) =
-            (bad.join(" and "), if bad.len() > 1 { "are no hosts" } else { "is no host" });
-        return Err(wrong(format!("contains {bad}, which {which} with a port but no host")));
+        let has_scheme = servers.iter().any(|it| !is_server(it) && it.contains("://"));
+        let which = match (bad.len() > 1, has_scheme) {
+            (false, false) => "is no host with a port",
+            (true, false) => "are no hosts with a port",
+            (false, true) => "has a scheme, and must be a host with a port alone",
+            (true, true) => "must be hosts with a port alone, without a scheme",
+        };
+        return Err(wrong(format!("contains {}, which {which}", bad.join(" and "))));
     }
     let servers = servers.join(",");
     let shown = string(&servers);

@@ -6,7 +6,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    leaf::{Kind, NONZERO_DURATION, string},
+    leaf::{DURATION, Kind, string},
     reading::{Reading, Section},
 };
 
@@ -102,6 +102,15 @@ const FILTER: Kind<LogFilter> = Kind {
     show: |filter| string(filter.as_str()),
 };
 
+/// Each line of an outage is for an operator; one a source every second is the most that is bearable.
+const OUTAGE_INTERVAL: Kind<Duration> = Kind {
+    parse: |text| match (DURATION.parse)(text) {
+        Ok(interval) if interval < Duration::from_secs(1) => Err("and must be at least 1s".into()),
+        other => other,
+    },
+    ..DURATION
+};
+
 pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Log {
     let default = Log::default();
     let mut section = reading.section(root, "log");
@@ -110,7 +119,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Log {
         reading.choice(s, "format", &LogFormat::ALL, LogFormat::as_str, Some(default.format));
     let filter = reading.leaf(s, "filter", &FILTER, default.filter.clone());
     let mut outage_interval = default.outage_interval;
-    reading.set(s, "outage_interval", &NONZERO_DURATION, &mut outage_interval);
+    reading.set(s, "outage_interval", &OUTAGE_INTERVAL, &mut outage_interval);
     reading.end(section);
     // Each by itself: mistakes are told in the format that was asked for, whatever is wrong with the rest.
     let (format, filter) = (format.unwrap_or(default.format), filter.unwrap_or(default.filter));

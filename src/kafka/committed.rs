@@ -7,25 +7,14 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use rdkafka::{
-    ClientContext, Message, Offset, TopicPartitionList,
+    Message, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode as Code},
 };
 
-use super::{login::Given, properties};
+use super::{login::Given, properties, quiet::Quiet};
 use crate::config;
-
-/// The end of a partition is no error that anybody wants to read of.
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
-
-    fn error(&self, _: KafkaError, _: &str) {}
-}
-
-impl ConsumerContext for Quiet {}
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 

@@ -19,7 +19,7 @@ use rdkafka::{
 
 use crate::config;
 
-use super::{login::Given, properties};
+use super::{login::Given, properties, quiet::Quiet};
 
 /// Which topics to read. New topics and partitions are picked up as they appear.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct ReadError(String);
 
 /// Reads everything there is, in order within a partition.
 pub struct Reader {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Quiet>,
     given: Given,
     select: Select,
     /// By topic and partition: the offset after the last record read.
@@ -76,8 +76,9 @@ impl Reader {
         let mut native = properties::reader(kafka);
         // Whoever writes to the cluster tells of its troubles already.
         native.set_log_level(RDKafkaLogLevel::Emerg);
-        let consumer: BaseConsumer =
-            native.create().map_err(|error| ReadError(properties::describe(&error)))?;
+        let consumer = native.create_with_context(Quiet);
+        let consumer: BaseConsumer<Quiet> =
+            consumer.map_err(|error| ReadError(properties::describe(&error)))?;
         let given = Given::to_client_of(kafka);
         // Reading goes on trying, as with a cluster that is away.
         let _ = given.first(consumer.client());

@@ -194,6 +194,10 @@ impl Api {
             }
             (["dead-letters"], true) => {
                 let query = Query::of(head);
+                query.has_only(&["reason", "source", "since", "limit", "before"])?;
+                let words = self.known()?.words();
+                let reasons = words["dead_letter_reasons"].as_array().into_iter().flatten();
+                query.is_one_of("reason", reasons.filter_map(Value::as_str))?;
                 let question = Letters {
                     reason: query.get("reason"),
                     source: query.get("source"),
@@ -272,7 +276,8 @@ impl Api {
     }
 
     fn deliveries(&self, query: &Query) -> Answered {
-        let (wanted, limit) = (query.wanted()?, query.limit()?);
+        query.has_only(&["source", "outcome", "reason", "since", "limit", "before"])?;
+        let (wanted, limit) = (query.wanted(&self.known()?.words())?, query.limit()?);
         let before = query.get("before").map_or(Ok(u64::MAX), |it| it.parse());
         let before = before.map_err(|_| bad("`before` is no number"))?;
         let recent = &self.metrics.recent;
@@ -286,6 +291,9 @@ impl Api {
 
     fn events(self: &Arc<Self>, head: &Parts, granted: Granted) -> Answered {
         let query = Query::of(head);
+        query.has_only(&["source", "outcome", "reason", "only"])?;
+        query.is_one_of("only", ["status", "delivery"].into_iter())?;
+        let wanted = query.wanted(&self.known()?.words())?;
         let only = query.get("only");
         let permit = self.streams.clone().try_acquire_owned();
         let permit =
@@ -295,7 +303,7 @@ impl Api {
         let stream = Stream {
             api: self.clone(),
             metrics: self.metrics.clone(),
-            wanted: query.wanted()?,
+            wanted,
             deliveries: only.as_deref() != Some("status"),
             status: only.as_deref() != Some("delivery"),
             after: last_id.unwrap_or_else(|| self.metrics.recent.last_number()),

@@ -74,6 +74,8 @@ pub(super) struct Taken {
     /// Its undelivered bytes.
     pub bytes: u64,
     pub room: Room,
+    /// It has refused a delivery for lack of room, and no room was made since: what is left is less than a delivery.
+    pub is_full: bool,
 }
 
 /// What all sources together may still take.
@@ -99,6 +101,16 @@ pub(super) enum Bound {
     Source,
     Volume,
     Total,
+}
+
+/// Where a source that is full has the least room.
+fn least_room(room: &Room, left: Left) -> Bound {
+    let rooms = [
+        (room.own, Bound::Source),
+        (left.volume.unwrap_or(u64::MAX), Bound::Volume),
+        (room.guaranteed.saturating_add(left.common), Bound::Total),
+    ];
+    rooms.into_iter().min_by_key(|(room, _)| *room).map_or(Bound::Total, |(_, of)| of)
 }
 
 /// How backlogs grow, from look to look.
@@ -130,7 +142,11 @@ impl Backlogs {
             let [first, ..] = bounds;
             bounds.iter().fold(first, |a, b| if b.seconds < a.seconds { *b } else { a })
         };
-        rates.iter().map(one).collect()
+        let forecast = |(taken, of): (&Taken, &(Room, f64))| match taken.is_full {
+            true => Full { seconds: 0.0, of: least_room(&of.0, left) },
+            false => one(of),
+        };
+        sources.iter().zip(&rates).map(forecast).collect()
     }
 }
 

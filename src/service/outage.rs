@@ -161,7 +161,7 @@ impl Line {
             Bound::Total => "spool.size_limit".to_owned(),
         };
         let room = match full.seconds {
-            0.0 => format!("; {key} is used up, and deliveries are answered 503"),
+            0.0 => format!("; {key} is used up, and deliveries are refused with 503"),
             seconds if seconds > YEAR && seconds.is_finite() => {
                 format!("; {key} lasts for more than a year at this rate")
             }

@@ -89,6 +89,7 @@ pub(super) fn room(folder: &Folder, spools: &[Spool]) -> (Vec<Taken>, Left) {
         source: spool.source().to_string(),
         bytes: spool.undelivered().bytes,
         room: spool.room(),
+        is_full: spool.state() == SpoolState::Full,
     });
     let left = Left { volume: folder.room_on_volume().ok(), common: folder.room_in_common() };
     (taken.collect(), left)

@@ -69,6 +69,13 @@ async fn each_answer_is_as_the_document_describes_it() {
         ("/api/v1/deliveries/nobody/1", 404),
         ("/api/v1/deliveries/leads/x", 400),
         ("/api/v1/deliveries?limit=0", 400),
+        ("/api/v1/deliveries?outcome=foo", 400),
+        ("/api/v1/deliveries?source=nope", 400),
+        ("/api/v1/deliveries?reason=nope", 400),
+        ("/api/v1/deliveries?nope=x", 400),
+        ("/api/v1/events?outcome=foo", 400),
+        ("/api/v1/events?nope=x", 400),
+        ("/api/v1/dead-letters?reason=nojson", 400),
         ("/api/v1/replays/r-7", 404),
         ("/api/v1/nothing", 404),
     ] {
@@ -76,6 +83,9 @@ async fn each_answer_is_as_the_document_describes_it() {
         assert_eq!(answer.status, status, "{path}");
         conforms(&error, &document, &answer.json());
     }
+    let unknown = service.get("/api/v1/deliveries?outcome=foo").await.json();
+    let text = unknown["text"].as_str().unwrap();
+    assert!(text.contains("`foo` is no outcome; the possible ones are stored, "), "{text}");
     let detail = service.get("/api/v1/deliveries/leads/1").await.json();
     assert_eq!(detail["state"], "on-its-way");
     assert_eq!(detail["events"][0]["topic"], "marketo.lead-activity.clickemail");

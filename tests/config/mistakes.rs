@@ -132,6 +132,12 @@ fn a_mistake_says_what_to_do() {
         ("MILLRACE_TOPICS__PARTITIONS", "0", "-1 for the cluster's own default"),
         ("MILLRACE_TOPICS__REPLICATION_FACTOR", "40000", "-1 for the cluster's own default"),
         ("MILLRACE_TOPICS__LIMIT", "0", "at least 1"),
+        ("MILLRACE_LOG__OUTAGE_INTERVAL", "1ms", "and must be at least 1s"),
+        (
+            "MILLRACE_KAFKA__BOOTSTRAP_SERVERS",
+            "http://127.0.0.1:29792",
+            "`, which has a scheme, and must be",
+        ),
         ("MILLRACE_TOPICS__MODE", "batch", "`binary` or `structured`"),
         ("MILLRACE_TOPICS__NAME", "{type", "{activity_type_id}"),
         ("MILLRACE_SOURCES__LEADS__KIND", "x", "`marketo-lead-activity`"),

@@ -1,6 +1,6 @@
 //! What the log says while Kafka is away.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ fn lines(bridge: &Bridge) -> Vec<Value> {
 #[test]
 fn an_outage_that_lasts_is_told_of_again_and_again_with_what_waits_of_each_source() {
     let settings = Settings::new("127.0.0.1:1", "unused")
-        .set("LOG__OUTAGE_INTERVAL", "200ms")
+        .set("LOG__OUTAGE_INTERVAL", "1s")
         .set("SOURCES__OTHER__KIND", "marketo-lead-activity")
         .set("SOURCES__OTHER__AUTH__TOKENS", "another-token");
     let bridge = Bridge::start(settings);
@@ -45,5 +45,31 @@ fn an_outage_that_lasts_is_told_of_again_and_again_with_what_waits_of_each_sourc
             "{line}"
         );
         assert!(line["oldest_seconds"].is_u64() && line["away_seconds"].is_u64(), "{line}");
+    }
+}
+
+/// Each of them reads the dead-letter topic.
+#[test]
+fn a_command_that_reads_from_kafka_says_in_one_line_that_no_broker_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("millrace.toml");
+    let settings = "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\n[sources.leads]\n\
+                    kind = \"marketo-lead-activity\"\nauth.tokens = [\"a-token-of-the-test\"]\n";
+    std::fs::write(&file, settings).unwrap();
+    let commands: [&[&str]; 3] = [
+        &["dead-letters", "list"],
+        &["dead-letters", "show", "0.1"],
+        &["dead-letters", "replay", "--all"],
+    ];
+    for command in commands {
+        let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
+            .args(command)
+            .arg("--config")
+            .arg(&file)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.lines().count(), 1, "{command:?}: {said}");
+        assert!(said.contains("cannot read from Kafka"), "{command:?}: {said}");
     }
 }

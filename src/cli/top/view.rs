@@ -19,6 +19,8 @@ pub struct View<'a> {
     pub problem: Option<&'a str>,
 }
 
+/// Of the banners the most urgent: the sources need room.
+const BANNERS: usize = 3;
 /// Characters of a plot.
 const PLOT: usize = 20;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -72,9 +74,14 @@ impl View<'_> {
             }
         });
         lines.extend(reasons.iter().take(2).map(|why| Line::of(Tone::Bad, shown(why))));
-        for banner in self.status.banners.iter().take(3) {
+        for banner in self.status.banners.iter().take(BANNERS) {
             let tone = if banner.level == "error" { Tone::Bad } else { Tone::Warn };
             lines.push(Line::of(tone, cut(&shown(&banner.text), columns)));
+        }
+        let more = self.status.banners.len().saturating_sub(BANNERS);
+        if more > 0 {
+            let text = format!("… {more} more: see the console, or `millrace top --once --json`");
+            lines.push(Line::of(Tone::Faint, cut(&text, columns)));
         }
         lines.push(Line::default());
         lines
@@ -134,7 +141,10 @@ impl View<'_> {
         let Source { backlog, tries, rates, .. } = source;
         let oldest = backlog.oldest.map(|at| short(self.status.now.saturating_sub(at) / 1000));
         let full = backlog.seconds_until_full.filter(|seconds| seconds.is_finite());
-        let full = full.map(|seconds| short(seconds.max(0.0) as u64));
+        let full = full.map(|seconds| match seconds > 0.0 {
+            true => short(seconds as u64),
+            false => "full".to_owned(),
+        });
         let left = tries.failures_left.map_or_else(|| "-".into(), |left| left.to_string());
         let dash = || "-".to_owned();
         let row = format!(
@@ -302,7 +312,9 @@ pub fn plain(status: &Status) -> Vec<String> {
     let of = |source: &Source| {
         let why = why(source);
         let why = if why.is_empty() { String::new() } else { format!("  {why}") };
-        let full = source.backlog.seconds_until_full.filter(|seconds| seconds.is_finite());
+        // A spool that is full is so by its state.
+        let full = source.backlog.seconds_until_full;
+        let full = full.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
         let full = full.map(|seconds| format!("  full in {}", short(seconds.max(0.0) as u64)));
         format!(
             "{at}  {}  in {}/s  out {}/s  backlog {} in {}  refused {}/min{}{why}{kafka}",

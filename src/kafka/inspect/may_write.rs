@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rdkafka::{
     ClientContext,
-    error::RDKafkaErrorCode as Code,
+    error::{KafkaError, RDKafkaErrorCode as Code},
     producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
 };
 
@@ -84,7 +84,10 @@ impl Answers {
     }
 }
 
-impl ClientContext for Answers {}
+/// What goes wrong is no answer, and the report of the cluster says why.
+impl ClientContext for Answers {
+    fn error(&self, _: KafkaError, _: &str) {}
+}
 
 impl ProducerContext for Answers {
     type DeliveryOpaque = ();

@@ -4,14 +4,13 @@ use std::{collections::HashMap, time::Duration};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, ResourceSpecifier},
-    client::DefaultClientContext,
     config::RDKafkaLogLevel,
     error::RDKafkaErrorCode as Code,
 };
 
 use crate::{
     config,
-    kafka::{errors, login::Given, properties},
+    kafka::{errors, login::Given, properties, quiet::Quiet},
 };
 
 /// A topic's settings in effect, under Kafka's own names.
@@ -38,7 +37,7 @@ pub fn settings(
     }
     let mut native = properties::client(kafka);
     native.set_log_level(RDKafkaLogLevel::Emerg);
-    let admin: AdminClient<DefaultClientContext> = match native.create() {
+    let admin: AdminClient<Quiet> = match native.create_with_context(Quiet) {
         Ok(admin) => admin,
         Err(error) => return all(&properties::describe(&error)),
     };

@@ -3,7 +3,7 @@
 use std::{fmt, io, time::Duration};
 
 use rdkafka::{
-    ClientConfig, ClientContext,
+    ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult},
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode as Code},
@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     config,
-    kafka::{advice::Advice, collision, errors, login::Given, properties},
+    kafka::{advice::Advice, collision, errors, login::Given, properties, quiet::Quiet},
 };
 
 /// Makes topics. Called from the directory's thread, and may block it.
@@ -228,8 +228,3 @@ impl fmt::Debug for AdminMaker {
         f.debug_struct("AdminMaker").field("topics", &self.topics).finish_non_exhaustive()
     }
 }
-
-/// The context of a client whose events nobody reads.
-struct Quiet;
-
-impl ClientContext for Quiet {}

@@ -3,9 +3,10 @@
 use std::time::SystemTime;
 
 use http::request::Parts;
+use serde_json::Value;
 
 use super::{Problem, answer::bad};
-use crate::observe::metrics::recent::Remembered;
+use crate::{ingest::listen::report::UNKNOWN, observe::metrics::recent::Remembered};
 
 /// Which requests.
 #[derive(Clone, Debug, Default)]
@@ -42,9 +43,31 @@ impl Query {
         Self(pairs.map(|url| url.query_pairs().into_owned().collect()).unwrap_or_default())
     }
 
+    /// A name that is none of `names` would be taken for a filter, and is none.
+    pub fn has_only(&self, names: &[&str]) -> Result<(), Problem> {
+        match self.0.iter().find(|(name, _)| !names.contains(&name.as_str())) {
+            Some((name, _)) => Err(unknown("parameter", name, names.iter().copied())),
+            None => Ok(()),
+        }
+    }
+
     pub fn get(&self, name: &str) -> Option<String> {
         let found = self.0.iter().find(|(it, value)| it == name && !value.is_empty());
         found.map(|(_, value)| value.clone())
+    }
+
+    /// Whether the value of `name`, where it has one, is one of these.
+    pub fn is_one_of<'a>(
+        &self,
+        name: &str,
+        possible: impl Iterator<Item = &'a str>,
+    ) -> Result<(), Problem> {
+        let Some(given) = self.get(name) else { return Ok(()) };
+        let possible: Vec<_> = possible.collect();
+        match possible.contains(&given.as_str()) {
+            true => Ok(()),
+            false => Err(unknown(name, &given, possible.into_iter())),
+        }
     }
 
     pub fn since(&self) -> Result<u64, Problem> {
@@ -57,7 +80,12 @@ impl Query {
         limit.ok_or_else(|| bad("`limit` is from 1 to 1000"))
     }
 
-    pub fn wanted(&self) -> Result<Wanted, Problem> {
+    /// `words` are those of the service (`/api/v1/words`): another word would find nothing, as if nothing had come.
+    pub fn wanted(&self, words: &Value) -> Result<Wanted, Problem> {
+        let sources = words["types"].as_object().into_iter().flatten().map(|(name, _)| &**name);
+        self.is_one_of("source", sources.chain([UNKNOWN]))?;
+        self.is_one_of("outcome", listed(&words["outcomes"], "outcome").chain(["refused"]))?;
+        self.is_one_of("reason", listed(&words["reasons"], "reason"))?;
         Ok(Wanted {
             source: self.get("source"),
             outcome: self.get("outcome"),
@@ -65,6 +93,16 @@ impl Query {
             since: self.since()?,
         })
     }
+}
+
+fn listed<'a>(rows: &'a Value, member: &'a str) -> impl Iterator<Item = &'a str> {
+    rows.as_array().into_iter().flatten().filter_map(move |row| row[member].as_str())
+}
+
+fn unknown<'a>(what: &str, given: &str, possible: impl Iterator<Item = &'a str>) -> Problem {
+    let given: String = given.chars().filter(|it| !it.is_control()).take(60).collect();
+    let possible: Vec<_> = possible.collect();
+    bad(&format!("`{given}` is no {what}; the possible ones are {}", possible.join(", ")))
 }
 
 /// Milliseconds since 1970, of these, of RFC 3339, or of how long ago.

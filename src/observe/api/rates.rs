@@ -29,7 +29,7 @@ pub enum What {
     Refusal,
     /// Events, by source and topic.
     Event,
-    /// Dead letters and events in quarantine, by source and reason.
+    /// Dead letters, by source and reason. An event that went to quarantine counts with the letter that points to it.
     Dead,
     Repeat,
     /// Undelivered bytes of a source, which are no count.
@@ -205,7 +205,6 @@ fn read(metrics: &Metrics) -> BTreeMap<Key, f64> {
     take(What::Refusal, &metrics.refusals, "reason");
     take(What::Event, &metrics.events, "topic");
     take(What::Dead, &metrics.dead_letters, "reason");
-    take(What::Dead, &metrics.quarantined, "reason");
     take(What::Repeat, &metrics.duplicates, "");
     take(What::Backlog, &metrics.spool_bytes, "");
     totals
@@ -217,6 +216,17 @@ mod tests {
 
     fn totals(n: f64) -> BTreeMap<Key, f64> {
         [((What::Event, "leads".to_owned(), "a".to_owned()), n)].into()
+    }
+
+    /// The letter that points to quarantine and the item there are one event.
+    #[test]
+    fn a_dead_letter_whose_original_is_in_quarantine_is_counted_once() {
+        let metrics = Metrics::default();
+        metrics.quarantined.with_label_values(&["leads", "not-json"]).inc();
+        metrics.dead_letters.with_label_values(&["leads", "not-json"]).inc();
+        let rates = Rates::default();
+        rates.look(&metrics);
+        assert_eq!(rates.sum(|what, _, _| what == What::Dead).total, 1.0);
     }
 
     #[test]

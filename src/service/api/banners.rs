@@ -70,14 +70,14 @@ pub(super) fn banners(known: &Known, health: &Health, is_stopping: bool) -> Vec<
         let banner = Banner::new("below-reserve", "error", "MillraceVolumeBelowReserve", text);
         all.push(Banner { key: Some("spool.reserve".into()), ..banner }.json());
     }
-    for source in &known.config.sources {
-        let name = source.name.as_str();
-        of_source(known, name, source.kind, &mut all);
-    }
     if metrics.contact.is_lost() {
         let text = "None of the brokers answers: deliveries are kept in the spool until one does.";
         let banner = Banner::new("kafka-away", "warning", "MillraceBehind", text);
         all.push(Banner { key: Some("kafka.bootstrap_servers".into()), ..banner }.json());
+    }
+    for source in &known.config.sources {
+        let name = source.name.as_str();
+        of_source(known, name, source.kind, &mut all);
     }
     let at = now() / 1000;
     for (key, expiry) in metrics.labelled_gauges(&metrics.tls_certificate_expiry, "key") {
@@ -100,13 +100,18 @@ pub(super) fn banners(known: &Known, health: &Health, is_stopping: bool) -> Vec<
             all.push(Banner { key: Some(key), ..banner }.json());
         }
     }
-    let urgency = |banner: &Value| match banner["level"].as_str() {
-        Some("error") => 0,
-        Some("warning") => 1,
-        _ => 2,
-    };
     all.sort_by_key(urgency);
     all
+}
+
+/// The lowest comes first.
+fn urgency(banner: &Value) -> u8 {
+    match (banner["kind"].as_str(), banner["level"].as_str()) {
+        // No error, since nothing is lost; but a spool that is full and a sender that gives up follow from it.
+        (Some("kafka-away"), _) | (_, Some("error")) => 0,
+        (_, Some("warning")) => 1,
+        _ => 2,
+    }
 }
 
 /// A reason for which signed deliveries were refused within the last hour, since they may be somebody else's.
@@ -156,22 +161,18 @@ fn of_source(known: &Known, name: &str, kind: SourceKind, all: &mut Vec<Value>) 
     }
     let left = metrics.sender_failures_left.with_label_values(&[name]).get();
     let failed = metrics.sender_failed_in_a_row.with_label_values(&[name]).get();
-    let (few, text, runbook) = match kind {
-        SourceKind::AdobeIo => {
-            (3, "Adobe I/O disables the registration", "MillraceAdobeWillDisable")
-        }
-        SourceKind::MarketoLeadActivity => {
-            (1, "Marketo pauses the subscription", "MillraceMarketoWillPause")
-        }
+    let (few, runbook) = match kind {
+        SourceKind::AdobeIo => (3, "MillraceAdobeWillDisable"),
+        SourceKind::MarketoLeadActivity => (1, "MillraceMarketoWillPause"),
     };
     if failed > 0 && left <= few {
-        let text = format!("{text} after {left} more failed tries.");
+        let text = gives_up(kind, left);
         all.push(of_source(Banner::new("sender-gives-up", "error", runbook, text)));
     }
     let full = metrics.spool_seconds_until_full.with_label_values(&[name]).get();
     if full < FULL {
-        let text = format!("The spool is full in {} minutes at this rate.", (full / 60.0).floor());
-        let banner = Banner::new("spool-fills-up", "warning", "MillraceSpoolFillsUp", text);
+        let (level, text) = fills_up(full);
+        let banner = Banner::new("spool-fills-up", level, "MillraceSpoolFillsUp", text);
         all.push(of_source(Banner { key: Some("spool.size_limit".into()), ..banner }));
     }
     if metrics.held_topics.with_label_values(&[name]).get() > 0 {
@@ -193,5 +194,68 @@ fn of_source(known: &Known, name: &str, kind: SourceKind, all: &mut Vec<Value>) 
     if metrics.quarantine_items.with_label_values(&[name]).get() > 0 {
         let text = "The quarantine folder has items: they are the only copies of these events.";
         all.push(of_source(Banner::new("quarantined", "warning", "MillraceQuarantined", text)));
+    }
+}
+
+/// What the sender does when `left` tries more fail.
+fn gives_up(kind: SourceKind, left: i64) -> String {
+    let (sender, does, has_done) = match kind {
+        SourceKind::AdobeIo => {
+            ("Adobe I/O", "disables the registration", "has disabled the registration")
+        }
+        SourceKind::MarketoLeadActivity => {
+            ("Marketo", "pauses the subscription", "has paused the subscription")
+        }
+    };
+    match left {
+        ..=0 => format!(
+            "{sender} {has_done} by now, or does at the next failed try: enough of its tries failed."
+        ),
+        1 => format!("{sender} {does} after 1 more failed try."),
+        left => format!("{sender} {does} after {left} more failed tries."),
+    }
+}
+
+/// Of a spool that is full in so many seconds.
+fn fills_up(seconds: f64) -> (&'static str, String) {
+    let minutes = (seconds / 60.0).floor();
+    match seconds {
+        ..=0.0 => ("error", "The spool is full: deliveries are refused with 503.".into()),
+        _ if minutes < 1.0 => ("warning", "The spool is full in less than a minute.".into()),
+        _ if minutes < 2.0 => ("warning", "The spool is full in 1 minute at this rate.".into()),
+        _ => ("warning", format!("The spool is full in {minutes} minutes at this rate.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_no_broker_answers_comes_before_what_follows_from_it() {
+        let banner = |kind, level| Banner::new(kind, level, "", "").json();
+        let mut all = [
+            banner("topic-held", "warning"),
+            banner("kafka-away", "warning"),
+            banner("spool-fills-up", "error"),
+        ];
+        all.sort_by_key(urgency);
+        let kinds: Vec<_> = all.iter().map(|it| it["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["kafka-away", "spool-fills-up", "topic-held"]);
+    }
+
+    #[test]
+    fn a_full_spool_and_a_sender_without_tries_left_have_no_number() {
+        let (level, text) = fills_up(0.0);
+        assert_eq!(
+            (level, &*text),
+            ("error", "The spool is full: deliveries are refused with 503.")
+        );
+        assert_eq!(fills_up(59.0).1, "The spool is full in less than a minute.");
+        assert_eq!(fills_up(180.0).1, "The spool is full in 3 minutes at this rate.");
+        let text = gives_up(SourceKind::MarketoLeadActivity, 0);
+        assert!(text.starts_with("Marketo has paused the subscription by now, or does"), "{text}");
+        let text = gives_up(SourceKind::AdobeIo, 1);
+        assert_eq!(text, "Adobe I/O disables the registration after 1 more failed try.");
     }
 }

@@ -29,7 +29,10 @@ fn measured(sources: &[(&str, u64)], left: u64) -> Measured {
         let room = Room { own: u64::MAX, guaranteed: 0 };
         let (bytes, deliveries) = (waiting * MIB, waiting * 4);
         let oldest = (*waiting > 0).then_some(0);
-        (Taken { source: (*source).into(), bytes, room }, Backlog { bytes, deliveries, oldest })
+        (
+            Taken { source: (*source).into(), bytes, room, is_full: false },
+            Backlog { bytes, deliveries, oldest },
+        )
     };
     let left = Left { volume: Some(u64::MAX), common: left * MIB };
     Measured { sources: sources.iter().map(one).collect(), left }
@@ -76,7 +79,7 @@ fn what_is_full_or_does_not_grow_or_is_not_there_is_said_so() {
     played.at(Duration::ZERO, 8, 10);
     let full = text(played.at(5 * MINUTE, 18, 0));
     assert!(
-        full.ends_with("; spool.size_limit is used up, and deliveries are answered 503"),
+        full.ends_with("; spool.size_limit is used up, and deliveries are refused with 503"),
         "{full}"
     );
     played.at(Duration::ZERO, 8, 10);
@@ -106,4 +109,27 @@ fn each_source_with_a_backlog_has_a_line_and_the_next_outage_begins_from_the_sta
     assert!(look(8 * MINUTE, None).is_empty());
     assert!(look(12 * MINUTE, Some(MINUTE)).is_empty());
     assert_eq!(look(16 * MINUTE, Some(5 * MINUTE)), both);
+}
+
+/// A little room is left always: less than a delivery takes.
+#[test]
+fn a_spool_that_refuses_deliveries_is_full_whatever_little_room_is_left() {
+    let (mut outage, began) = (Outage::new(5 * MINUTE), Instant::now());
+    let mut look = |passed: Duration, waiting: u64, is_full: bool| {
+        let now = Now { instant: began + passed, unix: 0 };
+        outage.look(Some(passed), now, || {
+            let mut measured = measured(&[("leads", waiting)], 0);
+            measured.left.common = 100;
+            measured.sources[0].0.is_full = is_full;
+            measured
+        })
+    };
+    look(Duration::ZERO, 1, false);
+    let lines = look(5 * MINUTE, 20, true);
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!(line.seconds_until_full, Some(0));
+    assert!(
+        line.text.ends_with("; spool.size_limit is used up, and deliveries are refused with 503"),
+        "{line:?}"
+    );
 }
