@@ -74,6 +74,7 @@ fn every_command_of_the_documents_does_what_they_say() {
     person.types(SENDERS, "JOURNAL__CLIENT_SECRET_FILE");
     person.exports("MILLRACE_SOURCES__ADOBE__JOURNAL__TOKEN_URL", &journal.token_url());
     person.types(SENDERS, "ADOBE__KEYS_FOLDER");
+    person.types(SENDERS, "ADOBE__EXCLUDE__STREAMS");
     person.uses_kafka_at(&broker.guarded_address());
     let checked = person.types(README, "millrace serve");
     assert!(checked.contains("topic marketo.dead-letter will be created when needed"), "{checked}");
@@ -112,7 +113,7 @@ fn every_command_of_the_documents_does_what_they_say() {
     }
     person.saves(CONSUMING, "python", "read.py");
     person.saves(CONSUMING, "java", "Read.java");
-    for program in ["python read.py", "java -cp"] {
+    for program in ["python read.py", " Read.java"] {
         person.types_until(CONSUMING, program, &["a-1 com.adobe", "dead letter: not-json"]);
     }
     person.types(CONSUMING, "--consumer");
