@@ -10,11 +10,18 @@ pub const DOCUMENTS: [&str; 3] = ["README.md", "deploy/SENDERS.md", "deploy/CONS
 
 /// What can't be run here: the document, what the block has in it, and why. Where it is looked at all
 /// the same is said there.
-pub const NOT_RUN: &[(&str, &str, &str)] = &[(
-    "README.md",
-    "cargo run --release -- demo",
-    "a release build, and all tests within one: tests/demo runs the demo, and this is tests/run",
-)];
+pub const NOT_RUN: &[(&str, &str, &str)] = &[
+    (
+        "README.md",
+        "cargo run --release -- demo",
+        "a release build, and all tests within one: tests/demo runs the demo, and this is tests/run",
+    ),
+    (
+        "deploy/CONSUMING.md",
+        "\"state\":\"changed\"",
+        "a value to look at: tests/kafka/lead_states.rs reads such values",
+    ),
+];
 
 /// What `tests/deploy` holds against a schema.
 pub const MANIFESTS: &[(&str, &str)] = &[("README.md", "kind: KafkaUser")];
