@@ -21,7 +21,8 @@ pub(super) struct Options {
     #[command(flatten)]
     file: ConfigFile,
 
-    /// Also connect to Kafka and check the permission to write the topics
+    /// Also connect to Kafka and check the permission to write the topics, and ask the schema
+    /// registry, if there is one
     #[arg(long)]
     connect: bool,
 }
@@ -50,6 +51,9 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     let advice = Advice::of(&loaded.config);
     for selection in &advice.selections {
         print(out, format_args!("# {selection}\n"));
+    }
+    for rule in &advice.rules {
+        print(out, format_args!("# {rule}\n"));
     }
     for doubt in &advice.doubts {
         print(out, format_args!("# warning: {doubt}\n"));

@@ -5,7 +5,7 @@ use std::{fmt::Write, time::Duration};
 use super::Program;
 use crate::{
     config::{Config, Kafka},
-    deliver::route::Router,
+    deliver::{registry, route::Router},
     kafka::{self, TopicInfo},
     runtime::shutdown::{Phase, Shutdown, Signals},
     service::{self, DrainEnd, DrainError, Left},
@@ -21,7 +21,19 @@ fn validate(kafka: &Kafka) -> Result<(), String> {
     kafka::validate_properties(&kafka.properties)
 }
 
+/// What Kafka and the schema registry answer. One that fails does not hide what the other says.
 fn probe(config: &Config) -> Result<String, String> {
+    let kafka = probe_kafka(config);
+    let Some(registry) = config.schema_registry.as_ref().map(registry::reach) else {
+        return kafka;
+    };
+    let is_fine = kafka.is_ok() && registry.is_ok();
+    let (Ok(kafka) | Err(kafka), Ok(registry) | Err(registry)) = (kafka, registry);
+    let text = format!("{}\n{registry}\n", kafka.trim_end());
+    if is_fine { Ok(text) } else { Err(text) }
+}
+
+fn probe_kafka(config: &Config) -> Result<String, String> {
     // Those that are there already; the others will be made, which the dead-letter topic stands for.
     let prefix = Router::new(&config.topics.name).map_err(|error| error.to_string())?;
     let mut names =

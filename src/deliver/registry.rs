@@ -15,6 +15,7 @@
 
 mod ask;
 mod kept;
+mod reach;
 mod table;
 mod worker;
 
@@ -33,6 +34,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+pub use self::reach::reach;
 use self::{ask::Asker, kept::IdFile, table::Table, worker::Worker};
 use super::schema::{Answer, SchemaIds, Wanted};
 use crate::{

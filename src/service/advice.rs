@@ -3,8 +3,11 @@
 //! Events of every known type go through the service's own decoding, selection and routing, as in the catalogue of
 //! topics.
 
+mod fields;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::fields::Names;
 use super::examples::{Example, Ids, SOME_MUNCHKIN_ID, examples};
 use crate::{
     config::{Config, SourceConfig, guess},
@@ -13,6 +16,7 @@ use crate::{
         encode::choice::{Choice, Pattern},
         select::Named,
     },
+    event::Stream,
     source::SourceName,
 };
 
@@ -21,12 +25,16 @@ const LISTED: usize = 12;
 
 /// One known type of event, as a source would have it.
 struct Known {
+    stream: Stream,
     event_type: String,
     ce_type: String,
     activity_type_id: Option<i64>,
     is_taken: bool,
     topic: String,
     choice: Choice,
+    /// It stands for every custom activity.
+    any_custom: bool,
+    names: Names,
 }
 
 /// What there is to say of a configuration. Nothing where it can't be used anyway.
@@ -36,14 +44,18 @@ pub(crate) struct Advice {
     pub doubts: Vec<String>,
     /// One sentence for each source that leaves something out: how much of what is known.
     pub selections: Vec<String>,
+    /// One sentence for each rule on fields: what it covers of what is known.
+    pub rules: Vec<String>,
 }
 
 impl Advice {
     pub fn of(config: &Config) -> Self {
         let (first, sources) = (config.sources.first(), &config.sources);
+        let rules = &config.fields.rules;
         let is_alike = |it: &SourceConfig| first.is_none_or(|first| it.choice == first.choice);
         // Then there is nothing to find, and a start need not look.
-        if sources.iter().all(|source| source.selection.is_all() && is_alike(source)) {
+        let is_plain = sources.iter().all(|source| source.selection.is_all() && is_alike(source));
+        if is_plain && rules.is_empty() {
             return Self::default();
         }
         let sources = known(config);
@@ -52,7 +64,9 @@ impl Advice {
         let mut doubts: Vec<_> =
             sources.iter().flat_map(|(source, types)| of_source(source, types)).collect();
         doubts.extend(disagreements(&sources));
-        Self { doubts, selections }
+        let mut advice = Self { doubts, selections, rules: Vec::new() };
+        fields::advise(rules, &sources, &mut advice);
+        advice
     }
 
     /// Says it in the log.
@@ -62,6 +76,9 @@ impl Advice {
         }
         for selection in &self.selections {
             tracing::info!(selection, "a source leaves events out");
+        }
+        for rule in &self.rules {
+            tracing::info!(rule, "what a rule on fields covers");
         }
     }
 }
@@ -128,7 +145,7 @@ fn known(config: &Config) -> Vec<(&SourceConfig, Vec<Known>)> {
         let rules = Rules::from(catalog);
         let mut types = Vec::new();
         let ids = Ids { activity_types: &[], munchkin_ids: &munchkin_ids };
-        for Example { body, .. } in examples(source, &ids) {
+        for Example { body, any_custom, .. } in examples(source, &ids) {
             let mut events = Vec::new();
             let decoded = decode::decode(source.kind, &rules, body.as_bytes(), &[], &mut events);
             if decoded.is_err() {
@@ -139,12 +156,15 @@ fn known(config: &Config) -> Vec<(&SourceConfig, Vec<Known>)> {
                 router.topic(&source.name, event, &mut topic);
                 let choice = choices.of(&topic);
                 types.push(Known {
+                    stream: event.stream,
                     event_type: event.event_type.to_string(),
                     ce_type: event.attributes.r#type.to_string(),
                     activity_type_id: event.activity_type_id,
                     is_taken: source.selection.leaves_out(event).is_none(),
                     topic,
                     choice,
+                    any_custom,
+                    names: Names::of(source.kind, event),
                 });
             }
         }
@@ -310,5 +330,62 @@ mod tests {
         let is_told = one.starts_with("sources.leads takes ")
             && one.ends_with("of the instances 111-AAA-222; left out: clicklink");
         assert!(is_told, "{one}");
+    }
+
+    /// The configuration with one rule, which drops a field.
+    fn with_rule(rule: &[(&str, &'static str)]) -> Config {
+        let named =
+            |(key, value): &(&str, &'static str)| (format!("MILLRACE_FIELDS__IP__{key}"), *value);
+        let all: Vec<_> = rule.iter().chain(&[("ACTION", "drop")]).map(named).collect();
+        config(&all.iter().map(|(key, value)| (key.as_str(), *value)).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_rule_on_fields_that_finds_nothing_known_is_told_of_with_what_was_probably_meant() {
+        let ip = ("ATTRIBUTE", "Client IP Address");
+        for (rule, key, meant) in [
+            (&[ip, ("TYPES", "clicklnk")][..], "types has `clicklnk`", "clicklink"),
+            (&[ip, ("TYPES", "lead-activty.*")], "types has `lead-activty.*`", "lead-activity.*"),
+            (&[("ATTRIBUTE", "Client IP Adress")], "attribute names", "Client IP Address"),
+            (&[("PATH", "attribute.Referrer URL")], "path begins with", "attributes"),
+            (&[("PATH", "attributes.Refferrer URL")], "path names", "Referrer URL"),
+            (&[("PATH", "primaryAttributeValu")], "path begins with", "primaryAttributeValue"),
+        ] {
+            let found = advice(&with_rule(rule));
+            let [one] = &found[..] else { panic!("{rule:?}: {found:?}") };
+            assert!(one.starts_with(&format!("fields.ip.{key}")), "{one}");
+            assert!(one.ends_with(&format!("did you mean `{meant}`?")), "{one}");
+        }
+        let elsewhere = [("ATTRIBUTE", "Form Fields"), ("TYPES", "openemail")];
+        let found = advice(&with_rule(&elsewhere));
+        assert_eq!(found.len(), 1, "other types have it: {found:?}");
+    }
+
+    #[test]
+    fn a_rule_on_fields_that_may_find_something_needs_no_advice() {
+        for rule in [
+            &[("ATTRIBUTE", "client_ip_address")][..],
+            &[("ATTRIBUTE", "userId")],
+            &[("ATTRIBUTE", "Form Fields"), ("TYPES", "fill*,lead-activity.custom-100077")],
+            &[("ATTRIBUTE", "Shoe Size"), ("TYPES", "custom-100077")],
+            &[("PATH", "attributes.Referrer URL"), ("TYPES", "clicklink")],
+            &[("PATH", "attributes")],
+            &[("PATH", "campaignId")],
+            &[("PATH", "event action.what")],
+        ] {
+            assert_eq!(advice(&with_rule(rule)), [""; 0], "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn each_rule_on_fields_says_what_it_covers() {
+        let rule = [("ATTRIBUTE", "Client IP Address"), ("TYPES", "clicklink,openemail")];
+        assert_eq!(
+            Advice::of(&with_rule(&rule)).rules,
+            ["fields.ip drops a field that 1 of the 2 known event types it is for has: clicklink"]
+        );
+        let custom = [("ATTRIBUTE", "Shoe Size"), ("TYPES", "custom-*")];
+        let rules = Advice::of(&with_rule(&custom)).rules;
+        assert!(rules[0].contains("custom activities, of which no list says"), "{rules:?}");
     }
 }

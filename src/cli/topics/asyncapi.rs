@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    catalogue::{self, Catalogue, Event, Role, Topic, Written},
+    catalogue::{self, Catalogue, Event, Role, Topic, Written, has_schema},
     json::{headers, value},
     schemas,
     tables::key,
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::{self, Config},
-    deliver::encode::Mode,
+    deliver::{encode::Mode, schema::IdPlace},
     event::Stream,
 };
 
@@ -126,26 +126,41 @@ fn of_event(channel: &str, event: &Event) -> String {
 
 fn message(config: &Config, topic: &Topic, event: &Event) -> Value {
     let mode = config.topics.mode;
-    let content_type = match mode {
+    let headers = headers(&event.record);
+    let of_record = headers.get("content-type").and_then(Value::as_str);
+    let of_record = of_record.filter(|_| topic.shape.is_some());
+    let content_type = of_record.unwrap_or(match mode {
         Mode::Binary => "application/json",
         Mode::Structured => "application/cloudevents+json",
-    };
+    });
     let payload = match &topic.shape {
         Some(_) => value_schemas::json_schema(config, topic),
         None => schemas::payload(mode, event),
     };
     let title = if event.name.is_empty() { &event.event_type } else { &event.name };
+    let mut binding = json!({
+        "key": {"type": KEY, "description": key(event.stream)},
+        "bindingVersion": BINDING,
+    });
+    if let Some(registry) = &config.schema_registry
+        && has_schema(topic.choice)
+    {
+        binding["schemaIdLocation"] = match registry.id {
+            IdPlace::Value => "payload".into(),
+            IdPlace::Header => "header".into(),
+        };
+        if registry.id == IdPlace::Value {
+            binding["schemaIdPayloadEncoding"] = "confluent".into();
+        }
+    }
     json!({
         "name": event.ce_type,
         "title": title,
         "contentType": content_type,
         "headers": schemas::headers(mode, event),
         "payload": payload,
-        "bindings": {"kafka": {
-            "key": {"type": KEY, "description": key(event.stream)},
-            "bindingVersion": BINDING,
-        }},
-        "examples": [{"headers": headers(&event.record), "payload": value(&event.record)}],
+        "bindings": {"kafka": binding},
+        "examples": [{"headers": headers, "payload": value(&event.record)}],
     })
 }
 

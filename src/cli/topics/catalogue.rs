@@ -14,12 +14,13 @@ use crate::{
             fields::{Came, screen},
         },
         encode::{
-            Encoder, Mode,
-            choice::{Choice, Choices, ValueForm},
+            Encoder, Mode, With,
+            choice::{Choice, Choices, Surrounding, ValueForm},
             flat::Shape,
         },
         lead_state,
         route::Router,
+        schema::{Format, IdPlace, SchemaId},
     },
     event::Stream,
     kafka,
@@ -112,6 +113,7 @@ impl Catalogue {
             router: config.router().map_err(|error| error.to_string())?,
             mode: config.topics.mode,
             any_instance: ids.munchkin_ids.is_empty(),
+            with: config.schema_registry.as_ref().map(with_some_id),
             topics: BTreeMap::new(),
         };
         for source in &config.sources {
@@ -156,6 +158,17 @@ fn own_topics(config: &Config) -> Vec<Topic> {
     topics
 }
 
+/// Whether values have a schema in a registry.
+pub(super) fn has_schema(choice: Choice) -> bool {
+    choice.value == ValueForm::Flat && choice.envelope == Surrounding::None
+}
+
+/// The format and place that records have, with an id that stands for the one that the registry gives.
+fn with_some_id(registry: &config::SchemaRegistry) -> With {
+    let id = SchemaId { number: 1, guid: None }.spell(registry.id);
+    With { format: registry.format, id, place: registry.id }
+}
+
 fn notes(config: &Config, topics: &[Topic]) -> Vec<String> {
     let mut notes = Vec::new();
     if topics.iter().any(|topic| topic.name.contains(CUSTOM)) {
@@ -166,6 +179,23 @@ fn notes(config: &Config, topics: &[Topic]) -> Vec<String> {
     if topics.iter().any(|topic| topic.name.contains(MUNCHKIN)) {
         let what = "each Marketo instance has topics of its own";
         notes.push(format!("{what} ({MUNCHKIN}): name yours with --munchkin-id"));
+    }
+    let is_written_by_schema = |topic: &Topic| has_schema(topic.choice);
+    if let Some(registry) = &config.schema_registry
+        && topics.iter().any(is_written_by_schema)
+    {
+        let place = match registry.id {
+            IdPlace::Value => "in front of the value",
+            IdPlace::Header => "in a header",
+        };
+        notes.push(format!(
+            "flat values are {} with the id that the schema registry gives {place}; examples have the value as a \
+             deserializer gives it",
+            match registry.format {
+                Format::Avro => "Avro",
+                Format::JsonSchema => "JSON",
+            }
+        ));
     }
     let selects = |source: &&SourceConfig| !source.selection.is_all();
     for source in config.sources.iter().filter(selects) {
@@ -190,6 +220,8 @@ struct Filler {
     mode: Mode,
     /// No Marketo instance was named.
     any_instance: bool,
+    /// What values with a schema are written by.
+    with: Option<With>,
     topics: BTreeMap<String, Topic>,
 }
 
@@ -219,8 +251,17 @@ impl Filler {
             let shapes = choices.shapes().filter(|_| choice.value == ValueForm::Flat);
             let shape = shapes.map(|shapes| shapes.of(&event).clone());
             let mut encoder = Encoder::of(self.mode, choices.clone());
-            let encoded = encoder.encode(topic, Uuid::nil(), Position::start_of(1), &event);
-            let record = Written::from(&encoded.record());
+            let mut written = |with: Option<&With>| {
+                let position = Position::start_of(1);
+                let encoded = encoder.encode_with(with, topic, Uuid::nil(), position, &event);
+                Written::from(&encoded.record())
+            };
+            // The value is what a reader's deserializer gives, which is the flat JSON in every format.
+            let (plain, with) = (written(None), self.with.filter(|_| has_schema(choice)));
+            let record = match with {
+                Some(with) => Written { value: plain.value, ..written(Some(&with)) },
+                None => plain,
+            };
             let names_none = selection.munchkin_ids.is_empty();
             let name = self.named(topic, example, names_none);
             let found = Event {

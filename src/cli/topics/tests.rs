@@ -1,3 +1,5 @@
+mod with_a_registry;
+
 use serde_json::Value;
 
 use super::{

@@ -33,7 +33,7 @@ use crate::{
 };
 
 pub use key::{Encoding, HmacKey, KEY_LENGTH};
-pub use rule::{Action, Effect, Rule, Target, TargetError, TypePattern};
+pub use rule::{Action, Effect, Rule, Target, TargetError, TypePattern, folded};
 
 /// The reason of an event that a rule could not be applied to.
 pub const HELD_BACK: &str = "field-rule";

@@ -41,7 +41,7 @@ use smallvec::SmallVec;
 
 pub use self::{
     read::Flattener,
-    shape::{Column, Scope, Shape, Shapes},
+    shape::{Column, Scope, Shape, Shapes, members},
     standard::types as published_types,
     types::{ActivityType, AttributeType, TypesError},
     value::{Kind, Text, Value},

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     config::{self, Credentials, Register},
     deliver::schema::{Format, SchemaId, Wanted},
-    runtime::fetch::{Client, Limits, ShownUrl, Trust},
+    runtime::fetch::{self, Client, Limits, ShownUrl, Trust},
 };
 
 const JSON: &str = "application/vnd.schemaregistry.v1+json";
@@ -154,6 +154,17 @@ impl Asker {
         Err(no_id(kind, text))
     }
 
+    /// The answer to a GET of `path`, which is below the address of the API.
+    pub async fn get(&self, path: &str) -> Result<fetch::Answer, String> {
+        let mut url = self.url.clone();
+        let path = format!("{}/{path}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        let accepted = format!("{JSON}, application/json");
+        let request = self.client.request(Method::GET, url).header(ACCEPT, accepted);
+        let request = self.with_login(request).build().map_err(|error| error.to_string())?;
+        self.client.send(request, Limits::SMALL).await.map_err(|error| error.to_string())
+    }
+
     fn request(&self, wanted: &Wanted) -> Option<reqwest::Request> {
         let mut url = self.url.clone();
         let subject = utf8_percent_encode(&wanted.subject, SEGMENT);
@@ -176,14 +187,17 @@ impl Asker {
             .header(CONTENT_TYPE, JSON)
             .header(ACCEPT, format!("{JSON}, application/json"))
             .body(serde_json::to_vec(&question).ok()?);
-        let request = match &self.credentials {
+        self.with_login(request).build().ok()
+    }
+
+    fn with_login(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match &self.credentials {
             Credentials::None => request,
             Credentials::Password { username, password } => {
                 request.basic_auth(username, Some(password.expose()))
             }
             Credentials::Token(token) => request.bearer_auth(token.expose()),
-        };
-        request.build().ok()
+        }
     }
 
     fn meaning(&self, subject: &str, status: StatusCode, said: &str) -> (NoIdKind, String) {
@@ -226,7 +240,7 @@ impl Asker {
 }
 
 /// What the registry says for a person, in one line and not at length; with what stands before it.
-fn quoted(body: &[u8]) -> String {
+pub(super) fn quoted(body: &[u8]) -> String {
     let Ok(Said { error_code, message: Some(message) }) = serde_json::from_slice::<Said>(body)
     else {
         return String::new();

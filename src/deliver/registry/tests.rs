@@ -250,3 +250,45 @@ fn schemas_beyond_the_limit_are_refused_with_the_key_to_raise() {
     let SchemaState::Unavailable(why) = answer.state() else { panic!("there was no room") };
     assert!(why.contains("kafka.schema_registry.limit"), "{why}");
 }
+
+#[test]
+fn a_check_asks_the_registry_once_and_says_what_to_do() {
+    for (status, body, is_fine, expected) in [
+        (200, r#"["AVRO","JSON"]"#, true, "answers"),
+        (200, r#"["JSON"]"#, false, "kafka.schema_registry.format"),
+        (200, "<html>", false, "kafka.schema_registry.url"),
+        (
+            401,
+            r#"{"error_code":40101,"message":"unknown user"}"#,
+            false,
+            "401, error 40101: unknown user",
+        ),
+        (403, "", false, "kafka.schema_registry.username"),
+        (404, "", false, "/apis/ccompat/v7"),
+        (503, "", false, "answers 503"),
+        (302, "", false, "answers 302"),
+    ] {
+        let played = Played::start(status, body);
+        let password = Secret::new("hunter2").unwrap();
+        let credentials = Credentials::Password { username: "u".into(), password };
+        let said = reach(&SchemaRegistry { credentials, ..played.config() });
+        assert_eq!(said.is_ok(), is_fine, "{status} {body}: {said:?}");
+        let (Ok(text) | Err(text)) = said;
+        assert!(text.contains(expected) && !text.contains("hunter2"), "{status}: {text}");
+        let asked = played.asked.lock();
+        assert_eq!(asked.len(), 1, "{asked:?}");
+        assert!(asked[0].starts_with("GET /api/schemas/types "), "{asked:?}");
+        assert!(asked[0].contains("authorization: Basic dTpodW50ZXIy\r\n"));
+    }
+}
+
+#[test]
+fn a_check_says_that_a_registry_is_away() {
+    let played = Played::start(200, "");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
+    let said = reach(&SchemaRegistry { url: url.parse().unwrap(), ..played.config() });
+    let text = said.unwrap_err();
+    assert!(text.contains(&url) && text.contains("kafka.schema_registry.url"), "{text}");
+}

@@ -152,7 +152,7 @@ fn needed(name: &str) -> Result<(), TargetError> {
 }
 
 /// A name without what does not count.
-pub(super) fn folded(name: &str) -> String {
+pub fn folded(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
@@ -179,7 +179,7 @@ impl TypePattern {
         &self.0
     }
 
-    fn matches(&self, stream: Stream, event_type: &str) -> bool {
+    pub fn matches(&self, stream: Stream, event_type: &str) -> bool {
         let of_type = match self.0.split_once('.') {
             Some((of_stream, _)) if of_stream != stream.as_str() => return false,
             Some((_, of_type)) => of_type,

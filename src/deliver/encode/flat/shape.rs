@@ -84,6 +84,20 @@ const NOTIFICATION: &[(&str, Kind)] = &[
     ("imsOrgId", Kind::Text),
 ];
 
+/// Names of members that events of `stream` are published to have.
+pub fn members(stream: Stream) -> impl Iterator<Item = &'static str> {
+    published(stream).iter().map(|(name, _)| *name)
+}
+
+fn published(stream: Stream) -> &'static [(&'static str, Kind)] {
+    match stream {
+        Stream::LeadActivity => ACTIVITY,
+        Stream::UserAudit => AUDIT,
+        Stream::Notification => NOTIFICATION,
+        Stream::Observability | Stream::Other => &[],
+    }
+}
+
 impl Shape {
     /// The columns that all events of `streams` have, as `fields` leaves them.
     fn common(streams: &[Stream], fields: &Of<'_>) -> Self {
@@ -94,13 +108,7 @@ impl Shape {
         shape.column("time", Kind::DateTime, false);
         shape.member("munchkinId", Kind::Text, fields);
         for stream in streams {
-            let members = match stream {
-                Stream::LeadActivity => ACTIVITY,
-                Stream::UserAudit => AUDIT,
-                Stream::Notification => NOTIFICATION,
-                Stream::Observability | Stream::Other => &[],
-            };
-            members.iter().for_each(|(name, kind)| shape.member(name, *kind, fields));
+            published(*stream).iter().for_each(|(name, kind)| shape.member(name, *kind, fields));
         }
         shape
     }

@@ -1,0 +1,187 @@
+//! Rules on fields, against what senders are known to send: a mistyped rule finds nothing, and what it was to hide goes
+//! on. Custom activities and new types may have what no list knows, so all of this is doubt and no mistake.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Advice, Known, listed};
+use crate::{
+    config::{SourceConfig, guess},
+    deliver::{
+        decode::{
+            Fields,
+            fields::{Action, Rule, Target, TypePattern, folded},
+        },
+        encode::{flat::members, spell},
+    },
+    event::Event,
+    source::SourceKind,
+};
+
+/// Folded names, each with one that is written so.
+type Written = BTreeMap<String, String>;
+
+/// What a type of event is known to have.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// At the top of its data.
+    members: Written,
+    /// In `attributes`.
+    attributes: Written,
+    /// Around its data.
+    extensions: Written,
+}
+
+/// The folded name of the member with the attributes.
+const ATTRIBUTES: &str = "attributes";
+
+/// Members of each attribute.
+const OF_AN_ATTRIBUTE: [&str; 3] = ["name", "datatype", "value"];
+
+impl Names {
+    pub fn of(kind: SourceKind, event: &Event<'_>) -> Self {
+        let mut names = Self::default();
+        let mut buffer = Vec::new();
+        names.read(spell(&event.value, &mut buffer));
+        // There the rules go over what the sender wrote; around the data of a CloudEvent is its envelope.
+        if kind == SourceKind::MarketoLeadActivity {
+            names.read(event.original);
+        }
+        names.members.extend(members(event.stream).map(written));
+        names.extensions =
+            event.attributes.extensions.iter().map(|(name, _)| written(name)).collect();
+        names
+    }
+
+    fn read(&mut self, data: &[u8]) {
+        let data: serde_json::Value = serde_json::from_slice(data).unwrap_or_default();
+        let Some(data) = data.as_object() else { return };
+        self.members.extend(data.keys().map(|name| written(name)));
+        let attributes = data.get(ATTRIBUTES).and_then(|it| it.as_array());
+        let names = attributes.into_iter().flatten().filter_map(|it| it.get("name")?.as_str());
+        self.attributes.extend(names.map(written));
+    }
+
+    fn have(&self, target: &Target) -> bool {
+        match target {
+            Target::Attribute(name) => [&self.members, &self.attributes, &self.extensions]
+                .iter()
+                .any(|all| all.contains_key(name)),
+            Target::Path(path) => match &path[..] {
+                [first, name, ..] if first == ATTRIBUTES => {
+                    self.attributes.contains_key(name) || OF_AN_ATTRIBUTE.contains(&name.as_str())
+                }
+                [first, ..] => self.members.contains_key(first),
+                [] => false,
+            },
+        }
+    }
+}
+
+fn written(name: &str) -> (String, String) {
+    (folded(name), name.to_owned())
+}
+
+pub(super) fn advise(rules: &Fields, sources: &[(&SourceConfig, Vec<Known>)], advice: &mut Advice) {
+    for rule in rules.iter() {
+        let sources = sources.iter().filter(|(source, _)| rule.is_for_source(&source.name));
+        let all: Vec<_> = sources.flat_map(|(_, types)| types).collect();
+        advice.doubts.extend(unknown_types(rule, &all));
+        let (custom, its): (Vec<&Known>, Vec<&Known>) = all
+            .into_iter()
+            .filter(|it| rule.is_for_type(it.stream, &it.event_type))
+            .partition(|it| it.any_custom);
+        let is_of_custom = rule.types.iter().any(|it| is_custom(it.as_str()));
+        let finds = its.iter().any(|it| it.names.have(&rule.target));
+        if !finds && !is_of_custom && !its.is_empty() {
+            advice.doubts.push(unknown_field(rule, &its));
+        }
+        advice.rules.push(coverage(rule, &its, is_of_custom || !custom.is_empty()));
+    }
+}
+
+/// Whether a pattern is meant for custom activities, of which no list has all ids.
+fn is_custom(pattern: &str) -> bool {
+    pattern.rsplit('.').next().is_some_and(|it| it.starts_with("custom-"))
+}
+
+fn unknown_types(rule: &Rule, all: &[&Known]) -> Vec<String> {
+    let mut names: BTreeSet<String> = all.iter().map(|it| it.event_type.clone()).collect();
+    names.extend(all.iter().map(|it| format!("{}.{}", it.stream.as_str(), it.event_type)));
+    names.extend(all.iter().map(|it| format!("{}.*", it.stream.as_str())));
+    let is_known =
+        |pattern: &TypePattern| all.iter().any(|it| pattern.matches(it.stream, &it.event_type));
+    let unknown = rule.types.iter().filter(|it| !is_known(it) && !is_custom(it.as_str()));
+    unknown
+        .map(|pattern| {
+            let word = pattern.as_str();
+            let guess = guess(word, names.iter().map(String::as_str));
+            format!(
+                "fields.{}.types has `{word}`, which matches no type that the rule's sources are known to send{}",
+                rule.name,
+                meant(guess)
+            )
+        })
+        .collect()
+}
+
+/// Says that no type has what the rule names.
+fn unknown_field(rule: &Rule, its: &[&Known]) -> String {
+    let gathered = |of: fn(&Names) -> &Written| -> Written {
+        its.iter().flat_map(|it| of(&it.names)).map(|(a, b)| (a.clone(), b.clone())).collect()
+    };
+    let (members, attributes) = (gathered(|it| &it.members), gathered(|it| &it.attributes));
+    let (key, what, name, near) = match &rule.target {
+        Target::Attribute(name) => {
+            let mut near = members;
+            near.extend(attributes);
+            ("attribute", "names a field", name.as_str(), near)
+        }
+        Target::Path(path) => match &path[..] {
+            [first, name, ..] if first == ATTRIBUTES => {
+                ("path", "names an attribute", name.as_str(), attributes)
+            }
+            path => {
+                let first = path.first().map(String::as_str).unwrap_or_default();
+                let below = |(name, it): (String, String)| (name, format!("{ATTRIBUTES}.{it}"));
+                let mut near: Written = attributes.into_iter().map(below).collect();
+                near.extend(members);
+                ("path", "begins with a member", first, near)
+            }
+        },
+    };
+    let guess = guess(name, near.keys().map(String::as_str)).map(|it| near[it].as_str());
+    format!(
+        "fields.{}.{key} {what} that no event it is for is known to have, so that it may hide nothing{}",
+        rule.name,
+        meant(guess)
+    )
+}
+
+fn meant(guess: Option<&str>) -> String {
+    guess.map(|guess| format!(": did you mean `{guess}`?")).unwrap_or_default()
+}
+
+fn coverage(rule: &Rule, its: &[&Known], with_custom: bool) -> String {
+    let does = match rule.action {
+        Action::Drop => "drops",
+        Action::Mask => "masks",
+        Action::Hmac(..) => "replaces by an HMAC",
+    };
+    let start = format!("fields.{} {does} a field", rule.name);
+    let all: BTreeSet<_> = its.iter().map(|it| it.event_type.as_str()).collect();
+    let covered = its.iter().filter(|it| it.names.have(&rule.target));
+    let covered: BTreeSet<_> = covered.map(|it| it.event_type.as_str()).collect();
+    if all.is_empty() && with_custom {
+        return format!("{start} of custom activities, of which no list says what they have");
+    }
+    let count = covered.len();
+    let mut text =
+        format!("{start} that {count} of the {} known event types it is for has", all.len());
+    if count > 0 {
+        text += &format!(": {}", listed(covered));
+    }
+    if with_custom {
+        text += "; in custom activities, wherever they have it";
+    }
+    text
+}
