@@ -68,14 +68,17 @@ async fn tap(options: &Options, admin: &Admin, context: &mut Context<'_>) -> Res
     let mut query = vec![("only", "delivery")];
     query.extend(options.source.as_deref().map(|source| ("source", source)));
     query.extend(options.outcome.as_deref().map(|outcome| ("outcome", outcome)));
-    // A word that the service does not know is refused with those that it knows; a stream has no room for that.
-    let mut asked = query.split_off(1);
-    asked.push(("limit", "1"));
-    admin.get::<Remembered>("/api/v1/deliveries", &asked).await?;
-    asked.pop();
-    query.extend(asked);
     // Opened first, so that nothing is missed between the two.
-    let mut stream = admin.events(&query).await?;
+    let mut stream = match admin.events(&query).await {
+        Ok(stream) => stream,
+        Err(refused) => {
+            // A word that the service does not know is refused here with those that it knows.
+            let mut asked = query.split_off(1);
+            asked.push(("limit", "1"));
+            admin.get::<Remembered>("/api/v1/deliveries", &asked).await?;
+            return Err(refused);
+        }
+    };
     let mut last = 0;
     if let Some(since) = &options.since {
         let mut before = query.split_off(1);

@@ -54,8 +54,7 @@ async fn a_reader_that_takes_nothing_is_dropped_and_holds_up_no_delivery_and_no_
             text.drain(..whole);
         }
     });
-    let body =
-        format!(r#"{{"munchkinId":"999-XYZ-000","activities":[{}]}}"#, ["7"; 10].join(","));
+    let body = format!(r#"{{"munchkinId":"999-XYZ-000","activities":[{}]}}"#, ["7"; 10].join(","));
     let began = Instant::now();
     let mut sent: u64 = 0;
     let again = loop {
