@@ -184,10 +184,8 @@ impl<S: Sink> Forwarder<S> {
         if self.lanes.lane(candidate.lane).is_some_and(|lane| !lane.window().is_empty()) {
             let topic = candidate.topic.unwrap_or(self.dead_letters.id());
             let slot = candidate.slot(topic, Carries::Event(event.counts_as()), now);
-            self.lanes.push(
-                candidate.lane,
-                Slot { state: State::Settled, rests_on: Some(rests_on), ..slot },
-            );
+            let slot = Slot { state: State::Settled, rests_on: Some(rests_on), ..slot };
+            self.lanes.push(candidate.lane, slot);
         }
     }
 
