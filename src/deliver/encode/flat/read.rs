@@ -97,7 +97,7 @@ impl<'a> Flat<'a> {
             self.listed[MUNCHKIN_ID] = event.munchkin_id.as_deref().map(Value::plain);
         }
         if event.stream == Stream::LeadActivity {
-            let date = self.shape.find("activity_date").and_then(|at| self.listed[at].clone());
+            let date = self.shape.activity_date().and_then(|at| self.listed[at].clone());
             self.listed[TIME] = date.filter(|date| *date != Value::Null);
         } else if let Some((_, came)) = event.headers.iter().find(|(name, _)| *name == TIME_HEADER)
         {
