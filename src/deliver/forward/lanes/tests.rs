@@ -39,6 +39,21 @@ fn what_is_acknowledged_ahead_is_passed_until_every_lane_of_its_topic_has_left_i
     assert!(!lanes.acked_ahead().contains(at(4)));
 }
 
+/// It may be an event of the topic, refused while that was one topic too many.
+#[test]
+fn what_was_settled_without_a_known_topic_is_passed_by_the_lane_of_a_topic_that_is_held_later() {
+    let (place, now) = (place(), clock());
+    let mut topics = topics(&place);
+    let [dead, a] = ["dead", "a"].map(|name| topics.enter(name));
+    let mut lanes = Lanes::new(&place.spool, at(1), dead, 2, &place.metrics);
+    lanes.acked_ahead_mut().insert(at(5), None);
+    lanes.hold(hold(a, 2), &mut topics, now(0));
+    lanes.main_mut().rewind(at(9));
+    lanes.forget_behind();
+    let own = lanes.held(a).unwrap().lane().id();
+    assert!(lanes.passes(own, Some(a), at(5)), "it is a dead letter already");
+}
+
 #[test]
 fn beyond_the_limit_of_held_topics_the_main_lane_rests_unless_single_records_can_show_what_is_wrong()
  {
