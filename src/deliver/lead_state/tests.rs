@@ -101,6 +101,37 @@ fn a_merge_is_a_tombstone_of_each_losing_lead_and_a_record_of_the_other() {
 }
 
 #[test]
+fn a_merge_makes_no_tombstone_of_the_surviving_lead_in_whatever_notation_its_id_is() {
+    let attributes = |ids: &str| {
+        format!(r#""activityTypeId":32,"attributes":[{{"name":"Merge IDs","value":"{ids}"}}]"#)
+    };
+    for lead in
+        ["100", "100.0", "1e2", r#""100""#, r#""0100""#, r#""1e2""#, r#""+100""#, r#"" 100.0""#]
+    {
+        for ids in ["[100,200]", "[1e2, 0200]", "100.0,+200", "[200,2e2,200.0]"] {
+            let activity = format!(r#"{{"marketoGUID":"a","leadId":{lead},{}}}"#, attributes(ids));
+            let (shown, missing) = states(&[&activity]);
+            let expected = ["M:200 merged-into a:200 100", r#"M:100 merged a:100 ["200"]"#];
+            assert_eq!(
+                (shown.as_slice(), missing.len()),
+                (&expected.map(str::to_owned)[..], 0),
+                "{lead} {ids}"
+            );
+        }
+        let alone =
+            format!(r#"{{"marketoGUID":"a","leadId":{lead},{}}}"#, attributes("[0100,1e2]"));
+        assert_eq!(states(&[&alone]), (Vec::new(), vec!["no-merge-ids"]), "{lead}");
+    }
+    // What is no id can't be told from those that are listed.
+    for lead in [r#""L-7""#, "100.5", "-100", r#""100 200""#, "1e30"] {
+        let activity = format!(r#"{{"marketoGUID":"a","leadId":{lead},{}}}"#, attributes("[7]"));
+        assert_eq!(states(&[&activity]), (Vec::new(), vec!["no-lead"]), "{lead}");
+        let deleted = format!(r#"{{"marketoGUID":"a","leadId":{lead},"activityTypeId":37}}"#);
+        assert_eq!(states(&[&deleted]), (Vec::new(), vec!["no-lead"]), "{lead}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_makes_no_state_and_says_why() {
     let without_lead = r#"{"marketoGUID":"a","activityTypeId":37}"#;
     let twice =
@@ -121,6 +152,8 @@ fn what_cannot_be_read_makes_no_state_and_says_why() {
         (merge("a", 1, "null"), "no-merge-ids"),
         (merge("a", 1, "\"[1]\""), "no-merge-ids"),
         (merge("a", 1, "\"7,x\""), "unreadable-merge-ids"),
+        (merge("a", 1, "\"7,8.5\""), "unreadable-merge-ids"),
+        (merge("a", 1, "\"7,-8\""), "unreadable-merge-ids"),
         (merge("a", 1, "\"7,\""), "unreadable-merge-ids"),
         (merge("a", 1, "{}"), "unreadable-merge-ids"),
         (merge("a", 1, &many), "too-many"),
