@@ -12,10 +12,12 @@
 //!
 //! Names are compared by their letters and digits alone, in lower case, and as JSON has them unescaped: `Client IP
 //! Address`, `clientIpAddress` and `client_ip_address` are one name. A rule that changes too much is seen at once, one that
-//! changes too little is not.
+//! changes too little is not. A rule by name on a lead's field covers the values of a change of that field, too, which have
+//! other names (`changed.rs`).
 //!
 //! Without rules nothing of this happens: a body is borrowed as it is.
 
+mod changed;
 mod edit;
 mod key;
 mod nested;

@@ -1,6 +1,9 @@
 use super::*;
 use crate::{
-    deliver::decode::{Rules, decode},
+    deliver::decode::{
+        Fields, Rules, decode,
+        fields::{Action, Came, Rule, Target, screen},
+    },
     source::SourceKind,
 };
 
@@ -174,6 +177,32 @@ fn both_senders_forms_of_an_activity_make_one_state() {
         r#"{{"specversion":"1.0","type":"{name}","source":"urn:marketo_activity_stream","id":"a","data":{data}}}"#
     );
     assert_eq!(shown(SourceKind::AdobeIo, &Rules::default(), &body).0, legacy);
+}
+
+#[test]
+fn what_a_rule_hides_in_the_event_of_a_change_is_hidden_in_the_state_too() {
+    let value = r#"{"name":"New Value","value":"canary@example.com"},{"name":"Old Value","value":"canary"}"#;
+    let by_primary = format!(r#""primaryAttributeValue":"Email Address","attributes":[{value}]"#);
+    let by_attribute =
+        format!(r#""attributes":[{value},{{"name":"Attribute Name","value":"Email Address"}}]"#);
+    let masked = r#"M:1 changed a:1 [("Email Address", "\"***\"")]"#.to_owned();
+    for members in [by_primary, by_attribute] {
+        for (name, action, expected) in [
+            ("Email Address", Action::Mask, (vec![masked.clone()], vec![])),
+            ("email_address", Action::Drop, (vec![], vec!["no-new-value"])),
+        ] {
+            let (target, name) = (Target::attribute(name).unwrap(), "r".to_owned());
+            let rule = Rule { name, target, sources: Vec::new(), types: Vec::new(), action };
+            let rules = Rules { fields: Fields::new(vec![rule]), ..Rules::default() };
+            let activity = activity("a", 13, 1, &format!(",{members}"));
+            let body = format!(r#"{{"munchkinId":"M","activities":[{activity}]}}"#);
+            let kind = SourceKind::MarketoLeadActivity;
+            let screened = screen(kind, &rules, body.as_bytes(), &[], Came::FromSender);
+            let screened = screened.shown(kind, &rules, &[]).unwrap();
+            assert!(!String::from_utf8_lossy(screened).contains("canary"));
+            assert_eq!(shown(kind, &rules, std::str::from_utf8(screened).unwrap()), expected);
+        }
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::{
     Action, Rule, Target,
+    changed::{Changed, is_value},
     edit::{Edits, Span},
     nested,
     rule::{ATTRIBUTES, OF_THE_ENVELOPE, is_called},
@@ -58,7 +59,9 @@ pub(super) fn walk<'r>(
     // Pieces of a body that was decoded.
     let element = std::str::from_utf8(element).unwrap_or_default();
     let base = element.as_ptr().addr() - body.as_ptr().addr();
-    let mut walk = Walk { element, base, paths, by_name, first, edits, held: None };
+    let changed = Changed::of(&by_name, element);
+    let mut walk =
+        Walk { element, base, paths, by_name, first, edits, held: None, changed, about: None };
     let mut cursor = Cursor::new(element);
     let whole = match kind {
         SourceKind::MarketoLeadActivity => {
@@ -78,8 +81,10 @@ pub(super) fn finds<'r>(by_name: &[(&'r Rule, &'r str)], text: &str) -> Option<O
     let Some((first, _)) = by_name.first() else { return Some(None) };
     let mut edits = Edits::new(super::Came::FromSender);
     let (paths, by_name) = (Live::new(), by_name.to_vec());
+    let (element, edits) = (text, &mut edits);
+    let changed = Changed::of(&by_name, element);
     let mut walk =
-        Walk { element: text, base: 0, paths, by_name, first, edits: &mut edits, held: None };
+        Walk { element, base: 0, paths, by_name, first, edits, held: None, changed, about: None };
     let mut cursor = Cursor::new(text);
     walk.value(&mut cursor, &Live::new(), Place::Data).ok()?;
     cursor.peek().is_none().then_some(())?;
@@ -111,6 +116,9 @@ struct Walk<'a, 'r, 'e> {
     first: &'r Rule,
     edits: &'e mut Edits,
     held: Option<Held>,
+    changed: Changed<'r>,
+    /// The rule on the values of the field that an object around is about.
+    about: Option<&'r Rule>,
 }
 
 type Read = Result<(), Undecodable>;
@@ -161,6 +169,9 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
     }
 
     fn object(&mut self, cursor: &mut Cursor<'a>, live: &Live<'r>, place: Place) -> Read {
+        let about = self.changed.at(self.at(cursor.rest()) - self.base);
+        let around = self.about;
+        self.about = about.or(around);
         let mut spans = SmallVec::<[Span; 16]>::new();
         cursor.object(|cursor, name| {
             let is_dropped = self.member(cursor, name, live, place)?;
@@ -168,8 +179,14 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
             spans.push(Span { range, is_dropped });
             Ok(())
         })?;
+        self.about = around;
         self.edits.drop_of(&spans);
         Ok(())
+    }
+
+    /// The rule on the values of the changed field, if `name` is that of such a value.
+    fn changed_by(&self, name: &str) -> Option<&'r Rule> {
+        self.about.filter(|_| is_value(name))
     }
 
     /// One member, with the cursor at its value. `true`: it is to be dropped.
@@ -188,6 +205,9 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
             return self.member_of_envelope(cursor, &text);
         }
         let mut found = self.by_name.iter().strictest(|(_, name)| is_called(&text, name));
+        if let Some(rule) = self.changed_by(&text) {
+            found = stricter(found, rule);
+        }
         let mut next = Live::new();
         for (rule, names) in live {
             match names {
@@ -289,6 +309,7 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         live: &Live<'r>,
         place: Place,
     ) -> Result<bool, Undecodable> {
+        let own = self.changed.at(self.at(cursor.rest()) - self.base);
         let mut members = SmallVec::<[(Name<'a>, &'a str); 4]>::new();
         cursor.object(|cursor, name| {
             members.push((name, cursor.skip()?));
@@ -305,6 +326,10 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         // If it has two names, either counts.
         let is_called_so = |name: &str| names.iter().flatten().any(|it| is_called(it, name));
         let mut found = self.by_name.iter().strictest(|(_, name)| is_called_so(name));
+        let of_value = names.iter().flatten().find_map(|name| self.changed_by(name));
+        if let Some(rule) = of_value {
+            found = stricter(found, rule);
+        }
         let mut within = Live::new();
         for (rule, names) in live {
             match names {
@@ -317,6 +342,8 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
             return Ok(self.attribute(rule, &members));
         }
         let is_named = !is_odd;
+        let around = self.about;
+        self.about = own.or(around);
         let mut spans = SmallVec::<[Span; 4]>::new();
         for (name, spelled) in &members {
             let mut cursor = Cursor::new(spelled);
@@ -331,6 +358,7 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
             let range = self.at(name.quoted)..self.range(spelled).end;
             spans.push(Span { range, is_dropped });
         }
+        self.about = around;
         self.edits.drop_of(&spans);
         Ok(false)
     }
