@@ -199,8 +199,8 @@ fn what_a_rule_hides_in_the_event_of_a_change_is_hidden_in_the_state_too() {
             let kind = SourceKind::MarketoLeadActivity;
             let screened = screen(kind, &rules, body.as_bytes(), &[], Came::FromSender);
             let screened = screened.shown(kind, &rules, &[]).unwrap();
-            assert!(!String::from_utf8_lossy(screened).contains("canary"));
-            assert_eq!(shown(kind, &rules, std::str::from_utf8(screened).unwrap()), expected);
+            assert!(!String::from_utf8_lossy(&screened).contains("canary"));
+            assert_eq!(shown(kind, &rules, std::str::from_utf8(&screened).unwrap()), expected);
         }
     }
 }
