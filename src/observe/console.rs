@@ -109,6 +109,11 @@ impl<A: Api> Console<A> {
         assets::at(path).is_some() || path == SIGN_OUT || Page::at(path).is_some()
     }
 
+    /// Whether the path is one of a style sheet or the like, which says nothing of the service.
+    pub fn is_asset(path: &str) -> bool {
+        assets::at(path).is_some()
+    }
+
     pub async fn answer<B>(&self, head: &Parts, body: B) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Send,

@@ -129,6 +129,12 @@ impl Service {
         self.admin(Method::GET, path, &[], "").await
     }
 
+    /// A client that calls from the loopback address with this number, which is another one to the service.
+    pub fn client_at(&self, number: u8) -> Client {
+        let address = std::net::Ipv4Addr::new(127, 0, 0, number);
+        Client::builder().no_proxy().local_address(Some(address.into())).build().unwrap()
+    }
+
     pub async fn post(&self, path: &str, body: &str) -> Answer {
         let token = format!("Bearer {ADMIN_TOKEN}");
         let headers = [("authorization", &*token), ("content-type", "application/json")];

@@ -21,10 +21,7 @@ mod row;
 mod written;
 
 use self::row::{BASIC, INVALID_TOKEN, METHODS, later, ok, outcomes, refuse};
-pub use self::{
-    row::{Row, Scope},
-    written::OWN_400,
-};
+pub use self::row::{Row, Scope};
 
 outcomes! {
     Source:
