@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     broker,
-    consumers::{read_topic, topics},
+    consumers::{Record, read_topic, topics},
     support::bridge::{Bridge, LEADS, Settings, TOKEN},
 };
 
@@ -114,8 +114,8 @@ fn what_a_source_leaves_out_is_counted_and_told_of_and_another_source_may_bring_
     let array = event("t2", "openemail", "").replace("{}", r#"[{"munchkinId":"111-AAA-222"}]"#);
     deliver(&bridge, "/v1/io", &format!("[{text},{array}]"));
     let letters = read_topic(&address, &format!("{prefix}.dead-letter"));
-    let reasons: Vec<_> = letters[1..].iter().map(|it| it.header("millrace-reason")).collect();
-    assert_eq!(reasons, ["unreadable-munchkin-id"; 2]);
+    let has = |letter: &&Record| letter.header("millrace-reason") == "unreadable-munchkin-id";
+    assert_eq!((letters.iter().filter(has).count(), letters.len()), (2, 3));
     assert_eq!(on.ids("openemail").map(|ids| ids.len()), Some(2), "neither is let through");
     assert_eq!(bridge.metric("millrace_duplicates_total", &[]), 0.0);
 
