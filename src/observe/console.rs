@@ -127,10 +127,14 @@ impl<A: Api> Console<A> {
         let place = Page::at(path);
         match (&head.method, place) {
             (&Method::POST, Some(Page::SignIn)) => self.sign_in(theme, head, body).await,
-            (&Method::POST, None) if path == SIGN_OUT => match self.api.sign_out(head) {
-                Ok(cookie) => with_cookie(see_other("/"), &cookie),
-                Err(problem) => of_problem(theme, problem.status(), &problem.into()),
-            },
+            (&Method::POST, None) if path == SIGN_OUT => {
+                // A connection with a form that was not read is closed behind the answer, under the next request.
+                let _ = api::read_body(body, FORM).await;
+                match self.api.sign_out(head) {
+                    Ok(cookie) => with_cookie(see_other("/"), &cookie),
+                    Err(problem) => of_problem(theme, problem.status(), &problem.into()),
+                }
+            }
             (&Method::GET | &Method::HEAD, Some(place)) => self.shown(&place, theme, head).await,
             _ => html_answer(StatusCode::METHOD_NOT_ALLOWED, String::new()),
         }
