@@ -15,7 +15,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde::Serialize;
@@ -121,6 +121,20 @@ impl Handler for Admin {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<ApiBody> {
+        let is_plain = matches!(*request.method(), Method::GET | Method::HEAD);
+        let is_http_1 = request.version() < Version::HTTP_2;
+        let mut response = self.answered(request).await;
+        // The body of what is refused may not have been read to its end: then the connection is closed behind the answer, and
+        // a client that is not told loses its next request.
+        if is_http_1 && !is_plain && response.status().is_client_error() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+impl Admin {
+    async fn answered(&self, request: Request<Incoming>) -> Response<ApiBody> {
         if request.uri().path().starts_with("/api/") {
             return self.api.answer(request).await;
         }
