@@ -5,6 +5,12 @@ mod access;
 mod advice;
 mod answers;
 mod banners;
+#[path = "../support/authority.rs"]
+#[allow(dead_code, reason = "shared with other suites")]
+mod issued;
+mod oauth;
+#[path = "../support/played.rs"]
+mod played;
 mod reasons;
 #[path = "../front/adobe/signer.rs"]
 #[allow(dead_code, reason = "shared with other suites")]

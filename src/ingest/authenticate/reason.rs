@@ -110,7 +110,7 @@ reasons! {
     TokenClient => "token-client", "sources.<name>.auth.oauth.client_ids";
 
     /// The token lacks a required scope.
-    TokenScope => "token-scope", "sources.<name>.auth.oauth.scopes";
+    TokenScope => "token-scope", "sources.<name>.auth.oauth.scope";
 
     /// The provider says that the token is not active.
     TokenInactive => "token-inactive", "sources.<name>.auth.oauth.introspection.url";
