@@ -8,6 +8,8 @@ mod banners;
 #[path = "../support/authority.rs"]
 #[allow(dead_code, reason = "shared with other suites")]
 mod issued;
+mod keys_in_use;
+mod log_lines;
 mod oauth;
 #[path = "../support/played.rs"]
 mod played;

@@ -75,6 +75,10 @@ impl Service {
         }
         for (name, value) in more {
             command.env(format!("MILLRACE_{name}"), value);
+            if let Some(text) = name.strip_suffix("_FILE") {
+                // Of the two only one may be given.
+                command.env_remove(format!("MILLRACE_{text}"));
+            }
             if *name == "ADOBE__KEYS_URL" {
                 // A folder would be looked into instead.
                 command.env_remove("MILLRACE_ADOBE__KEYS_FOLDER");
