@@ -95,8 +95,7 @@ async fn each_reason_is_in_the_log_in_the_metric_and_in_the_api_and_the_answer_d
     let cases = stage.cases();
     let mut answers = Vec::new();
     for Case { reason, source, headers, body } in &cases {
-        let headers: Vec<_> =
-            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut answer = service.deliver(source, &headers, body).await;
         while answer.status == 503 && *reason == LOOKED_UP_FIRST {
             tokio::time::sleep(Duration::from_millis(200)).await;
