@@ -12,7 +12,8 @@
 //! - **No event is lost by it.** An id is compared whole (128 bits, keyed), and passing an event over
 //!   rests on the owner alone: either it is settled, or it lies undelivered in its own spool, whose
 //!   checkpoint has not passed it. So after a restart only ids of settled events count, and a claim
-//!   whose event the disk has spoilt is given up ([`Claims::release`]).
+//!   whose event the disk has spoilt is given up ([`Claims::release`]): what was passed over for its sake is
+//!   looked at again where a lane comes to it once more ([`Claims::is_released`]).
 //! - **Nothing is a repeat of itself.** A claim names its owner's source and position: a lane that
 //!   goes back comes to its own claims and sends them again.
 //! - **A stop or a crash forgets nothing that a checkpoint has passed.** The ids of settled events are
@@ -24,7 +25,7 @@
 //!
 //! Bottom up: [`identity`] (what an event is known by), [`index`] (who owns which id), [`format`]
 //! (ids as bytes), [`sidecar`] (a source's files), [`recall`] (all files into the index, at start),
-//! [`claims`] (what a forwarder holds), [`prepared`] (a transaction's ids, until it is committed),
+//! [`released`] (claims that were given up), [`claims`] (what a forwarder holds), [`prepared`] (a transaction's ids, until it is committed),
 //! [`key`] (the secret of the hashes), [`versions`] (files of a later program).
 
 mod claims;
@@ -34,6 +35,7 @@ mod index;
 mod key;
 mod prepared;
 mod recall;
+mod released;
 mod sidecar;
 mod versions;
 
@@ -45,7 +47,7 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
-use self::index::Index;
+use self::{index::Index, released::Released};
 use crate::{
     observe::metrics::Metrics,
     source::{SourceName, UnixMillis},
@@ -56,6 +58,7 @@ pub use self::{
     claims::{Claim, Claims},
     identity::{Id, Key},
     prepared::Attempt,
+    released::RestsOn,
     versions::{NewerIds, check_versions},
 };
 
@@ -98,6 +101,8 @@ pub struct Deduplicator {
     /// Made, and filled from the files, by whoever claims first: the others wait for it, and nobody
     /// who only receives does.
     index: OnceLock<Mutex<Index>>,
+    /// What was given up since the start, of all sources.
+    released: Mutex<Released>,
     metrics: Metrics,
 }
 
@@ -115,7 +120,8 @@ impl Deduplicator {
         let sources = recall::sources(&*disk, directory, sources);
         metrics.deduplicate_ids_limit.set(if settings.is_off() { 0 } else { settings.ids as i64 });
         let (index, metrics) = (OnceLock::new(), metrics.clone());
-        Arc::new(Self { settings, disk, key, sources, index, metrics })
+        let released = Mutex::default();
+        Arc::new(Self { settings, disk, key, sources, index, released, metrics })
     }
 
     /// The view of one of the configured sources.

@@ -78,6 +78,30 @@ fn a_letter_is_listed_shown_and_tried_in_its_own_words_and_sent_when_it_can_be()
     assert_eq!(records.len(), 1, "the one that was named is sent, and no other");
 }
 
+/// The last offset of a topic that is written in transactions is a marker, which no reader is given.
+#[test]
+fn letters_that_were_written_in_transactions_are_read_to_their_end_by_every_command_and_the_api() {
+    let (address, prefix) = (broker::shared(), broker::own_prefix("letters-committed"));
+    let settings = Settings::new(&address, &prefix)
+        .set("KAFKA__DELIVERY", "exactly-once")
+        .set("TOPICS__CHECKPOINTS", format!("{prefix}.checkpoints"));
+    let bridge = Bridge::start(settings);
+    (0..3).for_each(|_| deliver(&bridge, NO_JSON));
+    for (arguments, said) in [
+        (&["dead-letters", "list"][..], "\n3 dead letters on "),
+        (&["dead-letters", "show", "2.0"], WORDS),
+        (&["dead-letters", "replay", "--all", "--dry-run"], "0 events"),
+        (&["replay", "dead-letters", "--dry-run"], "0 events"),
+    ] {
+        let output = bridge.tool(arguments);
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert!(out.contains(said), "{arguments:?}: {output:?}");
+    }
+    let answer = bridge.admin().get("/api/v1/dead-letters").unwrap().text();
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!((&answer["complete"], &answer["matching"]), (&true.into(), &3.into()), "{answer}");
+}
+
 #[test]
 fn ten_thousand_letters_are_counted_and_the_newest_are_listed() {
     let (address, prefix) = (broker::shared(), broker::own_prefix("letters-many"));

@@ -53,6 +53,23 @@ pub fn flip_a_bit(
     Some(Flip { events, heals })
 }
 
+/// Flips one bit of the first frame that has this text; `false` when there is none.
+pub fn spoil_the_first_frame_with(disk: &SimulatedDisk, directory: &Path, text: &str) -> bool {
+    let segments = directory.join("segments");
+    let mut names = disk.list(&segments).unwrap_or_default();
+    names.sort();
+    names.iter().any(|name| {
+        let path = segments.join(name);
+        let mut bytes = disk.content(&path);
+        let found = bytes.windows(text.len()).position(|found| found == text.as_bytes());
+        if let Some(at) = found {
+            bytes[at] ^= 1;
+            disk.set_content(&path, bytes);
+        }
+        found.is_some()
+    })
+}
+
 /// Flips one bit of a file of ids; `false` when there is none.
 pub fn flip_a_bit_of_ids(disk: &SimulatedDisk, directory: &Path, random: &mut Rng) -> bool {
     let folder = directory.join("ids");

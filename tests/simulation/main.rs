@@ -190,8 +190,12 @@ const KEPT_WITH_CONDITIONS: [(Senders, Delivery, u64); 5] = [
     (Senders::One, Delivery::Switching, 70006274),
 ];
 
-/// Seeds that found something with a registry.
-const KEPT_WITH_REGISTRY: [(Senders, Delivery, u64); 1] = [
+/// Seeds that found something with all of these, a registry included.
+const KEPT_WITH_REGISTRY: [(Senders, Delivery, u64); 3] = [
+    // A copy was passed over for the sake of an event that turned out to be spoilt, and not looked at again.
+    (Senders::TwoThatRepeat, Delivery::AtLeastOnce, 140006994),
+    // An event that waited gave way to its repeat, whose id was forgotten meanwhile, and was saved as delivered.
+    (Senders::TwoThatRepeat, Delivery::ExactlyOnce, 140009126),
     // Of two instances with one identity neither could commit: the registry stood still, and the spools were full.
     (Senders::One, Delivery::Copied, 140000241),
 ];

@@ -7,12 +7,12 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -24,6 +24,9 @@ use super::{
 
 /// The service is up in a fraction of a second; this is for a busy machine.
 const START: Duration = Duration::from_secs(30);
+
+/// A command that goes on for so long hangs.
+const TOOL_PATIENCE: Duration = Duration::from_secs(180);
 
 /// The token that the source `leads` accepts.
 pub const TOKEN: &str = "a-token-of-the-tests";
@@ -260,13 +263,25 @@ impl Bridge {
     pub fn tool_with(&self, settings: &[(&str, &str)], arguments: &[&str]) -> Output {
         let settings =
             settings.iter().fold(self.settings.clone(), |s, (key, value)| s.set(key, *value));
-        Command::new(env!("CARGO_BIN_EXE_millrace"))
+        let child = Command::new(env!("CARGO_BIN_EXE_millrace"))
             .args(arguments)
             .env_clear()
             .envs(&settings.0)
             .env("MILLRACE_SPOOL__DIRECTORY", self.spool.path())
-            .output()
-            .expect("the program can be started")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program can be started");
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || ended.send(child.wait_with_output()));
+        end.recv_timeout(TOOL_PATIENCE)
+            .unwrap_or_else(|_| {
+                let _ = kill_process(pid, Signal::KILL);
+                panic!("millrace {} does not end", arguments.join(" "));
+            })
+            .expect("its output can be read")
     }
 
     /// Every line that the service has logged so far.

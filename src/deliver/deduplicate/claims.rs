@@ -15,6 +15,7 @@ use super::{
     identity::{Id, Rule},
     index::{Claimed, Owner},
     prepared::{Attempt, Prepared},
+    released::RestsOn,
     sidecar::{self, Sidecar},
 };
 use crate::{
@@ -29,7 +30,13 @@ pub enum Claim {
     /// The event is to be forwarded; its id is saved once it is settled. None: it has no id.
     Granted(Option<Id>),
     /// Another event with this id was delivered, or will be: nothing is to be done with this one.
-    Repeat,
+    Repeat(RestsOn),
+}
+
+impl Claim {
+    pub fn is_repeat(&self) -> bool {
+        matches!(self, Self::Repeat(_))
+    }
 }
 
 /// One source's view of a [`Deduplicator`].
@@ -107,8 +114,8 @@ impl Claims {
             Claimed::Own => Claim::Granted(Some(id)),
             Claimed::Taken { by } => {
                 self.count("known");
-                self.repeats_of(by).inc();
-                Claim::Repeat
+                self.repeats_of(by.source).inc();
+                Claim::Repeat(RestsOn::One(by))
             }
         }
     }
@@ -145,7 +152,7 @@ impl Claims {
             }
         }
         if !kept.contains(&true) {
-            return Claim::Repeat;
+            return Claim::Repeat(RestsOn::Several);
         }
         let mut ids = ids.into_iter();
         let first = ids.next();
@@ -161,7 +168,7 @@ impl Claims {
         // Delivered by a program that did not count its type.
         if index.may_know_without_type(now)
             && let Some(before) = self.shared.key.id_without_type(event)
-            && let Some(by) = index.source_of(before, now)
+            && let Some(by) = index.owner_of(before, now)
         {
             return Claimed::Taken { by };
         }
@@ -249,7 +256,13 @@ impl Claims {
         self.together.retain(|_, (sequence, _)| !sequences.contains(sequence));
         if !self.shared.settings.is_off() {
             self.shared.index(now).release(self.source, &sequences);
+            self.shared.released.lock().add(self.source, &sequences);
         }
+    }
+
+    /// Whether what a repeat was passed over for may have been given up since: it is to be asked for again.
+    pub fn is_released(&self, rests_on: RestsOn) -> bool {
+        self.shared.released.lock().may_have(rests_on)
     }
 
     /// Saves the ids of what was settled, before a checkpoint passes it. Durable when it returns,

@@ -46,8 +46,8 @@ pub enum Claimed {
     First,
     /// The claimant has had it before.
     Own,
-    /// Another event has it, of the source with this number.
-    Taken { by: u32 },
+    /// Another event has it.
+    Taken { by: Owner },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -141,11 +141,7 @@ impl Index {
         if let Some(place) = self.find(id) {
             if !self.queues.is_expired(place) {
                 let held = self.queues.get(place).owner();
-                return if held == owner {
-                    Claimed::Own
-                } else {
-                    Claimed::Taken { by: held.source }
-                };
+                return if held == owner { Claimed::Own } else { Claimed::Taken { by: held } };
             }
             self.forget(place);
         }
@@ -167,11 +163,11 @@ impl Index {
         at <= self.without_type_until
     }
 
-    /// The source that has `id`.
-    pub fn source_of(&mut self, id: Id, at: UnixMillis) -> Option<u32> {
+    /// Whose `id` is.
+    pub fn owner_of(&mut self, id: Id, at: UnixMillis) -> Option<Owner> {
         self.pass_to(at);
         let place = self.find(id).filter(|place| !self.queues.is_expired(*place))?;
-        Some(self.queues.get(place).source)
+        Some(self.queues.get(place).owner())
     }
 
     /// The events of `source` in these deliveries can't be had any more: their ids are free again.

@@ -4,26 +4,28 @@
 //! An entry stays until every lane that carries its topic has left it behind for good: a lane that
 //! passed it once may go back a second time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     topics::TopicId,
     window::{SLOTS, Slot, State},
 };
-use crate::spool::position::Position;
+use crate::{deliver::deduplicate::RestsOn, spool::position::Position};
 
 /// Positions, each with the topics that its event may be of. Bounded by what windows and held lanes
 /// hold.
 #[derive(Debug)]
 pub(super) struct AckedAhead {
     settled: BTreeSet<(Position, TopicId)>,
+    /// Of these, the repeats that were passed over, each with what for.
+    passed_over: BTreeMap<Position, RestsOn>,
     /// Stands for the topic of what belongs to none, or to one that is not known.
     unknown: TopicId,
 }
 
 impl AckedAhead {
     pub fn new(unknown: TopicId) -> Self {
-        Self { settled: BTreeSet::new(), unknown }
+        Self { settled: BTreeSet::new(), passed_over: BTreeMap::new(), unknown }
     }
 
     /// The event of `topic` is settled, and a lane may come to it once more.
@@ -35,6 +37,26 @@ impl AckedAhead {
     pub fn insert_settled<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
         for slot in slots.filter(|slot| slot.state == State::Settled) {
             self.insert(slot.position, slot.belongs_to);
+            if let Some(rests_on) = slot.rests_on {
+                self.passed_over.insert(slot.position, rests_on);
+            }
+        }
+    }
+
+    /// The event that was inserted is a repeat that was passed over.
+    pub fn passed_over(&mut self, position: Position, rests_on: RestsOn) {
+        self.passed_over.insert(position, rests_on);
+    }
+
+    /// Of a repeat that was passed over: what for.
+    pub fn passed_over_for(&self, position: Position) -> Option<RestsOn> {
+        self.passed_over.get(&position).copied()
+    }
+
+    /// A lane is to deal with the repeat as if it had never come to it.
+    pub fn forget_passed_over(&mut self, position: Position) {
+        if self.passed_over.remove(&position).is_some() {
+            self.settled.retain(|(settled, _)| *settled != position);
         }
     }
 
@@ -60,10 +82,14 @@ impl AckedAhead {
     /// Forgets what no lane can come to any more.
     pub fn keep(&mut self, mut is_ahead: impl FnMut(Position, TopicId) -> bool) {
         self.settled.retain(|(position, topic)| is_ahead(*position, *topic));
+        let mut passed_over = std::mem::take(&mut self.passed_over);
+        passed_over.retain(|position, _| self.contains(*position));
+        self.passed_over = passed_over;
     }
 
     pub fn clear(&mut self) {
         self.settled.clear();
+        self.passed_over.clear();
     }
 }
 

@@ -314,6 +314,7 @@ impl DeadLetterQueue {
                 topic: self.id,
                 belongs_to: topic,
                 identity: None,
+                rests_on: None,
                 size: RECORD_OVERHEAD,
                 since: now.instant,
                 received_at: 0,

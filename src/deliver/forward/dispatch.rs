@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     deliver::{
-        deduplicate::{Claim, Id},
+        deduplicate::{Claim, Id, RestsOn},
         select::LeftOut,
     },
     event::{Decoded, Event},
@@ -57,6 +57,7 @@ impl Candidate {
             topic,
             belongs_to: self.topic,
             identity: self.identity,
+            rests_on: None,
             size: RECORD_OVERHEAD,
             since: now.instant,
             received_at: self.received_at,
@@ -123,6 +124,11 @@ impl<S: Sink> Forwarder<S> {
         now: Now,
     ) -> Result<Dispatched> {
         let Candidate { lane, position, topic, .. } = candidate;
+        if let Some(rests_on) = self.lanes.passed_over_for(position)
+            && self.source.is_released(rests_on)
+        {
+            self.lanes.forget_passed_over(position);
+        }
         if self.lanes.passes(lane, topic, position) {
             return Ok(Dispatched::Passed);
         }
@@ -135,8 +141,8 @@ impl<S: Sink> Forwarder<S> {
         let event = with_less.as_deref().unwrap_or(event);
         let identity = match claim {
             Claim::Granted(identity) => identity,
-            Claim::Repeat => {
-                self.pass_over(&candidate, still_held, event, now);
+            Claim::Repeat(rests_on) => {
+                self.pass_over(&candidate, rests_on, still_held, event, now);
                 return Ok(Dispatched::Passed);
             }
         };
@@ -158,10 +164,11 @@ impl<S: Sink> Forwarder<S> {
     /// There is nothing to do for a repeat: another event with its id is delivered, or will be. But ids are
     /// forgotten, and a lane that goes back by then would take it for a new event and send it behind later ones of
     /// its key (I4); what it repeats may be a dead letter. So it is remembered as an event that this forwarder
-    /// has settled itself, for as long as a lane can come back to it.
+    /// has settled itself, for as long as a lane can come back to it and what it rests on is not given up.
     fn pass_over(
         &mut self,
         candidate: &Candidate,
+        rests_on: RestsOn,
         still_held: Option<TopicId>,
         event: &Event<'_>,
         now: Now,
@@ -171,12 +178,14 @@ impl<S: Sink> Forwarder<S> {
         }
         if still_held.is_some() {
             self.lanes.remember_acked(candidate.position, still_held);
+            self.lanes.remember_passed_over(candidate.position, rests_on);
         }
         // A lane goes back as far as its oldest event that is not done.
         if self.lanes.lane(candidate.lane).is_some_and(|lane| !lane.window().is_empty()) {
             let topic = candidate.topic.unwrap_or(self.dead_letters.id());
             let slot = candidate.slot(topic, Carries::Event(event.counts_as()), now);
-            self.lanes.push(candidate.lane, Slot { state: State::Settled, ..slot });
+            let slot = Slot { state: State::Settled, rests_on: Some(rests_on), ..slot };
+            self.lanes.push(candidate.lane, slot);
         }
     }
 

@@ -14,7 +14,10 @@ use super::{
     window::{LaneId, Slot, State, Window},
 };
 use crate::{
-    deliver::{checkpoint::Held, deduplicate::Id},
+    deliver::{
+        checkpoint::Held,
+        deduplicate::{Id, RestsOn},
+    },
     kafka::produce::Token,
     observe::metrics::{Metrics, settled},
     spool::{Spool, position::Position},
@@ -222,6 +225,20 @@ impl Lanes {
     /// The event of `topic` is settled, and a lane may come to it once more.
     pub fn remember_acked(&mut self, position: Position, topic: Option<TopicId>) {
         self.acked_ahead.insert(position, topic);
+    }
+
+    /// The same event is a repeat that was passed over.
+    pub fn remember_passed_over(&mut self, position: Position, rests_on: RestsOn) {
+        self.acked_ahead.passed_over(position, rests_on);
+    }
+
+    /// What a repeat was passed over for, before a lane came to it once more.
+    pub fn passed_over_for(&self, position: Position) -> Option<RestsOn> {
+        self.acked_ahead.passed_over_for(position)
+    }
+
+    pub fn forget_passed_over(&mut self, position: Position) {
+        self.acked_ahead.forget_passed_over(position);
     }
 
     /// Whether there is room to remember one more event that the main lane passes over for the topic's own lane.

@@ -226,6 +226,10 @@ impl<S: Sink> Forwarder<S> {
                 Refusal::of_event(position, found, &topic, waiting.reason, &waiting.error)
             }
             (Ok(()), Some(Ok(_)) | None) => {
+                // Another event has its id now, and that one is not settled yet.
+                if let Some(slot) = self.lanes.slot_mut(waiting.token) {
+                    slot.identity = None;
+                }
                 self.settled(waiting.token);
                 return Ok(true);
             }

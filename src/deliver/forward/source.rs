@@ -22,7 +22,7 @@ use crate::{
             fields::{Came, Screened, screen},
             recycle,
         },
-        deduplicate::{Attempt, Claim, Claims, Id},
+        deduplicate::{Attempt, Claim, Claims, Id, RestsOn},
         in_force::InForce,
         quarantine::Quarantine,
         route::Router,
@@ -242,10 +242,15 @@ impl Source {
             }
             _ => self.claims.claim(event, position, now.unix),
         };
-        if matches!(claim, Claim::Repeat) {
+        if claim.is_repeat() {
             self.settled.repeat((position.sequence, position.index));
         }
         (claim, with_less)
+    }
+
+    /// Whether a repeat that was passed over for this is to be asked for again.
+    pub fn is_released(&self, rests_on: RestsOn) -> bool {
+        self.claims.is_released(rests_on)
     }
 
     /// An element of the delivery is no event.

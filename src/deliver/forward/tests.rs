@@ -113,6 +113,7 @@ pub fn slot(topic: TopicId, sequence: u64, now: Now) -> window::Slot {
         topic,
         belongs_to: Some(topic),
         identity: None,
+        rests_on: None,
         size: window::RECORD_OVERHEAD,
         since: now.instant,
         received_at: now.unix,

@@ -7,7 +7,10 @@ use std::{collections::VecDeque, time::Instant};
 
 use super::{refusal::TOPIC_LIMIT, topics::TopicId};
 use crate::{
-    deliver::deduplicate::Id, event::Stream, kafka::produce::Token, source::UnixMillis,
+    deliver::deduplicate::{Id, RestsOn},
+    event::Stream,
+    kafka::produce::Token,
+    source::UnixMillis,
     spool::position::Position,
 };
 
@@ -33,6 +36,8 @@ pub(super) struct Slot {
     pub belongs_to: Option<TopicId>,
     /// What it is known by, to be remembered once it is settled; none for what is never a repeat.
     pub identity: Option<Id>,
+    /// Of a repeat that was passed over: what for.
+    pub rests_on: Option<RestsOn>,
     /// Bytes that it takes in the sink's queue, [`RECORD_OVERHEAD`] included.
     pub size: usize,
     pub since: Instant,
@@ -244,6 +249,7 @@ mod tests {
             topic: TopicId::default(),
             belongs_to: None,
             identity: None,
+            rests_on: None,
             size: 10 + RECORD_OVERHEAD,
             since: Instant::now(),
             received_at: 0,

@@ -193,3 +193,26 @@ fn two_crashes_make_no_two_sources_believe_each_other() {
     history.go_on();
     assert_eq!(history.records(&id), 1);
 }
+
+/// The copy was passed over while its owner was on its way; then the owner's topic is held, and its lane goes back.
+#[test]
+fn a_repeat_that_was_passed_over_is_delivered_once_its_owner_turns_out_to_be_spoilt() {
+    let mut history = History::directed();
+    let (body, id) = history.one_event(LEADS);
+    let topic = history.topic_of(&id);
+    history.cluster.borrow_mut().troubles.insert(topic, Trouble::Hanging);
+    history.deliver(LEADS, &body, &id);
+    history.deliver(LEADS, &body, &id);
+    history.seal(LEADS);
+    while history.processes[LEADS].forwarder.outstanding() == 0 {
+        history.quiet_step(Duration::from_millis(1));
+    }
+
+    let directory = history.config.directory.join(history.sources[LEADS].as_str());
+    assert!(damage::spoil_the_first_frame_with(&history.disk, &directory, &id));
+    history.go_on();
+    assert!(history.look().damaged_ranges > 0, "its lane went back");
+    history.cluster.borrow_mut().troubles.clear();
+    history.go_on();
+    assert_eq!(history.records(&id), 1, "the copy is whole");
+}

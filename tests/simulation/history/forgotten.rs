@@ -12,13 +12,20 @@ use super::{
         step_until, topic,
     },
 };
-use crate::{cluster::Trouble, conditions::SlowPath};
+use crate::{
+    cluster::{DEAD_LETTERS, Trouble},
+    conditions::SlowPath,
+};
 
 /// As many ids are known at once: of an event, and of two others.
 const IDS: usize = 3;
 
 fn with_few_ids() -> History {
-    let mut history = History::new(1, Senders::TwoThatRepeat, Delivery::AtLeastOnce);
+    with_few_ids_in(Delivery::AtLeastOnce)
+}
+
+fn with_few_ids_in(delivery: Delivery) -> History {
+    let mut history = History::new(1, Senders::TwoThatRepeat, delivery);
     history.deduplicate = Settings { window: Duration::from_secs(3600), ids: IDS };
     history.cluster.borrow_mut().may_repeat = true;
     start_with_one_topic(history)
@@ -26,12 +33,17 @@ fn with_few_ids() -> History {
 
 /// The sender repeats an event in a delivery of its own.
 fn append_again(history: &mut History, id: &str) {
+    append_again_through(history, 0, id);
+}
+
+fn append_again_through(history: &mut History, source: usize, id: &str) {
     let original = String::from_utf8_lossy(&history.sender.sent[id].original).into_owned();
     let body = format!(r#"{{"munchkinId":"M","activities":[{original}]}}"#).into_bytes();
-    drop(history.sender.batch(0)); // the next one in the order of all
-    let batch = history.sender.deliver(0, body, vec![id.into()]);
-    let sequences = history.processes[0].writer.append_group(&[batch.delivery]).expect("room");
-    history.books.acknowledged(&batch.ids, 0, sequences[0]);
+    drop(history.sender.batch(source)); // the next one in the order of all
+    let batch = history.sender.deliver(source, body, vec![id.into()]);
+    let writer = &mut history.processes[source].writer;
+    let sequences = writer.append_group(&[batch.delivery]).expect("room");
+    history.books.acknowledged(&batch.ids, source, sequences[0]);
 }
 
 /// The main lane goes back to this event, as often as it goes back.
@@ -124,4 +136,35 @@ fn a_dead_letter_that_a_checkpoint_has_passed_is_known_after_a_crash() {
     append_again(&mut history, &early);
     ends_in_order(&mut history);
     assert_eq!(history.look().records[&early], 1);
+}
+
+/// A refused event that a checkpoint has passed waits, its id is forgotten, and a repeat through another source has the
+/// id now. The one that waits gives way, and a crash comes before the other is delivered.
+#[test]
+fn an_event_that_gives_way_to_its_repeat_does_not_count_as_delivered_after_a_crash() {
+    for delivery in [Delivery::AtLeastOnce, Delivery::ExactlyOnce] {
+        let (mut history, made) = (with_few_ids_in(Delivery::ExactlyOnce), topic(1));
+        history.cluster.borrow_mut().topics.remove(DEAD_LETTERS);
+        history.cluster.borrow_mut().forbidden.insert(DEAD_LETTERS.into());
+        let early = append_one(&mut history, &made);
+        step_until(&mut history, |history| {
+            history.processes[0].forwarder.position().refused.len() == 1
+        });
+        history.stop_in_order();
+        history.delivery = delivery;
+        history.start_process();
+        all_is_saved(&mut history); // it has its id again, and waits
+        made_by_hand(&mut history, &made);
+        history.cluster.borrow_mut().troubles.insert(made.clone(), Trouble::Failing);
+        // Within one step, so that it does not ask for its id in between.
+        (0..IDS).for_each(|_| drop(append_one(&mut history, &topic(0))));
+        append_again_through(&mut history, 1, &early);
+        step_until(&mut history, |history| {
+            let gave_way = history.processes[0].forwarder.position().refused.is_empty();
+            gave_way && !history.processes[1].forwarder.position().held.is_empty()
+        });
+        all_is_saved(&mut history);
+        crash(&mut history);
+        ends_in_order(&mut history);
+    }
 }

@@ -30,8 +30,8 @@ fn the_first_owns_an_id_and_comes_to_it_again() {
     let mut index = index(10);
     assert_eq!(index.claim(id(1), owner(0, 5), 0), Claimed::First);
     assert_eq!(index.claim(id(1), owner(0, 5), 1), Claimed::Own);
-    assert_eq!(index.claim(id(1), owner(0, 9), 2), Claimed::Taken { by: 0 });
-    assert_eq!(index.claim(id(1), owner(1, 5), 3), Claimed::Taken { by: 0 });
+    assert_eq!(index.claim(id(1), owner(0, 9), 2), Claimed::Taken { by: owner(0, 5) });
+    assert_eq!(index.claim(id(1), owner(1, 5), 3), Claimed::Taken { by: owner(0, 5) });
     assert_eq!(index.claim(id(2), owner(1, 5), 4), Claimed::First);
     assert_eq!(index.len(), 2);
 }
@@ -43,20 +43,20 @@ fn ids_without_a_type_are_asked_for_as_long_as_one_may_be_known() {
     index.expect_without_type(1000);
     index.claim(id(1), Owner::settled_before(3), 1000);
     let mut at = 1000;
-    while index.source_of(id(1), at).is_some() {
+    while index.owner_of(id(1), at).is_some() {
         assert!(index.may_know_without_type(at), "{at}");
         at += 1;
     }
     assert!(at > 1000 + WINDOW);
     assert!(!index.may_know_without_type(at + SPAN), "and not for ever");
-    assert_eq!(index.source_of(id(2), at), None);
+    assert_eq!(index.owner_of(id(2), at), None);
 }
 
 #[test]
 fn what_was_settled_before_the_start_belongs_to_no_event_of_now() {
     let mut index = index(10);
     index.claim(id(1), Owner::settled_before(3), 0);
-    assert_eq!(index.claim(id(1), owner(3, 1), 0), Claimed::Taken { by: 3 });
+    assert_eq!(index.claim(id(1), owner(3, 1), 0), Claimed::Taken { by: Owner::settled_before(3) });
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn the_oldest_id_is_forgotten_for_one_too_many() {
         index.claim(id(number), owner(0, number), 0);
     }
     assert_eq!(index.len(), 3);
-    assert_eq!(index.claim(id(2), owner(1, 1), 0), Claimed::Taken { by: 0 });
+    assert_eq!(index.claim(id(2), owner(1, 1), 0), Claimed::Taken { by: owner(0, 2) });
     assert_eq!(index.claim(id(1), owner(1, 1), 0), Claimed::First);
 }
 
@@ -76,7 +76,7 @@ fn an_id_is_known_for_the_window_and_not_much_longer() {
     index.claim(id(1), owner(0, 1), 1000);
     index.claim(id(2), owner(0, 2), 1000 + SPAN);
     assert_eq!(index.oldest(), Some(1000));
-    let taken = Claimed::Taken { by: 0 };
+    let taken = Claimed::Taken { by: owner(0, 1) };
     assert_eq!(index.claim(id(1), owner(1, 1), 1000 + WINDOW), taken);
     assert_eq!(index.claim(id(1), owner(1, 1), 1000 + SPAN + WINDOW + 1), Claimed::First);
     assert_eq!(index.claim(id(2), owner(1, 2), 1000 + SPAN + WINDOW + 1), Claimed::First);
@@ -87,7 +87,7 @@ fn an_id_is_known_for_the_window_and_not_much_longer() {
 fn a_clock_that_goes_back_forgets_nothing_and_keeps_nothing_for_ever() {
     let mut index = index(10);
     index.claim(id(1), owner(0, 1), 10 * WINDOW);
-    assert_eq!(index.claim(id(1), owner(1, 1), 0), Claimed::Taken { by: 0 });
+    assert_eq!(index.claim(id(1), owner(1, 1), 0), Claimed::Taken { by: owner(0, 1) });
     index.claim(id(2), owner(0, 2), 0);
     assert_eq!(index.claim(id(2), owner(1, 2), 12 * WINDOW), Claimed::First);
 }
@@ -114,9 +114,9 @@ fn what_is_given_up_is_free_and_the_rest_is_not() {
     }
     index.release(0, &(2..4));
     let mut claim = |number| index.claim(id(number), owner(2, 1), 0);
-    assert_eq!([claim(1), claim(4)], [Claimed::Taken { by: 0 }; 2]);
+    assert_eq!([claim(1), claim(4)], [1, 4].map(|at| Claimed::Taken { by: owner(0, at) }));
     assert_eq!([claim(2), claim(3)], [Claimed::First; 2]);
-    assert_eq!([claim(12), claim(13)], [Claimed::Taken { by: 1 }; 2]);
+    assert_eq!([claim(12), claim(13)], [2, 3].map(|at| Claimed::Taken { by: owner(1, at) }));
 }
 
 #[test]
@@ -141,10 +141,11 @@ fn a_source_that_floods_the_index_forgets_its_own_ids_and_no_other_sources() {
     }
     for number in 5000..5500 {
         let again = index.claim(other(number), owner(1, 1), end);
-        assert_eq!(again, Claimed::Taken { by: 1 }, "{number}");
+        assert_eq!(again, Claimed::Taken { by: owner(1, number) }, "{number}");
     }
     for number in 9500..10_000 {
-        assert_eq!(index.claim(id(number), owner(1, 1), end), Claimed::Taken { by: 0 }, "{number}");
+        let again = index.claim(id(number), owner(1, 1), end);
+        assert_eq!(again, Claimed::Taken { by: owner(0, number + 1) }, "{number}");
     }
     assert_eq!(index.len(), 1000);
     let reaches_back = index.oldest().expect("it is full");
@@ -176,7 +177,7 @@ fn expired_ids_give_way_before_any_that_count_whosever_they_are() {
         index.claim(id(number), owner(1, number), later);
     }
     for number in 100..200 {
-        let taken = Claimed::Taken { by: 1 };
+        let taken = Claimed::Taken { by: owner(1, number) };
         assert_eq!(index.claim(id(number), owner(0, 1), later), taken, "{number}");
     }
 }
@@ -227,7 +228,7 @@ proptest! {
                     let claimed = index.claim(id(number), claimant, now);
                     let known = model.get(&number).copied();
                     let expected = known.map_or(Claimed::First, |(held, ..)| {
-                        if held == claimant { Claimed::Own } else { Claimed::Taken { by: held.source } }
+                        if held == claimant { Claimed::Own } else { Claimed::Taken { by: held } }
                     });
                     let age = known.map_or(0, |(_, since, _)| now - since);
                     // What was given up keeps its place until its turn comes, so an id may be one of
