@@ -44,6 +44,7 @@ use crate::{
 
 mod anchor;
 mod budget;
+pub mod cache;
 pub mod checksummed;
 mod damage;
 pub mod disk;

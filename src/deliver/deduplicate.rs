@@ -98,8 +98,8 @@ pub struct Deduplicator {
     key: Key,
     /// Of the sources that are configured and of those that once were: their events came too.
     sources: Vec<recall::Source>,
-    /// Made, and filled from the files, by whoever claims first: the others wait for it, and nobody
-    /// who only receives does.
+    /// Made, and filled from the files, by the first source that claims: the other forwarders wait for it, and
+    /// receiving never does.
     index: OnceLock<Mutex<Index>>,
     /// What was given up since the start, of all sources.
     released: Mutex<Released>,

@@ -65,9 +65,17 @@ use std::{
 };
 
 use self::{
-    at_least_once::AtLeastOnce, dead_letters::DeadLetterQueue, exactly_once::ExactlyOnce,
-    guarantee::Guarantee, held::Phase, lanes::Lanes, out::Out, saved::Saved, source::Source,
-    spans::Spans, window::LaneId,
+    at_least_once::AtLeastOnce,
+    dead_letters::DeadLetterQueue,
+    exactly_once::ExactlyOnce,
+    guarantee::Guarantee,
+    held::Phase,
+    lanes::Lanes,
+    out::Out,
+    saved::Saved,
+    source::{Source, SourceParts},
+    spans::Spans,
+    window::LaneId,
 };
 use crate::{
     deliver::{
@@ -232,13 +240,16 @@ impl<S: Sink> Forwarder<S> {
             lanes: Lanes::new(&spool, saved.low, dead_letters, settings.held_topics, &metrics),
             guarantee,
             out,
-            source: Source::new(
-                (settings.kind, settings.selections),
+            source: Source::new(SourceParts {
+                kind: settings.kind,
+                selections: settings.selections,
                 spool,
-                (rules, router),
-                (claims, quarantine),
+                rules,
+                router,
+                claims,
+                quarantine,
                 metrics,
-            ),
+            }),
             saved: Saved::new(checkpoint, saved.clone()),
             spans: Spans::default(),
         };
@@ -246,7 +257,7 @@ impl<S: Sink> Forwarder<S> {
         forwarder
     }
 
-    /// What was held is held, and what waited waits.
+    /// Restores the held topics and the waiting dead letters from the checkpoint.
     fn take_up(&mut self, saved: &Checkpoint, start: &Start, now: Now) {
         let topics = self.out.topics_mut();
         for Held { topic, position } in &saved.held {
@@ -315,7 +326,7 @@ impl<S: Sink> Forwarder<S> {
         guarantee.finish(&mut owners, now)
     }
 
-    /// What would be saved now; in exactly-once delivery what is committed.
+    /// The checkpoint that a save would write now; in exactly-once delivery the committed one.
     pub fn position(&self) -> Checkpoint {
         let topics = self.out.topics();
         self.guarantee.position(&self.lanes, &self.dead_letters, topics, &self.saved)

@@ -111,7 +111,7 @@ impl InForceFile {
             Err(CheckpointError::Damaged { path, what }) => {
                 tracing::warn!(
                     path = %path.display(), what,
-                    "what the source took before this start can't be read: nothing of its backlog is left out",
+                    "selection history not readable; no event of the backlog is left out",
                 );
                 None
             }

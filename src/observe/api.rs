@@ -231,11 +231,18 @@ impl Api {
         self.backend().ok_or_else(|| Problem::new("unavailable", "The service is starting."))
     }
 
-    /// On a thread that may block; few at the same time.
     async fn look(
         &self,
         question: impl FnOnce(&dyn Backend) -> Result<Value, Problem> + Send + 'static,
     ) -> Answered {
+        Ok(ok(&self.looked(question).await?))
+    }
+
+    /// On a thread that may block; few at the same time.
+    async fn looked(
+        &self,
+        question: impl FnOnce(&dyn Backend) -> Result<Value, Problem> + Send + 'static,
+    ) -> Result<Value, Problem> {
         let backend = self.known()?;
         let permit = self.looks.clone().try_acquire_owned();
         let permit =
@@ -246,7 +253,17 @@ impl Api {
             answer
         });
         let failed = |_| Problem::new("unavailable", "The question could not be answered.");
-        Ok(ok(&answer.await.map_err(failed)??))
+        answer.await.map_err(failed)?
+    }
+
+    /// A test delivery that a form of the console asks for: who may, is as for the API's own.
+    pub async fn test_delivery(&self, request: Value, head: &Parts) -> Result<Value, Problem> {
+        self.access.check_host(&head.uri, &head.headers)?;
+        let client = client_of(head);
+        let granted = self.access.who(&head.headers, client)?;
+        self.access.check_read(granted)?;
+        self.may_change(head, granted)?;
+        self.looked(move |backend| backend.test_delivery(request, client)).await
     }
 
     /// Whether the request may change something, and what it asks for.
@@ -256,12 +273,17 @@ impl Api {
         body: Option<Incoming>,
         granted: Granted,
     ) -> Result<Value, Problem> {
+        self.may_change(head, granted)?;
+        json_body(head, body).await
+    }
+
+    fn may_change(&self, head: &Parts, granted: Granted) -> Result<(), Problem> {
         self.access.check_change(granted, &head.uri, &head.headers)?;
         if self.access.console != Console::Replay && granted.is_by_cookie() {
             let text = "The console may not replay here: set `admin.console` to `replay`.";
             return Err(Problem::new("foreign-origin", text));
         }
-        json_body(head, body).await
+        Ok(())
     }
 
     fn describe(&self, granted: Granted) -> Value {

@@ -165,6 +165,27 @@ async fn a_question_with_a_word_that_is_none_is_refused_and_told_the_possible_on
 }
 
 #[tokio::test]
+async fn a_form_asks_for_a_test_delivery_in_a_session_of_ours_alone() {
+    let service = Service::start(&[("ADMIN__CONSOLE", "replay")]);
+    let token = format!(r#"{{"token":"{ADMIN_TOKEN}"}}"#);
+    let json = [("content-type", "application/json")];
+    let signed_in = service.admin(Method::POST, "/api/v1/session", &json, &token).await;
+    let cookie = signed_in.headers["set-cookie"].to_str().unwrap().to_owned();
+    let cookie = ("cookie", cookie.split(';').next().unwrap());
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    // No source has this name, so that nothing goes to Kafka.
+    let post = async |headers: &[(&str, &str)]| {
+        service.admin(Method::POST, "/test", headers, "source=nowhere").await.status
+    };
+    assert_eq!(post(&[form]).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(post(&[form, cookie]).await, StatusCode::FORBIDDEN, "no Origin");
+    let foreign = ("origin", "https://evil.example");
+    assert_eq!(post(&[form, cookie, foreign]).await, StatusCode::FORBIDDEN);
+    let own = format!("http://{}", service.admin);
+    assert_eq!(post(&[form, cookie, ("origin", &own)]).await, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn a_hundred_slow_readers_hold_up_neither_deliveries_nor_answers() {
     let service = Service::start(&[]);
     let url = format!("http://{}/api/v1/events", service.admin);

@@ -91,7 +91,9 @@ impl<S: Sink> Forwarder<S> {
                 self.source.give_topic_back(name);
                 dispatched
             }
-            Err(_) if lane != MAIN || self.lanes.is_acked(position) => Ok(Dispatched::Passed),
+            Err(_) if lane != MAIN || self.lanes.acked_ahead().contains(position) => {
+                Ok(Dispatched::Passed)
+            }
             Err(refused) => {
                 self.source.is_no_event();
                 let originals = self.source.originals();
@@ -124,16 +126,16 @@ impl<S: Sink> Forwarder<S> {
         now: Now,
     ) -> Result<Dispatched> {
         let Candidate { lane, position, topic, .. } = candidate;
-        if let Some(rests_on) = self.lanes.passed_over_for(position)
+        if let Some(rests_on) = self.lanes.acked_ahead().passed_over_for(position)
             && self.source.is_released(rests_on)
         {
-            self.lanes.forget_passed_over(position);
+            self.lanes.acked_ahead_mut().forget_passed_over(position);
         }
         if self.lanes.passes(lane, topic, position) {
             return Ok(Dispatched::Passed);
         }
         let still_held = self.guarantee.still_held(lane, topic, &self.lanes);
-        if still_held.is_some() && !self.lanes.may_remember() {
+        if still_held.is_some() && !self.lanes.acked_ahead().has_room() {
             return Ok(self.rest(lane, now));
         }
         // Only here, where this very lane answers for the event: a claim is a promise to settle it.
@@ -177,8 +179,8 @@ impl<S: Sink> Forwarder<S> {
             return;
         }
         if still_held.is_some() {
-            self.lanes.remember_acked(candidate.position, still_held);
-            self.lanes.remember_passed_over(candidate.position, rests_on);
+            self.lanes.acked_ahead_mut().insert(candidate.position, still_held);
+            self.lanes.acked_ahead_mut().passed_over(candidate.position, rests_on);
         }
         // A lane goes back as far as its oldest event that is not done.
         if self.lanes.lane(candidate.lane).is_some_and(|lane| !lane.window().is_empty()) {

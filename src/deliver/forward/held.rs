@@ -45,6 +45,13 @@ pub(super) struct Hold<'a> {
     pub alone_before: Option<Position>,
 }
 
+/// Where a held topic stands. Its moves:
+///
+/// - `Waiting` → `Probing` when its time is over ([`HeldTopic::begin_probe`]);
+/// - `Probing` → `CatchingUp` when a probe is accepted ([`HeldTopic::accepted`]);
+/// - `CatchingUp` → `Draining` when its lane has reached the main one ([`HeldTopic::caught_up`]);
+/// - `Draining` → closed when all is settled ([`HeldTopic::is_back`]);
+/// - any → `Waiting` when its topic fails once more ([`HeldTopic::wait`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Nothing is sent before `until`.

@@ -14,10 +14,7 @@ use super::{
     window::{LaneId, Slot, State, Window},
 };
 use crate::{
-    deliver::{
-        checkpoint::Held,
-        deduplicate::{Id, RestsOn},
-    },
+    deliver::{checkpoint::Held, deduplicate::Id},
     kafka::produce::Token,
     observe::metrics::{Metrics, settled},
     spool::{Spool, position::Position},
@@ -214,36 +211,16 @@ impl Lanes {
                 .is_some_and(|held| held.covers(position)),
             other => topic.as_ref() != self.by_id.get(&other),
         };
-        is_anothers || self.is_acked(position)
+        is_anothers || self.acked_ahead.contains(position)
     }
 
-    /// Whether the event was settled before a lane went back.
-    pub fn is_acked(&self, position: Position) -> bool {
-        self.acked_ahead.contains(position)
+    /// What lanes that go back are not to send again.
+    pub fn acked_ahead(&self) -> &AckedAhead {
+        &self.acked_ahead
     }
 
-    /// The event of `topic` is settled, and a lane may come to it once more.
-    pub fn remember_acked(&mut self, position: Position, topic: Option<TopicId>) {
-        self.acked_ahead.insert(position, topic);
-    }
-
-    /// The same event is a repeat that was passed over.
-    pub fn remember_passed_over(&mut self, position: Position, rests_on: RestsOn) {
-        self.acked_ahead.passed_over(position, rests_on);
-    }
-
-    /// What a repeat was passed over for, before a lane came to it once more.
-    pub fn passed_over_for(&self, position: Position) -> Option<RestsOn> {
-        self.acked_ahead.passed_over_for(position)
-    }
-
-    pub fn forget_passed_over(&mut self, position: Position) {
-        self.acked_ahead.forget_passed_over(position);
-    }
-
-    /// Whether there is room to remember one more event that the main lane passes over for the topic's own lane.
-    pub fn may_remember(&self) -> bool {
-        self.acked_ahead.has_room()
+    pub fn acked_ahead_mut(&mut self) -> &mut AckedAhead {
+        &mut self.acked_ahead
     }
 
     /// What is settled is not to be sent again by lanes that go back.
@@ -271,9 +248,9 @@ impl Lanes {
         });
     }
 
-    /// Whether something of `topic` is on the main lane or on the topic's own and not done, beside
-    /// the event at `but`: a lane that begins behind it would leave it to none. For a topic that is not known
-    /// by name that is what was refused as one topic too many.
+    /// Whether an event of `topic`, other than the one at `but`, is on the main lane or on the topic's own lane and not
+    /// settled: a lane that begins behind it would leave it to none. Without a topic id: whether a `topic-limit` dead
+    /// letter is not settled.
     pub fn owes(&self, topic: Option<TopicId>, but: Option<Position>) -> bool {
         let Some(topic) = topic else { return self.main.owed().any(Slot::is_over_limit) };
         let own = self.held.get(&topic).into_iter().flat_map(|held| held.lane().owed());
@@ -344,7 +321,7 @@ impl Lanes {
                 topic = topics.name(hold.topic),
                 why = hold.why,
                 held = self.held.len(),
-                "one more topic can't be written and forward.held_topics are held already: the \
+                "one more topic cannot be written and forward.held_topics are held already: the \
                  source waits",
             );
         }

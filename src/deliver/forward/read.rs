@@ -286,7 +286,7 @@ impl<S: Sink> Forwarder<S> {
         now: Now,
     ) -> Handled {
         let position = Position::start_of(stored.sequence);
-        if scope.lane != MAIN || self.lanes.is_acked(position) {
+        if scope.lane != MAIN || self.lanes.acked_ahead().contains(position) {
             return Handled::finished();
         }
         let originals = self.source.originals();

@@ -62,7 +62,7 @@ impl<S: Sink> Forwarder<S> {
                 Dispatched::Sent
             }
             Written::Quarantined => {
-                self.lanes.remember_acked(position, topic);
+                self.lanes.acked_ahead_mut().insert(position, topic);
                 self.guarantee.settle_id(position, identity, &mut self.source);
                 Dispatched::Passed
             }

@@ -58,13 +58,21 @@ pub(super) struct Source {
     lead_states: Option<LeadStates>,
 }
 
+/// What a [`Source`] is made of.
+pub(super) struct SourceParts {
+    pub kind: SourceKind,
+    pub selections: InForce,
+    pub spool: Spool,
+    pub rules: Arc<Rules>,
+    pub router: Router,
+    pub claims: Claims,
+    pub quarantine: Quarantine,
+    pub metrics: Metrics,
+}
+
 impl Source {
     pub fn new(
-        (kind, selections): (SourceKind, InForce),
-        spool: Spool,
-        (rules, router): (Arc<Rules>, Router),
-        (claims, quarantine): (Claims, Quarantine),
-        metrics: Metrics,
+        SourceParts { kind, selections, spool, rules, router, claims, quarantine, metrics }: SourceParts,
     ) -> Self {
         let latency = Latency::new(spool.source().as_str(), &metrics);
         let settled = metrics.settled.of(spool.source().as_str());

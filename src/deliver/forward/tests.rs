@@ -9,7 +9,7 @@ use std::{
 use super::{
     Now, Settings,
     out::{Out, Trouble},
-    source::Source,
+    source::{Source, SourceParts},
     topics::{TopicId, Topics},
     window,
 };
@@ -88,13 +88,16 @@ pub fn source(place: &Place) -> Source {
     let settings = deduplicate::Settings::default();
     let all = Deduplicator::open(disk.clone(), folder, settings, &names, &place.metrics);
     let router = Router::new("marketo.{source}").unwrap();
-    Source::new(
-        (SourceKind::MarketoLeadActivity, InForce::default()),
-        place.spool.clone(),
-        (Arc::new(Rules::default()), router),
-        (all.claims(&names[0]), Quarantine::new(disk, &folder.join("quarantine"))),
-        place.metrics.clone(),
-    )
+    Source::new(SourceParts {
+        kind: SourceKind::MarketoLeadActivity,
+        selections: InForce::default(),
+        spool: place.spool.clone(),
+        rules: Arc::new(Rules::default()),
+        router,
+        claims: all.claims(&names[0]),
+        quarantine: Quarantine::new(disk, &folder.join("quarantine")),
+        metrics: place.metrics.clone(),
+    })
 }
 
 pub fn at(sequence: u64) -> Position {

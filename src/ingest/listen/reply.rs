@@ -259,7 +259,7 @@ impl Outcome {
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::SpoolFull { key } => Some(key),
-            _ => self.why().map(|why| why.reason.row().key).or(self.row().key),
+            _ => self.why().map(|why| why.key).or(self.row().key),
         }
     }
 

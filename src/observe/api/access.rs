@@ -45,6 +45,8 @@ pub const COOKIE: &str = "millrace-session";
 
 pub struct Access {
     tokens: Current<Vec<Secret>>,
+    /// The configuration key of the tokens.
+    key: &'static str,
     hosts: Vec<String>,
     is_local: bool,
     pub bodies: bool,
@@ -76,6 +78,7 @@ impl Access {
     pub fn new(admin: &Admin, address: SocketAddr) -> Self {
         Self {
             tokens: Current::new(admin.tokens.clone()),
+            key: admin.tokens_key(),
             hosts: admin.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             is_local: address.ip().to_canonical().is_loopback(),
             bodies: admin.bodies,
@@ -170,16 +173,13 @@ impl Access {
             *attempt = (now, 0);
         }
         attempt.1 += 1;
-        Err(Problem::new("wrong-token", "The token is none of `admin.tokens`."))
+        Err(Problem::new("wrong-token", format!("The token is none of `{}`.", self.key)))
     }
 
     pub fn check_read(&self, granted: Granted) -> Result<(), Problem> {
         match granted.signed_in || self.is_local {
             true => Ok(()),
-            false => Err(Problem::new(
-                "no-token",
-                "Reading needs a token of `admin.tokens` here: send `Authorization: Bearer <token>`, or sign in.",
-            )),
+            false => Err(Problem::new("no-token", self.asks_for("Reading", " here"))),
         }
     }
 
@@ -192,11 +192,16 @@ impl Access {
         self.check_origin(uri, headers, granted.by_cookie)?;
         match granted.signed_in {
             true => Ok(()),
-            false => Err(Problem::new(
-                "no-token",
-                "Changing needs a token of `admin.tokens`: send `Authorization: Bearer <token>`, or sign in.",
-            )),
+            false => Err(Problem::new("no-token", self.asks_for("Changing", ""))),
         }
+    }
+
+    fn asks_for(&self, what: &str, place: &str) -> String {
+        let key = self.key;
+        format!(
+            "{what} needs a token of `{key}`{place}: send it in the header (`Authorization: Bearer <token>`; in the \
+             address it is not looked at), or sign in."
+        )
     }
 
     /// An `Origin` has to be what was asked, or one of `admin.hosts`; a browser's session has to have one.
@@ -210,7 +215,9 @@ impl Access {
             || Problem::new("foreign-origin", "The request comes from a page of another origin.");
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let Some(origin) = origins.next() else {
-            return if is_due { Err(foreign()) } else { Ok(()) };
+            let text = "The request has no `Origin` header, which each browser sends with a form. A program needs \
+                        no session: it sends `Authorization: Bearer <token>` with each request.";
+            return if is_due { Err(Problem::new("foreign-origin", text)) } else { Ok(()) };
         };
         if origins.next().is_some() {
             return Err(foreign());
@@ -348,7 +355,8 @@ mod tests {
         for foreign in ["http://localhost:9091", "http://evil.example", "null", "file://x"] {
             assert!(change(Some(foreign)).is_err(), "{foreign}");
         }
-        assert!(change(None).is_err());
+        let missing = change(None).unwrap_err();
+        assert!(missing.text.contains("has no `Origin` header"), "{}", missing.text);
     }
 
     #[test]

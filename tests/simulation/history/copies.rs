@@ -181,6 +181,22 @@ impl History {
         self.drain();
     }
 
+    /// Until this volume's process stops, or for long.
+    fn steps_without_new_files(&mut self) {
+        let volume = self.volume;
+        for _ in 0..300 {
+            for _ in 0..5 {
+                self.disk.fail_next(Call::Create, std::io::ErrorKind::StorageFull);
+            }
+            self.pass_time(std::time::Duration::from_millis(300)); // a checkpoint is due each time
+            self.step();
+            if self.volume != volume {
+                return;
+            }
+        }
+        self.disk.no_more_faults();
+    }
+
     fn times(&self, what: &str) -> u64 {
         self.counters.get(what).copied().unwrap_or(0)
     }
@@ -200,6 +216,33 @@ fn an_instance_that_is_shut_out_stops_although_its_disk_does_not_take_why() {
     }
     assert_eq!(history.times("stopped while it ran"), 1);
     assert_eq!(history.volume, COPY, "the other one goes on");
+    history.take_in_and_deliver();
+    history.check(true);
+}
+
+/// What it has committed is not in its file either, so that the step in which it finds the other one out tries to save.
+#[test]
+fn an_instance_that_is_shut_out_stops_although_its_disk_takes_no_checkpoint_in_the_same_step() {
+    let mut history = History::new(0, Senders::One, Delivery::Copied);
+    (history.queue, history.window) = (1_000, 1 << 20);
+    history.all_is_well();
+    history.cluster.borrow_mut().limit = usize::MAX;
+    history.start_process();
+    history.append_without_refused(1);
+    history.drain();
+    let before = history.look().on_topic.len();
+    history.append_without_refused(5);
+    history.steps_without_new_files();
+    assert!(history.look().on_topic.len() > before, "more is committed");
+    history.copy_the_volume();
+    history.swap();
+    history.start_process();
+    history.take_in_and_deliver();
+    history.swap();
+    history.append_without_refused(1);
+    history.steps_without_new_files();
+    assert_eq!((history.times("stopped while it ran"), history.volume), (1, COPY));
+    history.all_is_well();
     history.take_in_and_deliver();
     history.check(true);
 }

@@ -1,17 +1,12 @@
 //! The keys that proved deliveries of ours, in the file `<spool.directory>/adobe.keys`: so that a restart
 //! under a flood of strangers does not begin without a key.
 //!
-//! Little-endian: the magic, the version, the length of the rest, the CRC32C of version, length and rest,
-//! and as the rest JSON: the host that the keys are from, and for each path when its key last proved a
-//! delivery, and the key with the time of its fetch. The version counts only where the checksum is right.
-//!
-//! Nothing is lost with this file. Where it is damaged, of another version or of another host, its keys are
-//! fetched again and it is replaced; a warning says so. A key from it is no older than the one that it
-//! continues: its age counts from its fetch, by the calendar.
+//! A cache (`spool/cache.rs`) with the host that the keys are from, and for each path when its key last proved a
+//! delivery, and the key with the time of its fetch. The keys of another host are fetched again. A key from it is no
+//! older than the one that it continues: its age counts from its fetch, by the calendar.
 
 use std::{
-    io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -25,34 +20,27 @@ use super::{
 };
 use crate::{
     ingest::authenticate::moment::Moment,
-    spool::disk::{self, Disk},
+    spool::{
+        cache::{CacheFile, Form},
+        disk::Disk,
+    },
 };
 
-const MAGIC: [u8; 8] = *b"MILLPEM\n";
-const VERSION: u32 = 1;
-const HEAD: usize = 20;
-
-/// No file that this program writes is larger: it has few keys.
-const LARGEST: u64 = 256 * 1024;
+const FORM: Form = Form {
+    magic: *b"MILLPEM\n",
+    version: 1,
+    // It has few keys.
+    largest: 256 * 1024,
+    unusable: "cached public keys are not usable; fetching them again",
+    unwritable: "cannot cache public keys on disk; a restart must fetch them",
+};
 
 pub(super) struct KeyFile {
-    disk: Arc<dyn Disk>,
-    path: PathBuf,
+    file: CacheFile,
     /// Where the keys are from; those of another host are none of Adobe's.
     host: String,
     /// One moment on both clocks, by which one is told from the other.
     clock: Moment,
-    is_failing: bool,
-}
-
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum Unusable {
-    #[error("the file is damaged")]
-    Damaged,
-    #[error("the file has format version {0}, but this program reads {VERSION}")]
-    Version(u32),
-    #[error("the keys in the file are from another host")]
-    OtherHost,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -77,25 +65,17 @@ struct WrittenKey {
 
 impl KeyFile {
     pub fn new(disk: Arc<dyn Disk>, directory: &Path, host: String, now: Moment) -> Self {
-        let path = directory.join("adobe.keys");
-        Self { disk, path, host, clock: now, is_failing: false }
+        Self { file: CacheFile::new(disk, directory.join("adobe.keys"), FORM), host, clock: now }
     }
 
     /// What is there and can be used, at the moment at which this was made.
     pub fn read(&self) -> Vec<Kept> {
-        let problem = match self.bytes() {
-            Ok(bytes) => match read(&bytes, &self.host) {
-                Ok(paths) => return paths.into_iter().filter_map(|it| self.kept(it)).collect(),
-                Err(unusable) => unusable.to_string(),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
-            Err(error) => error.to_string(),
-        };
-        tracing::warn!(
-            path = %self.path.display(), problem,
-            "cached public keys are not usable; fetching them again"
-        );
-        Vec::new()
+        let written: Option<Written> = self.file.read(|written: &Written| {
+            let is_another = written.host != self.host;
+            is_another.then_some("the keys in the file are from another host")
+        });
+        let paths = written.into_iter().flat_map(|written| written.keys);
+        paths.filter_map(|path| self.kept(path)).collect()
     }
 
     /// Replaces what is there; whether that worked.
@@ -108,25 +88,8 @@ impl KeyFile {
                 spki: key.to_base64(),
             }),
         });
-        let bytes = spell(&Written { host: self.host.clone(), keys: keys.collect() });
-        let written = disk::write_atomically(&*self.disk, &self.path, &bytes);
-        let was_failing = std::mem::replace(&mut self.is_failing, written.is_err());
-        if let Err(error) = &written
-            && !was_failing
-        {
-            tracing::warn!(
-                path = %self.path.display(), %error,
-                "cannot cache public keys on disk; a restart must fetch them"
-            );
-        }
-        written.is_ok()
-    }
-
-    fn bytes(&self) -> io::Result<Vec<u8>> {
-        match self.disk.info(&self.path)? {
-            file if file.is_dir || file.length > LARGEST => Ok(Vec::new()),
-            _ => disk::read_file(&*self.disk, &self.path),
-        }
+        let written = Written { host: self.host.clone(), keys: keys.collect() };
+        self.file.write(&written)
     }
 
     fn kept(&self, written: WrittenPath) -> Option<Kept> {
@@ -154,43 +117,8 @@ impl KeyFile {
     }
 }
 
-fn spell(written: &Written) -> Vec<u8> {
-    let json = serde_json::to_vec(written).expect("plain values are always JSON");
-    let length = u32::try_from(json.len()).expect("a few keys are less than 4 GiB");
-    let mut bytes = Vec::with_capacity(HEAD + json.len());
-    bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
-    bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&[0; 4]);
-    bytes.extend_from_slice(&json);
-    let sum = checksum(&bytes);
-    bytes[16..HEAD].copy_from_slice(&sum.to_le_bytes());
-    bytes
-}
-
-/// Of everything behind the magic but the checksum itself.
-fn checksum(bytes: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&bytes[8..16]), &bytes[HEAD..])
-}
-
-fn read(bytes: &[u8], host: &str) -> Result<Vec<WrittenPath>, Unusable> {
-    let (head, json) = bytes.split_at_checked(HEAD).ok_or(Unusable::Damaged)?;
-    let number = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
-    let is_whole = usize::try_from(number(12)) == Ok(json.len());
-    if head[..8] != MAGIC || !is_whole || number(16) != checksum(bytes) {
-        return Err(Unusable::Damaged);
-    }
-    if number(8) != VERSION {
-        return Err(Unusable::Version(number(8)));
-    }
-    let written: Written = serde_json::from_slice(json).map_err(|_| Unusable::Damaged)?;
-    if written.host == host { Ok(written.keys) } else { Err(Unusable::OtherHost) }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::{
         super::key::tests::{key_pair, pem},
         *,
@@ -244,62 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_may_read_or_write_the_file_and_nothing_is_left_beside_it() {
-        let (folder, ..) = written();
-        let mode = folder.path().join("adobe.keys").metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_file_with_any_byte_changed_or_missing_is_passed_over() {
+    fn keys_of_another_host_are_passed_over() {
         let (folder, now, _) = written();
-        let path = folder.path().join("adobe.keys");
-        let whole = std::fs::read(&path).unwrap();
-        for at in 0..whole.len() {
-            let mut bytes = whole.clone();
-            bytes[at] ^= 1;
-            assert!(matches!(read(&bytes, HOST), Err(Unusable::Damaged)), "byte {at}");
-            assert!(read(&whole[..at], HOST).is_err(), "cut at {at}");
-        }
-        std::fs::write(&path, &whole[..40]).unwrap();
-        assert!(file(folder.path(), now).read().is_empty());
-        std::fs::remove_file(&path).unwrap();
-        assert!(file(folder.path(), now).read().is_empty());
-        std::fs::create_dir(&path).unwrap();
-        assert!(file(folder.path(), now).read().is_empty());
-    }
-
-    #[test]
-    fn a_pipe_in_place_of_the_file_is_passed_over_and_hangs_nothing() {
-        use rustix::fs::{CWD, FileType, Mode, mknodat};
-        let (folder, now) = (tempfile::tempdir().unwrap(), Moment::now());
-        let path = folder.path().join("adobe.keys");
-        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-        let (done, is_done) = std::sync::mpsc::channel();
-        let directory = folder.path().to_owned();
-        std::thread::spawn(move || done.send(file(&directory, now).read().len()));
-        assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok(0));
-    }
-
-    #[test]
-    fn keys_of_another_host_or_another_version_are_passed_over() {
-        let bytes = spell(&Written { host: HOST.into(), keys: Vec::new() });
-        assert!(read(&bytes, HOST).is_ok());
-        assert_eq!(read(&bytes, "https://other.test/").err(), Some(Unusable::OtherHost));
-        let mut later = bytes;
-        later[8] = 2;
-        let sum = checksum(&later);
-        later[16..HEAD].copy_from_slice(&sum.to_le_bytes());
-        assert_eq!(read(&later, HOST).err(), Some(Unusable::Version(2)));
-    }
-
-    #[test]
-    fn a_disk_that_takes_nothing_is_no_trouble_and_is_tried_again() {
-        let (folder, now) = (tempfile::tempdir().unwrap(), Moment::now());
-        let mut file = file(&folder.path().join("missing"), now);
-        assert!(!file.write(&[one_key(now)]));
-        std::fs::create_dir(folder.path().join("missing")).unwrap();
-        assert!(file.write(&[one_key(now)]));
+        let other = "https://other.test/".into();
+        let other = KeyFile::new(Arc::new(RealDisk), folder.path(), other, now);
+        assert!(other.read().is_empty());
     }
 }
