@@ -6,8 +6,8 @@
 //! segment without a hole. Sequences within a walk only go up; a number left out is reported too.
 //!
 //! A broken frame is first believed about its length (most damage is in a body, which is most of the
-//! bytes); only if no valid frame stands behind it, every byte is tried. Memory stays within the
-//! buffer and one frame.
+//! bytes); unless the very next frame stands behind it, every byte is tried: the length may be what is broken, and
+//! lead to a later frame, past whole ones. Memory stays within the buffer and one frame.
 
 use std::{io, sync::Arc};
 
@@ -184,7 +184,7 @@ impl Walk {
     }
 
     /// Offset and sequence of the first valid frame from `search` on that can follow the broken one at
-    /// `from`. Its `head`, where one can be read, is believed about the length first.
+    /// `from`. Its `head`, where one can be read, is believed about the length if that leads to the next frame.
     fn next_valid(
         &mut self,
         from: u64,
@@ -195,6 +195,7 @@ impl Walk {
         let behind = head.map(|head| from.saturating_add(head.frame_length()));
         if let Some(behind) = behind.filter(|behind| *behind >= search)
             && let Some(sequence) = self.valid_at(behind, from, end)?
+            && sequence == self.expected + 1
         {
             return Ok(Some((behind, sequence)));
         }

@@ -193,7 +193,9 @@ const KEPT_WITH_CONDITIONS: [(Senders, Delivery, u64); 5] = [
 ];
 
 /// Seeds that found something with all of these, a registry included.
-const KEPT_WITH_REGISTRY: [(Senders, Delivery, u64); 3] = [
+const KEPT_WITH_REGISTRY: [(Senders, Delivery, u64); 4] = [
+    // A bit flipped in the length of a frame, and led past whole ones to the beginning of a later one.
+    (Senders::One, Delivery::AtLeastOnce, 150001325),
     // A copy was passed over for the sake of an event that turned out to be spoilt, and not looked at again.
     (Senders::TwoThatRepeat, Delivery::AtLeastOnce, 140006994),
     // An event that waited gave way to its repeat, whose id was forgotten meanwhile, and was saved as delivered.

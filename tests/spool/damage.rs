@@ -9,13 +9,18 @@ use crate::{
 
 /// Six deliveries in two segments of three; the frames' ends in the first.
 fn two_segments() -> (SimulatedDisk, Vec<u8>, [usize; 3]) {
+    two_segments_of(200)
+}
+
+/// The same with bodies of this length.
+fn two_segments_of(length: usize) -> (SimulatedDisk, Vec<u8>, [usize; 3]) {
     let disk = SimulatedDisk::new(1);
     let (mut writer, _) = open(&disk);
     let ends = [1, 2, 3].map(|n| {
-        append(&mut writer, body(n, 200)).unwrap();
+        append(&mut writer, body(n, length)).unwrap();
         disk.content(&segment(1)).len()
     });
-    append_series(&mut writer, 4..7, 200);
+    append_series(&mut writer, 4..7, length);
     assert_eq!(segments(&disk), [1, 4]);
     disk.lose_power();
     let bytes = disk.content(&segment(1));
@@ -24,7 +29,16 @@ fn two_segments() -> (SimulatedDisk, Vec<u8>, [usize; 3]) {
 
 #[test]
 fn any_flipped_bit_costs_the_delivery_it_hit_and_is_reported_exactly() {
-    let (disk, bytes, ends) = two_segments();
+    let (_, _, ends) = two_segments();
+    let overhead = ends[1] - ends[0] - 200;
+    // In frames of such a length one bit more in it leads exactly to a later frame.
+    for length in [200, 256 - overhead] {
+        any_flipped_bit_is_reported_exactly(length);
+    }
+}
+
+fn any_flipped_bit_is_reported_exactly(length: usize) {
+    let (disk, bytes, ends) = two_segments_of(length);
     let (_writer, spool) = open(&disk);
     for bit in 0..bytes.len() * 8 {
         let mut flipped = bytes.clone();
@@ -37,7 +51,7 @@ fn any_flipped_bit_costs_the_delivery_it_hit_and_is_reported_exactly() {
         }
         let hit = 1 + ends.iter().filter(|end| **end <= bit / 8).count();
         assert_eq!(deliveries.len(), 5, "bit {bit}: {damages:?}");
-        assert!(deliveries.iter().all(|(n, read)| *read == body(*n, 200)));
+        assert!(deliveries.iter().all(|(n, read)| *read == body(*n, length)));
         let [damage] = &damages[..] else { panic!("bit {bit}: {damages:?}") };
         let from = if hit == 1 { 64 } else { ends[hit - 2] } as u64;
         assert_eq!((damage.from, damage.to), (from, ends[hit - 1] as u64), "bit {bit}");
