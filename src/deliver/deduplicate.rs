@@ -101,7 +101,7 @@ pub struct Deduplicator {
     /// Made, and filled from the files, by the first source that claims: the other forwarders wait for it, and
     /// receiving never does.
     index: OnceLock<Mutex<Index>>,
-    /// What was given up since the start, of all sources.
+    /// Claims of all sources that were given up since the start.
     released: Mutex<Released>,
     metrics: Metrics,
 }

@@ -1,5 +1,5 @@
-//! Claims that were given up, since the disk has spoilt the events that had them. What was passed over as a repeat of
-//! such an event rests on nothing any more.
+//! Claims that were given up, since the disk has spoilt the events that had them. A repeat that was passed over for
+//! such an event must be looked at again.
 
 use std::ops::Range;
 
