@@ -304,7 +304,7 @@ impl<S: Sink> Forwarder<S> {
     fn work(&mut self, now: Now, patience: Duration) -> Result<Progress> {
         self.dead_letters.look_up_topic(&mut self.out);
         let settled = self.settle(now, patience)?;
-        // Before more is read and sent: somebody may wait for it.
+        // Before more is read and sent: a request may wait for it.
         self.tell_settled();
         let (guarantee, mut owners) = self.split();
         if let Some(progress) = guarantee.goes_first(&mut owners, now)? {

@@ -9,7 +9,7 @@
 //!   every event before it: the lowest one that is not holds up all behind it.
 //! - **A wait has an end.** There is none behind a long backlog, or while nothing moves; and after one that was in
 //!   vain the next ones are answered at once, until the delivery that was waited for is settled.
-//! - **It costs nothing where nobody waits**: the forwarder stores a number, and looks at another one.
+//! - **It costs nothing where no request waits**: the forwarder stores a number, and looks at another one.
 //! - **Waits are bounded** by [`NEAR`]: a delivery further behind is not waited for, and each has one wait.
 
 use std::{
@@ -88,7 +88,7 @@ impl Settled {
         }
         self.moved_at.store(now, SeqCst);
         self.end.store(end, SeqCst);
-        // Whoever begins to wait counts itself before it looks at the end.
+        // A request that begins to wait is counted before it looks at the end.
         if self.count.load(SeqCst) > 0 {
             self.tell(|waiting| {
                 let behind = waiting.split_off(&end);

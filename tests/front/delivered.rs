@@ -113,7 +113,7 @@ async fn a_delivery_is_answered_delivered_once_the_forwarder_has_settled_all_of_
         assert_eq!(said(&sender.reply().await), Some("delivered"));
     }
     assert_eq!((rig.answers(Said::Delivered), rig.answers(Said::Stored)), (2, 0));
-    assert_eq!(rig.outcomes("stored"), 2, "it is the same outcome for whoever counts answers");
+    assert_eq!(rig.outcomes("stored"), 2, "the outcome is the same");
     rig.end();
 }
 
