@@ -178,12 +178,12 @@ impl Claims {
             let claimed = self.shared.index(now).claim(id, owner, now);
             // Its event may stand twice in the delivery.
             let is_kept = !matches!(claimed, Claimed::Taken { .. }) && seen.insert(id);
-            if let Claimed::Taken { by } = claimed {
-                self.rests_on(position, by);
-            }
             kept.push(is_kept);
             if is_kept {
                 ids.push(id);
+            }
+            if let Claimed::Taken { by } = claimed {
+                self.rests_on(position, by);
             }
         }
         if !kept.contains(&true) {
