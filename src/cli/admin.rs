@@ -28,7 +28,7 @@ pub(super) struct Place {
     #[arg(long, value_name = "URL")]
     pub admin: Option<String>,
 
-    /// File with a token of admin.tokens, for a listener that wants one
+    /// File with a token of admin.tokens or admin.tokens_file, for a listener that wants one
     #[arg(long = "admin-token-file", visible_alias = "token-file", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 
@@ -117,9 +117,9 @@ impl Admin {
         let why = why.map(|why| format!(": {}", why.text)).unwrap_or_default();
         let hint = match (status, &self.authorization) {
             (StatusCode::UNAUTHORIZED, None) => {
-                "; give a file with one of admin.tokens (--admin-token-file)"
+                "; give a file with one of them (--admin-token-file)"
             }
-            (StatusCode::UNAUTHORIZED, Some(_)) => "; the token is none of its admin.tokens",
+            (StatusCode::UNAUTHORIZED, Some(_)) => "",
             (StatusCode::FORBIDDEN, _) => "; its name is not in admin.hosts",
             (StatusCode::NOT_FOUND, _) => "; is it an admin listener of this version?",
             _ => "",

@@ -37,8 +37,8 @@ enum Command {
 
 /// Send the events of dead letters to their topics again
 ///
-/// Name positions, as `list` shows them, or a filter, or --all. Begin with --dry-run: it says what would go where, and
-/// sends nothing. A letter that is still refused is named with the reason, and is not sent anywhere.
+/// Name positions, as `list` shows them, or a filter (--reason, --type, --stream, --since, --source), or --all. Begin
+/// with --dry-run, which needs none of them: it says what would go where, and sends nothing. A letter that is still refused is named with the reason, and is not sent anywhere.
 ///
 /// Exit codes: 0 all selected events were sent; 1 some were not, and are listed; 2 the command line or the
 /// configuration is wrong.
@@ -52,7 +52,7 @@ struct Replay {
     filter: Which,
 
     /// Every dead letter that is on the topic
-    #[arg(long, conflicts_with_all = ["positions", "sources", "reasons", "since"])]
+    #[arg(long, conflicts_with_all = ["positions", "sources", "reasons", "since", "streams", "types"])]
     all: bool,
 
     #[command(flatten)]
@@ -64,9 +64,12 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
         Command::List(options) => list::run(&options, context),
         Command::Show(options) => show::run(&options, context),
         Command::Replay(Replay { positions, filter, all, common }) => {
-            if positions.is_empty() && filter.is_empty() && !all {
-                let problem =
-                    "name positions (`millrace dead-letters list` shows them), a filter, or --all";
+            let chooses = !positions.is_empty() || !filter.is_empty() || common.chooses();
+            // To look costs nothing.
+            if !chooses && !all && !common.dry_run {
+                let problem = "name positions (`millrace dead-letters list` shows them), a filter \
+                               (--reason, --type, --stream, --since, --source), or --all; --dry-run alone \
+                               says what all of them would do";
                 return Err(context.end("dead-letters replay", problem, 2));
             }
             replay::replay_letters(&filter.selection(positions), &common, context)

@@ -274,7 +274,23 @@ mod tests {
             let said = unknown(name);
             assert!(said.contains(guess), "{name}: {said}");
         }
-        assert!(unknown("quux").contains("Sections: listen, "), "{}", unknown("quux"));
+        for stranger in ["quux", "nope"] {
+            let said = unknown(stranger);
+            assert!(said.contains("Sections: listen, "), "{said}");
+        }
+    }
+
+    #[test]
+    fn each_key_that_a_refusal_names_is_in_the_reference() {
+        use crate::ingest::{authenticate::reason, listen::reply};
+        let of_reasons = reason::TABLE.iter().map(|row| row.key);
+        let of_outcomes = reply::TABLE.iter().filter_map(|row| row.key);
+        for key in of_reasons.chain(of_outcomes) {
+            let is_there = ["leads", "audit"]
+                .iter()
+                .any(|source| asked(&key.replace("<name>", source)).is_some());
+            assert!(is_there, "{key}");
+        }
     }
 
     #[test]

@@ -69,7 +69,14 @@ pub(super) struct Common {
 
     /// Say how many events would go where, and send nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
+}
+
+impl Common {
+    /// Whether some events are chosen and others are not.
+    pub(super) fn chooses(&self) -> bool {
+        !self.filter.is_empty()
+    }
 }
 
 /// Dead letters on their topic, from its beginning to its current end

@@ -74,7 +74,7 @@ struct OfService {
     /// admin.address
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
-    /// File with a token of admin.tokens, for a listener that wants one
+    /// File with a token of admin.tokens or admin.tokens_file, for a listener that wants one
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
     /// The configuration file, for its admin.address alone

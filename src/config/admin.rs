@@ -50,6 +50,16 @@ impl Console {
     }
 }
 
+impl Admin {
+    /// The key that the tokens come from.
+    pub fn tokens_key(&self) -> &'static str {
+        match self.tokens.iter().any(|token| token.file().is_some()) {
+            true => "admin.tokens_file",
+            false => "admin.tokens",
+        }
+    }
+}
+
 impl Default for Admin {
     fn default() -> Self {
         Self {

@@ -11,7 +11,8 @@ pub fn nearest<'a>(unknown: &Key, known: &'a [Key]) -> Option<&'a Key> {
     }
     let near = |key: &&Key| distance(&flat(key), &written);
     let best = known.iter().min_by_key(near)?;
-    if near(&best) <= 2.max(written.len() / 8) {
+    // Of a short word with two letters changed little is left.
+    if near(&best) <= 2.max(written.len() / 8).min(written.len() / 3) {
         return Some(best);
     }
     // The right name one level too high or too low.
@@ -66,5 +67,10 @@ mod tests {
         assert_eq!(guess("spool.keep_delivered_age").as_deref(), Some("spool.keep_delivered.age"));
         assert_eq!(guess("sources.leads.tokens").as_deref(), Some("sources.leads.auth.tokens"));
         assert_eq!(guess("colour"), None);
+        let short = ["name", "age", "url"].map(Key::new);
+        let guess = |path| nearest(&Key::new(path), &short).map(Key::toml);
+        assert_eq!(guess("nope"), None, "half of it is another word");
+        assert_eq!(guess("nam").as_deref(), Some("name"));
+        assert_eq!(guess("ulr").as_deref(), Some("url"), "two letters swapped are one slip");
     }
 }

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     deliver::{
+        decode::id,
         encode::choice::Pattern,
-        select::{Named, Selection, is_munchkin_id},
+        select::{Named, Selection},
     },
     event::Stream,
 };
@@ -111,9 +112,9 @@ fn quoted(text: &str) -> String {
 }
 
 fn munchkin_id(text: &str) -> Result<String, Wrong> {
-    match is_munchkin_id(text) {
-        true => Ok(text.to_ascii_uppercase()),
-        false => Err((
+    match id::munchkin(text.into()).filter(|id| id::is_munchkin(id)) {
+        Some(id) => Ok(id.into_owned()),
+        None => Err((
             format!("has `{}`, which is no Munchkin id", quoted(text)),
             "Write three digits, three letters and three digits, as in `999-XYZ-000`: Marketo shows it under \
              Admin, Munchkin."

@@ -74,6 +74,16 @@ pub struct TokenAuth {
     pub query_parameter: Option<String>,
 }
 
+impl TokenAuth {
+    /// The key below `auth` that the tokens come from.
+    pub fn key(&self) -> &'static str {
+        match self.tokens.iter().any(|token| token.file().is_some()) {
+            true => "tokens_file",
+            false => "tokens",
+        }
+    }
+}
+
 /// What stands before the token in the `Authorization` header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HeaderScheme {

@@ -29,7 +29,7 @@ impl SourceConfig {
                 HeaderScheme::Basic => "Basic ",
             };
             let token = one_of(auth.tokens.len(), "the token", "tokens");
-            add("token", "tokens", format!("`Authorization: {before}<token>` with {token}"));
+            add("token", auth.key(), format!("`Authorization: {before}<token>` with {token}"));
             if let Some(name) = &auth.query_parameter {
                 let text = format!("the query parameter `{name}` with {token}");
                 add("query-token", "query_parameter", text);

@@ -19,7 +19,7 @@ use crate::{
 pub const LEAD_STATE: &str = "lead-state";
 
 /// Every [`DeadLetter::reason`]: those of decoding, then those of the forwarder.
-pub const REASONS: [&str; 25] = [
+pub const REASONS: [&str; 28] = [
     "content-coding",
     "empty-body",
     "not-utf8",
@@ -34,6 +34,7 @@ pub const REASONS: [&str; 25] = [
     "ambiguous-data",
     "unusable-data",
     "missing-munchkin-id",
+    "unusable-munchkin-id",
     "unusable-lead-id",
     "unusable-guid",
     "missing-activity-type",
@@ -41,6 +42,8 @@ pub const REASONS: [&str; 25] = [
     "missing-source",
     "unusable-id",
     "field-rule",
+    "unreadable-munchkin-id",
+    "unreadable-activity-type-id",
     "too-large",
     "topic-limit",
     "refused",

@@ -16,6 +16,7 @@
 pub mod adobe;
 pub mod catalog;
 pub mod fields;
+pub mod id;
 pub(super) mod json;
 mod legacy;
 pub mod naming;

@@ -25,7 +25,7 @@ use super::{
     select::{LeftOut, Named, Selection},
 };
 use crate::{
-    event::{Event, Stream},
+    event::{Decoded, Event, Stream},
     spool::{
         checksummed::{checked, with_checksum},
         disk::{self, Disk},
@@ -51,9 +51,19 @@ pub struct InForce {
 impl InForce {
     /// Why the event of the delivery with this number is left out, if it is.
     pub fn leaves_out(&self, sequence: u64, event: &Event<'_>) -> Option<LeftOut> {
+        self.of(sequence)?.leaves_out(event)
+    }
+
+    /// Refuses those events of the delivery with this number of which can't be told whether they are to be taken.
+    pub fn refuse_doubtful(&self, sequence: u64, events: &mut [Decoded<'_>]) {
+        if let Some(selection) = self.of(sequence) {
+            selection.refuse_doubtful(events);
+        }
+    }
+
+    fn of(&self, sequence: u64) -> Option<&Selection> {
         let behind = self.selections.partition_point(|(from, _)| *from <= sequence);
-        let (_, selection) = self.selections.get(behind.saturating_sub(1))?;
-        selection.leaves_out(event)
+        self.selections.get(behind.saturating_sub(1)).map(|(_, selection)| selection)
     }
 
     /// From which delivery on the last one counts, where another one counts for some before it.

@@ -56,6 +56,9 @@ impl IdPlace {
 /// The header of a record that has the id of its schema in a header.
 pub const ID_HEADER: &str = "__value_schema_id";
 
+/// How each reason begins for which a topic is held for want of its schema; what a registry says follows.
+pub const NO_SCHEMA: &str = "its schema is missing: ";
+
 /// What a registry calls a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SchemaId {

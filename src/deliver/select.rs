@@ -4,9 +4,15 @@
 //! passes it. So what is decided here depends on the event and the configuration alone: a lane that comes to an event
 //! once more leaves it out once more, and a second source that takes the event finds its id free. What can't be read is
 //! no event, and becomes a dead letter whatever is written here.
+//!
+//! An event that names no instance is taken, and one without an activity type is excluded by no id. But where the data may
+//! name one in a form that can't be read ([`unreadable`]), nothing says whether the event is wanted: it is not let through, and not
+//! lost either, but becomes a dead letter ([`Doubt`]).
+
+mod unreadable;
 
 use super::encode::choice::Pattern;
-use crate::event::{Event, Stream};
+use crate::event::{Decoded, Event, Refused, Stream};
 
 /// Why an event is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +56,54 @@ impl LeftOut {
     }
 }
 
+/// What a selection asks for and the event does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Which instance it is of.
+    Instance,
+    /// Which type of activity it is.
+    Id,
+}
+
+impl Doubt {
+    /// The reason of the dead letter.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Instance => "unreadable-munchkin-id",
+            Self::Id => "unreadable-activity-type-id",
+        }
+    }
+
+    /// What is wrong, and which key asks for it.
+    pub fn error(self) -> &'static str {
+        match self {
+            Self::Instance => {
+                "munchkin_ids names the instances that are taken, and which one the event is of can't be read: \
+                 expected data that is a JSON object, with text in `munchkinId`"
+            }
+            Self::Id => {
+                "activity_type_ids names types of activities, and which one the event has can't be read: expected \
+                 data that is a JSON object, with a whole number in `activityTypeId`"
+            }
+        }
+    }
+
+    fn member(self) -> &'static str {
+        match self {
+            Self::Instance => "munchkinId",
+            Self::Id => "activityTypeId",
+        }
+    }
+}
+
+/// What becomes of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Taken,
+    LeftOut(LeftOut),
+    Doubtful(Doubt),
+}
+
 /// Names events: by any of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Named {
@@ -62,6 +116,14 @@ pub struct Named {
 impl Named {
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty() && self.types.is_empty() && self.activity_type_ids.is_empty()
+    }
+
+    /// Whether it names types of activities, and the event may be one of them that can't be told.
+    fn may_name(&self, event: &Event<'_>) -> bool {
+        !self.activity_type_ids.is_empty()
+            && event.stream == Stream::LeadActivity
+            && event.activity_type_id.is_none()
+            && unreadable::may_have(event, Doubt::Id.member())
     }
 
     fn find(&self, event: &Event<'_>) -> Option<LeftOut> {
@@ -97,32 +159,62 @@ impl Selection {
         self.munchkin_ids.is_empty() && self.include.is_empty() && self.exclude.is_empty()
     }
 
-    /// Why the event is left out, if it is. One that names no instance is of any.
+    /// Why the event is left out, if it is.
     pub fn leaves_out(&self, event: &Event<'_>) -> Option<LeftOut> {
-        let instance = event.munchkin_id.as_deref().filter(|_| !self.munchkin_ids.is_empty());
-        if let Some(instance) = instance
-            && !self.munchkin_ids.iter().any(|taken| taken.eq_ignore_ascii_case(instance))
-        {
-            return Some(LeftOut::Instance);
+        match self.verdict(event) {
+            Verdict::LeftOut(why) => Some(why),
+            Verdict::Taken | Verdict::Doubtful(_) => None,
+        }
+    }
+
+    /// Refuses each event of which can't be told whether it is to be taken.
+    pub fn refuse_doubtful(&self, events: &mut [Decoded<'_>]) {
+        if self.is_all() {
+            return;
+        }
+        for item in events {
+            let Ok(event) = item else { continue };
+            if event.munchkin_id.is_some() && event.activity_type_id.is_some() {
+                continue;
+            }
+            // A lead's state is made of events that are taken.
+            let Verdict::Doubtful(doubt) = self.verdict(event) else { continue };
+            *item = Err(Refused {
+                index: event.index,
+                reason: doubt.reason(),
+                error: format!("event {}: {}", event.index, doubt.error()),
+                key: event.key.take().map(Into::into),
+                original: event.original,
+            });
+        }
+    }
+
+    fn verdict(&self, event: &Event<'_>) -> Verdict {
+        let takes_all_instances = self.munchkin_ids.is_empty();
+        match event.munchkin_id.as_deref() {
+            Some(id)
+                if !takes_all_instances && !self.munchkin_ids.iter().any(|taken| taken == id) =>
+            {
+                return Verdict::LeftOut(LeftOut::Instance);
+            }
+            _ => {}
         }
         if let Some(why) = self.exclude.find(event) {
-            return Some(why);
+            return Verdict::LeftOut(why);
         }
         let is_included = self.include.is_empty() || self.include.find(event).is_some();
-        (!is_included).then_some(LeftOut::NotIncluded)
+        if !is_included && !self.include.may_name(event) {
+            return Verdict::LeftOut(LeftOut::NotIncluded);
+        }
+        let is_doubtful = !takes_all_instances
+            && event.munchkin_id.is_none()
+            && unreadable::may_have(event, Doubt::Instance.member());
+        match () {
+            () if is_doubtful => Verdict::Doubtful(Doubt::Instance),
+            () if !is_included || self.exclude.may_name(event) => Verdict::Doubtful(Doubt::Id),
+            () => Verdict::Taken,
+        }
     }
-}
-
-/// Whether Marketo calls an instance so: `999-XYZ-000`.
-pub fn is_munchkin_id(text: &str) -> bool {
-    let mut parts = text.split('-');
-    let mut next = |is: fn(&u8) -> bool| {
-        parts.next().is_some_and(|part| part.len() == 3 && part.as_bytes().iter().all(is))
-    };
-    next(u8::is_ascii_digit)
-        && next(u8::is_ascii_alphabetic)
-        && next(u8::is_ascii_digit)
-        && parts.next().is_none()
 }
 
 #[cfg(test)]
@@ -181,8 +273,6 @@ mod tests {
         };
         assert_eq!(of(&["111-AAA-222", "999-XYZ-000"]).leaves_out(&event), None);
         assert_eq!(of(&["111-AAA-222"]).leaves_out(&event), Some(LeftOut::Instance));
-        event.munchkin_id = Some("999-xyz-000".into());
-        assert_eq!(of(&["999-XYZ-000"]).leaves_out(&event), None);
         event.munchkin_id = None;
         assert_eq!(of(&["111-AAA-222"]).leaves_out(&event), None);
     }
@@ -212,17 +302,5 @@ mod tests {
         let without = of(include, types(&["*link"]));
         assert_eq!(without.leaves_out(&click()), Some(LeftOut::Type));
         assert_eq!(without.leaves_out(&audit()), None);
-    }
-
-    #[test]
-    fn a_munchkin_id_has_the_form_that_marketo_gives_it() {
-        for text in ["999-XYZ-000", "123-abc-456"] {
-            assert!(is_munchkin_id(text), "{text}");
-        }
-        for text in
-            ["", "999-XYZ", "999XYZ000", "999-XYZ-0000", "XYZ-999-000", "999-XYZ-000-", "99é-XYZ-0"]
-        {
-            assert!(!is_munchkin_id(text), "{text}");
-        }
     }
 }

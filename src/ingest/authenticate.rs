@@ -90,6 +90,18 @@ impl Refusal {
         }
     }
 
+    /// The same, for a sender that showed its token where none is looked for. Of the address itself nothing is told.
+    fn with_token_in_address(self) -> Self {
+        const MORE: &str =
+            "a token in the address is not looked at: it must be in the `Authorization` header";
+        match self {
+            Self::BadCredentials { challenge, why } => {
+                Self::BadCredentials { challenge, why: why.without_header(MORE) }
+            }
+            other => other,
+        }
+    }
+
     fn why(self) -> Why {
         match self {
             Self::BadCredentials { why, .. } | Self::BadToken { why } | Self::Undecided { why } => {
@@ -130,7 +142,10 @@ impl Gate {
                 Err(refused) => refusal = refusal.or(refused),
             }
         }
-        Err(refusal)
+        match head.uri.query().is_some_and(has_token) {
+            true => Err(refusal.with_token_in_address()),
+            false => Err(refusal),
+        }
     }
 
     /// Why the certificate of the connection, or the lack of one, opens nothing here.
@@ -144,6 +159,14 @@ impl Gate {
         }
     }
 }
+
+/// Whether a query has a parameter by which tokens are often sent.
+fn has_token(query: &str) -> bool {
+    let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    names.any(|name| TOKEN_PARAMETERS.iter().any(|it| name.eq_ignore_ascii_case(it)))
+}
+
+const TOKEN_PARAMETERS: [&str; 2] = ["token", "access_token"];
 
 /// Where no way in has another one.
 const CHALLENGE: &str = "Bearer realm=\"millrace\"";

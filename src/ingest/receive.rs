@@ -251,8 +251,11 @@ impl Handler for Receiver {
             _ if path::is_health(&request) => (self.health(), None, None),
             Ok((sharing, intent)) => self.ask(sharing, intent, request, &ids).await,
             Err(outcome) => {
-                let path = path::named(request.uri().path());
-                self.report.request(UNKNOWN, &outcome, &path, &ids.names(None));
+                let path = request.uri().path();
+                // A method that no sender uses may be asked of a source that there is.
+                let source = path::source(path).filter(|name| self.sources.contains_key(name));
+                let source = source.as_ref().map_or(UNKNOWN, SourceName::as_str);
+                self.report.request(source, &outcome, &path::named(path), &ids.names(None));
                 (outcome, None, None)
             }
         };

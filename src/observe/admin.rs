@@ -6,6 +6,8 @@
 //!   would stop the very traffic which the spool is there to keep.
 //! - `/metrics` is Prometheus' text.
 //! - `/api/` is the API (`observe/api.rs`).
+//! - All but the first three answer only who calls them by a name of ours, and no page of another origin (`observe/api/access.rs`). The
+//!   three have nothing to hide, and a kubelet or Prometheus calls a pod by its address or by any name.
 //! - `/` and what it links to is the console (`observe/console.rs`), unless `admin.console` is `off`.
 //!
 //! It serves until the very end ([`Phase::Stopped`]), so that a stop can be watched.
@@ -13,7 +15,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde::Serialize;
@@ -119,24 +121,47 @@ impl Handler for Admin {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<ApiBody> {
+        let is_plain = matches!(*request.method(), Method::GET | Method::HEAD);
+        let is_http_1 = request.version() < Version::HTTP_2;
+        let mut response = self.answered(request).await;
+        // The body of what is refused may not have been read to its end: then the connection is closed behind the answer, and
+        // a client that is not told loses its next request.
+        if is_http_1 && !is_plain && response.status().is_client_error() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+impl Admin {
+    async fn answered(&self, request: Request<Incoming>) -> Response<ApiBody> {
         if request.uri().path().starts_with("/api/") {
             return self.api.answer(request).await;
         }
-        if let Some(console) =
-            self.console.as_ref().filter(|_| Console::<Arc<Api>>::has(request.uri().path()))
+        let (head, body) = request.into_parts();
+        let path = head.uri.path();
+        let console = self.console.as_ref().filter(|_| Console::<Arc<Api>>::has(path));
+        // A page asks the API, which looks for itself. Probes and scrapers call a pod by whatever name they have.
+        let is_page = console.is_some() && !Console::<Arc<Api>>::is_asset(path);
+        let is_free = matches!(path, "/livez" | "/readyz" | "/metrics");
+        if !is_page
+            && !is_free
+            && let Err(problem) = self.api.check_place(&head)
         {
-            let (head, body) = request.into_parts();
+            return response(problem.status(), "text/plain; charset=utf-8", problem.text + "\n");
+        }
+        if let Some(console) = console {
             return console.answer(&head, body).await.map(ApiBody::from);
         }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        if !matches!(head.method, Method::GET | Method::HEAD) {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
         }
-        match request.uri().path() {
+        match path {
             "/livez" => self.verdict(self.why_not_alive()),
             "/readyz" => self.verdict(self.why_not_ready()),
             "/metrics" => {
                 self.state.refresh(&self.metrics);
-                let accept = request.headers().get(header::ACCEPT);
+                let accept = head.headers.get(header::ACCEPT);
                 let accept = accept.and_then(|it| it.to_str().ok()).unwrap_or_default();
                 let (media_type, text) = self.metrics.exposition(accept);
                 response(StatusCode::OK, media_type, text)

@@ -8,10 +8,12 @@ pub mod access;
 mod answer;
 mod body;
 mod events;
+mod host;
 pub mod objects;
 mod question;
 pub mod rates;
 mod session;
+mod streams;
 mod view;
 
 use std::{
@@ -30,6 +32,7 @@ use self::{
     events::{Stream, WAITING},
     question::Query,
     session::json_body,
+    streams::Streams,
 };
 pub use self::{
     answer::guard,
@@ -48,7 +51,6 @@ use crate::{
 /// The document that describes all of this.
 pub const DOCUMENT: &str = include_str!("api/openapi.json");
 
-const STREAMS: usize = 16;
 /// Looks into the spool and at Kafka at the same time.
 const LOOKS: usize = 4;
 
@@ -117,7 +119,7 @@ pub struct Api {
     access: Arc<Access>,
     metrics: Metrics,
     backend: Box<dyn Fn() -> Option<Arc<dyn Backend>> + Send + Sync>,
-    streams: Arc<Semaphore>,
+    streams: Arc<Streams>,
     looks: Arc<Semaphore>,
     shutdown: Shutdown,
 }
@@ -135,7 +137,7 @@ impl Api {
             access,
             metrics,
             backend: Box::new(backend),
-            streams: Arc::new(Semaphore::new(STREAMS)),
+            streams: Arc::default(),
             looks: Arc::new(Semaphore::new(LOOKS)),
             shutdown,
         })
@@ -168,7 +170,7 @@ impl Api {
     }
 
     async fn route(self: &Arc<Self>, head: &Parts, body: Option<Incoming>) -> Answered {
-        self.access.check_host(&head.uri, &head.headers)?;
+        self.access.check_place(&head.uri, &head.headers)?;
         let client = client_of(head);
         let path = head.uri.path().strip_prefix("/api/v1/").unwrap_or_default();
         let parts: Vec<_> = path.split('/').collect();
@@ -210,7 +212,7 @@ impl Api {
             }
             (["replays"], true) => Ok(ok(&self.known()?.replays())),
             (["replays", id], true) => Ok(ok(&self.known()?.replay(id)?)),
-            (["events"], true) => self.events(head, granted),
+            (["events"], true) => self.events(head, granted, client),
             (["replays"], false) if head.method == Method::POST => {
                 let request = self.change(head, body, granted).await?;
                 let begun = self.known()?.begin_replay(request, client)?;
@@ -229,11 +231,18 @@ impl Api {
         self.backend().ok_or_else(|| Problem::new("unavailable", "The service is starting."))
     }
 
-    /// On a thread that may block; few at the same time.
     async fn look(
         &self,
         question: impl FnOnce(&dyn Backend) -> Result<Value, Problem> + Send + 'static,
     ) -> Answered {
+        Ok(ok(&self.looked(question).await?))
+    }
+
+    /// On a thread that may block; few at the same time.
+    async fn looked(
+        &self,
+        question: impl FnOnce(&dyn Backend) -> Result<Value, Problem> + Send + 'static,
+    ) -> Result<Value, Problem> {
         let backend = self.known()?;
         let permit = self.looks.clone().try_acquire_owned();
         let permit =
@@ -244,7 +253,17 @@ impl Api {
             answer
         });
         let failed = |_| Problem::new("unavailable", "The question could not be answered.");
-        Ok(ok(&answer.await.map_err(failed)??))
+        answer.await.map_err(failed)?
+    }
+
+    /// A test delivery that a form of the console asks for: who may, is as for the API's own.
+    pub async fn test_delivery(&self, request: Value, head: &Parts) -> Result<Value, Problem> {
+        self.access.check_host(&head.uri, &head.headers)?;
+        let client = client_of(head);
+        let granted = self.access.who(&head.headers, client)?;
+        self.access.check_read(granted)?;
+        self.may_change(head, granted)?;
+        self.looked(move |backend| backend.test_delivery(request, client)).await
     }
 
     /// Whether the request may change something, and what it asks for.
@@ -254,12 +273,17 @@ impl Api {
         body: Option<Incoming>,
         granted: Granted,
     ) -> Result<Value, Problem> {
+        self.may_change(head, granted)?;
+        json_body(head, body).await
+    }
+
+    fn may_change(&self, head: &Parts, granted: Granted) -> Result<(), Problem> {
         self.access.check_change(granted, &head.uri, &head.headers)?;
         if self.access.console != Console::Replay && granted.is_by_cookie() {
             let text = "The console may not replay here: set `admin.console` to `replay`.";
             return Err(Problem::new("foreign-origin", text));
         }
-        json_body(head, body).await
+        Ok(())
     }
 
     fn describe(&self, granted: Granted) -> Value {
@@ -289,15 +313,18 @@ impl Api {
         Ok(ok(&json!({ "deliveries": deliveries, "kept": recent.len(), "next": next })))
     }
 
-    fn events(self: &Arc<Self>, head: &Parts, granted: Granted) -> Answered {
+    /// Whether a request for anything may be answered: see [`Access::check_place`].
+    pub fn check_place(&self, head: &Parts) -> Result<(), Problem> {
+        self.access.check_place(&head.uri, &head.headers)
+    }
+
+    fn events(self: &Arc<Self>, head: &Parts, granted: Granted, client: IpAddr) -> Answered {
         let query = Query::of(head);
         query.has_only(&["source", "outcome", "reason", "only"])?;
         query.is_one_of("only", ["status", "delivery"].into_iter())?;
         let wanted = query.wanted(&self.known()?.words())?;
         let only = query.get("only");
-        let permit = self.streams.clone().try_acquire_owned();
-        let permit =
-            permit.map_err(|_| Problem::new("too-many", "Too many streams: close one."))?;
+        let permit = self.streams.take(self.access.client(&head.headers, client))?;
         let last_id =
             head.headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
         let stream = Stream {

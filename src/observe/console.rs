@@ -1,6 +1,6 @@
 //! The console: pages for operators on the admin listener, of the same data as the API's.
 //!
-//! - A page is whole without JavaScript, and signing in and out are ordinary forms; the one script keeps a page up to date,
+//! - A page is whole without JavaScript, and signing in and out and a test delivery are ordinary forms; the one script keeps a page up to date,
 //!   and sends what is to change to the API.
 //! - Each page asks the API, within the process and with the head of its own request. So `Host`, token and session count
 //!   here as they do there, and a page shows nothing that the API would not.
@@ -16,6 +16,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Body;
 use maud::Markup;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use self::{
     model::{Problem, Session, Status, Words},
@@ -25,6 +26,7 @@ use self::{
 use super::api;
 
 mod assets;
+mod forms;
 mod link;
 mod model;
 mod page;
@@ -42,8 +44,8 @@ use self::question::Question;
 const ROWS: &str = "50";
 
 const SIGN_OUT: &str = "/sign-out";
-/// Bytes of a form.
-const FORM: usize = 16 * 1024;
+/// Bytes of its form, which says nothing.
+const FORM_TO_SIGN_OUT: usize = 4096;
 
 /// `script-src`, `style-src` and the others follow `default-src`: what stands in a page is never run.
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
@@ -51,6 +53,13 @@ const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; f
 /// What pages ask: the API, by its paths and with the head of the page's own request.
 pub trait Api: Send + Sync + 'static {
     fn get(&self, path: &str, head: &Parts) -> impl Future<Output = (StatusCode, Bytes)> + Send;
+
+    /// A test delivery that a form asks for.
+    fn test_delivery(
+        &self,
+        request: Value,
+        head: &Parts,
+    ) -> impl Future<Output = Result<Value, api::Problem>> + Send;
 
     /// The cookie of a session that a form's token begins.
     fn sign_in(&self, token: &str, head: &Parts) -> Result<String, api::Problem>;
@@ -67,6 +76,10 @@ impl Api for Arc<api::Api> {
         let (said, body) = self.answer_head(&of_page).await.into_parts();
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         (said.status, body)
+    }
+
+    async fn test_delivery(&self, request: Value, head: &Parts) -> Result<Value, api::Problem> {
+        api::Api::test_delivery(self, request, head).await
     }
 
     fn sign_in(&self, token: &str, head: &Parts) -> Result<String, api::Problem> {
@@ -109,6 +122,11 @@ impl<A: Api> Console<A> {
         assets::at(path).is_some() || path == SIGN_OUT || Page::at(path).is_some()
     }
 
+    /// Whether the path is one of a style sheet or the like, which says nothing of the service.
+    pub fn is_asset(path: &str) -> bool {
+        assets::at(path).is_some()
+    }
+
     pub async fn answer<B>(&self, head: &Parts, body: B) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Send,
@@ -122,37 +140,31 @@ impl<A: Api> Console<A> {
         let place = Page::at(path);
         match (&head.method, place) {
             (&Method::POST, Some(Page::SignIn)) => self.sign_in(theme, head, body).await,
-            (&Method::POST, None) if path == SIGN_OUT => match self.api.sign_out(head) {
-                Ok(cookie) => with_cookie(see_other("/"), &cookie),
-                Err(problem) => of_problem(theme, problem.status(), &problem.into()),
-            },
+            (&Method::POST, Some(Page::Test)) => self.test_delivery(theme, head, body).await,
+            (&Method::POST, None) if path == SIGN_OUT => {
+                // A connection with a form that was not read is closed behind the answer, under the next request.
+                let _ = api::read_body(body, FORM_TO_SIGN_OUT).await;
+                match self.api.sign_out(head) {
+                    Ok(cookie) => with_cookie(see_other("/"), &cookie),
+                    Err(problem) => of_problem(theme, problem.status(), &problem.into()),
+                }
+            }
             (&Method::GET | &Method::HEAD, Some(place)) => self.shown(&place, theme, head).await,
             _ => html_answer(StatusCode::METHOD_NOT_ALLOWED, String::new()),
         }
     }
 
-    /// The form of the page "Sign in".
-    async fn sign_in<B>(&self, theme: Theme, head: &Parts, body: B) -> Response<Full<Bytes>>
-    where
-        B: Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let form = match api::read_body(body, FORM).await {
-            Ok(form) => Question::of(std::str::from_utf8(&form).ok()),
-            Err(problem) => return of_problem(theme, problem.status(), &problem.into()),
-        };
-        let to = form.of_name("to");
-        match self.api.sign_in(&form.of_name("token"), head) {
-            Ok(cookie) => with_cookie(see_other(question::own_path(&to)), &cookie),
-            Err(problem) if problem.status() == StatusCode::FORBIDDEN => {
-                of_problem(theme, problem.status(), &problem.into())
-            }
-            Err(problem) => {
-                let content = sign_in::form(question::own_path(&to), Some(&problem.text));
-                let page = bare(theme, "Sign in").around(&content);
-                html_answer(problem.status(), page.into_string())
-            }
-        }
+    async fn test_page(
+        &self,
+        theme: Theme,
+        head: &Parts,
+        sent: Option<(&str, &test::Sent)>,
+    ) -> Result<Markup, Failure> {
+        let status: Status = self.ask("/api/v1/status", head).await?;
+        let words: Words = self.ask("/api/v1/words", head).await?;
+        let content = test::page(&status, &words, sent);
+        let (place, title) = (Place::Test, "Test delivery");
+        Ok(Frame { theme, status: Some(&status), place, title, live: None }.around(&content))
     }
 
     async fn shown(&self, place: &Page, theme: Theme, head: &Parts) -> Response<Full<Bytes>> {
@@ -175,6 +187,9 @@ impl<A: Api> Console<A> {
             let Session { access } = self.ask("/api/v1/session", head).await?;
             let content = sign_in::page(&access, question::own_path(&question.of_name("to")));
             return Ok(bare(theme, "Sign in").around(&content));
+        }
+        if matches!(page, Page::Test) {
+            return self.test_page(theme, head, None).await;
         }
         let status: Status = self.ask("/api/v1/status", head).await?;
         let each_second = || Some("/api/v1/events?only=status".to_owned());
@@ -241,11 +256,7 @@ impl<A: Api> Console<A> {
                     replay::page(&status, &replay),
                 )
             }
-            Page::Test => {
-                let words: Words = self.ask("/api/v1/words", head).await?;
-                (Place::Test, "Test delivery".to_owned(), None, test::page(&status, &words))
-            }
-            Page::SignIn => unreachable!("answered above, since it needs no token"),
+            Page::Test | Page::SignIn => unreachable!("answered above"),
         };
         let frame = Frame { theme, status: Some(&status), place, title: &title, live };
         Ok(frame.around(&content))

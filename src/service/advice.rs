@@ -356,6 +356,8 @@ mod tests {
             assert!(one.starts_with(&format!("fields.ip.{key}")), "{one}");
             assert!(one.ends_with(&format!("did you mean `{meant}`?")), "{one}");
         }
+        let found = advice(&with_rule(&[("PATH", "attributes.Passport Number")]));
+        assert_eq!(found.len(), 1, "a path is one place: {found:?}");
         let elsewhere = [("ATTRIBUTE", "Form Fields"), ("TYPES", "openemail")];
         let found = advice(&with_rule(&elsewhere));
         assert_eq!(found.len(), 1, "other types have it: {found:?}");
@@ -371,6 +373,8 @@ mod tests {
             &[("PATH", "attributes.Referrer URL"), ("TYPES", "clicklink")],
             &[("PATH", "attributes")],
             &[("PATH", "campaignId")],
+            &[("ATTRIBUTE", "Passport Number")],
+            &[("ATTRIBUTE", "Passport Number"), ("TYPES", "changedatavalue")],
             &[("PATH", "event action.what")],
         ] {
             assert_eq!(advice(&with_rule(rule)), [""; 0], "{rule:?}");
@@ -383,6 +387,14 @@ mod tests {
         assert_eq!(
             Advice::of(&with_rule(&rule)).rules,
             ["fields.ip drops a field that 1 of the 2 known event types it is for has: clicklink"]
+        );
+        let changed = [("ATTRIBUTE", "Passport Number"), ("TYPES", "changedatavalue")];
+        assert_eq!(
+            Advice::of(&with_rule(&changed)).rules,
+            [
+                "fields.ip drops a field that 0 of the 1 known event types it is for has; and the values of changes of \
+              a lead's field of that name"
+            ]
         );
         let custom = [("ATTRIBUTE", "Shoe Size"), ("TYPES", "custom-*")];
         let rules = Advice::of(&with_rule(&custom)).rules;

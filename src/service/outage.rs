@@ -2,13 +2,17 @@
 //! and when there is no room for more (`log.outage_interval`).
 //!
 //! That an outage begins and ends is told where it is noticed (`kafka/cluster.rs`). This is for an operator who comes in
-//! between: whether there is time until tomorrow is the first question, and the log answers it without a dashboard.
+//! between: whether there is time until tomorrow is the first question, and the log answers it without a dashboard. And
+//! once what waited at the end of the outage is delivered, that is told for each source (`outage/behind.rs`).
+
+mod behind;
 
 use std::{
     sync::{Arc, Weak},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use self::behind::{Behind, Delivered, Progress};
 use super::{
     disk_forecast::{Backlogs, Bound, Full, LEAST, Left, Taken},
     status::room,
@@ -47,6 +51,8 @@ pub(super) fn spawn(
                 return;
             };
             let now = Now { instant: Instant::now(), unix: unix() };
+            let delivered = outage.caught_up(away.is_some(), now.instant, || progress(&spools));
+            delivered.iter().for_each(Delivered::log);
             for line in outage.look(away, now, || measure(&folder, &spools)) {
                 line.log();
             }
@@ -65,6 +71,16 @@ fn measure(folder: &Folder, spools: &[Spool]) -> Measured {
     Measured { sources: taken.into_iter().zip(backlogs).collect(), left }
 }
 
+fn progress(spools: &[Spool]) -> Vec<Progress> {
+    let one = |spool: &Spool| Progress {
+        source: spool.source().to_string(),
+        lowest: spool.lowest().sequence,
+        end: spool.durable_end(),
+        waiting: spool.undelivered().deliveries,
+    };
+    spools.iter().map(one).collect()
+}
+
 #[derive(Clone, Copy)]
 struct Now {
     instant: Instant,
@@ -81,6 +97,8 @@ struct Outage {
     interval: Duration,
     /// The one that lasts.
     current: Option<Current>,
+    /// What waited when the last one ended.
+    behind: Behind,
 }
 
 struct Current {
@@ -93,7 +111,24 @@ struct Current {
 
 impl Outage {
     fn new(interval: Duration) -> Self {
-        Self { interval, current: None }
+        Self { interval, current: None, behind: Behind::default() }
+    }
+
+    /// The sources whose backlog of the last outage is delivered by now. To be called before [`Self::look`].
+    fn caught_up(
+        &mut self,
+        is_away: bool,
+        now: Instant,
+        progress: impl FnOnce() -> Vec<Progress>,
+    ) -> Vec<Delivered> {
+        match (is_away, self.current.is_some()) {
+            // What is not delivered yet waits in the next outage, too.
+            (true, _) => self.behind = Behind::default(),
+            (false, true) => self.behind = Behind::at(progress(), now),
+            (false, false) if self.behind.is_empty() => {}
+            (false, false) => return self.behind.delivered(&progress(), now),
+        }
+        Vec::new()
     }
 
     /// What the log says now, if anything. `away` is how long Kafka has not answered.

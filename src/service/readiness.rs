@@ -23,7 +23,9 @@ pub(super) fn spawn(state: Arc<dyn State>, shutdown: Shutdown) {
                 () = tokio::time::sleep(EVERY) => told.look(&state.health()),
             }
         }
-        tracing::info!(endpoint = "/readyz", "no longer ready: stopping");
+        if told.ends_by_stopping() {
+            tracing::info!(endpoint = "/readyz", "no longer ready: stopping");
+        }
     });
 }
 
@@ -36,6 +38,12 @@ enum Told {
 }
 
 impl Told {
+    /// Whether a stop is what ends its readiness. A service that was not ready has another reason, which is told where
+    /// it is met; this line would come before that one.
+    fn ends_by_stopping(&self) -> bool {
+        *self == Self::Ready
+    }
+
     fn look(&mut self, health: &Health) {
         let Health { starting, poisoned, below_reserve } = health;
         // "Starting" is what the log is full of already.
@@ -68,8 +76,10 @@ mod tests {
         let starting = Health { starting: Some("…".into()), ..Health::default() };
         told.look(&starting);
         assert_eq!(told, Told::Nothing);
+        assert!(!told.ends_by_stopping(), "a start that fails says why it failed");
         told.look(&Health::default());
         assert_eq!(told, Told::Ready);
+        assert!(told.ends_by_stopping());
         let low = Health { below_reserve: Some("the volume is low".into()), ..Health::default() };
         told.look(&low);
         assert_eq!(told, Told::Not("the volume is low".into()));

@@ -65,8 +65,12 @@ impl RunningSource {
         let SourceContext { config, folder, deduplicator, topics, router, metrics, traces, .. } =
             around;
         metrics.announce(source.name.as_str(), source.kind.as_str());
-        metrics.announce_outcomes(source.name.as_str(), reply::labels(Scope::Source));
-        metrics.announce_refusals(source.name.as_str(), reply::reasons(Scope::Source));
+        // A source may be asked by a method that no sender uses.
+        let odd = reply::Outcome::MethodNotAllowed.row().label;
+        let outcomes = reply::labels(Scope::Source).chain([odd]);
+        metrics.announce_outcomes(source.name.as_str(), outcomes);
+        let reasons = reply::reasons(Scope::Source).chain([odd]);
+        metrics.announce_refusals(source.name.as_str(), reasons);
         metrics.announce_dead_letters(source.name.as_str(), dead_letter::REASONS);
         metrics.announce_left_out(source.name.as_str(), LeftOut::ALL.map(LeftOut::as_str));
         if source.answer != Answer::Stored {

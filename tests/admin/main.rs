@@ -5,6 +5,14 @@ mod access;
 mod advice;
 mod answers;
 mod banners;
+#[path = "../support/authority.rs"]
+#[allow(dead_code, reason = "shared with other suites")]
+mod issued;
+mod keys_in_use;
+mod log_lines;
+mod oauth;
+#[path = "../support/played.rs"]
+mod played;
 mod reasons;
 #[path = "../front/adobe/signer.rs"]
 #[allow(dead_code, reason = "shared with other suites")]

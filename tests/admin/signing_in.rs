@@ -74,6 +74,9 @@ async fn a_wrong_token_is_told_on_the_page_and_no_form_of_another_origin_signs_i
             let refused = post(&service, path, origin, &form).await;
             assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path} {origin:?}");
             assert!(!refused.headers.contains_key("set-cookie"), "{path} {origin:?}");
+            // A program that sends none is told so, and is not called a foreign page.
+            let told = refused.text.contains("has no <code>Origin</code> header");
+            assert_eq!(told, origin.is_none(), "{}", refused.text);
         }
     }
     // Where it leads is ours.

@@ -16,6 +16,11 @@ pub const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Panics when it takes too long.
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it takes too long")
+}
+
 pub struct Service {
     child: Child,
     pub deliveries: String,
@@ -70,6 +75,14 @@ impl Service {
         }
         for (name, value) in more {
             command.env(format!("MILLRACE_{name}"), value);
+            if let Some(text) = name.strip_suffix("_FILE") {
+                // Of the two only one may be given.
+                command.env_remove(format!("MILLRACE_{text}"));
+            }
+            if *name == "ADOBE__KEYS_URL" {
+                // A folder would be looked into instead.
+                command.env_remove("MILLRACE_ADOBE__KEYS_FOLDER");
+            }
         }
         let mut child = command.spawn().unwrap();
         let log = Arc::<Mutex<Vec<String>>>::default();
@@ -127,6 +140,12 @@ impl Service {
 
     pub async fn get(&self, path: &str) -> Answer {
         self.admin(Method::GET, path, &[], "").await
+    }
+
+    /// A client that calls from the loopback address with this number, which is another one to the service.
+    pub fn client_at(&self, number: u8) -> Client {
+        let address = std::net::Ipv4Addr::new(127, 0, 0, number);
+        Client::builder().no_proxy().local_address(Some(address.into())).build().unwrap()
     }
 
     pub async fn post(&self, path: &str, body: &str) -> Answer {

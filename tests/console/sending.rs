@@ -8,10 +8,11 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    browser::PATIENCE,
+    broker,
+    browser::{Browser, PATIENCE},
     consumers::read_topic,
-    stage::{ADMIN, Stage},
-    support::{http::Client, wait},
+    stage::{self, ADMIN, Stage},
+    support::{bridge::Bridge, http::Client, wait},
 };
 
 #[test]
@@ -122,6 +123,44 @@ fn a_test_delivery_ends_on_a_topic_of_its_own_and_is_marked() {
     let ids: std::collections::BTreeSet<_> =
         read_topic(&stage.kafka, &topic).iter().map(|it| it.header("ce_id").to_owned()).collect();
     assert_eq!(ids.len(), 2, "{ids:?}");
+}
+
+#[test]
+fn a_test_delivery_of_a_type_that_the_source_leaves_out_says_so() {
+    let (kafka, prefix) = (broker::shared(), broker::own_prefix("left-out"));
+    let settings = stage::settings(&kafka, &prefix).set("SOURCES__LEADS__EXCLUDE__TYPES", "click*");
+    let bridge = Bridge::start(settings);
+    let send = |event_type: &str| -> Value {
+        let headers =
+            ["content-type: application/json".to_owned(), format!("authorization: Bearer {ADMIN}")];
+        let body = json!({ "source": "leads", "type": event_type }).to_string();
+        let answer =
+            bridge.admin().request("POST", "/api/v1/test-deliveries", &headers, body.as_bytes());
+        serde_json::from_slice(&answer.expect("an answer").body).expect("JSON")
+    };
+    let left_out = send("clicklink");
+    assert_eq!(left_out["would_go_to"], Value::Null, "{left_out}");
+    assert_eq!(left_out["left_out_by"], "sources.leads.exclude.types", "{left_out}");
+    let taken = send("openemail");
+    assert_eq!(taken["would_go_to"], format!("{prefix}.lead-activity.openemail"), "{taken}");
+    assert_eq!(taken["left_out_by"], Value::Null, "{taken}");
+}
+
+#[test]
+fn without_javascript_a_test_delivery_is_a_form_that_says_what_became_of_it() {
+    let (kafka, prefix) = (broker::shared(), broker::own_prefix("form"));
+    let bridge = Bridge::start(stage::settings(&kafka, &prefix));
+    let browser = Browser::start(bridge.addresses().1);
+    browser.run_no_scripts();
+    stage::sign_in(&browser);
+    browser.open("/test");
+    browser.click("[data-test=leads] button");
+    browser.wait_for("Arrived on");
+    assert_eq!(read_topic(&kafka, &format!("{prefix}.test")).len(), 1);
+    // The page that says so has the forms for another one.
+    browser.click("[data-test=leads] button");
+    let topic = format!("{prefix}.test");
+    wait::until("a second record", PATIENCE, || read_topic(&kafka, &topic).len() == 2);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! - `adobe`: the shapes of Adobe I/O, member by member
 //! - `harmless`: whatever stands in a body of Adobe I/O
+//! - `ids`: one reading of an id, in whatever notation
 //! - `legacy`: the mapping of Marketo's own push, byte for byte
 //! - `malformed`: bodies that are one dead letter, and elements that are refused alone
 //! - `meeting`: one activity from both senders
@@ -19,6 +20,7 @@ mod bodies;
 mod adobe;
 mod flat;
 mod harmless;
+mod ids;
 mod legacy;
 mod malformed;
 mod meeting;

@@ -27,6 +27,8 @@ mod durable;
 mod following;
 mod health;
 mod http2;
+#[path = "../support/authority.rs"]
+mod issued;
 mod oauth;
 #[path = "../support/played.rs"]
 mod played;

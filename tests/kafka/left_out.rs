@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     broker,
-    consumers::{read_topic, topics},
+    consumers::{Record, read_topic, topics},
     support::bridge::{Bridge, LEADS, Settings, TOKEN},
 };
 
@@ -108,6 +108,15 @@ fn what_a_source_leaves_out_is_counted_and_told_of_and_another_source_may_bring_
     deliver(&bridge, "/v1/io", &format!("[{}]", others.join(",")));
     assert_eq!(on.ids("openemail"), Some(vec!["o1".to_owned(), "n1".to_owned()]));
     assert_eq!(counted("io", "instance"), 1.0);
+
+    // Of which instance these are can't be read.
+    let text = event("t1", "openemail", "").replace("{}", r#""{\"munchkinId\":\"111-AAA-222\"}""#);
+    let array = event("t2", "openemail", "").replace("{}", r#"[{"munchkinId":"111-AAA-222"}]"#);
+    deliver(&bridge, "/v1/io", &format!("[{text},{array}]"));
+    let letters = read_topic(&address, &format!("{prefix}.dead-letter"));
+    let has = |letter: &&Record| letter.header("millrace-reason") == "unreadable-munchkin-id";
+    assert_eq!((letters.iter().filter(has).count(), letters.len()), (2, 3));
+    assert_eq!(on.ids("openemail").map(|ids| ids.len()), Some(2), "neither is let through");
     assert_eq!(bridge.metric("millrace_duplicates_total", &[]), 0.0);
 
     let answer = bridge.admin().get("/api/v1/deliveries/leads/1").expect("an answer");

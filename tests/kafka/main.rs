@@ -23,6 +23,7 @@ use support::played;
 mod set_up;
 
 mod advertised;
+mod api_places;
 mod backfill;
 mod bridge_killed;
 mod check_connect;

@@ -9,6 +9,7 @@ use crate::{
         batches::Subscription,
         bridge::{Bridge, LEADS, Settings, TOKEN},
         http::Client,
+        wait,
     },
 };
 
@@ -41,11 +42,18 @@ fn with_the_broker_killed_every_answer_is_200_and_all_events_arrive_after_its_re
     stream(&mut client, &mut subscription, &mut ledger, 8_000);
     assert_eq!(bridge.readiness(), Some(200), "Kafka being away is no reason to refuse deliveries");
     assert!(bridge.metric("millrace_spool_undelivered_deliveries", &[]) > 0.0);
+    let says = |text: &str| bridge.log().iter().any(|line| line.contains(text));
+    wait::until("an outage in the log", PATIENCE, || {
+        says("Kafka does not answer; deliveries stay")
+    });
     broker.restart();
     stream(&mut client, &mut subscription, &mut ledger, 1_000);
 
     bridge.wait_until_drained(PATIENCE);
     ledger.compare(&broker.address()).assert_whole("a killed broker");
+    wait::until("the end of the backlog in the log", PATIENCE, || {
+        says("the backlog of the outage is delivered: ")
+    });
 }
 
 #[test]

@@ -32,6 +32,10 @@ fn until_held(bridge: &Bridge, topic: &str, words: &[&str]) {
             sources.flat_map(|source| source["held_topics"].as_array().into_iter().flatten());
         held.any(|held| has_all(&held.to_string()))
     });
+    let status: Value =
+        serde_json::from_slice(&bridge.admin().get("/api/v1/status").unwrap().body).unwrap();
+    let banner = status["banners"].as_array().unwrap().iter().find(|it| it["kind"] == "topic-held");
+    assert_eq!(banner.expect("a banner")["runbook"], "MillraceSchemasMissing", "{status}");
     wait::until("the reason in the log", PATIENCE, || {
         bridge.log().iter().any(|line| line.contains("WARN") && has_all(line))
     });

@@ -56,10 +56,13 @@ fn a_command_that_reads_from_kafka_says_in_one_line_that_no_broker_answers() {
     let settings = "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\n[sources.leads]\n\
                     kind = \"marketo-lead-activity\"\nauth.tokens = [\"a-token-of-the-test\"]\n";
     std::fs::write(&file, settings).unwrap();
-    let commands: [&[&str]; 3] = [
+    let commands: [&[&str]; 5] = [
         &["dead-letters", "list"],
         &["dead-letters", "show", "0.1"],
         &["dead-letters", "replay", "--all"],
+        // A type is a choice, and a dry run needs none.
+        &["dead-letters", "replay", "--type", "clicklink"],
+        &["dead-letters", "replay", "--dry-run"],
     ];
     for command in commands {
         let output = Command::new(env!("CARGO_BIN_EXE_millrace"))

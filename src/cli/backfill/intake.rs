@@ -112,7 +112,7 @@ impl Intake {
     fn refused(&self, status: StatusCode) -> IntakeError {
         let advice = match status {
             StatusCode::UNAUTHORIZED => {
-                "it does not know the token: sources.<name>.auth.tokens must be the same there"
+                "it does not know the token: the source's auth.tokens (or auth.tokens_file) must be the same there"
             }
             StatusCode::NOT_FOUND => "check --to: this is no millrace, or not its root",
             _ => "check --to",

@@ -18,6 +18,10 @@ pub(super) struct Filter {
 }
 
 impl Filter {
+    pub fn is_empty(&self) -> bool {
+        self.streams.is_empty() && self.types.is_empty()
+    }
+
     pub fn takes(&self, event: &Event<'_>) -> bool {
         let any = |wanted: &[String], is: &str| wanted.is_empty() || wanted.iter().any(|w| w == is);
         any(&self.streams, event.stream.as_str()) && any(&self.types, &event.event_type)

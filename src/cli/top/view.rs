@@ -1,5 +1,7 @@
 //! One moment as lines: sources first, then topics, held ones before the others. 80 columns are enough.
 
+mod plain;
+
 use std::{cmp::Reverse, time::Duration};
 
 use super::keys::{Page, Sort, State};
@@ -11,6 +13,8 @@ use crate::cli::{
     text, when,
 };
 
+pub use self::plain::plain;
+
 pub struct View<'a> {
     pub status: &'a Status,
     pub state: &'a State,
@@ -21,6 +25,8 @@ pub struct View<'a> {
 
 /// Of the banners the most urgent: the sources need room.
 const BANNERS: usize = 3;
+/// Milliseconds from the start until topics and brokers are known: two looks at the counters.
+const KNOWN_AFTER: u64 = 10_000;
 /// Characters of a plot.
 const PLOT: usize = 20;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -68,9 +74,13 @@ impl View<'_> {
         let servers = shown(&kafka.bootstrap_servers);
         lines.push(match kafka.away {
             true => Line::of(Tone::Bad, format!("Kafka AWAY  {servers}")),
+            false if kafka.brokers == 0 => {
+                Line::of(Tone::Faint, format!("Kafka brokers not known yet  {servers}"))
+            }
             false => {
                 let (connected, brokers) = (kafka.connected, kafka.brokers);
-                Line::of(Tone::Faint, format!("Kafka {connected} of {brokers} brokers  {servers}"))
+                let brokers = text::counted(brokers, "broker", "brokers");
+                Line::of(Tone::Faint, format!("Kafka {connected} of {brokers}  {servers}"))
             }
         });
         lines.extend(reasons.iter().take(2).map(|why| Line::of(Tone::Bad, shown(why))));
@@ -183,7 +193,7 @@ impl View<'_> {
         let head = format!("{:<width$} {:>7} {:>12}", "TOPIC", "/s", "DELIVERED");
         let mut lines = vec![Line::of(Tone::Accent, head)];
         if all.is_empty() {
-            lines.push(Line::of(Tone::Faint, self.nothing("no topic yet")));
+            lines.push(Line::of(Tone::Faint, self.nothing(self.no_topic())));
         }
         lines.extend(all.into_iter().map(|topic| {
             let name = cut_middle(&shown(&topic.topic), width);
@@ -201,6 +211,14 @@ impl View<'_> {
             }
         }));
         lines
+    }
+
+    /// Topics are known by the counters, which are first looked at a moment after the start.
+    fn no_topic(&self) -> &'static str {
+        match self.status.now.saturating_sub(self.status.started) < KNOWN_AFTER {
+            true => "not known yet",
+            false => "no topic yet",
+        }
     }
 
     fn nothing(&self, what: &str) -> String {
@@ -303,34 +321,6 @@ fn why(source: &Source) -> String {
     let most =
         source.refused.iter().filter(|it| it.last_minute > 0).max_by_key(|it| it.last_minute);
     most.map(|refused| shown(&refused.reason)).unwrap_or_default()
-}
-
-/// One line a source, for a file.
-pub fn plain(status: &Status) -> Vec<String> {
-    let at = when::time_of_day(status.now);
-    let kafka = if status.kafka.away { "  Kafka away" } else { "" };
-    let of = |source: &Source| {
-        let why = why(source);
-        let why = if why.is_empty() { String::new() } else { format!("  {why}") };
-        // A spool that is full is so by its state.
-        let full = source.backlog.seconds_until_full;
-        let full = full.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
-        let full = full.map(|seconds| format!("  full in {}", short(seconds.max(0.0) as u64)));
-        format!(
-            "{at}  {}  in {}/s  out {}/s  backlog {} in {}  refused {}/min{}{why}{kafka}",
-            shown(&source.name),
-            rate(source.rates.stored),
-            rate(source.rates.delivered),
-            text::bytes(source.backlog.bytes),
-            text::counted(source.backlog.deliveries, "delivery", "deliveries"),
-            source.refused_last_minute,
-            full.unwrap_or_default(),
-        )
-    };
-    match status.sources.is_empty() {
-        true => vec![format!("{at}  no source{kafka}")],
-        false => status.sources.iter().map(of).collect(),
-    }
 }
 
 /// The first lines, and how many more there are.

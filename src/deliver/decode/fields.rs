@@ -12,10 +12,12 @@
 //!
 //! Names are compared by their letters and digits alone, in lower case, and as JSON has them unescaped: `Client IP
 //! Address`, `clientIpAddress` and `client_ip_address` are one name. A rule that changes too much is seen at once, one that
-//! changes too little is not.
+//! changes too little is not. A rule by name on a lead's field covers the values of a change of that field, too, which have
+//! other names (`changed.rs`).
 //!
 //! Without rules nothing of this happens: a body is borrowed as it is.
 
+mod changed;
 mod edit;
 mod key;
 mod nested;
@@ -25,7 +27,10 @@ mod walk;
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use self::{edit::Edits, walk::walk};
+use self::{
+    edit::Edits,
+    walk::{walk, walk_beside},
+};
 use super::{Rules, Undecodable, decode};
 use crate::{
     event::{Decoded, Event, Refused, is_json},
@@ -149,19 +154,26 @@ fn screen_event(
 }
 
 impl Screened<'_> {
-    /// The body, as far as it may be shown: `None` where something of it is held back, or would be refused.
+    /// The body, as far as it may be shown: `None` where something of it is held back, or would be refused. What stands beside
+    /// the events reaches no record, but is shown: there each rule counts, whatever type it is for.
     pub fn shown(
         &self,
         kind: SourceKind,
         rules: &Rules,
         headers: &[(String, String)],
-    ) -> Option<&[u8]> {
+    ) -> Option<Cow<'_, [u8]>> {
         if rules.fields.is_empty() {
-            return Some(&self.body);
+            return Some(Cow::Borrowed(&self.body));
         }
         let mut items = Vec::new();
         let decoded = self.decode(kind, rules, headers, &mut items);
-        (decoded.is_ok() && items.iter().all(Result::is_ok)).then_some(&*self.body)
+        if decoded.is_err() || !items.iter().all(Result::is_ok) {
+            return None;
+        }
+        let mut edits = Edits::new(Came::FromSender);
+        let all = rules.fields.iter();
+        walk_beside(kind, all, &self.body, !items.is_empty(), &mut edits).ok()?;
+        Some(edits.applied_to(&self.body))
     }
 
     /// As [`decode`], of the screened body.

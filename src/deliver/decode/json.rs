@@ -17,7 +17,7 @@ use super::{Undecodable, scan};
 pub const MAX_DEPTH: usize = 127;
 
 /// What some programs write before a text, and RFC 8259 lets a reader pass over.
-const BYTE_ORDER_MARK: char = '\u{feff}';
+pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The body as text, if it is UTF-8 and not empty; without a byte order mark before it.
 pub(super) fn text(body: &[u8]) -> Result<&str, Undecodable> {

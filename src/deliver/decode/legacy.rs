@@ -8,7 +8,8 @@
 //! What is decided here, where no published source says more:
 //! - Only top-level members of the body and of an activity count, however their names are escaped.
 //! - `null` and `""` are the same as absent. Without `leadId` the key is `<munchkinId>`.
-//! - An activity's own `munchkinId` wins over the body's, and none is put in beside it.
+//! - An activity's own `munchkinId` wins over the body's, and none is put in beside it. One that is neither text nor
+//!   `null` is refused: it may name another instance than the body's.
 //! - A name that this module reads and that stands twice makes the activity (or the body) ambiguous:
 //!   it is refused, since consumers would disagree which one counts. Other names may repeat.
 //! - A `marketoGUID` that is a number is taken as its spelling; an array or an object is refused,
@@ -19,7 +20,7 @@ mod activity;
 use std::{borrow::Cow, ops::Range};
 
 use super::{
-    LegacyValue, MAX_EVENTS, Rules, Undecodable,
+    LegacyValue, MAX_EVENTS, Rules, Undecodable, id,
     json::{Cursor, is_space, offset},
     naming,
     scalar::Scalar,
@@ -125,23 +126,28 @@ struct MunchkinId<'a> {
 
 impl<'a> MunchkinId<'a> {
     fn new(spelled: Option<&'a str>) -> Self {
-        Self { text: Scalar::of(spelled).text(), spelled: spelled.unwrap_or_default() }
+        let text = Scalar::of(spelled).text().and_then(id::munchkin);
+        Self { text, spelled: spelled.unwrap_or_default() }
     }
 }
 
 impl<'a> Element<'a> {
     fn munchkin_id(&self, of_body: &MunchkinId<'a>) -> Option<Cow<'a, str>> {
         let own = self.activity.as_ref().and_then(|activity| activity.munchkin_id);
-        Scalar::of(own).text().or_else(|| of_body.text.clone())
+        match Scalar::of(own) {
+            Scalar::Absent => of_body.text.clone(),
+            Scalar::Text(text) => id::munchkin(text).or_else(|| of_body.text.clone()),
+            Scalar::Number(_) | Scalar::Unusable => None,
+        }
     }
 
     /// `<munchkinId>:<leadId>`, `<munchkinId>` without a lead, none without a munchkin id.
     fn key(&self, of_body: &MunchkinId<'a>) -> Option<Word<'a>> {
         let munchkin_id = self.munchkin_id(of_body)?;
-        Some(match Scalar::of(self.activity.as_ref().and_then(|activity| activity.lead_id)) {
-            Scalar::Text(lead) => Word::joined(&[&munchkin_id, &lead]),
-            Scalar::Number(lead) => Word::joined(&[&munchkin_id, lead]),
-            Scalar::Absent | Scalar::Unusable => munchkin_id.into(),
+        let lead = Scalar::of(self.activity.as_ref().and_then(|activity| activity.lead_id)).word();
+        Some(match lead {
+            Some(lead) => Word::joined(&[&munchkin_id, &id::part(lead)]),
+            None => munchkin_id.into(),
         })
     }
 }
@@ -160,6 +166,9 @@ fn event<'a>(
     if let Some(name) = activity.twice {
         return Err(("duplicate-member", format!("{name} stands twice")));
     }
+    if matches!(Scalar::of(activity.munchkin_id), Scalar::Number(_) | Scalar::Unusable) {
+        return Err(("unusable-munchkin-id", "`munchkinId` of the activity is no text".into()));
+    }
     let Some(munchkin_id) = element.munchkin_id(of_body) else {
         let error = "neither the activity nor the body has a `munchkinId` that is text";
         return Err(("missing-munchkin-id", error.into()));
@@ -175,11 +184,7 @@ fn event<'a>(
             return Err(("unusable-guid", "`marketoGUID` is neither text nor a number".into()));
         }
     };
-    let type_id = match Scalar::of(activity.type_id) {
-        Scalar::Number(id) => naming::activity_type_id(id),
-        Scalar::Text(id) => naming::activity_type_id(&id),
-        Scalar::Absent | Scalar::Unusable => None,
-    };
+    let type_id = Scalar::of(activity.type_id).word().and_then(|id| id::activity_type(&id));
     let name = Scalar::of(activity.type_name).text();
     let Some(kind) = rules.catalog.activity_type(type_id, name.as_deref()) else {
         let error = "neither `activityTypeId` (a whole number) nor `activityType` (text) is there";

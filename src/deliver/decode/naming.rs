@@ -29,11 +29,6 @@ const FAMILIES: [&str; 4] =
 /// The longest event type.
 const EVENT_TYPE_LIMIT: usize = 200;
 
-/// `activityTypeId` as a sender writes it: digits alone.
-pub fn activity_type_id(text: &str) -> Option<i64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
-}
-
 /// The type of a standard activity: its name in lower case without spaces.
 pub fn standard_activity(name: &str) -> String {
     format!("{MARKETO}{}{}", FAMILIES[0], compact(name))
@@ -159,14 +154,5 @@ mod tests {
         assert_eq!(event_type(&standard_activity("Über Größe/#1")), "-bergr--e--1");
         assert_eq!(*event_type(&standard_activity(&"é".repeat(300))), *"-".repeat(200));
         assert_eq!(event_type(&standard_activity(" \t\u{a0}")), "none");
-    }
-
-    #[test]
-    fn only_digits_are_an_activity_type_id() {
-        assert_eq!(activity_type_id("3"), Some(3));
-        assert_eq!(activity_type_id("0100000"), Some(100_000));
-        for text in ["", "+3", "-3", "3.0", "3e0", " 3", "99999999999999999999"] {
-            assert_eq!(activity_type_id(text), None, "{text}");
-        }
     }
 }

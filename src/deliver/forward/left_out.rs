@@ -16,7 +16,7 @@ use prometheus::IntCounterVec;
 use super::Now;
 use crate::{
     deliver::{in_force::InForce, select::LeftOut},
-    event::Event,
+    event::{Decoded, Event},
     source::SourceName,
     spool::position::Position,
 };
@@ -41,6 +41,11 @@ impl LeftOuts {
     /// Why the event of the delivery `sequence` is left out, if it is.
     pub fn why(&self, sequence: u64, event: &Event<'_>) -> Option<LeftOut> {
         self.selections.leaves_out(sequence, event)
+    }
+
+    /// Refuses those events of the delivery `sequence` of which can't be told whether they are left out.
+    pub fn refuse_doubtful(&self, sequence: u64, events: &mut [Decoded<'_>]) {
+        self.selections.refuse_doubtful(sequence, events);
     }
 
     /// The main lane leaves out the event at `position`; `false` when it has done so before.

@@ -12,7 +12,7 @@ use crate::{
             choice::{Choices, Surrounding, ValueForm},
             flat::schema,
         },
-        schema::{Answer, Format, IdPlace, SchemaIds, SchemaState, Wanted},
+        schema::{Answer, Format, IdPlace, NO_SCHEMA, SchemaIds, SchemaState, Wanted},
     },
     event::Event,
     kafka::produce::TopicState,
@@ -73,7 +73,7 @@ impl Schemas {
         match answer.state() {
             SchemaState::Known(_) => TopicState::Ready,
             SchemaState::Pending => TopicState::Pending,
-            SchemaState::Unavailable(why) => TopicState::Unavailable(why.to_string()),
+            SchemaState::Unavailable(why) => TopicState::Unavailable(format!("{NO_SCHEMA}{why}")),
         }
     }
 

@@ -173,6 +173,7 @@ impl Source {
         events: &mut Vec<Decoded<'a>>,
     ) -> Result<(), Undecodable> {
         let verdict = screened.decode(self.kind, rules, &stored.delivery.headers, events);
+        self.left_out.refuse_doubtful(stored.sequence, events);
         if let Some(states) = &mut self.lead_states {
             // Of a body without events there are none, and none of an event that is not taken.
             let left_out = &self.left_out;
@@ -348,9 +349,13 @@ impl Source {
     }
 }
 
+/// How ids are read that a topic's name may have: another number where one delivery may name other topics than before.
+const READING: u32 = 2;
+
 /// Names what decides about topics; another text for what may name an event's topic otherwise.
 pub(super) fn routing(router: &Router, rules: &Rules) -> String {
-    format!("{:08x}", crc32c::crc32c(format!("{router:?} {rules:?}").as_bytes()))
+    let text = format!("{router:?} {rules:?} {READING}");
+    format!("{:08x}", crc32c::crc32c(text.as_bytes()))
 }
 
 #[cfg(test)]

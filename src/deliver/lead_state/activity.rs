@@ -3,17 +3,16 @@
 //! Attributes are `{"name": …, "value": …}` in the array `attributes`, in both senders' forms. Their names drift
 //! between documents, so case does not count.
 
+use std::borrow::Cow;
+
 use super::distinct;
 use crate::{
-    deliver::decode::json::Cursor,
+    deliver::decode::{id, json::Cursor},
     event::{Coding, Event, Stream},
 };
 
-/// The leads that one activity may merge. Marketo's own limit is far lower.
+/// The leads that one activity may merge; the guide for consumers says so.
 pub const MAX_MERGED: usize = 1000;
-
-/// Digits of a lead's id.
-const ID_DIGITS: usize = 20;
 
 pub(super) const NO_LEAD: &str = "no-lead";
 pub(super) const NO_ATTRIBUTES: &str = "no-attributes";
@@ -59,7 +58,7 @@ pub(super) struct Activity {
 
 impl Activity {
     pub fn read(event: &Event<'_>, kind: Kind) -> Result<Self, &'static str> {
-        let lead = lead_of(event).ok_or(NO_LEAD)?.to_owned();
+        let lead = lead_of(event).ok_or(NO_LEAD)?;
         let (mut field, mut losing) = (None, Vec::new());
         match kind {
             Kind::Created | Kind::Deleted => {}
@@ -76,11 +75,12 @@ impl Activity {
     }
 }
 
-/// The lead in the event's key, which is its munchkin id alone where it has none.
-fn lead_of<'e>(event: &'e Event<'_>) -> Option<&'e str> {
+/// The lead in the event's key, which is its munchkin id alone where it has none. A text that is no id names no lead: it
+/// can't be told from the leads that a merge lists.
+fn lead_of(event: &Event<'_>) -> Option<String> {
     let key = event.key.as_deref()?;
     let lead = key.strip_prefix(event.munchkin_id.as_deref()?)?.strip_prefix(':')?;
-    (!lead.is_empty()).then_some(lead)
+    id::number(lead).map(Cow::into_owned)
 }
 
 /// What is looked for in the value of an event, as it is spelled.
@@ -199,9 +199,7 @@ impl<'t> Found<'t> {
         let id = |part: &str| {
             let part = part.trim();
             let part = part.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(part);
-            let is_id = (1..=ID_DIGITS).contains(&part.len())
-                && part.bytes().all(|byte| byte.is_ascii_digit());
-            is_id.then(|| part.to_owned())
+            id::number(part).map(Cow::into_owned)
         };
         let ids: Option<Vec<_>> = inner.split(',').map(id).collect();
         ids.map(distinct).ok_or(UNREADABLE_MERGE_IDS)

@@ -1,6 +1,9 @@
 use super::*;
 use crate::{
-    deliver::decode::{Rules, decode},
+    deliver::decode::{
+        Fields, Rules, decode,
+        fields::{Action, Came, Rule, Target, screen},
+    },
     source::SourceKind,
 };
 
@@ -101,6 +104,37 @@ fn a_merge_is_a_tombstone_of_each_losing_lead_and_a_record_of_the_other() {
 }
 
 #[test]
+fn a_merge_makes_no_tombstone_of_the_surviving_lead_in_whatever_notation_its_id_is() {
+    let attributes = |ids: &str| {
+        format!(r#""activityTypeId":32,"attributes":[{{"name":"Merge IDs","value":"{ids}"}}]"#)
+    };
+    for lead in
+        ["100", "100.0", "1e2", r#""100""#, r#""0100""#, r#""1e2""#, r#""+100""#, r#"" 100.0""#]
+    {
+        for ids in ["[100,200]", "[1e2, 0200]", "100.0,+200", "[200,2e2,200.0]"] {
+            let activity = format!(r#"{{"marketoGUID":"a","leadId":{lead},{}}}"#, attributes(ids));
+            let (shown, missing) = states(&[&activity]);
+            let expected = ["M:200 merged-into a:200 100", r#"M:100 merged a:100 ["200"]"#];
+            assert_eq!(
+                (shown.as_slice(), missing.len()),
+                (&expected.map(str::to_owned)[..], 0),
+                "{lead} {ids}"
+            );
+        }
+        let alone =
+            format!(r#"{{"marketoGUID":"a","leadId":{lead},{}}}"#, attributes("[0100,1e2]"));
+        assert_eq!(states(&[&alone]), (Vec::new(), vec!["no-merge-ids"]), "{lead}");
+    }
+    // What is no id can't be told from those that are listed.
+    for lead in [r#""L-7""#, "100.5", "-100", r#""100 200""#, "1e30"] {
+        let activity = format!(r#"{{"marketoGUID":"a","leadId":{lead},{}}}"#, attributes("[7]"));
+        assert_eq!(states(&[&activity]), (Vec::new(), vec!["no-lead"]), "{lead}");
+        let deleted = format!(r#"{{"marketoGUID":"a","leadId":{lead},"activityTypeId":37}}"#);
+        assert_eq!(states(&[&deleted]), (Vec::new(), vec!["no-lead"]), "{lead}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_makes_no_state_and_says_why() {
     let without_lead = r#"{"marketoGUID":"a","activityTypeId":37}"#;
     let twice =
@@ -121,6 +155,8 @@ fn what_cannot_be_read_makes_no_state_and_says_why() {
         (merge("a", 1, "null"), "no-merge-ids"),
         (merge("a", 1, "\"[1]\""), "no-merge-ids"),
         (merge("a", 1, "\"7,x\""), "unreadable-merge-ids"),
+        (merge("a", 1, "\"7,8.5\""), "unreadable-merge-ids"),
+        (merge("a", 1, "\"7,-8\""), "unreadable-merge-ids"),
         (merge("a", 1, "\"7,\""), "unreadable-merge-ids"),
         (merge("a", 1, "{}"), "unreadable-merge-ids"),
         (merge("a", 1, &many), "too-many"),
@@ -141,6 +177,32 @@ fn both_senders_forms_of_an_activity_make_one_state() {
         r#"{{"specversion":"1.0","type":"{name}","source":"urn:marketo_activity_stream","id":"a","data":{data}}}"#
     );
     assert_eq!(shown(SourceKind::AdobeIo, &Rules::default(), &body).0, legacy);
+}
+
+#[test]
+fn what_a_rule_hides_in_the_event_of_a_change_is_hidden_in_the_state_too() {
+    let value = r#"{"name":"New Value","value":"canary@example.com"},{"name":"Old Value","value":"canary"}"#;
+    let by_primary = format!(r#""primaryAttributeValue":"Email Address","attributes":[{value}]"#);
+    let by_attribute =
+        format!(r#""attributes":[{value},{{"name":"Attribute Name","value":"Email Address"}}]"#);
+    let masked = r#"M:1 changed a:1 [("Email Address", "\"***\"")]"#.to_owned();
+    for members in [by_primary, by_attribute] {
+        for (name, action, expected) in [
+            ("Email Address", Action::Mask, (vec![masked.clone()], vec![])),
+            ("email_address", Action::Drop, (vec![], vec!["no-new-value"])),
+        ] {
+            let (target, name) = (Target::attribute(name).unwrap(), "r".to_owned());
+            let rule = Rule { name, target, sources: Vec::new(), types: Vec::new(), action };
+            let rules = Rules { fields: Fields::new(vec![rule]), ..Rules::default() };
+            let activity = activity("a", 13, 1, &format!(",{members}"));
+            let body = format!(r#"{{"munchkinId":"M","activities":[{activity}]}}"#);
+            let kind = SourceKind::MarketoLeadActivity;
+            let screened = screen(kind, &rules, body.as_bytes(), &[], Came::FromSender);
+            let screened = screened.shown(kind, &rules, &[]).unwrap();
+            assert!(!String::from_utf8_lossy(&screened).contains("canary"));
+            assert_eq!(shown(kind, &rules, std::str::from_utf8(&screened).unwrap()), expected);
+        }
+    }
 }
 
 #[test]

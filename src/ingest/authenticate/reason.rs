@@ -110,7 +110,7 @@ reasons! {
     TokenClient => "token-client", "sources.<name>.auth.oauth.client_ids";
 
     /// The token lacks a required scope.
-    TokenScope => "token-scope", "sources.<name>.auth.oauth.scopes";
+    TokenScope => "token-scope", "sources.<name>.auth.oauth.scope";
 
     /// The provider says that the token is not active.
     TokenInactive => "token-inactive", "sources.<name>.auth.oauth.introspection.url";
@@ -158,11 +158,26 @@ reasons! {
 pub struct Why {
     pub reason: Reason,
     pub detail: String,
+    /// The configuration key to change in this case; `<name>` is the source's.
+    pub key: &'static str,
 }
 
 impl Why {
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: detail.into(), key: reason.row().key }
+    }
+
+    /// The same, where another key than the reason's usual one is in use.
+    pub fn at(self, key: &'static str) -> Self {
+        Self { key, ..self }
+    }
+
+    /// The same, with more to it where the sender showed no header.
+    pub(super) fn without_header(self, more: &str) -> Self {
+        match self.reason {
+            Reason::NoAuthorization => Self { detail: format!("{}; {more}", self.detail), ..self },
+            _ => self,
+        }
     }
 
     /// Of two ways that both refuse, the one that the sender tried tells more than one that it did not; what both
@@ -176,11 +191,11 @@ impl Why {
             true => self.detail,
             false => format!("{}; {}", self.detail, other.detail),
         };
-        let reason = match (self.reason.is_absence(), other.reason.is_absence()) {
-            (true, false) | (false, false) => other.reason,
-            (_, true) => self.reason,
+        let (reason, key) = match other.reason.is_absence() {
+            false => (other.reason, other.key),
+            true => (self.reason, self.key),
         };
-        Self { reason, detail }
+        Self { reason, detail, key }
     }
 }
 
@@ -224,6 +239,15 @@ mod tests {
         assert_eq!(none().or(tried()).reason, Reason::TokenUnknown);
         assert_eq!(tried().or(none()).reason, Reason::TokenUnknown);
         assert_eq!(tried().or(none()).detail, "none of 2 tokens; no signature header");
+    }
+
+    #[test]
+    fn the_key_goes_with_the_reason_that_is_told() {
+        let none = || Why::new(Reason::NoSignature, "no signature header");
+        let tried = || Why::new(Reason::TokenUnknown, "none of 2 tokens").at("a.key");
+        assert_eq!(none().or(tried()).key, "a.key");
+        assert_eq!(tried().or(none()).key, "a.key");
+        assert_eq!(none().key, "sources.<name>.auth.client_ids");
     }
 
     #[test]

@@ -33,11 +33,16 @@ pub struct Tokens {
     accepted: Current<Arc<[Digest]>>,
     scheme: HeaderScheme,
     query_parameter: Option<String>,
+    are_in_file: bool,
 }
+
+/// The key of tokens that come from a file.
+const FILE: &str = "sources.<name>.auth.tokens_file";
 
 impl Tokens {
     pub fn new(auth: &TokenAuth) -> Self {
         Self {
+            are_in_file: auth.key() == "tokens_file",
             accepted: Current::new(digests(&auth.tokens)),
             scheme: auth.header_scheme,
             query_parameter: auth.query_parameter.clone(),
@@ -55,6 +60,19 @@ impl Tokens {
     /// Otherwise why not, for operators. The other sources' tokens (`neighbours`) are looked through whenever these
     /// don't fit, always all of them, so that the time tells nothing of them either.
     pub fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        neighbours: &Neighbours,
+    ) -> Result<Proof, Why> {
+        let result = self.judge(headers, query, neighbours);
+        result.map_err(|why| match self.are_in_file && why.reason != Reason::WrongScheme {
+            true => why.at(FILE),
+            false => why,
+        })
+    }
+
+    fn judge(
         &self,
         headers: &HeaderMap,
         query: Option<&str>,

@@ -4,7 +4,10 @@ use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
-use http::{HeaderValue, Request, Version, header::CONNECTION};
+use http::{
+    HeaderValue, Request, StatusCode, Version,
+    header::{CONNECTION, RETRY_AFTER},
+};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -142,12 +145,17 @@ impl<H: Handler> Http<H> {
             let report = self.report.clone();
             // Idle connections are closed when the delay is over, and a sender that uses one at that moment gets no
             // answer. HTTP/2 has GOAWAY, by which a sender knows what was not taken.
-            let told = request.version() < Version::HTTP_2 && self.rules.to_senders;
+            let to_senders = self.rules.to_senders;
+            let told = request.version() < Version::HTTP_2 && to_senders;
             let shutdown = told.then(|| self.shutdown.clone());
             async move {
                 let mut answer = match doubt::is_in_doubt(request.headers()) {
                     false => answer(&*handler, request, &activity).await,
-                    true => refuse(&report, peer, &request, &activity).map(Into::into),
+                    true => {
+                        let refused = refuse(&report, peer, &request, &activity);
+                        let refused = if to_senders { refused } else { for_good(refused) };
+                        refused.map(Into::into)
+                    }
                 };
                 if shutdown.is_some_and(|shutdown| shutdown.has_reached(Phase::Draining)) {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -207,6 +215,13 @@ fn refuse(
     report.connection(peer, &Outcome::Unreadable, "");
     activity.answers();
     Outcome::Unreadable.response(request.version())
+}
+
+/// The same to those that are no senders: it is their mistake (RFC 9112, section 3.2), and of no use to try again.
+fn for_good(mut answer: http::Response<super::Answer>) -> http::Response<super::Answer> {
+    *answer.status_mut() = StatusCode::BAD_REQUEST;
+    answer.headers_mut().remove(RETRY_AFTER);
+    answer
 }
 
 /// Headers that one request may have over HTTP/1: the library has memory for as many before it has read

@@ -21,10 +21,7 @@ mod row;
 mod written;
 
 use self::row::{BASIC, INVALID_TOKEN, METHODS, later, ok, outcomes, refuse};
-pub use self::{
-    row::{Row, Scope},
-    written::OWN_400,
-};
+pub use self::row::{Row, Scope};
 
 outcomes! {
     Source:
@@ -262,7 +259,7 @@ impl Outcome {
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::SpoolFull { key } => Some(key),
-            _ => self.why().map(|why| why.reason.row().key).or(self.row().key),
+            _ => self.why().map(|why| why.key).or(self.row().key),
         }
     }
 

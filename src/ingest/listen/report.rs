@@ -2,27 +2,23 @@
 //! the table gives it, naming the configuration key to change.
 //!
 //! Lines of one kind (a source and a reason) come at most once a second, with a count of those left out: a
-//! flood must not become a flood of lines. Neither queries nor headers nor bodies are ever logged; they
+//! flood must not become a flood of lines (`report/notices.rs`). Neither queries nor headers nor bodies are ever logged; they
 //! carry secrets.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod notices;
 
-use parking_lot::Mutex;
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
 use prometheus::IntGauge;
+use tokio::time::Instant;
 use tracing::{Level, debug, error, info, warn};
 
+use self::notices::{Admitted, Notices};
 use super::reply::Outcome;
 use crate::observe::metrics::{Metrics, Request};
 
 /// The label of requests that no configured source stands for.
 pub const UNKNOWN: &str = "unknown";
-
-const QUIET: Duration = Duration::from_secs(1);
 
 /// How a request can be followed in logs; each of these is harmless in one.
 #[derive(Clone, Copy, Default)]
@@ -140,11 +136,77 @@ impl Report {
     ) {
         let row = outcome.row();
         let is_ordinary = row.level == Level::DEBUG;
-        let now = Instant::now();
-        let reason = outcome.reason();
-        let kind = reason.unwrap_or(row.label);
-        let left_out = if is_ordinary { Some(0) } else { self.notices.admit(kind, source, now) };
-        let Some(left_out) = left_out else { return };
+        let label = outcome.reason().unwrap_or(row.label);
+        let admitted = match is_ordinary {
+            true => Admitted::Line { left_out: 0 },
+            false => self.notices.admit(label, source, Instant::now()),
+        };
+        match admitted {
+            Admitted::Line { left_out } => {
+                self.line((what, source), outcome, detail, names, left_out);
+            }
+            Admitted::LeftOut { is_first: true } => {
+                let source = source.to_owned();
+                self.tell_the_rest(label, Kind { what, source, outcome: outcome.clone() });
+            }
+            Admitted::LeftOut { is_first: false } => {}
+        }
+    }
+
+    /// Has the count told of those that are left out, if no further line of their kind does.
+    fn tell_the_rest(&self, label: &'static str, kind: Kind) {
+        let report = self.clone();
+        let rest = async move {
+            while let Some(due) = report.notices.due(label, &kind.source) {
+                tokio::time::sleep_until(due).await;
+                let now = Instant::now();
+                let Some(left_out) = report.notices.rest(label, &kind.source, now) else {
+                    continue;
+                };
+                report.rest(&kind, left_out);
+            }
+        };
+        // A request that is dropped with the runtime has no task any more; its count is lost with the process.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(rest);
+        }
+    }
+
+    /// The line of those alone that were left out.
+    fn rest(&self, Kind { what, source, outcome }: &Kind, left_out: u64) {
+        let row = outcome.row();
+        let (listener, reason) = (self.listener, outcome.reason());
+        let key = outcome.key().map(|key| key_of(key, source));
+        macro_rules! line {
+            ($level:ident) => {
+                $level!(
+                    listener,
+                    source,
+                    outcome = row.label,
+                    reason,
+                    key,
+                    left_out,
+                    "{left_out} more refused within a second ({what}): {}",
+                    outcome.text()
+                )
+            };
+        }
+        match row.level {
+            Level::ERROR => line!(error),
+            Level::WARN => line!(warn),
+            _ => line!(info),
+        }
+    }
+
+    fn line(
+        &self,
+        (what, source): (&'static str, &str),
+        outcome: &Outcome,
+        detail: &str,
+        names: &Names<'_>,
+        left_out: u64,
+    ) {
+        let (row, reason) = (outcome.row(), outcome.reason());
         // Empty fields are left away.
         let left_out = (left_out > 0).then_some(left_out);
         let detail = (!detail.is_empty()).then_some(detail);
@@ -193,30 +255,12 @@ fn key_of(key: &str, source: &str) -> String {
     key.replace("<name>", source)
 }
 
-/// When which line was last written. Its size is bounded by reasons times configured sources.
-#[derive(Default)]
-struct Notices(Mutex<HashMap<(&'static str, String), Notice>>);
-
-struct Notice {
-    written: Instant,
-    left_out: u64,
-}
-
-impl Notices {
-    /// How many lines were left out since the last one, or `None` when this one is to be left out.
-    fn admit(&self, label: &'static str, source: &str, now: Instant) -> Option<u64> {
-        let mut notices = self.0.lock();
-        let Some(notice) = notices.get_mut(&(label, source.to_owned())) else {
-            notices.insert((label, source.to_owned()), Notice { written: now, left_out: 0 });
-            return Some(0);
-        };
-        if now.saturating_duration_since(notice.written) < QUIET {
-            notice.left_out += 1;
-            return None;
-        }
-        notice.written = now;
-        Some(std::mem::take(&mut notice.left_out))
-    }
+/// What is the same for all lines that are left out together.
+#[derive(Clone)]
+struct Kind {
+    what: &'static str,
+    source: String,
+    outcome: Outcome,
 }
 
 #[cfg(test)]
@@ -227,15 +271,5 @@ mod tests {
     fn the_key_to_change_is_the_sources_own() {
         assert_eq!(key_of("sources.<name>.auth.tokens", "leads"), "sources.leads.auth.tokens");
         assert_eq!(key_of("listen.body_limit", "leads"), "listen.body_limit");
-    }
-
-    #[test]
-    fn a_flood_is_one_line_a_second_that_counts_the_others() {
-        let (notices, began) = (Notices::default(), Instant::now());
-        assert_eq!(notices.admit("spool-full", "leads", began), Some(0));
-        assert_eq!(notices.admit("spool-full", "leads", began), None);
-        assert_eq!(notices.admit("spool-full", "leads", began + QUIET / 2), None);
-        assert_eq!(notices.admit("spool-full", "audit", began), Some(0), "another source");
-        assert_eq!(notices.admit("spool-full", "leads", began + QUIET), Some(2));
     }
 }

@@ -238,7 +238,7 @@ mod tests {
             "HTTP/1.1 401 Unauthorized\r\n",
             "HTTP/1.1 503 S",
             "stored",
-            "HTTP/1.1 400 Not To Be Granted\r\n",
+            "HTTP/1.1 400 Request Refused\r\n",
         ] {
             assert_eq!(find(ours), None, "{ours}");
         }

@@ -29,6 +29,12 @@ pub(super) fn read<B>(request: &Request<B>) -> Result<(SourceName, Intent), Outc
     Ok((name.ok_or(Outcome::UnknownSource)?, intent))
 }
 
+/// The source that a path names, if it is of the form that a source has.
+pub(super) fn source(path: &str) -> Option<SourceName> {
+    let rest = path.strip_prefix("/v1/")?;
+    SourceName::new(rest.strip_suffix('/').unwrap_or(rest))
+}
+
 /// Whether a load balancer asks about the service.
 pub(super) fn is_health<B>(request: &Request<B>) -> bool {
     request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD)
@@ -36,8 +42,7 @@ pub(super) fn is_health<B>(request: &Request<B>) -> bool {
 
 /// A path for the log, if it is of the form that a source has: any other may hold a secret.
 pub(super) fn named(path: &str) -> String {
-    let name = path.strip_prefix("/v1/").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-    match name.and_then(SourceName::new) {
+    match source(path) {
         Some(name) => format!("/v1/{name}"),
         None => format!("path of {} bytes, not a valid path of a source", path.len()),
     }

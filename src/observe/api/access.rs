@@ -1,9 +1,10 @@
 //! Who may use the API.
 //!
 //! - `Host` has to be an IP address, `localhost` or one of `admin.hosts`, on each request: a web page whose name an
-//!   attacker lets point here (DNS rebinding) is no way in.
+//!   attacker lets point here (DNS rebinding) is no way in (`host.rs`). An `Origin`, where there is one, has to be the `Host`
+//!   that was asked, or one of these names.
 //! - Reading needs nothing where the listener's own address is a loopback one, and a token elsewhere.
-//! - Changing needs a token always. With a cookie it also needs an `Origin`, which must be the `Host` that was asked.
+//! - Changing needs a token always. With a cookie it also needs an `Origin`.
 //!
 //! Tokens are compared in a time that does not tell which one or how much of it was right. A right token passes
 //! however many wrong ones its address has sent: behind one proxy all clients have one address, and a stranger there
@@ -20,7 +21,11 @@ use http::{HeaderMap, Uri, header};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::Problem;
+use super::{
+    Problem,
+    host::{Named, asked},
+    streams::Client,
+};
 use crate::{
     config::{Admin, Console, Secret},
     runtime::reload::Current,
@@ -40,6 +45,8 @@ pub const COOKIE: &str = "millrace-session";
 
 pub struct Access {
     tokens: Current<Vec<Secret>>,
+    /// The configuration key of the tokens.
+    key: &'static str,
     hosts: Vec<String>,
     is_local: bool,
     pub bodies: bool,
@@ -71,6 +78,7 @@ impl Access {
     pub fn new(admin: &Admin, address: SocketAddr) -> Self {
         Self {
             tokens: Current::new(admin.tokens.clone()),
+            key: admin.tokens_key(),
             hosts: admin.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             is_local: address.ip().to_canonical().is_loopback(),
             bodies: admin.bodies,
@@ -99,8 +107,8 @@ impl Access {
 
     /// Whether the request names this listener as itself.
     pub fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-        match host(uri, headers) {
-            Some(host) if self.is_ours(&host) => Ok(()),
+        match asked(uri, headers)? {
+            Some(host) if self.is_ours(host) => Ok(()),
             _ => Err(Problem::new(
                 "foreign-host",
                 "The request's Host is no IP address, not localhost, and none of `admin.hosts`.",
@@ -109,12 +117,24 @@ impl Access {
     }
 
     fn is_ours(&self, authority: &str) -> bool {
-        let Ok(authority) = authority.parse::<http::uri::Authority>() else { return false };
-        let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let name = name.to_ascii_lowercase();
-        name == "localhost"
-            || name.parse::<IpAddr>().is_ok()
-            || self.hosts.iter().any(|it| *it == name || *it == authority.as_str())
+        let Some(Named { host, address }) = Named::parse(authority) else { return false };
+        let is =
+            |name: &String| name.eq_ignore_ascii_case(host) || name.eq_ignore_ascii_case(authority);
+        address.is_some() || host.eq_ignore_ascii_case("localhost") || self.hosts.iter().any(is)
+    }
+
+    /// Whether the request may be answered at all: its server is this one, and no page of another origin asks.
+    pub fn check_place(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+        self.check_host(uri, headers)?;
+        self.check_origin(uri, headers, false)
+    }
+
+    /// Whose streams those of this request, which [`Self::who`] has let in, are counted with.
+    pub(super) fn client(&self, headers: &HeaderMap, address: IpAddr) -> Client {
+        let by_token = headers.get(header::AUTHORIZATION).map(|value| digested(value.as_bytes()));
+        let by_cookie = || cookie(headers).filter(|value| self.is_session(value));
+        let by = by_token.or_else(|| by_cookie().map(|value| digested(value.as_bytes())));
+        Client::new(address, by)
     }
 
     /// Who asks. A token that is wrong is refused, also where none is needed.
@@ -153,16 +173,13 @@ impl Access {
             *attempt = (now, 0);
         }
         attempt.1 += 1;
-        Err(Problem::new("wrong-token", "The token is none of `admin.tokens`."))
+        Err(Problem::new("wrong-token", format!("The token is none of `{}`.", self.key)))
     }
 
     pub fn check_read(&self, granted: Granted) -> Result<(), Problem> {
         match granted.signed_in || self.is_local {
             true => Ok(()),
-            false => Err(Problem::new(
-                "no-token",
-                "Reading needs a token of `admin.tokens` here: send `Authorization: Bearer <token>`, or sign in.",
-            )),
+            false => Err(Problem::new("no-token", self.asks_for("Reading", " here"))),
         }
     }
 
@@ -175,11 +192,16 @@ impl Access {
         self.check_origin(uri, headers, granted.by_cookie)?;
         match granted.signed_in {
             true => Ok(()),
-            false => Err(Problem::new(
-                "no-token",
-                "Changing needs a token of `admin.tokens`: send `Authorization: Bearer <token>`, or sign in.",
-            )),
+            false => Err(Problem::new("no-token", self.asks_for("Changing", ""))),
         }
+    }
+
+    fn asks_for(&self, what: &str, place: &str) -> String {
+        let key = self.key;
+        format!(
+            "{what} needs a token of `{key}`{place}: send it in the header (`Authorization: Bearer <token>`; in the \
+             address it is not looked at), or sign in."
+        )
     }
 
     /// An `Origin` has to be what was asked, or one of `admin.hosts`; a browser's session has to have one.
@@ -191,13 +213,20 @@ impl Access {
     ) -> Result<(), Problem> {
         let foreign =
             || Problem::new("foreign-origin", "The request comes from a page of another origin.");
-        let Some(origin) = headers.get(header::ORIGIN) else {
-            return if is_due { Err(foreign()) } else { Ok(()) };
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let Some(origin) = origins.next() else {
+            let text = "The request has no `Origin` header, which each browser sends with a form. A program needs \
+                        no session: it sends `Authorization: Bearer <token>` with each request.";
+            return if is_due { Err(Problem::new("foreign-origin", text)) } else { Ok(()) };
         };
+        if origins.next().is_some() {
+            return Err(foreign());
+        }
         let origin =
             origin.to_str().ok().and_then(|it| it.split_once("://")).ok_or_else(foreign)?;
         let is_http = matches!(origin.0, "http" | "https");
-        let is_same = host(uri, headers).is_some_and(|host| host.eq_ignore_ascii_case(origin.1));
+        let host = asked(uri, headers)?;
+        let is_same = host.is_some_and(|host| host.eq_ignore_ascii_case(origin.1));
         let is_configured = self.hosts.iter().any(|it| it.eq_ignore_ascii_case(origin.1));
         if is_http && (is_same || is_configured) { Ok(()) } else { Err(foreign()) }
     }
@@ -212,33 +241,27 @@ impl Access {
             let oldest = sessions.iter().min_by_key(|(_, until)| **until).map(|(key, _)| *key);
             oldest.and_then(|key| sessions.remove(&key));
         }
-        sessions.insert(digested(&value), now + SESSION);
+        sessions.insert(digested(value.as_bytes()), now + SESSION);
         let seconds = SESSION.as_secs();
         format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}")
     }
 
     pub fn end_session(&self, headers: &HeaderMap) -> String {
         if let Some(value) = cookie(headers) {
-            self.sessions.lock().remove(&digested(value));
+            self.sessions.lock().remove(&digested(value.as_bytes()));
         }
         format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0")
     }
 
     fn is_session(&self, value: &str) -> bool {
-        let until = self.sessions.lock().get(&digested(value)).copied();
+        let until = self.sessions.lock().get(&digested(value.as_bytes())).copied();
         until.is_some_and(|until| until > Instant::now())
     }
 }
 
-fn digested(value: &str) -> [u8; 32] {
-    let digest = digest(&SHA256, value.as_bytes());
+fn digested(value: &[u8]) -> [u8; 32] {
+    let digest = digest(&SHA256, value);
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
-}
-
-/// The authority that was asked; HTTP/2 has it in the address.
-fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
-    let header = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    header.or(uri.authority().map(|it| it.as_str())).map(str::to_owned)
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
@@ -284,8 +307,15 @@ mod tests {
         {
             assert!(is_ours(ours).is_ok(), "{ours}");
         }
-        for foreign in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:9090"] {
-            assert!(is_ours(foreign).is_err(), "{foreign}");
+        for foreign in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:9090",
+            "[::1]evil.example",
+            "evil.example@127.0.0.1",
+            "localhost@evil.example",
+        ] {
+            assert_eq!(is_ours(foreign).unwrap_err().error, "foreign-host", "{foreign}");
         }
         assert!(access.check_host(&Uri::from_static("/"), &HeaderMap::new()).is_err());
     }
@@ -325,7 +355,8 @@ mod tests {
         for foreign in ["http://localhost:9091", "http://evil.example", "null", "file://x"] {
             assert!(change(Some(foreign)).is_err(), "{foreign}");
         }
-        assert!(change(None).is_err());
+        let missing = change(None).unwrap_err();
+        assert!(missing.text.contains("has no `Origin` header"), "{}", missing.text);
     }
 
     #[test]

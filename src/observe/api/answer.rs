@@ -6,7 +6,6 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use super::{ApiBody, Problem};
-use crate::ingest::listen::reply::OWN_400;
 
 /// What each answer has, so that no page of another origin can show, embed or read it.
 pub fn guard(headers: &mut http::HeaderMap) {
@@ -29,10 +28,6 @@ pub fn guard(headers: &mut http::HeaderMap) {
 pub(super) fn refusal(problem: &Problem) -> Response<ApiBody> {
     let json = json!({ "error": problem.error, "text": problem.text });
     let mut response = whole(problem.status(), &json);
-    if problem.status() == StatusCode::BAD_REQUEST {
-        // Any other 400 is the HTTP library's, which senders are not to see.
-        response.extensions_mut().insert(OWN_400);
-    }
     if problem.status() == StatusCode::UNAUTHORIZED {
         let challenge = HeaderValue::from_static("Bearer realm=\"millrace admin\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

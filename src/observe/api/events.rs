@@ -8,11 +8,11 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde_json::json;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
-use super::{Api, Wanted, view};
+use super::{Api, Wanted, streams::Permit, view};
 use crate::{
     ingest::listen::activity::Activity,
     observe::metrics::Metrics,
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Events that a connection has not taken yet.
 pub const WAITING: usize = 4;
 
-pub struct Stream {
+pub(super) struct Stream {
     pub api: Arc<Api>,
     pub metrics: Metrics,
     pub wanted: Wanted,
@@ -36,7 +36,7 @@ pub struct Stream {
     pub status: bool,
     pub after: u64,
     pub access: serde_json::Value,
-    pub permit: OwnedSemaphorePermit,
+    pub permit: Permit,
 }
 
 impl Stream {

@@ -335,6 +335,20 @@ pub struct Replays {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
+pub struct TestDelivery {
+    pub source: String,
+    pub id: String,
+    pub topic: String,
+    pub would_go_to: Option<String>,
+    pub left_out_by: Option<String>,
+    pub partition: Option<i32>,
+    pub offset: Option<i64>,
+    pub milliseconds: f64,
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct OutcomeWord {
     pub outcome: String,
     pub adobe: String,

@@ -43,10 +43,15 @@ impl Query {
         Self(pairs.map(|url| url.query_pairs().into_owned().collect()).unwrap_or_default())
     }
 
-    /// A name that is none of `names` would be taken for a filter, and is none.
+    /// A name that is none of `names` would be taken for a filter, and is none; of a name that stands twice one value would
+    /// count, and the other would not be looked at.
     pub fn has_only(&self, names: &[&str]) -> Result<(), Problem> {
-        match self.0.iter().find(|(name, _)| !names.contains(&name.as_str())) {
-            Some((name, _)) => Err(unknown("parameter", name, names.iter().copied())),
+        if let Some((name, _)) = self.0.iter().find(|(name, _)| !names.contains(&name.as_str())) {
+            return Err(unknown("parameter", name, names.iter().copied()));
+        }
+        let count = |name: &str| self.0.iter().filter(|(it, _)| it == name).count();
+        match names.iter().find(|name| count(name) > 1) {
+            Some(name) => Err(bad(&format!("`{name}` stands twice: give it once"))),
             None => Ok(()),
         }
     }

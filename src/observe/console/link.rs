@@ -30,8 +30,18 @@ pub fn delivery(source: &str, position: &str) -> String {
     )
 }
 
-/// The section of the runbook with this heading.
-pub fn runbook(heading: &str) -> String {
+/// The section of the runbook with this heading; none where the program was built without an address of its
+/// repository (`repository` of Cargo.toml), since a link would lead nowhere.
+pub fn runbook(heading: &str) -> Option<String> {
+    of_repository(env!("CARGO_PKG_REPOSITORY"), heading)
+}
+
+fn of_repository(repository: &str, heading: &str) -> Option<String> {
+    let host = repository.split("://").nth(1)?.split('/').next()?;
+    // Hosts below `.example` are nowhere: they stand for one that is not chosen yet.
+    if host.is_empty() || host == "example" || host.ends_with(".example") {
+        return None;
+    }
     let anchor: String = heading
         .to_lowercase()
         .chars()
@@ -41,11 +51,11 @@ pub fn runbook(heading: &str) -> String {
             _ => None,
         })
         .collect();
-    format!(
+    Some(format!(
         "{}/blob/main/deploy/RUNBOOK.md#{}",
-        env!("CARGO_PKG_REPOSITORY"),
+        repository.trim_end_matches('/'),
         utf8_percent_encode(&anchor, PLAIN)
-    )
+    ))
 }
 
 #[cfg(test)]
@@ -59,9 +69,18 @@ mod tests {
             "/deliveries?source=a%26b%3D%22%3C"
         );
         assert_eq!(delivery("le/ads", "42.7"), "/deliveries/le%2Fads/42");
-        assert!(
-            runbook("Following one delivery")
-                .ends_with("/deploy/RUNBOOK.md#following-one-delivery")
+    }
+
+    #[test]
+    fn the_runbook_is_in_the_repository_of_the_package_if_that_is_anywhere() {
+        assert_eq!(
+            of_repository("https://git.acme.com/millrace/", "Following one delivery").as_deref(),
+            Some(
+                "https://git.acme.com/millrace/blob/main/deploy/RUNBOOK.md#following-one-delivery"
+            )
         );
+        for nowhere in ["", "https://git.example/millrace", "https://example", "https://"] {
+            assert_eq!(of_repository(nowhere, "Stopping"), None, "{nowhere}");
+        }
     }
 }

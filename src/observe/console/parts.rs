@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{
     link,
-    model::{Banner, Body, Time},
+    model::{Banner, Body, Kafka, Time},
     text,
 };
 
@@ -42,6 +42,19 @@ pub fn moment(at: Option<Time>) -> Markup {
             Some(at) => time.mono datetime=(text::stamp(at)) title=(text::stamp(at)) { (text::clock(at)) },
             None => span.quiet { "–" },
         }
+    }
+}
+
+/// For how long something has been so, with the moment of its beginning behind it.
+pub fn lasting(since: Time, now: Time) -> Markup {
+    html! { time datetime=(text::stamp(since)) title=(text::stamp(since)) { (text::ago(since, now).trim_end_matches(" ago")) } }
+}
+
+/// How many brokers there are connections to. A service that has just started does not know its brokers.
+pub fn brokers(kafka: &Kafka) -> Markup {
+    html! {
+        @if kafka.brokers == 0 { "brokers not known yet" }
+        @else { (kafka.connected) " of " (text::of(kafka.brokers, "broker")) }
     }
 }
 
@@ -166,7 +179,7 @@ fn shown(banner: &Banner, now: Time) -> Markup {
                 (prose(&banner.text))
             }
             div.more {
-                @if let Some(since) = banner.since { span { "since " (ago(Some(since), now)) } }
+                @if let Some(since) = banner.since { span { "for " (lasting(since, now)) } }
                 @if let Some(until) = banner.until {
                     span.left { @if until > now { "ends " (text::until(until, now)) } @else { "is over" } }
                 }
@@ -174,7 +187,10 @@ fn shown(banner: &Banner, now: Time) -> Markup {
                 @if let Some(link) = link {
                     a.button href=(link) target="_blank" rel="noopener noreferrer" { "Open the address" }
                 }
-                a href=(link::runbook(&banner.runbook)) target="_blank" rel="noopener noreferrer" { "Runbook: " (broken(&banner.runbook)) }
+                @match link::runbook(&banner.runbook) {
+                    Some(link) => a href=(link) target="_blank" rel="noopener noreferrer" { "Runbook: " (broken(&banner.runbook)) },
+                    None => span.runbook { "Runbook (" code { "deploy/RUNBOOK.md" } "): " (broken(&banner.runbook)) },
+                }
             }
         }
     }

@@ -35,6 +35,15 @@ impl Api for Examples {
         }
     }
 
+    async fn test_delivery(&self, request: Value, _: &Parts) -> Result<Value, api::Problem> {
+        if request["source"] != "leads" {
+            return Err(api::Problem::new("unknown", "There is no such source."));
+        }
+        let document = self.0.lock().unwrap();
+        let said = &document["paths"]["/api/v1/test-deliveries"]["post"]["responses"]["200"];
+        Ok(said["content"]["application/json"]["example"].clone())
+    }
+
     fn sign_in(&self, _: &str, _: &Parts) -> Result<String, api::Problem> {
         Err(api::Problem::new("wrong-token", "It is none."))
     }
@@ -92,9 +101,45 @@ fn each_page_is_made_of_the_examples_of_the_api() {
         "MillraceValidationWaits",
         "after 3 failures",
         "topic authorization failed",
+        "1 topic held",
     ] {
         assert!(overview.contains(shown), "{shown}");
     }
+    assert!(!overview.contains("since <time"), "how long, and not when it was so long ago");
+}
+
+#[test]
+fn a_test_delivery_by_a_form_says_on_the_same_page_what_became_of_it() {
+    let post = |form: &'static str, document| {
+        use http_body_util::BodyExt as _;
+        let console = Console::new(Examples(Mutex::new(document)));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let answer = console.answer(&head("POST", "/test"), Full::from(form)).await;
+            let (head, body) = answer.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            (head.status, String::from_utf8(body.to_vec()).unwrap())
+        })
+    };
+    let (status, page) = post("source=leads&type=clicklink", Examples::document());
+    assert_eq!(status, StatusCode::OK, "{page}");
+    for text in ["marketo.test, partition 0, offset 7", "12 ms", "marketo.lead-activity.clicklink"]
+    {
+        assert!(page.contains(text), "{text} in {page}");
+    }
+    assert!(page.contains(r#"method="post" action="/test""#), "the next one can be sent");
+
+    let (status, page) = post("source=%3Cscript%3E&type=x", Examples::document());
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(page.contains("There is no such source.") && !page.contains("<script>"), "{page}");
+
+    let mut document = Examples::document();
+    let said = &mut document["paths"]["/api/v1/test-deliveries"]["post"]["responses"]["200"]["content"]
+        ["application/json"]["example"];
+    said["would_go_to"] = Value::Null;
+    said["left_out_by"] = json!("sources.leads.exclude");
+    let (_, page) = post("source=leads&type=clicklink", document);
+    assert!(page.contains("no topic: sources.leads.exclude leaves it out"), "{page}");
 }
 
 /// Each text of the examples that no program reads, with a script in it.
@@ -150,6 +195,10 @@ fn what_the_api_refuses_is_a_page_or_the_sign_in() {
     impl Api for Refuses {
         async fn get(&self, _: &str, _: &Parts) -> (StatusCode, Bytes) {
             (self.0, Bytes::from_static(self.1.as_bytes()))
+        }
+
+        async fn test_delivery(&self, _: Value, _: &Parts) -> Result<Value, api::Problem> {
+            Err(api::Problem::new("no-token", "A token is due."))
         }
 
         fn sign_in(&self, _: &str, _: &Parts) -> Result<String, api::Problem> {

@@ -5,18 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::model::Time;
 
-/// `12,034`
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+pub use crate::runtime::readable::{bytes, count};
 
 /// A second: `0`, `0.4`, `12.3`, `1,204`.
 pub fn rate(per_second: f64) -> String {
@@ -28,24 +17,6 @@ pub fn rate(per_second: f64) -> String {
         format!("{per_second:.1}")
     } else {
         count(per_second.round() as u64)
-    }
-}
-
-/// `512 B`, `5.0 KB`, `10 GB`: of 1,024, as the configuration counts.
-pub fn bytes(number: u64) -> String {
-    const UNITS: [&str; 5] = ["KB", "MB", "GB", "TB", "PB"];
-    if number < 1024 {
-        return format!("{number} B");
-    }
-    let mut value = number as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    match value < 10.0 {
-        true => format!("{value:.1} {}", UNITS[unit]),
-        false => format!("{value:.0} {}", UNITS[unit]),
     }
 }
 
@@ -130,7 +101,7 @@ mod tests {
             [rate(0.0), rate(0.04), rate(2.14), rate(1204.4)],
             ["0", "<0.1", "2.1", "1,204"]
         );
-        assert_eq!([bytes(512), bytes(5120), bytes(10 << 30)], ["512 B", "5.0 KB", "10 GB"]);
+        assert_eq!([bytes(512), bytes(5120), bytes(10 << 30)], ["512 B", "5.0 KiB", "10.0 GiB"]);
         assert_eq!(
             [of(1, "delivery"), of(2, "delivery"), of(0, "event")],
             ["1 delivery", "2 deliveries", "0 events"]

@@ -34,6 +34,9 @@ pub(super) struct Names {
 /// The folded name of the member with the attributes.
 const ATTRIBUTES: &str = "attributes";
 
+/// The folded name of the attribute with what a changed field is now.
+const NEW_VALUE: &str = "newvalue";
+
 /// Members of each attribute.
 const OF_AN_ATTRIBUTE: [&str; 3] = ["name", "datatype", "value"];
 
@@ -59,6 +62,11 @@ impl Names {
         let attributes = data.get(ATTRIBUTES).and_then(|it| it.as_array());
         let names = attributes.into_iter().flatten().filter_map(|it| it.get("name")?.as_str());
         self.attributes.extend(names.map(written));
+    }
+
+    /// Whether it may be about a lead's field, with its values beside the name: a rule by name covers these.
+    fn may_be_a_change(&self) -> bool {
+        self.attributes.contains_key(NEW_VALUE)
     }
 
     fn have(&self, target: &Target) -> bool {
@@ -93,7 +101,7 @@ pub(super) fn advise(rules: &Fields, sources: &[(&SourceConfig, Vec<Known>)], ad
         let is_of_custom = rule.types.iter().any(|it| is_custom(it.as_str()));
         let finds = its.iter().any(|it| it.names.have(&rule.target));
         if !finds && !is_of_custom && !its.is_empty() {
-            advice.doubts.push(unknown_field(rule, &its));
+            advice.doubts.extend(unknown_field(rule, &its));
         }
         advice.rules.push(coverage(rule, &its, is_of_custom || !custom.is_empty()));
     }
@@ -124,8 +132,13 @@ fn unknown_types(rule: &Rule, all: &[&Known]) -> Vec<String> {
         .collect()
 }
 
-/// Says that no type has what the rule names.
-fn unknown_field(rule: &Rule, its: &[&Known]) -> String {
+/// Whether the rule may be on a field of leads, of which no list has the names: its values are in changes of it.
+fn covers_changes(rule: &Rule, its: &[&Known]) -> bool {
+    matches!(rule.target, Target::Attribute(_)) && its.iter().any(|it| it.names.may_be_a_change())
+}
+
+/// Says that no type has what the rule names, unless it is probably the name of a lead's field.
+fn unknown_field(rule: &Rule, its: &[&Known]) -> Option<String> {
     let gathered = |of: fn(&Names) -> &Written| -> Written {
         its.iter().flat_map(|it| of(&it.names)).map(|(a, b)| (a.clone(), b.clone())).collect()
     };
@@ -150,11 +163,15 @@ fn unknown_field(rule: &Rule, its: &[&Known]) -> String {
         },
     };
     let guess = guess(name, near.keys().map(String::as_str)).map(|it| near[it].as_str());
-    format!(
-        "fields.{}.{key} {what} that no event it is for is known to have, so that it may hide nothing{}",
+    let but = match covers_changes(rule, its) {
+        true => Some(" but changes of a lead's field of that name").filter(|_| guess.is_some())?,
+        false => "",
+    };
+    Some(format!(
+        "fields.{}.{key} {what} that no event it is for is known to have, so that it may hide nothing{but}{}",
         rule.name,
         meant(guess)
-    )
+    ))
 }
 
 fn meant(guess: Option<&str>) -> String {
@@ -179,6 +196,9 @@ fn coverage(rule: &Rule, its: &[&Known], with_custom: bool) -> String {
         format!("{start} that {count} of the {} known event types it is for has", all.len());
     if count > 0 {
         text += &format!(": {}", listed(covered));
+    }
+    if covers_changes(rule, its) {
+        text += "; and the values of changes of a lead's field of that name";
     }
     if with_custom {
         text += "; in custom activities, wherever they have it";

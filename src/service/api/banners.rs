@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Known, status::now, words};
 use crate::{
+    deliver::schema::NO_SCHEMA,
     observe::{admin::Health, api::rates::What},
     source::SourceKind,
 };
@@ -178,8 +179,12 @@ fn of_source(known: &Known, name: &str, kind: SourceKind, all: &mut Vec<Value>) 
     if metrics.held_topics.with_label_values(&[name]).get() > 0 {
         for (topic, held) in metrics.settled.of(name).held_topics() {
             let text = format!("The topic {topic} is held: {}.", held.why);
-            let banner = Banner::new("topic-held", "warning", "MillraceTopicHeld", text);
-            all.push(of_source(Banner { since: Some(held.since), ..banner }));
+            let (runbook, key) = match held.why.starts_with(NO_SCHEMA) {
+                true => ("MillraceSchemasMissing", Some("kafka.schema_registry".to_owned())),
+                false => ("MillraceTopicHeld", None),
+            };
+            let banner = Banner::new("topic-held", "warning", runbook, text);
+            all.push(of_source(Banner { since: Some(held.since), key, ..banner }));
         }
     }
     if metrics.dead_letters_waiting.with_label_values(&[name]).get() > 0 {

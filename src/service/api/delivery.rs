@@ -83,6 +83,7 @@ pub(super) fn delivery(
     let headers = &delivery.headers;
     let screened = screen(config.kind, &rules, &delivery.body, headers, Came::FromSender);
     let result = screened.decode(config.kind, &rules, headers, &mut decoded);
+    config.selection.refuse_doubtful(&mut decoded);
     let lead_states = known.config.topics.lead_state.as_deref();
     if lead_states.is_some() && result.is_ok() {
         let is_taken =

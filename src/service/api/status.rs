@@ -207,6 +207,9 @@ fn refused(known: &Known, name: &str) -> Vec<Value> {
             };
             let last = known.metrics.recent.before(u64::MAX, 1, &is);
             let (text, key, outcome) = words::meaning(&reason, name);
+            // The key that is in use, as the last request of this reason found it.
+            let in_use = last.first().filter(|it| !it.key.is_empty());
+            let key = in_use.map(|it| it.key.replace("<name>", name)).or(key);
             (late.last_day > 0.0).then(|| {
                 let json = json!({
                     "reason": reason,

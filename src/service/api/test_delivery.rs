@@ -68,7 +68,12 @@ pub(super) fn send(known: &Known, request: Value, client: IpAddr) -> Result<Valu
         }
         let event_type = event.event_type.to_string();
         let mut name = String::new();
-        let would_go_to = known.router.topic(&source.name, event, &mut name).to_owned();
+        let left_out = source.selection.leaves_out(event);
+        let left_out_by = left_out.map(|why| format!("sources.{}.{}", source.name, why.key()));
+        let would_go_to = match left_out {
+            Some(_) => None,
+            None => Some(known.router.topic(&source.name, event, &mut name).to_owned()),
+        };
         let mut encoder = Encoder::new(known.config.topics.mode);
         let topic = known.config.admin.test_topic.as_str();
         let encoded = encoder.encode(topic, Uuid::new_v4(), Position::start_of(1), event);
@@ -89,6 +94,7 @@ pub(super) fn send(known: &Known, request: Value, client: IpAddr) -> Result<Valu
             "id": id,
             "topic": topic,
             "would_go_to": would_go_to,
+            "left_out_by": left_out_by,
             "partition": place.map(|it| it.0),
             "offset": place.map(|it| it.1),
             "milliseconds": began.elapsed().as_secs_f64() * 1000.0,

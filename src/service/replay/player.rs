@@ -188,6 +188,7 @@ impl Player {
             self.totals.refused(item, &not_ours);
             return Ok(());
         }
+        source.selection.refuse_doubtful(&mut events);
         for decoded in &events {
             self.play_one(&source, item, decoded)?;
         }

@@ -48,7 +48,7 @@ impl Shown {
         }
         let (kind, rules) = self.sources.get(source)?;
         let screened = screen(*kind, rules, body, headers, Came::FromSender);
-        screened.shown(*kind, rules, headers).map(|body| Cow::Owned(body.to_vec()))
+        screened.shown(*kind, rules, headers).map(|body| Cow::Owned(body.into_owned()))
     }
 
     /// The original of a refused event.
@@ -64,7 +64,7 @@ impl Shown {
         let screened = screen(*kind, rules, &body, &[], kept.came());
         let whole = screened.shown(*kind, rules, &[])?;
         if body.len() == kept.original.len() {
-            return Some(Cow::Owned(whole.to_vec()));
+            return Some(Cow::Owned(whole.into_owned()));
         }
         // It was put into a body of its own, and is the one element there.
         let mut items = Vec::new();
@@ -134,6 +134,23 @@ mod tests {
         };
         assert_eq!(of(&shown(RULE), &body("7")), Some(body("\"***\"")));
         assert_eq!(of(&shown(RULE), "[7"), None);
+        // Beside the activities, too.
+        let beside = |members: &str| {
+            format!(
+                r#"{{"a":{{{members}}},"activities":[{{"activityTypeId":1}}],{members},"munchkinId":"m"}}"#
+            )
+        };
+        let email = r#""e\u006dail":"a@b","attributes":[{"value":"a@b","name":"Email"}]"#;
+        assert_eq!(of(&shown(RULE), &beside(email)), Some(beside(email).replace("a@b", "***")));
+        assert_eq!(of(&shown(""), &beside(email)), Some(beside(email)));
+        let of_a_type = format!("{RULE}types = [\"openemail\"]\n");
+        assert_eq!(
+            of(&shown(&of_a_type), &beside(email)),
+            Some(beside(email).replace("a@b", "***"))
+        );
+        assert_eq!(of(&shown(RULE), &beside(r#""x":"{\"Email\":\"a@b\"}""#)), None);
+        let without = r#"{"activities":[],"Email":"a@b"}"#;
+        assert_eq!(of(&shown(RULE), without), Some(without.replace("a@b", "***")));
         assert_eq!(of(&shown(""), "[7").as_deref(), Some("[7"));
     }
 }

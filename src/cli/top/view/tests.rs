@@ -85,6 +85,19 @@ fn eighty_columns_hold_every_column_and_the_reason() {
 }
 
 #[test]
+fn what_a_service_does_not_know_in_its_first_seconds_is_not_told_as_nothing() {
+    let mut status = status(0);
+    status.kafka = Kafka::default();
+    status.started = status.now - 2_000;
+    let text = screen(&status, &State::default(), 80, 24).join("\n");
+    assert!(text.contains("Kafka brokers not known yet"), "{text}");
+    assert!(text.contains("\nnot known yet") && !text.contains("no topic yet"), "{text}");
+    status.started = status.now - 60_000;
+    let text = screen(&status, &State::default(), 80, 24).join("\n");
+    assert!(text.contains("no topic yet"), "{text}");
+}
+
+#[test]
 fn held_topics_come_first_and_the_others_by_rate_with_a_plot() {
     let lines = screen(&status(1), &State::default(), 120, 24);
     let at = lines.iter().position(|line| line.starts_with("TOPIC")).unwrap();

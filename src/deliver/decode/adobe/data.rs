@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    deliver::decode::{Undecodable, json::Cursor, naming, scalar::Scalar},
+    deliver::decode::{Undecodable, id, json::Cursor, scalar::Scalar},
     event::{Stream, Word},
 };
 
@@ -41,11 +41,11 @@ impl<'a> Data<'a> {
     }
 
     pub(super) fn munchkin_id(&self) -> Option<Cow<'a, str>> {
-        Scalar::of(self.munchkin_id).word()
+        Scalar::of(self.munchkin_id).word().and_then(id::munchkin)
     }
 
     pub(super) fn activity_type_id(&self) -> Option<i64> {
-        naming::activity_type_id(&Scalar::of(self.activity_type_id).word()?)
+        id::activity_type(&Scalar::of(self.activity_type_id).word()?)
     }
 
     /// `<munchkinId>:<leadId>`, `<munchkinId>:<componentType>:<componentId>` or `<munchkinId>`, as the
@@ -55,11 +55,11 @@ impl<'a> Data<'a> {
         let word = |spelled| Scalar::of(spelled).word();
         let parts = match stream {
             Stream::LeadActivity => {
-                word(self.lead_id).map(|lead| Word::joined(&[&munchkin_id, &lead]))
+                word(self.lead_id).map(|lead| Word::joined(&[&munchkin_id, &id::part(lead)]))
             }
             Stream::UserAudit => word(self.component_type)
                 .zip(word(self.component_id))
-                .map(|(kind, id)| Word::joined(&[&munchkin_id, &kind, &id])),
+                .map(|(kind, id)| Word::joined(&[&munchkin_id, &kind, &id::part(id)])),
             Stream::Notification | Stream::Observability | Stream::Other => None,
         };
         Some(parts.unwrap_or_else(|| munchkin_id.into()))

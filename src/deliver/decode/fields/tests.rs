@@ -170,6 +170,65 @@ fn every_member_of_a_named_attribute_but_its_name_is_changed_and_each_of_two_of_
     }
 }
 
+/// A change of the field that is called so by `primaryAttributeValue`, and by an attribute.
+fn changes(name: &str) -> [String; 7] {
+    let values = r#"{"name":"New Value","value":"canary"},{"name":"old value","value":"CANARY"},{"name":"Reason","value":"r"}"#;
+    [
+        format!(r#""primaryAttributeValue":"{name}","attributes":[{values}]"#),
+        format!(r#""attributes":[{values}],"primaryAttributeValue":"{name}""#),
+        format!(
+            r#""primaryAttributeValue":"Other","attributes":[{values},{{"value":"{name}","name":"Attribute Name"}}]"#
+        ),
+        format!(
+            r#""primaryAttributeValue":"Other","primaryAttributeValue":"{name}","attributes":[{values}]"#
+        ),
+        format!(
+            r#""attributeName":"{name}","newValue":"canary","old_value":["canary"],"reason":"r""#
+        ),
+        format!(r#""x":[{{"primary\u0041ttributeValue":"{name}","attributes":[{values}]}}]"#),
+        format!(
+            r#""primaryAttributeValue":"{name}","attributes":{{"New Value":"canary","a":[{{"Old Value":"canary"}}]}}"#
+        ),
+    ]
+}
+
+#[test]
+fn a_rule_on_a_field_covers_what_the_field_was_and_is_where_a_change_names_it() {
+    for name in ["Email Address", "emailAddress", "EMAIL_ADDRESS", "E\\u006dail Address"] {
+        for came in changes(name) {
+            for action in [Action::Drop, Action::Mask, hmac()] {
+                members(vec![attribute("email address", action)], &came);
+            }
+            let masked = members(vec![attribute("Email Address", Action::Mask)], &came);
+            assert!(masked.contains(name) && !masked.contains("\"r***"), "{masked}");
+        }
+    }
+    let [came, ..] = changes("Email Address");
+    let masked = members(vec![attribute("Email Address", Action::Mask)], &came);
+    assert_eq!(masked, came.replace("canary", "***").replace("CANARY", "***"));
+    let of_types = |of: &str| {
+        let types = vec![TypePattern::new(of).unwrap()];
+        vec![Rule { types, ..attribute("Email Address", Action::Mask) }]
+    };
+    let other = came.replace("canary", "x").replace("CANARY", "y");
+    assert_eq!(members(of_types("openemail"), &other), other, "a rule for other types");
+    let text = came.replace('"', "\\\"");
+    held(vec![attribute("Email Address", Action::Drop)], &format!(r#""x":"{{{text}}}""#));
+}
+
+#[test]
+fn the_values_of_a_change_of_another_field_stay() {
+    for came in changes("City") {
+        let came = came.to_lowercase().replace("canary", "x");
+        for rule in [attribute("Email Address", Action::Drop), path("city", Action::Mask)] {
+            assert_eq!(members(vec![rule], &came), came);
+        }
+    }
+    let two = r#""a":{"primaryAttributeValue":"Email","newValue":1},"b":{"primaryAttributeValue":"City","newValue":2}"#;
+    let left = members(vec![attribute("Email", Action::Mask)], two);
+    assert_eq!(left, two.replace(":1", ":\"***\""));
+}
+
 #[test]
 fn where_the_field_may_be_and_no_edit_reaches_it_the_event_is_held_back() {
     let by_name = || vec![attribute("Email", Action::Drop)];

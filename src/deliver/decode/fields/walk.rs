@@ -4,12 +4,15 @@
 //! data of a CloudEvent stands its envelope, in which `data`, `event` and `body` lead on, and other members are what
 //! rules by name may change, but for what CloudEvents needs.
 
+mod attributes;
+
 use std::{fmt, ops::Range};
 
 use smallvec::SmallVec;
 
 use super::{
     Action, Rule, Target,
+    changed::{Changed, is_value},
     edit::{Edits, Span},
     nested,
     rule::{ATTRIBUTES, OF_THE_ENVELOPE, is_called},
@@ -18,8 +21,7 @@ use super::{
 use crate::{
     deliver::decode::{
         Undecodable,
-        json::{Cursor, Name},
-        scalar::Scalar,
+        json::{BYTE_ORDER_MARK, Cursor, Name},
     },
     source::SourceKind,
 };
@@ -45,6 +47,36 @@ pub(super) fn walk<'r>(
     body: &[u8],
     edits: &mut Edits,
 ) -> Result<(), Held> {
+    let place = match kind {
+        SourceKind::MarketoLeadActivity => Place::Data,
+        SourceKind::AdobeIo => Place::Envelope,
+    };
+    walk_from(place, rules, element, body, edits)
+}
+
+/// Applies `rules` to what stands in a whole `body` beside its events, where anything does.
+pub(super) fn walk_beside<'r>(
+    kind: SourceKind,
+    rules: impl Iterator<Item = &'r Rule>,
+    body: &[u8],
+    has_events: bool,
+    edits: &mut Edits,
+) -> Result<(), Held> {
+    match kind {
+        SourceKind::MarketoLeadActivity => walk_from(Place::Push, rules, body, body, edits),
+        // A challenge. Around events there are brackets alone.
+        SourceKind::AdobeIo if !has_events => walk_from(Place::Envelope, rules, body, body, edits),
+        SourceKind::AdobeIo => Ok(()),
+    }
+}
+
+fn walk_from<'r>(
+    place: Place,
+    rules: impl Iterator<Item = &'r Rule>,
+    element: &[u8],
+    body: &[u8],
+    edits: &mut Edits,
+) -> Result<(), Held> {
     let mut paths = Live::new();
     let mut by_name = Vec::new();
     for rule in rules {
@@ -57,16 +89,17 @@ pub(super) fn walk<'r>(
     let Some(first) = first else { return Ok(()) };
     // Pieces of a body that was decoded.
     let element = std::str::from_utf8(element).unwrap_or_default();
+    let element = element.strip_prefix(BYTE_ORDER_MARK).unwrap_or(element);
     let base = element.as_ptr().addr() - body.as_ptr().addr();
-    let mut walk = Walk { element, base, paths, by_name, first, edits, held: None };
+    let changed = Changed::of(&by_name, element);
+    let mut walk =
+        Walk { element, base, paths, by_name, first, edits, held: None, changed, about: None };
     let mut cursor = Cursor::new(element);
-    let whole = match kind {
-        SourceKind::MarketoLeadActivity => {
-            let paths = walk.paths.clone();
-            walk.value(&mut cursor, &paths, Place::Data)
-        }
-        SourceKind::AdobeIo => walk.value(&mut cursor, &Live::new(), Place::Envelope),
+    let live = match place {
+        Place::Envelope => Live::new(),
+        Place::Push | Place::Data | Place::Attributes => walk.paths.clone(),
     };
+    let whole = walk.value(&mut cursor, &live, place);
     if whole.is_err() {
         walk.hold(first, "it can't be read to its end");
     }
@@ -78,8 +111,10 @@ pub(super) fn finds<'r>(by_name: &[(&'r Rule, &'r str)], text: &str) -> Option<O
     let Some((first, _)) = by_name.first() else { return Some(None) };
     let mut edits = Edits::new(super::Came::FromSender);
     let (paths, by_name) = (Live::new(), by_name.to_vec());
+    let (element, edits) = (text, &mut edits);
+    let changed = Changed::of(&by_name, element);
     let mut walk =
-        Walk { element: text, base: 0, paths, by_name, first, edits: &mut edits, held: None };
+        Walk { element, base: 0, paths, by_name, first, edits, held: None, changed, about: None };
     let mut cursor = Cursor::new(text);
     walk.value(&mut cursor, &Live::new(), Place::Data).ok()?;
     cursor.peek().is_none().then_some(())?;
@@ -93,6 +128,8 @@ type Live<'r> = SmallVec<[(&'r Rule, &'r [String]); 4]>;
 /// What is looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
+    /// The body of a push, whose activities are elements by themselves.
+    Push,
     /// An object around the data of a CloudEvent.
     Envelope,
     /// The data, or something in it.
@@ -111,6 +148,9 @@ struct Walk<'a, 'r, 'e> {
     first: &'r Rule,
     edits: &'e mut Edits,
     held: Option<Held>,
+    changed: Changed<'r>,
+    /// The rule on the values of the field that an object around is about.
+    about: Option<&'r Rule>,
 }
 
 type Read = Result<(), Undecodable>;
@@ -161,6 +201,9 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
     }
 
     fn object(&mut self, cursor: &mut Cursor<'a>, live: &Live<'r>, place: Place) -> Read {
+        let about = self.changed.at(self.at(cursor.rest()) - self.base);
+        let around = self.about;
+        self.about = about.or(around);
         let mut spans = SmallVec::<[Span; 16]>::new();
         cursor.object(|cursor, name| {
             let is_dropped = self.member(cursor, name, live, place)?;
@@ -168,8 +211,14 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
             spans.push(Span { range, is_dropped });
             Ok(())
         })?;
+        self.about = around;
         self.edits.drop_of(&spans);
         Ok(())
+    }
+
+    /// The rule on the values of the changed field, if `name` is that of such a value.
+    fn changed_by(&self, name: &str) -> Option<&'r Rule> {
+        self.about.filter(|_| is_value(name))
     }
 
     /// One member, with the cursor at its value. `true`: it is to be dropped.
@@ -187,7 +236,13 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         if place == Place::Envelope {
             return self.member_of_envelope(cursor, &text);
         }
+        if place == Place::Push && text == "activities" {
+            return cursor.skip().map(|_| false);
+        }
         let mut found = self.by_name.iter().strictest(|(_, name)| is_called(&text, name));
+        if let Some(rule) = self.changed_by(&text) {
+            found = stricter(found, rule);
+        }
         let mut next = Live::new();
         for (rule, names) in live {
             match names {
@@ -280,111 +335,6 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
 
     fn looks_into_attributes(&self, live: &Live<'r>) -> bool {
         !live.is_empty() || !self.by_name.is_empty()
-    }
-
-    /// An object in an array, which may have a name of its own. `true`: it is to be dropped.
-    fn element(
-        &mut self,
-        cursor: &mut Cursor<'a>,
-        live: &Live<'r>,
-        place: Place,
-    ) -> Result<bool, Undecodable> {
-        let mut members = SmallVec::<[(Name<'a>, &'a str); 4]>::new();
-        cursor.object(|cursor, name| {
-            members.push((name, cursor.skip()?));
-            Ok(())
-        })?;
-        let is = |name: &Name<'a>, known: &str| name.text().is_some_and(|it| is_called(&it, known));
-        let names = members.iter().filter(|(name, _)| is(name, "name"));
-        let names: SmallVec<[_; 1]> =
-            names.map(|(_, spelled)| Scalar::of(Some(spelled)).text()).collect();
-        let is_odd = names.is_empty() || names.iter().any(Option::is_none);
-        if place == Place::Attributes && is_odd && self.looks_into_attributes(live) {
-            self.hold(self.first, "an element of `attributes` has no name that is text");
-        }
-        // If it has two names, either counts.
-        let is_called_so = |name: &str| names.iter().flatten().any(|it| is_called(it, name));
-        let mut found = self.by_name.iter().strictest(|(_, name)| is_called_so(name));
-        let mut within = Live::new();
-        for (rule, names) in live {
-            match names {
-                [last] if is_called_so(last) => found = stricter(found, rule),
-                [first, left @ ..] if is_called_so(first) => within.push((rule, left)),
-                _ => {}
-            }
-        }
-        if let Some(rule) = found {
-            return Ok(self.attribute(rule, &members));
-        }
-        let is_named = !is_odd;
-        let mut spans = SmallVec::<[Span; 4]>::new();
-        for (name, spelled) in &members {
-            let mut cursor = Cursor::new(spelled);
-            let mut live = live.clone();
-            let is_own = is_named && ["name", "datatype", "value"].iter().any(|it| is(name, it));
-            let is_dropped = if is_own {
-                // No rule by name means the members that make an attribute; one by path may.
-                self.own_member(&mut cursor, *name, &mut live, &within)?
-            } else {
-                self.member(&mut cursor, *name, &live, Place::Data)?
-            };
-            let range = self.at(name.quoted)..self.range(spelled).end;
-            spans.push(Span { range, is_dropped });
-        }
-        self.edits.drop_of(&spans);
-        Ok(false)
-    }
-
-    /// `name`, `dataType` or `value` of an attribute that no rule names.
-    fn own_member(
-        &mut self,
-        cursor: &mut Cursor<'a>,
-        name: Name<'a>,
-        live: &mut Live<'r>,
-        within: &Live<'r>,
-    ) -> Result<bool, Undecodable> {
-        let text = name.text().unwrap_or_default();
-        let mut found = None;
-        let mut next = Live::new();
-        for (rule, names) in live.iter() {
-            match names {
-                [last] if is_called(&text, last) => found = stricter(found, rule),
-                [first, left @ ..] if is_called(&text, first) => next.push((rule, left)),
-                _ => {}
-            }
-        }
-        if let Some(rule) = found {
-            let spelled = cursor.skip()?;
-            return Ok(self.apply(rule, spelled));
-        }
-        if is_called(&text, "value") {
-            next.extend(within.iter().copied());
-        }
-        self.value(cursor, &next, Place::Data)?;
-        Ok(false)
-    }
-
-    /// An attribute that a rule names: all of it but its name. Its data type is that of what is there now.
-    fn attribute(&mut self, rule: &Rule, members: &[(Name<'a>, &'a str)]) -> bool {
-        if rule.action == Action::Drop {
-            return true;
-        }
-        for (name, spelled) in members {
-            let Some(text) = name.text() else {
-                self.hold(rule, "a name is no Unicode");
-                return false;
-            };
-            if is_called(&text, "name") {
-                continue;
-            }
-            let range = self.range(spelled);
-            if !is_called(&text, "datatype") {
-                self.edits.change(&rule.action, spelled, range);
-            } else if !["\"string\"", "\"text\"", "null"].contains(spelled) {
-                self.edits.replace(range, "\"string\"");
-            }
-        }
-        false
     }
 
     /// `true`: the member is to be dropped.

@@ -71,6 +71,7 @@ impl Writer<'_> {
     fn value(&mut self, kind: Kind, value: &Value<'_>) {
         match (kind, value) {
             (Kind::Integer, Value::Number(digits)) => self.long(digits.parse().unwrap_or_default()),
+            (Kind::Integer, Value::Id(id)) => self.long(*id),
             (Kind::Number, Value::Number(digits)) => {
                 self.double(digits.parse().unwrap_or_default())
             }
@@ -79,6 +80,7 @@ impl Writer<'_> {
             (_, Value::Boolean(value)) => self.boolean(*value),
             (_, Value::Text(text)) => self.string(&text.plain().unwrap_or_default()),
             (_, Value::Number(text) | Value::Json(text)) => self.string(text),
+            (_, Value::Id(id)) => self.string(&id.to_string()),
             (_, Value::Null) => self.string(""),
         }
     }

@@ -78,6 +78,7 @@ pub fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
         Value::Boolean(true) => out.extend_from_slice(b"true"),
         Value::Boolean(false) => out.extend_from_slice(b"false"),
         Value::Number(digits) => out.extend_from_slice(digits.as_bytes()),
+        Value::Id(id) => out.extend_from_slice(id.to_string().as_bytes()),
         Value::Text(Text::Spelled(inner)) => {
             out.push(b'"');
             out.extend_from_slice(inner.as_bytes());

@@ -17,6 +17,9 @@ use crate::{
     event::{Coding, Event, Stream, is_json},
 };
 
+/// Members that are ids of numbers.
+const IDS: [&str; 3] = ["leadId", "activityTypeId", "componentId"];
+
 /// Flattens events one after the other, in memory that it keeps.
 #[derive(Debug, Default)]
 pub struct Flattener {
@@ -93,8 +96,9 @@ impl<'a> Flat<'a> {
 
     /// What the data lacks and the event has.
     fn finish(&mut self, event: &'a Event<'a>) {
-        if self.listed[MUNCHKIN_ID].is_none() {
-            self.listed[MUNCHKIN_ID] = event.munchkin_id.as_deref().map(Value::plain);
+        // As the key has it, whatever white space and case the sender wrote it with.
+        if let Some(id) = event.munchkin_id.as_deref() {
+            self.listed[MUNCHKIN_ID] = Some(Value::plain(id));
         }
         if event.stream == Stream::LeadActivity {
             let date = self.shape.find("activity_date").and_then(|at| self.listed[at].clone());
@@ -138,6 +142,13 @@ impl<'a> Flat<'a> {
     fn member(&mut self, name: Name<'a>, spelled: &'a str, next: &mut usize) {
         let text = name.text().unwrap_or(Cow::Borrowed(name.quoted));
         match self.shape.of_member(&text, next) {
+            Some(column) if IDS.contains(&&*text) => {
+                let value = Value::read(self.shape.columns()[column].kind, spelled);
+                match Value::id(spelled).filter(|_| value.is_none()) {
+                    Some(id) if self.listed[column].is_none() => self.listed[column] = Some(id),
+                    _ => self.put(column, spelled),
+                }
+            }
             Some(column) => self.put(column, spelled),
             None => {
                 // Marketo's own form has the id here, if the value stays as it came.

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::deliver::decode::time;
+use crate::deliver::decode::{id, time};
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub enum Value<'a> {
     Boolean(bool),
     /// A number of JSON, in the sender's digits; of an [`Kind::Integer`] without a point or an exponent.
     Number(&'a str),
+    /// An id that the sender wrote in another notation than digits alone.
+    Id(i64),
     /// Text; of [`Kind::DateTime`] and [`Kind::Date`] in the form of RFC 3339.
     Text(Text<'a>),
     /// An object or an array as the sender spelled it: the value is this text itself.
@@ -139,6 +141,15 @@ impl<'a> Value<'a> {
             Kind::Date => is_day(inner?).then(|| Self::plain(scalar)),
             Kind::Text => None,
         }
+    }
+
+    /// The value `spelled` of a member that is an id, which may be in another notation of the same number.
+    pub fn id(spelled: &str) -> Option<Self> {
+        let text: Cow<'_, str> = match spelled.starts_with('"') {
+            true => Cow::Owned(serde_json::from_str(spelled).ok()?),
+            false => Cow::Borrowed(spelled),
+        };
+        id::number(&text)?.parse().ok().map(Self::Id)
     }
 
     /// A date and time, in whole milliseconds since 1970; `None` of any other value, and where the fraction is

@@ -20,8 +20,15 @@ pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && is_token(token)).then_some(token)
 }
 
+/// The key of a source that takes tokens of a provider's.
+const KEY: &str = "sources.<name>.auth.oauth";
+
 /// Why there is none, for operators.
 pub(super) fn none(headers: &HeaderMap) -> Why {
+    why_none(headers).at(KEY)
+}
+
+fn why_none(headers: &HeaderMap) -> Why {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (None, _) => Why::new(Reason::NoAuthorization, "no `Authorization` header"),

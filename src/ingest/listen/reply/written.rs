@@ -9,8 +9,8 @@ use hyper::ext::ReasonPhrase;
 
 use super::Outcome;
 
-/// The reason phrase of our own 400, by which `wire.rs` tells it from the HTTP library's.
-pub const OWN_400: ReasonPhrase = ReasonPhrase::from_static(b"Not To Be Granted");
+/// The reason phrase of our own 400 to a sender, by which `wire.rs` tells it from the HTTP library's.
+const OWN_400: ReasonPhrase = ReasonPhrase::from_static(b"Request Refused");
 
 impl Outcome {
     /// One more header.

@@ -242,7 +242,7 @@
                 [said.error === null ? "Arrived on" : "Did not arrive on", where],
                 ["ce_id", said.id],
                 ["Took", `${said.milliseconds.toFixed(1)} ms`],
-                ["A real one goes to", said.would_go_to],
+                ["A real one goes to", said.would_go_to ?? `no topic: ${said.left_out_by} leaves it out`],
               ]),
             );
           }

@@ -18,7 +18,7 @@ pub fn page(status: &Status) -> Markup {
     let under = html! {
         "Up for " (text::ago(status.started, now).trim_end_matches(" ago")) " · " (status.delivery) " · Kafka "
         @if status.kafka.away { strong.bad-text { "away" } }
-        @else { (status.kafka.connected) " of " (text::of(status.kafka.brokers, "broker")) }
+        @else { (parts::brokers(&status.kafka)) }
     };
     html! {
         (page::title("Overview", &under, &parts::tag(tone, word)))
@@ -68,11 +68,14 @@ pub fn figure(name: &str, value: &str, unit: &str, plot: Markup) -> Markup {
 }
 
 fn card(source: &Source, now: Time) -> Markup {
-    let tone = match source.state.as_str() {
-        "ok" => "ok",
-        "closed" => "quiet",
-        "full" => "warn",
-        _ => "bad",
+    let held = source.held_topics.len() as u64;
+    let (tone, word) = match source.state.as_str() {
+        // Its other topics flow.
+        "ok" if held > 0 => ("warn", format!("{} held", text::of(held, "topic"))),
+        "ok" => ("ok", source.state.clone()),
+        "closed" => ("quiet", source.state.clone()),
+        "full" => ("warn", source.state.clone()),
+        _ => ("bad", source.state.clone()),
     };
     let refusals_link =
         link::query("/deliveries", &[("source", Some(&source.name)), ("outcome", Some("refused"))]);
@@ -81,7 +84,7 @@ fn card(source: &Source, now: Time) -> Markup {
             header.card-head {
                 h2 { (source.name) }
                 span.quiet { (source.kind) }
-                (parts::tag(tone, &source.state))
+                (parts::tag(tone, &word))
             }
             div.give {
                 span.label { "Give to the sender" }
@@ -113,7 +116,7 @@ fn card(source: &Source, now: Time) -> Markup {
                 }
             }
             (outcomes(source))
-            (held(&source.held_topics, now))
+            (self::held(&source.held_topics, now))
             (refusals(&source.name, &source.refused, now))
         }
     }

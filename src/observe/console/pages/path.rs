@@ -76,7 +76,7 @@ fn lane(lane: &Lane<'_>, status: &Status) -> Markup {
                     plot::bars(&history.delivered, "info", "Delivered"),
                     html! {
                         @if status.kafka.away { strong.bad-text { "Kafka is away" } }
-                        @else { (status.kafka.connected) " of " (text::of(status.kafka.brokers, "broker")) }
+                        @else { (parts::brokers(&status.kafka)) }
                     }))
                 (stage("Dead letters", "since the start", &text::count(lane.dead_letters),
                     plot::bars(&history.dead_letters, "bad", "Dead letters"),

@@ -2,13 +2,13 @@
 
 use maud::{Markup, html};
 
-use crate::observe::console::model::Problem;
+use crate::observe::console::{model::Problem, parts};
 
 pub fn page(problem: &Problem) -> Markup {
     html! {
         section.card.sign-in {
             h1 { "This page can't be shown" }
-            p { (problem.text) }
+            p { (parts::prose(&problem.text)) }
             p.quiet { (problem.error) }
             p { a.button href="/" { "Overview" } }
         }
