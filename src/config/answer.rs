@@ -8,7 +8,7 @@ use super::{
     mistake::{Key, Mistakes},
     reading::{Reading, Section},
 };
-use crate::{runtime::readable, source::SourceKind};
+use crate::source::SourceKind;
 
 /// `sources.<name>.answer` and `answer_within`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,9 +54,10 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         };
         let (sender, patience) = patience(source.kind);
         if within >= patience {
-            let length = readable::length(patience);
-            let problem =
-                format!("is not below {length}, after which {sender} gives up and sends again");
+            let seconds = patience.as_secs();
+            let problem = format!(
+                "is not below {seconds} seconds, after which {sender} gives up and sends again"
+            );
             wrong(&problem, "Lower it; 2s is a good start.");
         } else if within >= listen.request_timeout {
             let problem = "is not below listen.request_timeout, which a request may take in all";
