@@ -6,6 +6,9 @@
 mod support;
 
 // The set-up of tests/kafka.
+#[path = "../kafka/admin.rs"]
+#[allow(dead_code, reason = "tests/kafka uses the rest")]
+mod admin;
 #[path = "../kafka/broker.rs"]
 #[allow(dead_code, reason = "tests/kafka uses the rest")]
 mod broker;
@@ -23,6 +26,7 @@ mod postgresql;
 mod python;
 
 // The tests.
+mod flink;
 mod read_back;
 mod recipes;
 mod refused;

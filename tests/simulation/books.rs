@@ -268,6 +268,8 @@ fn a_start_may_repeat_as_many_copies_without_an_id_as_were_sent_and_no_more() {
         life: None,
         value: Vec::new(),
         original: Vec::new(),
+        as_sent: Vec::new(),
+        stays_here: false,
     };
     let sent = BTreeMap::from([(id.clone(), event)]);
     let records =

@@ -30,6 +30,7 @@ use std::{
 use fastrand::Rng;
 use millrace::{
     deliver::{
+        decode::Fields,
         deduplicate,
         forward::{ForwardError, Forwarder, Now, Progress},
     },
@@ -46,6 +47,7 @@ use crate::{
     books::{Books, Saved},
     cluster::{Cluster, Producer},
     damage,
+    fields::Ruled,
     oracle::{self, Seen},
     sender::{Batch, Fate, Sender},
     simulated_disk::SimulatedDisk,
@@ -263,6 +265,15 @@ impl History {
         self.quiet_end();
     }
 
+    /// From now on there are rules on fields, which hide something of each event.
+    pub fn is_ruled(&mut self, ruled: Ruled) {
+        self.sender.is_ruled(ruled);
+    }
+
+    fn fields(&self) -> Fields {
+        self.sender.ruled().map(Ruled::fields).unwrap_or_default()
+    }
+
     fn count(&mut self, what: &'static str) {
         *self.counters.entry(what).or_default() += 1;
     }
@@ -461,6 +472,7 @@ impl History {
                 ("producer turned fatal", cluster.fatal as usize),
                 ("secret replaced", cluster.secrets_replaced as usize),
                 ("topic over the limit", cluster.over_limit as usize),
+                ("event that no rule can be applied to", seen.held_back),
             ];
             let of_transactions = [
                 ("commit without an answer", cluster.lost_commits as usize),

@@ -5,10 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use millrace::{deliver::checkpoint::Checkpoint, spool::disk::Disk};
+use millrace::{
+    deliver::{checkpoint::Checkpoint, decode::fields::HELD_BACK},
+    spool::disk::Disk,
+};
 
 use crate::{
     cluster::{Cluster, DEAD_LETTERS, STATES},
+    fields::is_clean,
     sender::{Fate, Sent, id_in},
     simulated_disk::SimulatedDisk,
 };
@@ -21,6 +25,8 @@ pub struct Seen {
     /// How many records there are of each, on its topic and as dead letters.
     pub records: BTreeMap<String, usize>,
     pub quarantined: BTreeSet<String>,
+    /// How many dead letters say that no rule on fields can be applied to their event.
+    pub held_back: usize,
     pub damaged_ranges: usize,
 }
 
@@ -43,6 +49,10 @@ pub fn look(
 ) -> Seen {
     let mut seen = Seen::default();
     for topic in cluster.all_topics() {
+        for record in cluster.records(topic) {
+            is_clean(topic, &record.value);
+            record.headers.iter().for_each(|(name, value)| is_clean(name, value));
+        }
         if topic == STATES {
             continue; // what is made of events has an oracle of its own
         }
@@ -96,6 +106,7 @@ fn look_at_dead_letter(
     if record.header("millrace-quarantined").is_some() {
         let pointer: serde_json::Value = serde_json::from_slice(&record.value).expect("a pointer");
         assert!(pointer["sha256"].is_string(), "{pointer}");
+        seen.held_back += usize::from(record.header("millrace-reason") == Some(HELD_BACK));
         return; // the quarantine itself is looked at
     }
     let id = id_in(&record.value).expect("a dead letter has its original");
@@ -103,6 +114,7 @@ fn look_at_dead_letter(
     let one_too_many = record.header("millrace-reason") == Some("topic-limit");
     assert!(event.fate == Fate::Refused || one_too_many, "{id} is a dead letter");
     assert!(event.taken > 0, "{id} was to be left out, and is a dead letter");
+    assert!(!event.stays_here, "{id} was to stay in quarantine, and is a dead letter");
     assert_eq!(record.value, event.original, "the original bytes of {id}");
     *seen.records.entry(id.clone()).or_default() += 1;
     seen.dead_lettered.insert(id);
@@ -125,6 +137,8 @@ fn look_at_quarantine(
         let event = sent.get(&id).unwrap_or_else(|| panic!("{id} was never sent"));
         assert!(event.taken > 0, "{id} was to be left out, and is in quarantine");
         assert_eq!(bytes, event.original, "the original bytes of {id}");
+        let is_held_back = stem.ends_with(HELD_BACK);
+        assert_eq!(is_held_back, event.fate == Fate::HeldBack, "why {id} is in quarantine: {stem}");
         seen.quarantined.insert(id);
     }
 }

@@ -37,9 +37,9 @@ struct State {
 }
 
 impl Registry {
-    pub fn new(seed: u64) -> Arc<Self> {
+    pub fn new(seed: u64, fields: &Fields) -> Arc<Self> {
         let choice = Choice { value: ValueForm::Flat, ..Choice::default() };
-        let shapes = || Shapes::new(Scope::Type, &Catalog::builtin(), &[], &Fields::default());
+        let shapes = || Shapes::new(Scope::Type, &Catalog::builtin(), &[], fields);
         let state = State {
             random: Rng::with_seed(seed),
             is_away: false,
@@ -118,6 +118,7 @@ impl Registry {
             ("activity_type_id", &sent["activityTypeId"]),
             ("text", &sent["text"]),
             ("data_id", &sent["id"]),
+            ("secret", &sent["secret"]),
         ] {
             assert_eq!(&flat[column], expected, "{column} of {id}");
         }

@@ -12,7 +12,10 @@ use millrace::{
     source::SourceName,
 };
 
-use crate::cluster::POISON;
+use crate::{
+    cluster::POISON,
+    fields::{Member, Ruled},
+};
 
 /// Where an event belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub enum Fate {
     Refused,
     /// Quarantine, and perhaps a dead letter that points there.
     TooLarge,
+    /// The same, since no rule on fields can be applied.
+    HeldBack,
 }
 
 /// One event (or one whole body in which nothing can be found).
@@ -41,6 +46,10 @@ pub struct Sent {
     /// The bytes that a record, a dead letter or a quarantined file must consist of.
     pub value: Vec<u8>,
     pub original: Vec<u8>,
+    /// The bytes that were sent, which rules on fields may change.
+    pub as_sent: Vec<u8>,
+    /// Rules on fields are there, and were not applied to it: none of its bytes leave.
+    pub stays_here: bool,
 }
 
 /// What an activity says about the life of a lead.
@@ -71,6 +80,8 @@ pub struct Sender {
     pub left_out: Vec<u64>,
     /// Whether activities are those of leads' lives.
     lives: bool,
+    /// Whether there are rules on fields.
+    ruled: Option<Ruled>,
     /// What each delivery had in it: the number of the source, what orders it, and the ids.
     pub delivered: Vec<(usize, u64, Vec<String>)>,
     /// Everything ever handed to the spool, acknowledged or not, by a text unique to it.
@@ -108,7 +119,7 @@ impl Sender {
     pub fn new(seed: u64, sources: Vec<SourceName>, repeats: bool) -> Self {
         let (random, sent) = (Rng::with_seed(seed), BTreeMap::new());
         let (excluded, left_out) = (vec![None; sources.len()], vec![0; sources.len()]);
-        let (past, delivered, lives) = (Vec::new(), Vec::new(), false);
+        let (past, delivered, lives, ruled) = (Vec::new(), Vec::new(), false, None);
         let deliveries = 0;
         Self {
             random,
@@ -119,6 +130,7 @@ impl Sender {
             excluded,
             left_out,
             lives,
+            ruled,
             delivered,
             sent,
         }
@@ -131,6 +143,15 @@ impl Sender {
 
     pub fn has_lives(&self) -> bool {
         self.lives
+    }
+
+    /// From now on each event has a field that rules hide.
+    pub fn is_ruled(&mut self, ruled: Ruled) {
+        self.ruled = Some(ruled);
+    }
+
+    pub fn ruled(&self) -> Option<&Ruled> {
+        self.ruled.as_ref()
     }
 
     /// A delivery for the source with this number.
@@ -229,7 +250,7 @@ impl Sender {
         }
         let (_, ids) = self.random.choice(&self.past)?;
         let id = self.random.choice(ids).filter(|id| id.starts_with("event-"))?;
-        let text = String::from_utf8_lossy(&self.sent[id].original).into_owned();
+        let text = String::from_utf8_lossy(&self.sent[id].as_sent).into_owned();
         Some((id.clone(), text))
     }
 
@@ -249,23 +270,48 @@ impl Sender {
             2 => "x".repeat(TOO_LARGE),
             _ => String::new(),
         };
+        let member = self.ruled.as_mut().map(Ruled::member);
+        let plain = (event_type, format!(r#""activityTypeId":{type_id}"#));
+        let activity = |rest: &str| format!(r#"{{"marketoGUID":"{id}","leadId":{lead},{rest}}}"#);
+        if let Some(Member { sent, ruled: None }) = member {
+            let as_sent = activity(&format!(r#"{},"text":"{text}",{sent}"id":"{id}""#, plain.1));
+            self.remember(id, Fate::HeldBack, None, as_sent.clone().into());
+            return as_sent;
+        }
         let life = self.lives.then(|| self.life(lead));
-        let (event_type, rest) = match &life {
-            Some(life) => (event_type_of(life), of_life(life, id)),
-            None => (event_type, format!(r#""activityTypeId":{type_id}"#)),
-        };
-        let rest = format!(r#"{rest},"text":"{text}","id":"{id}""#);
-        let original = format!(r#"{{"marketoGUID":"{id}","leadId":{lead},{rest}}}"#);
-        let value = format!(r#"{{"munchkinId":"M","leadId":"{lead}",{rest}}}"#);
+        // What the sender writes, and what it is by the rules.
+        let [as_sent, ruled] = [false, true].map(|is_ruled| {
+            let (_, rest) = match &life {
+                Some(life) => ("", of_life(life, id, self.changed_to(is_ruled))),
+                None => ("", plain.1.clone()),
+            };
+            let more = member.as_ref().map(|it| match &it.ruled {
+                Some(ruled) if is_ruled => ruled.as_str(),
+                _ => &it.sent,
+            });
+            format!(r#"{rest},"text":"{text}",{}"id":"{id}""#, more.unwrap_or_default())
+        });
+        let event_type = life.as_ref().map_or(event_type, event_type_of);
+        let value = format!(r#"{{"munchkinId":"M","leadId":"{lead}",{ruled}}}"#);
         let topic = format!("sim.lead-activity.{event_type}");
         let fate = match kind {
             1 => Fate::Refused,
             2 => Fate::TooLarge,
             _ => Fate::Topic { topic: topic.clone(), key: format!("M:{lead}") },
         };
-        self.remember(id, fate, Some((topic, value.into())), original.clone().into());
-        self.sent.get_mut(id).expect("it was remembered").life = life;
-        original
+        self.remember(id, fate, Some((topic, value.into())), activity(&ruled).into());
+        let as_sent = activity(&as_sent);
+        let sent = self.sent.get_mut(id).expect("it was remembered");
+        (sent.life, sent.as_sent) = (life, as_sent.clone().into());
+        as_sent
+    }
+
+    /// What a lead's attribute changes to, in JSON.
+    pub fn changed_to(&self, is_ruled: bool) -> &'static str {
+        match self.ruled.is_some() && is_ruled {
+            true => "\"***\"",
+            false => "[1, \"x\"]",
+        }
     }
 
     fn life(&mut self, lead: u8) -> Life {
@@ -287,7 +333,10 @@ impl Sender {
         original: Vec<u8>,
     ) {
         let (topic, value) = routed.map_or((None, original.clone()), |(t, value)| (Some(t), value));
-        let sent = Sent { copies: Vec::new(), taken: 0, fate, topic, life: None, value, original };
+        let stays_here = self.ruled.is_some() && topic.is_none();
+        let as_sent = original.clone();
+        let (copies, taken, life) = (Vec::new(), 0, None);
+        let sent = Sent { copies, taken, fate, topic, life, value, original, as_sent, stays_here };
         self.sent.insert(id.into(), sent);
     }
 }
@@ -303,12 +352,12 @@ fn event_type_of(life: &Life) -> &'static str {
 }
 
 /// Members of an activity. Each change is of an attribute of its own, so that each is found again in a state.
-fn of_life(life: &Life, id: &str) -> String {
+fn of_life(life: &Life, id: &str, changed_to: &str) -> String {
     let Life { type_id, losing, .. } = life;
     let attribute = |name: &str, value: &str| format!(r#"[{{"name":"{name}","value":{value}}}]"#);
     let more = match type_id {
         13 => {
-            let value = attribute("New Value", "[1, \"x\"]");
+            let value = attribute("New Value", changed_to);
             format!(r#","primaryAttributeValue":"{id}","attributes":{value}"#)
         }
         32 => format!(r#","attributes":{}"#, attribute("Merge IDs", &format!("\"{losing:?}\""))),

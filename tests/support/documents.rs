@@ -35,6 +35,7 @@ pub const WITH_REGISTRY: &[(&str, &str)] = &[
     ("deploy/CONSUMING.md", "ReadAvro.java kafka:9092"),
     ("deploy/CONSUMING.md", "JdbcSinkConnector"),
     ("deploy/CONSUMING.md", "converter.AvroConverter\n"),
+    ("deploy/CONSUMING.md", "'connector' = 'upsert-kafka'"),
 ];
 
 #[derive(Clone, Debug)]

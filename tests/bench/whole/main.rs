@@ -33,6 +33,7 @@ mod jars;
 mod bodies;
 
 mod backlog;
+mod console;
 mod forwarding;
 mod intake;
 mod latency;
@@ -103,9 +104,10 @@ fn main() {
         "backlogs_bytes": plan.backlogs,
     });
     let mut rows: Vec<Row> = Vec::new();
-    let parts: [(&str, Measure); 5] = [
+    let parts: [(&str, Measure); 6] = [
         ("intake", intake::measure),
         ("latency", latency::measure),
+        ("console", console::measure),
         ("forwarding", forwarding::measure),
         ("link", link::measure),
         ("standing", standing::measure),

@@ -29,6 +29,7 @@ pub struct Service {
     pub url: String,
     /// From its start to its first "ready".
     pub ready_after: Duration,
+    pub admin_address: SocketAddr,
     admin: Client,
 }
 
@@ -81,13 +82,20 @@ impl Service {
             said.push('\n');
         };
         std::thread::spawn(move || lines.for_each(drop));
-        let mut admin = Client::new(admin);
+        let admin_address = admin;
+        let mut admin = Client::new(admin_address);
         while !admin.get("/readyz").is_ok_and(|answer| answer.status == 200) {
             assert!(began.elapsed() < PATIENCE, "the service does not become ready:\n{said}");
             std::thread::sleep(Duration::from_millis(1));
         }
         let ready_after = began.elapsed();
-        Ok(Self { process, url: format!("http://{deliveries}/v1/leads"), ready_after, admin })
+        Ok(Self {
+            process,
+            url: format!("http://{deliveries}/v1/leads"),
+            ready_after,
+            admin_address,
+            admin,
+        })
     }
 
     /// The sum of all series of a metric.

@@ -37,8 +37,8 @@ fn append_again(history: &mut History, id: &str) {
 }
 
 fn append_again_through(history: &mut History, source: usize, id: &str) {
-    let original = String::from_utf8_lossy(&history.sender.sent[id].original).into_owned();
-    let body = format!(r#"{{"munchkinId":"M","activities":[{original}]}}"#).into_bytes();
+    let event = String::from_utf8_lossy(&history.sender.sent[id].as_sent).into_owned();
+    let body = format!(r#"{{"munchkinId":"M","activities":[{event}]}}"#).into_bytes();
     drop(history.sender.batch(source)); // the next one in the order of all
     let batch = history.sender.deliver(source, body, vec![id.into()]);
     let writer = &mut history.processes[source].writer;

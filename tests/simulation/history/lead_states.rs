@@ -29,7 +29,8 @@ impl Expected {
         format!("{}:{}", self.parts.last().expect("a part"), self.lead)
     }
 
-    fn value(&self) -> Value {
+    /// `changed_to` is in JSON.
+    fn value(&self, changed_to: &Value) -> Value {
         let type_id = match self.word {
             "created" => 12,
             "changed" => 13,
@@ -41,7 +42,7 @@ impl Expected {
         });
         match self.word {
             "changed" => {
-                let parts = self.parts.iter().map(|id| (id.clone(), json!([1, "x"])));
+                let parts = self.parts.iter().map(|id| (id.clone(), changed_to.clone()));
                 value["changed"] = Value::Object(parts.collect());
             }
             "merged" => {
@@ -157,6 +158,7 @@ impl History {
         let by_id: BTreeMap<String, &Expected> =
             expected.iter().map(|state| (state.ce_id(), state)).collect();
         assert_eq!(by_id.len(), expected.len(), "ids of states are their own");
+        let changed_to = serde_json::from_str(self.sender.changed_to(true)).expect("JSON");
         let mut seen = BTreeSet::new();
         let mut last: BTreeMap<u8, (u64, usize)> = BTreeMap::new();
         let mut highest: BTreeMap<u8, (u64, usize)> = BTreeMap::new();
@@ -168,7 +170,7 @@ impl History {
             assert_eq!(record.key, format!("M:{}", state.lead).as_bytes(), "the key of {id}");
             if !record.value.is_empty() {
                 let value: Value = serde_json::from_slice(&record.value).expect("JSON");
-                assert_eq!(value, state.value(), "the value of {id}");
+                assert_eq!(value, state.value(&changed_to), "the value of {id}");
             }
             let surviving = record.header("millrace-merged-into").map(str::to_owned);
             assert_eq!(surviving, state.surviving.map(|lead| lead.to_string()), "of {id}");

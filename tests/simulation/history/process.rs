@@ -242,7 +242,7 @@ impl History {
         let mut parts = Parts {
             spool: spool.clone(),
             sink,
-            rules: Arc::new(Rules::default()),
+            rules: Arc::new(Rules { fields: self.fields(), ..Rules::default() }),
             router: Router::new("sim.{stream}.{type}").expect("a legal template"),
             checkpoint,
             quarantine: Quarantine::new(folder.disk().clone(), &directory),

@@ -13,7 +13,8 @@ impl History {
     /// A quarter of the histories have flat values with schemas.
     pub fn with_registry(self, seed: u64) -> Self {
         if Rng::with_seed(seed ^ 4).u8(..4) == 0 {
-            self.cluster.borrow_mut().registry = Some(Registry::new(seed ^ 5));
+            let registry = Registry::new(seed ^ 5, &self.fields());
+            self.cluster.borrow_mut().registry = Some(registry);
         }
         self
     }

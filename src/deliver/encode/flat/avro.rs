@@ -6,27 +6,42 @@
 //! resolves it against the schema and then writes it, and brings 26 crates (`decisions/0027-schema-registry.md`). What is written here is six forms, and
 //! Python's fastavro reads them back in `tests/registry`.
 
-use super::{Flat, Kind, Value, connect::fits, json};
+use super::{
+    Flat, Kind, Value,
+    connect::{Held, held},
+    json,
+};
 
 /// Writes a flat event as the record of [`super::schema::avro`] behind what is in `out`; `scratch` is for the others.
 pub fn write(flat: &Flat<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     let mut writer = Writer(out);
-    for (column, value) in flat.listed() {
-        let value = value.filter(|value| **value != Value::Null && fits(column, value));
-        match (value, column.is_required) {
+    let mut misfits = json::Misfits::new();
+    for (place, (column, value)) in flat.listed().enumerate() {
+        let held = value.and_then(|value| {
+            let held = held(column, value);
+            if held.is_none() {
+                misfits.push(place);
+            }
+            held.map(|held| (held, value))
+        });
+        match (held, column.is_required) {
             // What is required is the event's own, and always there.
-            (None, true) => writer.string(""),
-            (None, false) => writer.null(),
-            (Some(value), is_required) => {
+            (None | Some((Held::Null, _)), true) => writer.string(""),
+            (None | Some((Held::Null, _)), false) => writer.null(),
+            (Some((held, value)), is_required) => {
                 if !is_required {
                     writer.not_null();
                 }
-                writer.value(column.kind, value);
+                match held {
+                    Held::Moment(number) => writer.long(number),
+                    Held::Text(text) => writer.string(&text),
+                    Held::Null | Held::Same => writer.value(column.kind, value),
+                }
             }
         }
     }
     scratch.clear();
-    match json::others(flat, fits, scratch) {
+    match json::others(flat, &misfits, scratch) {
         false => writer.null(),
         true => {
             writer.not_null();
@@ -67,7 +82,7 @@ impl Writer<'_> {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// A value that [`fits`] a column of `kind`.
+    /// A value that is no text, of a column of `kind`.
     fn value(&mut self, kind: Kind, value: &Value<'_>) {
         match (kind, value) {
             (Kind::Integer, Value::Number(digits)) => self.long(digits.parse().unwrap_or_default()),
@@ -75,13 +90,10 @@ impl Writer<'_> {
             (Kind::Number, Value::Number(digits)) => {
                 self.double(digits.parse().unwrap_or_default())
             }
-            (Kind::DateTime, value) => self.long(value.unix_millis().unwrap_or_default()),
-            (Kind::Date, value) => self.long(value.unix_days().unwrap_or_default().into()),
             (_, Value::Boolean(value)) => self.boolean(*value),
-            (_, Value::Text(text)) => self.string(&text.plain().unwrap_or_default()),
             (_, Value::Number(text) | Value::Json(text)) => self.string(text),
             (_, Value::Id(id)) => self.string(&id.to_string()),
-            (_, Value::Null) => self.string(""),
+            (_, Value::Text(_) | Value::Null) => self.string(""),
         }
     }
 

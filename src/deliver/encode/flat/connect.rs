@@ -6,6 +6,8 @@
 //! `catalog.types_file` has a new attribute. Dates and times are Connect's `Timestamp` and `Date`, which sinks make
 //! typed columns of. A time with a fraction finer than they hold is text in `others`, as is text that is no Unicode.
 
+use std::{borrow::Cow, io::Write};
+
 use serde_json::{Value as Json, json};
 
 use super::{Column, Flat, Kind, OTHERS, Value, json};
@@ -34,14 +36,24 @@ pub(super) fn schema(columns: &[Column]) -> Json {
     json!({ "type": "struct", "fields": fields, "optional": false })
 }
 
-/// Whether a column of a schema can hold `value` exactly.
-pub fn fits(column: &Column, value: &Value<'_>) -> bool {
+/// How a column of a schema holds a value exactly.
+pub(super) enum Held<'v> {
+    Null,
+    /// A date and time or a day, as a number.
+    Moment(i64),
+    Text(Cow<'v, str>),
+    /// As the value has it.
+    Same,
+}
+
+/// `None`: it can't.
+pub(super) fn held<'v>(column: &Column, value: &'v Value<'_>) -> Option<Held<'v>> {
     match (column.kind, value) {
-        (_, Value::Null) => true,
-        (Kind::DateTime, value) => value.unix_millis().is_some(),
-        (Kind::Date, value) => value.unix_days().is_some(),
-        (_, Value::Text(text)) => text.plain().is_some(),
-        _ => true,
+        (_, Value::Null) => Some(Held::Null),
+        (Kind::DateTime, value) => value.unix_millis().map(Held::Moment),
+        (Kind::Date, value) => value.unix_days().map(|days| Held::Moment(days.into())),
+        (_, Value::Text(text)) => text.plain().map(Held::Text),
+        _ => Some(Held::Same),
     }
 }
 
@@ -51,22 +63,19 @@ pub fn write(flat: &Flat<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     out.extend_from_slice(flat.shape().connect_schema().as_bytes());
     out.extend_from_slice(b",\"payload\":");
     let mut object = json::Object::begin(out);
-    for (column, value) in flat.listed() {
-        let Some(value) = value.filter(|value| fits(column, value)) else { continue };
-        let number = match column.kind {
-            Kind::DateTime => value.unix_millis(),
-            Kind::Date => value.unix_days().map(i64::from),
-            _ => None,
-        };
-        match number {
-            Some(number) => {
-                object.name(&column.name).extend_from_slice(number.to_string().as_bytes())
+    let mut misfits = json::Misfits::new();
+    for (place, (column, value)) in flat.listed().enumerate() {
+        let Some(value) = value else { continue };
+        match held(column, value) {
+            None => misfits.push(place),
+            Some(Held::Moment(number)) => {
+                write!(object.column(column), "{number}").expect("a Vec takes any bytes");
             }
-            None => object.member(&column.name, value),
+            Some(_) => json::write_value(value, object.column(column)),
         }
     }
     scratch.clear();
-    if json::others(flat, fits, scratch) {
+    if json::others(flat, &misfits, scratch) {
         let text = std::str::from_utf8(scratch).expect("JSON is made of text");
         json::string(text, object.name(OTHERS));
     }

@@ -1,13 +1,15 @@
 //! A flat event as JSON: its listed fields in the order of the columns, then the others in the sender's.
 
-use super::{Flat, Text, Value};
+use smallvec::SmallVec;
+
+use super::{Column, Flat, Text, Value};
 
 /// Writes the object behind what is in `out`.
 pub fn write(flat: &Flat<'_>, out: &mut Vec<u8>) {
     let mut object = Object::begin(out);
     for (column, value) in flat.listed() {
         if let Some(value) = value {
-            object.member(&column.name, value);
+            write_value(value, object.column(column));
         }
     }
     for (name, value) in flat.others() {
@@ -16,18 +18,17 @@ pub fn write(flat: &Flat<'_>, out: &mut Vec<u8>) {
     object.end();
 }
 
-/// Writes the object of the fields that are no columns, and of those columns that `fits` is false for: what a format
+/// Places of columns whose values their format can't hold.
+pub type Misfits = SmallVec<[usize; 4]>;
+
+/// Writes the object of the fields that are no columns, and of those columns that are `misfits`: what a format
 /// with a schema has in [`super::OTHERS`]. Writes nothing, and is `false`, where there are none.
-pub fn others(
-    flat: &Flat<'_>,
-    mut fits: impl FnMut(&super::Column, &Value<'_>) -> bool,
-    out: &mut Vec<u8>,
-) -> bool {
+pub fn others(flat: &Flat<'_>, misfits: &Misfits, out: &mut Vec<u8>) -> bool {
     let start = out.len();
     let mut object = Object::begin(out);
-    for (column, value) in flat.listed() {
-        if let Some(value) = value.filter(|value| !fits(column, value)) {
-            object.member(&column.name, value);
+    for place in misfits {
+        if let Some((column, Some(value))) = flat.listed().nth(*place) {
+            write_value(value, object.column(column));
         }
     }
     for (name, value) in flat.others() {
@@ -57,6 +58,16 @@ impl<'o> Object<'o> {
         self.is_empty = false;
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
+        self.out
+    }
+
+    /// The name of a column, as it stands ready.
+    pub(super) fn column(&mut self, column: &Column) -> &mut Vec<u8> {
+        if !self.is_empty {
+            self.out.push(b',');
+        }
+        self.is_empty = false;
+        self.out.extend_from_slice(column.member.as_bytes());
         self.out
     }
 
@@ -90,5 +101,16 @@ pub fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
 }
 
 pub(super) fn string(text: &str, out: &mut Vec<u8>) {
+    // All bytes are looked at without a way out of the loop, so that many are looked at at once.
+    let has_escapes = text
+        .bytes()
+        .fold(false, |found, byte| found | (byte < b' ') | (byte == b'"') | (byte == b'\\'));
+    if !has_escapes {
+        out.reserve(text.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return;
+    }
     serde_json::to_writer(out, text).expect("text can be written into memory");
 }

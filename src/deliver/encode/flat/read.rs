@@ -101,7 +101,7 @@ impl<'a> Flat<'a> {
             self.listed[MUNCHKIN_ID] = Some(Value::plain(id));
         }
         if event.stream == Stream::LeadActivity {
-            let date = self.shape.find("activity_date").and_then(|at| self.listed[at].clone());
+            let date = self.shape.activity_date().and_then(|at| self.listed[at].clone());
             self.listed[TIME] = date.filter(|date| *date != Value::Null);
         } else if let Some((_, came)) = event.headers.iter().find(|(name, _)| *name == TIME_HEADER)
         {
@@ -202,19 +202,26 @@ impl<'a> Flat<'a> {
         };
         let Some(name) = text.plain() else { return false };
         let value = attribute.value.unwrap_or("null");
-        let mut snaked = smol_str::SmolStr::default();
+        // Behind the names so far, where it stays if it is one of them.
+        let start = self.names.len();
         let column = self.shape.of_attribute(&name, next).or_else(|| {
-            snaked = in_snake(&name);
-            self.shape.of_snake(&snaked)
+            snake(&name, self.names);
+            self.shape.of_snake(&self.names[start..])
         });
         match column {
-            Some(column) => self.put(column, value),
+            Some(column) => {
+                self.names.truncate(start);
+                self.put(column, value);
+            }
             None => {
                 let data_type = attribute.data_type.map(|spelled| spelled.trim_matches('"'));
                 let kind = data_type.map_or_else(|| Kind::of_json(value), Kind::of_data_type);
                 match Value::read(kind, value) {
-                    Some(value) => self.other("attribute_", &name, value),
-                    None => self.misfit("attribute_", &snaked, value),
+                    Some(value) => self.other_from(start, "attribute_", value),
+                    None => {
+                        let snaked = self.names.split_off(start);
+                        self.misfit("attribute_", &snaked, value);
+                    }
                 }
             }
         }
@@ -247,6 +254,11 @@ impl<'a> Flat<'a> {
     fn other(&mut self, prefix: &str, written: &str, value: Value<'a>) {
         let start = self.names.len();
         snake(written, self.names);
+        self.other_from(start, prefix, value);
+    }
+
+    /// The same; its name stands behind the names so far, from `start` on.
+    fn other_from(&mut self, start: usize, prefix: &str, value: Value<'a>) {
         if self.shape.find(&self.names[start..]).is_some() || self.names[start..] == *OTHERS {
             self.names.insert_str(start, prefix);
         }
@@ -267,12 +279,6 @@ impl<'a> Flat<'a> {
         let is_same = |other: &Other<'_>| self.names[other.name.clone()] == *name;
         self.shape.find(name).is_some() || name == OTHERS || self.others.iter().any(is_same)
     }
-}
-
-fn in_snake(name: &str) -> smol_str::SmolStr {
-    let mut snaked = String::new();
-    snake(name, &mut snaked);
-    snaked.into()
 }
 
 /// An element of `attributes`, as it is spelled.

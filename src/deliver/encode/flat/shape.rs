@@ -26,6 +26,8 @@ pub struct Column {
     pub kind: Kind,
     /// Each record has it.
     pub is_required: bool,
+    /// `"name":`, as it stands in JSON.
+    pub(super) member: Box<str>,
 }
 
 /// Places of the columns that each shape begins with.
@@ -39,9 +41,15 @@ pub(super) const MUNCHKIN_ID: usize = 4;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
     columns: Vec<Column>,
+    /// Which names no column has, told at a glance.
+    names: Glance,
+    /// The column of an activity's date.
+    activity_date: Option<usize>,
     /// By the names that the sender writes.
     members: Vec<(SmolStr, usize)>,
     attributes: Vec<Listed>,
+    /// The same of the names of attributes, in all spellings that are listed.
+    attribute_names: Glance,
     /// As `{"type":"struct",…}`.
     connect: String,
 }
@@ -54,6 +62,35 @@ struct Listed {
     /// The same as a field's name, for other spellings.
     snake: SmolStr,
     column: usize,
+}
+
+/// The column of `activityDate`.
+const ACTIVITY_DATE: &str = "activity_date";
+
+/// Names, by their lengths and their ends: what is not among them is mostly told without a look at each of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Glance([u64; 4]);
+
+impl Glance {
+    fn place(name: &str) -> (usize, u64) {
+        let bytes = name.as_bytes();
+        let (first, last) = (bytes.first().copied(), bytes.last().copied());
+        let mixed = usize::from(first.unwrap_or(0)) * 7
+            + usize::from(last.unwrap_or(0)) * 31
+            + bytes.len() * 67;
+        (mixed / 64 % 4, 1 << (mixed % 64))
+    }
+
+    fn add(&mut self, name: &str) {
+        let (word, bit) = Self::place(name);
+        self.0[word] |= bit;
+    }
+
+    /// `false`: it was never added.
+    fn may_have(&self, name: &str) -> bool {
+        let (word, bit) = Self::place(name);
+        self.0[word] & bit != 0
+    }
 }
 
 /// Members of an activity that every type has.
@@ -119,7 +156,12 @@ impl Shape {
     }
 
     fn column(&mut self, name: &str, kind: Kind, is_required: bool) -> usize {
-        self.columns.push(Column { name: name.into(), kind, is_required });
+        let member = format!("\"{name}\":").into();
+        self.columns.push(Column { name: name.into(), kind, is_required, member });
+        self.names.add(name);
+        if name == ACTIVITY_DATE {
+            self.activity_date = Some(self.columns.len() - 1);
+        }
         self.columns.len() - 1
     }
 
@@ -161,6 +203,8 @@ impl Shape {
             if self.attributes.iter().all(|listed| listed.name != *written) {
                 let mut snaked = String::new();
                 snake(written, &mut snaked);
+                self.attribute_names.add(written);
+                self.attribute_names.add(&snaked);
                 self.attributes.push(Listed {
                     name: written.as_str().into(),
                     snake: snaked.into(),
@@ -181,7 +225,15 @@ impl Shape {
 
     /// The column that is called so.
     pub(super) fn find(&self, name: &str) -> Option<usize> {
+        if !self.names.may_have(name) {
+            return None;
+        }
         self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The column of an activity's date, where activities have one.
+    pub(super) fn activity_date(&self) -> Option<usize> {
+        self.activity_date
     }
 
     /// The column of the member that the sender calls `written`. `next` is where it is probably found.
@@ -193,6 +245,9 @@ impl Shape {
 
     /// The same for an attribute. Senders write them in one order.
     pub(super) fn of_attribute(&self, written: &str, next: &mut usize) -> Option<usize> {
+        if !self.attribute_names.may_have(written) {
+            return None;
+        }
         let at = position(&self.attributes, *next, |listed| listed.name == written)?;
         *next = at + 1;
         Some(self.attributes[at].column)
@@ -200,6 +255,9 @@ impl Shape {
 
     /// The column of an attribute in another spelling.
     pub(super) fn of_snake(&self, snaked: &str) -> Option<usize> {
+        if !self.attribute_names.may_have(snaked) {
+            return None;
+        }
         self.attributes.iter().find(|listed| listed.snake == snaked).map(|listed| listed.column)
     }
 }

@@ -156,6 +156,9 @@ impl<'a> Value<'a> {
     /// finer.
     pub fn unix_millis(&self) -> Option<i64> {
         let Self::Text(Text::Plain(text)) = self else { return None };
+        if let Some(seconds) = whole_seconds(text) {
+            return Some(seconds * 1000);
+        }
         let instant: jiff::Timestamp = text.parse().ok()?;
         (instant.subsec_nanosecond() % 1_000_000 == 0).then(|| instant.as_millisecond())
     }
@@ -210,6 +213,25 @@ fn boolean(text: &str) -> Option<bool> {
         _ if text.eq_ignore_ascii_case("false") => Some(false),
         _ => None,
     }
+}
+
+/// The form in which nearly all times come, `2026-03-02T09:59:58Z`, in seconds since 1970. `None`: another form, which is
+/// read with more care.
+fn whole_seconds(text: &str) -> Option<i64> {
+    // Of this length there is no room for a fraction or another offset.
+    if text.len() != 20 || text.starts_with("9999") || !time::is_readable(text) {
+        return None;
+    }
+    let number = |from: usize, to: usize| {
+        let digits = text.as_bytes()[from..to].iter();
+        digits.fold(0, |sum, byte| sum * 10 + i64::from(byte - b'0'))
+    };
+    let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
+    // Years begin in March, so that a leap day is the last of its year; 719,468 days later is 1970.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
+    let seconds = number(11, 13) * 3600 + number(14, 16) * 60 + number(17, 19);
+    Some((days - 719_468) * 86_400 + seconds)
 }
 
 /// Whether `text` is a day that the calendar has.

@@ -61,12 +61,28 @@ fn instants_are_whole_milliseconds_or_none() {
     assert_eq!(of("1970-01-01T01:00:00.001+01:00"), Some(1));
     assert_eq!(of("2026-03-02T10:00:00Z"), Some(1_772_445_600_000));
     assert_eq!(of("2026-03-02T10:00:00.0001Z"), None);
+    assert_eq!(of("2026-02-29T10:00:00Z"), None);
+    for (text, seconds) in [
+        ("2000-02-29T23:59:59Z", 951_868_799),
+        ("2100-03-01T00:00:00z", 4_107_542_400),
+        ("1969-12-31T23:59:59Z", -1),
+        ("0001-01-01T00:00:00Z", -62_135_596_800),
+    ] {
+        assert_eq!(of(text), Some(seconds * 1000), "{text}");
+    }
     assert_eq!(Value::plain("1970-03-01").unix_days(), Some(59));
     assert_eq!(Value::plain("1969-12-31").unix_days(), Some(-1));
     assert_eq!(Value::plain("2026-03-02").unix_days(), Some(20514));
 }
 
 proptest! {
+    #[test]
+    fn a_time_in_whole_seconds_is_the_instant_that_it_is_elsewhere(seconds in -62_135_596_800_i64..253_402_214_400) {
+        let instant = jiff::Timestamp::from_second(seconds).unwrap();
+        let text = instant.to_string();
+        prop_assert_eq!(Value::plain(&text).unix_millis(), Some(seconds * 1000), "{}", text);
+    }
+
     #[test]
     fn the_digits_of_a_number_stay_as_they_are(whole in "-?(0|[1-9][0-9]{0,16})", fraction in "(\\.[0-9]{1,20})?", exponent in "([eE][+-]?[0-9]{1,2})?") {
         let number = format!("{whole}{fraction}{exponent}");
