@@ -49,7 +49,7 @@ impl Rig {
         let name = SourceName::new("leads").unwrap();
         let opened = Folder::open(Arc::new(RealDisk), &config).unwrap();
         let (writer, spool) = opened.spool(&name, None, &metrics, None).unwrap();
-        let writing = std::thread::spawn(move || _ = writer.run());
+        let writing = std::thread::spawn(move || writer.run());
         let source = Source {
             name,
             gate: Gate { tokens: Some(Tokens::new(&auth(None))), ..Gate::default() },
