@@ -127,6 +127,7 @@ mod tests {
         metrics.announce_refusals("adobe", ["token-unknown"]);
         metrics.announce_connections(["unreadable"]);
         metrics.announce_dead_letters("adobe", ["undecodable"]);
+        metrics.announce_answers("adobe", ["delivered", "stored"]);
         metrics.announce_left_out("adobe", ["instance"]);
         metrics.announce_missing_lead_states("adobe", ["too-many"]);
         let text = metrics.render();
