@@ -44,9 +44,14 @@ impl Admin {
         Self { address, health, shutdown, served: tokio::spawn(serving) }
     }
 
+    /// By a name that is none of ours, as a kubelet and Prometheus ask.
     async fn get(&self, path: &str) -> Reply {
+        self.get_by("here", path).await
+    }
+
+    async fn get_by(&self, host: &str, path: &str) -> Reply {
         let mut raw = Raw::connect(self.address).await;
-        raw.send(format!("GET {path} HTTP/1.1\r\nhost: here\r\n\r\n")).await;
+        raw.send(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
         raw.reply().await
     }
 
@@ -93,7 +98,8 @@ async fn metrics_are_prometheus_text_and_nothing_else_is_there() {
     let reply = admin.get("/metrics").await;
     assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert!(reply.text().contains("millrace_build_info{version="));
-    assert_eq!(admin.get("/v1/leads").await.status, 404);
+    assert_eq!(admin.get_by(&admin.address.to_string(), "/v1/leads").await.status, 404);
+    assert_eq!(admin.get("/v1/leads").await.status, 403, "a name that is none of ours");
     let mut raw = Raw::connect(admin.address).await;
     raw.send("POST /livez HTTP/1.1\r\nhost: here\r\ncontent-length: 0\r\n\r\n").await;
     assert_eq!(raw.reply().await.status, 405);
