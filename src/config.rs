@@ -15,6 +15,7 @@
 
 mod admin;
 mod adobe;
+mod answer;
 mod catalog;
 mod deduplicate;
 mod delivery;
@@ -65,6 +66,7 @@ pub use crate::spool::Config as Spool;
 
 pub use admin::{Admin, Console};
 pub use adobe::{Adobe, AdobeAuth, ValidationUrl};
+pub use answer::Answer;
 pub use delivery::{Delivery, Guarantee};
 pub use effective::Entry;
 pub use fields::{FieldRules, KeyFile, hmac_key_again};

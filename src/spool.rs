@@ -36,7 +36,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use self::{position::Position, queue::Waiting, shared::Shared};
+use self::{position::Position, queue::Waiting, settled::Asked, shared::Shared};
 use crate::{
     delivery::{Authenticated, Delivery},
     source::{SourceName, UnixMillis},
@@ -62,6 +62,7 @@ mod recovery;
 mod reserve;
 mod retention;
 mod segment;
+mod settled;
 mod shared;
 mod tail;
 pub mod viewer;
@@ -74,6 +75,7 @@ pub use self::{
     folder::Folder,
     queue::{GROUP_BYTES, GROUP_DELIVERIES, QUEUE_DELIVERIES},
     reader::{Next, Reader},
+    settled::NEAR,
     writer::Writer,
 };
 
@@ -235,6 +237,29 @@ impl Spool {
     /// moved. Never goes back. Reads and removes files: not for the async runtime's threads.
     pub fn delivered(&self, low: Position) {
         retention::delivered(&self.shared, low);
+    }
+
+    /// Every event of the deliveries before `end` is settled: where it stays, whatever becomes of this volume or of the
+    /// owner of an event that it repeats. Sooner than [`Spool::delivered`] says so, and with nothing on the disk.
+    pub fn settled(&self, end: u64) {
+        if end > self.settled_end() {
+            self.shared.settled.passed(end, self.shared.disk().now());
+        }
+    }
+
+    /// Every delivery before it is settled.
+    pub fn settled_end(&self) -> u64 {
+        self.shared.settled.end()
+    }
+
+    /// Whether the durable delivery `sequence` is settled; waits for that at most so long, and not at all where it
+    /// can't be expected. Dropping the future ends the wait.
+    pub async fn is_settled(&self, sequence: u64, within: Duration) -> bool {
+        match self.shared.settled.ask(sequence, self.shared.disk().now()) {
+            Asked::Settled => true,
+            Asked::NotSoon => false,
+            Asked::Soon(wait) => wait.within(within).await,
+        }
     }
 
     /// The lowest position that is not delivered, as the checkpoint has it.

@@ -3,9 +3,9 @@
 //! repaired.
 
 use super::{
-    Config, OfMachine, Questions, admin, adobe, deduplicate, fields, forward, kafka, listen, log,
-    mistake::Mistakes, oauth, pushed_metrics::PushedMetrics, quarantine, reading::Reading,
-    shutdown, sources, spool, tls, topics, traces::Traces, values, volume,
+    Config, OfMachine, Questions, admin, adobe, answer, deduplicate, fields, forward, kafka,
+    listen, log, mistake::Mistakes, oauth, pushed_metrics::PushedMetrics, quarantine,
+    reading::Reading, shutdown, sources, spool, tls, topics, traces::Traces, values, volume,
 };
 
 /// Every section is read in any case, for the sake of its own mistakes, and what could not be read counts
@@ -77,6 +77,7 @@ fn combinations(
         values::check,
         fields::check,
         sources::check,
+        answer::check,
         kafka::check,
     ] {
         check(config, &mut found);

@@ -7,6 +7,7 @@ use figment::value::Value;
 use super::{
     Config,
     adobe::{self, AdobeAuth},
+    answer::{self, Answer},
     catalog,
     effective::HIDDEN,
     journal::{self, Journal},
@@ -39,6 +40,8 @@ pub struct SourceConfig {
     pub journal: Option<Journal>,
     /// Undelivered bytes of this source alone, below `spool.size_limit`.
     pub size_limit: Option<u64>,
+    /// How much a 200 of this source says.
+    pub answer: Answer,
     /// Names and aliases of activity types by id, over the catalogue's, which takes them. Written
     /// once for all sources, under `catalog`.
     pub activity_types: BTreeMap<i64, Override>,
@@ -153,6 +156,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     }
     let kind = reading.choice(&mut section, "kind", &SourceKind::ALL, SourceKind::as_str, None);
     let size_limit = reading.optional(&mut section, "size_limit", &SIZE);
+    let answer = answer::read(reading, &mut section);
     let choice = values::read_partial(reading, &mut section);
     let selection = selection::read(reading, &mut section);
     let mut auth = reading.section(&mut section, "auth");
@@ -207,6 +211,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
         auth: Auth { tokens, certificate, oauth, adobe: adobe? },
         journal,
         size_limit: size_limit?,
+        answer,
         activity_types: BTreeMap::new(),
         described_types: Arc::default(),
         choice,

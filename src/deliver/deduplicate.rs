@@ -25,7 +25,7 @@
 //!
 //! Bottom up: [`identity`] (what an event is known by), [`index`] (who owns which id), [`format`]
 //! (ids as bytes), [`sidecar`] (a source's files), [`recall`] (all files into the index, at start),
-//! [`released`] (claims that were given up), [`claims`] (what a forwarder holds), [`prepared`] (a transaction's ids, until it is committed),
+//! [`released`] (claims that were given up), [`rests`] (what repeats wait for), [`claims`] (what a forwarder holds), [`prepared`] (a transaction's ids, until it is committed),
 //! [`key`] (the secret of the hashes), [`versions`] (files of a later program).
 
 mod claims;
@@ -36,6 +36,7 @@ mod key;
 mod prepared;
 mod recall;
 mod released;
+mod rests;
 mod sidecar;
 mod versions;
 
@@ -47,7 +48,7 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
-use self::{index::Index, released::Released};
+use self::{index::Index, released::Released, rests::Ends};
 use crate::{
     observe::metrics::Metrics,
     source::{SourceName, UnixMillis},
@@ -103,6 +104,8 @@ pub struct Deduplicator {
     index: OnceLock<Mutex<Index>>,
     /// Claims of all sources that were given up since the start.
     released: Mutex<Released>,
+    /// How far each source has settled its own events.
+    ends: Ends,
     metrics: Metrics,
 }
 
@@ -120,8 +123,8 @@ impl Deduplicator {
         let sources = recall::sources(&*disk, directory, sources);
         metrics.deduplicate_ids_limit.set(if settings.is_off() { 0 } else { settings.ids as i64 });
         let (index, metrics) = (OnceLock::new(), metrics.clone());
-        let released = Mutex::default();
-        Arc::new(Self { settings, disk, key, sources, index, released, metrics })
+        let (released, ends) = (Mutex::default(), Ends::new(sources.len()));
+        Arc::new(Self { settings, disk, key, sources, index, released, ends, metrics })
     }
 
     /// The view of one of the configured sources.

@@ -292,6 +292,7 @@ impl<S: Sink> Forwarder<S> {
     /// One round of work. Waits at most `patience` for the sink when there is nothing else to do.
     pub fn step(&mut self, now: Now, patience: Duration) -> Result<Progress> {
         let worked = self.work(now, patience);
+        self.tell_settled();
         // Also when something is in the way: what was settled before frees space on the disk.
         let saved = self.save_when_due(now);
         // What stops the work comes first: that another instance goes on must not be forgotten for a disk's sake.
@@ -303,6 +304,8 @@ impl<S: Sink> Forwarder<S> {
     fn work(&mut self, now: Now, patience: Duration) -> Result<Progress> {
         self.dead_letters.look_up_topic(&mut self.out);
         let settled = self.settle(now, patience)?;
+        // Before more is read and sent: a request may wait for it.
+        self.tell_settled();
         let (guarantee, mut owners) = self.split();
         if let Some(progress) = guarantee.goes_first(&mut owners, now)? {
             return Ok(progress);
@@ -319,11 +322,19 @@ impl<S: Sink> Forwarder<S> {
     /// way any more.
     pub fn finish(&mut self, now: Now, patience: Duration) -> Result<bool> {
         let settled = self.settle(now, patience);
+        self.tell_settled();
         let saved = self.save_when_due(now);
         settled?;
         saved?;
         let (guarantee, mut owners) = self.split();
-        guarantee.finish(&mut owners, now)
+        let finished = guarantee.finish(&mut owners, now);
+        self.tell_settled();
+        finished
+    }
+
+    /// Tells the spool how far its deliveries are settled: the checkpoint says so later.
+    fn tell_settled(&mut self) {
+        self.source.is_settled_up_to(self.guarantee.settled_end(&self.lanes));
     }
 
     /// The checkpoint that a save would write now; in exactly-once delivery the committed one.
@@ -368,6 +379,11 @@ impl<S: Sink> Forwarder<S> {
             && self.lanes.main().low() >= everything
             && self.dead_letters.is_empty()
             && self.has_committed_all()
+    }
+
+    /// Whether a repeat rests on an event that another source has to settle, which nothing here tells.
+    fn rests_on_others(&mut self) -> bool {
+        self.source.rests_on_others()
     }
 
     /// The first delivery that the main lane has not looked at.

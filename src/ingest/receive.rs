@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! route → authenticate (by the head, so that a stranger's body is never read) → read
-//!       → authenticate (by the body, where that is signed) → inflate → append → reply
+//!       → authenticate (by the body, where that is signed) → inflate → append (→ settled, where the source wants to know) → reply
 //! ```
 //! A source of Adobe I/O's also answers questions, and looks whom a delivery is meant for
 //! (`receive/adobe.rs`).
@@ -49,7 +49,7 @@ mod token;
 use self::{ids::Ids, path::Intent, request_log::RequestLog, token::TokenRequests};
 
 pub use adobe::AdobeIo;
-pub use source::{Append, Source, Store};
+pub use source::{Append, Said, Settles, Source, Store};
 
 /// A source, and what it is called where sources share something.
 struct Sharing {
@@ -167,7 +167,11 @@ impl Receiver {
         if let Some((parent, state)) = log.span.as_parent() {
             kept::is_child_of(&mut kept, parent, state);
         }
-        log.stored_at = Some(source.append(kept, body, proof, deadline).await?);
+        let sequence = source.append(kept, body, proof, deadline).await?;
+        log.stored_at = Some(sequence);
+        // Nothing is left of the request: its body is paid for no more, and its head is not needed.
+        drop(head);
+        log.said = source.says(sequence, deadline).await;
         Ok(Outcome::Stored)
     }
 
@@ -182,14 +186,14 @@ impl Receiver {
         if (self.is_ready)() { Outcome::Ready } else { Outcome::NotReady }
     }
 
-    /// The answer of a source, and where the delivery is if it was stored.
+    /// The answer of a source, where the delivery is if it was stored, and what is said of it.
     async fn ask(
         &self,
         sharing: &Sharing,
         intent: Intent,
         request: Request<Incoming>,
         ids: &Ids,
-    ) -> (Outcome, Option<u64>) {
+    ) -> (Outcome, Option<u64>, Option<Said>) {
         let source = &sharing.source;
         let span = match intent {
             Intent::Deliver => self.traces.delivery(source.name.as_str(), request.headers()),
@@ -201,9 +205,9 @@ impl Receiver {
             Intent::Probe => Ok(source.probe(&request)),
         };
         let outcome = outcome.unwrap_or_else(|refused| refused);
-        let stored_at = log.stored_at;
+        let (stored_at, said) = (log.stored_at, log.said);
         log.answered(&outcome);
-        (outcome, stored_at)
+        (outcome, stored_at, said)
     }
 }
 
@@ -243,8 +247,8 @@ impl Handler for Receiver {
         }
         let version = request.version();
         let ids = Ids::of(request.headers(), client);
-        let (outcome, stored_at) = match self.route(&request) {
-            _ if path::is_health(&request) => (self.health(), None),
+        let (outcome, stored_at, said) = match self.route(&request) {
+            _ if path::is_health(&request) => (self.health(), None, None),
             Ok((sharing, intent)) => self.ask(sharing, intent, request, &ids).await,
             Err(outcome) => {
                 let path = request.uri().path();
@@ -252,11 +256,11 @@ impl Handler for Receiver {
                 let source = path::source(path).filter(|name| self.sources.contains_key(name));
                 let source = source.as_ref().map_or(UNKNOWN, SourceName::as_str);
                 self.report.request(source, &outcome, &path::named(path), &ids.names(None));
-                (outcome, None)
+                (outcome, None, None)
             }
         };
         let mut response = outcome.response(version);
-        ids.answer(response.headers_mut(), stored_at);
+        ids.answer(response.headers_mut(), stored_at, said);
         response
     }
 }

@@ -223,6 +223,10 @@ metrics! {
     /// Events and damaged ranges written to the quarantine folder, by reason.
     quarantined[source, reason]: IntCounter = "millrace_quarantined_total";
 
+    /// Deliveries answered 200 of sources with answer = "delivered", by what the answer said: delivered (Kafka had all
+    /// of it), or stored (it was on the disk, and Kafka not that far).
+    answers[source, answer]: IntCounter = "millrace_answers_total";
+
     /// Events that the source does not take, by the kind of key that says so: instance (munchkin_ids),
     /// not-included (include), stream, type, id (exclude).
     left_out[source, why]: IntCounter = "millrace_events_left_out_total";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{adobe::AdobeParts, oauth::OAuthParts, reload::TokenFile};
 use crate::{
-    config::{Auth, SourceConfig},
+    config::{Answer, Auth, SourceConfig},
     ingest::{
         authenticate::{
             Gate,
@@ -19,13 +19,14 @@ use crate::{
 pub(super) struct Front {
     pub name: SourceName,
     auth: Auth,
+    answer: Answer,
     tokens: Option<Tokens>,
 }
 
 impl Front {
     pub fn new(source: &SourceConfig) -> Self {
         let tokens = source.auth.tokens.as_ref().map(Tokens::new);
-        Self { name: source.name.clone(), auth: source.auth.clone(), tokens }
+        Self { name: source.name.clone(), auth: source.auth.clone(), answer: source.answer, tokens }
     }
 
     /// The front half's view of this source.
@@ -47,6 +48,7 @@ impl Front {
             },
             adobe: adobe.adobe_io(&self.name, &self.auth),
             store,
+            answer: self.answer,
         }
     }
 

@@ -6,14 +6,14 @@
 //! Only where no source is left does the process end. What concerns all of them (the folder's lock, a later
 //! version's files, a mistake in the configuration) ends the start.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{StartError, front::Front};
 use crate::{
     config::SourceConfig,
     deliver::checkpoint::CheckpointError,
     delivery::Authenticated,
-    ingest::receive::{Append, Store},
+    ingest::receive::{Append, Settles, Store},
     observe::metrics::Metrics,
     source::SourceName,
     spool::AppendError,
@@ -69,5 +69,9 @@ struct Nowhere(SourceName);
 impl Store for Nowhere {
     fn append(&self, _: Authenticated) -> Append<'_> {
         Box::pin(async { Err(AppendError::SetAside { spool: self.0.clone() }) })
+    }
+
+    fn is_settled(&self, _: u64, _: Duration) -> Settles<'_> {
+        Box::pin(async { false })
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{StartError, front::Front, open_retry::open_with_retries, set_aside};
 use crate::{
-    config::{Config, SchemaRegistry, SourceConfig, SubjectBy},
+    config::{Answer, Config, SchemaRegistry, SourceConfig, SubjectBy},
     deliver::{
         checkpoint::{Checkpoint, CheckpointFile},
         dead_letter,
@@ -26,7 +26,7 @@ use crate::{
     },
     ingest::{
         listen::reply::{self, Scope},
-        receive::Store,
+        receive::{Said, Store},
     },
     kafka::{Identity, Producer, Topics, Watch, produce::Sink},
     observe::{metrics::Metrics, traces::Traces},
@@ -73,6 +73,9 @@ impl RunningSource {
         metrics.announce_refusals(source.name.as_str(), reasons);
         metrics.announce_dead_letters(source.name.as_str(), dead_letter::REASONS);
         metrics.announce_left_out(source.name.as_str(), LeftOut::ALL.map(LeftOut::as_str));
+        if source.answer != Answer::Stored {
+            metrics.announce_answers(source.name.as_str(), Said::ALL.map(Said::as_str));
+        }
         if config.topics.lead_state.is_some() {
             metrics.announce_missing_lead_states(source.name.as_str(), lead_state::REASONS);
         }
@@ -139,7 +142,10 @@ impl RunningSource {
             router: (*router).clone(),
             checkpoint,
             quarantine: Quarantine::new(folder.disk().clone(), &directory),
-            claims: deduplicator.claims(&source.name),
+            claims: match source.answer {
+                Answer::Stored => deduplicator.claims(&source.name),
+                Answer::Delivered { .. } => deduplicator.claims(&source.name).watching_owners(),
+            },
             metrics: (*metrics).clone(),
         };
         let (stop, problem) = (Shutdown::new(), Arc::default());

@@ -19,6 +19,7 @@ use super::{
     ledger::{Ledger, Mark},
     retention::Delivering,
     segment,
+    settled::Settled,
 };
 use crate::{
     observe::metrics::{Metrics, SourceMetrics},
@@ -39,6 +40,7 @@ pub struct Shared {
     guaranteed: u64,
     pub metrics: SourceMetrics,
     pub delivering: Mutex<Delivering>,
+    pub settled: Settled,
     book: Mutex<Book>,
     changed: Condvar,
 }
@@ -101,6 +103,7 @@ impl Shared {
             ended: false,
         };
         let extent = ExtentFile::of(&folder.config.directory, &source);
+        let settled = Settled::new(book.ledger.lowest().sequence);
         Self {
             source,
             id,
@@ -112,6 +115,7 @@ impl Shared {
             guaranteed,
             metrics,
             delivering: Mutex::default(),
+            settled,
             book: Mutex::new(book),
             changed: Condvar::new(),
         }
@@ -189,6 +193,7 @@ impl Shared {
             drop(book); // the claim wants it
             return Err(AppendError::Poisoned { spool: self.source.clone() });
         }
+        self.settled.stored(book.ledger.durable_end(), now);
         book.ledger.grow(length, durable_end, first_received_at, now);
         book.claimed -= claim.bytes;
         book.full = false;

@@ -232,6 +232,7 @@ fn config(bootstrap: &str, folder: &Path) -> Config {
         },
         journal: None,
         size_limit: None,
+        answer: Default::default(),
         activity_types: BTreeMap::new(),
         described_types: Default::default(),
         choice: Default::default(),

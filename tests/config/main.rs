@@ -2,6 +2,7 @@
 
 mod adobe;
 mod all_at_once;
+mod answer;
 mod check;
 mod default_toml;
 mod environment;

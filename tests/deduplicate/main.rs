@@ -5,6 +5,7 @@
 mod simulated_disk;
 
 mod files;
+mod owners;
 mod restart;
 mod without_type;
 

@@ -148,7 +148,8 @@ const OF_WHAT_IS_CONFIGURED: [&str; 4] = [
 fn every_series_that_an_alert_asks_for_is_there_before_anything_has_happened() {
     let settings = Settings::new("127.0.0.1:1", "t")
         .set("SOURCES__IO__KIND", "adobe-io")
-        .set("SOURCES__IO__AUTH__CLIENT_IDS", "a-client-id");
+        .set("SOURCES__IO__AUTH__CLIENT_IDS", "a-client-id")
+        .set("SOURCES__IO__ANSWER", "delivered");
     let bridge = Bridge::start(settings);
     let exported = bridge.admin().get("/metrics").expect("the service gives its metrics").text();
     let mut count = 0;
@@ -263,6 +264,7 @@ fn exported() -> String {
         .set("TOPICS__CREATE", "false")
         .set("SOURCES__IO__KIND", "adobe-io")
         .set("SOURCES__IO__AUTH__CLIENT_IDS", "a-client-id")
+        .set("SOURCES__IO__ANSWER", "delivered")
         .set("KAFKA__PROPERTIES__STATISTICS_INTERVAL_MS", "100");
     let bridge = Bridge::start(settings);
     let batch = Subscription::new("999-XYZ-000", 3).batch_of(20);

@@ -2,6 +2,7 @@
 
 mod made_again;
 mod replicas;
+mod volume_gone;
 
 use crate::{
     admin, clusters, is_long,

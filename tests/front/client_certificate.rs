@@ -3,7 +3,7 @@
 use std::fs;
 
 use millrace::{
-    config::CertificateAuth,
+    config::{Answer, CertificateAuth},
     ingest::{
         authenticate::{Gate, certificate::Certificate, token::Tokens, validation::Validation},
         receive::{AdobeIo, Source},
@@ -162,6 +162,7 @@ async fn adobe_io_by_its_certificate_must_mean_us_and_who_has_our_token_does() {
             },
             adobe: Some(AdobeIo::new(["us".to_owned()], validation)),
             store,
+            answer: Answer::Stored,
         }
     };
     let front = Front::of(|config| config.tls = Some(tls), source).await;

@@ -13,6 +13,7 @@
 //! - `http2`, `stop`, `health`, `secrets`: as they say
 //! - `adobe`: signatures, keys, questions and recipients of Adobe I/O
 //! - `spooled`: the real spool behind it
+//! - `delivered`: answers that say that Kafka has a delivery
 //! - `traces`: spans, and a collector in trouble
 
 mod adobe;
@@ -21,6 +22,7 @@ mod authority;
 mod bodies;
 mod client_certificate;
 mod crowd;
+mod delivered;
 mod durable;
 mod following;
 mod health;

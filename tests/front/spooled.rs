@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use millrace::{
-    config::Listen,
+    config::{Answer, Listen},
     ingest::{
         authenticate::{Gate, token::Tokens},
         listen,
@@ -41,6 +41,7 @@ async fn what_was_answered_200_is_read_from_the_spool_byte_for_byte() {
         gate: Gate { tokens: Some(Tokens::new(&auth(None))), ..Gate::default() },
         adobe: None,
         store: Arc::new(spool.clone()),
+        answer: Answer::Stored,
     };
     let receiver = Arc::new(Receiver::new([source], &Listen::default(), &metrics));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

@@ -12,12 +12,12 @@ use std::{
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use millrace::{
-    config::{HeaderScheme, Listen, Secret, TokenAuth},
+    config::{Answer, HeaderScheme, Listen, Secret, TokenAuth},
     delivery::{Authenticated, Delivery},
     ingest::{
         authenticate::{Gate, oauth::token_endpoint::TokenEndpoint, token::Tokens},
         listen::{self, tls::Tls},
-        receive::{Append, Receiver, Source, Store},
+        receive::{Append, Receiver, Settles, Source, Store},
     },
     observe::metrics::Metrics,
     runtime::{reload::Reloader, shutdown::Shutdown},
@@ -99,6 +99,10 @@ impl Store for Held {
             Ok(stored.len() as u64)
         })
     }
+
+    fn is_settled(&self, _: u64, _: Duration) -> Settles<'_> {
+        Box::pin(async { false })
+    }
 }
 
 pub fn auth(query_parameter: Option<&str>) -> TokenAuth {
@@ -136,6 +140,7 @@ impl Front {
             gate: Gate { tokens: Some(Tokens::new(&auth(Some("token")))), ..gate },
             adobe: None,
             store,
+            answer: Answer::Stored,
         };
         Self::of(change, source).await
     }
@@ -148,7 +153,7 @@ impl Front {
     ) -> Self {
         let source = |store, _: &Metrics| {
             let name = SourceName::new("leads").unwrap();
-            Source { name, gate, adobe: None, store }
+            Source { name, gate, adobe: None, store, answer: Answer::Stored }
         };
         Self::giving_tokens(endpoint, change, source).await
     }
@@ -165,7 +170,13 @@ impl Front {
     pub async fn two(change: impl FnOnce(&mut Listen)) -> Self {
         let named = |name, store: Arc<dyn Store>| {
             let gate = Gate { tokens: Some(Tokens::new(&auth(None))), ..Gate::default() };
-            Source { name: SourceName::new(name).unwrap(), gate, adobe: None, store }
+            Source {
+                name: SourceName::new(name).unwrap(),
+                gate,
+                adobe: None,
+                store,
+                answer: Answer::Stored,
+            }
         };
         let sources = |store: Arc<dyn Store>, _: &Metrics| {
             vec![named("leads", store.clone()), named("other", store)]

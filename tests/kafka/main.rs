@@ -30,6 +30,7 @@ mod check_connect;
 mod clean_stop;
 mod cloudevents_sdk;
 mod dead_letters;
+mod delivered_answers;
 mod deliveries_arrive;
 mod documents;
 mod exactly_once;

@@ -1,6 +1,9 @@
 //! The books of a history: what the spools acknowledged, and what each start of a process may repeat.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use millrace::{deliver::checkpoint::Checkpoint, spool::position::Position};
 
@@ -169,6 +172,26 @@ impl Books {
                 assert!(self.is_safe(id, seen), "{id} at {places:?} is nowhere, behind {saved:?}");
             }
         }
+    }
+
+    /// Each event of these deliveries of a spool is somewhere, whatever becomes of the volume: also one that is a repeat.
+    /// Returns how many there are.
+    pub fn is_where_it_stays(&self, spool: usize, deliveries: &Range<u64>, seen: &Seen) -> u64 {
+        let mut count = 0;
+        for (id, places) in &self.positions {
+            let is_meant = |(of, position): &&(usize, Position)| {
+                *of == spool && deliveries.contains(&position.sequence)
+            };
+            if let Some((_, position)) = places.iter().find(is_meant) {
+                count += 1;
+                assert!(
+                    self.is_safe(id, seen),
+                    "{id} at {position} is nowhere, and all before {} is settled",
+                    deliveries.end
+                );
+            }
+        }
+        count
     }
 
     /// I2: after a quiet end.

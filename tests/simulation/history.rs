@@ -91,6 +91,8 @@ struct Process {
     writer: Writer,
     spool: Spool,
     forwarder: Forwarder<Producer>,
+    /// The first delivery that this process took.
+    began_at: u64,
 }
 
 pub struct History {
@@ -433,6 +435,11 @@ impl History {
         let seen = self.look();
         self.books.nothing_is_passed(&self.saved(), &seen, &self.sender.sent);
         self.books.nothing_is_passed(&self.committed(), &seen, &self.sender.sent);
+        for (source, process) in self.processes.iter().enumerate() {
+            let settled = process.began_at..process.spool.settled_end();
+            let passed = self.books.is_where_it_stays(self.number_of(source), &settled, &seen);
+            *self.counters.entry("event that an answer may call delivered").or_default() += passed;
+        }
         let cluster = &self.cluster.borrow().counters.clone();
         let repeats = self.books.repeats(&seen, &self.sender.sent);
         let forgets = self.repeats() && !self.has_memory_for_all();

@@ -79,6 +79,7 @@ fn source(name: &str, kind: SourceKind, auth: Auth) -> SourceConfig {
         auth,
         journal: None,
         size_limit: None,
+        answer: Default::default(),
         activity_types: BTreeMap::new(),
         described_types: Default::default(),
         choice: Default::default(),

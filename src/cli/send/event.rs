@@ -41,6 +41,7 @@ pub(super) fn make(
         auth: Auth::default(),
         journal: None,
         size_limit: None,
+        answer: Default::default(),
         activity_types: BTreeMap::new(),
         described_types: Arc::default(),
         choice: PartialChoice::default(),

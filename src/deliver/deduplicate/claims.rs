@@ -16,6 +16,7 @@ use super::{
     index::{Claimed, Owner},
     prepared::{Attempt, Prepared},
     released::RestsOn,
+    rests::Rests,
     sidecar::{self, Sidecar},
 };
 use crate::{
@@ -55,6 +56,8 @@ pub struct Claims {
     failing: bool,
     /// Of the delivery whose events are claimed.
     origin: Origin,
+    /// What the repeats rest on that were passed over, if that is asked for.
+    rests: Option<Rests>,
 }
 
 impl Claims {
@@ -72,6 +75,34 @@ impl Claims {
             prepared,
             failing: false,
             origin: Origin::Sender,
+            rests: None,
+        }
+    }
+
+    /// The same, which tells of repeats whether their owners are settled ([`Claims::settled_end`]).
+    pub fn watching_owners(self) -> Self {
+        Self { rests: Some(Rests::default()), ..self }
+    }
+
+    /// Of this source's own events all before the delivery `end` are settled. What of its deliveries is settled with all
+    /// that their repeats rest on: all before the one that is given back.
+    pub fn settled_end(&mut self, end: u64) -> u64 {
+        self.shared.ends.set(self.source, end);
+        let rests = self.rests.as_mut().and_then(|rests| rests.first(&self.shared.ends));
+        rests.map_or(end, |first| first.min(end))
+    }
+
+    /// Whether a repeat rests on an event that another source has to settle.
+    pub fn rest_on_others(&mut self) -> bool {
+        self.rests.as_mut().is_some_and(|rests| rests.first(&self.shared.ends).is_some())
+    }
+
+    /// The event at `position` is passed over for that of `owner`. One of this source that is not behind it is settled
+    /// before it anyway.
+    fn rests_on(&mut self, position: Position, owner: Owner) {
+        let is_before = owner.source == self.source && owner.position.sequence <= position.sequence;
+        if let Some(rests) = self.rests.as_mut().filter(|_| !is_before) {
+            rests.add(position, owner, &self.shared.ends);
         }
     }
 
@@ -115,6 +146,7 @@ impl Claims {
             Claimed::Taken { by } => {
                 self.count("known");
                 self.repeats_of(by.source).inc();
+                self.rests_on(position, by);
                 Claim::Repeat(RestsOn::One(by))
             }
         }
@@ -149,6 +181,9 @@ impl Claims {
             kept.push(is_kept);
             if is_kept {
                 ids.push(id);
+            }
+            if let Claimed::Taken { by } = claimed {
+                self.rests_on(position, by);
             }
         }
         if !kept.contains(&true) {

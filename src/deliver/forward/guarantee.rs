@@ -316,6 +316,14 @@ impl Guarantee {
         }
     }
 
+    /// All deliveries before it are settled, for good: in exactly-once delivery what is committed.
+    pub fn settled_end(&self, lanes: &Lanes) -> u64 {
+        match self {
+            Self::AtLeastOnce(_) => lanes.low().sequence,
+            Self::ExactlyOnce(it) => it.committed().lowest().sequence,
+        }
+    }
+
     /// Brings the file up to what is delivered.
     pub fn save<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<()> {
         match self {

@@ -190,6 +190,14 @@ impl Lanes {
         self.windows().all(Window::is_empty)
     }
 
+    /// The oldest event that any lane has not settled, those included that were put back: all before it is where it
+    /// stays.
+    pub fn low(&self) -> Position {
+        let main = self.main.low();
+        let held = self.held.values().filter(|held| !held.is_back(main));
+        held.map(|held| held.lane().low()).fold(main, Position::min)
+    }
+
     /// No lane is behind the main one. A lane that went back owes what its window has forgotten.
     pub fn are_level(&self) -> bool {
         self.held.values().all(|held| held.lane().next() >= self.main.next())

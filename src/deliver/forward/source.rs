@@ -291,6 +291,17 @@ impl Source {
         self.claims.save(now.unix);
     }
 
+    /// Of this source's own events all before the delivery `end` are where they stay.
+    pub fn is_settled_up_to(&mut self, end: u64) {
+        let end = self.claims.settled_end(end);
+        self.spool.settled(end);
+    }
+
+    /// Whether a repeat rests on an event that another source has to settle.
+    pub fn rests_on_others(&mut self) -> bool {
+        self.claims.rest_on_others()
+    }
+
     /// One more of what a metric counts for this source.
     pub fn count(&self, counters: &IntCounterVec, what: &str) {
         self.count_by(counters, what, 1);

@@ -29,7 +29,9 @@ pub fn run<S: Sink>(
                 troubles.reset();
                 patience = match progress {
                     Progress::Moved => Duration::ZERO,
-                    Progress::CaughtUp if forwarder.is_at_rest() => {
+                    Progress::CaughtUp
+                        if forwarder.is_at_rest() && !forwarder.rests_on_others() =>
+                    {
                         spool.wait_for_more(forwarder.next_sequence(), WAIT);
                         Duration::ZERO
                     }

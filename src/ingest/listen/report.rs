@@ -89,6 +89,11 @@ impl Report {
         self.log("request", source, outcome, detail, names);
     }
 
+    /// A 200 said this much of its delivery.
+    pub fn says(&self, source: &str, answer: &str) {
+        self.metrics.answers.with_label_values(&[source, answer]).inc();
+    }
+
     /// The trace of a request whose value a histogram has counted.
     pub fn exemplar(&self, metric: &'static str, source: &str, value: f64, trace: String) {
         self.metrics.exemplars.note(metric, source, value, trace);

@@ -16,11 +16,14 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
+use super::Said;
 use crate::ingest::listen::report::Names;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The sequence number of a stored delivery in its source's spool.
 pub(super) const POSITION: HeaderName = HeaderName::from_static("millrace-position");
+/// What a 200 says of its delivery, where the source has `answer = "delivered"`.
+pub(super) const ANSWER: HeaderName = HeaderName::from_static("millrace-answer");
 
 /// Bytes of an id that a sender gives.
 const LONGEST: usize = 64;
@@ -62,12 +65,15 @@ impl Ids {
     }
 
     /// Into the answer.
-    pub fn answer(&self, headers: &mut HeaderMap, position: Option<u64>) {
+    pub fn answer(&self, headers: &mut HeaderMap, position: Option<u64>, said: Option<Said>) {
         if let Ok(id) = HeaderValue::from_str(&self.request) {
             headers.insert(REQUEST_ID, id);
         }
         if let Some(position) = position {
             headers.insert(POSITION, position.into());
+        }
+        if let Some(said) = said {
+            headers.insert(ANSWER, HeaderValue::from_static(said.as_str()));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Sharing, ids::Ids};
+use super::{Said, Sharing, ids::Ids};
 use crate::{
     ingest::listen::{
         reply::Outcome,
@@ -19,6 +19,7 @@ pub(super) struct RequestLog<'a> {
     body_came: Option<Instant>,
     bytes: usize,
     pub stored_at: Option<u64>,
+    pub said: Option<Said>,
     outcome: Outcome,
     pub span: Span,
 }
@@ -26,7 +27,8 @@ pub(super) struct RequestLog<'a> {
 impl<'a> RequestLog<'a> {
     pub fn new(report: &'a Report, source: &'a Sharing, ids: &'a Ids, span: Span) -> Self {
         let outcome = Outcome::ClientGone;
-        Self { report, source, ids, body_came: None, bytes: 0, stored_at: None, outcome, span }
+        let (body_came, stored_at, said) = (None, None, None);
+        Self { report, source, ids, body_came, bytes: 0, stored_at, said, outcome, span }
     }
 
     pub fn body_came(&mut self, at: Instant, bytes: usize) {
@@ -55,6 +57,9 @@ impl<'a> RequestLog<'a> {
         if let Some(position) = self.stored_at {
             span.set("millrace.position", position.to_string());
         }
+        if let Some(said) = self.said {
+            span.set("millrace.answer", said.as_str());
+        }
         if self.outcome != Outcome::ClientGone {
             span.set("http.response.status_code", i64::from(row.status.as_u16()));
         }
@@ -71,7 +76,12 @@ impl Drop for RequestLog<'_> {
         let source = self.source.source.name.as_str();
         let took = self.body_came.map(|at| at.elapsed());
         let names = Names { bytes: self.bytes, took, ..self.ids.names(self.stored_at) };
-        self.report.request(source, &self.outcome, self.outcome.detail(), &names);
+        let said = self.said.filter(|_| self.outcome == Outcome::Stored).map(Said::as_str);
+        let detail = said.unwrap_or(self.outcome.detail());
+        self.report.request(source, &self.outcome, detail, &names);
+        if let Some(said) = said {
+            self.report.says(source, said);
+        }
         if let Some(took) = took.filter(|_| self.outcome != Outcome::ClientGone) {
             let seconds = took.as_secs_f64();
             self.source.metrics.answer_seconds.observe(seconds);

@@ -1,6 +1,6 @@
 //! One configured sender: who it is, and where its deliveries become durable.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::AdobeIo;
 use crate::{
+    config,
     delivery::{Authenticated, Delivery},
     ingest::{
         authenticate::{
@@ -24,14 +25,46 @@ use crate::{
 pub trait Store: Send + Sync + 'static {
     /// Resolves with the sequence number once the delivery is durable.
     fn append(&self, delivery: Authenticated) -> Append<'_>;
+
+    /// Whether all of a durable delivery is settled. Waits for that at most so long, and not at all where it can't be
+    /// expected; without a part of what senders share, and until the future is dropped.
+    fn is_settled(&self, sequence: u64, within: Duration) -> Settles<'_>;
 }
 
 /// Ends with the sequence number of a durable delivery, or with why it was not stored.
 pub type Append<'a> = Pin<Box<dyn Future<Output = Result<u64, AppendError>> + Send + 'a>>;
 
+/// Ends with whether a delivery is settled.
+pub type Settles<'a> = Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
+
 impl Store for Spool {
     fn append(&self, delivery: Authenticated) -> Append<'_> {
         Box::pin(self.append(delivery))
+    }
+
+    fn is_settled(&self, sequence: u64, within: Duration) -> Settles<'_> {
+        Box::pin(self.is_settled(sequence, within))
+    }
+}
+
+/// What a 200 says of the delivery, where its source has `answer = "delivered"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It is on the disk.
+    Stored,
+    /// It is on the disk, and Kafka has all of it that goes there.
+    Delivered,
+}
+
+impl Said {
+    pub const ALL: [Self; 2] = [Self::Delivered, Self::Stored];
+
+    /// The word of the header and of the metric.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Delivered => "delivered",
+        }
     }
 }
 
@@ -42,6 +75,8 @@ pub struct Source {
     /// What a source of kind `adobe-io` has beside its gate.
     pub adobe: Option<AdobeIo>,
     pub store: Arc<dyn Store>,
+    /// How much a 200 says.
+    pub answer: config::Answer,
 }
 
 impl Source {
@@ -104,6 +139,13 @@ impl Source {
             Ok(Err(_panicked)) => Err(Outcome::Internal),
             Err(_elapsed) => Err(Outcome::SpoolSlow),
         }
+    }
+
+    /// What the answer says of the durable delivery, if more than that is wanted.
+    pub(super) async fn says(&self, sequence: u64, deadline: Instant) -> Option<Said> {
+        let config::Answer::Delivered { within } = self.answer else { return None };
+        let settled = timeout_at(deadline, self.store.is_settled(sequence, within)).await;
+        Some(if settled.unwrap_or(false) { Said::Delivered } else { Said::Stored })
     }
 }
 

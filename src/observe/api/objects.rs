@@ -125,6 +125,7 @@ pub struct Source {
     pub ways_in: Vec<WayIn>,
     pub last_stored: Option<Time>,
     pub outcomes_24h: BTreeMap<String, u64>,
+    pub answers_24h: BTreeMap<String, u64>,
     pub tries: Tries,
     pub backlog: Backlog,
     pub held_topics: Vec<Held>,

@@ -32,6 +32,8 @@ pub enum What {
     /// Dead letters, by source and reason. An event that went to quarantine counts with the letter that points to it.
     Dead,
     Repeat,
+    /// Answers 200 that say how far a delivery is, by source and what they say.
+    Answer,
     /// Undelivered bytes of a source, which are no count.
     Backlog,
 }
@@ -206,6 +208,7 @@ fn read(metrics: &Metrics) -> BTreeMap<Key, f64> {
     take(What::Event, &metrics.events, "topic");
     take(What::Dead, &metrics.dead_letters, "reason");
     take(What::Repeat, &metrics.duplicates, "");
+    take(What::Answer, &metrics.answers, "answer");
     take(What::Backlog, &metrics.spool_bytes, "");
     totals
 }

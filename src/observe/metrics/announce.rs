@@ -75,6 +75,13 @@ impl Metrics {
         self.quarantined.with_label_values(&[source, "damage"]);
     }
 
+    /// What a 200 of a source may say that says more than *stored*.
+    pub fn announce_answers<'a>(&self, source: &str, answers: impl IntoIterator<Item = &'a str>) {
+        for answer in answers {
+            self.answers.with_label_values(&[source, answer]);
+        }
+    }
+
     /// Why an event of the source may be left out.
     pub fn announce_left_out<'a>(&self, source: &str, reasons: impl IntoIterator<Item = &'a str>) {
         for reason in reasons {
@@ -120,6 +127,7 @@ mod tests {
         metrics.announce_refusals("adobe", ["token-unknown"]);
         metrics.announce_connections(["unreadable"]);
         metrics.announce_dead_letters("adobe", ["undecodable"]);
+        metrics.announce_answers("adobe", ["delivered", "stored"]);
         metrics.announce_left_out("adobe", ["instance"]);
         metrics.announce_missing_lead_states("adobe", ["too-many"]);
         let text = metrics.render();

@@ -128,16 +128,8 @@ fn source(known: &Known, source: &SourceConfig) -> Value {
         _ if metrics.spool_seconds_until_full.get() == 0.0 => "full",
         _ => "ok",
     };
-    let outcomes: Map<_, _> = known
-        .rates
-        .labels(What::Outcome, name)
-        .into_iter()
-        .map(|outcome| {
-            let late = known.rates.sum(|it, a, b| it == What::Outcome && a == name && b == outcome);
-            (outcome, json!(late.last_day as u64))
-        })
-        .filter(|(_, count)| *count != 0)
-        .collect();
+    let (outcomes, answers) =
+        (last_day(known, What::Outcome, name), last_day(known, What::Answer, name));
     let tries = |result| known.metrics.sender_tries.with_label_values(&[name, result]).get();
     let then = match source.kind {
         SourceKind::MarketoLeadActivity => "Marketo pauses the subscription",
@@ -157,6 +149,7 @@ fn source(known: &Known, source: &SourceConfig) -> Value {
         "last_request": none(last.request),
         "last_stored": none(last.stored),
         "outcomes_24h": outcomes,
+        "answers_24h": answers,
         "tries": {
             "accepted": tries("accepted"),
             "failed": tries("failed"),
@@ -181,6 +174,16 @@ fn source(known: &Known, source: &SourceConfig) -> Value {
         "rates": rates(&all(What::Outcome), &stored(known, Some(name)), &all(What::Refusal), &all(What::Event), &dead),
         "history": history(known, Some(name)),
     })
+}
+
+/// What was counted of a source within the last 24 hours, by its further label.
+fn last_day(known: &Known, what: What, name: &str) -> Map<String, Value> {
+    let labels = known.rates.labels(what, name).into_iter();
+    let counts = labels.map(|label| {
+        let late = known.rates.sum(|it, a, b| it == what && a == name && b == label);
+        (label, json!(late.last_day as u64))
+    });
+    counts.filter(|(_, count)| *count != 0).collect()
 }
 
 fn held(known: &Known, name: &str) -> Vec<Value> {

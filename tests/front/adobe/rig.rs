@@ -4,7 +4,7 @@ use std::{io::Write, sync::Arc, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
 use millrace::{
-    config::Listen,
+    config::{Answer, Listen},
     ingest::{
         authenticate::{
             Gate, adobe_signature::AdobeSignature, public_keys::PublicKeys, validation::Validation,
@@ -61,6 +61,7 @@ impl Rig {
                 gate: Gate { signature: Some(AdobeSignature::new(keys)), ..Gate::default() },
                 adobe: Some(AdobeIo::new(client_ids, validation)),
                 store,
+                answer: Answer::Stored,
             }
         };
         let front = Front::of(change, source).await;

@@ -230,7 +230,7 @@ impl History {
                 interval: self.commit_interval,
             }),
         };
-        let claims = deduplicator.claims(source);
+        let claims = deduplicator.claims(source).watching_owners();
         claims.recall(self.now().unix);
         let mut sink = Producer::new(self.cluster.clone(), self.queue, RECORD_LIMIT);
         if self.exactly_once {
@@ -258,7 +258,7 @@ impl History {
             true => forwarder.with_lead_states(STATES.into()),
             false => forwarder,
         };
-        Ok(Process { writer, spool, forwarder })
+        Ok(Process { writer, spool, forwarder, began_at: end })
     }
 }
 

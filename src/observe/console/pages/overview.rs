@@ -100,6 +100,7 @@ fn card(source: &Source, now: Time) -> Markup {
                     @if source.refused_last_minute > 0 { a href=(refusals_link) { (text::count(source.refused_last_minute)) } } @else { "0" }
                 }))
                 (parts::fact(gives_up(source), failures_left(source)))
+                @if !source.answers_24h.is_empty() { (parts::fact("Answered delivered", answered_delivered(source))) }
                 (parts::fact("Backlog", html! { (text::bytes(source.backlog.bytes)) " " span.small { (text::of(source.backlog.deliveries, "delivery")) } }))
                 (parts::fact("Oldest", html! {
                     @match source.backlog.oldest { Some(at) => (text::ago(at, now).trim_end_matches(" ago")), None => span.quiet { "–" } }
@@ -119,6 +120,14 @@ fn card(source: &Source, now: Time) -> Markup {
             (refusals(&source.name, &source.refused, now))
         }
     }
+}
+
+/// Of the answers of a day, how many said that Kafka has the delivery.
+fn answered_delivered(source: &Source) -> Markup {
+    let all: u64 = source.answers_24h.values().sum();
+    let delivered = source.answers_24h.get("delivered").copied().unwrap_or_default();
+    let per_mille = u128::from(delivered) * 1000 / u128::from(all.max(1));
+    html! { (per_mille / 10) "." (per_mille % 10) " % " span.small { "of " (text::of(all, "answer")) " in 24 hours" } }
 }
 
 /// What the sender does when too many of its tries fail.
