@@ -150,7 +150,7 @@ fn authorization(file: &PathBuf) -> Result<HeaderValue, String> {
         return Err(format!("the token file {named} has no token alone in its first line"));
     }
     let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-        .map_err(|_| format!("the token in {named} can't be sent in a header"))?;
+        .map_err(|_| format!("the token in {named} cannot be sent in a header"))?;
     value.set_sensitive(true);
     Ok(value)
 }

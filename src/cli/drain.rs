@@ -59,7 +59,9 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     let end = ended.map_err(|error| context.end("drain", describe(&error), code(&error)))?;
     let left = report(&disk, &config, context.errors);
     let why = match end {
-        DrainEnd::Empty if left => "what is named above can't be forwarded with this configuration",
+        DrainEnd::Empty if left => {
+            "what is named above cannot be forwarded with this configuration"
+        }
         DrainEnd::Empty => {
             print(context.errors, "drained: nothing is left to forward\n");
             return Ok(0);

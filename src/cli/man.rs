@@ -17,7 +17,7 @@ use super::print;
 /// `millrace man | man --local-file -` shows the first of them. The packages for Debian and for RPM
 /// distributions install them all.
 ///
-/// Exit codes: 0 all is well; 1 the folder can't be written; 2 there is no such command.
+/// Exit codes: 0 all is well; 1 the folder cannot be written; 2 there is no such command.
 #[derive(Args)]
 pub(super) struct Options {
     /// The command whose page is wanted, as in `millrace man spool inspect`; without it, the page of millrace
@@ -118,7 +118,7 @@ fn page(command: Command, of: &[String]) -> Option<String> {
         command = command.find_subcommand(word)?;
     }
     let mut page = Vec::new();
-    // Writing to memory can't fail.
+    // Writing to memory cannot fail.
     let _ = man(command.clone()).render(&mut page);
     Some(String::from_utf8_lossy(&page).into_owned())
 }

@@ -53,7 +53,7 @@ fn probe_kafka(config: &Config) -> Result<String, String> {
 
     let mut text = String::new();
     let cluster = report.cluster_id.as_deref().unwrap_or("of unknown id");
-    // Writing to a String can't fail.
+    // Writing to a String cannot fail.
     let _ = writeln!(text, "Kafka cluster {cluster}, brokers {}", report.brokers.join(", "));
     for (topic, found) in &report.topics {
         let _ = match found {

@@ -269,7 +269,7 @@ fn token(
     };
     let authorization = options.token_scheme.header(&token)?;
     let mut value = HeaderValue::from_str(&authorization)
-        .map_err(|_| "the token can't be sent in a header".to_owned())?;
+        .map_err(|_| "the token cannot be sent in a header".to_owned())?;
     value.set_sensitive(true);
     Ok(Some(value))
 }

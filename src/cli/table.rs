@@ -62,7 +62,7 @@ impl Table {
             for (column, cell) in row.iter().enumerate() {
                 let gap = if column == 0 { "" } else { "  " };
                 let width = widths[column];
-                // Writing to a String can't fail.
+                // Writing to a String cannot fail.
                 let _ = if column == 0 || self.of_text {
                     write!(line, "{gap}{cell:<width$}")
                 } else {

@@ -20,7 +20,7 @@ use super::{
 /// Reads along at the admin listener of a running service until Ctrl-C. At most 200 a second are shown; how many were
 /// left out is said.
 ///
-/// Exit codes: 0 stopped by Ctrl-C; 1 the service can't be reached, does not know the source or the outcome, or the stream has ended; 2 the command line is
+/// Exit codes: 0 stopped by Ctrl-C; 1 the service cannot be reached, does not know the source or the outcome, or the stream has ended; 2 the command line is
 /// wrong.
 #[derive(Args)]
 pub(super) struct Options {

@@ -38,7 +38,7 @@ use super::{
 /// gives up: Adobe I/O disables the registration, Marketo pauses the subscription. At 0 it has done so by now, or does
 /// at the next failure.
 ///
-/// Exit codes: 0 ended by q or Ctrl-C, or printed once; 1 the service can't be reached; 2 the command line is wrong.
+/// Exit codes: 0 ended by q or Ctrl-C, or printed once; 1 the service cannot be reached; 2 the command line is wrong.
 #[derive(Args)]
 pub(super) struct Options {
     /// From one look to the next

@@ -32,10 +32,10 @@ fn described(reading: &mut Reading, section: &mut Section) -> Arc<[ActivityType]
         };
         let path = text(value).map_err(|what| (format!("is {what}"), remedy()))?;
         let wrong = |what: String| (format!("names the file `{path}`, which {what}"), remedy());
-        let file = File::open(&*path).map_err(|error| wrong(format!("can't be read: {error}")))?;
+        let file = File::open(&*path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
         let mut answer = String::new();
         let read = file.take(TYPES_FILE_LIMIT + 1).read_to_string(&mut answer);
-        read.map_err(|error| wrong(format!("can't be read: {error}")))?;
+        read.map_err(|error| wrong(format!("cannot be read: {error}")))?;
         if answer.len() as u64 > TYPES_FILE_LIMIT {
             return Err(wrong("is larger than 16 MiB".into()));
         }

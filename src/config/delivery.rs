@@ -74,7 +74,7 @@ impl Delivery {
 const PREFIX: Kind<String> = Kind {
     parse: |text| match text.len() <= 200 && text.bytes().all(|b| b.is_ascii_graphic()) {
         true => Ok(text.into()),
-        false => Err("which can't begin a transactional.id".into()),
+        false => Err("which cannot begin a transactional.id".into()),
     },
     expected: "Write up to 200 letters, digits and signs, or nothing.",
     show: |text| string(text),

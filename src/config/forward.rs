@@ -13,7 +13,7 @@ pub struct Forward {
     pub hold_after: Duration,
     /// Topics held at once, a source; beyond that the source waits.
     pub held_topics: usize,
-    /// How long refused events wait for a dead-letter topic that can't be written.
+    /// How long refused events wait for a dead-letter topic that cannot be written.
     pub quarantine_after: Duration,
 }
 

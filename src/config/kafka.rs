@@ -178,7 +178,7 @@ const OPEN: [&str; 8] = [
 
 const TAKE_AWAY: &str = "Take it away.";
 
-/// Why a property can't be set, and what to do instead.
+/// Why a property cannot be set, and what to do instead.
 fn refused(name: &str) -> Option<(&'static str, &'static str)> {
     let reason = match name {
         "" => ("a property has a name", TAKE_AWAY),

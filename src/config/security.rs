@@ -172,7 +172,7 @@ impl<'a> Found<'a> {
         }
         if let Some(file) = self.get(login::CA_FILE) {
             let problem = match std::fs::read_to_string(file) {
-                Err(error) => Some(format!("names `{file}`, which can't be read: {error}")),
+                Err(error) => Some(format!("names `{file}`, which cannot be read: {error}")),
                 Ok(text) if !text.contains(CERTIFICATE) => {
                     Some(format!("names `{file}`, which holds no certificate in PEM"))
                 }
@@ -260,7 +260,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Modules of OpenSSL that a program with an OpenSSL of its own can't load.
+    /// Modules of OpenSSL that a program with an OpenSSL of its own cannot load.
     fn providers(&mut self) {
         let wanted = self.get("ssl.providers").unwrap_or_default();
         let is_fips =
@@ -332,7 +332,7 @@ fn is_kerberos(name: &str, value: &str) -> bool {
     name.starts_with("sasl.kerberos.") || names_it && value.eq_ignore_ascii_case("GSSAPI")
 }
 
-/// Properties that name files which can't be read, each with what is wrong. Of such a file the library
+/// Properties that name files which cannot be read, each with what is wrong. Of such a file the library
 /// says no more than a code of OpenSSL.
 pub(super) fn unreadable_files(kafka: &Kafka) -> BTreeMap<String, String> {
     let names = [
@@ -348,7 +348,7 @@ pub(super) fn unreadable_files(kafka: &Kafka) -> BTreeMap<String, String> {
         let is_file =
             path != "probe" && !path.contains("-----") && !std::path::Path::new(path).is_dir();
         let error = is_file.then(|| readable(path).err()).flatten()?;
-        Some(((*name).to_owned(), format!("names `{path}`, which can't be read: {error}")))
+        Some(((*name).to_owned(), format!("names `{path}`, which cannot be read: {error}")))
     };
     names.iter().filter_map(problem).collect()
 }

@@ -48,7 +48,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         mistakes.at(&Key::new("spool.segment_size"), problem, "64MiB is a good size.");
     }
     if spool.reserve < least_reserve(listen.body_limit_inflated) {
-        let problem = "can't hold the checkpoint and one body of listen.body_limit_inflated in quarantine: on a \
+        let problem = "cannot hold the checkpoint and one body of listen.body_limit_inflated in quarantine: on a \
                        full volume nothing would be delivered";
         let remedy = "Raise it to listen.body_limit_inflated and 2MiB more, or lower that.";
         mistakes.at(&Key::new("spool.reserve"), problem, remedy);

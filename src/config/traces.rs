@@ -17,7 +17,7 @@ pub enum Traces {
     /// To this address, with what else the variables say; that stays with the SDK, which reads them itself:
     /// headers hold secrets.
     To(Url),
-    /// They were asked for in a way that can't be.
+    /// They were asked for in a way that cannot be.
     Unusable(String),
 }
 

@@ -80,7 +80,7 @@ pub struct Refused {
     pub error: String,
 }
 
-/// Why a checkpoint can't be used. Each needs a person: going on would lose or repeat events.
+/// Why a checkpoint cannot be used. Each needs a person: going on would lose or repeat events.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     #[error("checkpoint {path}: {source}")]
@@ -105,7 +105,7 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    /// Whether trying again can't help.
+    /// Whether trying again cannot help.
     pub fn needs_a_person(&self) -> bool {
         match self {
             Self::Io { .. } => false,
@@ -180,7 +180,7 @@ impl Checkpoint {
     pub fn to_json(&self) -> String {
         let version = if self.refused.is_empty() { WITHOUT_REFUSED } else { VERSION };
         let written = Self { version, ..self.clone() };
-        // Plain numbers and strings with derived serialisation: it can't fail.
+        // Plain numbers and strings with derived serialisation: it cannot fail.
         serde_json::to_string(&written).unwrap_or_default()
     }
 

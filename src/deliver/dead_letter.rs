@@ -1,4 +1,4 @@
-//! Dead letters: events that can't go where they belong, kept with their original bytes and key.
+//! Dead letters: events that cannot go where they belong, kept with their original bytes and key.
 //!
 //! The record's value is the event (or the whole body, when nobody could find events in it) byte
 //! for byte. What is larger than a record may be stays in quarantine, and the record's value is a
@@ -193,7 +193,7 @@ impl Pointer<'_> {
             length: quarantined.length,
             sha256: &quarantined.sha256,
         };
-        // Strings and a number: it can't fail.
+        // Strings and a number: it cannot fail.
         serde_json::to_string(&pointer).unwrap_or_default()
     }
 }

@@ -7,7 +7,7 @@
 //! Its state has owners, which take each other as arguments: what the source brings (`source.rs`), what goes out
 //! (`out.rs`), the lanes (`lanes.rs`), the dead letters that wait (`dead_letters.rs`), the checkpoint on the disk
 //! (`saved.rs`). What differs between at least once and exactly once is behind one enum (`guarantee.rs`). An event's
-//! way leads through `read.rs`, `dispatch.rs` and, if it can't go to its topic, `refuse.rs`; the answer to its record
+//! way leads through `read.rs`, `dispatch.rs` and, if it cannot go to its topic, `refuse.rs`; the answer to its record
 //! comes back through `outcomes.rs`.
 //!
 //! What it promises: I2 (each event ends on its topic, as a dead letter or in quarantine, and the
@@ -16,8 +16,8 @@
 //!
 //! - The sink retries a failure of the cluster; the window fills and the lane waits.
 //! - A topic that fails by itself is held (`held.rs`) and comes back on a lane of its own.
-//! - An event that is refused for good becomes a dead letter (`refuse.rs`); while that can't be written it waits, and
-//!   in the end it goes to quarantine (`dead_letters.rs`); if that can't be written either, the source waits.
+//! - An event that is refused for good becomes a dead letter (`refuse.rs`); while that cannot be written it waits, and
+//!   in the end it goes to quarantine (`dead_letters.rs`); if that cannot be written either, the source waits.
 //! - An event that another source, or an earlier delivery, has brought already is passed over
 //!   (`deduplicate`), and so is one that the source does not take (`left_out.rs`).
 //! - When records behind a failed one may still be sent, everything unsent is taken back, what is in
@@ -126,7 +126,7 @@ pub struct Settings {
     pub hold_after: Duration,
     /// Most topics held at once; beyond it the source waits.
     pub held_topics: usize,
-    /// Refused events wait this long for a dead-letter topic that can't be written.
+    /// Refused events wait this long for a dead-letter topic that cannot be written.
     pub quarantine_after: Duration,
     /// Bytes of records that may be on their way at most; less while they are acknowledged slowly.
     pub window_bytes: usize,
@@ -186,7 +186,7 @@ pub enum ForwardError {
 }
 
 impl ForwardError {
-    /// Whether trying again can't help.
+    /// Whether trying again cannot help.
     pub fn is_final(&self) -> bool {
         match self {
             Self::Read(_) | Self::Quarantine(_) => false,

@@ -54,7 +54,7 @@ impl InForce {
         self.of(sequence)?.leaves_out(event)
     }
 
-    /// Refuses those events of the delivery with this number of which can't be told whether they are to be taken.
+    /// Refuses those events of the delivery with this number of which cannot be told whether they are to be taken.
     pub fn refuse_doubtful(&self, sequence: u64, events: &mut [Decoded<'_>]) {
         if let Some(selection) = self.of(sequence) {
             selection.refuse_doubtful(events);
@@ -161,7 +161,7 @@ impl InForceFile {
     }
 
     fn store(&self, content: &Content) -> Result<(), CheckpointError> {
-        // Plain numbers and strings with derived serialisation: it can't fail.
+        // Plain numbers and strings with derived serialisation: it cannot fail.
         let json = serde_json::to_string(content).unwrap_or_default();
         disk::write_atomically(&*self.disk, &self.path, &with_checksum(&json))
             .map_err(|source| CheckpointError::Io { path: self.path.clone(), source })

@@ -13,7 +13,7 @@
 //!   wrong lead would delete it.
 //! - **Delete Lead (37)**: a tombstone.
 //!
-//! An activity of these in which the lead or what it is about can't be read gives no state, and says why
+//! An activity of these in which the lead or what it is about cannot be read gives no state, and says why
 //! ([`REASONS`]); its own event is delivered as ever. What is read is the event's value, so that what is not to be in
 //! a record of its topic is in none of these either.
 

@@ -1,4 +1,4 @@
-//! The quarantine: a folder on the local disk for what can't go to Kafka at all, not even as a dead
+//! The quarantine: a folder on the local disk for what cannot go to Kafka at all, not even as a dead
 //! letter. Nothing in it is removed by the program, but for what is older than `quarantine.keep` where that
 //! is set.
 //!
@@ -234,7 +234,7 @@ type Put<'a> = dyn FnMut(&[u8]) -> io::Result<()> + 'a;
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String can't fail.
+        // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })

@@ -62,7 +62,7 @@ struct Shared {
 }
 
 impl Registry {
-    /// Starts the thread. Ids are kept in `directory` on `disk`. Fails where certificates can't be read.
+    /// Starts the thread. Ids are kept in `directory` on `disk`. Fails where certificates cannot be read.
     pub fn start(
         config: &config::SchemaRegistry,
         disk: Arc<dyn Disk>,

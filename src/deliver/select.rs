@@ -2,11 +2,11 @@
 //!
 //! What is left out is dealt with: it gets no record, no dead letter and no id among the known ones, and the checkpoint
 //! passes it. So what is decided here depends on the event and the configuration alone: a lane that comes to an event
-//! once more leaves it out once more, and a second source that takes the event finds its id free. What can't be read is
+//! once more leaves it out once more, and a second source that takes the event finds its id free. What cannot be read is
 //! no event, and becomes a dead letter whatever is written here.
 //!
 //! An event that names no instance is taken, and one without an activity type is excluded by no id. But where the data may
-//! name one in a form that can't be read ([`unreadable`]), nothing says whether the event is wanted: it is not let through, and not
+//! name one in a form that cannot be read ([`unreadable`]), nothing says whether the event is wanted: it is not let through, and not
 //! lost either, but becomes a dead letter ([`Doubt`]).
 
 mod unreadable;
@@ -78,11 +78,11 @@ impl Doubt {
     pub fn error(self) -> &'static str {
         match self {
             Self::Instance => {
-                "munchkin_ids names the instances that are taken, and which one the event is of can't be read: \
+                "munchkin_ids names the instances that are taken, and which one the event is of cannot be read: \
                  expected data that is a JSON object, with text in `munchkinId`"
             }
             Self::Id => {
-                "activity_type_ids names types of activities, and which one the event has can't be read: expected \
+                "activity_type_ids names types of activities, and which one the event has cannot be read: expected \
                  data that is a JSON object, with a whole number in `activityTypeId`"
             }
         }
@@ -118,7 +118,7 @@ impl Named {
         self.streams.is_empty() && self.types.is_empty() && self.activity_type_ids.is_empty()
     }
 
-    /// Whether it names types of activities, and the event may be one of them that can't be told.
+    /// Whether it names types of activities, and the event may be one of them that cannot be told.
     fn may_name(&self, event: &Event<'_>) -> bool {
         !self.activity_type_ids.is_empty()
             && event.stream == Stream::LeadActivity
@@ -167,7 +167,7 @@ impl Selection {
         }
     }
 
-    /// Refuses each event of which can't be told whether it is to be taken.
+    /// Refuses each event of which cannot be told whether it is to be taken.
     pub fn refuse_doubtful(&self, events: &mut [Decoded<'_>]) {
         if self.is_all() {
             return;

@@ -25,7 +25,7 @@ use super::{
 pub enum Ensured {
     Made,
     AsWanted,
-    /// It exists, and is not as it would be made; or in a way that records can't be written.
+    /// It exists, and is not as it would be made; or in a way that records cannot be written.
     Differs(Vec<Difference>),
     /// It could not be made, or could not be looked at; the text says what to do.
     Refused(String),

@@ -33,7 +33,7 @@ pub enum Failure {
     /// policy. Sent alone it tells which.
     #[error("{0}")]
     Refused(String),
-    /// The producer as a whole can't go on: [`Sink::renew`] it.
+    /// The producer as a whole cannot go on: [`Sink::renew`] it.
     #[error("{0}")]
     Fatal(String),
 }

@@ -65,7 +65,7 @@ pub struct Producer {
     left_over: Vec<(Token, Outcome)>,
     /// Where the records of the last poll lie.
     places: HashMap<Token, (i32, i64)>,
-    /// For clients that can't be made, and for those that turn fatal one after the other.
+    /// For clients that cannot be made, and for those that turn fatal one after the other.
     retry: Retry,
 }
 

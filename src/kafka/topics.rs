@@ -1,4 +1,4 @@
-//! The directory of topics: which exist, which are being made, and why one can't be.
+//! The directory of topics: which exist, which are being made, and why one cannot be.
 //!
 //! One a process, shared by all producers. Asking never blocks: a thread of its own asks the cluster
 //! about the topics that are due, by name, makes the missing ones (many in one request) and waits

@@ -175,14 +175,14 @@ impl Transactions {
                         self.identity.topic
                     ));
                 }
-                debug!(error = text, "the checkpoints can't be read yet");
+                debug!(error = text, "the checkpoints cannot be read yet");
                 thread::sleep(SLICE);
             } else if self.stage == Stage::Alone
                 && self.looks_since.elapsed() > self.identity.timeout + GRACE
             {
                 // Whoever had a transaction there has lost it by now. See decision 12.
                 self.log_once(&format!(
-                    "{} can't be read to its end, as if a transaction on it had none; \
+                    "{} cannot be read to its end, as if a transaction on it had none; \
                      `kafka-transactions.sh find-hanging` names such a transaction, and `abort` ends it",
                     self.identity.topic
                 ));
@@ -227,7 +227,7 @@ impl Transactions {
                     }
                 }
                 Err(error) => {
-                    debug!(%error, "a transaction can't be taken back in place");
+                    debug!(%error, "a transaction cannot be taken back in place");
                     return false;
                 }
             }

@@ -133,7 +133,7 @@ impl Watch {
                 self.note_throttle(&statistics);
                 self.show(statistics);
             }
-            Err(error) => tracing::debug!(%error, "librdkafka's statistics can't be read"),
+            Err(error) => tracing::debug!(%error, "librdkafka's statistics cannot be read"),
         }
     }
 

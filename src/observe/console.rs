@@ -104,7 +104,7 @@ pub struct Console<A> {
     api: A,
 }
 
-/// Why a page can't be made.
+/// Why a page cannot be made.
 enum Failure {
     /// The API's own refusal.
     Refused(StatusCode, Problem),
@@ -276,7 +276,7 @@ impl<A: Api> Console<A> {
             ));
         }
         serde_json::from_slice(&body).map_err(|error| {
-            let text = format!("An answer of the API to {path} can't be read: {error}. This is a defect; report it.");
+            let text = format!("An answer of the API to {path} cannot be read: {error}. This is a defect; report it.");
             Failure::Refused(StatusCode::INTERNAL_SERVER_ERROR, problem(text))
         })
     }

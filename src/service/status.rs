@@ -68,7 +68,7 @@ impl admin::State for Status {
 
     fn refresh(&self, metrics: &Metrics) {
         let Some((folder, spools)) = self.opened.get() else { return };
-        // A volume that doesn't answer is health's to tell; the gauges keep what they said.
+        // A volume that does not answer is health's to tell; the gauges keep what they said.
         if let Ok(available) = folder.available_space() {
             metrics.volume_available_bytes.set(gauge(available));
         }

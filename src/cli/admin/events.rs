@@ -19,7 +19,7 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// Takes a piece, and shows each event that ends in it; an error where it can't be a stream of events.
+    /// Takes a piece, and shows each event that ends in it; an error where it cannot be a stream of events.
     pub fn push(&mut self, piece: &[u8], see: &mut dyn FnMut(Event)) -> Result<(), String> {
         for byte in piece {
             if *byte == b'\n' {

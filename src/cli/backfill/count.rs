@@ -46,7 +46,7 @@ impl Counts {
         Ok(Self { client, url, source: source.to_string() })
     }
 
-    /// `None` when the service can't be asked.
+    /// `None` when the service cannot be asked.
     pub async fn read(&self) -> Option<Counted> {
         let text = self.client.get(&self.url, METRICS).await.ok()?;
         Some(parse(std::str::from_utf8(&text).ok()?, &self.source))

@@ -113,7 +113,7 @@ fn keys_folder(folder: &Path) -> Result<(), String> {
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
             Err(format!("is `{name}`, which is not a folder"))
         }
-        Err(error) => Err(format!("is `{name}`, which can't be read: {error}")),
+        Err(error) => Err(format!("is `{name}`, which cannot be read: {error}")),
     }
 }
 
@@ -135,7 +135,7 @@ fn may_write(path: &Path) -> Result<(), String> {
         rustix::io::Errno::ACCESS => {
             "which may not be written to (its permissions are read-only)".into()
         }
-        error => format!("which can't be written to: {}", io::Error::from(error)),
+        error => format!("which cannot be written to: {}", io::Error::from(error)),
     })
 }
 
@@ -162,6 +162,6 @@ mod tests {
         let problem = keys_folder(&file).unwrap_err();
         assert!(problem.ends_with("/file`, which is not a folder"), "{problem}");
         let problem = keys_folder(&folder.path().join("missing")).unwrap_err();
-        assert!(problem.contains("which can't be read: No such file"), "{problem}");
+        assert!(problem.contains("which cannot be read: No such file"), "{problem}");
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 
 /// List dead letters: position, time, reason, and the words of the letter
 ///
-/// Exit codes: 0 the topic was read to its end; 1 Kafka can't be read; 2 the command line or the configuration is
+/// Exit codes: 0 the topic was read to its end; 1 Kafka cannot be read; 2 the command line or the configuration is
 /// wrong.
 #[derive(Args)]
 pub(super) struct Options {

@@ -20,9 +20,9 @@ use crate::{
 
 /// Show one dead letter: why it is one, where it came from, and its original bytes
 ///
-/// The rules of `fields` are applied to what is shown; where they can't be, it is not shown.
+/// The rules of `fields` are applied to what is shown; where they cannot be, it is not shown.
 ///
-/// Exit codes: 0 it was found; 1 there is none at this position, or Kafka can't be read; 2 the command line or the
+/// Exit codes: 0 it was found; 1 there is none at this position, or Kafka cannot be read; 2 the command line or the
 /// configuration is wrong.
 #[derive(Args)]
 pub(super) struct Options {

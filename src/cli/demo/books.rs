@@ -10,7 +10,7 @@ use crate::sender::{Answered, Attempt, Ledger, Statistics};
 pub struct Books(Mutex<Inner>);
 
 pub struct Inner {
-    /// Of all senders: topics don't say who filled them.
+    /// Of all senders: topics do not say who filled them.
     pub ledger: Ledger,
     pub senders: Vec<Side>,
     broker_is_away: bool,

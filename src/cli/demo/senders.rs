@@ -71,7 +71,7 @@ fn marketo(options: &Options, run: u32, url: &str, stage: &mut Stage<'_>) -> Res
         let generator = Generator::new(options.seed, run, lane);
         let authorization = format!("Bearer {}", bridge::TOKEN);
         let batches = Batches::new(generator, rules.batch.clone(), &authorization)
-            .ok_or("the token can't be sent in a header")?;
+            .ok_or("the token cannot be sent in a header")?;
         stage.enter(MARKETO, batches, Subscription::new(rules.clone(), first), &endpoint);
     }
     Ok(())

@@ -88,7 +88,7 @@ impl Cast {
             for lane in 0..options.connections {
                 let generator = Generator::new(options.seed, self.run, lane);
                 let batches = Batches::new(generator, rules.batch.clone(), authorization)
-                    .ok_or("the token can't be sent in a header")?;
+                    .ok_or("the token cannot be sent in a header")?;
                 let manner = Subscription::new(rules.clone(), first(options, lane));
                 stage.enter(batches, manner, endpoint, account);
             }

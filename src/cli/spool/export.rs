@@ -119,7 +119,7 @@ impl Export<'_> {
     }
 
     /// Undelivered segments before the first one, and the last one. One that was delivered may have gone
-    /// by itself. A checkpoint that can't be read tells nothing of the first.
+    /// by itself. A checkpoint that cannot be read tells nothing of the first.
     fn name_what_is_missing(&mut self, viewer: &Viewer, segments: &[Segment]) {
         let folder = self.found.directory.join(viewer.source().as_str());
         let Ok(checkpoint) = load_checkpoint(&self.found.disk, &folder, viewer.id()) else {

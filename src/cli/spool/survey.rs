@@ -51,7 +51,7 @@ pub struct HeldTopic {
     pub received_at: Option<UnixMillis>,
 }
 
-/// Looks at the spool of `source` in `directory`. Never fails: what can't be read is a problem in the
+/// Looks at the spool of `source` in `directory`. Never fails: what cannot be read is a problem in the
 /// answer.
 pub fn survey(disk: &Arc<dyn Disk>, directory: &Path, source: &SourceName) -> Survey {
     let mut survey = look(disk, directory, source);
@@ -142,7 +142,7 @@ pub fn load_checkpoint(
 }
 
 impl Survey {
-    /// The sequence behind what the segments hold. The last segment is the only one whose name doesn't
+    /// The sequence behind what the segments hold. The last segment is the only one whose name does not
     /// tell where it ends.
     fn find_the_end(&mut self, viewer: &Viewer) -> u64 {
         let Some(last) = self.segments.last() else { return 1 };

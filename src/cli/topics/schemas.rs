@@ -230,10 +230,10 @@ pub(super) fn dead_letter_headers(example: &Written) -> Value {
 const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 
 const PLAIN: &[(&str, &str)] = &[
-    ("millrace-time", "A time that is no RFC 3339, or that SDKs can't read, as it came"),
+    ("millrace-time", "A time that is no RFC 3339, or that SDKs cannot read, as it came"),
     ("millrace-dataschema", "A dataschema that is no URI, as it came"),
     ("millrace-ce-source", "A source that is no URI reference, as it came"),
-    ("millrace-datacontenttype", "A datacontenttype that SDKs can't read the data by, as it came"),
+    ("millrace-datacontenttype", "A datacontenttype that SDKs cannot read the data by, as it came"),
     ("millrace-specversion", "The version of CloudEvents that it came with, if not 1.0"),
 ];
 

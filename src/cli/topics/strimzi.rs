@@ -26,7 +26,7 @@ pub(super) fn resources(config: &Config, catalogue: &Catalogue, place: &Target<'
 
 fn resource(topic: &str, topics: &config::Topics, place: &Target<'_>) -> String {
     let name = resource_name(topic);
-    // Texts are written as JSON, which YAML takes, whatever is in them. Writing to a String can't fail.
+    // Texts are written as JSON, which YAML takes, whatever is in them. Writing to a String cannot fail.
     let text = |text: &str| Value::from(text).to_string();
     let mut yaml = format!(
         "---\napiVersion: kafka.strimzi.io/v1\nkind: KafkaTopic\nmetadata:\n  name: {}\n",

@@ -19,7 +19,7 @@ pub(super) fn catalogue(config: &Config, catalogue: &Catalogue) -> String {
     let named = text::counted(named as u64, "topic", "topics");
     let mode = config.topics.mode.as_str();
     let mut shown = format!("{named}, records in {mode} mode\n\n{}", table.render(""));
-    // Writing to a String can't fail.
+    // Writing to a String cannot fail.
     let _ = writeln!(shown, "\na topic that is made has {}", settings(&config.topics));
     if !config.topics.create {
         shown.push_str("topics.create is off: somebody has to make them (--create does)\n");
@@ -55,7 +55,7 @@ pub(super) fn key(stream: Stream) -> &'static str {
 
 fn contents(topic: &Topic) -> String {
     match (topic.role, topic.events.as_slice()) {
-        (Role::DeadLetters, _) => "what can't go to its own topic".into(),
+        (Role::DeadLetters, _) => "what cannot go to its own topic".into(),
         (Role::LeadStates, _) => "what became of each lead; compacted".into(),
         (Role::Checkpoints, _) => "how far each spool is delivered".into(),
         (Role::Events, [event]) => match event.activity_type_id {

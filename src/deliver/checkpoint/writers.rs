@@ -115,7 +115,7 @@ impl Writers {
         })
     }
 
-    /// `id` is about to commit, behind what `last` has. Whoever came before those two can't any more.
+    /// `id` is about to commit, behind what `last` has. Whoever came before those two cannot any more.
     pub fn enter(&self, id: Uuid, last: Option<Uuid>) -> Result<(), CheckpointError> {
         let known = self.load()?.unwrap_or_default();
         let last = last.filter(|last| *last != id).map(|last| {
@@ -159,7 +159,7 @@ impl Writers {
 
     fn store(&self, writers: Vec<Writer>) -> Result<(), CheckpointError> {
         let content = Content { version: VERSION, writers };
-        // Numbers and ids: it can't fail.
+        // Numbers and ids: it cannot fail.
         let text = with_checksum(&serde_json::to_string(&content).unwrap_or_default());
         disk::write_atomically(&*self.disk, &self.path, &text).map_err(|error| self.io(error))
     }
@@ -223,7 +223,7 @@ mod tests {
         writers.begin(None, 5).unwrap();
         writers.enter(C, Some(B)).unwrap();
         assert_eq!([B, C].map(|id| origin(&writers, 5, id)), [Origin::Own; 2]);
-        assert_eq!(origin(&writers, 5, A), Origin::Stranger, "it can't commit any more");
+        assert_eq!(origin(&writers, 5, A), Origin::Stranger, "it cannot commit any more");
     }
 
     #[test]

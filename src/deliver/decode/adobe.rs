@@ -16,12 +16,12 @@
 //!   `eventid` that is not the id is an extension.
 //! - Every other member is an extension, those of the envelope included, as far as the event has none
 //!   of that name: also `recipientclientid`, which consumers can tell registrations apart by. A name
-//!   that CloudEvents doesn't allow loses what is not allowed (`event_id` is `eventid`), so the two
+//!   that CloudEvents does not allow loses what is not allowed (`event_id` is `eventid`), so the two
 //!   spellings of Adobe's ids are one; the allowed spelling wins. A value that is no text is passed on
 //!   as it is spelled. Members of the envelope that are named like an attribute of CloudEvents itself
 //!   (`id`, `source`, `time`, …) say nothing about the event and are left out.
 //! - Attributes are what the CloudEvents SDKs for Java and Python read. A `time` is made RFC 3339 where
-//!   its meaning is certain. What isn't, and a `dataschema` that is no absolute URI, travels as it came in
+//!   its meaning is certain. What is not, and a `dataschema` that is no absolute URI, travels as it came in
 //!   the plain headers [`TIME_HEADER`] and [`DATASCHEMA_HEADER`]. A `source` that is no URI reference is
 //!   made one by percent-encoding, and is in [`SOURCE_HEADER`] as it came.
 //! - A lead activity's type is the catalogue's where that has another one for it (`catalog.rs`).
@@ -31,7 +31,7 @@
 //! - Keys are made as far as their parts are there; what lacks them is delivered nevertheless. Their parts, like
 //!   recipients, are read in the body as it came: data that is in base64, or JSON text in a string, has none.
 //! - Refused alone: what is no object, has no `type` or `source`, names a member twice (consumers
-//!   would disagree which one counts), or can't be understood where it has to be.
+//!   would disagree which one counts), or cannot be understood where it has to be.
 //! - A challenge ([`validation_url`]) holds no event.
 
 mod attributes;

@@ -51,7 +51,7 @@ pub struct Override {
     pub aliases: Vec<String>,
 }
 
-/// An override that can't be what was meant.
+/// An override that cannot be what was meant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OverrideError {
     #[error(

@@ -5,7 +5,7 @@
 //! sender put it, and only then decoded. So whatever is made of an event (value, headers, flat fields, the original in a
 //! dead letter, what the API shows) is made of the screened body, and there is no second place that could forget a rule.
 //!
-//! What is promised: a field that a rule names is in no record. Where it can't be told whether it is there (text that may
+//! What is promised: a field that a rule names is in no record. Where it cannot be told whether it is there (text that may
 //! hold JSON, data that is no JSON, attributes of an odd form) the event is refused with the reason [`HELD_BACK`]. What
 //! is refused, for this reason or another, is well understood in no way: while a source has rules, the forwarder
 //! sends none of its bytes, but a pointer to the quarantine (`forward/refusal.rs`).

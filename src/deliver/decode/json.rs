@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use super::{Undecodable, scan};
 
 /// How deep arrays and objects of a body may be nested: serde_json's own limit, so that whatever is
-/// passed on can be parsed by consumers that keep it. (serde_json itself doesn't apply it to values
+/// passed on can be parsed by consumers that keep it. (serde_json itself does not apply it to values
 /// that it skips.)
 pub const MAX_DEPTH: usize = 127;
 

@@ -1,7 +1,7 @@
 //! Which texts are times that a CloudEvent may carry, and which can be made one.
 //!
 //! A time is for its readers: RFC 3339 allows more than the CloudEvents SDKs for Java and for Python read,
-//! and one that they can't read costs the whole event there. So a time here is one that both read.
+//! and one that they cannot read costs the whole event there. So a time here is one that both read.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! Which texts are URIs that a CloudEvent may carry, and which can be made one.
 //!
 //! The rule is RFC 3986's as far as `java.net.URI` agrees, which the CloudEvents SDK for Java reads
-//! `source` and `dataschema` with: one that it can't read costs its readers the whole event.
+//! `source` and `dataschema` with: one that it cannot read costs its readers the whole event.
 
 use std::{borrow::Cow, fmt::Write, net::Ipv6Addr};
 
@@ -10,7 +10,7 @@ pub(super) fn is_absolute(text: &str) -> bool {
     scheme_and_rest(text).is_some() && !text.contains('#') && is_reference(text)
 }
 
-/// `text` as a URI reference: as it is if it is one, else with what can't stand there percent-encoded.
+/// `text` as a URI reference: as it is if it is one, else with what cannot stand there percent-encoded.
 /// The result is never empty unless `text` is.
 pub(super) fn to_reference(text: Cow<'_, str>) -> Cow<'_, str> {
     if is_reference(&text) {

@@ -269,7 +269,7 @@ impl Claims {
             }
             Err(error) => tracing::warn!(
                 source = self.name(), %error,
-                "ids of events that were delivered last can't be read: a repeat of theirs is delivered \
+                "ids of events that were delivered last cannot be read: a repeat of theirs is delivered \
                  again",
             ),
         }
@@ -284,7 +284,7 @@ impl Claims {
         self.settled.clear();
     }
 
-    /// Deliveries of this source can't be read any more: whoever comes with their events may have
+    /// Deliveries of this source cannot be read any more: whoever comes with their events may have
     /// them. Some of those may be settled, and then a repeat of them is delivered: better than one
     /// that is lost.
     pub fn release(&mut self, sequences: Range<u64>, now: UnixMillis) {
@@ -330,7 +330,7 @@ impl Claims {
             if !self.failing {
                 tracing::warn!(
                     source, %error, ids,
-                    "ids of delivered events can't be saved: a repeat of these events that comes \
+                    "ids of delivered events cannot be saved: a repeat of these events that comes \
                      after a restart is delivered again",
                 );
             }

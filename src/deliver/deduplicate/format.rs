@@ -4,7 +4,7 @@
 //! which its ids were made, four bytes of zeros, and the CRC32C of all that, in every version: a version
 //! is believed only behind it. A block is a head of 16 bytes (how many ids, the CRC32C of
 //! the rest of the block, when they were saved) and 16 bytes an id. Nothing is ever changed, only
-//! appended, so what can't be read ends a file: after a crash it is a block that was never finished.
+//! appended, so what cannot be read ends a file: after a crash it is a block that was never finished.
 
 use super::identity::{Id, Rule};
 use crate::source::UnixMillis;

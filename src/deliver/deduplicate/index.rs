@@ -170,7 +170,7 @@ impl Index {
         Some(self.queues.get(place).owner())
     }
 
-    /// The events of `source` in these deliveries can't be had any more: their ids are free again.
+    /// The events of `source` in these deliveries cannot be had any more: their ids are free again.
     /// Looks at every entry.
     pub fn release(&mut self, source: u32, sequences: &Range<u64>) {
         for place in 0..self.queues.places() {

@@ -4,7 +4,7 @@
 //! 32 bytes: the magic, the version, the key, the CRC32C of all that (little-endian). In every version the
 //! file begins with the magic and the version and ends with the CRC32C of all before; a version is believed
 //! only behind it. Nothing waits
-//! for this file: where it can't be had, a key is made for this process alone.
+//! for this file: where it cannot be had, a key is made for this process alone.
 
 use std::{
     io,
@@ -38,7 +38,7 @@ pub fn load(disk: &dyn Disk, directory: &Path) -> Key {
     problem.unwrap_or_else(|why| {
         tracing::warn!(
             path = %path.display(), why,
-            "the key of the saved ids can't be used: what was delivered before is not known, and \
+            "the key of the saved ids cannot be used: what was delivered before is not known, and \
              what is delivered now will not be known after a restart",
         );
         random()

@@ -1,7 +1,7 @@
 //! Recalling: the ids of all sources' files, in the order in which they were saved, into the index.
 //!
 //! Also of sources that are no longer configured: the one that a migration leaves behind has
-//! delivered what the other one may still send. What can't be read is named, counted and passed by:
+//! delivered what the other one may still send. What cannot be read is named, counted and passed by:
 //! its events may be delivered once more, and nothing waits for it.
 
 use std::{
@@ -124,7 +124,7 @@ impl<'a> Files<'a> {
         self.of.metrics.deduplicate_unreadable.with_label_values(&[source]).inc();
         tracing::warn!(
             source, path = %path.display(), %why,
-            "ids of delivered events can't be read; repeats of these events are delivered again",
+            "ids of delivered events cannot be read; repeats of these events are delivered again",
         );
     }
 }

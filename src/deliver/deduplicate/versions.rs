@@ -27,7 +27,7 @@ pub struct NewerIds {
     pub known: u32,
 }
 
-/// The first file of `source`'s ids, or their key, that a later version has written. What can't be
+/// The first file of `source`'s ids, or their key, that a later version has written. What cannot be
 /// read at all is somebody else's to tell.
 pub fn check_versions(
     disk: &dyn Disk,

@@ -1,7 +1,7 @@
 //! The queue before the dead-letter topic.
 //!
 //! The topic's failure may pass like that of any other topic, and what lies in quarantine needs an operator. So
-//! while it can't be written, refused events wait in the windows of their lanes, which go on; one
+//! while it cannot be written, refused events wait in the windows of their lanes, which go on; one
 //! dead letter at a time is a probe. Refused events go to quarantine when
 //!
 //! - they have waited for `forward.quarantine_after` of a cluster that answers, or
@@ -90,7 +90,7 @@ enum Reported {
     TheyAreQuarantined,
 }
 
-/// What becomes of a refused event while dead letters can't be written.
+/// What becomes of a refused event while dead letters cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stay {
     /// It waits in its lane's window, and the lane goes on.
@@ -148,7 +148,7 @@ impl DeadLetterQueue {
         self.waiting.is_empty()
     }
 
-    /// Whether dead letters can't be written, as far as is known.
+    /// Whether dead letters cannot be written, as far as is known.
     pub fn is_failing(&self) -> bool {
         self.probe_at.is_some()
     }
@@ -222,7 +222,7 @@ impl DeadLetterQueue {
         self.probe_at.is_some_and(|at| is_on_its_way || now.instant < at)
     }
 
-    /// What becomes of a refused event that can't be a dead letter now.
+    /// What becomes of a refused event that cannot be a dead letter now.
     pub fn stay<S: Sink>(&self, lanes: &Lanes, out: &Out<S>, now: Now) -> Stay {
         let has_room = self.waiting.len() < self.most && lanes.main().window().len() < SLOTS / 2;
         let is_too_long = self

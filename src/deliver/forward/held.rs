@@ -1,4 +1,4 @@
-//! Held topics: a topic that can't be written for a while waits by itself, and the others flow on.
+//! Held topics: a topic that cannot be written for a while waits by itself, and the others flow on.
 //!
 //! A held topic remembers its oldest undelivered position and comes back by reading the spool again
 //! from there, for itself alone and in order: first one record, a probe, to see whether it is accepted, then
@@ -169,7 +169,7 @@ impl HeldTopic {
     }
 
     /// Whether its probe is on its way. Refused events that wait to become dead letters
-    /// don't keep the topic's others from being probes.
+    /// do not keep the topic's others from being probes.
     pub fn is_probe_sent(&self) -> bool {
         let mut slots = self.lane.window().iter();
         slots.any(|slot| slot.carries.is_event() && slot.state == State::Outstanding)
@@ -181,7 +181,7 @@ impl HeldTopic {
     }
 
     /// Whether the lane has done its work: all that it sent is settled, and the main lane, of which
-    /// everything before `main_low` is, can't come back to any of it.
+    /// everything before `main_low` is, cannot come back to any of it.
     pub fn is_back(&self, main_low: Position) -> bool {
         self.phase == Phase::Draining
             && self.lane.window().is_empty()

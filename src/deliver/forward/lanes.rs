@@ -305,7 +305,7 @@ impl Lanes {
     }
 
     /// Whether one more topic may be held. If not, the main lane waits at `stands` for a held topic to
-    /// come back; so lanes that have nothing to read before it don't count: they would wait for the
+    /// come back; so lanes that have nothing to read before it do not count: they would wait for the
     /// main lane, and it for them.
     pub fn are_left(&self, stands: Position) -> bool {
         let is_behind =

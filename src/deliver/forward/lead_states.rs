@@ -1,4 +1,4 @@
-//! The states of leads that one forwarder makes: where they go, and what is told of those that can't be made.
+//! The states of leads that one forwarder makes: where they go, and what is told of those that cannot be made.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::{
     source::SourceName,
 };
 
-/// How long one line in the log about states that can't be made stays alone.
+/// How long one line in the log about states that cannot be made stays alone.
 const QUIET: Duration = Duration::from_secs(600);
 
 pub(super) struct LeadStates {

@@ -43,7 +43,7 @@ impl LeftOuts {
         self.selections.leaves_out(sequence, event)
     }
 
-    /// Refuses those events of the delivery `sequence` of which can't be told whether they are left out.
+    /// Refuses those events of the delivery `sequence` of which cannot be told whether they are left out.
     pub fn refuse_doubtful(&self, sequence: u64, events: &mut [Decoded<'_>]) {
         self.selections.refuse_doubtful(sequence, events);
     }

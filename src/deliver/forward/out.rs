@@ -128,7 +128,7 @@ impl<S: Sink> Out<S> {
         self.sink.cluster_silence().is_none_or(|silence| silence > CLUSTER_SILENCE)
     }
 
-    /// Each time a lane asks for a topic, it decodes its delivery: not often while the cluster can't answer.
+    /// Each time a lane asks for a topic, it decodes its delivery: not often while the cluster cannot answer.
     pub fn look_up_pause(&self) -> Duration {
         if self.cluster_is_away() { AWAY_PAUSE } else { CREATION_PAUSE }
     }

@@ -1,4 +1,4 @@
-//! When the main lane rests: one topic too many can't be written, or a topic is looked up or created.
+//! When the main lane rests: one topic too many cannot be written, or a topic is looked up or created.
 //!
 //! A pause ends when the lane moves on. Pauses for the sake of too many held topics grow until one of those comes
 //! back.

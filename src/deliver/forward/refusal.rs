@@ -1,4 +1,4 @@
-//! Refusals: why an event can't go where it belongs, and what is tried with it instead.
+//! Refusals: why an event cannot go where it belongs, and what is tried with it instead.
 
 use crate::{
     deliver::{
@@ -16,7 +16,7 @@ pub(super) const TOO_LARGE: &str = "too-large";
 /// The reason of an event whose topic would be one more than `topics.limit` allows.
 pub(super) const TOPIC_LIMIT: &str = "topic-limit";
 
-/// The reason of a lead's state that can't be written, whatever its error says: a replay tells by it that there is no
+/// The reason of a lead's state that cannot be written, whatever its error says: a replay tells by it that there is no
 /// event to be sent again.
 pub(super) const LEAD_STATE: &str = dead_letter::LEAD_STATE;
 

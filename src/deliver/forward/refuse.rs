@@ -1,4 +1,4 @@
-//! Refusing: an event that can't go to its topic becomes a dead letter, and goes to quarantine if it can't be one;
+//! Refusing: an event that cannot go to its topic becomes a dead letter, and goes to quarantine if it cannot be one;
 //! while the dead-letter topic fails, it waits (`dead_letters.rs`).
 
 use super::{
@@ -25,7 +25,7 @@ enum Written {
         size: usize,
     },
     Quarantined,
-    /// Dead letters can't be written now, and this one may wait for that in its lane's window.
+    /// Dead letters cannot be written now, and this one may wait for that in its lane's window.
     Waits,
     /// The same, and too many wait already.
     NoRoom,

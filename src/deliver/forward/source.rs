@@ -1,7 +1,7 @@
 //! What one source brings: its spool, how its deliveries are read, what its events are known by, and where they go
-//! that can't go anywhere else.
+//! that cannot go anywhere else.
 //!
-//! Quarantine takes what can't be a dead letter, and what the disk has spoilt: it waits there for an operator.
+//! Quarantine takes what cannot be a dead letter, and what the disk has spoilt: it waits there for an operator.
 
 use std::sync::Arc;
 
@@ -329,7 +329,7 @@ impl Source {
         Ok(kept)
     }
 
-    /// A range of the spool that can't be read as deliveries: no event will come of it.
+    /// A range of the spool that cannot be read as deliveries: no event will come of it.
     pub fn quarantine_damage(&mut self, damage: &Damage, now: Now) -> Result<()> {
         self.claims.release(damage.first_sequence..damage.next_sequence, now.unix);
         let source = self.spool.source();

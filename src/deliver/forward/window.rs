@@ -19,7 +19,7 @@ const INDEX_BITS: u32 = 40;
 const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
 
 /// What the client library needs for a record and its headers beside their bytes; counted so that many small records
-/// can't outgrow the configured queue.
+/// cannot outgrow the configured queue.
 pub(super) const RECORD_OVERHEAD: usize = 1024;
 
 /// Events that may stand in a lane's window, settled ones behind an unsettled one included: they

@@ -76,7 +76,7 @@ impl Activity {
 }
 
 /// The lead in the event's key, which is its munchkin id alone where it has none. A text that is no id names no lead: it
-/// can't be told from the leads that a merge lists.
+/// cannot be told from the leads that a merge lists.
 fn lead_of(event: &Event<'_>) -> Option<String> {
     let key = event.key.as_deref()?;
     let lead = key.strip_prefix(event.munchkin_id.as_deref()?)?.strip_prefix(':')?;

@@ -125,7 +125,7 @@ fn a_merge_makes_no_tombstone_of_the_surviving_lead_in_whatever_notation_its_id_
             format!(r#"{{"marketoGUID":"a","leadId":{lead},{}}}"#, attributes("[0100,1e2]"));
         assert_eq!(states(&[&alone]), (Vec::new(), vec!["no-merge-ids"]), "{lead}");
     }
-    // What is no id can't be told from those that are listed.
+    // What is no id cannot be told from those that are listed.
     for lead in [r#""L-7""#, "100.5", "-100", r#""100 200""#, "1e30"] {
         let activity = format!(r#"{{"marketoGUID":"a","leadId":{lead},{}}}"#, attributes("[7]"));
         assert_eq!(states(&[&activity]), (Vec::new(), vec!["no-lead"]), "{lead}");

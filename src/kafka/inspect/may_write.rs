@@ -22,7 +22,7 @@ const LARGEST: usize = 16 * 1024 * 1024;
 /// What a record must be larger by than the topic takes.
 const MORE: usize = 1024;
 
-/// Those of `names` that exist and may not be written. What can't be told (no permission to read a
+/// Those of `names` that exist and may not be written. What cannot be told (no permission to read a
 /// topic's settings, a cluster in trouble) is not among them.
 pub(super) fn denied(kafka: &config::Kafka, names: &[String], timeout: Duration) -> Vec<String> {
     let limits = limits(kafka, names, timeout);

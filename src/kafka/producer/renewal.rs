@@ -1,4 +1,4 @@
-//! Another client for one that can't go on, and how that one is let go.
+//! Another client for one that cannot go on, and how that one is let go.
 //!
 //! A producer that is let go may take its time: its threads end when a name lookup or a TLS
 //! handshake returns. It does so on a thread of its own, and nobody waits for it.

@@ -28,7 +28,7 @@ pub trait TopicMaker: Send {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Made {
     Created,
-    /// Somebody else was faster, or it can't be seen for want of a permission.
+    /// Somebody else was faster, or it cannot be seen for want of a permission.
     Exists,
     /// The cluster's trouble: tried again soon, and nobody need do anything.
     NotYet(String),
@@ -105,7 +105,7 @@ impl AdminMaker {
                     }
                 })
                 .collect(),
-            // One name or setting that can't even be written must not stop the others.
+            // One name or setting that cannot even be written must not stop the others.
             Err(KafkaError::AdminOpCreation(_) | KafkaError::Nul(_)) if topics.len() > 1 => {
                 topics.chunks(1).flat_map(|topic| self.request(topic, validate_only)).collect()
             }

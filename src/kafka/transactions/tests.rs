@@ -1,4 +1,4 @@
-//! Taking over on the in-memory cluster, whose topic of checkpoints can't be read to its end.
+//! Taking over on the in-memory cluster, whose topic of checkpoints cannot be read to its end.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -57,7 +57,7 @@ impl Rig {
         self.transactions.take_over(&self.client, &self.kafka, &self.topics, &give_up)
     }
 
-    /// Looks until it has begun to read, and can't.
+    /// Looks until it has begun to read, and cannot.
     fn look_in_vain(&mut self) {
         self.cluster.fail_fetches(&ALWAYS).unwrap();
         let end = Instant::now() + PATIENCE;
@@ -65,7 +65,7 @@ impl Rig {
         while !is_reading(self) {
             assert!(Instant::now() < end, "it does not begin to read");
             let looked = self.look(1);
-            assert!(matches!(looked, Err(Failure::Passing(_))), "what can't be read: {looked:?}");
+            assert!(matches!(looked, Err(Failure::Passing(_))), "what cannot be read: {looked:?}");
         }
         assert!(matches!(self.look(1), Err(Failure::Passing(_))));
     }
@@ -76,7 +76,7 @@ fn an_end_of_the_checkpoints_that_never_comes_is_said_with_what_to_do_until_it_i
     let mut rig = Rig::looking_for(Duration::from_secs(41));
     rig.look_in_vain();
     let logged = rig.transactions.logged.clone();
-    assert!(logged.contains("t.checkpoints can't be read to its end"), "{logged}");
+    assert!(logged.contains("t.checkpoints cannot be read to its end"), "{logged}");
     assert!(logged.contains("kafka-transactions.sh find-hanging"), "{logged}");
     assert!(logged.contains("`abort` ends it"), "{logged}");
 

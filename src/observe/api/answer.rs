@@ -36,7 +36,7 @@ pub(super) fn refusal(problem: &Problem) -> Response<ApiBody> {
 }
 
 pub(super) fn bad(text: &str) -> Problem {
-    Problem::new("bad-request", format!("The question can't be understood: {text}."))
+    Problem::new("bad-request", format!("The question cannot be understood: {text}."))
 }
 
 pub(super) fn ok(json: &Value) -> Response<ApiBody> {

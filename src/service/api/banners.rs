@@ -96,7 +96,7 @@ pub(super) fn banners(known: &Known, health: &Health, is_stopping: bool) -> Vec<
     for (key, good) in metrics.labelled_gauges(&metrics.last_reload_successful, "key") {
         if good == 0.0 {
             let text =
-                "The files of this key changed and can't be used: their previous content is.";
+                "The files of this key changed and cannot be used: their previous content is.";
             let banner = Banner::new("reload-failed", "error", "MillraceReloadFailed", text);
             all.push(Banner { key: Some(key), ..banner }.json());
         }
@@ -134,7 +134,7 @@ fn of_source(known: &Known, name: &str, kind: SourceKind, all: &mut Vec<Value>) 
     let metrics = &known.metrics;
     let of_source = |banner: Banner<'_>| Banner { source: Some(name), ..banner }.json();
     if metrics.source_set_aside.with_label_values(&[name]).get() == 1 {
-        let text = "The files of this source can't be used: the log says why.";
+        let text = "The files of this source cannot be used: the log says why.";
         all.push(of_source(Banner::new("set-aside", "error", "MillraceSourceSetAside", text)));
     }
     for (url, since) in metrics.recent.challenges(name) {

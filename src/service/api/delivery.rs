@@ -62,7 +62,7 @@ pub(super) fn delivery(
         let note = match spool.map(|spool| spool.lowest().sequence > sequence) {
             Some(true) => "It is delivered, and no longer in the spool (spool.keep_delivered).",
             Some(false) => {
-                "It can't be read in the spool: `millrace spool verify` tells what is damaged there."
+                "It cannot be read in the spool: `millrace spool verify` tells what is damaged there."
             }
             None => "It is not in the spool of this source, which is set aside.",
         };
@@ -77,7 +77,7 @@ pub(super) fn delivery(
     };
     let delivery = &stored.delivery;
     let catalog = Catalog::with_overrides(config.activity_types.clone())
-        .map_err(|_| Problem::new("unavailable", "catalog.activity_types can't be used."))?;
+        .map_err(|_| Problem::new("unavailable", "catalog.activity_types cannot be used."))?;
     let rules = known.config.decoding(config, catalog);
     let mut decoded = Vec::new();
     let headers = &delivery.headers;
@@ -208,7 +208,7 @@ fn read(
     sequence: u64,
 ) -> Result<Option<StoredDelivery>, Problem> {
     let failed = |error: &dyn std::fmt::Display| {
-        Problem::new("unavailable", format!("The spool can't be read: {error}."))
+        Problem::new("unavailable", format!("The spool cannot be read: {error}."))
     };
     let directory = &known.config.spool.directory;
     let viewer = Viewer::open(Arc::new(RealDisk), directory, source).map_err(|it| failed(&it))?;

@@ -52,7 +52,7 @@ pub(super) fn send(known: &Known, request: Value, client: IpAddr) -> Result<Valu
     let source = known.config.sources.iter().find(|it| it.name.as_str() == request.source);
     let source = source.ok_or_else(|| Problem::new("unknown", "There is no such source."))?;
     let rules =
-        rules(source).ok_or_else(|| Problem::new("unavailable", "The catalog can't be used."))?;
+        rules(source).ok_or_else(|| Problem::new("unavailable", "The catalog cannot be used."))?;
     let rules = Rules { fields: known.config.fields.rules.of(&source.name), ..rules };
     let began = Instant::now();
     for example in all(source) {

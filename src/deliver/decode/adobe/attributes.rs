@@ -99,7 +99,7 @@ pub(super) fn plain_headers<'a>(
 }
 
 /// Whether the event's `data` is a string in base64, as version 0.3 of CloudEvents spelled it. A record
-/// has version 1.0, whose readers don't know of that.
+/// has version 1.0, whose readers do not know of that.
 pub(super) fn is_base64_of_0_3(event: &Layer<'_>) -> bool {
     let says = |spelled, what: &str| {
         Scalar::of(spelled).text().is_some_and(|text| text.eq_ignore_ascii_case(what))

@@ -31,7 +31,7 @@ pub(super) fn is_value(name: &str) -> bool {
 pub(super) struct Changed<'r>(HashMap<usize, &'r Rule>);
 
 impl<'r> Changed<'r> {
-    /// Those of `element`, with its rules by name. What can't be read has none: whoever walks it finds that out.
+    /// Those of `element`, with its rules by name. What cannot be read has none: whoever walks it finds that out.
     pub fn of(by_name: &[(&'r Rule, &'r str)], element: &str) -> Self {
         let mut found = Self::default();
         if !by_name.is_empty() {

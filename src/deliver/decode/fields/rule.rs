@@ -203,7 +203,7 @@ impl Rule {
 
     /// Why an event is held back.
     pub(super) fn cannot(&self, why: &str) -> String {
-        format!("the rule fields.{} can't be applied: {why}", self.name)
+        format!("the rule fields.{} cannot be applied: {why}", self.name)
     }
 
     /// What it does to its field in schemas. `None`: nothing that is certain.

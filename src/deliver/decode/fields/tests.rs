@@ -81,7 +81,7 @@ fn members(all: Vec<Rule>, came: &str) -> String {
 #[track_caller]
 fn held(all: Vec<Rule>, came: &str) -> String {
     let why = screened(LEADS, all, &delivery(came)).remove(0).unwrap_err();
-    assert!(why.starts_with("field-rule: the rule fields.r can't be applied: "), "{why}");
+    assert!(why.starts_with("field-rule: the rule fields.r cannot be applied: "), "{why}");
     assert!(!why.contains("canary"), "{why}");
     why
 }

@@ -26,7 +26,7 @@ use crate::{
     source::SourceKind,
 };
 
-/// A rule that can't be applied.
+/// A rule that cannot be applied.
 #[derive(Debug)]
 pub(super) struct Held {
     rule: String,
@@ -35,7 +35,7 @@ pub(super) struct Held {
 
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the rule fields.{} can't be applied: {}", self.rule, self.why)
+        write!(f, "the rule fields.{} cannot be applied: {}", self.rule, self.why)
     }
 }
 
@@ -101,7 +101,7 @@ fn walk_from<'r>(
     };
     let whole = walk.value(&mut cursor, &live, place);
     if whole.is_err() {
-        walk.hold(first, "it can't be read to its end");
+        walk.hold(first, "it cannot be read to its end");
     }
     walk.held.map_or(Ok(()), Err)
 }

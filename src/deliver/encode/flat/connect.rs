@@ -46,7 +46,7 @@ pub(super) enum Held<'v> {
     Same,
 }
 
-/// `None`: it can't.
+/// `None`: it cannot.
 pub(super) fn held<'v>(column: &Column, value: &'v Value<'_>) -> Option<Held<'v>> {
     match (column.kind, value) {
         (_, Value::Null) => Some(Held::Null),

@@ -18,7 +18,7 @@ pub fn write(flat: &Flat<'_>, out: &mut Vec<u8>) {
     object.end();
 }
 
-/// Places of columns whose values their format can't hold.
+/// Places of columns whose values their format cannot hold.
 pub type Misfits = SmallVec<[usize; 4]>;
 
 /// Writes the object of the fields that are no columns, and of those columns that are `misfits`: what a format

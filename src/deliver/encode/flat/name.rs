@@ -59,7 +59,7 @@ pub fn snake(text: &str, out: &mut String) {
         while out[start..].ends_with('_') {
             out.pop();
         }
-        // Writing to a String can't fail.
+        // Writing to a String cannot fail.
         let _ = write!(out, "_{:08x}", crc32c::crc32c(text.as_bytes()));
     }
 }

@@ -267,7 +267,7 @@ impl<'a> Flat<'a> {
         while self.is_taken(start) {
             use std::fmt::Write as _;
             self.names.truncate(end);
-            // Writing to a String can't fail.
+            // Writing to a String cannot fail.
             let _ = write!(self.names, "_{number}");
             number += 1;
         }

@@ -78,7 +78,7 @@ impl ExactlyOnce {
         now: Now,
     ) -> Result<Option<Progress>> {
         if owners.out.must_renew() {
-            return Ok(Some(Progress::Waiting)); // it can't be taken back yet
+            return Ok(Some(Progress::Waiting)); // it cannot be taken back yet
         }
         self.transaction.is_ending |= self.commit_is_due(owners, now);
         if !self.transaction.is_ending {

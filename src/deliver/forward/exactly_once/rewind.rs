@@ -19,7 +19,7 @@ use crate::deliver::{
 };
 
 impl ExactlyOnce {
-    /// Takes the transaction back, and everything to the last commit. As long as the sink can't be
+    /// Takes the transaction back, and everything to the last commit. As long as the sink cannot be
     /// renewed nothing else happens; it is tried again with the next step.
     pub fn rewind<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<()> {
         owners.out.renew_later();
@@ -29,7 +29,7 @@ impl ExactlyOnce {
         }
         let source = owners.source.name();
         if let Err(error) = owners.out.renew() {
-            tracing::debug!(%source, %error, "the transaction can't be taken back yet");
+            tracing::debug!(%source, %error, "the transaction cannot be taken back yet");
             return Ok(());
         }
         self.is_rewinding = false;

@@ -22,7 +22,7 @@ impl Sent {
     pub fn of(said: Value) -> Self {
         match TestDelivery::deserialize(said) {
             Ok(delivery) => Self::Tried(delivery),
-            Err(error) => Self::Refused(format!("The answer can't be read: {error}.")),
+            Err(error) => Self::Refused(format!("The answer cannot be read: {error}.")),
         }
     }
 }
