@@ -136,7 +136,9 @@ impl Books {
             let event = &sent[id];
             let places = self.positions.get(id).map_or(&[][..], Vec::as_slice);
             let perhaps = self.perhaps.get(id).copied().unwrap_or(0);
-            let ahead = perhaps + places.len() - behind(saved, places, event);
+            let places: Vec<_> =
+                places.iter().filter(|(spool, _)| !self.stopped.contains(spool)).copied().collect();
+            let ahead = perhaps + places.len() - behind(saved, &places, event);
             let due = match event.is_event() {
                 true => ahead.min(1).max(usize::from(self.forgetful)),
                 false => ahead,
@@ -221,6 +223,25 @@ impl Books {
 
     fn is_safe(&self, id: &str, seen: &Seen) -> bool {
         seen.anywhere(id) || self.spoilt.contains(id) && seen.damaged_ranges > 0
+    }
+
+    /// What is nowhere else is in a range of its own spool that is in quarantine, and all that is there says so.
+    pub fn damage_is_named(&self, seen: &Seen) {
+        for (id, places) in &self.positions {
+            if seen.anywhere(id) {
+                continue;
+            }
+            for (spool, position) in places.iter().filter(|(spool, _)| !self.stopped.contains(spool)) {
+                let is_it = |(of, sequences): &(usize, Range<u64>)| {
+                    of == spool && sequences.contains(&position.sequence)
+                };
+                assert!(
+                    seen.damaged.iter().any(is_it),
+                    "{id} at {position} is nowhere, and no damage in quarantine has its number: {:?}",
+                    seen.damaged
+                );
+            }
+        }
     }
 
     /// I6: more than one record of an event.

@@ -11,6 +11,7 @@ mod forgotten;
 mod lead_states;
 mod left_out;
 mod limit;
+mod lying;
 mod made_again;
 mod one_too_many;
 mod process;
@@ -42,6 +43,7 @@ use millrace::{
 use self::{
     copies::Instance,
     left_out::{Excluded, Selections},
+    lying::Lying,
 };
 use crate::{
     books::{Books, Saved},
@@ -136,6 +138,8 @@ pub struct History {
     /// What the sources take, and how that changes.
     selections: Selections,
     excluded: Vec<Excluded>,
+    /// What the disk does, where it lies.
+    lying: Option<Lying>,
     start: Instant,
     pub counters: Counters,
 }
@@ -185,6 +189,7 @@ impl History {
             has_conditions: false,
             selections: Selections::default(),
             excluded: vec![None; names.len()],
+            lying: None,
             start: Instant::now(),
             counters: Counters::new(),
         }
@@ -250,6 +255,7 @@ impl History {
             }
             self.conditions_change();
             self.registry_goes_on();
+            self.disk_lies();
             self.one_thing();
             self.trace_checkpoints();
             if step % STEPS_A_CHECK == 0 {
@@ -291,7 +297,8 @@ impl History {
             91..93 => self.toggle_permission(),
             93..95 => self.disk_fails(),
             95..96 if self.repeats() && self.random.u8(..8) == 0 => self.flip_a_bit_of_ids(),
-            95..96 => self.flip_a_bit(),
+            95..96 if self.lying.is_none() => self.flip_a_bit(),
+            95..96 => {}
             96..98 => self.crash(),
             _ => self.restart(),
         }
@@ -453,6 +460,9 @@ impl History {
         }
         if drained {
             self.books.everything_arrived(&seen);
+            if self.lying.is_some() {
+                self.books.damage_is_named(&seen);
+            }
             if self.repeats() {
                 let forgotten = if forgets { repeats.needless } else { 0 };
                 *self.counters.entry("repeat of what was forgotten").or_default() +=

@@ -1,6 +1,6 @@
 //! Sealed segments that are not what they were, and how the reader tells.
 
-use millrace::spool::{Next, ReadError};
+use millrace::spool::{Config, Next, ReadError, disk::Disk, position::Position};
 
 use crate::{
     simulated_disk::{Chances, SimulatedDisk},
@@ -187,4 +187,30 @@ fn a_failed_read_can_be_tried_again_and_skips_nothing() {
     }
     assert_eq!(read, [1, 2, 3, 4, 5, 6]);
     assert!(failed > 0);
+}
+
+/// What is delivered is looked up by heads alone, and where they stand is remembered for readers. A number that is wrong
+/// there must not lead one of them past whole frames.
+#[test]
+fn a_number_that_the_disk_spoils_behind_the_forwarder_leads_no_reader_past_what_is_whole() {
+    let (disk, large) = (SimulatedDisk::new(1), Config { segment_size: 120_000, ..config() });
+    let (mut writer, _) = try_open(&disk, &large, None).unwrap();
+    let mut begins = Vec::new();
+    for n in 1..=600 {
+        begins.push(disk.info(&segment(1)).map_or(64, |info| info.length as usize));
+        append(&mut writer, body(n, 200)).unwrap();
+    }
+    assert_eq!(segments(&disk).len(), 2, "a start reads only the last one");
+    let bytes = disk.content(&segment(1));
+    for hit in 250..320 {
+        let mut spoilt = bytes.clone();
+        spoilt[begins[hit - 1] + 8..][..8].copy_from_slice(&5u64.to_le_bytes());
+        disk.kill();
+        disk.set_content(&segment(1), bytes.clone());
+        let (_writer, spool) = try_open(&disk, &large, Some(Position::start_of(2))).unwrap();
+        disk.set_content(&segment(1), spoilt);
+        let low = hit as u64 + 2;
+        spool.delivered(Position::start_of(low));
+        assert_reads_series(&spool, low..601, 200);
+    }
 }
