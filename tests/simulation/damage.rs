@@ -139,7 +139,13 @@ pub fn harm(
     let hit = match harm {
         Harm::Bits => {
             let sector = at..(at + 16).min(bytes.len());
-            for _ in 0..random.usize(1..4) {
+            // Of the last frame a length that goes bad with something else is what a write leaves that never ended.
+            let bits = if is_last { 1 } else { random.usize(1..4) };
+            let is_hit = |start: usize, frame: &[u8]| start < sector.end && at < start + frame.len();
+            if is_last && frames.iter().any(|(at, it)| is_hit(*at, it) && spoilt.contains_key(at)) {
+                return None;
+            }
+            for _ in 0..bits {
                 bytes[random.usize(sector.clone())] ^= 1 << random.u8(..8);
             }
             sector

@@ -343,7 +343,8 @@ impl History {
                 }
             };
             let sequences = self.processes[0].writer.append_group(&[batch.delivery]).expect("room");
-            self.books.acknowledged(&batch.ids, 0, sequences[0]);
+            let spool = self.number_of(0);
+            self.books.acknowledged(&batch.ids, spool, sequences[0]);
         }
     }
 

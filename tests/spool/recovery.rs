@@ -225,3 +225,24 @@ fn files_of_other_names_are_left_alone() {
     assert_reads_series(&open(&disk).1, 1..4, 20);
     assert!(disk.info(&stranger).is_ok());
 }
+
+/// The second delivery was acknowledged, and power went in the middle of the next write; later its length goes bad.
+#[test]
+fn a_whole_frame_whose_length_goes_bad_is_not_cut_with_the_torn_write_behind_it() {
+    let (disk, bytes, ends) = three();
+    let torn = [&bytes[ends[1]..ends[2] - 5], &bytes[ends[1]..ends[1] + 10], &[0; 100], &[]];
+    for (behind, byte, bit) in torn.iter().flat_map(|behind| {
+        [24, 25, 28, 29, 30, 31].into_iter().flat_map(move |at| (0..8).map(move |bit| (behind, at, bit)))
+    }) {
+        let mut spoilt = [&bytes[..ends[1]], behind].concat();
+        spoilt[ends[0] + byte] ^= 1 << bit;
+        disk.kill();
+        disk.set_content(&segment(1), spoilt);
+        let (_writer, spool) = open(&disk);
+        let (deliveries, damages) = read_all(&mut spool.reader(1));
+        let what = format!("bit {bit} of byte {byte}, and {} bytes behind it", behind.len());
+        assert_eq!(deliveries, [(1, body(1, 20))], "{what}");
+        assert!(damages.iter().any(|damage| damage.first_sequence == 2), "{what}: {damages:?}");
+        assert!(spool.durable_end() > 2, "{what}");
+    }
+}

@@ -4,7 +4,7 @@
 //! spool, and both take in deliveries of their own behind the place where it was copied. A checkpoint
 //! on the topic that speaks of the other one's would pass over events here that nobody has delivered.
 //! So each process of exactly-once delivery enters itself here, durably, before it commits its first
-//! checkpoint, and each start notes where the spool ends before it takes anything in. What is found on
+//! checkpoint, and each start, in either mode, notes where the spool ends before it takes anything in. What is found on
 //! the topic is this spool's own if its writer is known here and it lies within what the spool held when
 //! the next process began.
 //!
@@ -98,6 +98,20 @@ impl Writers {
             return Ok(());
         }
         self.store(writers)
+    }
+
+    /// The same, of a process that commits nothing: at-least-once delivery. What it takes in was never passed by those who
+    /// committed before it, whatever the topic says when a later process looks there again.
+    pub fn begin_without_commits(
+        &self,
+        saved: Option<&Checkpoint>,
+        end: u64,
+    ) -> Result<(), CheckpointError> {
+        let has_writer = saved.is_some_and(|saved| saved.writer.is_some());
+        match has_writer || self.load()?.is_some() {
+            true => self.begin(saved, end),
+            false => Ok(()), // nobody has ever committed
+        }
     }
 
     /// What `found` is, on the topic of checkpoints, to this spool.
@@ -233,6 +247,18 @@ mod tests {
         writers.begin(None, 5).unwrap();
         assert_eq!([A, B].map(|id| origin(&writers, 5, id)), [Origin::Own; 2]);
         assert_eq!(origin(&writers, 6, A), Origin::Beyond(5));
+    }
+
+    #[test]
+    fn what_a_process_takes_in_that_commits_nothing_was_not_passed_by_who_committed_before_it() {
+        let (folder, writers) = writers();
+        writers.begin_without_commits(None, 7).unwrap();
+        assert!(!folder.path().join("writers").exists(), "nobody has ever committed");
+        writers.enter(A, None).unwrap();
+        writers.begin_without_commits(None, 41).unwrap();
+        writers.begin(None, 71).unwrap();
+        assert_eq!(origin(&writers, 41, A), Origin::Own);
+        assert_eq!(origin(&writers, 42, A), Origin::Beyond(41));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! What was acknowledged behind a snapshot went with its volume; what is acknowledged after the restore is not lost.
 //! In exactly-once delivery a start on the older volume may refuse, and then the operator begins with an empty one.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use fastrand::Rng;
 use millrace::{
@@ -18,8 +18,9 @@ use millrace::{
     source::SourceName,
     spool::{Delivered, Folder, OpenError, Spool, Writer},
 };
+use uuid::Uuid;
 
-use super::{Delivery, History};
+use super::{Delivery, History, Senders};
 use crate::{
     damage::{self, Harm, Spoilt},
     simulated_disk::SimulatedDisk,
@@ -41,6 +42,8 @@ pub struct Lying {
     unreadable: usize,
     /// This history has snapshots; then no small file is spoilt, since both at once promise nothing.
     restores: bool,
+    /// The id of each spool, by its number: what an operator has a copy of.
+    ids: BTreeMap<usize, Uuid>,
     /// The volume as it was, and its number.
     snapshot: Option<(SimulatedDisk, usize)>,
 }
@@ -55,8 +58,8 @@ impl History {
             (self.config.segment_size, self.config.size_limit) = (20_000, 200_000);
         }
         let restores = random.u8(..3) == 0;
-        let (spoilt, snapshot) = (vec![Spoilt::new()], None);
-        self.lying = Some(Lying { random, spoilt, harm: 0, unreadable: 0, restores, snapshot });
+        let (spoilt, ids, snapshot) = (vec![Spoilt::new()], BTreeMap::new(), None);
+        self.lying = Some(Lying { random, spoilt, harm: 0, unreadable: 0, restores, ids, snapshot });
         self
     }
 
@@ -236,18 +239,26 @@ impl History {
         delivered: Option<Delivered>,
         folder: &Arc<Folder>,
     ) -> (Writer, Spool) {
+        let number = self.sources.iter().position(|it| it == source).expect("it is configured");
+        let number = self.number_of(number);
         for _ in 0..OPENINGS {
             match folder.spool(source, None, &self.metrics, delivered) {
-                Ok(opened) => return opened,
+                Ok((writer, spool)) => {
+                    if let Some(lying) = &mut self.lying {
+                        lying.ids.insert(number, spool.id());
+                    }
+                    return (writer, spool);
+                }
                 Err(error) if self.lying.is_some() && error.is_worth_retrying() => {
                     self.count("opening tried again");
                 }
                 Err(OpenError::Identity { path, problem }) if self.lying.is_some() => {
-                    let Some(text) = problem.split('`').nth(1) else {
-                        panic!("{problem}");
-                    };
-                    let text = text.as_bytes().to_vec();
-                    self.disk.set_content(&path, text);
+                    // Where no segment tells which spool it is, a copy does.
+                    let of_copy = self.lying.as_ref().and_then(|lying| lying.ids.get(&number));
+                    let copy = of_copy.map(|id| format!("{{\"version\":1,\"spool\":\"{id}\"}}"));
+                    let text = problem.split('`').nth(1).map(str::to_owned).or(copy);
+                    let text = text.unwrap_or_else(|| panic!("{problem}"));
+                    self.disk.set_content(&path, text.into_bytes());
                     self.count("identity written by an operator");
                 }
                 Err(error) => panic!("the spool opens: {error}"),
@@ -255,4 +266,51 @@ impl History {
         }
         panic!("the spool cannot be opened");
     }
+}
+
+/// A history in which nothing happens by itself, with a snapshot behind which more was delivered exactly once.
+fn with_an_older_snapshot() -> History {
+    let mut history = History::new(1, Senders::One, Delivery::ExactlyOnce).with_lying_disk(1);
+    (history.queue, history.window, history.config.size_limit) = (1_000, 1 << 20, 1 << 20);
+    history.all_is_well();
+    history.cluster.borrow_mut().limit = usize::MAX;
+    history.start_process();
+    history.append_without_refused(5);
+    history.drain();
+    history.take_a_snapshot();
+    history.append_without_refused(10);
+    history.drain();
+    history
+}
+
+fn ends_in_order(mut history: History) -> u64 {
+    history.all_is_well();
+    history.drain();
+    history.check(true);
+    history.counters.get("older volume refused").copied().unwrap_or(0)
+}
+
+#[test]
+fn an_older_volume_is_refused_before_anything_is_delivered_from_it() {
+    let mut history = with_an_older_snapshot();
+    history.restore();
+    assert_eq!(history.counters.get("older volume refused"), Some(&1));
+    history.append_without_refused(20);
+    assert_eq!(ends_in_order(history), 1);
+}
+
+/// What was taken in at least once, at the numbers of what was lost, is not what the topic of checkpoints has passed.
+#[test]
+fn an_older_volume_that_takes_in_deliveries_at_least_once_passes_none_of_them_over_in_the_other_mode() {
+    let mut history = with_an_older_snapshot();
+    history.delivery = Delivery::AtLeastOnce;
+    history.restore();
+    history.cluster.borrow_mut().away = true;
+    history.append_without_refused(20);
+    history.stop_in_order();
+    history.cluster.borrow_mut().away = false;
+    history.delivery = Delivery::ExactlyOnce;
+    history.start_process();
+    assert_eq!(history.counters.get("older volume refused"), Some(&1), "nothing is passed over");
+    assert_eq!(ends_in_order(history), 1);
 }

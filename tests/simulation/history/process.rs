@@ -177,8 +177,9 @@ impl History {
         checkpoint.check_fence()?;
         let delivered = saved.map(Checkpoint::delivered);
         let (writer, spool) = self.open_spool(&source, delivered, folder);
-        if self.exactly_once {
-            checkpoint.writers().begin(saved, spool.durable_end())?;
+        match self.exactly_once {
+            true => checkpoint.writers().begin(saved, spool.durable_end())?,
+            false => checkpoint.writers().begin_without_commits(saved, spool.durable_end())?,
         }
         let file = InForceFile::new(folder.disk().clone(), &directory);
         let in_force = file.begin(spool.id(), &selection, spool.durable_end(), saved)?;

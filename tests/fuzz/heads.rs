@@ -1,4 +1,6 @@
-//! The front half on a real socket, with a store in memory, in one thread.
+//! Whatever a connection brings: heads, bodies and chunks as the listener reads them, up to the spool's door. The front
+
+//! half is on a real socket, with a store in memory, in one thread.
 
 use std::{
     cell::Cell,
@@ -55,7 +57,15 @@ impl Store for Memory {
     }
 }
 
-pub struct Front {
+thread_local! {
+    static FRONT: Front = Front::start();
+}
+
+pub fn run(bytes: &[u8]) {
+    FRONT.with(|front| front.is_sent(bytes));
+}
+
+struct Front {
     runtime: Runtime,
     address: SocketAddr,
     store: Memory,
@@ -64,7 +74,7 @@ pub struct Front {
 }
 
 impl Front {
-    pub fn start() -> Self {
+    fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("there are file descriptors");
         let (store, metrics) = (Memory::default(), Metrics::new());
@@ -85,7 +95,7 @@ impl Front {
     }
 
     /// Sends this and nothing more, and reads what is said to it.
-    pub fn is_sent(&self, bytes: &[u8]) {
+    fn is_sent(&self, bytes: &[u8]) {
         let number = self.connections.replace(self.connections.get() + 1);
         let answered = self.runtime.block_on(timeout(PATIENCE, self.converse(number, bytes)));
         let answered = answered.expect("each connection ends");

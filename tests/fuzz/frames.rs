@@ -108,8 +108,17 @@ fn read(spool: &Spool, from: u64) -> Option<(BTreeMap<u64, Delivery>, Vec<Range<
     Some((found, damaged))
 }
 
+/// The first byte says whether the rest are a segment's bytes, or edits of whole ones.
+pub fn run(input: &[u8]) {
+    match input.split_first() {
+        Some((0..64, bytes)) => any_bytes(bytes),
+        Some((_, edits)) => edited(edits),
+        None => {}
+    }
+}
+
 /// One segment with these bytes, alone or behind a whole one.
-pub fn any_bytes(bytes: &[u8]) {
+fn any_bytes(bytes: &[u8]) {
     let Some((shape, bytes)) = bytes.split_first() else { return };
     let disk = SimulatedDisk::new(1);
     let (writer, spool) = open(&disk, None).expect("an empty spool opens");
@@ -196,7 +205,7 @@ struct Harm {
     holes: usize,
 }
 
-pub fn edited(edits: &[u8]) {
+fn edited(edits: &[u8]) {
     WHOLE.with(|whole| {
         let disk = whole.disk.copy();
         let Some((start, edits)) = edits.split_first() else { return };
