@@ -138,7 +138,7 @@ fn locate(shared: &Shared, delivering: &mut Delivering, position: Position) -> L
             break;
         }
         // A head alone proves nothing, and readers begin where a mark says: so its number has to follow the last one.
-        if before.is_none_or(|before| head.sequence != before) {
+        if before.is_some_and(|before| head.sequence == before + 1) {
             shared.note(generation, Mark { sequence: head.sequence, offset: low.offset });
         }
         before = Some(head.sequence);

@@ -57,7 +57,7 @@ const MOST_ENDS: usize = 16;
 /// frame begins, or nothing but zeros follows.
 fn ends(file: &dyn DiskFile, tail: Range) -> io::Result<Vec<u64>> {
     let (mut at, mut last_bytes, mut behind_last) = (tail.from + HEAD_LENGTH as u64, 0u32, tail.to);
-    let mut ends = vec![];
+    let mut ends = vec![tail.to];
     each_piece(file, at..tail.to, |piece| {
         for byte in piece {
             at += 1;
@@ -71,8 +71,7 @@ fn ends(file: &dyn DiskFile, tail: Range) -> io::Result<Vec<u64>> {
         }
         true
     })?;
-    ends.clear();
-    ends.push(tail.to);
+    ends.push(behind_last);
     ends.retain(|end| *end >= tail.from + HEAD_LENGTH as u64);
     Ok(ends)
 }

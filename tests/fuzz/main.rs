@@ -121,8 +121,8 @@ fn a_segment_of_any_bytes_yields_what_was_written_and_nothing_else() {
 #[test]
 fn the_small_files_beside_the_segments_may_say_anything() {
     let rests: [&[u8]; 5] = [
-        br#"{"version":1,"spool":"00000000-0000-0000-0000-000000000005","low":"2.0","held":[{"topic":"a","position":"1.0"}],"written_at":1}"#,
-        br#"{"version":2,"spool":"00000000-0000-0000-0000-000000000005","low":"18446744073709551615.4294967295","held":[],"number":7,"writer":"00000000-0000-0000-0000-000000000005","refused":[{"position":"1.1","reason":"r","error":"e"}],"stored":18446744073709551615,"written_at":1}"#,
+        br#"{"version":1,"spool":"00000000-0000-0000-0000-000000000005","low":{"sequence":2,"index":0},"held":[{"topic":"a","position":{"sequence":1,"index":0}}],"written_at":1}"#,
+        br#"{"version":2,"spool":"00000000-0000-0000-0000-000000000005","low":{"sequence":18446744073709551615,"index":4294967295},"held":[],"number":7,"writer":"00000000-0000-0000-0000-000000000005","refused":[{"position":{"sequence":1,"index":1},"reason":"r","error":"e"}],"stored":18446744073709551615,"written_at":1}"#,
         br#"{"version":1,"writers":[{"id":"00000000-0000-0000-0000-000000000005","until":3}]}"#,
         br#"{"version":1,"spool":"00000000-0000-0000-0000-000000000005","segment":18446744073709551615,"segment_size":18446744073709551615}"#,
         br#"{"version":1,"spool":"00000000-0000-0000-0000-000000000005""#,
