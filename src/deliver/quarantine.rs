@@ -160,7 +160,8 @@ impl Quarantine {
         Ok(Quarantined { path, length, sha256 })
     }
 
-    /// Keeps a range of a segment that no longer holds what was written there.
+    /// Keeps a range of a segment that no longer holds what was written there. Whoever comes to it, and from wherever, keeps
+    /// the same under the same name.
     pub fn keep_damage(
         &self,
         source: &SourceName,
@@ -174,11 +175,11 @@ impl Quarantine {
             digest.update(&piece?);
         }
         let sha256 = hex(digest.finish().as_ref());
-        let error = damage.to_string();
+        let error = damage.whole().to_string();
         let label = Label {
             version: 1,
             source: source.as_str(),
-            position: Position::start_of(damage.first_sequence).to_string(),
+            position: Position::start_of(damage.first_of_range).to_string(),
             reason: "damage",
             error: &error,
             original_topic: None,

@@ -31,7 +31,7 @@ use super::{
     recovery,
     segment::NoHeader,
     shared::Shared,
-    walk::{End, Frame, Range, Step, Unreadable, Walk, WalkError},
+    walk::{End, Frame, Range, Step, Walk, WalkError},
 };
 
 /// A place in a spool and the means to read on from there. Blocking.
@@ -180,19 +180,18 @@ impl Reader {
 
     /// The damage to report; `None` if all of it lies before where we were told to go.
     fn report(&mut self, range: Range) -> Option<Damage> {
-        let range = self.part_to_report(range)?;
-        self.damage(range)
+        let from = self.part_to_report(range)?;
+        Some(self.damage(range)?.seen_from(from))
     }
 
-    fn part_to_report(&mut self, mut range: Range) -> Option<Range> {
-        if range.first < self.next {
-            if range.next <= self.next {
-                return None;
-            }
-            range.first = self.next;
+    /// From which number on the range is to be reported, if it is.
+    fn part_to_report(&mut self, range: Range) -> Option<u64> {
+        if range.first < self.next && range.next <= self.next {
+            return None;
         }
+        let from = self.next.max(range.first);
         self.next = range.next;
-        Some(range)
+        Some(from)
     }
 
     /// What to do about a walk that failed: the error, as long as it may pass; then the damage that
@@ -220,9 +219,8 @@ impl Reader {
                  log, SMART values), and move the volume"
             );
         }
-        let whole = found.range;
-        let Some(range) = self.part_to_report(whole) else { return Ok(None) };
-        Ok(Some(Damage::unreadable(segment, Unreadable { range, ..found }, file)))
+        let Some(from) = self.part_to_report(found.range) else { return Ok(None) };
+        Ok(Some(Damage::unreadable(segment, found, file).seen_from(from)))
     }
 
     /// A header that cannot be read is like a damaged one, once it has been waited for.

@@ -40,13 +40,15 @@ fn source() -> SourceName {
 /// A spool with a few deliveries.
 fn spool() -> (SimulatedDisk, Uuid) {
     let disk = SimulatedDisk::new(1);
-    let config = Config { directory: "/spool".into(), reserve: 0, reserve_held: 0, ..Config::default() };
+    let config =
+        Config { directory: "/spool".into(), reserve: 0, reserve_held: 0, ..Config::default() };
     let folder = Folder::open(Arc::new(disk.clone()), &config).expect("it opens");
     let (mut writer, spool) =
         folder.spool(&source(), None, &Metrics::new(), None).expect("a new spool");
     for number in 1..=DELIVERIES {
         let body = format!("{{\"{number}\":1}}").into();
-        let delivery = Delivery { source: source(), received_at: number, headers: Vec::new(), body };
+        let delivery =
+            Delivery { source: source(), received_at: number, headers: Vec::new(), body };
         writer
             .append_group(&[Authenticated::new(delivery, Proof::by_operator())])
             .expect("there is room");

@@ -67,7 +67,8 @@ impl Json {
         match self {
             Self::Array(all) => all.iter().flat_map(Self::named).collect(),
             Self::Object(all) => {
-                let of = |(name, value): &(String, Json)| folded(name) == NAMED && !value.is_empty();
+                let of =
+                    |(name, value): &(String, Json)| folded(name) == NAMED && !value.is_empty();
                 let here = all.iter().filter(|member| of(member)).map(|(_, value)| value);
                 here.chain(all.iter().flat_map(|(_, value)| value.named())).collect()
             }

@@ -84,6 +84,10 @@ impl Front {
             body_limit: 64 * 1024,
             body_limit_inflated: 256 * 1024,
             body_budget: 1 << 20,
+            // What is left open after an answer is not waited for.
+            header_timeout: Duration::from_millis(200),
+            idle_timeout: Duration::from_millis(200),
+            request_timeout: Duration::from_millis(500),
             ..Listen::default()
         };
         let receiver = Receiver::new(sources(&store, &metrics), &config, &metrics);
@@ -97,7 +101,8 @@ impl Front {
     /// Sends this and nothing more, and reads what is said to it.
     fn is_sent(&self, bytes: &[u8]) {
         let number = self.connections.replace(self.connections.get() + 1);
-        let answered = self.runtime.block_on(timeout(PATIENCE, self.converse(number, bytes)));
+        let conversation = async { timeout(PATIENCE, self.converse(number, bytes)).await };
+        let answered = self.runtime.block_on(conversation);
         let answered = answered.expect("each connection ends");
         let stored = std::mem::take(&mut *self.store.0.lock().expect("one thread"));
         if bytes.starts_with(b"PRI ") {

@@ -18,7 +18,8 @@ use millrace::{
 use crate::simulated_disk::SimulatedDisk;
 
 const KEY: &str = "/spool/deduplicate.key";
-const EVENT: &[u8] = br#"{"munchkinId":"m","activities":[{"id":1,"marketoGUID":"1","activityTypeId":1}]}"#;
+const EVENT: &[u8] =
+    br#"{"munchkinId":"m","activities":[{"id":1,"marketoGUID":"1","activityTypeId":1}]}"#;
 const NOW: u64 = 1_770_000_000_000;
 
 /// The lengths of a file's header, of a block's head and of an id, as the format has them.
@@ -116,8 +117,8 @@ fn start(disk: &SimulatedDisk) -> Option<bool> {
     let known = Deduplicator::open(shared, directory, settings(), &sources, &metrics);
     let mut claims = known.claims(&sources[0]);
     claims.recall(NOW);
-    let mut events = Vec::new();
-    decode(SourceKind::MarketoLeadActivity, &Rules::default(), EVENT, &[], &mut events)
+    let (rules, mut events) = (Rules::default(), Vec::new());
+    decode(SourceKind::MarketoLeadActivity, &rules, EVENT, &[], &mut events)
         .expect("it is a delivery");
     let event = events[0].as_ref().expect("it is an event");
     let claim = claims.claim(event, Position::start_of(1), NOW);

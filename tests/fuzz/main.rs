@@ -59,13 +59,15 @@ fn run(name: &str, target: fn(&[u8]), examples: &[&[u8]]) {
     let time = number("FUZZ_SECONDS").map_or(A_MOMENT, Duration::from_secs);
     let mut random = Rng::with_seed(number("FUZZ_SEED").unwrap_or(1));
     let (begin, mut runs) = (Instant::now(), 0u64);
-    examples.iter().for_each(|example| target(example));
-    while begin.elapsed() < time {
-        let input = changed(&mut random, examples);
-        if catch_unwind(AssertUnwindSafe(|| target(&input))).is_err() {
-            panic!("{name}, run {runs}: {:?}\n{input:?}", String::from_utf8_lossy(&input));
+    let mut run = |input: &[u8]| {
+        if catch_unwind(AssertUnwindSafe(|| target(input))).is_err() {
+            panic!("{name}, run {runs}: {:?}\n{input:?}", String::from_utf8_lossy(input));
         }
         runs += 1;
+    };
+    examples.iter().for_each(|example| run(example));
+    while begin.elapsed() < time {
+        run(&changed(&mut random, examples));
     }
     println!("{name}: {runs} runs");
 }

@@ -49,7 +49,8 @@ impl Doors {
         let clients = BTreeMap::from([(CLIENT.to_owned(), vec![secret(SECRET)])]);
         let oauth = config::OAuth { clients, signing_keys: keys.into(), ..Default::default() };
         let endpoint = TokenEndpoint::new(&oauth, built_in.as_ref()).expect("it has a client");
-        let form = format!("grant_type=client_credentials&client_id={CLIENT}&client_secret={SECRET}");
+        let form =
+            format!("grant_type=client_credentials&client_id={CLIENT}&client_secret={SECRET}");
         let issued = endpoint.grant(&HeaderMap::new(), form.as_bytes(), Moment::now());
         let issued = issued.expect("the client is known").access_token;
         let tokens = TokenAuth {
@@ -149,8 +150,9 @@ fn head(doors: &Doors, bytes: &[u8]) {
             "{head:?}"
         ),
         Ok(Admission::Signed(signed)) => {
-            let proved = signed.prove(&Bytes::from_static(b"{}"), Moment::now().instant);
-            assert!(doors.runtime.block_on(proved).is_err(), "there is no key");
+            let body = Bytes::from_static(b"{}");
+            let proved = doors.runtime.block_on(signed.prove(&body, Moment::now().instant));
+            assert!(proved.is_err(), "there is no key");
         }
         Err(refusal) => assert!(!refusal.to_string().contains("hunter2"), "{refusal}"),
     }

@@ -225,22 +225,21 @@ impl Books {
         seen.anywhere(id) || self.spoilt.contains(id) && seen.damaged_ranges > 0
     }
 
-    /// What is nowhere else is in a range of its own spool that is in quarantine, and all that is there says so.
+    /// What is nowhere else is in a range of its own spool that is in quarantine, and the label there has its number. Of what
+    /// was sent more than once that goes for one copy: the others were passed over for its sake.
     pub fn damage_is_named(&self, seen: &Seen) {
         for (id, places) in &self.positions {
-            if seen.anywhere(id) {
+            let mut here = places.iter().filter(|(spool, _)| !self.stopped.contains(spool)).peekable();
+            if seen.anywhere(id) || here.peek().is_none() {
                 continue;
             }
-            for (spool, position) in places.iter().filter(|(spool, _)| !self.stopped.contains(spool)) {
+            let is_named = here.any(|(spool, position)| {
                 let is_it = |(of, sequences): &(usize, Range<u64>)| {
                     of == spool && sequences.contains(&position.sequence)
                 };
-                assert!(
-                    seen.damaged.iter().any(is_it),
-                    "{id} at {position} is nowhere, and no damage in quarantine has its number: {:?}",
-                    seen.damaged
-                );
-            }
+                seen.damaged.iter().any(is_it)
+            });
+            assert!(is_named, "{id} at {places:?} is nowhere, also not among {:?}", seen.damaged);
         }
     }
 

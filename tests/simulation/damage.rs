@@ -141,7 +141,8 @@ pub fn harm(
             let sector = at..(at + 16).min(bytes.len());
             // Of the last frame a length that goes bad with something else is what a write leaves that never ended.
             let bits = if is_last { 1 } else { random.usize(1..4) };
-            let is_hit = |start: usize, frame: &[u8]| start < sector.end && at < start + frame.len();
+            let is_hit =
+                |start: usize, frame: &[u8]| start < sector.end && at < start + frame.len();
             if is_last && frames.iter().any(|(at, it)| is_hit(*at, it) && spoilt.contains_key(at)) {
                 return None;
             }
@@ -172,6 +173,10 @@ pub fn harm(
             page
         }
         Harm::Unreadable => {
+            // What is written behind it would lie in the same page.
+            if is_last && page.end == bytes.len() {
+                return None;
+            }
             disk.spoil(&path, page.start as u64..page.end as u64);
             page
         }
@@ -200,8 +205,9 @@ pub fn mend(disk: &SimulatedDisk, spoilt: &mut Spoilt) -> Vec<String> {
 fn frames(bytes: &[u8], generation: u64, spoilt: &BTreeMap<usize, Frame>) -> Vec<(usize, Vec<u8>)> {
     let (mut frames, mut start) = (Vec::new(), HEADER);
     loop {
-        let here = frame_at(bytes, start).filter(|frame| frame.start == start);
-        let whole = here.map(|frame| &bytes[frame]).filter(|frame| is_whole(frame, generation));
+        // A head of a spoilt frame would lead astray: each frame tells where the next one begins.
+        let here = frame_of(bytes, start).and_then(|frame| bytes.get(frame));
+        let whole = here.filter(|frame| is_whole(frame, generation));
         let known = spoilt.get(&start).map(|frame| &frame.bytes[..]);
         let Some(frame) = whole.or(known) else { return frames };
         frames.push((start, frame.to_vec()));
@@ -240,16 +246,21 @@ pub fn harm_small(disk: &SimulatedDisk, path: &Path, random: &mut Rng) -> bool {
 /// Where the frame around `offset` lies.
 fn frame_at(bytes: &[u8], offset: usize) -> Option<Range<usize>> {
     let mut start = HEADER;
-    while let Some(head) = bytes.get(start..start + HEAD) {
-        let headers = usize::from(u16::from_le_bytes([head[24], head[25]]));
-        let body = u32::from_le_bytes([head[28], head[29], head[30], head[31]]) as usize;
-        let end = start.saturating_add(HEAD + headers + body);
-        if offset < end {
-            return Some(start..end.min(bytes.len()));
+    while let Some(frame) = frame_of(bytes, start) {
+        if offset < frame.end {
+            return Some(start..frame.end.min(bytes.len()));
         }
-        start = end;
+        start = frame.end;
     }
     None
+}
+
+/// Where the frame that begins at `start` lies, by its head.
+fn frame_of(bytes: &[u8], start: usize) -> Option<Range<usize>> {
+    let head = bytes.get(start..start + HEAD)?;
+    let headers = usize::from(u16::from_le_bytes([head[24], head[25]]));
+    let body = u32::from_le_bytes([head[28], head[29], head[30], head[31]]) as usize;
+    Some(start..start.saturating_add(HEAD + headers + body))
 }
 
 fn ids(frame: &[u8]) -> Vec<String> {

@@ -429,7 +429,8 @@ fn run_those(
             let repeats = matches!(delivery, Delivery::AtLeastOnce | Delivery::Switching);
             repeats || !NEVER_WITH_TRANSACTIONS.contains(*what)
         };
-        let counted = rare.iter().chain(total.keys().filter(reachable).filter(|_| kind == Kind::Plain));
+        let counted =
+            rare.iter().chain(total.keys().filter(reachable).filter(|_| kind == Kind::Plain));
         let never: Vec<_> = counted.filter(|what| times(what) == 0).collect();
         assert!(never.is_empty(), "no history reached {never:?}");
     }

@@ -202,7 +202,7 @@ fn a_number_that_the_disk_spoils_behind_the_forwarder_leads_no_reader_past_what_
     }
     assert_eq!(segments(&disk).len(), 2, "a start reads only the last one");
     let bytes = disk.content(&segment(1));
-    for hit in 250..320 {
+    for hit in 200..320 {
         let mut spoilt = bytes.clone();
         spoilt[begins[hit - 1] + 8..][..8].copy_from_slice(&5u64.to_le_bytes());
         disk.kill();

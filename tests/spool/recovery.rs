@@ -232,7 +232,9 @@ fn a_whole_frame_whose_length_goes_bad_is_not_cut_with_the_torn_write_behind_it(
     let (disk, bytes, ends) = three();
     let torn = [&bytes[ends[1]..ends[2] - 5], &bytes[ends[1]..ends[1] + 10], &[0; 100], &[]];
     for (behind, byte, bit) in torn.iter().flat_map(|behind| {
-        [24, 25, 28, 29, 30, 31].into_iter().flat_map(move |at| (0..8).map(move |bit| (behind, at, bit)))
+        [24, 25, 28, 29, 30, 31]
+            .into_iter()
+            .flat_map(move |at| (0..8).map(move |bit| (behind, at, bit)))
     }) {
         let mut spoilt = [&bytes[..ends[1]], behind].concat();
         spoilt[ends[0] + byte] ^= 1 << bit;

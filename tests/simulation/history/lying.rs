@@ -59,7 +59,8 @@ impl History {
         }
         let restores = random.u8(..3) == 0;
         let (spoilt, ids, snapshot) = (vec![Spoilt::new()], BTreeMap::new(), None);
-        self.lying = Some(Lying { random, spoilt, harm: 0, unreadable: 0, restores, ids, snapshot });
+        self.lying =
+            Some(Lying { random, spoilt, harm: 0, unreadable: 0, restores, ids, snapshot });
         self
     }
 
@@ -89,7 +90,9 @@ impl History {
             return;
         }
         let (random, spoilt) = (&mut lying.random, &mut lying.spoilt[volume]);
-        let Some(events) = damage::harm(&self.disk, &directory, random, kind, spoilt) else { return };
+        let Some(events) = damage::harm(&self.disk, &directory, random, kind, spoilt) else {
+            return;
+        };
         lying.harm += 1;
         lying.unreadable += usize::from(kind == Harm::Unreadable);
         tracing::debug!(?kind, ?events, "the disk does harm");
@@ -165,7 +168,8 @@ impl History {
 
     /// The volume is lost, and the snapshot takes its place.
     fn restore(&mut self) {
-        let Some((disk, volume)) = self.lying.as_mut().and_then(|lying| lying.snapshot.take()) else {
+        let Some((disk, volume)) = self.lying.as_mut().and_then(|lying| lying.snapshot.take())
+        else {
             return;
         };
         tracing::debug!(self.volume, volume, "restored");
@@ -301,7 +305,8 @@ fn an_older_volume_is_refused_before_anything_is_delivered_from_it() {
 
 /// What was taken in at least once, at the numbers of what was lost, is not what the topic of checkpoints has passed.
 #[test]
-fn an_older_volume_that_takes_in_deliveries_at_least_once_passes_none_of_them_over_in_the_other_mode() {
+fn an_older_volume_that_takes_in_deliveries_at_least_once_passes_none_of_them_over_in_the_other_mode()
+ {
     let mut history = with_an_older_snapshot();
     history.delivery = Delivery::AtLeastOnce;
     history.restore();

@@ -29,7 +29,8 @@ impl History {
         let mut saved = files.clone();
         if self.exactly_once {
             let committed = self.committed();
-            for (file, topic) in saved.iter_mut().zip(committed.into_iter().skip(self.number_of(0))) {
+            for (file, topic) in saved.iter_mut().zip(committed.into_iter().skip(self.number_of(0)))
+            {
                 let (Some(before), Some(topic)) = (file.clone(), topic.clone()) else {
                     *file = file.take().or(topic);
                     continue;
