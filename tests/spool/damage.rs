@@ -1,6 +1,11 @@
 //! Sealed segments that are not what they were, and how the reader tells.
 
-use millrace::spool::{Config, Next, ReadError, disk::Disk, position::Position};
+use std::{path::Path, sync::Arc};
+
+use millrace::{
+    deliver::quarantine::Quarantine,
+    spool::{Config, Next, ReadError, disk::Disk, position::Position},
+};
 
 use crate::{
     simulated_disk::{Chances, SimulatedDisk},
@@ -213,4 +218,23 @@ fn a_number_that_the_disk_spoils_behind_the_forwarder_leads_no_reader_past_what_
         spool.delivered(Position::start_of(low));
         assert_reads_series(&spool, low..601, 200);
     }
+}
+
+/// A lane that began in the middle of a damaged range comes to a part of it. What is in quarantine is that of the whole.
+#[test]
+fn a_reader_that_comes_to_a_part_of_a_damaged_range_takes_nothing_from_what_is_kept_of_the_whole() {
+    let (disk, mut bytes, ends) = two_segments();
+    bytes[64..ends[1]].fill(0);
+    disk.set_content(&segment(1), bytes);
+    let (_writer, spool) = open(&disk);
+    let quarantine = Quarantine::new(Arc::new(disk.clone()), Path::new("/spool/leads"));
+    let label = |from| {
+        let (_, damages) = read_all(&mut spool.reader(from));
+        assert_eq!(damages[0].first_sequence..damages[0].next_sequence, from..3);
+        let kept = quarantine.keep_damage(&source(), &damages[0], 0).unwrap();
+        disk.content(&kept.path.with_extension("json"))
+    };
+    let whole = String::from_utf8(label(1)).unwrap();
+    assert!(whole.contains("sequences 1..3"), "{whole}");
+    assert_eq!(String::from_utf8(label(2)).unwrap(), whole);
 }
