@@ -73,7 +73,7 @@ use crate::{
     runtime::{
         fetch::ShownUrl,
         readable,
-        reload::{EVERY, Reload, Reloader},
+        reload::{LOOK_INTERVAL, Reload, Reloader},
         shutdown::{Phase, Shutdown},
     },
     spool::{OpenError, SpoolState},
@@ -206,7 +206,7 @@ pub async fn start(
         let access = access.and_then(|(registry, config)| registry.renewing(config));
         reloads.extend(access.map(boxed));
         let reloader = Reloader::new(reloads, &metrics);
-        reloader.spawn(EVERY, shutdown.clone()).map_err(StartError::Thread)?;
+        reloader.spawn(LOOK_INTERVAL, shutdown.clone()).map_err(StartError::Thread)?;
         drop(fronts);
         Ok((folder, topics, sources, receivers))
     });

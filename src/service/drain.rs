@@ -11,7 +11,7 @@ use crate::{
     kafka::TopicMaker,
     observe::{metrics::Metrics, traces::Traces},
     runtime::{
-        reload::{EVERY, Reloader},
+        reload::{LOOK_INTERVAL, Reloader},
         shutdown::{Phase, Shutdown},
     },
     source::SourceName,
@@ -85,7 +85,7 @@ pub async fn drain(
         if deadline.is_some_and(|deadline| began.elapsed() >= deadline) {
             break Ok(DrainEnd::Deadline);
         }
-        if looked.elapsed() >= EVERY {
+        if looked.elapsed() >= LOOK_INTERVAL {
             looked = Instant::now();
             reloader.look(looked, SystemTime::now());
         }
