@@ -1,4 +1,4 @@
-//! Everything at a glance: what the console's overview and `millrace top` show.
+//! The whole status, for the console's overview and for `millrace top`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,8 +19,8 @@ use crate::{
     spool::SpoolState,
 };
 
-/// Topics that are shown.
-const TOPICS: usize = 500;
+/// Topics that are listed.
+const MAX_TOPICS: usize = 500;
 
 pub(super) fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -128,8 +128,8 @@ fn source(known: &Known, source: &SourceConfig) -> Value {
         _ if metrics.spool_seconds_until_full.get() == 0.0 => "full",
         _ => "ok",
     };
-    let (outcomes, answers) =
-        (last_day(known, What::Outcome, name), last_day(known, What::Answer, name));
+    let outcomes = last_day(known, What::Outcome, name);
+    let answers = last_day(known, What::Answer, name);
     let tries = |result| known.metrics.sender_tries.with_label_values(&[name, result]).get();
     let then = match source.kind {
         SourceKind::MarketoLeadActivity => "Marketo pauses the subscription",
@@ -176,7 +176,7 @@ fn source(known: &Known, source: &SourceConfig) -> Value {
     })
 }
 
-/// What was counted of a source within the last 24 hours, by its further label.
+/// Returns a source's counts of the last 24 hours, by their further label.
 fn last_day(known: &Known, what: What, name: &str) -> Map<String, Value> {
     let labels = known.rates.labels(what, name).into_iter();
     let counts = labels.map(|label| {
@@ -207,7 +207,7 @@ fn refused(known: &Known, name: &str) -> Vec<Value> {
             };
             let last = known.metrics.recent.before(u64::MAX, 1, &is);
             let (text, key, outcome) = words::meaning(&reason, name);
-            // The key that is in use, as the last request of this reason found it.
+            // The key that is in use, as reported with the last request of this reason.
             let in_use = last.first().filter(|it| !it.key.is_empty());
             let key = in_use.map(|it| it.key.replace("<name>", name)).or(key);
             (late.last_day > 0.0).then(|| {
@@ -266,7 +266,7 @@ fn topics(known: &Known) -> Vec<Value> {
         })
         .collect();
     all.sort_by(|((a, x), _), ((b, y), _)| a.cmp(b).then(x.total_cmp(y)));
-    all.truncate(TOPICS);
+    all.truncate(MAX_TOPICS);
     all.into_iter().map(|(_, json)| json).collect()
 }
 
