@@ -190,7 +190,7 @@ impl ForwardError {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Read(_) | Self::Quarantine(_) => false,
-            Self::Checkpoint(error) => error.needs_a_person(),
+            Self::Checkpoint(error) => error.needs_operator(),
             Self::Fenced { .. } | Self::AheadOfSpool { .. } => true,
         }
     }

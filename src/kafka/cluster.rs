@@ -39,7 +39,7 @@ pub(super) struct Cluster {
 struct Outage {
     /// The last thing that a client complained of.
     reason: String,
-    needs_a_person: bool,
+    needs_operator: bool,
     /// The last connection that failed, where no client complained.
     failed: String,
     away_since: Option<Instant>,
@@ -102,9 +102,9 @@ impl Cluster {
         }
         let mut trouble = self.trouble.lock();
         // A refused login says more than the closed connections that follow it.
-        if errors::needs_a_person(code) || !trouble.needs_a_person {
+        if errors::needs_operator(code) || !trouble.needs_operator {
             trouble.reason = reason.into();
-            trouble.needs_a_person = errors::needs_a_person(code);
+            trouble.needs_operator = errors::needs_operator(code);
         }
     }
 
@@ -138,7 +138,7 @@ impl Cluster {
         self.suspected.store(false, Ordering::Relaxed);
         let mut trouble = self.trouble.lock();
         let away_since = trouble.away_since.take();
-        trouble.needs_a_person = false;
+        trouble.needs_operator = false;
         trouble.reason.clear();
         drop(trouble);
         if let Some(since) = away_since {
@@ -160,7 +160,7 @@ impl Cluster {
         trouble.away_since = Some(Instant::now());
         let reason = if trouble.reason.is_empty() { error } else { &trouble.reason };
         let text = "Kafka does not answer; deliveries stay in the spool until it does";
-        if trouble.needs_a_person {
+        if trouble.needs_operator {
             error!(brokers = self.name, reason, "{text}");
         } else {
             warn!(brokers = self.name, reason, "{text}");

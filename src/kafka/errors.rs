@@ -105,7 +105,7 @@ pub(super) fn is_brokers_word(code: Code) -> bool {
 }
 
 /// Whether an operator must act before the cluster can be reached at all.
-pub(super) fn needs_a_person(code: Code) -> bool {
+pub(super) fn needs_operator(code: Code) -> bool {
     matches!(
         code,
         Code::Authentication
