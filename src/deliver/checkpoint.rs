@@ -157,9 +157,9 @@ impl Checkpoint {
         self.held.iter().map(|held| held.position).fold(self.low, Position::max)
     }
 
-    /// The checkpoint for a forwarder with this `routing`; `true` when deliveries are repeated for it. Held topics are found
-    /// again by their names. Under another routing their events have other names and would be passed over, so everything
-    /// from the lowest position on is delivered once more.
+    /// The checkpoint for a forwarder with this `routing`; `true` when deliveries are repeated for it. Held topics are
+    /// found again by their names. Under another routing their events have other names and would be passed over, so
+    /// everything from the lowest position on is delivered once more.
     pub fn for_routing(mut self, routing: &str) -> (Self, bool) {
         let again = self.routing != routing && !self.held.is_empty();
         if again {
@@ -203,7 +203,8 @@ impl Checkpoint {
         let versioned: Versioned =
             serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))?;
         if !(WITHOUT_REFUSED..=VERSION).contains(&versioned.version) {
-            let (path, found) = (path.into(), versioned.version);
+            let path = path.into();
+            let found = versioned.version;
             return Err(CheckpointError::Version { path, found, reads: VERSION });
         }
         serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))

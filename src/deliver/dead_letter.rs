@@ -121,7 +121,8 @@ impl<'a> DeadLetter<'a> {
         &self,
         conventions: &[Convention],
     ) -> impl Iterator<Item = (&'static str, &'a str)> {
-        let (topic, error) = (self.original_topic, self.error);
+        let topic = self.original_topic;
+        let error = self.error;
         conventions.iter().flat_map(move |convention| {
             let topic = topic.map(|topic| (convention.topic(), topic));
             topic.into_iter().chain([(convention.message(), error)])
@@ -245,7 +246,8 @@ mod tests {
         let source = SourceName::new("leads").unwrap();
         let letter = letter(&source);
         let headers: Vec<_> = letter.by_convention(&Convention::ALL).collect();
-        let (topic, error) = ("marketo.lead-activity.clicklink", "expected `,` at byte 12");
+        let topic = "marketo.lead-activity.clicklink";
+        let error = "expected `,` at byte 12";
         let expected = [
             ("kafka_dlt-original-topic", topic),
             ("kafka_dlt-exception-message", error),

@@ -81,6 +81,7 @@ impl InForce {
         if self.selections.last().is_none_or(|(_, last)| last != today) {
             self.selections.push((end, today.clone()));
         }
+        // The selection of `low` itself is the last one that begins at or before it.
         let over = self.selections.partition_point(|(from, _)| *from <= low).saturating_sub(1);
         self.selections.drain(..over.max(self.selections.len().saturating_sub(MAX_SELECTIONS)));
     }
@@ -98,8 +99,8 @@ impl InForceFile {
         Self { disk, path: folder.join("selections") }
     }
 
-    /// Begins a process with the selection `today` on a spool that ends at `end` and has taken in nothing since. The result
-    /// is durable.
+    /// Begins a process with the selection `today` on a spool that ends at `end` and has taken in nothing since. The
+    /// result is durable.
     pub fn begin(
         &self,
         spool: Uuid,

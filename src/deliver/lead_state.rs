@@ -13,9 +13,9 @@
 //!   wrong lead would delete it.
 //! - **Delete Lead (37)**: a tombstone.
 //!
-//! An activity of these whose lead or content cannot be read gives no state, and a reason ([`REASONS`]) instead; its own
-//! event is delivered as ever. Only the event's value is read, so that data kept out of a record of its topic is in none
-//! of these either.
+//! An activity of these whose lead or content cannot be read gives no state, and a reason ([`REASONS`]) instead; its
+//! own event is delivered as ever. Only the event's value is read, so that data kept out of a record of its topic is in
+//! none of these either.
 
 mod activity;
 

@@ -159,7 +159,7 @@ impl Quarantine {
         Ok(Quarantined { path, length, sha256 })
     }
 
-    /// Keeps a range of a segment that no longer holds what was written there.
+    /// Keeps a damaged range of a segment.
     pub fn keep_damage(
         &self,
         source: &SourceName,

@@ -116,6 +116,7 @@ impl Router {
                 Err(TemplateError::Reserved { name: name.clone() })
             }
             [Part::Literal(_)] if length <= NAME_LIMIT => Ok(Self { parts, own: Vec::new() }),
+            // A placeholder adds at least one character.
             _ if length >= NAME_LIMIT => Err(TemplateError::TooLong { length }),
             _ => Ok(Self { parts, own: Vec::new() }),
         }
@@ -164,8 +165,8 @@ impl Router {
         buffer
     }
 
-    /// Whether an event of one of `sources` may go to the topic `name`. A `true` may be wrong, a `false` is not: only the
-    /// end of a shortened name is known.
+    /// Whether an event of one of `sources` may go to the topic `name`. A `true` may be wrong, a `false` is not: only
+    /// the end of a shortened name is known.
     pub fn may_name<'s>(
         &self,
         name: &str,

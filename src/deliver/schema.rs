@@ -85,9 +85,9 @@ impl Spelled {
 }
 
 impl SchemaId {
-    /// Returns the form for that place. In front of a value it is the byte 0 and the number, big-endian. In a header it is
-    /// the byte 1 and the UUID, as Confluent's clients write it; without a UUID it is the byte 0 and the number there, too,
-    /// which the same clients read.
+    /// Returns the form for that place. In front of a value it is the byte 0 and the number, big-endian. In a header it
+    /// is the byte 1 and the UUID, as Confluent's clients write it; without a UUID it is the byte 0 and the number
+    /// there, too, which the same clients read.
     pub fn spell(&self, place: IdPlace) -> Spelled {
         let mut spelled = Spelled::default();
         match (place, self.guid) {

@@ -2,8 +2,8 @@
 //!
 //! An event that is left out is finished: it gets no record, no dead letter and no id among the known ones, and the
 //! checkpoint passes it. So the verdict depends on the event and the configuration alone: a lane that reads the event
-//! again leaves it out again, and a second source that takes the event finds its id free. Text that cannot be decoded is
-//! no event, and becomes a dead letter under every selection.
+//! again leaves it out again, and a second source that takes the event finds its id free. Text that cannot be decoded
+//! is no event, and becomes a dead letter under every selection.
 //!
 //! An event that names no instance is taken, and one without an activity type is excluded by no id. But the data may
 //! name one in a form that cannot be read ([`unreadable`]). Then it is unknown whether the event is wanted: it is not

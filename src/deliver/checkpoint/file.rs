@@ -36,8 +36,8 @@ impl CheckpointFile {
         &self.writers
     }
 
-    /// Stops later starts, since another instance (`writer`) delivers the same spool: an operator has to decide which one
-    /// is right, and does so by removing the file. Otherwise each start would stop the other instance in turn.
+    /// Stops later starts, since another instance (`writer`) delivers the same spool: an operator has to decide which
+    /// one is right, and does so by removing the file. Otherwise each start would stop the other instance in turn.
     pub fn fence(&self, what: &str, writer: Option<Uuid>) -> Result<(), CheckpointError> {
         disk::write_atomically(&*self.disk, &self.fenced, what.as_bytes())
             .map_err(|source| CheckpointError::Io { path: self.fenced.clone(), source })?;
@@ -72,7 +72,8 @@ impl CheckpointFile {
         if checkpoint.spool == spool {
             return Ok(());
         }
-        let (path, found) = (self.path.clone(), checkpoint.spool);
+        let path = self.path.clone();
+        let found = checkpoint.spool;
         Err(CheckpointError::OtherSpool { path, found, expected: spool })
     }
 

@@ -94,7 +94,8 @@ impl AtLeastOnce {
                     {
                         waiting.stage = stage.after_refusal();
                     }
-                    // A failed batch: one record of it is refused, or all of them for now. Each is sent alone to find out.
+                    // A failed batch: one record of it is refused, or all of them for now. Each is sent alone to find
+                    // out.
                     failure => owners.dead_letter_failed(&failure.to_string(), now),
                 }
                 owners.refused(waiting);
@@ -115,8 +116,8 @@ impl AtLeastOnce {
         }
     }
 
-    /// Whether a probe is unanswered for longer than a topic that is not held may take. The cause need not be the topic:
-    /// the client may have an outdated picture of the cluster.
+    /// Whether a probe is unanswered for longer than a topic that is not held may take. The cause need not be the
+    /// topic: the client may have an outdated picture of the cluster.
     pub fn probe_hangs<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> bool {
         if self.waits_for_answers() {
             return false;

@@ -225,6 +225,7 @@ impl DeadLetterQueue {
 
     /// Decides about a refused event that cannot be a dead letter now.
     pub fn stay<S: Sink>(&self, lanes: &Lanes, out: &Out<S>, now: Now) -> Stay {
+        // A waiting event keeps all settled slots behind it in the window.
         let has_room =
             self.waiting.len() < self.most && lanes.main().window().len() < MAX_SLOTS / 2;
         let is_too_long = self

@@ -163,10 +163,10 @@ impl<S: Sink> Forwarder<S> {
         }
     }
 
-    /// Passes a repeat: another event with its id is delivered, or will be. But ids are forgotten, and a lane that goes back
-    /// after that would take it for a new event and send it behind later ones of its key (I4); the event that it repeats may
-    /// be a dead letter. So the repeat is remembered as an event that this forwarder has settled itself, for as long as a
-    /// lane can come back to it and the event that it rests on is not given up.
+    /// Passes a repeat: another event with its id is delivered, or will be. But ids are forgotten, and a lane that goes
+    /// back after that would take it for a new event and send it behind later ones of its key (I4); the event that it
+    /// repeats may be a dead letter. So the repeat is remembered as an event that this forwarder has settled itself,
+    /// for as long as a lane can come back to it and the event that it rests on is not given up.
     fn pass_over(
         &mut self,
         candidate: &Candidate,
@@ -263,7 +263,8 @@ impl<S: Sink> Forwarder<S> {
         Dispatched::Wait
     }
 
-    /// Asks for the topics of a delivery's other events, so that they are created together with the one that is waited for.
+    /// Asks for the topics of a delivery's other events, so that they are created together with the one that is waited
+    /// for.
     pub(super) fn ask_for_topics(&mut self, sequence: u64, items: &[Decoded<'_>]) {
         for event in items.iter().flatten() {
             if self.source.leaves_out(sequence, event).is_some() {

@@ -8,7 +8,7 @@
 //! transaction back, to the last checkpoint (`rewind.rs`). A topic that is likely to fail is probed alone, in a
 //! transaction of its own (`probes.rs`).
 //!
-//! Of two processes with the same spool only one goes on: each checkpoint names its writer, a process
+//! Only one of two processes with the same spool goes on: each checkpoint names its writer, a process
 //! writes one as soon as it has taken over, and one that finds that another has written since stops
 //! for good. A transaction that was merely given up by the cluster, since this process was frozen or
 //! cut off, has no other writer.

@@ -94,7 +94,8 @@ impl Guarantee {
         }
     }
 
-    /// Notes that the event goes to its topic after all. Whether the topic's next event may do so without being asked about.
+    /// Notes that the event goes to its topic after all. Whether the topic's next event may do so without being asked
+    /// about.
     pub fn is_under_limit(&mut self, position: Position, name: &str) -> bool {
         match self {
             Self::AtLeastOnce(it) => it.over_limit_mut().remove(position, name),
@@ -152,7 +153,7 @@ impl Guarantee {
         }
     }
 
-    // --- what the sink answered ---
+    // --- answers of the sink ---
 
     pub fn delivered<S: Sink>(&mut self, owners: &mut Owners<'_, S>, answer: &Answer) {
         match self {
@@ -214,7 +215,8 @@ impl Guarantee {
 
     // --- going back ---
 
-    /// Whether a probe has been on its way for too long; its topic has failed. An outdated sink is no fault of the topic.
+    /// Whether a probe has been on its way for too long; its topic has failed. An outdated sink is no fault of the
+    /// topic.
     pub fn probe_hangs<S: Sink>(
         &mut self,
         owners: &mut Owners<'_, S>,

@@ -40,7 +40,8 @@ pub(super) struct Hold<'a> {
     /// Its oldest event that is not settled.
     pub from: Position,
     pub why: &'a str,
-    /// Set when one record of a batch was refused: records before it are sent singly to show which. The topic itself works.
+    /// Set when one record of a batch was refused: records before it are sent singly to show which. The topic itself
+    /// works.
     pub alone_before: Option<Position>,
 }
 
@@ -149,8 +150,8 @@ impl HeldTopic {
         matches!(self.phase, Phase::Waiting { .. } | Phase::Probing)
     }
 
-    /// Counts a failed probe. Whether the client itself should be replaced before the next one: its picture of the topic
-    /// (its leader, its epoch) may be outdated for good.
+    /// Counts a failed probe. Whether the client itself should be replaced before the next one: its picture of the
+    /// topic (its leader, its epoch) may be outdated for good.
     pub fn needs_new_client(&mut self) -> bool {
         self.failed_probes += 1;
         is_client_due(self.failed_probes)

@@ -190,8 +190,8 @@ impl Lanes {
         self.windows().all(Window::is_empty)
     }
 
-    /// The oldest unsettled event of any lane, those included that were put back: all events before it have reached their
-    /// place.
+    /// The oldest unsettled event of any lane, those included that were put back: all events before it have reached
+    /// their place.
     pub fn low(&self) -> Position {
         let main = self.main.low();
         let held = self.held.values().filter(|held| !held.is_back(main));
@@ -256,9 +256,9 @@ impl Lanes {
         });
     }
 
-    /// Whether an unsettled event of `topic`, other than the one at `but`, is on the main lane or on the topic's own lane: a
-    /// new lane that begins behind it would lose it. Without a topic id: whether a `topic-limit` dead letter is not
-    /// settled.
+    /// Whether an unsettled event of `topic`, other than the one at `but`, is on the main lane or on the topic's own
+    /// lane: a new lane that begins behind it would lose it. Without a topic id: whether a `topic-limit` dead letter is
+    /// not settled.
     pub fn owes(&self, topic: Option<TopicId>, but: Option<Position>) -> bool {
         let Some(topic) = topic else { return self.main.owed().any(Slot::is_over_limit) };
         let own = self.held.get(&topic).into_iter().flat_map(|held| held.lane().owed());
@@ -277,10 +277,12 @@ impl Lanes {
     /// Opens a lane of its own for `topic`.
     pub fn open(&mut self, topic: TopicId, from: Position, phase: Phase) -> &mut HeldTopic {
         let mut id = self.last_id.wrapping_add(1);
+        // Ids wrap around: those in use are skipped.
         while id == MAIN_LANE || self.by_id.contains_key(&id) {
             id = id.wrapping_add(1);
         }
         self.last_id = id;
+        // The topic may still have an earlier lane, which is draining.
         self.close(topic);
         self.by_id.insert(id, topic);
         self.acked_ahead.may_be_of(topic, from);

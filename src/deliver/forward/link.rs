@@ -72,10 +72,10 @@ impl Link {
         }
     }
 
-    /// Whether `bytes` more fit into the share of a lane. The main lane may fill three quarters of the window and the held
-    /// topics' together the rest, so that neither can keep the other from moving; and all of it is smaller on a slow path.
-    /// Bytes on their way to silent topics do not count against that smaller window, or they would stop the others.
-    /// A lane with nothing on its way has room for one record, whatever the others do. `used` are the bytes
+    /// Whether `bytes` more fit into the share of a lane. The main lane may fill three quarters of the window and the
+    /// held topics' together the rest, so that neither can keep the other from moving; and all of it is smaller on a
+    /// slow path. Bytes on their way to silent topics do not count against that smaller window, or they would stop the
+    /// others. A lane with nothing on its way has room for one record, whatever the others do. `used` are the bytes
     /// of all held topics, on a lane of theirs.
     pub fn has_room(&self, window: &Window, used: Option<usize>, bytes: usize) -> bool {
         let is_main = used.is_none();
@@ -83,6 +83,7 @@ impl Link {
         let silent = if is_main { self.silent } else { 0 };
         let used = used.unwrap_or(window.bytes());
         let has_room = |limit: usize, used: usize| {
+            // A body larger than a quarter of the share needs only that quarter to be free.
             let share = limit / 4 * quarters;
             used + bytes.min(share / 4) <= share
         };

@@ -128,7 +128,8 @@ impl<S: Sink> Out<S> {
         self.sink.cluster_silence().is_none_or(|silence| silence > CLUSTER_SILENCE)
     }
 
-    /// Pause between two look-ups of a topic: each decodes a delivery, so there are few while the cluster cannot answer.
+    /// Pause between two look-ups of a topic: each decodes a delivery, so there are few while the cluster cannot
+    /// answer.
     pub fn look_up_pause(&self) -> Duration {
         if self.cluster_is_away() { AWAY_PAUSE } else { CREATION_PAUSE }
     }
@@ -263,8 +264,8 @@ impl<S: Sink> Out<S> {
         self.outcomes = outcomes;
     }
 
-    /// Notes since when the cluster has answered without a long silence, so that no topic is blamed for an outage that is
-    /// just over.
+    /// Notes since when the cluster has answered without a long silence, so that no topic is blamed for an outage that
+    /// is just over.
     pub fn watch_cluster(&mut self, now: Now) {
         let is_away = self.cluster_is_away();
         if self.link.watch(self.sink.is_throttled(), is_away, now) {
@@ -365,7 +366,7 @@ impl<S: Sink> Out<S> {
         self.sink.refresh();
     }
 
-    /// Takes back what the sink has not sent yet.
+    /// Takes back the records that the sink has not sent yet.
     pub fn purge(&mut self) {
         self.sink.purge();
     }

@@ -45,6 +45,7 @@ impl<S: Sink> Forwarder<S> {
         self.out.recycle(outcomes);
         self.out.measure(now);
         self.source.latency_mut().flush();
+        // An error here is returned at the end: lanes that have to go back must do so first.
         let written = self.write_waiting(now);
         if self.must_rewind(now) {
             let (guarantee, mut owners) = self.split();

@@ -30,8 +30,8 @@ pub(super) struct Pace {
     ticks: VecDeque<Tick>,
     /// Totals before the first tick.
     before: Totals,
-    /// Most bytes on their way since the last answer, and since the first tick: the sink serves partitions in rounds, and
-    /// a round is so long.
+    /// Most bytes on their way since the last answer, and since the first tick: the sink serves partitions in rounds,
+    /// and a round is so long.
     peak: u64,
     round: u64,
     latency: Duration,
@@ -110,8 +110,8 @@ impl Pace {
         self.handed_over = self.now.answered;
     }
 
-    /// The time until which other records' answers explain that a record with this turn has none: until everything handed
-    /// over before it is answered, and as much again as a round of the sink may take in front of it.
+    /// The time until which other records' answers explain that a record with this turn has none: until everything
+    /// handed over before it is answered, and as much again as a round of the sink may take in front of it.
     pub fn excused_until(&self, turn: u64) -> Option<Instant> {
         let turn = turn + self.round;
         if self.before.answered >= turn {

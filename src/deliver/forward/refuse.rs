@@ -244,8 +244,8 @@ impl<S: Sink> Forwarder<S> {
         Ok(true)
     }
 
-    /// Whether the event is still this lane's to settle. An event refused in an earlier run of the lane has to claim its
-    /// id first, which another event may hold by now.
+    /// Whether the event is still this lane's to settle. An event refused in an earlier run of the lane has to claim
+    /// its id first, which another event may hold by now.
     fn is_owed(&mut self, waiting: &Waiting, event: &Event<'_>, now: Now) -> bool {
         if !waiting.must_reclaim {
             return true;

@@ -1,7 +1,8 @@
 //! One source of a forwarder: its spool, the decoding of its deliveries, the ids and topics of its events, and its
 //! quarantine.
 //!
-//! Quarantine takes events that cannot be dead letters, and damaged ranges of the spool: they wait there for an operator.
+//! Quarantine takes events that cannot be dead letters, and damaged ranges of the spool: they wait there for an
+//! operator.
 
 use std::sync::Arc;
 
@@ -157,8 +158,8 @@ impl Source {
         }
     }
 
-    /// Removes from the body of a delivery the fields that no reader may see, by `rules`, this source's. No record is made
-    /// of the body itself.
+    /// Removes from the body of a delivery the fields that no reader may see, by `rules`, this source's. No record is
+    /// made of the body itself.
     pub fn screen<'a>(&self, rules: &Rules, stored: &'a StoredDelivery) -> Screened<'a> {
         let delivery = &stored.delivery;
         screen(self.kind, rules, &delivery.body, &delivery.headers, Came::FromSender)
@@ -231,8 +232,8 @@ impl Source {
         }
     }
 
-    /// Claims the event at `position`. A granted claim is a promise to settle it. For a lead state some of whose parts are
-    /// repeats, it also returns a state without those parts, to be sent instead.
+    /// Claims the event at `position`. A granted claim is a promise to settle it. For a lead state some of whose parts
+    /// are repeats, it also returns a state without those parts, to be sent instead.
     pub fn claim<'a>(
         &mut self,
         event: &Event<'a>,

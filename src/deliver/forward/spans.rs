@@ -28,8 +28,8 @@ impl Spans {
         self.traces.are_on()
     }
 
-    /// Opens the span of `stored`, in which the main lane has found `events`, `refused` of them dead letters. A delivery
-    /// that is read again keeps its span.
+    /// Opens the span of `stored`, in which the main lane has found `events`, `refused` of them dead letters. A
+    /// delivery that is read again keeps its span.
     pub fn begin(&mut self, stored: &StoredDelivery, events: usize, refused: usize) {
         let known = self.open.back().is_some_and(|(last, ..)| *last >= stored.sequence);
         if known || self.open.len() >= MAX_OPEN_SPANS {

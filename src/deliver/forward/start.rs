@@ -54,10 +54,10 @@ impl Start {
         }
     }
 
-    /// The ids that were prepared for a commit and not saved before a crash. Ids of delivered events are saved after the
-    /// commit that delivers them, so a crash in between leaves some unsaved although the topic of checkpoints has passed
-    /// them. Reading them from the spool would be wrong: repeats that this source passed over, of another source's events,
-    /// are behind the checkpoint too, and the other source may still have to deliver them.
+    /// The ids that were prepared for a commit and not saved before a crash. Ids of delivered events are saved after
+    /// the commit that delivers them, so a crash in between leaves some unsaved although the topic of checkpoints has
+    /// passed them. Reading them from the spool would be wrong: repeats that this source passed over, of another
+    /// source's events, are behind the checkpoint too, and the other source may still have to deliver them.
     pub(super) fn unsaved(&self) -> Option<Attempt> {
         let Checkpoint { number, writer, .. } = self.found.as_ref()?;
         let is_behind = self.file.as_ref().is_none_or(|file| file.number < *number);

@@ -1,8 +1,8 @@
 //! Throttling: the time in which a broker has this client wait, because of a quota.
 //!
 //! The broker answers at once and then reads nothing from the connection for as long as it said, which may be
-//! longer than `hold_after`. No topic is to blame for that time, so it is excused; but only up to a limit, since a topic
-//! may hang while the client is throttled.
+//! longer than `hold_after`. No topic is to blame for that time, so it is excused; but only up to a limit, since a
+//! topic may hang while the client is throttled.
 
 use std::{
     collections::VecDeque,

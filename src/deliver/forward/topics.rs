@@ -24,8 +24,8 @@ struct Topic {
     /// Records that the sink has, and their bytes.
     outstanding: usize,
     bytes: usize,
-    /// Total of answers ([`Pace::mark`]) at which the topic has had its turn since its last acknowledgement, or since it
-    /// had nothing on its way; and the latency of the last one.
+    /// Total of answers ([`Pace::mark`]) at which the topic has had its turn since its last acknowledgement, or since
+    /// it had nothing on its way; and the latency of the last one.
     turn: u64,
     latency: Duration,
     acknowledged: u64,
@@ -115,14 +115,14 @@ impl Topics {
         self.get_mut(id).is_ready = is_ready;
     }
 
-    /// Asks the sink before the topic's next record: a topic that fails may have been deleted, and is then made again. Also
-    /// where no lane is left to hold it.
+    /// Asks the sink before the topic's next record: a topic that fails may have been deleted, and is then made again.
+    /// Also where no lane is left to hold it.
     pub fn ask_before_next(&mut self, id: TopicId) {
         self.set_ready(id, false);
     }
 
-    /// Lets the main lane send the topic's records before `end` one at a time: one of them was refused, and no lane was left
-    /// to find out which.
+    /// Lets the main lane send the topic's records before `end` one at a time: one of them was refused, and no lane was
+    /// left to find out which.
     pub fn send_singly(&mut self, id: TopicId, end: Position) {
         let topic = self.get_mut(id);
         topic.alone_before = topic.alone_before.max(end);

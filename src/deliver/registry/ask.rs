@@ -1,4 +1,4 @@
-//! One question to the registry, and what its answer means.
+//! One question to the registry, and the meaning of its answer.
 //!
 //! `register = auto`: `POST subjects/{subject}/versions`, which finds the id of a schema that is there already and checks a
 //! new one against the subject's compatibility. `register = never`: `POST subjects/{subject}`, which looks it up. Both with
@@ -240,7 +240,8 @@ impl Asker {
     }
 }
 
-/// The registry's message in one line of bounded length, led by its separator (`: `, `, error N: `); empty if there is none.
+/// The registry's message in one line of bounded length, led by its separator (`: `, `, error N: `); empty if there is
+/// none.
 pub(super) fn quoted(body: &[u8]) -> String {
     let Ok(Said { error_code, message: Some(message) }) = serde_json::from_slice::<Said>(body)
     else {

@@ -1,7 +1,7 @@
 //! Unreadable ids: data that may name an instance or a type of activity where decoding reads none.
 //!
-//! Ids are read at the top of data that is a JSON object. Data that is text, base64 or an array may have them in another
-//! place, and a member of the right name may have another form.
+//! Ids are read at the top of data that is a JSON object. Data that is text, base64 or an array may have them in
+//! another place, and a member of the right name may have another form.
 
 use crate::{
     deliver::decode::json::Cursor,

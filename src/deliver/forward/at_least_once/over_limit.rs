@@ -1,4 +1,4 @@
-//! Events whose topic was one more than `topics.limit` allows, and what happens when that topic is made by hand.
+//! Events whose topic was one more than `topics.limit` allows, and their order when that topic is made by hand.
 //!
 //! Such an event becomes a dead letter. Until a checkpoint has passed it, a lane that goes back or a crash makes the
 //! forwarder read it once more; by then its topic may be there, and it would come behind later events of its
@@ -7,7 +7,7 @@
 //! passed them. Only with that checkpoint their ids are saved: a process that knew such an id would pass the event over
 //! after a crash, write its topic, and could find the id forgotten after the next one.
 //!
-//! In exactly-once delivery both go by themselves: a dead letter is committed together with what comes behind it.
+//! Exactly-once delivery needs none of this: a dead letter is committed together with the events behind it.
 
 use std::{
     collections::BTreeMap,

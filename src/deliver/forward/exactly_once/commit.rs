@@ -117,8 +117,8 @@ impl ExactlyOnce {
         }
     }
 
-    /// Makes the checkpoint to commit, and prepares its ids on the disk. Before the first commit this process is entered as
-    /// a writer: a later start must know which writers are this volume's own.
+    /// Makes the checkpoint to commit, and prepares its ids on the disk. Before the first commit this process is
+    /// entered as a writer: a later start must know which writers are this volume's own.
     fn prepare<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<Checkpoint> {
         let Writer { id, found, took_over } = self.writer;
         if !took_over {

@@ -16,7 +16,7 @@ pub(in super::super) struct Known {
 pub(in super::super) struct Refusals {
     /// Refused events that are not settled yet.
     known: BTreeMap<Position, Known>,
-    /// Those that are settled in this transaction.
+    /// Refused events that are settled in this transaction.
     dealt_with: Vec<Position>,
     /// Dead letters that could not be written: they wait, and are not used as probes.
     failed: BTreeSet<Position>,

@@ -40,7 +40,8 @@ impl ExactlyOnce {
             owners.source.latency_mut().taken_back();
             self.begin();
         }
-        // Also after a commit that has happened: committing again soon proves that this process is the one that goes on.
+        // Also after a commit that has happened: committing again soon proves that this process is the one that goes
+        // on.
         self.transaction.is_urgent = true;
         Rewind::new(&self.committed, owners).lanes(owners, now);
         Ok(())
@@ -57,7 +58,8 @@ impl ExactlyOnce {
         owners.out.put_back_failed(overdue.topics);
     }
 
-    /// Whether the commit has happened all the same, by the checkpoint that the sink found on the topic, if it had to look.
+    /// Whether the commit has happened all the same, by the checkpoint that the sink found on the topic, if it had to
+    /// look.
     fn has_happened<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<bool> {
         let Some(found) = owners.out.committed() else { return Ok(false) };
         let source = &*owners.source;
