@@ -21,7 +21,7 @@ use crate::{
 /// Limit of the ids in the file.
 pub(super) const MAX_IDS: usize = 10_000;
 
-const FORM: Form = Form {
+const CACHE_FORM: Form = Form {
     magic: *b"MILLSID\n",
     version: 1,
     // A subject has some 250 bytes.
@@ -53,7 +53,7 @@ struct WrittenId {
 
 impl IdFile {
     pub fn new(disk: Arc<dyn Disk>, directory: &Path, registry: String) -> Self {
-        Self { file: CacheFile::new(disk, directory.join("schema.ids"), FORM), registry }
+        Self { file: CacheFile::new(disk, directory.join("schema.ids"), CACHE_FORM), registry }
     }
 
     /// Returns the usable ids of the file.

@@ -45,8 +45,8 @@ impl Inspector<'_> {
             if unreachable.is_empty() {
                 return Ok(());
             }
-            let (brokers, addresses) =
-                (self.kafka.bootstrap_servers.clone(), unreachable.join(", "));
+            let brokers = self.kafka.bootstrap_servers.clone();
+            let addresses = unreachable.join(", ");
             Err(InspectError::Unreachable { brokers, addresses })
         };
         let asked = Instant::now();

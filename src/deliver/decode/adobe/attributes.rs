@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{
     Flaw,
     layer::{Known, Layer},
-    recipients::RECIPIENT,
+    recipients::RECIPIENT_MEMBERS,
 };
 use crate::{
     deliver::decode::{scalar::Scalar, time, uri},
@@ -130,7 +130,7 @@ fn extensions<'a>(outermost: &Layer<'a>, event: &Layer<'a>) -> Extensions<'a> {
         for member in members.filter(|member| others && !is_legal(&member.name)) {
             let name = made_legal(&member.name);
             // Only a member that the check of recipients compared becomes that extension.
-            if !RECIPIENT.contains(&&*name) || RECIPIENT.contains(&&*member.name) {
+            if !RECIPIENT_MEMBERS.contains(&&*name) || RECIPIENT_MEMBERS.contains(&&*member.name) {
                 add(&mut extensions, name.into(), member.spelled);
             }
         }

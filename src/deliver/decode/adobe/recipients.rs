@@ -21,10 +21,10 @@ use crate::deliver::decode::{
 };
 
 /// The members that name a recipient.
-pub(super) const RECIPIENT: [&str; 2] = ["recipientclientid", "recipient_client_id"];
+pub(super) const RECIPIENT_MEMBERS: [&str; 2] = ["recipientclientid", "recipient_client_id"];
 
 /// Bytes of the longest of these names, quoted, with each letter escaped.
-const LONGEST_QUOTED: usize = 2 + 6 * RECIPIENT[1].len();
+const LONGEST_QUOTED: usize = 2 + 6 * RECIPIENT_MEMBERS[1].len();
 
 /// Characters of a foreign name in an error.
 const MAX_SHOWN_CHARS: usize = 64;
@@ -168,7 +168,7 @@ impl Seen<'_> {
                 Some("data") if is_object => return self.data(cursor),
                 Some("specversion") => layer.has_specversion = true,
                 Some("type") => layer.has_type = true,
-                Some(name) if RECIPIENT.contains(&name) => {
+                Some(name) if RECIPIENT_MEMBERS.contains(&name) => {
                     layer.names_us |= self.recipient(cursor.rest());
                 }
                 _ => {}
@@ -192,7 +192,7 @@ impl Seen<'_> {
     /// Checks a member at any depth; `rest` is the body from its value on.
     fn member(&mut self, name: Name<'_>, rest: &str) {
         if name.quoted.len() <= LONGEST_QUOTED
-            && name.text().is_some_and(|name| RECIPIENT.contains(&&*name))
+            && name.text().is_some_and(|name| RECIPIENT_MEMBERS.contains(&&*name))
         {
             self.recipient(rest);
         }

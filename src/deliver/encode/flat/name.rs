@@ -1,6 +1,6 @@
 //! Names of fields, made from the sender's names.
 //!
-//! Lower-case letters of ASCII, digits and `_`, not beginning with a digit, at most [`LIMIT`] bytes: with a prefix
+//! Lower-case letters of ASCII, digits and `_`, not beginning with a digit, at most [`MAX_NAME_BYTES`] bytes: with a prefix
 //! and a suffix still a valid column of PostgreSQL, field of Avro and name of SQL. The rule, which never changes
 //! silently:
 //!
@@ -17,7 +17,7 @@
 use std::fmt::Write;
 
 /// Limit of a name's bytes. PostgreSQL has 63: `attribute_` and a number have room.
-pub const LIMIT: usize = 48;
+pub const MAX_NAME_BYTES: usize = 48;
 
 /// Bytes of `_` and a checksum.
 const CHECKSUM_BYTES: usize = 9;
@@ -53,9 +53,9 @@ pub fn snake(text: &str, out: &mut String) {
         Some(b'0'..=b'9') => out.insert(start, '_'),
         Some(_) => {}
     }
-    let is_long = out.len() - start > LIMIT;
+    let is_long = out.len() - start > MAX_NAME_BYTES;
     if is_lossy || is_long {
-        out.truncate(out.len().min(start + LIMIT - CHECKSUM_BYTES));
+        out.truncate(out.len().min(start + MAX_NAME_BYTES - CHECKSUM_BYTES));
         // A cut after a word's end leaves its `_`.
         while out[start..].ends_with('_') {
             out.pop();
@@ -145,14 +145,14 @@ mod tests {
         let one = "word ".repeat(40) + "a";
         let two = "word ".repeat(40) + "b";
         assert_ne!(name(&one), name(&two));
-        assert_eq!(name(&one).len(), LIMIT);
+        assert_eq!(name(&one).len(), MAX_NAME_BYTES);
     }
 
     proptest! {
         #[test]
         fn every_name_is_one_of_a_column_and_stays_as_it_is(text in ".{0,100}") {
             let made = name(&text);
-            prop_assert!((1..=LIMIT).contains(&made.len()));
+            prop_assert!((1..=MAX_NAME_BYTES).contains(&made.len()));
             prop_assert!(made.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_')));
             prop_assert!(!made.as_bytes()[0].is_ascii_digit());
             prop_assert_eq!(name(&made), made);
