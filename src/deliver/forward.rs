@@ -381,7 +381,7 @@ impl<S: Sink> Forwarder<S> {
             && self.has_committed_all()
     }
 
-    /// Whether a repeat rests on an event that another source has to settle: that gives no answer here.
+    /// Whether a repeat rests on an event that another source has to settle; this forwarder is not woken for that.
     fn rests_on_others(&mut self) -> bool {
         self.source.rests_on_others()
     }

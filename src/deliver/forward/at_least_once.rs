@@ -62,7 +62,7 @@ impl AtLeastOnce {
         }
     }
 
-    /// Saves the id of a dead letter, or leaves it to the checkpoint that passes it if none has yet.
+    /// Marks an id as settled; that of a `topic-limit` dead letter is saved with the checkpoint that passes it.
     pub fn settle_id(&mut self, position: Position, identity: Option<Id>, source: &mut Source) {
         if !self.over_limit.settle(position, identity) {
             source.settled(identity);
