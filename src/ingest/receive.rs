@@ -24,7 +24,7 @@ use crate::{
         listen::{
             Answer, Handler,
             activity::Activity,
-            body::{self, Limits},
+            body::{self, BodySender, Limits},
             client::{Peer, Proxies},
             reply::Outcome,
             report::{Report, UNKNOWN},
@@ -132,11 +132,11 @@ impl Receiver {
         };
         let from = match &admission {
             // Adobe I/O's certificate proves the sender and not the recipient, which is not checked yet.
-            Admission::Proven(proof) if proof.is_shared() => body::From::Stranger,
-            Admission::Proven(_) => body::From::Known(*party),
-            Admission::Signed(_) => body::From::Stranger,
+            Admission::Proven(proof) if proof.is_shared() => BodySender::Stranger,
+            Admission::Proven(_) => BodySender::Known(*party),
+            Admission::Signed(_) => BodySender::Stranger,
         };
-        if matches!(from, body::From::Known(_)) {
+        if matches!(from, BodySender::Known(_)) {
             keep(&head, *party);
         }
         let wire = body::read(&head.headers, incoming, &self.limits, from, deadline).await?;

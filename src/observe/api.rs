@@ -1,8 +1,8 @@
-//! The API of the admin listener: what came in, why it was refused, and what became of it.
+//! The API of the admin listener: received requests, refusals with their reasons, and the result of each delivery.
 //!
-//! `observe/api/openapi.json` describes it, is served, and is held by a test. Everything is apart from the delivery
-//! path: requests are read from what is remembered of them, the rest from the disk and from Kafka, in the background.
-//! What the service knows is behind [`Backend`]; who may ask is settled here (`access`).
+//! `observe/api/openapi.json` describes it, is served, and is held by a test. The API never touches the delivery path:
+//! it reads requests from `metrics/recent.rs`, and the rest from the disk and from Kafka, on threads of its own. The
+//! service's knowledge is behind [`Backend`]; `access` decides which requests are allowed.
 
 pub mod access;
 mod answer;
@@ -29,7 +29,7 @@ use tokio::sync::{Semaphore, mpsc};
 use self::{
     access::{Access, Granted},
     answer::{bad, ok, refusal, text, whole},
-    events::{Stream, WAITING},
+    events::{MAX_QUEUED_EVENTS, Stream},
     question::Query,
     session::json_body,
     streams::Streams,
@@ -48,38 +48,38 @@ use crate::{
     runtime::shutdown::Shutdown,
 };
 
-/// The document that describes all of this.
-pub const DOCUMENT: &str = include_str!("api/openapi.json");
+/// The OpenAPI document that describes this API.
+pub const OPENAPI_DOCUMENT: &str = include_str!("api/openapi.json");
 
-/// Looks into the spool and at Kafka at the same time.
-const LOOKS: usize = 4;
+/// Questions at the same time that read the spool or Kafka.
+const MAX_BLOCKING_QUESTIONS: usize = 4;
 
-/// What the service knows. Those that say so block: they are called on a thread for that.
+/// The service as the API sees it. Methods that say so block, and are called on a thread that may.
 pub trait Backend: Send + Sync + 'static {
     fn status(&self, access: Value) -> Value;
 
     fn words(&self) -> Value;
 
-    /// Blocks. One delivery and what became of its events; `bodies` shows the beginning of its body.
+    /// Returns one delivery and the result of each of its events; `bodies` shows the beginning of its body. Blocks.
     fn delivery(&self, source: &str, position: u64, bodies: bool) -> Result<Value, Problem>;
 
-    /// Blocks.
-    fn dead_letters(&self, question: &Letters, bodies: bool) -> Result<Value, Problem>;
+    /// Returns the dead letters that `question` asks for. Blocks.
+    fn dead_letters(&self, question: &DeadLetterQuestion, bodies: bool) -> Result<Value, Problem>;
 
     fn replays(&self) -> Value;
 
     fn replay(&self, id: &str) -> Result<Value, Problem>;
 
-    /// Begins one, for `client`.
+    /// Begins a replay for `client`.
     fn begin_replay(&self, request: Value, client: IpAddr) -> Result<Value, Problem>;
 
-    /// Blocks.
+    /// Sends a test delivery for `client`, and returns its result. Blocks.
     fn test_delivery(&self, request: Value, client: IpAddr) -> Result<Value, Problem>;
 }
 
-/// Which dead letters.
+/// A question for dead letters: a filter, and a page.
 #[derive(Clone, Debug, Default)]
-pub struct Letters {
+pub struct DeadLetterQuestion {
     pub reason: Option<String>,
     pub source: Option<String>,
     pub since: u64,
@@ -87,7 +87,7 @@ pub struct Letters {
     pub before: Option<String>,
 }
 
-/// Why there is no answer: a word of the document, and a sentence for operators.
+/// A refusal or failure: a word of the document, and a sentence for operators.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct Problem {
@@ -120,7 +120,7 @@ pub struct Api {
     metrics: Metrics,
     backend: Box<dyn Fn() -> Option<Arc<dyn Backend>> + Send + Sync>,
     streams: Arc<Streams>,
-    looks: Arc<Semaphore>,
+    questions: Arc<Semaphore>,
     shutdown: Shutdown,
 }
 
@@ -138,7 +138,7 @@ impl Api {
             metrics,
             backend: Box::new(backend),
             streams: Arc::default(),
-            looks: Arc::new(Semaphore::new(LOOKS)),
+            questions: Arc::new(Semaphore::new(MAX_BLOCKING_QUESTIONS)),
             shutdown,
         })
     }
@@ -153,7 +153,7 @@ impl Api {
         self.answer_parts(&head, Some(body)).await
     }
 
-    /// The same within the process: a `GET` with the head of another request, for a page of the console.
+    /// Answers a `GET` from within the process, for a page of the console: `head` is that of the page's request.
     pub async fn answer_head(self: &Arc<Self>, head: &Parts) -> Response<ApiBody> {
         self.answer_parts(head, None).await
     }
@@ -181,7 +181,9 @@ impl Api {
         self.access.check_read(granted)?;
         let is_get = matches!(head.method, Method::GET | Method::HEAD);
         match (&*parts, is_get) {
-            (["openapi.json"], true) => Ok(text(StatusCode::OK, "application/json", DOCUMENT)),
+            (["openapi.json"], true) => {
+                Ok(text(StatusCode::OK, "application/json", OPENAPI_DOCUMENT))
+            }
             (["status"], true) => {
                 let access = self.describe(granted);
                 Ok(ok(&self.known()?.status(access)))
@@ -191,8 +193,10 @@ impl Api {
             (["deliveries", source, position], true) => {
                 let position = position.parse();
                 let position = position.map_err(|_| bad("the position is no sequence number"))?;
-                let (source, bodies) = (source.to_string(), self.access.bodies);
-                self.look(move |backend| backend.delivery(&source, position, bodies)).await
+                let source = source.to_string();
+                let bodies = self.access.bodies;
+                self.blocking_answer(move |backend| backend.delivery(&source, position, bodies))
+                    .await
             }
             (["dead-letters"], true) => {
                 let query = Query::of(head);
@@ -200,7 +204,7 @@ impl Api {
                 let words = self.known()?.words();
                 let reasons = words["dead_letter_reasons"].as_array().into_iter().flatten();
                 query.is_one_of("reason", reasons.filter_map(Value::as_str))?;
-                let question = Letters {
+                let question = DeadLetterQuestion {
                     reason: query.get("reason"),
                     source: query.get("source"),
                     since: query.since()?,
@@ -208,7 +212,7 @@ impl Api {
                     before: query.get("before"),
                 };
                 let bodies = self.access.bodies;
-                self.look(move |backend| backend.dead_letters(&question, bodies)).await
+                self.blocking_answer(move |backend| backend.dead_letters(&question, bodies)).await
             }
             (["replays"], true) => Ok(ok(&self.known()?.replays())),
             (["replays", id], true) => Ok(ok(&self.known()?.replay(id)?)),
@@ -220,7 +224,7 @@ impl Api {
             }
             (["test-deliveries"], false) if head.method == Method::POST => {
                 let request = self.change(head, body, granted).await?;
-                self.look(move |backend| backend.test_delivery(request, client)).await
+                self.blocking_answer(move |backend| backend.test_delivery(request, client)).await
             }
             ([..], false) => Err(Problem::new("method-not-allowed", "There is no such method.")),
             _ => Err(Problem::new("unknown", "There is no such path: see /api/v1/openapi.json.")),
@@ -231,24 +235,25 @@ impl Api {
         self.backend().ok_or_else(|| Problem::new("unavailable", "The service is starting."))
     }
 
-    async fn look(
+    async fn blocking_answer(
         &self,
         question: impl FnOnce(&dyn Backend) -> Result<Value, Problem> + Send + 'static,
     ) -> Answered {
-        Ok(ok(&self.looked(question).await?))
+        Ok(ok(&self.blocking(question).await?))
     }
 
-    /// On a thread that may block; few at the same time.
-    async fn looked(
+    /// Asks on a thread that may block; refuses beyond [`MAX_BLOCKING_QUESTIONS`] at the same time.
+    async fn blocking(
         &self,
         question: impl FnOnce(&dyn Backend) -> Result<Value, Problem> + Send + 'static,
     ) -> Result<Value, Problem> {
         let backend = self.known()?;
-        let permit = self.looks.clone().try_acquire_owned();
+        let permit = self.questions.clone().try_acquire_owned();
         let permit =
             permit.map_err(|_| Problem::new("too-many", "Too many questions: ask later."))?;
         let answer = tokio::task::spawn_blocking(move || {
             let answer = question(&*backend);
+            // Freed by the thread: it goes on when the client is gone and this future is dropped.
             drop(permit);
             answer
         });
@@ -256,17 +261,17 @@ impl Api {
         answer.await.map_err(failed)?
     }
 
-    /// A test delivery that a form of the console asks for: who may, is as for the API's own.
+    /// Sends a test delivery that a form of the console asks for, under the API's own rules of access.
     pub async fn test_delivery(&self, request: Value, head: &Parts) -> Result<Value, Problem> {
         self.access.check_host(&head.uri, &head.headers)?;
         let client = client_of(head);
         let granted = self.access.who(&head.headers, client)?;
         self.access.check_read(granted)?;
         self.may_change(head, granted)?;
-        self.looked(move |backend| backend.test_delivery(request, client)).await
+        self.blocking(move |backend| backend.test_delivery(request, client)).await
     }
 
-    /// Whether the request may change something, and what it asks for.
+    /// Returns the JSON of a request that changes something, if it may.
     async fn change(
         &self,
         head: &Parts,
@@ -301,10 +306,12 @@ impl Api {
 
     fn deliveries(&self, query: &Query) -> Answered {
         query.has_only(&["source", "outcome", "reason", "since", "limit", "before"])?;
-        let (wanted, limit) = (query.wanted(&self.known()?.words())?, query.limit()?);
+        let wanted = query.wanted(&self.known()?.words())?;
+        let limit = query.limit()?;
         let before = query.get("before").map_or(Ok(u64::MAX), |it| it.parse());
         let before = before.map_err(|_| bad("`before` is no number"))?;
         let recent = &self.metrics.recent;
+        // One more than the page: it shows whether there is a next page.
         let mut found = recent.before(before, limit + 1, &|it| wanted.takes(it));
         let has_more = found.len() > limit;
         found.truncate(limit);
@@ -313,7 +320,7 @@ impl Api {
         Ok(ok(&json!({ "deliveries": deliveries, "kept": recent.len(), "next": next })))
     }
 
-    /// Whether a request for anything may be answered: see [`Access::check_place`].
+    /// Refuses a request for another server, or from a page of another origin: see [`Access::check_place`].
     pub fn check_place(&self, head: &Parts) -> Result<(), Problem> {
         self.access.check_place(&head.uri, &head.headers)
     }
@@ -337,7 +344,7 @@ impl Api {
             access: self.describe(granted),
             permit,
         };
-        let (to, events) = mpsc::channel(WAITING);
+        let (to, events) = mpsc::channel(MAX_QUEUED_EVENTS);
         let activity = head.extensions.get::<Arc<Activity>>().cloned();
         tokio::spawn(stream.run(to, activity, self.shutdown.clone()));
         let mut response = Response::new(ApiBody::Events(events));

@@ -80,7 +80,7 @@ impl Known {
 async fn look(known: Weak<Known>, shutdown: Shutdown) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(api::rates::EVERY) => {}
+            () = tokio::time::sleep(api::rates::READ_INTERVAL) => {}
             () = shutdown.reached(Phase::Stopped) => return,
         }
         let Some(known) = known.upgrade() else { return };
@@ -101,7 +101,11 @@ impl Backend for Known {
         delivery::delivery(self, source, position, bodies)
     }
 
-    fn dead_letters(&self, question: &api::Letters, bodies: bool) -> Result<Value, Problem> {
+    fn dead_letters(
+        &self,
+        question: &api::DeadLetterQuestion,
+        bodies: bool,
+    ) -> Result<Value, Problem> {
         self.letters.answer(&self.config, question, bodies)
     }
 

@@ -24,7 +24,7 @@ use crate::{
             validation::{TooMany, Validation},
         },
         listen::{
-            body::{self, Body, From, WireBody},
+            body::{self, Body, BodySender, WireBody},
             reply::Outcome,
         },
     },
@@ -110,7 +110,8 @@ impl Receiver {
     {
         source.adobe.as_ref()?;
         let limits = self.limits.at_most(CHALLENGE_LIMIT as u64);
-        let body = body::read(&head.headers, body, &limits, From::Stranger, deadline).await.ok()?;
+        let body =
+            body::read(&head.headers, body, &limits, BodySender::Stranger, deadline).await.ok()?;
         source.question(head, body).await.ok()
     }
 }

@@ -21,7 +21,7 @@ use crate::{
         listen::{
             Answer,
             activity::Activity,
-            body::{self, Limits},
+            body::{self, BodySender, Limits},
             reply::Outcome,
             report::{Names, Report},
         },
@@ -95,7 +95,7 @@ impl TokenRequests {
         if head.method != Method::POST {
             return Err(Outcome::MethodNotAllowed);
         }
-        let from = body::From::Stranger;
+        let from = BodySender::Stranger;
         let body = match body::read(&head.headers, body, &self.limits, from, deadline).await {
             // No limit of ours that an operator could raise: no request for a token is as large.
             Err(Outcome::BodyTooLarge | Outcome::InflatedTooLarge) => {

@@ -1,8 +1,8 @@
-//! The objects of the API ([`DOCUMENT`](super::DOCUMENT)) as those read them that show them to operators: the console's pages,
-//! and `millrace top`, `tap` and `send`.
+//! The objects of the API ([`OPENAPI_DOCUMENT`](super::OPENAPI_DOCUMENT)) as they are read by the console's pages and by
+//! `millrace top`, `tap` and `send`.
 //!
-//! Members that this program does not know are passed over, and those that are missing are empty: the service may be of
-//! another version than the program that asks it. A test holds what the service answers against the document, to the last member.
+//! Unknown members are passed over, and missing ones are empty: the service may be of another version than the program
+//! that asks it. A test compares the service's answers with the document, to the last member.
 
 use std::collections::BTreeMap;
 
@@ -92,7 +92,7 @@ pub struct Refused {
     pub key: Option<String>,
 }
 
-/// Sixty steps of a minute, the oldest first.
+/// Values of the last sixty minutes, the oldest first.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct History {
@@ -104,7 +104,7 @@ pub struct History {
     pub backlog_bytes: Vec<f64>,
 }
 
-/// A second, over the last ten.
+/// Rates a second, over the last ten seconds.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Rates {
@@ -357,7 +357,7 @@ pub struct OutcomeWord {
     pub key: Option<String>,
 }
 
-/// Where the event is then, by its sender.
+/// Where the event is after this outcome, by its sender.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct EventWord {

@@ -1,4 +1,4 @@
-//! What is remembered, as JSON.
+//! A remembered request as JSON, as the API shows it.
 
 use serde_json::{Value, json};
 

@@ -20,7 +20,7 @@ use crate::{
     service::replay::{letters::Letter, shown::Shown},
 };
 
-/// Letters that are kept; of each partition as many are read at first.
+/// DeadLetterQuestion that are kept; of each partition as many are read at first.
 const KEPT: usize = 10_000;
 /// Bytes of bodies that are kept.
 const BODIES: usize = 16 * 1024 * 1024;
@@ -62,7 +62,7 @@ impl DeadLetters {
     pub fn answer(
         &self,
         config: &Config,
-        question: &api::Letters,
+        question: &api::DeadLetterQuestion,
         bodies: bool,
     ) -> Result<Value, Problem> {
         let open = self.0.try_lock_for(WITHIN);
@@ -156,7 +156,12 @@ impl Open {
         }
     }
 
-    fn page(&self, question: &api::Letters, complete: bool, problem: Option<String>) -> Value {
+    fn page(
+        &self,
+        question: &api::DeadLetterQuestion,
+        complete: bool,
+        problem: Option<String>,
+    ) -> Value {
         let is = |wanted: &Option<String>, value: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == value)
         };
