@@ -7,8 +7,8 @@
 //! - `/metrics` is Prometheus' text.
 //! - `/api/` is the API (`observe/api.rs`).
 //! - All but the first three answer only requests whose `Host` is ours, and no page of another origin
-//!   (`observe/api/access.rs`). The three have nothing to hide, and a kubelet or Prometheus calls a pod by its address or
-//!   by any name.
+//!   (`observe/api/access.rs`). The three have nothing to hide, and a kubelet or Prometheus calls a pod by its address
+//!   or by any name.
 //! - `/` and what it links to is the console (`observe/console.rs`), unless `admin.console` is `off`.
 //!
 //! It serves until the very end ([`Phase::Stopped`]), so that a stop can be watched.
@@ -125,8 +125,8 @@ impl Handler for Admin {
         let is_plain = matches!(*request.method(), Method::GET | Method::HEAD);
         let is_http_1 = request.version() < Version::HTTP_2;
         let mut response = self.answered(request).await;
-        // The body of a refused request may not have been read to its end. The connection is then closed behind the answer,
-        // and a client without `Connection: close` would lose its next request.
+        // The body of a refused request may not have been read to its end. The connection is then closed behind the
+        // answer, and a client without `Connection: close` would lose its next request.
         if is_http_1 && !is_plain && response.status().is_client_error() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -142,7 +142,8 @@ impl Admin {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         let console = self.console.as_ref().filter(|_| Console::<Arc<Api>>::has(path));
-        // A page asks the API, which checks its request itself. Probes and scrapers call a pod by whatever name they have.
+        // A page asks the API, which checks its request itself. Probes and scrapers call a pod by whatever name they
+        // have.
         let is_page = console.is_some() && !Console::<Arc<Api>>::is_asset(path);
         let is_free = matches!(path, "/livez" | "/readyz" | "/metrics");
         if !is_page

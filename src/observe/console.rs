@@ -2,10 +2,10 @@
 //!
 //! - A page is whole without JavaScript, and signing in and out and a test delivery are ordinary forms; the one script
 //!   keeps a page up to date, and sends replays and test deliveries to the API.
-//! - Each page asks the API, within the process and with the head of its own request. So `Host`, token and session count
-//!   here as they do there, and a page shows nothing that the API would not.
-//! - Everything is escaped: pages are made by `maud`, which escapes by default, and the policy below lets a browser run no
-//!   script, style or handler that stands in a page.
+//! - Each page asks the API, within the process and with the head of its own request. So `Host`, token and session
+//!   count here as they do there, and a page shows nothing that the API would not.
+//! - Everything is escaped: pages are made by `maud`, which escapes by default, and the policy below lets a browser run
+//!   no script, style or handler that stands in a page.
 //! - A page is bounded: 50 rows, 1,000 characters of a body in a list.
 
 use std::{future::Future, sync::Arc};
@@ -142,7 +142,8 @@ impl<A: Api> Console<A> {
             (&Method::POST, Some(Page::SignIn)) => self.sign_in(theme, head, body).await,
             (&Method::POST, Some(Page::Test)) => self.test_delivery(theme, head, body).await,
             (&Method::POST, None) if path == SIGN_OUT_PATH => {
-                // Read to its end: a connection with an unread body is closed behind the answer, and the next request on it is lost.
+                // Read to its end: a connection with an unread body is closed behind the answer, and the next request
+                // on it is lost.
                 let _ = api::read_body(body, MAX_SIGN_OUT_FORM_BYTES).await;
                 match self.api.sign_out(head) {
                     Ok(cookie) => with_cookie(see_other("/"), &cookie),

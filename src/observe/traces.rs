@@ -104,7 +104,8 @@ impl Span {
         context.is_sampled().then(|| context.trace_id().to_string())
     }
 
-    /// Returns `traceparent` and `tracestate` that make other spans children of this one, if it is going to be exported.
+    /// Returns `traceparent` and `tracestate` that make other spans children of this one, if it is going to be
+    /// exported.
     pub fn as_parent(&self) -> Option<(String, String)> {
         let context = self.0.as_ref()?.span_context();
         let trace = context.trace_id();

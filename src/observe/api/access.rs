@@ -130,7 +130,8 @@ impl Access {
         self.check_origin(uri, headers, false)
     }
 
-    /// Returns the client whose streams this request counts with. Call it only after [`Self::who`] has let the request in.
+    /// Returns the client whose streams this request counts with. Call it only after [`Self::who`] has let the request
+    /// in.
     pub(super) fn client(&self, headers: &HeaderMap, address: IpAddr) -> Client {
         let by_token = headers.get(header::AUTHORIZATION).map(|value| digested(value.as_bytes()));
         let by_cookie = || cookie(headers).filter(|value| self.is_session(value));
@@ -206,8 +207,8 @@ impl Access {
         )
     }
 
-    /// Refuses an `Origin` that is neither the server named by the request nor one of `admin.hosts`, and where `is_due` a
-    /// request without one.
+    /// Refuses an `Origin` that is neither the server named by the request nor one of `admin.hosts`, and where `is_due`
+    /// a request without one.
     pub fn check_origin(
         &self,
         uri: &Uri,

@@ -1,8 +1,8 @@
 //! Streams of server-sent events: deliveries as they come, and the status once a second.
 //!
-//! A stream reads the remembered requests by number, ten times a second: no request pays for it, and nothing is kept for
-//! it but a few events that its connection has not taken yet. A stream whose reader leaves these for [`READER_TIMEOUT`]
-//! is closed.
+//! A stream reads the remembered requests by number, ten times a second: no request pays for it, and nothing is kept
+//! for it but a few events that its connection has not taken yet. A stream whose reader leaves these for
+//! [`READER_TIMEOUT`] is closed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,7 +24,8 @@ const READ_INTERVAL: Duration = Duration::from_millis(100);
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// Deliveries sent in one [`READ_INTERVAL`]; older ones are counted as missed.
 const DELIVERIES_PER_READ: usize = 20;
-/// How long a reader may leave events unread. A silent stream gets a comment as often, which finds readers that are gone.
+/// How long a reader may leave events unread. A silent stream gets a comment as often, which finds readers that are
+/// gone.
 const READER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Events that may wait for a connection to take them.
 pub const MAX_QUEUED_EVENTS: usize = 4;

@@ -1,5 +1,5 @@
-//! The objects of the API ([`OPENAPI_DOCUMENT`](super::OPENAPI_DOCUMENT)) as they are read by the console's pages and by
-//! `millrace top`, `tap` and `send`.
+//! The objects of the API ([`OPENAPI_DOCUMENT`](super::OPENAPI_DOCUMENT)) as they are read by the console's pages and
+//! by `millrace top`, `tap` and `send`.
 //!
 //! Unknown members are passed over, and missing ones are empty: the service may be of another version than the program
 //! that asks it. A test compares the service's answers with the document, to the last member.

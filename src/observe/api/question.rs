@@ -43,8 +43,8 @@ impl Query {
         Self(pairs.map(|url| url.query_pairs().into_owned().collect()).unwrap_or_default())
     }
 
-    /// Refuses a parameter that is none of `names`, or that stands twice: ignored, it would look like a filter that found
-    /// nothing else.
+    /// Refuses a parameter that is none of `names`, or that stands twice: ignored, it would look like a filter that
+    /// found nothing else.
     pub fn has_only(&self, names: &[&str]) -> Result<(), Problem> {
         if let Some((name, _)) = self.0.iter().find(|(name, _)| !names.contains(&name.as_str())) {
             return Err(unknown("parameter", name, names.iter().copied()));
@@ -85,8 +85,8 @@ impl Query {
         limit.ok_or_else(|| bad("`limit` is from 1 to 1000"))
     }
 
-    /// Reads the filter of requests. `words` are the service's (`/api/v1/words`): a word that is none of them is refused,
-    /// since it would find nothing, as if no request had come.
+    /// Reads the filter of requests. `words` are the service's (`/api/v1/words`): a word that is none of them is
+    /// refused, since it would find nothing, as if no request had come.
     pub fn wanted(&self, words: &Value) -> Result<Wanted, Problem> {
         let sources = words["types"].as_object().into_iter().flatten().map(|(name, _)| &**name);
         self.is_one_of("source", sources.chain([UNKNOWN]))?;

@@ -1,7 +1,8 @@
 //! Recent rates and counts, from differences of the metrics' counters: no event pays for them.
 //!
 //! All counters are read every [`READ_INTERVAL`]. Each counter that ever counted keeps its totals of the last minute
-//! by reading, of the last hour by minute, and of the last day by quarter of an hour. Labels are bounded, and so is this.
+//! by reading, of the last hour by minute, and of the last day by quarter of an hour. Labels are bounded, and so is
+//! this.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -30,10 +31,11 @@ pub enum What {
     Refusal,
     /// Events, by source and topic.
     Event,
-    /// Dead letters, by source and reason. An event that went to quarantine counts with the dead letter that points to it.
+    /// Dead letters, by source and reason. An event that went to quarantine counts with the dead letter that points to
+    /// it.
     Dead,
     Repeat,
-    /// Answers 200 that say how far a delivery is, by source and what they say.
+    /// Answers 200 that say how far a delivery is, by source and that word.
     Answer,
     /// Undelivered bytes of a source: a level, not a count.
     Backlog,

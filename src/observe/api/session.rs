@@ -1,4 +1,5 @@
-//! Signing in and out: a token is exchanged for a cookie, by JSON for programs, and by an ordinary form for the console.
+//! Signing in and out: a token is exchanged for a cookie, by JSON for programs, and by an ordinary form for the
+//! console.
 //!
 //! A form's request has to name its `Origin`, which must be ours: a page of another origin can sign no operator in or
 //! out. Together with the cookie's `SameSite=Strict` and `HttpOnly`, no page but ours can use a session.

@@ -1,5 +1,5 @@
-//! The files that pages load: one style sheet, one script, one icon, in the binary. Each address has the file's checksum,
-//! so that a browser keeps the file for good, and an upgrade brings a new address.
+//! The files that pages load: one style sheet, one script, one icon, in the binary. Each address has the file's
+//! checksum, so that a browser keeps the file for good, and an upgrade brings a new address.
 
 use bytes::Bytes;
 

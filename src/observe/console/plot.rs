@@ -29,8 +29,8 @@ fn drawn(values: &[f64], largest: f64, tone: &str, spoken: &str) -> Markup {
     }
 }
 
-/// Returns the path of the bars: each two units wide, with a gap of one, and at least 1.5 high, so that a lone request is
-/// seen.
+/// Returns the path of the bars: each two units wide, with a gap of one, and at least 1.5 high, so that a lone request
+/// is seen.
 fn path(values: &[f64], largest: f64) -> String {
     let mut path = String::new();
     for (at, value) in values.iter().enumerate().filter(|(_, value)| **value > 0.0) {

@@ -1,11 +1,12 @@
 //! The last requests, for the console and for `tap`: the client, the answer and the reason of each.
 //!
 //! One push a request is all that the delivery path pays: a lock, and copies into buffers that are there already.
-//! The memory is bounded in entries ([`RING_CAPACITY`]) and in bytes (each text is cut). Readers poll by number, so that
-//! a push never waits for them.
+//! The memory is bounded in entries ([`RING_CAPACITY`]) and in bytes (each text is cut). Readers poll by number, so
+//! that a push never waits for them.
 //!
 //! One ring is for refused requests and one for all others: a flood of strangers does not push out stored deliveries.
-//! Refused requests of one kind (source and reason) are remembered up to [`REMEMBERED_PER_SECOND`]; the rest is counted.
+//! Refused requests of one kind (source and reason) are remembered up to [`REMEMBERED_PER_SECOND`]; the rest is
+//! counted.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -162,7 +163,8 @@ impl Recent {
         found.into_iter().cloned().collect()
     }
 
-    /// Returns the newest `limit` requests behind `after` that `wanted` takes, oldest first, and the last number of all.
+    /// Returns the newest `limit` requests behind `after` that `wanted` takes, oldest first, and the last number of
+    /// all.
     pub fn after(
         &self,
         after: u64,
