@@ -44,7 +44,8 @@ pub struct Rules {
     pub tls: Option<Tls>,
     /// Whether the clients are senders. To a sender a 4xx of the HTTP library's own would be final, so
     /// [`Wire`](super::wire) looks for one in the outgoing bytes; and a sender that hangs up cancels nothing. Elsewhere
-    /// answers pass as they are, and end with their connection: a browser that leaves a page leaves its stream of events.
+    /// answers pass as they are, and end with their connection: a browser that leaves a page leaves its stream of
+    /// events.
     pub to_senders: bool,
 }
 

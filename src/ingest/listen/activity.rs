@@ -159,7 +159,8 @@ impl Activity {
         self.proven.load(SeqCst)
     }
 
-    /// Returns when an HTTP/1 head began that has not ended. `None` over HTTP/2, where a client may wait for our settings.
+    /// Returns when an HTTP/1 head began that has not ended. `None` over HTTP/2, where a client may wait for our
+    /// settings.
     pub(super) fn head_since(&self) -> Option<Instant> {
         let stamp = self.head_began.load(SeqCst);
         let is_head = stamp > 0 && self.in_flight.load(SeqCst) == 0 && !self.http2.load(SeqCst);

@@ -145,8 +145,8 @@ impl Open {
         true
     }
 
-    /// Makes room for `party`: the longest idle connection of the source that is furthest beyond its guarantee becomes a
-    /// stranger's.
+    /// Makes room for `party`: the longest idle connection of the source that is furthest beyond its guarantee becomes
+    /// a stranger's.
     fn give_way_to(&mut self, party: Party) -> bool {
         let own = self.ledger.beyond(party);
         let others = self.ledger.parties().filter(|other| self.ledger.beyond(*other) > own + 1);
@@ -186,8 +186,8 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut open = self.limit.open();
         open.count -= 1;
-        // `open` holds the connection's activity, and that holds `Membership`, a handle to `open`: removing the entry breaks
-        // the cycle.
+        // `open` holds the connection's activity, and that holds `Membership`, a handle to `open`: removing the entry
+        // breaks the cycle.
         open.strangers.remove(&self.id);
         if let Some((party, _)) = open.senders.remove(&self.id) {
             open.ledger.give_back(party, 1);

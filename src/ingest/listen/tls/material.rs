@@ -102,7 +102,8 @@ pub(super) fn mistakes(files: &config::Tls, now: SystemTime) -> Vec<TlsError> {
     mistakes
 }
 
-/// Checks that the certificates in `path` are valid at `now`. A file that cannot be read passes: other checks report it.
+/// Checks that the certificates in `path` are valid at `now`. A file that cannot be read passes: other checks report
+/// it.
 pub(super) fn check_time(key: &'static str, path: &Path, now: SystemTime) -> Result<(), TlsError> {
     let Ok(source) = Source::read(key, path) else { return Ok(()) };
     let Ok(chain) = source.certificates() else { return Ok(()) };
