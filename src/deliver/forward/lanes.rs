@@ -32,7 +32,7 @@ pub(super) struct Lanes {
     /// Of the main lane.
     pauses: Pauses,
     /// Where the console finds why a topic is held.
-    settled: settled::OfSource,
+    settled: settled::SourceResults,
     held_topics: IntGauge,
     holds: IntCounter,
 }

@@ -47,7 +47,7 @@ pub(super) struct Source {
     left_out: LeftOuts,
     metrics: Metrics,
     latency: Latency,
-    settled: settled::OfSource,
+    settled: settled::SourceResults,
     /// Of the delivery that is dealt with: where it came from, for its dead letters, and when.
     origin: Origin,
     received_at: UnixMillis,
@@ -114,7 +114,7 @@ impl Source {
     }
 
     /// What became of the last events.
-    pub fn remembered(&self) -> &settled::OfSource {
+    pub fn remembered(&self) -> &settled::SourceResults {
         &self.settled
     }
 

@@ -20,7 +20,7 @@ use super::{
 use crate::runtime::shutdown::{Phase, Shutdown};
 
 /// Pause after an error of `accept` that concerns no connection (no file descriptors left).
-const RETRY_AFTER: Duration = Duration::from_millis(100);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Shortest time between two log lines about such an error.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
@@ -94,7 +94,7 @@ pub async fn accept<H: Handler>(
                         warn!(%error, "cannot accept connections; the limit of open files may be too low");
                     }
                     limit.give_back_one(now);
-                    sleep(RETRY_AFTER).await;
+                    sleep(RETRY_PAUSE).await;
                 }
             },
             Some(ended) = connections.join_next() => {

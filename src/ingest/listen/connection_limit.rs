@@ -36,7 +36,7 @@ pub(super) const GRACE: Duration = Duration::from_millis(250);
 const GRACE_OF_A_HEAD: Duration = Duration::from_millis(50);
 
 /// Pause before another look for room: a connection that is ending may have ended by then.
-const RETRY_AFTER: Duration = Duration::from_millis(5);
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
 /// The limit is reached; there may be room at this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl ConnectionLimit {
         if open.count >= self.0.limit {
             if open.count >= self.0.limit + leaving(self.0.limit) {
                 // Evicted connections are ending, which takes a second at most.
-                return Err(FullUntil(now + RETRY_AFTER));
+                return Err(FullUntil(now + RETRY_PAUSE));
             }
             open.evict_stranger(now)?;
         }
@@ -123,7 +123,7 @@ impl Open {
             activity.evict();
             return Ok(());
         }
-        let soon = now + RETRY_AFTER;
+        let soon = now + RETRY_PAUSE;
         // Without strangers, all connections beyond the sources' are ending already.
         let oldest = self.strangers.values().next();
         Err(FullUntil(oldest.map_or(soon, |activity| soon.min(activity.born() + GRACE))))

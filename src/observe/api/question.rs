@@ -43,8 +43,8 @@ impl Query {
         Self(pairs.map(|url| url.query_pairs().into_owned().collect()).unwrap_or_default())
     }
 
-    /// Refuses a parameter that is none of `names`, or that stands twice: ignored, it would look like a filter that
-    /// found nothing else.
+    /// Refuses a parameter that is none of `names`, or that stands twice: it would be ignored in silence, as if it had
+    /// been applied.
     pub fn has_only(&self, names: &[&str]) -> Result<(), Problem> {
         if let Some((name, _)) = self.0.iter().find(|(name, _)| !names.contains(&name.as_str())) {
             return Err(unknown("parameter", name, names.iter().copied()));

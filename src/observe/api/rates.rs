@@ -24,7 +24,7 @@ const MINUTES_IN_A_QUARTER: u64 = 15;
 
 /// Kind of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum What {
+pub enum SeriesKind {
     /// Requests, by source and outcome.
     Outcome,
     /// Refusals, by source and reason.
@@ -41,7 +41,7 @@ pub enum What {
     Backlog,
 }
 
-type Key = (What, String, String);
+type Key = (SeriesKind, String, String);
 
 #[derive(Default)]
 pub struct Rates(Mutex<Inner>);
@@ -66,7 +66,7 @@ struct Series {
 
 /// Total, rate and history of the series that were asked for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Late {
+pub struct Totals {
     pub total: f64,
     pub per_second: f64,
     pub last_minute: f64,
@@ -113,9 +113,9 @@ impl Rates {
     }
 
     /// Sums the series that `wanted` takes, by kind, source and further label.
-    pub fn sum(&self, wanted: impl Fn(What, &str, &str) -> bool) -> Late {
+    pub fn sum(&self, wanted: impl Fn(SeriesKind, &str, &str) -> bool) -> Totals {
         let inner = self.0.lock();
-        let mut late = Late {
+        let mut late = Totals {
             total: 0.0,
             per_second: 0.0,
             last_minute: 0.0,
@@ -158,7 +158,7 @@ impl Rates {
     }
 
     /// Returns the values themselves at the ends of minutes, for a level.
-    pub fn values(&self, wanted: impl Fn(What, &str) -> bool) -> Vec<f64> {
+    pub fn values(&self, wanted: impl Fn(SeriesKind, &str) -> bool) -> Vec<f64> {
         let inner = self.0.lock();
         let mut values = vec![0.0; HISTORY_MINUTES];
         for (_, series) in inner.series.iter().filter(|((w, a, _), _)| wanted(*w, a)) {
@@ -171,14 +171,14 @@ impl Rates {
     }
 
     /// Returns the further labels that one source has ever counted.
-    pub fn labels(&self, what: What, source: &str) -> Vec<String> {
+    pub fn labels(&self, what: SeriesKind, source: &str) -> Vec<String> {
         let inner = self.0.lock();
         let all = inner.series.keys().filter(|(w, a, _)| *w == what && a == source);
         all.map(|(_, _, label)| label.clone()).collect()
     }
 
     /// Returns all pairs of a source and a further label that have ever counted.
-    pub fn pairs(&self, what: What) -> Vec<(String, String)> {
+    pub fn pairs(&self, what: SeriesKind) -> Vec<(String, String)> {
         let inner = self.0.lock();
         let all = inner.series.keys().filter(|(w, _, _)| *w == what);
         all.map(|(_, source, label)| (source.clone(), label.clone())).collect()
@@ -203,20 +203,20 @@ fn read(metrics: &Metrics) -> BTreeMap<Key, f64> {
                     pair.map(|pair| pair.value().to_owned()).unwrap_or_default()
                 };
                 let value = metric.get_counter().get_value() + metric.get_gauge().get_value();
-                if value > 0.0 || what == What::Backlog {
+                if value > 0.0 || what == SeriesKind::Backlog {
                     let label = if label.is_empty() { String::new() } else { of(label) };
                     *totals.entry((what, of("source"), label)).or_default() += value;
                 }
             }
         }
     };
-    take(What::Outcome, &metrics.deliveries, "outcome");
-    take(What::Refusal, &metrics.refusals, "reason");
-    take(What::Event, &metrics.events, "topic");
-    take(What::Dead, &metrics.dead_letters, "reason");
-    take(What::Repeat, &metrics.duplicates, "");
-    take(What::Answer, &metrics.answers, "answer");
-    take(What::Backlog, &metrics.spool_bytes, "");
+    take(SeriesKind::Outcome, &metrics.deliveries, "outcome");
+    take(SeriesKind::Refusal, &metrics.refusals, "reason");
+    take(SeriesKind::Event, &metrics.events, "topic");
+    take(SeriesKind::Dead, &metrics.dead_letters, "reason");
+    take(SeriesKind::Repeat, &metrics.duplicates, "");
+    take(SeriesKind::Answer, &metrics.answers, "answer");
+    take(SeriesKind::Backlog, &metrics.spool_bytes, "");
     totals
 }
 
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     fn totals(n: f64) -> BTreeMap<Key, f64> {
-        [((What::Event, "leads".to_owned(), "a".to_owned()), n)].into()
+        [((SeriesKind::Event, "leads".to_owned(), "a".to_owned()), n)].into()
     }
 
     /// The dead letter that points to quarantine and the item there are one event.
@@ -236,7 +236,7 @@ mod tests {
         metrics.dead_letters.with_label_values(&["leads", "not-json"]).inc();
         let rates = Rates::default();
         rates.look(&metrics);
-        assert_eq!(rates.sum(|what, _, _| what == What::Dead).total, 1.0);
+        assert_eq!(rates.sum(|what, _, _| what == SeriesKind::Dead).total, 1.0);
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
         for at in 0..=(2 * 3600 / 5) {
             rates.take(began + READ_INTERVAL * at, totals(f64::from(at) * 5.0));
         }
-        let late = rates.sum(|what, source, _| what == What::Event && source == "leads");
+        let late = rates.sum(|what, source, _| what == SeriesKind::Event && source == "leads");
         assert_eq!(late.total, 7200.0);
         assert!((late.per_second - 1.0).abs() < 0.01, "{late:?}");
         assert!((late.last_minute - 60.0).abs() < 1.0, "{late:?}");

@@ -19,7 +19,7 @@ pub const EVENTS_PER_SOURCE: usize = 8192;
 const MAX_WHY_BYTES: usize = 512;
 
 /// The place of an event in its source's spool: the delivery's sequence number, and its index.
-pub type At = (u64, u32);
+pub type EventPosition = (u64, u32);
 
 /// Result of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub enum End {
 /// An event that is settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    pub at: At,
+    pub at: EventPosition,
     /// Milliseconds since 1970.
     pub when: u64,
     pub end: End,
@@ -63,11 +63,11 @@ pub struct Held {
 
 /// Results of all sources. Clones share the memory.
 #[derive(Clone, Default)]
-pub struct Settled(Arc<Mutex<BTreeMap<String, OfSource>>>);
+pub struct Settled(Arc<Mutex<BTreeMap<String, SourceResults>>>);
 
 /// Results and held topics of one source.
 #[derive(Clone, Default)]
-pub struct OfSource(Arc<Mutex<Inner>>);
+pub struct SourceResults(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
@@ -78,16 +78,16 @@ struct Inner {
 
 impl Settled {
     /// Returns the results of `source`. Only configured sources are asked for, so the map stays small.
-    pub fn of(&self, source: &str) -> OfSource {
+    pub fn of(&self, source: &str) -> SourceResults {
         self.0.lock().entry(source.to_owned()).or_default().clone()
     }
 }
 
-impl OfSource {
+impl SourceResults {
     /// Notes that Kafka acknowledged a record of the event; that of a dead letter has a reason.
     pub fn delivered(
         &self,
-        at: At,
+        at: EventPosition,
         topic: &str,
         place: Option<(i32, i64)>,
         dead_letter: Option<&'static str>,
@@ -103,15 +103,15 @@ impl OfSource {
         );
     }
 
-    pub fn quarantined(&self, at: At, reason: &str) {
+    pub fn quarantined(&self, at: EventPosition, reason: &str) {
         self.0.lock().push(at, End::Quarantined { reason: reason.to_owned() });
     }
 
-    pub fn repeat(&self, at: At) {
+    pub fn repeat(&self, at: EventPosition) {
         self.0.lock().push(at, End::Repeat);
     }
 
-    pub fn left_out(&self, at: At, key: &'static str) {
+    pub fn left_out(&self, at: EventPosition, key: &'static str) {
         self.0.lock().push(at, End::LeftOut { key });
     }
 
@@ -159,7 +159,7 @@ impl Inner {
         topic
     }
 
-    fn push(&mut self, at: At, end: End) {
+    fn push(&mut self, at: EventPosition, end: End) {
         if self.events.len() == EVENTS_PER_SOURCE {
             self.events.pop_front();
         }
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_held_topic_keeps_since_when_and_its_last_failure() {
-        let leads = OfSource::default();
+        let leads = SourceResults::default();
         leads.held("a", "first");
         let since = leads.held_topics()["a"].since;
         leads.held("a", &"é".repeat(MAX_WHY_BYTES));

@@ -1,11 +1,11 @@
-//! What needs an operator, the most urgent first; each with its heading in `deploy/RUNBOOK.md`.
+//! Banners: problems that need an operator, the most urgent first; each with its heading in `deploy/RUNBOOK.md`.
 
 use serde_json::{Value, json};
 
 use super::{Known, status::now, words};
 use crate::{
     deliver::schema::NO_SCHEMA,
-    observe::{admin::Health, api::rates::What},
+    observe::{admin::Health, api::rates::SeriesKind},
     source::SourceKind,
 };
 
@@ -123,10 +123,10 @@ fn foreign_recipients(known: &Known, name: &str) -> Option<String> {
     let is_late = |reason: &String| {
         let late = known
             .rates
-            .sum(|what, source, it| what == What::Refusal && source == name && it == reason);
+            .sum(|what, source, it| what == SeriesKind::Refusal && source == name && it == reason);
         late.minutes.iter().sum::<f64>() > 0.0
     };
-    let reasons = known.rates.labels(What::Refusal, name);
+    let reasons = known.rates.labels(SeriesKind::Refusal, name);
     reasons.into_iter().find(|reason| is_foreign(reason) && is_late(reason))
 }
 
@@ -202,7 +202,7 @@ fn of_source(known: &Known, name: &str, kind: SourceKind, all: &mut Vec<Value>) 
     }
 }
 
-/// What the sender does when `left` tries more fail.
+/// Returns what the sender does when `left` tries more fail.
 fn gives_up(kind: SourceKind, left: i64) -> String {
     let (sender, does, has_done) = match kind {
         SourceKind::AdobeIo => {

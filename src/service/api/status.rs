@@ -12,7 +12,7 @@ use crate::{
     config::{SourceConfig, WayIn},
     observe::{
         admin::State,
-        api::rates::{Late, What},
+        api::rates::{SeriesKind, Totals},
     },
     runtime::shutdown::Phase,
     source::SourceKind,
@@ -53,7 +53,7 @@ pub(super) fn status(known: &Known, access: Value) -> Value {
     let connected = by_name.values().filter(|it| **it).count();
     let is_away = metrics.contact.is_lost();
     let sources: Vec<_> = known.config.sources.iter().map(|it| source(known, it)).collect();
-    let all = |what: What| known.rates.sum(|it, _, _| it == what);
+    let all = |what: SeriesKind| known.rates.sum(|it, _, _| it == what);
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "instance": rustix::system::uname().nodename().to_string_lossy(),
@@ -75,22 +75,31 @@ pub(super) fn status(known: &Known, access: Value) -> Value {
         "topics": topics(known),
         "dead_letter_topic": known.config.topics.dead_letter,
         "test_topic": known.config.admin.test_topic,
-        "rates": rates(&all(What::Outcome), &stored(known, None), &all(What::Refusal), &all(What::Event), &all(What::Dead)),
+        "rates": rates(&all(SeriesKind::Outcome), &stored(known, None), &all(SeriesKind::Refusal), &all(SeriesKind::Event), &all(SeriesKind::Dead)),
         "history": history(known, None),
     })
 }
 
-fn of<'a>(what: What, source: Option<&'a str>) -> impl Fn(What, &str, &str) -> bool + 'a {
+fn of<'a>(
+    what: SeriesKind,
+    source: Option<&'a str>,
+) -> impl Fn(SeriesKind, &str, &str) -> bool + 'a {
     move |it, name, _| it == what && source.is_none_or(|source| source == name)
 }
 
-fn stored(known: &Known, source: Option<&str>) -> Late {
+fn stored(known: &Known, source: Option<&str>) -> Totals {
     known.rates.sum(|it, name, outcome| {
-        of(What::Outcome, source)(it, name, outcome) && outcome == "stored"
+        of(SeriesKind::Outcome, source)(it, name, outcome) && outcome == "stored"
     })
 }
 
-fn rates(received: &Late, stored: &Late, refused: &Late, delivered: &Late, dead: &Late) -> Value {
+fn rates(
+    received: &Totals,
+    stored: &Totals,
+    refused: &Totals,
+    delivered: &Totals,
+    dead: &Totals,
+) -> Value {
     json!({
         "received": received.per_second,
         "stored": stored.per_second,
@@ -105,13 +114,13 @@ fn history(known: &Known, source: Option<&str>) -> Value {
     json!({
         "end": now(),
         "step_seconds": 60,
-        "received": minutes(What::Outcome),
+        "received": minutes(SeriesKind::Outcome),
         "stored": stored(known, source).minutes,
-        "refused": minutes(What::Refusal),
-        "delivered": minutes(What::Event),
-        "dead_letters": minutes(What::Dead),
-        "repeats": minutes(What::Repeat),
-        "backlog_bytes": known.rates.values(|it, name| of(What::Backlog, source)(it, name, "")),
+        "refused": minutes(SeriesKind::Refusal),
+        "delivered": minutes(SeriesKind::Event),
+        "dead_letters": minutes(SeriesKind::Dead),
+        "repeats": minutes(SeriesKind::Repeat),
+        "backlog_bytes": known.rates.values(|it, name| of(SeriesKind::Backlog, source)(it, name, "")),
     })
 }
 
@@ -129,7 +138,7 @@ fn source(known: &Known, source: &SourceConfig) -> Value {
         _ => "ok",
     };
     let (outcomes, answers) =
-        (last_day(known, What::Outcome, name), last_day(known, What::Answer, name));
+        (last_day(known, SeriesKind::Outcome, name), last_day(known, SeriesKind::Answer, name));
     let tries = |result| known.metrics.sender_tries.with_label_values(&[name, result]).get();
     let then = match source.kind {
         SourceKind::MarketoLeadActivity => "Marketo pauses the subscription",
@@ -139,7 +148,7 @@ fn source(known: &Known, source: &SourceConfig) -> Value {
     let all = |what| known.rates.sum(of(what, Some(name)));
     let none = |at: u64| (at > 0).then_some(at);
     let oldest = backlog.and_then(|it| it.oldest).filter(|at| *at > 0);
-    let dead = known.rates.sum(of(What::Dead, Some(name)));
+    let dead = known.rates.sum(of(SeriesKind::Dead, Some(name)));
     json!({
         "name": name,
         "kind": source.kind.as_str(),
@@ -166,18 +175,18 @@ fn source(known: &Known, source: &SourceConfig) -> Value {
         },
         "held_topics": held(known, name),
         "refused": refused(known, name),
-        "refused_last_minute": all(What::Refusal).last_minute as u64,
+        "refused_last_minute": all(SeriesKind::Refusal).last_minute as u64,
         "in_flight": metrics.in_flight.get(),
         "dead_letters": dead.total as u64,
         "dead_letters_waiting": metrics.dead_letters_waiting.get(),
         "quarantine_items": metrics.quarantine_items.get(),
-        "rates": rates(&all(What::Outcome), &stored(known, Some(name)), &all(What::Refusal), &all(What::Event), &dead),
+        "rates": rates(&all(SeriesKind::Outcome), &stored(known, Some(name)), &all(SeriesKind::Refusal), &all(SeriesKind::Event), &dead),
         "history": history(known, Some(name)),
     })
 }
 
-/// What was counted of a source within the last 24 hours, by its further label.
-fn last_day(known: &Known, what: What, name: &str) -> Map<String, Value> {
+/// Returns the counts of a source within the last 24 hours, by the further label.
+fn last_day(known: &Known, what: SeriesKind, name: &str) -> Map<String, Value> {
     let labels = known.rates.labels(what, name).into_iter();
     let counts = labels.map(|label| {
         let late = known.rates.sum(|it, a, b| it == what && a == name && b == label);
@@ -196,11 +205,12 @@ fn held(known: &Known, name: &str) -> Vec<Value> {
 }
 
 fn refused(known: &Known, name: &str) -> Vec<Value> {
-    let reasons = known.rates.labels(What::Refusal, name);
+    let reasons = known.rates.labels(SeriesKind::Refusal, name);
     let mut all: Vec<_> = reasons
         .into_iter()
         .filter_map(|reason| {
-            let late = known.rates.sum(|it, a, b| it == What::Refusal && a == name && b == reason);
+            let late =
+                known.rates.sum(|it, a, b| it == SeriesKind::Refusal && a == name && b == reason);
             let last_hour: f64 = late.minutes.iter().sum();
             let is = |it: &crate::observe::metrics::recent::Remembered| {
                 it.source == name && it.reason == Some(&reason)
@@ -231,13 +241,13 @@ fn refused(known: &Known, name: &str) -> Vec<Value> {
 
 fn others(known: &Known) -> Value {
     let name = crate::ingest::listen::report::UNKNOWN;
-    let all = known.rates.sum(of(What::Refusal, Some(name)));
+    let all = known.rates.sum(of(SeriesKind::Refusal, Some(name)));
     json!({ "refused": refused(known, name), "refused_last_minute": all.last_minute as u64 })
 }
 
 fn topics(known: &Known) -> Vec<Value> {
     let mut sources: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (source, topic) in known.rates.pairs(What::Event) {
+    for (source, topic) in known.rates.pairs(SeriesKind::Event) {
         sources.entry(topic).or_default().insert(source);
     }
     let mut held_topics: BTreeMap<String, Value> = BTreeMap::new();
@@ -251,7 +261,7 @@ fn topics(known: &Known) -> Vec<Value> {
     let mut all: Vec<_> = sources
         .into_iter()
         .map(|(topic, sources)| {
-            let late = known.rates.sum(|it, _, name| it == What::Event && name == topic);
+            let late = known.rates.sum(|it, _, name| it == SeriesKind::Event && name == topic);
             let held = held_topics.remove(&topic);
             let order = (held.is_none(), -late.per_second);
             let json = json!({
