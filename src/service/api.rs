@@ -80,7 +80,7 @@ impl ApiBackend {
 async fn look(known: Weak<ApiBackend>, shutdown: Shutdown) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(api::rates::EVERY) => {}
+            () = tokio::time::sleep(api::rates::READ_INTERVAL) => {}
             () = shutdown.reached(Phase::Stopped) => return,
         }
         let Some(known) = known.upgrade() else { return };
@@ -108,7 +108,7 @@ impl Backend for ApiBackend {
 
     fn dead_letters(
         &self,
-        question: &api::Letters,
+        question: &api::DeadLetterQuestion,
         bodies: bool,
     ) -> Result<objects::DeadLetters, Problem> {
         self.letters.answer(&self.config, question, bodies)

@@ -1,11 +1,11 @@
-//! What needs an operator, the most urgent first; each with its heading in `deploy/RUNBOOK.md`.
+//! Banners: problems that need an operator, the most urgent first; each with its heading in `deploy/RUNBOOK.md`.
 
 use super::{ApiBackend, status::now, words};
 use crate::{
     deliver::schema::NO_SCHEMA,
     observe::{
         admin::Health,
-        api::{objects::Banner, rates::What},
+        api::{objects::Banner, rates::SeriesKind},
     },
     source::SourceKind,
 };
@@ -96,10 +96,10 @@ fn foreign_recipients(known: &ApiBackend, name: &str) -> Option<String> {
     let is_late = |reason: &String| {
         let late = known
             .rates
-            .sum(|what, source, it| what == What::Refusal && source == name && it == reason);
+            .sum(|what, source, it| what == SeriesKind::Refusal && source == name && it == reason);
         late.minutes.iter().sum::<f64>() > 0.0
     };
-    let reasons = known.rates.labels(What::Refusal, name);
+    let reasons = known.rates.labels(SeriesKind::Refusal, name);
     reasons.into_iter().find(|reason| is_foreign(reason) && is_late(reason))
 }
 
@@ -175,7 +175,7 @@ fn of_source(known: &ApiBackend, name: &str, kind: SourceKind, all: &mut Vec<Ban
     }
 }
 
-/// What the sender does when `left` tries more fail.
+/// Returns what the sender does when `left` tries more fail.
 fn gives_up(kind: SourceKind, left: i64) -> String {
     let (sender, does, has_done) = match kind {
         SourceKind::AdobeIo => {

@@ -19,7 +19,7 @@ use crate::{
     service::replay::{letters::Letter, shown::Shown},
 };
 
-/// Letters that are kept; of each partition as many are read at first.
+/// DeadLetterQuestion that are kept; of each partition as many are read at first.
 const KEPT: usize = 10_000;
 /// Bytes of bodies that are kept.
 const BODIES: usize = 16 * 1024 * 1024;
@@ -61,7 +61,7 @@ impl DeadLetters {
     pub fn answer(
         &self,
         config: &Config,
-        question: &api::Letters,
+        question: &api::DeadLetterQuestion,
         bodies: bool,
     ) -> Result<objects::DeadLetters, Problem> {
         let open = self.0.try_lock_for(WITHIN);
@@ -157,7 +157,7 @@ impl Open {
 
     fn page(
         &self,
-        question: &api::Letters,
+        question: &api::DeadLetterQuestion,
         complete: bool,
         problem: Option<String>,
     ) -> objects::DeadLetters {
