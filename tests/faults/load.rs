@@ -44,8 +44,13 @@ struct Shared {
 impl Load {
     /// `name` is the subscription's, `prefix` is what its topics begin with.
     pub fn start(bridge: &Bridge, name: &str, prefix: &str) -> Self {
+        Self::of(bridge, Subscription::new(name, 20), prefix)
+    }
+
+    /// The batches of this subscription.
+    pub fn of(bridge: &Bridge, subscription: Subscription, prefix: &str) -> Self {
         let shared = Arc::new(Shared::default());
-        let (client, subscription) = (bridge.client(), Subscription::new(name, 20));
+        let client = bridge.client();
         let sender = thread::spawn({
             let (shared, ledger) = (Arc::clone(&shared), Ledger::new(prefix));
             move || send(&shared, client, subscription, ledger)

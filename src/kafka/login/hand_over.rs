@@ -1,4 +1,4 @@
-//! A token into a client of librdkafka's: the one call of this program that has no safe wrapper.
+//! A token into a client of librdkafka's: a call of this program that has no safe wrapper.
 //!
 //! rdkafka hands a token over from its own callback alone: without extensions, and not to clients of the admin
 //! API.
