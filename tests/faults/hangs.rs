@@ -4,10 +4,7 @@
 use crate::{
     broker::Broker,
     load::{Load, settle},
-    support::{
-        batches::Subscription,
-        bridge::{Bridge, Settings},
-    },
+    support::bridge::{Bridge, Settings},
 };
 
 /// Events over which the processor's time is counted; they come at the pace of `load`, in about ten seconds.
@@ -32,12 +29,11 @@ fn a_broker_that_hangs_costs_as_much_as_a_dead_one(mode: &str) {
     let prefix = format!("hangs-{mode}");
     let settings = Settings::new(&broker.address(), &prefix)
         .set("TOPICS__CHECKPOINTS", format!("{prefix}.checkpoints"))
-        // With requests for more partitions than may be in flight, librdkafka does not come to where it would not sleep.
+        // With five requests in flight, for several partitions, librdkafka sleeps: a sixth waits to be sent, and that it sees.
         .set("TOPICS__PARTITIONS", "1")
         .set("KAFKA__DELIVERY", mode);
     let bridge = Bridge::start(settings);
-    let subscription = Subscription::new(&format!("999-HNG-{mode}"), 20).of_one_type();
-    let load = Load::of(&bridge, subscription, &prefix);
+    let load = Load::of_one_topic(&bridge, &format!("999-HNG-{mode}"), &prefix);
     load.wait_for(MANY);
 
     broker.freeze();
