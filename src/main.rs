@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-/// Of librdkafka too: a record costs it a dozen allocations, made and given back on one thread.
+/// mimalloc is librdkafka's too: a record costs it a dozen allocations, made and given back on one thread.
 #[cfg(target_os = "linux")]
 #[global_allocator]
-static HEAP: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static HEAP: millrace::runtime::heap::Heap = millrace::runtime::heap::Heap;
 
 fn main() -> ExitCode {
     millrace::cli::main()
