@@ -1,5 +1,5 @@
-//! What all parts use: HTTP outwards, files that are read again, retries, the order to stop, and how numbers are
-//! said; and the heap.
+//! Tools for all parts: outgoing HTTP, files that are read again, retries, the shutdown, and readable
+//! numbers; and the heap.
 
 pub mod fetch;
 pub mod heap;
