@@ -1,7 +1,8 @@
-//! What all parts use: HTTP outwards, files that are read again, retries, the order to stop, and how numbers are
-//! said.
+//! Tools for all parts: outgoing HTTP, files that are read again, retries, the shutdown, and readable
+//! numbers; and the heap.
 
 pub mod fetch;
+pub mod heap;
 pub mod readable;
 pub mod reload;
 pub mod retry;

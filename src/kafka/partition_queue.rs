@@ -1,14 +1,16 @@
-//! The first record of a partition goes alone.
+//! Queues of partitions: the first record of a partition goes alone.
 //!
 //! A broker that knows nothing of a producer takes any sequence number for its first: when the first
 //! request fails in passing (the partition was made a moment ago, its leader has just changed) while a
 //! second one is under way, the second is taken, and the library then calls the first delivered as well
 //! (decision 17). So a partition acknowledges its first record before a second one is handed to the
-//! library; what comes meanwhile waits here, in order. Brokers forget a producer that they have not
+//! library; later records wait here meanwhile, in order. Brokers forget a producer that they have not
 //! heard of for long (`producer.id.expiration.ms`), so after a pause the next record goes alone again.
 //!
-//! Which partition a record will be in is worked out as the library does it. Should the count of
-//! partitions have changed, delivery reports tell, and until it is known again each record goes alone.
+//! The partition of a record is computed as the library does it. Delivery reports show when the count of
+//! partitions has changed, and until it is known again each record goes alone.
+//!
+//! And the library passes over a partition whose broker owes an answer (`passed_over`).
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,9 +21,12 @@ use std::{
 use rdkafka::message::OwnedHeaders;
 
 use super::partition;
+use passed_over::{CROWDED, Crowd, Turn};
+
+mod passed_over;
 
 /// After such a pause the next record goes alone; brokers remember a producer for a day by default.
-const KNOWN_FOR: Duration = Duration::from_secs(60);
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
 /// A partition of a topic, as [`PartitionQueues`] numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,31 +41,42 @@ pub(super) struct Waiting {
     /// Where it stands in [`Pending`](super::pending::Pending).
     pub slot: usize,
     pub key: Option<Box<[u8]>>,
-    /// None of a tombstone.
+    /// `None` for a tombstone.
     pub value: Option<Box<[u8]>>,
     pub headers: OwnedHeaders,
     pub timestamp: Option<i64>,
 }
 
-/// Of one producer: another one is new to every broker.
+/// The queues of one producer: another producer is new to every broker.
 #[derive(Debug, Default)]
 pub(super) struct PartitionQueues {
     numbers: HashMap<Arc<str>, usize>,
     topics: Vec<Topic>,
-    /// Doors at which somebody may be able to go.
+    /// Partitions whose next record may be able to go.
     ready: Vec<PartitionKey>,
+    /// Partitions that have a [`Crowd`].
+    crowded: Vec<PartitionKey>,
+    /// For how long the library waits for more records for a request (`linger.ms`).
+    linger: Duration,
+}
+
+/// Partitions that the library is to pass over from now on, and those with which it is to go on.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Turns {
+    pub passed_over: Vec<(Arc<str>, i32)>,
+    pub go_on: Vec<(Arc<str>, i32)>,
 }
 
 #[derive(Debug)]
 struct Topic {
     name: Arc<str>,
-    /// Whether there are as many partitions as here, as far as is known. If not, the topic comes to rest
+    /// Whether the count of partitions is right, as far as is known. If not, the topic comes to rest
     /// before they are counted again, since records of one key must not be on their way to two partitions.
     counted: bool,
     /// How many records the library has.
     under_way: usize,
     partitions: Vec<Partition>,
-    /// Where the next record without a key goes: they take turns.
+    /// Counts records without a key: the partitions take turns.
     turn: u32,
 }
 
@@ -70,10 +86,17 @@ struct Partition {
     acknowledged: Option<Instant>,
     under_way: usize,
     queue: VecDeque<Waiting>,
+    /// Of one that has many records under way.
+    crowd: Option<Crowd>,
 }
 
 impl PartitionQueues {
-    /// The partition for a record; `count` says how many partitions a topic has, where that is known.
+    /// Of a producer whose requests wait so long for more records.
+    pub fn new(linger: Duration) -> Self {
+        Self { linger, ..Self::default() }
+    }
+
+    /// The partition for a record; `count` returns a topic's number of partitions, where that is known.
     pub fn target(
         &mut self,
         topic: &str,
@@ -88,7 +111,7 @@ impl PartitionQueues {
         PartitionKey { topic: number, partition: self.topics[number].partition_of(key) }
     }
 
-    /// The partition of a record without a key, as the library has to be told; of the others it knows.
+    /// The partition of a record without a key, which the library has to be given; it computes the others itself.
     pub fn chosen(&self, target: PartitionKey, key: Option<&[u8]>) -> Option<i32> {
         let is_chosen = key.is_none() && self.topics[target.topic].counted;
         is_chosen.then_some(target.partition).and_then(|partition| partition.try_into().ok())
@@ -105,7 +128,9 @@ impl PartitionQueues {
     /// Counts the partitions of a topic that has to be counted and has come to rest.
     fn recount(&mut self, number: usize, count: impl FnOnce(&str) -> Option<u32>) {
         let topic = &mut self.topics[number];
-        if topic.counted || topic.under_way > 0 {
+        // The library hears first that it is to go on with a partition.
+        let has_crowd = || topic.partitions.iter().any(|partition| partition.crowd.is_some());
+        if topic.counted || topic.under_way > 0 || has_crowd() {
             return;
         }
         let Some(count) = count(&topic.name).filter(|count| *count > 0) else { return };
@@ -113,7 +138,7 @@ impl PartitionQueues {
         let before = std::mem::take(&mut topic.partitions);
         topic.partitions.resize_with(count as usize, Partition::default);
         self.ready.retain(|target| target.topic != number);
-        // Those with one key stood in one queue.
+        // Records of one key were in one queue, so their order stays.
         for record in before.into_iter().flat_map(|partition| partition.queue) {
             let partition = topic.partition_of(record.key.as_deref());
             topic.partitions[partition as usize].queue.push_back(record);
@@ -121,19 +146,23 @@ impl PartitionQueues {
         }
     }
 
-    /// Whether a record may go now; then it is under way.
+    /// Whether a record may go now; it is then under way.
     pub fn may_send(&mut self, target: PartitionKey, now: Instant) -> bool {
         let (topic, partition) = self.at(target);
         let may_send = partition.queue.is_empty() && is_open(topic, partition, now);
-        self.topics[target.topic].goes(target.partition, may_send)
+        if may_send {
+            self.goes(target, now);
+        }
+        may_send
     }
 
-    /// It goes once those before it have gone and the partition takes another one.
+    /// Lets a record wait until those before it have gone and the partition takes another one.
     pub fn enqueue(&mut self, target: PartitionKey, record: Waiting) {
         self.topics[target.topic].partition(target.partition).queue.push_back(record);
     }
 
-    /// The next record that may go, with its topic; then it is under way. `count` as for [`PartitionQueues::target`].
+    /// Takes the next record that may go, with its topic; it is then under way. `count` as for
+    /// [`PartitionQueues::target`].
     pub fn next(
         &mut self,
         now: Instant,
@@ -144,8 +173,8 @@ impl PartitionQueues {
             let target = *self.ready.last()?;
             let (topic, partition) = self.at(target);
             if is_open(topic, partition, now) && !partition.queue.is_empty() {
+                self.goes(target, now);
                 let topic = &mut self.topics[target.topic];
-                topic.goes(target.partition, true);
                 let record = topic.partition(target.partition).queue.pop_front()?;
                 return Some((target, Arc::clone(&topic.name), record));
             }
@@ -154,7 +183,7 @@ impl PartitionQueues {
         None
     }
 
-    /// The library had no room for it: it is the first in queue again.
+    /// Puts a record back in front: the library had no room for it.
     pub fn requeue(&mut self, target: PartitionKey, record: Waiting) {
         let topic = &mut self.topics[target.topic];
         topic.settles(target.partition);
@@ -162,11 +191,14 @@ impl PartitionQueues {
         self.ready.push(target);
     }
 
-    /// A record is not under way any more; `by` is the partition that acknowledged it, if one did.
-    /// Returns whether it is another one than was thought.
+    /// Notes that a record is no longer under way; `by` is the partition that acknowledged it, if one did.
+    /// Returns whether it is another one than was computed.
     pub fn settled(&mut self, target: PartitionKey, by: Option<u32>, now: Instant) -> bool {
         let topic = &mut self.topics[target.topic];
         topic.settles(target.partition);
+        if let Some(crowd) = &mut topic.partition(target.partition).crowd {
+            crowd.answered(self.linger, now);
+        }
         let is_another = by.is_some_and(|by| by != target.partition);
         if is_another {
             topic.counted = false;
@@ -186,7 +218,45 @@ impl PartitionQueues {
         is_another
     }
 
-    /// Nobody waits any more; returns where those who did stand in
+    /// What the library is to be told now.
+    pub fn turns(&mut self, now: Instant) -> Turns {
+        let mut turns = Turns::default();
+        let (topics, linger) = (&mut self.topics, self.linger);
+        self.crowded.retain(|target| {
+            let topic = &mut topics[target.topic];
+            let Some(partition) = topic.partitions.get_mut(target.partition as usize) else {
+                return false;
+            };
+            let is_crowded = partition.under_way >= CROWDED;
+            let turn = partition.crowd.as_mut().and_then(|it| it.turn(is_crowded, linger, now));
+            let told = match turn {
+                Some(Turn::PassOver) => Some(&mut turns.passed_over),
+                Some(Turn::GoOn) => Some(&mut turns.go_on),
+                None => None,
+            };
+            if let (Some(told), Ok(number)) = (told, target.partition.try_into()) {
+                told.push((Arc::clone(&topic.name), number));
+            }
+            if !is_crowded {
+                partition.crowd = None;
+            }
+            is_crowded
+        });
+        turns
+    }
+
+    fn goes(&mut self, target: PartitionKey, now: Instant) {
+        let topic = &mut self.topics[target.topic];
+        topic.under_way += 1;
+        let partition = topic.partition(target.partition);
+        partition.under_way += 1;
+        if partition.under_way >= CROWDED && partition.crowd.is_none() {
+            partition.crowd = Some(Crowd::new(self.linger, now));
+            self.crowded.push(target);
+        }
+    }
+
+    /// Empties the queues; returns the slots of their records in
     /// [`Pending`](super::pending::Pending).
     pub fn drain(&mut self) -> Vec<usize> {
         self.ready.clear();
@@ -214,12 +284,6 @@ impl Topic {
         &mut self.partitions[partition as usize]
     }
 
-    fn goes(&mut self, partition: u32, goes: bool) -> bool {
-        self.under_way += usize::from(goes);
-        self.partition(partition).under_way += usize::from(goes);
-        goes
-    }
-
     fn settles(&mut self, partition: u32) {
         self.under_way -= 1;
         self.partition(partition).under_way -= 1;
@@ -230,7 +294,7 @@ fn is_open(topic: &Topic, partition: &Partition, now: Instant) -> bool {
     if !topic.counted {
         return topic.under_way == 0;
     }
-    let known = |at: Instant| now.saturating_duration_since(at) < KNOWN_FOR;
+    let known = |at: Instant| now.saturating_duration_since(at) < REMEMBERED_FOR;
     partition.under_way == 0 || partition.acknowledged.is_some_and(known)
 }
 

@@ -229,7 +229,8 @@ impl Books {
     /// was sent more than once that goes for one copy: the others were passed over for its sake.
     pub fn damage_is_named(&self, seen: &Seen) {
         for (id, places) in &self.positions {
-            let mut here = places.iter().filter(|(spool, _)| !self.stopped.contains(spool)).peekable();
+            let mut here =
+                places.iter().filter(|(spool, _)| !self.stopped.contains(spool)).peekable();
             if seen.anywhere(id) || here.peek().is_none() {
                 continue;
             }
