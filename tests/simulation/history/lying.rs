@@ -160,7 +160,9 @@ impl History {
         self.volumes.push(disk.clone());
         lying.spoilt.push(lying.spoilt[self.volume].clone());
         lying.snapshot = Some((disk, volume));
-        self.books.copied(self.volume, volume);
+        for source in 0..self.sources.len() {
+            self.books.copied(self.number_of(source), volume * self.sources.len() + source);
+        }
         self.stop_volume(volume, true);
         tracing::debug!(self.volume, volume, "snapshot taken");
         self.count("snapshot taken");
