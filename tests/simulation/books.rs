@@ -123,6 +123,11 @@ impl Books {
         self.spoilt.extend(flip.events);
     }
 
+    /// The volume is one of an earlier moment: what was spoilt meanwhile may be whole there.
+    pub fn is_restored(&mut self) {
+        self.healed.extend(self.spoilt.iter().cloned());
+    }
+
     /// A process starts from `saved`: what is there and not behind it may come again. Of an event only
     /// once, however many copies are read again: the first has its id. Returns how many may.
     pub fn begin_at(

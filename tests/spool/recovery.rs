@@ -248,3 +248,25 @@ fn a_whole_frame_whose_length_goes_bad_is_not_cut_with_the_torn_write_behind_it(
         assert!(spool.durable_end() > 2, "{what}");
     }
 }
+
+/// A page of the last segment has what belongs elsewhere: how many deliveries it held, no head says.
+#[test]
+fn numbers_of_deliveries_that_are_gone_with_their_heads_are_not_given_again() {
+    let (disk, bytes, ends) = three();
+    for from in [64, ends[0], ends[1], ends[0] + 40, ends[1] + 40] {
+        for filling in [0xa5, b'{'] {
+            let mut spoilt = bytes.clone();
+            spoilt[from..].fill(filling);
+            disk.kill();
+            disk.set_content(&segment(1), spoilt);
+            let (mut writer, spool) = open(&disk);
+            assert!(spool.durable_end() > 3, "from {from}: {}", spool.durable_end());
+            let (deliveries, damages) = read_all(&mut spool.reader(1));
+            let lost = 3 - deliveries.len() as u64;
+            let reported: u64 = damages.iter().map(|it| it.next_sequence - it.first_sequence).sum();
+            assert!(reported >= lost, "from {from}: {damages:?}");
+            assert!(append(&mut writer, body(9, 20)).unwrap() > 3);
+            disk.vanish(&segment(spool.durable_end() - 1));
+        }
+    }
+}

@@ -16,7 +16,7 @@ use millrace::{
         forward::ForwardError,
     },
     source::SourceName,
-    spool::{Delivered, Folder, OpenError, Spool, Writer},
+    spool::{Delivered, Folder, OpenError, Spool, Writer, disk::Disk},
 };
 use uuid::Uuid;
 
@@ -181,6 +181,8 @@ impl History {
         self.has_settled_all = false;
         self.books.forgetful |= self.repeats();
         self.cluster.borrow_mut().may_repeat |= self.repeats();
+        // What was spoilt since then is whole in the snapshot, and comes late.
+        self.books.is_restored();
         self.count("volume restored");
         self.start_process();
     }
@@ -205,10 +207,21 @@ impl History {
             _ => false,
         };
         let was_restored = self.counters.contains_key("volume restored");
-        assert!(is_refused && was_restored, "no start goes on: {error}");
+        let has_forgotten = self.counters.contains_key("the file of writers is spoilt");
+        assert!(is_refused && (was_restored || has_forgotten), "no start goes on: {error}");
         tracing::debug!(%error, "older volume refused");
         self.end_processes();
         self.disk.kill();
+        if !was_restored {
+            // There is no other instance, and the operator knows: this one is the right one.
+            for (disk, folder) in self.folders().into_iter().skip(self.number_of(0)) {
+                if disk.info(&folder.join("fenced")).is_ok() {
+                    disk.vanish(&folder.join("fenced"));
+                }
+            }
+            self.count("fence removed by an operator");
+            return self.start_process();
+        }
         let disk = SimulatedDisk::new(self.volumes.len() as u64);
         disk.reorder();
         let volume = self.volumes.len();
