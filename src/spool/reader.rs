@@ -85,7 +85,8 @@ impl Reader {
             };
             match walk.step(*end) {
                 Ok(Step::Frame(frame)) => {
-                    self.trouble.over();
+                    let last_byte = (frame.offset + frame.bytes.len() as u64).saturating_sub(1);
+                    self.trouble.over(walk.generation(), last_byte);
                     if let Some(next) = self.hand_out(&frame) {
                         return Ok(next);
                     }
