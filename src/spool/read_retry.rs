@@ -37,10 +37,10 @@ impl ReadRetry {
     /// Notes that reading failed there; returns whether that was often enough.
     pub fn failed(&mut self, generation: u64, offset: u64) -> bool {
         let place = (generation, offset / BLOCK_BYTES);
-        self.failed_last = (generation, offset);
         if self.passed.contains(&place) {
             return true;
         }
+        self.failed_last = (generation, offset);
         if self.at != Some(place) {
             (self.at, self.failures) = (Some(place), 0);
         }
@@ -86,6 +86,13 @@ mod tests {
             trouble.over(2, 7 * BLOCK_BYTES + 50);
         }
         assert!(trouble.failed(2, 7 * BLOCK_BYTES + 100));
+        trouble.passed(2, 7 * BLOCK_BYTES + 100);
+        for _ in 1..FAILURES_UNTIL_DAMAGE {
+            assert!(!trouble.failed(3, 0));
+            assert!(trouble.failed(2, 7 * BLOCK_BYTES + 100), "on the way to it once more");
+            trouble.over(2, 9 * BLOCK_BYTES);
+        }
+        assert!(trouble.failed(3, 0));
     }
 
     #[test]

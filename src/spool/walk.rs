@@ -147,10 +147,8 @@ impl Walk {
             }
             _ => {}
         }
-        match end.offset.saturating_sub(at) {
-            0 => Ok(next),
-            rest => Ok(next + (rest / HEAD_LENGTH as u64).max(1)),
-        }
+        let rest = end.offset.saturating_sub(at) / HEAD_LENGTH as u64;
+        Ok((next + rest).max(self.expected + 1))
     }
 
     /// Follows heads that stand one behind the other, the first at `at` with the number `next`. One whose magic or number is
