@@ -24,6 +24,7 @@ mod jars;
 #[allow(dead_code, reason = "tests/kafka uses the rest")]
 mod ledger;
 
+mod kafka;
 mod senders;
 mod volume;
 
