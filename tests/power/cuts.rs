@@ -213,8 +213,8 @@ fn what_was_answered_200_outlives_cuts_of_the_power_and_repeats_only_what_was_un
     assert!(!quiet.is_empty());
     let mut over = Vec::new();
     for Sent { batch, first, answered, .. } in &sent {
-        // Each process brings an event once at most, and none does once the event is settled. One that
-        // nobody answered is so, or is nowhere, when all is quiet.
+        // Each process brings an event once at most, and none does once the event is settled. An event
+        // without an answer is settled, or is nowhere, when all is quiet.
         let from = answered.unwrap_or(first + 1);
         let settled = quiet.iter().copied().find(|quiet| *quiet >= from).unwrap_or(cuts);
         let may = 1 + settled - first;

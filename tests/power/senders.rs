@@ -85,7 +85,7 @@ impl Line {
     }
 
     pub fn goes_to(&self, bridge: &Bridge) {
-        *self.address.lock().expect("nobody panics with it") = bridge.deliveries();
+        *self.address.lock().expect("no holder of the lock panics") = bridge.deliveries();
     }
 
     /// All senders have their answers, and send nothing before [`Line::go_on`].
@@ -150,7 +150,7 @@ impl Line {
         let mut tries = 0;
         loop {
             tries += 1;
-            let address = *self.address.lock().expect("nobody panics with it");
+            let address = *self.address.lock().expect("no holder of the lock panics");
             match Client::new(address).deliver(LEADS, TOKEN, body) {
                 Ok(answer) if answer.status == 200 => {
                     let cuts = self.cuts.load(Ordering::SeqCst);
@@ -162,7 +162,7 @@ impl Line {
                 Err(_) => {
                     self.unanswered.fetch_add(1, Ordering::SeqCst);
                     wait::until("the service to be back", PATIENCE, || {
-                        *self.address.lock().expect("nobody panics with it") != address
+                        *self.address.lock().expect("no holder of the lock panics") != address
                     });
                     if !insists {
                         return (None, tries);

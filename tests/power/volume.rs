@@ -1,7 +1,7 @@
 //! A volume under a process that loses what was not synced when the power is cut.
 //!
 //! `layer.c` keeps what is durable beside the volume. A cut makes a new volume of that, and of any part
-//! of the rest that the test chooses: a disk may have written what nobody asked it to.
+//! of the rest that the test chooses: a disk may write bytes without a sync, too.
 
 use std::{
     collections::BTreeMap,

@@ -36,7 +36,7 @@ const SENDERS: usize = 4;
 #[derive(Default)]
 pub struct Line {
     address: Mutex<Option<SocketAddr>>,
-    /// Events that were answered 200, and those of requests that nobody answered.
+    /// Events that were answered 200, and those of requests without an answer.
     acknowledged: AtomicU64,
     unanswered: AtomicU64,
     refused: AtomicU64,
@@ -74,7 +74,8 @@ impl Senders {
 
     /// After a start of the service.
     pub fn go_to(&self, bridge: &Bridge) {
-        *self.line.address.lock().expect("nobody panics with it") = Some(bridge.deliveries());
+        *self.line.address.lock().expect("no holder of the lock panics") =
+            Some(bridge.deliveries());
     }
 
     pub fn acknowledged(&self) -> u64 {
@@ -135,7 +136,7 @@ impl Senders {
 
 impl Line {
     fn address(&self) -> SocketAddr {
-        self.address.lock().expect("nobody panics with it").expect("the service was started")
+        self.address.lock().expect("no holder of the lock panics").expect("the service was started")
     }
 
     /// A moment between two requests; whether there is to be another.
@@ -227,7 +228,7 @@ impl Line {
                     Ok(0)
                 }
             };
-            // In a restart nobody answers.
+            // While the service restarts, a request has no answer.
             assert!(!matches!(answered, Ok(200)), "a stranger was let in");
         }
     }
