@@ -6,7 +6,7 @@
 //! A regression over these samples, those of the first third left out, tells what grows (`judge.rs`); the test fails with
 //! the series and its slope.
 //!
-//! `SOAK_SECONDS` is how long it takes: by default a minute, which shows that the soak itself works and judges nothing, and
+//! `SOAK_SECONDS` is how long it takes: by default a minute, which shows that the soak itself works and has too few samples to judge, and
 //! with `TEST_LONG=1` an hour. `SOAK_SECONDS=54000 tests/run soak` takes a night.
 
 #[path = "../support/mod.rs"]

@@ -45,15 +45,18 @@ impl Samples {
         self.taken.push((hours, values));
     }
 
-    /// A line for each series, without the samples before `warm` hours; the series that grow.
-    pub fn judge(&self, warm: f64) -> Vec<String> {
+    /// A line for each series, without the samples before `warm` hours; the series that grow. A soak that is
+    /// to conclude something complains of series with too few samples as well.
+    pub fn judge(&self, warm: f64, concludes: bool) -> Vec<String> {
         let mut growing = Vec::new();
         for (place, (name, unit, tolerance)) in SERIES.into_iter().enumerate() {
             let later = self.taken.iter().filter(|(hours, _)| *hours >= warm);
             let points: Vec<_> = later.map(|(hours, values)| (*hours, values[place])).collect();
             let name = format!("{}: {name}", self.service);
             let Some(trend) = trend(&points, tolerance) else {
-                println!("{name:30} {} samples: too few to judge", points.len());
+                let complaint = format!("{name:30} {} samples: too few to judge", points.len());
+                println!("{complaint}");
+                growing.extend(concludes.then_some(complaint));
                 continue;
             };
             let Trend { points, median, slope, low, high, grown, tolerated, sees } = trend;
@@ -103,4 +106,39 @@ fn below(folder: &Path) -> (f64, f64) {
         }
     }
     (bytes, files)
+}
+
+mod tests {
+    use super::*;
+
+    /// A sample every two minutes, for two hours.
+    fn samples(values: impl Fn(f64) -> [f64; SERIES.len()]) -> Samples {
+        let taken = (0..60).map(|place| (f64::from(place) / 30.0, values(f64::from(place))));
+        Samples { service: "steady", began: Instant::now(), taken: taken.collect() }
+    }
+
+    #[test]
+    fn the_series_that_grows_is_named_with_its_slope_and_the_others_are_not() {
+        // A descriptor that is left open now and then.
+        let leaking = samples(|place| [60.0 + place % 3.0, 40.0 + place / 5.0, 19.0, 8.0, 21.0]);
+        let growing = leaking.judge(0.5, true);
+        assert_eq!(growing.len(), 1, "{growing:?}");
+        assert!(growing[0].starts_with("steady: open descriptors grows by 6.000"), "{growing:?}");
+        let flat = samples(|place| [60.0 + place % 3.0, 40.0 + place % 5.0, 19.0, 8.0, 21.0]);
+        assert_eq!(flat.judge(0.5, true), [""; 0]);
+    }
+
+    #[test]
+    fn what_grows_before_the_service_is_warm_does_not_count() {
+        let values = |place: f64| [(30.0 + place).min(60.0), 40.0, 19.0, 8.0, 21.0];
+        assert_eq!(samples(values).judge(1.0, true), [""; 0]);
+        assert_eq!(samples(values).judge(0.0, true).len(), 1);
+    }
+
+    #[test]
+    fn a_soak_that_is_to_conclude_something_fails_with_too_few_samples() {
+        let values = |_| [60.0, 40.0, 19.0, 8.0, 21.0];
+        assert_eq!(samples(values).judge(1.8, true).len(), SERIES.len());
+        assert_eq!(samples(values).judge(1.8, false), [""; 0]);
+    }
 }
