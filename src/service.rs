@@ -41,7 +41,7 @@ use tokio::{
 use self::{
     adobe::AdobeParts,
     advice::Advice,
-    api::Known,
+    api::ApiBackend,
     oauth::OAuthParts,
     open::{Opened, open_in_background},
     quarantines::Quarantines,
@@ -235,7 +235,7 @@ pub async fn start(
     let quarantines = Quarantines::new(&folder, names, config.quarantine.keep, &metrics);
     quarantines.spawn(folder.disk().clone(), shutdown.clone());
     let spools: Vec<_> = sources.iter().map(|source| source.spool.clone()).collect();
-    let known = Known::new(&config, router, &metrics, spools.clone(), &status, &shutdown);
+    let known = ApiBackend::new(&config, router, &metrics, spools.clone(), &status, &shutdown);
     let interval = config.log.outage_interval;
     outage::spawn(interval, &topics, folder.clone(), spools.clone(), shutdown.clone());
     status.ready(folder, spools, known);

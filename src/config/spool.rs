@@ -1,4 +1,4 @@
-//! `spool`: the durable buffer between the answer to the sender and Kafka. The struct is the spool's own.
+//! `spool`: the durable buffer between the answer to the sender and Kafka. The struct belongs to the spool itself.
 
 use std::ops::RangeInclusive;
 
@@ -12,7 +12,7 @@ use crate::spool::Config as Spool;
 
 const SEGMENT_SIZES: RangeInclusive<u64> = 4 * 1024..=4 * 1024 * 1024 * 1024;
 
-/// The least that `spool.reserve` may be: room for the checkpoint and for one quarantined body.
+/// Returns the smallest valid `spool.reserve`: room for the checkpoint and for one quarantined body.
 pub fn least_reserve(body_limit_inflated: u64) -> u64 {
     body_limit_inflated.saturating_add(2 * 1024 * 1024)
 }
@@ -33,7 +33,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Spool {
     spool
 }
 
-/// What the spool has to know of other sections.
+/// Copies settings of other sections that the spool needs.
 pub(super) fn complete(config: &mut Config) {
     let limits = config.sources.iter().map(|source| source.size_limit);
     config.spool.source_limits = limits.collect();

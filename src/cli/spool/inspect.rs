@@ -1,4 +1,4 @@
-//! `millrace spool inspect`: how much is stored, how far it is delivered, what is held.
+//! `millrace spool inspect`: shows how much is stored, how far it is delivered, and which topics are held.
 
 use std::{fmt::Write as _, io::Write, time::Duration};
 

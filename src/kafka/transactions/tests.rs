@@ -7,8 +7,8 @@ use crate::kafka::{Fault, MockCluster};
 
 const TOPIC: &str = "t.checkpoints";
 const STORED: &str = r#"{"number":7}"#;
-const PATIENCE: Duration = Duration::from_secs(30);
-/// More requests than any test makes.
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Faults for more requests than any test makes.
 const ALWAYS: [Fault; 1000] = [Fault::LeaderNotAvailable; 1000];
 
 struct Rig {
@@ -21,7 +21,7 @@ struct Rig {
 }
 
 impl Rig {
-    /// Whoever had the identity is shut out already, and the look-up began so long ago.
+    /// A take-over whose identity is already alone, and whose look-up began `time` ago.
     fn looking_for(time: Duration) -> Self {
         let cluster = MockCluster::start(1).unwrap();
         cluster.create_topic(TOPIC, 1).unwrap();
@@ -33,7 +33,7 @@ impl Rig {
         };
         let before: BaseProducer = properties::client(&kafka).create().unwrap();
         before.send(BaseRecord::to(TOPIC).key("1").payload(STORED)).unwrap();
-        before.flush(PATIENCE).unwrap();
+        before.flush(TEST_TIMEOUT).unwrap();
         let settings = config::Topics::default();
         let maker = cluster.topic_maker(1);
         let topics = Topics::start_with(&kafka, &settings, "t.", maker).unwrap();
@@ -57,10 +57,10 @@ impl Rig {
         self.transactions.take_over(&self.client, &self.kafka, &self.topics, &give_up)
     }
 
-    /// Looks until it has begun to read, and cannot.
+    /// Looks until reading has begun, which does not end.
     fn look_in_vain(&mut self) {
         self.cluster.fail_fetches(&ALWAYS).unwrap();
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TEST_TIMEOUT;
         let is_reading = |it: &Self| it.transactions.reader.as_ref().is_some_and(Committed::reads);
         while !is_reading(self) {
             assert!(Instant::now() < end, "it does not begin to read");
