@@ -95,7 +95,7 @@ fn cut_again_and_again(mode: &str, with: impl Fn(Settings) -> Settings, may_die:
                 quiet.push(number);
             }
             line.was_cut();
-            let unsynced = if number % 2 == 0 { Unsynced::Lost } else { Unsynced::InPart };
+            let unsynced = if number.is_multiple_of(2) { Unsynced::Lost } else { Unsynced::InPart };
             let by_this = volume.cut(unsynced);
             println!("{mode}: cut {number}: {way:?}, {unsynced:?}: {by_this:?}");
             taken.names += by_this.names;

@@ -152,7 +152,7 @@ fn nothing_grows_under_load_and_faults_with_restarts_and_without() {
 
 /// Killed and stopped by turns.
 fn restart(service: &mut Service, cycle: usize) {
-    if cycle / 4 % 2 == 0 {
+    if (cycle / 4).is_multiple_of(2) {
         service.bridge.kill();
     } else {
         service.bridge.terminate();

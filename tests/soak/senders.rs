@@ -200,7 +200,13 @@ impl Line {
     fn strangers(&self, mut subscription: Subscription) {
         let mut random = Random(0x7374_7261_6e67_6572);
         let mut silent = Vec::new();
-        while self.goes_on(PACE) {
+        loop {
+            if self.rest.load(Ordering::SeqCst) {
+                silent.clear(); // so that samples are of the same connections
+            }
+            if !self.goes_on(PACE) {
+                return;
+            }
             self.strange.fetch_add(1, Ordering::SeqCst);
             let body = subscription.batch_of(1 + random.below(200)).body;
             let mut client = Client::new(self.address());
