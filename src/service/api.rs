@@ -1,4 +1,4 @@
-//! What the API of the admin listener tells of this service.
+//! The backend of the admin listener's API.
 
 mod banners;
 mod dead_letters;
@@ -38,9 +38,9 @@ pub(super) struct ApiBackend {
     rates: Rates,
     letters: DeadLetters,
     replays: Replays,
-    /// Held by a test delivery.
+    /// Locked during a test delivery.
     test: Mutex<()>,
-    /// Which has this.
+    /// The status, which holds this.
     status: Weak<Status>,
     shutdown: Shutdown,
 }
@@ -76,7 +76,7 @@ impl ApiBackend {
     }
 }
 
-/// Looks at the counters for as long as the service is there.
+/// Samples the counters for as long as the service runs.
 async fn look(known: Weak<ApiBackend>, shutdown: Shutdown) {
     loop {
         tokio::select! {

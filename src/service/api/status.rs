@@ -1,4 +1,4 @@
-//! Everything at a glance: what the console's overview and `millrace top` show.
+//! The whole status, for the console's overview and for `millrace top`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,8 +23,8 @@ use crate::{
     spool::SpoolState,
 };
 
-/// Topics that are shown.
-const TOPICS: usize = 500;
+/// Topics that are listed.
+const MAX_TOPICS: usize = 500;
 
 pub(super) fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -253,7 +253,7 @@ fn refused(known: &ApiBackend, name: &str) -> Vec<Refused> {
             let is = |it: &Remembered| it.source == name && it.reason == Some(&reason);
             let last = known.metrics.recent.before(u64::MAX, 1, &is);
             let (text, key, outcome) = words::meaning(&reason, name);
-            // The key that is in use, as the last request of this reason found it.
+            // The key that is in use, as reported with the last request of this reason.
             let in_use = last.first().filter(|it| !it.key.is_empty());
             let key = in_use.map(|it| it.key.replace("<name>", name)).or(key);
             (late.last_day > 0.0).then(|| {
@@ -312,7 +312,7 @@ fn topics(known: &ApiBackend) -> Vec<Topic> {
         })
         .collect();
     all.sort_by(|((a, x), _), ((b, y), _)| a.cmp(b).then(x.total_cmp(y)));
-    all.truncate(TOPICS);
+    all.truncate(MAX_TOPICS);
     all.into_iter().map(|(_, topic)| topic).collect()
 }
 

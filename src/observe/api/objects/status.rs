@@ -1,4 +1,4 @@
-//! Everything at a glance: what the service does now.
+//! The status of the service: its sources, topics, rates and problems.
 
 use std::collections::BTreeMap;
 
