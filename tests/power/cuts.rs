@@ -51,11 +51,11 @@ fn settings(address: &str, volume: &Volume) -> Settings {
     environment.fold(settings, |settings, (key, value)| settings.environment(key, value))
 }
 
-/// What a run of cuts has to show.
+/// The books of a run of cuts.
 struct Outcome {
     sent: Vec<Sent>,
     cuts: usize,
-    /// Those before which all was delivered and the senders were at rest, by number.
+    /// The numbers of the cuts before which all was delivered and the senders were at rest.
     quiet: Vec<usize>,
     comparison: Comparison,
 }

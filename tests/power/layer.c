@@ -44,7 +44,7 @@ __attribute__((constructor)) static void begin(void) {
     slow = getenv("POWER_SLOW") ? atol(getenv("POWER_SLOW")) : 0;
 }
 
-/* What the layer cannot follow ends the program: it must not pass for durable or for lost. */
+/* A call that the layer cannot follow ends the program: it must not pass for durable or for lost. */
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);

@@ -28,7 +28,7 @@ fn contents(folder: &Path) -> Vec<(String, Option<String>)> {
     found
 }
 
-/// What is left of `script` after a cut, as `name=content`.
+/// Runs each script and cuts the power after it; the files that are left in the end, as `name=content`.
 #[track_caller]
 fn left_of(scripts: &[&str]) -> Vec<String> {
     let mut volume = Volume::new(1, 0);

@@ -25,7 +25,7 @@ const PACE: Duration = Duration::from_millis(4);
 /// A batch that is sent again is so behind as many others.
 const LATER: usize = 5;
 
-/// What senders and the one who cuts share.
+/// The state that the senders share with the test that cuts the power.
 pub struct Line {
     /// Where the service is now: another port after each start.
     address: Mutex<SocketAddr>,

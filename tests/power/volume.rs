@@ -16,12 +16,12 @@ use tempfile::TempDir;
 
 use crate::support::batches::Random;
 
-/// What a cut leaves of what was not synced.
+/// The part of the unsynced changes that a cut leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsynced {
     /// Nothing at all.
     Lost,
-    /// Of each change of a name, and of each piece of a file, this or that.
+    /// A random choice of the changed names, and of the pieces of each file.
     InPart,
 }
 
@@ -31,13 +31,13 @@ pub enum Within {
     Sync {
         is_durable: bool,
     },
-    /// Of a directory.
+    /// The sync of a directory.
     SyncOfNames {
         is_durable: bool,
     },
 }
 
-/// What a cut took away.
+/// The losses of a cut.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Taken {
     /// Names that were made, replaced or removed, and are as before again.
@@ -85,7 +85,7 @@ impl Volume {
         folder.join("volume")
     }
 
-    /// What a process needs in its environment, so that the volume knows its syncs.
+    /// Variables of a process whose syncs the volume is to know.
     pub fn environment(&self) -> [(&'static str, String); 4] {
         let text = |path: PathBuf| path.display().to_string();
         [
@@ -237,7 +237,7 @@ impl Volume {
     }
 }
 
-/// What a disk may have of a file that was `durable` at its last sync and was written to since.
+/// The content that a disk may have of a file that was `durable` at its last sync and was written to since.
 fn left_of(random: &mut Random, durable: Vec<u8>, seen: &[u8]) -> Vec<u8> {
     let mut left = durable;
     match random.below(4) {

@@ -18,7 +18,7 @@ pub struct Trend {
     pub slope: f64,
     pub low: f64,
     pub high: f64,
-    /// What the slope's lower end comes to over the time that was measured.
+    /// The growth over the time that was measured, at the lower end of the slope.
     pub grown: f64,
     pub tolerated: f64,
     /// The smallest growth an hour that would have failed, as far as the noise of this series goes.
@@ -62,7 +62,7 @@ pub fn trend(points: &[(f64, f64)], tolerance: Tolerance) -> Option<Trend> {
     Some(Trend { points: points.len(), median, slope, low, high, grown, tolerated, sees })
 }
 
-/// Of Kendall's S when nothing but chance orders the values.
+/// The variance of Kendall's S when nothing but chance orders the values.
 fn variance_of_s(values: &[f64]) -> f64 {
     let of = |count: usize| {
         let n = count as f64;

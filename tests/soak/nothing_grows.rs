@@ -43,7 +43,7 @@ fn settings(kafka: &str, prefix: &str, keys: &str) -> Settings {
         .set("SPOOL__KEEP_DELIVERED__SIZE", "4MiB")
         .set("LISTEN__BODY_LIMIT", "1MiB")
         .set("LISTEN__BODY_LIMIT_INFLATED", "1MiB")
-        // Of a line that is silent librdkafka knows after 60 s.
+        // By default librdkafka notices a silent line after 60 s.
         .set("KAFKA__PROPERTIES__SOCKET_TIMEOUT_MS", "10000")
         .set("FORWARD__HOLD_AFTER", "5s")
 }

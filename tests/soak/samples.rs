@@ -1,4 +1,4 @@
-//! What a service takes of its machine, measured again and again.
+//! Samples of the memory, descriptors, threads and disk that a service takes, and their trends.
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path, time::Instant};
 

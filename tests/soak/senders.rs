@@ -32,7 +32,7 @@ const AUDIT: &str = "/v1/audit";
 const PACE: Duration = Duration::from_millis(100);
 const SENDERS: usize = 4;
 
-/// What the senders of one service share with the test.
+/// The state that the senders of one service share with the test.
 #[derive(Default)]
 pub struct Line {
     address: Mutex<Option<SocketAddr>>,
