@@ -20,6 +20,9 @@ const SLOW: u32 = 10_000;
 /// Cuts of one round: Kafka is there, goes away, is away, comes back.
 const ROUND: usize = 4;
 
+/// Cuts that are added at most, until one has taken a name and one has taken bytes.
+const MORE: usize = 20;
+
 /// The ways of cuts, by turns: at any moment, or in a sync.
 const WAYS: [Option<Within>; 5] = [
     None,
@@ -79,7 +82,7 @@ fn cut_again_and_again(mode: &str, with: impl Fn(Settings) -> Settings, may_die:
             .map(|number| (number, &line))
             .map(|(n, line)| scope.spawn(move || line.send(n)))
             .collect();
-        let mut cut = |bridge: &mut Bridge, random: &mut Random, is_quiet: bool| {
+        let mut cut = |bridge: &mut Bridge, random: &mut Random, is_quiet: bool| -> Taken {
             let before = line.answered();
             let more = 1 + random.below(40);
             wait::until("answers", PATIENCE, || {
@@ -103,7 +106,9 @@ fn cut_again_and_again(mode: &str, with: impl Fn(Settings) -> Settings, may_die:
             number += 1;
             bridge.restart();
             line.goes_to(bridge);
+            taken
         };
+        let mut has_taken = false;
         for round in 0..rounds {
             // Kafka is there, and something arrives in each of its times.
             let delivered = |bridge: &Bridge| bridge.metric("millrace_events_delivered_total", &[]);
@@ -121,8 +126,17 @@ fn cut_again_and_again(mode: &str, with: impl Fn(Settings) -> Settings, may_die:
             cut(&mut bridge, &mut random, false);
             cut(&mut bridge, &mut random, false);
             kafka.come_back();
-            cut(&mut bridge, &mut random, false);
+            let taken = cut(&mut bridge, &mut random, false);
             kafka.is_back();
+            // A sync in which the process is killed may be of a file without a name, or change nothing.
+            has_taken = taken.names > 0 && taken.files > 0;
+        }
+        for _ in 0..MORE {
+            if has_taken {
+                break;
+            }
+            let taken = cut(&mut bridge, &mut random, false);
+            has_taken = taken.names > 0 && taken.files > 0;
         }
         drop(end);
         senders

@@ -1,7 +1,7 @@
 //! A soak: mixed load, faults and restarts for minutes or for a night, and nothing may grow.
 //!
 //! Two services share a broker. One is never restarted; the other one delivers exactly once and is stopped or killed in
-//! every cycle. A cycle is load with one fault or none (Kafka frozen, Kafka killed, connections reset and a line cut); in its
+//! every cycle (stopped before Kafka is killed). A cycle is load with one fault or none (Kafka frozen, Kafka killed, connections reset and a line cut); in its
 //! end the senders rest, all is delivered, and memory, descriptors, threads, bytes and files of each service are measured.
 //! A regression over these samples, those of the first third left out, tells what grows (`judge.rs`); the test fails with
 //! the series and its slope.

@@ -117,12 +117,16 @@ fn nothing_grows_under_load_and_faults_with_restarts_and_without() {
                 proxy.mend();
             }
             _ => {
+                // A single broker that is killed within a transaction can forget its end (README.md, "Limits"), and a
+                // hanging one on the topic of checkpoints waits for an operator.
+                stop(&mut restarted);
                 broker.kill();
                 through_the_fault();
                 broker.restart();
+                start(&mut restarted);
             }
         }
-        if cycles % 4 != 1 {
+        if matches!(cycles % 4, 0 | 2) {
             restart(&mut restarted, cycles);
         }
         for service in [&mut steady, &mut restarted] {
@@ -155,9 +159,17 @@ fn restart(service: &mut Service, cycle: usize) {
     if (cycle / 4).is_multiple_of(2) {
         service.bridge.kill();
     } else {
-        service.bridge.terminate();
-        assert_eq!(service.bridge.wait(PATIENCE).code(), Some(0), "a clean stop");
+        stop(service);
     }
+    start(service);
+}
+
+fn stop(service: &mut Service) {
+    service.bridge.terminate();
+    assert_eq!(service.bridge.wait(PATIENCE).code(), Some(0), "a clean stop");
+}
+
+fn start(service: &mut Service) {
     service.bridge.restart();
     service.senders.go_to(&service.bridge);
 }
