@@ -27,6 +27,7 @@ mod readiness;
 mod reload;
 pub(crate) mod replay;
 mod set_aside;
+mod sharing;
 mod source;
 mod status;
 pub mod versions;
@@ -62,7 +63,7 @@ use crate::{
         },
         receive::Receiver,
     },
-    kafka::{TopicMaker, Topics},
+    kafka::{Exchange, TopicMaker, Topics},
     observe::{
         admin,
         api::access::Access,
@@ -142,6 +143,8 @@ pub struct Running {
     status: Arc<Status>,
     sources: Vec<RunningSource>,
     topics: Arc<Topics>,
+    /// Where replicas tell each other which events are settled.
+    exchange: Option<Exchange>,
     exporter: Option<Exporter>,
     push: Option<Push>,
     listening: JoinHandle<()>,
@@ -184,7 +187,7 @@ pub async fn start(
     let push = push(&config.pushed_metrics, &metrics);
     let traces = exporter.as_ref().map(Exporter::traces).unwrap_or_default();
     let opened = open_in_background(config.clone(), maker, &metrics, &traces).await;
-    let opened = opened.and_then(|Opened { folder, topics, registry, sources, set_aside }| {
+    let opened = opened.and_then(|Opened { folder, topics, registry, sources, set_aside, exchange }| {
         adobe.keep_keys_in(folder.disk(), &config.spool.directory);
         let running = sources.iter().map(|source| (&source.front, source.store()));
         let aside = set_aside.iter().map(|source| (&source.front, source.store()));
@@ -208,9 +211,9 @@ pub async fn start(
         let reloader = Reloader::new(reloads, &metrics);
         reloader.spawn(EVERY, shutdown.clone()).map_err(StartError::Thread)?;
         drop(fronts);
-        Ok((folder, topics, sources, receivers))
+        Ok((folder, topics, sources, receivers, exchange))
     });
-    let (folder, topics, sources, receivers) = match opened {
+    let (folder, topics, sources, receivers, exchange) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             shutdown.advance(Phase::Stopped);
@@ -248,6 +251,7 @@ pub async fn start(
         status,
         sources,
         topics,
+        exchange,
         exporter,
         push,
         listening,
@@ -343,6 +347,8 @@ impl Running {
         // The listener ends when the last connection has; what it accepted is in the spool by then.
         let _ = self.listening.await;
         stop(self.sources).await;
+        // Behind the sources: what they have settled last.
+        drop(self.exchange);
         drop(self.topics);
         if let Some(exporter) = self.exporter {
             exporter.stop().await;

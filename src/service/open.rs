@@ -5,13 +5,14 @@ use std::sync::Arc;
 use super::{
     StartError,
     set_aside::SetAside,
+    sharing,
     source::{RunningSource, SourceContext},
     status, versions,
 };
 use crate::{
     config::Config,
     deliver::{deduplicate::Deduplicator, registry::Registry, route::Router},
-    kafka::{TopicMaker, Topics},
+    kafka::{Exchange, TopicMaker, Topics},
     observe::{metrics::Metrics, traces::Traces},
     spool::{Folder, disk::RealDisk},
 };
@@ -24,6 +25,8 @@ pub(super) struct Opened {
     pub sources: Vec<RunningSource>,
     /// Those that could not be opened; empty if none could, which is an error.
     pub set_aside: Vec<SetAside>,
+    /// Where replicas tell each other which events are settled.
+    pub exchange: Option<Exchange>,
 }
 
 /// Disk and threads, while the runtime goes on with other things.
@@ -59,6 +62,7 @@ pub(super) fn open(
     let names: Vec<_> = config.sources.iter().map(|source| source.name.clone()).collect();
     let (disk, directory) = (folder.disk().clone(), &config.spool.directory);
     let deduplicator = Deduplicator::open(disk, directory, config.deduplicate, &names, metrics);
+    let sharing = sharing::of(config, &deduplicator, metrics);
     let registry = config
         .schema_registry
         .as_ref()
@@ -68,6 +72,7 @@ pub(super) fn open(
         config,
         folder: &folder,
         deduplicator: &deduplicator,
+        sharing: sharing.as_ref(),
         topics: &topics,
         registry: registry.as_ref(),
         router: &router,
@@ -87,5 +92,7 @@ pub(super) fn open(
     }
     let aside = failed.iter().map(|(source, error)| SetAside::new(source, error, metrics));
     let set_aside = aside.collect();
-    Ok(Opened { folder, topics, registry, sources, set_aside })
+    let exchange = sharing.map(|sharing| sharing::start(sharing, config, &topics, metrics));
+    let exchange = exchange.transpose().map_err(StartError::Thread)?;
+    Ok(Opened { folder, topics, registry, sources, set_aside, exchange })
 }

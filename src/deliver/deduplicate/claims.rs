@@ -9,14 +9,16 @@ use std::{
 };
 
 use prometheus::IntCounter;
+use uuid::Uuid;
 
 use super::{
     Deduplicator,
-    identity::{Id, Rule},
-    index::{Claimed, Owner},
+    identity::{Digest, Id, Identity, Rule},
+    index::{Claimed, Index, Owner},
     prepared::{Attempt, Prepared},
     released::RestsOn,
     rests::Rests,
+    sharing::{Notice, Sharing},
     sidecar::{self, Sidecar},
 };
 use crate::{
@@ -29,7 +31,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The event is to be forwarded; its id is saved once it is settled. None: it has no id.
-    Granted(Option<Id>),
+    Granted(Option<Identity>),
     /// Another event with this id was delivered, or will be: nothing is to be done with this one.
     Repeat(RestsOn),
 }
@@ -49,7 +51,7 @@ pub struct Claims {
     settled: Vec<Id>,
     /// Of states of leads that are made of several events: by the id of the first, the sequence number and the other
     /// ids, which are settled with it. As many as are on their way.
-    together: HashMap<Id, (u64, Vec<Id>)>,
+    together: HashMap<Id, (u64, Vec<Identity>)>,
     sidecar: Sidecar,
     prepared: Prepared,
     /// The last save failed, and people were told.
@@ -58,6 +60,17 @@ pub struct Claims {
     origin: Origin,
     /// What the repeats rest on that were passed over, if that is asked for.
     rests: Option<Rests>,
+    /// Where other replicas are told.
+    telling: Option<Telling>,
+}
+
+/// What other replicas are told by one source.
+struct Telling {
+    sharing: Arc<Sharing>,
+    /// Of the source's spool.
+    spool: Uuid,
+    /// What was settled since the last notice: as many as [`Claims::settled`] has.
+    settled: Vec<Digest>,
 }
 
 impl Claims {
@@ -76,7 +89,18 @@ impl Claims {
             failing: false,
             origin: Origin::Sender,
             rests: None,
+            telling: None,
         }
+    }
+
+    /// The same, which tells other replicas what the source of this spool has settled, and believes what they tell.
+    pub fn telling(self, sharing: &Arc<Sharing>, spool: Uuid) -> Self {
+        if self.are_off() {
+            return self;
+        }
+        sharing.is_own(spool);
+        let telling = Telling { sharing: sharing.clone(), spool, settled: Vec::new() };
+        Self { telling: Some(telling), ..self }
     }
 
     /// The same, which tells of repeats whether their owners are settled ([`Claims::settled_end`]).
@@ -135,14 +159,16 @@ impl Claims {
             self.count("unidentified");
             return Claim::Granted(None);
         };
+        let digest = self.telling.as_ref().and_then(|_| Digest::of(event));
+        let identity = Identity { id, digest };
         let owner = Owner { source: self.source, position };
-        let claimed = self.claim_id(id, event, owner, now);
+        let claimed = self.claim_id(identity, event, owner, now);
         match claimed {
             Claimed::First => {
                 self.count("missed");
-                Claim::Granted(Some(id))
+                Claim::Granted(Some(identity))
             }
-            Claimed::Own => Claim::Granted(Some(id)),
+            Claimed::Own => Claim::Granted(Some(identity)),
             Claimed::Taken { by } => {
                 self.count("known");
                 self.repeats_of(by.source).inc();
@@ -175,12 +201,14 @@ impl Claims {
                 kept.push(true);
                 continue;
             };
-            let claimed = self.shared.index(now).claim(id, owner, now);
+            let digest = self.telling.as_ref().and_then(|_| Digest::of_part(event, state, part));
+            let identity = Identity { id, digest };
+            let claimed = self.claim_in(&mut self.shared.index(now), identity, owner, now);
             // Its event may stand twice in the delivery.
             let is_kept = !matches!(claimed, Claimed::Taken { .. }) && seen.insert(id);
             kept.push(is_kept);
             if is_kept {
-                ids.push(id);
+                ids.push(identity);
             }
             if let Claimed::Taken { by } = claimed {
                 self.rests_on(position, by);
@@ -193,17 +221,40 @@ impl Claims {
         let first = ids.next();
         let others: Vec<_> = ids.collect();
         if let Some(first) = first.filter(|_| !others.is_empty()) {
-            self.together.insert(first, (position.sequence, others));
+            self.together.insert(first.id, (position.sequence, others));
         }
         Claim::Granted(first)
     }
 
-    fn claim_id(&self, id: Id, event: &Event<'_>, owner: Owner, now: UnixMillis) -> Claimed {
+    fn claim_id(
+        &self,
+        identity: Identity,
+        event: &Event<'_>,
+        owner: Owner,
+        now: UnixMillis,
+    ) -> Claimed {
         let mut index = self.shared.index(now);
         // Delivered by a program that did not count its type.
         if index.may_know_without_type(now)
             && let Some(before) = self.shared.key.id_without_type(event)
             && let Some(by) = index.owner_of(before, now)
+        {
+            return Claimed::Taken { by };
+        }
+        self.claim_in(&mut index, identity, owner, now)
+    }
+
+    /// What this process has claimed is its own to settle, whatever another replica tells meanwhile.
+    fn claim_in(
+        &self,
+        index: &mut Index,
+        Identity { id, digest }: Identity,
+        owner: Owner,
+        now: UnixMillis,
+    ) -> Claimed {
+        if let Some(digest) = digest
+            && index.owner_of(id, now).is_none()
+            && let Some(by) = index.owner_of(self.shared.key.id_of_digest(digest), now)
         {
             return Claimed::Taken { by };
         }
@@ -229,12 +280,23 @@ impl Claims {
     }
 
     /// An event is delivered, a dead letter, or in quarantine.
-    pub fn settled(&mut self, id: Option<Id>) {
-        self.settled.extend(id);
+    pub fn settled(&mut self, identity: Option<Identity>) {
+        let Some(identity) = identity else { return };
+        self.is_settled(identity);
         if !self.together.is_empty()
-            && let Some((_, others)) = id.and_then(|id| self.together.remove(&id))
+            && let Some((_, others)) = self.together.remove(&identity.id)
         {
-            self.settled.extend(others);
+            let is_told = identity.digest.is_some();
+            for other in others {
+                self.is_settled(if is_told { other } else { other.of_this_volume() });
+            }
+        }
+    }
+
+    fn is_settled(&mut self, Identity { id, digest }: Identity) {
+        self.settled.push(id);
+        if let Some(telling) = &mut self.telling {
+            telling.settled.extend(digest);
         }
     }
 
@@ -282,6 +344,40 @@ impl Claims {
     /// The transaction with what was settled since the last save was taken back.
     pub fn forget_unsaved(&mut self) {
         self.settled.clear();
+        if let Some(telling) = &mut self.telling {
+            telling.settled.clear();
+        }
+    }
+
+    /// What a transaction tells other replicas that commits all that was settled since the last save. None where there is
+    /// nothing to tell, or their topic may not take it: that must not spoil the transaction.
+    pub fn notices(&self, now: UnixMillis) -> Vec<Notice> {
+        let telling = self.telling.as_ref().filter(|telling| telling.sharing.is_writable());
+        telling.map_or_else(Vec::new, |it| it.sharing.notices(it.spool, &it.settled, now))
+    }
+
+    /// The transaction with these notices is committed.
+    pub fn were_committed(&mut self, notices: &[Notice]) {
+        if let Some(telling) = &mut self.telling {
+            telling.settled.clear();
+            notices.iter().for_each(|notice| telling.sharing.was_sent(notice.ids, true));
+        }
+    }
+
+    /// A transaction with notices did not end: others have none until their topic is known to take records.
+    pub fn doubt_notices(&self) {
+        if let Some(telling) = &self.telling {
+            telling.sharing.set_writable(false);
+        }
+    }
+
+    /// Tells other replicas what was settled since the last notice. Never waits.
+    fn tell(&mut self, now: UnixMillis) {
+        if let Some(telling) = self.telling.as_mut().filter(|it| !it.settled.is_empty()) {
+            let notices = telling.sharing.notices(telling.spool, &telling.settled, now);
+            telling.sharing.tell(notices);
+            telling.settled.clear();
+        }
     }
 
     /// Deliveries of this source can't be read any more: whoever comes with their events may have
@@ -302,12 +398,13 @@ impl Claims {
 
     /// Saves the ids of what was settled, before a checkpoint passes it. Durable when it returns,
     /// unless the disk does not take them: then they are counted and let go, since a checkpoint that
-    /// waited for them would keep the very space occupied that they need.
+    /// waited for them would keep the very space occupied that they need. Other replicas are told of them.
     pub fn save(&mut self, now: UnixMillis) {
         let settled = std::mem::take(&mut self.settled);
         self.save_ids(Rule::WithType, &settled, now);
         self.settled = settled; // its memory
         self.settled.clear();
+        self.tell(now);
     }
 
     fn save_ids(&mut self, rule: Rule, ids: &[Id], now: UnixMillis) {
@@ -343,7 +440,7 @@ impl Claims {
     }
 
     fn repeats_of(&self, owner: u32) -> IntCounter {
-        let owner = self.shared.sources[owner as usize].name.as_str();
+        let owner = self.shared.name_of(owner);
         self.shared.metrics.duplicates.with_label_values(&[self.name(), owner])
     }
 }

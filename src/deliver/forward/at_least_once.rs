@@ -20,7 +20,7 @@ use super::{
     window::{Carries, State, Window},
 };
 use crate::{
-    deliver::{checkpoint::Checkpoint, deduplicate::Id},
+    deliver::{checkpoint::Checkpoint, deduplicate::Identity},
     kafka::produce::{Failure, Outcome, Sink},
     spool::position::Position,
 };
@@ -63,7 +63,7 @@ impl AtLeastOnce {
     }
 
     /// The id of a dead letter that no checkpoint has passed is saved with the one that does.
-    pub fn settle_id(&mut self, position: Position, identity: Option<Id>, source: &mut Source) {
+    pub fn settle_id(&mut self, position: Position, identity: Option<Identity>, source: &mut Source) {
         if !self.over_limit.settle(position, identity) {
             source.settled(identity);
         }

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, time::Instant};
 
 use super::{refusal::TOPIC_LIMIT, topics::TopicId};
 use crate::{
-    deliver::deduplicate::{Id, RestsOn},
+    deliver::deduplicate::{Identity, RestsOn},
     event::Stream,
     kafka::produce::Token,
     source::UnixMillis,
@@ -35,7 +35,7 @@ pub(super) struct Slot {
     /// The event's own topic; none for what is no event and for a topic that is not known.
     pub belongs_to: Option<TopicId>,
     /// What it is known by, to be remembered once it is settled; none for what is never a repeat.
-    pub identity: Option<Id>,
+    pub identity: Option<Identity>,
     /// Of a repeat that was passed over: what for.
     pub rests_on: Option<RestsOn>,
     /// Bytes that it takes in the sink's queue, [`RECORD_OVERHEAD`] included.

@@ -1,0 +1,212 @@
+//! What replicas tell each other: each puts the digests of what it has settled on a topic, and takes those of the others
+//! into its index, as ids that another replica has settled.
+//!
+//! What it promises:
+//!
+//! - **Nothing is told before it is settled**: acknowledged on its topic, or as a dead letter with its original; in
+//!   exactly-once delivery committed, since the notice is part of the transaction. What is in quarantine is told to none:
+//!   it lies on one volume. So passing an event over for another replica's sake rests on Kafka alone.
+//! - **What a replica has told itself is not news to it**, nor is what replicas with other topics tell ([`Scope`]).
+//! - **It holds up nothing.** Notices wait in a queue of bounded size, the oldest give way, and a transaction has
+//!   them only while the topic is known to take records.
+//!
+//! It knows no Kafka: who moves notices is the service's to say (`service/sharing.rs`).
+
+mod notice;
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+};
+
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+pub use self::notice::Scope;
+use super::{Deduplicator, identity::Digest, index::Owner};
+use crate::{observe::metrics::Metrics, source::UnixMillis};
+
+/// What wait to be sent, at most: some 250,000 digests.
+const WAITING_BYTES: usize = 4 << 20;
+
+/// Digests that are put into the index before another thread may have it.
+const AT_A_TIME: usize = 256;
+
+/// A record for the topic of ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub topic: Arc<str>,
+    /// The UUID of the source's spool, as text.
+    pub key: String,
+    pub value: Vec<u8>,
+    pub ids: usize,
+}
+
+/// One replica's part in it, shared by its sources.
+pub struct Sharing {
+    of: Arc<Deduplicator>,
+    topic: Arc<str>,
+    scope: Scope,
+    /// Bytes of a notice at most.
+    most: usize,
+    /// The topic takes records, as far as is known.
+    is_writable: AtomicBool,
+    state: Mutex<State>,
+    metrics: Metrics,
+}
+
+#[derive(Default)]
+struct State {
+    /// The spools of this process.
+    own: HashSet<Uuid>,
+    waiting: VecDeque<Notice>,
+    waiting_bytes: usize,
+    /// What is odd about records on the topic was logged.
+    has_warned: bool,
+    has_warned_of_scope: bool,
+}
+
+impl Sharing {
+    /// Notices on `topic` have at most `most` bytes.
+    pub fn new(
+        of: &Arc<Deduplicator>,
+        topic: &str,
+        scope: Scope,
+        most: usize,
+        metrics: &Metrics,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            of: of.clone(),
+            topic: topic.into(),
+            scope,
+            most,
+            is_writable: AtomicBool::new(false),
+            state: Mutex::default(),
+            metrics: metrics.clone(),
+        })
+    }
+
+    pub fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    /// Digests that may be of use at all: what is beyond that is forgotten for what comes behind it.
+    pub fn most_ids(&self) -> usize {
+        self.of.settings.ids
+    }
+
+    /// A spool of this process: what it has told is no news.
+    pub(super) fn is_own(&self, spool: Uuid) {
+        self.state.lock().own.insert(spool);
+    }
+
+    /// Whether the topic takes records, as far as is known: only then a transaction has some.
+    pub fn is_writable(&self) -> bool {
+        self.is_writable.load(SeqCst)
+    }
+
+    pub fn set_writable(&self, is_writable: bool) {
+        self.is_writable.store(is_writable, SeqCst);
+    }
+
+    /// Notices of `spool` that these are settled; none where there is nothing to tell.
+    pub(super) fn notices(&self, spool: Uuid, digests: &[Digest], at: UnixMillis) -> Vec<Notice> {
+        let parts = digests.chunks(notice::digests_in(self.most));
+        parts.map(|digests| self.notice(spool, digests, at)).collect()
+    }
+
+    fn notice(&self, spool: Uuid, digests: &[Digest], at: UnixMillis) -> Notice {
+        let value = notice::spell(self.scope, spool, at, digests);
+        let (topic, key) = (self.topic.clone(), spool.to_string());
+        Notice { topic, key, value, ids: digests.len() }
+    }
+
+    /// A notice that tells nothing, to find out whether the topic takes one.
+    pub fn probe(&self, at: UnixMillis) -> Notice {
+        self.notice(Uuid::nil(), &[], at)
+    }
+
+    /// To be sent as soon as it can be.
+    pub(super) fn tell(&self, notices: Vec<Notice>) {
+        let mut state = self.state.lock();
+        for notice in notices {
+            state.waiting_bytes += notice.value.len();
+            state.waiting.push_back(notice);
+        }
+        while state.waiting_bytes > WAITING_BYTES {
+            let Some(oldest) = state.waiting.pop_front() else { break };
+            state.waiting_bytes -= oldest.value.len();
+            self.metrics.shared_ids_unsent.inc_by(oldest.ids as u64);
+        }
+    }
+
+    /// What is to be sent next.
+    pub fn take_next(&self) -> Option<Notice> {
+        let mut state = self.state.lock();
+        let next = state.waiting.pop_front()?;
+        state.waiting_bytes -= next.value.len();
+        Some(next)
+    }
+
+    /// A notice with so many ids is on the topic, or will never be.
+    pub fn was_sent(&self, ids: usize, is_sent: bool) {
+        let metric = match is_sent {
+            true => &self.metrics.shared_ids_sent,
+            false => &self.metrics.shared_ids_unsent,
+        };
+        metric.inc_by(ids as u64);
+    }
+
+    /// A record of the topic. What can't be read is passed by: repeats of it may be delivered again.
+    pub fn take_in(&self, value: &[u8], now: UnixMillis) {
+        let notice = match notice::read(value) {
+            Ok(notice) => notice,
+            Err(why) => return self.pass_by(why.as_str()),
+        };
+        if self.state.lock().own.contains(&notice.spool) {
+            return;
+        }
+        if notice.scope != self.scope {
+            return self.pass_by_other_scope();
+        }
+        let owner = Owner::settled_before(self.of.others());
+        let (mut ids, mut index) = (0, self.of.index(now));
+        for digest in notice.digests() {
+            if ids > 0 && ids % AT_A_TIME == 0 {
+                drop(index);
+                index = self.of.index(now);
+            }
+            // A clock that was wrong counts as now.
+            index.claim(self.of.key.id_of_digest(digest), owner, notice.at.min(now));
+            ids += 1;
+        }
+        self.metrics.deduplicate_ids.set(index.len() as i64);
+        self.metrics.shared_ids_read.inc_by(ids as u64);
+    }
+
+    fn pass_by(&self, why: &'static str) {
+        self.metrics.shared_ids_passed_by.with_label_values(&[why]).inc();
+        if !std::mem::replace(&mut self.state.lock().has_warned, true) {
+            tracing::warn!(
+                topic = &*self.topic, why,
+                "records on the topic of ids can't be read; repeats of these events may be delivered again. A replica \
+                 of another version has written them, or a program that must not write to this topic",
+            );
+        }
+    }
+
+    fn pass_by_other_scope(&self) {
+        self.metrics.shared_ids_passed_by.with_label_values(&["other-topics"]).inc();
+        if !std::mem::replace(&mut self.state.lock().has_warned_of_scope, true) {
+            tracing::warn!(
+                topic = &*self.topic,
+                "a replica with other topics (topics.name, topics.dead_letter, topics.lead_state) tells its ids here; \
+                 they are passed by, since its events are on its own topics. Give it another topics.ids, unless it is \
+                 a replica whose configuration has just changed",
+            );
+        }
+    }
+}
