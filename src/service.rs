@@ -187,32 +187,33 @@ pub async fn start(
     let push = push(&config.pushed_metrics, &metrics);
     let traces = exporter.as_ref().map(Exporter::traces).unwrap_or_default();
     let opened = open_in_background(config.clone(), maker, &metrics, &traces).await;
-    let opened = opened.and_then(|Opened { folder, topics, registry, sources, set_aside, exchange }| {
-        adobe.keep_keys_in(folder.disk(), &config.spool.directory);
-        let running = sources.iter().map(|source| (&source.front, source.store()));
-        let aside = set_aside.iter().map(|source| (&source.front, source.store()));
-        let fronts: Vec<_> = running.chain(aside).collect();
-        let neighbours = Neighbours::new(fronts.iter().filter_map(|(front, _)| front.tokens()));
-        let receivers = fronts
-            .iter()
-            .map(|(front, store)| front.receiver(&adobe, &oauth, &neighbours, store.clone()));
-        let receivers: Vec<_> = receivers.collect();
-        let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
-        reloads.extend(renewal.map(boxed));
-        reloads.extend(fronts.iter().filter_map(|(front, _)| front.token_file()).map(boxed));
-        reloads.extend(AdminTokens::new(&config.admin, &access).map(boxed));
-        reloads.extend(oauth.files(&config.oauth).map(boxed));
-        reloads.extend(receivers.iter().filter_map(ClientSecretFile::new).map(boxed));
-        reloads.extend(FieldKey::all(&config.fields).into_iter().map(boxed));
-        reloads.extend(kafka_secrets.renewing(&topics).map(boxed));
-        let access = registry.as_ref().zip(config.schema_registry.as_ref());
-        let access = access.and_then(|(registry, config)| registry.renewing(config));
-        reloads.extend(access.map(boxed));
-        let reloader = Reloader::new(reloads, &metrics);
-        reloader.spawn(EVERY, shutdown.clone()).map_err(StartError::Thread)?;
-        drop(fronts);
-        Ok((folder, topics, sources, receivers, exchange))
-    });
+    let opened =
+        opened.and_then(|Opened { folder, topics, registry, sources, set_aside, exchange }| {
+            adobe.keep_keys_in(folder.disk(), &config.spool.directory);
+            let running = sources.iter().map(|source| (&source.front, source.store()));
+            let aside = set_aside.iter().map(|source| (&source.front, source.store()));
+            let fronts: Vec<_> = running.chain(aside).collect();
+            let neighbours = Neighbours::new(fronts.iter().filter_map(|(front, _)| front.tokens()));
+            let receivers = fronts
+                .iter()
+                .map(|(front, store)| front.receiver(&adobe, &oauth, &neighbours, store.clone()));
+            let receivers: Vec<_> = receivers.collect();
+            let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
+            reloads.extend(renewal.map(boxed));
+            reloads.extend(fronts.iter().filter_map(|(front, _)| front.token_file()).map(boxed));
+            reloads.extend(AdminTokens::new(&config.admin, &access).map(boxed));
+            reloads.extend(oauth.files(&config.oauth).map(boxed));
+            reloads.extend(receivers.iter().filter_map(ClientSecretFile::new).map(boxed));
+            reloads.extend(FieldKey::all(&config.fields).into_iter().map(boxed));
+            reloads.extend(kafka_secrets.renewing(&topics).map(boxed));
+            let access = registry.as_ref().zip(config.schema_registry.as_ref());
+            let access = access.and_then(|(registry, config)| registry.renewing(config));
+            reloads.extend(access.map(boxed));
+            let reloader = Reloader::new(reloads, &metrics);
+            reloader.spawn(EVERY, shutdown.clone()).map_err(StartError::Thread)?;
+            drop(fronts);
+            Ok((folder, topics, sources, receivers, exchange))
+        });
     let (folder, topics, sources, receivers, exchange) = match opened {
         Ok(opened) => opened,
         Err(error) => {

@@ -176,14 +176,16 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         mistakes.at(&Key::new("topics.checkpoints"), problem, remedy);
     }
     if let Some(ids) = &topics.ids {
-        let mut wrong = |problem: &str, remedy| mistakes.at(&Key::new("topics.ids"), problem, remedy);
+        let mut wrong =
+            |problem: &str, remedy| mistakes.at(&Key::new("topics.ids"), problem, remedy);
         let others = [&topics.name, &topics.dead_letter, &topics.checkpoints];
         let others = others.into_iter().chain([&config.admin.test_topic]).chain(&topics.lead_state);
         if others.into_iter().any(|other| other == ids) {
             wrong("is the topic of something else too, and nothing but ids may be there", remedy);
         }
         if config.deduplicate.is_off() {
-            let problem = "is set, and without deduplication there are no ids (deduplicate.window is 0)";
+            let problem =
+                "is set, and without deduplication there are no ids (deduplicate.window is 0)";
             wrong(problem, "Take it out, or set deduplicate.window.");
         }
     }

@@ -2,8 +2,7 @@
 //! replicas have written.
 //!
 //! Best effort, with clients of its own: nothing waits for either of the threads, and what goes wrong here is logged once
-//! and shown by a metric. The topic is made by the directory like any other. Who writes in transactions asks the mailbox
-//! whether the topic takes records: it is tried with a record that says nothing, and tried again after a failure.
+//! and shown by a metric. The topic is made by the directory like any other.
 
 mod read;
 mod write;
@@ -36,14 +35,8 @@ pub trait Mailbox: Send + Sync + 'static {
     /// What is to be written next.
     fn next(&self) -> Option<Letter>;
 
-    /// A record that says nothing.
-    fn probe(&self) -> Letter;
-
     /// A record that says so many things is on the topic, or will never be.
     fn was_written(&self, says: usize, is_written: bool);
-
-    /// Whether the topic takes records, as far as is known. Another one who writes there may doubt it.
-    fn is_writable(&self) -> bool;
 
     fn set_writable(&self, is_writable: bool);
 
@@ -163,7 +156,8 @@ impl Trouble {
         self.pause();
         if self.logged.as_ref() != Some(&why) {
             tracing::warn!(
-                topic, problem = why,
+                topic,
+                problem = why,
                 "the topic of ids can't be {}: repeats that come through another replica may be delivered again; \
                  nothing waits for it",
                 self.what,
@@ -173,6 +167,8 @@ impl Trouble {
     }
 
     fn is_over(&mut self, topic: &str) {
+        self.retry.reset();
+        self.not_before = Instant::now();
         if self.logged.take().is_some() {
             tracing::info!(topic, "the topic of ids is {} again", self.what);
         }

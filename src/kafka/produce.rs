@@ -107,14 +107,9 @@ pub trait Sink {
         false
     }
 
-    /// Ends the transaction with `notices` and `checkpoint` as its last records, once everything that was sent has its
+    /// Ends the transaction with `checkpoint` as its last record, once everything that was sent has its
     /// outcome. Waits at most `patience`. Nothing is sent while it is pending.
-    fn commit(
-        &mut self,
-        notices: &[Record<'_>],
-        checkpoint: &Record<'_>,
-        patience: Duration,
-    ) -> Commit;
+    fn commit(&mut self, checkpoint: &Record<'_>, patience: Duration) -> Commit;
 
     /// The last checkpoint that was committed, by whomever, if a renewal had to look it up. Given once.
     fn committed(&mut self) -> Option<Vec<u8>>;

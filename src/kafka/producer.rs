@@ -325,17 +325,12 @@ impl Sink for Producer {
         }
     }
 
-    fn commit(
-        &mut self,
-        notices: &[Record<'_>],
-        checkpoint: &Record<'_>,
-        patience: Duration,
-    ) -> Commit {
+    fn commit(&mut self, checkpoint: &Record<'_>, patience: Duration) -> Commit {
         let Some((client, transactions)) = self.client.as_ref().zip(self.transactions.as_mut())
         else {
             return Commit::Failed(Failure::Purged);
         };
-        let commit = transactions.commit(client, notices, checkpoint, patience);
+        let commit = transactions.commit(client, checkpoint, patience);
         if commit == Commit::Done {
             self.retry.reset();
         }

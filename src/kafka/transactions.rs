@@ -237,30 +237,21 @@ impl Transactions {
         client.context().state().pending.count() == 0
     }
 
-    /// `notices` go before `checkpoint`; where the queue is full they are sent once more with it, which says nothing new.
-    pub fn commit(
-        &mut self,
-        client: &Client,
-        notices: &[Record<'_>],
-        checkpoint: &Record<'_>,
-        patience: Duration,
-    ) -> Commit {
+    pub fn commit(&mut self, client: &Client, record: &Record<'_>, patience: Duration) -> Commit {
         if self.stage != Stage::Ending {
             if let Err(failure) = self.open(client) {
                 return Commit::Failed(failure);
             }
-            for record in notices.iter().chain([checkpoint]) {
-                let slot = client.context().state().pending.insert(CHECKPOINT, 1, Instant::now());
-                let mut message = BaseRecord::with_opaque_to(record.topic, slot);
-                message.payload = record.value;
-                message.key = record.key;
-                if let Err((error, _)) = client.send(message) {
-                    client.context().state().pending.remove(slot);
-                    if matches!(error, KafkaError::MessageProduction(Code::QueueFull)) {
-                        return Commit::Pending;
-                    }
-                    return Commit::Failed(fatal(&error));
+            let slot = client.context().state().pending.insert(CHECKPOINT, 1, Instant::now());
+            let mut message = BaseRecord::with_opaque_to(record.topic, slot);
+            message.payload = record.value;
+            message.key = record.key;
+            if let Err((error, _)) = client.send(message) {
+                client.context().state().pending.remove(slot);
+                if matches!(error, KafkaError::MessageProduction(Code::QueueFull)) {
+                    return Commit::Pending;
                 }
+                return Commit::Failed(fatal(&error));
             }
             self.stage = Stage::Ending;
         }

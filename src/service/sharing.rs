@@ -57,25 +57,15 @@ impl SharingMailbox {
 
 impl Mailbox for SharingMailbox {
     fn next(&self) -> Option<Letter> {
-        self.sharing.take_next().map(letter)
-    }
-
-    fn probe(&self) -> Letter {
-        letter(self.sharing.probe(now()))
+        let Notice { key, value, ids } = self.sharing.take_next()?;
+        Some(Letter { key, value, says: ids })
     }
 
     fn was_written(&self, says: usize, is_written: bool) {
         self.sharing.was_sent(says, is_written);
     }
 
-    fn is_writable(&self) -> bool {
-        let is_writable = self.sharing.is_writable();
-        self.show("write", is_writable);
-        is_writable
-    }
-
     fn set_writable(&self, is_writable: bool) {
-        self.sharing.set_writable(is_writable);
         self.show("write", is_writable);
     }
 
@@ -86,10 +76,6 @@ impl Mailbox for SharingMailbox {
     fn receive(&self, value: &[u8]) {
         self.sharing.take_in(value, now());
     }
-}
-
-fn letter(Notice { key, value, ids, .. }: Notice) -> Letter {
-    Letter { key, value, says: ids }
 }
 
 fn now() -> UnixMillis {

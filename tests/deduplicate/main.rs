@@ -6,6 +6,7 @@ mod simulated_disk;
 
 mod files;
 mod owners;
+mod replicas;
 mod restart;
 mod without_type;
 

@@ -18,7 +18,7 @@ use super::{
     prepared::{Attempt, Prepared},
     released::RestsOn,
     rests::Rests,
-    sharing::{Notice, Sharing},
+    sharing::Sharing,
     sidecar::{self, Sidecar},
 };
 use crate::{
@@ -349,33 +349,10 @@ impl Claims {
         }
     }
 
-    /// What a transaction tells other replicas that commits all that was settled since the last save. None where there is
-    /// nothing to tell, or their topic may not take it: that must not spoil the transaction.
-    pub fn notices(&self, now: UnixMillis) -> Vec<Notice> {
-        let telling = self.telling.as_ref().filter(|telling| telling.sharing.is_writable());
-        telling.map_or_else(Vec::new, |it| it.sharing.notices(it.spool, &it.settled, now))
-    }
-
-    /// The transaction with these notices is committed.
-    pub fn were_committed(&mut self, notices: &[Notice]) {
-        if let Some(telling) = &mut self.telling {
-            telling.settled.clear();
-            notices.iter().for_each(|notice| telling.sharing.was_sent(notice.ids, true));
-        }
-    }
-
-    /// A transaction with notices did not end: others have none until their topic is known to take records.
-    pub fn doubt_notices(&self) {
-        if let Some(telling) = &self.telling {
-            telling.sharing.set_writable(false);
-        }
-    }
-
     /// Tells other replicas what was settled since the last notice. Never waits.
     fn tell(&mut self, now: UnixMillis) {
         if let Some(telling) = self.telling.as_mut().filter(|it| !it.settled.is_empty()) {
-            let notices = telling.sharing.notices(telling.spool, &telling.settled, now);
-            telling.sharing.tell(notices);
+            telling.sharing.tell(telling.spool, &telling.settled, now);
             telling.settled.clear();
         }
     }
@@ -400,11 +377,11 @@ impl Claims {
     /// unless the disk does not take them: then they are counted and let go, since a checkpoint that
     /// waited for them would keep the very space occupied that they need. Other replicas are told of them.
     pub fn save(&mut self, now: UnixMillis) {
+        self.tell(now);
         let settled = std::mem::take(&mut self.settled);
         self.save_ids(Rule::WithType, &settled, now);
         self.settled = settled; // its memory
         self.settled.clear();
-        self.tell(now);
     }
 
     fn save_ids(&mut self, rule: Rule, ids: &[Id], now: UnixMillis) {

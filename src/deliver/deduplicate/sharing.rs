@@ -4,11 +4,11 @@
 //! What it promises:
 //!
 //! - **Nothing is told before it is settled**: acknowledged on its topic, or as a dead letter with its original; in
-//!   exactly-once delivery committed, since the notice is part of the transaction. What is in quarantine is told to none:
-//!   it lies on one volume. So passing an event over for another replica's sake rests on Kafka alone.
+//!   exactly-once delivery committed. What is in quarantine is told to none: it lies on one volume. So passing an event
+//!   over for another replica's sake rests on Kafka alone.
 //! - **What a replica has told itself is not news to it**, nor is what replicas with other topics tell ([`Scope`]).
-//! - **It holds up nothing.** Notices wait in a queue of bounded size, the oldest give way, and a transaction has
-//!   them only while the topic is known to take records.
+//! - **It holds up nothing.** Notices wait in a queue of bounded size, where the oldest give way, and are part of no
+//!   transaction (decision 29).
 //!
 //! It knows no Kafka: who moves notices is the service's to say (`service/sharing.rs`).
 
@@ -16,10 +16,7 @@ mod notice;
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
+    sync::Arc,
 };
 
 use parking_lot::Mutex;
@@ -38,7 +35,6 @@ const AT_A_TIME: usize = 256;
 /// A record for the topic of ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    pub topic: Arc<str>,
     /// The UUID of the source's spool, as text.
     pub key: String,
     pub value: Vec<u8>,
@@ -48,12 +44,10 @@ pub struct Notice {
 /// One replica's part in it, shared by its sources.
 pub struct Sharing {
     of: Arc<Deduplicator>,
-    topic: Arc<str>,
+    topic: String,
     scope: Scope,
     /// Bytes of a notice at most.
     most: usize,
-    /// The topic takes records, as far as is known.
-    is_writable: AtomicBool,
     state: Mutex<State>,
     metrics: Metrics,
 }
@@ -83,13 +77,12 @@ impl Sharing {
             topic: topic.into(),
             scope,
             most,
-            is_writable: AtomicBool::new(false),
             state: Mutex::default(),
             metrics: metrics.clone(),
         })
     }
 
-    pub fn topic(&self) -> &Arc<str> {
+    pub fn topic(&self) -> &str {
         &self.topic
     }
 
@@ -103,38 +96,13 @@ impl Sharing {
         self.state.lock().own.insert(spool);
     }
 
-    /// Whether the topic takes records, as far as is known: only then a transaction has some.
-    pub fn is_writable(&self) -> bool {
-        self.is_writable.load(SeqCst)
-    }
-
-    pub fn set_writable(&self, is_writable: bool) {
-        self.is_writable.store(is_writable, SeqCst);
-    }
-
-    /// Notices of `spool` that these are settled; none where there is nothing to tell.
-    pub(super) fn notices(&self, spool: Uuid, digests: &[Digest], at: UnixMillis) -> Vec<Notice> {
-        let parts = digests.chunks(notice::digests_in(self.most));
-        parts.map(|digests| self.notice(spool, digests, at)).collect()
-    }
-
-    fn notice(&self, spool: Uuid, digests: &[Digest], at: UnixMillis) -> Notice {
-        let value = notice::spell(self.scope, spool, at, digests);
-        let (topic, key) = (self.topic.clone(), spool.to_string());
-        Notice { topic, key, value, ids: digests.len() }
-    }
-
-    /// A notice that tells nothing, to find out whether the topic takes one.
-    pub fn probe(&self, at: UnixMillis) -> Notice {
-        self.notice(Uuid::nil(), &[], at)
-    }
-
-    /// To be sent as soon as it can be.
-    pub(super) fn tell(&self, notices: Vec<Notice>) {
+    /// These are settled, of the source with this spool: others are told as soon as it can be.
+    pub(super) fn tell(&self, spool: Uuid, digests: &[Digest], at: UnixMillis) {
         let mut state = self.state.lock();
-        for notice in notices {
-            state.waiting_bytes += notice.value.len();
-            state.waiting.push_back(notice);
+        for digests in digests.chunks(notice::digests_in(self.most)) {
+            let value = notice::spell(self.scope, spool, at, digests);
+            state.waiting_bytes += value.len();
+            state.waiting.push_back(Notice { key: spool.to_string(), value, ids: digests.len() });
         }
         while state.waiting_bytes > WAITING_BYTES {
             let Some(oldest) = state.waiting.pop_front() else { break };
@@ -191,7 +159,8 @@ impl Sharing {
         self.metrics.shared_ids_passed_by.with_label_values(&[why]).inc();
         if !std::mem::replace(&mut self.state.lock().has_warned, true) {
             tracing::warn!(
-                topic = &*self.topic, why,
+                topic = self.topic,
+                why,
                 "records on the topic of ids can't be read; repeats of these events may be delivered again. A replica \
                  of another version has written them, or a program that must not write to this topic",
             );
@@ -202,7 +171,7 @@ impl Sharing {
         self.metrics.shared_ids_passed_by.with_label_values(&["other-topics"]).inc();
         if !std::mem::replace(&mut self.state.lock().has_warned_of_scope, true) {
             tracing::warn!(
-                topic = &*self.topic,
+                topic = self.topic,
                 "a replica with other topics (topics.name, topics.dead_letter, topics.lead_state) tells its ids here; \
                  they are passed by, since its events are on its own topics. Give it another topics.ids, unless it is \
                  a replica whose configuration has just changed",

@@ -63,7 +63,12 @@ impl AtLeastOnce {
     }
 
     /// The id of a dead letter that no checkpoint has passed is saved with the one that does.
-    pub fn settle_id(&mut self, position: Position, identity: Option<Identity>, source: &mut Source) {
+    pub fn settle_id(
+        &mut self,
+        position: Position,
+        identity: Option<Identity>,
+        source: &mut Source,
+    ) {
         if !self.over_limit.settle(position, identity) {
             source.settled(identity);
         }

@@ -169,7 +169,12 @@ impl Guarantee {
     }
 
     /// The event at `position` is where it can stay, and its id is to be saved.
-    pub fn settle_id(&mut self, position: Position, identity: Option<Identity>, source: &mut Source) {
+    pub fn settle_id(
+        &mut self,
+        position: Position,
+        identity: Option<Identity>,
+        source: &mut Source,
+    ) {
         match self {
             Self::AtLeastOnce(it) => it.settle_id(position, identity, source),
             Self::ExactlyOnce(_) => source.settled(identity),

@@ -402,13 +402,8 @@ impl<S: Sink> Out<S> {
         self.link.nothing_outstanding();
     }
 
-    pub fn commit(
-        &mut self,
-        notices: &[Record<'_>],
-        checkpoint: &Record<'_>,
-        patience: Duration,
-    ) -> Commit {
-        self.sink.commit(notices, checkpoint, patience)
+    pub fn commit(&mut self, checkpoint: &Record<'_>, patience: Duration) -> Commit {
+        self.sink.commit(checkpoint, patience)
     }
 
     /// The last checkpoint that was committed, if the sink had to look it up.

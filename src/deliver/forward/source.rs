@@ -22,7 +22,7 @@ use crate::{
             fields::{Came, Screened, screen},
             recycle,
         },
-        deduplicate::{Attempt, Claim, Claims, Identity, Notice, RestsOn},
+        deduplicate::{Attempt, Claim, Claims, Identity, RestsOn},
         in_force::InForce,
         quarantine::Quarantine,
         route::Router,
@@ -280,21 +280,6 @@ impl Source {
     /// Ids of what was committed just before a crash count as saved.
     pub fn take_over_ids(&mut self, committed: Attempt, now: Now) {
         self.claims.take_over(committed, now.unix);
-    }
-
-    /// What the transaction that is about to be committed tells other replicas.
-    pub fn notices(&self, now: Now) -> Vec<Notice> {
-        self.claims.notices(now.unix)
-    }
-
-    /// They are committed.
-    pub fn committed_notices(&mut self, notices: &[Notice]) {
-        self.claims.were_committed(notices);
-    }
-
-    /// The transaction with them did not end.
-    pub fn doubt_notices(&self) {
-        self.claims.doubt_notices();
     }
 
     /// The transaction was taken back.

@@ -152,7 +152,7 @@ impl Sink for Scripted {
         Ok(())
     }
 
-    fn commit(&mut self, _: &[Record<'_>], _: &Record<'_>, _: Duration) -> Commit {
+    fn commit(&mut self, _: &Record<'_>, _: Duration) -> Commit {
         Commit::Done
     }
 

@@ -149,7 +149,6 @@ impl Reading {
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => {
                     self.trouble.is_over(&self.shared.terms.topic);
-                    self.trouble.retry.reset();
                     self.shared.mailbox.set_readable(true);
                 }
                 Some(Err(error)) if is_lasting(&error) => return self.failed(&error),

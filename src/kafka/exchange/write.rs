@@ -20,15 +20,10 @@ use crate::kafka::{errors, login::Given, properties};
 
 /// How long a record is tried: what is said later than that helps little.
 const GIVE_UP: Duration = Duration::from_secs(10);
-/// Records on their way at most.
+/// Records on their way at most; after a failure it is tried with one.
 const ON_THE_WAY: usize = 16;
-/// How often the thread looks for letters.
-const TICK: Duration = Duration::from_millis(20);
-/// A topic that took records for this long is tried at once after a failure.
-const WELL_AGAIN: Duration = Duration::from_secs(300);
-
-/// What the record of a probe says.
-const PROBE: usize = usize::MAX;
+/// How often the thread looks for letters: how much later than it could be a letter is sent.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Takes delivery reports: what each record said, and what went wrong.
 #[derive(Default)]
@@ -60,23 +55,15 @@ pub(super) struct Writing {
     shared: Arc<Shared>,
     client: Option<Client>,
     on_the_way: usize,
-    is_probing: bool,
-    /// Since when the topic has taken records.
-    well_since: Option<Instant>,
+    /// The last record was acknowledged.
+    is_well: bool,
     trouble: Trouble,
 }
 
 impl Writing {
     pub fn new(shared: Arc<Shared>) -> Self {
         let trouble = Trouble::new("written");
-        Self {
-            shared,
-            client: None,
-            on_the_way: 0,
-            is_probing: false,
-            well_since: None,
-            trouble,
-        }
+        Self { shared, client: None, on_the_way: 0, is_well: false, trouble }
     }
 
     pub fn run(mut self) {
@@ -87,7 +74,7 @@ impl Writing {
         }
         // What was settled last.
         let end = Instant::now() + LAST_LETTERS;
-        while self.shared.mailbox.is_writable() && Instant::now() < end {
+        while self.trouble.logged.is_none() && Instant::now() < end {
             self.step();
             if self.on_the_way == 0 {
                 break;
@@ -99,26 +86,30 @@ impl Writing {
     fn step(&mut self) {
         self.renew();
         self.take_reports();
-        if self.shared.mailbox.is_writable() {
-            while self.on_the_way < ON_THE_WAY
-                && let Some(letter) = self.shared.mailbox.next()
-            {
-                let says = letter.says;
-                self.send(&letter, says);
-            }
-        } else if self.well_since.take_if(|since| since.elapsed() < WELL_AGAIN).is_some() {
-            self.trouble.pause(); // who doubts it may be right each time
-        } else if !self.is_probing && self.trouble.may_try() {
-            self.well_since = None;
-            self.try_it();
+        if !self.trouble.may_try() {
+            return;
+        }
+        match self.shared.is_there() {
+            Some(Ok(())) => {}
+            Some(Err(why)) => return self.failed(why),
+            None => return,
+        }
+        if !self.is_well && self.on_the_way == 0 && self.trouble.logged.is_none() {
+            self.shared.mailbox.set_writable(true); // as far as is known
+        }
+        while self.client.is_some()
+            && self.on_the_way < if self.is_well { ON_THE_WAY } else { 1 }
+            && let Some(letter) = self.shared.mailbox.next()
+        {
+            self.send(&letter);
         }
     }
 
     /// Another client where the secrets were replaced.
     fn renew(&mut self) {
         let access = self.shared.topics.access();
-        let is_of_now = |client: &Client| client.generation == access.generation();
-        if let Some(client) = self.client.as_ref().filter(|client| is_of_now(client)) {
+        let is_of_now = |client: &&Client| client.generation == access.generation();
+        if let Some(client) = self.client.as_ref().filter(is_of_now) {
             // What is wrong with a token, the other clients say.
             let _ = client.given.renew(client.producer.client());
             return;
@@ -132,13 +123,14 @@ impl Writing {
         native
             .set("enable.idempotence", "false")
             .set("message.timeout.ms", GIVE_UP.as_millis().to_string())
+            .set("linger.ms", "0")
             .set("statistics.interval.ms", "0")
             .set_log_level(RDKafkaLogLevel::Emerg);
         match native.create_with_context(Reports::default()) {
             Ok(producer) => {
                 let given = Given::to_client_of(&kafka);
                 self.client = Some(Client { producer, given, generation });
-                (self.on_the_way, self.is_probing) = (0, false);
+                self.on_the_way = 0;
             }
             Err(error) => self.failed(properties::describe(&error)),
         }
@@ -159,23 +151,13 @@ impl Writing {
 
     fn reported(&mut self, says: usize, failed: Option<Code>) {
         let (topics, topic) = (&self.shared.topics, &self.shared.terms.topic);
-        let is_probe = says == PROBE;
-        if is_probe {
-            self.is_probing = false;
-        } else {
-            self.shared.mailbox.was_written(says, failed.is_none());
-        }
+        self.shared.mailbox.was_written(says, failed.is_none());
         match failed {
-            None if is_probe => {
-                self.trouble.is_over(topic);
-                self.trouble.not_before = Instant::now();
-                self.well_since = Some(Instant::now());
-                self.shared.mailbox.set_writable(true);
-            }
+            None if self.is_well => {}
             None => {
-                if self.well_since.is_some_and(|since| since.elapsed() > WELL_AGAIN) {
-                    self.trouble.retry.reset();
-                }
+                self.is_well = true;
+                self.trouble.is_over(topic);
+                self.shared.mailbox.set_writable(true);
             }
             Some(code) => {
                 if errors::is_missing_topic(code) {
@@ -187,31 +169,17 @@ impl Writing {
         }
     }
 
-    /// Whether the topic takes a record that says nothing.
-    fn try_it(&mut self) {
-        match self.shared.is_there() {
-            Some(Ok(())) if self.client.is_some() => {
-                self.is_probing = self.send(&self.shared.mailbox.probe(), PROBE);
-            }
-            Some(Err(why)) => self.failed(why),
-            Some(Ok(())) | None => {}
-        }
-    }
-
-    /// `true` when it is on its way.
-    fn send(&mut self, letter: &Letter, says: usize) -> bool {
-        let Some(Client { producer, .. }) = &self.client else { return false };
-        let record = BaseRecord::with_opaque_to(&self.shared.terms.topic, says);
-        let sent = producer.send(record.key(&letter.key).payload(&letter.value));
-        match sent {
+    fn send(&mut self, letter: &Letter) {
+        let Some(Client { producer, .. }) = &self.client else { return };
+        let record = BaseRecord::with_opaque_to(&self.shared.terms.topic, letter.says);
+        match producer.send(record.key(&letter.key).payload(&letter.value)) {
             Ok(()) => self.on_the_way += 1,
-            Err((error, _)) => self.reported(says, Some(errors::code(&error))),
+            Err((error, _)) => self.reported(letter.says, Some(errors::code(&error))),
         }
-        self.on_the_way > 0
     }
 
     fn failed(&mut self, why: String) {
-        self.well_since = None;
+        self.is_well = false;
         self.shared.mailbox.set_writable(false);
         self.trouble.happened(&self.shared.terms.topic, why);
     }

@@ -1,10 +1,6 @@
-//! Commits: the open transaction, which process it is of, and the checkpoint that ends it; before that, what other
-//! replicas are told (`topics.ids`).
-//!
-//! What they are told is best effort, and part of the transaction all the same. So a transaction has it only while its
-//! topic is known to take records, and one that does not end with it is taken back, and goes on without it.
+//! Commits: the open transaction, which process it is of, and the checkpoint that ends it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -12,9 +8,8 @@ use super::{ExactlyOnce, Lanes, Now, Owners, Progress, Result, Sink, Topics};
 use crate::{
     deliver::{
         checkpoint::{Checkpoint, Held},
-        deduplicate::{Attempt, Notice},
+        deduplicate::Attempt,
         forward::{
-            CLUSTER_SILENCE,
             held::{HeldTopic, Phase},
             lane::Lane,
         },
@@ -25,12 +20,6 @@ use crate::{
 
 /// How long one look at a commit under way lasts.
 const PATIENCE: Duration = Duration::from_millis(50);
-
-/// How long the end of a transaction with notices is waited for while the cluster answers: longer than it takes to see
-/// that it does not.
-const NOTICES_PATIENCE: Duration = Duration::from_secs(6);
-
-const _: () = assert!(NOTICES_PATIENCE.as_secs() > CLUSTER_SILENCE.as_secs());
 
 /// Text that a refused event may bring into the checkpoint.
 const ERROR_LENGTH: usize = 200;
@@ -48,10 +37,6 @@ pub(super) struct Transaction {
     pub is_caught_up: bool,
     /// The checkpoint whose commit has begun.
     pub attempt: Option<Checkpoint>,
-    /// What other replicas are told with it.
-    notices: Vec<Notice>,
-    /// Since when a cluster that answers has not ended it.
-    pending_since: Option<Instant>,
 }
 
 impl Transaction {
@@ -115,18 +100,13 @@ impl ExactlyOnce {
             headers: &[],
             timestamp: None,
         };
-        let notices: Vec<_> = self.transaction.notices.iter().map(record_of).collect();
-        match owners.out.commit(&notices, &record, PATIENCE) {
-            Commit::Pending => {
-                self.watch_notices(owners, now);
-                Ok(Some(Progress::Waiting))
-            }
+        match owners.out.commit(&record, PATIENCE) {
+            Commit::Pending => Ok(Some(Progress::Waiting)),
             Commit::Done => {
                 self.has_committed(checkpoint, "committed", owners, now)?;
                 Ok(Some(Progress::Moved))
             }
             Commit::Failed(error) => {
-                self.doubt_notices(owners);
                 tracing::warn!(
                     source = %owners.source.name(), %error,
                     "commit result of a transaction unknown; reading it from the checkpoint topic",
@@ -134,31 +114,6 @@ impl ExactlyOnce {
                 owners.out.renew_later();
                 Ok(Some(Progress::Moved))
             }
-        }
-    }
-
-    /// A topic of ids that takes no records any more must not keep the transaction from its end.
-    fn watch_notices<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) {
-        if self.transaction.notices.is_empty() || owners.out.cluster_is_away() {
-            self.transaction.pending_since = None;
-            return;
-        }
-        let since = *self.transaction.pending_since.get_or_insert(now.instant);
-        let patience = NOTICES_PATIENCE.max(2 * owners.out.link().latency());
-        if now.instant.saturating_duration_since(since) > patience {
-            tracing::warn!(
-                source = %owners.source.name(),
-                "a transaction that tells other replicas the ids of its events does not end; it is taken back, and \
-                 they are told later",
-            );
-            self.doubt_notices(owners);
-            owners.out.renew_later();
-        }
-    }
-
-    fn doubt_notices<S: Sink>(&self, owners: &Owners<'_, S>) {
-        if !self.transaction.notices.is_empty() {
-            owners.source.doubt_notices();
         }
     }
 
@@ -184,7 +139,6 @@ impl ExactlyOnce {
         };
         self.attempts = checkpoint.number;
         source.prepare_ids(Attempt { number: checkpoint.number, writer: id }, now);
-        self.transaction.notices = source.notices(now);
         self.transaction.attempt = Some(checkpoint.clone());
         Ok(checkpoint)
     }
@@ -205,9 +159,6 @@ impl ExactlyOnce {
             source.count_by(&source.metrics().dead_letters, reason, letters);
         }
         self.refusals.committed(checkpoint.lowest());
-        if !self.transaction.notices.is_empty() {
-            source.committed_notices(&self.transaction.notices);
-        }
         self.begin();
         // The first one only took over: what comes next has waited long enough.
         let took_over = std::mem::replace(&mut self.writer.took_over, true);
@@ -228,16 +179,6 @@ impl ExactlyOnce {
         }
         saved.release(source);
         Ok(())
-    }
-}
-
-fn record_of(notice: &Notice) -> Record<'_> {
-    Record {
-        topic: &notice.topic,
-        key: Some(notice.key.as_bytes()),
-        value: Some(&notice.value),
-        headers: &[],
-        timestamp: None,
     }
 }
 
