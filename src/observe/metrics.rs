@@ -85,7 +85,8 @@ metrics! {
     /// again.
     deduplicate_oldest_seconds: IntGauge = "millrace_deduplicate_oldest_id_timestamp_seconds";
 
-    /// Ids of settled events that the other replicas were told (topics.ids), in exactly-once delivery with the commit.
+    /// Ids of settled events that the other replicas were told (topics.ids), in exactly-once delivery behind the
+    /// commit.
     shared_ids_sent: IntCounter = "millrace_shared_ids_sent_total";
 
     /// Ids of settled events that the other replicas were not told, since their topic took no records.

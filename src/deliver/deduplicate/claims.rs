@@ -18,7 +18,7 @@ use super::{
     prepared::{Attempt, Prepared},
     released::RestsOn,
     rests::Rests,
-    sharing::Sharing,
+    sharing::{Sharing, Telling},
     sidecar::{self, Sidecar},
 };
 use crate::{
@@ -64,15 +64,6 @@ pub struct Claims {
     telling: Option<Telling>,
 }
 
-/// What other replicas are told by one source.
-struct Telling {
-    sharing: Arc<Sharing>,
-    /// Of the source's spool.
-    spool: Uuid,
-    /// What was settled since the last notice: as many as [`Claims::settled`] has.
-    settled: Vec<Digest>,
-}
-
 impl Claims {
     pub(super) fn new(shared: Arc<Deduplicator>, number: usize) -> Self {
         let (disk, folder) = (shared.disk.clone(), &shared.sources[number].folder);
@@ -95,12 +86,8 @@ impl Claims {
 
     /// The same, which tells other replicas what the source of this spool has settled, and believes what they tell.
     pub fn telling(self, sharing: &Arc<Sharing>, spool: Uuid) -> Self {
-        if self.are_off() {
-            return self;
-        }
-        sharing.is_own(spool);
-        let telling = Telling { sharing: sharing.clone(), spool, settled: Vec::new() };
-        Self { telling: Some(telling), ..self }
+        let telling = (!self.are_off()).then(|| Telling::of(sharing, spool));
+        Self { telling, ..self }
     }
 
     /// The same, which tells of repeats whether their owners are settled ([`Claims::settled_end`]).
@@ -296,7 +283,7 @@ impl Claims {
     fn is_settled(&mut self, Identity { id, digest }: Identity) {
         self.settled.push(id);
         if let Some(telling) = &mut self.telling {
-            telling.settled.extend(digest);
+            telling.is_settled(digest);
         }
     }
 
@@ -345,15 +332,7 @@ impl Claims {
     pub fn forget_unsaved(&mut self) {
         self.settled.clear();
         if let Some(telling) = &mut self.telling {
-            telling.settled.clear();
-        }
-    }
-
-    /// Tells other replicas what was settled since the last notice. Never waits.
-    fn tell(&mut self, now: UnixMillis) {
-        if let Some(telling) = self.telling.as_mut().filter(|it| !it.settled.is_empty()) {
-            telling.sharing.tell(telling.spool, &telling.settled, now);
-            telling.settled.clear();
+            telling.forget();
         }
     }
 
@@ -377,7 +356,9 @@ impl Claims {
     /// unless the disk does not take them: then they are counted and let go, since a checkpoint that
     /// waited for them would keep the very space occupied that they need. Other replicas are told of them.
     pub fn save(&mut self, now: UnixMillis) {
-        self.tell(now);
+        if let Some(telling) = &mut self.telling {
+            telling.tell(now);
+        }
         let settled = std::mem::take(&mut self.settled);
         self.save_ids(Rule::WithType, &settled, now);
         self.settled = settled; // its memory

@@ -13,6 +13,7 @@
 //! It knows no Kafka: who moves notices is the service's to say (`service/sharing.rs`).
 
 mod notice;
+mod telling;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -23,6 +24,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 pub use self::notice::Scope;
+pub(super) use self::telling::Telling;
 use super::{Deduplicator, identity::Digest, index::Owner};
 use crate::{observe::metrics::Metrics, source::UnixMillis};
 
