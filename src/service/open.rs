@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    deliver::{deduplicate::Deduplicator, registry::Registry, route::Router},
+    deliver::{deduplicate::Deduplicator, registry::Registry},
     kafka::{Exchange, TopicMaker, Topics},
     observe::{metrics::Metrics, traces::Traces},
     spool::{Folder, disk::RealDisk},
@@ -49,7 +49,7 @@ pub(super) fn open(
     traces: &Traces,
 ) -> Result<Opened, StartError> {
     status::limits(config, metrics);
-    let router = Router::new(&config.topics.name)?;
+    let router = config.router()?;
     let folder = Folder::open(Arc::new(RealDisk), &config.spool)?;
     versions::check(folder.disk(), &config.spool.directory)?;
     let prefix = router.literal_prefix();

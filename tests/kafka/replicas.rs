@@ -9,6 +9,7 @@ use std::{
 use crate::{
     admin,
     broker::{self, Broker, Options},
+    consumers::read_topic,
     exactly_once,
     ledger::{Comparison, Ledger},
     support::{
@@ -251,4 +252,24 @@ fn a_topic_of_ids_that_is_missing_and_may_not_be_made_holds_up_no_event() {
         admin::create_topic(&address, &format!("{prefix}.ids"), 1);
         wait::until("a topic that was made by hand", PATIENCE, || is_available(&bridge, "read"));
     }
+}
+
+#[test]
+fn an_event_whose_type_is_called_so_does_not_go_to_the_topic_of_ids() {
+    let address = broker::shared();
+    let prefix = broker::own_prefix("called-so");
+    let settings = settings(&address, &prefix, Mode::AtLeastOnce)
+        .set("TOPICS__NAME", format!("{prefix}.{{type}}"))
+        .set("TOPICS__IDS", format!("{prefix}.newlead"));
+    let bridge = Bridge::start(settings);
+    let body = br#"{"munchkinId":"999-CAL-001","activities":[{"marketoGUID":"999-CAL-001-1","leadId":1,
+        "activityDate":"2026-03-02T09:59:58Z","activityTypeId":12,"activityType":"New Lead","attributes":[]}]}"#;
+    let batch = Batch { body: body.to_vec(), events: Vec::new() };
+    deliver(&bridge, &batch);
+    bridge.wait_until_drained(PATIENCE);
+    let sent = || bridge.metric("millrace_shared_ids_sent_total", &[]);
+    wait::until("its id on the topic of ids", PATIENCE, || sent() == 1.0);
+    assert_eq!(read_topic(&address, &format!("{prefix}.newlead-")).len(), 1);
+    let ids = read_topic(&address, &format!("{prefix}.newlead"));
+    assert!(ids.iter().all(|record| record.headers.is_empty()), "no event is there");
 }
