@@ -3,7 +3,7 @@
 //! The modules stand in the order in which an event meets them; `ARCHITECTURE.md` beside this file
 //! has the bird's-eye view and the invariants.
 
-// What can't fail says so by `expect`; tests may unwrap (.clippy.toml).
+// What cannot fail says so by `expect`; tests may unwrap (.clippy.toml).
 #![warn(clippy::unwrap_used)]
 
 // The plain values that travel.

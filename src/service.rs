@@ -2,7 +2,7 @@
 //!
 //! Start: listeners are bound (so that a wrong address is known first), health answers "starting",
 //! the folder is locked, every spool is recovered, every forwarder begins where its checkpoint says,
-//! and only then are deliveries taken. Kafka is not waited for. A source whose files can't be used is set
+//! and only then are deliveries taken. Kafka is not waited for. A source whose files cannot be used is set
 //! aside, then or later, and the others go on (`set_aside.rs`).
 //!
 //! Stop: readiness fails, deliveries are still taken for `shutdown.delay`, connections end in order,
@@ -42,7 +42,7 @@ use tokio::{
 use self::{
     adobe::AdobeParts,
     advice::Advice,
-    api::Known,
+    api::ApiBackend,
     oauth::OAuthParts,
     open::{Opened, open_in_background},
     quarantines::Quarantines,
@@ -239,7 +239,7 @@ pub async fn start(
     let quarantines = Quarantines::new(&folder, names, config.quarantine.keep, &metrics);
     quarantines.spawn(folder.disk().clone(), shutdown.clone());
     let spools: Vec<_> = sources.iter().map(|source| source.spool.clone()).collect();
-    let known = Known::new(&config, router, &metrics, spools.clone(), &status, &shutdown);
+    let known = ApiBackend::new(&config, router, &metrics, spools.clone(), &status, &shutdown);
     let interval = config.log.outage_interval;
     outage::spawn(interval, &topics, folder.clone(), spools.clone(), shutdown.clone());
     status.ready(folder, spools, known);
@@ -379,7 +379,7 @@ impl Running {
     }
 }
 
-/// What keeps the process from going on, if something does. A source that can't be forwarded any more is
+/// What keeps the process from going on, if something does. A source that cannot be forwarded any more is
 /// set aside as long as another one goes on.
 fn broken(sources: &[RunningSource]) -> Option<ServiceError> {
     let named = |source: &RunningSource| source.spool.source().to_string();

@@ -158,7 +158,7 @@ impl From<Position> for Delivered {
 /// What is stored and not delivered yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backlog {
-    /// Bytes on disk; exact, but for what can't be read.
+    /// Bytes on disk; exact, but for what cannot be read.
     pub bytes: u64,
     /// A delivery of which some events are delivered counts whole.
     pub deliveries: u64,
@@ -253,7 +253,7 @@ impl Spool {
     }
 
     /// Whether the durable delivery `sequence` is settled; waits for that at most so long, and not at all where it
-    /// can't be expected. Dropping the future ends the wait.
+    /// cannot be expected. Dropping the future ends the wait.
     pub async fn is_settled(&self, sequence: u64, within: Duration) -> bool {
         match self.shared.settled.ask(sequence, self.shared.disk().now()) {
             Asked::Settled => true,
@@ -279,7 +279,7 @@ impl Spool {
         self.shared.state()
     }
 
-    /// No more appends since this source can't go on; the process does, and others with it.
+    /// No more appends since this source cannot go on; the process does, and others with it.
     pub fn set_aside(&self) {
         self.shared.set_aside();
         self.close();

@@ -1,9 +1,9 @@
-//! An event as a Kafka record: the CloudEvents Kafka protocol binding 1.0, in the [`Mode`] that is
-//! configured. Its value is the event's data, or what is [chosen](choice) for its topic.
+//! Encoding: an event as a Kafka record by the CloudEvents Kafka protocol binding 1.0, in the configured [`Mode`]. Its
+//! value is the event's data, or the form [chosen](choice) for its topic.
 //!
 //! An event without an id gets `<spool>:<sequence>:<index>`, the same on every replay. The key is the
-//! event's in both modes. Behind an event's own headers come those of its delivery's trace, if
-//! it has one. The value of an event is never null: on a compacted topic that would delete. The state of a lead
+//! event's in both modes. An event's own headers come first, then those of its delivery's trace, if
+//! it has one. The value of an event is never null: on a compacted topic that would delete. A lead state
 //! ([`lead_state`]) has a form of its own, and no value where the lead is gone.
 
 mod binary;
@@ -33,10 +33,10 @@ use crate::{
     spool::position::Position,
 };
 
-/// The plain header of a `datacontenttype` that readers of the record could not do with, as it came.
+/// The plain header for the original of a `datacontenttype` that was replaced because readers cannot use it.
 const CONTENT_TYPE_HEADER: &str = "millrace-datacontenttype";
 
-/// Where a record has an event's attributes.
+/// The place of an event's attributes in its record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// In its headers: the value is the data alone.
@@ -74,12 +74,12 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Of records whose values are the events' data.
+    /// An encoder for records whose values are the events' data.
     pub fn new(mode: Mode) -> Self {
         Self::of(mode, Choices::default())
     }
 
-    /// Of records as `choices` has them. A flat value is in binary mode in any case.
+    /// An encoder for records by `choices`. A flat value is in binary mode in any case.
     pub fn of(mode: Mode, choices: Choices) -> Self {
         Self {
             mode,
@@ -95,22 +95,22 @@ impl Encoder {
         }
     }
 
-    /// The kept headers of the delivery whose events come next.
+    /// Takes the kept headers of the delivery whose events come next.
     pub fn come_with(&mut self, headers: &[(String, String)]) {
         self.trace.read(headers);
     }
 
-    /// When that delivery was received, in milliseconds since 1970.
+    /// Takes that delivery's time of receipt, in milliseconds since 1970.
     pub fn received_at(&mut self, millis: u64) {
         self.received = Some(millis);
     }
 
-    /// Headers of the delivery that each record of it has, dead letters too.
+    /// Headers that each record of the delivery has, dead letters included.
     pub fn of_the_delivery(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.trace.headers()
     }
 
-    /// The record of `event`, which stands at `position` of the spool `spool`.
+    /// The record of `event`, which is at `position` of the spool `spool`.
     pub fn encode<'b>(
         &'b mut self,
         topic: &'b str,
@@ -121,7 +121,7 @@ impl Encoder {
         self.encode_with(None, topic, spool, position, event)
     }
 
-    /// The same; a flat value is written by the schema that `with` names.
+    /// The record of `event`; a flat value is written by the schema that `with` names.
     pub fn encode_with<'b>(
         &'b mut self,
         with: Option<&'b With>,
@@ -144,7 +144,7 @@ impl Encoder {
         let (value, mut headers) = match (shapes, self.mode) {
             (Some(shapes), _) => {
                 binary::names(&event.attributes, &mut self.names);
-                let content_type = with.map_or(binary::FLAT, With::content_type);
+                let content_type = with.map_or(binary::FLAT_CONTENT_TYPE, With::content_type);
                 let mut headers = binary::flat_headers(id, &self.names, content_type, event);
                 let flat = self.flattener.flatten(shapes.of(event), id, event);
                 self.value.clear();
@@ -189,7 +189,7 @@ impl Encoder {
         Encoded { topic, key, value: Some(value), headers, timestamp }
     }
 
-    /// The record of a lead's state, which has one form in every mode.
+    /// The record of a lead state, which has one form in every mode.
     fn encode_lead_state<'b>(
         &'b mut self,
         state: &LeadState<'_>,
@@ -233,7 +233,7 @@ pub struct With {
 }
 
 impl With {
-    /// What the value is to a reader that knows no registry: with an id in front of it, it is no JSON.
+    /// The value's media type for a reader that knows no registry: with an id in front of it, it is no JSON.
     fn content_type(&self) -> &'static str {
         match (self.format, self.place) {
             (Format::Avro, _) => "application/avro",
@@ -265,7 +265,7 @@ impl Encoded<'_> {
     }
 }
 
-/// The bytes of an event's value, put together in `buffer` unless they are one piece already.
+/// The bytes of an event's value, joined in `buffer` unless they are one piece already.
 pub fn spell<'b>(value: &'b Pieces<'b>, buffer: &'b mut Vec<u8>) -> &'b [u8] {
     buffer.clear();
     match (value.coding(), value.as_slice()) {
@@ -288,12 +288,12 @@ pub fn spell<'b>(value: &'b Pieces<'b>, buffer: &'b mut Vec<u8>) -> &'b [u8] {
     }
 }
 
-/// What the JSON string in `parts` says.
+/// The unescaped text of the JSON string in `parts`.
 fn text_of(parts: &[&[u8]]) -> String {
     serde_json::from_slice(&parts.concat()).expect("it was read once, or it would be no event")
 }
 
-/// The extensions that a CloudEvent may have.
+/// The extensions whose names CloudEvents allows.
 fn extensions<'a>(
     attributes: &'a Attributes<'_>,
 ) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
@@ -301,7 +301,7 @@ fn extensions<'a>(
     all.filter(|(name, _)| is_legal(name))
 }
 
-/// Whether a CloudEvent may have an attribute of that name.
+/// Whether CloudEvents allows an attribute of that name.
 fn is_legal(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }

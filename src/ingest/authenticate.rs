@@ -5,7 +5,7 @@
 //! is left to the [`Admission`]. Each way has a file of its own, knows nothing of the others, and is
 //! told the time.
 //!
-//! Only bad credentials are refused for good. What can't be decided now, because somebody else must
+//! Only bad credentials are refused for good. What cannot be decided now, because somebody else must
 //! be asked and does not answer, is [`Refusal::Undecided`]: the sender comes again.
 
 pub mod adobe_signature;
@@ -59,7 +59,7 @@ pub enum Admission {
     Signed(Signed),
 }
 
-/// Why a request doesn't get through.
+/// Why a request does not get through.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Whoever sent this is nobody that the source knows. `challenge` is for `WWW-Authenticate`.
@@ -78,7 +78,7 @@ impl Refusal {
         Self::Undecided { why: Why::new(reason, detail) }
     }
 
-    /// What two ways come to that both refuse. While one of them can't tell, nobody is refused for
+    /// What two ways come to that both refuse. While one of them cannot tell, nobody is refused for
     /// good.
     fn or(self, other: Self) -> Self {
         match (self, other) {

@@ -158,7 +158,7 @@ impl Trouble {
             tracing::warn!(
                 topic,
                 problem = why,
-                "the topic of ids can't be {}: repeats that come through another replica may be delivered again; \
+                "the topic of ids cannot be {}: repeats that come through another replica may be delivered again; \
                  nothing waits for it",
                 self.what,
             );

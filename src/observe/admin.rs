@@ -40,7 +40,7 @@ use crate::{
 /// What the service knows about itself; each is a sentence for operators, or `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Why deliveries can't be taken yet.
+    /// Why deliveries cannot be taken yet.
     pub starting: Option<String>,
     /// Which spool is poisoned, and by what.
     pub poisoned: Option<String>,
@@ -67,7 +67,7 @@ impl<F: Fn() -> Health + Send + Sync + 'static> State for F {
     }
 }
 
-/// Why deliveries can't be taken durably; empty where they can.
+/// Why deliveries cannot be taken durably; empty where they can.
 pub fn why_not_ready(state: &dyn State, shutdown: &Shutdown) -> Vec<String> {
     let Health { starting, poisoned, below_reserve } = state.health();
     let stopping = shutdown.has_reached(Phase::Draining).then(|| "stopping".to_owned());

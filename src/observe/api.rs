@@ -23,7 +23,8 @@ use std::{
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
 
 use self::{
@@ -56,25 +57,38 @@ const LOOKS: usize = 4;
 
 /// What the service knows. Those that say so block: they are called on a thread for that.
 pub trait Backend: Send + Sync + 'static {
-    fn status(&self, access: Value) -> Value;
+    fn status(&self, access: objects::Access) -> objects::Status;
 
-    fn words(&self) -> Value;
+    fn words(&self) -> objects::Words;
 
     /// Blocks. One delivery and what became of its events; `bodies` shows the beginning of its body.
-    fn delivery(&self, source: &str, position: u64, bodies: bool) -> Result<Value, Problem>;
+    fn delivery(
+        &self,
+        source: &str,
+        position: u64,
+        bodies: bool,
+    ) -> Result<objects::DeliveryDetail, Problem>;
 
     /// Blocks.
-    fn dead_letters(&self, question: &Letters, bodies: bool) -> Result<Value, Problem>;
+    fn dead_letters(
+        &self,
+        question: &Letters,
+        bodies: bool,
+    ) -> Result<objects::DeadLetters, Problem>;
 
-    fn replays(&self) -> Value;
+    fn replays(&self) -> objects::Replays;
 
-    fn replay(&self, id: &str) -> Result<Value, Problem>;
+    fn replay(&self, id: &str) -> Result<objects::Replay, Problem>;
 
     /// Begins one, for `client`.
-    fn begin_replay(&self, request: Value, client: IpAddr) -> Result<Value, Problem>;
+    fn begin_replay(&self, request: Value, client: IpAddr) -> Result<objects::Replay, Problem>;
 
     /// Blocks.
-    fn test_delivery(&self, request: Value, client: IpAddr) -> Result<Value, Problem>;
+    fn test_delivery(
+        &self,
+        request: Value,
+        client: IpAddr,
+    ) -> Result<objects::TestDelivery, Problem>;
 }
 
 /// Which dead letters.
@@ -198,8 +212,8 @@ impl Api {
                 let query = Query::of(head);
                 query.has_only(&["reason", "source", "since", "limit", "before"])?;
                 let words = self.known()?.words();
-                let reasons = words["dead_letter_reasons"].as_array().into_iter().flatten();
-                query.is_one_of("reason", reasons.filter_map(Value::as_str))?;
+                let reasons = words.dead_letter_reasons.iter().map(String::as_str);
+                query.is_one_of("reason", reasons)?;
                 let question = Letters {
                     reason: query.get("reason"),
                     source: query.get("source"),
@@ -231,18 +245,18 @@ impl Api {
         self.backend().ok_or_else(|| Problem::new("unavailable", "The service is starting."))
     }
 
-    async fn look(
+    async fn look<T: Serialize + Send + 'static>(
         &self,
-        question: impl FnOnce(&dyn Backend) -> Result<Value, Problem> + Send + 'static,
+        question: impl FnOnce(&dyn Backend) -> Result<T, Problem> + Send + 'static,
     ) -> Answered {
         Ok(ok(&self.looked(question).await?))
     }
 
     /// On a thread that may block; few at the same time.
-    async fn looked(
+    async fn looked<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&dyn Backend) -> Result<Value, Problem> + Send + 'static,
-    ) -> Result<Value, Problem> {
+        question: impl FnOnce(&dyn Backend) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
         let backend = self.known()?;
         let permit = self.looks.clone().try_acquire_owned();
         let permit =
@@ -257,7 +271,11 @@ impl Api {
     }
 
     /// A test delivery that a form of the console asks for: who may, is as for the API's own.
-    pub async fn test_delivery(&self, request: Value, head: &Parts) -> Result<Value, Problem> {
+    pub async fn test_delivery(
+        &self,
+        request: Value,
+        head: &Parts,
+    ) -> Result<objects::TestDelivery, Problem> {
         self.access.check_host(&head.uri, &head.headers)?;
         let client = client_of(head);
         let granted = self.access.who(&head.headers, client)?;
@@ -286,17 +304,17 @@ impl Api {
         Ok(())
     }
 
-    fn describe(&self, granted: Granted) -> Value {
+    fn describe(&self, granted: Granted) -> objects::Access {
         let may_change = granted.signed_in
             && (!granted.is_by_cookie() || self.access.console == Console::Replay);
-        json!({
-            "needs_token": self.access.needs_token(),
-            "signed_in": granted.signed_in,
-            "may_change": may_change,
-            "has_tokens": self.access.has_tokens(),
-            "bodies": self.access.bodies,
-            "console": self.access.console.as_str(),
-        })
+        objects::Access {
+            needs_token: self.access.needs_token(),
+            signed_in: granted.signed_in,
+            may_change,
+            has_tokens: self.access.has_tokens(),
+            bodies: self.access.bodies,
+            console: self.access.console.as_str().to_owned(),
+        }
     }
 
     fn deliveries(&self, query: &Query) -> Answered {
@@ -309,8 +327,8 @@ impl Api {
         let has_more = found.len() > limit;
         found.truncate(limit);
         let next = found.last().filter(|_| has_more).map(|it| it.number);
-        let deliveries: Vec<_> = found.iter().map(delivery).collect();
-        Ok(ok(&json!({ "deliveries": deliveries, "kept": recent.len(), "next": next })))
+        let deliveries = found.iter().map(delivery).collect();
+        Ok(ok(&objects::Deliveries { deliveries, kept: recent.len() as u64, next }))
     }
 
     /// Whether a request for anything may be answered: see [`Access::check_place`].

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::{
-    model::{Problem, Session, Status, Words},
+    model::{Problem, Session, Status, TestDelivery, Words},
     page::{Frame, Place, Theme},
     pages::{dead_letters, deliveries, delivery, overview, path, problem, replay, sign_in, test},
 };
@@ -59,7 +59,7 @@ pub trait Api: Send + Sync + 'static {
         &self,
         request: Value,
         head: &Parts,
-    ) -> impl Future<Output = Result<Value, api::Problem>> + Send;
+    ) -> impl Future<Output = Result<TestDelivery, api::Problem>> + Send;
 
     /// The cookie of a session that a form's token begins.
     fn sign_in(&self, token: &str, head: &Parts) -> Result<String, api::Problem>;
@@ -78,7 +78,11 @@ impl Api for Arc<api::Api> {
         (said.status, body)
     }
 
-    async fn test_delivery(&self, request: Value, head: &Parts) -> Result<Value, api::Problem> {
+    async fn test_delivery(
+        &self,
+        request: Value,
+        head: &Parts,
+    ) -> Result<TestDelivery, api::Problem> {
         api::Api::test_delivery(self, request, head).await
     }
 
@@ -104,7 +108,7 @@ pub struct Console<A> {
     api: A,
 }
 
-/// Why a page can't be made.
+/// Why a page cannot be made.
 enum Failure {
     /// The API's own refusal.
     Refused(StatusCode, Problem),
@@ -276,7 +280,7 @@ impl<A: Api> Console<A> {
             ));
         }
         serde_json::from_slice(&body).map_err(|error| {
-            let text = format!("An answer of the API to {path} can't be read: {error}. This is a defect; report it.");
+            let text = format!("An answer of the API to {path} cannot be read: {error}. This is a defect; report it.");
             Failure::Refused(StatusCode::INTERNAL_SERVER_ERROR, problem(text))
         })
     }

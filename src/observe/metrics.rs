@@ -264,7 +264,7 @@ metrics! {
     /// Files that changed and were read again, by key and outcome.
     reloads[key, outcome]: IntCounter = "millrace_reloads_total";
 
-    /// 0 while the files of a configuration key can't be used and their previous content is, by key.
+    /// 0 while the files of a configuration key cannot be used and their previous content is, by key.
     last_reload_successful[key]: IntGauge = "millrace_last_reload_successful";
 
     /// Fetches of the keys that Adobe I/O signs with, by result.
@@ -370,7 +370,7 @@ impl Metrics {
     /// The exposition text (`text/plain; version=0.0.4`).
     pub fn render(&self) -> String {
         let mut text = Vec::new();
-        // Encoding writes to memory and the names are static: it can't fail.
+        // Encoding writes to memory and the names are static: it cannot fail.
         TextEncoder::new().encode(&self.gather(), &mut text).unwrap_or_default();
         String::from_utf8(text).unwrap_or_default()
     }

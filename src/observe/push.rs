@@ -115,7 +115,7 @@ impl Pusher {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         let request = self.client.request(Method::POST, url.clone()).headers(headers).body(body);
         // Its text may quote what it was given.
-        let request = request.build().map_err(|_| "the request can't be made")?;
+        let request = request.build().map_err(|_| "the request cannot be made")?;
         let limits = Limits { time: *timeout, ..Limits::SMALL };
         let answer = self.client.send(request, limits).await.map_err(|error| error.to_string())?;
         match answer.status.is_success() {

@@ -109,12 +109,12 @@ impl<'a> Trust<'a> {
 }
 
 impl Client {
-    /// Fails when the system's certificates can't be read.
+    /// Fails when the system's certificates cannot be read.
     pub fn new() -> Result<Self, String> {
         Self::trusting(Trust::default())
     }
 
-    /// Fails when one of the PEM texts has no certificate, or can't be read.
+    /// Fails when one of the PEM texts has no certificate, or cannot be read.
     pub fn trusting(trust: Trust<'_>) -> Result<Self, String> {
         let mut builder = reqwest::Client::builder();
         if let Some(pem) = trust.authorities {

@@ -5,7 +5,7 @@
 //! touched without a change. A change is acted on once two looks in a row saw the same, so that
 //! files that belong together, or a file that is being written, are not taken half-way.
 //!
-//! What can't be used changes nothing: what was read before stays in use, an error in the log and a
+//! What cannot be used changes nothing: what was read before stays in use, an error in the log and a
 //! metric say so, and it is tried again after a minute or at the next change.
 
 use std::{
@@ -51,7 +51,7 @@ pub trait Reload: Send {
     fn look(&mut self, _now: SystemTime) {}
 }
 
-/// What files hold, or why they can't be read.
+/// What files hold, or why they cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest([u8; 32]);
 

@@ -9,7 +9,7 @@ impl Random {
         Self(seed)
     }
 
-    /// One of many for the same seed. Neighbours don't draw the same numbers.
+    /// One of many for the same seed. Neighbours do not draw the same numbers.
     pub fn of(seed: u64, lane: u16) -> Self {
         Self(Self(seed ^ (u64::from(lane) << 48)).next_u64())
     }

@@ -37,7 +37,7 @@ struct Known {
     names: Names,
 }
 
-/// What there is to say of a configuration. Nothing where it can't be used anyway.
+/// What there is to say of a configuration. Nothing where it cannot be used anyway.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Advice {
     /// One sentence for each thing that is probably not meant.

@@ -6,7 +6,7 @@
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// For the whole process and for good. What can't be switched off is no reason not to start.
+/// For the whole process and for good. What cannot be switched off is no reason not to start.
 pub fn switch_off() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let _ = setrlimit(Resource::Core, none);

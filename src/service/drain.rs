@@ -111,12 +111,12 @@ fn is_empty(spools: &[Spool]) -> bool {
     spools.iter().all(|spool| spool.undelivered().deliveries == 0)
 }
 
-/// Whether it is empty, or can't go on.
+/// Whether it is empty, or cannot go on.
 fn has_nothing_to_do(source: &RunningSource) -> bool {
     source.problem().is_some() || source.spool.undelivered().deliveries == 0
 }
 
-/// A source that can't be drained, while others were.
+/// A source that cannot be drained, while others were.
 fn stuck(sources: &[RunningSource], set_aside: &[SetAside]) -> Option<ServiceError> {
     let mut running =
         sources.iter().filter_map(|source| Some((&source.front.name, source.problem()?)));

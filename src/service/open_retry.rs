@@ -1,4 +1,4 @@
-//! Waiting for a disk that can't read a spool when it is opened.
+//! Waiting for a disk that cannot read a spool when it is opened.
 
 use std::time::Duration;
 

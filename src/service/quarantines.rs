@@ -67,7 +67,7 @@ impl Quarantines {
                 }
                 Err(error) => {
                     let folder = quarantine.folder().display();
-                    tracing::warn!(%source, %folder, %error, "the quarantine can't be read");
+                    tracing::warn!(%source, %folder, %error, "the quarantine cannot be read");
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! A source whose files can't be used: it is set aside, and the others go on.
+//! A source whose files cannot be used: it is set aside, and the others go on.
 //!
 //! What is damaged, fenced, mixed up or not accessible in the folder of one source concerns that source.
 //! Its deliveries are answered 503 (`set-aside`), a metric and an alert say so, and an operator puts it

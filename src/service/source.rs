@@ -55,7 +55,7 @@ pub(super) struct RunningSource {
     metrics: Metrics,
     writer: JoinHandle<()>,
     forwarder: JoinHandle<()>,
-    /// Why the forwarder can't go on.
+    /// Why the forwarder cannot go on.
     problem: Arc<OnceLock<ForwardError>>,
     /// Tells the forwarder's thread to stop; apart from the process's shutdown, since what the
     /// spool accepted last should be durable first.

@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::api::Known;
+use super::api::ApiBackend;
 use super::disk_forecast::{Backlogs, Left, Taken};
 use crate::{
     config::Config,
@@ -23,14 +23,14 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Status {
     opened: OnceLock<(Arc<Folder>, Vec<Spool>)>,
-    known: OnceLock<Arc<Known>>,
+    known: OnceLock<Arc<ApiBackend>>,
     poisoned: OnceLock<String>,
     /// How they grow, from scrape to scrape.
     backlogs: Mutex<Backlogs>,
 }
 
 impl Status {
-    pub fn ready(&self, folder: Arc<Folder>, spools: Vec<Spool>, known: Arc<Known>) {
+    pub fn ready(&self, folder: Arc<Folder>, spools: Vec<Spool>, known: Arc<ApiBackend>) {
         // It is called once.
         let _ = self.opened.set((folder, spools));
         // What the API tells is never that of a start.
@@ -68,7 +68,7 @@ impl admin::State for Status {
 
     fn refresh(&self, metrics: &Metrics) {
         let Some((folder, spools)) = self.opened.get() else { return };
-        // A volume that doesn't answer is health's to tell; the gauges keep what they said.
+        // A volume that does not answer is health's to tell; the gauges keep what they said.
         if let Ok(available) = folder.available_space() {
             metrics.volume_available_bytes.set(gauge(available));
         }

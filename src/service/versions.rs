@@ -23,7 +23,7 @@ use crate::{
 
 /// Every source that is there, whether it is configured or not.
 pub fn check(disk: &Arc<dyn Disk>, directory: &Path) -> Result<(), StartError> {
-    // A folder that can't be listed can't be opened either, which says more.
+    // A folder that cannot be listed cannot be opened either, which says more.
     let sources = viewer::sources(&**disk, directory).unwrap_or_default();
     sources.iter().try_for_each(|source| check_source(disk, directory, source))
 }

@@ -19,7 +19,7 @@ pub struct Form {
     pub version: u32,
     /// In bytes: no file that this program writes is larger.
     pub largest: u64,
-    /// Log texts: what it means that the file can't be used, and that it can't be written.
+    /// Log texts: what it means that the file cannot be used, and that it cannot be written.
     pub unusable: &'static str,
     pub unwritable: &'static str,
 }

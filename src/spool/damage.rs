@@ -50,7 +50,7 @@ impl Damage {
         Self { segment, from, to, first_sequence, next_sequence, unreadable, file }
     }
 
-    /// The damaged bytes, in pieces of at most 1 MiB, with zeros for what can't be read. They can be
+    /// The damaged bytes, in pieces of at most 1 MiB, with zeros for what cannot be read. They can be
     /// read as long as this value lives, even when the segment is removed meanwhile.
     pub fn pieces(&self) -> impl Iterator<Item = io::Result<Bytes>> + '_ {
         let starts = (self.from..self.to).step_by(Self::PIECE as usize);
@@ -101,7 +101,7 @@ impl fmt::Display for Damage {
         let segment = segment.display();
         write!(f, "{segment} bytes {from}..{to}, sequences {first_sequence}..{next_sequence}")?;
         for ops::Range { start, end } in &self.unreadable {
-            write!(f, ", bytes {start}..{end} can't be read")?;
+            write!(f, ", bytes {start}..{end} cannot be read")?;
         }
         Ok(())
     }

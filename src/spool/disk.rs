@@ -64,7 +64,7 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn allocate(&self, length: u64) -> io::Result<()> {
         self.set_len(length)
     }
-    /// Which file it is; `None` where that can't be told.
+    /// Which file it is; `None` where that cannot be told.
     fn id(&self) -> io::Result<Option<FileId>> {
         Ok(None)
     }
@@ -80,7 +80,7 @@ pub struct FileInfo {
     /// When its content last changed.
     pub written_at: UnixMillis,
     pub is_dir: bool,
-    /// Which file has this name; `None` where that can't be told.
+    /// Which file has this name; `None` where that cannot be told.
     pub id: Option<FileId>,
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::disk;
 use crate::source::SourceName;
 
-/// The spool can't be opened; nothing on disk was changed because of it.
+/// The spool cannot be opened; nothing on disk was changed because of it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
@@ -32,13 +32,13 @@ pub enum OpenError {
          bring the folder back. If it was removed on purpose, remove {extent} too"
     )]
     Gone { segments: PathBuf, extent: PathBuf },
-    #[error("{path} can't be used: {problem}")]
+    #[error("{path} cannot be used: {problem}")]
     Identity { path: PathBuf, problem: String },
     /// May pass. If it does not, opening again and again makes damage of it, if it is small.
-    #[error("the disk can't read {path} at byte {offset}: {error}")]
+    #[error("the disk cannot read {path} at byte {offset}: {error}")]
     Unreadable { path: PathBuf, offset: u64, error: io::Error },
     #[error(
-        "the disk can't read {path} at byte {offset}, and more of it than a few bad sectors: see that the \
+        "the disk cannot read {path} at byte {offset}, and more of it than a few bad sectors: see that the \
          volume is there and whole. If it stays so, copy `spool.directory` to another one with a tool \
          that reads around bad sectors (ddrescue) and start from there: what it could not read is damage \
          like any other"

@@ -80,7 +80,7 @@ impl ExtentFile {
         );
     }
 
-    /// What was noted; `None` where that can't be told. An error for a later version alone.
+    /// What was noted; `None` where that cannot be told. An error for a later version alone.
     pub fn read(&self, disk: &dyn Disk) -> Result<Option<Extent>, OpenError> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -111,7 +111,7 @@ impl ExtentFile {
 
     fn tells_nothing(&self, why: &dyn std::fmt::Display) -> Option<Extent> {
         let path = self.0.display();
-        tracing::warn!(%path, %why, "the record of the last segment can't be used");
+        tracing::warn!(%path, %why, "the record of the last segment cannot be used");
         None
     }
 }

@@ -110,7 +110,7 @@ pub fn is_valid(generation: u64, head: &Head, frame: &[u8]) -> bool {
     checksum.value() == head.checksum
 }
 
-/// Bytes that `delivery` takes as a frame; `None` when it doesn't fit into one: a header name over
+/// Bytes that `delivery` takes as a frame; `None` when it does not fit into one: a header name over
 /// 255 bytes, headers over 65,535 together, or a body over 4 GiB.
 pub fn length(delivery: &Delivery) -> Option<u64> {
     let headers_length = headers_length(delivery)?;

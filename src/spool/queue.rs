@@ -65,7 +65,7 @@ impl Writer {
                     let _ = answer.send(Ok(sequence));
                 }
             }
-            // Together they don't fit; some of them may.
+            // Together they do not fit; some of them may.
             Err(AppendError::Full { .. }) if group.len() > 1 => {
                 for (delivery, answer) in group.drain(..).zip(answers.drain(..)) {
                     self.commit(vec![delivery], vec![answer]);

@@ -1,10 +1,10 @@
-//! How long a reader (or an opening) waits for what it can't read, and when it has passed by enough.
+//! How long a reader (or an opening) waits for what it cannot read, and when it has passed by enough.
 
 use std::collections::BTreeSet;
 
 use super::walk::BLOCK;
 
-/// Failures at one place until what can't be read there counts as damage: with the pauses of whoever
+/// Failures at one place until what cannot be read there counts as damage: with the pauses of whoever
 /// asks, half a minute, in which a path to a disk comes back and a bad sector does not.
 const PATIENCE: u32 = 10;
 

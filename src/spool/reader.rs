@@ -225,7 +225,7 @@ impl Reader {
         Ok(Some(Damage::unreadable(segment, Unreadable { range, ..found }, file)))
     }
 
-    /// A header that can't be read is like a damaged one, once it has been waited for.
+    /// A header that cannot be read is like a damaged one, once it has been waited for.
     fn do_without_header(&mut self, generation: u64, error: ReadError) -> Result<bool, ReadError> {
         match &error {
             ReadError::Io { error: io, .. }
@@ -252,7 +252,7 @@ pub(super) fn failed(error: WalkError, segment: PathBuf) -> ReadError {
     match error {
         WalkError::Io { offset, error } => ReadError::Io { segment, offset, error },
         WalkError::NotConfined { offset } => {
-            let what = "more can't be read than a few bad sectors; is the disk there, and whole?";
+            let what = "more cannot be read than a few bad sectors; is the disk there, and whole?";
             ReadError::Io { segment, offset, error: io::Error::other(what) }
         }
         WalkError::UnknownCodec { offset, codec } => {

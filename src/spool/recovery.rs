@@ -14,7 +14,7 @@
 //! - *Damage in the middle*, with valid frames behind: left to the reader as well.
 //! - *Its header is incomplete*: the crash came while it was begun, and nothing in it was
 //!   acknowledged. It is begun again under the same name.
-//! - *The disk can't read a part of it*: that may pass, so opening fails, and whoever opens comes
+//! - *The disk cannot read a part of it*: that may pass, so opening fails, and whoever opens comes
 //!   again ([`OpenError::is_worth_retrying`]). What stays unreadable is treated as a reader treats it
 //!   (`read_retry.rs`, `walk/unreadable.rs`): small and alone it is damage like any other. Then nothing
 //!   is cut, and where no whole frame stands behind it the next number is behind as many as its bytes
@@ -24,7 +24,7 @@
 //! sync even be taken for written there; they are written again (`recovery/rewrite_tail.rs`) and synced before anybody reads them. Numbers never go back behind the highest position of the checkpoint: after a
 //! failed sync the page cache may hold a frame that the disk does not, long enough to be delivered.
 //!
-//! What the files alone can't tell, a last segment that is missing or cut at the end of a frame, others
+//! What the files alone cannot tell, a last segment that is missing or cut at the end of a frame, others
 //! remember as far as they can ([`Known`]): the checkpoint, how far the spool was durable when it was
 //! written, and the spool's extent, which segment was begun last. Where the files end earlier, numbering
 //! goes on behind it, nothing is cut, and the reader reports the numbers between as damage.

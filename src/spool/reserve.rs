@@ -77,7 +77,7 @@ impl Reserve {
         let is_held = match self.allocate() {
             Ok(is_held) => is_held,
             Err(error) => {
-                tracing::debug!(%error, "the reserve can't be taken");
+                tracing::debug!(%error, "the reserve cannot be taken");
                 self.remove_broken();
                 false
             }

@@ -107,7 +107,7 @@ fn remove(shared: &Shared, delivering: &mut Delivering, segment: Removable) -> i
 }
 
 /// Where the delivery at `position` is, by following the heads from the nearest known place. Stops
-/// early at what can't be read: then a little more than is true counts as undelivered.
+/// early at what cannot be read: then a little more than is true counts as undelivered.
 fn locate(shared: &Shared, delivering: &mut Delivering, position: Position) -> Low {
     let nowhere = Low { position, generation: 0, offset: 0, received_at: None };
     let (generation, mark, end) = match shared.look(|ledger| ledger.place(position.sequence)) {

@@ -19,7 +19,7 @@
 //! In every version the checksum is the last four bytes of the header, so that "newer" can be told
 //! from "damaged". A damaged header costs nothing: all that is needed to read the frames is the name.
 //!
-//! The version is that of everything in the file: another kind of frame or a codec that this one can't
+//! The version is that of everything in the file: another kind of frame or a codec that this one cannot
 //! read begins a new segment with a new version. So an older program meets the version before it meets
 //! what it would take for damage.
 
@@ -47,7 +47,7 @@ pub struct Header {
 pub enum NoHeader {
     /// Too short, or the checksum is wrong.
     Damaged,
-    /// Whole, and of a version that this program doesn't know.
+    /// Whole, and of a version that this program does not know.
     Newer { version: u16 },
 }
 

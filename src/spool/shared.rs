@@ -58,7 +58,7 @@ struct Book {
     refused_at: Option<UnixMillis>,
     poisoned: bool,
     closed: bool,
-    /// Closed since this source can't go on, while the process does.
+    /// Closed since this source cannot go on, while the process does.
     set_aside: bool,
     /// The writer is gone: nothing more will come.
     ended: bool,

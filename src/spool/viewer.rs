@@ -157,7 +157,7 @@ impl Viewer {
         Ok(found)
     }
 
-    /// Whether a later version of this program has written a segment. One that can't be read, or whose
+    /// Whether a later version of this program has written a segment. One that cannot be read, or whose
     /// header is damaged, is not told from here.
     pub fn check_versions(&self) -> Result<(), OpenError> {
         self.extent.read(&*self.disk)?;
@@ -242,7 +242,7 @@ impl Viewer {
                 Some(Seen::Damage(Damage::new(path.clone(), range, file.clone())))
             }
             Ok(_) => None,
-            // The frames need only the name. If there is more that can't be read, that comes next.
+            // The frames need only the name. If there is more that cannot be read, that comes next.
             Err(ReadError::Io { error, .. }) if disk::is_unreadable(&error) => {
                 let hole = 0..to;
                 let found = Unreadable { range, holes: vec![hole] };

@@ -74,11 +74,11 @@ pub enum WalkError {
         offset: u64,
         error: io::Error,
     },
-    /// More can't be read than a few bad sectors.
+    /// More cannot be read than a few bad sectors.
     NotConfined {
         offset: u64,
     },
-    /// A valid frame, compressed in a way that this version doesn't know.
+    /// A valid frame, compressed in a way that this version does not know.
     UnknownCodec {
         offset: u64,
         codec: u8,
@@ -290,7 +290,7 @@ impl Window {
     }
 }
 
-/// `wanted` bytes; or fewer, but at least `length`, where those behind them can't be read.
+/// `wanted` bytes; or fewer, but at least `length`, where those behind them cannot be read.
 fn read_ahead(
     file: &dyn DiskFile,
     offset: u64,

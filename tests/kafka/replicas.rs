@@ -218,7 +218,7 @@ fn a_topic_of_ids_that_may_not_be_written_or_takes_nothing_holds_up_no_event() {
             !is_available(&bridge, "write")
         });
         deliver_some("hangs still");
-        let warned = bridge.log().iter().filter(|line| line.contains("can't be written")).count();
+        let warned = bridge.log().iter().filter(|line| line.contains("cannot be written")).count();
         assert_eq!(warned, 2, "once for each trouble");
         let comparison = ledger.compare(&address);
         comparison.assert_whole("a topic of ids in trouble");
@@ -245,7 +245,7 @@ fn a_topic_of_ids_that_is_missing_and_may_not_be_made_holds_up_no_event() {
         ledger.compare(&address).assert_whole("without a topic of ids");
         wait::until("advice", PATIENCE, || {
             let says = |what: &str| bridge.log().iter().any(|line| line.contains(what));
-            says("can't be written") && says("can't be read")
+            says("cannot be written") && says("cannot be read")
         });
         assert!(!is_available(&bridge, "write") && !is_available(&bridge, "read"));
 

@@ -1,4 +1,4 @@
-//! What a replay lets in, as a dry run counts it.
+//! Recipients in a replay, as a dry run counts them.
 
 use uuid::Uuid;
 
@@ -48,14 +48,14 @@ fn replay() -> Replay {
     Replay { player, bar: Bar::new() }
 }
 
-/// Events that would be sent, and what is said about the others.
+/// Returns the number of events that would be sent, and the reports about the others.
 fn outcome(replay: &Replay) -> (String, Vec<String>) {
     let totals = replay.player.totals();
     let sent = super::report::table(totals, true).lines().next().unwrap_or_default().to_owned();
     (sent.replace(" would be sent", ""), super::report::problems(totals).collect())
 }
 
-/// As from a segment.
+/// Plays a delivery as from a segment.
 fn body(replay: &mut Replay, headers: &[(&str, &str)], body: &str) {
     let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
     let item = Item {
@@ -71,7 +71,7 @@ fn body(replay: &mut Replay, headers: &[(&str, &str)], body: &str) {
     replay.player.play(&item).unwrap();
 }
 
-/// As from the dead-letter topic or the quarantine.
+/// Plays an event as from the dead-letter topic or the quarantine.
 fn kept(replay: &mut Replay, source: &str, reason: &str, origin: Option<&str>, original: &str) {
     let kept = Kept {
         source: &SourceName::new(source).unwrap(),

@@ -130,7 +130,7 @@ impl Sharing {
         metric.inc_by(ids as u64);
     }
 
-    /// A record of the topic. What can't be read is passed by: repeats of it may be delivered again.
+    /// A record of the topic. What cannot be read is passed by: repeats of it may be delivered again.
     pub fn take_in(&self, value: &[u8], now: UnixMillis) {
         let notice = match notice::read(value) {
             Ok(notice) => notice,
@@ -163,7 +163,7 @@ impl Sharing {
             tracing::warn!(
                 topic = self.topic,
                 why,
-                "records on the topic of ids can't be read; repeats of these events may be delivered again. A replica \
+                "records on the topic of ids cannot be read; repeats of these events may be delivered again. A replica \
                  of another version has written them, or a program that must not write to this topic",
             );
         }

@@ -11,8 +11,8 @@
 //!   `dataType`, else that of the value's JSON. Numbers keep the sender's digits. An object or an array is its JSON as
 //!   text.
 //! - A value that is not of its field's kind (`"soon"` where a number is due) is text in the field `<name>_text`.
-//! - Names that would meet: a member whose name a listed field has gets `data_` before it, an attribute `attribute_`.
-//!   Whatever is taken still gets `_2`, `_3` and so on behind it, in the order in which the sender wrote them.
+//! - Names that would meet: a member with the name of a listed field gets `data_` before it, an attribute `attribute_`.
+//!   A name that is still taken gets `_2`, `_3` and so on behind it, in the order in which the sender wrote them.
 //! - Nothing is dropped: members and attributes that no list knows are fields too ([`Flat::others`]), members of an
 //!   attribute beside `name`, `dataType` and `value` are `<attribute>_<member>`, and `attributes` that are not of that
 //!   form are the field `attributes`, as JSON text.
@@ -20,9 +20,10 @@
 //!   (`data_base64` where the sender wrote base64). So flattening refuses no event: a dead letter would take it out of
 //!   its topic's order for something that a reader can still parse.
 //!
-//! [`Flat`] is what all writers of such values share: one pass over the data, nothing copied. Fields are listed ones in
-//! the order of the [`Shape`], which all records of a topic have in common, and others in the sender's order. A format
-//! with a schema writes the listed ones as columns and the others as one text, `others`, in JSON ([`json::others`]).
+//! [`Flat`] is the common form for all writers of such values: one pass over the data, nothing copied. Listed fields
+//! come in the order of the [`Shape`], which all records of a topic have in common, and others in the sender's order. A
+//! format with a schema writes the listed ones as columns and the others as one text, `others`, in JSON
+//! ([`json::others`]).
 
 pub mod avro;
 pub mod connect;
@@ -47,17 +48,17 @@ pub use self::{
     value::{Kind, Text, Value},
 };
 
-/// More fields than this, and the data stays one text.
+/// Limit of fields, beyond which the data stays one text.
 pub const MAX_FIELDS: usize = 1000;
 
-/// The column of what a schema does not list: a JSON object of scalars, as text.
+/// The column for fields that a schema does not list: a JSON object of scalars, as text.
 pub const OTHERS: &str = "others";
 
 /// An event, field by field.
 #[derive(Debug)]
 pub struct Flat<'a> {
     shape: &'a Shape,
-    /// One place for each column of the shape.
+    /// One entry for each column of the shape.
     listed: SmallVec<[Option<Value<'a>>; 24]>,
     others: SmallVec<[Other<'a>; 8]>,
     /// The names of the others, one after the other.
@@ -76,13 +77,13 @@ impl<'a> Flat<'a> {
         self.shape
     }
 
-    /// The columns of the shape in their order, each with its value; `None` where the event has none. The value is one
-    /// of the column's kind.
+    /// The columns of the shape in their order, each with its value of the column's kind; `None` where the event has
+    /// none.
     pub fn listed(&self) -> impl Iterator<Item = (&'a Column, Option<&Value<'a>>)> {
         self.shape.columns().iter().zip(self.listed.iter().map(Option::as_ref))
     }
 
-    /// What the shape does not list, in the sender's order. No name is a column's, and none comes twice.
+    /// The fields that the shape does not list, in the sender's order. No name is a column's, and none comes twice.
     pub fn others(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
         self.others.iter().map(|other| (&self.names[other.name.clone()], &other.value))
     }

@@ -165,7 +165,7 @@ impl fmt::Debug for ProvenKey {
 enum Verdict {
     Good,
     Bad,
-    /// Why that can't be told.
+    /// Why that cannot be told.
     Unknown(Why),
 }
 
@@ -236,7 +236,7 @@ impl Signed {
         }
     }
 
-    /// Which of the signatures don't fit the body.
+    /// Which of the signatures do not fit the body.
     fn mismatch(&self) -> Why {
         let detail = match self.pairs.each_ref().map(|pair| matches!(pair, Pair::Usable { .. })) {
             [true, true] => "signature 1 and 2 do not fit the body",
@@ -278,7 +278,7 @@ impl Signed {
         let asker = Asker { turns: &self.turns, caller: self.caller, may_wait: false };
         let ages: &[Duration] = if is_tried { &[FRESH] } else { &[CACHED, FRESH] };
         for age in ages {
-            // The key first, so that nobody has a body digested for a key that isn't there.
+            // The key first, so that nobody has a body digested for a key that is not there.
             let key = match self.keys.key(path, *age, now, &asker).await {
                 Ok(key) => key,
                 Err(why) => return Verdict::Unknown(because_of(path, &why)),

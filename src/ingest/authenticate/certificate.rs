@@ -21,7 +21,7 @@ use crate::config::CertificateAuth;
 pub struct Presented(BTreeSet<String>);
 
 impl Presented {
-    /// Of a verified certificate in DER. One that can't be read has no names.
+    /// Of a verified certificate in DER. One that cannot be read has no names.
     pub fn in_certificate(der: &[u8]) -> Self {
         let Ok((_, certificate)) = X509Certificate::from_der(der) else {
             return Self(BTreeSet::new());

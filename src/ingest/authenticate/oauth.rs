@@ -9,7 +9,7 @@
 //! ```
 //! Which of them a token goes to is for its looks to say, and harmless: each has keys of its own and
 //! checks all that it is told to expect. A token is refused for a [`Flaw`], which the log tells and
-//! the sender does not learn; what can't be decided is [`Refusal::Undecided`].
+//! the sender does not learn; what cannot be decided is [`Refusal::Undecided`].
 
 use std::sync::Arc;
 

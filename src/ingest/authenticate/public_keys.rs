@@ -58,7 +58,7 @@ const RENEWAL: Duration = Duration::from_secs(60);
 const LINES_AT_ONCE: u32 = 5;
 const LINES_EACH: Duration = Duration::from_secs(10);
 
-/// Why a key can't be had now.
+/// Why a key cannot be had now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     #[error("the public key does not exist")]

@@ -68,7 +68,7 @@ reasons! {
     /// The request has no signature headers of Adobe I/O's.
     NoSignature => "no-signature", "sources.<name>.auth.client_ids";
 
-    /// The signature headers can't be read: one of a pair is missing, stands there twice, or is no base64.
+    /// The signature headers cannot be read: one of a pair is missing, stands there twice, or is no base64.
     SignatureUnreadable => "signature-unreadable", "sources.<name>.auth.client_ids";
 
     /// No signature fits the body: something on the way changed it, or it was not Adobe I/O that signed it.

@@ -58,7 +58,7 @@ impl Tokens {
     /// The proof that the head of a request has one of the accepted tokens. `query` is what follows the `?`, still percent-encoded.
     ///
     /// Otherwise why not, for operators. The other sources' tokens (`neighbours`) are looked through whenever these
-    /// don't fit, always all of them, so that the time tells nothing of them either.
+    /// do not fit, always all of them, so that the time tells nothing of them either.
     pub fn authenticate(
         &self,
         headers: &HeaderMap,
@@ -192,7 +192,7 @@ fn digests(tokens: &[Secret]) -> Arc<[Digest]> {
     tokens.iter().map(|token| digest(token.expose().as_bytes())).collect()
 }
 
-/// One digest serves every source. Its key is random, of this process alone: digests of tokens can't be prepared
+/// One digest serves every source. Its key is random, of this process alone: digests of tokens cannot be prepared
 /// elsewhere.
 fn digest(text: &[u8]) -> Digest {
     static KEY: LazyLock<[u8; 16]> = LazyLock::new(|| Uuid::new_v4().into_bytes());

@@ -137,6 +137,6 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 /// Binds, with the address in the error.
 pub async fn bind(address: SocketAddr, key: &str) -> io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
-        io::Error::new(error.kind(), format!("`{key}`: can't listen on {address}: {error}"))
+        io::Error::new(error.kind(), format!("`{key}`: cannot listen on {address}: {error}"))
     })
 }

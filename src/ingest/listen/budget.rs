@@ -105,7 +105,7 @@ impl Reservation {
         self.progress.evicted().await;
     }
 
-    /// The body is whole: it can't be slow any more. A stranger's still gives way until it is known.
+    /// The body is whole: it cannot be slow any more. A stranger's still gives way until it is known.
     pub(super) fn set_complete(&self) {
         if self.party != Party::STRANGERS {
             self.progress.set_complete();

@@ -4,7 +4,7 @@
 //! - A transfer coding other than `chunked` alone: the library takes off the chunks and nothing else, so
 //!   the body would be stored in a coding that no header of it names.
 //!
-//! They are answered as what can't be read: 503, since a proxy of ours may have made them, and 400 by the admin listener.
+//! They are answered as what cannot be read: 503, since a proxy of ours may have made them, and 400 by the admin listener.
 
 use http::{
     HeaderMap,

@@ -60,7 +60,7 @@ outcomes! {
     /// provider gives no answer; or too many unknown keys or tokens come at the same time, and this one
     /// was not checked
     Undecided { why: Why } =>
-        later(30, "undecided", Level::WARN, "credentials can't be checked now")
+        later(30, "undecided", Level::WARN, "credentials cannot be checked now")
         .key("sources.<name>.auth");
 
     /// Adobe I/O's signature is good, but an event names none of our `client_ids`, or another recipient
@@ -69,12 +69,12 @@ outcomes! {
         later(300, "foreign-recipient", Level::ERROR, "meant for somebody else")
         .key("sources.<name>.auth.client_ids");
 
-    /// Adobe I/O's signature is good, but its recipient can't be read: the body is no JSON (also nested
+    /// Adobe I/O's signature is good, but its recipient cannot be read: the body is no JSON (also nested
     /// too deep, or not UTF-8), or not in the coding that `Content-Encoding` names. A signature covers no
     /// header, and each customer of Adobe's can have bodies signed, so it is not known to be ours.
     RecipientUnreadable { why: Why } =>
         later(300, "recipient-unreadable", Level::ERROR,
-              "the recipient can't be read, so the delivery was not stored");
+              "the recipient cannot be read, so the delivery was not stored");
 
     /// The undelivered bytes have reached a limit, or the disk has no space, or the process no more files
     /// or memory
@@ -94,7 +94,7 @@ outcomes! {
     Poisoned => later(30, "poisoned", Level::ERROR, "the spool needs a restart")
         .key("spool.directory");
 
-    /// The files of this one source can't be used, and need an operator; the other sources go on
+    /// The files of this one source cannot be used, and need an operator; the other sources go on
     SetAside => later(60, "set-aside", Level::ERROR, "this source needs an operator")
         .key("spool.directory")
         .note("until an operator has repaired the source");
@@ -171,7 +171,7 @@ outcomes! {
     /// Nothing: a GET or HEAD of `/` asked whether deliveries can be stored, and they can
     Ready => ok("ready", "ready");
 
-    /// Deliveries can't be stored now; `/readyz` of the admin address says why, to those who may know
+    /// Deliveries cannot be stored now; `/readyz` of the admin address says why, to those who may know
     NotReady => later(5, "not-ready", Level::DEBUG, "not ready").question("");
 
     Connection:

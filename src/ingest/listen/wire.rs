@@ -3,10 +3,10 @@
 //!
 //! What hyper 1.12 and h2 0.4 answer by themselves, read in their sources:
 //!
-//! - **HTTP/1, 400, 414, 431** (`proto/h1/role.rs`, `on_error`): a head that can't be parsed or whose
+//! - **HTTP/1, 400, 414, 431** (`proto/h1/role.rs`, `on_error`): a head that cannot be parsed or whose
 //!   lengths contradict each other, a target over 64 KiB, a head over `max_buf_size` or with too many
 //!   headers. Written as the connection's last answer; the error comes out of its future. To a sender
-//!   a 4xx is final, and the cause may be ours (a limit) or a proxy's. Hyper can't be told to answer
+//!   a 4xx is final, and the cause may be ours (a limit) or a proxy's. Hyper cannot be told to answer
 //!   anything else, so [`Wire`] puts our own 503 in the place of these heads. That is sound because
 //!   the statuses 414 and 431 are in no row of `reply.rs`, 400 has a reason phrase of its own there,
 //!   the library always offers all that it has not written yet in one slice beginning at most at an
@@ -14,7 +14,7 @@
 //! - **HTTP/1, 408**: none. A head that does not come in time is an error without an answer; our own
 //!   watch in `activity.rs` stands in for the time-out, which would also count idle time.
 //! - **HTTP/2, 431** (`proto/streams/streams.rs`, `recv_headers`): a head over the advertised
-//!   `max_header_list_size`. It can't be replaced, because its header compression is shared with later
+//!   `max_header_list_size`. It cannot be replaced, because its header compression is shared with later
 //!   answers, nor is it reported. But it can be seen: a HEADERS frame for which no request was ever
 //!   answered by us. [`Wire`] then fails the connection before that frame leaves; no answer is tried
 //!   again, a 431 would be final. An answer of ours whose stream the peer reset leaves one such frame

@@ -4,7 +4,7 @@
 //! Adobe's keys and its client certificate are the same for all of its customers. So a good signature
 //! says that Adobe I/O sent this, and not that it was sent to us: each of them may point a registration
 //! at our address. Every event has to name one of our client ids and no other, unless its sender is
-//! known by a token of ours. A body whose recipients can't be read is not known to be ours, and is not
+//! known by a token of ours. A body whose recipients cannot be read is not known to be ours, and is not
 //! stored: the signature covers no header, so a stranger may have added a `Content-Encoding`.
 
 use std::{collections::HashSet, sync::Arc};
@@ -61,7 +61,7 @@ impl AdobeIo {
         }
     }
 
-    /// A body that can't be read is not known to be ours: any customer of Adobe's can have one signed.
+    /// A body that cannot be read is not known to be ours: any customer of Adobe's can have one signed.
     pub(super) async fn is_meant_for_us(&self, body: &Body) -> Result<(), Outcome> {
         if body.still_coded {
             let why = Why::new(Reason::RecipientCoded, STILL_CODED);

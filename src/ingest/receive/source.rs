@@ -26,7 +26,7 @@ pub trait Store: Send + Sync + 'static {
     /// Resolves with the sequence number once the delivery is durable.
     fn append(&self, delivery: Authenticated) -> Append<'_>;
 
-    /// Whether all of a durable delivery is settled. Waits for that at most so long, and not at all where it can't be
+    /// Whether all of a durable delivery is settled. Waits for that at most so long, and not at all where it cannot be
     /// expected; without a part of what senders share, and until the future is dropped.
     fn is_settled(&self, sequence: u64, within: Duration) -> Settles<'_>;
 }
@@ -111,7 +111,7 @@ impl Source {
         }
     }
 
-    /// Ends when the delivery is durable; goes on without us when we don't wait for it.
+    /// Ends when the delivery is durable; goes on without us when we do not wait for it.
     pub(super) async fn append(
         &self,
         headers: Vec<(String, String)>,

@@ -1,6 +1,6 @@
 //! Reads what all replicas have written: from as far back as it is of use, and then on.
 //!
-//! Committed records alone, by no group: each replica reads everything. What it can't read it does without. A client that
+//! Committed records alone, by no group: each replica reads everything. What it cannot read it does without. A client that
 //! stands still although there is more (a topic that was deleted and made again, and what the library believes of its
 //! leaders) makes way for another one.
 
@@ -143,7 +143,7 @@ impl Reading {
             match client.consumer.poll(wait) {
                 Some(Ok(record)) => {
                     self.next.insert(record.partition(), record.offset() + 1);
-                    // What is empty says nothing, and so does what can't be read.
+                    // What is empty says nothing, and so does what cannot be read.
                     self.shared.mailbox.receive(record.payload().unwrap_or_default());
                     wait = Duration::ZERO;
                 }

@@ -6,13 +6,12 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use serde_json::json;
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
-use super::{Api, Wanted, streams::Permit, view};
+use super::{Api, Wanted, answer::line, objects::Access, streams::Permit, view};
 use crate::{
     ingest::listen::activity::Activity,
     observe::metrics::Metrics,
@@ -35,7 +34,7 @@ pub(super) struct Stream {
     pub deliveries: bool,
     pub status: bool,
     pub after: u64,
-    pub access: serde_json::Value,
+    pub access: Access,
     pub permit: Permit,
 }
 
@@ -74,7 +73,7 @@ impl Stream {
             if self.status && status_at.is_none_or(|at| now - at >= STATUS) {
                 status_at = Some(now);
                 if let Some(backend) = self.api.backend() {
-                    let status = backend.status(self.access.clone());
+                    let status = line(&backend.status(self.access.clone()));
                     text += &format!("event: status\ndata: {status}\n\n");
                 }
             }
@@ -97,10 +96,11 @@ impl Stream {
         let (found, last) = self.metrics.recent.after(after, usize::MAX, &wanted);
         let missed = found.len().saturating_sub(A_TICK);
         if missed > 0 {
-            *text += &format!("event: missed\ndata: {}\n\n", json!({ "count": missed }));
+            *text += &format!("event: missed\ndata: {{\"count\":{missed}}}\n\n");
         }
         for delivery in found.iter().skip(missed) {
-            let (number, json) = (delivery.number, view::delivery(delivery));
+            let number = delivery.number;
+            let json = line(&view::delivery(delivery));
             *text += &format!("event: delivery\nid: {number}\ndata: {json}\n\n");
         }
         last

@@ -3,9 +3,8 @@
 use std::time::SystemTime;
 
 use http::request::Parts;
-use serde_json::Value;
 
-use super::{Problem, answer::bad};
+use super::{Problem, answer::bad, objects::Words};
 use crate::{ingest::listen::report::UNKNOWN, observe::metrics::recent::Remembered};
 
 /// Which requests.
@@ -86,11 +85,13 @@ impl Query {
     }
 
     /// `words` are those of the service (`/api/v1/words`): another word would find nothing, as if nothing had come.
-    pub fn wanted(&self, words: &Value) -> Result<Wanted, Problem> {
-        let sources = words["types"].as_object().into_iter().flatten().map(|(name, _)| &**name);
+    pub fn wanted(&self, words: &Words) -> Result<Wanted, Problem> {
+        let sources = words.types.keys().map(String::as_str);
+        let outcomes = words.outcomes.iter().map(|row| &*row.outcome);
+        let reasons = words.reasons.iter().map(|row| &*row.reason);
         self.is_one_of("source", sources.chain([UNKNOWN]))?;
-        self.is_one_of("outcome", listed(&words["outcomes"], "outcome").chain(["refused"]))?;
-        self.is_one_of("reason", listed(&words["reasons"], "reason"))?;
+        self.is_one_of("outcome", outcomes.chain(["refused"]))?;
+        self.is_one_of("reason", reasons)?;
         Ok(Wanted {
             source: self.get("source"),
             outcome: self.get("outcome"),
@@ -98,10 +99,6 @@ impl Query {
             since: self.since()?,
         })
     }
-}
-
-fn listed<'a>(rows: &'a Value, member: &'a str) -> impl Iterator<Item = &'a str> {
-    rows.as_array().into_iter().flatten().filter_map(move |row| row[member].as_str())
 }
 
 fn unknown<'a>(what: &str, given: &str, possible: impl Iterator<Item = &'a str>) -> Problem {

@@ -9,13 +9,14 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Incoming};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Answered, Api, ApiBody, Problem,
     access::Granted,
     answer::{bad, ok, text},
     client_of,
+    objects::Session,
 };
 
 const BODY: usize = 1024 * 1024;
@@ -32,7 +33,7 @@ impl Api {
         match head.method {
             Method::GET | Method::HEAD => {
                 let granted = self.access.who(&head.headers, client)?;
-                Ok(ok(&json!({ "access": self.describe(granted) })))
+                Ok(ok(&Session { access: self.describe(granted) }))
             }
             Method::POST => {
                 let json = json_body(head, body).await?;
@@ -40,7 +41,7 @@ impl Api {
                 let token = token.ok_or_else(|| bad("`token` is missing"))?;
                 let cookie = self.begin_session(token, client)?;
                 let granted = Granted::new(true, true);
-                let mut response = ok(&json!({ "access": self.describe(granted) }));
+                let mut response = ok(&Session { access: self.describe(granted) });
                 set_cookie(&mut response, &cookie);
                 Ok(response)
             }

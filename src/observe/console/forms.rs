@@ -69,7 +69,7 @@ impl<A: Api> Console<A> {
             _ => json!({ "source": source, "type": event_type }),
         };
         let (code, result) = match self.api.test_delivery(request, head).await {
-            Ok(said) => (StatusCode::OK, test::Sent::of(said)),
+            Ok(said) => (StatusCode::OK, test::Sent::Tried(said)),
             Err(problem) => (problem.status(), test::Sent::Refused(problem.text)),
         };
         match self.test_page(theme, head, Some((&source, &result))).await {

@@ -35,13 +35,13 @@ impl Api for Examples {
         }
     }
 
-    async fn test_delivery(&self, request: Value, _: &Parts) -> Result<Value, api::Problem> {
+    async fn test_delivery(&self, request: Value, _: &Parts) -> Result<TestDelivery, api::Problem> {
         if request["source"] != "leads" {
             return Err(api::Problem::new("unknown", "There is no such source."));
         }
         let document = self.0.lock().unwrap();
         let said = &document["paths"]["/api/v1/test-deliveries"]["post"]["responses"]["200"];
-        Ok(said["content"]["application/json"]["example"].clone())
+        Ok(serde_json::from_value(said["content"]["application/json"]["example"].clone()).unwrap())
     }
 
     fn sign_in(&self, _: &str, _: &Parts) -> Result<String, api::Problem> {
@@ -197,7 +197,7 @@ fn what_the_api_refuses_is_a_page_or_the_sign_in() {
             (self.0, Bytes::from_static(self.1.as_bytes()))
         }
 
-        async fn test_delivery(&self, _: Value, _: &Parts) -> Result<Value, api::Problem> {
+        async fn test_delivery(&self, _: Value, _: &Parts) -> Result<TestDelivery, api::Problem> {
             Err(api::Problem::new("no-token", "A token is due."))
         }
 

@@ -23,7 +23,7 @@ pub fn is_asked_for(accept: &str) -> bool {
 pub fn render(families: &[MetricFamily], exemplars: &Exemplars) -> String {
     let mut text = String::with_capacity(64 * 1024);
     for family in families {
-        // Writing to a string can't fail.
+        // Writing to a string cannot fail.
         let _ = write_family(&mut text, family, exemplars);
     }
     text.push_str("# EOF\n");

@@ -1,6 +1,6 @@
 //! What the operating system knows of this process, under the names that every Prometheus client uses.
 //!
-//! Read when somebody asks for metrics. What can't be read keeps its last value.
+//! Read when somebody asks for metrics. What cannot be read keeps its last value.
 
 use std::fs;
 

@@ -113,7 +113,7 @@ struct Ring {
 }
 
 impl Recent {
-    /// Only announced sources have a last request, so that a stranger can't make us remember names.
+    /// Only announced sources have a last request, so that a stranger cannot make us remember names.
     pub(super) fn announce(&self, source: &str) {
         self.0.lock().last.entry(source.to_owned()).or_default();
     }

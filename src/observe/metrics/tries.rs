@@ -39,7 +39,7 @@ enum Rule {
 }
 
 impl Tries {
-    /// Only the tries of announced sources count, so that a stranger can't make us remember names.
+    /// Only the tries of announced sources count, so that a stranger cannot make us remember names.
     pub(super) fn announce(&self, source: &str, kind: &str) {
         let rule = if kind == "adobe-io" { Rule::Share } else { Rule::Row };
         self.with_sources(|sources, _| {

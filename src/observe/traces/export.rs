@@ -42,7 +42,7 @@ const LAST: Duration = Duration::from_secs(2);
 /// How often trouble with the collector is worth a line in the log.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Why spans can't be exported.
+/// Why spans cannot be exported.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct SetUpError(String);
@@ -66,7 +66,7 @@ impl Exporter {
             .with_http_client(sender)
             .build()
             // Its text may quote what it was given.
-            .map_err(|_| SetUpError("what the variables OTEL_* say can't be used".into()))?;
+            .map_err(|_| SetUpError("what the variables OTEL_* say cannot be used".into()))?;
         let counted = Counted { exporter, losses: losses.clone() };
         let config = BatchConfigBuilder::default().with_max_queue_size(QUEUE).build();
         let batches = BatchSpanProcessor::builder(counted).with_batch_config(config).build();

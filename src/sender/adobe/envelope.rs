@@ -47,7 +47,7 @@ impl Envelope {
         }
         self.attributes(text);
         let Self { id, data, .. } = self;
-        // Writing to a string can't fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, r#","id":"{id}","datacontenttype":"application/json","data":{data}"#);
         if recipient {
             text.push(',');

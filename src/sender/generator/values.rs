@@ -37,7 +37,7 @@ impl Value {
     }
 
     pub fn write(self, out: &mut String, random: &mut Random) {
-        // Writing to a string can't fail.
+        // Writing to a string cannot fail.
         let _ = match self {
             Self::Text(texts) => {
                 let text: &&str = random.choose(texts);
@@ -76,7 +76,7 @@ impl Value {
 
 /// Writes `text` as a JSON string.
 pub fn string(out: &mut String, text: &str) {
-    // Serializing a string to a string can't fail.
+    // Serializing a string to a string cannot fail.
     out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
 

@@ -18,7 +18,7 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// `authorization` is the whole value of the header, e.g. `Bearer 5ecret`; `None` when it can't
+    /// `authorization` is the whole value of the header, e.g. `Bearer 5ecret`; `None` when it cannot
     /// be one.
     pub fn new(
         generator: Generator,

@@ -9,14 +9,13 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::delivery::{SHOWN, body};
 use crate::{
     config::Config,
     kafka::{ReadRecord, Reader, Select},
-    observe::api::{self, Problem},
+    observe::api::{self, Problem, objects},
     service::replay::{letters::Letter, shown::Shown},
 };
 
@@ -64,7 +63,7 @@ impl DeadLetters {
         config: &Config,
         question: &api::Letters,
         bodies: bool,
-    ) -> Result<Value, Problem> {
+    ) -> Result<objects::DeadLetters, Problem> {
         let open = self.0.try_lock_for(WITHIN);
         let mut open =
             open.ok_or_else(|| Problem::new("too-many", "Another question reads the topic."))?;
@@ -156,7 +155,12 @@ impl Open {
         }
     }
 
-    fn page(&self, question: &api::Letters, complete: bool, problem: Option<String>) -> Value {
+    fn page(
+        &self,
+        question: &api::Letters,
+        complete: bool,
+        problem: Option<String>,
+    ) -> objects::DeadLetters {
         let is = |wanted: &Option<String>, value: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == value)
         };
@@ -167,10 +171,10 @@ impl Open {
             let of_source = is(&question.source, &letter.source);
             let of_reason = is(&question.reason, &letter.reason);
             if of_source {
-                *reasons.entry(letter.reason.as_str()).or_insert(0_u64) += 1;
+                *reasons.entry(letter.reason.clone()).or_insert(0_u64) += 1;
             }
             if of_reason {
-                *sources.entry(letter.source.as_str()).or_insert(0_u64) += 1;
+                *sources.entry(letter.source.clone()).or_insert(0_u64) += 1;
             }
             if of_source && of_reason {
                 found.push(letter);
@@ -187,16 +191,16 @@ impl Open {
             let (at, partition, offset) = it.place();
             format!("{at}.{partition}.{offset}")
         });
-        json!({
-            "letters": found.iter().map(|it| it.json()).collect::<Vec<_>>(),
-            "matching": matching,
-            "reasons": reasons,
-            "sources": sources,
-            "known": self.letters.len(),
-            "complete": complete,
-            "problem": problem,
-            "next": next,
-        })
+        objects::DeadLetters {
+            letters: found.iter().map(|it| it.describe()).collect(),
+            matching: matching as u64,
+            reasons,
+            sources,
+            known: self.letters.len() as u64,
+            complete,
+            problem,
+            next,
+        }
     }
 }
 
@@ -213,20 +217,20 @@ impl Kept {
         (self.at, self.partition, self.offset)
     }
 
-    fn json(&self) -> Value {
-        json!({
-            "partition": self.partition,
-            "offset": self.offset,
-            "at": (self.at > 0).then_some(self.at),
-            "source": self.source,
-            "position": self.position,
-            "reason": self.reason,
-            "error": self.error,
-            "original_topic": self.topic,
-            "key": self.key,
-            "bytes": self.bytes,
-            "quarantined": self.quarantined,
-            "body": self.body.as_deref().map(body),
-        })
+    fn describe(&self) -> objects::DeadLetter {
+        objects::DeadLetter {
+            partition: self.partition,
+            offset: self.offset,
+            at: u64::try_from(self.at).ok().filter(|at| *at > 0),
+            source: self.source.clone(),
+            position: self.position.clone(),
+            reason: self.reason.clone(),
+            error: self.error.clone(),
+            original_topic: self.topic.clone(),
+            key: self.key.clone(),
+            bytes: self.bytes as u64,
+            quarantined: self.quarantined,
+            body: self.body.as_deref().map(body),
+        }
     }
 }

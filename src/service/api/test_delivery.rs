@@ -8,10 +8,10 @@ use std::{
 };
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::Known;
+use super::ApiBackend;
 use crate::{
     config::{Config, SourceConfig},
     deliver::{
@@ -21,7 +21,7 @@ use crate::{
         },
         encode::Encoder,
     },
-    observe::api::Problem,
+    observe::api::{Problem, objects::TestDelivery},
     record::Record,
     service::{
         examples::{Example, Ids, examples},
@@ -41,7 +41,11 @@ struct Request {
     event_type: Option<String>,
 }
 
-pub(super) fn send(known: &Known, request: Value, client: IpAddr) -> Result<Value, Problem> {
+pub(super) fn send(
+    known: &ApiBackend,
+    request: Value,
+    client: IpAddr,
+) -> Result<TestDelivery, Problem> {
     let request: Request = serde_json::from_value(request)
         .map_err(|error| Problem::new("bad-request", format!("{error}.")))?;
     // Each makes a client of Kafka's: one at a time.
@@ -52,7 +56,7 @@ pub(super) fn send(known: &Known, request: Value, client: IpAddr) -> Result<Valu
     let source = known.config.sources.iter().find(|it| it.name.as_str() == request.source);
     let source = source.ok_or_else(|| Problem::new("unknown", "There is no such source."))?;
     let rules =
-        rules(source).ok_or_else(|| Problem::new("unavailable", "The catalog can't be used."))?;
+        rules(source).ok_or_else(|| Problem::new("unavailable", "The catalog cannot be used."))?;
     let rules = Rules { fields: known.config.fields.rules.of(&source.name), ..rules };
     let began = Instant::now();
     for example in all(source) {
@@ -88,18 +92,18 @@ pub(super) fn send(known: &Known, request: Value, client: IpAddr) -> Result<Valu
             Ok(place) => (place, None),
             Err(error) => (None, Some(error)),
         };
-        return Ok(json!({
-            "source": source.name.as_str(),
-            "type": event_type,
-            "id": id,
-            "topic": topic,
-            "would_go_to": would_go_to,
-            "left_out_by": left_out_by,
-            "partition": place.map(|it| it.0),
-            "offset": place.map(|it| it.1),
-            "milliseconds": began.elapsed().as_secs_f64() * 1000.0,
-            "error": error,
-        }));
+        return Ok(TestDelivery {
+            source: source.name.to_string(),
+            event_type,
+            id,
+            topic: topic.to_owned(),
+            would_go_to,
+            left_out_by,
+            partition: place.map(|it| it.0),
+            offset: place.map(|it| it.1),
+            milliseconds: began.elapsed().as_secs_f64() * 1000.0,
+            error,
+        });
     }
     Err(Problem::new(
         "unknown",

@@ -185,12 +185,12 @@ impl Newest {
 /// The original, where only a pointer to it could be sent.
 fn pointed(folder: &Folder, value: &[u8]) -> Result<Vec<u8>, String> {
     let pointer: Pointer = serde_json::from_slice(value)
-        .map_err(|_| "it points to the quarantine in a way that can't be read".to_owned())?;
+        .map_err(|_| "it points to the quarantine in a way that cannot be read".to_owned())?;
     let expected = Expected { length: pointer.length, sha256: &pointer.sha256 };
     folder.pointed(&pointer.quarantine_path, &expected)
 }
 
-/// The id of a source's spool, if that is on this machine. Events with an id of their own don't need
+/// The id of a source's spool, if that is on this machine. Events with an id of their own do not need
 /// it.
 pub(crate) fn spool_id(directory: &Path, source: &SourceName) -> Uuid {
     let viewer = Viewer::open(Arc::new(RealDisk), directory, source);

@@ -166,7 +166,7 @@ impl Player {
         self.sources.get(name).cloned()
     }
 
-    /// Replays the events of one body. What can't be replayed is noted and stops nothing; the error
+    /// Replays the events of one body. What cannot be replayed is noted and stops nothing; the error
     /// says that nothing can be sent any more.
     pub fn play(&mut self, item: &Item<'_>) -> Result<(), String> {
         let Item { source: name, position: first, headers, body, .. } = *item;

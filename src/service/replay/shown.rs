@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What is said in the place of a body that may not be shown.
-pub(crate) const NOT_SHOWN: &str = "The body is not shown: a rule of `fields` can't be applied to it. The spool or the quarantine has it as it came.";
+pub(crate) const NOT_SHOWN: &str = "The body is not shown: a rule of `fields` cannot be applied to it. The spool or the quarantine has it as it came.";
 
 /// How the bodies of each source are shown.
 pub(crate) struct Shown {

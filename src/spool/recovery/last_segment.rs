@@ -173,7 +173,7 @@ impl LastSegment {
         Ok((self.length, next, false))
     }
 
-    /// Goes on behind what can't be read, once that has been waited for.
+    /// Goes on behind what cannot be read, once that has been waited for.
     fn pass(
         &self,
         walk: &mut Walk,
@@ -192,7 +192,7 @@ impl LastSegment {
                 tracing::error!(
                     segment = %self.path.display(),
                     from = found.range.from, to = found.range.to, holes = ?found.holes,
-                    "the disk can't read a part of the last segment, and it is passed by: look after \
+                    "the disk cannot read a part of the last segment, and it is passed by: look after \
                      the disk (its kernel log and SMART values), and move the volume"
                 );
                 Ok(found.range)

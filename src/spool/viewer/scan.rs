@@ -101,7 +101,7 @@ impl Scan {
         self.walk.expected()
     }
 
-    /// What the disk can't read here, if it is no more than a service would pass by.
+    /// What the disk cannot read here, if it is no more than a service would pass by.
     fn unreadable(&mut self) -> Result<Option<Seen>, ReadError> {
         let found = self.walk.pass_unreadable(self.end);
         let found = found.map_err(|error| reader::failed(error, self.path.clone()))?;

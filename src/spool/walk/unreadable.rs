@@ -1,4 +1,4 @@
-//! What the disk can't read any more, in the middle of what it can.
+//! What the disk cannot read any more, in the middle of what it can.
 //!
 //! A sector that went bad must not stop a source for ever, and a disk that is gone as a whole must not
 //! be taken for one whose every byte is damaged. So only so much counts as damage as is confined: a few
@@ -13,14 +13,14 @@ use crate::spool::disk;
 /// What is read at once to find the edges of a hole: what the kernel itself reads at least.
 pub const BLOCK: u64 = 4096;
 
-/// A block that fails so often in a row can't be read.
+/// A block that fails so often in a row cannot be read.
 const TRIES: u32 = 3;
 
 /// The most that one damage may have of holes.
 const MOST_HOLES: usize = 8;
 const MOST_BYTES: u64 = 64 * BLOCK;
 
-/// A broken range, and what of it can't be read.
+/// A broken range, and what of it cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unreadable {
     pub range: Range,
@@ -28,7 +28,7 @@ pub struct Unreadable {
 }
 
 impl Walk {
-    /// Goes on behind what can't be read, after a step has failed for that. `None` when everything can
+    /// Goes on behind what cannot be read, after a step has failed for that. `None` when everything can
     /// be read by now: then the step is worth another try. An error when the trouble is not confined;
     /// the walk stands where it stood.
     pub fn pass_unreadable(&mut self, end: End) -> Result<Option<Unreadable>, WalkError> {
@@ -74,7 +74,7 @@ impl Walk {
         }
     }
 
-    /// The first range from `from` on that can't be read, in whole blocks; no longer than what may
+    /// The first range from `from` on that cannot be read, in whole blocks; no longer than what may
     /// count as damage, and a block.
     fn next_hole(&mut self, from: u64, end: u64) -> Result<Option<ops::Range<u64>>, WalkError> {
         let mut hole: Option<ops::Range<u64>> = None;

@@ -5,7 +5,7 @@ use crate::deliver::decode::{
     json::{self, Cursor},
 };
 
-/// The top-level members of an activity that mean something to us, as they are spelled.
+/// The top-level members of an activity that this module reads, as they are spelled.
 #[derive(Default)]
 pub(super) struct Activity<'a> {
     pub(super) munchkin_id: Option<&'a str>,
@@ -32,7 +32,7 @@ pub(super) enum Name {
 }
 
 impl Name {
-    /// `None` for all names that mean nothing here.
+    /// `None` for all other names.
     pub(super) fn of(name: json::Name<'_>) -> Option<Self> {
         Self::plain(&name.text()?)
     }
@@ -52,7 +52,7 @@ impl Name {
 }
 
 impl<'a> Activity<'a> {
-    /// The object at the cursor, and its range of the body.
+    /// Reads the object at the cursor; also returns its range of the body.
     pub(super) fn read(cursor: &mut Cursor<'a>) -> Result<(Self, &'a str), Undecodable> {
         let mut activity = Self::default();
         let range = cursor.object(|cursor, name| {

@@ -1,10 +1,10 @@
-//! A flat event as JSON: its listed fields in the order of the columns, then the others in the sender's.
+//! A flat event as JSON: its listed fields in the order of the columns, then the others in the sender's order.
 
 use smallvec::SmallVec;
 
 use super::{Column, Flat, Text, Value};
 
-/// Writes the object behind what is in `out`.
+/// Appends the object to `out`.
 pub fn write(flat: &Flat<'_>, out: &mut Vec<u8>) {
     let mut object = Object::begin(out);
     for (column, value) in flat.listed() {
@@ -18,11 +18,11 @@ pub fn write(flat: &Flat<'_>, out: &mut Vec<u8>) {
     object.end();
 }
 
-/// Places of columns whose values their format can't hold.
+/// Places of columns whose values their format cannot hold.
 pub type Misfits = SmallVec<[usize; 4]>;
 
-/// Writes the object of the fields that are no columns, and of those columns that are `misfits`: what a format
-/// with a schema has in [`super::OTHERS`]. Writes nothing, and is `false`, where there are none.
+/// Appends the object of the fields that are no columns, and of the `misfits` among the columns: the content of
+/// [`super::OTHERS`] in a format with a schema. Writes nothing, and is `false`, where there are none.
 pub fn others(flat: &Flat<'_>, misfits: &Misfits, out: &mut Vec<u8>) -> bool {
     let start = out.len();
     let mut object = Object::begin(out);
@@ -61,7 +61,7 @@ impl<'o> Object<'o> {
         self.out
     }
 
-    /// The name of a column, as it stands ready.
+    /// Writes the name of a column, which is prepared.
     pub(super) fn column(&mut self, column: &Column) -> &mut Vec<u8> {
         if !self.is_empty {
             self.out.push(b',');
@@ -75,7 +75,7 @@ impl<'o> Object<'o> {
         write_value(value, self.name(name));
     }
 
-    /// Whether there is anything in it.
+    /// Ends the object; whether it has any member.
     pub(super) fn end(self) -> bool {
         self.out.push(b'}');
         !self.is_empty
@@ -101,7 +101,7 @@ pub fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
 }
 
 pub(super) fn string(text: &str, out: &mut Vec<u8>) {
-    // All bytes are looked at without a way out of the loop, so that many are looked at at once.
+    // The loop has no early exit, so that the compiler can check many bytes at once.
     let has_escapes = text
         .bytes()
         .fold(false, |found, byte| found | (byte < b' ') | (byte == b'"') | (byte == b'\\'));

@@ -1,4 +1,4 @@
-//! One pass over an event's data, which finds its fields.
+//! Finds the fields of an event in one pass over its data.
 
 use std::borrow::Cow;
 
@@ -17,19 +17,19 @@ use crate::{
     event::{Coding, Event, Stream, is_json},
 };
 
-/// Members that are ids of numbers.
-const IDS: [&str; 3] = ["leadId", "activityTypeId", "componentId"];
+/// Members with numeric ids.
+const ID_MEMBERS: [&str; 3] = ["leadId", "activityTypeId", "componentId"];
 
 /// Flattens events one after the other, in memory that it keeps.
 #[derive(Debug, Default)]
 pub struct Flattener {
-    /// The event's data, where it is not one piece already.
+    /// Reused memory for the event's data, where it is not one piece already.
     text: Vec<u8>,
     names: String,
 }
 
 impl Flattener {
-    /// `event`, whose id is `id`, in the columns of `shape`, its topic's ([`super::Shapes::of`]).
+    /// Flattens `event`, whose id is `id`, into the columns of `shape`, its topic's ([`super::Shapes::of`]).
     pub fn flatten<'b>(
         &'b mut self,
         shape: &'b Shape,
@@ -68,7 +68,7 @@ impl Flattener {
     }
 }
 
-/// The event's data as it is spelled, in one piece.
+/// The event's data as spelled, in one piece.
 fn text_of<'b>(event: &'b Event<'b>, buffer: &'b mut Vec<u8>) -> &'b str {
     let whole = match event.value.as_slice() {
         [] => &[],
@@ -83,7 +83,7 @@ fn text_of<'b>(event: &'b Event<'b>, buffer: &'b mut Vec<u8>) -> &'b str {
 }
 
 impl<'a> Flat<'a> {
-    /// What stands around the data.
+    /// Fills the columns that come from the event's attributes.
     fn of_event(&mut self, id: &'a str, event: &'a Event<'a>) {
         let attributes = &event.attributes;
         self.listed[ID] = Some(Value::plain(id));
@@ -94,9 +94,9 @@ impl<'a> Flat<'a> {
         }
     }
 
-    /// What the data lacks and the event has.
+    /// Fills the columns that the data lacks and the event has.
     fn finish(&mut self, event: &'a Event<'a>) {
-        // As the key has it, whatever white space and case the sender wrote it with.
+        // The id of the key, without the sender's own white space and case.
         if let Some(id) = event.munchkin_id.as_deref() {
             self.listed[MUNCHKIN_ID] = Some(Value::plain(id));
         }
@@ -109,7 +109,7 @@ impl<'a> Flat<'a> {
         }
     }
 
-    /// The members of the object `data`; `None` if it has too many.
+    /// Reads the members of the object `data`; `None` if it has too many.
     fn read(&mut self, data: &'a str, stream: Stream) -> Option<()> {
         let mut cursor = Cursor::new(data);
         let mut next = 0;
@@ -142,7 +142,7 @@ impl<'a> Flat<'a> {
     fn member(&mut self, name: Name<'a>, spelled: &'a str, next: &mut usize) {
         let text = name.text().unwrap_or(Cow::Borrowed(name.quoted));
         match self.shape.of_member(&text, next) {
-            Some(column) if IDS.contains(&&*text) => {
+            Some(column) if ID_MEMBERS.contains(&&*text) => {
                 let value = Value::read(self.shape.columns()[column].kind, spelled);
                 match Value::id(spelled).filter(|_| value.is_none()) {
                     Some(id) if self.listed[column].is_none() => self.listed[column] = Some(id),
@@ -151,7 +151,7 @@ impl<'a> Flat<'a> {
             }
             Some(column) => self.put(column, spelled),
             None => {
-                // Marketo's own form has the id here, if the value stays as it came.
+                // Marketo's own form has the id here, if the value is kept as it came.
                 let is_id = text == "marketoGUID"
                     && matches!(&self.listed[ID], Some(Value::Text(Text::Plain(id)))
                         if spelled.trim_matches('"') == id);
@@ -164,7 +164,7 @@ impl<'a> Flat<'a> {
         }
     }
 
-    /// The array at the cursor: its range, and whether all of it became fields.
+    /// Reads the array at the cursor; returns its range, and whether all of it became fields.
     fn attributes(
         &mut self,
         cursor: &mut Cursor<'a>,
@@ -194,7 +194,7 @@ impl<'a> Flat<'a> {
         Ok((rest[..length].trim_start(), is_whole))
     }
 
-    /// `false`: it has not the form of an attribute.
+    /// Adds an attribute; `false` if it does not have the form of one.
     fn attribute(&mut self, attribute: &Attribute<'a>, next: &mut usize) -> bool {
         let Some(name) = attribute.name.filter(|_| !attribute.is_odd) else { return false };
         let Some(Value::Text(text @ Text::Spelled(_))) = Value::read(Kind::Text, name) else {
@@ -202,7 +202,7 @@ impl<'a> Flat<'a> {
         };
         let Some(name) = text.plain() else { return false };
         let value = attribute.value.unwrap_or("null");
-        // Behind the names so far, where it stays if it is one of them.
+        // The snake-case name is appended to the others', and stays there if it is no column's.
         let start = self.names.len();
         let column = self.shape.of_attribute(&name, next).or_else(|| {
             snake(&name, self.names);
@@ -234,7 +234,7 @@ impl<'a> Flat<'a> {
         true
     }
 
-    /// A value of a column; beside it if it is not of its kind, or if there is one already.
+    /// Puts a value into a column, or beside it if it is not of its kind, or if the column has one already.
     fn put(&mut self, column: usize, spelled: &'a str) {
         let described = &self.shape.columns()[column];
         match Value::read(described.kind, spelled) {
@@ -244,20 +244,20 @@ impl<'a> Flat<'a> {
         }
     }
 
-    /// A value that is not of the kind of the field `name`.
+    /// Adds a value that is not of the kind of the field `name`.
     fn misfit(&mut self, prefix: &str, name: &str, spelled: &'a str) {
         let value = Value::read(Kind::Text, spelled).unwrap_or(Value::Json(spelled));
         self.other(prefix, &format!("{name}_text"), value);
     }
 
-    /// A field that is no column, under the first name that is not taken.
+    /// Adds a field that is no column, under the first free name.
     fn other(&mut self, prefix: &str, written: &str, value: Value<'a>) {
         let start = self.names.len();
         snake(written, self.names);
         self.other_from(start, prefix, value);
     }
 
-    /// The same; its name stands behind the names so far, from `start` on.
+    /// Adds a field whose name is already in `names`, from `start` on.
     fn other_from(&mut self, start: usize, prefix: &str, value: Value<'a>) {
         if self.shape.find(&self.names[start..]).is_some() || self.names[start..] == *OTHERS {
             self.names.insert_str(start, prefix);
@@ -267,7 +267,7 @@ impl<'a> Flat<'a> {
         while self.is_taken(start) {
             use std::fmt::Write as _;
             self.names.truncate(end);
-            // Writing to a String can't fail.
+            // Writing to a String cannot fail.
             let _ = write!(self.names, "_{number}");
             number += 1;
         }
@@ -281,14 +281,14 @@ impl<'a> Flat<'a> {
     }
 }
 
-/// An element of `attributes`, as it is spelled.
+/// An element of `attributes`, in its spelling.
 #[derive(Default)]
 struct Attribute<'a> {
     name: Option<&'a str>,
     data_type: Option<&'a str>,
     value: Option<&'a str>,
     more: SmallVec<[(Name<'a>, &'a str); 1]>,
-    /// A member stands twice.
+    /// Whether a member stands twice.
     is_odd: bool,
 }
 

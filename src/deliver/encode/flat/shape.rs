@@ -1,7 +1,7 @@
-//! The columns that all records of a topic have in common, and where each member and attribute belongs.
+//! Shapes: the columns that all records of a topic have in common, and the column of each member and attribute.
 //!
-//! They are made of the catalogue alone (Marketo's published types, or the answer of its API in
-//! `catalog.types_file`), never of what has come so far: so two replicas have the same ones, and so has the service
+//! They follow from the catalogue alone (Marketo's published types, or the answer of its API in
+//! `catalog.types_file`), never from the events so far: so two replicas have the same columns, and so has the service
 //! after a restart.
 
 use std::collections::HashMap;
@@ -24,9 +24,9 @@ use crate::{
 pub struct Column {
     pub name: SmolStr,
     pub kind: Kind,
-    /// Each record has it.
+    /// Whether each record has a value.
     pub is_required: bool,
-    /// `"name":`, as it stands in JSON.
+    /// `"name":`, ready for JSON.
     pub(super) member: Box<str>,
 }
 
@@ -41,25 +41,25 @@ pub(super) const MUNCHKIN_ID: usize = 4;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
     columns: Vec<Column>,
-    /// Which names no column has, told at a glance.
+    /// Filter of the columns' names.
     names: Glance,
     /// The column of an activity's date.
     activity_date: Option<usize>,
-    /// By the names that the sender writes.
+    /// Columns by the sender's names of members.
     members: Vec<(SmolStr, usize)>,
     attributes: Vec<Listed>,
-    /// The same of the names of attributes, in all spellings that are listed.
+    /// Filter of attribute names, in all listed spellings.
     attribute_names: Glance,
-    /// As `{"type":"struct",…}`.
+    /// Schema for Kafka Connect, `{"type":"struct",…}`.
     connect: String,
 }
 
 /// An attribute that has a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Listed {
-    /// As the sender writes it.
+    /// The sender's name.
     name: SmolStr,
-    /// The same as a field's name, for other spellings.
+    /// The sender's name in the form of fields, which finds other spellings.
     snake: SmolStr,
     column: usize,
 }
@@ -67,14 +67,15 @@ struct Listed {
 /// The column of `activityDate`.
 const ACTIVITY_DATE: &str = "activity_date";
 
-/// Names, by their lengths and their ends: what is not among them is mostly told without a look at each of them.
+/// A filter of names, by their lengths and ends: most other names are excluded without a comparison.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Glance([u64; 4]);
 
 impl Glance {
     fn place(name: &str) -> (usize, u64) {
         let bytes = name.as_bytes();
-        let (first, last) = (bytes.first().copied(), bytes.last().copied());
+        let first = bytes.first().copied();
+        let last = bytes.last().copied();
         let mixed = usize::from(first.unwrap_or(0)) * 7
             + usize::from(last.unwrap_or(0)) * 31
             + bytes.len() * 67;
@@ -86,14 +87,14 @@ impl Glance {
         self.0[word] |= bit;
     }
 
-    /// `false`: it was never added.
+    /// `false` if it was never added.
     fn may_have(&self, name: &str) -> bool {
         let (word, bit) = Self::place(name);
         self.0[word] & bit != 0
     }
 }
 
-/// Members of an activity that every type has.
+/// Members of activities of every type.
 const ACTIVITY: &[(&str, Kind)] = &[
     ("leadId", Kind::Integer),
     ("activityTypeId", Kind::Integer),
@@ -121,7 +122,7 @@ const NOTIFICATION: &[(&str, Kind)] = &[
     ("imsOrgId", Kind::Text),
 ];
 
-/// Names of members that events of `stream` are published to have.
+/// Published names of members that events of `stream` have.
 pub fn members(stream: Stream) -> impl Iterator<Item = &'static str> {
     published(stream).iter().map(|(name, _)| *name)
 }
@@ -136,7 +137,7 @@ fn published(stream: Stream) -> &'static [(&'static str, Kind)] {
 }
 
 impl Shape {
-    /// The columns that all events of `streams` have, as `fields` leaves them.
+    /// The columns that all events of `streams` have, after the rules `fields`.
     fn common(streams: &[Stream], fields: &Of<'_>) -> Self {
         let mut shape = Self::default();
         for (name, is_required) in [("id", true), ("source", true), ("type", true)] {
@@ -175,7 +176,7 @@ impl Shape {
         }
     }
 
-    /// Adds what activities of one more type have. Of two kinds for one name it is text.
+    /// Adds an attribute of one more type. A name with two kinds is text.
     fn attribute(&mut self, attribute: &AttributeType, fields: &Of<'_>) {
         let Some(kind) = fields.kind(attribute.kind, (&attribute.name, true)) else { return };
         let mut snaked = String::new();
@@ -218,12 +219,12 @@ impl Shape {
         &self.columns
     }
 
-    /// The schema that Kafka Connect's JSON converter reads.
+    /// The schema for Kafka Connect's JSON converter.
     pub fn connect_schema(&self) -> &str {
         &self.connect
     }
 
-    /// The column that is called so.
+    /// The column with this name.
     pub(super) fn find(&self, name: &str) -> Option<usize> {
         if !self.names.may_have(name) {
             return None;
@@ -236,14 +237,14 @@ impl Shape {
         self.activity_date
     }
 
-    /// The column of the member that the sender calls `written`. `next` is where it is probably found.
+    /// The column of the member with the sender's name `written`. `next` is its probable place.
     pub(super) fn of_member(&self, written: &str, next: &mut usize) -> Option<usize> {
         let at = position(&self.members, *next, |(name, _)| name == written)?;
         *next = at + 1;
         Some(self.members[at].1)
     }
 
-    /// The same for an attribute. Senders write them in one order.
+    /// The column of an attribute, like [`Shape::of_member`]: senders write them in one order.
     pub(super) fn of_attribute(&self, written: &str, next: &mut usize) -> Option<usize> {
         if !self.attribute_names.may_have(written) {
             return None;
@@ -262,20 +263,20 @@ impl Shape {
     }
 }
 
-/// Looks from `next` to the end first, then from the beginning.
+/// Searches from `next` to the end first, then from the beginning.
 fn position<T>(all: &[T], next: usize, is_it: impl Fn(&T) -> bool) -> Option<usize> {
     let next = next.min(all.len());
     let behind = all[next..].iter().position(&is_it).map(|at| next + at);
     behind.or_else(|| all[..next].iter().position(&is_it))
 }
 
-/// What a topic holds, by the template of its name.
+/// The events of a topic, by the template of its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
     /// Events of one type (`{stream}` and `{type}`): the type's own columns.
     #[default]
     Type,
-    /// Events of one stream: the columns that all of them have. Attributes are others.
+    /// Events of one stream: the columns that all of them have. Attributes are among the others.
     Stream,
     /// All events.
     All,
@@ -292,7 +293,7 @@ impl Scope {
     }
 }
 
-/// What the rules on fields leave of the events of a topic.
+/// The rules on fields for the events of a topic.
 struct Of<'a> {
     fields: &'a Fields,
     stream: Option<Stream>,
@@ -300,7 +301,7 @@ struct Of<'a> {
 }
 
 impl Of<'_> {
-    /// What a member's or an attribute's column is. `None`: it has none, since it is in no record.
+    /// The kind of a member's or an attribute's column; `None` if it has no column, since it is in no record.
     fn kind(&self, kind: Kind, field: (&str, bool)) -> Option<Kind> {
         let of = |stream| self.fields.effect(stream, self.event_type, field);
         let effect = match self.stream {
@@ -319,17 +320,16 @@ impl Of<'_> {
 #[derive(Clone, Debug)]
 pub struct Shapes {
     scope: Scope,
-    /// Of lead activities, by event type.
+    /// Shapes of lead activities, by event type.
     activities: HashMap<String, Shape>,
-    /// Of every other event, in the order of [`Stream::ALL`].
+    /// Shapes of all other events, in the order of [`Stream::ALL`].
     streams: [Shape; 5],
     all: Shape,
 }
 
 impl Shapes {
-    /// The shapes of topics of `scope`. `types` are those that the customer's own Marketo describes; they go over the
-    /// published ones. `catalog` says what topics call them.
-    /// `fields` are the rules of the source.
+    /// The shapes of topics of `scope`. `types` are described by the customer's own Marketo, and override the
+    /// published ones. `catalog` gives their names in topics, and `fields` are the rules of the source.
     pub fn new(scope: Scope, catalog: &Catalog, types: &[ActivityType], fields: &Fields) -> Self {
         let mut activities = HashMap::<String, Shape>::new();
         let published = standard::types();
@@ -357,12 +357,12 @@ impl Shapes {
         }
     }
 
-    /// The shape of the topic that `event` goes to.
+    /// The shape of the event's topic.
     pub fn of(&self, event: &Event<'_>) -> &Shape {
         self.of_type(event.stream, &event.event_type)
     }
 
-    /// The same, of a type of events.
+    /// The shape of the topic for a type of events.
     pub fn of_type(&self, stream: Stream, event_type: &str) -> &Shape {
         match (self.scope, stream) {
             (Scope::All, _) => &self.all,

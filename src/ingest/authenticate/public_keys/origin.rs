@@ -1,4 +1,4 @@
-//! Where keys come from: Adobe's host, or a folder of the same shape for clusters that can't reach it.
+//! Where keys come from: Adobe's host, or a folder of the same shape for clusters that cannot reach it.
 
 use std::{
     fs::File,

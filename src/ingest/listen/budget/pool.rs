@@ -128,7 +128,7 @@ pub(super) struct Pool {
     /// The line of strangers in the order in which they are served.
     turns: BTreeSet<Turn>,
     waiting: [usize; 2],
-    /// Those that hold something and don't wait: they give it back without help from others.
+    /// Those that hold something and do not wait: they give it back without help from others.
     active: [usize; 2],
     looked: [Option<Instant>; 2],
 }

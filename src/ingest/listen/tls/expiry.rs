@@ -25,7 +25,7 @@ pub(super) struct Validity {
 }
 
 impl Validity {
-    /// `None` when one of them can't be read.
+    /// `None` when one of them cannot be read.
     pub fn of(chain: &[CertificateDer<'_>]) -> Option<Self> {
         let each = chain.iter().map(|der| {
             let (_, certificate) = X509Certificate::from_der(der).ok()?;

@@ -27,7 +27,7 @@ use crate::config;
 /// Larger than any chain, and than most bundles of authorities.
 const FILE_LIMIT: u64 = 4 * 1024 * 1024;
 
-/// Why the files can't be used.
+/// Why the files cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key} names `{}`, which {problem}", path.display())]
 pub struct TlsError {
@@ -109,7 +109,7 @@ pub(super) fn check_time(key: &'static str, path: &Path, now: SystemTime) -> Res
     source.in_time(&chain, now)
 }
 
-const UNREADABLE: &str = "holds a certificate that can't be read";
+const UNREADABLE: &str = "holds a certificate that cannot be read";
 
 fn identity(
     chain: Vec<CertificateDer<'static>>,
@@ -124,7 +124,7 @@ fn identity(
             key.wrong(&format!("contains a key that does not match the certificate in `{path}`"))
         }
         rustls::Error::InvalidCertificate(_) => certificate.wrong(UNREADABLE),
-        _ => key.wrong("holds a private key of a kind that can't be used"),
+        _ => key.wrong("holds a private key of a kind that cannot be used"),
     })
 }
 
@@ -180,7 +180,7 @@ impl<'a> Source<'a> {
         let mut source = Self { key, path, bytes: Vec::new() };
         File::open(path)
             .and_then(|file| file.take(FILE_LIMIT + 1).read_to_end(&mut source.bytes))
-            .map_err(|error| source.wrong(&format!("can't be read: {error}")))?;
+            .map_err(|error| source.wrong(&format!("cannot be read: {error}")))?;
         if source.bytes.len() as u64 > FILE_LIMIT {
             return Err(source.wrong("is larger than certificates are"));
         }
@@ -197,8 +197,9 @@ impl<'a> Source<'a> {
     }
 
     fn private_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
-        PrivateKeyDer::from_pem_slice(&self.bytes)
-            .map_err(|_| self.wrong("holds no private key in PEM (an encrypted one can't be used)"))
+        PrivateKeyDer::from_pem_slice(&self.bytes).map_err(|_| {
+            self.wrong("holds no private key in PEM (an encrypted one cannot be used)")
+        })
     }
 
     fn in_time(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Result<(), TlsError> {

@@ -31,7 +31,7 @@ pub fn page(status: &Status, words: &Words, found: &DeliveryDetail, all: bool) -
         @if let Some(note) = &found.note { p.note { (note) } }
         (steps(found))
         @if let Some(undecodable) = &found.undecodable {
-            section.card { h2 { "Can't be decoded" } p { strong { (undecodable.reason) } ": " (undecodable.error) } }
+            section.card { h2 { "Cannot be decoded" } p { strong { (undecodable.reason) } ": " (undecodable.error) } }
         }
         section.card.flush {
             header.card-head { h2 { "Events" } span.quiet { (text::count(found.events.len() as u64 + found.events_left_out)) } }

@@ -3,8 +3,6 @@
 //! Each source has a form, which the script sends without leaving the page, and a browser without scripts as any form.
 
 use maud::{Markup, html};
-use serde::Deserialize;
-use serde_json::Value;
 
 use crate::observe::console::{
     model::{Status, TestDelivery, Words},
@@ -16,15 +14,6 @@ pub enum Sent {
     Tried(TestDelivery),
     /// The API's own words.
     Refused(String),
-}
-
-impl Sent {
-    pub fn of(said: Value) -> Self {
-        match TestDelivery::deserialize(said) {
-            Ok(delivery) => Self::Tried(delivery),
-            Err(error) => Self::Refused(format!("The answer can't be read: {error}.")),
-        }
-    }
 }
 
 /// `sent` is of the source with that name.
