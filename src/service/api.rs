@@ -1,4 +1,4 @@
-//! What the API of the admin listener tells of this service.
+//! The backend of the admin listener's API.
 
 mod banners;
 mod dead_letters;
@@ -38,9 +38,9 @@ pub(super) struct ApiBackend {
     rates: Rates,
     letters: DeadLetters,
     replays: Replays,
-    /// Held by a test delivery.
+    /// Locked during a test delivery.
     test: Mutex<()>,
-    /// Which has this.
+    /// The status, which holds this.
     status: Weak<Status>,
     shutdown: Shutdown,
 }
@@ -76,11 +76,11 @@ impl ApiBackend {
     }
 }
 
-/// Looks at the counters for as long as the service is there.
+/// Samples the counters for as long as the service runs.
 async fn look(known: Weak<ApiBackend>, shutdown: Shutdown) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(api::rates::EVERY) => {}
+            () = tokio::time::sleep(api::rates::READ_INTERVAL) => {}
             () = shutdown.reached(Phase::Stopped) => return,
         }
         let Some(known) = known.upgrade() else { return };
@@ -108,7 +108,7 @@ impl Backend for ApiBackend {
 
     fn dead_letters(
         &self,
-        question: &api::Letters,
+        question: &api::DeadLetterQuestion,
         bodies: bool,
     ) -> Result<objects::DeadLetters, Problem> {
         self.letters.answer(&self.config, question, bodies)

@@ -13,7 +13,7 @@ use crate::{
         readable,
         retry::Retry,
     },
-    source::{JOURNAL, ORIGIN_HEADER, SourceName},
+    source::{JOURNAL_ORIGIN, ORIGIN_HEADER, SourceName},
 };
 
 const ANSWER_LIMITS: Limits = Limits { time: Duration::from_secs(30), bytes: 64 * 1024 };
@@ -59,7 +59,7 @@ impl Intake {
                 .request(Method::POST, self.url.clone())
                 .header(header::AUTHORIZATION, self.authorization())
                 .header(header::CONTENT_TYPE, "application/json")
-                .header(ORIGIN_HEADER, JOURNAL)
+                .header(ORIGIN_HEADER, JOURNAL_ORIGIN)
                 .body(body.clone())
                 .build()
                 .expect("a checked URL and plain headers make a request");

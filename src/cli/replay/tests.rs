@@ -11,7 +11,7 @@ use crate::{
     cli::progress::Bar,
     config,
     deliver::decode::fields::Came,
-    source::{JOURNAL, ORIGIN_HEADER, SourceName},
+    source::{JOURNAL_ORIGIN, ORIGIN_HEADER, SourceName},
     spool::position::Position,
 };
 
@@ -91,7 +91,7 @@ fn a_delivery_is_replayed_only_if_every_event_of_it_is_meant_for_us() {
     let mut replay = replay();
     body(&mut replay, &[], &format!("[{OURS},{JOURNALS}]"));
     body(&mut replay, &[], &format!("[{OURS},{FOREIGN}]"));
-    body(&mut replay, &[(ORIGIN_HEADER, JOURNAL)], FOREIGN);
+    body(&mut replay, &[(ORIGIN_HEADER, JOURNAL_ORIGIN)], FOREIGN);
     body(&mut replay, &[("content-encoding", "br")], OURS);
     kept(&mut replay, "io", "refused", None, OURS);
     kept(&mut replay, "io", "refused", None, FOREIGN);
@@ -112,8 +112,8 @@ fn an_event_that_names_no_recipient_has_to_come_from_the_journal() {
     kept(&mut replay, "io", "refused", None, UNNAMED);
     kept(&mut replay, "io", "refused", Some("elsewhere"), UNNAMED);
     assert_eq!(outcome(&replay).0, "0 events");
-    body(&mut replay, &[(ORIGIN_HEADER, JOURNAL)], UNNAMED);
-    kept(&mut replay, "io", "refused", Some(JOURNAL), UNNAMED);
+    body(&mut replay, &[(ORIGIN_HEADER, JOURNAL_ORIGIN)], UNNAMED);
+    kept(&mut replay, "io", "refused", Some(JOURNAL_ORIGIN), UNNAMED);
     assert_eq!(outcome(&replay).0, "2 events");
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Lanes {
     /// Pauses of the main lane.
     pauses: Pauses,
     /// Shows the console why a topic is held.
-    settled: settled::OfSource,
+    settled: settled::SourceResults,
     held_topics: IntGauge,
     holds: IntCounter,
 }

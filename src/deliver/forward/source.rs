@@ -48,7 +48,7 @@ pub(super) struct Source {
     left_out: LeftOuts,
     metrics: Metrics,
     latency: Latency,
-    settled: settled::OfSource,
+    settled: settled::SourceResults,
     /// Origin, for dead letters, and time of receipt of the current delivery.
     origin: Origin,
     received_at: UnixMillis,
@@ -115,7 +115,7 @@ impl Source {
     }
 
     /// The console's record of the last events.
-    pub fn remembered(&self) -> &settled::OfSource {
+    pub fn remembered(&self) -> &settled::SourceResults {
         &self.settled
     }
 

@@ -1,4 +1,4 @@
-//! What an answer is made of, and what each has.
+//! Answers of the API, and the headers that each has.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{ApiBody, Problem, objects};
 
-/// What each answer has, so that no page of another origin can show, embed or read it.
+/// Sets the headers that keep a page of another origin from showing, embedding or reading the answer.
 pub fn guard(headers: &mut http::HeaderMap) {
     for (name, value) in [
         ("cache-control", "no-store"),
@@ -24,7 +24,7 @@ pub fn guard(headers: &mut http::HeaderMap) {
     }
 }
 
-/// Why there is none, in JSON.
+/// Returns a refusal as JSON, with the status of the problem.
 pub(super) fn refusal(problem: &Problem) -> Response<ApiBody> {
     let error = problem.error.to_owned();
     let object = objects::Problem { error, text: problem.text.clone() };

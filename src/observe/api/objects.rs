@@ -1,8 +1,8 @@
-//! The objects of the API ([`DOCUMENT`](super::DOCUMENT)): the service fills them, and the console's pages, `millrace top`,
-//! `tap` and `send` read them.
+//! The objects of the API ([`OPENAPI_DOCUMENT`](super::OPENAPI_DOCUMENT)): the service fills them, and the console's
+//! pages, `millrace top`, `tap` and `send` read them.
 //!
-//! Members that this program does not know are passed over, and those that are missing are empty: the service may be of
-//! another version than the program that asks it. A test holds what the service answers against the document, to the last member.
+//! Unknown members are passed over, and missing ones are empty: the service may be of another version than the program
+//! that asks it. A test compares the service's answers with the document, to the last member.
 
 mod access;
 mod dead_letter;

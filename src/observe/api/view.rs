@@ -1,4 +1,4 @@
-//! A request that is remembered, as an object of the API.
+//! A remembered request as an object of the API.
 
 use super::objects::Delivery;
 use crate::observe::metrics::recent::Remembered;

@@ -1,4 +1,4 @@
-//! One activity's own fields, the same in both protocols.
+//! One activity's own members, which both protocols have.
 
 use std::fmt::Write as _;
 

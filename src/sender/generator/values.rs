@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::sender::random::Random;
 
-/// What an attribute's value looks like.
+/// The form of an attribute's value.
 #[derive(Clone, Copy, Debug)]
 pub enum Value {
     /// One of these texts, escaped as JSON wants it.
@@ -14,7 +14,7 @@ pub enum Value {
     Flag,
     /// A page of the customer's website.
     Page,
-    /// The same page as a link with its campaign parameters.
+    /// A page as a link with campaign parameters.
     Link,
     Address,
     Mail,
@@ -24,7 +24,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Marketo's name for the type.
+    /// Returns Marketo's name for the type.
     pub fn data_type(self) -> &'static str {
         match self {
             Self::Text(_) | Self::Browser | Self::Address => "string",

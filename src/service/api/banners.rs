@@ -1,21 +1,21 @@
-//! What needs an operator, the most urgent first; each with its heading in `deploy/RUNBOOK.md`.
+//! Conditions that need an operator, the most urgent first; each with its heading in `deploy/RUNBOOK.md`.
 
 use super::{ApiBackend, status::now, words};
 use crate::{
     deliver::schema::NO_SCHEMA,
     observe::{
         admin::Health,
-        api::{objects::Banner, rates::What},
+        api::{objects::Banner, rates::SeriesKind},
     },
     source::SourceKind,
 };
 
-/// A certificate that ends within two weeks is worth a word.
-const CERTIFICATE: u64 = 14 * 24 * 3600;
-/// A spool that is full within an hour is.
-const FULL: f64 = 3600.0;
-/// Adobe's time for an address to be opened.
-const VALIDATION: u64 = 5 * 60 * 1000;
+/// Seconds before its expiry at which a certificate is reported: two weeks.
+const CERTIFICATE_WARNING: u64 = 14 * 24 * 3600;
+/// Seconds before a spool is full at which that is reported: an hour.
+const FULL_WARNING: f64 = 3600.0;
+/// Milliseconds that Adobe allows for opening a validation URL.
+const VALIDATION_TIME: u64 = 5 * 60 * 1000;
 
 fn banner(kind: &str, level: &str, runbook: &str, text: impl Into<String>) -> Banner {
     Banner {
@@ -57,7 +57,7 @@ pub(super) fn banners(known: &ApiBackend, health: &Health, is_stopping: bool) ->
     let at = now() / 1000;
     for (key, expiry) in metrics.labelled_gauges(&metrics.tls_certificate_expiry, "key") {
         let expiry = expiry as u64;
-        if expiry > 0 && expiry < at + CERTIFICATE {
+        if expiry > 0 && expiry < at + CERTIFICATE_WARNING {
             let (level, text) = match expiry <= at {
                 true => ("error", "The certificate in use has expired."),
                 false => ("warning", "The certificate in use expires within two weeks."),
@@ -78,17 +78,18 @@ pub(super) fn banners(known: &ApiBackend, health: &Health, is_stopping: bool) ->
     all
 }
 
-/// The lowest comes first.
+/// Returns the banner's rank; the lowest comes first.
 fn urgency(banner: &Banner) -> u8 {
     match (&*banner.kind, &*banner.level) {
-        // No error, since nothing is lost; but a spool that is full and a sender that gives up follow from it.
+        // Only a warning, since nothing is lost; but a full spool and a sender that gives up follow from it.
         ("kafka-away", _) | (_, "error") => 0,
         (_, "warning") => 1,
         _ => 2,
     }
 }
 
-/// A reason for which signed deliveries were refused within the last hour, since they may be somebody else's.
+/// Returns a reason for which signed deliveries were refused within the last hour because they may be for other
+/// recipients.
 fn foreign_recipients(known: &ApiBackend, name: &str) -> Option<String> {
     let is_foreign = |reason: &String| {
         ["foreign-recipient", "recipient-unreadable"].contains(&words::meaning(reason, name).2)
@@ -96,10 +97,10 @@ fn foreign_recipients(known: &ApiBackend, name: &str) -> Option<String> {
     let is_late = |reason: &String| {
         let late = known
             .rates
-            .sum(|what, source, it| what == What::Refusal && source == name && it == reason);
+            .sum(|what, source, it| what == SeriesKind::Refusal && source == name && it == reason);
         late.minutes.iter().sum::<f64>() > 0.0
     };
-    let reasons = known.rates.labels(What::Refusal, name);
+    let reasons = known.rates.labels(SeriesKind::Refusal, name);
     reasons.into_iter().find(|reason| is_foreign(reason) && is_late(reason))
 }
 
@@ -111,7 +112,7 @@ fn of_source(known: &ApiBackend, name: &str, kind: SourceKind, all: &mut Vec<Ban
         all.push(of_source(banner("set-aside", "error", "MillraceSourceSetAside", text)));
     }
     for (url, since) in metrics.recent.challenges(name) {
-        let until = since + VALIDATION;
+        let until = since + VALIDATION_TIME;
         if until > now() {
             let text = "Adobe I/O asks whether it may send here: if you have just made, changed or enabled this \
                         registration, open the address within 5 minutes.";
@@ -144,7 +145,7 @@ fn of_source(known: &ApiBackend, name: &str, kind: SourceKind, all: &mut Vec<Ban
         all.push(of_source(banner("sender-gives-up", "error", runbook, text)));
     }
     let full = metrics.spool_seconds_until_full.with_label_values(&[name]).get();
-    if full < FULL {
+    if full < FULL_WARNING {
         let (level, text) = fills_up(full);
         let banner = banner("spool-fills-up", level, "MillraceSpoolFillsUp", text);
         all.push(of_source(Banner { key: Some("spool.size_limit".into()), ..banner }));
@@ -175,7 +176,7 @@ fn of_source(known: &ApiBackend, name: &str, kind: SourceKind, all: &mut Vec<Ban
     }
 }
 
-/// What the sender does when `left` tries more fail.
+/// Describes the sender's reaction when `left` more tries fail.
 fn gives_up(kind: SourceKind, left: i64) -> String {
     let (sender, does, has_done) = match kind {
         SourceKind::AdobeIo => {
@@ -194,7 +195,7 @@ fn gives_up(kind: SourceKind, left: i64) -> String {
     }
 }
 
-/// Of a spool that is full in so many seconds.
+/// Describes a spool that is full in `seconds`.
 fn fills_up(seconds: f64) -> (&'static str, String) {
     let minutes = (seconds / 60.0).floor();
     match seconds {

@@ -1,4 +1,4 @@
-//! One delivery, from the spool, and what became of its events.
+//! One delivery, read from the spool, and the results of its events.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -32,9 +32,9 @@ use crate::{
 };
 
 /// Bytes of a body that are shown.
-pub(super) const SHOWN: usize = 10 * 1024;
+pub(super) const MAX_SHOWN_BYTES: usize = 10 * 1024;
 /// Events that are shown.
-const EVENTS: usize = 1000;
+const MAX_EVENTS: usize = 1000;
 
 pub(super) fn delivery(
     known: &ApiBackend,
@@ -60,7 +60,7 @@ pub(super) fn delivery(
     let request = request.first().map(api::delivery);
     let remembered = known.metrics.settled.of(source).of_delivery(sequence);
     let Some(stored) = read(known, &name, sequence)? else {
-        // Since what was read the forwarder may have come past it.
+        // The forwarder may have passed it since the attempt to read it.
         let note = match spool.map(|spool| spool.lowest().sequence > sequence) {
             Some(true) => "It is delivered, and no longer in the spool (spool.keep_delivered).",
             Some(false) => {
@@ -97,7 +97,7 @@ pub(super) fn delivery(
     let is_final = !known.config.kafka.delivery.is_exactly_once();
     let mut topic = String::new();
     let mut events = Vec::new();
-    for item in decoded.iter().take(EVENTS) {
+    for item in decoded.iter().take(MAX_EVENTS) {
         let index = item.as_ref().map_or_else(|it| it.index, |it| it.index);
         let position = Position { sequence, index };
         let is_settled = position < lowest;
@@ -138,7 +138,7 @@ pub(super) fn delivery(
     }
     let waits = events.iter().any(|it| it.state == "on-its-way");
     let is_settled = lowest.sequence > sequence || !waits;
-    let left_out = decoded.len().saturating_sub(EVENTS);
+    let left_out = decoded.len().saturating_sub(MAX_EVENTS);
     let shown = Shown::by(&known.config).delivery(&name, &delivery.body, &delivery.headers);
     let headers = delivery.headers.iter();
     Ok(DeliveryDetail {
@@ -189,7 +189,7 @@ fn event(index: u32, sequence: u64, found: Option<&Event>, is_final: bool) -> ob
     shown
 }
 
-/// What today's configuration says of an event; what became of it may have been decided by another one.
+/// Describes the current configuration's decision; the event's actual end may be due to an earlier configuration.
 fn left_out_note(source: &SourceName, why: LeftOut, found: Option<&Event>) -> String {
     let key = format!("sources.{source}.{}", why.key());
     match found.map(|it| &it.end) {
@@ -198,7 +198,7 @@ fn left_out_note(source: &SourceName, why: LeftOut, found: Option<&Event>) -> St
     }
 }
 
-/// The delivery, if it is still there.
+/// Reads the delivery, if it is still in the spool.
 fn read(
     known: &ApiBackend,
     source: &SourceName,
@@ -225,13 +225,13 @@ fn read(
     Ok(None)
 }
 
-/// The beginning of a body.
+/// Returns the beginning of a body.
 pub(super) fn body(bytes: &[u8]) -> Body {
-    let cut = bytes.len() > SHOWN;
-    let shown = &bytes[..bytes.len().min(SHOWN)];
+    let cut = bytes.len() > MAX_SHOWN_BYTES;
+    let shown = &bytes[..bytes.len().min(MAX_SHOWN_BYTES)];
     let text = match std::str::from_utf8(shown) {
         Ok(text) => Some(text),
-        // A character that is cut in half is no other text.
+        // A cut may split the last character; the text before it is still UTF-8.
         Err(error) if cut && error.error_len().is_none() => {
             std::str::from_utf8(&shown[..error.valid_up_to()]).ok()
         }

@@ -1,4 +1,4 @@
-//! Replays that were asked for by the API: one at a time, in the background, each in the log.
+//! Replays that are started by the API: one at a time, in the background, each in the log.
 
 mod choice;
 mod read;
@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Replays that are remembered.
-const REMEMBERED: usize = 20;
+const MAX_REMEMBERED: usize = 20;
 
 #[derive(Default)]
 pub(super) struct Replays {
@@ -64,7 +64,7 @@ struct State {
     problem: Option<String>,
 }
 
-/// The one replay that is under way; given back however it ends.
+/// The right to run the only replay; returned however it ends.
 struct Turn(Arc<AtomicBool>);
 
 impl Turn {
@@ -105,7 +105,8 @@ impl Replays {
             Problem::new("too-many", "Another replay is under way: wait for its end.")
         })?;
         let id = format!("r-{}", self.last.fetch_add(1, Ordering::SeqCst) + 1);
-        let (from, dry_run) = (request.from, request.dry_run);
+        let from = request.from;
+        let dry_run = request.dry_run;
         let state = Mutex::default();
         let job = Arc::new(Job { id, from, dry_run, client, started: now(), state });
         tracing::info!(
@@ -116,10 +117,11 @@ impl Replays {
         {
             let mut jobs = self.jobs.lock();
             jobs.push_front(job.clone());
-            jobs.truncate(REMEMBERED);
+            jobs.truncate(MAX_REMEMBERED);
         }
         let answer = job.describe(true);
-        let (config, shutdown) = (config.clone(), shutdown.clone());
+        let config = config.clone();
+        let shutdown = shutdown.clone();
         let work = move || {
             let _turn = turn;
             let problem = job.run(&config, &choice, &shutdown).err();
@@ -170,7 +172,8 @@ impl Job {
     }
 
     fn publish(&self, player: &Player, read: u64) {
-        let (totals, mut state) = (player.totals(), self.state.lock());
+        let totals = player.totals();
+        let mut state = self.state.lock();
         state.read += read;
         state.selected = totals.selected;
         state.failed = totals.failed;

@@ -1,4 +1,4 @@
-//! Everything at a glance: what the console's overview and `millrace top` show.
+//! The whole status, for the console's overview and for `millrace top`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ use crate::{
             objects::{
                 self, Access, Backlog, Held, History, Kafka, Others, Rates, Refused, Topic, Tries,
             },
-            rates::{Late, What},
+            rates::{SeriesKind, Totals},
         },
         metrics::{recent::Remembered, settled},
     },
@@ -23,8 +23,8 @@ use crate::{
     spool::SpoolState,
 };
 
-/// Topics that are shown.
-const TOPICS: usize = 500;
+/// Topics that are listed.
+const MAX_TOPICS: usize = 500;
 
 pub(super) fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -50,7 +50,7 @@ pub(super) fn status(known: &ApiBackend, access: Access) -> objects::Status {
         _ => "unavailable",
     };
     let sources: Vec<_> = known.config.sources.iter().map(|it| source(known, it)).collect();
-    let all = |what: What| known.rates.sum(|it, _, _| it == what);
+    let all = |what: SeriesKind| known.rates.sum(|it, _, _| it == what);
     objects::Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instance: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -73,11 +73,11 @@ pub(super) fn status(known: &ApiBackend, access: Access) -> objects::Status {
         dead_letter_topic: known.config.topics.dead_letter.clone(),
         test_topic: known.config.admin.test_topic.clone(),
         rates: rates(
-            &all(What::Outcome),
+            &all(SeriesKind::Outcome),
             &stored(known, None),
-            &all(What::Refusal),
-            &all(What::Event),
-            &all(What::Dead),
+            &all(SeriesKind::Refusal),
+            &all(SeriesKind::Event),
+            &all(SeriesKind::Dead),
         ),
         history: history(known, None),
     }
@@ -103,17 +103,26 @@ fn kafka(known: &ApiBackend) -> Kafka {
     }
 }
 
-fn of<'a>(what: What, source: Option<&'a str>) -> impl Fn(What, &str, &str) -> bool + 'a {
+fn of<'a>(
+    what: SeriesKind,
+    source: Option<&'a str>,
+) -> impl Fn(SeriesKind, &str, &str) -> bool + 'a {
     move |it, name, _| it == what && source.is_none_or(|source| source == name)
 }
 
-fn stored(known: &ApiBackend, source: Option<&str>) -> Late {
+fn stored(known: &ApiBackend, source: Option<&str>) -> Totals {
     known.rates.sum(|it, name, outcome| {
-        of(What::Outcome, source)(it, name, outcome) && outcome == "stored"
+        of(SeriesKind::Outcome, source)(it, name, outcome) && outcome == "stored"
     })
 }
 
-fn rates(received: &Late, stored: &Late, refused: &Late, delivered: &Late, dead: &Late) -> Rates {
+fn rates(
+    received: &Totals,
+    stored: &Totals,
+    refused: &Totals,
+    delivered: &Totals,
+    dead: &Totals,
+) -> Rates {
     Rates {
         received: received.per_second,
         stored: stored.per_second,
@@ -128,13 +137,13 @@ fn history(known: &ApiBackend, source: Option<&str>) -> History {
     History {
         end: now(),
         step_seconds: 60,
-        received: minutes(What::Outcome),
+        received: minutes(SeriesKind::Outcome),
         stored: stored(known, source).minutes,
-        refused: minutes(What::Refusal),
-        delivered: minutes(What::Event),
-        dead_letters: minutes(What::Dead),
-        repeats: minutes(What::Repeat),
-        backlog_bytes: known.rates.values(|it, name| of(What::Backlog, source)(it, name, "")),
+        refused: minutes(SeriesKind::Refusal),
+        delivered: minutes(SeriesKind::Event),
+        dead_letters: minutes(SeriesKind::Dead),
+        repeats: minutes(SeriesKind::Repeat),
+        backlog_bytes: known.rates.values(|it, name| of(SeriesKind::Backlog, source)(it, name, "")),
     }
 }
 
@@ -155,7 +164,7 @@ fn source(known: &ApiBackend, source: &SourceConfig) -> objects::Source {
     let all = |what| known.rates.sum(of(what, Some(name)));
     let none = |at: u64| (at > 0).then_some(at);
     let oldest = backlog.and_then(|it| it.oldest).filter(|at| *at > 0);
-    let dead = known.rates.sum(of(What::Dead, Some(name)));
+    let dead = known.rates.sum(of(SeriesKind::Dead, Some(name)));
     objects::Source {
         name: name.to_owned(),
         kind: source.kind.as_str().to_owned(),
@@ -164,8 +173,8 @@ fn source(known: &ApiBackend, source: &SourceConfig) -> objects::Source {
         ways_in: source.ways_in().into_iter().map(way_in).collect(),
         last_request: none(last.request),
         last_stored: none(last.stored),
-        outcomes_24h: last_day(known, What::Outcome, name),
-        answers_24h: last_day(known, What::Answer, name),
+        outcomes_24h: last_day(known, SeriesKind::Outcome, name),
+        answers_24h: last_day(known, SeriesKind::Answer, name),
         tries: tries(known, source),
         backlog: Backlog {
             deliveries: backlog.map_or(0, |it| it.deliveries),
@@ -176,16 +185,16 @@ fn source(known: &ApiBackend, source: &SourceConfig) -> objects::Source {
         },
         held_topics: held(known, name),
         refused: refused(known, name),
-        refused_last_minute: all(What::Refusal).last_minute as u64,
+        refused_last_minute: all(SeriesKind::Refusal).last_minute as u64,
         in_flight: count(metrics.in_flight.get()),
         dead_letters: dead.total as u64,
         dead_letters_waiting: count(metrics.dead_letters_waiting.get()),
         quarantine_items: count(metrics.quarantine_items.get()),
         rates: rates(
-            &all(What::Outcome),
+            &all(SeriesKind::Outcome),
             &stored(known, Some(name)),
-            &all(What::Refusal),
-            &all(What::Event),
+            &all(SeriesKind::Refusal),
+            &all(SeriesKind::Event),
             &dead,
         ),
         history: history(known, Some(name)),
@@ -210,7 +219,7 @@ fn tries(known: &ApiBackend, source: &SourceConfig) -> Tries {
 }
 
 /// Counts of a source in the last 24 hours, by their further label.
-fn last_day(known: &ApiBackend, what: What, name: &str) -> BTreeMap<String, u64> {
+fn last_day(known: &ApiBackend, what: SeriesKind, name: &str) -> BTreeMap<String, u64> {
     let labels = known.rates.labels(what, name).into_iter();
     let counts = labels.map(|label| {
         let late = known.rates.sum(|it, a, b| it == what && a == name && b == label);
@@ -234,16 +243,17 @@ fn held(known: &ApiBackend, name: &str) -> Vec<Held> {
 }
 
 fn refused(known: &ApiBackend, name: &str) -> Vec<Refused> {
-    let reasons = known.rates.labels(What::Refusal, name);
+    let reasons = known.rates.labels(SeriesKind::Refusal, name);
     let mut all: Vec<_> = reasons
         .into_iter()
         .filter_map(|reason| {
-            let late = known.rates.sum(|it, a, b| it == What::Refusal && a == name && b == reason);
+            let late =
+                known.rates.sum(|it, a, b| it == SeriesKind::Refusal && a == name && b == reason);
             let last_hour: f64 = late.minutes.iter().sum();
             let is = |it: &Remembered| it.source == name && it.reason == Some(&reason);
             let last = known.metrics.recent.before(u64::MAX, 1, &is);
             let (text, key, outcome) = words::meaning(&reason, name);
-            // The key that is in use, as the last request of this reason found it.
+            // The key that is in use, as reported with the last request of this reason.
             let in_use = last.first().filter(|it| !it.key.is_empty());
             let key = in_use.map(|it| it.key.replace("<name>", name)).or(key);
             (late.last_day > 0.0).then(|| {
@@ -267,13 +277,13 @@ fn refused(known: &ApiBackend, name: &str) -> Vec<Refused> {
 
 fn others(known: &ApiBackend) -> Others {
     let name = crate::ingest::listen::report::UNKNOWN;
-    let all = known.rates.sum(of(What::Refusal, Some(name)));
+    let all = known.rates.sum(of(SeriesKind::Refusal, Some(name)));
     Others { refused: refused(known, name), refused_last_minute: all.last_minute as u64 }
 }
 
 fn topics(known: &ApiBackend) -> Vec<Topic> {
     let mut sources: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (source, topic) in known.rates.pairs(What::Event) {
+    for (source, topic) in known.rates.pairs(SeriesKind::Event) {
         sources.entry(topic).or_default().insert(source);
     }
     let mut held_topics: BTreeMap<String, Held> = BTreeMap::new();
@@ -287,7 +297,7 @@ fn topics(known: &ApiBackend) -> Vec<Topic> {
     let mut all: Vec<_> = sources
         .into_iter()
         .map(|(topic, sources)| {
-            let late = known.rates.sum(|it, _, name| it == What::Event && name == topic);
+            let late = known.rates.sum(|it, _, name| it == SeriesKind::Event && name == topic);
             let held = held_topics.remove(&topic);
             let order = (held.is_none(), -late.per_second);
             let topic = Topic {
@@ -302,7 +312,7 @@ fn topics(known: &ApiBackend) -> Vec<Topic> {
         })
         .collect();
     all.sort_by(|((a, x), _), ((b, y), _)| a.cmp(b).then(x.total_cmp(y)));
-    all.truncate(TOPICS);
+    all.truncate(MAX_TOPICS);
     all.into_iter().map(|(_, topic)| topic).collect()
 }
 

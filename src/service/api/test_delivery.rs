@@ -1,6 +1,6 @@
-//! A test delivery at a button's press: one event as the sender would write it, decoded and encoded as a delivery of
-//! its source, on a topic of its own (`admin.test_topic`), with the header [`HEADER`] and ids of its own. It does not pass
-//! the spool.
+//! A test delivery, started from the console: one event as the sender would write it, decoded and encoded as a delivery
+//! of its source, on a topic of its own (`admin.test_topic`), with the header [`TEST_HEADER`] and ids of its own. It
+//! does not pass the spool.
 
 use std::{
     net::IpAddr,
@@ -30,8 +30,8 @@ use crate::{
     spool::position::Position,
 };
 
-/// The header that marks it; its value says who asked.
-const HEADER: &str = "millrace-test";
+/// The header that marks it; its value is the address of the client that asked.
+const TEST_HEADER: &str = "millrace-test";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,7 +48,7 @@ pub(super) fn send(
 ) -> Result<TestDelivery, Problem> {
     let request: Request = serde_json::from_value(request)
         .map_err(|error| Problem::new("bad-request", format!("{error}.")))?;
-    // Each makes a client of Kafka's: one at a time.
+    // One at a time, since each makes a Kafka client.
     let _turn = known
         .test
         .try_lock()
@@ -85,7 +85,7 @@ pub(super) fn send(
         let id = event.attributes.id.as_deref().map(str::to_owned).unwrap_or_default();
         let by = client.to_string();
         let mut headers = record.headers.to_vec();
-        headers.push((HEADER, by.as_bytes()));
+        headers.push((TEST_HEADER, by.as_bytes()));
         tracing::info!(source = %source.name, %client, event_type, topic, "a test delivery was asked for");
         let sent = put(&known.config, &Record { headers: &headers, ..record });
         let (place, error) = match sent {
@@ -123,7 +123,7 @@ fn put(config: &Config, record: &Record<'_>) -> Result<Option<(i32, i64)>, Strin
     Ok(sender.delivered().pop().and_then(|(_, place)| place))
 }
 
-/// The types of which there are examples.
+/// Returns the types of which there are examples.
 pub(super) fn types(source: &SourceConfig) -> Vec<String> {
     let Some(rules) = rules(source) else { return Vec::new() };
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! The words of outcomes and reasons, and what they mean.
+//! The words of outcomes and reasons, with their meanings.
 
 use super::test_delivery;
 
@@ -49,7 +49,7 @@ fn outcome(row: &reply::Row) -> OutcomeWord {
     }
 }
 
-/// The sentence and the key of a reason, with the source's name in it.
+/// Returns the sentence, the key (with the source's name in it) and the outcome of a reason.
 pub(super) fn meaning(word: &str, source: &str) -> (&'static str, Option<String>, &'static str) {
     let named = |key: &str| key.replace("<name>", source);
     if let Some(row) = reason::TABLE.iter().find(|row| row.word == word) {

@@ -1,4 +1,4 @@
-//! Who asks, and what they may do.
+//! Access of a client: its session and its permissions.
 
 use serde::{Deserialize, Serialize};
 

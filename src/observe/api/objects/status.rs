@@ -1,4 +1,4 @@
-//! Everything at a glance: what the service does now.
+//! The status of the service: its sources, topics, rates and problems.
 
 use std::collections::BTreeMap;
 
@@ -144,7 +144,7 @@ pub struct Topic {
     pub held: Option<Held>,
 }
 
-/// A second, over the last ten.
+/// Rates a second, over the last ten seconds.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Rates {
@@ -155,7 +155,7 @@ pub struct Rates {
     pub dead_letters: f64,
 }
 
-/// Sixty steps of a minute, the oldest first.
+/// Values of the last sixty minutes, the oldest first.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct History {

@@ -25,7 +25,7 @@ pub struct OutcomeWord {
     pub key: Option<String>,
 }
 
-/// Where the event is then, by its sender.
+/// Where the event is after this outcome, by its sender.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct EventWord {

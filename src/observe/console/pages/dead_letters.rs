@@ -1,4 +1,4 @@
-//! Dead letters: by reason; choose some, try them with the configuration of today, send them, see what became of each.
+//! Dead letters: by reason; choose some, try them with the configuration of today, send them, see the result of each.
 
 use maud::{Markup, html};
 

@@ -1,4 +1,4 @@
-//! Why a page cannot be shown.
+//! The page in place of one that cannot be shown.
 
 use maud::{Markup, html};
 
