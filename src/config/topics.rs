@@ -178,8 +178,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         let mut wrong =
             |problem: &str, remedy| mistakes.at(&Key::new("topics.ids"), problem, remedy);
         let others = [&topics.name, &topics.dead_letter, &topics.checkpoints];
-        let others = others.into_iter().chain([&config.admin.test_topic]).chain(&topics.lead_state);
-        if others.into_iter().any(|other| other == ids) {
+        if others.into_iter().chain(&topics.lead_state).any(|other| other == ids) {
             wrong("is the topic of something else too, and nothing but ids may be there", remedy);
         }
         if config.deduplicate.is_off() {
