@@ -13,6 +13,7 @@ use std::{
 };
 
 mod shares;
+mod words;
 
 /// `src/` shows the path of an event, and a reader takes it in at one look.
 const ENTRIES: usize = 16;

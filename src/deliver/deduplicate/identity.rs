@@ -48,7 +48,7 @@ impl Identity {
 pub enum Rule {
     /// Munchkin id, source and id: the rule of earlier programs.
     WithoutType,
-    /// Those, and the type between source and id.
+    /// As `WithoutType`, and the type between source and id.
     WithType,
 }
 
