@@ -30,9 +30,9 @@ pub struct Letter {
     pub says: usize,
 }
 
-/// What the threads work for.
+/// The other side of the two threads.
 pub trait Mailbox: Send + Sync + 'static {
-    /// What is to be written next.
+    /// Takes the letter to be written next.
     fn next(&self) -> Option<Letter>;
 
     /// A record that says so many things is on the topic, or will never be.
@@ -42,7 +42,7 @@ pub trait Mailbox: Send + Sync + 'static {
 
     fn set_readable(&self, is_readable: bool);
 
-    /// What any replica has written.
+    /// Takes the value of a record that a replica has written.
     fn receive(&self, value: &[u8]);
 }
 
@@ -50,7 +50,7 @@ pub trait Mailbox: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct Terms {
     pub topic: String,
-    /// What is older is not read.
+    /// Age of the oldest records that are read.
     pub window: Duration,
     /// Records of a partition that are read at most.
     pub records: usize,
@@ -71,7 +71,7 @@ struct Shared {
 
 /// A letter is never larger, and smaller where the client takes less.
 const LARGEST_LETTER: usize = 128 * 1024;
-/// What a client needs of a record's limit beside the value.
+/// Bytes of a record's limit that the client needs beside the value.
 const BESIDE_THE_VALUE: usize = 1024;
 
 /// How long the last letters may take when the service stops.
@@ -126,7 +126,7 @@ impl Shared {
     }
 }
 
-/// What is wrong on one of the threads: logged once, and when it is over.
+/// Trouble of one of the threads: it is logged once, and so is its end.
 struct Trouble {
     what: &'static str,
     logged: Option<String>,

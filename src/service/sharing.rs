@@ -1,4 +1,4 @@
-//! What replicas tell each other of settled events (`topics.ids`): the mailbox of [`Exchange`].
+//! Ids of settled events that replicas tell each other (`topics.ids`): the mailbox of [`Exchange`].
 
 use std::{
     io,

@@ -56,7 +56,7 @@ pub(super) enum Role {
     LeadStates,
     /// Internal to exactly-once delivery; not for consumers.
     Checkpoints,
-    /// By which replicas tell each other; nobody else's business either.
+    /// Ids that replicas tell each other; no consumer reads them.
     Ids,
 }
 

@@ -232,7 +232,7 @@ impl Claims {
         self.claim_in(&mut index, identity, owner, now)
     }
 
-    /// What this process has claimed is its own to settle, whatever another replica tells meanwhile.
+    /// Claims an event. A claim of this process stays its own to settle, whatever another replica tells meanwhile.
     fn claim_in(
         &self,
         index: &mut Index,

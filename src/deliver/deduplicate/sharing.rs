@@ -1,7 +1,7 @@
-//! What replicas tell each other: each puts the digests of what it has settled on a topic, and takes those of the others
+//! Ids that replicas tell each other: each puts the digests of what it has settled on a topic, and takes those of the others
 //! into its index, as ids that another replica has settled.
 //!
-//! What it promises:
+//! Its promises:
 //!
 //! - **Nothing is told before it is settled**: acknowledged on its topic, or as a dead letter with its original; in
 //!   exactly-once delivery committed. What is in quarantine is told to none: it lies on one volume. So passing an event
@@ -28,7 +28,7 @@ pub(super) use self::telling::Telling;
 use super::{Deduplicator, identity::Digest, index::Owner};
 use crate::{observe::metrics::Metrics, source::UnixMillis};
 
-/// What wait to be sent, at most: some 250,000 digests.
+/// Bytes of the notices that wait, at most: some 250,000 digests.
 const WAITING_BYTES: usize = 4 << 20;
 
 /// Digests that are put into the index before another thread may have it.
@@ -60,7 +60,7 @@ struct State {
     own: HashSet<Uuid>,
     waiting: VecDeque<Notice>,
     waiting_bytes: usize,
-    /// What is odd about records on the topic was logged.
+    /// Whether a record that cannot be read was logged, and one of another scope.
     has_warned: bool,
     has_warned_of_scope: bool,
 }
@@ -113,7 +113,7 @@ impl Sharing {
         }
     }
 
-    /// What is to be sent next.
+    /// Takes the notice to be sent next.
     pub fn take_next(&self) -> Option<Notice> {
         let mut state = self.state.lock();
         let next = state.waiting.pop_front()?;

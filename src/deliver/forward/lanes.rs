@@ -45,7 +45,7 @@ pub(super) struct Settled {
 }
 
 impl Settled {
-    /// The same, where what it is settled by lies on this volume alone: no other replica is told.
+    /// Keeps it from other replicas: the event is settled by bytes that lie on this volume alone.
     pub fn of_this_volume(self) -> Self {
         Self { identity: self.identity.map(Identity::of_this_volume), ..self }
     }

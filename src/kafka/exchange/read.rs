@@ -127,7 +127,7 @@ impl Reading {
             };
             let most = i64::try_from(terms.records).unwrap_or(i64::MAX);
             let begin = by_time.max(end.saturating_sub(most)).max(first);
-            // Of a topic that was made again, all is new.
+            // All records of a topic that was made again are new.
             let read = self.next.get(&partition).filter(|next| (first..=end).contains(*next));
             let begin = read.copied().unwrap_or(begin);
             begins.add_partition_offset(&terms.topic, partition, Offset::Offset(begin))?;
@@ -143,7 +143,7 @@ impl Reading {
             match client.consumer.poll(wait) {
                 Some(Ok(record)) => {
                     self.next.insert(record.partition(), record.offset() + 1);
-                    // What is empty says nothing, and so does what cannot be read.
+                    // The mailbox passes an empty record by.
                     self.shared.mailbox.receive(record.payload().unwrap_or_default());
                     wait = Duration::ZERO;
                 }

@@ -47,7 +47,7 @@ impl ProducerContext for Reports {
 struct Client {
     producer: BaseProducer<Reports>,
     given: Given,
-    /// Of the access that it was made with.
+    /// Generation of the access that it was made with.
     generation: u64,
 }
 
@@ -72,7 +72,7 @@ impl Writing {
             self.step();
             thread::sleep(TICK);
         }
-        // What was settled last.
+        // The ids that were settled last.
         let end = Instant::now() + LAST_LETTERS;
         while self.trouble.logged.is_none() && Instant::now() < end {
             self.step();
@@ -110,7 +110,7 @@ impl Writing {
         let access = self.shared.topics.access();
         let is_of_now = |client: &&Client| client.generation == access.generation();
         if let Some(client) = self.client.as_ref().filter(is_of_now) {
-            // What is wrong with a token, the other clients say.
+            // The other clients say if a token has a problem.
             let _ = client.given.renew(client.producer.client());
             return;
         }

@@ -25,7 +25,7 @@ const DIGEST_LENGTH: usize = 16;
 pub struct Scope(u64);
 
 impl Scope {
-    /// Of the texts that name topics.
+    /// The scope of these texts, which name topics.
     pub fn of(topics: &[&str]) -> Self {
         let mut context = digest::Context::new(&digest::SHA256);
         for topic in topics {
@@ -83,7 +83,7 @@ pub(super) fn spell(scope: Scope, spool: Uuid, at: UnixMillis, digests: &[Digest
     bytes
 }
 
-/// Of a record without its checksum.
+/// Checksum of a record, but for the checksum itself.
 fn checksum(bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&bytes[..4]), &bytes[CHECKED_FROM..])
 }

@@ -1,4 +1,4 @@
-//! What one source tells the other replicas.
+//! The part of one source: it tells the other replicas what it has settled.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use crate::source::UnixMillis;
 
 pub struct Telling {
     sharing: Arc<Sharing>,
-    /// Of the source's spool.
+    /// UUID of the source's spool.
     spool: Uuid,
-    /// What was settled since the last notice: as many as are settled between two checkpoints.
+    /// Digests that were settled since the last notice: as many as are settled between two checkpoints.
     settled: Vec<Digest>,
 }
 
