@@ -24,12 +24,16 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 pub use self::notice::Scope;
+use self::notice::Unreadable;
 pub(super) use self::telling::Telling;
 use super::{Deduplicator, identity::Digest, index::Owner};
 use crate::{observe::metrics::Metrics, source::UnixMillis};
 
 /// Bytes of the notices that wait, at most: some 250,000 digests.
 const WAITING_BYTES: usize = 4 << 20;
+
+/// The reason to pass by a notice of another scope, as metrics have it.
+const OTHER_TOPICS: &str = "other-topics";
 
 /// Digests that are put into the index before another thread may have it.
 const AT_A_TIME: usize = 256;
@@ -74,6 +78,9 @@ impl Sharing {
         most: usize,
         metrics: &Metrics,
     ) -> Arc<Self> {
+        for why in Unreadable::ALL.map(Unreadable::as_str).into_iter().chain([OTHER_TOPICS]) {
+            metrics.shared_ids_passed_by.with_label_values(&[why]);
+        }
         Arc::new(Self {
             of: of.clone(),
             topic: topic.into(),
@@ -170,7 +177,7 @@ impl Sharing {
     }
 
     fn pass_by_other_scope(&self) {
-        self.metrics.shared_ids_passed_by.with_label_values(&["other-topics"]).inc();
+        self.metrics.shared_ids_passed_by.with_label_values(&[OTHER_TOPICS]).inc();
         if !std::mem::replace(&mut self.state.lock().has_warned_of_scope, true) {
             tracing::warn!(
                 topic = self.topic,

@@ -55,6 +55,8 @@ pub(super) enum Unreadable {
 }
 
 impl Unreadable {
+    pub const ALL: [Self; 3] = [Self::Damaged, Self::Version, Self::Rule];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Damaged => "damaged",
