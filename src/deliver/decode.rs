@@ -10,7 +10,7 @@
 //! understood is [`Refused`](crate::event::Refused) alone and the others go on; members nobody
 //! knows, types nobody has heard of and missing leads are all fine.
 //!
-//! One file a sender's shapes (`legacy`, `adobe`), over `json` and `scan` (punctuation and
+//! One file a sender's shapes (`legacy`, `adobe`), with what they hand over to encoders in `met`, over `json` and `scan` (punctuation and
 //! ranges), `scalar`, `time`, `uri` and the names in `catalog` and `naming`.
 
 pub mod adobe;
@@ -19,6 +19,7 @@ pub mod fields;
 pub mod id;
 pub(super) mod json;
 mod legacy;
+mod met;
 pub mod naming;
 mod scalar;
 mod scan;
@@ -33,6 +34,8 @@ pub use catalog::Catalog;
 pub use fields::Fields;
 pub use json::MAX_DEPTH;
 pub use legacy::MUNCHKIN_ID_HEADER;
+pub use met::Memory;
+pub(super) use scan::first_special;
 
 /// More elements than this in one delivery are refused as a whole. Senders put 500 into a batch; a
 /// body of 64 MiB that says `0,0,0,…` would otherwise become gigabytes of refusals in memory.
@@ -45,12 +48,15 @@ pub struct Rules {
     pub legacy_value: LegacyValue,
     /// What no reader may see. [`decode`] knows nothing of them: a body is [screened](fields::screen) before.
     pub fields: Fields,
+    /// Whether events come with their [members](crate::event::Members). It is for speed alone, so that [`decode`], which
+    /// has no memory for them, gives none in any case.
+    pub hand_over: bool,
 }
 
-/// What an event's topic may depend on, which the rules on fields are no part of.
+/// What an event's topic may depend on, which the rules on fields and what is for speed are no part of.
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { catalog, legacy_value, fields: _ } = self;
+        let Self { catalog, legacy_value, fields: _, hand_over: _ } = self;
         let mut shown = f.debug_struct("Rules");
         shown.field("catalog", catalog).field("legacy_value", legacy_value).finish()
     }
@@ -103,6 +109,18 @@ pub fn decode<'a>(
     headers: &[(String, String)],
     out: &mut Vec<Decoded<'a>>,
 ) -> Result<(), Undecodable> {
+    decode_with(kind, rules, body, headers, None, out)
+}
+
+/// The same; with memory for them, events come with their members.
+fn decode_with<'a>(
+    kind: SourceKind,
+    rules: &'a Rules,
+    body: &'a [u8],
+    headers: &[(String, String)],
+    members: Option<&'a Memory>,
+    out: &mut Vec<Decoded<'a>>,
+) -> Result<(), Undecodable> {
     out.clear();
     let codings = headers.iter().filter(|(name, _)| name == "content-encoding");
     let is_coded = |value: &str| content_coding::names(value.as_bytes()).next().is_some();
@@ -113,8 +131,8 @@ pub fn decode<'a>(
     }
     let body = json::text(body)?;
     match kind {
-        SourceKind::MarketoLeadActivity => legacy::decode(rules, body, out),
-        SourceKind::AdobeIo => adobe::decode(rules, body, out),
+        SourceKind::MarketoLeadActivity => legacy::decode(rules, body, members, out),
+        SourceKind::AdobeIo => adobe::decode(rules, body, members, out),
     }
 }
 

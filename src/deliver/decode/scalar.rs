@@ -48,8 +48,8 @@ impl<'a> Scalar<'a> {
 
 /// A number without the point and the zeros behind it, if there is nothing else.
 fn without_zeros(number: &str) -> &str {
-    match number.split_once('.') {
-        Some((whole, fraction)) if fraction.bytes().all(|byte| byte == b'0') => whole,
+    match number.bytes().position(|byte| byte == b'.') {
+        Some(point) if number.bytes().skip(point + 1).all(|byte| byte == b'0') => &number[..point],
         _ => number,
     }
 }

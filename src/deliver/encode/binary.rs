@@ -9,11 +9,11 @@
 //! structured mode, whatever other headers it has. So data that is itself called so (an event inside of an
 //! event) gets the media type of its syntax, and [`CONTENT_TYPE_HEADER`] has the one that came.
 
-use super::{CONTENT_TYPE_HEADER, extensions, headers::Headers};
+use super::{CONTENT_TYPE_HEADER, extensions::extensions, headers::Headers};
 use crate::event::{Attributes, Event};
 
 /// `ce_` + name of each extension, one after the other.
-pub(super) fn names(attributes: &Attributes<'_>, names: &mut String) {
+fn names(attributes: &Attributes<'_>, names: &mut String) {
     names.clear();
     for (name, _) in extensions(attributes) {
         names.push_str("ce_");
@@ -26,7 +26,7 @@ const STRUCTURED: &str = "application/cloudevents";
 
 /// Writes the `content-type` that stands for the event's `datacontenttype` into `made`, if that would be
 /// taken for the one of structured mode: `application/json` for `application/cloudevents+json`.
-pub(super) fn content_type(attributes: &Attributes<'_>, made: &mut String) {
+fn content_type(attributes: &Attributes<'_>, made: &mut String) {
     made.clear();
     let Some(came) = attributes.datacontenttype.as_deref() else { return };
     let came = came.trim_start();
@@ -40,16 +40,18 @@ pub(super) fn content_type(attributes: &Attributes<'_>, made: &mut String) {
     made.push_str(parameters);
 }
 
-/// `names` are those that [`names`] has made, and `content_type` is what [`content_type`] has.
+/// The headers of a record whose value is the event's data; `made_names` and `made_type` are memory for what of them is made.
 pub(super) fn headers<'b>(
     id: &'b str,
-    names: &'b str,
-    content_type: &'b str,
     event: &'b Event<'b>,
+    made_names: &'b mut String,
+    made_type: &'b mut String,
 ) -> Headers<'b> {
+    names(&event.attributes, made_names);
+    content_type(&event.attributes, made_type);
     let came = event.attributes.datacontenttype.as_deref();
-    let is_made = !content_type.is_empty();
-    headers_of(id, names, if is_made { Some(content_type) } else { came }, event)
+    let is_made = !made_type.is_empty();
+    headers_of(id, made_names, if is_made { Some(made_type) } else { came }, event)
 }
 
 /// The `content-type` of a flat value without a schema.
@@ -58,11 +60,12 @@ pub(super) const FLAT: &str = "application/json";
 /// The headers of a record whose value is the flat form of the event, of a type of its own whatever the data was.
 pub(super) fn flat_headers<'b>(
     id: &'b str,
-    names: &'b str,
-    content_type: &'static str,
     event: &'b Event<'b>,
+    made_names: &'b mut String,
+    content_type: &'static str,
 ) -> Headers<'b> {
-    headers_of(id, names, Some(content_type), event)
+    names(&event.attributes, made_names);
+    headers_of(id, made_names, Some(content_type), event)
 }
 
 fn headers_of<'b>(

@@ -18,7 +18,7 @@ use crate::{
     deliver::{
         dead_letter::Quarantined,
         decode::{
-            Rules, Undecodable,
+            Memory, Rules, Undecodable,
             fields::{Came, Screened, screen},
             recycle,
         },
@@ -54,6 +54,8 @@ pub(super) struct Source {
     /// Memory for the name of the next event's topic, and for the events of the next delivery.
     topic: String,
     events: Vec<Decoded<'static>>,
+    /// The same for what decoding hands over beside them.
+    members: Memory,
     /// Where the states of leads go, if they are wanted.
     lead_states: Option<LeadStates>,
 }
@@ -90,6 +92,7 @@ impl Source {
             received_at: 0,
             topic: String::new(),
             events: Vec::new(),
+            members: Memory::default(),
             settled,
             lead_states: None,
         }
@@ -159,9 +162,16 @@ impl Source {
 
     /// The body of a delivery without what no reader may see, by `rules`, this source's. Nothing that is sent is made of
     /// the body itself.
-    pub fn screen<'a>(&self, rules: &Rules, stored: &'a StoredDelivery) -> Screened<'a> {
+    pub fn screen<'a>(&mut self, rules: &Rules, stored: &'a StoredDelivery) -> Screened<'a> {
         let delivery = &stored.delivery;
-        screen(self.kind, rules, &delivery.body, &delivery.headers, Came::FromSender)
+        let screened =
+            screen(self.kind, rules, &delivery.body, &delivery.headers, Came::FromSender);
+        screened.with_memory(std::mem::take(&mut self.members))
+    }
+
+    /// A delivery that was screened is done.
+    pub fn is_done_with(&mut self, screened: Screened<'_>) {
+        self.members = screened.into_memory();
     }
 
     /// The events of a delivery, which is read with `rules`, this source's; behind them what is made of them.

@@ -30,7 +30,7 @@ fn path(path: &str, action: Action) -> Rule {
 
 fn rules(all: Vec<Rule>) -> Rules {
     let (catalog, legacy_value) = (Catalog::builtin(), LegacyValue::default());
-    Rules { catalog, legacy_value, fields: Fields::new(all) }
+    Rules { catalog, legacy_value, fields: Fields::new(all), hand_over: true }
 }
 
 /// The originals of what comes out, or the reasons of what is refused.
