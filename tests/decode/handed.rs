@@ -4,7 +4,7 @@
 use millrace::{
     deliver::{
         decode::{
-            Catalog, LegacyValue, Memory, Rules,
+            Catalog, LegacyValue, Memory, Rules, decode,
             fields::{Came, screen},
         },
         encode::{
@@ -63,12 +63,17 @@ impl Forms {
     }
 }
 
-/// Asserts it of each event of `body`, and says how many events have their members.
+/// Asserts it of each event of `body`, and that these are the events that there are without members; says how many have
+/// them.
 fn assert_same(forms: &mut Forms, kind: SourceKind, rules: &Rules, body: &[u8]) -> usize {
     let screened = screen(kind, rules, body, &[], Came::FromSender).with_memory(Memory::default());
-    let mut events = Vec::new();
-    if screened.decode(kind, rules, &[], &mut events).is_err() {
-        return 0;
+    let (mut events, mut plain) = (Vec::new(), Vec::new());
+    let verdict = screened.decode(kind, rules, &[], &mut events);
+    assert_eq!(verdict, decode(kind, rules, body, &[], &mut plain));
+    assert_eq!(events.len(), plain.len());
+    for (item, plain) in events.iter().zip(&plain) {
+        let without = item.clone().map(|event| Event { members: None, ..event });
+        assert_eq!(without, *plain);
     }
     let mut handed = 0;
     for event in events.iter().flatten() {
@@ -216,5 +221,23 @@ fn an_event_with_too_many_members_is_read_when_it_is_encoded() {
         );
         let handed = usize::from(count <= 1000);
         assert_eq!(assert_same(&mut forms, kind, &rules, body.as_bytes()), handed, "{count}");
+    }
+}
+
+#[test]
+fn what_is_nested_too_deep_is_refused_with_members_and_without() {
+    let (mut forms, rules, kind) = (Forms::new(), rules(), SourceKind::MarketoLeadActivity);
+    for depth in 110..130 {
+        let value = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        for attribute in [
+            format!(r#"{{"name":"a","value":{value}}}"#),
+            format!(r#"{{ "name":"a","value":{value}}}"#),
+        ] {
+            let body = format!(
+                r#"{{"munchkinId":"9-X-0","activities":[{{"activityTypeId":3,"attributes":[{attribute}]}}]}}"#
+            );
+            let fits = usize::from(depth <= 122);
+            assert_eq!(assert_same(&mut forms, kind, &rules, body.as_bytes()), fits, "{depth}");
+        }
     }
 }
