@@ -2,8 +2,8 @@
 //!
 //! Exit codes: 0 all is well; 1 `check` or a tool found something, the service could not go on,
 //! `drain` left something, or `simulate` found a reason for a sender to complain; 2 the command line
-//! or, for all but `check`, the configuration is wrong (of `config` and `man`, what was asked for is not there);
-//! of `drain`, 3 another process holds the folder, and 4 an operator is needed.
+//! is wrong, the configuration is (for all commands but `check`), or `config` or `man` was asked for something
+//! that does not exist; from `drain`: 3 another process holds the folder, and 4 an operator is needed.
 
 pub mod journal;
 
@@ -60,7 +60,7 @@ use crate::{
 ///
 /// Each delivery is stored on disk before it is answered, and forwarded when Kafka is available.
 #[derive(Parser)]
-#[command(name = "millrace", version, styles = colours::HELP)]
+#[command(name = "millrace", version, styles = colours::HELP_STYLES)]
 #[command(after_help = "\
 Configuration is a TOML file, or the environment, or both; the environment overrides the file.
 `millrace config` prints every key with its default.")]
@@ -93,16 +93,16 @@ enum Command {
     Topics(topics::Options),
 }
 
-/// What the commands need of the rest of the program. Arguments, so that tests can stand in.
+/// The parts of the program that the commands call. They are arguments, so that tests can replace them.
 pub struct Program<'a> {
-    /// Whether the Kafka client takes the properties; connects to nothing.
+    /// Checks whether the Kafka client accepts the properties; connects to nothing.
     pub validate: &'a dyn Fn(&Kafka) -> Result<(), String>,
     /// Asks Kafka whether it is there and whether the topics may be written. Both texts are for
-    /// people and may have several lines; `Err` when something is in the way.
+    /// operators and may have several lines; `Err` reports an obstacle.
     pub probe: &'a dyn Fn(&Config) -> Result<String, String>,
-    /// Runs the service until it is told to stop.
+    /// Runs the service until it is asked to stop.
     pub serve: &'a dyn Fn(Config) -> Result<(), String>,
-    /// Forwards what is stored until nothing is left, the time is over or it is told to stop.
+    /// Forwards the stored deliveries until nothing is left, the time is over or it is asked to stop.
     pub drain: &'a Drain,
 }
 
@@ -110,13 +110,15 @@ pub struct Program<'a> {
 pub type Drain =
     dyn Fn(Config, Option<Duration>, &mut dyn FnMut(&[Left])) -> Result<DrainEnd, DrainError>;
 
-/// The process's own arguments, environment and outputs.
+/// Runs the command line of this process, with its environment and outputs.
 pub fn main() -> ExitCode {
-    let (out, errors) = (&mut io::stdout(), &mut io::stderr());
+    let out = &mut io::stdout();
+    let errors = &mut io::stderr();
     let program = &program::PRODUCTION;
     crate::service::core_dumps::switch_off();
     let colours = Colours::of_process();
-    let (arguments, environment) = (std::env::args_os(), std::env::vars_os());
+    let arguments = std::env::args_os();
+    let environment = std::env::vars_os();
     ExitCode::from(run_in(arguments, environment, program, out, errors, colours))
 }
 
@@ -164,7 +166,7 @@ fn command(arguments: impl IntoIterator<Item = OsString>, mut context: Context<'
             return 2;
         }
         Ok(Cli { command, .. }) => command,
-        // Help and version are "errors" too; where they belong, and their code, clap knows.
+        // Help and version are "errors" too; clap knows their stream and their exit code.
         Err(error) => {
             let is_version = error.kind() == ErrorKind::DisplayVersion;
             if is_version && version::is_verbose(&arguments) {
@@ -215,7 +217,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// Whoever closed the pipe does not want to read it.
+/// Ignores errors: a reader that closed the pipe does not want the rest.
 fn print(to: &mut dyn Write, text: impl std::fmt::Display) {
     let _ = write!(to, "{text}").and_then(|()| to.flush());
 }

@@ -1,15 +1,15 @@
 //! The configuration: a TOML file and the environment become each stage's own struct.
 //!
-//! Two types: what was written (`written`, a tree of texts that know where they came from) and what
-//! it means ([`Config`]). On the way from one to the other every mistake is collected with its key
+//! It has two forms: the written one (`written`, a tree of texts that know where they came from) and
+//! its meaning ([`Config`]). On the way from one to the other every mistake is collected with its key
 //! in both spellings, unknown keys among them. Secrets are never shown: not in mistakes, not in
 //! `Debug`, not in the effective configuration.
 //!
-//! - The environment alone is enough, and goes over the file. `MILLRACE_SPOOL__SIZE_LIMIT` is
+//! - The environment alone is enough, and overrides the file. `MILLRACE_SPOOL__SIZE_LIMIT` is
 //!   `spool.size_limit`; in the name of a source `_` stands for `-`.
 //! - Every value of the environment is text until the leaf that it belongs to parses it.
 //! - Secrets (`sources.*.auth.tokens`, those of `oauth`, any of `kafka.properties`) may also come from
-//!   a file: `tokens_file`, `…_TOKENS_FILE`. Given in the environment, it goes over the file's `tokens` too.
+//!   a file: `tokens_file`, `…_TOKENS_FILE`. Given in the environment, it overrides the file's `tokens` too.
 //!
 //! `config/default.toml` documents every key; a test holds it against this code.
 
@@ -105,7 +105,7 @@ pub struct Config {
     pub spool: Spool,
     pub quarantine: Quarantine,
     pub kafka: Kafka,
-    /// Where values have a schema that a registry knows; a section of `kafka`.
+    /// The registry for values that have a schema; a section of `kafka`.
     pub schema_registry: Option<SchemaRegistry>,
     pub topics: Topics,
     pub forward: Forward,
@@ -117,13 +117,13 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     pub shutdown: Shutdown,
     pub log: Log,
-    /// From the variables `OTEL_*` alone.
+    /// Set by variables `OTEL_*` alone.
     pub traces: Traces,
     pub pushed_metrics: PushedMetrics,
 }
 
-/// A configuration, and what its keys are set to. Displays as TOML without the secrets, each line
-/// with where its value came from.
+/// A configuration, and the values of its keys. Displays as TOML without the secrets, each line
+/// with the origin of its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
     pub config: Config,
@@ -137,10 +137,10 @@ impl fmt::Display for Loaded {
     }
 }
 
-/// What loading may ask beyond the text that it reads.
+/// Checks that a caller adds to the reading of texts.
 pub struct Questions<'a> {
-    /// Whether the Kafka client takes the properties; connects to nothing. The answer names the
-    /// property that it does not take.
+    /// Whether the Kafka client accepts the properties; connects to nothing. The error names the
+    /// property that it rejects.
     pub kafka: &'a dyn Fn(&Kafka) -> Result<(), String>,
     /// The size in bytes of the volume that a folder is on ([`size_of_volume`]); `None` leaves the
     /// spool's limits as they are.
@@ -151,11 +151,11 @@ pub struct Questions<'a> {
 pub type SizeOfVolume<'a> = &'a dyn Fn(&Path) -> io::Result<u64>;
 
 impl Questions<'_> {
-    /// Nothing is asked.
+    /// Checks nothing.
     pub const NONE: Self = Self { kafka: &|_| Ok(()), volume: None };
 }
 
-/// The configuration of `file` (or of the file that `MILLRACE_CONFIG` names, or of none) and
+/// Returns the configuration of `file` (or of the file that `MILLRACE_CONFIG` names, or of none) and
 /// `environment`, or all mistakes in it. Reads the files that these name, and nothing else.
 pub fn load<K: Into<OsString>, V: Into<OsString>>(
     file: Option<&Path>,
@@ -164,7 +164,7 @@ pub fn load<K: Into<OsString>, V: Into<OsString>>(
     load_with(file, environment, &Questions::NONE).map(|loaded| loaded.config)
 }
 
-/// As [`load`], with more to ask and more to tell.
+/// As [`load`], with further checks, and with the values of all keys.
 pub fn load_with<K: Into<OsString>, V: Into<OsString>>(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (K, V)>,
@@ -173,8 +173,8 @@ pub fn load_with<K: Into<OsString>, V: Into<OsString>>(
     load_on(file, environment, questions, &|_| Vec::new())
 }
 
-/// What is wrong with the files and folders of the machine. Values that could not be read stand there as
-/// their defaults; mistakes about them are passed over.
+/// Finds mistakes in the files and folders of the machine. Values that could not be read are at their
+/// defaults in its argument; mistakes about them are dropped.
 pub type OfMachine<'a> = &'a dyn Fn(&Config) -> Vec<Mistake>;
 
 /// As [`load_with`], with the mistakes that `machine` finds among the others.
@@ -199,7 +199,7 @@ pub fn load_on<K: Into<OsString>, V: Into<OsString>>(
     }
 
     let mut reading = Reading::new(Written::merge(file, environment.layer), mistakes);
-    // Of half a configuration, combinations tell nothing.
+    // Without the file, half the configuration is missing, and combinations of its values mean nothing.
     let alone = (&Questions { volume: None, ..*questions }, &|_: &Config| Vec::new());
     let config = match is_unread {
         true => meaning::read(&mut reading, alone.0, alone.1),

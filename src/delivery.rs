@@ -1,7 +1,7 @@
-//! A delivery: one HTTP request body as it came, with the little that is worth keeping about it.
+//! A delivery: one HTTP request body as it came, with the few headers that are kept.
 //!
 //! These are plain values. They know neither how they were authenticated nor where they are stored;
-//! [`Authenticated`] only remembers *that* somebody who may say so has vouched for them.
+//! [`Authenticated`] only records *that* the authenticate stage accepted them.
 
 pub mod content_coding;
 
@@ -12,19 +12,19 @@ use crate::{
     source::{SourceName, UnixMillis},
 };
 
-/// One request body, after its content-coding was removed, before anybody looked inside.
+/// One request body, after its content-coding was removed, not parsed yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     pub source: SourceName,
-    /// When its last byte had arrived.
+    /// The time at which its last byte had arrived.
     pub received_at: UnixMillis,
-    /// The few request headers worth keeping, names in lower case.
+    /// The request headers that are kept, names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
 }
 
-/// A delivery that somebody vouched for. Only this can be spooled, and it cannot be made without a
-/// [`Proof`], which only the authenticate stage hands out.
+/// An accepted delivery. Only this can be spooled, and it cannot be made without a
+/// [`Proof`], which only the authenticate stage makes.
 #[derive(Debug)]
 pub struct Authenticated(Delivery);
 

@@ -10,7 +10,7 @@ use smol_str::{SmolStr, SmolStrBuilder};
 pub use lead_state::{LEAD_STATE_SOURCE, LeadChange, LeadState, MERGED_INTO_HEADER, Part};
 pub use members::{Attribute, Form, Member, Members, Spelled};
 
-/// The four products of Data Streams, and whatever else Adobe may send one day.
+/// The four products of Data Streams, and any other events that Adobe may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stream {
     LeadActivity,
@@ -24,7 +24,7 @@ impl Stream {
     pub const ALL: [Self; 5] =
         [Self::LeadActivity, Self::UserAudit, Self::Notification, Self::Observability, Self::Other];
 
-    /// The name as it stands in topics, metrics and filters.
+    /// Returns the name in topics, metrics and filters.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::LeadActivity => "lead-activity",
@@ -39,7 +39,7 @@ impl Stream {
 /// The CloudEvents context attributes of an event. Text is decoded (no JSON escapes left).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes<'a> {
-    /// `None` when the sender gave none; the encoder then makes one of the event's position.
+    /// `None` when the sender gave none; the encoder then derives one from the event's position.
     pub id: Option<Cow<'a, str>>,
     pub source: Cow<'a, str>,
     /// The full CloudEvents type, e.g. `com.adobe.platform.marketo.activity.standard.clicklink`.
@@ -58,7 +58,7 @@ pub struct Attributes<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extensions<'a> {
     few: [Option<Extension<'a>>; 2],
-    /// Those behind them.
+    /// The extensions after those.
     many: Vec<Extension<'a>>,
 }
 
@@ -77,12 +77,12 @@ impl<'a> Extensions<'a> {
         self.few.iter().flatten().chain(&self.many)
     }
 
-    /// Takes `name` out, if its value is one that is wanted.
+    /// Removes `name` and returns its value, if `wanted` accepts the value.
     pub fn take_if(&mut self, name: &str, wanted: impl Fn(&str) -> bool) -> Option<Cow<'a, str>> {
         let at = self.iter().position(|(it, value)| it == name && wanted(value))?;
         if self.many.is_empty() {
             let (_, value) = self.few[at].take()?;
-            // What was behind it comes before the next one that is pushed.
+            // Moves a later extension forward, so that one pushed next stays behind it.
             self.few.sort_by_key(Option::is_none);
             return Some(value);
         }
@@ -119,8 +119,8 @@ impl<'a> From<Vec<Extension<'a>>> for Extensions<'a> {
     }
 }
 
-/// A short text: a piece of the body or of the rules, or one that is made. Up to 23 bytes of what is
-/// made take no memory of their own.
+/// A short text: a piece of the body or of the rules, or a made one. A made text of up to 23 bytes
+/// takes no memory of its own.
 #[derive(Clone)]
 pub enum Word<'a> {
     Piece(&'a str),
@@ -128,7 +128,7 @@ pub enum Word<'a> {
 }
 
 impl<'a> Word<'a> {
-    /// `parts` with a colon between each two.
+    /// Joins `parts` with colons.
     pub fn joined(parts: &[&str]) -> Self {
         let mut text = SmolStrBuilder::new();
         for (place, part) in parts.iter().enumerate() {
@@ -228,33 +228,33 @@ pub fn is_json(content_type: &str) -> bool {
     subtype.eq_ignore_ascii_case(b"json") || suffix.eq_ignore_ascii_case(b"+json")
 }
 
-/// What the legacy mapping needs at most: three pieces put in front, two quotes with a number
-/// between them, and the three ranges around that number and what is cut out.
-const PIECES: usize = 9;
+/// The most pieces of a value, which the legacy mapping needs: three pieces put in front, two quotes with a number
+/// between them, and the three ranges around that number and the part that is cut out.
+const MAX_PIECES: usize = 9;
 
 /// A value as pieces to be concatenated: ranges of the body and, for the legacy mapping alone, the
 /// few bytes that it puts in between. It holds no memory of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pieces<'a> {
-    parts: [&'a [u8]; PIECES],
+    parts: [&'a [u8]; MAX_PIECES],
     used: usize,
     coding: Coding,
 }
 
-/// What has to be undone to the pieces of a value before they are the value.
+/// The coding that has to be undone before the pieces are the value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Coding {
-    /// Nothing: they are the value.
+    /// No coding: the pieces are the value.
     #[default]
     Plain,
-    /// They are a JSON string, quotes included, whose text is the value.
+    /// The pieces are a JSON string, quotes included, whose text is the value.
     JsonString,
-    /// They are a JSON string, quotes included, whose text is the value in base64.
+    /// The pieces are a JSON string, quotes included, whose text is the value in base64.
     Base64,
 }
 
 impl<'a> Pieces<'a> {
-    /// A value that is written as a JSON string. `coding` must be one that can be undone.
+    /// Returns a value that is written as a JSON string. `coding` must be one that can be undone.
     pub fn coded(coding: Coding, string: &'a str) -> Self {
         Self { coding, ..Self::from(string.as_bytes()) }
     }
@@ -275,7 +275,7 @@ impl<'a> Pieces<'a> {
         self.coding
     }
 
-    /// Bytes of all pieces together.
+    /// Returns the bytes of all pieces together.
     pub fn size(&self) -> usize {
         self.as_slice().iter().map(|part| part.len()).sum()
     }
@@ -292,17 +292,17 @@ impl<'a> From<&'a [u8]> for Pieces<'a> {
 /// One event, ready to be routed and encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<'a> {
-    /// Its place in the delivery, from 0.
+    /// The event's place in the delivery, from 0.
     pub index: u32,
     pub stream: Stream,
-    /// The last segment of Adobe's type as a topic name has it: `[a-z0-9-]{1,200}`.
+    /// The last segment of Adobe's type, in the form of topic names: `[a-z0-9-]{1,200}`.
     pub event_type: Word<'a>,
     pub munchkin_id: Option<Cow<'a, str>>,
     pub activity_type_id: Option<i64>,
-    /// The Kafka record's key, as contracted for the stream; none without a munchkin id.
+    /// The Kafka record's key, as contracted for the stream; `None` without a munchkin id.
     pub key: Option<Word<'a>>,
     pub attributes: Attributes<'a>,
-    /// Plain headers beside the CloudEvents attributes, in the order in which they are written.
+    /// Plain headers besides the CloudEvents attributes, in the order in which they are written.
     pub headers: Vec<(&'static str, Cow<'a, str>)>,
     /// The record's value.
     pub value: Pieces<'a>,
@@ -310,31 +310,31 @@ pub struct Event<'a> {
     pub members: Option<&'a Members<'a>>,
     /// The event's own bytes, as they stand in the body.
     pub original: &'a [u8],
-    /// It is no event of the sender's, but the state of a lead, made of such.
+    /// The state of a lead, if this item is not an event of the sender's but was derived from such.
     pub lead_state: Option<Box<LeadState<'a>>>,
 }
 
 impl Event<'_> {
-    /// The stream whose events it counts as; none of a lead's state, whose event counts already.
+    /// Returns the stream whose events it counts as; `None` for a lead's state, whose events count already.
     pub fn counts_as(&self) -> Option<Stream> {
         self.lead_state.is_none().then_some(self.stream)
     }
 }
 
-/// One element of a delivery that cannot become an event. The others of the delivery go on.
+/// One element of a delivery that cannot become an event. The other elements are not affected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused<'a> {
     pub index: u32,
     /// A short machine-readable word, e.g. `not-an-object`, `missing-activity-type`.
     pub reason: &'static str,
-    /// What, where and what was expected, for a person. Never quotes the payload at length.
+    /// The problem, its place and the expected form, for people. Never quotes the payload at length.
     pub error: String,
-    /// The key its record would have had, as far as it is known.
+    /// The key that its record would have had, as far as it is known.
     pub key: Option<Cow<'a, str>>,
     pub original: &'a [u8],
 }
 
-/// What decoding makes of one element of a delivery.
+/// The result of decoding one element of a delivery.
 pub type Decoded<'a> = Result<Event<'a>, Refused<'a>>;
 
 #[cfg(test)]
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_told_by_the_subtype_of_a_media_type() {
+    fn json_is_recognised_by_the_subtype_of_a_media_type() {
         for is in
             ["application/json", "text/JSON; charset=utf-8", "application/ld+json", " a/json "]
         {

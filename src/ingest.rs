@@ -1,4 +1,4 @@
-//! The front half: a request becomes durable in the spool, and then the sender gets its 200.
+//! The receiving half: a request becomes durable in the spool, and then the sender gets its 200.
 
 pub mod authenticate;
 pub mod listen;

@@ -1,13 +1,12 @@
 //! Kafka: the only place that names rdkafka, the Rust face of librdkafka.
 //!
 //! - [`Producer`] is the production [`Sink`](crate::kafka::produce::Sink): idempotent, `acks=all`, and it
-//!   never gives up on a record by itself. One a source.
-//!   With an [`Identity`] it is transactional.
-//! - [`Topics`] knows which topics exist and makes the missing ones, on a thread of its own. One a
-//!   process, shared by all producers. It also finds out whether the cluster is away.
-//! - [`inspect`](inspect()) asks a cluster once, for `check --connect`; [`ensure_topics`] makes what is
-//!   missing, for `topics --create`.
-//! - [`Reader`] reads topics from their beginning: how the demo counts what arrived.
+//!   never gives up on a record by itself. A source has one. With an [`Identity`] it is transactional.
+//! - [`Topics`] knows which topics exist and makes the missing ones, on a thread of its own. A process has
+//!   one, shared by all producers. It also finds out whether the cluster is away.
+//! - [`inspect`](inspect()) asks a cluster once, for `check --connect`; [`ensure_topics`] makes missing
+//!   topics, for `topics --create`.
+//! - [`Reader`] reads topics from their beginning: the demo counts arrived events by it.
 //! - [`MockCluster`] is librdkafka's in-process cluster, for the demo and for fast tests.
 
 pub mod produce;

@@ -3,10 +3,10 @@
 //! The modules stand in the order in which an event meets them; `ARCHITECTURE.md` beside this file
 //! has the bird's-eye view and the invariants.
 
-// What can't fail says so by `expect`; tests may unwrap (.clippy.toml).
+// Calls that cannot fail use `expect` and say why; tests may unwrap (.clippy.toml).
 #![warn(clippy::unwrap_used)]
 
-// The plain values that travel.
+// The plain values that all stages share.
 pub mod delivery;
 pub mod event;
 pub mod record;
@@ -19,7 +19,7 @@ pub mod spool;
 pub mod deliver;
 pub mod kafka;
 
-// What surrounds the path.
+// The surroundings of the path.
 pub mod cli;
 pub mod config;
 pub mod observe;

@@ -1,8 +1,8 @@
-//! The command line, an exit code, and the heap.
+//! The process: runs the command line and returns its exit code.
 
 use std::process::ExitCode;
 
-/// Of librdkafka too: a record costs it a dozen allocations, made and given back on one thread.
+/// The allocator of librdkafka too: a record costs it a dozen allocations, made and freed on one thread.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static HEAP: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,4 +1,4 @@
-//! What an operator sees: the admin port, metrics and traces.
+//! Everything that an operator sees: the admin port, metrics and traces.
 
 pub mod admin;
 pub mod api;

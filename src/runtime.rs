@@ -1,5 +1,5 @@
-//! What all parts use: HTTP outwards, files that are read again, retries, the order to stop, and how numbers are
-//! said.
+//! Tools for all parts: outgoing HTTP, files that are read again, retries, the shutdown, and readable
+//! numbers.
 
 pub mod fetch;
 pub mod readable;

@@ -1,20 +1,20 @@
-//! The senders: plays Marketo and Adobe I/O, so that the service can be shown, measured and tested
+//! The senders: play Marketo and Adobe I/O, so that the service can be shown, measured and tested
 //! without them.
 //!
-//! It knows the wire contract and nothing of the service's insides, and it believes nothing but
-//! answers and what a consumer of the topics saw:
+//! They know the wire contract and nothing of the service's insides, and they trust only
+//! answers and the records that a consumer of the topics read:
 //!
 //! - [`generator`] makes batches of activities as a Marketo subscription would, and
-//!   [`adobe::events`] events as Adobe I/O would; the same for the same seed.
+//!   [`adobe::events`] events as Adobe I/O would; the same seed makes the same ones.
 //! - [`marketo`] and [`adobe`] are how the two behave: pace, time-out, tries, and what they do to a
 //!   receiver that fails too often. Both are a [`player::Manner`].
 //! - [`player`] plays one lane of either, over [`http`] or anything else that takes a body and
 //!   answers; [`clock`] wakes it on time.
-//! - [`statistics`] counts answers and keeps their times; [`account`] says what became of what was
-//!   sent, and what a real sender would have done.
-//! - [`ledger`] holds what was sent and acknowledged against what arrived: lost, repeated, order.
+//! - [`statistics`] counts answers and keeps their times; [`account`] says what became of the deliveries,
+//!   and what a real sender would have done.
+//! - [`ledger`] compares the events sent and acknowledged with those that arrived: lost, repeated, order.
 //!
-//! How many lanes play, at which pace and for how long is the caller's.
+//! The caller decides how many lanes play, at which pace and for how long.
 
 pub mod account;
 pub mod adobe;

@@ -1,12 +1,12 @@
-//! Wires the stages together, and owns the order of start and stop.
+//! Wires the stages together, and defines the order of start and stop.
 //!
-//! Start: listeners are bound (so that a wrong address is known first), health answers "starting",
+//! Start: listeners are bound (so that a wrong address is reported first), health answers "starting",
 //! the folder is locked, every spool is recovered, every forwarder begins where its checkpoint says,
-//! and only then are deliveries taken. Kafka is not waited for. A source whose files can't be used is set
-//! aside, then or later, and the others go on (`set_aside.rs`).
+//! and only then are deliveries accepted. A start does not wait for Kafka. A source whose files cannot be used is set
+//! aside, at the start or later, and the others go on (`set_aside.rs`).
 //!
-//! Stop: readiness fails, deliveries are still taken for `shutdown.delay`, connections end in order,
-//! the spools finish what was accepted, the forwarders settle what is on its way for at most
+//! Stop: readiness fails, deliveries are still accepted for `shutdown.delay`, connections end in order,
+//! the spools store the accepted deliveries, the forwarders settle the records on their way for at most
 //! `shutdown.flush`, and the rest stays in the spool.
 
 mod adobe;
@@ -41,7 +41,7 @@ use tokio::{
 use self::{
     adobe::AdobeParts,
     advice::Advice,
-    api::Known,
+    api::ApiBackend,
     oauth::OAuthParts,
     open::{Opened, open_in_background},
     quarantines::Quarantines,
@@ -73,7 +73,7 @@ use crate::{
     runtime::{
         fetch::ShownUrl,
         readable,
-        reload::{EVERY, Reload, Reloader},
+        reload::{LOOK_INTERVAL, Reload, Reloader},
         shutdown::{Phase, Shutdown},
     },
     spool::{OpenError, SpoolState},
@@ -81,15 +81,15 @@ use crate::{
 
 pub use self::drain::{DrainEnd, DrainError, Left, drain};
 
-/// How often the service looks whether a spool is poisoned or a thread has ended.
-const WATCH: Duration = Duration::from_millis(100);
+/// Time between two checks for a poisoned spool and for an ended thread.
+const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Connections that the kernel keeps until they are accepted, as far as it is allowed to
-/// (`net.core.somaxconn`). Beyond that a sender's first packet is dropped, and comes again a second later:
-/// a burst of strangers is to be shown out, not to be waited behind.
-const BACKLOG: u32 = 4096;
+/// Connections that the kernel queues until they are accepted, as far as it is allowed to
+/// (`net.core.somaxconn`). Beyond that a sender's first packet is dropped, and comes again a second later: a long
+/// queue lets a burst of unauthenticated connections be accepted and closed instead of delaying a sender.
+const ACCEPT_BACKLOG: u32 = 4096;
 
-/// Why the service could not start. Nothing was accepted.
+/// The reason why the service could not start. Nothing was accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(
@@ -117,8 +117,8 @@ pub enum StartError {
     Registry(String),
 }
 
-/// Why a running service ended otherwise than by a clean stop. The process must exit non-zero;
-/// everything that was acknowledged is in the spool.
+/// The reason why a running service ended without being asked to stop. The process must exit non-zero;
+/// all acknowledged deliveries are in the spool.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     #[error(
@@ -131,11 +131,11 @@ pub enum ServiceError {
     ThreadEnded { what: &'static str, source_name: String },
 }
 
-/// A service that takes deliveries.
+/// A service that accepts deliveries.
 pub struct Running {
-    /// Where deliveries arrive.
+    /// The address of the listener for deliveries.
     pub deliveries: SocketAddr,
-    /// Where health and metrics are.
+    /// The address of the listener for health and metrics.
     pub admin: SocketAddr,
     pub metrics: Metrics,
     shutdown: Shutdown,
@@ -148,7 +148,7 @@ pub struct Running {
     administering: JoinHandle<()>,
 }
 
-/// Starts everything. Topics are made through Kafka's admin API, unless `maker` is given.
+/// Starts everything. Topics are created through Kafka's admin API, unless `maker` is given.
 pub async fn start(
     config: Config,
     maker: Option<Box<dyn TopicMaker>>,
@@ -206,7 +206,7 @@ pub async fn start(
         let access = access.and_then(|(registry, config)| registry.renewing(config));
         reloads.extend(access.map(boxed));
         let reloader = Reloader::new(reloads, &metrics);
-        reloader.spawn(EVERY, shutdown.clone()).map_err(StartError::Thread)?;
+        reloader.spawn(LOOK_INTERVAL, shutdown.clone()).map_err(StartError::Thread)?;
         drop(fronts);
         Ok((folder, topics, sources, receivers))
     });
@@ -220,7 +220,8 @@ pub async fn start(
 
     let receiver = Receiver::new(receivers, &config.listen, &metrics).traced(traces);
     let receiver = receiver.with_token_endpoint(oauth.token_endpoint());
-    let (health, until) = (status.clone(), shutdown.clone());
+    let health = status.clone();
+    let until = shutdown.clone();
     let receiver = receiver.telling(move || admin::why_not_ready(&*health, &until).is_empty());
     let receiver = Arc::new(receiver);
     let listening = tokio::spawn(listen::serve(
@@ -235,7 +236,7 @@ pub async fn start(
     let quarantines = Quarantines::new(&folder, names, config.quarantine.keep, &metrics);
     quarantines.spawn(folder.disk().clone(), shutdown.clone());
     let spools: Vec<_> = sources.iter().map(|source| source.spool.clone()).collect();
-    let known = Known::new(&config, router, &metrics, spools.clone(), &status, &shutdown);
+    let known = ApiBackend::new(&config, router, &metrics, spools.clone(), &status, &shutdown);
     let interval = config.log.outage_interval;
     outage::spawn(interval, &topics, folder.clone(), spools.clone(), shutdown.clone());
     status.ready(folder, spools, known);
@@ -255,7 +256,7 @@ pub async fn start(
     })
 }
 
-/// Trouble with traces is no trouble of the service's.
+/// Starts the export of spans; a failure is only logged.
 fn exporter(traces: &config::Traces, metrics: &Metrics) -> Option<Exporter> {
     let problem = match traces {
         config::Traces::Off => return None,
@@ -272,7 +273,7 @@ fn exporter(traces: &config::Traces, metrics: &Metrics) -> Option<Exporter> {
     None
 }
 
-/// Trouble with metrics that are pushed is no trouble of the service's either.
+/// Starts pushing metrics; a failure is only logged.
 fn push(pushed: &config::PushedMetrics, metrics: &Metrics) -> Option<Push> {
     let problem = match pushed {
         config::PushedMetrics::Off => return None,
@@ -283,7 +284,8 @@ fn push(pushed: &config::PushedMetrics, metrics: &Metrics) -> Option<Push> {
             let place = ShownUrl::of(&url);
             match Push::start(Collector { url, headers, interval, timeout }, metrics.clone()) {
                 Ok(push) => {
-                    let (seconds, every) = (interval.as_secs_f64(), readable::length(interval));
+                    let seconds = interval.as_secs_f64();
+                    let every = readable::length(interval);
                     tracing::info!(collector = %place, interval_seconds = seconds, "metrics are pushed by OTLP, every {every}");
                     return Some(push);
                 }
@@ -310,7 +312,7 @@ async fn bind(
         };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        let listener = socket.listen(BACKLOG)?;
+        let listener = socket.listen(ACCEPT_BACKLOG)?;
         let address = listener.local_addr()?;
         Ok((listener, address))
     };
@@ -318,7 +320,7 @@ async fn bind(
 }
 
 impl Running {
-    /// Undelivered bytes and deliveries of all sources.
+    /// Returns undelivered bytes and deliveries of all sources.
     pub fn backlog(&self) -> (u64, u64) {
         self.sources
             .iter()
@@ -328,8 +330,8 @@ impl Running {
             })
     }
 
-    /// Resolves when the service has stopped: cleanly after [`Phase::Closing`] was reached, or
-    /// because something broke, and then the shutdown has begun by itself.
+    /// Waits until the service has stopped: cleanly after [`Phase::Closing`] was reached, or
+    /// because of a failure, which begins the shutdown by itself.
     pub async fn finished(self) -> Result<(), ServiceError> {
         let broken = tokio::select! {
             () = self.shutdown.reached(Phase::Closing) => None,
@@ -340,7 +342,7 @@ impl Running {
             self.shutdown.advance(Phase::Closing);
         }
 
-        // The listener ends when the last connection has; what it accepted is in the spool by then.
+        // The listener ends with its last connection; all deliveries that it accepted are in the spool then.
         let _ = self.listening.await;
         stop(self.sources).await;
         drop(self.topics);
@@ -361,7 +363,7 @@ impl Running {
 
     async fn something_breaks(&self) -> ServiceError {
         loop {
-            tokio::time::sleep(WATCH).await;
+            tokio::time::sleep(WATCH_INTERVAL).await;
             if let Some(error) = broken(&self.sources) {
                 if let ServiceError::Poisoned { source_name } = &error {
                     self.status.poisoned(source_name);
@@ -372,7 +374,7 @@ impl Running {
     }
 }
 
-/// What keeps the process from going on, if something does. A source that can't be forwarded any more is
+/// Returns the error that ends the process, if there is one. A source whose forwarder has failed is
 /// set aside as long as another one goes on.
 fn broken(sources: &[RunningSource]) -> Option<ServiceError> {
     let named = |source: &RunningSource| source.spool.source().to_string();
@@ -384,7 +386,8 @@ fn broken(sources: &[RunningSource]) -> Option<ServiceError> {
     if let Some((source, problem)) = stuck.first()
         && stuck.len() == sources.len()
     {
-        let (source_name, problem) = (named(source), problem.clone());
+        let source_name = named(source);
+        let problem = problem.clone();
         return Some(ServiceError::Forwarding { source_name, problem });
     }
     stuck.iter().for_each(|(source, problem)| source.set_aside(problem));
@@ -394,7 +397,7 @@ fn broken(sources: &[RunningSource]) -> Option<ServiceError> {
     Some(ServiceError::ThreadEnded { what, source_name: named(source) })
 }
 
-/// All at once: one source that waits for Kafka must not use up the others' time.
+/// Stops all sources at once: one that waits for Kafka must not use up the others' time.
 async fn stop(sources: Vec<RunningSource>) {
     let stopping: Vec<_> = sources
         .into_iter()

@@ -1,4 +1,4 @@
-//! What names a source and how its deliveries came: plain values that all stages share.
+//! The name and the kind of a source, and the origin of its deliveries: plain values that all stages share.
 
 use std::{fmt, sync::Arc};
 
@@ -11,7 +11,7 @@ pub type UnixMillis = u64;
 pub struct SourceName(Arc<str>);
 
 impl SourceName {
-    /// `None` when `name` is not of the form above.
+    /// Returns `None` when `name` is not of the form above.
     pub fn new(name: &str) -> Option<Self> {
         let bytes = name.as_bytes();
         let first = bytes.first()?;
@@ -37,7 +37,7 @@ impl fmt::Debug for SourceName {
     }
 }
 
-/// What kind of sender a source stands for; it decides how its bodies are read.
+/// The kind of sender behind a source, which decides how its bodies are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceKind {
     /// Marketo's own lead activity push: `{"munchkinId": …, "activities": [ … ]}`.
@@ -58,12 +58,12 @@ impl SourceKind {
     }
 }
 
-/// The header by which a delivery says that no sender pushed it; kept with it.
+/// The header that marks a delivery that no sender pushed; stored with it.
 pub const ORIGIN_HEADER: &str = "millrace-origin";
-/// Its value for what `millrace backfill` brings.
-pub const JOURNAL: &str = "journal";
+/// Its value for deliveries of `millrace backfill`.
+pub const JOURNAL_ORIGIN: &str = "journal";
 
-/// How a delivery came.
+/// The way in which a delivery came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     /// A sender pushed it.
@@ -74,18 +74,18 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// What the kept headers say.
+    /// Reads the origin from the stored headers.
     pub fn of(headers: &[(String, String)]) -> Self {
         let is_journal =
-            |(name, value): &(String, String)| name == ORIGIN_HEADER && value == JOURNAL;
+            |(name, value): &(String, String)| name == ORIGIN_HEADER && value == JOURNAL_ORIGIN;
         if headers.iter().any(is_journal) { Self::Journal } else { Self::Sender }
     }
 
-    /// The value of [`ORIGIN_HEADER`], if there is to be one.
+    /// Returns the value of [`ORIGIN_HEADER`], if there is to be one.
     pub fn as_header(self) -> Option<&'static str> {
         match self {
             Self::Sender => None,
-            Self::Journal => Some(JOURNAL),
+            Self::Journal => Some(JOURNAL_ORIGIN),
         }
     }
 }

@@ -8,27 +8,26 @@
 //!                           /segments/00000000000000000001.segment
 //!                                     00000000000000004711.segment   ← the last one grows
 //! ```
-//! [`Folder`] is all of it; [`Folder::spool`] opens one source's and gives back the two ends:
-//! [`Writer`], which a thread of its own drives, and [`Spool`], the handle that everybody else
-//! shares.
+//! [`Folder`] is all of it; [`Folder::spool`] opens one source's spool and returns its two ends:
+//! [`Writer`], which runs on a thread of its own, and [`Spool`], the shared handle for everything else.
 //!
-//! What it promises:
+//! Promises:
 //! - **Durable, then answered.** [`Spool::append`] returns `Ok` after the bytes and the name of their
 //!   file are synced, and readers see a delivery only from then on.
-//! - **Nothing is lost in silence.** What was acknowledged is read back byte for byte and in order
-//!   after any crash; what the disk has damaged is reported as [`Damage`], with the exact range.
+//! - **Nothing is lost in silence.** Acknowledged deliveries are read back byte for byte and in order
+//!   after any crash; bytes that the disk has damaged are reported as [`Damage`], with the exact range.
 //! - **A failed sync is final.** The spool is poisoned and acknowledges nothing more until the
-//!   process starts anew. No space is not a failure: the spool is full until there is some.
+//!   process restarts. No space is not a failure: the spool is full until there is some.
 //! - **Undelivered bytes are never removed**, and bounded by `spool.size_limit`; delivered segments
 //!   stay for `spool.keep_delivered` and give way when room is needed.
-//! - **One source of truth**: the files. What is in memory ([`ledger`]) is rebuilt from their names
+//! - **One source of truth**: the files. The state in memory ([`ledger`]) is rebuilt from their names
 //!   and sizes and from reading the last one.
 //!
-//! Bottom up, in layers of which none knows a later one: [`disk`] (bytes), [`frame`] and [`segment`] (the
+//! Bottom up, in layers that know only earlier ones: [`disk`] (bytes), [`frame`] and [`segment`] (the
 //! format), [`walk`] (frames and damage of one file), [`ledger`] (the segments of one spool). Above them
 //! [`recovery`], [`shared`] (the state of one open spool), [`retention`], [`writer`], [`queue`] and
 //! [`reader`] work on that state, and [`folder`] opens it.
-//! [`viewer`] stands aside: it looks at a folder that somebody else may hold, and writes nothing.
+//! [`viewer`] stands aside: it reads a folder that another process may hold, and writes nothing.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -75,7 +74,7 @@ pub use self::{
     folder::Folder,
     queue::{GROUP_BYTES, GROUP_DELIVERIES, QUEUE_DELIVERIES},
     reader::{Next, Reader},
-    settled::NEAR,
+    settled::MAX_DELIVERIES_BEHIND,
     writer::Writer,
 };
 
@@ -90,18 +89,18 @@ pub struct Config {
     pub source_limits: Vec<Option<u64>>,
     /// `spool.reserve`: bytes that deliveries leave free on the volume, for checkpoint and quarantine.
     pub reserve: u64,
-    /// How many of these are held by files, so that no other process takes them either.
+    /// How many bytes of the reserve are held by files, so that no other process takes them either.
     pub reserve_held: u64,
     /// `spool.keep_delivered.age`: how long a delivered segment stays, counted from its last write.
     pub keep_delivered_age: Duration,
     /// `spool.keep_delivered.size`: bytes of delivered segments of all sources together.
     pub keep_delivered_size: u64,
-    /// Where a segment ends; a delivery larger than that gets one alone.
+    /// Bytes at which a segment ends; a larger delivery gets a segment alone.
     pub segment_size: u64,
 }
 
 impl Default for Config {
-    /// For one source, which has no other limit than that of all, and the largest body by default.
+    /// Defaults for one source without a limit of its own; the reserve fits the largest body by default.
     fn default() -> Self {
         const GIB: u64 = 1024 * 1024 * 1024;
         Self {
@@ -129,14 +128,14 @@ pub struct Spool {
     queue: Arc<Mutex<Option<mpsc::Sender<Waiting>>>>,
 }
 
-/// A delivery with its number.
+/// A delivery with its sequence number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredDelivery {
     pub sequence: u64,
     pub delivery: Delivery,
 }
 
-/// How far a spool is delivered, as the checkpoint has it.
+/// How far a spool is delivered, according to the checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivered {
     /// The lowest position that is still to be read.
@@ -149,24 +148,24 @@ pub struct Delivered {
 }
 
 impl From<Position> for Delivered {
-    /// Everything before `low`, and nothing behind it.
+    /// Everything before `low` is delivered, and nothing behind it.
     fn from(low: Position) -> Self {
         Self { lowest: low, highest: low, stored: 0 }
     }
 }
 
-/// What is stored and not delivered yet.
+/// Deliveries that are stored and not delivered yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backlog {
-    /// Bytes on disk; exact, but for what can't be read.
+    /// Bytes on disk; exact, except where the disk cannot be read.
     pub bytes: u64,
-    /// A delivery of which some events are delivered counts whole.
+    /// Number of deliveries; one that is delivered in part counts whole.
     pub deliveries: u64,
-    /// When the oldest of them came; `None` when there are none.
+    /// When the oldest one came; `None` when there are none.
     pub oldest: Option<UnixMillis>,
 }
 
-/// What a source may still take.
+/// Bytes that a source may still take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// Bytes until it is at its own limit; `u64::MAX` without one.
@@ -177,13 +176,13 @@ pub struct Room {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpoolState {
-    /// It takes deliveries.
+    /// The spool takes deliveries.
     Open,
-    /// The last append found no room. It takes deliveries again when there is some.
+    /// The last append found no room. The spool takes deliveries again when there is some.
     Full,
-    /// A write or sync failed: the process must exit non-zero and start anew.
+    /// A write or sync failed: the process must exit with an error and restart.
     Poisoned,
-    /// It takes no more; what was queued is being finished or is.
+    /// The spool takes no more; queued deliveries are being stored, or are stored.
     Closed,
 }
 
@@ -192,8 +191,8 @@ impl Spool {
         Self { shared, queue: Arc::new(Mutex::new(Some(queue))) }
     }
 
-    /// Stores `delivery`; durable when it returns its sequence. Waits while the queue is full. Once
-    /// it is in the queue, dropping the future cancels nothing: it is stored all the same.
+    /// Stores `delivery`, and returns its sequence number once it is durable. Waits while the queue is full. Once
+    /// the delivery is in the queue, dropping the future cancels nothing: it is stored all the same.
     pub async fn append(&self, delivery: Authenticated) -> Result<u64, AppendError> {
         if frame::length(delivery.delivery()).is_none() {
             return Err(AppendError::TooLarge { spool: self.shared.source.clone() });
@@ -207,7 +206,7 @@ impl Spool {
         answered.await.unwrap_or_else(|_| Err(self.shared.no_writer()))
     }
 
-    /// A reader that begins with `from_sequence`.
+    /// Returns a reader that begins with `from_sequence`.
     pub fn reader(&self, from_sequence: u64) -> Reader {
         Reader::new(self.shared.clone(), from_sequence)
     }
@@ -220,40 +219,41 @@ impl Spool {
         &self.shared.source
     }
 
-    /// The sequence that the next delivery will get: everything below is durable.
+    /// Returns the sequence number that the next delivery will get: everything below is durable.
     pub fn durable_end(&self) -> u64 {
         self.shared.look(|ledger| ledger.durable_end())
     }
 
-    /// Blocks the thread until `durable_end() > than` (true), or `timeout` has passed or nothing
-    /// more can come because the writer has ended or the spool is poisoned (false).
+    /// Blocks the thread until `durable_end() > than` (true), or until `timeout` has passed or no more
+    /// deliveries can come because the writer has ended or the spool is poisoned (false).
     pub fn wait_for_more(&self, than: u64, timeout: Duration) -> bool {
         self.shared.wait_for_more(than, timeout)
     }
 
-    /// Every event below `low` is delivered, those of held topics included, and the checkpoint that
-    /// says so is durable: what is below may be gone when this returns. Frees its part of the limits
-    /// and removes segments whose time has come; worth calling now and then even when `low` has not
+    /// Notes that every event below `low` is delivered, those of held topics included, and that the checkpoint
+    /// with this position is durable: deliveries below may be gone when this returns. Frees their part of the
+    /// limits and removes segments whose time has come; worth calling now and then even when `low` has not
     /// moved. Never goes back. Reads and removes files: not for the async runtime's threads.
     pub fn delivered(&self, low: Position) {
         retention::delivered(&self.shared, low);
     }
 
-    /// Every event of the deliveries before `end` is settled: where it stays, whatever becomes of this volume or of the
-    /// owner of an event that it repeats. Sooner than [`Spool::delivered`] says so, and with nothing on the disk.
+    /// Notes that every event of the deliveries before `end` is settled: in its final place, even if this volume is
+    /// lost, or the source that owns an event which it repeats is removed. Called before [`Spool::delivered`], and
+    /// writes nothing.
     pub fn settled(&self, end: u64) {
         if end > self.settled_end() {
             self.shared.settled.passed(end, self.shared.disk().now());
         }
     }
 
-    /// Every delivery before it is settled.
+    /// Returns the sequence number before which every delivery is settled.
     pub fn settled_end(&self) -> u64 {
         self.shared.settled.end()
     }
 
-    /// Whether the durable delivery `sequence` is settled; waits for that at most so long, and not at all where it
-    /// can't be expected. Dropping the future ends the wait.
+    /// Returns whether the durable delivery `sequence` is settled. Waits for that at most `within`, and not at all
+    /// where it cannot be expected in that time. Dropping the future ends the wait.
     pub async fn is_settled(&self, sequence: u64, within: Duration) -> bool {
         match self.shared.settled.ask(sequence, self.shared.disk().now()) {
             Asked::Settled => true,
@@ -262,7 +262,7 @@ impl Spool {
         }
     }
 
-    /// The lowest position that is not delivered, as the checkpoint has it.
+    /// Returns the lowest position that is not delivered, according to the checkpoint.
     pub fn lowest(&self) -> Position {
         self.shared.look(|ledger| ledger.lowest())
     }
@@ -279,13 +279,13 @@ impl Spool {
         self.shared.state()
     }
 
-    /// No more appends since this source can't go on; the process does, and others with it.
+    /// Ends appends because this source cannot go on; the process and the other sources do.
     pub fn set_aside(&self) {
         self.shared.set_aside();
         self.close();
     }
 
-    /// No more appends; the writer finishes what is queued and ends.
+    /// Ends appends; the writer stores queued deliveries and ends.
     pub fn close(&self) {
         self.shared.close();
         self.queue.lock().take();

@@ -1,8 +1,8 @@
-//! The admin listener of a service that runs, as `top`, `tap` and `send` ask it: where it is, the token that it may
-//! want, and its answers.
+//! A client of the admin listener of a running service, for `top`, `tap` and `send`: its address, its token if it
+//! wants one, and its answers.
 //!
-//! Members that this program does not know are passed over, and those that are missing are empty: the two may be of
-//! different versions. What is read is bounded.
+//! Unknown members of an answer are ignored and missing ones are empty: client and service may be of different
+//! versions. The size of an answer is bounded.
 
 pub mod events;
 
@@ -20,7 +20,7 @@ use crate::{
     runtime::fetch::{Answer, Client, FetchError, Limits, Stream},
 };
 
-/// Where the service is.
+/// Address and token of the admin listener.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Place {
     /// The admin listener, as in `http://bridge:9090`. Default: http://127.0.0.1 with the port of the configuration's
@@ -37,10 +37,10 @@ pub(super) struct Place {
     pub config: Option<PathBuf>,
 }
 
-/// A large service has some hundred sources and some thousand topics.
-const LIMITS: Limits = Limits { time: Duration::from_secs(5), bytes: 32 * 1024 * 1024 };
+/// Limits of an answer: a large service has some hundred sources and some thousand topics.
+const ANSWER_LIMITS: Limits = Limits { time: Duration::from_secs(5), bytes: 32 * 1024 * 1024 };
 
-/// Asks it.
+/// Sends requests to the admin listener.
 #[derive(Clone)]
 pub(super) struct Admin {
     client: Client,
@@ -52,7 +52,7 @@ impl Admin {
     pub fn new(place: &Place, context: &Context<'_>) -> Result<Self, String> {
         let base = match &place.admin {
             Some(url) => url.clone(),
-            None => default(place, context),
+            None => default_url(place, context),
         };
         let with_scheme = if base.contains("://") { base } else { format!("http://{base}") };
         let base: Url =
@@ -64,7 +64,7 @@ impl Admin {
         Ok(Self { client: Client::new()?, base, authorization })
     }
 
-    /// Where it is looked for.
+    /// Returns the URL of the listener, for messages.
     pub fn place(&self) -> String {
         self.base.as_str().trim_end_matches('/').to_owned()
     }
@@ -87,19 +87,20 @@ impl Admin {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<T, String> {
-        let answer = self.client.send(self.request(path, query)?, LIMITS).await;
+        let answer = self.client.send(self.request(path, query)?, ANSWER_LIMITS).await;
         let answer = answer.map_err(|error| self.unreachable(&error))?;
         match answer.status {
-            StatusCode::OK => serde_json::from_slice(&answer.body)
-                .map_err(|error| format!("{} answers what is no answer: {error}", self.place())),
+            StatusCode::OK => serde_json::from_slice(&answer.body).map_err(|error| {
+                format!("{} does not answer with valid JSON: {error}", self.place())
+            }),
             status => Err(self.refused(status, Some(&answer))),
         }
     }
 
-    /// Server-sent events.
+    /// Opens a stream of server-sent events.
     pub async fn events(&self, query: &[(&str, &str)]) -> Result<Stream, String> {
         let request = self.request("/api/v1/events", query)?;
-        let stream = self.client.stream(request, LIMITS.time).await;
+        let stream = self.client.stream(request, ANSWER_LIMITS.time).await;
         let stream = stream.map_err(|error| self.unreachable(&error))?;
         match stream.status() {
             StatusCode::OK => Ok(stream),
@@ -128,8 +129,8 @@ impl Admin {
     }
 }
 
-/// Of the configuration, where there is one without mistakes.
-fn default(place: &Place, context: &Context<'_>) -> String {
+/// Returns the URL of `admin.address`, or of its default where the configuration has mistakes.
+fn default_url(place: &Place, context: &Context<'_>) -> String {
     let file = ConfigFile { config: place.config.clone() };
     let loaded = context.read(&file, &Questions::NONE, &|_| Vec::new());
     let address =
@@ -150,7 +151,7 @@ fn authorization(file: &PathBuf) -> Result<HeaderValue, String> {
         return Err(format!("the token file {named} has no token alone in its first line"));
     }
     let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-        .map_err(|_| format!("the token in {named} can't be sent in a header"))?;
+        .map_err(|_| format!("the token in {named} cannot be sent in a header"))?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -1,10 +1,10 @@
-//! `millrace backfill`: brings what Adobe gave up delivering from the journal into the spool.
+//! `millrace backfill`: brings events that Adobe gave up delivering from the journal into the spool.
 //!
-//! It reads the registration's journal and delivers what it finds to the running service, as another
+//! It reads the registration's journal and delivers the events to the running service, as another
 //! sender of the same source, with the source's token: the same spool, the same deduplication, the
 //! same topics. So it needs neither the folder nor Kafka, and may run anywhere, a CronJob for
-//! example. What the webhook had brought already is dropped behind the spool; the service counts
-//! that, and this command asks it.
+//! example. The service drops the events that the webhook already brought behind the spool and counts
+//! them; this command reads that count.
 //!
 //! The token would let anything in, so the test of recipients is made here: an event that names another
 //! recipient is not delivered, and is named with the reason. Events in a journal may name none.
@@ -78,8 +78,8 @@ pub(super) struct Options {
     follow: bool,
 }
 
-/// How long the service may take to look at what was delivered before it is counted.
-const COUNTING: Duration = Duration::from_secs(60);
+/// How long the service may take to look at the delivered events before its counts are read.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     let config = context.load_with(&options.file, &Questions::NONE)?;
@@ -91,7 +91,7 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     Ok(runtime.block_on(plan.carry_out(bar, context.errors)))
 }
 
-/// What was typed and configured, as the parts that do it.
+/// The parts of one run, made of the options and the configuration.
 struct Plan {
     journal: Journal,
     intake: Intake,
@@ -112,8 +112,8 @@ impl Plan {
         })?;
         let (journal, auth) = prerequisites(source)?;
         let client = Client::new().map_err(|error| format!("the HTTP client: {error}"))?;
-        let to = options.to.clone().unwrap_or_else(|| here(config.listen.address));
-        let admin = options.admin.clone().unwrap_or_else(|| here(config.admin.address));
+        let to = options.to.clone().unwrap_or_else(|| local_url(config.listen.address));
+        let admin = options.admin.clone().unwrap_or_else(|| local_url(config.admin.address));
         let state = options.state.clone().map(StateFile::new);
         let saved = match &state {
             Some(state) => state.load().map_err(|error| error.to_string())?,
@@ -163,8 +163,8 @@ impl Plan {
         if follower.met_a_gap() {
             print(
                 errors,
-                "the journal no longer has what stood behind the place where it should have \
-                 begun: it was read from its oldest event on, and what was before is gone\n",
+                "the journal no longer has the events after the position where reading should have \
+                 begun: reading began at its oldest event, and the events before it are lost\n",
             );
         }
         match ended {
@@ -182,13 +182,13 @@ impl Plan {
     }
 }
 
-/// What backfill needs of a source beyond its name.
+/// Returns the journal and the tokens of a source, or says which of them backfill needs and misses.
 fn prerequisites(source: &SourceConfig) -> Result<(&config::Journal, &config::TokenAuth), String> {
     let SourceConfig { name, kind, .. } = source;
     if *kind != SourceKind::AdobeIo {
         return Err(format!(
-            "source `{name}` is of kind {}, and only adobe-io has a journal: Marketo keeps what it \
-             could not push and sends it itself",
+            "source `{name}` is of kind {}, and only adobe-io has a journal: Marketo keeps the events that \
+             it could not push and sends them itself",
             kind.as_str()
         ));
     }
@@ -204,8 +204,8 @@ fn prerequisites(source: &SourceConfig) -> Result<(&config::Journal, &config::To
     Ok((journal, auth))
 }
 
-/// An address that is listened on, as one that can be called from here.
-fn here(address: SocketAddr) -> Url {
+/// Returns the URL at which this machine reaches a listen address.
+fn local_url(address: SocketAddr) -> Url {
     let host = match address {
         address if !address.ip().is_unspecified() => address.ip().to_string(),
         _ => "127.0.0.1".to_owned(),
@@ -221,7 +221,7 @@ async fn counted(counts: &Counts, before: Option<Counted>, delivered: u64) -> St
                 (--admin)\n"
             .to_owned();
     };
-    match counts.wait_for(before, delivered, COUNTING).await {
+    match counts.wait_for(before, delivered, COUNT_TIMEOUT).await {
         Ok(Counted { missed, known, unidentified, left_out, refused }) => format!(
             "{} missed by the webhook, {} already received\n{}{}{}",
             events(missed),
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn an_address_that_is_listened_on_everywhere_is_called_at_this_machine() {
         let urls = ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:1", "[::1]:9"]
-            .map(|address| here(address.parse().unwrap()).to_string());
+            .map(|address| local_url(address.parse().unwrap()).to_string());
         let expected = [
             "http://127.0.0.1:8080/",
             "http://127.0.0.1:8080/",

@@ -1,4 +1,4 @@
-//! `millrace check`: all mistakes of the configuration at once, or what it amounts to.
+//! `millrace check`: reports all mistakes of the configuration at once, or prints the configuration in effect.
 
 mod machine;
 mod stored;
@@ -65,7 +65,7 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
         return Ok(0);
     }
     match (context.program.probe)(&loaded.config) {
-        // As a comment: what is on standard output stays TOML.
+        // As a comment: standard output stays TOML.
         Ok(report) => {
             let lines: String = report.lines().map(|line| format!("# {line}\n")).collect();
             print(out, format_args!("\n{lines}"));
@@ -78,7 +78,7 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     }
 }
 
-/// What recognising repeats takes; the rest of the memory is in the keys themselves.
+/// Describes the memory that deduplication takes; the rest is in the keys themselves.
 fn memory(config: &Config) -> String {
     let settings = &config.deduplicate;
     if settings.is_off() {
@@ -88,7 +88,7 @@ fn memory(config: &Config) -> String {
     format!("for deduplication (deduplicate.ids = {}): {memory} of memory", settings.ids)
 }
 
-/// How long a transaction may last, which follows another key where it is not written.
+/// Describes the transaction timeout, which follows another key where it is not set.
 fn transactions(config: &Config) -> Option<String> {
     let delivery = &config.kafka.delivery;
     let lasts = readable::length(delivery.transaction_timeout(&config.forward));
@@ -99,15 +99,15 @@ fn transactions(config: &Config) -> Option<String> {
     delivery.is_exactly_once().then(|| format!("transaction timeout {lasts} ({follows})"))
 }
 
-/// Of OTLP.
-const GRPC: u16 = 4317;
+/// Port of OTLP over gRPC.
+const GRPC_PORT: u16 = 4317;
 
-/// Where spans go. The address without what may be a secret of it; the collector's headers, never.
+/// Describes where spans go. The URL is shown without parts that may be secret, the collector's headers never.
 fn traces(traces: &Traces) -> String {
     match traces {
         Traces::Off => "tracing disabled: no variable OTEL_* asks for it".into(),
-        Traces::To(endpoint) if endpoint.port() == Some(GRPC) => format!(
-            "spans go to {}: port {GRPC} is by custom gRPC's, which is not spoken here; OTLP over HTTP has \
+        Traces::To(endpoint) if endpoint.port() == Some(GRPC_PORT) => format!(
+            "spans go to {}: port {GRPC_PORT} is by custom gRPC's, which is not spoken here; OTLP over HTTP has \
              4318 at most collectors",
             fetch::ShownUrl::of(endpoint)
         ),

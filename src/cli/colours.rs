@@ -1,7 +1,8 @@
-//! Whether colours are wanted, and which: one answer for help, tables, the demo and the log.
+//! Decides whether output has colours, and which: one answer for help, tables, the demo and the log.
 //!
 //! In this order: `NO_COLOR` (not empty) and `CLICOLOR=0` turn them off, `CLICOLOR_FORCE` (not `0`) turns them on
-//! also where the output is no terminal, `TERM=dumb` or none turns them off, and else a terminal has them.
+//! even where the output is no terminal, `TERM=dumb` or an empty `TERM` turns them off, and otherwise a terminal has
+//! them.
 
 use std::{
     env,
@@ -12,8 +13,8 @@ use std::{
 use clap::builder::styling::{AnsiColor, Styles};
 use console::Style;
 
-/// As cargo's help is.
-pub(super) const HELP: Styles = Styles::styled()
+/// The colours of cargo's help.
+pub(super) const HELP_STYLES: Styles = Styles::styled()
     .header(AnsiColor::BrightGreen.on_default().bold())
     .usage(AnsiColor::BrightGreen.on_default().bold())
     .literal(AnsiColor::BrightCyan.on_default().bold())
@@ -22,7 +23,7 @@ pub(super) const HELP: Styles = Styles::styled()
     .valid(AnsiColor::BrightCyan.on_default().bold())
     .invalid(AnsiColor::BrightYellow.on_default().bold());
 
-/// Which of the two outputs have colours.
+/// Whether each of the two outputs has colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Colours {
     pub out: bool,
@@ -30,7 +31,7 @@ pub(super) struct Colours {
 }
 
 impl Colours {
-    /// Of this process's outputs.
+    /// Decides for this process's outputs.
     pub fn of_process() -> Self {
         Self {
             out: are_wanted(io::stdout().is_terminal()),
@@ -41,15 +42,15 @@ impl Colours {
 
 /// Whether an output of this process has colours.
 pub(super) fn are_wanted(is_terminal: bool) -> bool {
-    decided(is_terminal, &|name| env::var_os(name))
+    has_colours(is_terminal, &|name| env::var_os(name))
 }
 
-/// Whether a terminal's cursor may be moved: a dumb one has lines alone.
+/// Whether the terminal's cursor may be moved: a dumb terminal only has lines.
 pub(super) fn can_redraw() -> bool {
     env::var_os("TERM").is_some_and(|term| term != "dumb" && !term.is_empty())
 }
 
-fn decided(is_terminal: bool, variable: &dyn Fn(&str) -> Option<OsString>) -> bool {
+fn has_colours(is_terminal: bool, variable: &dyn Fn(&str) -> Option<OsString>) -> bool {
     let set = |name| variable(name).filter(|value| !value.is_empty());
     if set("NO_COLOR").is_some() || set("CLICOLOR").is_some_and(|value| value == "0") {
         return false;
@@ -60,7 +61,7 @@ fn decided(is_terminal: bool, variable: &dyn Fn(&str) -> Option<OsString>) -> bo
     is_terminal && set("TERM").is_some_and(|term| term != "dumb")
 }
 
-/// How a part of a line looks.
+/// The look of a part of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
     #[default]
@@ -73,7 +74,7 @@ pub enum Tone {
     Accent,
 }
 
-/// `text` in `tone`, where there are colours.
+/// Returns `text` in `tone`, unchanged without colours.
 pub(super) fn painted(tone: Tone, text: &str, colours: bool) -> String {
     let style = match tone {
         Tone::Plain => return text.to_owned(),
@@ -99,7 +100,7 @@ mod tests {
             let found = variables.iter().find(|(found, _)| *found == name);
             found.map(|(_, value)| OsString::from(value))
         };
-        decided(is_terminal, &variable)
+        has_colours(is_terminal, &variable)
     }
 
     #[test]

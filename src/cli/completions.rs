@@ -1,4 +1,4 @@
-//! `millrace completions`: what a shell needs to complete this command line.
+//! `millrace completions`: scripts with which a shell completes this command line.
 
 use std::io::Write;
 
@@ -29,7 +29,7 @@ pub(super) fn run(options: &Options, mut command: Command, out: &mut dyn Write) 
     0
 }
 
-/// The generator tells fish of options alone, and of no word that stands by itself.
+/// Completes words that stand by themselves: the generator gives fish the options alone.
 fn words_for_fish(command: &Command) -> String {
     let name = command.get_name();
     let mut lines = String::new();
@@ -37,7 +37,8 @@ fn words_for_fish(command: &Command) -> String {
         let words = below.get_positionals().flat_map(|argument| argument.get_possible_values());
         let words: Vec<_> = words.map(|word| word.get_name().to_owned()).collect();
         if !words.is_empty() {
-            let (word, words) = (below.get_name(), words.join(" "));
+            let word = below.get_name();
+            let words = words.join(" ");
             lines.push_str(&format!(
                 "complete -c {name} -n \"__fish_seen_subcommand_from {word}\" -f -a \"{words}\"\n"
             ));
@@ -54,7 +55,7 @@ mod tests {
     use crate::cli::Cli;
 
     #[test]
-    fn each_shell_is_told_of_each_command() {
+    fn each_shell_completes_each_command() {
         for shell in Shell::value_variants() {
             let mut out = Vec::new();
             assert_eq!(run(&Options { shell: *shell }, Cli::command(), &mut out), 0);
@@ -62,7 +63,7 @@ mod tests {
             for command in Cli::command().get_subcommands() {
                 assert!(script.contains(command.get_name()), "{shell}: {}", command.get_name());
             }
-            assert!(script.contains("connect"), "{shell} is told of no option");
+            assert!(script.contains("connect"), "{shell} completes no option");
             // PowerShell's and Elvish's have options alone.
             let with_values = matches!(shell, Shell::Bash | Shell::Zsh | Shell::Fish);
             assert!(!with_values || script.contains("listen.tls"), "{shell}: sections of `config`");

@@ -1,5 +1,5 @@
-//! What each command is given: the rest of the program, the environment and the two outputs; and what each of
-//! them does first with these.
+//! The context of a command: the rest of the program, the environment and the two outputs; and the first steps that
+//! most commands share.
 
 use std::{ffi::OsString, fmt::Display, io::Write, path::PathBuf};
 
@@ -8,7 +8,7 @@ use clap::Args;
 use super::{Program, colours::Colours, logging, print, progress::Bar};
 use crate::config::{self, Config, Loaded, Log, Mistakes, OfMachine, Questions};
 
-/// Where the configuration is.
+/// The option that names the configuration file.
 #[derive(Args)]
 pub(super) struct ConfigFile {
     /// The configuration file, in TOML. Default: the file that MILLRACE_CONFIG names; else the
@@ -25,17 +25,18 @@ pub(super) struct Context<'a> {
     pub colours: Colours,
 }
 
-/// The exit code of a command; `Err` is that of one that ended before its end.
+/// The exit code of a command; `Err` for one that ended early.
 pub(super) type Exit = Result<u8, u8>;
 
 impl Context<'_> {
-    /// The configuration, of which the Kafka client takes the properties. Mistakes in it are printed, and end
+    /// Reads the configuration and has the Kafka client check its properties. Mistakes are printed, and end
     /// the command with 2.
     pub fn load(&mut self, file: &ConfigFile) -> Result<Config, u8> {
         self.load_with(file, &Questions { kafka: self.program.validate, volume: None })
     }
 
-    /// As [`Context::load`], for a command whose standard error is a log: mistakes are lines of it where it is JSON.
+    /// As [`Context::load`], for a command whose standard error is a log: mistakes are lines of it
+    /// where the log is JSON.
     pub fn load_and_log(&mut self, file: &ConfigFile) -> Result<Config, u8> {
         let questions = Questions { kafka: self.program.validate, volume: None };
         let loaded = self.read(file, &questions, &|_| Vec::new());
@@ -61,7 +62,7 @@ impl Context<'_> {
         })
     }
 
-    /// What [`Context::load`] reads, for a caller that shows mistakes in its own way.
+    /// As [`Context::load`], for a caller that shows mistakes in its own way.
     pub fn read(
         &self,
         file: &ConfigFile,

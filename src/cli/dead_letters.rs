@@ -1,8 +1,8 @@
 //! `millrace dead-letters`: looks at the dead-letter topic, letter by letter, and sends events from it once more.
 //!
-//! The topic is read from its beginning to its current end, by partition; nothing of it is taken away. What is kept in
-//! memory is bounded: the letters that are listed, or the one that is shown. The words about a letter are those that it
-//! carries itself.
+//! The topic is read from its beginning to its current end, by partition; nothing is removed from it. Memory is
+//! bounded: it holds the letters to be listed, or the one to be shown. The error text of a letter comes from its
+//! headers.
 
 mod list;
 mod show;
@@ -65,7 +65,7 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
         Command::Show(options) => show::run(&options, context),
         Command::Replay(Replay { positions, filter, all, common }) => {
             let chooses = !positions.is_empty() || !filter.is_empty() || common.chooses();
-            // To look costs nothing.
+            // A dry run changes nothing, so it may cover all letters without being asked to.
             if !chooses && !all && !common.dry_run {
                 let problem = "name positions (`millrace dead-letters list` shows them), a filter \
                                (--reason, --type, --stream, --since, --source), or --all; --dry-run alone \
@@ -77,7 +77,7 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     }
 }
 
-/// What the two commands have that only look.
+/// Options of the two commands that only read.
 #[derive(Args)]
 struct Look {
     #[command(flatten)]

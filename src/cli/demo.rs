@@ -1,4 +1,4 @@
-//! `millrace demo`: everything on this machine, to be watched.
+//! `millrace demo`: runs everything on this machine, to be watched.
 //!
 //! An in-memory broker, the real service in front of it, senders that push as Marketo and Adobe I/O
 //! do, and a consumer that counts what arrived. Half-way the broker goes away and comes back. Nothing
@@ -87,13 +87,13 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// How long the spool may take to drain at the end, and the consumer to read the rest.
+/// Longest time at the end for the spool to drain, and for the consumer to read the rest.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 /// How often the broker's schedule is looked at.
-const TICK: Duration = Duration::from_millis(50);
+const BROKER_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 const FOREVER_PERIOD: Duration = Duration::from_secs(60);
 
-/// Runs the demo; the terminal is its own meanwhile. Returns the exit code.
+/// Runs the demo, which has the terminal to itself; returns the exit code.
 pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
     let good = try_run(options).map_err(|error| context.end("demo", error, 1))?;
     Ok(u8::from(!good))
@@ -113,7 +113,7 @@ fn try_run(options: &Options) -> Result<bool, String> {
         .map_err(failed("starting the runtime"))?;
     let mut screen = Screen::new();
     let good = runtime.block_on(demo(options, folder.path(), &log, &mut screen));
-    // Threads that wait for a broker must not keep the process from ending.
+    // Does not wait for threads that are still connecting to a broker.
     runtime.shutdown_timeout(Duration::from_secs(1));
     if !matches!(good, Ok(true)) {
         folder.disable_cleanup(true);
@@ -125,13 +125,13 @@ fn try_run(options: &Options) -> Result<bool, String> {
     good
 }
 
-/// What runs, from start to end.
+/// The parts that run from start to end.
 struct Demo<'a> {
     options: &'a Options,
     broker: MockCluster,
     service: Running,
     endpoints: Endpoints,
-    /// Those that Adobe I/O signs with.
+    /// Keys with which Adobe I/O signs.
     keys: Arc<Keys>,
     books: Arc<Books>,
     began: Instant,
@@ -158,7 +158,7 @@ async fn demo(
     let service = service::start(config, Some(maker), shutdown.clone())
         .await
         .map_err(|error| error.to_string())?;
-    // Adobe I/O sends a failed delivery again behind later ones.
+    // One lane without an order: Adobe I/O sends a failed delivery again behind later ones.
     let ledger = Ledger::new(run_number(options.seed), options.subscriptions, 1);
     let books = Arc::new(Books::new(ledger, &senders::NAMES));
     let kafka = bridge::kafka(&broker);
@@ -167,7 +167,8 @@ async fn demo(
     let began = Instant::now();
     let endpoints = Endpoints::of(service.deliveries);
     let keys = Arc::new(keys);
-    let (broker_is_away, rates) = (false, Mutex::default());
+    let broker_is_away = false;
+    let rates = Mutex::default();
     let mut demo =
         Demo { options, broker, service, endpoints, keys, books, began, broker_is_away, rates };
     demo.introduce(screen, folder, log)?;
@@ -184,7 +185,7 @@ async fn demo(
     Ok(good)
 }
 
-/// Says what went wrong, if something did.
+/// Waits for the consumer; returns a description of what went wrong, if something did.
 async fn read_to_the_end(consumer: Consumer, interrupts: &mut Interrupts) -> Option<String> {
     let read = tokio::task::spawn_blocking(move || consumer.finish(DRAIN_WITHIN));
     tokio::select! {
@@ -196,7 +197,7 @@ async fn read_to_the_end(consumer: Consumer, interrupts: &mut Interrupts) -> Opt
     }
 }
 
-/// Tells the demo's events from those that somebody sends by hand.
+/// Distinguishes the demo's events from events that are sent by hand.
 fn run_number(seed: u64) -> u32 {
     (seed ^ (seed >> 32)) as u32
 }
@@ -255,14 +256,14 @@ impl Demo<'_> {
         Ok(())
     }
 
-    /// Lets the subscriptions push for as long as it was asked for.
+    /// Lets the senders push for as long as the options say.
     async fn push(
         &mut self,
         screen: &mut Screen,
         interrupts: &mut Interrupts,
     ) -> Result<(), String> {
-        let (act, told) = watch::channel(Act::Sending);
-        let mut players = self.start_senders(&told).await?;
+        let (act, acts) = watch::channel(Act::Sending);
+        let mut players = self.start_senders(&acts).await?;
         let end = (!self.options.forever).then_some(self.options.duration);
         let outages = Outages::every(end.unwrap_or(FOREVER_PERIOD));
         loop {
@@ -277,7 +278,7 @@ impl Demo<'_> {
                 break;
             }
             tokio::select! {
-                () = tokio::time::sleep(TICK) => {}
+                () = tokio::time::sleep(BROKER_CHECK_INTERVAL) => {}
                 () = interrupts.next() => break,
             }
         }
@@ -341,7 +342,7 @@ impl Demo<'_> {
                 return Some(format!("Interrupted: {}.", left()));
             }
             tokio::select! {
-                () = tokio::time::sleep(TICK) => {}
+                () = tokio::time::sleep(BROKER_CHECK_INTERVAL) => {}
                 () = interrupts.next() => return Some(format!("Interrupted: {}.", left())),
             }
         }
@@ -360,7 +361,8 @@ impl Demo<'_> {
     }
 
     fn view(&self, stage: Stage) -> View {
-        let (elapsed, mut rates) = (self.began.elapsed(), self.rates.lock());
+        let elapsed = self.began.elapsed();
+        let mut rates = self.rates.lock();
         View::new(&self.books.lock(), elapsed, stage, self.backlog(), &mut rates)
     }
 
@@ -370,9 +372,10 @@ impl Demo<'_> {
     }
 }
 
-/// A line for a shell; it can be pasted as it is.
+/// Returns a command line that can be pasted into a shell.
 fn curl(endpoint: &str) -> String {
-    let (token, body) = (bridge::TOKEN, head::event());
+    let token = bridge::TOKEN;
+    let body = head::event();
     format!(
         "curl -i '{endpoint}' -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{body}'"
     )

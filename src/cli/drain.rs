@@ -1,4 +1,4 @@
-//! `millrace drain`: empties the spool without taking anything new.
+//! `millrace drain`: empties the spool without accepting new deliveries.
 
 use std::{
     io::Write,
@@ -38,15 +38,15 @@ pub(super) struct Options {
     deadline: Option<Duration>,
 }
 
-/// Deliveries are left.
-const LEFT: u8 = 1;
-/// Another process holds the folder.
-const HELD: u8 = 3;
-/// Needs an operator.
-const STUCK: u8 = 4;
+/// Exit code: deliveries are left.
+const EXIT_LEFT: u8 = 1;
+/// Exit code: another process holds the folder.
+const EXIT_HELD: u8 = 3;
+/// Exit code: an operator is needed.
+const EXIT_NEEDS_OPERATOR: u8 = 4;
 
-/// Where nobody sees a bar, how often a line of the log says how far it is.
-const LINE: Duration = Duration::from_secs(10);
+/// Time between two log lines about the progress, where there is no terminal for a bar.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     let config = context.load(&options.file)?;
@@ -59,7 +59,9 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     let end = ended.map_err(|error| context.end("drain", describe(&error), code(&error)))?;
     let left = report(&disk, &config, context.errors);
     let why = match end {
-        DrainEnd::Empty if left => "what is named above can't be forwarded with this configuration",
+        DrainEnd::Empty if left => {
+            "the deliveries named above cannot be forwarded with this configuration"
+        }
         DrainEnd::Empty => {
             print(context.errors, "drained: nothing is left to forward\n");
             return Ok(0);
@@ -68,18 +70,18 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
         DrainEnd::Stopped => "stopped by a signal",
     };
     print(context.errors, format_args!("not drained: {why}; what is left stays in the spool\n"));
-    Ok(LEFT)
+    Ok(EXIT_LEFT)
 }
 
-/// What a script, or a Job of Kubernetes, does about it: come again later, or leave it to an operator.
+/// Returns the exit code, which tells a script or a Kubernetes Job to try again later or to leave it to an operator.
 fn code(error: &DrainError) -> u8 {
     match error {
-        DrainError::Start(StartError::Spool(OpenError::Locked { .. })) => HELD,
+        DrainError::Start(StartError::Spool(OpenError::Locked { .. })) => EXIT_HELD,
         DrainError::Runtime(_)
         | DrainError::Start(_)
-        | DrainError::Service(ServiceError::Forwarding { .. }) => STUCK,
+        | DrainError::Service(ServiceError::Forwarding { .. }) => EXIT_NEEDS_OPERATOR,
         DrainError::Service(ServiceError::Poisoned { .. } | ServiceError::ThreadEnded { .. }) => {
-            LEFT
+            EXIT_LEFT
         }
     }
 }
@@ -95,8 +97,8 @@ fn describe(error: &DrainError) -> String {
     }
 }
 
-/// Names what is in the folder still: backlog, also of sources that are not configured (any more),
-/// and quarantine. Whether there is backlog.
+/// Reports what is still in the folder: backlog, also of sources that are not configured (any more),
+/// and quarantine. Returns whether there is backlog.
 fn report(disk: &Arc<dyn Disk>, config: &Config, errors: &mut dyn Write) -> bool {
     let directory = &config.spool.directory;
     let sources = viewer::sources(&**disk, directory).unwrap_or_default();
@@ -113,7 +115,8 @@ fn report(disk: &Arc<dyn Disk>, config: &Config, errors: &mut dyn Write) -> bool
             let bytes = text::bytes(backlog.bytes);
             print(errors, format_args!("{source}: {deliveries} left ({bytes})\n"));
             for held in &survey.held {
-                let (topic, position) = (&held.topic, held.position);
+                let topic = &held.topic;
+                let position = held.position;
                 print(errors, format_args!("{source}: topic {topic} is held at {position}\n"));
             }
             if !config.sources.iter().any(|configured| configured.name == *source) {
@@ -142,10 +145,10 @@ fn report(disk: &Arc<dyn Disk>, config: &Config, errors: &mut dyn Write) -> bool
     left
 }
 
-/// A bar on a terminal, else a line of the log now and then.
+/// Shows a bar on a terminal, otherwise a log line at intervals.
 struct Progress {
     bar: Bar,
-    /// Most bytes that were ever left: where the bar begins.
+    /// The most bytes that were ever left, which is the length of the bar.
     most: u64,
     logged: Instant,
 }
@@ -170,7 +173,7 @@ impl Progress {
                 };
                 format!("{deliveries} left ({}){held}", text::bytes(bytes))
             });
-        } else if self.logged.elapsed() >= LINE {
+        } else if self.logged.elapsed() >= LOG_INTERVAL {
             self.logged = Instant::now();
             tracing::info!(deliveries, bytes, held_topics = held, "draining; remaining");
         }

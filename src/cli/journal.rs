@@ -1,9 +1,9 @@
-//! Adobe's journal: the one place from which events can be had that the webhook gave up.
+//! Adobe's journal: the only source of events that the webhook gave up delivering.
 //!
 //! Adobe I/O keeps each registration's events for seven days, in order, as pages that point to one
-//! another. [`Journal`] is one registration's; [`Journal::read`] asks for one page and waits for
-//! nothing: what came back says itself when to come again. Contract: the Journaling API of Adobe
-//! I/O Events. Elements are handed on byte for byte.
+//! another. [`Journal`] is one registration's; [`Journal::read`] asks for one page and never waits: the answer
+//! says when to ask again. Contract: the Journaling API of Adobe I/O Events. Elements are handed on byte for
+//! byte.
 
 mod access;
 mod page;
@@ -19,17 +19,17 @@ pub use self::{
 };
 use crate::runtime::fetch::{Client, FetchError, Limits, ShownUrl};
 
-/// A page has as many events as Adobe likes; the largest seen are a few MB.
-const PAGE: Limits = Limits { time: Duration::from_secs(60), bytes: 64 * 1024 * 1024 };
+/// Limits of a page: it has as many events as Adobe likes; the largest seen are a few MB.
+const PAGE_LIMITS: Limits = Limits { time: Duration::from_secs(60), bytes: 64 * 1024 * 1024 };
 
-/// Where to begin.
+/// The position where reading begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
     /// The oldest event that the journal still has.
     Oldest,
-    /// Events of the last so and so long.
+    /// Events no older than this.
     Since(Duration),
-    /// Behind the event at this position.
+    /// Events after the one at this position.
     After(String),
 }
 
@@ -37,22 +37,22 @@ pub enum Start {
 #[derive(Debug)]
 pub struct Journal {
     client: Client,
-    /// Without a query.
+    /// Has no query.
     url: Url,
     organization: String,
     access: Access,
 }
 
-/// Why there was no page.
+/// The journal sent no page.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// Comes back by itself; `after` is when, if the journal said so.
+    /// Passes by itself; `after` is when to try again, if the journal says so.
     #[error("cannot read the journal at the moment: {what}")]
     Passing { what: String, after: Option<Duration> },
-    /// Somebody must change something.
+    /// Needs a change of the configuration or at Adobe.
     #[error("the journal refused the request: {what}")]
     Refused { what: String },
-    /// An answer that is none of a journal.
+    /// The answer is not that of a journal.
     #[error("{place} did not send a valid journal response: {what}")]
     Strange { place: ShownUrl, what: String },
 }
@@ -80,7 +80,7 @@ impl Journal {
         Self { client, url, organization: organization.to_owned(), access }
     }
 
-    /// The address of the first page.
+    /// Returns the URL of the first page.
     pub fn begin(&self, start: &Start) -> Url {
         let mut url = self.url.clone();
         match start {
@@ -95,11 +95,11 @@ impl Journal {
         url
     }
 
-    /// The page at `url`: [`Journal::begin`]'s, or the one that the page before it names. `now` is
-    /// for tokens and for times that the journal names.
+    /// Reads the page at `url`: [`Journal::begin`]'s, or the one that the page before it names. `now` decides
+    /// whether a token has expired and how long a date that the journal names is away.
     pub async fn read(&mut self, url: &Url, now: SystemTime) -> Result<Page, JournalError> {
         let answer = match self.ask(url, now).await? {
-            // A token can end before its time: a new one, once.
+            // A token can end before its time: a new one is tried once.
             answer if answer.status == StatusCode::UNAUTHORIZED => {
                 self.access.forget();
                 self.ask(url, now).await?
@@ -124,6 +124,6 @@ impl Journal {
             .header(header::ACCEPT, "application/json")
             .build()
             .map_err(|error| JournalError::Refused { what: error.without_url().to_string() })?;
-        Ok(self.client.send(request, PAGE).await?)
+        Ok(self.client.send(request, PAGE_LIMITS).await?)
     }
 }

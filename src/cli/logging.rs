@@ -1,4 +1,4 @@
-//! Log lines: to standard error, as text or as JSON, filtered by module.
+//! Sets up the log: lines on standard error, as text or as JSON, filtered by module.
 //!
 //! Secrets are safe here because they have no way to print, not because lines are searched for them.
 
@@ -17,12 +17,12 @@ use tracing_subscriber::{
 use super::colours;
 use crate::config::{Log, LogFormat, Mistake, Mistakes};
 
-/// Once a process; an error if somebody else was first.
+/// Starts the log, once a process; an error if there is already a subscriber.
 pub(super) fn init(log: &Log) -> Result<(), String> {
     init_beside(log, io::stderr)
 }
 
-/// As [`init`]; `stderr` makes standard error, for somebody who shows something else there too.
+/// As [`init`]; `stderr` makes standard error, for a caller that shows something else there too.
 pub(super) fn init_beside<W>(log: &Log, stderr: W) -> Result<(), String>
 where
     W: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static,
@@ -37,8 +37,8 @@ where
     lines.try_init().map_err(|error| error.to_string())
 }
 
-/// Mistakes of the configuration as lines of the log, where those are JSON: what collects them reads nothing else, and
-/// the log itself needs a configuration. `None` where it is text, which an operator reads at once.
+/// Returns mistakes of the configuration as log lines, where the log is JSON: a log collector reads nothing else, and
+/// the log itself needs a configuration. `None` where the log is text, which an operator reads at once.
 pub(super) fn as_lines(mistakes: &Mistakes) -> Option<String> {
     if !is_json(mistakes.log_format(), io::stderr().is_terminal()) {
         return None;
@@ -56,7 +56,7 @@ pub(super) fn as_lines(mistakes: &Mistakes) -> Option<String> {
     Some(String::from_utf8_lossy(&lines).into_owned())
 }
 
-/// Keeps what is written.
+/// Keeps the bytes that are written.
 #[derive(Clone)]
 struct Shared(Arc<Mutex<Vec<u8>>>);
 

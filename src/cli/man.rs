@@ -1,4 +1,4 @@
-//! `millrace man`: the manual pages of this command line, made of the same texts as its help.
+//! `millrace man`: the manual pages of this command line, made from the texts of its help.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use super::print;
 /// `millrace man | man --local-file -` shows the first of them. The packages for Debian and for RPM
 /// distributions install them all.
 ///
-/// Exit codes: 0 all is well; 1 the folder can't be written; 2 there is no such command.
+/// Exit codes: 0 all is well; 1 the folder cannot be written; 2 there is no such command.
 #[derive(Args)]
 pub(super) struct Options {
     /// The command whose page is wanted, as in `millrace man spool inspect`; without it, the page of millrace
@@ -62,7 +62,7 @@ pub(super) fn run(
     }
 }
 
-/// A page is there as a whole or not at all: each is written beside its place, and then moved there.
+/// Writes all pages. Each is written aside and renamed, so that a page is there as a whole or not at all.
 fn write_all(command: Command, folder: &Path) -> Result<(), String> {
     let named = folder.display();
     let cannot = |what: &str, error: &io::Error| format!("cannot {what} {named}: {error}");
@@ -89,12 +89,12 @@ fn write_page(page: &Man, folder: &Path, place: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Of `command`, which is built already. By itself the page would have the command's own name in its foot.
+/// Returns the page of `command`, which is built already. Sets the foot, which would have the command's own name.
 fn man(command: Command) -> Man {
     Man::new(command).source(concat!("millrace ", env!("CARGO_PKG_VERSION"))).manual("millrace")
 }
 
-/// One for each command.
+/// Returns one page for each command.
 fn pages(command: Command) -> Vec<Man> {
     let mut command = command.disable_help_subcommand(true);
     // Gives each command the name that its page has: `millrace-spool-inspect`.
@@ -109,7 +109,7 @@ fn pages(command: Command) -> Vec<Man> {
     pages
 }
 
-/// `None` where a word of `of` is no command of the one before it.
+/// Renders the page of a command; `None` where a word of `of` is no subcommand of the one before it.
 fn page(command: Command, of: &[String]) -> Option<String> {
     let mut command = command.disable_help_subcommand(true);
     command.build();
@@ -118,7 +118,7 @@ fn page(command: Command, of: &[String]) -> Option<String> {
         command = command.find_subcommand(word)?;
     }
     let mut page = Vec::new();
-    // Writing to memory can't fail.
+    // Writing to memory cannot fail.
     let _ = man(command.clone()).render(&mut page);
     Some(String::from_utf8_lossy(&page).into_owned())
 }
@@ -130,9 +130,10 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
 
-    /// Exit code, standard output, standard error.
+    /// Returns exit code, standard output and standard error.
     fn ran(options: &Options) -> (u8, String, String) {
-        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        let mut out = Vec::new();
+        let mut errors = Vec::new();
         let code = run(options, Cli::command(), &mut out, &mut errors);
         let text = |bytes| String::from_utf8(bytes).expect("it is text");
         (code, text(out), text(errors))
@@ -155,7 +156,7 @@ mod tests {
             pages.push(path.file_stem().expect("a name").to_string_lossy().into_owned());
             let name = pages.last().expect("it is there");
             let words: Vec<_> = name.split('-').skip(1).collect();
-            // Of two ways to cut a name with a hyphen in it, one is a command.
+            // A name with several hyphens can be cut in two ways, of which one is a command.
             let words = if ran(&of(&words)).0 == 0 { words } else { with_hyphens(&words) };
             assert_eq!(ran(&of(&words)), (0, text, String::new()), "{name}");
         }
@@ -165,7 +166,7 @@ mod tests {
         assert!(!pages.iter().any(|page| page.contains("help")), "{pages:?}");
     }
 
-    /// `dead-letters` is one word.
+    /// Joins `dead-letters`, which is one word.
     fn with_hyphens<'a>(words: &[&'a str]) -> Vec<&'a str> {
         let joined = |word: &&'a str| if *word == "dead" { "dead-letters" } else { *word };
         words.iter().filter(|word| **word != "letters").map(joined).collect()

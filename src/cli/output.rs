@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-/// Writes on, and remembers the first failure that loses output.
+/// Passes writes on, and remembers the first failure that loses output.
 pub(super) struct Output<'a> {
     to: &'a mut dyn Write,
     failure: Option<io::Error>,
@@ -14,7 +14,7 @@ impl<'a> Output<'a> {
         Self { to, failure: None }
     }
 
-    /// Why not all was written.
+    /// Returns the failure because of which the output is not complete.
     pub fn failure(self) -> Option<io::Error> {
         self.failure
     }

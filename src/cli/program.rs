@@ -1,4 +1,4 @@
-//! What the commands do in production: the real Kafka client and the real service.
+//! The commands' program in production: the real Kafka client and the real service.
 
 use std::{fmt::Write, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long `check --connect` waits for the cluster's first answer.
-const PROBE: Duration = Duration::from_secs(10);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) const PRODUCTION: Program<'static> =
     Program { validate: &validate, probe: &probe, serve: &serve, drain: &drain };
@@ -21,7 +21,7 @@ fn validate(kafka: &Kafka) -> Result<(), String> {
     kafka::validate_properties(&kafka.properties)
 }
 
-/// What Kafka and the schema registry answer. One that fails does not hide what the other says.
+/// Asks Kafka and the schema registry. A failure of one does not hide the answer of the other.
 fn probe(config: &Config) -> Result<String, String> {
     let kafka = probe_kafka(config);
     let Some(registry) = config.schema_registry.as_ref().map(registry::reach) else {
@@ -34,11 +34,15 @@ fn probe(config: &Config) -> Result<String, String> {
 }
 
 fn probe_kafka(config: &Config) -> Result<String, String> {
-    // Those that are there already; the others will be made, which the dead-letter topic stands for.
+    // The topics that exist; the dead-letter topic stands for those that will be created.
     let prefix = Router::new(&config.topics.name).map_err(|error| error.to_string())?;
-    let mut names =
-        kafka::existing_topics(&config.kafka, &config.topics, prefix.literal_prefix(), PROBE)
-            .map_err(|error| error.to_string())?;
+    let mut names = kafka::existing_topics(
+        &config.kafka,
+        &config.topics,
+        prefix.literal_prefix(),
+        PROBE_TIMEOUT,
+    )
+    .map_err(|error| error.to_string())?;
     if !names.contains(&config.topics.dead_letter) {
         names.push(config.topics.dead_letter.clone());
     }
@@ -48,12 +52,12 @@ fn probe_kafka(config: &Config) -> Result<String, String> {
     }
     let lead_state = config.topics.lead_state.as_ref();
     names.extend(lead_state.filter(|topic| !names.contains(topic)).cloned());
-    let report = kafka::inspect(&config.kafka, &config.topics, &names, PROBE)
+    let report = kafka::inspect(&config.kafka, &config.topics, &names, PROBE_TIMEOUT)
         .map_err(|error| error.to_string())?;
 
     let mut text = String::new();
     let cluster = report.cluster_id.as_deref().unwrap_or("of unknown id");
-    // Writing to a String can't fail.
+    // Writing to a String cannot fail.
     let _ = writeln!(text, "Kafka cluster {cluster}, brokers {}", report.brokers.join(", "));
     for (topic, found) in &report.topics {
         let _ = match found {
@@ -67,7 +71,7 @@ fn probe_kafka(config: &Config) -> Result<String, String> {
                 )
             }
             TopicInfo::Missing if exactly_once && *topic == config.topics.checkpoints => {
-                let read = "whether it may be read shows once it is there";
+                let read = "the permission to read it can be checked once it exists";
                 writeln!(text, "topic {topic} will be created when needed; {read}")
             }
             TopicInfo::Missing => writeln!(text, "topic {topic} will be created when needed"),
@@ -79,7 +83,7 @@ fn probe_kafka(config: &Config) -> Result<String, String> {
         matches!(found, Some((_, TopicInfo::Exists { .. })))
     };
     if let Some(topic) = lead_state.filter(exists)
-        && let Some(policy) = kafka::is_not_compacted(&config.kafka, topic, PROBE)
+        && let Some(policy) = kafka::is_not_compacted(&config.kafka, topic, PROBE_TIMEOUT)
     {
         let _ = writeln!(
             text,
@@ -89,7 +93,7 @@ fn probe_kafka(config: &Config) -> Result<String, String> {
     }
     let mut fine = report.topics.iter().all(|(_, topic)| topic.is_fine());
     if exactly_once {
-        let allowed = kafka::may_have_transactions(&config.kafka, &config.topics, PROBE);
+        let allowed = kafka::may_have_transactions(&config.kafka, &config.topics, PROBE_TIMEOUT);
         fine &= allowed.is_ok();
         let trouble = allowed.err().unwrap_or_else(|| "transactions are allowed".into());
         let _ = writeln!(text, "{trouble}");

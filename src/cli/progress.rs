@@ -1,6 +1,6 @@
 //! A progress bar on standard error, for as long as that is a terminal.
 //!
-//! Errors of writing are passed over: nothing depends on what is shown.
+//! Write errors are ignored: nothing depends on the bar.
 
 use std::{
     io::{self, Write},
@@ -15,17 +15,18 @@ use console::Term;
 
 use super::colours;
 
-/// From one picture to the next.
-const FRAME: Duration = Duration::from_millis(100);
-/// Characters of the bar itself, where there is room; and how few are still one.
-const WIDTH: usize = 30;
-const LEAST: usize = 6;
+/// Time between two frames.
+const FRAME_INTERVAL: Duration = Duration::from_millis(100);
+/// Characters of the bar itself, where there is room.
+const MAX_BAR_WIDTH: usize = 30;
+/// A shorter bar is left out.
+const MIN_BAR_WIDTH: usize = 6;
 
 /// One line that is redrawn in place.
 pub struct Bar {
     term: Option<Term>,
     last: Option<Instant>,
-    /// Whether the line stands on the terminal; shared with those who print beside it.
+    /// Whether the line stands on the terminal; shared with the writers of [`Bar::beside`].
     drawn: Arc<AtomicBool>,
 }
 
@@ -35,15 +36,15 @@ impl Bar {
         Self { term, last: None, drawn: Arc::default() }
     }
 
-    /// Whether anybody sees it.
+    /// Whether there is a terminal to show the bar on.
     pub fn is_live(&self) -> bool {
         self.term.is_some()
     }
 
-    /// Shows how much of `total` is done, and `text` behind it, unless the last picture is too young.
+    /// Shows how much of `total` is done, and `text` behind it, unless the last frame was a moment ago.
     pub fn show(&mut self, done: u64, total: u64, text: impl FnOnce() -> String) {
         let Some(term) = &self.term else { return };
-        if self.last.is_some_and(|last| last.elapsed() < FRAME) {
+        if self.last.is_some_and(|last| last.elapsed() < FRAME_INTERVAL) {
             return;
         }
         self.last = Some(Instant::now());
@@ -54,7 +55,7 @@ impl Bar {
         self.drawn.store(true, Ordering::Relaxed);
     }
 
-    /// Takes it away, so that something else can be printed.
+    /// Removes the bar, so that other text can be printed.
     pub fn clear(&mut self) {
         if let Some(term) = &self.term
             && self.drawn.swap(false, Ordering::Relaxed)
@@ -64,7 +65,7 @@ impl Bar {
         self.last = None;
     }
 
-    /// Standard error for those who print while the bar stands there.
+    /// Returns a writer to standard error for text that is printed while the bar is shown.
     pub fn beside(&self) -> impl Fn() -> Beside + Clone + Send + Sync + 'static {
         let drawn = Arc::clone(&self.drawn);
         move || Beside(Arc::clone(&drawn))
@@ -77,7 +78,7 @@ impl Drop for Bar {
     }
 }
 
-/// Standard error; takes the bar away before it writes.
+/// Standard error; removes the bar before it writes.
 pub struct Beside(Arc<AtomicBool>);
 
 impl Write for Beside {
@@ -93,7 +94,7 @@ impl Write for Beside {
     }
 }
 
-/// `[=====>    ]  52%  text`, in at most `columns`: the text matters more than the bar, which gives way to it.
+/// Renders `[=====>    ]  52%  text` in at most `columns`: the text matters more than the bar, which gives way to it.
 fn line(done: u64, total: u64, text: &str, columns: usize) -> String {
     let done = done.min(total);
     let parts = |of: u64| {
@@ -101,8 +102,8 @@ fn line(done: u64, total: u64, text: &str, columns: usize) -> String {
     };
     let percent = parts(100);
     let room = columns.saturating_sub(text.chars().count() + "[]  100%  ".len());
-    let width = room.min(WIDTH);
-    let line = if width < LEAST {
+    let width = room.min(MAX_BAR_WIDTH);
+    let line = if width < MIN_BAR_WIDTH {
         format!("{percent:>3}%  {text}")
     } else {
         let filled = parts(width as u64) as usize;

@@ -1,4 +1,4 @@
-//! `millrace config`: the reference of the configuration, which is `config/default.toml` as it stands.
+//! `millrace config`: prints the reference of the configuration, which is `config/default.toml`, whole or in part.
 
 mod wanted;
 
@@ -13,7 +13,7 @@ use super::print;
 
 /// Print the reference of the configuration: every key with its default, unit and consequence
 ///
-/// What is printed changes nothing when it is used as a configuration file: keep the lines that you change.
+/// The output changes nothing when it is used as a configuration file: keep the lines that you change.
 /// `millrace check` prints the values in effect.
 #[derive(Args)]
 pub(super) struct Options {
@@ -23,7 +23,7 @@ pub(super) struct Options {
     of: Option<String>,
 }
 
-/// Takes any word; offers the sections, to a shell that completes.
+/// A parser that accepts any word, and offers the sections to a shell's completion.
 #[derive(Clone)]
 struct Names;
 
@@ -44,8 +44,8 @@ impl TypedValueParser for Names {
     }
 }
 
-/// The name of a section or of a key.
-type Place = String;
+/// The name of a section or of a key, as in `spool.size_limit`.
+type Name = String;
 
 /// The whole of it.
 const REFERENCE: &str = include_str!("../../config/default.toml");
@@ -67,7 +67,7 @@ pub(super) fn run(options: &Options, out: &mut dyn Write, errors: &mut dyn Write
     }
 }
 
-/// The part that `name` asks for, with the operator's names in its headers.
+/// Returns the part that `name` asks for, with the operator's names in its headers.
 fn asked(name: &str) -> Option<String> {
     let wanted = wanted::find(name, &|name| part(name).is_some())?;
     let part = part(&wanted.name)?;
@@ -87,7 +87,7 @@ fn unknown(name: &str) -> String {
         let keys = keys.map(|key| format!("{}.{key}", section.name)).collect::<Vec<_>>();
         [vec![section.name.to_owned()], keys].concat()
     };
-    let places: Vec<Place> = sections.iter().flat_map(of_section).collect();
+    let places: Vec<Name> = sections.iter().flat_map(of_section).collect();
     let problem = format!("the reference has no section and no key `{name}`");
     match &wanted::guesses(name, &places)[..] {
         [] => {
@@ -99,7 +99,7 @@ fn unknown(name: &str) -> String {
     }
 }
 
-/// A header with the comment before it, and what follows up to the next one.
+/// A header with the comment before it, and the lines up to the next header.
 struct Section {
     name: &'static str,
     comment: Vec<&'static str>,
@@ -107,12 +107,12 @@ struct Section {
     lines: Vec<&'static str>,
 }
 
-/// `[spool]`, and as an example `#[sources.audit]`.
+/// Returns the name in a header: `[spool]`, or commented out as an example `#[sources.audit]`.
 fn header(line: &str) -> Option<&str> {
     line.strip_prefix('#').unwrap_or(line).strip_prefix('[')?.strip_suffix(']')
 }
 
-/// `size_limit = "10GiB"`, and as an example `#size_limit = "5GiB"`.
+/// Returns the name of a key: `size_limit = "10GiB"`, or commented out as an example `#size_limit = "5GiB"`.
 fn key(line: &str) -> Option<&str> {
     let line = line.strip_prefix('#').unwrap_or(line);
     if line.starts_with(' ') { None } else { line.split_once(" = ").map(|(key, _)| key) }
@@ -159,7 +159,7 @@ fn whole(section: &Section) -> String {
 }
 
 impl Section {
-    /// The key below its section's header, with the comment that is about it. Keys that follow each other
+    /// Returns the key below its section's header, with its comment. Keys that follow each other
     /// without a comment between them share the one before the first.
     fn key(&self, wanted: &str) -> Option<String> {
         let at = self.lines.iter().position(|line| key(line) == Some(wanted))?;
@@ -219,7 +219,7 @@ mod tests {
         let spool = part("spool").expect("a section");
         assert!(spool.contains("[spool.keep_delivered]"), "{spool}");
         assert!(!spool.contains("[quarantine]"), "{spool}");
-        // No section has this name; some are below it.
+        // No section has this name; some sections are below it.
         assert!(part("sources").expect("sections").contains("#[sources.audit.journal]"));
     }
 

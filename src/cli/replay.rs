@@ -1,16 +1,16 @@
-//! `millrace replay`: sends events to their topics once more, from what is kept of them.
+//! `millrace replay`: sends stored events to their topics once more.
 //!
 //! Three places keep events: the segments of a spool (`spool.keep_delivered`), the dead-letter topic
-//! and the quarantine. Whatever the place, an event is decoded and routed by the configuration of
-//! today, so a corrected one brings events where they belong; and it has the `ce_id` that it had,
-//! so a consumer knows it again. Deduplication is not asked: who replays wants a repeat.
+//! and the quarantine. From each of them, an event is decoded and routed by the current configuration,
+//! so a corrected one brings events to the right topics; and it keeps its `ce_id`, so that a consumer
+//! recognises it. Deduplication is skipped: a repeat is the purpose of a replay.
 //!
-//! A delivery of an Adobe I/O source has to pass the same test of its recipients as on its first way in,
-//! whatever the place: what is kept may be older than the test, or be written by somebody else. What is
-//! refused stays where it is, is counted, and is named with the reason.
+//! A delivery of an Adobe I/O source has to pass the test of its recipients again, from whichever place it
+//! comes: it may be older than the test, or written by another program. A refused delivery stays where it is,
+//! is counted, and is reported with the reason.
 //!
-//! Nothing is taken away from where it was, and no lock is needed: a service may be at work beside
-//! it. Replayed events come behind what the topic has already.
+//! Nothing is removed from its place, and no lock is needed: the service may be running. Replayed events are
+//! appended to their topics.
 
 mod filter;
 pub(super) mod letters;
@@ -58,7 +58,7 @@ enum From {
     Quarantine(Quarantine),
 }
 
-/// What is the same wherever events are kept.
+/// Options of a replay from any of the places.
 #[derive(Args)]
 pub(super) struct Common {
     #[command(flatten)]
@@ -73,7 +73,7 @@ pub(super) struct Common {
 }
 
 impl Common {
-    /// Whether some events are chosen and others are not.
+    /// Whether the options select some events and not others.
     pub(super) fn chooses(&self) -> bool {
         !self.filter.is_empty()
     }
@@ -95,14 +95,14 @@ struct DeadLetters {
 /// Items in the quarantine of a source
 ///
 /// Items stay there: remove them yourself once they are where they belong. Damaged ranges of the
-/// spool are passed over, since nobody knows what is in them.
+/// spool are passed over, since their contents are not known.
 #[derive(Args)]
 struct Quarantine {
     /// The source, as in `sources.<name>`
     #[arg(value_name = "SOURCE", value_parser = source_name)]
     source: SourceName,
 
-    /// What was refused for this reason alone; may be given several times
+    /// Only items that were refused for this reason; may be given several times
     #[arg(long = "reason", value_name = "WORD", hide_possible_values = true)]
     #[arg(value_parser = PossibleValuesParser::new(REASONS))]
     reasons: Vec<String>,
@@ -128,7 +128,7 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     }
 }
 
-/// For `millrace dead-letters replay` too.
+/// Replays dead letters; also for `millrace dead-letters replay`.
 pub(super) fn replay_letters(
     selection: &Selection,
     common: &Common,
@@ -137,7 +137,7 @@ pub(super) fn replay_letters(
     replay(common, context, &|config, replay| letters::replay(selection, config, replay))
 }
 
-/// Replays what `read` brings.
+/// Replays the events that `read` brings.
 fn replay(
     common: &Common,
     context: &mut Context<'_>,
@@ -174,7 +174,7 @@ impl Replay {
         Ok(Self { player: Player::new(config, sources, filter, sender)?, bar })
     }
 
-    /// Waits for what is on its way, and says what became of everything.
+    /// Waits for the events on their way, and reports the results.
     fn finish(mut self, read: Result<(), String>, dry_run: bool, context: &mut Context<'_>) -> u8 {
         let waited = self.player.settle(&mut |left| {
             self.bar.show(0, 1, || format!("{} on their way", text::count(left as u64)));

@@ -1,4 +1,4 @@
-//! `millrace send`: one event, to see what an endpoint makes of it: the request, the answer, and where it landed.
+//! `millrace send`: sends one event, and shows the request, the answer, and where the event landed.
 
 mod event;
 
@@ -43,7 +43,7 @@ pub(super) struct Options {
     /// URL of the source, as in `http://bridge:8080/v1/leads`
     #[arg(long, value_name = "URL")]
     to: String,
-    /// Who would send it
+    /// The sender to imitate
     #[arg(long = "as", value_name = "SENDER", default_value = "marketo")]
     sender: Kind,
     /// The event's type, as topics are named: clicklink, custom-100001 …
@@ -67,7 +67,7 @@ pub(super) struct Options {
     place: OfService,
 }
 
-/// As [`Place`], beside a token of another kind.
+/// As [`Place`], with other names: `--token-file` is the source's token here.
 #[derive(Args)]
 struct OfService {
     /// The admin listener, as in `http://bridge:9090`. Default: the host of --to, with the port of the configuration's
@@ -82,13 +82,13 @@ struct OfService {
     config: Option<PathBuf>,
 }
 
-/// The variable that may carry the token.
-const TOKEN: &str = "SEND_TOKEN";
-/// As long as the slower of the two senders waits.
-const LIMITS: Limits = Limits { time: Duration::from_secs(20), bytes: 64 * 1024 };
-/// How long the event is followed, and how often it is asked about.
-const PATIENCE: Duration = Duration::from_secs(10);
-const AGAIN: Duration = Duration::from_millis(200);
+/// The environment variable that may hold the token.
+const TOKEN_VARIABLE: &str = "SEND_TOKEN";
+/// Limits of the answer: the time is that of the slower of the two senders.
+const ANSWER_LIMITS: Limits = Limits { time: Duration::from_secs(20), bytes: 64 * 1024 };
+/// How long the event is followed on its way to a topic.
+const FOLLOW_TIMEOUT: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
     let fails =
@@ -97,8 +97,9 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
     let token = token(options, &context.environment);
     let token = token.map_err(|problem| fails(problem, 2, context))?;
     if token.is_none() && options.sender == Kind::Marketo {
-        let problem =
-            format!("Marketo needs a token: name a file with --token-file, or set {TOKEN}");
+        let problem = format!(
+            "Marketo needs a token: name a file with --token-file, or set {TOKEN_VARIABLE}"
+        );
         return Err(fails(problem, 2, context));
     }
     let id = Uuid::new_v4();
@@ -124,7 +125,7 @@ async fn send(
         client.request(Method::POST, url.clone()).headers(headers).body(Bytes::from(body));
     let request = request.build().map_err(|error| context.end("send", error, 2))?;
     let began = Instant::now();
-    let answer = client.send(request, LIMITS).await;
+    let answer = client.send(request, ANSWER_LIMITS).await;
     let answer = answer.map_err(|error| context.end("send", error, 1))?;
     print(context.out, answer_text(&answer, began.elapsed(), colours));
     if !answer.status.is_success() {
@@ -144,7 +145,7 @@ async fn send(
     follow(options, &url, source, &position, context).await
 }
 
-/// Shows where the delivery's event is, as soon as it is somewhere.
+/// Asks the service until the delivery's events are somewhere, and shows where.
 async fn follow(
     options: &Options,
     url: &Url,
@@ -181,9 +182,9 @@ async fn follow(
                 return Ok(0);
             }
         };
-        let waits = detail.state == "on-its-way" && began.elapsed() < PATIENCE;
+        let waits = detail.state == "on-its-way" && began.elapsed() < FOLLOW_TIMEOUT;
         if waits {
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             continue;
         }
         let (arrived, text) = landed(&detail, position, context.colours.out);
@@ -192,7 +193,7 @@ async fn follow(
     }
 }
 
-/// Whether each event is on its topic.
+/// Describes where each event is; returns whether all are on their topics.
 fn landed(detail: &DeliveryDetail, position: &str, colours: bool) -> (bool, String) {
     let mut text = String::from("\n");
     let mut arrived = true;
@@ -252,7 +253,7 @@ fn url(text: &str) -> Result<Url, String> {
     }
 }
 
-/// The whole of the Authorization header. No text quotes the token.
+/// Returns the value of the Authorization header. No error quotes the token.
 fn token(
     options: &Options,
     environment: &[(OsString, OsString)],
@@ -260,21 +261,21 @@ fn token(
     let token = match &options.token_file {
         Some(file) => fs::read_to_string(file)
             .map_err(|error| format!("cannot read the token file {}: {error}", file.display()))?,
-        None => match environment.iter().find(|(name, _)| name == TOKEN) {
+        None => match environment.iter().find(|(name, _)| name == TOKEN_VARIABLE) {
             Some((_, token)) => {
-                token.clone().into_string().map_err(|_| format!("{TOKEN} is no text"))?
+                token.clone().into_string().map_err(|_| format!("{TOKEN_VARIABLE} is no text"))?
             }
             None => return Ok(None),
         },
     };
     let authorization = options.token_scheme.header(&token)?;
     let mut value = HeaderValue::from_str(&authorization)
-        .map_err(|_| "the token can't be sent in a header".to_owned())?;
+        .map_err(|_| "the token cannot be sent in a header".to_owned())?;
     value.set_sensitive(true);
     Ok(Some(value))
 }
 
-/// The headers of the sender.
+/// Returns the headers that the sender would send.
 fn headers(options: &Options, token: Option<HeaderValue>, body: &str) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

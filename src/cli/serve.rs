@@ -1,4 +1,4 @@
-//! `millrace serve`: the service.
+//! `millrace serve`: runs the service.
 
 mod sources;
 
@@ -21,7 +21,7 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     let mut config = context.load_and_log(&options.file)?;
     context.start_log(&config.log, None)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
-    // A full disk is answered as a full spool is, so nothing breaks; but it will surprise someone.
+    // Only a warning: a full disk is answered as a full spool is, but before the configured limit.
     if let Err(mistake) = config::fits(&config.spool, config::size_of_volume) {
         tracing::warn!(remedy = mistake.remedy, "{} {}", mistake.place, mistake.problem);
     }

@@ -1,4 +1,4 @@
-//! `millrace simulate`: plays Marketo and Adobe I/O against any endpoint, as a load and as a judge.
+//! `millrace simulate`: plays Marketo and Adobe I/O against any endpoint, to load it and to judge its answers.
 //!
 //! Exit codes: 0 when everything was delivered and neither sender would have lost, paused or disabled
 //! anything; 1 otherwise; 2 when it could not begin.
@@ -22,8 +22,8 @@ use self::{
 use super::{Context, Exit, print, program, progress::Bar, text};
 use crate::sender::Act;
 
-/// From one look at the play to the next.
-const TICK: Duration = Duration::from_millis(50);
+/// Time between two looks at the progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
 
 pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
     let token = options.token(&context.environment);
@@ -53,9 +53,9 @@ async fn simulate(
         print(errors, format_args!("{line}\n"));
     }
     cast.challenge(options).await;
-    let (act, told) = watch::channel(Act::Sending);
-    let mut lanes = cast.play(options, &told)?;
-    drop(told);
+    let (act, acts) = watch::channel(Act::Sending);
+    let mut lanes = cast.play(options, &acts)?;
+    drop(acts);
 
     let began = Instant::now();
     let mut bar = Bar::new();
@@ -77,7 +77,7 @@ async fn simulate(
         show(&mut bar, &cast, elapsed, options, playing);
         tokio::select! {
             Some(ended) = lanes.join_next() => ended.map_err(|error| format!("a lane failed: {error}"))?,
-            () = tokio::time::sleep(TICK) => {}
+            () = tokio::time::sleep(PROGRESS_INTERVAL) => {}
             _ = &mut interrupted => {
                 playing = Act::Ending;
                 act.send_replace(Act::Ending);
@@ -91,7 +91,7 @@ async fn simulate(
     Ok(Report::new(options, run, cast))
 }
 
-/// Waits for the requests that are under way; they have time-outs.
+/// Waits for the requests under way, which have time-outs.
 async fn finish(lanes: &mut JoinSet<()>) -> Result<(), String> {
     while let Some(ended) = lanes.join_next().await {
         ended.map_err(|error| format!("a lane failed: {error}"))?;
@@ -116,7 +116,7 @@ fn show(bar: &mut Bar, cast: &Cast, elapsed: Duration, options: &Options, act: A
     });
 }
 
-/// What this process has taken of the cores so far.
+/// Returns the processor time that this process has used so far.
 fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();

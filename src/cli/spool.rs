@@ -1,4 +1,4 @@
-//! `millrace spool`: looks into the spool folder, of a running service too, and writes nothing there.
+//! `millrace spool`: reads the spool folder, of a running service too, and writes nothing there.
 
 mod export;
 mod inspect;
@@ -37,7 +37,7 @@ enum Tool {
     Export(export::Options),
 }
 
-/// Where the spool is, and what of it.
+/// Options that name the spool folder and the sources in it.
 #[derive(Args)]
 struct Selection {
     #[command(flatten)]
@@ -81,7 +81,7 @@ pub(super) fn run(options: Options, context: &mut Context<'_>) -> Exit {
     })
 }
 
-/// The spool folder; or the exit code, and what to say.
+/// Finds the spool folder; an error is the exit code and its message.
 fn find(place: &Selection, context: &Context<'_>) -> Result<Found, (u8, String)> {
     let directory = match &place.directory {
         Some(directory) => directory.clone(),
@@ -112,9 +112,9 @@ fn find(place: &Selection, context: &Context<'_>) -> Result<Found, (u8, String)>
     Ok(Found { disk, directory, sources })
 }
 
-/// RFC 3339, in UTC, with milliseconds.
+/// Formats a time by RFC 3339, in UTC, with milliseconds.
 fn rfc3339(millis: u64) -> String {
     let time = i64::try_from(millis).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    // A time that no calendar knows is a broken clock's.
+    // A time beyond the calendar comes from a broken clock.
     time.map_or_else(|| format!("{millis} ms after 1970"), |time| format!("{time:.3}"))
 }

@@ -1,8 +1,8 @@
-//! Columns for people.
+//! Renders tables in text.
 
 use std::fmt::Write;
 
-/// The first characters of `text`, and `…` where there are more than `width`.
+/// Returns `text` cut to `width` characters; a cut text ends with `…`.
 pub fn cut(text: &str, width: usize) -> String {
     match text.char_indices().nth(width) {
         None => text.to_owned(),
@@ -14,7 +14,7 @@ pub fn cut(text: &str, width: usize) -> String {
     }
 }
 
-/// As [`cut`], in the middle: names that begin alike differ at their ends.
+/// As [`cut`], but cuts the middle: names with the same beginning differ at their ends.
 pub fn cut_middle(text: &str, width: usize) -> String {
     let length = text.chars().count();
     if length <= width {
@@ -22,15 +22,16 @@ pub fn cut_middle(text: &str, width: usize) -> String {
     }
     let before = width.saturating_sub(1) / 3;
     let after = width.saturating_sub(1) - before;
-    let (start, end) = (text.chars().take(before), text.chars().skip(length - after));
+    let start = text.chars().take(before);
+    let end = text.chars().skip(length - after);
     start.chain(['…']).chain(end).collect()
 }
 
-/// A table whose columns are as wide as their widest cell; the first is set to the left, the others
+/// A table whose columns are as wide as their widest cell; the first column is aligned to the left, the others
 /// to the right.
 pub struct Table {
     rows: Vec<Vec<String>>,
-    /// All columns are set to the left.
+    /// Whether all columns are aligned to the left.
     of_text: bool,
 }
 
@@ -39,7 +40,7 @@ impl Table {
         Self { rows: vec![head.iter().map(|name| (*name).to_owned()).collect()], of_text: false }
     }
 
-    /// A table of words, where every column is set to the left.
+    /// A table of words, with every column aligned to the left.
     pub fn of_text(head: &[&str]) -> Self {
         Self { of_text: true, ..Self::new(head) }
     }
@@ -48,7 +49,7 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// Each row a line, after `indent`.
+    /// Renders each row as a line, after `indent`.
     pub fn render(&self, indent: &str) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
@@ -62,7 +63,7 @@ impl Table {
             for (column, cell) in row.iter().enumerate() {
                 let gap = if column == 0 { "" } else { "  " };
                 let width = widths[column];
-                // Writing to a String can't fail.
+                // Writing to a String cannot fail.
                 let _ = if column == 0 || self.of_text {
                     write!(line, "{gap}{cell:<width$}")
                 } else {

@@ -1,4 +1,4 @@
-//! `millrace tap`: deliveries of a running service as they come, a line each.
+//! `millrace tap`: shows deliveries to a running service as they come, a line each.
 
 use clap::Args;
 
@@ -20,7 +20,7 @@ use super::{
 /// Reads along at the admin listener of a running service until Ctrl-C. At most 200 a second are shown; how many were
 /// left out is said.
 ///
-/// Exit codes: 0 stopped by Ctrl-C; 1 the service can't be reached, does not know the source or the outcome, or the stream has ended; 2 the command line is
+/// Exit codes: 0 stopped by Ctrl-C; 1 the service cannot be reached, does not know the source or the outcome, or the stream has ended; 2 the command line is
 /// wrong.
 #[derive(Args)]
 pub(super) struct Options {
@@ -32,7 +32,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "WORD")]
     outcome: Option<String>,
 
-    /// Those of this time before as well, as far as they are remembered: RFC 3339, or how long ago (`5m`)
+    /// Deliveries since this time as well, as far as they are remembered: RFC 3339, or how long ago (`5m`)
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
 
@@ -68,11 +68,11 @@ async fn tap(options: &Options, admin: &Admin, context: &mut Context<'_>) -> Res
     let mut query = vec![("only", "delivery")];
     query.extend(options.source.as_deref().map(|source| ("source", source)));
     query.extend(options.outcome.as_deref().map(|outcome| ("outcome", outcome)));
-    // Opened first, so that nothing is missed between the two.
+    // The stream is opened before the remembered deliveries are read, so that none is missed in between.
     let mut stream = match admin.events(&query).await {
         Ok(stream) => stream,
         Err(refused) => {
-            // A word that the service does not know is refused here with those that it knows.
+            // The answer to this query names the words that the service knows.
             let mut asked = query.split_off(1);
             asked.push(("limit", "1"));
             admin.get::<Remembered>("/api/v1/deliveries", &asked).await?;
@@ -162,7 +162,8 @@ async fn show(options: &Options, admin: &Admin, delivery: &Delivery, context: &m
     }
 }
 
-/// `10:00:00  200  leads  stored  42  1.2 KiB  0.84 ms`; of a refusal why.
+/// Renders a line: `10:00:00  200  leads  stored  42  1.2 KiB  0.84 ms`; a refusal has its reason in place of the
+/// position.
 fn line(delivery: &Delivery, width: Option<usize>, colours: bool) -> String {
     let Delivery { at, source, outcome, status, bytes, .. } = delivery;
     let at = when::time_of_day(*at);

@@ -1,4 +1,4 @@
-//! The terminal while it is a picture: keys one by one, a screen of its own, and as it was at the end, whatever the end.
+//! The terminal as a full screen: single keys, a screen of its own, and the former state again at every kind of end.
 
 use std::{
     io::{self, Write},
@@ -47,7 +47,7 @@ impl Line {
         self.0.iter().map(|(_, text)| text.as_str()).collect()
     }
 
-    /// At most `width` characters.
+    /// Cuts the line to `width` characters.
     pub fn cut(self, width: usize) -> Self {
         let mut left = width;
         let mut parts = Vec::new();
@@ -73,15 +73,16 @@ impl Terminal {
         Ok(opened)
     }
 
-    /// The next picture begins with an empty screen.
+    /// Forgets the last frame, so that the next one starts with an empty screen.
     pub fn forget(&mut self) {
         self.drawn.clear();
     }
 
-    /// Draws the lines that differ from the last picture. A failed write is ignored: the next picture is drawn anyway.
+    /// Draws the lines that differ from the last frame. A failed write is ignored: the next frame is drawn anyway.
     pub fn draw(&mut self, lines: impl FnOnce(usize, usize) -> Vec<Line>) {
         let (rows, columns) = Term::stdout().size();
-        let (rows, columns) = (usize::from(rows), usize::from(columns));
+        let rows = usize::from(rows);
+        let columns = usize::from(columns);
         let lines = lines(columns, rows);
         let mut out = io::stdout().lock();
         let all = self.drawn.is_empty();
@@ -103,10 +104,10 @@ impl Terminal {
         self.drawn = lines;
     }
 
-    /// Those that were pressed meanwhile.
+    /// Returns the keys that were pressed since the last call.
     pub fn keys(&mut self) -> Vec<Key> {
         let mut keys = Vec::new();
-        // An error would come again and again; the picture stays, and a signal ends it.
+        // An error would repeat for ever: it is ignored, and a signal can still end the program.
         while event::poll(Duration::ZERO).unwrap_or(false) {
             let Ok(event) = event::read() else { break };
             keys.extend(key(&event));

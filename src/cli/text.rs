@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Formats numbers and times for people.
 
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ pub fn clock(duration: Duration) -> String {
     }
 }
 
-/// `text` in one line: what moves a terminal's cursor is shown as `�`. Names and words come from strangers.
+/// Returns `text` on one line, with `�` for characters that move a terminal's cursor: names and error texts come from
+/// other parties.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_harmless(c) { c } else { '\u{fffd}' }).collect()
 }
@@ -38,7 +39,7 @@ pub fn printable_lines(text: &str) -> String {
         .collect()
 }
 
-/// Neither a control character nor one that turns the direction of what follows.
+/// Whether `c` is neither a control character nor one that changes the direction of the text after it.
 fn is_harmless(c: char) -> bool {
     !c.is_control()
         && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -1,7 +1,7 @@
-//! `millrace top`: what a running service does at this moment, source by source and topic by topic.
+//! `millrace top`: shows the current state of a running service, source by source and topic by topic.
 //!
-//! On a terminal the picture is redrawn in place and keys sort, filter and open more; elsewhere lines are printed. What
-//! is shown comes from the admin API alone.
+//! On a terminal the screen is redrawn in place and keys sort, filter and open pages; elsewhere lines are printed. All
+//! data come from the admin API.
 
 mod keys;
 mod view;
@@ -38,10 +38,10 @@ use super::{
 /// gives up: Adobe I/O disables the registration, Marketo pauses the subscription. At 0 it has done so by now, or does
 /// at the next failure.
 ///
-/// Exit codes: 0 ended by q or Ctrl-C, or printed once; 1 the service can't be reached; 2 the command line is wrong.
+/// Exit codes: 0 ended by q or Ctrl-C, or printed once; 1 the service cannot be reached; 2 the command line is wrong.
 #[derive(Args)]
 pub(super) struct Options {
-    /// From one look to the next
+    /// Time between two requests to the service
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     interval: Duration,
 
@@ -67,8 +67,8 @@ fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// How often keys and the size are looked at.
-const TICK: Duration = Duration::from_millis(50);
+/// How often keys and the terminal's size are checked.
+const KEY_INTERVAL: Duration = Duration::from_millis(50);
 
 pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
     let admin = Admin::new(&options.place, context);
@@ -103,7 +103,7 @@ async fn once(options: &Options, admin: &Admin, context: &mut Context<'_>) -> Re
     Ok(())
 }
 
-/// One line a source and look.
+/// Prints one line for each source, at every interval.
 async fn lines(options: &Options, admin: &Admin, context: &mut Context<'_>) -> Result<(), String> {
     loop {
         let status: Status = admin.get("/api/v1/status", &[]).await?;
@@ -121,7 +121,9 @@ async fn live(options: &Options, admin: &Admin, colours: bool) -> Result<(), Str
     let mut status: Status = admin.get("/api/v1/status", &[]).await?;
     let mut terminal = Terminal::open(colours).map_err(|error| format!("the terminal: {error}"))?;
     let mut interrupts = super::demo::Interrupts::listen().map_err(|error| error.to_string())?;
-    let (mut state, mut letters, mut problem) = (State::default(), None, None);
+    let mut state = State::default();
+    let mut letters = None;
+    let mut problem = None;
     let mut looked = Instant::now();
     let mut changed = true;
     loop {
@@ -136,7 +138,7 @@ async fn live(options: &Options, admin: &Admin, colours: bool) -> Result<(), Str
             changed = false;
         }
         tokio::select! {
-            () = tokio::time::sleep(TICK) => {}
+            () = tokio::time::sleep(KEY_INTERVAL) => {}
             () = interrupts.next() => return Ok(()),
         }
         let page = state.page;

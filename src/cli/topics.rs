@@ -1,8 +1,8 @@
-//! `millrace topics`: which topics this configuration leads to and what is in them; makes them too.
+//! `millrace topics`: lists the topics of this configuration and their contents; creates them too.
 //!
-//! Nothing of it is a second opinion: an example of each type of event that a source is known to send
-//! ([`known`]) goes through the service's own decoding, routing and encoding ([`catalogue`]), and what
-//! comes out is shown in one of six forms.
+//! The list is made by the service's own code: an example of each type of event that a source is known to send
+//! ([`known`]) goes through the service's decoding, routing and encoding ([`catalogue`]), and the
+//! result is shown in one of six forms.
 
 mod asyncapi;
 mod catalogue;
@@ -109,7 +109,7 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
             print(out, strimzi::resources(&config, &catalogue, &place));
         }
     }
-    // Beside what a program reads; the table has them itself.
+    // On standard error beside a document that a program reads; the table contains the notes itself.
     if options.format != Format::Table {
         for note in &catalogue.notes {
             print(context.errors, format_args!("topics: {note}\n"));

@@ -1,8 +1,8 @@
-//! `millrace --version --verbose`: of what exactly this program was built, for a report of a fault.
+//! `millrace --version --verbose`: the exact parts of this build, for a report of a fault.
 
 use crate::kafka;
 
-/// Whether `arguments` ask for more than the number.
+/// Whether `arguments` ask for more than the version number.
 pub(super) fn is_verbose(arguments: &[std::ffi::OsString]) -> bool {
     let arguments = arguments.iter().filter_map(|argument| argument.to_str());
     let is_short = |text: &str| {

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::source::UnixMillis;
 
-/// RFC 3339, or how long ago.
+/// Parses a time: RFC 3339, or how long ago.
 pub(super) fn parse(text: &str) -> Result<UnixMillis, String> {
     let time = match humantime::parse_duration(text) {
         Ok(ago) => SystemTime::now().checked_sub(ago),
@@ -15,14 +15,14 @@ pub(super) fn parse(text: &str) -> Result<UnixMillis, String> {
     Ok(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// `2026-03-02 10:00:00`, in UTC.
+/// Formats a time as `2026-03-02 10:00:00`, in UTC.
 pub(super) fn shown(at: UnixMillis) -> String {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(at));
     let Some(time) = time.filter(|_| at < YEAR_10000) else { return "-".into() };
     humantime::format_rfc3339_seconds(time).to_string().replace('T', " ").replace('Z', "")
 }
 
-/// `10:00:00`, in UTC.
+/// Formats a time as `10:00:00`, in UTC.
 pub(super) fn time_of_day(at: UnixMillis) -> String {
     shown(at).split(' ').next_back().unwrap_or_default().to_owned()
 }

@@ -1,8 +1,8 @@
-//! How wide standard output is.
+//! The width of standard output.
 
 use console::Term;
 
-/// `None` where it is no terminal: then lines are as long as they are.
+/// Returns the columns; `None` where it is no terminal: then lines are not cut.
 pub(super) fn of_output() -> Option<usize> {
     let term = Term::stdout();
     term.is_term().then(|| usize::from(term.size().1).max(20))

@@ -1,4 +1,4 @@
-//! `admin`: where health, metrics and the API are, and who may use it.
+//! `admin`: the listener for health, metrics, the API and the console, and access to it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -16,25 +16,25 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     pub address: SocketAddr,
-    /// Any of these lets its owner read, wherever that is not free, and change. Without one nothing can be changed.
+    /// Each of these allows reading where that needs a token, and all changes. Without one nothing can be changed.
     pub tokens: Vec<Secret>,
-    /// Names beside IP addresses and `localhost` by which the listener may be called.
+    /// Host names by which the listener may be called, besides IP addresses and `localhost`.
     pub hosts: Vec<String>,
     /// Whether the API shows bodies.
     pub bodies: bool,
     pub console: Console,
-    /// Where test deliveries end.
+    /// The topic of test deliveries.
     pub test_topic: String,
 }
 
-/// What the console may do.
+/// The extent of the console.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Console {
     Off,
-    /// It shows.
+    /// Shows only.
     #[default]
     Read,
-    /// It shows, replays, and sends test deliveries.
+    /// Shows, replays, and sends test deliveries.
     Replay,
 }
 
@@ -51,7 +51,7 @@ impl Console {
 }
 
 impl Admin {
-    /// The key that the tokens come from.
+    /// Returns the key that set the tokens.
     pub fn tokens_key(&self) -> &'static str {
         match self.tokens.iter().any(|token| token.file().is_some()) {
             true => "admin.tokens_file",

@@ -1,5 +1,5 @@
-//! `adobe`, and what only sources of kind `adobe-io` have: where the keys are that Adobe I/O signs
-//! with, whose events are taken, and what becomes of a validation URL.
+//! `adobe`, and the settings of sources of kind `adobe-io`: Adobe I/O's public keys, the recipients whose events are
+//! accepted, and the handling of validation URLs.
 
 use std::path::PathBuf;
 
@@ -13,30 +13,30 @@ use super::{
 };
 use crate::source::SourceKind;
 
-/// `adobe`: what all sources of kind `adobe-io` share.
+/// `adobe`: settings that all sources of kind `adobe-io` share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adobe {
-    /// Scheme, host and port that paths of keys are put behind.
+    /// Scheme, host and port in front of the paths of keys.
     pub keys_url: Url,
-    /// The folder that takes the place of `keys_url`.
+    /// The folder that replaces `keys_url`.
     pub keys_folder: Option<PathBuf>,
 }
 
 /// `sources.<name>.auth`, for Adobe I/O.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdobeAuth {
-    /// Every event names one of these as its recipient; at least one.
+    /// Accepted recipients, of which every event has to name one; at least one.
     pub client_ids: Vec<String>,
     pub validation_url: ValidationUrl,
 }
 
-/// What becomes of an address that Adobe I/O wants opened before it sends.
+/// The handling of a URL that Adobe I/O wants opened before it sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ValidationUrl {
-    /// A person opens it.
+    /// Logs it, for an operator to open.
     #[default]
     Log,
-    /// This program opens it.
+    /// Opens it.
     Open,
 }
 
@@ -84,10 +84,10 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Adobe {
     Adobe { keys_url, keys_folder: keys_folder.unwrap_or_default() }
 }
 
-/// The keys below `auth` that are Adobe I/O's alone.
-const OWN: [&str; 2] = ["client_ids", "validation_url"];
+/// Keys below `auth` that only sources of kind `adobe-io` have.
+const ADOBE_KEYS: [&str; 2] = ["client_ids", "validation_url"];
 
-/// `Some(None)` for a source of another kind, which must not have any of this.
+/// Reads the keys of Adobe I/O. `Some(None)` for a source of another kind, which must have none of them.
 pub(super) fn read_auth(
     reading: &mut Reading,
     auth: &mut Section,
@@ -105,13 +105,13 @@ pub(super) fn read_auth(
         return Some(Some(AdobeAuth { client_ids: client_ids?, validation_url: validation_url? }));
     }
     let mut result = Some(None);
-    for name in auth.names().iter().filter(|name| OWN.contains(&name.as_str())) {
+    for name in auth.names().iter().filter(|name| ADOBE_KEYS.contains(&name.as_str())) {
         let misplaced: Option<()> = reading.any(auth, name, |_| match kind {
             Some(_) => {
                 let remedy = "Take it away, or change the source's kind.";
                 Err(("is for sources of kind `adobe-io` alone".into(), remedy.into()))
             }
-            // What is wrong with the kind was said.
+            // A mistake of `kind` is already reported.
             None => Ok(((), string(""))),
         });
         result = result.filter(|_| misplaced.is_some());
@@ -126,7 +126,7 @@ fn client_ids(value: &Value) -> Result<(Vec<String>, String), (String, String)> 
     let ids = list(value).map_err(wrong)?;
     let legal = |id: &String| !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic());
     if ids.is_empty() || !ids.iter().all(legal) {
-        return Err(wrong("holds what is no client id".into()));
+        return Err(wrong("contains an invalid client id".into()));
     }
     let shown: Vec<_> = ids.iter().map(|id| string(id)).collect();
     Ok((ids, format!("[{}]", shown.join(", "))))

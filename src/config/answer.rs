@@ -1,4 +1,4 @@
-//! `sources.<name>.answer`: how much a 200 says.
+//! `sources.<name>.answer`: the promise that a 200 makes.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use crate::source::SourceKind;
 /// `sources.<name>.answer` and `answer_within`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Answer {
-    /// The delivery is durable on the disk.
+    /// The delivery is durable on disk.
     #[default]
     Stored,
-    /// The same, and if Kafka has all of it so soon, the answer says so.
+    /// The delivery is durable, and the answer says so if Kafka has all of its events within this time.
     Delivered { within: Duration },
 }
 
-const ALL: [&str; 2] = ["stored", "delivered"];
-const WITHIN: Duration = Duration::from_secs(2);
+const ANSWERS: [&str; 2] = ["stored", "delivered"];
+const DEFAULT_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long the sender of a source waits for its answer.
-fn patience(kind: SourceKind) -> (&'static str, Duration) {
+/// Returns the sender of a source, and how long it waits for an answer.
+fn sender_timeout(kind: SourceKind) -> (&'static str, Duration) {
     match kind {
         SourceKind::MarketoLeadActivity => ("Marketo", Duration::from_secs(20)),
         SourceKind::AdobeIo => ("Adobe I/O", Duration::from_secs(10)),
@@ -32,10 +32,11 @@ fn patience(kind: SourceKind) -> (&'static str, Duration) {
 }
 
 pub(super) fn read(reading: &mut Reading, section: &mut Section) -> Answer {
-    let (mut answer, mut within) = (ALL[0], WITHIN);
-    reading.set_choice(section, "answer", &ALL, |word| word, &mut answer);
+    let mut answer = ANSWERS[0];
+    let mut within = DEFAULT_WITHIN;
+    reading.set_choice(section, "answer", &ANSWERS, |word| word, &mut answer);
     reading.set(section, "answer_within", &NONZERO_DURATION, &mut within);
-    if answer == ALL[0] {
+    if answer == ANSWERS[0] {
         let key = section.key.clone();
         reading.idle(&key, &["answer_within"]);
         return Answer::Stored;
@@ -43,7 +44,7 @@ pub(super) fn read(reading: &mut Reading, section: &mut Section) -> Answer {
     Answer::Delivered { within }
 }
 
-/// A sender that has stopped waiting sends again, and learns nothing from the answer.
+/// Checks that the answer comes in time: a sender that has stopped waiting sends again, and learns nothing from it.
 pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     let Config { listen, kafka, sources, .. } = config;
     for source in sources {
@@ -52,9 +53,9 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
             let key = Key::new(&format!("sources.{}.answer_within", source.name));
             mistakes.at(&key, problem, remedy);
         };
-        let (sender, patience) = patience(source.kind);
-        if within >= patience {
-            let seconds = patience.as_secs();
+        let (sender, timeout) = sender_timeout(source.kind);
+        if within >= timeout {
+            let seconds = timeout.as_secs();
             let problem = format!(
                 "is not below {seconds} seconds, after which {sender} gives up and sends again"
             );

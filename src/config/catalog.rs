@@ -1,4 +1,4 @@
-//! `catalog`: what activity types are called, beside or instead of what the catalogue has.
+//! `catalog`: names of activity types, in addition to the built-in catalogue or in place of its own.
 
 use std::{collections::BTreeMap, fs::File, io::Read, sync::Arc};
 
@@ -13,17 +13,17 @@ use crate::deliver::{
     encode::flat::{ActivityType, types},
 };
 
-/// What may be a name, the catalogue says.
+/// Any text: the catalogue decides whether it is a valid name.
 const NAME: Kind<String> = Kind {
     parse: |text| Ok(text.into()),
     expected: "Write a name with letters or digits in it, in quotes.",
     show: |text| string(text),
 };
 
-/// Marketo's answer for 200 types takes 200 KB.
+/// Bytes of the file. Marketo's answer for 200 types takes 200 KB.
 const TYPES_FILE_LIMIT: u64 = 16 << 20;
 
-/// `catalog.types_file`, read.
+/// Reads `catalog.types_file`.
 fn described(reading: &mut Reading, section: &mut Section) -> Arc<[ActivityType]> {
     let described = reading.any_optional(section, "types_file", |value| {
         let remedy = || {
@@ -32,10 +32,10 @@ fn described(reading: &mut Reading, section: &mut Section) -> Arc<[ActivityType]
         };
         let path = text(value).map_err(|what| (format!("is {what}"), remedy()))?;
         let wrong = |what: String| (format!("names the file `{path}`, which {what}"), remedy());
-        let file = File::open(&*path).map_err(|error| wrong(format!("can't be read: {error}")))?;
+        let file = File::open(&*path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
         let mut answer = String::new();
         let read = file.take(TYPES_FILE_LIMIT + 1).read_to_string(&mut answer);
-        read.map_err(|error| wrong(format!("can't be read: {error}")))?;
+        read.map_err(|error| wrong(format!("cannot be read: {error}")))?;
         if answer.len() as u64 > TYPES_FILE_LIMIT {
             return Err(wrong("is larger than 16 MiB".into()));
         }
@@ -45,7 +45,7 @@ fn described(reading: &mut Reading, section: &mut Section) -> Arc<[ActivityType]
     described.flatten().unwrap_or_default().into()
 }
 
-/// `catalog.activity_types.<id>` and `catalog.aliases.<id>`, `None` after a mistake, and the types of
+/// Reads `catalog.activity_types.<id>` and `catalog.aliases.<id>`, `None` after a mistake, and the types of
 /// `catalog.types_file`.
 pub(super) fn read(
     reading: &mut Reading,
@@ -105,7 +105,7 @@ struct Keys {
 }
 
 impl Keys {
-    /// Where the catalogue's error was written, what is wrong there, and what to do.
+    /// Returns the key of a catalogue error, the problem there, and the remedy.
     fn mistake(
         &self,
         error: &OverrideError,

@@ -1,4 +1,4 @@
-//! `deduplicate`: how far back repeats are recognised.
+//! `deduplicate`: for how long repeats are recognised.
 
 use super::{
     leaf::{DURATION, Kind},
@@ -6,13 +6,13 @@ use super::{
 };
 use crate::deliver::deduplicate::Settings;
 
-/// Beyond this the index alone would take some four gigabytes.
-const MOST: usize = 100_000_000;
+/// With more ids, the index alone would take some four gigabytes.
+const MAX_IDS: usize = 100_000_000;
 
 const IDS: Kind<usize> = Kind {
     parse: |text| match text.parse() {
         Ok(0) => Err("and nothing is recognised by none".into()),
-        Ok(ids) if ids > MOST => Err("which is more than 100000000".into()),
+        Ok(ids) if ids > MAX_IDS => Err("which is more than 100000000".into()),
         Ok(ids) => Ok(ids),
         Err(_) => Err("which is no whole number".into()),
     },

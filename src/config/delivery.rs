@@ -1,4 +1,4 @@
-//! `kafka.delivery` and what exactly-once delivery needs: how often an event may come.
+//! `kafka.delivery` and the keys of exactly-once delivery: how often an event may arrive.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -13,21 +13,21 @@ use super::{
 pub struct Delivery {
     /// `kafka.delivery`
     pub guarantee: Guarantee,
-    /// How long one commit of a source comes after the other at least.
+    /// Shortest time between two commits of a source.
     pub commit_interval: Duration,
-    /// After this the cluster gives up a transaction; none follows `forward.hold_after`.
+    /// Time after which the cluster aborts a transaction; `None` derives it from `forward.hold_after`.
     pub transaction_timeout: Option<Duration>,
-    /// What a source's `transactional.id` begins with; its spool's UUID follows.
+    /// The beginning of a source's `transactional.id`; its spool's UUID follows.
     pub transactional_id_prefix: String,
 }
 
-/// What a reader of Kafka may count on, besides that nothing is lost.
+/// The guarantee for consumers, besides that nothing is lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Guarantee {
-    /// After a crash the last events may come again.
+    /// The last events may arrive again after a crash.
     #[default]
     AtLeastOnce,
-    /// Nothing comes twice, for readers of committed records.
+    /// Nothing arrives twice, for readers of committed records.
     ExactlyOnce,
 }
 
@@ -54,13 +54,13 @@ impl Default for Delivery {
 }
 
 impl Delivery {
-    /// librdkafka takes no shorter ones, and brokers no longer ones by default
+    /// Accepted timeouts: librdkafka rejects shorter ones, and brokers reject longer ones by default
     /// (`transaction.max.timeout.ms`).
-    pub const TRANSACTIONS: RangeInclusive<Duration> =
+    pub const TRANSACTION_TIMEOUTS: RangeInclusive<Duration> =
         Duration::from_secs(1)..=Duration::from_secs(15 * 60);
 
-    /// After this the cluster gives up a transaction. Where it is not written it is late enough that a topic
-    /// without progress is held before, and a commit has its time.
+    /// Returns the time after which the cluster aborts a transaction. The default is long enough that a topic
+    /// without progress is held before, and that a commit has its time.
     pub fn transaction_timeout(&self, forward: &Forward) -> Duration {
         let follows = (2 * forward.hold_after).max(Duration::from_secs(10));
         self.transaction_timeout.unwrap_or(follows)
@@ -74,7 +74,7 @@ impl Delivery {
 const PREFIX: Kind<String> = Kind {
     parse: |text| match text.len() <= 200 && text.bytes().all(|b| b.is_ascii_graphic()) {
         true => Ok(text.into()),
-        false => Err("which can't begin a transactional.id".into()),
+        false => Err("which cannot begin a transactional.id".into()),
     },
     expected: "Write up to 200 letters, digits and signs, or nothing.",
     show: |text| string(text),
@@ -103,7 +103,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     };
     let timeout = kafka.delivery.transaction_timeout(forward);
     match kafka.delivery.transaction_timeout {
-        None if timeout > *Delivery::TRANSACTIONS.end() => {
+        None if timeout > *Delivery::TRANSACTION_TIMEOUTS.end() => {
             let problem = "needs transactions of twice its time for exactly-once delivery, and brokers \
                            take no longer ones than 15 minutes (transaction.max.timeout.ms)";
             wrong("forward.hold_after", problem, "Lower it to 7m 30s or less.");
@@ -113,7 +113,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
                            each transaction before it is held";
             wrong("kafka.transaction_timeout", problem, "Raise it, or lower forward.hold_after.");
         }
-        Some(written) if !Delivery::TRANSACTIONS.contains(&written) => {
+        Some(written) if !Delivery::TRANSACTION_TIMEOUTS.contains(&written) => {
             let problem = "is no time that brokers take: 1 second to 15 minutes \
                            (transaction.max.timeout.ms)";
             wrong("kafka.transaction_timeout", problem, "1m is a good start.");

@@ -1,13 +1,13 @@
-//! The effective configuration as TOML, with where each value came from, and without secrets.
+//! The effective configuration as TOML, with the origin of each value, and without secrets.
 
 use std::fmt;
 
 use super::{leaf::string, mistake::Key};
 
-/// What is shown in place of a secret.
+/// Printed in place of a secret.
 pub(super) const HIDDEN: &str = "\"***\"";
 
-/// One key that was asked for.
+/// One key that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub key: Key,
@@ -15,12 +15,12 @@ pub struct Entry {
     pub shown: Option<String>,
     /// `default`, `environment`, or the file's name.
     pub origin: String,
-    /// A default that means nothing as long as its neighbours are not set; it is not shown.
+    /// Whether this is a default that means nothing as long as its neighbours are not set; it is not shown.
     pub idle: bool,
 }
 
-/// Prints as TOML that `--config` takes back, but for the secrets. Each table comes once, wherever its
-/// keys were asked for.
+/// Prints TOML that `--config` accepts again, except for the secrets. Each table comes once, even if its
+/// keys were read at different times.
 pub(super) fn write(entries: &[Entry], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut tables: Vec<(&[String], Vec<String>)> = Vec::new();
     for Entry { key, shown, origin, .. } in entries.iter().filter(|entry| !entry.idle) {

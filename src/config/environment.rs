@@ -1,4 +1,4 @@
-//! The environment: variables with the prefix `MILLRACE_` into a layer. Every value stays text.
+//! The environment: reads variables with the prefix `MILLRACE_` into a layer. Every value stays text.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -12,8 +12,8 @@ use super::{
 
 const PREFIX: &str = "MILLRACE_";
 
-/// Names the configuration file, as `--config` does.
-const FILE: &str = "MILLRACE_CONFIG";
+/// The variable that names the configuration file, as `--config` does.
+const FILE_VARIABLE: &str = "MILLRACE_CONFIG";
 
 pub(super) struct Environment {
     pub layer: Layer,
@@ -27,10 +27,11 @@ pub(super) fn read<K: Into<OsString>, V: Into<OsString>>(
     let mut values = Dict::new();
     let mut file = None;
     for (name, value) in variables {
-        let (name, value): (OsString, OsString) = (name.into(), value.into());
+        let name: OsString = name.into();
+        let value: OsString = value.into();
         let name = name.to_string_lossy().into_owned();
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-        if name == FILE {
+        if name == FILE_VARIABLE {
             file = Some(PathBuf::from(value));
             continue;
         }
@@ -57,7 +58,7 @@ pub(super) fn read<K: Into<OsString>, V: Into<OsString>>(
     }
 }
 
-/// `SOURCES__USER_AUDIT__KIND` is `sources`, `user-audit`, `kind`. Names below a map of properties
+/// Splits a name: `SOURCES__USER_AUDIT__KIND` is `sources`, `user-audit`, `kind`. Names below a map of properties
 /// stay in one piece, however many levels they were written in.
 fn path(name: &str) -> Vec<String> {
     let lower = name.to_lowercase();
@@ -94,11 +95,11 @@ fn insert(values: &mut Dict, path: &[String], value: String) -> Result<(), &'sta
     }
 }
 
-/// What Kubernetes sets in every pod beside a Service called `millrace` or `millrace-something`:
-/// `…SERVICE_HOST`, `…SERVICE_PORT`, `…SERVICE_PORT_<NAME>`, `…PORT=tcp://…`,
+/// Whether Kubernetes set the variable, as it does in every pod for a Service called `millrace` or
+/// `millrace-something`: `…SERVICE_HOST`, `…SERVICE_PORT`, `…SERVICE_PORT_<NAME>`, `…PORT=tcp://…`,
 /// `…PORT_8080_TCP`, and `…PORT_8080_TCP_{PROTO,PORT,ADDR}`.
 fn is_kubernetes(rest: &str, value: &str) -> bool {
-    // Ours have two underscores between levels, a Service's name gives single ones.
+    // Our own names have two underscores between levels, a Service's name gives single ones.
     if rest.contains("__") {
         return false;
     }
@@ -113,7 +114,7 @@ fn is_kubernetes(rest: &str, value: &str) -> bool {
         || rest.strip_suffix("_PORT").and_then(|r| r.rsplit_once("_PORT_")).is_some_and(|(_, port)| is_container_link(port))
 }
 
-/// `8080_TCP`, `8080_TCP_ADDR`, …
+/// Whether the rest of a name is that of a container link: `8080_TCP`, `8080_TCP_ADDR`, …
 fn is_container_link(port: &str) -> bool {
     let mut parts = port.split('_');
     let number =

@@ -1,4 +1,4 @@
-//! `fields.<name>`: what of an event no reader may see.
+//! `fields.<name>`: rules that remove or mask fields of events.
 
 use figment::value::Value;
 
@@ -19,23 +19,23 @@ use crate::{
     source::SourceName,
 };
 
-/// `fields`: the rules, and the files that their keys are in.
+/// `fields`: the rules, and the files of their keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldRules {
     pub rules: Fields,
     pub keys: Vec<KeyFile>,
 }
 
-/// Where the key of a rule is, and what to replace when the file changes.
+/// The file of a rule's key, and the key to replace when the file changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyFile {
-    /// As configuration calls it.
+    /// The rule's name in the configuration.
     pub name: String,
     pub secret: Secret,
     pub key: HmacKey,
 }
 
-/// What becomes of a field, without the key.
+/// The action of a rule, without its key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum What {
     Drop,
@@ -110,7 +110,7 @@ fn rule(
     let secret = reading.any_optional(section, "key_file", key_file);
     let encoding = reading.optional_choice(section, "encoding", &Encoding::ALL, Encoding::as_str);
 
-    // Each part is read before any of them ends it: all mistakes of a rule are told at once.
+    // Every part is read before one of them ends the rule, so that all mistakes of a rule are reported at once.
     let sources = sources.and_then(|names| self::sources(reading, &key.child("sources"), &names));
     let types = types.and_then(|texts| self::types(reading, &key.child("types"), &texts));
     let target = match (path, attribute) {
@@ -128,10 +128,12 @@ fn rule(
             reading.mistakes.at(&key.child("path"), problem, "Set one of them.");
             None
         }
-        // What is wrong with it was said.
+        // The mistake is already reported.
         (None, _) | (_, None) => None,
     };
-    let (what, secret, encoding) = (what?, secret?, encoding?);
+    let what = what?;
+    let secret = secret?;
+    let encoding = encoding?;
     let action = match (what, secret) {
         (What::Drop, None) => Some(Action::Drop),
         (What::Mask, None) => Some(Action::Mask),
@@ -200,7 +202,7 @@ fn types(reading: &mut Reading, key: &Key, texts: &[String]) -> Option<Vec<TypeP
     Some(found)
 }
 
-/// The key in the file, which is never shown; the name of the file is.
+/// Reads the key from the file. The name of the file may be shown, the key never.
 fn key_file(value: &Value) -> Result<(Secret, String), (String, String)> {
     let remedy = "Name a file that this process may read, with a key of at least 32 bytes and nothing else in it.";
     let path = text(value).map_err(|what| (format!("is {what}"), remedy.to_owned()))?;
@@ -208,7 +210,7 @@ fn key_file(value: &Value) -> Result<(Secret, String), (String, String)> {
     Ok((secret.read_from(path.as_ref().as_ref()), string(&path)))
 }
 
-/// The key in the file at `path`, or what is wrong with it, and what to do.
+/// Reads the key in the file at `path`; an error is the problem and its remedy.
 fn secret_of(path: &str) -> Result<Secret, (String, String)> {
     let names = |problem: &str| format!("names `{path}`, which {problem}");
     let remedy = || "Write a key there, as `openssl rand -hex 32` does.".to_owned();
@@ -221,14 +223,14 @@ fn secret_of(path: &str) -> Result<Secret, (String, String)> {
     Secret::new(text).ok_or_else(|| (names("is empty"), remedy()))
 }
 
-/// The key in `file`, read again.
+/// Reads the key in `file` again.
 pub fn hmac_key_again(file: &std::path::Path) -> Result<Secret, String> {
     let secret = secret_of(&file.to_string_lossy()).map_err(|(problem, _)| problem)?;
     Ok(secret.read_from(file))
 }
 
 impl Config {
-    /// How deliveries of `source` are read; `catalog` is the source's.
+    /// Returns the decoding rules of `source`; `catalog` is the source's.
     pub fn decoding(&self, source: &SourceConfig, catalog: Catalog) -> Rules {
         let fields = self.fields.rules.of(&source.name);
         Rules { fields, hand_over: self.has_flat_values(source), ..Rules::from(catalog) }

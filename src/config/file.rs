@@ -1,4 +1,4 @@
-//! The configuration file: TOML into a layer.
+//! The configuration file: reads TOML into a layer.
 
 use std::{fs, path::Path};
 
@@ -13,7 +13,7 @@ use super::{
     written::{Files, Layer},
 };
 
-/// `None` when the file cannot be read at all; the mistakes then say why.
+/// Reads the file; `None` when it cannot be read at all, with the reason among the mistakes.
 pub(super) fn read(path: &Path, mistakes: &mut Mistakes) -> Option<Layer> {
     let name = path.display().to_string();
     let bytes = match fs::read(path) {
@@ -50,12 +50,12 @@ pub(super) fn read(path: &Path, mistakes: &mut Mistakes) -> Option<Layer> {
     }
 }
 
-/// The line of what follows `before`.
+/// Returns the number of the line that begins after `before`.
 fn line_of(before: &[u8]) -> usize {
     1 + before.iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// The error's own text would show the line, and with it perhaps a token: so line and message only.
+/// Parses TOML. An error has line and message only: its own text would show the line, and with it perhaps a token.
 fn parse(text: &str) -> Result<Dict, (usize, String)> {
     <Toml as Format>::from_str(text).map_err(|error| {
         let end = error.span().map_or(0, |span| span.start).min(text.len());

@@ -1,4 +1,4 @@
-//! `forward`: how the forwarder deals with topics that cannot make progress.
+//! `forward`: settings for topics that make no progress.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use super::{
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forward {
-    /// A topic is held when it has made no progress for this long while the cluster answers.
+    /// Time without progress after which a topic is held, while the cluster answers.
     pub hold_after: Duration,
-    /// Topics held at once, a source; beyond that the source waits.
+    /// Topics of one source that may be held at once; beyond that the source waits.
     pub held_topics: usize,
-    /// How long refused events wait for a dead-letter topic that can't be written.
+    /// Time for which refused events wait for a dead-letter topic that cannot be written.
     pub quarantine_after: Duration,
 }
 

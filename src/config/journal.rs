@@ -1,4 +1,4 @@
-//! `sources.<name>.journal`: where the events are that the webhook gave up, and who may read them.
+//! `sources.<name>.journal`: the journal with events that the webhook missed, and the credentials for it.
 
 use figment::value::Value;
 use reqwest::Url;
@@ -25,11 +25,11 @@ pub struct Journal {
     pub scopes: Vec<String>,
 }
 
-/// Adobe's own.
+/// Adobe's token endpoint and scopes.
 const TOKEN_URL: &str = "https://ims-na1.adobelogin.com/ims/token/v3";
 const SCOPES: [&str; 3] = ["openid", "AdobeID", "adobeio_api"];
 
-const REQUIRED: [&str; 4] = ["url", "organization_id", "client_id", "client_secret"];
+const REQUIRED_KEYS: [&str; 4] = ["url", "organization_id", "client_id", "client_secret"];
 
 const TEXT: Kind<String> = Kind {
     parse: |text| match text.trim() {
@@ -52,7 +52,7 @@ fn secret(value: &Value) -> Result<(Secret, String), (String, String)> {
     Ok((secret?, HIDDEN.into()))
 }
 
-/// `Some(None)` where no journal is configured; `None` after a mistake.
+/// Reads the section; `Some(None)` where no journal is configured; `None` after a mistake.
 pub(super) fn read(
     reading: &mut Reading,
     source: &mut Section,
@@ -62,8 +62,8 @@ pub(super) fn read(
         return misplaced(reading, source, kind);
     }
     let mut section = reading.section(source, "journal");
-    // What has a default may stand there without meaning anything.
-    let is_configured = section.names().iter().any(|name| REQUIRED.contains(&name.as_str()));
+    // Keys that have a default may stand there alone without meaning anything.
+    let is_configured = section.names().iter().any(|name| REQUIRED_KEYS.contains(&name.as_str()));
     let s = &mut section;
     let url = reading.optional(s, "url", &HTTPS_URL);
     let organization_id = reading.optional(s, "organization_id", &TEXT);
@@ -85,7 +85,7 @@ pub(super) fn read(
         client_id == Some(None),
         client_secret == Some(None),
     ];
-    for (name, _) in REQUIRED.iter().zip(is_missing).filter(|(_, is_missing)| *is_missing) {
+    for (name, _) in REQUIRED_KEYS.iter().zip(is_missing).filter(|(_, is_missing)| *is_missing) {
         let remedy = "A journal needs it: set it, or take the rest of the section away.";
         reading.mistakes.at(&key.child(name), "is missing", remedy);
     }
@@ -109,7 +109,7 @@ fn misplaced(
         return Some(None);
     }
     let section = reading.section(source, "journal");
-    // What is wrong with the kind was said.
+    // A mistake of `kind` is already reported.
     if kind.is_some() {
         let remedy = "Take it away, or change the source's kind.";
         reading.mistakes.at(&section.key, "is for sources of kind `adobe-io` alone", remedy);

@@ -1,7 +1,7 @@
-//! `kafka`: the cluster, and which of librdkafka's properties may be set.
+//! `kafka`: the cluster, and the properties of librdkafka that may be set.
 //!
-//! The promises rest on some of the properties, and those are refused with the reason. So are the
-//! mechanisms that this build has no library for: librdkafka would say so only when it connects, or
+//! Some properties would break promises of this program; they are refused with the reason. So are
+//! mechanisms that this build has no library for: librdkafka would report them only when it connects, or
 //! wait for ever.
 
 use std::collections::BTreeMap;
@@ -21,8 +21,8 @@ use super::{
     written::{list, quoted, text},
 };
 
-/// librdkafka's own `message.max.bytes`.
-const RECORD: u64 = 1_000_000;
+/// librdkafka's default of `message.max.bytes`.
+const DEFAULT_RECORD_SIZE: u64 = 1_000_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kafka {
@@ -37,15 +37,16 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// `kafka.queue_size` where nothing else is said.
+    /// Default of `kafka.queue_size`.
     pub const QUEUE_SIZE: u64 = 64 * 1024 * 1024;
 }
 
-/// Says whether the client library takes the properties; connects to nothing. The text names the
+/// Checks whether the client library accepts the properties; connects to nothing. The error names the
 /// property.
 pub type Validate<'a> = &'a dyn Fn(&Kafka) -> Result<(), String>;
 
-const SERVERS: &str = "Write host:port, several with commas, as in `kafka-1:9092,kafka-2:9092`.";
+const SERVERS_REMEDY: &str =
+    "Write host:port, several with commas, as in `kafka-1:9092,kafka-2:9092`.";
 
 pub(super) fn read(
     reading: &mut Reading,
@@ -68,7 +69,7 @@ pub(super) fn read(
         let value = value.map(reading.with_file(&key.child(name)));
         properties.extend(value.map(|value| (name.clone(), value)));
     }
-    // What is wrong with the properties shall not have to wait for the servers.
+    // Placeholder, so that mistakes in the properties are reported even if the servers are wrong.
     let bootstrap_servers = bootstrap_servers.unwrap_or_else(|| "localhost:9092".into());
     let written =
         security::Written { names: &names, properties: &properties, servers: &bootstrap_servers };
@@ -84,9 +85,9 @@ pub(super) fn read(
 }
 
 fn servers(value: &Value) -> Result<(String, String), (String, String)> {
-    let wrong = |problem: String| (problem, SERVERS.to_owned());
+    let wrong = |problem: String| (problem, SERVERS_REMEDY.to_owned());
     let servers = list(value).map_err(wrong)?;
-    // Nothing of a user and a password that somebody put before the host.
+    // Shows nothing before the host: there may be a user and a password.
     let shown =
         |bad: &String| format!("`{}`", bad.rsplit_once('@').map_or(&**bad, |(_, host)| host));
     let bad: Vec<_> = servers.iter().filter(|server| !is_server(server)).map(shown).collect();
@@ -105,8 +106,8 @@ fn servers(value: &Value) -> Result<(String, String), (String, String)> {
     Ok((servers, shown))
 }
 
-/// `host:9092`, `[::1]:9092`. The library also takes `SSL://host` and goes on with the port 9092 and, of
-/// the protocols, with the property security.protocol: neither is what it looks like.
+/// Whether `server` is `host:9092` or `[::1]:9092`. The library also accepts `SSL://host`, but uses port 9092 and takes
+/// the protocol from security.protocol: the text would mislead.
 fn is_server(server: &str) -> bool {
     let Some((host, port)) = server.rsplit_once(':') else { return false };
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -142,8 +143,8 @@ pub(super) fn property(name: &str, value: &Value) -> Result<(Secret, String), (S
     Ok((secret, shown))
 }
 
-/// Whether a property has one of a few well-known words as its value, which is worth showing even where
-/// it is wrong.
+/// Whether the values of a property are a few well-known words, so that a wrong one may be shown
+/// too.
 pub fn is_a_choice(name: &str) -> bool {
     let choices = [
         "broker.address.family",
@@ -156,16 +157,16 @@ pub fn is_a_choice(name: &str) -> bool {
     choices.contains(&name)
 }
 
-/// Whether a property's value is a secret, as far as its name tells.
+/// Whether a property's value is a secret, judging by its name.
 pub(super) fn is_sensitive(name: &str) -> bool {
     ["password", "passphrase", "secret", "key", "jaas", "token", "pem", "credential", "oauthbearer"]
         .iter()
         .any(|word| name.contains(word))
-        && !OPEN.contains(&name)
+        && !NOT_SECRET.contains(&name)
 }
 
-/// Names that sound like a secret's.
-const OPEN: [&str; 8] = [
+/// Properties that are no secrets despite their names.
+const NOT_SECRET: [&str; 8] = [
     "enable.sasl.oauthbearer.unsecure.jwt",
     "sasl.oauthbearer.audience",
     "sasl.oauthbearer.client.credentials.client.id",
@@ -178,7 +179,7 @@ const OPEN: [&str; 8] = [
 
 const TAKE_AWAY: &str = "Take it away.";
 
-/// Why a property can't be set, and what to do instead.
+/// Returns why a property cannot be set, and the remedy.
 fn refused(name: &str) -> Option<(&'static str, &'static str)> {
     let reason = match name {
         "" => ("a property has a name", TAKE_AWAY),
@@ -242,9 +243,9 @@ fn refused(name: &str) -> Option<(&'static str, &'static str)> {
         "builtin.features" => ("it says what the library was built with", TAKE_AWAY),
         _ if name.ends_with(".cb") => ("callbacks belong to the program", TAKE_AWAY),
         _ if name.starts_with("test.mock.") => {
-            ("events would go to a cluster in memory, and nowhere else", TAKE_AWAY)
+            ("events would go to a cluster in memory only", TAKE_AWAY)
         }
-        _ if CONSUMER.contains(&name) => {
+        _ if CONSUMER_PROPERTIES.contains(&name) => {
             ("it is a consumer's property, and this is a producer", TAKE_AWAY)
         }
         _ => return None,
@@ -252,7 +253,7 @@ fn refused(name: &str) -> Option<(&'static str, &'static str)> {
     Some(reason)
 }
 
-const CONSUMER: [&str; 35] = [
+const CONSUMER_PROPERTIES: [&str; 35] = [
     "auto.commit.enable",
     "auto.commit.interval.ms",
     "auto.offset.reset",
@@ -290,8 +291,8 @@ const CONSUMER: [&str; 35] = [
     "exclude.internal.topics",
 ];
 
-/// Puts the properties to the client library. It stops at the first that it does not take, so each
-/// is then asked about alone, to find all of them.
+/// Validates the properties by the client library. It stops at the first that it rejects, so each
+/// is then validated alone, to find all of them.
 fn ask(reading: &mut Reading, key: &Key, kafka: &Kafka, validate: Validate, consistent: bool) {
     let Err(whole) = validate(kafka) else { return };
     let remedy = "See librdkafka's CONFIGURATION.md for the names and values of properties.";
@@ -305,7 +306,7 @@ fn ask(reading: &mut Reading, key: &Key, kafka: &Kafka, validate: Validate, cons
     for (name, value) in others {
         let properties = BTreeMap::from([(name.clone(), value.clone())]);
         let alone = Kafka { properties, ..kafka.clone() };
-        // Alone, a property may also fail for want of another: the text does not name it then.
+        // Alone, a property may also fail because another is missing: the error does not name it then.
         if let Err(problem) = validate(&alone)
             && problem.contains(name.as_str())
         {
@@ -315,7 +316,7 @@ fn ask(reading: &mut Reading, key: &Key, kafka: &Kafka, validate: Validate, cons
             reading.mistakes.at(&key.child(name), problem, remedy);
         }
     }
-    // What the library says of an inconsistent whole was said before, and with its key.
+    // An inconsistent set was reported before, with its key.
     if !found && consistent {
         let problem = hide(&whole, "", kafka);
         let named = kafka.properties.keys().filter(|name| whole.contains(name.as_str()));
@@ -328,8 +329,8 @@ fn ask(reading: &mut Reading, key: &Key, kafka: &Kafka, validate: Validate, cons
     }
 }
 
-/// One line, without the key that the mistake stands at anyway, and without the values that the
-/// library quotes in some of its errors.
+/// Returns the library's error on one line, without the key, which the mistake has already, and without values that
+/// the library quotes in some of its errors.
 pub(super) fn hide(text: &str, name: &str, kafka: &Kafka) -> String {
     let prefix = format!("kafka.properties.\"{name}\": ");
     let text = text.strip_prefix(&prefix).unwrap_or(text).trim_end_matches('.').replace('\n', "; ");
@@ -342,7 +343,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     registry::check(config, mistakes);
     let Config { kafka, sources, .. } = config;
     let record = kafka.properties.get("message.max.bytes");
-    let record = record.and_then(|text| text.expose().parse().ok()).unwrap_or(RECORD);
+    let record = record.and_then(|text| text.expose().parse().ok()).unwrap_or(DEFAULT_RECORD_SIZE);
     if kafka.queue_size / (sources.len() as u64).max(1) < 2 * record {
         let problem = "leaves a source less than two records of the largest size \
                        (message.max.bytes), which it could then never send";

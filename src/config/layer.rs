@@ -1,7 +1,7 @@
-//! What is done to each layer alone, before the environment is laid over the file: names of
-//! properties get one spelling, and secrets that are in files of their own are read.
+//! Normalises each layer before the environment is merged over the file: names of
+//! properties get one spelling, and secrets are read from their files.
 //!
-//! It has to be done before merging: otherwise `security_protocol` of one layer and
+//! It has to happen before merging: otherwise `security_protocol` of one layer and
 //! `"security.protocol"` of the other would stand side by side, and a token in the file would stand
 //! beside the environment's token file. Within one layer, giving a value twice is a mistake.
 
@@ -15,14 +15,15 @@ use super::{
     written::{Files, Layer, quoted, reported},
 };
 
-/// Tables whose keys are Kafka's and not ours.
+/// Tables whose keys are names of Kafka's.
 pub(super) const PROPERTY_MAPS: [&[&str]; 2] = [&["kafka", "properties"], &["topics", "config"]];
 
-/// Larger than any secret.
+/// Bytes of a file; larger than any secret.
 const SECRET_FILE_LIMIT: u64 = 1024 * 1024;
 
 pub(super) fn settle(layer: &mut Layer, mistakes: &mut Mistakes) {
-    let (values, files) = (&mut layer.values, &mut layer.files);
+    let values = &mut layer.values;
+    let files = &mut layer.files;
     for path in PROPERTY_MAPS {
         let Some(map) = table(values, path) else { continue };
         let mut flat = Dict::new();
@@ -34,7 +35,8 @@ pub(super) fn settle(layer: &mut Layer, mistakes: &mut Mistakes) {
         let names: Vec<_> = properties.keys().filter(|n| n.ends_with(".file")).cloned().collect();
         for name in names {
             let target = name.trim_end_matches(".file");
-            let (name, value) = (name.replace('.', "_"), properties.remove(&name));
+            let value = properties.remove(&name);
+            let name = name.replace('.', "_");
             properties.extend(value.map(|value| (name.clone(), value)));
             from_file(properties, &key, &name, target, |text| Ok(text.into()), files, mistakes);
         }
@@ -63,7 +65,8 @@ pub(super) fn settle(layer: &mut Layer, mistakes: &mut Mistakes) {
         let Value::Dict(_, source) = source else { continue };
         if let Some(journal) = table(source, &["journal"]) {
             let key = Key::of(&["sources", name, "journal"]);
-            let (file, target) = ("client_secret_file", "client_secret");
+            let file = "client_secret_file";
+            let target = "client_secret";
             from_file(journal, &key, file, target, |text| Ok(text.into()), files, mistakes);
         }
         let Some(auth) = table(source, &["auth"]) else { continue };
@@ -71,7 +74,8 @@ pub(super) fn settle(layer: &mut Layer, mistakes: &mut Mistakes) {
         from_file(auth, &key, "tokens_file", "tokens", one_a_line, files, mistakes);
         let Some(asked) = table(auth, &["oauth", "introspection"]) else { continue };
         let key = key.child("oauth").child("introspection");
-        let (name, target) = ("client_secret_file", "client_secret");
+        let name = "client_secret_file";
+        let target = "client_secret";
         from_file(asked, &key, name, target, |text| Ok(text.into()), files, mistakes);
     }
 }
@@ -83,7 +87,7 @@ fn table<'a>(values: &'a mut Dict, path: &[&str]) -> Option<&'a mut Dict> {
     })
 }
 
-/// `security_protocol`, `"security.protocol"` and `security = { protocol = … }` are one property.
+/// Flattens a map: `security_protocol`, `"security.protocol"` and `security = { protocol = … }` are one property.
 fn flatten(map: &Key, prefix: &str, values: Dict, flat: &mut Dict, mistakes: &mut Mistakes) {
     for (name, value) in values {
         let name = format!("{prefix}{}", name.to_lowercase().replace('_', "."));
@@ -99,7 +103,7 @@ fn flatten(map: &Key, prefix: &str, values: Dict, flat: &mut Dict, mistakes: &mu
     }
 }
 
-/// The one property with an underscore in its name that can be set as text.
+/// Restores the one settable property that has an underscore in its name.
 fn spelled_by_kafka(name: String) -> String {
     if name == "log.level" { "log_level".into() } else { name }
 }
@@ -108,7 +112,7 @@ fn twice(key: &Key, how: &str, mistakes: &mut Mistakes) {
     mistakes.at(key, format!("is given twice, {how}"), "Keep one of them.");
 }
 
-/// Replaces `name`, the path of a file, by `target`, what is in it.
+/// Replaces `name`, the path of a file, by `target`, the contents of the file.
 fn from_file(
     values: &mut Dict,
     parent: &Key,
@@ -144,10 +148,11 @@ fn from_file(
 
 const NAME_ONE: &str = "Name a file that this process may read, with the secret in it.";
 
-/// The text of a file of secrets, or a problem and its remedy. Problems go on from the key, and quote the path only.
+/// Reads a file of secrets; an error is a problem and its remedy. Problems continue the sentence that begins with the
+/// key, and quote the path only.
 ///
-/// There are no comments in such a file. A line that looks like one is a mistake, since it would be a
-/// secret that anybody can guess; only PEM has text around what counts.
+/// Such a file has no comments. A line that looks like one is a mistake, since it would be a
+/// secret that is easily guessed; only PEM may have text around the secret.
 pub(super) fn secret_file(path: &str) -> Result<String, (String, String)> {
     let names = |problem: String| format!("names `{path}`, which {problem}");
     let wrong = |problem: String| (names(problem), NAME_ONE.to_owned());

@@ -1,19 +1,19 @@
-//! Leaves: how one value's text becomes a typed value, and how that is shown again.
+//! Leaves: parse one value's text into a typed value, and show it again.
 
 use std::{borrow::Cow, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use reqwest::Url;
 
-/// What is wrong with a text; goes on from "is `…`,".
+/// The problem with a text; continues "is `…`,".
 pub(super) type Problem = Cow<'static, str>;
 
-/// A kind of value. `parse` gets the text, from whichever layer.
+/// A kind of value. `parse` gets the text from any layer.
 pub(super) struct Kind<T> {
     pub parse: fn(&str) -> Result<T, Problem>,
-    /// A sentence: what to write.
+    /// A sentence that says how to write the value.
     pub expected: &'static str,
-    /// As TOML, in a form that `parse` takes back.
+    /// Renders TOML that `parse` accepts again.
     pub show: fn(&T) -> String,
 }
 
@@ -31,11 +31,11 @@ pub(super) const SIZE: Kind<u64> = Kind {
     },
 };
 
-/// A size that may be none at all.
+/// A size that may be zero.
 pub(super) const SIZE_OR_NONE: Kind<u64> =
     Kind { parse: |text| if text == "0" { Ok(0) } else { (SIZE.parse)(text) }, ..SIZE };
 
-/// A time that may be none at all.
+/// A time that may be zero.
 pub(super) const DURATION: Kind<Duration> = Kind {
     parse: |text| match text.parse::<u64>() {
         Ok(0) => Ok(Duration::ZERO),
@@ -64,7 +64,7 @@ const SIZE_UNITS: [(&str, u64); 8] = [
     ("KB", 1000),
 ];
 
-/// Hours are the largest: a window of 26 hours is not a day and two hours.
+/// Hours are the largest unit, so that 26 hours are not shown as a day and two hours.
 const TIME_UNITS: [(&str, u64); 6] = [
     ("h", 3_600_000_000_000),
     ("m", 60_000_000_000),
@@ -74,7 +74,7 @@ const TIME_UNITS: [(&str, u64); 6] = [
     ("ns", 1),
 ];
 
-/// `number` in the largest of the units that it is a whole number of, as one would write it.
+/// Returns `number` in the largest unit that divides it.
 fn whole<'a>(number: u64, units: &[(&'a str, u64)]) -> Option<(u64, &'a str)> {
     let fits = |(_, size): &&(&str, u64)| number > 0 && number.is_multiple_of(*size);
     units.iter().find(fits).map(|(name, size)| (number / size, *name))
@@ -98,7 +98,7 @@ pub(super) const COUNT: Kind<usize> = Kind {
     show: usize::to_string,
 };
 
-/// -1 leaves it to the cluster.
+/// A number of partitions; -1 leaves it to the cluster.
 pub(super) const PARTITIONS: Kind<i32> = Kind {
     parse: |text| match text.parse() {
         Ok(count @ (-1 | 1..)) => Ok(count),
@@ -108,7 +108,7 @@ pub(super) const PARTITIONS: Kind<i32> = Kind {
     show: i32::to_string,
 };
 
-/// -1 leaves it to the cluster; Kafka's protocol has 16 bits for it.
+/// A number of replicas; -1 leaves it to the cluster; Kafka's protocol has 16 bits for it.
 pub(super) const REPLICAS: Kind<i32> = Kind {
     parse: |text| match text.parse() {
         Ok(count @ (-1 | 1..=0x7fff)) => Ok(count),
@@ -142,7 +142,7 @@ pub(super) const FOLDER: Kind<PathBuf> = Kind {
     show: |path| string(&path.to_string_lossy()),
 };
 
-/// Where secrets are sent, so it is encrypted unless it stays on this machine.
+/// A URL to which secrets are sent; encrypted, unless it is on this machine.
 pub(super) const HTTPS_URL: Kind<Url> = Kind {
     parse: |text| {
         let url: Url = text.parse().map_err(|_| Problem::from("which is no URL"))?;
@@ -157,7 +157,7 @@ pub(super) const HTTPS_URL: Kind<Url> = Kind {
     show: |url| string(url.as_str()),
 };
 
-/// Text in TOML's double quotes.
+/// Renders text in TOML's double quotes.
 pub(super) fn string(text: &str) -> String {
     // JSON's escapes are TOML's, but TOML wants DEL escaped too.
     serde_json::Value::from(text).to_string().replace('\x7f', "\\u007F")

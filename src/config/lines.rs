@@ -1,11 +1,11 @@
-//! In which line of the configuration file each key stands. The values come from figment, which keeps no
+//! The line of each key in the configuration file. The values come from figment, which keeps no
 //! lines; the parser below it does.
 
 use toml_edit::{ImDocument, TableLike};
 
 use super::{layer::PROPERTY_MAPS, written::Lines};
 
-/// Of every key and every table; names of properties in the spelling that they are known by.
+/// Returns the lines of all keys and tables; names of properties in the spelling that they are known by.
 pub(super) fn of(text: &str) -> Lines {
     let mut lines = Lines::new();
     if let Ok(document) = ImDocument::parse(text) {
@@ -30,7 +30,7 @@ fn walk(text: &str, table: &dyn TableLike, path: &mut Vec<String>, lines: &mut L
     }
 }
 
-/// `kafka.properties.security_protocol` is `kafka.properties."security.protocol"`.
+/// Returns the known spelling: `kafka.properties.security_protocol` is `kafka.properties."security.protocol"`.
 fn known_as(path: &[String]) -> Vec<String> {
     let within =
         |map: &&&[&str]| path.len() > map.len() && path.iter().zip(**map).all(|(a, b)| a == b);

@@ -1,4 +1,4 @@
-//! `listen`: where deliveries arrive, and how much of them at once.
+//! `listen`: the listener for deliveries, and its limits.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -20,7 +20,7 @@ const MIB: u64 = 1024 * 1024;
 
 const HEADER_LIMITS: std::ops::RangeInclusive<usize> = 8 * 1024..=1024 * 1024;
 
-/// `listen`: where deliveries arrive, and how much of them at once.
+/// `listen`: the listener for deliveries, and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
     pub address: SocketAddr,
@@ -31,13 +31,13 @@ pub struct Listen {
     pub body_limit_inflated: u64,
     /// Bytes of bodies held in memory at once, over all connections.
     pub body_budget: u64,
-    /// How long the head of a request may take.
+    /// Longest time for the head of a request.
     pub header_timeout: Duration,
-    /// How long a connection may be idle on which a sender has shown who it is.
+    /// Longest idle time of a connection whose sender has authenticated.
     pub idle_timeout: Duration,
-    /// How long a request may take in all, the sync of the spool included.
+    /// Longest time for a whole request, the sync of the spool included.
     pub request_timeout: Duration,
-    /// Open connections at once.
+    /// Connections that may be open at once.
     pub connections: usize,
     /// Largest head of a request, in bytes; at least 8 KiB.
     pub header_limit: usize,
@@ -82,7 +82,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Listen {
     reading.set(s, "connections", &COUNT, &mut listen.connections);
     let mut header_limit = listen.header_limit as u64;
     reading.set(s, "header_limit", &SIZE, &mut header_limit);
-    // What does not fit is refused below, as everything beyond a megabyte.
+    // A number that does not fit is refused below, as is any above a megabyte.
     listen.header_limit = usize::try_from(header_limit).unwrap_or(usize::MAX);
     listen.trusted_proxies = proxies::read(reading, s).unwrap_or_default();
     listen.tls = tls::read(reading, s).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `log`: what is logged to standard error, and how.
+//! `log`: format and filter of the log on standard error.
 
 use std::{str::FromStr, time::Duration};
 
@@ -10,12 +10,12 @@ use super::{
     reading::{Reading, Section},
 };
 
-/// `log`: what is logged to standard error, and how.
+/// `log`: format and filter of the log on standard error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     pub format: LogFormat,
     pub filter: LogFilter,
-    /// How often the log tells of an outage of Kafka while it lasts.
+    /// Time between two log lines about an outage of Kafka while it lasts.
     pub outage_interval: Duration,
 }
 
@@ -42,14 +42,14 @@ impl Default for LogFilter {
 impl FromStr for LogFilter {
     type Err = ();
 
-    /// A lone word that is no level is a misspelled one: `module=level` is how a module is named.
+    /// Parses a filter. A lone word that is no level is a misspelled one: a module is named by `module=level`.
     fn from_str(text: &str) -> Result<Self, ()> {
         directives(text).map(|_| Self(text.into())).ok_or(())
     }
 }
 
 impl LogFilter {
-    /// As it was written.
+    /// Returns the text of the configuration.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -60,7 +60,7 @@ impl LogFilter {
 }
 
 fn directives(text: &str) -> Option<Targets> {
-    // The empty text parses too, as `error`.
+    // Without the filter, the empty text would parse as `error`.
     let level =
         |text: &str| Some(text.trim()).filter(|it| !it.is_empty())?.parse::<LevelFilter>().ok();
     text.split(',').try_fold(Targets::new(), |targets, directive| {
@@ -102,7 +102,7 @@ const FILTER: Kind<LogFilter> = Kind {
     show: |filter| string(filter.as_str()),
 };
 
-/// Each line of an outage is for an operator; one a source every second is the most that is bearable.
+/// An interval of at least a second: each line of an outage is for an operator, and each source writes its own.
 const OUTAGE_INTERVAL: Kind<Duration> = Kind {
     parse: |text| match (DURATION.parse)(text) {
         Ok(interval) if interval < Duration::from_secs(1) => Err("and must be at least 1s".into()),
@@ -121,8 +121,9 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Log {
     let mut outage_interval = default.outage_interval;
     reading.set(s, "outage_interval", &OUTAGE_INTERVAL, &mut outage_interval);
     reading.end(section);
-    // Each by itself: mistakes are told in the format that was asked for, whatever is wrong with the rest.
-    let (format, filter) = (format.unwrap_or(default.format), filter.unwrap_or(default.filter));
+    // The format is used even if the filter is wrong: mistakes are reported in the format that was asked for.
+    let format = format.unwrap_or(default.format);
+    let filter = filter.unwrap_or(default.filter);
     Log { format, filter, outage_interval }
 }
 

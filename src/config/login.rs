@@ -1,8 +1,8 @@
 //! Properties of `kafka.properties` by which this program gets tokens for Kafka (SASL OAUTHBEARER): from an
-//! OpenID provider by client credentials, under librdkafka's own names, or of AWS's credentials for MSK.
+//! OpenID provider by client credentials, under librdkafka's own names, or made of AWS's credentials for MSK.
 //!
-//! The client library never sees them: its own way to an OpenID provider needs libcurl. One of them, the
-//! audience, it does not even know.
+//! The client library never gets them: its own support of OpenID providers needs libcurl. One of them, the
+//! audience, is unknown to it.
 
 use std::{fmt, path::PathBuf};
 
@@ -10,14 +10,14 @@ use reqwest::Url;
 
 use super::{Kafka, oauth::is_trustworthy, secret::Secret};
 
-/// Where the token comes from that a broker asks for.
+/// The origin of the token that a broker asks for.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Login {
     Oidc(Box<Oidc>),
     Msk(Msk),
 }
 
-/// Which one, and nothing in it: an address may hold a secret in its query.
+/// Shows the variant alone: a URL may hold a secret in its query.
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -37,7 +37,7 @@ pub struct Oidc {
     pub audience: Option<String>,
     /// Sent to the broker beside the token (RFC 7628).
     pub extensions: Vec<(String, String)>,
-    /// Those that may sign the provider's certificate, where they are not the system's.
+    /// Authorities that may sign the provider's certificate, in place of the system's.
     pub authorities: Option<Authorities>,
 }
 
@@ -64,16 +64,16 @@ pub(super) const GRANT: &str = "sasl.oauthbearer.grant.type";
 pub(super) const CA_FILE: &str = "https.ca.location";
 pub(super) const CA_PEM: &str = "https.ca.pem";
 pub(super) const REGION: &str = "aws.region";
-/// As AWS's library for Java calls it; the broker calls it OAUTHBEARER.
+/// The mechanism's name in AWS's library for Java; the broker calls it OAUTHBEARER.
 pub const MSK_IAM: &str = "AWS_MSK_IAM";
 
-/// Names that librdkafka has for two of them as well.
+/// Second names that librdkafka has for two properties.
 pub(super) const ALIASES: [(&str, &str); 2] = [
     ("sasl.oauthbearer.client.credentials.client.id", CLIENT_ID),
     ("sasl.oauthbearer.client.credentials.client.secret", CLIENT_SECRET),
 ];
 
-/// Those that are about an OpenID provider.
+/// Properties of an OpenID provider.
 pub(super) const OF_OIDC: [&str; 9] =
     [TOKEN_URL, CLIENT_ID, CLIENT_SECRET, SCOPE, AUDIENCE, EXTENSIONS, GRANT, CA_FILE, CA_PEM];
 
@@ -88,7 +88,7 @@ pub(super) fn canonical(name: &str) -> &str {
 }
 
 impl Kafka {
-    /// Where tokens come from, if the brokers ask for one. None also where [`super::load`] would have found a
+    /// Returns how tokens are got, if the brokers ask for one. `None` also where [`super::load`] would have found a
     /// mistake.
     pub fn login(&self) -> Option<Login> {
         let get = |name: &str| {
@@ -122,7 +122,7 @@ impl Kafka {
     }
 }
 
-/// What is wrong with an address goes on from "is".
+/// Parses a token URL; the error continues "is".
 pub(super) fn token_url(text: &str) -> Result<Url, &'static str> {
     let url: Url = text.parse().map_err(|_| "no URL")?;
     match url {
@@ -135,11 +135,12 @@ pub(super) fn token_url(text: &str) -> Result<Url, &'static str> {
     }
 }
 
-/// `name=value`, several with commas.
+/// Parses `name=value`, several with commas.
 pub(super) fn extensions(text: &str) -> Result<Vec<(String, String)>, String> {
     let one = |pair: &str| {
         let (name, value) = pair.split_once('=').ok_or("has a part without `=`")?;
-        let (name, value) = (name.trim(), value.trim());
+        let name = name.trim();
+        let value = value.trim();
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphabetic()) {
             return Err("has a name that is not of letters alone (RFC 7628)");
         }
@@ -154,7 +155,7 @@ pub(super) fn extensions(text: &str) -> Result<Vec<(String, String)>, String> {
     text.split(',').map(one).collect::<Result<_, _>>().map_err(str::to_owned)
 }
 
-/// The region that is part of the names of MSK's brokers: `b-1.x.y.kafka.eu-west-1.amazonaws.com:9098`.
+/// Returns the region in the names of MSK's brokers: `b-1.x.y.kafka.eu-west-1.amazonaws.com:9098`.
 pub(super) fn region_of(servers: &str) -> Option<String> {
     let host = servers.split(',').next()?.rsplit_once(':')?.0;
     let rest = host.strip_suffix(".cn").unwrap_or(host).strip_suffix(".amazonaws.com")?;
@@ -164,7 +165,7 @@ pub(super) fn region_of(servers: &str) -> Option<String> {
         .then(|| region.to_owned())
 }
 
-/// `eu-west-1`
+/// Whether `text` has the form of a region, as `eu-west-1`.
 pub(super) fn is_region(text: &str) -> bool {
     let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (3..40).contains(&text.len())

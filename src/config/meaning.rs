@@ -1,5 +1,5 @@
-//! From what was written to what it means, section by section. A bad combination (values that are fine alone
-//! and break a promise together) is refused by the section whose key has to change, and never quietly
+//! Converts the written configuration into its meaning, section by section. A bad combination (values that are valid
+//! alone and break a promise together) is refused by the section whose key has to change, and never quietly
 //! repaired.
 
 use super::{
@@ -8,8 +8,8 @@ use super::{
     reading::Reading, shutdown, sources, spool, tls, topics, traces::Traces, values, volume,
 };
 
-/// Every section is read in any case, for the sake of its own mistakes, and what could not be read counts
-/// as its default meanwhile. So the result means something only where no mistake was noted.
+/// Reads every section, even after a mistake, to find the mistakes of all; a value that cannot be read is
+/// replaced by its default. So the result is valid only if no mistake was noted.
 pub(super) fn read(
     reading: &mut Reading,
     questions: &Questions<'_>,
@@ -59,8 +59,8 @@ pub(super) fn read(
     config
 }
 
-/// What is wrong with values together, and with the machine that they name. Of a value that is wrong by
-/// itself nothing more is said: it is not what was meant.
+/// Finds mistakes of values in combination, and with the machine that they name. A value that is wrong by
+/// itself gets no further mistakes: it is not the intended one.
 fn combinations(
     config: &Config,
     reading: &mut Reading,

@@ -1,16 +1,16 @@
-//! What is wrong with a configuration: every mistake at once, each with its key and what to do.
+//! Mistakes of a configuration: all of them at once, each with its key and a remedy.
 
 use std::fmt;
 
 use super::log::LogFormat;
 
-/// Where a value stands, in both spellings: `spool.size_limit` in the file,
+/// The path of a value, in both spellings: `spool.size_limit` in the file,
 /// `MILLRACE_SPOOL__SIZE_LIMIT` in the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key(Vec<String>);
 
 impl Key {
-    /// Of a dotted path whose segments have no dots of their own.
+    /// Makes a key of a dotted path whose segments have no dots of their own.
     pub fn new(path: &str) -> Self {
         Self(path.split('.').map(Into::into).collect())
     }
@@ -29,12 +29,12 @@ impl Key {
         &self.0
     }
 
-    /// The sections that it is in.
+    /// Returns the keys of the sections around it.
     pub(super) fn sections(&self) -> Vec<Self> {
         (1..self.0.len()).map(|levels| Self(self.0[..levels].to_vec())).collect()
     }
 
-    /// The key that names the file of this one's secret.
+    /// Returns the key that names the file of this one's secret.
     pub(super) fn of_file(&self) -> Self {
         let mut segments = self.0.clone();
         if let Some(name) = segments.last_mut() {
@@ -43,12 +43,12 @@ impl Key {
         Self(segments)
     }
 
-    /// As in the file.
+    /// Returns the spelling in the file.
     pub fn toml(&self) -> String {
         self.0.join(".")
     }
 
-    /// As in the environment.
+    /// Returns the spelling in the environment.
     pub fn environment(&self) -> String {
         let segment = |s: &String| s.to_uppercase().replace(['-', '.'], "_");
         let segments: Vec<_> = self.0.iter().map(segment).collect();
@@ -62,15 +62,15 @@ impl fmt::Display for Key {
     }
 }
 
-/// What a mistake is about.
+/// The subject of a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     Key(Key),
-    /// A key, and where it is written: a line of the configuration file, or a file of its own.
+    /// A key, with the place where it is written: a line of the configuration file, or a file of its own.
     Written(Key, String),
     /// The configuration file, or a line of it.
     File(String),
-    /// A variable that stands for no key.
+    /// A variable that belongs to no key.
     Variable(String),
 }
 
@@ -88,14 +88,14 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     pub place: Place,
-    /// Goes on from the place: "is missing", "is `10 cats`, which is no size".
+    /// Continues the place: "is missing", "is `10 cats`, which is no size".
     pub problem: String,
-    /// A sentence: what to do.
+    /// A sentence that says what to do.
     pub remedy: String,
 }
 
 impl Mistake {
-    /// As in the file.
+    /// Returns the key in the file's spelling.
     pub fn key(&self) -> Option<String> {
         match &self.place {
             Place::Key(key) | Place::Written(key, _) => Some(key.toml()),
@@ -122,11 +122,11 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// All mistakes of a configuration, in the order in which they were met.
+/// All mistakes of a configuration, in the order in which they were found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mistakes {
     all: Vec<Mistake>,
-    /// The log's, as far as it could be read: in it they are told where they belong into the log.
+    /// `log.format`, as far as it could be read; a service reports mistakes in that format.
     log_format: LogFormat,
 }
 
@@ -148,7 +148,7 @@ impl Mistakes {
         self.add(Place::Key(key.clone()), problem, remedy);
     }
 
-    /// Adds those of `found` that neither are about a key with a mistake, nor name one.
+    /// Adds mistakes of `found`, except those about a key that already has a mistake, and those that name one.
     pub(super) fn add_unless_about_these(&mut self, found: Self) {
         let keys: Vec<String> = self.all.iter().filter_map(|mistake| mistake.key()).collect();
         let is_about_these = |mistake: &Mistake| {
@@ -159,17 +159,17 @@ impl Mistakes {
         self.all.extend(found.all.into_iter().filter(|mistake| !is_about_these(mistake)));
     }
 
-    /// Whether there is one at this key.
+    /// Whether there is a mistake at this key.
     pub(super) fn are_about(&self, key: &str) -> bool {
         self.all.iter().any(|mistake| mistake.key().as_deref() == Some(key))
     }
 
-    /// Forgets what is said to be missing: it may stand in a file that could not be read.
+    /// Drops mistakes about missing keys: they may stand in a file that could not be read.
     pub(super) fn forget_missing(&mut self) {
         self.all.retain(|mistake| !mistake.problem.starts_with("is missing"));
     }
 
-    /// Adds to each key where it is written, as far as `written` knows.
+    /// Adds to each key the place where it is written, as far as `written` knows.
     pub(super) fn locate(&mut self, written: impl Fn(&Key) -> Option<String>) {
         for mistake in &mut self.all {
             if let Place::Key(key) = &mistake.place
@@ -184,7 +184,7 @@ impl Mistakes {
         Self { log_format, ..self }
     }
 
-    /// `log.format`, or its default where that is a mistake too.
+    /// Returns `log.format`, or its default where that is a mistake too.
     pub fn log_format(&self) -> LogFormat {
         self.log_format
     }

@@ -1,22 +1,23 @@
-//! Did you mean: the known key that an unknown one was probably meant to be.
+//! Suggestions: the known key that an unknown one was probably meant to be.
 
 use super::mistake::Key;
 
-/// The nearest of `known`, if any is near enough to be worth a guess.
+/// Returns the nearest of `known`, if it is near enough to be a useful guess.
 pub fn nearest<'a>(unknown: &Key, known: &'a [Key]) -> Option<&'a Key> {
     let written = flat(unknown);
-    // One underscore where two were due, or a dot where an underscore was due.
+    // A single underscore in place of two, or a dot in place of an underscore.
     if let Some(key) = known.iter().find(|key| flat(key) == written) {
         return Some(key);
     }
     let near = |key: &&Key| distance(&flat(key), &written);
     let best = known.iter().min_by_key(near)?;
-    // Of a short word with two letters changed little is left.
+    // The limit is lower for short words: two changed letters leave little of them.
     if near(&best) <= 2.max(written.len() / 8).min(written.len() / 3) {
         return Some(best);
     }
-    // The right name one level too high or too low.
-    let (first, last) = (unknown.segments().first()?, unknown.segments().last()?);
+    // The right name, but one level too high or too low.
+    let first = unknown.segments().first()?;
+    let last = unknown.segments().last()?;
     known.iter().find(|k| k.segments().first() == Some(first) && k.segments().last() == Some(last))
 }
 
@@ -24,9 +25,10 @@ fn flat(key: &Key) -> String {
     key.toml().replace(['.', '-'], "_")
 }
 
-/// Letters to add, drop, replace or swap with their neighbour (Damerau's distance, restricted).
+/// Counts letters to add, drop, replace or swap with their neighbour (Damerau's distance, restricted).
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<_>, Vec<_>) = (a.chars().collect(), b.chars().collect());
+    let a: Vec<_> = a.chars().collect();
+    let b: Vec<_> = b.chars().collect();
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=b.len()).collect();
     for i in 0..a.len() {

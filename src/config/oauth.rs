@@ -17,18 +17,19 @@ use super::{
 };
 use crate::source::SourceName;
 
-/// HMAC-SHA256 asks for keys as long as its output.
-const KEY_BYTES: usize = 32;
-/// A secret that nobody guesses, however often somebody tries.
-const SECRET_BYTES: usize = 16;
+/// HMAC-SHA256 asks for keys at least as long as its output.
+const MIN_KEY_BYTES: usize = 32;
+/// A secret of this length cannot be guessed by trying.
+const MIN_SECRET_BYTES: usize = 16;
 
-const LIFETIMES: std::ops::RangeInclusive<u64> = 60..=24 * 60 * 60;
+/// Seconds that a token may be valid: a minute to a day.
+const LIFETIME_SECONDS: std::ops::RangeInclusive<u64> = 60..=24 * 60 * 60;
 const LEEWAY_LIMIT: Duration = Duration::from_secs(10 * 60);
 
-/// `oauth`: tokens of our own, for customers without an identity provider.
+/// `oauth`: tokens that this service issues, for customers without an identity provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OAuth {
-    /// The first signs, all of them check. None where there are no clients.
+    /// The first key signs, all of them verify. Empty where there are no clients.
     pub signing_keys: Vec<Secret>,
     pub token_lifetime: Duration,
     /// The secrets of each client, by its id.
@@ -45,19 +46,20 @@ impl Default for OAuth {
     }
 }
 
-/// `sources.<name>.auth.oauth`: any of the ways suffices, and there is at least one.
+/// `sources.<name>.auth.oauth`: any one of the ways suffices, and there is at least one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OAuthAuth {
-    /// Whose signed tokens are accepted; an address.
+    /// The provider whose signed tokens are accepted; a URL.
     pub issuer: Option<String>,
-    /// Where its keys are, if it does not say so itself.
+    /// The address of its keys, if its discovery document does not name it.
     pub jwks_url: Option<Url>,
-    /// One of these; empty is any. Where a provider is configured, not empty together with the next.
+    /// Accepted audiences; empty accepts any. Where a provider is configured, this and `client_ids` are not both empty.
     pub audience: Vec<String>,
+    /// Accepted clients; empty accepts any.
     pub client_ids: Vec<String>,
-    /// All of these.
+    /// Scopes of which a token must have all.
     pub scopes: Vec<String>,
-    /// By how much clocks may differ.
+    /// Accepted difference between clocks.
     pub leeway: Duration,
     pub introspection: Option<IntrospectionAuth>,
     /// Ids of `oauth.clients` whose tokens are accepted.
@@ -68,17 +70,17 @@ impl OAuthAuth {
     pub const LEEWAY: Duration = Duration::from_secs(60);
 }
 
-/// `sources.<name>.auth.oauth.introspection`: where to ask about tokens.
+/// `sources.<name>.auth.oauth.introspection`: the endpoint that is asked about tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IntrospectionAuth {
     pub url: Url,
     pub client_id: String,
     pub client_secret: Secret,
-    /// How long a good token is not asked about again.
+    /// Time for which a good answer about a token is reused.
     pub keep: Duration,
 }
 
-/// Whether nobody in between can change what comes from there: https, or this machine.
+/// Whether answers from `url` cannot be changed on their way: https, or this machine.
 pub fn is_trustworthy(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
@@ -100,7 +102,7 @@ const URL: Kind<Url> = Kind {
     show: |url| string(url.as_str()),
 };
 
-/// Compared with what tokens say, so it is kept letter by letter.
+/// A URL that is compared with the one in tokens, so it is kept letter by letter.
 const ISSUER: Kind<String> = Kind {
     parse: |text| match (URL.parse)(text) {
         Ok(url) if url.query().is_some() => Err("which has a query".into()),
@@ -160,7 +162,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> OAuth {
     }
 }
 
-/// `Some(None)` where a source has none of it, `None` after a mistake.
+/// Reads the section; `Some(None)` where a source does not use it, `None` after a mistake.
 pub(super) fn read_auth(reading: &mut Reading, auth: &mut Section) -> Option<Option<OAuthAuth>> {
     let mut section = reading.section(auth, "oauth");
     let s = &mut section;
@@ -216,13 +218,16 @@ fn read_introspection(
     let key = section.key.clone();
     let with_file = reading.with_file(&key.child("client_secret"));
     reading.end(section);
-    let (url, client_id, client_secret, keep) = (url?, client_id?, client_secret?, keep?);
+    let url = url?;
+    let client_id = client_id?;
+    let client_secret = client_secret?;
+    let keep = keep?;
     match (url, client_id, client_secret) {
         (Some(url), Some(client_id), Some(client_secret)) => {
             let client_secret = with_file(client_secret);
             Some(Some(IntrospectionAuth { url, client_id, client_secret, keep }))
         }
-        // Only what has a default, or nothing.
+        // Only keys that have a default, or no key.
         (None, None, None) => Some(None),
         (url, client_id, _) => {
             let missing = match (url, client_id) {
@@ -237,21 +242,21 @@ fn read_introspection(
     }
 }
 
-/// `None` after a mistake.
+/// Checks the keys of a source in combination; `None` after a mistake.
 fn combination(oauth: &OAuthAuth, key: &Key, mistakes: &mut Mistakes) -> Option<()> {
     let has_provider = oauth.issuer.is_some() || oauth.introspection.is_some();
     let (name, problem, remedy) = if oauth.jwks_url.is_some() && oauth.issuer.is_none() {
         ("issuer", "is missing, and jwks_url is set", "Write it as its tokens do, in `iss`.")
     } else if has_provider && oauth.audience.is_empty() && oauth.client_ids.is_empty() {
-        let problem = "is missing, and so is client_ids: whoever has a token from that provider, \
-                       for whatever, could deliver";
+        let problem = "is missing, and so is client_ids: every client of that provider, \
+           with a token for any purpose, could deliver";
         ("audience", problem, "Set one of them.")
     } else if !has_provider && !oauth.audience.is_empty() {
-        ("audience", UNUSED, NEEDED)
+        ("audience", NO_PROVIDER, NO_PROVIDER_REMEDY)
     } else if !has_provider && !oauth.client_ids.is_empty() {
-        ("client_ids", UNUSED, NEEDED)
+        ("client_ids", NO_PROVIDER, NO_PROVIDER_REMEDY)
     } else if !has_provider && !oauth.scopes.is_empty() {
-        ("scope", UNUSED, NEEDED)
+        ("scope", NO_PROVIDER, NO_PROVIDER_REMEDY)
     } else if oauth.leeway > LEEWAY_LIMIT {
         ("leeway", "is above 10 minutes", "Set the clocks.")
     } else {
@@ -261,10 +266,11 @@ fn combination(oauth: &OAuthAuth, key: &Key, mistakes: &mut Mistakes) -> Option<
     None
 }
 
-const UNUSED: &str = "is set, and there is no provider whose tokens it could be about";
-const NEEDED: &str = "Set issuer or introspection.url; for our own clients it is built_in_clients.";
+const NO_PROVIDER: &str = "is set, and there is no provider whose tokens it could be about";
+const NO_PROVIDER_REMEDY: &str =
+    "Set issuer or introspection.url; for our own clients it is built_in_clients.";
 
-/// What is wrong between the endpoint and the sources.
+/// Checks the endpoint together with the sources.
 pub(super) fn check(oauth: &OAuth, sources: &[SourceConfig], mistakes: &mut Mistakes) {
     let mut wrong = |key: &str, problem: String, remedy: &str| {
         mistakes.at(&Key::new(key), problem, remedy);
@@ -276,7 +282,7 @@ pub(super) fn check(oauth: &OAuth, sources: &[SourceConfig], mistakes: &mut Mist
         };
         wrong(key, format!("is missing, and {other}"), "The token endpoint takes both.");
     }
-    if !LIFETIMES.contains(&oauth.token_lifetime.as_secs()) {
+    if !LIFETIME_SECONDS.contains(&oauth.token_lifetime.as_secs()) {
         let problem = "is below a minute or above a day".to_owned();
         wrong("oauth.token_lifetime", problem, "An hour is usual.");
     }
@@ -290,14 +296,14 @@ pub(super) fn check(oauth: &OAuth, sources: &[SourceConfig], mistakes: &mut Mist
     }
 }
 
-/// What signs our own tokens. None of the texts quotes a secret.
+/// Reads the keys that sign our own tokens. No error quotes a secret.
 pub(super) fn signing_keys(value: &Value) -> Result<(Vec<Secret>, String), (String, String)> {
-    secrets(value, KEY_BYTES)
+    secrets(value, MIN_KEY_BYTES)
 }
 
-/// What a client gets its tokens with. None of the texts quotes a secret.
+/// Reads the secrets with which a client gets its tokens. No error quotes a secret.
 pub(super) fn client_secrets(value: &Value) -> Result<(Vec<Secret>, String), (String, String)> {
-    secrets(value, SECRET_BYTES)
+    secrets(value, MIN_SECRET_BYTES)
 }
 
 fn secrets(value: &Value, least: usize) -> Result<(Vec<Secret>, String), (String, String)> {

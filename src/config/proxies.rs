@@ -1,4 +1,4 @@
-//! `listen.trusted_proxies`: addresses and networks.
+//! `listen.trusted_proxies`: addresses and networks of proxies.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use super::{
     written::list,
 };
 
-/// `None` after a mistake.
+/// Reads the list; `None` after a mistake.
 pub(super) fn read(reading: &mut Reading, section: &mut Section) -> Option<Vec<IpNet>> {
     reading.any_or(
         section,
@@ -21,7 +21,8 @@ pub(super) fn read(reading: &mut Reading, section: &mut Section) -> Option<Vec<I
                 "Write the proxies' addresses or networks, as in `10.0.0.0/8` or `192.0.2.7`.";
             let wrong = |problem: String| (problem, remedy.to_owned());
             let texts = list(value).map_err(wrong)?;
-            let (mut networks, mut problems) = (Vec::new(), Vec::new());
+            let mut networks = Vec::new();
+            let mut problems = Vec::new();
             for network in texts.iter().map(|text| network(text)) {
                 match network {
                     Ok(network) => networks.push(network),

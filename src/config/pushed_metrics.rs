@@ -1,8 +1,8 @@
-//! Whether metrics are pushed by OTLP, besides that they can be read at `/metrics`: OpenTelemetry's variables.
+//! Pushing metrics by OTLP, in addition to `/metrics`: reads OpenTelemetry's variables.
 //!
-//! Only where they are asked for by name (`OTEL_METRICS_EXPORTER=otlp`, or an endpoint of metrics): an endpoint of
-//! all signals is often there for the sake of traces, and a collector that takes no metrics would refuse them. As
-//! with traces a mistake is no mistake of this configuration: nothing is pushed, and a warning says why.
+//! Metrics are pushed only where the variables ask for it by name (`OTEL_METRICS_EXPORTER=otlp`, or an endpoint for
+//! metrics): an endpoint for all signals is often set for the sake of traces, and its collector may refuse metrics. As
+//! with traces, a mistake here does not stop a start: nothing is pushed, and a warning says why.
 
 use std::{ffi::OsString, fmt, time::Duration};
 
@@ -12,26 +12,26 @@ use reqwest::Url;
 
 use super::telemetry::Variables;
 
-/// What the environment says of metrics that are pushed.
+/// The collector of pushed metrics, as the environment sets it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PushedMetrics {
     #[default]
     Off,
     To(Box<MetricsCollector>),
-    /// They were asked for in a way that is not supported.
+    /// The variables ask for something that is not supported; the text says what.
     Unusable(String),
 }
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct MetricsCollector {
     pub url: Url,
-    /// Secrets, often.
+    /// Often contain secrets.
     pub headers: HeaderMap,
     pub interval: Duration,
     pub timeout: Duration,
 }
 
-/// Neither the whole address nor the headers: they may have a password.
+/// Leaves out the whole URL and the headers: they may contain a password.
 impl fmt::Debug for MetricsCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { url, interval, timeout, .. } = self;
@@ -46,9 +46,9 @@ const OWN_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
 const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
 const INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
 
-/// More often is of no use, and no more than a day is an interval.
-const INTERVALS: std::ops::RangeInclusive<u64> = 1000..=86_400_000;
-const TIMEOUTS: std::ops::RangeInclusive<u64> = 1..=600_000;
+/// Accepted intervals: a second to a day.
+const INTERVAL_MILLIS: std::ops::RangeInclusive<u64> = 1000..=86_400_000;
+const TIMEOUT_MILLIS: std::ops::RangeInclusive<u64> = 1..=600_000;
 
 pub(super) fn read(environment: &[(OsString, OsString)]) -> PushedMetrics {
     match collector(Variables(environment)) {
@@ -89,9 +89,10 @@ fn collector(variables: Variables<'_>) -> Result<Option<MetricsCollector>, Strin
         "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT".to_owned(),
         "OTEL_EXPORTER_OTLP_TIMEOUT".to_owned(),
     ]);
-    let timeout = timeout.map_or(Ok(10_000), |(name, value)| millis(&name, value, TIMEOUTS))?;
+    let timeout =
+        timeout.map_or(Ok(10_000), |(name, value)| millis(&name, value, TIMEOUT_MILLIS))?;
     let interval = variables.value(INTERVAL);
-    let interval = interval.map_or(Ok(60_000), |value| millis(INTERVAL, value, INTERVALS))?;
+    let interval = interval.map_or(Ok(60_000), |value| millis(INTERVAL, value, INTERVAL_MILLIS))?;
     Ok(Some(MetricsCollector {
         url,
         headers: headers(variables)?,
@@ -101,12 +102,13 @@ fn collector(variables: Variables<'_>) -> Result<Option<MetricsCollector>, Strin
 }
 
 fn millis(name: &str, value: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, String> {
-    let (from, to) = (range.start(), range.end());
+    let from = range.start();
+    let to = range.end();
     let number = value.parse().ok().filter(|it| range.contains(it));
     number.ok_or_else(|| format!("{name} is not a number of milliseconds from {from} to {to}"))
 }
 
-/// `name=value,name=value`, with percent-encoded values.
+/// Parses `name=value,name=value`, with percent-encoded values.
 fn headers(variables: Variables<'_>) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     let found = variables.first([

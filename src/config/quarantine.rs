@@ -1,4 +1,4 @@
-//! `quarantine`: how long items stay there.
+//! `quarantine`: the retention of its items.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use super::{
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quarantine {
-    /// `None` for ever.
+    /// Age after which an item is removed; `None` keeps it for ever.
     pub keep: Option<Duration>,
 }
 
-/// An age, or none.
+/// An age, or `forever`.
 const KEEP: Kind<Option<Duration>> = Kind {
     parse: |text| match text {
         "forever" => Ok(None),

@@ -1,8 +1,8 @@
-//! From what was written to what it means: asks for one key after the other, and notes mistakes,
-//! effective values and where they came from on the way.
+//! Reads the written configuration key by key, and notes mistakes, effective values and their origins on the
+//! way.
 //!
-//! A key is known because somebody asked for it. So nothing has to be kept in step: what is left
-//! in a section at its end is unknown, and what was asked for is the list of all keys.
+//! A key is known because the code reads it. So no list has to be kept up to date: a key that is left
+//! in a section at its end is unknown, and the keys that were read are the list of all keys.
 
 use std::path::PathBuf;
 
@@ -18,19 +18,19 @@ use super::{
     written::{Written, list, text},
 };
 
-/// Where a value came from that nobody wrote.
-const DEFAULT: &str = "default";
+/// The origin of a value that is not written anywhere.
+const DEFAULT_ORIGIN: &str = "default";
 
 pub(super) struct Reading {
     pub written: Written,
     pub mistakes: Mistakes,
-    /// Every key that was asked for, in that order.
+    /// All keys that were read, in that order.
     pub entries: Vec<Entry>,
-    /// With whether it is a section.
+    /// Unknown keys, each with whether it is a section.
     unknown: Vec<(Key, bool)>,
 }
 
-/// One table, and what of it was not asked for yet.
+/// One table, with the keys that are not read yet.
 pub(super) struct Section {
     pub key: Key,
     values: Dict,
@@ -41,7 +41,7 @@ impl Section {
         self.values.keys().cloned().collect()
     }
 
-    /// The key of `name`, and its value unless it is missing.
+    /// Removes `name`; returns its key, and its value unless it is missing.
     fn take(&mut self, name: &str) -> (Key, Option<Value>) {
         (self.key.child(name), self.values.remove(name))
     }
@@ -56,7 +56,7 @@ impl Reading {
         Section { key: Key::default(), values: self.written.values() }
     }
 
-    /// The table `name`; empty where there is none.
+    /// Returns the table `name`; empty where there is none.
     pub fn section(&mut self, parent: &mut Section, name: &str) -> Section {
         let (key, value) = parent.take(name);
         let values = match value {
@@ -71,7 +71,7 @@ impl Reading {
         Section { key, values }
     }
 
-    /// `None` after a mistake, which is then noted.
+    /// Reads a value of `kind`; `None` after a mistake, which is then noted.
     pub fn leaf<T>(
         &mut self,
         section: &mut Section,
@@ -82,13 +82,17 @@ impl Reading {
         match self.written_leaf(section, name, kind)? {
             Some(value) => Some(value),
             None => {
-                self.note(section.key.child(name), Some((kind.show)(&default)), DEFAULT.into());
+                self.note(
+                    section.key.child(name),
+                    Some((kind.show)(&default)),
+                    DEFAULT_ORIGIN.into(),
+                );
                 Some(default)
             }
         }
     }
 
-    /// Puts what is written in the place of the default in `target`, which stays after a mistake.
+    /// Reads a value into `target`, which holds the default and keeps it after a mistake.
     pub fn set<T: Clone>(
         &mut self,
         section: &mut Section,
@@ -101,7 +105,7 @@ impl Reading {
         }
     }
 
-    /// As [`Reading::set`], of one of a few names.
+    /// As [`Reading::set`], for one of a few names.
     pub fn set_choice<T: Copy>(
         &mut self,
         section: &mut Section,
@@ -115,7 +119,7 @@ impl Reading {
         }
     }
 
-    /// `Some(None)` where the key is absent, and may be.
+    /// Reads a key that may be absent; `Some(None)` where it is.
     pub fn optional<T>(
         &mut self,
         section: &mut Section,
@@ -124,7 +128,7 @@ impl Reading {
     ) -> Option<Option<T>> {
         let value = self.written_leaf(section, name, kind)?;
         if value.is_none() {
-            self.note(section.key.child(name), None, DEFAULT.into());
+            self.note(section.key.child(name), None, DEFAULT_ORIGIN.into());
         }
         Some(value)
     }
@@ -145,7 +149,7 @@ impl Reading {
             Ok((Err(problem), text)) => {
                 self.mistakes.at(&key, describe(&key, &text, &problem), kind.expected);
             }
-            // Reported when it was read.
+            // Reported when the file was read.
             Err(_) if matches!(value, Value::Empty(..)) => {}
             Err(what) => self.mistakes.at(&key, format!("is {what}"), kind.expected),
         }
@@ -153,7 +157,7 @@ impl Reading {
         None
     }
 
-    /// One of a few names, in any case of letters. Without a default the key is required.
+    /// Reads one of a few names, in any case of letters. Without a default the key is required.
     pub fn choice<T: Copy>(
         &mut self,
         section: &mut Section,
@@ -169,7 +173,7 @@ impl Reading {
             Some(value) => text(value).map_err(|what| format!("is {what}")),
             None => match default {
                 Some(default) => {
-                    self.note(key, Some(string(name_of(default))), DEFAULT.into());
+                    self.note(key, Some(string(name_of(default))), DEFAULT_ORIGIN.into());
                     return Some(default);
                 }
                 None => Err("is missing".into()),
@@ -195,7 +199,7 @@ impl Reading {
         }
     }
 
-    /// As [`Reading::choice`]; `Some(None)` where the key is absent, and may be.
+    /// As [`Reading::choice`], for a key that may be absent; `Some(None)` where it is.
     pub fn optional_choice<T: Copy>(
         &mut self,
         section: &mut Section,
@@ -204,13 +208,13 @@ impl Reading {
         name_of: fn(T) -> &'static str,
     ) -> Option<Option<T>> {
         if !section.values.contains_key(name) {
-            self.note(section.key.child(name), None, DEFAULT.into());
+            self.note(section.key.child(name), None, DEFAULT_ORIGIN.into());
             return Some(None);
         }
         self.choice(section, name, all, name_of, None).map(Some)
     }
 
-    /// A list of texts, none of them empty.
+    /// Reads a list of texts, none of them empty.
     pub fn list(
         &mut self,
         section: &mut Section,
@@ -222,7 +226,7 @@ impl Reading {
             format!("[{}]", shown.join(", "))
         };
         if !section.values.contains_key(name) {
-            self.note(section.key.child(name), Some(show(&default)), DEFAULT.into());
+            self.note(section.key.child(name), Some(show(&default)), DEFAULT_ORIGIN.into());
             return Some(default);
         }
         self.any(section, name, |value| {
@@ -245,7 +249,7 @@ impl Reading {
         show: impl Fn(&T) -> String,
     ) -> Option<T> {
         if !section.values.contains_key(name) {
-            self.note(section.key.child(name), Some(show(&default)), DEFAULT.into());
+            self.note(section.key.child(name), Some(show(&default)), DEFAULT_ORIGIN.into());
             return Some(default);
         }
         self.any(section, name, |value| {
@@ -255,7 +259,7 @@ impl Reading {
         })
     }
 
-    /// A value of any form. `read` gives what it means and as much of it as may be shown, or the problem and
+    /// Reads a value of any form. `read` returns its meaning and as much of it as may be shown, or the problem and
     /// its remedy.
     pub fn any<T>(
         &mut self,
@@ -265,8 +269,8 @@ impl Reading {
     ) -> Option<T> {
         let (key, value) = section.take(name);
         match value {
-            None => self.mistakes.at(&key, "is missing", REQUIRED),
-            // Reported when it was read.
+            None => self.mistakes.at(&key, "is missing", REQUIRED_REMEDY),
+            // Reported when the file was read.
             Some(Value::Empty(..)) => {}
             Some(value) => match read(&value) {
                 Ok((meaning, shown)) => {
@@ -280,7 +284,7 @@ impl Reading {
         None
     }
 
-    /// As [`Reading::any`]; `Some(None)` where the key is absent, and may be.
+    /// As [`Reading::any`], for a key that may be absent; `Some(None)` where it is.
     pub fn any_optional<T>(
         &mut self,
         section: &mut Section,
@@ -288,21 +292,21 @@ impl Reading {
         read: impl FnOnce(&Value) -> Result<(T, String), (String, String)>,
     ) -> Option<Option<T>> {
         if !section.values.contains_key(name) {
-            self.note(section.key.child(name), None, DEFAULT.into());
+            self.note(section.key.child(name), None, DEFAULT_ORIGIN.into());
             return Some(None);
         }
         self.any(section, name, read).map(Some)
     }
 
-    /// Defaults of these keys mean nothing, since what they are about is not configured.
+    /// Marks the defaults of these keys as meaningless, since the feature that they belong to is not configured.
     pub fn idle(&mut self, section: &Key, names: &[&str]) {
         let keys: Vec<_> = names.iter().map(|name| section.child(name)).collect();
         for entry in self.entries.iter_mut().filter(|entry| keys.contains(&entry.key)) {
-            entry.idle = entry.origin == DEFAULT;
+            entry.idle = entry.origin == DEFAULT_ORIGIN;
         }
     }
 
-    /// The end of a section: whatever nobody asked for is unknown.
+    /// Ends a section: its remaining keys are unknown.
     pub fn end(&mut self, section: Section) {
         for (name, value) in &section.values {
             let is_section = matches!(value, Value::Dict(..));
@@ -310,7 +314,7 @@ impl Reading {
         }
     }
 
-    /// The end of it all: reports the unknown keys, now that all known ones are known.
+    /// Reports the unknown keys, at the very end, when all known ones are known.
     pub fn report_unknown(&mut self) {
         let keys = || self.entries.iter().map(|entry| &entry.key);
         let files = keys().filter(|key| is_secret(key)).map(Key::of_file);
@@ -319,7 +323,7 @@ impl Reading {
         let sections: Vec<Key> = keys().flat_map(Key::sections).chain(maps).collect();
         for (key, is_section) in std::mem::take(&mut self.unknown) {
             let guess = nearest(&key, if is_section { &sections } else { &known });
-            // A section that stands in the place of a value.
+            // A section in the place of a value.
             let guess = guess.or_else(|| nearest(&key, &known));
             let remedy = match guess {
                 Some(guess) => format!("Did you mean {guess}?"),
@@ -334,7 +338,7 @@ impl Reading {
         }
     }
 
-    /// Tells a secret the file of its own that the value of `key` was read from, if there is one.
+    /// Returns a function that gives a secret the file from which the value of `key` was read, if there is one.
     pub fn with_file(&self, key: &Key) -> impl Fn(Secret) -> Secret + use<> {
         let file = self.written.file(key.segments()).map(PathBuf::from);
         move |secret| match &file {
@@ -343,8 +347,8 @@ impl Reading {
         }
     }
 
-    /// A value that came from a file of its own is shown as the file: what is printed can be read again,
-    /// and the secret is where it was.
+    /// Notes a key. A value that came from a file of its own is shown as that file: the printed configuration can be
+    /// read again, and the secret stays in its file.
     fn note(&mut self, key: Key, shown: Option<String>, origin: String) {
         let file = self.written.file(key.segments()).filter(|_| shown.is_some());
         if let Some(file) = file {
@@ -357,11 +361,11 @@ impl Reading {
     }
 
     fn asked(&mut self, key: Key) {
-        self.note(key, None, DEFAULT.into());
+        self.note(key, None, DEFAULT_ORIGIN.into());
     }
 }
 
-const REQUIRED: &str = "It has no default: set it.";
+const REQUIRED_REMEDY: &str = "It has no default: set it.";
 
 /// Whether the value may come from a file of its own.
 fn is_secret(key: &Key) -> bool {
@@ -372,20 +376,20 @@ fn is_secret(key: &Key) -> bool {
     key.segments().last().is_some_and(|name| secrets.contains(&&**name))
 }
 
-/// What is below `auth` and can be no secret.
-const HARMLESS: [&str; 5] =
+/// Keys below `auth` whose values cannot be secrets.
+const NOT_SECRET: [&str; 5] =
     ["header_scheme", "query_parameter", "validation_url", "issuer", "jwks_url"];
 
-/// Longer than what one would write there, so it is something else.
-const SHOWN: usize = 100;
+/// Bytes of a value that is quoted: a longer one is not what belongs there.
+const MAX_SHOWN_BYTES: usize = 100;
 
-/// Quotes the value, but nothing below `auth`, `oauth` and `tls`, where a secret may have slipped into the
-/// wrong place, except under the names that take none. What looks like a password in a URL stays hidden.
+/// Describes a problem with the value, and quotes it; below `auth`, `oauth` and `tls`, where a secret may have slipped
+/// into the wrong place, only under names that take none. A value that may be a URL with a password stays hidden.
 fn describe(key: &Key, value: &str, problem: &str) -> String {
     let is_among = |names: &[&str], name: &String| names.contains(&&**name);
-    let harmless = key.segments().last().is_some_and(|name| is_among(&HARMLESS, name))
+    let harmless = key.segments().last().is_some_and(|name| is_among(&NOT_SECRET, name))
         && !value.contains('@')
-        && value.len() <= SHOWN;
+        && value.len() <= MAX_SHOWN_BYTES;
     if !harmless && key.segments().iter().any(|name| is_among(&["auth", "oauth", "tls"], name)) {
         format!("has a value (not shown here) {problem}")
     } else {

@@ -22,22 +22,22 @@ use crate::deliver::{
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaRegistry {
-    /// What the paths of the API (`subjects/…`) are below.
+    /// The address in front of the API's paths (`subjects/…`).
     pub url: Url,
     pub format: Format,
     pub subject: SubjectBy,
     pub register: Register,
     pub id: IdPlace,
-    /// Most schemas that are asked for.
+    /// Most schemas that are kept.
     pub limit: usize,
     pub credentials: Credentials,
     /// Authorities of the registry's certificate, in place of the system's.
     pub ca_file: Option<PathBuf>,
-    /// A certificate and its key, which the registry asks for.
+    /// The client certificate and its key, for a registry that asks for one.
     pub identity_files: Option<(PathBuf, PathBuf)>,
 }
 
-/// What this service shows to the registry.
+/// The credentials that this service shows to the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
     None,
@@ -45,13 +45,13 @@ pub enum Credentials {
     Token(Secret),
 }
 
-/// What a subject is named after.
+/// The name of a subject.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SubjectBy {
-    /// The topic, with `-value` behind it.
+    /// Named after the topic, with `-value` behind it.
     #[default]
     TopicName,
-    /// The schema.
+    /// Named after the schema.
     RecordName,
 }
 
@@ -66,13 +66,13 @@ impl SubjectBy {
     }
 }
 
-/// Who registers schemas.
+/// The party that registers schemas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Register {
-    /// This service does.
+    /// This service registers them.
     #[default]
     Auto,
-    /// Its operator does, and this service looks them up.
+    /// An operator registers them, and this service looks them up.
     Never,
 }
 
@@ -88,10 +88,10 @@ impl Register {
 }
 
 impl SchemaRegistry {
-    /// `kafka.schema_registry.limit` where nothing else is said.
-    pub const LIMIT: usize = 1000;
+    /// Default of `kafka.schema_registry.limit`.
+    pub const DEFAULT_LIMIT: usize = 1000;
 
-    /// The files of certificates and keys that it names.
+    /// Returns the files of certificates and keys that it names.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let identity = self.identity_files.iter().flat_map(|(certificate, key)| [certificate, key]);
         self.ca_file.iter().chain(identity)
@@ -126,19 +126,23 @@ const USER: Kind<String> = Kind {
     show: |text| string(text),
 };
 
-/// Keys with a default.
-const DEFAULTS: [&str; 5] = ["format", "subject", "register", "id", "limit"];
+/// Keys that have a default.
+const KEYS_WITH_DEFAULT: [&str; 5] = ["format", "subject", "register", "id", "limit"];
 
-/// `Some(None)` where there is no registry; `None` after a mistake.
+/// Reads the section; `Some(None)` where there is no registry; `None` after a mistake.
 pub(super) fn read(reading: &mut Reading, kafka: &mut Section) -> Option<Option<SchemaRegistry>> {
     let mut section = reading.section(kafka, "schema_registry");
-    // What has a default may stand there without meaning anything.
-    let is_configured = section.names().iter().any(|name| !DEFAULTS.contains(&name.as_str()));
-    let (key, s) = (section.key.clone(), &mut section);
+    // Keys that have a default may stand there alone without meaning anything.
+    let is_configured =
+        section.names().iter().any(|name| !KEYS_WITH_DEFAULT.contains(&name.as_str()));
+    let key = section.key.clone();
+    let s = &mut section;
     let url = reading.optional(s, "url", &URL);
-    let (mut format, mut subject) = (Format::default(), SubjectBy::default());
-    let (mut register, mut id) = (Register::default(), IdPlace::default());
-    let mut limit = SchemaRegistry::LIMIT;
+    let mut format = Format::default();
+    let mut subject = SubjectBy::default();
+    let mut register = Register::default();
+    let mut id = IdPlace::default();
+    let mut limit = SchemaRegistry::DEFAULT_LIMIT;
     reading.set_choice(s, "format", &Format::ALL, Format::as_str, &mut format);
     reading.set_choice(s, "subject", &SubjectBy::ALL, SubjectBy::as_str, &mut subject);
     reading.set_choice(s, "register", &Register::ALL, Register::as_str, &mut register);
@@ -146,7 +150,8 @@ pub(super) fn read(reading: &mut Reading, kafka: &mut Section) -> Option<Option<
     reading.set(s, "limit", &COUNT, &mut limit);
     let username = reading.optional(s, "username", &USER);
     let of_file = |name: &str| reading.with_file(&key.child(name));
-    let (with_password_file, with_token_file) = (of_file("password"), of_file("token"));
+    let with_password_file = of_file("password");
+    let with_token_file = of_file("token");
     let password = reading.any_optional(s, "password", secret);
     let token = reading.any_optional(s, "token", secret);
     let ca_file = reading.optional(s, "ca_file", &FILE);
@@ -154,10 +159,12 @@ pub(super) fn read(reading: &mut Reading, kafka: &mut Section) -> Option<Option<
     let key_file = reading.optional(s, "key_file", &FILE);
     reading.end(section);
     if !is_configured {
-        reading.idle(&key, &DEFAULTS);
+        reading.idle(&key, &KEYS_WITH_DEFAULT);
         return Some(None);
     }
-    let (username, password, token) = (username?, password?, token?);
+    let username = username?;
+    let password = password?;
+    let token = token?;
     let mut wrong = |name: &str, problem: &str, remedy: &str| {
         reading.mistakes.at(&key.child(name), problem, remedy);
     };
@@ -241,7 +248,8 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     let has_schema =
         |choice: &Choice| choice.value == ValueForm::Flat && choice.envelope == Surrounding::None;
     if !choices.iter().any(has_schema) {
-        let problem = "is set, and no topic has flat values without an envelope, which alone have a schema there";
+        let problem =
+            "is set, and no topic has flat values without an envelope: only those have a schema";
         let remedy = "Set topics.value to `flat`, or take kafka.schema_registry away.";
         mistakes.at(&Key::new("kafka.schema_registry.url"), problem, remedy);
     }

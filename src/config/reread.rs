@@ -1,5 +1,5 @@
-//! Secrets from files of their own, read again while the service runs: by the rules that held when
-//! the configuration was loaded. No text quotes a secret.
+//! Reads secrets from their files again while the service runs, by the rules of a start. No error
+//! quotes a secret.
 
 use std::path::Path;
 
@@ -16,14 +16,14 @@ use super::{
     sources::{self, HeaderScheme},
 };
 
-/// The tokens in `file`, of a source that takes them behind `scheme`.
+/// Reads the tokens in `file`, for a source that takes them behind `scheme`.
 pub fn tokens(file: &Path, scheme: HeaderScheme) -> Result<Vec<Secret>, String> {
     let tokens = list(file, sources::tokens)?;
     sources::carried(&tokens, scheme).map_err(|(problem, _)| which(file, &problem))?;
     Ok(tokens)
 }
 
-/// `oauth` with those secrets that are in files as they are there now.
+/// Returns `oauth` with the secrets that its files hold now.
 pub fn oauth(oauth: &OAuth) -> Result<OAuth, String> {
     let mut now = oauth.clone();
     if let Some(file) = file_of(&oauth.signing_keys) {
@@ -37,7 +37,7 @@ pub fn oauth(oauth: &OAuth) -> Result<OAuth, String> {
     Ok(now)
 }
 
-/// The one secret in `file`.
+/// Reads the one secret in `file`.
 pub fn secret(file: &Path) -> Result<Secret, String> {
     let text = text_of(file)?;
     let secret = Secret::written(&text).map_err(|(problem, _)| which(file, problem))?;
@@ -52,7 +52,7 @@ fn file_of(secrets: &[Secret]) -> Option<&Path> {
     secrets.first()?.file()
 }
 
-/// What makes secrets of a list, and how they are shown; or what is wrong with it, and the remedy.
+/// Makes secrets of a list, with the text that shows them; an error is a problem and its remedy.
 type Rules = fn(&Value) -> Result<(Vec<Secret>, String), (String, String)>;
 
 fn list(file: &Path, read: Rules) -> Result<Vec<Secret>, String> {
@@ -65,7 +65,7 @@ fn list(file: &Path, read: Rules) -> Result<Vec<Secret>, String> {
     Ok(secrets.into_iter().map(|secret| secret.read_from(file)).collect())
 }
 
-/// `kafka` with those properties that are in files as they are there now.
+/// Returns `kafka` with the properties that its files hold now.
 pub fn kafka(kafka: &Kafka, validate: Validate<'_>) -> Result<Kafka, String> {
     let mut now = kafka.clone();
     for (name, secret) in &mut now.properties {
@@ -84,7 +84,7 @@ pub fn kafka(kafka: &Kafka, validate: Validate<'_>) -> Result<Kafka, String> {
     Ok(now)
 }
 
-/// `registry` with those secrets that are in files as they are there now.
+/// Returns `registry` with the secrets that its files hold now.
 pub fn registry(registry: &SchemaRegistry) -> Result<SchemaRegistry, String> {
     let mut now = registry.clone();
     if let Credentials::Password { password: held, .. } | Credentials::Token(held) =

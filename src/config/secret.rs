@@ -1,22 +1,22 @@
-//! A secret: text that is used and never shown.
+//! A secret: a text that is used and never shown.
 //!
-//! Neither `Debug` nor `Display` print it, it has no serializer, and comparing takes the same time
-//! wherever the first difference is. Whoever needs the text says so with [`Secret::expose`].
+//! Neither `Debug` nor `Display` prints it, it has no serializer, and comparing takes the same time
+//! wherever the first difference is. Code that needs the text calls [`Secret::expose`].
 //!
-//! White space and a byte order mark at the ends are no part of a secret, wherever it was written: editors
-//! and shells put them there, and nothing that is sent or compared would have them.
+//! White space and a byte order mark at the ends do not belong to a secret, wherever it was written: editors
+//! and shells put them there, and neither a header nor a sender would have them.
 
 use std::{fmt, path::Path, sync::Arc};
 
 use aws_lc_rs::constant_time;
 
-/// What is printed in place of a secret.
+/// Printed in place of a secret.
 const PLACEHOLDER: &str = "***";
 
-/// Why a text is no secret, and what to do. No text quotes one.
+/// The reason why a text is no secret, and the remedy. Neither quotes a secret.
 pub(super) type Unfit = (&'static str, &'static str);
 
-/// A configuration that was printed and saved must not be taken: its secrets would be known to everybody.
+/// Rejects the placeholder: a printed configuration that is used again would make `***` a secret that everybody knows.
 pub(super) fn placeholder(text: &str) -> Result<(), Unfit> {
     match stripped(text) == PLACEHOLDER {
         true => Err((
@@ -27,7 +27,7 @@ pub(super) fn placeholder(text: &str) -> Result<(), Unfit> {
     }
 }
 
-/// Of several lines only the whole of a key or a certificate in PEM is a secret: other texts of two lines
+/// Rejects a text of several lines unless it is PEM: other texts of two lines
 /// are two secrets, or a secret and a remark.
 pub(super) fn one_line(text: &str) -> Result<(), Unfit> {
     let text = stripped(text);
@@ -40,11 +40,11 @@ pub(super) fn one_line(text: &str) -> Result<(), Unfit> {
     }
 }
 
-/// What a key or a certificate begins with.
+/// The beginning of a key or a certificate in PEM.
 pub(super) const PEM: &str = "-----BEGIN ";
 
 /// A token, a password, or any setting that may hold one. Never empty. It knows the file that it was
-/// read from, where there was one, so that it can be read again.
+/// read from, if any, so that it can be read again.
 #[derive(Clone)]
 pub struct Secret {
     text: String,
@@ -52,20 +52,20 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// `None` when nothing is in `text`: an empty token would let everybody in.
+    /// Returns `None` for an empty text: an empty token would let everybody in.
     pub fn new(text: impl AsRef<str>) -> Option<Self> {
         let text = stripped(text.as_ref());
         (!text.is_empty()).then(|| Self { text: text.into(), file: None })
     }
 
-    /// One secret as it was written, unless it is none.
+    /// Makes one secret of a written text, or says why it is none.
     pub(super) fn written(text: &str) -> Result<Self, Unfit> {
         placeholder(text)?;
         one_line(text)?;
         Self::new(text).ok_or(("is empty", "Write the secret or its …_FILE."))
     }
 
-    /// The same, read from `file`.
+    /// Returns the secret, marked as read from `file`.
     pub fn read_from(self, file: &Path) -> Self {
         Self { file: Some(file.into()), ..self }
     }
@@ -74,23 +74,23 @@ impl Secret {
         self.file.as_deref()
     }
 
-    /// The text itself, for the one place that must hand it on.
+    /// Returns the text itself, for the place that must hand it on.
     pub fn expose(&self) -> &str {
         &self.text
     }
 
-    /// Whether `presented` is this secret, in a time that depends on the lengths alone.
+    /// Whether `presented` is this secret; takes a time that depends on the lengths alone.
     pub fn matches(&self, presented: &[u8]) -> bool {
         constant_time::verify_slices_are_equal(self.text.as_bytes(), presented).is_ok()
     }
 }
 
-/// `text` without what is no part of a secret.
+/// Returns `text` without white space and byte order marks at its ends.
 pub(super) fn stripped(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
-/// By the text alone.
+/// Compares the text alone.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         self.matches(other.text.as_bytes())

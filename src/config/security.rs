@@ -1,4 +1,4 @@
-//! How this program shows Kafka who it is: what each of the properties alone does not tell. Above all
+//! Checks `kafka.properties` in combination: mistakes that no property shows alone. Above all
 //! that librdkafka's default mechanism is one that this build lacks, and that credentials are not used
 //! without the protocol that takes them.
 
@@ -16,24 +16,24 @@ use super::{
 
 type Properties = BTreeMap<String, Secret>;
 
-const MECHANISMS: &str = "Write SCRAM-SHA-512, SCRAM-SHA-256, PLAIN, OAUTHBEARER or AWS_MSK_IAM.";
-const OTHERS: &str = "Use sasl.mechanism SCRAM-SHA-512, SCRAM-SHA-256, PLAIN, OAUTHBEARER or AWS_MSK_IAM, or \
+const MECHANISM_REMEDY: &str =
+    "Write SCRAM-SHA-512, SCRAM-SHA-256, PLAIN, OAUTHBEARER or AWS_MSK_IAM.";
+const KERBEROS_REMEDY: &str = "Use sasl.mechanism SCRAM-SHA-512, SCRAM-SHA-256, PLAIN, OAUTHBEARER or AWS_MSK_IAM, or \
                       certificates; a build with `--features gssapi` has Kerberos.";
-const CREDENTIALS_ALONE: &str =
-    "Use client credentials: sasl.oauthbearer.client.id and client.secret.";
+const GRANT_REMEDY: &str = "Use client credentials: sasl.oauthbearer.client.id and client.secret.";
 
-const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+const CERTIFICATE_BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 
-/// What is in the section, by name and by value, and whom it is for.
+/// The names and values in the section, and the brokers.
 #[derive(Clone, Copy)]
 pub(super) struct Written<'a> {
-    /// Those that are here and not among `properties` were reported.
+    /// All names; a name that is not among `properties` has a mistake, which is reported.
     pub names: &'a [String],
     pub properties: &'a Properties,
     pub servers: &'a str,
 }
 
-/// Says whether all is well.
+/// Reports mistakes; returns whether there were none.
 pub(super) fn check(mistakes: &mut Mistakes, key: &Key, written: Written<'_>) -> bool {
     let before = mistakes.len();
     let Written { names, properties, servers } = written;
@@ -41,10 +41,10 @@ pub(super) fn check(mistakes: &mut Mistakes, key: &Key, written: Written<'_>) ->
     found.lacking(
         "no other grant of OpenID than client credentials",
         &is_other_grant,
-        CREDENTIALS_ALONE,
+        GRANT_REMEDY,
     );
     if !cfg!(feature = "gssapi") {
-        found.lacking("no Kerberos (GSSAPI)", &is_kerberos, OTHERS);
+        found.lacking("no Kerberos (GSSAPI)", &is_kerberos, KERBEROS_REMEDY);
     }
     found.mechanism();
     found.unused();
@@ -77,7 +77,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// What this build lacks comes once, however many properties are about it.
+    /// Reports a feature that this build lacks, once for all properties that need it.
     fn lacking(&mut self, what: &str, is_about_it: &dyn Fn(&str, &str) -> bool, remedy: &str) {
         let about_it = |(name, value): (&String, &Secret)| {
             is_about_it(name, value.expose()).then(|| name.clone())
@@ -107,10 +107,10 @@ impl<'a> Found<'a> {
             [] if cfg!(feature = "gssapi") => {}
             [] if self.with_sasl() && !self.lacks_any() => {
                 let problem = "is missing: the default, GSSAPI (Kerberos), is not in this build";
-                self.wrong("sasl.mechanism", problem, MECHANISMS);
+                self.wrong("sasl.mechanism", problem, MECHANISM_REMEDY);
             }
             [] => {}
-            // The library takes them in upper case only.
+            // The library accepts them in upper case only.
             [(_, mechanism @ ("PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512"))] => {
                 self.credentials(mechanism);
             }
@@ -119,7 +119,7 @@ impl<'a> Found<'a> {
             [(_, mechanism)] if mechanism.eq_ignore_ascii_case("GSSAPI") => {}
             [(name, mechanism)] => {
                 let problem = format!("is `{mechanism}`, which is no mechanism of this program's");
-                self.wrong(name, problem, MECHANISMS);
+                self.wrong(name, problem, MECHANISM_REMEDY);
             }
             _ => {
                 let problem = "is given twice, as sasl.mechanism and as sasl.mechanisms";
@@ -137,7 +137,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Of OAUTHBEARER.
+    /// Checks the properties of OAUTHBEARER.
     fn tokens(&mut self) {
         // The library makes these tokens itself, for tests.
         if self.is("enable.sasl.oauthbearer.unsecure.jwt", "true") || self.lacks_any() {
@@ -151,7 +151,7 @@ impl<'a> Found<'a> {
         }
         for (name, what) in [
             (login::TOKEN_URL, "the address that gives tokens"),
-            (login::CLIENT_ID, "who this service is for the provider"),
+            (login::CLIENT_ID, "the id of this service at the provider"),
             (login::CLIENT_SECRET, "the secret of the client"),
         ] {
             let aliases = login::ALIASES.iter().filter(|(_, meant)| *meant == name);
@@ -172,8 +172,8 @@ impl<'a> Found<'a> {
         }
         if let Some(file) = self.get(login::CA_FILE) {
             let problem = match std::fs::read_to_string(file) {
-                Err(error) => Some(format!("names `{file}`, which can't be read: {error}")),
-                Ok(text) if !text.contains(CERTIFICATE) => {
+                Err(error) => Some(format!("names `{file}`, which cannot be read: {error}")),
+                Ok(text) if !text.contains(CERTIFICATE_BEGIN) => {
                     Some(format!("names `{file}`, which holds no certificate in PEM"))
                 }
                 Ok(_) => None,
@@ -200,7 +200,7 @@ impl<'a> Found<'a> {
         self.useless_token(&[login::TOKEN_URL, login::CLIENT_SECRET]);
     }
 
-    /// Of Amazon MSK.
+    /// Checks the properties of Amazon MSK.
     fn msk(&mut self, mechanism: &str) {
         match self.get(login::REGION) {
             Some(region) if !login::is_region(region) => {
@@ -226,7 +226,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Reports properties of a token login that the protocol makes no use of.
+    /// Reports properties of a token login that the protocol does not use.
     fn useless_token(&mut self, names: &[&str]) {
         let protocol = self.get("security.protocol").map(str::to_uppercase);
         if self.with_sasl() || protocol.as_deref().is_some_and(|protocol| !is_protocol(protocol)) {
@@ -239,7 +239,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Properties of another mechanism's tokens.
+    /// Reports properties of another mechanism's tokens.
     fn unused_tokens(&mut self) {
         let mechanism = self.get("sasl.mechanism").or_else(|| self.get("sasl.mechanisms"));
         let mechanism = mechanism.unwrap_or("not set").to_owned();
@@ -260,7 +260,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Modules of OpenSSL that a program with an OpenSSL of its own can't load.
+    /// Reports modules of OpenSSL that a program with an OpenSSL of its own cannot load.
     fn providers(&mut self) {
         let wanted = self.get("ssl.providers").unwrap_or_default();
         let is_fips =
@@ -275,7 +275,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Whether something that this build lacks was reported.
+    /// Whether a property needs a feature that this build lacks, which is reported.
     fn lacks_any(&self) -> bool {
         let lacks = |(name, value): (&String, &Secret)| {
             is_other_grant(name, value.expose())
@@ -284,14 +284,14 @@ impl<'a> Found<'a> {
         self.properties.iter().any(lacks)
     }
 
-    /// Credentials, certificates and authorities that the protocol makes no use of: the operator who wrote them
+    /// Reports credentials, certificates and authorities that the protocol does not use: the operator who wrote them
     /// believes that the connection is protected.
     fn unused(&mut self) {
         if !self.lacks_any() {
             self.unused_tokens();
         }
         let protocol = match self.get("security.protocol") {
-            // What is wrong with another one, the library says.
+            // The library reports an unknown protocol.
             Some(protocol) if !is_protocol(protocol) => return,
             Some(protocol) => format!("security.protocol is {}", protocol.to_uppercase()),
             None => "security.protocol is not set (so it is PLAINTEXT)".to_owned(),
@@ -300,7 +300,7 @@ impl<'a> Found<'a> {
         let tls = ["ssl.ca.location", "ssl.certificate.location", "ssl.keystore.location"];
         if !self.with_sasl()
             && let Some(name) = sasl.iter().find(|name| self.properties.contains_key(**name))
-            // This build has none of these, which is reported.
+            // A missing feature is reported already.
             && !self.lacks_any()
         {
             let problem = format!("is set, but {protocol}: no password is used");
@@ -332,8 +332,8 @@ fn is_kerberos(name: &str, value: &str) -> bool {
     name.starts_with("sasl.kerberos.") || names_it && value.eq_ignore_ascii_case("GSSAPI")
 }
 
-/// Properties that name files which can't be read, each with what is wrong. Of such a file the library
-/// says no more than a code of OpenSSL.
+/// Returns properties that name unreadable files, each with the problem. For such a file the library
+/// reports only a code of OpenSSL.
 pub(super) fn unreadable_files(kafka: &Kafka) -> BTreeMap<String, String> {
     let names = [
         "ssl.ca.location",
@@ -344,11 +344,11 @@ pub(super) fn unreadable_files(kafka: &Kafka) -> BTreeMap<String, String> {
     ];
     let problem = |name: &&str| {
         let path = kafka.properties.get(*name)?.expose();
-        // The library looks for the system's own authorities, or is given a folder of them.
+        // `probe` makes the library look for the system's own authorities; a folder holds several.
         let is_file =
             path != "probe" && !path.contains("-----") && !std::path::Path::new(path).is_dir();
         let error = is_file.then(|| readable(path).err()).flatten()?;
-        Some(((*name).to_owned(), format!("names `{path}`, which can't be read: {error}")))
+        Some(((*name).to_owned(), format!("names `{path}`, which cannot be read: {error}")))
     };
     names.iter().filter_map(problem).collect()
 }

@@ -1,4 +1,4 @@
-//! `munchkin_ids`, `include` and `exclude` below a source: which of its events are brought to Kafka.
+//! `munchkin_ids`, `include` and `exclude` below a source: select the events that go to Kafka.
 
 use figment::value::Value;
 
@@ -18,13 +18,13 @@ use crate::{
     event::Stream,
 };
 
-/// More entries of one list than this are a mistake: each event is held against all of them.
-const MOST: usize = 1000;
+/// Most entries of one list: each event is compared with all of them.
+const MAX_ENTRIES: usize = 1000;
 
-/// What is wrong, and what to write.
+/// A problem and its remedy.
 type Wrong = (String, String);
 
-/// `None` after a mistake, which is noted.
+/// Reads the three keys; `None` after a mistake, which is noted.
 pub(super) fn read(reading: &mut Reading, source: &mut Section) -> Option<Selection> {
     let munchkin_ids = reading.any_optional(source, "munchkin_ids", |value| {
         let ids = entries(value, "munchkin_ids", munchkin_id)?;
@@ -66,8 +66,8 @@ fn named(reading: &mut Reading, source: &mut Section, name: &str) -> Option<Name
     })
 }
 
-/// A list of texts or numbers, each of which `read` understands. One that is there and empty is a mistake: it would
-/// mean everything where nothing is named, or the other way round.
+/// Parses a list of texts or numbers, each by `read`. An empty list is a mistake: it could be meant as everything
+/// or as nothing.
 fn entries<T: PartialEq>(
     value: &Value,
     name: &str,
@@ -88,8 +88,8 @@ fn entries<T: PartialEq>(
             format!("Name at least one, or take `{name}` away: without it there is no such rule.");
         return Err(("is an empty list".into(), remedy));
     }
-    if texts.len() > MOST {
-        let problem = format!("has {} entries, and at most {MOST} are allowed", texts.len());
+    if texts.len() > MAX_ENTRIES {
+        let problem = format!("has {} entries, and at most {MAX_ENTRIES} are allowed", texts.len());
         return Err((problem, "Use patterns, or the other of include and exclude.".into()));
     }
     let mut found = Vec::new();
@@ -106,7 +106,7 @@ fn shown<T>(entries: &[T], show: impl Fn(&T) -> String) -> String {
     format!("[{}]", entries.iter().map(show).collect::<Vec<_>>().join(", "))
 }
 
-/// As much of an entry as is shown in a mistake.
+/// Cuts an entry to the length that is shown in a mistake.
 fn quoted(text: &str) -> String {
     text.chars().take(80).collect()
 }
@@ -158,7 +158,7 @@ fn activity_type_id(text: &str) -> Result<i64, Wrong> {
     }
 }
 
-/// What was probably meant by `text`.
+/// Returns the known text that `text` was probably meant to be.
 pub fn guess<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let known: Vec<_> = known.into_iter().collect();
     let keys: Vec<_> = known.iter().map(|name| Key::of(&[name])).collect();

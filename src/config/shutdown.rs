@@ -1,4 +1,4 @@
-//! `shutdown`: how long a clean stop may take.
+//! `shutdown`: the longest times of a clean stop.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use super::{
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shutdown {
-    /// How long requests are still taken after readiness went away.
+    /// Time for which requests are still accepted after readiness is withdrawn.
     pub delay: Duration,
-    /// How long the producers may go on sending what they hold.
+    /// Longest time for the producers to send their queued records.
     pub flush: Duration,
 }
 

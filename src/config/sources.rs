@@ -1,4 +1,4 @@
-//! `sources`: who may deliver.
+//! `sources`: the senders that may deliver.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -36,37 +36,37 @@ pub struct SourceConfig {
     pub name: SourceName,
     pub kind: SourceKind,
     pub auth: Auth,
-    /// For back-fill, of `adobe-io` sources alone.
+    /// The journal for back-fill; for `adobe-io` sources only.
     pub journal: Option<Journal>,
     /// Undelivered bytes of this source alone, below `spool.size_limit`.
     pub size_limit: Option<u64>,
-    /// How much a 200 of this source says.
+    /// The promise of a 200 of this source.
     pub answer: Answer,
-    /// Names and aliases of activity types by id, over the catalogue's, which takes them. Written
+    /// Names and aliases of activity types by id, which override the catalogue's. Written
     /// once for all sources, under `catalog`.
     pub activity_types: BTreeMap<i64, Override>,
-    /// What Marketo says that activities have (`catalog.types_file`), for all sources too.
+    /// The types and attributes that Marketo describes (`catalog.types_file`), for all sources too.
     pub described_types: Arc<[ActivityType]>,
-    /// What the records of this source are, where it is not what all records are.
+    /// The form of this source's records, where it differs from that of all records.
     pub choice: PartialChoice,
-    /// Which of its events are brought to Kafka.
+    /// The events that go to Kafka.
     pub selection: Selection,
 }
 
-/// `sources.<name>.auth`: how the sender shows who it is. At least one way.
+/// `sources.<name>.auth`: the ways in which the sender may authenticate. At least one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
     pub tokens: Option<TokenAuth>,
     pub oauth: Option<OAuthAuth>,
     pub certificate: Option<CertificateAuth>,
-    /// Signatures, for a source of kind `adobe-io`, and whose events they have to be.
+    /// Signatures and recipients, for a source of kind `adobe-io`.
     pub adobe: Option<AdobeAuth>,
 }
 
 /// A token in the head of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenAuth {
-    /// Any of these is accepted; at least one. None of them has control characters, or white space
+    /// Accepted tokens; at least one. None of them has control characters, or white space
     /// at either end.
     pub tokens: Vec<Secret>,
     pub header_scheme: HeaderScheme,
@@ -75,7 +75,7 @@ pub struct TokenAuth {
 }
 
 impl TokenAuth {
-    /// The key below `auth` that the tokens come from.
+    /// Returns the key below `auth` that set the tokens.
     pub fn key(&self) -> &'static str {
         match self.tokens.iter().any(|token| token.file().is_some()) {
             true => "tokens_file",
@@ -84,7 +84,7 @@ impl TokenAuth {
     }
 }
 
-/// What stands before the token in the `Authorization` header.
+/// The word before the token in the `Authorization` header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HeaderScheme {
     /// `Authorization: Bearer <token>`
@@ -122,13 +122,13 @@ const QUERY_PARAMETER: Kind<String> = Kind {
     show: |text| string(text),
 };
 
-/// Those that had no mistakes.
+/// Reads all sources; returns those without mistakes.
 pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Vec<SourceConfig> {
     let (activity_types, described_types) = catalog::read(reading, root);
     let mut section = reading.section(root, "sources");
     let names = section.names();
     if names.is_empty() {
-        let problem = "is missing: there is no source, so nobody could deliver anything";
+        let problem = "is missing: there is no source, so no sender could deliver anything";
         let remedy = "Name one, as in MILLRACE_SOURCES__LEADS__KIND=marketo-lead-activity.";
         reading.mistakes.at(&Key::of(&["sources", "<name>", "kind"]), problem, remedy);
     }
@@ -177,16 +177,18 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     reading.end(auth);
     let journal = journal::read(reading, &mut section, kind);
     reading.end(section);
-    let (tokens, certificate, query_parameter) = (tokens?, certificate?, query_parameter?);
+    let tokens = tokens?;
+    let certificate = certificate?;
+    let query_parameter = query_parameter?;
     if tokens.is_none() {
         reading.idle(&key, &["header_scheme"]);
     }
     let oauth = oauth?;
     let has_way = tokens.is_some() || certificate.is_some() || oauth.is_some();
-    // Adobe I/O signs, and needs no other way.
+    // Adobe I/O signs its requests, and needs no other way.
     if !has_way && kind != Some(SourceKind::AdobeIo) {
-        let remedy = "Set it: without a way to authenticate nobody can deliver. Other ways are \
-                      under auth, too.";
+        let remedy = "Set it: without a way to authenticate no sender can deliver. Other ways are \
+           under auth, too.";
         reading.mistakes.at(&key.child("tokens"), "is missing", remedy);
         return None;
     }
@@ -219,7 +221,7 @@ fn source(reading: &mut Reading, sources: &mut Section, written: &str) -> Option
     })
 }
 
-/// None of the texts quotes a token.
+/// Reads tokens. No error quotes a token.
 pub(super) fn tokens(value: &Value) -> Result<(Vec<Secret>, String), (String, String)> {
     let wrong = |problem: &str, remedy: &str| (problem.to_owned(), remedy.to_owned());
     let plainly = "Write tokens with commas between them, as a JSON list in double quotes, or one \
@@ -246,7 +248,7 @@ pub(super) fn tokens(value: &Value) -> Result<(Vec<Secret>, String), (String, St
     Ok((tokens, format!("[{shown}]")))
 }
 
-/// Whether a header with `scheme` can carry each of the tokens: the scheme is no part of them. Neither text quotes a
+/// Checks that a header with `scheme` can carry each of the tokens, which do not include the scheme. No error quotes a
 /// token.
 pub(super) fn carried(tokens: &[Secret], scheme: HeaderScheme) -> Result<(), (String, String)> {
     let word = scheme.as_str();
@@ -275,7 +277,7 @@ pub(super) fn carried(tokens: &[Secret], scheme: HeaderScheme) -> Result<(), (St
     Ok(())
 }
 
-/// The limits of sources, against those of all.
+/// Checks the limits of sources against those of the whole.
 pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     let Config { listen, spool, sources, .. } = config;
     for source in sources {

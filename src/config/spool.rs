@@ -1,4 +1,4 @@
-//! `spool`: the durable buffer between the answer to the sender and Kafka. The struct is the spool's own.
+//! `spool`: the durable buffer between the answer to the sender and Kafka. The struct belongs to the spool itself.
 
 use std::ops::RangeInclusive;
 
@@ -12,7 +12,7 @@ use crate::spool::Config as Spool;
 
 const SEGMENT_SIZES: RangeInclusive<u64> = 4 * 1024..=4 * 1024 * 1024 * 1024;
 
-/// The least that `spool.reserve` may be: room for the checkpoint and for one quarantined body.
+/// Returns the smallest valid `spool.reserve`: room for the checkpoint and for one quarantined body.
 pub fn least_reserve(body_limit_inflated: u64) -> u64 {
     body_limit_inflated.saturating_add(2 * 1024 * 1024)
 }
@@ -33,7 +33,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Spool {
     spool
 }
 
-/// What the spool has to know of other sections.
+/// Copies settings of other sections that the spool needs.
 pub(super) fn complete(config: &mut Config) {
     let limits = config.sources.iter().map(|source| source.size_limit);
     config.spool.source_limits = limits.collect();
@@ -48,7 +48,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         mistakes.at(&Key::new("spool.segment_size"), problem, "64MiB is a good size.");
     }
     if spool.reserve < least_reserve(listen.body_limit_inflated) {
-        let problem = "can't hold the checkpoint and one body of listen.body_limit_inflated in quarantine: on a \
+        let problem = "cannot hold the checkpoint and one body of listen.body_limit_inflated in quarantine: on a \
                        full volume nothing would be delivered";
         let remedy = "Raise it to listen.body_limit_inflated and 2MiB more, or lower that.";
         mistakes.at(&Key::new("spool.reserve"), problem, remedy);

@@ -1,4 +1,4 @@
-//! What `OTEL_*` variables say alike of traces and of metrics.
+//! The `OTEL_*` variables that traces and metrics have in common.
 
 use std::ffi::OsString;
 
@@ -9,7 +9,7 @@ use reqwest::Url;
 pub(super) struct Variables<'a>(pub &'a [(OsString, OsString)]);
 
 impl<'a> Variables<'a> {
-    /// An empty variable is none, says OpenTelemetry's specification.
+    /// Returns a variable; an empty one counts as not set, by OpenTelemetry's specification.
     pub fn value(self, name: &str) -> Option<&'a str> {
         let found = self.0.iter().find(|(n, _)| n == name)?;
         found.1.to_str().map(str::trim).filter(|value| !value.is_empty())
@@ -19,12 +19,12 @@ impl<'a> Variables<'a> {
         self.value(name).is_some_and(|value| value.eq_ignore_ascii_case(what))
     }
 
-    /// The first of these that is set, with its value.
+    /// Returns the first of these variables that is set, with its value.
     pub fn first<const N: usize>(self, names: [String; N]) -> Option<(String, &'a str)> {
         names.into_iter().find_map(|name| self.value(&name).map(|value| (name, value)))
     }
 
-    /// Where `signal` (`TRACES`, `METRICS`) goes, and which variable says so. The error names the variable
+    /// Returns the URL for `signal` (`TRACES`, `METRICS`). The error names the variable
     /// and never its value, which may hold a password.
     pub fn endpoint(self, signal: &str, path: &str) -> Result<Option<Url>, String> {
         const GENERAL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -34,7 +34,7 @@ impl<'a> Variables<'a> {
             (None, Some(url)) => (GENERAL, format!("{}/{path}", url.trim_end_matches('/'))),
             (None, None) => return Ok(None),
         };
-        // Said of all signals, it may be meant for another program.
+        // Checked only with an endpoint: a variable for all signals may be meant for another program.
         for (what, supported) in [("PROTOCOL", "http/protobuf"), ("COMPRESSION", "none")] {
             let names = [
                 format!("OTEL_EXPORTER_OTLP_{signal}_{what}"),

@@ -15,21 +15,21 @@ use super::{
 /// `listen.tls`: files in PEM, read again when they change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// The certificate, then those that lead to its authority.
+    /// The certificate, followed by the certificates that lead to its authority.
     pub certificate_file: PathBuf,
     pub key_file: PathBuf,
     /// The authorities whose certificates clients may present.
     pub client_ca_file: Option<PathBuf>,
 }
 
-/// A client certificate of an authority in `listen.tls.client_ca_file`.
+/// Client certificates that are accepted, of an authority in `listen.tls.client_ca_file`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateAuth {
-    /// Any of these is accepted; at least one.
+    /// Accepted names; at least one.
     pub names: Vec<String>,
 }
 
-/// Whether it is there and fit for use, the listener says.
+/// The path of a file; the listener checks whether the file exists and is valid.
 pub(super) const FILE: Kind<PathBuf> = Kind {
     parse: |text| match text {
         "" => Err("which names no file".into()),
@@ -42,7 +42,7 @@ pub(super) const FILE: Kind<PathBuf> = Kind {
     show: |path| string(&path.to_string_lossy()),
 };
 
-/// `Some(None)` where there is to be no TLS; `None` after a mistake.
+/// Reads the section; `Some(None)` where there is no TLS; `None` after a mistake.
 pub(super) fn read(reading: &mut Reading, listen: &mut Section) -> Option<Option<Tls>> {
     let mut section = reading.section(listen, "tls");
     let key = section.key.clone();
@@ -50,8 +50,10 @@ pub(super) fn read(reading: &mut Reading, listen: &mut Section) -> Option<Option
     let private = reading.optional(&mut section, "key_file", &FILE);
     let authority = reading.optional(&mut section, "client_ca_file", &FILE);
     reading.end(section);
-    let (certificate, private, client_ca_file) = (certificate?, private?, authority?);
-    // Another file stands for a missing one meanwhile, so that those that are there are looked at, too.
+    let certificate = certificate?;
+    let private = private?;
+    let client_ca_file = authority?;
+    // Another file stands in for a missing one, so that the existing ones are checked too.
     let Some(other) = [&certificate, &private, &client_ca_file].into_iter().find_map(Clone::clone)
     else {
         return Some(None);
@@ -68,7 +70,7 @@ pub(super) fn read(reading: &mut Reading, listen: &mut Section) -> Option<Option
     Some(Some(Tls { certificate_file, key_file, client_ca_file }))
 }
 
-/// `sources.<name>.auth.certificate`; `Some(None)` where the source takes none.
+/// Reads `sources.<name>.auth.certificate`; `Some(None)` where the source accepts no certificates.
 pub(super) fn names(reading: &mut Reading, auth: &mut Section) -> Option<Option<CertificateAuth>> {
     let mut section = reading.section(auth, "certificate");
     let names = reading.any_optional(&mut section, "names", written_names);
@@ -94,7 +96,7 @@ fn written_names(value: &Value) -> Result<(Vec<String>, String), (String, String
     Ok((names, format!("[{}]", shown.join(", "))))
 }
 
-/// Nobody's certificate could ever be looked at without an authority.
+/// Refuses names of certificates without an authority: no client would be asked for its certificate.
 pub(super) fn rules(listen: &Listen, sources: &[SourceConfig], mistakes: &mut Mistakes) {
     if listen.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some()) {
         return;

@@ -1,4 +1,4 @@
-//! `topics`: which topics there are, and how they come to be.
+//! `topics`: names, settings and contents of the topics.
 
 use std::collections::BTreeMap;
 
@@ -26,11 +26,11 @@ pub struct Topics {
     /// Template with the placeholders `{stream}`, `{type}`, `{source}`, `{munchkin_id}` and
     /// `{activity_type_id}`.
     pub name: String,
-    /// How records carry events.
+    /// The way in which records carry events.
     pub mode: Mode,
-    /// What records are.
+    /// The form of records.
     pub choice: Choice,
-    /// The same for topics of a pattern.
+    /// The form of records for topics of a pattern.
     pub values: BTreeMap<Pattern, PartialChoice>,
     /// Whether missing topics are created.
     pub create: bool,
@@ -40,15 +40,15 @@ pub struct Topics {
     pub replication_factor: i32,
     /// Settings of a created topic under Kafka's own names (`retention.ms`).
     pub config: BTreeMap<String, String>,
-    /// How many topics events may go to; beyond that they become dead letters.
+    /// Most topics that events may go to; beyond that they become dead letters.
     pub limit: usize,
-    /// The topic for what cannot become a record of its own topic.
+    /// The topic for events that cannot become records of their own topic.
     pub dead_letter: String,
-    /// Whose names the headers of dead letters have beside ours.
+    /// Conventions whose header names dead letters have in addition to ours.
     pub dead_letter_headers: Vec<Convention>,
     /// The topic of checkpoints, for exactly-once delivery.
     pub checkpoints: String,
-    /// The topic of lead states, if they are wanted.
+    /// The topic of lead states, if there is to be one.
     pub lead_state: Option<String>,
 }
 
@@ -146,8 +146,8 @@ fn conventions(reading: &mut Reading, section: &mut Section, target: &mut Vec<Co
 }
 
 impl Config {
-    /// Names the topics of events by `topics.name`, and never one of the program's own: what a sender calls a type could
-    /// else lead to the checkpoints.
+    /// Returns a router that names the topics of events by `topics.name`, and never one of the program's own: a type
+    /// named by a sender could otherwise lead to the checkpoints.
     pub fn router(&self) -> Result<Router, TemplateError> {
         let own = [&self.topics.dead_letter, &self.topics.checkpoints, &self.admin.test_topic];
         Router::new(&self.topics.name).map(|router| router.apart_from(own))
@@ -162,8 +162,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         mistakes.at(&Key::new("topics.dead_letter"), problem, remedy);
     }
     if topics.checkpoints == topics.dead_letter || topics.checkpoints == topics.name {
-        let problem =
-            "is the topic of something else too, and nothing but checkpoints may be there";
+        let problem = "is the topic of other records too, and nothing but checkpoints may be there";
         mistakes.at(&Key::new("topics.checkpoints"), problem, remedy);
     }
     if let Some(lead_state) = &topics.lead_state {

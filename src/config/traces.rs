@@ -1,7 +1,7 @@
-//! Where spans go: the variables `OTEL_*`, which every program that makes spans heeds.
+//! The collector of spans: reads the variables `OTEL_*`, which every program with spans follows.
 //!
-//! They are often set for all of a cluster's pods and not for this one, so a mistake in them is no mistake of
-//! this configuration: nothing is traced, and a warning says why.
+//! They are often set for all pods of a cluster and not for this one in particular, so a mistake in them does not stop
+//! a start: nothing is traced, and a warning says why.
 
 use std::{ffi::OsString, fmt};
 
@@ -9,19 +9,19 @@ use reqwest::Url;
 
 use super::telemetry::Variables;
 
-/// What the environment says of traces.
+/// The collector of spans, as the environment sets it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum Traces {
     #[default]
     Off,
-    /// To this address, with what else the variables say; that stays with the SDK, which reads them itself:
+    /// Spans go to this URL. The SDK reads the other variables itself, since
     /// headers hold secrets.
     To(Url),
-    /// They were asked for in a way that can't be.
+    /// The variables ask for something that is not supported; the text says what.
     Unusable(String),
 }
 
-/// Not the whole address: it may have a password.
+/// Leaves out the whole URL: it may contain a password.
 impl fmt::Debug for Traces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_traced_unless_an_endpoint_is_given_and_nobody_objects() {
+    fn nothing_is_traced_without_an_endpoint_or_when_a_variable_disables_it() {
         let on = (ENDPOINT, "http://collector:4318");
         assert_eq!(of(&[]), Traces::Off);
         assert_eq!(of(&[("OTEL_SERVICE_NAME", "bridge"), (ENDPOINT, " ")]), Traces::Off);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_spoken_here_is_told_by_the_variable_without_its_value() {
+    fn an_unsupported_setting_is_reported_by_its_variable_without_its_value() {
         let on = (ENDPOINT, "http://collector:4317");
         for (name, bad) in [
             (PROTOCOLS[1], "grpc-hunter2"),

@@ -1,5 +1,5 @@
-//! `topics.value`, `topics.envelope` and `topics.timestamp`, the same below a source, and below a pattern in
-//! `topics.values`: what records are.
+//! `topics.value`, `topics.envelope` and `topics.timestamp`, for all topics, below a source, and below a pattern in
+//! `topics.values`: the form of records.
 
 use std::collections::BTreeMap;
 
@@ -17,16 +17,16 @@ use crate::deliver::{
     },
 };
 
-/// The choice for all topics.
+/// Reads the form for all topics.
 pub(super) fn read(reading: &mut Reading, section: &mut Section, choice: &mut Choice) {
     reading.set_choice(section, "value", &ValueForm::ALL, ValueForm::as_str, &mut choice.value);
-    let (all, name) = (&Surrounding::ALL, Surrounding::as_str);
-    reading.set_choice(section, "envelope", all, name, &mut choice.envelope);
-    let (all, name) = (&Timestamp::ALL, Timestamp::as_str);
-    reading.set_choice(section, "timestamp", all, name, &mut choice.timestamp);
+    let envelope = &mut choice.envelope;
+    reading.set_choice(section, "envelope", &Surrounding::ALL, Surrounding::as_str, envelope);
+    let timestamp = &mut choice.timestamp;
+    reading.set_choice(section, "timestamp", &Timestamp::ALL, Timestamp::as_str, timestamp);
 }
 
-/// The choice for a part of them.
+/// Reads the form for some topics.
 pub(super) fn read_partial(reading: &mut Reading, section: &mut Section) -> PartialChoice {
     PartialChoice {
         value: reading
@@ -41,7 +41,7 @@ pub(super) fn read_partial(reading: &mut Reading, section: &mut Section) -> Part
     }
 }
 
-/// `topics.values.<pattern>`.
+/// Reads `topics.values.<pattern>`.
 pub(super) fn read_patterns(
     reading: &mut Reading,
     topics: &mut Section,
@@ -64,7 +64,7 @@ pub(super) fn read_patterns(
     patterns
 }
 
-/// The places where a choice can be written: its key, what is written there, and what it comes to.
+/// Returns the places where a form can be written: the key, the form as written there, and the resulting form.
 fn places(config: &Config) -> Vec<(Key, PartialChoice, Choice)> {
     let all = config.topics.choice;
     let written = PartialChoice {
@@ -95,7 +95,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
             let remedy = "Set topics.mode to `binary`, or take this away.";
             mistakes.at(&key.child("value"), problem, remedy);
         }
-        // A value that is flat elsewhere takes the envelope of all topics, and a pattern's takes any source's value.
+        // The envelope of all topics applies wherever a value is flat; a pattern without a value takes any source's.
         let is_of_source = key.segments().first().is_some_and(|first| first == "sources");
         let has_flat = match written.value {
             Some(value) if *key != Key::new("topics") => value == ValueForm::Flat,

@@ -1,5 +1,5 @@
-//! Whether the spool's limits fit onto its volume. Not a part of loading, which looks at nothing
-//! but text: `check` refuses what does not fit, and `serve` warns of it.
+//! Compares the spool's limits with the size of its volume. Not a part of loading, which reads nothing
+//! but text: `check` refuses limits that do not fit, and `serve` warns of them.
 
 use std::{io, path::Path};
 
@@ -8,7 +8,7 @@ use super::{
     mistake::{Key, Mistake, Place},
 };
 
-/// A mistake when the undelivered bytes and the reserve together may be more than the volume has.
+/// Returns a mistake when the undelivered bytes and the reserve together may exceed the volume.
 /// `size_of` gives the total size of the volume that a path is on, in bytes.
 pub fn fits(spool: &Spool, size_of: impl Fn(&Path) -> io::Result<u64>) -> Result<(), Mistake> {
     let mistake = |key: &str, problem: String, remedy: &str| Mistake {
@@ -27,7 +27,8 @@ pub fn fits(spool: &Spool, size_of: impl Fn(&Path) -> io::Result<u64>) -> Result
     let bytes = |bytes| bytesize::ByteSize(bytes).display().iec().to_string();
     if spool.reserve >= size {
         let name = spool.directory.display();
-        let (reserve, size) = (bytes(spool.reserve), bytes(size));
+        let reserve = bytes(spool.reserve);
+        let size = bytes(size);
         let problem = format!("is {reserve}, but the volume of `{name}` has only {size} in total");
         return Err(mistake("spool.reserve", problem, "Lower it, or enlarge the volume."));
     }
@@ -44,7 +45,7 @@ pub fn fits(spool: &Spool, size_of: impl Fn(&Path) -> io::Result<u64>) -> Result
     ))
 }
 
-/// The total size of the volume that `path` is on, or would be on once it is made, in bytes.
+/// Returns the total size in bytes of the volume that `path` is on, or would be on once it is created.
 pub fn size_of_volume(path: &Path) -> io::Result<u64> {
     for folder in path.ancestors() {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };

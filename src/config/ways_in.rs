@@ -1,12 +1,12 @@
-//! How a sender of a source may prove itself, in words: for the log of a start, for the API and for the console. No secret
-//! is in it.
+//! Describes the ways in which a sender of a source may authenticate, for the log of a start, the API and the console.
+//! Secrets are left out.
 
 use super::{HeaderScheme, OAuthAuth, SourceConfig};
 
-/// One way; each by itself is enough.
+/// One way to authenticate; each is enough by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WayIn {
-    /// A word for programs.
+    /// The name of the way, for programs.
     pub way: &'static str,
     pub text: String,
     /// The configuration key.

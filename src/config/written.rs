@@ -1,5 +1,5 @@
-//! What was written: the file and the environment, each a tree of values as they stand there, then
-//! one tree of both in which every value still knows where it came from.
+//! The written configuration: the file and the environment, each a tree of texts, and
+//! one merged tree in which every value still knows its origin.
 //!
 //! Figment merges and remembers; the two layers are providers of ours because figment's own
 //! environment guesses types (`00123` becomes a number, `a,b` no list) and its extraction stops at
@@ -18,14 +18,14 @@ use figment::{
 
 use super::secret::stripped;
 
-/// One place that values come from.
+/// One origin of values.
 pub(super) struct Layer {
-    /// For people: `environment`, or the file's name.
+    /// The name in messages: `environment`, or the file's name.
     pub name: String,
     pub values: Dict,
-    /// Where the values that were read from files of their own come from.
+    /// Files from which secrets were read.
     pub files: Files,
-    /// Where each key stands, in a file.
+    /// The line of each key, in a file.
     pub lines: Lines,
 }
 
@@ -49,7 +49,7 @@ impl Provider for Layer {
 pub(super) struct Written {
     figment: Figment,
     files: Files,
-    /// The configuration file's name, and where in it those keys stand that count.
+    /// The configuration file's name, and the lines of the keys that the environment does not override.
     lines: Option<(String, Lines)>,
 }
 
@@ -68,7 +68,7 @@ impl Written {
         Self { figment: figment.merge(environment), files, lines }
     }
 
-    /// Where the value at `path` is written, unless that is the environment.
+    /// Returns the file, and the line if there is one, of the value at `path`, unless it is from the environment.
     pub fn place(&self, path: &[String]) -> Option<String> {
         if let Some(file) = self.file(path) {
             return Some(file.display().to_string());
@@ -77,17 +77,17 @@ impl Written {
         lines.get(path).map(|line| format!("{name}, line {line}"))
     }
 
-    /// The file of its own that the value at `path` was read from.
+    /// Returns the separate file from which the value at `path` was read.
     pub fn file(&self, path: &[String]) -> Option<&Path> {
         self.files.get(path).map(PathBuf::as_path)
     }
 
     pub fn values(&self) -> Dict {
-        // Our layers give no errors, and the root is a table by their type.
+        // Our layers return no errors, and the root is a table by its type.
         self.figment.find_value("").ok().and_then(Value::into_dict).unwrap_or_default()
     }
 
-    /// Which layer a value came from.
+    /// Returns the name of the layer that a value came from.
     pub fn origin(&self, value: &Value) -> String {
         match self.figment.get_metadata(value.tag()) {
             Some(metadata) => metadata.name.clone().into_owned(),
@@ -106,12 +106,12 @@ fn has(values: &Dict, path: &[String]) -> bool {
     }
 }
 
-/// What stands in place of a value about which a mistake was already reported.
+/// Returns a placeholder for a value about which a mistake was already reported.
 pub(super) fn reported() -> Value {
     figment::value::Empty::Unit.into()
 }
 
-/// A value as text, whatever its type; `Err` names a type that has no text of its own. In the
+/// Returns a value as text, whatever its type; `Err` names a type that has no text of its own. In the
 /// environment everything is text, in the file numbers and booleans need no quotes.
 pub(super) fn text(value: &Value) -> Result<Cow<'_, str>, &'static str> {
     match value {
@@ -128,8 +128,8 @@ pub(super) fn text(value: &Value) -> Result<Cow<'_, str>, &'static str> {
     }
 }
 
-/// A value that was written as text. Numbers and booleans are refused: `tokens = [00123]` is not
-/// what it looks like, in TOML as elsewhere.
+/// Returns a value that was written as text. Numbers and booleans are refused: `tokens = [00123]` is not
+/// the text that it looks like, in TOML as elsewhere.
 pub(super) fn quoted(value: &Value) -> Result<Cow<'_, str>, &'static str> {
     match value {
         Value::Num(..) => Err("a number without quotes"),
@@ -138,8 +138,8 @@ pub(super) fn quoted(value: &Value) -> Result<Cow<'_, str>, &'static str> {
     }
 }
 
-/// A list: `["a", "b"]` in the file, `a,b` or JSON in the environment. White space around commas
-/// is not part of an element. `Err` goes on from the key.
+/// Returns a list: `["a", "b"]` in the file, `a,b` or JSON in the environment. White space around commas
+/// is not part of an element. `Err` continues the sentence that begins with the key.
 pub(super) fn list(value: &Value) -> Result<Vec<String>, String> {
     if let Value::Array(_, values) = value {
         let element = |value| match quoted(value) {
@@ -151,7 +151,7 @@ pub(super) fn list(value: &Value) -> Result<Vec<String>, String> {
     let text = quoted(value).map_err(|what| format!("is {what}; expected a list"))?;
     let text = stripped(&text);
     if text.starts_with("[\"") || text.starts_with('[') && text.ends_with(']') {
-        // Not the error itself: it may quote what it stumbled over.
+        // Not the parser's error: it may quote the text.
         return serde_json::from_str(text)
             .map_err(|_| "looks like a JSON list and is none (of texts in double quotes)".into());
     }

@@ -3,9 +3,9 @@
 //! It promises I5: `low` never passes an undelivered event, unless the event's topic stands in
 //! `held` with a position at or before it.
 //!
-//! Exactly-once delivery stores the same JSON as a record's value, in the transaction that delivers
-//! what it passes; the file is written after that and never ahead of it. Of both the one with the
-//! larger number is the later one, whichever mode wrote it.
+//! Exactly-once delivery stores the same JSON as a record's value, in the transaction that delivers the events that it
+//! passes; the file is written after that and never ahead of it. Of the two the one with the larger number is the
+//! later one, whichever mode wrote it.
 
 mod file;
 mod writers;
@@ -23,8 +23,8 @@ use crate::{
 pub use file::CheckpointFile;
 pub use writers::{Origin, Writers};
 
-/// The latest version of the format. Written where [`Checkpoint::refused`] is not empty: who does not
-/// know that must not read it. Everything else is version 1.
+/// The latest version of the format. Written only where [`Checkpoint::refused`] is not empty: a program that does not
+/// know that field must not read it. Every other checkpoint has version 1.
 const VERSION: u32 = 2;
 const WITHOUT_REFUSED: u32 = 1;
 
@@ -32,26 +32,26 @@ const WITHOUT_REFUSED: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     pub version: u32,
-    /// The spool it speaks of; a checkpoint beside another spool's segments is refused.
+    /// The spool that it belongs to; a checkpoint beside another spool's segments is refused.
     pub spool: Uuid,
     /// Everything before this position is delivered, except for held topics.
     pub low: Position,
     /// Topics that lag behind `low`, each with its oldest undelivered position.
     pub held: Vec<Held>,
-    /// Which routing named the held topics: empty until a forwarder takes it up.
+    /// The routing that named the held topics: empty until a forwarder takes it up.
     #[serde(default)]
     pub routing: String,
-    /// Counts what was stored for this spool: the larger number is the later one.
+    /// Counts the checkpoints stored for this spool: the larger number is the later one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub number: u64,
-    /// The process that wrote it; in exactly-once delivery alone.
+    /// The process that wrote it; in exactly-once delivery only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writer: Option<Uuid>,
     /// Events before `low` (or before the position of their held topic) that are still to become dead
     /// letters. Only exactly-once delivery passes them; at-least-once delivery keeps those that it found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refused>,
-    /// Every delivery before it was durable in the spool when this was written; 0 if that is not known.
+    /// Every delivery before this one was durable in the spool when the checkpoint was written; 0 if that is not known.
     /// A spool that ends earlier has lost its end.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub stored: u64,
@@ -80,7 +80,7 @@ pub struct Refused {
     pub error: String,
 }
 
-/// Why a checkpoint can't be used. Each needs a person: going on would lose or repeat events.
+/// A checkpoint that cannot be used. Each needs an operator: to continue would lose or repeat events.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     #[error("checkpoint {path}: {source}")]
@@ -105,8 +105,8 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    /// Whether trying again can't help.
-    pub fn needs_a_person(&self) -> bool {
+    /// Whether a retry cannot help.
+    pub fn needs_operator(&self) -> bool {
         match self {
             Self::Io { .. } => false,
             Self::Damaged { .. }
@@ -118,7 +118,7 @@ impl CheckpointError {
 }
 
 impl Checkpoint {
-    /// Where a spool begins before anything was delivered.
+    /// The checkpoint of a spool from which nothing was delivered yet.
     pub fn beginning(spool: Uuid) -> Self {
         Self {
             version: WITHOUT_REFUSED,
@@ -134,9 +134,9 @@ impl Checkpoint {
         }
     }
 
-    /// The later one of what was found in two places.
+    /// Returns the later one of two checkpoints of the same spool.
     pub fn later(self, other: Self) -> Self {
-        // What earlier versions of this program wrote has no number.
+        // Earlier versions of this program wrote no number.
         let numbered = self.number > 0 && other.number > 0;
         let is_later = match numbered {
             true => other.number > self.number,
@@ -145,7 +145,7 @@ impl Checkpoint {
         if is_later { other } else { self }
     }
 
-    /// The lowest position that still must be read: what retention may not pass.
+    /// The lowest position that still must be read, which retention may not pass.
     pub fn lowest(&self) -> Position {
         let held = self.held.iter().map(|held| held.position);
         let refused = self.refused.iter().map(|refused| refused.position);
@@ -157,9 +157,9 @@ impl Checkpoint {
         self.held.iter().map(|held| held.position).fold(self.low, Position::max)
     }
 
-    /// The checkpoint for a forwarder with this `routing`. Held topics are found again by their
-    /// names; under another routing their events have other names and would be passed by. So then
-    /// everything from the lowest position on is delivered once more. `true` when that is so.
+    /// The checkpoint for a forwarder with this `routing`; `true` when deliveries are repeated for it. Held topics are
+    /// found again by their names. Under another routing their events have other names and would be passed over, so
+    /// everything from the lowest position on is delivered once more.
     pub fn for_routing(mut self, routing: &str) -> (Self, bool) {
         let again = self.routing != routing && !self.held.is_empty();
         if again {
@@ -171,20 +171,20 @@ impl Checkpoint {
         (self, again)
     }
 
-    /// What the spool is told when it is opened.
+    /// The part of it that the spool needs at its opening.
     pub fn delivered(&self) -> Delivered {
         Delivered { lowest: self.lowest(), highest: self.highest(), stored: self.stored }
     }
 
-    /// What a record's value is.
+    /// The value of its record.
     pub fn to_json(&self) -> String {
         let version = if self.refused.is_empty() { WITHOUT_REFUSED } else { VERSION };
         let written = Self { version, ..self.clone() };
-        // Plain numbers and strings with derived serialisation: it can't fail.
+        // Plain numbers and strings with derived serialisation: it cannot fail.
         serde_json::to_string(&written).unwrap_or_default()
     }
 
-    /// What a record's value says; `place` is for people.
+    /// Parses the value of a record; `place` is named in errors.
     pub fn from_json(place: &Path, json: &[u8]) -> Result<Self, CheckpointError> {
         let damaged =
             |what: &str| CheckpointError::Damaged { path: place.into(), what: what.into() };
@@ -203,7 +203,8 @@ impl Checkpoint {
         let versioned: Versioned =
             serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))?;
         if !(WITHOUT_REFUSED..=VERSION).contains(&versioned.version) {
-            let (path, found) = (path.into(), versioned.version);
+            let path = path.into();
+            let found = versioned.version;
             return Err(CheckpointError::Version { path, found, reads: VERSION });
         }
         serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))

@@ -1,8 +1,7 @@
-//! Dead letters: events that can't go where they belong, kept with their original bytes and key.
+//! Dead letters: events that cannot be sent to their topic, kept with their original bytes and key.
 //!
-//! The record's value is the event (or the whole body, when nobody could find events in it) byte
-//! for byte. What is larger than a record may be stays in quarantine, and the record's value is a
-//! small JSON pointer to it.
+//! The record's value is the event byte for byte, or the whole body where no event could be found in it. An original
+//! that is larger than a record may be stays in quarantine, and the record's value is a small JSON pointer to it.
 
 use std::path::PathBuf;
 
@@ -14,8 +13,8 @@ use crate::{
     spool::position::Position,
 };
 
-/// The reason of a lead's state. Its original is the last of the activities that it is made of, which has a record of
-/// its own on its own topic: a replay must not send that again.
+/// The reason of a lead state. Its original is the last of its activities, which has a record of its own on its own
+/// topic: a replay must not send that again.
 pub const LEAD_STATE: &str = "lead-state";
 
 /// Every [`DeadLetter::reason`]: those of decoding, then those of the forwarder.
@@ -50,14 +49,13 @@ pub const REASONS: [&str; 28] = [
     LEAD_STATE,
 ];
 
-/// Whose names dead letters may use beside ours, for programs that know those. Only what is true is said: an event that
-/// was in no topic before has no partition, offset or timestamp there, and no Java exception or connector stands behind
-/// it.
+/// Header names of another program that dead letters may have beside ours. Only true statements are made: an event that
+/// was in no topic before has no partition, offset or timestamp there, and no Java exception or connector is behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Convention {
-    /// Of Spring for Apache Kafka.
+    /// Spring for Apache Kafka.
     Spring,
-    /// Of Kafka Connect.
+    /// Kafka Connect.
     Connect,
 }
 
@@ -72,7 +70,7 @@ impl Convention {
         }
     }
 
-    /// Where the event would have gone.
+    /// The header for the event's own topic.
     fn topic(self) -> &'static str {
         match self {
             Self::Spring => "kafka_dlt-original-topic",
@@ -80,7 +78,7 @@ impl Convention {
         }
     }
 
-    /// What is wrong with it.
+    /// The header for the error.
     fn message(self) -> &'static str {
         match self {
             Self::Spring => "kafka_dlt-exception-message",
@@ -93,13 +91,13 @@ impl Convention {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {
     pub path: PathBuf,
-    /// Bytes.
+    /// In bytes.
     pub length: u64,
     /// In hexadecimal.
     pub sha256: String,
 }
 
-/// Everything about an event that was refused, except how it is carried.
+/// A refused event with everything that its dead letter says, in a record or in quarantine.
 #[derive(Clone, Copy, Debug)]
 pub struct DeadLetter<'a> {
     /// A short word for programs: `not-json`, `too-large`, `topic-limit`, …
@@ -107,12 +105,12 @@ pub struct DeadLetter<'a> {
     /// A sentence for people.
     pub error: &'a str,
     pub source: &'a SourceName,
-    /// Of its delivery.
+    /// Origin of its delivery.
     pub origin: Origin,
     pub position: Position,
-    /// Where it would have gone, as far as that is known.
+    /// The event's own topic, as far as it is known.
     pub original_topic: Option<&'a str>,
-    /// The event's, as far as it is known.
+    /// The event's key, as far as it is known.
     pub key: Option<&'a [u8]>,
     pub original: &'a [u8],
 }
@@ -123,15 +121,16 @@ impl<'a> DeadLetter<'a> {
         &self,
         conventions: &[Convention],
     ) -> impl Iterator<Item = (&'static str, &'a str)> {
-        let (topic, error) = (self.original_topic, self.error);
+        let topic = self.original_topic;
+        let error = self.error;
         conventions.iter().flat_map(move |convention| {
             let topic = topic.map(|topic| (convention.topic(), topic));
             topic.into_iter().chain([(convention.message(), error)])
         })
     }
 
-    /// Shows the dead letter as a record for `topic` to `send`, with `more` headers. With `pointer`, the
-    /// value says where in quarantine the original bytes are.
+    /// Calls `send` with the dead letter as a record for `topic`, with `more` headers. With `pointer`, the
+    /// value is the place of the original bytes in quarantine.
     pub fn with_record<T>(
         &self,
         topic: &str,
@@ -178,9 +177,9 @@ impl<'a> DeadLetter<'a> {
 struct Pointer<'a> {
     quarantine_path: &'a str,
     position: String,
-    /// Bytes of the original.
+    /// Length of the original in bytes.
     length: u64,
-    /// Of the original, in hexadecimal.
+    /// Digest of the original, in hexadecimal.
     sha256: &'a str,
 }
 
@@ -193,7 +192,7 @@ impl Pointer<'_> {
             length: quarantined.length,
             sha256: &quarantined.sha256,
         };
-        // Strings and a number: it can't fail.
+        // Strings and a number: it cannot fail.
         serde_json::to_string(&pointer).unwrap_or_default()
     }
 }
@@ -247,7 +246,8 @@ mod tests {
         let source = SourceName::new("leads").unwrap();
         let letter = letter(&source);
         let headers: Vec<_> = letter.by_convention(&Convention::ALL).collect();
-        let (topic, error) = ("marketo.lead-activity.clicklink", "expected `,` at byte 12");
+        let topic = "marketo.lead-activity.clicklink";
+        let error = "expected `,` at byte 12";
         let expected = [
             ("kafka_dlt-original-topic", topic),
             ("kafka_dlt-exception-message", error),

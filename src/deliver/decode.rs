@@ -1,14 +1,14 @@
-//! A delivery into events: splits a body, says what each event is, and keeps every byte where it is.
+//! Decoding: a delivery's body into events, each with its attributes, and every byte left in its place.
 //!
-//! Decoding is a pure function of the body and the [`Rules`]: the same delivery gives the same
-//! events at each replay. It copies nothing of a payload: an event's value is made of ranges of the
-//! body ([`Pieces`](crate::event::Pieces)), so it lives as long as the body does.
+//! Decoding is a pure function of the body and the [`Rules`]: a delivery gives the same events at each replay. It
+//! copies nothing of a payload: an event's value is made of ranges of the body ([`Pieces`](crate::event::Pieces)), so
+//! it lives as long as the body does.
 //!
 //! It is strict about JSON and lenient about content. A body that is not well-formed as a whole
 //! (RFC 8259, UTF-8, nested at most [`MAX_DEPTH`] deep) is one [`Undecodable`]: nothing of it is
-//! guessed at. A byte order mark before the body is passed over, and is no part of any event. In a well-formed body an element that is not
-//! understood is [`Refused`](crate::event::Refused) alone and the others go on; members nobody
-//! knows, types nobody has heard of and missing leads are all fine.
+//! guessed at. A byte order mark before the body is passed over, and is no part of any event. In a well-formed body an
+//! element that is not understood is [`Refused`](crate::event::Refused) alone and the others go on; unknown members,
+//! unknown types and missing leads are all fine.
 //!
 //! One file a sender's shapes (`legacy`, `adobe`), with what they hand over to encoders in `met`, over `json` and `scan` (punctuation and
 //! ranges), `scalar`, `time`, `uri` and the names in `catalog` and `naming`.
@@ -37,16 +37,17 @@ pub use legacy::MUNCHKIN_ID_HEADER;
 pub use met::Memory;
 pub(super) use scan::first_special;
 
-/// More elements than this in one delivery are refused as a whole. Senders put 500 into a batch; a
+/// Limit of elements in one delivery, which is refused as a whole beyond it. Senders put 500 into a batch; a
 /// body of 64 MiB that says `0,0,0,…` would otherwise become gigabytes of refusals in memory.
 pub const MAX_EVENTS: usize = 100_000;
 
-/// What configuration decides about decoding.
+/// Configuration of decoding.
 #[derive(Clone, Default)]
 pub struct Rules {
     pub catalog: Catalog,
     pub legacy_value: LegacyValue,
-    /// What no reader may see. [`decode`] knows nothing of them: a body is [screened](fields::screen) before.
+    /// Rules on fields that no reader may see. [`decode`] does not apply them: a body is [screened](fields::screen)
+    /// before.
     pub fields: Fields,
     /// Whether events come with their [members](crate::event::Members). It is for speed alone, so that [`decode`], which
     /// has no memory for them, gives none in any case.
@@ -68,7 +69,7 @@ impl From<Catalog> for Rules {
     }
 }
 
-/// What the record's value of a legacy activity is.
+/// The record's value of a legacy activity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LegacyValue {
     /// The `data` that Adobe's CloudEvent of the same activity has: `munchkinId` put in, `leadId`
@@ -80,14 +81,14 @@ pub enum LegacyValue {
     AsReceived,
 }
 
-/// Why a whole body is one dead letter.
+/// The reason why a whole body is one dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub struct Undecodable {
     /// `content-coding`, `empty-body`, `not-utf8`, `not-json`, `nested-too-deep`, `not-an-object`,
     /// `no-activities`, `duplicate-member` or `too-many-events`.
     pub reason: &'static str,
-    /// What was expected, and the byte offset in the body. Never quotes the payload.
+    /// The expectation, and the byte offset in the body. Never quotes the payload.
     pub error: String,
 }
 
@@ -100,8 +101,8 @@ impl Undecodable {
 /// Splits `body` into events, in the order in which they stand in it, with indices from 0.
 ///
 /// `headers` are the delivery's (names in lower case). `out` is cleared first, and is empty after an
-/// error; a delivery may well hold no event at all. Events borrow from `body` and from `rules`; to
-/// use the memory of `out` for the next body see [`recycle`].
+/// error; a delivery may well hold no event at all. Events borrow from `body` and from `rules`;
+/// [`recycle`] lets the next body use the memory of `out`.
 pub fn decode<'a>(
     kind: SourceKind,
     rules: &'a Rules,
@@ -136,7 +137,7 @@ fn decode_with<'a>(
     }
 }
 
-/// The memory of `out`, emptied, for events of another body.
+/// Empties `out` and returns its memory, for events of another body.
 pub fn recycle<'b>(mut out: Vec<Decoded<'_>>) -> Vec<Decoded<'b>> {
     out.clear();
     // Collecting an emptied vector into one of the same layout keeps its allocation, and that is

@@ -1,32 +1,32 @@
-//! Deduplication: however often and through however many sources an event comes, it is forwarded
-//! once.
+//! Deduplication: an event is forwarded once, however often and through however many sources it comes.
 //!
 //! Senders repeat: Marketo after a time-out, Adobe after a lost answer, both products side by side
-//! during a migration. An event is known by its munchkin id, its CloudEvents source, type and id; what
-//! has no id of its own is never taken for a repeat, and neither is what is no event.
+//! during a migration. An event is known by its munchkin id, its CloudEvents source, type and id; an event
+//! without an id of its own is never taken for a repeat, and neither is an undecodable element.
 //!
-//! One [`Deduplicator`] a process, shared by all forwarders, each with its own [`Claims`]. Before a
-//! forwarder sends an event it claims the event's id; whoever claims an id first owns it, and every
-//! other event of that id is passed over as if it were settled. What it promises:
+//! A process has one [`Deduplicator`], shared by all forwarders, each with its own [`Claims`]. Before a
+//! forwarder sends an event it claims the event's id; the first claimant owns the id, and every
+//! other event with that id is passed over as if it were settled. The promises:
 //!
 //! - **No event is lost by it.** An id is compared whole (128 bits, keyed), and passing an event over
 //!   rests on the owner alone: either it is settled, or it lies undelivered in its own spool, whose
 //!   checkpoint has not passed it. So after a restart only ids of settled events count, and a claim
-//!   whose event the disk has spoilt is given up ([`Claims::release`]): what was passed over for its sake is
-//!   looked at again where a lane comes to it once more ([`Claims::is_released`]).
+//!   whose event the disk has spoilt is given up ([`Claims::release`]): events that were passed over for it are
+//!   looked at again where a lane comes to them once more ([`Claims::is_released`]).
 //! - **Nothing is a repeat of itself.** A claim names its owner's source and position: a lane that
 //!   goes back comes to its own claims and sends them again.
 //! - **A stop or a crash forgets nothing that a checkpoint has passed.** The ids of settled events are
-//!   on disk before the checkpoint that covers them ([`sidecar`]), as long as the disk takes them; one
-//!   that does not is counted and stops nobody.
+//!   on disk before the checkpoint that covers them ([`sidecar`]), as long as the disk takes them; a failing
+//!   disk is counted and stops no forwarder.
 //! - **Its memory is bounded** by `deduplicate.ids` and allocated at once ([`memory`]); beyond the
 //!   bound the oldest ids of the source that has the most are forgotten, beyond `deduplicate.window` all,
 //!   and a repeat that comes later than that is delivered a second time.
 //!
-//! Bottom up: [`identity`] (what an event is known by), [`index`] (who owns which id), [`format`]
+//! Bottom up: [`identity`] (ids of events), [`index`] (the owner of each id), [`format`]
 //! (ids as bytes), [`sidecar`] (a source's files), [`recall`] (all files into the index, at start),
-//! [`released`] (claims that were given up), [`rests`] (what repeats wait for), [`claims`] (what a forwarder holds), [`prepared`] (a transaction's ids, until it is committed),
-//! [`key`] (the secret of the hashes), [`versions`] (files of a later program).
+//! [`released`] (claims that were given up), [`rests`] (owners that repeats wait for), [`claims`] (a forwarder's
+//! claims), [`prepared`] (a transaction's ids, until it is committed), [`key`] (the secret of the hashes),
+//! [`versions`] (files of a later program).
 
 mod claims;
 mod format;
@@ -63,12 +63,12 @@ pub use self::{
     versions::{NewerIds, check_versions},
 };
 
-/// `deduplicate`: how far back repeats are recognised. Either at zero: not at all.
+/// Settings of `deduplicate`: how far back repeats are recognised; not at all if either is zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How long an id is known.
+    /// Time for which an id is known.
     pub window: Duration,
-    /// How many ids of all sources together are known; fits into 32 bits.
+    /// Limit of known ids, of all sources together; fits into 32 bits.
     pub ids: usize,
 }
 
@@ -86,32 +86,32 @@ impl Settings {
         self.window.is_zero() || self.ids == 0
     }
 
-    /// Bytes of memory that the index takes at most, but for 4 KiB a source.
+    /// Bytes of memory that the index takes at most, without 4 KiB for each source.
     pub fn memory(&self) -> u64 {
         if self.is_off() { 0 } else { index::memory(self.ids, 0) }
     }
 }
 
-/// What all forwarders of a process share.
+/// State that all forwarders of a process share.
 pub struct Deduplicator {
     settings: Settings,
     disk: Arc<dyn Disk>,
     key: Key,
-    /// Of the sources that are configured and of those that once were: their events came too.
+    /// Configured sources and former ones, whose events are known too.
     sources: Vec<recall::Source>,
     /// Made, and filled from the files, by the first source that claims: the other forwarders wait for it, and
     /// receiving never does.
     index: OnceLock<Mutex<Index>>,
     /// Claims of all sources that were given up since the start.
     released: Mutex<Released>,
-    /// How far each source has settled its own events.
+    /// By source, how far its own events are settled.
     ends: Ends,
     metrics: Metrics,
 }
 
 impl Deduplicator {
-    /// `directory` is `spool.directory`, `sources` are the configured ones. Reads the key and no
-    /// ids; trouble with the key costs the memory of what was delivered before, nothing else.
+    /// Opens the deduplicator for the configured `sources`; `directory` is `spool.directory`. Reads the key and no
+    /// ids; a problem with the key costs only the memory of earlier deliveries.
     pub fn open(
         disk: Arc<dyn Disk>,
         directory: &Path,
@@ -122,12 +122,14 @@ impl Deduplicator {
         let key = if settings.is_off() { Key::NONE } else { key::load(&*disk, directory) };
         let sources = recall::sources(&*disk, directory, sources);
         metrics.deduplicate_ids_limit.set(if settings.is_off() { 0 } else { settings.ids as i64 });
-        let (index, metrics) = (OnceLock::new(), metrics.clone());
-        let (released, ends) = (Mutex::default(), Ends::new(sources.len()));
+        let index = OnceLock::new();
+        let metrics = metrics.clone();
+        let released = Mutex::default();
+        let ends = Ends::new(sources.len());
         Arc::new(Self { settings, disk, key, sources, index, released, ends, metrics })
     }
 
-    /// The view of one of the configured sources.
+    /// The claims of one of the configured sources.
     pub fn claims(self: &Arc<Self>, source: &SourceName) -> Claims {
         let number = self.sources.iter().position(|known| known.name == *source);
         Claims::new(self.clone(), number.expect("every configured source was named at the opening"))

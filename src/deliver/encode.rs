@@ -1,9 +1,9 @@
-//! An event as a Kafka record: the CloudEvents Kafka protocol binding 1.0, in the [`Mode`] that is
-//! configured. Its value is the event's data, or what is [chosen](choice) for its topic.
+//! Encoding: an event as a Kafka record by the CloudEvents Kafka protocol binding 1.0, in the configured [`Mode`]. Its
+//! value is the event's data, or the form [chosen](choice) for its topic.
 //!
 //! An event without an id gets `<spool>:<sequence>:<index>`, the same on every replay. The key is the
-//! event's in both modes. Behind an event's own headers come those of its delivery's trace, if
-//! it has one. The value of an event is never null: on a compacted topic that would delete. The state of a lead
+//! event's in both modes. An event's own headers come first, then those of its delivery's trace, if
+//! it has one. The value of an event is never null: on a compacted topic that would delete. A lead state
 //! ([`lead_state`]) has a form of its own, and no value where the lead is gone.
 
 mod binary;
@@ -33,7 +33,7 @@ use crate::{event::Event, record::Record, spool::position::Position};
 
 pub use self::{data::spell, mode::Mode, with::With};
 
-/// The plain header of a `datacontenttype` that readers of the record could not do with, as it came.
+/// The plain header for the original of a `datacontenttype` that was replaced because readers cannot use it.
 const CONTENT_TYPE_HEADER: &str = "millrace-datacontenttype";
 
 /// Encodes events one after the other, in memory that it keeps.
@@ -58,12 +58,12 @@ struct Made {
 }
 
 impl Encoder {
-    /// Of records whose values are the events' data.
+    /// An encoder for records whose values are the events' data.
     pub fn new(mode: Mode) -> Self {
         Self::of(mode, Choices::default())
     }
 
-    /// Of records as `choices` has them. A flat value is in binary mode in any case.
+    /// An encoder for records by `choices`. A flat value is in binary mode in any case.
     pub fn of(mode: Mode, choices: Choices) -> Self {
         Self {
             mode,
@@ -75,22 +75,22 @@ impl Encoder {
         }
     }
 
-    /// The kept headers of the delivery whose events come next.
+    /// Takes the kept headers of the delivery whose events come next.
     pub fn come_with(&mut self, headers: &[(String, String)]) {
         self.trace.read(headers);
     }
 
-    /// When that delivery was received, in milliseconds since 1970.
+    /// Takes that delivery's time of receipt, in milliseconds since 1970.
     pub fn received_at(&mut self, millis: u64) {
         self.received = Some(millis);
     }
 
-    /// Headers of the delivery that each record of it has, dead letters too.
+    /// Headers that each record of the delivery has, dead letters included.
     pub fn of_the_delivery(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.trace.headers()
     }
 
-    /// The record of `event`, which stands at `position` of the spool `spool`.
+    /// The record of `event`, which is at `position` of the spool `spool`.
     pub fn encode<'b>(
         &'b mut self,
         topic: &'b str,
@@ -101,7 +101,7 @@ impl Encoder {
         self.encode_with(None, topic, spool, position, event)
     }
 
-    /// The same; a flat value is written by the schema that `with` names.
+    /// The record of `event`; a flat value is written by the schema that `with` names.
     pub fn encode_with<'b>(
         &'b mut self,
         with: Option<&'b With>,

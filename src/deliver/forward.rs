@@ -1,29 +1,29 @@
 //! The back half: from the spool to Kafka, one forwarder a source.
 //!
-//! [`Forwarder::step`] is the whole story: settle what the sink answered, let held topics come back,
-//! move the main lane on, save the checkpoint. Everything is synchronous and time is
-//! an argument, so a thread drives it in production and a simulation drives it in tests.
+//! [`Forwarder::step`] is the whole story: settle the sink's answers, let held topics resume, move the main lane
+//! on, save the checkpoint. Everything is synchronous and time is an argument, so a thread drives it in production
+//! and a simulation drives it in tests.
 //!
-//! Its state has owners, which take each other as arguments: what the source brings (`source.rs`), what goes out
-//! (`out.rs`), the lanes (`lanes.rs`), the dead letters that wait (`dead_letters.rs`), the checkpoint on the disk
-//! (`saved.rs`). What differs between at least once and exactly once is behind one enum (`guarantee.rs`). An event's
-//! way leads through `read.rs`, `dispatch.rs` and, if it can't go to its topic, `refuse.rs`; the answer to its record
-//! comes back through `outcomes.rs`.
+//! Its state has owners, which take each other as arguments: the source and its spool (`source.rs`), the sink and its
+//! topics (`out.rs`), the lanes (`lanes.rs`), the queue of dead letters (`dead_letters.rs`), the checkpoint on the disk
+//! (`saved.rs`). The differences between at least once and exactly once are behind one enum (`guarantee.rs`). An
+//! event's way leads through `read.rs`, `dispatch.rs` and, if it cannot go to its topic, `refuse.rs`; the answer to its
+//! record comes back through `outcomes.rs`.
 //!
-//! What it promises: I2 (each event ends on its topic, as a dead letter or in quarantine, and the
-//! checkpoint never passes one that has not), I4 (order within topic and key), I8 (a topic or event
-//! that fails stops no other). How failures are met:
+//! Promises: I2 (each event ends on its topic, as a dead letter or in quarantine, and the checkpoint never passes an
+//! event that has not ended so), I4 (order within topic and key), I8 (a topic or event that fails stops no other).
+//! How failures are met:
 //!
 //! - The sink retries a failure of the cluster; the window fills and the lane waits.
 //! - A topic that fails by itself is held (`held.rs`) and comes back on a lane of its own.
-//! - An event that is refused for good becomes a dead letter (`refuse.rs`); while that can't be written it waits, and
-//!   in the end it goes to quarantine (`dead_letters.rs`); if that can't be written either, the source waits.
+//! - An event that is refused for good becomes a dead letter (`refuse.rs`); while that cannot be written it waits, and
+//!   in the end it goes to quarantine (`dead_letters.rs`); if that cannot be written either, the source waits.
 //! - An event that another source, or an earlier delivery, has brought already is passed over
 //!   (`deduplicate`), and so is one that the source does not take (`left_out.rs`).
-//! - When records behind a failed one may still be sent, everything unsent is taken back, what is in
-//!   flight is waited for, the producer is replaced and the lanes go back to their oldest unsettled
-//!   event (`at_least_once/rewind.rs`). What was delivered meanwhile is remembered and not sent again.
-//! - A path that is slow is no failure of any topic: what is on its way is bounded by time (`pace.rs`), and
+//! - When records behind a failed one may still be sent, everything unsent is taken back, the records in flight are
+//!   waited for, the producer is replaced and the lanes go back to their oldest unsettled event
+//!   (`at_least_once/rewind.rs`). Events that were delivered meanwhile are remembered and not sent again.
+//! - A slow path is no failure of any topic: the records on their way are bounded by time (`pace.rs`), and
 //!   the time for which a broker has the client wait counts against none (`throttled.rs`).
 //!
 //! Exactly-once delivery (`exactly_once.rs`) has the same lanes; any failure takes them back to the last
@@ -99,42 +99,42 @@ pub use schemas::Schemas;
 pub use start::Start;
 pub use thread::{now, run};
 
-/// The main lane's id; held topics get the others.
-const MAIN: LaneId = 0;
+/// The id of the main lane; held topics get the other ids.
+const MAIN_LANE: LaneId = 0;
 
-/// A cluster that has said nothing for this long counts as away: no topic is to blame.
+/// A cluster without any answer for this long counts as away: no topic is to blame.
 const CLUSTER_SILENCE: Duration = Duration::from_secs(5);
 
-/// How long a topic that failed is left alone before it is tried again: at first, and at most.
+/// Shortest and longest pause before a topic that failed is tried again.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// How a forwarder is set up.
+/// Settings of one forwarder.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub kind: SourceKind,
-    /// How records carry events.
+    /// The form in which records carry events.
     pub mode: Mode,
-    /// What their values and timestamps are.
+    /// The form of their values and timestamps.
     pub choices: Choices,
-    /// Which events are taken.
+    /// The selections by which events are taken.
     pub selections: InForce,
     pub dead_letter_topic: String,
-    /// Whose names the headers of dead letters have beside ours.
+    /// Other programs whose header names dead letters have beside ours.
     pub dead_letter_headers: Vec<Convention>,
     /// A topic without progress for this long, while the cluster answers, is held.
     pub hold_after: Duration,
-    /// Most topics held at once; beyond it the source waits.
+    /// Limit of topics held at once; beyond it the source waits.
     pub held_topics: usize,
-    /// Refused events wait this long for a dead-letter topic that can't be written.
+    /// Refused events wait this long for a dead-letter topic that cannot be written.
     pub quarantine_after: Duration,
-    /// Bytes of records that may be on their way at most; less while they are acknowledged slowly.
+    /// Limit of the bytes of records on their way; less while they are acknowledged slowly.
     pub window_bytes: usize,
     /// For exactly-once delivery, through a sink that is transactional.
     pub transactions: Option<Transactions>,
 }
 
-/// What a forwarder works with.
+/// Resources of one forwarder.
 pub struct Parts<S> {
     pub spool: Spool,
     pub sink: S,
@@ -153,17 +153,17 @@ pub struct Now {
     pub unix: UnixMillis,
 }
 
-/// Whether a step changed anything; if not, the caller may wait.
+/// Result of a step: whether it changed anything; if not, the caller may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     Moved,
-    /// Everything that is durable was looked at; what is on its way may still be.
+    /// Every durable event was looked at; records may still be on their way.
     CaughtUp,
     /// There is more to read, but not now: the window is full, or a topic or the disk must come back.
     Waiting,
 }
 
-/// Why a step stopped. Nothing is lost by it: the step can be tried again.
+/// The failure that stopped a step. Nothing is lost by it: the step can be tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
     #[error("cannot read the spool: {0}")]
@@ -186,11 +186,11 @@ pub enum ForwardError {
 }
 
 impl ForwardError {
-    /// Whether trying again can't help.
+    /// Whether a retry cannot help.
     pub fn is_final(&self) -> bool {
         match self {
             Self::Read(_) | Self::Quarantine(_) => false,
-            Self::Checkpoint(error) => error.needs_a_person(),
+            Self::Checkpoint(error) => error.needs_operator(),
             Self::Fenced { .. } | Self::AheadOfSpool { .. } => true,
         }
     }
@@ -219,7 +219,7 @@ struct Owners<'a, S> {
 }
 
 impl<S: Sink> Forwarder<S> {
-    /// Takes up where `start` (or, without any, the spool's beginning) left off.
+    /// Continues from `start`, or from the spool's beginning without one.
     pub fn new(settings: Settings, parts: Parts<S>, start: &Start, now: Now) -> Self {
         let Parts { spool, sink, rules, router, checkpoint, quarantine, claims, metrics } = parts;
         let saved = start.checkpoint().unwrap_or_else(|| Checkpoint::beginning(spool.id()));
@@ -269,17 +269,17 @@ impl<S: Sink> Forwarder<S> {
         }
     }
 
-    /// The same, which makes spans.
+    /// Lets this forwarder make spans.
     pub fn traced(self, traces: Traces) -> Self {
         Self { spans: Spans::new(traces), ..self }
     }
 
-    /// The same, whose values have schemas.
+    /// Lets this forwarder look up the schemas of its values.
     pub fn with_schemas(self, schemas: Schemas) -> Self {
         Self { out: self.out.with_schemas(schemas), ..self }
     }
 
-    /// The same, which sends the states of leads to this topic.
+    /// Lets this forwarder send lead states to `topic`.
     pub fn with_lead_states(self, topic: String) -> Self {
         Self { source: self.source.with_lead_states(topic), ..self }
     }
@@ -289,13 +289,13 @@ impl<S: Sink> Forwarder<S> {
         (guarantee, Owners { source, out, lanes, dead_letters, saved })
     }
 
-    /// One round of work. Waits at most `patience` for the sink when there is nothing else to do.
+    /// Does one round of work. Waits at most `patience` for the sink when there is nothing else to do.
     pub fn step(&mut self, now: Now, patience: Duration) -> Result<Progress> {
         let worked = self.work(now, patience);
-        self.tell_settled();
-        // Also when something is in the way: what was settled before frees space on the disk.
+        self.report_settled();
+        // Also after a failure: events that were settled before it free space on the disk.
         let saved = self.save_when_due(now);
-        // What stops the work comes first: that another instance goes on must not be forgotten for a disk's sake.
+        // The failure of the work comes first: a full disk must not hide that another instance has taken over.
         let progress = worked?;
         saved?;
         Ok(progress)
@@ -304,8 +304,8 @@ impl<S: Sink> Forwarder<S> {
     fn work(&mut self, now: Now, patience: Duration) -> Result<Progress> {
         self.dead_letters.look_up_topic(&mut self.out);
         let settled = self.settle(now, patience)?;
-        // Before more is read and sent: a request may wait for it.
-        self.tell_settled();
+        // Before more is read and sent: a request may wait for these answers.
+        self.report_settled();
         let (guarantee, mut owners) = self.split();
         if let Some(progress) = guarantee.goes_first(&mut owners, now)? {
             return Ok(progress);
@@ -318,22 +318,22 @@ impl<S: Sink> Forwarder<S> {
         Ok(if settled || resumed { Progress::Moved } else { advanced })
     }
 
-    /// Like [`Forwarder::step`], but takes nothing new: for a stop. `true` when nothing is on its
+    /// Does what [`Forwarder::step`] does, but takes nothing new: for a stop. `true` when nothing is on its
     /// way any more.
     pub fn finish(&mut self, now: Now, patience: Duration) -> Result<bool> {
         let settled = self.settle(now, patience);
-        self.tell_settled();
+        self.report_settled();
         let saved = self.save_when_due(now);
         settled?;
         saved?;
         let (guarantee, mut owners) = self.split();
         let finished = guarantee.finish(&mut owners, now);
-        self.tell_settled();
+        self.report_settled();
         finished
     }
 
-    /// Tells the spool how far its deliveries are settled: the checkpoint says so later.
-    fn tell_settled(&mut self) {
+    /// Reports to the spool how far its deliveries are settled: the checkpoint says so later.
+    fn report_settled(&mut self) {
         self.source.is_settled_up_to(self.guarantee.settled_end(&self.lanes));
     }
 
@@ -343,7 +343,7 @@ impl<S: Sink> Forwarder<S> {
         self.guarantee.position(&self.lanes, &self.dead_letters, topics, &self.saved)
     }
 
-    /// Brings the checkpoint on the disk up to what is delivered.
+    /// Brings the checkpoint on the disk up to date with the delivered events.
     pub fn save_checkpoint(&mut self, now: Now) -> Result<()> {
         let (guarantee, mut owners) = self.split();
         guarantee.save(&mut owners, now)
@@ -353,7 +353,7 @@ impl<S: Sink> Forwarder<S> {
         if self.saved.is_due(now) { self.save_checkpoint(now) } else { Ok(()) }
     }
 
-    /// Records that the sink has and has not answered.
+    /// Counts the records that the sink has not answered.
     pub fn outstanding(&self) -> usize {
         self.out.topics().outstanding()
     }
@@ -363,7 +363,7 @@ impl<S: Sink> Forwarder<S> {
         self.outstanding() == 0 && self.guarantee.is_empty()
     }
 
-    /// Whether nothing is left of what the lanes have looked at, and none has to look at it again.
+    /// Whether every event that the lanes have looked at is settled, and none has to be looked at again.
     fn is_idle(&self) -> bool {
         self.lanes.are_idle() && self.lanes.are_level() && self.has_committed_all()
     }
@@ -381,7 +381,7 @@ impl<S: Sink> Forwarder<S> {
             && self.has_committed_all()
     }
 
-    /// Whether a repeat rests on an event that another source has to settle, which nothing here tells.
+    /// Whether a repeat rests on an event that another source has to settle; this forwarder is not woken for that.
     fn rests_on_others(&mut self) -> bool {
         self.source.rests_on_others()
     }

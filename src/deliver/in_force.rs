@@ -1,14 +1,14 @@
-//! Which selection a delivery goes by: the one that was in force when it came, for as long as it lies in the spool.
+//! The selection of each delivery: the one in force when it came, for as long as it lies in the spool.
 //!
 //! A selection that changes at a restart must not reach back. A source may have claimed an event that waits in its
 //! spool, and another source has passed its own copy over, since this one's was durable: left out now, the event would
 //! be on no topic. So a start with another selection notes, durably and before it takes anything in, where the spool
-//! ends. What lies before goes by the selection of then, and what comes goes by the new one: whether an event is left
+//! ends. Deliveries before that end go by the earlier selection, later ones by the new one: whether an event is left
 //! out is the same in every process.
 //!
 //! One small file beside the checkpoint, `selections`: a line of JSON, and its CRC32C in hexadecimal. Without it
-//! everything was taken. A damaged one is told of, and counts as none: better an event that was not wanted than one
-//! that is lost.
+//! everything was taken. A damaged file is logged, and counts as none: an event that was not wanted is better than a
+//! lost one.
 
 use std::{
     io::ErrorKind,
@@ -36,15 +36,15 @@ use crate::{
 const VERSION: u32 = 1;
 
 /// The number of a spool's first delivery.
-const FIRST: u64 = 1;
+const FIRST_SEQUENCE: u64 = 1;
 
-/// Most selections that are remembered. Each lasts as long as something of its time is undelivered.
-const MOST: usize = 100;
+/// Limit of remembered selections. Each is kept while a delivery of its time is undelivered.
+const MAX_SELECTIONS: usize = 100;
 
 /// The selections of a spool's deliveries. By default everything is taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InForce {
-    /// Each from the delivery with this number on; in this order.
+    /// Each with the number of the first delivery that it applies to, in ascending order.
     selections: Vec<(u64, Selection)>,
 }
 
@@ -54,7 +54,7 @@ impl InForce {
         self.of(sequence)?.leaves_out(event)
     }
 
-    /// Refuses those events of the delivery with this number of which can't be told whether they are to be taken.
+    /// Refuses each event of this delivery whose verdict depends on an id that cannot be read.
     pub fn refuse_doubtful(&self, sequence: u64, events: &mut [Decoded<'_>]) {
         if let Some(selection) = self.of(sequence) {
             selection.refuse_doubtful(events);
@@ -66,23 +66,24 @@ impl InForce {
         self.selections.get(behind.saturating_sub(1)).map(|(_, selection)| selection)
     }
 
-    /// From which delivery on the last one counts, where another one counts for some before it.
+    /// The first delivery of the last selection, where another one applies to some deliveries before it.
     pub fn changes_at(&self) -> Option<u64> {
         self.selections.get(1..)?.last().map(|(from, _)| *from)
     }
 
-    /// The selection of `today` counts from `end` on. Nothing before `low` is asked for any more.
+    /// Lets the selection `today` apply from `end` on, and forgets those that no delivery from `low` on needs.
     fn begin(&mut self, today: &Selection, end: u64, low: u64) {
         if self.selections.is_empty() {
-            self.selections.push((FIRST, Selection::default()));
+            self.selections.push((FIRST_SEQUENCE, Selection::default()));
         }
-        // Nothing came while these were in force.
+        // No delivery came while these were in force.
         self.selections.retain(|(from, _)| *from < end);
         if self.selections.last().is_none_or(|(_, last)| last != today) {
             self.selections.push((end, today.clone()));
         }
+        // The selection of `low` itself is the last one that begins at or before it.
         let over = self.selections.partition_point(|(from, _)| *from <= low).saturating_sub(1);
-        self.selections.drain(..over.max(self.selections.len().saturating_sub(MOST)));
+        self.selections.drain(..over.max(self.selections.len().saturating_sub(MAX_SELECTIONS)));
     }
 }
 
@@ -98,8 +99,8 @@ impl InForceFile {
         Self { disk, path: folder.join("selections") }
     }
 
-    /// A process begins with the selection of `today` on a spool that ends at `end`, and has taken in nothing yet. What
-    /// is returned is durable.
+    /// Begins a process with the selection `today` on a spool that ends at `end` and has taken in nothing since. The
+    /// result is durable.
     pub fn begin(
         &self,
         spool: Uuid,
@@ -161,7 +162,7 @@ impl InForceFile {
     }
 
     fn store(&self, content: &Content) -> Result<(), CheckpointError> {
-        // Plain numbers and strings with derived serialisation: it can't fail.
+        // Plain numbers and strings with derived serialisation: it cannot fail.
         let json = serde_json::to_string(content).unwrap_or_default();
         disk::write_atomically(&*self.disk, &self.path, &with_checksum(&json))
             .map_err(|source| CheckpointError::Io { path: self.path.clone(), source })
@@ -322,7 +323,7 @@ mod tests {
     #[test]
     fn selections_of_what_is_delivered_are_forgotten_and_those_of_the_rest_are_bounded() {
         let place = Place::new();
-        for end in 1..=(3 * MOST as u64) {
+        for end in 1..=(3 * MAX_SELECTIONS as u64) {
             place.begin(&without(if end % 2 == 0 { "a*" } else { "b*" }), end);
         }
         let checkpoint = |sequence| Checkpoint {
@@ -333,7 +334,7 @@ mod tests {
             let saved = checkpoint(sequence);
             place.file.begin(SPOOL, &without("b*"), 1000, Some(&saved)).unwrap().selections.len()
         };
-        assert_eq!([at(0), at(295), at(999)], [MOST, 7, 2]);
+        assert_eq!([at(0), at(295), at(999)], [MAX_SELECTIONS, 7, 2]);
     }
 
     #[test]

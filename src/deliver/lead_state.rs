@@ -1,4 +1,4 @@
-//! Lead states: what the activities of a delivery say about the lives of leads, as items behind the delivery's own.
+//! Lead states: changes of leads that the activities of a delivery report, as items behind the delivery's own.
 //!
 //! `topics.lead_state` asks for them. [`append`] is a pure function of the decoded items, so that each reading of a
 //! delivery gives the same items at the same places: they are behind its own ones, so these have the places that they
@@ -13,9 +13,9 @@
 //!   wrong lead would delete it.
 //! - **Delete Lead (37)**: a tombstone.
 //!
-//! An activity of these in which the lead or what it is about can't be read gives no state, and says why
-//! ([`REASONS`]); its own event is delivered as ever. What is read is the event's value, so that what is not to be in
-//! a record of its topic is in none of these either.
+//! An activity of these whose lead or content cannot be read gives no state, and a reason ([`REASONS`]) instead; its
+//! own event is delivered as ever. Only the event's value is read, so that data kept out of a record of its topic is in
+//! none of these either.
 
 mod activity;
 
@@ -29,7 +29,7 @@ use crate::{
 
 pub use activity::MAX_MERGED;
 
-/// Why an activity gives no state.
+/// Reasons for which an activity gives no state.
 pub const REASONS: [&str; 8] = [
     activity::NO_LEAD,
     activity::NO_ATTRIBUTES,
@@ -38,14 +38,14 @@ pub const REASONS: [&str; 8] = [
     activity::NO_NEW_VALUE,
     activity::NO_MERGE_IDS,
     activity::UNREADABLE_MERGE_IDS,
-    TOO_MANY,
+    TOO_MANY_STATES,
 ];
 
-/// Beyond [`MAX_MERGED`] leads of an activity, or [`MAX_EVENTS`] states of a delivery.
-const TOO_MANY: &str = "too-many";
+/// More than [`MAX_MERGED`] leads in an activity, or [`MAX_EVENTS`] states of a delivery.
+const TOO_MANY_STATES: &str = "too-many";
 
-/// Appends the states that those of `items`, all of one delivery, make that the source takes; `missing` is told why
-/// others are not made.
+/// Appends the states of those of `items`, all of one delivery, that the source takes; `missing` gets the reason of
+/// each state that could not be made.
 pub fn append<'a>(
     items: &mut Vec<Decoded<'a>>,
     missing: &mut Vec<&'static str>,
@@ -65,13 +65,13 @@ pub fn append<'a>(
     items.extend((first..).zip(states.made).map(|(index, made)| Ok(made.event(index))));
 }
 
-/// A state, and what its record's key and kind are made of.
+/// A state, and the parts of its record's key and kind.
 struct Made<'a> {
     of: Of<'a>,
     state: LeadState<'a>,
 }
 
-/// What all states of one activity share.
+/// The fields that all states of one activity share.
 #[derive(Clone)]
 struct Of<'a> {
     munchkin_id: std::borrow::Cow<'a, str>,
@@ -89,7 +89,7 @@ impl<'a> Made<'a> {
 #[derive(Default)]
 struct States<'a> {
     made: Vec<Made<'a>>,
-    /// The record of the lead with this key that a change may still go into.
+    /// By key: the record of a lead that a further change may still go into.
     open: HashMap<String, usize>,
 }
 
@@ -98,7 +98,7 @@ impl<'a> States<'a> {
         let Activity { lead, field, losing } = Activity::read(event, kind)?;
         let Some(munchkin_id) = event.munchkin_id.clone() else { return Err(activity::NO_LEAD) };
         if losing.len() > MAX_MERGED || self.made.len() + losing.len() >= MAX_EVENTS {
-            return Err(TOO_MANY);
+            return Err(TOO_MANY_STATES);
         }
         let of = Of { munchkin_id, activity_type_id: event.activity_type_id };
         let part = Part { field, ..part(event) };
@@ -117,7 +117,7 @@ impl<'a> States<'a> {
         Ok(())
     }
 
-    /// A state behind which no change goes into an earlier record of the lead.
+    /// Adds a state, and closes the lead's earlier record for further changes.
     fn push(&mut self, of: Of<'a>, lead_id: String, change: LeadChange, part: Part<'a>) {
         self.open.remove(&key(&of, &lead_id));
         self.made.push(Made { of, state: LeadState { lead_id, change, parts: vec![part] } });
@@ -152,7 +152,7 @@ fn part<'a>(event: &Event<'a>) -> Part<'a> {
     }
 }
 
-/// Each once, in their order.
+/// Removes repeats and keeps the order.
 fn distinct(ids: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
     ids.into_iter().filter(|id| seen.insert(id.clone())).collect()

@@ -1,6 +1,5 @@
-//! The quarantine: a folder on the local disk for what can't go to Kafka at all, not even as a dead
-//! letter. Nothing in it is removed by the program, but for what is older than `quarantine.keep` where that
-//! is set.
+//! The quarantine: a folder on the local disk for events that cannot go to Kafka at all, not even as a dead
+//! letter. The program removes nothing from it, except items older than `quarantine.keep` where that is set.
 //!
 //! An item is two files, both synced before the event counts as settled: `<name>.bytes` holds the
 //! original bytes and nothing else, `<name>.json` says what they are and why they are here. The
@@ -33,25 +32,25 @@ pub struct Quarantine {
     folder: PathBuf,
 }
 
-/// How much is in quarantine.
+/// Size of a quarantine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Contents {
     pub items: u64,
     pub bytes: u64,
 }
 
-/// What a look into the folder has found and done.
+/// Result of [`Quarantine::sweep`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// What is there.
+    /// The remaining items.
     pub contents: Contents,
-    /// When the oldest item came; `None` when there is none.
+    /// Arrival of the oldest item; `None` when there is none.
     pub oldest: Option<UnixMillis>,
-    /// Items that were too old, and are gone.
+    /// Items that were too old.
     pub removed: u64,
 }
 
-/// What `<name>.json` says.
+/// Content of `<name>.json`.
 #[derive(Serialize)]
 struct Label<'a> {
     version: u32,
@@ -63,10 +62,10 @@ struct Label<'a> {
     original_topic: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
-    /// As in the header of that name, where no sender pushed it.
+    /// The value of the header of that name; absent where a sender pushed the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<&'a str>,
-    /// Bytes of the segment that the disk did not give back: zeros stand for them.
+    /// Ranges of the segment that the disk did not give back, with zeros in their place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unreadable: Vec<[u64; 2]>,
     length: u64,
@@ -99,8 +98,8 @@ impl Quarantine {
         Ok(contents)
     }
 
-    /// Removes what is older than `keep` at `now`, and counts what is left. The bytes of an item go before its
-    /// label, so that one half of which is gone is met again.
+    /// Removes items that are older than `keep` at `now`, and counts the rest. The bytes of an item go before its
+    /// label: an item whose removal was interrupted is found again.
     pub fn sweep(&self, keep: Option<Duration>, now: UnixMillis) -> io::Result<Swept> {
         let mut names = match self.disk.list(&self.folder) {
             Ok(names) => names,
@@ -160,7 +159,7 @@ impl Quarantine {
         Ok(Quarantined { path, length, sha256 })
     }
 
-    /// Keeps a range of a segment that no longer holds what was written there.
+    /// Keeps a damaged range of a segment.
     pub fn keep_damage(
         &self,
         source: &SourceName,
@@ -197,7 +196,7 @@ impl Quarantine {
         Ok(Quarantined { path, length: damage.to - damage.from, sha256 })
     }
 
-    /// `bytes` is called once and hands the item's bytes over, piece by piece.
+    /// Writes an item; `bytes` is called once and hands its bytes over, piece by piece.
     fn write(
         &self,
         name: &str,
@@ -230,11 +229,11 @@ impl Quarantine {
 /// Takes the next piece of an item's bytes.
 type Put<'a> = dyn FnMut(&[u8]) -> io::Result<()> + 'a;
 
-/// As sums are written down beside an item.
+/// Hexadecimal form of a digest, as labels have it.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String can't fail.
+        // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
@@ -282,7 +281,7 @@ mod tests {
         assert_eq!(files(folder, "0").len(), 2, "bytes and label of the other one");
     }
 
-    /// The files whose names begin so.
+    /// Files whose names begin with `beginning`.
     fn files(folder: &Path, beginning: &str) -> Vec<PathBuf> {
         let names = RealDisk.list(folder).unwrap();
         names.iter().filter(|it| it.starts_with(beginning)).map(|it| folder.join(it)).collect()

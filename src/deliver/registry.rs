@@ -1,17 +1,17 @@
-//! Ids of schemas from a Schema Registry (Confluent's API), asked for off every forwarder's line.
+//! Ids of schemas from a Schema Registry (Confluent's API), requested outside the forwarders' threads.
 //!
-//! One a process, shared by all sources. [`Registry::want`] never blocks: a thread of its own asks the registry, several
-//! subjects at a time, and puts each answer where all that wait for it read it. A registry that is away, hangs or
-//! says no costs nothing but time: the reason stands in the answer, so that the topic is held by its forwarder as any
-//! topic in trouble is, and the registry is asked again with growing pauses, without an end. While it does not
-//! answer at all, one question at a time is put to it.
+//! A process has one, shared by all sources. [`Registry::want`] never blocks: a thread of its own asks the registry,
+//! several subjects at a time, and puts each answer where all forwarders that wait for it read it. A registry that is
+//! away, hangs or refuses costs only time: the reason stands in the answer, the forwarder holds the topic as any
+//! topic in trouble, and the registry is asked again with growing pauses, without an end. While it does not
+//! answer at all, it gets one question at a time.
 //!
-//! Ids are also kept on the disk (`kept.rs`). One from there is used at once, so that a start with the registry away
-//! delivers; it is asked for again in the background, since a registry may have been set up anew.
+//! Ids are also kept on the disk (`kept.rs`). A kept id is used at once, so that a start with the registry away
+//! delivers; it is confirmed in the background, since the registry may have been set up again from nothing.
 //!
-//! Why no client library: `schema_registry_converter` asks in the call that encodes, where a forwarder must not wait, keeps
-//! refusals until it is told to forget them, and brings 69 crates (`decisions/0027-schema-registry.md`). Two requests
-//! of JSON are all that there is to it.
+//! Why no client library: `schema_registry_converter` asks in the call that encodes, where a forwarder must not wait,
+//! keeps refusals until it is made to forget them, and brings 69 crates (`decisions/0027-schema-registry.md`). Two
+//! requests of JSON are all that is needed.
 
 mod ask;
 mod kept;
@@ -44,8 +44,8 @@ use crate::{
     spool::disk::Disk,
 };
 
-/// How long the end waits for the thread.
-const LAST_WORD: Duration = Duration::from_millis(500);
+/// How long `drop` waits for the thread.
+const STOP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The registry; dropping it ends its thread.
 pub struct Registry {
@@ -62,7 +62,7 @@ struct Shared {
 }
 
 impl Registry {
-    /// Starts the thread. Ids are kept in `directory` on `disk`. Fails where certificates can't be read.
+    /// Starts the thread. Ids are kept in `directory` on `disk`. Fails where certificates cannot be read.
     pub fn start(
         config: &config::SchemaRegistry,
         disk: Arc<dyn Disk>,
@@ -83,9 +83,9 @@ impl Registry {
         Ok(Arc::new(Self { shared, ended: Mutex::new(ended) }))
     }
 
-    /// What puts new secrets and certificates into use; `None` where nothing comes from a file.
+    /// Returns the reloader of secrets and certificates; `None` where no file is configured.
     pub fn renewing(&self, config: &config::SchemaRegistry) -> Option<Access> {
-        // The start has read them before; what changed since comes out at the first look.
+        // `start` has read the files before; a change since then is found at the first look.
         let certificates_read = Digest::of(&config.files().cloned().collect::<Vec<_>>());
         let shared = Arc::clone(&self.shared);
         let access = Access { config: config.clone(), certificates_read, shared };
@@ -119,7 +119,7 @@ impl Drop for Registry {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.shared.wake.notify_one();
-        let _ = self.ended.get_mut().recv_timeout(LAST_WORD);
+        let _ = self.ended.get_mut().recv_timeout(STOP_TIMEOUT);
     }
 }
 
@@ -129,7 +129,7 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// The secrets and certificates that the registry is asked with.
+/// Secrets and certificates of the registry's client, read again when their files change.
 pub struct Access {
     config: config::SchemaRegistry,
     certificates_read: Digest,
@@ -170,7 +170,7 @@ impl Reload for Access {
         self.shared.asker.set(Arc::new(asker));
         self.config = now;
         self.certificates_read = read;
-        // What was refused may be granted now.
+        // New credentials may be granted schemas that were refused.
         self.shared.table.lock().ask_all_now();
         self.shared.wake.notify_one();
         Ok(true)

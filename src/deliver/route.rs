@@ -1,11 +1,11 @@
-//! Which topic an event goes to: a template, filled in.
+//! Topic names: a template such as `marketo.{stream}.{type}`, filled in for each event.
 //!
-//! `marketo.{stream}.{type}` with the placeholders of [`Part`]. Whatever the sender put into an
-//! event, the name is one that Kafka accepts: characters outside `[a-zA-Z0-9._-]` of a value become
-//! `-` (case is kept: topic names differ by case, and so do munchkin ids as they are written), an
-//! empty or missing value is `none`, and a name of more than [`NAME_LIMIT`] characters is cut and
-//! ends in a hash of the whole, so that two long names stay two topics. A name that is one of the program's own topics (its
-//! checkpoints, dead letters, test deliveries) gets a `-` behind it: a sender chooses types, and must not write there.
+//! The placeholders are those of [`Part`]. The name is one that Kafka accepts, whatever a sender wrote into the event:
+//! characters outside `[a-zA-Z0-9._-]` of a value become `-` (case is kept: topic names differ by case, and so do
+//! munchkin ids as they are written), an empty or missing value is `none`, and a name of more than [`NAME_LIMIT`]
+//! characters is cut and ends in a hash of the whole, so that two long names stay two topics. A name that is one of the
+//! program's own topics (its checkpoints, dead letters, test deliveries) gets a `-` behind it: a sender chooses types,
+//! and must not write there.
 
 use std::fmt::{self, Write};
 
@@ -19,7 +19,7 @@ use crate::{
 /// The longest name that Kafka accepts.
 pub const NAME_LIMIT: usize = 249;
 
-/// Why a text is no template. Positions are bytes from 0.
+/// A mistake in a template. Positions are bytes from 0.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     #[error("it is empty")]
@@ -51,8 +51,8 @@ pub struct Router {
     own: Vec<String>,
 }
 
-/// A checkpoint says by this text how its events were routed: it is that of the template alone, so that a topic of our own
-/// with another name changes no event's topic.
+/// Shows the template alone. A checkpoint keeps this text as the routing of its events, and another name of one of our
+/// own topics changes the topic of no event.
 impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Router").field("parts", &self.parts).finish()
@@ -116,12 +116,13 @@ impl Router {
                 Err(TemplateError::Reserved { name: name.clone() })
             }
             [Part::Literal(_)] if length <= NAME_LIMIT => Ok(Self { parts, own: Vec::new() }),
+            // A placeholder adds at least one character.
             _ if length >= NAME_LIMIT => Err(TemplateError::TooLong { length }),
             _ => Ok(Self { parts, own: Vec::new() }),
         }
     }
 
-    /// The same, which sends no event to these topics of our own.
+    /// Returns this router with `own` topics, to which it sends no event.
     pub fn apart_from<'t>(self, own: impl IntoIterator<Item = &'t String>) -> Self {
         Self { own: own.into_iter().cloned().collect(), ..self }
     }
@@ -164,19 +165,19 @@ impl Router {
         buffer
     }
 
-    /// Whether an event of one of `sources` may go to the topic `name`. It may be said of one too many, but of none too
-    /// few: of a name that was cut only its end is known.
+    /// Whether an event of one of `sources` may go to the topic `name`. A `true` may be wrong, a `false` is not: only
+    /// the end of a shortened name is known.
     pub fn may_name<'s>(
         &self,
         name: &str,
         sources: impl Iterator<Item = &'s SourceName> + Clone,
     ) -> bool {
         let is_cut = name.len() == NAME_LIMIT && name.starts_with(self.literal_prefix());
-        // What a template makes of dots alone has other characters.
+        // The replacement for a name of dots alone has other characters.
         is_cut || may_be(&self.parts, name, sources)
     }
 
-    /// What every topic of this template begins with; empty when it begins with a placeholder.
+    /// The fixed text at the beginning of each topic of this template; empty when it begins with a placeholder.
     pub fn literal_prefix(&self) -> &str {
         match self.parts.first() {
             Some(Part::Literal(literal)) => literal,
@@ -196,7 +197,7 @@ fn may_be<'s>(
         let behind = rest.strip_prefix(text);
         behind.is_some_and(|behind| may_be(parts, behind, sources.clone()))
     };
-    // As many of the first characters as there may be; at least one, since what is empty is `none`.
+    // Tries each length of the matching prefix, from 1: an empty value is written `none`.
     let made_of = |is_part: fn(u8) -> bool| {
         let length = rest.bytes().take_while(|byte| is_part(*byte)).count();
         (1..=length).any(|end| may_be(parts, &rest[end..], sources.clone()))
@@ -269,7 +270,7 @@ mod tests {
 
     fn topic(template: &str, event: &Event<'_>) -> String {
         let source = SourceName::new("leads").unwrap();
-        // What the buffer held before does not matter.
+        // The earlier content of the buffer does not matter.
         let mut buffer = "left over".to_string();
         Router::new(template).unwrap().topic(&source, event, &mut buffer).to_string()
     }

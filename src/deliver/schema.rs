@@ -1,7 +1,7 @@
-//! What a Schema Registry is to a record: the schema that a reader needs, and the id that it is found by.
+//! Schemas of records: the language, the id that a reader finds a schema by, and where a record has it.
 //!
-//! Plain values, and [`SchemaIds`], which is how a forwarder asks for ids without naming any registry: asking never
-//! blocks, and an id that is not there yet is no failure of the event. The production one speaks HTTP
+//! Plain values, and [`SchemaIds`], by which a forwarder asks for ids without naming any registry: asking never
+//! blocks, and an id that is not there yet is no failure of the event. The production implementation speaks HTTP
 //! (`deliver::registry`), the simulation's is a seeded model.
 
 use std::{fmt, sync::Arc};
@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc};
 use parking_lot::RwLock;
 use uuid::Uuid;
 
-/// The language that schemas are written in, and what values are with it.
+/// The language of schemas, which decides the form of values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Format {
     /// The value is the flat JSON.
@@ -31,13 +31,13 @@ impl Format {
     }
 }
 
-/// Where a record has the id of its schema.
+/// The place of the schema's id in a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IdPlace {
     /// In front of the value: a byte 0, and the id in four bytes.
     #[default]
     Value,
-    /// In the header [`ID_HEADER`]; the value is as it would be without a registry.
+    /// In the header [`ID_HEADER`]; the value stays as without a registry.
     Header,
 }
 
@@ -56,25 +56,25 @@ impl IdPlace {
 /// The header of a record that has the id of its schema in a header.
 pub const ID_HEADER: &str = "__value_schema_id";
 
-/// How each reason begins for which a topic is held for want of its schema; what a registry says follows.
+/// The beginning of each reason for which a topic is held for want of its schema; the registry's own words follow.
 pub const NO_SCHEMA: &str = "its schema is missing: ";
 
-/// What a registry calls a schema.
+/// A registry's id of a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SchemaId {
-    /// Of this registry.
+    /// Unique in this registry.
     pub number: u32,
-    /// The same in every registry; the newer ones tell it.
+    /// Equal in every registry; only newer registries return it.
     pub guid: Option<Uuid>,
 }
 
 /// The longest form of an id: a byte and a UUID.
-const LONGEST: usize = 17;
+const MAX_ID_BYTES: usize = 17;
 
-/// An id as records have it.
+/// An id in the form that records have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spelled {
-    bytes: [u8; LONGEST],
+    bytes: [u8; MAX_ID_BYTES],
     length: usize,
 }
 
@@ -85,16 +85,16 @@ impl Spelled {
 }
 
 impl SchemaId {
-    /// The form for that place. In front of a value it is the byte 0 and the number, big-endian. In a header it is the
-    /// byte 1 and the UUID, as Confluent's clients write it; of a registry that tells no UUID it is the byte 0 and the
-    /// number there, too, which the same clients read.
+    /// Returns the form for that place. In front of a value it is the byte 0 and the number, big-endian. In a header it
+    /// is the byte 1 and the UUID, as Confluent's clients write it; without a UUID it is the byte 0 and the number
+    /// there, too, which the same clients read.
     pub fn spell(&self, place: IdPlace) -> Spelled {
         let mut spelled = Spelled::default();
         match (place, self.guid) {
             (IdPlace::Header, Some(guid)) => {
                 spelled.bytes[0] = 1;
                 spelled.bytes[1..].copy_from_slice(guid.as_bytes());
-                spelled.length = LONGEST;
+                spelled.length = MAX_ID_BYTES;
             }
             (IdPlace::Header, None) | (IdPlace::Value, _) => {
                 spelled.bytes[1..5].copy_from_slice(&self.number.to_be_bytes());
@@ -105,14 +105,14 @@ impl SchemaId {
     }
 }
 
-/// What is known of the id of one schema.
+/// State of the search for one schema's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SchemaState {
     Known(SchemaId),
-    /// Being asked for, off the caller's line; ask again.
+    /// Requested outside the caller's thread; look again later.
     Pending,
-    /// The registry is away or says no; it is asked again by itself, with backoff. The text names the subject, the
-    /// reason and what to do.
+    /// The registry is away or refuses; it is asked again by itself, with backoff. The text names the subject, the
+    /// reason and the remedy.
     Unavailable(Arc<str>),
 }
 
@@ -124,7 +124,7 @@ pub struct Wanted {
     pub text: Arc<str>,
 }
 
-/// Where the answer about one schema is put, and read by all that wait for it. Clones share it.
+/// The answer about one schema, read by all that wait for it. Clones share it.
 #[derive(Clone)]
 pub struct Answer(Arc<RwLock<SchemaState>>);
 
@@ -158,8 +158,8 @@ impl fmt::Debug for Answer {
 
 /// Finds the ids of schemas.
 pub trait SchemaIds: Send + Sync {
-    /// Begins to look for an id, and says where the answer will be. Does not block. The same schema under the same
-    /// subject is asked for once, whoever wants it.
+    /// Begins to look for an id, and returns the place of the answer. Does not block. A schema is asked for once per
+    /// subject, for all that want it.
     fn want(&self, wanted: Wanted) -> Answer;
 }
 

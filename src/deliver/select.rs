@@ -1,13 +1,13 @@
-//! Which events of a source are brought to Kafka: those of its instances, what it includes, and not what it excludes.
+//! Selection: the events of a source that go to Kafka, by instance, `include` and `exclude`.
 //!
-//! What is left out is dealt with: it gets no record, no dead letter and no id among the known ones, and the checkpoint
-//! passes it. So what is decided here depends on the event and the configuration alone: a lane that comes to an event
-//! once more leaves it out once more, and a second source that takes the event finds its id free. What can't be read is
-//! no event, and becomes a dead letter whatever is written here.
+//! An event that is left out is finished: it gets no record, no dead letter and no id among the known ones, and the
+//! checkpoint passes it. So the verdict depends on the event and the configuration alone: a lane that reads the event
+//! again leaves it out again, and a second source that takes the event finds its id free. Text that cannot be decoded
+//! is no event, and becomes a dead letter under every selection.
 //!
-//! An event that names no instance is taken, and one without an activity type is excluded by no id. But where the data may
-//! name one in a form that can't be read ([`unreadable`]), nothing says whether the event is wanted: it is not let through, and not
-//! lost either, but becomes a dead letter ([`Doubt`]).
+//! An event that names no instance is taken, and one without an activity type is excluded by no id. But the data may
+//! name one in a form that cannot be read ([`unreadable`]). Then it is unknown whether the event is wanted: it is not
+//! sent, and not lost either, but becomes a dead letter ([`Doubt`]).
 
 mod unreadable;
 
@@ -17,15 +17,15 @@ use crate::event::{Decoded, Event, Refused, Stream};
 /// Why an event is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LeftOut {
-    /// It is of an instance that the source does not take.
+    /// The source does not take the event's instance.
     Instance,
-    /// There are includes, and none of them names it.
+    /// There are includes, and none of them names the event.
     NotIncluded,
     /// Its stream is excluded.
     Stream,
-    /// Its type is.
+    /// Its type is excluded.
     Type,
-    /// The id of its activity type is.
+    /// The id of its activity type is excluded.
     Id,
 }
 
@@ -44,7 +44,7 @@ impl LeftOut {
         }
     }
 
-    /// The key below `sources.<name>` that says so.
+    /// The key below `sources.<name>` that leaves the event out.
     pub fn key(self) -> &'static str {
         match self {
             Self::Instance => "munchkin_ids",
@@ -56,12 +56,12 @@ impl LeftOut {
     }
 }
 
-/// What a selection asks for and the event does not tell.
+/// The id that a selection needs and that cannot be read in the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doubt {
-    /// Which instance it is of.
+    /// The id of its instance.
     Instance,
-    /// Which type of activity it is.
+    /// The id of its activity type.
     Id,
 }
 
@@ -74,15 +74,15 @@ impl Doubt {
         }
     }
 
-    /// What is wrong, and which key asks for it.
+    /// The error of the dead letter: the key that needs the id, and the form in which the id is expected.
     pub fn error(self) -> &'static str {
         match self {
             Self::Instance => {
-                "munchkin_ids names the instances that are taken, and which one the event is of can't be read: \
+                "munchkin_ids names the instances that are taken, and which one the event is of cannot be read: \
                  expected data that is a JSON object, with text in `munchkinId`"
             }
             Self::Id => {
-                "activity_type_ids names types of activities, and which one the event has can't be read: expected \
+                "activity_type_ids names types of activities, and which one the event has cannot be read: expected \
                  data that is a JSON object, with a whole number in `activityTypeId`"
             }
         }
@@ -96,7 +96,7 @@ impl Doubt {
     }
 }
 
-/// What becomes of an event.
+/// The decision of a selection about one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Taken,
@@ -104,11 +104,11 @@ enum Verdict {
     Doubtful(Doubt),
 }
 
-/// Names events: by any of these.
+/// Names of events; an event is named if one of the lists has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Named {
     pub streams: Vec<Stream>,
-    /// Of the word in topics, or of the whole CloudEvents type.
+    /// Patterns for the word in topics, or for the whole CloudEvents type.
     pub types: Vec<Pattern>,
     pub activity_type_ids: Vec<i64>,
 }
@@ -118,7 +118,7 @@ impl Named {
         self.streams.is_empty() && self.types.is_empty() && self.activity_type_ids.is_empty()
     }
 
-    /// Whether it names types of activities, and the event may be one of them that can't be told.
+    /// Whether it names types of activities, and the event may have one of them in a form that cannot be read.
     fn may_name(&self, event: &Event<'_>) -> bool {
         !self.activity_type_ids.is_empty()
             && event.stream == Stream::LeadActivity
@@ -143,12 +143,12 @@ fn is_of_type(pattern: &Pattern, event: &Event<'_>) -> bool {
     pattern.matches(&event.event_type) || pattern.matches(&event.attributes.r#type)
 }
 
-/// What a source takes. By default all of it.
+/// The events that a source takes; all of them by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Ids of instances, in capital letters; of all instances if there is none.
+    /// Ids of instances, in capital letters; empty for all instances.
     pub munchkin_ids: Vec<String>,
-    /// Everything if it names nothing.
+    /// Takes every event if it names nothing.
     pub include: Named,
     pub exclude: Named,
 }
@@ -167,7 +167,7 @@ impl Selection {
         }
     }
 
-    /// Refuses each event of which can't be told whether it is to be taken.
+    /// Refuses each event whose verdict depends on an id that cannot be read.
     pub fn refuse_doubtful(&self, events: &mut [Decoded<'_>]) {
         if self.is_all() {
             return;
@@ -177,7 +177,7 @@ impl Selection {
             if event.munchkin_id.is_some() && event.activity_type_id.is_some() {
                 continue;
             }
-            // A lead's state is made of events that are taken.
+            // No lead state comes here as doubtful: it is made of events that are taken.
             let Verdict::Doubtful(doubt) = self.verdict(event) else { continue };
             *item = Err(Refused {
                 index: event.index,

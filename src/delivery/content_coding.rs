@@ -1,14 +1,14 @@
-//! Which codings a `Content-Encoding` header names.
+//! Reads the codings in a `Content-Encoding` header.
 //!
-//! Many clients write something there that changes no byte of the body: the name of a character set, a
-//! transfer encoding of MIME, `none`. Such a body is plain, whatever the letters' case. Any other name
-//! is a coding: a body is never taken for plain because its coding is unknown.
+//! Many clients write a value there that changes no byte of the body: the name of a character set, a
+//! transfer encoding of MIME, `none`. Such a body is plain, in any case of letters. Any other name
+//! is a coding: a body with an unknown coding is never taken for plain.
 
-/// Names that change nothing.
+/// Names that change no byte.
 const NO_CODING: [&str; 9] =
     ["", "identity", "none", "utf-8", "utf8", "us-ascii", "7bit", "8bit", "binary"];
 
-/// The codings that the header's value names, in the order in which they were applied.
+/// Returns the codings that the header's value names, in the order in which they were applied.
 pub fn names(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_coding =
         |name: &&[u8]| NO_CODING.iter().all(|none| !name.eq_ignore_ascii_case(none.as_bytes()));

@@ -1,51 +1,52 @@
-//! What an activity says about the life of a lead: the derived item that becomes a record of the topic of lead states.
+//! The effect of an activity on a lead: the derived item that becomes a record of the topic of lead states.
 //!
-//! It is plain values. `deliver::lead_state` makes it of the events of a delivery, `deliver::encode` writes its record.
+//! These are plain values. `deliver::lead_state` derives them from a delivery's events, `deliver::encode` writes the
+//! record.
 
 use std::borrow::Cow;
 
 use super::{Attributes, Event, Pieces, Stream, Word};
 
-/// The CloudEvents source of states, which no sender's event has: what they are known by is hashed with one text more.
+/// The CloudEvents source of states, which no sender's event has: their identity is hashed with one more text.
 pub const LEAD_STATE_SOURCE: &str = "urn:millrace:lead-state";
 
-/// The plain header of a tombstone that has the id of the lead which took over.
+/// The plain header of a tombstone with the id of the lead that took over.
 pub const MERGED_INTO_HEADER: &str = "millrace-merged-into";
 
-/// The event type of states.
+/// The event type of all states.
 const EVENT_TYPE: &str = "lead-state";
 
-/// The state of one lead, behind the events that it is made of.
+/// The state of one lead, placed behind the events that it is derived from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeadState<'a> {
-    /// The lead that the record is about, as its key has it.
+    /// The lead that the record is about, as in its key.
     pub lead_id: String,
     pub change: LeadChange,
-    /// The activities that it is made of, in the order of the delivery; at least one, and the last one names it. A
-    /// part that is a repeat is left out before the record is made.
+    /// The activities that it is derived from, in the order of the delivery; at least one, and the last one gives the
+    /// id. Repeats among them are removed before the record is made.
     pub parts: Vec<Part<'a>>,
 }
 
-/// What happened to the lead.
+/// The change of the lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeadChange {
     Created,
     /// Each part has the new value of one attribute.
     Changed,
-    /// It took over these leads.
+    /// The lead took over these leads.
     Merged {
         losing: Vec<String>,
     },
-    /// It went into another lead: a tombstone that points to it.
+    /// The lead was merged into another: a tombstone that points to it.
     MergedInto {
         surviving: String,
     },
-    /// A tombstone.
+    /// The lead was deleted: a tombstone.
     Deleted,
 }
 
 impl LeadChange {
-    /// The word in the record and in its type.
+    /// Returns the word in the record and in its type.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -62,12 +63,12 @@ impl LeadChange {
     }
 }
 
-/// One activity that a state is made of.
+/// One activity that a state is derived from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part<'a> {
     /// Its place in the delivery.
     pub index: u32,
-    /// Its attributes: what it is known by.
+    /// The attributes that identify the activity.
     pub id: Option<Cow<'a, str>>,
     pub source: Cow<'a, str>,
     pub r#type: Cow<'a, str>,
@@ -79,7 +80,7 @@ pub struct Part<'a> {
 }
 
 impl LeadState<'_> {
-    /// The new value of each attribute: the last one, in the place of the first.
+    /// Returns the new value of each attribute: the last value, at the place of the first.
     pub fn fields(&self) -> Vec<(&str, &str)> {
         let mut fields: Vec<(&str, &str)> = Vec::new();
         let mut places = std::collections::HashMap::new();
@@ -95,7 +96,7 @@ impl LeadState<'_> {
 }
 
 impl<'a> Event<'a> {
-    /// The item of a state, at this place of the delivery.
+    /// Makes the item of a state, at this place of the delivery.
     pub fn of_lead_state(
         index: u32,
         munchkin_id: Cow<'a, str>,
@@ -137,7 +138,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// The same state, made of those parts alone of which `is_kept` says so; `None` if there are none of them.
+    /// Returns the state with only those parts for which `is_kept` is true; `None` if there are none.
     pub fn with_parts(&self, is_kept: impl Fn(usize) -> bool) -> Option<Self> {
         let state = self.lead_state.as_deref()?;
         let parts = state.parts.iter().enumerate().filter(|(place, _)| is_kept(*place));

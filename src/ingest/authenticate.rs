@@ -1,12 +1,12 @@
-//! Who may deliver to a source.
+//! Authentication: which requests may deliver to a source.
 //!
-//! A source has a [`Gate`] with one or more ways through it. It looks at the head of a request before
-//! a byte of the body is read, so that a stranger's body costs nothing; what only the body can prove
-//! is left to the [`Admission`]. Each way has a file of its own, knows nothing of the others, and is
-//! told the time.
+//! A source has a [`Gate`] with one or more ways through it. It checks the head of a request before a byte of
+//! the body is read, so that a stranger's body costs nothing; a signature, which only the body can prove, is
+//! left to the [`Admission`]. Each way has a file of its own, knows nothing of the others, and gets the time as
+//! an argument.
 //!
-//! Only bad credentials are refused for good. What can't be decided now, because somebody else must
-//! be asked and does not answer, is [`Refusal::Undecided`]: the sender comes again.
+//! Only bad credentials are refused for good. Credentials that cannot be checked now, because another host has
+//! to answer and does not, are [`Refusal::Undecided`]: the sender tries again.
 
 pub mod adobe_signature;
 mod bucket;
@@ -50,22 +50,22 @@ pub struct Gate {
     pub neighbours: Neighbours,
 }
 
-/// What the head of a request has settled.
+/// The result of checking the head of a request.
 #[derive(Debug)]
 pub enum Admission {
-    /// Whoever sent it is known.
+    /// The sender is known.
     Proven(Proof),
-    /// It is signed: whether by somebody who may, the body will tell.
+    /// The request is signed; the signature is checked once the body is there.
     Signed(Signed),
 }
 
-/// Why a request doesn't get through.
+/// Refusal of a request for its credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Whoever sent this is nobody that the source knows. `challenge` is for `WWW-Authenticate`.
+    /// The source does not know the sender. `challenge` is for `WWW-Authenticate`.
     #[error("bad credentials: {}", why.detail)]
     BadCredentials { challenge: &'static str, why: Why },
-    /// A bearer token is no good.
+    /// A bearer token is not valid.
     #[error("bad token: {}", why.detail)]
     BadToken { why: Why },
     /// The credentials cannot be checked at the moment: the fault is ours or passes.
@@ -78,8 +78,7 @@ impl Refusal {
         Self::Undecided { why: Why::new(reason, detail) }
     }
 
-    /// What two ways come to that both refuse. While one of them can't tell, nobody is refused for
-    /// good.
+    /// Combines the refusals of two ways. While one of them is undecided, the request is not refused for good.
     fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Undecided { why }, _) | (_, Self::Undecided { why }) => Self::Undecided { why },
@@ -90,7 +89,8 @@ impl Refusal {
         }
     }
 
-    /// The same, for a sender that showed its token where none is looked for. Of the address itself nothing is told.
+    /// Adds a hint for a sender that put its token into the address, where none is read. Nothing of the address is
+    /// quoted.
     fn with_token_in_address(self) -> Self {
         const MORE: &str =
             "a token in the address is not looked at: it must be in the `Authorization` header";
@@ -114,7 +114,8 @@ impl Refusal {
 impl Gate {
     /// Judges the head of a request.
     pub async fn admit(&self, head: &Parts) -> Result<Admission, Refusal> {
-        let (caller, now) = (head.extensions.get::<Caller>().copied(), Moment::now());
+        let caller = head.extensions.get::<Caller>().copied();
+        let now = Moment::now();
         let caller = caller.unwrap_or_default();
         let presented = head.extensions.get::<Presented>();
         if let Some(certificate) = &self.certificate
@@ -148,7 +149,7 @@ impl Gate {
         }
     }
 
-    /// Why the certificate of the connection, or the lack of one, opens nothing here.
+    /// Returns why the certificate of the connection, or the lack of one, does not authenticate the request.
     fn without_certificate(&self, presented: Option<&Presented>) -> Why {
         match (&self.certificate, presented) {
             (Some(_), Some(_)) => {
@@ -160,7 +161,7 @@ impl Gate {
     }
 }
 
-/// Whether a query has a parameter by which tokens are often sent.
+/// Returns whether a query has a parameter by which tokens are often sent.
 fn has_token(query: &str) -> bool {
     let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
     names.any(|name| TOKEN_PARAMETERS.iter().any(|it| name.eq_ignore_ascii_case(it)))
@@ -168,7 +169,7 @@ fn has_token(query: &str) -> bool {
 
 const TOKEN_PARAMETERS: [&str; 2] = ["token", "access_token"];
 
-/// Where no way in has another one.
+/// `WWW-Authenticate` where no way in has another one.
 const CHALLENGE: &str = "Bearer realm=\"millrace\"";
 
 #[cfg(test)]
@@ -176,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_way_that_can_not_tell_is_not_outvoted_by_one_that_refuses() {
+    fn an_undecided_way_is_not_outvoted_by_one_that_refuses() {
         let undecided = Refusal::undecided(Reason::ProviderUnavailable, "the provider is down");
         let why = Why::new(Reason::NoAuthorization, "no header");
         let refused = Refusal::BadCredentials { challenge: "Bearer", why };

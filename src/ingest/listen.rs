@@ -1,9 +1,9 @@
 //! The sockets: connections, their limits, and the HTTP library between a socket and a request.
 //!
-//! What it promises: every limit answers or ends something, none of them waits for ever; whatever is
-//! refused is counted and logged with the key to change; and no answer reaches a sender that is not in
-//! the one table (`reply.rs`). On [`Phase::Closing`] no connection is accepted any more, those without
-//! a request end, the others after their request (HTTP/1 `connection: close`, HTTP/2 GOAWAY).
+//! Promises: every limit ends in an answer or a closed connection, and none waits for ever; every refusal is
+//! counted and logged with the key to change; and a sender gets no answer that is not in the one table
+//! (`reply.rs`). On [`Phase::Closing`] no connection is accepted any more; connections without a request end,
+//! the others after their request (HTTP/1 `connection: close`, HTTP/2 GOAWAY).
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use self::{
     accept::{Rules, accept},
-    activity::Patience,
+    activity::Timeouts,
     report::Report,
     tls::Tls,
 };
@@ -38,13 +38,13 @@ pub mod shares;
 pub mod tls;
 mod wire;
 
-/// Sockets that a listener with this limit of connections may have at once: those that have to end come
-/// on top.
+/// Returns how many sockets a listener with this limit of connections may have at once: connections that are
+/// ending come on top.
 pub fn sockets(connections: usize) -> usize {
     connections.saturating_add(connection_limit::leaving(connections))
 }
 
-/// The limit of connections at which a listener has at most so many sockets: the inverse of [`sockets`].
+/// Returns the limit of connections at which a listener has at most so many sockets: the inverse of [`sockets`].
 pub fn connections(sockets: usize) -> usize {
     let below = (sockets / 5).saturating_mul(4);
     below.max(sockets.saturating_sub(connection_limit::leaving(usize::MAX)))
@@ -55,7 +55,7 @@ pub type Answer = http_body_util::Full<bytes::Bytes>;
 
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
-    /// What an answer's body is made of: [`Answer`], where all of it is there at once.
+    /// Body of an answer: [`Answer`], where all of it is there at once.
     type Body: hyper::body::Body<Data = bytes::Bytes, Error = std::convert::Infallible>
         + From<Answer>
         + Send
@@ -66,7 +66,7 @@ pub trait Handler: Send + Sync + 'static {
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 
-    /// How many sources share the connections and bodies.
+    /// Returns how many sources share the connections and bodies.
     fn sources(&self) -> usize;
 }
 
@@ -81,7 +81,7 @@ pub async fn serve<H: Handler>(
     shutdown: Shutdown,
 ) {
     let rules = Rules {
-        patience: Patience { header_timeout: config.header_timeout, idle: config.idle_timeout },
+        timeouts: Timeouts { header_timeout: config.header_timeout, idle: config.idle_timeout },
         connections: config.connections,
         header_limit: config.header_limit,
         close_within: config.request_timeout + Duration::from_secs(1),

@@ -1,14 +1,13 @@
-//! The front half: a request becomes a durable delivery, and only then a 200.
+//! The receiver: a request becomes a durable delivery, and only then gets a 200.
 //!
 //! ```text
 //! route → authenticate (by the head, so that a stranger's body is never read) → read
-//!       → authenticate (by the body, where that is signed) → inflate → append (→ settled, where the source wants to know) → reply
+//!       → authenticate (by the body, where that is signed) → inflate → append (→ wait for Kafka, where the source asks for it) → reply
 //! ```
-//! A source of Adobe I/O's also answers questions, and looks whom a delivery is meant for
-//! (`receive/adobe.rs`).
+//! A source of Adobe I/O's also answers challenges, and checks the recipient of a delivery (`receive/adobe.rs`).
 //!
-//! Once the spool has been handed a body nothing here cancels it, neither a sender that hangs up nor
-//! the request's deadline: at the worst it is stored and was not answered 200, so it comes again.
+//! Once the spool has a body nothing here cancels it, neither a sender that hangs up nor the request's deadline:
+//! at the worst it is stored and was not answered 200, so the sender repeats it.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -24,7 +23,7 @@ use crate::{
         listen::{
             Answer, Handler,
             activity::Activity,
-            body::{self, Limits},
+            body::{self, BodySender, Limits},
             client::{Peer, Proxies},
             reply::Outcome,
             report::{Report, UNKNOWN},
@@ -51,7 +50,7 @@ use self::{ids::Ids, path::Intent, request_log::RequestLog, token::TokenRequests
 pub use adobe::AdobeIo;
 pub use source::{Append, Said, Settles, Source, Store};
 
-/// A source, and what it is called where sources share something.
+/// A source, with its party in shared pools and its metrics.
 struct Sharing {
     source: Source,
     party: Party,
@@ -95,24 +94,23 @@ impl Receiver {
         }
     }
 
-    /// The same, which tells load balancers what `is_ready` says. Asked on each of their requests, so it must
-    /// be quick.
+    /// Sets the readiness that load balancers see. `is_ready` is called on each of their requests, so it must be quick.
     pub fn telling(self, is_ready: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { is_ready: Box::new(is_ready), ..self }
     }
 
-    /// The same, which gives out tokens as well.
+    /// Adds the endpoint that issues tokens.
     pub fn with_token_endpoint(self, endpoint: Option<TokenEndpoint>) -> Self {
         let token_requests = endpoint.map(|endpoint| TokenRequests::new(endpoint, &self.limits));
         Self { token_requests, ..self }
     }
 
-    /// The same, which makes spans.
+    /// Sets the maker of spans.
     pub fn traced(self, traces: Traces) -> Self {
         Self { traces, ..self }
     }
 
-    /// The story of a delivery.
+    /// Receives a delivery, from its head to its durable place in the spool.
     async fn receive<B>(
         &self,
         Sharing { source, party, metrics }: &Sharing,
@@ -132,11 +130,11 @@ impl Receiver {
         };
         let from = match &admission {
             // Adobe I/O's certificate proves the sender and not the recipient, which is not checked yet.
-            Admission::Proven(proof) if proof.is_shared() => body::From::Stranger,
-            Admission::Proven(_) => body::From::Known(*party),
-            Admission::Signed(_) => body::From::Stranger,
+            Admission::Proven(proof) if proof.is_shared() => BodySender::Stranger,
+            Admission::Proven(_) => BodySender::Known(*party),
+            Admission::Signed(_) => BodySender::Stranger,
         };
-        if matches!(from, body::From::Known(_)) {
+        if matches!(from, BodySender::Known(_)) {
             keep(&head, *party);
         }
         let wire = body::read(&head.headers, incoming, &self.limits, from, deadline).await?;
@@ -154,7 +152,8 @@ impl Receiver {
             adobe.is_meant_for_us(&body).await?;
             proof.was_meant_for_us(Instant::now().into());
         }
-        // Only now the delivery and its memory are known to be this source's.
+        // Only now the delivery, its memory and its connection count as this source's: before the recipient was
+        // checked, another customer of Adobe's could have sent it.
         body.reservation.belongs_to(*party);
         keep(&head, *party);
         if kept::is_repeat(&head.headers) {
@@ -169,13 +168,13 @@ impl Receiver {
         }
         let sequence = source.append(kept, body, proof, deadline).await?;
         log.stored_at = Some(sequence);
-        // Nothing is left of the request: its body is paid for no more, and its head is not needed.
+        // The wait for Kafka may be long and must hold no memory of the request.
         drop(head);
         log.said = source.says(sequence, deadline).await;
         Ok(Outcome::Stored)
     }
 
-    /// The source that a request is for, or what to answer without one.
+    /// Returns the source that a request is for and its intent, or the outcome without one.
     fn route<B>(&self, request: &Request<B>) -> Result<(&Sharing, Intent), Outcome> {
         let (name, intent) = path::read(request)?;
         let source = self.sources.get(&name).ok_or(Outcome::UnknownSource)?;
@@ -186,7 +185,7 @@ impl Receiver {
         if (self.is_ready)() { Outcome::Ready } else { Outcome::NotReady }
     }
 
-    /// The answer of a source, where the delivery is if it was stored, and what is said of it.
+    /// Answers a request to a source: returns the outcome, the position if it was stored, and how far a 200 says it is.
     async fn ask(
         &self,
         sharing: &Sharing,
@@ -205,19 +204,20 @@ impl Receiver {
             Intent::Probe => Ok(source.probe(&request)),
         };
         let outcome = outcome.unwrap_or_else(|refused| refused);
-        let (stored_at, said) = (log.stored_at, log.said);
+        let stored_at = log.stored_at;
+        let said = log.said;
         log.answered(&outcome);
         (outcome, stored_at, said)
     }
 }
 
-/// A number that no other open connection has.
+/// Returns a number that no other open connection has.
 fn connection<B>(request: &Request<B>) -> usize {
     let activity = request.extensions().get::<Arc<Activity>>();
     activity.map_or(0, |activity| Arc::as_ptr(activity).addr())
 }
 
-/// A sender of `party` is on this connection.
+/// Makes the request's connection one of `party`.
 fn keep(head: &Parts, party: Party) {
     if let Some(connection) = head.extensions.get::<Arc<Activity>>() {
         connection.belongs_to(party);
@@ -237,7 +237,7 @@ impl Handler for Receiver {
         if peer.is_some_and(|peer| self.proxies.are_at(*peer))
             && let Some(connection) = request.extensions().get::<Arc<Activity>>()
         {
-            // It keeps connections for whatever comes next, so this one is not a stranger's.
+            // A proxy keeps its connections open for later requests, so this one is not treated as a stranger's.
             connection.prove();
         }
         let caller = Caller { address: client, connection: connection(&request) };
@@ -252,7 +252,7 @@ impl Handler for Receiver {
             Ok((sharing, intent)) => self.ask(sharing, intent, request, &ids).await,
             Err(outcome) => {
                 let path = request.uri().path();
-                // A method that no sender uses may be asked of a source that there is.
+                // A refused method may still name a configured source.
                 let source = path::source(path).filter(|name| self.sources.contains_key(name));
                 let source = source.as_ref().map_or(UNKNOWN, SourceName::as_str);
                 self.report.request(source, &outcome, &path::named(path), &ids.names(None));

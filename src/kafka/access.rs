@@ -1,7 +1,7 @@
-//! How to get at the cluster: it changes while the service runs, when a secret is replaced.
+//! Access to the cluster: addresses and secrets, which change while the service runs when a secret is replaced.
 //!
-//! librdkafka takes credentials when a client is made, so whoever holds a client looks now and then
-//! whether the [`Access`] is still the one that it was made with, and makes a new one if not.
+//! librdkafka takes credentials when a client is made, so each owner of a client checks now and then
+//! whether the [`Access`] is still the one that it was made with, and makes a new client if not.
 
 use std::sync::{
     Arc,
@@ -23,12 +23,12 @@ impl Access {
         Self { generation: AtomicU64::new(0), kafka: Mutex::new(Arc::new(kafka.clone())) }
     }
 
-    /// Another number whenever there is something new.
+    /// A number that changes with each new configuration.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
     }
 
-    /// With the generation that it is of.
+    /// The configuration, with its generation.
     pub fn get(&self) -> (u64, Arc<config::Kafka>) {
         let kafka = self.kafka.lock();
         (self.generation(), kafka.clone())

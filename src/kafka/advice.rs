@@ -1,4 +1,4 @@
-//! What an operator can run: the lines of Kafka's own tools that put a topic's trouble right.
+//! Advice for operators: command lines of Kafka's own tools that repair a topic.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use super::properties;
 /// Knows the cluster and how topics are to be made; writes ready command lines.
 #[derive(Clone, Debug)]
 pub(super) struct Advice {
-    /// `--bootstrap-server …`, and how to authenticate where that is needed.
+    /// `--bootstrap-server …`, and the file to authenticate with where that is needed.
     connection: String,
     principal: String,
     partitions: i32,
@@ -69,13 +69,13 @@ impl Advice {
         line
     }
 
-    /// The line that lets this service use `topic`: write, and what it needs besides. All in one line,
-    /// so that one right does not turn up after the other.
+    /// The line that lets this service use `topic`: write, and all other rights that writing needs. All in one line,
+    /// so that no second missing right turns up after the first.
     pub(super) fn allow_write(&self, topic: &str) -> String {
         self.allow_topic("--operation Write --operation Describe", topic)
     }
 
-    /// The line that lets this service have transactions, under the ids of all spools that there will be.
+    /// The line that lets this service have transactions, under the ids of all present and later spools.
     pub(super) fn allow_transactions(&self) -> String {
         let ids = match &*self.transactional_id_prefix {
             "" => "--transactional-id '*'".to_owned(),
@@ -84,12 +84,12 @@ impl Advice {
         self.allow("--operation Write --operation Describe", &ids)
     }
 
-    /// The line that lets this service make `topic`, and write to it then.
+    /// The line that lets this service make `topic` and then write to it.
     pub(super) fn allow_create(&self, topic: &str) -> String {
         self.allow_topic("--operation Create --operation Write --operation Describe", topic)
     }
 
-    /// The line for a topic that may not be seen: it may have to be made first.
+    /// The line for a topic that this service cannot see: it may have to be made first.
     pub(super) fn allow_unseen(&self, topic: &str) -> String {
         if self.makes_topics { self.allow_create(topic) } else { self.allow_write(topic) }
     }

@@ -1,4 +1,4 @@
-//! Questions about topics by their names. Each answer is small, however many topics the cluster has:
+//! Questions about topics by their names. Each answer is small, however many topics the cluster has, while
 //! a listing of all of them may take minutes on a slow line.
 //!
 //! A question makes no topic: these clients have `allow.auto.create.topics=false`.
@@ -16,12 +16,11 @@ use rdkafka::{
 
 use super::context::Asking;
 
-/// Questions that are on their way at once. Each has a topic of its own, and a far cluster takes a
+/// Limit of questions on their way at once. Each has a topic of its own, and a far cluster takes a
 /// while for each.
-const TOGETHER: usize = 16;
+const CONCURRENT_QUESTIONS: usize = 16;
 
-/// How long an answer may take: twice as long after each that did not come, and several times as long
-/// as the last one that did.
+/// Timeout of a question: doubled after each that got no answer, and several times as long as the last answer took.
 #[derive(Debug)]
 pub(super) struct Patience {
     least: Duration,
@@ -34,7 +33,7 @@ impl Patience {
         Self { least, most, now: least }
     }
 
-    /// The same for each question.
+    /// A timeout that stays the same for each question.
     pub fn of(time: Duration) -> Self {
         Self::new(time, time)
     }
@@ -52,8 +51,8 @@ impl Patience {
     }
 }
 
-/// What `read` makes of the answer about each of `names` (`None` where the cluster says nothing of
-/// it). After a question without an answer no further ones are asked; the error says why.
+/// Asks about each of `names` and applies `read` to each answer (`None` where the cluster does not mention the
+/// topic). After a question without an answer it asks no further ones, and returns the error.
 pub(super) fn ask<T: Send>(
     client: &BaseProducer<Asking>,
     names: &[String],
@@ -69,7 +68,7 @@ pub(super) fn ask<T: Send>(
     };
     let mut answers = Vec::new();
     let mut slowest = Duration::ZERO;
-    for group in names.chunks(TOGETHER) {
+    for group in names.chunks(CONCURRENT_QUESTIONS) {
         for answer in all_at_once(group, &one) {
             match answer {
                 Ok((name, answer, took)) => {
@@ -95,9 +94,10 @@ fn all_at_once<T: Send>(names: &[String], ask: &(impl Fn(&String) -> T + Sync)) 
             (name, named.spawn_scoped(scope, move || ask(name)).ok())
         };
         let threads: Vec<_> = others.iter().map(thread).collect();
+        // The first question is put on this thread, while the others are on their way.
         let mut answers = vec![ask(first)];
         for (name, thread) in threads {
-            // Without a thread of its own it is asked here.
+            // Without a thread for it, the question is put here.
             let answer = thread.and_then(|thread| thread.join().ok());
             answers.push(answer.unwrap_or_else(|| ask(name)));
         }

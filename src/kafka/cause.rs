@@ -1,6 +1,6 @@
-//! What is likely behind a complaint of the library's about a connection, and what to do: it takes the beginning
-//! of an answer in another protocol for an absurd length, has one sentence for every certificate that it does
-//! not take, and passes on what a broker says of a login without a word.
+//! Likely causes of the library's complaints about a connection, and their remedies: the library takes the beginning of
+//! an answer in another protocol for an absurd length, has one sentence for every certificate that it does not accept,
+//! and passes on a broker's refusal of a login without an explanation.
 
 mod certificate;
 
@@ -8,7 +8,7 @@ use crate::config::{self, Login};
 
 use super::properties;
 
-/// `reason`, with a likely cause where there is one. May look at the broker's certificate, for a few seconds.
+/// `reason`, with a likely cause where one is known. May look at the broker's certificate, for a few seconds.
 pub(super) fn with(kafka: &config::Kafka, reason: String) -> String {
     let reason = plain(&reason);
     let cause = login(kafka, &reason)
@@ -20,7 +20,7 @@ pub(super) fn with(kafka: &config::Kafka, reason: String) -> String {
     }
 }
 
-/// Without hints of the library's that lead elsewhere.
+/// Removes hints of the library that mislead.
 fn plain(reason: &str) -> String {
     let mut plain = reason.replace(": increase receive.message.max.bytes", "");
     if plain.contains(": broker certificate could not be verified") {
@@ -33,7 +33,7 @@ fn plain(reason: &str) -> String {
     plain
 }
 
-/// A broker refused what this program showed.
+/// The cause of a login that a broker refused.
 fn login(kafka: &config::Kafka, reason: &str) -> Option<String> {
     if reason.contains("mechanism handshake failed") || reason.contains("nsupported SASL mechanism")
     {
@@ -64,7 +64,7 @@ fn login(kafka: &config::Kafka, reason: &str) -> Option<String> {
     Some(cause.into())
 }
 
-/// TLS, and a certificate that this program does not take: it is fetched once more, and looked at.
+/// The cause of a TLS certificate that this program does not accept: it is fetched once more and examined.
 fn certificate(reason: &str) -> Option<String> {
     if !reason.contains("certificate verify failed") {
         return None;
@@ -81,7 +81,7 @@ fn certificate(reason: &str) -> Option<String> {
     Some(certificate::what_is_wrong(host, port.parse().ok()?).unwrap_or_else(unknown))
 }
 
-/// The other side speaks another protocol.
+/// The cause of an answer in another protocol.
 fn protocol(kafka: &config::Kafka, reason: &str) -> Option<&'static str> {
     let answer = first_bytes(reason);
     let is_encrypted = properties::is_encrypted(kafka);
@@ -101,7 +101,7 @@ fn protocol(kafka: &config::Kafka, reason: &str) -> Option<&'static str> {
         );
     }
     if is_encrypted {
-        // Not one byte of TLS came back.
+        // The other side answered without a byte of TLS.
         let no_tls =
             ["wrong version number", "packet length too long", "http request", "unknown protocol"];
         if no_tls.iter().any(|text| reason.contains(text)) {
@@ -122,7 +122,7 @@ fn protocol(kafka: &config::Kafka, reason: &str) -> Option<&'static str> {
     )
 }
 
-/// What the library took for the length of an answer.
+/// The bytes that the library took for the length of an answer.
 fn first_bytes(reason: &str) -> Option<[u8; 4]> {
     let (_, rest) = reason.split_once("Invalid response size ")?;
     let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;

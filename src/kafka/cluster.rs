@@ -1,6 +1,6 @@
 //! Whether the cluster answers: one view of it, shared by every client of the process.
 //!
-//! Producers and the topics thread report what they hear. From that come the silence that the
+//! Producers and the topics thread report the answers that they get. From these come the silence that the
 //! forwarder asks for, and one log line when the cluster goes away and one when it is back, however
 //! many clients notice.
 
@@ -21,33 +21,33 @@ use crate::runtime::readable;
 
 #[derive(Debug)]
 pub(super) struct Cluster {
-    /// What the user calls it: `kafka.bootstrap_servers`.
+    /// The user's name for it: `kafka.bootstrap_servers`.
     name: String,
     started: Instant,
     /// Milliseconds from `started` to the last answer, plus one; 0 is never.
     answered: AtomicU64,
-    /// The same, of the last time that a producer had something outstanding.
+    /// Milliseconds, likewise, to the last time that a producer had something outstanding.
     busy: AtomicU64,
-    /// A client lost all its brokers; nobody has looked since.
+    /// A client lost all its brokers, and no client has looked since.
     suspected: AtomicBool,
     trouble: Mutex<Outage>,
-    /// Which brokers the cluster named first, for those who ask for that.
+    /// The brokers that the cluster named first.
     named: OnceLock<NamedBrokers>,
 }
 
 #[derive(Debug, Default)]
 struct Outage {
-    /// The last thing that a client complained of.
+    /// The last complaint of a client.
     reason: String,
-    needs_a_person: bool,
-    /// The last connection that failed, where no client complained.
+    needs_operator: bool,
+    /// The reason of the last failed connection, where no client complained.
     failed: String,
     away_since: Option<Instant>,
 }
 
-/// A producer that polled with something outstanding is busy for this long.
-const BUSY: Duration = Duration::from_secs(5);
-/// While somebody waits for it, the cluster is asked again when it was silent for this long.
+/// A producer that polled with records outstanding counts as busy for this long.
+const BUSY_FOR: Duration = Duration::from_secs(5);
+/// While a producer waits for it, the cluster is asked again after this long a silence.
 const ASK_AFTER: Duration = Duration::from_secs(1);
 
 impl Cluster {
@@ -63,25 +63,25 @@ impl Cluster {
         }
     }
 
-    /// Something came back from a broker.
+    /// Notes an answer of a broker.
     pub(super) fn answered(&self) {
         self.answered.store(self.now(), Ordering::Relaxed);
     }
 
-    /// A producer waits for acknowledgements.
+    /// Notes that a producer waits for acknowledgements.
     pub(super) fn busy(&self) {
         self.busy.store(self.now(), Ordering::Relaxed);
     }
 
-    /// How long ago the last answer came; `None` if none ever did.
+    /// Time since the last answer; `None` before the first.
     pub(super) fn silence(&self) -> Option<Duration> {
         self.since(&self.answered)
     }
 
-    /// Whether it is time to ask: somebody waits or suspects, and it has been silent.
+    /// Whether it is time to ask: it has been silent while a client waits for it or suspects an outage.
     pub(super) fn is_in_doubt(&self) -> bool {
         let silent = self.silence().is_none_or(|silence| silence >= ASK_AFTER);
-        let waited_for = self.since(&self.busy).is_some_and(|ago| ago < BUSY);
+        let waited_for = self.since(&self.busy).is_some_and(|ago| ago < BUSY_FOR);
         silent && (waited_for || self.suspected.load(Ordering::Relaxed) || self.is_away())
     }
 
@@ -89,12 +89,12 @@ impl Cluster {
         self.away_for().is_some()
     }
 
-    /// How long it has not answered; `None` while it does, as far as is known.
+    /// Duration of the outage; `None` while the cluster answers, as far as is known.
     pub(super) fn away_for(&self) -> Option<Duration> {
         self.trouble.lock().away_since.map(|since| since.elapsed())
     }
 
-    /// A client's complaint (librdkafka's error callback).
+    /// Notes a client's complaint (librdkafka's error callback).
     pub(super) fn complained(&self, code: Code, reason: &str) {
         if code == Code::AllBrokersDown {
             self.suspected.store(true, Ordering::Relaxed);
@@ -102,16 +102,16 @@ impl Cluster {
         }
         let mut trouble = self.trouble.lock();
         // A refused login says more than the closed connections that follow it.
-        if errors::needs_a_person(code) || !trouble.needs_a_person {
+        if errors::needs_operator(code) || !trouble.needs_operator {
             trouble.reason = reason.into();
-            trouble.needs_a_person = errors::needs_a_person(code);
+            trouble.needs_operator = errors::needs_operator(code);
         }
     }
 
-    /// A client says which brokers the cluster names.
+    /// Notes the brokers that the cluster named to a client.
     pub(super) fn names(&self, named: Option<NamedBrokers>) {
         if let Some(named) = named {
-            // The first time is the one that counts.
+            // Only the first ones count.
             let _ = self.named.set(named);
         }
     }
@@ -120,38 +120,39 @@ impl Cluster {
         self.named.get()
     }
 
-    /// A connection of a client's failed, for this reason.
+    /// Notes the reason of a client's failed connection.
     pub(super) fn failed(&self, reason: &str) {
         self.trouble.lock().failed = reason.into();
     }
 
-    /// The last complaint, or else why the last connection failed, for a person to read.
+    /// The last complaint, or else the reason of the last failed connection, for an operator.
     pub(super) fn last_complaint(&self) -> Option<String> {
         let trouble = self.trouble.lock();
         let known = [&trouble.reason, &trouble.failed].into_iter().find(|known| !known.is_empty());
         known.cloned()
     }
 
-    /// The cluster was asked and answered.
+    /// Notes that the cluster was asked and answered.
     pub(super) fn is_there(&self) {
         self.answered();
         self.suspected.store(false, Ordering::Relaxed);
         let mut trouble = self.trouble.lock();
         let away_since = trouble.away_since.take();
-        trouble.needs_a_person = false;
+        trouble.needs_operator = false;
         trouble.reason.clear();
         drop(trouble);
         if let Some(since) = away_since {
             let away = since.elapsed();
-            let (brokers, away_seconds) = (&self.name, away.as_secs());
+            let brokers = &self.name;
+            let away_seconds = away.as_secs();
             info!(brokers, away_seconds, "Kafka answers again, after {}", readable::length(away));
         }
     }
 
-    /// The cluster was asked and did not answer. Whether that is news.
+    /// Notes that the cluster was asked and did not answer. Whether that is news.
     pub(super) fn is_not_there(&self, error: &str) -> bool {
         if self.silence().is_some_and(|silence| silence < ASK_AFTER) {
-            return false; // Somebody else had an answer meanwhile.
+            return false; // Another client got an answer meanwhile.
         }
         let mut trouble = self.trouble.lock();
         if trouble.away_since.is_some() {
@@ -160,7 +161,7 @@ impl Cluster {
         trouble.away_since = Some(Instant::now());
         let reason = if trouble.reason.is_empty() { error } else { &trouble.reason };
         let text = "Kafka does not answer; deliveries stay in the spool until it does";
-        if trouble.needs_a_person {
+        if trouble.needs_operator {
             error!(brokers = self.name, reason, "{text}");
         } else {
             warn!(brokers = self.name, reason, "{text}");
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_asks_a_cluster_that_nobody_waits_for() {
+    fn a_cluster_is_not_asked_while_no_client_waits_for_it() {
         let cluster = Cluster::new("b:9092");
         assert!(!cluster.is_in_doubt());
         cluster.busy();

@@ -1,6 +1,6 @@
-//! Names of topics that Kafka takes for one: those that differ in `.` and `_` alone, since its metrics
-//! write `_` for both. A broker refuses the second one as an invalid name and says which is the first,
-//! which the library does not pass on: so the neighbours of the name are asked about.
+//! Colliding topic names: Kafka takes names that differ only in `.` and `_` for one topic, since its metrics
+//! write `_` for both. A broker refuses the second one as an invalid name and says which topic is the first,
+//! but the library does not pass that on: so the neighbours of the name are looked up.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,11 +14,11 @@ use super::{
     context::ready,
 };
 
-/// A name with more dots and underscores has too many neighbours to ask about each.
-const MOST: u32 = 6;
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// Limit of dots and underscores: a name with more has too many neighbours to look up.
+const MAX_SEPARATORS: u32 = 6;
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What to say of `topic`, which was refused as an invalid name.
+/// The error for `topic`, which was refused as an invalid name.
 pub(super) fn describe(kafka: &config::Kafka, client: &ClientConfig, topic: &str) -> String {
     let what = format!("cannot create topic `{topic}`");
     match existing(kafka, client, topic) {
@@ -37,17 +37,17 @@ fn existing(kafka: &config::Kafka, client: &ClientConfig, topic: &str) -> Option
     let cluster = Arc::new(Cluster::new(""));
     let client = ready(kafka, client, &cluster).ok()?;
     let (answers, _) =
-        by_name::ask(&client, &neighbours(topic), &mut Patience::of(ANSWER_WITHIN), |topic| {
+        by_name::ask(&client, &neighbours(topic), &mut Patience::of(ANSWER_TIMEOUT), |topic| {
             topic.is_some_and(|topic| topic.error().is_none())
         });
     answers.into_iter().find(|(_, exists)| *exists).map(|(name, _)| name)
 }
 
-/// All names that differ from `topic` in `.` and `_` alone; none of a name with too many of them.
+/// All names that differ from `topic` only in `.` and `_`; none for a name with too many of them.
 fn neighbours(topic: &str) -> Vec<String> {
     let places: Vec<_> = topic.match_indices(['.', '_']).map(|(place, _)| place).collect();
     let count = match u32::try_from(places.len()) {
-        Ok(count @ ..=MOST) => 1_usize << count,
+        Ok(count @ ..=MAX_SEPARATORS) => 1_usize << count,
         _ => 0,
     };
     let neighbour = |choice: usize| {

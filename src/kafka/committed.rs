@@ -1,8 +1,8 @@
-//! What is committed on the topic of checkpoints, by one key.
+//! Committed records of one key on the topic of checkpoints.
 //!
-//! A reader of committed records sees nothing behind the oldest transaction that is open, whoever's it
-//! is. So first it is waited until everything that was there at the beginning can be read, then it is
-//! read; the last record of the key is what counts. Nobody joins a group.
+//! A reader of committed records sees nothing behind the oldest open transaction, of any producer. So it first
+//! waits until everything that was there at the beginning can be read, and then reads it; the last record of the key
+//! counts. No consumer group is involved.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -16,15 +16,15 @@ use rdkafka::{
 use super::{login::Given, properties, quiet::Quiet};
 use crate::config;
 
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) struct Committed {
     topic: String,
     key: String,
     committed: BaseConsumer<Quiet>,
-    /// Sees also what is in open transactions: how far there is anything to wait for.
+    /// Also sees records of open transactions: how far there is anything to wait for.
     all: BaseConsumer<Quiet>,
-    /// To the two of them.
+    /// Tokens of the two clients.
     given: [Given; 2],
     /// Partitions, each with the offset up to which it must be read.
     ends: Option<Vec<(i32, i64)>>,
@@ -39,7 +39,7 @@ impl Committed {
         let consumer = |isolation: &str| {
             let mut native = properties::reader(kafka);
             native.set("isolation.level", isolation).set("enable.partition.eof", "true");
-            // Whoever writes to the cluster tells of its troubles already.
+            // A client that writes to the cluster reports its troubles already.
             native.set_log_level(RDKafkaLogLevel::Emerg).create_with_context(Quiet)
         };
         Ok(Self {
@@ -54,11 +54,11 @@ impl Committed {
         })
     }
 
-    /// Goes on reading, for about `patience`. Every record of the key (compaction leaves some), once
+    /// Continues to read, for about `patience`. Returns every record of the key (compaction leaves some), once
     /// all is read.
     pub fn read(&mut self, patience: Duration) -> Result<Option<Vec<Vec<u8>>>, KafkaError> {
         for (given, consumer) in self.given.iter().zip([&self.committed, &self.all]) {
-            // The producer beside them tells what is wrong.
+            // The producer beside them reports a missing token.
             let _ = given.renew(consumer.client());
         }
         if self.ends.is_none() {
@@ -88,13 +88,13 @@ impl Committed {
         Ok(Some(std::mem::take(&mut self.found)))
     }
 
-    /// Whether it has begun to read: everything that was there is readable.
+    /// Whether reading has begun: everything that was there is readable.
     #[cfg(test)]
     pub fn reads(&self) -> bool {
         self.reading.is_some()
     }
 
-    /// Begins to read if everything that was there can be.
+    /// Begins to read if everything that was there is readable.
     fn begins(&mut self) -> Result<bool, KafkaError> {
         let Some(ends) = &self.ends else { return Ok(false) };
         let readable = self.ends_of(&self.committed)?;
@@ -113,7 +113,7 @@ impl Committed {
     }
 
     fn ends_of(&self, consumer: &BaseConsumer<Quiet>) -> Result<Vec<(i32, i64)>, KafkaError> {
-        let metadata = consumer.fetch_metadata(Some(&self.topic), ANSWER_WITHIN)?;
+        let metadata = consumer.fetch_metadata(Some(&self.topic), ANSWER_TIMEOUT)?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
         let partitions = topic.map_or(&[][..], |topic| topic.partitions());
         if partitions.is_empty() {
@@ -121,14 +121,14 @@ impl Committed {
             return Err(KafkaError::MetadataFetch(code.unwrap_or(Code::UnknownTopicOrPartition)));
         }
         let end = |partition: i32| {
-            let (_, end) = consumer.fetch_watermarks(&self.topic, partition, ANSWER_WITHIN)?;
+            let (_, end) = consumer.fetch_watermarks(&self.topic, partition, ANSWER_TIMEOUT)?;
             Ok((partition, end))
         };
         partitions.iter().map(|partition| end(partition.id())).collect()
     }
 }
 
-/// Everything else is the library's to put right.
+/// Whether an error lasts; the library recovers from all others.
 fn is_lasting(error: &KafkaError) -> bool {
     matches!(error.rdkafka_error_code(), Some(Code::TopicAuthorizationFailed | Code::Fatal))
 }

@@ -1,4 +1,4 @@
-//! What librdkafka calls back: delivery reports, errors, log lines.
+//! Callbacks of librdkafka: delivery reports, errors, log lines.
 //!
 //! All of it happens inside `poll`, on the thread that polls: a client that is not polled neither
 //! logs nor reports.
@@ -37,25 +37,25 @@ use super::{
     watch::Watch,
 };
 
-/// The context of a client: callbacks are counted, complaints change what is known of the cluster,
-/// and `R` takes the delivery reports.
+/// The context of a client: callbacks are counted, complaints change the view of the cluster, and `R` takes the
+/// delivery reports.
 ///
 /// Counted, because `BaseProducer::poll` handles one event and does not say whether there was one.
 pub(super) struct Context<R> {
     cluster: Arc<Cluster>,
     events: AtomicU64,
-    /// By which the client gets in.
+    /// The tokens that the client logs in with.
     given: Given,
     reports: R,
 }
 
-/// Of a client that only asks.
+/// Context of a client that only asks.
 pub(super) type Asking = Context<()>;
 
-/// Of a producer; one for each librdkafka producer, never used again with another.
+/// Context of one librdkafka producer, never used again with another.
 pub(super) type Producing = Context<Reports>;
 
-/// What becomes of a producer's records.
+/// Collects the outcomes of a producer's records.
 pub(super) struct Reports {
     topics: Arc<Topics>,
     watch: Option<Arc<Watch>>,
@@ -67,21 +67,21 @@ pub(super) struct ProducerState {
     pub(super) pending: Pending,
     pub(super) queues: PartitionQueues,
     pub(super) outcomes: Vec<(Token, Outcome)>,
-    /// Partition and offset of those that were delivered; taken with the outcomes.
+    /// Partition and offset of delivered records; taken with the outcomes.
     pub(super) places: Vec<(Token, i32, i64)>,
-    /// Something failed since the last look.
+    /// Whether a record failed since the last look.
     pub(super) failed: bool,
-    /// A broker said something since the last look.
+    /// Whether a broker answered since the last look.
     pub(super) answered: bool,
-    /// A record's time was over before it was acknowledged: nobody knows whether a broker has it.
+    /// Whether a record timed out before its acknowledgement: then it is unknown whether a broker has it.
     pub(super) timed_out: bool,
-    /// Topics that could not join the transaction: all of it is purged then, and only the library's
-    /// log says for whose sake.
+    /// Topics that could not join the transaction, with the reason: all of it is purged then, and only the library's
+    /// log names the topic.
     pub(super) kept_out: Vec<(String, String)>,
 }
 
 impl Asking {
-    /// Of a client of `kafka`.
+    /// The context of a client of `kafka`.
     pub(super) fn new(kafka: &config::Kafka, cluster: Arc<Cluster>) -> Self {
         let given = Given::to_client_of(kafka);
         Self { cluster, events: AtomicU64::new(0), given, reports: () }
@@ -114,21 +114,21 @@ impl<R> Context<R> {
     }
 }
 
-/// How soon a client says which brokers the cluster names.
-const NAMES_WITHIN: &str = "500";
+/// Interval of statistics, in milliseconds: so soon a client reports the brokers that the cluster names.
+const STATISTICS_INTERVAL_MS: &str = "500";
 
-/// A client that asks for a short time, and that hears which brokers the cluster names although none of
-/// them answers: the library gives up the addresses that it was given once it knows others.
+/// A client for short questions that also learns which brokers the cluster names although none of
+/// them answers: the library drops the configured addresses once it knows others.
 pub(super) fn asking(
     kafka: &config::Kafka,
     mut native: ClientConfig,
     cluster: &Arc<Cluster>,
 ) -> Result<BaseProducer<Asking>, KafkaError> {
-    native.set("statistics.interval.ms", NAMES_WITHIN);
+    native.set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
     ready(kafka, &native, cluster)
 }
 
-/// A client that is asked at once: where brokers ask for a token, it has one, or its cluster knows why not.
+/// A client for immediate questions: where brokers ask for a token, it has one, or its cluster knows why not.
 pub(super) fn ready(
     kafka: &config::Kafka,
     native: &ClientConfig,
@@ -148,7 +148,7 @@ pub(super) fn drain<R: TakeReport>(client: &BaseProducer<Context<R>>) {
     if let Err(problem) = given.renew(client.client()) {
         cluster.complained(Code::Authentication, &problem);
     }
-    // The library's wish for a token is an event as well, which comes first and is not counted.
+    // The library's request for a token is an event as well, which comes first and is not counted.
     let mut uncounted = u32::from(given.has_tokens());
     loop {
         let before = events.load(Ordering::Relaxed);
@@ -191,10 +191,10 @@ pub(super) trait TakeReport: Send + Sync {
     /// Takes the delivery report of the record that was sent with `slot`.
     fn take(&self, result: &DeliveryResult<'_>, slot: usize);
 
-    /// Takes what the client says of itself from time to time.
+    /// Takes the client's periodic statistics.
     fn statistics(&self, cluster: &Cluster, json: &[u8]);
 
-    /// A line of the library's log.
+    /// Takes a line of the library's log.
     fn hear(&self, cluster: &Cluster, facility: &str, line: &str);
 }
 
@@ -207,7 +207,7 @@ impl TakeReport for () {
     }
 
     fn hear(&self, cluster: &Cluster, facility: &str, line: &str) {
-        // A connection that a broker ends is no error of the library's, and stands in its log alone.
+        // A connection that a broker closes is no error callback of the library; only its log mentions it.
         if facility == "FAIL" {
             cluster.failed(line.split_once("]: ").map_or(line, |(_thread, line)| line));
         }
@@ -223,7 +223,7 @@ impl TakeReport for Reports {
     fn take(&self, result: &DeliveryResult<'_>, slot: usize) {
         let failure = match result {
             Ok(message) if message.offset() >= 0 => None,
-            // A broker took what came behind it: librdkafka concludes that it has this one as well, and
+            // A broker took later records: librdkafka concludes that it has this one as well, and
             // may be wrong (decision 17).
             Ok(message) => {
                 let text =
@@ -264,7 +264,7 @@ impl TakeReport for Reports {
         // The slot is empty when the record was reported as purged by a renewal.
         if let Some((token, is_elsewhere)) = state.settle(slot, by) {
             if let (true, Ok(message)) = (is_elsewhere, result) {
-                // Its partitions are not as many as they were.
+                // The topic's number of partitions has changed.
                 self.topics.mark_missing(message.topic());
             }
             if let (None, Ok(message)) = (&failure, result) {
@@ -285,7 +285,7 @@ impl TakeReport for Reports {
     }
 }
 
-/// The topic that a line of the library's says could not join the transaction, and why.
+/// Returns the topic that could not join the transaction, and the reason, from a line of the library's log.
 fn kept_out<'a>(facility: &str, line: &'a str) -> Option<(&'a str, &'a str)> {
     if facility != "ADDPARTS" {
         return None;
@@ -293,7 +293,7 @@ fn kept_out<'a>(facility: &str, line: &'a str) -> Option<(&'a str, &'a str)> {
     let (_, rest) = line.split_once("Failed to add partition \"")?;
     let (topic, rest) = rest.split_once('"')?;
     let (_, why) = rest.split_once("to transaction: ")?;
-    // Those were fine, and asked for beside one that was not.
+    // Such a partition is fine: it was asked for beside one that is not.
     (!why.contains("not attempted")).then_some((topic, why))
 }
 
@@ -305,15 +305,15 @@ impl Reports {
 }
 
 impl ProducerState {
-    /// A record of the library's has its outcome; `by` is the partition that acknowledged it, if one
-    /// did. Its token, and whether that is another partition than it was sent to.
+    /// Settles a record that the library had; `by` is the partition that acknowledged it, if one
+    /// did. Returns its token, and whether that is another partition than the expected one.
     pub(super) fn settle(&mut self, slot: usize, by: Option<u32>) -> Option<(Token, bool)> {
         let (token, target) = self.pending.remove(slot)?;
         let settled = target.map(|target| self.queues.settled(target, by, Instant::now()));
         Some((token, settled.unwrap_or_default()))
     }
 
-    /// Records that wait for their turn are taken back.
+    /// Takes back the records that wait for their turn.
     pub(super) fn drain_queues(&mut self) {
         for slot in self.queues.drain() {
             let purged = self.pending.remove(slot).map(|(token, _)| token);
@@ -322,8 +322,7 @@ impl ProducerState {
         }
     }
 
-    /// Everything that has an outcome, and a purge for everything that has none. Reports that come
-    /// later find nobody.
+    /// Returns all outcomes, and a purge for every record without one. Later reports find no record.
     pub(super) fn close(&mut self) -> Vec<(Token, Outcome)> {
         self.drain_queues();
         let mut outcomes = std::mem::take(&mut self.outcomes);
@@ -332,7 +331,7 @@ impl ProducerState {
         outcomes
     }
 
-    /// A producer that turned fatal empties its queue as if somebody had purged it: nobody did.
+    /// Replaces purges by the fatal error: a producer that turned fatal empties its queue as if it were purged.
     pub(super) fn all_failures_are(&mut self, fatal: &Failure) {
         for (_, outcome) in &mut self.outcomes {
             if matches!(outcome, Outcome::Failed(Failure::Purged | Failure::Passing(_))) {
@@ -348,12 +347,12 @@ impl fmt::Debug for Producing {
     }
 }
 
-/// librdkafka's levels are a developer's: its warnings come ten times a second while a partition
-/// changes its leader, and connections that fail are errors, once a second and broker.
-/// [`Cluster`] tells of an outage once.
+/// Logs a line of the library, at a level for operators. librdkafka's levels are for developers: its warnings come ten
+/// times a second while a partition changes its leader, and failed connections are errors, once a second and broker.
+/// [`Cluster`] reports an outage once.
 fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     match level {
-        // A producer beyond repair is replaced.
+        // A fatal producer is replaced.
         _ if facility == "FATAL" => warn!(target: "librdkafka", facility, "{line}"),
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             error!(target: "librdkafka", facility, "{line}");
@@ -381,7 +380,7 @@ mod tests {
         outcomes.sort_by_key(|(token, _)| *token);
         let expected = [(0, purged()), (1, purged()), (2, Outcome::Delivered), (3, purged())];
         assert_eq!(outcomes, expected);
-        assert_eq!(state.pending.remove(slots[0]), None, "a late report finds nobody");
+        assert_eq!(state.pending.remove(slots[0]), None, "a late report finds no record");
         assert_eq!(state.close(), []);
     }
 
@@ -401,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_purged_what_a_fatal_producer_emptied_out() {
+    fn a_fatal_producer_that_emptied_its_queue_reports_no_purges() {
         let mut state = ProducerState::default();
         state.outcomes.push((0, Outcome::Delivered));
         state.outcomes.push((1, Outcome::Failed(Failure::Purged)));

@@ -1,5 +1,5 @@
-//! Makes topics that are missing and compares those that exist with what was wanted, once, for
-//! `millrace topics --create`. Nothing that exists is changed.
+//! Makes missing topics and compares the others with the configuration, once, for `millrace topics --create`.
+//! Existing topics are not changed.
 //!
 //! A broker shows a topic some time after the controller has made it. So a topic that is said to exist
 //! and is not shown is looked for until the patience is over, and only then a permission is missing.
@@ -20,14 +20,14 @@ use super::{
     topics::{AdminMaker, Made, TopicMaker, of_checkpoints, of_lead_states},
 };
 
-/// What became of one topic.
+/// Result for one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ensured {
     Made,
     AsWanted,
-    /// It exists, and is not as it would be made; or in a way that records can't be written.
+    /// It exists, with other settings than it would be made with, or with settings that forbid to write.
     Differs(Vec<Difference>),
-    /// It could not be made, or could not be looked at; the text says what to do.
+    /// It could not be made, or could not be looked at; the text names the remedy.
     Refused(String),
 }
 
@@ -45,15 +45,15 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Topics that are made in one request: a broker makes each partition's files before it answers.
-const TOGETHER: usize = 20;
-/// How long the cluster may take to answer at all: as long as `check --connect` gives it.
-const FIRST_ANSWER: Duration = Duration::from_secs(10);
-/// Between two tries to make what the cluster could not make just now.
-const AGAIN: Duration = Duration::from_millis(500);
+/// Topics in one request: a broker makes each partition's files before it answers.
+const TOPICS_PER_REQUEST: usize = 20;
+/// Time for the cluster's first answer: as much as `check --connect` allows.
+const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause between two attempts to make topics that the cluster could not make just now.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Sees to it that each of `names` is there, as `topics` has it; one answer for each, in order. The
-/// cluster may take `patience` for each later answer, and as long again until it shows what was made.
+/// Makes sure that each of `names` exists with the settings of `topics`; one result for each, in order. The
+/// cluster may take `patience` for each later answer, and as long again until it shows the new topics.
 pub fn ensure_topics(
     kafka: &config::Kafka,
     topics: &config::Topics,
@@ -72,13 +72,13 @@ pub fn ensure_topics(
     Ok(names.iter().map(take).collect())
 }
 
-/// What is asked of a cluster.
+/// Questions to a cluster.
 trait Ask {
-    /// Those of `names` that it shows.
+    /// The topics among `names` that it shows.
     fn shown(&mut self, names: &[String]) -> Result<HashMap<String, TopicInfo>, InspectError>;
     /// The settings of each of `names`.
     fn settings(&mut self, names: &[String]) -> HashMap<String, Result<Settings, NoSettings>>;
-    /// In one request.
+    /// Makes `names` in one request.
     fn make(&mut self, names: &[String]) -> Vec<(String, Made)>;
 }
 
@@ -87,7 +87,7 @@ struct Asked<'a> {
     topics: &'a config::Topics,
     maker: AdminMaker,
     patience: Duration,
-    /// Nothing was asked yet.
+    /// Whether nothing was asked yet.
     is_first: bool,
 }
 
@@ -97,14 +97,14 @@ impl Ask for Asked<'_> {
         let inspector = Inspector::new(self.kafka, Some(self.topics))?;
         // The first question also looks at the addresses that the cluster names.
         match std::mem::take(&mut self.is_first) {
-            true => inspector.reach(first, self.patience.min(FIRST_ANSWER))?,
+            true => inspector.reach(first, self.patience.min(FIRST_ANSWER_TIMEOUT))?,
             false => inspector.first_answer(first, self.patience, &mut || Ok(()))?,
         };
         inspector.shown(names, self.patience)
     }
 
     fn settings(&mut self, names: &[String]) -> HashMap<String, Result<Settings, NoSettings>> {
-        settings(self.kafka, names, self.patience.min(FIRST_ANSWER))
+        settings(self.kafka, names, self.patience.min(FIRST_ANSWER_TIMEOUT))
     }
 
     fn make(&mut self, names: &[String]) -> Vec<(String, Made)> {
@@ -131,7 +131,7 @@ fn ensure(
         for (name, made) in make(cluster, &missing) {
             let result = match made {
                 Made::Created => Ensured::Made,
-                // A try that got no answer has made it.
+                // An earlier attempt that got no answer has made it.
                 Made::Exists if unanswered.contains(&name) => Ensured::Made,
                 Made::Exists => {
                     unseen.push(name);
@@ -155,17 +155,17 @@ fn ensure(
             ensured.extend(unseen.into_iter().map(never_shown));
             return Ok(ensured);
         }
-        thread::sleep(AGAIN);
+        thread::sleep(RETRY_PAUSE);
         found.extend(cluster.shown(&unseen)?);
         there = unseen;
         missing = again;
     }
 }
 
-/// In as many requests as it takes; behind one without an answer there is no other.
+/// Makes `names` in as many requests as it takes; after one without an answer no other is sent.
 fn make(cluster: &mut impl Ask, names: &[String]) -> Vec<(String, Made)> {
     let mut all = Vec::new();
-    for names in names.chunks(TOGETHER) {
+    for names in names.chunks(TOPICS_PER_REQUEST) {
         if let Some((_, silent @ Made::NoAnswer(_))) = all.last().cloned() {
             all.extend(names.iter().map(|name| (name.clone(), silent.clone())));
             continue;
@@ -183,7 +183,7 @@ fn never_shown(name: String) -> (String, Ensured) {
     (name, Ensured::Refused(why))
 }
 
-/// Adds what becomes of those of `there` that the cluster shows; returns those that it does not show,
+/// Adds the results for the topics of `there` that the cluster shows; returns those that it does not show,
 /// or not on every broker yet.
 fn compare(
     cluster: &mut impl Ask,
@@ -195,7 +195,8 @@ fn compare(
     let (there, mut unseen): (Vec<_>, Vec<_>) =
         there.iter().cloned().partition(|name| found.contains_key(name));
     let settings = cluster.settings(&there);
-    let (checkpoints, lead_states) = (of_checkpoints(topics), of_lead_states(topics));
+    let checkpoints = of_checkpoints(topics);
+    let lead_states = of_lead_states(topics);
     for name in there {
         let result = match (found.get(&name), settings.get(&name)) {
             (Some(TopicInfo::Trouble(trouble)), _) => Ensured::Refused(trouble.clone()),
@@ -253,7 +254,7 @@ fn differences(
     for (name, wanted) in &topics.config {
         differ(name, settings.get(name).map_or("unknown", String::as_str), wanted);
     }
-    // What nobody asked for, and would be no good all the same.
+    // Settings that were not configured, and make the topic useless all the same.
     let policy = settings.get("cleanup.policy").map_or("", String::as_str);
     if !topics.config.contains_key("cleanup.policy") && policy.contains("compact") {
         differ("cleanup.policy", policy, "delete, or all but the last event of each key goes");
@@ -276,7 +277,7 @@ mod tests {
         settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
     }
 
-    /// A cluster whose controller answers nothing.
+    /// A cluster whose controller does not answer.
     struct Silent {
         requests: usize,
     }
@@ -299,7 +300,7 @@ mod tests {
     #[test]
     fn a_controller_that_does_not_answer_is_asked_once_however_many_topics_there_are() {
         let mut silent = Silent { requests: 0 };
-        let names: Vec<_> = (0..5 * TOGETHER).map(|n| format!("t.{n}")).collect();
+        let names: Vec<_> = (0..5 * TOPICS_PER_REQUEST).map(|n| format!("t.{n}")).collect();
         let topics = config::Topics::default();
         let ensured = ensure(&mut silent, &topics, &names, Duration::from_secs(60)).unwrap();
         assert_eq!(silent.requests, 1);
@@ -307,7 +308,7 @@ mod tests {
         assert!(ensured.len() == names.len() && ensured.values().all(|it| *it == refused));
     }
 
-    /// A cluster that has `topics` and shows them after so many questions.
+    /// A cluster that has `topics` and shows them after a number of questions.
     struct Lagging {
         topics: Vec<&'static str>,
         shown_after: usize,

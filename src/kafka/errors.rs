@@ -1,7 +1,7 @@
-//! Kafka's error codes, as what the forwarder does about them.
+//! Kafka's error codes, by the forwarder's reaction.
 //!
 //! A code that this list does not know is [`Failure::Passing`]: the topic is held and tried again,
-//! with an alert. Waiting too long is a nuisance; dead-lettering what was only late is a loss.
+//! with an alert. Waiting too long is a nuisance; a dead letter for a record that was only late is a loss.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
@@ -9,29 +9,29 @@ use crate::kafka::produce::Failure;
 
 use super::advice::Advice;
 
-const CLOCK: &str = "the topic's settings message.timestamp.before.max.ms and message.timestamp.after.max.ms \
+const TIMESTAMP_REMEDY: &str = "the topic's settings message.timestamp.before.max.ms and message.timestamp.after.max.ms \
                      allow no such timestamp: raise them, or, if topics.timestamp (or timestamp in topics.values \
                      or of the source) is `event` or `received`, set it to `produced`; if it is `produced`, compare \
                      this machine's clock with the brokers'";
 
-/// What `code`, reported for one record of `topic`, means.
+/// The failure that `code`, reported for one record of `topic`, means.
 pub(super) fn failure(code: Code, topic: &str, advice: &Advice) -> Failure {
     let text = |rest: &str| format!("topic `{topic}`: {code}{rest}");
     match code {
         Code::PurgeQueue | Code::PurgeInflight | Code::BrokerDestroy => Failure::Purged,
-        // Of a transaction that has failed already, or lasted too long: nobody's own fault.
+        // The transaction has failed already, or lasted too long: not the fault of this record.
         Code::State | Code::MessageTimedOut => Failure::Purged,
 
-        // The record itself, or another one of its batch.
+        // The record itself, or another one of its batch, is refused.
         Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize => {
             Failure::Refused(text(
                 "; the limits are message.max.bytes here and max.message.bytes of the topic",
             ))
         }
-        // Of a batch the library says no more than this, also when it is about timestamps: what the
-        // one record is refused for, it says when the record is sent alone.
+        // For a batch the library has only this code, also for timestamps: the reason for the one record comes
+        // when it is sent alone.
         Code::InvalidRecord | Code::InvalidDifferentRecord => Failure::Refused(text(&format!(
-            "; the topic does not accept this record, or its timestamp is wrong: {CLOCK}"
+            "; the topic does not accept this record, or its timestamp is wrong: {TIMESTAMP_REMEDY}"
         ))),
         Code::PolicyViolation | Code::UnsupportedForMessageFormat | Code::InvalidTopic => {
             Failure::Refused(text(""))
@@ -61,13 +61,13 @@ pub(super) fn failure(code: Code, topic: &str, advice: &Advice) -> Failure {
         Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend | Code::ISRInsufficient => {
             Failure::Passing(text("; fewer replicas in sync than min.insync.replicas asks for"))
         }
-        // A clock that is wrong makes every record so: holding the topic loses nothing.
-        Code::InvalidTimestamp => Failure::Passing(text(&format!("; {CLOCK}"))),
+        // A wrong clock affects every record: holding the topic loses nothing.
+        Code::InvalidTimestamp => Failure::Passing(text(&format!("; {TIMESTAMP_REMEDY}"))),
         _ => Failure::Passing(text("")),
     }
 }
 
-/// A topic could not join a transaction, for this reason of the library's.
+/// The failure of a topic that could not join a transaction, with the library's reason.
 pub(super) fn kept_out(topic: &str, why: &str, advice: &Advice) -> Failure {
     let mut text = format!("topic `{topic}`: {why}");
     if why.contains("authorization") {
@@ -77,10 +77,10 @@ pub(super) fn kept_out(topic: &str, why: &str, advice: &Advice) -> Failure {
     Failure::Passing(text)
 }
 
-/// The producer as a whole is beyond repair, for this reason of the library's.
+/// The failure of a producer beyond repair, with the library's reason.
 pub(super) fn fatal(code: Code, reason: &str, advice: &Advice) -> Failure {
     let mut text = format!("the Kafka producer failed permanently: {reason}");
-    // Kafka 2.8 and later give a producer id to whoever may write to any topic at all.
+    // Kafka 2.8 and later give a producer id to every client that may write to any topic at all.
     if code == Code::ClusterAuthorizationFailed {
         text.push_str("; let this service write to its topics, or (up to Kafka 2.8) run: ");
         text.push_str(&advice.allow_idempotent_write());
@@ -105,7 +105,7 @@ pub(super) fn is_brokers_word(code: Code) -> bool {
 }
 
 /// Whether an operator must act before the cluster can be reached at all.
-pub(super) fn needs_a_person(code: Code) -> bool {
+pub(super) fn needs_operator(code: Code) -> bool {
     matches!(
         code,
         Code::Authentication

@@ -1,5 +1,5 @@
-//! What a cluster says of itself and of topics when it is asked once: for `check --connect`, and for
-//! `topics --create`. Nothing is written or made by it.
+//! One-time questions to a cluster about itself and its topics: for `check --connect`, and for
+//! `topics --create`. They write and make nothing.
 
 mod addresses;
 mod may_read;
@@ -31,31 +31,31 @@ use crate::config;
 pub(super) use addresses::{NamedBrokers, named_brokers};
 pub(super) use reach::warn_of_addresses;
 
-/// For the listing of all topics.
-const LISTING: Duration = Duration::from_secs(50);
+/// Timeout of the listing of all topics.
+const LISTING_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// What a cluster said.
+/// A cluster's answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Absent on clusters older than Kafka 0.10.1.
     pub cluster_id: Option<String>,
     /// `host:port`, in the order of their ids.
     pub brokers: Vec<String>,
-    /// In the order of the question. A missing one is one that the service may and will make.
+    /// In the order of the question. A missing topic here is one that the service is allowed to make, and will make.
     pub topics: Vec<(String, TopicInfo)>,
 }
 
-/// What a cluster says of one topic.
+/// A cluster's answer about one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TopicInfo {
-    /// It exists and may be described. `leaderless` of its partitions have no leader now.
+    /// It exists and may be described. `leaderless` counts its partitions without a leader now.
     Exists {
         partitions: usize,
         replicas: usize,
         leaderless: usize,
     },
     Missing,
-    /// It may not be seen, written, read or made; the text says what to do.
+    /// It may not be seen, written, read or made; the text names the remedy.
     Trouble(String),
 }
 
@@ -92,7 +92,7 @@ impl TopicInfo {
     }
 }
 
-/// No answer; the text says why, as far as the library knows, and what to look at.
+/// No answer; the text has the reason, as far as the library knows it, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InspectError {
     #[error("{0}")]
@@ -117,7 +117,7 @@ pub(super) struct Inspector<'a> {
 }
 
 impl<'a> Inspector<'a> {
-    /// `topics` are for advice alone.
+    /// `topics` are used for advice only.
     pub fn new(
         kafka: &'a config::Kafka,
         topics: Option<&config::Topics>,
@@ -128,7 +128,7 @@ impl<'a> Inspector<'a> {
         Ok(Self { kafka, advice: Advice::new(kafka, topics), cluster, client })
     }
 
-    /// Those of `names` that the cluster answered about; the error is why it did not answer about the others.
+    /// Asks about `names`. Returns the answers, and the error because of which the others have none.
     fn ask(
         &self,
         names: &[String],
@@ -142,7 +142,7 @@ impl<'a> Inspector<'a> {
         (found.into_iter().collect(), error)
     }
 
-    /// Those of `names` that the cluster shows.
+    /// The topics among `names` that the cluster shows.
     pub fn shown(
         &self,
         names: &[String],
@@ -219,7 +219,7 @@ pub fn inspect(
     Ok(report)
 }
 
-/// A setting of `topic` that keeps its records from being what they are for; nothing where that is not known.
+/// The cleanup policy of `topic` if it is not compacted; `None` also where that is not known.
 pub fn is_not_compacted(kafka: &config::Kafka, topic: &str, timeout: Duration) -> Option<String> {
     let names = [topic.to_owned()];
     let mut settings = settings::settings(kafka, &names, timeout);
@@ -236,7 +236,7 @@ impl Report {
     }
 }
 
-/// Asks for the missing topics to be made, without making them.
+/// Asks whether the missing topics could be made, without making them.
 fn try_to_make(
     kafka: &config::Kafka,
     topics: &config::Topics,
@@ -268,16 +268,20 @@ pub fn existing_topics(
     if prefix.is_empty() {
         return Ok(Vec::new());
     }
-    let metadata = inspector.client.client().fetch_metadata(None, LISTING).map_err(|error| {
-        inspector.no_answer(LISTING, format!("the cluster's topics could not be listed: {error}"))
-    })?;
+    let metadata =
+        inspector.client.client().fetch_metadata(None, LISTING_TIMEOUT).map_err(|error| {
+            inspector.no_answer(
+                LISTING_TIMEOUT,
+                format!("the cluster's topics could not be listed: {error}"),
+            )
+        })?;
     let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
     Ok(names.filter(|name| name.starts_with(prefix)).collect())
 }
 
-/// Whether this service may have transactional ids, for exactly-once delivery: takes one that nothing
-/// uses, of the form that spools have. It is another one each time, so that the right to this one alone
-/// says nothing. An error says what to run.
+/// Whether this service may have transactional ids, for exactly-once delivery: tries an unused id of the form that
+/// spools have. It is another one each time, so that a right to this very id proves nothing. An error names the command
+/// to run.
 pub fn may_have_transactions(
     kafka: &config::Kafka,
     topics: &config::Topics,

@@ -1,9 +1,9 @@
-//! Tokens by which this program gets in at the brokers (SASL OAUTHBEARER): fetched once for all clients of the
-//! process, ahead of their end, on a thread of their own, and handed over to each client when it is drained.
+//! Tokens for the login at the brokers (SASL OAUTHBEARER): fetched once for all clients of the process, before the last
+//! one ends, on a thread of their own, and handed over to each client when it is drained.
 //!
 //! Nothing here waits inside librdkafka, and no provider is asked on a thread that librdkafka or a forwarder
-//! needs. A provider that is away, hangs or refuses costs nothing while the last token is good; what it said is
-//! logged once, and is what a client complains of without a token.
+//! needs. A provider that is away, hangs or refuses costs nothing while the last token is good; its answer is
+//! logged once, and is the error of a client without a token.
 //!
 //! Why rdkafka's `generate_oauth_token` does not do: it passes on no extensions, which Confluent Cloud asks
 //! for, clients of the admin API are never polled, so that it is not called for them, and it could only wait
@@ -33,7 +33,7 @@ use crate::{
     runtime::{readable, retry::Retry},
 };
 
-/// One token, and how long brokers take it.
+/// A token, and its end of validity.
 #[derive(Clone, Debug)]
 struct Token {
     text: Secret,
@@ -41,17 +41,17 @@ struct Token {
     extensions: Vec<(String, String)>,
 }
 
-/// After a failure.
+/// Shortest and longest pause after a failure.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(20);
-/// The same problem is logged again after this time.
-const AGAIN: Duration = Duration::from_secs(300);
-/// A token is replaced when this part of its time is left: a quarter. librdkafka would ask at a fifth.
-const LEFT: u32 = 4;
-/// The clock is looked at this often, since it may be set.
-const LOOK: Duration = Duration::from_secs(10);
-/// How long a client that is asked at once waits for its first token.
-const FIRST_TOKEN: Duration = Duration::from_secs(5);
+/// A problem that stays the same is logged again after this time.
+const LOG_INTERVAL: Duration = Duration::from_secs(300);
+/// A token is replaced when one part in so many of its lifetime is left. librdkafka would ask at a fifth.
+const RENEW_DIVISOR: u32 = 4;
+/// The clock is checked this often, since it may be set.
+const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// Time that a client for immediate questions waits for its first token.
+const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The tokens of one login. Dropping it ends its thread.
 pub(super) struct Tokens(Arc<Shared>);
@@ -60,9 +60,9 @@ struct Shared {
     login: Login,
     state: Mutex<State>,
     changed: Condvar,
-    /// Of the token; 0 is none.
+    /// Generation of the token; 0 before the first.
     generation: AtomicU64,
-    /// There is a problem, and `state` has it.
+    /// Whether `state` has a problem.
     is_failing: AtomicBool,
     closing: AtomicBool,
 }
@@ -74,10 +74,10 @@ struct State {
     tries: u64,
 }
 
-/// Of all logins in use, however many clients have them.
+/// The logins in use, each shared by its clients.
 static IN_USE: Mutex<Vec<(Login, Weak<Tokens>)>> = Mutex::new(Vec::new());
 
-/// The tokens that `kafka` gets in with. None where no broker asks for one.
+/// The tokens of `kafka`'s login; `None` where no broker asks for one.
 pub(super) fn of(kafka: &config::Kafka) -> Option<Arc<Tokens>> {
     let login = kafka.login()?;
     let mut in_use = IN_USE.lock();
@@ -86,7 +86,7 @@ pub(super) fn of(kafka: &config::Kafka) -> Option<Arc<Tokens>> {
     if let Some(tokens) = known.and_then(|(_, tokens)| tokens.upgrade()) {
         return Some(tokens);
     }
-    // A new secret is of use once its provider takes it; until then the token of the old one is still good.
+    // A new secret may not be known to its provider yet; until then the token of the old one is still good.
     let before = in_use.iter().find(|(known, _)| is_same_client(known, &login));
     let before = before.and_then(|(_, tokens)| tokens.upgrade());
     let token = before.and_then(|tokens| tokens.0.state.lock().token.clone());
@@ -95,7 +95,7 @@ pub(super) fn of(kafka: &config::Kafka) -> Option<Arc<Tokens>> {
     Some(tokens)
 }
 
-/// Whether two logins differ in the secret alone.
+/// Whether two logins differ only in the secret.
 fn is_same_client(one: &Login, other: &Login) -> bool {
     let (Login::Oidc(one), Login::Oidc(other)) = (one, other) else { return false };
     let other = config::Oidc { client_secret: one.client_secret.clone(), ..(**other).clone() };
@@ -124,12 +124,13 @@ impl Tokens {
 impl Drop for Tokens {
     fn drop(&mut self) {
         self.0.closing.store(true, Ordering::Relaxed);
+        // Locked, so that the thread cannot miss the signal between its check and its wait.
         let _state = self.0.state.lock();
         self.0.changed.notify_all();
     }
 }
 
-/// Shows no token.
+/// Hides the token.
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokens").finish_non_exhaustive()
@@ -163,12 +164,13 @@ impl Shared {
                         None => tracing::debug!(lifetime_seconds, "token for Kafka fetched"),
                     }
                     self.fetched(token);
-                    (lifetime - lifetime / LEFT).max(FIRST_RETRY)
+                    // Not at once again, even if the provider gives tokens that have already ended.
+                    (lifetime - lifetime / RENEW_DIVISOR).max(FIRST_RETRY)
                 }
                 Err(problem) => {
                     let is_news = logged
                         .as_ref()
-                        .is_none_or(|(last, at)| *last != problem || at.elapsed() > AGAIN);
+                        .is_none_or(|(last, at)| *last != problem || at.elapsed() > LOG_INTERVAL);
                     let left = self.left(now);
                     if is_news && !self.closing.load(Ordering::Relaxed) {
                         let seconds_left = left.as_secs();
@@ -197,7 +199,7 @@ impl Shared {
         ends.and_then(|ends| ends.duration_since(now).ok()).unwrap_or_default()
     }
 
-    /// By whichever clock is first: a machine sleeps, and its clock is set.
+    /// Pauses by the clock or the timer, whichever is first: a machine sleeps, and its clock is set.
     fn pause(&self, from: SystemTime, wait: Duration) {
         let started = Instant::now();
         let mut state = self.state.lock();
@@ -207,7 +209,7 @@ impl Shared {
             if left.is_zero() {
                 return;
             }
-            self.changed.wait_for(&mut state, left.min(LOOK));
+            self.changed.wait_for(&mut state, left.min(CLOCK_CHECK_INTERVAL));
         }
     }
 
@@ -230,7 +232,7 @@ impl Shared {
     }
 }
 
-/// What one client was given of the tokens.
+/// The token that one client was given last.
 #[derive(Debug, Default)]
 pub(super) struct Given {
     tokens: Option<Arc<Tokens>>,
@@ -238,7 +240,7 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// To a client of `kafka`.
+    /// For a client of `kafka`.
     pub fn to_client_of(kafka: &config::Kafka) -> Self {
         Self { tokens: of(kafka), generation: AtomicU64::new(0) }
     }
@@ -248,8 +250,8 @@ impl Given {
         self.tokens.is_some()
     }
 
-    /// Hands a token over that is newer than the client's. Cheap where there is none: it is called at each
-    /// poll. The error is why there is none at all.
+    /// Hands a token over that is newer than the client's. Cheap where there is none, since each poll calls it. The
+    /// error is the reason why there is no token at all.
     pub fn renew<C: ClientContext>(&self, client: &Client<C>) -> Result<(), String> {
         let Some(Tokens(shared)) = self.tokens.as_deref() else { return Ok(()) };
         let generation = shared.generation.load(Ordering::Acquire);
@@ -271,17 +273,17 @@ impl Given {
         }
     }
 
-    /// The same for a client that is asked at once, and that waits for the first token therefore: until the
-    /// provider has answered, for a few seconds at most.
+    /// Hands over the first token, for a client for immediate questions: waits until the provider has answered, for a
+    /// few seconds at most.
     pub fn first<C: ClientContext>(&self, client: &Client<C>) -> Result<(), String> {
         if let Some(Tokens(shared)) = self.tokens.as_deref() {
             let mut state = shared.state.lock();
             let tries = state.tries;
-            let end = Instant::now() + FIRST_TOKEN;
+            let end = Instant::now() + FIRST_TOKEN_TIMEOUT;
             let is_good = |state: &State| {
                 state.token.as_ref().is_some_and(|token| token.ends > SystemTime::now())
             };
-            // What failed before may not fail again: one more try counts.
+            // An earlier failure may be over: one more attempt counts.
             while !is_good(&state) && state.tries <= tries {
                 if shared.changed.wait_until(&mut state, end).timed_out() {
                     drop(state);

@@ -58,7 +58,7 @@ pub enum MockError {
     Failed(String),
 }
 
-/// What a broker answers, or does, instead of its work.
+/// A broker's fault in place of its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The broker closes the connection.
@@ -77,7 +77,7 @@ pub enum Fault {
     OutOfOrderSequence,
 }
 
-/// How long answers may be on their way.
+/// Longest time that answers are on their way.
 const LAST_ANSWERS: Duration = Duration::from_millis(50);
 
 impl MockCluster {
@@ -111,8 +111,8 @@ impl MockCluster {
         &self.inner.bootstrap
     }
 
-    /// What `kafka.properties` should say on this cluster: one request in flight, so that order
-    /// holds although nobody checks it.
+    /// Values of `kafka.properties` for this cluster: one request in flight, so that order
+    /// holds although the cluster does not check it.
     pub fn properties(&self) -> BTreeMap<String, Secret> {
         let one = Secret::new("1").expect("it is not empty");
         BTreeMap::from([("max.in.flight.requests.per.connection".into(), one)])
@@ -123,8 +123,8 @@ impl MockCluster {
         self.with(move |cluster| cluster.create_topic(&topic, i32::from(partitions), 1))
     }
 
-    /// All brokers close their connections and accept none. They take no more records for a moment
-    /// before, so that every record that they took has been acknowledged: a real broker would know
+    /// Lets all brokers close their connections and accept none. They take no more records for a moment
+    /// before, so that every record that they took has been acknowledged: a real broker would recognise
     /// a repeated request by its sequence number, this one would not.
     pub fn take_away(&self) -> Result<(), MockError> {
         self.fail_produces(&[Fault::NotEnoughReplicas; 1000])?;
@@ -132,13 +132,13 @@ impl MockCluster {
         self.with(|cluster| cluster.broker_down(-1))
     }
 
-    /// All brokers accept connections again, and no fault waits for them.
+    /// Lets all brokers accept connections again, and clears the faults.
     pub fn bring_back(&self) -> Result<(), MockError> {
         self.clear_produce_faults()?;
         self.with(|cluster| cluster.broker_up(-1))
     }
 
-    /// One broker (from 1) goes, with the partitions that it leads.
+    /// Takes one broker (from 1) away, with the partitions that it leads.
     pub fn take_away_broker(&self, broker: u16) -> Result<(), MockError> {
         self.with(move |cluster| cluster.broker_down(i32::from(broker)))
     }
@@ -147,12 +147,12 @@ impl MockCluster {
         self.with(move |cluster| cluster.broker_up(i32::from(broker)))
     }
 
-    /// How long every answer takes from now on.
+    /// Sets the duration of every answer from now on.
     pub fn set_round_trip(&self, time: Duration) -> Result<(), MockError> {
         self.with(move |cluster| cluster.broker_round_trip_time(-1, time))
     }
 
-    /// The next produce requests meet these faults, one each, whatever their topics.
+    /// Lets the next produce requests meet these faults, one each, for any topic.
     pub fn fail_produces(&self, faults: &[Fault]) -> Result<(), MockError> {
         let errors: Vec<_> = faults.iter().map(|fault| fault.code()).collect();
         self.with(move |cluster| {
@@ -169,7 +169,7 @@ impl MockCluster {
         })
     }
 
-    /// The next fetch requests meet these faults, one each, whoever reads.
+    /// Lets the next fetch requests meet these faults, one each, of any reader.
     #[cfg(test)]
     pub(super) fn fail_fetches(&self, faults: &[Fault]) -> Result<(), MockError> {
         let errors: Vec<_> = faults.iter().map(|fault| fault.code()).collect();
@@ -187,7 +187,7 @@ impl MockCluster {
         })
     }
 
-    /// From now on the metadata of `topic` say this, so that no client can write to it; `None` ends
+    /// Puts a fault into the metadata of `topic`, so that no client can write to it; `None` ends
     /// it. Clients learn of it when they ask for metadata.
     pub fn fail_topic(&self, topic: &str, fault: Option<Fault>) -> Result<(), MockError> {
         let topic = topic.to_owned();
@@ -195,7 +195,7 @@ impl MockCluster {
         self.with(move |cluster| cluster.topic_error(&topic, error))
     }
 
-    /// A partition loses its leader, or gets one (a broker, from 1).
+    /// Takes the leader of a partition away, or gives it one (a broker, from 1).
     pub fn set_leader(
         &self,
         topic: &str,

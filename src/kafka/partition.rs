@@ -1,4 +1,4 @@
-//! Which partition a key belongs to, as librdkafka's `murmur2_random` and Kafka's Java clients have it.
+//! The partition of a key, computed as librdkafka's `murmur2_random` and Kafka's Java clients do.
 
 /// The partition among `count` (at least one) of a record with this key.
 pub(super) fn of_key(key: &[u8], count: u32) -> u32 {

@@ -1,14 +1,14 @@
-//! The first record of a partition goes alone.
+//! Queues of partitions: the first record of a partition goes alone.
 //!
 //! A broker that knows nothing of a producer takes any sequence number for its first: when the first
 //! request fails in passing (the partition was made a moment ago, its leader has just changed) while a
 //! second one is under way, the second is taken, and the library then calls the first delivered as well
 //! (decision 17). So a partition acknowledges its first record before a second one is handed to the
-//! library; what comes meanwhile waits here, in order. Brokers forget a producer that they have not
+//! library; later records wait here meanwhile, in order. Brokers forget a producer that they have not
 //! heard of for long (`producer.id.expiration.ms`), so after a pause the next record goes alone again.
 //!
-//! Which partition a record will be in is worked out as the library does it. Should the count of
-//! partitions have changed, delivery reports tell, and until it is known again each record goes alone.
+//! The partition of a record is computed as the library does it. Delivery reports show when the count of
+//! partitions has changed, and until it is known again each record goes alone.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -21,7 +21,7 @@ use rdkafka::message::OwnedHeaders;
 use super::partition;
 
 /// After such a pause the next record goes alone; brokers remember a producer for a day by default.
-const KNOWN_FOR: Duration = Duration::from_secs(60);
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
 /// A partition of a topic, as [`PartitionQueues`] numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,31 +36,31 @@ pub(super) struct Waiting {
     /// Where it stands in [`Pending`](super::pending::Pending).
     pub slot: usize,
     pub key: Option<Box<[u8]>>,
-    /// None of a tombstone.
+    /// `None` for a tombstone.
     pub value: Option<Box<[u8]>>,
     pub headers: OwnedHeaders,
     pub timestamp: Option<i64>,
 }
 
-/// Of one producer: another one is new to every broker.
+/// The queues of one producer: another producer is new to every broker.
 #[derive(Debug, Default)]
 pub(super) struct PartitionQueues {
     numbers: HashMap<Arc<str>, usize>,
     topics: Vec<Topic>,
-    /// Doors at which somebody may be able to go.
+    /// Partitions whose next record may be able to go.
     ready: Vec<PartitionKey>,
 }
 
 #[derive(Debug)]
 struct Topic {
     name: Arc<str>,
-    /// Whether there are as many partitions as here, as far as is known. If not, the topic comes to rest
+    /// Whether the count of partitions is right, as far as is known. If not, the topic comes to rest
     /// before they are counted again, since records of one key must not be on their way to two partitions.
     counted: bool,
     /// How many records the library has.
     under_way: usize,
     partitions: Vec<Partition>,
-    /// Where the next record without a key goes: they take turns.
+    /// Counts records without a key: the partitions take turns.
     turn: u32,
 }
 
@@ -73,7 +73,7 @@ struct Partition {
 }
 
 impl PartitionQueues {
-    /// The partition for a record; `count` says how many partitions a topic has, where that is known.
+    /// The partition for a record; `count` returns a topic's number of partitions, where that is known.
     pub fn target(
         &mut self,
         topic: &str,
@@ -88,7 +88,7 @@ impl PartitionQueues {
         PartitionKey { topic: number, partition: self.topics[number].partition_of(key) }
     }
 
-    /// The partition of a record without a key, as the library has to be told; of the others it knows.
+    /// The partition of a record without a key, which the library has to be given; it computes the others itself.
     pub fn chosen(&self, target: PartitionKey, key: Option<&[u8]>) -> Option<i32> {
         let is_chosen = key.is_none() && self.topics[target.topic].counted;
         is_chosen.then_some(target.partition).and_then(|partition| partition.try_into().ok())
@@ -113,7 +113,7 @@ impl PartitionQueues {
         let before = std::mem::take(&mut topic.partitions);
         topic.partitions.resize_with(count as usize, Partition::default);
         self.ready.retain(|target| target.topic != number);
-        // Those with one key stood in one queue.
+        // Records of one key were in one queue, so their order stays.
         for record in before.into_iter().flat_map(|partition| partition.queue) {
             let partition = topic.partition_of(record.key.as_deref());
             topic.partitions[partition as usize].queue.push_back(record);
@@ -121,19 +121,20 @@ impl PartitionQueues {
         }
     }
 
-    /// Whether a record may go now; then it is under way.
+    /// Whether a record may go now; it is then under way.
     pub fn may_send(&mut self, target: PartitionKey, now: Instant) -> bool {
         let (topic, partition) = self.at(target);
         let may_send = partition.queue.is_empty() && is_open(topic, partition, now);
         self.topics[target.topic].goes(target.partition, may_send)
     }
 
-    /// It goes once those before it have gone and the partition takes another one.
+    /// Lets a record wait until those before it have gone and the partition takes another one.
     pub fn enqueue(&mut self, target: PartitionKey, record: Waiting) {
         self.topics[target.topic].partition(target.partition).queue.push_back(record);
     }
 
-    /// The next record that may go, with its topic; then it is under way. `count` as for [`PartitionQueues::target`].
+    /// Takes the next record that may go, with its topic; it is then under way. `count` as for
+    /// [`PartitionQueues::target`].
     pub fn next(
         &mut self,
         now: Instant,
@@ -154,7 +155,7 @@ impl PartitionQueues {
         None
     }
 
-    /// The library had no room for it: it is the first in queue again.
+    /// Puts a record back in front: the library had no room for it.
     pub fn requeue(&mut self, target: PartitionKey, record: Waiting) {
         let topic = &mut self.topics[target.topic];
         topic.settles(target.partition);
@@ -162,8 +163,8 @@ impl PartitionQueues {
         self.ready.push(target);
     }
 
-    /// A record is not under way any more; `by` is the partition that acknowledged it, if one did.
-    /// Returns whether it is another one than was thought.
+    /// Notes that a record is no longer under way; `by` is the partition that acknowledged it, if one did.
+    /// Returns whether it is another one than was computed.
     pub fn settled(&mut self, target: PartitionKey, by: Option<u32>, now: Instant) -> bool {
         let topic = &mut self.topics[target.topic];
         topic.settles(target.partition);
@@ -186,7 +187,7 @@ impl PartitionQueues {
         is_another
     }
 
-    /// Nobody waits any more; returns where those who did stand in
+    /// Empties the queues; returns the slots of their records in
     /// [`Pending`](super::pending::Pending).
     pub fn drain(&mut self) -> Vec<usize> {
         self.ready.clear();
@@ -230,7 +231,7 @@ fn is_open(topic: &Topic, partition: &Partition, now: Instant) -> bool {
     if !topic.counted {
         return topic.under_way == 0;
     }
-    let known = |at: Instant| now.saturating_duration_since(at) < KNOWN_FOR;
+    let known = |at: Instant| now.saturating_duration_since(at) < REMEMBERED_FOR;
     partition.under_way == 0 || partition.acknowledged.is_some_and(known)
 }
 

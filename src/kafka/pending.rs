@@ -1,9 +1,9 @@
 //! The records that librdkafka holds, so that every one of them gets exactly one outcome.
 //!
 //! librdkafka carries a slot's number through and gives it back with the delivery report. A slot is
-//! emptied once, by its report or by [`Pending::take_all`], whichever comes first; what comes after
-//! finds nobody. The slots also know what each record weighs, which bounds the memory of the queue
-//! more truly than librdkafka does: it counts values alone.
+//! emptied once, by its report or by [`Pending::take_all`], whichever comes first; a later report finds it
+//! empty. The slots also know the weight of each record, which bounds the memory of the queue
+//! better than librdkafka does: it counts only values.
 
 use std::time::Instant;
 
@@ -21,10 +21,10 @@ pub(super) struct Pending {
 #[derive(Clone, Copy, Debug)]
 struct PendingRecord {
     token: Token,
-    /// 0 is an empty slot; a record weighs something always.
+    /// 0 for an empty slot; a record always weighs something.
     weight: u32,
     since: Instant,
-    /// To which it went; `None` before, and for a record that waits in no queue.
+    /// The partition to which it went; `None` before, and for a record that waits in no queue.
     target: Option<PartitionKey>,
 }
 
@@ -46,26 +46,26 @@ impl Pending {
         }
     }
 
-    /// When the record of a slot was handed over; `None` if the slot is empty.
+    /// The time when a slot's record was handed over; `None` if the slot is empty.
     pub(super) fn since(&self, index: usize) -> Option<Instant> {
         self.slots.get(index).filter(|slot| slot.weight > 0).map(|slot| slot.since)
     }
 
-    /// A record goes to the library.
+    /// Notes that a record goes to the library.
     pub(super) fn sent_to(&mut self, index: usize, target: PartitionKey) {
         if let Some(slot) = self.slots.get_mut(index) {
             slot.target = Some(target);
         }
     }
 
-    /// It does not, yet.
+    /// Notes that a record does not go yet.
     pub(super) fn requeue(&mut self, index: usize) {
         if let Some(slot) = self.slots.get_mut(index) {
             slot.target = None;
         }
     }
 
-    /// Empties a slot; `None` if it was empty. Says to which partition its record went.
+    /// Empties a slot; `None` if it was empty. Returns the partition to which its record went.
     pub(super) fn remove(&mut self, index: usize) -> Option<(Token, Option<PartitionKey>)> {
         let slot = self.slots.get_mut(index).filter(|slot| slot.weight > 0)?;
         self.bytes -= u64::from(slot.weight);
@@ -86,7 +86,7 @@ impl Pending {
         self.count
     }
 
-    /// Whether `weight` more would stay within `limit`. A queue that is empty takes anything.
+    /// Whether `weight` more would stay within `limit`. An empty queue takes any record.
     pub(super) fn has_room(&self, weight: u32, limit: u64) -> bool {
         self.count == 0 || self.bytes + u64::from(weight) <= limit
     }

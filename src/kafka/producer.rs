@@ -1,7 +1,7 @@
 //! The production sink: one idempotent librdkafka producer, replaced by [`Sink::renew`].
 //!
-//! librdkafka retries every record for as long as the trouble is the cluster's. What it reports as
-//! failed is final for *that* producer: after a purge its message ids have a gap, and going on would
+//! librdkafka retries every record for as long as the cluster is in trouble. A failure that it reports
+//! is final for *that* producer: after a purge its message ids have a gap, and going on would
 //! break the order it promises. So a purged or fatal producer accepts nothing, and a renewed one
 //! starts with a new producer id.
 //!
@@ -36,7 +36,7 @@ use super::{
     partition_queue::Waiting,
     properties,
     topics::Topics,
-    transactions::{self, CHECKPOINT, Identity, Transactions},
+    transactions::{self, CHECKPOINT_TOKEN, Identity, Transactions},
     watch::Watch,
 };
 
@@ -45,12 +45,12 @@ type Client = BaseProducer<Producing>;
 /// The [`Sink`] on a real cluster (or on [`MockCluster`](super::MockCluster)).
 pub struct Producer {
     config: Arc<config::Kafka>,
-    /// Of the access that `config` is.
+    /// Generation of the access that `config` belongs to.
     generation: u64,
     queue_size: u64,
     record_limit: usize,
     topics: Arc<Topics>,
-    /// Which source's share of `topics.limit` it takes from.
+    /// The source whose share of `topics.limit` it takes from.
     source: usize,
     watch: Option<Arc<Watch>>,
     /// `None` until the first renewal, and while one fails.
@@ -59,33 +59,33 @@ pub struct Producer {
     transactions: Option<Transactions>,
     purged: bool,
     fatal: bool,
-    /// What the client believes of the cluster may be old news: another one has to take its place.
+    /// The client's view of the cluster may be outdated: another one has to take its place.
     stale: bool,
-    /// Outcomes of a client that was let go.
+    /// Outcomes of a client that was dropped.
     left_over: Vec<(Token, Outcome)>,
-    /// Where the records of the last poll lie.
+    /// Partitions and offsets of the records of the last poll.
     places: HashMap<Token, (i32, i64)>,
-    /// For clients that can't be made, and for those that turn fatal one after the other.
+    /// Pauses after clients that cannot be made, or turn fatal one after the other.
     retry: Retry,
 }
 
-/// What librdkafka adds to a record on the wire, at most.
+/// Bytes that librdkafka adds to a record on the wire, at most.
 const RECORD_OVERHEAD: usize = 36;
-/// What it adds to a header: two lengths of at most five bytes.
+/// Bytes that it adds to a header: two lengths of at most five bytes.
 const HEADER_OVERHEAD: usize = 10;
 /// Headers for which [`Sink::record_limit`] makes room.
-const HEADERS: usize = 32;
-/// What [`Sink::record_limit`] leaves for all of that.
-const ROOM: usize = RECORD_OVERHEAD + HEADERS * HEADER_OVERHEAD;
-/// What a record costs in memory beside its bytes: librdkafka's structs and allocations.
+const RESERVED_HEADERS: usize = 32;
+/// Bytes that [`Sink::record_limit`] leaves for all of that.
+const RECORD_RESERVE: usize = RECORD_OVERHEAD + RESERVED_HEADERS * HEADER_OVERHEAD;
+/// Memory of a record beside its bytes: librdkafka's structs and allocations.
 const RECORD_WEIGHT: usize = 320;
 const HEADER_WEIGHT: usize = 96;
 
-/// How long a poll sleeps at a time while something is outstanding, and while nothing is.
-const BUSY_SLICE: Duration = Duration::from_millis(1);
-const IDLE_SLICE: Duration = Duration::from_millis(10);
-/// How long dropping the producer waits for librdkafka's threads to end.
-const LAST_THREADS: Duration = Duration::from_secs(1);
+/// Sleep of a poll while records are outstanding, and while none are.
+const BUSY_POLL_SLEEP: Duration = Duration::from_millis(1);
+const IDLE_POLL_SLEEP: Duration = Duration::from_millis(10);
+/// Time that dropping the producer waits for librdkafka's threads to end.
+const THREADS_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Producer {
     /// A producer whose queue holds about `queue_size` bytes of memory (its share of
@@ -95,7 +95,7 @@ impl Producer {
             config: Arc::new(config.clone()),
             generation: topics.access().generation(),
             queue_size,
-            record_limit: properties::message_max_bytes(config).saturating_sub(ROOM),
+            record_limit: properties::message_max_bytes(config).saturating_sub(RECORD_RESERVE),
             topics,
             source: 0,
             watch: None,
@@ -110,32 +110,32 @@ impl Producer {
         }
     }
 
-    /// Everything is sent in transactions from now on; its first renewal takes over from whoever has
+    /// Lets it send everything in transactions; its first renewal takes over from the process that has
     /// this identity.
     pub fn transactional(mut self, identity: Identity) -> Self {
         self.transactions = Some(Transactions::new(identity));
         self
     }
 
-    /// The same, for the source of this number ([`Topics::divide_among`]).
+    /// Lets it serve the source with this number ([`Topics::divide_among`]).
     pub fn of_source(mut self, number: usize) -> Self {
         self.source = number;
         self
     }
 
-    /// The same, shown in metrics.
+    /// Lets it show itself in metrics.
     pub fn watched(mut self, watch: Watch) -> Self {
         self.watch = Some(Arc::new(watch));
         self
     }
 
-    /// Records that were handed to the library and have no outcome yet.
+    /// Counts the records that were handed to the library and have no outcome yet.
     pub fn outstanding(&self) -> usize {
         let client = self.client.as_ref();
         client.map_or(0, |client| client.context().state().pending.count()) + self.left_over.len()
     }
 
-    /// Handles what waits inside librdkafka and moves the outcomes out.
+    /// Handles the events that wait inside librdkafka and takes the outcomes.
     fn collect(&mut self, outcomes: &mut Vec<(Token, Outcome)>) {
         outcomes.append(&mut self.left_over);
         self.let_pass();
@@ -158,10 +158,10 @@ impl Producer {
             self.topics.cluster().busy();
         }
         let reported = std::mem::take(&mut state.outcomes);
-        outcomes.extend(reported.into_iter().filter(|(token, _)| *token != CHECKPOINT));
+        outcomes.extend(reported.into_iter().filter(|(token, _)| *token != CHECKPOINT_TOKEN));
     }
 
-    /// Hands over what waited until a partition had acknowledged its first record.
+    /// Hands over records that waited until their partition had acknowledged its first one.
     fn let_pass(&mut self) {
         loop {
             let Some(client) = &self.client else { return };
@@ -200,9 +200,9 @@ impl Producer {
         }
     }
 
-    /// What it means that the library did not even take a record.
+    /// The failure of a record that the library did not even queue.
     fn not_queued(&mut self, topic: &str, error: &KafkaError) -> Failure {
-        // A topic's name with a zero byte in it.
+        // The name of the topic has a zero byte.
         if let KafkaError::Nul(error) = error {
             return Failure::Refused(error.to_string());
         }
@@ -230,7 +230,8 @@ fn headers(record: &Record<'_>) -> OwnedHeaders {
 }
 
 fn waiting(record: &Record<'_>, slot: usize) -> Waiting {
-    let (key, value) = (record.key.map(Into::into), record.value.map(Into::into));
+    let key = record.key.map(Into::into);
+    let value = record.value.map(Into::into);
     Waiting { slot, key, value, headers: headers(record), timestamp: record.timestamp }
 }
 
@@ -254,10 +255,11 @@ impl Sink for Producer {
             let count = |topic: &str| self.topics.partitions(topic);
             let target = state.queues.target(record.topic, record.key, count);
             if !state.queues.may_send(target, now) {
-                if record.size() > self.record_limit + ROOM {
-                    // As the library says at once.
+                if record.size() > self.record_limit + RECORD_RESERVE {
+                    // The library would refuse it at once, too.
                     state.pending.remove(slot);
-                    let (code, advice) = (Code::MessageSizeTooLarge, self.topics.advice());
+                    let code = Code::MessageSizeTooLarge;
+                    let advice = self.topics.advice();
                     return Err(SendError::Failed(errors::failure(code, record.topic, advice)));
                 }
                 state.queues.enqueue(target, waiting(record, slot));
@@ -292,7 +294,7 @@ impl Sink for Producer {
                 break;
             }
             // Sleeping beats the library's own wait, which spins for the last millisecond of it.
-            let slice = if self.outstanding() > 0 { BUSY_SLICE } else { IDLE_SLICE };
+            let slice = if self.outstanding() > 0 { BUSY_POLL_SLEEP } else { IDLE_POLL_SLEEP };
             thread::sleep(left.min(slice));
         }
         let delivered = |(_, outcome): &(Token, Outcome)| *outcome == Outcome::Delivered;
@@ -309,7 +311,7 @@ impl Sink for Producer {
         self.purged = true;
         if let Some(client) = &self.client {
             client.context().state().drain_queues();
-            // Not waiting: a broker's thread may sit in a name lookup for as long as that takes.
+            // Without waiting: a broker's thread may sit in a name lookup for as long as that takes.
             client.purge(PurgeConfig::default().queue().non_blocking());
         }
     }
@@ -376,7 +378,7 @@ impl Drop for Producer {
         }
         if let Some(ended) = self.retire() {
             // Threads of the library that outlive the process' exit handlers may crash in OpenSSL.
-            let _ = ended.recv_timeout(LAST_THREADS);
+            let _ = ended.recv_timeout(THREADS_TIMEOUT);
         }
     }
 }

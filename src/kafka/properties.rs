@@ -1,12 +1,12 @@
-//! Properties of librdkafka: what the user wrote, under what this service promises.
+//! Properties of librdkafka: the user's own, within the promises of this service.
 //!
-//! Three layers. *Defaults* give way to the user's word, *promises* do not (`acks`, idempotence,
+//! Three layers. *Defaults* give way to the user's values, *promises* do not (`acks`, idempotence,
 //! no time-out that drops a record), and a few may only be made stricter (`reconnect.backoff.max.ms`
 //! so that delivery comes back within a second or so, `max.in.flight`). Names have aliases, so all
 //! are brought to one spelling first: librdkafka would otherwise take whichever came last.
 //!
 //! Compression is off unless the user sets `compression.type`: on two cores it costs throughput
-//! (lz4 a fifth, zstd a third), and what it saves is the network's and the broker's to judge.
+//! (lz4 a fifth, zstd a third), and only the user can weigh that against network and brokers.
 
 use std::collections::BTreeMap;
 
@@ -20,49 +20,49 @@ use rdkafka::{
 use super::transactions::Identity;
 use crate::config::{self, Secret};
 
-/// Where the user says nothing.
+/// Values where the user sets none.
 const DEFAULTS: &[(&str, &str)] = &[
     ("client.id", "millrace"),
     ("reconnect.backoff.ms", "100"),
     ("socket.keepalive.enable", "true"),
-    // A SYN that a dead network swallowed is sent anew by us sooner than by the kernel.
+    // A connection attempt that a dead network swallowed is repeated by us sooner than by the kernel.
     ("socket.connection.setup.timeout.ms", "10000"),
-    // How long a topic that the directory saw may be unknown to the broker that is asked next.
+    // Time for which a topic that the directory saw may be unknown to the broker that is asked next.
     ("topic.metadata.propagation.max.ms", "5000"),
 ];
 
-/// For producers, where the user says nothing.
+/// Values for producers, where the user sets none.
 const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
     ("linger.ms", "5"),
     ("batch.size", "1000000"),
     ("compression.codec", "none"),
-    // How often metrics learn of the client's queue and brokers, and the forwarder that a broker throttles
+    // Interval at which metrics learn of the client's queue and brokers, and the forwarder that a broker throttles
     // the client: before it gives up on an answer.
     ("statistics.interval.ms", "5000"),
 ];
 
-/// For producers, whatever the user says.
+/// Fixed values for producers.
 const PRODUCER_PROMISES: &[(&str, &str)] = &[
     ("acks", "all"),
     ("enable.idempotence", "true"),
-    // Zero is for ever: librdkafka never gives up on a record by itself.
+    // Zero means for ever: librdkafka never gives up on a record by itself.
     ("message.timeout.ms", "0"),
     ("message.send.max.retries", "2147483647"),
-    // As the Java clients' default, so that topics can be joined.
+    // The Java clients' default, so that topics can be joined.
     ("partitioner", "murmur2_random"),
     ("delivery.report.only.error", "false"),
     ("queue.buffering.max.messages", "10000000"),
 ];
 
-/// For producers, left as the library has it, whatever the user says.
+/// Properties of producers that keep the library's default, whatever the user sets.
 const PRODUCER_REMOVED: &[&str] = &[
     // One refused record must not make the whole producer fatal.
     "enable.gapless.guarantee",
 ];
 
-/// At most these, in the property's own unit.
+/// Upper limits, in the property's own unit.
 const CEILINGS: &[(&str, u64)] = &[("reconnect.backoff.max.ms", 1000)];
-/// More would be refused with idempotence.
+/// Upper limits for producers: with idempotence the library refuses more.
 const PRODUCER_CEILINGS: &[(&str, u64)] = &[("max.in.flight.requests.per.connection", 5)];
 
 /// librdkafka's aliases, each with the name that this module uses.
@@ -80,12 +80,12 @@ const ALIASES: &[(&str, &str)] = &[
 /// librdkafka's own default for `message.max.bytes`.
 const MESSAGE_MAX_BYTES: usize = 1_000_000;
 
-/// For a client that only asks: topics, metadata, admin.
+/// Configuration of a client that only asks: topics, metadata, admin.
 pub(super) fn client(kafka: &config::Kafka) -> ClientConfig {
     layered(kafka, DEFAULTS.iter(), CEILINGS.iter(), [("allow.auto.create.topics", "false".into())])
 }
 
-/// For a producer whose queue holds at most `queue_size` bytes.
+/// Configuration of a producer whose queue holds at most `queue_size` bytes.
 pub(super) fn producer(kafka: &config::Kafka, queue_size: u64) -> ClientConfig {
     // Never so small that the largest record would not fit.
     let queue_size = queue_size.max(2 * message_max_bytes(kafka) as u64);
@@ -105,7 +105,7 @@ pub(super) fn producer(kafka: &config::Kafka, queue_size: u64) -> ClientConfig {
     config
 }
 
-/// As [`producer`], with transactions; librdkafka gives up a record with its transaction.
+/// Configuration of a transactional producer; librdkafka gives up a record with its transaction.
 pub(super) fn transactional(
     kafka: &config::Kafka,
     queue_size: u64,
@@ -119,14 +119,14 @@ pub(super) fn transactional(
     config
 }
 
-/// For a consumer that reads chosen partitions from their beginning and commits nothing.
+/// Configuration of a consumer that reads chosen partitions from their beginning and commits nothing.
 pub(super) fn reader(kafka: &config::Kafka) -> ClientConfig {
     layered(
         kafka,
         DEFAULTS.iter(),
         CEILINGS.iter(),
         [
-            // librdkafka assigns nothing without a group's name; nobody joins it.
+            // librdkafka assigns nothing without the name of a group, which is never joined.
             ("group.id", "millrace-reader".into()),
             ("enable.auto.commit", "false".into()),
             ("enable.auto.offset.store", "false".into()),
@@ -137,18 +137,18 @@ pub(super) fn reader(kafka: &config::Kafka) -> ClientConfig {
     )
 }
 
-/// What `message.max.bytes` is in effect, in bytes.
+/// The `message.max.bytes` in effect, in bytes.
 pub(super) fn message_max_bytes(kafka: &config::Kafka) -> usize {
     let user = kafka.properties.get("message.max.bytes");
     user.and_then(|value| value.expose().parse().ok()).unwrap_or(MESSAGE_MAX_BYTES)
 }
 
-/// The user name that the brokers see, where the properties tell.
+/// The user name that the brokers see, where the properties have one.
 pub(super) fn principal(kafka: &config::Kafka) -> Option<&str> {
     kafka.properties.get("sasl.username").map(Secret::expose)
 }
 
-/// Whether Kafka's own tools need a `--command-config` to get in.
+/// Whether Kafka's own tools need a `--command-config` for this cluster.
 pub fn is_secured(kafka: &config::Kafka) -> bool {
     let protocol = kafka.properties.get("security.protocol").map(Secret::expose);
     !protocol.unwrap_or("plaintext").eq_ignore_ascii_case("plaintext")
@@ -159,9 +159,9 @@ pub(super) fn is_encrypted(kafka: &config::Kafka) -> bool {
     protocol.is_some_and(|protocol| protocol.to_ascii_uppercase().ends_with("SSL"))
 }
 
-/// Holds names and values against the library, without connecting anywhere: first each property by
+/// Checks names and values with the library, without connecting anywhere: first each property by
 /// itself (all mistakes, one a line), then their combination in a client that knows no broker
-/// (files that are missing, mechanisms that this build lacks). Values never show in the error.
+/// (missing files, mechanisms that this build lacks). Values never show in the error.
 pub fn validate(properties: &BTreeMap<String, Secret>) -> Result<(), String> {
     let mut mistakes = Vec::new();
     for (name, value) in properties.iter().filter(|(name, _)| !config::is_of_login(name)) {
@@ -186,7 +186,7 @@ pub fn validate(properties: &BTreeMap<String, Secret>) -> Result<(), String> {
     }
 }
 
-/// Why a client could not be made, without any property's value (it may be a secret).
+/// The reason why a client could not be made, without any property's value (it may be a secret).
 pub(super) fn describe(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, text, name, value) => {
@@ -210,7 +210,7 @@ fn layered<'a>(
     for (name, value) in kafka.properties.iter().filter(|(name, _)| !config::is_of_login(name)) {
         properties.insert(canonical(name), value.expose().into());
     }
-    // AWS's name for it. The tokens come from `login`, whatever they are made of.
+    // AWS's own name for it. The tokens come from `login`, of either provider.
     if properties.get("sasl.mechanisms").is_some_and(|mechanism| mechanism == config::MSK_IAM) {
         properties.insert("sasl.mechanisms", "OAUTHBEARER".into());
     }
@@ -218,7 +218,7 @@ fn layered<'a>(
         let user = properties.get(name).and_then(|value| value.parse::<u64>().ok());
         properties.insert(name, user.unwrap_or(*ceiling).min(*ceiling).to_string());
     }
-    // A ceiling below its floor would be refused as a combination.
+    // A longest pause below the first one would be refused as a combination.
     if let Some(longest) = properties.get("reconnect.backoff.max.ms").cloned() {
         let first = properties.get("reconnect.backoff.ms").and_then(|v| v.parse::<u64>().ok());
         if first > longest.parse().ok() {
@@ -228,7 +228,7 @@ fn layered<'a>(
     properties.extend(promises);
     properties.insert("bootstrap.servers", kafka.bootstrap_servers.clone());
 
-    // The level of the `log` crate, which the library would look at, says nothing here.
+    // The level of the `log` crate, which the library would use, means nothing in this program.
     let level = if properties.contains_key("debug") {
         RDKafkaLogLevel::Debug
     } else {
@@ -242,7 +242,7 @@ fn layered<'a>(
     config
 }
 
-/// Where each client begins.
+/// The configuration that every client starts from.
 fn empty() -> ClientConfig {
     keep_openssl();
     ClientConfig::new()

@@ -1,4 +1,4 @@
-//! The context of a client whose events have no reader: another client tells of the cluster's troubles, or the command
+//! The context of a client whose events have no reader: another client reports the cluster's troubles, or the command
 //! that asks says them itself. Without it rdkafka logs each error of the library, ten and more a second while no broker
 //! answers.
 

@@ -1,4 +1,4 @@
-//! Reads topics from their beginning: how the demo and the drills count what arrived.
+//! Reads topics from their beginning: the demo and the drills count arrived events by it.
 //!
 //! No group and no commits: partitions are assigned by hand, and every reader sees everything.
 
@@ -21,21 +21,21 @@ use crate::config;
 
 use super::{login::Given, properties, quiet::Quiet};
 
-/// Which topics to read. New topics and partitions are picked up as they appear.
+/// The topics to read. New topics and partitions are picked up as they appear.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Select {
     Topics(Vec<String>),
-    /// All whose name begins so.
+    /// All topics whose names begin with this text.
     Prefix(String),
 }
 
-/// One record as it was read.
+/// One record, as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadRecord {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
-    /// When it was written, in milliseconds since 1970, where the broker says.
+    /// Its timestamp in milliseconds since 1970, if it has one.
     pub at: Option<i64>,
     pub key: Option<Vec<u8>>,
     /// `None` is a null value, which is not an empty one.
@@ -67,26 +67,26 @@ pub struct Reader {
     begin: Offset,
 }
 
-/// How often the reader looks for new topics.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Interval of the search for new topics.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Reader {
     pub fn open(kafka: &config::Kafka, select: Select) -> Result<Self, ReadError> {
         let mut native = properties::reader(kafka);
-        // Whoever writes to the cluster tells of its troubles already.
+        // A client that writes to the cluster reports its troubles already.
         native.set_log_level(RDKafkaLogLevel::Emerg);
         let consumer = native.create_with_context(Quiet);
         let consumer: BaseConsumer<Quiet> =
             consumer.map_err(|error| ReadError(properties::describe(&error)))?;
         let given = Given::to_client_of(kafka);
-        // Reading goes on trying, as with a cluster that is away.
+        // Without a token reading is retried, as with a cluster that is away.
         let _ = given.first(consumer.client());
         let begin = Offset::Beginning;
         Ok(Self { consumer, given, select, next: HashMap::new(), looked: None, begin })
     }
 
-    /// The same, which begins with the newest `most` records of each partition.
+    /// Lets it begin with the newest `most` records of each partition.
     pub fn of_newest(self, most: i64) -> Self {
         Self { begin: Offset::OffsetTail(most), ..self }
     }
@@ -95,7 +95,7 @@ impl Reader {
     /// away there are none.
     pub fn read(&mut self, most: usize, timeout: Duration) -> Result<Vec<ReadRecord>, ReadError> {
         let _ = self.given.renew(self.consumer.client());
-        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
+        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_INTERVAL) {
             // Away is not an error: the next look may find it.
             let _ = self.look();
             self.looked = Some(Instant::now());
@@ -104,7 +104,7 @@ impl Reader {
         let end = Instant::now() + timeout;
         while records.len() < most {
             let wait = if records.is_empty() {
-                end.saturating_duration_since(Instant::now()).min(LOOK_EVERY)
+                end.saturating_duration_since(Instant::now()).min(LOOK_INTERVAL)
             } else {
                 Duration::ZERO
             };
@@ -123,13 +123,13 @@ impl Reader {
         Ok(records)
     }
 
-    /// Whether everything that is on the selected topics at this moment has been read; so it is when
+    /// Whether everything that is on the selected topics at this moment has been read; also `true` when
     /// there is no such topic. An error if the cluster does not say.
     pub fn is_at_end(&mut self) -> Result<bool, ReadError> {
         self.look()?;
         let positions = self.consumer.position()?;
         for ((topic, partition), next) in &self.next {
-            let (low, high) = self.consumer.fetch_watermarks(topic, *partition, ANSWER_WITHIN)?;
+            let (low, high) = self.consumer.fetch_watermarks(topic, *partition, ANSWER_TIMEOUT)?;
             // The marker that ends a transaction has an offset too, and is no record: the client passes it by itself.
             let position = positions.find_partition(topic, *partition).map(|it| it.offset());
             let position = position.and_then(|offset| offset.to_raw()).unwrap_or_default();
@@ -149,7 +149,7 @@ impl Reader {
         };
         let mut new = TopicPartitionList::new();
         for question in questions {
-            let metadata = self.consumer.fetch_metadata(question.as_deref(), ANSWER_WITHIN)?;
+            let metadata = self.consumer.fetch_metadata(question.as_deref(), ANSWER_TIMEOUT)?;
             self.find_partitions(&metadata, &mut new)?;
         }
         if new.count() > 0 {
@@ -203,7 +203,7 @@ fn read(message: &BorrowedMessage<'_>) -> ReadRecord {
     }
 }
 
-/// Everything else is the library's to put right, and it goes on by itself.
+/// Whether an error lasts; the library recovers from all others by itself.
 fn is_lasting(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),

@@ -1,14 +1,14 @@
-//! The directory of topics: which exist, which are being made, and why one can't be.
+//! The directory of topics: which exist, which are being made, and why one cannot be.
 //!
-//! One a process, shared by all producers. Asking never blocks: a thread of its own asks the cluster
+//! A process has one, shared by all producers. Asking never blocks: a thread of its own asks the cluster
 //! about the topics that are due, by name, makes the missing ones (many in one request) and waits
-//! until they have a leader. Nothing is known to be missing until the cluster said so: while it is
+//! until they have a leader. A topic counts as missing only after the cluster said so: while the cluster is
 //! away, a topic that was never seen is pending, not unavailable.
 //!
-//! All topics of a cluster are listed for `topics.limit` alone, on a thread and a connection of its
-//! own ([`lister`]): on a large cluster that takes long, and nothing that exists waits for it.
+//! All topics of a cluster are listed only for `topics.limit`, on a thread and a connection of its
+//! own ([`lister`]): on a large cluster that takes long, and no existing topic waits for it.
 //!
-//! The same thread asks the cluster for a sign of life while somebody waits for one.
+//! The directory's thread also asks the cluster for a sign of life while a producer waits for one.
 
 mod directory;
 mod lister;
@@ -60,28 +60,28 @@ struct Shared {
     advice: Advice,
     access: Access,
     closing: AtomicBool,
-    /// Whether the thread has something to look at.
+    /// Whether the thread has work.
     woken: Mutex<bool>,
     wake: Condvar,
 }
 
-/// How often the thread looks around when nobody wakes it.
-const TICK: Duration = Duration::from_millis(200);
-/// How long one question about a topic may take: at first, and on a line that is known to be slow.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-const SLOW_ANSWER_WITHIN: Duration = Duration::from_secs(20);
-/// librdkafka remembers each name that a client asks about. Strangers choose names, so a client that
-/// has asked about this many makes way for a new one.
-const NAMES_OF_A_CLIENT: usize = 10_000;
-/// How long dropping the directory waits for a question that is under way.
-const LAST_QUESTION: Duration = Duration::from_millis(500);
-/// Topics whose names come in one after the other are asked for together.
-const GATHER: Duration = Duration::from_millis(2);
+/// Interval at which the thread looks for work when it is not woken.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Timeout of one question about a topic: at first, and on a line that is known to be slow.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+const SLOW_ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// Limit of names that one client asks about, after which it is replaced: librdkafka remembers each name, and
+/// strangers choose names.
+const MAX_NAMES_PER_CLIENT: usize = 10_000;
+/// Time that dropping the directory waits for a question under way.
+const STOP_TIMEOUT: Duration = Duration::from_millis(500);
+/// Pause in which further names are gathered, so that they are asked about together.
+const GATHER_PAUSE: Duration = Duration::from_millis(2);
 
 impl Topics {
     /// Starts the thread; missing topics are made through Kafka's admin API. `literal_prefix` is
-    /// what every topic of `topics.name` begins with (`Router::literal_prefix`): existing topics
-    /// that begin so count towards `topics.limit`. Without a prefix, those asked for count.
+    /// the beginning of every topic of `topics.name` (`Router::literal_prefix`): existing topics
+    /// with it count towards `topics.limit`. Without a prefix, only topics that were asked for count.
     pub fn start(
         kafka: &config::Kafka,
         topics: &config::Topics,
@@ -91,7 +91,7 @@ impl Topics {
         Self::start_with(kafka, topics, literal_prefix, Box::new(maker))
     }
 
-    /// As [`Topics::start`], with another way to make topics (a mock cluster has no admin API).
+    /// Does what [`Topics::start`] does, with another way to make topics (a mock cluster has no admin API).
     pub fn start_with(
         kafka: &config::Kafka,
         topics: &config::Topics,
@@ -116,7 +116,7 @@ impl Topics {
             woken: Mutex::new(false),
             wake: Condvar::new(),
         });
-        let patience = Patience::new(ANSWER_WITHIN, SLOW_ANSWER_WITHIN);
+        let patience = Patience::new(ANSWER_TIMEOUT, SLOW_ANSWER_TIMEOUT);
         let worker =
             Worker { shared: Arc::clone(&shared), maker, patience, asked: 0, looking: None };
         let (running, ended) = mpsc::channel();
@@ -127,18 +127,17 @@ impl Topics {
         Ok(Arc::new(Self { shared, ended: Mutex::new(ended) }))
     }
 
-    /// `topics.limit` is for so many sources, numbered from 0, each of which has a part of it. Called once, at the
-    /// start.
+    /// Divides `topics.limit` among so many sources, numbered from 0. Called once, at the start.
     pub fn divide_among(&self, sources: usize) {
         self.shared.write(|directory| directory.divide_among(sources));
     }
 
-    /// Whether `topic` can be written, as far as is known; starts looking where it is not known.
+    /// Whether `topic` can be written, as far as is known; starts to look it up where it is not known.
     pub fn state(&self, topic: &str) -> TopicState {
         self.state_for(0, topic)
     }
 
-    /// The same, for a source.
+    /// Whether `topic` can be written by a source.
     pub(super) fn state_for(&self, source: usize, topic: &str) -> TopicState {
         if let Some(state) = self.shared.read(|directory| directory.known(topic)) {
             return state;
@@ -151,29 +150,29 @@ impl Topics {
         state
     }
 
-    /// How many partitions a topic has, as far as is known.
+    /// A topic's number of partitions, as far as is known.
     pub(super) fn partitions(&self, topic: &str) -> Option<u32> {
         self.shared.read(|directory| directory.partitions(topic))
     }
 
-    /// A producer was told that `topic` is not there, or not as it was: looks again, and makes it again if need be.
+    /// Notes a producer's report that `topic` is not there, or has changed: looks again, and makes it again if need be.
     pub fn mark_missing(&self, topic: &str) {
         self.shared.write(|directory| directory.mark_missing(topic, Instant::now()));
         self.shared.wake();
     }
 
-    /// How many topics count towards `topics.limit` now.
+    /// Number of topics that count towards `topics.limit` now.
     pub fn counted(&self) -> usize {
         self.shared.read(|directory| directory.counted())
     }
 
-    /// How long ago the cluster last answered anybody; `None` if it never did. Asked for actively
-    /// while a producer has something outstanding.
+    /// Time since the cluster's last answer to any client; `None` before the first. Asked for actively
+    /// while a producer has records outstanding.
     pub fn cluster_silence(&self) -> Option<Duration> {
         self.shared.cluster.silence()
     }
 
-    /// How long an outage has lasted; `None` while there is none.
+    /// Duration of the present outage; `None` while there is none.
     pub fn cluster_away_for(&self) -> Option<Duration> {
         self.shared.cluster.away_for()
     }
@@ -182,8 +181,8 @@ impl Topics {
         &self.shared.cluster
     }
 
-    /// The secrets were replaced: every client of this directory, and of the producers that it
-    /// serves, makes way for one that has the new ones.
+    /// Replaces the secrets: every client of this directory, and of the producers that it
+    /// serves, makes way for one with the new ones.
     pub fn renew_access(&self, kafka: config::Kafka) {
         self.shared.access.renew(kafka);
         self.shared.wake();
@@ -203,8 +202,8 @@ impl Drop for Topics {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.shared.wake();
         let ended = self.ended.get_mut();
-        // It may be waiting for an answer that does not come. Nothing is ever sent.
-        let _ = ended.recv_timeout(LAST_QUESTION);
+        // The thread may wait for an answer that does not come. It sends no value: the channel only closes.
+        let _ = ended.recv_timeout(STOP_TIMEOUT);
     }
 }
 
@@ -239,7 +238,7 @@ struct Worker {
     shared: Arc<Shared>,
     maker: Box<dyn TopicMaker>,
     patience: Patience,
-    /// Names that the client in use was asked about.
+    /// Names that the present client was asked about.
     asked: usize,
     looking: Option<thread::JoinHandle<()>>,
 }
@@ -253,7 +252,7 @@ impl Worker {
         let mut next_question = Instant::now();
         while !shared.is_closing() {
             let is_renewed = shared.access.generation() != generation;
-            if is_renewed || self.asked > NAMES_OF_A_CLIENT {
+            if is_renewed || self.asked > MAX_NAMES_PER_CLIENT {
                 let kafka;
                 (generation, kafka) = shared.access.get();
                 let Some(new) = self.client(&kafka) else { return };
@@ -275,19 +274,20 @@ impl Worker {
                     self.ask_for_a_sign(&client);
                 }
                 if shared.cluster.is_away() {
-                    next_question = Instant::now() + TICK;
+                    next_question = Instant::now() + POLL_INTERVAL;
                 }
             }
             self.list(&mut lister);
             let now = Instant::now();
             let due = shared.read(|directory| directory.next_due());
-            let wait = due.map_or(TICK, |due| due.saturating_duration_since(now).min(TICK));
+            let wait = due
+                .map_or(POLL_INTERVAL, |due| due.saturating_duration_since(now).min(POLL_INTERVAL));
             shared.wait(wait.max(Duration::from_millis(1)));
-            thread::sleep(GATHER);
+            thread::sleep(GATHER_PAUSE);
         }
     }
 
-    /// The client that asks. `None` when the directory closes before one could be made.
+    /// Makes the client that asks. `None` when the directory closes before that succeeds.
     fn client(&self, kafka: &config::Kafka) -> Option<BaseProducer<Asking>> {
         let native = properties::client(kafka);
         let cluster = &self.shared.cluster;
@@ -303,7 +303,7 @@ impl Worker {
             .ok()
     }
 
-    /// Asks about the topics that are due, settles what that settles, makes what is missing.
+    /// Asks about the topics that are due, takes in the answers, makes the missing ones.
     fn look_up(&mut self, client: &BaseProducer<Asking>, due: &[String]) {
         let answers = self.ask(client, due);
         let unanswered: Vec<_> =
@@ -315,7 +315,7 @@ impl Worker {
         self.make(missing);
     }
 
-    /// Takes in a listing that has come, and asks for one that is wanted.
+    /// Takes in a listing that has come, and starts one that is wanted.
     fn list(&mut self, lister: &mut Lister) {
         match lister.result() {
             Some(Listed::Here(listing)) => {
@@ -351,7 +351,7 @@ impl Worker {
         self.ask(client, &[topic]);
     }
 
-    /// A cluster may well answer, and name addresses where no broker does.
+    /// Looks at the brokers' addresses: a cluster may answer and name addresses where no broker does.
     fn look_at_addresses(&mut self) {
         if self.looking.as_ref().is_some_and(|looking| !looking.is_finished()) {
             return;
@@ -362,13 +362,13 @@ impl Worker {
         self.looking = thread::Builder::new().name("kafka-address".into()).spawn(look).ok();
     }
 
-    /// What the cluster says about each of `topics`; those that got no answer are left out.
+    /// The cluster's answers about `topics`; those without an answer are left out.
     fn ask(&mut self, client: &BaseProducer<Asking>, topics: &[String]) -> Answers {
         self.asked += topics.len();
         let (answers, error) = by_name::ask(client, topics, &mut self.patience, |topic| {
             topic.map_or(Found::Missing, found)
         });
-        drain(client); // What went wrong meanwhile comes as events.
+        drain(client); // Errors meanwhile come as events.
         match error {
             None => self.shared.cluster.is_there(),
             Some(error) => {
@@ -381,7 +381,7 @@ impl Worker {
     }
 }
 
-/// Its threads may sit in a name lookup or a handshake: nobody waits for them.
+/// Ends a client on a thread of its own: its threads may sit in a name lookup or a handshake.
 fn end_elsewhere(client: BaseProducer<Asking>) {
     // Without a thread the closure is dropped here, and the client with it.
     let _ = thread::Builder::new().name("kafka-drop".into()).spawn(move || drop(client));

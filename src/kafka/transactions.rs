@@ -1,9 +1,9 @@
-//! The transactions of a producer: taking over from whoever had its identity, committing, taking back.
+//! The transactions of a producer: taking over its identity from another process, committing, taking back.
 //!
-//! A take-over ends every transaction of the identity that is open, shuts out whoever has it, and looks
-//! up what was committed. It goes through the stages below, each of which goes on where the last
-//! attempt had to stop. A transaction is taken back in place where that is possible; not when its end
-//! was asked for already, since nobody knows then what became of it before the topic is read.
+//! A take-over ends every open transaction of the identity, shuts out the process that has it, and looks
+//! up the committed checkpoint. It goes through the stages below; each attempt continues at the stage where the last
+//! one had to stop. A transaction is taken back in place where that is possible; not when its end
+//! was asked for already, since its result is unknown then until the topic is read.
 
 #[cfg(test)]
 mod tests;
@@ -32,15 +32,15 @@ use crate::{
     runtime::readable,
 };
 
-/// Who a transactional producer is.
+/// Identity of a transactional producer.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// `transactional.id`
     pub id: String,
-    /// The topic of checkpoints, and the key of this identity's.
+    /// The topic of checkpoints, and the key of this identity's records.
     pub topic: String,
     pub key: String,
-    /// After this the cluster gives up a transaction.
+    /// Time after which the cluster gives up a transaction.
     pub timeout: Duration,
 }
 
@@ -48,9 +48,9 @@ pub(super) struct Transactions {
     pub identity: Identity,
     pub stage: Stage,
     reader: Option<Committed>,
-    /// What was read, until somebody asks.
+    /// The checkpoint that was read, until it is taken.
     pub found: Option<Vec<u8>>,
-    /// Since when it has been looked for.
+    /// Begin of the search for it.
     looks_since: Instant,
     /// The last problem that was logged.
     logged: String,
@@ -60,50 +60,51 @@ pub(super) struct Transactions {
 pub(super) enum Stage {
     /// The client is new.
     New,
-    /// Nobody else has the identity any more.
+    /// No other producer has the identity any more.
     Alone,
-    /// Nothing is in a transaction.
+    /// No transaction is open.
     Ready,
     Open,
-    /// Its end was asked for.
+    /// The end of the transaction was asked for.
     Ending,
 }
 
-/// Of the record that ends a transaction; no lane has it.
-pub(super) const CHECKPOINT: Token = Token::MAX;
+/// Token of the record that ends a transaction; no lane has it.
+pub(super) const CHECKPOINT_TOKEN: Token = Token::MAX;
 
-/// How long one call of the library may take: how late a stop is noticed.
-const SLICE: Duration = Duration::from_millis(100);
-/// How much longer than a transaction may last it is not logged that one seems to have no end.
-const GRACE: Duration = Duration::from_secs(30);
-/// Delivery reports are served between calls that wait for them.
-const SHORT_SLICE: Duration = Duration::from_millis(5);
+/// Timeout of one call of the library: a stop is noticed late by this much.
+const CALL_TIMEOUT: Duration = Duration::from_millis(100);
+/// Time beyond a transaction's timeout before an endless one is suspected and logged.
+const HANGING_GRACE: Duration = Duration::from_secs(30);
+/// Timeout of calls between which delivery reports are served.
+const SHORT_CALL_TIMEOUT: Duration = Duration::from_millis(5);
 
 type Client = BaseProducer<Producing>;
 
 impl Transactions {
     pub fn new(identity: Identity) -> Self {
-        let (looks_since, logged) = (Instant::now(), String::new());
+        let looks_since = Instant::now();
+        let logged = String::new();
         Self { identity, stage: Stage::New, reader: None, found: None, looks_since, logged }
     }
 
-    /// Of a client that replaces another one.
+    /// Begins the take-over again, for a client that replaces another one.
     pub fn reclaim(&mut self) {
         self.stage = Stage::New;
         self.reader = None;
     }
 
-    /// The client is of no more use.
+    /// Notes that the client is of no more use.
     pub fn must_reclaim(&mut self) {
         self.stage = Stage::Ending;
     }
 
-    /// Whether a new client is on its way to be used.
+    /// Whether a new client is not ready yet.
     pub fn is_taking_over(&self) -> bool {
         matches!(self.stage, Stage::New | Stage::Alone)
     }
 
-    /// Something is sent next.
+    /// Opens a transaction for the next record.
     pub fn open(&mut self, client: &Client) -> Result<(), Failure> {
         match self.stage {
             Stage::Open => Ok(()),
@@ -116,7 +117,7 @@ impl Transactions {
         }
     }
 
-    /// Goes on taking over. An error is worth another attempt; with a fatal one by another client.
+    /// Continues the take-over. An error is worth another attempt; after a fatal one, with another client.
     pub fn take_over(
         &mut self,
         client: &Client,
@@ -125,7 +126,7 @@ impl Transactions {
         give_up: &dyn Fn() -> bool,
     ) -> Result<(), Failure> {
         while self.stage == Stage::New {
-            match client.init_transactions(SLICE) {
+            match client.init_transactions(CALL_TIMEOUT) {
                 Ok(()) => {
                     self.stage = Stage::Alone;
                     self.looks_since = Instant::now();
@@ -154,11 +155,11 @@ impl Transactions {
                 TopicState::Ready => {}
                 TopicState::Unavailable(why) => {
                     self.log_once(&why);
-                    thread::sleep(SLICE);
+                    thread::sleep(CALL_TIMEOUT);
                     continue;
                 }
                 TopicState::Pending | TopicState::OverLimit => {
-                    thread::sleep(SHORT_SLICE);
+                    thread::sleep(SHORT_CALL_TIMEOUT);
                     continue;
                 }
             }
@@ -175,14 +176,14 @@ impl Transactions {
                         self.identity.topic
                     ));
                 }
-                debug!(error = text, "the checkpoints can't be read yet");
-                thread::sleep(SLICE);
+                debug!(error = text, "the checkpoints cannot be read yet");
+                thread::sleep(CALL_TIMEOUT);
             } else if self.stage == Stage::Alone
-                && self.looks_since.elapsed() > self.identity.timeout + GRACE
+                && self.looks_since.elapsed() > self.identity.timeout + HANGING_GRACE
             {
-                // Whoever had a transaction there has lost it by now. See decision 12.
+                // Each open transaction there has timed out by now. See decision 12.
                 self.log_once(&format!(
-                    "{} can't be read to its end, as if a transaction on it had none; \
+                    "{} cannot be read to its end, as if a transaction on it had none; \
                      `kafka-transactions.sh find-hanging` names such a transaction, and `abort` ends it",
                     self.identity.topic
                 ));
@@ -200,7 +201,7 @@ impl Transactions {
                 none.insert(Committed::open(config, topic, key)?)
             }
         };
-        if let Some(found) = reader.read(SLICE)? {
+        if let Some(found) = reader.read(CALL_TIMEOUT)? {
             self.found = found.into_iter().max_by_key(|json| number(json));
             self.reader = None;
             self.stage = Stage::Ready;
@@ -208,7 +209,7 @@ impl Transactions {
         Ok(())
     }
 
-    /// Takes the transaction back in place, if that is a matter of a moment. `false`: it needs another
+    /// Takes the transaction back in place, if that takes only a moment. `false`: it needs another
     /// client.
     pub fn abort(&mut self, client: &Client, give_up: &dyn Fn() -> bool) -> bool {
         match self.stage {
@@ -218,7 +219,7 @@ impl Transactions {
         }
         client.context().state().drain_queues();
         loop {
-            match client.abort_transaction(SHORT_SLICE) {
+            match client.abort_transaction(SHORT_CALL_TIMEOUT) {
                 Ok(()) => break,
                 Err(error) if is_retriable(&error) => {
                     drain(client);
@@ -227,7 +228,7 @@ impl Transactions {
                     }
                 }
                 Err(error) => {
-                    debug!(%error, "a transaction can't be taken back in place");
+                    debug!(%error, "a transaction cannot be taken back in place");
                     return false;
                 }
             }
@@ -242,7 +243,7 @@ impl Transactions {
             if let Err(failure) = self.open(client) {
                 return Commit::Failed(failure);
             }
-            let slot = client.context().state().pending.insert(CHECKPOINT, 1, Instant::now());
+            let slot = client.context().state().pending.insert(CHECKPOINT_TOKEN, 1, Instant::now());
             let mut message = BaseRecord::with_opaque_to(record.topic, slot);
             message.payload = record.value;
             message.key = record.key;
@@ -277,7 +278,7 @@ impl Transactions {
     }
 }
 
-/// Counts checkpoints; this module knows no more of them.
+/// The number of a checkpoint; this module reads no more of it.
 fn number(json: &[u8]) -> u64 {
     #[derive(serde::Deserialize)]
     struct Numbered {
@@ -317,14 +318,14 @@ fn advice(error: &KafkaError, identity: &Identity, topics: &Topics) -> String {
     }
 }
 
-/// A transaction that is open when its producer ends would keep readers waiting until it times out.
+/// Ends an open transaction with its producer: it would keep readers waiting until it times out.
 pub(super) fn end_with(client: &Client, stage: Stage) {
     if !matches!(stage, Stage::Open) {
         return;
     }
     let end = Instant::now() + Duration::from_millis(500);
     loop {
-        match client.abort_transaction(SHORT_SLICE) {
+        match client.abort_transaction(SHORT_CALL_TIMEOUT) {
             Err(error) if is_retriable(&error) && Instant::now() < end => drain(client),
             Err(error) => {
                 warn!(%error, "cannot abort a transaction; the cluster ends it at its timeout");

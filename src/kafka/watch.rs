@@ -1,9 +1,9 @@
-//! What the producers of one source show in metrics: how long records take, and what librdkafka says of
+//! Metrics of the producers of one source: latencies, and librdkafka's statistics of
 //! its queue and its brokers.
 //!
-//! librdkafka counts for the life of a client, metrics for the life of the process, so what is added is
-//! the difference to what the same client said before. Its text has all topics and partitions in it;
-//! they are passed over.
+//! librdkafka counts for the life of a client, metrics for the life of the process, so the difference to the same
+//! client's last counts is added. The statistics also have all topics and partitions in them; these are
+//! skipped.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,20 +20,20 @@ use crate::{
     runtime::readable,
 };
 
-/// More brokers than this are not shown: a source's producer speaks to those that lead its partitions.
-const BROKERS: usize = 256;
+/// Limit of brokers with metrics: a source's producer talks to those that lead its partitions.
+const MAX_BROKERS: usize = 256;
 
-/// A broker is believed to have the client wait for this long at most.
-const THROTTLE: Duration = Duration::from_secs(120);
+/// Limit of the time for which a broker is believed to have the client wait.
+const MAX_THROTTLE: Duration = Duration::from_secs(120);
 
 /// Shared by the producers of a source, which come one after the other.
 pub struct Watch {
     source: String,
     metrics: Metrics,
     of_source: SourceMetrics,
-    /// What the client said last, by the number of the broker.
+    /// The client's last counts, by the number of the broker.
     said: Mutex<BTreeMap<i32, Counts>>,
-    /// Whether a broker was there when the client said something last.
+    /// Whether a broker was connected at the last statistics.
     was_up: AtomicBool,
     /// Until when a broker may read nothing from the client.
     throttled_until: Mutex<Option<Instant>>,
@@ -92,14 +92,14 @@ struct Times {
     p99: i64,
 }
 
-/// For how long the broker said that it has the client wait, since the last statistics; in milliseconds.
+/// Longest wait that the broker has announced since the last statistics; in milliseconds.
 #[derive(Default, Deserialize)]
 struct Throttle {
     #[serde(default)]
     max: i64,
 }
 
-/// What librdkafka calls brokers that it knows by their address alone.
+/// librdkafka's number of brokers that it knows by their address only.
 fn no_broker() -> i32 {
     -1
 }
@@ -116,29 +116,29 @@ impl Watch {
         }
     }
 
-    /// The source has a new client, which counts from zero.
+    /// Forgets the last counts: a new client counts from zero.
     pub(super) fn reset_counts(&self) {
         self.said.lock().clear();
     }
 
-    /// A record was acknowledged that was handed over at `since`.
+    /// Observes a record that was handed over at `since` and is acknowledged now.
     pub(super) fn acknowledged(&self, since: Instant) {
         self.of_source.produce_seconds.observe(since.elapsed().as_secs_f64());
     }
 
-    /// librdkafka's statistics, as it gives them.
+    /// Takes in librdkafka's statistics.
     pub(super) fn statistics(&self, json: &[u8]) {
         match serde_json::from_slice(json) {
             Ok(statistics) => {
                 self.note_throttle(&statistics);
                 self.show(statistics);
             }
-            Err(error) => tracing::debug!(%error, "librdkafka's statistics can't be read"),
+            Err(error) => tracing::debug!(%error, "librdkafka's statistics cannot be read"),
         }
     }
 
     /// Whether a broker has the client wait. That is known when the next statistics come, and holds from
-    /// then on for as long as was said: rather too long than too short.
+    /// then on for the announced time: rather too long than too short.
     pub(super) fn is_throttled(&self) -> bool {
         self.throttled_until.lock().is_some_and(|until| Instant::now() < until)
     }
@@ -152,7 +152,7 @@ impl Watch {
             source = self.source,
             "a broker throttles the client, for {length} at a time"
         );
-        let until = Instant::now() + longest.min(THROTTLE);
+        let until = Instant::now() + longest.min(MAX_THROTTLE);
         let mut throttled_until = self.throttled_until.lock();
         *throttled_until = (*throttled_until).max(Some(until));
     }
@@ -172,7 +172,7 @@ impl Watch {
         for broker in statistics.brokers.values() {
             let is_known = said.contains_key(&broker.nodeid);
             let was_there = broker.nodeid >= 0 && broker.connects > 0;
-            if !was_there || (!is_known && said.len() >= BROKERS) {
+            if !was_there || (!is_known && said.len() >= MAX_BROKERS) {
                 continue;
             }
             let now = Counts {
@@ -209,7 +209,8 @@ impl Broker {
     /// Whether an attempt to connect has ended without success. `connects` counts attempts, the one under way included.
     fn has_failed(&self, was_up: bool) -> bool {
         match self.state.as_str() {
-            // Nothing asks for it. With no broker at all one is tried each second, so it was tried since what was said before.
+            // No connection is needed. With no broker at all one is tried each second, so it was tried since the last
+            // statistics.
             "" | "INIT" => !was_up && self.connects > 0,
             "DOWN" | "TRY_CONNECT" => self.connects > 0,
             _ => !self.is_up() && self.connects > 1,
@@ -217,8 +218,8 @@ impl Broker {
     }
 }
 
-/// Whether a broker answers, of those that have an address; `None` where no attempt has ended yet. `was_up` is whether one
-/// did when the client said something before.
+/// Whether any broker with an address answers; `None` where no attempt has ended yet. `was_up` is whether one did at
+/// the last statistics.
 fn contact(brokers: &HashMap<String, Broker>, was_up: bool) -> Option<bool> {
     let with_address = || brokers.values().filter(|broker| broker.source != "internal");
     match with_address().any(Broker::is_up) {
@@ -279,7 +280,7 @@ mod tests {
         assert!(watch.is_throttled(), "the time that it said is not over");
         say(i64::MAX);
         let until = watch.throttled_until.lock().expect("it is throttled");
-        assert!(until <= Instant::now() + THROTTLE, "it is bounded");
+        assert!(until <= Instant::now() + MAX_THROTTLE, "it is bounded");
     }
 
     #[test]

@@ -6,8 +6,9 @@
 //!   would stop the very traffic which the spool is there to keep.
 //! - `/metrics` is Prometheus' text.
 //! - `/api/` is the API (`observe/api.rs`).
-//! - All but the first three answer only who calls them by a name of ours, and no page of another origin (`observe/api/access.rs`). The
-//!   three have nothing to hide, and a kubelet or Prometheus calls a pod by its address or by any name.
+//! - All but the first three answer only requests whose `Host` is ours, and no page of another origin
+//!   (`observe/api/access.rs`). The three have nothing to hide, and a kubelet or Prometheus calls a pod by its address
+//!   or by any name.
 //! - `/` and what it links to is the console (`observe/console.rs`), unless `admin.console` is `off`.
 //!
 //! It serves until the very end ([`Phase::Stopped`]), so that a stop can be watched.
@@ -26,7 +27,7 @@ use crate::{
     ingest::listen::{
         Handler,
         accept::{Rules, accept},
-        activity::Patience,
+        activity::Timeouts,
         report::Report,
     },
     observe::{
@@ -37,10 +38,10 @@ use crate::{
     runtime::shutdown::{Phase, Shutdown},
 };
 
-/// What the service knows about itself; each is a sentence for operators, or `None`.
+/// Health of the service: each problem is a sentence for operators, or `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Why deliveries can't be taken yet.
+    /// Why deliveries cannot be taken yet.
     pub starting: Option<String>,
     /// Which spool is poisoned, and by what.
     pub poisoned: Option<String>,
@@ -48,14 +49,14 @@ pub struct Health {
     pub below_reserve: Option<String>,
 }
 
-/// Where the answers come from. Asked on every request, so it must be quick.
+/// The service as this listener sees it. Asked on every request, so it must be quick.
 pub trait State: Send + Sync + 'static {
     fn health(&self) -> Health;
 
     /// Brings gauges up to date before they are read.
     fn refresh(&self, _metrics: &Metrics) {}
 
-    /// What the API shows, once it is there.
+    /// Returns the backend of the API, once the service has started.
     fn backend(&self) -> Option<Arc<dyn Backend>> {
         None
     }
@@ -67,7 +68,7 @@ impl<F: Fn() -> Health + Send + Sync + 'static> State for F {
     }
 }
 
-/// Why deliveries can't be taken durably; empty where they can.
+/// Returns the reasons why deliveries cannot be taken durably; none where they can.
 pub fn why_not_ready(state: &dyn State, shutdown: &Shutdown) -> Vec<String> {
     let Health { starting, poisoned, below_reserve } = state.health();
     let stopping = shutdown.has_reached(Phase::Draining).then(|| "stopping".to_owned());
@@ -83,7 +84,7 @@ pub async fn serve(
     shutdown: Shutdown,
 ) {
     let rules = Rules {
-        patience: Patience {
+        timeouts: Timeouts {
             header_timeout: Duration::from_secs(5),
             // No client authenticates here; a scraper opens a new connection when it is late.
             idle: Duration::from_secs(5),
@@ -124,8 +125,8 @@ impl Handler for Admin {
         let is_plain = matches!(*request.method(), Method::GET | Method::HEAD);
         let is_http_1 = request.version() < Version::HTTP_2;
         let mut response = self.answered(request).await;
-        // The body of what is refused may not have been read to its end: then the connection is closed behind the answer, and
-        // a client that is not told loses its next request.
+        // The body of a refused request may not have been read to its end. The connection is then closed behind the
+        // answer, and a client without `Connection: close` would lose its next request.
         if is_http_1 && !is_plain && response.status().is_client_error() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -141,7 +142,8 @@ impl Admin {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         let console = self.console.as_ref().filter(|_| Console::<Arc<Api>>::has(path));
-        // A page asks the API, which looks for itself. Probes and scrapers call a pod by whatever name they have.
+        // A page asks the API, which checks its request itself. Probes and scrapers call a pod by whatever name they
+        // have.
         let is_page = console.is_some() && !Console::<Arc<Api>>::is_asset(path);
         let is_free = matches!(path, "/livez" | "/readyz" | "/metrics");
         if !is_page

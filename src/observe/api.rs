@@ -1,8 +1,8 @@
-//! The API of the admin listener: what came in, why it was refused, and what became of it.
+//! The API of the admin listener: received requests, refusals with their reasons, and the result of each delivery.
 //!
-//! `observe/api/openapi.json` describes it, is served, and is held by a test. Everything is apart from the delivery
-//! path: requests are read from what is remembered of them, the rest from the disk and from Kafka, in the background.
-//! What the service knows is behind [`Backend`]; who may ask is settled here (`access`).
+//! `observe/api/openapi.json` describes it, is served, and is held by a test. The API never touches the delivery path:
+//! it reads requests from `metrics/recent.rs`, and the rest from the disk and from Kafka, on threads of its own. The
+//! service's knowledge is behind [`Backend`]; `access` decides which requests are allowed.
 
 pub mod access;
 mod answer;
@@ -23,13 +23,14 @@ use std::{
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
 
 use self::{
     access::{Access, Granted},
     answer::{bad, ok, refusal, text, whole},
-    events::{Stream, WAITING},
+    events::{MAX_QUEUED_EVENTS, Stream},
     question::Query,
     session::json_body,
     streams::Streams,
@@ -48,38 +49,51 @@ use crate::{
     runtime::shutdown::Shutdown,
 };
 
-/// The document that describes all of this.
-pub const DOCUMENT: &str = include_str!("api/openapi.json");
+/// The OpenAPI document that describes this API.
+pub const OPENAPI_DOCUMENT: &str = include_str!("api/openapi.json");
 
-/// Looks into the spool and at Kafka at the same time.
-const LOOKS: usize = 4;
+/// Questions at the same time that read the spool or Kafka.
+const MAX_BLOCKING_QUESTIONS: usize = 4;
 
-/// What the service knows. Those that say so block: they are called on a thread for that.
+/// The service as the API sees it. Methods that say so block, and are called on a thread that may.
 pub trait Backend: Send + Sync + 'static {
-    fn status(&self, access: Value) -> Value;
+    fn status(&self, access: objects::Access) -> objects::Status;
 
-    fn words(&self) -> Value;
+    fn words(&self) -> objects::Words;
 
-    /// Blocks. One delivery and what became of its events; `bodies` shows the beginning of its body.
-    fn delivery(&self, source: &str, position: u64, bodies: bool) -> Result<Value, Problem>;
+    /// Returns one delivery and the result of each of its events; `bodies` shows the beginning of its body. Blocks.
+    fn delivery(
+        &self,
+        source: &str,
+        position: u64,
+        bodies: bool,
+    ) -> Result<objects::DeliveryDetail, Problem>;
 
-    /// Blocks.
-    fn dead_letters(&self, question: &Letters, bodies: bool) -> Result<Value, Problem>;
+    /// Returns the dead letters that `question` asks for. Blocks.
+    fn dead_letters(
+        &self,
+        question: &DeadLetterQuestion,
+        bodies: bool,
+    ) -> Result<objects::DeadLetters, Problem>;
 
-    fn replays(&self) -> Value;
+    fn replays(&self) -> objects::Replays;
 
-    fn replay(&self, id: &str) -> Result<Value, Problem>;
+    fn replay(&self, id: &str) -> Result<objects::Replay, Problem>;
 
-    /// Begins one, for `client`.
-    fn begin_replay(&self, request: Value, client: IpAddr) -> Result<Value, Problem>;
+    /// Begins a replay for `client`.
+    fn begin_replay(&self, request: Value, client: IpAddr) -> Result<objects::Replay, Problem>;
 
-    /// Blocks.
-    fn test_delivery(&self, request: Value, client: IpAddr) -> Result<Value, Problem>;
+    /// Sends a test delivery for `client`, and returns its result. Blocks.
+    fn test_delivery(
+        &self,
+        request: Value,
+        client: IpAddr,
+    ) -> Result<objects::TestDelivery, Problem>;
 }
 
-/// Which dead letters.
+/// A question for dead letters: a filter, and a page.
 #[derive(Clone, Debug, Default)]
-pub struct Letters {
+pub struct DeadLetterQuestion {
     pub reason: Option<String>,
     pub source: Option<String>,
     pub since: u64,
@@ -87,7 +101,7 @@ pub struct Letters {
     pub before: Option<String>,
 }
 
-/// Why there is no answer: a word of the document, and a sentence for operators.
+/// A refusal or failure: a word of the document, and a sentence for operators.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct Problem {
@@ -120,7 +134,7 @@ pub struct Api {
     metrics: Metrics,
     backend: Box<dyn Fn() -> Option<Arc<dyn Backend>> + Send + Sync>,
     streams: Arc<Streams>,
-    looks: Arc<Semaphore>,
+    questions: Arc<Semaphore>,
     shutdown: Shutdown,
 }
 
@@ -138,7 +152,7 @@ impl Api {
             metrics,
             backend: Box::new(backend),
             streams: Arc::default(),
-            looks: Arc::new(Semaphore::new(LOOKS)),
+            questions: Arc::new(Semaphore::new(MAX_BLOCKING_QUESTIONS)),
             shutdown,
         })
     }
@@ -153,7 +167,7 @@ impl Api {
         self.answer_parts(&head, Some(body)).await
     }
 
-    /// The same within the process: a `GET` with the head of another request, for a page of the console.
+    /// Answers a `GET` from within the process, for a page of the console: `head` is that of the page's request.
     pub async fn answer_head(self: &Arc<Self>, head: &Parts) -> Response<ApiBody> {
         self.answer_parts(head, None).await
     }
@@ -181,7 +195,9 @@ impl Api {
         self.access.check_read(granted)?;
         let is_get = matches!(head.method, Method::GET | Method::HEAD);
         match (&*parts, is_get) {
-            (["openapi.json"], true) => Ok(text(StatusCode::OK, "application/json", DOCUMENT)),
+            (["openapi.json"], true) => {
+                Ok(text(StatusCode::OK, "application/json", OPENAPI_DOCUMENT))
+            }
             (["status"], true) => {
                 let access = self.describe(granted);
                 Ok(ok(&self.known()?.status(access)))
@@ -191,16 +207,18 @@ impl Api {
             (["deliveries", source, position], true) => {
                 let position = position.parse();
                 let position = position.map_err(|_| bad("the position is no sequence number"))?;
-                let (source, bodies) = (source.to_string(), self.access.bodies);
-                self.look(move |backend| backend.delivery(&source, position, bodies)).await
+                let source = source.to_string();
+                let bodies = self.access.bodies;
+                self.blocking_answer(move |backend| backend.delivery(&source, position, bodies))
+                    .await
             }
             (["dead-letters"], true) => {
                 let query = Query::of(head);
                 query.has_only(&["reason", "source", "since", "limit", "before"])?;
                 let words = self.known()?.words();
-                let reasons = words["dead_letter_reasons"].as_array().into_iter().flatten();
-                query.is_one_of("reason", reasons.filter_map(Value::as_str))?;
-                let question = Letters {
+                let reasons = words.dead_letter_reasons.iter().map(String::as_str);
+                query.is_one_of("reason", reasons)?;
+                let question = DeadLetterQuestion {
                     reason: query.get("reason"),
                     source: query.get("source"),
                     since: query.since()?,
@@ -208,7 +226,7 @@ impl Api {
                     before: query.get("before"),
                 };
                 let bodies = self.access.bodies;
-                self.look(move |backend| backend.dead_letters(&question, bodies)).await
+                self.blocking_answer(move |backend| backend.dead_letters(&question, bodies)).await
             }
             (["replays"], true) => Ok(ok(&self.known()?.replays())),
             (["replays", id], true) => Ok(ok(&self.known()?.replay(id)?)),
@@ -220,7 +238,7 @@ impl Api {
             }
             (["test-deliveries"], false) if head.method == Method::POST => {
                 let request = self.change(head, body, granted).await?;
-                self.look(move |backend| backend.test_delivery(request, client)).await
+                self.blocking_answer(move |backend| backend.test_delivery(request, client)).await
             }
             ([..], false) => Err(Problem::new("method-not-allowed", "There is no such method.")),
             _ => Err(Problem::new("unknown", "There is no such path: see /api/v1/openapi.json.")),
@@ -231,24 +249,25 @@ impl Api {
         self.backend().ok_or_else(|| Problem::new("unavailable", "The service is starting."))
     }
 
-    async fn look(
+    async fn blocking_answer<T: Serialize + Send + 'static>(
         &self,
-        question: impl FnOnce(&dyn Backend) -> Result<Value, Problem> + Send + 'static,
+        question: impl FnOnce(&dyn Backend) -> Result<T, Problem> + Send + 'static,
     ) -> Answered {
-        Ok(ok(&self.looked(question).await?))
+        Ok(ok(&self.blocking(question).await?))
     }
 
-    /// On a thread that may block; few at the same time.
-    async fn looked(
+    /// Asks on a thread that may block; refuses beyond [`MAX_BLOCKING_QUESTIONS`] at the same time.
+    async fn blocking<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&dyn Backend) -> Result<Value, Problem> + Send + 'static,
-    ) -> Result<Value, Problem> {
+        question: impl FnOnce(&dyn Backend) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
         let backend = self.known()?;
-        let permit = self.looks.clone().try_acquire_owned();
+        let permit = self.questions.clone().try_acquire_owned();
         let permit =
             permit.map_err(|_| Problem::new("too-many", "Too many questions: ask later."))?;
         let answer = tokio::task::spawn_blocking(move || {
             let answer = question(&*backend);
+            // Freed by the thread: it goes on when the client is gone and this future is dropped.
             drop(permit);
             answer
         });
@@ -256,17 +275,21 @@ impl Api {
         answer.await.map_err(failed)?
     }
 
-    /// A test delivery that a form of the console asks for: who may, is as for the API's own.
-    pub async fn test_delivery(&self, request: Value, head: &Parts) -> Result<Value, Problem> {
+    /// Sends a test delivery that a form of the console asks for, under the API's own rules of access.
+    pub async fn test_delivery(
+        &self,
+        request: Value,
+        head: &Parts,
+    ) -> Result<objects::TestDelivery, Problem> {
         self.access.check_host(&head.uri, &head.headers)?;
         let client = client_of(head);
         let granted = self.access.who(&head.headers, client)?;
         self.access.check_read(granted)?;
         self.may_change(head, granted)?;
-        self.looked(move |backend| backend.test_delivery(request, client)).await
+        self.blocking(move |backend| backend.test_delivery(request, client)).await
     }
 
-    /// Whether the request may change something, and what it asks for.
+    /// Returns the JSON of a request that changes something, if it may.
     async fn change(
         &self,
         head: &Parts,
@@ -286,34 +309,36 @@ impl Api {
         Ok(())
     }
 
-    fn describe(&self, granted: Granted) -> Value {
+    fn describe(&self, granted: Granted) -> objects::Access {
         let may_change = granted.signed_in
             && (!granted.is_by_cookie() || self.access.console == Console::Replay);
-        json!({
-            "needs_token": self.access.needs_token(),
-            "signed_in": granted.signed_in,
-            "may_change": may_change,
-            "has_tokens": self.access.has_tokens(),
-            "bodies": self.access.bodies,
-            "console": self.access.console.as_str(),
-        })
+        objects::Access {
+            needs_token: self.access.needs_token(),
+            signed_in: granted.signed_in,
+            may_change,
+            has_tokens: self.access.has_tokens(),
+            bodies: self.access.bodies,
+            console: self.access.console.as_str().to_owned(),
+        }
     }
 
     fn deliveries(&self, query: &Query) -> Answered {
         query.has_only(&["source", "outcome", "reason", "since", "limit", "before"])?;
-        let (wanted, limit) = (query.wanted(&self.known()?.words())?, query.limit()?);
+        let wanted = query.wanted(&self.known()?.words())?;
+        let limit = query.limit()?;
         let before = query.get("before").map_or(Ok(u64::MAX), |it| it.parse());
         let before = before.map_err(|_| bad("`before` is no number"))?;
         let recent = &self.metrics.recent;
+        // One more than the page: it shows whether there is a next page.
         let mut found = recent.before(before, limit + 1, &|it| wanted.takes(it));
         let has_more = found.len() > limit;
         found.truncate(limit);
         let next = found.last().filter(|_| has_more).map(|it| it.number);
-        let deliveries: Vec<_> = found.iter().map(delivery).collect();
-        Ok(ok(&json!({ "deliveries": deliveries, "kept": recent.len(), "next": next })))
+        let deliveries = found.iter().map(delivery).collect();
+        Ok(ok(&objects::Deliveries { deliveries, kept: recent.len() as u64, next }))
     }
 
-    /// Whether a request for anything may be answered: see [`Access::check_place`].
+    /// Refuses a request for another server, or from a page of another origin: see [`Access::check_place`].
     pub fn check_place(&self, head: &Parts) -> Result<(), Problem> {
         self.access.check_place(&head.uri, &head.headers)
     }
@@ -337,7 +362,7 @@ impl Api {
             access: self.describe(granted),
             permit,
         };
-        let (to, events) = mpsc::channel(WAITING);
+        let (to, events) = mpsc::channel(MAX_QUEUED_EVENTS);
         let activity = head.extensions.get::<Arc<Activity>>().cloned();
         tokio::spawn(stream.run(to, activity, self.shutdown.clone()));
         let mut response = Response::new(ApiBody::Events(events));

@@ -1,11 +1,11 @@
 //! The console: pages for operators on the admin listener, of the same data as the API's.
 //!
-//! - A page is whole without JavaScript, and signing in and out and a test delivery are ordinary forms; the one script keeps a page up to date,
-//!   and sends what is to change to the API.
-//! - Each page asks the API, within the process and with the head of its own request. So `Host`, token and session count
-//!   here as they do there, and a page shows nothing that the API would not.
-//! - Everything is escaped: pages are made by `maud`, which escapes by default, and the policy below lets a browser run no
-//!   script, style or handler that stands in a page.
+//! - A page is whole without JavaScript, and signing in and out and a test delivery are ordinary forms; the one script
+//!   keeps a page up to date, and sends replays and test deliveries to the API.
+//! - Each page asks the API, within the process and with the head of its own request. So `Host`, token and session
+//!   count here as they do there, and a page shows nothing that the API would not.
+//! - Everything is escaped: pages are made by `maud`, which escapes by default, and the policy below lets a browser run
+//!   no script, style or handler that stands in a page.
 //! - A page is bounded: 50 rows, 1,000 characters of a body in a list.
 
 use std::{future::Future, sync::Arc};
@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::{
-    model::{Problem, Session, Status, Words},
+    model::{Problem, Session, Status, TestDelivery, Words},
     page::{Frame, Place, Theme},
     pages::{dead_letters, deliveries, delivery, overview, path, problem, replay, sign_in, test},
 };
@@ -41,30 +41,30 @@ mod text;
 use self::question::Question;
 
 /// Rows on a page of deliveries and of dead letters.
-const ROWS: &str = "50";
+const ROWS_PER_PAGE: &str = "50";
 
-const SIGN_OUT: &str = "/sign-out";
-/// Bytes of its form, which says nothing.
-const FORM_TO_SIGN_OUT: usize = 4096;
+const SIGN_OUT_PATH: &str = "/sign-out";
+/// Bytes of the form that signs out; its content is not used.
+const MAX_SIGN_OUT_FORM_BYTES: usize = 4096;
 
-/// `script-src`, `style-src` and the others follow `default-src`: what stands in a page is never run.
-const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+/// `script-src`, `style-src` and the others follow `default-src`: a script in a page is never run.
+const CONTENT_POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
-/// What pages ask: the API, by its paths and with the head of the page's own request.
+/// The API that pages ask, by its paths and with the head of the page's own request.
 pub trait Api: Send + Sync + 'static {
     fn get(&self, path: &str, head: &Parts) -> impl Future<Output = (StatusCode, Bytes)> + Send;
 
-    /// A test delivery that a form asks for.
+    /// Sends a test delivery that a form asks for.
     fn test_delivery(
         &self,
         request: Value,
         head: &Parts,
-    ) -> impl Future<Output = Result<Value, api::Problem>> + Send;
+    ) -> impl Future<Output = Result<TestDelivery, api::Problem>> + Send;
 
-    /// The cookie of a session that a form's token begins.
+    /// Begins a session by a form's token, and returns its cookie.
     fn sign_in(&self, token: &str, head: &Parts) -> Result<String, api::Problem>;
 
-    /// The cookie that ends it.
+    /// Ends the session, and returns the cookie that removes it.
     fn sign_out(&self, head: &Parts) -> Result<String, api::Problem>;
 }
 
@@ -78,7 +78,11 @@ impl Api for Arc<api::Api> {
         (said.status, body)
     }
 
-    async fn test_delivery(&self, request: Value, head: &Parts) -> Result<Value, api::Problem> {
+    async fn test_delivery(
+        &self,
+        request: Value,
+        head: &Parts,
+    ) -> Result<TestDelivery, api::Problem> {
         api::Api::test_delivery(self, request, head).await
     }
 
@@ -91,20 +95,20 @@ impl Api for Arc<api::Api> {
     }
 }
 
-/// The same host as a request of HTTP/2 names in its address, and another path.
+/// Replaces the path of `uri`; a request of HTTP/2 keeps the host that its address names.
 fn at_path(uri: &Uri, path: &str) -> Uri {
     let mut parts = uri.clone().into_parts();
-    // A path that is none is one that the API does not have.
+    // An invalid path becomes none, which the API answers as unknown.
     parts.path_and_query = path.parse().ok();
     Uri::from_parts(parts).unwrap_or_default()
 }
 
-/// Answers what the console has; other paths are others'.
+/// The console: answers the paths for which [`Console::has`] is true.
 pub struct Console<A> {
     api: A,
 }
 
-/// Why a page can't be made.
+/// The reason why a page cannot be made.
 enum Failure {
     /// The API's own refusal.
     Refused(StatusCode, Problem),
@@ -117,12 +121,12 @@ impl<A: Api> Console<A> {
         Self { api }
     }
 
-    /// Whether the path is one of the console's.
+    /// Returns whether the path is one of the console's.
     pub fn has(path: &str) -> bool {
-        assets::at(path).is_some() || path == SIGN_OUT || Page::at(path).is_some()
+        assets::at(path).is_some() || path == SIGN_OUT_PATH || Page::at(path).is_some()
     }
 
-    /// Whether the path is one of a style sheet or the like, which says nothing of the service.
+    /// Returns whether the path is that of a style sheet, script or icon, which say nothing of the service.
     pub fn is_asset(path: &str) -> bool {
         assets::at(path).is_some()
     }
@@ -141,9 +145,10 @@ impl<A: Api> Console<A> {
         match (&head.method, place) {
             (&Method::POST, Some(Page::SignIn)) => self.sign_in(theme, head, body).await,
             (&Method::POST, Some(Page::Test)) => self.test_delivery(theme, head, body).await,
-            (&Method::POST, None) if path == SIGN_OUT => {
-                // A connection with a form that was not read is closed behind the answer, under the next request.
-                let _ = api::read_body(body, FORM_TO_SIGN_OUT).await;
+            (&Method::POST, None) if path == SIGN_OUT_PATH => {
+                // Read to its end: a connection with an unread body is closed behind the answer, and the next request
+                // on it is lost.
+                let _ = api::read_body(body, MAX_SIGN_OUT_FORM_BYTES).await;
                 match self.api.sign_out(head) {
                     Ok(cookie) => with_cookie(see_other("/"), &cookie),
                     Err(problem) => of_problem(theme, problem.status(), &problem.into()),
@@ -163,8 +168,14 @@ impl<A: Api> Console<A> {
         let status: Status = self.ask("/api/v1/status", head).await?;
         let words: Words = self.ask("/api/v1/words", head).await?;
         let content = test::page(&status, &words, sent);
-        let (place, title) = (Place::Test, "Test delivery");
-        Ok(Frame { theme, status: Some(&status), place, title, live: None }.around(&content))
+        let frame = Frame {
+            theme,
+            status: Some(&status),
+            place: Place::Test,
+            title: "Test delivery",
+            live: None,
+        };
+        Ok(frame.around(&content))
     }
 
     async fn shown(&self, place: &Page, theme: Theme, head: &Parts) -> Response<Full<Bytes>> {
@@ -207,7 +218,7 @@ impl<A: Api> Console<A> {
                 let found =
                     self.ask(&with_rows(&asked.at("/api/v1/deliveries", before)), head).await?;
                 let words: Words = self.ask("/api/v1/words", head).await?;
-                // An older page stays as it is.
+                // Only the page of the newest requests is live; an older page does not change.
                 let live = asked.before.is_empty().then(|| {
                     let filters = [
                         ("source", &asked.source),
@@ -276,13 +287,13 @@ impl<A: Api> Console<A> {
             ));
         }
         serde_json::from_slice(&body).map_err(|error| {
-            let text = format!("An answer of the API to {path} can't be read: {error}. This is a defect; report it.");
+            let text = format!("An answer of the API to {path} cannot be read: {error}. This is a defect; report it.");
             Failure::Refused(StatusCode::INTERNAL_SERVER_ERROR, problem(text))
         })
     }
 }
 
-/// What a path asks for.
+/// The page that a path names.
 enum Page {
     Overview,
     Path,
@@ -323,7 +334,7 @@ impl Page {
 
 fn with_rows(link: &str) -> String {
     let separator = if link.contains('?') { '&' } else { '?' };
-    format!("{link}{separator}limit={ROWS}")
+    format!("{link}{separator}limit={ROWS_PER_PAGE}")
 }
 
 fn html_answer(status: StatusCode, page: String) -> Response<Full<Bytes>> {
@@ -342,7 +353,7 @@ fn to_sign_in(uri: &Uri) -> Response<Full<Bytes>> {
     see_other(&link)
 }
 
-/// To a path of ours.
+/// Redirects to a path of ours.
 fn see_other(path: &str) -> Response<Full<Bytes>> {
     let mut answer = html_answer(StatusCode::SEE_OTHER, String::new());
     let path = HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static("/"));
@@ -357,7 +368,7 @@ fn with_cookie(mut answer: Response<Full<Bytes>>, cookie: &str) -> Response<Full
     answer
 }
 
-/// A page without what only those see who may read.
+/// Returns the frame of a page without the status, which only a client that may read sees.
 fn bare(theme: Theme, title: &str) -> Frame<'_> {
     Frame { theme, status: None, place: Place::Nowhere, title, live: None }
 }
@@ -380,7 +391,7 @@ fn of_asset(asset: &assets::Asset) -> Response<Full<Bytes>> {
 }
 
 fn secure(headers: &mut HeaderMap) {
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_POLICY));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));

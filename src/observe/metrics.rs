@@ -1,9 +1,9 @@
-//! What the service counts, in Prometheus' terms: every metric is a row of the table here.
+//! All metrics, in Prometheus' terms: each is a row of the table here.
 //!
-//! A row has a comment (its help, and its meaning in `deploy/METRICS.md`, which a test holds against the
-//! table), the field that it is in [`Metrics`], its further labels, its type and its name. Those of the
-//! process are shown from the start, those of a source from [`Metrics::announce`] on, and those with further
-//! labels once a value of these is known (`metrics/announce.rs`).
+//! A row has a comment (its help, and its meaning in `deploy/METRICS.md`, which a test compares with the
+//! table), its field in [`Metrics`], its further labels, its type and its name. Metrics of the process are
+//! shown from the start, metrics of a source from [`Metrics::announce`] on, and metrics with further labels
+//! once a value of these is known (`metrics/announce.rs`).
 //!
 //! Label values are bounded: sources are configured, topics are limited (`topics.limit`), outcomes
 //! and reasons are words from this program.
@@ -36,7 +36,7 @@ pub use self::{
     tries::Tries,
 };
 
-/// What became of the events that `millrace backfill` brought, which reads it.
+/// Name of the metric that counts events of `millrace backfill`, by result; that command reads it.
 pub const JOURNAL_EVENTS: &str = "millrace_journal_events_total";
 
 metrics! {
@@ -66,10 +66,10 @@ metrics! {
     /// Threads of the process.
     process_threads: IntGauge = "process_threads";
 
-    /// What the volume of the spool has left.
+    /// Free bytes on the volume of the spool.
     volume_available_bytes: IntGauge = "millrace_volume_available_bytes";
 
-    /// What of the volume deliveries never take; below it the service is not ready.
+    /// Bytes of the volume that deliveries never take; below it the service is not ready.
     volume_reserve_bytes: IntGauge = "millrace_volume_reserve_bytes";
 
     /// How many topics of a source may be held; beyond it the source waits.
@@ -111,13 +111,13 @@ metrics! {
     /// Bytes in the spool that are not delivered yet.
     spool_bytes: IntGauge = "millrace_spool_undelivered_bytes";
 
-    /// What the undelivered bytes of a source may reach.
+    /// How many undelivered bytes a source may have.
     spool_limit_bytes: IntGauge = "millrace_spool_limit_bytes";
 
     /// Deliveries in the spool that are not delivered yet.
     spool_deliveries: IntGauge = "millrace_spool_undelivered_deliveries";
 
-    /// Until there is no room for more at the rate of the last minutes; infinite while the spool does not
+    /// Seconds until the spool is full at the rate of the last minutes; infinite while the spool does not
     /// grow.
     spool_seconds_until_full: Gauge = "millrace_spool_seconds_until_full";
 
@@ -181,7 +181,7 @@ metrics! {
     /// Bytes in the queue of the Kafka client, as it counts them.
     kafka_queue_bytes: IntGauge = "millrace_kafka_queue_bytes";
 
-    /// What the bytes in the queue of the Kafka client may reach.
+    /// How many bytes may be in the queue of the Kafka client.
     kafka_queue_limit_bytes: IntGauge = "millrace_kafka_queue_limit_bytes";
 
     /// Time from the receipt of a delivery to the acknowledgement of each of its events by Kafka.
@@ -254,13 +254,13 @@ metrics! {
     /// Files that changed and were read again, by key and outcome.
     reloads[key, outcome]: IntCounter = "millrace_reloads_total";
 
-    /// 0 while the files of a configuration key can't be used and their previous content is, by key.
+    /// 0 while the files of a configuration key cannot be used and their previous content is, by key.
     last_reload_successful[key]: IntGauge = "millrace_last_reload_successful";
 
     /// Fetches of the keys that Adobe I/O signs with, by result.
     key_fetches[result]: IntCounter = "millrace_public_key_fetches_total";
 
-    /// Validation URLs of Adobe I/O's registrations, by what was done with them.
+    /// Validation URLs of Adobe I/O's registrations, by result.
     validations[source, result]: IntCounter = "millrace_adobe_validations_total";
 
     /// Events passed over because another one had their id, by that one's source (owner).
@@ -272,7 +272,7 @@ metrics! {
     /// Answers of the schema registry, by outcome (found, away, incompatible, denied, missing, invalid, failed).
     schema_requests[outcome]: IntCounter = "millrace_schema_registry_requests_total";
 
-    /// Spans that no collector got, by why (queue-full, not-accepted, stopped).
+    /// Spans that no collector got, by reason (queue-full, not-accepted, service stopped).
     trace_spans_dropped[reason]: IntCounter = "millrace_trace_spans_dropped_total";
 
     /// 1 while there is a connection to the broker.
@@ -314,7 +314,7 @@ impl Metrics {
         metrics
     }
 
-    /// What a scraper with this `Accept` gets: the media type and the text.
+    /// Returns the media type and the text for a scraper that sends this `Accept`.
     pub fn exposition(&self, accept: &str) -> (&'static str, String) {
         process::refresh(self);
         if openmetrics::is_asked_for(accept) {
@@ -324,13 +324,13 @@ impl Metrics {
         }
     }
 
-    /// All of them as they are now.
+    /// Gathers all metrics, after reading those of the process.
     pub fn snapshot(&self) -> Vec<MetricFamily> {
         process::refresh(self);
         self.gather()
     }
 
-    /// All that this program counts itself.
+    /// Gathers all metrics without reading those of the process once more.
     fn gather(&self) -> Vec<MetricFamily> {
         self.tries.show(self);
         self.registry.gather()
@@ -340,7 +340,7 @@ impl Metrics {
         openmetrics::render(&self.gather(), &self.exemplars)
     }
 
-    /// The gauges of a family, by the value of one label.
+    /// Returns the gauges of a family, by the value of one label.
     pub fn labelled_gauges(&self, family: &dyn Collector, label: &str) -> Vec<(String, f64)> {
         let families = family.collect();
         let all = families.iter().flat_map(|family| family.get_metric());
@@ -351,10 +351,10 @@ impl Metrics {
         named.collect()
     }
 
-    /// The exposition text (`text/plain; version=0.0.4`).
+    /// Returns Prometheus' exposition text (`text/plain; version=0.0.4`).
     pub fn render(&self) -> String {
         let mut text = Vec::new();
-        // Encoding writes to memory and the names are static: it can't fail.
+        // Encoding writes to memory and the names are static: it cannot fail.
         TextEncoder::new().encode(&self.gather(), &mut text).unwrap_or_default();
         String::from_utf8(text).unwrap_or_default()
     }

@@ -1,8 +1,9 @@
-//! Metrics pushed by OTLP, for platforms without a Prometheus that scrapes: the same ones as at `/metrics`, under
-//! the same names, cumulative since the start of the process.
+//! Metrics pushed by OTLP, for platforms without a Prometheus that scrapes: the metrics of `/metrics`, under the
+//! same names, cumulative since the start of the process.
 //!
-//! The SDK's instruments would count everything twice; what the registry gathers is written as OTLP's message
-//! instead. A collector that is away or refuses costs its readers a gap, and a warning a minute; nothing waits for it.
+//! The SDK's instruments would count everything twice; instead, the families that the registry gathers are written
+//! as OTLP's message. A collector that is away or refuses a push costs its readers a gap, and a warning a minute;
+//! nothing waits for it.
 
 use std::time::{Duration, Instant};
 
@@ -28,13 +29,13 @@ use tokio::{
 use super::{metrics::Metrics, traces::resource};
 use crate::runtime::fetch::{Client, Limits};
 
-/// How often trouble with the collector is worth a line in the log.
-const QUIET: Duration = Duration::from_secs(60);
+/// Shortest time between two log lines about pushes that failed.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long a stop waits for the last push.
-const LAST: Duration = Duration::from_secs(2);
+const LAST_PUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where metrics go, how often, and how long one push may take.
+/// The collector: its address and headers, how often metrics are pushed, and how long one push may take.
 pub struct Collector {
     pub url: Url,
     pub headers: HeaderMap,
@@ -42,14 +43,14 @@ pub struct Collector {
     pub timeout: Duration,
 }
 
-/// Pushes until it is stopped.
+/// The task that pushes metrics until [`Push::stop`].
 pub struct Push {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Push {
-    /// Starts a task of the runtime that this is called in.
+    /// Starts the task in the runtime that this is called in.
     pub fn start(collector: Collector, metrics: Metrics) -> Result<Self, String> {
         let client = Client::new()?;
         let (stop, stopped) = oneshot::channel();
@@ -57,12 +58,12 @@ impl Push {
         Ok(Self { stop, task: tokio::spawn(pusher.run(stopped)) })
     }
 
-    /// Pushes once more, so that what happened last is seen.
+    /// Pushes once more, so that the collector sees the last counts, and ends the task.
     pub async fn stop(self) {
         let Self { stop, task } = self;
         drop(stop);
         let abort = task.abort_handle();
-        if timeout(LAST, task).await.is_err() {
+        if timeout(LAST_PUSH_TIMEOUT, task).await.is_err() {
             abort.abort();
         }
     }
@@ -80,7 +81,7 @@ impl Pusher {
     async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
         let mut ticks = interval(self.collector.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick is at once, when there is nothing to tell.
+        // The first tick is at once, when nothing has been counted yet.
         ticks.tick().await;
         loop {
             let is_last = tokio::select! {
@@ -100,7 +101,7 @@ impl Pusher {
             self.warned = None;
             return;
         };
-        if self.warned.is_none_or(|at| at.elapsed() >= QUIET) {
+        if self.warned.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
             self.warned = Some(Instant::now());
             tracing::warn!(
                 reason,
@@ -114,8 +115,8 @@ impl Pusher {
         let mut headers = headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         let request = self.client.request(Method::POST, url.clone()).headers(headers).body(body);
-        // Its text may quote what it was given.
-        let request = request.build().map_err(|_| "the request can't be made")?;
+        // The error's text may quote the collector's headers, which can be secret.
+        let request = request.build().map_err(|_| "the request cannot be made")?;
         let limits = Limits { time: *timeout, ..Limits::SMALL };
         let answer = self.client.send(request, limits).await.map_err(|error| error.to_string())?;
         match answer.status.is_success() {
@@ -132,7 +133,7 @@ fn resource_of() -> Resource {
     Resource { attributes: attributes.collect(), ..Resource::default() }
 }
 
-/// What there is to count at this moment.
+/// Returns all metrics with their present values, as OTLP's message.
 fn request(metrics: &Metrics, resource: &Resource) -> ExportMetricsServiceRequest {
     const NANOS: i64 = 1_000_000_000;
     let start = metrics.start_time_seconds.get().saturating_mul(NANOS);
@@ -154,7 +155,7 @@ fn request(metrics: &Metrics, resource: &Resource) -> ExportMetricsServiceReques
     ExportMetricsServiceRequest { resource_metrics }
 }
 
-/// Nanoseconds since 1970: of the start of the process, and of this push.
+/// Start of the process and time of this push, in nanoseconds since 1970.
 #[derive(Clone, Copy)]
 struct Times {
     start: u64,
@@ -199,7 +200,8 @@ impl Times {
         }
     }
 
-    /// Prometheus' buckets count everything up to their bound; OTLP's what is above the one before.
+    /// Converts a histogram. Prometheus' buckets count all values up to their bound; OTLP's only those above the bound
+    /// before.
     fn histogram(self, metric: &proto::Metric) -> HistogramDataPoint {
         let histogram = metric.get_histogram();
         let count = histogram.get_sample_count();
@@ -239,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_metric_is_pushed_and_a_bucket_counts_what_is_in_it_alone() {
+    fn every_metric_is_pushed_and_a_bucket_counts_only_its_own_values() {
         let metrics = Metrics::new();
         let of = metrics.source("leads");
         for seconds in [0.3, 0.4, 0.7, 100.0] {

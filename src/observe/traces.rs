@@ -1,9 +1,9 @@
 //! Spans, for collectors of traces by OTLP: one for each delivery to a source, and one for its forwarding.
 //!
-//! Off unless the environment names a collector (`config::Traces`); then a [`Span`] is empty, and everything
-//! done to it is nothing. When on, a span costs its request a push to a bounded queue: the SDK's own thread sends
-//! them, and whatever is wrong with the collector loses spans, which are counted, and nothing else. Neither
-//! headers nor bodies nor queries are ever attributes; they carry secrets.
+//! Off unless the environment names a collector (`config::Traces`); a [`Span`] is then empty, and its methods do
+//! nothing. When on, a span costs its request a push to a bounded queue: the SDK's own thread sends the spans, and
+//! trouble with the collector loses spans, which are counted, and nothing else. Headers, bodies and queries are
+//! never attributes; they carry secrets.
 
 mod export;
 
@@ -18,7 +18,7 @@ use opentelemetry_sdk::{propagation::TraceContextPropagator, trace};
 pub(super) use self::export::resource;
 pub use self::export::{Exporter, SetUpError};
 
-/// Makes spans; clones make them for the same exporter. By default there is none.
+/// Makes spans; clones make them for the same exporter. The default makes empty spans.
 #[derive(Clone, Default)]
 pub struct Traces(Option<trace::SdkTracer>);
 
@@ -27,10 +27,10 @@ impl Traces {
         self.0.is_some()
     }
 
-    /// The span of one request to a source, which goes on with the trace that its head names.
+    /// Starts the span of one request to a source, in the trace that the request's headers name.
     pub fn delivery(&self, source: &str, head: &HeaderMap) -> Span {
         self.start("POST /v1/{source}", SpanKind::Server, source, || {
-            // A state may come in several; of parents two are none.
+            // A `tracestate` may be split over several headers. Two `traceparent` headers, joined, parse as none.
             let whole = ["traceparent", "tracestate"].map(|name| {
                 let values = head.get_all(name).iter().filter_map(|value| value.to_str().ok());
                 (name.to_owned(), values.collect::<Vec<_>>().join(","))
@@ -39,8 +39,8 @@ impl Traces {
         })
     }
 
-    /// The span from reading a delivery out of the spool to the last acknowledgement. `kept` are the headers
-    /// that were kept with it; those of a delivery that had a span name it.
+    /// Starts the span from reading a delivery out of the spool to its last acknowledgement. `kept` are the headers
+    /// stored with the delivery; they name the span of its request, if it had one.
     pub fn forwarding(&self, source: &str, kept: &[(String, String)]) -> Span {
         self.start("forward", SpanKind::Producer, source, || extract(kept))
     }
@@ -63,6 +63,7 @@ fn extract(headers: &[(String, String)]) -> Context {
     TraceContextPropagator::new().extract_with_context(&Context::new(), &Kept(headers))
 }
 
+/// Headers stored with a delivery.
 struct Kept<'a>(&'a [(String, String)]);
 
 impl Extractor for Kept<'_> {
@@ -75,7 +76,7 @@ impl Extractor for Kept<'_> {
     }
 }
 
-/// Something that takes time. Ends when it is dropped.
+/// One span of a trace, or nothing. Ends when it is dropped.
 #[derive(Default)]
 pub struct Span(Option<Box<trace::Span>>);
 
@@ -84,7 +85,7 @@ impl Span {
         self.0.is_some()
     }
 
-    /// Only what this program says, or has found to be harmless.
+    /// Sets an attribute: a value that this program made itself, or has checked to be harmless.
     pub fn set(&mut self, key: &'static str, value: impl Into<Value>) {
         if let Some(span) = &mut self.0 {
             span.set_attribute(KeyValue::new(key, value));
@@ -97,13 +98,14 @@ impl Span {
         }
     }
 
-    /// The id of its trace, if it is going to be exported.
+    /// Returns the id of its trace, if the span is going to be exported.
     pub fn trace_id(&self) -> Option<String> {
         let context = self.0.as_ref()?.span_context();
         context.is_sampled().then(|| context.trace_id().to_string())
     }
 
-    /// By which others are children of this one, `traceparent` and `tracestate`, if it is going to be exported.
+    /// Returns `traceparent` and `tracestate` that make other spans children of this one, if it is going to be
+    /// exported.
     pub fn as_parent(&self) -> Option<(String, String)> {
         let context = self.0.as_ref()?.span_context();
         let trace = context.trace_id();

@@ -1,10 +1,10 @@
-//! The one place that speaks HTTP to the outside: keys, tokens, journals.
+//! The only client for outgoing HTTP: keys, tokens, journals.
 //!
-//! Whatever the other side does, a call ends: within [`Limits::time`], with at most
-//! [`Limits::bytes`] in memory. Redirects are never followed, since the address is the whole of the
-//! trust in what comes back. Certificates are checked against the system's (`SSL_CERT_FILE` and
+//! A call always ends: within [`Limits::time`], with at most
+//! [`Limits::bytes`] in memory. Redirects are never followed, since an answer is trusted for its address
+//! alone. Certificates are checked against the system's (`SSL_CERT_FILE` and
 //! `SSL_CERT_DIR` name others), and `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are heeded, as
-//! platforms expect. Errors name scheme, host and path; a query may hold a secret and is never told.
+//! platforms expect. Errors name scheme, host and path; a query may hold a secret and is never shown.
 
 use std::{error::Error, fmt, time::Duration};
 
@@ -14,21 +14,21 @@ use reqwest::{Method, Request, Url, redirect::Policy};
 
 use super::readable;
 
-/// How much of it, and for how long.
+/// Limits of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From the look-up of the host's name to the last byte.
+    /// Time from the look-up of the host's name to the last byte.
     pub time: Duration,
     /// Largest body of an answer.
     pub bytes: usize,
 }
 
 impl Limits {
-    /// For a key, a token or a document of a few of them.
+    /// Limits for a key, a token or a document with a few of them.
     pub const SMALL: Self = Self { time: Duration::from_secs(4), bytes: 256 * 1024 };
 }
 
-/// What came back. Any status: what it means is the caller's.
+/// An answer of any status, which the caller interprets.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -36,7 +36,7 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// Why nothing, or nothing of use, came back.
+/// The reason why there is no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     #[error("{place} did not answer within {}", readable::length(*.limit))]
@@ -51,7 +51,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// Whether the same request may succeed later without anybody changing anything here.
+    /// Whether the same request may succeed later without a change on this side.
     pub fn is_worth_retrying(&self) -> bool {
         match self {
             Self::Timeout { .. } | Self::Unreachable { .. } => true,
@@ -64,7 +64,7 @@ impl FetchError {
     }
 }
 
-/// An address as it may be shown: without query, fragment, user and password.
+/// A URL without query, fragment, user and password, which may be shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ShownUrl(String);
 
@@ -88,11 +88,11 @@ impl fmt::Debug for ShownUrl {
     }
 }
 
-/// Clones share connections.
+/// An HTTP client; clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client(reqwest::Client);
 
-/// Whom a client believes, and what it shows of itself, beyond what the system says. All in PEM.
+/// The authorities that a client trusts, and its own certificate, beyond the system's settings. All in PEM.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trust<'a> {
     /// Authorities in place of the system's.
@@ -102,19 +102,19 @@ pub struct Trust<'a> {
 }
 
 impl<'a> Trust<'a> {
-    /// The certificates in `pem`, those that they signed, and no others.
+    /// Trusts the certificates in `pem`, those that they signed, and no others.
     pub fn authorities(pem: &'a [u8]) -> Self {
         Self { authorities: Some(pem), identity: None }
     }
 }
 
 impl Client {
-    /// Fails when the system's certificates can't be read.
+    /// Makes a client with the system's trust. Fails when the system's certificates cannot be read.
     pub fn new() -> Result<Self, String> {
         Self::trusting(Trust::default())
     }
 
-    /// Fails when one of the PEM texts has no certificate, or can't be read.
+    /// Makes a client with `trust`. Fails when one of the PEM texts has no certificate, or cannot be read.
     pub fn trusting(trust: Trust<'_>) -> Result<Self, String> {
         let mut builder = reqwest::Client::builder();
         if let Some(pem) = trust.authorities {
@@ -132,12 +132,12 @@ impl Client {
         built(builder)
     }
 
-    /// Through no proxy: for addresses that mean something on this machine alone.
+    /// Makes a client that uses no proxy: for addresses on this machine.
     pub fn direct() -> Result<Self, String> {
         built(reqwest::Client::builder().no_proxy())
     }
 
-    /// The body that a GET of `url` is answered with, if the status is 200.
+    /// Sends a GET and returns the body, if the status is 200.
     pub async fn get(&self, url: &Url, limits: Limits) -> Result<Bytes, FetchError> {
         let answer = self.send(Request::new(Method::GET, url.clone()), limits).await?;
         match answer.status {
@@ -146,7 +146,7 @@ impl Client {
         }
     }
 
-    /// For requests with headers or a body of their own.
+    /// Starts a request with headers or a body of its own.
     pub fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
         self.0.request(method, url)
     }
@@ -166,7 +166,7 @@ impl Client {
         })
     }
 
-    /// Sends `request` and waits for the head of the answer, whose body goes on for as long as it is read.
+    /// Sends `request` and waits for the head of the answer; the body has no limits and is read by the caller.
     pub async fn stream(&self, request: Request, within: Duration) -> Result<Stream, FetchError> {
         let place = ShownUrl::of(request.url());
         match tokio::time::timeout(within, self.0.execute(request)).await {
@@ -192,7 +192,7 @@ impl Client {
     }
 }
 
-/// An answer that goes on.
+/// An answer whose body is read piece by piece.
 pub struct Stream {
     place: ShownUrl,
     response: reqwest::Response,
@@ -203,7 +203,7 @@ impl Stream {
         self.response.status()
     }
 
-    /// The next piece; `None` at the end.
+    /// Returns the next piece; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
         self.response.chunk().await.map_err(|error| FetchError::Unreachable {
             place: self.place.clone(),
@@ -234,7 +234,7 @@ impl From<reqwest::Error> for Broken {
     }
 }
 
-/// The last of the causes says what happened; those before it say that something did.
+/// Returns the last cause, which says what happened; the errors above it only say that something did.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(next) = cause.source() {
@@ -308,14 +308,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_error_tells_what_the_query_says() {
+    async fn no_error_shows_the_query() {
         let refused = "http://user:hunter2@127.0.0.1:1/key?secret=hunter2".parse().unwrap();
         let status = answering("HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n").await;
         for url in [refused, status] {
             let error = Client::new().unwrap().get(&url, Limits::SMALL).await.unwrap_err();
-            let told = format!("{error} {error:?}");
-            assert!(!told.contains("hunter2"), "{told}");
-            assert!(told.contains("http://127.0.0.1:"), "{told}");
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("hunter2"), "{shown}");
+            assert!(shown.contains("http://127.0.0.1:"), "{shown}");
             assert!(error.is_worth_retrying());
         }
     }

@@ -1,16 +1,16 @@
-//! Times, bytes and counts as a log line, an error or a page of the terminal says them. Fields that programs read stay
+//! Formats times, bytes and counts for a log line, an error or a page of the terminal. Fields that programs read stay
 //! numbers, with the unit in their name.
 
 use std::time::Duration;
 
 use bytesize::ByteSize;
 
-/// `40 ms`, `1.5 s`, `2 min 5 s`, `3 h 4 min`, `2 d 3 h`
+/// Formats a time: `40 ms`, `1.5 s`, `2 min 5 s`, `3 h 4 min`, `2 d 3 h`.
 pub fn length(length: Duration) -> String {
     if length < Duration::from_secs(1) {
         return format!("{} ms", length.as_millis());
     }
-    // Cut off and not rounded: no minute has 60 seconds, and a field beside it in seconds says the same.
+    // Cut off and not rounded: no minute has 60 seconds, and the result agrees with a field in seconds beside it.
     let tenths = length.as_millis() / 100;
     if tenths < 100 {
         return match tenths % 10 {
@@ -34,12 +34,12 @@ fn two((large, of_large): (u64, &str), (small, of_small): (u64, &str)) -> String
     }
 }
 
-/// `1.3 MiB`
+/// Formats a size: `1.3 MiB`.
 pub fn bytes(n: u64) -> String {
     ByteSize::b(n).display().iec().to_string()
 }
 
-/// `12,345`
+/// Formats a count: `12,345`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
@@ -52,7 +52,7 @@ pub fn count(n: u64) -> String {
     text
 }
 
-/// `12,345 events`, `1 event`
+/// Formats a count with its noun: `12,345 events`, `1 event`.
 pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }

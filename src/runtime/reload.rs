@@ -1,12 +1,12 @@
 //! Files that are read again when they change, while the service runs.
 //!
-//! A platform replaces a mounted secret without telling anybody (Kubernetes swaps a symbolic link),
-//! so the files are looked at once a second, by what is in them: whichever way they are replaced, and
-//! touched without a change. A change is acted on once two looks in a row saw the same, so that
-//! files that belong together, or a file that is being written, are not taken half-way.
+//! A platform replaces a mounted secret without any notice (Kubernetes swaps a symbolic link),
+//! so the contents of the files are compared once a second: that finds every kind of replacement, and ignores a
+//! touch without a change. A change is acted on once two looks in a row saw the same contents, so that
+//! files that belong together, or a file that is being written, are not read half-way.
 //!
-//! What can't be used changes nothing: what was read before stays in use, an error in the log and a
-//! metric say so, and it is tried again after a minute or at the next change.
+//! Contents that cannot be used change nothing: the previous value stays in use, an error in the log and a
+//! metric report it, and it is tried again after a minute or at the next change.
 
 use std::{
     fs::File,
@@ -27,31 +27,31 @@ mod current;
 
 pub use current::Current;
 
-/// How often the files are looked at.
-pub const EVERY: Duration = Duration::from_secs(1);
+/// Time between two looks at the files.
+pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// When what could not be used is tried again, and complained about again, although nothing changed.
-const AGAIN: Duration = Duration::from_secs(60);
+/// Time after which unusable contents are tried, and reported, again without a change.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// More of a file is not looked at; what reads it has limits of its own.
+/// Bytes of a file that are compared; its reader has limits of its own.
 const FILE_LIMIT: u64 = 4 * 1024 * 1024;
 
-/// Something that was read from files.
+/// A value that was read from files.
 pub trait Reload: Send {
-    /// As configuration calls it; for logs and metrics.
+    /// Returns the configuration key, for logs and metrics.
     fn key(&self) -> &str;
 
     fn files(&self) -> Vec<PathBuf>;
 
-    /// Reads the files and puts what is in them into use, as a whole or not at all; says whether it
-    /// is anything new. The error is for a person, and holds no secret.
+    /// Reads the files and puts their contents into use, as a whole or not at all; returns whether they
+    /// are new. The error is shown to an operator, and holds no secret.
     fn reload(&mut self) -> Result<bool, String>;
 
-    /// Comes with every look, whether anything changed or not.
+    /// Called at every look, whether there was a change or not.
     fn look(&mut self, _now: SystemTime) {}
 }
 
-/// What files hold, or why they can't be read.
+/// A hash of the contents of files, or of the errors of reading them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest([u8; 32]);
 
@@ -72,7 +72,7 @@ impl Digest {
     }
 }
 
-/// Looks at everything that may change.
+/// Looks at all values that may change.
 pub struct Reloader {
     watched: Vec<Watched>,
     metrics: Metrics,
@@ -80,9 +80,9 @@ pub struct Reloader {
 
 struct Watched {
     subject: Box<dyn Reload>,
-    /// What the last look saw.
+    /// The contents at the last look.
     seen: Option<Digest>,
-    /// What the last reload was for; at first none, since whoever read the files did so before us.
+    /// The contents of the last reload; `None` at first, since the files were read before this existed.
     acted_on: Option<Digest>,
     failed: Option<Instant>,
 }
@@ -100,7 +100,7 @@ impl Reloader {
         Self { watched, metrics: metrics.clone() }
     }
 
-    /// Looks on a thread of its own, `every` so often, until the shutdown has reached
+    /// Looks on a thread of its own, once per `every`, until the shutdown has reached
     /// [`Phase::Stopped`].
     pub fn spawn(mut self, every: Duration, shutdown: Shutdown) -> io::Result<JoinHandle<()>> {
         thread::Builder::new().name("reload".into()).spawn(move || {
@@ -110,7 +110,7 @@ impl Reloader {
         })
     }
 
-    /// One look at everything.
+    /// Looks once at all values.
     pub fn look(&mut self, now: Instant, time: SystemTime) {
         for watched in &mut self.watched {
             watched.look(now, &self.metrics);
@@ -123,7 +123,7 @@ impl Watched {
     fn look(&mut self, now: Instant, metrics: &Metrics) {
         let digest = Digest::of(&self.subject.files());
         let stands = self.seen.replace(digest) == Some(digest);
-        let again = self.failed.is_some_and(|at| now >= at + AGAIN);
+        let again = self.failed.is_some_and(|at| now >= at + RETRY_AFTER);
         if !stands || (self.acted_on == Some(digest) && !again) {
             return;
         }
@@ -160,7 +160,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes whatever is in its file, unless that is `bad`.
+    /// Accepts any text in its file except `bad`.
     struct Text {
         file: PathBuf,
         taken: Arc<Mutex<Vec<String>>>,
@@ -207,7 +207,7 @@ mod tests {
         }
 
         fn look(&mut self) {
-            self.now += EVERY;
+            self.now += LOOK_INTERVAL;
             self.reloader.look(self.now, SystemTime::UNIX_EPOCH);
         }
 
@@ -255,7 +255,7 @@ mod tests {
             rig.look();
         }
         assert_eq!((rig.count("failed"), rig.is_fine()), (1, false));
-        rig.now += AGAIN;
+        rig.now += RETRY_AFTER;
         rig.look();
         assert_eq!(rig.count("failed"), 2);
         fs::write(&rig.file, "a").unwrap();

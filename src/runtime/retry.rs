@@ -1,8 +1,8 @@
-//! Waiting between tries: growing, jittered, and without an end of its own.
+//! Waiting between tries: growing, jittered, and without a limit of its own.
 //!
-//! The one module that names the `backoff` crate, which is unmaintained: whoever replaces it changes
-//! this file alone. The crate's default would stop after 15 minutes; here nothing stops but the
-//! caller.
+//! The only module that names the `backoff` crate, which is unmaintained: replacing it changes
+//! this file alone. The crate's default would stop after 15 minutes; here only the
+//! caller ends the tries.
 
 use std::{
     thread,
@@ -23,7 +23,7 @@ impl Retry {
         Self::with_jitter(first, longest, 0.5)
     }
 
-    /// Delays that are the same at each replay, for what one process waits for by itself.
+    /// Delays without jitter, for waits of one process alone: the same at each replay.
     pub fn without_jitter(first: Duration, longest: Duration) -> Self {
         Self::with_jitter(first, longest, 0.0)
     }
@@ -39,18 +39,18 @@ impl Retry {
         Self { delays, longest }
     }
 
-    /// How long to wait before the next try.
+    /// Returns the time to wait before the next try.
     pub fn next_delay(&mut self) -> Duration {
         // Without a limit on elapsed time there is always a next delay.
         self.delays.next_backoff().unwrap_or(self.longest)
     }
 
-    /// After a success: the next delay is the first one again.
+    /// Notes a success: the next delay is the first one again.
     pub fn reset(&mut self) {
         self.delays.reset();
     }
 
-    /// Blocks for the next delay, or until `give_up` says so; returns whether it did.
+    /// Blocks for the next delay, or until `give_up` returns true; returns whether it did.
     pub fn wait(&mut self, give_up: &dyn Fn() -> bool) -> bool {
         let end = Instant::now() + self.next_delay();
         loop {
@@ -61,12 +61,12 @@ impl Retry {
             if left.is_zero() {
                 return false;
             }
-            thread::sleep(left.min(GIVE_UP_LOOK));
+            thread::sleep(left.min(GIVE_UP_INTERVAL));
         }
     }
 
-    /// Tries until it succeeds, waiting in between, with no limit on number or time. Returns the
-    /// last error when `give_up` says so. `failed` hears each error and how often it was tried.
+    /// Tries until `attempt` succeeds, waiting in between, with no limit on number or time. Returns the
+    /// last error when `give_up` returns true. `failed` gets each error and the number of tries so far.
     pub fn until<T, E>(
         &mut self,
         give_up: &dyn Fn() -> bool,
@@ -91,8 +91,8 @@ impl Retry {
     }
 }
 
-/// How often a waiting thread looks whether it should give up.
-const GIVE_UP_LOOK: Duration = Duration::from_millis(20);
+/// Time after which a waiting thread asks again whether to give up.
+const GIVE_UP_INTERVAL: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,10 @@
-//! The order to stop, and how far it has come. It only ever goes forward.
+//! The shutdown and its phases, which only ever go forward.
 //!
-//! [`Phase::Draining`]: readiness fails at once while requests are still served, so that whoever
-//! sends them here learns of it first (`shutdown.delay`). [`Phase::Closing`]: no new connections,
-//! the open ones end in order. [`Phase::Stopped`]: what needed finishing is finished; health and
+//! [`Phase::Draining`]: readiness fails at once while requests are still served, so that a load balancer
+//! learns of it before the connections close (`shutdown.delay`). [`Phase::Closing`]: no new connections,
+//! the open ones end in order. [`Phase::Stopped`]: all work is finished; health and
 //! metrics may go too. Tasks wait for a phase with [`Shutdown::reached`], threads with
-//! [`Shutdown::wait`] or by looking at [`Shutdown::phase`].
+//! [`Shutdown::wait`] or by reading [`Shutdown::phase`].
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ pub struct Shutdown(Arc<Inner>);
 
 struct Inner {
     phase: watch::Sender<Phase>,
-    /// Held while the phase changes, so that a thread between looking and sleeping misses nothing.
+    /// Held while the phase changes, so that a thread between its check of the phase and its sleep misses no change.
     gate: Mutex<()>,
     changed: Condvar,
 }
@@ -66,13 +66,13 @@ impl Shutdown {
         }
     }
 
-    /// Resolves once `phase` is reached.
+    /// Waits until `phase` is reached.
     pub async fn reached(&self, phase: Phase) {
         // An error would mean that the sender is gone, but `self` holds it.
         let _ = self.0.phase.subscribe().wait_for(|current| *current >= phase).await;
     }
 
-    /// Blocks a thread until `phase` is reached or `timeout` has passed; says whether it is reached.
+    /// Blocks a thread until `phase` is reached or `timeout` has passed; returns whether it is reached.
     pub fn wait(&self, phase: Phase, timeout: Duration) -> bool {
         let mut gate = self.0.gate.lock();
         let waiting = |(): &mut ()| !self.has_reached(phase);
@@ -80,7 +80,7 @@ impl Shutdown {
         self.has_reached(phase)
     }
 
-    /// Waits for the first signal (or for somebody else to begin), drains for `delay` or until the
+    /// Waits for the first signal (or for a shutdown begun by other code), drains for `delay` or until the
     /// next signal, and leaves the phase at [`Phase::Closing`].
     pub async fn on_signals(&self, mut signals: Signals, delay: Duration) {
         tokio::select! {
@@ -94,10 +94,11 @@ impl Shutdown {
         .await;
     }
 
-    /// [`Phase::Draining`] for `delay`, or until `hurry` resolves; then [`Phase::Closing`].
+    /// Stays in [`Phase::Draining`] for `delay`, or until `hurry` resolves; then goes to [`Phase::Closing`].
     pub async fn drain(&self, delay: Duration, hurry: impl Future<Output = ()>) {
         self.advance(Phase::Draining);
-        let (delay_seconds, length) = (delay.as_secs_f64(), readable::length(delay));
+        let delay_seconds = delay.as_secs_f64();
+        let length = readable::length(delay);
         info!(
             delay_seconds,
             "no longer ready; requests are still accepted for {length} (`shutdown.delay`)"
@@ -117,14 +118,14 @@ impl Default for Shutdown {
     }
 }
 
-/// SIGTERM and SIGINT, from the moment this was made.
+/// SIGTERM and SIGINT, from the creation of this value on.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    /// Must be called inside a Tokio runtime. Fails when the operating system takes no handlers.
+    /// Installs the handlers; must be called inside a Tokio runtime. Fails when the operating system refuses them.
     pub fn install() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -132,7 +133,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one; its name.
+    /// Waits for the next signal; returns its name.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -162,7 +163,8 @@ mod tests {
 
     #[tokio::test]
     async fn draining_takes_the_delay() {
-        let (shutdown, began) = (Shutdown::new(), Instant::now());
+        let shutdown = Shutdown::new();
+        let began = Instant::now();
         let delay = Duration::from_millis(30);
         tokio::join!(shutdown.drain(delay, pending()), async {
             shutdown.reached(Phase::Draining).await;

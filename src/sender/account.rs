@@ -1,4 +1,4 @@
-//! What became of all that one sender sent, and what a real one would have made of it.
+//! The account of one sender: the fate of its deliveries, and the consequences that a real sender would have drawn.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use super::{
     statistics::{Statistics, Times},
 };
 
-/// A number of deliveries, and the events in them.
+/// A number of deliveries, and of the events in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
     pub deliveries: u64,
@@ -30,36 +30,37 @@ impl Amount {
 /// One sender's account, over all its lanes.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
-    /// Requests, each try counted, and the bytes of their bodies.
+    /// Requests, including retries.
     pub tries: u64,
+    /// Bytes of the bodies of all requests.
     pub bytes: u64,
-    /// What was sent at least once.
+    /// Deliveries that were sent at least once.
     pub sent: Amount,
-    /// What was answered with a 2xx.
+    /// Deliveries that were answered with a 2xx.
     pub delivered: Amount,
-    /// What is not sent again and was not delivered.
+    /// Deliveries that were not delivered and are not sent again.
     pub lost: Amount,
-    /// How often a lane was paused.
+    /// Number of times that a lane was paused.
     pub pauses: u64,
     /// Lanes that are paused now.
     pub paused: BTreeSet<u16>,
-    /// Answers and their times, counted from when the request was due.
+    /// Answers and their times, counted from the time at which the request was due.
     pub answers: Statistics,
-    /// The same times, counted from when the request was sent.
+    /// The times, counted from the time at which the request was sent.
     pub service: Times,
-    /// How late requests were sent through the sender's own fault.
+    /// Delays of requests by the sender's own fault.
     pub lag: Times,
-    /// Why there was no answer, by how often; the first few reasons.
+    /// Counts of the reasons for missing answers; the first few reasons only.
     pub silences: BTreeMap<String, u64>,
-    /// By lane, deliveries that were given up before they were ever sent.
+    /// Deliveries that were dropped before they were ever sent, by lane.
     dropped: BTreeMap<u16, u64>,
 }
 
-/// Different reasons for silence that are kept.
-const SILENCES: usize = 10;
+/// Different reasons for missing answers that are counted.
+const MAX_SILENCES: usize = 10;
 
 impl Account {
-    /// Before a request and after its answer, as [`play`](super::play) calls it.
+    /// Counts a request before it is sent and again with its answer, as [`play`](super::play) calls it.
     pub fn hear(&mut self, attempt: &Attempt<'_>) {
         match &attempt.answered {
             None => self.sending(attempt),
@@ -81,7 +82,7 @@ impl Account {
         match answered.answer {
             Answer::Status(_) => self.service.record(answered.since_sent),
             Answer::None(why)
-                if self.silences.len() < SILENCES || self.silences.contains_key(why) =>
+                if self.silences.len() < MAX_SILENCES || self.silences.contains_key(why) =>
             {
                 *self.silences.entry(why.clone()).or_default() += 1;
             }
@@ -102,7 +103,7 @@ impl Account {
         }
     }
 
-    /// Takes another sender's account in.
+    /// Adds another sender's account.
     pub fn add(&mut self, other: &Self) {
         self.tries += other.tries;
         self.bytes += other.bytes;
@@ -117,7 +118,7 @@ impl Account {
         self.answers.add(&other.answers);
     }
 
-    /// What was sent, and neither delivered nor lost so far.
+    /// Returns the deliveries that are neither delivered nor lost so far.
     pub fn undecided(&self) -> Amount {
         let left = |of: fn(&Amount) -> u64| {
             of(&self.sent).saturating_sub(of(&self.delivered)).saturating_sub(of(&self.lost))
@@ -125,23 +126,23 @@ impl Account {
         Amount { deliveries: left(|a| a.deliveries), events: left(|a| a.events) }
     }
 
-    /// Deliveries that waited too long in the sender's queue and were never sent.
+    /// Returns the deliveries that waited too long in the sender's queue and were never sent.
     pub fn dropped(&self) -> u64 {
         self.dropped.values().sum()
     }
 }
 
-/// One thing that a real sender would have done to the receiver.
+/// One action that a real sender would have taken, or one loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Consequence {
     NothingSent,
-    /// The endpoint did not say the challenge back, so that there is no registration.
+    /// The endpoint did not return the challenge, so there is no registration.
     Refused(String),
     Lost(Amount),
-    /// Marketo keeps a queue for seven days.
+    /// Batches that stayed in Marketo's queue for more than seven days.
     Dropped(u64),
     Undecided(Amount),
-    /// How often, and whether it still is.
+    /// The number of pauses, and of lanes that are paused now.
     Paused {
         times: u64,
         now: usize,
@@ -150,11 +151,12 @@ pub enum Consequence {
     Disabled,
 }
 
-/// What a real Marketo would have done.
+/// Returns the consequences that a real Marketo would have drawn.
 pub fn of_marketo(account: &Account) -> Vec<Consequence> {
     let mut found = common(account);
     if account.pauses > 0 {
-        let (times, now) = (account.pauses, account.paused.len());
+        let times = account.pauses;
+        let now = account.paused.len();
         found.push(Consequence::Paused { times, now });
     }
     if account.dropped() > 0 {
@@ -163,7 +165,7 @@ pub fn of_marketo(account: &Account) -> Vec<Consequence> {
     found
 }
 
-/// What a real Adobe I/O would have done. `worst` is the worst that the registration has been.
+/// Returns the consequences that a real Adobe I/O would have drawn. `worst` is the registration's worst state so far.
 pub fn of_adobe(account: &Account, worst: State) -> Vec<Consequence> {
     let mut found = common(account);
     match worst {
@@ -190,7 +192,7 @@ fn common(account: &Account) -> Vec<Consequence> {
 }
 
 impl Consequence {
-    /// A word for programs.
+    /// Returns the consequence's name for programs.
     pub fn name(&self) -> &'static str {
         match self {
             Self::NothingSent => "nothing-sent",
@@ -241,8 +243,8 @@ impl fmt::Display for Consequence {
                 "the registration was unstable: it is disabled if that lasts for another day",
             ),
             Self::Disabled => f.write_str(
-                "the registration was disabled: a person must enable it again, and what was \
-                 missed is in the journal alone",
+                "the registration was disabled: an operator must enable it again, and the missed \
+                 events are in the journal only",
             ),
         }
     }
@@ -256,7 +258,7 @@ mod tests {
 
     use super::*;
 
-    /// Tells the account of a try of a delivery of ten events, and how it was answered.
+    /// Counts a try of a delivery of ten events, with its answer.
     fn tell(
         account: &mut Account,
         delivery: u64,
@@ -303,7 +305,8 @@ mod tests {
         tell(&mut account, 0, 1, 400, Fate::Lost, false);
         tell(&mut account, 1, 1, 503, Fate::Again, true);
         tell(&mut account, 1, 2, 503, Fate::Again, true);
-        let (one, ten) = (1, 10);
+        let one = 1;
+        let ten = 10;
         let amount = Amount { deliveries: one, events: ten };
         let mut expected = vec![Consequence::Lost(amount), Consequence::Undecided(amount)];
         expected.push(Consequence::Paused { times: 1, now: 1 });

@@ -1,12 +1,12 @@
-//! How Adobe I/O Events behaves towards one webhook, as far as it is published.
+//! The behaviour of Adobe I/O Events towards one webhook, as far as it is published.
 //!
-//! Every delivery has [`Rules::timeout`], and a life of its own: 2xx delivers it; 429, 5xx other than
-//! 505 and silence bring it again after [`Rules::backoff`], until [`Rules::retry_for`] is over;
-//! whatever else is said is final, and its events are lost to the webhook. A failed delivery keeps
-//! nothing else from being sent. What the failures together do to the webhook is [`registration`]'s.
+//! Every delivery has [`Rules::timeout`], and is independent of the others: a 2xx delivers it; 429, 5xx other than
+//! 505 and no answer bring it again after [`Rules::backoff`], until [`Rules::retry_for`] is over;
+//! any other status is final, and its events are lost to the webhook. A failed delivery does not
+//! hold up others. The effect of all failures on the webhook is in [`registration`].
 //!
 //! - [`challenge`] is how a registration begins.
-//! - [`events`] makes the bodies, [`envelope`] writes each event, [`requests`] adds what goes around.
+//! - [`events`] makes the bodies, [`envelope`] writes each event, [`requests`] adds the headers.
 //! - [`signature`] has the two pairs of keys, [`keys`] shows their public halves.
 
 pub mod challenge;
@@ -38,22 +38,22 @@ use super::{
 /// The numbers of the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// How long an answer is waited for, the connection's set-up included.
+    /// Longest wait for an answer, the connection's set-up included.
     pub timeout: Duration,
-    /// From a failure to the next try; the last one goes on for ever.
+    /// Times from a failure to the next try; the last one repeats.
     pub backoff: Vec<Duration>,
-    /// From the first failure of a delivery to its last try.
+    /// Time from the first failure of a delivery to its last try.
     pub retry_for: Duration,
     /// The time over which failures are counted.
     pub window: Duration,
-    /// With fewer tries than this in the window nothing is concluded.
+    /// Fewest tries in the window from which a conclusion is drawn.
     pub least_tries: u64,
-    /// Of a hundred tries, failures that make a registration unstable and then disabled.
+    /// Failures among a hundred tries that make a registration unstable and then disabled.
     pub failures: u64,
-    /// From unstable to disabled, if the failures stay.
+    /// Time from unstable to disabled, if the failures go on.
     pub grace: Duration,
     /// Bytes of bodies that a lane keeps in order to send them again. Adobe has no such limit; this
-    /// program's memory has. What goes beyond it is lost.
+    /// program's memory has. Bodies beyond it are lost.
     pub keep: usize,
 }
 
@@ -74,8 +74,8 @@ impl Rules {
         }
     }
 
-    /// What takes minutes and hours takes a `scale`th of that. The time-out stays as it is: the
-    /// receiver is as fast as it is.
+    /// Divides all minutes and hours by `scale`. The time-out stays as it is, since the
+    /// receiver is not faster.
     pub fn scaled(self, scale: f64) -> Self {
         Self {
             backoff: self.backoff.iter().map(|wait| wait.div_f64(scale)).collect(),
@@ -86,14 +86,14 @@ impl Rules {
         }
     }
 
-    /// How long to wait after the failure of the `tries`th try.
+    /// Returns the time to wait after the failure of the `tries`th try.
     fn wait(&self, tries: u32) -> Duration {
         let index = usize::try_from(tries).unwrap_or(usize::MAX).saturating_sub(1);
         self.backoff.get(index).or(self.backoff.last()).copied().unwrap_or(MINUTE)
     }
 }
 
-/// Whether this answer brings the delivery again.
+/// Whether the delivery is sent again after this answer.
 fn is_retried(answer: &Answer) -> bool {
     match answer {
         Answer::None(_) => true,
@@ -103,17 +103,17 @@ fn is_retried(answer: &Answer) -> bool {
     }
 }
 
-/// When one lane of a registration sends what.
+/// The schedule of one lane of a registration.
 pub struct Lane {
     rules: Rules,
     registration: Arc<Registration>,
-    /// From one new delivery of this lane to the next.
+    /// Time from one new delivery of this lane to the next.
     interval: Duration,
     next_due: Duration,
-    /// Those that failed, the next try's time first.
+    /// Failed deliveries, the one with the soonest next try first.
     waiting: BinaryHeap<Reverse<Waiting>>,
     waiting_bytes: usize,
-    /// When the delivery that is being sent again failed first.
+    /// The time of the first failure of the delivery that is being sent again.
     in_hand: Option<Duration>,
     settling: bool,
 }
@@ -126,7 +126,7 @@ struct Waiting {
 }
 
 impl Lane {
-    /// The first delivery is due at `first`.
+    /// Makes a lane whose first delivery is due at `first`.
     pub fn new(
         rules: Rules,
         registration: Arc<Registration>,
@@ -239,16 +239,18 @@ mod tests {
     }
 
     fn delivery(number: u64) -> Delivery {
-        let (headers, body) = (HeaderMap::new(), "[]".into());
+        let headers = HeaderMap::new();
+        let body = "[]".into();
         Delivery { number, events: 1, headers, body, tries: 0 }
     }
 
     /// Sends the lane's one delivery until it needs no more tries, each answered at once by the next
     /// of `answers` and then by the last; returns the minutes of the tries, and its fate.
     fn tries(answers: &[Answer]) -> (Vec<u64>, Fate) {
-        // Enough that the registration has no say.
+        // So many tries that the registration does not become unstable.
         let mut lane = lane(Rules { least_tries: u64::MAX, ..Rules::adobe() });
-        let (mut now, mut minutes) = (Duration::ZERO, Vec::new());
+        let mut now = Duration::ZERO;
+        let mut minutes = Vec::new();
         let mut answers = answers.iter().peekable();
         loop {
             let mut delivery = match lane.step(now) {
@@ -262,7 +264,7 @@ mod tests {
                     now = until;
                     continue;
                 }
-                Step::Over => panic!("nothing told it to end"),
+                Step::Over => panic!("the lane ended by itself"),
             };
             minutes.push(now.as_secs() / 60);
             delivery.tries += 1;

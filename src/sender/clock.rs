@@ -1,12 +1,12 @@
-//! Waking up on time. The runtime's own timers go off up to a millisecond late, which is more than
-//! many an answer takes; so the last stretch is waited for by a thread of its own.
+//! A precise clock. The runtime's own timers go off up to a millisecond late, which is more than
+//! many answers take; so a thread of its own waits for the last milliseconds.
 
 use std::{cmp::Reverse, collections::BinaryHeap, io, sync::Arc, thread, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
 use tokio::{sync::oneshot, time::Instant};
 
-/// Clones share the thread, which ends with the last of them.
+/// A clock; clones share its thread, which ends with the last of them.
 #[derive(Clone)]
 pub struct Clock(Arc<Handle>);
 
@@ -20,9 +20,9 @@ struct Shared {
 
 #[derive(Default)]
 struct Alarms {
-    /// The soonest first.
+    /// Alarms, the soonest first.
     due: BinaryHeap<Reverse<Alarm>>,
-    /// Tells alarms of the same moment apart.
+    /// Numbers alarms, to order those of the same moment.
     set: u64,
     over: bool,
 }
@@ -33,7 +33,7 @@ struct Alarm {
     ring: oneshot::Sender<()>,
 }
 
-/// What the runtime's timers may be late by, and some.
+/// More than the longest delay of the runtime's timers.
 const LAST_STRETCH: Duration = Duration::from_millis(3);
 
 impl Clock {
@@ -62,7 +62,7 @@ impl Clock {
                 shared.changed.notify_one();
             }
         }
-        // An error means that the thread is gone, and it goes with the last clock.
+        // An error means that the thread has ended, which happens only after the last clock is dropped.
         let _ = rung.await;
     }
 }
@@ -80,7 +80,7 @@ impl Shared {
                 }
                 Some(_) => {
                     if let Some(Reverse(alarm)) = alarms.due.pop() {
-                        let _ = alarm.ring.send(()); // Whoever waited may have given up.
+                        let _ = alarm.ring.send(()); // Fails if the sleeper gave up waiting.
                     }
                 }
             }
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nobody_is_woken_early_and_a_sooner_alarm_does_not_wait_for_a_later_one() {
+    async fn no_sleeper_wakes_early_and_a_sooner_alarm_does_not_wait_for_a_later_one() {
         let clock = Clock::start().unwrap();
         let now = Instant::now();
         let wake = async |millis| {
@@ -128,8 +128,9 @@ mod tests {
             clock.sleep_until(at).await;
             assert!(Instant::now() >= at);
         };
-        // The last stretch of both is waited for by the thread, and the later one is set first.
-        let (later, sooner) = (wake(2), wake(1));
+        // Both are within the last milliseconds, which the thread waits for; the later one is set first.
+        let later = wake(2);
+        let sooner = wake(1);
         tokio::join!(later, sooner, wake(12), wake(0));
         tokio::select! {
             () = wake(3_600_000) => panic!("an hour is over"),

@@ -1,22 +1,22 @@
-//! What a sender has in hand: one request body, from when it is made until it needs no further try.
+//! A delivery of a sender: one request body, from its creation to its last try.
 
 use bytes::Bytes;
 use http::HeaderMap;
 
-/// One delivery. It is the same in every try; only headers that count tries change.
+/// One delivery, identical in every try except for headers that count tries.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// The delivery's number within its lane, from 0.
     pub number: u64,
     pub events: u32,
-    /// Those that are the same in every try.
+    /// Headers that are the same in every try.
     pub headers: HeaderMap,
     pub body: Bytes,
     /// Tries so far.
     pub tries: u32,
 }
 
-/// What becomes of a delivery that was answered, or was not.
+/// The fate of a delivery after a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// The sender may forget it.

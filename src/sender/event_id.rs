@@ -1,33 +1,34 @@
-//! The ids of made-up activities (`marketoGUID`, later `ce_id`): unique, and they say what they are.
+//! The ids of made-up activities (`marketoGUID`, later `ce_id`): unique, and with a meaning.
 //!
 //! An id names run, subscription, the event's number within the subscription and its number within
-//! its lead. So whoever finds it on a topic can look it up in an array instead of a set of strings,
+//! its lead. So a consumer can look it up in an array instead of a set of strings,
 //! and can check the order of a lead's events without knowing the payload.
 
 use std::fmt;
 
-/// Written as 32 hexadecimal digits in the groups of a UUID (which it otherwise is not).
+/// An id, written as 32 hexadecimal digits in the groups of a UUID (which it otherwise is not).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventId {
-    /// Tells runs apart, and our events from those of others.
+    /// Distinguishes this run's events from those of other runs and programs.
     pub run: u32,
     pub subscription: u16,
-    /// How many events of the same lead came before; from 0.
+    /// Number of earlier events of the same lead.
     pub of_lead: u32,
-    /// How many events of the same subscription came before; from 0, below 2^48.
+    /// Number of earlier events of the same subscription; below 2^48.
     pub number: u64,
 }
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { run, subscription, of_lead, number } = self;
-        let (high, low) = (of_lead >> 16, of_lead & 0xffff);
+        let high = of_lead >> 16;
+        let low = of_lead & 0xffff;
         write!(f, "{run:08x}-{subscription:04x}-{high:04x}-{low:04x}-{number:012x}")
     }
 }
 
 impl EventId {
-    /// `None` for what this module did not write.
+    /// Parses an id; `None` for text that this module did not write.
     pub fn parse(text: &str) -> Option<Self> {
         let group = |from: usize, to: usize| -> Option<u64> {
             let digits = text.get(from..to)?;

@@ -1,8 +1,8 @@
 //! Makes batches of activities as a Marketo subscription would push them.
 //!
-//! The same seed, run, subscription, sizes and times make the same bytes. Each activity is one of
+//! The same seed, run, subscription, sizes and times make the same bytes. Each activity has one of
 //! the types in [`kinds`]: common ones, rare ones, the customer's own (ids from 100000) and a few
-//! that no list knows. Some leads are busier than others, and a lead's activities are numbered
+//! undocumented ones. Some leads are busier than others, and a lead's activities are numbered
 //! ([`EventId::of_lead`]), so that order can be checked later.
 
 pub(super) mod activity;
@@ -16,12 +16,12 @@ use jiff::Timestamp;
 
 use super::{event_id::EventId, random::Random};
 
-/// One request body and what is in it.
+/// One request body, with the number of its activities.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// The batch's number within its subscription, from 0.
     pub number: u64,
-    /// Activities in it. Their numbers follow those of the batch before.
+    /// Number of activities in it; their own numbers continue those of the batch before.
     pub events: u32,
     /// `{"sourceApplication": "Marketo", …, "activities": [ … ]}`
     pub body: Bytes,
@@ -36,15 +36,15 @@ pub struct Generator {
     munchkin_id: String,
     batches: u64,
     events: u64,
-    /// Activities made so far, by lead.
+    /// Number of activities made so far, by lead.
     leads: Vec<u32>,
 }
 
-/// Leads that do something during a run, a subscription.
+/// Leads with activities during a run, per subscription.
 pub const LEADS: usize = 400;
 
 impl Generator {
-    /// `run` tells this run's events from those of others; see [`EventId`].
+    /// `run` distinguishes this run's events from those of other runs; see [`EventId`].
     pub fn new(seed: u64, run: u32, subscription: u16) -> Self {
         let random = Random::of(seed, subscription);
         Self {
@@ -66,17 +66,17 @@ impl Generator {
         &self.munchkin_id
     }
 
-    /// Random numbers for the sizes of batches, apart from those for their content.
+    /// Returns random numbers for the sizes of batches, independent of those for the content.
     pub fn sizes(&self) -> Random {
         let mut random = self.random.clone();
         Random::new(!random.next_u64())
     }
 
-    /// The next batch, of `events` activities. `now` is Unix milliseconds.
+    /// Makes the next batch, of `events` activities. `now` is Unix milliseconds.
     pub fn batch(&mut self, events: u32, now: u64) -> Batch {
         let number = self.batches;
         self.batches += 1;
-        // Half a kilobyte an activity, by the kinds' weights.
+        // An activity has half a kilobyte on average, by the kinds' weights.
         let mut text = String::with_capacity(160 + events as usize * 560);
         let _ = write!(
             text,
@@ -89,7 +89,7 @@ impl Generator {
             if index > 0 {
                 text.push(',');
             }
-            // What happened within the two seconds before.
+            // The activities happened within the two seconds before.
             let happened = now.saturating_sub(u64::from(events - index) * 2000 / u64::from(events));
             self.activity(&mut text, happened);
         }
@@ -113,20 +113,21 @@ impl Generator {
         text.push('}');
     }
 
-    /// Low numbers more often than high ones.
+    /// Chooses a lead: low numbers more often than high ones.
     fn lead(&mut self) -> usize {
         let leads = self.leads.len() as u64;
-        let (one, two) = (self.random.below(leads), self.random.below(leads));
+        let one = self.random.below(leads);
+        let two = self.random.below(leads);
         one.min(two) as usize
     }
 }
 
-/// The munchkin id that a subscription's batches carry.
+/// Returns the munchkin id in a subscription's batches.
 pub fn munchkin_id(subscription: u16) -> String {
     format!("{:03}-MRC-{:03}", 100 + subscription / 900, 100 + subscription % 900)
 }
 
-/// RFC 3339 with whole seconds, in UTC.
+/// Formats a time by RFC 3339 with whole seconds, in UTC.
 pub(super) fn date(unix_millis: u64) -> Timestamp {
     let seconds = i64::try_from(unix_millis / 1000).unwrap_or(i64::MAX);
     Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)

@@ -1,4 +1,4 @@
-//! One request, one answer: how a delivery gets from the sender to an endpoint.
+//! Sends deliveries to an endpoint over HTTP: one request, one answer.
 
 use std::{future::Future, time::Duration};
 
@@ -8,11 +8,11 @@ use reqwest::{Client, Response, Url, redirect::Policy};
 
 use crate::runtime::readable;
 
-/// What came back.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Status(StatusCode),
-    /// Nothing, and why: a time-out, a connection refused or broken. Whether the receiver has the
+    /// No answer, and the reason: a time-out, a connection refused or broken. Whether the receiver has the
     /// body is unknown.
     None(String),
 }
@@ -24,9 +24,9 @@ impl Answer {
     }
 }
 
-/// Takes a body and answers.
+/// An endpoint that takes a body and answers.
 pub trait Post: Send + Sync {
-    /// Waits at most `timeout` in all.
+    /// Sends a request; waits at most `timeout` in all.
     fn post(
         &self,
         headers: HeaderMap,
@@ -35,7 +35,7 @@ pub trait Post: Send + Sync {
     ) -> impl Future<Output = Answer> + Send;
 }
 
-/// One URL, over HTTP/1.1 connections that are kept open, straight and not through a proxy. Clones
+/// One URL, over HTTP/1.1 connections that are kept open, directly and not through a proxy. Clones
 /// share the connections.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
@@ -43,7 +43,7 @@ pub struct Endpoint {
     url: Url,
 }
 
-/// What a GET brought.
+/// The answer to a GET.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     pub status: StatusCode,
@@ -52,13 +52,13 @@ pub struct Page {
 }
 
 impl Endpoint {
-    /// Certificates of `https` URLs are checked against the system's (`SSL_CERT_FILE` names others).
+    /// Makes an endpoint. Certificates of `https` URLs are checked against the system's (`SSL_CERT_FILE` names others).
     pub fn new(url: &str) -> Result<Self, String> {
         let url: Url = url.parse().map_err(|error| format!("{url} is no URL: {error}"))?;
         if !["http", "https"].contains(&url.scheme()) {
             return Err(format!("{url} must begin with http:// or https://"));
         }
-        // A request is sent once: what becomes of it is what is being looked at.
+        // No retries: the fate of each single request is measured.
         let client = Client::builder()
             .redirect(Policy::none())
             .retry(reqwest::retry::never())
@@ -70,7 +70,7 @@ impl Endpoint {
         Ok(Self { client, url })
     }
 
-    /// Asks with `name=value` as the whole query.
+    /// Sends a GET with `name=value` as the whole query.
     pub async fn get(&self, name: &str, value: &str, timeout: Duration) -> Result<Page, String> {
         let mut url = self.url.clone();
         url.query_pairs_mut().clear().append_pair(name, value);
@@ -96,8 +96,8 @@ impl Post for Endpoint {
         let exchange = async {
             let request = self.client.post(self.url.clone()).headers(headers).body(body);
             let mut answer = request.send().await?;
-            // Read to its end, so that the connection can be used again. Whatever becomes of it,
-            // the status has been said.
+            // Read to its end, so that the connection can be used again. An error does not matter:
+            // the status is known.
             let _ = read(&mut answer).await;
             Ok(answer.status())
         };
@@ -109,7 +109,7 @@ impl Post for Endpoint {
     }
 }
 
-/// The body, or as much of it as is read.
+/// Returns the body, or as much of it as is read.
 async fn read(answer: &mut Response) -> Result<Bytes, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(piece) = answer.chunk().await? {
@@ -125,7 +125,7 @@ fn no_answer_within(timeout: Duration) -> String {
     format!("no answer within {}", readable::length(timeout))
 }
 
-/// The error and what caused it, in one line.
+/// Formats the error and its causes, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
@@ -195,7 +195,8 @@ mod tests {
     async fn a_connection_is_used_again() {
         let (listener, endpoint) = server().await;
         let answered = tokio::spawn(async move {
-            let (one, two) = (post(&endpoint, "1"), post(&endpoint, "2"));
+            let one = post(&endpoint, "1");
+            let two = post(&endpoint, "2");
             (one.await, two.await)
         });
         let (mut socket, _) = listener.accept().await.unwrap();

@@ -1,15 +1,15 @@
 //! The sender's own books: every event that was sent, whether it was acknowledged, and how often a
 //! consumer found it on a topic.
 //!
-//! It is filled from two sides that know nothing of the service: the player says what it sent and
-//! what was answered, a consumer says what it read. [`Ledger::tally`] compares.
+//! It is filled from two sides that know nothing of the service: the player reports what it sent and
+//! how it was answered, a consumer reports what it read. [`Ledger::tally`] compares.
 //!
 //! - *lost*: acknowledged, and on no topic.
-//! - *sent again*: on topics more than once, as often as the sender sent it: a batch that got no
+//! - *sent again*: on topics more than once, as often as the sender sent it: a batch without a
 //!   2xx is sent again as a whole, and the first may have arrived all the same.
-//! - *repeated*: on topics more often than it was sent. The service's doing.
+//! - *repeated*: on topics more often than it was sent, which the service caused.
 //! - *out of order*: found for the first time behind a later event of the same topic and key.
-//!   Further copies say nothing about order. Only lanes whose sender keeps an order count.
+//!   Further copies do not count for the order. Only lanes whose sender keeps an order count.
 //!
 //! An event that was never acknowledged is none of these, on a topic or not.
 //!
@@ -21,14 +21,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::event_id::EventId;
 
-/// All lanes of one run.
+/// The books of all lanes of one run.
 #[derive(Debug, Default)]
 pub struct Ledger {
     run: u32,
-    /// Lanes from this one on keep no order.
+    /// Number of the first lane without an order.
     ordered: u16,
     lanes: Vec<Lane>,
-    /// Records read, by topic, others' included.
+    /// Records read, by topic, including those of other programs.
     topics: BTreeMap<String, Topic>,
     acknowledged: u64,
     out_of_order: u64,
@@ -38,7 +38,7 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Lane {
     batches: Vec<Batch>,
-    /// How often each event was seen on a topic, up to 255.
+    /// Number of times that each event was seen on a topic, up to 255.
     seen: Vec<u8>,
 }
 
@@ -53,16 +53,16 @@ struct Batch {
 #[derive(Debug, Default)]
 struct Topic {
     records: u64,
-    /// The number within its lead of the latest event of each key.
+    /// The latest event of each key, as its number within its lead.
     latest: HashMap<Box<[u8]>, u32>,
 }
 
-/// What the books say, in events.
+/// The result of a comparison, in events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Different events that were sent at least once.
     pub sent: u64,
-    /// Of these, in batches that were answered with a 2xx.
+    /// Events among these in batches that were answered with a 2xx.
     pub acknowledged: u64,
     /// Records on topics that carry one of our events, copies included.
     pub on_topics: u64,
@@ -75,7 +75,7 @@ pub struct Tally {
     /// Events on topics that were never acknowledged.
     pub unacknowledged: u64,
     pub out_of_order: u64,
-    /// Records on topics that somebody else sent.
+    /// Records on topics from other programs.
     pub others: u64,
 }
 
@@ -87,7 +87,7 @@ impl Tally {
 }
 
 impl Ledger {
-    /// Books for `ordered` lanes of `run`, numbered from 0, and `unordered` further ones whose sender
+    /// Makes books for `ordered` lanes of `run`, numbered from 0, and `unordered` further ones whose sender
     /// sends a failed delivery again behind later ones; see [`EventId`].
     pub fn new(run: u32, ordered: u16, unordered: u16) -> Self {
         let lanes = u32::from(ordered) + u32::from(unordered);
@@ -95,8 +95,8 @@ impl Ledger {
         Self { run, ordered, lanes, ..Self::default() }
     }
 
-    /// A batch is about to be sent, for the first time or again. Batches of a lane are
-    /// numbered from 0 without gaps, and their events follow each other likewise.
+    /// Counts a batch that is about to be sent, for the first time or again. Batches of a lane are
+    /// numbered from 0 without gaps, and so are their events.
     pub fn sending(&mut self, lane: u16, batch: u64, events: u32) {
         let books = &mut self.lanes[usize::from(lane)];
         if let Some(known) = books.batches.get_mut(batch as usize) {
@@ -109,7 +109,7 @@ impl Ledger {
         books.seen.resize(first + events as usize, 0);
     }
 
-    /// A batch that was sent got a 2xx.
+    /// Counts a 2xx for a batch.
     pub fn acknowledged(&mut self, lane: u16, batch: u64) {
         let batch = &mut self.lanes[usize::from(lane)].batches[batch as usize];
         if !batch.acknowledged {
@@ -118,12 +118,12 @@ impl Ledger {
         }
     }
 
-    /// Different events that were acknowledged so far.
+    /// Returns the number of different events that were acknowledged so far.
     pub fn acknowledged_events(&self) -> u64 {
         self.acknowledged
     }
 
-    /// A consumer read a record; `id` is its `ce_id`, if it has one.
+    /// Counts a record that a consumer read; `id` is its `ce_id`, if it has one.
     pub fn read(&mut self, topic: &str, key: &[u8], id: Option<&str>) {
         if !self.topics.contains_key(topic) {
             self.topics.insert(topic.to_owned(), Topic::default());
@@ -152,12 +152,12 @@ impl Ledger {
         }
     }
 
-    /// Records read so far, by topic.
+    /// Returns the records read so far, by topic.
     pub fn topics(&self) -> impl Iterator<Item = (&str, u64)> {
         self.topics.iter().map(|(name, topic)| (name.as_str(), topic.records))
     }
 
-    /// Compares. Walks over all events: for now and then, not for every record.
+    /// Compares the books. Walks over all events, so it is not meant to be called for every record.
     pub fn tally(&self) -> Tally {
         let mut tally =
             Tally { out_of_order: self.out_of_order, others: self.others, ..Tally::default() };
@@ -203,7 +203,7 @@ mod tests {
         EventId { run: 7, subscription: 0, of_lead, number }.to_string()
     }
 
-    /// Two batches of two events each, all of one lead; the first is acknowledged.
+    /// Returns a ledger with two batches of two events each, all of one lead; the first is acknowledged.
     fn ledger() -> Ledger {
         let mut ledger = Ledger::new(7, 1, 1);
         ledger.sending(0, 0, 2);

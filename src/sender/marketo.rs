@@ -1,17 +1,17 @@
-//! How Marketo's lead activity push behaves towards one endpoint, as far as it is published.
+//! The behaviour of Marketo's lead activity push towards one endpoint, as far as it is published.
 //!
-//! Every [`Rules::interval`] a batch is due. It waits [`Rules::timeout`] for an answer; a batch that
-//! was not answered with a 2xx is sent again as a whole [`Rules::retry_after`] later, and nothing
-//! else meanwhile. After [`Rules::tries`] failures in a row the subscription is paused: it goes on
-//! trying at the same distance, and the first success enables it again. What is due meanwhile waits
+//! Every [`Rules::interval`] a batch is due. It waits [`Rules::timeout`] for an answer; a batch without
+//! a 2xx is sent again as a whole [`Rules::retry_after`] later, and no other batch
+//! meanwhile. After [`Rules::tries`] failures in a row the subscription is paused: it goes on
+//! trying at the same interval, and the first success enables it again. Batches that are due meanwhile wait
 //! in Marketo's queue for [`Rules::retention`].
 //!
 //! Not published, and decided here: a retry is the same bytes (the `messageId` included); every
 //! status outside 2xx counts as a failure; after a pause the waiting batches are sent one right
 //! after the other.
 //!
-//! [`Subscription`] is a pure machine: time is an argument, as the distance from any fixed beginning.
-//! [`batches`] makes what it sends.
+//! [`Subscription`] is a pure state machine: time is an argument, as the distance from any fixed beginning.
+//! [`batches`] makes the requests.
 
 pub mod batches;
 
@@ -27,22 +27,22 @@ use super::{
 /// The numbers of the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// From one batch to the next.
+    /// Time from one batch to the next.
     pub interval: Duration,
-    /// Activities in a batch.
+    /// Number of activities in a batch.
     pub batch: RangeInclusive<u32>,
-    /// How long an answer is waited for.
+    /// Longest wait for an answer.
     pub timeout: Duration,
     /// Failures in a row that pause the subscription, at least 1.
     pub tries: u32,
-    /// From a failure to the next try.
+    /// Time from a failure to the next try.
     pub retry_after: Duration,
-    /// How long a batch waits in the queue before it is dropped.
+    /// Longest time of a batch in the queue before it is dropped.
     pub retention: Duration,
 }
 
 impl Rules {
-    /// As published. "3 retries every 3 minutes" may mean one try more than is made here.
+    /// The published numbers. "3 retries every 3 minutes" may mean one try more than is made here.
     pub const MARKETO: Self = Self {
         interval: Duration::from_secs(2),
         batch: 100..=500,
@@ -51,8 +51,8 @@ impl Rules {
         retry_after: Duration::from_secs(3 * 60),
         retention: Duration::from_secs(7 * 24 * 60 * 60),
     };
-    /// What takes minutes and days takes a `scale`th of that. The pace and the time-out stay as they
-    /// are: the receiver is as fast as it is.
+    /// Divides minutes and days by `scale`. The pace and the time-out stay as they
+    /// are, since the receiver is not faster.
     pub fn scaled(self, scale: f64) -> Self {
         Self {
             retry_after: self.retry_after.div_f64(scale),
@@ -62,26 +62,26 @@ impl Rules {
     }
 }
 
-/// When one subscription sends what.
+/// The schedule of one subscription.
 #[derive(Debug)]
 pub struct Subscription {
     rules: Rules,
-    /// When the next batch joins the queue.
+    /// The time at which the next batch joins the queue.
     next_due: Duration,
-    /// Batches that are due and were not sent yet. They are made when they are sent, so that a
+    /// Batches that are due and not sent yet. They are made when they are sent, so that a
     /// queue of a week costs one number.
     queued: u64,
     dropped: u64,
-    /// The batch that failed, and when it is sent again.
+    /// The batch that failed, with the time of its next try.
     again: Option<(Duration, Delivery)>,
     failures: u32,
-    /// When the last batch that had failed was accepted: what waited behind it is due from then on.
+    /// The time at which the last failed batch was accepted: the batches behind it are due from then on.
     released: Duration,
     settling: bool,
 }
 
 impl Subscription {
-    /// The first batch is due at `first`.
+    /// Makes a subscription whose first batch is due at `first`.
     pub fn new(rules: Rules, first: Duration) -> Self {
         Self {
             rules,
@@ -95,7 +95,7 @@ impl Subscription {
         }
     }
 
-    /// Batches that wait in Marketo's queue, without the one in hand.
+    /// Returns the number of batches in Marketo's queue, without the one in hand.
     pub fn queued(&self) -> u64 {
         self.queued
     }
@@ -108,7 +108,7 @@ impl Subscription {
         let interval = self.interval();
         if let Some(late) = now.checked_sub(self.next_due) {
             let due = late.as_nanos() / interval.as_nanos() + 1;
-            // Beyond u64 nanoseconds (584 years) nobody plays.
+            // u64 nanoseconds are 584 years, longer than any play.
             let due = u64::try_from(due).unwrap_or(u64::MAX);
             self.next_due += times(interval, due);
             let capacity = self.rules.retention.as_nanos() / interval.as_nanos();
@@ -137,7 +137,7 @@ impl Manner for Subscription {
                 Step::Wait(at)
             }
             None if self.queued > 0 => {
-                // The queue has one batch an interval, up to the next.
+                // The queue has one batch per interval, the last of them one interval before the next due time.
                 let oldest = self.next_due.saturating_sub(times(self.interval(), self.queued));
                 self.queued -= 1;
                 Step::New { due: oldest.max(self.released) }
@@ -168,7 +168,7 @@ impl Manner for Subscription {
         self.failures >= self.rules.tries
     }
 
-    /// Batches that waited too long.
+    /// Returns the number of batches that waited too long.
     fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -208,12 +208,12 @@ mod tests {
                 Step::Again { delivery, due } => {
                     return (false, now.as_secs(), due.as_secs(), delivery);
                 }
-                Step::Over => panic!("nothing told it to end"),
+                Step::Over => panic!("the subscription ended by itself"),
             }
         }
     }
 
-    /// Plays `script` (one answer an attempt, at once) and returns what was sent when, due when.
+    /// Plays `script` (one answer for each attempt, at once); returns the attempts, with the times sent and due.
     fn attempts(script: &[Answer]) -> (Vec<(bool, u64, u64)>, Subscription) {
         let mut subscription = Subscription::new(Rules::MARKETO, at(0));
         let mut now = at(0);
@@ -243,7 +243,7 @@ mod tests {
                 (true, 2, 2),
                 (false, 182, 182),
                 (false, 362, 362),
-                // What became due meanwhile follows at once, and is not late for it.
+                // Batches that became due meanwhile follow at once, and do not count as late.
                 (true, 362, 362),
             ]
         );
@@ -258,7 +258,7 @@ mod tests {
             assert_eq!(subscription.answered(now, delivery, &BUSY), Fate::Again);
             assert_eq!(subscription.is_paused(), failure >= 3, "after {failure} failures");
         }
-        // While paused it tries at the same distance.
+        // While paused it tries at the same interval.
         assert_eq!(now, at(4 * 180));
         let (new, when, _, delivery) = next(&mut subscription, &mut now);
         assert_eq!((new, when), (false, 5 * 180));

@@ -1,9 +1,9 @@
 //! Plays one lane of a sender: makes its deliveries, sends them when its [`Manner`] says so, and
-//! says what became of each.
+//! reports the fate of each.
 //!
-//! A lane has one request under way at a time, as a connection does. The schedule is open: when a
-//! delivery is due does not depend on how soon others were answered, and the time of an answer is
-//! counted from when its request was due. So a receiver that stalls is blamed for everything that
+//! A lane has one request under way at a time, as a connection does. The schedule is open: the time at which a
+//! delivery is due does not depend on earlier answers, and the time of an answer is
+//! counted from when its request was due. So a receiver that stalls is charged for all requests that
 //! waited behind it, as real senders would see it.
 
 use std::time::{Duration, SystemTime};
@@ -17,51 +17,51 @@ use super::{
     http::{Answer, Post},
 };
 
-/// What a lane does now. `due` says since when.
+/// The next step of a lane. `due` is the time at which it became due.
 #[derive(Debug)]
 pub enum Step {
     /// Send a new delivery.
     New { due: Duration },
-    /// Send this one again.
+    /// Send this delivery again.
     Again { delivery: Delivery, due: Duration },
-    /// Nothing before this time.
+    /// Send nothing before this time.
     Wait(Duration),
-    /// Nothing ever again.
+    /// Send nothing ever again.
     Over,
 }
 
-/// How a kind of sender behaves on one lane. Time is an argument, as the distance from the beginning.
+/// The behaviour of a kind of sender on one lane. Time is an argument, as the distance from the beginning.
 pub trait Manner: Send {
-    /// After [`Step::New`] and [`Step::Again`] comes [`answered`](Self::answered).
+    /// Returns the next step; [`Step::New`] and [`Step::Again`] are followed by [`answered`](Self::answered).
     fn step(&mut self, now: Duration) -> Step;
 
-    /// `delivery` was sent and answered, or was not. Its tries are counted already.
+    /// Notes the answer to `delivery`, or that there is none. Its tries are counted already.
     fn answered(&mut self, now: Duration, delivery: Delivery, answer: &Answer) -> Fate;
 
-    /// How long an answer is waited for.
+    /// Returns the longest wait for an answer.
     fn timeout(&self) -> Duration;
 
-    /// Whether the receiver has failed so often that the sender sends nothing new.
+    /// Whether the receiver has failed so often that no new delivery is sent.
     fn is_paused(&self) -> bool;
 
-    /// Deliveries that were given up before they were ever sent.
+    /// Returns the number of deliveries that were dropped before they were ever sent.
     fn dropped(&self) -> u64 {
         0
     }
 
-    /// From now on nothing new is due; what failed is still sent again.
+    /// Makes no new delivery due from now on; failed ones are still sent again.
     fn settle(&mut self);
 }
 
 /// Makes a lane's deliveries.
 pub trait Maker: Send {
-    /// Deliveries are numbered within it.
+    /// Returns the lane, within which deliveries are numbered.
     fn lane(&self) -> u16;
 
-    /// The next one, as of `now` in Unix milliseconds.
+    /// Makes the next delivery, as of `now` in Unix milliseconds.
     fn make(&mut self, now: u64) -> Delivery;
 
-    /// All headers of the next try of `delivery`.
+    /// Returns all headers of the next try of `delivery`.
     fn headers(&mut self, delivery: &Delivery) -> HeaderMap;
 }
 
@@ -87,41 +87,41 @@ pub struct Attempt<'a> {
     pub delivery: u64,
     pub events: u32,
     pub bytes: usize,
-    /// From 1.
+    /// The number of the try, from 1.
     pub r#try: u32,
     /// `None` before the request is sent.
     pub answered: Option<Answered<'a>>,
     /// Whether the lane is paused now.
     pub paused: bool,
-    /// Deliveries of the lane so far that were given up before they were ever sent.
+    /// Number of the lane's deliveries so far that were dropped before they were ever sent.
     pub dropped: u64,
 }
 
-/// What came of a request.
+/// The answer to a request, with its times.
 #[derive(Clone, Debug)]
 pub struct Answered<'a> {
     pub answer: &'a Answer,
     pub fate: Fate,
-    /// From when the request was due to the answer's last byte.
+    /// Time from when the request was due to the answer's last byte.
     pub since_due: Duration,
-    /// From the request's first byte to the answer's last.
+    /// Time from the request's first byte to the answer's last.
     pub since_sent: Duration,
-    /// How late the request was through nobody's fault but the player's own.
+    /// Delay of the request by the player's own fault.
     pub lag: Duration,
 }
 
-/// How far the play has come, for all lanes.
+/// The stage of the play, for all lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     Sending,
-    /// Nothing new; what failed is sent again until nothing is left.
+    /// No new deliveries; failed ones are sent again until none is left.
     Settling,
     /// The request that is under way is the last.
     Ending,
 }
 
-/// Sends until nothing is left or the `act` is over (or its sender is gone). All lanes of a play
-/// have `began` at the same time. `watch` is called right before each request and right after its
+/// Sends until no delivery is left or the `act` is over (or its sender is gone). All lanes of a play
+/// have the same `began`. `watch` is called right before each request and right after its
 /// answer; it must not block.
 pub async fn play(
     mut maker: impl Maker,
@@ -134,7 +134,7 @@ pub async fn play(
 ) {
     // The next new delivery is made while there is nothing else to do.
     let mut made = None;
-    // Since when nothing of the receiver's or the manner's keeps the lane from sending.
+    // The time since which neither the receiver nor the manner keeps the lane from sending.
     let mut free = Duration::ZERO;
     loop {
         let now_playing = *act.borrow_and_update();
@@ -208,7 +208,7 @@ mod tests {
         marketo::{Batches, Rules, Subscription},
     };
 
-    /// Answers by a script, then with 200; keeps what it was sent.
+    /// An endpoint that answers by a script, then with 200, and keeps the bodies.
     struct Scripted {
         answers: Mutex<Vec<Answer>>,
         bodies: Mutex<Vec<Bytes>>,
@@ -219,9 +219,10 @@ mod tests {
     impl Scripted {
         fn new(mut answers: Vec<Answer>, end_after: usize) -> (Self, watch::Receiver<Act>) {
             answers.reverse();
-            let (act, told) = watch::channel(Act::Sending);
-            let (answers, bodies) = (Mutex::new(answers), Mutex::default());
-            (Self { answers, bodies, end_after, act }, told)
+            let (act, acts) = watch::channel(Act::Sending);
+            let answers = Mutex::new(answers);
+            let bodies = Mutex::default();
+            (Self { answers, bodies, end_after, act }, acts)
         }
     }
 
@@ -262,7 +263,8 @@ mod tests {
     #[tokio::test]
     async fn deliveries_follow_each_other_until_the_last_that_is_under_way_at_the_end() {
         let (scripted, act) = Scripted::new(vec![], 20);
-        let (mut announced, mut heard) = (0, Vec::new());
+        let mut announced = 0;
+        let mut heard = Vec::new();
         played(rules(), &scripted, act, |attempt| match &attempt.answered {
             None => announced += 1,
             Some(answered) => heard.push((attempt.delivery, attempt.r#try, answered.fate)),
@@ -317,7 +319,7 @@ mod tests {
         assert_eq!(scripted.bodies.lock().unwrap().len(), 1);
     }
 
-    /// Lets the fifth request wait.
+    /// An endpoint that delays the fifth request.
     struct Stalling(Mutex<u32>);
 
     const STALL: Duration = Duration::from_millis(200);
@@ -338,11 +340,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_behind_a_stalled_answer_is_counted_from_when_it_was_due() {
-        let (act, told) = watch::channel(Act::Sending);
+        let (act, acts) = watch::channel(Act::Sending);
         let stalling = Stalling(Mutex::default());
         let rules = Rules { interval: Duration::from_millis(10), ..rules() };
-        let (mut slow, mut due, mut answered_soon) = (0, 0, true);
-        played(rules, &stalling, told, |attempt| {
+        let mut slow = 0;
+        let mut due = 0;
+        let mut answered_soon = true;
+        played(rules, &stalling, acts, |attempt| {
             let Some(answered) = &attempt.answered else { return };
             if attempt.delivery >= 5 {
                 answered_soon &= answered.since_sent < STALL / 2;

@@ -1,5 +1,5 @@
-//! Deliveries made ahead and sent again and again, for loads that making and signing each would be
-//! the limit of. Their ids repeat, so a receiver that looks for duplicates finds them.
+//! Deliveries that are made ahead and sent again and again, for loads at which making and signing each would be
+//! the bottleneck. Their ids repeat, so a receiver with deduplication recognises repeats.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use super::{delivery::Delivery, player::Maker};
 
-/// A maker that makes nothing any more.
+/// A maker that only repeats deliveries.
 pub struct Prepared<M> {
     maker: M,
     deliveries: Vec<Delivery>,

@@ -9,7 +9,7 @@ impl Random {
         Self(seed)
     }
 
-    /// One of many for the same seed. Neighbours don't draw the same numbers.
+    /// Returns one of many generators for the same seed. Neighbours do not draw the same numbers.
     pub fn of(seed: u64, lane: u16) -> Self {
         Self(Self(seed ^ (u64::from(lane) << 48)).next_u64())
     }
@@ -22,13 +22,13 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number in `0..bound`; 0 for a `bound` of 0. The bias of the multiplication is below
+    /// Returns a number in `0..bound`; 0 for a `bound` of 0. The bias of the multiplication is below
     /// `bound / 2^64`.
     pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 
-    /// A number in `low..=high`; `low` when the range is empty.
+    /// Returns a number in `low..=high`; `low` when the range is empty.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         match high.saturating_sub(low).checked_add(1) {
             Some(size) => low + self.below(size),
@@ -36,7 +36,7 @@ impl Random {
         }
     }
 
-    /// One of `choices`, which must not be empty.
+    /// Returns one of `choices`, which must not be empty.
     pub fn choose<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.below(choices.len() as u64) as usize]
     }
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn the_sequence_of_a_seed_is_the_published_one() {
-        // The reference implementation's first outputs for the seed 1234567.
+        // The first outputs of the reference implementation for the seed 1234567.
         let mut random = Random::new(1_234_567);
         let first = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973];
         assert_eq!([random.next_u64(), random.next_u64()], first);

@@ -1,4 +1,4 @@
-//! What was answered, and how long things took.
+//! Counts answers and records their times.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -33,7 +33,7 @@ impl Times {
         self.0.len()
     }
 
-    /// The time that `quantile` (0 to 1) of all stayed within; `None` without any.
+    /// Returns the time within which `quantile` (0 to 1) of all were answered; `None` without any.
     pub fn quantile(&self, quantile: f64) -> Option<Duration> {
         (!self.0.is_empty()).then(|| Duration::from_micros(self.0.value_at_quantile(quantile)))
     }
@@ -56,7 +56,7 @@ pub struct Statistics {
     pub statuses: BTreeMap<u16, u64>,
     /// Requests that got no answer: time-outs and broken connections.
     pub unanswered: u64,
-    /// Times of those that were answered, whatever the status.
+    /// Times of the answers, whatever the status.
     pub times: Times,
 }
 
@@ -83,7 +83,7 @@ impl Statistics {
         self.times.add(&other.times);
     }
 
-    /// Requests that were answered, whatever the status.
+    /// Returns the number of requests that were answered, whatever the status.
     pub fn answered(&self) -> u64 {
         self.times.count()
     }
@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn two_can_be_added() {
-        let (mut one, mut two) = (Statistics::new(), Statistics::new());
+        let mut one = Statistics::new();
+        let mut two = Statistics::new();
         one.record(&Answer::Status(StatusCode::OK), millis(1));
         two.record(&Answer::Status(StatusCode::OK), Duration::from_secs(3600));
         two.record(&Answer::None(String::new()), millis(1));

@@ -1,4 +1,4 @@
-//! What the ways into all sources share: the keys that Adobe I/O signs with, and what fetches them.
+//! Parts of Adobe I/O authentication that all sources share: the public keys, and the client that fetches them.
 
 use std::{path::Path, sync::Arc};
 
@@ -18,9 +18,10 @@ use crate::{
 };
 
 pub(super) struct AdobeParts {
-    /// Where some source is Adobe I/O's.
+    /// Present if a source is of kind `adobe-io`.
     keys: Option<PublicKeys>,
-    /// Where anything is fetched: a cluster that reaches nobody needs no certificates to trust.
+    /// Present if anything has to be fetched: without it a cluster that reaches no other host needs no trusted
+    /// certificates.
     client: Option<Client>,
     metrics: Metrics,
 }
@@ -43,7 +44,7 @@ impl AdobeParts {
         Ok(Self { keys, client, metrics: metrics.clone() })
     }
 
-    /// Has keys kept in the spool folder, which this process holds by now. Within a runtime.
+    /// Lets keys be kept in the spool folder, which this process holds by now. Must be called within a runtime.
     pub fn keep_keys_in(&self, disk: &Arc<dyn Disk>, directory: &Path) {
         if let Some(keys) = &self.keys {
             keys.keep_in(disk.clone(), directory, Moment::now());

@@ -1,4 +1,4 @@
-//! What the configuration may not have meant: nothing of it is a mistake, since senders may send what no list knows.
+//! Finds settings that are probably not intended. None of them is a mistake, since senders may send unknown types.
 //!
 //! Events of every known type go through the service's own decoding, selection and routing, as in the catalogue of
 //! topics.
@@ -21,9 +21,9 @@ use crate::{
 };
 
 /// Names of types that are listed one by one.
-const LISTED: usize = 12;
+const MAX_LISTED: usize = 12;
 
-/// One known type of event, as a source would have it.
+/// One known type of event, as a source would send it.
 struct Known {
     stream: Stream,
     event_type: String,
@@ -32,28 +32,29 @@ struct Known {
     is_taken: bool,
     topic: String,
     choice: Choice,
-    /// It stands for every custom activity.
+    /// Whether it stands for every custom activity.
     any_custom: bool,
     names: Names,
 }
 
-/// What there is to say of a configuration. Nothing where it can't be used anyway.
+/// Remarks about a configuration. Empty where it cannot be used anyway.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Advice {
-    /// One sentence for each thing that is probably not meant.
+    /// One sentence for each setting that is probably not intended.
     pub doubts: Vec<String>,
-    /// One sentence for each source that leaves something out: how much of what is known.
+    /// One sentence for each source that leaves events out: how much of the known types.
     pub selections: Vec<String>,
-    /// One sentence for each rule on fields: what it covers of what is known.
+    /// One sentence for each rule on fields: the known fields that it covers.
     pub rules: Vec<String>,
 }
 
 impl Advice {
     pub fn of(config: &Config) -> Self {
-        let (first, sources) = (config.sources.first(), &config.sources);
+        let first = config.sources.first();
+        let sources = &config.sources;
         let rules = &config.fields.rules;
         let is_alike = |it: &SourceConfig| first.is_none_or(|first| it.choice == first.choice);
-        // Then there is nothing to find, and a start need not look.
+        // Such a configuration has nothing to remark on, and a start is spared the work.
         let is_plain = sources.iter().all(|source| source.selection.is_all() && is_alike(source));
         if is_plain && rules.is_empty() {
             return Self::default();
@@ -69,7 +70,7 @@ impl Advice {
         advice
     }
 
-    /// Says it in the log.
+    /// Writes all remarks to the log.
     pub fn log(&self) {
         for doubt in &self.doubts {
             tracing::warn!(doubt, "the configuration may not mean what it says");
@@ -84,7 +85,8 @@ impl Advice {
 }
 
 fn of_source(source: &SourceConfig, types: &[Known]) -> Vec<String> {
-    let (name, selection) = (&source.name, &source.selection);
+    let name = &source.name;
+    let selection = &source.selection;
     let mut found = Vec::new();
     for (list, named) in [("include", &selection.include), ("exclude", &selection.exclude)] {
         found.extend(unknown(&format!("sources.{name}.{list}"), named, types));
@@ -118,15 +120,15 @@ fn selection(source: &SourceConfig, types: &[Known]) -> String {
 
 fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.into_iter().collect();
-    let more = names.len().saturating_sub(LISTED);
+    let more = names.len().saturating_sub(MAX_LISTED);
     let shown = names[..names.len() - more].join(", ");
     if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
-/// What the sources are known to send.
+/// Returns the types that the sources are known to send.
 fn known(config: &Config) -> Vec<(&SourceConfig, Vec<Known>)> {
     let Ok(router) = config.router() else { return Vec::new() };
-    // Two sources can meet in the topics of any instance that one of them names.
+    // Two sources can share topics of any instance that one of them names.
     let named = config.sources.iter().flat_map(|source| source.selection.munchkin_ids.clone());
     let mut munchkin_ids: BTreeSet<String> = named.collect();
     let names_all = config.sources.iter().all(|source| !source.selection.munchkin_ids.is_empty());
@@ -135,7 +137,7 @@ fn known(config: &Config) -> Vec<(&SourceConfig, Vec<Known>)> {
     }
     let mut munchkin_ids: Vec<_> = munchkin_ids.into_iter().collect();
     if !config.topics.name.contains("{munchkin_id}") {
-        // One that each source takes, if there is such a one, tells as much.
+        // The topics do not depend on the instance: one that each source takes is enough.
         munchkin_ids.clear();
     }
     let mut found = Vec::new();
@@ -173,7 +175,7 @@ fn known(config: &Config) -> Vec<(&SourceConfig, Vec<Known>)> {
     found
 }
 
-/// What is named and matches nothing that is known.
+/// Returns names in a selection that match no known type.
 fn unknown(key: &str, named: &Named, types: &[Known]) -> Vec<String> {
     let mut found = Vec::new();
     for pattern in &named.types {
@@ -198,12 +200,12 @@ fn unknown(key: &str, named: &Named, types: &[Known]) -> Vec<String> {
     found
 }
 
-/// Whether it is meant for custom activities, of which no list has all ids.
+/// Whether the pattern is meant for custom activities, whose ids are not known.
 fn is_of_custom(pattern: &Pattern) -> bool {
     pattern.as_str().starts_with("custom-")
 }
 
-/// Sources whose records differ, in the same topics.
+/// Finds sources that write different records to the same topics.
 fn disagreements(sources: &[(&SourceConfig, Vec<Known>)]) -> Vec<String> {
     let mut by_topic: BTreeMap<&str, BTreeMap<&SourceName, Choice>> = BTreeMap::new();
     for (source, types) in sources {
@@ -211,7 +213,7 @@ fn disagreements(sources: &[(&SourceConfig, Vec<Known>)]) -> Vec<String> {
             by_topic.entry(&it.topic).or_default().insert(&source.name, it.choice);
         }
     }
-    // Of two sources, the topics that they disagree about, with what they choose for the first.
+    // By pair of sources: the topics that they disagree about, with their choices for each.
     let mut pairs: BTreeMap<(&SourceName, &SourceName), Vec<(&str, Choice, Choice)>> =
         BTreeMap::new();
     for (topic, choices) in by_topic {
@@ -250,7 +252,7 @@ fn disagreements(sources: &[(&SourceConfig, Vec<Known>)]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// The configuration of a legacy source `leads` and one of Adobe I/O, with these settings.
+    /// Returns the configuration of a legacy source `leads` and one of Adobe I/O, with these settings.
     fn config(more: &[(&str, &str)]) -> Config {
         let environment = [
             ("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", "b:9092"),
@@ -289,14 +291,14 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_takes_nothing_is_told_of() {
+    fn a_source_that_takes_nothing_is_reported() {
         let found = advice(&config(&[("MILLRACE_SOURCES__LEADS__INCLUDE__STREAMS", "user-audit")]));
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("sources.leads takes none of the event types"), "{found:?}");
     }
 
     #[test]
-    fn sources_that_share_topics_and_write_other_records_are_told_of() {
+    fn sources_that_share_topics_and_write_other_records_are_reported() {
         let flat = ("MILLRACE_SOURCES__LEADS__VALUE", "flat");
         let found = advice(&config(&[flat]));
         let [one] = &found[..] else { panic!("{found:?}") };
@@ -332,7 +334,7 @@ mod tests {
         assert!(is_told, "{one}");
     }
 
-    /// The configuration with one rule, which drops a field.
+    /// Returns the configuration with one rule, which drops a field.
     fn with_rule(rule: &[(&str, &'static str)]) -> Config {
         let named =
             |(key, value): &(&str, &'static str)| (format!("MILLRACE_FIELDS__IP__{key}"), *value);
@@ -341,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_on_fields_that_finds_nothing_known_is_told_of_with_what_was_probably_meant() {
+    fn a_rule_on_fields_that_finds_nothing_known_is_reported_with_a_guess() {
         let ip = ("ATTRIBUTE", "Client IP Address");
         for (rule, key, meant) in [
             (&[ip, ("TYPES", "clicklnk")][..], "types has `clicklnk`", "clicklink"),

@@ -1,4 +1,4 @@
-//! What the API of the admin listener tells of this service.
+//! The backend of the admin listener's API.
 
 mod banners;
 mod dead_letters;
@@ -22,7 +22,7 @@ use crate::{
     config::Config,
     deliver::route::Router,
     observe::{
-        api::{self, Backend, Problem, rates::Rates},
+        api::{self, Backend, Problem, objects, rates::Rates},
         metrics::Metrics,
     },
     runtime::shutdown::{Phase, Shutdown},
@@ -30,7 +30,7 @@ use crate::{
     spool::Spool,
 };
 
-pub(super) struct Known {
+pub(super) struct ApiBackend {
     config: Config,
     metrics: Metrics,
     router: Router,
@@ -38,14 +38,14 @@ pub(super) struct Known {
     rates: Rates,
     letters: DeadLetters,
     replays: Replays,
-    /// Held by a test delivery.
+    /// Locked during a test delivery.
     test: Mutex<()>,
-    /// Which has this.
+    /// The status, which holds this.
     status: Weak<Status>,
     shutdown: Shutdown,
 }
 
-impl Known {
+impl ApiBackend {
     pub fn new(
         config: &Config,
         router: Router,
@@ -76,11 +76,11 @@ impl Known {
     }
 }
 
-/// Looks at the counters for as long as the service is there.
-async fn look(known: Weak<Known>, shutdown: Shutdown) {
+/// Samples the counters for as long as the service runs.
+async fn look(known: Weak<ApiBackend>, shutdown: Shutdown) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(api::rates::EVERY) => {}
+            () = tokio::time::sleep(api::rates::READ_INTERVAL) => {}
             () = shutdown.reached(Phase::Stopped) => return,
         }
         let Some(known) = known.upgrade() else { return };
@@ -88,36 +88,49 @@ async fn look(known: Weak<Known>, shutdown: Shutdown) {
     }
 }
 
-impl Backend for Known {
-    fn status(&self, access: Value) -> Value {
+impl Backend for ApiBackend {
+    fn status(&self, access: objects::Access) -> objects::Status {
         status::status(self, access)
     }
 
-    fn words(&self) -> Value {
+    fn words(&self) -> objects::Words {
         words::words(&self.config)
     }
 
-    fn delivery(&self, source: &str, position: u64, bodies: bool) -> Result<Value, Problem> {
+    fn delivery(
+        &self,
+        source: &str,
+        position: u64,
+        bodies: bool,
+    ) -> Result<objects::DeliveryDetail, Problem> {
         delivery::delivery(self, source, position, bodies)
     }
 
-    fn dead_letters(&self, question: &api::Letters, bodies: bool) -> Result<Value, Problem> {
+    fn dead_letters(
+        &self,
+        question: &api::DeadLetterQuestion,
+        bodies: bool,
+    ) -> Result<objects::DeadLetters, Problem> {
         self.letters.answer(&self.config, question, bodies)
     }
 
-    fn replays(&self) -> Value {
+    fn replays(&self) -> objects::Replays {
         self.replays.all()
     }
 
-    fn replay(&self, id: &str) -> Result<Value, Problem> {
+    fn replay(&self, id: &str) -> Result<objects::Replay, Problem> {
         self.replays.one(id)
     }
 
-    fn begin_replay(&self, request: Value, client: IpAddr) -> Result<Value, Problem> {
+    fn begin_replay(&self, request: Value, client: IpAddr) -> Result<objects::Replay, Problem> {
         self.replays.begin(&self.config, request, client, &self.shutdown)
     }
 
-    fn test_delivery(&self, request: Value, client: IpAddr) -> Result<Value, Problem> {
+    fn test_delivery(
+        &self,
+        request: Value,
+        client: IpAddr,
+    ) -> Result<objects::TestDelivery, Problem> {
         test_delivery::send(self, request, client)
     }
 }

@@ -1,9 +1,9 @@
-//! Emptying the spool: the back half alone. Nothing listens, and nothing new is taken.
+//! Drains the spool: runs the forwarders alone. Nothing listens, and no delivery is accepted.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{
-    Opened, ServiceError, StartError, WATCH, boxed, broken, open_in_background,
+    Opened, ServiceError, StartError, WATCH_INTERVAL, boxed, broken, open_in_background,
     reload::KafkaSecrets, set_aside::SetAside, source::RunningSource, stop,
 };
 use crate::{
@@ -11,24 +11,24 @@ use crate::{
     kafka::TopicMaker,
     observe::{metrics::Metrics, traces::Traces},
     runtime::{
-        reload::{EVERY, Reloader},
+        reload::{LOOK_INTERVAL, Reloader},
         shutdown::{Phase, Shutdown},
     },
     source::SourceName,
     spool::{Backlog, Spool},
 };
 
-/// Why a drain ended. Only [`DrainEnd::Empty`] means that nothing is left of the configured sources.
+/// The end of a drain. Only [`DrainEnd::Empty`] means that nothing is left of the configured sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DrainEnd {
     Empty,
-    /// The time that was given is over.
+    /// The deadline has passed.
     Deadline,
     /// The shutdown began.
     Stopped,
 }
 
-/// What one source still has to bring to Kafka.
+/// Deliveries of one source that are not in Kafka yet.
 #[derive(Clone, Debug)]
 pub struct Left {
     pub source: SourceName,
@@ -36,10 +36,10 @@ pub struct Left {
     pub held_topics: i64,
 }
 
-/// Why a drain could not go on. What is undelivered is in the spool.
+/// The reason why a drain could not go on. Undelivered deliveries are in the spool.
 #[derive(Debug, thiserror::Error)]
 pub enum DrainError {
-    /// What the process needs before anything is opened.
+    /// A failure before anything was opened.
     #[error("{0}")]
     Runtime(String),
     #[error(transparent)]
@@ -49,9 +49,9 @@ pub enum DrainError {
 }
 
 /// Forwards every configured source until nothing is left, held topics included; or until `deadline`
-/// has passed, or `shutdown` reaches [`Phase::Closing`]. Then what is on its way is settled, for at
-/// most `shutdown.flush`. Holds the folder's lock meanwhile. Topics are made through Kafka's admin
-/// API, unless `maker` is given. `progress` hears now and then what is left.
+/// has passed, or `shutdown` reaches [`Phase::Closing`]. Then records on their way are settled, for at
+/// most `shutdown.flush`. Holds the folder's lock meanwhile. Topics are created through Kafka's admin
+/// API, unless `maker` is given. `progress` gets the remaining deliveries at intervals.
 pub async fn drain(
     config: Config,
     maker: Option<Box<dyn TopicMaker>>,
@@ -85,12 +85,12 @@ pub async fn drain(
         if deadline.is_some_and(|deadline| began.elapsed() >= deadline) {
             break Ok(DrainEnd::Deadline);
         }
-        if looked.elapsed() >= EVERY {
+        if looked.elapsed() >= LOOK_INTERVAL {
             looked = Instant::now();
             reloader.look(looked, SystemTime::now());
         }
         tokio::select! {
-            () = tokio::time::sleep(WATCH) => {}
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
             () = shutdown.reached(Phase::Closing) => {}
         }
     };
@@ -102,7 +102,7 @@ pub async fn drain(
     if let Some(stuck) = stuck {
         return Err(stuck.into());
     }
-    // What was on its way may have been the last.
+    // The records that `stop` settled may have been the last.
     Ok(if is_empty(&spools) { DrainEnd::Empty } else { ended })
 }
 
@@ -110,12 +110,12 @@ fn is_empty(spools: &[Spool]) -> bool {
     spools.iter().all(|spool| spool.undelivered().deliveries == 0)
 }
 
-/// Whether it is empty, or can't go on.
+/// Whether the source is empty, or cannot go on.
 fn has_nothing_to_do(source: &RunningSource) -> bool {
     source.problem().is_some() || source.spool.undelivered().deliveries == 0
 }
 
-/// A source that can't be drained, while others were.
+/// Returns an error for a source that cannot be drained, while others were.
 fn stuck(sources: &[RunningSource], set_aside: &[SetAside]) -> Option<ServiceError> {
     let mut running =
         sources.iter().filter_map(|source| Some((&source.front.name, source.problem()?)));

@@ -1,4 +1,4 @@
-//! What senders are known to send: an example body of each type of event, as its sender writes it.
+//! Examples of what senders send: a body for each known type of event, as its sender writes it.
 //!
 //! Ids, types and members are the published ones; values are made up. Types beyond these lists are
 //! valid, and get topics by the same rules.
@@ -19,12 +19,12 @@ use crate::{
     source::SourceKind,
 };
 
-/// Stands for the custom activities that nobody named.
+/// Placeholder for custom activities whose ids are not given.
 pub(crate) const SOME_CUSTOM_ID: i64 = 100_001;
-/// Stands for the Marketo instances that nobody named.
+/// Placeholder for Marketo instances whose ids are not given.
 pub(crate) const SOME_MUNCHKIN_ID: &str = "999-XYZ-000";
 
-/// What no list can know.
+/// Ids that only the operator knows.
 pub(crate) struct Ids<'a> {
     pub activity_types: &'a [i64],
     pub munchkin_ids: &'a [String],
@@ -32,23 +32,24 @@ pub(crate) struct Ids<'a> {
 
 /// One body with one event.
 pub(crate) struct Example {
-    /// What people call its type.
+    /// The type's name in Marketo's documentation.
     pub name: String,
-    /// It stands for every custom activity that was not named.
+    /// Whether it stands for every custom activity whose id is not given.
     pub any_custom: bool,
     pub body: String,
 }
 
 impl Example {
-    /// The body with ids and a time of its own, so that it is a repeat of no other.
+    /// Returns the body with fresh ids and a given time, so that it is a repeat of no other.
     pub fn fresh(&self, id: Uuid, time: SystemTime) -> String {
         let time = humantime::format_rfc3339_seconds(time).to_string();
-        let (id, own_id) = (id.to_string(), Uuid::new_v4().to_string());
+        let id = id.to_string();
+        let own_id = Uuid::new_v4().to_string();
         self.body.replace(OWN_ID, &own_id).replace(ID, &id).replace(TIME, &time)
     }
 }
 
-/// An example of every type that `source` is known to send, of each instance that is named: by `ids`, or else by the
+/// Returns an example of every type that `source` is known to send, for each instance that `ids` names, or else the
 /// source itself.
 pub(crate) fn examples(source: &SourceConfig, ids: &Ids<'_>) -> Vec<Example> {
     let some = [SOME_MUNCHKIN_ID.to_owned()];
@@ -106,8 +107,8 @@ struct Activity {
     any_custom: bool,
 }
 
-/// The documented activity types, those that configuration adds, and those that were named, as senders
-/// call them: the catalogue gives a documented type the name of configuration.
+/// Returns the documented activity types, those that configuration adds, and those of `ids`, with the senders' names
+/// for them: the catalogue maps a documented type to its configured name.
 fn activities(source: &SourceConfig, ids: &Ids<'_>) -> Vec<Activity> {
     let configured = |id: i64| source.activity_types.get(&id)?.name.clone();
     let mut all: Vec<_> = Catalog::documented().iter().map(|(id, _)| *id).collect();
@@ -137,7 +138,7 @@ fn activities(source: &SourceConfig, ids: &Ids<'_>) -> Vec<Activity> {
     found
 }
 
-/// Marketo's own push of one activity.
+/// Returns Marketo's own push of one activity.
 fn pushed(munchkin_id: &str, id: i64, name: Option<&str>, described: &[ActivityType]) -> String {
     let members = members(id, name, described);
     format!(
@@ -145,7 +146,7 @@ fn pushed(munchkin_id: &str, id: i64, name: Option<&str>, described: &[ActivityT
     )
 }
 
-/// The data of Adobe I/O's event of the same activity.
+/// Returns the data of Adobe I/O's event of the same activity.
 fn activity(munchkin_id: &str, id: i64, name: Option<&str>, described: &[ActivityType]) -> String {
     let members = members(id, name, described);
     format!(r#"{{"munchkinId":"{munchkin_id}","leadId":"4711",{members}}}"#)
@@ -159,8 +160,8 @@ fn members(id: i64, name: Option<&str>, described: &[ActivityType]) -> String {
     )
 }
 
-/// Attributes of an activity of this type, as far as they are known: by what the customer's Marketo says, else by what
-/// is published. Values are made up.
+/// Returns the attributes of an activity of this type, as far as they are known: from the customer's Marketo, else
+/// the published ones. Values are made up.
 fn attributes(id: i64, described: &[ActivityType]) -> Vec<String> {
     let published = published_types();
     let mut known = described.iter().chain(&published);
@@ -182,7 +183,7 @@ fn attributes(id: i64, described: &[ActivityType]) -> Vec<String> {
     known.attributes.iter().map(attribute).collect()
 }
 
-/// What may stand in an attribute of this name.
+/// Returns a plausible value of an attribute of this name.
 fn text_for(name: &str) -> &'static str {
     let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
     match name {

@@ -1,4 +1,4 @@
-//! What a source shows to the outside: its name, its gate, and the files that are read again.
+//! The receiving side of a source: its name, its ways to authenticate, and the files that are read again.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl Front {
         Self { name: source.name.clone(), auth: source.auth.clone(), answer: source.answer, tokens }
     }
 
-    /// The front half's view of this source.
+    /// Returns the receiver's view of this source.
     pub fn receiver(
         &self,
         adobe: &AdobeParts,
@@ -52,12 +52,12 @@ impl Front {
         }
     }
 
-    /// Its tokens, for the other sources to tell.
+    /// Returns its tokens, by which other sources recognise that a delivery was sent to the wrong one.
     pub fn tokens(&self) -> Option<(SourceName, Tokens)> {
         Some((self.name.clone(), self.tokens.clone()?))
     }
 
-    /// What of this source is read again when its file changes.
+    /// Returns the token file, to be read again when it changes.
     pub fn token_file(&self) -> Option<TokenFile> {
         let auth = self.auth.tokens.as_ref()?;
         TokenFile::new(self.name.as_str(), auth, self.tokens.as_ref()?)

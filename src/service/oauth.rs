@@ -1,4 +1,4 @@
-//! What the OAuth of all sources shares: what asks identity providers, and our own tokens.
+//! Parts of OAuth that all sources share: the client that asks identity providers, and the built-in token endpoint.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 pub(super) struct OAuthParts {
-    /// Where any source has OAuth at all.
+    /// Present if a source accepts OAuth tokens.
     client: Option<Client>,
     built_in: Option<Arc<BuiltIn>>,
     token_endpoint: Option<TokenEndpoint>,
@@ -32,7 +32,7 @@ impl OAuthParts {
         Ok(Self { client, built_in, token_endpoint, metrics: metrics.clone() })
     }
 
-    /// The way into one source; its provider's keys are being looked up already.
+    /// Returns one source's OAuth; the look-up of its provider's keys has begun.
     pub fn way(&self, source: &SourceName, auth: &Auth) -> Option<OAuth> {
         let (oauth, client) = auth.oauth.as_ref().zip(self.client.as_ref())?;
         let way = OAuth::new(source, oauth, client, self.built_in.as_ref(), &self.metrics);
@@ -44,7 +44,7 @@ impl OAuthParts {
         self.token_endpoint.clone()
     }
 
-    /// What of our own tokens is read again when its file changes.
+    /// Returns the files of the built-in endpoint, to be read again when they change.
     pub fn files(&self, config: &config::OAuth) -> Option<OAuthFiles> {
         OAuthFiles::new(config, self.built_in.as_ref()?, self.token_endpoint.as_ref()?)
     }

@@ -16,29 +16,30 @@ use crate::{
     spool::{Folder, disk::RealDisk},
 };
 
-/// What a start has opened.
+/// The parts that a start has opened.
 pub(super) struct Opened {
     pub folder: Arc<Folder>,
     pub topics: Arc<Topics>,
     pub registry: Option<Arc<Registry>>,
     pub sources: Vec<RunningSource>,
-    /// Those that could not be opened; empty if none could, which is an error.
+    /// Sources that could not be opened; if none could, that is an error.
     pub set_aside: Vec<SetAside>,
 }
 
-/// Disk and threads, while the runtime goes on with other things.
+/// Opens disk and threads in the background, while the runtime goes on with other tasks.
 pub(super) async fn open_in_background(
     config: Config,
     maker: Option<Box<dyn TopicMaker>>,
     metrics: &Metrics,
     traces: &Traces,
 ) -> Result<Opened, StartError> {
-    let (metrics, traces) = (metrics.clone(), traces.clone());
+    let metrics = metrics.clone();
+    let traces = traces.clone();
     let opened = tokio::task::spawn_blocking(move || open(&config, maker, &metrics, &traces));
     opened.await.map_err(|panic| StartError::Thread(std::io::Error::other(panic)))?
 }
 
-/// The blocking part of a start: disk and threads.
+/// Runs the blocking part of a start: disk and threads.
 pub(super) fn open(
     config: &Config,
     maker: Option<Box<dyn TopicMaker>>,
@@ -57,7 +58,8 @@ pub(super) fn open(
     let topics = topics.map_err(StartError::Thread)?;
     topics.divide_among(config.sources.len());
     let names: Vec<_> = config.sources.iter().map(|source| source.name.clone()).collect();
-    let (disk, directory) = (folder.disk().clone(), &config.spool.directory);
+    let disk = folder.disk().clone();
+    let directory = &config.spool.directory;
     let deduplicator = Deduplicator::open(disk, directory, config.deduplicate, &names, metrics);
     let registry = config
         .schema_registry
@@ -74,7 +76,8 @@ pub(super) fn open(
         metrics,
         traces,
     };
-    let (mut sources, mut failed) = (Vec::new(), Vec::new());
+    let mut sources = Vec::new();
+    let mut failed = Vec::new();
     for source in &config.sources {
         match RunningSource::open(source, &parts) {
             Ok(opened) => sources.push(opened),

@@ -1,24 +1,24 @@
-//! How many files and sockets the process may have open, against what its configuration may need.
+//! Compares the limit of open files with the number that the configuration may need.
 //!
-//! Many systems start a process with a soft limit of 1024, and leave it to the process to go up to the
-//! hard one. This one does. Where `listen.connections` does not fit beside the files that everything else
-//! needs (segments, Kafka, fetches, health), fewer connections are admitted: connections are what anybody
-//! can take, and they never get the last file. That is said at the start, and by `check`.
+//! Many systems start a process with a soft limit of 1024, and leave it to the process to raise it to the
+//! hard one, which this one does. Where `listen.connections` does not fit beside the files that all other parts
+//! need (segments, Kafka, fetches, health), fewer connections are admitted: any client can open
+//! connections, and they must never get the last file. The start and `check` report it.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{config::Config, ingest::listen};
 
-/// What a process has in any case: its log, the lock, the runtime's own, the admin listener and its
-/// connections, files that are looked at again.
-const BASE: u64 = 128;
+/// Files that a process needs in any case: its log, the lock, the runtime's own, the admin listener and its
+/// connections, files that are compared for changes.
+const BASE_FILES: u64 = 128;
 
-/// A source's: segments that are read and written (a lane each for at most 64 held topics), the files
+/// Files that a source needs: segments that are read and written (a lane each for at most 64 held topics), files
 /// that are written aside, and the client library's connections to as many brokers.
-const A_SOURCE: u64 = 160;
+const FILES_PER_SOURCE: u64 = 160;
 
 /// Connections that are admitted in any case, however low the limit is.
-const FEWEST: usize = 16;
+const MIN_CONNECTIONS: usize = 16;
 
 /// The limit is too low for the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +47,7 @@ pub fn raise(config: &mut Config) -> Result<(), TooFew> {
     {
         tracing::warn!(%error, "cannot raise the open-file limit");
     }
-    // Without a limit there is none to be short of.
+    // `None` is no limit.
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let fitting = fits(limit, config.listen.connections, config.sources.len());
     if let Err(too_few) = fitting {
@@ -56,20 +56,20 @@ pub fn raise(config: &mut Config) -> Result<(), TooFew> {
     fitting
 }
 
-/// The same for a process that would be started as this one was; nothing changes.
+/// Checks the limit for a process that would be started as this one was; changes nothing.
 pub fn check(config: &Config) -> Result<(), TooFew> {
     let limit = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     fits(limit, config.listen.connections, config.sources.len())
 }
 
 fn fits(limit: u64, connections: usize, sources: usize) -> Result<(), TooFew> {
-    let reserve = BASE + A_SOURCE * sources as u64;
+    let reserve = BASE_FILES + FILES_PER_SOURCE * sources as u64;
     let needed = (listen::sockets(connections) as u64).saturating_add(reserve);
     if needed <= limit {
         return Ok(());
     }
     let left = usize::try_from(limit.saturating_sub(reserve)).unwrap_or(usize::MAX);
-    let admitted = listen::connections(left).max(FEWEST).min(connections);
+    let admitted = listen::connections(left).max(MIN_CONNECTIONS).min(connections);
     Err(TooFew { limit, needed, connections, sources, admitted })
 }
 
@@ -78,16 +78,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_told_with_its_numbers() {
+    fn a_configuration_that_does_not_fit_is_reported_with_its_numbers() {
         assert_eq!(fits(4096, 1000, 3), Ok(()));
         let too_few = fits(1024, 1000, 3).unwrap_err();
         assert_eq!((too_few.limit, too_few.connections, too_few.sources), (1024, 1000, 3));
         assert!(too_few.needed > 1000 && fits(too_few.needed, 1000, 3).is_ok());
         assert!(fits(1024, too_few.admitted, 3).is_ok(), "{too_few}");
-        let told = too_few.to_string();
+        let text = too_few.to_string();
         let numbers = [too_few.needed.to_string(), format!("only {}", too_few.admitted)];
         for word in ["1024", "listen.connections", "LimitNOFILE", &numbers[0], &numbers[1]] {
-            assert!(told.contains(word), "{word} in {told}");
+            assert!(text.contains(word), "{word} in {text}");
         }
     }
 
@@ -95,11 +95,11 @@ mod tests {
     fn whatever_the_limit_is_connections_leave_the_files_that_everything_else_needs() {
         for limit in [512, 1024, 1500, 4096, 65536] {
             let Err(TooFew { admitted, .. }) = fits(limit, 100_000, 2) else { panic!("{limit}") };
-            let taken = listen::sockets(admitted) as u64 + 2 * A_SOURCE + BASE;
+            let taken = listen::sockets(admitted) as u64 + 2 * FILES_PER_SOURCE + BASE_FILES;
             assert!(taken <= limit && taken > limit - 8, "{admitted} of {limit}");
         }
         let Err(TooFew { admitted, .. }) = fits(64, 1000, 2) else { panic!() };
-        assert_eq!(admitted, FEWEST);
+        assert_eq!(admitted, MIN_CONNECTIONS);
     }
 
     #[test]

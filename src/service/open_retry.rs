@@ -1,15 +1,15 @@
-//! Waiting for a disk that can't read a spool when it is opened.
+//! Retries the opening of a spool that the disk cannot read.
 
 use std::time::Duration;
 
 use crate::{runtime::retry::Retry, source::SourceName, spool::OpenError};
 
-/// Between two tries; ten of them take half a minute.
+/// Pauses between two tries; ten of them take half a minute.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Opens as long as that is worth another try: a path to a disk comes back. When a bad sector has been
-/// waited for long enough, the spool itself knows.
+/// Retries for as long as that may help: a path to a disk comes back. The spool itself decides
+/// when to give up on a bad sector.
 pub(super) fn open_with_retries<T>(
     source: &SourceName,
     mut open: impl FnMut() -> Result<T, OpenError>,
@@ -32,7 +32,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes of these tries, and how many of them are left.
+    /// Opens with these results; returns the outcome, and how many results are left.
     fn opened(tries: Vec<Result<u32, OpenError>>) -> (Result<u32, OpenError>, usize) {
         let mut tries = tries.into_iter();
         let source = SourceName::new("leads").unwrap();
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_person_ends_it() {
+    fn an_error_that_needs_an_operator_ends_it() {
         let bad = OpenError::BadDisk { path: PathBuf::new(), offset: 0 };
         let (ended, left) = opened(vec![Err(bad), Ok(7)]);
         assert!(matches!(ended, Err(OpenError::BadDisk { .. })) && left == 1);

@@ -1,9 +1,10 @@
-//! Says in the log, every few minutes of an outage of Kafka, how much of each source waits in the spool, for how long,
+//! Logs, every few minutes of an outage of Kafka, how much of each source waits in the spool, for how long,
 //! and when there is no room for more (`log.outage_interval`).
 //!
-//! That an outage begins and ends is told where it is noticed (`kafka/cluster.rs`). This is for an operator who comes in
-//! between: whether there is time until tomorrow is the first question, and the log answers it without a dashboard. And
-//! once what waited at the end of the outage is delivered, that is told for each source (`outage/behind.rs`).
+//! The beginning and the end of an outage are logged where they are noticed (`kafka/cluster.rs`). These lines are for
+//! an operator who comes in between: whether there is time until tomorrow is the first question, and the log answers
+//! it without a dashboard. Once the backlog of the outage is delivered, that is logged for each source
+//! (`outage/behind.rs`).
 
 mod behind;
 
@@ -14,7 +15,7 @@ use std::{
 
 use self::behind::{Behind, Delivered, Progress};
 use super::{
-    disk_forecast::{Backlogs, Bound, Full, LEAST, Left, Taken},
+    disk_forecast::{Backlogs, Bound, Full, Left, MIN_HISTORY, Taken},
     status::room,
 };
 use crate::{
@@ -27,11 +28,11 @@ use crate::{
     spool::{Backlog, Folder, Spool},
 };
 
-/// From one look to the next, so that the rate of the first minutes is known.
-const EVERY: Duration = Duration::from_secs(1);
-const YEAR: f64 = 365.0 * 86_400.0;
+/// Time between two samples; a short one, so that the rate of the first minutes is known.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+const YEAR_SECONDS: f64 = 365.0 * 86_400.0;
 
-/// Looks until the stop begins: what is left then is told by the stop itself.
+/// Samples until the stop begins, which logs the remaining backlog itself.
 pub(super) fn spawn(
     interval: Duration,
     topics: &Arc<Topics>,
@@ -45,7 +46,7 @@ pub(super) fn spawn(
         loop {
             tokio::select! {
                 () = shutdown.reached(Phase::Closing) => return,
-                () = tokio::time::sleep(EVERY.min(interval)) => {}
+                () = tokio::time::sleep(SAMPLE_INTERVAL.min(interval)) => {}
             }
             let Some(away) = Weak::upgrade(&topics).map(|topics| topics.cluster_away_for()) else {
                 return;
@@ -92,20 +93,20 @@ struct Measured {
     left: Left,
 }
 
-/// One outage after the other.
+/// Follows outages, one after the other.
 struct Outage {
     interval: Duration,
-    /// The one that lasts.
+    /// The outage that lasts.
     current: Option<Current>,
-    /// What waited when the last one ended.
+    /// The backlog at the end of the last outage.
     behind: Behind,
 }
 
 struct Current {
     began: Instant,
-    /// When the next lines are due.
+    /// The time of the next lines.
     due: Instant,
-    /// Of this outage alone: before it there was no backlog that grew.
+    /// Samples of this outage alone: before it there was no backlog that grew.
     backlogs: Backlogs,
 }
 
@@ -114,7 +115,7 @@ impl Outage {
         Self { interval, current: None, behind: Behind::default() }
     }
 
-    /// The sources whose backlog of the last outage is delivered by now. To be called before [`Self::look`].
+    /// Returns sources whose backlog of the last outage is delivered by now. Must be called before [`Self::look`].
     fn caught_up(
         &mut self,
         is_away: bool,
@@ -122,7 +123,7 @@ impl Outage {
         progress: impl FnOnce() -> Vec<Progress>,
     ) -> Vec<Delivered> {
         match (is_away, self.current.is_some()) {
-            // What is not delivered yet waits in the next outage, too.
+            // Undelivered deliveries count for the next outage.
             (true, _) => self.behind = Behind::default(),
             (false, true) => self.behind = Behind::at(progress(), now),
             (false, false) if self.behind.is_empty() => {}
@@ -131,7 +132,7 @@ impl Outage {
         Vec::new()
     }
 
-    /// What the log says now, if anything. `away` is how long Kafka has not answered.
+    /// Returns the lines to log now. `away` is the time for which Kafka has not answered.
     fn look(
         &mut self,
         away: Option<Duration>,
@@ -155,7 +156,7 @@ impl Outage {
             return Vec::new();
         }
         current.due = now.instant + interval;
-        let is_rate_known = now.instant.saturating_duration_since(current.began) >= LEAST;
+        let is_rate_known = now.instant.saturating_duration_since(current.began) >= MIN_HISTORY;
         let waiting = taken.iter().zip(&backlogs).zip(full);
         let waiting = waiting.filter(|((_, backlog), _)| backlog.deliveries > 0);
         let line = |((taken, backlog), full): ((&Taken, &Backlog), Full)| {
@@ -166,7 +167,7 @@ impl Outage {
     }
 }
 
-/// A line of the log: for an operator the text, for programs the numbers.
+/// A line of the log: the text for an operator, the numbers for programs.
 #[derive(Debug, PartialEq)]
 struct Line {
     source: Option<String>,
@@ -174,7 +175,7 @@ struct Line {
     undelivered_bytes: u64,
     undelivered_deliveries: u64,
     oldest_seconds: Option<u64>,
-    /// Where it grows.
+    /// `None` where the backlog does not grow.
     seconds_until_full: Option<u64>,
     text: String,
 }
@@ -197,7 +198,7 @@ impl Line {
         };
         let room = match full.seconds {
             0.0 => format!("; {key} is used up, and deliveries are refused with 503"),
-            seconds if seconds > YEAR && seconds.is_finite() => {
+            seconds if seconds > YEAR_SECONDS && seconds.is_finite() => {
                 format!("; {key} lasts for more than a year at this rate")
             }
             seconds if seconds.is_finite() => {

@@ -1,4 +1,4 @@
-//! The quarantine folders of all sources: what is in them, and what is too old to stay.
+//! Watches the quarantine folders of all sources: measures them, and removes items that are too old.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::{
     spool::{Folder, disk::Disk},
 };
 
-/// How often they are looked at.
-const EVERY: Duration = Duration::from_secs(10);
+/// Time between two looks at the folders.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Quarantines {
     folders: Vec<(SourceName, Quarantine)>,
@@ -33,16 +33,17 @@ impl Quarantines {
         Self { folders: sources.map(of).collect(), keep, metrics: metrics.clone() }
     }
 
-    /// Looks at them now and then until the process stops.
+    /// Looks at the folders at intervals until the process stops.
     pub fn spawn(self, disk: std::sync::Arc<dyn Disk>, shutdown: Shutdown) {
         let this = std::sync::Arc::new(self);
         tokio::spawn(async move {
             while !shutdown.has_reached(Phase::Closing) {
-                let (quarantines, disk) = (this.clone(), disk.clone());
-                // It panics only where the look itself does, and the next one comes all the same.
+                let quarantines = this.clone();
+                let disk = disk.clone();
+                // An error means that the look panicked; the next one follows all the same.
                 let _ = tokio::task::spawn_blocking(move || quarantines.look(disk.now())).await;
                 tokio::select! {
-                    () = tokio::time::sleep(EVERY) => {}
+                    () = tokio::time::sleep(LOOK_INTERVAL) => {}
                     () = shutdown.reached(Phase::Closing) => {}
                 }
             }
@@ -67,7 +68,7 @@ impl Quarantines {
                 }
                 Err(error) => {
                     let folder = quarantine.folder().display();
-                    tracing::warn!(%source, %folder, %error, "the quarantine can't be read");
+                    tracing::warn!(%source, %folder, %error, "the quarantine cannot be read");
                 }
             }
         }

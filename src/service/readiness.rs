@@ -1,7 +1,7 @@
-//! Says in the log when readiness changes, once each: a probe that fails takes the traffic away, and whoever looks for
-//! the reason reads the log.
+//! Logs each change of readiness once: a probe that fails takes the traffic away, and the operator looks for
+//! the reason in the log.
 //!
-//! Probes are not waited for: the service looks itself, so that the lines are there without any.
+//! The service looks by itself, so that the lines are written even without probes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,43 +10,43 @@ use crate::{
     runtime::shutdown::{Phase, Shutdown},
 };
 
-/// From one look to the next: a probe comes every second at most.
-const EVERY: Duration = Duration::from_millis(500);
+/// Time between two looks; a probe comes every second at most.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Looks until the stop begins, which is told as well.
+/// Looks until the stop begins, which is logged as well.
 pub(super) fn spawn(state: Arc<dyn State>, shutdown: Shutdown) {
     tokio::spawn(async move {
-        let mut told = Told::Nothing;
+        let mut logged = Logged::Nothing;
         loop {
             tokio::select! {
                 () = shutdown.reached(Phase::Draining) => break,
-                () = tokio::time::sleep(EVERY) => told.look(&state.health()),
+                () = tokio::time::sleep(LOOK_INTERVAL) => logged.look(&state.health()),
             }
         }
-        if told.ends_by_stopping() {
+        if logged.ends_by_stopping() {
             tracing::info!(endpoint = "/readyz", "no longer ready: stopping");
         }
     });
 }
 
-/// What the log said last.
+/// The state that was logged last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Told {
+enum Logged {
     Nothing,
     Ready,
     Not(String),
 }
 
-impl Told {
-    /// Whether a stop is what ends its readiness. A service that was not ready has another reason, which is told where
-    /// it is met; this line would come before that one.
+impl Logged {
+    /// Whether a stop is what ends its readiness. A service that was not ready has another reason, which is logged
+    /// where it occurs; this line would come before that one.
     fn ends_by_stopping(&self) -> bool {
         *self == Self::Ready
     }
 
     fn look(&mut self, health: &Health) {
         let Health { starting, poisoned, below_reserve } = health;
-        // "Starting" is what the log is full of already.
+        // The start is in the log already.
         if starting.is_some() {
             return;
         }
@@ -71,17 +71,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_change_is_told_once() {
-        let mut told = Told::Nothing;
+    fn each_change_is_logged_once() {
+        let mut logged = Logged::Nothing;
         let starting = Health { starting: Some("…".into()), ..Health::default() };
-        told.look(&starting);
-        assert_eq!(told, Told::Nothing);
-        assert!(!told.ends_by_stopping(), "a start that fails says why it failed");
-        told.look(&Health::default());
-        assert_eq!(told, Told::Ready);
-        assert!(told.ends_by_stopping());
+        logged.look(&starting);
+        assert_eq!(logged, Logged::Nothing);
+        assert!(!logged.ends_by_stopping(), "a start that fails says why it failed");
+        logged.look(&Health::default());
+        assert_eq!(logged, Logged::Ready);
+        assert!(logged.ends_by_stopping());
         let low = Health { below_reserve: Some("the volume is low".into()), ..Health::default() };
-        told.look(&low);
-        assert_eq!(told, Told::Not("the volume is low".into()));
+        logged.look(&low);
+        assert_eq!(logged, Logged::Not("the volume is low".into()));
     }
 }

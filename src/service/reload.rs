@@ -1,5 +1,5 @@
-//! Secrets that are read again when their files change: what of the configuration they are, and who
-//! is told.
+//! Secrets that are read again when their files change, each with its configuration key and the part that
+//! uses it.
 
 use std::{
     path::{Path, PathBuf},
@@ -30,11 +30,12 @@ pub(super) struct TokenFile {
 }
 
 impl TokenFile {
-    /// `None` where the tokens are in no file of their own. `tokens` is what the source asks.
+    /// `None` where the tokens are in no file of their own. `tokens` are those that the source checks against.
     pub fn new(source: &str, auth: &TokenAuth, tokens: &Tokens) -> Option<Self> {
         let file = auth.tokens.first()?.file()?.to_owned();
         let key = format!("sources.{source}.auth.tokens_file");
-        let (scheme, in_use) = (auth.header_scheme, auth.tokens.clone());
+        let scheme = auth.header_scheme;
+        let in_use = auth.tokens.clone();
         Some(Self { key, file, scheme, in_use, tokens: tokens.clone() })
     }
 }
@@ -93,7 +94,7 @@ impl Reload for AdminTokens {
     }
 }
 
-/// What signs our own tokens, and what clients get them with.
+/// The built-in endpoint's signing keys and the clients' secrets.
 pub(super) struct OAuthFiles {
     in_use: config::OAuth,
     built_in: Arc<BuiltIn>,
@@ -101,13 +102,14 @@ pub(super) struct OAuthFiles {
 }
 
 impl OAuthFiles {
-    /// `None` where nothing comes from a file.
+    /// `None` where none of them comes from a file.
     pub fn new(
         oauth: &config::OAuth,
         built_in: &Arc<BuiltIn>,
         token_endpoint: &TokenEndpoint,
     ) -> Option<Self> {
-        let (in_use, built_in) = (oauth.clone(), built_in.clone());
+        let in_use = oauth.clone();
+        let built_in = built_in.clone();
         let files = Self { in_use, built_in, token_endpoint: token_endpoint.clone() };
         (!files.files().is_empty()).then_some(files)
     }
@@ -135,7 +137,7 @@ impl Reload for OAuthFiles {
     }
 }
 
-/// What this service shows to the provider that it asks about a source's tokens.
+/// The client secret that this service shows to the provider that it asks about a source's tokens.
 pub(super) struct ClientSecretFile {
     key: String,
     file: PathBuf,
@@ -178,7 +180,7 @@ pub(super) struct FieldKey {
 }
 
 impl FieldKey {
-    /// Those of all rules.
+    /// Returns the keys of all rules.
     pub fn all(fields: &config::FieldRules) -> Vec<Self> {
         let of = |file: &config::KeyFile| {
             let key = format!("fields.{}.key_file", file.name);
@@ -220,10 +222,10 @@ const READ_BY_THE_LIBRARY: [&str; 5] = [
     "ssl.crl.location",
 ];
 
-/// What the Kafka clients get in with. Made before they are, so that no change is missed.
+/// The secrets by which Kafka clients log in. Made before the clients are, so that no change is missed.
 pub(super) struct KafkaSecrets {
     in_use: config::Kafka,
-    /// Properties that are in files.
+    /// Files of properties that this program reads.
     ours: Vec<PathBuf>,
     library: Vec<PathBuf>,
     library_read: Digest,
@@ -235,7 +237,7 @@ impl KafkaSecrets {
         let ours = properties.values().filter_map(Secret::file).map(Path::to_owned).collect();
         let named = READ_BY_THE_LIBRARY.iter().filter_map(|name| properties.get(*name));
         let named = named.map(|path| PathBuf::from(path.expose()));
-        // A folder, or `probe`, is nothing that could be compared.
+        // A folder, or `probe`, cannot be compared.
         let library: Vec<_> = named.filter(|path| path.is_file()).collect();
         let library_read = Digest::of(&library);
         Self { in_use: kafka.clone(), ours, library, library_read }
@@ -248,7 +250,7 @@ impl KafkaSecrets {
     }
 }
 
-/// New secrets mean new clients.
+/// Replaces the Kafka clients when their secrets change.
 pub(super) struct KafkaAccess {
     secrets: KafkaSecrets,
     topics: Arc<Topics>,
@@ -287,7 +289,8 @@ mod tests {
     fn the_key_of_a_rule_is_replaced_as_its_file_is_and_a_short_one_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key");
-        let (first, second) = ("a".repeat(32), "b".repeat(32));
+        let first = "a".repeat(32);
+        let second = "b".repeat(32);
         std::fs::write(&file, &first).unwrap();
         let secret = config::hmac_key_again(&file).unwrap();
         let key = HmacKey::new(first.as_bytes()).unwrap();

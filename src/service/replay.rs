@@ -1,9 +1,9 @@
-//! Events that are sent to their topics once more, from what is kept of them: what `millrace replay` and the API of
-//! the admin listener have in common.
+//! Sends stored events to their topics once more: the part that `millrace replay` and the API of
+//! the admin listener share.
 //!
-//! An event is decoded and routed by the configuration of today, has the `ce_id` that it had, and has to pass the test
-//! of its recipients again. What its source does not take by then (`munchkin_ids`, `include`, `exclude`) is left out, and
-//! told of.
+//! An event is decoded and routed by the current configuration, keeps its `ce_id`, and has to pass the test
+//! of its recipients again. Events that its source no longer takes (`munchkin_ids`, `include`, `exclude`) are left out,
+//! and reported.
 
 pub(crate) mod body;
 pub(crate) mod letters;

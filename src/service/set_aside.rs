@@ -1,10 +1,10 @@
-//! A source whose files can't be used: it is set aside, and the others go on.
+//! A source whose files cannot be used: it is set aside, and the others go on.
 //!
-//! What is damaged, fenced, mixed up or not accessible in the folder of one source concerns that source.
-//! Its deliveries are answered 503 (`set-aside`), a metric and an alert say so, and an operator puts it
-//! right and starts the process again. Readiness does not fail: it would take the address from the others.
-//! Only where no source is left does the process end. What concerns all of them (the folder's lock, a later
-//! version's files, a mistake in the configuration) ends the start.
+//! Files in the folder of one source that are damaged, fenced, mixed up or not accessible concern that source alone.
+//! Its deliveries are answered 503 (`set-aside`), a metric and an alert report it, and an operator repairs it
+//! and restarts the process. Readiness does not fail: that would take the traffic from the others.
+//! Only where no source is left does the process end. Problems of all sources (the folder's lock, a later
+//! version's files, a mistake in the configuration) end the start.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,11 +32,11 @@ impl SetAside {
     }
 
     pub fn store(&self) -> Arc<dyn Store> {
-        Arc::new(Nowhere(self.front.name.clone()))
+        Arc::new(SetAsideStore(self.front.name.clone()))
     }
 }
 
-/// Says that `source` is set aside.
+/// Logs and counts that `source` is set aside.
 pub(super) fn report(source: &SourceName, why: &dyn std::fmt::Display, metrics: &Metrics) {
     metrics.source(source.as_str()).source_set_aside.set(1);
     tracing::error!(
@@ -64,9 +64,9 @@ impl StartError {
     }
 }
 
-struct Nowhere(SourceName);
+struct SetAsideStore(SourceName);
 
-impl Store for Nowhere {
+impl Store for SetAsideStore {
     fn append(&self, _: Authenticated) -> Append<'_> {
         Box::pin(async { Err(AppendError::SetAside { spool: self.0.clone() }) })
     }

@@ -1,4 +1,4 @@
-//! One source at work: its spool's writer thread, and the thread that forwards behind it.
+//! One running source: its spool's writer thread, and the thread that forwards behind it.
 
 use std::{
     cell::OnceCell,
@@ -34,13 +34,13 @@ use crate::{
     spool::{Folder, Spool, SpoolState},
 };
 
-/// What all sources share.
+/// Parts that all sources share.
 pub(super) struct SourceContext<'a> {
     pub config: &'a Config,
     pub folder: &'a Arc<Folder>,
     pub deduplicator: &'a Arc<Deduplicator>,
     pub topics: &'a Arc<Topics>,
-    /// Where values have schemas.
+    /// Present where values have schemas.
     pub registry: Option<&'a Arc<Registry>>,
     pub router: &'a Router,
     pub metrics: &'a Metrics,
@@ -53,9 +53,9 @@ pub(super) struct RunningSource {
     metrics: Metrics,
     writer: JoinHandle<()>,
     forwarder: JoinHandle<()>,
-    /// Why the forwarder can't go on.
+    /// The error that stopped the forwarder.
     problem: Arc<OnceLock<ForwardError>>,
-    /// Tells the forwarder's thread to stop; apart from the process's shutdown, since what the
+    /// Stops the forwarder's thread; separate from the process's shutdown, since the deliveries that the
     /// spool accepted last should be durable first.
     stop: Shutdown,
 }
@@ -65,7 +65,7 @@ impl RunningSource {
         let SourceContext { config, folder, deduplicator, topics, router, metrics, traces, .. } =
             around;
         metrics.announce(source.name.as_str(), source.kind.as_str());
-        // A source may be asked by a method that no sender uses.
+        // A request may use a method that no sender uses.
         let odd = reply::Outcome::MethodNotAllowed.row().label;
         let outcomes = reply::labels(Scope::Source).chain([odd]);
         metrics.announce_outcomes(source.name.as_str(), outcomes);
@@ -100,8 +100,8 @@ impl RunningSource {
         if let Some(from) = selections.changes_at() {
             tracing::info!(
                 source = %source.name, from,
-                "what the source takes was changed: undelivered deliveries before this position go by \
-                 what it took when they came",
+                "the selection of the source has changed: undelivered deliveries before this position are \
+                 forwarded by the former selection",
             );
         }
 
@@ -148,7 +148,8 @@ impl RunningSource {
             },
             metrics: (*metrics).clone(),
         };
-        let (stop, problem) = (Shutdown::new(), Arc::default());
+        let stop = Shutdown::new();
+        let problem = Arc::default();
         let schemas = config.schema_registry.as_ref().zip(around.registry);
         let schemas =
             schemas.map(|(config, registry)| schemas_of(config, registry, &settings.choices));
@@ -164,7 +165,8 @@ impl RunningSource {
         let problem = running.problem.clone();
         let forwarder = running.spawn(folder, parts, config.shutdown.flush)?;
         let writer = writer.spawn().map_err(StartError::Thread)?;
-        let (front, metrics) = (Front::new(source), (*metrics).clone());
+        let front = Front::new(source);
+        let metrics = (*metrics).clone();
         Ok(Self { spool, front, metrics, writer, forwarder, problem, stop })
     }
 
@@ -172,7 +174,7 @@ impl RunningSource {
         Arc::new(self.spool.clone())
     }
 
-    /// Which of the two threads has ended although nobody asked it to.
+    /// Returns the name of a thread that has ended without being asked to.
     pub fn ended_thread(&self) -> Option<&'static str> {
         match (self.writer.is_finished(), self.forwarder.is_finished()) {
             (true, _) => Some("spool's writer"),
@@ -181,12 +183,12 @@ impl RunningSource {
         }
     }
 
-    /// Why its forwarder stopped, if an operator has to act on it.
+    /// Returns the error that stopped its forwarder, if an operator has to act on it.
     pub fn problem(&self) -> Option<String> {
         self.problem.get().map(ToString::to_string)
     }
 
-    /// Takes no more deliveries, since none of them would be delivered. Once is enough.
+    /// Accepts no more deliveries, since none of them would be delivered. Only the first call has an effect.
     pub fn set_aside(&self, why: &str) {
         if self.spool.state() != SpoolState::Closed {
             set_aside::report(self.spool.source(), &why, &self.metrics);
@@ -194,7 +196,7 @@ impl RunningSource {
         }
     }
 
-    /// Stops accepting, finishes what was accepted, settles what is on its way.
+    /// Stops accepting, stores the accepted deliveries, settles the records on their way.
     pub fn stop(self) {
         let name = self.spool.source().clone();
         self.spool.close();
@@ -227,7 +229,7 @@ fn catalog(source: &SourceConfig) -> Result<Catalog, StartError> {
     })
 }
 
-/// What the forwarder's thread begins with.
+/// The values that the forwarder's thread begins with.
 struct RunningForwarder {
     settings: Settings,
     schemas: Option<Schemas>,
@@ -247,14 +249,15 @@ impl RunningForwarder {
     ) -> Result<JoinHandle<()>, StartError> {
         let name = format!("forward-{}", parts.spool.source());
         let disk = folder.disk().clone();
-        // Deliveries that come from now on tell nothing about where the spool ended.
+        // Taken before the thread starts: later deliveries would move the end.
         let end = parts.spool.durable_end();
         let work = move || {
-            let (problem, source) = (self.problem.clone(), parts.spool.source().clone());
+            let problem = self.problem.clone();
+            let source = parts.spool.source().clone();
             parts.claims.recall(disk.now());
             if let Err(error) = self.work(parts, end, flush) {
                 tracing::error!(%source, %error, "forwarder stopped; this source is no longer delivered");
-                // The thread ends here: it is set once.
+                // Cannot fail: this thread sets it, once, and ends here.
                 let _ = problem.set(error);
             }
         };

@@ -1,4 +1,4 @@
-//! What health and metrics ask about.
+//! The status that health, metrics and the API ask for.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::api::Known;
+use super::api::ApiBackend;
 use super::disk_forecast::{Backlogs, Left, Taken};
 use crate::{
     config::Config,
@@ -19,21 +19,21 @@ use crate::{
     spool::{Folder, Spool, SpoolState},
 };
 
-/// Filled once the spools are open; before that the service is starting.
+/// Empty until the spools are open, which means that the service is starting.
 #[derive(Default)]
 pub(super) struct Status {
     opened: OnceLock<(Arc<Folder>, Vec<Spool>)>,
-    known: OnceLock<Arc<Known>>,
+    known: OnceLock<Arc<ApiBackend>>,
     poisoned: OnceLock<String>,
-    /// How they grow, from scrape to scrape.
+    /// Growth of the backlogs, from scrape to scrape.
     backlogs: Mutex<Backlogs>,
 }
 
 impl Status {
-    pub fn ready(&self, folder: Arc<Folder>, spools: Vec<Spool>, known: Arc<Known>) {
-        // It is called once.
+    pub fn ready(&self, folder: Arc<Folder>, spools: Vec<Spool>, known: Arc<ApiBackend>) {
+        // Cannot fail: this is called once.
         let _ = self.opened.set((folder, spools));
-        // What the API tells is never that of a start.
+        // The API has no answers during a start.
         let _ = self.known.set(known);
     }
 
@@ -68,7 +68,7 @@ impl admin::State for Status {
 
     fn refresh(&self, metrics: &Metrics) {
         let Some((folder, spools)) = self.opened.get() else { return };
-        // A volume that doesn't answer is health's to tell; the gauges keep what they said.
+        // Health reports a volume that does not answer; the gauges keep their values.
         if let Ok(available) = folder.available_space() {
             metrics.volume_available_bytes.set(gauge(available));
         }
@@ -83,7 +83,7 @@ impl admin::State for Status {
     }
 }
 
-/// What each of them has and may still take.
+/// Returns the backlog and the remaining room of each spool, and of all together.
 pub(super) fn room(folder: &Folder, spools: &[Spool]) -> (Vec<Taken>, Left) {
     let taken = spools.iter().map(|spool| Taken {
         source: spool.source().to_string(),
@@ -95,7 +95,7 @@ pub(super) fn room(folder: &Folder, spools: &[Spool]) -> (Vec<Taken>, Left) {
     (taken.collect(), left)
 }
 
-/// What the gauges of the process may reach.
+/// Sets the gauges of the process's limits.
 pub(super) fn limits(config: &Config, metrics: &Metrics) {
     metrics.volume_reserve_bytes.set(gauge(config.spool.reserve));
     metrics.held_topics_limit.set(gauge(config.forward.held_topics as u64));

@@ -1,8 +1,8 @@
-//! Whether a later version of this program has written into the spool's folder.
+//! Checks whether a later version of this program has written into the spool's folder.
 //!
-//! Looked at before anything there is opened, cut or made: going back to an older version either works
-//! or changes nothing. Each format says its version in the same place in all versions; damage is told
-//! from it, and is what the stages deal with themselves.
+//! Runs before any file there is opened, cut or created: going back to an older version either works
+//! or changes nothing. Each format has its version in the same place in all versions, so that it differs from
+//! damage, which the stages handle themselves.
 
 use std::{path::Path, sync::Arc};
 
@@ -21,14 +21,14 @@ use crate::{
     },
 };
 
-/// Every source that is there, whether it is configured or not.
+/// Checks every source in the folder, whether it is configured or not.
 pub fn check(disk: &Arc<dyn Disk>, directory: &Path) -> Result<(), StartError> {
-    // A folder that can't be listed can't be opened either, which says more.
+    // A folder that cannot be listed cannot be opened either, and that error says more.
     let sources = viewer::sources(&**disk, directory).unwrap_or_default();
     sources.iter().try_for_each(|source| check_source(disk, directory, source))
 }
 
-/// Identity, segments, checkpoint, writers, selections and ids of one source.
+/// Checks identity, segments, checkpoint, writers, selections and ids of one source.
 pub fn check_source(
     disk: &Arc<dyn Disk>,
     directory: &Path,

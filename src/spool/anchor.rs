@@ -1,10 +1,10 @@
-//! Folders stay the ones that were opened at the start.
+//! Anchors: checks that a path still leads to the folder that it led to at the start.
 //!
 //! A volume may go away for a moment, and a folder may be moved or replaced, while the process runs. A path
-//! then leads to nothing, or to another folder: below a mount point, for example. What is missing there is
-//! no loss, and what is written there is lost. So each path-based call after the start asks first whether
-//! the folders on the way are the ones of the start (device and inode), and fails where they are not. No
-//! folder of a source is made a second time.
+//! then leads to nothing, or to another folder: below a mount point, for example. Files missing there are no
+//! loss, and files written there are lost. So each path-based call after the start checks first whether the
+//! folders on the way are the ones of the start (device and inode), and fails where they are not. No folder
+//! of a source is made a second time.
 
 use std::{
     io,
@@ -17,14 +17,14 @@ use parking_lot::Mutex;
 use super::disk::{Disk, DiskFile, FileId, FileInfo, Lock};
 use crate::source::UnixMillis;
 
-/// A path, and what it led to at the start.
+/// A path, and the file or folder that it led to at the start.
 #[derive(Clone, Debug)]
 pub struct Anchor {
     path: PathBuf,
     id: Option<FileId>,
 }
 
-/// What a path leads to now.
+/// Whether a path still leads to the same file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stands {
     Same,
@@ -50,7 +50,8 @@ impl Anchor {
         }
     }
 
-    /// An error of no particular kind: `NotFound` would be taken for a missing file or folder.
+    /// Fails unless the path leads to the same folder. The error has the kind `Other`: `NotFound` would be taken for a
+    /// missing file.
     pub fn check(&self, disk: &dyn Disk) -> io::Result<()> {
         match self.look(disk)? {
             Stands::Same => Ok(()),
@@ -65,7 +66,7 @@ impl Anchor {
     }
 }
 
-/// A disk on which calls below an anchored folder fail when that folder is gone, or another one.
+/// A disk on which calls below an anchored folder fail when that folder is gone, or replaced.
 #[derive(Clone, Debug)]
 pub struct AnchoredDisk {
     disk: Arc<dyn Disk>,
@@ -77,7 +78,7 @@ impl AnchoredDisk {
         Self { disk, anchors: Arc::default() }
     }
 
-    /// From now on `anchor` is looked at.
+    /// Checks `anchor` from now on.
     pub fn hold(&self, anchor: Anchor) {
         let mut anchors = self.anchors.lock();
         anchors.retain(|held| held.path != anchor.path);
@@ -92,7 +93,7 @@ impl AnchoredDisk {
         on_the_way.iter().try_for_each(|anchor| anchor.check(&*self.disk))
     }
 
-    /// Before the call, so that nothing is made elsewhere; and behind it, so that its outcome counts only for
+    /// Checks before the call, so that nothing is made elsewhere; and after it, so that its outcome counts only for
     /// the folder of the start.
     fn at<T>(&self, path: &Path, call: impl FnOnce(&dyn Disk) -> io::Result<T>) -> io::Result<T> {
         self.check(path)?;
@@ -156,9 +157,9 @@ pub fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Which file is open, for a later look at what its name leads to: a name that is gone already is noticed
-/// then. `None` where no such look tells anything, and the log says so: the file system has no such number,
-/// or another one for the name than for the open file, as some network file systems do.
+/// Returns the identity of an open file, for later checks that its name still leads to it; a name that is gone
+/// already is noticed then. `None`, with a warning, where such checks are impossible: the file system has no such
+/// number, or another one for the name than for the open file, as some network file systems do.
 pub fn id_to_watch(disk: &dyn Disk, file: &dyn DiskFile, path: &Path) -> Option<FileId> {
     let id = file.id().ok().flatten();
     let named = disk.info(path).map(|info| info.id);

@@ -1,8 +1,8 @@
-//! Bytes that several spools share.
+//! Limits of bytes that several spools share.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A limit and what is used of it. Only a number: nothing is ordered by it.
+/// A limit and its used part. The number orders no other memory access.
 #[derive(Debug)]
 pub struct Budget {
     limit: u64,
@@ -18,7 +18,7 @@ impl Budget {
         self.used.load(Relaxed)
     }
 
-    /// What is not used.
+    /// Returns the unused part.
     pub fn left(&self) -> u64 {
         self.limit.saturating_sub(self.used())
     }
@@ -31,7 +31,7 @@ impl Budget {
         taken.is_ok()
     }
 
-    /// Replaces `before` by `after`, whether that fits or not: it is there already.
+    /// Replaces `before` by `after`, whether that fits or not: the bytes are there already.
     pub fn replace(&self, before: u64, after: u64) {
         if after >= before {
             self.used.fetch_add(after - before, Relaxed);
@@ -46,20 +46,20 @@ impl Budget {
 }
 
 /// `spool.size_limit` among several sources: half of it is divided evenly, so that each source has a part
-/// that no other one ever takes, and the rest is for those that come first. A source alone has all.
+/// that no other one ever takes, and the rest is first come, first served. A source alone has all.
 ///
-/// Only what a source holds beyond its part is counted, so that each source knows its own sum and they
-/// share one number.
+/// Only the bytes that sources hold beyond their parts are counted here: each source knows its own sum, and they
+/// share this one number.
 #[derive(Debug)]
 pub struct Total {
     limit: u64,
-    /// What is guaranteed to a source without a lower limit of its own.
+    /// Bytes guaranteed to a source without a lower limit of its own.
     part: u64,
     common: Budget,
 }
 
 impl Total {
-    /// `source_limits` are the own limits of all sources, whether their spools are open or not.
+    /// `source_limits` are the own limits of all sources, also of those whose spools are not open.
     pub fn new(limit: u64, source_limits: &[Option<u64>]) -> Self {
         let part = match source_limits.len() as u64 {
             0 | 1 => 0,
@@ -74,17 +74,17 @@ impl Total {
         self.limit
     }
 
-    /// The part of a source with this limit of its own.
+    /// Returns the part of a source with this limit of its own.
     pub fn guaranteed(&self, source_limit: Option<u64>) -> u64 {
         source_limit.map_or(self.part, |own| own.min(self.part))
     }
 
-    /// The most that a source with this part may hold.
+    /// Returns how much a source with this part may hold at most.
     pub fn most(&self, guaranteed: u64) -> u64 {
         self.common.limit + guaranteed
     }
 
-    /// What is left for those that have used up their parts.
+    /// Returns how much is left for sources that have used up their parts.
     pub fn left(&self) -> u64 {
         self.common.left()
     }
@@ -95,7 +95,7 @@ impl Total {
         self.common.try_take(after - held.saturating_sub(guaranteed))
     }
 
-    /// The source held `before`, and holds `after`, whether that fits or not.
+    /// Notes that a source held `before` and now holds `after`, whether that fits or not.
     pub fn replace(&self, guaranteed: u64, before: u64, after: u64) {
         let beyond = |held: u64| held.saturating_sub(guaranteed);
         self.common.replace(beyond(before), beyond(after));

@@ -1,8 +1,9 @@
-//! Files that only save time: nothing is lost with one. Where it is damaged, of another version or not to be read, a
-//! warning says so, it counts as empty, and the next write replaces it.
+//! Cache files, which only save time: nothing is lost with one. A file that is damaged, of another version or cannot be
+//! read counts as empty, with a warning, and the next write replaces it.
 //!
-//! Little-endian: the magic, the version, the length of the rest, the CRC32C of version, length and rest, and as the
-//! rest JSON. The version counts only where the checksum is right. A file is written aside, synced and renamed.
+//! Format, little-endian: the magic, the version, the length of the rest, the CRC32C of version, length and rest, and
+//! the rest, which is JSON. The version counts only where the checksum is right. A file is written aside, synced and
+//! renamed.
 
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -10,16 +11,16 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::disk::{self, Disk};
 
-const HEAD: usize = 20;
+const HEAD_BYTES: usize = 20;
 
-/// What tells one kind of cache from another.
+/// Format and texts of one kind of cache.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
     pub magic: [u8; 8],
     pub version: u32,
-    /// In bytes: no file that this program writes is larger.
+    /// Largest file in bytes that this program writes.
     pub largest: u64,
-    /// Log texts: what it means that the file can't be used, and that it can't be written.
+    /// Log texts: the consequence of a file that cannot be used, and of one that cannot be written.
     pub unusable: &'static str,
     pub unwritable: &'static str,
 }
@@ -44,7 +45,7 @@ impl CacheFile {
         Self { disk, path, form, is_failing: false }
     }
 
-    /// What is there and can be used. `check` says what else is wrong with it.
+    /// Reads the content, if it can be used. `check` returns a further problem with it.
     pub fn read<T: DeserializeOwned>(
         &self,
         check: impl Fn(&T) -> Option<&'static str>,
@@ -64,7 +65,7 @@ impl CacheFile {
         None
     }
 
-    /// Replaces what is there; whether that worked. The first failure of several is logged.
+    /// Replaces the content; returns whether that worked. Of several failures in a row the first is logged.
     pub fn write(&mut self, content: &impl Serialize) -> bool {
         let written = disk::write_atomically(&*self.disk, &self.path, &self.form.bytes(content));
         let was_failing = std::mem::replace(&mut self.is_failing, written.is_err());
@@ -76,7 +77,7 @@ impl CacheFile {
         written.is_ok()
     }
 
-    /// A folder or a pipe in its place has no bytes, and is not read.
+    /// Reads the file. A folder or a pipe in its place counts as empty, and is not opened.
     fn bytes(&self) -> io::Result<Vec<u8>> {
         match self.disk.info(&self.path)? {
             file if file.is_dir || file.length > self.form.largest => Ok(Vec::new()),
@@ -89,19 +90,19 @@ impl Form {
     fn bytes(&self, content: &impl Serialize) -> Vec<u8> {
         let json = serde_json::to_vec(content).expect("plain values are always JSON");
         let length = u32::try_from(json.len()).expect("a cache is smaller than 4 GiB");
-        let mut bytes = Vec::with_capacity(HEAD + json.len());
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + json.len());
         bytes.extend_from_slice(&self.magic);
         bytes.extend_from_slice(&self.version.to_le_bytes());
         bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&json);
         let sum = checksum(&bytes);
-        bytes[16..HEAD].copy_from_slice(&sum.to_le_bytes());
+        bytes[16..HEAD_BYTES].copy_from_slice(&sum.to_le_bytes());
         bytes
     }
 
     fn read<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, Unusable> {
-        let (head, json) = bytes.split_at_checked(HEAD).ok_or(Unusable::Damaged)?;
+        let (head, json) = bytes.split_at_checked(HEAD_BYTES).ok_or(Unusable::Damaged)?;
         let number =
             |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
         let is_whole = usize::try_from(number(12)) == Ok(json.len());
@@ -115,9 +116,9 @@ impl Form {
     }
 }
 
-/// Of everything behind the magic but the checksum itself.
+/// Returns the checksum of everything behind the magic but the checksum itself.
 fn checksum(bytes: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&bytes[8..16]), &bytes[HEAD..])
+    crc32c::crc32c_append(crc32c::crc32c(&bytes[8..16]), &bytes[HEAD_BYTES..])
 }
 
 #[cfg(test)]
@@ -143,7 +144,7 @@ mod tests {
         file(folder).read(|_| None)
     }
 
-    /// A folder with a file, and its bytes.
+    /// Makes a folder with a file, and returns the file's bytes too.
     fn written() -> (tempfile::TempDir, Vec<u8>) {
         let folder = tempfile::tempdir().unwrap();
         assert!(file(folder.path()).write(&"content"));
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_there_after_a_restart_unless_the_caller_finds_something_wrong_with_it() {
+    fn content_is_there_after_a_restart_unless_the_caller_finds_a_problem_with_it() {
         let (folder, _) = written();
         assert_eq!(read(folder.path()).as_deref(), Some("content"));
         assert_eq!(file(folder.path()).read(|_: &String| Some("of another place")), None);

@@ -1,4 +1,4 @@
-//! A range of a spool that is not what was written there.
+//! Damage: a range of a spool that differs from what was written there.
 
 use std::{fmt, io, ops, path::PathBuf, sync::Arc};
 
@@ -9,24 +9,24 @@ use super::{
     walk::{Range, Unreadable},
 };
 
-/// Bytes that hold no valid frame, or sequences that are nowhere.
+/// Bytes that hold no valid frame, or sequences that are missing.
 #[derive(Clone)]
 pub struct Damage {
-    /// The segment in which it is, or should be.
+    /// The segment with the damage, or the one that should have the missing sequences.
     pub segment: PathBuf,
-    /// Bytes `from..to` of the segment; equal when nothing is there that could be kept.
+    /// Bytes `from..to` of the segment; equal when there are no bytes to keep.
     pub from: u64,
     pub to: u64,
     /// The sequences lost are at most `first_sequence..next_sequence`.
     pub first_sequence: u64,
     pub next_sequence: u64,
-    /// What of `from..to` the disk does not give back.
+    /// Ranges of `from..to` that the disk cannot read.
     pub unreadable: Vec<ops::Range<u64>>,
     file: Option<Arc<dyn DiskFile>>,
 }
 
 impl Damage {
-    const PIECE: u64 = 1024 * 1024;
+    const PIECE_BYTES: u64 = 1024 * 1024;
 
     pub(super) fn new(segment: PathBuf, range: Range, file: Arc<dyn DiskFile>) -> Self {
         Self {
@@ -44,22 +44,30 @@ impl Damage {
         Self { unreadable: found.holes, ..Self::new(segment, found.range, file) }
     }
 
-    /// A segment that is not there.
+    /// Makes the damage of a missing segment.
     pub(super) fn missing(segment: PathBuf, first_sequence: u64, next_sequence: u64) -> Self {
-        let (from, to, unreadable, file) = (0, 0, Vec::new(), None);
-        Self { segment, from, to, first_sequence, next_sequence, unreadable, file }
+        Self {
+            segment,
+            from: 0,
+            to: 0,
+            first_sequence,
+            next_sequence,
+            unreadable: Vec::new(),
+            file: None,
+        }
     }
 
-    /// The damaged bytes, in pieces of at most 1 MiB, with zeros for what can't be read. They can be
+    /// Reads the damaged bytes, in pieces of at most 1 MiB, with zeros for unreadable ones. They can be
     /// read as long as this value lives, even when the segment is removed meanwhile.
     pub fn pieces(&self) -> impl Iterator<Item = io::Result<Bytes>> + '_ {
-        let starts = (self.from..self.to).step_by(Self::PIECE as usize);
+        let starts = (self.from..self.to).step_by(Self::PIECE_BYTES as usize);
         self.file.iter().flat_map(move |file| {
             starts.clone().map(move |from| {
-                let mut bytes = vec![0; (self.to - from).min(Self::PIECE) as usize];
+                let mut bytes = vec![0; (self.to - from).min(Self::PIECE_BYTES) as usize];
                 let end = from + bytes.len() as u64;
                 for part in self.readable(from..end) {
-                    let (at, length) = (part.start, part.end - part.start);
+                    let at = part.start;
+                    let length = part.end - part.start;
                     let buffer = &mut bytes[(at - from) as usize..][..length as usize];
                     let read = disk::read_full(&**file, buffer, at)? as u64;
                     if read < length {
@@ -72,11 +80,13 @@ impl Damage {
         })
     }
 
-    /// What of `range` lies between the holes.
+    /// Returns the parts of `range` between the holes.
     fn readable(&self, range: ops::Range<u64>) -> Vec<ops::Range<u64>> {
-        let (mut parts, mut at) = (Vec::new(), range.start);
+        let mut parts = Vec::new();
+        let mut at = range.start;
         for hole in &self.unreadable {
-            let (start, end) = (hole.start.min(range.end), hole.end.min(range.end));
+            let start = hole.start.min(range.end);
+            let end = hole.end.min(range.end);
             if at < start {
                 parts.push(at..start);
             }
@@ -101,7 +111,7 @@ impl fmt::Display for Damage {
         let segment = segment.display();
         write!(f, "{segment} bytes {from}..{to}, sequences {first_sequence}..{next_sequence}")?;
         for ops::Range { start, end } in &self.unreadable {
-            write!(f, ", bytes {start}..{end} can't be read")?;
+            write!(f, ", bytes {start}..{end} cannot be read")?;
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
-//! The disk, as far as this program needs one, and the only file that touches `std::fs`.
+//! The disk, as an interface of the calls that this program needs. The only file that uses `std::fs`.
 //!
 //! Everything durable (segments, identity, checkpoint, quarantine) goes through [`Disk`], so that a
 //! simulation can put a disk underneath that loses unsynced bytes, runs full or fails. The methods
-//! are thin: one call, one system call. What takes several of them in the right order to be durable
-//! ([`write_atomically`], [`make_directory`]) stands below as functions on top of the trait, so that
-//! the simulation sees each step.
+//! are thin: one call, one system call. Operations that need several calls in the right order
+//! ([`write_atomically`], [`make_directory`]) are functions on top of the trait, so that the
+//! simulation sees each step.
 //!
 //! Three rules of POSIX that the callers rely on and a simulated disk must honour: bytes survive a
 //! power cut only after `sync_data`; a name (created, renamed, removed) only after `sync_dir` of its
@@ -24,47 +24,47 @@ use crate::source::UnixMillis;
 
 /// A file system. All paths are absolute or relative to the process, as the caller gave them.
 pub trait Disk: fmt::Debug + Send + Sync {
-    /// A new, empty file, readable and writable. `AlreadyExists` when the name is taken.
+    /// Creates an empty file, readable and writable. `AlreadyExists` when the name is taken.
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
     fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
-    /// An existing file, readable and writable, as it is.
+    /// Opens an existing file, readable and writable, as it is.
     fn open_to_write(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
     /// Replaces `to` if it exists; atomic, durable after [`Disk::sync_dir`].
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file's name.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// One directory whose parent exists. `AlreadyExists` when it is there.
+    /// Makes one directory whose parent exists. `AlreadyExists` when it is there.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
-    /// Returns when the names in it are on stable storage. An error that is a shortage
-    /// ([`is_shortage`]) means that no sync was tried: nothing is in doubt.
+    /// Returns when the names in it are on stable storage. An error that is a shortage ([`is_shortage`]) means that no
+    /// sync was tried, so the names are not in doubt.
     fn sync_dir(&self, directory: &Path) -> io::Result<()>;
-    /// The names in a directory, in no order; names that are not UTF-8 are left out.
+    /// Lists the names in a directory, in no order; names that are not UTF-8 are left out.
     fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
     fn info(&self, path: &Path) -> io::Result<FileInfo>;
-    /// Bytes that an unprivileged process can still write to the volume of `path`.
+    /// Returns the bytes that an unprivileged process can still write to the volume of `path`.
     fn available_space(&self, path: &Path) -> io::Result<u64>;
     /// Creates `path` if needed and holds it exclusively until the [`Lock`] is dropped or the
     /// process ends, and the folder in which it is as well. `WouldBlock` when another process has it.
     fn lock(&self, path: &Path) -> io::Result<Lock>;
-    /// The clock by which [`FileInfo::written_at`] is told.
+    /// Returns the time by the clock of [`FileInfo::written_at`].
     fn now(&self) -> UnixMillis;
 }
 
 /// An open file; offsets are explicit, so that one handle serves several threads.
 pub trait DiskFile: fmt::Debug + Send + Sync {
-    /// Up to `buffer.len()` bytes; 0 only at the end of the file.
+    /// Reads up to `buffer.len()` bytes; 0 only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// One write, which may be short: how many bytes of `pieces`, taken together, were written.
+    /// Does one write, which may be short; returns how many bytes of `pieces`, taken together, were written.
     fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
     fn set_len(&self, length: u64) -> io::Result<()>;
     /// Returns when the bytes and the length are on stable storage.
     fn sync_data(&self) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
-    /// Makes it `length` bytes long, and takes the room for them on the volume.
+    /// Makes the file `length` bytes long, and takes the room for them on the volume.
     fn allocate(&self, length: u64) -> io::Result<()> {
         self.set_len(length)
     }
-    /// Which file it is; `None` where that can't be told.
+    /// Returns which file it is; `None` where the file system does not say.
     fn id(&self) -> io::Result<Option<FileId>> {
         Ok(None)
     }
@@ -73,25 +73,25 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     }
 }
 
-/// What the directory knows about a file.
+/// Metadata of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileInfo {
     pub length: u64,
     /// When its content last changed.
     pub written_at: UnixMillis,
     pub is_dir: bool,
-    /// Which file has this name; `None` where that can't be told.
+    /// Which file has this name; `None` where the file system does not say.
     pub id: Option<FileId>,
 }
 
-/// What a file is, whatever its name. Two files have different ones as long as either is open.
+/// Identity of a file, independent of its name. Two files have different ones as long as either is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileId {
     pub device: u64,
     pub number: u64,
 }
 
-/// A held lock; dropping it lets go.
+/// A held lock, released when dropped.
 pub struct Lock(
     #[expect(dead_code, reason = "held for what dropping it does")] Box<dyn Any + Send + Sync>,
 );
@@ -108,7 +108,7 @@ impl fmt::Debug for Lock {
     }
 }
 
-/// Reads until `buffer` is full or the file ends; how many bytes that were.
+/// Reads until `buffer` is full or the file ends; returns the number of bytes.
 pub fn read_full(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -122,7 +122,7 @@ pub fn read_full(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Res
     Ok(filled)
 }
 
-/// A whole small file (identity, checkpoint).
+/// Reads a whole small file (identity, checkpoint).
 pub fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     let file = disk.open_to_read(path)?;
     let length = usize::try_from(file.len()?).map_err(io::Error::other)?;
@@ -154,8 +154,8 @@ pub fn write_all_at(
     Ok(())
 }
 
-/// Puts `bytes` at `path` so that after a crash there is either what was there before or all of
-/// them: written aside (`<name>.aside`), synced, renamed, directory synced. One writer a path.
+/// Writes `bytes` to `path` so that after a crash the file has either its old content or all of the new:
+/// written aside (`<name>.aside`), synced, renamed, directory synced. One writer a path.
 pub fn write_atomically(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a file in a directory is needed"));
@@ -163,7 +163,7 @@ pub fn write_atomically(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Resul
     let mut aside = name.to_owned();
     aside.push(".aside");
     let aside = directory.join(aside);
-    // Left behind by a crash between the two steps; nobody reads it.
+    // Left behind by a crash before the rename; it is never read.
     match disk.remove(&aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -175,7 +175,7 @@ pub fn write_atomically(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Resul
     disk.sync_dir(directory)
 }
 
-/// Makes `path` and whatever parents are missing. Durable when it returns: the parent of each level
+/// Makes `path` and its missing parents. Durable when it returns: the parent of each level
 /// is synced, also of one that existed (it may have been made right before a crash).
 pub fn make_directory(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     let parent = match path.parent() {
@@ -192,7 +192,7 @@ pub fn make_directory(disk: &dyn Disk, path: &Path) -> io::Result<()> {
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             match disk.sync_dir(parent) {
-                // Not ours to touch (a mounted volume in a read-only image): somebody else made it.
+                // Not ours (a mounted volume in a read-only image): it was made by another program.
                 Err(error) if is_not_ours(&error) => Ok(()),
                 outcome => outcome,
             }
@@ -206,13 +206,13 @@ fn is_not_ours(error: &io::Error) -> bool {
     matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | InvalidInput)
 }
 
-/// Whether a write failed for want of space. That passes; any other failed write does not.
+/// Returns whether a write failed because there is no space. That passes; any other failed write does not.
 pub fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Whether a call failed because the machine or the process has too little of something: space, open files, memory.
-/// That passes, and nothing was done.
+/// Returns whether a call failed because the machine or the process is short of space, open files or memory. That
+/// passes, and nothing was done.
 pub fn is_shortage(error: &io::Error) -> bool {
     is_no_space(error) || is_out_of_files(error) || is_out_of_memory(error)
 }
@@ -226,7 +226,7 @@ pub fn is_out_of_memory(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::OutOfMemory
 }
 
-/// Whether a read failed because the medium does not give the bytes back (or gives back others than
+/// Returns whether a read failed because the medium does not return the bytes (or returns others than
 /// were written, where the file system notices). It may pass: cables and paths come back.
 pub fn is_unreadable(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -239,8 +239,8 @@ pub fn is_unreadable(error: &io::Error) -> bool {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
 
-/// The kernel takes no more pieces in one write (`IOV_MAX`).
-const PIECES_A_WRITE: usize = 1024;
+/// Pieces that the kernel takes in one write (`IOV_MAX`).
+const PIECES_PER_WRITE: usize = 1024;
 
 impl Disk for RealDisk {
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -250,7 +250,7 @@ impl Disk for RealDisk {
     }
 
     fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        // A FIFO of that name would wait for a writer; for files the flag means nothing.
+        // Opening a FIFO of that name would wait for a writer; for files the flag has no effect.
         let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
         Ok(Arc::new(RealFile(file)))
@@ -274,7 +274,8 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, directory: &Path) -> io::Result<()> {
         let directory = fs::File::open(directory)?;
-        // A sync that failed, for want of space too, leaves names in doubt: that is no shortage.
+        // A failed sync leaves the names in doubt, also if it failed for lack of space: so it is not reported as a
+        // shortage.
         directory.sync_all().map_err(|error| match is_shortage(&error) {
             true => io::Error::other(error),
             false => error,
@@ -308,7 +309,7 @@ impl Disk for RealDisk {
         let mut options = fs::OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
         file.try_lock()?;
-        // Removed and made again since it was opened: another process may hold the new one.
+        // The file was removed and made again since it was opened: another process may hold the new one.
         if id_of(&file.metadata()?) != id_of(&fs::metadata(path)?) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -329,7 +330,7 @@ impl DiskFile for RealFile {
     }
 
     fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        let pieces = &pieces[..pieces.len().min(PIECES_A_WRITE)];
+        let pieces = &pieces[..pieces.len().min(PIECES_PER_WRITE)];
         Ok(rustix::io::pwritev(&self.0, pieces, offset)?)
     }
 
@@ -358,14 +359,14 @@ impl DiskFile for RealFile {
     }
 }
 
-/// The folder itself is held too: a lock file can be removed, and a second one be made.
+/// Locks the folder itself too: the lock file can be removed, and a second one be made.
 fn lock_directory_of(path: &Path) -> io::Result<Option<fs::File>> {
     let Some(directory) = path.parent() else { return Ok(None) };
     let directory = fs::File::open(directory)?;
     match directory.try_lock() {
         Ok(()) => Ok(Some(directory)),
         Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-        // Some network file systems lock no folders.
+        // Some network file systems cannot lock folders.
         Err(fs::TryLockError::Error(error)) => {
             tracing::debug!(%error, "the folder is locked by its lock file alone");
             Ok(None)
@@ -377,7 +378,7 @@ fn id_of(metadata: &fs::Metadata) -> FileId {
     FileId { device: metadata.dev(), number: metadata.ino() }
 }
 
-/// For file systems that allocate in no other way.
+/// Allocates on file systems that support no other way.
 fn write_zeros(file: &dyn DiskFile, length: u64) -> io::Result<()> {
     const PIECE: u64 = 64 * 1024;
     let zeros = vec![0; PIECE as usize];

@@ -1,4 +1,4 @@
-//! What can go wrong with a spool, by what the caller does about it.
+//! Errors of a spool, each with the reaction that is expected of the caller.
 
 use std::{io, path::PathBuf};
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::disk;
 use crate::source::SourceName;
 
-/// The spool can't be opened; nothing on disk was changed because of it.
+/// The spool cannot be opened; nothing on disk was changed because of it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
@@ -32,13 +32,13 @@ pub enum OpenError {
          bring the folder back. If it was removed on purpose, remove {extent} too"
     )]
     Gone { segments: PathBuf, extent: PathBuf },
-    #[error("{path} can't be used: {problem}")]
+    #[error("{path} cannot be used: {problem}")]
     Identity { path: PathBuf, problem: String },
-    /// May pass. If it does not, opening again and again makes damage of it, if it is small.
-    #[error("the disk can't read {path} at byte {offset}: {error}")]
+    /// May pass. If it does not, repeated opening treats a small unreadable range as damage.
+    #[error("the disk cannot read {path} at byte {offset}: {error}")]
     Unreadable { path: PathBuf, offset: u64, error: io::Error },
     #[error(
-        "the disk can't read {path} at byte {offset}, and more of it than a few bad sectors: see that the \
+        "the disk cannot read {path} at byte {offset}, and more of it than a few bad sectors: see that the \
          volume is there and whole. If it stays so, copy `spool.directory` to another one with a tool \
          that reads around bad sectors (ddrescue) and start from there: what it could not read is damage \
          like any other"
@@ -52,7 +52,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the same call may succeed later without a person's help; the others need one.
+    /// Returns whether the same call may succeed later by itself; other errors need an operator.
     pub fn is_worth_retrying(&self) -> bool {
         match self {
             Self::Unreadable { .. } => true,
@@ -67,7 +67,7 @@ impl OpenError {
         }
     }
 
-    /// Whether it concerns this one spool: the others can be opened all the same.
+    /// Returns whether it concerns this one spool: the others can be opened all the same.
     pub fn is_of_one_spool(&self) -> bool {
         match self {
             Self::Foreign { .. }
@@ -82,18 +82,18 @@ impl OpenError {
     }
 }
 
-/// A delivery was not stored. The sender must hear that it may come again, whatever the reason.
+/// A delivery was not stored. Whatever the reason, the sender must get an answer after which it tries again.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
     /// Passes when space is made: by delivering, by a larger limit, by a larger volume.
     #[error("spool of `{spool}` is full: {limit}")]
     Full { spool: SourceName, limit: Limit },
-    /// A sync or a write failed: nothing is acknowledged any more until the process starts anew.
+    /// A sync or a write failed: nothing is acknowledged any more until the process restarts.
     #[error("spool of `{spool}` is poisoned by a failed write or sync; the process must restart")]
     Poisoned { spool: SourceName },
     #[error("spool of `{spool}` is closed")]
     Closed { spool: SourceName },
-    /// Its files need an operator, and the other sources go on.
+    /// The source's files need an operator; the other sources go on.
     #[error("source `{spool}` is set aside: its files are not usable, see the log")]
     SetAside { spool: SourceName },
     /// Headers over 64 KiB or a body over 4 GiB: no limit to change, the format ends there.
@@ -101,7 +101,7 @@ pub enum AppendError {
     TooLarge { spool: SourceName },
 }
 
-/// Which limit a full spool ran into.
+/// The limit that a full spool reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Limit {
     #[error(
@@ -123,7 +123,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// What a call that failed for want of something ran into; `None` when it failed for another reason.
+    /// Returns the limit behind an error of a shortage; `None` for any other error.
     pub(super) fn of_shortage(error: &io::Error) -> Option<Self> {
         match () {
             () if disk::is_no_space(error) => Some(Self::Volume),
@@ -133,7 +133,7 @@ impl Limit {
         }
     }
 
-    /// The configuration key that an operator would change.
+    /// Returns the configuration key that an operator would change.
     pub fn key(&self, spool: &SourceName) -> String {
         match self {
             Self::Total { .. } => "spool.size_limit".into(),
@@ -146,7 +146,7 @@ impl Limit {
     }
 }
 
-/// What is stored could not be read.
+/// Stored deliveries could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("reading {segment} at byte {offset} failed: {error}")]
@@ -158,7 +158,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Whether the same call may succeed later without a person's help. The reader has not moved.
+    /// Returns whether the same call may succeed later by itself. The reader has not moved.
     pub fn is_worth_retrying(&self) -> bool {
         matches!(self, Self::Io { .. })
     }

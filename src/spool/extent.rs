@@ -1,9 +1,9 @@
-//! What a spool remembers of its own names: which segment was begun last.
+//! The extent of a spool: a note of the segment that was begun last.
 //!
-//! The names of the segments tell everything but one thing: that the last of them is missing, or all.
+//! The names of the segments show everything but one thing: that the last of them is missing, or all.
 //! So each beginning of a segment is noted in the file `<spool.directory>/<source>.extent`, outside of
-//! the source's folder, which may go as a whole. A line of JSON, and its checksum. A damaged or missing
-//! note tells nothing, and holds up nothing.
+//! the source's folder, which may be lost as a whole. A line of JSON, and its checksum. A damaged or missing
+//! note is ignored, and holds up nothing.
 
 use std::{
     io,
@@ -24,24 +24,24 @@ use crate::source::SourceName;
 /// The version of the format.
 const VERSION: u32 = 1;
 
-/// How far a spool's names went.
+/// The last segment of a spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
     pub spool: Uuid,
     /// The generation of the segment that was begun last.
     pub segment: u64,
-    /// How large it may have become, in bytes; but for one that holds a single large group.
+    /// Bytes that it may have; more only if it holds a single large group.
     pub segment_size: u64,
 }
 
 impl Extent {
-    /// A number behind all that the last segment can have given out.
+    /// Returns a sequence number behind all that the last segment can have used.
     pub fn behind(&self) -> u64 {
         self.segment.saturating_add((self.segment_size / HEAD_LENGTH as u64).max(1))
     }
 }
 
-/// The note of one spool.
+/// The file with the note of one spool.
 #[derive(Clone, Debug)]
 pub struct ExtentFile(PathBuf);
 
@@ -58,7 +58,7 @@ impl ExtentFile {
         Self(directory.join(format!("{source}.extent")))
     }
 
-    /// The source whose note has this file name.
+    /// Returns the source whose note has this file name.
     pub fn source(name: &str) -> Option<SourceName> {
         SourceName::new(name.strip_suffix(".extent")?)
     }
@@ -67,7 +67,7 @@ impl ExtentFile {
         &self.0
     }
 
-    /// Durable when it returns.
+    /// Writes the note; durable when it returns.
     pub fn note(&self, disk: &dyn Disk, extent: Extent) -> io::Result<()> {
         let json = serde_json::to_string(&Content { version: VERSION, extent })?;
         disk::write_atomically(disk, &self.0, &with_checksum(&json))
@@ -80,7 +80,7 @@ impl ExtentFile {
         );
     }
 
-    /// What was noted; `None` where that can't be told. An error for a later version alone.
+    /// Reads the note; `None` where there is none that can be used. Only a later version is an error.
     pub fn read(&self, disk: &dyn Disk) -> Result<Option<Extent>, OpenError> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -111,7 +111,7 @@ impl ExtentFile {
 
     fn tells_nothing(&self, why: &dyn std::fmt::Display) -> Option<Extent> {
         let path = self.0.display();
-        tracing::warn!(%path, %why, "the record of the last segment can't be used");
+        tracing::warn!(%path, %why, "the record of the last segment cannot be used");
         None
     }
 }

@@ -1,4 +1,4 @@
-//! The whole spool folder: held by one process, with the limits that all its spools share.
+//! The spool folder: held by one process, with the limits that all its spools share.
 
 use std::{
     collections::BTreeMap,
@@ -29,13 +29,12 @@ use crate::{observe::metrics::Metrics, source::SourceName};
 
 /// `spool.directory`, locked for as long as this value or any spool in it lives.
 pub struct Folder {
-    /// For segments; everything else is written to `reserved`.
+    /// The disk for segments; everything else is written to `reserved`.
     pub(super) disk: Arc<dyn Disk>,
     reserved: Arc<dyn Disk>,
-    /// What `reserved` writes through, and what looks after the folders of `disk`: a write goes to the folder
-    /// of the start, or fails.
+    /// The disk below `reserved`, which checks the folders: a write goes to the folder of the start, or fails.
     anchored: AnchoredDisk,
-    /// What the name of the lock must lead to; `None` on a disk whose locks have no file.
+    /// The file that the lock's name must lead to; `None` on a disk whose locks have no file.
     lock_anchor: Option<Anchor>,
     pub(super) reserve: Arc<Reserve>,
     pub(super) config: Config,
@@ -44,7 +43,7 @@ pub struct Folder {
     /// Bytes of delivered segments of all spools, against `spool.keep_delivered.size`.
     pub(super) kept: Budget,
     spools: Mutex<Vec<Weak<Shared>>>,
-    /// What could not be read when a spool was to be opened, until it is.
+    /// Places that could not be read when a spool was to be opened, until it is open.
     troubles: Mutex<BTreeMap<SourceName, ReadRetry>>,
     _lock: Lock,
 }
@@ -80,10 +79,9 @@ impl Folder {
         }))
     }
 
-    /// Opens or makes the spool of `source` and recovers what is in it. `low` is the lowest
-    /// undelivered position according to the checkpoint; `None` when there is no checkpoint: then
-    /// everything is undelivered. An error that is worth it is to be tried again, after a pause: the
-    /// tenth time a bad sector is damage.
+    /// Opens or makes the spool of `source` and recovers its content. `delivered` is from the checkpoint; `None` when
+    /// there is no checkpoint: then everything is undelivered. After an error that is worth retrying the caller tries
+    /// again, after a pause: the tenth time a bad sector is damage.
     pub fn spool(
         self: &Arc<Self>,
         source: &SourceName,
@@ -143,46 +141,47 @@ impl Folder {
         Ok(super::queue::connect(shared, recovered.active))
     }
 
-    /// `<spool.directory>/<source>`: identity, segments, checkpoint and quarantine of a source.
+    /// Returns `<spool.directory>/<source>`: identity, segments, checkpoint and quarantine of a source.
     pub fn source_directory(&self, source: &SourceName) -> PathBuf {
         self.config.directory.join(source.as_str())
     }
 
-    /// The disk for checkpoint, quarantine and ids: what is written there may use the reserve up.
+    /// Returns the disk for checkpoint, quarantine and ids: writes to it may use up the reserve.
     #[expect(clippy::misnamed_getters, reason = "the one that others are to have")]
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.reserved
     }
 
-    /// Whether another process may hold the folder as well, since the lock has another name or none.
+    /// Returns whether another process may hold the folder as well, since the lock's name leads to another file or
+    /// none.
     pub(super) fn has_lost_its_lock(&self) -> bool {
         let stands = self.lock_anchor.as_ref().map(|lock| lock.look(&*self.disk));
         matches!(stands, Some(Ok(Stands::Gone | Stands::Another)))
     }
 
-    /// Whether the volume has at least `spool.reserve` left. Below that no source can accept.
+    /// Returns whether the volume has at least `spool.reserve` left. Below that no source can accept.
     pub fn has_reserve(&self) -> io::Result<bool> {
         let is_held = self.reserve.take();
         Ok(is_held && self.available_space()? >= self.config.reserve)
     }
 
-    /// What the volume has left, in bytes; what the reserve holds is a part of it.
+    /// Returns the free bytes of the volume, with those that the reserve holds.
     pub fn available_space(&self) -> io::Result<u64> {
         let available = self.disk.available_space(&self.config.directory)?;
         Ok(available.saturating_add(self.reserve.held()))
     }
 
-    /// Bytes that deliveries of all sources may still take of the volume.
+    /// Returns the bytes of the volume that deliveries of all sources may still take.
     pub fn room_on_volume(&self) -> io::Result<u64> {
         Ok(self.available_space()?.saturating_sub(self.config.reserve))
     }
 
-    /// Bytes of `spool.size_limit` that are guaranteed to no source and not taken.
+    /// Returns the bytes of `spool.size_limit` that are guaranteed to no source and not taken.
     pub fn room_in_common(&self) -> u64 {
         self.total.left()
     }
 
-    /// The spools that are open.
+    /// Returns the open spools.
     pub(super) fn spools(&self) -> Vec<Arc<Shared>> {
         let spools = self.spools.lock();
         spools.iter().filter_map(Weak::upgrade).collect()
@@ -195,7 +194,7 @@ impl Folder {
     }
 }
 
-/// Whether the extent is that of this spool. If not, another one was here.
+/// Returns whether the extent is that of this spool. If not, another one was here, which is logged.
 fn is_of(extent: &Extent, spool: Uuid, source: &SourceName) -> bool {
     if extent.spool != spool {
         tracing::error!(
@@ -207,7 +206,7 @@ fn is_of(extent: &Extent, spool: Uuid, source: &SourceName) -> bool {
     extent.spool == spool
 }
 
-/// A spool of an earlier version has none yet.
+/// Notes the extent of a spool that has none yet, as those of an earlier version, or an older one.
 fn note_extent(shared: &Shared, noted: Option<Extent>, last: Option<u64>) {
     let Some(last) = last else { return };
     if noted.is_none_or(|noted| noted.segment < last)

@@ -15,8 +15,8 @@
 //! Headers are pairs: name length u8, name, value length u16, value. The first is `:source`.
 //!
 //! The generation and the sequence number are under the checksum, so that neither a frame of another
-//! segment nor one at the wrong place in this one passes for valid. There is no trailing mark: a
-//! frame is whole when its checksum is right, and in no other way.
+//! segment nor one at the wrong place in this one passes for valid. There is no trailing mark: only the
+//! checksum shows that a frame is whole.
 //!
 //! Pure: bytes in, values out, no files.
 
@@ -34,7 +34,7 @@ pub const HEAD_LENGTH: usize = 32;
 pub const CODEC_NONE: u8 = 0;
 const SOURCE: &str = ":source";
 
-/// The fixed part. That it parses means that the magic is right, nothing more.
+/// The fixed part of a frame. That it parses means that the magic is right, nothing more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     pub checksum: u32,
@@ -46,7 +46,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// `None` when `bytes` are fewer than a head or begin with another magic.
+    /// Reads a head; `None` when `bytes` are fewer than a head or begin with another magic.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let head: &[u8; HEAD_LENGTH] = bytes.first_chunk()?;
         let (magic, rest) = head.split_first_chunk()?;
@@ -66,7 +66,7 @@ impl Head {
         })
     }
 
-    /// Bytes of the whole frame, head included.
+    /// Returns the bytes of the whole frame, head included.
     pub fn frame_length(&self) -> u64 {
         HEAD_LENGTH as u64 + u64::from(self.headers_length) + u64::from(self.body_length)
     }
@@ -93,7 +93,7 @@ impl Checksum {
         Self(crc32c::crc32c(&generation.to_le_bytes()))
     }
 
-    /// The next bytes; those of the frame begin at its byte 8.
+    /// Adds the next bytes; the first ones begin at byte 8 of the frame.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0 = crc32c::crc32c_append(self.0, bytes);
     }
@@ -103,14 +103,14 @@ impl Checksum {
     }
 }
 
-/// Whether `frame`, whole, is what was written into the segment `generation`.
+/// Returns whether the whole `frame` is as it was written into the segment `generation`.
 pub fn is_valid(generation: u64, head: &Head, frame: &[u8]) -> bool {
     let mut checksum = Checksum::new(generation);
     checksum.update(&frame[8..]);
     checksum.value() == head.checksum
 }
 
-/// Bytes that `delivery` takes as a frame; `None` when it doesn't fit into one: a header name over
+/// Returns the bytes of `delivery` as a frame; `None` when it does not fit into one: a header name over
 /// 255 bytes, headers over 65,535 together, or a body over 4 GiB.
 pub fn length(delivery: &Delivery) -> Option<u64> {
     let headers_length = headers_length(delivery)?;
@@ -144,8 +144,8 @@ pub fn encode(generation: u64, sequence: u64, delivery: &Delivery, out: &mut Vec
     out[start..start + HEAD_LENGTH].copy_from_slice(&head.to_bytes());
 }
 
-/// The delivery in a valid `frame`; the body shares its memory. `None` when the headers are not what
-/// [`encode`] writes. `spool` is the name expected, so that it need not be copied each time.
+/// Reads the delivery in a valid `frame`; the body shares its memory. `None` when the headers are not in the
+/// form that [`encode`] writes. `spool` is the expected source name, so that it need not be copied each time.
 pub fn decode(head: &Head, frame: &Bytes, spool: &SourceName) -> Option<Delivery> {
     let headers_end = HEAD_LENGTH + usize::from(head.headers_length);
     let mut rest = frame.get(HEAD_LENGTH..headers_end)?;
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_has_no_length() {
+    fn a_delivery_that_does_not_fit_has_no_length() {
         let long = "x".repeat(256);
         assert_eq!(length(&delivery(&[(&long, "")], b"")), None);
         let longer = "x".repeat(40_000);

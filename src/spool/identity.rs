@@ -1,10 +1,10 @@
-//! Who a spool is: a UUID, made once, in the file `<source>/identity`.
+//! The identity of a spool: a UUID, made once, in the file `<source>/identity`.
 //!
-//! `{"version":1,"spool":"<uuid>","checksum":"<CRC32C>"}`. The checksum is the last member in every version,
-//! and covers the text before it; the version is believed only behind it. Earlier programs wrote version 1
-//! without one: that is read still, and gets its checksum at the next start. The file is on disk before the
-//! first segment is, and every segment's header repeats the UUID, so that segments without it mean that
-//! somebody moved something.
+//! `{"version":1,"spool":"<uuid>","checksum":"<CRC32C>"}`. The checksum is the last member in every version, and
+//! covers the text before it; the version is believed only if the checksum is right. Earlier programs wrote
+//! version 1 without one: such a file is still read, and gets its checksum at the next start. The file is on disk
+//! before the first segment, and every segment's header repeats the UUID, so segments without it mean that files
+//! were moved.
 
 use std::{collections::BTreeSet, io, path::Path};
 
@@ -19,10 +19,10 @@ use super::{
 
 const VERSION: u32 = 1;
 
-/// What stands between the text and its checksum.
-const SEAL: &str = ",\"checksum\":\"";
+/// Text between the covered part and its checksum.
+const CHECKSUM_MEMBER: &str = ",\"checksum\":\"";
 
-/// The file, and the segments beside it, which may tell what it should say.
+/// The file, and the segments beside it, whose headers repeat its content.
 #[derive(Clone, Copy)]
 pub struct IdentityFile<'a> {
     pub disk: &'a dyn Disk,
@@ -32,11 +32,11 @@ pub struct IdentityFile<'a> {
     pub generations: &'a [u64],
 }
 
-/// What the file says.
+/// Content of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
     pub spool: Uuid,
-    /// Whether a checksum vouches for it.
+    /// Whether the file has a checksum.
     pub is_sealed: bool,
 }
 
@@ -48,7 +48,7 @@ struct Unsealed {
 }
 
 impl IdentityFile<'_> {
-    /// The identity, or a fresh one if there is none and nothing is stored yet.
+    /// Reads the identity, or makes a new one if there is none and nothing is stored yet.
     pub fn read_or_create(&self) -> Result<Found, OpenError> {
         if let Some(found) = self.read()? {
             return Ok(found);
@@ -59,7 +59,7 @@ impl IdentityFile<'_> {
         Ok(found)
     }
 
-    /// `None` if there is none and nothing is stored yet.
+    /// Reads the identity; `None` if there is none and nothing is stored yet.
     pub fn read(&self) -> Result<Option<Found>, OpenError> {
         match disk::read_file(self.disk, self.path) {
             Ok(bytes) => match parse(&bytes) {
@@ -82,7 +82,7 @@ impl IdentityFile<'_> {
         }
     }
 
-    /// What it means that the last segment belongs to another spool: that it is a stranger, or that the identity is.
+    /// Decides what is wrong where the last segment belongs to another spool: the segment, or the identity.
     pub fn judge(&self, foreign: OpenError) -> OpenError {
         let OpenError::Foreign { expected, .. } = &foreign else { return foreign };
         match self.owners().contains(expected) {
@@ -93,7 +93,7 @@ impl IdentityFile<'_> {
         }
     }
 
-    /// Gives the checksum to one that has none. It is no reason not to start.
+    /// Adds the checksum to a file that has none. A failure does not stop the start.
     pub fn seal(&self, found: Found) {
         if !found.is_sealed
             && let Err(error) = self.write(found.spool)
@@ -123,7 +123,7 @@ impl IdentityFile<'_> {
         }
     }
 
-    /// Whose the segments are, as far as their headers can be read.
+    /// Returns the spools that the segments belong to, as far as their headers can be read.
     fn owners(&self) -> BTreeSet<Uuid> {
         let header = |generation: &u64| {
             let file = self.disk.open_to_read(&segment::path(self.segments, *generation)).ok()?;
@@ -133,7 +133,7 @@ impl IdentityFile<'_> {
     }
 }
 
-/// Version 1 without its checksum.
+/// Returns the text of version 1 without its checksum.
 fn text(spool: Uuid) -> String {
     format!("{{\"version\":{VERSION},\"spool\":\"{spool}\"}}")
 }
@@ -141,7 +141,8 @@ fn text(spool: Uuid) -> String {
 fn sealed(spool: Uuid) -> Vec<u8> {
     let text = text(spool);
     let covered = text.strip_suffix('}').unwrap_or(&text);
-    format!("{covered}{SEAL}{:08x}\"}}\n", crc32c::crc32c(covered.as_bytes())).into_bytes()
+    format!("{covered}{CHECKSUM_MEMBER}{:08x}\"}}\n", crc32c::crc32c(covered.as_bytes()))
+        .into_bytes()
 }
 
 enum Flaw {
@@ -160,7 +161,7 @@ fn parse(bytes: &[u8]) -> Result<Found, Flaw> {
     }
     let damaged = |error: serde_json::Error| Flaw::Damaged(error.to_string());
     let text = std::str::from_utf8(bytes).map_err(|_| Flaw::Damaged("not UTF-8".into()))?;
-    let Some((covered, rest)) = text.rsplit_once(SEAL) else {
+    let Some((covered, rest)) = text.rsplit_once(CHECKSUM_MEMBER) else {
         let Unsealed { version, spool } = serde_json::from_str(text).map_err(damaged)?;
         return match version {
             VERSION => Ok(Found { spool, is_sealed: false }),
@@ -202,11 +203,11 @@ mod tests {
     }
 
     #[test]
-    fn what_earlier_programs_wrote_is_read_and_a_later_version_is_known_by_its_checksum() {
+    fn files_of_earlier_programs_are_read_and_a_later_version_is_known_by_its_checksum() {
         let found = parse(text(SPOOL).as_bytes()).ok();
         assert_eq!(found, Some(Found { spool: SPOOL, is_sealed: false }));
         let covered = r#"{"version":2,"surprise":true"#;
-        let later = |sum: u32| format!("{covered}{SEAL}{sum:08x}\"}}");
+        let later = |sum: u32| format!("{covered}{CHECKSUM_MEMBER}{sum:08x}\"}}");
         let sum = crc32c::crc32c(covered.as_bytes());
         assert!(matches!(parse(later(sum).as_bytes()), Err(Flaw::Newer { version: 2 })));
         assert!(matches!(parse(later(sum ^ 1).as_bytes()), Err(Flaw::Damaged(_))));

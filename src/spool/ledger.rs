@@ -1,24 +1,25 @@
-//! What writer, readers and retention know in common: which segments there are, how far they are
+//! The ledger, shared by writer, readers and retention: which segments there are, how far they are
 //! durable, and from where on they are undelivered.
 //!
 //! The files are the truth; this is their table of contents in memory, rebuilt at start from names
 //! and sizes. It does no input or output and takes no locks, its owner does ([`super::shared`]).
 //!
 //! A segment holds the sequences from its generation to the next segment's, the last one to
-//! `durable_end`. To find a place inside a segment there are *marks*, one every 64 KiB or so,
-//! noted by whoever passes there first. They are hints: without them one reads from the beginning.
+//! `durable_end`. To find a place inside a segment there are *marks*, one every 64 KiB or so, noted by the
+//! first reader that passes there. They are hints: without them a segment is read from its beginning.
 
 use std::collections::BTreeMap;
 
 use super::{position::Position, segment::HEADER_LENGTH, walk::End};
 use crate::source::UnixMillis;
 
+/// Bytes between two marks.
 const MARK_EVERY_BYTES: u64 = 64 * 1024;
 
 #[derive(Debug)]
 pub struct Ledger {
     segments: BTreeMap<u64, Segment>,
-    /// The next sequence to be assigned behind the last synced delivery.
+    /// The sequence behind the last synced delivery, which the next one will get.
     durable_end: u64,
     /// Below this, segments are gone because they were delivered, not because they are missing.
     removed_below: u64,
@@ -44,7 +45,7 @@ pub struct Mark {
     pub offset: u64,
 }
 
-/// The lowest undelivered position and where its delivery's frame is (or a place before it).
+/// The lowest undelivered position, and the place of its delivery's frame (or a place before it).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Low {
     pub position: Position,
@@ -54,20 +55,20 @@ pub struct Low {
     pub received_at: Option<UnixMillis>,
 }
 
-/// Where a sequence is to be looked for.
+/// The place of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
     /// Not written yet.
     NotYet,
-    /// In this segment, not before this mark.
+    /// In this segment, at this mark or behind it.
     Segment { generation: u64, mark: Mark, end: End },
-    /// Nowhere, and nothing else up to `next` either.
+    /// In no segment, like all sequences up to `next`.
     Missing { next: u64 },
-    /// Was removed after delivery; `next` is the oldest that is kept.
+    /// Removed after delivery; `next` is the oldest that is kept.
     Removed { next: u64 },
 }
 
-/// How a segment goes on where a reader had reached its end.
+/// Continuation of a spool at the end that a reader has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beyond {
     More(End),
@@ -102,7 +103,7 @@ impl Ledger {
         self.segments.insert(generation, Segment { length, written_at, marks: vec![first] });
     }
 
-    /// The last segment has grown to `length`, and everything below `durable_end` is durable.
+    /// Notes that the last segment has grown to `length`, and everything below `durable_end` is durable.
     pub fn grow(
         &mut self,
         length: u64,
@@ -121,7 +122,7 @@ impl Ledger {
         self.durable_end = durable_end;
     }
 
-    /// Whoever saw the frame at `mark` says so; kept if it is far enough from the last one.
+    /// Notes a frame's place; kept if it is far enough from the last mark.
     pub fn note(&mut self, generation: u64, mark: Mark) {
         let Some(segment) = self.segments.get_mut(&generation) else { return };
         let due =
@@ -139,7 +140,7 @@ impl Ledger {
         self.low
     }
 
-    /// Everything before it is delivered.
+    /// Returns the position before which everything is delivered.
     pub fn lowest(&self) -> Position {
         self.low.position
     }
@@ -148,7 +149,7 @@ impl Ledger {
         self.undelivered_bytes
     }
 
-    /// Bytes of delivered segments.
+    /// Returns the bytes of delivered segments.
     pub fn kept_bytes(&self) -> u64 {
         self.kept_bytes
     }
@@ -171,12 +172,12 @@ impl Ledger {
         self.durable_end = sequence;
     }
 
-    /// Generation and durable length.
+    /// Returns generation and durable length of the last segment.
     pub fn last_segment(&self) -> Option<(u64, u64)> {
         self.segments.last_key_value().map(|(generation, last)| (*generation, last.length))
     }
 
-    /// At start: sequences below the lowest undelivered one that are not there were removed.
+    /// Sets, at the start, the sequence below which missing ones were removed: the lowest undelivered one.
     pub fn set_removed_below(&mut self, sequence: u64) {
         self.removed_below = sequence;
     }
@@ -203,7 +204,7 @@ impl Ledger {
         }
     }
 
-    /// What follows in `generation` behind `offset`.
+    /// Returns what follows in `generation` behind `end`.
     pub fn beyond(&self, generation: u64, end: End) -> Beyond {
         let Some(segment) = self.segments.get(&generation) else {
             return Beyond::NextSegment; // removed meanwhile: delivered, so not the last
@@ -222,7 +223,7 @@ impl Ledger {
         self.segments.contains_key(&generation)
     }
 
-    /// The oldest segment, if all of it is delivered and it is not the last.
+    /// Returns the oldest segment, if all of it is delivered and it is not the last.
     pub fn removable(&self) -> Option<Removable> {
         let (&generation, segment) = self.segments.first_key_value()?;
         let next = self.following(generation)?;
@@ -233,7 +234,7 @@ impl Ledger {
         })
     }
 
-    /// Takes the oldest segment out, before its name is removed from disk.
+    /// Removes the oldest segment, before its name is removed from disk.
     pub fn remove_first(&mut self, generation: u64) {
         if let Some(next) = self.following(generation) {
             self.segments.remove(&generation);
@@ -241,7 +242,7 @@ impl Ledger {
         }
     }
 
-    /// Sums up anew after segments or the low position have changed.
+    /// Computes the sums again after segments or the low position have changed.
     pub fn recount(&mut self) {
         let low = self.low;
         let last = self.segments.keys().next_back().copied();

@@ -1,10 +1,10 @@
-//! A place in a spool.
+//! The position of an event in a spool.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// The place of one event: the delivery's sequence number in its spool (from 1, never reused) and
+/// The position of one event: the delivery's sequence number in its spool (from 1, never reused) and
 /// the event's index in the delivery (from 0). Written as `42.7`. It does not name files or
 /// offsets, so it outlives any change of the segments' layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -14,12 +14,12 @@ pub struct Position {
 }
 
 impl Position {
-    /// The first event of delivery `sequence`.
+    /// Returns the position of the first event of delivery `sequence`.
     pub fn start_of(sequence: u64) -> Self {
         Self { sequence, index: 0 }
     }
 
-    /// The next event of the same delivery; `None` behind the last one that a position can name.
+    /// Returns the next position in the same delivery; `None` behind the last one that a position can name.
     pub fn next_event(self) -> Option<Self> {
         Some(Self { index: self.index.checked_add(1)?, ..self })
     }

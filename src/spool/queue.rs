@@ -1,9 +1,8 @@
-//! Between those who append and the writer's thread: a bounded queue, and groups made of what waits
-//! in it.
+//! The bounded queue between appends and the writer's thread, which makes groups of the waiting deliveries.
 //!
 //! While the disk syncs one group, the next gathers; so the more senders there are, the more
-//! deliveries share a sync. A delivery that is in the queue will be stored whether or not somebody
-//! still waits for the answer.
+//! deliveries share a sync. A delivery in the queue will be stored even if its request no longer waits
+//! for the answer.
 
 use std::{io, sync::Arc, thread};
 
@@ -12,21 +11,21 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Spool, Writer, error::AppendError, frame, shared::Shared, writer::Active};
 use crate::delivery::Authenticated;
 
-/// Deliveries that may wait for the writer; whoever comes after waits before the queue.
+/// Deliveries that may wait for the writer in the queue; further appends wait before it.
 pub const QUEUE_DELIVERIES: usize = 1024;
-/// A group takes no more deliveries than this…
+/// Deliveries that a group may have.
 pub const GROUP_DELIVERIES: usize = 1024;
-/// … and no more bytes, except for a single delivery that is larger.
+/// Bytes that a group may have, except for a single delivery that is larger.
 pub const GROUP_BYTES: u64 = 2 * 1024 * 1024;
 
 /// The writer's end of the queue.
 pub struct Queue {
     waiting: mpsc::Receiver<Waiting>,
-    /// Taken out, but too much for the last group.
+    /// A delivery taken out of the queue that did not fit into the last group.
     held: Option<Waiting>,
 }
 
-/// A delivery and who wants to know what became of it.
+/// A delivery, and the channel for its answer.
 pub struct Waiting {
     pub delivery: Authenticated,
     pub answer: oneshot::Sender<Result<u64, AppendError>>,
@@ -45,13 +44,13 @@ impl Writer {
         thread::Builder::new().name(name).spawn(move || self.run())
     }
 
-    /// Appends what is queued until the spool is closed and the queue is empty, or until the spool
+    /// Appends queued deliveries until the spool is closed and the queue is empty, or until the spool
     /// is poisoned. Blocks; not to be called on a thread of the async runtime.
     pub fn run(mut self) {
         while let Some((group, answers)) = self.gather() {
             self.commit(group, answers);
             if self.shared.check_not_poisoned().is_err() {
-                return; // whoever still waits hears it from the dropped queue
+                return; // dropping the queue answers all waiting appends
             }
         }
         self.leave_in_place();
@@ -61,11 +60,11 @@ impl Writer {
         match self.append_group(&group) {
             Ok(sequences) => {
                 for (answer, sequence) in answers.into_iter().zip(sequences) {
-                    // Nobody there: the sender hung up. The delivery is stored all the same.
+                    // If the sender hung up, the delivery is stored all the same.
                     let _ = answer.send(Ok(sequence));
                 }
             }
-            // Together they don't fit; some of them may.
+            // The group as a whole does not fit; some of its deliveries may.
             Err(AppendError::Full { .. }) if group.len() > 1 => {
                 for (delivery, answer) in group.drain(..).zip(answers.drain(..)) {
                     self.commit(vec![delivery], vec![answer]);
@@ -79,7 +78,7 @@ impl Writer {
         }
     }
 
-    /// Waits for one delivery and takes along what is there with it.
+    /// Waits for one delivery, and takes further waiting ones along.
     fn gather(&mut self) -> Option<(Vec<Authenticated>, Vec<Answer>)> {
         let most = GROUP_BYTES.min(self.shared.folder.config.segment_size);
         let queue = &mut self.queue;

@@ -1,17 +1,17 @@
-//! How long a reader (or an opening) waits for what it can't read, and when it has passed by enough.
+//! Retries of a reader (or of an opening) at unreadable bytes, and the limit of places that it passes.
 
 use std::collections::BTreeSet;
 
-use super::walk::BLOCK;
+use super::walk::BLOCK_BYTES;
 
-/// Failures at one place until what can't be read there counts as damage: with the pauses of whoever
-/// asks, half a minute, in which a path to a disk comes back and a bad sector does not.
-const PATIENCE: u32 = 10;
+/// Failures at one place after which its unreadable bytes count as damage: with the caller's pauses, half a minute,
+/// in which a path to a disk comes back and a bad sector does not.
+const FAILURES_UNTIL_DAMAGE: u32 = 10;
 
-/// Places that one reader passes by. A disk that has more of them needs a person.
-const MOST_PLACES: usize = 16;
+/// Places that one reader passes. A disk that has more of them needs an operator.
+const MAX_PLACES: usize = 16;
 
-/// What a reader could not read.
+/// The places that a reader could not read.
 #[derive(Debug, Default)]
 pub struct ReadRetry {
     /// The block at which reading failed last, and how often in a row.
@@ -29,9 +29,9 @@ impl ReadRetry {
         self.at = None;
     }
 
-    /// Notes that reading failed there; whether that was often enough.
+    /// Notes that reading failed there; returns whether that was often enough.
     pub fn failed(&mut self, generation: u64, offset: u64) -> bool {
-        let place = (generation, offset / BLOCK);
+        let place = (generation, offset / BLOCK_BYTES);
         if self.passed.contains(&place) {
             return true;
         }
@@ -39,17 +39,17 @@ impl ReadRetry {
             (self.at, self.failures) = (Some(place), 0);
         }
         self.failures = self.failures.saturating_add(1);
-        self.failures >= PATIENCE && !self.is_too_much()
+        self.failures >= FAILURES_UNTIL_DAMAGE && !self.is_too_much()
     }
 
-    /// Whether so much was passed by that no more will be.
+    /// Returns whether so many places were passed that no more will be.
     pub fn is_too_much(&self) -> bool {
-        self.passed.len() >= MOST_PLACES
+        self.passed.len() >= MAX_PLACES
     }
 
-    /// Notes that what could not be read there is left behind; whether for the first time.
+    /// Notes that the unreadable bytes there were passed; returns whether for the first time.
     pub fn passed(&mut self, generation: u64, offset: u64) -> bool {
-        self.passed.insert((generation, offset / BLOCK))
+        self.passed.insert((generation, offset / BLOCK_BYTES))
     }
 }
 
@@ -58,27 +58,27 @@ mod tests {
     use super::*;
 
     fn fails_until_given_up(trouble: &mut ReadRetry, offset: u64) -> bool {
-        (1..PATIENCE).all(|_| !trouble.failed(1, offset)) && trouble.failed(1, offset)
+        (1..FAILURES_UNTIL_DAMAGE).all(|_| !trouble.failed(1, offset)) && trouble.failed(1, offset)
     }
 
     #[test]
     fn only_one_place_that_fails_again_and_again_is_given_up() {
         let mut trouble = ReadRetry::default();
-        assert!((0..100).all(|n| !trouble.failed(1, n % 2 * BLOCK)));
-        assert!(fails_until_given_up(&mut trouble, 7 * BLOCK));
-        assert!(trouble.failed(1, 7 * BLOCK + 1), "and so is the rest of the block");
+        assert!((0..100).all(|n| !trouble.failed(1, n % 2 * BLOCK_BYTES)));
+        assert!(fails_until_given_up(&mut trouble, 7 * BLOCK_BYTES));
+        assert!(trouble.failed(1, 7 * BLOCK_BYTES + 1), "and so is the rest of the block");
         trouble.over();
-        assert!(!trouble.failed(1, 7 * BLOCK), "it was read meanwhile");
+        assert!(!trouble.failed(1, 7 * BLOCK_BYTES), "it was read meanwhile");
     }
 
     #[test]
     fn a_reader_passes_by_so_many_places_and_no_more() {
         let mut trouble = ReadRetry::default();
-        for n in 0..MOST_PLACES as u64 {
-            assert!(fails_until_given_up(&mut trouble, n * BLOCK));
-            assert!(trouble.passed(1, n * BLOCK));
+        for n in 0..MAX_PLACES as u64 {
+            assert!(fails_until_given_up(&mut trouble, n * BLOCK_BYTES));
+            assert!(trouble.passed(1, n * BLOCK_BYTES));
         }
-        assert!(!fails_until_given_up(&mut trouble, 100 * BLOCK));
+        assert!(!fails_until_given_up(&mut trouble, 100 * BLOCK_BYTES));
         assert!(trouble.failed(1, 0), "one that it has passed it passes again at once");
         assert!(!trouble.passed(1, 0));
     }

@@ -1,15 +1,15 @@
-//! Reading deliveries back, in order, behind the writer.
+//! The reader: reads deliveries back, in order, behind the writer.
 //!
-//! A reader sees what is durable and nothing else; any number of them may read one spool at once. It
-//! gives out every sequence from its start on exactly once: as a delivery, or as part of a reported
-//! [`Damage`]. The one exception are sequences that retention has removed: nobody needs them, a
-//! reader that wants them begins at the oldest that is kept. A reader that stands in a segment when
-//! it is removed reads on (the open file stays) and then finds its way.
+//! A reader sees only durable deliveries; any number of readers may read one spool at once. It returns
+//! every sequence from its start on exactly once: as a delivery, or as part of a reported [`Damage`]. The
+//! one exception are sequences that retention has removed, which were delivered: a reader that asks for
+//! them begins at the oldest that is kept. A reader in a segment that is removed reads on (the open file
+//! stays) and then goes to the next one.
 //!
-//! A segment that is missing is damage only in the folder in which the spool was opened (`anchor.rs`). A
-//! folder that is gone is waited for; where another one stands, the spool is poisoned.
+//! A missing segment is damage only in the folder in which the spool was opened (`anchor.rs`). While that
+//! folder is gone, reading fails and is tried again; where another one stands, the spool is poisoned.
 //!
-//! What the disk does not give back is waited for; when it stays so, and only there, it is damage
+//! Unreadable bytes are an error at first, which may pass; if they stay so, and are confined, they are damage
 //! like any other (`read_retry.rs`, `walk/unreadable.rs`).
 
 use std::{
@@ -34,20 +34,20 @@ use super::{
     walk::{End, Frame, Range, Step, Unreadable, Walk, WalkError},
 };
 
-/// A place in a spool and the means to read on from there. Blocking.
+/// A reader of one spool, at a sequence number. Blocking.
 pub struct Reader {
     shared: Arc<Shared>,
     next: u64,
-    /// The segment that is open, and how far it may be read.
+    /// The open segment, and how far it may be read.
     open: Option<(Walk, End)>,
     trouble: ReadRetry,
 }
 
-/// What comes next in a spool.
+/// The next entry of a spool.
 #[derive(Debug)]
 pub enum Next {
     Delivery(StoredDelivery),
-    /// Something that should be there is not, or not readable. Reported once; the reader is past it.
+    /// Sequences that are missing or cannot be read. Reported once; the reader is past them.
     Damage(Damage),
     /// Everything durable has been read.
     CaughtUp,
@@ -58,14 +58,14 @@ impl Reader {
         Self { shared, next: from_sequence, open: None, trouble: ReadRetry::default() }
     }
 
-    /// The sequence that [`Reader::next`] will give out or report next.
+    /// Returns the sequence that [`Reader::next`] will return or report next.
     pub fn next_sequence(&self) -> u64 {
         self.next
     }
 
     /// Goes to `sequence`, forwards or back.
     pub fn seek(&mut self, sequence: u64) {
-        // Forwards within a segment the walk goes on: it need not begin anew.
+        // Forwards within a segment the walk goes on from its place.
         let ahead = |end: &End| (self.next..end.sequence).contains(&sequence);
         if !self.open.as_ref().is_some_and(|(_, end)| ahead(end)) {
             self.open = None;
@@ -73,7 +73,7 @@ impl Reader {
         self.next = sequence;
     }
 
-    /// The next delivery or damage. After an error the reader stands where it stood.
+    /// Returns the next delivery or damage. After an error the reader has not moved.
     #[expect(clippy::should_implement_trait, reason = "it has no end, and it fails")]
     pub fn next(&mut self) -> Result<Next, ReadError> {
         loop {
@@ -112,7 +112,7 @@ impl Reader {
         }
     }
 
-    /// Opens the segment that holds the next sequence; or what is to be said instead.
+    /// Opens the segment that holds the next sequence, or returns what to report in its place.
     fn enter(&mut self) -> Result<Option<Next>, ReadError> {
         match self.shared.look(|ledger| ledger.place(self.next)) {
             Lookup::NotYet => Ok(Some(Next::CaughtUp)),
@@ -135,7 +135,7 @@ impl Reader {
     fn open(&mut self, generation: u64, mark: Mark, end: End) -> Result<Option<Next>, ReadError> {
         let segment = self.shared.segment_path(generation);
         let io = |error| ReadError::Io { segment: segment.clone(), offset: 0, error };
-        // Before and behind it: a folder that is away for a moment has lost nothing.
+        // Checked before and after the call: in a folder that is away for a moment nothing is missing.
         self.shared.check_folders().map_err(io)?;
         let opened = self.shared.disk().open_to_read(&segment);
         self.shared.check_folders().map_err(io)?;
@@ -165,20 +165,21 @@ impl Reader {
         let sequence = frame.head.sequence;
         self.shared.note(walk.generation(), Mark { sequence, offset: frame.offset });
         if sequence < self.next {
-            return None; // on the way to where we were told to go
+            return None; // on the way to the sequence that `seek` asked for
         }
         self.next = sequence + 1;
         match frame::decode(&frame.head, &frame.bytes, &self.shared.source) {
             Some(delivery) => Some(Next::Delivery(StoredDelivery { sequence, delivery })),
             None => {
-                let (from, to) = (frame.offset, frame.offset + frame.bytes.len() as u64);
+                let from = frame.offset;
+                let to = frame.offset + frame.bytes.len() as u64;
                 let range = Range { from, to, first: sequence, next: sequence + 1 };
                 Some(Next::Damage(self.damage(range)?))
             }
         }
     }
 
-    /// The damage to report; `None` if all of it lies before where we were told to go.
+    /// Returns the damage to report; `None` if all of it lies before the next sequence.
     fn report(&mut self, range: Range) -> Option<Damage> {
         let range = self.part_to_report(range)?;
         self.damage(range)
@@ -195,12 +196,13 @@ impl Reader {
         Some(range)
     }
 
-    /// What to do about a walk that failed: the error, as long as it may pass; then the damage that
-    /// is to be reported, or nothing if it lies before where we were told to go.
+    /// Handles a walk that failed: returns the error as long as it may pass; then the damage to report, or `None` if
+    /// that lies before the next sequence.
     fn give_up(&mut self, error: WalkError) -> Result<Option<Damage>, ReadError> {
         let segment = self.segment().unwrap_or_default();
         let Some((walk, end)) = self.open.as_mut() else { return Err(failed(error, segment)) };
-        let (generation, offset) = (walk.generation(), walk.offset());
+        let generation = walk.generation();
+        let offset = walk.offset();
         let is_unreadable =
             matches!(&error, WalkError::Io { error, .. } if disk::is_unreadable(error));
         if !(is_unreadable && self.trouble.failed(generation, offset)) {
@@ -225,7 +227,7 @@ impl Reader {
         Ok(Some(Damage::unreadable(segment, Unreadable { range, ..found }, file)))
     }
 
-    /// A header that can't be read is like a damaged one, once it has been waited for.
+    /// Treats an unreadable header like a damaged one, once it has failed often enough.
     fn do_without_header(&mut self, generation: u64, error: ReadError) -> Result<bool, ReadError> {
         match &error {
             ReadError::Io { error: io, .. }
@@ -247,12 +249,12 @@ impl Reader {
     }
 }
 
-/// What a walk's error means for whoever reads `segment`.
+/// Turns a walk's error into one that names the segment.
 pub(super) fn failed(error: WalkError, segment: PathBuf) -> ReadError {
     match error {
         WalkError::Io { offset, error } => ReadError::Io { segment, offset, error },
         WalkError::NotConfined { offset } => {
-            let what = "more can't be read than a few bad sectors; is the disk there, and whole?";
+            let what = "more cannot be read than a few bad sectors; is the disk there, and whole?";
             ReadError::Io { segment, offset, error: io::Error::other(what) }
         }
         WalkError::UnknownCodec { offset, codec } => {
@@ -261,8 +263,8 @@ pub(super) fn failed(error: WalkError, segment: PathBuf) -> ReadError {
     }
 }
 
-/// Whether `file` begins with a header of this version and of the spool `id`; false when the header
-/// is damaged.
+/// Returns whether `file` begins with a header of this version and of the spool `id`; `false` when the header is
+/// damaged.
 pub(super) fn has_header_of(
     file: &dyn DiskFile,
     segment: &Path,

@@ -1,33 +1,34 @@
-//! Opening a spool after whatever happened to it.
+//! Recovery: opens a spool after a crash, a power cut or damage.
 //!
 //! Only the last segment is read: a segment is begun only when everything in the one before is
-//! durable, so the names tell the rest, and a large backlog costs a start nothing. What may be wrong
-//! with the last one:
+//! durable, so the names show the rest, and a large backlog costs a start nothing. Possible faults of the
+//! last one:
 //!
 //! - *It ends in the middle of a frame*: a write was cut short, so it was not acknowledged. Cut at
 //!   the last whole frame.
 //! - *It ends in a frame of full length with a wrong checksum* (or in bytes that are no frame at
-//!   all): power was lost before the sync, or acknowledged bytes went bad; nobody can tell. So
+//!   all): power was lost before the sync, or acknowledged bytes went bad; the two look the same. So
 //!   nothing is cut: the damage stays where it is, the reader reports it like any other, and the
 //!   next delivery begins a new segment, with a number behind every one that the damaged bytes may
 //!   have carried. **Recovery never removes a byte that can have been acknowledged.**
 //! - *Damage in the middle*, with valid frames behind: left to the reader as well.
 //! - *Its header is incomplete*: the crash came while it was begun, and nothing in it was
 //!   acknowledged. It is begun again under the same name.
-//! - *The disk can't read a part of it*: that may pass, so opening fails, and whoever opens comes
-//!   again ([`OpenError::is_worth_retrying`]). What stays unreadable is treated as a reader treats it
-//!   (`read_retry.rs`, `walk/unreadable.rs`): small and alone it is damage like any other. Then nothing
-//!   is cut, and where no whole frame stands behind it the next number is behind as many as its bytes
+//! - *The disk cannot read a part of it*: that may pass, so opening fails, and the caller tries again
+//!   ([`OpenError::is_worth_retrying`]). Bytes that stay unreadable are treated as a reader treats them
+//!   (`read_retry.rs`, `walk/unreadable.rs`): confined, they are damage like any other. Then nothing
+//!   is cut, and where no whole frame stands behind them the next number is behind as many as their bytes
 //!   have room for.
 //!
-//! After a killed process (not a lost machine) whole frames may be in the page cache only, and after a failed
-//! sync even be taken for written there; they are written again (`recovery/rewrite_tail.rs`) and synced before anybody reads them. Numbers never go back behind the highest position of the checkpoint: after a
-//! failed sync the page cache may hold a frame that the disk does not, long enough to be delivered.
+//! After a killed process (not a lost machine) whole frames may be in the page cache only, and after a failed sync
+//! the kernel may even count them as written; so they are written again (`recovery/rewrite_tail.rs`) and synced
+//! before a reader sees them. Numbers never go back behind the highest position of the checkpoint: after a failed
+//! sync the page cache may hold a frame that the disk does not, long enough to be delivered.
 //!
-//! What the files alone can't tell, a last segment that is missing or cut at the end of a frame, others
-//! remember as far as they can ([`Known`]): the checkpoint, how far the spool was durable when it was
-//! written, and the spool's extent, which segment was begun last. Where the files end earlier, numbering
-//! goes on behind it, nothing is cut, and the reader reports the numbers between as damage.
+//! The segments alone do not show that the last of them is missing, or was cut at the end of a frame. Two other
+//! files help ([`Known`]): the checkpoint, with how far the spool was durable when it was written, and the
+//! extent, with the segment that was begun last. Where the segments end earlier, numbering goes on behind it,
+//! nothing is cut, and the reader reports the numbers between as damage.
 
 use std::{
     io::{self, IoSlice},
@@ -56,11 +57,11 @@ use last_segment::LastSegment;
 
 pub struct Recovered {
     pub ledger: Ledger,
-    /// The segment to go on writing; without one, the next delivery begins a new one.
+    /// The segment to go on writing; `None`: the next delivery begins a new one.
     pub active: Option<Active>,
 }
 
-/// The generations of the segments that are there, in order.
+/// Lists the generations of the segments, in order.
 pub fn generations(disk: &dyn Disk, segments: &Path) -> Result<Vec<u64>, OpenError> {
     let names = disk.list(segments).map_err(failed("listing", segments))?;
     let mut generations: Vec<u64> =
@@ -69,7 +70,7 @@ pub fn generations(disk: &dyn Disk, segments: &Path) -> Result<Vec<u64>, OpenErr
     Ok(generations)
 }
 
-/// What is remembered of a spool beside its segments.
+/// Facts about a spool from files beside its segments.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Known {
     /// `None` when there is no checkpoint.
@@ -78,12 +79,12 @@ pub struct Known {
 }
 
 impl Known {
-    /// Behind the highest position of the checkpoint.
+    /// Returns the sequence behind the highest position of the checkpoint.
     fn delivered_to(&self) -> u64 {
         self.delivered.map_or(1, |at| at.highest.sequence + u64::from(at.highest.index > 0))
     }
 
-    /// What was durable once, for certain: every delivery before it.
+    /// Returns the sequence before which every delivery was certainly durable once.
     fn durable_to(&self, last: u64) -> u64 {
         let stored = self.delivered.map_or(1, |at| at.stored);
         // A segment is begun when all before it is durable.
@@ -91,7 +92,7 @@ impl Known {
         self.delivered_to().max(stored).max(begun.max(last))
     }
 
-    /// A number that no delivery has had, if the last segment that is there begins with `last`.
+    /// Returns a number that no delivery has had, if the last segment that is there begins with `last`.
     fn free_from(&self, last: Option<u64>) -> u64 {
         let missing = self.extent.filter(|extent| last.is_none_or(|last| last < extent.segment));
         let behind = missing.map_or(1, |extent| extent.behind());
@@ -121,10 +122,10 @@ pub fn recover(
         segment.durable_to = known.durable_to(last);
         (active, end) = segment.recover(disk, &mut ledger, trouble)?;
     }
-    // The names too: the crash may have come before the directory was synced.
+    // Makes the names durable too: the crash may have come before the directory was synced.
     disk.sync_dir(segments).map_err(failed("syncing", segments))?;
 
-    // New deliveries must not take numbers that others had.
+    // New deliveries must not take numbers that lost ones had.
     let free_from = known.free_from(generations.last().copied());
     if free_from > end {
         report_missing(segments, end, &known, free_from);
@@ -137,9 +138,10 @@ pub fn recover(
     Ok(Recovered { ledger, active })
 }
 
-/// The files end at `end`, and they did not always. What was delivered before is no loss.
+/// Logs that the files end at `end` and once went on. If the missing deliveries were delivered, nothing is lost.
 fn report_missing(segments: &Path, end: u64, known: &Known, free_from: u64) {
-    let (segments, delivered_to) = (segments.display(), known.delivered_to());
+    let segments = segments.display();
+    let delivered_to = known.delivered_to();
     let checkpoint = Position::start_of(delivered_to);
     if known.delivered.is_some_and(|at| at.lowest.sequence >= free_from)
         || delivered_to >= free_from
@@ -159,7 +161,7 @@ fn report_missing(segments: &Path, end: u64, known: &Known, free_from: u64) {
     );
 }
 
-/// Writes the header of a segment that holds nothing yet; not synced.
+/// Writes the header of an empty segment; does not sync it.
 pub fn write_header(
     file: &dyn DiskFile,
     generation: u64,
@@ -170,9 +172,9 @@ pub fn write_header(
     disk::write_all_at(file, &mut [IoSlice::new(&header.to_bytes())], 0)
 }
 
-/// The header at the beginning of `file`.
+/// Reads the header at the beginning of `file`.
 pub fn read_header(file: &dyn DiskFile) -> io::Result<Result<Header, NoHeader>> {
-    let mut bytes = [0; segment::LONGEST_HEADER];
+    let mut bytes = [0; segment::MAX_HEADER_BYTES];
     let read = disk::read_full(file, &mut bytes, 0)?;
     Ok(Header::parse(&bytes[..read]))
 }

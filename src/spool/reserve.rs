@@ -1,12 +1,12 @@
-//! Room on the volume for what has to be written when the volume is full: the checkpoint, and an event that goes
-//! to quarantine. Without them nothing is delivered, so nothing makes room.
+//! The reserve: room on the volume for writes that are needed when it is full, the checkpoint and events that go to
+//! quarantine. Without them nothing is delivered, so nothing makes room.
 //!
-//! `spool.reserve` keeps deliveries away from the last bytes, but others on the volume know nothing of it.
-//! So a part of it is held by files (`<spool.directory>/reserve.<number>`) that are really allocated. When
-//! a write of ours finds no space, one file is removed, which gives back its bytes and its inode, and the
-//! write is tried again; then the next file. One at a time, because other programs may take what a removed file
-//! gave back: the files that are left still carry later checkpoints. As long as one is missing no delivery is
-//! taken; they are taken again when the volume has room for all that are missing and as much again.
+//! `spool.reserve` keeps deliveries away from the last bytes, but other programs on the volume do not know of it.
+//! So a part of it is held by allocated files (`<spool.directory>/reserve.<number>`). When a write of ours finds
+//! no space, one file is removed, which frees its bytes and its inode, and the write is tried again; then the next
+//! file. One at a time, because other programs may take the freed bytes: the remaining files still carry later
+//! checkpoints. As long as one is missing no delivery is accepted; the files are made again when the volume has
+//! room for all missing ones and as much again.
 //!
 //! [`ReservedDisk`] is the disk for those writes. Segments are written to the disk as it is.
 
@@ -24,10 +24,10 @@ use parking_lot::Mutex;
 use super::disk::{self, Disk, DiskFile, FileId, FileInfo, Lock};
 use crate::source::UnixMillis;
 
-/// Several, since a quarantined event takes two inodes, and a checkpoint one.
-const FILES: u64 = 4;
+/// Files of the reserve. Several, since a quarantined event takes two inodes, and a checkpoint one.
+const RESERVE_FILES: u64 = 4;
 
-/// The room that is held.
+/// The files that hold room on the volume.
 #[derive(Debug)]
 pub struct Reserve {
     disk: Arc<dyn Disk>,
@@ -41,7 +41,7 @@ pub struct Reserve {
 }
 
 impl Reserve {
-    /// Touches nothing yet.
+    /// Makes it without any call to the disk.
     pub fn new(disk: Arc<dyn Disk>, directory: &Path, size: u64) -> Arc<Self> {
         Arc::new(Self {
             disk,
@@ -52,8 +52,7 @@ impl Reserve {
         })
     }
 
-    /// Takes it at the start. That there is no room is no reason not to start: what is stored is to be
-    /// delivered.
+    /// Takes the reserve at the start. The service starts even without room, to deliver what is stored.
     pub fn begin(&self) {
         if !self.take() {
             tracing::warn!(
@@ -63,12 +62,12 @@ impl Reserve {
         }
     }
 
-    /// Bytes of the volume that it holds.
+    /// Returns the bytes of the volume that it holds.
     pub fn held(&self) -> u64 {
         if self.is_held.load(Relaxed) { self.size } else { 0 }
     }
 
-    /// Takes it again after it was released, if the volume has room; whether it is held.
+    /// Takes the reserve again after it was released, if the volume has room; returns whether it is held.
     pub fn take(&self) -> bool {
         if self.is_held.load(Relaxed) {
             return true;
@@ -77,7 +76,7 @@ impl Reserve {
         let is_held = match self.allocate() {
             Ok(is_held) => is_held,
             Err(error) => {
-                tracing::debug!(%error, "the reserve can't be taken");
+                tracing::debug!(%error, "the reserve cannot be taken");
                 self.remove_broken();
                 false
             }
@@ -86,7 +85,7 @@ impl Reserve {
         is_held
     }
 
-    /// Gives one file of it to a write that found no space; whether there was one.
+    /// Removes one file for a write that found no space; returns whether there was one.
     fn release_one(&self) -> bool {
         let _changing = self.changing.lock();
         if self.is_held.swap(false, Relaxed) {
@@ -96,14 +95,14 @@ impl Reserve {
                  no delivery is taken before there is room again"
             );
         }
-        (0..FILES).rev().any(|number| self.remove(number))
+        (0..RESERVE_FILES).rev().any(|number| self.remove(number))
     }
 
     fn allocate(&self) -> io::Result<bool> {
-        let files = if self.size == 0 { 0 } else { FILES };
+        let files = if self.size == 0 { 0 } else { RESERVE_FILES };
         let missing: Vec<_> = (0..files).filter(|number| !self.is_there(*number)).collect();
         let bytes = self.part() * missing.len() as u64;
-        // As much again stays free: it must not be taken from the write that it was released for.
+        // As much again has to stay free: the reserve must not take room from the write that it was released for.
         if bytes > 0 && self.disk.available_space(&self.directory)? < bytes.saturating_mul(2) {
             return Ok(false);
         }
@@ -120,19 +119,19 @@ impl Reserve {
         Ok(true)
     }
 
-    /// Whether an earlier process has left it, as large as it should be.
+    /// Returns whether this file is there and as large as it should be.
     fn is_there(&self, number: u64) -> bool {
         self.disk.info(&self.path(number)).is_ok_and(|info| info.length == self.part())
     }
 
-    /// Removes the files that have not all their bytes.
+    /// Removes files of another length.
     fn remove_broken(&self) {
-        for number in (0..FILES).filter(|number| !self.is_there(*number)) {
+        for number in (0..RESERVE_FILES).filter(|number| !self.is_there(*number)) {
             self.remove(number);
         }
     }
 
-    /// Removes one file; whether it was there.
+    /// Removes one file; returns whether it was there.
     fn remove(&self, number: u64) -> bool {
         let outcome = self.disk.remove(&self.path(number));
         if let Err(error) = &outcome
@@ -144,14 +143,14 @@ impl Reserve {
     }
 
     fn part(&self) -> u64 {
-        self.size.div_ceil(FILES)
+        self.size.div_ceil(RESERVE_FILES)
     }
 
     fn path(&self, number: u64) -> PathBuf {
         self.directory.join(format!("reserve.{number}"))
     }
 
-    /// The same again after each released file, as long as it fails for want of space.
+    /// Calls `call` again after each released file, as long as it fails because there is no space.
     fn retried<T>(&self, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         loop {
             match call() {
@@ -162,7 +161,7 @@ impl Reserve {
     }
 }
 
-/// The disk for what may use the reserve up.
+/// The disk for writes that may use up the reserve.
 #[derive(Clone, Debug)]
 pub struct ReservedDisk {
     pub disk: Arc<dyn Disk>,

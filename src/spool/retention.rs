@@ -1,4 +1,4 @@
-//! What delivered means for the files: how far is delivered, and which segments may go.
+//! Retention: how far the segments are delivered, and which may be removed.
 //!
 //! A segment that is wholly below the low position stays for `spool.keep_delivered` (an age since it
 //! was last written, and a total size), so that it can be replayed; then it is removed, oldest
@@ -6,7 +6,7 @@
 //! unbroken row of segments. The last segment stays whatever it holds (its name carries the
 //! numbering), and nothing undelivered is ever removed.
 //!
-//! Delivered segments also give way early when the volume runs short, whichever spool's they are.
+//! Delivered segments of any spool also give way early when the volume runs short.
 
 use std::{io, sync::Arc};
 
@@ -20,13 +20,13 @@ use super::{
     shared::Shared,
 };
 
-/// The file in which the low position was last looked up; what the lock `delivering` guards.
+/// The file in which the low position was last looked up, guarded by the lock `delivering`.
 #[derive(Default)]
 pub struct Delivering {
     file: Option<(u64, Arc<dyn DiskFile>)>,
 }
 
-/// Everything below `low` is delivered. A lower one than before changes nothing.
+/// Notes that everything below `low` is delivered. A lower position than before changes nothing.
 pub fn delivered(shared: &Shared, low: Position) {
     if low > shared.look(|ledger| ledger.low().position) {
         set_low(shared, low);
@@ -34,7 +34,7 @@ pub fn delivered(shared: &Shared, low: Position) {
     remove_expired(shared);
 }
 
-/// Looks up where `low` is, and counts from there. Beyond the end means the end.
+/// Looks up the place of `low`, and counts undelivered bytes from there. A position beyond the end means the end.
 pub fn set_low(shared: &Shared, low: Position) {
     let mut delivering = shared.delivering.lock();
     loop {
@@ -42,7 +42,7 @@ pub fn set_low(shared: &Shared, low: Position) {
         let position = low.min(Position::start_of(durable_end));
         let found = locate(shared, &mut delivering, position);
         let settled = shared.change(|ledger| {
-            // A delivery that came while we looked may be the one that was not there yet.
+            // A delivery stored during the look-up may be the one at `low`: then look again.
             let settled = position.sequence < durable_end || ledger.durable_end() == durable_end;
             if settled && position >= ledger.low().position {
                 ledger.set_low(found);
@@ -66,7 +66,7 @@ pub fn make_room(folder: &Folder) -> bool {
     };
     let mut delivering = shared.delivering.lock();
     let unchanged = shared.look(|ledger| ledger.removable()) == Some(segment);
-    // If somebody else has just removed it, there is room too.
+    // If another thread has just removed it, there is room too.
     !unchanged || remove(&shared, &mut delivering, segment).is_ok()
 }
 
@@ -83,7 +83,7 @@ fn remove_expired(shared: &Shared) {
     }
 }
 
-/// The ledger first, so that no reader looks for a name that is about to go.
+/// Removes a segment: from the ledger first, so that no reader looks for a name that is about to go.
 fn remove(shared: &Shared, delivering: &mut Delivering, segment: Removable) -> io::Result<()> {
     // An open file would keep its space.
     delivering.file.take_if(|(generation, _)| *generation == segment.generation);
@@ -106,14 +106,14 @@ fn remove(shared: &Shared, delivering: &mut Delivering, segment: Removable) -> i
     })
 }
 
-/// Where the delivery at `position` is, by following the heads from the nearest known place. Stops
-/// early at what can't be read: then a little more than is true counts as undelivered.
+/// Finds the delivery at `position`, by following the heads from the nearest known place. Stops early at
+/// unreadable bytes: then a little too much counts as undelivered.
 fn locate(shared: &Shared, delivering: &mut Delivering, position: Position) -> Low {
     let nowhere = Low { position, generation: 0, offset: 0, received_at: None };
     let (generation, mark, end) = match shared.look(|ledger| ledger.place(position.sequence)) {
         Lookup::Segment { generation, mark, end } => (generation, mark, end),
         Lookup::NotYet => {
-            // All is delivered: the last segment counts as such to its end.
+            // All is delivered, the last segment to its end.
             let last = shared.look(|ledger| ledger.last_segment());
             return last.map_or(nowhere, |(generation, offset)| Low {
                 generation,
@@ -142,7 +142,7 @@ fn locate(shared: &Shared, delivering: &mut Delivering, position: Position) -> L
     low
 }
 
-/// The head of the frame at `offset`, if the whole frame lies before `end`.
+/// Reads the head of the frame at `offset`, if the whole frame lies before `end`.
 pub fn head_at(file: &dyn DiskFile, offset: u64, end: u64) -> Option<Head> {
     let mut bytes = [0; HEAD_LENGTH];
     if offset + HEAD_LENGTH as u64 > end {

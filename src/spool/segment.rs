@@ -17,11 +17,10 @@
 //!     60      4  CRC32C over the bytes before
 //! ```
 //! In every version the checksum is the last four bytes of the header, so that "newer" can be told
-//! from "damaged". A damaged header costs nothing: all that is needed to read the frames is the name.
+//! from "damaged". A damaged header costs nothing: the frames can be read with the name alone.
 //!
-//! The version is that of everything in the file: another kind of frame or a codec that this one can't
-//! read begins a new segment with a new version. So an older program meets the version before it meets
-//! what it would take for damage.
+//! The version is that of everything in the file: a new kind of frame or codec begins a new segment with a new
+//! version. So an older program reads the version before any bytes that it would take for damage.
 
 use std::path::{Path, PathBuf};
 
@@ -29,12 +28,12 @@ use uuid::Uuid;
 
 use crate::source::UnixMillis;
 
-/// Where the frames begin.
+/// Bytes of the header, behind which the frames begin.
 pub const HEADER_LENGTH: u64 = 64;
 const MAGIC: &[u8; 8] = b"MILLRACE";
 const VERSION: u16 = 1;
 
-/// What stands at the beginning of a segment.
+/// The header at the beginning of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     pub spool: Uuid,
@@ -42,12 +41,12 @@ pub struct Header {
     pub created_at: UnixMillis,
 }
 
-/// Why a header tells nothing.
+/// Reason why a header cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoHeader {
     /// Too short, or the checksum is wrong.
     Damaged,
-    /// Whole, and of a version that this program doesn't know.
+    /// Whole, and of a version that this program does not know.
     Newer { version: u16 },
 }
 
@@ -65,9 +64,11 @@ impl Header {
         bytes
     }
 
-    /// `bytes` are the beginning of the file; 64 are enough for this version.
+    /// Reads a header. `bytes` are the beginning of the file; 64 are enough for this version.
     pub fn parse(bytes: &[u8]) -> Result<Self, NoHeader> {
-        let (magic, version, length) = (bytes.get(0..8), u16_at(bytes, 8), u16_at(bytes, 10));
+        let magic = bytes.get(0..8);
+        let version = u16_at(bytes, 8);
+        let length = u16_at(bytes, 10);
         let (Some(magic), Some(version), Some(length)) = (magic, version, length) else {
             return Err(NoHeader::Damaged);
         };
@@ -91,20 +92,20 @@ impl Header {
     }
 }
 
-/// A version that is not this one, for a person.
+/// Describes a version that is not this one, for an error text.
 pub fn describe_version(version: u16) -> String {
     format!("format version {version}, but this program reads {VERSION}")
 }
 
-/// How much of a file [`Header::parse`] may want to see: headers of later versions may be longer.
-pub const LONGEST_HEADER: usize = 4096;
+/// Bytes to read for [`Header::parse`]: headers of later versions may be longer.
+pub const MAX_HEADER_BYTES: usize = 4096;
 
-/// The path of the segment `generation` in the folder `segments`.
+/// Returns the path of the segment `generation` in the folder `segments`.
 pub fn path(segments: &Path, generation: u64) -> PathBuf {
     segments.join(format!("{generation:020}.segment"))
 }
 
-/// The generation that a file name stands for; `None` for a name that is no segment's.
+/// Reads the generation from a file name; `None` for a name that is no segment's.
 pub fn generation(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".segment")?;
     let all_digits = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());

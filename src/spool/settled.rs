@@ -1,16 +1,17 @@
-//! How far the deliveries of one spool are settled, and who waits for that.
+//! How far the deliveries of one spool are settled, and the requests that wait for that.
 //!
-//! The forwarder says it whenever it moves ([`Settled::passed`]); requests whose source has `answer = "delivered"` ask
-//! ([`Settled::ask`]). The checkpoint follows a quarter of a second later, so this is nothing to start from: it lives
-//! as long as the process.
+//! The forwarder reports each move ([`Settled::passed`]); requests whose source has `answer = "delivered"` ask
+//! ([`Settled::ask`]). The checkpoint follows a quarter of a second later, so a restart cannot begin from this: it is
+//! kept in memory alone.
 //!
-//! What it promises:
-//! - **Settled means all of it.** A delivery is called settled only once every event of it is where it stays, and
-//!   every event before it: the lowest one that is not holds up all behind it.
-//! - **A wait has an end.** There is none behind a long backlog, or while nothing moves; and after one that was in
-//!   vain the next ones are answered at once, until the delivery that was waited for is settled.
-//! - **It costs nothing where no request waits**: the forwarder stores a number, and looks at another one.
-//! - **Waits are bounded** by [`NEAR`]: a delivery further behind is not waited for, and each has one wait.
+//! Promises:
+//! - **Settled means all of it.** A delivery counts as settled only once each of its events, and each event before
+//!   it, is in its final place: the lowest unsettled event holds up all behind it.
+//! - **A wait has an end.** No request waits behind a long backlog, or while the forwarder does not move; and after a
+//!   wait in vain the next requests are answered at once, until the delivery that was waited for is settled.
+//! - **It costs nothing where no request waits**: the forwarder stores a number, and reads another one.
+//! - **Waits are bounded** by [`MAX_DELIVERIES_BEHIND`]: no request waits for a delivery further behind, and each
+//!   delivery has one wait.
 
 use std::{
     collections::BTreeMap,
@@ -23,34 +24,35 @@ use tokio::{sync::oneshot, time::timeout};
 
 use crate::source::UnixMillis;
 
-/// Behind more deliveries than these none is waited for: the backlog comes first.
-pub const NEAR: u64 = 1024;
+/// Unsettled deliveries before the awaited one; behind more of them no request waits: the backlog comes first.
+pub const MAX_DELIVERIES_BEHIND: u64 = 1024;
 
-/// The forwarder moves, if something was settled within this many milliseconds, or nothing was there to be.
-const MOVING: UnixMillis = 1000;
+/// Milliseconds within which a delivery must have been settled for the forwarder to count as moving, unless it had
+/// nothing to settle.
+const MOVED_WITHIN: UnixMillis = 1000;
 
 pub(super) struct Settled {
     /// All deliveries before it are settled.
     end: AtomicU64,
-    /// When `end` moved last, or when the first delivery came after all were settled.
+    /// When `end` moved last, or when the first delivery came after all had been settled.
     moved_at: AtomicU64,
     /// The last delivery that was waited for in vain.
     given_up: AtomicU64,
-    /// How many wait. Changed while `waiting` is locked.
+    /// Number of waits, a copy that is read without the lock. Changed while `waiting` is locked.
     count: AtomicUsize,
-    /// Who waits for which delivery; they are told whether it is settled.
+    /// Waits by delivery; each is sent whether its delivery is settled.
     waiting: Mutex<BTreeMap<u64, oneshot::Sender<bool>>>,
 }
 
-/// What is known of a delivery.
+/// State of a delivery.
 pub(super) enum Asked<'a> {
     Settled,
-    /// Not now, and waiting makes no sense.
+    /// Not settled, and not expected soon: a wait makes no sense.
     NotSoon,
     Soon(Wait<'a>),
 }
 
-/// A delivery that is waited for; dropping it ends that.
+/// A wait for a delivery, until it is dropped.
 pub(super) struct Wait<'a> {
     settled: &'a Settled,
     sequence: u64,
@@ -58,7 +60,7 @@ pub(super) struct Wait<'a> {
 }
 
 impl Settled {
-    /// All deliveries before `end` were settled before this process began.
+    /// Begins with all deliveries before `end` settled, by an earlier process.
     pub fn new(end: u64) -> Self {
         Self {
             end: AtomicU64::new(end),
@@ -69,26 +71,26 @@ impl Settled {
         }
     }
 
-    /// All deliveries before this one are settled.
+    /// Returns the sequence number before which all deliveries are settled.
     pub fn end(&self) -> u64 {
         self.end.load(SeqCst)
     }
 
-    /// Deliveries from `sequence` on are durable. If nothing was outstanding, the time of the forwarder begins now.
+    /// Notes that deliveries from `sequence` on are durable. If none was outstanding, the forwarder's time begins now.
     pub fn stored(&self, sequence: u64, now: UnixMillis) {
         if self.end() >= sequence {
             self.moved_at.store(now, SeqCst);
         }
     }
 
-    /// All deliveries before `end` are settled. It never goes back.
+    /// Notes that all deliveries before `end` are settled. Never goes back.
     pub fn passed(&self, end: u64, now: UnixMillis) {
         if end <= self.end() {
             return;
         }
         self.moved_at.store(now, SeqCst);
         self.end.store(end, SeqCst);
-        // A request that begins to wait is counted before it looks at the end.
+        // A request that begins to wait is counted before it reads the end, so one of the two sees the other.
         if self.count.load(SeqCst) > 0 {
             self.tell(|waiting| {
                 let behind = waiting.split_off(&end);
@@ -103,10 +105,10 @@ impl Settled {
             return Asked::Settled;
         }
         let is_in_vain = self.given_up.load(SeqCst) >= end;
-        let is_far = sequence - end > NEAR;
-        // The first one that is not settled has its whole time.
+        let is_far = sequence - end > MAX_DELIVERIES_BEHIND;
+        // The lowest unsettled delivery is waited for in any case: it has nothing before it.
         let stands_still =
-            sequence > end && now.saturating_sub(self.moved_at.load(SeqCst)) > MOVING;
+            sequence > end && now.saturating_sub(self.moved_at.load(SeqCst)) > MOVED_WITHIN;
         if is_in_vain || is_far || stands_still {
             return Asked::NotSoon;
         }
@@ -116,17 +118,17 @@ impl Settled {
         self.count.store(waiting.len(), SeqCst);
         drop(waiting);
         let wait = Wait { settled: self, sequence, told };
-        // It may have been settled just before it was counted.
+        // It may have been settled just before it was counted: then `passed` did not see the wait.
         if sequence < self.end() { Asked::Settled } else { Asked::Soon(wait) }
     }
 
-    /// It was waited for in vain, and so would be whatever is behind it.
+    /// Notes a wait in vain, and ends the waits for all deliveries behind it, which would be in vain too.
     fn give_up(&self, sequence: u64) {
         self.given_up.fetch_max(sequence, SeqCst);
         self.tell(|waiting| waiting.split_off(&sequence));
     }
 
-    /// Tells those that are taken out how it is.
+    /// Ends the waits that `take` removes, and sends each whether its delivery is settled.
     fn tell(
         &self,
         take: impl FnOnce(
@@ -139,12 +141,12 @@ impl Settled {
         drop(waiting);
         let end = self.end();
         for (sequence, teller) in told {
-            // One that waits no more needs no answer.
+            // A dropped wait needs no answer.
             let _ = teller.send(sequence < end);
         }
     }
 
-    /// How many wait.
+    /// Counts the waits.
     #[cfg(test)]
     fn waiting(&self) -> usize {
         self.count.load(SeqCst)
@@ -152,7 +154,7 @@ impl Settled {
 }
 
 impl Wait<'_> {
-    /// Whether it is settled, at most so long from now.
+    /// Waits at most `time`, and returns whether the delivery is settled.
     pub async fn within(mut self, time: Duration) -> bool {
         match timeout(time, &mut self.told).await {
             Ok(told) => told.unwrap_or(false),
@@ -213,9 +215,10 @@ mod tests {
     async fn after_a_wait_in_vain_nothing_is_waited_for_until_that_delivery_is_settled() {
         let settled = Settled::new(5);
         settled.stored(5, 0);
-        let (first, second) = (wait(&settled, 5, 0).unwrap(), wait(&settled, 6, 0).unwrap());
+        let first = wait(&settled, 5, 0).unwrap();
+        let second = wait(&settled, 6, 0).unwrap();
         let (first, second) = tokio::join!(first.within(SHORT), second.within(LONG));
-        assert!(!first && !second, "what is behind it is given up with it");
+        assert!(!first && !second, "deliveries behind it are given up with it");
         assert!(is_not_soon(&settled, 5, 0) && is_not_soon(&settled, 7, 0));
         settled.passed(5, 0);
         assert!(is_not_soon(&settled, 7, 0), "that one is not settled yet");
@@ -227,12 +230,12 @@ mod tests {
     fn behind_a_long_backlog_and_while_nothing_moves_nothing_is_waited_for() {
         let settled = Settled::new(1);
         settled.stored(1, 500);
-        assert!(wait(&settled, 1 + NEAR, 500).is_some());
-        assert!(is_not_soon(&settled, 2 + NEAR, 500));
-        assert!(is_not_soon(&settled, 2, 500 + MOVING + 1));
-        assert!(wait(&settled, 1, 500 + MOVING + 1).is_some(), "nothing is before it");
+        assert!(wait(&settled, 1 + MAX_DELIVERIES_BEHIND, 500).is_some());
+        assert!(is_not_soon(&settled, 2 + MAX_DELIVERIES_BEHIND, 500));
+        assert!(is_not_soon(&settled, 2, 500 + MOVED_WITHIN + 1));
+        assert!(wait(&settled, 1, 500 + MOVED_WITHIN + 1).is_some(), "nothing is before it");
         settled.passed(2, 9000);
-        assert!(wait(&settled, 4, 9000 + MOVING).is_some(), "it moves again");
+        assert!(wait(&settled, 4, 9000 + MOVED_WITHIN).is_some(), "it moves again");
         settled.stored(5, 99_000);
         assert!(is_not_soon(&settled, 5, 99_000), "others are before it");
         settled.passed(5, 100_000);
@@ -257,9 +260,9 @@ mod tests {
         assert_eq!(settled.end(), 7);
     }
 
-    /// Each is asked for while the forwarder passes it: none is overlooked by both.
+    /// A request asks for each delivery while the forwarder passes it: no wait is overlooked by both.
     #[test]
-    fn none_is_overlooked_that_begins_to_wait_while_it_is_settled() {
+    fn a_wait_that_begins_while_its_delivery_is_settled_is_not_overlooked() {
         let settled = Settled::new(1);
         let most = 20_000;
         std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! What the handles of one spool share, behind one mutex that is never held across input or output.
+//! The shared state of one spool's handles, behind one mutex that is never held across input or output.
 //!
 //! Two locks, taken in this order: `delivering` (one thread at a time moves the low position or
 //! removes segments, with input and output) and `ledger` (short). The writer owns its file alone and
@@ -36,7 +36,7 @@ pub struct Shared {
     pub extent: ExtentFile,
     pub folder: Arc<Folder>,
     pub source_limit: Option<u64>,
-    /// Of `spool.size_limit`, for this source alone.
+    /// Bytes of `spool.size_limit` for this source alone.
     guaranteed: u64,
     pub metrics: SourceMetrics,
     pub delivering: Mutex<Delivering>,
@@ -45,27 +45,27 @@ pub struct Shared {
     changed: Condvar,
 }
 
-/// How long no append was refused when the log says that there is room again, in milliseconds.
-const QUIET: UnixMillis = 5000;
+/// Milliseconds without a refused append before the log says that there is room again.
+const ROOM_AGAIN_AFTER: UnixMillis = 5000;
 
-/// What the mutex guards.
+/// The state behind the mutex.
 struct Book {
     ledger: Ledger,
-    /// Bytes being written: promised to the budget, not in the ledger yet.
+    /// Bytes being written: taken from the budget, not in the ledger yet.
     claimed: u64,
     full: bool,
-    /// When an append was refused last, if the log says still that the spool is full.
+    /// When an append was refused last, while the log's last word is that the spool is full.
     refused_at: Option<UnixMillis>,
     poisoned: bool,
     closed: bool,
-    /// Closed since this source can't go on, while the process does.
+    /// Closed because this source cannot go on; the process does.
     set_aside: bool,
-    /// The writer is gone: nothing more will come.
+    /// The writer has ended: no more deliveries will come.
     ended: bool,
 }
 
 impl Book {
-    /// What counts against the budgets.
+    /// Returns the bytes that count against the budgets.
     fn held(&self) -> u64 {
         self.ledger.undelivered_bytes() + self.claimed
     }
@@ -125,8 +125,8 @@ impl Shared {
         &*self.folder.disk
     }
 
-    /// Whether the folders are still the ones in which the spool was opened. Nothing that is missing in
-    /// others is a loss. Not knowing is an error.
+    /// Returns whether the folders are still the ones in which the spool was opened: files that are missing in other
+    /// folders are no loss. An error if that cannot be determined.
     pub fn folders_stand(&self) -> io::Result<Stands> {
         for folder in &self.folders {
             match folder.look(self.disk())? {
@@ -137,8 +137,8 @@ impl Shared {
         Ok(Stands::Same)
     }
 
-    /// For a reader. A folder that is gone is waited for; where another one has its name only a new start can
-    /// tell what is there.
+    /// Fails for a reader unless the folders are the ones of the start. A folder that is gone may come back; where
+    /// another one has its name the spool is poisoned, since only a restart can read what is there.
     pub fn check_folders(&self) -> io::Result<()> {
         let what = match self.folders_stand()? {
             Stands::Same => return Ok(()),
@@ -156,17 +156,17 @@ impl Shared {
         segment::path(&self.segments, generation)
     }
 
-    /// What is to be remembered of this spool when its last segment is `segment`.
+    /// Returns the extent of this spool when its last segment is `segment`.
     pub fn extent_at(&self, segment: u64) -> Extent {
         Extent { spool: self.id, segment, segment_size: self.folder.config.segment_size }
     }
 
-    /// Looks something up.
+    /// Reads from the ledger.
     pub fn look<T>(&self, question: impl FnOnce(&Ledger) -> T) -> T {
         question(&self.book().ledger)
     }
 
-    /// Changes segments or the low position, and brings sums, budgets and metrics along.
+    /// Changes segments or the low position, and updates sums, budgets and metrics.
     pub fn change<T>(&self, change: impl FnOnce(&mut Ledger) -> T) -> T {
         let mut book = self.book();
         let answer = change(&mut book.ledger);
@@ -178,8 +178,8 @@ impl Shared {
         self.book().ledger.note(generation, mark);
     }
 
-    /// A group is durable: the last segment is now `length` bytes and ends before `durable_end`. Not
-    /// if the spool was poisoned meanwhile, by the forwarder's thread removing a segment.
+    /// Makes a durable group visible: the last segment is now `length` bytes and ends before `durable_end`. Fails if
+    /// the spool was poisoned meanwhile, by the forwarder's thread removing a segment.
     pub fn publish(
         &self,
         claim: Claim<'_>,
@@ -190,19 +190,19 @@ impl Shared {
         let now = self.disk().now();
         let mut book = self.book();
         if book.poisoned {
-            drop(book); // the claim wants it
+            drop(book); // dropping the claim locks it
             return Err(AppendError::Poisoned { spool: self.source.clone() });
         }
         self.settled.stored(book.ledger.durable_end(), now);
         book.ledger.grow(length, durable_end, first_received_at, now);
         book.claimed -= claim.bytes;
         book.full = false;
-        // Small deliveries may fit in between larger ones that do not: that is one time of being full.
-        let has_room = book.refused_at.is_some_and(|at| now.saturating_sub(at) >= QUIET);
+        // Small deliveries may fit in between larger ones that do not: that still counts as one period of being full.
+        let has_room = book.refused_at.is_some_and(|at| now.saturating_sub(at) >= ROOM_AGAIN_AFTER);
         if has_room {
             book.refused_at = None;
         }
-        // The claim's bytes pass into the ledger; the total holds them all the while.
+        // The claim's bytes move to the ledger; the total has counted them since the claim.
         self.recount(&mut book, claim.bytes);
         std::mem::forget(claim);
         drop(book);
@@ -213,7 +213,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Room for `bytes`, or which limit is in the way.
+    /// Takes room for `bytes`, or fails with the limit that is reached.
     pub fn claim(&self, bytes: u64) -> Result<Claim<'_>, AppendError> {
         let mut book = self.book();
         let mine = book.held();
@@ -231,13 +231,13 @@ impl Shared {
         Err(self.full(limit))
     }
 
-    /// Notes that an append was refused. Making room for it may have met a failed sync: then that
-    /// is the answer.
+    /// Notes that an append was refused. If making room for it met a failed sync, the error is that the spool is
+    /// poisoned.
     pub fn full(&self, limit: Limit) -> AppendError {
         self.full_because(limit, "")
     }
 
-    /// The same, with what the disk said.
+    /// Notes that an append was refused, with the disk's error text for the log.
     pub fn full_because(&self, limit: Limit, why: &str) -> AppendError {
         let now = self.disk().now();
         let mut book = self.book();
@@ -245,9 +245,9 @@ impl Shared {
             return AppendError::Poisoned { spool: self.source.clone() };
         }
         book.full = true;
-        let is_told = book.refused_at.replace(now).is_some();
+        let is_logged = book.refused_at.replace(now).is_some();
         drop(book);
-        if !is_told {
+        if !is_logged {
             let key = limit.key(&self.source);
             let why = (!why.is_empty()).then_some(why);
             tracing::warn!(source = %self.source, key, why, "spool is full: {limit}");
@@ -255,7 +255,7 @@ impl Shared {
         AppendError::Full { spool: self.source.clone(), limit }
     }
 
-    /// After this nothing is acknowledged any more.
+    /// Poisons the spool: after this nothing is acknowledged any more.
     pub fn poison(&self, reason: &str) -> AppendError {
         let was_poisoned = std::mem::replace(&mut self.book().poisoned, true);
         self.metrics.spool_poisoned.set(1);
@@ -289,9 +289,10 @@ impl Shared {
         Ok(())
     }
 
-    /// Why an append that got no answer got none.
+    /// Returns the reason why an append got no answer.
     pub fn no_writer(&self) -> AppendError {
-        let (spool, book) = (self.source.clone(), self.book());
+        let spool = self.source.clone();
+        let book = self.book();
         match () {
             () if book.poisoned => AppendError::Poisoned { spool },
             () if book.set_aside => AppendError::SetAside { spool },
@@ -326,19 +327,22 @@ impl Shared {
         }
     }
 
-    /// What this source may still take before it is at its own limit, and of what is guaranteed to it.
+    /// Returns how much this source may still take, up to its own limit and of its guarantee.
     pub fn room(&self) -> Room {
         let held = self.book().held();
         let own = self.source_limit.map_or(u64::MAX, |limit| limit.saturating_sub(held));
         Room { own, guaranteed: self.guaranteed.saturating_sub(held) }
     }
 
-    /// `claimed` are bytes that the total already holds for what the ledger now knows.
+    /// Updates sums, budgets and metrics. `claimed` are bytes of a claim that have just moved to the ledger, and that
+    /// the total has counted already.
     fn recount(&self, book: &mut Book, claimed: u64) {
-        let (bytes, kept) = (book.ledger.undelivered_bytes(), book.ledger.kept_bytes());
+        let bytes = book.ledger.undelivered_bytes();
+        let kept = book.ledger.kept_bytes();
         let held = book.held() + claimed;
         book.ledger.recount();
-        let (bytes_now, kept_now) = (book.ledger.undelivered_bytes(), book.ledger.kept_bytes());
+        let bytes_now = book.ledger.undelivered_bytes();
+        let kept_now = book.ledger.kept_bytes();
         self.folder.total.replace(self.guaranteed, held, book.held());
         self.folder.kept.replace(kept, kept_now);
         if bytes_now < bytes {
@@ -366,7 +370,8 @@ impl Drop for Shared {
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        let (shared, mut book) = (self.shared, self.shared.book());
+        let shared = self.shared;
+        let mut book = shared.book();
         let held = book.held();
         book.claimed -= self.bytes;
         shared.folder.total.replace(shared.guaranteed, held, book.held());

@@ -1,4 +1,4 @@
-//! What the broken end of a last segment is: a write that never ended, or damage.
+//! Tells whether the broken end of a last segment is an unfinished write or damage.
 
 use std::io;
 
@@ -8,9 +8,8 @@ use super::{
     walk::Range,
 };
 
-/// Whether the bytes of `tail` are certainly what a write left behind that never ended: a part of a
-/// frame, or nothing but zeros (the length was stored before the bytes were). Such bytes were never
-/// acknowledged.
+/// Returns whether the bytes of `tail` are certainly those of an unfinished write: a part of a frame, or nothing
+/// but zeros (the file's length was stored before the bytes were). Such bytes were never acknowledged.
 pub fn is_unfinished(file: &dyn DiskFile, generation: u64, tail: Range) -> io::Result<bool> {
     let length = tail.to - tail.from;
     if length < HEAD_LENGTH as u64 || is_zeros(file, tail)? {
@@ -22,8 +21,8 @@ pub fn is_unfinished(file: &dyn DiskFile, generation: u64, tail: Range) -> io::R
     if head.frame_length() <= length || head.sequence != tail.first {
         return Ok(false);
     }
-    // Longer than what is there: cut short, or a whole frame whose length went bad. The latter
-    // shows when the length that fits makes the checksum right.
+    // The frame claims more bytes than there are: it was cut short, or is whole and its length is damaged. In the
+    // second case a length that fits makes the checksum right.
     let body = length - HEAD_LENGTH as u64;
     let with_body = body.checked_sub(u64::from(head.headers_length));
     let with_headers = body.checked_sub(u64::from(head.body_length));
@@ -57,7 +56,7 @@ fn is_zeros(file: &dyn DiskFile, tail: Range) -> io::Result<bool> {
     Ok(zeros)
 }
 
-/// Shows the bytes of `range` piece by piece, until `show` has seen enough.
+/// Passes the bytes of `range` to `show` piece by piece, until that returns `false`.
 fn each_piece(
     file: &dyn DiskFile,
     range: std::ops::Range<u64>,

@@ -1,9 +1,9 @@
-//! A spool as it stands on the disk, for somebody who does not hold it.
+//! The viewer: reads a spool on the disk that another process may hold.
 //!
-//! Takes no lock and writes nothing, so a service can be at work in the same folder: a segment that
-//! it removes, begins or lets grow meanwhile is no error. What is seen may be a moment ahead of what
-//! is synced. The end of the segment that is being written is looked at once more before anything
-//! is said about it, and a write that never ended is told from damage as recovery tells it.
+//! Takes no lock and writes nothing, so a service can be at work in the same folder: a segment that it removes,
+//! begins or extends meanwhile is no error. The view may be a moment ahead of the last sync. The end of the
+//! segment that is being written is read a second time before it is reported, and an unfinished write is told
+//! from damage as in recovery.
 
 mod scan;
 
@@ -30,7 +30,7 @@ use super::{
 };
 use crate::source::{SourceName, UnixMillis};
 
-/// The sources that have a spool in `directory` (`spool.directory`), or had one and it is missing, in the
+/// Lists the sources that have a spool in `directory` (`spool.directory`), or had one that is missing, in the
 /// order of their names.
 pub fn known_sources(disk: &dyn Disk, directory: &Path) -> Result<Vec<SourceName>, OpenError> {
     let mut known = sources(disk, directory)?;
@@ -42,7 +42,7 @@ pub fn known_sources(disk: &dyn Disk, directory: &Path) -> Result<Vec<SourceName
     Ok(known)
 }
 
-/// The sources that have a spool in `directory` (`spool.directory`), in the order of their names.
+/// Lists the sources that have a spool in `directory` (`spool.directory`), in the order of their names.
 pub fn sources(disk: &dyn Disk, directory: &Path) -> Result<Vec<SourceName>, OpenError> {
     let io = |error| OpenError::Io { doing: "listing", path: directory.to_owned(), error };
     let names = disk.list(directory).map_err(io)?;
@@ -56,19 +56,20 @@ pub fn sources(disk: &dyn Disk, directory: &Path) -> Result<Vec<SourceName>, Ope
     Ok(sources)
 }
 
-/// The id in the identity of a source's spool, whose segments are gone.
+/// Reads the id from the identity of a source's spool whose segments are gone.
 pub fn id_without_segments(
     disk: &dyn Disk,
     directory: &Path,
     source: &SourceName,
 ) -> Result<Option<Uuid>, OpenError> {
     let folder = directory.join(source.as_str());
-    let (path, segments) = (&folder.join("identity"), &folder.join("segments"));
+    let path = &folder.join("identity");
+    let segments = &folder.join("segments");
     let identity = IdentityFile { disk, path, segments, generations: &[] };
     Ok(identity.read()?.map(|found| found.spool))
 }
 
-/// One source's spool, seen from outside.
+/// A view of one source's spool.
 #[derive(Debug)]
 pub struct Viewer {
     disk: Arc<dyn Disk>,
@@ -84,7 +85,7 @@ pub struct Viewer {
 pub struct Segment {
     pub path: PathBuf,
     pub first_sequence: u64,
-    /// Where the next segment begins; `None` for the last one, which may be growing.
+    /// The first sequence of the next segment; `None` for the last one, which may be growing.
     pub next_sequence: Option<u64>,
     /// Bytes, header included.
     pub length: u64,
@@ -93,16 +94,16 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Bytes of its deliveries: all but the header.
+    /// Returns the bytes of its deliveries: all but the header.
     pub fn frames_length(&self) -> u64 {
         self.length.saturating_sub(HEADER_LENGTH)
     }
 }
 
-/// Where a delivery's frame is.
+/// The place of a delivery's frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FramePosition {
-    /// Names the segment.
+    /// The segment, by its first sequence.
     pub first_sequence: u64,
     /// Bytes from its beginning.
     pub offset: u64,
@@ -110,7 +111,7 @@ pub struct FramePosition {
 }
 
 impl Viewer {
-    /// `directory` is `spool.directory`. Reads the identity and nothing else.
+    /// Opens the spool of `source` in `directory` (`spool.directory`). Reads only the identity.
     pub fn open(
         disk: Arc<dyn Disk>,
         directory: &Path,
@@ -131,7 +132,7 @@ impl Viewer {
         Ok(Self { disk, source: source.clone(), segments, id, extent })
     }
 
-    /// `None` when nothing was ever stored.
+    /// Returns the spool's id; `None` when nothing was ever stored.
     pub fn id(&self) -> Option<Uuid> {
         self.id
     }
@@ -140,7 +141,7 @@ impl Viewer {
         &self.source
     }
 
-    /// The segments there are, oldest first.
+    /// Lists the segments, oldest first.
     pub fn segments(&self) -> Result<Vec<Segment>, OpenError> {
         let generations = recovery::generations(&*self.disk, &self.segments)?;
         let nexts = generations.iter().skip(1).copied().map(Some).chain([None]);
@@ -157,8 +158,8 @@ impl Viewer {
         Ok(found)
     }
 
-    /// Whether a later version of this program has written a segment. One that can't be read, or whose
-    /// header is damaged, is not told from here.
+    /// Fails if a later version of this program has written a segment. A segment that cannot be read, or whose header
+    /// is damaged, passes.
     pub fn check_versions(&self) -> Result<(), OpenError> {
         self.extent.read(&*self.disk)?;
         for Segment { path, .. } in self.segments()? {
@@ -174,7 +175,7 @@ impl Viewer {
         Ok(())
     }
 
-    /// The last segment that was begun and the number behind all that it can have held, if it is not there.
+    /// Returns the segment that was begun last and the number behind all that it can have held, if it is missing.
     pub fn missing_end(&self) -> Result<Option<(PathBuf, u64)>, OpenError> {
         // The note first: a segment is there before it is noted.
         let extent = self.extent.read(&*self.disk)?.filter(|extent| Some(extent.spool) == self.id);
@@ -183,8 +184,8 @@ impl Viewer {
         Ok(missing.map(|it| (segment::path(&self.segments, it.segment), it.behind())))
     }
 
-    /// Finds deliveries by following the frames' heads, without looking at checksums. What lies
-    /// behind damage is not found, and neither is what was removed.
+    /// Finds deliveries by following the frames' heads, without checking checksums. Deliveries behind damage are not
+    /// found, and neither are removed ones.
     pub fn find(
         &self,
         segments: &[Segment],
@@ -232,7 +233,7 @@ impl Viewer {
         let io = |error| ReadError::Io { segment: path.clone(), offset: 0, error };
         let length = file.len().map_err(io)?;
         let first = segment.first_sequence;
-        // One that is being begun has no header yet.
+        // A segment that is being begun has no header yet.
         let is_begun = segment.next_sequence.is_none() && length <= HEADER_LENGTH;
         let to = length.min(HEADER_LENGTH);
         let range = Range { from: 0, to, first, next: first };
@@ -242,7 +243,7 @@ impl Viewer {
                 Some(Seen::Damage(Damage::new(path.clone(), range, file.clone())))
             }
             Ok(_) => None,
-            // The frames need only the name. If there is more that can't be read, that comes next.
+            // The frames can be read with the name alone. Further unreadable bytes are reported by the scan.
             Err(ReadError::Io { error, .. }) if disk::is_unreadable(&error) => {
                 let hole = 0..to;
                 let found = Unreadable { range, holes: vec![hole] };
@@ -257,7 +258,7 @@ impl Viewer {
     }
 }
 
-/// A folder that is not there, though something was stored in it once.
+/// Turns a listing error into [`OpenError::Gone`] where the folder is missing and deliveries were stored in it once.
 fn or_gone(error: OpenError, disk: &dyn Disk, segments: &Path, extent: &ExtentFile) -> OpenError {
     let is_missing = matches!(&error, OpenError::Io { error, .. } if anchor::is_gone(error));
     if is_missing && disk.info(extent.path()).is_ok() {

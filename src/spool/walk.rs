@@ -1,13 +1,13 @@
-//! Going through the frames of one segment, damage included.
+//! A walk through the frames of one segment, damage included.
 //!
 //! Recovery and readers walk alike: read through a buffer, check every frame, and where one is broken
-//! find the next whole one. A step never gives out a frame whose checksum or sequence number is
-//! wrong, and never passes a byte without saying so: frames and damaged ranges together cover the
-//! segment without a hole. Sequences within a walk only go up; a number left out is reported too.
+//! find the next whole one. A step never returns a frame whose checksum or sequence number is
+//! wrong, and never skips a byte without reporting it: frames and damaged ranges together cover the
+//! segment without a hole. Sequences within a walk only go up; a missing number is reported too.
 //!
-//! A broken frame is first believed about its length (most damage is in a body, which is most of the
-//! bytes); unless the very next frame stands behind it, every byte is tried: the length may be what is broken, and
-//! lead to a later frame, past whole ones. Memory stays within the buffer and one frame.
+//! The length of a broken frame is tried first (most damage is in a body, which is most of the bytes). It is
+//! believed only if it leads to the next delivery: a damaged length may lead to a later frame, past whole ones.
+//! Otherwise every byte is tried. Memory stays within the buffer and one frame.
 
 use std::{io, sync::Arc};
 
@@ -20,12 +20,12 @@ use super::{
 
 mod unreadable;
 
-pub use unreadable::{BLOCK, Unreadable};
+pub use unreadable::{BLOCK_BYTES, Unreadable};
 
-/// How much is read at once; a frame larger than that is read in one piece of its own.
-const BUFFER: u64 = 1024 * 1024;
+/// Bytes that are read at once; a larger frame is read in one piece of its own.
+const BUFFER_BYTES: u64 = 1024 * 1024;
 
-/// How far a walk may go: bytes of the segment, and the sequence that follows them.
+/// End of a walk: bytes of the segment, and the sequence that follows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
     pub offset: u64,
@@ -36,9 +36,9 @@ pub struct End {
 pub struct Walk {
     file: Arc<dyn DiskFile>,
     generation: u64,
-    /// The next byte to look at.
+    /// The next byte to read.
     offset: u64,
-    /// The sequence that belongs there.
+    /// The sequence that is expected there.
     expected: u64,
     window: Window,
 }
@@ -74,11 +74,11 @@ pub enum WalkError {
         offset: u64,
         error: io::Error,
     },
-    /// More can't be read than a few bad sectors.
+    /// The unreadable part is larger than a few bad sectors.
     NotConfined {
         offset: u64,
     },
-    /// A valid frame, compressed in a way that this version doesn't know.
+    /// A valid frame, compressed by a codec that this version does not know.
     UnknownCodec {
         offset: u64,
         codec: u8,
@@ -86,7 +86,7 @@ pub enum WalkError {
 }
 
 impl Walk {
-    /// From `offset`, where the frame `expected` is due.
+    /// Begins at `offset`, where the frame `expected` should be.
     pub fn new(file: Arc<dyn DiskFile>, generation: u64, offset: u64, expected: u64) -> Self {
         Self { file, generation, offset, expected, window: Window::default() }
     }
@@ -99,7 +99,7 @@ impl Walk {
         self.generation
     }
 
-    /// The next byte to look at.
+    /// Returns the next byte to read.
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -108,7 +108,7 @@ impl Walk {
         self.expected
     }
 
-    /// The next thing before `end`. After an error the walk stands where it stood.
+    /// Returns the next frame or broken range before `end`. After an error the walk has not moved.
     pub fn step(&mut self, end: End) -> Result<Step, WalkError> {
         let from = self.offset;
         if from >= end.offset {
@@ -134,8 +134,8 @@ impl Walk {
         Ok(Step::Broken(broken))
     }
 
-    /// The highest sequence that any head in `from..end` claims, whole or not, within what could
-    /// have been stored there.
+    /// Returns the highest sequence that any head in `from..end` claims, of a whole frame or not, as far as so many
+    /// frames fit there.
     pub fn highest_claim(&mut self, from: u64, end: End) -> Result<Option<u64>, WalkError> {
         let mut highest = None;
         let mut at = from;
@@ -183,8 +183,8 @@ impl Walk {
         Ok(Head::parse(&bytes))
     }
 
-    /// Offset and sequence of the first valid frame from `search` on that can follow the broken one at
-    /// `from`. Its `head`, where one can be read, is believed about the length if that leads to the next frame.
+    /// Returns offset and sequence of the first valid frame from `search` on that can follow the broken one at `from`.
+    /// `head` is the broken frame's, where it can be read: its length is believed if that leads to the next delivery.
     fn next_valid(
         &mut self,
         from: u64,
@@ -209,7 +209,7 @@ impl Walk {
         Ok(None)
     }
 
-    /// The sequence of the frame at `offset` if it is valid and can follow damage that began at
+    /// Returns the sequence of the frame at `offset` if it is valid and can follow damage that began at
     /// `from`. Reads in pieces: the length may be nonsense.
     fn valid_at(&mut self, offset: u64, from: u64, end: End) -> Result<Option<u64>, WalkError> {
         let Some(head) = self.head_at(offset, end.offset)? else { return Ok(None) };
@@ -219,16 +219,17 @@ impl Walk {
             return Ok(None);
         }
         let mut checksum = Checksum::new(self.generation);
-        let (mut at, stop) = (offset + 8, offset + length);
+        let mut at = offset + 8;
+        let stop = offset + length;
         while at < stop {
-            let piece = (stop - at).min(BUFFER);
+            let piece = (stop - at).min(BUFFER_BYTES);
             checksum.update(&self.window.get(&*self.file, at, piece, end.offset)?);
             at += piece;
         }
         Ok((checksum.value() == head.checksum).then_some(head.sequence))
     }
 
-    /// Whether as many frames fit between `from` and `at` as the head's sequence says.
+    /// Returns whether as many frames fit between `from` and `at` as the head's sequence implies.
     fn is_plausible(&self, head: &Head, from: u64, at: u64) -> bool {
         let between = (at - from) / HEAD_LENGTH as u64;
         head.sequence >= self.expected && head.sequence - self.expected <= between
@@ -237,9 +238,9 @@ impl Walk {
     fn next_magic(&mut self, from: u64, end: u64) -> Result<Option<u64>, WalkError> {
         let mut at = from;
         while end.saturating_sub(at) >= HEAD_LENGTH as u64 {
-            // What is in the buffer first: many false hits must not mean many reads.
+            // The bytes in the buffer first: many false hits must not cause many reads.
             let held = self.window.held_from(at);
-            let piece = if held > 3 { held } else { BUFFER }.min(end - at);
+            let piece = if held > 3 { held } else { BUFFER_BYTES }.min(end - at);
             let bytes = self.window.get(&*self.file, at, piece, end)?;
             if let Some(hit) = bytes.windows(4).position(|four| four == frame::MAGIC) {
                 return Ok(Some(at + hit as u64));
@@ -258,7 +259,7 @@ struct Window {
 }
 
 impl Window {
-    /// How many bytes from `offset` on are in memory.
+    /// Returns how many bytes from `offset` on are in memory.
     fn held_from(&self, offset: u64) -> u64 {
         if offset < self.start {
             0
@@ -267,8 +268,8 @@ impl Window {
         }
     }
 
-    /// `length` bytes from `offset` on, sharing the buffer's memory where they are in it. `end` is
-    /// where reading ahead stops.
+    /// Returns `length` bytes from `offset` on, sharing the buffer's memory where they are in it. Reading ahead stops
+    /// at `end`.
     fn get(
         &mut self,
         file: &dyn DiskFile,
@@ -278,9 +279,9 @@ impl Window {
     ) -> Result<Bytes, WalkError> {
         let held = self.start..self.start + self.bytes.len() as u64;
         if !(held.contains(&offset) && offset + length <= held.end) {
-            let wanted = length.max(BUFFER.min(end - offset));
+            let wanted = length.max(BUFFER_BYTES.min(end - offset));
             let read = read_ahead(file, offset, length, wanted)?;
-            if wanted > BUFFER {
+            if wanted > BUFFER_BYTES {
                 return Ok(read); // not kept: it is the caller's alone, and exactly what was asked for
             }
             *self = Self { start: offset, bytes: read };
@@ -290,7 +291,7 @@ impl Window {
     }
 }
 
-/// `wanted` bytes; or fewer, but at least `length`, where those behind them can't be read.
+/// Reads `wanted` bytes; or fewer, but at least `length`, where the bytes behind them cannot be read.
 fn read_ahead(
     file: &dyn DiskFile,
     offset: u64,

@@ -1,8 +1,7 @@
-//! The one that appends: a synchronous struct, driven by a thread in production and directly by a
-//! simulation.
+//! The writer: a synchronous struct that appends, run by a thread in production and directly by a simulation.
 //!
 //! A group of deliveries goes to the disk in one vectored write and one sync; only then it counts,
-//! for readers as for whoever waits. The order inside, and what each failure means:
+//! for readers and for waiting appends. The steps in order, and the meaning of each failure:
 //!
 //! | step | failure | meaning |
 //! | --- | --- | --- |
@@ -57,17 +56,17 @@ pub struct Active {
     pub generation: u64,
     /// Where the next frame goes: all before it is durable.
     pub length: u64,
-    /// What its name leads to; `None` where the file system does not say.
+    /// Identity of the file, which its name must lead to; `None` where the file system does not say.
     pub id: Option<FileId>,
 }
 
-/// Why a group is not on disk.
+/// Reason why a group is not on disk.
 enum NotWritten {
-    /// It may fit later. With what the disk said.
+    /// It may fit later. With the disk's error text.
     Short(Limit, String),
     /// The segment's name leads to another file, or to none.
     Displaced,
-    /// Somebody has cut the segment, down to so many bytes.
+    /// Another program has cut the segment, down to so many bytes.
     Shortened {
         length: u64,
     },
@@ -85,7 +84,7 @@ impl Writer {
     pub fn append_group(&mut self, group: &[Authenticated]) -> Result<Vec<u64>, AppendError> {
         let shared = self.shared.clone();
         shared.check_not_poisoned()?;
-        // Before those who wait for this group learn that they get no answer.
+        // Dropped, in a panic, before the answers: an append without an answer must find the spool poisoned.
         let _poison = PoisonOnPanic(&shared);
         let Some(first) = group.first() else { return Ok(Vec::new()) };
         let bytes = group
@@ -114,7 +113,7 @@ impl Writer {
         Ok((begin..end).collect())
     }
 
-    /// Full if writing `bytes` would leave the volume below its reserve, even after delivered
+    /// Fails as full if writing `bytes` would leave the volume below its reserve, even after delivered
     /// segments have given way.
     fn keep_reserve(&mut self, bytes: u64) -> Result<(), AppendError> {
         let shared = self.shared.clone();
@@ -126,14 +125,14 @@ impl Writer {
             }
         }
         if reserve == 0 {
-            return Ok(()); // then the write itself tells whether there is space
+            return Ok(()); // then the write itself shows whether there is space
         }
         loop {
             match folder.available_space() {
                 Ok(available) if available < reserve.saturating_add(bytes) => {}
                 Ok(_) => return Ok(()),
                 Err(error) => {
-                    // Not knowing is no reason to refuse: the write itself will tell.
+                    // Not a reason to refuse: the write itself will show whether there is space.
                     tracing::debug!(%error, "cannot determine the free space of the volume");
                     return Ok(());
                 }
@@ -144,8 +143,8 @@ impl Writer {
         }
     }
 
-    /// Removes one delivered segment, if there is one. The last segment of this spool is one too, once all of
-    /// it is delivered: on a small volume it may be all that the space went to.
+    /// Removes one delivered segment, if there is one. The last segment of this spool counts too, once all of it is
+    /// delivered: on a small volume it may be what fills the volume.
     fn make_room(&mut self) -> bool {
         let folder = self.shared.folder.clone();
         retention::make_room(&folder) || (self.leave_delivered() && retention::make_room(&folder))
@@ -171,18 +170,18 @@ impl Writer {
         true
     }
 
-    /// What a group that is not on disk means for the spool.
+    /// Turns the reason why a group is not on disk into the error, and poisons the spool where that is due.
     fn refuse(&self, trouble: NotWritten, begin: u64) -> AppendError {
         match trouble {
             NotWritten::Short(limit, why) => self.shared.full_because(limit, &why),
-            // A second time at once: somebody is at work in the folder.
+            // Displaced a second time at once: another program is at work in the folder.
             NotWritten::Displaced => self.shared.full(Limit::Folder),
             NotWritten::Shortened { length } => self.shortened(length, begin),
             NotWritten::Broken(reason) => self.shared.poison(&reason),
         }
     }
 
-    /// Writes and syncs; the segment's length with the group in it.
+    /// Writes and syncs a group; returns the segment's length with the group in it.
     fn store(
         &mut self,
         group: &[Authenticated],
@@ -251,10 +250,10 @@ impl Writer {
         }
     }
 
-    /// Cuts what was written behind the last whole frame.
+    /// Cuts bytes that were written behind the last whole frame.
     fn cut_back(&self, active: &Active) -> Result<(), NotWritten> {
         active.file.set_len(active.length).map_err(|error| match Limit::of_shortage(&error) {
-            // It is cut before the next write.
+            // `check_length` cuts it before the next write.
             Some(limit) => NotWritten::Short(limit, error.to_string()),
             None => self.broken("cutting back", active.generation, &error),
         })
@@ -273,7 +272,7 @@ impl Drop for Writer {
     }
 }
 
-/// A writer that panics may have left anything behind: the same as a failed write.
+/// Poisons the spool in a panic: the writer may have left anything behind, as after a failed write.
 struct PoisonOnPanic<'a>(&'a Shared);
 
 impl Drop for PoisonOnPanic<'_> {

@@ -1,10 +1,10 @@
 //! The picture in `src/ARCHITECTURE.md` and the code are the same: no module uses another that its
-//! row of the table doesn't name, the rows form no circle, and `src/` has few entries.
+//! row of the table does not name, the rows form no circle, and `src/` has few entries.
 //!
 //! The table is the one whose head begins `| module | may use |`; both columns hold modules in backquotes, as
 //! paths below the crate. The longest row that a path begins with is its module. `*` is every module, and a row
 //! that has it takes no part in circles. A module that stands in no row is a mistake, and so is a row for a module
-//! that isn't there. In the second column a wing (`ingest`) stands for all its modules.
+//! that is not there. In the second column a wing (`ingest`) stands for all its modules.
 
 use std::{
     collections::BTreeMap,

@@ -155,8 +155,8 @@ fn one_file_of_tls_alone_is_looked_at_too_and_a_spool_below_a_file_is_one_mistak
 fn an_authority_of_clients_is_looked_at_though_certificate_and_key_are_missing() {
     let folder = Folder::with(&[("empty", ""), ("text", "no PEM"), ("half", "-----BEGIN CERT")]);
     for (file, problem) in [
-        ("missing", "can't be read: No such file"),
-        ("", "can't be read: Is a directory"),
+        ("missing", "cannot be read: No such file"),
+        ("", "cannot be read: Is a directory"),
         ("empty", "holds no certificate in PEM"),
         ("text", "holds no certificate in PEM"),
         ("half", "is no PEM, or only a part of it"),
@@ -210,8 +210,8 @@ fn check_looks_at_every_file_and_folder_and_tells_all_at_once() {
     for line in [
         "topics.limit (MILLRACE_TOPICS__LIMIT) is `x`".to_owned(),
         format!("(MILLRACE_SPOOL__DIRECTORY) is `{file}`, which is not a folder"),
-        format!("(MILLRACE_ADOBE__KEYS_FOLDER) is `{missing}`, which can't be read: No such file"),
-        format!("(MILLRACE_LISTEN__TLS__CERTIFICATE_FILE) names `{missing}`, which can't be read"),
+        format!("(MILLRACE_ADOBE__KEYS_FOLDER) is `{missing}`, which cannot be read: No such file"),
+        format!("(MILLRACE_LISTEN__TLS__CERTIFICATE_FILE) names `{missing}`, which cannot be read"),
         format!("(MILLRACE_LISTEN__TLS__KEY_FILE) names `{file}`, which holds no private key"),
         format!("(MILLRACE_LISTEN__TLS__CLIENT_CA_FILE) names `{authority}`, which holds no cert"),
     ] {

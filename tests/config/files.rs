@@ -180,7 +180,7 @@ fn a_line_that_looks_like_a_comment_is_no_secret_and_is_named_by_its_number() {
         assert!(again.contains(&format!("line {line}")), "{again}");
     }
     let config = good(&[("MILLRACE_SOURCES__LEADS__AUTH__TOKENS", "#5,b")]);
-    assert_eq!(tokens(&config), ["#5", "b"], "in the environment it can't be a comment");
+    assert_eq!(tokens(&config), ["#5", "b"], "in the environment it cannot be a comment");
 }
 
 #[test]

@@ -211,8 +211,11 @@ fn every_file_that_kafka_needs_and_that_is_not_there_is_named() {
     let mistakes = config::load_with(None, environment(&more), &questions).unwrap_err();
     assert_eq!(mistakes.len(), 2, "{mistakes}");
     let text = mistakes.to_string();
-    assert!(text.contains("names `/nowhere/ca.pem`, which can't be read: No such file"), "{text}");
-    assert!(text.contains("names `/nowhere/tls.crt`, which can't be read: No such file"), "{text}");
+    assert!(text.contains("names `/nowhere/ca.pem`, which cannot be read: No such file"), "{text}");
+    assert!(
+        text.contains("names `/nowhere/tls.crt`, which cannot be read: No such file"),
+        "{text}"
+    );
     assert!(!text.contains("error:8000"), "{text}");
 }
 

@@ -91,7 +91,7 @@ fn each_mistake_of_client_credentials_is_named_with_its_key_and_line() {
             own("https_ca_location = '/nowhere/ca.pem'"),
             "https.ca.location",
             11,
-            "names `/nowhere/ca.pem`, which can't be read",
+            "names `/nowhere/ca.pem`, which cannot be read",
         ),
         (
             own("aws_region = 'eu-west-1'"),

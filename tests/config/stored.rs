@@ -92,17 +92,17 @@ fn check_names_each_file_of_a_spool_that_would_set_its_source_aside_and_what_to_
     let harms: [(Harm, &str, &str); 6] = [
         (
             |leads| fs::write(leads.join("identity"), "{\"version\":1,\"spo").unwrap(),
-            "leads/identity can't be used: it is damaged",
+            "leads/identity cannot be used: it is damaged",
             "write `{\"version\":1,\"spool\":\"",
         ),
         (
             |leads| fs::write(leads.join("identity"), "").unwrap(),
-            "leads/identity can't be used: it is damaged",
+            "leads/identity cannot be used: it is damaged",
             "the segment headers name spool",
         ),
         (
             |leads| fs::remove_file(leads.join("identity")).unwrap(),
-            "leads/identity can't be used: it is missing, and there are segments beside it",
+            "leads/identity cannot be used: it is missing, and there are segments beside it",
             "the segment headers name spool",
         ),
         (

@@ -82,7 +82,7 @@ fn an_envelope_of_all_topics_needs_a_flat_value_somewhere() {
 #[test]
 fn a_file_of_types_that_cannot_be_read_is_a_mistake() {
     let text = of("[catalog]\ntypes_file = \"/nowhere/types.json\"\n", "").unwrap_err();
-    assert!(text.contains("/nowhere/types.json") && text.contains("can't be read"), "{text}");
+    assert!(text.contains("/nowhere/types.json") && text.contains("cannot be read"), "{text}");
     let answer = r#"{"success":true,"result":[{"id":100001,"name":"A","attributes":[]}]}"#;
     let config = of("[catalog]\ntypes_file = \"TYPES\"\n", answer).unwrap();
     assert_eq!(config.sources[0].described_types[0].id, 100_001);

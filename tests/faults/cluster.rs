@@ -96,7 +96,7 @@ fn a_dead_letter_topic_that_can_not_be_made_while_a_broker_is_away_is_waited_for
     let load = Load::start(&bridge, "999-LET-004", "letters");
 
     let delivered = || bridge.metric("millrace_events_delivered_total", &[]);
-    wait::until("refused events that wait, and others that don't", PATIENCE, || {
+    wait::until("refused events that wait, and others that do not", PATIENCE, || {
         bridge.metric("millrace_dead_letters_waiting", &[]) > 10.0 && delivered() > 1_000.0
     });
     wait::until("a log line that says what to do", PATIENCE, || {

@@ -93,7 +93,7 @@ impl Drop for Volume {
 #[track_caller]
 fn run(command: &mut Command) {
     let shown = format!("{command:?}");
-    let output = command.output().unwrap_or_else(|error| panic!("can't start {shown}: {error}"));
+    let output = command.output().unwrap_or_else(|error| panic!("cannot start {shown}: {error}"));
     assert!(
         output.status.success(),
         "{shown} failed, so this machine does not let a test fill a disk (it takes root, mkfs.ext4 \

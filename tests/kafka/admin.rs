@@ -32,7 +32,7 @@ pub fn create_topic_with(address: &str, topic: &str, partitions: i32, settings: 
     let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
     let results = block_on(client(address).create_topics([&new], &AdminOptions::new()));
     for result in results.expect("the cluster answers") {
-        result.unwrap_or_else(|(topic, error)| panic!("can't create {topic}: {error}"));
+        result.unwrap_or_else(|(topic, error)| panic!("cannot create {topic}: {error}"));
     }
 }
 
@@ -46,7 +46,7 @@ pub fn create_topics(address: &str, topics: &[String]) {
         let new: Vec<_> = topics.iter().map(|topic| new(topic.as_str())).collect();
         let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(60)));
         for result in block_on(client.create_topics(&new, &options)).expect("the cluster answers") {
-            result.unwrap_or_else(|(topic, error)| panic!("can't create {topic}: {error}"));
+            result.unwrap_or_else(|(topic, error)| panic!("cannot create {topic}: {error}"));
         }
     }
 }
@@ -60,7 +60,7 @@ pub fn create_topic_on(address: &str, topic: &str, broker: u32) {
     let new = NewTopic::new(topic, 1, TopicReplication::Variable(place));
     let results = block_on(client(address).create_topics([&new], &AdminOptions::new()));
     for result in results.expect("the cluster answers") {
-        result.unwrap_or_else(|(topic, error)| panic!("can't create {topic}: {error}"));
+        result.unwrap_or_else(|(topic, error)| panic!("cannot create {topic}: {error}"));
     }
 }
 
@@ -79,6 +79,6 @@ pub fn leaders(address: &str, topic: &str) -> Vec<i32> {
 pub fn delete_topic(address: &str, topic: &str) {
     let results = block_on(client(address).delete_topics(&[topic], &AdminOptions::new()));
     for result in results.expect("the cluster answers") {
-        result.unwrap_or_else(|(topic, error)| panic!("can't delete {topic}: {error}"));
+        result.unwrap_or_else(|(topic, error)| panic!("cannot delete {topic}: {error}"));
     }
 }

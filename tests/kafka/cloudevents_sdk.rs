@@ -1,4 +1,4 @@
-//! What a consumer with a CloudEvents SDK that isn't ours finds on a topic.
+//! What a consumer with a CloudEvents SDK that is not ours finds on a topic.
 
 use std::time::Duration;
 

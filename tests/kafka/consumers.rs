@@ -24,7 +24,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// The value of the header `name`; panics when it isn't there.
+    /// The value of the header `name`; panics when it is not there.
     #[track_caller]
     pub fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(n, _)| n == name);
@@ -162,7 +162,7 @@ pub fn produce(address: &str, topic: &str, records: &[(&str, &str)]) {
     try_produce(address, topic, records).unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// As [`produce`]; an error is what kcat says when the broker doesn't take the records.
+/// As [`produce`]; an error is what kcat says when the broker does not take the records.
 pub fn try_produce(address: &str, topic: &str, records: &[(&str, &str)]) -> Result<(), String> {
     let lines: String = records.iter().map(|(key, value)| format!("{key}\t{value}\n")).collect();
     kcat(&["-P", "-q", "-b", address, "-t", topic, "-K", "\t"], lines.as_bytes()).map(drop)
@@ -192,7 +192,7 @@ pub fn topics(address: &str) -> BTreeMap<String, usize> {
         .collect()
 }
 
-/// How many brokers the one at `address` knows; `None` while it doesn't answer.
+/// How many brokers the one at `address` knows; `None` while it does not answer.
 pub fn broker_count(address: &str) -> Option<usize> {
     Some(metadata(address)?["brokers"].as_array()?.len())
 }
@@ -200,7 +200,7 @@ pub fn broker_count(address: &str) -> Option<usize> {
 fn metadata(address: &str) -> Option<Value> {
     let arguments = ["-L", "-J", "-m", "5", "-b", address];
     let output = Command::new("kcat").args(arguments).stdin(Stdio::null()).output();
-    let output = output.unwrap_or_else(|error| panic!("can't start kcat: {error}"));
+    let output = output.unwrap_or_else(|error| panic!("cannot start kcat: {error}"));
     serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success())
 }
 
@@ -211,7 +211,7 @@ fn kcat(arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("can't start kcat: {error}"));
+        .unwrap_or_else(|error| panic!("cannot start kcat: {error}"));
     let mut stdin = child.stdin.take().expect("it is piped");
     // All of the input is small enough for a pipe's buffer or read by a producing kcat, which
     // prints nothing.

@@ -176,7 +176,7 @@ fn of_several_letters_at_one_position_the_newest_is_shown_and_sent_by_the_termin
     assert_eq!(ids(&address, &sent), ["newest"; 3], "a whole delivery");
     // They may be other events: none is left out of a filter.
     assert_eq!(replay(r#"{"filter":{"reason":"topic-limit"}}"#)["sent"], 4);
-    // Positions that can't be are told so, and hold up no later replay.
+    // Positions that cannot be are told so, and hold up no later replay.
     let odd = r#"{"from":"spool","positions":[{"source":"leads","position":"18446744073709551615"},
         {"source":"leads","position":"1.4294967295"}]}"#;
     assert_eq!(replay(odd)["failed"], 2);

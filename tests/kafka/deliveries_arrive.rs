@@ -1,4 +1,4 @@
-//! What is posted is on its topic, byte for byte, as clients that aren't ours read it.
+//! What is posted is on its topic, byte for byte, as clients that are not ours read it.
 
 use std::time::Duration;
 

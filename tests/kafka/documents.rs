@@ -1,6 +1,6 @@
 //! Whatever the README, `deploy/SENDERS.md` and `deploy/CONSUMING.md` tell people to type is typed here,
 //! word for word, by a person who sets a bridge up from nothing: against a broker that asks for a
-//! password and allows nothing that the documents don't have allowed.
+//! password and allows nothing that the documents do not have allowed.
 //!
 //! Only names of places are replaced: brokers, the bridge's address, folders, Adobe's hosts.
 

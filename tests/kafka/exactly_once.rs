@@ -50,7 +50,7 @@ fn assert_once(comparison: &Comparison, what: &str) {
     assert_eq!(twice, None, "{} repeats", comparison.repeated);
 }
 
-/// Records on the topics of events that readers of committed records don't see.
+/// Records on the topics of events that readers of committed records do not see.
 fn taken_back(address: &str, ledger: &Ledger) -> usize {
     let topics = Subscription::event_types().map(|event_type| ledger.topic(event_type));
     let hidden = topics.map(|topic| {
@@ -190,7 +190,7 @@ fn of_two_bridges_with_the_same_spool_the_second_goes_on_and_the_first_ends_for_
     let log = first.log().join("\n");
     assert!(log.contains("another instance goes on with a copy of spool"), "{log}");
     let tool = first.tool(&["serve"]);
-    assert!(!tool.status.success(), "a supervisor's restart doesn't stop the second one");
+    assert!(!tool.status.success(), "a supervisor's restart does not stop the second one");
     let text = String::from_utf8_lossy(&tool.stderr).into_owned();
     assert!(text.contains("remove this file"), "{text}");
 

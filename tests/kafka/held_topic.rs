@@ -1,4 +1,4 @@
-//! One topic of many can't be written for a while.
+//! One topic of many cannot be written for a while.
 
 use std::time::Duration;
 

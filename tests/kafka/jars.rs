@@ -65,7 +65,7 @@ pub fn tool(class: &str, arguments: &[&str]) -> String {
     let output = java(Command::new("java"), "128m", class)
         .args(arguments)
         .output()
-        .unwrap_or_else(|error| panic!("can't start java: {error}"));
+        .unwrap_or_else(|error| panic!("cannot start java: {error}"));
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{class} {arguments:?} failed:\n{printed}\n{complaint}");

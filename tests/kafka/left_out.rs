@@ -109,7 +109,7 @@ fn what_a_source_leaves_out_is_counted_and_told_of_and_another_source_may_bring_
     assert_eq!(on.ids("openemail"), Some(vec!["o1".to_owned(), "n1".to_owned()]));
     assert_eq!(counted("io", "instance"), 1.0);
 
-    // Of which instance these are can't be read.
+    // Of which instance these are cannot be read.
     let text = event("t1", "openemail", "").replace("{}", r#""{\"munchkinId\":\"111-AAA-222\"}""#);
     let array = event("t2", "openemail", "").replace("{}", r#"[{"munchkinId":"111-AAA-222"}]"#);
     deliver(&bridge, "/v1/io", &format!("[{text},{array}]"));

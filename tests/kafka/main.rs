@@ -4,7 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-// The test set-up: brokers, and clients that aren't ours.
+// The test set-up: brokers, and clients that are not ours.
 mod admin;
 mod broker;
 mod consumers;

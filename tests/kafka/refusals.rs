@@ -1,4 +1,4 @@
-//! What is turned away at the door, and what is taken in but can't become an event.
+//! What is turned away at the door, and what is taken in but cannot become an event.
 
 use std::{fs, time::Duration};
 

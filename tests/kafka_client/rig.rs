@@ -50,7 +50,7 @@ impl Rig {
     }
 
     /// With as many requests under way as on a real cluster, although this one looks at no sequence
-    /// numbers, as a broker doesn't of a producer that is new to it.
+    /// numbers, as a broker does not of a producer that is new to it.
     pub fn with_requests_under_way(properties: &[(&str, &str)]) -> Self {
         Self::on(MockCluster::start(1).unwrap(), properties, false)
     }

@@ -39,7 +39,7 @@ if failed and not options.failures:
 lost = [name for d in deliveries if d not in unanswered for name in d["ids"] if not read[name]]
 if lost:
     wrong.append(f"{len(lost)} events are lost, the first is {lost[0]}")
-# Another replica can't know what the first one has: such a repeat is the sender's.
+# Another replica cannot know what the first one has: such a repeat is the sender's.
 sent_again = sum(max(0, read[name] - 1) for d in deliveries if len(d["tries"]) > 1 for name in d["ids"])
 too_often = sum(
     max(0, read[name] - len(d["tries"])) for d in deliveries for name in d["ids"]

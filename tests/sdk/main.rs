@@ -1,4 +1,4 @@
-//! CloudEvents SDKs that aren't ours, Python's and Java's, read the records of every shape in both modes
+//! CloudEvents SDKs that are not ours, Python's and Java's, read the records of every shape in both modes
 //! without complaint, and understand what was sent; also what senders write in odd ways (`odd`).
 //! `tests/run sdk` brings the SDKs.
 //!

@@ -145,7 +145,7 @@ impl SimulatedDisk {
         self.world().now += millis;
     }
 
-    /// From now on `sync_data` doesn't return until [`SimulatedDisk::release_syncs`].
+    /// From now on `sync_data` does not return until [`SimulatedDisk::release_syncs`].
     pub fn hold_syncs(&self) {
         self.world().syncs_held = true;
     }
@@ -197,7 +197,7 @@ impl SimulatedDisk {
         world.files[file].replace(bytes);
     }
 
-    /// These bytes can't be read any more, by whatever process.
+    /// These bytes cannot be read any more, by whatever process.
     pub fn spoil(&self, path: &Path, bytes: Range<u64>) {
         let mut world = self.world();
         let file = world.file(path).expect("the file exists");

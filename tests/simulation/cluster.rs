@@ -93,7 +93,7 @@ pub struct Cluster {
     pub away_since: Duration,
     pub now: Duration,
     pub troubles: BTreeMap<String, Trouble>,
-    /// Topics that can't be created or, if they are there, not be written.
+    /// Topics that cannot be created or, if they are there, not be written.
     pub forbidden: BTreeSet<String>,
     /// Most topics that are created beside the one of dead letters; one more is over the limit.
     pub limit: usize,

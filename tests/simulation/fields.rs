@@ -71,7 +71,7 @@ impl Ruled {
         self.values += 1;
         let value = format!("{CANARY}{}", self.values);
         if self.random.u8(..20) == 0 {
-            // Attributes that are text: whether the field is in it can't be told.
+            // Attributes that are text: whether the field is in it cannot be told.
             return Member { sent: format!(r#""attributes":"secret {value}","#), ruled: None };
         }
         let is = |value: &str| format!(r#""secret":"{value}","#);

@@ -34,7 +34,7 @@ const RARE: [&str; 32] = [
     "a sync fails",
     "a write fails",
     "all but one topic",
-    "all but one topic that can't be made",
+    "all but one topic that cannot be made",
     "damaged range in quarantine",
     "dead letter",
     "event in quarantine",
@@ -125,7 +125,7 @@ const RARE_WITH_SWITCHING: [&str; 6] = [
     "topic of checkpoints ahead of the file",
 ];
 
-/// What they can't reach: nothing of them is there twice.
+/// What they cannot reach: nothing of them is there twice.
 const NEVER_WITH_TRANSACTIONS: [&str; 1] = ["repeat"];
 
 /// Seeds that found something with one sender; they are run each time. Kept seeds are histories without what

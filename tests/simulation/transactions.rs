@@ -31,7 +31,7 @@ pub struct Transaction {
     /// Which take-over of the identity this producer made.
     epoch: u64,
     pub open: Open,
-    /// Something in it failed: it can't be committed.
+    /// Something in it failed: it cannot be committed.
     pub doomed: bool,
     /// A commit was asked for with this record, and has not been answered.
     asked: Option<Vec<u8>>,

@@ -40,9 +40,9 @@ enum Step {
     NearlyFull(u64),
     Faults(Chances),
     FailNext(Call),
-    /// A sealed segment, by its place in the row, that can't be read any more.
+    /// A sealed segment, by its place in the row, that cannot be read any more.
     Spoil(usize),
-    /// So many bytes at the end of the last one that can't be read by the next process.
+    /// So many bytes at the end of the last one that cannot be read by the next process.
     SpoilTheEnd(u64),
     NoMoreFaults,
     PassTime(u64),
@@ -89,7 +89,7 @@ struct History {
     low: Position,
     acknowledged: BTreeMap<u64, Bytes>,
     attempted: BTreeSet<Bytes>,
-    /// Sequences in segments that can't be read.
+    /// Sequences in segments that cannot be read.
     spoilt: BTreeSet<u64>,
     /// How far the long-lived reader's sequences were given out or reported.
     read_to: u64,

@@ -83,7 +83,7 @@ fn a_group_that_is_being_synced_while_the_spool_is_poisoned_is_not_acknowledged(
         let append = scope.spawn(|| append(&mut writer, body(9, 200)));
         disk.wait_for_held_sync();
         disk.fail_next(Call::SyncDir, ErrorKind::Other);
-        spool.delivered(Position::start_of(9)); // removes a segment, and can't sync that
+        spool.delivered(Position::start_of(9)); // removes a segment, and cannot sync that
         let state = spool.state();
         disk.release_syncs();
         assert_eq!(state, SpoolState::Poisoned);

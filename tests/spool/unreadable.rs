@@ -186,7 +186,7 @@ fn quarantine_keeps_what_can_be_read_and_notes_what_can_not() {
     let label = place.disk.content(&kept.path.with_extension("json"));
     let label: serde_json::Value = serde_json::from_slice(&label).unwrap();
     assert_eq!(label["unreadable"], serde_json::json!([[hole.start, hole.end]]));
-    assert!(label["error"].as_str().unwrap().contains("can't be read"), "{label}");
+    assert!(label["error"].as_str().unwrap().contains("cannot be read"), "{label}");
 }
 
 /// What somebody sees of the first segment who only looks: how many deliveries, and what damage.

@@ -1,4 +1,4 @@
-//! What CloudEvents SDKs that aren't ours understand: PyPI's `cloudevents`, and Java's.
+//! What CloudEvents SDKs that are not ours understand: PyPI's `cloudevents`, and Java's.
 
 use std::{
     collections::BTreeMap,
@@ -105,9 +105,9 @@ fn understood_by(mut command: Command, messages: &[Message]) -> Vec<Understood> 
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("can't start {command:?}: {error}"));
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
     let input = serde_json::to_vec(messages).expect("base64 is text");
-    // It prints nothing before it has read everything. When it can't even do that, it says why.
+    // It prints nothing before it has read everything. When it cannot even do that, it says why.
     let _ = child.stdin.take().expect("it is piped").write_all(&input);
     let output = child.wait_with_output().expect("a child can be waited for");
     let complaint = String::from_utf8_lossy(&output.stderr);

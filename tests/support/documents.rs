@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 /// The documents whose commands are run.
 pub const DOCUMENTS: [&str; 3] = ["README.md", "deploy/SENDERS.md", "deploy/CONSUMING.md"];
 
-/// What can't be run here: the document, what the block has in it, and why. Where it is looked at all
+/// What cannot be run here: the document, what the block has in it, and why. Where it is looked at all
 /// the same is said there.
 pub const NOT_RUN: &[(&str, &str, &str)] = &[
     (

@@ -50,7 +50,7 @@ impl Client {
         body: &[u8],
     ) -> io::Result<Answer> {
         let start = Instant::now();
-        // Taken, so that a connection in an unknown state isn't used again.
+        // Taken, so that a connection in an unknown state is not used again.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect()?,
@@ -64,7 +64,7 @@ impl Client {
             head.push_str(&format!("content-length: {}\r\n", body.len()));
         }
         head.push_str("\r\n");
-        // A server may answer before it has read a body that it won't take, and close; its answer
+        // A server may answer before it has read a body that it will not take, and close; its answer
         // counts for more than our broken pipe.
         let sent = connection
             .get_mut()

@@ -1,4 +1,4 @@
-//! What several test binaries share: processes that don't outlive their test, the real service as
+//! What several test binaries share: processes that do not outlive their test, the real service as
 //! a process, a load balancer, an HTTP client, a played server, a sender's batches and a CloudEvents
 //! SDK.
 //!

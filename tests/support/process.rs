@@ -45,7 +45,7 @@ pub fn spawn(command: Command) -> Process {
     let shown = format!("{command:?}");
     spawner.send((command, reply)).expect("the spawning thread never ends");
     let child = child.recv().expect("the spawning thread answers every request");
-    Process(child.unwrap_or_else(|error| panic!("can't start {shown}: {error}")))
+    Process(child.unwrap_or_else(|error| panic!("cannot start {shown}: {error}")))
 }
 
 /// A running (or ended) child; killed when dropped.

@@ -1,16 +1,16 @@
-//! Server-sent events, as they come in pieces.
+//! A parser of server-sent events that arrive in pieces.
 
-/// One event that is whole.
+/// One complete event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     pub name: String,
     pub data: String,
 }
 
-/// Bytes of one event. A service sends less; what is not one is not kept.
-const LONGEST: usize = 32 * 1024 * 1024;
+/// Bytes of one event. The service sends less; a longer event ends the stream with an error.
+const MAX_EVENT_BYTES: usize = 32 * 1024 * 1024;
 
-/// Puts pieces together.
+/// Puts the pieces of a stream together.
 #[derive(Debug, Default)]
 pub struct Parser {
     line: Vec<u8>,
@@ -19,7 +19,7 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// Takes a piece, and shows each event that ends in it; an error where it can't be a stream of events.
+    /// Adds a piece, and passes each event that ends in it to `see`; an error where the stream is no stream of events.
     pub fn push(&mut self, piece: &[u8], see: &mut dyn FnMut(Event)) -> Result<(), String> {
         for byte in piece {
             if *byte == b'\n' {
@@ -28,7 +28,7 @@ impl Parser {
             } else {
                 self.line.push(*byte);
             }
-            if self.line.len() + self.event.data.len() > LONGEST {
+            if self.line.len() + self.event.data.len() > MAX_EVENT_BYTES {
                 return Err("the admin listener sends an event without an end".into());
             }
         }
@@ -67,7 +67,8 @@ mod tests {
     fn events_are_whole_however_they_are_cut() {
         let text = ": hello\n\nevent: delivery\nid: 7\ndata: {\"number\":7}\n\ndata: a\r\ndata: b\r\n\r\nevent: half";
         for size in 1..text.len() {
-            let (mut parser, mut seen) = (Parser::default(), Vec::new());
+            let mut parser = Parser::default();
+            let mut seen = Vec::new();
             for piece in text.as_bytes().chunks(size) {
                 parser.push(piece, &mut |event| seen.push(event)).unwrap();
             }

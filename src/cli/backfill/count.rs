@@ -1,4 +1,4 @@
-//! How much of what the journal had was new to the service: its own count, before and after.
+//! How many of the journal's events were new to the service: its own counters, before and after.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::{
     source::SourceName,
 };
 
-const METRICS: Limits = Limits { time: Duration::from_secs(10), bytes: 16 * 1024 * 1024 };
-const AGAIN: Duration = Duration::from_millis(200);
+const METRICS_LIMITS: Limits = Limits { time: Duration::from_secs(10), bytes: 16 * 1024 * 1024 };
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(super) struct Counts {
     client: Client,
@@ -23,19 +23,19 @@ pub(super) struct Counts {
 /// Events from the journal that the service has looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
-    /// They had not come before.
+    /// Events that had not come before.
     pub missed: u64,
-    /// They had.
+    /// Events that had come before.
     pub known: u64,
-    /// They have no id, so nobody knows.
+    /// Events without an id, which cannot be matched.
     pub unidentified: u64,
-    /// The source does not take them.
+    /// Events that the source's configuration leaves out.
     pub left_out: u64,
-    /// They are no events: dead letters.
+    /// Events that could not be decoded, which are dead letters.
     pub refused: u64,
 }
 
-/// The service has not looked at everything, or was started anew meanwhile.
+/// The service has not looked at all events, or was restarted meanwhile.
 #[derive(Debug)]
 pub(super) struct NotCounted;
 
@@ -46,13 +46,13 @@ impl Counts {
         Ok(Self { client, url, source: source.to_string() })
     }
 
-    /// `None` when the service can't be asked.
+    /// Reads the counters; `None` when the service cannot be asked.
     pub async fn read(&self) -> Option<Counted> {
-        let text = self.client.get(&self.url, METRICS).await.ok()?;
+        let text = self.client.get(&self.url, METRICS_LIMITS).await.ok()?;
         Some(parse(std::str::from_utf8(&text).ok()?, &self.source))
     }
 
-    /// What was counted since `before`, once that is as much as was `delivered`.
+    /// Returns the counts since `before`, once they add up to `delivered`.
     pub async fn wait_for(
         &self,
         before: Counted,
@@ -70,13 +70,13 @@ impl Counts {
             if Instant::now() >= end {
                 return Err(NotCounted);
             }
-            sleep(AGAIN).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 }
 
 impl Counted {
-    /// `None` when a counter went backwards.
+    /// Returns the difference; `None` when a counter went backwards, as after a restart.
     fn since(self, before: Self) -> Option<Self> {
         Some(Self {
             missed: self.missed.checked_sub(before.missed)?,
@@ -92,7 +92,7 @@ impl Counted {
     }
 }
 
-/// Of Prometheus' text format, the lines of one counter and one source.
+/// Reads one counter of one source out of Prometheus' text format.
 fn parse(text: &str, source: &str) -> Counted {
     let mut counted = Counted::default();
     let source = format!("source=\"{source}\"");

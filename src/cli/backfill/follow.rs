@@ -1,4 +1,4 @@
-//! From page to page, and each page into the service before the next one is asked for.
+//! Reads the journal page by page, and delivers each page to the service before it asks for the next one.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,11 +14,11 @@ use crate::{
     runtime::{readable, retry::Retry, shutdown::Signals},
 };
 
-/// What Adobe puts into a batch at most, in events and about in bytes.
+/// Largest batch that Adobe sends, in events and roughly in bytes.
 const BATCH_EVENTS: usize = 100;
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
-/// Between questions at the journal's end, when it does not say how long.
+/// Time between questions at the journal's end, when the journal names none.
 const END_PAUSE: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -27,7 +27,7 @@ pub(super) struct Follow {
     journal: Journal,
     intake: Intake,
     state: Option<StateFile>,
-    /// Whether the journal's end is a place to wait at.
+    /// Whether to wait for new events at the journal's end.
     waits: bool,
     foreign: Foreign,
     read: u64,
@@ -37,7 +37,7 @@ pub(super) struct Follow {
 
 pub(super) enum Ended {
     CaughtUp,
-    /// By a signal; everything up to the place that was kept is delivered.
+    /// By a signal; all events up to the saved position are delivered.
     Stopped,
 }
 
@@ -68,18 +68,18 @@ impl Follow {
         self.delivered
     }
 
-    /// What was not delivered, since it is not meant for us.
+    /// Events that were not delivered, because they are for other recipients.
     pub fn foreign(&self) -> &Foreign {
         &self.foreign
     }
 
-    /// Whether the journal had lost what stood behind the place where this began.
+    /// Whether the journal had lost the events after the position where this began.
     pub fn met_a_gap(&self) -> bool {
         self.gap
     }
 
-    /// Until the journal's end or a signal. `progress` hears how many events were read and how many
-    /// of them delivered.
+    /// Runs until the journal's end or a signal. `progress` gets the numbers of events read and of events
+    /// delivered.
     pub async fn run(
         &mut self,
         start: Start,
@@ -120,8 +120,8 @@ impl Follow {
                 Ok(Page::Gone) => {
                     self.gap = true;
                     tracing::error!(
-                        "events behind the place where this began are older than the journal \
-                         keeps: going on with the oldest that it has",
+                        "events after the starting position are older than the journal keeps: continuing \
+                         with the oldest that it has",
                     );
                     url = self.journal.begin(&Start::Oldest);
                 }
@@ -163,7 +163,7 @@ impl Follow {
     }
 }
 
-/// Pieces of at least one element, and within the limits if there are more.
+/// Splits elements into batches within the limits; an element that alone exceeds them is a batch of its own.
 fn batches(elements: &[Element]) -> impl Iterator<Item = &[Element]> {
     let mut rest = elements;
     std::iter::from_fn(move || {

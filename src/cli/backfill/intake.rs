@@ -1,4 +1,4 @@
-//! Delivers to the running service, as any sender does, and waits for it as long as it takes.
+//! Delivers to the running service, as any sender does, and retries for as long as it takes.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::{
         readable,
         retry::Retry,
     },
-    source::{JOURNAL, ORIGIN_HEADER, SourceName},
+    source::{JOURNAL_ORIGIN, ORIGIN_HEADER, SourceName},
 };
 
-const ANSWER: Limits = Limits { time: Duration::from_secs(30), bytes: 64 * 1024 };
+const ANSWER_LIMITS: Limits = Limits { time: Duration::from_secs(30), bytes: 64 * 1024 };
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -27,7 +27,7 @@ pub(super) struct Intake {
     scheme: HeaderScheme,
 }
 
-/// The service says no, for good.
+/// The service refused a delivery for good.
 #[derive(Debug, thiserror::Error)]
 #[error("{place} answers {status}: {advice}")]
 pub(super) struct IntakeError {
@@ -50,7 +50,7 @@ impl Intake {
         Ok(Self { client, url, token, scheme: auth.header_scheme })
     }
 
-    /// Ends when the service has made `body`, an array, durable.
+    /// Delivers `body`, an array; returns when the service has made it durable.
     pub async fn deliver(&self, body: Bytes) -> Result<(), IntakeError> {
         let mut pauses = Retry::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
@@ -59,11 +59,11 @@ impl Intake {
                 .request(Method::POST, self.url.clone())
                 .header(header::AUTHORIZATION, self.authorization())
                 .header(header::CONTENT_TYPE, "application/json")
-                .header(ORIGIN_HEADER, JOURNAL)
+                .header(ORIGIN_HEADER, JOURNAL_ORIGIN)
                 .body(body.clone())
                 .build()
                 .expect("a checked URL and plain headers make a request");
-            let (what, after) = match self.client.send(request, ANSWER).await {
+            let (what, after) = match self.client.send(request, ANSWER_LIMITS).await {
                 Ok(answer) if answer.status == StatusCode::OK => return Ok(()),
                 Ok(answer) if answer.status.is_client_error() => {
                     return Err(self.refused(answer.status));
@@ -84,7 +84,7 @@ impl Intake {
         }
     }
 
-    /// With the token as its file has it now, if it has one: with --follow it may be replaced meanwhile.
+    /// Reads the token again if it has a file: with --follow the file may be replaced meanwhile.
     fn authorization(&self) -> HeaderValue {
         let again = |file| config::tokens_again(file, self.scheme);
         let now = match self.token.file().map(again) {
@@ -102,7 +102,7 @@ impl Intake {
             HeaderScheme::Basic => format!("Basic {token}"),
             HeaderScheme::Bare => token.to_owned(),
         };
-        // Without control characters, which was checked, any text is one.
+        // Cannot fail: the token was checked for control characters, and all other text is allowed.
         let mut value =
             HeaderValue::from_bytes(text.as_bytes()).expect("a token fits into a header");
         value.set_sensitive(true);

@@ -1,4 +1,4 @@
-//! The place in the journal up to which everything was delivered, in a file of its own.
+//! The position in the journal up to which all events were delivered, in a file of its own.
 
 use std::{fs, io, path::PathBuf};
 
@@ -6,7 +6,7 @@ pub(super) struct StateFile {
     file: PathBuf,
 }
 
-/// Why the place is not known, or not kept.
+/// The position cannot be read or saved.
 #[derive(Debug, thiserror::Error)]
 #[error("state file --state {}: {source}", .file.display())]
 pub(super) struct StateError {
@@ -19,7 +19,7 @@ impl StateFile {
         Self { file }
     }
 
-    /// `None` where nothing was kept yet.
+    /// Reads the position; `None` where none was saved yet.
     pub fn load(&self) -> Result<Option<String>, StateError> {
         match fs::read_to_string(&self.file) {
             Ok(text) => Ok(Some(text.trim().to_owned()).filter(|position| !position.is_empty())),
@@ -28,8 +28,8 @@ impl StateFile {
         }
     }
 
-    /// Written aside and renamed, so that a crash leaves the old place or the new one. What is lost
-    /// by a power cut is read again, so it needs no sync.
+    /// Writes aside and renames, so that a crash leaves the old position or the new one. Needs no sync: events
+    /// behind a position lost by a power cut are read again.
     pub fn save(&self, position: &str) -> Result<(), StateError> {
         let aside = self.file.with_extension("new");
         let saved = fs::write(&aside, format!("{position}\n"))

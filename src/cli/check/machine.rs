@@ -1,5 +1,5 @@
-//! What is wrong with the files and folders that a configuration names: everything that a start would
-//! stumble over, and what would show with the first delivery alone. Nothing is made or changed.
+//! Checks the files and folders that a configuration names, for problems that would stop a start and for those that
+//! would show only with the first delivery. Nothing is created or changed.
 
 use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path, time::SystemTime};
 
@@ -12,8 +12,8 @@ use crate::{
     source::SourceName,
 };
 
-/// Files of a spool that are looked at: more tell nothing new.
-const ENTRIES: usize = 1000;
+/// Files of a spool that are looked at; further ones would show the same problems.
+const MAX_ENTRIES: usize = 1000;
 
 pub(super) fn mistakes(config: &Config) -> Vec<Mistake> {
     let spool = match spool_folder(&config.spool.directory) {
@@ -51,24 +51,25 @@ fn mistake(key: &str, problem: String, remedy: &str) -> Mistake {
     Mistake { place: Place::Key(Key::new(key)), problem, remedy: remedy.into() }
 }
 
-/// A start makes the folder where it is missing.
+/// Checks the spool's folder; a start creates it where it is missing.
 fn spool_folder(folder: &Path) -> Result<(), String> {
     let name = folder.display();
     match fs::metadata(folder) {
         Ok(found) if !found.is_dir() => Err(format!("is `{name}`, which is not a folder")),
         Ok(_) => {
             may_write(folder).map_err(|why| format!("is `{name}`, {why}"))?;
-            let mut left = ENTRIES;
+            let mut left = MAX_ENTRIES;
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
                 if is_ours(&entry.file_name().to_string_lossy()) {
-                    own(&entry.path(), &mut left)
+                    check_existing(&entry.path(), &mut left)
                         .map_err(|why| format!("is `{name}`, and {why}"))?;
                 }
             }
             Ok(())
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = folder.ancestors().skip(1).map(here).find(|parent| parent.exists());
+            let parent =
+                folder.ancestors().skip(1).map(or_current_folder).find(|parent| parent.exists());
             let Some(parent) = parent else { return Ok(()) };
             let not_made = format!("is `{name}`, which does not exist and cannot be created");
             if !parent.is_dir() {
@@ -80,18 +81,18 @@ fn spool_folder(folder: &Path) -> Result<(), String> {
     }
 }
 
-/// The folder above `data` has an empty name.
-fn here(path: &Path) -> &Path {
+/// Returns `.` for an empty path: the parent of a relative path such as `data` is empty.
+fn or_current_folder(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
-/// Whether the service makes something of this name in its folder. A volume has more (`lost+found`).
+/// Whether the service creates this name in its folder. The root of a volume has more (`lost+found`).
 fn is_ours(name: &str) -> bool {
     ["lock", "deduplicate.key"].contains(&name) || SourceName::new(name).is_some()
 }
 
-/// What an earlier start left, perhaps as another user.
-fn own(path: &Path, left: &mut usize) -> Result<(), String> {
+/// Checks the files that an earlier start left, perhaps as another user.
+fn check_existing(path: &Path, left: &mut usize) -> Result<(), String> {
     if *left == 0 {
         return Ok(());
     }
@@ -100,7 +101,7 @@ fn own(path: &Path, left: &mut usize) -> Result<(), String> {
     // A link may lead anywhere, and none is the service's own.
     if path.is_dir() && !path.is_symlink() {
         for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-            own(&entry.path(), left)?;
+            check_existing(&entry.path(), left)?;
         }
     }
     Ok(())
@@ -113,11 +114,11 @@ fn keys_folder(folder: &Path) -> Result<(), String> {
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
             Err(format!("is `{name}`, which is not a folder"))
         }
-        Err(error) => Err(format!("is `{name}`, which can't be read: {error}")),
+        Err(error) => Err(format!("is `{name}`, which cannot be read: {error}")),
     }
 }
 
-/// Goes on from a path.
+/// Checks that this process may write to `path`. The error continues a sentence about the path.
 fn may_write(path: &Path) -> Result<(), String> {
     let found = fs::metadata(path).map_err(|error| format!("which cannot be accessed: {error}"))?;
     let mut access = Access::READ_OK | Access::WRITE_OK;
@@ -135,7 +136,7 @@ fn may_write(path: &Path) -> Result<(), String> {
         rustix::io::Errno::ACCESS => {
             "which may not be written to (its permissions are read-only)".into()
         }
-        error => format!("which can't be written to: {}", io::Error::from(error)),
+        error => format!("which cannot be written to: {}", io::Error::from(error)),
     })
 }
 
@@ -162,6 +163,6 @@ mod tests {
         let problem = keys_folder(&file).unwrap_err();
         assert!(problem.ends_with("/file`, which is not a folder"), "{problem}");
         let problem = keys_folder(&folder.path().join("missing")).unwrap_err();
-        assert!(problem.contains("which can't be read: No such file"), "{problem}");
+        assert!(problem.contains("which cannot be read: No such file"), "{problem}");
     }
 }

@@ -1,6 +1,6 @@
-//! What lies in the spool's folder, as far as a start would stumble over it: an identity, a checkpoint or a
-//! fence that sets a source aside, and files of a later version, which end the start. Nothing is locked: a
-//! service may be at work in the folder.
+//! Checks the spool's folder for files that would stop a start: an identity, a checkpoint or a fence that sets a
+//! source aside, and files of a later version, which end the start. Nothing is locked: a service may be at work in
+//! the folder.
 
 use std::{io, sync::Arc};
 
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Each problem goes on from the key `spool.directory`, and is followed by what to do.
+/// Returns problems and their remedies. Each problem continues the sentence that begins with the key `spool.directory`.
 pub(super) fn problems(config: &Config) -> Vec<(String, &'static str)> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let directory = &config.spool.directory;
@@ -30,7 +30,7 @@ pub(super) fn problems(config: &Config) -> Vec<(String, &'static str)> {
     let stored = |source: &SourceName| Some((source.clone(), stored(&disk, config, source).err()?));
     let stopped: Vec<_> = config.sources.iter().filter_map(|source| stored(&source.name)).collect();
     let is_all = stopped.len() == config.sources.len();
-    let told = stopped.into_iter().map(|(source, why)| match is_all {
+    let problems = stopped.into_iter().map(|(source, why)| match is_all {
         true => (
             format!("is `{name}`, and a start ends, since no source is left: `{source}`: {why}"),
             "Until then no start goes on.",
@@ -40,10 +40,10 @@ pub(super) fn problems(config: &Config) -> Vec<(String, &'static str)> {
             "Until then its deliveries are answered 503, and nothing of it is delivered.",
         ),
     });
-    told.collect()
+    problems.collect()
 }
 
-/// What a start repairs by itself and an operator should know of before.
+/// Describes repairs that a start makes by itself and that an operator should know of before.
 pub(super) fn repairs(config: &Config) -> Vec<String> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let gone = |source: &SourceName| {
@@ -57,7 +57,7 @@ pub(super) fn repairs(config: &Config) -> Vec<String> {
     config.sources.iter().filter_map(|source| gone(&source.name)).collect()
 }
 
-/// In the order in which a start looks.
+/// Looks at one source in the order in which a start does.
 fn stored(disk: &Arc<dyn Disk>, config: &Config, source: &SourceName) -> Result<(), StartError> {
     let directory = &config.spool.directory;
     let checkpoint = CheckpointFile::new(disk.clone(), &directory.join(source.as_str()));
@@ -65,12 +65,12 @@ fn stored(disk: &Arc<dyn Disk>, config: &Config, source: &SourceName) -> Result<
     let saved = checkpoint.load()?;
     let spool = match Viewer::open(disk.clone(), directory, source) {
         Ok(viewer) => viewer.id(),
-        // A start makes what was never there.
+        // A start creates a spool that was never there.
         Err(OpenError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => None,
-        // And what is gone (`repairs`), for the spool that the identity names.
+        // It also goes on without lost segments (`repairs`), for the spool that the identity names.
         Err(OpenError::Gone { .. }) => {
             let id = viewer::id_without_segments(&**disk, directory, source)?;
-            // It makes a new one where there is none, which a checkpoint does not belong to.
+            // Without an identity a start creates a new one, to which a saved checkpoint does not belong.
             id.or_else(|| saved.is_some().then(Uuid::nil))
         }
         Err(error) => return Err(error.into()),

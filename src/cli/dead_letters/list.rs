@@ -1,4 +1,4 @@
-//! `millrace dead-letters list`: which letters there are, and why.
+//! `millrace dead-letters list`: lists dead letters with their reasons.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -20,7 +20,7 @@ use crate::{
 
 /// List dead letters: position, time, reason, and the words of the letter
 ///
-/// Exit codes: 0 the topic was read to its end; 1 Kafka can't be read; 2 the command line or the configuration is
+/// Exit codes: 0 the topic was read to its end; 1 Kafka cannot be read; 2 the command line or the configuration is
 /// wrong.
 #[derive(Args)]
 pub(super) struct Options {
@@ -29,19 +29,19 @@ pub(super) struct Options {
 
     /// The newest so many letters; 0 for all, of which the newest 100,000 are listed
     #[arg(long, value_name = "N", default_value_t = 50)]
-    #[arg(value_parser = clap::value_parser!(u32).range(..=MOST as i64))]
+    #[arg(value_parser = clap::value_parser!(u32).range(..=MAX_ROWS as i64))]
     limit: u32,
 
     #[command(flatten)]
     look: Look,
 }
 
-/// Letters that are kept in memory, however many there are. Each is a line.
-const MOST: usize = 100_000;
-/// Characters of a letter's words that are kept for its line.
-const WORDS: usize = 400;
-/// Words of reasons that are counted apart: more come from other programs.
-const REASONS: usize = 100;
+/// Letters that are kept in memory; each is one line of the list.
+const MAX_ROWS: usize = 100_000;
+/// Characters of a letter's error text that are kept.
+const MAX_ERROR_CHARS: usize = 400;
+/// Different reasons that are counted; further ones come from other programs and are counted together.
+const MAX_REASONS: usize = 100;
 
 /// One line of the list.
 struct Row {
@@ -57,10 +57,11 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
     let mut bar = Bar::new();
     context.start_log(&config.log, Some(&bar))?;
     let selection = options.filter.selection(Vec::new());
-    let limit = if options.limit == 0 { MOST } else { options.limit as usize };
+    let limit = if options.limit == 0 { MAX_ROWS } else { options.limit as usize };
     let mut rows = VecDeque::new();
     let mut reasons = BTreeMap::<String, u64>::new();
-    let (mut matching, mut foreign) = (0u64, 0u64);
+    let mut matching = 0u64;
+    let mut foreign = 0u64;
     let out = &mut *context.out;
     let json = options.look.json;
     let read = letters::each(&config, &mut bar, &mut |record| {
@@ -72,11 +73,11 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
             return Ok(());
         }
         matching += 1;
-        let known = reasons.len() < REASONS || reasons.contains_key(letter.reason);
+        let known = reasons.len() < MAX_REASONS || reasons.contains_key(letter.reason);
         let reason = if known { text::printable(letter.reason) } else { "others".into() };
         *reasons.entry(reason).or_default() += 1;
         if json {
-            print(out, format_args!("{}\n", of(&letter)));
+            print(out, format_args!("{}\n", to_json(&letter)));
             return Ok(());
         }
         if rows.len() == limit {
@@ -87,7 +88,7 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
             source: letter.source.to_string(),
             position: letter.position.to_string(),
             reason: letter.reason.to_owned(),
-            error: cut(&text::printable(letter.error), WORDS),
+            error: cut(&text::printable(letter.error), MAX_ERROR_CHARS),
         });
         Ok(())
     });
@@ -111,8 +112,8 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
     Ok(0)
 }
 
-/// A letter for programs, with the members of the API's `DeadLetter`, without the body.
-pub(super) fn of(letter: &Letter<'_>) -> serde_json::Value {
+/// Returns a letter as JSON, with the members of the API's `DeadLetter`, without the body.
+pub(super) fn to_json(letter: &Letter<'_>) -> serde_json::Value {
     json!({
         "partition": letter.record.partition,
         "offset": letter.record.offset,
@@ -127,12 +128,12 @@ pub(super) fn of(letter: &Letter<'_>) -> serde_json::Value {
     })
 }
 
-/// The words have what the other columns leave of `width`.
+/// Renders the table; the error texts get the columns of `width` that remain.
 fn render(rows: &mut [Row], width: Option<usize>) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    // Each partition is in order; together they are by time.
+    // The rows are in order by partition; the list is in order by time.
     rows.sort_by_key(|row| row.at);
     let widest = |of: fn(&Row) -> &str, least: &str| {
         let all = rows.iter().map(|row| of(row).chars().count());
@@ -150,7 +151,7 @@ fn render(rows: &mut [Row], width: Option<usize>) -> String {
         let at = row.at.map(when::shown).unwrap_or_else(|| "-".into());
         let name = cut(&row.source, source);
         let why = cut(&text::printable(&row.reason), reason);
-        // Where there is no room beside them, the words have a line of their own.
+        // Where there is no room beside the other columns, the error text has a line of its own.
         let (gap, room) = match width {
             Some(width) if width < before + 20 => ("\n  ", Some(width.saturating_sub(2).max(20))),
             width => ("  ", width.map(|width| width - before)),

@@ -1,4 +1,4 @@
-//! `millrace dead-letters show`: one letter, with the bytes that it keeps.
+//! `millrace dead-letters show`: prints one letter, with its original bytes.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
@@ -20,9 +20,9 @@ use crate::{
 
 /// Show one dead letter: why it is one, where it came from, and its original bytes
 ///
-/// The rules of `fields` are applied to what is shown; where they can't be, it is not shown.
+/// The rules of `fields` are applied to what is shown; where they cannot be, it is not shown.
 ///
-/// Exit codes: 0 it was found; 1 there is none at this position, or Kafka can't be read; 2 the command line or the
+/// Exit codes: 0 it was found; 1 there is none at this position, or Kafka cannot be read; 2 the command line or the
 /// configuration is wrong.
 #[derive(Args)]
 pub(super) struct Options {
@@ -41,10 +41,10 @@ pub(super) struct Options {
     look: Look,
 }
 
-/// Bytes of an original that are shown without --raw.
-const SHOWN: usize = 10 * 1024;
-/// Letters of several events that fit; more are not kept.
-const MOST: usize = 8;
+/// Bytes of the original that are shown without --raw.
+const MAX_SHOWN_BYTES: usize = 10 * 1024;
+/// Different events that are kept when several match; further ones are only noted.
+const MAX_LETTERS: usize = 8;
 
 pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
     let config = context.load(&options.look.file)?;
@@ -65,7 +65,7 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
     if options.raw {
         let original = letter.shown(&config);
         let original = original.map_err(|problem| context.end("dead-letters", problem, 1))?;
-        // What is not written is told at the end.
+        // `Output` remembers a failed write and reports it at the end.
         let _ = context.out.write_all(&original).and_then(|()| context.out.flush());
     } else if options.look.json {
         print(context.out, format_args!("{}\n", for_programs(&letter, &config)));
@@ -75,7 +75,7 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
     Ok(0)
 }
 
-/// Letters that fit, one of each event: the newest, which a replay sends.
+/// The letters that match, one for each event: the newest, which a replay sends.
 #[derive(Default)]
 struct Found {
     letters: Vec<(String, ReadLetter)>,
@@ -92,7 +92,7 @@ impl Found {
                     self.letters[at].1 = read();
                 }
             }
-            None if self.letters.len() < MOST => self.letters.push((place, read())),
+            None if self.letters.len() < MAX_LETTERS => self.letters.push((place, read())),
             None => self.more = true,
         }
     }
@@ -114,11 +114,11 @@ impl Found {
 }
 
 fn for_programs(letter: &Letter<'_>, config: &Config) -> serde_json::Value {
-    let mut value = list::of(letter);
+    let mut value = list::to_json(letter);
     match letter.shown(config) {
         Ok(bytes) => {
-            let is_cut = bytes.len() > SHOWN;
-            let beginning = &bytes[..bytes.len().min(SHOWN)];
+            let is_cut = bytes.len() > MAX_SHOWN_BYTES;
+            let beginning = &bytes[..bytes.len().min(MAX_SHOWN_BYTES)];
             value["bytes"] = json!(bytes.len());
             value["body"] = match std::str::from_utf8(&bytes) {
                 Ok(body) => json!({ "text": head(body), "base64": null, "cut": is_cut }),
@@ -161,23 +161,25 @@ fn for_people(letter: &Letter<'_>, config: &Config, colours: bool) -> String {
         }
         Err(problem) => line("original", &problem),
     }
-    let (source, position) = (&letter.source, letter.position);
+    let source = &letter.source;
+    let position = letter.position;
     lines + &format!("\ntry it: millrace dead-letters replay {source}/{position} --dry-run\n")
 }
 
-/// The first characters, as many whole ones as fit.
+/// Returns the beginning of `body`, cut between characters.
 fn head(body: &str) -> &str {
-    let end = (0..=body.len().min(SHOWN)).rev().find(|at| body.is_char_boundary(*at));
+    let end = (0..=body.len().min(MAX_SHOWN_BYTES)).rev().find(|at| body.is_char_boundary(*at));
     &body[..end.unwrap_or(0)]
 }
 
 fn body(bytes: &[u8]) -> String {
-    let (all, shown) = (text::bytes(bytes.len() as u64), text::bytes(SHOWN as u64));
-    let cut = match bytes.len() > SHOWN {
+    let all = text::bytes(bytes.len() as u64);
+    let shown = text::bytes(MAX_SHOWN_BYTES as u64);
+    let cut = match bytes.len() > MAX_SHOWN_BYTES {
         true => format!("… {shown} of {all} are shown; --raw prints all\n"),
         false => String::new(),
     };
-    let beginning = &bytes[..bytes.len().min(SHOWN)];
+    let beginning = &bytes[..bytes.len().min(MAX_SHOWN_BYTES)];
     match std::str::from_utf8(bytes) {
         Ok(body) => format!("{}\n{cut}", text::printable_lines(head(body)).trim_end()),
         Err(_) => format!("(no UTF-8; in base64)\n{}\n{cut}", STANDARD.encode(beginning)),
@@ -190,8 +192,8 @@ mod tests {
 
     #[test]
     fn a_long_original_is_cut_between_characters_and_controls_do_not_reach_a_terminal() {
-        let long = "ü".repeat(SHOWN);
-        assert!(head(&long).len() <= SHOWN && long.starts_with(head(&long)));
+        let long = "ü".repeat(MAX_SHOWN_BYTES);
+        assert!(head(&long).len() <= MAX_SHOWN_BYTES && long.starts_with(head(&long)));
         assert!(body(long.as_bytes()).contains("--raw prints all"));
         let shown = body(b"{\"a\":\"\x1b[2J\"}\n");
         assert_eq!(shown, "{\"a\":\"\u{fffd}[2J\"}\n");

@@ -1,4 +1,4 @@
-//! What the demo knows, shared by those who send, those who read and the one who shows it.
+//! The counts of the demo, shared by the senders, the consumer and the view.
 
 use std::collections::BTreeSet;
 
@@ -6,21 +6,21 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::sender::{Answered, Attempt, Ledger, Statistics};
 
-/// Everything that is counted outside of the service.
+/// Counts everything that happens outside of the service.
 pub struct Books(Mutex<Inner>);
 
 pub struct Inner {
-    /// Of all senders: topics don't say who filled them.
+    /// The events of all senders: a topic does not say who filled it.
     pub ledger: Ledger,
     pub senders: Vec<Side>,
     broker_is_away: bool,
 }
 
-/// One sender's page.
+/// The counts of one sender.
 #[derive(Clone, Debug, Default)]
 pub struct Side {
     pub name: &'static str,
-    /// Requests sent, each try counted.
+    /// Requests sent, including retries.
     pub requests: u64,
     /// Answers to requests that were sent while the broker was there, and while it was away.
     pub there: Statistics,
@@ -30,7 +30,7 @@ pub struct Side {
 }
 
 impl Books {
-    /// Pages for senders of these names.
+    /// Starts the counts of senders with these names.
     pub fn new(ledger: Ledger, senders: &[&'static str]) -> Self {
         let page = |name: &&'static str| Side { name, ..Side::default() };
         let senders = senders.iter().map(page).collect();
@@ -38,7 +38,7 @@ impl Books {
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Whoever panicked did so while counting; the counts are still worth showing.
+        // The lock does not poison: after a panic while counting, the counts are still worth showing.
         self.0.lock()
     }
 
@@ -46,7 +46,7 @@ impl Books {
         self.lock().broker_is_away = away;
     }
 
-    /// For [`play`](crate::sender::play): hears of every request and every answer of one lane of
+    /// Returns a callback for [`play`](crate::sender::play) that counts the requests and answers of one lane of
     /// the `sender`th sender.
     pub fn watcher(&self, sender: usize) -> impl FnMut(&Attempt<'_>) + '_ {
         let mut sent_while_away = false;
@@ -58,7 +58,7 @@ impl Books {
 }
 
 impl Inner {
-    /// Returns whether the broker is away.
+    /// Counts a request; returns whether the broker is away.
     fn sending(&mut self, sender: usize, attempt: &Attempt<'_>) -> bool {
         self.senders[sender].requests += 1;
         self.ledger.sending(attempt.lane, attempt.delivery, attempt.events);
@@ -85,7 +85,7 @@ impl Inner {
         }
     }
 
-    /// All senders on one page.
+    /// Returns the sums over all senders.
     pub fn all(&self) -> Side {
         let mut all = Side::default();
         for side in &self.senders {
@@ -99,7 +99,7 @@ impl Inner {
 }
 
 impl Side {
-    /// All answers.
+    /// Returns all answers, with the broker there or away.
     pub fn answers(&self) -> Statistics {
         let mut all = self.there.clone();
         all.add(&self.away);

@@ -17,11 +17,11 @@ use crate::{
 /// The sources of the demo.
 pub const MARKETO: &str = "leads";
 pub const ADOBE: &str = "adobe";
-/// Whose events Adobe I/O sends.
+/// The recipient of the events that Adobe I/O sends.
 pub const CLIENT_ID: &str = "demo-client";
-/// No secret: it is printed, and lets only this machine in.
+/// Not a secret: it is printed, and accepted on this machine only.
 pub const TOKEN: &str = "demo-token";
-/// What all topics of the demo begin with.
+/// The prefix of all topics of the demo.
 pub const TOPIC_PREFIX: &str = "marketo.";
 
 pub fn kafka(broker: &MockCluster) -> Kafka {
@@ -33,8 +33,8 @@ pub fn kafka(broker: &MockCluster) -> Kafka {
     }
 }
 
-/// As in production, but for addresses, folders, sizes and a stop that waits for nobody. Adobe's public
-/// keys are in `keys`.
+/// Configures the service as in production, except for addresses, folders, sizes and a shutdown without delay.
+/// Adobe's public keys are in `keys`.
 pub fn config(broker: &MockCluster, folder: &Path, keys: &Path) -> Config {
     let reserve = least_reserve(Listen::default().body_limit_inflated);
     let anywhere = (Ipv4Addr::LOCALHOST, 0).into();
@@ -45,7 +45,7 @@ pub fn config(broker: &MockCluster, folder: &Path, keys: &Path) -> Config {
             directory: folder.join("spool"),
             size_limit: GIB,
             reserve,
-            // What was delivered goes with the next segment: a demo that runs for days stays small.
+            // Delivered events go with the next segment: a demo that runs for days stays small.
             keep_delivered_age: Duration::ZERO,
             keep_delivered_size: 0,
             segment_size: 8 * MIB,

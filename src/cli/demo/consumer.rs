@@ -23,16 +23,17 @@ use crate::{
 use super::books::Books;
 
 pub struct Consumer {
-    /// Set when nothing more will come onto the topics.
+    /// Set when nothing more will be written to the topics.
     finish: Arc<AtomicBool>,
     finished: mpsc::Receiver<Result<(), ReadError>>,
     /// Not joined: it may be waiting for a broker that does not answer.
     _thread: JoinHandle<()>,
 }
 
-/// Records taken at once, and how long the first is waited for.
-const MOST: usize = 1000;
-const WAIT: Duration = Duration::from_millis(100);
+/// Records taken by one read.
+const MAX_RECORDS: usize = 1000;
+/// Longest wait for the first of them.
+const READ_TIMEOUT: Duration = Duration::from_millis(100);
 
 impl Consumer {
     pub fn start(kafka: config::Kafka, prefix: &str, books: Arc<Books>) -> Result<Self, String> {
@@ -40,18 +41,18 @@ impl Consumer {
             .map_err(|error| error.to_string())?;
         let finish = Arc::new(AtomicBool::new(false));
         let (done, finished) = mpsc::channel();
-        let told = Arc::clone(&finish);
+        let asked_to_finish = Arc::clone(&finish);
         let run = move || {
-            let result = read(&mut reader, &books, &told);
-            let _ = done.send(result); // Whoever waited may have given up.
+            let result = read(&mut reader, &books, &asked_to_finish);
+            let _ = done.send(result); // Fails if `finish` gave up waiting.
         };
         let thread = thread::Builder::new().name("demo-consumer".into()).spawn(run);
         let thread = thread.map_err(|error| error.to_string())?;
         Ok(Self { finish, finished, _thread: thread })
     }
 
-    /// Lets it read to the end of all topics. An error if that takes longer than `within`, or if it
-    /// could not go on.
+    /// Lets the thread read to the end of all topics. An error if that takes longer than `within`, or if reading
+    /// failed.
     pub fn finish(self, within: Duration) -> Result<(), String> {
         self.finish.store(true, Ordering::Release);
         match self.finished.recv_timeout(within) {
@@ -67,9 +68,9 @@ impl Consumer {
 
 fn read(reader: &mut Reader, books: &Books, finish: &AtomicBool) -> Result<(), ReadError> {
     loop {
-        // Asked before reading: what was on the topics then is read now.
+        // Loaded before the read, so that the read sees every record that was written before `finish` was set.
         let finish = finish.load(Ordering::Acquire);
-        let records = reader.read(MOST, WAIT)?;
+        let records = reader.read(MAX_RECORDS, READ_TIMEOUT)?;
         {
             let ledger = &mut books.lock().ledger;
             for record in &records {
@@ -77,7 +78,7 @@ fn read(reader: &mut Reader, books: &Books, finish: &AtomicBool) -> Result<(), R
                 ledger.read(&record.topic, key, id(record));
             }
         }
-        // An error means that the broker is away: it is asked again after the next read.
+        // An error means that the broker is away: the next round asks again.
         if finish && records.is_empty() && reader.is_at_end().unwrap_or(false) {
             return Ok(());
         }

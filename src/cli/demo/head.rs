@@ -1,5 +1,5 @@
-//! What stays at the top of the terminal: the addresses, and what to type to send an event and to read along. Each line
-//! can be pasted, and fits 80 columns.
+//! The lines at the top of the terminal: the addresses, and the commands that send an event and read along. Each
+//! command can be pasted, and each line fits 80 columns.
 
 use std::{fs, io, net::SocketAddr, path::Path};
 
@@ -12,13 +12,13 @@ use crate::sender::generator::munchkin_id;
 
 pub struct Head {
     addresses: Vec<String>,
-    /// Words that stay together on a line.
+    /// Words of the command; each stays on one line.
     curl: Vec<String>,
     kcat: Vec<String>,
 }
 
 impl Head {
-    /// The event is in a file of `folder`: as a word of the command it would be longer than a line.
+    /// Writes the event into a file of `folder`: as a word of the command it would be longer than a line.
     pub fn write(
         folder: &Path,
         endpoints: &Endpoints,
@@ -53,7 +53,7 @@ impl Head {
     }
 }
 
-/// The words on as few lines as hold them, which a shell reads as one.
+/// Breaks a command into as few lines as hold its words, which a shell reads as one.
 fn wrapped(words: &[String], columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in words {
@@ -72,7 +72,7 @@ fn wrapped(words: &[String], columns: usize) -> Vec<String> {
     lines
 }
 
-/// A delivery with one event of a type that the demo itself does not send.
+/// Returns a delivery with one event of a type that the demo itself does not send.
 pub fn event() -> String {
     format!(
         r#"{{"munchkinId":"{}","activities":[{{"marketoGUID":"sent-by-hand","leadId":4711,"activityTypeId":46,"activityType":"Interesting Moment","attributes":[]}}]}}"#,
@@ -80,7 +80,7 @@ pub fn event() -> String {
     )
 }
 
-/// The one with the most records.
+/// Returns the topic with the most records.
 pub fn topic() -> String {
     format!("{}lead-activity.visitwebpage", bridge::TOPIC_PREFIX)
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C, and being asked to end: each ends one stage of the demo, cleanly.
+//! SIGINT (Ctrl-C) and SIGTERM: each ends one stage of the demo, cleanly.
 
 use std::io;
 
@@ -10,7 +10,7 @@ pub struct Interrupts {
 }
 
 impl Interrupts {
-    /// From now on these signals end nothing by themselves.
+    /// Takes over both signals, which from now on end nothing by themselves.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -18,7 +18,7 @@ impl Interrupts {
         })
     }
 
-    /// Waits for the next one. Dropping the future loses none.
+    /// Waits for the next signal. Dropping the future loses none.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

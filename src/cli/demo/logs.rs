@@ -1,11 +1,11 @@
-//! The service's log, in a file: the terminal belongs to the demo.
+//! The service's log goes to a file: the terminal belongs to the demo.
 
 use std::{fs::File, io, path::Path, sync::Mutex};
 
-/// From now on everything that is logged goes to `path`.
+/// Writes all log lines to `path` from now on.
 pub fn to_file(path: &Path) -> io::Result<()> {
     let file = Mutex::new(File::create(path)?);
-    // An error means that somebody else (a test) has already said where logs go.
+    // An error means that the process (a test) already has a subscriber.
     let _ = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::INFO)
         .with_ansi(false)

@@ -1,8 +1,8 @@
-//! When the demo's broker is there and when it is away. Time is an argument.
+//! The schedule of the demo's broker. Time is an argument.
 
 use std::time::Duration;
 
-/// In the third quarter of every period the broker is away.
+/// The broker is away in the third quarter of every period.
 #[derive(Clone, Copy, Debug)]
 pub struct Outages {
     period: Duration,
@@ -11,7 +11,7 @@ pub struct Outages {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broker {
     There,
-    /// And when it comes back, from now.
+    /// The time until it comes back.
     Away(Duration),
 }
 
@@ -20,7 +20,7 @@ impl Outages {
         Self { period: period.max(Duration::from_millis(1)) }
     }
 
-    /// `elapsed` since the demo began.
+    /// Returns the state of the broker; `elapsed` counts from the beginning of the demo.
     pub fn broker(&self, elapsed: Duration) -> Broker {
         let within = elapsed.as_nanos() % self.period.as_nanos();
         let quarter = self.period.as_nanos() / 4;

@@ -1,9 +1,9 @@
-//! Where the demo shows itself: a terminal that it has to itself until its end, or plain lines.
+//! The demo's output: a terminal that it has to itself until its end, or plain lines.
 //!
 //! On a terminal the head with the addresses and the commands never scrolls away, and everything fits again when the
-//! size changes. At the end the terminal is as it was, and what is worth keeping is printed there.
+//! size changes. At the end the terminal is restored, and the last view is printed there.
 //!
-//! Errors of writing are passed over: the reader who closed the pipe does not want to read on, and the demo's result is
+//! Write errors are ignored: a reader that closed the pipe does not want the rest, and the demo's result is
 //! its exit code.
 
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::cli::{
 
 pub struct Screen {
     term: Term,
-    /// Redraws in place.
+    /// Whether the view is redrawn in place.
     live: bool,
     terminal: Option<Terminal>,
     colours: bool,
@@ -27,13 +27,13 @@ pub struct Screen {
     ended: bool,
 }
 
-/// The head for a width.
+/// Renders the head for a number of columns.
 type Head = Box<dyn Fn(usize) -> Vec<Line> + Send + Sync>;
 
-/// From one frame to the next.
-const FRAME: Duration = Duration::from_millis(200);
-/// From one plain line to the next.
-const LINE: Duration = Duration::from_secs(1);
+/// Time between two frames on a terminal.
+const FRAME_INTERVAL: Duration = Duration::from_millis(200);
+/// Time between two plain lines.
+const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Screen {
     pub fn new() -> Self {
@@ -55,7 +55,7 @@ impl Screen {
         self.live = self.terminal.is_some();
     }
 
-    /// Prints a line that stays.
+    /// Leaves the terminal, and prints a line that stays.
     pub fn say(&mut self, tone: Tone, text: &str) {
         self.close();
         let _ = self.term.write_line(&painted(tone, text, self.colours));
@@ -63,7 +63,7 @@ impl Screen {
         self.last = None;
     }
 
-    /// Whether a key has ended it since the last question.
+    /// Whether a key has ended the stage since the last call.
     pub fn is_ended(&mut self) -> bool {
         let Some(terminal) = &mut self.terminal else { return false };
         for key in terminal.keys() {
@@ -79,9 +79,9 @@ impl Screen {
         std::mem::take(&mut self.ended)
     }
 
-    /// Shows `view`, unless the last one is too young.
+    /// Shows `view`, unless the last one was shown a moment ago.
     pub fn show(&mut self, view: impl FnOnce() -> View) {
-        let distance = if self.live { FRAME } else { LINE };
+        let distance = if self.live { FRAME_INTERVAL } else { LINE_INTERVAL };
         if self.last.is_none_or(|last| last.elapsed() >= distance) {
             self.show_now(&view());
             self.last = Some(Instant::now());
@@ -110,7 +110,7 @@ impl Screen {
         self.close();
         let columns = usize::from(self.term.size().1).max(20);
         let mut lines = view.lines(&(self.head)(columns), usize::MAX);
-        // The keys are those of the terminal that was.
+        // The last line names the keys, which no longer work.
         lines.pop();
         for (tone, text) in lines {
             let _ = self.term.write_line(&painted(tone, &text, self.colours));

@@ -16,19 +16,19 @@ use crate::sender::{
     player::{Maker, Manner},
 };
 
-/// Whose page of the books is whose.
+/// Names of the senders, in the order of [`Books`]' counts.
 pub const NAMES: [&str; 2] = ["Marketo", "Adobe I/O"];
 const MARKETO: usize = 0;
 const ADOBE: usize = 1;
 
-/// Marketo's is 3 minutes, in which the demo would be over.
+/// Time until a failed batch is sent again. Marketo waits 3 minutes, in which the demo would be over.
 pub const RETRY_AFTER: Duration = Duration::from_secs(3);
-/// Adobe's minutes are as short.
+/// Shortens Adobe's minutes to seconds.
 const TIME_SCALE: f64 = 60.0;
-/// Adobe I/O sends smaller deliveries, and more of them.
+/// Adobe I/O sends smaller deliveries than Marketo, this many times as often.
 const ADOBE_IS_BUSIER: u32 = 4;
 
-/// Where both senders send to.
+/// URLs of the two sources.
 #[derive(Clone)]
 pub struct Endpoints {
     pub marketo: String,
@@ -42,7 +42,7 @@ impl Endpoints {
     }
 }
 
-/// Lets all lanes play until the act is over.
+/// Starts all lanes; they play until the act is over.
 pub async fn start(
     options: &Options,
     run: u32,
@@ -71,7 +71,7 @@ fn marketo(options: &Options, run: u32, url: &str, stage: &mut Stage<'_>) -> Res
         let generator = Generator::new(options.seed, run, lane);
         let authorization = format!("Bearer {}", bridge::TOKEN);
         let batches = Batches::new(generator, rules.batch.clone(), &authorization)
-            .ok_or("the token can't be sent in a header")?;
+            .ok_or("the token cannot be sent in a header")?;
         stage.enter(MARKETO, batches, Subscription::new(rules.clone(), first), &endpoint);
     }
     Ok(())
@@ -106,7 +106,7 @@ async fn adobe(
     Ok(())
 }
 
-/// Where lanes begin to play.
+/// The common arguments of the lanes.
 struct Stage<'a> {
     books: &'a Arc<Books>,
     act: &'a watch::Receiver<Act>,
@@ -123,8 +123,11 @@ impl Stage<'_> {
         manner: impl Manner + 'static,
         endpoint: &Endpoint,
     ) {
-        let (endpoint, clock, began) = (endpoint.clone(), self.clock.clone(), self.began);
-        let (books, act) = (Arc::clone(self.books), self.act.clone());
+        let endpoint = endpoint.clone();
+        let clock = self.clock.clone();
+        let began = self.began;
+        let books = Arc::clone(self.books);
+        let act = self.act.clone();
         self.lanes.spawn(async move {
             let watch = books.watcher(sender);
             play(maker, manner, &endpoint, &clock, began, act, watch).await;

@@ -1,4 +1,4 @@
-//! What it came to: the sender's books against what the consumer read.
+//! The result of the demo: the senders' counts compared with the records that the consumer read.
 
 use crate::sender::Tally;
 
@@ -8,18 +8,18 @@ use super::{
     view::{Line, Tone, times},
 };
 
-/// Topics that are named.
-const TOPICS: usize = 12;
+/// Topics that are listed.
+const MAX_TOPICS: usize = 12;
 
 /// The demo's result.
 pub struct Summary {
     pub tally: Tally,
-    /// What kept the end from being certain (not drained, not read to the end).
+    /// Reasons why the result is not certain (not drained, not read to the end).
     pub troubles: Vec<String>,
 }
 
 impl Summary {
-    /// Whether something was acknowledged, and nothing of it was lost.
+    /// Whether events were acknowledged and none of them was lost.
     pub fn is_good(&self) -> bool {
         self.tally.acknowledged > 0 && self.tally.is_complete() && self.troubles.is_empty()
     }
@@ -34,10 +34,10 @@ impl Summary {
             let mut all: Vec<_> = all.map(|(name, records)| (name.to_owned(), records)).collect();
             all.sort_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
             let width = all.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-            for (name, records) in all.iter().take(TOPICS) {
+            for (name, records) in all.iter().take(MAX_TOPICS) {
                 plain(format!("  {name:<width$}  {:>9}", count(*records)));
             }
-            if let Some(rest) = all.get(TOPICS..).filter(|rest| !rest.is_empty()) {
+            if let Some(rest) = all.get(MAX_TOPICS..).filter(|rest| !rest.is_empty()) {
                 let records = rest.iter().map(|(_, records)| records).sum();
                 plain(format!(
                     "  {:<width$}  {:>9}",
@@ -52,7 +52,8 @@ impl Summary {
         let answers = all.answers();
         for side in &books.senders {
             let ok = side.answers().statuses.get(&200).copied().unwrap_or_default();
-            let (name, sent) = (side.name, count(side.requests));
+            let name = side.name;
+            let sent = count(side.requests);
             plain(format!("  {:<21} {sent:>12}", format!("{name} sent")));
             plain(format!("  {:<21} {:>12}", format!("{name} accepted"), count(ok)));
         }

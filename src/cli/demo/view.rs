@@ -15,7 +15,7 @@ use super::{
     text::{bytes, clock, count, counted, time},
 };
 
-/// What is shown.
+/// The numbers that are shown.
 pub struct View {
     pub elapsed: Duration,
     pub stage: Stage,
@@ -24,11 +24,11 @@ pub struct View {
     pub backlog: Backlog,
     pub acknowledged: u64,
     pub on_topics: u64,
-    /// The fullest first.
+    /// Topics, the fullest first.
     pub topics: Vec<Topic>,
 }
 
-/// What is on one topic.
+/// The records of one topic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Topic {
     pub name: String,
@@ -42,11 +42,11 @@ pub enum Stage {
     Sending(Broker, Option<Duration>),
     /// The senders have stopped; the spool empties itself.
     Draining,
-    /// And whether the topics were read to their ends.
+    /// Finished; whether the topics were read to their ends.
     Done(bool),
 }
 
-/// What is in the spool and not in Kafka.
+/// The contents of the spool that are not in Kafka yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
     pub bytes: u64,
@@ -77,8 +77,8 @@ impl View {
         }
     }
 
-    /// At most `rows` lines (but never fewer than it takes to say what is going on): what is going on first, then
-    /// `head`, which stays where it is, the numbers, and the topics.
+    /// Renders at most `rows` lines, but never fewer than the state takes: the state first, then `head`, which does
+    /// not move, the numbers, and the topics.
     pub fn lines(&self, head: &[Line], rows: usize) -> Vec<Line> {
         let mut lines = vec![self.headline()];
         lines.extend_from_slice(head);
@@ -109,7 +109,7 @@ impl View {
         lines
     }
 
-    /// The same in one line.
+    /// Renders the state as one line.
     pub fn line(&self) -> String {
         format!(
             "{:>8}  {}  deliveries {}  p99 {}  backlog {}  events {}",
@@ -160,7 +160,8 @@ impl View {
     }
 
     fn events(&self) -> String {
-        let (acknowledged, on_topics) = (count(self.acknowledged), count(self.on_topics));
+        let acknowledged = count(self.acknowledged);
+        let on_topics = count(self.on_topics);
         format!("{acknowledged} acknowledged, {on_topics} on {} topics", self.topics.len())
     }
 }
@@ -186,7 +187,7 @@ fn tone(side: &Side) -> Tone {
     if refused || answers.unanswered > 0 { Tone::Bad } else { Tone::Plain }
 }
 
-/// `p50 0.84 ms, p99 2.10 ms`, for one state of the broker.
+/// Renders answer times for one state of the broker: `p50 0.84 ms, p99 2.10 ms`.
 pub fn times(label: &str, statistics: &Statistics) -> String {
     match (statistics.quantile(0.5), statistics.quantile(0.99)) {
         (Some(p50), Some(p99)) => format!(
@@ -199,7 +200,7 @@ pub fn times(label: &str, statistics: &Statistics) -> String {
     }
 }
 
-/// A line each: name, records, and how many came in a second.
+/// Renders a line for each topic: name, records, and records per second.
 pub fn topics(topics: &[Topic]) -> Vec<Line> {
     let width = topics.iter().map(|topic| topic.name.len()).max().unwrap_or_default();
     let line = |topic: &Topic| {
@@ -209,17 +210,17 @@ pub fn topics(topics: &[Topic]) -> Vec<Line> {
     topics.iter().map(line).collect()
 }
 
-/// How many records came to each topic in the last seconds.
+/// Counts the records that came to each topic in the last seconds.
 #[derive(Debug, Default)]
 pub struct Rates(VecDeque<(Duration, HashMap<String, u64>)>);
 
 impl Rates {
-    /// From the oldest look that is kept to this one.
-    const OVER: Duration = Duration::from_secs(5);
-    const BETWEEN: Duration = Duration::from_millis(500);
+    /// Age of the oldest count that a rate is computed from.
+    const WINDOW: Duration = Duration::from_secs(5);
+    const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 
     fn of(&mut self, now: Duration, topics: Vec<(String, u64)>) -> Vec<Topic> {
-        while self.0.len() > 1 && self.0.front().is_some_and(|(at, _)| now - *at > Self::OVER) {
+        while self.0.len() > 1 && self.0.front().is_some_and(|(at, _)| now - *at > Self::WINDOW) {
             self.0.pop_front();
         }
         let before = self.0.front();
@@ -231,12 +232,12 @@ impl Rates {
         let mut found: Vec<_> = topics
             .iter()
             .map(|(name, records)| {
-                let (name, records, per_second) = (name.clone(), *records, rate(name, *records));
-                Topic { name, records, per_second }
+                let per_second = rate(name, *records);
+                Topic { name: name.clone(), records: *records, per_second }
             })
             .collect();
         found.sort_by(|a, b| b.records.cmp(&a.records).then_with(|| a.name.cmp(&b.name)));
-        if self.0.back().is_none_or(|(at, _)| now - *at >= Self::BETWEEN) {
+        if self.0.back().is_none_or(|(at, _)| now - *at >= Self::SAMPLE_INTERVAL) {
             self.0.push_back((now, topics.into_iter().collect()));
         }
         found
@@ -248,7 +249,7 @@ mod tests {
     use super::*;
     use crate::sender::Answer;
 
-    /// One answer, in 0.84 ms.
+    /// A sender with one answer, in 0.84 ms.
     fn side(name: &'static str, requests: u64) -> Side {
         let mut there = Statistics::new();
         there.record(&Answer::Status(http::StatusCode::OK), Duration::from_micros(840));

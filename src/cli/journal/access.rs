@@ -12,21 +12,21 @@ use crate::{
     runtime::fetch::{Client, Limits, ShownUrl},
 };
 
-/// A token is renewed this long before it ends, so that none ends on the way.
-const AHEAD: Duration = Duration::from_secs(60);
+/// A token is renewed this long before it expires, so that none expires on its way.
+const RENEW_BEFORE: Duration = Duration::from_secs(60);
 
-/// How one shows who one is to Adobe's identity provider.
+/// The client's identity at Adobe's identity provider.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// Adobe's `/ims/token/v3`.
     pub token_url: Url,
     pub client_id: String,
     pub client_secret: Secret,
-    /// Sent with commas between them, as Adobe wants it.
+    /// Sent comma-separated, which Adobe expects.
     pub scopes: Vec<String>,
 }
 
-/// The token of the moment.
+/// Caches the current token.
 #[derive(Debug)]
 pub struct Access {
     client: Client,
@@ -58,14 +58,14 @@ impl Access {
         &self.credentials.client_id
     }
 
-    /// Whatever token there is was not taken.
+    /// Drops the current token, which the journal refused.
     pub fn forget(&mut self) {
         self.current = None;
     }
 
     pub async fn token(&mut self, now: SystemTime) -> Result<Secret, JournalError> {
         if let Some((token, end)) = &self.current
-            && now + AHEAD < *end
+            && now + RENEW_BEFORE < *end
         {
             return Ok(token.clone());
         }
@@ -74,7 +74,7 @@ impl Access {
         Ok(token)
     }
 
-    /// As its file has it now, if it has one: it may have been replaced since the last token.
+    /// Returns the client secret, read again if it has a file: the file may have been replaced since the last token.
     fn client_secret(&self) -> Secret {
         let known = &self.credentials.client_secret;
         match known.file().map(config::secret_again) {
@@ -116,7 +116,7 @@ impl Access {
                 return Err(JournalError::Refused { what });
             }
         }
-        // Not the error of the parser: it may quote the token.
+        // The parser's error is not shown: it may quote the token.
         let granted: Option<Granted> = serde_json::from_slice(&answer.body).ok();
         let strange = || JournalError::Strange {
             place: place.clone(),
@@ -124,7 +124,7 @@ impl Access {
         };
         let granted = granted.ok_or_else(strange)?;
         let token = Secret::new(granted.access_token).ok_or_else(strange)?;
-        // A provider that says a thousand years means "long enough".
+        // Bounded: a provider that says a thousand years means "long enough".
         let lifetime = Duration::from_secs(granted.expires_in.min(7 * 24 * 3600));
         Ok((token, now + lifetime))
     }

@@ -1,4 +1,4 @@
-//! What the journal answered: a page of events, nothing new, or that the position is too old.
+//! The answers of the journal: a page of events, nothing new, or a position that is too old.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,24 +11,24 @@ use serde_json::value::RawValue;
 use super::JournalError;
 use crate::runtime::fetch::{Answer, ShownUrl};
 
-/// Longest wait that is believed.
+/// Longest wait that is accepted from the journal.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// One answer of a journal.
 #[derive(Debug)]
 pub enum Page {
-    /// In the order of the journal. `next` is where it goes on.
+    /// Events in the order of the journal. `next` is the following page.
     Events { elements: Vec<Element>, next: Option<Url> },
-    /// Everything was read. Not to be asked again before `after` is over.
+    /// All events are read. The journal must not be asked again before `after` is over.
     Nothing { after: Option<Duration>, next: Option<Url> },
-    /// What stood behind the position is older than the journal keeps.
+    /// The events after the position are older than the journal keeps.
     Gone,
 }
 
 /// One event of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Element {
-    /// What [`Start::After`](super::Start::After) takes.
+    /// The argument of [`Start::After`](super::Start::After).
     pub position: String,
     /// The page's element as it came: an object with `position` and `event`.
     pub bytes: Bytes,
@@ -81,7 +81,7 @@ struct Head {
 }
 
 fn elements(body: &Bytes) -> Result<Vec<Element>, String> {
-    // Not the parser's own text: it may quote an event.
+    // The parser's own text is not shown: it may quote an event.
     let wrong = |at: &serde_json::Error| format!("no page at line {}", at.line());
     let parsed: Body = serde_json::from_slice(body).map_err(|error| wrong(&error))?;
     let element = |raw: &&RawValue| {
@@ -92,8 +92,8 @@ fn elements(body: &Bytes) -> Result<Vec<Element>, String> {
     parsed.events.iter().map(element).collect()
 }
 
-/// The link with `rel="next"`, relative to the page that has it. It is sent the access token, so it
-/// must lead where the first page was: to the same origin, or to another host of Adobe's.
+/// Returns the link with `rel="next"`, relative to the page that has it. The request carries the access token, so
+/// the link must have the origin of the first page, or lead to another host of Adobe's.
 fn next(page: &Url, headers: &HeaderMap) -> Result<Option<Url>, JournalError> {
     let links = headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok());
     let Some(target) = links.flat_map(link_values).find_map(next_target) else { return Ok(None) };
@@ -114,9 +114,10 @@ fn next(page: &Url, headers: &HeaderMap) -> Result<Option<Url>, JournalError> {
     }
 }
 
-/// The links of one header; a comma inside of `<…>` or quotes ends none.
+/// Splits one header into its links; a comma inside of `<…>` or quotes ends none.
 fn link_values(header: &str) -> impl Iterator<Item = &str> {
-    let (mut in_target, mut in_quotes) = (false, false);
+    let mut in_target = false;
+    let mut in_quotes = false;
     header.split(move |character| {
         match character {
             '"' if !in_target => in_quotes = !in_quotes,
@@ -129,7 +130,7 @@ fn link_values(header: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The target of a link that is the next page (RFC 8288: the name's case does not count, and a
+/// Returns the target of a link to the next page (RFC 8288: the name's case does not count, and a
 /// relation may have several words).
 fn next_target(link: &str) -> Option<&str> {
     let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
@@ -145,7 +146,7 @@ fn next_target(link: &str) -> Option<&str> {
     is_next.then_some(target)
 }
 
-/// Seconds, or a date.
+/// Parses Retry-After: seconds, or a date.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse::<u64>() {

@@ -1,13 +1,13 @@
-//! What a word of the command line asks for: a name of the reference, in whichever spelling the reader has at hand.
+//! Finds the name of the reference that a word of the command line means, in any spelling that the reader has at hand.
 //!
-//! The reference names its sources `leads` and `audit` and its client `marketo`; an operator's have other names. A
-//! secret's file, a property of Kafka and an activity type have no line of their own there. And a mistake of
-//! `check` or a manifest gives the environment's spelling.
+//! The reference names its sources `leads` and `audit` and its client `marketo`, where an operator has other names.
+//! Some keys have no line of their own there: the file of a secret, a property of Kafka, an activity type. And a
+//! mistake of `check` or a manifest uses the environment's spelling.
 
-use super::Place;
+use super::Name;
 use crate::config::{Key, nearest};
 
-/// What the reference has in the place of a name that the operator chose.
+/// Sections with names that the operator chooses, and the example names that the reference has there.
 const EXAMPLES: [(&str, &[&str]); 2] =
     [("sources", &["leads", "audit"]), ("oauth.clients", &["marketo"])];
 
@@ -15,8 +15,8 @@ const EXAMPLES: [(&str, &[&str]); 2] =
 const OPEN: [&str; 4] =
     ["kafka.properties", "topics.config", "catalog.activity_types", "catalog.aliases"];
 
-/// Keys of the same last name that are offered.
-const OFFERED: usize = 4;
+/// Keys of the same last name that are suggested.
+const MAX_GUESSES: usize = 4;
 
 /// A key or section that the user asked for, as the reference spells it.
 pub(super) struct Wanted {
@@ -27,7 +27,7 @@ pub(super) struct Wanted {
     pub remark: Option<String>,
 }
 
-/// The first spelling of `asked` that `is_there`.
+/// Returns the first spelling of `asked` for which `is_there` is true.
 pub(super) fn find(asked: &str, is_there: &dyn Fn(&str) -> bool) -> Option<Wanted> {
     let name = spelled_as_in_the_file(asked);
     let candidates = with_examples(&name);
@@ -57,12 +57,12 @@ pub(super) fn find(asked: &str, is_there: &dyn Fn(&str) -> bool) -> Option<Wante
     Some(Wanted { name, renamed: None, remark })
 }
 
-/// The names that `asked` may have been meant for; none where nothing is near.
-pub(super) fn guesses(asked: &str, places: &[Place]) -> Vec<String> {
+/// Returns the names that `asked` may have been meant for; none where no name is close.
+pub(super) fn guesses(asked: &str, places: &[Name]) -> Vec<String> {
     let name = spelled_as_in_the_file(asked);
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let named: Vec<_> =
-        places.iter().filter(|it| last(it) == name).take(OFFERED).cloned().collect();
+        places.iter().filter(|it| last(it) == name).take(MAX_GUESSES).cloned().collect();
     if !named.is_empty() {
         return named;
     }
@@ -78,13 +78,13 @@ pub(super) fn guesses(asked: &str, places: &[Place]) -> Vec<String> {
             }];
         }
     }
-    // A key's name alone, with a slip in it.
+    // The name of a key without its section, with a typing error in it.
     let alone: Vec<Key> = places.iter().map(|place| Key::new(&last(place))).collect();
     let Some(guess) = nearest(&Key::new(&name), &alone).map(Key::toml) else { return Vec::new() };
-    places.iter().filter(|it| last(it) == guess).take(OFFERED).cloned().collect()
+    places.iter().filter(|it| last(it) == guess).take(MAX_GUESSES).cloned().collect()
 }
 
-/// `MILLRACE_SPOOL__SIZE_LIMIT` is `spool.size_limit`.
+/// Converts the environment's spelling: `MILLRACE_SPOOL__SIZE_LIMIT` is `spool.size_limit`.
 fn spelled_as_in_the_file(asked: &str) -> String {
     let upper = asked.strip_prefix("MILLRACE_").unwrap_or(asked);
     let is_variable = upper.len() < asked.len()
@@ -107,7 +107,7 @@ fn spelled_as_in_the_file(asked: &str) -> String {
     segments.join(".")
 }
 
-/// `name` itself, and with the reference's examples in the place of a name of the operator's.
+/// Returns `name` itself, and `name` with the reference's example in the place of the operator's own.
 fn with_examples(name: &str) -> Vec<(String, Option<(String, String)>)> {
     let mut all = vec![(name.to_owned(), None)];
     for (section, examples) in EXAMPLES {
@@ -122,7 +122,7 @@ fn with_examples(name: &str) -> Vec<(String, Option<(String, String)>)> {
     all
 }
 
-/// What follows `section` and its dot.
+/// Returns the part after `section` and its dot.
 fn below<'a>(name: &'a str, section: &str) -> Option<&'a str> {
     name.strip_prefix(section)?.strip_prefix('.').filter(|rest| !rest.is_empty())
 }

@@ -1,10 +1,10 @@
-//! Which events of those that were read.
+//! The filter of a replay, by stream and type.
 
 use clap::Args;
 
 use crate::event::Event;
 
-/// All that are given must fit; without any, every event does.
+/// Options by which events are chosen. All that are given must fit; without any, every event does.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Filter {
     /// Events of this stream alone (lead-activity, user-audit …); may be given several times

@@ -1,4 +1,4 @@
-//! From the dead-letter topic; and what `millrace dead-letters` reads of it.
+//! Replays events from the dead-letter topic; and reads that topic for `millrace dead-letters`.
 
 use std::{fmt, str::FromStr};
 
@@ -15,10 +15,10 @@ use crate::{
     spool::position::Position,
 };
 
-/// Records taken at once, each of which may have a megabyte.
-const MOST: usize = 32;
+/// Records taken by one read, each of which may have a megabyte.
+const MAX_RECORDS: usize = 32;
 
-/// A record that is a letter, kept.
+/// A record of the dead-letter topic that is a letter, with its bytes.
 pub(in crate::cli) struct ReadLetter(pub ReadRecord);
 
 impl ReadLetter {
@@ -27,7 +27,7 @@ impl ReadLetter {
     }
 }
 
-/// Letters that were asked for one by one: `42.7`, `42` for a whole delivery, `leads/42.7` of one source.
+/// A position or several, as an operator names them: `42.7`, `42` for a whole delivery, `leads/42.7` of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Chosen {
     source: Option<SourceName>,
@@ -67,7 +67,7 @@ impl Chosen {
     }
 }
 
-/// Which letters, on the command line.
+/// Options by which letters are chosen.
 #[derive(Args, Clone, Debug, Default)]
 pub(in crate::cli) struct Which {
     /// This source alone; may be given several times
@@ -95,7 +95,7 @@ impl Which {
     }
 }
 
-/// Which letters: all that are given must fit.
+/// The chosen letters: all criteria that are given must fit.
 #[derive(Clone, Debug, Default)]
 pub(in crate::cli) struct Selection {
     pub sources: Vec<SourceName>,
@@ -113,14 +113,14 @@ impl Selection {
     }
 }
 
-/// Shows each record of the dead-letter topic to `see`, up to the topic's current end. An error of `see` ends it.
+/// Passes each record of the dead-letter topic to `see`, up to the topic's current end. An error of `see` ends it.
 pub(in crate::cli) fn each(
     config: &Config,
     bar: &mut Bar,
     see: &mut dyn FnMut(&ReadRecord) -> Result<(), String>,
 ) -> Result<(), String> {
     let mut read = 0;
-    letters::each(config, MOST, &mut |records| {
+    letters::each(config, MAX_RECORDS, &mut |records| {
         records.iter().try_for_each(&mut *see)?;
         read += records.len() as u64;
         bar.show(0, 1, || text::counted(read, "dead letter read", "dead letters read"));
@@ -128,7 +128,7 @@ pub(in crate::cli) fn each(
     })
 }
 
-/// Of positions that were named only the newest letters are sent, as `show` shows them; a filter takes each letter.
+/// Replays the letters of `selection`: at named positions only the newest, as `show` does; with a filter every letter.
 pub(super) fn replay(
     selection: &Selection,
     config: &Config,

@@ -1,4 +1,4 @@
-//! From the quarantine folder of a source.
+//! Replays events from the quarantine folder of a source.
 
 use std::{fs, io, path::Path};
 
@@ -16,7 +16,7 @@ use crate::{
     spool::position::Position,
 };
 
-/// Of `<name>.json`, what a replay needs. `quarantine.rs` writes it.
+/// The members of `<name>.json` that a replay needs. `quarantine.rs` writes that file.
 #[derive(Deserialize)]
 struct Label {
     version: u32,
@@ -32,8 +32,8 @@ struct Label {
     sha256: String,
 }
 
-/// What keeps ranges of the spool and no events.
-const DAMAGE: &str = "damage";
+/// The reason of items that are damaged ranges of the spool, not events.
+const DAMAGE_REASON: &str = "damage";
 
 pub(super) fn replay(
     source: &SourceName,
@@ -50,7 +50,8 @@ pub(super) fn replay(
         match item(&folder, &name, reasons) {
             Ok(None) => {}
             Ok(Some(Item { label, position, original })) => {
-                let (reason, origin) = (&label.reason, label.origin.as_deref());
+                let reason = &label.reason;
+                let origin = label.origin.as_deref();
                 let key = label.key.as_deref().unwrap_or_default().as_bytes();
                 let original = &original;
                 let error = label.error.as_deref();
@@ -64,14 +65,14 @@ pub(super) fn replay(
     Ok(())
 }
 
-/// One item, read as a whole.
+/// One item of the quarantine, read as a whole.
 struct Item {
     label: Label,
     position: Position,
     original: Vec<u8>,
 }
 
-/// The names of the items that are whole, in the order of their positions; none where there is no
+/// Returns the names of the complete items, in the order of their positions; none where there is no
 /// folder.
 fn labels(folder: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
@@ -88,7 +89,7 @@ fn labels(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// `None` when it is not wanted.
+/// Reads one item; `None` when `reasons` excludes it.
 fn item(folder: &Folder, name: &str, reasons: &[String]) -> Result<Option<Item>, String> {
     let file = |extension: &str| format!("{name}.{extension}");
     let in_file = |extension: &str, error: String| format!("{}: {error}", file(extension));
@@ -101,7 +102,7 @@ fn item(folder: &Folder, name: &str, reasons: &[String]) -> Result<Option<Item>,
             "its metadata file has version {other}, which this program does not support"
         ));
     }
-    if label.reason == DAMAGE || !(reasons.is_empty() || reasons.contains(&label.reason)) {
+    if label.reason == DAMAGE_REASON || !(reasons.is_empty() || reasons.contains(&label.reason)) {
         return Ok(None);
     }
     let position = label.position.parse()?;

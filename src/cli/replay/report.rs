@@ -1,4 +1,4 @@
-//! What became of everything, for people.
+//! The result of a replay, as text.
 
 use crate::{
     cli::{table::Table, text},
@@ -17,7 +17,7 @@ pub(super) fn problems(totals: &Totals) -> impl Iterator<Item = String> {
     totals.problems.iter().cloned().chain(others).chain(refused)
 }
 
-/// Topics with their events.
+/// Renders the topics with the numbers of their events.
 pub(super) fn table(totals: &Totals, dry_run: bool) -> String {
     let total: u64 = totals.sent.values().sum();
     let verb = if dry_run { "would be sent" } else { "sent" };

@@ -1,4 +1,4 @@
-//! From the segments that a spool still has.
+//! Replays events from the segments that a spool still has.
 
 use std::{sync::Arc, time::Duration};
 
@@ -62,13 +62,15 @@ impl Options {
     }
 
     fn may_hold(&self, segment: &Segment) -> bool {
-        // A file is written for the last time after its last delivery came; an hour for the clock.
-        const CLOCK: u64 = Duration::from_secs(3600).as_millis() as u64;
+        // A file is written last after its last delivery came; an hour allows for a clock that was set.
+        const CLOCK_TOLERANCE: u64 = Duration::from_secs(3600).as_millis() as u64;
         let ends_before =
             |from: Position| segment.next_sequence.is_some_and(|next| next <= from.sequence);
         !self.from.is_some_and(ends_before)
             && !self.is_beyond(segment.first_sequence)
-            && self.since.is_none_or(|since| segment.written_at.saturating_add(CLOCK) >= since)
+            && self
+                .since
+                .is_none_or(|since| segment.written_at.saturating_add(CLOCK_TOLERANCE) >= since)
     }
 }
 

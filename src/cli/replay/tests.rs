@@ -1,4 +1,4 @@
-//! What a replay lets in, as a dry run counts it.
+//! Recipients in a replay, as a dry run counts them.
 
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use crate::{
     cli::progress::Bar,
     config,
     deliver::decode::fields::Came,
-    source::{JOURNAL, ORIGIN_HEADER, SourceName},
+    source::{JOURNAL_ORIGIN, ORIGIN_HEADER, SourceName},
     spool::position::Position,
 };
 
@@ -48,14 +48,14 @@ fn replay() -> Replay {
     Replay { player, bar: Bar::new() }
 }
 
-/// Events that would be sent, and what is said about the others.
+/// Returns the number of events that would be sent, and the reports about the others.
 fn outcome(replay: &Replay) -> (String, Vec<String>) {
     let totals = replay.player.totals();
     let sent = super::report::table(totals, true).lines().next().unwrap_or_default().to_owned();
     (sent.replace(" would be sent", ""), super::report::problems(totals).collect())
 }
 
-/// As from a segment.
+/// Plays a delivery as from a segment.
 fn body(replay: &mut Replay, headers: &[(&str, &str)], body: &str) {
     let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
     let item = Item {
@@ -71,7 +71,7 @@ fn body(replay: &mut Replay, headers: &[(&str, &str)], body: &str) {
     replay.player.play(&item).unwrap();
 }
 
-/// As from the dead-letter topic or the quarantine.
+/// Plays an event as from the dead-letter topic or the quarantine.
 fn kept(replay: &mut Replay, source: &str, reason: &str, origin: Option<&str>, original: &str) {
     let kept = Kept {
         source: &SourceName::new(source).unwrap(),
@@ -91,7 +91,7 @@ fn a_delivery_is_replayed_only_if_every_event_of_it_is_meant_for_us() {
     let mut replay = replay();
     body(&mut replay, &[], &format!("[{OURS},{JOURNALS}]"));
     body(&mut replay, &[], &format!("[{OURS},{FOREIGN}]"));
-    body(&mut replay, &[(ORIGIN_HEADER, JOURNAL)], FOREIGN);
+    body(&mut replay, &[(ORIGIN_HEADER, JOURNAL_ORIGIN)], FOREIGN);
     body(&mut replay, &[("content-encoding", "br")], OURS);
     kept(&mut replay, "io", "refused", None, OURS);
     kept(&mut replay, "io", "refused", None, FOREIGN);
@@ -112,8 +112,8 @@ fn an_event_that_names_no_recipient_has_to_come_from_the_journal() {
     kept(&mut replay, "io", "refused", None, UNNAMED);
     kept(&mut replay, "io", "refused", Some("elsewhere"), UNNAMED);
     assert_eq!(outcome(&replay).0, "0 events");
-    body(&mut replay, &[(ORIGIN_HEADER, JOURNAL)], UNNAMED);
-    kept(&mut replay, "io", "refused", Some(JOURNAL), UNNAMED);
+    body(&mut replay, &[(ORIGIN_HEADER, JOURNAL_ORIGIN)], UNNAMED);
+    kept(&mut replay, "io", "refused", Some(JOURNAL_ORIGIN), UNNAMED);
     assert_eq!(outcome(&replay).0, "2 events");
 }
 

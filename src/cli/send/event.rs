@@ -1,4 +1,4 @@
-//! The one event: an example of its type, with ids and a time of its own.
+//! The event to send: an example of its type, with fresh ids and a current time.
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
@@ -22,7 +22,7 @@ pub(in crate::cli) enum Kind {
     Adobe,
 }
 
-/// The body of a delivery with one event of `event_type`.
+/// Returns the body of a delivery with one event of `event_type`.
 pub(super) fn make(
     kind: Kind,
     event_type: &str,

@@ -1,11 +1,12 @@
-//! What a start says of each source: the path of its deliveries, their topics, and how a sender may prove itself. No
-//! secret is in it.
+//! Logs each source at a start: the path of its deliveries, their topics, and how a sender may authenticate. Secrets
+//! are left out.
 
 use crate::config::Config;
 
-/// One line of the log a source.
+/// Writes one log line for each source.
 pub(super) fn report(config: &Config) {
-    let (address, topics) = (config.listen.address, config.topics.name.as_str());
+    let address = config.listen.address;
+    let topics = config.topics.name.as_str();
     let scheme = if config.listen.tls.is_some() { "https" } else { "http" };
     for source in &config.sources {
         let ways: Vec<_> = source.ways_in().into_iter().map(|way| way.text).collect();

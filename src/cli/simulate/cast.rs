@@ -1,4 +1,4 @@
-//! Who plays: endpoints, keys, accounts, and the lanes of each sender.
+//! The parts of a simulation: endpoints, keys, accounts, and the lanes of each sender.
 
 use std::{
     sync::Arc,
@@ -20,7 +20,7 @@ use crate::sender::{
 pub struct Cast {
     pub marketo: Option<Marketo>,
     pub adobe: Option<Adobe>,
-    /// Tells this run's events from those of others.
+    /// Distinguishes this run's events from those of other runs.
     run: u32,
     clock: Clock,
 }
@@ -36,13 +36,13 @@ pub struct Adobe {
     keys: Arc<Keys>,
     server: KeyServer,
     registration: Arc<Registration>,
-    /// Why the endpoint does not pass the challenge, if it does not.
+    /// Why the endpoint fails the challenge, if it does.
     refused: Option<String>,
     account: Arc<Mutex<Account>>,
 }
 
 impl Cast {
-    /// `authorization` is the whole header of Marketo's requests.
+    /// Sets up the senders. `authorization` is the value of the header in Marketo's requests.
     pub async fn gather(options: &Options, authorization: Option<&str>) -> Result<Self, String> {
         let run = run_number();
         let marketo = authorization.map(|authorization| {
@@ -55,14 +55,14 @@ impl Cast {
         Ok(Self { marketo: marketo.transpose()?, adobe, run, clock })
     }
 
-    /// What whoever runs the service under test has to know.
+    /// Returns lines for the operator of the service under test: where its Adobe public keys are.
     pub fn introduction(&self) -> Vec<String> {
         let Some(Adobe { keys, server, .. }) = &self.adobe else { return Vec::new() };
         let place = |path| format!("public key at http://{}{path}", server.address());
         keys.paths().iter().map(place).collect()
     }
 
-    /// A registration begins with it.
+    /// Sends the challenge with which a registration begins.
     pub async fn challenge(&mut self, options: &Options) {
         if let Some(adobe) = &mut self.adobe
             && !options.no_challenge
@@ -73,7 +73,7 @@ impl Cast {
         }
     }
 
-    /// Starts all lanes. They are not in step with each other.
+    /// Starts all lanes, at different phases of their interval.
     pub fn play(
         &self,
         options: &Options,
@@ -88,7 +88,7 @@ impl Cast {
             for lane in 0..options.connections {
                 let generator = Generator::new(options.seed, self.run, lane);
                 let batches = Batches::new(generator, rules.batch.clone(), authorization)
-                    .ok_or("the token can't be sent in a header")?;
+                    .ok_or("the token cannot be sent in a header")?;
                 let manner = Subscription::new(rules.clone(), first(options, lane));
                 stage.enter(batches, manner, endpoint, account);
             }
@@ -119,7 +119,7 @@ impl Cast {
         Ok(stage.lanes)
     }
 
-    /// Each sender's name, account, and what it would have done.
+    /// Returns each sender's name, account, and the consequences that a real one would have drawn.
     pub fn accounts(&self) -> Vec<(&'static str, Account, Vec<Consequence>)> {
         let mut accounts = Vec::new();
         if let Some(marketo) = &self.marketo {
@@ -138,7 +138,7 @@ impl Cast {
         accounts
     }
 
-    /// All senders on one account.
+    /// Returns the sum of all accounts.
     pub fn all(&self) -> Account {
         let mut all = Account::default();
         for account in self.each() {
@@ -147,7 +147,7 @@ impl Cast {
         all
     }
 
-    /// Deliveries that each sender has sent so far.
+    /// Returns the number of deliveries that each sender has sent so far.
     pub fn sent(&self) -> Vec<u64> {
         self.each().map(|account| account.lock().sent.deliveries).collect()
     }
@@ -158,7 +158,7 @@ impl Cast {
     }
 }
 
-/// Where lanes wait until all are there, so that making one is not a delay of another.
+/// The lanes wait here until all are set up, so that setting up one does not delay another.
 struct Stage<'a> {
     options: &'a Options,
     clock: &'a Clock,
@@ -179,10 +179,13 @@ impl Stage<'_> {
             Some(count) => Box::new(Prepared::new(maker, usize::from(count))),
             None => Box::new(maker),
         };
-        let (endpoint, account) = (endpoint.clone(), Arc::clone(account));
-        let (clock, act, mut rises) = (self.clock.clone(), self.act.clone(), self.rises.clone());
+        let endpoint = endpoint.clone();
+        let account = Arc::clone(account);
+        let clock = self.clock.clone();
+        let act = self.act.clone();
+        let mut rises = self.rises.clone();
         self.lanes.spawn(async move {
-            // It stays down when the play is called off before it begins.
+            // An error means that the play was called off before it began.
             let Ok(began) = rises.wait_for(Option::is_some).await.map(|began| *began) else {
                 return;
             };
@@ -207,7 +210,7 @@ async fn adobe(options: &Options, run: u32) -> Result<Adobe, String> {
     Ok(Adobe { endpoint, keys, server, registration, refused: None, account: Arc::default() })
 }
 
-/// What waits to be sent again has a part of the memory that one lane would have alone.
+/// Returns Adobe's rules with the memory for deliveries to be retried divided among the lanes.
 fn adobe_rules(options: &Options) -> adobe::Rules {
     let rules = adobe::Rules::adobe().scaled(options.time_scale);
     adobe::Rules { keep: rules.keep / usize::from(options.connections), ..rules }
@@ -219,6 +222,6 @@ fn first(options: &Options, lane: u16) -> Duration {
 
 fn run_number() -> u32 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    // Any part of it will do.
+    // Any part of the time serves as a number.
     (now.as_micros() & 0xffff_ffff) as u32
 }

@@ -1,4 +1,4 @@
-//! What `millrace simulate` can be told.
+//! The options of `millrace simulate`.
 
 use std::{ffi::OsString, fs, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 
 use crate::sender::adobe::{Shapes, Spelling};
 
-/// The variable that may carry Marketo's token.
-const TOKEN: &str = "SIMULATE_TOKEN";
+/// The environment variable that may hold Marketo's token.
+const TOKEN_VARIABLE: &str = "SIMULATE_TOKEN";
 
 /// Simulate Marketo and Adobe I/O against an endpoint
 ///
@@ -122,12 +122,12 @@ impl Options {
         self.adobe_to.as_deref().unwrap_or(&self.to)
     }
 
-    /// Deliveries a second of each sender.
+    /// Returns the deliveries per second of each sender.
     pub fn rate(&self) -> f64 {
         self.rate.unwrap_or(f64::from(self.connections) / 2.0)
     }
 
-    /// From one delivery of a connection to its next.
+    /// Returns the time from one delivery of a connection to its next.
     pub fn interval(&self) -> Duration {
         Duration::from_secs_f64(f64::from(self.connections) / self.rate())
     }
@@ -148,8 +148,8 @@ impl Options {
         }
     }
 
-    /// The whole of the Authorization header; `None` if Marketo does not play. The errors' texts say
-    /// nothing of the token.
+    /// Returns the value of the Authorization header; `None` if Marketo does not play. No error quotes the
+    /// token.
     pub fn token(&self, environment: &[(OsString, OsString)]) -> Result<Option<String>, String> {
         if !self.plays_marketo() {
             return Ok(None);
@@ -159,11 +159,11 @@ impl Options {
                 format!("cannot read the token file {}: {error}", file.display())
             })?,
             None => {
-                let found = environment.iter().find(|(name, _)| name == TOKEN);
+                let found = environment.iter().find(|(name, _)| name == TOKEN_VARIABLE);
                 let (_, token) = found.ok_or_else(|| {
-                    format!("Marketo needs a token: name a file with --token-file, or set {TOKEN}")
+                    format!("Marketo needs a token: name a file with --token-file, or set {TOKEN_VARIABLE}")
                 })?;
-                token.clone().into_string().map_err(|_| format!("{TOKEN} is no text"))?
+                token.clone().into_string().map_err(|_| format!("{TOKEN_VARIABLE} is no text"))?
             }
         };
         self.token_scheme.header(&token).map(Some)
@@ -171,7 +171,7 @@ impl Options {
 }
 
 impl TokenScheme {
-    /// The whole of the header with `token`. The errors' texts say nothing of it.
+    /// Returns the value of the header with `token`. No error quotes the token.
     pub fn header(self, token: &str) -> Result<String, String> {
         let token = token.trim();
         let first = token.split(char::is_whitespace).next().unwrap_or_default();
@@ -201,7 +201,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Up to a million, and not so small that a day has none.
+/// Parses a number up to a million, and not so small that a day has no delivery.
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if (1e-5..=1e6).contains(&rate) => Ok(rate),
@@ -213,7 +213,8 @@ fn rate(text: &str) -> Result<f64, String> {
 fn range(text: &str) -> Result<RangeInclusive<u32>, String> {
     let (least, most) = text.split_once('-').unwrap_or((text, text));
     let number = |text: &str| text.trim().parse::<u32>().map_err(|error| error.to_string());
-    let (least, most) = (number(least)?, number(most)?);
+    let least = number(least)?;
+    let most = number(most)?;
     if least == 0 || most < least || most > 100_000 {
         return Err("must be a number from 1 to 100000, or two of them as 100-500".into());
     }

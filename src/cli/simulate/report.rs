@@ -1,4 +1,4 @@
-//! What `millrace simulate` found, for people and for programs.
+//! The report of `millrace simulate`, as text and as JSON.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -10,20 +10,20 @@ use crate::{
     sender::{Account, Consequence, Times, account::Amount},
 };
 
-/// How the run itself went.
+/// Measurements of the run as a whole.
 pub struct Run {
     pub elapsed: Duration,
     /// How long new deliveries were sent, and how many each sender had sent by then.
     pub sending_for: Duration,
     pub sent: Vec<u64>,
-    /// What the generator took of the cores.
+    /// Processor time that the generator used.
     pub cpu: Duration,
 }
 
 pub struct Report {
     run: Run,
     rate: f64,
-    /// Whether the rate was asked for.
+    /// Whether the rate was set on the command line.
     has_rate: bool,
     connections: u16,
     time_scale: f64,
@@ -48,7 +48,7 @@ impl Report {
         }
     }
 
-    /// Whether all was delivered and a real sender would have had nothing to complain about.
+    /// Whether everything was delivered and a real sender would have had no complaint.
     pub fn is_good(&self) -> bool {
         self.senders.iter().all(|(.., consequences)| consequences.is_empty())
     }
@@ -69,7 +69,7 @@ impl Report {
         }
         let share = 100.0 * self.cores();
         let _ = writeln!(text, "the generator took {share:.0} % of one core");
-        // Without a rate the pace is the sender's own, and small times have large shares.
+        // Only with a set rate: otherwise the pace is the sender's own, and short times make the lag a large share.
         if self.has_rate && self.is_limited() {
             text.push_str(
                 "the generator itself was late by more than a tenth of the answers' p99: it is part \
@@ -142,7 +142,7 @@ impl Report {
         self.run.cpu.as_secs_f64() / self.run.elapsed.as_secs_f64().max(1e-9)
     }
 
-    /// Whether the generator's own lateness is a part of the answers' times that matters.
+    /// Whether the generator's own lag is a significant part of the answer times.
     fn is_limited(&self) -> bool {
         self.senders.iter().any(|(_, account, _)| {
             let p99 = |times: &Times| times.quantile(0.99).unwrap_or_default();
@@ -151,7 +151,8 @@ impl Report {
     }
 }
 
-/// The most frequent answer that is no 2xx, or the most frequent failure without an answer, and where its cause shows.
+/// Returns the most frequent answer that is not 2xx, or else the most frequent failure without an answer, with a hint
+/// at its cause.
 fn look_at(account: &Account) -> Option<String> {
     let refused =
         account.answers.statuses.iter().filter(|(status, _)| !(200..300).contains(*status));

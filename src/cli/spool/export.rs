@@ -1,4 +1,4 @@
-//! `millrace spool export`: what is stored, as NDJSON.
+//! `millrace spool export`: prints the stored deliveries as NDJSON.
 
 use std::io::{self, BufWriter, Write};
 
@@ -49,9 +49,9 @@ struct Line<'a> {
     body_base64: Option<String>,
 }
 
-/// Why an export ended early.
+/// The reason why an export ended early.
 enum Ended {
-    /// Whoever read it has enough.
+    /// The reader closed the pipe.
     PipeClosed,
     Write(io::Error),
 }
@@ -118,8 +118,8 @@ impl Export<'_> {
             .try_for_each(|segment| self.segment(viewer, segment))
     }
 
-    /// Undelivered segments before the first one, and the last one. One that was delivered may have gone
-    /// by itself. A checkpoint that can't be read tells nothing of the first.
+    /// Reports missing undelivered segments: those before the first one, and the last one. A delivered segment may
+    /// have been removed by retention. Without a readable checkpoint nothing is known of the first ones.
     fn name_what_is_missing(&mut self, viewer: &Viewer, segments: &[Segment]) {
         let folder = self.found.directory.join(viewer.source().as_str());
         let Ok(checkpoint) = load_checkpoint(&self.found.disk, &folder, viewer.id()) else {
@@ -144,13 +144,13 @@ impl Export<'_> {
         }
     }
 
-    /// Whether something of the sequences `first..next` is wanted.
+    /// Whether the range asked for includes any of the sequences `first..next`.
     fn concerns(&self, first: u64, next: u64) -> bool {
         self.options.from.is_none_or(|from| next > from.sequence) && !self.is_beyond(first)
     }
 
     fn segment(&mut self, viewer: &Viewer, segment: &Segment) -> Result<(), Ended> {
-        // One that was removed meanwhile is delivered, and older than what is wanted now.
+        // A segment that was removed meanwhile is delivered, and older than the wanted ones.
         let mut scan = match viewer.scan(segment) {
             Ok(Some(scan)) => scan,
             Ok(None) => return Ok(()),
@@ -203,7 +203,7 @@ impl Export<'_> {
         Ok(())
     }
 
-    /// Whether something of `segment` may be wanted.
+    /// Whether `segment` may contain wanted deliveries.
     fn may_hold(&self, segment: &Segment) -> bool {
         let ends_before =
             |from: Position| segment.next_sequence.is_some_and(|next| next <= from.sequence);
@@ -233,7 +233,7 @@ impl From<io::Error> for Ended {
     }
 }
 
-/// Names are unique: what came under one name was joined when it was kept.
+/// Serializes headers as a map. Names are unique: values of one name were joined when they were stored.
 fn as_map<S: Serializer>(headers: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(headers.len()))?;
     for (name, value) in headers {

@@ -1,4 +1,4 @@
-//! `millrace spool inspect`: how much is stored, how far it is delivered, what is held.
+//! `millrace spool inspect`: shows how much is stored, how far it is delivered, and which topics are held.
 
 use std::{fmt::Write as _, io::Write, time::Duration};
 
@@ -123,7 +123,7 @@ fn for_people(found: &Found, surveys: &[Survey], now: UnixMillis) -> String {
 
 fn one_for_people(survey: &Survey, age: &dyn Fn(Option<UnixMillis>) -> String, shown: &mut String) {
     let id = survey.id.map_or("none yet".into(), |id| id.to_string());
-    // Writing to a String can't fail.
+    // Writing to a String cannot fail.
     let _ = writeln!(shown, "\n{} (spool {id})", survey.source);
     let written = survey.checkpoint_written_at.map_or("never".into(), rfc3339);
     let _ = writeln!(

@@ -1,4 +1,4 @@
-//! What can be said of a spool in a moment: names, sizes, checkpoint and the last segment tell it.
+//! Surveys a spool quickly: from file names and sizes, the checkpoint, and the last segment alone.
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// One source's spool.
+/// The state of one source's spool.
 #[derive(Debug)]
 pub struct Survey {
     pub source: SourceName,
@@ -29,7 +29,7 @@ pub struct Survey {
     pub segments: Vec<Segment>,
     /// Everything before it is delivered, except for held topics.
     pub low: Position,
-    /// The same with held topics: the lowest that must still be read.
+    /// The same, counting held topics: the lowest position that must still be read.
     pub lowest: Position,
     /// The sequence that the next delivery will get.
     pub end: u64,
@@ -39,7 +39,7 @@ pub struct Survey {
     pub kept_bytes: u64,
     pub held: Vec<HeldTopic>,
     pub quarantine: Contents,
-    /// What could not be read; the figures are then what the rest says.
+    /// Files that could not be read, and other problems; the figures then come from the rest.
     pub problems: Vec<String>,
 }
 
@@ -51,13 +51,13 @@ pub struct HeldTopic {
     pub received_at: Option<UnixMillis>,
 }
 
-/// Looks at the spool of `source` in `directory`. Never fails: what can't be read is a problem in the
-/// answer.
+/// Surveys the spool of `source` in `directory`. Never fails: a file that cannot be read is a problem in the
+/// result.
 pub fn survey(disk: &Arc<dyn Disk>, directory: &Path, source: &SourceName) -> Survey {
     let mut survey = look(disk, directory, source);
-    // Several looks meet the same file.
-    let mut told = BTreeSet::new();
-    survey.problems.retain(|problem| told.insert(problem.clone()));
+    // Several steps read the same file and report the same problem.
+    let mut seen = BTreeSet::new();
+    survey.problems.retain(|problem| seen.insert(problem.clone()));
     survey
 }
 
@@ -96,7 +96,7 @@ fn look(disk: &Arc<dyn Disk>, directory: &Path, source: &SourceName) -> Survey {
         }
     };
     survey.id = viewer.id();
-    // The segments before the checkpoint: a segment that goes meanwhile is behind it then.
+    // The segments are listed before the checkpoint is read: a segment removed in between lies before that checkpoint.
     match viewer.segments() {
         Ok(segments) => survey.segments = segments,
         Err(error) => survey.problems.push(with_causes(&error)),
@@ -109,22 +109,23 @@ fn look(disk: &Arc<dyn Disk>, directory: &Path, source: &SourceName) -> Survey {
         }
     };
     if let Some(checkpoint) = &checkpoint {
-        (survey.low, survey.lowest) = (checkpoint.low, checkpoint.lowest());
+        survey.low = checkpoint.low;
+        survey.lowest = checkpoint.lowest();
         survey.checkpoint_written_at = Some(checkpoint.written_at);
     }
     if let Err(fenced) = CheckpointFile::new(disk.clone(), &folder).check_fence() {
         survey.problems.push(fenced.to_string());
     }
     let stored_end = survey.find_the_end(&viewer);
-    // What the checkpoint names was stored, whether the disk still has it or not; and a service at
-    // work may have gone on since the segments were listed.
+    // Deliveries up to the checkpoint's positions were stored, whether the disk still has them or not; and a
+    // running service may have gone on since the segments were listed.
     let highest = checkpoint.as_ref().map_or(beginning, Checkpoint::highest);
     survey.end = stored_end.max(highest.sequence + u64::from(highest.index > 0));
     survey.count(&viewer, checkpoint.as_ref(), stored_end);
     survey
 }
 
-/// `None` when nothing was ever delivered.
+/// Reads the checkpoint; `None` when nothing was ever delivered.
 pub fn load_checkpoint(
     disk: &Arc<dyn Disk>,
     folder: &Path,
@@ -142,8 +143,8 @@ pub fn load_checkpoint(
 }
 
 impl Survey {
-    /// The sequence behind what the segments hold. The last segment is the only one whose name doesn't
-    /// tell where it ends.
+    /// Returns the sequence after the last stored one. The last segment is read for it: its end is not in the name of
+    /// a following segment.
     fn find_the_end(&mut self, viewer: &Viewer) -> u64 {
         let Some(last) = self.segments.last() else { return 1 };
         let first = last.first_sequence;
@@ -194,7 +195,7 @@ impl Survey {
             if segment.next_sequence.is_some_and(|next| next <= low) {
                 self.kept_bytes += segment.length;
             } else if low >= stored_end {
-                // All is delivered; the last segment stays for its name.
+                // All is delivered; the last segment is kept because its name holds the next sequence.
             } else if lowest.is_some_and(|place| place.first_sequence == segment.first_sequence) {
                 let offset = lowest.map_or(0, |place| place.offset);
                 self.undelivered.bytes += segment.length.saturating_sub(offset);

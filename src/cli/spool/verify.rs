@@ -46,9 +46,9 @@ pub(super) fn run(found: &Found, out: &mut dyn Write) -> u8 {
     verifier.bar.clear();
     if verifier.is_bad {
         verifier.say(
-            "\nNothing was changed. The service passes over damaged ranges by itself: it copies their \
-             bytes to quarantine and goes on with what lies behind. What was already delivered is \
-             missing only for a replay. Look after the disk, and keep a copy of the folder.",
+            "\nNothing was changed. The service skips damaged ranges by itself: it copies their \
+             bytes to quarantine and continues with the deliveries behind them. Deliveries that were sent before are \
+             missing only for a replay. Check the disk, and keep a copy of the folder.",
         );
     }
     u8::from(verifier.is_bad)
@@ -58,13 +58,13 @@ struct Verifier<'a> {
     found: &'a Found,
     out: &'a mut dyn Write,
     bar: Bar,
-    /// Bytes looked at, and to be looked at.
+    /// Bytes read so far.
     done: u64,
     total: u64,
     is_bad: bool,
 }
 
-/// What was found in one spool.
+/// Totals of one spool.
 #[derive(Default)]
 struct Tally {
     segments: u64,
@@ -81,7 +81,7 @@ impl Verifier<'_> {
         if let Err(newer) = ids {
             self.complain(source, newer);
         }
-        // After the segments were listed: what goes meanwhile lies behind this checkpoint.
+        // The checkpoint is read after the segments were listed: a segment removed since then lies before it.
         let lowest = self.lowest(viewer);
         let mut tally = Tally::default();
         match viewer.missing_end() {
@@ -134,7 +134,7 @@ impl Verifier<'_> {
         ));
     }
 
-    /// Where undelivered deliveries begin. Without a checkpoint that can be read, at the beginning.
+    /// Returns the position where undelivered deliveries begin; the beginning, without a readable checkpoint.
     fn lowest(&mut self, viewer: &Viewer) -> Position {
         let folder = self.found.directory.join(viewer.source().as_str());
         let checkpoint = load_checkpoint(&self.found.disk, &folder, viewer.id());
@@ -145,7 +145,7 @@ impl Verifier<'_> {
         checkpoint.map_or(Position::start_of(1), |checkpoint| checkpoint.lowest())
     }
 
-    /// What is undelivered must not lie before the first segment.
+    /// Reports undelivered deliveries that lie before the first segment.
     fn check_beginning(
         &mut self,
         source: &SourceName,
@@ -157,14 +157,15 @@ impl Verifier<'_> {
             && lowest.sequence < first.first_sequence
         {
             tally.damaged += 1;
-            let (low, first) = (lowest.sequence, first.first_sequence);
+            let low = lowest.sequence;
+            let first = first.first_sequence;
             self.complain(source, format_args!(
                 "DAMAGE the segments before {first:020}.segment are missing: sequences {low}..{first}, undelivered"
             ));
         }
     }
 
-    /// False when the segment was removed meanwhile.
+    /// Reads one segment; false when it was removed meanwhile.
     fn scan(
         &mut self,
         viewer: &Viewer,
@@ -193,7 +194,8 @@ impl Verifier<'_> {
                 }
             }
             self.done = before + scan.offset();
-            let (done, total) = (self.done, self.total);
+            let done = self.done;
+            let total = self.total;
             self.bar.show(done, total.max(done), || {
                 format!("{source}  {} of {}", text::bytes(done), text::bytes(total))
             });
@@ -202,13 +204,13 @@ impl Verifier<'_> {
         Ok(true)
     }
 
-    /// Whether a segment that is gone was the service's to remove.
+    /// Whether the service itself removed a missing segment.
     fn was_removed_rightly(&mut self, viewer: &Viewer, segment: &Segment) -> bool {
         if segment.next_sequence.is_none() && segment.frames_length() == 0 {
             return true; // it was begun, and there was no space for it
         }
-        // One that was the last when it was listed has a follower by now. The checkpoint is read after
-        // that: segments go only behind it.
+        // A segment that was the last when it was listed has a successor by now. The checkpoint is read after
+        // that: only segments before it are removed.
         let follower = segment.next_sequence.or_else(|| {
             let now = viewer.segments().unwrap_or_default();
             let mut firsts = now.iter().map(|segment| segment.first_sequence);
@@ -229,7 +231,7 @@ impl Verifier<'_> {
     }
 }
 
-/// `DAMAGE …/00000000000000000001.segment bytes 64..4096, sequences 1..3, undelivered`
+/// Describes damage: `DAMAGE …/00000000000000000001.segment bytes 64..4096, sequences 1..3, undelivered`.
 fn describe(damage: &Damage, lowest: Position) -> String {
     let what = if damage.from == damage.to { "MISSING" } else { "DAMAGE" };
     let meaning = if damage.first_sequence == damage.next_sequence {

@@ -1,4 +1,4 @@
-//! What keys do to the picture.
+//! The state of the screen, and how keys change it.
 
 use crate::cli::terminal::Key;
 
@@ -10,10 +10,10 @@ pub enum Page {
     Refusals,
 }
 
-/// By which column sources are sorted; topics that are held come first whatever it is.
+/// The column by which sources are sorted; held topics always come first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {
-    /// As the configuration has them.
+    /// In the order of the configuration.
     #[default]
     Name,
     In,
@@ -26,26 +26,27 @@ pub struct State {
     pub page: Page,
     pub sort: Sort,
     pub filter: String,
-    /// The filter is being typed.
+    /// Whether the filter is being typed.
     pub typing: bool,
-    /// Lines that are scrolled away.
+    /// Lines that are scrolled out of sight.
     pub scrolled: usize,
 }
 
-/// Characters of a filter.
-const LONGEST: usize = 60;
-const A_PAGE: usize = 10;
+/// Longest filter in characters.
+const MAX_FILTER: usize = 60;
+/// Lines that page-up and page-down scroll.
+const PAGE_LINES: usize = 10;
 
 impl State {
-    /// Returns whether it goes on.
+    /// Applies a key; returns whether the program goes on.
     pub fn press(&mut self, key: Key) -> bool {
         match key {
             Key::Interrupt => return false,
             Key::Resize => {}
             Key::Up => self.scrolled = self.scrolled.saturating_sub(1),
             Key::Down => self.scrolled = self.scrolled.saturating_add(1),
-            Key::PageUp => self.scrolled = self.scrolled.saturating_sub(A_PAGE),
-            Key::PageDown => self.scrolled = self.scrolled.saturating_add(A_PAGE),
+            Key::PageUp => self.scrolled = self.scrolled.saturating_sub(PAGE_LINES),
+            Key::PageDown => self.scrolled = self.scrolled.saturating_add(PAGE_LINES),
             key if self.typing => self.typed(key),
             Key::Letter('q') => return false,
             Key::Letter('s') => {
@@ -66,7 +67,7 @@ impl State {
         true
     }
 
-    /// The same key closes it.
+    /// Opens a page; the same key closes it.
     fn open(&mut self, page: Page) {
         self.page = if self.page == page { Page::Overview } else { page };
         self.scrolled = 0;
@@ -74,7 +75,7 @@ impl State {
 
     fn typed(&mut self, key: Key) {
         match key {
-            Key::Letter(letter) if self.filter.len() < LONGEST => self.filter.push(letter),
+            Key::Letter(letter) if self.filter.len() < MAX_FILTER => self.filter.push(letter),
             Key::Backspace => drop(self.filter.pop()),
             Key::Enter => self.typing = false,
             Key::Escape => {

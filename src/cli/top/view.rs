@@ -1,4 +1,4 @@
-//! One moment as lines: sources first, then topics, held ones before the others. 80 columns are enough.
+//! Renders one state as lines: sources first, then topics, held ones before the others. 80 columns are enough.
 
 mod plain;
 
@@ -19,20 +19,20 @@ pub struct View<'a> {
     pub status: &'a Status,
     pub state: &'a State,
     pub letters: Option<&'a DeadLetters>,
-    /// Why there is nothing newer.
+    /// Why the state is not current.
     pub problem: Option<&'a str>,
 }
 
-/// Of the banners the most urgent: the sources need room.
-const BANNERS: usize = 3;
-/// Milliseconds from the start until topics and brokers are known: two looks at the counters.
+/// Banners that are shown, the most urgent: the sources need the room.
+const MAX_BANNERS: usize = 3;
+/// Milliseconds from the start until topics and brokers are known: two samples of the counters.
 const KNOWN_AFTER: u64 = 10_000;
-/// Characters of a plot.
-const PLOT: usize = 20;
+/// Columns of a plot.
+const PLOT_WIDTH: usize = 20;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 impl View<'_> {
-    /// As many lines as the terminal has.
+    /// Renders exactly as many lines as the terminal has.
     pub fn screen(&self, columns: usize, rows: usize) -> Vec<Line> {
         let mut lines = self.head(columns);
         let room = rows.saturating_sub(lines.len() + 1).max(1);
@@ -47,7 +47,7 @@ impl View<'_> {
         lines
     }
 
-    /// All of it.
+    /// Renders all sources and topics.
     pub fn whole(&self, columns: usize) -> Vec<Line> {
         let mut lines = self.head(columns);
         lines.extend(self.sources(columns));
@@ -78,17 +78,17 @@ impl View<'_> {
                 Line::of(Tone::Faint, format!("Kafka brokers not known yet  {servers}"))
             }
             false => {
-                let (connected, brokers) = (kafka.connected, kafka.brokers);
-                let brokers = text::counted(brokers, "broker", "brokers");
+                let connected = kafka.connected;
+                let brokers = text::counted(kafka.brokers, "broker", "brokers");
                 Line::of(Tone::Faint, format!("Kafka {connected} of {brokers}  {servers}"))
             }
         });
         lines.extend(reasons.iter().take(2).map(|why| Line::of(Tone::Bad, shown(why))));
-        for banner in self.status.banners.iter().take(BANNERS) {
+        for banner in self.status.banners.iter().take(MAX_BANNERS) {
             let tone = if banner.level == "error" { Tone::Bad } else { Tone::Warn };
             lines.push(Line::of(tone, cut(&shown(&banner.text), columns)));
         }
-        let more = self.status.banners.len().saturating_sub(BANNERS);
+        let more = self.status.banners.len().saturating_sub(MAX_BANNERS);
         if more > 0 {
             let text = format!("… {more} more: see the console, or `millrace top --once --json`");
             lines.push(Line::of(Tone::Faint, cut(&text, columns)));
@@ -97,9 +97,10 @@ impl View<'_> {
         lines
     }
 
-    /// Sources have what topics do not need, and at least half.
+    /// Renders sources and topics in `room` lines. Sources get the lines that topics do not need, and at least half.
     fn overview(&self, columns: usize, room: usize) -> Vec<Line> {
-        let (sources, topics) = (self.sources(columns), self.topics(columns));
+        let sources = self.sources(columns);
+        let topics = self.topics(columns);
         let least = room.saturating_sub(topics.len() + 1).max(room / 2);
         let for_sources = sources.len().min(least);
         let mut lines = self.scroll(sources, for_sources);
@@ -112,7 +113,7 @@ impl View<'_> {
         if lines.len() <= room || lines.is_empty() {
             return lines;
         }
-        // The head stays.
+        // The first line is the table's head, which does not scroll.
         let most = lines.len() - room.max(1);
         let head = lines.remove(0);
         lines.drain(..self.state.scrolled.min(most));
@@ -189,7 +190,7 @@ impl View<'_> {
                 .then_with(|| a.topic.cmp(&b.topic))
         });
         let longest = all.iter().map(|topic| topic.topic.chars().count()).max().unwrap_or(0);
-        let width = longest.clamp(5, columns.saturating_sub(PLOT + 22).max(14));
+        let width = longest.clamp(5, columns.saturating_sub(PLOT_WIDTH + 22).max(14));
         let head = format!("{:<width$} {:>7} {:>12}", "TOPIC", "/s", "DELIVERED");
         let mut lines = vec![Line::of(Tone::Accent, head)];
         if all.is_empty() {
@@ -197,7 +198,8 @@ impl View<'_> {
         }
         lines.extend(all.into_iter().map(|topic| {
             let name = cut_middle(&shown(&topic.topic), width);
-            let (per_second, delivered) = (rate(topic.per_second), text::count(topic.delivered));
+            let per_second = rate(topic.per_second);
+            let delivered = text::count(topic.delivered);
             let row = format!("{name:<width$} {per_second:>7} {delivered:>12}  ");
             match &topic.held {
                 Some(Held { why, .. }) => {
@@ -213,7 +215,7 @@ impl View<'_> {
         lines
     }
 
-    /// Topics are known by the counters, which are first looked at a moment after the start.
+    /// Explains an empty table: topics are known by counters, which are sampled first a moment after the start.
     fn no_topic(&self) -> &'static str {
         match self.status.now.saturating_sub(self.status.started) < KNOWN_AFTER {
             true => "not known yet",
@@ -228,7 +230,7 @@ impl View<'_> {
         }
     }
 
-    /// Two lines each: which, and the letter's own words.
+    /// Renders each letter in two lines: its identity, and its error text.
     fn dead_letters(&self, columns: usize) -> Vec<Line> {
         let row = |at: &str, source: &str, position: &str, reason: &str| {
             format!("{at:<19}  {:<24} {position:<12} {}", cut_middle(source, 24), cut(reason, 20))
@@ -256,10 +258,11 @@ impl View<'_> {
         lines
     }
 
-    /// Two lines each: how often, and what to change.
+    /// Renders each reason in two lines: the counts, and the key to change.
     fn refusals(&self, columns: usize) -> Vec<Line> {
         let row = |name: &str, reason: &str, minute: &str, hour: &str, total: &str| {
-            let (name, reason) = (cut_middle(name, 16), cut(reason, 28));
+            let name = cut_middle(name, 16);
+            let reason = cut(reason, 28);
             format!("{name:<16} {reason:<28} {minute:>8} {hour:>9} {total:>11}")
         };
         let head = row("SOURCE", "REASON", "MINUTE", "HOUR", "TOTAL");
@@ -308,7 +311,7 @@ impl View<'_> {
     }
 }
 
-/// What an operator should know first.
+/// Returns the most urgent fact about a source: its state, a held topic, or the most frequent refusal.
 fn why(source: &Source) -> String {
     if source.state != "ok" {
         return shown(&source.state);
@@ -323,7 +326,7 @@ fn why(source: &Source) -> String {
     most.map(|refused| shown(&refused.reason)).unwrap_or_default()
 }
 
-/// The first lines, and how many more there are.
+/// Returns the first lines that fit, and a line with the number of the others.
 fn fit(mut lines: Vec<Line>, room: usize) -> Vec<Line> {
     if room == 0 {
         return Vec::new();
@@ -336,9 +339,9 @@ fn fit(mut lines: Vec<Line>, room: usize) -> Vec<Line> {
     lines
 }
 
-/// The last [`PLOT`] values, against the largest of them.
+/// Renders the last [`PLOT_WIDTH`] values, scaled to the largest of them.
 fn plot(history: &[f64]) -> String {
-    let values = &history[history.len().saturating_sub(PLOT)..];
+    let values = &history[history.len().saturating_sub(PLOT_WIDTH)..];
     let most = values.iter().copied().fold(0.0, f64::max);
     let bar = |value: &f64| match most > 0.0 && *value > 0.0 {
         true => BARS[((value / most * 8.0).ceil() as usize).clamp(1, 8) - 1],
@@ -355,7 +358,7 @@ fn shown(text: &str) -> String {
     text::printable(text)
 }
 
-/// In at most six characters.
+/// Formats a rate in at most six characters.
 fn rate(per_second: f64) -> String {
     match per_second {
         0.0 => "0".into(),
@@ -365,12 +368,12 @@ fn rate(per_second: f64) -> String {
     }
 }
 
-/// In at most nine characters.
+/// Formats a size in at most nine characters.
 fn bytes(n: u64) -> String {
     if n == 0 { "0".into() } else { text::bytes(n) }
 }
 
-/// `7s`, `12m`, `3h`, `40d`
+/// Formats a time in at most five characters: `7s`, `12m`, `3h`, `40d`.
 fn short(seconds: u64) -> String {
     match seconds {
         0..100 => format!("{seconds}s"),

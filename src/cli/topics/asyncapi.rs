@@ -1,5 +1,5 @@
 //! The catalogue as an AsyncAPI 3.0 document: a channel for each topic, a message for each type of
-//! event, and what this service sends.
+//! event, and the operation by which this service sends it.
 
 use serde_json::{Map, Value, json};
 
@@ -17,10 +17,10 @@ use crate::{
 };
 
 /// The version of AsyncAPI's bindings for Kafka.
-const BINDING: &str = "0.5.0";
+const BINDING_VERSION: &str = "0.5.0";
 
-/// What keys are: null without a munchkin id.
-const KEY: [&str; 2] = ["string", "null"];
+/// JSON types of a key: null without a munchkin id.
+const KEY_TYPES: [&str; 2] = ["string", "null"];
 
 pub(super) fn document(config: &Config, catalogue: &Catalogue) -> Value {
     let mut parts = Parts::default();
@@ -113,12 +113,12 @@ impl Parts {
     }
 }
 
-/// Letters, digits, `.`, `_` and `-`: what a topic's name has anyway.
+/// Removes braces from a topic's name; its other characters (letters, digits, `.`, `_`, `-`) are allowed.
 fn identifier(topic: &str) -> String {
     topic.chars().filter(|c| !"{}".contains(*c)).collect()
 }
 
-/// A message's name, unlike all others.
+/// Returns a unique name for the message of an event.
 fn of_event(channel: &str, event: &Event) -> String {
     let event_type = if event.any_custom { "custom" } else { &event.event_type };
     format!("{channel}.{}.{event_type}", event.stream.as_str())
@@ -139,8 +139,8 @@ fn message(config: &Config, topic: &Topic, event: &Event) -> Value {
     };
     let title = if event.name.is_empty() { &event.event_type } else { &event.name };
     let mut binding = json!({
-        "key": {"type": KEY, "description": key(event.stream)},
-        "bindingVersion": BINDING,
+        "key": {"type": KEY_TYPES, "description": key(event.stream)},
+        "bindingVersion": BINDING_VERSION,
     });
     if let Some(registry) = &config.schema_registry
         && has_schema(topic.choice)
@@ -165,8 +165,8 @@ fn message(config: &Config, topic: &Topic, event: &Event) -> Value {
 }
 
 fn dead_letter(record: &Written) -> Value {
-    let payload = "The event, or the whole body, byte for byte; of what is larger than a record may be, \
-                   or what no rule on fields could be applied to, JSON that says where it is";
+    let payload = "The event, or the whole body, byte for byte; where that is larger than a record may be, \
+     or no rule on fields could be applied, JSON that says where it is";
     json!({
         "name": "dead-letter",
         "title": "Dead letter",
@@ -174,8 +174,8 @@ fn dead_letter(record: &Written) -> Value {
         "headers": schemas::dead_letter_headers(record),
         "payload": {"description": payload},
         "bindings": {"kafka": {
-            "key": {"type": KEY, "description": "Its event's, as far as that is known"},
-            "bindingVersion": BINDING,
+            "key": {"type": KEY_TYPES, "description": "Its event's, as far as that is known"},
+            "bindingVersion": BINDING_VERSION,
         }},
         "examples": [{"headers": headers(record), "payload": record.value}],
     })
@@ -194,15 +194,15 @@ fn lead_state(records: &[Written]) -> Value {
         "payload": schemas::lead_state(),
         "bindings": {"kafka": {
             "key": {"type": "string", "description": key(Stream::LeadActivity)},
-            "bindingVersion": BINDING,
+            "bindingVersion": BINDING_VERSION,
         }},
         "examples": examples,
     })
 }
 
-/// What a topic is made with, as far as that is not left to the cluster.
+/// Returns the settings with which a topic is created, except for those left to the cluster.
 fn binding(topics: &config::Topics, topic: &Topic) -> Value {
-    let mut binding = json!({ "bindingVersion": BINDING });
+    let mut binding = json!({ "bindingVersion": BINDING_VERSION });
     if !topic.is_open() {
         binding["topic"] = topic.name.as_str().into();
     }

@@ -1,4 +1,4 @@
-//! The catalogue: topics, and what is in each.
+//! The catalogue: topics, and the events in each.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -32,17 +32,17 @@ use crate::{
 /// All topics, in the order of their names; the service's own come last.
 pub(super) struct Catalogue {
     pub topics: Vec<Topic>,
-    /// What somebody who takes this for the whole truth should know.
+    /// Facts without which the catalogue would mislead.
     pub notes: Vec<String>,
 }
 
 pub(super) struct Topic {
-    /// Where it is [open](Topic::is_open), with `{activityTypeId}` or `{munchkinId}` in it.
+    /// Contains `{activityTypeId}` or `{munchkinId}` where the topic is [open](Topic::is_open).
     pub name: String,
     pub role: Role,
-    /// In the order in which they are known; of a dead-letter topic there are none.
+    /// In the order in which they are known; a dead-letter topic has none.
     pub events: Vec<Event>,
-    /// What its records are.
+    /// The form of its records.
     pub choice: Choice,
     /// The columns of its values, where they are flat.
     pub shape: Option<Shape>,
@@ -52,33 +52,33 @@ pub(super) struct Topic {
 pub(super) enum Role {
     Events,
     DeadLetters,
-    /// What became of each lead.
+    /// The last known state of each lead.
     LeadStates,
-    /// Of exactly-once delivery; nobody else's business.
+    /// Internal to exactly-once delivery; not for consumers.
     Checkpoints,
 }
 
 /// One type of event in a topic.
 pub(super) struct Event {
     pub stream: Stream,
-    /// What people call it.
+    /// The name that Marketo's documentation uses.
     pub name: String,
     pub event_type: String,
     pub ce_type: String,
     pub ce_source: String,
     pub activity_type_id: Option<i64>,
-    /// It stands for every custom activity.
+    /// Whether it stands for every custom activity.
     pub any_custom: bool,
-    /// Those that send it.
+    /// Sources that send it.
     pub sources: Vec<SourceName>,
-    /// What it looks like through the last of these: Adobe I/O's has the most headers.
+    /// A record from the source whose record has the most headers, which is Adobe I/O's.
     pub record: Written,
 }
 
-/// A record, as texts.
+/// A record as text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Written {
-    /// None of what has no munchkin id.
+    /// `None` for an event without a munchkin id.
     pub key: Option<String>,
     pub headers: Vec<(String, String)>,
     pub value: String,
@@ -88,7 +88,7 @@ const CUSTOM: &str = "{activityTypeId}";
 const MUNCHKIN: &str = "{munchkinId}";
 
 impl Topic {
-    /// How it is made.
+    /// Returns the settings with which the topic is created.
     pub fn made_with<'a>(&self, topics: &'a config::Topics) -> Cow<'a, config::Topics> {
         match self.role {
             Role::Events | Role::DeadLetters => Cow::Borrowed(topics),
@@ -97,7 +97,7 @@ impl Topic {
         }
     }
 
-    /// It is a rule for many names, since nobody named the ids in them.
+    /// Whether the name stands for many names, because an id in it was not given.
     pub fn is_open(&self) -> bool {
         self.placeholders().next().is_some()
     }
@@ -135,13 +135,13 @@ impl Catalogue {
         self.topics.iter().any(|topic| topic.name.contains(MUNCHKIN))
     }
 
-    /// The topics whose names are known.
+    /// Returns the topics whose names are complete.
     pub fn named(&self) -> impl Iterator<Item = &Topic> {
         self.topics.iter().filter(|topic| !topic.is_open())
     }
 }
 
-/// The topics that the service has beside those of events.
+/// Returns the topics that the service has beside those for events.
 fn own_topics(config: &Config) -> Vec<Topic> {
     let own = |name: &String, role| Topic {
         name: name.clone(),
@@ -158,12 +158,12 @@ fn own_topics(config: &Config) -> Vec<Topic> {
     topics
 }
 
-/// Whether values have a schema in a registry.
+/// Whether values have a schema in the registry.
 pub(super) fn has_schema(choice: Choice) -> bool {
     choice.value == ValueForm::Flat && choice.envelope == Surrounding::None
 }
 
-/// The format and place that records have, with an id that stands for the one that the registry gives.
+/// Returns format and place of a schema id, with a sample in place of the id that the registry assigns.
 fn with_some_id(registry: &config::SchemaRegistry) -> With {
     let id = SchemaId { number: 1, guid: None }.spell(registry.id);
     With { format: registry.format, id, place: registry.id }
@@ -204,11 +204,11 @@ fn notes(config: &Config, topics: &[Topic]) -> Vec<String> {
             "what source {name} leaves out is not listed (munchkin_ids, include and exclude below sources.{name})"
         ));
     }
-    let (count, limit) =
-        (topics.iter().filter(|topic| !topic.is_open()).count(), config.topics.limit);
+    let count = topics.iter().filter(|topic| !topic.is_open()).count();
+    let limit = config.topics.limit;
     if count > limit {
         notes.push(format!(
-            "these are {count} topics and topics.limit is {limit}: events of those that come last \
+            "these are {count} topics and topics.limit is {limit}: events of the last ones \
              would be dead letters"
         ));
     }
@@ -218,15 +218,15 @@ fn notes(config: &Config, topics: &[Topic]) -> Vec<String> {
 struct Filler {
     router: Router,
     mode: Mode,
-    /// No Marketo instance was named.
+    /// Whether no Marketo instance was given.
     any_instance: bool,
-    /// What values with a schema are written by.
+    /// Format and sample id of values with a schema.
     with: Option<With>,
     topics: BTreeMap<String, Topic>,
 }
 
 impl Filler {
-    /// Puts the event of `example` where the service would.
+    /// Adds the event of `example` to its topic, as the service would.
     fn add(
         &mut self,
         SourceConfig { kind, name: source, selection, .. }: &SourceConfig,
@@ -257,7 +257,8 @@ impl Filler {
                 Written::from(&encoded.record())
             };
             // The value is what a reader's deserializer gives, which is the flat JSON in every format.
-            let (plain, with) = (written(None), self.with.filter(|_| has_schema(choice)));
+            let plain = written(None);
+            let with = self.with.filter(|_| has_schema(choice));
             let record = match with {
                 Some(with) => Written { value: plain.value, ..written(Some(&with)) },
                 None => plain,
@@ -287,7 +288,7 @@ impl Filler {
         Ok(())
     }
 
-    /// The topic's name, with what stands for ids that nobody named.
+    /// Returns the topic's name, with placeholders for ids that were not given.
     fn named(&self, topic: &str, example: &Example, any_instance: bool) -> String {
         let mut name = topic.to_owned();
         if example.any_custom {
@@ -301,7 +302,7 @@ impl Filler {
 }
 
 impl Topic {
-    /// One type that comes by several sources is one type.
+    /// Adds an event; a type that comes from several sources is listed once.
     fn hold(&mut self, event: Event) {
         let same = |known: &&mut Event| {
             (&known.ce_type, known.activity_type_id) == (&event.ce_type, event.activity_type_id)
@@ -332,7 +333,7 @@ impl From<&Record<'_>> for Written {
     }
 }
 
-/// What a dead letter looks like.
+/// Returns a sample of a dead letter.
 pub(super) fn dead_letter(config: &Config) -> Written {
     let Some(source) = config.sources.first() else { return Written::default() };
     let letter = DeadLetter {
@@ -349,7 +350,7 @@ pub(super) fn dead_letter(config: &Config) -> Written {
     letter.with_record(&config.topics.dead_letter, &alike, None, |record| Written::from(record))
 }
 
-/// What states of leads look like: a record with a value of each kind, and a tombstone.
+/// Returns samples of lead states: a record with a value of each kind, and a tombstone.
 pub(super) fn lead_states(config: &Config) -> Vec<Written> {
     const ACTIVITIES: &str = r#"{"munchkinId":"999-XYZ-000","activities":[
         {"marketoGUID":"0b5e0001","leadId":4711,"activityDate":"2026-03-02T09:59:56Z","activityTypeId":12},

@@ -1,4 +1,4 @@
-//! `millrace topics --create`: makes what is missing, and says what is there and differs.
+//! `millrace topics --create`: creates missing topics, and reports existing ones that differ.
 
 use std::time::Duration;
 
@@ -9,16 +9,18 @@ use crate::{
     kafka::{self, Ensured},
 };
 
-/// How long the cluster may take to answer at all, and then to make the topics.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time for the cluster to answer at all, and then again to create the topics.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(config: &Config, catalogue: &Catalogue, context: &mut Context<'_>) -> Exit {
     let names: Vec<_> = catalogue.named().map(|topic| topic.name.clone()).collect();
-    let ensured = kafka::ensure_topics(&config.kafka, &config.topics, &names, PATIENCE)
+    let ensured = kafka::ensure_topics(&config.kafka, &config.topics, &names, CLUSTER_TIMEOUT)
         .map_err(|error| context.end("topics", error, 1))?;
     let out = &mut *context.out;
     let mut table = Table::of_text(&["topic", "", ""]);
-    let (mut made, mut differ, mut refused) = (0, 0, 0);
+    let mut made = 0;
+    let mut differ = 0;
+    let mut refused = 0;
     for (topic, ensured) in &ensured {
         let (word, more) = match ensured {
             Ensured::Made => {
@@ -48,7 +50,7 @@ pub(super) fn run(config: &Config, catalogue: &Catalogue, context: &mut Context<
     if differ > 0 {
         print(
             out,
-            "what differs was left as it is: change it by Kafka's own tools, or the configuration\n",
+            "topics that differ were left as they are: change them by Kafka's own tools, or the configuration\n",
         );
     }
     for note in &catalogue.notes {

@@ -1,4 +1,4 @@
-//! The catalogue for programs.
+//! The catalogue as JSON.
 
 use serde_json::{Map, Value, json};
 
@@ -57,7 +57,7 @@ fn event(event: &Event) -> Value {
     })
 }
 
-/// The value is JSON where it is, and text otherwise.
+/// Renders a record; a value that is JSON is embedded, any other is text.
 fn record(record: &Written) -> Value {
     json!({ "key": record.key, "headers": headers(record), "value": value(record) })
 }

@@ -1,5 +1,5 @@
-//! JSON Schemas of what is in a record: as much as is published, and nothing that a consumer could not
-//! rely on. Members and attributes beyond these are valid, so no schema is closed.
+//! JSON Schemas of the contents of records: only published members, and only facts that a consumer can rely
+//! on. Members and attributes beyond these are valid, so no schema is closed.
 
 use serde_json::{Map, Value, json};
 
@@ -12,10 +12,10 @@ use crate::{
     event::{LEAD_STATE_SOURCE, MERGED_INTO_HEADER, Stream},
 };
 
-/// The schemas of data that events refer to, by name, as the rules on fields leave it.
+/// Returns the schemas of events' data by name, after the rules on fields.
 pub(super) fn data_schemas(fields: &Fields) -> Value {
     let mut schemas = published();
-    // What is a rule for some sources is none for others of the same topic.
+    // A rule for some sources does not hold for other sources of the same topic.
     let everywhere = fields.iter().filter(|rule| rule.sources.is_empty()).cloned().collect();
     let everywhere = Fields::new(everywhere);
     for stream in Stream::ALL {
@@ -67,7 +67,7 @@ fn published() -> Value {
         },
         "userAudit": {
             "type": "object",
-            "description": "Somebody did something in Marketo",
+            "description": "An action of a user in Marketo",
             "required": ["munchkinId"],
             "properties": {
                 "munchkinId": munchkin_id(),
@@ -80,21 +80,21 @@ fn published() -> Value {
         },
         "notification": {
             "type": "object",
-            "description": "Marketo has something to say; what else is in it is not published",
+            "description": "A notification from Marketo; its further members are not published",
             "required": ["munchkinId"],
             "properties": {"munchkinId": munchkin_id(), "componentType": {"type": "string"}},
         },
         "observability": {
             "type": "object",
-            "description": "How Marketo's own ingestion fares; what else is in it is not published",
+            "description": "The state of Marketo's own ingestion; its further members are not published",
             "required": ["munchkinId"],
             "properties": {"munchkinId": munchkin_id()},
         },
-        "other": {"description": "A type that nobody knows yet"},
+        "other": {"description": "A type that is not known yet"},
     })
 }
 
-/// The value of a lead's state: null of a tombstone.
+/// Returns the schema of a lead state's value, which is null in a tombstone.
 pub(super) fn lead_state() -> Value {
     let text = |what: &str| json!({"type": ["string", "null"], "description": what});
     json!({
@@ -160,7 +160,7 @@ pub(super) fn name_of(stream: Stream) -> &'static str {
     }
 }
 
-/// The schema of a record's value, with nothing that it refers to left out.
+/// Returns the schema of a record's value, with everything that it refers to.
 pub(super) fn whole(mode: Mode, event: &Event, fields: &Fields) -> Value {
     let data = data_schemas(fields)[name_of(event.stream)].clone();
     let mut schema = payload(mode, event);
@@ -171,7 +171,7 @@ pub(super) fn whole(mode: Mode, event: &Event, fields: &Fields) -> Value {
     schema
 }
 
-/// The value of a record.
+/// Returns the schema of a record's value, which refers to its data's schema.
 pub(super) fn payload(mode: Mode, event: &Event) -> Value {
     let data = json!({ "$ref": format!("#/components/schemas/{}", name_of(event.stream)) });
     match mode {
@@ -191,7 +191,7 @@ pub(super) fn payload(mode: Mode, event: &Event) -> Value {
     }
 }
 
-/// The headers of a record.
+/// Returns the schema of a record's headers.
 pub(super) fn headers(mode: Mode, event: &Event) -> Value {
     let content_type = event.record.headers.iter().find(|(name, _)| name == "content-type");
     let content_type = content_type.map_or("application/json", |(_, value)| value);
@@ -210,7 +210,7 @@ pub(super) fn headers(mode: Mode, event: &Event) -> Value {
     json!({ "type": "object", "required": required, "properties": all })
 }
 
-/// The headers of a dead letter.
+/// Returns the schema of a dead letter's headers.
 pub(super) fn dead_letter_headers(example: &Written) -> Value {
     let optional = |name: &str| name == "millrace-original-topic";
     let properties = DEAD_LETTER
@@ -226,18 +226,18 @@ pub(super) fn dead_letter_headers(example: &Written) -> Value {
     })
 }
 
-/// What CloudEvents requires.
+/// Attributes that CloudEvents requires.
 const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 
 const PLAIN: &[(&str, &str)] = &[
-    ("millrace-time", "A time that is no RFC 3339, or that SDKs can't read, as it came"),
+    ("millrace-time", "A time that is no RFC 3339, or that SDKs cannot read, as it came"),
     ("millrace-dataschema", "A dataschema that is no URI, as it came"),
     ("millrace-ce-source", "A source that is no URI reference, as it came"),
-    ("millrace-datacontenttype", "A datacontenttype that SDKs can't read the data by, as it came"),
+    ("millrace-datacontenttype", "A datacontenttype that SDKs cannot read the data by, as it came"),
     ("millrace-specversion", "The version of CloudEvents that it came with, if not 1.0"),
 ];
 
-/// Of events and of dead letters, where the delivery had them.
+/// Headers of events and of dead letters whose delivery had them.
 const TRACE: [(&str, &str); 2] = [
     ("traceparent", "The trace that the delivery belongs to (W3C Trace Context)"),
     ("tracestate", "What comes with it"),
@@ -255,7 +255,7 @@ const DEAD_LETTER: &[(&str, &str)] = &[
     ),
 ];
 
-/// Attributes of CloudEvents.
+/// Returns the schemas of the CloudEvents attributes.
 fn properties(event: &Event) -> Map<String, Value> {
     let text = |what: &str| json!({"type": "string", "description": what});
     let id = match event.stream {

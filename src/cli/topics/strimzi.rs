@@ -1,8 +1,8 @@
 //! The catalogue as KafkaTopic resources, for Strimzi's topic operator to make.
 //!
-//! A resource's name has fewer characters than a topic's may have: lower-case letters, digits, `-` and
-//! `.`, at most 253. Where the topic's own name is none, `spec.topicName` has it, and the resource's
-//! name is as near as can be, with a hash of the topic's, so that two topics stay two resources.
+//! A resource's name allows fewer characters than a topic's: lower-case letters, digits, `-` and
+//! `.`, at most 253. For a topic's name that is not allowed, `spec.topicName` has it, and the resource's
+//! name is a close one with a hash of the topic's, so that two topics stay two resources.
 
 use std::fmt::Write as _;
 
@@ -12,13 +12,13 @@ use serde_json::Value;
 use super::catalogue::{Catalogue, Topic};
 use crate::config::{self, Config};
 
-/// Where the resources belong.
+/// The cluster and the namespace of the resources.
 pub(super) struct Target<'a> {
     pub cluster: &'a str,
     pub namespace: Option<&'a str>,
 }
 
-/// YAML, a document for each topic whose name is known.
+/// Renders YAML, a document for each topic whose name is complete.
 pub(super) fn resources(config: &Config, catalogue: &Catalogue, place: &Target<'_>) -> String {
     let one = |topic: &Topic| resource(&topic.name, &topic.made_with(&config.topics), place);
     catalogue.named().map(one).collect()
@@ -26,7 +26,7 @@ pub(super) fn resources(config: &Config, catalogue: &Catalogue, place: &Target<'
 
 fn resource(topic: &str, topics: &config::Topics, place: &Target<'_>) -> String {
     let name = resource_name(topic);
-    // Texts are written as JSON, which YAML takes, whatever is in them. Writing to a String can't fail.
+    // Texts are written as JSON strings, which are valid YAML. Writing to a String cannot fail.
     let text = |text: &str| Value::from(text).to_string();
     let mut yaml = format!(
         "---\napiVersion: kafka.strimzi.io/v1\nkind: KafkaTopic\nmetadata:\n  name: {}\n",
@@ -54,7 +54,7 @@ fn resource(topic: &str, topics: &config::Topics, place: &Target<'_>) -> String 
     yaml
 }
 
-/// The name of the resource of `topic`, by the rule of Kubernetes (a DNS subdomain).
+/// Returns the name of `topic`'s resource, by the rule of Kubernetes (a DNS subdomain).
 fn resource_name(topic: &str) -> String {
     let is_label = |label: &str| {
         let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();

@@ -1,4 +1,4 @@
-//! The catalogue for people.
+//! The catalogue as a table.
 
 use std::fmt::Write as _;
 
@@ -19,10 +19,10 @@ pub(super) fn catalogue(config: &Config, catalogue: &Catalogue) -> String {
     let named = text::counted(named as u64, "topic", "topics");
     let mode = config.topics.mode.as_str();
     let mut shown = format!("{named}, records in {mode} mode\n\n{}", table.render(""));
-    // Writing to a String can't fail.
+    // Writing to a String cannot fail.
     let _ = writeln!(shown, "\na topic that is made has {}", settings(&config.topics));
     if !config.topics.create {
-        shown.push_str("topics.create is off: somebody has to make them (--create does)\n");
+        shown.push_str("topics.create is off: create the topics yourself, or with --create\n");
     }
     for note in &catalogue.notes {
         let _ = writeln!(shown, "{note}");
@@ -30,7 +30,7 @@ pub(super) fn catalogue(config: &Config, catalogue: &Catalogue) -> String {
     shown
 }
 
-/// `6 partitions, 3 replicas, retention.ms=604800000`
+/// Describes settings: `6 partitions, 3 replicas, retention.ms=604800000`.
 pub(super) fn settings(topics: &config::Topics) -> String {
     let number = |number: i32, one: &str, many: &str| match u64::try_from(number) {
         Ok(number) => text::counted(number, one, many),
@@ -44,7 +44,7 @@ pub(super) fn settings(topics: &config::Topics) -> String {
     all.join(", ")
 }
 
-/// What the key of a stream's events is made of.
+/// Describes the keys of a stream's events.
 pub(super) fn key(stream: Stream) -> &'static str {
     match stream {
         Stream::LeadActivity => "<munchkinId>:<leadId>",
@@ -55,8 +55,8 @@ pub(super) fn key(stream: Stream) -> &'static str {
 
 fn contents(topic: &Topic) -> String {
     match (topic.role, topic.events.as_slice()) {
-        (Role::DeadLetters, _) => "what can't go to its own topic".into(),
-        (Role::LeadStates, _) => "what became of each lead; compacted".into(),
+        (Role::DeadLetters, _) => "events that cannot go to their own topics".into(),
+        (Role::LeadStates, _) => "last known state of each lead; compacted".into(),
         (Role::Checkpoints, _) => "how far each spool is delivered".into(),
         (Role::Events, [event]) => match event.activity_type_id {
             Some(id) if !event.any_custom && event.name.is_empty() => format!("activity type {id}"),

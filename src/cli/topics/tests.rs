@@ -12,7 +12,7 @@ use super::{
 };
 use crate::config::{self, Config};
 
-const NOBODY: Ids<'static> = Ids { activity_types: &[], munchkin_ids: &[] };
+const NO_IDS: Ids<'static> = Ids { activity_types: &[], munchkin_ids: &[] };
 
 const PUSH: [(&str, &str); 2] = [
     ("SOURCES__LEADS__KIND", "marketo-lead-activity"),
@@ -43,7 +43,7 @@ fn topic<'a>(catalogue: &'a Catalogue, name: &str) -> &'a Topic {
 #[test]
 fn each_type_of_event_is_in_the_topic_that_the_service_would_choose() {
     let config = config(&[&PUSH, &ADOBE]);
-    let all = catalogue(&config, &NOBODY);
+    let all = catalogue(&config, &NO_IDS);
     for (name, ce_type, sources, key) in [
         ("lead-activity.clicklink", "activity.standard.clicklink", 2, "999-XYZ-000:4711"),
         (
@@ -75,7 +75,7 @@ fn each_type_of_event_is_in_the_topic_that_the_service_would_choose() {
 #[test]
 fn custom_activities_and_instances_that_are_named_have_topics_with_names() {
     let config = config(&[&PUSH, &[("TOPICS__NAME", "m.{munchkin_id}.{type}")]]);
-    let open = catalogue(&config, &NOBODY);
+    let open = catalogue(&config, &NO_IDS);
     assert!(open.depends_on_munchkin_id());
     topic(&open, "m.{munchkinId}.custom-{activityTypeId}");
     assert_eq!(open.named().count(), 1, "the dead-letter topic alone");
@@ -95,7 +95,7 @@ fn custom_activities_and_instances_that_are_named_have_topics_with_names() {
 #[test]
 fn one_topic_a_stream_holds_all_of_its_types() {
     let config = config(&[&PUSH, &ADOBE, &[("TOPICS__NAME", "marketo.{stream}")]]);
-    let all = catalogue(&config, &NOBODY);
+    let all = catalogue(&config, &NO_IDS);
     let names: Vec<_> = all.topics.iter().map(|topic| topic.name.as_str()).collect();
     let expected = ["lead-activity", "notification", "observability", "user-audit", "dead-letter"];
     assert_eq!(names, expected.map(|name| format!("marketo.{name}")));
@@ -107,14 +107,14 @@ fn one_topic_a_stream_holds_all_of_its_types() {
 #[test]
 fn more_topics_than_the_limit_are_no_secret() {
     let config = config(&[&PUSH, &[("TOPICS__LIMIT", "10")]]);
-    let notes = catalogue(&config, &NOBODY).notes.join("\n");
+    let notes = catalogue(&config, &NO_IDS).notes.join("\n");
     assert!(notes.contains("68 topics and topics.limit is 10"), "{notes}");
 }
 
 #[test]
 fn json_has_a_record_as_it_will_be() {
     let config = config(&[&ADOBE]);
-    let shown = json::document(&config, &catalogue(&config, &NOBODY));
+    let shown = json::document(&config, &catalogue(&config, &NO_IDS));
     let topics = shown["topics"].as_array().unwrap();
     let of = |name: &str| topics.iter().find(|topic| topic["name"] == name).unwrap();
     let event = &of("marketo.user-audit.email")["events"][0];
@@ -136,7 +136,7 @@ fn an_asyncapi_document_has_a_channel_for_each_topic() {
         ("KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SSL"),
     ];
     let config = config(&[&PUSH, &ADOBE, &more]);
-    let all = catalogue(&config, &NOBODY);
+    let all = catalogue(&config, &NO_IDS);
     let document = asyncapi::document(&config, &all);
     assert_eq!(document["channels"].as_object().unwrap().len(), all.topics.len());
     assert_eq!(document["servers"]["broker-1"]["protocol"], "kafka-secure");
@@ -164,7 +164,7 @@ fn a_strimzi_resource_says_what_was_configured_and_leaves_the_rest_to_the_cluste
         ("TOPICS__CONFIG__CLEANUP_POLICY", "delete"),
     ];
     let config = config(&[&PUSH, &topics]);
-    let all = catalogue(&config, &NOBODY);
+    let all = catalogue(&config, &NO_IDS);
     let place = Target { cluster: "my-cluster", namespace: Some("kafka") };
     let yaml = strimzi::resources(&config, &all, &place);
     let resource = |name: &str, topic: &str| {
@@ -183,7 +183,7 @@ fn a_strimzi_resource_says_what_was_configured_and_leaves_the_rest_to_the_cluste
 fn exactly_once_delivery_has_a_topic_of_its_own_that_is_made_in_its_own_way() {
     let exactly = [("KAFKA__DELIVERY", "exactly-once"), ("TOPICS__PARTITIONS", "6")];
     let config = config(&[&PUSH, &exactly]);
-    let all = catalogue(&config, &NOBODY);
+    let all = catalogue(&config, &NO_IDS);
     assert_eq!(all.topics.last().unwrap().name, "marketo.checkpoints");
     let place = Target { cluster: "c", namespace: None };
     let yaml = strimzi::resources(&config, &all, &place);
@@ -193,14 +193,14 @@ fn exactly_once_delivery_has_a_topic_of_its_own_that_is_made_in_its_own_way() {
         "{resource}"
     );
     let document = asyncapi::document(&config, &all).to_string();
-    assert!(!document.contains("marketo.checkpoints"), "it is nobody else's business");
+    assert!(!document.contains("marketo.checkpoints"), "it is internal");
 }
 
 #[test]
 fn states_of_leads_have_a_compacted_topic_with_a_schema_and_examples_of_their_own() {
     let states = [("TOPICS__LEAD_STATE", "marketo.lead-state"), ("TOPICS__VALUE", "flat")];
     let config = config(&[&PUSH, &states]);
-    let all = catalogue(&config, &NOBODY);
+    let all = catalogue(&config, &NO_IDS);
     assert_eq!(all.topics.last().unwrap().role, Role::LeadStates);
     let place = Target { cluster: "c", namespace: None };
     let yaml = strimzi::resources(&config, &all, &place);
@@ -224,7 +224,7 @@ fn states_of_leads_have_a_compacted_topic_with_a_schema_and_examples_of_their_ow
 #[test]
 fn each_flat_topic_has_a_schema_that_its_example_keeps_to_and_lists_all_of_its_members() {
     let config = config(&[&PUSH, &ADOBE, &[("TOPICS__VALUE", "flat")]]);
-    let all = catalogue(&config, &NOBODY);
+    let all = catalogue(&config, &NO_IDS);
     let schemas = value_schemas::json_schemas(&config, &all);
     let avro = value_schemas::avro(&all);
     assert_eq!(value_schemas::without_avro(&all), 0);
@@ -260,14 +260,14 @@ fn each_flat_topic_has_a_schema_that_its_example_keeps_to_and_lists_all_of_its_m
 fn a_topic_of_connect_has_the_schema_of_its_envelope_and_a_topic_of_data_the_one_of_its_data() {
     let flat = [("TOPICS__VALUE", "flat"), ("TOPICS__ENVELOPE", "connect")];
     let connect = config(&[&PUSH, &flat]);
-    let all = catalogue(&connect, &NOBODY);
+    let all = catalogue(&connect, &NO_IDS);
     let schema = &value_schemas::json_schemas(&connect, &all)["marketo.lead-activity.clicklink"];
     let example = &topic(&all, "marketo.lead-activity.clicklink").events[0].record.value;
     let example: Value = serde_json::from_str(example).unwrap();
     assert_eq!(schema["properties"]["schema"]["const"], example["schema"]);
 
     let data = config(&[&PUSH, &ADOBE]);
-    let all = catalogue(&data, &NOBODY);
+    let all = catalogue(&data, &NO_IDS);
     let schemas = value_schemas::json_schemas(&data, &all);
     let members = &schemas["marketo.user-audit.email"]["properties"];
     assert_eq!(members["componentId"]["type"], "integer");
@@ -278,7 +278,7 @@ fn a_topic_of_connect_has_the_schema_of_its_envelope_and_a_topic_of_data_the_one
 #[test]
 fn an_example_has_the_attributes_of_its_type() {
     let config = config(&[&PUSH]);
-    let all = catalogue(&config, &NOBODY);
+    let all = catalogue(&config, &NO_IDS);
     let names = |topic_name: &str| -> Vec<String> {
         let value = &topic(&all, topic_name).events[0].record.value;
         let value: Value = serde_json::from_str(value).unwrap();
@@ -307,13 +307,13 @@ fn schemas_and_examples_know_what_rules_leave_of_a_field() {
     ];
     let name = "marketo.lead-activity.clicklink";
     let data = config(&[&PUSH, &rules]);
-    let schema = &value_schemas::json_schemas(&data, &catalogue(&data, &NOBODY))[name];
+    let schema = &value_schemas::json_schemas(&data, &catalogue(&data, &NO_IDS))[name];
     assert!(schema["properties"]["activityLogItemId"].is_null(), "{schema}");
     assert_eq!(schema["properties"]["primaryAttributeValueId"]["type"], "string");
     assert_eq!(schema["properties"]["campaignId"], data_schema("campaignId"));
 
     let flat = config(&[&PUSH, &rules, &[("TOPICS__VALUE", "flat")]]);
-    let all = catalogue(&flat, &NOBODY);
+    let all = catalogue(&flat, &NO_IDS);
     let [event] = topic(&all, name).events.as_slice() else { panic!("one type") };
     let value: Value = serde_json::from_str(&event.record.value).unwrap();
     assert!(value.get("client_ip_address").is_none(), "{value}");
@@ -337,7 +337,7 @@ fn schemas_and_examples_know_what_rules_leave_of_a_field() {
     assert_eq!(kind("lead_id"), Some(Kind::Integer));
 }
 
-/// What is published of a member of a lead activity.
+/// Returns the published schema of a member of a lead activity.
 fn data_schema(member: &str) -> Value {
     super::schemas::data_schemas(&Default::default())["leadActivity"]["properties"][member].clone()
 }
@@ -351,16 +351,16 @@ fn what_no_source_takes_is_not_listed_and_instances_that_are_named_have_topics_o
     ];
     let config_of = |more: &[(&str, &str)]| config(&[&PUSH, &ADOBE, &only_clicks, more]);
     let listed = |config: &Config| -> Vec<String> {
-        let all = catalogue(config, &NOBODY);
+        let all = catalogue(config, &NO_IDS);
         let events = all.topics.iter().filter(|topic| topic.role == Role::Events);
         let names = events.map(|topic| topic.name.trim_start_matches("marketo.").to_owned());
         names.filter(|name| !name.starts_with("notification")).collect()
     };
     let config = config_of(&[]);
     assert_eq!(listed(&config), ["lead-activity.clicklink"]);
-    let document = asyncapi::document(&config, &catalogue(&config, &NOBODY)).to_string();
+    let document = asyncapi::document(&config, &catalogue(&config, &NO_IDS)).to_string();
     assert!(document.contains("clicklink") && !document.contains("openemail"));
-    let notes = catalogue(&config, &NOBODY).notes;
+    let notes = catalogue(&config, &NO_IDS).notes;
     assert!(notes.iter().any(|note| note.contains("what source leads leaves out")), "{notes:?}");
     let instances = config_of(&[
         ("SOURCES__LEADS__MUNCHKIN_IDS", "111-AAA-222,333-BBB-444"),

@@ -11,7 +11,7 @@ use crate::{
     deliver::encode::{choice::Surrounding, flat::schema},
 };
 
-/// JSON Schemas of the values that records have by this configuration.
+/// Returns the JSON Schemas of the values of all topics.
 pub(super) fn json_schemas(config: &Config, catalogue: &Catalogue) -> Value {
     let is_listed = |topic: &&Topic| matches!(topic.role, Role::Events | Role::LeadStates);
     let topics = catalogue.topics.iter().filter(is_listed);
@@ -21,7 +21,7 @@ pub(super) fn json_schemas(config: &Config, catalogue: &Catalogue) -> Value {
         .into()
 }
 
-/// The same of one topic.
+/// Returns the JSON Schema of one topic's values.
 pub(super) fn json_schema(config: &Config, topic: &Topic) -> Value {
     if topic.role == Role::LeadStates {
         return titled(schemas::lead_state(), topic);
@@ -52,7 +52,7 @@ fn titled(mut schema: Value, topic: &Topic) -> Value {
     schema
 }
 
-/// Avro's schemas of the topics whose values are flat; the others have none.
+/// Returns the Avro schemas of the topics whose values are flat; the others have none.
 pub(super) fn avro(catalogue: &Catalogue) -> Value {
     let of = |topic: &Topic| {
         let shape = topic.shape.as_ref()?;
@@ -61,7 +61,7 @@ pub(super) fn avro(catalogue: &Catalogue) -> Value {
     catalogue.topics.iter().filter_map(of).collect::<Map<_, _>>().into()
 }
 
-/// How many topics have no schema in Avro.
+/// Counts the topics that have no schema in Avro.
 pub(super) fn without_avro(catalogue: &Catalogue) -> usize {
     let is_without = |topic: &&Topic| topic.role == Role::Events && topic.shape.is_none();
     catalogue.topics.iter().filter(is_without).count()

@@ -1,6 +1,6 @@
 //! The checkpoint's file: a line of JSON, and its CRC32C in hexadecimal. It is written aside, synced and
-//! renamed, so that a crash leaves the old one or the new one and never half of one. And who may go on
-//! with it: the files beside it.
+//! renamed, so that a crash leaves the old one or the new one and never half of one. The files beside it say
+//! which process may continue from it.
 
 use std::{
     io,
@@ -31,14 +31,13 @@ impl CheckpointFile {
         Self { disk, path: folder.join("checkpoint"), fenced: folder.join("fenced"), writers }
     }
 
-    /// Who may have written to the topic of checkpoints.
+    /// The processes that may have written to the topic of checkpoints.
     pub fn writers(&self) -> &Writers {
         &self.writers
     }
 
-    /// Another instance delivers what this spool has, and `writer` is it: no later start goes on with it
-    /// before a person has decided which one is right. Otherwise each start would stop the other
-    /// instance in turn. Whoever removes the file has decided.
+    /// Stops later starts, since another instance (`writer`) delivers the same spool: an operator has to decide which
+    /// one is right, and does so by removing the file. Otherwise each start would stop the other instance in turn.
     pub fn fence(&self, what: &str, writer: Option<Uuid>) -> Result<(), CheckpointError> {
         disk::write_atomically(&*self.disk, &self.fenced, what.as_bytes())
             .map_err(|source| CheckpointError::Io { path: self.fenced.clone(), source })?;
@@ -68,12 +67,13 @@ impl CheckpointFile {
         decode(&self.path, &text).map(Some)
     }
 
-    /// A checkpoint beside another spool's segments says nothing about them.
+    /// Refuses a checkpoint of another spool: it says nothing about the segments beside it.
     pub fn check(&self, checkpoint: &Checkpoint, spool: Uuid) -> Result<(), CheckpointError> {
         if checkpoint.spool == spool {
             return Ok(());
         }
-        let (path, found) = (self.path.clone(), checkpoint.spool);
+        let path = self.path.clone();
+        let found = checkpoint.spool;
         Err(CheckpointError::OtherSpool { path, found, expected: spool })
     }
 

@@ -1,16 +1,14 @@
-//! Which processes may have written this spool's checkpoints to the topic, and how far.
+//! The processes that may have written this spool's checkpoints to the topic, and how far.
 //!
-//! A copy of a volume (a snapshot that was restored, a machine that was thought dead) has the same
-//! spool, and both take in deliveries of their own behind the place where it was copied. A checkpoint
-//! on the topic that speaks of the other one's would pass over events here that nobody has delivered.
-//! So each process of exactly-once delivery enters itself here, durably, before it commits its first
-//! checkpoint, and each start notes where the spool ends before it takes anything in. What is found on
-//! the topic is this spool's own if its writer is known here and it lies within what the spool held when
-//! the next process began.
+//! A copy of a volume (a restored snapshot, a machine that was believed dead) has the same spool, and both copies take
+//! in deliveries of their own behind the place where it was copied. A checkpoint on the topic that speaks of the other
+//! copy's deliveries would pass over events here that no process has delivered. So each process of exactly-once
+//! delivery enters itself here, durably, before it commits its first checkpoint, and each start notes where the spool
+//! ends before it takes anything in. A checkpoint on the topic is this spool's own if its writer is known here and it
+//! lies within the end of the spool at the start of the next process.
 //!
-//! One small file beside the checkpoint: a line of JSON, and its CRC32C in hexadecimal. Without it, or
-//! when it is damaged, what the checkpoint's own file says of its writer stands for it; without either
-//! whoever wrote is believed.
+//! One small file beside the checkpoint: a line of JSON, and its CRC32C in hexadecimal. Without it, or when it is
+//! damaged, the writer in the checkpoint's own file stands for it; without either every writer is believed.
 
 use std::{io::ErrorKind, path::PathBuf, sync::Arc};
 
@@ -33,12 +31,12 @@ pub struct Writers {
     path: PathBuf,
 }
 
-/// What a checkpoint on the topic is to a spool.
+/// Relation of a checkpoint on the topic to a spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A process of this very volume wrote it.
     Own,
-    /// It names what was taken in by another copy: this one ended here when its writer's time was over.
+    /// It names deliveries of another copy: this spool ended here when its writer's time was over.
     Beyond(u64),
     /// A process wrote it that never ran on this volume.
     Stranger,
@@ -54,7 +52,7 @@ struct Content {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 struct Writer {
     id: Uuid,
-    /// Where the spool ended when the next process began.
+    /// End of the spool when the next process began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
 }
@@ -80,12 +78,12 @@ impl Writers {
         Self { disk, path }
     }
 
-    /// A process begins on a spool that ends at `end`, and has taken in nothing yet. `saved` is what the
-    /// checkpoint's file says.
+    /// Notes the end of each earlier process: a new one begins on a spool that ends at `end`, and has taken in nothing
+    /// yet. `saved` is the checkpoint of the file.
     pub fn begin(&self, saved: Option<&Checkpoint>, end: u64) -> Result<(), CheckpointError> {
         let stored = self.load()?;
         if stored.is_none() && saved.is_none() && end > 1 {
-            return Ok(()); // somebody has taken both files away: nobody is known
+            return Ok(()); // both files were removed by hand: no writer is known, so every one is believed
         }
         let mut writers = stored.clone().unwrap_or_else(|| {
             let id = saved.and_then(|saved| saved.writer);
@@ -100,9 +98,9 @@ impl Writers {
         self.store(writers)
     }
 
-    /// What `found` is, on the topic of checkpoints, to this spool.
+    /// Returns the relation of `found`, a checkpoint on the topic, to this spool.
     pub fn origin_of(&self, found: &Checkpoint) -> Result<Origin, CheckpointError> {
-        // Before the first start with this file, and where it was taken away: nobody is known.
+        // Before the first start with this file, or with the file removed, no writer is known.
         let (Some(id), Some(writers)) = (found.writer, self.load()?) else {
             return Ok(Origin::Own);
         };
@@ -115,7 +113,8 @@ impl Writers {
         })
     }
 
-    /// `id` is about to commit, behind what `last` has. Whoever came before those two can't any more.
+    /// Enters `id`, which is about to commit behind the checkpoint of `last`. Earlier writers are fenced and can commit
+    /// no more, so they are dropped.
     pub fn enter(&self, id: Uuid, last: Option<Uuid>) -> Result<(), CheckpointError> {
         let known = self.load()?.unwrap_or_default();
         let last = last.filter(|last| *last != id).map(|last| {
@@ -125,7 +124,7 @@ impl Writers {
         self.store(last.into_iter().chain([Writer { id, until: None }]).collect())
     }
 
-    /// From the next start on `id` counts as known: if a person lets that come, it is right.
+    /// Makes `id` known from the next start on: an operator who allows that start has decided that it is right.
     pub fn accept(&self, id: Uuid) -> Result<(), CheckpointError> {
         let mut writers = self.load()?.unwrap_or_default();
         writers.retain(|writer| writer.id != id);
@@ -133,7 +132,7 @@ impl Writers {
         self.store(writers)
     }
 
-    /// Whether a later program wrote it.
+    /// Fails where a later program wrote the file.
     pub fn check_version(&self) -> Result<(), CheckpointError> {
         self.load().map(drop)
     }
@@ -159,7 +158,7 @@ impl Writers {
 
     fn store(&self, writers: Vec<Writer>) -> Result<(), CheckpointError> {
         let content = Content { version: VERSION, writers };
-        // Numbers and ids: it can't fail.
+        // Numbers and ids: it cannot fail.
         let text = with_checksum(&serde_json::to_string(&content).unwrap_or_default());
         disk::write_atomically(&*self.disk, &self.path, &text).map_err(|error| self.io(error))
     }
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_may_still_have_committed_is_known_and_nobody_else_is() {
+    fn writers_that_may_still_have_committed_are_known_and_no_others() {
         let (_folder, writers) = writers();
         writers.enter(A, None).unwrap();
         writers.begin(None, 5).unwrap();
@@ -223,7 +222,7 @@ mod tests {
         writers.begin(None, 5).unwrap();
         writers.enter(C, Some(B)).unwrap();
         assert_eq!([B, C].map(|id| origin(&writers, 5, id)), [Origin::Own; 2]);
-        assert_eq!(origin(&writers, 5, A), Origin::Stranger, "it can't commit any more");
+        assert_eq!(origin(&writers, 5, A), Origin::Stranger, "it cannot commit any more");
     }
 
     #[test]
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_that_a_person_lets_come_is_known_as_far_as_the_spool_goes() {
+    fn a_stranger_that_an_operator_accepts_is_known_as_far_as_the_spool_goes() {
         let (_folder, writers) = writers();
         writers.enter(A, None).unwrap();
         writers.accept(B).unwrap();
@@ -249,7 +248,7 @@ mod tests {
     fn without_the_file_the_checkpoints_own_writer_is_known_and_a_damaged_one_is_none() {
         let (folder, writers) = writers();
         writers.begin(None, 7).unwrap();
-        assert_eq!(origin(&writers, 7, A), Origin::Own, "nobody is known");
+        assert_eq!(origin(&writers, 7, A), Origin::Own, "no writer is known");
         std::fs::write(folder.path().join("writers"), "{}\n00000000\n").unwrap();
         writers.begin(Some(&at(3, A)), 7).unwrap();
         assert_eq!(origin(&writers, 7, A), Origin::Own);

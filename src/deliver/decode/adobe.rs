@@ -10,28 +10,28 @@
 //! `specversion` (or, where none has, a `type`); the content type is not asked. A value is the bytes of
 //! `data` as they came.
 //!
-//! What is decided here, where no published source says more:
+//! Decisions of this module, where no published source says more:
 //! - `null` and `""` are the same as absent; numbers are taken as they are spelled.
 //! - Without an `id` the event takes Adobe's `eventid`; without that, the encoder makes one. An
 //!   `eventid` that is not the id is an extension.
 //! - Every other member is an extension, those of the envelope included, as far as the event has none
-//!   of that name: also `recipientclientid`, which consumers can tell registrations apart by. A name
-//!   that CloudEvents doesn't allow loses what is not allowed (`event_id` is `eventid`), so the two
+//!   of that name: also `recipientclientid`, by which consumers can distinguish registrations. A name
+//!   that CloudEvents does not allow loses the illegal characters (`event_id` is `eventid`), so the two
 //!   spellings of Adobe's ids are one; the allowed spelling wins. A value that is no text is passed on
 //!   as it is spelled. Members of the envelope that are named like an attribute of CloudEvents itself
 //!   (`id`, `source`, `time`, …) say nothing about the event and are left out.
-//! - Attributes are what the CloudEvents SDKs for Java and Python read. A `time` is made RFC 3339 where
-//!   its meaning is certain. What isn't, and a `dataschema` that is no absolute URI, travels as it came in
+//! - Attributes are those that the CloudEvents SDKs for Java and Python can read. A `time` is made RFC 3339 where
+//!   its meaning is certain. A `time` that is not, and a `dataschema` that is no absolute URI, travel as they came in
 //!   the plain headers [`TIME_HEADER`] and [`DATASCHEMA_HEADER`]. A `source` that is no URI reference is
 //!   made one by percent-encoding, and is in [`SOURCE_HEADER`] as it came.
 //! - A lead activity's type is the catalogue's where that has another one for it (`catalog.rs`).
 //! - Every event becomes one of version 1.0; another `specversion` is in [`SPECVERSION_HEADER`].
 //! - `data` is JSON unless `datacontenttype` says otherwise; then a string stands for its text.
 //!   `data_base64` stands for its bytes. Without either the value is empty.
-//! - Keys are made as far as their parts are there; what lacks them is delivered nevertheless. Their parts, like
+//! - Keys are made as far as their parts are there; an event without them is delivered nevertheless. Their parts, like
 //!   recipients, are read in the body as it came: data that is in base64, or JSON text in a string, has none.
-//! - Refused alone: what is no object, has no `type` or `source`, names a member twice (consumers
-//!   would disagree which one counts), or can't be understood where it has to be.
+//! - Refused alone: an element that is no object, has no `type` or `source`, names a member twice (consumers
+//!   would disagree which one counts), or cannot be understood where it has to be.
 //! - A challenge ([`validation_url`]) holds no event.
 
 mod attributes;
@@ -132,7 +132,7 @@ fn event<'a>(rules: &'a Rules, element: &Element<'a>, index: u32) -> Result<Even
     })
 }
 
-/// The key of an element that is refused, as far as it is known.
+/// The key of a refused element, as far as it is known.
 fn key<'a>(element: &Element<'a>) -> Option<Word<'a>> {
     let layer = element.layer.as_ref().and_then(cloud_event)?;
     let data = layer.data?;
@@ -140,8 +140,8 @@ fn key<'a>(element: &Element<'a>) -> Option<Word<'a>> {
     data.key(naming::classify(&ce_type, None).0)
 }
 
-/// The event's data as the rules of the JSON format have it. Whatever must be undone to it later can
-/// be undone: that is tried here.
+/// The event's data by the rules of the JSON format. Codings that have to be undone later are checked here, so that
+/// undoing them cannot fail.
 fn value<'a>(layer: &Layer<'a>, content_type: Option<&str>) -> Result<Pieces<'a>, Flaw> {
     let base64 = layer.known(Known::DataBase64).filter(|spelled| *spelled != "null");
     let (data, base64) = match (layer.known(Known::Data), base64) {

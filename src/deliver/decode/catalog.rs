@@ -1,12 +1,12 @@
-//! The activity types: which CloudEvents type and which event type an `activityTypeId` stands for.
+//! The activity types: the CloudEvents type and the event type of each `activityTypeId`.
 //!
-//! The id is what counts; names drift between documents and languages and are asked only for an id
+//! The id decides; names drift between documents and languages and are asked only for an id
 //! that is not listed here. The built-in list has the types that Adobe names for its streams and
 //! the few that only the REST API names; ids that it lacks are valid.
 //!
-//! Both forms of an activity are called by this list. Adobe I/O's has a type already: it is another one
-//! here where its name is another name of a listed type, or none that is known and its id is listed. So
-//! both forms meet under one type, also where configuration gave it a name of its own.
+//! Both forms of an activity are named by this list. Adobe I/O's form has a type already: it is replaced where its name
+//! is another name of a listed type, or where the name is unknown and the id is listed. So both forms meet under one
+//! type, also where configuration gave it a name of its own.
 
 mod documented;
 
@@ -16,12 +16,12 @@ use self::documented::{DOCUMENTED, OTHER_NAMES};
 use super::naming::{self, CUSTOM_ACTIVITY, FIRST_CUSTOM_ID};
 use crate::event::Word;
 
-/// What an activity is called.
+/// The two names of an activity's type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActivityType<'a> {
     /// The CloudEvents type, e.g. `com.adobe.platform.marketo.activity.standard.clicklink`.
     pub ce_type: Cow<'a, str>,
-    /// Its last part as a topic has it, e.g. `clicklink`.
+    /// Its last part in the form that topics have, e.g. `clicklink`.
     pub event_type: Word<'a>,
 }
 
@@ -41,7 +41,7 @@ impl ActivityType<'_> {
     }
 }
 
-/// What configuration says about one id.
+/// Configuration of one id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Override {
     /// The name, as `Click Link`; the type is made from it by Adobe's rule. `None` keeps the one
@@ -51,7 +51,7 @@ pub struct Override {
     pub aliases: Vec<String>,
 }
 
-/// An override that can't be what was meant.
+/// A mistake in an override.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OverrideError {
     #[error(
@@ -74,9 +74,9 @@ pub enum OverrideError {
 pub struct Catalog {
     /// In the order of the ids.
     types: Vec<(i64, ActivityType<'static>)>,
-    /// Those of configuration, by name in lower case without spaces.
+    /// Aliases of configuration, by name in lower case without spaces.
     aliases: BTreeMap<String, i64>,
-    /// What Adobe calls the types, in the same spelling, whatever configuration calls them.
+    /// Adobe's names of the types, in the same spelling, also where configuration has another one.
     documented: BTreeMap<String, i64>,
 }
 
@@ -142,7 +142,7 @@ impl Catalog {
         if errors.is_empty() { Ok(catalog) } else { Err(errors) }
     }
 
-    /// What an activity with this `activityTypeId` and `activityType` is called; `None` when it has
+    /// The type of an activity with this `activityTypeId` and `activityType`; `None` when it has
     /// neither.
     ///
     /// A listed id decides alone. 100000 and more are `custom-<id>`. For other ids, and without an
@@ -167,8 +167,7 @@ impl Catalog {
         }
     }
 
-    /// The type that stands for Adobe I/O's type `ce_type` of an activity with this `activityTypeId`, where
-    /// it is another one.
+    /// The type that replaces Adobe I/O's type `ce_type` of an activity with this `activityTypeId`; `None` if it stays.
     pub fn other_type(&self, ce_type: &str, id: Option<i64>) -> Option<&str> {
         let name = naming::standard_name(ce_type)?;
         let by_id = id.and_then(|id| self.find(id));
@@ -179,7 +178,7 @@ impl Catalog {
         Some(&*known.ce_type).filter(|other| *other != ce_type)
     }
 
-    /// The type that has this name, in lower case without spaces.
+    /// The type with this name, in lower case without spaces.
     fn named(&self, compact: &str) -> Option<ActivityType<'_>> {
         self.id_of(compact).and_then(|id| self.listed(id))
     }
@@ -198,7 +197,7 @@ impl Catalog {
     }
 }
 
-/// Something of it has to be left in the name of a topic.
+/// Whether a name leaves a character for the name of a topic.
 fn is_name(text: &str) -> bool {
     text.contains(|c: char| c.is_ascii_alphanumeric()) && !text.contains(char::is_control)
 }

@@ -1,13 +1,13 @@
-//! Rules on fields: what of an event no reader may see is dropped, masked, or replaced by an HMAC, before the event is
-//! anything else than bytes in the spool.
+//! Rules on fields: values that no reader may see are dropped, masked, or replaced by an HMAC, while the event is still
+//! only bytes in the spool.
 //!
 //! A delivery is [screened](screen): its body is copied with the named fields changed and every other byte where the
-//! sender put it, and only then decoded. So whatever is made of an event (value, headers, flat fields, the original in a
-//! dead letter, what the API shows) is made of the screened body, and there is no second place that could forget a rule.
+//! sender put it, and only then decoded. So everything made of an event (value, headers, flat fields, the original in a
+//! dead letter, the API's view) is made of the screened body, and there is no second place that could forget a rule.
 //!
-//! What is promised: a field that a rule names is in no record. Where it can't be told whether it is there (text that may
-//! hold JSON, data that is no JSON, attributes of an odd form) the event is refused with the reason [`HELD_BACK`]. What
-//! is refused, for this reason or another, is well understood in no way: while a source has rules, the forwarder
+//! The promise: a field that a rule names is in no record. Where it is unknown whether the field is there (text that
+//! may hold JSON, data that is no JSON, attributes of an odd form) the event is refused with the reason [`HELD_BACK`].
+//! A refused event, for this reason or another, is not well understood: while a source has rules, the forwarder
 //! sends none of its bytes, but a pointer to the quarantine (`forward/refusal.rs`).
 //!
 //! Names are compared by their letters and digits alone, in lower case, and as JSON has them unescaped: `Client IP
@@ -15,7 +15,7 @@
 //! changes too little is not. A rule by name on a lead's field covers the values of a change of that field, too, which have
 //! other names (`changed.rs`).
 //!
-//! Without rules nothing of this happens: a body is borrowed as it is.
+//! Without rules a body is borrowed unchanged.
 
 mod changed;
 mod edit;
@@ -43,7 +43,7 @@ pub use rule::{Action, Effect, Rule, Target, TargetError, TypePattern, folded};
 /// The reason of an event that a rule could not be applied to.
 pub const HELD_BACK: &str = "field-rule";
 
-/// What stands in the place of a masked value.
+/// The replacement of a masked value.
 pub const MASK: &str = "***";
 
 /// Rules on fields, in the order of their names. Clones share them, and their keys.
@@ -55,7 +55,7 @@ impl Fields {
         Self(rules.into())
     }
 
-    /// Those for the events of `source`.
+    /// The rules for events of `source`.
     pub fn of(&self, source: &SourceName) -> Self {
         Self(self.0.iter().filter(|rule| rule.is_for_source(source)).cloned().collect())
     }
@@ -68,7 +68,7 @@ impl Fields {
         self.0.iter()
     }
 
-    /// What becomes of the member or attribute that the sender calls `written` at the top of the data of events of
+    /// The effect on the member or attribute with the sender's name `written` at the top of the data of events of
     /// `stream`, in all of them or, with `event_type`, in those of one type. The strictest rule counts.
     pub fn effect(
         &self,
@@ -84,19 +84,19 @@ impl Fields {
     }
 }
 
-/// The names of the rules: nothing of their keys.
+/// Shows the names of the rules, and nothing of their keys.
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter().map(|rule| &rule.name)).finish()
     }
 }
 
-/// Where a body comes from.
+/// Origin of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Came {
-    /// From a sender, or from the spool: as it was sent.
+    /// From a sender, or from the spool: unchanged.
     FromSender,
-    /// From a record of ours, which has been screened: what looks like an HMAC of ours is one, and stays.
+    /// From a record of ours, which has been screened: text in the form of our HMAC is one, and stays.
     Screened,
 }
 
@@ -104,7 +104,7 @@ pub enum Came {
 #[derive(Debug)]
 pub struct Screened<'a> {
     body: Cow<'a, [u8]>,
-    /// Elements that a rule could not be applied to, by their places, with the reasons in words.
+    /// Elements that a rule could not be applied to, by their places, with the errors.
     held: Vec<(u32, String)>,
     members: Memory,
 }
@@ -123,7 +123,7 @@ pub fn screen<'a>(
         return unchanged;
     }
     let mut items = Vec::new();
-    // What is no event is refused, and then none of its bytes is sent.
+    // An undecodable body is refused, and then none of its bytes is sent.
     if decode(kind, rules, body, headers, &mut items).is_err() {
         return unchanged;
     }
@@ -156,8 +156,8 @@ fn screen_event(
 }
 
 impl Screened<'_> {
-    /// The body, as far as it may be shown: `None` where something of it is held back, or would be refused. What stands beside
-    /// the events reaches no record, but is shown: there each rule counts, whatever type it is for.
+    /// The body, as far as it may be shown: `None` where an event of it is held back, or would be refused. Members
+    /// beside the events reach no record, but are shown: each rule counts for them, for any type.
     pub fn shown(
         &self,
         kind: SourceKind,
@@ -199,7 +199,7 @@ impl Screened<'_> {
         let members = rules.hand_over.then_some(&self.members);
         decode_with(kind, rules, &self.body, headers, members, out)?;
         for (index, why) in &self.held {
-            // Places are those of the elements: none was taken out.
+            // Places are those of the elements: none was removed.
             let Some(item) = out.get_mut(*index as usize) else { continue };
             let Ok(event) = item else { continue };
             let refused = Refused {

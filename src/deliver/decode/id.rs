@@ -1,27 +1,27 @@
-//! Ids that senders write: each is read by one function, so that a record's key, its topic, the selection of its source, its flat
-//! value and the states of leads mean the same lead, the same type and the same instance.
+//! Ids that senders write: each is read by one function, so that a record's key, its topic, the selection of its
+//! source, its flat value and the states of leads mean the same lead, the same type and the same instance.
 //!
-//! - **A number**, as of a lead, an activity type or a component: digits. Other notations of the same number are the same id, in
-//!   a JSON number and in text alike: `100`, `100.0`, `1e2`, `"0100"` and `"+100"`. What is no whole number, and what is below
-//!   zero, is no id.
+//! - **A number**, of a lead, an activity type or a component: digits. Other notations of the same number are the same
+//!   id, in a JSON number and in text alike: `100`, `100.0`, `1e2`, `"0100"` and `"+100"`. A fraction and a negative
+//!   number are no id.
 //! - **A Munchkin id**, `999-XYZ-000`: white space around it does not count, nor does its case. A text of another form
 //!   names an instance too, and stays as it is.
 
 use std::borrow::Cow;
 
-/// Digits of an id; a longer number is none.
-const DIGITS: usize = 20;
+/// Limit of an id's digits; a longer number is none.
+const MAX_DIGITS: usize = 20;
 
 /// Bytes of the longest notation in which an id is read.
-const LONGEST: usize = 64;
+const MAX_NOTATION_BYTES: usize = 64;
 
-/// The digits of the id that `text` is, a text or a number as JSON spells it. `None`: it is no id.
+/// The digits of an id in `text`, a text or a number as JSON spells it; `None` if it is no id.
 pub fn number(text: &str) -> Option<Cow<'_, str>> {
     let text = text.trim();
     if is_plain(text) {
         return Some(Cow::Borrowed(text));
     }
-    if text.len() > LONGEST {
+    if text.len() > MAX_NOTATION_BYTES {
         return None;
     }
     let text = text.strip_prefix('+').unwrap_or(text);
@@ -35,7 +35,7 @@ pub fn number(text: &str) -> Option<Cow<'_, str>> {
     if !is_number || (mantissa.len() > whole.len() && fraction.is_empty()) {
         return None;
     }
-    // The digits without the zeros around them, and the zeros that belong behind them.
+    // The digits without the zeros around them, and the number of zeros that follow them.
     let digits = format!("{whole}{fraction}");
     let significant = digits.trim_end_matches('0');
     let behind = digits.len() - significant.len();
@@ -45,24 +45,24 @@ pub fn number(text: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Borrowed("0"));
     }
     let zeros = usize::try_from(zeros).ok()?;
-    if significant.len().checked_add(zeros)? > DIGITS {
+    if significant.len().checked_add(zeros)? > MAX_DIGITS {
         return None;
     }
     Some(Cow::Owned(format!("{significant}{}", "0".repeat(zeros))))
 }
 
-/// Whether `text` is an id in the notation in which ids are kept.
+/// Whether `text` is an id in its canonical notation.
 fn is_plain(text: &str) -> bool {
     match text.as_bytes() {
         [b'0'] => true,
         [b'1'..=b'9', more @ ..] => {
-            more.len() < DIGITS && more.iter().all(|byte| byte.is_ascii_digit())
+            more.len() < MAX_DIGITS && more.iter().all(|byte| byte.is_ascii_digit())
         }
         _ => false,
     }
 }
 
-/// An exponent; of one that no id can have it does not matter how large it is.
+/// An exponent; one that no id can have is replaced by a large number.
 fn power(text: &str) -> Option<i64> {
     let (sign, digits) = match text.as_bytes() {
         [b'-', ..] => (-1, &text[1..]),
@@ -79,7 +79,7 @@ fn power(text: &str) -> Option<i64> {
     }
 }
 
-/// `text` as a part of a key: the id that it is, or itself.
+/// `text` as a part of a key: the id in it, or the text itself.
 pub fn part(text: Cow<'_, str>) -> Cow<'_, str> {
     match text {
         Cow::Borrowed(text) => number(text).unwrap_or(Cow::Borrowed(text)),
@@ -95,7 +95,7 @@ pub fn activity_type(text: &str) -> Option<i64> {
     number(text)?.parse().ok()
 }
 
-/// The Munchkin id that `text` is. `None`: it is blank, which names no instance.
+/// The Munchkin id in `text`; `None` if it is blank, which names no instance.
 pub fn munchkin(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
     let text = match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
@@ -111,7 +111,7 @@ pub fn munchkin(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Whether Marketo calls an instance so: `999-XYZ-000`.
+/// Whether `text` has the form of Marketo's ids of instances: `999-XYZ-000`.
 pub fn is_munchkin(text: &str) -> bool {
     let mut parts = text.split('-');
     let mut next = |is: fn(&u8) -> bool| {

@@ -1,8 +1,8 @@
 //! The punctuation around values: a strict cursor over a body.
 //!
-//! `scan` says where each value ends; commas, colons, brackets and the end of the body are checked
+//! `scan` finds the end of each value; commas, colons, brackets and the end of the body are checked
 //! here. So one pass gives the members and their byte ranges, and `[E E]`, `[E,,E]`, `[E,]` and
-//! trailing text are errors. Where `scan` finds nothing well-formed, serde_json has the last word: it
+//! trailing text are errors. Where `scan` finds nothing well-formed, serde_json decides: it
 //! says what is wrong and where.
 
 use std::borrow::Cow;
@@ -12,12 +12,12 @@ use serde::de::IgnoredAny;
 use super::{Undecodable, scan};
 use crate::event::Form;
 
-/// How deep arrays and objects of a body may be nested: serde_json's own limit, so that whatever is
-/// passed on can be parsed by consumers that keep it. (serde_json itself doesn't apply it to values
+/// Limit of nested arrays and objects in a body: serde_json's own limit, so that consumers with it can parse
+/// everything that is passed on. (serde_json itself does not apply it to values
 /// that it skips.)
 pub const MAX_DEPTH: usize = 127;
 
-/// What some programs write before a text, and RFC 8259 lets a reader pass over.
+/// A mark that some programs write before a text, and that RFC 8259 lets a reader skip.
 pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The body as text, if it is UTF-8 and not empty; without a byte order mark before it.
@@ -33,7 +33,7 @@ pub(super) fn text(body: &[u8]) -> Result<&str, Undecodable> {
     Ok(text)
 }
 
-/// Where `part`, a piece of `whole`, begins in it.
+/// Offset of `part`, a piece of `whole`, in it.
 pub(super) fn offset(whole: &str, part: &str) -> usize {
     part.as_ptr().addr() - whole.as_ptr().addr()
 }
@@ -47,12 +47,12 @@ pub(super) fn is_space(byte: u8) -> bool {
 pub(in super::super) struct Name<'a> {
     /// As it is spelled, quotes and escapes included.
     pub(in super::super) quoted: &'a str,
-    /// Nothing in it is escaped.
+    /// Whether nothing in it is escaped.
     is_plain: bool,
 }
 
 impl<'a> Name<'a> {
-    /// What it says; `None` when it is no Unicode (half a surrogate pair).
+    /// The unescaped name; `None` when it is no Unicode (half a surrogate pair).
     pub(in super::super) fn text(self) -> Option<Cow<'a, str>> {
         match self.is_plain {
             true => Some(Cow::Borrowed(&self.quoted[1..self.quoted.len() - 1])),
@@ -85,7 +85,7 @@ impl<'a> Cursor<'a> {
         self.body.as_bytes().get(self.at).copied()
     }
 
-    /// A value nobody looks into, well-formed nevertheless: its range of the body.
+    /// Skips a value, which must be well-formed nevertheless; returns its range of the body.
     pub(in super::super) fn skip(&mut self) -> Result<&'a str, Undecodable> {
         let limit = MAX_DEPTH - self.depth;
         self.peek();
@@ -153,13 +153,13 @@ impl<'a> Cursor<'a> {
             Some(end) => Ok(self.take_until(end)),
             None => {
                 self.skip_slowly(limit)?;
-                // Members may have been missed: what was not seen is not vouched for.
+                // Members may have been missed, so the body must not pass.
                 Err(self.expected("a value that can be read in one pass"))
             }
         }
     }
 
-    /// What is left of the body.
+    /// The rest of the body.
     pub(in super::super) fn rest(&self) -> &'a str {
         &self.body[self.at..]
     }
@@ -184,7 +184,7 @@ impl<'a> Cursor<'a> {
         range
     }
 
-    /// A member's name; the next byte is its opening quote.
+    /// Reads a member's name; the next byte is its opening quote.
     fn name(&mut self) -> Result<Name<'a>, Undecodable> {
         match scan::string(self.body.as_bytes(), self.at + 1) {
             Some((end, is_plain)) => Ok(Name { quoted: self.take_until(end), is_plain }),
@@ -192,7 +192,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// An object, and its range of the body; `member` gets each name and must take exactly the value.
+    /// Reads an object and returns its range of the body; `member` gets each name and must take exactly the value.
     pub(in super::super) fn object(
         &mut self,
         mut member: impl FnMut(&mut Self, Name<'a>) -> Result<(), Undecodable>,
@@ -222,7 +222,7 @@ impl<'a> Cursor<'a> {
         Ok(&self.body[start..self.at])
     }
 
-    /// An array; `element` must take exactly one value each time.
+    /// Reads an array; `element` must take exactly one value each time.
     pub(in super::super) fn array(
         &mut self,
         mut element: impl FnMut(&mut Self) -> Result<(), Undecodable>,
@@ -243,7 +243,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Nothing but white space is left.
+    /// Checks that only white space is left.
     pub(super) fn end(&mut self) -> Result<(), Undecodable> {
         match self.peek() {
             None => Ok(()),
@@ -292,7 +292,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// serde_json's words for those who know the body and not the parser.
+/// Translates serde_json's errors for readers who know the body and not the parser.
 fn plainly(what: &str) -> Cow<'_, str> {
     match (what, what.strip_prefix("EOF while parsing ")) {
         ("expected ident" | "expected value", _) => "unexpected text".into(),
@@ -301,9 +301,10 @@ fn plainly(what: &str) -> Cow<'_, str> {
     }
 }
 
-/// How deep a well-formed value is nested.
+/// Depth of a well-formed value.
 fn depth(value: &str) -> usize {
-    let (mut depth, mut deepest) = (0usize, 0usize);
+    let mut depth = 0usize;
+    let mut deepest = 0usize;
     let mut bytes = value.bytes();
     while let Some(byte) = bytes.next() {
         match byte {

@@ -5,7 +5,7 @@
 //! [`naming::LEAD_ACTIVITY_SOURCE`], `ce_type` and event type come from the catalogue, `ce_time` is
 //! `activityDate` by the rule that Adobe's `time` goes by (`time.rs`).
 //!
-//! What is decided here, where no published source says more:
+//! Decisions of this module, where no published source says more:
 //! - Only top-level members of the body and of an activity count, however their names are escaped.
 //! - `null` and `""` are the same as absent. Without `leadId` the key is `<munchkinId>`.
 //! - An activity's own `munchkinId` wins over the body's, and none is put in beside it. One that is neither text nor
@@ -87,7 +87,8 @@ fn split<'a>(
             }
         };
         if twice {
-            let (name, at) = (name.quoted, offset(body, name.quoted));
+            let at = offset(body, name.quoted);
+            let name = name.quoted;
             let error = format!("duplicate {name} at byte {at}");
             flaw.get_or_insert(Undecodable::new("duplicate-member", error));
         }
@@ -231,8 +232,8 @@ fn event<'a>(
     })
 }
 
-/// The activity's bytes with the three edits of the mapping. At least the member that names the
-/// type is left, so a comma always follows what is put in.
+/// The activity's bytes with the three edits of the mapping. At least the member with the
+/// type is left, so a comma always follows the inserted member.
 fn value<'a>(original: &'a str, activity: &Activity<'a>, of_body: &MunchkinId<'a>) -> Pieces<'a> {
     let bytes = original.as_bytes();
     let mut pieces = Pieces::default();
@@ -251,7 +252,8 @@ fn value<'a>(original: &'a str, activity: &Activity<'a>, of_body: &MunchkinId<'a
         _ => None,
     };
     let cut = activity.guid_name.zip(activity.guid).map(|(name, value)| {
-        let (start, end) = (offset(original, name), offset(original, value) + value.len());
+        let start = offset(original, name);
+        let end = offset(original, value) + value.len();
         (member_and_comma(bytes, start, end), "")
     });
     let mut edits = [quote, cut];

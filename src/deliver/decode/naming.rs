@@ -1,11 +1,11 @@
-//! How Adobe's CloudEvents types are built and taken apart. Both forms of an activity go through
+//! Names of Adobe's CloudEvents types, built and taken apart. Both forms of an activity go through
 //! this file, so they meet in one topic.
 //!
 //! A type is `com.adobe.platform.marketo.` + family + name. The *event type* of a topic is the name
 //! alone with every character outside `[a-z0-9-]` turned into `-`, at most 200 characters. The
 //! families are known, so a name may hold a dot of its own: `Enrich with Data.com` is
-//! `….activity.standard.enrichwithdata.com` and `enrichwithdata-com`, not `com`. Only under a family
-//! that nobody knows yet does the name begin after the last dot.
+//! `….activity.standard.enrichwithdata.com` and `enrichwithdata-com`, not `com`. Only in an
+//! unknown family does the name begin after the last dot.
 
 use std::borrow::Cow;
 
@@ -16,27 +16,27 @@ use crate::event::{Stream, Word};
 /// `source` of every lead activity.
 pub const LEAD_ACTIVITY_SOURCE: &str = "urn:marketo_activity_stream";
 
-/// The type of every customer-defined activity; they are told apart by `activityTypeId`.
+/// The type of every customer-defined activity; `activityTypeId` distinguishes them.
 pub const CUSTOM_ACTIVITY: &str = "com.adobe.platform.marketo.activity.custom";
 
 /// Ids from here on are the customer's own activities.
 pub const FIRST_CUSTOM_ID: i64 = 100_000;
 
-const MARKETO: &str = "com.adobe.platform.marketo.";
+const MARKETO_PREFIX: &str = "com.adobe.platform.marketo.";
 const FAMILIES: [&str; 4] =
     ["activity.standard.", "audit.user.", "notification.", "observability."];
 
-/// The longest event type.
+/// Limit of an event type's characters.
 const EVENT_TYPE_LIMIT: usize = 200;
 
 /// The type of a standard activity: its name in lower case without spaces.
 pub fn standard_activity(name: &str) -> String {
-    format!("{MARKETO}{}{}", FAMILIES[0], compact(name))
+    format!("{MARKETO_PREFIX}{}{}", FAMILIES[0], compact(name))
 }
 
 /// The name in the type of a standard activity, as [`standard_activity`] has it.
 pub fn standard_name(ce_type: &str) -> Option<&str> {
-    ce_type.strip_prefix(MARKETO)?.strip_prefix(FAMILIES[0])
+    ce_type.strip_prefix(MARKETO_PREFIX)?.strip_prefix(FAMILIES[0])
 }
 
 /// A name in lower case without spaces.
@@ -46,7 +46,7 @@ pub fn compact(name: &str) -> String {
 
 /// The stream and the event type of a CloudEvents type. The event type is never empty.
 pub fn classify(ce_type: &str, activity_type_id: Option<i64>) -> (Stream, Word<'_>) {
-    let Some(rest) = ce_type.strip_prefix(MARKETO) else {
+    let Some(rest) = ce_type.strip_prefix(MARKETO_PREFIX) else {
         return (Stream::Other, word(last_segment(ce_type)));
     };
     let family = rest.bytes().position(|byte| byte == b'.').map_or(rest, |end| &rest[..end]);
@@ -69,7 +69,7 @@ pub fn custom_event_type(id: i64) -> Word<'static> {
     Word::Made(format_smolstr!("custom-{id}"))
 }
 
-/// As [`classify`], for a type that may not be there for as long as the event.
+/// Does what [`classify`] does, for a type that may not live as long as the event.
 pub fn classify_owned<'a>(
     ce_type: &Cow<'a, str>,
     activity_type_id: Option<i64>,
@@ -87,7 +87,7 @@ fn last_segment(text: &str) -> &str {
     text.rsplit('.').next().unwrap_or(text)
 }
 
-/// `name` as an event type; `none` when there is nothing to name it after.
+/// `name` as an event type; `none` when it is empty.
 fn word(name: &str) -> Word<'_> {
     let is_legal = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     if name.is_empty() {
@@ -115,7 +115,7 @@ mod tests {
     fn each_family_has_its_stream_and_its_names() {
         let of = |ce_type| classify(ce_type, None);
         let marketo = |rest: &str| {
-            let (stream, word) = classify_owned(&format!("{MARKETO}{rest}").into(), None);
+            let (stream, word) = classify_owned(&format!("{MARKETO_PREFIX}{rest}").into(), None);
             (stream, word)
         };
         assert_eq!(

@@ -1,14 +1,14 @@
-//! A member's value, from its spelling, where an id, a name or a time is expected.
+//! Scalars: a member's value, from its spelling, where an id, a name or a time is expected.
 
 use std::borrow::Cow;
 
-/// A member's value, as far as ids and names go.
+/// A value of an id, a name or a time.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Scalar<'a> {
     /// Missing, `null` or `""`.
     Absent,
     Text(Cow<'a, str>),
-    /// As it is spelled, but for a fraction of zeros: `4711.0` is the number 4711 to every reader.
+    /// Its spelling, without a fraction of zeros: `4711.0` is the number 4711 to every reader.
     Number(&'a str),
     /// An array, an object, a boolean, or text that is no Unicode (half a surrogate pair).
     Unusable,
@@ -36,7 +36,7 @@ impl<'a> Scalar<'a> {
         }
     }
 
-    /// Text, or a number as it is spelled.
+    /// Text, or the spelling of a number.
     pub(super) fn word(self) -> Option<Cow<'a, str>> {
         match self {
             Self::Text(text) => Some(text),
@@ -46,7 +46,7 @@ impl<'a> Scalar<'a> {
     }
 }
 
-/// A number without the point and the zeros behind it, if there is nothing else.
+/// A number without a fraction of zeros.
 fn without_zeros(number: &str) -> &str {
     match number.bytes().position(|byte| byte == b'.') {
         Some(point) if number.bytes().skip(point + 1).all(|byte| byte == b'0') => &number[..point],

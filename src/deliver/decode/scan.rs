@@ -1,41 +1,42 @@
-//! Where a JSON value ends, in one pass over its bytes and without taking memory.
+//! The end of a JSON value, found in one pass over its bytes and without taking memory.
 //!
-//! It is as strict as RFC 8259, and it knows nothing but the end: what it does not find well-formed
-//! serde_json is asked about, which says what is wrong. So a mistake here could only be to accept what
+//! It is as strict as RFC 8259, and finds only the end: a value that it does not find well-formed
+//! goes to serde_json, which says what is wrong. So a mistake here could only be to accept a value that
 //! serde_json refuses, and a property of `tests/decode` holds the two against each other.
 //!
 //! The bytes are known to be UTF-8.
 
 use std::ops::Range;
 
-/// One bit for each open bracket says what it is, so that no value may be nested deeper than this.
-pub(super) const DEEPEST: usize = u128::BITS as usize;
+/// Limit of nesting: one bit for each open bracket says whether it is an object's.
+pub(super) const MAX_NESTING: usize = u128::BITS as usize;
 
-/// The name of a member, where it stands.
+/// The place of a member's name.
 pub(super) struct Named {
-    /// From its opening quote to behind its closing one.
+    /// From its opening quote to after its closing one.
     pub(super) quoted: Range<usize>,
-    /// Nothing in it is escaped.
+    /// Whether nothing in it is escaped.
     pub(super) is_plain: bool,
-    /// Behind the colon.
+    /// The offset after the colon.
     pub(super) value: usize,
 }
 
-/// Behind the value that begins at `at` (white space before it is allowed); `None` when it is
+/// The offset after the value that begins at `at` (white space before it is allowed); `None` when it is
 /// malformed, or nested deeper than `limit`.
 pub(super) fn value(bytes: &[u8], at: usize, limit: usize) -> Option<usize> {
     value_with_names(bytes, at, limit, &mut |_| {})
 }
 
-/// The same, and hands over the name of each member inside the value, however deep it stands.
+/// The offset after the value, like [`value`]; hands over the name of each member inside it, at any depth.
 pub(super) fn value_with_names(
     bytes: &[u8],
     mut at: usize,
     limit: usize,
     named: &mut impl FnMut(Named),
 ) -> Option<usize> {
-    let (mut depth, mut objects) = (0, 0u128);
-    let limit = limit.min(DEEPEST);
+    let mut depth = 0;
+    let mut objects = 0u128;
+    let limit = limit.min(MAX_NESTING);
     loop {
         at = space(bytes, at);
         match *bytes.get(at)? {
@@ -64,7 +65,7 @@ pub(super) fn value_with_names(
             b'n' => at = literal(bytes, at, b"null")?,
             _ => return None,
         }
-        // Behind a value: others of the same array or object, or the end of these.
+        // After a value: others of the same array or object, or the end of these.
         loop {
             if depth == 0 {
                 return Some(at);
@@ -90,13 +91,13 @@ pub(super) fn value_with_names(
     }
 }
 
-/// Behind the string whose opening quote is before `at`, and whether it says what it spells: nothing in
+/// The offset after the string whose opening quote is before `at`, and whether nothing in
 /// it is escaped.
 pub(super) fn string(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
     let mut is_plain = true;
     loop {
         let rest = bytes.get(at..)?;
-        // Eight bytes at a time, as long as none of them means anything.
+        // Eight bytes at a time, as long as none of them is special.
         if let Some(eight) = rest.first_chunk() {
             match first_special(u64::from_le_bytes(*eight)) {
                 None => {
@@ -143,7 +144,7 @@ fn escape(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Behind a member's name and its colon.
+/// The offset after a member's name and its colon.
 fn name(bytes: &[u8], start: usize, named: &mut impl FnMut(Named)) -> Option<usize> {
     if *bytes.get(start)? != b'"' {
         return None;
@@ -197,7 +198,7 @@ fn literal(bytes: &[u8], at: usize, word: &[u8]) -> Option<usize> {
     bytes.get(at..)?.starts_with(word).then_some(at + word.len())
 }
 
-/// Behind white space.
+/// The offset after white space.
 pub(super) fn space(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(at) {
         at += 1;

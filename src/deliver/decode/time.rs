@@ -1,13 +1,13 @@
-//! Which texts are times that a CloudEvent may carry, and which can be made one.
+//! Times that a CloudEvent may carry, and texts that can be made one.
 //!
 //! A time is for its readers: RFC 3339 allows more than the CloudEvents SDKs for Java and for Python read,
-//! and one that they can't read costs the whole event there. So a time here is one that both read.
+//! and a time that they cannot read costs them the whole event. So a time here is one that both read.
 
 use std::borrow::Cow;
 
-/// `text` as a time of RFC 3339 that readers read, where it is certain which one is meant: a date and a
-/// time with an offset, whatever is unusual about the spelling. Senders have been seen to write a space for the
-/// `T`, and `-5:00`. A time without any zone means nothing certain.
+/// `text` as an RFC 3339 time that readers can read, where its meaning is certain: a date and a
+/// time with an offset, in any unusual spelling. Senders have been seen to write a space for the
+/// `T`, and `-5:00`. A time without any zone is not certain.
 pub fn to_rfc3339(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
     if is_readable(&text) {
         return Some(text);
@@ -21,7 +21,7 @@ pub fn to_rfc3339(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
     Some(format!("{date}T{clock}{zone}").into()).filter(|made: &Cow<'_, str>| is_readable(made))
 }
 
-/// `Z`, `UTC`, `GMT`, `±h:mm`, `±hh:mm`, `±hhmm` and `±hh`, as RFC 3339 has them.
+/// Turns `Z`, `UTC`, `GMT`, `±h:mm`, `±hh:mm`, `±hhmm` and `±hh` into an offset of RFC 3339.
 fn offset(text: &str) -> Option<String> {
     if ["z", "utc", "gmt"].contains(&text.to_ascii_lowercase().as_str()) {
         return Some("Z".into());
@@ -40,9 +40,9 @@ fn offset(text: &str) -> Option<String> {
         .then(|| format!("{sign}{hours:0>2}:{minutes}"))
 }
 
-/// The most digits of a fraction, and the largest offset in minutes, that Java's times have.
+/// Limits of Java's times: digits of a fraction, and minutes of an offset.
 const FRACTION_DIGITS: usize = 9;
-const LARGEST_OFFSET: u32 = 18 * 60;
+const MAX_OFFSET_MINUTES: u32 = 18 * 60;
 
 /// Whether `text` is a date and time of RFC 3339, with its offset, that the SDKs for Java and Python read:
 /// a day that the calendar has, a year from 1 on (Python's first), no leap second (neither has any), a
@@ -78,9 +78,10 @@ pub fn is_readable(text: &str) -> bool {
     let offset_is_right = match offset {
         [b'Z' | b'z'] => true,
         [b'+' | b'-', hours @ .., b':', _, _] if hours.len() == 2 => {
-            let (hours, minutes) = (digits(hours), digits(&offset[4..]));
+            let hours = digits(hours);
+            let minutes = digits(&offset[4..]);
             within(minutes, 59)
-                && within(hours.zip(minutes).map(|(h, m)| h * 60 + m), LARGEST_OFFSET)
+                && within(hours.zip(minutes).map(|(h, m)| h * 60 + m), MAX_OFFSET_MINUTES)
         }
         _ => false,
     };

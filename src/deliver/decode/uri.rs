@@ -1,7 +1,7 @@
-//! Which texts are URIs that a CloudEvent may carry, and which can be made one.
+//! URIs that a CloudEvent may carry, and texts that can be made one.
 //!
-//! The rule is RFC 3986's as far as `java.net.URI` agrees, which the CloudEvents SDK for Java reads
-//! `source` and `dataschema` with: one that it can't read costs its readers the whole event.
+//! The rule is RFC 3986's as far as `java.net.URI` agrees, by which the CloudEvents SDK for Java reads
+//! `source` and `dataschema`: a URI that it cannot read costs its readers the whole event.
 
 use std::{borrow::Cow, fmt::Write, net::Ipv6Addr};
 
@@ -10,7 +10,7 @@ pub(super) fn is_absolute(text: &str) -> bool {
     scheme_and_rest(text).is_some() && !text.contains('#') && is_reference(text)
 }
 
-/// `text` as a URI reference: as it is if it is one, else with what can't stand there percent-encoded.
+/// `text` as a URI reference: unchanged if it is one, else with illegal characters percent-encoded.
 /// The result is never empty unless `text` is.
 pub(super) fn to_reference(text: Cow<'_, str>) -> Cow<'_, str> {
     if is_reference(&text) {
@@ -49,7 +49,7 @@ fn is_reference(text: &str) -> bool {
     })
 }
 
-/// What stands behind a scheme and its colon; something does.
+/// The text after a scheme and its colon, which is not empty.
 fn scheme_and_rest(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once(':')?;
     let in_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
@@ -57,7 +57,7 @@ fn scheme_and_rest(text: &str) -> Option<&str> {
     (is_scheme && scheme.bytes().all(in_scheme) && !rest.is_empty()).then_some(rest)
 }
 
-/// Any name or IPv4 address, or an IPv6 address in brackets, with a port perhaps.
+/// Whether `text` is a name or IPv4 address, or an IPv6 address in brackets, with an optional port.
 fn is_authority(text: &str) -> bool {
     if let Some((address, port)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         let digits = port.strip_prefix(':').unwrap_or(port);
@@ -68,7 +68,7 @@ fn is_authority(text: &str) -> bool {
     text.bytes().all(|byte| is_legal(byte) && !b"[]".contains(&byte)) && is_escaped_well(text)
 }
 
-/// Whether a URI may have the character somewhere.
+/// Whether a URI may have the byte somewhere.
 fn is_legal(byte: u8) -> bool {
     is_unreserved(byte) || b":/?#[]@!$&'()*+,;=%".contains(&byte)
 }
@@ -86,8 +86,8 @@ fn is_hex(text: &str) -> bool {
     text.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// `text` with every byte percent-encoded that is none of those that `may_stay`. What is encoded
-/// already, and the first `#`, may stay unless all reserved characters go.
+/// Percent-encodes every byte of `text` except those that `may_stay` allows. Existing escapes, and
+/// the first `#`, stay too unless all reserved characters go.
 fn encoded(text: &str, may_stay: fn(u8) -> bool) -> String {
     let mut made = String::with_capacity(text.len() + 16);
     let mut fragment = false;

@@ -1,4 +1,4 @@
-//! What a forwarder holds of deduplication: claims for its source, and the ids of what it has settled
+//! A forwarder's part of deduplication: claims for its source, and the ids of its settled events
 //! until they are saved.
 
 use std::{
@@ -25,12 +25,12 @@ use crate::{
     spool::position::Position,
 };
 
-/// What became of a claim.
+/// Result of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// The event is to be forwarded; its id is saved once it is settled. None: it has no id.
+    /// The event is to be forwarded; its id is saved once it is settled. `None`: it has no id.
     Granted(Option<Id>),
-    /// Another event with this id was delivered, or will be: nothing is to be done with this one.
+    /// Another event with this id was delivered, or will be: this one is passed over.
     Repeat(RestsOn),
 }
 
@@ -45,24 +45,25 @@ pub struct Claims {
     shared: Arc<Deduplicator>,
     /// The source's number.
     source: u32,
-    /// Ids of events that were settled since the last save: as many as a quarter of a second settles.
+    /// Ids of events settled since the last save: as many as a quarter of a second settles.
     settled: Vec<Id>,
-    /// Of states of leads that are made of several events: by the id of the first, the sequence number and the other
-    /// ids, which are settled with it. As many as are on their way.
+    /// Lead states made of several events and on their way: by the id of the first part, the sequence number and the
+    /// ids of the others, which are settled with it.
     together: HashMap<Id, (u64, Vec<Id>)>,
     sidecar: Sidecar,
     prepared: Prepared,
-    /// The last save failed, and people were told.
+    /// Whether the last save failed, and was logged.
     failing: bool,
-    /// Of the delivery whose events are claimed.
+    /// Origin of the delivery whose events are claimed.
     origin: Origin,
-    /// What the repeats rest on that were passed over, if that is asked for.
+    /// Owners of the repeats that were passed over, if they are watched.
     rests: Option<Rests>,
 }
 
 impl Claims {
     pub(super) fn new(shared: Arc<Deduplicator>, number: usize) -> Self {
-        let (disk, folder) = (shared.disk.clone(), &shared.sources[number].folder);
+        let disk = shared.disk.clone();
+        let folder = &shared.sources[number].folder;
         let sidecar = Sidecar::new(disk.clone(), folder, shared.settings, &shared.key);
         let prepared = Prepared::new(disk, sidecar::folder_in(folder), &shared.key);
         let source = u32::try_from(number).expect("there are less than 2^32 sources");
@@ -79,13 +80,13 @@ impl Claims {
         }
     }
 
-    /// The same, which tells of repeats whether their owners are settled ([`Claims::settled_end`]).
+    /// Lets it watch whether the owners of repeats are settled ([`Claims::settled_end`]).
     pub fn watching_owners(self) -> Self {
         Self { rests: Some(Rests::default()), ..self }
     }
 
-    /// Of this source's own events all before the delivery `end` are settled. What of its deliveries is settled with all
-    /// that their repeats rest on: all before the one that is given back.
+    /// Notes that all of this source's own events before the delivery `end` are settled. Returns the first delivery
+    /// that is not settled together with the owners of its repeats.
     pub fn settled_end(&mut self, end: u64) -> u64 {
         self.shared.ends.set(self.source, end);
         let rests = self.rests.as_mut().and_then(|rests| rests.first(&self.shared.ends));
@@ -97,8 +98,8 @@ impl Claims {
         self.rests.as_mut().is_some_and(|rests| rests.first(&self.shared.ends).is_some())
     }
 
-    /// The event at `position` is passed over for that of `owner`. One of this source that is not behind it is settled
-    /// before it anyway.
+    /// Notes that the event at `position` is passed over for that of `owner`. An owner of this source that is not
+    /// behind it is settled before it anyway.
     fn rests_on(&mut self, position: Position, owner: Owner) {
         let is_before = owner.source == self.source && owner.position.sequence <= position.sequence;
         if let Some(rests) = self.rests.as_mut().filter(|_| !is_before) {
@@ -106,26 +107,26 @@ impl Claims {
         }
     }
 
-    /// Reads what was saved before this process, unless another source has or is just at it; then it
-    /// waits. Without it the first claim does so.
+    /// Reads the ids saved by earlier processes, unless another source has done so or is doing it; then it
+    /// waits. Without this call the first claim reads them.
     pub fn recall(&self, now: UnixMillis) {
         if !self.shared.settings.is_off() {
             drop(self.shared.index(now));
         }
     }
 
-    /// How the delivery came whose events are claimed next: what back-fill brings is counted, so that
-    /// one sees what the webhook had missed.
+    /// Takes the origin of the delivery whose events are claimed next: events of back-fill are counted, which
+    /// shows what the webhook had missed.
     pub fn come_from(&mut self, origin: Origin) {
         self.origin = origin;
     }
 
-    /// Whether nothing is ever taken for a repeat.
+    /// Whether no event is ever taken for a repeat.
     pub fn are_off(&self) -> bool {
         self.shared.settings.is_off()
     }
 
-    /// Asks for the event at `position`, as often as a lane comes to it.
+    /// Claims the event at `position`, each time that a lane comes to it.
     pub fn claim(&mut self, event: &Event<'_>, position: Position, now: UnixMillis) -> Claim {
         let id = match self.shared.settings.is_off() {
             true => None,
@@ -152,7 +153,7 @@ impl Claims {
         }
     }
 
-    /// Asks for the state of a lead at `position`: for each of its parts, since each may be the part of another
+    /// Claims the lead state at `position`: each of its parts, since each may be the part of another
     /// state, of a repeat of its event. `kept` gets for each part whether it is to be in the record.
     pub fn claim_state(
         &mut self,
@@ -200,7 +201,7 @@ impl Claims {
 
     fn claim_id(&self, id: Id, event: &Event<'_>, owner: Owner, now: UnixMillis) -> Claimed {
         let mut index = self.shared.index(now);
-        // Delivered by a program that did not count its type.
+        // The event may have been delivered by a program whose ids had no type.
         if index.may_know_without_type(now)
             && let Some(before) = self.shared.key.id_without_type(event)
             && let Some(by) = index.owner_of(before, now)
@@ -210,17 +211,17 @@ impl Claims {
         index.claim(id, owner, now)
     }
 
-    /// An element of the delivery is no event.
+    /// Counts an element of the delivery that is no event.
     pub fn none(&self) {
         self.count("refused");
     }
 
-    /// The source does not take the event: nothing is claimed, so that another one may.
+    /// Counts an event that the source does not take: nothing is claimed, so that another source may.
     pub fn left_out(&self) {
         self.count("left-out");
     }
 
-    /// Counts an event that back-fill brought. One without an id counts each time it is read.
+    /// Counts an event of back-fill. An event without an id counts each time it is read.
     fn count(&self, result: &str) {
         if self.origin == Origin::Journal {
             let labels = [self.name(), result];
@@ -228,7 +229,7 @@ impl Claims {
         }
     }
 
-    /// An event is delivered, a dead letter, or in quarantine.
+    /// Notes that an event is delivered, a dead letter, or in quarantine.
     pub fn settled(&mut self, id: Option<Id>) {
         self.settled.extend(id);
         if !self.together.is_empty()
@@ -238,8 +239,8 @@ impl Claims {
         }
     }
 
-    /// A transaction is about to be committed with what was settled since the last save. Should this
-    /// process not live to save it, [`Claims::take_over`] finds it.
+    /// Writes the ids settled since the last save aside, for a transaction that is about to be committed. If this
+    /// process does not live to save them, [`Claims::take_over`] finds them.
     pub fn prepare(&mut self, attempt: Attempt, now: UnixMillis) {
         if self.settled.is_empty() {
             return;
@@ -248,8 +249,8 @@ impl Claims {
         self.log_once(written, self.settled.len());
     }
 
-    /// Claims for good what was prepared for `committed`, which is the last that was committed, and
-    /// saves it.
+    /// Claims for good the ids that were prepared for `committed`, the last committed checkpoint, and
+    /// saves them.
     pub fn take_over(&mut self, committed: Attempt, now: UnixMillis) {
         if self.are_off() {
             return;
@@ -269,24 +270,23 @@ impl Claims {
             }
             Err(error) => tracing::warn!(
                 source = self.name(), %error,
-                "ids of events that were delivered last can't be read: a repeat of theirs is delivered \
+                "ids of events that were delivered last cannot be read: a repeat of theirs is delivered \
                  again",
             ),
         }
-        // What stays has a name that is nobody's.
+        // A file that stays has a name that no later attempt uses.
         if let Err(error) = self.prepared.clear() {
             tracing::debug!(source = self.name(), %error, "cannot remove old event ids");
         }
     }
 
-    /// The transaction with what was settled since the last save was taken back.
+    /// Forgets the ids settled since the last save: their transaction was taken back.
     pub fn forget_unsaved(&mut self) {
         self.settled.clear();
     }
 
-    /// Deliveries of this source can't be read any more: whoever comes with their events may have
-    /// them. Some of those may be settled, and then a repeat of them is delivered: better than one
-    /// that is lost.
+    /// Gives up the claims of deliveries that cannot be read any more, so that others may bring their events. Some of
+    /// those may be settled, and then a repeat of them is delivered: better than an event that is lost.
     pub fn release(&mut self, sequences: Range<u64>, now: UnixMillis) {
         self.together.retain(|_, (sequence, _)| !sequences.contains(sequence));
         if !self.shared.settings.is_off() {
@@ -295,18 +295,18 @@ impl Claims {
         }
     }
 
-    /// Whether what a repeat was passed over for may have been given up since: it is to be asked for again.
+    /// Whether the owner of a repeat may have been given up since: the repeat is to be claimed again.
     pub fn is_released(&self, rests_on: RestsOn) -> bool {
         self.shared.released.lock().may_have(rests_on)
     }
 
-    /// Saves the ids of what was settled, before a checkpoint passes it. Durable when it returns,
-    /// unless the disk does not take them: then they are counted and let go, since a checkpoint that
+    /// Saves the ids of settled events, before a checkpoint passes them. Durable when it returns,
+    /// unless the disk fails: then they are counted and dropped, since a checkpoint that
     /// waited for them would keep the very space occupied that they need.
     pub fn save(&mut self, now: UnixMillis) {
         let settled = std::mem::take(&mut self.settled);
         self.save_ids(Rule::WithType, &settled, now);
-        self.settled = settled; // its memory
+        self.settled = settled; // keeps its memory
         self.settled.clear();
     }
 
@@ -316,21 +316,23 @@ impl Claims {
         }
         let saved = self.sidecar.save(rule, ids, now);
         self.log_once(saved, ids.len());
-        let (index, metrics) = (self.shared.index(now), &self.shared.metrics);
+        let index = self.shared.index(now);
+        let metrics = &self.shared.metrics;
         metrics.deduplicate_ids.set(index.len() as i64);
         metrics.deduplicate_oldest_seconds.set((index.oldest().unwrap_or(0) / 1000) as i64);
     }
 
     /// Logs once that ids cannot be saved.
     fn log_once(&mut self, saved: io::Result<()>, ids: usize) {
-        let (source, metrics) = (self.name(), &self.shared.metrics);
+        let source = self.name();
+        let metrics = &self.shared.metrics;
         let failing = saved.is_err();
         if let Err(error) = saved {
             metrics.deduplicate_unsaved.with_label_values(&[source]).inc_by(ids as u64);
             if !self.failing {
                 tracing::warn!(
                     source, %error, ids,
-                    "ids of delivered events can't be saved: a repeat of these events that comes \
+                    "ids of delivered events cannot be saved: a repeat of these events that comes \
                      after a restart is delivered again",
                 );
             }

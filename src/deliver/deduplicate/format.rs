@@ -2,9 +2,9 @@
 //!
 //! Little-endian. The header has 32 bytes: the magic, the version, the key's fingerprint, the rule by
 //! which its ids were made, four bytes of zeros, and the CRC32C of all that, in every version: a version
-//! is believed only behind it. A block is a head of 16 bytes (how many ids, the CRC32C of
-//! the rest of the block, when they were saved) and 16 bytes an id. Nothing is ever changed, only
-//! appended, so what can't be read ends a file: after a crash it is a block that was never finished.
+//! is believed only with a right checksum. A block is a head of 16 bytes (number of ids, CRC32C of
+//! the rest of the block, time of the save) and 16 bytes an id. Nothing is ever changed, only
+//! appended, so an unreadable part ends a file: after a crash it is a block that was never finished.
 
 use super::identity::{Id, Rule};
 use crate::source::UnixMillis;
@@ -25,16 +25,16 @@ pub struct Block {
     pub ids: Vec<Id>,
 }
 
-/// What a file holds.
+/// Content of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Contents {
     pub rule: Rule,
     pub blocks: Vec<Block>,
-    /// Where the last whole block ends.
+    /// Offset of the end of the last whole block.
     pub end: usize,
 }
 
-/// Why a file is of no use.
+/// The reason why a file is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     #[error("its header is damaged")]
@@ -56,7 +56,7 @@ pub fn header(key: u64, rule: Rule) -> [u8; HEADER_LENGTH] {
     header
 }
 
-/// Zero is what stood there when there was one rule.
+/// The number of a rule; files from the time of the first rule have zero there.
 fn number_of(rule: Rule) -> u32 {
     match rule {
         Rule::WithoutType => 0,
@@ -79,12 +79,12 @@ pub fn add_block(bytes: &mut Vec<u8>, at: UnixMillis, ids: &[Id]) {
     bytes[start + 4..start + 8].copy_from_slice(&sum.to_le_bytes());
 }
 
-/// Of a block without its checksum.
+/// Checksum of a block, without the field for it.
 fn checksum(block: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&block[..4]), &block[8..])
 }
 
-/// The version of a file that begins so, if it is another than this program's.
+/// The version of a file with this beginning, if it is another than this program's.
 pub fn later_version(bytes: &[u8]) -> Option<u32> {
     match read(bytes, 0) {
         Err(Unreadable::Version { found }) => Some(found),
@@ -95,7 +95,7 @@ pub fn later_version(bytes: &[u8]) -> Option<u32> {
 /// Reads a file of ids that were hashed with the key of this fingerprint.
 pub fn read(bytes: &[u8], key: u64) -> Result<Contents, Unreadable> {
     let header = bytes.get(..HEADER_LENGTH).ok_or(Unreadable::Header)?;
-    // The checksum first: a version behind a wrong one is damage.
+    // The checksum first: a version with a wrong one is damage.
     if header[..8] != MAGIC || u32_at(header, 28) != crc32c::crc32c(&header[..28]) {
         return Err(Unreadable::Header);
     }

@@ -1,10 +1,10 @@
-//! What an event is known by: a keyed hash of its munchkin id, its CloudEvents source, type and id.
+//! Ids of events: a keyed hash of an event's munchkin id, its CloudEvents source, type and id.
 //!
-//! The type is part of it since senders give one id to events of several types. Until it was, the hash had
-//! the other three alone ([`Rule`]); what was delivered then is recognised for as long as it is known.
+//! The type is part of it since senders give one id to events of several types. An earlier rule had
+//! the other three alone ([`Rule`]); events delivered then are recognised for as long as they are known.
 //!
-//! SipHash-2-4 with 128 bits. Two events that differ share a hash once in 2^128, and nobody who does
-//! not know the key can look for two that do. The hashes are on disk: the bytes that are hashed, and
+//! SipHash-2-4 with 128 bits. Two events that differ share a hash once in 2^128, and without the key
+//! it is not possible to look for two that do. The hashes are on disk: the bytes that are hashed, and
 //! their order, never change without a new rule, which the files of ids name.
 
 use std::{borrow::Cow, fmt};
@@ -13,19 +13,19 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::event::{Event, LeadChange, LeadState, Part, Stream};
 
-/// The text more that the id of a lead's state is the hash of; behind it the lead that was merged.
+/// The additional text in the hash of a lead state; for a merge the losing lead follows.
 const STATE_OF: &str = "lead-state:";
 
-/// What one event is known by.
+/// Keyed hash by which one event is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id(pub(super) [u64; 2]);
 
-/// What an id is the hash of.
+/// The texts in the hash of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// Munchkin id, source and id: what programs before this rule wrote.
+    /// Munchkin id, source and id: the rule of earlier programs.
     WithoutType,
-    /// The type between source and id.
+    /// Those, and the type between source and id.
     WithType,
 }
 
@@ -34,19 +34,20 @@ pub enum Rule {
 pub struct Key(pub(super) [u8; 16]);
 
 impl Key {
-    /// For where nothing is hashed.
+    /// The key where nothing is hashed.
     pub const NONE: Self = Self([0; 16]);
 
-    /// `None` for an event without an id of its own: the one that it gets is no one else's.
+    /// `None` for an event without an id of its own: the id that it gets here is unique.
     pub fn id(&self, event: &Event<'_>) -> Option<Id> {
         let attributes = &event.attributes;
         let id = attributes.id.as_deref()?;
-        let (munchkin_id, ce_type) = (event.munchkin_id.as_deref(), &attributes.r#type);
+        let munchkin_id = event.munchkin_id.as_deref();
+        let ce_type = &attributes.r#type;
         Some(self.hash([munchkin_id, Some(&attributes.source), Some(ce_type), Some(id)]))
     }
 
-    /// What a part of a lead's state is known by: what its event is, and one text more, so that no event of a sender
-    /// has the same. `None` where its event has no id.
+    /// The id of a part of a lead state: the texts of its event, and one text more, so that no event of a sender
+    /// has the same id. `None` where its event has no id.
     pub(super) fn id_of_part(
         &self,
         event: &Event<'_>,
@@ -54,17 +55,18 @@ impl Key {
         part: &Part<'_>,
     ) -> Option<Id> {
         let id = part.id.as_deref()?;
-        // A merge makes a state of each of its leads.
+        // A merge makes a state for each of its leads.
         let of = match &state.change {
             LeadChange::MergedInto { .. } => Cow::from(format!("{STATE_OF}{}", state.lead_id)),
             _ => STATE_OF.into(),
         };
-        let (munchkin_id, source) = (event.munchkin_id.as_deref(), &*part.source);
+        let munchkin_id = event.munchkin_id.as_deref();
+        let source = &*part.source;
         Some(self.hash([munchkin_id, Some(source), Some(&part.r#type), Some(id), Some(&of)]))
     }
 
-    /// What it was known by before its type counted. `None` where that says too little: one id of the
-    /// observability stream is that of three types, and one of them that was not delivered yet must not
+    /// The id by the earlier rule without the type. `None` where that is ambiguous: an id of the
+    /// observability stream belongs to events of three types, and an undelivered one of them must not
     /// be passed over. A repeat of those is the smaller evil.
     pub(super) fn id_without_type(&self, event: &Event<'_>) -> Option<Id> {
         let attributes = &event.attributes;
@@ -72,7 +74,7 @@ impl Key {
         Some(self.hash([event.munchkin_id.as_deref(), Some(&attributes.source), Some(id)]))
     }
 
-    /// Tells this key from others, and nothing about it.
+    /// A number that distinguishes this key from others, and says nothing about it.
     pub(super) fn fingerprint(&self) -> u64 {
         self.hash([None; 3]).0[0]
     }

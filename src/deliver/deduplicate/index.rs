@@ -1,52 +1,53 @@
-//! Who owns which id: an exact set of at most `limit` ids. Where it is full, the oldest id of the source that has
-//! the most is forgotten: each source has its equal share for itself, and what others do not use besides.
+//! The index: the owner of each id, in an exact set of at most `limit` ids. When it is full, the oldest id of the
+//! source that has the most is forgotten: each source has an equal share for itself, and may use more while others do
+//! not.
 //!
 //! Two pieces of memory, both of their full size from the start, so that nothing is ever copied to
-//! grow and what it takes is known beforehand ([`memory`]): the entries, in the order in which each source
+//! grow and the size is known beforehand ([`memory`]): the entries, in the order in which each source
 //! claimed them ([`queues`]), and an open-addressing table (linear probing, filled to three quarters at most)
 //! of their places, each with the first quarter of its id: a search looks at the entry that
 //! it finds and at no other. The operating system gives pages as they are first used. An id is known for at
 //! least the window, and for a thousandth longer at most. Every claim is constant time for a given number of
-//! sources: it takes away a few expired entries at most, and those that are left do not count.
+//! sources: it removes a few expired entries at most, and those that are left do not count.
 
 mod queues;
 
 use std::{ops::Range, time::Duration};
 
-use self::queues::{Queues, SPANS};
+use self::queues::{Queues, SPANS_PER_WINDOW};
 use super::identity::Id;
 use crate::{source::UnixMillis, spool::position::Position};
 
-/// Expired entries that one claim takes out of the table.
-const EXPIRED_A_CLAIM: usize = 8;
+/// Limit of expired entries that one claim removes from the table.
+const EXPIRED_PER_CLAIM: usize = 8;
 
-/// The source of an entry that counts for nothing any more.
-const NOBODY: u32 = u32::MAX;
+/// The source of an entry that was forgotten.
+const NO_SOURCE: u32 = u32::MAX;
 
-/// Whose an id is.
+/// Owner of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// The number of its source.
     pub source: u32,
-    /// Its place in that source's spool.
+    /// The event's place in that source's spool.
     pub position: Position,
 }
 
 impl Owner {
-    /// An event that was settled before this process began. No position is it: they begin at 1.
+    /// An event that was settled before this process began. No event has this position: they begin at 1.
     pub fn settled_before(source: u32) -> Self {
         Self { source, position: Position::start_of(0) }
     }
 }
 
-/// What became of a claim.
+/// Result of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claimed {
-    /// Nobody had it.
+    /// The id was free.
     First,
-    /// The claimant has had it before.
+    /// The claimant already owns it.
     Own,
-    /// Another event has it.
+    /// Another event owns it.
     Taken { by: Owner },
 }
 
@@ -70,7 +71,7 @@ impl Entry {
     }
 }
 
-/// The place of an entry, counted from 1, or 0 if it is empty; and which ids may be there.
+/// The place of an entry, counted from 1, or 0 for an empty slot; and the tag of its id.
 #[derive(Clone, Copy, Debug, Default)]
 struct IndexEntry {
     place: u32,
@@ -91,9 +92,9 @@ pub struct Index {
     window: u64,
     queues: Queues,
     table: Vec<IndexEntry>,
-    /// Time does not go back here.
+    /// The latest time seen: time does not go back here.
     latest: UnixMillis,
-    /// Until when ids are known that were made without the type of their event.
+    /// Until when ids may be known that were made without the type of their event.
     without_type_until: UnixMillis,
 }
 
@@ -102,7 +103,7 @@ const fn slots(limit: usize) -> usize {
     limit + limit / 3 + 1
 }
 
-/// Bytes that an index of `limit` ids takes, of so many sources.
+/// Bytes that an index of `limit` ids takes, for so many sources.
 pub const fn memory(limit: usize, sources: usize) -> u64 {
     (queues::memory(limit, sources) + slots(limit) * size_of::<IndexEntry>()) as u64
 }
@@ -127,15 +128,15 @@ impl Index {
         self.queues.len() - self.queues.expired()
     }
 
-    /// When the oldest known id of the source that has the most was claimed, more or less.
+    /// Approximate time of claim of the oldest known id of the source that has the most.
     pub fn oldest(&self) -> Option<UnixMillis> {
         self.queues.oldest()
     }
 
-    /// `owner` wants `id`.
+    /// Claims `id` for `owner`.
     pub fn claim(&mut self, id: Id, owner: Owner, at: UnixMillis) -> Claimed {
         self.pass_to(at);
-        for _ in 0..EXPIRED_A_CLAIM.min(self.queues.expired_of(owner.source)) {
+        for _ in 0..EXPIRED_PER_CLAIM.min(self.queues.expired_of(owner.source)) {
             self.drop_oldest(owner.source);
         }
         if let Some(place) = self.find(id) {
@@ -152,25 +153,25 @@ impl Index {
         Claimed::First
     }
 
-    /// An id that was saved then was made without the type of its event.
+    /// Notes that an id saved at `at` was made without the type of its event.
     pub fn expect_without_type(&mut self, at: UnixMillis) {
-        let known_for = self.window.saturating_add(self.window / SPANS);
+        let known_for = self.window.saturating_add(self.window / SPANS_PER_WINDOW);
         self.without_type_until = self.without_type_until.max(at.saturating_add(known_for));
     }
 
-    /// Whether such ids may still be known.
+    /// Whether ids without a type may still be known.
     pub fn may_know_without_type(&self, at: UnixMillis) -> bool {
         at <= self.without_type_until
     }
 
-    /// Whose `id` is.
+    /// The owner of `id`.
     pub fn owner_of(&mut self, id: Id, at: UnixMillis) -> Option<Owner> {
         self.pass_to(at);
         let place = self.find(id).filter(|place| !self.queues.is_expired(*place))?;
         Some(self.queues.get(place).owner())
     }
 
-    /// The events of `source` in these deliveries can't be had any more: their ids are free again.
+    /// Frees the ids of the events of `source` in these deliveries, which cannot be read any more.
     /// Looks at every entry.
     pub fn release(&mut self, source: u32, sequences: &Range<u64>) {
         for place in 0..self.queues.places() {
@@ -203,19 +204,19 @@ impl Index {
         }
     }
 
-    /// The entry at `place` counts for nothing any more; it leaves its queue when its turn comes.
+    /// Forgets the entry at `place`; it leaves its queue when its turn comes.
     fn forget(&mut self, place: usize) {
         let entry = self.queues.get_mut(place);
-        if entry.source == NOBODY {
+        if entry.source == NO_SOURCE {
             return;
         }
-        entry.source = NOBODY;
+        entry.source = NO_SOURCE;
         let tag = tag(entry.id);
         let mut hole = self.home(tag);
         while self.table[hole].place as usize != place + 1 {
             hole = self.after(hole);
         }
-        // Whatever is behind it and would rather be there moves up, so that no search ends early.
+        // Entries behind the hole that belong at or before it move up, so that no search ends early.
         let mut next = self.after(hole);
         while !self.table[next].is_empty() {
             let home = self.home(self.table[next].tag);

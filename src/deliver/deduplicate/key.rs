@@ -1,10 +1,10 @@
 //! The secret of the hashes, in the file `<spool.directory>/deduplicate.key`: made once, and never
-//! shown. Without it the saved ids say nothing, so it stays as long as they do.
+//! shown. Without it the saved ids match no event, so it stays as long as they do.
 //!
 //! 32 bytes: the magic, the version, the key, the CRC32C of all that (little-endian). In every version the
 //! file begins with the magic and the version and ends with the CRC32C of all before; a version is believed
-//! only behind it. Nothing waits
-//! for this file: where it can't be had, a key is made for this process alone.
+//! only with a right checksum. Nothing waits
+//! for this file: where it cannot be read, a key is made for this process alone.
 
 use std::{
     io,
@@ -38,7 +38,7 @@ pub fn load(disk: &dyn Disk, directory: &Path) -> Key {
     problem.unwrap_or_else(|why| {
         tracing::warn!(
             path = %path.display(), why,
-            "the key of the saved ids can't be used: what was delivered before is not known, and \
+            "the key of the saved ids cannot be used: what was delivered before is not known, and \
              what is delivered now will not be known after a restart",
         );
         random()
@@ -49,7 +49,7 @@ pub fn path(directory: &Path) -> PathBuf {
     directory.join("deduplicate.key")
 }
 
-/// The version of a key that is spelt so, if it is another than this program's.
+/// The version in the bytes of a key, if it is another than this program's.
 pub fn later_version(bytes: &[u8]) -> Option<u32> {
     match read(bytes) {
         Err(Unusable::Version(found)) => Some(found),
@@ -83,7 +83,7 @@ enum Unusable {
 fn read(bytes: &[u8]) -> Result<Key, Unusable> {
     let (covered, sum) = bytes.split_last_chunk().ok_or(Unusable::Damaged)?;
     let rest = covered.strip_prefix(&MAGIC).ok_or(Unusable::Damaged)?;
-    // The checksum first: a version behind a wrong one is damage.
+    // The checksum first: a version with a wrong one is damage.
     if u32::from_le_bytes(*sum) != crc32c::crc32c(covered) {
         return Err(Unusable::Damaged);
     }

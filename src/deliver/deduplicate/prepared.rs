@@ -6,7 +6,7 @@
 //! the topic. It could not find them otherwise: of the events that a checkpoint has passed, some were
 //! passed over as repeats of another source's, which may not have delivered them.
 //!
-//! A name is never used twice, so what an aborted attempt leaves behind is nobody's.
+//! A name is never used twice, so the file of an aborted attempt belongs to no later one.
 
 use std::{
     io::{self, IoSlice},
@@ -27,7 +27,7 @@ use crate::{
 
 const SUFFIX: &str = ".prepared";
 
-/// What a source prepares.
+/// The prepared ids of one source.
 pub struct Prepared {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
@@ -43,7 +43,7 @@ pub struct Attempt {
 }
 
 impl Prepared {
-    /// `folder` is the one of the source's ids.
+    /// `folder` is the folder of the source's ids.
     pub fn new(disk: Arc<dyn Disk>, folder: PathBuf, key: &Key) -> Self {
         Self { disk, folder, key: key.fingerprint() }
     }
@@ -61,7 +61,7 @@ impl Prepared {
         self.disk.sync_dir(&self.folder)
     }
 
-    /// What was prepared for an attempt that was committed, with the rule of its ids; empty if nothing was.
+    /// The ids prepared for an attempt that was committed, with their rule; empty if there are none.
     /// After an error its events may be repeated.
     pub fn read(&self, attempt: Attempt) -> io::Result<(Rule, Vec<Id>)> {
         let bytes = match disk::read_file(&*self.disk, &self.path(attempt)) {
@@ -75,7 +75,7 @@ impl Prepared {
         Ok((contents.rule, ids))
     }
 
-    /// Removes all that was ever prepared.
+    /// Removes the files of all attempts.
     pub fn clear(&self) -> io::Result<()> {
         let names = match self.disk.list(&self.folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -1,7 +1,7 @@
-//! Recalling: the ids of all sources' files, in the order in which they were saved, into the index.
+//! Recall: the ids of all sources' files, in the order in which they were saved, into the index.
 //!
-//! Also of sources that are no longer configured: the one that a migration leaves behind has
-//! delivered what the other one may still send. What can't be read is named, counted and passed by:
+//! Sources that are no longer configured are included: the one that a migration leaves behind has
+//! delivered events that the other one may still send. An unreadable file is logged, counted and skipped:
 //! its events may be delivered once more, and nothing waits for it.
 
 use std::{
@@ -22,7 +22,7 @@ use crate::{
     spool::disk::{self, Disk},
 };
 
-/// A source that has or may have files of ids.
+/// A source that has, or may have, files of ids.
 pub struct Source {
     pub name: SourceName,
     /// `<spool.directory>/<source>`
@@ -44,11 +44,11 @@ pub fn sources(disk: &dyn Disk, directory: &Path, configured: &[SourceName]) -> 
     names.into_iter().map(with_folder).collect()
 }
 
-/// Puts everything that is saved into `index`.
+/// Puts all saved ids into `index`.
 pub fn fill(index: &mut Index, of: &Deduplicator, now: UnixMillis) {
     let mut files: Vec<_> =
         (0..).zip(&of.sources).map(|(n, source)| Files::of(n, source, of)).collect();
-    // The sources' blocks by the time of each; a source's own are in order.
+    // Blocks of all sources in the order of their times; each source's own are in order already.
     loop {
         let next = files.iter_mut().filter_map(|files| Some((files.next_at()?, files)));
         let Some((at, files)) = next.min_by_key(|(at, _)| *at) else { break };
@@ -57,7 +57,7 @@ pub fn fill(index: &mut Index, of: &Deduplicator, now: UnixMillis) {
             index.expect_without_type(at.min(now));
         }
         for id in block.ids {
-            // One that was saved twice is known; a clock that was wrong counts as now.
+            // An id that was saved twice is known already; a time in the future counts as now.
             index.claim(id, Owner::settled_before(files.source), at.min(now));
         }
     }
@@ -72,14 +72,15 @@ struct Files<'a> {
     folder: PathBuf,
     numbers: vec::IntoIter<u64>,
     blocks: vec::IntoIter<Block>,
-    /// By which the ids of the blocks were made.
+    /// The rule of the blocks' ids.
     rule: Rule,
 }
 
 impl<'a> Files<'a> {
     fn of(source: u32, known: &'a Source, of: &'a Deduplicator) -> Self {
         let folder = sidecar::folder_in(&known.folder);
-        let (numbers, blocks) = (Vec::new().into_iter(), Vec::new().into_iter());
+        let numbers = Vec::new().into_iter();
+        let blocks = Vec::new().into_iter();
         let rule = Rule::WithType;
         let mut files = Self { source, of, name: &known.name, folder, numbers, blocks, rule };
         match sidecar::numbers(&*of.disk, &files.folder) {
@@ -89,7 +90,7 @@ impl<'a> Files<'a> {
         files
     }
 
-    /// When the next block was saved.
+    /// The time at which the next block was saved.
     fn next_at(&mut self) -> Option<UnixMillis> {
         loop {
             if let Some(block) = self.blocks.as_slice().first() {
@@ -124,7 +125,7 @@ impl<'a> Files<'a> {
         self.of.metrics.deduplicate_unreadable.with_label_values(&[source]).inc();
         tracing::warn!(
             source, path = %path.display(), %why,
-            "ids of delivered events can't be read; repeats of these events are delivered again",
+            "ids of delivered events cannot be read; repeats of these events are delivered again",
         );
     }
 }

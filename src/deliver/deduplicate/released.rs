@@ -1,19 +1,19 @@
-//! Claims that were given up, since the disk has spoilt the events that had them. A repeat that was passed over for
+//! Claims that were given up, since the disk has spoilt their events. A repeat that was passed over for
 //! such an event must be looked at again.
 
 use std::ops::Range;
 
 use super::index::Owner;
 
-/// Ranges that are kept apart. What is given up beyond that widens the last range of its source: an event more may then
-/// be looked at again, which is the safe side.
-const MOST: usize = 256;
+/// Limit of separate ranges. Beyond it the last range of the source is widened: a few events more may then
+/// be looked at again, which is safe.
+const MAX_RANGES: usize = 256;
 
-/// What a repeat was passed over for.
+/// The owner for which a repeat was passed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestsOn {
     One(Owner),
-    /// A state of a lead, whose parts may be repeats of several events.
+    /// For a lead state, whose parts may be repeats of several events.
     Several,
 }
 
@@ -26,7 +26,7 @@ impl Released {
         if self.covers(source, sequences) {
             return; // each lane that comes to a damaged range says so
         }
-        let is_full = self.0.len() >= MOST;
+        let is_full = self.0.len() >= MAX_RANGES;
         match self.0.iter_mut().rfind(|(of, _)| is_full && *of == source) {
             Some((_, last)) => {
                 *last = last.start.min(sequences.start)..last.end.max(sequences.end);
@@ -41,7 +41,7 @@ impl Released {
         self.0.iter().any(|(of, range)| *of == source && covers(range))
     }
 
-    /// Whether what this one rests on may be gone.
+    /// Whether the owner of a repeat may be gone.
     pub fn may_have(&self, rests_on: RestsOn) -> bool {
         match rests_on {
             RestsOn::One(Owner { source, position }) => {
@@ -74,13 +74,13 @@ mod tests {
     #[test]
     fn however_much_is_given_up_memory_is_bounded_and_nothing_is_forgotten() {
         let mut released = Released::default();
-        let ranges = (0..10 * MOST as u64).map(|number| 10 * number..10 * number + 2);
+        let ranges = (0..10 * MAX_RANGES as u64).map(|number| 10 * number..10 * number + 2);
         for range in ranges.clone() {
             released.add(0, &range);
             released.add(0, &range);
         }
         released.add(7, &(1..2));
-        assert!(released.0.len() <= MOST + 1, "a source has one range at least");
+        assert!(released.0.len() <= MAX_RANGES + 1, "a source has one range at least");
         assert!(ranges.clone().all(|range| released.may_have(on(0, range.start + 1))));
         assert!(released.may_have(on(7, 1)) && !released.may_have(on(0, 3)));
     }

@@ -1,5 +1,5 @@
-//! What repeats rest on: for an answer that says more than *stored*, a repeat counts as settled only once the event that
-//! it repeats does. That one may be another source's, which is slower, or waits for a topic.
+//! Owners of repeats: for an answer that says more than *stored*, a repeat counts as settled only once the event that
+//! it repeats does. That event may be another source's, which is slower, or waits for a topic.
 //!
 //! A checkpoint may pass such a repeat all the same: the owner's own spool has the event. But both spools lie on one
 //! volume.
@@ -12,17 +12,17 @@ use std::{
 use super::index::Owner;
 use crate::spool::position::Position;
 
-/// Repeats that are known one by one. What comes beyond that is settled together, when all of it is.
-const MOST: usize = 4096;
+/// Limit of repeats that are known one by one. Further ones are settled together, when all of them are.
+const MAX_REPEATS: usize = 4096;
 
-/// How far each source's own events are settled, by its number: all deliveries before this one.
+/// By source number, the first delivery whose own events are not all settled.
 #[derive(Debug)]
 pub(super) struct Ends(Vec<AtomicU64>);
 
 impl Ends {
-    /// Of so many sources, none of which has said anything yet.
+    /// For so many sources, none of which has reported yet.
     pub fn new(sources: usize) -> Self {
-        // What was settled before this process began has the number 0.
+        // Events settled before this process began have the number 0.
         Self((0..sources).map(|_| AtomicU64::new(1)).collect())
     }
 
@@ -37,24 +37,25 @@ impl Ends {
     }
 }
 
-/// Repeats of one source whose owners may be unsettled. By delivery and by the owner's source: the last of
+/// Repeats of one source whose owners may be unsettled. By delivery and the owner's source: the last of
 /// the owner's deliveries that the delivery rests on.
 #[derive(Debug, Default)]
 pub(super) struct Rests {
     open: BTreeMap<(u64, u32), u64>,
-    /// Beyond [`MOST`]: the first delivery of them, and what the last of them rests on.
+    /// Repeats beyond [`MAX_REPEATS`]: their first delivery, and by source the last delivery that they rest on.
     beyond: Option<(u64, BTreeMap<u32, u64>)>,
 }
 
 impl Rests {
-    /// The event at `position` was passed over for the one of `owner`.
+    /// Notes that the event at `position` was passed over for the one of `owner`.
     pub fn add(&mut self, position: Position, owner: Owner, ends: &Ends) {
-        let (sequence, rests_on) = (position.sequence, owner.position.sequence);
+        let sequence = position.sequence;
+        let rests_on = owner.position.sequence;
         if ends.have_passed(owner.source, rests_on) {
             return;
         }
         let key = (sequence, owner.source);
-        if self.open.len() < MOST || self.open.contains_key(&key) {
+        if self.open.len() < MAX_REPEATS || self.open.contains_key(&key) {
             let last = self.open.entry(key).or_insert(rests_on);
             *last = rests_on.max(*last);
         } else {
@@ -134,10 +135,10 @@ mod tests {
     #[test]
     fn however_many_there_are_memory_is_bounded_and_none_is_taken_for_settled() {
         let ends = Ends::new(2);
-        let all: Vec<_> = (1..=3 * MOST as u64).map(|at| (at, owner(1, at + 10))).collect();
+        let all: Vec<_> = (1..=3 * MAX_REPEATS as u64).map(|at| (at, owner(1, at + 10))).collect();
         let mut rests = rests(&all, &ends);
-        assert_eq!(rests.open.len(), MOST);
-        for end in 1..=3 * MOST as u64 + 11 {
+        assert_eq!(rests.open.len(), MAX_REPEATS);
+        for end in 1..=3 * MAX_REPEATS as u64 + 11 {
             ends.set(1, end);
             let first = rests.first(&ends);
             let held_up = all.iter().find(|(_, owner)| owner.position.sequence >= end);

@@ -1,10 +1,10 @@
 //! The files in which a source keeps the ids of its settled events: `<source>/ids/<number>.ids`.
 //!
-//! They stand beside the segments and outlive them: a start reads these, and no bodies. Appended to
+//! They are beside the segments and outlive them: a start reads these, and no bodies. Appended to
 //! once a checkpoint at most, and synced before it. After any failure a file is left alone and the
-//! next save begins another, since a sync that failed may say yes the next time without the bytes.
-//! Files go when they are older than the window, or when newer ones hold more ids than the index
-//! takes; then, at the latest, when a new one is begun.
+//! next save begins another, since a sync that failed may succeed the next time without the bytes.
+//! Files are removed when they are older than the window, or when newer ones hold more ids than the index
+//! takes; at the latest, when a new one is begun.
 
 use std::{
     io::{self, IoSlice},
@@ -22,12 +22,12 @@ use crate::{
     spool::disk::{self, Disk, DiskFile},
 };
 
-/// A file that has grown to this is followed by another: some 65,000 ids.
-const FILE_LENGTH: usize = 1024 * 1024;
+/// Size at which a file is followed by another: some 65,000 ids.
+const MAX_FILE_BYTES: usize = 1024 * 1024;
 
-/// Files that are kept behind the one that is written: enough for every id of the index.
+/// Number of files kept beside the one that is written: enough for every id of the index.
 fn files_kept(ids: usize) -> usize {
-    ids * ID_LENGTH / FILE_LENGTH + 2
+    ids * ID_LENGTH / MAX_FILE_BYTES + 2
 }
 
 /// The folder of the files, in a source's folder.
@@ -51,7 +51,7 @@ pub fn path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:020}.ids"))
 }
 
-/// Where a source's ids are appended.
+/// The writer of a source's ids.
 pub struct Sidecar {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
@@ -64,14 +64,14 @@ pub struct Sidecar {
 /// The file that is written.
 struct Open {
     number: u64,
-    /// Of all its ids.
+    /// The rule of all its ids.
     rule: Rule,
     file: Arc<dyn DiskFile>,
     length: usize,
 }
 
 impl Sidecar {
-    /// `source` is the source's folder. Touches nothing before something is saved.
+    /// `source` is the source's folder. Touches nothing before the first save.
     pub fn new(disk: Arc<dyn Disk>, source: &Path, settings: Settings, key: &Key) -> Self {
         let folder = folder_in(source);
         Self { disk, folder, settings, key: key.fingerprint(), open: None }
@@ -79,9 +79,9 @@ impl Sidecar {
 
     /// Saves `ids`, which were made by `rule`; durable when it returns.
     pub fn save(&mut self, rule: Rule, ids: &[Id], at: UnixMillis) -> io::Result<()> {
-        // Not there again after an error.
+        // After an error `open` stays `None`, so that the next save begins another file.
         let mut open = match self.open.take() {
-            Some(open) if open.length < FILE_LENGTH && open.rule == rule => open,
+            Some(open) if open.length < MAX_FILE_BYTES && open.rule == rule => open,
             Some(other) => self.begin(rule, other.number + 1)?,
             None => self.resume(rule)?,
         };
@@ -101,7 +101,7 @@ impl Sidecar {
         Ok(())
     }
 
-    /// Goes on with the last file if it is whole and has room, and ids of this rule, so that a process that
+    /// Continues the last file if it is whole and has room, and ids of this rule, so that a process that
     /// starts often does not leave many.
     fn resume(&mut self, rule: Rule) -> io::Result<Open> {
         disk::make_directory(&*self.disk, &self.folder)?;
@@ -113,7 +113,7 @@ impl Sidecar {
             Ok(contents) if contents.rule == rule => contents.end,
             _ => 0,
         };
-        if end != bytes.len() || end >= FILE_LENGTH {
+        if end != bytes.len() || end >= MAX_FILE_BYTES {
             return self.begin(rule, last + 1);
         }
         Ok(Open { number: last, rule, file: self.disk.open_to_write(&path)?, length: end })
@@ -127,7 +127,7 @@ impl Sidecar {
         Ok(Open { number, rule, file, length: 0 })
     }
 
-    /// Their names need no sync: one that comes back is as old as it was.
+    /// Removes files that are too old or too many. Their names need no sync: one that comes back is as old as it was.
     fn remove_old(&self, begun: u64) -> io::Result<()> {
         let mut numbers = numbers(&*self.disk, &self.folder)?;
         numbers.retain(|number| *number < begun);

@@ -1,7 +1,7 @@
 //! Whether a later version has written the ids of a source, or their key.
 //!
-//! Damaged ids are passed by, at the price of repeats. Those of a later version are whole, and a person
-//! is about to go back behind it: that price is theirs to pay, so the start says it and ends.
+//! Damaged ids are skipped, at the price of repeats. Those of a later version are whole, and an operator
+//! is about to downgrade: that price is theirs to accept, so the start reports it and ends.
 
 use std::path::{Path, PathBuf};
 
@@ -11,10 +11,10 @@ use crate::{
     spool::disk::{self, Disk},
 };
 
-/// Enough for a header, and for all of a key: its checksum is at its end.
-const BEGINNING: usize = 4096;
+/// Enough bytes for a header, and for a whole key: its checksum is at its end.
+const HEADER_READ_BYTES: usize = 4096;
 
-/// What a later version has written. Nothing was changed.
+/// A file of a later version. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{path} has the ids of delivered events, or their key, in a newer format (version {found}, this \
@@ -27,8 +27,8 @@ pub struct NewerIds {
     pub known: u32,
 }
 
-/// The first file of `source`'s ids, or their key, that a later version has written. What can't be
-/// read at all is somebody else's to tell.
+/// Fails with the first file of `source`'s ids, or their key, that a later version has written. Unreadable
+/// files are reported elsewhere.
 pub fn check_versions(
     disk: &dyn Disk,
     directory: &Path,
@@ -50,7 +50,7 @@ pub fn check_versions(
 }
 
 fn beginning(disk: &dyn Disk, path: &Path) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; BEGINNING];
+    let mut bytes = vec![0; HEADER_READ_BYTES];
     let read = disk::read_full(&*disk.open_to_read(path).ok()?, &mut bytes, 0).ok()?;
     bytes.truncate(read);
     Some(bytes)

@@ -5,9 +5,9 @@
 //! have no header. Header values are UTF-8 as they are (percent-encoding is the HTTP binding's, not
 //! Kafka's).
 //!
-//! A `content-type` that begins with `application/cloudevents` says to a reader that the record is in
-//! structured mode, whatever other headers it has. So data that is itself called so (an event inside of an
-//! event) gets the media type of its syntax, and [`CONTENT_TYPE_HEADER`] has the one that came.
+//! A `content-type` that begins with `application/cloudevents` tells a reader that the record is in
+//! structured mode, whatever other headers it has. So data that itself has such a type (an event inside of an
+//! event) gets the media type of its syntax, and [`CONTENT_TYPE_HEADER`] has the original one.
 
 use super::{CONTENT_TYPE_HEADER, extensions::extensions, headers::Headers};
 use crate::event::{Attributes, Event};
@@ -21,8 +21,8 @@ fn names(attributes: &Attributes<'_>, names: &mut String) {
     }
 }
 
-/// What the media types of structured mode begin with.
-const STRUCTURED: &str = "application/cloudevents";
+/// Prefix of the media types of structured mode.
+const STRUCTURED_PREFIX: &str = "application/cloudevents";
 
 /// Writes the `content-type` that stands for the event's `datacontenttype` into `made`, if that would be
 /// taken for the one of structured mode: `application/json` for `application/cloudevents+json`.
@@ -30,7 +30,10 @@ fn content_type(attributes: &Attributes<'_>, made: &mut String) {
     made.clear();
     let Some(came) = attributes.datacontenttype.as_deref() else { return };
     let came = came.trim_start();
-    if !came.get(..STRUCTURED.len()).is_some_and(|it| it.eq_ignore_ascii_case(STRUCTURED)) {
+    if !came
+        .get(..STRUCTURED_PREFIX.len())
+        .is_some_and(|it| it.eq_ignore_ascii_case(STRUCTURED_PREFIX))
+    {
         return;
     }
     let (essence, parameters) = came.split_at(came.find(';').unwrap_or(came.len()));
@@ -55,9 +58,9 @@ pub(super) fn headers<'b>(
 }
 
 /// The `content-type` of a flat value without a schema.
-pub(super) const FLAT: &str = "application/json";
+pub(super) const FLAT_CONTENT_TYPE: &str = "application/json";
 
-/// The headers of a record whose value is the flat form of the event, of a type of its own whatever the data was.
+/// The headers of a record with a flat value, whose media type is its own.
 pub(super) fn flat_headers<'b>(
     id: &'b str,
     event: &'b Event<'b>,

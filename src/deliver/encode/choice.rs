@@ -1,11 +1,11 @@
-//! What a topic's records are: their value, what stands around it, and their timestamp. Chosen for all topics, for a
+//! Choices of the form of records: value, envelope, and timestamp, for all topics, for a
 //! source, or for the topics of a pattern.
 
 use std::sync::Arc;
 
 use super::flat::Shapes;
 
-/// What a record's value is.
+/// The form of a record's value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ValueForm {
     /// The event's data, byte for byte.
@@ -27,7 +27,7 @@ impl ValueForm {
     }
 }
 
-/// What stands around a flat value.
+/// The envelope of a flat value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Surrounding {
     #[default]
@@ -48,13 +48,13 @@ impl Surrounding {
     }
 }
 
-/// Which time a record's timestamp is.
+/// The time in a record's timestamp.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Timestamp {
     /// When the record is handed to the Kafka client.
     #[default]
     Produced,
-    /// The event's time, as `ce_time` has it. An event without a certain time, one from before 1970, and one from
+    /// The event's time, as in `ce_time`. An event without a certain time, one from before 1970, and one from
     /// after its delivery was received has the time of its delivery.
     Event,
     /// When its delivery was received.
@@ -73,7 +73,7 @@ impl Timestamp {
         }
     }
 
-    /// Milliseconds since 1970, if they are not the client's to choose. `time` is the event's in RFC 3339, `received` the
+    /// Milliseconds since 1970, or `None` if the client chooses. `time` is the event's in RFC 3339, `received` the
     /// time of its delivery, as far as that is known.
     pub fn of(self, time: Option<&str>, received: Option<u64>) -> Option<i64> {
         let received = received.and_then(|millis| i64::try_from(millis).ok());
@@ -91,7 +91,7 @@ impl Timestamp {
     }
 }
 
-/// What the records of one topic are.
+/// The form of one topic's records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
     pub value: ValueForm,
@@ -99,7 +99,7 @@ pub struct Choice {
     pub timestamp: Timestamp,
 }
 
-/// A choice that leaves open what it does not say.
+/// A choice with open fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartialChoice {
     pub value: Option<ValueForm>,
@@ -108,7 +108,7 @@ pub struct PartialChoice {
 }
 
 impl PartialChoice {
-    /// What it says, and of the rest what `other` says.
+    /// Fills the open fields from `other`.
     pub fn over(self, other: Choice) -> Choice {
         Choice {
             value: self.value.unwrap_or(other.value),
@@ -123,7 +123,7 @@ impl PartialChoice {
 pub struct Pattern(String);
 
 impl Pattern {
-    /// `None`: no topic can be called so.
+    /// `None` if no topic can have this name.
     pub fn new(text: &str) -> Option<Self> {
         let legal = |c: char| c.is_ascii_alphanumeric() || "._-*".contains(c);
         (!text.is_empty() && text.chars().all(legal)).then(|| Self(text.to_owned()))
@@ -154,26 +154,26 @@ impl Pattern {
         true
     }
 
-    /// The more of it is fixed, the sooner it counts; a name without a `*` first.
+    /// Order of preference: a name without a `*` first, then the pattern with the most fixed characters.
     fn rank(&self) -> (bool, std::cmp::Reverse<usize>) {
         let stars = self.0.matches('*').count();
         (stars > 0, std::cmp::Reverse(self.0.len() - stars))
     }
 }
 
-/// What the records of a source's topics are.
+/// The choices for all topics of a source.
 #[derive(Clone, Debug, Default)]
 pub struct Choices {
     of_others: Choice,
-    /// The one that counts first.
+    /// The preferred one first.
     patterns: Vec<(Pattern, Choice)>,
-    /// For flat values.
+    /// Present if any value is flat.
     shapes: Option<Arc<Shapes>>,
 }
 
 impl Choices {
-    /// `of_others` is for the topics of none of the `patterns`. Of several patterns that a topic's name matches, the one
-    /// with the most fixed characters counts, alone. `shapes` is asked where a value is flat.
+    /// `of_others` is for the topics of none of the `patterns`. Of several patterns that match a topic's name, only the
+    /// one with the most fixed characters counts. `shapes` is called where a value is flat.
     pub fn new(
         of_others: Choice,
         patterns: impl IntoIterator<Item = (Pattern, PartialChoice)>,
@@ -188,7 +188,7 @@ impl Choices {
         Self { of_others, patterns, shapes: is_flat.then(|| Arc::new(shapes())) }
     }
 
-    /// What the records of `topic` are.
+    /// The form of the records of `topic`.
     pub fn of(&self, topic: &str) -> Choice {
         let found = self.patterns.iter().find(|(pattern, _)| pattern.matches(topic));
         found.map_or(self.of_others, |(_, choice)| *choice)

@@ -11,8 +11,8 @@
 //!   `dataType`, else that of the value's JSON. Numbers keep the sender's digits. An object or an array is its JSON as
 //!   text.
 //! - A value that is not of its field's kind (`"soon"` where a number is due) is text in the field `<name>_text`.
-//! - Names that would meet: a member whose name a listed field has gets `data_` before it, an attribute `attribute_`.
-//!   Whatever is taken still gets `_2`, `_3` and so on behind it, in the order in which the sender wrote them.
+//! - Names that would meet: a member with the name of a listed field gets `data_` before it, an attribute `attribute_`.
+//!   A name that is still taken gets `_2`, `_3` and so on behind it, in the order in which the sender wrote them.
 //! - Nothing is dropped: members and attributes that no list knows are fields too ([`Flat::others`]), members of an
 //!   attribute beside `name`, `dataType` and `value` are `<attribute>_<member>`, and `attributes` that are not of that
 //!   form are the field `attributes`, as JSON text.
@@ -52,10 +52,10 @@ pub use self::{
     value::{Around, Kind, Text, Value},
 };
 
-/// More fields than this, and the data stays one text.
+/// Limit of fields, beyond which the data stays one text.
 pub const MAX_FIELDS: usize = 1000;
 
-/// The column of what a schema does not list: a JSON object of scalars, as text.
+/// The column for fields that a schema does not list: a JSON object of scalars, as text.
 pub const OTHERS: &str = "others";
 
 /// An event, field by field.

@@ -1,6 +1,6 @@
-//! The headers of a record, gathered without taking memory.
+//! The headers of a record, collected without taking memory.
 
-/// Headers in place; only an event with unusually many takes memory for them.
+/// A list of headers; it takes memory only for an event with unusually many.
 #[derive(Debug, Default)]
 pub(super) struct Headers<'b> {
     few: [(&'b str, &'b [u8]); 16],

@@ -1,12 +1,12 @@
-//! The value of a lead's state.
+//! The value of a lead state's record.
 //!
 //! ```json
 //! {"munchkin_id":"999-XYZ-000","lead_id":"4711","state":"changed","activity_id":"0b5e…","activity_type_id":13,
 //!  "activity_time":"2026-03-02T09:59:58Z","changed":{"Lead Status":"MQL"}}
 //! ```
 //!
-//! It speaks of the last activity that the state is made of. `changed` has new values alone, in JSON as the sender wrote
-//! them; `merged` has the leads that this one took over.
+//! The ids and the time are those of the last activity of the state. `changed` has only new values, in JSON as the
+//! sender wrote them; `merged` has the leads that this one took over.
 
 use std::io::Write;
 
@@ -30,7 +30,7 @@ pub(super) fn value<'o>(
     let last = state.parts.last();
     let id = last.map(|part| match &part.id {
         Some(id) => id.to_string(),
-        // As the record of its event has it.
+        // The id of its event's own record.
         None => format!("{spool}:{sequence}:{}", part.index),
     });
     member(out, "munchkin_id", &event.munchkin_id.as_deref().into());

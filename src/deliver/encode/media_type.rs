@@ -1,4 +1,4 @@
-//! Which media types of JSON the readers of structured mode know.
+//! Media types of JSON that the readers of structured mode know.
 
 /// Whether the SDKs for Java and Python take data of the media type `text` for JSON. Their rules are narrower
 /// than that of the JSON format: Java's is the narrowest, lower case, without blanks, and with nothing but
@@ -14,7 +14,7 @@ pub(super) fn is_json_to_readers(text: &str) -> bool {
     is_json && !parameters.contains(LINE_ENDS)
 }
 
-/// What ends a line for Java's regular expressions.
+/// Characters that end a line for Java's regular expressions.
 const LINE_ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
 #[cfg(test)]

@@ -2,15 +2,15 @@
 //!
 //! Members stand in the order of the headers of binary mode, and data comes last: byte for byte in
 //! `data` where it is JSON, else in `data_base64`. The only headers are `content-type` and plain ones.
-//! What those say is in the value too, so that the value is the whole event: `millrace-time` as the
+//! The plain ones are in the value too, so that the value is the whole event: `millrace-time` as the
 //! extension `millracetime`, and so on. An extension of that name that came with the event stays.
 //!
-//! Readers ask `datacontenttype` whether `data` is JSON, and Java's SDK knows fewer media types of JSON than
-//! there are: an object under another one costs its readers the whole event. Data of a type that it does not
-//! know is `application/json`, and [`CONTENT_TYPE_HEADER`] has the type that came.
+//! Readers decide by `datacontenttype` whether `data` is JSON, and Java's SDK knows fewer media types of JSON than
+//! there are: an object with another one costs its readers the whole event. Data of a type that it does not
+//! know is `application/json`, and [`CONTENT_TYPE_HEADER`] has the original type.
 //!
-//! The binding would allow the `ce_` headers of binary mode beside them, but readers tell the modes
-//! apart by their presence.
+//! The binding would allow the `ce_` headers of binary mode beside them, but readers distinguish the modes
+//! by their presence.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -23,7 +23,7 @@ use crate::event::{Attributes, Coding, Event, is_json};
 pub const CONTENT_TYPE: &str = "application/cloudevents+json; charset=UTF-8";
 
 /// The media type of JSON that every reader knows.
-const JSON: &str = "application/json";
+const JSON_TYPE: &str = "application/json";
 
 pub(super) fn headers<'b>(event: &'b Event<'b>) -> Headers<'b> {
     let mut headers = Headers::default();
@@ -35,13 +35,13 @@ pub(super) fn headers<'b>(event: &'b Event<'b>) -> Headers<'b> {
     headers
 }
 
-/// The `datacontenttype` in whose place [`JSON`] stands.
+/// The original `datacontenttype`, where [`JSON_TYPE`] replaces it.
 fn replaced_type<'b>(event: &'b Event<'_>) -> Option<&'b str> {
     let came = event.attributes.datacontenttype.as_deref()?;
     (is_in_data(event) && !media_type::is_json_to_readers(came)).then_some(came)
 }
 
-/// Whether the event's value stands in `data`, as JSON.
+/// Whether the event's value is in `data`, as JSON.
 fn is_in_data(event: &Event<'_>) -> bool {
     let Event { attributes, value, .. } = event;
     value.coding() == Coding::Plain
@@ -53,7 +53,8 @@ fn is_in_data(event: &Event<'_>) -> bool {
 pub(super) fn value(id: &str, event: &Event<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     let attributes = &event.attributes;
     let replaced_type = replaced_type(event);
-    let content_type = replaced_type.map_or(attributes.datacontenttype.as_deref(), |_| Some(JSON));
+    let content_type =
+        replaced_type.map_or(attributes.datacontenttype.as_deref(), |_| Some(JSON_TYPE));
     out.clear();
     out.extend_from_slice(br#"{"specversion":"1.0""#);
     let optional = [
@@ -101,12 +102,12 @@ fn data(event: &Event<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     }
 }
 
-/// Whether the plain header `header` has the extension `name` for its own.
+/// Whether the extension `name` stands for the plain header `header`.
 fn is_extension_of(header: &str, name: &str) -> bool {
     header.bytes().filter(|byte| *byte != b'-').eq(name.bytes())
 }
 
-/// A plain header as an extension, whose name has no hyphens, unless the event has one of that name.
+/// Writes a plain header as an extension, whose name has no hyphens, unless the event has one of that name.
 fn plain_member(out: &mut Vec<u8>, attributes: &Attributes<'_>, (header, text): (&str, &str)) {
     if extensions(attributes).any(|(name, _)| is_extension_of(header, name)) {
         return;
@@ -117,7 +118,7 @@ fn plain_member(out: &mut Vec<u8>, attributes: &Attributes<'_>, (header, text): 
     serde_json::to_writer(out, text).expect("text can be written into memory");
 }
 
-/// `,"name":"text"`; the name needs no escapes.
+/// Writes `,"name":"text"`; the name needs no escapes.
 fn member(out: &mut Vec<u8>, name: &str, text: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
@@ -224,7 +225,7 @@ mod tests {
         let text = Pieces::coded(Coding::JsonString, r#""hel\u006co""#);
         let text = written(of_type("text/plain"), text);
         assert_eq!(text, begin("text/plain") + r#","data_base64":"aGVsbG8="}"#);
-        // Base64 says itself what it is, whatever the data is.
+        // Base64 is marked as such, whatever the data is.
         let base64 = Pieces::coded(Coding::Base64, r#""aGVsb\u0047\/=""#);
         let base64 = written(of_type("application/json"), base64);
         assert_eq!(base64, begin("application/json") + r#","data_base64":"aGVsb\u0047\/="}"#);
@@ -248,7 +249,7 @@ mod tests {
                 r#"{begin}"application/json","millracedatacontenttype":"its own","data":{{}}}}"#
             )
         );
-        // Base64 says itself what it is.
+        // Base64 is marked as such.
         let base64 = Pieces::coded(Coding::Base64, r#""e30=""#);
         assert_eq!(
             written(of_type("application/vnd.x+json"), base64),

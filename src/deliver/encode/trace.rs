@@ -1,20 +1,20 @@
-//! The trace that a delivery belongs to: W3C Trace Context as it was kept with it, passed on as it is. That is its
+//! The trace of a delivery: its kept W3C Trace Context, passed on unchanged. It is the
 //! sender's, or that of the span which the delivery had here (`traces`).
 //!
-//! Of the delivery, not of the event: an event that has a trace of its own has it as the CloudEvents
-//! attribute `traceparent`, which is the header `ce_traceparent`, and both may be there. What is not
-//! valid is as if it were not there, and nothing is made up.
+//! It belongs to the delivery, not to the event: an event with a trace of its own has it as the CloudEvents
+//! attribute `traceparent`, which is the header `ce_traceparent`, and both may be there. An invalid
+//! trace counts as none, and no trace is made up.
 
-/// Members that a `tracestate` may have, and bytes that have to be passed on.
-const STATE_MEMBERS: usize = 32;
-const STATE_LIMIT: usize = 512;
+/// Limits of a `tracestate` in members and bytes: so much has to be passed on.
+const MAX_STATE_MEMBERS: usize = 32;
+const MAX_STATE_BYTES: usize = 512;
 
-/// `version-trace-parent-flags` of the version 00.
+/// Length of `version-trace-parent-flags` in version 00.
 const PARENT_LENGTH: usize = 55;
-/// What is longer, of a version that is still to come, is none that anybody needs.
-const PARENT_LIMIT: usize = 256;
+/// Limit for later versions, which may be longer.
+const MAX_PARENT_LENGTH: usize = 256;
 
-/// Empty where there is none; keeps its memory from one delivery to the next.
+/// A valid trace, or empty; keeps its memory from one delivery to the next.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trace {
     parent: String,
@@ -22,7 +22,7 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// What the kept headers of a delivery say.
+    /// Takes the trace from the kept headers of a delivery.
     pub fn read(&mut self, headers: &[(String, String)]) {
         self.parent.clear();
         self.state.clear();
@@ -35,7 +35,7 @@ impl Trace {
         }
     }
 
-    /// As headers of a record.
+    /// The headers of a record with this trace.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [("traceparent", self.parent.as_str()), ("tracestate", self.state.as_str())]
             .into_iter()
@@ -45,7 +45,7 @@ impl Trace {
 
 fn is_parent(text: &str) -> bool {
     let bytes = text.as_bytes();
-    if bytes.len() < PARENT_LENGTH || bytes.len() > PARENT_LIMIT || !text.is_ascii() {
+    if bytes.len() < PARENT_LENGTH || bytes.len() > MAX_PARENT_LENGTH || !text.is_ascii() {
         return false;
     }
     let (known, more) = text.split_at(PARENT_LENGTH);
@@ -86,7 +86,7 @@ fn is_state(text: &str) -> bool {
             return false;
         }
     }
-    (1..=STATE_MEMBERS).contains(&count) && text.len() <= STATE_LIMIT
+    (1..=MAX_STATE_MEMBERS).contains(&count) && text.len() <= MAX_STATE_BYTES
 }
 
 #[cfg(test)]
@@ -99,7 +99,7 @@ mod tests {
         let headers: Vec<_> =
             headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let mut trace = Trace::default();
-        // What the delivery before left behind.
+        // Leftovers of the delivery before.
         trace.read(&[("traceparent".into(), PARENT.replace('7', "8"))]);
         trace.read(&headers);
         trace.headers().map(|(name, value)| (name, value.to_owned())).collect()
@@ -145,7 +145,8 @@ mod tests {
     #[test]
     fn a_state_that_is_not_valid_is_left_out_and_the_parent_stays() {
         let many: Vec<_> = (0..33).map(|n| format!("k{n}=v")).collect();
-        let (many, long) = (many.join(","), format!("k={}", "v".repeat(257)));
+        let many = many.join(",");
+        let long = format!("k={}", "v".repeat(257));
         let longer = ["k=v"; 200].join(", ");
         for bad in
             ["", ",", "novalue", "A=b", "-a=b", "a=", "a=b=c", "a=\u{7f}", &many, &long, &longer]

@@ -1,25 +1,25 @@
-//! What is settled ahead of a lane: events that a lane may come to once more, because it went back
-//! or because a topic changed lanes, and that must not be sent again.
+//! Events settled ahead of a lane: the lane may come to them again, because it went back or because a topic changed
+//! lanes, and must not send them again.
 //!
-//! An entry stays until every lane that carries its topic has left it behind for good: a lane that
-//! passed it once may go back a second time.
+//! An entry stays until every lane that carries its topic has left it behind for good: a lane that passed it once may
+//! go back a second time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     topics::TopicId,
-    window::{SLOTS, Slot, State},
+    window::{MAX_SLOTS, Slot, State},
 };
 use crate::{deliver::deduplicate::RestsOn, spool::position::Position};
 
-/// Positions, each with the topics that its event may be of. Bounded by what windows and held lanes
-/// hold.
+/// Positions of settled events, each with the topics that its event may be of. Bounded by the windows and the held
+/// lanes.
 #[derive(Debug)]
 pub(super) struct AckedAhead {
     settled: BTreeSet<(Position, TopicId)>,
-    /// Of these, the repeats that were passed over, each with what for.
+    /// The repeats among them that were passed over, each with the event that it rests on.
     passed_over: BTreeMap<Position, RestsOn>,
-    /// Stands for the topic of what belongs to none, or to one that is not known.
+    /// Stands for the topic of an event that has none, or none that is known.
     unknown: TopicId,
 }
 
@@ -28,12 +28,12 @@ impl AckedAhead {
         Self { settled: BTreeSet::new(), passed_over: BTreeMap::new(), unknown }
     }
 
-    /// The event of `topic` is settled, and a lane may come to it once more.
+    /// Adds the settled event of `topic`, to which a lane may come again.
     pub fn insert(&mut self, position: Position, topic: Option<TopicId>) {
         self.settled.insert((position, topic.unwrap_or(self.unknown)));
     }
 
-    /// What of these is settled is not to be sent again.
+    /// Adds the settled ones of these slots.
     pub fn insert_settled<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
         for slot in slots.filter(|slot| slot.state == State::Settled) {
             self.insert(slot.position, slot.belongs_to);
@@ -43,17 +43,17 @@ impl AckedAhead {
         }
     }
 
-    /// The event that was inserted is a repeat that was passed over.
+    /// Notes that the event at `position`, which was inserted, is a repeat that was passed over.
     pub fn passed_over(&mut self, position: Position, rests_on: RestsOn) {
         self.passed_over.insert(position, rests_on);
     }
 
-    /// Of a repeat that was passed over: what for.
+    /// Returns the event that a passed-over repeat rests on.
     pub fn passed_over_for(&self, position: Position) -> Option<RestsOn> {
         self.passed_over.get(&position).copied()
     }
 
-    /// A lane is to deal with the repeat as if it had never come to it.
+    /// Lets a lane handle the repeat as if it had never come to it.
     pub fn forget_passed_over(&mut self, position: Position) {
         if self.passed_over.remove(&position).is_some() {
             self.settled.retain(|(settled, _)| *settled != position);
@@ -62,7 +62,7 @@ impl AckedAhead {
 
     /// Whether there is room for one more event that the main lane passes over for the topic's own lane.
     pub fn has_room(&self) -> bool {
-        self.settled.len() < SLOTS
+        self.settled.len() < MAX_SLOTS
     }
 
     pub fn contains(&self, position: Position) -> bool {
@@ -70,7 +70,7 @@ impl AckedAhead {
         from_there.next().is_some_and(|(found, _)| *found == position)
     }
 
-    /// `topic` has a lane that begins at `from`. What was refused as one topic too many has no known
+    /// Notes a lane of `topic` that begins at `from`. An event that was refused as one topic too many has no known
     /// topic, and may be this one's, so that its lane comes to it: it stays for that lane too.
     pub fn may_be_of(&mut self, topic: TopicId, from: Position) {
         let there = self.settled.range((from, TopicId::default())..);
@@ -79,7 +79,7 @@ impl AckedAhead {
         self.settled.extend(may_be);
     }
 
-    /// Forgets what no lane can come to any more.
+    /// Forgets entries that no lane can come to any more.
     pub fn keep(&mut self, mut is_ahead: impl FnMut(Position, TopicId) -> bool) {
         self.settled.retain(|(position, topic)| is_ahead(*position, *topic));
         let mut passed_over = std::mem::take(&mut self.passed_over);
@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn of_a_window_only_what_is_settled_is_remembered() {
-        let (mut topics, now) = (topics(&place()), clock());
+        let mut topics = topics(&place());
+        let now = clock();
         let [unknown, a] = ["dead", "a"].map(|name| topics.enter(name));
         let mut ahead = AckedAhead::new(unknown);
         let settled = Slot { state: State::Settled, ..slot(a, 3, now(0)) };

@@ -1,13 +1,13 @@
 //! At least once: each record counts as soon as it is acknowledged.
 //!
-//! What is delivered behind an unsettled event is delivered again after a crash, and not otherwise: a lane that goes
-//! back remembers it (`acked_ahead.rs`).
+//! Events delivered behind an unsettled one are delivered again after a crash, and not otherwise: a lane that goes
+//! back remembers them (`acked_ahead.rs`).
 
 mod over_limit;
 mod rewind;
 
 use super::{
-    MAIN, Now, Owners, Result,
+    MAIN_LANE, Now, Owners, Result,
     dead_letters::{DeadLetterQueue, Waiting},
     held::{HeldTopic, Hold, Phase},
     lanes::Lanes,
@@ -31,7 +31,7 @@ use rewind::Rewind;
 #[derive(Default)]
 pub(super) struct AtLeastOnce {
     over_limit: OverLimit,
-    /// The lanes go back: what is in flight is waited for.
+    /// The lanes go back, and wait for the records in flight.
     rewind: Option<Rewind>,
 }
 
@@ -62,7 +62,7 @@ impl AtLeastOnce {
         }
     }
 
-    /// The id of a dead letter that no checkpoint has passed is saved with the one that does.
+    /// Marks an id as settled; that of a `topic-limit` dead letter is saved with the checkpoint that passes it.
     pub fn settle_id(&mut self, position: Position, identity: Option<Id>, source: &mut Source) {
         if !self.over_limit.settle(position, identity) {
             source.settled(identity);
@@ -94,12 +94,13 @@ impl AtLeastOnce {
                     {
                         waiting.stage = stage.after_refusal();
                     }
-                    // Of a batch: one of it is refused, or all of them for now. Alone each shows which.
+                    // A failed batch: one record of it is refused, or all of them for now. Each is sent alone to find
+                    // out.
                     failure => owners.dead_letter_failed(&failure.to_string(), now),
                 }
                 owners.refused(waiting);
             }
-            // Alone in its batch: it is this record that is refused, not another one beside it.
+            // Alone in its batch: this very record is refused, not another one beside it.
             (Carries::Event(_), Failure::Refused(error)) if answer.is_alone => {
                 owners.refused(Waiting::new(answer.token, REFUSED, error, Stage::DeadLetter));
             }
@@ -115,8 +116,8 @@ impl AtLeastOnce {
         }
     }
 
-    /// Whether a probe has not been answered for longer than a topic that
-    /// is not held may take. It is no topic to hold: the client may be to blame, and what it believes.
+    /// Whether a probe is unanswered for longer than a topic that is not held may take. The cause need not be the
+    /// topic: the client may have an outdated picture of the cluster.
     pub fn probe_hangs<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> bool {
         if self.waits_for_answers() {
             return false;
@@ -152,15 +153,15 @@ impl AtLeastOnce {
                 |held| held.is_back(main_low),
                 |lane| dead_letters.low_of(lane),
             ),
-            // What another mode has written.
+            // Only exactly-once delivery names a writer.
             writer: None,
-            // What another mode has passed, and still waits.
+            // Refused events that exactly-once delivery has passed, and that still wait.
             refused: dead_letters.unsettled_put_back(lanes, topics),
             ..saved.last().clone()
         }
     }
 
-    /// Writes the checkpoint if it changed, and lets the spool remove what lies behind it.
+    /// Writes the checkpoint if it changed, and lets the spool remove the segments behind it.
     pub fn save<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<()> {
         let Owners { source, out, lanes, dead_letters, saved } = owners;
         debug_assert!(lanes.are_disjoint(), "the main lane owes what it would pass");
@@ -178,15 +179,15 @@ impl AtLeastOnce {
             saved.store(Checkpoint { number, written_at, ..checkpoint }, source)?;
         }
         self.over_limit.keep_ahead_of(saved.last());
-        // Segments last: what lies behind a checkpoint that is not durable may still be needed.
+        // Segments last: those behind a checkpoint that is not durable may still be needed.
         saved.release(source);
         Ok(())
     }
 }
 
-/// One record of a topic failed and no other of that topic is on its way, so nothing can
-/// overtake it: the topic is held from this record on, without disturbing the others. Unless
-/// dead letters of that topic are unsettled: then only a rewind knows where the topic begins.
+/// Holds the topic of a failed record from this record on, without disturbing the others: no other record of the topic
+/// is on its way, so none can overtake it. With unsettled dead letters of that topic only a rewind knows where the
+/// topic begins.
 fn hold_again<S: Sink>(owners: &mut Owners<'_, S>, answer: &Answer, why: &str, now: Now) {
     let Owners { out, lanes, .. } = owners;
     let slot = &answer.slot;
@@ -194,7 +195,7 @@ fn hold_again<S: Sink>(owners: &mut Owners<'_, S>, answer: &Answer, why: &str, n
     if lanes.owes(Some(slot.topic), Some(slot.position)) {
         return out.record_failed(slot, Trouble::passing(why));
     }
-    if Window::lane_of(answer.token) != MAIN {
+    if Window::lane_of(answer.token) != MAIN_LANE {
         lanes.wait(slot.topic, out.topics_mut(), now);
         lanes.remember_settled_after(slot);
         if let Some(held) = lanes.held_mut(slot.topic) {
@@ -208,7 +209,7 @@ fn hold_again<S: Sink>(owners: &mut Owners<'_, S>, answer: &Answer, why: &str, n
     let stands = lanes.main().low();
     let hold = Hold { topic: slot.topic, from: slot.position, why, alone_before: None };
     if !lanes.may_hold(Hold { from: stands, ..hold }, out.topics_mut(), now) {
-        // A rewind takes the main lane back to all that is not done, and it goes on after a pause.
+        // A rewind takes the main lane back to its oldest unsettled event, and it goes on after a pause.
         return out.renew_later();
     }
     lanes.remember_settled_after(slot);

@@ -1,16 +1,16 @@
 //! The queue before the dead-letter topic.
 //!
-//! The topic's failure may pass like that of any other topic, and what lies in quarantine needs an operator. So
-//! while it can't be written, refused events wait in the windows of their lanes, which go on; one
+//! A failure of that topic may pass like that of any other topic, while an event in quarantine needs an operator. So
+//! while the topic cannot be written, refused events wait in the windows of their lanes, which go on; one
 //! dead letter at a time is a probe. Refused events go to quarantine when
 //!
 //! - they have waited for `forward.quarantine_after` of a cluster that answers, or
 //! - they would take the room of the others (while the cluster is away, the lanes rest instead).
 //!
-//! Those that an earlier process had passed, and named in its checkpoint, are put back to wait. They lie
-//! before the place where their lanes began. No lane reads them again: one that goes back leaves them
-//! where they are, or it would send once more what was delivered behind them. For the same reason the
-//! checkpoints name them, in both modes, until they are settled.
+//! Events that an earlier process had passed, and named in its checkpoint, are put back to wait. They lie before the
+//! position where their lanes began. No lane reads them again: a lane that goes back leaves them where they are, or it
+//! would repeat the events delivered behind them. For the same reason the checkpoints name them, in both modes, until
+//! they are settled.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -20,13 +20,13 @@ use std::{
 use prometheus::IntGauge;
 
 use super::{
-    FIRST_PAUSE, MAIN, Now, Settings,
+    FIRST_PAUSE, MAIN_LANE, Now, Settings,
     lane::Lane,
     lanes::Lanes,
     out::Out,
     refusal::{Stage, reason_named},
     topics::{TopicId, Topics},
-    window::{Carries, RECORD_OVERHEAD, SLOTS, Slot, State},
+    window::{Carries, MAX_SLOTS, RECORD_OVERHEAD, Slot, State},
 };
 use crate::{
     deliver::checkpoint::Refused,
@@ -37,7 +37,7 @@ use crate::{
     spool::{Next, ReadError, Reader, Spool, StoredDelivery, position::Position},
 };
 
-/// How long the failing topic is left alone at most: others wait for it.
+/// Longest pause before the failing topic is tried again: other events wait for it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A refused event that waits in its lane's window: to become a dead letter, or to go to quarantine.
@@ -46,43 +46,44 @@ pub(super) struct Waiting {
     pub reason: &'static str,
     pub error: String,
     pub stage: Stage,
-    /// An earlier process, or one that went back, had found it out: its id is to be claimed again.
+    /// The refusal is from an earlier process, or from before a rewind: the event's id has to be claimed again.
     pub must_reclaim: bool,
 }
 
 impl Waiting {
-    /// One whose record was refused just now.
+    /// An event whose record was refused just now.
     pub fn new(token: Token, reason: &'static str, error: String, stage: Stage) -> Self {
         Self { token, reason, error, stage, must_reclaim: false }
     }
 }
 
-/// How the dead-letter topic does, and what waits for it.
+/// The refused events that wait for the dead-letter topic, and the state of that topic.
 pub(super) struct DeadLetterQueue {
     source: SourceName,
     topic: String,
     id: TopicId,
     quarantine_after: Duration,
-    /// So many may wait.
+    /// Limit of waiting events.
     most: usize,
     waiting: VecDeque<Waiting>,
-    /// Where those lie that were put back.
+    /// Positions of events that were put back.
     put_back: BTreeSet<Position>,
-    /// Reads them again, in the order in which they wait, and what it read last.
+    /// Reads waiting events again, in the order in which they wait.
     reader: Option<Reader>,
+    /// The delivery that `reader` has read last.
     current: Option<StoredDelivery>,
-    /// The topic was asked for since the start, and the answer was logged.
+    /// Whether the topic was looked up since the start, and the answer logged.
     is_looked_up: bool,
-    /// The last dead letter failed: only one at a time is on its way, and none before this.
+    /// Set while dead letters fail: only one at a time is on its way, and none before this time.
     probe_at: Option<Instant>,
-    /// Since when dead letters have been waiting without an end.
+    /// Since when dead letters have been waiting without a break.
     since: Option<Instant>,
     reported: Reported,
     pauses: Retry,
     gauge: IntGauge,
 }
 
-/// What was logged of the failure.
+/// The part of the failure that was logged.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reported {
     Nothing,
@@ -90,7 +91,7 @@ enum Reported {
     TheyAreQuarantined,
 }
 
-/// What becomes of a refused event while dead letters can't be written.
+/// Fate of a refused event while dead letters cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stay {
     /// It waits in its lane's window, and the lane goes on.
@@ -102,7 +103,7 @@ pub(super) enum Stay {
 }
 
 impl DeadLetterQueue {
-    /// `most` may wait at once, and no more than take an eighth of the window: less than any lane's share of it.
+    /// `most` may wait at once, but never more than fit into an eighth of the window: less than any lane's share of it.
     pub fn new(
         id: TopicId,
         most: usize,
@@ -148,7 +149,7 @@ impl DeadLetterQueue {
         self.waiting.is_empty()
     }
 
-    /// Whether dead letters can't be written, as far as is known.
+    /// Whether dead letters cannot be written, as far as is known.
     pub fn is_failing(&self) -> bool {
         self.probe_at.is_some()
     }
@@ -165,12 +166,12 @@ impl DeadLetterQueue {
         self.waiting.pop_front()
     }
 
-    /// The lanes go back: they come to these again.
+    /// Forgets all waiting events, for lanes that go back and come to them again.
     pub fn clear(&mut self) {
         self.waiting.clear();
     }
 
-    /// The delivery of an event that waits. Several of one delivery read it once.
+    /// Reads the delivery of a waiting event. Several events of one delivery read it once.
     pub fn read(&mut self, spool: &Spool, sequence: u64) -> Result<Next, ReadError> {
         if let Some(current) = self.current.as_ref().filter(|it| it.sequence == sequence) {
             return Ok(Next::Delivery(current.clone()));
@@ -184,7 +185,7 @@ impl DeadLetterQueue {
         Ok(next)
     }
 
-    /// Neither a delivery's memory nor its segment's space is kept for none that waits.
+    /// Frees the memory of the last delivery and its segment, once no event waits.
     pub fn stop_reading(&mut self) {
         if self.waiting.is_empty() {
             self.reader = None;
@@ -216,15 +217,17 @@ impl DeadLetterQueue {
         self.is_looked_up = true;
     }
 
-    /// Whether none is to be sent now.
+    /// Whether no dead letter may be sent now.
     pub fn rests(&self, topics: &Topics, now: Now) -> bool {
         let is_on_its_way = topics.outstanding_of(self.id) > 0;
         self.probe_at.is_some_and(|at| is_on_its_way || now.instant < at)
     }
 
-    /// What becomes of a refused event that can't be a dead letter now.
+    /// Decides about a refused event that cannot be a dead letter now.
     pub fn stay<S: Sink>(&self, lanes: &Lanes, out: &Out<S>, now: Now) -> Stay {
-        let has_room = self.waiting.len() < self.most && lanes.main().window().len() < SLOTS / 2;
+        // A waiting event keeps all settled slots behind it in the window.
+        let has_room =
+            self.waiting.len() < self.most && lanes.main().window().len() < MAX_SLOTS / 2;
         let is_too_long = self
             .since
             .is_some_and(|since| out.link().answering_time(since, now) > self.quarantine_after);
@@ -235,7 +238,7 @@ impl DeadLetterQueue {
         }
     }
 
-    /// Whether the dead-letter topic can be written is not known yet.
+    /// Rests because it is not known yet whether the dead-letter topic can be written.
     pub fn look_up_later(&mut self, pause: Duration, now: Now) {
         self.rest(now, pause);
     }
@@ -250,9 +253,9 @@ impl DeadLetterQueue {
         self.probe_at.is_some_and(|at| now.instant < at)
     }
 
-    /// A dead letter could not be written, and it may pass.
+    /// Notes that a dead letter could not be written, for a reason that may pass.
     pub fn failed<S: Sink>(&mut self, why: &str, lanes: &Lanes, out: &Out<S>, now: Now) {
-        // What was on its way together fails together.
+        // Dead letters that were on their way together fail together: one pause for all.
         if !self.failed_just_now(now) {
             let pause = self.pauses.next_delay();
             self.rest(now, pause);
@@ -275,8 +278,8 @@ impl DeadLetterQueue {
         );
     }
 
-    /// A dead letter was written: the others may follow. Only when none is left waiting is the
-    /// failure over, since the topic may have another partition that fails still.
+    /// Notes that a dead letter was written: the others may follow. The failure is over only when none is left waiting,
+    /// since another partition of the topic may still fail.
     pub fn arrived(&mut self, topics: &Topics) {
         self.probe_at = None;
         self.pauses.reset();
@@ -289,12 +292,12 @@ impl DeadLetterQueue {
         }
     }
 
-    /// All that there is has been dealt with: the next failure is another one.
+    /// Notes that every event at hand is finished: the next failure is a new one.
     pub fn caught_up(&mut self) {
         self.since = None;
     }
 
-    /// Refused events that a checkpoint has passed wait for the dead-letter topic again.
+    /// Lets refused events that a checkpoint has passed wait for the dead-letter topic again.
     pub fn put_back(
         &mut self,
         refused: &[Refused],
@@ -306,7 +309,7 @@ impl DeadLetterQueue {
         for Refused { position, topic, reason, error } in refused {
             let topic = topic.as_deref().map(|topic| topics.enter(topic));
             let lane = topic.and_then(|topic| lanes.held(topic));
-            let lane = lane.map_or(MAIN, |held| held.lane().id());
+            let lane = lane.map_or(MAIN_LANE, |held| held.lane().id());
             let Some(token) = lanes.next_token(lane) else { continue };
             let reason = reason_named(reason);
             let slot = Slot {
@@ -330,7 +333,7 @@ impl DeadLetterQueue {
         self.show();
     }
 
-    /// Takes what was put back and is not settled out of the windows, to be put back once more.
+    /// Takes the unsettled events that were put back out of the windows, so that they can be put back once more.
     pub fn take_put_back(&mut self, lanes: &mut Lanes, topics: &Topics) -> Vec<Refused> {
         let refused = self.unsettled_put_back(lanes, topics);
         let put_back = std::mem::take(&mut self.put_back);
@@ -338,7 +341,7 @@ impl DeadLetterQueue {
         refused
     }
 
-    /// What was put back and is not settled, in the order of the spool.
+    /// The unsettled events that were put back, in the order of the spool.
     pub fn unsettled_put_back(&self, lanes: &Lanes, topics: &Topics) -> Vec<Refused> {
         if self.put_back.is_empty() {
             return Vec::new();
@@ -352,7 +355,7 @@ impl DeadLetterQueue {
         in_order(refused.collect())
     }
 
-    /// How far `lane` is delivered, beside what was put back: that lies before the place where it began.
+    /// How far `lane` is delivered, without the events that were put back: they lie before the position where it began.
     pub fn low_of(&self, lane: &Lane) -> Position {
         if self.put_back.is_empty() {
             return lane.low();
@@ -361,7 +364,7 @@ impl DeadLetterQueue {
         owed.map_or(lane.next(), |slot| slot.position)
     }
 
-    /// All that wait, with at most so many characters of their errors.
+    /// All waiting events, with at most `error_length` characters of their errors.
     pub fn named(&self, error_length: usize, lanes: &Lanes, topics: &Topics) -> Vec<Refused> {
         let named = self.waiting.iter().filter_map(|waiting| {
             let slot = lanes.slot(waiting.token)?;

@@ -1,7 +1,7 @@
-//! Dispatching one event: which topic it goes to, whether that can be written now, and the sending.
+//! Dispatching one event: its topic, whether that can be written now, and the sending.
 
 use super::{
-    Forwarder, MAIN, Now, Result,
+    Forwarder, MAIN_LANE, Now, Result,
     at_least_once::Earlier,
     guarantee::Probe,
     held::{Hold, Phase},
@@ -28,20 +28,20 @@ pub(super) struct Candidate {
     pub position: Position,
     /// The event's own topic, as far as it is known.
     pub topic: Option<TopicId>,
-    /// What it is known by, if it is an event with an id.
+    /// The id by which repeats are recognised, if it is an event with one.
     pub identity: Option<Id>,
     /// When its delivery was received.
     pub received_at: UnixMillis,
 }
 
-/// What became of one event.
+/// Result of dispatching one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dispatched {
     /// A record of it is on its way.
     Sent,
     /// There is nothing to send: another lane's, settled before, a repeat, not taken, or in quarantine.
     Passed,
-    /// Not now: come back to this very event.
+    /// Not sent now: come back to this very event.
     Wait,
 }
 
@@ -50,7 +50,7 @@ impl Candidate {
         Self { lane, position, topic: None, identity: None, received_at }
     }
 
-    /// Its place in the window, with a record for `topic`, which the sink does not have yet.
+    /// Its slot in the window, with a record for `topic` that the sink does not have yet.
     pub fn slot(&self, topic: TopicId, carries: Carries, now: Now) -> Slot {
         Slot {
             position: self.position,
@@ -70,7 +70,7 @@ impl Candidate {
 }
 
 impl<S: Sink> Forwarder<S> {
-    /// One event, or what was found in its place.
+    /// Dispatches one event, or the undecodable element in its place.
     pub(super) fn dispatch(
         &mut self,
         lane: LaneId,
@@ -91,7 +91,7 @@ impl<S: Sink> Forwarder<S> {
                 self.source.give_topic_back(name);
                 dispatched
             }
-            Err(_) if lane != MAIN || self.lanes.acked_ahead().contains(position) => {
+            Err(_) if lane != MAIN_LANE || self.lanes.acked_ahead().contains(position) => {
                 Ok(Dispatched::Passed)
             }
             Err(refused) => {
@@ -103,7 +103,7 @@ impl<S: Sink> Forwarder<S> {
         }
     }
 
-    /// Nothing is to be done with it. Before any claim: another source may take the event, and needs its id.
+    /// Passes an event that is not taken. Before any claim: another source may take the event, and needs its id.
     fn leave_out(
         &mut self,
         lane: LaneId,
@@ -112,7 +112,7 @@ impl<S: Sink> Forwarder<S> {
         why: LeftOut,
         now: Now,
     ) -> Dispatched {
-        if lane == MAIN {
+        if lane == MAIN_LANE {
             self.source.left_out(event, position, why, now);
         }
         Dispatched::Passed
@@ -163,10 +163,10 @@ impl<S: Sink> Forwarder<S> {
         }
     }
 
-    /// There is nothing to do for a repeat: another event with its id is delivered, or will be. But ids are
-    /// forgotten, and a lane that goes back by then would take it for a new event and send it behind later ones of
-    /// its key (I4); what it repeats may be a dead letter. So it is remembered as an event that this forwarder
-    /// has settled itself, for as long as a lane can come back to it and what it rests on is not given up.
+    /// Passes a repeat: another event with its id is delivered, or will be. But ids are forgotten, and a lane that goes
+    /// back after that would take it for a new event and send it behind later ones of its key (I4); the event that it
+    /// repeats may be a dead letter. So the repeat is remembered as an event that this forwarder has settled itself,
+    /// for as long as a lane can come back to it and the event that it rests on is not given up.
     fn pass_over(
         &mut self,
         candidate: &Candidate,
@@ -191,7 +191,7 @@ impl<S: Sink> Forwarder<S> {
         }
     }
 
-    /// The topic was never written, or has failed: ask before writing.
+    /// Asks the sink before writing to a topic that was never written, or has failed.
     fn send_to_new(
         &mut self,
         candidate: Candidate,
@@ -211,12 +211,12 @@ impl<S: Sink> Forwarder<S> {
                 let refusal = Refusal::of_event(position, event, name, TOPIC_LIMIT, &error);
                 self.refuse(&candidate, &refusal, now)
             }
-            // Which topics there are is not known while the cluster is away.
-            TopicState::Pending if lane != MAIN || self.out.cluster_is_away() => {
+            // While the cluster is away it is not known which topics exist.
+            TopicState::Pending if lane != MAIN_LANE || self.out.cluster_is_away() => {
                 Ok(self.rest(lane, now))
             }
             TopicState::Pending => Ok(self.wait_for_creation(name, position, now)),
-            TopicState::Unavailable(why) if lane == MAIN => {
+            TopicState::Unavailable(why) if lane == MAIN_LANE => {
                 Ok(self.hold_unavailable(name, position, &why, now))
             }
             TopicState::Unavailable(why) => {
@@ -232,7 +232,7 @@ impl<S: Sink> Forwarder<S> {
         }
     }
 
-    /// The topic can be written, once those of its events are out of the way that were one topic too many before.
+    /// Sends to a topic that can be written, once its earlier `topic-limit` events are out of the way.
     fn send_to_ready(
         &mut self,
         candidate: Candidate,
@@ -249,12 +249,12 @@ impl<S: Sink> Forwarder<S> {
                 self.send(candidate, topic, event, now)
             }
             Earlier::Unsettled => Ok(self.rewind_to_earlier(lane, now)),
-            Earlier::NotPassed if lane != MAIN => Ok(self.rest(lane, now)),
+            Earlier::NotPassed if lane != MAIN_LANE => Ok(self.rest(lane, now)),
             Earlier::NotPassed => Ok(self.wait_for_creation(name, position, now)),
         }
     }
 
-    /// The topic is there by now, and earlier events of its kind are unsettled: they go to it first.
+    /// Lets earlier events over the limit, which are unsettled, go to the topic first: it exists by now.
     fn rewind_to_earlier(&mut self, lane: LaneId, now: Now) -> Dispatched {
         if !self.dead_letters.is_failing() {
             return self.rest(lane, now); // their dead letters are on their way
@@ -263,7 +263,8 @@ impl<S: Sink> Forwarder<S> {
         Dispatched::Wait
     }
 
-    /// One topic is being created; the others of the delivery can be in the same breath.
+    /// Asks for the topics of a delivery's other events, so that they are created together with the one that is waited
+    /// for.
     pub(super) fn ask_for_topics(&mut self, sequence: u64, items: &[Decoded<'_>]) {
         for event in items.iter().flatten() {
             if self.source.leaves_out(sequence, event).is_some() {
@@ -284,11 +285,11 @@ impl<S: Sink> Forwarder<S> {
         Dispatched::Wait
     }
 
-    /// Topics are created off the line of the others.
+    /// Waits for a topic that is being created: for a moment on the main lane, then on a lane of the topic's own.
     fn wait_for_creation(&mut self, name: &str, position: Position, now: Now) -> Dispatched {
         let waits = self.lanes.pauses_mut().waits_for_creation(position, now);
         if waits || !self.lanes.are_left(position) {
-            return self.rest(MAIN, now);
+            return self.rest(MAIN_LANE, now);
         }
         if self.owes(name) {
             return self.wait_for_owed(name, "being created", now);
@@ -324,10 +325,10 @@ impl<S: Sink> Forwarder<S> {
         self.lanes.owes(self.out.topics().find(name), None)
     }
 
-    /// Its dead letters are settled in a moment; or not, and then a rewind knows where it begins.
+    /// Waits for the topic's dead letters: they are settled in a moment, or a rewind finds out where the topic begins.
     fn wait_for_owed(&mut self, name: &str, why: &str, now: Now) -> Dispatched {
         if !self.dead_letters.is_failing() {
-            return self.rest(MAIN, now);
+            return self.rest(MAIN_LANE, now);
         }
         let topic = self.out.topics_mut().enter(name);
         self.out.topic_failed(topic, Trouble::passing(why));
@@ -345,10 +346,10 @@ impl<S: Sink> Forwarder<S> {
         let Candidate { lane, position, .. } = candidate;
         let Some(token) = self.lanes.next_token(lane) else { return Ok(Dispatched::Wait) };
         let probe = match lane {
-            MAIN => Probe::None,
+            MAIN_LANE => Probe::None,
             _ => self.guarantee.probe(topic, &mut self.lanes, now),
         };
-        let waits = lane == MAIN && self.out.topics().waits_for_another(topic, position);
+        let waits = lane == MAIN_LANE && self.out.topics().waits_for_another(topic, position);
         if waits || probe == Probe::Later {
             return Ok(Dispatched::Wait);
         }
@@ -370,7 +371,7 @@ impl<S: Sink> Forwarder<S> {
         }
     }
 
-    /// The sink has a record of lane `id`: it gets its place in the window.
+    /// Gives the record that the sink has taken its slot in the window of lane `id`.
     pub(super) fn sent(&mut self, id: LaneId, slot: Slot, size: usize) {
         let size = size + RECORD_OVERHEAD;
         let turn = self.out.sent(slot.topic, size);

@@ -1,14 +1,14 @@
-//! Exactly-once delivery: what is sent between two commits becomes visible together, and with it the
-//! checkpoint that passes it.
+//! Exactly-once delivery: the records between two commits become visible together, and with them the checkpoint that
+//! passes them.
 //!
 //! The lanes work as they do without transactions, but *settled* means no more than "will be, once
 //! this transaction is committed". So at a commit nothing is on its way, and the checkpoint is where
-//! the lanes stand; refused events that wait for the dead-letter topic are named in it, since what
-//! came behind them is committed. Ids, metrics and the local file follow the commit. Whatever fails
-//! takes the whole transaction back, to the last checkpoint (`rewind.rs`). What is likely to fail is
-//! probed alone, in a transaction of its own (`probes.rs`).
+//! the lanes stand; refused events that wait for the dead-letter topic are named in it, since the events
+//! behind them are committed. Ids, metrics and the local file follow the commit. Any failure takes the whole
+//! transaction back, to the last checkpoint (`rewind.rs`). A topic that is likely to fail is probed alone, in a
+//! transaction of its own (`probes.rs`).
 //!
-//! Of two processes with the same spool only one goes on: each checkpoint names its writer, a process
+//! Only one of two processes with the same spool goes on: each checkpoint names its writer, a process
 //! writes one as soon as it has taken over, and one that finds that another has written since stops
 //! for good. A transaction that was merely given up by the cluster, since this process was frozen or
 //! cut off, has no other writer.
@@ -46,30 +46,30 @@ use {
     refusals::Refusals,
 };
 
-/// While a backlog is brought in, no reader waits for its last event: commits come so many times later,
-/// up to so late. Not while a topic is held: its probe rests on commits. Well below the time after
+/// While a backlog is brought in, no reader waits for its last event: the commit interval is so many times longer,
+/// within a limit. Not while a topic is held: its probe rests on commits. The limit is well below the time after
 /// which the cluster gives a transaction up.
-const BEHIND: u32 = 4;
-const BEHIND_AT_MOST: Duration = Duration::from_secs(2);
+const BACKLOG_FACTOR: u32 = 4;
+const MAX_BACKLOG_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Refused events that may wait for the dead-letter topic: they stand in each checkpoint, which must fit
-/// into a record. And what one of them takes there at most.
-const WAITING: usize = 500;
-const WAITING_BYTES: usize = 2048;
+/// Limit of the refused events that wait for the dead-letter topic, and of the bytes of each: they stand in each
+/// checkpoint, which must fit into a record.
+const MAX_WAITING: usize = 500;
+const BYTES_PER_WAITING: usize = 2048;
 
-/// How exactly-once delivery is set up.
+/// Settings of exactly-once delivery.
 #[derive(Clone, Debug)]
 pub struct Transactions {
     /// The topic of checkpoints.
     pub topic: String,
-    /// How long one commit comes after the other at least.
+    /// Shortest time between two commits.
     pub interval: Duration,
 }
 
 pub(super) struct ExactlyOnce {
     settings: Transactions,
     writer: Writer,
-    /// What is known to be committed, or to be delivered by a process without transactions.
+    /// The last checkpoint known to be committed, or written by a process without transactions.
     committed: Checkpoint,
     transaction: Transaction,
     /// The number of the last checkpoint that was tried.
@@ -82,7 +82,7 @@ pub(super) struct ExactlyOnce {
 }
 
 impl ExactlyOnce {
-    /// Goes on from `committed`; `found` is what was on the topic when this process took over.
+    /// Continues from `committed`; `found` is the checkpoint on the topic when this process took over.
     pub fn new(settings: Transactions, committed: Checkpoint, found: Option<&Checkpoint>) -> Self {
         Self {
             settings,
@@ -97,9 +97,9 @@ impl ExactlyOnce {
         }
     }
 
-    /// Refused events that may wait, where records have at most so many bytes.
+    /// Limit of waiting refused events, where records have at most `record_limit` bytes.
     pub fn most_waiting(record_limit: usize) -> usize {
-        WAITING.min(record_limit / WAITING_BYTES)
+        MAX_WAITING.min(record_limit / BYTES_PER_WAITING)
     }
 
     pub fn committed(&self) -> &Checkpoint {
@@ -110,7 +110,7 @@ impl ExactlyOnce {
         &self.refusals
     }
 
-    /// A probe is on its way.
+    /// Notes that a probe is on its way.
     pub fn probe_sent(&mut self, now: Now) {
         self.probes.sent(now);
     }
@@ -119,17 +119,17 @@ impl ExactlyOnce {
         self.transaction.is_empty()
     }
 
-    /// A record goes into the transaction.
+    /// Counts a record into the transaction.
     pub fn sent(&mut self) {
         self.transaction.records += 1;
     }
 
-    /// The main lane has read all that there is.
+    /// Notes that the main lane has read everything.
     pub fn caught_up(&mut self) {
         self.transaction.is_caught_up = true;
     }
 
-    /// Nothing of the transaction is left: the next one may begin.
+    /// Begins the next transaction: nothing is left of the last one.
     fn begin(&mut self) {
         self.transaction = Transaction::default();
         self.probes.end();
@@ -138,7 +138,7 @@ impl ExactlyOnce {
 
     // --- probes ---
 
-    /// Whether the held topic's next record is a probe; if so it is seen to that it may be sent later.
+    /// Whether the held topic's next record is a probe; if so, prepares that it may be sent later.
     pub fn probe(&mut self, topic: TopicId, lanes: &mut Lanes, now: Now) -> Probe {
         let Some(held) = lanes.held_mut(topic).filter(|held| held.must_probe()) else {
             return Probe::None;
@@ -157,7 +157,7 @@ impl ExactlyOnce {
         may_probe == MayProbe::Now
     }
 
-    /// Whether a probe may be sent now. If not, the others make way for it, unless it is too soon.
+    /// Whether a probe may be sent now. If not, the other lanes make way for it, unless it is too soon.
     fn may_probe(&mut self, now: Now) -> MayProbe {
         let is_alone = self.is_empty() || self.probes.is_sent();
         let may_probe = self.probes.may_send(is_alone && !self.transaction.is_ending, now);
@@ -174,7 +174,7 @@ impl ExactlyOnce {
             || lanes.all_held().any(|(_, held)| held.has_postponed_probe())
     }
 
-    /// Probes without an answer have failed; `true` when there are any.
+    /// Fails probes that got no answer in time; `true` when there are any.
     pub fn probe_hangs<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> bool {
         if !self.probes.is_sent() || self.is_rewinding {
             return false;
@@ -212,12 +212,12 @@ impl ExactlyOnce {
         }
     }
 
-    /// The event there is where it can stay, once this transaction is committed.
+    /// Notes that the event at `position` is settled, once this transaction is committed.
     pub fn dealt_with(&mut self, position: Position) {
         self.refusals.dealt_with(position);
     }
 
-    /// A record failed, so all of the transaction is taken back; this is why.
+    /// Notes why the transaction is taken back: one of its records failed.
     pub fn failed<S: Sink>(
         &mut self,
         owners: &mut Owners<'_, S>,
@@ -232,7 +232,7 @@ impl ExactlyOnce {
             (_, Failure::Fatal(error)) => {
                 tracing::warn!(source = %owners.source.name(), error, "transaction failed; aborting it");
             }
-            // Alone in its batch: it is this record that is refused, not another one beside it.
+            // Alone in its batch: this very record is refused, not another one beside it.
             (Carries::Event(_), Failure::Refused(error)) if answer.is_alone => {
                 let known = Known { reason: REFUSED, error, stage: Stage::DeadLetter };
                 self.refusals.refused(slot.position, known);
@@ -258,7 +258,7 @@ impl ExactlyOnce {
         }
     }
 
-    /// Whether refused events may become dead letters now: not in a transaction that ends.
+    /// Whether refused events may become dead letters now: not in a transaction that is ending.
     pub fn may_write(&mut self) -> bool {
         if !self.transaction.is_ending {
             self.probes.dead_letter_waits = false;
@@ -268,11 +268,11 @@ impl ExactlyOnce {
 
     // --- commits ---
 
-    /// How long the transaction may take.
+    /// Longest duration of the transaction.
     fn interval(&self, is_backlog: bool) -> Duration {
         let interval = self.settings.interval;
         match is_backlog {
-            true => interval.max((interval * BEHIND).min(BEHIND_AT_MOST)),
+            true => interval.max((interval * BACKLOG_FACTOR).min(MAX_BACKLOG_INTERVAL)),
             false => interval,
         }
     }
@@ -288,11 +288,11 @@ impl ExactlyOnce {
         let is_backlog = !self.transaction.is_caught_up && lanes.len_held() == 0;
         let interval = self.interval(is_backlog);
         let is_long_ago = self.last.is_none_or(|last| now.instant >= last + interval);
-        // What was passed over moves the checkpoint although nothing was sent.
+        // Events that were passed over move the checkpoint although nothing was sent.
         is_long_ago && (!self.is_empty() || self.has_moved(lanes, dead_letters, out.topics()))
     }
 
-    /// Whether there is anything that a commit would change.
+    /// Whether a commit would change the checkpoint.
     pub fn has_moved(
         &self,
         lanes: &Lanes,
@@ -304,9 +304,9 @@ impl ExactlyOnce {
             || dead_letters.len() != self.committed.refused.len()
     }
 
-    /// For a stop: whether nothing is left to commit.
+    /// Commits the rest at a stop; whether nothing is left to commit.
     pub fn finish<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<bool> {
-        // Nothing of it is left, or that is not known: the next start looks.
+        // This process has not taken over, or the last result is not known: the next start finds out.
         if !self.writer.took_over() || owners.out.must_renew() {
             return Ok(true);
         }

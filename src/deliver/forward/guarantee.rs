@@ -1,8 +1,8 @@
-//! How often an event may reach its topic, and everything that depends on it: each question that has two answers
-//! is asked here, and nowhere else.
+//! The delivery guarantee: how often an event may reach its topic. Each question with two answers is asked here, and
+//! nowhere else.
 
 use super::{
-    AtLeastOnce, ExactlyOnce, MAIN, Now, Owners, Progress, Result, Settings, Start,
+    AtLeastOnce, ExactlyOnce, MAIN_LANE, Now, Owners, Progress, Result, Settings, Start,
     at_least_once::Earlier,
     dead_letters::DeadLetterQueue,
     exactly_once::Known,
@@ -25,19 +25,19 @@ pub(super) enum Guarantee {
     ExactlyOnce(Box<ExactlyOnce>),
 }
 
-/// Whether the next record of a held topic is a probe that others make way for.
+/// Whether the next record of a held topic is a probe that other lanes make way for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Probe {
-    /// It goes with the others.
+    /// No probe: it goes with the others.
     None,
-    /// It may be sent.
+    /// A probe that may be sent.
     Now,
-    /// Its turn comes later.
+    /// A probe whose turn comes later.
     Later,
 }
 
 impl Guarantee {
-    /// What the settings say, from `saved` on.
+    /// The guarantee of the settings, from `saved` on.
     pub fn new(settings: &Settings, saved: &Checkpoint, start: &Start) -> Self {
         match settings.transactions.clone() {
             None => Self::AtLeastOnce(AtLeastOnce::default()),
@@ -48,7 +48,7 @@ impl Guarantee {
         }
     }
 
-    /// Refused events that may wait for the dead-letter topic, where records have at most so many bytes.
+    /// Limit of waiting refused events, where records have at most `record_limit` bytes.
     pub fn most_waiting(&self, record_limit: usize) -> usize {
         match self {
             Self::AtLeastOnce(_) => usize::MAX,
@@ -58,7 +58,7 @@ impl Guarantee {
 
     // --- one event on its way out ---
 
-    /// What an earlier transaction has found out about the event.
+    /// The refusal of the event in an earlier transaction.
     pub fn known(&self, position: Position) -> Option<&Known> {
         match self {
             Self::AtLeastOnce(_) => None,
@@ -66,12 +66,12 @@ impl Guarantee {
         }
     }
 
-    /// What has to be tried at least with a refused event.
+    /// The first stage to try with a refused event: earlier ones have failed.
     pub fn known_stage(&self, position: Position) -> Stage {
         self.known(position).map_or(Stage::DeadLetter, |known| known.stage)
     }
 
-    /// Whether the dead letter of the event there has failed already, so that it waits while the topic fails.
+    /// Whether the event's dead letter has failed already, so that it waits while the topic fails.
     pub fn has_failed(&self, position: Position) -> bool {
         match self {
             Self::AtLeastOnce(_) => false,
@@ -79,14 +79,14 @@ impl Guarantee {
         }
     }
 
-    /// The event at `position` is one whose topic is one too many.
+    /// Notes that the topic of the event at `position` is one too many.
     pub fn note_over_limit(&mut self, position: Position, name: &str) {
         if let Self::AtLeastOnce(it) = self {
             it.over_limit_mut().note(position, name);
         }
     }
 
-    /// What has to be out of the way before the event of this topic at `position` is sent.
+    /// Returns the earlier events that must be out of the way before the event of this topic at `position` is sent.
     pub fn earlier_over_limit(&self, name: &str, position: Position, lanes: &Lanes) -> Earlier {
         match self {
             Self::AtLeastOnce(it) => it.over_limit().earlier(name, position, lanes),
@@ -94,7 +94,8 @@ impl Guarantee {
         }
     }
 
-    /// The event goes to its topic after all. Whether the topic's next event may do so without being asked about.
+    /// Notes that the event goes to its topic after all. Whether the topic's next event may do so without being asked
+    /// about.
     pub fn is_under_limit(&mut self, position: Position, name: &str) -> bool {
         match self {
             Self::AtLeastOnce(it) => it.over_limit_mut().remove(position, name),
@@ -110,13 +111,15 @@ impl Guarantee {
         lanes: &Lanes,
     ) -> Option<TopicId> {
         match self {
-            Self::AtLeastOnce(_) => topic.filter(|it| lane == MAIN && lanes.held(*it).is_some()),
+            Self::AtLeastOnce(_) => {
+                topic.filter(|it| lane == MAIN_LANE && lanes.held(*it).is_some())
+            }
             Self::ExactlyOnce(_) => None,
         }
     }
 
-    /// Whether a repeat that a lane passes over is remembered for when it goes back. In a transaction such a lane
-    /// takes back what lies behind as well.
+    /// Whether a passed-over repeat is remembered for a lane that goes back. In a transaction such a lane takes back
+    /// everything behind it as well.
     pub fn remembers_repeats(&self) -> bool {
         matches!(self, Self::AtLeastOnce(_))
     }
@@ -143,14 +146,14 @@ impl Guarantee {
         }
     }
 
-    /// The sink has one more record.
+    /// Counts a record that the sink has taken.
     pub fn sent(&mut self) {
         if let Self::ExactlyOnce(it) = self {
             it.sent();
         }
     }
 
-    // --- what the sink answered ---
+    // --- answers of the sink ---
 
     pub fn delivered<S: Sink>(&mut self, owners: &mut Owners<'_, S>, answer: &Answer) {
         match self {
@@ -159,7 +162,7 @@ impl Guarantee {
         }
     }
 
-    /// A slot was settled.
+    /// Notes that a slot was settled.
     pub fn settled(&mut self, settled: Option<Settled>, source: &mut Source) {
         let Some(Settled { position, identity }) = settled else { return };
         if let Self::ExactlyOnce(it) = self {
@@ -168,7 +171,7 @@ impl Guarantee {
         self.settle_id(position, identity, source);
     }
 
-    /// The event at `position` is where it can stay, and its id is to be saved.
+    /// Notes that the event at `position` is settled, and its id is to be saved.
     pub fn settle_id(&mut self, position: Position, identity: Option<Id>, source: &mut Source) {
         match self {
             Self::AtLeastOnce(it) => it.settle_id(position, identity, source),
@@ -189,7 +192,7 @@ impl Guarantee {
         }
     }
 
-    /// Whether what is in flight is waited for, and nothing is sent.
+    /// Whether records in flight are waited for, and nothing is sent.
     pub fn waits_for_answers(&self) -> bool {
         match self {
             Self::AtLeastOnce(it) => it.waits_for_answers(),
@@ -197,7 +200,7 @@ impl Guarantee {
         }
     }
 
-    /// An answer while what is in flight is waited for.
+    /// Handles an answer while records in flight are waited for.
     pub fn answered_late<S: Sink>(
         &mut self,
         owners: &mut Owners<'_, S>,
@@ -212,8 +215,8 @@ impl Guarantee {
 
     // --- going back ---
 
-    /// Whether a probe has been on its way for too long; its topic has failed. With an outdated sink that is no
-    /// topic's fault.
+    /// Whether a probe has been on its way for too long; its topic has failed. An outdated sink is no fault of the
+    /// topic.
     pub fn probe_hangs<S: Sink>(
         &mut self,
         owners: &mut Owners<'_, S>,
@@ -226,7 +229,7 @@ impl Guarantee {
         }
     }
 
-    /// Whether a probe may take no more time than other records: the end of a transaction waits for it.
+    /// Whether a probe may take no longer than other records: the end of a transaction waits for it.
     pub fn watches_probes(&self) -> bool {
         matches!(self, Self::ExactlyOnce(_))
     }
@@ -244,7 +247,7 @@ impl Guarantee {
 
     // --- a step of the lanes ---
 
-    /// Commits when it is time, or waits; then there is nothing else to do meanwhile.
+    /// Commits when it is time, or waits; meanwhile there is nothing else to do.
     pub fn goes_first<S: Sink>(
         &mut self,
         owners: &mut Owners<'_, S>,
@@ -264,7 +267,7 @@ impl Guarantee {
         }
     }
 
-    /// Whether the lanes make way for a probe.
+    /// Whether the lanes have to wait for a probe.
     pub fn makes_way(&self, lanes: &Lanes, dead_letters: &DeadLetterQueue) -> bool {
         match self {
             Self::AtLeastOnce(_) => false,
@@ -272,7 +275,7 @@ impl Guarantee {
         }
     }
 
-    /// The main lane has read all that there is.
+    /// Notes that the main lane has read everything.
     pub fn caught_up(&mut self) {
         if let Self::ExactlyOnce(it) = self {
             it.caught_up();
@@ -287,7 +290,7 @@ impl Guarantee {
         }
     }
 
-    /// Whether nothing waits for a commit, and it would change nothing.
+    /// Whether nothing waits for a commit, and a commit would change nothing.
     pub fn is_drained(
         &self,
         lanes: &Lanes,
@@ -302,7 +305,7 @@ impl Guarantee {
 
     // --- how far it is done ---
 
-    /// What would be saved now; in exactly-once delivery what is committed.
+    /// The checkpoint that would be saved now; in exactly-once delivery the committed one.
     pub fn position(
         &self,
         lanes: &Lanes,
@@ -316,7 +319,7 @@ impl Guarantee {
         }
     }
 
-    /// All deliveries before it are settled, for good: in exactly-once delivery what is committed.
+    /// The first delivery that is not settled for good: in exactly-once delivery, not committed.
     pub fn settled_end(&self, lanes: &Lanes) -> u64 {
         match self {
             Self::AtLeastOnce(_) => lanes.low().sequence,
@@ -324,7 +327,7 @@ impl Guarantee {
         }
     }
 
-    /// Brings the file up to what is delivered.
+    /// Brings the file up to the delivered events.
     pub fn save<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<()> {
         match self {
             Self::AtLeastOnce(it) => it.save(owners, now),
@@ -332,11 +335,11 @@ impl Guarantee {
         }
     }
 
-    /// For a stop: whether nothing is left to do.
+    /// Does the rest at a stop; whether nothing is left to do.
     pub fn finish<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<bool> {
         match self {
             Self::AtLeastOnce(_) => {
-                // What waits for the dead-letter topic is read again after the next start.
+                // Events that wait for a failing dead-letter topic are read again after the next start.
                 let waits = !owners.dead_letters.is_empty() && !owners.dead_letters.is_failing();
                 Ok(owners.out.topics().outstanding() == 0 && !waits)
             }

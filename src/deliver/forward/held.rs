@@ -1,4 +1,4 @@
-//! Held topics: a topic that can't be written for a while waits by itself, and the others flow on.
+//! Held topics: a topic that cannot be written for a while waits alone, and the others flow on.
 //!
 //! A held topic remembers its oldest undelivered position and comes back by reading the spool again
 //! from there, for itself alone and in order: first one record, a probe, to see whether it is accepted, then
@@ -13,26 +13,25 @@ use crate::spool::position::Position;
 pub(super) struct HeldTopic {
     lane: Lane,
     phase: Phase,
-    /// Up to here records are sent one at a time: one of them was refused, and alone it shows which.
+    /// Before this position records are sent one at a time: one of them was refused, and only alone shows which.
     alone_before: Position,
-    /// Whether it can be written is not known: in a transaction its probe goes alone. Not so while it is
-    /// created, and while single records are tried to find one that is refused.
+    /// Whether it is unknown if the topic can be written: then a transaction's probe goes alone. Not so while it is
+    /// created, and while single records are tried to find the refused one.
     is_in_doubt: bool,
-    /// In a transaction: its next record is a probe, and waits for its turn.
+    /// Whether its next record, a probe, waits for its turn in a transaction.
     probe_waits: bool,
-    /// Its failure was logged, so its return is logged as well; not so while it is merely being created.
+    /// Whether its failure was logged, so that its return is logged as well; a mere creation is not.
     is_reported: bool,
     failed_probes: u32,
     hanging_probes: u32,
 }
 
-/// So many failed probes make another client likely to help, then twice as many; and at most so many
-/// lie between two clients.
-const FAILED_PROBES: u32 = 3;
-const FAILED_PROBES_AT_MOST: u32 = 96;
+/// Number of failed probes after which another client is tried; the number doubles each time, up to a limit.
+const PROBES_PER_CLIENT: u32 = 3;
+const MAX_PROBES_PER_CLIENT: u32 = 96;
 
-/// A probe that hangs is waited for so many times as long at most.
-const PATIENCE_AT_MOST: u32 = 16;
+/// Limit of the factor by which a hanging probe is waited for longer.
+const MAX_PROBE_FACTOR: u32 = 16;
 
 /// A topic to be left to a lane of its own.
 #[derive(Clone, Copy)]
@@ -41,11 +40,12 @@ pub(super) struct Hold<'a> {
     /// Its oldest event that is not settled.
     pub from: Position,
     pub why: &'a str,
-    /// One record of a batch was refused: single ones up to here show which. The topic itself is well.
+    /// Set when one record of a batch was refused: records before it are sent singly to show which. The topic itself
+    /// works.
     pub alone_before: Option<Position>,
 }
 
-/// Where a held topic stands. Its moves:
+/// Phase of a held topic. Its moves:
 ///
 /// - `Waiting` → `Probing` when its time is over ([`HeldTopic::begin_probe`]);
 /// - `Probing` → `CatchingUp` when a probe is accepted ([`HeldTopic::accepted`]);
@@ -58,10 +58,10 @@ pub(super) enum Phase {
     Waiting { until: Instant },
     /// One record at a time.
     Probing,
-    /// It is accepted again; the lane hurries after the main one.
+    /// Accepted again; the lane hurries after the main one.
     CatchingUp,
     /// The main lane carries the topic again; this lane's last records are on their way, or the main
-    /// lane could still go back to what this one has delivered.
+    /// lane could still go back to events that this one has delivered.
     Draining,
 }
 
@@ -91,22 +91,22 @@ impl HeldTopic {
         self.phase
     }
 
-    /// Nothing is sent before `until`.
+    /// Lets the topic wait: nothing is sent before `until`.
     pub fn wait(&mut self, until: Instant) {
         self.phase = Phase::Waiting { until };
     }
 
-    /// Its time to wait is over: the next record is a probe.
+    /// Ends the wait: the next record is a probe.
     pub fn begin_probe(&mut self) {
         self.phase = Phase::Probing;
     }
 
-    /// A probe waits for its turn.
+    /// Lets the probe wait for its turn.
     pub fn postpone_probe(&mut self) {
         self.probe_waits = true;
     }
 
-    /// The lane tries once more; whether its probe has to wait comes out again.
+    /// Lets the lane try again; whether its probe has to wait is decided again.
     pub fn retry_probe(&mut self) {
         self.probe_waits = false;
     }
@@ -120,23 +120,23 @@ impl HeldTopic {
         self.phase == Phase::Probing && self.is_in_doubt
     }
 
-    /// Whether it can be written is not known, or no longer.
+    /// Notes that it is unknown whether the topic can be written.
     pub fn doubt(&mut self) {
         self.is_in_doubt = true;
     }
 
-    /// It is only being created.
+    /// Notes that the topic is only being created.
     pub fn trust(&mut self) {
         self.is_in_doubt = false;
     }
 
-    /// Up to `end` its records are sent one at a time; the topic itself is well.
+    /// Sends the records before `end` one at a time; the topic itself works.
     pub fn send_singly(&mut self, end: Position) {
         self.is_in_doubt = false;
         self.alone_before = self.alone_before.max(end);
     }
 
-    /// It failed; `true` when that was not logged yet.
+    /// Notes a logged failure; `true` when it was not logged yet.
     pub fn report(&mut self) -> bool {
         !std::mem::replace(&mut self.is_reported, true)
     }
@@ -150,26 +150,26 @@ impl HeldTopic {
         matches!(self.phase, Phase::Waiting { .. } | Phase::Probing)
     }
 
-    /// A probe has failed. Whether the client itself should be replaced before the next one: what it
-    /// believes of the topic (its leader, its epoch) may be old news, of which it will never let go.
+    /// Counts a failed probe. Whether the client itself should be replaced before the next one: its picture of the
+    /// topic (its leader, its epoch) may be outdated for good.
     pub fn needs_new_client(&mut self) -> bool {
         self.failed_probes += 1;
         is_client_due(self.failed_probes)
     }
 
-    /// A probe got no answer.
+    /// Counts a probe without an answer.
     pub fn probe_hangs(&mut self) {
         self.hanging_probes += 1;
     }
 
-    /// For how many times `forward.hold_after` a probe may hang before another client is tried: each
-    /// costs the others a moment.
+    /// How many times `forward.hold_after` a probe may hang before another client is tried: each replacement
+    /// costs the other topics a moment.
     pub fn probe_patience(&self) -> u32 {
-        2_u32.saturating_pow(self.hanging_probes).min(PATIENCE_AT_MOST)
+        2_u32.saturating_pow(self.hanging_probes).min(MAX_PROBE_FACTOR)
     }
 
-    /// Whether its probe is on its way. Refused events that wait to become dead letters
-    /// don't keep the topic's others from being probes.
+    /// Whether its probe is on its way. Refused events that wait to become dead letters do not count: the topic's next
+    /// event may be a probe beside them.
     pub fn is_probe_sent(&self) -> bool {
         let mut slots = self.lane.window().iter();
         slots.any(|slot| slot.carries.is_event() && slot.state == State::Outstanding)
@@ -180,15 +180,15 @@ impl HeldTopic {
         self.phase != Phase::Draining || position < self.lane.next()
     }
 
-    /// Whether the lane has done its work: all that it sent is settled, and the main lane, of which
-    /// everything before `main_low` is, can't come back to any of it.
+    /// Whether the lane is finished: all its records are settled, and the main lane, with everything before `main_low`
+    /// settled, cannot come back to any of them.
     pub fn is_back(&self, main_low: Position) -> bool {
         self.phase == Phase::Draining
             && self.lane.window().is_empty()
             && main_low >= self.lane.next()
     }
 
-    /// Forgets what was on its way and takes it up again.
+    /// Forgets the records on their way and starts again at the oldest one.
     pub fn rewind(&mut self) {
         if self.phase == Phase::Draining && !self.lane.window().is_empty() {
             self.phase = Phase::CatchingUp;
@@ -197,7 +197,7 @@ impl HeldTopic {
         self.lane.rewind(low);
     }
 
-    /// What is known of its failures outlives a lane that is replaced by `self`.
+    /// Keeps the failure history of the lane that `self` replaces.
     pub fn remember(&mut self, before: &Self) {
         self.alone_before = before.alone_before;
         self.is_in_doubt = before.is_in_doubt;
@@ -205,7 +205,7 @@ impl HeldTopic {
         self.failed_probes = before.failed_probes;
     }
 
-    /// The lane has nothing left to read behind the main lane, which stands at `main`. A lane that
+    /// Notes that nothing is left to read behind the main lane, which stands at `main`. A lane that
     /// is ahead (the main one went back) stays: its topic still fails.
     pub fn caught_up(&mut self, main: Position) {
         let proven = self.phase == Phase::CatchingUp || self.lane.next() >= self.alone_before;
@@ -214,7 +214,7 @@ impl HeldTopic {
         }
     }
 
-    /// The probe was accepted.
+    /// Notes that the probe was accepted.
     pub fn accepted(&mut self) {
         if self.phase == Phase::Probing && self.lane.next() >= self.alone_before {
             self.phase = Phase::CatchingUp;
@@ -223,9 +223,9 @@ impl HeldTopic {
 }
 
 fn is_client_due(failed_probes: u32) -> bool {
-    let rounds = failed_probes / FAILED_PROBES;
-    let is_round = failed_probes.is_multiple_of(FAILED_PROBES);
-    is_round && (rounds.is_power_of_two() || failed_probes.is_multiple_of(FAILED_PROBES_AT_MOST))
+    let rounds = failed_probes / PROBES_PER_CLIENT;
+    let is_round = failed_probes.is_multiple_of(PROBES_PER_CLIENT);
+    is_round && (rounds.is_power_of_two() || failed_probes.is_multiple_of(MAX_PROBES_PER_CLIENT))
 }
 
 #[cfg(test)]
@@ -237,7 +237,8 @@ mod tests {
 
     #[test]
     fn a_held_topic_waits_probes_catches_up_and_drains_and_only_then_is_it_back() {
-        let (place, now) = (place(), clock());
+        let place = place();
+        let now = clock();
         let lane = Lane::new(1, place.spool.reader(3), at(3));
         let mut held = HeldTopic::new(lane, Phase::Waiting { until: now(1).instant });
         held.accepted();

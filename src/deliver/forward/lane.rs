@@ -31,7 +31,7 @@ impl Lane {
         &mut self.window
     }
 
-    /// Its events that are not done.
+    /// Its unsettled events.
     pub fn owed(&self) -> impl Iterator<Item = &Slot> {
         self.window.iter().filter(|slot| !slot.state.is_done())
     }
@@ -66,17 +66,17 @@ impl Lane {
         self.next = Position::start_of(next_sequence);
     }
 
-    /// The delivery at `sequence` could not be dealt with: it comes once more.
+    /// Lets the delivery at `sequence` be read once more: it could not be handled.
     pub fn read_again_from(&mut self, sequence: u64) {
         self.reader.seek(sequence);
     }
 
-    /// Events of the current delivery before this index were looked at already.
+    /// Index of the first event of the delivery `sequence` that was not looked at yet.
     pub fn skip(&self, sequence: u64) -> u32 {
         if sequence == self.next.sequence { self.next.index } else { 0 }
     }
 
-    /// Goes back (or forward) to `position` and forgets what was on its way.
+    /// Goes back (or forward) to `position` and forgets the records on their way.
     pub fn rewind(&mut self, position: Position) {
         self.window.clear();
         self.current = None;

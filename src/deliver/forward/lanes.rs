@@ -1,11 +1,11 @@
-//! Which lanes there are, the main one and one for each held topic, and what they need not send again.
+//! The lanes: the main one and one for each held topic, and the events that they need not send again.
 
 use std::{collections::BTreeMap, time::Instant};
 
 use prometheus::{IntCounter, IntGauge};
 
 use super::{
-    MAIN, Now,
+    MAIN_LANE, Now,
     acked_ahead::AckedAhead,
     held::{HeldTopic, Hold, Phase},
     lane::Lane,
@@ -27,12 +27,12 @@ pub(super) struct Lanes {
     by_id: BTreeMap<LaneId, TopicId>,
     last_id: LaneId,
     acked_ahead: AckedAhead,
-    /// Most topics held at once; beyond it the main lane waits.
+    /// Limit of topics held at once; beyond it the main lane waits.
     most_held: usize,
-    /// Of the main lane.
+    /// Pauses of the main lane.
     pauses: Pauses,
-    /// Where the console finds why a topic is held.
-    settled: settled::OfSource,
+    /// Shows the console why a topic is held.
+    settled: settled::SourceResults,
     held_topics: IntGauge,
     holds: IntCounter,
 }
@@ -55,10 +55,10 @@ impl Lanes {
     ) -> Self {
         let labels = [spool.source().as_str()];
         Self {
-            main: Lane::new(MAIN, spool.reader(from.sequence), from),
+            main: Lane::new(MAIN_LANE, spool.reader(from.sequence), from),
             held: BTreeMap::new(),
             by_id: BTreeMap::new(),
-            last_id: MAIN,
+            last_id: MAIN_LANE,
             acked_ahead: AckedAhead::new(unknown),
             most_held,
             pauses: Pauses::new(),
@@ -79,14 +79,14 @@ impl Lanes {
 
     pub fn lane(&self, id: LaneId) -> Option<&Lane> {
         match id {
-            MAIN => Some(&self.main),
+            MAIN_LANE => Some(&self.main),
             other => self.held.get(self.by_id.get(&other)?).map(HeldTopic::lane),
         }
     }
 
     pub fn lane_mut(&mut self, id: LaneId) -> Option<&mut Lane> {
         match id {
-            MAIN => Some(&mut self.main),
+            MAIN_LANE => Some(&mut self.main),
             other => self.held.get_mut(self.by_id.get(&other)?).map(HeldTopic::lane_mut),
         }
     }
@@ -107,7 +107,7 @@ impl Lanes {
         self.held.iter_mut().map(|(topic, held)| (*topic, held))
     }
 
-    /// How many topics are held.
+    /// Number of held topics.
     pub fn len_held(&self) -> usize {
         self.held.len()
     }
@@ -124,7 +124,7 @@ impl Lanes {
         }
     }
 
-    /// What `token` stands for; nothing if a lane went back since.
+    /// Returns the slot of `token`; none if its lane went back since.
     pub fn slot(&self, token: Token) -> Option<&Slot> {
         self.lane(Window::lane_of(token))?.window().get(token)
     }
@@ -139,17 +139,17 @@ impl Lanes {
         }
     }
 
-    /// The slot's event is where it can stay: its lane may go on.
+    /// Settles the slot: its event has reached its place, and its lane may go on.
     pub fn settle(&mut self, token: Token) -> Option<Settled> {
         let id = Window::lane_of(token);
         let window = self.lane_mut(id)?.window_mut();
         let slot = window.slot(token).map(|slot| (slot.position, slot.belongs_to, slot.identity));
         window.settle(token);
         if let Some((position, Some(topic), _)) = slot
-            && id == MAIN
+            && id == MAIN_LANE
             && self.held.contains_key(&topic)
         {
-            // Should the topic's old lane go back, it comes to what the main one took over.
+            // If the topic's own lane goes back, it comes to events that the main lane took over.
             self.acked_ahead.insert(position, Some(topic));
         }
         if let Some(held) = self.by_id.get(&id).and_then(|topic| self.held.get_mut(topic)) {
@@ -163,13 +163,13 @@ impl Lanes {
         std::iter::once(self.main.window()).chain(held)
     }
 
-    /// What any lane handed to the sink.
+    /// All slots of all lanes.
     pub fn slots(&self) -> impl Iterator<Item = &Slot> {
         self.windows().flat_map(Window::iter)
     }
 
-    /// The windows in which nothing may hang: it would take the others' room. A probe of a held topic
-    /// may take its time, unless `with_probes`; but a dead letter may not take the topic's.
+    /// The windows in which no record may hang: it would take the others' room. A probe of a held topic
+    /// may take its time, unless `with_probes`; a dead letter on the topic's lane may not.
     pub fn watched(&self, with_probes: bool) -> impl Iterator<Item = &Window> {
         let held = self.held.values().filter(move |held| {
             let oldest = held.lane().window().oldest_on_its_way();
@@ -185,25 +185,25 @@ impl Lanes {
         self.held.values().map(|held| held.lane().window().bytes()).sum()
     }
 
-    /// Everything that any lane has looked at is settled.
+    /// Whether all events that any lane has looked at are settled.
     pub fn are_idle(&self) -> bool {
         self.windows().all(Window::is_empty)
     }
 
-    /// The oldest event that any lane has not settled, those included that were put back: all before it is where it
-    /// stays.
+    /// The oldest unsettled event of any lane, those included that were put back: all events before it have reached
+    /// their place.
     pub fn low(&self) -> Position {
         let main = self.main.low();
         let held = self.held.values().filter(|held| !held.is_back(main));
         held.map(|held| held.lane().low()).fold(main, Position::min)
     }
 
-    /// No lane is behind the main one. A lane that went back owes what its window has forgotten.
+    /// Whether no lane is behind the main one. A lane that went back owes events that its window has forgotten.
     pub fn are_level(&self) -> bool {
         self.held.values().all(|held| held.lane().next() >= self.main.next())
     }
 
-    /// Leaves the slots of which `is_meant` holds and that are not done.
+    /// Leaves the unsettled slots of which `is_meant` holds.
     pub fn take_out(&mut self, is_meant: impl Fn(&Slot) -> bool) {
         self.main.window_mut().take_out(&is_meant);
         for held in self.held.values_mut() {
@@ -214,7 +214,7 @@ impl Lanes {
     /// Whether lane `id` has nothing to do for this event of `topic`: it is another lane's, or acknowledged before.
     pub fn passes(&self, id: LaneId, topic: Option<TopicId>, position: Position) -> bool {
         let is_anothers = match id {
-            MAIN => topic
+            MAIN_LANE => topic
                 .and_then(|topic| self.held.get(&topic))
                 .is_some_and(|held| held.covers(position)),
             other => topic.as_ref() != self.by_id.get(&other),
@@ -222,7 +222,7 @@ impl Lanes {
         is_anothers || self.acked_ahead.contains(position)
     }
 
-    /// What lanes that go back are not to send again.
+    /// Events that lanes which go back must not send again.
     pub fn acked_ahead(&self) -> &AckedAhead {
         &self.acked_ahead
     }
@@ -231,14 +231,14 @@ impl Lanes {
         &mut self.acked_ahead
     }
 
-    /// What is settled is not to be sent again by lanes that go back.
+    /// Remembers all settled slots, so that lanes which go back do not send them again.
     pub fn remember_settled(&mut self) {
         let lanes = self.held.values().map(|held| held.lane().window());
         let windows = std::iter::once(self.main.window()).chain(lanes);
         self.acked_ahead.insert_settled(windows.flat_map(Window::iter));
     }
 
-    /// The failed slot's topic gets a lane that comes to these again; they are not to be sent again.
+    /// Remembers the settled slots behind a failed one, whose topic gets a lane that comes to them again.
     pub fn remember_settled_after(&mut self, failed: &Slot) {
         let lane = self.held.get(&failed.topic).map(|held| held.lane().window());
         let slots = self.main.window().iter().chain(lane.into_iter().flat_map(Window::iter));
@@ -247,7 +247,7 @@ impl Lanes {
         self.acked_ahead.insert_settled(slots.filter(is_same));
     }
 
-    /// Forgets what no lane can come to any more.
+    /// Forgets settled events that no lane can come to any more.
     pub fn forget_behind(&mut self) {
         let low = self.main.low();
         let held = &self.held;
@@ -256,9 +256,9 @@ impl Lanes {
         });
     }
 
-    /// Whether an event of `topic`, other than the one at `but`, is on the main lane or on the topic's own lane and not
-    /// settled: a lane that begins behind it would leave it to none. Without a topic id: whether a `topic-limit` dead
-    /// letter is not settled.
+    /// Whether an unsettled event of `topic`, other than the one at `but`, is on the main lane or on the topic's own
+    /// lane: a new lane that begins behind it would lose it. Without a topic id: whether a `topic-limit` dead letter is
+    /// not settled.
     pub fn owes(&self, topic: Option<TopicId>, but: Option<Position>) -> bool {
         let Some(topic) = topic else { return self.main.owed().any(Slot::is_over_limit) };
         let own = self.held.get(&topic).into_iter().flat_map(|held| held.lane().owed());
@@ -266,7 +266,7 @@ impl Lanes {
         main.chain(own).any(|slot| Some(slot.position) != but)
     }
 
-    /// The main lane passes what a held topic's lane covers, so it must owe none of it.
+    /// Whether the main lane owes none of the events that held topics' lanes cover: it passes those.
     pub fn are_disjoint(&self) -> bool {
         self.main.owed().all(|slot| {
             let held = slot.belongs_to.and_then(|topic| self.held.get(&topic));
@@ -277,10 +277,12 @@ impl Lanes {
     /// Opens a lane of its own for `topic`.
     pub fn open(&mut self, topic: TopicId, from: Position, phase: Phase) -> &mut HeldTopic {
         let mut id = self.last_id.wrapping_add(1);
-        while id == MAIN || self.by_id.contains_key(&id) {
+        // Ids wrap around: those in use are skipped.
+        while id == MAIN_LANE || self.by_id.contains_key(&id) {
             id = id.wrapping_add(1);
         }
         self.last_id = id;
+        // The topic may still have an earlier lane, which is draining.
         self.close(topic);
         self.by_id.insert(id, topic);
         self.acked_ahead.may_be_of(topic, from);
@@ -296,7 +298,7 @@ impl Lanes {
         self.held_topics.set(self.held.len() as i64);
     }
 
-    /// Closes the lanes of all held topics, and forgets what was settled; gives back what they were.
+    /// Closes the lanes of all held topics, forgets the settled events, and returns the closed lanes.
     pub fn close_all(&mut self) -> BTreeMap<TopicId, HeldTopic> {
         self.by_id.clear();
         self.acked_ahead.clear();
@@ -305,7 +307,7 @@ impl Lanes {
     }
 
     /// Whether one more topic may be held. If not, the main lane waits at `stands` for a held topic to
-    /// come back; so lanes that have nothing to read before it don't count: they would wait for the
+    /// come back; so lanes that have nothing to read before it do not count: they would wait for the
     /// main lane, and it for them.
     pub fn are_left(&self, stands: Position) -> bool {
         let is_behind =
@@ -313,8 +315,8 @@ impl Lanes {
         self.held.values().filter(is_behind).count() < self.most_held
     }
 
-    /// Whether the topic has a lane of its own, or may have one. If not, the main lane rests for a while; where
-    /// one record of a batch is refused it rather finds out which, and sends the topic's records singly.
+    /// Whether the topic has a lane of its own, or may have one. If not, the main lane rests for a while; for a refused
+    /// record of a batch it sends the topic's records singly instead, to find out which.
     pub fn may_hold(&mut self, hold: Hold<'_>, topics: &mut Topics, now: Now) -> bool {
         if self.held.contains_key(&hold.topic) || self.are_left(hold.from) {
             return true;
@@ -359,7 +361,7 @@ impl Lanes {
         }
     }
 
-    /// The topic has failed once more: its lane waits.
+    /// Lets the topic's lane wait after one more failure.
     pub fn wait(&mut self, topic: TopicId, topics: &mut Topics, now: Now) {
         let until = now.instant + topics.next_pause(topic);
         if let Some(held) = self.held.get_mut(&topic) {
@@ -367,16 +369,16 @@ impl Lanes {
         }
     }
 
-    /// Lane `id` rests until then.
+    /// Lets lane `id` rest until then.
     pub fn rest(&mut self, id: LaneId, until: Instant) {
-        if id == MAIN {
+        if id == MAIN_LANE {
             self.pauses.rest(until);
         } else if let Some(held) = self.by_id.get(&id).and_then(|it| self.held.get_mut(it)) {
             held.wait(until);
         }
     }
 
-    /// When the main lane rests.
+    /// Pauses of the main lane.
     pub fn pauses(&self) -> &Pauses {
         &self.pauses
     }
@@ -385,7 +387,7 @@ impl Lanes {
         &mut self.pauses
     }
 
-    /// The held topics, as a checkpoint names them, but for those that are back.
+    /// The held topics, as a checkpoint names them, except those that are back.
     pub fn named(
         &self,
         topics: &Topics,

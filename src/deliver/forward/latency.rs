@@ -1,8 +1,7 @@
-//! How long events take from the receipt of their delivery until Kafka has them: what this service is for, as a
-//! number.
+//! Latency: the time from the receipt of a delivery until Kafka has its events.
 //!
-//! Measured for each record that is acknowledged, dead letters included. What goes to quarantine, and what was
-//! refused before the start, is not measured.
+//! Measured for each acknowledged record, dead letters included. Events in quarantine, and those refused before the
+//! start, are not measured.
 
 use prometheus::local::LocalHistogram;
 
@@ -15,9 +14,9 @@ use crate::{
 pub(super) struct Latency {
     /// Until the broker's acknowledgement.
     acknowledged: LocalHistogram,
-    /// Until it counts: the acknowledgement, or the commit of the transaction.
+    /// Until the event counts as delivered: the acknowledgement, or the commit of the transaction.
     delivered: LocalHistogram,
-    /// Acknowledged within the open transaction: when they were received, and how many.
+    /// Records acknowledged within the open transaction: time of receipt, and how many.
     uncommitted: Vec<(UnixMillis, u64)>,
     source: String,
     exemplars: Exemplars,
@@ -36,7 +35,7 @@ impl Latency {
         }
     }
 
-    /// A record is acknowledged, and counts.
+    /// Observes a record that is acknowledged and counts at once.
     pub fn delivered(&mut self, received_at: UnixMillis, now: Now) {
         if let Some(seconds) = seconds(received_at, now) {
             self.acknowledged.observe(seconds);
@@ -44,11 +43,11 @@ impl Latency {
         }
     }
 
-    /// A record is acknowledged within a transaction.
+    /// Observes a record that is acknowledged within a transaction.
     pub fn acknowledged(&mut self, received_at: UnixMillis, now: Now) {
         let Some(seconds) = seconds(received_at, now) else { return };
         self.acknowledged.observe(seconds);
-        // The events of a delivery are acknowledged one behind the other.
+        // The events of a delivery are acknowledged one after another, so the last entry is the one to count into.
         match self.uncommitted.last_mut() {
             Some((last, events)) if *last == received_at => *events += 1,
             _ => self.uncommitted.push((received_at, 1)),
@@ -66,21 +65,21 @@ impl Latency {
         self.uncommitted.clear();
     }
 
-    /// The trace of a delivery all of whose events are settled.
+    /// Notes the trace of a delivery whose events are all settled.
     pub fn exemplar(&self, received_at: UnixMillis, trace: String, now: Now) {
         if let Some(seconds) = seconds(received_at, now) {
             self.exemplars.note("millrace_delivered_seconds", &self.source, seconds, trace);
         }
     }
 
-    /// Shows what was measured.
+    /// Publishes the observations.
     pub fn flush(&mut self) {
         self.acknowledged.flush();
         self.delivered.flush();
     }
 }
 
-/// None where the receipt is not known. A clock that was set back makes no time negative.
+/// `None` where the time of receipt is not known. A clock that was set back makes no time negative.
 fn seconds(received_at: UnixMillis, now: Now) -> Option<f64> {
     (received_at > 0).then(|| now.unix.saturating_sub(received_at) as f64 / 1000.0)
 }

@@ -1,4 +1,4 @@
-//! The states of leads that one forwarder makes: where they go, and what is told of those that can't be made.
+//! The lead states of one forwarder: their topic, and the log line about states that cannot be made.
 
 use std::time::{Duration, Instant};
 
@@ -10,21 +10,21 @@ use crate::{
     source::SourceName,
 };
 
-/// How long one line in the log about states that can't be made stays alone.
-const QUIET: Duration = Duration::from_secs(600);
+/// Shortest time between two log lines about states that cannot be made.
+const LOG_INTERVAL: Duration = Duration::from_secs(600);
 
 pub(super) struct LeadStates {
     topic: String,
-    /// Why states of the delivery that was decoded last are not made.
+    /// Reasons of the missing states of the delivery that was decoded last.
     missing: Vec<&'static str>,
-    told: Option<Instant>,
-    /// Memory for which parts of a state are no repeats.
+    logged_at: Option<Instant>,
+    /// Reused memory: which parts of a state are no repeats.
     kept: Vec<bool>,
 }
 
 impl LeadStates {
     pub fn new(topic: String) -> Self {
-        Self { topic, missing: Vec::new(), told: None, kept: Vec::new() }
+        Self { topic, missing: Vec::new(), logged_at: None, kept: Vec::new() }
     }
 
     pub fn topic(&self) -> &str {
@@ -35,7 +35,7 @@ impl LeadStates {
         &mut self.kept
     }
 
-    /// Of an event that the source does not take there is no state.
+    /// Appends the states of a delivery; an event that the source does not take gives none.
     pub fn append<'a>(
         &mut self,
         events: &mut Vec<Decoded<'a>>,
@@ -45,15 +45,15 @@ impl LeadStates {
         lead_state::append(events, &mut self.missing, is_taken);
     }
 
-    /// Counts what could not be made of the delivery. A delivery is decoded each time that a lane comes to it, and
-    /// finished once.
-    pub fn tell_missing(&mut self, source: &SourceName, metrics: &Metrics, now: Now) {
+    /// Counts and logs the missing states of the delivery. Called when it is finished, which happens once, while it is
+    /// decoded each time that a lane comes to it.
+    pub fn log_missing(&mut self, source: &SourceName, metrics: &Metrics, now: Now) {
         for reason in &self.missing {
             metrics.lead_states_missing.with_label_values(&[source.as_str(), reason]).inc();
         }
         let Some(reason) = self.missing.first() else { return };
-        if self.told.is_none_or(|told| now.instant >= told + QUIET) {
-            self.told = Some(now.instant);
+        if self.logged_at.is_none_or(|logged_at| now.instant >= logged_at + LOG_INTERVAL) {
+            self.logged_at = Some(now.instant);
             tracing::warn!(
                 %source, reason,
                 "no state of a lead could be made of an activity, which is delivered as ever; more such \

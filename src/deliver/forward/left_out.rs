@@ -1,10 +1,10 @@
-//! What the source's selection leaves out: each event is counted once, remembered for the console, and told of in the log
-//! now and then.
+//! Events that the source's selection leaves out: each is counted once, remembered for the console, and logged now and
+//! then.
 //!
-//! An event that is left out is dealt with as soon as a lane has come to it: it is passed, as a repeat is. A repeat has
-//! to be remembered for the lanes that go back, since ids are forgotten. Of this nothing has to be: the answer is the
-//! same on each lane, each time and in each process (`in_force.rs`). The main lane comes to every event, so it counts,
-//! and not again what it has counted before it went back.
+//! An event that is left out is finished as soon as a lane has come to it: it is passed, as a repeat is. A repeat has
+//! to be remembered for the lanes that go back, since ids are forgotten. An event that is left out has not: the verdict
+//! is the same on each lane, each time and in each process (`in_force.rs`). The main lane comes to every event, so it
+//! counts, and does not count again after it went back.
 
 use std::{
     collections::BTreeMap,
@@ -21,21 +21,21 @@ use crate::{
     spool::position::Position,
 };
 
-/// After a line of the log that says what is left out, the next one of the same kind comes no sooner.
-const QUIET: Duration = Duration::from_secs(600);
+/// Shortest time between two log lines of the same kind.
+const LOG_INTERVAL: Duration = Duration::from_secs(600);
 
 pub(super) struct LeftOuts {
     selections: InForce,
     counters: IntCounterVec,
-    /// The last event that was counted.
+    /// The last counted event.
     last: Option<Position>,
-    /// When each was told of last, and how many came since.
-    told: BTreeMap<LeftOut, (Instant, u64)>,
+    /// Time of the last log line by kind, and how many events came since.
+    logged: BTreeMap<LeftOut, (Instant, u64)>,
 }
 
 impl LeftOuts {
     pub fn new(selections: InForce, counters: IntCounterVec) -> Self {
-        Self { selections, counters, last: None, told: BTreeMap::new() }
+        Self { selections, counters, last: None, logged: BTreeMap::new() }
     }
 
     /// Why the event of the delivery `sequence` is left out, if it is.
@@ -43,7 +43,7 @@ impl LeftOuts {
         self.selections.leaves_out(sequence, event)
     }
 
-    /// Refuses those events of the delivery `sequence` of which can't be told whether they are left out.
+    /// Refuses each event of the delivery whose verdict depends on an id that cannot be read.
     pub fn refuse_doubtful(&self, sequence: u64, events: &mut [Decoded<'_>]) {
         self.selections.refuse_doubtful(sequence, events);
     }
@@ -62,11 +62,11 @@ impl LeftOuts {
         }
         self.last = Some(position);
         self.counters.with_label_values(&[source.as_str(), why.as_str()]).inc();
-        self.tell(source, event, position, why, now);
+        self.log(source, event, position, why, now);
         true
     }
 
-    fn tell(
+    fn log(
         &mut self,
         source: &SourceName,
         event: &Event<'_>,
@@ -74,13 +74,13 @@ impl LeftOuts {
         why: LeftOut,
         now: Now,
     ) {
-        let (at, events) = self.told.get(&why).copied().unzip();
+        let (at, events) = self.logged.get(&why).copied().unzip();
         let events = events.unwrap_or(0) + 1;
-        if let Some(at) = at.filter(|at| now.instant < *at + QUIET) {
-            self.told.insert(why, (at, events));
+        if let Some(at) = at.filter(|at| now.instant < *at + LOG_INTERVAL) {
+            self.logged.insert(why, (at, events));
             return;
         }
-        self.told.insert(why, (now.instant, 0));
+        self.logged.insert(why, (now.instant, 0));
         let munchkin_id = event.munchkin_id.as_deref().map(shown).unwrap_or_default();
         tracing::info!(
             %source,
@@ -97,7 +97,7 @@ impl LeftOuts {
     }
 }
 
-/// What stands in the place of the munchkin id: a sender may have written anything there.
+/// Makes a munchkin id fit for the log: a sender may have written anything there.
 fn shown(id: &str) -> String {
     let legal = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '?' };
     id.chars().take(24).map(legal).collect()
@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_counted_once_however_often_the_lane_goes_back() {
-        let (place, now) = (place(), clock());
+        let place = place();
+        let now = clock();
         let source = place.spool.source().clone();
         let counters = place.metrics.left_out.clone();
         let mut left_out = LeftOuts::new(InForce::default(), counters.clone());
@@ -142,16 +143,17 @@ mod tests {
 
     #[test]
     fn the_log_tells_of_each_reason_at_once_and_then_every_ten_minutes() {
-        let (place, now) = (place(), clock());
+        let place = place();
+        let now = clock();
         let source = place.spool.source().clone();
         let mut left_out = LeftOuts::new(InForce::default(), place.metrics.left_out.clone());
-        let told = |left_out: &LeftOuts, why| left_out.told[&why];
+        let logged = |left_out: &LeftOuts, why| left_out.logged[&why];
         for (sequence, seconds, since) in [(1, 0, 0), (2, 1, 1), (3, 599, 2), (4, 600, 0)] {
             left_out.note(&source, &audit(), at(sequence), LeftOut::Stream, now(seconds));
-            assert_eq!(told(&left_out, LeftOut::Stream).1, since, "{seconds}");
+            assert_eq!(logged(&left_out, LeftOut::Stream).1, since, "{seconds}");
         }
         left_out.note(&source, &audit(), at(5), LeftOut::Instance, now(601));
-        assert_eq!(told(&left_out, LeftOut::Instance).1, 0);
+        assert_eq!(logged(&left_out, LeftOut::Instance).1, 0);
     }
 
     #[test]

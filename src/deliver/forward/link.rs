@@ -1,7 +1,7 @@
-//! How the path to the cluster does, as far as its answers tell: how much may be on its way, and how much of a
-//! record's time is the fault of its topic.
+//! The path to the cluster, measured by its answers: how much may be on its way, and how much of a record's time is the
+//! fault of its topic.
 //!
-//! A topic is blamed for no time in which the cluster is silent or has this client wait, nor for the time in which
+//! A topic is not blamed for the time in which the cluster is silent or has this client wait, nor for the time in which
 //! its record stood behind others that were answered (`pace.rs`, `throttled.rs`).
 
 use std::time::{Duration, Instant};
@@ -11,16 +11,16 @@ use super::{
     pace::Pace,
     throttled::Throttled,
     topics::Topics,
-    window::{SLOTS, Slot, Window},
+    window::{MAX_SLOTS, Slot, Window},
 };
 use crate::kafka::produce::{Failure, Outcome};
 
 pub(super) struct Link {
     hold_after: Duration,
-    /// Bytes of records that may be on their way at most, and now.
+    /// Bytes of records that may be on their way: configured, and now.
     most: usize,
     room: usize,
-    /// Of these on their way, what topics have that are not answered while others are.
+    /// Bytes on their way to topics that do not answer while others do.
     silent: usize,
     pace: Pace,
     throttled: Throttled,
@@ -45,12 +45,12 @@ impl Link {
         self.hold_after
     }
 
-    /// How long the record that was acknowledged last had been on its way.
+    /// Time that the last acknowledged record had been on its way.
     pub fn latency(&self) -> Duration {
         self.pace.latency()
     }
 
-    /// What the sink says of the cluster now. `true` when an outage begins.
+    /// Notes the sink's view of the cluster. `true` when an outage begins.
     pub fn watch(&mut self, is_throttled: bool, is_away: bool, now: Now) -> bool {
         self.throttled.note(is_throttled, now.instant);
         if is_away {
@@ -60,11 +60,11 @@ impl Link {
         false
     }
 
-    /// Finds out how much may be on its way now.
+    /// Recomputes how much may be on its way.
     pub fn measure(&mut self, topics: &Topics, now: Now) {
         if self.throttled.is_now() {
             self.room = self.pace.smallest_window(self.most);
-            // While a broker has the client wait, it is no word on a topic that it says nothing.
+            // While a broker has the client wait, the silence of a topic means nothing.
             self.silent = 0;
         } else {
             self.room = self.pace.window(self.most, now.instant);
@@ -72,10 +72,10 @@ impl Link {
         }
     }
 
-    /// The main lane may fill three quarters of the window and the held topics' together the rest,
-    /// so that neither can keep the other from moving; and all of it is smaller on a slow path. What is on
-    /// its way to topics that say nothing takes nothing of that smaller one, or they would stop the others.
-    /// A lane with nothing on its way has room for one record, whatever the others do. `used` are the bytes
+    /// Whether `bytes` more fit into the share of a lane. The main lane may fill three quarters of the window and the
+    /// held topics' together the rest, so that neither can keep the other from moving; and all of it is smaller on a
+    /// slow path. Bytes on their way to silent topics do not count against that smaller window, or they would stop the
+    /// others. A lane with nothing on its way has room for one record, whatever the others do. `used` are the bytes
     /// of all held topics, on a lane of theirs.
     pub fn has_room(&self, window: &Window, used: Option<usize>, bytes: usize) -> bool {
         let is_main = used.is_none();
@@ -83,26 +83,27 @@ impl Link {
         let silent = if is_main { self.silent } else { 0 };
         let used = used.unwrap_or(window.bytes());
         let has_room = |limit: usize, used: usize| {
+            // A body larger than a quarter of the share needs only that quarter to be free.
             let share = limit / 4 * quarters;
             used + bytes.min(share / 4) <= share
         };
         let fits = has_room(self.room, used.saturating_sub(silent))
             && has_room(self.most, used)
-            && window.len() < SLOTS;
+            && window.len() < MAX_SLOTS;
         fits || window.is_empty()
     }
 
-    /// What will have been answered once all that is on its way now had its turn.
+    /// The total of answers at which every record on its way now will have had its turn.
     pub fn mark(&self) -> u64 {
         self.pace.mark()
     }
 
-    /// A record of so many bytes goes to the sink: its turn.
+    /// Counts a record that goes to the sink, and returns its turn.
     pub fn hand_over(&mut self, bytes: usize) -> u64 {
         self.pace.hand_over(bytes)
     }
 
-    /// The sink says what became of a record. `true` when a broker did.
+    /// Counts the sink's outcome of a record. `true` when it came from a broker.
     pub fn answered(
         &mut self,
         slot: &Slot,
@@ -121,19 +122,19 @@ impl Link {
         true
     }
 
-    /// After the sink was renewed it has nothing.
+    /// Notes that the renewed sink has no records.
     pub fn nothing_outstanding(&mut self) {
         self.pace.nothing_outstanding();
     }
 
-    /// How much of the time since then no broker had this client wait.
+    /// The time since `since` in which no broker had this client wait.
     pub fn unthrottled_time(&self, since: Instant, now: Now) -> Duration {
         let excused = self.throttled.excused(since, now.instant);
         now.instant.saturating_duration_since(since).saturating_sub(excused)
     }
 
-    /// How much of the time since then the cluster has been answering without a long silence, and
-    /// without having this client wait.
+    /// The time since `since` in which the cluster has been answering without a long silence, and without having this
+    /// client wait.
     pub fn answering_time(&self, since: Instant, now: Now) -> Duration {
         let Some(alive) = self.alive_since else { return Duration::ZERO };
         self.unthrottled_time(since.max(alive), now)
@@ -156,7 +157,8 @@ mod tests {
 
     #[test]
     fn time_in_which_the_cluster_is_silent_or_has_the_client_wait_is_no_records_age() {
-        let (place, now) = (place(), clock());
+        let place = place();
+        let now = clock();
         let mut link = Link::new(Duration::from_secs(30), 1 << 20);
         let slot = slot(topics(&place).enter("a"), 1, now(0));
         assert_eq!(link.age(&slot, now(9)), Duration::ZERO, "it was never there");
@@ -173,7 +175,8 @@ mod tests {
     #[test]
     fn held_topics_have_a_quarter_of_the_window_and_an_empty_lane_has_room_for_one_record() {
         let link = Link::new(Duration::from_secs(30), 8000);
-        let (mut window, now) = (Window::new(1), clock());
+        let mut window = Window::new(1);
+        let now = clock();
         assert!(link.has_room(&window, Some(9000), 9000), "it is empty");
         let place = place();
         window.push(slot(topics(&place).enter("a"), 1, now(0)));

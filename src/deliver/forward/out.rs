@@ -1,4 +1,4 @@
-//! What goes out: the sink, how records are made for it, and what is known of the topics and of the path to them.
+//! The way out: the sink, the encoder of its records, the topics and the path to them.
 
 use std::{
     collections::BTreeMap,
@@ -29,15 +29,15 @@ use crate::{
     spool::{Spool, StoredDelivery, position::Position},
 };
 
-/// How soon a topic that is being created is asked for again; and while the cluster is away.
+/// Pause before a topic that is being created is asked for again; and while the cluster is away.
 pub(super) const CREATION_PAUSE: Duration = Duration::from_millis(20);
 const AWAY_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long a new producer is waited for before it is tried once more in the next step: a stop that
-/// comes meanwhile is late by this much at most.
-const RENEWAL_PATIENCE: Duration = Duration::from_secs(1);
+/// Time that a step waits for a new producer before the next step tries again: a stop that comes meanwhile is late by
+/// this much at most.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a topic must be held.
+/// The reason to hold a topic.
 #[derive(Clone, Debug)]
 pub(super) struct Trouble {
     pub why: String,
@@ -51,15 +51,15 @@ impl Trouble {
     }
 }
 
-/// Why a record is not on its way.
+/// The reason that a record is not on its way.
 pub(super) enum NotSent {
-    /// It never will be: the reason, and what is wrong.
+    /// It never will be: the dead letter's reason and error.
     Refused(&'static str, String),
-    /// Come back to it.
+    /// Come back to it later.
     Wait,
 }
 
-/// Of each topic with records on their way, how many it had acknowledged, and how long the oldest had waited.
+/// By topic with records on their way: how many it had acknowledged, and how long the oldest had waited.
 pub(super) type Ages = BTreeMap<TopicId, (u64, Duration)>;
 
 pub(super) struct Out<S> {
@@ -67,18 +67,18 @@ pub(super) struct Out<S> {
     spool: Uuid,
     sink: S,
     encoder: Encoder,
-    /// Where values have schemas.
+    /// Present where values have schemas.
     schemas: Option<Schemas>,
     topics: Topics,
     link: Link,
     dead_letter_topic: String,
-    /// Whose names dead letters use beside ours.
+    /// Other programs whose header names dead letters have beside ours.
     conventions: Vec<Convention>,
-    /// Memory for the next answers.
+    /// Reused memory for the next answers.
     outcomes: Vec<(Token, Outcome)>,
-    /// Topics that failed with other records of theirs still on the way: the lanes go back for them.
+    /// Topics that failed with other records of theirs still on the way: the lanes must go back.
     failed: BTreeMap<TopicId, Trouble>,
-    /// The sink has to be renewed, and the lanes go back.
+    /// Whether the sink has to be renewed, and the lanes go back.
     must_renew: bool,
     in_flight: IntGauge,
     unanswered: IntCounter,
@@ -128,17 +128,18 @@ impl<S: Sink> Out<S> {
         self.sink.cluster_silence().is_none_or(|silence| silence > CLUSTER_SILENCE)
     }
 
-    /// Each time a lane asks for a topic, it decodes its delivery: not often while the cluster can't answer.
+    /// Pause between two look-ups of a topic: each decodes a delivery, so there are few while the cluster cannot
+    /// answer.
     pub fn look_up_pause(&self) -> Duration {
         if self.cluster_is_away() { AWAY_PAUSE } else { CREATION_PAUSE }
     }
 
-    /// Whether a topic can be written; starts looking it up.
+    /// Whether a topic can be written; starts to look it up.
     pub fn topic_state(&mut self, name: &str) -> TopicState {
         self.sink.topic(name)
     }
 
-    /// The same, for an event: a topic is not ready for one whose schema has no id yet.
+    /// Whether a topic can be written with an event: not before its schema has an id.
     pub fn topic_state_for(&mut self, name: &str, event: &Event<'_>) -> TopicState {
         match (self.sink.topic(name), &mut self.schemas) {
             (TopicState::Ready, Some(schemas)) => schemas.state(name, event),
@@ -146,25 +147,25 @@ impl<S: Sink> Out<S> {
         }
     }
 
-    /// Whether the record of an event of the topic can be made.
+    /// Whether the schema is known that a record of the topic needs, if it needs one.
     pub fn has_schema(&self, topic: TopicId) -> bool {
         let is_open =
             |schemas: &Schemas| matches!(schemas.need(self.topics.name(topic)), Need::Open);
         !self.schemas.as_ref().is_some_and(is_open)
     }
 
-    /// From now on values have schemas.
+    /// Lets values have schemas from now on.
     pub fn with_schemas(self, schemas: Schemas) -> Self {
         Self { schemas: Some(schemas), ..self }
     }
 
-    /// The delivery whose records come next.
+    /// Takes over the headers and the time of the delivery whose records come next.
     pub fn come_with(&mut self, stored: &StoredDelivery) {
         self.encoder.come_with(&stored.delivery.headers);
         self.encoder.received_at(stored.delivery.received_at);
     }
 
-    /// Hands the record of `event` to the sink, and says how large it is.
+    /// Hands the record of `event` to the sink, and returns its size in bytes.
     pub fn send(
         &mut self,
         topic: TopicId,
@@ -176,7 +177,7 @@ impl<S: Sink> Out<S> {
         let with = match self.schemas.as_ref().map_or(Need::None, |schemas| schemas.need(name)) {
             Need::None => None,
             Need::Met(with) => Some(with),
-            Need::Open => return Err(NotSent::Wait), // it was met a moment ago
+            Need::Open => return Err(NotSent::Wait), // unexpected: the topic was found ready a moment ago
         };
         let encoded = self.encoder.encode_with(with.as_ref(), name, self.spool, position, event);
         let record = encoded.record();
@@ -205,7 +206,7 @@ impl<S: Sink> Out<S> {
         }
     }
 
-    /// Hands a dead letter to the sink, and says how large its record is.
+    /// Hands a dead letter to the sink, and returns the size of its record in bytes.
     pub fn send_dead_letter(
         &mut self,
         refusal: &Refusal<'_>,
@@ -223,20 +224,20 @@ impl<S: Sink> Out<S> {
         })
     }
 
-    /// Notes that the sink has a record of `size` bytes, and says after which answers its turn comes.
+    /// Notes that the sink has a record of `size` bytes, and returns its turn.
     pub fn sent(&mut self, topic: TopicId, size: usize) -> u64 {
         self.topics.sent(topic, size, self.link.mark());
         self.link.hand_over(size)
     }
 
-    /// Whether a failure would be of this record alone. The last one of a failed batch only looks alone: the others
+    /// Whether a failure would be of this record alone. The last record of a failed batch only looks alone: the others
     /// failed before it.
     pub fn fails_alone(&self, slot: &Slot) -> bool {
         let is_only_one = self.topics.outstanding_of(slot.topic) == 1;
         is_only_one && !self.failed.contains_key(&slot.topic) && !self.must_renew
     }
 
-    /// The sink says what became of a record. `true` when a broker did.
+    /// Takes in the sink's outcome of a record. `true` when it came from a broker.
     pub fn answered(&mut self, slot: &Slot, outcome: &Outcome, now: Now) -> bool {
         let latency = self.link.answering_time(slot.since, now);
         self.topics.comes_back(slot.topic, slot.size);
@@ -247,14 +248,14 @@ impl<S: Sink> Out<S> {
         is_answer
     }
 
-    /// What the sink has answered, to be given back with [`Out::recycle`].
+    /// Returns the sink's new outcomes, to be given back with [`Out::recycle`].
     pub fn poll(&mut self, patience: Duration) -> Vec<(Token, Outcome)> {
         let mut outcomes = std::mem::take(&mut self.outcomes);
         self.sink.poll(patience, &mut outcomes);
         outcomes
     }
 
-    /// Where a record of the last poll lies.
+    /// Partition and offset of a record of the last poll.
     pub fn place(&self, token: Token) -> Option<(i32, i64)> {
         self.sink.place(token)
     }
@@ -263,8 +264,8 @@ impl<S: Sink> Out<S> {
         self.outcomes = outcomes;
     }
 
-    /// Notes since when the cluster has answered without a long silence, so that a topic is not
-    /// blamed for an outage that is just over.
+    /// Notes since when the cluster has answered without a long silence, so that no topic is blamed for an outage that
+    /// is just over.
     pub fn watch_cluster(&mut self, now: Now) {
         let is_away = self.cluster_is_away();
         if self.link.watch(self.sink.is_throttled(), is_away, now) {
@@ -272,7 +273,7 @@ impl<S: Sink> Out<S> {
         }
     }
 
-    /// Finds out how much may be on its way now.
+    /// Recomputes how much may be on its way.
     pub fn measure(&mut self, now: Now) {
         self.link.measure(&self.topics, now);
     }
@@ -286,7 +287,7 @@ impl<S: Sink> Out<S> {
         slot.state == State::Outstanding && self.has_expired(slot, now)
     }
 
-    /// The same for one that the sink has or gave back.
+    /// Whether a slot, also one that the sink gave back, has been on its way for longer than `hold_after`.
     pub fn was_overdue(&self, slot: &Slot, now: Now) -> bool {
         matches!(slot.state, State::Outstanding | State::Failed) && self.has_expired(slot, now)
     }
@@ -296,8 +297,7 @@ impl<S: Sink> Out<S> {
         waited > self.link.hold_after()
     }
 
-    /// Of each topic with records on their way, how many it has acknowledged and how long the oldest
-    /// has waited.
+    /// By topic with records on their way: how many it has acknowledged, and how long the oldest has waited.
     pub fn ages<'a>(&self, slots: impl Iterator<Item = &'a Slot>, now: Now) -> Ages {
         let mut ages = Ages::new();
         for slot in slots.filter(|slot| slot.state == State::Outstanding) {
@@ -308,8 +308,8 @@ impl<S: Sink> Out<S> {
         ages
     }
 
-    /// A record that is taken back is sent again and looks new; a topic that has not acknowledged anything
-    /// meanwhile is as old as before, until it is found out to hang.
+    /// Keeps the ages of topics whose records are taken back: sent again they look new, but a topic without an
+    /// acknowledgement meanwhile is as old as before, until it is found to hang.
     pub fn remember_ages(&mut self, ages: &Ages) {
         for (topic, (acknowledged, age)) in ages {
             let waited = self.topics.waited(*topic) + *age;
@@ -319,12 +319,12 @@ impl<S: Sink> Out<S> {
         }
     }
 
-    /// The topic is to be held, and the lanes go back for that.
+    /// Notes that the topic is to be held, for which the lanes go back.
     pub fn topic_failed(&mut self, topic: TopicId, trouble: Trouble) {
         self.failed.entry(topic).or_insert(trouble);
     }
 
-    /// The same for one that a record has failed of.
+    /// Notes that the topic of a failed record is to be held.
     pub fn record_failed(&mut self, slot: &Slot, trouble: Trouble) {
         if !trouble.one_at_a_time {
             self.topics.ask_before_next(slot.topic);
@@ -345,7 +345,7 @@ impl<S: Sink> Out<S> {
         self.must_renew || !self.failed.is_empty()
     }
 
-    /// The sink has to be renewed, and the lanes go back.
+    /// Lets the sink be renewed, for which the lanes go back.
     pub fn renew_later(&mut self) {
         self.must_renew = true;
     }
@@ -354,32 +354,32 @@ impl<S: Sink> Out<S> {
         self.must_renew
     }
 
-    /// Whether its credentials were replaced: then it is renewed as if it had failed.
+    /// Whether the credentials were replaced: then the sink is renewed as if it had failed.
     pub fn is_outdated(&mut self) -> bool {
         let is_outdated = self.sink.wants_renewal();
         self.must_renew |= is_outdated;
         is_outdated
     }
 
-    /// What the client believes of the cluster may be old news.
+    /// Lets the client ask the cluster again: its picture of it may be outdated.
     pub fn refresh(&mut self) {
         self.sink.refresh();
     }
 
-    /// Takes back what the sink has not sent yet.
+    /// Takes back the records that the sink has not sent yet.
     pub fn purge(&mut self) {
         self.sink.purge();
     }
 
-    /// Replaces the producer; without success it is tried again with the next step.
+    /// Replaces the producer; after a failure the next step tries again.
     pub fn renew(&mut self) -> Result<(), Failure> {
-        let end = Instant::now() + RENEWAL_PATIENCE;
+        let end = Instant::now() + RENEWAL_TIMEOUT;
         let renewed = self.sink.renew(&|| Instant::now() >= end);
         self.must_renew = renewed.is_err();
         renewed
     }
 
-    /// Replaces the producer whose records were waited for for long enough.
+    /// Replaces the producer after the wait for its records.
     pub fn replace_producer(&mut self) {
         let source = &self.source;
         let unanswered = self.topics.outstanding();
@@ -396,7 +396,7 @@ impl<S: Sink> Out<S> {
         }
     }
 
-    /// After the sink was renewed it has nothing.
+    /// Notes that the renewed sink has no records.
     pub fn nothing_outstanding(&mut self) {
         self.topics.nothing_outstanding();
         self.link.nothing_outstanding();

@@ -1,4 +1,4 @@
-//! Outcomes: what the sink answered, applied to the windows, and whether the lanes have to go back for it.
+//! Outcomes: the sink's answers, applied to the windows, and whether the lanes have to go back for them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,17 +19,17 @@ use crate::{
 pub(super) struct Answer {
     pub token: Token,
     pub slot: Slot,
-    /// No other record of its topic is on its way, and none has failed just now.
+    /// Whether no other record of its topic is on its way, and none has failed just now.
     pub is_alone: bool,
-    /// It comes from a broker: the record was not merely taken back.
+    /// Whether it comes from a broker: the record was not merely taken back.
     pub is_by_broker: bool,
     pub at: Now,
 }
 
-/// What has been on its way for too long.
+/// Topics and events whose records have been on their way for too long.
 pub(super) struct Overdue {
     pub topics: BTreeMap<TopicId, Trouble>,
-    /// Events whose dead letters were.
+    /// Events with such dead letters.
     pub dead_letters: Vec<Position>,
 }
 
@@ -45,6 +45,7 @@ impl<S: Sink> Forwarder<S> {
         self.out.recycle(outcomes);
         self.out.measure(now);
         self.source.latency_mut().flush();
+        // An error here is returned at the end: lanes that have to go back must do so first.
         let written = self.write_waiting(now);
         if self.must_rewind(now) {
             let (guarantee, mut owners) = self.split();
@@ -80,7 +81,7 @@ impl<S: Sink> Forwarder<S> {
     fn must_rewind(&mut self, now: Now) -> bool {
         let is_outdated = self.out.is_outdated();
         let (guarantee, mut owners) = self.split();
-        // Asked in any case: probes that hang are counted.
+        // Asked in any case, since hanging probes are counted.
         let hangs = guarantee.probe_hangs(&mut owners, is_outdated, now);
         let with_probes = guarantee.watches_probes();
         hangs || owners.out.has_failed() || owners.is_stuck(with_probes, now)
@@ -88,7 +89,7 @@ impl<S: Sink> Forwarder<S> {
 }
 
 impl<S: Sink> Owners<'_, S> {
-    /// What an outcome is about; nothing if it is from before a rewind.
+    /// Returns the record of an outcome; none if it is from before a rewind.
     pub fn answer(&mut self, token: Token, outcome: &Outcome, now: Now) -> Option<Answer> {
         let slot = self.lanes.slot(token).filter(|slot| slot.state == State::Outstanding)?.clone();
         let is_alone = self.out.fails_alone(&slot);
@@ -96,11 +97,12 @@ impl<S: Sink> Owners<'_, S> {
         Some(Answer { token, slot, is_alone, is_by_broker, at: now })
     }
 
-    /// The record is on its topic, or will be once a transaction is committed.
+    /// Settles a record that is on its topic, or will be once its transaction is committed.
     pub fn delivered(&mut self, answer: &Answer) -> Option<Settled> {
         let slot = &answer.slot;
         let at = (slot.position.sequence, slot.position.index);
-        let (topic, place) = (self.out.topics().name(slot.topic), self.out.place(answer.token));
+        let topic = self.out.topics().name(slot.topic);
+        let place = self.out.place(answer.token);
         self.source.remembered().delivered(at, topic, place, slot.carries.reason());
         match slot.carries {
             // A held topic is well when it is back, not when one record got through.
@@ -116,13 +118,13 @@ impl<S: Sink> Owners<'_, S> {
         self.lanes.settle(answer.token)
     }
 
-    /// The slot's event is to become a dead letter, or to go to quarantine.
+    /// Lets the slot's event become a dead letter, or go to quarantine.
     pub fn refused(&mut self, waiting: Waiting) {
         self.lanes.set_state(waiting.token, State::Refused);
         self.dead_letters.push(waiting);
     }
 
-    /// A dead letter could not be written, and it may pass.
+    /// Notes that a dead letter could not be written, for a reason that may pass.
     pub fn dead_letter_failed(&mut self, why: &str, now: Now) {
         self.dead_letters.failed(why, self.lanes, self.out, now);
     }
@@ -144,7 +146,7 @@ impl<S: Sink> Owners<'_, S> {
             .map(|slot| (slot.carries, slot.topic, slot.position))
             .collect();
         if !stuck.is_empty() {
-            // It may hang since the client takes the cluster for what it no longer is.
+            // The cause may be the client's outdated picture of the cluster.
             self.out.refresh();
         }
         for (carries, topic, position) in stuck {

@@ -1,7 +1,7 @@
 //! Reading: a lane's turn. It reads deliveries, finds the events in them and dispatches each.
 
 use super::{
-    ForwardError, Forwarder, MAIN, Now, Progress, Result,
+    ForwardError, Forwarder, MAIN_LANE, Now, Progress, Result,
     dispatch::{Candidate, Dispatched},
     held::{HeldTopic, Phase},
     refusal::{Refusal, index_of},
@@ -15,30 +15,30 @@ use crate::{
     spool::{Next, StoredDelivery, position::Position},
 };
 
-/// Deliveries that one lane handles before the others have their turn.
-const DELIVERIES_A_TURN: usize = 16;
+/// Deliveries that one lane handles before the other lanes have their turn.
+const DELIVERIES_PER_TURN: usize = 16;
 
-/// What one turn of a lane may do.
+/// Limits of one turn of a lane.
 #[derive(Clone, Copy)]
 struct Scope {
     lane: LaneId,
     /// Events before this one were looked at already.
     first: u32,
-    /// Not more records than this.
+    /// Limit of records.
     records: usize,
-    /// Not as far as there.
+    /// The turn stops before this position.
     end: Option<Position>,
 }
 
-/// What became of a delivery.
+/// Result of handling a delivery.
 struct Handled {
     turn: Turn,
-    /// Where to come back to in it, if it is not finished.
+    /// The event to come back to, if the delivery is not finished.
     next: Option<u32>,
     error: Option<ForwardError>,
 }
 
-/// What became of one turn of a lane.
+/// Result of one turn of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     Moved,
@@ -70,8 +70,8 @@ impl<S: Sink> Forwarder<S> {
         if self.lanes.pauses().is_paused(now) || self.makes_way() {
             return Ok(Progress::Waiting);
         }
-        for handled in 0..DELIVERIES_A_TURN {
-            match self.turn(MAIN, usize::MAX, now)? {
+        for handled in 0..DELIVERIES_PER_TURN {
+            match self.turn(MAIN_LANE, usize::MAX, now)? {
                 Turn::Moved => self.lanes.pauses_mut().end(),
                 Turn::CaughtUp => {
                     self.guarantee.caught_up();
@@ -99,7 +99,7 @@ impl<S: Sink> Forwarder<S> {
             match self.resume(topic, now) {
                 Ok(resumed) => moved |= resumed,
                 Err(error) => {
-                    // Trouble of one lane (an unreadable old segment) must not stop the others.
+                    // A failure of one lane (an unreadable old segment) must not stop the others.
                     let source = self.source.name();
                     let name = self.out.topics().name(topic);
                     tracing::warn!(%source, topic = name, %error, "held topic cannot resume yet");
@@ -127,7 +127,7 @@ impl<S: Sink> Forwarder<S> {
                 if makes_way && !held.must_probe() {
                     return Ok(false);
                 }
-                for _ in 0..DELIVERIES_A_TURN {
+                for _ in 0..DELIVERIES_PER_TURN {
                     let turn = self.turn(lane, 1, now)?;
                     if turn != Turn::Moved || !self.lacks_probe(topic) {
                         return Ok(self.after_turn(topic, turn));
@@ -174,9 +174,9 @@ impl<S: Sink> Forwarder<S> {
     }
 
     /// Handles (the rest of) one delivery on lane `id`, sending at most `records`. A held topic's
-    /// lane passes what is not of that topic, and stops where the main lane stands.
+    /// lane passes events of other topics, and stops where the main lane stands.
     fn turn(&mut self, id: LaneId, records: usize, now: Now) -> Result<Turn> {
-        let end = (id != MAIN).then(|| self.lanes.main().next());
+        let end = (id != MAIN_LANE).then(|| self.lanes.main().next());
         let Some(lane) = self.lanes.lane_mut(id) else { return Ok(Turn::CaughtUp) };
         if end.is_some_and(|end| lane.next() >= end) {
             return Ok(Turn::CaughtUp);
@@ -185,8 +185,8 @@ impl<S: Sink> Forwarder<S> {
             Next::Delivery(stored) => stored,
             Next::CaughtUp => return Ok(Turn::CaughtUp),
             Next::Damage(damage) => {
-                // On whatever lane: the main one may have passed the range while it was whole. What
-                // two lanes find has the same name in quarantine.
+                // On any lane: the main one may have passed the range while it was whole. Two lanes that find it
+                // use the same name in quarantine.
                 let kept = self.source.quarantine_damage(&damage, now);
                 match kept {
                     Ok(()) => lane.pass(damage.next_sequence),
@@ -209,13 +209,13 @@ impl<S: Sink> Forwarder<S> {
 
     fn has_room(&self, id: LaneId, bytes: usize) -> bool {
         let Some(lane) = self.lanes.lane(id) else { return false };
-        let used = (id != MAIN).then(|| self.lanes.held_bytes());
+        let used = (id != MAIN_LANE).then(|| self.lanes.held_bytes());
         self.out.link().has_room(lane.window(), used, bytes)
     }
 
-    /// The events of one delivery.
+    /// Handles the events of one delivery.
     fn handle(&mut self, scope: Scope, stored: &StoredDelivery, now: Now) -> Handled {
-        // Not worth decoding for less than a part of it.
+        // Decoding costs more than it is worth for less than the whole body.
         if !self.has_room(scope.lane, stored.delivery.body.len()) {
             return Handled::waits_at(scope.first);
         }
@@ -226,7 +226,7 @@ impl<S: Sink> Forwarder<S> {
         self.source.come_to(stored);
         self.out.come_with(stored);
         let verdict = self.source.decode(&rules, stored, &screened, &mut events);
-        if scope.lane == MAIN && self.spans.are_on() {
+        if scope.lane == MAIN_LANE && self.spans.are_on() {
             let refused = events.iter().filter(|event| event.is_err()).count();
             self.spans.begin(stored, events.len(), refused + usize::from(verdict.is_err()));
         }
@@ -262,7 +262,9 @@ impl<S: Sink> Forwarder<S> {
                 Ok(Dispatched::Sent) => sent += 1,
                 Ok(Dispatched::Passed) => {}
                 Ok(Dispatched::Wait) => {
-                    if scope.lane == MAIN && self.lanes.pauses().began_waiting_at(position, now) {
+                    if scope.lane == MAIN_LANE
+                        && self.lanes.pauses().began_waiting_at(position, now)
+                    {
                         self.ask_for_topics(sequence, events);
                     }
                     let has_moved = index != scope.first;
@@ -278,7 +280,7 @@ impl<S: Sink> Forwarder<S> {
         Handled::finished()
     }
 
-    /// A body in which no events can be found is one dead letter, and the main lane's.
+    /// Refuses a body without events: it is one dead letter, of the main lane.
     fn refuse_body(
         &mut self,
         scope: Scope,
@@ -287,7 +289,7 @@ impl<S: Sink> Forwarder<S> {
         now: Now,
     ) -> Handled {
         let position = Position::start_of(stored.sequence);
-        if scope.lane != MAIN || self.lanes.acked_ahead().contains(position) {
+        if scope.lane != MAIN_LANE || self.lanes.acked_ahead().contains(position) {
             return Handled::finished();
         }
         let originals = self.source.originals();

@@ -1,4 +1,4 @@
-//! Refusals: why an event can't go where it belongs, and what is tried with it instead.
+//! Refusals: why an event cannot go to its topic, and what is tried with it instead.
 
 use crate::{
     deliver::{
@@ -16,17 +16,17 @@ pub(super) const TOO_LARGE: &str = "too-large";
 /// The reason of an event whose topic would be one more than `topics.limit` allows.
 pub(super) const TOPIC_LIMIT: &str = "topic-limit";
 
-/// The reason of a lead's state that can't be written, whatever its error says: a replay tells by it that there is no
-/// event to be sent again.
+/// The reason of a lead state that cannot be written, whatever its error says: by it a replay knows that there is no
+/// event to send again.
 pub(super) const LEAD_STATE: &str = dead_letter::LEAD_STATE;
 
 /// The reason of an event that Kafka refuses for good.
 pub(super) const REFUSED: &str = "refused";
 
-/// What a dead letter's headers take at most beside its value, and its reserve.
-const OVERHEAD: usize = 4096;
+/// Bytes of a dead letter beside its key and value: headers, and a reserve.
+const HEADERS_RESERVE: usize = 4096;
 
-/// What is to be tried next with a refused event.
+/// The next attempt for a refused event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     /// A dead letter with the original bytes.
@@ -38,7 +38,7 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    /// What is tried after a dead letter was refused for good: too large for its topic, most likely.
+    /// The next stage after Kafka refused a dead letter for good: it is too large for its topic, most likely.
     pub fn after_refusal(self) -> Self {
         match self {
             Self::DeadLetter => Self::Pointer,
@@ -47,13 +47,13 @@ impl Stage {
     }
 }
 
-/// Whether bytes in which no event was found may be sent. Rules on fields were applied to events alone: in other bytes no
-/// rule knows what stands where.
+/// Whether undecodable bytes may be sent. Rules on fields were applied to events only: in other bytes no rule can find
+/// its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Originals {
     /// There are no rules.
     MayBeSent,
-    /// They go to quarantine, and what is sent points there.
+    /// They go to quarantine, and the dead letter points there.
     StayHere,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Refusal<'a> {
     /// A sentence for the operator.
     pub error: &'a str,
     pub position: Position,
-    /// Where it would have gone, as far as that is known.
+    /// The event's own topic, as far as it is known.
     topic: Option<&'a str>,
     key: Option<&'a [u8]>,
     original: &'a [u8],
@@ -73,7 +73,7 @@ pub(super) struct Refusal<'a> {
 }
 
 impl<'a> Refusal<'a> {
-    /// Of a body in which no events could be found.
+    /// Refuses a body in which no events could be found.
     pub fn of_body(
         position: Position,
         undecodable: &'a Undecodable,
@@ -84,7 +84,7 @@ impl<'a> Refusal<'a> {
         Self { reason, error, position, topic: None, key: None, original: body, originals }
     }
 
-    /// Of an element that is no event, or that a rule on fields could not be applied to.
+    /// Refuses an element that is no event, or that a rule on fields could not be applied to.
     pub fn of_element(position: Position, refused: &'a Refused<'_>, originals: Originals) -> Self {
         Self {
             reason: refused.reason,
@@ -97,7 +97,7 @@ impl<'a> Refusal<'a> {
         }
     }
 
-    /// Of an event that its topic does not take. Its original has been screened.
+    /// Refuses an event that its topic does not take. Its original has been screened.
     pub fn of_event(
         position: Position,
         event: &'a Event<'_>,
@@ -107,14 +107,15 @@ impl<'a> Refusal<'a> {
     ) -> Self {
         let key = event.key.as_deref().map(str::as_bytes);
         let reason = if event.lead_state.is_some() { LEAD_STATE } else { reason };
-        let (original, originals) = (event.original, Originals::MayBeSent);
+        let original = event.original;
+        let originals = Originals::MayBeSent;
         Self { reason, error, position, topic: Some(topic), key, original, originals }
     }
 
-    /// What to try first, where records have at most `limit` bytes.
+    /// The first attempt, where records have at most `limit` bytes.
     pub fn first_stage(&self, limit: usize) -> Stage {
         let key = self.key.map_or(0, <[u8]>::len);
-        let is_too_large = self.original.len() + key + OVERHEAD > limit;
+        let is_too_large = self.original.len() + key + HEADERS_RESERVE > limit;
         let stays = self.originals == Originals::StayHere;
         if is_too_large || stays { Stage::Pointer } else { Stage::DeadLetter }
     }
@@ -133,7 +134,7 @@ impl<'a> Refusal<'a> {
     }
 }
 
-/// The reason that a checkpoint names. Those of what is no event are found again with it.
+/// The reason that a checkpoint names. The reason of an undecodable element is found again when it is decoded.
 pub(super) fn reason_named(name: &str) -> &'static str {
     [TOO_LARGE, TOPIC_LIMIT].into_iter().find(|reason| *reason == name).unwrap_or(REFUSED)
 }

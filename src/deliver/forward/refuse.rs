@@ -1,4 +1,4 @@
-//! Refusing: an event that can't go to its topic becomes a dead letter, and goes to quarantine if it can't be one;
+//! Refusing: an event that cannot go to its topic becomes a dead letter, and goes to quarantine if it cannot be one;
 //! while the dead-letter topic fails, it waits (`dead_letters.rs`).
 
 use super::{
@@ -15,19 +15,19 @@ use crate::{
     spool::{Next, StoredDelivery},
 };
 
-/// Refused events that are dealt with in one step: each is read and decoded again.
-const A_TURN: usize = 16;
+/// Refused events that one step retries: each is read and decoded again.
+const RETRIES_PER_STEP: usize = 16;
 
-/// What became of a dead letter.
+/// Result of writing a dead letter.
 enum Written {
     /// Its record is on its way.
     Sent {
         size: usize,
     },
     Quarantined,
-    /// Dead letters can't be written now, and this one may wait for that in its lane's window.
+    /// Dead letters cannot be written now, and this one may wait for that in its lane's window.
     Waits,
-    /// The same, and too many wait already.
+    /// As `Waits`, but too many wait already.
     NoRoom,
     /// The sink is busy.
     Busy,
@@ -38,7 +38,7 @@ fn carries(reason: &'static str, stage: Stage) -> Carries {
 }
 
 impl<S: Sink> Forwarder<S> {
-    /// Sends a dead letter of the candidate, or puts it into quarantine.
+    /// Sends the candidate's dead letter, or puts it into quarantine.
     pub(super) fn refuse(
         &mut self,
         candidate: &Candidate,
@@ -77,7 +77,7 @@ impl<S: Sink> Forwarder<S> {
         })
     }
 
-    /// Writes a dead letter, as far as `stage` allows.
+    /// Writes a dead letter, in the way of `stage` or a later one.
     fn write(
         &mut self,
         refusal: &Refusal<'_>,
@@ -91,7 +91,7 @@ impl<S: Sink> Forwarder<S> {
         if let Some(instead) = self.blocked(refusal, now)? {
             return Ok(instead);
         }
-        // Durable before its pointer is sent: that says where the bytes are.
+        // The original is durable before its pointer is sent, which names the file.
         let pointer = match stage {
             Stage::Pointer => Some(self.source.quarantine(refusal, now)?),
             Stage::DeadLetter | Stage::Quarantine => None,
@@ -119,7 +119,7 @@ impl<S: Sink> Forwarder<S> {
         }
     }
 
-    /// What becomes of a refused event instead, if no dead letter can be written now.
+    /// Decides about a refused event if no dead letter can be written now; `None` if one can.
     fn blocked(&mut self, refusal: &Refusal<'_>, now: Now) -> Result<Option<Written>> {
         let may_send = !self.dead_letters.rests(self.out.topics(), now)
             && (!self.dead_letters.is_failing() || self.guarantee.may_probe_queue(now));
@@ -156,7 +156,7 @@ impl<S: Sink> Forwarder<S> {
         if !self.guarantee.may_write() {
             return Ok(());
         }
-        for _ in 0..self.dead_letters.len().min(A_TURN) {
+        for _ in 0..self.dead_letters.len().min(RETRIES_PER_STEP) {
             let Some(waiting) = self.dead_letters.pop() else { break };
             let rests = waiting.stage != Stage::Quarantine
                 && self.dead_letters.rests(self.out.topics(), now)
@@ -181,9 +181,9 @@ impl<S: Sink> Forwarder<S> {
         Ok(())
     }
 
-    /// Reads and decodes one again, and sends its dead letter; `false` when it has to go on waiting.
+    /// Reads and decodes a waiting event again, and sends its dead letter; `false` when it has to go on waiting.
     fn retry(&mut self, waiting: &Waiting, now: Now) -> Result<bool> {
-        // Without a slot a lane that went back reads it again.
+        // No slot: its lane went back and reads the event again.
         let Some(position) = self.lanes.slot(waiting.token).map(|slot| slot.position) else {
             return Ok(true);
         };
@@ -192,12 +192,12 @@ impl<S: Sink> Forwarder<S> {
             Next::Damage(damage) => {
                 self.source.quarantine_damage(&damage, now)?;
                 if let Some(slot) = self.lanes.slot_mut(waiting.token) {
-                    slot.identity = None; // it was given up: another event may have it
+                    slot.identity = None; // the claim was given up: another event may hold it now
                 }
                 self.settled(waiting.token);
                 return Ok(true);
             }
-            Next::CaughtUp => return Ok(false), // it was read from there, so it is there
+            Next::CaughtUp => return Ok(false), // unexpected: the event was read from there before
         };
         self.source.come_back_to(&stored);
         self.out.come_with(&stored);
@@ -226,7 +226,7 @@ impl<S: Sink> Forwarder<S> {
                 Refusal::of_event(position, found, &topic, waiting.reason, &waiting.error)
             }
             (Ok(()), Some(Ok(_)) | None) => {
-                // Another event has its id now, and that one is not settled yet.
+                // Another event, not settled yet, has this id now.
                 if let Some(slot) = self.lanes.slot_mut(waiting.token) {
                     slot.identity = None;
                 }
@@ -244,8 +244,8 @@ impl<S: Sink> Forwarder<S> {
         Ok(true)
     }
 
-    /// Whether the event is still this lane's to settle. One that was not found out by this run of
-    /// the lane has to claim its id first, which another one's may be by now.
+    /// Whether the event is still this lane's to settle. An event refused in an earlier run of the lane has to claim
+    /// its id first, which another event may hold by now.
     fn is_owed(&mut self, waiting: &Waiting, event: &Event<'_>, now: Now) -> bool {
         if !waiting.must_reclaim {
             return true;
@@ -263,7 +263,7 @@ impl<S: Sink> Forwarder<S> {
         self.guarantee.settled(settled, &mut self.source);
     }
 
-    /// The dead letter of an event that has waited is on its way.
+    /// Notes that the dead letter of a waiting event is on its way.
     fn rewritten(&mut self, waiting: &Waiting, carries: Carries, now: Now) {
         let Some(slot) = self.lanes.slot_mut(waiting.token) else { return };
         slot.topic = self.dead_letters.id();

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::{Now, Result, source::Source};
 use crate::deliver::checkpoint::{Checkpoint, CheckpointFile};
 
-/// How long the checkpoint may lag behind what is settled.
-const INTERVAL: Duration = Duration::from_millis(250);
+/// How long the checkpoint on the disk may lag behind the settled events.
+const SAVE_INTERVAL: Duration = Duration::from_millis(250);
 
 pub(super) struct Saved {
     file: CheckpointFile,
@@ -23,21 +23,21 @@ impl Saved {
         &self.file
     }
 
-    /// What is on the disk.
+    /// The checkpoint on the disk.
     pub fn last(&self) -> &Checkpoint {
         &self.last
     }
 
     pub fn is_due(&self, now: Now) -> bool {
-        self.at.is_none_or(|at| now.instant >= at + INTERVAL)
+        self.at.is_none_or(|at| now.instant >= at + SAVE_INTERVAL)
     }
 
-    /// An attempt to save begins: the next one is due later, also if this one fails.
+    /// Notes an attempt to save: the next one is due later, also if this one fails.
     pub fn begin(&mut self, now: Now) {
         self.at = Some(now.instant);
     }
 
-    /// Writes `checkpoint`, and how far the spool was durable by then: the file alone knows that.
+    /// Writes `checkpoint`, and how far the spool was durable by then, which only the file says.
     pub fn store(&mut self, checkpoint: Checkpoint, source: &Source) -> Result<()> {
         let stored = source.spool().durable_end();
         self.file.store(&Checkpoint { stored, ..checkpoint.clone() })?;
@@ -45,7 +45,7 @@ impl Saved {
         Ok(())
     }
 
-    /// Lets the spool remove what lies behind. Now and then also when nothing moved: delivered segments go by
+    /// Lets the spool remove everything behind the checkpoint. Also called when nothing moved: delivered segments go by
     /// their age.
     pub fn release(&self, source: &Source) {
         source.spool().delivered(self.last.lowest());
@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn a_checkpoint_is_due_at_the_start_and_again_some_time_after_an_attempt() {
-        let (place, now) = (place(), clock());
+        let place = place();
+        let now = clock();
         let file = CheckpointFile::new(Arc::new(RealDisk), place.folder.path());
         let mut saved = Saved::new(file, Checkpoint::beginning(place.spool.id()));
         assert!(saved.is_due(now(0)));

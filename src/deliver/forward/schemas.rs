@@ -1,7 +1,7 @@
-//! The schemas of the topics that one forwarder writes: which one is a topic's, and whether it has an id.
+//! Schemas of the topics that one forwarder writes: the schema of each topic, and whether it has an id.
 //!
-//! A topic whose schema has none is not ready to be written, and is held as one that does not exist is (`dispatch.rs`): it
-//! comes back in order once the id is there, and the others go on. Nothing here waits.
+//! A topic whose schema has no id is not ready to be written, and is held like one that does not exist (`dispatch.rs`):
+//! it comes back in order once the id is there, and the others go on. Nothing here waits.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -18,22 +18,22 @@ use crate::{
     kafka::produce::TopicState,
 };
 
-/// Where the schemas of flat values get their ids, and where records have these.
+/// The source of the schema ids of flat values, and their place in records.
 pub struct Schemas {
     ids: Arc<dyn SchemaIds>,
     choices: Choices,
     format: Format,
     place: IdPlace,
-    /// Whether a subject is named after its topic; else it is after its schema.
+    /// Whether a subject is named after its topic, or after its schema.
     is_by_topic: bool,
-    /// Of each topic that was written; `None` where it has no schema. Bounded by `topics.limit`.
+    /// By written topic; `None` where it has no schema. Bounded by `topics.limit`.
     topics: HashMap<String, Option<Answer>>,
 }
 
-/// What a record of a topic needs of a registry.
+/// A topic's need of a schema for its next record.
 pub(super) enum Need {
     None,
-    /// It is not known, or there is no id yet.
+    /// Not known, or without an id yet.
     Open,
     Met(With),
 }
@@ -56,14 +56,15 @@ impl Schemas {
             Some(Some(answer)) => match answer.id() {
                 None => Need::Open,
                 Some(id) => {
-                    let (format, place) = (self.format, self.place);
+                    let format = self.format;
+                    let place = self.place;
                     Need::Met(With { format, id: id.spell(place), place })
                 }
             },
         }
     }
 
-    /// Whether the topic that `event` goes to has the id of its schema; begins to ask for it.
+    /// Whether the schema of the event's topic has its id; begins to ask for it.
     pub(super) fn state(&mut self, topic: &str, event: &Event<'_>) -> TopicState {
         if !self.topics.contains_key(topic) {
             let answer = self.want(topic, event);
@@ -78,12 +79,12 @@ impl Schemas {
     }
 
     fn want(&self, topic: &str, event: &Event<'_>) -> Option<Answer> {
-        // A lead's state has one form, whatever is chosen for its topic.
+        // A lead state has one form, whatever is chosen for its topic.
         if event.lead_state.is_some() {
             return None;
         }
         let choice = self.choices.of(topic);
-        // With an envelope a value has its schema in itself.
+        // A value with an envelope contains its schema.
         if choice.value != ValueForm::Flat || choice.envelope != Surrounding::None {
             return None;
         }

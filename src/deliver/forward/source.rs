@@ -1,7 +1,8 @@
-//! What one source brings: its spool, how its deliveries are read, what its events are known by, and where they go
-//! that can't go anywhere else.
+//! One source of a forwarder: its spool, the decoding of its deliveries, the ids and topics of its events, and its
+//! quarantine.
 //!
-//! Quarantine takes what can't be a dead letter, and what the disk has spoilt: it waits there for an operator.
+//! Quarantine takes events that cannot be dead letters, and damaged ranges of the spool: they wait there for an
+//! operator.
 
 use std::sync::Arc;
 
@@ -34,8 +35,8 @@ use crate::{
     spool::{Damage, Spool, StoredDelivery, position::Position},
 };
 
-/// Memory for more events than this is not kept from one delivery for the next.
-const EVENTS_KEPT: usize = 1024;
+/// Limit of events whose memory is kept for the next delivery.
+const MAX_EVENTS_KEPT: usize = 1024;
 
 pub(super) struct Source {
     kind: SourceKind,
@@ -47,11 +48,11 @@ pub(super) struct Source {
     left_out: LeftOuts,
     metrics: Metrics,
     latency: Latency,
-    settled: settled::OfSource,
-    /// Of the delivery that is dealt with: where it came from, for its dead letters, and when.
+    settled: settled::SourceResults,
+    /// Origin, for dead letters, and time of receipt of the current delivery.
     origin: Origin,
     received_at: UnixMillis,
-    /// Memory for the name of the next event's topic, and for the events of the next delivery.
+    /// Reused memory for the name of the next event's topic, and for the events of the next delivery.
     topic: String,
     events: Vec<Decoded<'static>>,
     /// The same for what decoding hands over beside them.
@@ -60,7 +61,7 @@ pub(super) struct Source {
     lead_states: Option<LeadStates>,
 }
 
-/// What a [`Source`] is made of.
+/// Parts of a [`Source`].
 pub(super) struct SourceParts {
     pub kind: SourceKind,
     pub selections: InForce,
@@ -98,7 +99,7 @@ impl Source {
         }
     }
 
-    /// From now on the states of leads go to `topic`.
+    /// Sends lead states to `topic` from now on.
     pub fn with_lead_states(mut self, topic: String) -> Self {
         self.lead_states = Some(LeadStates::new(topic));
         self
@@ -116,8 +117,8 @@ impl Source {
         &self.metrics
     }
 
-    /// What became of the last events.
-    pub fn remembered(&self) -> &settled::OfSource {
+    /// The console's record of the last events.
+    pub fn remembered(&self) -> &settled::SourceResults {
         &self.settled
     }
 
@@ -137,25 +138,25 @@ impl Source {
         self.rules.clone()
     }
 
-    /// Deals with a delivery that a lane has read.
+    /// Makes a delivery that a lane has read the current one.
     pub fn come_to(&mut self, stored: &StoredDelivery) {
         self.come_back_to(stored);
         self.claims.come_from(self.origin);
     }
 
-    /// The same for one of which an event still waits.
+    /// Makes a delivery the current one again, for an event of it that still waits.
     pub fn come_back_to(&mut self, stored: &StoredDelivery) {
         self.origin = Origin::of(&stored.delivery.headers);
         self.received_at = stored.delivery.received_at;
     }
 
-    /// Memory for [`Source::decode`].
+    /// Returns the memory for [`Source::decode`].
     pub fn take_memory<'b>(&mut self) -> Vec<Decoded<'b>> {
         recycle(std::mem::take(&mut self.events))
     }
 
     pub fn give_memory_back(&mut self, events: Vec<Decoded<'_>>) {
-        if events.capacity() <= EVENTS_KEPT {
+        if events.capacity() <= MAX_EVENTS_KEPT {
             self.events = recycle(events);
         }
     }
@@ -174,7 +175,7 @@ impl Source {
         self.members = screened.into_memory();
     }
 
-    /// The events of a delivery, which is read with `rules`, this source's; behind them what is made of them.
+    /// Decodes the events of a delivery with `rules`, this source's; lead states made of them follow.
     pub fn decode<'a>(
         &mut self,
         rules: &'a Rules,
@@ -185,21 +186,21 @@ impl Source {
         let verdict = screened.decode(self.kind, rules, &stored.delivery.headers, events);
         self.left_out.refuse_doubtful(stored.sequence, events);
         if let Some(states) = &mut self.lead_states {
-            // Of a body without events there are none, and none of an event that is not taken.
+            // A body without events gives no states, and neither does an event that is not taken.
             let left_out = &self.left_out;
             states.append(events, |event| left_out.why(stored.sequence, event).is_none());
         }
         verdict
     }
 
-    /// The delivery that was decoded last is finished.
+    /// Notes that the delivery that was decoded last is finished.
     pub fn is_finished(&mut self, now: Now) {
         if let Some(states) = &mut self.lead_states {
-            states.tell_missing(self.spool.source(), &self.metrics, now);
+            states.log_missing(self.spool.source(), &self.metrics, now);
         }
     }
 
-    /// What of a refused element or body may leave this machine.
+    /// Whether the bytes of a refused element or body may leave this machine.
     pub fn originals(&self) -> Originals {
         match self.rules.fields.is_empty() {
             true => Originals::MayBeSent,
@@ -226,14 +227,14 @@ impl Source {
 
     /// Why this source does not take the event of the delivery `sequence`, if it does not.
     pub fn leaves_out(&self, sequence: u64, event: &Event<'_>) -> Option<LeftOut> {
-        // A lead's state is made of events that are taken.
+        // A lead state is made of events that are taken.
         if event.lead_state.is_some() {
             return None;
         }
         self.left_out.why(sequence, event)
     }
 
-    /// The main lane has come to an event that is not taken.
+    /// Counts an event that is not taken, once the main lane has come to it.
     pub fn left_out(&mut self, event: &Event<'_>, position: Position, why: LeftOut, now: Now) {
         if self.left_out.note(self.spool.source(), event, position, why, now) {
             self.settled.left_out((position.sequence, position.index), why.key());
@@ -241,8 +242,8 @@ impl Source {
         }
     }
 
-    /// Asks for the event at `position`. A claim is a promise to settle it. Of a lead's state with parts that are
-    /// repeats there is another one, with less, to be sent in its place.
+    /// Claims the event at `position`. A granted claim is a promise to settle it. For a lead state some of whose parts
+    /// are repeats, it also returns a state without those parts, to be sent instead.
     pub fn claim<'a>(
         &mut self,
         event: &Event<'a>,
@@ -267,32 +268,32 @@ impl Source {
         (claim, with_less)
     }
 
-    /// Whether a repeat that was passed over for this is to be asked for again.
+    /// Whether a repeat that rests on this event has to be claimed again.
     pub fn is_released(&self, rests_on: RestsOn) -> bool {
         self.claims.is_released(rests_on)
     }
 
-    /// An element of the delivery is no event.
+    /// Notes that an element of the delivery is no event.
     pub fn is_no_event(&self) {
         self.claims.none();
     }
 
-    /// The event with this id is where it can stay.
+    /// Notes that the event with this id is settled.
     pub fn settled(&mut self, id: Option<Id>) {
         self.claims.settled(id);
     }
 
-    /// A transaction is about to be committed with what was settled since the last save.
+    /// Prepares the ids settled since the last save for a transaction that is about to be committed.
     pub fn prepare_ids(&mut self, attempt: Attempt, now: Now) {
         self.claims.prepare(attempt, now.unix);
     }
 
-    /// Ids of what was committed just before a crash count as saved.
+    /// Makes ids count as saved that were committed just before a crash.
     pub fn take_over_ids(&mut self, committed: Attempt, now: Now) {
         self.claims.take_over(committed, now.unix);
     }
 
-    /// The transaction was taken back.
+    /// Forgets unsaved ids: their transaction was taken back.
     pub fn forget_unsaved_ids(&mut self) {
         self.claims.forget_unsaved();
     }
@@ -301,7 +302,7 @@ impl Source {
         self.claims.save(now.unix);
     }
 
-    /// Of this source's own events all before the delivery `end` are where they stay.
+    /// Reports that all of this source's own events before the delivery `end` are settled.
     pub fn is_settled_up_to(&mut self, end: u64) {
         let end = self.claims.settled_end(end);
         self.spool.settled(end);
@@ -312,7 +313,7 @@ impl Source {
         self.claims.rest_on_others()
     }
 
-    /// One more of what a metric counts for this source.
+    /// Adds one to this source's counter with the label `what`.
     pub fn count(&self, counters: &IntCounterVec, what: &str) {
         self.count_by(counters, what, 1);
     }
@@ -321,7 +322,7 @@ impl Source {
         counters.with_label_values(&[self.name().as_str(), what]).inc_by(n);
     }
 
-    /// Keeps the original of a refused event, and says where.
+    /// Keeps the original of a refused event, and returns its file.
     pub fn quarantine(&self, refusal: &Refusal<'_>, now: Now) -> Result<Quarantined> {
         let letter = refusal.letter(self.name(), self.origin);
         let kept = self.quarantine.keep(&letter, now.unix).map_err(ForwardError::Quarantine)?;
@@ -339,7 +340,7 @@ impl Source {
         Ok(kept)
     }
 
-    /// A range of the spool that can't be read as deliveries: no event will come of it.
+    /// Keeps a range of the spool that cannot be read as deliveries: no event will come of it.
     pub fn quarantine_damage(&mut self, damage: &Damage, now: Now) -> Result<()> {
         self.claims.release(damage.first_sequence..damage.next_sequence, now.unix);
         let source = self.spool.source();
@@ -359,12 +360,12 @@ impl Source {
     }
 }
 
-/// How ids are read that a topic's name may have: another number where one delivery may name other topics than before.
-const READING: u32 = 2;
+/// Version of the reading of ids in topic names: raised where a delivery may now name other topics than before.
+const ID_READING_VERSION: u32 = 2;
 
-/// Names what decides about topics; another text for what may name an event's topic otherwise.
+/// Returns a text that changes whenever events may be routed to other topics.
 pub(super) fn routing(router: &Router, rules: &Rules) -> String {
-    let text = format!("{router:?} {rules:?} {READING}");
+    let text = format!("{router:?} {rules:?} {ID_READING_VERSION}");
     format!("{:08x}", crc32c::crc32c(text.as_bytes()))
 }
 
@@ -381,7 +382,8 @@ mod tests {
 
     #[test]
     fn a_refused_body_is_counted_once_it_lies_in_quarantine_and_a_disk_without_it_is_an_error() {
-        let (place, now) = (place(), clock());
+        let place = place();
+        let now = clock();
         let undecodable = Undecodable { reason: "not-json", error: "a comma is missing".into() };
         let refusal = Refusal::of_body(at(3), &undecodable, b"body", Originals::MayBeSent);
         let source = source(&place);
@@ -399,9 +401,9 @@ mod tests {
     #[test]
     fn memory_is_kept_from_delivery_to_delivery_but_not_that_of_a_huge_one() {
         let mut source = source(&place());
-        source.give_memory_back(Vec::with_capacity(EVENTS_KEPT));
-        assert!(source.take_memory().capacity() >= EVENTS_KEPT);
-        source.give_memory_back(Vec::with_capacity(EVENTS_KEPT + 1));
+        source.give_memory_back(Vec::with_capacity(MAX_EVENTS_KEPT));
+        assert!(source.take_memory().capacity() >= MAX_EVENTS_KEPT);
+        source.give_memory_back(Vec::with_capacity(MAX_EVENTS_KEPT + 1));
         assert_eq!(source.take_memory().capacity(), 0);
     }
 

@@ -1,5 +1,5 @@
-//! A span for each delivery on the main lane, from when it is read until nothing of it is on its way. Of
-//! topics that are held it tells how many there are; their events come later.
+//! A span for each delivery on the main lane, from its reading until nothing of it is on its way. Held topics' events
+//! come later: the span has the number of such topics.
 
 use std::collections::VecDeque;
 
@@ -9,8 +9,8 @@ use crate::{
     spool::{StoredDelivery, position::Position},
 };
 
-/// What a window of the smallest deliveries could open; those beyond it have none.
-const LIMIT: usize = 1024;
+/// Limit of open spans: as many as a window of the smallest deliveries opens.
+const MAX_OPEN_SPANS: usize = 1024;
 
 #[derive(Default)]
 pub(super) struct Spans {
@@ -28,11 +28,11 @@ impl Spans {
         self.traces.are_on()
     }
 
-    /// The main lane has found `events` in `stored`, `refused` of them dead letters. One that is read again
-    /// has its span.
+    /// Opens the span of `stored`, in which the main lane has found `events`, `refused` of them dead letters. A
+    /// delivery that is read again keeps its span.
     pub fn begin(&mut self, stored: &StoredDelivery, events: usize, refused: usize) {
         let known = self.open.back().is_some_and(|(last, ..)| *last >= stored.sequence);
-        if known || self.open.len() >= LIMIT {
+        if known || self.open.len() >= MAX_OPEN_SPANS {
             return;
         }
         let delivery = &stored.delivery;
@@ -44,7 +44,7 @@ impl Spans {
         self.open.push_back((stored.sequence, delivery.received_at, span));
     }
 
-    /// Everything before `low` is settled. `note` is given when the deliveries were received, and their traces.
+    /// Ends the spans of deliveries before `low`, which are settled. `note` gets the times of receipt and the traces.
     pub fn end_before(
         &mut self,
         low: Position,
@@ -62,7 +62,7 @@ impl Spans {
     }
 }
 
-/// A stop came first: they are delivered after the next start.
+/// Marks the open spans as not settled: a stop came first, and the next start delivers them.
 impl Drop for Spans {
     fn drop(&mut self) {
         for (.., span) in &mut self.open {

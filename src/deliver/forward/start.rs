@@ -1,5 +1,5 @@
-//! Where a forwarder begins: at what the local file says, or at what the topic of checkpoints does; and
-//! when it must not begin, or go on.
+//! The start of a forwarder: from the local file or from the topic of checkpoints; and when it must not start, or
+//! continue.
 
 use std::path::Path;
 
@@ -16,12 +16,12 @@ use crate::{
     spool::{Spool, position::Position},
 };
 
-/// Where a forwarder begins.
+/// The checkpoints from which a forwarder starts.
 #[derive(Clone, Debug, Default)]
 pub struct Start {
-    /// What the local file says.
+    /// The checkpoint of the local file.
     pub(super) file: Option<Checkpoint>,
-    /// What is on the topic of checkpoints; for exactly-once delivery alone.
+    /// The checkpoint on the topic; for exactly-once delivery only.
     pub(super) found: Option<Checkpoint>,
 }
 
@@ -30,8 +30,8 @@ impl Start {
         Self { file, found: None }
     }
 
-    /// Also looks at what a transactional sink has found. `end` is where the spool ended when it was
-    /// opened: what is delivered beyond it was delivered from another one.
+    /// Also takes the checkpoint that a transactional sink has found. `end` is the end of the spool when it was opened:
+    /// events delivered beyond it were delivered from another copy.
     pub fn with_topic<S: Sink>(
         file: Option<Checkpoint>,
         parts: &mut Parts<S>,
@@ -54,17 +54,17 @@ impl Start {
         }
     }
 
-    /// Ids of delivered events are saved after the commit that delivers them, so a crash in between leaves some
-    /// unsaved although the topic of checkpoints has passed them. They were prepared before it, under this name.
-    /// Reading them from the spool would be wrong: what this source passed over as a repeat of another
-    /// one's event is behind the checkpoint too, and the other one may still have to deliver it.
+    /// The ids that were prepared for a commit and not saved before a crash. Ids of delivered events are saved after
+    /// the commit that delivers them, so a crash in between leaves some unsaved although the topic of checkpoints has
+    /// passed them. Reading them from the spool would be wrong: repeats that this source passed over, of another
+    /// source's events, are behind the checkpoint too, and the other source may still have to deliver them.
     pub(super) fn unsaved(&self) -> Option<Attempt> {
         let Checkpoint { number, writer, .. } = self.found.as_ref()?;
         let is_behind = self.file.as_ref().is_none_or(|file| file.number < *number);
         writer.filter(|_| is_behind).map(|writer| Attempt { number: *number, writer })
     }
 
-    /// The later of both.
+    /// Returns the later one of both checkpoints.
     pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
         match (self.file.clone(), self.found.clone()) {
             (Some(file), Some(found)) => Some(file.later(found)),
@@ -73,7 +73,7 @@ impl Start {
     }
 }
 
-/// Whoever wrote `found` goes on with a copy of the spool: this instance stops.
+/// Stops this instance: the writer of `found` goes on with a copy of the spool.
 pub(super) fn fence(
     checkpoint: &CheckpointFile,
     found: &Checkpoint,
@@ -89,7 +89,7 @@ pub(super) fn fence(
     let source = spool.source();
     metrics.transactions.with_label_values(&[source.as_str(), "fenced"]).inc();
     if let Err(error) = checkpoint.fence(&what, found.writer) {
-        // It stops all the same: what it has sent is taken back, and nothing may go on from there.
+        // It stops all the same: its unfinished work is taken back, and no process may go on from there.
         tracing::error!(%source, %error, "cannot record this error for the next start");
     }
     ForwardError::Fenced { what }

@@ -1,4 +1,4 @@
-//! What the tests of the owners have in common: a spool on the disk, settings, and a sink that says what it is told to.
+//! Common parts of the owners' tests: a spool on the disk, settings, and a sink with prescribed answers.
 
 use std::{
     collections::VecDeque,
@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// A spool without deliveries.
+/// Folder and spool of a test, without deliveries.
 pub struct Place {
     pub spool: Spool,
     pub metrics: Metrics,
@@ -104,7 +104,7 @@ pub fn at(sequence: u64) -> Position {
     Position::start_of(sequence)
 }
 
-/// Seconds after a beginning.
+/// Returns a clock by seconds since its beginning.
 pub fn clock() -> impl Fn(u64) -> Now {
     let start = Instant::now();
     move |seconds| Now { instant: start + Duration::from_secs(seconds), unix: seconds * 1000 }
@@ -127,7 +127,7 @@ pub fn slot(topic: TopicId, sequence: u64, now: Now) -> window::Slot {
     }
 }
 
-/// Answers what it was given to answer.
+/// A sink that gives prescribed answers.
 pub struct Scripted {
     pub answers: VecDeque<Result<(), SendError>>,
     pub silence: Option<Duration>,

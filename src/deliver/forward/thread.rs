@@ -5,17 +5,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::{ForwardError, Forwarder, Now, Progress, Result};
 use crate::{kafka::produce::Sink, runtime::retry::Retry, spool::Spool};
 
-/// How long one wait lasts at most: how late a stop or a timer can be noticed.
-const WAIT: Duration = Duration::from_millis(100);
+/// Longest wait for new deliveries: a stop or a timer is noticed late by this much at most.
+const MAX_WAIT: Duration = Duration::from_millis(100);
 
-/// How long the sink is waited for while records are on their way.
+/// Wait for the sink while records are on their way.
 const SINK_WAIT: Duration = Duration::from_millis(5);
 
-/// How long a stop waits for answers even of a cluster that seems to be away.
-const GRACE: Duration = Duration::from_millis(250);
+/// Time that a stop waits for answers even of a cluster that seems to be away.
+const STOP_GRACE: Duration = Duration::from_millis(250);
 
-/// Runs until `stop` gives a deadline; then settles what is on its way, until that deadline, saves
-/// the checkpoint and returns. An error is one that only an operator can put right. A cluster that is away is not waited for: the spool has everything.
+/// Runs until `stop` gives a deadline; then settles the records on their way, until that deadline, saves
+/// the checkpoint and returns. An error needs an operator. A cluster that is away is not waited for: the spool has
+/// everything.
 pub fn run<S: Sink>(
     forwarder: &mut Forwarder<S>,
     spool: &Spool,
@@ -32,7 +33,7 @@ pub fn run<S: Sink>(
                     Progress::CaughtUp
                         if forwarder.is_at_rest() && !forwarder.rests_on_others() =>
                     {
-                        spool.wait_for_more(forwarder.next_sequence(), WAIT);
+                        spool.wait_for_more(forwarder.next_sequence(), MAX_WAIT);
                         Duration::ZERO
                     }
                     Progress::CaughtUp | Progress::Waiting => SINK_WAIT,
@@ -47,8 +48,8 @@ pub fn run<S: Sink>(
     }
 
     let deadline = stop().unwrap_or_else(Instant::now);
-    // After a quiet time the cluster has been silent too, and only these records wake it.
-    let grace = Instant::now() + GRACE;
+    // After a quiet time the cluster has been silent too, and only these last records make it answer.
+    let grace = Instant::now() + STOP_GRACE;
     let worth_waiting =
         |forwarder: &Forwarder<S>| Instant::now() < grace || !forwarder.cluster_is_away();
     while Instant::now() < deadline && worth_waiting(forwarder) {
@@ -75,7 +76,7 @@ fn report(spool: &Spool, error: &ForwardError) {
 fn pause(delay: Duration, stop: &dyn Fn() -> Option<Instant>) {
     let end = Instant::now() + delay;
     while Instant::now() < end && stop().is_none() {
-        std::thread::sleep(WAIT.min(delay));
+        std::thread::sleep(MAX_WAIT.min(delay));
     }
 }
 

@@ -1,34 +1,34 @@
-//! The time in which a broker has this client wait, for the sake of a quota.
+//! Throttling: the time in which a broker has this client wait, because of a quota.
 //!
 //! The broker answers at once and then reads nothing from the connection for as long as it said, which may be
-//! longer than `hold_after`. No topic is to blame for that time, so it counts against none; but only so
-//! much of it, since a topic may hang while the client is throttled.
+//! longer than `hold_after`. No topic is to blame for that time, so it is excused; but only up to a limit, since a
+//! topic may hang while the client is throttled.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// Stretches that are remembered.
-const STRETCHES: usize = 64;
-/// So many times `hold_after` is excused at most.
-const EXCUSED_AT_MOST: u32 = 4;
+/// Limit of remembered stretches.
+const MAX_STRETCHES: usize = 64;
+/// Limit of the excused time, in multiples of `hold_after`.
+const MAX_EXCUSED_FACTOR: u32 = 4;
 
 #[derive(Debug)]
 pub(super) struct Throttled {
     most: Duration,
-    /// From when to when, the oldest first.
+    /// Begin and end of each, the oldest first.
     stretches: VecDeque<(Instant, Instant)>,
     is_now: bool,
 }
 
 impl Throttled {
     pub fn new(hold_after: Duration) -> Self {
-        let most = hold_after * EXCUSED_AT_MOST;
+        let most = hold_after * MAX_EXCUSED_FACTOR;
         Self { most, stretches: VecDeque::new(), is_now: false }
     }
 
-    /// What the sink says now. The time since it said so last counts as well.
+    /// Notes the sink's state. If it was throttled at the last note, the time in between counts as well.
     pub fn note(&mut self, is_now: bool, now: Instant) {
         match self.stretches.back_mut().filter(|_| self.is_now) {
             Some((_, end)) => *end = now.max(*end),
@@ -36,7 +36,7 @@ impl Throttled {
             None => {}
         }
         self.is_now = is_now;
-        if self.stretches.len() > STRETCHES {
+        if self.stretches.len() > MAX_STRETCHES {
             self.stretches.pop_front();
         }
     }
@@ -45,7 +45,7 @@ impl Throttled {
         self.is_now
     }
 
-    /// How much of the time from `since` to `now` is excused.
+    /// The excused part of the time from `since` to `now`.
     pub fn excused(&self, since: Instant, now: Instant) -> Duration {
         let open = self.stretches.len().checked_sub(1).filter(|_| self.is_now);
         let of_each = self.stretches.iter().enumerate().map(|(index, (begin, end))| {
@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn only_the_stretches_within_the_time_are_excused() {
-        let (mut throttled, start) = (Throttled::new(seconds(30)), Instant::now());
+        let mut throttled = Throttled::new(seconds(30));
+        let start = Instant::now();
         for (is_now, at) in [(true, 0), (true, 5), (false, 10), (false, 20), (true, 30)] {
             throttled.note(is_now, start + seconds(at));
         }
@@ -79,8 +80,9 @@ mod tests {
 
     #[test]
     fn the_memory_is_bounded() {
-        let (mut throttled, start) = (Throttled::new(seconds(30)), Instant::now());
+        let mut throttled = Throttled::new(seconds(30));
+        let start = Instant::now();
         (0..1_000).for_each(|n| throttled.note(n % 2 == 0, start + seconds(n)));
-        assert!(throttled.stretches.len() <= STRETCHES);
+        assert!(throttled.stretches.len() <= MAX_STRETCHES);
     }
 }

@@ -1,4 +1,4 @@
-//! The topics that one forwarder has written or tried to, interned, with what it knows of each.
+//! The topics of one forwarder, interned, each with its state.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -15,17 +15,17 @@ use crate::{
 pub(super) struct TopicId(u32);
 
 /// A topic counts as silent once others are answered and it is not, for this long at least.
-const SILENCE: Duration = Duration::from_secs(1);
+const MIN_SILENCE: Duration = Duration::from_secs(1);
 
-/// What the forwarder knows of one topic.
+/// State of one topic.
 struct Topic {
     name: String,
     is_ready: bool,
     /// Records that the sink has, and their bytes.
     outstanding: usize,
     bytes: usize,
-    /// Once so much is answered ([`Pace::mark`]) it had its turn since one was acknowledged last, or since it
-    /// had none on its way; and how long the last one took.
+    /// Total of answers ([`Pace::mark`]) at which the topic has had its turn since its last acknowledgement, or since
+    /// it had nothing on its way; and the latency of the last one.
     turn: u64,
     latency: Duration,
     acknowledged: u64,
@@ -33,7 +33,7 @@ struct Topic {
     uncommitted: u64,
     waited: Duration,
     alone_before: Position,
-    /// How long to wait before it is tried again; none while it is well.
+    /// Growing pauses between attempts; none while it works.
     retry: Option<Retry>,
     /// `millrace_events_delivered_total` of this source and topic.
     delivered: IntCounter,
@@ -47,7 +47,7 @@ pub(super) struct Topics {
     topics: Vec<Topic>,
     /// `millrace_stream_events_total` of this source, in the order of [`Stream::ALL`].
     streams: [IntCounter; Stream::ALL.len()],
-    /// Of these, what is acknowledged in a transaction that is not committed.
+    /// By stream: events acknowledged in a transaction that is not committed.
     uncommitted_of: [u64; Stream::ALL.len()],
 }
 
@@ -106,7 +106,7 @@ impl Topics {
         &self.get(id).name
     }
 
-    /// Whether the sink said that it can be written, and nothing has failed of it since.
+    /// Whether the sink said that it can be written, and no record of it has failed since.
     pub fn is_ready(&self, id: TopicId) -> bool {
         self.get(id).is_ready
     }
@@ -115,14 +115,14 @@ impl Topics {
         self.get_mut(id).is_ready = is_ready;
     }
 
-    /// A topic that fails may have been deleted: the sink is asked before its next record, and makes it again. Also
-    /// where no lane is left to hold it.
+    /// Asks the sink before the topic's next record: a topic that fails may have been deleted, and is then made again.
+    /// Also where no lane is left to hold it.
     pub fn ask_before_next(&mut self, id: TopicId) {
         self.set_ready(id, false);
     }
 
-    /// The main lane sends its records one at a time up to `end`: one of them was refused, and there was no lane
-    /// left that could find out which.
+    /// Lets the main lane send the topic's records before `end` one at a time: one of them was refused, and no lane was
+    /// left to find out which.
     pub fn send_singly(&mut self, id: TopicId, end: Position) {
         let topic = self.get_mut(id);
         topic.alone_before = topic.alone_before.max(end);
@@ -134,7 +134,7 @@ impl Topics {
         position < topic.alone_before && topic.outstanding > 0
     }
 
-    /// How long to wait before it is tried again: longer each time, until it is well.
+    /// Pause before the topic is tried again: longer each time, until it works.
     pub fn next_pause(&mut self, id: TopicId) -> Duration {
         let new = || Retry::without_jitter(FIRST_PAUSE, LONGEST_PAUSE);
         self.get_mut(id).retry.get_or_insert_with(new).next_delay()
@@ -144,7 +144,7 @@ impl Topics {
         self.get_mut(id).retry = None;
     }
 
-    /// The sink has a record of this size.
+    /// Counts a record of this size that the sink has taken.
     pub fn sent(&mut self, id: TopicId, bytes: usize, mark: u64) {
         let topic = self.get_mut(id);
         if topic.outstanding == 0 {
@@ -154,14 +154,14 @@ impl Topics {
         topic.bytes += bytes;
     }
 
-    /// The sink has a record of this size no more.
+    /// Counts a record of this size that the sink has answered.
     pub fn comes_back(&mut self, id: TopicId, bytes: usize) {
         let topic = self.get_mut(id);
         topic.outstanding -= 1;
         topic.bytes = topic.bytes.saturating_sub(bytes);
     }
 
-    /// A record was acknowledged that the sink was given `latency` ago.
+    /// Notes an acknowledgement of a record that was on its way for `latency`.
     pub fn acknowledged(&mut self, id: TopicId, latency: Duration, mark: u64) {
         let topic = self.get_mut(id);
         topic.turn = mark;
@@ -170,12 +170,12 @@ impl Topics {
         topic.waited = Duration::ZERO;
     }
 
-    /// Records that it has acknowledged.
+    /// Number of records that the topic has acknowledged.
     pub fn acknowledgements(&self, id: TopicId) -> u64 {
         self.get(id).acknowledged
     }
 
-    /// Records of it that the sink has.
+    /// Records of the topic that the sink has.
     pub fn outstanding_of(&self, id: TopicId) -> usize {
         self.get(id).outstanding
     }
@@ -185,7 +185,7 @@ impl Topics {
         self.topics.iter().map(|topic| topic.outstanding).sum()
     }
 
-    /// After the sink was renewed it has nothing.
+    /// Notes that the renewed sink has no records.
     pub fn nothing_outstanding(&mut self) {
         for topic in &mut self.topics {
             topic.outstanding = 0;
@@ -193,19 +193,19 @@ impl Topics {
         }
     }
 
-    /// Bytes on their way of topics that had their turn and were not answered, for twice as long as they or
-    /// others take, while others were. On a slow path a topic only waits for its turn.
+    /// Bytes on their way to silent topics: those that had their turn and did not answer for twice as long as they or
+    /// others take, while others did. On a slow path a topic only waits for its turn.
     pub fn silent_bytes(&self, pace: &Pace) -> usize {
         let Some(answered_at) = pace.answered_at() else { return 0 };
         let is_silent = |topic: &&Topic| {
-            let patience = SILENCE.max(2 * topic.latency.max(pace.latency()));
+            let patience = MIN_SILENCE.max(2 * topic.latency.max(pace.latency()));
             let had_its_turn = pace.reached(topic.turn);
             topic.outstanding > 0 && had_its_turn.is_some_and(|at| answered_at > at + patience)
         };
         self.topics.iter().filter(is_silent).map(|topic| topic.bytes).sum()
     }
 
-    /// How long its records had been on their way when the lanes went back, without any acknowledgement since:
+    /// Time that the topic's records had been on their way when the lanes went back, without any acknowledgement since:
     /// the failures of others must not hide that it hangs.
     pub fn waited(&self, id: TopicId) -> Duration {
         self.get(id).waited
@@ -215,12 +215,12 @@ impl Topics {
         self.get_mut(id).waited = waited;
     }
 
-    /// None is to blame for the time of an outage.
+    /// Resets the waits of all topics: none is to blame for an outage.
     pub fn forgive_waiting(&mut self) {
         self.topics.iter_mut().for_each(|topic| topic.waited = Duration::ZERO);
     }
 
-    /// An event of `stream` is delivered, or a record that counts as none.
+    /// Counts a delivered event of `stream`, or a record that counts as none.
     pub fn count(&mut self, id: TopicId, stream: Option<Stream>) {
         if let Some(stream) = stream {
             self.streams[stream as usize].inc();
@@ -228,7 +228,7 @@ impl Topics {
         self.get(id).delivered.inc();
     }
 
-    /// The same, once the transaction is committed.
+    /// Counts an event that is delivered once the transaction is committed.
     pub fn count_uncommitted(&mut self, id: TopicId, stream: Option<Stream>) {
         if let Some(stream) = stream {
             self.uncommitted_of[stream as usize] += 1;
@@ -236,7 +236,7 @@ impl Topics {
         self.get_mut(id).uncommitted += 1;
     }
 
-    /// The transaction is committed.
+    /// Publishes the counts of the committed transaction.
     pub fn committed(&mut self) {
         for (stream, uncommitted) in self.streams.iter().zip(&mut self.uncommitted_of) {
             stream.inc_by(std::mem::take(uncommitted));
@@ -246,7 +246,7 @@ impl Topics {
         }
     }
 
-    /// The transaction was taken back.
+    /// Drops the counts of a transaction that was taken back.
     pub fn aborted(&mut self) {
         self.topics.iter_mut().for_each(|topic| topic.uncommitted = 0);
         self.uncommitted_of = Default::default();

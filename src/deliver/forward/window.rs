@@ -1,7 +1,7 @@
-//! The window: what one lane handed to the sink and has not seen settled, in the order of the spool.
+//! The window: the records of one lane that the sink has and that are not settled, in the order of the spool.
 //!
 //! Its oldest unsettled slot is how far the lane is delivered. Slots settle in any order and leave
-//! from the front, so every operation of the everyday path is constant time and allocates nothing.
+//! from the front, so every everyday operation is constant time and allocates nothing.
 
 use std::{collections::VecDeque, time::Instant};
 
@@ -18,42 +18,42 @@ use crate::{
 const INDEX_BITS: u32 = 40;
 const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
 
-/// What the client library needs for a record and its headers beside their bytes; counted so that many small records
-/// can't outgrow the configured queue.
+/// Memory of the client library for a record and its headers, beside their bytes; counted so that many small records
+/// cannot outgrow the configured queue.
 pub(super) const RECORD_OVERHEAD: usize = 1024;
 
-/// Events that may stand in a lane's window, settled ones behind an unsettled one included: they
+/// Limit of events in a lane's window, settled ones behind an unsettled one included: they
 /// take memory, and a crash repeats them.
-pub(super) const SLOTS: usize = 1 << 18;
+pub(super) const MAX_SLOTS: usize = 1 << 18;
 
 /// One event on its way.
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
     pub position: Position,
-    /// Where its record goes: the dead-letter topic for a dead letter.
+    /// The topic of its record: the dead-letter topic for a dead letter.
     pub topic: TopicId,
-    /// The event's own topic; none for what is no event and for a topic that is not known.
+    /// The event's own topic; none for an undecodable element and for a topic that is not known.
     pub belongs_to: Option<TopicId>,
-    /// What it is known by, to be remembered once it is settled; none for what is never a repeat.
+    /// The id to be remembered once the slot is settled; none for an event that is never a repeat.
     pub identity: Option<Id>,
-    /// Of a repeat that was passed over: what for.
+    /// For a passed-over repeat: the event that it rests on.
     pub rests_on: Option<RestsOn>,
     /// Bytes that it takes in the sink's queue, [`RECORD_OVERHEAD`] included.
     pub size: usize,
     pub since: Instant,
     /// When its delivery was received; 0 where that is not known any more.
     pub received_at: UnixMillis,
-    /// After which answers it should have had its own (`pace.rs`).
+    /// The total of answers by which it should have had its own (`pace.rs`).
     pub turn: u64,
     pub carries: Carries,
     pub state: State,
-    /// What is wrong with it, should its dead letter have to be written again.
+    /// The error, kept for the case that its dead letter has to be written again.
     pub error: Option<Box<str>>,
 }
 
 impl Slot {
     /// Whether the event may be one of `topic`'s. A name over the limit of topics is not
-    /// remembered, so what was refused for that may be any topic's that was made since.
+    /// remembered, so an event refused for that may belong to any topic that was made since.
     pub fn may_belong_to(&self, topic: TopicId) -> bool {
         match self.belongs_to {
             Some(own) => own == topic,
@@ -66,7 +66,7 @@ impl Slot {
     }
 }
 
-/// What the record of a slot is.
+/// Content of a slot's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Carries {
     /// An event of this stream; or a lead's state, which counts as none.
@@ -80,7 +80,7 @@ impl Carries {
         matches!(self, Self::Event(_))
     }
 
-    /// Of a dead letter.
+    /// The reason of a dead letter.
     pub fn reason(self) -> Option<&'static str> {
         match self {
             Self::Event(_) => None,
@@ -99,7 +99,7 @@ pub(super) enum State {
     Refused,
     /// Delivered, dead-lettered or in quarantine.
     Settled,
-    /// Not delivered: the lane of its held topic reads it again.
+    /// Not delivered here: the lane of its held topic reads it again.
     Left,
 }
 
@@ -113,7 +113,7 @@ impl State {
     }
 }
 
-/// Which lane a slot belongs to; never reused while one of its tokens may be outstanding.
+/// The lane of a slot; never reused while one of its tokens may be outstanding.
 pub(super) type LaneId = u16;
 
 #[derive(Debug)]
@@ -122,7 +122,7 @@ pub(super) struct Window {
     slots: VecDeque<Slot>,
     /// The index of the front slot; counts on for ever and wraps within `INDEX_MASK`.
     front: usize,
-    /// Bytes of all slots that are not settled.
+    /// Bytes of all unsettled slots.
     bytes: usize,
 }
 
@@ -171,17 +171,17 @@ impl Window {
         self.slots.get(offset)
     }
 
-    /// The slot's event is delivered, a dead letter, or in quarantine.
+    /// Settles the slot: its event is delivered, a dead letter, or in quarantine.
     pub fn settle(&mut self, token: Token) {
         self.finish(token, State::Settled);
     }
 
-    /// The slot's event is left to another lane.
+    /// Leaves the slot's event to another lane.
     pub fn leave(&mut self, token: Token) {
         self.finish(token, State::Left);
     }
 
-    /// Leaves all slots of which `is_meant` holds and that are not done.
+    /// Leaves the unsettled slots of which `is_meant` holds.
     pub fn take_out(&mut self, is_meant: impl Fn(&Slot) -> bool) {
         let slots = self.slots.iter().enumerate();
         let meant = slots.filter(|(_, slot)| !slot.state.is_done() && is_meant(slot));
@@ -202,17 +202,17 @@ impl Window {
         }
     }
 
-    /// Slots from the oldest one that is not done on, those behind it that are done included.
+    /// Number of slots from the oldest unsettled one on, settled ones behind it included.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// The oldest slot that is not done: always the front one.
+    /// The oldest unsettled slot: always the front one.
     pub fn oldest(&self) -> Option<&Slot> {
         self.slots.front()
     }
 
-    /// The oldest slot that is not done and does not merely wait to become a dead letter.
+    /// The oldest slot that is neither settled nor merely waiting to become a dead letter.
     pub fn oldest_on_its_way(&self) -> Option<&Slot> {
         let mut slots = self.slots.iter();
         slots.find(|slot| !slot.state.is_done() && slot.state != State::Refused)
@@ -222,7 +222,7 @@ impl Window {
         self.slots.is_empty()
     }
 
-    /// Bytes of all slots that are not done.
+    /// Bytes of all unsettled slots.
     pub fn bytes(&self) -> usize {
         self.bytes
     }

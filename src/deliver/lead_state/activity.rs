@@ -1,4 +1,4 @@
-//! An activity of a lead's life, as far as a state is made of it.
+//! An activity of a lead's life: the fields of which a state is made.
 //!
 //! Attributes are `{"name": …, "value": …}` in the array `attributes`, in both senders' forms. Their names drift
 //! between documents, so case does not count.
@@ -32,7 +32,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// By the id of its type: names are not reliable.
+    /// Returns the kind by the id of the activity type: names are not reliable.
     pub fn of(event: &Event<'_>) -> Option<Self> {
         match event.activity_type_id? {
             _ if event.stream != Stream::LeadActivity => None,
@@ -45,21 +45,22 @@ impl Kind {
     }
 }
 
-/// What an activity says.
+/// The content of an activity.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Activity {
-    /// As the event's key has it.
+    /// The lead's id, spelled as in the event's key.
     pub lead: String,
-    /// Of a change: the attribute, and its new value in JSON.
+    /// For a change: the attribute, and its new value in JSON.
     pub field: Option<(String, String)>,
-    /// Of a merge: the other leads.
+    /// For a merge: the losing leads.
     pub losing: Vec<String>,
 }
 
 impl Activity {
     pub fn read(event: &Event<'_>, kind: Kind) -> Result<Self, &'static str> {
         let lead = lead_of(event).ok_or(NO_LEAD)?;
-        let (mut field, mut losing) = (None, Vec::new());
+        let mut field = None;
+        let mut losing = Vec::new();
         match kind {
             Kind::Created | Kind::Deleted => {}
             Kind::Changed => field = Some(with_found(event, |found| found.change())?),
@@ -75,15 +76,15 @@ impl Activity {
     }
 }
 
-/// The lead in the event's key, which is its munchkin id alone where it has none. A text that is no id names no lead: it
-/// can't be told from the leads that a merge lists.
+/// The lead in the event's key, which is its munchkin id alone where it has none. A text that is not a number names no
+/// lead: it cannot be distinguished from the leads that a merge lists.
 fn lead_of(event: &Event<'_>) -> Option<String> {
     let key = event.key.as_deref()?;
     let lead = key.strip_prefix(event.munchkin_id.as_deref()?)?.strip_prefix(':')?;
     id::number(lead).map(Cow::into_owned)
 }
 
-/// What is looked for in the value of an event, as it is spelled.
+/// Raw JSON of the members that are looked for in an event's value.
 #[derive(Default)]
 struct Found<'t> {
     primary: Option<&'t str>,
@@ -92,7 +93,7 @@ struct Found<'t> {
     has_old: bool,
     merge_ids: Option<&'t str>,
     has_attributes: bool,
-    /// One of these stands twice.
+    /// One of these members stands twice.
     is_ambiguous: bool,
 }
 
@@ -140,7 +141,9 @@ impl<'t> Found<'t> {
         if cursor.peek() != Some(b'{') {
             return cursor.skip().map(drop);
         }
-        let (mut name, mut value, mut twice) = (None, None, false);
+        let mut name = None;
+        let mut value = None;
+        let mut twice = false;
         cursor.object(|cursor, member| {
             let spelled = cursor.skip()?;
             twice |= match member.text().as_deref() {
@@ -165,7 +168,7 @@ impl<'t> Found<'t> {
         Ok(())
     }
 
-    /// The attribute of the lead, and its new value. One that was emptied may have no new value, but has an old one.
+    /// The attribute of the lead, and its new value. An attribute that was emptied may have an old value only.
     fn change(&self) -> Result<(String, String), &'static str> {
         if !self.has_attributes {
             return Err(NO_ATTRIBUTES);
@@ -206,7 +209,7 @@ impl<'t> Found<'t> {
     }
 }
 
-/// What a JSON string says.
+/// Unescapes a JSON string.
 fn text(spelled: &str) -> Option<String> {
     serde_json::from_str(spelled).ok()
 }

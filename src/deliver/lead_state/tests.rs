@@ -7,7 +7,7 @@ use crate::{
     source::SourceKind,
 };
 
-/// `key state [values]` of each state of a push of these activities, and why others are missing.
+/// Returns `key state [values]` for each state of a push of these activities, and the reasons of missing ones.
 fn states(activities: &[&str]) -> (Vec<String>, Vec<&'static str>) {
     let body = format!(r#"{{"munchkinId":"M","activities":[{}]}}"#, activities.join(","));
     let rules = Rules::default();
@@ -125,7 +125,7 @@ fn a_merge_makes_no_tombstone_of_the_surviving_lead_in_whatever_notation_its_id_
             format!(r#"{{"marketoGUID":"a","leadId":{lead},{}}}"#, attributes("[0100,1e2]"));
         assert_eq!(states(&[&alone]), (Vec::new(), vec!["no-merge-ids"]), "{lead}");
     }
-    // What is no id can't be told from those that are listed.
+    // A text that is no id cannot be distinguished from the listed leads.
     for lead in [r#""L-7""#, "100.5", "-100", r#""100 200""#, "1e30"] {
         let activity = format!(r#"{{"marketoGUID":"a","leadId":{lead},{}}}"#, attributes("[7]"));
         assert_eq!(states(&[&activity]), (Vec::new(), vec!["no-lead"]), "{lead}");
@@ -191,7 +191,8 @@ fn what_a_rule_hides_in_the_event_of_a_change_is_hidden_in_the_state_too() {
             ("Email Address", Action::Mask, (vec![masked.clone()], vec![])),
             ("email_address", Action::Drop, (vec![], vec!["no-new-value"])),
         ] {
-            let (target, name) = (Target::attribute(name).unwrap(), "r".to_owned());
+            let target = Target::attribute(name).unwrap();
+            let name = "r".to_owned();
             let rule = Rule { name, target, sources: Vec::new(), types: Vec::new(), action };
             let rules = Rules { fields: Fields::new(vec![rule]), ..Rules::default() };
             let activity = activity("a", 13, 1, &format!(",{members}"));
@@ -231,7 +232,8 @@ fn an_event_that_the_source_does_not_take_makes_no_state_and_is_not_missed() {
         activity("a", 12, 1, ""),
         activity("b", 37, 2, "")
     );
-    let (mut items, mut missing) = (Vec::new(), Vec::new());
+    let mut items = Vec::new();
+    let mut missing = Vec::new();
     let rules = Rules::default();
     decode(SourceKind::MarketoLeadActivity, &rules, body.as_bytes(), &[], &mut items).unwrap();
     append(&mut items, &mut missing, |event| event.activity_type_id != Some(37));

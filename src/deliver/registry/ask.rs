@@ -1,4 +1,4 @@
-//! One question to the registry, and what its answer means.
+//! One question to the registry, and the meaning of its answer.
 //!
 //! `register = auto`: `POST subjects/{subject}/versions`, which finds the id of a schema that is there already and checks a
 //! new one against the subject's compatibility. `register = never`: `POST subjects/{subject}`, which looks it up. Both with
@@ -21,13 +21,14 @@ use crate::{
     runtime::fetch::{self, Client, Limits, ShownUrl, Trust},
 };
 
-const JSON: &str = "application/vnd.schemaregistry.v1+json";
+const SCHEMA_JSON: &str = "application/vnd.schemaregistry.v1+json";
 
-/// What needs no escape in one segment of a path.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// Characters that need an escape in one segment of a path.
+const ESCAPED_IN_SEGMENT: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// How much of what the registry says is told.
-const QUOTED: usize = 300;
+/// Characters of a registry's message in our errors and log lines.
+const MAX_QUOTED_CHARS: usize = 300;
 
 pub(super) struct Asker {
     client: Client,
@@ -40,7 +41,7 @@ pub(super) struct Asker {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NoId {
     pub kind: NoIdKind,
-    /// For an operator: which subject, what is wrong, what to do.
+    /// For an operator: the subject, the fault and the remedy.
     pub text: Arc<str>,
 }
 
@@ -64,7 +65,7 @@ impl NoIdKind {
     pub const ALL: [Self; 6] =
         [Self::Away, Self::Incompatible, Self::Denied, Self::Missing, Self::Invalid, Self::Failed];
 
-    /// As metrics call it.
+    /// The label value in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Away => "away",
@@ -97,7 +98,7 @@ struct Said {
 }
 
 impl Asker {
-    /// Reads the files that `config` names. The error is for a person, and goes on from nothing.
+    /// Reads the files that `config` names. The error is a sentence for an operator that needs no words before it.
     pub fn new(config: &config::SchemaRegistry) -> Result<Self, String> {
         let read = |path: &std::path::PathBuf| {
             fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
@@ -159,7 +160,7 @@ impl Asker {
         let mut url = self.url.clone();
         let path = format!("{}/{path}", url.path().trim_end_matches('/'));
         url.set_path(&path);
-        let accepted = format!("{JSON}, application/json");
+        let accepted = format!("{SCHEMA_JSON}, application/json");
         let request = self.client.request(Method::GET, url).header(ACCEPT, accepted);
         let request = self.with_login(request).build().map_err(|error| error.to_string())?;
         self.client.send(request, Limits::SMALL).await.map_err(|error| error.to_string())
@@ -167,7 +168,7 @@ impl Asker {
 
     fn request(&self, wanted: &Wanted) -> Option<reqwest::Request> {
         let mut url = self.url.clone();
-        let subject = utf8_percent_encode(&wanted.subject, SEGMENT);
+        let subject = utf8_percent_encode(&wanted.subject, ESCAPED_IN_SEGMENT);
         let versions = match self.register {
             Register::Auto => "/versions",
             Register::Never => "",
@@ -184,8 +185,8 @@ impl Asker {
         let request = self
             .client
             .request(Method::POST, url)
-            .header(CONTENT_TYPE, JSON)
-            .header(ACCEPT, format!("{JSON}, application/json"))
+            .header(CONTENT_TYPE, SCHEMA_JSON)
+            .header(ACCEPT, format!("{SCHEMA_JSON}, application/json"))
             .body(serde_json::to_vec(&question).ok()?);
         self.with_login(request).build().ok()
     }
@@ -239,7 +240,8 @@ impl Asker {
     }
 }
 
-/// What the registry says for a person, in one line and not at length; with what stands before it.
+/// The registry's message in one line of bounded length, led by its separator (`: `, `, error N: `); empty if there is
+/// none.
 pub(super) fn quoted(body: &[u8]) -> String {
     let Ok(Said { error_code, message: Some(message) }) = serde_json::from_slice::<Said>(body)
     else {
@@ -247,7 +249,7 @@ pub(super) fn quoted(body: &[u8]) -> String {
     };
     let code = error_code.map(|code| format!(", error {code}")).unwrap_or_default();
     let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    match line.char_indices().nth(QUOTED) {
+    match line.char_indices().nth(MAX_QUOTED_CHARS) {
         Some((end, _)) => format!("{code}: {}…", &line[..end]),
         None => format!("{code}: {line}"),
     }

@@ -1,8 +1,8 @@
-//! The ids of schemas, in the file `<spool.directory>/schema.ids`: so that a start with the registry away delivers.
+//! Cached ids of schemas, in the file `<spool.directory>/schema.ids`: a start with the registry away delivers by them.
 //!
-//! A cache (`spool/cache.rs`) with the address of the registry, and of each schema the subject, the format, the SHA-256
-//! of its text and the id. The ids of another registry are asked for again. An id is as good as the registry that gave
-//! it, and is confirmed by it once after each start.
+//! The cache (`spool/cache.rs`) has the address of the registry, and for each schema the subject, the format, the
+//! SHA-256 of its text and the id. Ids of another registry are not used. An id is as good as the registry that gave
+//! it, which confirms it once after each start.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -18,10 +18,10 @@ use crate::{
     },
 };
 
-/// Ids in the file at most.
-pub(super) const MOST: usize = 10_000;
+/// Limit of the ids in the file.
+pub(super) const MAX_IDS: usize = 10_000;
 
-const FORM: Form = Form {
+const CACHE_FORM: Form = Form {
     magic: *b"MILLSID\n",
     version: 1,
     // A subject has some 250 bytes.
@@ -32,7 +32,7 @@ const FORM: Form = Form {
 
 pub(super) struct IdFile {
     file: CacheFile,
-    /// Whose ids they are.
+    /// The address of the registry that the ids belong to.
     registry: String,
 }
 
@@ -53,10 +53,10 @@ struct WrittenId {
 
 impl IdFile {
     pub fn new(disk: Arc<dyn Disk>, directory: &Path, registry: String) -> Self {
-        Self { file: CacheFile::new(disk, directory.join("schema.ids"), FORM), registry }
+        Self { file: CacheFile::new(disk, directory.join("schema.ids"), CACHE_FORM), registry }
     }
 
-    /// What is there and can be used.
+    /// Returns the usable ids of the file.
     pub fn read(&self) -> BTreeMap<Name, SchemaId> {
         let written: Option<Written> = self.file.read(|written: &Written| {
             let is_another = written.registry != self.registry;
@@ -65,7 +65,7 @@ impl IdFile {
         written.into_iter().flat_map(|written| written.ids).filter_map(known).collect()
     }
 
-    /// Replaces what is there.
+    /// Replaces the file's content.
     pub fn write(&mut self, ids: &[(Name, SchemaId)]) {
         let ids = ids.iter().map(|(name, id)| WrittenId {
             subject: name.subject.to_string(),

@@ -1,5 +1,5 @@
-//! One question that `millrace check --connect` puts to the registry: whether it is there, lets this service in, and
-//! speaks Confluent's API. No schema is registered or looked up.
+//! The question of `millrace check --connect` to the registry: is it there, does it let this service in, and does it
+//! speak Confluent's API. No schema is registered or looked up.
 
 use http::StatusCode;
 
@@ -10,15 +10,15 @@ use crate::{
     runtime::fetch::{Answer, ShownUrl},
 };
 
-/// The languages of schemas, a short list in every registry; that of the subjects has no bound.
-const TYPES: &str = "schemas/types";
+/// The path of the schema languages: a short list in every registry, while that of the subjects has no bound.
+const TYPES_PATH: &str = "schemas/types";
 
-/// What the registry answers, in one line for an operator; as an error where something is to be done.
+/// Asks once, and returns one line for an operator; an error where the operator has to act.
 pub fn reach(config: &SchemaRegistry) -> Result<String, String> {
     let asker = Asker::new(config).map_err(|problem| format!("schema registry: {problem}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    let answer = runtime.block_on(asker.get(TYPES));
+    let answer = runtime.block_on(asker.get(TYPES_PATH));
     // A look-up of a host's name may hang.
     runtime.shutdown_background();
     match answer {
@@ -32,7 +32,8 @@ pub fn reach(config: &SchemaRegistry) -> Result<String, String> {
 
 fn meaning(config: &SchemaRegistry, answer: &Answer) -> Result<String, String> {
     let place = ShownUrl::of(&config.url);
-    let (code, said) = (answer.status.as_u16(), quoted(&answer.body));
+    let code = answer.status.as_u16();
+    let said = quoted(&answer.body);
     let says = format!("the schema registry at {place} answers {code}{said}");
     match answer.status {
         StatusCode::OK => {}

@@ -1,4 +1,4 @@
-//! Which schemas are wanted, what is known of each, and which question is due. Pure: time is an argument.
+//! The wanted schemas, the state of each, and the next due question. Pure: time is an argument.
 
 use std::{
     collections::BTreeMap,
@@ -16,17 +16,17 @@ use crate::{
     runtime::retry::Retry,
 };
 
-/// How soon a question is put again after a failure: at first, and at most.
+/// Shortest and longest pause before a failed question is repeated.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long all questions wait at most while there is no answer to any.
+/// Longest pause of all questions while the registry answers none.
 const AWAY_PAUSE: Duration = Duration::from_secs(5);
 
-/// Questions at a time; of a registry that does not answer there is one.
-pub(super) const AT_A_TIME: usize = 8;
+/// Questions in flight; one while the registry does not answer.
+pub(super) const MAX_QUESTIONS: usize = 8;
 
-/// What a schema is known by on the disk: its text would be long.
+/// The short name of a schema on the disk: its text would be long.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Name {
     pub subject: Arc<str>,
@@ -45,41 +45,41 @@ impl Name {
 struct Entry {
     name: Name,
     answer: Answer,
-    /// The registry itself said so in the life of this process.
+    /// The registry itself has given the id in the life of this process.
     is_confirmed: bool,
     is_asked: bool,
     due: Instant,
     retry: Retry,
-    /// Which refusal of it was logged last.
+    /// The kind of refusal that was logged last.
     reported: Option<NoIdKind>,
 }
 
 pub(super) struct Table {
     limit: usize,
     entries: BTreeMap<Wanted, Entry>,
-    /// From the disk, and those that were found.
+    /// Ids from the disk, and those found since.
     kept: BTreeMap<Name, SchemaId>,
     asked: usize,
     /// The last question had no answer at all, for this reason.
     away: Option<Arc<str>>,
-    /// While it is away no question is put before.
+    /// No question is put before this time, while the registry is away.
     not_before: Option<Instant>,
     pauses: Retry,
     missing: IntGauge,
 }
 
-/// What an answer changed, beyond the answer itself.
+/// Effects of an answer, beyond the answer itself.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Change {
-    /// The ids to be kept are others than before.
+    /// The ids on the disk are out of date.
     pub must_save: bool,
     /// The registry went away, or came back.
     pub is_away: Option<bool>,
-    /// A refusal that was not reported yet, and whether an id that is known stays in use.
+    /// A refusal that was not logged yet, and whether a cached id stays in use.
     pub refusal: Option<(NoId, bool)>,
-    /// What was refused has an id by now.
+    /// The schema was refused, and has an id now.
     pub is_well_again: bool,
-    /// The id is another one than the one that was kept.
+    /// The cached id and the one that replaces it.
     pub replaced: Option<(SchemaId, SchemaId)>,
 }
 
@@ -97,7 +97,7 @@ impl Table {
         }
     }
 
-    /// Where the answer is or will be, and whether there is a new question.
+    /// Returns the place of the answer, and whether there is a new question.
     pub fn want(&mut self, wanted: Wanted) -> (Answer, bool) {
         if let Some(entry) = self.entries.get(&wanted) {
             return (entry.answer.clone(), false);
@@ -139,7 +139,7 @@ impl Table {
         }
         let is_due = |entry: &Entry| !entry.is_confirmed && !entry.is_asked && entry.due <= now;
         let due = self.entries.iter_mut().filter(|(_, entry)| is_due(entry));
-        // What waited longest: one that hangs by itself must not keep the others from being asked about.
+        // The one that waited longest: a question that hangs must not keep the others from their turn.
         let (wanted, entry) = due.min_by_key(|(_, entry)| entry.due)?;
         entry.is_asked = true;
         self.asked += 1;
@@ -149,7 +149,7 @@ impl Table {
     /// When the next question is due.
     pub fn next_due(&self) -> Option<Instant> {
         if !self.may_ask() {
-            return None; // its answer comes first
+            return None; // the answer on its way comes first
         }
         let open = self.entries.values().filter(|entry| !entry.is_confirmed && !entry.is_asked);
         let due = open.map(|entry| entry.due).min()?;
@@ -157,10 +157,10 @@ impl Table {
     }
 
     fn may_ask(&self) -> bool {
-        self.asked < if self.away.is_some() { 1 } else { AT_A_TIME }
+        self.asked < if self.away.is_some() { 1 } else { MAX_QUESTIONS }
     }
 
-    /// Credentials were replaced: what failed is asked about again at once.
+    /// Makes each failed question due at once, for new credentials.
     pub fn ask_all_now(&mut self) {
         let now = Instant::now();
         for entry in self.entries.values_mut() {
@@ -202,7 +202,7 @@ impl Table {
                 if !is_known {
                     entry.answer.set(SchemaState::Unavailable(no_id.text.clone()));
                 }
-                // One after the other, each is another thing to do for an operator.
+                // Each kind of refusal needs another action of the operator, so each is reported.
                 if !is_away && entry.reported.replace(no_id.kind) != Some(no_id.kind) {
                     change.refusal = Some((no_id, is_known));
                 }
@@ -212,7 +212,7 @@ impl Table {
         change
     }
 
-    /// None that is waited for has to find that out by itself.
+    /// Gives the reason to all that still wait, so that no forwarder has to time out for itself.
     fn goes_away(&mut self, why: &Arc<str>, now: Instant) {
         self.away = Some(why.clone());
         self.not_before = Some(now + self.pauses.next_delay());
@@ -229,13 +229,13 @@ impl Table {
         if self.away.take().is_none() {
             return;
         }
-        // What the registry has refused waits for its own time.
+        // Schemas that the registry refused keep their own pause.
         for entry in self.entries.values_mut().filter(|entry| entry.reported.is_none()) {
             entry.due = entry.due.min(now);
         }
     }
 
-    /// Ids to be kept: of all that is wanted, and of what was kept before as far as there is room.
+    /// Ids for the disk: first those that are wanted, then earlier ones, at most `most`.
     pub fn to_keep(&self, most: usize) -> Vec<(Name, SchemaId)> {
         let wanted: BTreeMap<_, _> = self.entries.values().map(|entry| (&entry.name, ())).collect();
         let (now, before): (Vec<_>, Vec<_>) =

@@ -1,4 +1,4 @@
-//! The registry against a played one, which answers as it is told.
+//! The registry's client against a played registry with prescribed answers.
 
 use std::{
     collections::BTreeMap,
@@ -18,9 +18,9 @@ use crate::{
     spool::disk::RealDisk,
 };
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Answers each request with the status and body that stand in `says` then, and keeps what was asked.
+/// Answers each request with the current status and body of `says`, and keeps the requests.
 struct Played {
     url: String,
     says: Arc<Mutex<(u16, String)>>,
@@ -33,13 +33,14 @@ impl Played {
         let url = format!("http://{}/api", listener.local_addr().unwrap());
         let says = Arc::new(Mutex::new((status, body.to_owned())));
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let (told, heard) = (Arc::clone(&says), Arc::clone(&asked));
+        let told = Arc::clone(&says);
+        let heard = Arc::clone(&asked);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
                 let mut request = Vec::new();
                 let mut piece = [0; 4096];
-                // Whole, or the answer is lost with what is unread.
+                // Reads the whole request: closing with unread bytes would lose the answer.
                 while !is_whole(&request) {
                     match stream.read(&mut piece) {
                         Ok(0) | Err(_) => break,
@@ -90,7 +91,7 @@ fn wanted(subject: &str) -> Wanted {
 
 #[track_caller]
 fn until(answer: &Answer, what: &str, is_it: impl Fn(&SchemaState) -> bool) -> SchemaState {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + ANSWER_TIMEOUT;
     loop {
         let state = answer.state();
         if is_it(&state) {
@@ -111,7 +112,8 @@ fn known(number: u32) -> SchemaState {
 
 #[test]
 fn a_schema_is_registered_once_and_its_id_is_there_for_all_that_want_it() {
-    let (played, folder) = (Played::start(200, r#"{"id":7}"#), tempfile::tempdir().unwrap());
+    let played = Played::start(200, r#"{"id":7}"#);
+    let folder = tempfile::tempdir().unwrap();
     let registry = start(&played.config(), folder.path());
     let first = registry.want(wanted("a b-value"));
     until(&first, "an id", |state| *state == known(7));
@@ -124,7 +126,8 @@ fn a_schema_is_registered_once_and_its_id_is_there_for_all_that_want_it() {
 
 #[test]
 fn with_register_never_a_schema_is_looked_up_and_a_missing_one_says_what_to_do() {
-    let (played, folder) = (Played::start(404, "{}"), tempfile::tempdir().unwrap());
+    let played = Played::start(404, "{}");
+    let folder = tempfile::tempdir().unwrap();
     let config = SchemaRegistry { register: Register::Never, ..played.config() };
     let registry = start(&config, folder.path());
     let answer = registry.want(wanted("s"));
@@ -147,7 +150,8 @@ fn a_refusal_is_told_with_subject_and_reason_and_no_secret_and_asked_about_again
         (500, "answers 500"),
         (302, "answers 302"),
     ] {
-        let (played, folder) = (Played::start(status, said), tempfile::tempdir().unwrap());
+        let played = Played::start(status, said);
+        let folder = tempfile::tempdir().unwrap();
         let password = Secret::new("hunter2").unwrap();
         let credentials = Credentials::Password { username: "u".into(), password };
         let registry = start(&SchemaRegistry { credentials, ..played.config() }, folder.path());
@@ -164,11 +168,12 @@ fn a_refusal_is_told_with_subject_and_reason_and_no_secret_and_asked_about_again
 
 #[test]
 fn an_id_from_the_disk_is_used_while_the_registry_is_away_and_confirmed_once_it_is_there() {
-    let (played, folder) = (Played::start(200, r#"{"id":7}"#), tempfile::tempdir().unwrap());
+    let played = Played::start(200, r#"{"id":7}"#);
+    let folder = tempfile::tempdir().unwrap();
     {
         let registry = start(&played.config(), folder.path());
         until(&registry.want(wanted("s")), "an id", |state| *state == known(7));
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + ANSWER_TIMEOUT;
         while !folder.path().join("schema.ids").exists() {
             assert!(Instant::now() < end, "the id is written to the disk");
             thread::sleep(Duration::from_millis(5));

@@ -1,4 +1,4 @@
-//! The thread that asks the registry, and says in log and metrics what came of it.
+//! The thread that asks the registry, and reports the answers in log and metrics.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{
     Shared,
     ask::{NoId, NoIdKind},
-    kept::{IdFile, MOST},
+    kept::{IdFile, MAX_IDS},
     table::Change,
 };
 use crate::{
@@ -18,8 +18,8 @@ use crate::{
     observe::metrics::Metrics,
 };
 
-/// How long it sleeps where nothing is due; it is woken for what is new.
-const IDLE: Duration = Duration::from_secs(60);
+/// Sleep while no question is due; a new question wakes the thread.
+const IDLE_WAKEUP: Duration = Duration::from_secs(60);
 
 pub(super) struct Worker {
     shared: Arc<Shared>,
@@ -44,7 +44,7 @@ impl Worker {
         while !shared.closing.load(Ordering::Relaxed) {
             self.ask(&mut asked);
             let due = shared.table.lock().next_due();
-            let until = due.unwrap_or_else(|| Instant::now() + IDLE);
+            let until = due.unwrap_or_else(|| Instant::now() + IDLE_WAKEUP);
             tokio::select! {
                 () = shared.wake.notified() => {}
                 () = tokio::time::sleep_until(until.into()) => {}
@@ -63,7 +63,7 @@ impl Worker {
         }
     }
 
-    /// What has come in, with one write to the disk for all of it.
+    /// Handles all answers that have come in, with one write to the disk.
     fn take_all(&mut self, first: Option<Answered>, asked: &mut JoinSet<Answered>) {
         let mut must_save = false;
         let mut next = first;
@@ -77,7 +77,7 @@ impl Worker {
             next = asked.try_join_next().and_then(Result::ok);
         }
         if must_save {
-            let ids = self.shared.table.lock().to_keep(MOST);
+            let ids = self.shared.table.lock().to_keep(MAX_IDS);
             self.file.write(&ids);
         }
     }

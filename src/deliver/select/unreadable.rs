@@ -1,14 +1,14 @@
-//! Whether a member of an event's data says something that decoding could not read.
+//! Unreadable ids: data that may name an instance or a type of activity where decoding reads none.
 //!
-//! Ids are read at the top of data that is a JSON object. Data that is text, base64 or an array may name any instance and
-//! any type in a place where no id is read; and so may a member that has the right name and another form.
+//! Ids are read at the top of data that is a JSON object. Data that is text, base64 or an array may have them in
+//! another place, and a member of the right name may have another form.
 
 use crate::{
     deliver::decode::json::Cursor,
     event::{Coding, Event},
 };
 
-/// Whether the data of `event`, in which decoding found no `member`, may have one nevertheless.
+/// Whether the data of `event`, in which decoding found no `member`, may still contain one.
 pub(super) fn may_have(event: &Event<'_>, member: &str) -> bool {
     match (event.value.coding(), event.value.as_slice()) {
         (_, []) => false,
@@ -36,7 +36,7 @@ fn may_be_in(data: &[u8], member: &str) -> bool {
     }
 }
 
-/// Whether a value says more than nothing: not `null`, and no blank text.
+/// Whether a value is more than `null` or blank text.
 fn says_something(spelled: &str) -> bool {
     match serde_json::from_str::<Option<String>>(spelled) {
         Ok(None) => false,

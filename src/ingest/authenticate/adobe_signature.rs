@@ -1,16 +1,16 @@
 //! Adobe I/O's digital signatures, over the body's bytes as they came over the wire.
 //!
-//! A delivery carries two pairs of a signature and the path of a key. They are independent, and either
-//! one suffices: a key that is at hand is tried first, and otherwise both are looked at side by side, so
-//! that trouble with one key holds up nothing that the other proves.
+//! A delivery carries two pairs of a signature and the path of a key. They are independent, and either one
+//! suffices: a cached key is tried first, and otherwise both pairs are checked at the same time, so that trouble
+//! with one key does not delay a delivery that the other proves.
 //!
 //! Paths are a stranger's text. A request that names no known key waits for its turn to have one fetched
-//! (`turns.rs`) before its body is read: what waits holds no body. Each source has turns of its own.
+//! (`turns.rs`) before its body is read, so a waiting request holds no body. Each source has turns of its own.
 //!
-//! A signature is refused for good only under a key that is at most [`FRESH`]: one that fails under
-//! an older key has the key fetched once more. Whatever keeps the key away leaves the matter
-//! undecided. So does a path of a form that no key is fetched from: it may be a form that Adobe has
-//! come to use, and then a refusal for good would lose the events.
+//! A signature is refused for good only under a key that is younger than [`FRESH_FOR`]: one that fails under an
+//! older key has the key fetched once more. If the key cannot be fetched, the request is undecided. So it is for a
+//! path of a form that no key is fetched from: Adobe may have begun to use that form, and a refusal for good would
+//! lose the events.
 
 use std::{
     fmt,
@@ -28,7 +28,7 @@ use super::{
     Proof, Refusal,
     caller::Caller,
     proof::Voucher,
-    public_keys::{Asker, CACHED, KeyPath, PublicKeys, Unavailable},
+    public_keys::{Asker, KeyPath, MAX_KEY_AGE, PublicKeys, Unavailable},
     reason::{Reason, Why},
     turns::Turns,
 };
@@ -38,24 +38,25 @@ const PAIRS: [(&str, &str); 2] = [
     ("x-adobe-digital-signature-2", "x-adobe-public-key2-path"),
 ];
 
-/// Within this time of its fetch a key counts as just fetched.
-const FRESH: Duration = Duration::from_secs(60);
+/// Age up to which a key counts as just fetched.
+const FRESH_FOR: Duration = Duration::from_secs(60);
 
-/// Fetches of keys that nothing speaks for: so many at once, each for at least so long. So a flood of
-/// paths asks Adobe's host 64 times a second at the most, each for an answer of a few bytes.
-const AT_ONCE: usize = 16;
-const REST: Duration = Duration::from_millis(250);
+/// Fetches of unproven keys at the same time. With [`FETCH_TURN`], a flood of paths asks Adobe's host 64 times a
+/// second at the most, each for an answer of a few bytes.
+const FETCHES_AT_ONCE: usize = 16;
+/// Shortest time of a turn to fetch.
+const FETCH_TURN: Duration = Duration::from_millis(250);
 
-/// Of the largest key that is taken, 8192 bits, in base64.
-const LONGEST_SIGNATURE: usize = 1368;
+/// Bytes in base64 of a signature by the largest key that is accepted, 8192 bits.
+const MAX_SIGNATURE_BYTES: usize = 1368;
 
-/// Larger bodies take more than a millisecond to digest: not on a thread that serves others.
-const LARGE: usize = 512 * 1024;
+/// Larger bodies take more than a millisecond to digest: not on a thread that serves other requests.
+const LARGE_BODY_BYTES: usize = 512 * 1024;
 
 /// For `WWW-Authenticate`.
 const CHALLENGE: &str = "Signature realm=\"millrace\"";
 
-/// The way in for whoever Adobe I/O signs for.
+/// The way in for deliveries that Adobe I/O signs.
 pub struct AdobeSignature {
     keys: PublicKeys,
     turns: Turns,
@@ -63,11 +64,11 @@ pub struct AdobeSignature {
 
 impl AdobeSignature {
     pub fn new(keys: PublicKeys) -> Self {
-        Self { keys, turns: Turns::new(AT_ONCE, REST) }
+        Self { keys, turns: Turns::new(FETCHES_AT_ONCE, FETCH_TURN) }
     }
 
-    /// Judges the head of a request: without a signature its sender is not known, and without a key that can be
-    /// had its body need not be read.
+    /// Judges the head of a request. Without a signature its sender is not known, and without an available key its body
+    /// need not be read.
     pub async fn admit(
         &self,
         headers: &HeaderMap,
@@ -76,7 +77,8 @@ impl AdobeSignature {
     ) -> Result<Signed, Refusal> {
         let pairs = PAIRS.map(|names| Pair::of(headers, names));
         if pairs.iter().any(|pair| matches!(pair, Pair::Usable { .. })) {
-            let (keys, turns) = (self.keys.clone(), self.turns.clone());
+            let keys = self.keys.clone();
+            let turns = self.turns.clone();
             let signed = Signed { pairs, keys, turns, caller };
             signed.has_a_key(now).await?;
             return Ok(signed);
@@ -117,7 +119,7 @@ impl Pair {
         else {
             return Self::Useless;
         };
-        if signature.len() > LONGEST_SIGNATURE {
+        if signature.len() > MAX_SIGNATURE_BYTES {
             return Self::Useless;
         }
         let Ok(signature) = BASE64_STANDARD.decode(signature) else { return Self::Useless };
@@ -126,14 +128,14 @@ impl Pair {
     }
 }
 
-/// The header's value without white space around it; `None` where it is ambiguous.
+/// Returns the header's value without white space around it; `None` where there is none, or more than one.
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.as_bytes().trim_ascii();
     (values.next().is_none() && !value.is_empty()).then_some(value)
 }
 
-/// A request that carries signatures, which say nothing before its body was held against them.
+/// A request with signatures, which prove nothing before they are checked against its body.
 #[derive(Clone)]
 pub struct Signed {
     pairs: [Pair; 2],
@@ -142,7 +144,7 @@ pub struct Signed {
     caller: Caller,
 }
 
-/// What a delivery that turns out to be meant for us says about the paths that it names.
+/// The key that proved a delivery, and the other path that it names. Both are trusted once it is known to be for us.
 struct ProvenKey {
     keys: PublicKeys,
     proven: KeyPath,
@@ -161,16 +163,16 @@ impl fmt::Debug for ProvenKey {
     }
 }
 
-/// What one pair says about a body.
+/// Verdict of one pair on a body.
 enum Verdict {
     Good,
     Bad,
-    /// Why that can't be told.
+    /// Not decided, for this reason.
     Unknown(Why),
 }
 
 impl Signed {
-    /// Waits until one of the keys is there, or none of them can be had.
+    /// Waits until one of the keys is there, or both are unavailable.
     async fn has_a_key(&self, now: Instant) -> Result<(), Refusal> {
         if self.keys.are_local() {
             return Ok(());
@@ -192,7 +194,7 @@ impl Signed {
         }
     }
 
-    /// Has a pair's key ready, or says why not; a pair that is none has no reason.
+    /// Fetches a pair's key into the cache, or returns why it is unavailable; a useless pair has no reason.
     async fn look_up(&self, pair: &Pair, now: Instant) -> Result<(), Option<Why>> {
         let path = match pair {
             Pair::Useless => return Err(None),
@@ -200,19 +202,19 @@ impl Signed {
             Pair::Usable { path, .. } => path,
         };
         let asker = Asker { turns: &self.turns, caller: self.caller, may_wait: true };
-        let found = self.keys.key(path, CACHED, now, &asker).await;
+        let found = self.keys.key(path, MAX_KEY_AGE, now, &asker).await;
         found.map(|_key| ()).map_err(|why| Some(because_of(path, &why)))
     }
 
-    /// Holds the body against the signatures: its bytes as they came, before anything was taken off.
+    /// Checks the signatures against the body's bytes as they came over the wire.
     pub async fn prove(&self, body: &Bytes, now: Instant) -> Result<Proof, Refusal> {
         let digest = OnceCell::new();
         let [first, second] = &self.pairs;
-        // A delivery that a known key proves has no stranger's path fetched.
+        // Cached keys first: a delivery that one proves must not cause a fetch of a path that a stranger added.
         let mut is_tried = [false; 2];
         for (pair, is_tried) in self.pairs.iter().zip(&mut is_tried) {
             let Pair::Usable { signature, path } = pair else { continue };
-            let Some(key) = self.keys.at_hand(path, now) else { continue };
+            let Some(key) = self.keys.cached(path, now) else { continue };
             if key.verifies(digest.get_or_init(|| digest_of(body)).await, signature) {
                 return Ok(self.proof(pair));
             }
@@ -236,7 +238,7 @@ impl Signed {
         }
     }
 
-    /// Which of the signatures don't fit the body.
+    /// Returns the reason that says which of the signatures do not fit the body.
     fn mismatch(&self) -> Why {
         let detail = match self.pairs.each_ref().map(|pair| matches!(pair, Pair::Usable { .. })) {
             [true, true] => "signature 1 and 2 do not fit the body",
@@ -248,7 +250,7 @@ impl Signed {
         Why::new(Reason::SignatureMismatch, detail)
     }
 
-    /// Of a delivery that this pair proves.
+    /// Makes the proof of a delivery that this pair proves.
     fn proof(&self, proving: &Pair) -> Proof {
         let path_of = |pair: &Pair| match pair {
             Pair::Usable { path, .. } => Some(path.clone()),
@@ -276,9 +278,9 @@ impl Signed {
             Pair::Usable { signature, path } => (signature, path),
         };
         let asker = Asker { turns: &self.turns, caller: self.caller, may_wait: false };
-        let ages: &[Duration] = if is_tried { &[FRESH] } else { &[CACHED, FRESH] };
+        let ages: &[Duration] = if is_tried { &[FRESH_FOR] } else { &[MAX_KEY_AGE, FRESH_FOR] };
         for age in ages {
-            // The key first, so that nobody has a body digested for a key that isn't there.
+            // The key first: without it the body need not be digested.
             let key = match self.keys.key(path, *age, now, &asker).await {
                 Ok(key) => key,
                 Err(why) => return Verdict::Unknown(because_of(path, &why)),
@@ -305,7 +307,7 @@ fn bad(why: Why) -> Refusal {
     Refusal::BadCredentials { challenge: CHALLENGE, why }
 }
 
-/// Why a key is not to be had.
+/// Returns the reason for an unavailable key.
 fn because(why: &Unavailable) -> Why {
     let reason = match why {
         Unavailable::ForeignPath => Reason::KeyPathForeign,
@@ -320,7 +322,7 @@ fn because_of(path: &KeyPath, why: &Unavailable) -> Why {
 }
 
 async fn digest_of(body: &Bytes) -> Digest {
-    if body.len() < LARGE {
+    if body.len() < LARGE_BODY_BYTES {
         return digest(&SHA256, body);
     }
     let moved = body.clone();

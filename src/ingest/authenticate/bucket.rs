@@ -1,5 +1,5 @@
-//! How often something may be done that a stranger can ask for: so many times at once, and then once
-//! in a while.
+//! A token bucket: limits how often strangers can cause an action, to so many times at once, and then once
+//! per interval.
 
 use std::time::{Duration, Instant};
 
@@ -7,23 +7,23 @@ pub(super) struct Bucket {
     size: u32,
     each: Duration,
     left: u32,
-    /// When `left` last grew; before anything was taken there is nothing to grow.
+    /// When `left` last grew; `None` before anything was taken.
     counted: Option<Instant>,
 }
 
 impl Bucket {
-    /// Full: `size` times at once, and one more after every `each`.
+    /// Makes a full bucket: `size` times at once, and one more after every `each`.
     pub fn new(size: u32, each: Duration) -> Self {
         Self { size, each, left: size, counted: None }
     }
 
-    /// Whether it may be done now; then it counts as done.
+    /// Takes one, if there is one; returns whether the action may be done now.
     pub fn take(&mut self, now: Instant) -> bool {
         let counted = self.counted.unwrap_or(now);
         let whole = now.saturating_duration_since(counted).as_nanos() / self.each.as_nanos();
         let grown = u32::try_from(whole).unwrap_or(u32::MAX).min(self.size - self.left);
         self.left += grown;
-        // A full one begins to grow when something is taken from it.
+        // The time of a full bucket begins when something is taken from it.
         let full = self.left == self.size;
         self.counted = Some(if full { counted.max(now) } else { counted + self.each * grown });
         let may = self.left > 0;

@@ -1,13 +1,13 @@
-//! Who asks, as far as that is known before a request proves anything: by network and by connection.
+//! The client of a request before it has authenticated: its network and its connection.
 //!
-//! It decides nothing about trust. It only keeps one crowd from taking the turns of everybody else
-//! (`turns.rs`): addresses are cheap in large numbers, networks are less so.
+//! It decides nothing about trust. It only keeps one crowd from taking all turns (`turns.rs`): addresses are cheap
+//! in large numbers, networks are less so.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The bits that hosts of one network have in common.
-const IPV4_NETWORK: u32 = 24;
-const IPV6_NETWORK: u32 = 48;
+/// Bits that hosts of one network have in common.
+const IPV4_NETWORK_BITS: u32 = 24;
+const IPV6_NETWORK_BITS: u32 = 48;
 
 /// The client of one request. The default is for requests without a known address: they share a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,12 +24,12 @@ pub(super) struct Network(Option<IpAddr>);
 impl Caller {
     pub(super) fn network(&self) -> Network {
         Network(self.address.map(|address| match address.to_canonical() {
-            IpAddr::V4(v4) => {
-                IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & (u32::MAX << (32 - IPV4_NETWORK))))
-            }
-            IpAddr::V6(v6) => {
-                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << (128 - IPV6_NETWORK))))
-            }
+            IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(
+                v4.to_bits() & (u32::MAX << (32 - IPV4_NETWORK_BITS)),
+            )),
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(
+                v6.to_bits() & (u128::MAX << (128 - IPV6_NETWORK_BITS)),
+            )),
         }))
     }
 }

@@ -1,10 +1,9 @@
 //! A client certificate (mTLS), known by its names.
 //!
-//! Whether a certificate is any good was settled by the TLS handshake: it is valid now, and the
-//! configured authority (`listen.tls.client_ca_file`) issued it. What is left to the source is whose
-//! it is. Names are compared as they stand, without patterns and without regard to what kind of name
-//! they are: the alternative names (DNS and URI) and the subject's common name all are the
-//! authority's word.
+//! The TLS handshake has checked that the certificate is valid now and was issued by the configured authority
+//! (`listen.tls.client_ca_file`). The source only checks its names. They are compared as they stand, without
+//! patterns and without regard to the kind of name: the authority vouches for the alternative names (DNS and URI)
+//! and for the subject's common name alike.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +20,7 @@ use crate::config::CertificateAuth;
 pub struct Presented(BTreeSet<String>);
 
 impl Presented {
-    /// Of a verified certificate in DER. One that can't be read has no names.
+    /// Reads the names of a verified certificate in DER. One that cannot be read has none.
     pub fn in_certificate(der: &[u8]) -> Self {
         let Ok((_, certificate)) = X509Certificate::from_der(der) else {
             return Self(BTreeSet::new());
@@ -51,11 +50,11 @@ impl Certificate {
         Self { names: auth.names.iter().cloned().collect() }
     }
 
-    /// The proof that the connection of a request has presented one of the names.
+    /// Returns the proof, if the connection of a request has presented one of the names.
     pub fn authenticate(&self, presented: Option<&Presented>) -> Option<Proof> {
         match presented {
             Some(Presented(names)) if !self.names.is_disjoint(names) => {
-                Some(Proof::of(KnownTo::Everybody))
+                Some(Proof::of(KnownTo::AllCustomers))
             }
             _ => None,
         }
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn no_certificate_no_names_and_no_readable_certificate_admit_nobody() {
+    fn a_missing_nameless_or_unreadable_certificate_admits_no_request() {
         let certificate = Certificate::new(&CertificateAuth { names: vec!["events".into()] });
         assert!(certificate.authenticate(None).is_none());
         assert!(!admits("events", &presented("", &[], &[])));

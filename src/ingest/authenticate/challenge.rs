@@ -1,17 +1,15 @@
-//! How Adobe I/O asks, before it sends events, whether somebody at an address wants them.
+//! The challenge by which Adobe I/O asks, before it sends events, whether an address wants them.
 //!
-//! It does so without credentials. Either a GET carries a value, which the answer repeats: that is
-//! what this file is about. Or a POST carries an address that somebody has to open within five minutes
-//! (`validation.rs`). Neither is an event.
+//! It comes without credentials. Either a GET carries a value, which the answer repeats: this file reads it. Or a
+//! POST carries an address that has to be opened within five minutes (`validation.rs`). Neither is an event.
 
 use percent_encoding::percent_decode;
 
 /// Bytes of a value that is repeated. Adobe's have a few dozen.
-const LONGEST: usize = 1024;
+const MAX_CHALLENGE_BYTES: usize = 1024;
 
-/// The value of the parameter `challenge`, for a GET to be answered with. `None` where there is none,
-/// or none that may be repeated: two of them, an empty or a long one, control characters, not UTF-8.
-/// A `+` is a `+`.
+/// Returns the value of the parameter `challenge`, with which a GET is answered. `None` where there is none, or none
+/// that may be repeated: two of them, an empty or a long one, control characters, not UTF-8. A `+` is a `+`.
 pub fn challenge(query: &str) -> Option<String> {
     let mut values = query.split('&').filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;
@@ -20,7 +18,7 @@ pub fn challenge(query: &str) -> Option<String> {
     let value = values.next()?;
     let decoded = String::from_utf8(percent_decode(value.as_bytes()).collect()).ok()?;
     let may_be_repeated =
-        (1..=LONGEST).contains(&decoded.len()) && !decoded.contains(char::is_control);
+        (1..=MAX_CHALLENGE_BYTES).contains(&decoded.len()) && !decoded.contains(char::is_control);
     (values.next().is_none() && may_be_repeated).then_some(decoded)
 }
 
@@ -50,8 +48,9 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_repeated_is_no_challenge() {
-        let (longest, longer) = ("x".repeat(1024), "x".repeat(1025));
+    fn a_value_that_may_not_be_repeated_is_no_challenge() {
+        let longest = "x".repeat(1024);
+        let longer = "x".repeat(1025);
         assert!(challenge(&format!("challenge={longest}")).is_some());
         for query in [
             "",

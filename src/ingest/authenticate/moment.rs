@@ -1,9 +1,8 @@
-//! The time, as those who are told it need it.
+//! The time, as a value that is passed in, so that tests can choose it.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// One moment on two clocks: the calendar, which tokens speak of, and the one that never goes back,
-/// which says how old a key is.
+/// One moment on two clocks: the calendar, for the times in tokens, and the monotonic one, for the age of keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     /// Seconds since 1970-01-01T00:00:00Z.

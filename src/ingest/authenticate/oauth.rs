@@ -1,15 +1,14 @@
-//! OAuth 2 bearer tokens: who may deliver is for an identity provider to say, or for the service's own
-//! token endpoint.
+//! OAuth 2 bearer tokens, issued by an identity provider or by the service's own token endpoint.
 //!
 //! ```text
 //! Authorization: Bearer …
-//!    a JWT, HS256, and the source has clients of its own  → built_in       (our key, nobody asked)
+//!    a JWT, HS256, and the source has clients of its own  → built_in       (our key, no request)
 //!    a JWT, and the provider signs its tokens             → provider       (its keys, looked up)
 //!    anything else, and the provider can be asked         → introspection  (asked, remembered)
 //! ```
-//! Which of them a token goes to is for its looks to say, and harmless: each has keys of its own and
-//! checks all that it is told to expect. A token is refused for a [`Flaw`], which the log tells and
-//! the sender does not learn; what can't be decided is [`Refusal::Undecided`].
+//! The form of a token chooses between them, which is harmless: each has keys of its own and checks all expected
+//! claims. A token is refused for a [`Flaw`], which is logged and not sent to the sender; a token that cannot be
+//! checked now is [`Refusal::Undecided`].
 
 use std::sync::Arc;
 
@@ -45,7 +44,7 @@ mod key_set;
 mod provider;
 pub mod token_endpoint;
 
-/// For `WWW-Authenticate`, where there was no token.
+/// `WWW-Authenticate` for a request without a token.
 const CHALLENGE: &str = "Bearer realm=\"millrace\"";
 
 /// The tokens that a source accepts.
@@ -83,14 +82,14 @@ impl OAuth {
         }
     }
 
-    /// Has keys looked up before the first token comes. Within a runtime.
+    /// Starts the fetch of keys before the first token comes. Within a runtime.
     pub fn prepare(&self, now: Moment) {
         if let Some(provider) = &self.provider {
             provider.prepare(now.instant);
         }
     }
 
-    /// What this service shows to the provider that it asks about tokens, to be replaced.
+    /// Returns the secret for introspection, which is replaced when its file changes.
     pub fn client_secret(&self) -> Option<&Current<Secret>> {
         self.introspection.as_ref().map(Introspection::client_secret)
     }

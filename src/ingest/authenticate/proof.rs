@@ -1,4 +1,4 @@
-//! Evidence that a delivery was authenticated. It knows nothing of the ways that lead to it.
+//! Evidence that a delivery was authenticated, independent of the way in that gave it.
 
 use std::{fmt::Debug, time::Instant};
 
@@ -6,27 +6,27 @@ use std::{fmt::Debug, time::Instant};
 #[derive(Debug)]
 pub struct Proof {
     known_to: KnownTo,
-    /// What has proved it, where that is a key which a stranger may have named.
+    /// The key that proved it, where a stranger may have named that key.
     voucher: Option<Box<dyn Voucher>>,
 }
 
-/// To whom a sender is known by what it has shown.
+/// The installations for which the sender's credentials count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KnownTo {
-    /// This installation alone gave it out, or trusts the issuer who did.
+    /// This installation alone: it gave the credentials out, or trusts their issuer.
     Us,
-    /// Adobe's signatures and certificate are the same for all of its customers.
-    Everybody,
+    /// All customers of Adobe's: its signatures and certificate are the same for each.
+    AllCustomers,
 }
 
-/// A key that proved a delivery, and is trusted for more once the delivery turns out to be for this installation.
+/// A key that proved a delivery, and is trusted further once the delivery turns out to be for this installation.
 pub(super) trait Voucher: Debug + Send + Sync {
     fn vouch(&self, now: Instant);
 }
 
 impl Proof {
-    /// For deliveries that an operator feeds in by hand (replay, simulation): an operator who can run this
-    /// process on its own disk needs no token.
+    /// Makes the proof for deliveries that an operator feeds in by hand (replay, simulation): an operator who can run
+    /// this process on its own disk needs no token.
     pub fn by_operator() -> Self {
         Self::of(KnownTo::Us)
     }
@@ -36,15 +36,15 @@ impl Proof {
     }
 
     pub(super) fn by_key(voucher: Option<Box<dyn Voucher>>) -> Self {
-        Self { known_to: KnownTo::Everybody, voucher }
+        Self { known_to: KnownTo::AllCustomers, voucher }
     }
 
-    /// Whether the delivery may still be meant for another customer of the sender.
+    /// Returns whether the delivery may still be meant for another customer of the sender.
     pub fn is_shared(&self) -> bool {
-        self.known_to == KnownTo::Everybody
+        self.known_to == KnownTo::AllCustomers
     }
 
-    /// The delivery names us: the key that proved it is trusted beyond this delivery.
+    /// Notes that the delivery names this installation: the key that proved it is trusted beyond this delivery.
     pub fn was_meant_for_us(&self, now: Instant) {
         if let Some(voucher) = &self.voucher {
             voucher.vouch(now);

@@ -1,13 +1,11 @@
-//! The keys that Adobe I/O signs with, by the paths that its deliveries name.
+//! Adobe I/O's public keys, by the paths that its deliveries name.
 //!
-//! From Adobe's host they are cached, see `public_keys/cache.rs` for how long and how many; a fetch is
-//! a task of its own, so that it ends for all who wait for it when the one who began it hangs up. Those
-//! that have proved deliveries of ours are renewed ahead of their end and kept for the next process
-//! (`public_keys/kept.rs`). From a folder they are read for every delivery, so that a file that was
-//! changed counts at once.
+//! Keys from Adobe's host are cached (`public_keys/cache.rs` has the limits). A fetch is a task of its own, so that
+//! all requests waiting for it get its result even if the one that began it hangs up. Keys that have proved
+//! deliveries of ours are renewed ahead of their end and kept for the next process (`public_keys/kept.rs`). Keys
+//! from a folder are read for every delivery, so that a changed file counts at once.
 //!
-//! Whatever is in the way of a key is [`Unavailable`]: it says nothing about the delivery, which may
-//! come again.
+//! A key that cannot be had is [`Unavailable`]: that says nothing about the delivery, which the sender may repeat.
 
 mod cache;
 mod kept;
@@ -43,22 +41,23 @@ use super::{
 use crate::{observe::metrics::Metrics, runtime::fetch::Client, spool::disk::Disk};
 
 pub use self::{
-    cache::CACHED,
+    cache::MAX_KEY_AGE,
     key::{NotAKey, PublicKey},
     path::KeyPath,
 };
 
-/// What may become of a fetch, for metrics.
-const FETCHES: [&str; 5] = ["fetched", "not-there", "not-a-key", "not-fetched", "unreadable"];
+/// Results of a fetch, for metrics.
+const FETCH_RESULTS: [&str; 5] = ["fetched", "not-there", "not-a-key", "not-fetched", "unreadable"];
 
-/// How often it is looked whether a proven key is to be renewed.
-const RENEWAL: Duration = Duration::from_secs(60);
+/// Time between two looks for proven keys that are to be renewed.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Lines about strangers' paths: so many at once, then one each.
+/// Log lines at once about strangers' paths.
 const LINES_AT_ONCE: u32 = 5;
-const LINES_EACH: Duration = Duration::from_secs(10);
+/// Time after which one more such line is written.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Why a key can't be had now.
+/// Reason for which a key cannot be had now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     #[error("the public key does not exist")]
@@ -78,7 +77,7 @@ pub enum Unavailable {
 }
 
 impl Unavailable {
-    /// Whether it is worth while to ask again in a few seconds.
+    /// Returns whether another fetch in a few seconds may help.
     fn is_worth_retrying(&self) -> bool {
         match self {
             Self::NotFetched { is_worth_retrying, .. } => *is_worth_retrying,
@@ -87,7 +86,7 @@ impl Unavailable {
         }
     }
 
-    /// The word for it in metrics.
+    /// Returns its word in metrics.
     fn label(&self) -> &'static str {
         match self {
             Self::NotThere => "not-there",
@@ -100,7 +99,7 @@ impl Unavailable {
     }
 }
 
-/// Clones share what is known.
+/// Access to the keys. Clones share the cache.
 #[derive(Clone)]
 pub struct PublicKeys(Arc<Shared>);
 
@@ -110,15 +109,15 @@ struct Shared {
     /// Changes with the end of each fetch.
     fetched: watch::Sender<()>,
     lines: Mutex<Bucket>,
-    /// Where keys are kept for the next process.
+    /// The file that keeps keys for the next process.
     file: OnceLock<Mutex<KeyFile>>,
     is_unwritten: AtomicBool,
     metrics: Metrics,
 }
 
-/// Who asks for a key.
+/// The request that asks for a key.
 pub(super) struct Asker<'a> {
-    /// Those of strangers, whose paths nothing speaks for.
+    /// Turns for fetches of unproven paths.
     pub turns: &'a Turns,
     pub caller: Caller,
     /// Whether it may wait for its turn. A request whose body is in memory does not.
@@ -126,25 +125,25 @@ pub(super) struct Asker<'a> {
 }
 
 impl PublicKeys {
-    /// From the host of `base`.
+    /// Fetches keys from the host of `base`.
     pub fn of_host(client: Client, base: Url, metrics: &Metrics) -> Self {
         Self::new(Origin::Host { client, base }, metrics)
     }
 
-    /// From files below `folder`, at the same paths (`<folder>/prod/keys/….pem`).
+    /// Reads keys from files below `folder`, at the same paths (`<folder>/prod/keys/….pem`).
     pub fn in_folder(folder: PathBuf, metrics: &Metrics) -> Self {
         Self::new(Origin::Folder(folder), metrics)
     }
 
     fn new(origin: Origin, metrics: &Metrics) -> Self {
-        for result in FETCHES {
+        for result in FETCH_RESULTS {
             metrics.key_fetches.with_label_values(&[result]);
         }
         Self(Arc::new(Shared {
             origin,
             cache: Mutex::new(Cache::new()),
             fetched: watch::Sender::new(()),
-            lines: Mutex::new(Bucket::new(LINES_AT_ONCE, LINES_EACH)),
+            lines: Mutex::new(Bucket::new(LINES_AT_ONCE, LINE_INTERVAL)),
             file: OnceLock::new(),
             is_unwritten: AtomicBool::new(false),
             metrics: metrics.clone(),
@@ -167,12 +166,12 @@ impl PublicKeys {
         tokio::spawn(async move {
             while let Some(shared) = keys.upgrade() {
                 Self(shared).renew(Instant::now());
-                tokio::time::sleep(RENEWAL).await;
+                tokio::time::sleep(RENEWAL_INTERVAL).await;
             }
         });
     }
 
-    /// Begins what is due: fetches of proven keys, and a write that failed. Within a runtime.
+    /// Begins the fetches of proven keys that are due, and a write that failed before. Within a runtime.
     pub fn renew(&self, now: Instant) {
         for fetch in self.0.cache.lock().due(now) {
             self.fetch(Some(fetch), None);
@@ -180,7 +179,7 @@ impl PublicKeys {
         self.0.write();
     }
 
-    /// The key at `path`, at most `age` old.
+    /// Returns the key at `path`, at most `age` old, and fetches it if necessary.
     pub(super) async fn key(
         &self,
         path: &KeyPath,
@@ -196,8 +195,8 @@ impl PublicKeys {
         let mut turn = pin!(asker.turns.wait(asker.caller));
         let mut had_a_turn = false;
         let mut waits = 0;
-        // What a fetch has brought is young enough by the same clock; a third fetch would be one that
-        // ended without a result, because the process ends.
+        // The key of a fetch is young enough by the same clock. A fetch that ends without a key or an error was
+        // dropped, because the process ends.
         while waits < 2 {
             let now = now + came.elapsed();
             let Asked { answer, fetch } = self.0.cache.lock().ask(path, age, now);
@@ -206,8 +205,7 @@ impl PublicKeys {
                 Answer::Key(key) => return Ok(key),
                 Answer::Unavailable(why) => return Err(why),
                 Answer::Wait(in_flight) => {
-                    // What comes of its own accord needs no turn; one that was granted meanwhile would
-                    // be kept from others.
+                    // A fetch is under way, so no turn is needed: a granted one is given back for other requests.
                     turn.set(asker.turns.wait(asker.caller));
                     in_flight.ended().await;
                     waits += 1;
@@ -218,7 +216,7 @@ impl PublicKeys {
                         false => Some(asker.turns.take().ok_or(Unavailable::TooManyUnknown)?),
                         true => tokio::select! {
                             turn = &mut turn => Some(turn),
-                            // Another request may have brought this very key.
+                            // Another request may have fetched this key.
                             _ = fetched.changed() => None,
                         },
                     };
@@ -234,19 +232,19 @@ impl PublicKeys {
         Err(Unavailable::NotFetched { is_worth_retrying: true, reason })
     }
 
-    /// The key at `path`, if nothing has to be waited for.
-    pub(super) fn at_hand(&self, path: &KeyPath, now: Instant) -> Option<Arc<PublicKey>> {
-        let (key, fetch) = self.0.cache.lock().at_hand(path, now)?;
+    /// Returns the key at `path`, if it is cached.
+    pub(super) fn cached(&self, path: &KeyPath, now: Instant) -> Option<Arc<PublicKey>> {
+        let (key, fetch) = self.0.cache.lock().cached(path, now)?;
         self.fetch(fetch, None);
         Some(key)
     }
 
-    /// Whether keys are looked up so quickly that there is nothing to have ready.
+    /// Returns whether keys are local files, which are read in no time and not cached.
     pub(super) fn are_local(&self) -> bool {
         matches!(self.0.origin, Origin::Folder(_))
     }
 
-    /// The key of `path` has proved a delivery that was meant for us, and `beside` is the path of the
+    /// Trusts the key of `path`, which has proved a delivery that was meant for us, and `beside`, the path of the
     /// other key that it names.
     pub(super) fn vouch(&self, path: &KeyPath, beside: Option<&KeyPath>, now: Instant) {
         if self.are_local() {
@@ -260,7 +258,7 @@ impl PublicKeys {
         }
     }
 
-    /// Does what was begun; a turn lasts for as long.
+    /// Runs a fetch as a task of its own; a turn lasts for as long.
     fn fetch(&self, fetch: Option<Fetch>, turn: Option<Turn>) {
         let Some(fetch) = fetch else { return };
         let shared = self.0.clone();
@@ -283,7 +281,7 @@ impl Shared {
         }
     }
 
-    /// Strangers have as many lines as an operator may want to read.
+    /// Logs the result of a fetch; for strangers' paths at a bounded rate.
     fn log(&self, fetch: &Fetch, result: &Result<PublicKey, Unavailable>) {
         let mut lines = self.lines.lock();
         let is_shown = fetch.is_trusted || lines.take(Instant::now());
@@ -303,7 +301,7 @@ impl Shared {
         result
     }
 
-    /// Has what is unwritten written, on a thread that may wait for the disk.
+    /// Writes the keys to be kept, if they changed, on a thread that may wait for the disk.
     fn write(self: &Arc<Self>) {
         if self.file.get().is_none() || !self.is_unwritten.load(SeqCst) {
             return;
@@ -311,7 +309,7 @@ impl Shared {
         let shared = self.clone();
         tokio::task::spawn_blocking(move || {
             let Some(file) = shared.file.get() else { return };
-            // One writer at a time, and each with the latest there is.
+            // The lock is held over the write: each writer writes the latest keys.
             let mut file = file.lock();
             if shared.is_unwritten.swap(false, SeqCst) {
                 let kept = shared.cache.lock().kept();

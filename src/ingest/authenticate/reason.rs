@@ -1,12 +1,12 @@
-//! Why a request was refused, for operators alone: the closed list of reasons behind the outcomes that are about
+//! The reasons for which a request was refused, for operators alone: the closed list behind the outcomes that are about
 //! credentials and recipients. Every other outcome is a reason of its own.
 //!
 //! The sender learns none of it: its answer is the outcome's. A reason is a word for the log, for the metric
 //! `millrace_refusals_total` and for the API, with a sentence for operators and the configuration key to change.
-//! What one case adds to it ([`Why::detail`]) is of this program's own words and of the configuration: no secret, and
-//! nothing that a stranger wrote, but a recipient's masked name.
+//! The detail of one case ([`Why::detail`]) is made of this program's own words and of the configuration: it holds no
+//! secret and no text of a stranger's, except for a recipient's masked name.
 
-/// What is the same for each case of a reason.
+/// The fixed part of a reason: the same for each of its cases.
 #[derive(Debug)]
 pub struct Row {
     /// The word for it in logs, metrics and the API.
@@ -19,7 +19,7 @@ pub struct Row {
     pub key: &'static str,
 }
 
-/// `"outcome": /// sentence` `Name => "word", "key";`
+/// Makes the enum and its rows of entries `"outcome":`, `/// sentence`, `Name => "word", "key";`.
 macro_rules! reasons {
     ($($outcome:literal: $($(#[doc = $text:literal])+ $name:ident => $word:literal, $key:literal;)+)+) => {
         /// See the rows.
@@ -68,7 +68,7 @@ reasons! {
     /// The request has no signature headers of Adobe I/O's.
     NoSignature => "no-signature", "sources.<name>.auth.client_ids";
 
-    /// The signature headers can't be read: one of a pair is missing, stands there twice, or is no base64.
+    /// The signature headers cannot be read: one of a pair is missing, stands there twice, or is no base64.
     SignatureUnreadable => "signature-unreadable", "sources.<name>.auth.client_ids";
 
     /// No signature fits the body: something on the way changed it, or it was not Adobe I/O that signed it.
@@ -153,7 +153,7 @@ reasons! {
     RecipientCoded => "recipient-coded", "sources.<name>.auth.client_ids";
 }
 
-/// The reason of one refusal, and what this case adds to it: no secret.
+/// The reason of one refusal, with the detail of this case: no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Why {
     pub reason: Reason,
@@ -167,12 +167,12 @@ impl Why {
         Self { reason, detail: detail.into(), key: reason.row().key }
     }
 
-    /// The same, where another key than the reason's usual one is in use.
+    /// Sets the configuration key, where another than the reason's usual one is in use.
     pub fn at(self, key: &'static str) -> Self {
         Self { key, ..self }
     }
 
-    /// The same, with more to it where the sender showed no header.
+    /// Adds `more` to the detail where the sender sent no header.
     pub(super) fn without_header(self, more: &str) -> Self {
         match self.reason {
             Reason::NoAuthorization => Self { detail: format!("{}; {more}", self.detail), ..self },
@@ -180,10 +180,9 @@ impl Why {
         }
     }
 
-    /// Of two ways that both refuse, the one that the sender tried tells more than one that it did not; what both
-    /// say is kept.
+    /// Combines the reasons of two ways that both refuse: the way that the sender tried decides; both details are kept.
     pub(super) fn or(self, other: Self) -> Self {
-        // Where a way is not configured, nothing was missing.
+        // A way that is not configured has no detail.
         if self.detail.is_empty() {
             return other;
         }
@@ -200,13 +199,13 @@ impl Why {
 }
 
 impl Reason {
-    /// Whether the sender did not even try this way.
+    /// Returns whether the sender did not try this way.
     fn is_absence(self) -> bool {
         matches!(self, Self::NoAuthorization | Self::NoCertificate | Self::NoSignature)
     }
 }
 
-/// A name that a stranger wrote, so that its owner knows it again and others do not learn it.
+/// Masks a name that a stranger wrote: its owner can recognise it, and other readers do not learn it.
 pub fn masked(name: &str) -> String {
     let legal = |c: &char| c.is_ascii_alphanumeric() || "-_.@".contains(*c);
     let shown: Vec<char> = name.chars().take(4).filter(legal).collect();
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_that_the_sender_tried_tells_more_than_one_that_it_did_not() {
+    fn the_reason_of_the_way_that_the_sender_tried_is_the_one_shown() {
         let none = || Why::new(Reason::NoSignature, "no signature header");
         let tried = || Why::new(Reason::TokenUnknown, "none of 2 tokens");
         assert_eq!(none().or(tried()).reason, Reason::TokenUnknown);
@@ -242,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_goes_with_the_reason_that_is_told() {
+    fn the_key_goes_with_the_reason_that_is_shown() {
         let none = || Why::new(Reason::NoSignature, "no signature header");
         let tried = || Why::new(Reason::TokenUnknown, "none of 2 tokens").at("a.key");
         assert_eq!(none().or(tried()).key, "a.key");

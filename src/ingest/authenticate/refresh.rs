@@ -1,9 +1,9 @@
-//! A value of another host, which is kept for a while and fetched again, by one fetch at a time.
+//! A value that is fetched from another host, kept for a while and fetched again, by one fetch at a time.
 //!
-//! It fetches nothing itself and is told the time: [`Refreshed::begin`] gives a [`Fetch`], and who holds that
-//! ends it by [`Refreshed::end`], or by dropping it. All others that need the value wait for its end
-//! ([`InFlight`]). How long a value is good for, and how long the pause after a failure lasts, is the
-//! caller's to say, since that differs by what the value is.
+//! It fetches nothing itself and gets the time as an argument: [`Refreshed::begin`] gives a [`Fetch`], whose holder
+//! ends it by [`Refreshed::end`], or by dropping it. All others that need the value wait for its end ([`InFlight`]).
+//! The caller decides how long a value is used and how long the pause after a failure lasts, since that differs
+//! from value to value.
 
 use std::{
     sync::Arc,
@@ -14,27 +14,27 @@ use tokio::sync::watch;
 
 pub struct Refreshed<T, E> {
     known: Option<Known<T>>,
-    /// Why the last fetch that ended brought nothing.
+    /// Error of the last fetch, if it failed.
     failure: Option<E>,
-    /// When the last fetch that ended began.
+    /// Beginning of the last fetch that ended.
     last: Option<Instant>,
     in_flight: Option<watch::Receiver<()>>,
 }
 
 pub struct Known<T> {
     pub value: Arc<T>,
-    /// When the fetch that brought it began: no value is older than it is taken for.
+    /// Beginning of its fetch: so the value is never older than it seems.
     pub since: Instant,
 }
 
-/// A fetch that was begun.
+/// A fetch that has begun.
 #[derive(Debug)]
 pub struct Fetch {
     began: Instant,
     ended: watch::Sender<()>,
 }
 
-/// The other end of a fetch.
+/// Waits for the end of a fetch.
 #[derive(Debug)]
 pub struct InFlight(watch::Receiver<()>);
 
@@ -43,12 +43,12 @@ impl<T, E> Refreshed<T, E> {
         Self { known, failure: None, last: None, in_flight: None }
     }
 
-    /// The value, whatever its age.
+    /// Returns the value, at any age.
     pub fn last_known(&self) -> Option<&Known<T>> {
         self.known.as_ref()
     }
 
-    /// The value, if it is younger than `age`.
+    /// Returns the value, if it is younger than `age`.
     pub fn known(&self, age: Duration, now: Instant) -> Option<&Known<T>> {
         self.known.as_ref().filter(|known| now.saturating_duration_since(known.since) < age)
     }
@@ -58,12 +58,12 @@ impl<T, E> Refreshed<T, E> {
     }
 
     pub fn in_flight(&self) -> Option<InFlight> {
-        // A fetch whose task is gone without having ended it flies no longer.
+        // A fetch whose task was dropped without an end is over.
         let in_flight = self.in_flight.clone().filter(|ended| ended.has_changed().is_ok());
         in_flight.map(InFlight)
     }
 
-    /// Whether no fetch is under way, and the last one began `pause` ago or earlier.
+    /// Returns whether no fetch is under way, and the last one began `pause` ago or earlier.
     pub fn may_begin(&self, pause: Duration, now: Instant) -> bool {
         let has_rested = |began| now.saturating_duration_since(began) >= pause;
         self.in_flight().is_none() && self.last.is_none_or(has_rested)
@@ -75,7 +75,7 @@ impl<T, E> Refreshed<T, E> {
         Fetch { began: now, ended }
     }
 
-    /// A fetch that failed takes nothing away from what is known.
+    /// Ends a fetch. A failed one leaves the known value in place.
     pub fn end(&mut self, fetch: &Fetch, result: Result<T, E>) {
         match result {
             Ok(value) => {
@@ -94,7 +94,7 @@ impl Fetch {
         self.began
     }
 
-    /// For who waits for a fetch that it has begun itself.
+    /// Lets the caller that began the fetch wait for its end.
     pub fn in_flight(&self) -> InFlight {
         InFlight(self.ended.subscribe())
     }
@@ -102,7 +102,7 @@ impl Fetch {
 
 impl InFlight {
     pub async fn ended(mut self) {
-        // Nothing is ever sent: the sender goes with the fetch.
+        // Nothing is ever sent: the sender is dropped with the fetch, which wakes this.
         let _ = self.0.changed().await;
     }
 

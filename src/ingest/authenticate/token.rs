@@ -1,13 +1,12 @@
 //! A shared token, in the `Authorization` header or in a query parameter.
 //!
-//! What is presented is compared with every configured token, always all of them, as keyed SHA-256
-//! digests of one length: the time tells neither how much of a token was right nor which one.
+//! A presented token is compared with every configured one, always all of them, as keyed SHA-256
+//! digests of one length: the time shows neither how much of a token was right nor which one.
 //! Ambiguity is refused: two `Authorization` headers, or the query parameter twice.
 //!
 //! The scheme's name is compared without regard to case. `Basic` takes the token as the credentials
-//! themselves, or as the `user:password` inside of them. In the query a `+` may mean itself or a
-//! space (RFC 3986 says one, HTML forms the other, and Marketo does not say which it writes), so
-//! both readings are tried.
+//! themselves, or as the `user:password` inside of them. In the query a `+` may mean itself (RFC 3986) or a
+//! space (HTML forms), and Marketo does not document which it writes, so both readings are tried.
 
 use std::sync::{Arc, LazyLock};
 
@@ -27,7 +26,7 @@ use crate::{
     source::SourceName,
 };
 
-/// The tokens that a source accepts and where it looks for them. Clones share the tokens.
+/// The tokens that a source accepts, and where it reads them from a request. Clones share the tokens.
 #[derive(Clone)]
 pub struct Tokens {
     accepted: Current<Arc<[Digest]>>,
@@ -36,8 +35,8 @@ pub struct Tokens {
     are_in_file: bool,
 }
 
-/// The key of tokens that come from a file.
-const FILE: &str = "sources.<name>.auth.tokens_file";
+/// Configuration key of tokens that come from a file.
+const TOKENS_FILE_KEY: &str = "sources.<name>.auth.tokens_file";
 
 impl Tokens {
     pub fn new(auth: &TokenAuth) -> Self {
@@ -49,16 +48,16 @@ impl Tokens {
         }
     }
 
-    /// From now on these are accepted and no others. A request meets the old ones or the new ones,
-    /// never some of both.
+    /// Replaces the accepted tokens. A request is checked against the old ones or the new ones, never some of both.
     pub fn replace(&self, tokens: &[Secret]) {
         self.accepted.set(digests(tokens));
     }
 
-    /// The proof that the head of a request has one of the accepted tokens. `query` is what follows the `?`, still percent-encoded.
+    /// Returns the proof that the head of a request has one of the accepted tokens, or the reason why not, for
+    /// operators. `query` is the text behind the `?`, still percent-encoded.
     ///
-    /// Otherwise why not, for operators. The other sources' tokens (`neighbours`) are looked through whenever these
-    /// don't fit, always all of them, so that the time tells nothing of them either.
+    /// If no token fits, the other sources' tokens (`neighbours`) are compared too, always all of them, so that the
+    /// time shows nothing of them either.
     pub fn authenticate(
         &self,
         headers: &HeaderMap,
@@ -67,7 +66,7 @@ impl Tokens {
     ) -> Result<Proof, Why> {
         let result = self.judge(headers, query, neighbours);
         result.map_err(|why| match self.are_in_file && why.reason != Reason::WrongScheme {
-            true => why.at(FILE),
+            true => why.at(TOKENS_FILE_KEY),
             false => why,
         })
     }
@@ -113,7 +112,7 @@ impl Tokens {
         }
     }
 
-    /// What the header has in place of what is due. Of a stranger's words only schemes that are known are told.
+    /// Describes the header's scheme and the expected one. Only known schemes are named, not a stranger's own words.
     fn scheme_of(&self, value: &[u8]) -> String {
         let due = match self.scheme {
             HeaderScheme::Bearer => "Bearer",
@@ -128,7 +127,7 @@ impl Tokens {
         }
     }
 
-    /// For `WWW-Authenticate`.
+    /// Returns the value for `WWW-Authenticate`.
     pub fn challenge(&self) -> &'static str {
         match self.scheme {
             HeaderScheme::Bearer | HeaderScheme::Bare => "Bearer realm=\"millrace\"",
@@ -160,12 +159,13 @@ impl Neighbours {
         Self(all.into_iter().collect())
     }
 
-    /// All but those of `source`.
+    /// Returns the tokens of all sources but `source`.
     pub fn of(&self, source: &SourceName) -> Self {
         Self::new(self.0.iter().filter(|(name, _)| name != source).cloned())
     }
 
-    /// Why a source with `accepted` tokens takes none of these: each token of every other one is compared.
+    /// Returns the reason why a source with `accepted` tokens takes none of these. Each token of every other source is
+    /// compared.
     fn know(&self, presented: &[Digest], accepted: usize) -> Why {
         let mut owner = None;
         for (source, tokens) in &*self.0 {
@@ -183,7 +183,7 @@ impl Neighbours {
     }
 }
 
-/// Whether one of `presented` is among `accepted`; the time does not tell which.
+/// Returns whether one of `presented` is among `accepted`; the time does not show which.
 fn are_any_among(accepted: &[Digest], presented: &[Digest]) -> bool {
     presented.iter().fold(false, |any, digest| any | is_among(accepted, digest))
 }
@@ -192,14 +192,14 @@ fn digests(tokens: &[Secret]) -> Arc<[Digest]> {
     tokens.iter().map(|token| digest(token.expose().as_bytes())).collect()
 }
 
-/// One digest serves every source. Its key is random, of this process alone: digests of tokens can't be prepared
-/// elsewhere.
+/// Digests a token for comparison. The key is random and of this process alone, so that digests cannot be prepared
+/// elsewhere. One key for all sources: a token is digested once, and compared with every source's.
 fn digest(text: &[u8]) -> Digest {
     static KEY: LazyLock<[u8; 16]> = LazyLock::new(|| Uuid::new_v4().into_bytes());
     sha256(&[&*KEY, text])
 }
 
-/// What follows the scheme and at least one space.
+/// Returns the text behind the scheme and at least one space.
 fn after_scheme<'a>(value: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
     let (name, rest) = value.split_at_checked(scheme.len())?;
     (name.eq_ignore_ascii_case(scheme) && rest.first() == Some(&b' ')).then(|| rest.trim_ascii())
@@ -297,8 +297,8 @@ mod tests {
 
     #[test]
     fn a_query_parameter_counts_only_where_it_is_configured() {
-        let (with, without) =
-            (tokens(HeaderScheme::Bearer, Some("token")), tokens(HeaderScheme::Bearer, None));
+        let with = tokens(HeaderScheme::Bearer, Some("token"));
+        let without = tokens(HeaderScheme::Bearer, None);
         assert!(accepts(&with, &[], Some("a=b&token=first")));
         assert!(accepts(&with, &["Bearer something-else"], Some("token=first")));
         assert!(!accepts(&without, &[], Some("token=first")));

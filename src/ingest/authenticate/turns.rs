@@ -1,15 +1,15 @@
-//! Turns for work that strangers can ask for: a key to be fetched, a token to be asked about, an address
-//! to be logged. A stranger never takes the last turn of somebody else for long.
+//! Turns for work that strangers can cause: the fetch of a key, a question about a token, a logged address. No
+//! crowd keeps another client from its turn for long.
 //!
-//! - So many turns at a time; each lasts at least [`Turns::new`]'s `rest`, which bounds how many there
-//!   are in a second.
-//! - Requests that wait are not served in the order in which they came. A free turn goes to a random
-//!   network among those that wait, in it to a random connection, and on it to a random request. So a
-//!   crowd in one network has no more than one quiet client elsewhere, and a client that shares a network with
-//!   the crowd still has a chance with every turn.
+//! - A limited number of turns at a time; each lasts at least [`Turns::new`]'s `rest`, which bounds the turns
+//!   per second.
+//! - Waiting requests are not served in the order in which they came. A free turn goes to a random network among
+//!   the waiting ones, in it to a random connection, and on it to a random request. So a crowd in one network gets
+//!   no more turns than one quiet client elsewhere, and a client that shares a network with the crowd still has a
+//!   chance with every turn.
 //! - Only a request whose client still waits takes part: a crowd that hangs up has no weight.
-//! - At most [`LIMIT`] wait. Beyond that one of the network with the most requests loses its part. It is
-//!   not answered earlier for that: an early answer would only make a crowd come again sooner.
+//! - At most [`MAX_WAITING`] requests wait. Beyond that a random one of the largest network can no longer get a turn.
+//!   It is not answered earlier for that: an early answer would only make a crowd come again sooner.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +23,7 @@ use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 use super::caller::{Caller, Network};
 
 /// Requests that wait at once: as many as there are connections by default.
-const LIMIT: usize = 1024;
+const MAX_WAITING: usize = 1024;
 
 /// Clones share their turns.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ struct Shared {
     queue: Mutex<Queue>,
 }
 
-/// A turn: it ends when this is dropped, and not before its rest.
+/// A turn: it ends when this is dropped, but lasts at least for its rest.
 pub(super) struct Turn {
     turns: Turns,
     began: Instant,
@@ -53,7 +53,7 @@ struct Waiting {
     granted: oneshot::Sender<()>,
 }
 
-/// A place among those that wait. Dropping it gives it up, or the turn that came too late.
+/// A place among the waiting requests. Dropping it gives up the place, or a turn that was granted too late.
 struct QueuePlace<'a> {
     turns: &'a Turns,
     id: u64,
@@ -61,13 +61,13 @@ struct QueuePlace<'a> {
 }
 
 impl Turns {
-    /// `at_once` at a time, each for at least `rest`.
+    /// Makes `at_once` turns at a time, each for at least `rest`.
     pub fn new(at_once: usize, rest: Duration) -> Self {
         let queue = Queue { free: at_once, waiting: Vec::new(), next: 0 };
         Self(Arc::new(Shared { rest, queue: Mutex::new(queue) }))
     }
 
-    /// A turn, if one is free and no other request waits for it.
+    /// Takes a turn, if one is free and no other request waits for it.
     pub fn take(&self) -> Option<Turn> {
         let mut queue = self.0.queue.lock();
         let is_free = queue.free > 0 && queue.waiting.is_empty();
@@ -82,8 +82,12 @@ impl Turns {
             let id = queue.next;
             queue.next += 1;
             let (grant, granted) = oneshot::channel();
-            let (network, connection) = (caller.network(), caller.connection);
-            queue.waiting.push(Waiting { id, network, connection, granted: grant });
+            queue.waiting.push(Waiting {
+                id,
+                network: caller.network(),
+                connection: caller.connection,
+                granted: grant,
+            });
             queue.push_out();
             queue.grant();
             QueuePlace { turns: self, id, granted }
@@ -126,7 +130,7 @@ impl Drop for QueuePlace<'_> {
         let mut queue = self.turns.0.queue.lock();
         queue.waiting.retain(|waiting| waiting.id != self.id);
         drop(queue);
-        // A turn that was granted and not taken up; after it was taken up there is nothing to receive.
+        // The turn was granted and not received. Once received, the channel is empty.
         if self.granted.try_recv().is_ok() {
             self.turns.end();
         }
@@ -138,7 +142,7 @@ impl Queue {
         while self.free > 0
             && let Some(chosen) = self.choose()
         {
-            // Who is gone by now has not had a turn.
+            // If the request is gone by now, the turn stays free.
             self.free -= usize::from(chosen.granted.send(()).is_ok());
         }
     }
@@ -154,9 +158,9 @@ impl Queue {
         Some(self.waiting.swap_remove(index))
     }
 
-    /// Makes room where too many wait: in the network that most of them are of.
+    /// Removes a random request of the largest network, where too many wait.
     fn push_out(&mut self) {
-        if self.waiting.len() <= LIMIT {
+        if self.waiting.len() <= MAX_WAITING {
             return;
         }
         let mut crowds: BTreeMap<Network, usize> = BTreeMap::new();
@@ -172,11 +176,11 @@ impl Queue {
     }
 }
 
-/// One of the different `values`, each with the same chance.
+/// Chooses one of the different `values`, each with the same chance.
 fn one_of<T: Ord>(values: impl Iterator<Item = T>) -> Option<T> {
     let different: BTreeSet<T> = values.collect();
     let mut random = [0; 8];
-    // Without random numbers the first is as good as any; the next one has another set.
+    // Without random numbers the first value is chosen, which is acceptable.
     let _ = aws_lc_rs::rand::fill(&mut random);
     let count = u64::try_from(different.len()).ok().filter(|count| *count > 0)?;
     let index = usize::try_from(u64::from_le_bytes(random) % count).ok()?;

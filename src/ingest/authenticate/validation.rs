@@ -1,14 +1,14 @@
-//! The address that Adobe I/O wants opened within five minutes, before it sends to a registration.
+//! Validation of a registration: Adobe I/O posts an address that has to be opened within five minutes, before it sends.
 //!
-//! Anybody can post one, so an address other than Adobe's own is neither opened nor shown to a person
-//! who might open it. Adobe's own is logged for a person, whole: its query is what the person needs, it
-//! is of no use but for this one registration, and of none five minutes later. It is opened by this
-//! program only where that was configured, since opening it accepts a registration that somebody else
-//! may have made: its events are then refused by their recipient (`client_ids`).
+//! Any stranger can post one, so an address other than Adobe's own is neither opened nor shown to an operator
+//! who might open it. Adobe's own is logged whole for an operator: its query is needed, serves this one
+//! registration, and expires after five minutes. This program opens it only where that was configured, since
+//! opening it accepts a registration that another customer may have made: the events of that one are then
+//! refused by their recipient (`client_ids`).
 //!
-//! How often either happens is bounded, and nothing of Adobe's own form is dropped in silence: each
-//! address takes a turn (`turns.rs`), so that a flood of them does not hide the genuine one, and happens
-//! once. One that has no turn in time is answered that it should come again.
+//! Lines and openings are bounded, and no address of Adobe's own form is dropped in silence: each is handled
+//! once and takes a turn (`turns.rs`), so that a flood of them does not hide the genuine one. A request that
+//! gets no turn in time is answered 503, and Adobe I/O tries again.
 
 use std::{
     collections::VecDeque,
@@ -32,36 +32,38 @@ use crate::{
 };
 
 /// The one address that is opened, up to its query.
-pub const ADOBES: &str = "https://csm.adobe.io/csm/registrations/validate";
+pub const ADOBE_VALIDATION_URL: &str = "https://csm.adobe.io/csm/registrations/validate";
 
-/// Lines about addresses that are not Adobe's: so many at once, then one each.
-const FOREIGN_AT_ONCE: u32 = 5;
-const FOREIGN_EACH: Duration = Duration::from_secs(60);
+/// Log lines at once about addresses that are not Adobe's.
+const FOREIGN_LINES: u32 = 5;
+/// Time after which one more such line is written.
+const FOREIGN_LINE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Turns of Adobe's own: so many at once, each for at least so long. In a flood the operator has four lines a
-/// second to look through, with the addresses of those that asked.
-const AT_ONCE: usize = 8;
-const REST: Duration = Duration::from_secs(2);
+/// Addresses of Adobe's own that are handled at the same time.
+const TURNS_AT_ONCE: usize = 8;
+/// Shortest time of such a turn: in a flood the operator has four lines a second to look through, with the clients'
+/// addresses.
+const TURN_TIME: Duration = Duration::from_secs(2);
 
-/// How long to wait for one.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a request waits for its turn.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Addresses that are remembered, so that each happens once.
-const REMEMBERED: usize = 4096;
+/// Addresses that are remembered, so that each is handled once.
+const MAX_REMEMBERED: usize = 4096;
 
-/// What may become of an address, for metrics.
+/// Results of an address, for metrics.
 const RESULTS: [&str; 6] = ["foreign", "logged", "opened", "repeated", "too-many", "failed"];
 
-const FOR_A_PERSON: &str = "Adobe I/O asks whether it may send here: if you have just made, changed \
+const REQUEST_TO_OPERATOR: &str = "Adobe I/O asks whether it may send here: if you have just made, changed \
                             or enabled this registration, open the address within 5 minutes";
 
-/// What becomes of such addresses for one source.
+/// Handles the validation addresses of one source.
 pub struct Validation(Arc<Inner>);
 
 struct Inner {
     source: SourceName,
     address: String,
-    /// With which it is opened; a person opens it without.
+    /// Opens addresses; without it they are logged, and an operator opens them.
     opens: Option<Client>,
     turns: Turns,
     /// The oldest first.
@@ -76,12 +78,12 @@ struct Inner {
 pub struct TooMany;
 
 impl Validation {
-    /// For `source`. Addresses are opened by `opens`, or logged for a person.
+    /// Makes it for `source`. Addresses are opened by `opens`, or logged for an operator.
     pub fn new(source: SourceName, opens: Option<Client>, metrics: &Metrics) -> Self {
-        Self::at(ADOBES, source, opens, metrics)
+        Self::at(ADOBE_VALIDATION_URL, source, opens, metrics)
     }
 
-    /// With another address in place of Adobe's.
+    /// Takes another address in place of Adobe's, for tests.
     pub fn at(address: &str, source: SourceName, opens: Option<Client>, metrics: &Metrics) -> Self {
         for result in RESULTS {
             metrics.validations.with_label_values(&[source.as_str(), result]);
@@ -90,14 +92,14 @@ impl Validation {
             source,
             address: address.to_owned(),
             opens,
-            turns: Turns::new(AT_ONCE, REST),
+            turns: Turns::new(TURNS_AT_ONCE, TURN_TIME),
             seen: Mutex::default(),
-            foreign: Mutex::new(Bucket::new(FOREIGN_AT_ONCE, FOREIGN_EACH)),
+            foreign: Mutex::new(Bucket::new(FOREIGN_LINES, FOREIGN_LINE_INTERVAL)),
             metrics: metrics.clone(),
         }))
     }
 
-    /// `caller` has posted this address. Comes back when it is logged, or is about to be opened.
+    /// Handles an address that `caller` has posted. Returns once it is logged, or is about to be opened.
     pub async fn asked(&self, text: &str, caller: Caller, now: Instant) -> Result<(), TooMany> {
         let this = &self.0;
         let Some(url) = adobes(text, &this.address) else {
@@ -109,12 +111,12 @@ impl Validation {
             this.count("repeated");
             return Ok(());
         }
-        let turn = tokio::time::timeout(PATIENCE, this.turns.wait(caller)).await;
+        let turn = tokio::time::timeout(TURN_TIMEOUT, this.turns.wait(caller)).await;
         let Ok(turn) = turn else {
             this.count("too-many");
             return Err(TooMany);
         };
-        // The same one may have had its turn meanwhile.
+        // The same address may have had its turn meanwhile.
         if !this.remember(seen) {
             this.count("repeated");
             return Ok(());
@@ -123,12 +125,14 @@ impl Validation {
             None => {
                 this.count("logged");
                 this.metrics.recent.challenge(this.source.as_str(), url.as_str());
-                let (source, client) = (&this.source, caller.address.map(tracing::field::display));
-                tracing::error!(%source, %url, client, "{FOR_A_PERSON}");
+                let source = &this.source;
+                let client = caller.address.map(tracing::field::display);
+                tracing::error!(%source, %url, client, "{REQUEST_TO_OPERATOR}");
             }
             Some(client) => {
                 this.count("opened");
-                let (this, client) = (this.clone(), client.clone());
+                let this = this.clone();
+                let client = client.clone();
                 tokio::spawn(async move { this.open(&client, url, seen, turn).await });
             }
         }
@@ -137,7 +141,7 @@ impl Validation {
 }
 
 impl Inner {
-    /// Nothing that is kept from anybody: Adobe asks with no such address.
+    /// Counts an address that is not Adobe's. It may be ignored: Adobe never posts one.
     fn is_foreign(&self, now: Instant) {
         self.count("foreign");
         let source = &self.source;
@@ -146,13 +150,13 @@ impl Inner {
         }
     }
 
-    /// Whether it is new.
+    /// Remembers an address; returns whether it is new.
     fn remember(&self, address: Digest) -> bool {
         let mut seen = self.seen.lock();
         let is_new = !seen.contains(&address);
         if is_new {
             seen.push_back(address);
-            if seen.len() > REMEMBERED {
+            if seen.len() > MAX_REMEMBERED {
                 seen.pop_front();
             }
         }
@@ -163,7 +167,7 @@ impl Inner {
         self.metrics.validations.with_label_values(&[self.source.as_str(), result]).inc();
     }
 
-    /// Opens it; the turn lasts for as long.
+    /// Opens an address; the turn lasts for as long.
     async fn open(&self, client: &Client, url: Url, seen: Digest, _turn: Turn) {
         let source = &self.source;
         let request = reqwest::Request::new(Method::GET, url.clone());
@@ -177,21 +181,21 @@ impl Inner {
             Err(error) => {
                 self.count("failed");
                 self.metrics.recent.challenge(source.as_str(), url.as_str());
-                // Posted once more it is tried once more.
+                // Forgotten, so that it is opened again if Adobe I/O posts it again.
                 self.seen.lock().retain(|other| *other != seen);
-                tracing::error!(%source, %error, %url, "{FOR_A_PERSON}");
+                tracing::error!(%source, %error, %url, "{REQUEST_TO_OPERATOR}");
             }
         }
     }
 }
 
-/// `text` as an address, if it is `address` with a query behind it, and nothing of it can be read in
+/// Returns `text` as an address, if it is `address` with a query behind it, and no other program could read it in
 /// another way.
 fn adobes(text: &str, address: &str) -> Option<Url> {
     let query = text.strip_prefix(address)?.strip_prefix('?')?;
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&b);
     let url: Url = text.parse().ok()?;
-    // A parser that took away or changed anything would have another text to show.
+    // If the parser had dropped or changed anything, the text would differ.
     let same = url.as_str() == text || url.as_str().replace("%27", "'") == text;
     (query.bytes().all(legal) && same).then_some(url)
 }
@@ -203,8 +207,8 @@ mod tests {
     #[test]
     fn adobes_own_address_is_taken_with_its_query() {
         for query in ["id=1&challenge=2", "id=a%2Bb&challenge=A-Z_~.", "x=/?:@!$'()*,;"] {
-            let url = format!("{ADOBES}?{query}");
-            assert!(adobes(&url, ADOBES).is_some(), "{url}");
+            let url = format!("{ADOBE_VALIDATION_URL}?{query}");
+            assert!(adobes(&url, ADOBE_VALIDATION_URL).is_some(), "{url}");
         }
     }
 
@@ -245,7 +249,7 @@ mod tests {
             "https://csm.adobe.io/csm/registrations/validate?id=1\n.evil.test".into(),
             String::new(),
         ] {
-            assert_eq!(adobes(&text, ADOBES), None, "{text:?}");
+            assert_eq!(adobes(&text, ADOBE_VALIDATION_URL), None, "{text:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Accepts connections, gives each its place, and drains them at the end.
+//! Accepts connections, gives each a slot under the limit, and drains them at the end.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     Handler,
-    activity::{Activity, Patience},
+    activity::{Activity, Timeouts},
     connection::{self, Http},
     connection_limit::{ConnectionLimit, FullUntil, Slot},
     report::Report,
@@ -19,20 +19,20 @@ use super::{
 };
 use crate::runtime::shutdown::{Phase, Shutdown};
 
-/// After an error of `accept` that concerns no connection (no file descriptors left).
-const BREATH: Duration = Duration::from_millis(100);
+/// Pause after an error of `accept` that concerns no connection (no file descriptors left).
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often that is worth a line in the log.
-const QUIET: Duration = Duration::from_secs(10);
+/// Shortest time between two log lines about such an error.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Bytes of an answer that the kernel takes from us before its reader does, where the readers are no senders. Without a
+/// Bytes of an answer that the kernel takes before the client reads them, where the clients are no senders. Without a
 /// limit they are megabytes, and a stream of events whose reader is stuck would look like one that is read.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// What a listener grants.
+/// Limits and timeouts of a listener.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    pub patience: Patience,
+    pub timeouts: Timeouts,
     pub connections: usize,
     /// Largest head of a request, in bytes; at least 8 KiB.
     pub header_limit: usize,
@@ -40,11 +40,12 @@ pub struct Rules {
     pub close_within: Duration,
     /// Serves until the shutdown has reached this.
     pub until: Phase,
-    /// Without it, plain HTTP.
+    /// `None` is plain HTTP.
     pub tls: Option<Tls>,
-    /// Whether those that ask are senders. To them a 4xx of the HTTP library's own would be final, so [`Wire`](super::wire)
-    /// looks for one in what goes out; and their hanging up cancels nothing. Elsewhere answers pass as they are, and end
-    /// with their connection: a browser that leaves a page leaves its stream of events, too.
+    /// Whether the clients are senders. To a sender a 4xx of the HTTP library's own would be final, so
+    /// [`Wire`](super::wire) looks for one in the outgoing bytes; and a sender that hangs up cancels nothing. Elsewhere
+    /// answers pass as they are, and end with their connection: a browser that leaves a page leaves its stream of
+    /// events.
     pub to_senders: bool,
 }
 
@@ -59,7 +60,7 @@ pub async fn accept<H: Handler>(
     let limit = ConnectionLimit::new(rules.connections, handler.sources());
     report.limit(rules.connections);
     if !rules.to_senders {
-        // Its connections inherit it.
+        // Accepted connections inherit the option from the listener.
         if let Err(error) =
             rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER)
         {
@@ -88,12 +89,12 @@ pub async fn accept<H: Handler>(
                 }
                 Err(error) => {
                     let now = Instant::now();
-                    if warned.is_none_or(|at| now - at >= QUIET) {
+                    if warned.is_none_or(|at| now - at >= WARNING_INTERVAL) {
                         warned = Some(now);
                         warn!(%error, "cannot accept connections; the limit of open files may be too low");
                     }
                     limit.give_back_one(now);
-                    sleep(BREATH).await;
+                    sleep(RETRY_PAUSE).await;
                 }
             },
             Some(ended) = connections.join_next() => {
@@ -108,7 +109,7 @@ pub async fn accept<H: Handler>(
     drain(connections, &rules).await;
 }
 
-/// Room for one connection, and what that does. Those that come meanwhile wait in the listener's queue.
+/// Waits for a slot for one connection. Further connections wait in the listener's queue meanwhile.
 async fn room(limit: &ConnectionLimit) -> (Arc<Activity>, Slot) {
     loop {
         let now = Instant::now();
@@ -123,7 +124,7 @@ async fn room(limit: &ConnectionLimit) -> (Arc<Activity>, Slot) {
 async fn drain(mut connections: JoinSet<()>, rules: &Rules) {
     let all_ended = async { while connections.join_next().await.is_some() {} };
     // Each connection has a limit of its own; this one is for a connection that exceeds it.
-    if timeout(rules.close_within + 2 * connection::LINGER, all_ended).await.is_err() {
+    if timeout(rules.close_within + 2 * connection::LINGER_TIMEOUT, all_ended).await.is_err() {
         info!(open = connections.len(), "closing connections that outlived the drain timeout");
         connections.shutdown().await;
     }
@@ -134,9 +135,9 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | ConnectionRefused | Interrupted)
 }
 
-/// Binds, with the address in the error.
+/// Binds `address`; an error names it and the configuration key.
 pub async fn bind(address: SocketAddr, key: &str) -> io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
-        io::Error::new(error.kind(), format!("`{key}`: can't listen on {address}: {error}"))
+        io::Error::new(error.kind(), format!("`{key}`: cannot listen on {address}: {error}"))
     })
 }

@@ -1,10 +1,10 @@
-//! What a connection is doing, shared by its socket (which sees bytes), its requests, and the watch
-//! that ends it when it takes up a place for nothing.
+//! The state of a connection, shared by its socket (which sees bytes), its requests, and the watch
+//! that ends it when it takes up a slot for nothing.
 //!
 //! - The head of a request has `header_timeout` from its first byte; the first one of a connection
 //!   has it from the connection's beginning.
-//! - A connection on which a delivery was accepted, on which a client has shown who it is, or which a
-//!   trusted proxy opened, may then be idle for `idle`, a stranger's only for `header_timeout`.
+//! - A connection on which a delivery was accepted, or a client authenticated, or which a trusted proxy opened,
+//!   may then be idle for `idle`; a stranger's only for `header_timeout`.
 //! - A request that is being served is not watched here: it has a deadline of its own.
 //!
 //! HTTP/2 heads are not timed one by one, because a ping looks like the beginning of one; the first
@@ -23,38 +23,39 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{connection_limit::Membership, shares::Party};
 
-/// How patient a listener is.
+/// Timeouts of a listener.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct Timeouts {
     pub header_timeout: Duration,
     pub idle: Duration,
 }
 
-/// Why a connection is to end.
+/// Reason for which a connection has to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overdue {
-    /// No whole head in time.
+    /// The head did not come whole in time.
     Head,
-    /// Nothing to do for too long; ends in order.
+    /// No request for too long; the connection ends in order.
     Idle,
-    /// Its place went to a newer connection.
+    /// Its slot went to a newer connection.
     Evicted,
 }
 
 pub struct Activity {
     born: Instant,
-    /// Milliseconds from `born`, plus one; 0 is none. The same for `idle_since`.
+    /// Milliseconds from `born`, plus one; 0 is none.
     head_began: AtomicU64,
+    /// As `head_began`.
     idle_since: AtomicU64,
     in_flight: AtomicUsize,
     /// Requests whose head came whole.
     requests: AtomicU64,
-    /// Requests that the service gave an answer for, before it is written.
+    /// Requests whose answer the service has given to the HTTP library.
     answered: AtomicU64,
     received: AtomicBool,
     http2: AtomicBool,
     proven: AtomicBool,
-    /// It counts as a source's under the limit of connections.
+    /// Whether it counts as a source's connection under the limit of connections.
     kept: AtomicBool,
     membership: OnceLock<Membership>,
     oversized: AtomicBool,
@@ -86,7 +87,7 @@ impl Activity {
         self.born
     }
 
-    /// The socket gave these bytes.
+    /// Notes bytes that the socket received.
     pub fn bytes_came(&self, bytes: &[u8], now: Instant) {
         if !self.received.swap(true, SeqCst) && bytes.starts_with(b"PRI ") {
             self.http2.store(true, SeqCst);
@@ -96,7 +97,7 @@ impl Activity {
         }
     }
 
-    /// A head came whole; the request lasts until the guard goes.
+    /// Notes that a head came whole; the request lasts until the guard is dropped.
     pub fn request(self: &std::sync::Arc<Self>, version: Version) -> InFlight {
         self.in_flight.fetch_add(1, SeqCst);
         self.requests.fetch_add(1, SeqCst);
@@ -107,7 +108,7 @@ impl Activity {
         InFlight(self.clone())
     }
 
-    /// An answer is about to be handed to the HTTP library.
+    /// Counts an answer that is about to be given to the HTTP library.
     pub fn answers(&self) {
         self.answered.fetch_add(1, SeqCst);
     }
@@ -116,18 +117,18 @@ impl Activity {
         self.answered.load(SeqCst)
     }
 
-    /// A client has shown who it is: this connection may be idle for longer.
+    /// Notes that the client has authenticated: the connection may be idle for longer.
     pub fn prove(&self) {
         self.proven.store(true, SeqCst);
     }
 
     pub(super) fn counted_as(&self, membership: Membership) {
-        // It is counted once.
+        // Set once: a connection takes one slot.
         let _ = self.membership.set(membership);
     }
 
-    /// A delivery on it has passed every check: this connection is one of `party`, and keeps its place
-    /// as far as the share of `party` goes. Of several sources behind one proxy the first counts.
+    /// Notes that a delivery has passed every check: the connection counts as one of `party`, and keeps its slot as
+    /// far as the share of `party` goes. Of several sources behind one proxy the first counts.
     pub fn belongs_to(&self, party: Party) {
         self.prove();
         if !self.kept.load(SeqCst)
@@ -138,7 +139,7 @@ impl Activity {
         }
     }
 
-    /// Another connection of a known sender has its place.
+    /// Notes that another connection of a known sender took its place in the share.
     pub(super) fn is_kept_no_more(&self) {
         self.kept.store(false, SeqCst);
     }
@@ -148,7 +149,7 @@ impl Activity {
         self.kept.load(SeqCst)
     }
 
-    /// Since when it has been idle; `None` while there is a request, and before the first.
+    /// Returns since when it has been idle; `None` during a request, and before the first.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let is_idle = self.in_flight.load(SeqCst) == 0 && self.requests.load(SeqCst) > 0;
         is_idle.then(|| self.instant(self.idle_since.load(SeqCst)))
@@ -158,7 +159,8 @@ impl Activity {
         self.proven.load(SeqCst)
     }
 
-    /// Since when a head of HTTP/1 has begun and not ended. Over HTTP/2 a client may wait for our settings.
+    /// Returns when an HTTP/1 head began that has not ended. `None` over HTTP/2, where a client may wait for our
+    /// settings.
     pub(super) fn head_since(&self) -> Option<Instant> {
         let stamp = self.head_began.load(SeqCst);
         let is_head = stamp > 0 && self.in_flight.load(SeqCst) == 0 && !self.http2.load(SeqCst);
@@ -175,7 +177,7 @@ impl Activity {
         self.has_to_end.load(SeqCst)
     }
 
-    /// A head over the limit would have been answered by the library itself.
+    /// Notes that the library was about to refuse a head over the limit by itself.
     pub fn head_was_too_large(&self) {
         self.oversized.store(true, SeqCst);
     }
@@ -184,18 +186,18 @@ impl Activity {
         self.oversized.load(SeqCst)
     }
 
-    /// Whether the peer has begun a conversation in HTTP/1.
+    /// Returns whether the peer has sent bytes of HTTP/1.
     pub fn speaks_http1(&self) -> bool {
         self.received.load(SeqCst) && !self.http2.load(SeqCst)
     }
 
-    /// Resolves when the connection is to end.
-    pub async fn overdue(&self, patience: Patience) -> Overdue {
+    /// Waits until the connection has to end.
+    pub async fn overdue(&self, timeouts: Timeouts) -> Overdue {
         loop {
             let now = Instant::now();
-            // A head that begins while this sleeps ends no sooner than the sleep does.
-            let mut until = now + patience.header_timeout;
-            if let Some((due, why)) = self.due(patience) {
+            // A head that begins during this sleep is not overdue before the sleep ends.
+            let mut until = now + timeouts.header_timeout;
+            if let Some((due, why)) = self.due(timeouts) {
                 if due <= now {
                     return why;
                 }
@@ -204,7 +206,7 @@ impl Activity {
             tokio::select! {
                 () = tokio::time::sleep_until(until) => {}
                 () = self.evicted.notified() => return match self.idle_since() {
-                    // Nothing is refused: the sender opens another one for its next request.
+                    // No request is refused: the sender opens another connection for its next one.
                     Some(_) if self.is_proven() => Overdue::Idle,
                     _ => Overdue::Evicted,
                 },
@@ -212,18 +214,18 @@ impl Activity {
         }
     }
 
-    fn due(&self, patience: Patience) -> Option<(Instant, Overdue)> {
+    fn due(&self, timeouts: Timeouts) -> Option<(Instant, Overdue)> {
         if self.in_flight.load(SeqCst) > 0 {
             return None;
         }
         if self.requests.load(SeqCst) == 0 {
-            return Some((self.born + patience.header_timeout, Overdue::Head));
+            return Some((self.born + timeouts.header_timeout, Overdue::Head));
         }
         let head_began = self.head_began.load(SeqCst);
         if head_began > 0 && !self.http2.load(SeqCst) {
-            return Some((self.instant(head_began) + patience.header_timeout, Overdue::Head));
+            return Some((self.instant(head_began) + timeouts.header_timeout, Overdue::Head));
         }
-        let idle = if self.is_proven() { patience.idle } else { patience.header_timeout };
+        let idle = if self.is_proven() { timeouts.idle } else { timeouts.header_timeout };
         Some((self.instant(self.idle_since.load(SeqCst)) + idle, Overdue::Idle))
     }
 
@@ -254,11 +256,11 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Patience =
-        Patience { header_timeout: Duration::from_secs(10), idle: Duration::from_secs(75) };
+    const TIMEOUTS: Timeouts =
+        Timeouts { header_timeout: Duration::from_secs(10), idle: Duration::from_secs(75) };
 
     fn due_after(activity: &Activity) -> Option<(u64, Overdue)> {
-        let (due, why) = activity.due(PATIENCE)?;
+        let (due, why) = activity.due(TIMEOUTS)?;
         Some(((due - activity.born).as_secs(), why))
     }
 
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_has_proved_something_may_be_idle_for_long() {
+    fn only_a_proven_connection_may_be_idle_for_long() {
         let activity = Arc::new(Activity::new(Instant::now()));
         let request = activity.request(Version::HTTP_11);
         assert_eq!(due_after(&activity), None, "a request has a deadline of its own");
@@ -308,7 +310,7 @@ mod tests {
     async fn an_evicted_connection_is_overdue_at_once() {
         let activity = Activity::new(Instant::now());
         activity.evict();
-        assert_eq!(activity.overdue(PATIENCE).await, Overdue::Evicted);
+        assert_eq!(activity.overdue(TIMEOUTS).await, Overdue::Evicted);
     }
 
     #[tokio::test]
@@ -317,6 +319,6 @@ mod tests {
         drop(activity.request(Version::HTTP_11));
         activity.prove();
         activity.evict();
-        assert_eq!(activity.overdue(PATIENCE).await, Overdue::Idle);
+        assert_eq!(activity.overdue(TIMEOUTS).await, Overdue::Idle);
     }
 }

@@ -1,10 +1,10 @@
-//! Reads a request's body: never more of it than the limits say, never longer than the deadline,
-//! and never more of all bodies at once than the budget.
+//! Reads a request's body: at most as many bytes as the limits allow, at most until the deadline, and at most
+//! as much of all bodies at once as the budget.
 //!
-//! The memory is paid for from the budget (`budget.rs`) before it is taken: the head and what belongs to
-//! any request first, and then the body as it comes, whatever was announced. A body that is inflated grows
-//! while there is room. Once there is none it gives back all of its inflated part, is measured, and
-//! waits for exactly what it needs: so no body holds a part of that and waits for the rest.
+//! Memory is reserved from the budget (`budget.rs`) before it is taken: first for the head and the request's own
+//! overhead, and then for the body as it comes, whatever length was announced. A body that is inflated grows
+//! while there is room. Once there is none it gives back all of its inflated part, is measured, and waits for
+//! exactly the bytes that it needs: so no body holds a part of them while it waits for the rest.
 
 use std::{sync::Arc, thread, time::SystemTime};
 
@@ -26,22 +26,22 @@ use super::{
 };
 use crate::{config::Listen, source::UnixMillis};
 
-/// The memory of a body begins with this many bytes, if it may be as large, and then doubles.
-const FIRST_STEP: u64 = 16 * 1024;
+/// First capacity of a body's memory, if the body may be as large; then it doubles.
+const FIRST_CAPACITY: u64 = 16 * 1024;
 
-/// What a request takes beside its head and its body: its task and what the HTTP library has for it.
-const REQUEST: u64 = 4 * 1024;
+/// Bytes of a request beside its head and its body: its task, and the HTTP library's memory for it.
+const REQUEST_OVERHEAD: u64 = 4 * 1024;
 
-/// Who sends a body, as far as its head says.
+/// The sender of a body, as far as its head shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum BodySender {
     /// A sender that has proved that it is one of this source.
     Known(Party),
     /// Not known yet: the body has to prove its sender. It gives way when the budget runs out.
     Stranger,
 }
 
-impl From {
+impl BodySender {
     fn party(self) -> Party {
         match self {
             Self::Known(party) => party,
@@ -50,7 +50,7 @@ impl From {
     }
 }
 
-/// What bodies may be. Clones share the budget.
+/// Limits of bodies, and their budget. Clones share the budget.
 #[derive(Clone)]
 pub struct Limits {
     wire: u64,
@@ -61,17 +61,17 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The same, for bodies of at most `wire` bytes.
+    /// Returns these limits for bodies of at most `wire` bytes.
     pub fn at_most(&self, wire: u64) -> Self {
         Self { wire: wire.min(self.wire), ..self.clone() }
     }
 
-    /// For bodies of strangers alone, which are shown together with those of these limits.
+    /// Makes limits with a budget of its own for strangers' bodies, counted in the same metric as this one.
     pub fn apart(&self, config: &Listen) -> Self {
         Self::shared(config, 0, self.budget.used())
     }
 
-    /// With a share of the budget for each of so many sources. `used` shows how much of it is in memory.
+    /// Makes limits with a share of the budget for each of so many sources. `used` shows how much of it is in memory.
     pub fn shared(config: &Listen, sources: usize, used: &IntGauge) -> Self {
         let at_once = thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
         Self {
@@ -83,33 +83,33 @@ impl Limits {
     }
 }
 
-/// A whole body as it came over the wire: what a signature is over.
+/// A whole body as it came over the wire, which is what a signature covers.
 pub struct WireBody {
     pub bytes: Bytes,
     /// When the last byte came.
     pub received: Instant,
     received_at: UnixMillis,
-    from: From,
+    from: BodySender,
     pub reservation: Reservation,
 }
 
-/// A whole body, its content-coding taken off if that could be done.
+/// A whole body, without its content-coding if that could be decoded.
 pub struct Body {
     pub bytes: Bytes,
-    /// Whether `bytes` are still in the coding that `Content-Encoding` says.
+    /// Whether `bytes` are still in the coding that `Content-Encoding` names.
     pub still_coded: bool,
     /// When the last byte came.
     pub received_at: UnixMillis,
     pub reservation: Reservation,
 }
 
-/// Reads all of `body` and leaves its content-coding alone, since its sender may still turn out
-/// to be a stranger, and a stranger's bomb is never inflated. The error is the outcome to answer with.
+/// Reads all of `body` and does not inflate it, since its sender may still turn out to be a stranger, and a
+/// stranger's bomb is never inflated. The error is the outcome to answer with.
 pub async fn read<B>(
     headers: &HeaderMap,
     body: B,
     limits: &Limits,
-    from: From,
+    from: BodySender,
     deadline: Instant,
 ) -> Result<WireBody, Outcome>
 where
@@ -127,26 +127,26 @@ where
     })
 }
 
-/// What came of an attempt to inflate a body.
+/// Result of an attempt to inflate a body.
 enum Inflated {
     Done(Body),
-    /// There was no room; it would be this many bytes.
+    /// There was no room: the inflated body is this many bytes.
     Needs(u64, Parts),
 }
 
-/// What an attempt to inflate a body works with.
+/// Input of an attempt to inflate a body.
 struct Parts {
     coding: Coding,
     wire: Bytes,
     received_at: UnixMillis,
     reservation: Reservation,
     limit: u64,
-    /// Bytes of the budget before anything was inflated.
+    /// Bytes reserved before anything was inflated.
     before: u64,
 }
 
 impl WireBody {
-    /// Takes the content-coding off.
+    /// Decodes the content-coding. A body that cannot be decoded is returned as it came.
     pub async fn inflated(
         self,
         headers: &HeaderMap,
@@ -165,10 +165,10 @@ impl WireBody {
         loop {
             let turn = limits.inflating[from.party().index()].acquire();
             let turn = timeout_at(deadline, turn).await.map_err(|_| Outcome::OverBudget)?;
-            // Large bodies take milliseconds, and bombs more: not on a thread that serves others.
+            // Large bodies take milliseconds, and bombs more: not on a thread that serves other requests.
             let attempt = tokio::task::spawn_blocking(move || parts.inflate());
             let attempt = attempt.await.map_err(|_| Outcome::Internal)??;
-            // A body that waits for room lets others inflate theirs.
+            // A body that waits for room must not keep its turn.
             drop(turn);
             match attempt {
                 Inflated::Done(body) => return Ok(body),
@@ -202,12 +202,12 @@ impl Parts {
         Ok(Inflated::Done(Body { bytes, still_coded, received_at, reservation }))
     }
 
-    /// Gives back what was inflated, and says how much it would be in all.
+    /// Gives back the inflated part, and measures how many bytes the whole would be.
     fn measured(mut self) -> Result<Inflated, Outcome> {
         self.reservation.shrink_to(self.before);
         match measure::<NoRoomNow>(self.coding, &self.wire, self.limit) {
             Ok(bytes) => Ok(Inflated::Needs(bytes, self)),
-            // To be found corrupt it needs as much memory as came out of it until then: none is kept.
+            // Measuring keeps no memory, so corruption is found without room for the bytes before it.
             Err(NotInflated::Corrupt | NotInflated::NoRoom(NoRoomNow)) => {
                 let Self { wire: bytes, received_at, reservation, .. } = self;
                 Ok(Inflated::Done(Body { bytes, still_coded: true, received_at, reservation }))
@@ -231,15 +231,15 @@ where
     if declared.is_some_and(|length| length > limits.wire) {
         return Err(Outcome::BodyTooLarge);
     }
-    let beside = REQUEST + length_of(headers);
-    let mut capacity = declared.unwrap_or(0).min(FIRST_STEP);
+    let beside = REQUEST_OVERHEAD + length_of(headers);
+    let mut capacity = declared.unwrap_or(0).min(FIRST_CAPACITY);
     reservation.grow_to(beside + capacity, deadline).await?;
     let mut wire = Vec::with_capacity(capacity as usize);
     loop {
         let Some(frame) = next_frame(&mut body, reservation, deadline).await? else {
             break;
         };
-        // Trailers are of no interest.
+        // A frame that is not data is trailers, which are not used.
         let Ok(piece) = frame.into_data() else { continue };
         let needed = (wire.len() + piece.len()) as u64;
         if needed > limits.wire {
@@ -248,25 +248,25 @@ where
         reservation.came(piece.len() as u64);
         if needed > capacity {
             let most = declared.unwrap_or(limits.wire).clamp(needed, limits.wire);
-            capacity = needed.max(capacity * 2).max(FIRST_STEP).min(most);
+            capacity = needed.max(capacity * 2).max(FIRST_CAPACITY).min(most);
             reservation.grow_to(beside + capacity, deadline).await?;
             wire.reserve_exact(capacity as usize - wire.len());
         }
         wire.extend_from_slice(&piece);
     }
-    // An HTTP/1 body that ends early is an error above; this is for whatever else may carry one.
+    // The library reports an HTTP/1 body that ends early as an error; this catches any other transport.
     if declared.is_some_and(|length| length != wire.len() as u64) {
         return Err(Outcome::BodyBroken);
     }
     Ok(wire)
 }
 
-/// About the memory that they take.
+/// Returns about how many bytes of memory the headers take.
 fn length_of(headers: &HeaderMap) -> u64 {
     headers.iter().map(|(name, value)| (name.as_str().len() + value.len()) as u64).sum()
 }
 
-/// The next piece, if it comes in time and no other body needs the room more.
+/// Waits for the next frame, until the deadline or until this body has to give way.
 async fn next_frame<B>(
     body: &mut B,
     reservation: &Reservation,
@@ -307,7 +307,7 @@ mod tests {
         encoder.finish().unwrap().into()
     }
 
-    /// Each would fit, one after the other; all at once they have parts that together fill the budget.
+    /// Each body fits alone; all at once, their inflated parts would fill the budget.
     #[tokio::test]
     async fn compressed_bodies_that_need_more_than_there_is_take_turns() {
         let limits = Limits::shared(
@@ -325,9 +325,11 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(120);
         let mut bodies = JoinSet::new();
         for _ in 0..24 {
-            let (limits, headers, bytes) = (limits.clone(), headers.clone(), bytes.clone());
+            let limits = limits.clone();
+            let headers = headers.clone();
+            let bytes = bytes.clone();
             bodies.spawn(async move {
-                let from = From::Known(Party::source(0));
+                let from = BodySender::Known(Party::source(0));
                 let body = http_body_util::Full::new(bytes);
                 let body = read(&headers, body, &limits, from, deadline).await?;
                 let body = body.inflated(&headers, &limits, deadline).await?;

@@ -1,18 +1,18 @@
-//! How many bytes of requests are in memory at once, over all connections (`listen.body_budget`).
+//! Budget for the bytes of requests that are in memory at once, over all connections (`listen.body_budget`).
 //!
-//! A [`Reservation`] is made before the memory is taken and given back when it goes: the receiver
-//! keeps it until the spool has the bytes. `budget/pool.rs` decides what each body gets:
+//! A [`Reservation`] is made before the memory is taken and given back when it is dropped: the receiver
+//! keeps it until the spool has the bytes. `budget/pool.rs` decides how much each body gets:
 //!
-//! - Each source has a guaranteed share, strangers have one of their own, and what is beyond is common.
-//! - Bodies that wait are served in a fixed order, and the oldest of them has a reserve that only one
-//!   body uses at a time. Where that is too small as well, and all others of its kind wait, the oldest
-//!   goes on without: so among those that wait one can always go on.
+//! - Each source has a guaranteed share, strangers have one of their own, and the rest is common.
+//! - Waiting bodies are served in a fixed order, and the oldest of them has a reserve that only one
+//!   body uses at a time. Where that is too small as well, and all others of its class wait, the oldest
+//!   goes on without: so one of the waiting bodies can always go on.
 //! - A body that needs more than its party can ever have (its wire form and its inflated form together)
 //!   pays for all of that, so a limit that is not above the budget can always be reached.
-//! - So memory is above the budget by what is missing of one body of a sender and one of a stranger at
-//!   most, and that only while they are the only ones that go on.
-//! - Slow bodies give way while another one waits: strangers the slowest first, and those of the source
-//!   that is furthest beyond its guarantee if they bring less than `SLOW` (`budget/pool/eviction.rs`).
+//! - So memory exceeds the budget by the missing part of one body of a sender and one of a stranger at most,
+//!   and only while they are the only ones that go on.
+//! - Slow bodies give way while another one waits: strangers' the slowest first, and bodies of the source that
+//!   is furthest beyond its guarantee if they bring less than `SLOW` (`budget/pool/eviction.rs`).
 
 use std::{
     sync::{
@@ -39,7 +39,7 @@ use super::{reply::Outcome, shares::Party};
 mod pool;
 mod progress;
 
-/// How often a body that waits looks whether another one can give way by now.
+/// Time between two looks of a waiting body for another one that can give way.
 const LOOK: Duration = Duration::from_millis(25);
 
 /// Bytes of requests that may be in memory at once. Clones share them.
@@ -50,7 +50,7 @@ struct Inner {
     pool: Mutex<Pool>,
     /// The number of the next body: the order in which bodies began.
     next: AtomicU64,
-    /// Where the bytes in use are shown.
+    /// Metric of the bytes in use.
     used: IntGauge,
 }
 
@@ -65,7 +65,7 @@ impl Budget {
         &self.0.used
     }
 
-    /// Nothing yet, for a body that `party` sends.
+    /// Makes an empty reservation for a body that `party` sends.
     pub(super) fn reserve(&self, party: Party) -> Reservation {
         let id = self.0.next.fetch_add(1, Relaxed);
         let progress = Arc::new(Progress::new(Instant::now()));
@@ -95,25 +95,25 @@ impl Reservation {
         self.held
     }
 
-    /// This many bytes of the body came.
+    /// Notes that this many bytes of the body came.
     pub(super) fn came(&self, bytes: u64) {
         self.progress.came(bytes);
     }
 
-    /// Resolves when the body has to give way to another one.
+    /// Waits until the body has to give way to another one.
     pub async fn evicted(&self) {
         self.progress.evicted().await;
     }
 
-    /// The body is whole: it can't be slow any more. A stranger's still gives way until it is known.
+    /// Notes that the body is whole: it cannot be slow any more. A stranger's still gives way until it is known.
     pub(super) fn set_complete(&self) {
         if self.party != Party::STRANGERS {
             self.progress.set_complete();
         }
     }
 
-    /// The delivery has passed every check: it is one of `party`, as far as that has room, and nothing
-    /// takes its memory away any more.
+    /// Notes that the delivery has passed every check: its memory counts as that of `party`, as far as that has room,
+    /// and it does not give way any more.
     pub fn belongs_to(&mut self, party: Party) {
         self.progress.set_complete();
         if self.party == Party::STRANGERS && self.budget.pool().transfer(self.id, party) {
@@ -142,7 +142,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// The same without waiting.
+    /// Grows if there is room now.
     pub(super) fn try_to_grow_to(&mut self, bytes: u64) -> Result<(), NoRoomNow> {
         let mut pool = self.budget.pool();
         let more = bytes.min(pool.most(self.party)).saturating_sub(self.held);
@@ -195,7 +195,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.budget.0.used.sub(self.held as i64);
-        // What was granted and never looked at counts as well.
+        // Also returns bytes that were granted to a wait that ended before it noticed.
         self.budget.pool().leave(self.id);
     }
 }

@@ -1,9 +1,9 @@
-//! Whose request it is when proxies stand in between (`listen.trusted_proxies`).
+//! The client of a request that came through proxies (`listen.trusted_proxies`).
 //!
-//! Each proxy writes the address that it was called from at the end of `x-forwarded-for`, behind
-//! whatever it was given. So only what trusted proxies wrote is worth anything: from the right, the
-//! first address that is none of theirs. What stands left of it is the caller's own invention. Without
-//! trusted proxies the header is nothing, and the caller is who holds the other end of the connection.
+//! Each proxy writes the address that it was called from at the end of `x-forwarded-for`, behind the value that
+//! it received. So only the entries of trusted proxies count: the client is the first address from the right that
+//! is not one of theirs. Everything left of it may be invented by the client. Without trusted proxies the header
+//! is ignored, and the client is the other end of the connection.
 //!
 //! `Forwarded` (RFC 7239) is not read: a proxy that writes one of the two passes the other on as it came,
 //! so a program that reads both believes any caller.
@@ -16,16 +16,16 @@ use std::{
 use http::HeaderMap;
 use ipnet::IpNet;
 
-/// Proxies in a row that are looked at.
-const HOPS: usize = 16;
+/// Addresses of `x-forwarded-for` that are read, from the right.
+const MAX_HOPS: usize = 16;
 
-const HEADER: &str = "x-forwarded-for";
+const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The other end of the connection, in a request's extensions.
+/// Address of the other end of the connection, in a request's extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 
-/// The proxies that are believed.
+/// The proxies whose `x-forwarded-for` is believed.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies(Arc<[IpNet]>);
 
@@ -34,23 +34,23 @@ impl Proxies {
         Self(networks.into())
     }
 
-    /// Who sent a request that came from `peer` with these headers.
+    /// Returns the client of a request that came from `peer` with these headers.
     pub fn client(&self, Peer(peer): Peer, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
-        let lines = headers.get_all(HEADER).iter().rev();
+        let lines = headers.get_all(FORWARDED_FOR).iter().rev();
         let hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
-        for hop in hops.take(HOPS) {
+        for hop in hops.take(MAX_HOPS) {
             if !self.trusts(client) {
                 break;
             }
-            // What a proxy of ours did not write as an address tells nothing; it was the last to be known.
+            // A trusted proxy wrote no address here, so that proxy is the last known address.
             let Some(address) = address(hop) else { break };
             client = address;
         }
         client
     }
 
-    /// Whether one of them opened the connection from `peer`.
+    /// Returns whether a trusted proxy opened the connection from `peer`.
     pub fn are_at(&self, Peer(peer): Peer) -> bool {
         self.trusts(peer.to_canonical())
     }
@@ -60,7 +60,7 @@ impl Proxies {
     }
 }
 
-/// `192.0.2.1`, `2001:db8::1`, `[2001:db8::1]`, and with a port.
+/// Reads `192.0.2.1`, `2001:db8::1` or `[2001:db8::1]`, each also with a port.
 fn address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?.trim_matches([' ', '\t']);
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
@@ -76,7 +76,7 @@ mod tests {
         let trusted: Vec<_> = trusted.iter().map(|network| network.parse().unwrap()).collect();
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append(HEADER, line.parse().unwrap());
+            headers.append(FORWARDED_FOR, line.parse().unwrap());
         }
         Proxies::new(&trusted).client(Peer(peer.parse().unwrap()), &headers).to_string()
     }
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(
             client(OURS, "10.0.0.1", &["10.6.6.6, 192.0.2.7"]),
             "192.0.2.7",
-            "one of ours, he says"
+            "an address of ours, written by the client"
         );
         assert_eq!(
             client(OURS, "10.0.0.1", &["10.0.0.3, 10.0.0.2"]),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_ends_the_search_at_the_proxy_that_wrote_it() {
+    fn an_entry_that_is_no_address_ends_the_search_at_the_proxy_that_wrote_it() {
         for wrong in
             ["", "unknown", "_hidden", "192.0.2.7.8", "192.0.2", "1:2", "[::1", "evil.test"]
         {
@@ -131,10 +131,10 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_proxies_without_an_end_is_cut_off() {
+    fn only_the_last_entries_of_a_long_list_are_read() {
         let line = vec!["10.0.0.2"; 100_000].join(",");
         assert_eq!(client(OURS, "10.0.0.1", &[&line]), "10.0.0.2");
-        let line = format!("192.0.2.7{}", ",10.0.0.2".repeat(HOPS));
-        assert_eq!(client(OURS, "10.0.0.1", &[&line]), "10.0.0.2", "too far to look");
+        let line = format!("192.0.2.7{}", ",10.0.0.2".repeat(MAX_HOPS));
+        assert_eq!(client(OURS, "10.0.0.1", &[&line]), "10.0.0.2", "beyond the limit");
     }
 }

@@ -38,22 +38,23 @@ use crate::{
 
 /// How long a connection that we end may go on sending before it is cut. Closing a socket with unread
 /// bytes resets it, and a reset may overtake the answer that was just written.
-pub(super) const LINGER: Duration = Duration::from_secs(1);
+pub(super) const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many bytes it may send meanwhile: a known sender, and a stranger.
-const SENDER: u64 = 4 * 1024 * 1024;
-const STRANGER: u64 = 64 * 1024;
+/// Bytes that a known sender may send meanwhile.
+const SENDER_LINGER_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes that a stranger may send meanwhile.
+const STRANGER_LINGER_BYTES: u64 = 64 * 1024;
 
-/// The least that `listen.header_limit` has to have for each header of a request.
-const BYTES_A_HEADER: usize = 16;
+/// Bytes of `listen.header_limit` for each header that a request may have.
+const BYTES_PER_HEADER: usize = 16;
 
 /// Requests at once on one HTTP/2 connection.
-const STREAMS: u32 = 64;
+const HTTP2_STREAMS: u32 = 64;
 
-/// What one HTTP/2 connection may have in our memory that no request has read yet, over all its streams. It
-/// is the window, so it limits a distant sender: 2 MB, the largest batch that Adobe sends, takes 1.6 s
-/// where a round trip takes 100 ms.
-const UNREAD: u32 = 128 * 1024;
+/// Window of one HTTP/2 connection: its bytes in our memory that no request has read yet, over all its streams.
+/// It limits a distant sender: 2 MB, the largest batch that Adobe sends, takes 1.6 s where a round trip takes
+/// 100 ms.
+const HTTP2_WINDOW: u32 = 128 * 1024;
 
 /// Serves connections, one [`Http::serve`] each.
 pub(super) struct Http<H> {
@@ -65,10 +66,10 @@ pub(super) struct Http<H> {
 }
 
 enum End {
-    /// The library is done, for good or ill.
+    /// The library has ended the connection, perhaps with an error.
     Over(Result<(), Box<dyn std::error::Error + Send + Sync>>),
     Overdue(Overdue),
-    /// Asked to end, and did not in time.
+    /// Was asked to end, and did not in time.
     Abandoned,
 }
 
@@ -78,7 +79,7 @@ impl<H: Handler> Http<H> {
         Self { rules, library, handler, report, shutdown }
     }
 
-    /// A connection that was just accepted: TLS first, where that is due.
+    /// Serves a connection that was just accepted, with the TLS handshake first, where that is due.
     pub(super) async fn welcome(&self, stream: TcpStream, peer: IpAddr, activity: Arc<Activity>) {
         let Some(tls) = &self.rules.tls else {
             return self.serve(stream, peer, activity, None).await;
@@ -87,7 +88,7 @@ impl<H: Handler> Http<H> {
             Ok((stream, presented)) => self.serve(stream, peer, activity, presented).await,
             Err(Unwelcome::Plain(stream)) => {
                 self.report.connection(peer, &Outcome::PlainHttp, "");
-                linger_close(stream, Some(&Outcome::PlainHttp), STRANGER).await;
+                linger_close(stream, Some(&Outcome::PlainHttp), STRANGER_LINGER_BYTES).await;
             }
             Err(Unwelcome::Failed(outcome, why)) => {
                 self.report.connection(peer, &outcome, &why);
@@ -96,7 +97,7 @@ impl<H: Handler> Http<H> {
         }
     }
 
-    /// `presented` is what the TLS handshake has proved, if there was one.
+    /// Serves HTTP on a stream. `presented` is the client's certificate from the TLS handshake, if there was one.
     pub(super) async fn serve<S>(
         &self,
         stream: S,
@@ -114,11 +115,13 @@ impl<H: Handler> Http<H> {
         }
         let Ok(stream) = Arc::try_unwrap(stream).map(Mutex::into_inner) else { return };
         match end {
-            End::Over(_) if activity.is_proven() => linger_close(stream, None, SENDER).await,
-            End::Over(_) => linger_close(stream, None, STRANGER).await,
+            End::Over(_) if activity.is_proven() => {
+                linger_close(stream, None, SENDER_LINGER_BYTES).await
+            }
+            End::Over(_) => linger_close(stream, None, STRANGER_LINGER_BYTES).await,
             End::Overdue(why) if activity.speaks_http1() => {
-                // A new connection already waits for an evicted one's place.
-                let most = if why == Overdue::Evicted { 0 } else { STRANGER };
+                // A new connection already waits for the slot of an evicted one, so nothing more is read from it.
+                let most = if why == Overdue::Evicted { 0 } else { STRANGER_LINGER_BYTES };
                 linger_close(stream, outcome.as_ref(), most).await;
             }
             End::Overdue(_) | End::Abandoned => {}
@@ -144,10 +147,10 @@ impl<H: Handler> Http<H> {
             let activity = activity.clone();
             let report = self.report.clone();
             // Idle connections are closed when the delay is over, and a sender that uses one at that moment gets no
-            // answer. HTTP/2 has GOAWAY, by which a sender knows what was not taken.
+            // answer. So over HTTP/1 an answer says so ahead. HTTP/2 has GOAWAY, which names the requests not taken.
             let to_senders = self.rules.to_senders;
-            let told = request.version() < Version::HTTP_2 && to_senders;
-            let shutdown = told.then(|| self.shutdown.clone());
+            let says_close = request.version() < Version::HTTP_2 && to_senders;
+            let shutdown = says_close.then(|| self.shutdown.clone());
             async move {
                 let mut answer = match doubt::is_in_doubt(request.headers()) {
                     false => answer(&*handler, request, &activity).await,
@@ -164,19 +167,19 @@ impl<H: Handler> Http<H> {
             }
         });
         let mut connection = pin!(self.library.serve_connection(TokioIo::new(wire), service));
-        // When it is cut, once it was asked to end; and whether that was for being idle.
+        // Set once the connection was asked to end; `idle` says whether for being idle.
         let mut cut_at = None::<Instant>;
         let mut idle = false;
         let mut closing = false;
         loop {
             tokio::select! {
                 result = connection.as_mut() => return End::Over(result),
-                overdue = activity.overdue(self.rules.patience), if !idle => {
+                overdue = activity.overdue(self.rules.timeouts), if !idle => {
                     if overdue != Overdue::Idle {
                         return End::Overdue(overdue);
                     }
                     idle = true;
-                    cut_at = Some(Instant::now() + LINGER);
+                    cut_at = Some(Instant::now() + LINGER_TIMEOUT);
                     connection.as_mut().graceful_shutdown();
                 }
                 () = self.shutdown.reached(self.rules.until), if !closing => {
@@ -205,7 +208,7 @@ async fn answer<H: Handler>(
     response
 }
 
-/// To a head that is read differently by others.
+/// Answers a request whose head another server may read differently.
 fn refuse(
     report: &Report,
     peer: IpAddr,
@@ -217,18 +220,19 @@ fn refuse(
     Outcome::Unreadable.response(request.version())
 }
 
-/// The same to those that are no senders: it is their mistake (RFC 9112, section 3.2), and of no use to try again.
+/// Turns that answer into a final 400 for clients that are no senders: the mistake is theirs (RFC 9112, section
+/// 3.2), and another try is of no use.
 fn for_good(mut answer: http::Response<super::Answer>) -> http::Response<super::Answer> {
     *answer.status_mut() = StatusCode::BAD_REQUEST;
     answer.headers_mut().remove(RETRY_AFTER);
     answer
 }
 
-/// Headers that one request may have over HTTP/1: the library has memory for as many before it has read
-/// one. A head within its limit of bytes has fewer, unless its lines are shorter than any real ones.
+/// Returns how many headers one request may have over HTTP/1: the library takes memory for as many before it has
+/// read one. A head within its limit of bytes has fewer, unless its lines are shorter than any real ones.
 fn headers(header_limit: usize) -> usize {
-    // More than the library's own map of headers takes would be a panic there.
-    (header_limit / BYTES_A_HEADER).clamp(100, 16 * 1024)
+    // More headers than the library's map can hold would be a panic there.
+    (header_limit / BYTES_PER_HEADER).clamp(100, 16 * 1024)
 }
 
 fn library(rules: &Rules) -> auto::Builder<TokioExecutor> {
@@ -236,7 +240,7 @@ fn library(rules: &Rules) -> auto::Builder<TokioExecutor> {
     library
         .http1()
         .timer(TokioTimer::new())
-        // Counts idle time too; `Activity` tells the two apart.
+        // The library's timeout counts idle time too; `Activity` measures the two apart.
         .header_read_timeout(None)
         // A sender that closes its own half after the request still gets its answer.
         .half_close(rules.to_senders)
@@ -245,12 +249,12 @@ fn library(rules: &Rules) -> auto::Builder<TokioExecutor> {
     library
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
+        .max_concurrent_streams(HTTP2_STREAMS)
         .max_header_list_size(u32::try_from(rules.header_limit).unwrap_or(u32::MAX))
-        // What a connection may have in our memory before it is read.
+        // A fixed window bounds the connection's unread bytes.
         .adaptive_window(false)
-        .initial_stream_window_size(UNREAD)
-        .initial_connection_window_size(UNREAD)
+        .initial_stream_window_size(HTTP2_WINDOW)
+        .initial_connection_window_size(HTTP2_WINDOW)
         .max_send_buf_size(16 * 1024)
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(64)
@@ -259,7 +263,7 @@ fn library(rules: &Rules) -> auto::Builder<TokioExecutor> {
     library
 }
 
-/// What to report about a connection's end; `None` for an ordinary one.
+/// Returns the outcome to report for a connection's end; `None` for an ordinary one.
 fn outcome(end: &End, activity: &Activity) -> Option<Outcome> {
     if activity.had_too_large_a_head() {
         return Some(Outcome::HeadTooLarge);
@@ -280,8 +284,8 @@ fn outcome(end: &End, activity: &Activity) -> Option<Outcome> {
     }
 }
 
-/// Ends a stream so that what was written arrives: writes `answer`, closes our half, and reads
-/// what still comes, at most `most` bytes and [`LINGER`] long.
+/// Ends a stream so that the last answer arrives: writes `answer`, closes our half, and reads on, for at most
+/// `most` bytes and [`LINGER_TIMEOUT`].
 pub(super) async fn linger_close<S>(mut stream: S, answer: Option<&Outcome>, most: u64)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -294,6 +298,6 @@ where
         tokio::io::copy(&mut (&mut stream).take(most), &mut tokio::io::sink()).await?;
         Ok::<_, io::Error>(())
     };
-    // Whatever fails here, the connection is gone afterwards, and that is all it is for.
-    let _ = timeout(LINGER, closing).await;
+    // An error does not matter: the connection is closed either way.
+    let _ = timeout(LINGER_TIMEOUT, closing).await;
 }

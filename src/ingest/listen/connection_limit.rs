@@ -1,18 +1,16 @@
 //! The limit of connections (`listen.connections`), and which connection gives way at it.
 //!
-//! A connection begins as a stranger's. Once a delivery on it has passed every check it is one of that
+//! A connection begins as a stranger's. Once a delivery on it has passed every check it counts as that
 //! source's, as far as the source has room: half of the limit is guaranteed to the sources together, and
-//! another part is common. A quarter is left to strangers whatever happens, so a new connection is
-//! always accepted.
+//! another part is common. A quarter is always left to strangers, so a new connection is always accepted.
 //!
-//! At the limit a stranger's connection gives way to the new one: the oldest of those that are idle after an
-//! answer, whose head has begun and does not end ([`GRACE_OF_A_HEAD`]), or that had a moment in which
-//! they could have shown who they are ([`GRACE`]). While there is none, new connections wait to be
-//! accepted.
-//! A source that needs another connection for keeps takes the place of an idle one: of the source that
-//! is furthest beyond its guarantee, or one of its own. The idle one is a stranger's again, and stays as
-//! long as there is room. So thousands of slow or idle connections push each other out, and no source
-//! pushes out what another one is guaranteed.
+//! At the limit a stranger's connection gives way to the new one: the oldest that is idle after an answer, whose
+//! head has begun and does not end ([`GRACE_OF_A_HEAD`]), or that had time to authenticate ([`GRACE`]). While there
+//! is none, new connections wait to be accepted.
+//!
+//! A further connection of a source that has no room takes the place of an idle one: of the source that is furthest
+//! beyond its guarantee, or of its own. The idle one counts as a stranger's again, and stays as long as there is room.
+//! So thousands of slow or idle connections push each other out, and no source takes the guarantee of another.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -25,22 +23,22 @@ use super::{
     shares::{Ledger, Party},
 };
 
-/// How many connections that have to end may still be there, beyond the limit.
+/// Returns how many connections that are ending may still be open beyond the limit.
 pub(super) fn leaving(limit: usize) -> usize {
     (limit / 4).clamp(1, 256)
 }
 
-/// How long a new connection is safe. A crowd that comes all at once would otherwise push a sender out
-/// before its request was looked at.
+/// How long a new connection does not give way. A crowd that comes all at once would otherwise push a sender out
+/// before its request was read.
 pub(super) const GRACE: Duration = Duration::from_millis(250);
 
-/// The same once the first byte of a head has come: a sender writes all of it at once.
+/// How long a connection does not give way once the first byte of a head has come: a sender writes all of it at once.
 const GRACE_OF_A_HEAD: Duration = Duration::from_millis(50);
 
-/// Until a connection that has to end may have ended.
-const A_LITTLE: Duration = Duration::from_millis(5);
+/// Pause before another look for room: a connection that is ending may have ended by then.
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
-/// The limit is reached; there may be room then.
+/// The limit is reached; there may be room at this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FullUntil(pub Instant);
 
@@ -55,9 +53,9 @@ struct Inner {
 struct Open {
     count: usize,
     next: u64,
-    /// By age. Those that have to end are not here any more.
+    /// Strangers' connections, by age. A connection that has to end is not in here.
     strangers: BTreeMap<u64, Arc<Activity>>,
-    /// Those of known senders.
+    /// Connections that count as a source's.
     senders: BTreeMap<u64, (Party, Arc<Activity>)>,
     ledger: Ledger,
 }
@@ -67,7 +65,7 @@ impl ConnectionLimit {
         let strangers = (limit / 4).max(1);
         let each = (limit / 2).checked_div(sources).unwrap_or(0);
         let common = limit.saturating_sub(strangers + each * sources);
-        // Strangers have what the sources leave, which is at least their quarter.
+        // No guarantee and no common part: strangers have what the sources leave, which is at least their quarter.
         let ledger = Ledger::new(sources, 0, each as u64, common as u64, 0);
         let open = Open {
             count: 0,
@@ -79,13 +77,13 @@ impl ConnectionLimit {
         Self(Arc::new(Inner { limit, open: Mutex::new(open) }))
     }
 
-    /// Counts a new connection, until the [`Slot`] goes.
+    /// Counts a new connection until the [`Slot`] is dropped.
     pub fn take(&self, activity: &Arc<Activity>, now: Instant) -> Result<Slot, FullUntil> {
         let mut open = self.0.open();
         if open.count >= self.0.limit {
             if open.count >= self.0.limit + leaving(self.0.limit) {
-                // They are on their way out, which takes a second at most.
-                return Err(FullUntil(now + A_LITTLE));
+                // Evicted connections are ending, which takes a second at most.
+                return Err(FullUntil(now + RETRY_PAUSE));
             }
             open.evict_stranger(now)?;
         }
@@ -98,9 +96,9 @@ impl ConnectionLimit {
         Ok(Slot { limit: self.0.clone(), id })
     }
 
-    /// There are no files left for further connections: one of a stranger's ends.
+    /// Ends one stranger's connection, since no file descriptor is left for a further one.
     pub fn give_back_one(&self, now: Instant) {
-        // If there is none that may, waiting is all that can be done.
+        // If none may be ended yet, the caller can only wait.
         let _ = self.0.open().evict_stranger(now);
     }
 }
@@ -115,7 +113,7 @@ impl Open {
     fn evict_stranger(&mut self, now: Instant) -> Result<(), FullUntil> {
         let gives_way = |(_, activity): &(&u64, &Arc<Activity>)| {
             let had = |since: Instant, grace| now.saturating_duration_since(since) >= grace;
-            // Its request was looked at, and what that showed was not enough to keep the connection.
+            // Idle after an answer: its request was checked, and did not make it a source's connection.
             activity.idle_since().is_some()
                 || activity.head_since().is_some_and(|since| had(since, GRACE_OF_A_HEAD))
                 || had(activity.born(), GRACE)
@@ -125,13 +123,13 @@ impl Open {
             activity.evict();
             return Ok(());
         }
-        let soon = now + A_LITTLE;
-        // Where there is none, all have to end already.
+        let soon = now + RETRY_PAUSE;
+        // Without strangers, all connections beyond the sources' are ending already.
         let oldest = self.strangers.values().next();
         Err(FullUntil(oldest.map_or(soon, |activity| soon.min(activity.born() + GRACE))))
     }
 
-    /// Whether `id` is a connection of `party` from now on.
+    /// Makes `id` a connection of `party`, if there is room; returns whether it is one.
     fn keep(&mut self, id: u64, party: Party) -> bool {
         if !self.strangers.contains_key(&id) {
             return self.senders.contains_key(&id);
@@ -147,7 +145,8 @@ impl Open {
         true
     }
 
-    /// The connection that was idle for longest, of the source that is furthest beyond its guarantee.
+    /// Makes room for `party`: the longest idle connection of the source that is furthest beyond its guarantee becomes
+    /// a stranger's.
     fn give_way_to(&mut self, party: Party) -> bool {
         let own = self.ledger.beyond(party);
         let others = self.ledger.parties().filter(|other| self.ledger.beyond(*other) > own + 1);
@@ -164,14 +163,14 @@ impl Open {
     }
 }
 
-/// How a connection is counted.
+/// The entry of a connection under the limit.
 pub struct Membership {
     limit: ConnectionLimit,
     id: u64,
 }
 
 impl Membership {
-    /// Whether it is a connection of `party` from now on, and so none that gives way to strangers.
+    /// Makes it a connection of `party`, which does not give way to strangers; returns whether it is one.
     pub fn keep(&self, party: Party) -> bool {
         self.limit.0.open().keep(self.id, party)
     }
@@ -187,7 +186,8 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut open = self.limit.open();
         open.count -= 1;
-        // The connection's own handle leads back to all of this: it goes with it.
+        // `open` holds the connection's activity, and that holds `Membership`, a handle to `open`: removing the entry
+        // breaks the cycle.
         open.strangers.remove(&self.id);
         if let Some((party, _)) = open.senders.remove(&self.id) {
             open.ledger.give_back(party, 1);
@@ -206,7 +206,7 @@ mod tests {
         _slot: Slot,
     }
 
-    /// When every connection so far has had its time.
+    /// A time at which all connections so far are past their grace.
     fn later() -> Instant {
         Instant::now() + GRACE
     }
@@ -268,7 +268,8 @@ mod tests {
             let slot = limit.take(&activity, activity.born()).expect("there is room");
             Connection { activity, _slot: slot }
         };
-        let (older, answered) = (take(), take());
+        let older = take();
+        let answered = take();
         drop(answered.activity.request(Version::HTTP_11));
         let _newcomer = take();
         assert_eq!((evicted(&older), evicted(&answered)), (false, true));
@@ -277,11 +278,13 @@ mod tests {
     #[test]
     fn a_head_that_began_and_does_not_end_has_less_time_than_a_connection_that_is_silent() {
         let limit = ConnectionLimit::new(2, 1);
-        let (silent, began) = (open(&limit), open(&limit));
+        let silent = open(&limit);
+        let began = open(&limit);
         let born = began.activity.born();
         began.activity.bytes_came(b"POST", born);
         let next = || limit.take(&Arc::new(Activity::new(born)), born + GRACE_OF_A_HEAD).ok();
-        let (first, second) = (next(), next());
+        let first = next();
+        let second = next();
         assert!(first.is_some() && second.is_none());
         assert_eq!((evicted(&silent), evicted(&began)), (false, true));
     }
@@ -292,8 +295,11 @@ mod tests {
         let mut greedy: Vec<_> = (0..16).map(|_| delivered(&limit, 0)).collect();
         let others: Vec<_> = (0..4).map(|_| delivered(&limit, 1)).collect();
         let kept = |of: &[Connection]| of.iter().filter(|one| one.activity.is_kept()).count();
-        let (mine, theirs) = (kept(&greedy), kept(&others));
-        assert_eq!((mine, theirs), (8, 4), "four guaranteed, and four that are common");
+        assert_eq!(
+            (kept(&greedy), kept(&others)),
+            (8, 4),
+            "four guaranteed, and four that are common"
+        );
         for _ in 0..64 {
             greedy.retain(|one| !evicted(one));
             greedy.push(delivered(&limit, 0));

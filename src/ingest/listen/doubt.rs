@@ -1,10 +1,10 @@
-//! Heads that the HTTP library takes, and that another server in the row may read differently.
+//! Ambiguous heads: the HTTP library accepts them, and a proxy before us may read them differently.
 //!
 //! - More than one `Host`: each server could choose another one (RFC 9112, section 3.2).
-//! - A transfer coding other than `chunked` alone: the library takes off the chunks and nothing else, so
-//!   the body would be stored in a coding that no header of it names.
+//! - A transfer coding other than `chunked` alone: the library decodes the chunks and nothing else, so the body
+//!   would be stored in a coding that none of its headers names.
 //!
-//! They are answered as what can't be read: 503, since a proxy of ours may have made them, and 400 by the admin listener.
+//! They are answered as unreadable: 503, since a proxy of ours may have made them, and 400 by the admin listener.
 
 use http::{
     HeaderMap,

@@ -1,7 +1,7 @@
-//! Takes the content-coding off a body, within a limit.
+//! Decodes the content-coding of a body, within a limit.
 //!
-//! A body that does not inflate is no error of the sender's that an answer could mend: it is kept as
-//! it came, and its content-coding with it, so that it ends as a dead letter and not as a loss.
+//! No answer could make the sender repair a body that does not inflate: it is stored as it came, with its
+//! content-coding, so that it becomes a dead letter and is not lost.
 
 use std::io::{self, Read};
 
@@ -10,9 +10,10 @@ use http::{HeaderMap, header::CONTENT_ENCODING};
 
 use crate::delivery::content_coding;
 
-const PIECE: usize = 64 * 1024;
+/// Bytes that are inflated at a time.
+const PIECE_BYTES: usize = 64 * 1024;
 
-/// What the `Content-Encoding` header says.
+/// Coding that the `Content-Encoding` header names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
     Identity,
@@ -37,10 +38,10 @@ impl Coding {
     }
 }
 
-/// Why there is no inflated body.
+/// Reason for which there is no inflated body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NotInflated<E> {
-    /// Not what its coding says, or unknown: to be kept as it came.
+    /// The body is not in its coding, or that is unknown: it is to be stored as it came.
     Corrupt,
     /// More than `limit` bytes.
     TooLarge,
@@ -61,9 +62,9 @@ pub fn inflate<E>(
         decode(format, body, limit, &mut |piece| {
             let needed = inflated.len() + piece.len();
             if needed > inflated.capacity() {
-                // Doubling, so that copying stays cheap, but never past what the limit allows.
+                // Doubling, so that copying stays cheap, but never beyond the limit.
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-                let capacity = (needed.max(PIECE) * 2).min(limit);
+                let capacity = (needed.max(PIECE_BYTES) * 2).min(limit);
                 grow(capacity as u64)?;
                 inflated.reserve_exact(capacity - inflated.len());
             }
@@ -74,12 +75,12 @@ pub fn inflate<E>(
     })
 }
 
-/// How many bytes [`inflate`] would give. Takes the same time, and no memory.
+/// Counts the bytes that [`inflate`] would return. Takes as long, and no memory for them.
 pub fn measure<E>(coding: Coding, body: &[u8], limit: u64) -> Result<u64, NotInflated<E>> {
     attempts(coding, body, |format| decode(format, body, limit, &mut |_| Ok(())))
 }
 
-/// What a body of some coding may be.
+/// Format of a compressed body; `deflate` may be either of two.
 #[derive(Clone, Copy)]
 enum Format {
     Gzip,
@@ -87,7 +88,7 @@ enum Format {
     RawDeflate,
 }
 
-/// The first result that is not corrupt, of what `body` may be.
+/// Tries the formats that `body` may have, and returns the first result that is not corrupt.
 fn attempts<T, E>(
     coding: Coding,
     body: &[u8],
@@ -105,7 +106,7 @@ fn attempts<T, E>(
     }
 }
 
-/// RFC 1950: method 8, and the first two bytes are a multiple of 31.
+/// Checks the header of RFC 1950: method 8, and the first two bytes are a multiple of 31.
 fn looks_like_zlib(body: &[u8]) -> bool {
     matches!(body, [a, b, ..] if a & 0x0f == 8 && u16::from_be_bytes([*a, *b]) % 31 == 0)
 }
@@ -113,7 +114,7 @@ fn looks_like_zlib(body: &[u8]) -> bool {
 /// Takes a piece of the inflated body, or refuses it.
 type Put<'a, E> = &'a mut dyn FnMut(&[u8]) -> Result<(), E>;
 
-/// Gives all of the inflated body to `put`, and says how long it is.
+/// Gives all of the inflated body to `put`, and returns its length.
 fn decode<E>(
     format: Format,
     body: &[u8],
@@ -133,7 +134,7 @@ fn take<'a, D: Read, E>(
     limit: u64,
     put: Put<'_, E>,
 ) -> Result<u64, NotInflated<E>> {
-    let mut piece = vec![0; PIECE];
+    let mut piece = vec![0; PIECE_BYTES];
     let mut length = 0;
     loop {
         let read = match decoder.read(&mut piece) {
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_measured_is_what_is_inflated() {
+    fn the_measured_length_is_the_inflated_length() {
         let body = b"{\"activities\":[]}".repeat(20_000);
         let measured = |coding, body: &[u8], limit| measure::<()>(coding, body, limit);
         for (coding, bytes) in [

@@ -20,7 +20,7 @@ use crate::ingest::authenticate::reason::{self, Why};
 mod row;
 mod written;
 
-use self::row::{BASIC, INVALID_TOKEN, METHODS, later, ok, outcomes, refuse};
+use self::row::{ALLOWED_METHODS, BASIC_CHALLENGE, INVALID_TOKEN, later, ok, outcomes, refuse};
 pub use self::row::{Row, Scope};
 
 outcomes! {
@@ -60,7 +60,7 @@ outcomes! {
     /// provider gives no answer; or too many unknown keys or tokens come at the same time, and this one
     /// was not checked
     Undecided { why: Why } =>
-        later(30, "undecided", Level::WARN, "credentials can't be checked now")
+        later(30, "undecided", Level::WARN, "credentials cannot be checked now")
         .key("sources.<name>.auth");
 
     /// Adobe I/O's signature is good, but an event names none of our `client_ids`, or another recipient
@@ -69,12 +69,12 @@ outcomes! {
         later(300, "foreign-recipient", Level::ERROR, "meant for somebody else")
         .key("sources.<name>.auth.client_ids");
 
-    /// Adobe I/O's signature is good, but its recipient can't be read: the body is no JSON (also nested
+    /// Adobe I/O's signature is good, but its recipient cannot be read: the body is no JSON (also nested
     /// too deep, or not UTF-8), or not in the coding that `Content-Encoding` names. A signature covers no
     /// header, and each customer of Adobe's can have bodies signed, so it is not known to be ours.
     RecipientUnreadable { why: Why } =>
         later(300, "recipient-unreadable", Level::ERROR,
-              "the recipient can't be read, so the delivery was not stored");
+              "the recipient cannot be read, so the delivery was not stored");
 
     /// The undelivered bytes have reached a limit, or the disk has no space, or the process no more files
     /// or memory
@@ -94,7 +94,7 @@ outcomes! {
     Poisoned => later(30, "poisoned", Level::ERROR, "the spool needs a restart")
         .key("spool.directory");
 
-    /// The files of this one source can't be used, and need an operator; the other sources go on
+    /// The files of this one source cannot be used, and need an operator; the other sources go on
     SetAside => later(60, "set-aside", Level::ERROR, "this source needs an operator")
         .key("spool.directory")
         .note("until an operator has repaired the source");
@@ -149,7 +149,7 @@ outcomes! {
 
     /// A method that no sender uses
     MethodNotAllowed => refuse(405, "method-not-allowed", Level::DEBUG, "method not allowed")
-        .header(METHODS)
+        .header(ALLOWED_METHODS)
         .note("no sender does this");
 
     TokenEndpoint:
@@ -160,7 +160,7 @@ outcomes! {
     /// Id or secret of no client, at `/oauth/token`
     UnknownClient => refuse(401, "unknown-client", Level::WARN, "invalid_client")
         .key("oauth.clients")
-        .header(BASIC);
+        .header(BASIC_CHALLENGE);
 
     /// No request for a token as RFC 6749 has it, at `/oauth/token`
     BadTokenRequest { error: &'static str } =>
@@ -171,7 +171,7 @@ outcomes! {
     /// Nothing: a GET or HEAD of `/` asked whether deliveries can be stored, and they can
     Ready => ok("ready", "ready");
 
-    /// Deliveries can't be stored now; `/readyz` of the admin address says why, to those who may know
+    /// Deliveries cannot be stored now; `/readyz` of the admin address says why
     NotReady => later(5, "not-ready", Level::DEBUG, "not ready").question("");
 
     Connection:
@@ -215,12 +215,12 @@ outcomes! {
         .and_close();
 }
 
-/// The words of the outcomes that `scope` can have: metrics show them from the start.
+/// Returns the labels of the outcomes that `scope` can have: metrics show them from the start.
 pub fn labels(scope: Scope) -> impl Iterator<Item = &'static str> {
     TABLE.iter().filter(move |row| row.scope == scope).map(|row| row.label)
 }
 
-/// The words of the reasons for which `scope` can refuse: metrics show them from the start.
+/// Returns the words of the reasons for which `scope` can refuse: metrics show them from the start.
 pub fn reasons(scope: Scope) -> impl Iterator<Item = &'static str> {
     let rows = TABLE.iter().filter(move |row| row.scope == scope && row.is_refusal());
     rows.flat_map(|row| {
@@ -230,9 +230,9 @@ pub fn reasons(scope: Scope) -> impl Iterator<Item = &'static str> {
     })
 }
 
-/// What a single case adds to its row.
+/// Values of a single case, beside its row.
 impl Outcome {
-    /// More for the log. No secret.
+    /// Returns a detail for the log. No secret.
     pub fn detail(&self) -> &str {
         self.why().map_or("", |why| &why.detail)
     }
@@ -248,14 +248,14 @@ impl Outcome {
         }
     }
 
-    /// Why it was refused: a word of [`reasons`]. `None` where it was not.
+    /// Returns the reason for which it was refused, a word of [`reasons`]; `None` where it was not.
     pub fn reason(&self) -> Option<&'static str> {
         let row = self.row();
         let word = self.why().map_or(row.label, |why| why.reason.row().word);
         row.is_refusal().then_some(word)
     }
 
-    /// The configuration key that would change it.
+    /// Returns the configuration key that would change it.
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::SpoolFull { key } => Some(key),
@@ -263,7 +263,7 @@ impl Outcome {
         }
     }
 
-    /// The answer's body: one line, without anything that strangers may not know.
+    /// Returns the answer's body: one line, which any stranger may read.
     pub fn text(&self) -> Cow<'static, str> {
         match self {
             Self::Challenge { value } => value.clone().into(),
@@ -272,8 +272,8 @@ impl Outcome {
         }
     }
 
-    /// Whether the sender counts it as a delivery that was accepted, or as one that failed; `None`
-    /// where nothing was delivered.
+    /// Returns whether the sender counts it as a delivery that was accepted, or as one that failed; `None` where there
+    /// was no delivery.
     pub fn as_a_try(&self) -> Option<bool> {
         let row = self.row();
         match self {

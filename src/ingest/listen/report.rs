@@ -1,8 +1,8 @@
-//! Says what became of requests and connections: a metric each, and a log line at the level that
-//! the table gives it, naming the configuration key to change.
+//! Reports the outcome of each request and connection: by a metric, and by a log line at the level of the
+//! outcome's row, which names the configuration key to change.
 //!
-//! Lines of one kind (a source and a reason) come at most once a second, with a count of those left out: a
-//! flood must not become a flood of lines (`report/notices.rs`). Neither queries nor headers nor bodies are ever logged; they
+//! Lines of one kind (a source and a reason) come at most once a second, with a count of the lines left out: a
+//! flood must not become a flood of lines (`report/notices.rs`). Queries, headers and bodies are never logged; they
 //! carry secrets.
 
 mod notices;
@@ -17,28 +17,28 @@ use self::notices::{Admitted, Notices};
 use super::reply::Outcome;
 use crate::observe::metrics::{Metrics, Request};
 
-/// The label of requests that no configured source stands for.
+/// Label of requests that belong to no configured source.
 pub const UNKNOWN: &str = "unknown";
 
-/// How a request can be followed in logs; each of these is harmless in one.
+/// Fields by which a request can be followed in logs; none of them is a secret.
 #[derive(Clone, Copy, Default)]
 pub struct Names<'a> {
     pub request_id: Option<&'a str>,
     pub adobe_delivery_id: Option<&'a str>,
     pub adobe_event_id: Option<&'a str>,
-    /// Who sent it, as far as that can be believed.
+    /// Address of the client, as far as it can be believed (`client.rs`).
     pub client: Option<IpAddr>,
-    /// Where the delivery is in the spool.
+    /// Sequence number of the delivery in the spool.
     pub position: Option<u64>,
-    /// Of the body as it came over the wire.
+    /// Bytes of the body as it came over the wire.
     pub bytes: usize,
-    /// From the last byte of the body on.
+    /// Time from the last byte of the body to the answer.
     pub took: Option<Duration>,
 }
 
 #[derive(Clone)]
 pub struct Report {
-    /// Which listener this is about, e.g. `deliveries`.
+    /// The listener's name: `deliveries` or `admin`.
     listener: &'static str,
     metrics: Metrics,
     notices: Arc<Notices>,
@@ -49,20 +49,20 @@ impl Report {
         Self { listener, metrics: metrics.clone(), notices: Arc::default() }
     }
 
-    /// A connection is open until what this gives is dropped.
+    /// Counts an open connection until the guard is dropped.
     pub fn opened(&self) -> Opened {
         let open = self.metrics.connections.with_label_values(&[self.listener]);
         open.inc();
         Opened(open)
     }
 
-    /// How many connections there may be.
+    /// Shows the limit of connections.
     pub fn limit(&self, connections: usize) {
         let limit = i64::try_from(connections).unwrap_or(i64::MAX);
         self.metrics.connections_limit.with_label_values(&[self.listener]).set(limit);
     }
 
-    /// A request was answered, or its client disconnected. `detail` is for the log and holds no secret.
+    /// Reports a request that was answered, or whose client disconnected. `detail` is for the log and holds no secret.
     pub fn request(&self, source: &str, outcome: &Outcome, detail: &str, names: &Names<'_>) {
         let label = outcome.row().label;
         self.metrics.deliveries.with_label_values(&[source, label]).inc();
@@ -89,18 +89,17 @@ impl Report {
         self.log("request", source, outcome, detail, names);
     }
 
-    /// A 200 said this much of its delivery.
+    /// Counts a 200 by how far it said that its delivery is.
     pub fn says(&self, source: &str, answer: &str) {
         self.metrics.answers.with_label_values(&[source, answer]).inc();
     }
 
-    /// The trace of a request whose value a histogram has counted.
+    /// Keeps the trace of a request whose value a histogram has counted.
     pub fn exemplar(&self, metric: &'static str, source: &str, value: f64, trace: String) {
         self.metrics.exemplars.note(metric, source, value, trace);
     }
 
-    /// A connection ended before a request was read from it.
-    /// `why` is more for the log, or empty.
+    /// Reports a connection that ended before a request was read from it. `why` is a detail for the log, or empty.
     pub fn connection(&self, peer: IpAddr, outcome: &Outcome, why: &str) {
         let label = outcome.row().label;
         self.metrics.connections_refused.with_label_values(&[label]).inc();
@@ -147,35 +146,36 @@ impl Report {
             }
             Admitted::LeftOut { is_first: true } => {
                 let source = source.to_owned();
-                self.tell_the_rest(label, Kind { what, source, outcome: outcome.clone() });
+                self.watch_left_out(label, Kind { what, source, outcome: outcome.clone() });
             }
             Admitted::LeftOut { is_first: false } => {}
         }
     }
 
-    /// Has the count told of those that are left out, if no further line of their kind does.
-    fn tell_the_rest(&self, label: &'static str, kind: Kind) {
+    /// Starts the task that writes the count of lines left out, if no further line of their kind does.
+    fn watch_left_out(&self, label: &'static str, kind: Kind) {
         let report = self.clone();
         let rest = async move {
             while let Some(due) = report.notices.due(label, &kind.source) {
                 tokio::time::sleep_until(due).await;
                 let now = Instant::now();
-                let Some(left_out) = report.notices.rest(label, &kind.source, now) else {
+                let Some(left_out) = report.notices.take_count(label, &kind.source, now) else {
                     continue;
                 };
-                report.rest(&kind, left_out);
+                report.count_line(&kind, left_out);
             }
         };
-        // A request that is dropped with the runtime has no task any more; its count is lost with the process.
+        // Outside of the runtime, which happens at its end, no task can start: the count is lost with the process.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(rest);
         }
     }
 
-    /// The line of those alone that were left out.
-    fn rest(&self, Kind { what, source, outcome }: &Kind, left_out: u64) {
+    /// Writes the count of lines left out.
+    fn count_line(&self, Kind { what, source, outcome }: &Kind, left_out: u64) {
         let row = outcome.row();
-        let (listener, reason) = (self.listener, outcome.reason());
+        let listener = self.listener;
+        let reason = outcome.reason();
         let key = outcome.key().map(|key| key_of(key, source));
         macro_rules! line {
             ($level:ident) => {
@@ -206,8 +206,9 @@ impl Report {
         names: &Names<'_>,
         left_out: u64,
     ) {
-        let (row, reason) = (outcome.row(), outcome.reason());
-        // Empty fields are left away.
+        let row = outcome.row();
+        let reason = outcome.reason();
+        // `None` leaves a field out of the line.
         let left_out = (left_out > 0).then_some(left_out);
         let detail = (!detail.is_empty()).then_some(detail);
         let key = outcome.key().map(|key| key_of(key, source));
@@ -240,7 +241,7 @@ impl Report {
     }
 }
 
-/// An open connection, for its gauge.
+/// An open connection, counted by a gauge until it is dropped.
 pub struct Opened(IntGauge);
 
 impl Drop for Opened {
@@ -249,13 +250,12 @@ impl Drop for Opened {
     }
 }
 
-/// The table knows keys of sources as `sources.<name>.…`; here it is known which one. What belongs to no source has
-/// none of these keys.
+/// Puts the source's name into a key of the table (`sources.<name>.…`). Outcomes without a source have no such key.
 fn key_of(key: &str, source: &str) -> String {
     key.replace("<name>", source)
 }
 
-/// What is the same for all lines that are left out together.
+/// The common fields of lines that are left out together.
 #[derive(Clone)]
 struct Kind {
     what: &'static str,

@@ -1,17 +1,17 @@
-//! How a pool is divided between the parties that take from it.
+//! The division of a pool between the parties that take from it.
 //!
 //! Each configured source has a guaranteed share that no other party can take. Beyond the guarantees
 //! there is a common part, first come, first served. A [`Ledger`] does the arithmetic, in constant time;
-//! `budget.rs` (bytes of bodies) and `connection_limit.rs` decide who gives way.
+//! `budget.rs` (bytes of bodies) and `connection_limit.rs` decide which body or connection gives way.
 
-/// Who takes from a pool: a configured source, or everybody whose deliveries are not yet checked.
+/// A party that takes from a pool: a configured source, or all strangers, whose deliveries are not yet checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Party(usize);
 
 impl Party {
     pub const STRANGERS: Self = Self(0);
 
-    /// The configured source of this number, from 0.
+    /// Returns the party of the configured source with this number, from 0.
     pub fn source(number: usize) -> Self {
         Self(number + 1)
     }
@@ -21,11 +21,11 @@ impl Party {
     }
 }
 
-/// What one party has, and what it may have.
+/// Use and limits of one party.
 #[derive(Clone, Copy, Debug)]
 struct Account {
     guaranteed: u64,
-    /// The most that it may take of the common part.
+    /// Limit of its use of the common part.
     of_common: u64,
     used: u64,
 }
@@ -36,7 +36,7 @@ impl Account {
     }
 }
 
-/// Who has how much of one pool.
+/// Use of one pool, by party.
 pub(super) struct Ledger {
     accounts: Vec<Account>,
     common: u64,
@@ -44,8 +44,8 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// `strangers` and `each_source` are guaranteed; `common` is for all, and strangers take at most
-    /// `strangers_of_common` of it.
+    /// Makes a pool in which `strangers` and `each_source` are guaranteed, and `common` is for all; strangers take at
+    /// most `strangers_of_common` of it.
     pub fn new(
         sources: usize,
         strangers: u64,
@@ -63,25 +63,25 @@ impl Ledger {
         (0..self.accounts.len()).map(Party)
     }
 
-    /// What `party` uses of the common part.
+    /// Returns how much of the common part `party` uses.
     pub fn beyond(&self, party: Party) -> u64 {
         self.accounts[party.0].beyond()
     }
 
-    /// What is left of the guarantee of `party`.
+    /// Returns how much is left of the guarantee of `party`.
     pub fn guaranteed(&self, party: Party) -> u64 {
         let account = &self.accounts[party.0];
         account.guaranteed.saturating_sub(account.used)
     }
 
-    /// What `party` could take now.
+    /// Returns how much `party` could take now.
     pub fn free(&self, party: Party) -> u64 {
         let account = &self.accounts[party.0];
         let common = self.common.saturating_sub(self.common_used);
         self.guaranteed(party) + common.min(account.of_common.saturating_sub(account.beyond()))
     }
 
-    /// What `party` could have if no other party had anything.
+    /// Returns how much `party` could have if no other party had anything.
     pub fn most(&self, party: Party) -> u64 {
         let account = &self.accounts[party.0];
         account.guaranteed + account.of_common
@@ -113,9 +113,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_party_takes_what_is_guaranteed_to_another() {
+    fn no_party_takes_the_guarantee_of_another() {
         let mut ledger = Ledger::new(2, 10, 10, 20, 5);
-        let (strangers, one, two) = (Party::STRANGERS, Party::source(0), Party::source(1));
+        let strangers = Party::STRANGERS;
+        let one = Party::source(0);
+        let two = Party::source(1);
         assert!(!ledger.take(one, 31));
         assert!(ledger.take(one, 30));
         assert_eq!(ledger.free(two), 10);
@@ -130,7 +132,8 @@ mod tests {
     #[test]
     fn everything_that_was_taken_can_be_taken_again() {
         let mut ledger = Ledger::new(1, 3, 4, 8, 8);
-        let (strangers, source) = (Party::STRANGERS, Party::source(0));
+        let strangers = Party::STRANGERS;
+        let source = Party::source(0);
         for _ in 0..3 {
             assert!(ledger.take(strangers, 7) && ledger.take(source, 8));
             assert_eq!((ledger.free(source), ledger.free(strangers)), (0, 0));

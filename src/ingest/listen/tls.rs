@@ -1,13 +1,13 @@
 //! TLS beneath the deliveries' HTTP, by rustls: 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN.
 //!
-//! - A handshake is the beginning of a first head: it has a place of its own from its first byte, has
-//!   to be done within the head's own time, and gives way as any stranger does.
-//! - With `listen.tls.client_ca_file` clients are asked for a certificate. None is fine (a source may
-//!   have other ways in); one that the authority did not issue, or that is not valid now, ends the
-//!   handshake with an alert, which a sender takes for a connection that failed, and comes again. The
-//!   names in a good one go with every request of the connection.
-//! - Certificate, key and authority are read again when their files change ([`Tls::renewal`]).
-//!   Connections that are open keep what they began with.
+//! - A handshake counts as the beginning of a first head: it has a slot from its first byte, has to be done within
+//!   the head's timeout, and gives way as any stranger does.
+//! - With `listen.tls.client_ca_file` clients are asked for a certificate. A client may have none (a source may
+//!   have other ways in); a certificate that the authority did not issue, or that is not valid now, ends the
+//!   handshake with an alert, which a sender takes for a failed connection, and tries again. The names in a good
+//!   certificate go with every request of the connection.
+//! - Certificate, key and authority are read again when their files change ([`Renewal`]).
+//!   Open connections keep the ones that they began with.
 //! - A client that speaks plain HTTP is answered in plain HTTP, with a 503 that says so.
 //!
 //! The cryptography is aws-lc's, named here and never taken from the process's default.
@@ -38,19 +38,19 @@ mod renewal;
 pub use material::TlsError;
 pub use renewal::Renewal;
 
-/// What connections are welcomed with; clones share it.
+/// The certificate and settings of handshakes; clones share them.
 #[derive(Clone)]
 pub struct Tls {
     current: Current<Arc<ServerConfig>>,
 }
 
-/// Why a connection did not get as far as its first request.
+/// Reason for which a connection ended before its first request.
 pub(super) enum Unwelcome {
-    /// It speaks no TLS; here it is back, with nothing read from it.
+    /// The client speaks no TLS; nothing was read from the stream.
     Plain(TcpStream),
-    /// Reported with this outcome, and why, for the log.
+    /// The handshake failed: the outcome to report, and a detail for the log.
     Failed(Outcome, String),
-    /// It hung up before it said anything, or the service closes.
+    /// The client hung up before the handshake, or the service closes.
     Gone,
 }
 
@@ -64,17 +64,17 @@ impl Tls {
         Ok((Self { current }, renewal))
     }
 
-    /// Everything that is wrong with the files, also what only a sender would find, for `check`.
+    /// Returns all mistakes in the files, for `check`: also those that only a sender would find.
     pub fn check(files: &config::Tls, now: SystemTime) -> Vec<TlsError> {
         material::mistakes(files, now)
     }
 
-    /// Whether the certificates in `path`, which `key` names, are valid now.
+    /// Checks that the certificates in `path`, which `key` names, are valid at `now`.
     pub fn check_time(key: &'static str, path: &Path, now: SystemTime) -> Result<(), TlsError> {
         material::check_time(key, path, now)
     }
 
-    /// The handshake, for at most as long as the first head may take.
+    /// Does the handshake, for at most as long as the first head may take.
     pub(super) async fn welcome(
         &self,
         stream: TcpStream,
@@ -84,7 +84,7 @@ impl Tls {
     ) -> Result<(TlsStream<TcpStream>, Option<Presented>), Unwelcome> {
         tokio::select! {
             shaken = self.shake_hands(stream) => shaken,
-            overdue = activity.overdue(rules.patience) => Err(match overdue {
+            overdue = activity.overdue(rules.timeouts) => Err(match overdue {
                 Overdue::Evicted => Unwelcome::Failed(Outcome::TooManyConnections, String::new()),
                 Overdue::Head | Overdue::Idle => {
                     Unwelcome::Failed(Outcome::HeadTimeout, "in the TLS handshake".into())
@@ -98,6 +98,7 @@ impl Tls {
         &self,
         stream: TcpStream,
     ) -> Result<(TlsStream<TcpStream>, Option<Presented>), Unwelcome> {
+        // A TLS record never begins with a letter, and each method of plain HTTP does.
         let mut first = [0];
         match stream.peek(&mut first).await {
             Ok(1) if first[0].is_ascii_alphabetic() => return Err(Unwelcome::Plain(stream)),

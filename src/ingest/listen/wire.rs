@@ -1,12 +1,12 @@
-//! The socket as the HTTP library sees it: it tells [`Activity`] of every byte, and it lets no answer
-//! of the library's own pass.
+//! The socket as the HTTP library sees it: it reports every byte to [`Activity`], and it lets no answer of the
+//! library's own reach a sender.
 //!
-//! What hyper 1.12 and h2 0.4 answer by themselves, read in their sources:
+//! Answers that hyper 1.12 and h2 0.4 write by themselves, as their sources show:
 //!
-//! - **HTTP/1, 400, 414, 431** (`proto/h1/role.rs`, `on_error`): a head that can't be parsed or whose
+//! - **HTTP/1, 400, 414, 431** (`proto/h1/role.rs`, `on_error`): a head that cannot be parsed or whose
 //!   lengths contradict each other, a target over 64 KiB, a head over `max_buf_size` or with too many
 //!   headers. Written as the connection's last answer; the error comes out of its future. To a sender
-//!   a 4xx is final, and the cause may be ours (a limit) or a proxy's. Hyper can't be told to answer
+//!   a 4xx is final, and the cause may be ours (a limit) or a proxy's. Hyper cannot be told to answer
 //!   anything else, so [`Wire`] puts our own 503 in the place of these heads. That is sound because
 //!   the statuses 414 and 431 are in no row of `reply.rs`, 400 has a reason phrase of its own there,
 //!   the library always offers all that it has not written yet in one slice beginning at most at an
@@ -14,7 +14,7 @@
 //! - **HTTP/1, 408**: none. A head that does not come in time is an error without an answer; our own
 //!   watch in `activity.rs` stands in for the time-out, which would also count idle time.
 //! - **HTTP/2, 431** (`proto/streams/streams.rs`, `recv_headers`): a head over the advertised
-//!   `max_header_list_size`. It can't be replaced, because its header compression is shared with later
+//!   `max_header_list_size`. It cannot be replaced, because its header compression is shared with later
 //!   answers, nor is it reported. But it can be seen: a HEADERS frame for which no request was ever
 //!   answered by us. [`Wire`] then fails the connection before that frame leaves; no answer is tried
 //!   again, a 431 would be final. An answer of ours whose stream the peer reset leaves one such frame
@@ -37,7 +37,7 @@ use tokio::{
 
 use super::{activity::Activity, reply::Outcome};
 
-/// A stream that the library uses, and that its owner gets back afterwards.
+/// A stream that the library uses, and whose owner gets it back afterwards.
 pub struct Wire<S> {
     stream: Arc<Mutex<S>>,
     activity: Arc<Activity>,
@@ -45,7 +45,7 @@ pub struct Wire<S> {
 }
 
 enum Outgoing {
-    /// Those that ask are no senders.
+    /// The clients are no senders: answers pass unchanged.
     AsItIs,
     /// Nothing written yet.
     Unknown,
@@ -58,7 +58,7 @@ enum Outgoing {
 }
 
 impl<S> Wire<S> {
-    /// The wire, and the other handle to its stream. Only what goes out to senders is looked at.
+    /// Returns the wire, and the other handle to its stream. Outgoing bytes are examined only where `to_senders`.
     pub fn new(stream: S, activity: Arc<Activity>, to_senders: bool) -> (Self, Arc<Mutex<S>>) {
         let stream = Arc::new(Mutex::new(stream));
         let outgoing = if to_senders { Outgoing::Unknown } else { Outgoing::AsItIs };
@@ -130,6 +130,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                 }
                 Outgoing::Over => return Poll::Ready(Ok(bytes.len())),
                 Outgoing::Http2(frames) => {
+                    // `ahead` looks at all bytes; `passed` counts only those that the socket takes.
                     let mut ahead = *frames;
                     let mut passed = *frames;
                     let allowed = ahead.pass(bytes, this.activity.answered());
@@ -155,7 +156,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     }
 }
 
-/// Where in `bytes` the library's own refusal begins, and what ours is.
+/// Finds the library's own refusal in `bytes`: where it begins, and the outcome to answer in its place.
 fn automatic_answer(bytes: &[u8]) -> Option<(usize, Outcome)> {
     const VERSION: &[u8] = b"HTTP/1.";
     const STATUS_LINE: usize = b"HTTP/1.1 400 ".len();
@@ -173,7 +174,7 @@ fn automatic_answer(bytes: &[u8]) -> Option<(usize, Outcome)> {
     })
 }
 
-/// Walks along the frames that a server sends and counts its answers.
+/// Reads the frames that a server sends and counts its answers.
 #[derive(Clone, Copy, Default)]
 struct Frames {
     head: [u8; 9],
@@ -186,7 +187,7 @@ struct Frames {
 impl Frames {
     const HEADERS: u8 = 1;
 
-    /// How many of `bytes` may go when no more than `answered` answers may.
+    /// Returns how many of `bytes` may be sent so that no more than `answered` answers are.
     fn pass(&mut self, bytes: &[u8], answered: u64) -> usize {
         let mut at = 0;
         let mut frame = 0;

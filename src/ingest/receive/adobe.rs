@@ -1,11 +1,10 @@
-//! What a source of Adobe I/O's has beside its gate: it answers questions, and it looks whom a
-//! delivery is meant for.
+//! Sources of Adobe I/O's: they answer challenges and validations, and check the recipient of each delivery.
 //!
-//! Adobe's keys and its client certificate are the same for all of its customers. So a good signature
-//! says that Adobe I/O sent this, and not that it was sent to us: each of them may point a registration
-//! at our address. Every event has to name one of our client ids and no other, unless its sender is
-//! known by a token of ours. A body whose recipients can't be read is not known to be ours, and is not
-//! stored: the signature covers no header, so a stranger may have added a `Content-Encoding`.
+//! Adobe's keys and its client certificate are the same for all of its customers. So a good signature proves
+//! that Adobe I/O sent a delivery, and not that it was meant for us: each customer may point a registration at our
+//! address. Every event has to name one of our client ids and no other, unless its sender has a token of ours. A
+//! body whose recipients cannot be read is not known to be ours, and is not stored: the signature covers no
+//! header, so a stranger may have added a `Content-Encoding`.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -24,16 +23,16 @@ use crate::{
             validation::{TooMany, Validation},
         },
         listen::{
-            body::{self, Body, From, WireBody},
+            body::{self, Body, BodySender, WireBody},
             reply::Outcome,
         },
     },
 };
 
-/// Larger bodies take milliseconds to look through: not on a thread that serves others.
-const LARGE: usize = 256 * 1024;
+/// Larger bodies take milliseconds to read: not on a thread that serves other requests.
+const LARGE_BODY_BYTES: usize = 256 * 1024;
 
-/// A `Content-Encoding` that nothing could be made of. No signature covers it.
+/// Detail for a `Content-Encoding` that the body could not be decoded by. No signature covers that header.
 const STILL_CODED: &str = "the body is not in the coding that its Content-Encoding names, or that is \
                            not supported: look for what adds the header on the way";
 
@@ -47,12 +46,12 @@ impl AdobeIo {
         Self { client_ids: Arc::new(client_ids.into_iter().collect()), validation }
     }
 
-    /// To a GET with this query.
+    /// Answers a GET with this query, if it carries a challenge.
     fn challenge(&self, query: &str) -> Option<Outcome> {
         challenge(query).map(|value| Outcome::Challenge { value })
     }
 
-    /// To a POST of this address.
+    /// Answers a POST of this address.
     async fn validation(&self, head: &Parts, url: &str) -> Outcome {
         let caller = head.extensions.get::<Caller>().copied().unwrap_or_default();
         match self.validation.asked(url, caller, Instant::now().into()).await {
@@ -61,13 +60,14 @@ impl AdobeIo {
         }
     }
 
-    /// A body that can't be read is not known to be ours: any customer of Adobe's can have one signed.
+    /// Checks the recipients. A body that cannot be read is not known to be ours: any customer of Adobe's can have one
+    /// signed.
     pub(super) async fn is_meant_for_us(&self, body: &Body) -> Result<(), Outcome> {
         if body.still_coded {
             let why = Why::new(Reason::RecipientCoded, STILL_CODED);
             return Err(Outcome::RecipientUnreadable { why });
         }
-        if body.bytes.len() < LARGE {
+        if body.bytes.len() < LARGE_BODY_BYTES {
             return check(&body.bytes, &self.client_ids);
         }
         let bytes: Bytes = body.bytes.clone();
@@ -78,7 +78,7 @@ impl AdobeIo {
 }
 
 impl Source {
-    /// The answer to a request that asks whether this source is there.
+    /// Answers a request that asks whether this source is there.
     pub(super) fn probe<B>(&self, request: &Request<B>) -> Outcome {
         let challenge = (request.method() == Method::GET)
             .then(|| self.adobe.as_ref()?.challenge(request.uri().query()?))
@@ -86,8 +86,8 @@ impl Source {
         challenge.unwrap_or(Outcome::Probe)
     }
 
-    /// What to answer to a body that is no delivery; or the body. It is given up before anything is
-    /// waited for.
+    /// Answers a body that is a validation and no delivery; returns any other body. The validation's body is dropped
+    /// before the wait for a turn, so that it holds no memory.
     pub(super) async fn question(&self, head: &Parts, body: WireBody) -> Result<Outcome, WireBody> {
         let Some(adobe) = &self.adobe else { return Err(body) };
         let Some(url) = validation_url(&body.bytes) else { return Err(body) };
@@ -97,7 +97,7 @@ impl Source {
 }
 
 impl Receiver {
-    /// A refused request may still be a question of Adobe I/O's, which is a small body.
+    /// Answers a refused request that is a validation of Adobe I/O's: those come without credentials, in a small body.
     pub(super) async fn question<B>(
         &self,
         source: &Source,
@@ -110,7 +110,8 @@ impl Receiver {
     {
         source.adobe.as_ref()?;
         let limits = self.limits.at_most(CHALLENGE_LIMIT as u64);
-        let body = body::read(&head.headers, body, &limits, From::Stranger, deadline).await.ok()?;
+        let body =
+            body::read(&head.headers, body, &limits, BodySender::Stranger, deadline).await.ok()?;
         source.question(head, body).await.ok()
     }
 }

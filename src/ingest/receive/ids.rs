@@ -1,9 +1,8 @@
-//! What one request is called, so that its delivery can be followed from the answer to the topic.
+//! The ids of a request, by which its delivery can be followed from the answer to the topic.
 //!
-//! Its own `x-request-id` where that is harmless, else one of ours. It is in the answer, in the line of the
-//! log about the answer, and beside the body in the spool; the answer and the line also have the place in
-//! the spool, which is what the forwarder calls the delivery (`millrace-position` of a dead letter, and
-//! `position` in its log).
+//! Its own `x-request-id` where that is harmless, else one of ours. It is in the answer, in the log line about the
+//! answer, and beside the body in the spool; the answer and the line also have the position in the spool, by which
+//! the forwarder names the delivery (`millrace-position` of a dead letter, and `position` in its log).
 
 use std::{
     net::IpAddr,
@@ -22,11 +21,11 @@ use crate::ingest::listen::report::Names;
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The sequence number of a stored delivery in its source's spool.
 pub(super) const POSITION: HeaderName = HeaderName::from_static("millrace-position");
-/// What a 200 says of its delivery, where the source has `answer = "delivered"`.
+/// How far a 200 says that its delivery is, where the source has `answer = "delivered"`.
 pub(super) const ANSWER: HeaderName = HeaderName::from_static("millrace-answer");
 
-/// Bytes of an id that a sender gives.
-const LONGEST: usize = 64;
+/// Bytes of an id that is taken from a sender.
+const MAX_ID_BYTES: usize = 64;
 
 pub(super) struct Ids {
     request: String,
@@ -36,7 +35,7 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    /// `client` is who sent it, as far as that can be believed.
+    /// Reads the ids. `client` is the client's address, as far as that can be believed.
     pub fn of(headers: &HeaderMap, client: Option<IpAddr>) -> Self {
         let own = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
         let own = own.filter(|id| is_harmless(id)).map(str::to_owned);
@@ -52,7 +51,7 @@ impl Ids {
         &self.request
     }
 
-    /// For the log; `position` is where the delivery is stored.
+    /// Returns the fields for the log; `position` is the sequence number of a stored delivery.
     pub fn names(&self, position: Option<u64>) -> Names<'_> {
         Names {
             request_id: Some(&self.request),
@@ -64,7 +63,7 @@ impl Ids {
         }
     }
 
-    /// Into the answer.
+    /// Writes the ids into the answer's headers.
     pub fn answer(&self, headers: &mut HeaderMap, position: Option<u64>, said: Option<Said>) {
         if let Ok(id) = HeaderValue::from_str(&self.request) {
             headers.insert(REQUEST_ID, id);
@@ -82,13 +81,13 @@ fn harmless(value: Option<&HeaderValue>) -> Option<&str> {
     value?.to_str().ok().filter(|id| is_harmless(id))
 }
 
-/// A stranger writes it: it must be short, and of no meaning to whatever reads logs.
+/// Returns whether a stranger's id is short and has no characters that programs reading logs could interpret.
 fn is_harmless(id: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-    (1..=LONGEST).contains(&id.len()) && id.bytes().all(legal)
+    (1..=MAX_ID_BYTES).contains(&id.len()) && id.bytes().all(legal)
 }
 
-/// Of this process, by a number of its own, so that two replicas never give the same.
+/// Makes an id of a random part for this process and a counter, so that two replicas never make the same.
 fn next() -> String {
     static PROCESS: LazyLock<String> = LazyLock::new(|| {
         let mut random = Uuid::new_v4().simple().to_string();

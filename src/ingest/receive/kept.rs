@@ -1,11 +1,11 @@
-//! What is kept of a request's head beside the body; everything else, credentials above all, is not.
+//! The headers that are kept with a delivery; all others, credentials above all, are not.
 
 use super::ids::REQUEST_ID;
 use crate::source::ORIGIN_HEADER;
 use http::{HeaderMap, HeaderName, header};
 
-/// The ids are Adobe I/O's.
-const KEPT: [HeaderName; 11] = [
+/// Headers that are kept. The ids are Adobe I/O's.
+const KEPT_HEADERS: [HeaderName; 11] = [
     HeaderName::from_static(ORIGIN_HEADER),
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
@@ -19,17 +19,17 @@ const KEPT: [HeaderName; 11] = [
     HeaderName::from_static("x-adobe-provider"),
 ];
 
-/// Bytes of one kept header's value; what is longer is cut.
-const KEPT_LIMIT: usize = 1024;
+/// Bytes of one kept header's value; a longer one is cut.
+const MAX_VALUE_BYTES: usize = 1024;
 
-/// With `request_id`, by which the request is known whether or not its sender named it.
+/// Returns the headers to keep, and `request_id` as `x-request-id`, also where the sender gave none.
 pub(super) fn worth_keeping(
     headers: &HeaderMap,
     still_coded: bool,
     request_id: &str,
 ) -> Vec<(String, String)> {
     let mut kept = vec![(REQUEST_ID.as_str().to_owned(), request_id.to_owned())];
-    for name in &KEPT {
+    for name in &KEPT_HEADERS {
         if *name == header::CONTENT_ENCODING && !still_coded {
             continue;
         }
@@ -38,7 +38,7 @@ pub(super) fn worth_keeping(
         if !values.is_empty() {
             let mut value = values.join(", ");
             let end =
-                (0..=KEPT_LIMIT.min(value.len())).rev().find(|at| value.is_char_boundary(*at));
+                (0..=MAX_VALUE_BYTES.min(value.len())).rev().find(|at| value.is_char_boundary(*at));
             value.truncate(end.unwrap_or(0));
             kept.push((name.as_str().to_owned(), value));
         }
@@ -46,12 +46,13 @@ pub(super) fn worth_keeping(
     kept
 }
 
-/// Adobe I/O signs bodies and no headers, and none of its deliveries comes from the journal.
+/// Removes the header that marks deliveries of the journal: Adobe I/O signs bodies and no headers, and none of its
+/// own deliveries comes from the journal.
 pub(super) fn has_no_origin(kept: &mut Vec<(String, String)>) {
     kept.retain(|(name, _)| name != ORIGIN_HEADER);
 }
 
-/// The trace goes on from here: what comes later is a child of `parent`, not of the sender's span.
+/// Replaces the sender's trace headers, so that later spans are children of `parent`.
 pub(super) fn is_child_of(kept: &mut Vec<(String, String)>, parent: String, state: String) {
     kept.retain(|(name, _)| name != "traceparent" && name != "tracestate");
     kept.push(("traceparent".to_owned(), parent));
@@ -60,7 +61,7 @@ pub(super) fn is_child_of(kept: &mut Vec<(String, String)>, parent: String, stat
     }
 }
 
-/// Whether the sender says that it tried before. Adobe I/O's; Marketo says nothing of it.
+/// Returns whether the sender says that it tried before. Only Adobe I/O has a header for it.
 pub(super) fn is_repeat(headers: &HeaderMap) -> bool {
     let count = headers.get("x-adobe-retry-count").and_then(|count| count.to_str().ok());
     count.and_then(|count| count.trim().parse().ok()).is_some_and(|count: u64| count > 0)
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_repeat_is_what_says_so() {
+    fn a_delivery_with_a_retry_count_is_a_repeat() {
         let says = |count: &'static str| {
             let value = http::HeaderValue::from_static(count);
             is_repeat(&HeaderMap::from_iter([("x-adobe-retry-count".parse().unwrap(), value)]))

@@ -1,10 +1,10 @@
-//! What a request is for, by its path and its method.
+//! The intent of a request, by its path and its method.
 
 use http::{Method, Request};
 
 use crate::{ingest::listen::reply::Outcome, source::SourceName};
 
-/// What a request wants of the source that it names.
+/// The intent of a request to a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Intent {
     Deliver,
@@ -12,7 +12,7 @@ pub(super) enum Intent {
     Probe,
 }
 
-/// The source that a request names, whether there is one or not, or what to answer without one.
+/// Reads the source that a request names, which may not exist, and its intent; or returns the outcome without one.
 pub(super) fn read<B>(request: &Request<B>) -> Result<(SourceName, Intent), Outcome> {
     let beneath = match request.uri().path().strip_prefix("/v1") {
         Some("") => "",
@@ -29,18 +29,18 @@ pub(super) fn read<B>(request: &Request<B>) -> Result<(SourceName, Intent), Outc
     Ok((name.ok_or(Outcome::UnknownSource)?, intent))
 }
 
-/// The source that a path names, if it is of the form that a source has.
+/// Returns the source that a path names, if it has the form of a source's path.
 pub(super) fn source(path: &str) -> Option<SourceName> {
     let rest = path.strip_prefix("/v1/")?;
     SourceName::new(rest.strip_suffix('/').unwrap_or(rest))
 }
 
-/// Whether a load balancer asks about the service.
+/// Returns whether this is a health check by a load balancer.
 pub(super) fn is_health<B>(request: &Request<B>) -> bool {
     request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
-/// A path for the log, if it is of the form that a source has: any other may hold a secret.
+/// Returns a path for the log, if it has the form of a source's path: any other may hold a secret.
 pub(super) fn named(path: &str) -> String {
     match source(path) {
         Some(name) => format!("/v1/{name}"),
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn probes_are_answered_and_what_no_sender_does_is_not() {
+    fn probes_are_answered_and_methods_of_no_sender_are_not() {
         for probe in ["GET", "HEAD", "OPTIONS"] {
             let asked = read(probe, "/v1/leads");
             assert_eq!(asked, Ok(("leads".into(), Intent::Probe)), "{probe}");

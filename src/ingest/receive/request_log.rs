@@ -11,7 +11,7 @@ use crate::{
     observe::traces::Span,
 };
 
-/// What is known of a request until its end; it is reported when this is dropped.
+/// Facts about a request, collected until its end; dropping this reports them.
 pub(super) struct RequestLog<'a> {
     report: &'a Report,
     source: &'a Sharing,
@@ -26,9 +26,19 @@ pub(super) struct RequestLog<'a> {
 
 impl<'a> RequestLog<'a> {
     pub fn new(report: &'a Report, source: &'a Sharing, ids: &'a Ids, span: Span) -> Self {
+        // Stays so if the request's future is dropped, which is what a client that hangs up does.
         let outcome = Outcome::ClientGone;
-        let (body_came, stored_at, said) = (None, None, None);
-        Self { report, source, ids, body_came, bytes: 0, stored_at, said, outcome, span }
+        Self {
+            report,
+            source,
+            ids,
+            body_came: None,
+            bytes: 0,
+            stored_at: None,
+            said: None,
+            outcome,
+            span,
+        }
     }
 
     pub fn body_came(&mut self, at: Instant, bytes: usize) {
@@ -42,7 +52,7 @@ impl<'a> RequestLog<'a> {
         self.outcome = outcome.clone();
     }
 
-    /// The span: by OpenTelemetry's names, where it has them.
+    /// Sets the span's attributes, with OpenTelemetry's names where it has them.
     fn describe(&mut self) {
         if !self.span.is_on() {
             return;

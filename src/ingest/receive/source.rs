@@ -1,4 +1,4 @@
-//! One configured sender: who it is, and where its deliveries become durable.
+//! One configured source: its authentication, and the store in which its deliveries become durable.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -21,20 +21,21 @@ use crate::{
     spool::{AppendError, Spool},
 };
 
-/// Where deliveries become durable. A spool in production; tests hold one back.
+/// A store that makes deliveries durable: a spool in production; tests use one that waits.
 pub trait Store: Send + Sync + 'static {
-    /// Resolves with the sequence number once the delivery is durable.
+    /// Stores a delivery, and resolves with its sequence number once it is durable.
     fn append(&self, delivery: Authenticated) -> Append<'_>;
 
-    /// Whether all of a durable delivery is settled. Waits for that at most so long, and not at all where it can't be
-    /// expected; without a part of what senders share, and until the future is dropped.
+    /// Returns whether all of a durable delivery is settled. Waits for that at most `within`, and not at all where it
+    /// cannot be expected in that time. The wait takes nothing from the pools that senders share, and ends when the
+    /// future is dropped.
     fn is_settled(&self, sequence: u64, within: Duration) -> Settles<'_>;
 }
 
-/// Ends with the sequence number of a durable delivery, or with why it was not stored.
+/// Resolves with the sequence number of a durable delivery, or with the error why it was not stored.
 pub type Append<'a> = Pin<Box<dyn Future<Output = Result<u64, AppendError>> + Send + 'a>>;
 
-/// Ends with whether a delivery is settled.
+/// Resolves with whether a delivery is settled.
 pub type Settles<'a> = Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
 
 impl Store for Spool {
@@ -47,7 +48,7 @@ impl Store for Spool {
     }
 }
 
-/// What a 200 says of the delivery, where its source has `answer = "delivered"`.
+/// How far a 200 says that the delivery is, where its source has `answer = "delivered"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
     /// It is on the disk.
@@ -59,7 +60,7 @@ pub enum Said {
 impl Said {
     pub const ALL: [Self; 2] = [Self::Delivered, Self::Stored];
 
-    /// The word of the header and of the metric.
+    /// Returns its word in the header and in the metric.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stored => "stored",
@@ -68,19 +69,19 @@ impl Said {
     }
 }
 
-/// One configured sender.
+/// One configured source.
 pub struct Source {
     pub name: SourceName,
     pub gate: Gate,
-    /// What a source of kind `adobe-io` has beside its gate.
+    /// The recipients and the validation of a source of kind `adobe-io`.
     pub adobe: Option<AdobeIo>,
     pub store: Arc<dyn Store>,
-    /// How much a 200 says.
+    /// Whether a 200 waits for Kafka.
     pub answer: config::Answer,
 }
 
 impl Source {
-    /// Whether the head says who it is, or that the body will.
+    /// Authenticates by the head, which may leave the proof to a signature over the body.
     pub(super) async fn admit(
         &self,
         head: &Parts,
@@ -92,7 +93,7 @@ impl Source {
         Ok(timeout_at(deadline, self.gate.admit(head)).await.map_err(slow)??)
     }
 
-    /// What is left to show once the body is there.
+    /// Completes the proof once the body is there.
     pub(super) async fn prove(
         &self,
         admission: Admission,
@@ -111,7 +112,7 @@ impl Source {
         }
     }
 
-    /// Ends when the delivery is durable; goes on without us when we don't wait for it.
+    /// Stores the delivery, and resolves when it is durable. Storing goes on if this future is dropped.
     pub(super) async fn append(
         &self,
         headers: Vec<(String, String)>,
@@ -127,7 +128,7 @@ impl Source {
         };
         let store = self.store.clone();
         let reservation = body.reservation;
-        // A task of its own: it outlives a sender that hangs up, and its part of the budget with it.
+        // A task of its own: it outlives a sender that hangs up, and keeps the body's part of the budget until the end.
         let append = tokio::spawn(async move {
             let result = store.append(Authenticated::new(delivery, proof)).await;
             drop(reservation);
@@ -141,7 +142,7 @@ impl Source {
         }
     }
 
-    /// What the answer says of the durable delivery, if more than that is wanted.
+    /// Waits for Kafka, if the source asks for it, and returns how far the answer says that the durable delivery is.
     pub(super) async fn says(&self, sequence: u64, deadline: Instant) -> Option<Said> {
         let config::Answer::Delivered { within } = self.answer else { return None };
         let settled = timeout_at(deadline, self.store.is_settled(sequence, within)).await;

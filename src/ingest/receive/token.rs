@@ -1,8 +1,8 @@
 //! `POST /oauth/token`: the HTTP around [`TokenEndpoint`].
 //!
-//! It answers from the one table like everything else, with the bodies and the headers that RFC 6749
-//! wants: JSON, and nothing that a proxy might keep. Bodies are small and have a budget of their own,
-//! so a crowd here takes no memory from deliveries.
+//! Its answers come from the one table (`listen/reply.rs`), with the bodies and headers that RFC 6749 demands:
+//! JSON that no proxy may cache. Requests' bodies are small and have a budget of their own, so a crowd here takes
+//! no memory from deliveries.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
         listen::{
             Answer,
             activity::Activity,
-            body::{self, Limits},
+            body::{self, BodySender, Limits},
             reply::Outcome,
             report::{Names, Report},
         },
@@ -30,21 +30,22 @@ use crate::{
 
 const PATH: &str = "/oauth/token";
 
-/// In place of a source in metrics and logs; no source can be called so.
+/// Label in place of a source in metrics and logs; no source can have this name.
 const LABEL: &str = "/oauth/token";
 
-/// Bytes of a request's body, and of all of them at once.
+/// Bytes of a request's body.
 const BODY_LIMIT: u64 = 8 * 1024;
+/// Bytes of all bodies at once.
 const BODY_BUDGET: u64 = 1024 * 1024;
 
-/// The endpoint, and what bodies may be there.
+/// The endpoint, and the limits of its bodies.
 pub(super) struct TokenRequests {
     endpoint: TokenEndpoint,
     limits: Limits,
 }
 
 impl TokenRequests {
-    /// Bodies have a budget of their own beside that of `deliveries`.
+    /// Makes it with a budget of its own beside that of `deliveries`.
     pub fn new(endpoint: TokenEndpoint, deliveries: &Limits) -> Self {
         let limits = deliveries.apart(&Listen {
             body_limit: BODY_LIMIT,
@@ -63,12 +64,12 @@ impl TokenRequests {
         &self,
         request: Request<Incoming>,
         client: Option<IpAddr>,
-        patience: Duration,
+        timeout: Duration,
         report: &Report,
     ) -> Response<Answer> {
         let version = request.version();
         let (head, body) = request.into_parts();
-        let (outcome, json) = match self.grant(&head, body, Instant::now() + patience).await {
+        let (outcome, json) = match self.grant(&head, body, Instant::now() + timeout).await {
             Ok(granted) => (Outcome::TokenIssued, token(&granted)),
             Err(outcome) => {
                 let json = refusal(&outcome);
@@ -95,9 +96,9 @@ impl TokenRequests {
         if head.method != Method::POST {
             return Err(Outcome::MethodNotAllowed);
         }
-        let from = body::From::Stranger;
+        let from = BodySender::Stranger;
         let body = match body::read(&head.headers, body, &self.limits, from, deadline).await {
-            // No limit of ours that an operator could raise: no request for a token is as large.
+            // Not `BodyTooLarge`, which names a limit to raise: no request for a token is as large.
             Err(Outcome::BodyTooLarge | Outcome::InflatedTooLarge) => {
                 return Err(Rejected::InvalidRequest.into());
             }
@@ -132,7 +133,8 @@ fn token(Granted { access_token, lifetime }: &Granted) -> String {
     .to_string()
 }
 
-/// RFC 6749 has no word for "later" here, and this one at its other endpoint.
+/// Returns the refusal's JSON. RFC 6749 has no error code for "try later" at this endpoint; `temporarily_unavailable`
+/// is that of its authorization endpoint.
 fn refusal(outcome: &Outcome) -> String {
     let error = match outcome {
         Outcome::UnknownClient => "invalid_client",

@@ -1,5 +1,5 @@
-//! What is wrong with a broker's certificate, of which the library says no more than that it does not take it:
-//! the name, the time, or who signed it. A handshake of its own fetches it; nothing is sent behind that.
+//! Faults of a broker's certificate: the name, the time, or the issuer. The library only says that it does not accept
+//! the certificate. A handshake of its own fetches it; nothing is sent after that.
 
 use std::{
     io::Read,
@@ -17,12 +17,12 @@ use rustls::{
 };
 use x509_parser::{extensions::GeneralName, prelude::*};
 
-/// For a connection, and for each step of a handshake.
-const WITHIN: Duration = Duration::from_secs(3);
-/// Names of a certificate that are told.
-const NAMES: usize = 8;
+/// Timeout of the connection, and of each step of the handshake.
+const STEP_TIMEOUT: Duration = Duration::from_secs(3);
+/// Limit of a certificate's names in the message.
+const MAX_NAMES: usize = 8;
 
-/// Nothing where no certificate comes.
+/// Describes the fault; `None` where no certificate comes.
 pub(super) fn what_is_wrong(host: &str, port: u16) -> Option<String> {
     let certificate = fetch(host, port)?;
     let (_, certificate) = X509Certificate::from_der(&certificate).ok()?;
@@ -42,7 +42,7 @@ pub(super) fn what_is_wrong(host: &str, port: u16) -> Option<String> {
     }
     let names = names(&certificate);
     if !names.iter().any(|name| is_for(name, host)) {
-        let told: Vec<_> = names.iter().take(NAMES).map(String::as_str).collect();
+        let told: Vec<_> = names.iter().take(MAX_NAMES).map(String::as_str).collect();
         let told = if told.is_empty() { "no name at all".to_owned() } else { told.join(", ") };
         return Some(format!(
             "the broker's certificate is for {told} and not for `{host}`: write a name that is in it into \
@@ -52,7 +52,7 @@ pub(super) fn what_is_wrong(host: &str, port: u16) -> Option<String> {
     }
     let issuer = certificate.issuer().to_string().chars().take(200).collect::<String>();
     Some(format!(
-        "the broker's certificate is for `{host}` and in its time, and who signed it ({issuer}) is not \
+        "the broker's certificate is for `{host}` and valid now, but its issuer ({issuer}) is not \
          trusted here: name the certificate of that authority in ssl.ca.location"
     ))
 }
@@ -60,9 +60,9 @@ pub(super) fn what_is_wrong(host: &str, port: u16) -> Option<String> {
 fn fetch(host: &str, port: u16) -> Option<Vec<u8>> {
     let addresses = (host, port).to_socket_addrs().ok()?;
     let mut tcp =
-        addresses.into_iter().find_map(|at| TcpStream::connect_timeout(&at, WITHIN).ok())?;
-    tcp.set_read_timeout(Some(WITHIN)).ok()?;
-    tcp.set_write_timeout(Some(WITHIN)).ok()?;
+        addresses.into_iter().find_map(|at| TcpStream::connect_timeout(&at, STEP_TIMEOUT).ok())?;
+    tcp.set_read_timeout(Some(STEP_TIMEOUT)).ok()?;
+    tcp.set_write_timeout(Some(STEP_TIMEOUT)).ok()?;
     let seen = Arc::new(Seen::default());
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
@@ -73,12 +73,12 @@ fn fetch(host: &str, port: u16) -> Option<Vec<u8>> {
         .with_no_client_auth();
     let name = ServerName::try_from(host.to_owned()).ok()?;
     let mut tls = ClientConnection::new(Arc::new(config), name).ok()?;
-    // It ends as soon as the certificate was seen, whatever the broker makes of that.
+    // The handshake ends as soon as the certificate was seen, so its result does not matter.
     let _ = Stream::new(&mut tls, &mut tcp).read(&mut [0]);
     seen.certificate.lock().take()
 }
 
-/// The names that a certificate is for; the common name where it has no others.
+/// Names in a certificate; the common name where it has no alternative names.
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let names = certificate.subject_alternative_name().ok().flatten();
     if let Some(names) = names {
@@ -99,14 +99,14 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     common.filter_map(|name| name.as_str().ok()).map(str::to_owned).collect()
 }
 
-/// A star stands for the first part of a name.
+/// Whether a name in a certificate covers `host`. A star stands for the first label.
 fn is_for(name: &str, host: &str) -> bool {
     let of_star = || Some((name.strip_prefix("*.")?, host.split_once('.')?.1));
     name.eq_ignore_ascii_case(host)
         || of_star().is_some_and(|(name, host)| name.eq_ignore_ascii_case(host))
 }
 
-/// Keeps the certificate, and refuses it.
+/// A verifier that keeps the certificate and refuses it.
 #[derive(Debug, Default)]
 struct Seen {
     certificate: Mutex<Option<Vec<u8>>>,
@@ -158,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    /// A port that shows a certificate for `name`, once.
+    /// A port that presents a certificate for `name`, once.
     fn showing(name: &str, until: i32) -> u16 {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();

@@ -1,10 +1,10 @@
-//! Whether a broker of the cluster answers at each address that the cluster names: brokers tell every client
-//! where they are, and what they tell may be good elsewhere alone (another network, a name that is not
-//! resolved), or lead to something that is no broker, or to none that speaks as this client does.
+//! Whether a broker of the cluster answers at each address that the cluster names. Brokers give every client their
+//! addresses, which may be good only elsewhere (another network, a name that is not resolved), or lead to a server that
+//! is no broker, or to a port with other settings than this client's.
 //!
-//! First a name and a connection, then a question in Kafka's protocol with everything that the client is set
-//! to (TLS, a password). A few brokers are looked at at once, and none behind those where one is in trouble: the
-//! time is that of a few, however many there are.
+//! First a name and a connection are tried, then a question in Kafka's protocol with all settings of the client
+//! (TLS, a password). A few brokers are tried at once, and none after those where one fails: the time is that of
+//! a few, however many there are.
 
 use std::{
     collections::HashMap,
@@ -28,29 +28,29 @@ use crate::{
     },
 };
 
-/// How long a name and a connection may take.
-const CONNECT: Duration = Duration::from_secs(3);
-/// How long an answer may take, at least.
-const ANSWER: Duration = Duration::from_secs(5);
-/// Of brokers at once: each has threads of its own.
-const TOGETHER: usize = 16;
-/// For the cluster's id, which comes with the answer.
-const ID: Duration = Duration::from_millis(500);
+/// Timeout of the name's resolution and the connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Shortest timeout of an answer.
+const MIN_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Brokers that are tried at once: each has threads of its own.
+const CONCURRENT_BROKERS: usize = 16;
+/// Timeout for the cluster's id, which comes with the answer.
+const CLUSTER_ID_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The id of what is known by its address alone.
-const BOOTSTRAP: i32 = -1;
+/// Stands for the id of a server that is known by its address only.
+const BOOTSTRAP_ID: i32 = -1;
 
-/// `kafka.bootstrap_servers`, one by one.
+/// Splits `kafka.bootstrap_servers`.
 pub fn servers(text: &str) -> Vec<Named> {
     let server = |server: &str| {
         let (host, port) = server.rsplit_once(':')?;
         let host = host.trim_matches(['[', ']']).to_owned();
-        Some(Named { id: BOOTSTRAP, host, port: port.parse().ok()? })
+        Some(Named { id: BOOTSTRAP_ID, host, port: port.parse().ok()? })
     };
     text.split(',').filter_map(server).collect()
 }
 
-/// A broker where the cluster says that it is. Displays as `host:port`.
+/// A broker's id, and its address as the cluster names it. Displays as `host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     pub id: i32,
@@ -67,16 +67,16 @@ impl fmt::Display for Named {
     }
 }
 
-/// Which brokers a cluster names, as a client was told.
+/// The brokers that a cluster named to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedBrokers {
     /// In the order of their ids.
     pub brokers: Vec<Named>,
-    /// Since the client was made.
+    /// Time since the client was made.
     pub after: Duration,
 }
 
-/// What the library's statistics say of it; `None` while it was told of no broker.
+/// Reads them from the library's statistics; `None` before the cluster named any.
 pub fn named_brokers(json: &[u8]) -> Option<NamedBrokers> {
     #[derive(Deserialize)]
     struct Statistics {
@@ -103,28 +103,28 @@ pub fn named_brokers(json: &[u8]) -> Option<NamedBrokers> {
     (!brokers.is_empty()).then_some(NamedBrokers { brokers, after })
 }
 
-/// What brokers are asked, and what the cluster said that named them.
+/// The question to each broker, with the answers of the cluster that named them.
 #[derive(Clone, Debug)]
 pub struct Question {
     pub kafka: config::Kafka,
     /// A topic; an answer about one is small.
     pub topic: String,
     pub cluster_id: Option<String>,
-    /// How long an answer may take; it is longer on a line that is known to be slow.
+    /// Timeout of an answer; longer on a line that is known to be slow.
     pub within: Duration,
 }
 
 impl Question {
-    /// After an answer of the cluster that took so long, of at most `timeout`.
+    /// The timeout after an answer of the cluster that `took` so long, of at most `timeout`.
     pub fn patience(took: Duration, timeout: Duration) -> Duration {
-        (4 * took).clamp(ANSWER, timeout.max(ANSWER))
+        (4 * took).clamp(MIN_ANSWER_TIMEOUT, timeout.max(MIN_ANSWER_TIMEOUT))
     }
 }
 
-/// Those of `brokers` where no broker of the cluster answers, each with the reason.
+/// The addresses among `brokers` where no broker of the cluster answers, each with the reason.
 pub fn unreachable(question: &Question, brokers: &[Named]) -> Vec<String> {
     let mut left = brokers.len();
-    for group in brokers.chunks(TOGETHER) {
+    for group in brokers.chunks(CONCURRENT_BROKERS) {
         left -= group.len();
         let mut found = look_at(question, group);
         if !found.is_empty() {
@@ -138,13 +138,14 @@ pub fn unreachable(question: &Question, brokers: &[Named]) -> Vec<String> {
 }
 
 fn look_at(question: &Question, brokers: &[Named]) -> Vec<String> {
-    let within = CONNECT.as_secs();
+    let within = CONNECT_TIMEOUT.as_secs();
     let connected =
-        all_at_once(brokers, CONNECT, |broker| connect(&broker).map_err(|e| e.to_string()));
+        all_at_once(brokers, CONNECT_TIMEOUT, |broker| connect(&broker).map_err(|e| e.to_string()));
     let connected = connected
         .into_iter()
         .map(|answer| answer.unwrap_or_else(|| Err(format!("no connection within {within} s"))));
-    let (mut open, mut found) = (Vec::new(), Vec::new());
+    let mut open = Vec::new();
+    let mut found = Vec::new();
     for (broker, connected) in brokers.iter().zip(connected) {
         match connected {
             Ok(()) => open.push(broker.clone()),
@@ -156,7 +157,8 @@ fn look_at(question: &Question, brokers: &[Named]) -> Vec<String> {
         move |broker: Named| ask(&question, &broker)
     };
     // A little longer than the question itself, which knows why there is no answer.
-    let answers = all_at_once(&open, question.within + ID + ID, ask);
+    let answers =
+        all_at_once(&open, question.within + CLUSTER_ID_TIMEOUT + CLUSTER_ID_TIMEOUT, ask);
     for (broker, answer) in open.iter().zip(answers) {
         if let Err(why) = answer.unwrap_or_else(|| Err(silent(question.within))) {
             found.push((broker.id, broker.clone(), why));
@@ -164,7 +166,7 @@ fn look_at(question: &Question, brokers: &[Named]) -> Vec<String> {
     }
     found.sort_by_key(|(id, ..)| *id);
     let told = |(id, at, why): &(i32, Named, String)| match *id {
-        BOOTSTRAP => format!("{at} ({why})"),
+        BOOTSTRAP_ID => format!("{at} ({why})"),
         id => format!("broker {id} at {at} ({why})"),
     };
     found.iter().map(told).collect()
@@ -172,7 +174,7 @@ fn look_at(question: &Question, brokers: &[Named]) -> Vec<String> {
 
 type Answer = Result<(), String>;
 
-/// What `look` says of each of `brokers`; nothing where it says nothing in time.
+/// Calls `look` for each of `brokers` at the same time; `None` for those without a result in time.
 fn all_at_once(
     brokers: &[Named],
     within: Duration,
@@ -181,12 +183,13 @@ fn all_at_once(
     let end = Instant::now() + within;
     let start = |broker: &Named| {
         let (send, receive) = mpsc::channel();
-        let (look, broker) = (look.clone(), broker.clone());
+        let look = look.clone();
+        let broker = broker.clone();
         let look = move || {
-            // Too late, perhaps: then there is no listener.
+            // If it comes too late, the receiver is gone.
             let _ = send.send(look(broker));
         };
-        // On a thread of its own: the resolver knows no time limit. Without a thread the sender is dropped,
+        // A thread each, since the resolver has no time limit. Without a thread the sender is dropped,
         // and the broker counts as one that does not answer.
         let _ = thread::Builder::new().name("kafka-address".into()).spawn(look);
         receive
@@ -199,7 +202,7 @@ fn all_at_once(
 fn connect(broker: &Named) -> io::Result<()> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (broker.host.as_str(), broker.port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, CONNECT) {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
             Ok(_) => return Ok(()),
             Err(error) => last = error,
         }
@@ -207,7 +210,7 @@ fn connect(broker: &Named) -> io::Result<()> {
     Err(last)
 }
 
-/// By a client that knows this address alone.
+/// Asks one broker, by a client that knows its address only.
 fn ask(question: &Question, broker: &Named) -> Answer {
     let Question { kafka, topic, cluster_id, within } = question;
     let cluster = Arc::new(Cluster::new(&kafka.bootstrap_servers));
@@ -216,13 +219,13 @@ fn ask(question: &Question, broker: &Named) -> Answer {
     let client = asking(kafka, native, &cluster).map_err(|error| properties::describe(&error))?;
     let answer = client.client().fetch_metadata(Some(topic), *within);
     drain(&client); // The reason for a failure comes as an event.
-    // An answer of this broker's is the one that names others; the next one may be another broker's.
+    // Only an answer of this broker names others; the next answer may be another broker's.
     if answer.is_err() && cluster.named().is_none() {
-        // A time-out of the library's says no more than that there was no answer.
+        // A time-out of the library only means that there was no answer.
         let complaint = cluster.last_complaint().filter(|reason| !reason.contains("imed out"));
         return Err(complaint.map_or_else(|| silent(*within), |reason| cause::with(kafka, reason)));
     }
-    match (cluster_id, client.client().fetch_cluster_id(ID)) {
+    match (cluster_id, client.client().fetch_cluster_id(CLUSTER_ID_TIMEOUT)) {
         (Some(ours), Some(other)) if *ours != other => {
             Err(format!("a broker of another cluster answers: {other}, and this is {ours}"))
         }
@@ -252,7 +255,8 @@ mod tests {
             queue_size: 1,
             delivery: Default::default(),
         };
-        let (topic, cluster_id) = ("t".into(), cluster_id.map(str::to_owned));
+        let topic = "t".into();
+        let cluster_id = cluster_id.map(str::to_owned);
         Question { kafka, topic, cluster_id, within: Duration::from_secs(5) }
     }
 
@@ -301,8 +305,8 @@ mod tests {
         let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let brokers: Vec<_> = (1..=20).map(|id| named(id, &gone)).collect();
         let found = unreachable(&question(None), &brokers);
-        assert_eq!(found.len(), TOGETHER + 1);
-        assert_eq!(found[TOGETHER], "and 4 others were not looked at");
+        assert_eq!(found.len(), CONCURRENT_BROKERS + 1);
+        assert_eq!(found[CONCURRENT_BROKERS], "and 4 others were not looked at");
     }
 
     #[test]

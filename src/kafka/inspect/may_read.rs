@@ -1,5 +1,5 @@
-//! Whether a topic may be read, found out at its end: a broker looks at the permission first, and answers
-//! with nothing then.
+//! Whether a topic may be read, tested at its end: a broker checks the permission first, and there is
+//! nothing to read after that.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::{
     kafka::{login::Given, properties},
 };
 
-/// `false` also where that does not show (a cluster in trouble, no answer in time).
+/// `false` also where that cannot be found out (a cluster in trouble, no answer in time).
 pub(super) fn is_denied(kafka: &config::Kafka, topic: &str, timeout: Duration) -> bool {
     let mut native = properties::reader(kafka);
     native.set("enable.partition.eof", "true").set_log_level(RDKafkaLogLevel::Emerg);

@@ -1,6 +1,6 @@
-//! Whether topics may be written, found out without writing: with a record that is larger than the
-//! topic takes. A broker looks at the permission first and at the size then, so it refuses the
-//! record either way, and says why.
+//! Whether topics may be written, tested without writing: with a record that is larger than the
+//! topic allows. A broker checks the permission first and the size then, so it refuses the
+//! record either way, and the error tells which.
 
 use std::time::{Duration, Instant};
 
@@ -17,19 +17,19 @@ use crate::{
     kafka::{login::Given, properties},
 };
 
-/// Topics that take records larger than this are not asked: the record would have to be larger still.
-const LARGEST: usize = 16 * 1024 * 1024;
-/// What a record must be larger by than the topic takes.
-const MORE: usize = 1024;
+/// Topics that allow records larger than this are not tested: the record would have to be larger still.
+const MAX_TESTED_LIMIT: usize = 16 * 1024 * 1024;
+/// Bytes by which the record exceeds the topic's limit.
+const EXCESS_BYTES: usize = 1024;
 
-/// Those of `names` that exist and may not be written. What can't be told (no permission to read a
-/// topic's settings, a cluster in trouble) is not among them.
+/// The topics among `names` that exist and may not be written. Topics for which this cannot be found out (no permission
+/// to read the settings, a cluster in trouble) are left out.
 pub(super) fn denied(kafka: &config::Kafka, names: &[String], timeout: Duration) -> Vec<String> {
     let limits = limits(kafka, names, timeout);
     let Some(largest) = limits.iter().map(|(_, limit)| *limit).max() else { return Vec::new() };
     let mut native = properties::client(kafka);
     native
-        .set("message.max.bytes", (largest + 2 * MORE).to_string())
+        .set("message.max.bytes", (largest + 2 * EXCESS_BYTES).to_string())
         .set("compression.type", "none")
         .set("acks", "all")
         .set("retries", "0")
@@ -44,7 +44,7 @@ pub(super) fn denied(kafka: &config::Kafka, names: &[String], timeout: Duration)
     let end = Instant::now() + timeout;
     let mut denied = Vec::new();
     for (name, limit) in &limits {
-        let record = vec![0_u8; limit + MORE];
+        let record = vec![0_u8; limit + EXCESS_BYTES];
         if producer.send(BaseRecord::<(), _>::to(name).payload(&record)).is_err() {
             continue;
         }
@@ -65,16 +65,16 @@ pub(super) fn denied(kafka: &config::Kafka, names: &[String], timeout: Duration)
     denied
 }
 
-/// The largest record that each topic takes, in bytes, where that can be told.
+/// The largest record that each topic allows, in bytes, where the cluster says so.
 fn limits(kafka: &config::Kafka, names: &[String], timeout: Duration) -> Vec<(String, usize)> {
     let limit = |(name, settings): (String, Result<Settings, NoSettings>)| {
         let limit = settings.ok()?.get("max.message.bytes")?.parse().ok();
-        Some((name, limit.filter(|limit| *limit <= LARGEST)?))
+        Some((name, limit.filter(|limit| *limit <= MAX_TESTED_LIMIT)?))
     };
     settings(kafka, names, timeout).into_iter().filter_map(limit).collect()
 }
 
-/// What became of the one record that is on its way: no code when it was, after all, taken.
+/// The result of the one record on its way: no code if it was, unexpectedly, accepted.
 #[derive(Default)]
 struct Answers(Mutex<Option<Option<Code>>>);
 
@@ -84,7 +84,7 @@ impl Answers {
     }
 }
 
-/// What goes wrong is no answer, and the report of the cluster says why.
+/// Ignores errors of the connection: the report of the cluster has them.
 impl ClientContext for Answers {
     fn error(&self, _: KafkaError, _: &str) {}
 }

@@ -1,4 +1,4 @@
-//! Whether a cluster answers, and a broker at each address that it names.
+//! Whether a cluster answers, and whether a broker answers at each address that it names.
 
 use std::time::{Duration, Instant};
 
@@ -13,24 +13,25 @@ use crate::{
     kafka::{cause, context::drain},
 };
 
-/// How long one try for the first answer may take.
-const EACH_QUESTION: Duration = Duration::from_secs(3);
+/// Timeout of one attempt at the first answer.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// For the first answer of a cluster that is in trouble.
-const ADDRESSES: Duration = Duration::from_secs(10);
+/// Time for the first answer of a cluster in trouble.
+const ADDRESSES_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Logs it where a cluster that does not answer names addresses where no broker answers: the other log lines
-/// name `kafka.bootstrap_servers` alone.
+/// Logs the addresses that a cluster names where no broker answers: the other log lines only name
+/// `kafka.bootstrap_servers`.
 pub fn warn_of_addresses(kafka: &config::Kafka, topic: &str) {
     // Other problems of the cluster are logged by the thread that waits for it.
     let Ok(inspector) = Inspector::new(kafka, None) else { return };
-    if let Err(error @ InspectError::Unreachable { .. }) = inspector.reach(topic, ADDRESSES) {
+    if let Err(error @ InspectError::Unreachable { .. }) = inspector.reach(topic, ADDRESSES_TIMEOUT)
+    {
         tracing::warn!("{error}");
     }
 }
 
 impl Inspector<'_> {
-    /// Waits for the cluster, and looks whether a broker answers at each address that it names; returns these.
+    /// Waits for the cluster, and checks that a broker answers at each address that it names; returns these.
     /// Asks about `topic`, since a listing of all topics may take long.
     pub fn reach(&self, topic: &str, timeout: Duration) -> Result<Vec<Named>, InspectError> {
         let look = |brokers: &[Named], after: Duration| {
@@ -44,14 +45,14 @@ impl Inspector<'_> {
             if unreachable.is_empty() {
                 return Ok(());
             }
-            let (brokers, addresses) =
-                (self.kafka.bootstrap_servers.clone(), unreachable.join(", "));
+            let brokers = self.kafka.bootstrap_servers.clone();
+            let addresses = unreachable.join(", ");
             Err(InspectError::Unreachable { brokers, addresses })
         };
         let asked = Instant::now();
         let mut is_looked_at = false;
         let brokers = self.first_answer(topic, timeout, &mut || {
-            // Of a cluster that names brokers where none answers there is no second answer.
+            // A cluster that names brokers where none answers gives no second answer.
             match self.cluster.named() {
                 Some(named) if !is_looked_at => {
                     is_looked_at = true;
@@ -66,8 +67,8 @@ impl Inspector<'_> {
         Ok(brokers)
     }
 
-    /// Why no bootstrap server answers: of a single one what the client complained of, if it says anything;
-    /// otherwise each of them is asked alone, all at the same time, since a client tells of one of them.
+    /// The reason why no bootstrap server answers. For a single server it is the client's complaint, if there is one;
+    /// otherwise each server is asked alone, all at the same time, since a client complains of only one of them.
     fn why(&self, topic: &str, error: &KafkaError) -> String {
         let complaint = self.cluster.last_complaint();
         let servers = addresses::servers(&self.kafka.bootstrap_servers);
@@ -80,7 +81,7 @@ impl Inspector<'_> {
         let question = Question {
             kafka: self.kafka.clone(),
             topic: topic.to_owned(),
-            within: Question::patience(Duration::ZERO, EACH_QUESTION),
+            within: Question::patience(Duration::ZERO, QUESTION_TIMEOUT),
             cluster_id: None,
         };
         let found = addresses::unreachable(&question, &servers);
@@ -90,8 +91,8 @@ impl Inspector<'_> {
         }
     }
 
-    /// Waits for the cluster; returns the brokers that it names, in the order of their ids. After each try in
-    /// vain, `unanswered` may end it.
+    /// Waits for the cluster; returns the brokers that it names, in the order of their ids. `unanswered` is called
+    /// after each failed attempt, and may end the wait.
     pub fn first_answer(
         &self,
         topic: &str,
@@ -102,7 +103,8 @@ impl Inspector<'_> {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             // An answer may take long on a slow line; a failure is known sooner by what it leaves behind.
-            let answer = self.client.client().fetch_metadata(Some(topic), left.min(EACH_QUESTION));
+            let answer =
+                self.client.client().fetch_metadata(Some(topic), left.min(QUESTION_TIMEOUT));
             drain(&self.client); // The reason for a failure comes as an event.
             let error = match answer {
                 Ok(metadata) => {

@@ -16,7 +16,7 @@ use crate::{
 /// A topic's settings in effect, under Kafka's own names.
 pub type Settings = HashMap<String, String>;
 
-/// Why a topic's settings are not known.
+/// The reason why a topic's settings are not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoSettings {
     /// The broker that was asked does not know the topic.
@@ -24,7 +24,7 @@ pub enum NoSettings {
     Because(String),
 }
 
-/// Of each of `names`.
+/// Returns the settings of each of `names`.
 pub fn settings(
     kafka: &config::Kafka,
     names: &[String],

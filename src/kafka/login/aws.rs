@@ -1,7 +1,7 @@
 //! Amazon MSK with IAM: the token is the address of a request to AWS, signed and never sent (the broker sends it).
 //!
-//! No SDK of AWS's: it would bring some forty crates and a second implementation of cryptography for one
-//! signature. What is missing of it is said in the README: profiles and SSO of `~/.aws`, and a further role.
+//! No SDK of AWS: it would bring some forty crates and a second implementation of cryptography for one
+//! signature. The README lists what is missing: profiles and SSO of `~/.aws`, and a further role.
 
 mod credentials;
 mod signature;
@@ -15,8 +15,8 @@ use crate::config::{Msk, Secret};
 use credentials::{Credentials, Places};
 use signature::{Presigned, encoded};
 
-/// As long as brokers take one, at most.
-const LIFETIME: Duration = Duration::from_secs(900);
+/// Longest lifetime that brokers allow.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(900);
 
 pub(super) async fn fetch(msk: &Msk) -> Result<Token, String> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -25,24 +25,24 @@ pub(super) async fn fetch(msk: &Msk) -> Result<Token, String> {
 }
 
 fn token(msk: &Msk, credentials: &Credentials, now: SystemTime) -> Result<Token, String> {
-    let ends = credentials.ends.map_or(now + LIFETIME, |ends| ends.min(now + LIFETIME));
+    let ends = credentials.ends.map_or(now + TOKEN_LIFETIME, |ends| ends.min(now + TOKEN_LIFETIME));
     let host = host(&msk.region);
     let signed = Presigned {
         region: &msk.region,
         service: "kafka-cluster",
         host: &host,
         query: &[("Action", "kafka-cluster:Connect")],
-        lifetime: LIFETIME,
+        lifetime: TOKEN_LIFETIME,
     };
     let query = signed.query(credentials, now);
-    // Behind the signature, for AWS's own records.
+    // The broker's request carries it into AWS's own records; it is not signed.
     let agent = encoded(concat!("millrace/", env!("CARGO_PKG_VERSION")));
     let address = format!("https://{host}/?{query}&User-Agent={agent}");
     let text = Secret::new(URL_SAFE_NO_PAD.encode(address)).ok_or("the token is empty")?;
     Ok(Token { text, ends, extensions: Vec::new() })
 }
 
-/// The same domain in every partition, as in AWS's own signers.
+/// The host of MSK's API: its domain is the same in every partition, as in AWS's own signers.
 fn host(region: &str) -> String {
     format!("kafka.{region}.amazonaws.com")
 }

@@ -1,6 +1,6 @@
-//! A token into a client of librdkafka's: the one call of this program that has no safe wrapper.
+//! Hands a token to a client of librdkafka: the one call of this program that has no safe wrapper.
 //!
-//! rdkafka hands a token over from its own callback alone: without extensions, and not to clients of the admin
+//! rdkafka hands a token over only in its own callback: without extensions, and not to clients of the admin
 //! API.
 
 use std::{ffi::CString, os::raw::c_char, ptr, time::UNIX_EPOCH};
@@ -13,12 +13,12 @@ use rdkafka::{
 
 use super::Token;
 
-/// What the library calls the owner of the token in its own log; brokers do not see it.
+/// The token's owner in the library's own log; brokers do not see it.
 const PRINCIPAL: &str = "millrace";
-/// Room for what the library says, which is cut there.
-const SAID: usize = 512;
+/// Size of the buffer for the library's error, which is cut there.
+const ERROR_BUFFER_BYTES: usize = 512;
 
-/// From now on `client` authenticates with `token`.
+/// Lets `client` authenticate with `token` from now on.
 pub(super) fn hand_over<C: ClientContext>(client: &Client<C>, token: &Token) -> Result<(), String> {
     let zero = |_| "the token has a zero byte in it".to_owned();
     let text = CString::new(token.text.expose()).map_err(zero)?;
@@ -29,14 +29,14 @@ pub(super) fn hand_over<C: ClientContext>(client: &Client<C>, token: &Token) -> 
     let mut extensions: Vec<*const c_char> = texts.iter().map(|text| text.as_ptr()).collect();
     let ends = token.ends.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let ends = i64::try_from(ends).unwrap_or(i64::MAX);
-    let mut said = [0 as c_char; SAID];
+    let mut said = [0 as c_char; ERROR_BUFFER_BYTES];
     #[allow(
         unsafe_code,
         reason = "librdkafka's function has no safe wrapper, see the module's head"
     )]
     // SAFETY: the client is borrowed, so it is there for the whole call, and the function may be called from any
     // thread. Texts end with a zero byte, and they and the array outlive the call, which copies them; none is
-    // written to. `said` has the size that is told.
+    // written to. The size passed for `said` is its length.
     let code = unsafe {
         rd_kafka_oauthbearer_set_token(
             client.native_ptr(),
@@ -51,7 +51,7 @@ pub(super) fn hand_over<C: ClientContext>(client: &Client<C>, token: &Token) -> 
     };
     match Code::from(code) {
         Code::NoError => Ok(()),
-        // Not what it says: it may quote the token.
+        // The library's text is left out: it may quote the token.
         code => Err(format!("the Kafka client does not take the token: {code}")),
     }
 }

@@ -19,8 +19,8 @@ use crate::{
     runtime::fetch::{Answer, Client, Limits, ShownUrl, Trust},
 };
 
-/// A provider that says a thousand years means "long enough".
-const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Limit of a token's lifetime: a provider that says a thousand years means "long enough".
+const MAX_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 
 #[derive(Serialize)]
 struct Request<'a> {
@@ -63,7 +63,7 @@ pub(super) async fn fetch(oidc: &Oidc) -> Result<Token, String> {
     }
 }
 
-/// Made for each token: a file of authorities may have been replaced, and tokens are fetched seldom.
+/// Made again for each token: a file of authorities may have been replaced, and tokens are fetched seldom.
 fn client(oidc: &Oidc) -> Result<Client, String> {
     match &oidc.authorities {
         None => Client::new(),
@@ -80,7 +80,8 @@ fn client(oidc: &Oidc) -> Result<Client, String> {
 }
 
 async fn ask(client: &Client, oidc: &Oidc, in_header: bool) -> Result<Answer, String> {
-    let (id, secret) = (oidc.client_id.as_str(), oidc.client_secret.expose());
+    let id = oidc.client_id.as_str();
+    let secret = oidc.client_secret.expose();
     let form = Request {
         grant_type: "client_credentials",
         scope: oidc.scope.as_deref(),
@@ -105,7 +106,7 @@ async fn ask(client: &Client, oidc: &Oidc, in_header: bool) -> Result<Answer, St
 
 fn granted(oidc: &Oidc, answer: &Answer, asked: SystemTime) -> Result<Token, String> {
     let place = ShownUrl::of(&oidc.token_url);
-    // Not the error of the parser: it may quote the token.
+    // The parser's error is left out: it may quote the token.
     let granted: Option<Granted> = serde_json::from_slice(&answer.body).ok();
     let strange = || {
         format!(
@@ -120,7 +121,7 @@ fn granted(oidc: &Oidc, answer: &Answer, asked: SystemTime) -> Result<Token, Str
         number => number.as_f64().map(|seconds| seconds.max(0.0) as u64),
     });
     let ends = match lifetime.map(Duration::from_secs) {
-        Some(lifetime) => Some(asked + lifetime.min(LONGEST)),
+        Some(lifetime) => Some(asked + lifetime.min(MAX_LIFETIME)),
         None => end_of(text.expose()),
     };
     let ends = ends.ok_or_else(|| {
@@ -129,7 +130,7 @@ fn granted(oidc: &Oidc, answer: &Answer, asked: SystemTime) -> Result<Token, Str
     Ok(Token { text, ends, extensions: oidc.extensions.clone() })
 }
 
-/// What a signed token says of its own end.
+/// The end of validity in a signed token.
 fn end_of(token: &str) -> Option<SystemTime> {
     #[derive(Deserialize)]
     struct Claims {
@@ -144,9 +145,10 @@ fn refused(answer: &Answer) -> Refused {
     serde_json::from_slice(&answer.body).unwrap_or_default()
 }
 
-/// As the provider says it, and what to do.
+/// The provider's refusal in its own words, and the remedy.
 fn refusal(oidc: &Oidc, answer: &Answer) -> String {
-    let (place, status) = (ShownUrl::of(&oidc.token_url), answer.status);
+    let place = ShownUrl::of(&oidc.token_url);
+    let status = answer.status;
     let Refused { error, error_description } = refused(answer);
     let secrets = [oidc.client_secret.expose()];
     let error = said(&error, &secrets);

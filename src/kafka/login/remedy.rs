@@ -1,11 +1,11 @@
-//! What a provider's refusal is told as: bounded, in one line, without a secret, and with what to do.
+//! Errors of a provider for the log: bounded, in one line, without a secret, and with a remedy.
 
 use crate::runtime::fetch::FetchError;
 
-/// Of a text of somebody else's.
-const LONGEST: usize = 300;
+/// Limit of quoted foreign text.
+const MAX_QUOTED_CHARS: usize = 300;
 
-/// `text` in one line and not too long, without `secrets`.
+/// `text` in one line of bounded length, without `secrets`.
 pub(super) fn said(text: &str, secrets: &[&str]) -> String {
     let hidden = secrets
         .iter()
@@ -14,13 +14,13 @@ pub(super) fn said(text: &str, secrets: &[&str]) -> String {
     let line: String =
         hidden.chars().map(|c| if c.is_control() || c.is_whitespace() { ' ' } else { c }).collect();
     let words = line.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    match words.char_indices().nth(LONGEST) {
+    match words.char_indices().nth(MAX_QUOTED_CHARS) {
         Some((end, _)) => format!("{}…", &words[..end]),
         None => words,
     }
 }
 
-/// Why no answer came from a provider, and what to look at.
+/// The reason why a provider does not answer, and the remedy.
 pub(super) fn unreachable(error: &FetchError, authorities: &str, address: &str) -> String {
     let text = error.to_string();
     let is_certificate = text.contains("certificate") || text.contains("UnknownIssuer");
@@ -45,6 +45,6 @@ mod tests {
         let text = format!("bad\r\n\tsecret hunter2 {}", "x".repeat(1000));
         let said = said(&text, &["hunter2", ""]);
         assert!(said.starts_with("bad secret *** xxx") && said.ends_with('…'), "{said}");
-        assert_eq!(said.chars().count(), LONGEST + 1);
+        assert_eq!(said.chars().count(), MAX_QUOTED_CHARS + 1);
     }
 }

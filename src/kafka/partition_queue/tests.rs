@@ -3,11 +3,12 @@ use super::*;
 const TOPIC: &str = "marketo.lead-activity.a";
 
 fn record(slot: usize, key: &str) -> Waiting {
-    let (key, value) = (Some(key.as_bytes().into()), Some([].into()));
+    let key = Some(key.as_bytes().into());
+    let value = Some([].into());
     Waiting { slot, key, value, headers: OwnedHeaders::new(), timestamp: None }
 }
 
-/// The queues, how many partitions the topic has, and a clock.
+/// The queues, the topic's number of partitions, and a clock.
 struct Case {
     queues: PartitionQueues,
     count: Option<u32>,
@@ -19,7 +20,7 @@ impl Case {
         Self { queues: PartitionQueues::default(), count: Some(count), now: Instant::now() }
     }
 
-    /// Whether it goes at once.
+    /// Sends a record; whether it goes at once.
     fn send(&mut self, slot: usize, key: &str) -> (PartitionKey, bool) {
         let target = self.queues.target(TOPIC, Some(key.as_bytes()), |_| self.count);
         let may_send = self.queues.may_send(target, self.now);
@@ -29,7 +30,7 @@ impl Case {
         (target, may_send)
     }
 
-    /// The slots of those that may go now.
+    /// The records that may go now, with their slots.
     fn go(&mut self) -> Vec<(PartitionKey, usize)> {
         let next = || self.queues.next(self.now, |_| self.count);
         std::iter::from_fn(next).map(|(target, _, record)| (target, record.slot)).collect()
@@ -100,13 +101,13 @@ fn after_a_pause_a_record_goes_alone_again() {
     let (target, _) = case.send(0, "a");
     case.acknowledge(target);
     assert!(case.send(1, "a").1 && case.send(2, "a").1);
-    case.now += KNOWN_FOR;
-    assert!(!case.send(3, "a").1, "nobody knows whether the broker knows us");
+    case.now += REMEMBERED_FOR;
+    assert!(!case.send(3, "a").1, "whether the broker knows us is unknown");
     case.acknowledge(target);
     assert_eq!(case.go(), [(target, 3)]);
     case.acknowledge(target);
     case.acknowledge(target);
-    case.now += KNOWN_FOR;
+    case.now += REMEMBERED_FOR;
     assert!(case.send(4, "a").1);
     assert!(!case.send(5, "a").1);
 }
@@ -125,7 +126,7 @@ fn another_count_of_partitions_shows_and_lets_a_topic_come_to_rest_first() {
     }
     assert_eq!(case.go(), [], "the other one is still under way");
     case.acknowledge(target);
-    assert_eq!(case.go(), [(target, 3)], "alone while nobody knows the count");
+    assert_eq!(case.go(), [(target, 3)], "alone while the count is unknown");
     case.count = Some(4);
     assert_eq!(case.go(), []);
     case.acknowledge(target);

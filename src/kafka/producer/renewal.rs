@@ -1,7 +1,7 @@
-//! Another client for one that can't go on, and how that one is let go.
+//! Renewal: another client for one that cannot go on, and the end of the old one.
 //!
-//! A producer that is let go may take its time: its threads end when a name lookup or a TLS
-//! handshake returns. It does so on a thread of its own, and nobody waits for it.
+//! The end of a client may take its time: its threads end when a name lookup or a TLS
+//! handshake returns. It happens on a thread of its own, for which nothing waits.
 
 use std::{
     sync::{Arc, mpsc},
@@ -12,7 +12,7 @@ use std::{
 use rdkafka::producer::{Producer as _, PurgeConfig};
 use tracing::{debug, warn};
 
-use super::{BUSY_SLICE, Client, Producer};
+use super::{BUSY_POLL_SLEEP, Client, Producer};
 use crate::{
     kafka::{
         context::{Producing, drain},
@@ -23,11 +23,11 @@ use crate::{
     runtime::retry::Retry,
 };
 
-/// How long a renewal waits for the last reports of the client that it lets go.
-const LAST_REPORTS: Duration = Duration::from_millis(250);
+/// Time that a renewal waits for the last reports of the old client.
+const REPORTS_TIMEOUT: Duration = Duration::from_millis(250);
 
 impl Producer {
-    /// Another client.
+    /// Replaces the client.
     pub(super) fn replace(
         &mut self,
         identity: Option<&Identity>,
@@ -35,7 +35,7 @@ impl Producer {
     ) -> Result<(), Failure> {
         let was_fatal = std::mem::take(&mut self.fatal);
         self.retire();
-        // One fatal error after the other, with nothing delivered in between, is not a hot loop.
+        // Fatal errors one after the other, with nothing delivered in between, must not become a hot loop.
         if was_fatal && self.retry.wait(give_up) {
             return Err(Failure::Fatal("gave up on making a new Kafka producer".into()));
         }
@@ -68,7 +68,7 @@ impl Producer {
         Ok(())
     }
 
-    /// Takes the transaction back: in place, or by a client that takes over.
+    /// Takes the transaction back: in place, or by a new client that takes over.
     pub(super) fn take_back(
         &mut self,
         transactions: &mut Transactions,
@@ -101,7 +101,7 @@ impl Producer {
         taken
     }
 
-    /// Lets the client go; whatever has no outcome yet is purged.
+    /// Drops the client; records without an outcome are purged.
     pub(super) fn retire(&mut self) -> Option<mpsc::Receiver<()>> {
         let client = self.client.take()?;
         if let Some(transactions) = &mut self.transactions {
@@ -109,20 +109,20 @@ impl Producer {
         }
         client.context().state().drain_queues();
         client.purge(PurgeConfig::default().queue().inflight().non_blocking());
-        let end = Instant::now() + LAST_REPORTS;
+        let end = Instant::now() + REPORTS_TIMEOUT;
         loop {
             drain(&client);
             if client.context().state().pending.count() == 0 || Instant::now() >= end {
                 break;
             }
-            thread::sleep(BUSY_SLICE);
+            thread::sleep(BUSY_POLL_SLEEP);
         }
         self.left_over.append(&mut client.context().state().close());
 
         let (done, ended) = mpsc::channel();
         let drop_client = move || {
             drop(client);
-            let _ = done.send(()); // Nobody may be waiting.
+            let _ = done.send(()); // The receiver may be gone.
         };
         if let Err(error) = thread::Builder::new().name("kafka-drop".into()).spawn(drop_client) {
             // The closure was dropped, and the client with it.

@@ -1,8 +1,9 @@
-//! What is known about topics, and what follows from each answer. Pure: time is an argument.
+//! The state of each topic, and the consequence of each answer. Pure: time is an argument.
 //!
 //! Topics are asked about by name, so an answer is small however many topics the cluster has. Only
 //! `topics.limit` needs a listing of all: a missing topic that counts waits for one before it is made.
-//! A topic that exists waits for no listing. Of what the limit leaves, each source has its share ([`Shares`]).
+//! A topic that exists waits for no listing. Of the topics that the limit leaves, each source has its share
+//! ([`Shares`]).
 
 mod limit;
 #[cfg(test)]
@@ -23,12 +24,12 @@ use super::{
     shares::{Shares, Source},
 };
 
-/// The part of the configuration that decides about topics.
+/// Configuration of the directory.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
     pub create: bool,
     pub limit: usize,
-    /// What every topic of the template begins with.
+    /// The beginning of every topic of the template.
     pub prefix: String,
     /// Exempt from the limit, as the topics of checkpoints and of lead states are.
     pub dead_letter: String,
@@ -45,7 +46,7 @@ impl Rules {
     }
 }
 
-/// What the cluster says about one topic.
+/// The cluster's answer about one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Led {
@@ -53,21 +54,21 @@ pub(super) enum Found {
     },
     /// It exists, and none of its partitions has a leader (yet).
     Leaderless,
-    /// It exists, with a trouble of its own.
+    /// It exists, with an error of its own.
     Unusable(String),
     Missing,
     /// This service may not see it; it may exist.
     Hidden,
 }
 
-/// What the cluster says about the topics that it was asked for.
+/// The cluster's answers, by topic.
 pub(super) type Answers = HashMap<String, Found>;
 
 /// All topics that the cluster shows.
 #[derive(Debug)]
 pub(super) struct Listing {
     pub topics: Answers,
-    /// From the question to the answer.
+    /// Time from the question to the answer.
     pub took: Duration,
 }
 
@@ -81,22 +82,22 @@ pub(super) struct Directory {
     counted: HashSet<String>,
     /// Names that began to count since the listing was asked for, which may not show them.
     counted_since: HashSet<String>,
-    /// Until when `counted` is taken for all there is; none before the first listing.
+    /// Until when `counted` is believed to be complete; `None` before the first listing.
     counted_until: Option<Instant>,
     /// Missing topics that wait for a listing; and those that the listing under way is for.
     uncounted: BTreeSet<String>,
     listed_for: BTreeSet<String>,
-    /// When to ask for the partitions of topics that exist and were not shown.
+    /// When to ask again for the partitions of topics that exist and were not shown.
     recount: Option<Instant>,
 }
 
 #[derive(Debug)]
 enum Entry {
     Ready {
-        /// Not known of a topic that exists and is not shown.
+        /// `None` for a topic that exists and is not shown.
         partitions: Option<u32>,
     },
-    /// Looked up at `due`; until then it is what `why` says. Without `due` it waits for a listing, or
+    /// Looked up at `due`; until then `why` holds. Without `due` it waits for a listing, or
     /// to be made, for the source that asked first.
     Look { due: Option<Instant>, why: Why, retry: Retry, source: Source },
 }
@@ -107,13 +108,13 @@ enum Why {
     Unavailable(String),
 }
 
-/// How soon a topic that somebody else has made should be shown; and how often one is looked for that
-/// is not shown.
+/// Pause before a topic that another process has made is looked for; and then between look-ups while it is not
+/// shown.
 const SHOWN_SOON: Duration = Duration::from_millis(50);
 const SHOWN_LATER: Duration = Duration::from_secs(5);
-/// A listing counts for so many times as long as it took, so that the cluster and the line to it are
+/// A listing is valid for so many times its duration, so that the cluster and the line to it are
 /// busy with listings for a tenth of the time at most.
-const LISTING_COUNTS_FOR: u32 = 10;
+const LISTING_VALIDITY_FACTOR: u32 = 10;
 
 impl Directory {
     pub(super) fn new(rules: Rules, advice: Advice) -> Self {
@@ -131,12 +132,12 @@ impl Directory {
         }
     }
 
-    /// The limit is for so many sources, numbered from 0.
+    /// Divides the limit among so many sources, numbered from 0.
     pub(super) fn divide_among(&mut self, sources: usize) {
         self.shares = Shares::new(self.rules.limit, sources);
     }
 
-    /// The state of a topic that needs no looking up.
+    /// The state of a topic that needs no look-up.
     pub(super) fn known(&self, topic: &str) -> Option<TopicState> {
         match self.entries.get(topic)? {
             Entry::Ready { .. } => Some(TopicState::Ready),
@@ -171,11 +172,11 @@ impl Directory {
         (TopicState::Pending, true)
     }
 
-    /// A producer says that `topic` is not there.
+    /// Notes a producer's report that `topic` is not there.
     pub(super) fn mark_missing(&mut self, topic: &str, now: Instant) {
-        // One that is being looked after keeps its pace: producers report every record.
+        // A look-up under way keeps its pace, although producers report every record.
         if matches!(self.entries.get(topic), None | Some(Entry::Ready { .. })) {
-            // It counts already, against none.
+            // Source 0 stands for none: the topic counts already, and against no source.
             self.entries.insert(topic.into(), look(0, now, Why::Unknown));
         }
     }
@@ -196,7 +197,7 @@ impl Directory {
         due
     }
 
-    /// When the next topic is due.
+    /// The time when the next topic is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let due = |entry: &Entry| match entry {
             Entry::Look { due, .. } => *due,
@@ -205,17 +206,18 @@ impl Directory {
         self.entries.values().filter_map(due).chain(self.recount).min()
     }
 
-    /// The cluster did not answer: what was due stays as it is, for a while.
+    /// Postpones topics about which the cluster did not answer.
     pub(super) fn unanswered(&mut self, due: &[String], now: Instant) {
         for topic in due {
             self.postpone(topic, None, now);
         }
     }
 
-    /// Takes in what was said about the topics that were due; returns those that are to be made now.
+    /// Takes in the answers about due topics; returns those that are to be made now.
     pub(super) fn settle(&mut self, answers: &Answers, now: Instant) -> Vec<String> {
         let mut missing = Vec::new();
         let mut topics: Vec<_> = answers.iter().collect();
+        // By name: in the random order of the map the limit would refuse other topics each time.
         topics.sort_unstable_by_key(|(topic, _)| *topic);
         for (topic, found) in topics {
             let is_ready = matches!(self.entries.get(topic), Some(Entry::Ready { .. }));
@@ -224,7 +226,7 @@ impl Directory {
                     self.is_there(topic, *partitions);
                     self.count_one(topic);
                 }
-                // One that exists and is not shown keeps its state.
+                // A topic that exists and is not shown keeps its state.
                 _ if is_ready => {}
                 Found::Leaderless => self.postpone(topic, None, now),
                 Found::Unusable(text) => {
@@ -254,20 +256,20 @@ impl Directory {
         missing
     }
 
-    /// Whether somebody waits for a listing, or no listing has come yet.
+    /// Whether a topic waits for a listing, or no listing has come yet.
     pub(super) fn wants_listing(&self) -> bool {
         let counts = !self.rules.prefix.is_empty();
         counts && (self.counted_until.is_none() || !self.uncounted.is_empty())
     }
 
-    /// A listing is asked for.
+    /// Notes that a listing is asked for.
     pub(super) fn begin_listing(&mut self) {
         self.counted_since.clear();
         let waiting = std::mem::take(&mut self.uncounted);
         self.listed_for.extend(waiting);
     }
 
-    /// The listing did not come: what it was for waits for the next one.
+    /// Notes that the listing failed: its topics wait for the next one.
     pub(super) fn not_listed(&mut self) {
         let waiting = std::mem::take(&mut self.listed_for);
         self.uncounted.extend(waiting);
@@ -276,8 +278,8 @@ impl Directory {
     /// Takes in a listing; returns the topics that are to be made.
     pub(super) fn listed(&mut self, listing: &Listing, now: Instant) -> Vec<String> {
         self.count(&listing.topics);
-        self.counted_until = Some(now + LISTING_COUNTS_FOR * listing.took);
-        // Every topic of ours that is there is ready before somebody asks.
+        self.counted_until = Some(now + LISTING_VALIDITY_FACTOR * listing.took);
+        // Each of our topics that exists becomes ready before a producer asks.
         for (topic, found) in &listing.topics {
             let ours = topic.starts_with(&self.rules.prefix) || !self.rules.counts(topic);
             if let Found::Led { partitions } = *found
@@ -331,7 +333,7 @@ impl Directory {
         }
     }
 
-    /// What became of a topic that was to be made.
+    /// Takes in the result of making a topic.
     pub(super) fn made(&mut self, topic: &str, made: Made, now: Instant) {
         match made {
             Made::Created => {
@@ -339,7 +341,7 @@ impl Directory {
                 if self.count_one(topic) {
                     self.shares.made(source);
                 }
-                // Ready once the cluster shows its leader.
+                // It is ready once the cluster shows its leader.
                 self.entries.insert(topic.into(), look(source, now, Why::Unknown));
                 self.postpone(topic, None, now);
             }
@@ -353,7 +355,7 @@ impl Directory {
         }
     }
 
-    /// A topic to ask about for a sign of life: one that is there, if one is known.
+    /// A topic to ask about for a sign of life: an existing one, if one is known.
     pub(super) fn any(&self) -> &str {
         let ready = |(topic, entry)| matches!(entry, &Entry::Ready { .. }).then_some(topic);
         self.entries.iter().find_map(ready).map_or(&self.rules.dead_letter, String::as_str)

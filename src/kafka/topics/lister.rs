@@ -1,8 +1,8 @@
-//! Lists all topics of the cluster, beside everything else.
+//! Lists all topics of the cluster, on a thread and a connection of its own.
 //!
-//! The answer grows with the cluster: thousands of topics are megabytes, minutes on a slow line. So it
-//! has a thread and a connection of its own, where no other answer waits behind it, and a time limit
-//! that grows: each try that gets no answer in time is followed by one that may take twice as long.
+//! The answer grows with the cluster: thousands of topics are megabytes, minutes on a slow line. So no
+//! other answer waits behind it, and its time limit grows: each attempt that gets no answer in time is
+//! followed by one that may take twice as long.
 
 use std::{
     sync::{Arc, mpsc},
@@ -29,14 +29,14 @@ use crate::{
     runtime::retry::Retry,
 };
 
-/// For the first try, and at most: librdkafka waits no longer for an answer.
-const FIRST: Duration = Duration::from_secs(30);
-const LONGEST: Duration = Duration::from_secs(300);
+/// Timeouts of the first attempt and of later ones: librdkafka waits no longer for an answer.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 
 pub(super) struct Lister {
     patience: Patience,
     under_way: Option<mpsc::Receiver<Option<Listing>>>,
-    /// After a failure.
+    /// Pauses after a failure.
     retry: Retry,
     not_before: Instant,
 }
@@ -49,7 +49,7 @@ pub(super) enum Result {
 impl Lister {
     pub fn new() -> Self {
         Self {
-            patience: Patience::new(FIRST, LONGEST),
+            patience: Patience::new(FIRST_TIMEOUT, MAX_TIMEOUT),
             under_way: None,
             retry: Retry::new(Duration::from_millis(100), Duration::from_secs(30)),
             not_before: Instant::now(),
@@ -60,14 +60,15 @@ impl Lister {
         self.under_way.is_none() && Instant::now() >= self.not_before
     }
 
-    /// Asks; the directory's thread is woken when there is a result.
+    /// Starts a listing; the directory's thread is woken when there is a result.
     pub fn start(&mut self, shared: &Arc<Shared>) {
         let (send, receive) = mpsc::channel();
         let (_, kafka) = shared.access.get();
-        let (shared, within) = (Arc::clone(shared), self.patience.now());
+        let shared = Arc::clone(shared);
+        let within = self.patience.now();
         let ask = move || {
             let listing = list(&kafka, &shared.cluster, within);
-            // The directory may have ended, or want it no longer.
+            // The directory may have ended, or abandoned the listing.
             let _ = send.send(listing);
             shared.wake();
         };
@@ -76,7 +77,7 @@ impl Lister {
         self.under_way = Some(receive);
     }
 
-    /// What the question led to, once.
+    /// The result of the listing, once.
     pub fn result(&mut self) -> Option<Result> {
         let listing = match self.under_way.as_ref()?.try_recv() {
             Err(mpsc::TryRecvError::Empty) => return None,
@@ -98,7 +99,7 @@ impl Lister {
         })
     }
 
-    /// Nobody waits for the answer any longer.
+    /// Gives up the listing under way.
     pub fn abandon(&mut self) {
         self.under_way = None;
     }
@@ -107,10 +108,11 @@ impl Lister {
 fn list(kafka: &config::Kafka, cluster: &Arc<Cluster>, within: Duration) -> Option<Listing> {
     match ask(kafka, cluster, within) {
         Ok(listing) => Some(listing),
-        // That the cluster is away is reported by those who ask about single topics.
+        // The clients that ask about single topics report that the cluster is away.
         Err(_) if cluster.is_away() => None,
         Err(error) => {
-            let (error, seconds) = (properties::describe(&error), within.as_secs());
+            let error = properties::describe(&error);
+            let seconds = within.as_secs();
             warn!(
                 error,
                 seconds,
@@ -127,7 +129,7 @@ fn ask(
     within: Duration,
 ) -> std::result::Result<Listing, KafkaError> {
     let mut native = properties::client(kafka);
-    // Otherwise the connection is closed in the middle of a long answer.
+    // With the default the library closes the connection in the middle of a long answer.
     native.set("socket.timeout.ms", within.as_millis().to_string());
     let client = ready(kafka, &native, cluster)?;
     let asked = Instant::now();

@@ -1,4 +1,4 @@
-//! How a missing topic comes to be: Kafka's admin API, or whatever a test puts in its place.
+//! Makes missing topics, through Kafka's admin API or a test's own implementation.
 
 use std::{fmt, io, time::Duration};
 
@@ -15,26 +15,26 @@ use crate::{
     kafka::{advice::Advice, collision, errors, login::Given, properties, quiet::Quiet},
 };
 
-/// Makes topics. Called from the directory's thread, and may block it.
+/// Makes topics. Called on the directory's thread, and may block it.
 pub trait TopicMaker: Send {
     /// Makes `topics`, all in one request where that is possible; one answer for each.
     fn make(&mut self, topics: &[String]) -> Vec<(String, Made)>;
 
-    /// The secrets were replaced.
+    /// Takes over replaced secrets.
     fn renew(&mut self, _kafka: &config::Kafka) {}
 }
 
-/// What became of a topic that was to be made.
+/// Result of making a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Made {
     Created,
-    /// Somebody else was faster, or it can't be seen for want of a permission.
+    /// Another process was faster, or it cannot be seen for want of a permission.
     Exists,
-    /// The cluster's trouble: tried again soon, and nobody need do anything.
+    /// The cluster is in trouble: tried again soon, and no operator has to act.
     NotYet(String),
-    /// The request itself got no answer. Tried again soon as well, by whom has the time.
+    /// The request itself got no answer. Also tried again soon, by callers that have the time.
     NoAnswer(String),
-    /// Tried again with backoff; the text says what to do.
+    /// Tried again with backoff; the text names the remedy.
     Refused(String),
 }
 
@@ -47,31 +47,31 @@ pub(in crate::kafka) struct AdminMaker {
     runtime: Runtime,
 }
 
-/// Settings of the topic of checkpoints: the last one of each spool is enough, and a start reads what
-/// is not compacted yet.
+/// Settings of the topic of checkpoints: the last one of each spool is enough, and a start reads the part
+/// that is not compacted yet.
 pub(in crate::kafka) const CHECKPOINTS: [(&str, &str); 3] = [
     ("cleanup.policy", "compact"),
     ("segment.bytes", "16777216"),
     ("min.cleanable.dirty.ratio", "0.1"),
 ];
 
-/// How the topic of checkpoints is made, where the others are made as `topics` has it.
+/// Settings of the topic of checkpoints, in place of those of `topics`.
 pub fn of_checkpoints(topics: &config::Topics) -> config::Topics {
     let settings = CHECKPOINTS.map(|(name, value)| (name.to_owned(), value.to_owned()));
     config::Topics { partitions: 1, config: settings.into(), ..topics.clone() }
 }
 
-/// How the topic of lead states is made: the last state of each lead is enough.
+/// Settings of the topic of lead states: the last state of each lead is enough.
 pub fn of_lead_states(topics: &config::Topics) -> config::Topics {
     let mut of_states = topics.clone();
     of_states.config.insert("cleanup.policy".into(), "compact".into());
     of_states
 }
 
-/// For the whole request, the search for the controller included.
-const REQUEST: Duration = Duration::from_secs(8);
-/// How long the controller may take until the topics are there.
-const OPERATION: Duration = Duration::from_secs(5);
+/// Timeout of the whole request, the search for the controller included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
+/// Time that the controller has until the topics exist.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl AdminMaker {
     pub(in crate::kafka) fn new(
@@ -105,7 +105,7 @@ impl AdminMaker {
                     }
                 })
                 .collect(),
-            // One name or setting that can't even be written must not stop the others.
+            // One name or setting that cannot be encoded must not stop the others.
             Err(KafkaError::AdminOpCreation(_) | KafkaError::Nul(_)) if topics.len() > 1 => {
                 topics.chunks(1).flat_map(|topic| self.request(topic, validate_only)).collect()
             }
@@ -125,7 +125,7 @@ impl AdminMaker {
         }
     }
 
-    /// A client for this request alone: topics are made seldom, and an idle client would collect
+    /// Sends the request by a client of its own: topics are made seldom, and an idle client would collect
     /// events for ever.
     fn create(
         &self,
@@ -152,8 +152,8 @@ impl AdminMaker {
         };
         let new: Vec<_> = topics.iter().map(|topic| new(topic.as_str())).collect();
         let options = AdminOptions::new()
-            .request_timeout(Some(REQUEST))
-            .operation_timeout(Some(OPERATION))
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .operation_timeout(Some(OPERATION_TIMEOUT))
             .validate_only(validate_only);
         self.runtime.block_on(admin.create_topics(&new, &options))
     }
@@ -186,7 +186,7 @@ impl AdminMaker {
             Code::UnsupportedVersion | Code::UnsupportedFeature => {
                 Made::Refused(format!("{what}; run: {}", self.advice.create(topic)))
             }
-            // Answers of a cluster that has other worries, and silence.
+            // Answers of a cluster with other worries, and silence.
             Code::RequestTimedOut
             | Code::NotController
             | Code::ThrottlingQuotaExceeded
@@ -197,7 +197,7 @@ impl AdminMaker {
             code if !errors::is_brokers_word(code) => Made::NoAnswer(format!(
                 "{what}: the cluster answers, and its controller does not within {} s; look at the \
                  controller, or run: {}",
-                REQUEST.as_secs(),
+                REQUEST_TIMEOUT.as_secs(),
                 self.advice.create(topic)
             )),
             _ => Made::Refused(format!("{what}; run: {}", self.advice.create(topic))),
@@ -218,7 +218,7 @@ impl TopicMaker for AdminMaker {
 
 fn native(kafka: &config::Kafka) -> ClientConfig {
     let mut native = properties::client(kafka);
-    // The admin client has a queue of log lines that nobody can empty.
+    // The admin client has a queue of log lines that cannot be emptied.
     native.set_log_level(RDKafkaLogLevel::Emerg);
     native
 }

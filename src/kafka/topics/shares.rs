@@ -1,10 +1,9 @@
-//! `topics.limit` among the sources: a part of it is kept for each, so that one with invented types does not
+//! Shares of `topics.limit`: each source keeps a part, so that one with invented types does not
 //! take the last topic. Pure: time is an argument.
 //!
-//! Half of the limit is divided evenly. What a source takes of its part is what this process has made for
-//! it; topics that exist already say nothing of whose they are, and count against none. Where those leave
-//! less than all parts together, a source may not be further ahead of another one than what is left lets the
-//! other one catch up.
+//! Half of the limit is divided evenly. Only topics that this process has made for a source count against its part:
+//! topics that exist already belong to no known source. Where those leave less than all parts together, a source
+//! may not be further ahead of another one than the rest lets the other one catch up.
 
 use std::{
     collections::HashMap,
@@ -16,32 +15,32 @@ pub(super) type Source = usize;
 
 #[derive(Debug)]
 pub(super) struct Shares {
-    /// Topics that are kept for each.
+    /// Topics that are kept for each source.
     part: usize,
     sources: Vec<Share>,
 }
 
 #[derive(Debug, Default)]
 struct Share {
-    /// Topics that were made for it.
+    /// Topics that were made for the source.
     made: usize,
-    /// Names that were one too many for it, and until when; looked up again when it asks after that.
+    /// Names that were one too many for the source, and until when; looked up again when it asks after that.
     over_limit: HashMap<String, Instant>,
 }
 
 /// Names over the limit that are remembered for each source; strangers choose them, so they are bounded.
 pub(super) const OVER_LIMIT_NAMES: usize = 4096;
-/// How long a topic stays over the limit before a source that asks makes us look again.
+/// Time that a topic stays over the limit before it is looked up again.
 pub(super) const OVER_LIMIT_FOR: Duration = Duration::from_secs(60);
 
 impl Shares {
-    /// Of a limit among so many sources; one alone has all.
+    /// Divides a limit among so many sources; a single one has all.
     pub fn new(limit: usize, sources: usize) -> Self {
         let part = if sources > 1 { limit / 2 / sources } else { 0 };
         Self { part, sources: (0..sources.max(1)).map(|_| Share::default()).collect() }
     }
 
-    /// How many topics others may still make that `source` leaves to them. `being_made` are the sources
+    /// Number of topics that `source` has to leave for other sources to make. `being_made` are the sources
     /// of topics that are about to be made.
     pub fn kept_from(&self, source: Source, being_made: &[Source]) -> usize {
         let made = |source: Source| {

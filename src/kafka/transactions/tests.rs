@@ -1,4 +1,4 @@
-//! Taking over on the in-memory cluster, whose topic of checkpoints can't be read to its end.
+//! Taking over on the in-memory cluster, whose topic of checkpoints cannot be read to its end.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,8 +7,8 @@ use crate::kafka::{Fault, MockCluster};
 
 const TOPIC: &str = "t.checkpoints";
 const STORED: &str = r#"{"number":7}"#;
-const PATIENCE: Duration = Duration::from_secs(30);
-/// More requests than any test makes.
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Faults for more requests than any test makes.
 const ALWAYS: [Fault; 1000] = [Fault::LeaderNotAvailable; 1000];
 
 struct Rig {
@@ -21,7 +21,7 @@ struct Rig {
 }
 
 impl Rig {
-    /// Whoever had the identity is shut out already, and the look-up began so long ago.
+    /// A take-over whose identity is already alone, and whose look-up began `time` ago.
     fn looking_for(time: Duration) -> Self {
         let cluster = MockCluster::start(1).unwrap();
         cluster.create_topic(TOPIC, 1).unwrap();
@@ -33,7 +33,7 @@ impl Rig {
         };
         let before: BaseProducer = properties::client(&kafka).create().unwrap();
         before.send(BaseRecord::to(TOPIC).key("1").payload(STORED)).unwrap();
-        before.flush(PATIENCE).unwrap();
+        before.flush(TEST_TIMEOUT).unwrap();
         let settings = config::Topics::default();
         let maker = cluster.topic_maker(1);
         let topics = Topics::start_with(&kafka, &settings, "t.", maker).unwrap();
@@ -57,15 +57,15 @@ impl Rig {
         self.transactions.take_over(&self.client, &self.kafka, &self.topics, &give_up)
     }
 
-    /// Looks until it has begun to read, and can't.
+    /// Looks until reading has begun, which does not end.
     fn look_in_vain(&mut self) {
         self.cluster.fail_fetches(&ALWAYS).unwrap();
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TEST_TIMEOUT;
         let is_reading = |it: &Self| it.transactions.reader.as_ref().is_some_and(Committed::reads);
         while !is_reading(self) {
             assert!(Instant::now() < end, "it does not begin to read");
             let looked = self.look(1);
-            assert!(matches!(looked, Err(Failure::Passing(_))), "what can't be read: {looked:?}");
+            assert!(matches!(looked, Err(Failure::Passing(_))), "what cannot be read: {looked:?}");
         }
         assert!(matches!(self.look(1), Err(Failure::Passing(_))));
     }
@@ -76,7 +76,7 @@ fn an_end_of_the_checkpoints_that_never_comes_is_said_with_what_to_do_until_it_i
     let mut rig = Rig::looking_for(Duration::from_secs(41));
     rig.look_in_vain();
     let logged = rig.transactions.logged.clone();
-    assert!(logged.contains("t.checkpoints can't be read to its end"), "{logged}");
+    assert!(logged.contains("t.checkpoints cannot be read to its end"), "{logged}");
     assert!(logged.contains("kafka-transactions.sh find-hanging"), "{logged}");
     assert!(logged.contains("`abort` ends it"), "{logged}");
 

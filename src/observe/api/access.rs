@@ -1,14 +1,14 @@
-//! Who may use the API.
+//! Access to the API: `Host`, `Origin`, tokens and sessions.
 //!
 //! - `Host` has to be an IP address, `localhost` or one of `admin.hosts`, on each request: a web page whose name an
-//!   attacker lets point here (DNS rebinding) is no way in (`host.rs`). An `Origin`, where there is one, has to be the `Host`
-//!   that was asked, or one of these names.
-//! - Reading needs nothing where the listener's own address is a loopback one, and a token elsewhere.
-//! - Changing needs a token always. With a cookie it also needs an `Origin`.
+//!   attacker lets point here (DNS rebinding) is no way in (`host.rs`). An `Origin`, where there is one, has to be the
+//!   request's `Host`, or one of these names.
+//! - Reading needs no token where the listener's own address is a loopback one, and a token elsewhere.
+//! - Changing always needs a token. With a cookie it also needs an `Origin`.
 //!
-//! Tokens are compared in a time that does not tell which one or how much of it was right. A right token passes
-//! however many wrong ones its address has sent: behind one proxy all clients have one address, and a stranger there
-//! must not shut out the operators. So tokens have to be long and random. The memory for addresses and sessions is bounded.
+//! Tokens are compared in constant time. A right token passes however many wrong ones its address has sent: behind one
+//! proxy all clients have one address, and a stranger there must not shut out the operators. So tokens have to be long
+//! and random. The memory for addresses and sessions is bounded.
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::{
     Problem,
-    host::{Named, asked},
+    host::{Named, named_server},
     streams::Client,
 };
 use crate::{
@@ -31,17 +31,18 @@ use crate::{
     runtime::reload::Current,
 };
 
-/// How long a session lasts, and how many there are.
-pub const SESSION: Duration = Duration::from_secs(12 * 60 * 60);
-const SESSIONS: usize = 64;
+/// How long a session lasts.
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
+/// Sessions at the same time; a further one ends the oldest.
+const MAX_SESSIONS: usize = 64;
 
 /// Wrong tokens of one address in a minute; beyond it the answer says to wait.
-const ATTEMPTS: u32 = 10;
+const MAX_ATTEMPTS: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
-/// Addresses with a wrong token.
-const ADDRESSES: usize = 1024;
+/// Addresses whose wrong tokens are counted.
+const MAX_ADDRESSES: usize = 1024;
 
-pub const COOKIE: &str = "millrace-session";
+pub const SESSION_COOKIE: &str = "millrace-session";
 
 pub struct Access {
     tokens: Current<Vec<Secret>>,
@@ -51,12 +52,12 @@ pub struct Access {
     is_local: bool,
     pub bodies: bool,
     pub console: Console,
-    /// By the digest of the cookie's value.
+    /// End of each session, by the digest of its cookie's value.
     sessions: Mutex<HashMap<[u8; 32], Instant>>,
     attempts: Mutex<HashMap<IpAddr, (Instant, u32)>>,
 }
 
-/// What a request may do.
+/// Whether a request is signed in, and by what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Granted {
     pub signed_in: bool,
@@ -74,7 +75,7 @@ impl Granted {
 }
 
 impl Access {
-    /// `address` is where the listener really is.
+    /// `address` is the address that the listener is bound to.
     pub fn new(admin: &Admin, address: SocketAddr) -> Self {
         Self {
             tokens: Current::new(admin.tokens.clone()),
@@ -88,7 +89,7 @@ impl Access {
         }
     }
 
-    /// What checks tokens, to be replaced when their file changes. Sessions of before end with that.
+    /// The tokens, which are replaced when their file changes; the caller then ends all sessions.
     pub fn tokens(&self) -> &Current<Vec<Secret>> {
         &self.tokens
     }
@@ -105,9 +106,9 @@ impl Access {
         !self.tokens.get().is_empty()
     }
 
-    /// Whether the request names this listener as itself.
+    /// Refuses a request whose `Host` is not ours.
     pub fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-        match asked(uri, headers)? {
+        match named_server(uri, headers)? {
             Some(host) if self.is_ours(host) => Ok(()),
             _ => Err(Problem::new(
                 "foreign-host",
@@ -123,13 +124,14 @@ impl Access {
         address.is_some() || host.eq_ignore_ascii_case("localhost") || self.hosts.iter().any(is)
     }
 
-    /// Whether the request may be answered at all: its server is this one, and no page of another origin asks.
+    /// Refuses a request for another server, or from a page of another origin.
     pub fn check_place(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         self.check_host(uri, headers)?;
         self.check_origin(uri, headers, false)
     }
 
-    /// Whose streams those of this request, which [`Self::who`] has let in, are counted with.
+    /// Returns the client whose streams this request counts with. Call it only after [`Self::who`] has let the request
+    /// in.
     pub(super) fn client(&self, headers: &HeaderMap, address: IpAddr) -> Client {
         let by_token = headers.get(header::AUTHORIZATION).map(|value| digested(value.as_bytes()));
         let by_cookie = || cookie(headers).filter(|value| self.is_session(value));
@@ -137,7 +139,7 @@ impl Access {
         Client::new(address, by)
     }
 
-    /// Who asks. A token that is wrong is refused, also where none is needed.
+    /// Returns whether the request is signed in. A wrong token is refused, also where none is needed.
     pub fn who(&self, headers: &HeaderMap, client: IpAddr) -> Result<Granted, Problem> {
         if let Some(value) = headers.get(header::AUTHORIZATION) {
             let token = value.as_bytes().split_at_checked("bearer ".len());
@@ -150,8 +152,9 @@ impl Access {
         Ok(Granted { signed_in, by_cookie: signed_in })
     }
 
-    /// Whether `token` is one of ours.
+    /// Refuses `token` if it is none of ours.
     pub fn check_token(&self, token: &[u8], client: IpAddr) -> Result<(), Problem> {
+        // No short cut: the time must not depend on which token fits.
         let fits = |any, ours: &Secret| any | ours.matches(token);
         if self.tokens.get().iter().fold(false, fits) {
             return Ok(());
@@ -159,12 +162,12 @@ impl Access {
         let now = Instant::now();
         let mut attempts = self.attempts.lock();
         let is_over = |(since, _): &(Instant, u32)| now.duration_since(*since) >= MINUTE;
-        if attempts.get(&client).is_some_and(|it| !is_over(it) && it.1 >= ATTEMPTS) {
+        if attempts.get(&client).is_some_and(|it| !is_over(it) && it.1 >= MAX_ATTEMPTS) {
             return Err(Problem::new("too-many-attempts", "Too many wrong tokens: wait a minute."));
         }
-        if attempts.len() >= ADDRESSES {
+        if attempts.len() >= MAX_ADDRESSES {
             attempts.retain(|_, it| !is_over(it));
-            if attempts.len() >= ADDRESSES {
+            if attempts.len() >= MAX_ADDRESSES {
                 attempts.clear();
             }
         }
@@ -204,7 +207,8 @@ impl Access {
         )
     }
 
-    /// An `Origin` has to be what was asked, or one of `admin.hosts`; a browser's session has to have one.
+    /// Refuses an `Origin` that is neither the server named by the request nor one of `admin.hosts`, and where `is_due`
+    /// a request without one.
     pub fn check_origin(
         &self,
         uri: &Uri,
@@ -225,32 +229,32 @@ impl Access {
         let origin =
             origin.to_str().ok().and_then(|it| it.split_once("://")).ok_or_else(foreign)?;
         let is_http = matches!(origin.0, "http" | "https");
-        let host = asked(uri, headers)?;
+        let host = named_server(uri, headers)?;
         let is_same = host.is_some_and(|host| host.eq_ignore_ascii_case(origin.1));
         let is_configured = self.hosts.iter().any(|it| it.eq_ignore_ascii_case(origin.1));
         if is_http && (is_same || is_configured) { Ok(()) } else { Err(foreign()) }
     }
 
-    /// A new session's cookie.
+    /// Begins a session, and returns its header `set-cookie`.
     pub fn begin_session(&self) -> String {
         let value = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let now = Instant::now();
         let mut sessions = self.sessions.lock();
         sessions.retain(|_, until| *until > now);
-        if sessions.len() >= SESSIONS {
+        if sessions.len() >= MAX_SESSIONS {
             let oldest = sessions.iter().min_by_key(|(_, until)| **until).map(|(key, _)| *key);
             oldest.and_then(|key| sessions.remove(&key));
         }
-        sessions.insert(digested(value.as_bytes()), now + SESSION);
-        let seconds = SESSION.as_secs();
-        format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}")
+        sessions.insert(digested(value.as_bytes()), now + SESSION_LIFETIME);
+        let seconds = SESSION_LIFETIME.as_secs();
+        format!("{SESSION_COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}")
     }
 
     pub fn end_session(&self, headers: &HeaderMap) -> String {
         if let Some(value) = cookie(headers) {
             self.sessions.lock().remove(&digested(value.as_bytes()));
         }
-        format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0")
+        format!("{SESSION_COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0")
     }
 
     fn is_session(&self, value: &str) -> bool {
@@ -268,7 +272,7 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut pairs =
         lines.flat_map(|line| line.split(';')).filter_map(|it| it.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+    pairs.find(|(name, _)| *name == SESSION_COOKIE).map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -323,7 +327,8 @@ mod tests {
     #[test]
     fn reading_is_free_on_loopback_alone_and_changing_nowhere() {
         let unknown = Granted { signed_in: false, by_cookie: false };
-        let (local, public) = (access("127.0.0.1:9090"), access("0.0.0.0:9090"));
+        let local = access("127.0.0.1:9090");
+        let public = access("0.0.0.0:9090");
         assert!(local.check_read(unknown).is_ok());
         assert!(public.check_read(unknown).is_err());
         for access in [local, public] {
@@ -362,8 +367,8 @@ mod tests {
     #[test]
     fn a_session_ends_when_it_is_ended_and_there_are_not_too_many() {
         let access = access("127.0.0.1:9090");
-        let cookies: Vec<_> = (0..2 * SESSIONS).map(|_| access.begin_session()).collect();
-        assert_eq!(access.sessions.lock().len(), SESSIONS);
+        let cookies: Vec<_> = (0..2 * MAX_SESSIONS).map(|_| access.begin_session()).collect();
+        assert_eq!(access.sessions.lock().len(), MAX_SESSIONS);
         let last = headers(&[("cookie", cookies.last().unwrap().split(';').next().unwrap())]);
         assert!(access.who(&last, client()).unwrap().signed_in);
         access.end_session(&last);
@@ -371,9 +376,9 @@ mod tests {
     }
 
     #[test]
-    fn wrong_tokens_of_an_address_are_told_to_wait_and_shut_out_no_right_one() {
+    fn an_address_with_wrong_tokens_has_to_wait_and_a_right_token_still_passes() {
         let access = access("127.0.0.1:9090");
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             assert_eq!(access.check_token(b"wrong", client()).unwrap_err().error, "wrong-token");
         }
         let late = access.check_token(b"wrong", client()).unwrap_err();
@@ -381,9 +386,9 @@ mod tests {
         assert!(access.check_token(TOKEN.as_bytes(), client()).is_ok(), "behind the same proxy");
         let other = |n: u32| IpAddr::from(std::net::Ipv4Addr::from(n));
         assert!(access.check_token(TOKEN.as_bytes(), other(1)).is_ok());
-        for n in 0..3 * ADDRESSES as u32 {
+        for n in 0..3 * MAX_ADDRESSES as u32 {
             let _ = access.check_token(b"wrong", other(n));
         }
-        assert!(access.attempts.lock().len() <= ADDRESSES);
+        assert!(access.attempts.lock().len() <= MAX_ADDRESSES);
     }
 }

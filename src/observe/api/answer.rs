@@ -1,13 +1,13 @@
-//! What an answer is made of, and what each has.
+//! Answers of the API, and the headers that each has.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::{ApiBody, Problem};
+use super::{ApiBody, Problem, objects};
 
-/// What each answer has, so that no page of another origin can show, embed or read it.
+/// Sets the headers that keep a page of another origin from showing, embedding or reading the answer.
 pub fn guard(headers: &mut http::HeaderMap) {
     for (name, value) in [
         ("cache-control", "no-store"),
@@ -24,10 +24,11 @@ pub fn guard(headers: &mut http::HeaderMap) {
     }
 }
 
-/// Why there is none, in JSON.
+/// Returns a refusal as JSON, with the status of the problem.
 pub(super) fn refusal(problem: &Problem) -> Response<ApiBody> {
-    let json = json!({ "error": problem.error, "text": problem.text });
-    let mut response = whole(problem.status(), &json);
+    let error = problem.error.to_owned();
+    let object = objects::Problem { error, text: problem.text.clone() };
+    let mut response = whole(problem.status(), &object);
     if problem.status() == StatusCode::UNAUTHORIZED {
         let challenge = HeaderValue::from_static("Bearer realm=\"millrace admin\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -36,15 +37,15 @@ pub(super) fn refusal(problem: &Problem) -> Response<ApiBody> {
 }
 
 pub(super) fn bad(text: &str) -> Problem {
-    Problem::new("bad-request", format!("The question can't be understood: {text}."))
+    Problem::new("bad-request", format!("The question cannot be understood: {text}."))
 }
 
-pub(super) fn ok(json: &Value) -> Response<ApiBody> {
-    whole(StatusCode::OK, json)
+pub(super) fn ok(object: &impl Serialize) -> Response<ApiBody> {
+    whole(StatusCode::OK, object)
 }
 
-pub(super) fn whole(status: StatusCode, json: &Value) -> Response<ApiBody> {
-    text(status, "application/json", json.to_string() + "\n")
+pub(super) fn whole(status: StatusCode, object: &impl Serialize) -> Response<ApiBody> {
+    text(status, "application/json", line(object) + "\n")
 }
 
 pub(super) fn text(
@@ -56,4 +57,9 @@ pub(super) fn text(
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+/// An object of the API as JSON without a line break.
+pub(super) fn line(object: &impl Serialize) -> String {
+    serde_json::to_string(object).expect("objects have only members that JSON knows")
 }

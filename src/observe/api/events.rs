@@ -1,32 +1,33 @@
-//! The stream of server-sent events: deliveries as they come, and the status once a second.
+//! Streams of server-sent events: deliveries as they come, and the status once a second.
 //!
-//! A stream reads what is remembered by number, ten times a second: no request pays for it, and nothing is kept for
-//! it but a few events that its connection has not taken yet. A reader that lets these lie for [`PATIENCE`] is closed.
+//! A stream reads the remembered requests by number, ten times a second: no request pays for it, and nothing is kept
+//! for it but a few events that its connection has not taken yet. A stream whose reader leaves these for
+//! [`READER_TIMEOUT`] is closed.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use serde_json::json;
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
-use super::{Api, Wanted, streams::Permit, view};
+use super::{Api, Wanted, answer::line, objects::Access, streams::Permit, view};
 use crate::{
     ingest::listen::activity::Activity,
     observe::metrics::Metrics,
     runtime::shutdown::{Phase, Shutdown},
 };
 
-const TICK: Duration = Duration::from_millis(100);
-const STATUS: Duration = Duration::from_secs(1);
-/// Deliveries of one tick.
-const A_TICK: usize = 20;
-/// How long a reader may leave events lying.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Events that a connection has not taken yet.
-pub const WAITING: usize = 4;
+const READ_INTERVAL: Duration = Duration::from_millis(100);
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+/// Deliveries sent in one [`READ_INTERVAL`]; older ones are counted as missed.
+const DELIVERIES_PER_READ: usize = 20;
+/// How long a reader may leave events unread. A silent stream gets a comment as often, which finds readers that are
+/// gone.
+const READER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Events that may wait for a connection to take them.
+pub const MAX_QUEUED_EVENTS: usize = 4;
 
 pub(super) struct Stream {
     pub api: Arc<Api>,
@@ -35,7 +36,7 @@ pub(super) struct Stream {
     pub deliveries: bool,
     pub status: bool,
     pub after: u64,
-    pub access: serde_json::Value,
+    pub access: Access,
     pub permit: Permit,
 }
 
@@ -47,7 +48,7 @@ impl Stream {
         activity: Option<Arc<Activity>>,
         end: Shutdown,
     ) {
-        // The connection is not idle while this runs.
+        // Counts as a request of the connection, which would be closed as idle otherwise.
         let _in_flight = activity.map(|it| it.request(http::Version::HTTP_11));
         tokio::select! {
             () = self.go(to) => {}
@@ -57,9 +58,10 @@ impl Stream {
 
     async fn go(self, to: mpsc::Sender<Bytes>) {
         let _permit = &self.permit;
-        let mut tick = interval(TICK);
+        let mut tick = interval(READ_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut after, mut status_at) = (self.after, None::<Instant>);
+        let mut after = self.after;
+        let mut status_at = None::<Instant>;
         let mut spoke_at = Instant::now();
         loop {
             tokio::select! {
@@ -71,21 +73,21 @@ impl Stream {
                 after = self.deliveries_after(after, &mut text);
             }
             let now = Instant::now();
-            if self.status && status_at.is_none_or(|at| now - at >= STATUS) {
+            if self.status && status_at.is_none_or(|at| now - at >= STATUS_INTERVAL) {
                 status_at = Some(now);
                 if let Some(backend) = self.api.backend() {
-                    let status = backend.status(self.access.clone());
+                    let status = line(&backend.status(self.access.clone()));
                     text += &format!("event: status\ndata: {status}\n\n");
                 }
             }
             if text.is_empty() {
-                if now - spoke_at < PATIENCE {
+                if now - spoke_at < READER_TIMEOUT {
                     continue;
                 }
                 text += ": still here\n\n";
             }
             spoke_at = now;
-            match timeout(PATIENCE, to.send(text.into())).await {
+            match timeout(READER_TIMEOUT, to.send(text.into())).await {
                 Ok(Ok(())) => {}
                 _ => return,
             }
@@ -95,12 +97,13 @@ impl Stream {
     fn deliveries_after(&self, after: u64, text: &mut String) -> u64 {
         let wanted = |it: &_| self.wanted.takes(it);
         let (found, last) = self.metrics.recent.after(after, usize::MAX, &wanted);
-        let missed = found.len().saturating_sub(A_TICK);
+        let missed = found.len().saturating_sub(DELIVERIES_PER_READ);
         if missed > 0 {
-            *text += &format!("event: missed\ndata: {}\n\n", json!({ "count": missed }));
+            *text += &format!("event: missed\ndata: {{\"count\":{missed}}}\n\n");
         }
         for delivery in found.iter().skip(missed) {
-            let (number, json) = (delivery.number, view::delivery(delivery));
+            let number = delivery.number;
+            let json = line(&view::delivery(delivery));
             *text += &format!("event: delivery\nid: {number}\ndata: {json}\n\n");
         }
         last

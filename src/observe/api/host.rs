@@ -1,8 +1,8 @@
-//! Which server a request names: its `Host`, or what stands in its target, read strictly.
+//! The server that a request names: its `Host`, or the authority in its target, read strictly.
 //!
-//! A web page decides what its browser writes there, as far as the page's own name goes. So only what is plainly an
-//! address, `localhost` or a configured name is ours: no user before an `@`, nothing behind a bracket but a port, one
-//! `Host` alone, and no target that names another server than the `Host` does.
+//! A web page can choose the name that its browser sends here. So only an address, `localhost` or a configured name
+//! is ours: without a user before an `@`, with nothing but a port behind a bracket, in one `Host` alone, and without a
+//! target that names another server than the `Host` does.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -10,8 +10,11 @@ use http::{HeaderMap, Uri, header};
 
 use super::{Problem, answer::bad};
 
-/// What the request names; `None` where it names nothing. HTTP/2 has it in the target.
-pub(super) fn asked<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Result<Option<&'r str>, Problem> {
+/// Returns the server that the request names, if it names one. HTTP/2 has it in the target.
+pub(super) fn named_server<'r>(
+    uri: &'r Uri,
+    headers: &'r HeaderMap,
+) -> Result<Option<&'r str>, Problem> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next().map(|host| host.to_str()).transpose();
     let host = host.map_err(|_| bad("its Host is no text"))?;
@@ -31,12 +34,12 @@ pub(super) fn asked<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Result<Option<&
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Named<'h> {
     pub host: &'h str,
-    /// It is an address.
+    /// The host as an address, if it is one.
     pub address: Option<IpAddr>,
 }
 
 impl<'h> Named<'h> {
-    /// `None`: the text is of another form.
+    /// Reads `text`; `None` if it is of another form.
     pub fn parse(text: &'h str) -> Option<Self> {
         if let Some(rest) = text.strip_prefix('[') {
             let (host, behind) = rest.split_once(']')?;
@@ -111,12 +114,13 @@ mod tests {
             }
             headers
         };
-        let (path, target) = (Uri::from_static("/"), Uri::from_static("http://localhost:9090/"));
+        let path = Uri::from_static("/");
+        let target = Uri::from_static("http://localhost:9090/");
         let one = headers(&["Localhost:9090"]);
-        assert_eq!(asked(&path, &one), Ok(Some("Localhost:9090")));
-        assert_eq!(asked(&target, &one), Ok(Some("Localhost:9090")));
-        assert_eq!(asked(&target, &headers(&[])), Ok(Some("localhost:9090")));
-        assert_eq!(asked(&path, &headers(&[])), Ok(None));
+        assert_eq!(named_server(&path, &one), Ok(Some("Localhost:9090")));
+        assert_eq!(named_server(&target, &one), Ok(Some("Localhost:9090")));
+        assert_eq!(named_server(&target, &headers(&[])), Ok(Some("localhost:9090")));
+        assert_eq!(named_server(&path, &headers(&[])), Ok(None));
         for (uri, hosts) in [
             (&path, &["localhost", "localhost"][..]),
             (&path, &["localhost", "evil.example"]),
@@ -124,7 +128,11 @@ mod tests {
             (&target, &["localhost"]),
             (&path, &["l\u{f6}calhost"]),
         ] {
-            assert_eq!(asked(uri, &headers(hosts)).unwrap_err().error, "bad-request", "{hosts:?}");
+            assert_eq!(
+                named_server(uri, &headers(hosts)).unwrap_err().error,
+                "bad-request",
+                "{hosts:?}"
+            );
         }
     }
 }

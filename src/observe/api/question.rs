@@ -1,14 +1,13 @@
-//! What a question asks for, as it is written behind the path.
+//! The query of a request: its parameters, read strictly.
 
 use std::time::SystemTime;
 
 use http::request::Parts;
-use serde_json::Value;
 
-use super::{Problem, answer::bad};
+use super::{Problem, answer::bad, objects::Words};
 use crate::{ingest::listen::report::UNKNOWN, observe::metrics::recent::Remembered};
 
-/// Which requests.
+/// A filter of requests.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     source: Option<String>,
@@ -33,7 +32,7 @@ impl Wanted {
     }
 }
 
-/// The parameters of a question.
+/// The parameters of a request.
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
@@ -43,8 +42,8 @@ impl Query {
         Self(pairs.map(|url| url.query_pairs().into_owned().collect()).unwrap_or_default())
     }
 
-    /// A name that is none of `names` would be taken for a filter, and is none; of a name that stands twice one value would
-    /// count, and the other would not be looked at.
+    /// Refuses a parameter that is none of `names`, or that stands twice: it would be ignored in silence, as if it had
+    /// been applied.
     pub fn has_only(&self, names: &[&str]) -> Result<(), Problem> {
         if let Some((name, _)) = self.0.iter().find(|(name, _)| !names.contains(&name.as_str())) {
             return Err(unknown("parameter", name, names.iter().copied()));
@@ -61,7 +60,7 @@ impl Query {
         found.map(|(_, value)| value.clone())
     }
 
-    /// Whether the value of `name`, where it has one, is one of these.
+    /// Refuses a value of `name` that is none of `possible`; a missing one passes.
     pub fn is_one_of<'a>(
         &self,
         name: &str,
@@ -85,12 +84,15 @@ impl Query {
         limit.ok_or_else(|| bad("`limit` is from 1 to 1000"))
     }
 
-    /// `words` are those of the service (`/api/v1/words`): another word would find nothing, as if nothing had come.
-    pub fn wanted(&self, words: &Value) -> Result<Wanted, Problem> {
-        let sources = words["types"].as_object().into_iter().flatten().map(|(name, _)| &**name);
+    /// Reads the filter of requests. `words` are the service's (`/api/v1/words`): a word that is none of them is
+    /// refused, since it would find nothing, as if no request had come.
+    pub fn wanted(&self, words: &Words) -> Result<Wanted, Problem> {
+        let sources = words.types.keys().map(String::as_str);
+        let outcomes = words.outcomes.iter().map(|row| &*row.outcome);
+        let reasons = words.reasons.iter().map(|row| &*row.reason);
         self.is_one_of("source", sources.chain([UNKNOWN]))?;
-        self.is_one_of("outcome", listed(&words["outcomes"], "outcome").chain(["refused"]))?;
-        self.is_one_of("reason", listed(&words["reasons"], "reason"))?;
+        self.is_one_of("outcome", outcomes.chain(["refused"]))?;
+        self.is_one_of("reason", reasons)?;
         Ok(Wanted {
             source: self.get("source"),
             outcome: self.get("outcome"),
@@ -100,17 +102,13 @@ impl Query {
     }
 }
 
-fn listed<'a>(rows: &'a Value, member: &'a str) -> impl Iterator<Item = &'a str> {
-    rows.as_array().into_iter().flatten().filter_map(move |row| row[member].as_str())
-}
-
 fn unknown<'a>(what: &str, given: &str, possible: impl Iterator<Item = &'a str>) -> Problem {
     let given: String = given.chars().filter(|it| !it.is_control()).take(60).collect();
     let possible: Vec<_> = possible.collect();
     bad(&format!("`{given}` is no {what}; the possible ones are {}", possible.join(", ")))
 }
 
-/// Milliseconds since 1970, of these, of RFC 3339, or of how long ago.
+/// Reads a time as milliseconds since 1970: from such a number, from RFC 3339, or from how long ago it was (`2h`).
 pub fn time(text: &str) -> Result<u64, Problem> {
     if let Ok(millis) = text.parse::<u64>() {
         return Ok(millis);

@@ -1,7 +1,7 @@
-//! How many streams of events there are: so many of all clients, and so many of one.
+//! Limits of streams of events: of all clients together, and of one client.
 //!
-//! A client is an address (of IPv6 its network of 64 bits) with what it has signed in by. Behind one proxy all operators have one address,
-//! but each browser has a session of its own.
+//! A client is an address (of IPv6 its network of 64 bits) together with the token or session that it signed in by.
+//! Behind one proxy all operators have one address, but each browser has a session of its own.
 
 use std::{
     collections::HashMap,
@@ -13,12 +13,12 @@ use parking_lot::Mutex;
 
 use super::Problem;
 
-/// Streams of all clients.
-pub const ALL: usize = 16;
-/// Streams of one client: four take all of them.
-pub const OF_ONE: usize = 4;
+/// Streams of all clients together.
+pub const MAX_STREAMS: usize = 16;
+/// Streams of one client: four clients can take all.
+pub const MAX_STREAMS_PER_CLIENT: usize = 4;
 
-/// Whose streams are counted together.
+/// A client, whose streams are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Client {
     network: IpAddr,
@@ -51,12 +51,15 @@ impl Streams {
         let mut of = self.0.lock();
         let taken: usize = of.values().sum();
         let own = of.get(&client).copied().unwrap_or(0);
-        if own >= OF_ONE {
-            let text = format!("You have {OF_ONE} streams, as many as one client may: close one.");
+        if own >= MAX_STREAMS_PER_CLIENT {
+            let text = format!(
+                "You have {MAX_STREAMS_PER_CLIENT} streams, as many as one client may: close one."
+            );
             return Err(Problem::new("too-many", text));
         }
-        if taken >= ALL {
-            let text = format!("There are {ALL} streams, as many as there may be: ask later.");
+        if taken >= MAX_STREAMS {
+            let text =
+                format!("There are {MAX_STREAMS} streams, as many as there may be: ask later.");
             return Err(Problem::new("too-many", text));
         }
         of.insert(client, own + 1);
@@ -88,21 +91,23 @@ mod tests {
     fn one_client_takes_its_share_and_all_together_no_more_than_there_are() {
         let streams = Arc::new(Streams::default());
         let take = |client| streams.take(client);
-        let mut own: Vec<_> = (0..OF_ONE).map(|_| take(client("10.0.0.1")).unwrap()).collect();
+        let mut own: Vec<_> =
+            (0..MAX_STREAMS_PER_CLIENT).map(|_| take(client("10.0.0.1")).unwrap()).collect();
         assert_eq!(take(client("10.0.0.1")).unwrap_err().error, "too-many");
         assert!(take(client("::ffff:10.0.0.1")).is_err(), "the same address");
-        let mut others: Vec<_> =
-            (0..ALL - OF_ONE).map(|n| take(client(&format!("10.0.1.{n}"))).unwrap()).collect();
+        let mut others: Vec<_> = (0..MAX_STREAMS - MAX_STREAMS_PER_CLIENT)
+            .map(|n| take(client(&format!("10.0.1.{n}"))).unwrap())
+            .collect();
         assert!(take(client("10.0.2.1")).is_err());
         own.pop();
         others.push(take(client("10.0.2.1")).unwrap());
         assert!(take(client("10.0.0.1")).is_err(), "all are taken");
         drop((own, others));
-        assert!(streams.0.lock().is_empty(), "nothing is kept of who is gone");
+        assert!(streams.0.lock().is_empty(), "clients without a stream are forgotten");
     }
 
     #[test]
-    fn a_client_is_its_network_and_what_it_signed_in_by() {
+    fn a_client_is_its_network_and_its_token_or_session() {
         assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:1"));
         assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
         let signed_in = Client::new("10.0.0.1".parse().unwrap(), Some([7; 32]));

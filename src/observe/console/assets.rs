@@ -1,5 +1,5 @@
-//! What pages load: one style sheet, one script, one icon, in the binary. Their addresses have their checksums, so that a
-//! browser keeps each for good, and an upgrade brings new ones.
+//! The files that pages load: one style sheet, one script, one icon, in the binary. Each address has the file's
+//! checksum, so that a browser keeps the file for good, and an upgrade brings a new address.
 
 use bytes::Bytes;
 
@@ -39,7 +39,7 @@ impl Asset {
     }
 }
 
-/// The asset at this path.
+/// Returns the asset at this path.
 pub fn at(path: &str) -> Option<&'static Asset> {
     let name = path.strip_prefix("/console/")?;
     [&STYLE, &SCRIPT, &ICON].into_iter().find(|asset| asset.name == name)

@@ -1,4 +1,4 @@
-//! What ordinary forms send, as a browser without JavaScript does: signing in, and a test delivery.
+//! Forms, as a browser without JavaScript sends them: signing in, and a test delivery.
 
 use bytes::Bytes;
 use http::{Response, StatusCode, request::Parts};
@@ -16,10 +16,10 @@ use super::{
 use crate::observe::api;
 
 /// Bytes of a form.
-const FORM: usize = 16 * 1024;
+const MAX_FORM_BYTES: usize = 16 * 1024;
 
 impl<A: Api> Console<A> {
-    /// The form of the page "Sign in".
+    /// Answers the form of the page "Sign in".
     pub(super) async fn sign_in<B>(
         &self,
         theme: Theme,
@@ -30,7 +30,7 @@ impl<A: Api> Console<A> {
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let form = match api::read_body(body, FORM).await {
+        let form = match api::read_body(body, MAX_FORM_BYTES).await {
             Ok(form) => Question::of(std::str::from_utf8(&form).ok()),
             Err(problem) => return of_problem(theme, problem.status(), &problem.into()),
         };
@@ -48,7 +48,7 @@ impl<A: Api> Console<A> {
         }
     }
 
-    /// A form of the page "Test delivery": the same page, with what became of it.
+    /// Answers a form of the page "Test delivery" by that page, with the result.
     pub(super) async fn test_delivery<B>(
         &self,
         theme: Theme,
@@ -59,17 +59,18 @@ impl<A: Api> Console<A> {
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let form = match api::read_body(body, FORM).await {
+        let form = match api::read_body(body, MAX_FORM_BYTES).await {
             Ok(form) => Question::of(std::str::from_utf8(&form).ok()),
             Err(problem) => return of_problem(theme, problem.status(), &problem.into()),
         };
-        let (source, event_type) = (form.of_name("source"), form.of_name("type"));
+        let source = form.of_name("source");
+        let event_type = form.of_name("type");
         let request = match event_type.as_str() {
             "" => json!({ "source": source }),
             _ => json!({ "source": source, "type": event_type }),
         };
         let (code, result) = match self.api.test_delivery(request, head).await {
-            Ok(said) => (StatusCode::OK, test::Sent::of(said)),
+            Ok(said) => (StatusCode::OK, test::Sent::Tried(said)),
             Err(problem) => (problem.status(), test::Sent::Refused(problem.text)),
         };
         match self.test_page(theme, head, Some((&source, &result))).await {

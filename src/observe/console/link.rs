@@ -1,37 +1,37 @@
-//! Addresses of pages, with everything encoded that stands in them.
+//! Addresses of pages, with all values percent-encoded.
 
 use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What may stand in a segment of a path, and in a value of a query.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// Characters that are encoded in a segment of a path and in a value of a query: all but RFC 3986's unreserved ones.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// `path?name=value&…`, without the pairs that have no value.
+/// Returns `path?name=value&…`, without the pairs that have no value.
 pub fn query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
     let mut link = path.to_owned();
     let mut separator = '?';
     for (name, value) in pairs {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
-            let _ = write!(link, "{separator}{name}={}", utf8_percent_encode(value, PLAIN));
+            let _ = write!(link, "{separator}{name}={}", utf8_percent_encode(value, ENCODED));
             separator = '&';
         }
     }
     link
 }
 
-/// The page of one delivery; of an event's position (`42.7`) it is its delivery's.
+/// Returns the address of a delivery's page; the position may be that of one of its events (`42.7`).
 pub fn delivery(source: &str, position: &str) -> String {
     let sequence = position.split('.').next().unwrap_or_default();
     format!(
         "/deliveries/{}/{}",
-        utf8_percent_encode(source, PLAIN),
-        utf8_percent_encode(sequence, PLAIN)
+        utf8_percent_encode(source, ENCODED),
+        utf8_percent_encode(sequence, ENCODED)
     )
 }
 
-/// The section of the runbook with this heading; none where the program was built without an address of its
-/// repository (`repository` of Cargo.toml), since a link would lead nowhere.
+/// Returns the address of the runbook's section with this heading; none where the program was built without an address
+/// of its repository (`repository` of Cargo.toml), since a link would lead nowhere.
 pub fn runbook(heading: &str) -> Option<String> {
     of_repository(env!("CARGO_PKG_REPOSITORY"), heading)
 }
@@ -54,7 +54,7 @@ fn of_repository(repository: &str, heading: &str) -> Option<String> {
     Some(format!(
         "{}/blob/main/deploy/RUNBOOK.md#{}",
         repository.trim_end_matches('/'),
-        utf8_percent_encode(&anchor, PLAIN)
+        utf8_percent_encode(&anchor, ENCODED)
     ))
 }
 
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_stands_in_an_address_is_encoded() {
+    fn values_in_an_address_are_encoded() {
         assert_eq!(
             query("/deliveries", &[("source", Some("a&b=\"<")), ("since", None)]),
             "/deliveries?source=a%26b%3D%22%3C"

@@ -1,7 +1,7 @@
-//! What the pages show: the objects of the API.
+//! The objects of the API, which the pages show.
 //!
-//! They are read from the API's own answers, within the process, so that a page shows what a program is told,
-//! and nothing that the API would keep back.
+//! They are read from the API's own answers, within the process, so that a page shows what a program would get, and
+//! nothing that the API would keep back.
 
 use crate::observe::api;
 

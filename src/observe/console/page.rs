@@ -1,4 +1,4 @@
-//! What all pages have: the head, the way between pages, whether the page is live, the switch of colours.
+//! The frame of all pages: the head, the navigation, whether the page is live, the switch of colours.
 
 use maud::{DOCTYPE, Markup, html};
 
@@ -7,7 +7,7 @@ use super::{
     model::{Access, Status},
 };
 
-/// The pages that the way between them names.
+/// The page's place in the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Overview,
@@ -15,11 +15,11 @@ pub enum Place {
     Deliveries,
     DeadLetters,
     Test,
-    /// A page that needs no way: signing in, an error.
+    /// A page without a place there: signing in, an error.
     Nowhere,
 }
 
-const PLACES: [(Place, &str, &str); 5] = [
+const NAVIGATION: [(Place, &str, &str); 5] = [
     (Place::Overview, "/", "Overview"),
     (Place::Path, "/path", "Path"),
     (Place::Deliveries, "/deliveries", "Deliveries"),
@@ -27,7 +27,7 @@ const PLACES: [(Place, &str, &str); 5] = [
     (Place::Test, "/test", "Test delivery"),
 ];
 
-/// What the colours follow.
+/// The colours: those of the system, or of a choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Theme {
     #[default]
@@ -37,7 +37,7 @@ pub enum Theme {
 }
 
 impl Theme {
-    /// Of the cookie `millrace-theme`.
+    /// Reads the value of the cookie `millrace-theme`.
     pub fn of(value: Option<&str>) -> Self {
         match value {
             Some("light") => Self::Light,
@@ -55,19 +55,19 @@ impl Theme {
     }
 }
 
-/// What a page has around it.
+/// The frame around the content of a page.
 pub struct Frame<'a> {
     pub theme: Theme,
     /// None where nothing may be read, as at the sign-in.
     pub status: Option<&'a Status>,
     pub place: Place,
     pub title: &'a str,
-    /// The stream that says when this page has changed.
+    /// The address of the event stream that tells the script when this page has changed.
     pub live: Option<String>,
 }
 
 impl Frame<'_> {
-    /// The whole page around `content`.
+    /// Returns the whole page around `content`.
     pub fn around(&self, content: &Markup) -> Markup {
         let theme = self.theme.word();
         let signed_in = self.status.is_some_and(|status| status.access.signed_in);
@@ -82,14 +82,14 @@ impl Frame<'_> {
                     title { (self.title) " · millrace" }
                     link rel="icon" type="image/svg+xml" href=(assets::ICON.address());
                     link rel="stylesheet" href=(assets::STYLE.address());
-                    // Not deferred: it says that there is a script before anything is drawn.
+                    // Not deferred: it marks the page as scripted before anything is drawn.
                     script src=(assets::SCRIPT.address()) {}
                 }
                 body {
                     a.skip href="#content" { "Skip to content" }
                     header.side {
                         a.brand href="/" { (mark()) span { "millrace" } }
-                        @if let Some(status) = self.status { (self.ways(status)) }
+                        @if let Some(status) = self.status { (self.navigation(status)) }
                         div.foot {
                             @if self.live.is_some() {
                                 p.live.script-only id="live" role="status" data-state="wait" { span.dot {} span.word { "connecting" } }
@@ -115,12 +115,12 @@ impl Frame<'_> {
         }
     }
 
-    fn ways(&self, status: &Status) -> Markup {
+    fn navigation(&self, status: &Status) -> Markup {
         let attention = status.banners.iter().filter(|banner| banner.level != "info").count();
         html! {
             nav aria-label="Pages" {
                 ul id="ways" {
-                    @for (place, link, name) in PLACES {
+                    @for (place, link, name) in NAVIGATION {
                         li {
                             a href=(link) aria-current=[(place == self.place).then_some("page")] {
                                 (name)
@@ -136,7 +136,7 @@ impl Frame<'_> {
     }
 }
 
-/// A wheel in a stream.
+/// The logo: a wheel in a stream.
 fn mark() -> Markup {
     html! {
         svg.mark viewBox="0 0 24 24" aria-hidden="true" {
@@ -147,7 +147,7 @@ fn mark() -> Markup {
     }
 }
 
-/// The head of a page, with what stands at its right.
+/// Returns the head of a page, with `right` at its right end.
 pub fn title(title: &str, under: &Markup, right: &Markup) -> Markup {
     html! {
         div.title {
@@ -157,7 +157,7 @@ pub fn title(title: &str, under: &Markup, right: &Markup) -> Markup {
     }
 }
 
-/// Why nothing can be changed, and what to do; `None` where it can be.
+/// Returns why this client can change nothing, and what to do; `None` where it can.
 pub fn why_not_change(access: &Access) -> Option<Markup> {
     if access.may_change {
         return None;

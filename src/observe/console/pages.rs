@@ -1,4 +1,4 @@
-//! The pages, a file each: from the API's objects to HTML. None of them asks for anything itself.
+//! The pages, a file each: from the API's objects to HTML. None of them asks the API itself.
 
 pub mod dead_letters;
 pub mod deliveries;

@@ -13,7 +13,7 @@ pub fn tag(tone: &str, word: &str) -> Markup {
     html! { span class=(format!("tag {tone}")) { (word) } }
 }
 
-/// How an outcome of a request looks. Its words are those of `src/ANSWERS.md`.
+/// The outcome of a request, one of the words of `src/ANSWERS.md`, coloured by its status.
 pub fn outcome(word: &str, status: u16, refused: bool) -> Markup {
     let tone = match (refused, status) {
         (false, 200) => "ok",
@@ -25,7 +25,7 @@ pub fn outcome(word: &str, status: u16, refused: bool) -> Markup {
     tag(tone, word)
 }
 
-/// How long ago something was, with the moment behind it.
+/// How long ago `at` was, with the time itself as tooltip.
 pub fn ago(at: Option<Time>, now: Time) -> Markup {
     html! {
         @match at {
@@ -35,7 +35,7 @@ pub fn ago(at: Option<Time>, now: Time) -> Markup {
     }
 }
 
-/// The clock's time of a moment, with its date behind it.
+/// The time of day of `at`, with the date as tooltip.
 pub fn moment(at: Option<Time>) -> Markup {
     html! {
         @match at {
@@ -45,12 +45,12 @@ pub fn moment(at: Option<Time>) -> Markup {
     }
 }
 
-/// For how long something has been so, with the moment of its beginning behind it.
+/// How long something has lasted, with the time of its beginning as tooltip.
 pub fn lasting(since: Time, now: Time) -> Markup {
     html! { time datetime=(text::stamp(since)) title=(text::stamp(since)) { (text::ago(since, now).trim_end_matches(" ago")) } }
 }
 
-/// How many brokers there are connections to. A service that has just started does not know its brokers.
+/// The number of brokers with a connection. A service that has just started does not know its brokers.
 pub fn brokers(kafka: &Kafka) -> Markup {
     html! {
         @if kafka.brokers == 0 { "brokers not known yet" }
@@ -58,7 +58,7 @@ pub fn brokers(kafka: &Kafka) -> Markup {
     }
 }
 
-/// Something that may be missing.
+/// A value, or a dash where it is missing.
 pub fn maybe(value: Option<&str>) -> Markup {
     html! {
         @match value.filter(|value| !value.is_empty()) {
@@ -68,7 +68,7 @@ pub fn maybe(value: Option<&str>) -> Markup {
     }
 }
 
-/// A sentence of the service; what it has in backquotes is code.
+/// A sentence of the service; its text in backquotes is shown as code.
 pub fn prose(sentence: &str) -> Markup {
     html! {
         @for (at, part) in sentence.split('`').enumerate() {
@@ -126,7 +126,7 @@ pub fn choice(
                 @for (value, shown) in values {
                     option value=(value) selected[*value == chosen] { (shown) }
                 }
-                // What was asked for and is not there now stays chosen.
+                // A chosen value that is not among the values now stays chosen.
                 @if !chosen.is_empty() && !values.iter().any(|(value, _)| *value == chosen) {
                     option value=(chosen) selected { (chosen) }
                 }
@@ -153,7 +153,7 @@ pub fn since(chosen: &str) -> Markup {
     )
 }
 
-/// What needs an operator.
+/// The list of banners: each is something that needs an operator.
 pub fn banners(banners: &[Banner], now: Time) -> Markup {
     html! {
         @if !banners.is_empty() {
@@ -170,7 +170,7 @@ fn shown(banner: &Banner, now: Time) -> Markup {
         "warning" => "warn",
         _ => "info",
     };
-    // The address comes from outside: nothing but a page of the web is opened.
+    // The address comes from outside: only `https` is linked, never `javascript:` or the like.
     let link = banner.link.as_deref().filter(|link| link.starts_with("https://"));
     html! {
         li class=(format!("banner {tone}")) data-key=(format!("{}-{}", banner.kind, banner.source.as_deref().unwrap_or_default())) {
@@ -197,15 +197,15 @@ fn shown(banner: &Banner, now: Time) -> Markup {
 }
 
 /// Characters of a body in a list.
-const SHORT: usize = 1000;
+const SHORT_BODY_CHARS: usize = 1000;
 
 /// The beginning of a body, as it is shown in a list.
 pub fn short_body(body: &Body) -> Markup {
     let short = |text: &Option<String>| {
-        text.as_deref().map(|text| text.chars().take(SHORT).collect::<String>())
+        text.as_deref().map(|text| text.chars().take(SHORT_BODY_CHARS).collect::<String>())
     };
     let cut = |text: &Option<String>| {
-        text.as_deref().is_some_and(|text| text.chars().nth(SHORT).is_some())
+        text.as_deref().is_some_and(|text| text.chars().nth(SHORT_BODY_CHARS).is_some())
     };
     let is_cut = body.cut || cut(&body.text) || cut(&body.base64);
     self::body(&Body { text: short(&body.text), base64: short(&body.base64), cut: is_cut })
@@ -224,7 +224,7 @@ pub fn body(body: &Body) -> Markup {
     }
 }
 
-/// Where there is nothing to list, and why.
+/// The text in place of an empty list, with the reason.
 pub fn empty(title: &str, why: Markup) -> Markup {
     html! { div.empty { p { strong { (title) } } p { (why) } } }
 }

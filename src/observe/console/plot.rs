@@ -1,11 +1,11 @@
-//! Small plots of the last hour, as SVG that the page has in it: sixty bars of a minute, drawn by one path.
+//! Small plots of the last hour, as SVG within the page: sixty bars of a minute, drawn by one path.
 
 use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-/// Bars of `values`, the oldest first, as high as the largest of `values` and of `at_least`. `label` is what a screen
-/// reader says; it has the largest and the sum of the values behind it.
+/// Plots counts, the oldest first, in proportion to the largest. A screen reader says `label` with the sum and the
+/// largest of the values.
 pub fn bars(values: &[f64], tone: &str, label: &str) -> Markup {
     let largest = values.iter().copied().fold(0.0_f64, f64::max);
     let total: f64 = values.iter().sum();
@@ -13,7 +13,7 @@ pub fn bars(values: &[f64], tone: &str, label: &str) -> Markup {
     drawn(values, largest, tone, &spoken)
 }
 
-/// The same of a level (a backlog), whose sum means nothing.
+/// Plots a level (a backlog), whose sum means nothing: a screen reader says `label` with the largest value.
 pub fn level(values: &[f64], tone: &str, label: &str, text: impl Fn(u64) -> String) -> Markup {
     let largest = values.iter().copied().fold(0.0_f64, f64::max);
     let spoken = format!("{label}: at most {} in the last hour", text(largest as u64));
@@ -29,7 +29,8 @@ fn drawn(values: &[f64], largest: f64, tone: &str, spoken: &str) -> Markup {
     }
 }
 
-/// A bar is two units wide with one beside it, and at least one high, so that a lone request is seen.
+/// Returns the path of the bars: each two units wide, with a gap of one, and at least 1.5 high, so that a lone request
+/// is seen.
 fn path(values: &[f64], largest: f64) -> String {
     let mut path = String::new();
     for (at, value) in values.iter().enumerate().filter(|(_, value)| **value > 0.0) {

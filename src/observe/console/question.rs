@@ -1,11 +1,11 @@
-//! What a page's request asks for: the pairs of its query, and its cookies.
+//! The query and the cookies of a page's request.
 
 use http::{HeaderMap, header};
 use percent_encoding::percent_decode_str;
 
 use super::pages::{dead_letters, deliveries};
 
-/// The pairs of a query; of a name that is there twice the first counts.
+/// The pairs of a query. The first value of a name counts.
 pub struct Question(Vec<(String, String)>);
 
 impl Question {
@@ -16,7 +16,7 @@ impl Question {
         )
     }
 
-    /// Empty where it is not there.
+    /// Returns the value of `name`; empty where it is missing.
     pub fn of_name(&self, name: &str) -> String {
         let pair = self.0.iter().find(|(it, _)| it == name);
         pair.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
@@ -46,7 +46,7 @@ pub fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-/// A path of this host, and `/` where it might be another's: `//host`, `/\host`, an address.
+/// Returns `to` if it is a path of this host, and `/` if it might lead to another: `//host`, `/\host`, an address.
 pub fn own_path(to: &str) -> &str {
     let is_own = to.starts_with('/')
         && !to[1..].starts_with(['/', '\\'])

@@ -1,4 +1,4 @@
-//! The pages of the API's examples, and of objects that are out to do harm.
+//! Pages made of the API's examples, and of objects with scripts in their texts.
 
 use std::sync::Mutex;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Answers as the examples of the document do.
+/// Answers with the examples of the document.
 struct Examples(Mutex<Value>);
 
 impl Examples {
@@ -35,13 +35,13 @@ impl Api for Examples {
         }
     }
 
-    async fn test_delivery(&self, request: Value, _: &Parts) -> Result<Value, api::Problem> {
+    async fn test_delivery(&self, request: Value, _: &Parts) -> Result<TestDelivery, api::Problem> {
         if request["source"] != "leads" {
             return Err(api::Problem::new("unknown", "There is no such source."));
         }
         let document = self.0.lock().unwrap();
         let said = &document["paths"]["/api/v1/test-deliveries"]["post"]["responses"]["200"];
-        Ok(said["content"]["application/json"]["example"].clone())
+        Ok(serde_json::from_value(said["content"]["application/json"]["example"].clone()).unwrap())
     }
 
     fn sign_in(&self, _: &str, _: &Parts) -> Result<String, api::Problem> {
@@ -90,7 +90,7 @@ fn each_page_is_made_of_the_examples_of_the_api() {
     for address in PAGES {
         let (status, headers, page) = ask(&console, address);
         assert_eq!(status, StatusCode::OK, "{address}: {page}");
-        assert_eq!(headers[header::CONTENT_SECURITY_POLICY], POLICY);
+        assert_eq!(headers[header::CONTENT_SECURITY_POLICY], CONTENT_POLICY);
         assert_eq!(headers[header::CACHE_CONTROL], "no-store");
         assert!(page.len() < 60_000, "{address}: {}", page.len());
     }
@@ -105,11 +105,11 @@ fn each_page_is_made_of_the_examples_of_the_api() {
     ] {
         assert!(overview.contains(shown), "{shown}");
     }
-    assert!(!overview.contains("since <time"), "how long, and not when it was so long ago");
+    assert!(!overview.contains("since <time"), "a duration, and not the time of its beginning");
 }
 
 #[test]
-fn a_test_delivery_by_a_form_says_on_the_same_page_what_became_of_it() {
+fn a_test_delivery_by_a_form_shows_its_result_on_the_same_page() {
     let post = |form: &'static str, document| {
         use http_body_util::BodyExt as _;
         let console = Console::new(Examples(Mutex::new(document)));
@@ -142,19 +142,19 @@ fn a_test_delivery_by_a_form_says_on_the_same_page_what_became_of_it() {
     assert!(page.contains("no topic: sources.leads.exclude leaves it out"), "{page}");
 }
 
-/// Each text of the examples that no program reads, with a script in it.
-fn poisoned(value: &mut Value) {
-    const KEPT: [&str; 13] = [
+/// Puts a script into each text of the examples that no program reads.
+fn add_scripts(value: &mut Value) {
+    const READ_BY_PROGRAMS: [&str; 13] = [
         "state", "level", "kind", "console", "delivery", "result", "from", "id", "link", "what",
         "outcome", "position", "next",
     ];
     match value {
         Value::String(text) => text.push_str(SCRIPT),
-        Value::Array(values) => values.iter_mut().for_each(poisoned),
+        Value::Array(values) => values.iter_mut().for_each(add_scripts),
         Value::Object(members) => {
             for (name, value) in members.iter_mut() {
-                if !(value.is_string() && KEPT.contains(&name.as_str())) {
-                    poisoned(value);
+                if !(value.is_string() && READ_BY_PROGRAMS.contains(&name.as_str())) {
+                    add_scripts(value);
                 }
             }
         }
@@ -170,7 +170,7 @@ fn a_script_in_any_text_that_is_shown_is_text() {
     for (_, path) in document["paths"].as_object_mut().unwrap() {
         let example =
             &mut path["get"]["responses"]["200"]["content"]["application/json"]["example"];
-        poisoned(example);
+        add_scripts(example);
     }
     document["paths"]["/api/v1/status"]["get"]["responses"]["200"]["content"]["application/json"]
         ["example"]["banners"][0]["link"] = json!("javascript:alert(1)");
@@ -190,14 +190,14 @@ fn a_script_in_any_text_that_is_shown_is_text() {
 }
 
 #[test]
-fn what_the_api_refuses_is_a_page_or_the_sign_in() {
+fn a_refusal_of_the_api_is_a_page_or_the_sign_in() {
     struct Refuses(StatusCode, &'static str);
     impl Api for Refuses {
         async fn get(&self, _: &str, _: &Parts) -> (StatusCode, Bytes) {
             (self.0, Bytes::from_static(self.1.as_bytes()))
         }
 
-        async fn test_delivery(&self, _: Value, _: &Parts) -> Result<Value, api::Problem> {
+        async fn test_delivery(&self, _: Value, _: &Parts) -> Result<TestDelivery, api::Problem> {
             Err(api::Problem::new("no-token", "A token is due."))
         }
 

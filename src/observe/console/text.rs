@@ -1,5 +1,5 @@
-//! Numbers, bytes, times and lengths of time as a page writes them: short, and of about the same width, so that
-//! a value that changes moves nothing beside it.
+//! Numbers, bytes, times and durations as a page writes them: short, and of about the same width, so that a value
+//! that changes moves nothing beside it.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use super::model::Time;
 
 pub use crate::runtime::readable::{bytes, count};
 
-/// A second: `0`, `0.4`, `12.3`, `1,204`.
+/// A rate a second: `0`, `0.4`, `12.3`, `1,204`.
 pub fn rate(per_second: f64) -> String {
     if per_second <= 0.0 || !per_second.is_finite() {
         "0".to_owned()
@@ -43,7 +43,7 @@ pub fn ago(at: Time, now: Time) -> String {
     format!("{} ago", length(Duration::from_millis(now.saturating_sub(at))))
 }
 
-/// How long until `at`; `now` when it is over.
+/// The time left until `at`: `in 8 s`; `now` when it has passed.
 pub fn until(at: Time, now: Time) -> String {
     match at.checked_sub(now) {
         Some(left) if left > 0 => format!("in {}", length(Duration::from_millis(left))),
@@ -58,7 +58,7 @@ pub fn stamp(at: Time) -> String {
     time.map_or_else(|| at.to_string(), |time| format!("{time:.3}"))
 }
 
-/// `04:46:41.120`, of a [`stamp`].
+/// The time of day of a [`stamp`]: `04:46:41.120`.
 pub fn clock(at: Time) -> String {
     let stamp = stamp(at);
     match stamp.split_once('T') {
@@ -76,7 +76,7 @@ pub fn milliseconds(milliseconds: f64) -> String {
     }
 }
 
-/// A word and its plural's, behind the number: `1 event`, `2 events`.
+/// A number and its noun, singular or plural: `1 event`, `2 events`.
 pub fn of(number: u64, one: &str) -> String {
     match number {
         1 => format!("1 {one}"),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_as_lengths_and_as_stamps_in_utc() {
+    fn times_are_written_as_durations_and_as_stamps_in_utc() {
         assert_eq!(
             [ago(1000, 9000), ago(9000, 1000), until(61_000, 1000)],
             ["8 s ago", "0 s ago", "in 1 min"]

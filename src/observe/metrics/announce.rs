@@ -1,19 +1,19 @@
 //! Metrics that are shown at zero before anything is counted.
 //!
 //! A rate needs its beginning: a counter that appears with its first increment has, for Prometheus, not
-//! increased, and an alert on it misses the one time that mattered. So everything whose labels can be
-//! known at the start is shown at the start, at zero. The module that has the words for a label announces them.
+//! increased, and an alert on it misses the one time that mattered. So every metric whose labels can be
+//! known at the start is shown at the start, at zero. The module that owns the values of a label announces them.
 
 use super::Metrics;
 
-/// What back-fill makes of an event.
+/// Results of `millrace backfill` for an event.
 const JOURNAL_RESULTS: [&str; 5] = ["missed", "known", "unidentified", "left-out", "refused"];
 
-/// What becomes of a transaction.
+/// Outcomes of a transaction in exactly-once delivery.
 const TRANSACTION_OUTCOMES: [&str; 4] = ["committed", "committed-late", "aborted", "fenced"];
 
 impl Metrics {
-    /// All of a source that needs no more than its name and its kind.
+    /// Announces all metrics of a source that need no more than its name and its kind.
     pub fn announce(&self, source: &str, kind: &str) {
         self.source_info.with_label_values(&[source, kind]).set(1);
         self.tries.announce(source, kind);
@@ -30,28 +30,28 @@ impl Metrics {
         }
     }
 
-    /// What may become of the requests to a source.
+    /// Announces the outcomes that requests to a source may have.
     pub fn announce_outcomes<'a>(&self, source: &str, outcomes: impl IntoIterator<Item = &'a str>) {
         for outcome in outcomes {
             self.deliveries.with_label_values(&[source, outcome]);
         }
     }
 
-    /// Why requests to a source may be refused.
+    /// Announces the reasons for which requests to a source may be refused.
     pub fn announce_refusals<'a>(&self, source: &str, reasons: impl IntoIterator<Item = &'a str>) {
         for reason in reasons {
             self.refusals.with_label_values(&[source, reason]);
         }
     }
 
-    /// Why a connection may be refused.
+    /// Announces the reasons for which a connection may be refused.
     pub fn announce_connections<'a>(&self, reasons: impl IntoIterator<Item = &'a str>) {
         for reason in reasons {
             self.connections_refused.with_label_values(&[reason]);
         }
     }
 
-    /// Why no state of a lead may be made of an activity.
+    /// Announces the reasons for which an activity may give no state of its lead.
     pub fn announce_missing_lead_states<'a>(
         &self,
         source: &str,
@@ -62,7 +62,7 @@ impl Metrics {
         }
     }
 
-    /// Why an event of the source may become a dead letter, or go to quarantine.
+    /// Announces the reasons for which an event of the source may become a dead letter, or go to quarantine.
     pub fn announce_dead_letters<'a>(
         &self,
         source: &str,
@@ -75,14 +75,14 @@ impl Metrics {
         self.quarantined.with_label_values(&[source, "damage"]);
     }
 
-    /// What a 200 of a source may say that says more than *stored*.
+    /// Announces the values of the header `millrace-answer` for a source whose 200 can say more than *stored*.
     pub fn announce_answers<'a>(&self, source: &str, answers: impl IntoIterator<Item = &'a str>) {
         for answer in answers {
             self.answers.with_label_values(&[source, answer]);
         }
     }
 
-    /// Why an event of the source may be left out.
+    /// Announces the kinds of keys that may leave out an event of the source.
     pub fn announce_left_out<'a>(&self, source: &str, reasons: impl IntoIterator<Item = &'a str>) {
         for reason in reasons {
             self.left_out.with_label_values(&[source, reason]);
@@ -95,9 +95,9 @@ mod tests {
     use super::*;
     use crate::observe::metrics::{Row, TABLE};
 
-    /// What no announcement here can show: the words of its labels are known to a module of its own, which
-    /// announces them, or to nobody before there are topics, brokers and files.
-    const ELSEWHERE: [&str; 19] = [
+    /// Metrics that no announcement here can show: another module knows the values of their labels and announces
+    /// them, or they are known only once there are topics, brokers and files.
+    const ANNOUNCED_ELSEWHERE: [&str; 19] = [
         "millrace_connections",
         "millrace_connections_limit",
         "millrace_events_delivered_total",
@@ -134,8 +134,8 @@ mod tests {
         for Row { name, labels, .. } in TABLE {
             let is_shown = text.contains(&format!("# TYPE {name} "));
             assert!(
-                is_shown != ELSEWHERE.contains(name),
-                "{name} {labels:?}: announce its labels in metrics/announce.rs, or name it in ELSEWHERE \
+                is_shown != ANNOUNCED_ELSEWHERE.contains(name),
+                "{name} {labels:?}: announce its labels in metrics/announce.rs, or name it in ANNOUNCED_ELSEWHERE \
                  of this test if they are not known at the start (and only then)"
             );
         }

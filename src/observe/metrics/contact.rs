@@ -1,23 +1,23 @@
-//! Whether Kafka answers, as far as that was tried: what a client of a source has seen last.
+//! Whether Kafka answers, by the last result of each source's Kafka client.
 //!
-//! A client that has not tried yet, or waits for its first answer, says nothing. So nothing is called away that was
-//! not found away.
+//! A client that has not tried yet, or waits for its first answer, has no result. So Kafka is called away only after a
+//! connection has failed.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-/// By source: whether a broker answered.
+/// Whether a broker answered, by source.
 #[derive(Clone, Default)]
 pub struct Contact(Arc<Mutex<BTreeMap<String, bool>>>);
 
 impl Contact {
-    /// A client of `source` has a connection to a broker, or all that it tried have failed.
+    /// Notes whether a client of `source` has a connection to a broker, or all its connections have failed.
     pub fn note(&self, source: &str, is_there: bool) {
         self.0.lock().insert(source.to_owned(), is_there);
     }
 
-    /// Whether some client has tried, and none has a connection.
+    /// Returns whether some client has tried, and none has a connection.
     pub fn is_lost(&self) -> bool {
         let sources = self.0.lock();
         !sources.is_empty() && sources.values().all(|is_there| !is_there)

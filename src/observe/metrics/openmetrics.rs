@@ -1,11 +1,11 @@
 //! OpenMetrics' text (`application/openmetrics-text; version=1.0.0`), for scrapers that ask for it: the same
-//! metrics as Prometheus' own text, with exemplars. The `prometheus` crate writes the other one only.
+//! metrics as Prometheus' own text, with exemplars. The `prometheus` crate writes Prometheus' text only.
 
 use std::fmt::Write;
 
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 
-use super::exemplars::Exemplars;
+use super::exemplars::{Exemplar, Exemplars};
 
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -23,7 +23,7 @@ pub fn is_asked_for(accept: &str) -> bool {
 pub fn render(families: &[MetricFamily], exemplars: &Exemplars) -> String {
     let mut text = String::with_capacity(64 * 1024);
     for family in families {
-        // Writing to a string can't fail.
+        // Writing to a string cannot fail.
         let _ = write_family(&mut text, family, exemplars);
     }
     text.push_str("# EOF\n");
@@ -37,7 +37,7 @@ fn write_family(
 ) -> std::fmt::Result {
     let kind = family.get_field_type();
     let full = family.name();
-    // A counter is called what it counts, and its sample ends with `_total`.
+    // OpenMetrics: the name of a counter's family has no `_total`; that of its sample ends with it.
     let is_counter = kind == MetricType::COUNTER;
     let name = if is_counter { full.strip_suffix("_total").unwrap_or(full) } else { full };
     let word = match kind {
@@ -87,8 +87,8 @@ fn write_histogram(
         let le = number(bound);
         write_sample(text, name, "_bucket", metric, Some(&le), cumulative as f64)?;
         if let Some(exemplar) = exemplars.within(name, source, from, bound) {
-            let (value, at) = (number(exemplar.value), exemplar.at);
-            write!(text, " # {{trace_id=\"{}\"}} {value} {at:.3}", exemplar.trace)?;
+            let Exemplar { trace, value, at } = exemplar;
+            write!(text, " # {{trace_id=\"{trace}\"}} {} {at:.3}", number(value))?;
         }
         text.push('\n');
         from = bound;
@@ -100,7 +100,7 @@ fn write_histogram(
     Ok(())
 }
 
-/// Without the end of the line, before which an exemplar may come.
+/// Writes a sample without the end of its line: an exemplar may follow.
 fn write_sample(
     text: &mut String,
     name: &str,
@@ -123,7 +123,7 @@ fn write_sample(
     if is_whole { write!(text, " {value:.0}") } else { write!(text, " {}", number(value)) }
 }
 
-/// OpenMetrics' canonical form of a number: with a decimal point.
+/// Returns a number in OpenMetrics' canonical form: with a decimal point.
 fn number(value: f64) -> String {
     match value {
         f64::INFINITY => "+Inf".into(),

@@ -1,6 +1,6 @@
-//! What the operating system knows of this process, under the names that every Prometheus client uses.
+//! Metrics of this process from the operating system, under the names that every Prometheus client uses.
 //!
-//! Read when somebody asks for metrics. What can't be read keeps its last value.
+//! Read on each scrape. A metric whose value cannot be read keeps the last one.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ pub(super) fn refresh(metrics: &Metrics) {
         metrics.process_max_fds.set(limit as i64);
     }
     if let Ok(descriptors) = fs::read_dir("/proc/self/fd") {
-        // One of them is the folder that is read.
+        // One descriptor is that of the folder being read.
         metrics.process_open_fds.set(descriptors.count().saturating_sub(1) as i64);
     }
     let Ok(status) = fs::read_to_string("/proc/self/status") else { return };
@@ -34,7 +34,7 @@ pub(super) fn refresh(metrics: &Metrics) {
     }
 }
 
-/// The number behind a name, as in `VmRSS:     5120 kB`.
+/// Returns the number behind a name, as in `VmRSS:     5120 kB`.
 fn number(status: &str, name: &str) -> Option<i64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_ascii_whitespace().next()?.parse().ok()

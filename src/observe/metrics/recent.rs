@@ -1,11 +1,12 @@
-//! The last requests, for the console and for `tap`: where each came from, what it was answered, and why.
+//! The last requests, for the console and for `tap`: the client, the answer and the reason of each.
 //!
 //! One push a request is all that the delivery path pays: a lock, and copies into buffers that are there already.
-//! The memory is bounded in entries ([`KEPT`]) and in bytes (each text is cut). Readers poll by number, so that no
-//! push knows of them.
+//! The memory is bounded in entries ([`RING_CAPACITY`]) and in bytes (each text is cut). Readers poll by number, so
+//! that a push never waits for them.
 //!
-//! Half of the room is for what was refused and half for the rest: a flood of strangers leaves what was stored to be
-//! seen. Of one kind (source and reason) [`A_SECOND`] are remembered in a second, and the others are counted.
+//! One ring is for refused requests and one for all others: a flood of strangers does not push out stored deliveries.
+//! Refused requests of one kind (source and reason) are remembered up to [`REMEMBERED_PER_SECOND`]; the rest is
+//! counted.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,18 +17,19 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// Of refused requests, and of others.
-pub const KEPT: usize = 500;
+/// Requests in each of the two rings.
+pub const RING_CAPACITY: usize = 500;
 
 /// Refused requests of one kind that are remembered in one second.
-const A_SECOND: u64 = 20;
+const REMEMBERED_PER_SECOND: u64 = 20;
 
-/// Addresses to open, of one source; each is as long as a small body at the most.
-const CHALLENGES: usize = 5;
+/// Validation addresses kept of one source; each is as long as a small body at the most.
+const MAX_CHALLENGES: usize = 5;
 
-/// Bytes of an id, and of what one case adds to its reason.
-const ID: usize = 64;
-const DETAIL: usize = 256;
+/// Bytes kept of an id.
+const MAX_ID_BYTES: usize = 64;
+/// Bytes kept of a request's detail and of its configuration key.
+const MAX_DETAIL_BYTES: usize = 256;
 
 /// A request as its report describes it; nothing of it is a secret.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,7 +38,7 @@ pub struct Request<'a> {
     /// `request` or `connection`.
     pub what: &'static str,
     pub outcome: &'static str,
-    /// 0 where none was sent.
+    /// 0 where no answer was sent.
     pub status: u16,
     pub reason: Option<&'static str>,
     pub detail: &'a str,
@@ -50,10 +52,10 @@ pub struct Request<'a> {
     pub took: Option<Duration>,
 }
 
-/// One that is remembered.
+/// A request that is remembered.
 #[derive(Clone, Debug, Default)]
 pub struct Remembered {
-    /// Of this process, growing by one with each request; beginning with 1.
+    /// Number of the request in this process, from 1 on.
     pub number: u64,
     /// Milliseconds since 1970.
     pub at: u64,
@@ -71,7 +73,7 @@ pub struct Remembered {
     pub position: Option<u64>,
     pub bytes: usize,
     pub took: Option<Duration>,
-    /// So many of its kind came before it within its second, and were not remembered.
+    /// Requests of its kind that came just before it and were not remembered.
     pub left_out: u64,
 }
 
@@ -82,7 +84,7 @@ pub struct Last {
     pub stored: u64,
 }
 
-/// Clones share what is remembered.
+/// The last requests. Clones share the memory.
 #[derive(Clone, Default)]
 pub struct Recent(Arc<Mutex<Inner>>);
 
@@ -91,11 +93,11 @@ struct Inner {
     last_number: u64,
     refused: Ring,
     others: Ring,
-    /// Of announced sources.
+    /// The last requests of announced sources.
     last: HashMap<String, Last>,
-    /// By source and reason: bounded by what is announced, as the words of reasons are.
+    /// Counts by reason and source: bounded, since both are words that are announced.
     kinds: HashMap<&'static str, HashMap<String, Kind>>,
-    /// Addresses that Adobe I/O wants opened, by source, with when they came.
+    /// Addresses that Adobe I/O wants opened, by source, with the time at which they came.
     challenges: HashMap<String, VecDeque<(String, u64)>>,
 }
 
@@ -113,7 +115,7 @@ struct Ring {
 }
 
 impl Recent {
-    /// Only announced sources have a last request, so that a stranger can't make us remember names.
+    /// Begins to note the last request of a source. Other names have none, so that a stranger cannot fill the memory.
     pub(super) fn announce(&self, source: &str) {
         self.0.lock().last.entry(source.to_owned()).or_default();
     }
@@ -146,7 +148,7 @@ impl Recent {
         entry.write(request);
     }
 
-    /// Those that `wanted` takes with a number below `before`, newest first, at most `limit`.
+    /// Returns the requests that `wanted` takes with a number below `before`, newest first, at most `limit`.
     pub fn before(
         &self,
         before: u64,
@@ -161,7 +163,8 @@ impl Recent {
         found.into_iter().cloned().collect()
     }
 
-    /// Those behind `after`, oldest first, at most `limit`; and the number of the last one that there is.
+    /// Returns the newest `limit` requests behind `after` that `wanted` takes, oldest first, and the last number of
+    /// all.
     pub fn after(
         &self,
         after: u64,
@@ -179,18 +182,18 @@ impl Recent {
         (found.drain(too_many..).cloned().collect(), inner.last_number)
     }
 
-    /// Adobe I/O wants this address opened, by an operator.
+    /// Keeps an address that Adobe I/O wants an operator to open.
     pub fn challenge(&self, source: &str, url: &str) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut inner = self.0.lock();
         let all = inner.challenges.entry(source.to_owned()).or_default();
         all.push_back((url.to_owned(), u64::try_from(now.as_millis()).unwrap_or(u64::MAX)));
-        if all.len() > CHALLENGES {
+        if all.len() > MAX_CHALLENGES {
             all.pop_front();
         }
     }
 
-    /// Those of `source`, with when they came.
+    /// Returns the addresses of `source` to open, with the time at which they came.
     pub fn challenges(&self, source: &str) -> Vec<(String, u64)> {
         let inner = self.0.lock();
         inner.challenges.get(source).into_iter().flatten().cloned().collect()
@@ -215,7 +218,7 @@ impl Recent {
 }
 
 impl Inner {
-    /// How many of its kind were left out before it, or `None` if it is left out itself.
+    /// Returns how many requests of its kind were left out before it, or `None` if it is left out itself.
     fn admit(&mut self, source: &str, reason: &'static str, second: u64) -> Option<u64> {
         let kinds = self.kinds.entry(reason).or_default();
         if !kinds.contains_key(source) {
@@ -225,7 +228,7 @@ impl Inner {
         if kind.second != second {
             (kind.second, kind.remembered) = (second, 0);
         }
-        if kind.remembered >= A_SECOND {
+        if kind.remembered >= REMEMBERED_PER_SECOND {
             kind.left_out += 1;
             return None;
         }
@@ -235,37 +238,37 @@ impl Inner {
 }
 
 impl Ring {
-    /// The place for the next entry: a new one, or the oldest one's.
+    /// Returns the next entry to write: a new one, or the oldest.
     fn next(&mut self) -> &mut Remembered {
         let at = self.next;
         if at == self.entries.len() {
             self.entries.push(Remembered::default());
         }
-        self.next = (at + 1) % KEPT;
+        self.next = (at + 1) % RING_CAPACITY;
         &mut self.entries[at]
     }
 }
 
 impl Remembered {
     fn write(&mut self, request: &Request<'_>) {
-        set(&mut self.source, request.source, ID);
+        set(&mut self.source, request.source, MAX_ID_BYTES);
         self.what = request.what;
         self.outcome = request.outcome;
         self.status = request.status;
         self.reason = request.reason;
-        set(&mut self.detail, request.detail, DETAIL);
-        set(&mut self.key, request.key, DETAIL);
+        set(&mut self.detail, request.detail, MAX_DETAIL_BYTES);
+        set(&mut self.key, request.key, MAX_DETAIL_BYTES);
         self.client = request.client;
-        set(&mut self.request_id, request.request_id, ID);
-        set(&mut self.adobe_delivery_id, request.adobe_delivery_id, ID);
-        set(&mut self.adobe_event_id, request.adobe_event_id, ID);
+        set(&mut self.request_id, request.request_id, MAX_ID_BYTES);
+        set(&mut self.adobe_delivery_id, request.adobe_delivery_id, MAX_ID_BYTES);
+        set(&mut self.adobe_event_id, request.adobe_event_id, MAX_ID_BYTES);
         self.position = request.position;
         self.bytes = request.bytes;
         self.took = request.took;
     }
 }
 
-/// Into a buffer that is there already.
+/// Copies at most `limit` bytes of `text` into a buffer that is there already.
 fn set(buffer: &mut String, text: &str, limit: usize) {
     buffer.clear();
     let end = (0..=limit.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
@@ -308,13 +311,13 @@ mod tests {
             recent.push_at(&Request { request_id: &long, ..stored(second) }, second * 1000);
         }
         let all = all(&recent);
-        assert_eq!(all.len(), 2 * KEPT);
-        assert!(all.iter().all(|it| it.detail.capacity() <= 2 * DETAIL));
-        assert!(all.iter().all(|it| it.request_id.capacity() <= 2 * ID));
+        assert_eq!(all.len(), 2 * RING_CAPACITY);
+        assert!(all.iter().all(|it| it.detail.capacity() <= 2 * MAX_DETAIL_BYTES));
+        assert!(all.iter().all(|it| it.request_id.capacity() <= 2 * MAX_ID_BYTES));
     }
 
     #[test]
-    fn a_flood_of_strangers_leaves_what_was_stored_and_other_reasons_to_be_seen() {
+    fn a_flood_of_strangers_pushes_out_neither_stored_requests_nor_other_reasons() {
         let recent = Recent::default();
         recent.push_at(&stored(7), 0);
         recent.push_at(&refused("no-signature"), 0);
@@ -325,15 +328,15 @@ mod tests {
         let all = all(&recent);
         assert!(all.iter().any(|it| it.position == Some(7)));
         assert!(all.iter().any(|it| it.reason == Some("no-signature")));
-        assert_eq!(all.len(), 3 + A_SECOND as usize);
-        assert_eq!(all[0].left_out, 100_000 - A_SECOND);
+        assert_eq!(all.len(), 3 + REMEMBERED_PER_SECOND as usize);
+        assert_eq!(all[0].left_out, 100_000 - REMEMBERED_PER_SECOND);
     }
 
     #[test]
     fn a_push_takes_no_memory_once_there_are_buffers() {
         let recent = Recent::default();
         let request = Request { request_id: "5c1de8a1f0b2-17", ..stored(1) };
-        for _ in 0..2 * KEPT {
+        for _ in 0..2 * RING_CAPACITY {
             recent.push_at(&request, 1);
         }
         let counted = allocation_counter::measure(|| recent.push_at(&request, 1));

@@ -1,4 +1,4 @@
-//! What a row of the table of metrics becomes. Names, helps and labels are static: a mistake in one shows
+//! The macros that make metrics of the rows of the table. Names, helps and labels are static: a mistake in one shows
 //! in the first test that makes them.
 
 use prometheus::{
@@ -6,14 +6,14 @@ use prometheus::{
     IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
 };
 
-/// From a tenth of a millisecond to what a sender waits at most.
-const SECONDS: [f64; 16] = [
+/// Buckets from a tenth of a millisecond to the longest time that a sender waits.
+const BUCKETS: [f64; 16] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0,
 ];
 
-/// From a few milliseconds, a sync and a round trip, to the days of an outage.
-const LONG_SECONDS: [f64; 20] = [
+/// Buckets from a few milliseconds, a sync and a round trip, to the days of an outage.
+const LONG_BUCKETS: [f64; 20] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0,
     3600.0, 14_400.0, 43_200.0, 86_400.0, 259_200.0,
 ];
@@ -33,13 +33,13 @@ pub struct Row {
 
 /// One time series.
 pub trait Metric: Sized {
-    /// All of its series, by their labels.
+    /// All series of the metric, by their labels.
     type Family: Collector + Clone + 'static;
     const KIND: &'static str;
 
     fn family(row: &Row) -> prometheus::Result<Self::Family>;
 
-    /// The series with these values of the labels, which is shown from then on.
+    /// Returns the series with these values of the labels, which is shown from then on.
     fn of(family: &Self::Family, values: &[&str]) -> Self;
 
     fn register(row: &Row, registry: &Registry) -> Self::Family {
@@ -77,7 +77,7 @@ impl Metric for LongHistogram {
     const KIND: &'static str = Histogram::KIND;
 
     fn family(row: &Row) -> prometheus::Result<HistogramVec> {
-        HistogramVec::new(seconds(row).buckets(LONG_SECONDS.to_vec()), row.labels)
+        HistogramVec::new(seconds(row).buckets(LONG_BUCKETS.to_vec()), row.labels)
     }
 
     fn of(family: &HistogramVec, values: &[&str]) -> Self {
@@ -90,7 +90,7 @@ fn plain(row: &Row) -> Opts {
 }
 
 fn seconds(row: &Row) -> HistogramOpts {
-    HistogramOpts::new(row.name, row.help).buckets(SECONDS.to_vec())
+    HistogramOpts::new(row.name, row.help).buckets(BUCKETS.to_vec())
 }
 
 /// Makes [`Metrics`](super::Metrics), [`SourceMetrics`](super::SourceMetrics) and the list of rows.
@@ -113,13 +113,13 @@ macro_rules! metrics {
         #[derive(Clone)]
         pub struct Metrics {
             registry: Registry,
-            /// What the sender of each source has seen of late.
+            /// Tries of each source's sender in the last 24 hours.
             pub tries: Tries,
             /// Traces of some of the values that histograms count.
             pub exemplars: Exemplars,
             /// The last requests.
             pub recent: Recent,
-            /// What became of the last events.
+            /// Results of the last events.
             pub settled: Settled,
             /// Whether Kafka answers.
             pub contact: Contact,
@@ -134,7 +134,7 @@ macro_rules! metrics {
             $($(#[doc = $of_source])+ pub $source: $source_type,)+
         }
 
-        /// All of them, in the order of the table.
+        /// The rows of all metrics, in the order of the table.
         pub const TABLE: &[Row] = &[
             $(row!($process_type, $process_name, [], $($of_process),+),)+
             $(row!($source_type, $source_name, ["source"], $($of_source),+),)+
@@ -162,7 +162,7 @@ macro_rules! metrics {
                 }
             }
 
-            /// Those of `source`: each is shown from now on.
+            /// Returns the metrics of `source`; each is shown from now on.
             pub fn source(&self, source: &str) -> SourceMetrics {
                 SourceMetrics {
                     $($source: <$source_type>::of(&self.$source, &[source]),)+

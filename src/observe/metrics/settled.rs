@@ -1,9 +1,8 @@
-//! What became of the last events of each source: on which topic, partition and offset each lies, or why it became
-//! a dead letter, went to quarantine, was passed over,
-//! or was left out. And which topics are held, with why.
+//! Results of the last events of each source: the topic, partition and offset of each, or why it became a dead letter,
+//! went to quarantine, was passed over, or was left out. Also the held topics, with the reason.
 //!
-//! The forwarder pushes it behind the spool, a few bytes an event; topics' names are kept once. The memory is bounded:
-//! [`KEPT`] events a source.
+//! The forwarder pushes each result, behind the spool: a few bytes an event, with names of topics kept once. The memory
+//! is bounded: [`EVENTS_PER_SOURCE`].
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -13,19 +12,19 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// Events of each source.
-pub const KEPT: usize = 8192;
+/// Events that are remembered of each source.
+pub const EVENTS_PER_SOURCE: usize = 8192;
 
-/// Bytes of what is known of a held topic's failure.
-const WHY: usize = 512;
+/// Bytes that are kept of the text why a topic is held.
+const MAX_WHY_BYTES: usize = 512;
 
 /// The place of an event in its source's spool: the delivery's sequence number, and its index.
-pub type At = (u64, u32);
+pub type EventPosition = (u64, u32);
 
-/// What became of an event.
+/// Result of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Acknowledged by Kafka, and where, if the client tells.
+    /// Acknowledged by Kafka; `place` is partition and offset, if the client knows them.
     Delivered {
         topic: Arc<str>,
         place: Option<(i32, i64)>,
@@ -49,7 +48,7 @@ pub enum End {
 /// An event that is settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    pub at: At,
+    pub at: EventPosition,
     /// Milliseconds since 1970.
     pub when: u64,
     pub end: End,
@@ -62,13 +61,13 @@ pub struct Held {
     pub why: String,
 }
 
-/// Of all sources. Clones share what is remembered.
+/// Results of all sources. Clones share the memory.
 #[derive(Clone, Default)]
-pub struct Settled(Arc<Mutex<BTreeMap<String, OfSource>>>);
+pub struct Settled(Arc<Mutex<BTreeMap<String, SourceResults>>>);
 
-/// Of one source.
+/// Results and held topics of one source.
 #[derive(Clone, Default)]
-pub struct OfSource(Arc<Mutex<Inner>>);
+pub struct SourceResults(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
@@ -78,17 +77,17 @@ struct Inner {
 }
 
 impl Settled {
-    /// Sources are configured: there are few.
-    pub fn of(&self, source: &str) -> OfSource {
+    /// Returns the results of `source`. Only configured sources are asked for, so the map stays small.
+    pub fn of(&self, source: &str) -> SourceResults {
         self.0.lock().entry(source.to_owned()).or_default().clone()
     }
 }
 
-impl OfSource {
-    /// A record of the event was acknowledged; a dead letter's has a reason.
+impl SourceResults {
+    /// Notes that Kafka acknowledged a record of the event; that of a dead letter has a reason.
     pub fn delivered(
         &self,
-        at: At,
+        at: EventPosition,
         topic: &str,
         place: Option<(i32, i64)>,
         dead_letter: Option<&'static str>,
@@ -104,21 +103,24 @@ impl OfSource {
         );
     }
 
-    pub fn quarantined(&self, at: At, reason: &str) {
+    pub fn quarantined(&self, at: EventPosition, reason: &str) {
         self.0.lock().push(at, End::Quarantined { reason: reason.to_owned() });
     }
 
-    pub fn repeat(&self, at: At) {
+    pub fn repeat(&self, at: EventPosition) {
         self.0.lock().push(at, End::Repeat);
     }
 
-    pub fn left_out(&self, at: At, key: &'static str) {
+    pub fn left_out(&self, at: EventPosition, key: &'static str) {
         self.0.lock().push(at, End::LeftOut { key });
     }
 
-    /// A topic is held, or still is.
+    /// Notes that a topic is held, or still is: the start stays, the reason is replaced.
     pub fn held(&self, topic: &str, why: &str) {
-        let end = (0..=WHY.min(why.len())).rev().find(|at| why.is_char_boundary(*at)).unwrap_or(0);
+        let end = (0..=MAX_WHY_BYTES.min(why.len()))
+            .rev()
+            .find(|at| why.is_char_boundary(*at))
+            .unwrap_or(0);
         let mut inner = self.0.lock();
         let held = inner.held.entry(topic.to_owned());
         held.or_insert_with(|| Held { since: now(), why: String::new() }).why =
@@ -133,12 +135,12 @@ impl OfSource {
         self.0.lock().held.clone()
     }
 
-    /// What is remembered of the events of one delivery, by index: the last that became of each.
+    /// Returns the last results of one delivery's events, by index.
     pub fn of_delivery(&self, sequence: u64) -> BTreeMap<u32, Event> {
         let inner = self.0.lock();
         let mut found = BTreeMap::new();
         for event in inner.events.iter().filter(|event| event.at.0 == sequence) {
-            // A lane that goes back may take its own event for a repeat.
+            // A lane that goes back may take its own event for a repeat; the result from before is the true one.
             if event.end != End::Repeat || !found.contains_key(&event.at.1) {
                 found.insert(event.at.1, event.clone());
             }
@@ -157,8 +159,8 @@ impl Inner {
         topic
     }
 
-    fn push(&mut self, at: At, end: End) {
-        if self.events.len() == KEPT {
+    fn push(&mut self, at: EventPosition, end: End) {
+        if self.events.len() == EVENTS_PER_SOURCE {
             self.events.pop_front();
         }
         self.events.push_back(Event { at, when: now(), end });
@@ -175,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_that_became_of_an_event_counts_and_the_memory_is_bounded() {
+    fn the_last_result_of_an_event_counts_and_the_memory_is_bounded() {
         let settled = Settled::default();
         let leads = settled.of("leads");
         leads.delivered((0, 0), "a", Some((0, 1)), None);
@@ -185,22 +187,22 @@ mod tests {
         let found = settled.of("leads").of_delivery(1);
         assert!(matches!(&found[&0].end, End::Delivered { place: Some((0, 2)), .. }));
         assert!(matches!(&found[&1].end, End::DeadLetter { reason: "not-json", .. }));
-        for sequence in 2..2 * KEPT as u64 {
+        for sequence in 2..2 * EVENTS_PER_SOURCE as u64 {
             leads.repeat((sequence, 0));
         }
         assert!(leads.of_delivery(1).is_empty());
-        assert_eq!(leads.0.lock().events.len(), KEPT);
+        assert_eq!(leads.0.lock().events.len(), EVENTS_PER_SOURCE);
     }
 
     #[test]
     fn a_held_topic_keeps_since_when_and_its_last_failure() {
-        let leads = OfSource::default();
+        let leads = SourceResults::default();
         leads.held("a", "first");
         let since = leads.held_topics()["a"].since;
-        leads.held("a", &"é".repeat(WHY));
+        leads.held("a", &"é".repeat(MAX_WHY_BYTES));
         let held = leads.held_topics();
         assert_eq!(held["a"].since, since);
-        assert!(held["a"].why.len() <= WHY);
+        assert!(held["a"].why.len() <= MAX_WHY_BYTES);
         leads.is_back("a");
         assert!(leads.held_topics().is_empty());
     }

@@ -1,10 +1,10 @@
-//! What a sender sees of this service: its tries, and how many of them failed, as it counts them.
+//! Tries of a sender, and how many of them failed, counted as the sender counts them.
 //!
-//! Senders have rules on that. Adobe I/O disables a registration after 10 or more tries in 24 hours of
+//! Senders have rules on failures. Adobe I/O disables a registration after 10 or more tries in 24 hours of
 //! which 80 % failed; Marketo pauses a subscription after 3 failed tries in a row. A counter would not
-//! show how near that is, since it begins at zero with each process and says nothing of order. How many
-//! more failures in a row it would take is shown too: of the tries that came to this process, which are
-//! fewer than the sender's where there are several replicas.
+//! show how near that is, since it begins at zero with each process and says nothing of order. A gauge shows
+//! how many more failures in a row it would take: by the tries that came to this process, which are fewer
+//! than the sender's where there are several replicas.
 
 use std::{
     collections::BTreeMap,
@@ -16,11 +16,11 @@ use parking_lot::Mutex;
 
 use super::Metrics;
 
-/// The window is made of slots; what it covers is exact to one of them.
-const SLOT: Duration = Duration::from_secs(15 * 60);
-const SLOTS: usize = 24 * 4;
+/// The window of 24 hours is made of slots, and exact to one of them.
+const SLOT_LENGTH: Duration = Duration::from_secs(15 * 60);
+const SLOT_COUNT: usize = 24 * 4;
 
-/// By source.
+/// Windows of tries, by source.
 #[derive(Clone)]
 pub struct Tries(Arc<Inner>);
 
@@ -29,25 +29,25 @@ struct Inner {
     sources: Mutex<BTreeMap<String, Window>>,
 }
 
-/// When a sender gives up on us.
+/// The failures after which a sender gives up on us.
 #[derive(Clone, Copy)]
 enum Rule {
     /// Adobe I/O disables a registration.
-    Share,
+    FailedShare,
     /// Marketo pauses a subscription.
-    Row,
+    FailedInARow,
 }
 
 impl Tries {
-    /// Only the tries of announced sources count, so that a stranger can't make us remember names.
+    /// Begins to count a source. Tries of other names do not count, so that a stranger cannot fill the memory.
     pub(super) fn announce(&self, source: &str, kind: &str) {
-        let rule = if kind == "adobe-io" { Rule::Share } else { Rule::Row };
+        let rule = if kind == "adobe-io" { Rule::FailedShare } else { Rule::FailedInARow };
         self.with_sources(|sources, _| {
             sources.entry(source.to_owned()).or_insert_with(|| Window::new(rule));
         });
     }
 
-    /// A delivery was answered, or its sender hung up.
+    /// Counts a delivery that was answered, or whose sender hung up.
     pub fn count(&self, source: &str, accepted: bool) {
         self.with_sources(|sources, now| {
             if let Some(window) = sources.get_mut(source) {
@@ -56,7 +56,7 @@ impl Tries {
         });
     }
 
-    /// Before the metrics are read, so that old tries leave the window without new ones.
+    /// Sets the gauges. Called before the metrics are read, so that old tries leave the window without new ones.
     pub fn show(&self, metrics: &Metrics) {
         self.with_sources(|sources, now| {
             for (source, window) in sources {
@@ -93,7 +93,7 @@ struct Slot {
 
 /// The tries of one source. `now` is the time since some beginning, and never goes back.
 struct Window {
-    slots: [Slot; SLOTS],
+    slots: [Slot; SLOT_COUNT],
     /// The number of the slot that is being counted into, from the beginning on.
     current: u64,
     failed_in_a_row: i64,
@@ -102,15 +102,15 @@ struct Window {
 
 impl Window {
     fn new(rule: Rule) -> Self {
-        Self { slots: [Slot::default(); SLOTS], current: 0, failed_in_a_row: 0, rule }
+        Self { slots: [Slot::default(); SLOT_COUNT], current: 0, failed_in_a_row: 0, rule }
     }
 
-    /// How many failures more, with nothing accepted in between, until the sender gives up.
+    /// Returns how many more failures, with nothing accepted in between, make the sender give up.
     fn failures_left(&self, accepted: i64, failed: i64) -> i64 {
         let left = match self.rule {
             // At least 10 tries of which 4 in 5 failed.
-            Rule::Share => (10 - accepted - failed).max(4 * accepted - failed),
-            Rule::Row => 3 - self.failed_in_a_row,
+            Rule::FailedShare => (10 - accepted - failed).max(4 * accepted - failed),
+            Rule::FailedInARow => 3 - self.failed_in_a_row,
         };
         left.max(0)
     }
@@ -137,8 +137,8 @@ impl Window {
 
     /// Forgets the slots that have become too old.
     fn move_to(&mut self, now: Duration) {
-        let current = now.as_secs() / SLOT.as_secs();
-        let first = (self.current + 1).max(current.saturating_sub(SLOTS as u64 - 1));
+        let current = now.as_secs() / SLOT_LENGTH.as_secs();
+        let first = (self.current + 1).max(current.saturating_sub(SLOT_COUNT as u64 - 1));
         for slot in first..=current {
             self.slots[place(slot)] = Slot::default();
         }
@@ -147,7 +147,7 @@ impl Window {
 }
 
 fn place(slot: u64) -> usize {
-    usize::try_from(slot % SLOTS as u64).expect("it is below the number of slots")
+    usize::try_from(slot % SLOT_COUNT as u64).expect("it is below the number of slots")
 }
 
 #[cfg(test)]
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn tries_count_for_a_day_and_no_longer() {
-        let mut window = Window::new(Rule::Share);
+        let mut window = Window::new(Rule::FailedShare);
         window.count(Duration::ZERO, false);
         window.count(HOUR, true);
         window.count(HOUR, false);
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_row_of_failures_ends_with_an_accepted_one_and_not_with_the_day() {
-        let mut window = Window::new(Rule::Share);
+        let mut window = Window::new(Rule::FailedShare);
         window.count(Duration::ZERO, false);
         window.count(30 * HOUR, false);
         assert_eq!(window.failed_in_a_row, 2);
@@ -199,13 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_until_the_sender_gives_up_is_by_its_own_rule() {
-        let mut window = Window::new(Rule::Share);
+    fn failures_left_follow_the_senders_own_rule() {
+        let mut window = Window::new(Rule::FailedShare);
         let left = |window: &mut Window| {
             let Slot { accepted, failed } = window.total(Duration::ZERO);
             window.failures_left(accepted, failed)
         };
-        assert_eq!(left(&mut window), 10, "of fewer than 10 tries nothing follows");
+        assert_eq!(left(&mut window), 10, "fewer than 10 tries have no consequence");
         for _ in 0..3 {
             window.count(Duration::ZERO, true);
         }
@@ -214,7 +214,7 @@ mod tests {
             window.count(Duration::ZERO, false);
             assert_eq!(left(&mut window), failures_left);
         }
-        let mut window = Window::new(Rule::Row);
+        let mut window = Window::new(Rule::FailedInARow);
         window.count(Duration::ZERO, false);
         window.count(Duration::ZERO, false);
         assert_eq!(left(&mut window), 1);

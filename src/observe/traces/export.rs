@@ -1,4 +1,4 @@
-//! The way of spans to the collector: the SDK's queue and thread, and the client that everything else uses.
+//! Export of spans to the collector: by the SDK's queue and thread, and the HTTP client of the whole program.
 
 use std::{
     fmt,
@@ -33,28 +33,28 @@ use crate::{
     runtime::fetch::{Client, Limits},
 };
 
-/// Spans that wait for the collector.
-const QUEUE: usize = 2048;
+/// Spans that may wait for the collector.
+const MAX_QUEUED_SPANS: usize = 2048;
 
-/// How long a stop waits for the last of them.
-const LAST: Duration = Duration::from_secs(2);
+/// How long a stop waits for the last spans.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often trouble with the collector is worth a line in the log.
-const QUIET: Duration = Duration::from_secs(60);
+/// Shortest time between two log lines about dropped spans.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Why spans can't be exported.
+/// The exporter cannot be made; the text says why.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct SetUpError(String);
 
-/// What a stop has to flush.
+/// The running exporter, which a stop has to flush.
 pub struct Exporter {
     provider: SdkTracerProvider,
     losses: Arc<Losses>,
 }
 
 impl Exporter {
-    /// Starts the exporter's thread; what it sends goes through the runtime that this is called in.
+    /// Starts the exporter's thread. Its requests are sent by the runtime that this is called in.
     pub fn start(endpoint: &Url, metrics: &Metrics) -> Result<Self, SetUpError> {
         let losses = Arc::new(Losses::new(metrics));
         let client = Client::new().map_err(SetUpError)?;
@@ -65,10 +65,10 @@ impl Exporter {
             .with_timeout(Limits::SMALL.time)
             .with_http_client(sender)
             .build()
-            // Its text may quote what it was given.
-            .map_err(|_| SetUpError("what the variables OTEL_* say can't be used".into()))?;
+            // The error's text may quote headers of the environment, which can be secret.
+            .map_err(|_| SetUpError("the values of the variables OTEL_* cannot be used".into()))?;
         let counted = Counted { exporter, losses: losses.clone() };
-        let config = BatchConfigBuilder::default().with_max_queue_size(QUEUE).build();
+        let config = BatchConfigBuilder::default().with_max_queue_size(MAX_QUEUED_SPANS).build();
         let batches = BatchSpanProcessor::builder(counted).with_batch_config(config).build();
         let provider = SdkTracerProvider::builder()
             .with_resource(resource())
@@ -81,11 +81,12 @@ impl Exporter {
         Traces(Some(self.provider.tracer("millrace")))
     }
 
-    /// Sends what waits, for a short time; what is left is lost.
+    /// Sends the waiting spans, for [`FLUSH_TIMEOUT`] at most; spans that are left then are lost and counted.
     pub async fn stop(self) {
         let Self { provider, losses } = self;
-        let stopping = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(LAST));
-        // A time-out shows in what is left.
+        let stopping =
+            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_TIMEOUT));
+        // A time-out needs no handling of its own: it shows in the number of spans that still wait.
         let _ = stopping.await;
         let left = losses.waiting.swap(0, Ordering::Relaxed);
         if left > 0 {
@@ -94,7 +95,7 @@ impl Exporter {
     }
 }
 
-/// Who we are, unless the environment says otherwise.
+/// Returns the name and version of this program, unless the environment sets others.
 pub fn resource() -> Resource {
     const NAME: Key = Key::from_static_str("service.name");
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
@@ -105,7 +106,7 @@ pub fn resource() -> Resource {
     if is_named { builder.build() } else { builder.with_service_name("millrace").build() }
 }
 
-/// What waits, and what was lost.
+/// Counts waiting and lost spans, and logs losses.
 struct Losses {
     metrics: Metrics,
     waiting: AtomicUsize,
@@ -129,7 +130,7 @@ impl Losses {
     fn lost(&self, why: &str, spans: usize) {
         self.metrics.trace_spans_dropped.with_label_values(&[why]).inc_by(spans as u64);
         let mut trouble = self.trouble.lock();
-        if trouble.logged.is_some_and(|at| at.elapsed() < QUIET) {
+        if trouble.logged.is_some_and(|at| at.elapsed() < WARNING_INTERVAL) {
             return;
         }
         trouble.logged = Some(Instant::now());
@@ -148,7 +149,7 @@ impl Losses {
     }
 }
 
-/// The SDK's processor, with a limit that counts what goes beyond it; the SDK's own says nothing.
+/// The SDK's processor, with a limit of our own that counts the spans beyond it: the SDK drops them silently.
 struct Queue {
     batches: BatchSpanProcessor,
     losses: Arc<Losses>,
@@ -163,7 +164,7 @@ impl SpanProcessor for Queue {
         if !span.span_context.is_sampled() {
             return;
         }
-        if self.losses.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE {
+        if self.losses.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_QUEUED_SPANS {
             self.losses.waiting.fetch_sub(1, Ordering::Relaxed);
             self.losses.lost("queue-full", 1);
             return;
@@ -184,7 +185,7 @@ impl SpanProcessor for Queue {
     }
 }
 
-/// The SDK's exporter, which counts what it could not bring.
+/// The SDK's exporter, which counts the spans that the collector did not accept.
 struct Counted {
     exporter: Otlp,
     losses: Arc<Losses>,
@@ -194,7 +195,7 @@ impl SpanExporter for Counted {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let result = self.exporter.export(batch).await;
-        // A stop may have counted them as lost meanwhile.
+        // A stop may have counted these spans as lost meanwhile; they must not be counted twice.
         let taken =
             self.losses.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
                 waiting.checked_sub(spans)
@@ -214,7 +215,7 @@ impl SpanExporter for Counted {
     }
 }
 
-/// The SDK's thread has no runtime of its own, so requests are sent by the service's.
+/// Sends requests by the service's runtime, since the SDK's thread has none.
 struct Sender {
     client: Client,
     runtime: Handle,
@@ -240,8 +241,8 @@ impl HttpClient for Sender {
     }
 }
 
-/// The SDK asks for it. Not derived: inside are the collector's headers.
-macro_rules! says_no_more_than_its_name {
+/// Implements `Debug`, which the SDK demands. Not derived: the fields hold the collector's headers.
+macro_rules! debug_shows_only_the_name {
     ($($name:ident),*) => {$(
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -251,4 +252,4 @@ macro_rules! says_no_more_than_its_name {
     )*};
 }
 
-says_no_more_than_its_name!(Queue, Counted, Sender);
+debug_shows_only_the_name!(Queue, Counted, Sender);

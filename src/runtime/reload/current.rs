@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-/// Clones share the value.
+/// The current value, which clones share.
 #[derive(Debug, Default)]
 pub struct Current<T>(Arc<RwLock<T>>);
 

@@ -1,10 +1,10 @@
-//! How a registration begins: Adobe asks the webhook for a value that it must say back.
+//! The beginning of a registration: Adobe sends the webhook a value that it must return.
 
 use std::time::Duration;
 
 use crate::sender::http::Endpoint;
 
-/// Asks as Adobe does when a registration is made, edited or enabled again. The text of an error
+/// Sends the challenge, as Adobe does when a registration is made, edited or enabled again. The error
 /// says why Adobe would refuse the webhook.
 pub async fn ask(endpoint: &Endpoint, value: &str, timeout: Duration) -> Result<(), String> {
     let page = endpoint.get("challenge", value, timeout).await?;

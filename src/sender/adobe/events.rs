@@ -1,8 +1,8 @@
 //! Makes the bodies of Adobe I/O's deliveries: events of every stream, in every published shape.
 //!
 //! The same seed, run, lane, sizes and times make the same bytes. Lead activities and observability
-//! come flat; user audits and notifications come wrapped, in the older and in the newer form; now
-//! and then there is a type that no list knows. The id that a consumer will find in `ce_id` is an
+//! come flat; user audits and notifications come wrapped, in the older and in the newer form; a few events
+//! have an undocumented type. The id that a consumer will find in `ce_id` is an
 //! [`EventId`], whose number counts the lane's events, so that order can be checked for any key.
 
 use std::{fmt::Write as _, ops::RangeInclusive};
@@ -16,16 +16,16 @@ use crate::sender::{
     random::Random,
 };
 
-/// How many events a delivery has.
+/// The number of events in a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shapes {
-    /// One, as it is.
+    /// One event, without an array.
     Single,
-    /// As many as this, in an array.
+    /// A number of events in this range, in an array.
     Batch(RangeInclusive<u32>),
 }
 
-/// One body and what is in it.
+/// One body, with the number and the first of its events.
 #[derive(Clone, Debug)]
 pub struct Events {
     pub events: u32,
@@ -49,7 +49,7 @@ pub struct EventGenerator {
 }
 
 impl EventGenerator {
-    /// `run` tells this run's events from those of others; `client_id` is the recipient.
+    /// `run` distinguishes this run's events from those of other runs; `client_id` is the recipient.
     pub fn new(
         seed: u64,
         run: u32,
@@ -77,12 +77,13 @@ impl EventGenerator {
         &self.shapes
     }
 
-    /// The next body. `now` is Unix milliseconds.
+    /// Makes the next body. `now` is Unix milliseconds.
     pub fn next(&mut self, now: u64) -> Events {
         let events = match &self.shapes {
             Shapes::Single => 1,
             Shapes::Batch(size) => {
-                let (least, most) = (u64::from(*size.start()), u64::from(*size.end()));
+                let least = u64::from(*size.start());
+                let most = u64::from(*size.end());
                 u32::try_from(self.random.between(least, most)).unwrap_or(u32::MAX).max(1)
             }
         };
@@ -119,7 +120,7 @@ impl EventGenerator {
             70..76 => {
                 let event = self.observability(id, now);
                 let event_type = event.event_type.clone();
-                // These may come without the one and without the other.
+                // Observability events may come without Adobe's id, and without a recipient.
                 let own_id = (self.random.below(2) == 0).then_some(own.as_str());
                 let recipient = self.random.below(2) == 0;
                 event.flat(text, &self.names, own_id, recipient);
@@ -208,7 +209,7 @@ impl EventGenerator {
         Envelope { id, event_type, source: "urn:mlm", time, data }
     }
 
-    /// The ways in which times of wrapped events have been seen.
+    /// Returns the time in one of the forms that have been seen in wrapped events.
     fn odd_time(&mut self, now: u64) -> String {
         let time = date(now);
         match self.random.below(3) {
@@ -243,7 +244,7 @@ mod tests {
         EventGenerator::new(1, 7, 3, "the-client", spelling, shapes)
     }
 
-    /// A thousand events, one by one.
+    /// Returns a thousand events, one by one.
     fn singles(spelling: Spelling) -> Vec<Value> {
         let mut generator = generator(spelling, Shapes::Single);
         let next = || serde_json::from_slice(&generator.next(NOW).body).expect("JSON");
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_not_observability_names_its_recipient() {
+    fn every_event_but_observability_names_its_recipient() {
         let recipient = |event: &Value| {
             [event, &event["event"]].iter().any(|place| place["recipientclientid"] == "the-client")
         };
@@ -318,7 +319,7 @@ mod tests {
             let events: Vec<Value> = serde_json::from_slice(&made.body).unwrap();
             assert!(events.len() == made.events as usize && (2..=5).contains(&events.len()));
             for event in &events {
-                // Where a consumer will look for it.
+                // The place where a consumer will look for it.
                 let id = if event["id"].is_string() { &event["id"] } else { &event["eventid"] };
                 let id = EventId::parse(id.as_str().unwrap()).unwrap();
                 assert_eq!((id.run, id.subscription, id.number), (7, 3, expected));

@@ -1,4 +1,4 @@
-//! Shows the public keys to the service under test: over HTTP, as Adobe's host does, or as files in
+//! Publishes the public keys for the service under test: over HTTP, as Adobe's host does, or as files in
 //! a folder that has the same layout.
 
 use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -10,11 +10,11 @@ use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::signature::{FOLDER, Keys};
+use super::signature::{KEYS_FOLDER, Keys};
 
 /// Writes both public keys below `folder`, as `prod/keys/<file>`.
 pub fn write(keys: &Keys, folder: &Path) -> io::Result<()> {
-    let folder = folder.join(FOLDER.trim_matches('/'));
+    let folder = folder.join(KEYS_FOLDER.trim_matches('/'));
     fs::create_dir_all(&folder)?;
     for (name, pem) in keys.files() {
         fs::write(folder.join(name), pem)?;
@@ -22,7 +22,8 @@ pub fn write(keys: &Keys, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-const AFTER_AN_ERROR: Duration = Duration::from_millis(20);
+/// Pause after a failed accept.
+const ERROR_PAUSE: Duration = Duration::from_millis(20);
 
 /// Answers GETs of the keys' paths until it is dropped.
 pub struct KeyServer {
@@ -37,8 +38,8 @@ impl KeyServer {
         let serving = tokio::spawn(async move {
             loop {
                 let Ok((socket, _)) = listener.accept().await else {
-                    // Of one connection, or of all for a while.
-                    tokio::time::sleep(AFTER_AN_ERROR).await;
+                    // The error may be that of one connection, or of all for a while.
+                    tokio::time::sleep(ERROR_PAUSE).await;
                     continue;
                 };
                 let keys = Arc::clone(&keys);
@@ -48,7 +49,7 @@ impl KeyServer {
                         async { Ok::<_, std::convert::Infallible>(answer) }
                     });
                     let connection = hyper::server::conn::http1::Builder::new();
-                    // Nothing depends on how a connection ends.
+                    // The end of a connection does not matter to the server.
                     let _ = connection.serve_connection(TokioIo::new(socket), answer).await;
                 });
             }
@@ -68,7 +69,7 @@ impl Drop for KeyServer {
 }
 
 fn answer(keys: &Keys, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let wanted = request.uri().path().strip_prefix(FOLDER);
+    let wanted = request.uri().path().strip_prefix(KEYS_FOLDER);
     let found = keys.files().into_iter().find(|(name, _)| wanted == Some(*name));
     let mut answer = Response::new(Full::default());
     match found {

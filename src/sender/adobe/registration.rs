@@ -1,9 +1,9 @@
-//! What the failures of all deliveries together do to a registration.
+//! The effect of failed deliveries on a registration.
 //!
-//! Once there were enough tries in the window, and too many of them failed, a registration is
-//! unstable: deliveries go on, and an e-mail goes to its owner. If that still holds after the grace,
-//! it is disabled: nothing is sent until a person enables it again, and what was missed is in the
-//! journal alone.
+//! With enough tries in the window, and too many failures among them, a registration is
+//! unstable: deliveries go on, and its owner gets an e-mail. If that still holds after the grace period,
+//! it is disabled: nothing is sent until an operator enables it again, and the missed events are in the
+//! journal only.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -18,7 +18,7 @@ pub enum State {
     Disabled,
 }
 
-/// Shared by all lanes that deliver to one webhook.
+/// The state of one webhook, shared by all lanes that deliver to it.
 #[derive(Debug)]
 pub struct Registration {
     rules: Rules,
@@ -43,7 +43,7 @@ struct Slice {
     failures: u64,
 }
 
-/// Slices of a window: so much of it, at most, counts too long.
+/// Slices of a window; a try is counted for at most one slice too long.
 const SLICES: u128 = 288;
 
 impl Registration {
@@ -63,12 +63,12 @@ impl Registration {
         self.with(|inner| inner.state)
     }
 
-    /// The worst that it has been.
+    /// Returns the worst state so far.
     pub fn worst(&self) -> State {
         self.with(|inner| inner.worst)
     }
 
-    /// A delivery was tried at `now`. Whatever is not 2xx is a failure, final answers too.
+    /// Counts a try at `now`. Every answer but 2xx is a failure, final answers too.
     pub fn tried(&self, now: Duration, accepted: bool) {
         self.with(|inner| {
             inner.count(now, self.rules.window, accepted);
@@ -92,7 +92,7 @@ impl Inner {
             self.failures -= oldest.failures;
             self.slices.pop_front();
         }
-        // Lanes report in any order; what is a moment late counts in the latest slice.
+        // Lanes report in any order; a report that is slightly late counts in the latest slice.
         if self.slices.back().is_none_or(|latest| latest.number < number) {
             self.slices.push_back(Slice { number, tries: 0, failures: 0 });
         }
@@ -134,7 +134,7 @@ mod tests {
             registration.tried(HOUR, n < 1);
             assert_eq!(registration.state(), State::Active, "{n}");
         }
-        // The tenth: two accepted and eight failed.
+        // The tenth try: two are accepted and eight failed.
         let other = Registration::new(&Rules::adobe());
         for n in 0..10 {
             other.tried(HOUR, n < 2);

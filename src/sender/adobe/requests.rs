@@ -1,4 +1,4 @@
-//! What goes around a body on its way from Adobe I/O: signatures, ids, counters.
+//! The headers of a request from Adobe I/O: signatures, ids, counters.
 
 use std::sync::Arc;
 
@@ -31,12 +31,12 @@ pub struct Requests {
     generator: EventGenerator,
     keys: Arc<Keys>,
     number: u64,
-    /// Of every request of this lane.
+    /// Headers of every request of this lane.
     fixed: HeaderMap,
 }
 
 impl Requests {
-    /// Signs once to see whether that works.
+    /// Signs once to check that signing works.
     pub fn new(generator: EventGenerator, keys: Arc<Keys>) -> Result<Self, KeyError> {
         keys.sign(b"")?;
         let mut fixed = HeaderMap::new();
@@ -53,7 +53,7 @@ impl Requests {
     }
 }
 
-/// The headers of signatures of `body` alone.
+/// Returns only the headers with the signatures of `body`.
 pub fn signed(keys: &Keys, body: &[u8]) -> Result<HeaderMap, KeyError> {
     let mut headers = HeaderMap::new();
     let signatures = SIGNATURES.into_iter().zip(keys.sign(body)?);
@@ -63,7 +63,7 @@ pub fn signed(keys: &Keys, body: &[u8]) -> Result<HeaderMap, KeyError> {
     Ok(headers)
 }
 
-/// What no header can carry is left out.
+/// Adds a header; a value that no header can carry is left out.
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
@@ -80,7 +80,7 @@ impl Maker for Requests {
         let mut headers = self.fixed.clone();
         insert(&mut headers, EVENT_ID, &made.event_id);
         insert(&mut headers, EVENT_CODE, &made.event_type);
-        // It has worked before. Without a signature the receiver says no, which is seen.
+        // `new` has signed before. Should it fail, the receiver refuses the request, which is reported.
         let signatures = self.keys.sign(&made.body).unwrap_or_default();
         for (name, signature) in SIGNATURES.into_iter().zip(signatures) {
             insert(&mut headers, name, &signature);
@@ -93,7 +93,8 @@ impl Maker for Requests {
     fn headers(&mut self, delivery: &Delivery) -> HeaderMap {
         let mut headers = delivery.headers.clone();
         insert(&mut headers, DELIVERY_ID, &Uuid::new_v4().to_string());
-        let (trace, span) = (Uuid::new_v4().simple(), Uuid::new_v4().as_u64_pair().0);
+        let trace = Uuid::new_v4().simple();
+        let span = Uuid::new_v4().as_u64_pair().0;
         insert(&mut headers, TRACEPARENT, &format!("00-{trace}-{span:016x}-01"));
         if delivery.tries > 0 {
             insert(&mut headers, RETRY_COUNT, &delivery.tries.to_string());

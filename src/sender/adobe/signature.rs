@@ -11,7 +11,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-/// The sender's two pairs, made anew for each run.
+/// The sender's two key pairs, generated for each run.
 pub struct Keys([Key; 2]);
 
 struct Key {
@@ -20,31 +20,31 @@ struct Key {
     pem: String,
 }
 
-/// Where public keys are, on the host that has them.
-pub const FOLDER: &str = "/prod/keys/";
+/// Path of the folder of public keys, on Adobe's host.
+pub const KEYS_FOLDER: &str = "/prod/keys/";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cryptography library error")]
 pub struct KeyError;
 
 impl Keys {
-    /// Two pairs whose files are named after `name`, which is letters and digits.
+    /// Generates two pairs whose files are named after `name`, which is letters and digits.
     pub fn generate(name: &str) -> Result<Self, KeyError> {
         Ok(Self([Key::generate(&format!("{name}A"))?, Key::generate(&format!("{name}B"))?]))
     }
 
-    /// The signatures of both, in base64.
+    /// Returns the signatures of both keys, in base64.
     pub fn sign(&self, body: &[u8]) -> Result<[String; 2], KeyError> {
         let [one, two] = &self.0;
         Ok([one.sign(body)?, two.sign(body)?])
     }
 
-    /// The paths of both public keys, on the host that has them.
+    /// Returns the paths of both public keys, on Adobe's host.
     pub fn paths(&self) -> [String; 2] {
-        self.0.each_ref().map(|key| format!("{FOLDER}{}", key.file))
+        self.0.each_ref().map(|key| format!("{KEYS_FOLDER}{}", key.file))
     }
 
-    /// Names and contents of the files of both public keys.
+    /// Returns names and contents of the files of both public keys.
     pub fn files(&self) -> [(&str, &str); 2] {
         self.0.each_ref().map(|key| (key.file.as_str(), key.pem.as_str()))
     }
@@ -67,7 +67,7 @@ impl Key {
     }
 }
 
-/// SubjectPublicKeyInfo as text.
+/// Returns SubjectPublicKeyInfo as text.
 fn pem(der: &[u8]) -> String {
     let mut text = String::from("-----BEGIN PUBLIC KEY-----\n");
     for (index, letter) in STANDARD.encode(der).chars().enumerate() {

@@ -1,4 +1,4 @@
-//! One activity's own fields, the same in both protocols.
+//! One activity's own members, which both protocols have.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use crate::sender::random::Random;
 
 /// Writes `"activityDate": …, …, "attributes": [ … ]`, without braces around it.
 pub fn write(text: &mut String, kind: &Kind, date: Timestamp, item: u64, random: &mut Random) {
-    // Writing to a string can't fail.
+    // Writing to a string cannot fail.
     let _ = write!(text, r#""activityDate":"{date}","activityTypeId":{},"activityType":"#, kind.id);
     values::string(text, kind.name);
     let _ = write!(text, r#","activityLogItemId":{}"#, 500_000_000 + item);

@@ -1,7 +1,7 @@
-//! The types of activity that the generator makes, and how often.
+//! The types of activity that the generator makes, with their frequencies.
 //!
-//! Ids and names of the standard types are Marketo's published ones. Attributes are what these types
-//! usually carry; nobody may rely on them.
+//! Ids and names of the standard types are Marketo's published ones. Attributes are those that these types
+//! usually carry; Marketo does not guarantee them.
 
 use crate::sender::random::Random;
 
@@ -12,15 +12,15 @@ use super::values::Value::{self, Address, Browser, Flag, Json, Link, Mail, Numbe
 pub struct Kind {
     pub id: u64,
     pub name: &'static str,
-    /// How often, against the sum of all.
+    /// Relative frequency.
     pub weight: u32,
     pub primary: Option<Value>,
     pub attributes: &'static [(&'static str, Value)],
 }
 
-/// One of [`KINDS`], by weight.
+/// Returns one of [`KINDS`], drawn by weight.
 pub fn draw(random: &mut Random) -> &'static Kind {
-    let mut drawn = random.below(WEIGHTS);
+    let mut drawn = random.below(WEIGHT_SUM);
     for kind in KINDS {
         match drawn.checked_sub(u64::from(kind.weight)) {
             Some(rest) => drawn = rest,
@@ -30,8 +30,10 @@ pub fn draw(random: &mut Random) -> &'static Kind {
     &KINDS[0]
 }
 
-const WEIGHTS: u64 = {
-    let (mut sum, mut n) = (0, 0);
+/// Sum of all weights.
+const WEIGHT_SUM: u64 = {
+    let mut sum = 0;
+    let mut n = 0;
     while n < KINDS.len() {
         sum += KINDS[n].weight as u64;
         n += 1;
@@ -80,7 +82,7 @@ const LISTS: Value =
     Text(&["Webinar 2026-03 attendees", "Customers EMEA", "Do not call", "新規リード"]);
 const PROGRAMS: Value = Text(&["Webinar 2026-03", "Trade Fair Hannover", "Content Download"]);
 
-/// Every type there is, the most frequent first.
+/// All types, the most frequent first.
 pub const KINDS: &[Kind] = &[
     kind(
         1,
@@ -298,7 +300,7 @@ pub const KINDS: &[Kind] = &[
         &[("Campaign", Text(&["Clean-up"])), ("Remove From CRM", Flag)],
     ),
     Kind { id: 19, name: "Sync Lead to SFDC", weight: 6, primary: None, attributes: &[] },
-    // The customer's own: every one has an id of its own, from 100000.
+    // The customer's own types: every one has an id of its own, from 100000.
     kind(
         100_001,
         "Attended Webinar",
@@ -332,7 +334,7 @@ pub const KINDS: &[Kind] = &[
             ("Subject", Text(&["It doesn't turn", "Größe der Schaufeln?"])),
         ],
     ),
-    // What no list knows: valid all the same, with a topic of its own.
+    // Undocumented types: valid all the same, with topics of their own.
     kind(
         168,
         "Engage Dynamic Chat",

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::sender::random::Random;
 
-/// What an attribute's value looks like.
+/// The form of an attribute's value.
 #[derive(Clone, Copy, Debug)]
 pub enum Value {
     /// One of these texts, escaped as JSON wants it.
@@ -14,7 +14,7 @@ pub enum Value {
     Flag,
     /// A page of the customer's website.
     Page,
-    /// The same page as a link with its campaign parameters.
+    /// A page as a link with campaign parameters.
     Link,
     Address,
     Mail,
@@ -24,7 +24,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Marketo's name for the type.
+    /// Returns Marketo's name for the type.
     pub fn data_type(self) -> &'static str {
         match self {
             Self::Text(_) | Self::Browser | Self::Address => "string",
@@ -37,7 +37,7 @@ impl Value {
     }
 
     pub fn write(self, out: &mut String, random: &mut Random) {
-        // Writing to a string can't fail.
+        // Writing to a string cannot fail.
         let _ = match self {
             Self::Text(texts) => {
                 let text: &&str = random.choose(texts);
@@ -76,7 +76,7 @@ impl Value {
 
 /// Writes `text` as a JSON string.
 pub fn string(out: &mut String, text: &str) {
-    // Serializing a string to a string can't fail.
+    // Serializing a string to a string cannot fail.
     out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
 

@@ -1,4 +1,4 @@
-//! What goes around a batch on its way from Marketo: the token, and that it is JSON.
+//! The headers of a batch from Marketo: the token, and the content type.
 
 use std::ops::RangeInclusive;
 
@@ -18,8 +18,8 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// `authorization` is the whole value of the header, e.g. `Bearer 5ecret`; `None` when it can't
-    /// be one.
+    /// `authorization` is the whole value of the header, e.g. `Bearer 5ecret`; `None` when no header
+    /// can carry it.
     pub fn new(
         generator: Generator,
         size: RangeInclusive<u32>,

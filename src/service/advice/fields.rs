@@ -1,5 +1,5 @@
-//! Rules on fields, against what senders are known to send: a mistyped rule finds nothing, and what it was to hide goes
-//! on. Custom activities and new types may have what no list knows, so all of this is doubt and no mistake.
+//! Compares rules on fields with the known fields: a mistyped rule finds nothing, and the field that it should hide
+//! goes to Kafka. Custom activities and new types may have unknown fields, so all of this is doubt and no mistake.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,24 +17,24 @@ use crate::{
     source::SourceKind,
 };
 
-/// Folded names, each with one that is written so.
+/// Folded names, each with one original spelling.
 type Written = BTreeMap<String, String>;
 
-/// What a type of event is known to have.
+/// The names that a type of event is known to have.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// At the top of its data.
+    /// Names of members at the top of its data.
     members: Written,
-    /// In `attributes`.
+    /// Names in `attributes`.
     attributes: Written,
-    /// Around its data.
+    /// Names of extensions, outside its data.
     extensions: Written,
 }
 
 /// The folded name of the member with the attributes.
 const ATTRIBUTES: &str = "attributes";
 
-/// The folded name of the attribute with what a changed field is now.
+/// The folded name of the attribute with a changed field's new value.
 const NEW_VALUE: &str = "newvalue";
 
 /// Members of each attribute.
@@ -45,7 +45,7 @@ impl Names {
         let mut names = Self::default();
         let mut buffer = Vec::new();
         names.read(spell(&event.value, &mut buffer));
-        // There the rules go over what the sender wrote; around the data of a CloudEvent is its envelope.
+        // There the rules apply to the sender's own bytes; around the data of a CloudEvent is its envelope.
         if kind == SourceKind::MarketoLeadActivity {
             names.read(event.original);
         }
@@ -64,7 +64,7 @@ impl Names {
         self.attributes.extend(names.map(written));
     }
 
-    /// Whether it may be about a lead's field, with its values beside the name: a rule by name covers these.
+    /// Whether it may describe a change of a lead's field, with values beside the name: a rule by name covers these.
     fn may_be_a_change(&self) -> bool {
         self.attributes.contains_key(NEW_VALUE)
     }
@@ -107,7 +107,7 @@ pub(super) fn advise(rules: &Fields, sources: &[(&SourceConfig, Vec<Known>)], ad
     }
 }
 
-/// Whether a pattern is meant for custom activities, of which no list has all ids.
+/// Whether a pattern is meant for custom activities, whose ids are not known.
 fn is_custom(pattern: &str) -> bool {
     pattern.rsplit('.').next().is_some_and(|it| it.starts_with("custom-"))
 }
@@ -132,17 +132,18 @@ fn unknown_types(rule: &Rule, all: &[&Known]) -> Vec<String> {
         .collect()
 }
 
-/// Whether the rule may be on a field of leads, of which no list has the names: its values are in changes of it.
+/// Whether the rule may name a field of leads, whose names are not known: its values are in changes of it.
 fn covers_changes(rule: &Rule, its: &[&Known]) -> bool {
     matches!(rule.target, Target::Attribute(_)) && its.iter().any(|it| it.names.may_be_a_change())
 }
 
-/// Says that no type has what the rule names, unless it is probably the name of a lead's field.
+/// Reports that no type has the field that the rule names, unless it is probably the name of a lead's field.
 fn unknown_field(rule: &Rule, its: &[&Known]) -> Option<String> {
     let gathered = |of: fn(&Names) -> &Written| -> Written {
         its.iter().flat_map(|it| of(&it.names)).map(|(a, b)| (a.clone(), b.clone())).collect()
     };
-    let (members, attributes) = (gathered(|it| &it.members), gathered(|it| &it.attributes));
+    let members = gathered(|it| &it.members);
+    let attributes = gathered(|it| &it.attributes);
     let (key, what, name, near) = match &rule.target {
         Target::Attribute(name) => {
             let mut near = members;

@@ -1,80 +1,54 @@
-//! What needs an operator, the most urgent first; each with its heading in `deploy/RUNBOOK.md`.
+//! Conditions that need an operator, the most urgent first; each with its heading in `deploy/RUNBOOK.md`.
 
-use serde_json::{Value, json};
-
-use super::{Known, status::now, words};
+use super::{ApiBackend, status::now, words};
 use crate::{
     deliver::schema::NO_SCHEMA,
-    observe::{admin::Health, api::rates::What},
+    observe::{
+        admin::Health,
+        api::{objects::Banner, rates::SeriesKind},
+    },
     source::SourceKind,
 };
 
-/// A certificate that ends within two weeks is worth a word.
-const CERTIFICATE: u64 = 14 * 24 * 3600;
-/// A spool that is full within an hour is.
-const FULL: f64 = 3600.0;
-/// Adobe's time for an address to be opened.
-const VALIDATION: u64 = 5 * 60 * 1000;
+/// Seconds before its expiry at which a certificate is reported: two weeks.
+const CERTIFICATE_WARNING: u64 = 14 * 24 * 3600;
+/// Seconds before a spool is full at which that is reported: an hour.
+const FULL_WARNING: f64 = 3600.0;
+/// Milliseconds that Adobe allows for opening a validation URL.
+const VALIDATION_TIME: u64 = 5 * 60 * 1000;
 
-struct Banner<'a> {
-    kind: &'a str,
-    level: &'a str,
-    runbook: &'a str,
-    text: String,
-    source: Option<&'a str>,
-    key: Option<String>,
-    link: Option<String>,
-    since: Option<u64>,
-    until: Option<u64>,
-}
-
-impl<'a> Banner<'a> {
-    fn new(kind: &'a str, level: &'a str, runbook: &'a str, text: impl Into<String>) -> Self {
-        let text = text.into();
-        Self {
-            kind,
-            level,
-            runbook,
-            text,
-            source: None,
-            key: None,
-            link: None,
-            since: None,
-            until: None,
-        }
-    }
-
-    fn json(&self) -> Value {
-        json!({
-            "kind": self.kind, "level": self.level, "text": self.text, "runbook": self.runbook,
-            "source": self.source, "key": self.key, "link": self.link,
-            "since": self.since, "until": self.until,
-        })
+fn banner(kind: &str, level: &str, runbook: &str, text: impl Into<String>) -> Banner {
+    Banner {
+        kind: kind.to_owned(),
+        level: level.to_owned(),
+        runbook: runbook.to_owned(),
+        text: text.into(),
+        ..Banner::default()
     }
 }
 
-pub(super) fn banners(known: &Known, health: &Health, is_stopping: bool) -> Vec<Value> {
+pub(super) fn banners(known: &ApiBackend, health: &Health, is_stopping: bool) -> Vec<Banner> {
     let metrics = &known.metrics;
     let mut all = Vec::new();
     if is_stopping {
         let text = "The service stops: it takes deliveries for shutdown.delay, and forwards what it can for shutdown.flush. \
                     The rest stays in the spool.";
-        let banner = Banner::new("stopping", "info", "Stopping", text);
-        all.push(Banner { key: Some("shutdown".into()), ..banner }.json());
+        let banner = banner("stopping", "info", "Stopping", text);
+        all.push(Banner { key: Some("shutdown".into()), ..banner });
     }
     if let Some(source) = &health.poisoned {
         let text =
             format!("A write or sync of the spool of `{source}` failed: restart the process.");
-        all.push(Banner::new("poisoned", "error", "MillraceSpoolPoisoned", text).json());
+        all.push(banner("poisoned", "error", "MillraceSpoolPoisoned", text));
     }
     if let Some(text) = &health.below_reserve {
-        let banner = Banner::new("below-reserve", "error", "MillraceVolumeBelowReserve", text);
-        all.push(Banner { key: Some("spool.reserve".into()), ..banner }.json());
+        let banner = banner("below-reserve", "error", "MillraceVolumeBelowReserve", text);
+        all.push(Banner { key: Some("spool.reserve".into()), ..banner });
     }
     if metrics.contact.is_lost() {
         let text = "None of the brokers answers: deliveries are kept in the spool until one does.";
-        let banner = Banner::new("kafka-away", "warning", "MillraceBehind", text);
-        all.push(Banner { key: Some("kafka.bootstrap_servers".into()), ..banner }.json());
+        let banner = banner("kafka-away", "warning", "MillraceBehind", text);
+        all.push(Banner { key: Some("kafka.bootstrap_servers".into()), ..banner });
     }
     for source in &known.config.sources {
         let name = source.name.as_str();
@@ -83,66 +57,66 @@ pub(super) fn banners(known: &Known, health: &Health, is_stopping: bool) -> Vec<
     let at = now() / 1000;
     for (key, expiry) in metrics.labelled_gauges(&metrics.tls_certificate_expiry, "key") {
         let expiry = expiry as u64;
-        if expiry > 0 && expiry < at + CERTIFICATE {
+        if expiry > 0 && expiry < at + CERTIFICATE_WARNING {
             let (level, text) = match expiry <= at {
                 true => ("error", "The certificate in use has expired."),
                 false => ("warning", "The certificate in use expires within two weeks."),
             };
-            let banner =
-                Banner::new("certificate-expires", level, "MillraceCertificateExpires", text);
-            all.push(Banner { key: Some(key), until: Some(expiry * 1000), ..banner }.json());
+            let banner = banner("certificate-expires", level, "MillraceCertificateExpires", text);
+            all.push(Banner { key: Some(key), until: Some(expiry * 1000), ..banner });
         }
     }
     for (key, good) in metrics.labelled_gauges(&metrics.last_reload_successful, "key") {
         if good == 0.0 {
             let text =
-                "The files of this key changed and can't be used: their previous content is.";
-            let banner = Banner::new("reload-failed", "error", "MillraceReloadFailed", text);
-            all.push(Banner { key: Some(key), ..banner }.json());
+                "The files of this key changed and cannot be used: their previous content is.";
+            let banner = banner("reload-failed", "error", "MillraceReloadFailed", text);
+            all.push(Banner { key: Some(key), ..banner });
         }
     }
     all.sort_by_key(urgency);
     all
 }
 
-/// The lowest comes first.
-fn urgency(banner: &Value) -> u8 {
-    match (banner["kind"].as_str(), banner["level"].as_str()) {
-        // No error, since nothing is lost; but a spool that is full and a sender that gives up follow from it.
-        (Some("kafka-away"), _) | (_, Some("error")) => 0,
-        (_, Some("warning")) => 1,
+/// Returns the banner's rank; the lowest comes first.
+fn urgency(banner: &Banner) -> u8 {
+    match (&*banner.kind, &*banner.level) {
+        // Only a warning, since nothing is lost; but a full spool and a sender that gives up follow from it.
+        ("kafka-away", _) | (_, "error") => 0,
+        (_, "warning") => 1,
         _ => 2,
     }
 }
 
-/// A reason for which signed deliveries were refused within the last hour, since they may be somebody else's.
-fn foreign_recipients(known: &Known, name: &str) -> Option<String> {
+/// Returns a reason for which signed deliveries were refused within the last hour because they may be for other
+/// recipients.
+fn foreign_recipients(known: &ApiBackend, name: &str) -> Option<String> {
     let is_foreign = |reason: &String| {
         ["foreign-recipient", "recipient-unreadable"].contains(&words::meaning(reason, name).2)
     };
     let is_late = |reason: &String| {
         let late = known
             .rates
-            .sum(|what, source, it| what == What::Refusal && source == name && it == reason);
+            .sum(|what, source, it| what == SeriesKind::Refusal && source == name && it == reason);
         late.minutes.iter().sum::<f64>() > 0.0
     };
-    let reasons = known.rates.labels(What::Refusal, name);
+    let reasons = known.rates.labels(SeriesKind::Refusal, name);
     reasons.into_iter().find(|reason| is_foreign(reason) && is_late(reason))
 }
 
-fn of_source(known: &Known, name: &str, kind: SourceKind, all: &mut Vec<Value>) {
+fn of_source(known: &ApiBackend, name: &str, kind: SourceKind, all: &mut Vec<Banner>) {
     let metrics = &known.metrics;
-    let of_source = |banner: Banner<'_>| Banner { source: Some(name), ..banner }.json();
+    let of_source = |banner: Banner| Banner { source: Some(name.to_owned()), ..banner };
     if metrics.source_set_aside.with_label_values(&[name]).get() == 1 {
-        let text = "The files of this source can't be used: the log says why.";
-        all.push(of_source(Banner::new("set-aside", "error", "MillraceSourceSetAside", text)));
+        let text = "The files of this source cannot be used: the log says why.";
+        all.push(of_source(banner("set-aside", "error", "MillraceSourceSetAside", text)));
     }
     for (url, since) in metrics.recent.challenges(name) {
-        let until = since + VALIDATION;
+        let until = since + VALIDATION_TIME;
         if until > now() {
             let text = "Adobe I/O asks whether it may send here: if you have just made, changed or enabled this \
                         registration, open the address within 5 minutes.";
-            let banner = Banner::new("validation-waits", "error", "MillraceValidationWaits", text);
+            let banner = banner("validation-waits", "error", "MillraceValidationWaits", text);
             all.push(of_source(Banner {
                 key: Some(format!("sources.{name}.auth.validation_url")),
                 link: Some(url),
@@ -156,7 +130,7 @@ fn of_source(known: &Known, name: &str, kind: SourceKind, all: &mut Vec<Value>) 
         let text = format!(
             "Signed deliveries of the last hour are not known to be for this source ({reason})."
         );
-        let banner = Banner::new("foreign-recipient", "error", "MillraceForeignRecipient", text);
+        let banner = banner("foreign-recipient", "error", "MillraceForeignRecipient", text);
         let key = Some(format!("sources.{name}.auth.client_ids"));
         all.push(of_source(Banner { key, ..banner }));
     }
@@ -168,12 +142,12 @@ fn of_source(known: &Known, name: &str, kind: SourceKind, all: &mut Vec<Value>) 
     };
     if failed > 0 && left <= few {
         let text = gives_up(kind, left);
-        all.push(of_source(Banner::new("sender-gives-up", "error", runbook, text)));
+        all.push(of_source(banner("sender-gives-up", "error", runbook, text)));
     }
     let full = metrics.spool_seconds_until_full.with_label_values(&[name]).get();
-    if full < FULL {
+    if full < FULL_WARNING {
         let (level, text) = fills_up(full);
-        let banner = Banner::new("spool-fills-up", level, "MillraceSpoolFillsUp", text);
+        let banner = banner("spool-fills-up", level, "MillraceSpoolFillsUp", text);
         all.push(of_source(Banner { key: Some("spool.size_limit".into()), ..banner }));
     }
     if metrics.held_topics.with_label_values(&[name]).get() > 0 {
@@ -183,13 +157,13 @@ fn of_source(known: &Known, name: &str, kind: SourceKind, all: &mut Vec<Value>) 
                 true => ("MillraceSchemasMissing", Some("kafka.schema_registry".to_owned())),
                 false => ("MillraceTopicHeld", None),
             };
-            let banner = Banner::new("topic-held", "warning", runbook, text);
+            let banner = banner("topic-held", "warning", runbook, text);
             all.push(of_source(Banner { since: Some(held.since), key, ..banner }));
         }
     }
     if metrics.dead_letters_waiting.with_label_values(&[name]).get() > 0 {
         let text = "Refused events wait for the dead-letter topic.";
-        all.push(of_source(Banner::new(
+        all.push(of_source(banner(
             "dead-letters-wait",
             "warning",
             "MillraceDeadLettersWait",
@@ -198,11 +172,11 @@ fn of_source(known: &Known, name: &str, kind: SourceKind, all: &mut Vec<Value>) 
     }
     if metrics.quarantine_items.with_label_values(&[name]).get() > 0 {
         let text = "The quarantine folder has items: they are the only copies of these events.";
-        all.push(of_source(Banner::new("quarantined", "warning", "MillraceQuarantined", text)));
+        all.push(of_source(banner("quarantined", "warning", "MillraceQuarantined", text)));
     }
 }
 
-/// What the sender does when `left` tries more fail.
+/// Describes the sender's reaction when `left` more tries fail.
 fn gives_up(kind: SourceKind, left: i64) -> String {
     let (sender, does, has_done) = match kind {
         SourceKind::AdobeIo => {
@@ -221,7 +195,7 @@ fn gives_up(kind: SourceKind, left: i64) -> String {
     }
 }
 
-/// Of a spool that is full in so many seconds.
+/// Describes a spool that is full in `seconds`.
 fn fills_up(seconds: f64) -> (&'static str, String) {
     let minutes = (seconds / 60.0).floor();
     match seconds {
@@ -238,14 +212,14 @@ mod tests {
 
     #[test]
     fn that_no_broker_answers_comes_before_what_follows_from_it() {
-        let banner = |kind, level| Banner::new(kind, level, "", "").json();
+        let banner = |kind, level| banner(kind, level, "", "");
         let mut all = [
             banner("topic-held", "warning"),
             banner("kafka-away", "warning"),
             banner("spool-fills-up", "error"),
         ];
         all.sort_by_key(urgency);
-        let kinds: Vec<_> = all.iter().map(|it| it["kind"].as_str().unwrap()).collect();
+        let kinds: Vec<_> = all.iter().map(|it| &*it.kind).collect();
         assert_eq!(kinds, ["kafka-away", "spool-fills-up", "topic-held"]);
     }
 

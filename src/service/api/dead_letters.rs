@@ -1,7 +1,7 @@
-//! Dead letters on their topic: the newest, read when somebody asks, and kept for the next question.
+//! Dead letters on their topic: the newest, read at a request, and kept for the next one.
 //!
-//! What is kept is bounded: [`KEPT`] letters, and [`BODIES`] bytes of their bodies where these are shown. A question
-//! waits [`WITHIN`] at most for what is not read yet; the next one goes on from there.
+//! Memory is bounded: [`MAX_LETTERS`] letters, and [`MAX_BODY_BYTES`] bytes of their bodies where these are shown. A
+//! request waits at most [`READ_TIMEOUT`] for records that are not read yet; the next one goes on from there.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,28 +9,27 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::delivery::{SHOWN, body};
+use super::delivery::{MAX_SHOWN_BYTES, body};
 use crate::{
     config::Config,
     kafka::{ReadRecord, Reader, Select},
-    observe::api::{self, Problem},
+    observe::api::{self, Problem, objects},
     service::replay::{letters::Letter, shown::Shown},
 };
 
-/// Letters that are kept; of each partition as many are read at first.
-const KEPT: usize = 10_000;
+/// Letters that are kept; as many of each partition are read at first.
+const MAX_LETTERS: usize = 10_000;
 /// Bytes of bodies that are kept.
-const BODIES: usize = 16 * 1024 * 1024;
-/// Characters of what a letter says in words.
-const TEXT: usize = 512;
-const WITHIN: Duration = Duration::from_secs(4);
-const AT_ONCE: usize = 500;
-const WAIT: Duration = Duration::from_millis(250);
-/// After so long without a question the reader is closed with the next one, and begins again.
-const IDLE: Duration = Duration::from_secs(600);
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// Characters that are kept of a letter's reason and error text.
+const MAX_TEXT_CHARS: usize = 512;
+const READ_TIMEOUT: Duration = Duration::from_secs(4);
+const RECORDS_PER_READ: usize = 500;
+const POLL_TIMEOUT: Duration = Duration::from_millis(250);
+/// After this time without a request the reader is replaced at the next one, and begins at the start.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
 #[derive(Default)]
 pub(super) struct DeadLetters(Mutex<Option<Open>>);
@@ -62,13 +61,13 @@ impl DeadLetters {
     pub fn answer(
         &self,
         config: &Config,
-        question: &api::Letters,
+        question: &api::DeadLetterQuestion,
         bodies: bool,
-    ) -> Result<Value, Problem> {
-        let open = self.0.try_lock_for(WITHIN);
+    ) -> Result<objects::DeadLetters, Problem> {
+        let open = self.0.try_lock_for(READ_TIMEOUT);
         let mut open =
             open.ok_or_else(|| Problem::new("too-many", "Another question reads the topic."))?;
-        if open.as_ref().is_some_and(|it| it.asked.elapsed() > IDLE) {
+        if open.as_ref().is_some_and(|it| it.asked.elapsed() > IDLE_TIMEOUT) {
             *open = None;
         }
         if open.is_none() {
@@ -91,7 +90,7 @@ impl Open {
         let topic = config.topics.dead_letter.clone();
         let reader = Reader::open(&config.kafka, Select::Topics(vec![topic]));
         let reader = reader.map_err(|error| Problem::new("unavailable", error.to_string()))?;
-        let reader = reader.of_newest(i64::try_from(KEPT).unwrap_or(i64::MAX));
+        let reader = reader.of_newest(i64::try_from(MAX_LETTERS).unwrap_or(i64::MAX));
         Ok(Self {
             reader,
             letters: VecDeque::new(),
@@ -101,11 +100,14 @@ impl Open {
         })
     }
 
-    /// Reads what is new; whether that was all.
+    /// Reads new records; returns whether these were all.
     fn read(&mut self, bodies: bool) -> Result<bool, String> {
-        let end = Instant::now() + WITHIN;
+        let end = Instant::now() + READ_TIMEOUT;
         loop {
-            let records = self.reader.read(AT_ONCE, WAIT).map_err(|error| error.to_string())?;
+            let records = self
+                .reader
+                .read(RECORDS_PER_READ, POLL_TIMEOUT)
+                .map_err(|error| error.to_string())?;
             let is_none = records.is_empty();
             for record in &records {
                 self.keep(record, bodies);
@@ -121,10 +123,10 @@ impl Open {
 
     fn keep(&mut self, record: &ReadRecord, bodies: bool) {
         let Some(letter) = Letter::of(record) else { return };
-        let text = |text: &str| text.chars().take(TEXT).collect::<String>();
+        let text = |text: &str| text.chars().take(MAX_TEXT_CHARS).collect::<String>();
         let value = record.value.as_deref().unwrap_or_default();
-        // One byte more than is shown, so that it is known to be cut.
-        let cut = |value: &[u8]| value[..value.len().min(SHOWN + 1)].to_vec();
+        // One byte more than is shown, which marks it as cut.
+        let cut = |value: &[u8]| value[..value.len().min(MAX_SHOWN_BYTES + 1)].to_vec();
         let body = match letter.is_pointer {
             _ if !bodies => None,
             true => Some(cut(value)),
@@ -145,32 +147,38 @@ impl Open {
             quarantined: record.header("millrace-quarantined").is_some(),
             body,
         });
-        if self.letters.len() > KEPT {
+        if self.letters.len() > MAX_LETTERS {
             let gone = self.letters.pop_front();
             self.bodies -= gone.and_then(|it| it.body).map_or(0, |body| body.len());
         }
         let mut oldest = 0;
-        while self.bodies > BODIES && oldest < self.letters.len() {
+        while self.bodies > MAX_BODY_BYTES && oldest < self.letters.len() {
             self.bodies -= self.letters[oldest].body.take().map_or(0, |body| body.len());
             oldest += 1;
         }
     }
 
-    fn page(&self, question: &api::Letters, complete: bool, problem: Option<String>) -> Value {
+    fn page(
+        &self,
+        question: &api::DeadLetterQuestion,
+        complete: bool,
+        problem: Option<String>,
+    ) -> objects::DeadLetters {
         let is = |wanted: &Option<String>, value: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == value)
         };
         let since = i64::try_from(question.since).unwrap_or(i64::MAX);
-        let (mut reasons, mut sources) = (BTreeMap::new(), BTreeMap::new());
+        let mut reasons = BTreeMap::new();
+        let mut sources = BTreeMap::new();
         let mut found = Vec::new();
         for letter in self.letters.iter().filter(|it| it.at >= since) {
             let of_source = is(&question.source, &letter.source);
             let of_reason = is(&question.reason, &letter.reason);
             if of_source {
-                *reasons.entry(letter.reason.as_str()).or_insert(0_u64) += 1;
+                *reasons.entry(letter.reason.clone()).or_insert(0_u64) += 1;
             }
             if of_reason {
-                *sources.entry(letter.source.as_str()).or_insert(0_u64) += 1;
+                *sources.entry(letter.source.clone()).or_insert(0_u64) += 1;
             }
             if of_source && of_reason {
                 found.push(letter);
@@ -187,20 +195,20 @@ impl Open {
             let (at, partition, offset) = it.place();
             format!("{at}.{partition}.{offset}")
         });
-        json!({
-            "letters": found.iter().map(|it| it.json()).collect::<Vec<_>>(),
-            "matching": matching,
-            "reasons": reasons,
-            "sources": sources,
-            "known": self.letters.len(),
-            "complete": complete,
-            "problem": problem,
-            "next": next,
-        })
+        objects::DeadLetters {
+            letters: found.iter().map(|it| it.describe()).collect(),
+            matching: matching as u64,
+            reasons,
+            sources,
+            known: self.letters.len() as u64,
+            complete,
+            problem,
+            next,
+        }
     }
 }
 
-/// What a page ends with.
+/// Parses the position at which a page ends.
 fn place(text: &str) -> Option<(i64, i32, i64)> {
     let mut parts = text.split('.');
     let place =
@@ -213,20 +221,20 @@ impl Kept {
         (self.at, self.partition, self.offset)
     }
 
-    fn json(&self) -> Value {
-        json!({
-            "partition": self.partition,
-            "offset": self.offset,
-            "at": (self.at > 0).then_some(self.at),
-            "source": self.source,
-            "position": self.position,
-            "reason": self.reason,
-            "error": self.error,
-            "original_topic": self.topic,
-            "key": self.key,
-            "bytes": self.bytes,
-            "quarantined": self.quarantined,
-            "body": self.body.as_deref().map(body),
-        })
+    fn describe(&self) -> objects::DeadLetter {
+        objects::DeadLetter {
+            partition: self.partition,
+            offset: self.offset,
+            at: u64::try_from(self.at).ok().filter(|at| *at > 0),
+            source: self.source.clone(),
+            position: self.position.clone(),
+            reason: self.reason.clone(),
+            error: self.error.clone(),
+            original_topic: self.topic.clone(),
+            key: self.key.clone(),
+            bytes: self.bytes as u64,
+            quarantined: self.quarantined,
+            body: self.body.as_deref().map(body),
+        }
     }
 }

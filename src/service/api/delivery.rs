@@ -1,11 +1,10 @@
-//! One delivery, from the spool, and what became of its events.
+//! One delivery, read from the spool, and the results of its events.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde_json::{Value, json};
 
-use super::Known;
+use super::ApiBackend;
 use crate::{
     deliver::{
         decode::{
@@ -16,7 +15,10 @@ use crate::{
         select::LeftOut,
     },
     observe::{
-        api::{self, Problem},
+        api::{
+            self, Problem,
+            objects::{self, Body, DeliveryDetail, Undecodable},
+        },
         metrics::settled::{End, Event},
     },
     service::replay::shown::{NOT_SHOWN, Shown},
@@ -30,16 +32,16 @@ use crate::{
 };
 
 /// Bytes of a body that are shown.
-pub(super) const SHOWN: usize = 10 * 1024;
+pub(super) const MAX_SHOWN_BYTES: usize = 10 * 1024;
 /// Events that are shown.
-const EVENTS: usize = 1000;
+const MAX_EVENTS: usize = 1000;
 
 pub(super) fn delivery(
-    known: &Known,
+    known: &ApiBackend,
     source: &str,
     sequence: u64,
     bodies: bool,
-) -> Result<Value, Problem> {
+) -> Result<DeliveryDetail, Problem> {
     let unknown = || Problem::new("unknown", format!("There is no source `{source}`."));
     let name = SourceName::new(source).ok_or_else(unknown)?;
     let config = known.config.sources.iter().find(|it| it.name == name).ok_or_else(unknown)?;
@@ -58,26 +60,28 @@ pub(super) fn delivery(
     let request = request.first().map(api::delivery);
     let remembered = known.metrics.settled.of(source).of_delivery(sequence);
     let Some(stored) = read(known, &name, sequence)? else {
-        // Since what was read the forwarder may have come past it.
+        // The forwarder may have passed it since the attempt to read it.
         let note = match spool.map(|spool| spool.lowest().sequence > sequence) {
             Some(true) => "It is delivered, and no longer in the spool (spool.keep_delivered).",
             Some(false) => {
-                "It can't be read in the spool: `millrace spool verify` tells what is damaged there."
+                "It cannot be read in the spool: `millrace spool verify` tells what is damaged there."
             }
             None => "It is not in the spool of this source, which is set aside.",
         };
-        let events: Vec<_> =
-            remembered.values().map(|it| event(it.at.1, sequence, Some(it), true)).collect();
-        return Ok(json!({
-            "source": source, "position": sequence.to_string(), "state": "removed",
-            "received_at": null, "headers": [], "bytes": 0, "events": events, "events_left_out": 0,
-            "undecodable": null, "request": request, "body": null,
-            "note": note,
-        }));
+        let events = remembered.values();
+        return Ok(DeliveryDetail {
+            source: source.to_owned(),
+            position: sequence.to_string(),
+            state: "removed".to_owned(),
+            events: events.map(|it| event(it.at.1, sequence, Some(it), true)).collect(),
+            request,
+            note: Some(note.to_owned()),
+            ..DeliveryDetail::default()
+        });
     };
     let delivery = &stored.delivery;
     let catalog = Catalog::with_overrides(config.activity_types.clone())
-        .map_err(|_| Problem::new("unavailable", "catalog.activity_types can't be used."))?;
+        .map_err(|_| Problem::new("unavailable", "catalog.activity_types cannot be used."))?;
     let rules = known.config.decoding(config, catalog);
     let mut decoded = Vec::new();
     let headers = &delivery.headers;
@@ -93,106 +97,99 @@ pub(super) fn delivery(
     let is_final = !known.config.kafka.delivery.is_exactly_once();
     let mut topic = String::new();
     let mut events = Vec::new();
-    for item in decoded.iter().take(EVENTS) {
+    for item in decoded.iter().take(MAX_EVENTS) {
         let index = item.as_ref().map_or_else(|it| it.index, |it| it.index);
         let position = Position { sequence, index };
         let is_settled = position < lowest;
         let found = remembered.get(&index);
-        let mut json = event(index, sequence, found, is_final || is_settled);
+        let mut shown = event(index, sequence, found, is_final || is_settled);
         if found.is_none() && is_settled {
-            json["state"] = "settled".into();
-            json["note"] = "It was settled before what is remembered; where is not known.".into();
+            shown.state = "settled".to_owned();
+            let note = "It was settled before what is remembered; where is not known.";
+            shown.note = Some(note.to_owned());
         }
         match item {
             Ok(it) => {
-                json["type"] = (*it.event_type).into();
-                json["stream"] = it.stream.as_str().into();
-                json["id"] = it.attributes.id.as_deref().into();
+                shown.event_type = Some(it.event_type.to_string());
+                shown.stream = Some(it.stream.as_str().to_owned());
+                shown.id = it.attributes.id.as_deref().map(str::to_owned);
                 let left_out = config.selection.leaves_out(it).filter(|_| it.lead_state.is_none());
                 if let Some(why) = left_out {
-                    json["note"] = left_out_note(&name, why, found).into();
-                } else if json["topic"].is_null() && json["state"] != "left-out" {
-                    json["topic"] = match lead_states.filter(|_| it.lead_state.is_some()) {
-                        Some(of_states) => of_states.into(),
-                        None => known.router.topic(&name, it, &mut topic).into(),
-                    };
+                    shown.note = Some(left_out_note(&name, why, found));
+                } else if shown.topic.is_none() && shown.state != "left-out" {
+                    let of_states = lead_states.filter(|_| it.lead_state.is_some());
+                    shown.topic = Some(match of_states {
+                        Some(of_states) => of_states.to_owned(),
+                        None => known.router.topic(&name, it, &mut topic).to_owned(),
+                    });
                 }
             }
             Err(refused) => {
-                json["reason"] = refused.reason.into();
-                json["error"] = refused.error.clone().into();
+                shown.reason = Some(refused.reason.to_owned());
+                shown.error = Some(refused.error.clone());
             }
         }
-        events.push(json);
+        events.push(shown);
     }
     let undecodable = result.err();
     if undecodable.is_some() {
         let found = remembered.get(&0);
         events.push(event(0, sequence, found, is_final || Position::start_of(sequence) < lowest));
     }
-    let waits = events.iter().any(|it| it["state"] == "on-its-way");
+    let waits = events.iter().any(|it| it.state == "on-its-way");
     let is_settled = lowest.sequence > sequence || !waits;
-    let left_out = decoded.len().saturating_sub(EVENTS);
+    let left_out = decoded.len().saturating_sub(MAX_EVENTS);
     let shown = Shown::by(&known.config).delivery(&name, &delivery.body, &delivery.headers);
-    let note = (bodies && shown.is_none()).then_some(NOT_SHOWN);
-    let body = shown.filter(|_| bodies).map(|shown| body(&shown));
-    let headers: Vec<_> =
-        delivery.headers.iter().map(|(name, value)| json!([name, value])).collect();
-    Ok(json!({
-        "source": source,
-        "position": sequence.to_string(),
-        "state": if is_settled { "settled" } else { "on-its-way" },
-        "received_at": delivery.received_at,
-        "headers": headers,
-        "bytes": delivery.body.len(),
-        "events": events,
-        "events_left_out": left_out,
-        "undecodable": undecodable.map(|it| json!({ "reason": it.reason, "error": it.error })),
-        "request": request,
-        "body": body,
-        "note": note,
-    }))
+    let headers = delivery.headers.iter();
+    Ok(DeliveryDetail {
+        source: source.to_owned(),
+        position: sequence.to_string(),
+        state: if is_settled { "settled" } else { "on-its-way" }.to_owned(),
+        received_at: Some(delivery.received_at),
+        headers: headers.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        bytes: delivery.body.len() as u64,
+        events,
+        events_left_out: left_out as u64,
+        undecodable: undecodable
+            .map(|it| Undecodable { reason: it.reason.to_owned(), error: it.error }),
+        request,
+        note: (bodies && shown.is_none()).then(|| NOT_SHOWN.to_owned()),
+        body: shown.filter(|_| bodies).map(|shown| body(&shown)),
+    })
 }
 
-fn event(index: u32, sequence: u64, found: Option<&Event>, is_final: bool) -> Value {
-    let position = Position { sequence, index }.to_string();
-    let mut json = json!({
-        "position": position, "id": null, "stream": null, "type": null, "state": "on-its-way",
-        "topic": null, "partition": null, "offset": null, "at": null, "reason": null, "error": null,
-        "note": null,
-    });
-    let Some(found) = found.filter(|_| is_final) else { return json };
-    json["at"] = found.when.into();
-    let mut place = |topic: &Arc<str>, place: &Option<(i32, i64)>| {
-        json["topic"] = (&**topic).into();
-        json["partition"] = place.map(|it| it.0).into();
-        json["offset"] = place.map(|it| it.1).into();
+fn event(index: u32, sequence: u64, found: Option<&Event>, is_final: bool) -> objects::Event {
+    let mut shown = objects::Event {
+        position: Position { sequence, index }.to_string(),
+        state: "on-its-way".to_owned(),
+        ..objects::Event::default()
     };
-    let state = match &found.end {
+    let Some(found) = found.filter(|_| is_final) else { return shown };
+    shown.at = Some(found.when);
+    let mut place = |topic: &Arc<str>, place: &Option<(i32, i64)>| {
+        shown.topic = Some(topic.to_string());
+        shown.partition = place.map(|it| it.0);
+        shown.offset = place.map(|it| it.1);
+    };
+    let (state, reason) = match &found.end {
         End::Delivered { topic, place: at } => {
             place(topic, at);
-            "delivered"
+            ("delivered", None)
         }
         End::DeadLetter { topic, place: at, reason } => {
             place(topic, at);
-            json["reason"] = (*reason).into();
-            "dead-letter"
+            ("dead-letter", Some(*reason))
         }
-        End::Quarantined { reason } => {
-            json["reason"] = reason.as_str().into();
-            "quarantined"
-        }
-        End::Repeat => "repeat",
-        End::LeftOut { key } => {
-            json["reason"] = (*key).into();
-            "left-out"
-        }
+        End::Quarantined { reason } => ("quarantined", Some(reason.as_str())),
+        End::Repeat => ("repeat", None),
+        End::LeftOut { key } => ("left-out", Some(*key)),
     };
-    json["state"] = state.into();
-    json
+    shown.state = state.to_owned();
+    shown.reason = reason.map(str::to_owned);
+    shown
 }
 
-/// What today's configuration says of an event; what became of it may have been decided by another one.
+/// Describes the current configuration's decision; the event's actual end may be due to an earlier configuration.
 fn left_out_note(source: &SourceName, why: LeftOut, found: Option<&Event>) -> String {
     let key = format!("sources.{source}.{}", why.key());
     match found.map(|it| &it.end) {
@@ -201,14 +198,14 @@ fn left_out_note(source: &SourceName, why: LeftOut, found: Option<&Event>) -> St
     }
 }
 
-/// The delivery, if it is still there.
+/// Reads the delivery, if it is still in the spool.
 fn read(
-    known: &Known,
+    known: &ApiBackend,
     source: &SourceName,
     sequence: u64,
 ) -> Result<Option<StoredDelivery>, Problem> {
     let failed = |error: &dyn std::fmt::Display| {
-        Problem::new("unavailable", format!("The spool can't be read: {error}."))
+        Problem::new("unavailable", format!("The spool cannot be read: {error}."))
     };
     let directory = &known.config.spool.directory;
     let viewer = Viewer::open(Arc::new(RealDisk), directory, source).map_err(|it| failed(&it))?;
@@ -228,18 +225,18 @@ fn read(
     Ok(None)
 }
 
-/// The beginning of a body.
-pub(super) fn body(bytes: &[u8]) -> Value {
-    let cut = bytes.len() > SHOWN;
-    let shown = &bytes[..bytes.len().min(SHOWN)];
+/// Returns the beginning of a body.
+pub(super) fn body(bytes: &[u8]) -> Body {
+    let cut = bytes.len() > MAX_SHOWN_BYTES;
+    let shown = &bytes[..bytes.len().min(MAX_SHOWN_BYTES)];
     let text = match std::str::from_utf8(shown) {
         Ok(text) => Some(text),
-        // A character that is cut in half is no other text.
+        // A cut may split the last character; the text before it is still UTF-8.
         Err(error) if cut && error.error_len().is_none() => {
             std::str::from_utf8(&shown[..error.valid_up_to()]).ok()
         }
         Err(_) => None,
     };
     let base64 = text.is_none().then(|| BASE64_STANDARD.encode(shown));
-    json!({ "text": text, "base64": base64, "cut": cut })
+    Body { text: text.map(str::to_owned), base64, cut }
 }

@@ -1,4 +1,4 @@
-//! Replays that were asked for by the API: one at a time, in the background, each in the log.
+//! Replays that are started by the API: one at a time, in the background, each in the log.
 
 mod choice;
 mod read;
@@ -14,7 +14,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use self::{
     choice::{Choice, From, Request},
@@ -24,7 +24,7 @@ use super::status::now;
 use crate::{
     config::Config,
     event::Event,
-    observe::api::Problem,
+    observe::api::{Problem, objects},
     runtime::shutdown::{Phase, Shutdown},
     service::replay::{
         player::{EventResult, Filter, Player, Source},
@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Replays that are remembered.
-const REMEMBERED: usize = 20;
+const MAX_REMEMBERED: usize = 20;
 
 #[derive(Default)]
 pub(super) struct Replays {
@@ -64,7 +64,7 @@ struct State {
     problem: Option<String>,
 }
 
-/// The one replay that is under way; given back however it ends.
+/// The right to run the only replay; returned however it ends.
 struct Turn(Arc<AtomicBool>);
 
 impl Turn {
@@ -80,15 +80,15 @@ impl Drop for Turn {
 }
 
 impl Replays {
-    pub fn all(&self) -> Value {
+    pub fn all(&self) -> objects::Replays {
         let jobs = self.jobs.lock();
-        json!({ "replays": jobs.iter().map(|job| job.json(false)).collect::<Vec<_>>() })
+        objects::Replays { replays: jobs.iter().map(|job| job.describe(false)).collect() }
     }
 
-    pub fn one(&self, id: &str) -> Result<Value, Problem> {
+    pub fn one(&self, id: &str) -> Result<objects::Replay, Problem> {
         let job = self.jobs.lock().iter().find(|job| job.id == id).cloned();
         let unknown = || Problem::new("unknown", "There is no such replay: the last 20 are known.");
-        Ok(job.ok_or_else(unknown)?.json(true))
+        Ok(job.ok_or_else(unknown)?.describe(true))
     }
 
     pub fn begin(
@@ -97,7 +97,7 @@ impl Replays {
         request: Value,
         client: IpAddr,
         shutdown: &Shutdown,
-    ) -> Result<Value, Problem> {
+    ) -> Result<objects::Replay, Problem> {
         let request: Request = serde_json::from_value(request)
             .map_err(|error| Problem::new("bad-request", format!("{error}.")))?;
         let choice = Choice::of(&request)?;
@@ -105,7 +105,8 @@ impl Replays {
             Problem::new("too-many", "Another replay is under way: wait for its end.")
         })?;
         let id = format!("r-{}", self.last.fetch_add(1, Ordering::SeqCst) + 1);
-        let (from, dry_run) = (request.from, request.dry_run);
+        let from = request.from;
+        let dry_run = request.dry_run;
         let state = Mutex::default();
         let job = Arc::new(Job { id, from, dry_run, client, started: now(), state });
         tracing::info!(
@@ -116,10 +117,11 @@ impl Replays {
         {
             let mut jobs = self.jobs.lock();
             jobs.push_front(job.clone());
-            jobs.truncate(REMEMBERED);
+            jobs.truncate(MAX_REMEMBERED);
         }
-        let answer = job.json(true);
-        let (config, shutdown) = (config.clone(), shutdown.clone());
+        let answer = job.describe(true);
+        let config = config.clone();
+        let shutdown = shutdown.clone();
         let work = move || {
             let _turn = turn;
             let problem = job.run(&config, &choice, &shutdown).err();
@@ -170,49 +172,51 @@ impl Job {
     }
 
     fn publish(&self, player: &Player, read: u64) {
-        let (totals, mut state) = (player.totals(), self.state.lock());
+        let totals = player.totals();
+        let mut state = self.state.lock();
         state.read += read;
         state.selected = totals.selected;
         state.failed = totals.failed;
         state.sent = totals.sent.clone();
     }
 
-    fn json(&self, with_results: bool) -> Value {
+    fn describe(&self, with_results: bool) -> objects::Replay {
         let state = self.state.lock();
-        let one = |it: &EventResult| {
-            json!({
-                "source": it.source.as_str(),
-                "position": it.position.to_string(),
-                "result": it.result,
-                "topic": it.topic,
-                "partition": it.place.map(|place| place.0),
-                "offset": it.place.map(|place| place.1),
-                "reason": it.reason,
-                "error": it.error,
-            })
-        };
-        let results: Vec<_> = state.results.iter().filter(|_| with_results).map(one).collect();
+        let results = state.results.iter().filter(|_| with_results).map(result).collect();
         let state_word = match (state.ended, &state.problem) {
             (None, _) => "running",
             (Some(_), None) => "done",
             (Some(_), Some(_)) => "failed",
         };
-        json!({
-            "id": self.id,
-            "from": self.from.as_str(),
-            "dry_run": self.dry_run,
-            "state": state_word,
-            "client": self.client.to_string(),
-            "started": self.started,
-            "ended": state.ended,
-            "read": state.read,
-            "selected": state.selected,
-            "sent": state.sent.values().sum::<u64>(),
-            "failed": state.failed,
-            "topics": state.sent,
-            "results": results,
-            "results_left_out": state.left_out,
-            "problem": state.problem,
-        })
+        objects::Replay {
+            id: self.id.clone(),
+            from: self.from.as_str().to_owned(),
+            dry_run: self.dry_run,
+            state: state_word.to_owned(),
+            client: self.client.to_string(),
+            started: self.started,
+            ended: state.ended,
+            read: state.read,
+            selected: state.selected,
+            sent: state.sent.values().sum(),
+            failed: state.failed,
+            topics: state.sent.clone(),
+            results,
+            results_left_out: state.left_out,
+            problem: state.problem.clone(),
+        }
+    }
+}
+
+fn result(it: &EventResult) -> objects::ReplayResult {
+    objects::ReplayResult {
+        source: it.source.to_string(),
+        position: it.position.to_string(),
+        result: it.result.to_owned(),
+        topic: it.topic.clone(),
+        partition: it.place.map(|place| place.0),
+        offset: it.place.map(|place| place.1),
+        reason: it.reason.clone(),
+        error: it.error.clone(),
     }
 }

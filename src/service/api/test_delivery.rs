@@ -1,6 +1,6 @@
-//! A test delivery at a button's press: one event as the sender would write it, decoded and encoded as a delivery of
-//! its source, on a topic of its own (`admin.test_topic`), with the header [`HEADER`] and ids of its own. It does not pass
-//! the spool.
+//! A test delivery, started from the console: one event as the sender would write it, decoded and encoded as a delivery
+//! of its source, on a topic of its own (`admin.test_topic`), with the header [`TEST_HEADER`] and ids of its own. It
+//! does not pass the spool.
 
 use std::{
     net::IpAddr,
@@ -8,10 +8,10 @@ use std::{
 };
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::Known;
+use super::ApiBackend;
 use crate::{
     config::{Config, SourceConfig},
     deliver::{
@@ -21,7 +21,7 @@ use crate::{
         },
         encode::Encoder,
     },
-    observe::api::Problem,
+    observe::api::{Problem, objects::TestDelivery},
     record::Record,
     service::{
         examples::{Example, Ids, examples},
@@ -30,8 +30,8 @@ use crate::{
     spool::position::Position,
 };
 
-/// The header that marks it; its value says who asked.
-const HEADER: &str = "millrace-test";
+/// The header that marks it; its value is the address of the client that asked.
+const TEST_HEADER: &str = "millrace-test";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,10 +41,14 @@ struct Request {
     event_type: Option<String>,
 }
 
-pub(super) fn send(known: &Known, request: Value, client: IpAddr) -> Result<Value, Problem> {
+pub(super) fn send(
+    known: &ApiBackend,
+    request: Value,
+    client: IpAddr,
+) -> Result<TestDelivery, Problem> {
     let request: Request = serde_json::from_value(request)
         .map_err(|error| Problem::new("bad-request", format!("{error}.")))?;
-    // Each makes a client of Kafka's: one at a time.
+    // One at a time, since each makes a Kafka client.
     let _turn = known
         .test
         .try_lock()
@@ -52,7 +56,7 @@ pub(super) fn send(known: &Known, request: Value, client: IpAddr) -> Result<Valu
     let source = known.config.sources.iter().find(|it| it.name.as_str() == request.source);
     let source = source.ok_or_else(|| Problem::new("unknown", "There is no such source."))?;
     let rules =
-        rules(source).ok_or_else(|| Problem::new("unavailable", "The catalog can't be used."))?;
+        rules(source).ok_or_else(|| Problem::new("unavailable", "The catalog cannot be used."))?;
     let rules = Rules { fields: known.config.fields.rules.of(&source.name), ..rules };
     let began = Instant::now();
     for example in all(source) {
@@ -81,25 +85,25 @@ pub(super) fn send(known: &Known, request: Value, client: IpAddr) -> Result<Valu
         let id = event.attributes.id.as_deref().map(str::to_owned).unwrap_or_default();
         let by = client.to_string();
         let mut headers = record.headers.to_vec();
-        headers.push((HEADER, by.as_bytes()));
+        headers.push((TEST_HEADER, by.as_bytes()));
         tracing::info!(source = %source.name, %client, event_type, topic, "a test delivery was asked for");
         let sent = put(&known.config, &Record { headers: &headers, ..record });
         let (place, error) = match sent {
             Ok(place) => (place, None),
             Err(error) => (None, Some(error)),
         };
-        return Ok(json!({
-            "source": source.name.as_str(),
-            "type": event_type,
-            "id": id,
-            "topic": topic,
-            "would_go_to": would_go_to,
-            "left_out_by": left_out_by,
-            "partition": place.map(|it| it.0),
-            "offset": place.map(|it| it.1),
-            "milliseconds": began.elapsed().as_secs_f64() * 1000.0,
-            "error": error,
-        }));
+        return Ok(TestDelivery {
+            source: source.name.to_string(),
+            event_type,
+            id,
+            topic: topic.to_owned(),
+            would_go_to,
+            left_out_by,
+            partition: place.map(|it| it.0),
+            offset: place.map(|it| it.1),
+            milliseconds: began.elapsed().as_secs_f64() * 1000.0,
+            error,
+        });
     }
     Err(Problem::new(
         "unknown",
@@ -119,7 +123,7 @@ fn put(config: &Config, record: &Record<'_>) -> Result<Option<(i32, i64)>, Strin
     Ok(sender.delivered().pop().and_then(|(_, place)| place))
 }
 
-/// The types of which there are examples.
+/// Returns the types of which there are examples.
 pub(super) fn types(source: &SourceConfig) -> Vec<String> {
     let Some(rules) = rules(source) else { return Vec::new() };
     let mut found = Vec::new();

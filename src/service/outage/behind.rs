@@ -1,35 +1,35 @@
-//! What waited in the spools when Kafka was back, until all of it is delivered.
+//! The deliveries that were waiting when Kafka came back, until all of them are delivered.
 
 use std::time::{Duration, Instant};
 
 use crate::runtime::readable::{counted, length};
 
-/// How far a source is.
+/// The progress of a source.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
     pub source: String,
     /// The first delivery that is not settled.
     pub lowest: u64,
-    /// Behind the last one that is stored.
+    /// The sequence after the last stored delivery.
     pub end: u64,
     /// Deliveries that are not settled.
     pub waiting: u64,
 }
 
-/// The sources that still have a part of it.
+/// Sources that still have some of these deliveries.
 #[derive(Debug, Default)]
 pub(super) struct Behind(Vec<Waiting>);
 
 #[derive(Debug)]
 struct Waiting {
     source: String,
-    /// Once this one is reached all of it is delivered.
+    /// All of them are delivered once this sequence is reached.
     end: u64,
     deliveries: u64,
     since: Instant,
 }
 
-/// A source that has delivered all that waited.
+/// A source that has delivered all of them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Delivered {
     source: String,
@@ -38,7 +38,7 @@ pub(super) struct Delivered {
 }
 
 impl Behind {
-    /// Kafka is back at `now`.
+    /// Notes the backlog; Kafka is back at `now`.
     pub fn at(progress: Vec<Progress>, now: Instant) -> Self {
         let waiting = progress.into_iter().filter(|it| it.waiting > 0);
         let one = |it: Progress| Waiting {
@@ -54,7 +54,7 @@ impl Behind {
         self.0.is_empty()
     }
 
-    /// Those that are done by now, each told once.
+    /// Returns sources that are done by now, each once.
     pub fn delivered(&mut self, progress: &[Progress], now: Instant) -> Vec<Delivered> {
         let is_done = |waiting: &mut Waiting| {
             let now = progress.iter().find(|it| it.source == waiting.source);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waited_is_told_once_it_is_delivered_whatever_comes_meanwhile() {
+    fn the_backlog_of_an_outage_is_reported_once_it_is_delivered_whatever_comes_meanwhile() {
         let began = Instant::now();
         let mut behind = Behind::at(progress(10, 52), began);
         let later = began + Duration::from_secs(7);

@@ -4,7 +4,7 @@ use crate::spool::Room;
 const MINUTE: Duration = Duration::from_secs(60);
 const MIB: u64 = 1 << 20;
 
-/// An outage of which a test says how far it is.
+/// An outage whose progress a test controls.
 struct Played {
     outage: Outage,
     began: Instant,
@@ -15,7 +15,7 @@ impl Played {
         Self { outage: Outage::new(5 * MINUTE), began: Instant::now() }
     }
 
-    /// So long after it began, with so many undelivered MiB of `leads` and room for so many more.
+    /// Looks at this time after its beginning, with so many undelivered MiB of `leads` and room for so many more.
     fn at(&mut self, passed: Duration, waiting: u64, left: u64) -> Vec<Line> {
         let unix = u64::try_from(passed.as_millis()).unwrap();
         let now = Now { instant: self.began + passed, unix };
@@ -23,11 +23,12 @@ impl Played {
     }
 }
 
-/// Sources whose oldest delivery came when the outage began.
+/// Returns sources whose oldest delivery came when the outage began.
 fn measured(sources: &[(&str, u64)], left: u64) -> Measured {
     let one = |(source, waiting): &(&str, u64)| {
         let room = Room { own: u64::MAX, guaranteed: 0 };
-        let (bytes, deliveries) = (waiting * MIB, waiting * 4);
+        let bytes = waiting * MIB;
+        let deliveries = waiting * 4;
         let oldest = (*waiting > 0).then_some(0);
         (
             Taken { source: (*source).into(), bytes, room, is_full: false },
@@ -39,10 +40,10 @@ fn measured(sources: &[(&str, u64)], left: u64) -> Measured {
 }
 
 #[test]
-fn an_outage_is_told_of_every_few_minutes_with_the_backlog_and_the_time_until_it_is_full() {
+fn an_outage_is_logged_every_few_minutes_with_the_backlog_and_the_time_until_it_is_full() {
     let mut played = Played::new();
     let mut lines = Vec::new();
-    // 3 MiB a minute, looked at every second.
+    // The backlog grows by 3 MiB a minute, and is sampled every second.
     for second in 0..=600 {
         let waiting = second / 20;
         lines.extend(played.at(Duration::from_secs(second), waiting, 630 - waiting));
@@ -96,7 +97,8 @@ fn what_is_full_or_does_not_grow_or_is_not_there_is_said_so() {
 
 #[test]
 fn each_source_with_a_backlog_has_a_line_and_the_next_outage_begins_from_the_start() {
-    let (mut outage, began) = (Outage::new(5 * MINUTE), Instant::now());
+    let mut outage = Outage::new(5 * MINUTE);
+    let began = Instant::now();
     let mut look = |passed: Duration, away: Option<Duration>| {
         let now = Now { instant: began + passed, unix: 0 };
         let lines =
@@ -111,10 +113,11 @@ fn each_source_with_a_backlog_has_a_line_and_the_next_outage_begins_from_the_sta
     assert_eq!(look(16 * MINUTE, Some(5 * MINUTE)), both);
 }
 
-/// A little room is left always: less than a delivery takes.
+// A full spool always has a little room left: less than a delivery takes.
 #[test]
 fn a_spool_that_refuses_deliveries_is_full_whatever_little_room_is_left() {
-    let (mut outage, began) = (Outage::new(5 * MINUTE), Instant::now());
+    let mut outage = Outage::new(5 * MINUTE);
+    let began = Instant::now();
     let mut look = |passed: Duration, waiting: u64, is_full: bool| {
         let now = Now { instant: began + passed, unix: 0 };
         outage.look(Some(passed), now, || {

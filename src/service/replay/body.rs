@@ -1,7 +1,7 @@
-//! The body that an event stood in, made anew around what was kept of it.
+//! Rebuilds the body of an event around the bytes that were kept of it.
 //!
-//! What is kept may be a whole body (nobody could find events in it) or one element. An element of
-//! Adobe I/O stands for itself. A legacy activity had the munchkin id beside it, and its key begins
+//! The kept bytes may be a whole body (in which no events were found) or one element. An element of
+//! Adobe I/O is a body by itself. A legacy activity had the munchkin id beside it, and its key begins
 //! with that.
 
 use std::borrow::Cow;
@@ -18,11 +18,11 @@ use crate::{
     spool::position::Position,
 };
 
-/// The reasons of a body that is no JSON. An element of a list was JSON, so it is a whole body.
+/// Reasons of a body that is no JSON. An element of a list was JSON, so such bytes are a whole body.
 const NO_JSON: [&str; 3] = ["empty-body", "not-utf8", "not-json"];
 
-/// The reason of a body that was never inflated. Nothing else about its coding is kept, and as text it
-/// would be read as something that is not signed.
+/// The reason of a body that was never inflated. Its coding is not kept, and as text it
+/// would be read as a body without a signature.
 const STILL_CODED: &str = "content-coding";
 
 /// One refused event, as it was kept.
@@ -30,21 +30,21 @@ pub(crate) struct Kept<'a> {
     pub source: &'a SourceName,
     pub spool: Uuid,
     pub position: Position,
-    /// Why it was refused.
+    /// The reason for which it was refused.
     pub reason: &'a str,
-    /// The words with which it was refused, where they are kept.
+    /// The error text, where it is kept.
     pub error: Option<&'a str>,
-    /// As in the header of that name.
+    /// The value of the header `millrace-origin`.
     pub origin: Option<&'a str>,
     pub key: &'a [u8],
     pub original: &'a [u8],
 }
 
-/// The reasons of events whose topics did not take them. What is kept of these had the rules on fields applied to it.
+/// Reasons of events that their topics refused. The rules on fields were applied to the kept bytes of these.
 const OF_EVENTS: [&str; 3] = ["too-large", "topic-limit", "refused"];
 
 impl<'a> Kept<'a> {
-    /// The body of a delivery with what was kept.
+    /// Returns the body of a delivery that contains the kept bytes.
     pub fn body(&self, kind: Option<SourceKind>) -> Cow<'a, [u8]> {
         match kind {
             Some(SourceKind::MarketoLeadActivity) => legacy(self),
@@ -92,8 +92,8 @@ impl<'a> Kept<'a> {
     }
 }
 
-/// A whole body is played as it stands, so that its error has the offset of its letter. It is one if events are in it, or
-/// if it is refused as the letter was: an element of a list would not be.
+/// Rebuilds a legacy body. A whole body is returned as it is, so that its error has the offset of its letter. Bytes are
+/// a whole body if events are in it, or if it is refused as the letter was: an element of a list would not be.
 fn legacy<'a>(kept: &Kept<'a>) -> Cow<'a, [u8]> {
     let Kept { key, original, reason, error, .. } = *kept;
     let kind = SourceKind::MarketoLeadActivity;
@@ -122,7 +122,7 @@ fn legacy<'a>(kept: &Kept<'a>) -> Cow<'a, [u8]> {
 mod tests {
     use super::*;
 
-    /// As a letter that was refused with `reason` and `error`.
+    /// Returns the body of a letter that was refused with `reason` and `error`.
     fn body(key: &[u8], original: &[u8], reason: &str, error: Option<&str>) -> Vec<u8> {
         let source = &SourceName::new("leads").unwrap();
         let position = Position { sequence: 7, index: 0 };

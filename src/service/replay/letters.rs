@@ -1,4 +1,4 @@
-//! A dead letter, as it is on its topic; all of them, and the newest of each event.
+//! Dead letters: one as it is on its topic, all of them, and the newest of each event.
 
 use std::{
     borrow::Cow,
@@ -24,7 +24,7 @@ use crate::{
     spool::{disk::RealDisk, position::Position, viewer::Viewer},
 };
 
-/// What `dead_letter.rs` writes where the original is too large for a record.
+/// The value that `dead_letter.rs` writes where the original is too large for a record.
 #[derive(Deserialize)]
 struct Pointer<'a> {
     #[serde(borrow)]
@@ -34,14 +34,14 @@ struct Pointer<'a> {
     sha256: Cow<'a, str>,
 }
 
-/// What was refused, as the record on the dead-letter topic tells it.
+/// A refused event, as its record on the dead-letter topic describes it.
 pub(crate) struct Letter<'a> {
     pub record: &'a ReadRecord,
     pub at: Option<UnixMillis>,
     pub source: SourceName,
     pub position: Position,
     pub reason: &'a str,
-    /// The letter's own words.
+    /// The error text of the letter.
     pub error: &'a str,
     pub original_topic: Option<&'a str>,
     /// Whether the value only points to the original, in quarantine.
@@ -49,7 +49,7 @@ pub(crate) struct Letter<'a> {
 }
 
 impl<'a> Letter<'a> {
-    /// `None` where it is no dead letter of ours.
+    /// Returns `None` where the record is no dead letter of this program.
     pub fn of(record: &'a ReadRecord) -> Option<Self> {
         Some(Self {
             record,
@@ -63,7 +63,7 @@ impl<'a> Letter<'a> {
         })
     }
 
-    /// Which event it is of.
+    /// Returns the event that it is about.
     pub fn event(&self) -> (SourceName, Position) {
         (self.source.clone(), self.position)
     }
@@ -77,7 +77,7 @@ impl<'a> Letter<'a> {
         self.record.key.as_deref()
     }
 
-    /// The bytes that were refused; those in quarantine are read from there.
+    /// Returns the refused bytes; those in quarantine are read from there.
     pub fn original(&self, config: &Config) -> Result<Cow<'a, [u8]>, String> {
         let value = self.record.value.as_deref().unwrap_or_default();
         match self.is_pointer {
@@ -86,7 +86,7 @@ impl<'a> Letter<'a> {
         }
     }
 
-    /// Replays it. The error says that nothing can be sent any more.
+    /// Replays the letter. An error means that nothing can be sent any more.
     pub fn play(&self, config: &Config, player: &mut Player) -> Result<(), String> {
         let original = match self.original(config) {
             Ok(bytes) => bytes,
@@ -98,14 +98,14 @@ impl<'a> Letter<'a> {
         self.kept(spool_id(&config.spool.directory, &self.source), &original).play(player)
     }
 
-    /// What was refused, as far as it may be shown; the error says why it is not.
+    /// Returns the refused bytes as they may be shown; the error says why they may not.
     pub fn shown(&self, config: &Config) -> Result<Cow<'a, [u8]>, String> {
         let original = self.original(config)?;
         let shown = Shown::by(config).original(&self.kept(Uuid::nil(), &original));
         shown.map(|body| Cow::Owned(body.into_owned())).ok_or_else(|| NOT_SHOWN.to_owned())
     }
 
-    /// With `original`, the bytes that were refused.
+    /// Returns the refused event, with `original`, its bytes.
     pub fn kept<'k>(&'k self, spool: Uuid, original: &'k [u8]) -> Kept<'k> {
         Kept {
             source: &self.source,
@@ -120,11 +120,11 @@ impl<'a> Letter<'a> {
     }
 }
 
-/// How long the first of several records is waited for.
-const WAIT: Duration = Duration::from_millis(250);
+/// Longest wait for the first record of a read.
+const READ_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Shows the records of the dead-letter topic to `see`, at most `at_once` together, from the topic's beginning to its
-/// current end. While the cluster is away there are none. An error of `see` ends it.
+/// Passes the records of the dead-letter topic to `see`, at most `at_once` together, from the topic's beginning to its
+/// current end. Calls it without records while the cluster is away. An error of `see` ends it.
 pub(crate) fn each(
     config: &Config,
     at_once: usize,
@@ -134,7 +134,7 @@ pub(crate) fn each(
     let mut reader = Reader::open(&config.kafka, Select::Topics(vec![topic]))
         .map_err(|error| error.to_string())?;
     loop {
-        let records = reader.read(at_once, WAIT).map_err(|error| error.to_string())?;
+        let records = reader.read(at_once, READ_TIMEOUT).map_err(|error| error.to_string())?;
         see(&records)?;
         if records.is_empty() && reader.is_at_end().map_err(|error| error.to_string())? {
             return Ok(());
@@ -142,7 +142,7 @@ pub(crate) fn each(
     }
 }
 
-/// Where a letter is; the later one is the greater one. Time comes first: copies may be on several partitions.
+/// The place of a letter; a later one is greater. Time comes first: copies may be on several partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     at: Option<UnixMillis>,
@@ -153,7 +153,7 @@ pub(crate) struct Place {
 /// The newest letter of each event. Several letters have one position after a repeat, and where a new spool counts
 /// from the beginning.
 ///
-/// The topic is read twice: once to note what is newest, once to take it. So no letter is kept.
+/// The topic is read twice: once to note the newest ones, once to take them. So no letter is kept in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Newest {
     places: BTreeMap<(SourceName, Position), Place>,
@@ -182,15 +182,15 @@ impl Newest {
     }
 }
 
-/// The original, where only a pointer to it could be sent.
+/// Reads the original that a pointer names.
 fn pointed(folder: &Folder, value: &[u8]) -> Result<Vec<u8>, String> {
     let pointer: Pointer = serde_json::from_slice(value)
-        .map_err(|_| "it points to the quarantine in a way that can't be read".to_owned())?;
+        .map_err(|_| "it points to the quarantine in a way that cannot be read".to_owned())?;
     let expected = Expected { length: pointer.length, sha256: &pointer.sha256 };
     folder.pointed(&pointer.quarantine_path, &expected)
 }
 
-/// The id of a source's spool, if that is on this machine. Events with an id of their own don't need
+/// Returns the id of a source's spool, if that is on this machine. Events with an id of their own do not need
 /// it.
 pub(crate) fn spool_id(directory: &Path, source: &SourceName) -> Uuid {
     let viewer = Viewer::open(Arc::new(RealDisk), directory, source);

@@ -1,4 +1,4 @@
-//! Bodies into records: decodes, filters, routes, encodes and hands on, and keeps the books.
+//! Turns bodies into records: decodes, filters, routes, encodes and sends, and counts the results.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -25,16 +25,16 @@ use crate::{
     spool::position::Position,
 };
 
-/// How many events that could not be sent are named one by one.
-const NAMED: usize = 20;
+/// Problems that are reported one by one.
+const MAX_PROBLEMS: usize = 20;
 
-/// Events of which it is told one by one what became of them.
-const RESULTS: usize = 10_000;
+/// Events whose results are kept one by one.
+const MAX_RESULTS: usize = 10_000;
 
-/// Which events of those that were read.
+/// Decides whether an event is replayed.
 pub(crate) type Filter = Box<dyn Fn(&Event<'_>) -> bool + Send>;
 
-/// What became of one event.
+/// The result of one event.
 #[derive(Clone, Debug)]
 pub(crate) struct EventResult {
     pub source: SourceName,
@@ -46,17 +46,17 @@ pub(crate) struct EventResult {
     pub error: Option<String>,
 }
 
-/// How the bodies of one source are read.
+/// The settings by which the bodies of one source are read.
 #[derive(Clone)]
 pub(crate) struct Source {
     pub name: SourceName,
     pub kind: SourceKind,
     rules: Arc<Rules>,
-    /// Whom its events have to be meant for, if they say it.
+    /// Recipients that its events may name; `None` where events name no recipient.
     client_ids: Option<Arc<HashSet<String>>>,
-    /// What its records are.
+    /// The form of its records.
     choices: Choices,
-    /// Which of its events are taken.
+    /// The events that it takes.
     selection: Selection,
 }
 
@@ -69,11 +69,13 @@ impl Source {
         let choices = config.choices(source, &catalog);
         let rules = Arc::new(config.decoding(source, catalog));
         let client_ids = client_ids(source).map(Arc::new);
-        let (name, kind, selection) = (source.name.clone(), source.kind, source.selection.clone());
+        let name = source.name.clone();
+        let kind = source.kind;
+        let selection = source.selection.clone();
         Ok(Self { name, kind, rules, client_ids, choices, selection })
     }
 
-    /// `body` without what no reader may see, by the rules of today.
+    /// Returns `body` without hidden fields, by the current rules.
     pub fn screen<'a>(
         &self,
         body: &'a [u8],
@@ -83,7 +85,7 @@ impl Source {
         screen(self.kind, &self.rules, body, headers, came)
     }
 
-    /// The test that a delivery had to pass when it came. From our journal come events that name no recipient.
+    /// Tests recipients as at the first delivery. Events from the journal may name no recipient.
     fn check(&self, item: &Item<'_>) -> Result<(), NotOurs> {
         let Some(client_ids) = &self.client_ids else { return Ok(()) };
         let unnamed = match Origin::of(item.headers) {
@@ -94,15 +96,16 @@ impl Source {
     }
 }
 
-/// One body, and where it stood.
+/// One body, and its position.
 pub(crate) struct Item<'a> {
     pub source: &'a SourceName,
     /// The spool's id: events without an id of their own are named after it.
     pub spool: Uuid,
-    /// Of the first event in the body.
+    /// The position of the first event in the body.
     pub position: Position,
-    /// Events before it are left out, and those at or behind `to`.
+    /// The first event to replay.
     pub from: Option<Position>,
+    /// The first event not to replay any more.
     pub to: Option<Position>,
     pub headers: &'a [(String, String)],
     pub body: &'a [u8],
@@ -113,7 +116,7 @@ pub(crate) struct Item<'a> {
 pub(crate) struct Player {
     sources: HashMap<SourceName, Source>,
     router: Router,
-    /// One for each source.
+    /// One encoder for each source.
     encoders: HashMap<SourceName, Encoder>,
     filter: Filter,
     sender: Option<Sender>,
@@ -121,22 +124,22 @@ pub(crate) struct Player {
     totals: Totals,
 }
 
-/// What became of everything that was read.
+/// The results of everything that was read.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     /// Events sent (or, in a dry run, to be sent) by topic.
     pub sent: BTreeMap<String, u64>,
-    /// Bodies that are not known to be meant for us, by what was found.
+    /// Bodies that are not known to be for our recipients, by reason.
     pub refused: BTreeMap<&'static str, u64>,
-    /// Events that their source does not take, by the key that says so.
+    /// Events that their source does not take, by the key that excludes them.
     pub left_out: BTreeMap<String, u64>,
     pub problems: Vec<String>,
-    /// Beyond those that are named.
+    /// Number of problems beyond those in `problems`.
     pub unnamed: u64,
-    /// The first ones, in the order in which they were read.
+    /// Results of the first events, in the order in which they were read.
     pub results: Vec<EventResult>,
     pub results_left_out: u64,
-    /// Events that were selected, and that failed.
+    /// Events that were selected.
     pub selected: u64,
     pub failed: u64,
 }
@@ -166,8 +169,8 @@ impl Player {
         self.sources.get(name).cloned()
     }
 
-    /// Replays the events of one body. What can't be replayed is noted and stops nothing; the error
-    /// says that nothing can be sent any more.
+    /// Replays the events of one body. An event that cannot be replayed is noted and stops nothing; an error
+    /// means that nothing can be sent any more.
     pub fn play(&mut self, item: &Item<'_>) -> Result<(), String> {
         let Item { source: name, position: first, headers, body, .. } = *item;
         let Some(source) = self.source(name) else {
@@ -180,7 +183,8 @@ impl Player {
             encoder.come_with(headers);
         }
         if let Err(error) = screened.decode(source.kind, &source.rules, headers, &mut events) {
-            let (reason, error) = (error.reason, error.to_string());
+            let reason = error.reason;
+            let error = error.to_string();
             self.failed(name, first, Some(reason), error);
             return Ok(());
         }
@@ -249,7 +253,7 @@ impl Player {
         Ok(())
     }
 
-    /// An event, or a body, was not replayed.
+    /// Notes an event, or a body, that was not replayed.
     pub fn failed(
         &mut self,
         source: &SourceName,
@@ -272,19 +276,20 @@ impl Player {
         });
     }
 
-    /// Notes what was not replayed, and why.
+    /// Notes a problem without an event.
     pub fn problem(&mut self, problem: String) {
         self.totals.problem(problem);
     }
 
-    /// Waits until everything that was sent is acknowledged or refused. `progress` hears how many are
+    /// Waits until everything that was sent is acknowledged or refused. `progress` gets the number of records that are
     /// left.
     pub fn settle(&mut self, progress: &mut dyn FnMut(usize)) -> Result<(), String> {
         let Some(sender) = &mut self.sender else { return Ok(()) };
         let ended = sender.settle(progress);
         for (mark, place) in sender.delivered() {
             if let Some(result) = self.totals.results.get_mut(mark) {
-                (result.result, result.place) = ("sent", place);
+                result.result = "sent";
+                result.place = place;
             }
         }
         for (topic, failure, mark) in sender.failures() {
@@ -293,7 +298,8 @@ impl Player {
             }
             self.totals.failed += 1;
             if let Some(result) = self.totals.results.get_mut(mark) {
-                (result.result, result.error) = ("failed", Some(failure.to_string()));
+                result.result = "failed";
+                result.error = Some(failure.to_string());
             }
             self.totals.problem(format!("an event for {topic} was not delivered: {failure}"));
         }
@@ -307,7 +313,9 @@ impl Player {
 
 impl Totals {
     fn refused(&mut self, item: &Item<'_>, not_ours: &NotOurs) {
-        let (source, position, reason) = (item.source, item.position, not_ours.reason());
+        let source = item.source;
+        let position = item.position;
+        let reason = not_ours.reason();
         self.selected += 1;
         self.failed += 1;
         self.result(EventResult {
@@ -326,7 +334,7 @@ impl Totals {
         ));
     }
 
-    /// It is left out by today's configuration, as the service would leave it out.
+    /// Notes an event that the current configuration leaves out.
     fn left_out(&mut self, source: &SourceName, position: Position, why: LeftOut) {
         let key = format!("sources.{source}.{}", why.key());
         self.selected += 1;
@@ -343,20 +351,20 @@ impl Totals {
     }
 
     fn result(&mut self, result: EventResult) {
-        match self.results.len() < RESULTS {
+        match self.results.len() < MAX_RESULTS {
             true => self.results.push(result),
             false => self.results_left_out += 1,
         }
     }
 
     fn problem(&mut self, problem: String) {
-        match self.problems.len() < NAMED {
+        match self.problems.len() < MAX_PROBLEMS {
             true => self.problems.push(problem),
             false => self.unnamed += 1,
         }
     }
 
-    /// Whether everything that was chosen was, or would be, sent.
+    /// Whether everything that was selected was, or would be, sent.
     pub fn is_whole(&self) -> bool {
         self.problems.is_empty()
     }

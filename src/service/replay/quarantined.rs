@@ -1,9 +1,9 @@
 //! Reads a file of a quarantine folder, and no other file.
 //!
-//! A pointer on the dead-letter topic is written by any client that may write there, so its path is believed only
-//! as far as it leads to a regular file that stands in that folder, and the bytes only if they have the
-//! length and the SHA-256 that were written down with them. Links are not followed, and nothing is waited
-//! for (a FIFO) or read without an end (a device).
+//! A pointer on the dead-letter topic can be written by any client that may write there, so its path is trusted only
+//! as far as it leads to a regular file in that folder, and the bytes only if they have the
+//! length and the SHA-256 that were written down with them. Links are not followed, and reading neither
+//! blocks (a FIFO) nor goes on without an end (a device).
 
 use std::{
     fs::{self, File},
@@ -16,21 +16,21 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 
 use crate::{config::Config, deliver::quarantine::hex, source::SourceName};
 
-/// What is larger is no label; the key of an event is in it.
+/// Largest metadata file, which contains the key of an event.
 const LABEL_LIMIT: u64 = 64 * 1024 * 1024;
 
-/// A frame of the spool says the length of its body in 32 bits: what is larger was never delivered.
-const LIMIT: u64 = u32::MAX as u64;
+/// Largest body: a frame of the spool has its length in 32 bits.
+const MAX_BYTES: u64 = u32::MAX as u64;
 
-/// Characters of a foreign path in an error.
-const SHOWN: usize = 200;
+/// Characters shown of a foreign path in an error.
+const MAX_PATH_CHARS: usize = 200;
 
-const ELSEWHERE: &str = "replay it where the spool.directory is that was written to";
+const ELSEWHERE_REMEDY: &str = "replay it where the spool.directory is that was written to";
 
 /// The quarantine folder of one source.
 pub(crate) struct Folder(PathBuf);
 
-/// What was written down about a file's bytes when they were put there.
+/// Length and hash of a file's bytes, as written down when the file was written.
 pub(crate) struct Expected<'a> {
     pub length: u64,
     /// In hexadecimal.
@@ -46,9 +46,9 @@ impl Folder {
         &self.0
     }
 
-    /// The bytes of an item at `path`, which somebody else has written.
+    /// Reads an item at `path`, which another program may have written.
     pub fn pointed(&self, path: &str, expected: &Expected<'_>) -> Result<Vec<u8>, String> {
-        let shown: String = path.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+        let shown: String = path.chars().filter(|c| !c.is_control()).take(MAX_PATH_CHARS).collect();
         let of_it = |what: String| format!("its bytes are in {shown}: {what}");
         let path = Path::new(path);
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
@@ -57,11 +57,11 @@ impl Folder {
         let folder = self.0.display();
         let here = fs::canonicalize(&self.0).map_err(|error| {
             of_it(format!(
-                "quarantine folder of its source not found ({folder}: {error}): {ELSEWHERE}"
+                "quarantine folder of its source not found ({folder}: {error}): {ELSEWHERE_REMEDY}"
             ))
         })?;
-        let there =
-            fs::canonicalize(parent).map_err(|error| of_it(format!("{error}: {ELSEWHERE}")))?;
+        let there = fs::canonicalize(parent)
+            .map_err(|error| of_it(format!("{error}: {ELSEWHERE_REMEDY}")))?;
         if here != there {
             return Err(of_it(format!(
                 "not a file in the quarantine folder of its source ({folder})"
@@ -70,15 +70,15 @@ impl Folder {
         self.bytes(Path::new(name), expected).map_err(of_it)
     }
 
-    /// The bytes of the item `name`.
+    /// Reads the item `name`.
     pub fn bytes(&self, name: &Path, expected: &Expected<'_>) -> Result<Vec<u8>, String> {
-        if expected.length > LIMIT {
+        if expected.length > MAX_BYTES {
             return Err(format!("no delivery has {} bytes", expected.length));
         }
         let (file, length) = self.open(name)?;
         if length != expected.length {
-            let told = expected.length;
-            return Err(format!("the file has {length} bytes instead of {told}"));
+            let expected = expected.length;
+            return Err(format!("the file has {length} bytes instead of {expected}"));
         }
         let bytes = read(file, length).map_err(|error| error.to_string())?;
         if !hex(digest(&SHA256, &bytes).as_ref()).eq_ignore_ascii_case(expected.sha256) {
@@ -87,7 +87,7 @@ impl Folder {
         Ok(bytes)
     }
 
-    /// The whole of a small file.
+    /// Reads a small file.
     pub fn label(&self, name: &Path) -> Result<Vec<u8>, String> {
         let (file, length) = self.open(name)?;
         match length {
@@ -96,7 +96,7 @@ impl Folder {
         }
     }
 
-    /// A regular file of that name, and its length.
+    /// Opens a regular file of that name; returns it with its length.
     fn open(&self, name: &Path) -> Result<(File, u64), String> {
         let folder = openat(CWD, &self.0, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|error| format!("{}: {error}", self.0.display()))?;
@@ -114,7 +114,7 @@ impl Folder {
     }
 }
 
-/// At most one byte more than the file had when it was opened.
+/// Reads at most one byte more than the file had when it was opened.
 fn read(file: File, length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(length + 1).read_to_end(&mut bytes)?;
@@ -138,7 +138,7 @@ mod tests {
     }
 
     impl World {
-        /// `spool/leads/quarantine/1.bytes`, and the same beside the spool.
+        /// Makes `spool/leads/quarantine/1.bytes`, and the same file beside the spool.
         fn new() -> Self {
             let temporary = tempfile::tempdir().unwrap();
             let root = temporary.path().to_path_buf();

@@ -1,10 +1,10 @@
-//! Whose events may come by other doors than the webhook: a replay, a backfill.
+//! The recipients of events that come by other ways than the webhook: a replay, a backfill.
 
 use std::collections::HashSet;
 
 use crate::{config::SourceConfig, source::SourceKind};
 
-/// The client ids that an event of `source` may name; `None` where events name no recipient. Those in
+/// Returns the client ids that an event of `source` may name; `None` where events name no recipient. Events in
 /// the journal may name the credential that reads it.
 pub(crate) fn client_ids(source: &SourceConfig) -> Option<HashSet<String>> {
     if source.kind != SourceKind::AdobeIo {

@@ -1,4 +1,4 @@
-//! Records to Kafka, and waiting for what becomes of them.
+//! Sends records to Kafka, and waits for their results.
 
 use std::{
     collections::HashMap,
@@ -16,9 +16,9 @@ use crate::{
     record::Record,
 };
 
-/// Without any progress for this long there is no point in waiting on: the cluster is away.
-const PATIENCE: Duration = Duration::from_secs(60);
-const SLICE: Duration = Duration::from_millis(50);
+/// Longest time without progress, after which the cluster counts as away.
+const PROGRESS_TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 pub(crate) struct Sender {
     producer: Producer,
@@ -83,7 +83,7 @@ impl Sender {
         }
     }
 
-    /// Until nothing is on its way.
+    /// Waits until no record is on its way.
     pub fn settle(&mut self, progress: &mut dyn FnMut(usize)) -> Result<(), String> {
         while !self.pending.is_empty() {
             progress(self.pending.len());
@@ -92,18 +92,18 @@ impl Sender {
         Ok(())
     }
 
-    /// The topics of those that failed, and why.
+    /// Takes the failed records: topics, failures and marks.
     pub fn failures(&mut self) -> Vec<(String, Failure, usize)> {
         std::mem::take(&mut self.failed)
     }
 
-    /// Where those are that were delivered.
+    /// Takes the delivered records: marks and places.
     pub fn delivered(&mut self) -> Vec<(usize, Option<(i32, i64)>)> {
         std::mem::take(&mut self.delivered)
     }
 
     fn wait(&mut self) -> Result<(), String> {
-        self.producer.poll(SLICE, &mut self.outcomes);
+        self.producer.poll(POLL_INTERVAL, &mut self.outcomes);
         if !self.outcomes.is_empty() {
             self.progress_at = Instant::now();
         }
@@ -114,14 +114,14 @@ impl Sender {
                 Outcome::Delivered => self.delivered.push((mark, self.producer.place(token))),
             }
         }
-        if self.progress_at.elapsed() < PATIENCE {
+        if self.progress_at.elapsed() < PROGRESS_TIMEOUT {
             return Ok(());
         }
         let left = self.pending.len();
         Err(format!(
-            "Kafka has not answered for {} s, and {left} records are not acknowledged: what is \
-             missing can be replayed again",
-            PATIENCE.as_secs()
+            "Kafka has not answered for {} s, and {left} records are not acknowledged: the missing \
+             events can be replayed again",
+            PROGRESS_TIMEOUT.as_secs()
         ))
     }
 }

@@ -1,7 +1,7 @@
-//! Bodies as they may be shown: with the rules on fields of today applied, or not at all.
+//! Bodies as they may be shown: with the current rules on fields applied, or not at all.
 //!
-//! A dead letter on the topic may be older than a rule, and the spool and the quarantine hold what came. Whoever looks
-//! at these through this service sees no more than a reader of the topics.
+//! A dead letter on the topic may be older than a rule, and the spool and the quarantine hold the original bytes. A
+//! user who looks at these through this service sees no more than a reader of the topics.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -15,12 +15,12 @@ use crate::{
     source::{SourceKind, SourceName},
 };
 
-/// What is said in the place of a body that may not be shown.
-pub(crate) const NOT_SHOWN: &str = "The body is not shown: a rule of `fields` can't be applied to it. The spool or the quarantine has it as it came.";
+/// The text in place of a body that may not be shown.
+pub(crate) const NOT_SHOWN: &str = "The body is not shown: a rule of `fields` cannot be applied to it. The spool or the quarantine has it as it came.";
 
-/// How the bodies of each source are shown.
+/// The rules by which bodies of each source are shown.
 pub(crate) struct Shown {
-    /// Of no source where there are no rules.
+    /// Empty where there are no rules.
     sources: HashMap<SourceName, (SourceKind, Rules)>,
     has_rules: bool,
 }
@@ -36,7 +36,7 @@ impl Shown {
         Self { sources: sources.collect(), has_rules }
     }
 
-    /// A delivery as it is stored.
+    /// Returns a stored delivery's body as it may be shown.
     pub fn delivery<'a>(
         &self,
         source: &SourceName,
@@ -51,7 +51,7 @@ impl Shown {
         screened.shown(*kind, rules, headers).map(|body| Cow::Owned(body.into_owned()))
     }
 
-    /// The original of a refused event.
+    /// Returns the original of a refused event as it may be shown.
     pub fn original<'a>(&self, kept: &Kept<'a>) -> Option<Cow<'a, [u8]>> {
         if !self.has_rules {
             return Some(Cow::Borrowed(kept.original));
@@ -66,7 +66,7 @@ impl Shown {
         if body.len() == kept.original.len() {
             return Some(Cow::Owned(whole.into_owned()));
         }
-        // It was put into a body of its own, and is the one element there.
+        // The event was put into a body of its own, and is the only element there.
         let mut items = Vec::new();
         screened.decode(*kind, rules, &[], &mut items).ok()?;
         items.first()?.as_ref().ok().map(|event| Cow::Owned(event.original.to_vec()))

@@ -1,5 +1,5 @@
-//! The one segment that a start reads: what is whole in it, what to cut, and the number that comes
-//! next.
+//! The last segment, the only one that a start reads: its whole frames, an unfinished write to cut, and the next
+//! number.
 
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -24,12 +24,12 @@ pub(super) struct LastSegment {
     generation: u64,
     file: Arc<dyn DiskFile>,
     length: u64,
-    /// Deliveries before it were durable once: what stands for them is no write that never ended.
+    /// Deliveries before it were durable once: their bytes are no unfinished write.
     pub durable_to: u64,
 }
 
 impl LastSegment {
-    /// Opens it and makes sure that it has a header of ours, if it can have had one.
+    /// Opens it and checks that its header is of this spool; an incomplete header is written again.
     pub fn open(
         disk: &dyn Disk,
         path: PathBuf,
@@ -68,9 +68,9 @@ impl LastSegment {
                 tracing::warn!(
                     segment = %segment_path, bytes = length, last_known_good = generation - 1,
                     "the last segment holds less than a header, and is begun again: it is what a crash leaves \
-                     of one that was just begun, or was cut by somebody"
+                                          of one that was just begun, or was cut by another program"
                 );
-                // Emptied first: into a bad sector nothing can be written that keeps a part of it.
+                // Emptied first: a write of a part of a bad sector would fail, since the kernel has to read the rest.
                 segment.file.set_len(0).map_err(failed("cutting", &segment.path))?;
                 write_header(&*segment.file, generation, id, disk.now())
                     .map_err(failed("writing", &segment.path))?;
@@ -80,7 +80,7 @@ impl LastSegment {
         Ok(segment)
     }
 
-    /// Enters it into the ledger; what to go on with, and the sequence behind its last frame.
+    /// Enters it into the ledger; returns the segment to go on with, and the sequence behind its last frame.
     pub fn recover(
         self,
         disk: &dyn Disk,
@@ -139,8 +139,8 @@ impl LastSegment {
         Ok((goes_on.then_some(active), sequence))
     }
 
-    /// Where the segment ends if it breaks off in `tail`, which sequence comes next, and whether it
-    /// can go on there.
+    /// Cuts `tail` if it is an unfinished write. Returns the segment's length, the next sequence, and whether the
+    /// segment can go on there.
     fn end_before(
         &self,
         tail: Range,
@@ -173,7 +173,7 @@ impl LastSegment {
         Ok((self.length, next, false))
     }
 
-    /// Goes on behind what can't be read, once that has been waited for.
+    /// Passes unreadable bytes, once reading has failed often enough.
     fn pass(
         &self,
         walk: &mut Walk,
@@ -192,7 +192,7 @@ impl LastSegment {
                 tracing::error!(
                     segment = %self.path.display(),
                     from = found.range.from, to = found.range.to, holes = ?found.holes,
-                    "the disk can't read a part of the last segment, and it is passed by: look after \
+                    "the disk cannot read a part of the last segment, and it is passed by: look after \
                      the disk (its kernel log and SMART values), and move the volume"
                 );
                 Ok(found.range)
@@ -203,7 +203,7 @@ impl LastSegment {
         }
     }
 
-    /// Whether this has been waited for long enough.
+    /// Notes that reading failed there; returns whether that was often enough.
     fn is_given_up(&self, offset: u64, error: &io::Error, trouble: &mut ReadRetry) -> bool {
         disk::is_unreadable(error) && trouble.failed(self.generation, offset)
     }
@@ -230,7 +230,7 @@ impl LastSegment {
     }
 }
 
-/// The number behind as many frames as `range` has room for; it begins with `expected`.
+/// Returns the number behind as many frames as `range` has room for, the first of them `expected`.
 fn behind_all_of(range: Range, expected: u64) -> u64 {
     expected + ((range.to - range.from) / HEAD_LENGTH as u64).max(1)
 }

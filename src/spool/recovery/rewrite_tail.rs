@@ -1,9 +1,8 @@
-//! Whole frames are written once more, where they are and as they are, before they count.
+//! Writes the whole frames of a last segment once more, in place and unchanged, before they count.
 //!
-//! After a failed sync the page cache may have frames that the disk has not, and takes them for written: a
-//! second sync says yes without them. Whoever reads them takes them for durable, until power is lost. Only
-//! another write makes a sync mean them. The bytes are the same, so that a crash in the middle of it leaves
-//! what was there.
+//! After a failed sync the page cache may have frames that the disk has not, and count them as written: a second
+//! sync succeeds without them. A reader would take them for durable, until power is lost. Only another write
+//! makes a sync include them. The bytes are the same, so a crash in the middle leaves the file as it was.
 
 use std::{
     io::{self, IoSlice},
@@ -14,16 +13,16 @@ use bytes::Bytes;
 
 use crate::spool::disk::{self, DiskFile};
 
-/// So much is written at once.
-const AT_ONCE: u64 = 1024 * 1024;
+/// Bytes that are written at once.
+const MAX_WRITE_BYTES: u64 = 1024 * 1024;
 
-/// Frames that stand one behind the other and are still to be written.
+/// Adjacent frames that are still to be written.
 pub(super) struct TailRewriter {
     file: Arc<dyn DiskFile>,
     from: u64,
     to: u64,
     frames: Vec<Bytes>,
-    /// The volume has no room for what is there already, as file systems say that never write in place.
+    /// Whether the volume had no room for these writes, as file systems that never write in place may report.
     pub no_space: bool,
 }
 
@@ -32,9 +31,9 @@ impl TailRewriter {
         Self { file, from: 0, to: 0, frames: Vec::new(), no_space: false }
     }
 
-    /// The whole frame at `offset`.
+    /// Adds the whole frame at `offset`.
     pub fn write(&mut self, offset: u64, frame: Bytes) -> io::Result<()> {
-        if offset != self.to || self.to - self.from >= AT_ONCE {
+        if offset != self.to || self.to - self.from >= MAX_WRITE_BYTES {
             self.finish()?;
             (self.from, self.to) = (offset, offset);
         }
@@ -43,7 +42,7 @@ impl TailRewriter {
         Ok(())
     }
 
-    /// Writes what is still to be written; not synced.
+    /// Writes the remaining frames; does not sync.
     pub fn finish(&mut self) -> io::Result<()> {
         let mut pieces: Vec<_> = self.frames.iter().map(|frame| IoSlice::new(frame)).collect();
         match disk::write_all_at(&*self.file, &mut pieces, self.from) {

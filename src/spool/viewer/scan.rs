@@ -1,4 +1,4 @@
-//! Going through one segment of a spool that another process may hold.
+//! A scan of one segment of a spool that another process may hold.
 
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Goes through one segment and checks every frame.
+/// A scan of one segment, which checks every frame.
 #[derive(Debug)]
 pub struct Scan {
     pub(super) source: SourceName,
@@ -22,19 +22,19 @@ pub struct Scan {
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) walk: Walk,
     pub(super) end: End,
-    /// What is to be said of the header.
+    /// The header's damage, if it has any, to be reported first.
     pub(super) header: Option<Seen>,
     pub(super) offset: u64,
 }
 
-/// What is in a segment.
+/// An entry of a segment.
 #[derive(Debug)]
 pub enum Seen {
     Delivery(StoredDelivery),
-    /// What is there is not what was written.
+    /// A range that differs from what was written.
     Damage(Damage),
     /// Bytes `from..to` at the end of the last segment: a write that is not done, or was cut short by
-    /// a crash. Nobody was told that it is stored; the next start cuts it off.
+    /// a crash. It was never acknowledged; the next start cuts it off.
     Unfinished {
         from: u64,
         to: u64,
@@ -42,7 +42,7 @@ pub enum Seen {
 }
 
 impl Scan {
-    /// What comes next; `None` at the end.
+    /// Returns the next entry; `None` at the end.
     #[expect(clippy::should_implement_trait, reason = "it fails, and is not done then")]
     pub fn next(&mut self) -> Result<Option<Seen>, ReadError> {
         if let Some(header) = self.header.take() {
@@ -56,7 +56,8 @@ impl Scan {
                     let seen = match frame::decode(&frame.head, &frame.bytes, &self.source) {
                         Some(delivery) => Seen::Delivery(StoredDelivery { sequence, delivery }),
                         None => {
-                            let (from, to) = (frame.offset, self.offset);
+                            let from = frame.offset;
+                            let to = self.offset;
                             self.damage(Range { from, to, first: sequence, next: sequence + 1 })
                         }
                     };
@@ -80,7 +81,8 @@ impl Scan {
                     {
                         return Ok(Some(damage));
                     }
-                    let (at, expected) = (self.offset, self.walk.expected());
+                    let at = self.offset;
+                    let expected = self.walk.expected();
                     let is_short = matches!(&error, WalkError::Io { error, .. }
                         if error.kind() == io::ErrorKind::UnexpectedEof);
                     if !(is_short && self.has_changed(at, expected)?) {
@@ -91,17 +93,17 @@ impl Scan {
         }
     }
 
-    /// Bytes of the segment that were looked at, header included.
+    /// Returns the bytes of the segment that were scanned, header included.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The sequence behind what was looked at.
+    /// Returns the sequence behind the scanned part.
     pub fn next_sequence(&self) -> u64 {
         self.walk.expected()
     }
 
-    /// What the disk can't read here, if it is no more than a service would pass by.
+    /// Returns unreadable bytes here as damage, if they are no more than a service would pass.
     fn unreadable(&mut self) -> Result<Option<Seen>, ReadError> {
         let found = self.walk.pass_unreadable(self.end);
         let found = found.map_err(|error| reader::failed(error, self.path.clone()))?;
@@ -109,7 +111,7 @@ impl Scan {
         let range = &mut found.range;
         self.offset = range.to;
         if range.next == u64::MAX {
-            // To the end of the last segment: nobody knows what was there.
+            // To the end of the last segment: how many deliveries were there is not known.
             range.next = range.first;
             let generation = self.walk.generation();
             self.walk = Walk::new(self.file.clone(), generation, range.to, range.first);
@@ -118,7 +120,7 @@ impl Scan {
         Ok(Some(Seen::Damage(damage)))
     }
 
-    /// What the broken end of the last segment is; `None` when it has changed meanwhile.
+    /// Judges the broken end of the last segment; `None` when it has changed meanwhile.
     fn tail(&mut self, range: Range) -> Result<Option<Seen>, ReadError> {
         if self.has_changed(range.from, range.first)? {
             return Ok(None);
@@ -131,7 +133,7 @@ impl Scan {
                 let claim = self.walk.highest_claim(range.from, self.end);
                 Some(claim.map_err(|error| reader::failed(error, self.path.clone()))?)
             }
-            // Cut while we looked at it.
+            // Cut while it was being read.
             Err(error)
                 if error.kind() == io::ErrorKind::UnexpectedEof
                     && self.has_changed(range.from, range.first)? =>
@@ -148,8 +150,8 @@ impl Scan {
         }))
     }
 
-    /// Whether the file has grown or was cut since its length was looked up; if so, the walk begins
-    /// again at `offset`, where the frame `expected` is due.
+    /// Returns whether the file has grown or was cut since its length was read; if so, the walk begins
+    /// again at `offset`, where the frame `expected` should be.
     fn has_changed(&mut self, offset: u64, expected: u64) -> Result<bool, ReadError> {
         let length = self.file.len().map_err(|error| self.io(offset, error))?;
         let changed = length != self.end.offset;

@@ -1,7 +1,7 @@
-//! Beginning a segment: a file, its header and its name, durable before any frame is written.
+//! The beginning of a segment: a file, its header and its name, durable before any frame is written.
 //!
-//! Nothing in it is acknowledged yet, so whatever fails before a sync costs a 503 and no more: the name
-//! is taken away again, and the next delivery tries again.
+//! Nothing in it is acknowledged yet, so a failure before a sync costs a 503 and no more: the name is removed, and
+//! the next delivery tries again.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -15,19 +15,19 @@ use crate::spool::{
 };
 
 impl Writer {
-    /// A new segment for `generation`, durable with its name.
+    /// Begins a segment for `generation`, durable with its name.
     pub(super) fn begin_segment(&self, generation: u64) -> Result<Active, NotWritten> {
         let path = self.shared.segment_path(generation);
         let disk = self.shared.disk();
         self.check_place()?;
         let file = self.create(&path).map_err(|error| self.not_begun(generation, &error))?;
-        // From here on its name is watched: what is removed before the first sync is noticed behind it.
+        // Read before the first sync: so a removal in between is noticed by the check after that sync.
         let id = anchor::id_to_watch(disk, &*file, &path);
         if let Err(trouble) = self.make_durable(&*file, generation) {
             if !matches!(trouble, NotWritten::Broken(_))
                 && let Err(error) = disk.remove(&path)
             {
-                // The next try finds it.
+                // The next try finds and replaces it.
                 tracing::warn!(path = %path.display(), %error, "cannot remove an empty segment");
             }
             return Err(trouble);
@@ -37,7 +37,7 @@ impl Writer {
         Ok(Active { file, generation, length: HEADER_LENGTH, id })
     }
 
-    /// A new file; instead of one that an earlier try has left behind, too.
+    /// Creates the file, also in place of an empty one that an earlier try has left behind.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let disk = self.shared.disk();
         match disk.create_new(path) {
@@ -56,7 +56,8 @@ impl Writer {
         let disk = self.shared.disk();
         recovery::write_header(file, generation, self.shared.id, disk.now())
             .map_err(|error| self.not_begun(generation, &error))?;
-        // A file without a frame that could not be synced is given up, not synced again.
+        // A file whose first sync failed for a shortage is given up and never synced again: a second sync could succeed
+        // without the bytes.
         file.sync_data().map_err(|error| self.not_synced("syncing", generation, &error))?;
         disk.sync_dir(&self.shared.segments)
             .map_err(|error| self.not_synced("syncing the folder of", generation, &error))?;

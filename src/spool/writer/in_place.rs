@@ -1,11 +1,11 @@
-//! The segment that is written is still the file of its name.
+//! Checks that the name of the segment being written still leads to its open file.
 //!
-//! Somebody who removes or replaces it under the process (a clean-up, a restore, a sync of folders)
-//! takes no byte from the open file: writes and syncs go on, and with the process all of it is gone. So
-//! after each sync the name is looked at, and before each write the length: one call each.
+//! Another program that removes or replaces it (a clean-up, a restore, a sync of folders) takes no byte from the
+//! open file: writes and syncs go on, and when the process ends all of it is gone. So after each sync the name is
+//! checked, and before each write the length: one call each.
 //!
-//! What is acknowledged is put back under its name from the open file. Then a new segment is begun, so
-//! that readers of the old file need not notice.
+//! Acknowledged bytes are put back under the name from the open file. Then a new segment is begun, so that readers
+//! of the old file need not notice.
 
 use std::{
     io::{self, IoSlice},
@@ -20,14 +20,14 @@ use crate::spool::{
     segment::HEADER_LENGTH,
 };
 
-/// So much is copied at once.
+/// Bytes that are copied at once.
 const PIECE: u64 = 1024 * 1024;
 
-/// Milliseconds.
+/// Milliseconds between two checks of the lock.
 const LOCK_LOOKED_AT_EVERY: u64 = 1000;
 
 impl Writer {
-    /// Whether the segment's name leads to the file that was written.
+    /// Fails unless the segment's name leads to the file that was written.
     pub(super) fn check_in_place(&self, active: &Active) -> Result<(), NotWritten> {
         let Some(id) = active.id else { return Ok(()) };
         match self.shared.disk().info(&self.shared.segment_path(active.generation)) {
@@ -37,12 +37,12 @@ impl Writer {
             Ok(info) if info.id == Some(id) => Ok(()),
             Ok(_) => Err(NotWritten::Displaced),
             Err(error) if is_gone(&error) => Err(NotWritten::Displaced),
-            // Not knowing is no reason to refuse.
+            // If that cannot be determined, the delivery is not refused.
             Err(_) => Ok(()),
         }
     }
 
-    /// Whether it ends where the last whole frame does. What a failed write left behind is cut.
+    /// Fails if the file is shorter than its acknowledged bytes; cuts the rest of a failed write.
     pub(super) fn check_length(&self, active: &Active) -> Result<(), NotWritten> {
         if active.id.is_none() {
             return Ok(());
@@ -54,12 +54,12 @@ impl Writer {
         }
     }
 
-    /// Puts the acknowledged part of the segment back under its name. It is not written any more.
+    /// Puts the acknowledged part of the segment back under its name. The segment is not written any more.
     pub(super) fn put_back(&mut self) -> Result<(), NotWritten> {
         let Some(active) = self.active.take() else { return Ok(()) };
         let path = self.shared.segment_path(active.generation);
         if let Err(trouble) = self.check_folder().and_then(|()| self.copy(&active, &path)) {
-            // Its bytes are nowhere else.
+            // Kept open: its bytes are nowhere else.
             self.active = Some(active);
             return Err(trouble);
         }
@@ -72,7 +72,7 @@ impl Writer {
         Ok(())
     }
 
-    /// For the end: nothing follows that would notice.
+    /// Checks the name once more at the end, and puts the segment back: no later sync would notice.
     pub(in crate::spool) fn leave_in_place(&mut self) {
         let Some(active) = &self.active else { return };
         if active.length > HEADER_LENGTH
@@ -84,7 +84,7 @@ impl Writer {
     }
 
     fn check_folder(&self) -> Result<(), NotWritten> {
-        // Not knowing is no reason to refuse.
+        // If that cannot be determined, the delivery is not refused.
         let (Ok(Stands::Same) | Err(_)) = self.shared.folders_stand() else {
             let segments = self.shared.segments.display();
             let what = format!("{segments} was removed or replaced while in use");
@@ -93,7 +93,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Before a segment is begun. A folder that is gone may come back, and nothing is in doubt.
+    /// Checks the folders and the lock before a segment is begun. A folder that is gone may come back: so that is
+    /// full, not poison.
     pub(super) fn check_place(&self) -> Result<(), NotWritten> {
         if let Ok(Stands::Gone) = self.shared.folders_stand() {
             let segments = self.shared.segments.display();
@@ -102,7 +103,7 @@ impl Writer {
         self.check_folder().and_then(|()| self.check_lock())
     }
 
-    /// Whether the lock still keeps a second process away; not looked at again within a second.
+    /// Fails if the lock no longer keeps a second process away; checks at most once a second.
     pub(super) fn check_lock_now_and_then(&mut self) -> Result<(), NotWritten> {
         let now = self.shared.disk().now();
         if now.abs_diff(self.lock_looked_at) < LOCK_LOOKED_AT_EVERY {
@@ -121,7 +122,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Aside first, so that the name never leads to half of it. What has the name now is kept beside it.
+    /// Copies the open file to its name: aside first, so that the name never leads to a part of it. A file that has the
+    /// name now is kept beside it.
     fn copy(&self, active: &Active, path: &Path) -> Result<(), NotWritten> {
         let disk = self.shared.disk();
         let aside = beside(path, "aside");
@@ -148,8 +150,8 @@ impl Writer {
         disk.sync_dir(&self.shared.segments).map_err(failed)
     }
 
-    /// Bytes that were acknowledged are gone, and no open file has them. A new segment, whose name says
-    /// which number comes next, makes the next start report exactly those.
+    /// Poisons the spool: acknowledged bytes are gone, and no open file has them. A new segment, whose name is the next
+    /// number, makes the next start report exactly those.
     pub(super) fn shortened(&self, length: u64, begin: u64) -> AppendError {
         let Some(active) = &self.active else { return self.shared.full(Limit::Folder) };
         let path = self.shared.segment_path(active.generation);
@@ -179,7 +181,7 @@ fn copy_bytes(from: &dyn DiskFile, to: &dyn DiskFile, length: u64) -> io::Result
     Ok(())
 }
 
-/// The name with another ending, which no segment has.
+/// Returns the name with a further ending, which no segment has.
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");

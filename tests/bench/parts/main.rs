@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench parts [FILTER]` says how long each takes, how much that is a second, and what
 //! memory it takes; `-- --list-parts` names them. `tests/bench/instructions` runs them one at a time
-//! (`--once NAME TIMES`) to count their instructions, which don't depend on who else uses the machine.
+//! (`--once NAME TIMES`) to count their instructions, which do not depend on who else uses the machine.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a measurement fails")]
 

@@ -344,7 +344,7 @@ async fn a_stranger_whose_key_is_not_known_sends_no_body_before_it_is() {
     let announced = "content-length: 9000000\r\n\r\n{";
     stranger.send(format!("POST /v1/audit HTTP/1.1\r\nhost: here\r\n{head}\r\n{announced}")).await;
     let reply = stranger.reply().await;
-    assert_eq!((reply.status, reply.text()), (503, "credentials can't be checked now"));
+    assert_eq!((reply.status, reply.text()), (503, "credentials cannot be checked now"));
     assert_eq!(rig.count("undecided"), 1);
 }
 

@@ -78,7 +78,7 @@ async fn observability_may_come_without_a_recipient_and_with_a_foreign_one_it_is
 
 #[track_caller]
 fn is_unreadable(reply: &crate::support::Reply, body: &[u8]) {
-    let expected = (503, "the recipient can't be read, so the delivery was not stored");
+    let expected = (503, "the recipient cannot be read, so the delivery was not stored");
     assert_eq!((reply.status, reply.text()), expected, "{}", String::from_utf8_lossy(body));
     assert!(reply.header("retry-after").is_some());
 }

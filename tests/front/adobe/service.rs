@@ -16,7 +16,7 @@ use super::{
 };
 use crate::support::{Raw, Reply, eventually, within};
 
-/// Two sources, `audit` of Adobe I/O's and `leads` of Marketo's, and a Kafka that isn't there.
+/// Two sources, `audit` of Adobe I/O's and `leads` of Marketo's, and a Kafka that is not there.
 async fn started(more: (&str, &str), spool: &std::path::Path, shutdown: &Shutdown) -> Running {
     let environment = [
         ("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1"),

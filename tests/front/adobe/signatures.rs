@@ -33,7 +33,7 @@ enum Pair {
     NotBase64,
     Absent,
     WithoutPath,
-    /// The host doesn't have this key.
+    /// The host does not have this key.
     NoSuchKey,
     /// What the host has there is none.
     NotAKey,

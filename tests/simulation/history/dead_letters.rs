@@ -1,4 +1,4 @@
-//! A dead-letter topic that can't be written, for a moment and for good, while all else is well.
+//! A dead-letter topic that cannot be written, for a moment and for good, while all else is well.
 
 use std::time::Duration;
 

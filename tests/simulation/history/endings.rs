@@ -39,7 +39,7 @@ impl History {
         self.all_others_arrive(&topic, &what);
         self.count(match trouble {
             Some(_) => "all but one topic",
-            None => "all but one topic that can't be made",
+            None => "all but one topic that cannot be made",
         });
     }
 

@@ -98,7 +98,7 @@ fn topic(number: usize) -> String {
     format!("sim.lead-activity.{}", TOPICS[number])
 }
 
-/// A migration: one source gives a type up while what it has of it can't be delivered, and the other one has passed its
+/// A migration: one source gives a type up while what it has of it cannot be delivered, and the other one has passed its
 /// own copies over meanwhile.
 #[test]
 fn what_the_other_source_relies_on_is_delivered_although_the_selection_changes() {

@@ -57,7 +57,7 @@ fn a_topic_that_is_deleted_while_it_is_held_is_made_again() {
     }
 }
 
-/// Events of a held topic that can't be made again are dead letters, as they are after a restart.
+/// Events of a held topic that cannot be made again are dead letters, as they are after a restart.
 #[test]
 fn a_topic_that_is_deleted_while_it_is_held_may_be_one_too_many_by_then() {
     for delivery in [Delivery::AtLeastOnce, Delivery::ExactlyOnce] {

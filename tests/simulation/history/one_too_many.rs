@@ -130,7 +130,7 @@ fn a_topic_that_is_made_by_hand_is_written_although_those_of_another_wait_still(
 fn a_dead_letter_that_no_checkpoint_has_passed_does_not_come_late_to_the_topic_that_was_made_by_hand()
  {
     let (mut history, made) = (with_one_topic(Delivery::AtLeastOnce), topic(1));
-    // The checkpoint can't pass this one, and so nothing behind it.
+    // The checkpoint cannot pass this one, and so nothing behind it.
     history.cluster.borrow_mut().troubles.insert(topic(0), Trouble::Hanging);
     append_one(&mut history, &topic(0));
     let early = append_one(&mut history, &made);

@@ -82,7 +82,7 @@ fn a_stop_in_order_and_another_mode_repeat_nothing() {
     history.check(true);
 }
 
-/// Exactly-once delivery while dead letters can't be written, and all else is well.
+/// Exactly-once delivery while dead letters cannot be written, and all else is well.
 fn refused_events_wait(seed: u64) -> History {
     let mut history = History::new(seed, Senders::One, Delivery::ExactlyOnce);
     (history.queue, history.window) = (1_000, 1 << 20);

@@ -63,7 +63,7 @@ impl History {
         self.count(what);
     }
 
-    /// In a segment that is not written any more: the spool can't know before it reads.
+    /// In a segment that is not written any more: the spool cannot know before it reads.
     pub(super) fn flip_a_bit(&mut self) {
         let directory = self.random_directory();
         let whole = self.whole.entry(self.volume).or_default();

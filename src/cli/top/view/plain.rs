@@ -1,4 +1,4 @@
-//! One moment without a terminal.
+//! Renders one state as plain lines, for an output that is no terminal.
 
 use super::{rate, short, shown, why};
 use crate::cli::{
@@ -6,14 +6,14 @@ use crate::cli::{
     text, when,
 };
 
-/// One line a source, for a file.
+/// Renders one line for each source.
 pub fn plain(status: &Status) -> Vec<String> {
     let at = when::time_of_day(status.now);
     let kafka = if status.kafka.away { "  Kafka away" } else { "" };
     let of = |source: &Source| {
         let why = why(source);
         let why = if why.is_empty() { String::new() } else { format!("  {why}") };
-        // A spool that is full is so by its state.
+        // The state of a full spool says already that it is full.
         let full = source.backlog.seconds_until_full;
         let full = full.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
         let full = full.map(|seconds| format!("  full in {}", short(seconds.max(0.0) as u64)));

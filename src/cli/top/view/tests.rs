@@ -11,6 +11,7 @@ fn source(n: usize, name: &str) -> Source {
             deliveries: n as u64,
             oldest: Some(1_772_445_600_000 - n as u64 * 60_000),
             seconds_until_full: Some(n as f64 * 1000.0),
+            ..Backlog::default()
         },
         tries: Tries { failures_left: Some(3), ..Tries::default() },
         ..Source::default()

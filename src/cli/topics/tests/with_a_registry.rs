@@ -1,8 +1,8 @@
-//! What is told of records whose values have a schema in a registry.
+//! The catalogue of records whose values have a schema in a registry.
 
 use serde_json::Value;
 
-use super::{ADOBE, NOBODY, asyncapi, catalogue, config, json, topic};
+use super::{ADOBE, NO_IDS, asyncapi, catalogue, config, json, topic};
 
 #[test]
 fn records_with_a_schema_registry_say_what_their_values_are() {
@@ -19,7 +19,7 @@ fn records_with_a_schema_registry_say_what_their_values_are() {
             ("TOPICS__VALUE", "flat"),
         ];
         let config = config(&[&ADOBE, &registry]);
-        let all = catalogue(&config, &NOBODY);
+        let all = catalogue(&config, &NO_IDS);
         let name = "marketo.lead-activity.clicklink";
         let written = &topic(&all, name).events[0].record;
         let shown = json::headers(written);
@@ -28,7 +28,7 @@ fn records_with_a_schema_registry_say_what_their_values_are() {
         let kept = shown.get("millrace-datacontenttype").and_then(Value::as_str);
         assert_eq!(kept, came, "{format} {place}");
         assert_eq!(shown.contains_key("__value_schema_id"), place == "header", "{format} {place}");
-        // As a reader's deserializer gives it.
+        // The value as a reader's deserializer returns it.
         assert_eq!(json::value(written)["lead_id"], 4711, "{format} {place}");
         assert!(all.notes.iter().any(|note| note.contains("schema registry")), "{:?}", all.notes);
         let document = asyncapi::document(&config, &all);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{
     Flaw,
     layer::{Known, Layer},
-    recipients::RECIPIENT,
+    recipients::RECIPIENT_MEMBERS,
 };
 use crate::{
     deliver::decode::{scalar::Scalar, time, uri},
@@ -24,13 +24,13 @@ pub const SOURCE_HEADER: &str = "millrace-ce-source";
 /// The plain header of a `specversion` other than 1.0, which is what a record has.
 pub const SPECVERSION_HEADER: &str = "millrace-specversion";
 
-/// What says in version 0.3 that data is in base64.
+/// The attribute of version 0.3 that marks data in base64.
 const ENCODING_0_3: &str = "datacontentencoding";
 
-/// The extension that Adobe's own id of an event is.
+/// The extension that has Adobe's own id of an event.
 const EVENT_ID: &str = "eventid";
 
-/// What the name of a member becomes that carries data; it is no attribute.
+/// The legal form of the name `data_base64`, which is no attribute.
 const DATA_BASE64: &str = "database64";
 
 /// The version that every record has.
@@ -77,7 +77,7 @@ pub(super) fn attributes<'a>(
     })
 }
 
-/// What of the event has no place among its `attributes`.
+/// The headers for members of the event that cannot be among its `attributes`.
 pub(super) fn plain_headers<'a>(
     event: &Layer<'a>,
     attributes: &Attributes<'a>,
@@ -99,7 +99,7 @@ pub(super) fn plain_headers<'a>(
 }
 
 /// Whether the event's `data` is a string in base64, as version 0.3 of CloudEvents spelled it. A record
-/// has version 1.0, whose readers don't know of that.
+/// has version 1.0, whose readers do not know of that.
 pub(super) fn is_base64_of_0_3(event: &Layer<'_>) -> bool {
     let says = |spelled, what: &str| {
         Scalar::of(spelled).text().is_some_and(|text| text.eq_ignore_ascii_case(what))
@@ -109,7 +109,7 @@ pub(super) fn is_base64_of_0_3(event: &Layer<'_>) -> bool {
         && event.known(Known::Data).is_some_and(|data| data.starts_with('"'))
 }
 
-/// Members of the event first, then those of what is around it; of each, names that CloudEvents
+/// The extensions: members of the event first, then those of the envelope around it; of each, names that CloudEvents
 /// allows first, so that the first one of a name is the one that counts.
 fn extensions<'a>(outermost: &Layer<'a>, event: &Layer<'a>) -> Extensions<'a> {
     let mut extensions = Extensions::default();
@@ -129,8 +129,8 @@ fn extensions<'a>(outermost: &Layer<'a>, event: &Layer<'a>) -> Extensions<'a> {
         }
         for member in members.filter(|member| others && !is_legal(&member.name)) {
             let name = made_legal(&member.name);
-            // Only what the check of recipients looked at becomes one.
-            if !RECIPIENT.contains(&&*name) || RECIPIENT.contains(&&*member.name) {
+            // Only a member that the check of recipients compared becomes that extension.
+            if !RECIPIENT_MEMBERS.contains(&&*name) || RECIPIENT_MEMBERS.contains(&&*member.name) {
                 add(&mut extensions, name.into(), member.spelled);
             }
         }
@@ -138,12 +138,12 @@ fn extensions<'a>(outermost: &Layer<'a>, event: &Layer<'a>) -> Extensions<'a> {
     extensions
 }
 
-/// What CloudEvents itself has is no extension; what may wrap an event can be one.
+/// Whether a member may be an extension: no attribute of CloudEvents itself, but one that may wrap an event can be.
 fn may_extend(known: Option<Known>) -> bool {
     matches!(known, None | Some(Known::Event | Known::Body))
 }
 
-/// The first one of a name counts.
+/// Adds an extension, unless there is one of that name.
 fn add<'a>(extensions: &mut Extensions<'a>, name: Cow<'a, str>, spelled: &'a str) {
     let is_new = extensions.iter().all(|(other, _)| *other != name);
     if is_new
@@ -161,7 +161,7 @@ fn is_core(name: &str) -> bool {
         || Known::of(name).is_some_and(|known| !matches!(known, Known::Event | Known::Body))
 }
 
-/// A member's value as text: what is no text is as it is spelled.
+/// A member's value as text: other values as they are spelled.
 fn spelled_out<'a>(spelled: Option<&'a str>) -> Option<Cow<'a, str>> {
     match Scalar::of(spelled) {
         Scalar::Absent => None,

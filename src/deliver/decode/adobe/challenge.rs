@@ -8,13 +8,13 @@ use crate::deliver::decode::{json, scalar::Scalar};
 /// A body of more bytes than this is no challenge.
 pub const CHALLENGE_LIMIT: usize = 16 * 1024;
 
-/// What an event or its envelope has and a challenge has not. Adobe may add members to a challenge
+/// Members of events and their envelopes, which a challenge does not have. Adobe may add members to a challenge
 /// one day; an event must never pass for one, for it would be lost.
-const OF_EVENTS: [&str; 9] =
+const EVENT_MEMBERS: [&str; 9] =
     ["specversion", "type", "id", "source", "data", "event", "body", "eventid", "event_id"];
 
-/// The text of `validationUrl`, if `body` is such a challenge by its shape: a small object with that
-/// member as text, and nothing that makes it an event. Whether the URL may be fetched is not said.
+/// The text of `validationUrl`, if `body` has the shape of a challenge: a small object with that
+/// member as text, and without any member of an event. It does not check whether the URL may be fetched.
 pub fn validation_url(body: &[u8]) -> Option<String> {
     if body.len() > CHALLENGE_LIMIT {
         return None;
@@ -27,7 +27,7 @@ pub fn validation_url(body: &[u8]) -> Option<String> {
     url_in(&object).map(Cow::into_owned)
 }
 
-/// Whether a body with this one object is one, by the same measure.
+/// Whether a body with this one object is a challenge, by the same measure.
 pub(super) fn is_challenge(body: &str, object: &Layer<'_>) -> bool {
     body.len() <= CHALLENGE_LIMIT && url_in(object).is_some()
 }
@@ -35,6 +35,6 @@ pub(super) fn is_challenge(body: &str, object: &Layer<'_>) -> bool {
 fn url_in<'a>(object: &Layer<'a>) -> Option<Cow<'a, str>> {
     let url = Scalar::of(object.get("validationUrl")).text()?;
     let is_clear = object.twice.is_none() && !object.too_many;
-    let is_event = OF_EVENTS.iter().any(|name| object.get(name).is_some());
+    let is_event = EVENT_MEMBERS.iter().any(|name| object.get(name).is_some());
     (is_clear && !is_event).then_some(url)
 }

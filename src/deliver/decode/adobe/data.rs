@@ -1,4 +1,4 @@
-//! The members of `data` that an event's key and name are made of.
+//! The members of `data` from which an event's key and names are made.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::{
     event::{Members, Stream, Word},
 };
 
-/// The top-level members of `data` that mean something to us, as they are spelled.
+/// The top-level members of `data` that this module reads, as they are spelled.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Data<'a> {
     munchkin_id: Option<&'a str>,
@@ -76,8 +76,8 @@ impl<'a> Data<'a> {
         id::activity_type(&Scalar::of(self.activity_type_id).word()?)
     }
 
-    /// `<munchkinId>:<leadId>`, `<munchkinId>:<componentType>:<componentId>` or `<munchkinId>`, as the
-    /// stream has it and as far as the parts are there; none without a munchkin id.
+    /// `<munchkinId>:<leadId>`, `<munchkinId>:<componentType>:<componentId>` or `<munchkinId>`, by the
+    /// stream and as far as the parts are there; `None` without a munchkin id.
     pub(super) fn key(&self, stream: Stream) -> Option<Word<'a>> {
         let munchkin_id = self.munchkin_id()?;
         let word = |spelled| Scalar::of(spelled).word();

@@ -1,5 +1,5 @@
-//! The objects of an envelope, read in one pass and left as they are spelled: which shape it is
-//! becomes clear only when all of it was seen.
+//! The objects of an envelope, read in one pass and left as they are spelled: its shape is known only when all of it
+//! was seen.
 
 use std::borrow::Cow;
 
@@ -15,27 +15,27 @@ use crate::deliver::decode::{
 };
 use crate::event::Stream;
 
-/// More members than this in one object, and its element is refused: each would be a header.
+/// Limit of members in one object, beyond which its element is refused: each would be a header.
 pub(super) const MAX_MEMBERS: usize = 100;
 
-/// The outermost object, what is in its `event`, and what is in the `body` of that.
+/// Limit of nested objects: the outermost one, that in its `event`, and that in the `body` of it.
 pub(super) const MAX_LAYERS: usize = 3;
 
 /// One element of a body, well-formed, not yet understood.
 pub(super) struct Element<'a> {
     pub(super) original: &'a str,
-    /// `None`: it is no object.
+    /// `None` if it is no object.
     pub(super) layer: Option<Layer<'a>>,
 }
 
 /// One object of an envelope.
 #[derive(Default)]
 pub(super) struct Layer<'a> {
-    /// In the order in which they stand; those whose name is no Unicode are missing.
+    /// In the order in which they stand, without those whose name is no Unicode.
     pub(super) members: SmallVec<[Member<'a>; 12]>,
-    /// The place among them, and one, of those that this module knows.
+    /// By [`Known`], the place in `members` plus one; 0 if it is missing.
     known: [u8; Known::Body as usize + 1],
-    /// What `data` is, as far as it is an object.
+    /// The members of `data`, if it is an object.
     pub(super) data: Option<Data<'a>>,
     pub(super) inner: Option<Inner<'a>>,
     /// A name that stands twice.
@@ -49,7 +49,7 @@ pub(super) struct Member<'a> {
     pub(super) known: Option<Known>,
 }
 
-/// The names that CloudEvents itself has, and those that wrap an event.
+/// Attributes of CloudEvents itself, and members that wrap an event.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
     Specversion,
@@ -103,9 +103,9 @@ pub(super) fn elements(body: &str) -> Result<Vec<Element<'_>>, Undecodable> {
     Ok(elements)
 }
 
-/// Stops at the elements of a body, one after the other, and says their places: one object, or an array.
-/// The first byte tells which. `read` must take exactly the element. After an error those that were read
-/// count for nothing.
+/// Calls `read` at each element of a body, with its place: one object, or an array.
+/// The first byte decides which. `read` must take exactly the element. After an error the elements already read
+/// must be dropped.
 pub(super) fn each<'a>(
     body: &'a str,
     mut read: impl FnMut(u32, &mut Cursor<'a>) -> Result<(), Undecodable>,
@@ -192,7 +192,7 @@ impl<'a> Layer<'a> {
             self.data = data.or(self.data.take());
             if let Some(layer) = inner {
                 let at = self.members.len();
-                // Of two, the first.
+                // The first one wins.
                 self.inner.get_or_insert(Inner { at, layer });
             }
             self.members.push(member);
@@ -209,7 +209,7 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// A member that CloudEvents or its wrapping has, as it is spelled.
+    /// The value of a known member, as it is spelled.
     pub(super) fn known(&self, known: Known) -> Option<&'a str> {
         let place = usize::from(self.known[known as usize]).checked_sub(1)?;
         Some(self.members[place].spelled)
@@ -225,7 +225,7 @@ impl<'a> Layer<'a> {
     }
 }
 
-/// Which of an element's objects is the CloudEvent: the outermost one with a `specversion`, or else
+/// The CloudEvent among an element's objects: the outermost one with a `specversion`, or else
 /// with a `type`.
 pub(super) fn cloud_event<'e, 'a>(outermost: &'e Layer<'a>) -> Option<&'e Layer<'a>> {
     let with = |known| outermost.all().find(|layer| layer.known(known).is_some());

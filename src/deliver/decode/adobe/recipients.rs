@@ -1,14 +1,14 @@
-//! Whether a body is meant for us, for a caller that has to know it before the body is kept or used.
+//! Recipients: whether a body is meant for us, for a caller that must know it before it keeps or uses the body.
 //!
 //! Adobe I/O signs the bodies of all of its customers with the same keys. An event is meant for us if its
 //! envelope, or the event itself, names one of our client ids as the recipient, and if no other recipient
 //! stands anywhere in it: in no spelling, at no depth, behind no number of others, not even in `data`. Text
-//! is not looked into: JSON or base64 inside of a string is never taken for an event.
+//! is not searched: JSON or base64 inside of a string is never taken for an event.
 //!
 //! The check finds a body malformed exactly where [`decode`](crate::deliver::decode::decode) does, since it reads
-//! with the same cursor, and of the members that it compares the decoder makes the extension
-//! `recipientclientid`. So whatever passes reaches consumers with a recipient of ours; only what may be
-//! [`Unnamed`] has none.
+//! with the same cursor, and the decoder makes the extension `recipientclientid` only of members that the check
+//! compares. So every body that passes reaches consumers with a recipient of ours; only events that may be
+//! [`Unnamed`] have none.
 //! It is one pass, and takes no memory for a body that is ours and escapes nothing in names of members.
 
 use std::collections::HashSet;
@@ -21,27 +21,27 @@ use crate::deliver::decode::{
 };
 
 /// The members that name a recipient.
-pub(super) const RECIPIENT: [&str; 2] = ["recipientclientid", "recipient_client_id"];
+pub(super) const RECIPIENT_MEMBERS: [&str; 2] = ["recipientclientid", "recipient_client_id"];
 
-/// Bytes of the longest of them, quoted, with each letter escaped.
-const LONGEST_QUOTED: usize = 2 + 6 * RECIPIENT[1].len();
+/// Bytes of the longest of these names, quoted, with each letter escaped.
+const LONGEST_QUOTED: usize = 2 + 6 * RECIPIENT_MEMBERS[1].len();
 
 /// Characters of a foreign name in an error.
-const SHOWN: usize = 64;
+const MAX_SHOWN_CHARS: usize = 64;
 
-/// What to make of events that name no recipient at all.
+/// The verdict on events that name no recipient at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unnamed {
-    /// They are not known to be ours. Those of the observability stream may be so.
+    /// They are not known to be ours, except those of the observability stream.
     Refused,
     /// They come from our own journal.
     Allowed,
 }
 
-/// Why a body is not known to be meant for us.
+/// The reason why a body is not known to be meant for us.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotOurs {
-    /// What is neither text nor a number is named as it is spelled.
+    /// A value that is neither text nor a number is quoted as it is spelled.
     #[error("event {index} is for `{name}`")]
     Foreign { index: u32, name: String },
     #[error("event {index} names no recipient")]
@@ -62,9 +62,9 @@ impl NotOurs {
 
 /// Whether each event of `body` is meant for one of `client_ids`.
 ///
-/// [`NotOurs::Unreadable`] comes with the error that `decode` has for this body, and comes first: of a
-/// body that is not well-formed nothing is known. An element that is no object is no event, and says
-/// nothing about whom it is for: it has to stand beside an event that names us.
+/// [`NotOurs::Unreadable`] comes with the error that `decode` has for this body, and comes first: a body
+/// that is not well-formed says nothing. An element that is no object is no event, and names no
+/// recipient: it has to stand beside an event that names us.
 pub fn check_recipients(
     body: &[u8],
     client_ids: &HashSet<String>,
@@ -94,7 +94,7 @@ pub fn check_recipients(
     found.verdict(unnamed)
 }
 
-/// The first ones of a body.
+/// The first finding of each kind in a body.
 #[derive(Default)]
 struct Found {
     names_us: bool,
@@ -110,8 +110,8 @@ impl Found {
     }
 }
 
-/// Observability comes without a recipient. The decoder has to agree on what it is, so nothing that it
-/// refuses for a doubt (a member that stands twice) passes for observability.
+/// Whether an element without a recipient may be observability, which comes without one. The decoder has to agree, so
+/// no element that it refuses for a doubt (a member that stands twice) passes for observability.
 fn may_be_unnamed(element: &str) -> bool {
     let element = Element::read(&mut Cursor::new(element), None);
     let Some(outermost) = element.ok().and_then(|element| element.layer) else { return false };
@@ -119,17 +119,17 @@ fn may_be_unnamed(element: &str) -> bool {
     is_clear && is_observability(&outermost)
 }
 
-/// What one element says about its recipients.
+/// The recipients found in one element.
 struct Seen<'c> {
     client_ids: &'c HashSet<String>,
-    /// Those that the decoder follows, from the outside in: each is the first object that stands in the
+    /// The layers that the decoder follows, from the outside in: each is the first object that stands in the
     /// `event` or the `body` of the one before.
     layers: [LayerSeen; MAX_LAYERS],
-    /// The first one, anywhere, that is none of ours.
+    /// The first recipient, anywhere, that is none of ours.
     foreign: Option<String>,
 }
 
-/// What one layer of an envelope has.
+/// The deciding members of one layer of an envelope.
 #[derive(Clone, Copy, Default)]
 struct LayerSeen {
     names_us: bool,
@@ -138,8 +138,8 @@ struct LayerSeen {
 }
 
 impl Seen<'_> {
-    /// Whether one of ours is named by the event or by what is around it, where the decoder finds it
-    /// ([`cloud_event`](super::layer::cloud_event)). What is inside of an event is its own affair.
+    /// Whether one of our ids is named by the event or its envelope, where the decoder finds it
+    /// ([`cloud_event`](super::layer::cloud_event)). Objects inside of the event do not count.
     fn names_us(&self) -> bool {
         let with = |has: fn(&LayerSeen) -> bool| self.layers.iter().position(has);
         let event = with(|layer| layer.has_specversion).or_else(|| with(|layer| layer.has_type));
@@ -155,7 +155,8 @@ impl Seen<'_> {
         depth: usize,
         is_followed: bool,
     ) -> Result<&'a str, Undecodable> {
-        let (mut layer, mut follows_next) = (LayerSeen::default(), is_followed);
+        let mut layer = LayerSeen::default();
+        let mut follows_next = is_followed;
         let range = cursor.object(|cursor, member| {
             let is_object = cursor.peek() == Some(b'{');
             let text = member.text();
@@ -167,7 +168,7 @@ impl Seen<'_> {
                 Some("data") if is_object => return self.data(cursor),
                 Some("specversion") => layer.has_specversion = true,
                 Some("type") => layer.has_type = true,
-                Some(name) if RECIPIENT.contains(&name) => {
+                Some(name) if RECIPIENT_MEMBERS.contains(&name) => {
                     layer.names_us |= self.recipient(cursor.rest());
                 }
                 _ => {}
@@ -188,23 +189,23 @@ impl Seen<'_> {
         members.map(drop)
     }
 
-    /// A member somewhere, and the body from its value on.
+    /// Checks a member at any depth; `rest` is the body from its value on.
     fn member(&mut self, name: Name<'_>, rest: &str) {
         if name.quoted.len() <= LONGEST_QUOTED
-            && name.text().is_some_and(|name| RECIPIENT.contains(&&*name))
+            && name.text().is_some_and(|name| RECIPIENT_MEMBERS.contains(&&*name))
         {
             self.recipient(rest);
         }
     }
 
-    /// Looks at the recipient with which `rest` begins; says whether it is one of ours.
+    /// Checks the recipient at the beginning of `rest`; whether it is one of ours.
     fn recipient(&mut self, rest: &str) -> bool {
         let mut cursor = Cursor::new(rest);
         let spelled = match cursor.peek() {
-            // Not to its end: one inside the other would be read again and again.
+            // Not read to its end: nested ones would be read again and again.
             Some(b'{') => "{…}",
             Some(b'[') => "[…]",
-            // A malformed one is found by who reads the element.
+            // The reader of the element reports a malformed value.
             _ => cursor.skip().unwrap_or("null"),
         };
         let (name, is_ours) = match Scalar::of(Some(spelled)) {
@@ -215,7 +216,7 @@ impl Seen<'_> {
             Scalar::Unusable => (spelled.into(), false),
         };
         if !is_ours && self.foreign.is_none() {
-            let shown = name.chars().filter(|c| !c.is_control()).take(SHOWN);
+            let shown = name.chars().filter(|c| !c.is_control()).take(MAX_SHOWN_CHARS);
             self.foreign = Some(shown.collect());
         }
         is_ours

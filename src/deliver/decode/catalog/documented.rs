@@ -1,6 +1,6 @@
 //! The activity types that Adobe documents. A new one is a row of [`DOCUMENTED`].
 
-/// Names that Adobe's documents have for listed types beside those of the list.
+/// Further names that Adobe's documents have for listed types.
 pub const OTHER_NAMES: &[(i64, &str)] = &[(147, "Fill Out LinkedIn Lead Gen Form")];
 
 /// Ids and names, in the order of the ids.

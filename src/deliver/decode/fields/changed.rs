@@ -1,8 +1,9 @@
-//! Changes of fields: an activity names a lead's field, and has its values under other names.
+//! Changes of fields: an activity names a lead's field, and has its values in members with other names.
 //!
 //! *Change Data Value* says `Email Address` in `primaryAttributeValue`, *Change Program Member Data* in the attribute `Attribute
-//! Name`, and what the field was and is stands in `Old Value` and `New Value`. An operator who masks `Email Address` means
-//! these values too. So a rule by name that names the changed field is a rule on them, in that object and in what it holds.
+//! Name`, and the earlier and the new value stand in `Old Value` and `New Value`. An operator who masks `Email Address`
+//! means these values too. So a rule by name that names the changed field is a rule on them, in that object and in the
+//! objects below.
 
 use std::collections::HashMap;
 
@@ -15,34 +16,34 @@ use super::{
 };
 use crate::deliver::decode::{Undecodable, json::Cursor, scalar::Scalar};
 
-/// What an activity calls the field that it is about: a member, or an attribute.
-const NAMES: [&str; 2] = ["primaryattributevalue", "attributename"];
+/// Names by which an activity names the field that it is about: a member, or an attribute.
+const FIELD_NAME_MEMBERS: [&str; 2] = ["primaryattributevalue", "attributename"];
 
-/// What it calls the field's values.
-const VALUES: [&str; 3] = ["newvalue", "oldvalue", "changevalue"];
+/// Names of the field's values.
+const FIELD_VALUE_MEMBERS: [&str; 3] = ["newvalue", "oldvalue", "changevalue"];
 
-/// Whether `name` is that of a value of a field which is named elsewhere.
+/// Whether `name` is that of a value whose field is named elsewhere.
 pub(super) fn is_value(name: &str) -> bool {
-    VALUES.iter().any(|value| is_called(name, value))
+    FIELD_VALUE_MEMBERS.iter().any(|value| is_called(name, value))
 }
 
-/// Objects that are about a field which a rule names, by the place where they begin.
+/// Objects about a field which a rule names, by their offset in the element.
 #[derive(Default)]
 pub(super) struct Changed<'r>(HashMap<usize, &'r Rule>);
 
 impl<'r> Changed<'r> {
-    /// Those of `element`, with its rules by name. What can't be read has none: whoever walks it finds that out.
+    /// Finds the objects in `element`, for its rules by name. Unreadable parts have none: the walk reports them.
     pub fn of(by_name: &[(&'r Rule, &'r str)], element: &str) -> Self {
         let mut found = Self::default();
         if !by_name.is_empty() {
             let mut finder = Finder { by_name, element, found: &mut found.0 };
-            // What was found before the flaw does no harm.
+            // Objects found before the error do no harm.
             let _ = finder.value(&mut Cursor::new(element), &mut None);
         }
         found
     }
 
-    /// The rule on the values in the object that begins at this place of the element.
+    /// The rule on the values in the object at this offset of the element.
     pub fn at(&self, start: usize) -> Option<&'r Rule> {
         self.0.get(&start).copied()
     }
@@ -55,7 +56,7 @@ struct Finder<'a, 'r, 'f> {
 }
 
 impl<'a, 'r> Finder<'a, 'r, '_> {
-    /// The value at the cursor; `around` is the rule of the object whose attributes it is.
+    /// Reads the value at the cursor; `around` is the rule of the object whose attributes it is.
     fn value(
         &mut self,
         cursor: &mut Cursor<'a>,
@@ -82,11 +83,11 @@ impl<'a, 'r> Finder<'a, 'r, '_> {
             let is = |known: &str| is_called(&name, known);
             if cursor.peek() == Some(b'"') {
                 let spelled = cursor.skip()?;
-                if NAMES.iter().any(|known| is(known)) {
+                if FIELD_NAME_MEMBERS.iter().any(|known| is(known)) {
                     own = self.naming(own, spelled);
                 } else if is("name") {
                     let text = Scalar::of(Some(spelled)).text().unwrap_or_default();
-                    is_name |= NAMES.iter().any(|known| is_called(&text, known));
+                    is_name |= FIELD_NAME_MEMBERS.iter().any(|known| is_called(&text, known));
                 } else if is("value") {
                     values.push(spelled);
                 }
@@ -106,7 +107,7 @@ impl<'a, 'r> Finder<'a, 'r, '_> {
         Ok(())
     }
 
-    /// `found`, or a stricter rule on the field that the text `spelled` names.
+    /// Returns `found`, or a stricter rule on the field that the text `spelled` names.
     fn naming(&self, found: Option<&'r Rule>, spelled: &str) -> Option<&'r Rule> {
         let text = Scalar::of(Some(spelled)).text();
         let text = text.as_deref().unwrap_or(spelled);

@@ -1,16 +1,16 @@
-//! Changes to a body: ranges, and what stands there instead. Every byte between them stays the sender's.
+//! Edits of a body: ranges and their replacements. Every byte between them stays the sender's.
 
 use std::{borrow::Cow, ops::Range};
 
 use super::{Action, Came, MASK};
 
-/// Of one body.
+/// The edits of one body.
 pub(super) struct Edits {
     came: Came,
     edits: Vec<(Range<usize>, Cow<'static, str>)>,
 }
 
-/// A member or an element where it stands.
+/// Range of a member or an element.
 pub(super) struct Span {
     pub range: Range<usize>,
     pub is_dropped: bool,
@@ -33,8 +33,7 @@ impl Edits {
         self.edits.push((range, text.into()));
     }
 
-    /// The value `spelled`, which stands at `range`, becomes what `action` makes of it. A value that is `null` says
-    /// nothing, and stays.
+    /// Applies `action` to the value `spelled`, which stands at `range`. A `null` says nothing, and stays.
     pub fn change(&mut self, action: &Action, spelled: &str, range: Range<usize>) {
         debug_assert!(*action != Action::Drop, "what is dropped is a span");
         if spelled == "null" {
@@ -45,7 +44,7 @@ impl Edits {
             Action::Hmac(key, encoding) => (key, *encoding),
         };
         let text = match spelled.starts_with('"') {
-            // Half a surrogate pair has no text: it is signed as it is spelled.
+            // Half a surrogate pair has no text: it is signed in its spelling.
             true => serde_json::from_str::<Cow<'_, str>>(spelled).unwrap_or(Cow::Borrowed(spelled)),
             false => Cow::Borrowed(spelled),
         };
@@ -55,7 +54,7 @@ impl Edits {
         self.replace(range, format!("\"{}\"", key.sign(text.as_bytes(), encoding)));
     }
 
-    /// Takes out those of `spans`, neighbours in one object or array, that are dropped, each with one comma.
+    /// Removes the dropped ones of `spans`, neighbours in one object or array, each with one comma.
     pub fn drop_of(&mut self, spans: &[Span]) {
         let mut last_kept: Option<usize> = None;
         for (place, span) in spans.iter().enumerate() {
@@ -73,7 +72,7 @@ impl Edits {
         }
     }
 
-    /// `body` with all changes.
+    /// Returns `body` with all edits.
     pub fn applied_to(mut self, body: &[u8]) -> Cow<'_, [u8]> {
         if self.edits.is_empty() {
             return Cow::Borrowed(body);

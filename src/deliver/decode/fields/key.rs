@@ -1,4 +1,4 @@
-//! What HMACs are made with: a key that may be replaced while it is used, and how the result is written.
+//! The key of HMACs, which may be replaced while it is used, and the encoding of the result.
 
 use std::{fmt, sync::Arc};
 
@@ -6,10 +6,10 @@ use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use parking_lot::RwLock;
 
-/// Bytes of a key at least: as many as the HMAC has (RFC 2104).
+/// Shortest key in bytes: as long as the HMAC (RFC 2104).
 pub const KEY_LENGTH: usize = 32;
 
-/// How an HMAC is written.
+/// Encoding of an HMAC as text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
     /// 64 lower-case digits.
@@ -42,7 +42,7 @@ impl Encoding {
         }
     }
 
-    /// Whether `text` may be what an HMAC is written as.
+    /// Whether `text` may be an HMAC in this encoding.
     pub fn may_have_written(self, text: &str) -> bool {
         match self {
             Self::Hex => {
@@ -61,12 +61,12 @@ impl Encoding {
 pub struct HmacKey(Arc<RwLock<Arc<hmac::Key>>>);
 
 impl HmacKey {
-    /// `None`: it is too short.
+    /// `None` if it is too short.
     pub fn new(secret: &[u8]) -> Option<Self> {
         made(secret).map(|key| Self(Arc::new(RwLock::new(key))))
     }
 
-    /// Whether `secret` can be a key, which then takes the place of the one before.
+    /// Replaces the key by `secret`; `false` if that is too short.
     pub fn replace(&self, secret: &[u8]) -> bool {
         let Some(key) = made(secret) else { return false };
         *self.0.write() = key;
@@ -83,7 +83,7 @@ fn made(secret: &[u8]) -> Option<Arc<hmac::Key>> {
     (secret.len() >= KEY_LENGTH).then(|| Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret)))
 }
 
-/// By what they sign with.
+/// Keys are equal if they sign alike.
 impl PartialEq for HmacKey {
     fn eq(&self, other: &Self) -> bool {
         self.sign(b"", Encoding::Hex) == other.sign(b"", Encoding::Hex)
@@ -102,7 +102,7 @@ impl fmt::Debug for HmacKey {
 mod tests {
     use super::*;
 
-    /// RFC 4231 has no key of 32 bytes or more but those of its sixth and seventh cases.
+    /// RFC 4231 has keys of 32 bytes or more only in its sixth and seventh cases.
     #[test]
     fn it_is_hmac_sha_256_as_rfc_4231_has_it() {
         let key = HmacKey::new(&[0xaa; 131]).unwrap();

@@ -1,4 +1,4 @@
-//! One rule: which field, of which events, and what becomes of it.
+//! One rule: its field, its events, and its action.
 
 use super::{Encoding, HmacKey};
 use crate::{event::Stream, source::SourceName};
@@ -6,29 +6,29 @@ use crate::{event::Stream, source::SourceName};
 /// A rule of `[fields]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// As configuration calls it.
+    /// The name in the configuration.
     pub name: String,
     pub target: Target,
-    /// None: all.
+    /// Empty for all.
     pub sources: Vec<SourceName>,
-    /// None: all.
+    /// Empty for all.
     pub types: Vec<TypePattern>,
     pub action: Action,
 }
 
-/// What becomes of a field.
+/// The change of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// It is not there.
+    /// It is removed.
     Drop,
     /// Its value is [`super::MASK`].
     Mask,
-    /// Its value is the HMAC-SHA256 of what it was.
+    /// Its value is the HMAC-SHA256 of the original value.
     Hmac(HmacKey, Encoding),
 }
 
 impl Action {
-    /// Of two rules on one field the stricter one counts.
+    /// Rank of the action: of two rules on one field the stricter one counts.
     pub(super) fn strictness(&self) -> u8 {
         match self {
             Self::Drop => 2,
@@ -38,29 +38,29 @@ impl Action {
     }
 }
 
-/// What a rule does to a field of all events, or of those of one type, as schemas have it. The later counts.
+/// Effect of a rule on a field of all events, or of those of one type, for schemas. The later variant counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
-    /// It may be text, or what it was.
+    /// It may be text, or its original type.
     MayBeText,
     /// It is text.
     Text,
-    /// It is not there.
+    /// It is missing.
     Absent,
 }
 
-/// Which field. Names are folded: letters and digits alone, in lower case.
+/// The field of a rule. Names are folded: letters and digits alone, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Member by member, from the top of the event's data. An array is each of its elements, and an element with a `name`
-    /// is called so: `attributes.Client IP Address`.
+    /// Member by member, from the top of the event's data. An array stands for each of its elements, and an element
+    /// with a `name` is found by it: `attributes.Client IP Address`.
     Path(Vec<String>),
-    /// What is called so, at any depth: an element of `attributes`, a member of the data, and an attribute of the
-    /// CloudEvent beside those that CloudEvents itself needs.
+    /// A name at any depth: an element of `attributes`, a member of the data, and an attribute of the
+    /// CloudEvent except those that CloudEvents itself needs.
     Attribute(String),
 }
 
-/// Why a text names no field that may be changed.
+/// The reason why a text names no field that may be changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     #[error("which has no letter and no digit in one of its names")]
@@ -71,8 +71,8 @@ pub enum TargetError {
     Needed(&'static str),
 }
 
-/// What decoding reads at the top of the data, and what for.
-const NEEDED: [(&str, &str); 8] = [
+/// Members that decoding reads at the top of the data, and their use.
+const NEEDED_MEMBERS: [(&str, &str); 8] = [
     ("munchkinid", "key and topic"),
     ("leadid", "key"),
     ("componentid", "key"),
@@ -96,7 +96,7 @@ pub(super) const OF_THE_ENVELOPE: [&str; 9] = [
     "recipientclientid",
 ];
 
-/// Those of them that can be no name of an attribute of Marketo's.
+/// Attributes of the envelope whose names no attribute of Marketo's can have.
 const OF_CLOUD_EVENTS: [&str; 5] =
     ["specversion", "datacontenttype", "dataschema", "eventid", "recipientclientid"];
 
@@ -126,7 +126,7 @@ impl Target {
         Ok(Self::Attribute(name))
     }
 
-    /// Whether it names the member of the data that is called `written`, or (with `is_attribute`) an element of
+    /// Whether it names the member of the data with the name `written`, or (with `is_attribute`) an element of
     /// `attributes`.
     pub(super) fn names(&self, written: &str, is_attribute: bool) -> bool {
         match self {
@@ -145,13 +145,13 @@ impl Target {
 pub(super) const ATTRIBUTES: &str = "attributes";
 
 fn needed(name: &str) -> Result<(), TargetError> {
-    match NEEDED.iter().find(|(needed, _)| *needed == name) {
+    match NEEDED_MEMBERS.iter().find(|(needed, _)| *needed == name) {
         Some((_, what)) => Err(TargetError::Needed(what)),
         None => Ok(()),
     }
 }
 
-/// A name without what does not count.
+/// A name reduced to the characters that are compared.
 pub fn folded(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
@@ -162,12 +162,13 @@ pub(super) fn is_called(name: &str, folded: &str) -> bool {
     counts.eq(folded.chars())
 }
 
-/// Types of events: `clicklink`, `custom-*`, or with their stream `lead-activity.*`. A `*` at the end stands for anything.
+/// Types of events: `clicklink`, `custom-*`, or with their stream `lead-activity.*`. A `*` at the end stands for any
+/// text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypePattern(String);
 
 impl TypePattern {
-    /// `None`: no type can be called so.
+    /// `None` if no type can have this name.
     pub fn new(text: &str) -> Option<Self> {
         let fixed = text.strip_suffix('*').unwrap_or(text);
         let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
@@ -201,12 +202,12 @@ impl Rule {
         self.types.is_empty() || self.types.iter().any(|it| it.matches(stream, event_type))
     }
 
-    /// Why an event is held back.
+    /// The error of an event that is held back.
     pub(super) fn cannot(&self, why: &str) -> String {
-        format!("the rule fields.{} can't be applied: {why}", self.name)
+        format!("the rule fields.{} cannot be applied: {why}", self.name)
     }
 
-    /// What it does to its field in schemas. `None`: nothing that is certain.
+    /// Effect on its field in schemas; `None` if it is not certain.
     pub(super) fn effect(&self, stream: Stream, event_type: Option<&str>) -> Option<Effect> {
         let is_certain = match event_type {
             Some(event_type) if self.is_for_type(stream, event_type) => true,

@@ -1,8 +1,8 @@
-//! Which of several rules on one field counts.
+//! The choice among several rules on one field.
 
 use super::Rule;
 
-/// The stricter of what was found before and `rule`; of equally strict ones the first.
+/// The stricter of `found` and `rule`; of equally strict ones the first.
 pub(super) fn stricter<'r>(found: Option<&'r Rule>, rule: &'r Rule) -> Option<&'r Rule> {
     match found {
         Some(found) if found.action.strictness() >= rule.action.strictness() => Some(found),
@@ -10,7 +10,7 @@ pub(super) fn stricter<'r>(found: Option<&'r Rule>, rule: &'r Rule) -> Option<&'
     }
 }
 
-/// The strictest of those that fit; of equally strict ones the first.
+/// The strictest of the fitting rules; of equally strict ones the first.
 pub(super) trait Strictest<'r> {
     fn strictest(self, fits: impl Fn(&(&'r Rule, &'r str)) -> bool) -> Option<&'r Rule>;
 }

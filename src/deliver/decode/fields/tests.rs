@@ -1,4 +1,4 @@
-//! What is found and what is held back, in every form that a sender, or a stranger with a sender's token, could choose.
+//! Fields that are found or held back, in every form that a sender, or a stranger with a sender's token, could choose.
 
 use super::*;
 use crate::{
@@ -33,7 +33,7 @@ fn rules(all: Vec<Rule>) -> Rules {
     Rules { catalog, legacy_value, fields: Fields::new(all), hand_over: true }
 }
 
-/// The originals of what comes out, or the reasons of what is refused.
+/// The originals of the resulting events, or the reasons of refused ones.
 fn screened(kind: SourceKind, all: Vec<Rule>, body: &str) -> Vec<Result<String, String>> {
     let rules = rules(all);
     let screened = screen(kind, &rules, body.as_bytes(), &[], Came::FromSender);
@@ -55,7 +55,7 @@ fn screened(kind: SourceKind, all: Vec<Rule>, body: &str) -> Vec<Result<String, 
     items.iter().map(of).collect()
 }
 
-/// An activity with `members` behind its type.
+/// An activity with `members` after its type.
 fn activity(members: &str) -> String {
     format!(r#"{{ "activityTypeId":1, {members}}}"#)
 }
@@ -64,7 +64,7 @@ fn delivery(members: &str) -> String {
     format!(r#"{{"munchkinId":"m","activities":[{}]}}"#, activity(members))
 }
 
-/// What stands behind the type in the one activity that comes out.
+/// The text after the type in the one resulting activity.
 #[track_caller]
 fn behind_type(all: Vec<Rule>, came: &str) -> String {
     let whole = screened(LEADS, all, &delivery(came)).remove(0).unwrap();
@@ -72,7 +72,7 @@ fn behind_type(all: Vec<Rule>, came: &str) -> String {
     left.strip_suffix('}').unwrap().to_owned()
 }
 
-/// The same, where the first of it was not dropped.
+/// The text after the type, where its first member was not dropped.
 #[track_caller]
 fn members(all: Vec<Rule>, came: &str) -> String {
     behind_type(all, came).strip_prefix(", ").unwrap().to_owned()
@@ -81,7 +81,7 @@ fn members(all: Vec<Rule>, came: &str) -> String {
 #[track_caller]
 fn held(all: Vec<Rule>, came: &str) -> String {
     let why = screened(LEADS, all, &delivery(came)).remove(0).unwrap_err();
-    assert!(why.starts_with("field-rule: the rule fields.r can't be applied: "), "{why}");
+    assert!(why.starts_with("field-rule: the rule fields.r cannot be applied: "), "{why}");
     assert!(!why.contains("canary"), "{why}");
     why
 }
@@ -170,7 +170,7 @@ fn every_member_of_a_named_attribute_but_its_name_is_changed_and_each_of_two_of_
     }
 }
 
-/// A change of the field that is called so by `primaryAttributeValue`, and by an attribute.
+/// Changes of the field `name`, named by `primaryAttributeValue` and by an attribute.
 fn changes(name: &str) -> [String; 7] {
     let values = r#"{"name":"New Value","value":"canary"},{"name":"old value","value":"CANARY"},{"name":"Reason","value":"r"}"#;
     [
@@ -360,7 +360,7 @@ fn an_event_of_adobe_is_screened_in_its_data_and_in_its_envelope_flat_wrapped_an
         &adobe("", data),
     );
     assert_eq!(by_path, [Ok(adobe("", r#"{"munchkinId":"m","attributes":[]}"#))]);
-    // What CloudEvents needs has the name of many an attribute.
+    // Attributes that CloudEvents needs share their names with many attributes of Marketo's.
     let kept = adobe("", r#"{"munchkinId":"m","attributes":[{"name":"Source","value":"canary"}]}"#);
     let kept = screened(SourceKind::AdobeIo, vec![attribute("Source", Action::Mask)], &kept);
     assert!(kept[0].as_ref().unwrap().contains(r#""source":"urn:s""#));

@@ -1,8 +1,8 @@
-//! Finds the fields of one element that rules name, and writes down what becomes of them.
+//! Finds the fields of one element that rules name, and notes the edits.
 //!
-//! One pass over an element that is known to be well-formed. In an activity of Marketo's all of it is data; around the
-//! data of a CloudEvent stands its envelope, in which `data`, `event` and `body` lead on, and other members are what
-//! rules by name may change, but for what CloudEvents needs.
+//! One pass over an element that is known to be well-formed. An activity of Marketo's is data as a whole; the
+//! data of a CloudEvent is in an envelope, in which `data`, `event` and `body` lead on, and rules by name may change
+//! every other member except those that CloudEvents needs.
 
 mod attributes;
 
@@ -26,7 +26,7 @@ use crate::{
     source::SourceKind,
 };
 
-/// A rule that can't be applied.
+/// A rule that cannot be applied.
 #[derive(Debug)]
 pub(super) struct Held {
     rule: String,
@@ -35,7 +35,7 @@ pub(super) struct Held {
 
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the rule fields.{} can't be applied: {}", self.rule, self.why)
+        write!(f, "the rule fields.{} cannot be applied: {}", self.rule, self.why)
     }
 }
 
@@ -54,7 +54,7 @@ pub(super) fn walk<'r>(
     walk_from(place, rules, element, body, edits)
 }
 
-/// Applies `rules` to what stands in a whole `body` beside its events, where anything does.
+/// Applies `rules` to the members of a whole `body` beside its events, if it has any.
 pub(super) fn walk_beside<'r>(
     kind: SourceKind,
     rules: impl Iterator<Item = &'r Rule>,
@@ -64,7 +64,7 @@ pub(super) fn walk_beside<'r>(
 ) -> Result<(), Held> {
     match kind {
         SourceKind::MarketoLeadActivity => walk_from(Place::Push, rules, body, body, edits),
-        // A challenge. Around events there are brackets alone.
+        // A challenge. Around events there are only brackets.
         SourceKind::AdobeIo if !has_events => walk_from(Place::Envelope, rules, body, body, edits),
         SourceKind::AdobeIo => Ok(()),
     }
@@ -87,7 +87,7 @@ fn walk_from<'r>(
     }
     let first = paths.first().map(|(rule, _)| *rule).or_else(|| Some(by_name.first()?.0));
     let Some(first) = first else { return Ok(()) };
-    // Pieces of a body that was decoded.
+    // The bytes are pieces of a body that was decoded, so they are UTF-8.
     let element = std::str::from_utf8(element).unwrap_or_default();
     let element = element.strip_prefix(BYTE_ORDER_MARK).unwrap_or(element);
     let base = element.as_ptr().addr() - body.as_ptr().addr();
@@ -101,17 +101,19 @@ fn walk_from<'r>(
     };
     let whole = walk.value(&mut cursor, &live, place);
     if whole.is_err() {
-        walk.hold(first, "it can't be read to its end");
+        walk.hold(first, "it cannot be read to its end");
     }
     walk.held.map_or(Ok(()), Err)
 }
 
-/// Whether `rules` by name find anything in `text`, which is JSON. `None`: it is none.
+/// Whether `rules` by name find anything in `text`; `None` if it is no JSON.
 pub(super) fn finds<'r>(by_name: &[(&'r Rule, &'r str)], text: &str) -> Option<Option<&'r Rule>> {
     let Some((first, _)) = by_name.first() else { return Some(None) };
     let mut edits = Edits::new(super::Came::FromSender);
-    let (paths, by_name) = (Live::new(), by_name.to_vec());
-    let (element, edits) = (text, &mut edits);
+    let paths = Live::new();
+    let by_name = by_name.to_vec();
+    let element = text;
+    let edits = &mut edits;
     let changed = Changed::of(&by_name, element);
     let mut walk =
         Walk { element, base: 0, paths, by_name, first, edits, held: None, changed, about: None };
@@ -122,17 +124,17 @@ pub(super) fn finds<'r>(by_name: &[(&'r Rule, &'r str)], text: &str) -> Option<O
     Some(found.then_some(*first))
 }
 
-/// Rules by path that may still be met, each with the names that are left; at least one.
+/// Rules by path that may still match, each with its remaining names; at least one.
 type Live<'r> = SmallVec<[(&'r Rule, &'r [String]); 4]>;
 
-/// What is looked at.
+/// Kind of the value that is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// The body of a push, whose activities are elements by themselves.
     Push,
     /// An object around the data of a CloudEvent.
     Envelope,
-    /// The data, or something in it.
+    /// The data, or a value in it.
     Data,
     /// The value of a member called `attributes`.
     Attributes,
@@ -140,16 +142,16 @@ enum Place {
 
 struct Walk<'a, 'r, 'e> {
     element: &'a str,
-    /// Where the element begins in its body.
+    /// Offset of the element in its body.
     base: usize,
     paths: Live<'r>,
     by_name: Vec<(&'r Rule, &'r str)>,
-    /// The one that is named where any of them could be meant.
+    /// The rule to name in an error where any of them could be meant.
     first: &'r Rule,
     edits: &'e mut Edits,
     held: Option<Held>,
     changed: Changed<'r>,
-    /// The rule on the values of the field that an object around is about.
+    /// The rule on the values of the field that a surrounding object is about.
     about: Option<&'r Rule>,
 }
 
@@ -160,7 +162,7 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         self.held.get_or_insert_with(|| Held { rule: rule.name.clone(), why });
     }
 
-    /// Where `part`, a piece of the element, begins in the body.
+    /// Offset of `part`, a piece of the element, in the body.
     fn at(&self, part: &str) -> usize {
         self.base + (part.as_ptr().addr() - self.element.as_ptr().addr())
     }
@@ -170,7 +172,7 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         start..start + part.len()
     }
 
-    /// The value at the cursor, with the rules that lead into it.
+    /// Reads the value at the cursor, with the rules that lead into it.
     fn value(&mut self, cursor: &mut Cursor<'a>, live: &Live<'r>, place: Place) -> Read {
         match cursor.peek() {
             Some(b'{') => self.object(cursor, live, place),
@@ -184,7 +186,7 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         }
     }
 
-    /// Text where something else could have been.
+    /// Checks text where a rule expected another kind of value.
     fn text(&mut self, spelled: &'a str, live: &Live<'r>, place: Place) {
         if spelled == "\"\"" {
             return;
@@ -221,7 +223,7 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         self.about.filter(|_| is_value(name))
     }
 
-    /// One member, with the cursor at its value. `true`: it is to be dropped.
+    /// Reads one member, with the cursor at its value. `true` if it is to be dropped.
     fn member(
         &mut self,
         cursor: &mut Cursor<'a>,
@@ -298,7 +300,7 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         Ok(false)
     }
 
-    /// A value in which no rule could find anything, unless it says nothing.
+    /// Holds the event back for a value in which rules cannot search, unless it is empty.
     fn unreadable(&mut self, spelled: &str, why: &'static str) {
         if spelled.starts_with(['"', '{', '[']) && spelled != "\"\"" {
             self.hold(self.first, why);
@@ -337,7 +339,7 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         !live.is_empty() || !self.by_name.is_empty()
     }
 
-    /// `true`: the member is to be dropped.
+    /// Applies a rule to a member. `true` if it is to be dropped.
     fn apply(&mut self, rule: &Rule, spelled: &'a str) -> bool {
         if rule.action == Action::Drop {
             return true;

@@ -10,7 +10,7 @@ use crate::{
     event::Members,
 };
 
-/// The top-level members of an activity that mean something to us, as they are spelled.
+/// The top-level members of an activity that this module reads, as they are spelled.
 #[derive(Default)]
 pub(super) struct Activity<'a> {
     pub(super) munchkin_id: Option<&'a str>,
@@ -39,7 +39,7 @@ pub(super) enum Name {
 }
 
 impl Name {
-    /// `None` for all names that mean nothing here.
+    /// `None` for all other names.
     pub(super) fn of(name: json::Name<'_>) -> Option<Self> {
         Self::plain(&name.text()?)
     }

@@ -1,30 +1,30 @@
 //! The entries of an index, in memory of a fixed size: a queue for each source, the oldest first.
 //!
-//! The memory is divided into blocks of [`BLOCK`] entries. A block belongs to one queue, a queue is a chain
-//! of blocks, and a block is free again once its last entry has left. So entries that come one after the
-//! other lie side by side, and a queue may have all of the memory or next to none. Times are kept by
+//! The memory is divided into blocks of [`BLOCK_ENTRIES`] entries. A block belongs to one queue, a queue is a chain
+//! of blocks, and a block is free again once its last entry has left. So consecutive entries
+//! lie side by side, and a queue may have all of the memory or next to none. Times are kept by
 //! spans of claims, a thousandth of the window each.
 
 use std::collections::VecDeque;
 
-use super::{Entry, NOBODY};
+use super::{Entry, NO_SOURCE};
 use crate::source::UnixMillis;
 
-/// Entries of a block: few enough that those of a source with one id do not matter.
-const BLOCK: usize = 64;
+/// Entries of a block: few enough that the block of a source with one id does not matter.
+const BLOCK_ENTRIES: usize = 64;
 
-/// Spans of time that a window is divided into.
-pub const SPANS: u64 = 1000;
+/// Number of spans in a window.
+pub const SPANS_PER_WINDOW: u64 = 1000;
 
 #[derive(Debug)]
 struct Block {
-    /// Which block of its queue it is, counted from the first that the queue ever had.
+    /// Its number within its queue, counted from the first that the queue ever had.
     number: u64,
-    /// The one behind it, in its queue or among those that are free.
+    /// The next block, in its queue or among the free ones.
     next: Option<u32>,
 }
 
-/// Claims of one source that came one after the other.
+/// Consecutive claims of one source.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     first: UnixMillis,
@@ -40,7 +40,7 @@ struct Queue {
     end: u64,
     first: Option<u32>,
     last: Option<u32>,
-    /// How many of the oldest are expired; in no span any more.
+    /// Number of the oldest entries that are expired, and in no span any more.
     expired: usize,
     spans: VecDeque<Span>,
 }
@@ -67,12 +67,12 @@ pub struct Queues {
 
 /// Blocks for `limit` entries: each queue has one that is not full at either end.
 const fn blocks(limit: usize, sources: usize) -> usize {
-    limit / BLOCK + 1 + 2 * sources
+    limit / BLOCK_ENTRIES + 1 + 2 * sources
 }
 
 /// Bytes that the entries of `limit` ids take.
 pub const fn memory(limit: usize, sources: usize) -> usize {
-    blocks(limit, sources) * (BLOCK * size_of::<Entry>() + size_of::<Block>())
+    blocks(limit, sources) * (BLOCK_ENTRIES * size_of::<Entry>() + size_of::<Block>())
 }
 
 impl Queues {
@@ -80,7 +80,7 @@ impl Queues {
         let blocks = blocks(limit, sources);
         Self {
             window,
-            entries: Vec::with_capacity(blocks * BLOCK),
+            entries: Vec::with_capacity(blocks * BLOCK_ENTRIES),
             blocks: Vec::with_capacity(blocks),
             free: None,
             queues: (0..sources).map(|_| Queue::default()).collect(),
@@ -89,7 +89,7 @@ impl Queues {
         }
     }
 
-    /// Entries, expired ones too.
+    /// Number of entries, expired ones included.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -102,8 +102,8 @@ impl Queues {
         self.queues[source as usize].expired
     }
 
-    /// When the oldest entry that is not expired was claimed, more or less: of the source with the most, since
-    /// that is the one that forgets first.
+    /// Approximate time of claim of the oldest entry that is not expired, of the source with the most: that
+    /// source forgets first.
     pub fn oldest(&self) -> Option<UnixMillis> {
         let oldest = |queue: &Queue| Some((queue.len(), queue.spans.front()?.first));
         self.queues.iter().filter_map(oldest).max().map(|(_, first)| first)
@@ -117,12 +117,12 @@ impl Queues {
         &mut self.entries[place]
     }
 
-    /// Places that have been in use.
+    /// Number of places that have been in use.
     pub fn places(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whole spans expire at a time.
+    /// Expires the spans whose time is over at `now`, each as a whole.
     pub fn expire(&mut self, now: UnixMillis) {
         if now <= self.due {
             return;
@@ -141,16 +141,17 @@ impl Queues {
         }
     }
 
-    /// Whether the entry there, which is somebody's, is expired.
+    /// Whether the entry at `place`, which has an owner, is expired.
     pub fn is_expired(&self, place: usize) -> bool {
         let queue = &self.queues[self.entries[place].source as usize];
-        let number = self.blocks[place / BLOCK].number * BLOCK as u64 + (place % BLOCK) as u64;
+        let number = self.blocks[place / BLOCK_ENTRIES].number * BLOCK_ENTRIES as u64
+            + (place % BLOCK_ENTRIES) as u64;
         number - queue.begin < queue.expired as u64
     }
 
-    /// The source whose oldest entry is to go when `claimant` has one more: one that has expired ones,
-    /// or else the one with the most. Shares are equal, so that is the one furthest beyond its share; and
-    /// nothing of a source within it ever goes for another one.
+    /// The source whose oldest entry has to go when `claimant` gets one more: one with expired entries,
+    /// or else the one with the most. Shares are equal, so that is the one furthest beyond its share; a
+    /// source within its share never loses an entry to another one.
     pub fn furthest_beyond(&self, claimant: u32) -> u32 {
         let rank = |(source, queue): &(u32, &Queue)| {
             let is_claimant = *source == claimant;
@@ -160,14 +161,14 @@ impl Queues {
         held.max_by_key(rank).map_or(claimant, |(source, _)| source)
     }
 
-    /// Where the oldest entry of `source` is.
+    /// The place of the oldest entry of `source`.
     pub fn front(&self, source: u32) -> Option<usize> {
         let queue = &self.queues[source as usize];
-        let place = queue.first? as usize * BLOCK + queue.begin as usize % BLOCK;
+        let place = queue.first? as usize * BLOCK_ENTRIES + queue.begin as usize % BLOCK_ENTRIES;
         (queue.begin < queue.end).then_some(place)
     }
 
-    /// Takes the oldest entry of `source` out, which belongs to no source any more.
+    /// Removes the oldest entry of `source`, which was forgotten before.
     pub fn pop_front(&mut self, source: u32) {
         let queue = &mut self.queues[source as usize];
         queue.begin += 1;
@@ -180,7 +181,7 @@ impl Queues {
                 queue.spans.pop_front();
             }
         }
-        if queue.begin.is_multiple_of(BLOCK as u64)
+        if queue.begin.is_multiple_of(BLOCK_ENTRIES as u64)
             && let Some(first) = queue.first
         {
             let block = &mut self.blocks[first as usize];
@@ -190,21 +191,21 @@ impl Queues {
         }
     }
 
-    /// Puts an entry behind the others of its source; returns its place. There is room for as many as the
+    /// Appends an entry to the queue of its source; returns its place. There is room for as many as the
     /// limit, in all.
     pub fn push_back(&mut self, entry: Entry, now: UnixMillis) -> usize {
         let source = entry.source as usize;
-        if self.queues[source].end.is_multiple_of(BLOCK as u64) {
+        if self.queues[source].end.is_multiple_of(BLOCK_ENTRIES as u64) {
             self.add_block(source);
         }
         let queue = &mut self.queues[source];
         let last = queue.last.expect("a block was added");
-        let place = last as usize * BLOCK + queue.end as usize % BLOCK;
+        let place = last as usize * BLOCK_ENTRIES + queue.end as usize % BLOCK_ENTRIES;
         self.entries[place] = entry;
         queue.end += 1;
         self.len += 1;
         match queue.spans.back_mut() {
-            Some(span) if now - span.first <= self.window / SPANS => {
+            Some(span) if now - span.first <= self.window / SPANS_PER_WINDOW => {
                 span.last = now;
                 span.entries += 1;
             }
@@ -218,7 +219,7 @@ impl Queues {
 
     fn add_block(&mut self, source: usize) {
         let queue = &mut self.queues[source];
-        let number = queue.end / BLOCK as u64;
+        let number = queue.end / BLOCK_ENTRIES as u64;
         let added = match self.free {
             Some(block) => {
                 self.free = self.blocks[block as usize].next;
@@ -228,7 +229,7 @@ impl Queues {
             None => {
                 debug_assert!(self.blocks.len() < self.blocks.capacity());
                 self.blocks.push(Block { number, next: None });
-                self.entries.resize(self.entries.len() + BLOCK, Entry::EMPTY);
+                self.entries.resize(self.entries.len() + BLOCK_ENTRIES, Entry::EMPTY);
                 self.blocks.len() as u32 - 1 // there are fewer than entries
             }
         };
@@ -249,5 +250,5 @@ impl Queues {
 }
 
 impl Entry {
-    const EMPTY: Self = Self { id: super::Id([0; 2]), sequence: 0, index: 0, source: NOBODY };
+    const EMPTY: Self = Self { id: super::Id([0; 2]), sequence: 0, index: 0, source: NO_SOURCE };
 }

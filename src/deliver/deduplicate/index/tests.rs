@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use super::*;
 
 const WINDOW: u64 = 100_000;
-/// How much longer than the window an id may be known.
-const SPAN: u64 = WINDOW / SPANS;
+/// Time beyond the window for which an id may still be known.
+const SPAN: u64 = WINDOW / SPANS_PER_WINDOW;
 
 fn id(number: u64) -> Id {
-    // As spread as hashes are, and now and then with the same place in the table.
+    // Spread as hashes are, and now and then with the same place in the table.
     Id([(number / 2).wrapping_mul(0x9e37_79b9_7f4a_7c15), number])
 }
 
@@ -131,8 +131,9 @@ fn the_memory_of_a_million_ids_is_what_it_says() {
 #[test]
 fn a_source_that_floods_the_index_forgets_its_own_ids_and_no_other_sources() {
     let mut index = index_of(2, 1000);
-    let (other, end) = (|number| id(1_000_000 + number), 50_000);
-    // It has had all, and a flood goes on.
+    let other = |number| id(1_000_000 + number);
+    let end = 50_000;
+    // The other source has had all, and a flood goes on.
     for number in 0..10_000 {
         index.claim(id(number), owner(0, number + 1), number * 5);
         if (5000..5500).contains(&number) {
@@ -197,14 +198,14 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![20 => claim, 1 => release]
 }
 
-/// What an id's owner is, since when, and how many claims of that source were granted before.
+/// By id: its owner, since when, and how many claims of that source were granted before.
 type Model = HashMap<u64, (Owner, u64, usize)>;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
-    /// Against a map that forgets nothing: what is in it, not too old and within the share of its source
-    /// is known; what is too old or not in it is not.
+    /// Compares the index with a map that forgets nothing: an id in the map that is not too old, and within the share
+    /// of its source, is known; other ids are not.
     #[test]
     fn an_index_answers_as_a_map_does(
         limit in 1..40_usize,
@@ -212,11 +213,14 @@ proptest! {
         steps in prop::collection::vec(step(), 1..400),
     ) {
         let mut index = index_of(sources, limit);
-        let (mut model, mut granted, mut now) = (Model::new(), [0; 3], 1_000_000);
+        let mut model = Model::new();
+        let mut granted = [0; 3];
+        let mut now = 1_000_000;
         for step in steps {
             match step {
                 Step::Release { source, first, count } => {
-                    let (source, sequences) = (source % sources as u32, first..first + count);
+                    let source = source % sources as u32;
+                    let sequences = first..first + count;
                     index.release(source, &sequences);
                     model.retain(|_, (owner, ..)| {
                         owner.source != source || !sequences.contains(&owner.position.sequence)
@@ -231,7 +235,7 @@ proptest! {
                         if held == claimant { Claimed::Own } else { Claimed::Taken { by: held } }
                     });
                     let age = known.map_or(0, |(_, since, _)| now - since);
-                    // What was given up keeps its place until its turn comes, so an id may be one of
+                    // A claim that was given up keeps its place until its turn comes, so an id may be one of
                     // too many when as many as that were granted since.
                     let since = known.map_or(0, |(held, _, at)| granted[held.source as usize] - at);
                     if age > WINDOW + SPAN || since > limit {

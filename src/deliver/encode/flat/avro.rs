@@ -1,10 +1,10 @@
 //! A flat event in Avro's binary form: unions of null and one type, in the order of the schema, and at the end the
 //! others as text. A time with a fraction finer than `timestamp-millis` holds is in the others, and so is text that is
-//! no Unicode: nothing is rounded but numbers, which a `double` holds as nearly every reader of JSON does.
+//! no Unicode. Only numbers are rounded, to a `double`, as nearly every reader of JSON does.
 //!
 //! `apache-avro` is not used: it builds a tree of owned values for each record (a `String` for each name and text),
-//! resolves it against the schema and then writes it, and brings 26 crates (`decisions/0027-schema-registry.md`). What is written here is six forms, and
-//! Python's fastavro reads them back in `tests/registry`.
+//! resolves it against the schema and then writes it, and brings 26 crates (`decisions/0027-schema-registry.md`). This
+//! module writes six forms, and Python's fastavro reads them back in `tests/registry`.
 
 use super::{
     Flat, Kind, Value,
@@ -12,7 +12,7 @@ use super::{
     json,
 };
 
-/// Writes a flat event as the record of [`super::schema::avro`] behind what is in `out`; `scratch` is for the others.
+/// Appends a flat event to `out`, as the record of [`super::schema::avro`]; `scratch` is for the others.
 pub fn write(flat: &Flat<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     let mut writer = Writer(out);
     let mut misfits = json::Misfits::new();
@@ -25,7 +25,7 @@ pub fn write(flat: &Flat<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
             held.map(|held| (held, value))
         });
         match (held, column.is_required) {
-            // What is required is the event's own, and always there.
+            // A required column is the event's own, and always has a value.
             (None | Some((Held::Null, _)), true) => writer.string(""),
             (None | Some((Held::Null, _)), false) => writer.null(),
             (Some((held, value)), is_required) => {
@@ -50,16 +50,16 @@ pub fn write(flat: &Flat<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes values one behind the other.
+/// Appends values in Avro's binary form.
 struct Writer<'a>(pub &'a mut Vec<u8>);
 
 impl Writer<'_> {
-    /// A null of a union that begins with null.
+    /// Writes null, the first type of a union.
     fn null(&mut self) {
         self.0.push(0);
     }
 
-    /// What follows is a value of a union's second type.
+    /// Announces a value of a union's second type.
     fn not_null(&mut self) {
         self.0.push(2);
     }
@@ -68,7 +68,7 @@ impl Writer<'_> {
         self.0.push(u8::from(value));
     }
 
-    /// `int` and `long`: zigzag, seven bits a byte, the lowest first.
+    /// Writes an `int` or `long`: zigzag, seven bits a byte, the lowest first.
     fn long(&mut self, value: i64) {
         let mut rest = ((value << 1) ^ (value >> 63)) as u64;
         while rest >= 0x80 {

@@ -1,10 +1,10 @@
 //! The envelope of Kafka Connect's JSON converter (`value.converter.schemas.enable`, its default): a schema and a
 //! payload.
 //!
-//! All records of a topic have one schema, their shape's, and a last field `others` for what the shape does not
+//! All records of a topic have one schema, their shape's, and a last field `others` for fields that the shape does not
 //! list. A sink that may change its table (`auto.evolve`, `schema.evolution=basic`) adds a column when a type in
-//! `catalog.types_file` has a new attribute. Dates and times are Connect's `Timestamp` and `Date`, which sinks make
-//! typed columns of. A time with a fraction finer than they hold is text in `others`, as is text that is no Unicode.
+//! `catalog.types_file` has a new attribute. Dates and times are Connect's `Timestamp` and `Date`, of which sinks make
+//! typed columns. A time with a finer fraction than these is text in `others`, as is text that is no Unicode.
 
 use bumpalo::Bump;
 use serde_json::{Value as Json, json};
@@ -57,7 +57,7 @@ pub(super) fn held<'v>(column: &Column, value: Value<'v>, memory: &'v Bump) -> O
     }
 }
 
-/// Writes the record's value behind what is in `out`; `scratch` is for the others.
+/// Appends the record's value to `out`; `scratch` is for the others.
 pub fn write(flat: &Flat<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"schema\":");
     out.extend_from_slice(flat.shape().connect_schema().as_bytes());

@@ -1,11 +1,11 @@
-//! A flat event as JSON: its listed fields in the order of the columns, then the others in the sender's.
+//! A flat event as JSON: its listed fields in the order of the columns, then the others in the sender's order.
 
 use smallvec::SmallVec;
 
 use super::{Column, Flat, Text, Value, label::Before};
 use crate::deliver::decode::first_special;
 
-/// Writes the object behind what is in `out`.
+/// Appends the object to `out`.
 pub fn write(flat: &Flat<'_>, out: &mut Vec<u8>) {
     let mut object = Object::begin(out);
     for (column, value) in flat.listed() {
@@ -19,11 +19,11 @@ pub fn write(flat: &Flat<'_>, out: &mut Vec<u8>) {
     object.end();
 }
 
-/// Places of columns whose values their format can't hold.
+/// Places of columns whose values their format cannot hold.
 pub type Misfits = SmallVec<[usize; 4]>;
 
-/// Writes the object of the fields that are no columns, and of those columns that are `misfits`: what a format
-/// with a schema has in [`super::OTHERS`]. Writes nothing, and is `false`, where there are none.
+/// Appends the object of the fields that are no columns, and of the `misfits` among the columns: the content of
+/// [`super::OTHERS`] in a format with a schema. Writes nothing, and is `false`, where there are none.
 pub fn others(flat: &Flat<'_>, misfits: &Misfits, out: &mut Vec<u8>) -> bool {
     let start = out.len();
     let mut object = Object::begin(out);
@@ -91,7 +91,7 @@ impl<'o> Object<'o> {
         write_value(value, self.name(name));
     }
 
-    /// Whether there is anything in it.
+    /// Ends the object; whether it has any member.
     pub(super) fn end(self) -> bool {
         if self.before == Before::Text {
             self.out.push(b'"');

@@ -1,27 +1,28 @@
-//! The name of a field, made of a name of the sender's.
+//! Names of fields, made from the sender's names.
 //!
-//! Lower-case letters of ASCII, digits and `_`, not beginning with a digit, at most [`LIMIT`] bytes: with what
-//! may come before and behind it, what a column of PostgreSQL, a field of Avro and a name of SQL may be called. The rule, which never changes silently:
+//! Lower-case letters of ASCII, digits and `_`, not beginning with a digit, at most [`MAX_NAME_BYTES`] bytes: with a prefix
+//! and a suffix still a valid column of PostgreSQL, field of Avro and name of SQL. The rule, which never changes
+//! silently:
 //!
-//! - Whatever is no letter and no digit parts words, and so does the step from a small letter or a digit to a capital
-//!   one (`leadId`) and from capitals to a word (`marketoGUID`, `IPAddress`); a plural's `s` does not (`Merge IDs`).
-//!   Words are joined by `_`.
-//! - A letter or digit outside of ASCII parts words too. Since two names could then become one, the name ends in
+//! - Any character that is no letter and no digit separates words, and so does the step from a small letter or a digit
+//!   to a capital one (`leadId`) and from capitals to a word (`marketoGUID`, `IPAddress`); a plural's `s` does not
+//!   (`Merge IDs`). Words are joined by `_`.
+//! - A letter or digit outside of ASCII separates words too. Since two names could then become one, the name ends in
 //!   `_` and eight hexadecimal digits, the CRC32C of the sender's name.
 //! - A name without anything left is `field`; one that begins with a digit gets a `_` before it.
-//! - A longer one is cut, and ends in the same eight digits.
+//! - A longer name is cut, and ends in the same eight digits.
 //!
 //! A name that has this form already stays as it is.
 
 use std::fmt::Write;
 
-/// The longest name that is made. PostgreSQL has 63: `attribute_` and a number have room.
-pub const LIMIT: usize = 48;
+/// Limit of a name's bytes. PostgreSQL has 63: `attribute_` and a number have room.
+pub const MAX_NAME_BYTES: usize = 48;
 
-/// What `_` and a checksum take.
-const CHECKSUM: usize = 9;
+/// Bytes of `_` and a checksum.
+const CHECKSUM_BYTES: usize = 9;
 
-/// Writes the field's name for the sender's name `text` behind what is in `out`.
+/// Appends the field's name for the sender's name `text` to `out`.
 pub fn snake(text: &str, out: &mut String) {
     let start = out.len();
     let mut is_lossy = false;
@@ -45,21 +46,21 @@ pub fn snake(text: &str, out: &mut String) {
         }
         before = class;
     }
-    // Signs of other scripts that are no letters lose nothing that tells two names apart.
+    // Only letters and digits distinguish names: other signs outside of ASCII lose nothing.
     let is_lossy = is_lossy && text.chars().any(|c| !c.is_ascii() && c.is_alphanumeric());
     match out.as_bytes().get(start) {
         None => out.push_str("field"),
         Some(b'0'..=b'9') => out.insert(start, '_'),
         Some(_) => {}
     }
-    let is_long = out.len() - start > LIMIT;
+    let is_long = out.len() - start > MAX_NAME_BYTES;
     if is_lossy || is_long {
-        out.truncate(out.len().min(start + LIMIT - CHECKSUM));
-        // A cut behind a word's end leaves its `_`.
+        out.truncate(out.len().min(start + MAX_NAME_BYTES - CHECKSUM_BYTES));
+        // A cut after a word's end leaves its `_`.
         while out[start..].ends_with('_') {
             out.pop();
         }
-        // Writing to a String can't fail.
+        // Writing to a String cannot fail.
         let _ = write!(out, "_{:08x}", crc32c::crc32c(text.as_bytes()));
     }
 }
@@ -83,8 +84,8 @@ impl Class {
     }
 }
 
-/// Whether a capital letter among others, with `rest` behind it, begins a word: small letters follow, and not just the
-/// `s` of a plural.
+/// Whether a capital letter after another one, with `rest` behind it, begins a word: small letters follow, and not just
+/// the `s` of a plural.
 fn is_word(rest: &[u8]) -> bool {
     match rest {
         [b's', more @ ..] => more.first().is_some_and(u8::is_ascii_lowercase),
@@ -141,16 +142,17 @@ mod tests {
         for (one, two) in [("新規", "商談"), ("Größe", "Gräße")] {
             assert_ne!(name(one), name(two));
         }
-        let (one, two) = ("word ".repeat(40) + "a", "word ".repeat(40) + "b");
+        let one = "word ".repeat(40) + "a";
+        let two = "word ".repeat(40) + "b";
         assert_ne!(name(&one), name(&two));
-        assert_eq!(name(&one).len(), LIMIT);
+        assert_eq!(name(&one).len(), MAX_NAME_BYTES);
     }
 
     proptest! {
         #[test]
         fn every_name_is_one_of_a_column_and_stays_as_it_is(text in ".{0,100}") {
             let made = name(&text);
-            prop_assert!((1..=LIMIT).contains(&made.len()));
+            prop_assert!((1..=MAX_NAME_BYTES).contains(&made.len()));
             prop_assert!(made.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_')));
             prop_assert!(!made.as_bytes()[0].is_ascii_digit());
             prop_assert_eq!(name(&made), made);

@@ -25,7 +25,7 @@ const NULL: Spelled<'static> = Spelled::other("null");
 /// Flattens events one after the other, in memory that it keeps.
 #[derive(Debug, Default)]
 pub struct Flattener {
-    /// The event's data, where it is not one piece already.
+    /// Reused memory for the event's data, where it is not one piece already.
     text: Vec<u8>,
     names: String,
     known: Names,
@@ -33,7 +33,7 @@ pub struct Flattener {
 }
 
 impl Flattener {
-    /// `event`, whose id is `id`, in the columns of `shape`, its topic's ([`super::Shapes::of`]).
+    /// Flattens `event`, whose id is `id`, into the columns of `shape`, its topic's ([`super::Shapes::of`]).
     pub fn flatten<'b>(
         &'b mut self,
         shape: &'b Shape,
@@ -81,7 +81,7 @@ impl Flattener {
     }
 }
 
-/// The event's data as it is spelled, in one piece.
+/// The event's data as spelled, in one piece.
 fn text_of<'b>(event: &'b Event<'b>, buffer: &'b mut Vec<u8>) -> &'b str {
     let whole = match event.value.as_slice() {
         [] => &[],
@@ -118,9 +118,9 @@ impl<'a> Flat<'a> {
         }
     }
 
-    /// What the data lacks and the event has.
+    /// Fills the columns that the data lacks and the event has.
     fn finish(&mut self, event: &'a Event<'a>) {
-        // As the key has it, whatever white space and case the sender wrote it with.
+        // The id of the key, without the sender's own white space and case.
         if let Some(id) = event.munchkin_id.as_deref() {
             self.listed[MUNCHKIN_ID] = Some(Value::plain(id));
         }
@@ -213,7 +213,7 @@ impl<'a> Flat<'a> {
         }
     }
 
-    /// The array at the cursor: its range, and whether all of it became fields.
+    /// Reads the array at the cursor; returns its range, and whether all of it became fields.
     fn attributes(
         &mut self,
         cursor: &mut Cursor<'a>,
@@ -310,14 +310,14 @@ impl<'a> Flat<'a> {
         self.other(prefix, &format!("{name}_text"), Value::text(spelled));
     }
 
-    /// A field that is no column, under the first name that is not taken.
+    /// Adds a field that is no column, under the first free name.
     fn other(&mut self, prefix: &str, written: &str, value: Value<'a>) {
         let start = self.names.len();
         self.known.write(written, self.names);
         self.other_from(start, prefix, value);
     }
 
-    /// The same; its name stands behind the names so far, from `start` on.
+    /// Adds a field whose name is already in `names`, from `start` on.
     fn other_from(&mut self, start: usize, prefix: &str, value: Value<'a>) {
         let is_column =
             self.shape.find(&self.names[start..]).is_some() || self.names[start..] == *OTHERS;
@@ -330,7 +330,7 @@ impl<'a> Flat<'a> {
         while is_taken {
             use std::fmt::Write as _;
             self.names.truncate(end);
-            // Writing to a String can't fail.
+            // Writing to a String cannot fail.
             let _ = write!(self.names, "_{number}");
             number += 1;
             is_taken = self.is_taken(start);
@@ -350,14 +350,14 @@ impl<'a> Flat<'a> {
     }
 }
 
-/// An element of `attributes`, as it is spelled.
+/// An element of `attributes`, in its spelling.
 #[derive(Default)]
 struct Found<'a> {
     name: Option<&'a str>,
     data_type: Option<&'a str>,
     value: Option<&'a str>,
     more: SmallVec<[(Name<'a>, &'a str); 1]>,
-    /// A member stands twice.
+    /// Whether a member stands twice.
     is_odd: bool,
 }
 

@@ -24,7 +24,7 @@ pub fn json_schema(shape: &Shape, title: &str) -> Json {
     })
 }
 
-/// The same for [`super::connect`]'s envelope, whose schema is this one and no other.
+/// The schema of values in [`super::connect`]'s envelope, whose inner schema is fixed.
 pub fn json_schema_of_connect(shape: &Shape, title: &str) -> Json {
     let schema: Json = serde_json::from_str(shape.connect_schema()).unwrap_or_default();
     let property = |column: &Column| {
@@ -99,7 +99,7 @@ pub fn avro(shape: &Shape, full_name: &str) -> Json {
     json!({ "type": "record", "namespace": namespace, "name": name, "fields": fields })
 }
 
-/// The full name of a topic's record in Avro: each part of the topic's name as Avro takes it.
+/// The full name of a topic's record in Avro: each part of the topic's name made legal in Avro.
 pub fn avro_name(topic: &str) -> String {
     let part = |part: &str| {
         let legal = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };

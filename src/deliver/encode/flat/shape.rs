@@ -1,7 +1,7 @@
-//! The columns that all records of a topic have in common, and where each member and attribute belongs.
+//! Shapes: the columns that all records of a topic have in common, and the column of each member and attribute.
 //!
-//! They are made of the catalogue alone (Marketo's published types, or the answer of its API in
-//! `catalog.types_file`), never of what has come so far: so two replicas have the same ones, and so has the service
+//! They follow from the catalogue alone (Marketo's published types, or the answer of its API in
+//! `catalog.types_file`), never from the events so far: so two replicas have the same columns, and so has the service
 //! after a restart.
 
 use smol_str::SmolStr;
@@ -24,7 +24,7 @@ use crate::{
 pub struct Column {
     pub name: SmolStr,
     pub kind: Kind,
-    /// Each record has it.
+    /// Whether each record has a value.
     pub is_required: bool,
     /// The name, as it stands in JSON.
     pub(super) label: Label,
@@ -98,7 +98,7 @@ const NOTIFICATION: &[(&str, Kind)] = &[
     ("imsOrgId", Kind::Text),
 ];
 
-/// Names of members that events of `stream` are published to have.
+/// Published names of members that events of `stream` have.
 pub fn members(stream: Stream) -> impl Iterator<Item = &'static str> {
     published(stream).iter().map(|(name, _)| *name)
 }
@@ -113,7 +113,7 @@ fn published(stream: Stream) -> &'static [(&'static str, Kind)] {
 }
 
 impl Shape {
-    /// The columns that all events of `streams` have, as `fields` leaves them.
+    /// The columns that all events of `streams` have, after the rules `fields`.
     fn common(streams: &[Stream], fields: &Of<'_>) -> Self {
         let mut shape = Self::default();
         for (name, is_required) in [("id", true), ("source", true), ("type", true)] {
@@ -157,7 +157,7 @@ impl Shape {
         }
     }
 
-    /// Adds what activities of one more type have. Of two kinds for one name it is text.
+    /// Adds an attribute of one more type. A name with two kinds is text.
     fn attribute(&mut self, attribute: &AttributeType, fields: &Of<'_>) {
         let Some(kind) = fields.kind(attribute.kind, (&attribute.name, true)) else { return };
         let mut snaked = String::new();
@@ -194,7 +194,7 @@ impl Shape {
         &self.columns
     }
 
-    /// The schema that Kafka Connect's JSON converter reads.
+    /// The schema for Kafka Connect's JSON converter.
     pub fn connect_schema(&self) -> &str {
         &self.connect
     }
@@ -236,7 +236,7 @@ pub enum Scope {
     /// Events of one type (`{stream}` and `{type}`): the type's own columns.
     #[default]
     Type,
-    /// Events of one stream: the columns that all of them have. Attributes are others.
+    /// Events of one stream: the columns that all of them have. Attributes are among the others.
     Stream,
     /// All events.
     All,
@@ -253,7 +253,7 @@ impl Scope {
     }
 }
 
-/// What the rules on fields leave of the events of a topic.
+/// The rules on fields for the events of a topic.
 struct Of<'a> {
     fields: &'a Fields,
     stream: Option<Stream>,
@@ -261,7 +261,7 @@ struct Of<'a> {
 }
 
 impl Of<'_> {
-    /// What a member's or an attribute's column is. `None`: it has none, since it is in no record.
+    /// The kind of a member's or an attribute's column; `None` if it has no column, since it is in no record.
     fn kind(&self, kind: Kind, field: (&str, bool)) -> Option<Kind> {
         let of = |stream| self.fields.effect(stream, self.event_type, field);
         let effect = match self.stream {
@@ -288,9 +288,8 @@ pub struct Shapes {
 }
 
 impl Shapes {
-    /// The shapes of topics of `scope`. `types` are those that the customer's own Marketo describes; they go over the
-    /// published ones. `catalog` says what topics call them.
-    /// `fields` are the rules of the source.
+    /// The shapes of topics of `scope`. `types` are described by the customer's own Marketo, and override the
+    /// published ones. `catalog` gives their names in topics, and `fields` are the rules of the source.
     pub fn new(scope: Scope, catalog: &Catalog, types: &[ActivityType], fields: &Fields) -> Self {
         let mut activities = Lookup::<Shape>::default();
         let published = standard::types();
@@ -321,12 +320,12 @@ impl Shapes {
         }
     }
 
-    /// The shape of the topic that `event` goes to.
+    /// The shape of the event's topic.
     pub fn of(&self, event: &Event<'_>) -> &Shape {
         self.of_type(event.stream, &event.event_type)
     }
 
-    /// The same, of a type of events.
+    /// The shape of the topic for a type of events.
     pub fn of_type(&self, stream: Stream, event_type: &str) -> &Shape {
         match (self.scope, stream) {
             (Scope::All, _) => &self.all,

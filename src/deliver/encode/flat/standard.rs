@@ -1,14 +1,15 @@
-//! What activities of the published types have. An instance's own answer (`catalog.types_file`) goes over it.
+//! Attributes of the published types of activities. An instance's own answer (`catalog.types_file`) overrides them.
 //!
-//! Marketo publishes no list of them, only examples: what is here is what activities of these types usually carry. An
-//! attribute that is missing here is a field nevertheless, by its `dataType`.
+//! Marketo publishes no list of them, only examples: these are the attributes that activities of these types usually
+//! carry. An attribute that is missing here is a field nevertheless, by its `dataType`.
 //!
-//! What published texts confirm:
+//! Confirmed by published texts:
 //! - name by name, with the data types: Fill Out Form (Adobe's documentation of `activities/types.json`), Visit Webpage and Send
 //!   Email (answers of instances that others have published);
-//! - the data types by Adobe's field groups for Marketo's activities (Experience Data Model), which call attributes otherwise: Change Score,
-//!   Change Status In Progression, Merge Leads, Interesting Moment, New Lead but for the created date (a date and time there, a day in
-//!   Marketo), and what Click Link, Unsubscribe Email, Open Email and Click Email tell of page and device;
+//! - the data types by Adobe's field groups for Marketo's activities (Experience Data Model), which have other names:
+//!   Change Score, Change Status In Progression, Merge Leads, Interesting Moment, New Lead except the created date (a
+//!   date and time there, a day in Marketo), and the attributes of page and device in Click Link, Unsubscribe Email,
+//!   Open Email and Click Email;
 //! - the names alone, by a document of Marketo's: `Bot Activity Pattern`.
 //!
 //! Everything else is unconfirmed, and each type may have more.

@@ -18,8 +18,10 @@ fn all(
     body: &str,
     write: fn(&Flat<'_>, &mut Vec<u8>),
 ) -> Vec<Json> {
-    let (shapes, rules) = (shapes(scope), Rules::default());
-    let (mut events, mut flattener) = (Vec::new(), Flattener::default());
+    let shapes = shapes(scope);
+    let rules = Rules::default();
+    let mut events = Vec::new();
+    let mut flattener = Flattener::default();
     decode(kind, &rules, body.as_bytes(), &[], &mut events).unwrap();
     let flatten = |event: &_| {
         let Ok(event) = event else { panic!("{event:?}") };
@@ -47,7 +49,7 @@ fn adobe(ce_type: &str, more: &str, data: &str) -> Json {
     all(SourceKind::AdobeIo, Scope::Type, &body, json::write).remove(0)
 }
 
-/// What `pushed` has beside its own members.
+/// `pushed` with `more` beside its own members.
 fn with(more: Json) -> Json {
     let mut whole = json!({
         "id": "g", "source": "urn:marketo_activity_stream",
@@ -146,7 +148,8 @@ fn connect_has_one_schema_for_a_topic_and_what_it_does_not_list_is_in_others() {
     assert_eq!(field("rating")["type"], "double");
     assert_eq!(field("id")["optional"], false);
     assert_eq!(field("time")["name"], "org.apache.kafka.connect.data.Timestamp");
-    let (one, two) = (&records[0]["payload"], &records[1]["payload"]);
+    let one = &records[0]["payload"];
+    let two = &records[1]["payload"];
     assert_eq!((&one["minutes"], &one["time"]), (&json!(5), &json!(1_772_445_600_000_i64)));
     assert_eq!(one["others"], "{\"new\":1.50}");
     let others = r#"{"time":"2026-03-02T10:00:00.0001Z","activity_date":"2026-03-02T10:00:00.0001Z","rating_text":"\ud800"}"#;

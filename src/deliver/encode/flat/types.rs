@@ -1,4 +1,4 @@
-//! What activities of a type have, as `GET /rest/v1/activities/types.json` of Marketo's API describes it.
+//! Descriptions of activity types, as `GET /rest/v1/activities/types.json` of Marketo's API returns them.
 
 use serde::Deserialize;
 
@@ -9,7 +9,7 @@ use super::value::Kind;
 pub struct ActivityType {
     pub id: i64,
     pub name: String,
-    /// In the order in which they are described.
+    /// In the order of the description.
     pub attributes: Vec<AttributeType>,
 }
 
@@ -17,12 +17,12 @@ pub struct ActivityType {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttributeType {
     pub name: String,
-    /// What custom activities call it as well.
+    /// The name by which custom activities also name it.
     pub api_name: Option<String>,
     pub kind: Kind,
 }
 
-/// Why a text is no description of types.
+/// The reason why a text is no description of types.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TypesError {
     #[error("is not JSON of the form that Marketo answers with: {0}")]
@@ -37,7 +37,7 @@ pub enum TypesError {
     TooMany,
 }
 
-/// Bounds: Marketo has fewer than 200 types and at most 100 custom ones of at most 50 attributes.
+/// Limits: Marketo has fewer than 200 types and at most 100 custom ones of at most 50 attributes.
 const MAX_TYPES: usize = 5000;
 const MAX_ATTRIBUTES: usize = 500;
 

@@ -1,4 +1,4 @@
-//! A value of a field: what kinds there are, and how a value of the sender's is read as one.
+//! Values of fields: their kinds, and how a sender's value is read as one.
 //!
 //! Nothing is rounded and nothing is guessed at. A number is its digits as the sender wrote them, a text is the bytes
 //! between the sender's quotes. A value that is not of the field's kind is no value of the field
@@ -13,10 +13,10 @@ use crate::{
     event::{Form, Spelled},
 };
 
-/// What a field holds.
+/// Kind of a field's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Text; of an object or an array, its JSON as text.
+    /// Text; for an object or an array, its JSON as text.
     Text,
     /// A whole number of 64 bits.
     Integer,
@@ -30,7 +30,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind that Marketo's name of a data type stands for. Every name that is none of these is text, as are
+    /// The kind for Marketo's name of a data type. Every other name is text, as are
     /// `string`, `email`, `href`, `phone` and the like.
     pub fn of_data_type(name: &str) -> Self {
         match name {
@@ -49,11 +49,11 @@ impl Kind {
 pub enum Value<'a> {
     Null,
     Boolean(bool),
-    /// A number of JSON, in the sender's digits; of an [`Kind::Integer`] without a point or an exponent.
+    /// A number of JSON, in the sender's digits; for [`Kind::Integer`] without a point or an exponent.
     Number(&'a str),
     /// An id that the sender wrote in another notation than digits alone.
     Id(i64),
-    /// Text; of [`Kind::DateTime`] and [`Kind::Date`] in the form of RFC 3339.
+    /// Text; for [`Kind::DateTime`] and [`Kind::Date`] in the form of RFC 3339.
     Text(Text<'a>),
     /// An object or an array as the sender spelled it: the value is this text itself.
     Json(&'a str),
@@ -170,7 +170,7 @@ impl<'a> Value<'a> {
         id::number(&text)?.parse().ok().map(Self::Id)
     }
 
-    /// A date and time, in whole milliseconds since 1970; `None` of any other value, and where the fraction is
+    /// A date and time, in whole milliseconds since 1970; `None` for any other value, and where the fraction is
     /// finer.
     pub fn unix_millis(&self) -> Option<i64> {
         let Self::Text(Text::Plain(text) | Text::Exact(text)) = self else { return None };
@@ -260,10 +260,10 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// The form in which nearly all times come, `2026-03-02T09:59:58Z`, in seconds since 1970. `None`: another form, which is
-/// read with more care.
+/// Seconds since 1970 of a time in the most frequent form, `2026-03-02T09:59:58Z`; `None` for other forms, which need
+/// the full parser.
 fn whole_seconds(text: &str) -> Option<i64> {
-    // Of this length there is no room for a fraction or another offset.
+    // This length has no room for a fraction or another offset.
     if text.len() != 20 || text.starts_with("9999") || !time::is_readable(text) {
         return None;
     }
@@ -271,8 +271,10 @@ fn whole_seconds(text: &str) -> Option<i64> {
         let digits = text.as_bytes()[from..to].iter();
         digits.fold(0, |sum, byte| sum * 10 + i64::from(byte - b'0'))
     };
-    let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
-    // Years begin in March, so that a leap day is the last of its year; 719,468 days later is 1970.
+    let year = number(0, 4);
+    let month = number(5, 7);
+    let day = number(8, 10);
+    // Years begin in March here, so that a leap day is the last of its year; 719,468 days later is 1970.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
     let seconds = number(11, 13) * 3600 + number(14, 16) * 60 + number(17, 19);

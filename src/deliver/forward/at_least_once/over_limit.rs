@@ -1,13 +1,13 @@
-//! Events whose topic was one more than `topics.limit` allows, and what happens when that topic is made by hand.
+//! Events whose topic was one more than `topics.limit` allows, and their order when that topic is made by hand.
 //!
 //! Such an event becomes a dead letter. Until a checkpoint has passed it, a lane that goes back or a crash makes the
 //! forwarder read it once more; by then its topic may be there, and it would come behind later events of its
-//! key (I4). So a topic is not written before all earlier events of this kind are out of the way: those that
-//! wait to become dead letters are read again and go to the topic first, and those that are dead letters are waited
-//! for until a checkpoint has passed them. Only with that checkpoint their ids are saved: a process that knew the
-//! id of one would pass it over after a crash, write its topic, and could find it forgotten after the next one.
+//! key (I4). So a topic is not written before all earlier events of this kind are out of the way: events that wait to
+//! become dead letters are read again and go to the topic first, and dead letters are waited for until a checkpoint has
+//! passed them. Only with that checkpoint their ids are saved: a process that knew such an id would pass the event over
+//! after a crash, write its topic, and could find the id forgotten after the next one.
 //!
-//! In exactly-once delivery both go by themselves: a dead letter is committed together with what comes behind it.
+//! Exactly-once delivery needs none of this: a dead letter is committed together with the events behind it.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use crate::{
     spool::position::Position,
 };
 
-/// Events that no checkpoint has passed.
+/// Events over the limit that no checkpoint has passed.
 #[derive(Debug, Default)]
 pub(in super::super) struct OverLimit {
     events: BTreeMap<Position, OneTooMany>,
@@ -30,11 +30,11 @@ pub(in super::super) struct OverLimit {
 struct OneTooMany {
     /// A hash of the topic's name: names over the limit are as many as senders like, and kept nowhere.
     name: u64,
-    /// The id of one that is settled, to be saved.
+    /// The id to be saved, once the event is settled.
     settled: Option<Id>,
 }
 
-/// What of a topic must be out of the way before its next event is sent.
+/// Earlier events of a topic that must be out of the way before its next event is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Earlier {
     Nothing,
@@ -51,25 +51,25 @@ impl OverLimit {
         events.map(|(position, _)| *position)
     }
 
-    /// The event at `position` is one whose topic is one too many.
+    /// Notes that the topic of the event at `position` is one too many.
     pub fn note(&mut self, position: Position, name: &str) {
         self.events.insert(position, OneTooMany { name: hash(name), settled: None });
     }
 
-    /// The event at `position` is sent to its topic after all. `true` when none of the topic is left.
+    /// Notes that the event at `position` is sent to its topic after all. `true` when none of the topic is left.
     pub fn remove(&mut self, position: Position, name: &str) -> bool {
         self.events.remove(&position);
         let name = hash(name);
         self.events.values().all(|of| of.name != name)
     }
 
-    /// The event at `position` is where it can stay: `true` when its id is saved with the checkpoint that passes it.
+    /// Notes that the event at `position` is settled: `true` when its id is saved with the checkpoint that passes it.
     pub fn settle(&mut self, position: Position, identity: Option<Id>) -> bool {
         let event = self.events.get_mut(&position);
         event.map(|event| event.settled = identity).is_some()
     }
 
-    /// What has to be out of the way before the event of this topic at `position` is sent.
+    /// Returns the earlier events that must be out of the way before the event of this topic at `position` is sent.
     pub fn earlier(&self, name: &str, position: Position, lanes: &Lanes) -> Earlier {
         let mut earlier = Earlier::Nothing;
         for position in self.before(name, position) {
@@ -81,14 +81,14 @@ impl OverLimit {
         earlier
     }
 
-    /// The ids of those that `checkpoint` passes, to be saved before it.
+    /// Takes the ids of events that `checkpoint` passes, to be saved before it.
     pub fn ids_passed_by(&mut self, checkpoint: &Checkpoint) -> Vec<Id> {
         let is_ahead = is_ahead_of(checkpoint);
         let passed = self.events.iter_mut().filter(|(position, of)| !is_ahead(**position, of.name));
         passed.filter_map(|(_, of)| of.settled.take()).collect()
     }
 
-    /// Forgets what `saved` has passed: nothing reads it again.
+    /// Forgets events that `saved` has passed: no lane reads them again.
     pub fn keep_ahead_of(&mut self, saved: &Checkpoint) {
         if self.events.is_empty() {
             return;
@@ -98,7 +98,7 @@ impl OverLimit {
     }
 }
 
-/// Which positions, of the topic with this hash of its name, `checkpoint` has not passed.
+/// Returns whether a position, of the topic with this hash of its name, is not yet passed by `checkpoint`.
 fn is_ahead_of(checkpoint: &Checkpoint) -> impl Fn(Position, u64) -> bool {
     let low = checkpoint.low;
     let held = checkpoint.held.iter();

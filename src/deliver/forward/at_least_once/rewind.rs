@@ -1,18 +1,17 @@
 //! Going back, in at-least-once delivery.
 //!
-//! A sink whose credentials were replaced goes the same way as one that failed: no record is left to
-//! the old ones, and none is sent twice.
+//! A sink whose credentials were replaced goes back as one that failed does: no record is left to the old credentials,
+//! and none is sent twice.
 //!
-//! When a record fails while later ones of its topic are on their way, those could overtake it. So
-//! nothing more is sent: what the sink has not sent yet is taken back, what is in flight is waited
-//! for, the producer is replaced (after a purge its sequence numbers have a gap), topics that failed
-//! are held, and every lane goes back to its oldest unsettled event, but for those that were put back
-//! (`dead_letters.rs`). What was settled beyond that is remembered, so that going back repeats nothing that
-//! is known to be delivered.
+//! When a record fails while later ones of its topic are on their way, those could overtake it. So nothing more is
+//! sent: the sink's unsent records are taken back, the records in flight are waited for, the producer is replaced
+//! (after a purge its sequence numbers have a gap), topics that failed are held, and every lane goes back to its oldest
+//! unsettled event, except those that were put back (`dead_letters.rs`). Events settled beyond that are remembered, so
+//! that going back repeats nothing that is known to be delivered.
 //!
-//! What is in flight is waited for as long as answers come, over many steps if need be. Only what no
-//! broker has answered by then is sent again without knowing whether the first one arrived; it is
-//! counted, and it is what a reader may find twice although nothing crashed.
+//! The wait lasts as long as answers come, over many steps if need be. Only records that no broker has answered by
+//! then are sent again without knowing whether the first one arrived; they are counted, and a reader may find them
+//! twice although nothing crashed.
 
 use std::{
     collections::BTreeMap,
@@ -28,24 +27,23 @@ use super::{
     Answer, AtLeastOnce, Hold, Lanes, Now, Outcome, Owners, Position, Sink, State, Trouble, Window,
 };
 
-/// How long the next answer to a record in flight is waited for at least: longer than it takes to see
-/// that the cluster is away.
-const NEXT_ANSWER: Duration = Duration::from_secs(6);
-/// The same once there are only records of topics that were silent for longer than `hold_after`: each moment of
-/// it is the others', who can do nothing meanwhile.
-const SILENT_ANSWER: Duration = Duration::from_secs(1);
-/// On a slow path it is waited for as long as the path takes, up to so many times `hold_after`.
-const SLOW_AT_MOST: u32 = 4;
+/// Shortest wait for the next answer to a record in flight: longer than it takes to see that the cluster is away.
+const NEXT_ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
+/// Wait for it once only topics are left that were silent for longer than `hold_after`: each moment of it delays the
+/// other topics.
+const SILENT_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// On a slow path the wait is as long as the path takes, up to so many times `hold_after`.
+const MAX_SLOW_FACTOR: u32 = 4;
 
-const _: () = assert!(NEXT_ANSWER.as_secs() > CLUSTER_SILENCE.as_secs());
+const _: () = assert!(NEXT_ANSWER_TIMEOUT.as_secs() > CLUSTER_SILENCE.as_secs());
 
-/// The wait for what is in flight.
+/// The wait for the records in flight.
 pub(super) struct Rewind {
-    /// How long the topics had waited when it began.
+    /// Time that the topics had waited when it began.
     ages: Ages,
-    /// Topics that had been silent for longer than they may by then, and how many records they had acknowledged.
+    /// Topics that had been silent for too long by then, and how many records they had acknowledged.
     silent: BTreeMap<TopicId, u64>,
-    /// When the last record was answered, or the rewind began.
+    /// Time of the last answer, or of the beginning.
     heard_at: Instant,
 }
 
@@ -67,17 +65,17 @@ impl Rewind {
         out.topics().outstanding() == 0 || silence >= self.patience(out)
     }
 
-    /// How long the next answer is waited for.
+    /// Returns how long the next answer is waited for.
     fn patience<S: Sink>(&self, out: &Out<S>) -> Duration {
         let hold_after = out.link().hold_after();
         if out.cluster_is_away() {
             return hold_after; // nothing else could be done meanwhile
         }
         if self.is_down_to_silent(out) {
-            return SILENT_ANSWER.min(hold_after);
+            return SILENT_ANSWER_TIMEOUT.min(hold_after);
         }
-        let slow = (2 * out.link().latency()).min(hold_after * SLOW_AT_MOST);
-        NEXT_ANSWER.min(hold_after).max(slow)
+        let slow = (2 * out.link().latency()).min(hold_after * MAX_SLOW_FACTOR);
+        NEXT_ANSWER_TIMEOUT.min(hold_after).max(slow)
     }
 
     fn is_down_to_silent<S: Sink>(&self, out: &Out<S>) -> bool {
@@ -99,7 +97,7 @@ impl AtLeastOnce {
         let Owners { out, lanes, dead_letters, .. } = owners;
         out.remember_ages(&ages);
         let put_back = dead_letters.take_put_back(lanes, out.topics());
-        // Before any window is cleared.
+        // Before any window is cleared: the settled slots are in them.
         lanes.remember_settled();
 
         let starts = Starts::new(&failed, lanes);
@@ -115,8 +113,8 @@ impl AtLeastOnce {
             let Trouble { why, one_at_a_time } = &failed[&topic];
             let alone_before = one_at_a_time.then_some(end);
             let hold = Hold { topic, from, why, alone_before };
-            // Something older (a dead letter that waits) may take the main lane further back than
-            // this topic does.
+            // An older event (a dead letter that waits) may take the main lane further back than this
+            // topic does.
             let stands = main_low.min(from);
             if lanes.may_hold(Hold { from: stands, ..hold }, out.topics_mut(), now) {
                 lanes.hold(hold, out.topics_mut(), now);
@@ -129,12 +127,12 @@ impl AtLeastOnce {
         dead_letters.put_back(&put_back, lanes, out.topics_mut(), now);
     }
 
-    /// Takes back what is not sent, waits for what is, and replaces the producer. Returns the topics' ages
-    /// from before it, once that is done.
+    /// Takes back unsent records, waits for those in flight, and replaces the producer. Returns the topics' ages
+    /// from before the wait, once that is done.
     fn take_back<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Option<Ages> {
         if self.rewind.is_none() {
             self.rewind = Some(Rewind::new(owners.out, owners.lanes, now));
-            // Once: what comes back into the sink's queue after a broken connection may have arrived, and
+            // Only once: records that return to the sink's queue after a broken connection may have arrived, and
             // only the same producer can find out.
             owners.out.purge();
             self.settle_known(owners, now);
@@ -143,13 +141,13 @@ impl AtLeastOnce {
             return None;
         }
         owners.out.replace_producer();
-        // A delivery that came in meanwhile would be sent again.
+        // Without this, a record acknowledged meanwhile would be sent again.
         self.settle_known(owners, now);
         owners.out.nothing_outstanding();
         self.rewind.take().map(|it| it.ages)
     }
 
-    /// Takes in the outcomes that are there, without waiting.
+    /// Takes in the outcomes at hand, without waiting.
     fn settle_known<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) {
         let mut outcomes = owners.out.poll(Duration::ZERO);
         for (token, outcome) in outcomes.drain(..) {
@@ -160,7 +158,7 @@ impl AtLeastOnce {
         owners.out.recycle(outcomes);
     }
 
-    /// While going back only deliveries matter: a record that failed is read again.
+    /// Handles an answer while going back: only deliveries matter, a record that failed is read again.
     pub fn answered_late<S: Sink>(
         &mut self,
         owners: &mut Owners<'_, S>,
@@ -180,10 +178,10 @@ impl AtLeastOnce {
     }
 }
 
-/// Where the lanes begin again.
+/// Positions from which the lanes begin again.
 struct Starts {
     main: Position,
-    /// Of each topic that failed.
+    /// By topic that failed.
     held: BTreeMap<TopicId, Position>,
 }
 
@@ -204,10 +202,10 @@ impl Starts {
             }
         }
         for topic in failed.keys() {
-            // One that could not even be queued fails where the main lane stands.
+            // A topic whose record could not even be queued fails where the main lane stands.
             let from = starts.held.entry(*topic).or_insert(end);
-            // What was refused as one topic too many may be its own, unless it has a lane: that began
-            // at the oldest of those, and since then the topic is known by name.
+            // Events refused as one topic too many may be of this topic, unless it has a lane: that began at the
+            // oldest of those, and since then the topic is known by name.
             let own = lanes.held(*topic).map_or(over_limit, |held| held.lane().low());
             *from = (*from).min(own);
         }

@@ -23,7 +23,8 @@ fn bench(most: usize) -> Bench {
 }
 
 fn refused(sequence: u64, topic: Option<&str>) -> Refused {
-    let (reason, error) = ("refused".into(), "never".into());
+    let reason = "refused".into();
+    let error = "never".into();
     Refused { position: at(sequence), topic: topic.map(Into::into), reason, error }
 }
 

@@ -1,4 +1,4 @@
-//! Commits: the open transaction, which process it is of, and the checkpoint that ends it.
+//! Commits: the open transaction, its process, and the checkpoint that ends it.
 
 use std::time::Duration;
 
@@ -18,22 +18,22 @@ use crate::{
     record::Record,
 };
 
-/// How long one look at a commit under way lasts.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// How long one step waits for a commit under way.
+const COMMIT_POLL: Duration = Duration::from_millis(50);
 
-/// Text that a refused event may bring into the checkpoint.
-const ERROR_LENGTH: usize = 200;
+/// Characters of a refused event's error in the checkpoint.
+const MAX_ERROR_CHARS: usize = 200;
 
-/// The transaction that is open.
+/// The open transaction.
 #[derive(Default)]
 pub(super) struct Transaction {
     /// Records since the last commit.
     pub records: u64,
-    /// It ends: nothing more is sent.
+    /// It is ending: nothing more is sent.
     pub is_ending: bool,
-    /// It ends as soon as it can.
+    /// It is to end as soon as possible.
     pub is_urgent: bool,
-    /// All that there is was read while it is open.
+    /// The main lane has read everything while it was open.
     pub is_caught_up: bool,
     /// The checkpoint whose commit has begun.
     pub attempt: Option<Checkpoint>,
@@ -48,9 +48,9 @@ impl Transaction {
 /// This process, as its checkpoints name it.
 pub(super) struct Writer {
     id: Uuid,
-    /// The writer and number of what was on the topic when this process took over.
+    /// Writer and number of the checkpoint on the topic when this process took over.
     found: Option<(Option<Uuid>, u64)>,
-    /// Nothing is sent before this process has committed a checkpoint of its own.
+    /// Whether this process has committed a checkpoint of its own: nothing is sent before.
     took_over: bool,
 }
 
@@ -64,21 +64,21 @@ impl Writer {
         self.took_over
     }
 
-    /// Whether another process wrote `found` since this one knows the topic.
+    /// Whether another process wrote `found` since this one took over.
     pub fn is_overtaken_by(&self, found: &Checkpoint) -> bool {
         found.writer != Some(self.id) && Some((found.writer, found.number)) != self.found
     }
 }
 
 impl ExactlyOnce {
-    /// Ends the transaction when it is time; then there is nothing else to do meanwhile.
+    /// Ends the transaction when it is time; meanwhile there is nothing else to do.
     pub fn commit<S: Sink>(
         &mut self,
         owners: &mut Owners<'_, S>,
         now: Now,
     ) -> Result<Option<Progress>> {
         if owners.out.must_renew() {
-            return Ok(Some(Progress::Waiting)); // it can't be taken back yet
+            return Ok(Some(Progress::Waiting)); // the sink must be renewed before the transaction can be taken back
         }
         self.transaction.is_ending |= self.commit_is_due(owners, now);
         if !self.transaction.is_ending {
@@ -100,7 +100,7 @@ impl ExactlyOnce {
             headers: &[],
             timestamp: None,
         };
-        match owners.out.commit(&record, PATIENCE) {
+        match owners.out.commit(&record, COMMIT_POLL) {
             Commit::Pending => Ok(Some(Progress::Waiting)),
             Commit::Done => {
                 self.has_committed(checkpoint, "committed", owners, now)?;
@@ -117,23 +117,23 @@ impl ExactlyOnce {
         }
     }
 
-    /// The checkpoint to commit, with the ids on disk that go with it. A later start must know whom to take for
-    /// this volume's own, and that from the first commit on.
+    /// Makes the checkpoint to commit, and prepares its ids on the disk. Before the first commit this process is
+    /// entered as a writer: a later start must know which writers are this volume's own.
     fn prepare<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<Checkpoint> {
         let Writer { id, found, took_over } = self.writer;
         if !took_over {
             owners.saved.file().writers().enter(id, found.and_then(|(writer, _)| writer))?;
         }
         let Owners { source, out, lanes, dead_letters, saved } = owners;
-        // A file that another mode wrote may count further; what an attempt was called that was
-        // aborted is no name for another.
+        // A file written by at-least-once delivery may count further, and the number of an aborted attempt must not
+        // be reused.
         let last = self.committed.number.max(self.attempts).max(saved.last().number);
         let checkpoint = Checkpoint {
             low: lanes.main().next(),
             held: held(lanes, out.topics()),
             number: last + 1,
             writer: Some(id),
-            refused: dead_letters.named(ERROR_LENGTH, lanes, out.topics()),
+            refused: dead_letters.named(MAX_ERROR_CHARS, lanes, out.topics()),
             written_at: now.unix,
             ..saved.last().clone()
         };
@@ -143,7 +143,7 @@ impl ExactlyOnce {
         Ok(checkpoint)
     }
 
-    /// The transaction with `checkpoint` is committed: what is settled is so for good.
+    /// Notes that the transaction with `checkpoint` is committed: its events are settled for good.
     pub(super) fn has_committed<S: Sink>(
         &mut self,
         checkpoint: Checkpoint,
@@ -160,7 +160,7 @@ impl ExactlyOnce {
         }
         self.refusals.committed(checkpoint.lowest());
         self.begin();
-        // The first one only took over: what comes next has waited long enough.
+        // The first commit only took over: the next events have waited long enough.
         let took_over = std::mem::replace(&mut self.writer.took_over, true);
         self.last = took_over.then_some(now.instant);
         self.committed = checkpoint;
@@ -170,7 +170,7 @@ impl ExactlyOnce {
         self.save(owners, now)
     }
 
-    /// Brings the file up to what is committed. It may lag behind that, and never be ahead.
+    /// Brings the file up to the committed checkpoint. It may lag behind, and is never ahead.
     pub fn save<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<()> {
         let Owners { source, saved, .. } = owners;
         saved.begin(now);
@@ -182,7 +182,7 @@ impl ExactlyOnce {
     }
 }
 
-/// Where the lanes of held topics stand; nothing is on its way.
+/// Positions of the lanes of held topics, while nothing is on its way.
 pub(super) fn held(lanes: &Lanes, topics: &Topics) -> Vec<Held> {
     let main = lanes.main().next();
     let is_back = |held: &HeldTopic| held.phase() == Phase::Draining && held.lane().next() <= main;

@@ -1,41 +1,41 @@
-//! Probes: whether a topic that failed is well again is found out with one record.
-//! Its failure would take everybody's work back, so it has a transaction of its own: what there is is
-//! committed first, and the others make way until there is an answer, for a second at most. A probe that
-//! often finds no answer is sent less often, so that the others have most of the time.
+//! Probes: one record finds out whether a topic that failed works again.
+//! Its failure would take back the work of all topics, so it has a transaction of its own: the open one is committed
+//! first, and the other lanes make way until there is an answer, for a second at most. A probe that often finds no
+//! answer is sent less often, so that the others have most of the time.
 
 use std::time::{Duration, Instant};
 
 use crate::deliver::forward::{Now, link::Link};
 
-/// How long a probe is waited for while the others make way.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Longest wait for a probe's answer while the other lanes make way.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many times as long the others have after one that failed.
-const OTHERS_TIME: u32 = 5;
+/// After a failed probe the other lanes have so many times its duration.
+const PAUSE_FACTOR: u32 = 5;
 
 #[derive(Debug, Default)]
 pub(super) struct Probes {
-    /// Since when the transaction has held nothing but probes.
+    /// Since when the transaction holds nothing but probes.
     sent_at: Option<Instant>,
-    /// A dead letter is a probe, and waits for its turn.
+    /// A dead letter is the probe, and waits for its turn.
     pub(super) dead_letter_waits: bool,
     again_at: Option<Instant>,
 }
 
-/// When a probe may be sent.
+/// The time at which a probe may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MayProbe {
     Now,
     /// As soon as the transaction has ended.
     Soon,
-    /// Others have their time first.
+    /// The other lanes have their time first.
     TooSoon {
         until: Instant,
     },
 }
 
 impl Probes {
-    /// `is_alone`: it would share the transaction with none but probes.
+    /// `is_alone`: the probe would share the transaction with other probes only.
     pub fn may_send(&self, is_alone: bool, now: Now) -> MayProbe {
         match self.again_at.filter(|at| now.instant < *at) {
             Some(until) => MayProbe::TooSoon { until },
@@ -44,7 +44,7 @@ impl Probes {
         }
     }
 
-    /// A probe is on its way.
+    /// Notes that a probe is on its way.
     pub fn sent(&mut self, now: Now) {
         self.sent_at.get_or_insert(now.instant);
     }
@@ -53,22 +53,22 @@ impl Probes {
         self.sent_at.is_some()
     }
 
-    /// The transaction is taken back: if it was one of probes, the others have their time now.
+    /// Notes that the transaction is taken back: after one of probes, the other lanes have their time.
     pub fn failed(&mut self, now: Now) {
         if let Some(since) = self.sent_at {
-            self.again_at = Some(now.instant + OTHERS_TIME * (now.instant - since));
+            self.again_at = Some(now.instant + PAUSE_FACTOR * (now.instant - since));
         }
     }
 
-    /// The transaction has ended.
+    /// Notes that the transaction has ended.
     pub fn end(&mut self) {
         self.sent_at = None;
     }
 }
 
-/// On a slow path an answer takes its time.
+/// How long an answer may take: longer on a slow path.
 pub(super) fn patience(link: &Link) -> Duration {
-    PATIENCE.max(2 * link.latency()).min(link.hold_after())
+    PROBE_TIMEOUT.max(2 * link.latency()).min(link.hold_after())
 }
 
 #[cfg(test)]

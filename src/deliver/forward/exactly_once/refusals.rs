@@ -1,10 +1,10 @@
-//! What is known of refused events, over the transactions that were taken back.
+//! Refused events, remembered over the transactions that were taken back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{deliver::forward::refusal::Stage, spool::position::Position};
 
-/// What is known of an event that was refused in a transaction that was taken back.
+/// The refusal of an event in a transaction that was taken back.
 #[derive(Clone)]
 pub(in super::super) struct Known {
     pub reason: &'static str,
@@ -14,11 +14,11 @@ pub(in super::super) struct Known {
 
 #[derive(Default)]
 pub(in super::super) struct Refusals {
-    /// Events that were refused, until they are somewhere else.
+    /// Refused events that are not settled yet.
     known: BTreeMap<Position, Known>,
-    /// Those of them that are, in this transaction.
+    /// Refused events that are settled in this transaction.
     dealt_with: Vec<Position>,
-    /// Dead letters that could not be written: they wait, and are no probes.
+    /// Dead letters that could not be written: they wait, and are not used as probes.
     failed: BTreeSet<Position>,
     /// Dead letters in this transaction, by reason.
     counts: BTreeMap<&'static str, u64>,
@@ -33,7 +33,7 @@ impl Refusals {
         self.known.insert(position, known);
     }
 
-    /// The dead letter of the event there could not be written in this transaction, which is taken back.
+    /// Notes that the dead letter of the event could not be written in this transaction, which is taken back.
     pub fn dead_letter_failed(&mut self, position: Position) {
         self.failed.insert(position);
     }
@@ -42,14 +42,14 @@ impl Refusals {
         self.failed.contains(&position)
     }
 
-    /// The event there is somewhere else, once this transaction is committed.
+    /// Notes that the event is settled, once this transaction is committed.
     pub fn dealt_with(&mut self, position: Position) {
         if self.known.contains_key(&position) {
             self.dealt_with.push(position);
         }
     }
 
-    /// A dead letter with this reason was written.
+    /// Counts a dead letter with this reason.
     pub fn count(&mut self, reason: &'static str) {
         *self.counts.entry(reason).or_default() += 1;
     }
@@ -58,7 +58,7 @@ impl Refusals {
         self.counts.iter().map(|(reason, n)| (*reason, *n))
     }
 
-    /// The transaction is committed; everything before `lowest` is delivered.
+    /// Notes that the transaction is committed; everything before `lowest` is delivered.
     pub fn committed(&mut self, lowest: Position) {
         self.failed.retain(|position| *position >= lowest);
         for position in self.dealt_with.drain(..) {
@@ -66,7 +66,7 @@ impl Refusals {
         }
     }
 
-    /// Another transaction begins.
+    /// Begins the next transaction.
     pub fn begin(&mut self) {
         self.dealt_with.clear();
         self.counts.clear();

@@ -1,10 +1,9 @@
 //! Taking a transaction back: nothing of it was delivered.
 //!
-//! Whatever fails in a transaction takes all of it back, so every lane goes to where it stood at the
-//! last commit, as after a restart. What is remembered is why: topics that failed are held from there
-//! on, and an event that was refused for good is known by its position and becomes a dead letter in
-//! the next transaction. Whether a commit that failed has happened all the same, the topic of
-//! checkpoints tells, and also whether another instance writes to it.
+//! A failure in a transaction takes all of it back, so every lane goes to its position at the last commit, as after a
+//! restart. Only the causes are remembered: topics that failed are held from there on, and an event that was refused
+//! for good is known by its position and becomes a dead letter in the next transaction. The topic of checkpoints shows
+//! whether a commit that failed has happened all the same, and whether another instance writes to it.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +18,8 @@ use crate::deliver::{
 };
 
 impl ExactlyOnce {
-    /// Takes the transaction back, and everything to the last commit. As long as the sink can't be
-    /// renewed nothing else happens; it is tried again with the next step.
+    /// Takes the transaction back, and everything to the last commit. As long as the sink cannot be
+    /// renewed nothing else happens; the next step tries again.
     pub fn rewind<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<()> {
         owners.out.renew_later();
         if !std::mem::replace(&mut self.is_rewinding, true) {
@@ -29,7 +28,7 @@ impl ExactlyOnce {
         }
         let source = owners.source.name();
         if let Err(error) = owners.out.renew() {
-            tracing::debug!(%source, %error, "the transaction can't be taken back yet");
+            tracing::debug!(%source, %error, "the transaction cannot be taken back yet");
             return Ok(());
         }
         self.is_rewinding = false;
@@ -41,13 +40,14 @@ impl ExactlyOnce {
             owners.source.latency_mut().taken_back();
             self.begin();
         }
-        // Also after a commit that has happened: the next to commit shows that it is this process that goes on.
+        // Also after a commit that has happened: committing again soon proves that this process is the one that goes
+        // on.
         self.transaction.is_urgent = true;
         Rewind::new(&self.committed, owners).lanes(owners, now);
         Ok(())
     }
 
-    /// Finds out which topics fail while their records can still be seen.
+    /// Finds the topics that fail, while their records can still be seen.
     fn remember_failures<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) {
         let ages = owners.out.ages(owners.lanes.watched(true).flat_map(Window::iter), now);
         let overdue = owners.overdue(true, now);
@@ -58,8 +58,8 @@ impl ExactlyOnce {
         owners.out.put_back_failed(overdue.topics);
     }
 
-    /// Looks at what the sink has found on the topic of checkpoints, if it had to look: whether the commit has
-    /// happened all the same.
+    /// Whether the commit has happened all the same, by the checkpoint that the sink found on the topic, if it had to
+    /// look.
     fn has_happened<S: Sink>(&mut self, owners: &mut Owners<'_, S>, now: Now) -> Result<bool> {
         let Some(found) = owners.out.committed() else { return Ok(false) };
         let source = &*owners.source;
@@ -83,14 +83,14 @@ impl ExactlyOnce {
     }
 }
 
-/// The way back to the last commit.
+/// The return of all lanes to the last commit.
 struct Rewind<'a> {
     committed: &'a Checkpoint,
     /// Topics that failed since.
     failed: BTreeMap<TopicId, Trouble>,
-    /// How far the main lane had come.
+    /// Position of the main lane before the return.
     reached: Position,
-    /// The lanes of held topics by then.
+    /// The lanes of held topics before the return.
     before: BTreeMap<TopicId, HeldTopic>,
 }
 
@@ -104,7 +104,7 @@ impl<'a> Rewind<'a> {
         }
     }
 
-    /// Every lane stands where the last commit says.
+    /// Sets every lane to its position at the last commit.
     fn lanes<S: Sink>(&self, owners: &mut Owners<'_, S>, now: Now) {
         owners.dead_letters.clear();
         owners.out.nothing_outstanding();
@@ -120,7 +120,7 @@ impl<'a> Rewind<'a> {
         }
         let topics = owners.out.topics_mut();
         owners.dead_letters.put_back(&self.committed.refused, owners.lanes, topics, now);
-        // Held since the last commit, and still out of order.
+        // Topics held since the last commit, and still out of order.
         let low = self.committed.low;
         for (topic, held) in self.before.iter().filter(|(_, held)| held.is_out_of_order()) {
             let is_known = owners.lanes.held(*topic).is_some() || self.failed.contains_key(topic);
@@ -146,7 +146,7 @@ impl<'a> Rewind<'a> {
         }
     }
 
-    /// The topic failed since the last commit.
+    /// Holds a topic that failed since the last commit.
     fn hold<S: Sink>(
         &self,
         topic: TopicId,

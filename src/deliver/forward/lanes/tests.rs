@@ -9,13 +9,14 @@ fn hold(topic: TopicId, sequence: u64) -> Hold<'static> {
 
 #[test]
 fn the_main_lane_passes_what_a_held_topic_covers_and_a_held_lane_what_is_not_its_topics() {
-    let (place, now) = (place(), clock());
+    let place = place();
+    let now = clock();
     let mut topics = topics(&place);
     let [dead, a, b] = ["dead", "a", "b"].map(|name| topics.enter(name));
     let mut lanes = Lanes::new(&place.spool, at(1), dead, 2, &place.metrics);
-    assert!(!lanes.passes(MAIN, Some(a), at(3)));
+    assert!(!lanes.passes(MAIN_LANE, Some(a), at(3)));
     lanes.hold(hold(a, 2), &mut topics, now(0));
-    assert!(lanes.passes(MAIN, Some(a), at(3)) && !lanes.passes(MAIN, Some(b), at(3)));
+    assert!(lanes.passes(MAIN_LANE, Some(a), at(3)) && !lanes.passes(MAIN_LANE, Some(b), at(3)));
     let own = lanes.held(a).unwrap().lane().id();
     assert!(lanes.passes(own, Some(b), at(3)) && !lanes.passes(own, Some(a), at(3)));
     assert!(!topics.is_ready(a), "it is asked about before its next record");
@@ -23,7 +24,8 @@ fn the_main_lane_passes_what_a_held_topic_covers_and_a_held_lane_what_is_not_its
 
 #[test]
 fn what_is_acknowledged_ahead_is_passed_until_every_lane_of_its_topic_has_left_it_behind() {
-    let (place, now) = (place(), clock());
+    let place = place();
+    let now = clock();
     let mut topics = topics(&place);
     let [dead, a] = ["dead", "a"].map(|name| topics.enter(name));
     let mut lanes = Lanes::new(&place.spool, at(1), dead, 2, &place.metrics);
@@ -39,10 +41,11 @@ fn what_is_acknowledged_ahead_is_passed_until_every_lane_of_its_topic_has_left_i
     assert!(!lanes.acked_ahead().contains(at(4)));
 }
 
-/// It may be an event of the topic, refused while that was one topic too many.
+/// A `topic-limit` event may be one of the topic.
 #[test]
 fn what_was_settled_without_a_known_topic_is_passed_by_the_lane_of_a_topic_that_is_held_later() {
-    let (place, now) = (place(), clock());
+    let place = place();
+    let now = clock();
     let mut topics = topics(&place);
     let [dead, a] = ["dead", "a"].map(|name| topics.enter(name));
     let mut lanes = Lanes::new(&place.spool, at(1), dead, 2, &place.metrics);
@@ -57,7 +60,8 @@ fn what_was_settled_without_a_known_topic_is_passed_by_the_lane_of_a_topic_that_
 #[test]
 fn beyond_the_limit_of_held_topics_the_main_lane_rests_unless_single_records_can_show_what_is_wrong()
  {
-    let (place, now) = (place(), clock());
+    let place = place();
+    let now = clock();
     let mut topics = topics(&place);
     let [dead, a, b] = ["dead", "a", "b"].map(|name| topics.enter(name));
     let mut lanes = Lanes::new(&place.spool, at(1), dead, 1, &place.metrics);
@@ -76,7 +80,8 @@ fn beyond_the_limit_of_held_topics_the_main_lane_rests_unless_single_records_can
 
 #[test]
 fn a_held_topic_that_failed_is_reported_once() {
-    let (place, now) = (place(), clock());
+    let place = place();
+    let now = clock();
     let mut topics = topics(&place);
     let [dead, a] = ["dead", "a"].map(|name| topics.enter(name));
     let mut lanes = Lanes::new(&place.spool, at(1), dead, 2, &place.metrics);
@@ -90,12 +95,13 @@ fn a_held_topic_that_failed_is_reported_once() {
 
 #[test]
 fn what_the_main_lane_settles_of_a_held_topic_is_not_sent_again_by_the_topics_lane() {
-    let (place, now) = (place(), clock());
+    let place = place();
+    let now = clock();
     let mut topics = topics(&place);
     let [dead, a] = ["dead", "a"].map(|name| topics.enter(name));
     let mut lanes = Lanes::new(&place.spool, at(1), dead, 2, &place.metrics);
-    let token = lanes.next_token(MAIN).unwrap();
-    lanes.push(MAIN, slot(a, 3, now(0)));
+    let token = lanes.next_token(MAIN_LANE).unwrap();
+    lanes.push(MAIN_LANE, slot(a, 3, now(0)));
     assert!(lanes.owes(Some(a), None) && !lanes.owes(Some(a), Some(at(3))));
     lanes.hold(hold(a, 2), &mut topics, now(0));
     assert!(!lanes.are_disjoint(), "the main lane owes what the topic's lane covers");

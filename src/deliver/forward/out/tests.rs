@@ -6,7 +6,8 @@ use crate::kafka::produce::Failure::{Fatal, Passing, Purged, Refused};
 
 #[test]
 fn a_failure_is_of_the_record_alone_only_where_no_other_of_its_topic_is_on_its_way_or_has_failed() {
-    let (place, now) = (place(), clock());
+    let place = place();
+    let now = clock();
     let mut out = out(Scripted::default(), &place);
     let topic = out.topics_mut().enter("a");
     let slot = slot(topic, 1, now(0));
@@ -22,7 +23,8 @@ fn a_failure_is_of_the_record_alone_only_where_no_other_of_its_topic_is_on_its_w
 
 #[test]
 fn a_record_that_comes_back_is_no_answer_of_a_broker() {
-    let (place, now) = (place(), clock());
+    let place = place();
+    let now = clock();
     let mut out = out(Scripted::default(), &place);
     let topic = out.topics_mut().enter("a");
     let slot = slot(topic, 1, now(0));
@@ -37,7 +39,8 @@ fn a_record_that_comes_back_is_no_answer_of_a_broker() {
 
 #[test]
 fn a_record_is_overdue_after_the_patience_with_a_cluster_that_answers() {
-    let (place, now) = (place(), clock());
+    let place = place();
+    let now = clock();
     let mut out = out(Scripted::default(), &place);
     let topic = out.topics_mut().enter("a");
     let slot = slot(topic, 1, now(0));
@@ -54,7 +57,8 @@ fn a_record_is_overdue_after_the_patience_with_a_cluster_that_answers() {
 
 #[test]
 fn a_sink_that_was_renewed_has_nothing() {
-    let (place, now) = (place(), clock());
+    let place = place();
+    let now = clock();
     let mut out = out(Scripted::default(), &place);
     let topic = out.topics_mut().enter("a");
     out.sent(topic, slot(topic, 1, now(0)).size);

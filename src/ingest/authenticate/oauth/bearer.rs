@@ -4,11 +4,11 @@ use http::{HeaderMap, header::AUTHORIZATION};
 
 use crate::ingest::authenticate::reason::{Reason, Why};
 
-/// No token is longer: what a provider writes into one is a few kilobytes.
-const LIMIT: usize = 16 * 1024;
+/// Bytes of a token: providers' tokens have a few kilobytes.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// The token, if there is one `Authorization` header and it has the form that a token has. Two are
-/// ambiguous, and nobody's.
+/// Returns the token, if there is one `Authorization` header and it has the form of a token. Two headers are
+/// ambiguous, and count as none.
 pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next()?.to_str().ok()?;
@@ -20,10 +20,10 @@ pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && is_token(token)).then_some(token)
 }
 
-/// The key of a source that takes tokens of a provider's.
+/// Configuration key of a source that takes a provider's tokens.
 const KEY: &str = "sources.<name>.auth.oauth";
 
-/// Why there is none, for operators.
+/// Returns the reason why there is no token, for operators.
 pub(super) fn none(headers: &HeaderMap) -> Why {
     why_none(headers).at(KEY)
 }
@@ -43,11 +43,11 @@ fn why_none(headers: &HeaderMap) -> Why {
     }
 }
 
-/// The grammar's `b64token`: so nothing in it needs escaping, wherever it goes.
+/// Checks the grammar's `b64token`, whose characters never need escaping.
 fn is_token(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b);
-    !body.is_empty() && text.len() <= LIMIT && body.bytes().all(legal)
+    !body.is_empty() && text.len() <= MAX_TOKEN_BYTES && body.bytes().all(legal)
 }
 
 #[cfg(test)]
@@ -71,8 +71,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_none() {
-        let long = format!("Bearer {}", "a".repeat(LIMIT + 1));
+    fn text_of_another_form_is_no_token() {
+        let long = format!("Bearer {}", "a".repeat(MAX_TOKEN_BYTES + 1));
         for bad in [
             "",
             "Bearer",

@@ -1,10 +1,9 @@
-//! The service's own tokens, for customers without an identity provider.
+//! The service's own tokens, for installations without an identity provider.
 //!
-//! They are signed by HMAC with a configured key, so they survive a restart and hold on every replica
-//! that has the same key. The path that checks them knows no other key, and no other path knows this
-//! one: a provider's key never checks HMAC. A token is for this service alone and names its client;
-//! which sources the client may deliver to is configuration, and a change of it counts at once for
-//! tokens that are out already.
+//! They are signed by HMAC with a configured key, so they survive a restart and are valid on every replica
+//! that has the same key. The code that checks them knows no other key, and no other code knows this
+//! one: a provider's key never checks HMAC. A token is for this service alone and names its client; the
+//! configuration names the sources of each client, and a change of it counts at once for tokens issued before.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,10 +21,10 @@ use crate::{config::Secret, ingest::authenticate::moment::Moment, runtime::reloa
 const SELF: &str = "millrace";
 
 /// The `typ` of an access token (RFC 9068).
-const KIND: &str = "at+jwt";
+const TOKEN_TYPE: &str = "at+jwt";
 
-/// Clocks of replicas may differ by as many seconds.
-const LEEWAY: u64 = 30;
+/// Seconds by which clocks of replicas may differ.
+const LEEWAY_SECONDS: u64 = 30;
 
 pub struct BuiltIn {
     keys: Current<Arc<Keys>>,
@@ -34,12 +33,12 @@ pub struct BuiltIn {
 
 struct Keys {
     signing: EncodingKey,
-    /// That key, and those that it has replaced.
+    /// The signing key, and earlier ones.
     checking: Vec<Key>,
 }
 
 impl Keys {
-    /// The first signs, all of them check. `None` without any.
+    /// Makes the keys: the first signs, all of them check. `None` without any.
     fn new(keys: &[Secret]) -> Option<Arc<Self>> {
         let signing = EncodingKey::from_secret(keys.first()?.expose().as_bytes());
         let checking = keys.iter().map(|secret| Key {
@@ -67,16 +66,16 @@ impl BuiltIn {
         Some(Self { keys: Current::new(Keys::new(keys)?), lifetime })
     }
 
-    /// From now on these sign and check, and no others; without any nothing changes.
+    /// Replaces the keys; without any nothing changes.
     pub fn replace(&self, keys: &[Secret]) {
         if let Some(keys) = Keys::new(keys) {
             self.keys.set(keys);
         }
     }
 
-    /// A token for `client`, and for how long. `None` is a defect of the cryptography.
+    /// Issues a token for `client`, and returns its lifetime too. `None` is a failure of the cryptography.
     pub(super) fn issue(&self, client: &str, now: Moment) -> Option<(String, Duration)> {
-        let header = Header { typ: Some(KIND.into()), ..Header::new(Algorithm::HS256) };
+        let header = Header { typ: Some(TOKEN_TYPE.into()), ..Header::new(Algorithm::HS256) };
         let claims = Issued {
             iss: SELF,
             aud: SELF,
@@ -88,14 +87,14 @@ impl BuiltIn {
         Some((encode(&header, &claims, &self.keys.get().signing).ok()?, self.lifetime))
     }
 
-    /// What a source whose clients are `clients` expects of a token.
+    /// Returns the claims that a source with these clients expects of a token.
     pub(super) fn expected(clients: &[String]) -> Expected {
         Expected {
             issuer: Some(SELF.into()),
             audience: vec![SELF.into()],
             client_ids: clients.to_vec(),
             scopes: Vec::new(),
-            leeway: LEEWAY,
+            leeway: LEEWAY_SECONDS,
         }
     }
 
@@ -105,7 +104,7 @@ impl BuiltIn {
         expected: &Expected,
         now: Moment,
     ) -> Result<(), Flaw> {
-        if jwt.kind() != Some(KIND) {
+        if jwt.kind() != Some(TOKEN_TYPE) {
             return Err(Flaw::Malformed);
         }
         let claims = jwt.claims(&self.keys.get().checking)?;

@@ -1,9 +1,8 @@
-//! What was found out about tokens, for a while. Tokens themselves are not in it: only digests under
-//! a key of this process.
+//! Verdicts on tokens, kept for a while. Tokens themselves are not in it: only digests under a key of this process.
 //!
-//! Good and bad tokens have places of their own, so that a flood of bad ones costs no good one its
-//! place. Where all places are taken the oldest gives way. That a token was good is known for longer than
-//! it counts ([`Verdicts::was_good`]): a client that has one is no stranger when it has to be asked about again.
+//! Good and bad tokens have entries of their own, so that a flood of bad ones pushes out no good one. Where all
+//! entries are taken the oldest is removed. A good verdict is remembered beyond its end ([`Verdicts::was_good`]):
+//! when the provider has to be asked again about such a token, its client does not count as a stranger.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,11 +14,11 @@ use uuid::Uuid;
 use super::flaw::Flaw;
 use crate::ingest::authenticate::digest::{Digest, sha256};
 
-/// For the good, and as many for the bad.
-const PLACES: usize = 4096;
+/// Entries for good tokens, and as many for bad ones.
+const MAX_VERDICTS: usize = 4096;
 
-/// How long a token that counts no more is told from a stranger's.
-const REMEMBERED: Duration = Duration::from_secs(60 * 60);
+/// How long a good verdict is remembered beyond its end.
+const REMEMBERED_FOR: Duration = Duration::from_secs(60 * 60);
 
 pub(super) struct Verdicts {
     key: [u8; 16],
@@ -42,10 +41,10 @@ impl Verdicts {
         self.good.get(token, now).map(Ok).or_else(bad)
     }
 
-    /// Whether it was good a short time ago, and nothing else was heard since.
+    /// Returns whether the last verdict was good and ended less than [`REMEMBERED_FOR`] ago.
     pub fn was_good(&self, token: &Digest, now: Instant) -> bool {
         let until = self.good.entries.get(token).map(|((), until)| *until);
-        until.is_some_and(|until| now < until + REMEMBERED)
+        until.is_some_and(|until| now < until + REMEMBERED_FOR)
     }
 
     pub fn keep(&mut self, token: Digest, verdict: Result<(), Flaw>, until: Instant) {
@@ -66,7 +65,7 @@ impl Verdicts {
 
 struct Bounded<V> {
     entries: HashMap<Digest, (V, Instant)>,
-    /// Each entry once, the oldest first.
+    /// The digest of each entry once, the oldest first.
     order: VecDeque<Digest>,
 }
 
@@ -91,7 +90,7 @@ impl<V: Copy> Bounded<V> {
         if self.entries.insert(token, (value, until)).is_none() {
             self.order.push_back(token);
         }
-        if self.order.len() > PLACES
+        if self.order.len() > MAX_VERDICTS
             && let Some(oldest) = self.order.pop_front()
         {
             self.entries.remove(&oldest);
@@ -107,8 +106,10 @@ mod tests {
 
     #[test]
     fn a_verdict_holds_until_its_time_is_over() {
-        let (mut verdicts, now) = (Verdicts::new(), Instant::now());
-        let (good, bad) = (verdicts.digest("good"), verdicts.digest("bad"));
+        let mut verdicts = Verdicts::new();
+        let now = Instant::now();
+        let good = verdicts.digest("good");
+        let bad = verdicts.digest("bad");
         let until = now + Duration::from_secs(10);
         verdicts.keep(good, Ok(()), until);
         verdicts.keep(bad, Err(Flaw::Inactive), until);
@@ -120,32 +121,37 @@ mod tests {
 
     #[test]
     fn there_are_never_more_of_them_than_places_and_bad_ones_displace_no_good_one() {
-        let (mut verdicts, now) = (Verdicts::new(), Instant::now());
+        let mut verdicts = Verdicts::new();
+        let now = Instant::now();
         let until = now + Duration::from_secs(10);
         let good = verdicts.digest("good");
         verdicts.keep(good, Ok(()), until);
-        for number in 0..PLACES * 2 {
+        for number in 0..MAX_VERDICTS * 2 {
             let token = verdicts.digest(&number.to_string());
             verdicts.keep(token, Err(Flaw::Inactive), until);
             verdicts.keep(token, Err(Flaw::Inactive), until);
         }
-        assert_eq!(verdicts.len(), PLACES + 1);
-        assert_eq!(verdicts.bad.order.len(), PLACES);
+        assert_eq!(verdicts.len(), MAX_VERDICTS + 1);
+        assert_eq!(verdicts.bad.order.len(), MAX_VERDICTS);
         assert_eq!(verdicts.of(&good, now), Some(Ok(())));
         assert_eq!(verdicts.of(&verdicts.digest("0"), now), None, "the oldest gave way");
     }
 
     #[test]
     fn a_token_that_was_good_is_remembered_beyond_its_time_and_not_beyond_a_no() {
-        let (mut verdicts, now) = (Verdicts::new(), Instant::now());
-        let (token, other) = (verdicts.digest("token"), verdicts.digest("other"));
+        let mut verdicts = Verdicts::new();
+        let now = Instant::now();
+        let token = verdicts.digest("token");
+        let other = verdicts.digest("other");
         verdicts.keep(token, Ok(()), now);
         verdicts.keep(other, Ok(()), now);
         assert!(verdicts.of(&token, now).is_none() && verdicts.was_good(&token, now));
         verdicts.keep(token, Err(Flaw::Inactive), now);
         assert!(!verdicts.was_good(&token, now), "it was withdrawn");
-        let almost = now + REMEMBERED - Duration::from_nanos(1);
-        assert!(verdicts.was_good(&other, almost) && !verdicts.was_good(&other, now + REMEMBERED));
+        let almost = now + REMEMBERED_FOR - Duration::from_nanos(1);
+        assert!(
+            verdicts.was_good(&other, almost) && !verdicts.was_good(&other, now + REMEMBERED_FOR)
+        );
         assert!(!verdicts.was_good(&verdicts.digest("never seen"), now));
     }
 

@@ -1,4 +1,4 @@
-//! What a token says, and what a source expects of it.
+//! The claims of a token, and the values that a source expects of them.
 //!
 //! Providers do not agree on the claim that holds the client's id (`azp`, `client_id`, Microsoft's
 //! `appid`, Okta's `cid`) nor on how scopes are written, so all of them are read; where several
@@ -8,8 +8,7 @@ use serde::Deserialize;
 
 use super::flaw::Flaw;
 
-/// The claims that anybody here looks at. A claim of another type, or one that is there twice, makes
-/// the token malformed.
+/// The claims that are read. A claim of another type, or one that stands twice, makes the token malformed.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Claims {
     pub iss: Option<String>,
@@ -45,25 +44,24 @@ impl Texts {
     }
 }
 
-/// Who vouches for the claims.
+/// The party that vouches for the claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Voucher {
-    /// A signature: the token itself has to say all that is expected.
+    /// A signature: the token itself has to have all expected claims.
     Signature,
-    /// The provider was asked about this token, just now: it need not repeat who it is, nor when the
-    /// token expires.
+    /// The provider, which was asked about this token just now: it need not repeat its own name nor the expiry.
     Provider,
 }
 
-/// What the claims have to be. An empty list expects nothing.
+/// Values that the claims must have. An empty list expects nothing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Expected {
     pub issuer: Option<String>,
     pub audience: Vec<String>,
     pub client_ids: Vec<String>,
-    /// Each of them has to be there.
+    /// Scopes that the token must have, all of them.
     pub scopes: Vec<String>,
-    /// By how many seconds clocks may differ.
+    /// Seconds by which clocks may differ.
     pub leeway: u64,
 }
 
@@ -89,7 +87,8 @@ impl Expected {
     }
 
     fn check_time(&self, claims: &Claims, voucher: Voucher, now: u64) -> Result<(), Flaw> {
-        let (now, leeway) = (now as f64, self.leeway as f64);
+        let now = now as f64;
+        let leeway = self.leeway as f64;
         match claims.exp {
             None if voucher == Voucher::Signature => return Err(Flaw::NoExpiry),
             // A cast of a float ends at the bounds of the number.
@@ -98,7 +97,7 @@ impl Expected {
             }
             _ => {}
         }
-        // A token from the future: somebody's clock is wrong, or its maker's intent is.
+        // A token from the future: a clock is wrong, or the token was made with intent to deceive.
         let begins = [claims.nbf, claims.iat].into_iter().flatten();
         if begins.into_iter().any(|begin| begin > now + leeway) {
             return Err(Flaw::NotYetValid);
@@ -133,7 +132,7 @@ mod tests {
         }
     }
 
-    /// Good claims with `change` instead, as JSON; `null` takes a claim away.
+    /// Checks good claims with `change`, as JSON; `null` removes a claim.
     fn check(change: &str, voucher: Voucher) -> Result<(), Flaw> {
         let mut claims = serde_json::json!({
             "iss": "https://id.example.com/", "aud": "millrace", "exp": NOW + 10, "iat": NOW,
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_providers_write_differently_is_read() {
+    fn the_different_claims_of_providers_are_read() {
         for good in [
             "{}",
             r#"{"aud": ["x", "other"]}"#,

@@ -1,8 +1,8 @@
-//! Where a provider's keys are: at an address that is configured, or at the one that the provider
-//! publishes (OpenID Connect Discovery 1.0, section 4).
+//! Discovery of a provider's keys: at a configured address, or at the one that the provider publishes
+//! (OpenID Connect Discovery 1.0, section 4).
 //!
-//! What is published has to name the very issuer that was asked, and an address at which nobody in
-//! between can change what comes: https, or this machine.
+//! The published document has to name the configured issuer, and an address whose content cannot be changed on the
+//! way: https, or this machine.
 
 use std::fmt;
 
@@ -15,11 +15,11 @@ use crate::{
     runtime::fetch::{Client, Limits, ShownUrl},
 };
 
-const DOCUMENT: &str = ".well-known/openid-configuration";
+const DISCOVERY_PATH: &str = ".well-known/openid-configuration";
 
 pub(super) enum KeysAt {
     Url(Url),
-    /// As tokens name it, and where its document is.
+    /// The issuer's name, as in tokens, and the address of its document.
     Issuer {
         name: String,
         document: Url,
@@ -33,16 +33,16 @@ struct Document {
 }
 
 impl KeysAt {
-    /// `issuer` is an address, as configuration makes sure.
+    /// Makes it from the configuration, which has checked that `issuer` is an address.
     pub fn new(issuer: &str, keys: Option<&Url>) -> Option<Self> {
         if let Some(url) = keys {
             return Some(Self::Url(url.clone()));
         }
-        let document = format!("{}/{DOCUMENT}", issuer.trim_end_matches('/')).parse().ok()?;
+        let document = format!("{}/{DISCOVERY_PATH}", issuer.trim_end_matches('/')).parse().ok()?;
         Some(Self::Issuer { name: issuer.to_owned(), document })
     }
 
-    /// Asks for the keys. The error is for a person.
+    /// Fetches the keys. The error is for the log.
     pub async fn look_up(&self, client: &Client) -> Result<KeySet, String> {
         let url = match self {
             Self::Url(url) => url.clone(),
@@ -58,10 +58,12 @@ impl KeysAt {
 
 fn published(body: &[u8], issuer: &str) -> Result<Url, String> {
     let document: Document = serde_json::from_slice(body)
-        .map_err(|_| format!("/{DOCUMENT} lacks issuer or jwks_uri"))?;
+        .map_err(|_| format!("/{DISCOVERY_PATH} lacks issuer or jwks_uri"))?;
     if document.issuer != issuer {
         let named: String = document.issuer.chars().take(200).collect();
-        return Err(format!("/{DOCUMENT} names issuer {named:?}, but {issuer:?} is configured"));
+        return Err(format!(
+            "/{DISCOVERY_PATH} names issuer {named:?}, but {issuer:?} is configured"
+        ));
     }
     let keys: Url = document.jwks_uri.parse().map_err(|_| "the jwks_uri is no URL")?;
     match is_trustworthy(&keys) {
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_issuer_that_was_asked_may_say_where_its_keys_are() {
+    fn only_the_configured_issuer_may_name_the_address_of_its_keys() {
         let document = |issuer: &str, keys: &str| {
             let json = serde_json::json!({ "issuer": issuer, "jwks_uri": keys });
             published(json.to_string().as_bytes(), "https://id.example.com")

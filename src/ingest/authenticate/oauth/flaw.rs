@@ -1,9 +1,9 @@
-//! Why a token does not get through.
+//! The reasons for which a token is refused or not decided.
 
 use crate::ingest::authenticate::reason::Reason;
 
-/// What is wrong with a token, for the log: it tells which check failed and nothing that the token
-/// says. The sender learns only that the token is no good.
+/// Flaw of a token, for the log: it names the check that failed and no text of the token. The sender learns only
+/// that the token is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     #[error("it is not a token that this source can check")]
@@ -54,7 +54,7 @@ impl Flaw {
     }
 }
 
-/// A time of the token's. It need not be one that a calendar has.
+/// Writes a time of the token, which need not be one that a calendar has.
 fn at(unix_seconds: u64) -> String {
     let time = std::time::SystemTime::UNIX_EPOCH
         .checked_add(std::time::Duration::from_secs(unix_seconds))
@@ -65,11 +65,11 @@ fn at(unix_seconds: u64) -> String {
     }
 }
 
-/// The end of a check that did not go well.
+/// Result of a check that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Denial {
     Invalid(Flaw),
-    /// Somebody else had to be asked and gave no answer. For a person; holds no secret.
+    /// Another host had to be asked and gave no answer. The text is for the log; it holds no secret.
     Undecided(Reason, String),
 }
 

@@ -1,13 +1,11 @@
-//! Tokens that say nothing by themselves: the provider is asked about each (RFC 7662).
+//! Introspection of opaque tokens: the provider is asked about each (RFC 7662).
 //!
-//! What it says is kept for a while: that a token is good for as long as is configured, and never
-//! beyond its expiry; that it is not for [`BAD_KEPT`] only, since a token may be newer than what the
-//! provider's nodes know.
+//! Verdicts are kept for a while: a good one for as long as is configured, and never beyond the token's expiry; a
+//! bad one for [`BAD_VERDICT_KEPT`] only, since a token may be newer than the state of the provider's node.
 //!
-//! Few questions are open at a time. A token that was good before has places of its own ([`KNOWN`]),
-//! and never waits behind a stranger's; tokens of which nothing is known take turns (`turns.rs`) at
-//! [`STRANGE`] places. A request that has no place in time, and one that comes while the provider is
-//! down, is answered that it should come again.
+//! Few questions are open at a time. Tokens that were good before have places of their own ([`KNOWN_QUESTIONS`]),
+//! and never wait behind a stranger's; unknown tokens take turns (`turns.rs`) at [`UNKNOWN_QUESTIONS`] places. A
+//! request that gets no place in time, or comes while the provider is down, is undecided: its sender tries again.
 
 use std::time::{Duration, Instant};
 
@@ -39,18 +37,20 @@ use crate::{
     source::SourceName,
 };
 
-const BAD_KEPT: Duration = Duration::from_secs(10);
+const BAD_VERDICT_KEPT: Duration = Duration::from_secs(10);
 
-/// Open questions about tokens that were good before, and about others.
-const KNOWN: usize = 8;
-const STRANGE: usize = 24;
+/// Open questions about tokens that were good before.
+const KNOWN_QUESTIONS: usize = 8;
+/// Open questions about other tokens.
+const UNKNOWN_QUESTIONS: usize = 24;
 
-/// How long to wait for a place among them: with the answer that follows it is within the time of a
-/// request, unless the provider is slow.
-const PATIENCE: Duration = Duration::from_secs(6);
+/// How long a request waits for a place among the open questions: together with the provider's answer this is within
+/// the time of a request, unless the provider is slow.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// RFC 6749 has client ids and secrets encoded as in forms before they are put into `Basic`.
-const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*');
+/// Characters to encode in `Basic`: RFC 6749 has client ids and secrets encoded as in forms.
+const FORM_ENCODED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*');
 
 pub(super) struct Introspection {
     url: Url,
@@ -66,7 +66,7 @@ pub(super) struct Introspection {
     verdicts: Mutex<Verdicts>,
 }
 
-/// What is held while a question is open.
+/// A place among the open questions, held until the answer.
 enum HeldTurn<'a> {
     Known(#[expect(dead_code, reason = "held for what dropping it does")] Permit<'a>),
     Strange(#[expect(dead_code, reason = "held for what dropping it does")] Turn),
@@ -106,13 +106,13 @@ impl Introspection {
             client,
             source: source.clone(),
             metrics: metrics.clone(),
-            known: Semaphore::new(KNOWN),
-            strange: Turns::new(STRANGE, Duration::ZERO),
+            known: Semaphore::new(KNOWN_QUESTIONS),
+            strange: Turns::new(UNKNOWN_QUESTIONS, Duration::ZERO),
             verdicts: Mutex::new(Verdicts::new()),
         }
     }
 
-    /// What we show to the provider, to be replaced.
+    /// Returns this service's secret at the provider, which is replaced when its file changes.
     pub fn client_secret(&self) -> &Current<Secret> {
         &self.client_secret
     }
@@ -122,13 +122,13 @@ impl Introspection {
         if let Some(known) = self.known(&digest, now) {
             return Ok(known?);
         }
-        let place = tokio::time::timeout(PATIENCE, self.place(&digest, caller, now)).await;
+        let place = tokio::time::timeout(PLACE_TIMEOUT, self.place(&digest, caller, now)).await;
         let Ok(_place) = place else {
             return Err(
                 self.undecided(Reason::TokenTooMany, "too many tokens are being asked about")
             );
         };
-        // Somebody may have asked about the same one meanwhile.
+        // Another request may have asked about the same token meanwhile.
         if let Some(known) = self.known(&digest, now) {
             return Ok(known?);
         }
@@ -143,7 +143,7 @@ impl Introspection {
         Ok(verdict?)
     }
 
-    /// A place among the open questions.
+    /// Waits for a place among the open questions.
     async fn place(&self, digest: &Digest, caller: Caller, now: Moment) -> HeldTurn<'_> {
         let was_good = self.verdicts.lock().was_good(digest, now.instant);
         if was_good {
@@ -157,9 +157,9 @@ impl Introspection {
         self.verdicts.lock().of(digest, now.instant)
     }
 
-    /// The error is for a person.
+    /// Asks the provider about a token. The error is for the log.
     async fn ask(&self, token: &str) -> Result<Answer, String> {
-        let encoded = |text: &str| utf8_percent_encode(text, FORM).to_string();
+        let encoded = |text: &str| utf8_percent_encode(text, FORM_ENCODED).to_string();
         let request = self
             .client
             .request(Method::POST, self.url.clone())
@@ -180,9 +180,9 @@ impl Introspection {
         }
     }
 
-    /// The verdict, and until when it holds.
+    /// Returns the verdict on a token, and until when it holds.
     fn judge(&self, answer: Answer, now: Moment) -> (Result<(), Flaw>, Instant) {
-        let bad_until = now.instant + BAD_KEPT;
+        let bad_until = now.instant + BAD_VERDICT_KEPT;
         if !answer.active {
             return (Err(Flaw::Inactive), bad_until);
         }
@@ -192,7 +192,7 @@ impl Introspection {
         if let Err(flaw) = self.expected.check(&claims, Voucher::Provider, now.unix_seconds) {
             return (Err(flaw), bad_until);
         }
-        // Within what is configured; an expiry that no clock can hold is beyond it, too.
+        // Clamped to the configured time, so that an expiry beyond any clock's range does no harm.
         let left =
             claims.exp.map(|exp| exp - now.unix_seconds as f64 + self.expected.leeway as f64);
         let left = left.map(|left| left.clamp(0.0, self.good_kept.as_secs_f64()));

@@ -1,10 +1,9 @@
-//! A signed JSON Web Token (RFC 7519), taken apart. What it says can be read only by way of a key
-//! that has signed it.
+//! A signed JSON Web Token (RFC 7519), taken apart. Its claims can be read only with a key that has signed it.
 //!
 //! **The key decides the algorithm.** A [`Key`] has one, from its own type, and a token that names
 //! another is refused before any cryptography: so a public key is never taken for a shared secret,
 //! and `none` is the algorithm of no key. Headers that carry or point at keys (`jwk`, `jku`, `x5u`)
-//! are not read, and critical headers are refused, as RFC 7515 asks of whoever does not know them.
+//! are not read, and critical headers are refused, as RFC 7515 demands of an implementation that does not know them.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
@@ -21,7 +20,7 @@ pub(super) struct Key {
 
 pub(super) struct Jwt<'a> {
     header: Header,
-    /// What is signed: header and payload as they came.
+    /// The signed text: header and payload as they came.
     message: &'a str,
     payload: &'a str,
     signature: &'a str,
@@ -35,7 +34,7 @@ struct Header {
     crit: Option<IgnoredAny>,
 }
 
-/// The algorithms of keys that there can be here; `Ed25519` is the newer name (RFC 9864).
+/// Returns the algorithm with this name, if a key here can have it; `Ed25519` is the newer name (RFC 9864).
 pub(super) fn algorithm_named(name: &str) -> Option<Algorithm> {
     match name {
         "RS256" => Some(Algorithm::RS256),
@@ -47,7 +46,7 @@ pub(super) fn algorithm_named(name: &str) -> Option<Algorithm> {
 }
 
 impl<'a> Jwt<'a> {
-    /// `None` where the text is none, whoever may have signed it.
+    /// Takes a token apart, without checking its signature; `None` if the text is no JWT.
     pub fn parse(token: &'a str) -> Option<Self> {
         let (message, signature) = token.rsplit_once('.')?;
         let (header, payload) = message.split_once('.')?;
@@ -71,7 +70,7 @@ impl<'a> Jwt<'a> {
         self.header.typ.as_deref()
     }
 
-    /// The claims, if one of `keys` has signed them.
+    /// Returns the claims, if one of `keys` has signed them.
     pub fn claims<'k>(&self, keys: impl IntoIterator<Item = &'k Key>) -> Result<Claims, Flaw> {
         if self.header.crit.is_some() {
             return Err(Flaw::Critical);

@@ -1,8 +1,8 @@
-//! A provider's public keys: a JSON Web Key Set (RFC 7517), of which only what can be used is kept.
+//! A provider's public keys: the usable ones of a JSON Web Key Set (RFC 7517).
 //!
 //! RSA keys of 2048 bits and more are for RS256, keys on the curve P-256 for ES256, Ed25519 keys for
-//! EdDSA. Everything else, shared secrets above all, keys for encryption and keys that name another
-//! algorithm are passed over: providers publish them side by side.
+//! EdDSA. All other keys, shared secrets above all, keys for encryption and keys that name another
+//! algorithm, are passed over: providers publish them side by side.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -11,9 +11,8 @@ use serde_json::value::RawValue;
 
 use super::jwt::{Jwt, Key, algorithm_named};
 
-/// Keys in a set. Providers have two or three, the largest a dozen; each may cost a stranger's token
-/// one check.
-const LIMIT: usize = 64;
+/// Keys in a set. Providers have two or three, the largest a dozen. A stranger's token can cause one check for each.
+const MAX_KEYS: usize = 64;
 
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 
@@ -21,7 +20,7 @@ const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 pub(super) enum KeySetError {
     #[error("not a JSON Web Key Set")]
     NotASet,
-    #[error("key set has more than {LIMIT} keys")]
+    #[error("key set has more than {MAX_KEYS} keys")]
     TooMany,
     #[error("key set has no key for RS256, ES256 or EdDSA")]
     NoneOfUse,
@@ -53,7 +52,7 @@ struct Written {
 impl KeySet {
     pub fn parse(json: &[u8]) -> Result<Self, KeySetError> {
         let set: WrittenSet<'_> = serde_json::from_slice(json).map_err(|_| KeySetError::NotASet)?;
-        if set.keys.len() > LIMIT {
+        if set.keys.len() > MAX_KEYS {
             return Err(KeySetError::TooMany);
         }
         let written = set.keys.iter().filter_map(|key| serde_json::from_str(key.get()).ok());
@@ -61,7 +60,7 @@ impl KeySet {
         if keys.is_empty() { Err(KeySetError::NoneOfUse) } else { Ok(Self(keys)) }
     }
 
-    /// The keys that may have signed a token: those that it names, or all if it names none.
+    /// Returns the keys that may have signed a token: the ones that it names, or all if it names none.
     pub fn named_by<'a>(&'a self, jwt: &'a Jwt<'_>) -> impl Iterator<Item = &'a Key> {
         let id = jwt.key_id();
         self.0.iter().filter(move |key| id.is_none() || key.id.as_deref() == id)
@@ -78,13 +77,15 @@ fn usable(key: Written) -> Option<Key> {
     let decoded = |text: &Option<String>| BASE64_URL_SAFE_NO_PAD.decode(text.as_ref()?).ok();
     let (algorithm, decoding) = match (key.kty.as_str(), key.crv.as_deref()) {
         ("RSA", _) => {
-            let (n, e) = (decoded(&key.n)?, decoded(&key.e)?);
+            let n = decoded(&key.n)?;
+            let e = decoded(&key.e)?;
             let length = n.iter().skip_while(|byte| **byte == 0).count();
             RSA_BYTES.contains(&length).then_some(())?;
             (Algorithm::RS256, DecodingKey::from_rsa_raw_components(&n, &e))
         }
         ("EC", Some("P-256")) => {
-            let (x, y) = (decoded(&key.x)?, decoded(&key.y)?);
+            let x = decoded(&key.x)?;
+            let y = decoded(&key.y)?;
             (x.len() == 32 && y.len() == 32).then_some(())?;
             (Algorithm::ES256, DecodingKey::from_ec_der(&[&[4], &x[..], &y].concat()))
         }

@@ -1,16 +1,14 @@
-//! A provider whose tokens are signed: which keys it has at the moment, and whether one of them has
-//! signed a token.
+//! A provider whose tokens are signed: its keys of the moment, and the check that one of them has signed a token.
 //!
-//! - Keys are used for at most [`KEPT`] and looked up again from [`REFRESHED`] on, while there are
-//!   tokens to check. A provider that is down is noticed by nobody in between: whoever holds a token
-//!   goes on delivering. There is a bound because a key that was withdrawn must not be trusted for as
-//!   long as somebody can keep us from the provider; it is a day because a sender's queue lasts for
-//!   seven, so nothing is lost.
-//! - A token that names a key which is not in the set has the set looked up once more, at most once
-//!   in [`UNKNOWN_PAUSE`]: in between nobody can tell whether that key is new, so the answer is
-//!   "undecided" and not "no". Whoever names known keys notices nothing of a flood.
+//! - Keys are used for at most [`MAX_KEY_AGE`] and looked up again from [`REFRESH_AGE`] on, while there are
+//!   tokens to check. While a provider is down, senders with a token go on delivering in between. There is a bound
+//!   because a withdrawn key must not be trusted for as long as an attacker can keep us from the provider; it is a
+//!   day because a sender's queue lasts for seven, so nothing is lost.
+//! - A token that names a key which is not in the set causes one more look-up, at most once in [`UNKNOWN_PAUSE`]:
+//!   in between it is not known whether that key is new, so the answer is "undecided" and not "no". Tokens that
+//!   name known keys are not affected by a flood.
 //! - There is one look-up at a time. It is a task of its own, which no sender ends by hanging up.
-//! - What the provider sends is bounded: in bytes, in time, and in keys.
+//! - The provider's answer is bounded: in bytes, in time, and in keys.
 
 use std::{
     sync::Arc,
@@ -38,20 +36,21 @@ use crate::{
     source::SourceName,
 };
 
-/// How long keys are used without the provider saying that they still are its.
-const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long keys are used without another look-up that confirms them.
+const MAX_KEY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// From this age on they are looked up again.
-const REFRESHED: Duration = Duration::from_secs(10 * 60);
+/// Age from which keys are looked up again.
+const REFRESH_AGE: Duration = Duration::from_secs(10 * 60);
 
-/// Until the next look-up after the last one began: for want of any key, for a key that is not in
-/// the set, and because of the set's age. The first is longer than a look-up takes.
-const PAUSE: Duration = Duration::from_secs(6);
+/// Time from one look-up to the next while there are no keys. Longer than a look-up takes.
+const RETRY_PAUSE: Duration = Duration::from_secs(6);
+/// Time from one look-up to the next for a key that is not in the set.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(10);
+/// Time from one look-up to the next because of the set's age.
 const REFRESH_PAUSE: Duration = Duration::from_secs(60);
 
-/// A look-up in all, discovery included. Shorter than the senders wait.
-const WITHIN: Duration = Duration::from_secs(5);
+/// Timeout of a look-up with its discovery. Shorter than the senders wait.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Provider {
     expected: Expected,
@@ -89,7 +88,7 @@ impl Provider {
         Self { expected, keys: Arc::new(keys) }
     }
 
-    /// Has the keys looked up, so that the first delivery does not wait for them.
+    /// Starts the first look-up, so that the first delivery does not wait for it.
     pub fn prepare(&self, now: Instant) {
         self.keys.begin(&mut self.keys.set.lock(), now);
     }
@@ -99,22 +98,25 @@ impl Provider {
             Some(Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA) => {}
             _ => return Err(Flaw::Algorithm.into()),
         }
-        let claims = match self.keys.current(now.instant).await.map(|keys| from(&keys, jwt))? {
-            // The set may have changed.
-            Err(Flaw::UnknownKey) => from(&*self.keys.looked_up_after(now.instant).await?, jwt)?,
-            other => other?,
-        };
+        let claims =
+            match self.keys.current(now.instant).await.map(|keys| signed_claims(&keys, jwt))? {
+                // The provider may have added the key since the last look-up.
+                Err(Flaw::UnknownKey) => {
+                    signed_claims(&*self.keys.looked_up_after(now.instant).await?, jwt)?
+                }
+                other => other?,
+            };
         Ok(self.expected.check(&claims, Voucher::Signature, now.unix_seconds)?)
     }
 }
 
-/// The claims of a token that one of `keys` has signed.
-fn from(keys: &KeySet, jwt: &Jwt<'_>) -> Result<super::claims::Claims, Flaw> {
+/// Returns the claims of a token that one of `keys` has signed.
+fn signed_claims(keys: &KeySet, jwt: &Jwt<'_>) -> Result<super::claims::Claims, Flaw> {
     if keys.named_by(jwt).next().is_none() {
         return Err(Flaw::UnknownKey);
     }
     match jwt.claims(keys.named_by(jwt)) {
-        // Where none is named it may be a new one.
+        // A token that names no key may be signed by a new one.
         Err(Flaw::Signature) if jwt.key_id().is_none() => Err(Flaw::UnknownKey),
         Err(Flaw::Signature)
             if keys.named_by(jwt).all(|k| Some(k.algorithm) != jwt.algorithm()) =>
@@ -126,17 +128,17 @@ fn from(keys: &KeySet, jwt: &Jwt<'_>) -> Result<super::claims::Claims, Flaw> {
 }
 
 impl Keys {
-    /// The keys that may be used now.
+    /// Returns the keys that may be used now, and waits for them if there are none yet.
     async fn current(self: &Arc<Self>, now: Instant) -> Result<Arc<KeySet>, Denial> {
         let in_flight = {
             let mut set = self.set.lock();
-            if let Some(keys) = set.known(KEPT, now).map(|known| known.value.clone()) {
-                if set.known(REFRESHED, now).is_none() && set.may_begin(REFRESH_PAUSE, now) {
+            if let Some(keys) = set.known(MAX_KEY_AGE, now).map(|known| known.value.clone()) {
+                if set.known(REFRESH_AGE, now).is_none() && set.may_begin(REFRESH_PAUSE, now) {
                     self.begin(&mut set, now);
                 }
                 return Ok(keys);
             }
-            if set.may_begin(PAUSE, now) {
+            if set.may_begin(RETRY_PAUSE, now) {
                 self.begin(&mut set, now);
             }
             set.in_flight()
@@ -145,11 +147,11 @@ impl Keys {
             in_flight.ended().await;
         }
         let set = self.set.lock();
-        let known = set.known(KEPT, now).map(|known| known.value.clone());
+        let known = set.known(MAX_KEY_AGE, now).map(|known| known.value.clone());
         known.ok_or_else(|| self.unavailable(&set))
     }
 
-    /// Keys that were looked up no earlier than a token came, at `now`.
+    /// Returns keys that were looked up no earlier than `now`, when a token came.
     async fn looked_up_after(self: &Arc<Self>, now: Instant) -> Result<Arc<KeySet>, Denial> {
         let in_flight = {
             let mut set = self.set.lock();
@@ -174,8 +176,8 @@ impl Keys {
         let fetch = set.begin(now);
         let keys = self.clone();
         tokio::spawn(async move {
-            let found = tokio::time::timeout(WITHIN, keys.at.look_up(&keys.client)).await;
-            let slow = || format!("{} s were not enough", WITHIN.as_secs());
+            let found = tokio::time::timeout(LOOK_UP_TIMEOUT, keys.at.look_up(&keys.client)).await;
+            let slow = || format!("{} s were not enough", LOOK_UP_TIMEOUT.as_secs());
             keys.end(&fetch, found.unwrap_or_else(|_| Err(slow())));
         });
     }
@@ -195,7 +197,7 @@ impl Keys {
             Ok(_) => {}
             Err(reason) => tracing::warn!(
                 source = %self.source, provider = %self.at, reason,
-                has_keys = set.known(KEPT, fetch.began()).is_some(),
+                has_keys = set.known(MAX_KEY_AGE, fetch.began()).is_some(),
                 "cannot fetch the identity provider's keys"
             ),
         }

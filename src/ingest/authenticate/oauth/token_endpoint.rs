@@ -1,9 +1,8 @@
-//! What a client says to get a token, and what it is told (RFC 6749, sections 4.4 and 5).
+//! The token endpoint: requests of clients for a token, and the answers (RFC 6749, sections 4.4 and 5).
 //!
-//! The client credentials grant alone. Credentials come by HTTP Basic or in the form, not both ways
-//! at once; a scope is taken and means nothing here. Every pair of id and secret is compared, always
-//! all of them, as keyed digests: the time tells neither which client there is nor how much of a
-//! secret was right.
+//! Only the client credentials grant is supported. Credentials come by HTTP Basic or in the form, not both ways
+//! at once; a scope is accepted and has no effect. Every pair of id and secret is compared, always all of them, as
+//! keyed digests: the time shows neither which clients there are nor how much of a secret was right.
 //!
 //! RFC 6749 has id and secret encoded as in forms before they are put into Basic, and many senders
 //! do not do it: both readings are tried.
@@ -28,27 +27,27 @@ use crate::{
 /// The secrets of each client, by its id.
 type Clients = BTreeMap<String, Vec<Secret>>;
 
-/// Parameters that are looked at; more of them are no request of a client.
-const PARAMETERS: usize = 32;
+/// Parameters of a request; one with more is refused.
+const MAX_PARAMETERS: usize = 32;
 
 /// Gives tokens to configured clients. Clones share their secrets.
 #[derive(Clone)]
 pub struct TokenEndpoint {
     built_in: Arc<BuiltIn>,
-    /// Random, of this process alone.
+    /// Key of the digests: random, of this process alone.
     key: [u8; 16],
-    /// One for each secret of each client.
+    /// A digest for each secret of each client.
     accepted: Current<Arc<[Digest]>>,
 }
 
-/// A token.
+/// An issued token.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Granted {
     pub access_token: String,
     pub lifetime: Duration,
 }
 
-/// Why there is none.
+/// Refusal of a token; the text is RFC 6749's error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
     #[error("invalid_request")]
@@ -62,7 +61,7 @@ pub enum Rejected {
     NotSigned,
 }
 
-/// An id and a secret, as they may have been meant.
+/// An id and a secret, in one of the possible readings.
 type Credentials = (Vec<u8>, Vec<u8>);
 
 impl TokenEndpoint {
@@ -75,7 +74,7 @@ impl TokenEndpoint {
         Some(Self { built_in, key, accepted })
     }
 
-    /// From now on clients get in with these secrets and no others.
+    /// Replaces the accepted secrets.
     pub fn replace(&self, clients: &Clients) {
         self.accepted.set(digests(&self.key, clients));
     }
@@ -109,7 +108,7 @@ impl TokenEndpoint {
     }
 
     fn knows(&self, (id, secret): &Credentials) -> bool {
-        // A configured id has no NUL, which stands between the two in what is digested.
+        // A NUL separates id and secret in the digested text, so an id with a NUL could imitate another pair.
         let presented = digest(&self.key, id, secret);
         (!id.contains(&0)) & is_among(&self.accepted.get(), &presented)
     }
@@ -127,7 +126,7 @@ fn digest(key: &[u8; 16], id: &[u8], secret: &[u8]) -> Digest {
     sha256(&[key, id, &[0], secret])
 }
 
-/// Both readings of `Basic`, where it is used.
+/// Returns both readings of `Basic` credentials, where a header has them.
 fn in_basic(headers: &HeaderMap) -> Result<Option<[Credentials; 2]>, Rejected> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -140,7 +139,8 @@ fn in_basic(headers: &HeaderMap) -> Result<Option<[Credentials; 2]>, Rejected> {
     });
     let decoded = decoded.ok_or(Rejected::InvalidClient)?;
     let colon = decoded.iter().position(|byte| *byte == b':').ok_or(Rejected::InvalidClient)?;
-    let (id, secret) = (&decoded[..colon], &decoded[colon + 1..]);
+    let id = &decoded[..colon];
+    let secret = &decoded[colon + 1..];
     Ok(Some([(id.to_vec(), secret.to_vec()), (form_decoded(id), form_decoded(secret))]))
 }
 
@@ -149,8 +149,8 @@ fn form_decoded(text: &[u8]) -> Vec<u8> {
     percent_decode(&spaced).collect()
 }
 
-/// `application/x-www-form-urlencoded`. A parameter that is there twice is a mistake, one without a
-/// value is as good as absent (RFC 6749, section 3.2).
+/// A body in `application/x-www-form-urlencoded`. A parameter that stands twice is a mistake, one without a value
+/// counts as absent (RFC 6749, section 3.2).
 struct Form(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Form {
@@ -159,9 +159,10 @@ impl Form {
         for pair in body.trim_ascii_end().split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
             let equals = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
             let value = pair.get(equals + 1..).unwrap_or_default();
-            let (name, value) = (form_decoded(&pair[..equals]), form_decoded(value));
+            let name = form_decoded(&pair[..equals]);
+            let value = form_decoded(value);
             let is_twice = parameters.iter().any(|(known, _)| *known == name);
-            if is_twice || parameters.len() == PARAMETERS {
+            if is_twice || parameters.len() == MAX_PARAMETERS {
                 return Err(Rejected::InvalidRequest);
             }
             parameters.push((name, value));

@@ -1,14 +1,15 @@
-//! Which keys are known, and when one may be fetched. It fetches nothing itself and is told the time.
+//! The cache of keys, and the rules of when one is fetched. It fetches nothing itself and gets the time as an
+//! argument.
 //!
-//! - A key is used for at most [`CACHED`], and fetched again from [`REFRESHED`] on: while it is used, and
+//! - A key is used for at most [`MAX_KEY_AGE`], and fetched again from [`REFRESH_AGE`] on: while it is used, and
 //!   if it is [`Standing::Proven`] also while it is not ([`Cache::due`]).
-//! - One fetch at a time for a path, and all others that need the key wait for its end ([`Refreshed`]).
-//! - After a fetch that failed there is a pause, so that a host that is down is asked every few
-//!   seconds and not for every delivery.
-//! - Paths are the sender's text, so a path has a [`Standing`]. One that nothing speaks for is fetched
-//!   only by a request that had its turn ([`Answer::Turn`], [`Cache::begin`]); a path whose key proved a
-//!   delivery of ours, and one that came along in such a delivery, wait for no stranger. Each standing has
-//!   entries of its own, and of too many the one goes that was not used for the longest time.
+//! - One fetch at a time for a path; all other requests that need the key wait for its end ([`Refreshed`]).
+//! - After a failed fetch there is a pause, so that a host that is down is asked every few seconds and not for
+//!   every delivery.
+//! - Paths are the sender's text, so a path has a [`Standing`]. An unproven one is fetched only by a request that
+//!   had its turn ([`Answer::Turn`], [`Cache::begin`]); a path whose key proved a delivery of ours, and one that
+//!   such a delivery named too, wait for no stranger. Each standing has entries of its own; beyond their number the
+//!   least recently used one is removed.
 
 use std::{
     collections::HashMap,
@@ -22,46 +23,48 @@ use crate::ingest::authenticate::{
     refresh::{self, InFlight, Known, Refreshed},
 };
 
-/// Adobe's rule.
-pub const CACHED: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a key is used: Adobe's rule.
+pub const MAX_KEY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A quarter of the time is left for a host that is down.
-pub const REFRESHED: Duration = Duration::from_secs(18 * 60 * 60);
+/// Age from which a key is fetched again. A quarter of its time is left in case the host is down.
+pub const REFRESH_AGE: Duration = Duration::from_secs(18 * 60 * 60);
 
-/// Until a fetch that failed is tried again, by whether that may help. Longer than a fetch takes, so
-/// that nobody who waited for one begins another.
-const PAUSE: Duration = Duration::from_secs(5);
+/// Pause after a failed fetch that is worth retrying. Longer than a fetch takes, so that a request that waited for
+/// one does not begin another.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// Pause after any other failed fetch.
 const LONG_PAUSE: Duration = Duration::from_secs(30);
 
-/// While a known key can still be used there is no haste.
+/// Pause after a failed fetch while the known key can still be used.
 const REFRESH_PAUSE: Duration = Duration::from_secs(60);
 
-/// A path whose key has proved nothing for so long is a stranger's again. Adobe's journal, and with it
+/// Time after which a path whose key has proved nothing counts as a stranger's again. Adobe's journal, and with it
 /// the interest in a registration that went silent, ends after this time.
-pub(super) const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub(super) const FORGET_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// How often it is worth a write that a key has proved one more delivery.
-const NOTED: Duration = Duration::from_secs(60 * 60);
+/// Shortest time between two writes that note a further proof by the same key.
+const NOTE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// Paths that come along in deliveries of ours, beside the path that proved them: so many at once, then
-/// one each. A header is not signed, so a copy of one delivery can carry any path.
+/// Paths at once that are introduced: deliveries of ours name them beside the path that proved them. A header is
+/// not signed, so a copy of one delivery can carry any path.
 const INTRODUCED_AT_ONCE: u32 = 8;
+/// Time after which one more path can be introduced.
 const INTRODUCED_EACH: Duration = Duration::from_secs(60);
 
 /// A fetch that was begun, and must be ended by [`Cache::end`].
 #[derive(Debug)]
 pub(super) struct Fetch {
     pub path: KeyPath,
-    /// Whether a delivery of ours speaks for the path.
+    /// Whether a delivery of ours has proved or introduced the path.
     pub is_trusted: bool,
     begun: refresh::Fetch,
 }
 
-/// What is known about a path.
+/// Answer of the cache about a path, and a fetch that it begins.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub answer: Answer,
-    /// To be fetched now, whether anybody waits for it or not.
+    /// A fetch to be run now, whether a request waits for it or not.
     pub fetch: Option<Fetch>,
 }
 
@@ -69,21 +72,21 @@ pub(super) struct Asked {
 pub(super) enum Answer {
     Key(Arc<PublicKey>),
     Wait(InFlight),
-    /// Nothing speaks for this path: [`Cache::begin`], after a turn.
+    /// The path is unproven: call [`Cache::begin`] after a turn.
     Turn,
     Unavailable(Unavailable),
 }
 
-/// What speaks for a path.
+/// Trust in a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Strange,
-    /// It came along in a delivery that another key proved.
+    /// A delivery that another key proved named it too.
     Introduced,
     /// Its key proved a delivery that was meant for us.
     Proven {
         last: Instant,
-        /// The last time that is written down.
+        /// The last proof that is written to the file.
         noted: Instant,
     },
 }
@@ -93,11 +96,11 @@ enum Standing {
 pub(super) struct Kept {
     pub path: KeyPath,
     pub proved: Instant,
-    /// The key, and when the fetch that brought it began.
+    /// The key, and the beginning of its fetch.
     pub key: Option<(Arc<PublicKey>, Instant)>,
 }
 
-/// What follows from a delivery that was meant for us.
+/// Consequences of a delivery that was meant for us.
 #[derive(Debug, Default)]
 pub(super) struct Vouched {
     /// Whether there is something new to keep for the next process.
@@ -116,7 +119,7 @@ struct PathEntry {
     used: Instant,
 }
 
-/// Places that have a bound of their own.
+/// Kind of an entry; each has a limit of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Proven,
@@ -145,45 +148,44 @@ impl Cache {
         Self { entries: HashMap::new(), introductions }
     }
 
-    /// The key of `path`, if it is at most `age` old, or how to come by it.
+    /// Returns the key of `path`, if it is younger than `age`, or how to get it.
     pub fn ask(&mut self, path: &KeyPath, age: Duration, now: Instant) -> Asked {
         let Some(entry) = self.entries.get_mut(path) else {
             return Asked { answer: Answer::Turn, fetch: None };
         };
         entry.used = now;
-        entry.ask(path, age.min(CACHED), now)
+        entry.ask(path, age.min(MAX_KEY_AGE), now)
     }
 
-    /// The key of `path` and a fetch that is due, if it can be had without waiting.
-    pub fn at_hand(
+    /// Returns the key of `path`, if it is cached, and a fetch that is due.
+    pub fn cached(
         &mut self,
         path: &KeyPath,
         now: Instant,
     ) -> Option<(Arc<PublicKey>, Option<Fetch>)> {
-        let is_known = |entry: &PathEntry| entry.key.known(CACHED, now).is_some();
+        let is_known = |entry: &PathEntry| entry.key.known(MAX_KEY_AGE, now).is_some();
         if !self.entries.get(path).is_some_and(is_known) {
             return None;
         }
-        match self.ask(path, CACHED, now) {
+        match self.ask(path, MAX_KEY_AGE, now) {
             Asked { answer: Answer::Key(key), fetch } => Some((key, fetch)),
             _ => None,
         }
     }
 
-    /// The fetch of a stranger's path, for a request that had its turn; none where it is not needed any
-    /// more.
+    /// Begins the fetch of a stranger's path, for a request that had its turn; `None` where it is not needed any more.
     pub fn begin(&mut self, path: &KeyPath, now: Instant) -> Option<Fetch> {
         let entry = self.entries.entry(path.clone()).or_insert_with(|| PathEntry::new(now));
-        let fetch = matches!(entry.ask(path, CACHED, now).answer, Answer::Turn)
+        let fetch = matches!(entry.ask(path, MAX_KEY_AGE, now).answer, Answer::Turn)
             .then(|| entry.begin(path, now));
         self.keep_bounds(now);
         fetch
     }
 
-    /// The end of a fetch; whether there is something new to keep for the next process.
+    /// Ends a fetch; returns whether there is something new to keep for the next process.
     pub fn end(&mut self, fetch: Fetch, result: Result<PublicKey, Unavailable>) -> bool {
         let mut is_news = false;
-        // Its entry may have gone to another path meanwhile.
+        // The entry may have been removed meanwhile.
         if let Some(entry) = self.entries.get_mut(&fetch.path) {
             is_news = result.is_ok() && entry.kind() == Kind::Proven;
             entry.key.end(&fetch.begun, result);
@@ -192,7 +194,8 @@ impl Cache {
         is_news
     }
 
-    /// The key of `path` has proved a delivery that was meant for us, in which `beside` came along.
+    /// Notes that the key of `path` has proved a delivery that was meant for us, and introduces `beside`, which that
+    /// delivery names too.
     pub fn vouch(&mut self, path: &KeyPath, beside: Option<&KeyPath>, now: Instant) -> Vouched {
         let mut vouched = Vouched::default();
         if let Some(entry) = self.entries.get_mut(path) {
@@ -216,16 +219,16 @@ impl Cache {
         let entry = self.entries.entry(path.clone()).or_insert_with(|| PathEntry::new(now));
         entry.standing = Standing::Introduced;
         entry.used = now;
-        // It is kept ready for the day on which the other key is gone.
+        // Fetched ahead, for the day on which the other key is withdrawn.
         entry.is_due(now).then(|| entry.begin(path, now))
     }
 
-    /// The fetches of proven keys that are due, whether the keys are used at the moment or not.
+    /// Begins the fetches of proven keys that are due, whether the keys are used at the moment or not.
     pub fn due(&mut self, now: Instant) -> Vec<Fetch> {
         let mut fetches = Vec::new();
         for (path, entry) in &mut self.entries {
             let Standing::Proven { last, .. } = entry.standing else { continue };
-            if now.saturating_duration_since(last) >= FORGOTTEN {
+            if now.saturating_duration_since(last) >= FORGET_AFTER {
                 entry.standing = Standing::Strange;
             } else if entry.is_due(now) {
                 fetches.push(entry.begin(path, now));
@@ -235,7 +238,7 @@ impl Cache {
         fetches
     }
 
-    /// What the next process should know.
+    /// Returns the proven paths and keys for the next process.
     pub fn kept(&self) -> Vec<Kept> {
         let kept = self.entries.iter().filter_map(|(path, entry)| {
             let Standing::Proven { last: proved, .. } = entry.standing else { return None };
@@ -245,7 +248,7 @@ impl Cache {
         kept.collect()
     }
 
-    /// Takes over what another process has kept. What is known already stays as it is.
+    /// Takes over the paths and keys of an earlier process. Known entries stay as they are.
     pub fn remember(&mut self, kept: Vec<Kept>, now: Instant) {
         for Kept { path, proved, key } in kept {
             self.entries.entry(path).or_insert_with(|| PathEntry {
@@ -257,7 +260,7 @@ impl Cache {
         self.keep_bounds(now);
     }
 
-    /// Takes away what has not been used for the longest time, of each kind that there is too much of.
+    /// Removes the least recently used entries of each kind that has too many.
     fn keep_bounds(&mut self, now: Instant) {
         for kind in Kind::ALL {
             while self.entries.values().filter(|entry| entry.kind() == kind).count()
@@ -269,7 +272,7 @@ impl Cache {
                     .filter(|(_, entry)| entry.kind() == kind && entry.key.in_flight().is_none())
                     .max_by_key(|(_, entry)| now.saturating_duration_since(entry.used))
                     .map(|(path, _)| path.clone());
-                // What is being fetched stays until it is known of which kind it is.
+                // Entries that are being fetched stay until the result shows their kind.
                 let Some(oldest) = oldest else { break };
                 self.entries.remove(&oldest);
             }
@@ -301,7 +304,7 @@ impl PathEntry {
             return Asked { answer: Answer::Wait(in_flight), fetch: None };
         }
         if let Some(why) = self.key.failure() {
-            let pause = if why.is_worth_retrying() { PAUSE } else { LONG_PAUSE };
+            let pause = if why.is_worth_retrying() { RETRY_PAUSE } else { LONG_PAUSE };
             if !self.key.may_begin(pause, now) {
                 return Asked { answer: Answer::Unavailable(why.clone()), fetch: None };
             }
@@ -318,20 +321,24 @@ impl PathEntry {
         Fetch { path: path.clone(), is_trusted, begun: self.key.begin(now) }
     }
 
-    /// Whether that is worth a write.
+    /// Notes a proof; returns whether it is worth a write.
     fn has_proved(&mut self, now: Instant) -> bool {
         let noted = match self.standing {
-            Standing::Proven { noted, .. } if now.saturating_duration_since(noted) < NOTED => noted,
+            Standing::Proven { noted, .. }
+                if now.saturating_duration_since(noted) < NOTE_INTERVAL =>
+            {
+                noted
+            }
             _ => now,
         };
         self.standing = Standing::Proven { last: now, noted };
         noted == now
     }
 
-    /// Whether there is no key, or one that is to be fetched ahead of its end.
+    /// Returns whether a fetch is due: there is no key, or one that is to be fetched ahead of its end.
     fn is_due(&self, now: Instant) -> bool {
         let pause = if self.key.failure().is_some() { REFRESH_PAUSE } else { Duration::ZERO };
-        self.key.known(REFRESHED, now).is_none() && self.key.may_begin(pause, now)
+        self.key.known(REFRESH_AGE, now).is_none() && self.key.may_begin(pause, now)
     }
 }
 

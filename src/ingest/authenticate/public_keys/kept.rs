@@ -1,4 +1,4 @@
-//! The keys that proved deliveries of ours, in the file `<spool.directory>/adobe.keys`: so that a restart
+//! The file `<spool.directory>/adobe.keys`, which keeps the keys that proved deliveries of ours: so that a restart
 //! under a flood of strangers does not begin without a key.
 //!
 //! A cache (`spool/cache.rs`) with the host that the keys are from, and for each path when its key last proved a
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     PublicKey,
-    cache::{CACHED, FORGOTTEN, Kept},
+    cache::{FORGET_AFTER, Kept, MAX_KEY_AGE},
     path::KeyPath,
 };
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 const FORM: Form = Form {
     magic: *b"MILLPEM\n",
     version: 1,
-    // It has few keys.
+    // The file has few keys.
     largest: 256 * 1024,
     unusable: "cached public keys are not usable; fetching them again",
     unwritable: "cannot cache public keys on disk; a restart must fetch them",
@@ -37,9 +37,9 @@ const FORM: Form = Form {
 
 pub(super) struct KeyFile {
     file: CacheFile,
-    /// Where the keys are from; those of another host are none of Adobe's.
+    /// Host of the keys; keys of another host are not used.
     host: String,
-    /// One moment on both clocks, by which one is told from the other.
+    /// One moment on both clocks, to convert between them.
     clock: Moment,
 }
 
@@ -68,7 +68,7 @@ impl KeyFile {
         Self { file: CacheFile::new(disk, directory.join("adobe.keys"), FORM), host, clock: now }
     }
 
-    /// What is there and can be used, at the moment at which this was made.
+    /// Reads the keys that can still be used at the time at which this was made.
     pub fn read(&self) -> Vec<Kept> {
         let written: Option<Written> = self.file.read(|written: &Written| {
             let is_another = written.host != self.host;
@@ -78,7 +78,7 @@ impl KeyFile {
         paths.filter_map(|path| self.kept(path)).collect()
     }
 
-    /// Replaces what is there; whether that worked.
+    /// Replaces the file's content; returns whether that worked.
     pub fn write(&mut self, kept: &[Kept]) -> bool {
         let keys = kept.iter().map(|kept| WrittenPath {
             path: kept.path.as_str().to_owned(),
@@ -94,9 +94,9 @@ impl KeyFile {
 
     fn kept(&self, written: WrittenPath) -> Option<Kept> {
         let path = KeyPath::new(&written.path)?;
-        let proved = self.instant(written.proved_at, FORGOTTEN)?;
+        let proved = self.instant(written.proved_at, FORGET_AFTER)?;
         let key = written.key.and_then(|key| {
-            let fetched = self.instant(key.fetched_at, CACHED)?;
+            let fetched = self.instant(key.fetched_at, MAX_KEY_AGE)?;
             Some((Arc::new(PublicKey::from_base64(&key.spki).ok()?), fetched))
         });
         Some(Kept { path, proved, key })
@@ -110,7 +110,7 @@ impl KeyFile {
         }
     }
 
-    /// `None` for what is older than `limit`, and for the future: that has no age.
+    /// Converts a time of the file; `None` if it is older than `limit`, or in the future.
     fn instant(&self, seconds: u64, limit: Duration) -> Option<Instant> {
         let age = Duration::from_secs(self.clock.unix_seconds.checked_sub(seconds)?);
         (age < limit).then(|| self.clock.instant.checked_sub(age)).flatten()
@@ -138,9 +138,10 @@ mod tests {
         Kept { path, proved: now.instant, key: Some((key, now.instant)) }
     }
 
-    /// A folder with a file of one key.
+    /// Makes a folder with a file of one key.
     fn written() -> (tempfile::TempDir, Moment, Kept) {
-        let (folder, now) = (tempfile::tempdir().unwrap(), Moment::now());
+        let folder = tempfile::tempdir().unwrap();
+        let now = Moment::now();
         let kept = one_key(now);
         assert!(file(folder.path(), now).write(std::slice::from_ref(&kept)));
         (folder, now, kept)

@@ -1,4 +1,4 @@
-//! A public key, out of its PEM text (SPKI): RSA, 2048 to 8192 bits.
+//! A public key read from its PEM text (SPKI): RSA, 2048 to 8192 bits.
 
 use aws_lc_rs::{
     digest::Digest,
@@ -16,13 +16,13 @@ pub struct PublicKey {
     der: Box<[u8]>,
 }
 
-/// What came is no key that signatures could be held against.
+/// The text is no key that can check signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the PEM text of a public RSA key of at least 2048 bits")]
 pub struct NotAKey;
 
 impl PublicKey {
-    /// Takes one key, and nothing but white space around it.
+    /// Reads one key, with nothing but white space around it.
     pub fn from_pem(text: &[u8]) -> Result<Self, NotAKey> {
         let text = std::str::from_utf8(text).map_err(|_| NotAKey)?.trim();
         let inside = text.strip_prefix(BEGIN).and_then(|t| t.strip_suffix(END)).ok_or(NotAKey)?;
@@ -30,21 +30,21 @@ impl PublicKey {
         Self::from_base64(&base64)
     }
 
-    /// Takes what [`PublicKey::to_base64`] gave.
+    /// Reads the result of [`PublicKey::to_base64`].
     pub fn from_base64(text: &str) -> Result<Self, NotAKey> {
         let der = BASE64_STANDARD.decode(text).map_err(|_| NotAKey)?;
-        // Takes SPKI alone, and no key outside of 2048 to 8192 bits; the verifier takes either.
+        // Stricter than the verifier below: SPKI alone, and 2048 to 8192 bits.
         PublicEncryptingKey::from_der(&der).map_err(|_| NotAKey)?;
         let parsed = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &der);
         Ok(Self { parsed: parsed.map_err(|_| NotAKey)?, der: der.into() })
     }
 
-    /// Its SPKI, which is what stands inside of its PEM text.
+    /// Returns its SPKI, the content of its PEM text.
     pub fn to_base64(&self) -> String {
         BASE64_STANDARD.encode(&self.der)
     }
 
-    /// Whether `signature` is this key's over a body with the SHA-256 `digest`.
+    /// Returns whether `signature` is this key's over a body with the SHA-256 `digest`.
     pub fn verifies(&self, digest: &Digest, signature: &[u8]) -> bool {
         self.parsed.verify_digest_sig(digest, signature).is_ok()
     }
@@ -83,7 +83,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_key_verifies_its_own_signatures_and_no_others() {
-        let (ours, theirs) = (key_pair(), key_pair());
+        let ours = key_pair();
+        let theirs = key_pair();
         let key = PublicKey::from_pem(pem(&ours).as_bytes()).unwrap();
         let body = digest(&SHA256, b"body");
         assert!(key.verifies(&body, &sign(&ours, b"body")));
@@ -116,9 +117,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_no_public_rsa_key_of_2048_bits_or_more_is_none() {
+    fn only_a_public_rsa_key_of_2048_bits_or_more_is_read() {
         let good = pem(&key_pair());
-        let (inside, twice) = (good.trim().replace(BEGIN, "").replace(END, ""), good.repeat(2));
+        let inside = good.trim().replace(BEGIN, "").replace(END, "");
+        let twice = good.repeat(2);
         let mislabelled = good.replace("PUBLIC KEY", "RSA PUBLIC KEY");
         let cut = good.replacen(&good[40..60], "", 1);
         for text in

@@ -1,4 +1,4 @@
-//! Where keys come from: Adobe's host, or a folder of the same shape for clusters that can't reach it.
+//! The origin of keys: Adobe's host, or a folder of the same shape for clusters that cannot reach it.
 
 use std::{
     fs::File,
@@ -11,11 +11,11 @@ use reqwest::{StatusCode, Url};
 use super::{PublicKey, Unavailable, path::KeyPath};
 use crate::runtime::fetch::{Client, FetchError, Limits};
 
-/// Larger than the PEM text of any key that is taken.
-const LARGEST: usize = 16 * 1024;
+/// Bytes that are read of a key: more than the PEM text of any accepted one has.
+const MAX_KEY_BYTES: usize = 16 * 1024;
 
 pub(super) enum Origin {
-    /// Scheme, host and port are this one's, whatever a path says.
+    /// Scheme, host and port are always those of `base`.
     Host {
         client: Client,
         base: Url,
@@ -29,7 +29,7 @@ impl Origin {
             Self::Host { client, base } => {
                 let mut url = base.clone();
                 url.set_path(path.as_str());
-                let limits = Limits { bytes: LARGEST, ..Limits::SMALL };
+                let limits = Limits { bytes: MAX_KEY_BYTES, ..Limits::SMALL };
                 client.get(&url, limits).await?.to_vec()
             }
             Self::Folder(folder) => {
@@ -49,7 +49,7 @@ impl Origin {
 
 fn bounded(file: File) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    file.take(LARGEST as u64).read_to_end(&mut text)?;
+    file.take(MAX_KEY_BYTES as u64).read_to_end(&mut text)?;
     Ok(text)
 }
 

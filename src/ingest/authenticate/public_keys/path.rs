@@ -1,32 +1,30 @@
-//! The path of a key: the sender's own text, and the one thing in a request that has a say in what is
-//! fetched.
+//! The path of a key: the sender's own text, and the only part of a request that influences an address to fetch.
 //!
-//! It is put behind a fixed scheme and host, so whatever could be read as another host, leave the
-//! folder of keys or be read in two ways must not be in it: `/prod/keys/`, then letters, digits, `.`,
-//! `_` and `-`, then `.pem`, and no two dots in a row. Nothing is decoded or resolved before it is
-//! looked at.
+//! It is put behind a fixed scheme and host, so it must have no part that could be read as another host, leave the
+//! folder of keys or be read in two ways. Its form: `/prod/keys/`, then letters, digits, `.`, `_` and `-`, then
+//! `.pem`, and no two dots in a row. It is checked as it came, without decoding or resolving.
 
 use std::{fmt, sync::Arc};
 
 const FOLDER: &str = "/prod/keys/";
 const ENDING: &str = ".pem";
 
-/// Adobe's own have around 30 characters.
-const LONGEST: usize = 256;
+/// Bytes of a path. Adobe's own have around 30.
+const MAX_PATH_BYTES: usize = 256;
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct KeyPath(Arc<str>);
 
 impl KeyPath {
-    /// `None` when `text` is not of the form above.
+    /// Reads a path; `None` if `text` is not of the form above.
     pub fn new(text: &str) -> Option<Self> {
         let name = text.strip_prefix(FOLDER)?.strip_suffix(ENDING)?;
         let legal = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        let fits = !name.is_empty() && text.len() <= LONGEST && name.bytes().all(legal);
+        let fits = !name.is_empty() && text.len() <= MAX_PATH_BYTES && name.bytes().all(legal);
         (fits && !text.contains("..")).then(|| Self(text.into()))
     }
 
-    /// Begins with a slash.
+    /// Returns the path, which begins with a slash.
     pub fn as_str(&self) -> &str {
         &self.0
     }

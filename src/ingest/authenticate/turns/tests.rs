@@ -8,10 +8,11 @@ fn caller(address: [u8; 4], connection: usize) -> Caller {
     Caller { address: Some(IpAddr::from(address)), connection }
 }
 
-/// Puts a request among those that wait; it is there for as long as the other end is.
+/// Puts a request into the queue; it waits for as long as the receiver is not dropped.
 fn push(queue: &mut Queue, caller: Caller) -> (u64, oneshot::Receiver<()>) {
     let (grant, granted) = oneshot::channel();
-    let (id, network) = (queue.next, caller.network());
+    let id = queue.next;
+    let network = caller.network();
     queue.next += 1;
     queue.waiting.push(Waiting { id, network, connection: caller.connection, granted: grant });
     (id, granted)
@@ -21,7 +22,7 @@ fn empty() -> Queue {
     Queue { free: 0, waiting: Vec::new(), next: 0 }
 }
 
-/// How many turns it takes until the request `id` has one, while the crowd fills up its ranks.
+/// Counts the turns until the request `id` has one, while the crowd replaces each request that had its turn.
 fn turns_until(queue: &mut Queue, id: u64, crowd: impl Fn(u64) -> Caller) -> usize {
     for turn in 1..10_000 {
         if queue.choose().is_some_and(|chosen| chosen.id == id) {
@@ -84,18 +85,19 @@ fn among_many_networks_each_turn_is_a_chance_and_the_last_to_come_has_the_same_o
 fn beyond_the_limit_the_largest_network_loses_and_no_other() {
     let mut queue = empty();
     let (quiet, _end) = push(&mut queue, caller([203, 0, 113, 1], 1));
-    for connection in 0..3 * LIMIT {
+    for connection in 0..3 * MAX_WAITING {
         drop(push(&mut queue, caller([192, 0, 2, 1], connection)));
         queue.push_out();
     }
-    assert_eq!(queue.waiting.len(), LIMIT);
+    assert_eq!(queue.waiting.len(), MAX_WAITING);
     assert!(queue.waiting.iter().any(|waiting| waiting.id == quiet));
 }
 
 #[tokio::test]
 async fn no_more_turns_are_out_than_there_are_and_a_waiting_request_is_not_overtaken() {
     let turns = Turns::new(2, NO_REST);
-    let (first, second) = (turns.take().unwrap(), turns.take().unwrap());
+    let first = turns.take().unwrap();
+    let second = turns.take().unwrap();
     assert!(turns.take().is_none());
     let mut waiting = pin!(turns.wait(Caller::default()));
     let mut context = Context::from_waker(std::task::Waker::noop());
@@ -108,7 +110,7 @@ async fn no_more_turns_are_out_than_there_are_and_a_waiting_request_is_not_overt
 }
 
 #[tokio::test]
-async fn whoever_goes_takes_no_turn_along() {
+async fn a_request_that_ends_keeps_no_turn() {
     let turns = Turns::new(1, NO_REST);
     let only = turns.take().unwrap();
     let mut context = Context::from_waker(std::task::Waker::noop());
@@ -121,13 +123,14 @@ async fn whoever_goes_takes_no_turn_along() {
         assert!(granted.as_mut().poll(&mut context).is_pending());
         drop(only);
     }
-    assert!(turns.take().is_some(), "what was granted to one that went is free again");
+    assert!(turns.take().is_some(), "the turn of a request that ended is free again");
 }
 
 #[tokio::test]
 async fn a_turn_lasts_at_least_for_its_rest() {
     let rest = Duration::from_millis(50);
-    let (turns, began) = (Turns::new(1, rest), Instant::now());
+    let turns = Turns::new(1, rest);
+    let began = Instant::now();
     drop(turns.take());
     assert!(turns.take().is_none());
     let _second = turns.wait(Caller::default()).await;

@@ -1,5 +1,5 @@
-//! Who gets which part of the budget, and who gives way. Everything here is done under one lock, and
-//! nothing waits: a body that has to is put in line with the sending end of a channel.
+//! The pool: decides which body gets which part of the budget, and which one gives way. Everything here is done
+//! under one lock, and nothing waits: a body that has to wait is put in line with the sending end of a channel.
 //!
 //! While there is room a body costs a few additions. Only where bodies wait is there more to do.
 
@@ -20,14 +20,14 @@ mod line;
 #[cfg(test)]
 pub use self::eviction::{GRACE, GRACE_OF_SENDERS};
 
-/// Bodies of one party that may wait; their heads are in memory, and not yet paid for.
+/// Bodies of one party that may wait; their heads are in memory, and not yet reserved.
 pub(super) const LINE: usize = 1024;
 
 /// A stranger's body of at most so many bytes is small: it waits behind no large one, and a slice of the
 /// strangers' guarantee is for small ones alone. Where the budget is low, a 64th of that slice is small.
 const SMALL: u64 = 64 * 1024;
 
-/// Among strangers that wait a MiB counts as so much of age: less goes first, and what is old not last.
+/// Age by which a MiB counts among waiting strangers: smaller bodies go first, and an old one does not go last.
 const AGE_OF_A_MIB: Duration = Duration::from_secs(8);
 
 /// Strangers and known senders have a reserve each, for their oldest body that waits.
@@ -41,7 +41,7 @@ fn class(party: Party) -> Class {
     if party == Party::STRANGERS { Class::Strangers } else { Class::Senders }
 }
 
-/// What only one body at a time uses.
+/// A reserve that only one body uses at a time.
 #[derive(Default)]
 struct Reserve {
     size: u64,
@@ -67,7 +67,7 @@ impl Slice {
     }
 }
 
-/// When a stranger's body is served: small ones first, then by age and size, then by number.
+/// Order in which strangers' bodies are served: small ones first, then by age and size, then by number.
 type Turn = (bool, Instant, u64);
 
 struct Body {
@@ -77,12 +77,12 @@ struct Body {
     progress: Arc<Progress>,
 }
 
-/// Where memory is taken from.
+/// Parts of the budget that a body's memory is taken from.
 #[derive(Clone, Copy, Default)]
 struct Parts {
     ordinary: u64,
     reserve: u64,
-    /// Of the slice for small bodies: a body moves out of it with the first byte that it takes elsewhere.
+    /// Bytes of the slice for small bodies. A body moves out of the slice with the first byte that it takes elsewhere.
     slice: u64,
     /// Beyond the budget: only the oldest body has any, when all others wait for it.
     overdraft: u64,
@@ -95,9 +95,9 @@ impl Body {
 }
 
 struct Waiter {
-    /// What it has in the slice is part of it.
+    /// Bytes that it waits for, outside of the slice; its present bytes in the slice are included.
     more: u64,
-    /// What it would take of the slice.
+    /// Bytes that it would take of the slice.
     of_slice: u64,
     turn: Turn,
     /// How many younger bodies were served before this one.
@@ -110,7 +110,7 @@ fn is_small((is_large, ..): Turn) -> bool {
     !is_large
 }
 
-/// What a body is told that asks for more.
+/// Answer to a body that asks for more.
 pub(super) enum Asked {
     Granted,
     Waits(oneshot::Receiver<()>),
@@ -121,14 +121,14 @@ pub(super) struct Pool {
     ledger: Ledger,
     reserves: [Reserve; 2],
     slice: Slice,
-    /// Those that hold something, by age.
+    /// Bodies that hold memory, by age.
     bodies: BTreeMap<u64, Body>,
-    /// Those that wait: a line for each party, by age.
+    /// Waiting bodies: a line for each party, by age.
     lines: Vec<BTreeMap<u64, Waiter>>,
     /// The line of strangers in the order in which they are served.
     turns: BTreeSet<Turn>,
     waiting: [usize; 2],
-    /// Those that hold something and don't wait: they give it back without help from others.
+    /// Bodies that hold memory and do not wait: they give it back without help from others.
     active: [usize; 2],
     looked: [Option<Instant>; 2],
 }
@@ -159,7 +159,7 @@ impl Pool {
         }
     }
 
-    /// What a body of `party` is asked to pay at most: one that needs more has everything else to itself.
+    /// Returns the most that a body of `party` reserves: one that needs more has everything else to itself.
     pub fn most(&self, party: Party) -> u64 {
         self.ledger.most(party) + self.reserves[class(party) as usize].size
     }
@@ -202,7 +202,7 @@ impl Pool {
             return false;
         }
         let ordinary = self.elsewhere(id, more);
-        // A stranger that asks for more is not before one whose turn is earlier.
+        // A stranger that asks for more must not overtake one whose turn is earlier.
         let turn = self.turn(id, more, progress);
         let is_next = party != Party::STRANGERS || self.turns.first().is_none_or(|it| turn < *it);
         let may_take_common = !self.others_are_first(party);
@@ -220,19 +220,19 @@ impl Pool {
         true
     }
 
-    /// When a stranger's body that asks for `more` is served.
+    /// Returns the turn of a stranger's body that asks for `more`.
     fn turn(&self, id: u64, more: u64, progress: &Progress) -> Turn {
         let bytes = self.bodies.get(&id).map_or(0, Body::holds).saturating_add(more);
         let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX);
         (bytes > self.slice.limit, progress.began + AGE_OF_A_MIB / 1024 * kib, id)
     }
 
-    /// What a body that asks for `more` takes outside of the slice: what it has in there as well.
+    /// Returns how much a body that asks for `more` takes outside of the slice: its bytes in the slice move along.
     fn elsewhere(&self, id: u64, more: u64) -> u64 {
         more + self.bodies.get(&id).map_or(0, |body| body.held.slice)
     }
 
-    /// Strangers come behind all others.
+    /// Returns whether other waiting bodies come first: senders before strangers.
     fn others_are_first(&self, party: Party) -> bool {
         let [strangers, senders] = self.waiting;
         senders > 0 || (class(party) == Class::Strangers && strangers > 0)
@@ -256,7 +256,7 @@ impl Pool {
 
     pub fn give_back(&mut self, id: u64, less: u64) {
         let Some(body) = self.bodies.get_mut(&id) else { return };
-        // In this order: overdraft, reserve, slice, and at last what others may have.
+        // In this order: overdraft, reserve, slice, and at last the ordinary part, which others can take.
         let mut rest = less;
         let mut take_of = |part: &mut u64| {
             let amount = rest.min(*part);
@@ -278,7 +278,7 @@ impl Pool {
         self.serve();
     }
 
-    /// The body is gone; it does not wait.
+    /// Removes a body, which does not wait, and gives back its memory.
     pub fn leave(&mut self, id: u64) {
         let Some(body) = self.bodies.get(&id) else { return };
         let party = body.party;
@@ -310,7 +310,7 @@ impl Pool {
         true
     }
 
-    /// What is neither held nor promised, for tests.
+    /// Returns whether nothing is held or promised, for tests.
     #[cfg(test)]
     pub fn is_unused(&self) -> bool {
         self.bodies.is_empty()

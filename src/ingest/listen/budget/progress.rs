@@ -1,4 +1,4 @@
-//! How fast a body comes.
+//! Progress of a body: how fast it comes.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-/// What is known of a body while it comes.
+/// Progress of a body while it comes.
 pub(super) struct Progress {
     pub(super) began: Instant,
     came: AtomicU64,
@@ -52,7 +52,7 @@ impl Progress {
         self.evicted.notified().await;
     }
 
-    /// For how long its sender could have sent.
+    /// Returns for how long its sender could have sent: the body's age without the time in which it waited for us.
     pub fn time(&self, now: Instant) -> Duration {
         let waited = Duration::from_millis(self.waited.load(SeqCst));
         self.age(now).saturating_sub(waited)

@@ -11,7 +11,8 @@ const KIB: u64 = 1024;
 const ONE: fn() -> Party = || Party::source(0);
 const OTHER: fn() -> Party = || Party::source(1);
 
-/// Of 64 KiB: 4 guaranteed to strangers and 4 to their small bodies, 4 to each of two sources, 8 in each reserve, 32 common.
+/// A budget of 64 KiB: 4 guaranteed to strangers and 4 to their small bodies, 4 to each of two sources, 8 in each
+/// reserve, 32 common.
 fn budget() -> Budget {
     Budget::new(64 * KIB, 2, &Metrics::new().body_budget_used_bytes)
 }
@@ -196,7 +197,7 @@ async fn a_body_that_stops_waiting_leaves_nothing_behind() {
     assert!(budget.pool().is_unused());
 }
 
-/// Of 64 MiB, with large bodies of strangers that hold all they can get and wait for more.
+/// A budget of 64 MiB, with large bodies of strangers that hold all they can get and wait for more.
 async fn full_of_large_ones() -> (Budget, Vec<Reservation>) {
     let budget = Budget::new(1024 * 64 * KIB, 1, &Metrics::new().body_budget_used_bytes);
     let mut large = Vec::new();

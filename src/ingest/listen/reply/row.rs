@@ -1,20 +1,20 @@
-//! What a row of the table says, and the macro that makes [`Outcome`](super::Outcome) of all of them.
+//! The rows of the table, and the macro that makes [`Outcome`](super::Outcome) of them.
 
 use http::StatusCode;
 use tracing::Level;
 
-/// RFC 6750 has a word for it, and no more is said.
+/// The error code of RFC 6750; the answer says no more.
 pub(super) const INVALID_TOKEN: (&str, &str) =
     ("www-authenticate", "Bearer realm=\"millrace\", error=\"invalid_token\"");
 
-pub(super) const BASIC: (&str, &str) = ("www-authenticate", "Basic realm=\"millrace\"");
+pub(super) const BASIC_CHALLENGE: (&str, &str) = ("www-authenticate", "Basic realm=\"millrace\"");
 
-pub(super) const METHODS: (&str, &str) = ("allow", "GET, HEAD, OPTIONS, POST");
+pub(super) const ALLOWED_METHODS: (&str, &str) = ("allow", "GET, HEAD, OPTIONS, POST");
 
-/// For Adobe I/O a 4xx is final.
-const LOST: &str = "lost to the webhook";
+/// Where an event of Adobe I/O's is after a 4xx, which is final.
+const LOST_TO_WEBHOOK: &str = "lost to the webhook";
 
-/// What has an outcome.
+/// The requests and connections that an outcome is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// A request to a configured source.
@@ -23,44 +23,44 @@ pub enum Scope {
     NoSource,
     /// A request to our own token endpoint.
     TokenEndpoint,
-    /// A question of a load balancer about the whole service: no metric counts it, and no line tells of it.
+    /// A health check by a load balancer: no metric counts it, and no log line reports it.
     Health,
     /// A connection, before a request was read.
     Connection,
 }
 
-/// What is the same for each case of an outcome.
+/// The fixed part of an outcome: the same for each of its cases.
 #[derive(Debug)]
 pub struct Row {
-    /// The word for it in metrics and logs.
+    /// Its word in metrics and logs.
     pub label: &'static str,
     pub scope: Scope,
-    /// What was wrong, for `src/ANSWERS.md`.
+    /// The column "what was wrong" of `src/ANSWERS.md`.
     pub wrong: &'static str,
     pub status: StatusCode,
     /// Seconds, for `Retry-After`.
     pub retry_after: Option<u32>,
-    /// One more header.
+    /// A further header of the answer.
     pub header: Option<(&'static str, &'static str)>,
     /// Whether an HTTP/1 connection ends with this answer.
     pub close: bool,
-    /// What an operator must do about it.
+    /// Level of its line in the log.
     pub level: Level,
     /// The configuration key that would change it. `<name>` is the source's.
     pub key: Option<&'static str>,
     pub text: &'static str,
-    /// Whether there was no delivery, and so none that failed.
+    /// Whether the request carried no delivery, so that none failed.
     pub is_question: bool,
-    /// More about what becomes of the event, for `src/ANSWERS.md`.
+    /// A remark about where the event is then, for `src/ANSWERS.md`.
     pub note: &'static str,
 }
 
-/// Accepted, or answered.
+/// Makes a row with status 200.
 pub(super) const fn ok(label: &'static str, text: &'static str) -> Row {
     Row { is_question: true, ..new(StatusCode::OK, label, Level::DEBUG, text) }
 }
 
-/// A final no. The connection ends with it: a stranger shall not keep one.
+/// Makes a row with a final 4xx. The connection ends with it: a stranger must not keep one.
 pub(super) const fn refuse(
     status: u16,
     label: &'static str,
@@ -71,7 +71,7 @@ pub(super) const fn refuse(
     new(status, label, level, text).and_close()
 }
 
-/// Ours, or passing: the sender comes again.
+/// Makes a row with 503 and `Retry-After`: the cause is ours or passes, and the sender tries again.
 pub(super) const fn later(
     seconds: u32,
     label: &'static str,
@@ -99,12 +99,12 @@ const fn new(status: StatusCode, label: &'static str, level: Level, text: &'stat
 }
 
 impl Row {
-    /// Whether something was refused.
+    /// Returns whether something was refused.
     pub fn is_refusal(&self) -> bool {
         self.status != StatusCode::OK
     }
 
-    /// What Adobe I/O does: it tries again after 429 and 5xx other than 505, and after no answer.
+    /// Returns what Adobe I/O does next: it tries again after 429 and 5xx other than 505, and after no answer.
     pub fn adobe(&self) -> &'static str {
         match self.status.as_u16() {
             _ if matches!(self.scope, Scope::TokenEndpoint | Scope::Health) => "does not ask",
@@ -114,7 +114,7 @@ impl Row {
         }
     }
 
-    /// What Marketo does: only 200 is known to be taken for a yes.
+    /// Returns what Marketo does next: only 200 is known to count as accepted.
     pub fn marketo(&self) -> &'static str {
         match self.status {
             _ if self.scope == Scope::Health => "does not ask",
@@ -123,20 +123,20 @@ impl Row {
         }
     }
 
-    /// Where an event of Adobe I/O's is then.
+    /// Returns where an event of Adobe I/O's is then.
     pub fn event_of_adobe(&self) -> &'static str {
         match self.status.as_u16() {
             _ if self.label == "stored" => "ours",
             _ if self.is_question || self.scope == Scope::TokenEndpoint => "none",
-            400..=499 => LOST,
+            400..=499 => LOST_TO_WEBHOOK,
             _ => "the sender's",
         }
     }
 
-    /// Where an event of Marketo's is then: whatever was answered, Marketo's queue has it for as long as it tries.
+    /// Returns where an event of Marketo's is then: after any refusal Marketo's queue has it for as long as it tries.
     pub fn event_of_marketo(&self) -> &'static str {
         match self.event_of_adobe() {
-            LOST => "the sender's",
+            LOST_TO_WEBHOOK => "the sender's",
             other => other,
         }
     }
@@ -157,7 +157,7 @@ impl Row {
         Self { note, ..self }
     }
 
-    /// There was no delivery in it.
+    /// Marks a request that carried no delivery.
     pub(super) const fn question(self, note: &'static str) -> Self {
         Self { is_question: true, note, ..self }
     }
@@ -167,13 +167,13 @@ impl Row {
     }
 }
 
-/// `Scope: /// what was wrong` `Name => row;` and so on: the enum, its rows, and a list of these.
+/// Makes the enum, its rows and their list of entries `Scope:`, `/// what was wrong`, `Name => row;`.
 macro_rules! outcomes {
     ($($scope:ident: $(
         $(#[doc = $wrong:literal])+
         $name:ident $({ $($field:ident: $kind:ty),+ })? => $row:expr;
     )+)+) => {
-        /// What became of a request or of a connection; the comments say what was wrong.
+        /// Outcome of a request or of a connection; the comments say what was wrong.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Outcome {$($(
             $(#[doc = $wrong])+

@@ -1,5 +1,5 @@
-//! The table keeps its own rule, and `src/ANSWERS.md` says what the table says: what the senders make of a
-//! status follows from their published rules.
+//! The table keeps its own rule, and `src/ANSWERS.md` has its rows: what the senders do after a status follows
+//! from their published rules.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::*;
 const ANSWERS: &str = include_str!("../../../ANSWERS.md");
 
 #[test]
-fn what_may_pass_is_503_with_retry_after_and_only_these_are_refused_for_good() {
+fn passing_problems_are_503_with_retry_after_and_only_these_are_refused_for_good() {
     let mut final_ones = BTreeSet::new();
     for row in TABLE {
         assert_eq!(row.retry_after.is_some(), row.status == 503, "{row:?}");
@@ -27,7 +27,7 @@ fn what_may_pass_is_503_with_retry_after_and_only_these_are_refused_for_good() {
     assert_eq!(
         final_ones,
         expected.into(),
-        "Adobe I/O never repeats after a 4xx: use `later` for whatever may pass or may be our own mistake"
+        "Adobe I/O never repeats after a 4xx: use `later` for an outcome that may pass or may be our own mistake"
     );
 }
 
@@ -49,7 +49,7 @@ fn an_event_is_lost_only_where_its_sender_does_not_come_again() {
 }
 
 #[test]
-fn what_belongs_to_no_source_has_no_key_of_a_source() {
+fn an_outcome_of_no_source_has_no_key_of_a_source() {
     for row in TABLE.iter().filter(|row| row.scope != Scope::Source) {
         assert!(row.key.is_none_or(|key| !key.contains("<name>")), "{row:?}");
     }
@@ -70,7 +70,8 @@ fn a_sender_counts_what_it_delivered_and_no_question() {
 
 fn line(row: &Row) -> String {
     let note = if row.note.is_empty() { String::new() } else { format!(": {}", row.note) };
-    let (label, wrong, status) = (row.label, row.wrong, row.status.as_str());
+    let Row { label, wrong, .. } = row;
+    let status = row.status.as_str();
     let [adobe, marketo] = [row.adobe(), row.marketo()];
     let event = match (row.event_of_adobe(), row.event_of_marketo()) {
         (adobe, marketo) if adobe == marketo => adobe.to_owned(),

@@ -1,4 +1,4 @@
-//! How an outcome is written as an answer.
+//! Writes an outcome as an answer: for the HTTP library, or as bytes of HTTP/1.1.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use super::Outcome;
 const OWN_400: ReasonPhrase = ReasonPhrase::from_static(b"Request Refused");
 
 impl Outcome {
-    /// One more header.
+    /// Returns a further header of the answer.
     fn header(&self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::BadCredentials { challenge, .. } => Some(("www-authenticate", challenge)),
@@ -34,7 +34,7 @@ impl Outcome {
         }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        // An answer may repeat what a stranger wrote: no browser shall take it for anything but text.
+        // An answer may repeat a stranger's text (a challenge): no browser may take it for anything but text.
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(seconds) = row.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
@@ -49,8 +49,7 @@ impl Outcome {
         response
     }
 
-    /// The same answer as HTTP/1.1 on the wire, for when no HTTP library will write it. It always
-    /// ends the connection.
+    /// Returns the answer as bytes of HTTP/1.1, for where no HTTP library writes it. It always ends the connection.
     pub fn raw(&self) -> Vec<u8> {
         let row = self.row();
         let text = self.text();

@@ -1,5 +1,5 @@
-//! From when to when the certificate is valid: metrics, and a line in the log ahead of its end and while
-//! it is not valid yet.
+//! The validity of the certificate: metrics of its start and end, and a log line ahead of its end and while it is not
+//! valid yet.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,16 +8,16 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use crate::observe::metrics::Metrics;
 
-/// How long ahead the log warns; for a certificate that lives shortly, a quarter of its life.
-/// What renews certificates by itself does so with a third of their life left.
-const AHEAD: u64 = 14 * DAY;
+/// Seconds before the end at which the log begins to warn; for a certificate with a short life, a quarter of it.
+/// Automatic renewal happens with a third of the life left.
+const WARNING_SECONDS: u64 = 14 * DAY;
 
-/// How often.
-const EVERY: Duration = Duration::from_secs(DAY);
+/// Shortest time between two reminders.
+const REMINDER_INTERVAL: Duration = Duration::from_secs(DAY);
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// From when to when a chain is valid, in Unix seconds: as long as all of its certificates are.
+/// Start and end of a chain's validity, in Unix seconds: it is valid while all of its certificates are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Validity {
     from: u64,
@@ -25,7 +25,7 @@ pub(super) struct Validity {
 }
 
 impl Validity {
-    /// `None` when one of them can't be read.
+    /// Reads the validity of `chain`; `None` when one of its certificates cannot be read.
     pub fn of(chain: &[CertificateDer<'_>]) -> Option<Self> {
         let each = chain.iter().map(|der| {
             let (_, certificate) = X509Certificate::from_der(der).ok()?;
@@ -42,7 +42,7 @@ impl Validity {
         all?.into_iter().reduce(both)
     }
 
-    /// Goes on from the file of a certificate that is not valid at `now`.
+    /// Checks the validity at `now`. The error goes on from the file's name: "contains a certificate that …".
     pub fn at(self, now: SystemTime) -> Result<(), String> {
         let now = unix(now);
         let date = |seconds| {
@@ -60,9 +60,9 @@ impl Validity {
         Ok(())
     }
 
-    /// What the log should say of it at `now`.
+    /// Returns the notice that is due for the log at `now`.
     fn notice(self, now: u64) -> Option<Notice> {
-        let ahead = AHEAD.min(self.until.saturating_sub(self.from) / 4);
+        let ahead = WARNING_SECONDS.min(self.until.saturating_sub(self.from) / 4);
         if now < self.from {
             return Some(Notice::ValidIn(self.from - now));
         }
@@ -86,7 +86,7 @@ fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Tells when the certificate in use expires, and while it is not valid yet.
+/// Shows the validity of the certificate in use as metrics, and reminds of its end in the log.
 pub(super) struct Reminder {
     validity: Validity,
     reminded: Option<SystemTime>,
@@ -100,7 +100,7 @@ impl Reminder {
         reminder
     }
 
-    /// Another certificate is in use.
+    /// Takes the validity of another certificate that is now in use.
     pub fn is_now(&mut self, validity: Validity) {
         let seconds = |time| i64::try_from(time).unwrap_or(i64::MAX);
         let Metrics { tls_certificate_expiry, tls_certificate_start, .. } = &self.metrics;
@@ -112,7 +112,8 @@ impl Reminder {
 
     pub fn remind(&mut self, now: SystemTime) {
         let Some(notice) = self.validity.notice(unix(now)) else { return };
-        let quiet = |reminded| now.duration_since(reminded).is_ok_and(|since| since < EVERY);
+        let quiet =
+            |reminded| now.duration_since(reminded).is_ok_and(|since| since < REMINDER_INTERVAL);
         if self.reminded.is_some_and(quiet) {
             return;
         }
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn people_are_told_two_weeks_ahead_or_for_the_last_quarter_of_a_short_life() {
+    fn the_log_warns_two_weeks_ahead_or_for_the_last_quarter_of_a_short_life() {
         let year = Validity { from: 0, until: 365 * DAY };
         assert_eq!(year.notice(351 * DAY - 1), None);
         assert_eq!(year.notice(351 * DAY), Some(Notice::ExpiresIn(14 * DAY)));
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reminder_comes_once_a_day_and_anew_for_another_certificate() {
+    fn a_reminder_comes_once_a_day_and_at_once_for_another_certificate() {
         let at = |day: u64| UNIX_EPOCH + Duration::from_secs(day * DAY);
         let mut reminder = Reminder::new(Validity { from: 0, until: 365 * DAY }, &Metrics::new());
         let is_reminded = |reminder: &mut Reminder, now| {

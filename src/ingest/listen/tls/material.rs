@@ -1,5 +1,5 @@
-//! From files to what rustls serves with: the certificate and its key, which must fit each other, and
-//! the authority that clients' certificates come from.
+//! Reads the files into rustls' configuration: the certificate and its key, which must fit each other, and the
+//! authority of clients' certificates.
 //!
 //! No error quotes a file: a line that is no PEM may be half of a key.
 
@@ -24,25 +24,25 @@ use rustls::{
 use super::expiry::Validity;
 use crate::config;
 
-/// Larger than any chain, and than most bundles of authorities.
-const FILE_LIMIT: u64 = 4 * 1024 * 1024;
+/// Bytes that are read of a file: more than any chain has, and most bundles of authorities.
+const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Why the files can't be used.
+/// A mistake in one of the files.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key} names `{}`, which {problem}", path.display())]
 pub struct TlsError {
-    /// As configuration calls it.
+    /// Configuration key of the file.
     pub key: &'static str,
     pub path: PathBuf,
-    /// Goes on from "which".
+    /// The rest of the sentence after "which".
     pub problem: String,
 }
 
-/// What a set of files amounts to.
+/// Content of a set of files.
 pub(super) struct Material {
     pub server: Arc<ServerConfig>,
     pub validity: Validity,
-    /// Of the files' bytes: the same files, the same digest.
+    /// Digest of the files' bytes: it changes when their content does.
     pub digest: [u8; 32],
 }
 
@@ -74,7 +74,7 @@ impl Material {
     }
 }
 
-/// Everything that is wrong with the files.
+/// Returns all mistakes in the files.
 pub(super) fn mistakes(files: &config::Tls, now: SystemTime) -> Vec<TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut mistakes = Vec::new();
@@ -102,14 +102,15 @@ pub(super) fn mistakes(files: &config::Tls, now: SystemTime) -> Vec<TlsError> {
     mistakes
 }
 
-/// Whether the certificates in `path` are valid now; what else is wrong with it, others find.
+/// Checks that the certificates in `path` are valid at `now`. A file that cannot be read passes: other checks report
+/// it.
 pub(super) fn check_time(key: &'static str, path: &Path, now: SystemTime) -> Result<(), TlsError> {
     let Ok(source) = Source::read(key, path) else { return Ok(()) };
     let Ok(chain) = source.certificates() else { return Ok(()) };
     source.in_time(&chain, now)
 }
 
-const UNREADABLE: &str = "holds a certificate that can't be read";
+const UNREADABLE: &str = "holds a certificate that cannot be read";
 
 fn identity(
     chain: Vec<CertificateDer<'static>>,
@@ -124,7 +125,7 @@ fn identity(
             key.wrong(&format!("contains a key that does not match the certificate in `{path}`"))
         }
         rustls::Error::InvalidCertificate(_) => certificate.wrong(UNREADABLE),
-        _ => key.wrong("holds a private key of a kind that can't be used"),
+        _ => key.wrong("holds a private key of a kind that cannot be used"),
     })
 }
 
@@ -179,9 +180,9 @@ impl<'a> Source<'a> {
     fn read(key: &'static str, path: &'a Path) -> Result<Self, TlsError> {
         let mut source = Self { key, path, bytes: Vec::new() };
         File::open(path)
-            .and_then(|file| file.take(FILE_LIMIT + 1).read_to_end(&mut source.bytes))
-            .map_err(|error| source.wrong(&format!("can't be read: {error}")))?;
-        if source.bytes.len() as u64 > FILE_LIMIT {
+            .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut source.bytes))
+            .map_err(|error| source.wrong(&format!("cannot be read: {error}")))?;
+        if source.bytes.len() as u64 > MAX_FILE_BYTES {
             return Err(source.wrong("is larger than certificates are"));
         }
         Ok(source)
@@ -197,8 +198,9 @@ impl<'a> Source<'a> {
     }
 
     fn private_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
-        PrivateKeyDer::from_pem_slice(&self.bytes)
-            .map_err(|_| self.wrong("holds no private key in PEM (an encrypted one can't be used)"))
+        PrivateKeyDer::from_pem_slice(&self.bytes).map_err(|_| {
+            self.wrong("holds no private key in PEM (an encrypted one cannot be used)")
+        })
     }
 
     fn in_time(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Result<(), TlsError> {

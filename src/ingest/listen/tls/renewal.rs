@@ -1,4 +1,4 @@
-//! Another certificate without another start.
+//! A new certificate without a restart.
 
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
@@ -10,7 +10,7 @@ use crate::{
     runtime::reload::{Current, Reload},
 };
 
-/// Puts what is in the files into use.
+/// Puts the content of changed files into use.
 pub struct Renewal {
     files: config::Tls,
     current: Current<Arc<ServerConfig>>,

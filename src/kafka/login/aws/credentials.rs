@@ -1,4 +1,4 @@
-//! AWS's credentials, from where AWS's own SDKs look for them, in their order: the environment, a token of
+//! AWS's credentials, from the places where AWS's own SDKs look for them, in their order: the environment, a token of
 //! Kubernetes (IRSA), the agent of ECS or of EKS Pod Identity, the metadata of the machine (version 2).
 
 use std::time::{Duration, SystemTime};
@@ -14,7 +14,7 @@ use crate::{
     runtime::fetch::{Answer, Client, Limits, ShownUrl},
 };
 
-/// What signs.
+/// Keys of a signature.
 #[derive(Clone, Debug)]
 pub(super) struct Credentials {
     pub access_key_id: String,
@@ -23,9 +23,9 @@ pub(super) struct Credentials {
     pub ends: Option<SystemTime>,
 }
 
-/// Where the services of AWS are that a test plays.
+/// Addresses of AWS's services, which tests replace.
 pub(super) struct Places {
-    /// Of the region where there is none.
+    /// The address of STS; that of the region if absent.
     pub sts: Option<&'static str>,
     pub ecs: &'static str,
     pub machine: &'static str,
@@ -36,10 +36,10 @@ impl Places {
         Self { sts: None, ecs: "http://169.254.170.2", machine: "http://169.254.169.254" };
 }
 
-/// The machine's metadata are near, or not there at all.
-const MACHINE: Limits = Limits { time: Duration::from_secs(1), bytes: 64 * 1024 };
-/// Where agents that hand out credentials may be besides this machine and behind https.
-const AGENTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
+/// Limits of the metadata service, which is near, or not there at all.
+const METADATA_LIMITS: Limits = Limits { time: Duration::from_secs(1), bytes: 64 * 1024 };
+/// Addresses of agents that hand out credentials without https, beside this machine's own.
+const AGENT_ADDRESSES: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
 
 type Variable<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 
@@ -65,15 +65,15 @@ pub(super) async fn find(
         return of_agent(variable, url).await;
     }
     if variable("AWS_EC2_METADATA_DISABLED").is_some_and(|off| off.eq_ignore_ascii_case("true")) {
-        return Err(format!("{NONE}, and AWS_EC2_METADATA_DISABLED is true"));
+        return Err(format!("{NO_CREDENTIALS}, and AWS_EC2_METADATA_DISABLED is true"));
     }
     of_machine(variable, places).await
 }
 
-const NONE: &str = "no AWS credentials: none of AWS_ACCESS_KEY_ID, AWS_WEB_IDENTITY_TOKEN_FILE, \
+const NO_CREDENTIALS: &str = "no AWS credentials: none of AWS_ACCESS_KEY_ID, AWS_WEB_IDENTITY_TOKEN_FILE, \
                     AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and AWS_CONTAINER_CREDENTIALS_FULL_URI is set";
 
-/// A token of Kubernetes' for the role of the service account. STS asks for no signature here.
+/// Exchanges a token of Kubernetes for the role of the service account. STS asks for no signature here.
 async fn of_web_identity(
     variable: Variable<'_>,
     file: &str,
@@ -104,7 +104,8 @@ async fn of_web_identity(
     if answer.status != StatusCode::OK {
         let parts = ["Code", "Message"]
             .map(|name| said(element(&body, name).unwrap_or_default(), &[token]));
-        let (place, status) = (ShownUrl::of(&url), answer.status);
+        let place = ShownUrl::of(&url);
+        let status = answer.status;
         let parts = parts.iter().filter(|part| !part.is_empty()).map(String::as_str);
         let parts =
             [status.to_string().as_str()].into_iter().chain(parts).collect::<Vec<_>>().join(", ");
@@ -123,13 +124,13 @@ async fn of_web_identity(
     )
 }
 
-/// The text of the first such element of STS's answer, which has neither attributes nor escapes in these.
+/// The text of the first such element in STS's answer, which has neither attributes nor escapes there.
 fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     rest.split_once(&format!("</{name}>")).map(|(text, _)| text.trim())
 }
 
-/// Where an agent beside this process hands out credentials.
+/// The address at which an agent beside this process hands out credentials.
 fn agent(variable: Variable<'_>, places: &Places) -> Result<Option<Url>, String> {
     if let Some(path) = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
         return url(&format!("{}{path}", places.ecs)).map(Some);
@@ -139,7 +140,7 @@ fn agent(variable: Variable<'_>, places: &Places) -> Result<Option<Url>, String>
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let is_here = host == "localhost"
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        || AGENTS.contains(&host.as_str());
+        || AGENT_ADDRESSES.contains(&host.as_str());
     match url.scheme() == "https" || is_here {
         true => Ok(Some(url)),
         false => Err(format!(
@@ -185,23 +186,31 @@ async fn of_machine(variable: Variable<'_>, places: &Places) -> Result<Credentia
         .request(Method::PUT, session.clone())
         .header("x-aws-ec2-metadata-token-ttl-seconds", "300");
     let request = request.build().map_err(|error| error.without_url().to_string())?;
-    let answer = client.send(request, MACHINE).await.map_err(|error| format!("{NONE}; {error}"))?;
+    let answer = client
+        .send(request, METADATA_LIMITS)
+        .await
+        .map_err(|error| format!("{NO_CREDENTIALS}; {error}"))?;
     let session_token = match answer.status {
         StatusCode::OK => String::from_utf8_lossy(&answer.body).trim().to_owned(),
-        status => return Err(format!("{NONE}; {} answers {status}", ShownUrl::of(&session))),
+        status => {
+            return Err(format!("{NO_CREDENTIALS}; {} answers {status}", ShownUrl::of(&session)));
+        }
     };
     let ask = async |path: &str| {
         let url = url(&format!("{base}/latest/meta-data/iam/security-credentials/{path}"))?;
         let request = client
             .request(Method::GET, url.clone())
             .header("x-aws-ec2-metadata-token", &session_token);
-        send(&client, request, MACHINE, "this machine's metadata service").await.map(|it| (url, it))
+        send(&client, request, METADATA_LIMITS, "this machine's metadata service")
+            .await
+            .map(|it| (url, it))
     };
     let (url, roles) = ask("").await?;
     let roles_text = String::from_utf8_lossy(&roles.body).into_owned();
     let role = roles_text.lines().next().unwrap_or_default().trim();
     if roles.status != StatusCode::OK || role.is_empty() {
-        let (place, status) = (ShownUrl::of(&url), roles.status);
+        let place = ShownUrl::of(&url);
+        let status = roles.status;
         return Err(format!(
             "{place} answers {status} and names no role; attach an instance profile to this machine"
         ));
@@ -216,7 +225,7 @@ fn handed(url: &Url, answer: &Answer, remedy: &str) -> Result<Credentials, Strin
         let body = said(&String::from_utf8_lossy(&answer.body), &[]);
         return Err(format!("{place} gives no credentials: {}, {body}; {remedy}", answer.status));
     }
-    // Not the error of the parser: it may quote a secret.
+    // The parser's error is left out: it may quote a secret.
     let handed: Option<Handed> = serde_json::from_slice(&answer.body).ok();
     let it = handed
         .ok_or_else(|| format!("{place} does not answer with JSON of credentials; {remedy}"))?;
@@ -266,7 +275,7 @@ async fn send(
 
 #[cfg(test)]
 impl Credentials {
-    /// Those of AWS's test suite.
+    /// The credentials of AWS's test suite.
     pub fn example(session_token: Option<&str>) -> Self {
         Self {
             access_key_id: "AKIDEXAMPLE".into(),

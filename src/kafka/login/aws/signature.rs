@@ -11,8 +11,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Credentials;
 
-/// What is not written as `%XX`: letters, digits and these (RFC 3986).
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// Characters that are written as `%XX`: all but letters, digits and these (RFC 3986).
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
@@ -26,16 +26,17 @@ pub(super) struct Presigned<'a> {
 }
 
 impl Presigned<'_> {
-    /// The query with everything in it, the signature last.
+    /// The complete query, the signature last.
     pub fn query(&self, credentials: &Credentials, now: SystemTime) -> String {
         let query = self.unsigned_query(credentials, now);
         let signature = self.signature(credentials, now, &query);
         format!("{query}&X-Amz-Signature={signature}")
     }
 
-    /// In the order of the encoded names.
+    /// The query without the signature, in the order of the encoded names.
     pub(super) fn unsigned_query(&self, credentials: &Credentials, now: SystemTime) -> String {
-        let (time, scope) = (time(now), self.scope(now));
+        let time = time(now);
+        let scope = self.scope(now);
         let credential = format!("{}/{scope}", credentials.access_key_id);
         let lifetime = self.lifetime.as_secs().to_string();
         let mut all = self.query.to_vec();
@@ -83,18 +84,18 @@ fn sign(key: &[u8], text: &str) -> Vec<u8> {
 }
 
 pub(super) fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, RESERVED).to_string()
+    utf8_percent_encode(text, ESCAPED).to_string()
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String can't fail.
+        // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
 }
 
-/// `20150830T123600Z`
+/// Writes a time as `20150830T123600Z`.
 fn time(now: SystemTime) -> String {
     let now = Timestamp::try_from(now).unwrap_or(Timestamp::UNIX_EPOCH);
     now.strftime("%Y%m%dT%H%M%SZ").to_string()

@@ -57,7 +57,7 @@ fn the_end_of_a_token_is_what_the_provider_says_or_the_token_itself() {
     assert_eq!(ends(&format!(r#"{{"access_token":"h.{claims}.s"}}"#)), Ok(5000));
     assert_eq!(
         ends(r#"{"access_token":"t","expires_in":99999999999}"#),
-        Ok(1000 + LONGEST.as_secs())
+        Ok(1000 + MAX_LIFETIME.as_secs())
     );
     for strange in ["", "{}", r#"{"access_token":""}"#, r#"{"access_token":"hunter2"}"#] {
         let problem = ends(strange).unwrap_err();

@@ -7,8 +7,8 @@ impl Directory {
         self.counted.len()
     }
 
-    /// One that counts already, since it was made a moment ago and no listing shows it yet, is not
-    /// one more.
+    /// Whether `topic` would exceed the limit. A topic that counts already, since it was made a moment ago and no
+    /// listing shows it yet, does not.
     pub(super) fn is_over_limit(&self, topic: &str, source: Source, being_made: &[String]) -> bool {
         let is_new = |topic: &str| self.rules.counts(topic) && !self.counted.contains(topic);
         if !is_new(topic) {
@@ -28,9 +28,10 @@ impl Directory {
         }
     }
 
-    /// Counts again. A topic made just now, by us or by somebody else, may not be listed yet: it goes on counting.
+    /// Counts again. A topic made just now, by us or by another process, may not be listed yet: it goes on counting.
     pub(super) fn count(&mut self, listing: &Answers) {
-        let (entries, since) = (&self.entries, &self.counted_since);
+        let entries = &self.entries;
+        let since = &self.counted_since;
         let not_listed_yet = |topic: &String| {
             let entry = entries.get(topic);
             let unseen =
@@ -43,7 +44,7 @@ impl Directory {
         self.counted.extend(found.filter(|topic| self.rules.counts(topic)).cloned());
     }
 
-    /// Whether it did not count before.
+    /// Counts a topic; whether it did not count before.
     pub(super) fn count_one(&mut self, topic: &str) -> bool {
         if !self.rules.counts(topic) {
             return false;

@@ -31,7 +31,7 @@ fn listing(topics: &[&str]) -> Listing {
     Listing { topics: topics.iter().map(led).collect(), took: Duration::ZERO }
 }
 
-/// What a cluster that has `there` says about `due`.
+/// The answers about `due` of a cluster that has `there`.
 fn answers(due: &[String], there: &[&str]) -> Answers {
     let answer = |topic: &String| match there.contains(&topic.as_str()) {
         true => (topic.clone(), Found::Led { partitions: 3 }),
@@ -44,12 +44,12 @@ fn names(topics: &[&str]) -> Vec<String> {
     topics.iter().map(|topic| (*topic).to_owned()).collect()
 }
 
-/// Asks for each topic, and then the cluster, which has `there`; returns what is to be made.
+/// Asks for each topic, and then the cluster, which has `there`; returns the topics to be made.
 fn ask(directory: &mut Directory, topics: &[&str], there: &[&str], now: Instant) -> Vec<String> {
     ask_for(directory, 0, topics, there, now)
 }
 
-/// The same, for a source.
+/// Does the same for one source.
 fn ask_for(
     directory: &mut Directory,
     source: usize,
@@ -126,7 +126,7 @@ fn while_the_cluster_is_away_an_unknown_topic_is_pending() {
 }
 
 #[test]
-fn without_creation_a_missing_topic_is_unavailable_until_somebody_makes_it() {
+fn without_creation_a_missing_topic_is_unavailable_until_it_is_made() {
     let now = Instant::now();
     let mut directory = directory(false, 10);
     assert!(ask(&mut directory, &["marketo.a"], &[], now).is_empty());
@@ -174,7 +174,7 @@ fn existing_topics_count_and_one_more_than_the_limit_is_over_it() {
     assert_eq!(directory.state(0, "marketo.d", now), (TopicState::OverLimit, false));
     directory.made("marketo.c", Made::Created, now);
     assert_eq!(directory.counted(), 3);
-    // What exists is ready however many there are, and the dead-letter topic is exempt.
+    // Existing topics are ready however many there are, and the dead-letter topic is exempt.
     let listed = ["marketo.a", "marketo.b", "marketo.c", "marketo.e"];
     let missing = ask(&mut directory, &["marketo.e", "marketo.dead"], &listed, now);
     assert_eq!(directory.known("marketo.e"), Some(TopicState::Ready));
@@ -205,7 +205,7 @@ fn a_topic_that_exists_already_and_is_not_listed_yet_leaves_no_room_for_one_more
 }
 
 #[test]
-fn a_topic_over_the_limit_is_looked_up_again_when_somebody_asks_later() {
+fn a_topic_over_the_limit_is_looked_up_again_when_a_source_asks_later() {
     let now = Instant::now();
     let mut directory = directory(true, 1);
     ask(&mut directory, &["marketo.b"], &["marketo.a"], now);
@@ -245,7 +245,7 @@ fn a_topic_that_exists_but_is_not_shown_is_ready() {
 }
 
 #[test]
-fn the_partitions_of_a_topic_that_somebody_else_has_made_are_counted_soon() {
+fn the_partitions_of_a_topic_that_another_process_has_made_are_counted_soon() {
     let now = Instant::now();
     let mut directory = directory(true, 10);
     ask(&mut directory, &["marketo.a"], &[], now);

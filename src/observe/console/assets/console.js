@@ -7,7 +7,7 @@
   document.documentElement.classList.add("script");
 
   const API = "/api/v1";
-  // A page is fetched once a second at most, however much comes.
+  // A page is fetched once a second at most, however many events come.
   const BETWEEN = 1000;
   const PATIENCE = 15000;
 
@@ -22,7 +22,7 @@
       credentials: "same-origin",
     });
 
-  // What the API says of a failure, in its own words.
+  // Returns the API's own text of a failure.
   const problemOf = async (answer) => {
     try {
       return (await answer.json()).text || `The service answered ${answer.status}.`;
@@ -262,7 +262,7 @@
     const result = document.getElementById("result"), says = document.getElementById("chosen");
     const matching = document.getElementById("choose-matching");
     const boxes = () => [...document.querySelectorAll('input[name="chosen"]')];
-    // What is chosen, as the API takes it; what was tried last, and whether something is under way.
+    // The chosen events, as the API takes them; the last ones tried, and whether a request is under way.
     const chosen = new Map();
     let tried = null, busy = false;
 

@@ -1,4 +1,4 @@
-//! Dead letters: by reason; choose some, try them with the configuration of today, send them, see what became of each.
+//! Dead letters: by reason; choose some, try them with the configuration of today, send them, see the result of each.
 
 use maud::{Markup, html};
 
@@ -37,7 +37,7 @@ pub fn page(status: &Status, found: &DeadLetters, replays: &[Replay], asked: &As
     };
     html! {
         (page::title("Dead letters", &under, &html! {}))
-        @if let Some(problem) = &found.problem { p.note { "The topic can't be read now: " (problem) } }
+        @if let Some(problem) = &found.problem { p.note { "The topic cannot be read now: " (problem) } }
         @if !found.reasons.is_empty() {
             ul.chips aria-label="By reason" {
                 li { a.chip href=(asked.link("", None)) aria-current=[asked.reason.is_empty().then_some("true")] { "all" } }

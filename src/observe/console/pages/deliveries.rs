@@ -1,4 +1,4 @@
-//! Deliveries: the last requests, why those that were refused were, what their sender does then, and which key to change.
+//! Deliveries: the last requests; for refused ones the reason, what the sender does next, and the key to change.
 
 use maud::{Markup, html};
 
@@ -8,7 +8,7 @@ use crate::observe::console::{
     page, parts, text,
 };
 
-/// What the page was asked for.
+/// The filter and page that the request asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     pub source: String,
@@ -23,7 +23,7 @@ impl Asked {
         self.at("/deliveries", before)
     }
 
-    /// The same question at another address.
+    /// Returns this filter as a link to `path`.
     pub fn at(&self, path: &str, before: Option<&str>) -> String {
         let pairs = [
             ("source", Some(self.source.as_str())),
@@ -114,7 +114,7 @@ fn explained(delivery: &Delivery) -> bool {
     delivery.reason.is_some() || delivery.detail.is_some() || delivery.left_out > 0
 }
 
-/// The reason in words, the row of the answers, and the key.
+/// The reason in words, what the sender does next, and the key.
 pub fn why(delivery: &Delivery, status: &Status, words: &Words) -> Markup {
     let reason = delivery.reason.as_deref().unwrap_or_default();
     let meant = words.reasons.iter().find(|it| it.reason == reason);

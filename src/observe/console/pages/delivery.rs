@@ -1,4 +1,4 @@
-//! One delivery: its request, where it is in the spool, and what became of each event.
+//! One delivery: its request, its place in the spool, and the result of each event.
 
 use maud::{Markup, html};
 
@@ -10,8 +10,8 @@ use crate::observe::console::{
 
 use super::{deliveries, replay};
 
-/// Events on one page; the API gives a thousand.
-const EVENTS: usize = 200;
+/// Events that are shown at first; the API gives a thousand.
+const EVENTS_SHOWN: usize = 200;
 
 pub fn page(status: &Status, words: &Words, found: &DeliveryDetail, all: bool) -> Markup {
     let (tone, word) = match found.state.as_str() {
@@ -24,14 +24,14 @@ pub fn page(status: &Status, words: &Words, found: &DeliveryDetail, all: bool) -
         a href=(link::query("/deliveries", &[("source", Some(&found.source))])) { (found.source) }
         " · " (text::bytes(found.bytes)) " · " (text::of(found.events.len() as u64 + found.events_left_out, "event"))
     };
-    let shown = if all { found.events.len() } else { found.events.len().min(EVENTS) };
+    let shown = if all { found.events.len() } else { found.events.len().min(EVENTS_SHOWN) };
     let address = link::delivery(&found.source, &found.position);
     html! {
         (page::title(&title, &under, &parts::tag(tone, word)))
         @if let Some(note) = &found.note { p.note { (note) } }
         (steps(found))
         @if let Some(undecodable) = &found.undecodable {
-            section.card { h2 { "Can't be decoded" } p { strong { (undecodable.reason) } ": " (undecodable.error) } }
+            section.card { h2 { "Cannot be decoded" } p { strong { (undecodable.reason) } ": " (undecodable.error) } }
         }
         section.card.flush {
             header.card-head { h2 { "Events" } span.quiet { (text::count(found.events.len() as u64 + found.events_left_out)) } }
@@ -79,7 +79,7 @@ pub fn page(status: &Status, words: &Words, found: &DeliveryDetail, all: bool) -
     }
 }
 
-/// Received, stored, settled: with the time between.
+/// The steps received, stored and settled, with the time of each.
 fn steps(found: &DeliveryDetail) -> Markup {
     let settled = found.events.iter().filter(|event| event.state != "on-its-way").count();
     let last = found.events.iter().filter_map(|event| event.at).max();

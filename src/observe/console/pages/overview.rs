@@ -1,4 +1,4 @@
-//! Overview: what needs an operator, the whole in figures, and a card for each source.
+//! Overview: problems for an operator, figures of all sources, and a card for each source.
 
 use maud::{Markup, html};
 
@@ -43,7 +43,8 @@ pub fn page(status: &Status) -> Markup {
 }
 
 fn figures(status: &Status) -> Markup {
-    let (rates, history) = (&status.rates, &status.history);
+    let rates = &status.rates;
+    let history = &status.history;
     let backlog: u64 = status.sources.iter().map(|source| source.backlog.bytes).sum();
     let letters: u64 = status.sources.iter().map(|source| source.dead_letters).sum();
     html! {
@@ -70,7 +71,7 @@ pub fn figure(name: &str, value: &str, unit: &str, plot: Markup) -> Markup {
 fn card(source: &Source, now: Time) -> Markup {
     let held = source.held_topics.len() as u64;
     let (tone, word) = match source.state.as_str() {
-        // Its other topics flow.
+        // The source works, but for the held topics.
         "ok" if held > 0 => ("warn", format!("{} held", text::of(held, "topic"))),
         "ok" => ("ok", source.state.clone()),
         "closed" => ("quiet", source.state.clone()),
@@ -122,7 +123,7 @@ fn card(source: &Source, now: Time) -> Markup {
     }
 }
 
-/// Of the answers of a day, how many said that Kafka has the delivery.
+/// The share of a day's answers that said that Kafka has the delivery.
 fn answered_delivered(source: &Source) -> Markup {
     let all: u64 = source.answers_24h.values().sum();
     let delivered = source.answers_24h.get("delivered").copied().unwrap_or_default();
@@ -130,7 +131,7 @@ fn answered_delivered(source: &Source) -> Markup {
     html! { (per_mille / 10) "." (per_mille % 10) " % " span.small { "of " (text::of(all, "answer")) " in 24 hours" } }
 }
 
-/// What the sender does when too many of its tries fail.
+/// The action of the sender when too many of its tries fail.
 fn gives_up(source: &Source) -> &str {
     source.tries.then.split(" the ").next().unwrap_or_default()
 }
@@ -183,7 +184,7 @@ fn outcomes(source: &Source) -> Markup {
     }
 }
 
-/// Of a thousand; a share that is there is seen.
+/// Returns tone, start and width of each share, in thousandths; a share that is not zero is wide enough to be seen.
 fn shares<'a>(
     by_count: &[(&String, &u64)],
     total: u64,

@@ -1,4 +1,4 @@
-//! Path: from left to right what a delivery passes, for all sources and for each, and the topics at its end.
+//! Path: the stages of a delivery from left to right, for all sources and for each, and the topics at its end.
 
 use maud::{Markup, html};
 
@@ -8,10 +8,10 @@ use crate::observe::console::{
     page, parts, plot, text,
 };
 
-/// Topics on the page that is shown first.
-const TOPICS: usize = 100;
+/// Topics that are shown at first.
+const TOPICS_SHOWN: usize = 100;
 
-/// What stands in one row of stages.
+/// One row of stages.
 struct Lane<'a> {
     name: &'a str,
     source: Option<&'a str>,
@@ -52,7 +52,8 @@ pub fn page(status: &Status, all_topics: bool) -> Markup {
 }
 
 fn lane(lane: &Lane<'_>, status: &Status) -> Markup {
-    let (rates, history) = (lane.rates, lane.history);
+    let rates = lane.rates;
+    let history = lane.history;
     let refused =
         link::query("/deliveries", &[("source", lane.source), ("outcome", Some("refused"))]);
     let letters = link::query("/dead-letters", &[("source", lane.source)]);
@@ -98,7 +99,7 @@ fn stage(name: &str, unit: &str, value: &str, plot: Markup, under: Markup) -> Ma
 }
 
 fn topics(status: &Status, all: bool) -> Markup {
-    let shown = if all { status.topics.len() } else { status.topics.len().min(TOPICS) };
+    let shown = if all { status.topics.len() } else { status.topics.len().min(TOPICS_SHOWN) };
     html! {
         section.card.flush aria-labelledby="topics" {
             header.card-head { h2 id="topics" { "Topics" } span.quiet { (text::count(status.topics.len() as u64)) } }

@@ -1,4 +1,4 @@
-//! Replays: what is chosen, the trial before it, and the result of each event.
+//! Replays: the choice of events, the dry run before it, and the result of each event.
 
 use maud::{Markup, html};
 
@@ -10,10 +10,10 @@ use crate::observe::console::{
 
 use super::dead_letters::Asked;
 
-/// Results on one page; those that failed come first.
-const RESULTS: usize = 500;
+/// Results on one page; failed ones come first.
+const RESULTS_SHOWN: usize = 500;
 
-/// Tries and sends one delivery or event.
+/// The panel that tries and sends one delivery or event.
 pub fn panel_of_one(status: &Status, from: &str, source: &str, position: &str) -> Markup {
     html! {
         section.card.act aria-labelledby="act" data-replay=(from) data-source=(source) data-position=(position) {
@@ -23,7 +23,7 @@ pub fn panel_of_one(status: &Status, from: &str, source: &str, position: &str) -
     }
 }
 
-/// Tries and sends what is chosen on the page, or all that match.
+/// The panel that tries and sends the dead letters chosen on the page, or all that match.
 pub fn panel_of_chosen(status: &Status, matching: u64, asked: &Asked) -> Markup {
     html! {
         section.card.act aria-labelledby="act" data-replay="dead-letters" data-matching=(matching)
@@ -67,7 +67,7 @@ pub fn page(status: &Status, replay: &Replay) -> Markup {
     }
 }
 
-/// How far it is, and the result of each event.
+/// The progress of a replay, and the result of each event.
 pub fn result(replay: &Replay) -> Markup {
     let (tone, word) = match (replay.state.as_str(), replay.failed) {
         ("running", _) => ("info", "running"),
@@ -78,7 +78,7 @@ pub fn result(replay: &Replay) -> Markup {
     let verb = if replay.dry_run { "would be sent" } else { "sent" };
     let mut results: Vec<&ReplayResult> = replay.results.iter().collect();
     results.sort_by_key(|it| matches!(it.result.as_str(), "would-send" | "sent"));
-    let left_out = replay.results_left_out + results.len().saturating_sub(RESULTS) as u64;
+    let left_out = replay.results_left_out + results.len().saturating_sub(RESULTS_SHOWN) as u64;
     html! {
         section.card.flush.outcome data-replay-state=(replay.state) data-replay-id=(replay.id) data-replay-dry=(replay.dry_run) data-replay-sent=(replay.sent) {
             header.card-head {
@@ -98,7 +98,7 @@ pub fn result(replay: &Replay) -> Markup {
                 table.results role="table" {
                     caption.unseen { "The result of each event" }
                     (parts::head(&[("Source", "c-name"), ("Position", "c-num"), ("Result", "c-tag"), ("Topic", "wide"), ("Partition", "c-short"), ("Offset", "c-num")]))
-                    tbody role="rowgroup" { @for it in results.iter().take(RESULTS) { (row(it)) } }
+                    tbody role="rowgroup" { @for it in results.iter().take(RESULTS_SHOWN) { (row(it)) } }
                 }
             }
             @if left_out > 0 { p.more-rows { "and " (text::of(left_out, "result")) " more" } }

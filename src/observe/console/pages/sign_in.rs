@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::observe::console::model::Access;
 
-/// `to` is the path of the page that was asked for.
+/// `to` is the path of the page to return to.
 pub fn page(access: &Access, to: &str) -> Markup {
     if access.has_tokens {
         return form(to, None);

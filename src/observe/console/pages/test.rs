@@ -1,33 +1,22 @@
 //! Test delivery: one event of a type, made as the sender would write it, to a topic of its own.
 //!
-//! Each source has a form, which the script sends without leaving the page, and a browser without scripts as any form.
+//! Each source has a form. The script sends it without leaving the page; without scripts the browser sends it.
 
 use maud::{Markup, html};
-use serde::Deserialize;
-use serde_json::Value;
 
 use crate::observe::console::{
     model::{Status, TestDelivery, Words},
     page, parts, text,
 };
 
-/// What became of the one that a form asked for.
+/// The result of a test delivery that a form asked for.
 pub enum Sent {
     Tried(TestDelivery),
-    /// The API's own words.
+    /// The text of the API's refusal.
     Refused(String),
 }
 
-impl Sent {
-    pub fn of(said: Value) -> Self {
-        match TestDelivery::deserialize(said) {
-            Ok(delivery) => Self::Tried(delivery),
-            Err(error) => Self::Refused(format!("The answer can't be read: {error}.")),
-        }
-    }
-}
-
-/// `sent` is of the source with that name.
+/// `sent` is the name of the source and the result of its test delivery.
 pub fn page(status: &Status, words: &Words, sent: Option<(&str, &Sent)>) -> Markup {
     let under = html! {
         "One event, decoded and encoded as a delivery of its source, written to " span.mono { (parts::broken(&status.test_topic)) }
@@ -60,7 +49,7 @@ pub fn page(status: &Status, words: &Words, sent: Option<(&str, &Sent)>) -> Mark
     }
 }
 
-/// As the script writes it.
+/// Shows the result; the script writes the same markup.
 fn result(sent: &Sent) -> Markup {
     let delivery = match sent {
         Sent::Refused(why) => return html! { p.note { (why) } },

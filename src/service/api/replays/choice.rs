@@ -1,4 +1,4 @@
-//! What a replay is asked to send: what was written, and what it means.
+//! The choice of a replay's events: the request, and its checked form.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ impl From {
     }
 }
 
-/// As it is written.
+/// The request as it is written.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Request {
@@ -61,10 +61,10 @@ pub(super) struct Selection {
     event_type: Option<String>,
 }
 
-/// Understood.
+/// The checked request.
 pub(super) struct Choice {
     pub from: From,
-    /// Whole deliveries have no index.
+    /// Positions, each with whether it is a whole delivery.
     pub positions: Option<BTreeSet<(SourceName, Position, bool)>>,
     pub source: Option<SourceName>,
     reason: Option<String>,
@@ -110,7 +110,7 @@ impl Choice {
         })
     }
 
-    /// Whether a body that begins there is looked into.
+    /// Whether the body at this position has to be read.
     pub fn wants(
         &self,
         source: &SourceName,
@@ -128,7 +128,8 @@ impl Choice {
             && (self.since..self.until).contains(&at)
     }
 
-    /// Which events of the delivery at `sequence` are sent: from the first one up to the one behind the last.
+    /// Returns the ranges of the events to send of the delivery at `sequence`: the first one, and the one after the
+    /// last.
     pub fn ranges(
         &self,
         source: &SourceName,

@@ -1,4 +1,4 @@
-//! Brings what is chosen to the player, from the dead-letter topic or from the spools.
+//! Reads the chosen events, from the dead-letter topic or from the spools, and passes them to the player.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -18,15 +18,15 @@ use crate::{
     },
 };
 
-/// Records of the topic that are taken at once, and deliveries between two looks at whether to go on.
-const AT_ONCE: usize = 500;
+/// Records of the topic taken by one read, and deliveries between two checks whether to go on.
+const RECORDS_PER_READ: usize = 500;
 
-/// A replay that reads.
+/// A replay's reading part.
 pub(super) struct Read<'a> {
     pub config: &'a Config,
     pub choice: &'a Choice,
     pub player: &'a mut Player,
-    /// Hears how many records or deliveries were read since it was called last; its error ends the replay.
+    /// Gets the number of records or deliveries read since its last call; its error ends the replay.
     pub progress: &'a mut dyn FnMut(&Player, u64) -> Result<(), String>,
 }
 
@@ -38,8 +38,8 @@ impl Read<'_> {
         }
     }
 
-    /// Of a position that was chosen only the newest letter is sent: the others are earlier copies, or of a spool that
-    /// is gone. A filter takes each letter.
+    /// Replays letters. At a chosen position only the newest letter is sent: the others are earlier copies, or of a
+    /// spool that is gone. A filter takes each letter.
     fn letters(&mut self) -> Result<(), String> {
         let Self { config, choice, .. } = *self;
         let is_wanted = |letter: &Letter<'_>| {
@@ -47,19 +47,19 @@ impl Read<'_> {
         };
         let mut newest = Newest::default();
         if choice.positions.is_some() {
-            letters::each(config, AT_ONCE, &mut |records| {
+            letters::each(config, RECORDS_PER_READ, &mut |records| {
                 let found = records.iter().filter_map(Letter::of).filter(is_wanted);
                 found.for_each(|letter| newest.note(&letter));
                 (self.progress)(self.player, records.len() as u64)
             })?;
         }
-        letters::each(config, AT_ONCE, &mut |records| {
+        letters::each(config, RECORDS_PER_READ, &mut |records| {
             for letter in records.iter().filter_map(Letter::of).filter(is_wanted) {
                 if choice.positions.is_none() || newest.take(&letter) {
                     letter.play(config, self.player)?;
                 }
             }
-            // Those that were chosen are counted already.
+            // With positions, the records were counted on the first reading.
             let read = if choice.positions.is_none() { records.len() as u64 } else { 0 };
             (self.progress)(self.player, read)
         })?;
@@ -69,7 +69,8 @@ impl Read<'_> {
 
     fn spools(&mut self) -> Result<(), String> {
         let Self { config, choice, .. } = *self;
-        let (mut found, mut read) = (BTreeSet::new(), 0);
+        let mut found = BTreeSet::new();
+        let mut read = 0;
         let all = choice.positions.iter().flatten().map(|(source, ..)| source);
         let sources: BTreeSet<_> = all.chain(&choice.source).cloned().collect();
         for source in &sources {
@@ -99,7 +100,7 @@ impl Read<'_> {
                         })?;
                     }
                     read += 1;
-                    if read == AT_ONCE as u64 {
+                    if read == RECORDS_PER_READ as u64 {
                         (self.progress)(self.player, std::mem::take(&mut read))?;
                     }
                 }
@@ -110,7 +111,7 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// Names the positions that were chosen and are not there.
+    /// Reports chosen positions that were not found.
     fn missing(&mut self, found: &BTreeSet<(SourceName, Position)>) {
         for (source, position, is_whole) in self.choice.positions.iter().flatten() {
             let last = Position { index: u32::MAX, ..*position };

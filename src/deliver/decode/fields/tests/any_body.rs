@@ -1,4 +1,4 @@
-//! Whatever JSON comes.
+//! Rules on fields against arbitrary JSON.
 
 use proptest::prelude::*;
 
@@ -28,7 +28,7 @@ fn value() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
-/// Whether the field is anywhere in it with a value.
+/// Whether the field is anywhere in it, with a value.
 fn has_email(value: &serde_json::Value) -> bool {
     match value {
         serde_json::Value::Array(all) => all.iter().any(has_email),

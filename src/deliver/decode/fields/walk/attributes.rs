@@ -16,7 +16,7 @@ use crate::deliver::decode::{
 };
 
 impl<'a, 'r> Walk<'a, 'r, '_> {
-    /// An object in an array, which may have a name of its own. `true`: it is to be dropped.
+    /// Reads an object in an array, which may have a name of its own. `true` if it is to be dropped.
     pub(super) fn element(
         &mut self,
         cursor: &mut Cursor<'a>,
@@ -37,7 +37,7 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         if place == Place::Attributes && is_odd && self.looks_into_attributes(live) {
             self.hold(self.first, "an element of `attributes` has no name that is text");
         }
-        // If it has two names, either counts.
+        // If it has two names, either may match.
         let is_called_so = |name: &str| names.iter().flatten().any(|it| is_called(it, name));
         let mut found = self.by_name.iter().strictest(|(_, name)| is_called_so(name));
         let of_value = names.iter().flatten().find_map(|name| self.changed_by(name));
@@ -64,7 +64,7 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
             let mut live = live.clone();
             let is_own = is_named && ["name", "datatype", "value"].iter().any(|it| is(name, it));
             let is_dropped = if is_own {
-                // No rule by name means the members that make an attribute; one by path may.
+                // Rules by name do not apply to the members that make an attribute; a rule by path may.
                 self.own_member(&mut cursor, *name, &mut live, &within)?
             } else {
                 self.member(&mut cursor, *name, &live, Place::Data)?
@@ -77,7 +77,7 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         Ok(false)
     }
 
-    /// `name`, `dataType` or `value` of an attribute that no rule names.
+    /// Reads `name`, `dataType` or `value` of an attribute that no rule names.
     fn own_member(
         &mut self,
         cursor: &mut Cursor<'a>,
@@ -106,7 +106,7 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         Ok(false)
     }
 
-    /// An attribute that a rule names: all of it but its name. Its data type is that of what is there now.
+    /// Applies a rule to an attribute: to all of it but its name. Its data type becomes that of the new value.
     fn attribute(&mut self, rule: &Rule, members: &[(Name<'a>, &'a str)]) -> bool {
         if rule.action == Action::Drop {
             return true;

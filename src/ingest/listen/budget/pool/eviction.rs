@@ -1,4 +1,4 @@
-//! Which bodies give way while others wait.
+//! Eviction: the choice of bodies that give way while others wait.
 
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
@@ -7,28 +7,28 @@ use tokio::time::Instant;
 use super::{Body, Class, Pool, class, is_small};
 use crate::ingest::listen::shares::Party;
 
-/// A stranger's body that was begun just now has no rate yet, and gives way to none.
+/// How long a stranger's new body does not give way: it has no rate yet.
 pub const GRACE: Duration = Duration::from_millis(250);
 
-/// The same for a body of a known sender.
+/// How long a known sender's new body does not give way.
 pub const GRACE_OF_SENDERS: Duration = Duration::from_secs(1);
 
-/// A known sender that brings less than this a second is slow. While there is room that is fine.
+/// Bytes a second below which a known sender is slow. While there is room it does not give way.
 pub const SLOW: u64 = 32 * 1024;
 
-/// The least time between two looks for bodies that can give way, for each of both classes.
+/// Shortest time between two looks for bodies that can give way, for each of both classes.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A body that may have to give way.
 struct Candidate {
     id: u64,
     holds: u64,
-    /// What it waits for itself, which is not wanted any more once it is gone.
+    /// Bytes that it waits for itself, which are not wanted any more once it is gone.
     waits_for: u64,
 }
 
 impl Pool {
-    /// On behalf of the bodies of the class of `party` that wait: those that are slow give way.
+    /// Evicts slow bodies for the waiting bodies of `party`'s class.
     pub fn make_room(&mut self, party: Party, now: Instant) {
         let class = class(party);
         let looked = &mut self.looked[class as usize];
@@ -54,14 +54,15 @@ impl Pool {
         self.evict_slow_senders(wanted.saturating_sub(freed), now);
     }
 
-    /// The largest first, for the small ones that wait; what was evicted already is about to come free.
+    /// Evicts strangers' largest bodies first, for the waiting small ones; counts bytes of bodies already evicted,
+    /// which are about to come free.
     fn evict_large_strangers(&mut self, now: Instant) -> u64 {
         let line = &self.lines[Party::STRANGERS.index()];
         let small = line.values().filter(|waiter| is_small(waiter.turn));
         let wanted: u64 = small.map(|waiter| waiter.of_slice).sum();
         let coming_free: u64 = self.bodies.values().filter(|it| it.evicted).map(Body::holds).sum();
         let mut present = self.evictable(|party| party == Party::STRANGERS);
-        // Large ones that wait for each other have no more time to send in: what counts is their age.
+        // By age, not by time to send: large ones that wait for each other have no such time.
         present
             .retain(|(_, body)| body.holds() > self.slice.limit && body.progress.age(now) >= GRACE);
         present.sort_unstable_by_key(|(_, body)| Reverse(body.holds()));
@@ -71,7 +72,7 @@ impl Pool {
         self.evict(candidates, wanted.saturating_sub(coming_free))
     }
 
-    /// The slowest first, until `wanted` bytes come free by it.
+    /// Evicts strangers' slowest bodies first, until `wanted` bytes come free; returns how many do.
     fn evict_strangers(&mut self, wanted: u64, now: Instant) -> u64 {
         let mut present = self.evictable(|party| party == Party::STRANGERS);
         present.retain(|(_, body)| body.progress.time(now) >= GRACE);
@@ -84,7 +85,7 @@ impl Pool {
         self.evict(candidates, wanted)
     }
 
-    /// Those of the source that is furthest beyond its guarantee first.
+    /// Evicts slow bodies, first of the source that is furthest beyond its guarantee.
     fn evict_slow_senders(&mut self, wanted: u64, now: Instant) {
         let mut present =
             self.evictable(|party| class(party) == Class::Senders && self.ledger.beyond(party) > 0);
@@ -110,7 +111,7 @@ impl Pool {
         present.map(|(id, body)| (*id, body)).collect()
     }
 
-    /// Evicts in this order until `wanted` bytes come free by it, and says how many do.
+    /// Evicts in this order until `wanted` bytes come free; returns how many do.
     fn evict(&mut self, candidates: Vec<Candidate>, mut wanted: u64) -> u64 {
         let mut freed = 0;
         for Candidate { id, holds, waits_for } in candidates {

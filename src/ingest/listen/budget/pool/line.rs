@@ -1,9 +1,9 @@
-//! The lines of bodies that wait for room, and who is served next.
+//! The lines of bodies that wait for room, and the order in which they are served.
 
 use super::{Class, Parts, Pool, class, is_small};
 use crate::ingest::listen::shares::Party;
 
-/// So many younger bodies of other sources may be served before the oldest.
+/// How many younger bodies of other sources may be served before the oldest.
 const PASSES: u32 = 32;
 
 impl Pool {
@@ -22,7 +22,7 @@ impl Pool {
         }
     }
 
-    /// Gives what is free to those that wait.
+    /// Gives free memory to waiting bodies.
     pub(super) fn serve(&mut self) {
         while self.waiting != [0, 0]
             && (self.serve_one(Class::Senders) || self.serve_one(Class::Strangers))
@@ -53,7 +53,7 @@ impl Pool {
         self.serve_from_reserve(class, may_take_common)
     }
 
-    /// For the stranger that is next, if it is small.
+    /// Serves the stranger that is next from the slice, if it is small.
     fn serve_from_slice(&mut self) -> bool {
         let Some(&turn) = self.turns.first().filter(|turn| is_small(**turn)) else { return false };
         let (_, _, id) = turn;
@@ -66,8 +66,8 @@ impl Pool {
         has_room
     }
 
-    /// Who is next to have of the common part: the party that has least of it, unless too many younger
-    /// bodies have passed the oldest already.
+    /// Returns the body that is next to take from the common part: of the party that has least of it, unless too many
+    /// younger bodies have passed the oldest already.
     fn next(&self, class: Class) -> Option<(Party, (u64, u64))> {
         let heads = || self.parties(class).filter_map(|party| Some((party, self.first(party)?)));
         let (party, oldest) = heads().min_by_key(|(_, (id, _))| *id)?;
@@ -88,7 +88,7 @@ impl Pool {
         }
     }
 
-    /// For the body that has the reserve already, or else the oldest.
+    /// Serves the body that has the reserve already, or else the oldest.
     fn serve_from_reserve(&mut self, class: Class, may_take_common: bool) -> bool {
         let reserve = &self.reserves[class as usize];
         let first = |party: Party| Some((*self.lines[party.index()].keys().next()?, party));
@@ -103,8 +103,8 @@ impl Pool {
         let ordinary = ordinary.min(waiter.more);
         let of_reserve = (waiter.more - ordinary).min(reserve.size - reserve.used);
         let overdraft = waiter.more - ordinary - of_reserve;
-        // All that others hold they hold while they wait: they would wait for each other. What strangers
-        // have beyond their guarantee comes back without that.
+        // If all others hold their memory while they wait, they would wait for each other. Memory of strangers beyond
+        // their guarantee comes back by eviction.
         let others_end = self.active[class as usize] > 0
             || (class == Class::Senders && self.ledger.beyond(Party::STRANGERS) > 0);
         if overdraft > 0 && others_end {
@@ -118,7 +118,8 @@ impl Pool {
         self.ledger.parties().filter(move |party| super::class(*party) == class)
     }
 
-    /// The first of a line, and what it waits for: the oldest, and of strangers the one whose turn it is.
+    /// Returns the first of a line and the bytes that it waits for: the oldest, and of strangers the one whose turn it
+    /// is.
     fn first(&self, party: Party) -> Option<(u64, u64)> {
         let line = &self.lines[party.index()];
         if party == Party::STRANGERS {
@@ -142,7 +143,7 @@ impl Pool {
             self.active[class(party) as usize] += 1;
         }
         self.add(id, party, taken, &waiter.progress);
-        // Where it does not arrive the body is about to leave, with what it holds.
+        // If nothing receives this, the body is about to leave, and gives back its memory.
         let _ = waiter.granted.send(());
     }
 }

@@ -1,5 +1,5 @@
-//! Against AWS's published test suite (`aws-signing-test-suite/v4`, signatures in the query): what a request of
-//! this kind can be.
+//! Against AWS's published test suite (`aws-signing-test-suite/v4`, signatures in the query): the cases with a request
+//! of this kind.
 
 use std::time::UNIX_EPOCH;
 

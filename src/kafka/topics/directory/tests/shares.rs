@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Asks for as many topics as there are, for a source, and makes what may be made.
+/// Asks for each of `names`, for a source, and makes the topics that may be made.
 fn make(directory: &mut Directory, source: usize, names: &str, now: Instant) -> Vec<String> {
     let topics: Vec<_> = names.chars().map(|name| format!("marketo.{name}")).collect();
     let topics: Vec<_> = topics.iter().map(String::as_str).collect();
@@ -48,7 +48,7 @@ fn the_last_topics_go_to_the_sources_that_had_none() {
     let mut directory = directory(true, 8);
     directory.divide_among(2);
     assert_eq!(make(&mut directory, 0, "abcd", now).len(), 4);
-    // Others have made some meanwhile.
+    // Other processes have made some meanwhile.
     list(&mut directory, &["marketo.e", "marketo.f", "marketo.g"], now);
     directory.counted.extend(names(&["marketo.a", "marketo.b", "marketo.c", "marketo.d"]));
     assert!(make(&mut directory, 0, "h", now).is_empty());
