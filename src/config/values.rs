@@ -117,7 +117,7 @@ impl Config {
         of_patterns.chain([of_source]).any(|choice| choice.value == ValueForm::Flat)
     }
 
-    /// What the records of `source` are; `catalog` is the source's.
+    /// Returns the forms of the records of `source`; `catalog` is the source's.
     pub fn choices(&self, source: &SourceConfig, catalog: &Catalog) -> Choices {
         let scope = Scope::of_template(&self.topics.name);
         Choices::new(source.choice.over(self.topics.choice), self.topics.values.clone(), || {

@@ -10,7 +10,7 @@
 //! element that is not understood is [`Refused`](crate::event::Refused) alone and the others go on; unknown members,
 //! unknown types and missing leads are all fine.
 //!
-//! One file a sender's shapes (`legacy`, `adobe`), with what they hand over to encoders in `met`, over `json` and `scan` (punctuation and
+//! One file for each sender's shapes (`legacy`, `adobe`), with what they hand over to encoders in `met`, over `json` and `scan` (punctuation and
 //! ranges), `scalar`, `time`, `uri` and the names in `catalog` and `naming`.
 
 pub mod adobe;
@@ -54,7 +54,7 @@ pub struct Rules {
     pub hand_over: bool,
 }
 
-/// What an event's topic may depend on, which the rules on fields and what is for speed are no part of.
+/// Shows the rules that an event's topic may depend on, which those on fields and `hand_over` are not.
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { catalog, legacy_value, fields: _, hand_over: _ } = self;

@@ -122,7 +122,7 @@ impl Encoder {
                 (lead_state::value(spool, sequence, state, event, value), headers)
             }
             (None, Some(shapes), _) => {
-                let media_type = with.map_or(binary::FLAT, With::content_type);
+                let media_type = with.map_or(binary::FLAT_CONTENT_TYPE, With::content_type);
                 let mut headers = binary::flat_headers(id, event, names, media_type);
                 let flat = self.flattener.flatten(shapes.of(event), id, event);
                 with::write(&flat, with, choice.envelope, &mut headers, scratch, value);

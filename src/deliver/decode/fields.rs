@@ -188,7 +188,7 @@ impl Screened<'_> {
         self.members.emptied()
     }
 
-    /// As [`decode`], of the screened body; events come with their members if the rules say so.
+    /// Does what [`decode`] does, with the screened body; events come with their members if the rules say so.
     pub fn decode<'a>(
         &'a self,
         kind: SourceKind,

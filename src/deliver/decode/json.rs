@@ -136,7 +136,7 @@ impl<'a> Cursor<'a> {
         &self.body[start.at..self.at]
     }
 
-    /// The same, and hands over each member inside the value, however deep it stands: its name, and the
+    /// Skips a value, and hands over each member inside it, at any depth: its name, and the
     /// body from its value on.
     pub(super) fn skip_seeing(
         &mut self,

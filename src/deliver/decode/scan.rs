@@ -119,7 +119,7 @@ pub(super) fn string(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
     }
 }
 
-/// Where the first quote, backslash or control character among eight bytes is.
+/// Offset of the first quote, backslash or control character among eight bytes.
 pub(in super::super) fn first_special(eight: u64) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGHEST: u64 = ONES << 7;

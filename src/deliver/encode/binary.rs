@@ -12,7 +12,7 @@
 use super::{CONTENT_TYPE_HEADER, extensions::extensions, headers::Headers};
 use crate::event::{Attributes, Event};
 
-/// `ce_` + name of each extension, one after the other.
+/// Writes `ce_` + name of each extension, one after the other.
 fn names(attributes: &Attributes<'_>, names: &mut String) {
     names.clear();
     for (name, _) in extensions(attributes) {
@@ -24,8 +24,8 @@ fn names(attributes: &Attributes<'_>, names: &mut String) {
 /// Prefix of the media types of structured mode.
 const STRUCTURED_PREFIX: &str = "application/cloudevents";
 
-/// Writes the `content-type` that stands for the event's `datacontenttype` into `made`, if that would be
-/// taken for the one of structured mode: `application/json` for `application/cloudevents+json`.
+/// Writes into `made` the `content-type` that replaces the event's `datacontenttype`, if that would be
+/// taken for structured mode: `application/json` for `application/cloudevents+json`.
 fn content_type(attributes: &Attributes<'_>, made: &mut String) {
     made.clear();
     let Some(came) = attributes.datacontenttype.as_deref() else { return };

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::event::{Coding, Pieces};
 
-/// The bytes of an event's value, put together in `buffer` unless they are one piece already.
+/// The bytes of an event's value, joined in `buffer` unless they are one piece already.
 pub fn spell<'b>(value: &'b Pieces<'b>, buffer: &'b mut Vec<u8>) -> &'b [u8] {
     buffer.clear();
     match (value.coding(), value.as_slice()) {
@@ -27,7 +27,7 @@ pub fn spell<'b>(value: &'b Pieces<'b>, buffer: &'b mut Vec<u8>) -> &'b [u8] {
     }
 }
 
-/// What the JSON string in `parts` says.
+/// The unescaped text of the JSON string in `parts`.
 fn text_of(parts: &[&[u8]]) -> String {
     serde_json::from_slice(&parts.concat()).expect("it was read once, or it would be no event")
 }

@@ -2,7 +2,7 @@
 
 use crate::event::Attributes;
 
-/// The extensions that a CloudEvent may have.
+/// The extensions whose names CloudEvents allows.
 pub(super) fn extensions<'a>(
     attributes: &'a Attributes<'_>,
 ) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
@@ -10,7 +10,7 @@ pub(super) fn extensions<'a>(
     all.filter(|(name, _)| is_legal(name))
 }
 
-/// Whether a CloudEvent may have an attribute of that name.
+/// Whether CloudEvents allows an attribute of that name.
 fn is_legal(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }

@@ -62,7 +62,7 @@ pub const OTHERS: &str = "others";
 #[derive(Debug)]
 pub struct Flat<'a> {
     shape: &'a Shape,
-    /// One place for each column of the shape.
+    /// One entry for each column of the shape.
     listed: &'a mut [Option<Value<'a>>],
     others: SmallVec<[Other<'a>; 8]>,
     /// The names of the others, one after the other.
@@ -91,8 +91,8 @@ impl<'a> Flat<'a> {
         self.shape
     }
 
-    /// The columns of the shape in their order, each with its value; `None` where the event has none. The value is one
-    /// of the column's kind.
+    /// The columns of the shape in their order, each with its value of the column's kind; `None` where the event has
+    /// none.
     pub fn listed(&self) -> impl Iterator<Item = (&'a Column, Option<Value<'a>>)> {
         self.shape.columns().iter().zip(self.listed.iter().copied())
     }
@@ -102,7 +102,7 @@ impl<'a> Flat<'a> {
         self.around.memory
     }
 
-    /// What the shape does not list, in the sender's order. No name is a column's, and none comes twice.
+    /// The fields that the shape does not list, in the sender's order. No name is a column's, and none comes twice.
     pub fn others(&self) -> impl Iterator<Item = (&str, Value<'a>)> {
         self.others.iter().map(|other| (&self.names[other.name()], other.value))
     }

@@ -1,6 +1,6 @@
 //! Where a record has an event's attributes.
 
-/// Where a record has an event's attributes.
+/// The place of an event's attributes in its record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// In its headers: the value is the data alone.

@@ -16,7 +16,7 @@ pub struct With {
 }
 
 impl With {
-    /// What the value is to a reader that knows no registry: with an id in front of it, it is no JSON.
+    /// The value's media type for a reader that knows no registry: with an id in front of it, it is no JSON.
     pub(super) fn content_type(&self) -> &'static str {
         match (self.format, self.place) {
             (Format::Avro, _) => "application/avro",

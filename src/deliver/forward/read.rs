@@ -237,7 +237,7 @@ impl<S: Sink> Forwarder<S> {
         };
         self.source.give_memory_back(events);
         self.source.is_done_with(screened);
-        if scope.lane == MAIN && handled.next.is_none() {
+        if scope.lane == MAIN_LANE && handled.next.is_none() {
             self.source.is_finished(now);
         }
         handled

@@ -57,7 +57,7 @@ pub(super) struct Source {
     events: Vec<Decoded<'static>>,
     /// The same for what decoding hands over beside them.
     members: Memory,
-    /// Where the states of leads go, if they are wanted.
+    /// Present where lead states are wanted.
     lead_states: Option<LeadStates>,
 }
 
@@ -161,8 +161,8 @@ impl Source {
         }
     }
 
-    /// The body of a delivery without what no reader may see, by `rules`, this source's. Nothing that is sent is made of
-    /// the body itself.
+    /// Removes from the body of a delivery the fields that no reader may see, by `rules`, this source's. No record is
+    /// made of the body itself.
     pub fn screen<'a>(&mut self, rules: &Rules, stored: &'a StoredDelivery) -> Screened<'a> {
         let delivery = &stored.delivery;
         let screened =

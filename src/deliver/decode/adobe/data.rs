@@ -27,7 +27,7 @@ pub(super) struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
-    /// The object at the cursor, and its range of the body.
+    /// Reads the object at the cursor; also returns its range of the body.
     pub(super) fn read(
         cursor: &mut Cursor<'a>,
         met: Option<&mut Met<'a>>,

@@ -148,8 +148,8 @@ impl<'a> Element<'a> {
 }
 
 impl<'a> Layer<'a> {
-    /// Reads the object at the cursor into this one, which is empty; returns its range. In place, since a
-    /// layer is large and each move of one shows.
+    /// Reads the object at the cursor into this empty one; returns its range. In place, since a
+    /// layer is large and each move of one costs time.
     fn read(
         &mut self,
         cursor: &mut Cursor<'a>,

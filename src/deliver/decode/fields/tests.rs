@@ -29,7 +29,8 @@ fn path(path: &str, action: Action) -> Rule {
 }
 
 fn rules(all: Vec<Rule>) -> Rules {
-    let (catalog, legacy_value) = (Catalog::builtin(), LegacyValue::default());
+    let catalog = Catalog::builtin();
+    let legacy_value = LegacyValue::default();
     Rules { catalog, legacy_value, fields: Fields::new(all), hand_over: true }
 }
 

@@ -87,7 +87,7 @@ impl<'a> Handing<'a> {
 }
 
 impl<'a> Activity<'a> {
-    /// The object at the cursor, and its range of the body.
+    /// Reads the object at the cursor; also returns its range of the body.
     pub(super) fn read(
         cursor: &mut Cursor<'a>,
         met: Option<&mut Handing<'a>>,

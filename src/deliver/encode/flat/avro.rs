@@ -82,7 +82,7 @@ impl Writer<'_> {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// A value that is no text, of a column of `kind`.
+    /// Writes a value that is no text, of a column of `kind`.
     fn value(&mut self, kind: Kind, value: Value<'_>) {
         match (kind, value) {
             (Kind::Integer, Value::Number(digits)) => self.long(digits.parse().unwrap_or_default()),

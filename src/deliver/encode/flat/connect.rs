@@ -35,18 +35,18 @@ pub(super) fn schema(columns: &[Column]) -> Json {
     json!({ "type": "struct", "fields": fields, "optional": false })
 }
 
-/// How a column of a schema holds a value exactly.
+/// The exact value of a column in a schema.
 #[derive(Clone, Copy)]
 pub(super) enum Held<'v> {
     Null,
     /// A date and time or a day, as a number.
     Moment(i64),
     Text(&'v str),
-    /// As the value has it.
+    /// The value itself.
     Same,
 }
 
-/// `None`: it can't.
+/// `None` if the column cannot hold the value exactly.
 pub(super) fn held<'v>(column: &Column, value: Value<'v>, memory: &'v Bump) -> Option<Held<'v>> {
     match (column.kind, value) {
         (_, Value::Null) => Some(Held::Null),

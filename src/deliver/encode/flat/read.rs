@@ -107,7 +107,7 @@ impl<'a> Flat<'a> {
         self.names.clear();
     }
 
-    /// What stands around the data.
+    /// Fills the columns that come from the event's attributes.
     fn begin(&mut self, id: &'a str, event: &'a Event<'a>) {
         let attributes = &event.attributes;
         self.listed[ID] = Some(Value::plain(id));
@@ -156,7 +156,7 @@ impl<'a> Flat<'a> {
         Some(())
     }
 
-    /// The members of the object `data`; `None` if it has too many.
+    /// Reads the members of the object `data`; `None` if it has too many.
     fn read(&mut self, data: &'a str, stream: Stream) -> Option<()> {
         let mut cursor = Cursor::new(data);
         let mut is_full = false;
@@ -202,7 +202,7 @@ impl<'a> Flat<'a> {
                 self.put(listed.column, value, spelled);
             }
             None => {
-                // Marketo's own form has the id here, if the value stays as it came.
+                // Marketo's own form has the id here, if the value is kept as it came.
                 let is_id = name == "marketoGUID"
                     && matches!(&self.listed[ID], Some(Value::Text(Text::Plain(id)))
                         if spelled.text().trim_matches('"') == *id);
@@ -242,7 +242,7 @@ impl<'a> Flat<'a> {
         Ok((rest[..length].trim_start(), is_whole))
     }
 
-    /// `false`: it has not the form of an attribute.
+    /// Adds an attribute; `false` if it does not have the form of one.
     fn found(&mut self, found: &Found<'a>) -> bool {
         let Some(name) = found.name.filter(|_| !found.is_odd).map(Spelled::of) else {
             return false;
@@ -265,7 +265,7 @@ impl<'a> Flat<'a> {
 
     /// An attribute of an activity.
     fn attribute(&mut self, name: &str, data_type: Option<&str>, spelled: Spelled<'a>) {
-        // Behind the names so far, where it stays if it is one of them.
+        // The snake-case name is appended to the others', and stays there if it is no column's.
         let start = self.names.len();
         let column = self.shape.of_attribute(name).or_else(|| {
             self.known.write(name, self.names);
@@ -295,7 +295,7 @@ impl<'a> Flat<'a> {
         Value::read(self.shape.columns()[column].kind, spelled, self.around)
     }
 
-    /// The value of a column, as `spelled` reads; beside it if it is not of its kind, or if there is one already.
+    /// Puts a value into a column, or beside it if it is not of its kind, or if the column has one already.
     fn put(&mut self, column: usize, value: Option<Value<'a>>, spelled: Spelled<'a>) {
         let shape = self.shape;
         match value {
@@ -305,7 +305,7 @@ impl<'a> Flat<'a> {
         }
     }
 
-    /// A value that is not of the kind of the field `name`.
+    /// Adds a value that is not of the kind of the field `name`.
     fn misfit(&mut self, prefix: &str, name: &str, spelled: Spelled<'a>) {
         self.other(prefix, &format!("{name}_text"), Value::text(spelled));
     }

@@ -46,13 +46,13 @@ pub struct Shape {
     /// The column of an activity's date.
     activity_date: Option<usize>,
     has_munchkin_id: bool,
-    /// By the names that the sender writes.
+    /// Columns by the sender's names of members.
     members: Lookup<Listed>,
     /// Places of the columns of attributes, by the names that the sender writes.
     attributes: Lookup<usize>,
     /// The same by these names as those of fields, for other spellings.
     snaked: Lookup<usize>,
-    /// As `{"type":"struct",…}`.
+    /// Schema for Kafka Connect, `{"type":"struct",…}`.
     connect: String,
 }
 
@@ -64,13 +64,13 @@ pub(super) struct Listed {
     pub is_id: bool,
 }
 
-/// Members that are ids of numbers.
-const IDS: [&str; 3] = ["leadId", "activityTypeId", "componentId"];
+/// Members with numeric ids.
+const ID_MEMBERS: [&str; 3] = ["leadId", "activityTypeId", "componentId"];
 
 /// The column of `activityDate`.
 const ACTIVITY_DATE: &str = "activity_date";
 
-/// Members of an activity that every type has.
+/// Members of activities of every type.
 const ACTIVITY: &[(&str, Kind)] = &[
     ("leadId", Kind::Integer),
     ("activityTypeId", Kind::Integer),
@@ -153,7 +153,7 @@ impl Shape {
             let mut name = String::new();
             snake(written, &mut name);
             let column = self.column(&name, kind, false);
-            self.members.add(written, Listed { column, is_id: IDS.contains(&written) });
+            self.members.add(written, Listed { column, is_id: ID_MEMBERS.contains(&written) });
         }
     }
 
@@ -204,7 +204,7 @@ impl Shape {
         self.has_munchkin_id
     }
 
-    /// The column that is called so.
+    /// The column with this name.
     pub(super) fn find(&self, name: &str) -> Option<usize> {
         self.names.get(name).copied()
     }
@@ -230,7 +230,7 @@ impl Shape {
     }
 }
 
-/// What a topic holds, by the template of its name.
+/// The events of a topic, by the template of its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
     /// Events of one type (`{stream}` and `{type}`): the type's own columns.
@@ -280,9 +280,9 @@ impl Of<'_> {
 #[derive(Clone, Debug)]
 pub struct Shapes {
     scope: Scope,
-    /// Of lead activities, by event type.
+    /// Shapes of lead activities, by event type.
     activities: Lookup<Shape>,
-    /// Of every other event, in the order of [`Stream::ALL`].
+    /// Shapes of all other events, in the order of [`Stream::ALL`].
     streams: [Shape; 5],
     all: Shape,
 }

@@ -44,7 +44,7 @@ impl Kind {
     }
 }
 
-/// A field's value. Its field's kind says which of these can come.
+/// A field's value. The kind of the field decides which of these can occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     Null,
@@ -59,10 +59,10 @@ pub enum Value<'a> {
     Json(&'a str),
 }
 
-/// A text, in one of the ways in which it can be at hand.
+/// A text, unescaped or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Text<'a> {
-    /// What stands between the quotes of a JSON string, escapes included.
+    /// The inside of a JSON string's quotes, escapes included.
     Escaped(&'a str),
     /// The text itself, in which JSON escapes nothing.
     Exact(&'a str),
@@ -104,8 +104,8 @@ impl<'a> Value<'a> {
         Self::Text(Text::Exact(text))
     }
 
-    /// The value `spelled` in JSON, as one of `kind`; `None` if it is not of that kind. An empty text where no text
-    /// is due says nothing: it is null, as everywhere here.
+    /// Reads the value `spelled` in JSON as one of `kind`; `None` if it is not of that kind. An empty text in place of
+    /// another kind is null, as everywhere here.
     pub fn read(kind: Kind, spelled: Spelled<'a>, around: Around<'a>) -> Option<Self> {
         let (text, is_text) = (spelled.text(), spelled.form() != Form::Other);
         if !is_text && text == "null" {
@@ -144,7 +144,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The value of a field that is described nowhere, as what it is in JSON.
+    /// The value of a field without a description, by its kind in JSON.
     pub fn undescribed(spelled: Spelled<'a>) -> Self {
         let text = spelled.text();
         match (spelled.form(), text.as_bytes().first()) {
@@ -159,7 +159,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The value `spelled` of a member that is an id, which may be in another notation of the same number.
+    /// Reads the value `spelled` of a member that is an id, which may be in another notation of the same number.
     pub fn id(spelled: Spelled<'a>) -> Option<Self> {
         let text: Cow<'_, str> = match spelled.form() {
             Form::Text | Form::Other => Cow::Borrowed(spelled.text()),
@@ -210,7 +210,7 @@ fn date_time<'a>(spelled: Spelled<'a>, around: Around<'a>) -> Option<Text<'a>> {
     }
 }
 
-/// A whole number of 64 bits: its digits, without a fraction of zeros (`4711.0` is the number 4711 to every reader).
+/// The digits of a whole number of 64 bits, without a fraction of zeros (`4711.0` is the number 4711 to every reader).
 fn is_integer(text: &str) -> Option<&str> {
     let bytes = text.as_bytes();
     let start = usize::from(bytes.first() == Some(&b'-'));
