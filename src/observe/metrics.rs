@@ -272,7 +272,7 @@ metrics! {
     /// Answers of the schema registry, by outcome (found, away, incompatible, denied, missing, invalid, failed).
     schema_requests[outcome]: IntCounter = "millrace_schema_registry_requests_total";
 
-    /// Spans that no collector got, by reason (queue-full, not-accepted, service stopped).
+    /// Spans that no collector got, by reason (queue-full, not-accepted, stopped).
     trace_spans_dropped[reason]: IntCounter = "millrace_trace_spans_dropped_total";
 
     /// 1 while there is a connection to the broker.

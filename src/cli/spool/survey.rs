@@ -29,7 +29,7 @@ pub struct Survey {
     pub segments: Vec<Segment>,
     /// Everything before it is delivered, except for held topics.
     pub low: Position,
-    /// The same, counting held topics: the lowest position that must still be read.
+    /// The lowest position that must still be read, held topics included.
     pub lowest: Position,
     /// The sequence that the next delivery will get.
     pub end: u64,

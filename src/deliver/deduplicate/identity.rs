@@ -25,7 +25,7 @@ pub struct Id(pub(super) [u64; 2]);
 pub enum Rule {
     /// Munchkin id, source and id: the rule of earlier programs.
     WithoutType,
-    /// Those, and the type between source and id.
+    /// As `WithoutType`, and the type between source and id.
     WithType,
 }
 
