@@ -42,6 +42,7 @@ fn event(id: Option<&str>) -> Event<'_> {
         headers: Vec::new(),
         value: Pieces::from(b"{}".as_slice()),
         original: b"{}",
+        members: None,
         lead_state: None,
     }
 }
