@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-/// The allocator of librdkafka too: a record costs it a dozen allocations, made and freed on one thread.
+/// mimalloc is the allocator of librdkafka too: a record costs it a dozen allocations, made and freed on one thread.
 #[cfg(target_os = "linux")]
 #[global_allocator]
-static HEAP: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static HEAP: millrace::runtime::heap::Heap = millrace::runtime::heap::Heap;
 
 fn main() -> ExitCode {
     millrace::cli::main()

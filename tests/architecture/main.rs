@@ -278,7 +278,7 @@ fn the_source_folder_shows_the_path_of_an_event_in_few_entries() {
 }
 
 #[test]
-fn only_kafka_names_the_client_library_only_the_disk_touches_files_and_one_file_is_not_safe() {
+fn only_kafka_names_the_client_library_only_the_disk_touches_files_and_three_files_are_not_safe() {
     for path in sources(&src()) {
         let file = path.strip_prefix(src()).expect("below src");
         let code = fs::read_to_string(&path).expect("a readable file");
@@ -287,8 +287,9 @@ fn only_kafka_names_the_client_library_only_the_disk_touches_files_and_one_file_
             .filter(|line| !line.trim_start().starts_with("//"))
             .collect();
         let names = |word: &str| code.iter().any(|line| line.contains(word));
-        let is_hand_over = file == Path::new("kafka/login/hand_over.rs");
-        assert!(!names("unsafe") || is_hand_over, "{} is not safe", file.display());
+        let unsafe_files = ["kafka/login/hand_over.rs", "kafka/pause.rs", "runtime/heap.rs"];
+        let may_be_unsafe = unsafe_files.iter().any(|it| file == Path::new(it));
+        assert!(!names("unsafe") || may_be_unsafe, "{} is not safe", file.display());
         let module = module_of(file);
         let is_kafka = is_below(&module, "kafka");
         assert!(!names("rdkafka::") || is_kafka, "{} names rdkafka", file.display());

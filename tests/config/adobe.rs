@@ -43,7 +43,7 @@ fn client_ids_are_a_list_of_ids_and_at_least_one() {
     assert!(text.contains("(MILLRACE_SOURCES__AUDIT__AUTH__CLIENT_IDS) is missing"), "{text}");
     for value in ["", ",", "a,,b", "a b", "[]"] {
         let text = mistake(&with(&[("MILLRACE_SOURCES__AUDIT__AUTH__CLIENT_IDS", value)]));
-        assert!(text.contains("AUTH__CLIENT_IDS) holds what is no client id"), "{text}");
+        assert!(text.contains("AUTH__CLIENT_IDS) contains an invalid client id"), "{text}");
     }
 }
 

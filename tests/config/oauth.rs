@@ -106,7 +106,7 @@ fn what_would_let_strangers_in_or_could_never_work_is_refused() {
     let audience = ("AUDIENCE", "millrace");
     let asking = [("INTROSPECTION__CLIENT_ID", "x"), ("INTROSPECTION__CLIENT_SECRET", "y")];
     let cases: [(&[(&str, &str)], &str, &str); 18] = [
-        (&[issuer], "audience", "whoever has a token from that provider"),
+        (&[issuer], "audience", "every client of that provider"),
         (&[("JWKS_URL", "https://id.example.com"), audience], "issuer", "is missing"),
         (&[audience], "audience", "there is no provider"),
         (&[("CLIENT_IDS", "x")], "client_ids", "there is no provider"),

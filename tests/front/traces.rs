@@ -220,7 +220,7 @@ async fn deliveries_go_on(endpoint: &str) -> Vec<&'static str> {
     service.stop().await;
     assert!(began.elapsed() < Duration::from_secs(10), "stopped after {:?}", began.elapsed());
     // Those of the deliveries, and of as many as the forwarder had begun with.
-    let lost = ["queue-full", "not-accepted", "service stopped"]
+    let lost = ["queue-full", "not-accepted", "stopped"]
         .map(|why| (why, metrics.trace_spans_dropped.with_label_values(&[why]).get()));
     lost.iter().filter(|(_, spans)| (3..=6).contains(spans)).map(|(why, _)| *why).collect()
 }
@@ -234,9 +234,9 @@ async fn whatever_the_collector_does_deliveries_are_answered_and_lost_spans_are_
         deliveries_go_on("http://127.0.0.1:1/v1/traces"),
     );
     assert_eq!(refused, ["not-accepted"]);
-    assert_eq!(hanging, ["service stopped"]);
+    assert_eq!(hanging, ["stopped"]);
     // It is tried again for a while, perhaps until the stop waits no longer.
-    assert!(away == ["not-accepted"] || away == ["service stopped"], "{away:?}");
+    assert!(away == ["not-accepted"] || away == ["stopped"], "{away:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,6 +13,7 @@
 //! - `wire`: shapes that are read differently by two servers in a row, and paths
 //! - `proxies`: whom the log names
 //! - `heavy`: compressed bombs and deep JSON
+//! - `large`: many large bodies at once
 //! - `shares`: what one party takes of what several share, a case for each
 //!
 //! What each limit answers is tested one by one in `tests/front`.
@@ -25,6 +26,7 @@ mod crowd;
 mod frames;
 mod heavy;
 mod http2;
+mod large;
 mod proxies;
 mod rig;
 mod shares;

@@ -219,7 +219,7 @@ fn a_place_that_is_too_old_is_a_gap_that_is_told_and_the_rest_is_delivered() {
     let service = Service::new();
     let told = exits(&backfill(&adobe, &service, &["--state", &state]), 1);
     assert_eq!(service.elements(), adobe.elements());
-    assert!(told.contains("what was before is gone"), "{told}");
+    assert!(told.contains("the events before it are lost"), "{told}");
 }
 
 #[test]

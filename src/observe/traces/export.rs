@@ -90,7 +90,7 @@ impl Exporter {
         let _ = stopping.await;
         let left = losses.waiting.swap(0, Ordering::Relaxed);
         if left > 0 {
-            losses.lost("service stopped", left);
+            losses.lost("stopped", left);
         }
     }
 }
@@ -121,7 +121,7 @@ struct Trouble {
 
 impl Losses {
     fn new(metrics: &Metrics) -> Self {
-        for reason in ["queue-full", "not-accepted", "service stopped"] {
+        for reason in ["queue-full", "not-accepted", "stopped"] {
             metrics.trace_spans_dropped.with_label_values(&[reason]);
         }
         Self { metrics: metrics.clone(), waiting: AtomicUsize::new(0), trouble: Mutex::default() }

@@ -73,6 +73,7 @@ impl History {
         for process in &mut self.processes {
             process.forwarder.step(now, Duration::from_millis(1)).expect("a quiet step works");
         }
+        self.replicas_go_on();
         self.trace_checkpoints();
     }
 
