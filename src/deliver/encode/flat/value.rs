@@ -84,7 +84,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// The characters between the quotes of a JSON string, escapes included.
+/// The context in which a value is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Around<'a> {
     /// Where texts are made.
