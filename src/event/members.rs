@@ -37,12 +37,12 @@ pub struct Spelled<'a> {
     form: Form,
 }
 
-/// What the text of a [`Spelled`] value is.
+/// The meaning of the text of a [`Spelled`] value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// What a string says: it stands between its quotes without escapes.
+    /// The text of a string, which stands between its quotes without escapes.
     Text,
-    /// What stands between the quotes of a string, with its escapes.
+    /// The characters between the quotes of a string, with its escapes.
     Escaped,
     /// A value that is no string, as it is spelled.
     Other,
@@ -59,7 +59,7 @@ impl<'a> Spelled<'a> {
         Self::of_form(json, form)
     }
 
-    /// The same, of a value whose form is known.
+    /// The value `json`, whose form is known.
     pub fn of_form(json: &'a str, form: Form) -> Self {
         let text = match form {
             Form::Text | Form::Escaped => &json[1..json.len() - 1],

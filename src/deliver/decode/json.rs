@@ -60,7 +60,7 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// The same, if nothing in it is escaped.
+    /// The text of the name, if nothing in it is escaped.
     pub(super) fn plain(self) -> Option<&'a str> {
         self.is_plain.then(|| &self.quoted[1..self.quoted.len() - 1])
     }
@@ -95,7 +95,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The same, and says what form it has.
+    /// Skips a value as [`Cursor::skip`] does, and says what form it has.
     pub(super) fn skip_with_form(&mut self) -> Result<(&'a str, Form), Undecodable> {
         let found = match self.peek() {
             Some(b'"') => {
@@ -131,7 +131,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// What lies between `start`, a place that the cursor had before, and the cursor.
+    /// The text between `start`, a place that the cursor had before, and the cursor.
     pub(super) fn since(&self, start: &Self) -> &'a str {
         &self.body[start.at..self.at]
     }

@@ -16,7 +16,7 @@ use crate::event::{Attribute, Form, Member, Members, Spelled};
 /// An event with more members, or attributes, hands over none.
 const MOST: usize = 1000;
 
-/// Of a delivery, not more than this many bytes of memory are filled; its later events hand over nothing.
+/// A delivery fills not more than this many bytes of memory; its later events hand over nothing.
 const LIMIT: usize = 8 * 1024 * 1024;
 
 /// More memory than this is not kept from one delivery for the next.
@@ -52,7 +52,7 @@ pub(super) struct Met<'a> {
     members: Vec<Member<'a>>,
     attributes: Vec<Attribute<'a>>,
     has_attributes: bool,
-    /// The members of this event can't be handed over.
+    /// The members of this event cannot be handed over.
     is_odd: bool,
 }
 
@@ -118,7 +118,7 @@ impl<'a> Met<'a> {
         if !std::mem::replace(&mut self.has_attributes, true) && self.elements(cursor).is_some() {
             return Ok(cursor.since(&start));
         }
-        // What is wrong with it, if anything, is told as of any other value.
+        // Its mistakes are told as those of any other value.
         self.is_odd = true;
         *cursor = start;
         cursor.skip()

@@ -22,7 +22,7 @@ pub(super) struct Activity<'a> {
     pub(super) type_name: Option<&'a str>,
     /// A name of the above that stands twice.
     pub(super) twice: Option<&'a str>,
-    /// Those of the event's value, if they are asked for and can be handed over; without a `munchkinId` that is put in.
+    /// The members of the event's value, if they are asked for and can be handed over; without a `munchkinId` that is put in.
     pub(super) members: Option<&'a Members<'a>>,
 }
 

@@ -11,7 +11,7 @@ pub(super) struct Label {
     padded: Option<Box<[u8; WIDTH + Before::First as usize]>>,
 }
 
-/// What stands before a name.
+/// The kind of text before a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Before {
     /// A text, which has no quote at its end yet.
@@ -23,7 +23,7 @@ pub(super) enum Before {
 }
 
 impl Label {
-    /// Of a name that needs no escapes.
+    /// The label of a name that needs no escapes.
     pub fn new(name: &str) -> Self {
         let whole = format!("\",\"{name}\":\"").into_boxed_str();
         let mut padded = Box::new([0; WIDTH + Before::First as usize]);

@@ -84,7 +84,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// What reading a value may need beside it.
+/// The context in which a value is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Around<'a> {
     /// Where texts are made.
@@ -99,7 +99,7 @@ impl<'a> Value<'a> {
         Self::Text(Text::Plain(text))
     }
 
-    /// The same, of one in which JSON escapes nothing.
+    /// A text in which JSON escapes nothing.
     pub fn exact(text: &'a str) -> Self {
         Self::Text(Text::Exact(text))
     }
@@ -120,7 +120,7 @@ impl<'a> Value<'a> {
         match kind {
             Kind::Integer => is_integer(text).map(Self::Number),
             Kind::Number => {
-                // What stands outside of quotes is well-formed already.
+                // A number outside of quotes is well-formed already.
                 let is_number = if is_text { is_number(text) } else { begins_as_number(text) };
                 (is_number && is_finite(text)).then_some(Self::Number(text))
             }
